@@ -1,0 +1,7 @@
+//! The real Kubernetes cluster on one machine, and what is proven on it.
+//!
+//! This library is for tests and for the developer's verbs in `xtask`; nothing
+//! of it is part of the operator.
+
+pub mod cluster;
+pub mod process;

@@ -1,0 +1,27 @@
+//! The `ScalableService` resource as Rust types: spec, status, reasons, validation.
+//!
+//! Data only: nothing in here knows a client, a clock or an environment.
+
+mod conditions;
+mod quantity;
+mod reason;
+mod schedule;
+mod spec;
+mod status;
+mod validate;
+
+pub use conditions::{ConditionType, Verdict, merge_conditions};
+pub use quantity::Quantity;
+pub use reason::{Reason, ReasonCode};
+pub use schedule::Schedule;
+pub use spec::{
+    Behavior, Criticality, Kpi, KpiType, Mode, OnEmpty, PolicyType, ScalableService, ScalableServiceSpec,
+    ScaleTargetRef, ScalingPolicy, ScalingRules, ScheduleEntry, SelectPolicy,
+};
+pub use status::{DecisionRecord, KpiState, KpiStatus, ScalableServiceStatus, Summary};
+pub use validate::{Goal, Invalid, KpiRule, MoveRules, Validated};
+
+/// The API group of every resource of ours.
+pub const GROUP: &str = "plimsoll.dev";
+/// The one version that is served so far.
+pub const VERSION: &str = "v1alpha1";

@@ -1,0 +1,353 @@
+//! What a user declares. Field names are those of autoscaling/v2 wherever it has one.
+
+use kube::{CustomResource, KubeSchema, core::Duration};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Quantity, ScalableServiceStatus};
+
+/// Keeps one scalable workload within its objectives.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "plimsoll.dev",
+    version = "v1alpha1",
+    kind = "ScalableService",
+    plural = "scalableservices",
+    singular = "scalableservice",
+    shortname = "ssvc",
+    category = "plimsoll",
+    namespaced,
+    status = "ScalableServiceStatus",
+    derive = "PartialEq",
+    doc = "ScalableService keeps one workload within its objectives: it asks Prometheus for KPIs and adjusts replicas.",
+    scale(
+        spec_replicas_path = ".spec.minReplicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
+    printcolumn(name = "Target", type_ = "string", json_path = ".status.summary.target"),
+    printcolumn(name = "Ready/Desired", type_ = "string", json_path = ".status.summary.replicas"),
+    printcolumn(name = "Min-Max", type_ = "string", json_path = ".status.summary.range"),
+    printcolumn(name = "KPI", type_ = "string", json_path = ".status.summary.kpi"),
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode", priority = 1),
+    printcolumn(name = "Criticality", type_ = "string", json_path = ".spec.criticality", priority = 1),
+    printcolumn(name = "Why", type_ = "string", json_path = ".status.summary.why", priority = 1)
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = ("self.minReplicas <= self.maxReplicas", "minReplicas must not be above maxReplicas"),
+    validation = (
+        "size(self.kpis) > 0 || size(self.schedule) > 0",
+        "kpis and schedule are both empty: name at least one KPI or one schedule to scale by"
+    ),
+    validation = (
+        "self.minReplicas > 0 || size(self.kpis) == 0 || self.kpis.exists(k, k.type == 'Load')",
+        "minReplicas 0 needs a KPI of type Load: only a load can be seen to come back while no replica runs"
+    ),
+    validation = (
+        "self.schedule.all(s, s.minReplicas <= self.maxReplicas)",
+        "schedule.minReplicas must not be above maxReplicas"
+    )
+)]
+pub struct ScalableServiceSpec {
+    /// Auto decides and acts; Observe decides and reports but writes nothing to the target; Paused holds.
+    #[serde(default)]
+    pub mode: Mode,
+    /// How much this service matters: when many services are due at once, the more critical go first.
+    #[serde(default)]
+    pub criticality: Criticality,
+    /// The workload to scale: anything in the same namespace with a scale subresource.
+    pub scale_target_ref: ScaleTargetRef,
+    /// Fewest replicas; 0 lets the service scale to zero. `kubectl scale` on a ScalableService sets it.
+    #[serde(default = "one")]
+    #[schemars(range(min = 0, max = 100_000))]
+    pub min_replicas: i32,
+    /// Most replicas.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub max_replicas: i32,
+    /// Longest time between two looks at the KPIs, from 1s to 10m.
+    #[serde(default = "default_period")]
+    #[x_kube(validation = (
+        "duration(self) >= duration('1s') && duration(self) <= duration('10m')",
+        "period must be a duration from 1s to 10m"
+    ))]
+    #[schemars(length(max = 16))]
+    pub period: Duration,
+    /// What is measured and what it should be; the largest proposal wins.
+    #[serde(default)]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_string()]))]
+    #[schemars(length(max = 16))]
+    pub kpis: Vec<Kpi>,
+    /// How fast to move in each direction, as in autoscaling/v2.
+    #[serde(default)]
+    pub behavior: Behavior,
+    /// Floors at known times.
+    #[serde(default)]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_string()]))]
+    #[schemars(length(max = 16))]
+    pub schedule: Vec<ScheduleEntry>,
+}
+
+/// What Plimsoll may do with the target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Mode {
+    /// Decide and act.
+    #[default]
+    Auto,
+    /// Decide and report; write nothing to the target.
+    Observe,
+    /// Hold the replicas as they are.
+    Paused,
+}
+
+/// Criticality of a service, from Google's load-shedding classes (SRE book, chapter 21).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Criticality {
+    /// Must never give way.
+    CriticalPlus,
+    /// What users notice at once.
+    #[default]
+    Critical,
+    /// May be degraded for minutes.
+    SheddablePlus,
+    /// May be off for hours.
+    Sheddable,
+}
+
+/// A workload with a scale subresource, as in autoscaling/v2 `CrossVersionObjectReference`.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = (
+    "self.apiVersion != 'plimsoll.dev/v1alpha1'",
+    "scaleTargetRef must not be a resource of plimsoll.dev: name the workload itself"
+))]
+pub struct ScaleTargetRef {
+    /// Group and version, for example `apps/v1`.
+    #[serde(default = "apps_v1")]
+    #[schemars(length(min = 1, max = 128))]
+    pub api_version: String,
+    /// Kind, for example `Deployment`.
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[A-Z][A-Za-z0-9]*$"))]
+    pub kind: String,
+    /// Name, in the namespace of the ScalableService.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// One key performance indicator: a question to Prometheus and what its answer should be.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = (
+        "self.type == 'Load' ? has(self.perReplica) && !has(self.target) && !has(self.atMost) : true",
+        "a KPI of type Load takes perReplica, and neither target nor atMost"
+    ),
+    validation = (
+        "self.type == 'Utilization' ? has(self.target) && !has(self.perReplica) && !has(self.atMost) : true",
+        "a KPI of type Utilization takes target, and neither perReplica nor atMost"
+    ),
+    validation = (
+        "self.type == 'Objective' ? has(self.atMost) && !has(self.perReplica) && !has(self.target) : true",
+        "a KPI of type Objective takes atMost, and neither perReplica nor target"
+    ),
+    validation = (
+        "!has(self.perReplica) || (isQuantity(string(self.perReplica)) && quantity(string(self.perReplica)).isGreaterThan(quantity('0')))",
+        "perReplica must be a quantity above 0, for example \"120\""
+    ),
+    validation = (
+        "!has(self.target) || (isQuantity(string(self.target)) && quantity(string(self.target)).isGreaterThan(quantity('0')) && !quantity(string(self.target)).isGreaterThan(quantity('1')))",
+        "target must be a quantity above 0 and at most 1, for example \"0.7\""
+    ),
+    validation = (
+        "!has(self.atMost) || (isQuantity(string(self.atMost)) && quantity(string(self.atMost)).isGreaterThan(quantity('0')))",
+        "atMost must be a quantity above 0, for example \"0.25\""
+    ),
+    validation = (
+        "self.type != 'Utilization' || self.onEmpty == 'Hold'",
+        "onEmpty Zero is not allowed for type Utilization: replicas that report nothing are not idle"
+    )
+)]
+pub struct Kpi {
+    /// A name that is unique within the service; shown in status, events and metrics.
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+    /// How the answer is read.
+    #[serde(rename = "type")]
+    pub type_: KpiType,
+    /// PromQL whose answer is a scalar, one series, or (Utilization) one series for each pod with a label `pod`.
+    #[schemars(length(min = 1, max = 4096))]
+    pub query: String,
+    /// Name of a Prometheus source in the operator's configuration.
+    #[serde(default = "default_source")]
+    #[schemars(length(min = 1, max = 63))]
+    pub source: String,
+    /// Load: what one replica carries, in the unit of the query.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_replica: Option<Quantity>,
+    /// Utilization: the average that each replica should have, above 0 and at most 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Quantity>,
+    /// Objective: the limit that must hold, in the unit of the query.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<Quantity>,
+    /// What an empty answer means: Hold (unknown, the default) or Zero.
+    #[serde(default)]
+    pub on_empty: OnEmpty,
+}
+
+/// How the answer of a KPI is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum KpiType {
+    /// A total that grows with traffic: a rate, a queue length, a lag, a concurrency.
+    Load,
+    /// An average over the ready replicas, 0..1.
+    Utilization,
+    /// A limit that must hold and that is not proportional to replicas.
+    Objective,
+}
+
+/// What an empty answer means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OnEmpty {
+    /// Nothing is known: no scale-down on it.
+    #[default]
+    Hold,
+    /// The value is 0.
+    Zero,
+}
+
+/// autoscaling/v2 `HorizontalPodAutoscalerBehavior`, with Plimsoll's defaults.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Behavior {
+    /// Upward: by default at once and without a rate limit.
+    #[serde(default = "scale_up_rules")]
+    pub scale_up: ScalingRules,
+    /// Downward: by default the highest proposal of the last 300 s holds.
+    #[serde(default = "scale_down_rules")]
+    pub scale_down: ScalingRules,
+}
+
+/// No stabilisation upward: autoscaling/v2's default.
+pub(super) const UP_WINDOW_S: i32 = 0;
+/// Five minutes downward: autoscaling/v2's default.
+pub(super) const DOWN_WINDOW_S: i32 = 300;
+
+impl Default for Behavior {
+    fn default() -> Self {
+        Self { scale_up: scale_up_rules(), scale_down: scale_down_rules() }
+    }
+}
+
+fn scale_up_rules() -> ScalingRules {
+    ScalingRules { stabilization_window_seconds: Some(UP_WINDOW_S), ..ScalingRules::default() }
+}
+
+fn scale_down_rules() -> ScalingRules {
+    ScalingRules { stabilization_window_seconds: Some(DOWN_WINDOW_S), ..ScalingRules::default() }
+}
+
+/// autoscaling/v2 `HPAScalingRules`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ScalingRules {
+    /// Seconds (0..3600) over which the most cautious proposal holds; 0 upward and 300 downward by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 3600))]
+    pub stabilization_window_seconds: Option<i32>,
+    /// Which policy counts when there are several: Max (default), Min, or Disabled for no move in this direction.
+    #[serde(default)]
+    pub select_policy: SelectPolicy,
+    /// Limits of the change within a period; none by default.
+    #[serde(default)]
+    #[schemars(length(max = 8))]
+    pub policies: Vec<ScalingPolicy>,
+    /// Relative distance from the target (0..1) within which nothing moves; 0.1 by default (KEP-4951).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tolerance: Option<Quantity>,
+}
+
+/// Which of several policies counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum SelectPolicy {
+    /// The one that allows the largest change.
+    #[default]
+    Max,
+    /// The one that allows the smallest change.
+    Min,
+    /// No change in this direction.
+    Disabled,
+}
+
+/// autoscaling/v2 `HPAScalingPolicy`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ScalingPolicy {
+    /// Pods (a number) or Percent (of the replicas at the start of the period).
+    #[serde(rename = "type")]
+    pub type_: PolicyType,
+    /// The largest change within the period.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub value: i32,
+    /// Length of the period in seconds, 1..1800.
+    #[schemars(range(min = 1, max = 1800))]
+    pub period_seconds: i32,
+}
+
+/// Unit of a policy's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PolicyType {
+    /// A number of pods.
+    Pods,
+    /// Percent of the replicas at the start of the period.
+    Percent,
+}
+
+/// A floor that holds for a while after each point of a cron expression.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScheduleEntry {
+    /// A name that is unique within the service.
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+    /// Zone of `start` by its IANA name.
+    #[serde(default = "utc")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9_+/-]+$"))]
+    pub time_zone: String,
+    /// Beginning, as a cron expression of five fields (minute, hour, day of month, month, day of week).
+    #[schemars(length(min = 9, max = 128), regex(pattern = r"^\S+ +\S+ +\S+ +\S+ +\S+$"))]
+    pub start: String,
+    /// Length, from 1m to 168h.
+    #[x_kube(validation = (
+        "duration(self) >= duration('1m') && duration(self) <= duration('168h')",
+        "schedule.duration must be a duration from 1m to 168h"
+    ))]
+    #[schemars(length(max = 16))]
+    pub duration: Duration,
+    /// Fewest replicas meanwhile.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub min_replicas: i32,
+}
+
+fn one() -> i32 {
+    1
+}
+
+fn apps_v1() -> String {
+    "apps/v1".into()
+}
+
+fn utc() -> String {
+    "UTC".into()
+}
+
+fn default_source() -> String {
+    "default".into()
+}
+
+fn default_period() -> Duration {
+    std::time::Duration::from_secs(15).into()
+}

@@ -1,0 +1,270 @@
+//! A spec that passed: everything parsed once, nothing that can be wrong left.
+//!
+//! The API server refuses most of what is refused here by its CEL rules; `decide` reads files that it never saw,
+//! and a cron expression is beyond CEL.
+
+use jiff::SignedDuration;
+use thiserror::Error;
+
+use super::{
+    Criticality, Kpi, KpiType, Mode, OnEmpty, Quantity, ScalableServiceSpec, Schedule, ScalingPolicy, ScalingRules,
+    SelectPolicy,
+    spec::{DOWN_WINDOW_S, UP_WINDOW_S},
+};
+
+/// autoscaling/v2's tolerance.
+const TOLERANCE: f64 = 0.1;
+
+/// Everything that is wrong with a spec, a sentence each, with the field's path.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{}", .0.join("; "))]
+pub struct Invalid(pub Vec<String>);
+
+/// A spec whose every number is known to be sound.
+#[derive(Clone, Debug)]
+pub struct Validated {
+    /// What may be done.
+    pub mode: Mode,
+    /// How much the service matters.
+    pub criticality: Criticality,
+    /// At least 0 and at most `max_replicas`.
+    pub min_replicas: i32,
+    /// At least 1.
+    pub max_replicas: i32,
+    /// Longest time between two looks, 1 s to 10 min.
+    pub period: SignedDuration,
+    /// In the order of the spec; names are unique.
+    pub kpis: Vec<KpiRule>,
+    /// How to move upward.
+    pub scale_up: MoveRules,
+    /// How to move downward.
+    pub scale_down: MoveRules,
+    /// Floors at known times.
+    pub schedule: Vec<Schedule>,
+}
+
+/// A KPI with its numbers parsed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KpiRule {
+    /// Unique within the service.
+    pub name: String,
+    /// PromQL, as the user wrote it.
+    pub query: String,
+    /// Name of the Prometheus source.
+    pub source: String,
+    /// What the answer should be.
+    pub goal: Goal,
+    /// Whether an empty answer is 0.
+    pub empty_is_zero: bool,
+}
+
+/// What a KPI's answer should be. Every number is finite and above 0.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Goal {
+    /// What one replica carries.
+    PerReplica(f64),
+    /// The average over the ready replicas, at most 1.
+    Average(f64),
+    /// The limit of an objective.
+    AtMost(f64),
+}
+
+impl Goal {
+    /// The number itself.
+    #[must_use]
+    pub fn number(self) -> f64 {
+        match self {
+            Self::PerReplica(number) | Self::Average(number) | Self::AtMost(number) => number,
+        }
+    }
+
+    /// The type that the user wrote.
+    #[must_use]
+    pub fn kpi_type(self) -> KpiType {
+        match self {
+            Self::PerReplica(_) => KpiType::Load,
+            Self::Average(_) => KpiType::Utilization,
+            Self::AtMost(_) => KpiType::Objective,
+        }
+    }
+}
+
+/// Rules of one direction.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MoveRules {
+    /// Stabilisation window; 0 for none.
+    pub window: SignedDuration,
+    /// Which policy counts.
+    pub select: SelectPolicy,
+    /// Rate policies; none means no limit.
+    pub policies: Vec<ScalingPolicy>,
+    /// Relative distance from the target within which nothing moves, 0..1.
+    pub tolerance: f64,
+}
+
+impl Validated {
+    /// Parses and checks a spec; the error has a sentence for each thing that is wrong.
+    pub fn new(spec: &ScalableServiceSpec) -> Result<Self, Invalid> {
+        let mut wrong = Vec::new();
+        check_replicas(spec, &mut wrong);
+        let period = duration(&spec.period);
+        if !(SignedDuration::from_secs(1)..=SignedDuration::from_mins(10)).contains(&period) {
+            wrong.push(format!("spec.period is {}; it must be from 1s to 10m", text(&spec.period)));
+        }
+        check_unique("spec.kpis", spec.kpis.iter().map(|kpi| kpi.name.as_str()), &mut wrong);
+        check_unique("spec.schedule", spec.schedule.iter().map(|entry| entry.name.as_str()), &mut wrong);
+        let kpis = spec.kpis.iter().enumerate().filter_map(|(index, kpi)| kpi_rule(index, kpi, &mut wrong)).collect();
+        let scale_up = move_rules("scaleUp", &spec.behavior.scale_up, UP_WINDOW_S, &mut wrong);
+        let scale_down = move_rules("scaleDown", &spec.behavior.scale_down, DOWN_WINDOW_S, &mut wrong);
+        let schedule = schedules(spec, &mut wrong);
+        if wrong.is_empty() {
+            Ok(Self {
+                mode: spec.mode,
+                criticality: spec.criticality,
+                min_replicas: spec.min_replicas,
+                max_replicas: spec.max_replicas,
+                period,
+                kpis,
+                scale_up,
+                scale_down,
+                schedule,
+            })
+        } else {
+            Err(Invalid(wrong))
+        }
+    }
+}
+
+fn check_replicas(spec: &ScalableServiceSpec, wrong: &mut Vec<String>) {
+    let (min, max) = (spec.min_replicas, spec.max_replicas);
+    if !(0..=100_000).contains(&min) {
+        wrong.push(format!("spec.minReplicas is {min}; it must be from 0 to 100000"));
+    }
+    if !(1..=100_000).contains(&max) {
+        wrong.push(format!("spec.maxReplicas is {max}; it must be from 1 to 100000"));
+    }
+    if min > max {
+        wrong.push(format!("spec.minReplicas is {min}; it must not be above maxReplicas, which is {max}"));
+    }
+    if spec.kpis.is_empty() && spec.schedule.is_empty() {
+        wrong.push("spec.kpis and spec.schedule are both empty; one of them must say what to scale by".into());
+    }
+    if min == 0 && !spec.kpis.is_empty() && !spec.kpis.iter().any(|kpi| kpi.type_ == KpiType::Load) {
+        wrong.push("spec.minReplicas is 0; that needs a KPI of type Load, which can be seen without replicas".into());
+    }
+}
+
+fn check_unique<'a>(path: &str, names: impl Iterator<Item = &'a str>, wrong: &mut Vec<String>) {
+    let mut seen = std::collections::BTreeSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            wrong.push(format!("{path} has the name {name:?} twice; names must be unique"));
+        }
+    }
+}
+
+fn kpi_rule(index: usize, kpi: &Kpi, wrong: &mut Vec<String>) -> Option<KpiRule> {
+    let path = format!("spec.kpis[{index}]");
+    if kpi.name.is_empty() {
+        wrong.push(format!("{path}.name is empty; a KPI needs a name"));
+    }
+    if kpi.query.trim().is_empty() {
+        wrong.push(format!("{path}.query is empty; it must be PromQL"));
+    }
+    let fields = [("perReplica", &kpi.per_replica), ("target", &kpi.target), ("atMost", &kpi.at_most)];
+    let wanted = match kpi.type_ {
+        KpiType::Load => "perReplica",
+        KpiType::Utilization => "target",
+        KpiType::Objective => "atMost",
+    };
+    let mut number = None;
+    for (field, value) in fields {
+        match (field == wanted, value) {
+            (true, Some(value)) => number = positive(&format!("{path}.{field}"), value, wrong),
+            (true, None) => wrong.push(format!("{path}.{field} is missing; type {:?} needs it", kpi.type_)),
+            (false, Some(_)) => wrong.push(format!("{path}.{field} is set; type {:?} takes {wanted} only", kpi.type_)),
+            (false, None) => {}
+        }
+    }
+    let goal = match (kpi.type_, number?) {
+        (KpiType::Load, number) => Goal::PerReplica(number),
+        (KpiType::Objective, number) => Goal::AtMost(number),
+        (KpiType::Utilization, number) if number <= 1.0 => Goal::Average(number),
+        (KpiType::Utilization, number) => {
+            wrong.push(format!("{path}.target is {number}; an average must be above 0 and at most 1"));
+            return None;
+        }
+    };
+    let empty_is_zero = kpi.on_empty == OnEmpty::Zero;
+    if empty_is_zero && kpi.type_ == KpiType::Utilization {
+        wrong.push(format!("{path}.onEmpty is Zero; for type Utilization it must be Hold"));
+    }
+    Some(KpiRule { name: kpi.name.clone(), query: kpi.query.clone(), source: kpi.source.clone(), goal, empty_is_zero })
+}
+
+fn positive(path: &str, quantity: &Quantity, wrong: &mut Vec<String>) -> Option<f64> {
+    let value = quantity.value().filter(|value| *value > 0.0);
+    if value.is_none() {
+        wrong.push(format!("{path} is {:?}; it must be a number above 0, such as \"120\", \"0.25\" or \"250m\"", quantity.0));
+    }
+    value
+}
+
+fn move_rules(direction: &str, rules: &ScalingRules, window: i32, wrong: &mut Vec<String>) -> MoveRules {
+    let path = format!("spec.behavior.{direction}");
+    let seconds = rules.stabilization_window_seconds.unwrap_or(window);
+    if !(0..=3600).contains(&seconds) {
+        wrong.push(format!("{path}.stabilizationWindowSeconds is {seconds}; it must be from 0 to 3600"));
+    }
+    for (index, policy) in rules.policies.iter().enumerate() {
+        if policy.value < 1 {
+            wrong.push(format!("{path}.policies[{index}].value is {}; it must be at least 1", policy.value));
+        }
+        if !(1..=1800).contains(&policy.period_seconds) {
+            let found = policy.period_seconds;
+            wrong.push(format!("{path}.policies[{index}].periodSeconds is {found}; it must be from 1 to 1800"));
+        }
+    }
+    let tolerance = match &rules.tolerance {
+        None => TOLERANCE,
+        Some(quantity) => quantity.value().filter(|value| (0.0..1.0).contains(value)).unwrap_or_else(|| {
+            wrong.push(format!("{path}.tolerance is {:?}; it must be at least 0 and below 1", quantity.0));
+            TOLERANCE
+        }),
+    };
+    MoveRules {
+        window: SignedDuration::from_secs(i64::from(seconds)),
+        select: rules.select_policy,
+        policies: rules.policies.clone(),
+        tolerance,
+    }
+}
+
+fn schedules(spec: &ScalableServiceSpec, wrong: &mut Vec<String>) -> Vec<Schedule> {
+    let mut parsed = Vec::new();
+    for (index, entry) in spec.schedule.iter().enumerate() {
+        let path = format!("spec.schedule[{index}]");
+        let length = duration(&entry.duration);
+        if !(SignedDuration::from_mins(1)..=SignedDuration::from_hours(168)).contains(&length) {
+            wrong.push(format!("{path}.duration is {}; it must be from 1m to 168h", text(&entry.duration)));
+        }
+        if !(1..=spec.max_replicas).contains(&entry.min_replicas) {
+            let (found, max) = (entry.min_replicas, spec.max_replicas);
+            wrong.push(format!("{path}.minReplicas is {found}; it must be from 1 to maxReplicas, which is {max}"));
+        }
+        match Schedule::parse(&entry.name, &entry.start, &entry.time_zone, length, entry.min_replicas) {
+            Ok(schedule) => parsed.push(schedule),
+            Err(error) => wrong.push(format!("{path}.{error}")),
+        }
+    }
+    parsed
+}
+
+fn duration(duration: &kube::core::Duration) -> SignedDuration {
+    let length = SignedDuration::try_from(std::time::Duration::from(*duration)).unwrap_or(SignedDuration::MAX);
+    if duration.is_negative() { -length } else { length }
+}
+
+fn text(duration: &kube::core::Duration) -> String {
+    serde_json::to_value(duration).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}

@@ -1,0 +1,30 @@
+//! What was decided, with every step that led there.
+
+use jiff::SignedDuration;
+
+use crate::api::{KpiStatus, Reason, ReasonCode};
+
+/// The outcome of one look.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// Replicas that the target should have. In modes Observe and Paused it is said, not done.
+    pub replicas: i32,
+    /// Every step in order, from the KPIs' proposals to the limits.
+    pub reasons: Vec<Reason>,
+    /// The step that bound the outcome: what has to change for it to change.
+    pub bound_by: ReasonCode,
+    /// The largest proposal of the KPIs and the schedule, before any limit.
+    pub proposed: i32,
+    /// Each KPI as it was seen.
+    pub kpis: Vec<KpiStatus>,
+    /// When to look again.
+    pub next_look: SignedDuration,
+}
+
+impl Decision {
+    /// Whether some step has this code.
+    #[must_use]
+    pub fn has(&self, code: ReasonCode) -> bool {
+        self.reasons.iter().any(|reason| reason.code == code)
+    }
+}

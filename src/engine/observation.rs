@@ -1,0 +1,120 @@
+//! What was seen: replicas, pods and samples, each with what it is worth.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::api::KpiState;
+
+/// Everything that one decision is made from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observation {
+    /// Replicas that the target wants now (`spec.replicas`); surge pods of a rollout are not in it.
+    pub replicas: i32,
+    /// The target's pods.
+    pub pods: Pods,
+    /// Samples by the KPI's name; a KPI without one counts as `Error`.
+    pub samples: BTreeMap<String, Sample>,
+}
+
+/// The pods of a target.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Pods {
+    /// Only counts are known (`decide` reads them from a line).
+    Counted {
+        /// Pods that are ready.
+        ready: i32,
+    },
+    /// Each pod is known.
+    Listed(Vec<Pod>),
+}
+
+impl Default for Pods {
+    fn default() -> Self {
+        Self::Counted { ready: 0 }
+    }
+}
+
+/// One pod that is not being deleted and did not end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pod {
+    /// Its name, as in the label `pod` of its series.
+    pub name: String,
+    /// Its condition Ready.
+    pub ready: bool,
+    /// Not ready and of the target's current revision: capacity to come.
+    pub starting: bool,
+}
+
+impl Pods {
+    /// Pods that are ready.
+    #[must_use]
+    pub fn ready(&self) -> i32 {
+        match self {
+            Self::Counted { ready } => *ready,
+            Self::Listed(pods) => count(pods.iter().filter(|pod| pod.ready)),
+        }
+    }
+
+    /// Pods of the current revision that are not ready yet; for `replicas` wanted, those that are missing.
+    #[must_use]
+    pub fn starting(&self, replicas: i32) -> i32 {
+        match self {
+            Self::Counted { ready } => (replicas - ready).max(0),
+            Self::Listed(pods) => count(pods.iter().filter(|pod| pod.starting)).max(replicas - count(pods.iter())),
+        }
+    }
+}
+
+fn count<'a>(pods: impl Iterator<Item = &'a Pod>) -> i32 {
+    i32::try_from(pods.count()).unwrap_or(i32::MAX)
+}
+
+/// One KPI's answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// What it is worth.
+    pub state: KpiState,
+    /// The answer, if it has one.
+    pub value: Option<Value>,
+    /// The same question over the newest two scrapes (`irate` for `rate`), where it can be asked.
+    pub newest: Option<f64>,
+    /// When Prometheus took the newest sample behind the answer.
+    pub at: Option<Timestamp>,
+    /// Scrape targets behind the answer, to notice when some go missing.
+    pub targets: Option<u32>,
+    /// What is wrong with it, in a sentence.
+    pub message: Option<String>,
+}
+
+/// The answer to a question.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// A scalar or a single series.
+    Single(f64),
+    /// One number for each pod, by name.
+    ByPod(BTreeMap<String, f64>),
+}
+
+impl Sample {
+    /// A complete sample taken at `at`.
+    #[must_use]
+    pub fn fresh(value: f64, at: Timestamp) -> Self {
+        Self { state: KpiState::Fresh, value: Some(Value::Single(value)), newest: None, at: Some(at), targets: None, message: None }
+    }
+
+    /// A sample that can't be used, and why.
+    #[must_use]
+    pub fn unusable(state: KpiState, message: impl Into<String>) -> Self {
+        Self { state, value: None, newest: None, at: None, targets: None, message: Some(message.into()) }
+    }
+
+    /// The answer as one number: itself, or the sum over the pods.
+    #[must_use]
+    pub fn total(&self) -> Option<f64> {
+        self.value.as_ref().map(|value| match value {
+            Value::Single(number) => *number,
+            Value::ByPod(by_pod) => by_pod.values().sum(),
+        })
+    }
+}
