@@ -55,13 +55,21 @@ impl Verdict {
 
 /// The conditions to write: those of `verdicts`, with the transition times of `old` where the status stands.
 #[must_use]
-pub fn merge_conditions(old: &[Condition], verdicts: &[Verdict], generation: Option<i64>, now: &Time) -> Vec<Condition> {
+pub fn merge_conditions(
+    old: &[Condition],
+    verdicts: &[Verdict],
+    generation: Option<i64>,
+    now: &Time,
+) -> Vec<Condition> {
     verdicts
         .iter()
         .map(|verdict| {
             let type_: &'static str = verdict.type_.into();
             let status = verdict.status_text();
-            let since = old.iter().find(|c| c.type_ == type_ && c.status == status).map(|c| c.last_transition_time.clone());
+            let since = old
+                .iter()
+                .find(|c| c.type_ == type_ && c.status == status)
+                .map(|c| c.last_transition_time.clone());
             Condition {
                 type_: type_.to_owned(),
                 status: status.to_owned(),

@@ -8,7 +8,19 @@ use strum::{EnumIter, IntoStaticStr};
 
 /// Why something was decided, limited or refused.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, EnumIter, IntoStaticStr,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    EnumIter,
+    IntoStaticStr,
 )]
 pub enum ReasonCode {
     // What the KPIs propose.

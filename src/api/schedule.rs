@@ -27,8 +27,9 @@ impl Schedule {
         if fields != 5 {
             return Err(format!("start is {start:?}, which has {fields} fields; a cron expression has five"));
         }
-        jiff::tz::TimeZone::get(time_zone)
-            .map_err(|_| format!("timeZone is {time_zone:?}; it must be an IANA name such as Europe/Berlin"))?;
+        jiff::tz::TimeZone::get(time_zone).map_err(|_| {
+            format!("timeZone is {time_zone:?}; it must be an IANA name such as Europe/Berlin")
+        })?;
         let start = cronexpr::parse_crontab(&format!("{start} {time_zone}"))
             .map_err(|error| format!("start is {start:?}: {}", first_line(&error.to_string())))?;
         Ok(Self { name: name.to_owned(), min_replicas, start, duration })
@@ -43,10 +44,15 @@ impl Schedule {
             .is_some_and(|start| start.timestamp() <= now)
     }
 
-    /// The next start after `now`, if the calendar has one.
+    /// When it next begins or ends after `now`, if the calendar has that.
     #[must_use]
-    pub fn next_start(&self, now: Timestamp) -> Option<Timestamp> {
-        self.start.find_next(MakeTimestamp(now)).ok().map(|start| start.timestamp())
+    pub fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
+        let start_after =
+            |at: Timestamp| self.start.find_next(MakeTimestamp(at)).ok().map(|start| start.timestamp());
+        let begins = start_after(now);
+        let ends = now.checked_sub(self.duration).ok().and_then(start_after);
+        let ends = ends.and_then(|start| start.checked_add(self.duration).ok());
+        begins.into_iter().chain(ends).min()
     }
 }
 
@@ -80,8 +86,21 @@ mod tests {
     }
 
     #[test]
+    fn tells_its_next_beginning_and_its_end() {
+        for (at, next) in [
+            ("2026-11-27T06:00:00Z", "2026-11-27T07:00:00Z"),
+            ("2026-11-27T07:00:00Z", "2026-11-27T21:00:00Z"),
+            ("2026-11-27T21:00:00Z", "2026-12-04T07:00:00Z"),
+        ] {
+            let next: Timestamp = next.parse().unwrap();
+            assert_eq!(friday().next_change(at.parse().unwrap()), Some(next), "{at}");
+        }
+    }
+
+    #[test]
     fn an_error_names_what_is_wrong() {
-        let parse = |start, zone| Schedule::parse("x", start, zone, SignedDuration::from_hours(1), 1).unwrap_err();
+        let parse =
+            |start, zone| Schedule::parse("x", start, zone, SignedDuration::from_hours(1), 1).unwrap_err();
         assert!(parse("0 8 * *", "UTC").contains("has 4 fields"));
         assert!(parse("0 25 * * *", "UTC").contains("0 25 * * *"));
         assert!(parse("0 8 * * *", "Mars/Olympus").contains("Mars/Olympus"));

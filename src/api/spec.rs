@@ -29,8 +29,16 @@ use super::{Quantity, ScalableServiceStatus};
     printcolumn(name = "Ready/Desired", type_ = "string", json_path = ".status.summary.replicas"),
     printcolumn(name = "Min-Max", type_ = "string", json_path = ".status.summary.range"),
     printcolumn(name = "KPI", type_ = "string", json_path = ".status.summary.kpi"),
-    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
-    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode", priority = 1),
     printcolumn(name = "Criticality", type_ = "string", json_path = ".spec.criticality", priority = 1),
@@ -104,7 +112,9 @@ pub enum Mode {
 }
 
 /// Criticality of a service, from Google's load-shedding classes (SRE book, chapter 21).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 pub enum Criticality {
     /// Must never give way.
     CriticalPlus,

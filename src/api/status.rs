@@ -103,7 +103,19 @@ pub struct KpiStatus {
 
 /// What a sample is worth. Only `Fresh` may lower anything.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, strum::EnumIter, IntoStaticStr,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    strum::EnumIter,
+    IntoStaticStr,
 )]
 pub enum KpiState {
     /// Taken recently, complete, a number.

@@ -7,8 +7,8 @@ use jiff::SignedDuration;
 use thiserror::Error;
 
 use super::{
-    Criticality, Kpi, KpiType, Mode, OnEmpty, Quantity, ScalableServiceSpec, Schedule, ScalingPolicy, ScalingRules,
-    SelectPolicy,
+    Criticality, GROUP, Kpi, KpiType, Mode, OnEmpty, Quantity, ScalableServiceSpec, ScaleTargetRef,
+    ScalingPolicy, ScalingRules, Schedule, SelectPolicy,
     spec::{DOWN_WINDOW_S, UP_WINDOW_S},
 };
 
@@ -107,13 +107,19 @@ impl Validated {
     pub fn new(spec: &ScalableServiceSpec) -> Result<Self, Invalid> {
         let mut wrong = Vec::new();
         check_replicas(spec, &mut wrong);
+        check_target(&spec.scale_target_ref, &mut wrong);
         let period = duration(&spec.period);
         if !(SignedDuration::from_secs(1)..=SignedDuration::from_mins(10)).contains(&period) {
             wrong.push(format!("spec.period is {}; it must be from 1s to 10m", text(&spec.period)));
         }
         check_unique("spec.kpis", spec.kpis.iter().map(|kpi| kpi.name.as_str()), &mut wrong);
         check_unique("spec.schedule", spec.schedule.iter().map(|entry| entry.name.as_str()), &mut wrong);
-        let kpis = spec.kpis.iter().enumerate().filter_map(|(index, kpi)| kpi_rule(index, kpi, &mut wrong)).collect();
+        let kpis = spec
+            .kpis
+            .iter()
+            .enumerate()
+            .filter_map(|(index, kpi)| kpi_rule(index, kpi, &mut wrong))
+            .collect();
         let scale_up = move_rules("scaleUp", &spec.behavior.scale_up, UP_WINDOW_S, &mut wrong);
         let scale_down = move_rules("scaleDown", &spec.behavior.scale_down, DOWN_WINDOW_S, &mut wrong);
         let schedule = schedules(spec, &mut wrong);
@@ -147,10 +153,20 @@ fn check_replicas(spec: &ScalableServiceSpec, wrong: &mut Vec<String>) {
         wrong.push(format!("spec.minReplicas is {min}; it must not be above maxReplicas, which is {max}"));
     }
     if spec.kpis.is_empty() && spec.schedule.is_empty() {
-        wrong.push("spec.kpis and spec.schedule are both empty; one of them must say what to scale by".into());
+        wrong
+            .push("spec.kpis and spec.schedule are both empty; one of them must say what to scale by".into());
     }
     if min == 0 && !spec.kpis.is_empty() && !spec.kpis.iter().any(|kpi| kpi.type_ == KpiType::Load) {
-        wrong.push("spec.minReplicas is 0; that needs a KPI of type Load, which can be seen without replicas".into());
+        wrong.push(
+            "spec.minReplicas is 0; that needs a KPI of type Load, which can be seen without replicas".into(),
+        );
+    }
+}
+
+fn check_target(target: &ScaleTargetRef, wrong: &mut Vec<String>) {
+    let ScaleTargetRef { api_version, kind, .. } = target;
+    if api_version.split('/').next() == Some(GROUP) {
+        wrong.push(format!("spec.scaleTargetRef is {api_version} {kind}; it must be the workload itself"));
     }
 }
 
@@ -182,7 +198,9 @@ fn kpi_rule(index: usize, kpi: &Kpi, wrong: &mut Vec<String>) -> Option<KpiRule>
         match (field == wanted, value) {
             (true, Some(value)) => number = positive(&format!("{path}.{field}"), value, wrong),
             (true, None) => wrong.push(format!("{path}.{field} is missing; type {:?} needs it", kpi.type_)),
-            (false, Some(_)) => wrong.push(format!("{path}.{field} is set; type {:?} takes {wanted} only", kpi.type_)),
+            (false, Some(_)) => {
+                wrong.push(format!("{path}.{field} is set; type {:?} takes {wanted} only", kpi.type_))
+            }
             (false, None) => {}
         }
     }
@@ -199,13 +217,22 @@ fn kpi_rule(index: usize, kpi: &Kpi, wrong: &mut Vec<String>) -> Option<KpiRule>
     if empty_is_zero && kpi.type_ == KpiType::Utilization {
         wrong.push(format!("{path}.onEmpty is Zero; for type Utilization it must be Hold"));
     }
-    Some(KpiRule { name: kpi.name.clone(), query: kpi.query.clone(), source: kpi.source.clone(), goal, empty_is_zero })
+    Some(KpiRule {
+        name: kpi.name.clone(),
+        query: kpi.query.clone(),
+        source: kpi.source.clone(),
+        goal,
+        empty_is_zero,
+    })
 }
 
 fn positive(path: &str, quantity: &Quantity, wrong: &mut Vec<String>) -> Option<f64> {
     let value = quantity.value().filter(|value| *value > 0.0);
     if value.is_none() {
-        wrong.push(format!("{path} is {:?}; it must be a number above 0, such as \"120\", \"0.25\" or \"250m\"", quantity.0));
+        wrong.push(format!(
+            "{path} is {:?}; it must be a number above 0, such as \"120\", \"0.25\" or \"250m\"",
+            quantity.0
+        ));
     }
     value
 }
@@ -222,7 +249,9 @@ fn move_rules(direction: &str, rules: &ScalingRules, window: i32, wrong: &mut Ve
         }
         if !(1..=1800).contains(&policy.period_seconds) {
             let found = policy.period_seconds;
-            wrong.push(format!("{path}.policies[{index}].periodSeconds is {found}; it must be from 1 to 1800"));
+            wrong.push(format!(
+                "{path}.policies[{index}].periodSeconds is {found}; it must be from 1 to 1800"
+            ));
         }
     }
     let tolerance = match &rules.tolerance {
@@ -250,7 +279,9 @@ fn schedules(spec: &ScalableServiceSpec, wrong: &mut Vec<String>) -> Vec<Schedul
         }
         if !(1..=spec.max_replicas).contains(&entry.min_replicas) {
             let (found, max) = (entry.min_replicas, spec.max_replicas);
-            wrong.push(format!("{path}.minReplicas is {found}; it must be from 1 to maxReplicas, which is {max}"));
+            wrong.push(format!(
+                "{path}.minReplicas is {found}; it must be from 1 to maxReplicas, which is {max}"
+            ));
         }
         match Schedule::parse(&entry.name, &entry.start, &entry.time_zone, length, entry.min_replicas) {
             Ok(schedule) => parsed.push(schedule),
@@ -261,10 +292,12 @@ fn schedules(spec: &ScalableServiceSpec, wrong: &mut Vec<String>) -> Vec<Schedul
 }
 
 fn duration(duration: &kube::core::Duration) -> SignedDuration {
-    let length = SignedDuration::try_from(std::time::Duration::from(*duration)).unwrap_or(SignedDuration::MAX);
+    let length =
+        SignedDuration::try_from(std::time::Duration::from(*duration)).unwrap_or(SignedDuration::MAX);
     if duration.is_negative() { -length } else { length }
 }
 
-fn text(duration: &kube::core::Duration) -> String {
-    serde_json::to_value(duration).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+/// As jiff writes it: `169h`, `1m 30s`, `500ms`.
+fn text(length: &kube::core::Duration) -> String {
+    format!("{:#}", duration(length))
 }

@@ -1,9 +1,22 @@
 //! The pure core: `(spec, observation, memory, now) -> decision`.
 //!
 //! No client, no runtime, no clock, no randomness, no logging, no environment: time comes in as an argument.
+//! `tests/it/architecture.rs` enforces it.
 
+mod decide;
 mod decision;
+mod evidence;
+mod load;
+mod memory;
+mod objective;
 mod observation;
+mod proposal;
+mod rate;
+mod stabilize;
+mod step;
+mod utilization;
 
+pub use decide::{decide, past_proposals};
 pub use decision::Decision;
+pub use memory::{Change, Memory};
 pub use observation::{Observation, Pod, Pods, Sample, Value};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::api::KpiState;
 
@@ -56,12 +56,23 @@ impl Pods {
         }
     }
 
+    /// Pods at all, ready or not.
+    #[must_use]
+    pub fn all(&self) -> i32 {
+        match self {
+            Self::Counted { ready } => *ready,
+            Self::Listed(pods) => count(pods.iter()),
+        }
+    }
+
     /// Pods of the current revision that are not ready yet; for `replicas` wanted, those that are missing.
     #[must_use]
     pub fn starting(&self, replicas: i32) -> i32 {
         match self {
             Self::Counted { ready } => (replicas - ready).max(0),
-            Self::Listed(pods) => count(pods.iter().filter(|pod| pod.starting)).max(replicas - count(pods.iter())),
+            Self::Listed(pods) => {
+                count(pods.iter().filter(|pod| pod.starting)).max(replicas - count(pods.iter()))
+            }
         }
     }
 }
@@ -81,6 +92,8 @@ pub struct Sample {
     pub newest: Option<f64>,
     /// When Prometheus took the newest sample behind the answer.
     pub at: Option<Timestamp>,
+    /// How far back the samples behind the answer lie: the longest range of the query, 0 if it has none.
+    pub reach: SignedDuration,
     /// Scrape targets behind the answer, to notice when some go missing.
     pub targets: Option<u32>,
     /// What is wrong with it, in a sentence.
@@ -100,13 +113,29 @@ impl Sample {
     /// A complete sample taken at `at`.
     #[must_use]
     pub fn fresh(value: f64, at: Timestamp) -> Self {
-        Self { state: KpiState::Fresh, value: Some(Value::Single(value)), newest: None, at: Some(at), targets: None, message: None }
+        Self {
+            state: KpiState::Fresh,
+            value: Some(Value::Single(value)),
+            newest: None,
+            at: Some(at),
+            reach: SignedDuration::ZERO,
+            targets: None,
+            message: None,
+        }
     }
 
     /// A sample that can't be used, and why.
     #[must_use]
     pub fn unusable(state: KpiState, message: impl Into<String>) -> Self {
-        Self { state, value: None, newest: None, at: None, targets: None, message: Some(message.into()) }
+        Self {
+            state,
+            value: None,
+            newest: None,
+            at: None,
+            reach: SignedDuration::ZERO,
+            targets: None,
+            message: Some(message.into()),
+        }
     }
 
     /// The answer as one number: itself, or the sum over the pods.

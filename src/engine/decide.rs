@@ -1,0 +1,187 @@
+//! The one parent: proposals, then every limit in order.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    Decision, Memory, Observation,
+    proposal::{Hold, Look, look_at_kpis},
+    rate, stabilize,
+    step::Step,
+};
+use crate::api::{Goal, KpiState, Mode, Reason, ReasonCode, Validated};
+
+/// How long a burst keeps the replicas from falling after it was last seen (Knative's stable window).
+const BURST_HOLD: SignedDuration = SignedDuration::from_secs(60);
+
+/// Decides how many replicas the service should have at `now`.
+///
+/// Order, each step leaving its reason: proposal of each KPI, the largest of them, schedule, evidence, burst,
+/// stabilisation, first look, rate policies, minReplicas and maxReplicas, mode. Same input, same decision.
+#[must_use]
+pub fn decide(spec: &Validated, seen: &Observation, memory: &mut Memory, now: Timestamp) -> Decision {
+    let current = seen.replicas;
+    let looks = look_at_kpis(spec, seen, memory, now);
+    let mut step = largest(&looks, current, spec.min_replicas);
+    raise_to_schedule(&mut step, spec, now);
+    let proposed = step.replicas;
+    hold_for_evidence(&mut step, &looks, current);
+    hold_for_burst(&mut step, &looks, current, memory, now);
+    let first_look = !std::mem::replace(&mut memory.looked, true);
+    if first_look && !memory.recommendations.covers(spec.scale_down.window, now) {
+        // As in autoscaling/v2: what happened before is not known, so what there is counts as recommended.
+        memory.recommendations.record(now, current);
+    }
+    memory.recommendations.record(now, step.replicas);
+    let rules = (&spec.scale_up, &spec.scale_down);
+    stabilize::stabilize(&mut step, current, &memory.recommendations, rules, now);
+    if first_look {
+        step.at_least(current, |from, to| {
+            Reason::new(ReasonCode::HeldOnFirstLook, from, to).with("secondsLeft", spec.period.as_secs_f64())
+        });
+    }
+    rate::limit(&mut step, current, &memory.changes, rules, now);
+    step.at_least(spec.min_replicas, |from, to| {
+        Reason::new(ReasonCode::MinReplicas, from, to).with("minReplicas", f64::from(to))
+    });
+    step.at_most(spec.max_replicas, |from, to| {
+        Reason::new(ReasonCode::MaxReplicas, from, to).with("maxReplicas", f64::from(to))
+    });
+    conclude(&mut step, current, spec.mode);
+    Decision {
+        replicas: step.replicas,
+        reasons: step.reasons,
+        bound_by: step.bound_by,
+        proposed,
+        kpis: looks.into_iter().map(|look| look.status).collect(),
+        next_look: next_look(spec, now),
+    }
+}
+
+/// The proposals of the past, for [`Memory::rebuilt`]: what Load KPIs would have proposed at each time.
+///
+/// A Load says how many replicas it needs whatever there were; a Utilization does not, and is left out.
+#[must_use]
+pub fn past_proposals(
+    spec: &Validated,
+    history: &[(String, Vec<(Timestamp, f64)>)],
+) -> Vec<(Timestamp, i32)> {
+    let mut proposals = std::collections::BTreeMap::<Timestamp, i32>::new();
+    for rule in &spec.kpis {
+        let Goal::PerReplica(per_replica) = rule.goal else { continue };
+        let points = history.iter().filter(|(name, _)| *name == rule.name).flat_map(|(_, points)| points);
+        for (at, value) in points.filter(|(_, value)| value.is_finite()) {
+            let wanted = super::proposal::replicas_for(value.max(0.0) / per_replica);
+            let wanted = wanted.clamp(spec.min_replicas, spec.max_replicas);
+            proposals.entry(*at).and_modify(|most| *most = wanted.max(*most)).or_insert(wanted);
+        }
+    }
+    proposals.into_iter().collect()
+}
+
+/// The largest proposal; without any, what there is, or the minimum for a service that only has a schedule.
+fn largest(looks: &[Look], current: i32, min_replicas: i32) -> Step {
+    let mut reasons: Vec<Reason> = looks.iter().flat_map(|look| look.reasons.clone()).collect();
+    if looks.is_empty() {
+        let reason = Reason::new(ReasonCode::MinReplicas, current, min_replicas);
+        reasons.push(reason.with("minReplicas", f64::from(min_replicas)));
+        return Step { replicas: min_replicas, reasons, bound_by: ReasonCode::MinReplicas };
+    }
+    let idle = idle(looks);
+    let counted = looks.iter().filter(|look| !idle || matches!(look.goal, Goal::PerReplica(_)));
+    let winner =
+        counted.filter_map(|look| Some((look.proposal?, look))).max_by_key(|(replicas, _)| *replicas);
+    match winner {
+        Some((replicas, look)) => {
+            let asks = |reason: &&Reason| reason.to == replicas && reason.code != ReasonCode::KpiNotFresh;
+            let bound_by = look
+                .reasons
+                .iter()
+                .rev()
+                .find(asks)
+                .map_or(ReasonCode::WithinTolerance, |reason| reason.code);
+            Step { replicas, reasons, bound_by }
+        }
+        None => {
+            let bound_by = reasons.last().map_or(ReasonCode::WithinTolerance, |reason| reason.code);
+            Step { replicas: current, reasons, bound_by }
+        }
+    }
+}
+
+/// Every Load says zero and nothing else asks for more than the one replica that any use above zero asks for.
+fn idle(looks: &[Look]) -> bool {
+    let mut loads = looks.iter().filter(|look| matches!(look.goal, Goal::PerReplica(_))).peekable();
+    loads.peek().is_some()
+        && loads.all(|look| look.proposal == Some(0) && look.state == KpiState::Fresh)
+        && looks.iter().all(|look| look.proposal.is_none_or(|replicas| replicas <= 1))
+}
+
+fn raise_to_schedule(step: &mut Step, spec: &Validated, now: Timestamp) {
+    if let Some(entry) =
+        spec.schedule.iter().filter(|entry| entry.holds(now)).max_by_key(|entry| entry.min_replicas)
+    {
+        step.at_least(entry.min_replicas, |from, to| {
+            Reason::new(ReasonCode::ScheduleFloor, from, to)
+                .about(&entry.name)
+                .with("minReplicas", f64::from(to))
+        });
+    }
+}
+
+/// No scale-down without fresh evidence from every KPI, nor while an objective is near its limit.
+fn hold_for_evidence(step: &mut Step, looks: &[Look], current: i32) {
+    let doubt = |look: &Look| match (look.holds?, look.state) {
+        (Hold::Objective, _) => None,
+        (Hold::Gap, _) => Some(format!("{} still reaches back into a time without evidence", look.name)),
+        (Hold::NotFresh, KpiState::Fresh) => Some(format!("{} is unmeasured", look.name)),
+        (Hold::NotFresh, state) => {
+            let state: &'static str = state.into();
+            Some(format!("{} is {state}", look.name))
+        }
+    };
+    let blind: Vec<String> = looks.iter().filter_map(doubt).collect();
+    if !blind.is_empty() {
+        step.at_least(current, |from, to| {
+            Reason::new(ReasonCode::HeldWithoutEvidence, from, to).detailed(blind.join(", "))
+        });
+    }
+    let tight = looks.iter().find(|look| look.holds == Some(Hold::Objective));
+    if let Some(look) = tight
+        && step.replicas < current
+        && let Some(reason) = look.reasons.last()
+    {
+        let mut reason = reason.clone();
+        (reason.from, reason.to) = (step.replicas, current);
+        step.bind(reason);
+    }
+}
+
+/// No scale-down while a burst lasts.
+fn hold_for_burst(step: &mut Step, looks: &[Look], current: i32, memory: &mut Memory, now: Timestamp) {
+    if looks.iter().any(|look| look.burst) {
+        memory.burst_until = now.checked_add(BURST_HOLD).ok();
+    }
+    if let Some(until) = memory.burst_until.filter(|until| *until > now) {
+        let left = until.duration_since(now).as_secs_f64().ceil();
+        step.at_least(current, |from, to| {
+            Reason::new(ReasonCode::HeldForBurst, from, to).with("secondsLeft", left)
+        });
+    }
+}
+
+fn conclude(step: &mut Step, current: i32, mode: Mode) {
+    let (from, to) = (current, step.replicas);
+    let code = match mode {
+        Mode::Paused => ReasonCode::Paused,
+        Mode::Observe => ReasonCode::Observing,
+        Mode::Auto if to > from => ReasonCode::ScaledUp,
+        Mode::Auto if to < from => ReasonCode::ScaledDown,
+        Mode::Auto => ReasonCode::Steady,
+    };
+    step.reasons.push(Reason::new(code, from, to));
+}
+
+fn next_look(spec: &Validated, now: Timestamp) -> SignedDuration {
+    let changes = spec.schedule.iter().filter_map(|entry| entry.next_change(now));
+    changes.map(|change| change.duration_since(now)).fold(spec.period, SignedDuration::min)
+}

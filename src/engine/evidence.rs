@@ -1,0 +1,175 @@
+//! What a sample is worth in the light of the ones before it.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    memory::{KpiMemory, TargetsSeen},
+    observation::{Sample, Value},
+};
+use crate::api::{KpiRule, KpiState};
+
+/// Below this share of the scrape targets that are to be expected, an answer is partial.
+const COMPLETE_SHARE: f64 = 0.8;
+/// After this time more targets for each pod count as what is normal: longer than pods take to go and to be forgotten.
+const MORE_ACCEPTED_AFTER: SignedDuration = SignedDuration::from_secs(60);
+/// After this time fewer targets count as what is normal.
+const FEWER_ACCEPTED_AFTER: SignedDuration = SignedDuration::from_hours(1);
+
+/// The sample as the decision may use it: an empty answer that means zero is one, a halved one is partial.
+pub(super) fn grade(
+    rule: &KpiRule,
+    sample: Option<&Sample>,
+    memory: &mut KpiMemory,
+    pods: i32,
+    now: Timestamp,
+) -> Sample {
+    let mut sample = match sample {
+        None => return Sample::unusable(KpiState::Error, "no answer was observed"),
+        Some(sample) => sample.clone(),
+    };
+    if sample.state == KpiState::Empty && rule.empty_is_zero {
+        sample.state = KpiState::Fresh;
+        sample.value = Some(Value::Single(0.0));
+        sample.reach = SignedDuration::ZERO;
+        sample.message = Some("empty answer counts as 0 (onEmpty: Zero)".into());
+        return sample;
+    }
+    let finite = sample.total().is_none_or(f64::is_finite);
+    if matches!(sample.state, KpiState::Fresh | KpiState::Partial) && !finite {
+        return Sample { state: KpiState::NaN, value: None, ..sample };
+    }
+    if sample.state == KpiState::Fresh && sample.value.is_none() {
+        return Sample::unusable(KpiState::Empty, "the answer has no value");
+    }
+    if sample.state == KpiState::Fresh
+        && let Some(targets) = sample.targets
+        && let Some(expected) = missing_targets(memory, f64::from(targets), f64::from(pods), now)
+    {
+        sample.state = KpiState::Partial;
+        sample.message = Some(format!("{targets} scrape targets answered, where {expected:.0} did before"));
+    }
+    sample
+}
+
+/// The time for which a fresh sample still reaches back into a time without good evidence.
+///
+/// A rate over a range that holds such a gap is too low, however many targets answer by now.
+pub(super) fn gap(sample: &Sample, memory: &mut KpiMemory, now: Timestamp) -> Option<SignedDuration> {
+    if sample.state != KpiState::Fresh {
+        memory.doubted = Some(now);
+        return None;
+    }
+    let left = sample.reach - now.duration_since(memory.doubted?);
+    if left.is_positive() {
+        return Some(left);
+    }
+    memory.doubted = None;
+    None
+}
+
+/// The number of targets to be expected, if too few of them answered.
+///
+/// The expectation shrinks with the pods and with nothing else: a target that is lost while its pod is still there
+/// is a hole in the evidence, not a smaller load. It grows only with what lasted: pods that are on their way out are
+/// scraped for a while after they stopped counting.
+fn missing_targets(memory: &mut KpiMemory, targets: f64, pods: f64, now: Timestamp) -> Option<f64> {
+    let seen = memory.targets.get_or_insert_default();
+    let per_pod = targets / pods.max(1.0);
+    seen.pods = seen.pods.min(pods);
+    if per_pod >= seen.per_pod {
+        seen.pods = pods;
+        seen.fewer_since = None;
+        seen.grow(per_pod, now);
+        return None;
+    }
+    seen.rising = None;
+    let expected = seen.per_pod * seen.pods;
+    if targets >= expected * COMPLETE_SHARE {
+        seen.fewer_since = None;
+        return None;
+    }
+    let since = *seen.fewer_since.get_or_insert(now);
+    if now.duration_since(since) >= FEWER_ACCEPTED_AFTER {
+        *seen = TargetsSeen { per_pod, pods, ..TargetsSeen::default() };
+        return None;
+    }
+    Some(expected)
+}
+
+impl TargetsSeen {
+    /// Takes a higher number of targets for each pod once it lasted: the lowest of that time.
+    fn grow(&mut self, per_pod: f64, now: Timestamp) {
+        let (lowest, since) = self.rising.unwrap_or((per_pod, now));
+        let lowest = lowest.min(per_pod);
+        self.rising = Some((lowest, since));
+        if now.duration_since(since) >= MORE_ACCEPTED_AFTER {
+            self.per_pod = lowest;
+            self.rising = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::{SignedDuration, Timestamp};
+
+    use super::{super::memory::KpiMemory, missing_targets};
+
+    /// Targets and pods as they are seen for a while.
+    struct Watch {
+        memory: KpiMemory,
+        now: Timestamp,
+    }
+
+    impl Watch {
+        fn new() -> Self {
+            Self { memory: KpiMemory::default(), now: Timestamp::from_second(1_000_000).unwrap() }
+        }
+
+        /// The last of `seconds` looks at the same numbers.
+        fn look(&mut self, seconds: i64, targets: f64, pods: f64) -> Option<f64> {
+            let mut missing = None;
+            for _ in 0..seconds {
+                self.now += SignedDuration::from_secs(1);
+                missing = missing_targets(&mut self.memory, targets, pods, self.now);
+            }
+            missing
+        }
+    }
+
+    #[test]
+    fn half_of_the_targets_is_a_hole_for_an_hour_unless_the_pods_went_too() {
+        let mut watch = Watch::new();
+        assert_eq!(watch.look(100, 10.0, 10.0), None);
+        assert_eq!(watch.look(1, 5.0, 10.0), Some(10.0));
+        assert_eq!(watch.look(1, 7.0, 10.0), Some(10.0), "no creeping acceptance");
+        assert_eq!(watch.look(1, 9.0, 10.0), None, "one pod restarts");
+        assert_eq!(watch.look(3600, 5.0, 10.0), Some(10.0));
+        assert_eq!(watch.look(2, 5.0, 10.0), None, "after an hour it is how things are");
+    }
+
+    #[test]
+    fn pods_that_come_and_go_are_no_hole() {
+        let mut watch = Watch::new();
+        watch.look(100, 10.0, 10.0);
+        assert_eq!(watch.look(30, 10.0, 5.0), None, "on their way out they are still scraped");
+        assert_eq!(watch.look(100, 5.0, 5.0), None);
+        assert_eq!(watch.look(1, 2.0, 5.0), Some(5.0));
+        assert_eq!(watch.look(30, 5.0, 10.0), None, "new ones are not scraped yet");
+        assert_eq!(watch.look(1, 10.0, 10.0), None);
+        assert_eq!(watch.look(1, 5.0, 10.0), Some(10.0));
+        assert_eq!(watch.look(10, 13.0, 13.0), None, "the surge of a rollout");
+        assert_eq!(watch.look(1, 10.0, 10.0), None);
+    }
+
+    #[test]
+    fn an_exporter_of_its_own_does_not_depend_on_the_pods() {
+        let mut watch = Watch::new();
+        for pods in [10.0, 3.0, 0.0, 8.0, 1.0] {
+            assert_eq!(watch.look(100, 1.0, pods), None, "{pods}");
+        }
+        let mut watch = Watch::new();
+        assert_eq!(watch.look(100, 4.0, 10.0), None);
+        assert_eq!(watch.look(1, 2.0, 10.0), Some(4.0), "half of the balancers");
+    }
+}

@@ -1,0 +1,104 @@
+//! What a decision needs to know of the past: an explicit value, rebuilt on start and never assumed.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{objective::Trial, stabilize::Recommendations};
+use crate::api::KpiRule;
+
+/// The past of one service.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Memory {
+    /// Whether a decision was made with this memory; the first one never scales down.
+    pub(super) looked: bool,
+    /// Unstabilised proposals, for the stabilisation windows.
+    pub(super) recommendations: Recommendations,
+    /// Changes that were made, for the rate policies.
+    pub(super) changes: VecDeque<Change>,
+    /// No scale-down before this time: a burst was seen.
+    pub(super) burst_until: Option<Timestamp>,
+    /// What is remembered of each KPI.
+    pub(super) kpis: BTreeMap<String, KpiMemory>,
+}
+
+/// A change of the target's replicas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// When it was written.
+    pub at: Timestamp,
+    /// Replicas before.
+    pub from: i32,
+    /// Replicas after.
+    pub to: i32,
+}
+
+/// The past of one KPI.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct KpiMemory {
+    /// Scrape targets that are behind a complete answer.
+    pub targets: Option<TargetsSeen>,
+    /// When its sample was last not fresh.
+    pub doubted: Option<Timestamp>,
+    /// The newest values of the last scrapes, the newest last.
+    pub newest: VecDeque<(Timestamp, f64)>,
+    /// The raise that is being tried for an Objective.
+    pub trial: Option<Trial>,
+}
+
+/// How many scrape targets answer for each pod when none is missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct TargetsSeen {
+    /// What is normal.
+    pub per_pod: f64,
+    /// Pods of the last complete answer; those that were added since are not expected yet.
+    pub pods: f64,
+    /// Since when there are more, and the lowest number of that time.
+    pub rising: Option<(f64, Timestamp)>,
+    /// Since when there are too few.
+    pub fewer_since: Option<Timestamp>,
+}
+
+/// Longest period of a rate policy (autoscaling/v2: 1800 s): older changes are forgotten.
+const CHANGES_KEPT: SignedDuration = SignedDuration::from_secs(1800);
+/// More changes than this within [`CHANGES_KEPT`] do not happen: one look a second at most.
+const CHANGES_MAX: usize = 1800;
+
+impl Memory {
+    /// A memory for a service that was scaled before this process looked at it.
+    ///
+    /// `proposals` are the proposals of the past, by time (see [`super::rebuild`]); `changes` those of status.
+    #[must_use]
+    pub fn rebuilt(
+        proposals: impl IntoIterator<Item = (Timestamp, i32)>,
+        changes: impl IntoIterator<Item = Change>,
+    ) -> Self {
+        let mut memory = Self::default();
+        for (at, replicas) in proposals {
+            memory.recommendations.record(at, replicas);
+        }
+        memory.changes.extend(changes);
+        memory.changes.make_contiguous().sort_by_key(|change| change.at);
+        memory
+    }
+
+    /// Notes that the target's replicas were changed; the shell calls it after a successful write.
+    pub fn changed(&mut self, change: Change) {
+        self.changes.push_back(change);
+        while self.changes.len() > CHANGES_MAX
+            || self.changes.front().is_some_and(|old| change.at.duration_since(old.at) > CHANGES_KEPT)
+        {
+            self.changes.pop_front();
+        }
+    }
+
+    /// When replicas were last raised.
+    pub(super) fn last_raise(&self) -> Option<Timestamp> {
+        self.changes.iter().rev().find(|change| change.to > change.from).map(|change| change.at)
+    }
+
+    /// Forgets KPIs that the spec no longer has.
+    pub(super) fn keep_only(&mut self, rules: &[KpiRule]) {
+        self.kpis.retain(|kept, _| rules.iter().any(|rule| rule.name == *kept));
+    }
+}

@@ -1,0 +1,137 @@
+//! What one KPI asks for.
+
+use jiff::Timestamp;
+
+use super::{Observation, evidence, load, memory::Memory, objective, observation::Sample, utilization};
+use crate::api::{Goal, KpiRule, KpiState, KpiStatus, Reason, ReasonCode, Validated};
+
+/// One KPI, seen and judged.
+pub(super) struct Look {
+    pub name: String,
+    pub goal: Goal,
+    pub state: KpiState,
+    /// Replicas that it asks for; `None` if it can't tell or does not mind.
+    pub proposal: Option<i32>,
+    /// Why replicas must not fall because of it.
+    pub holds: Option<Hold>,
+    /// A burst was seen.
+    pub burst: bool,
+    pub reasons: Vec<Reason>,
+    pub status: KpiStatus,
+}
+
+/// Why a KPI keeps the replicas from falling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// Its sample is not fresh.
+    NotFresh,
+    /// Its sample is fresh, but reaches back into a time without good evidence.
+    Gap,
+    /// Its objective is near or beyond its limit.
+    Objective,
+}
+
+/// What a proposal is made from.
+pub(super) struct Seen<'a> {
+    pub spec: &'a Validated,
+    pub rule: &'a KpiRule,
+    pub sample: &'a Sample,
+    pub observation: &'a Observation,
+    pub now: Timestamp,
+}
+
+/// A proposal with its reasons, before it is put into a [`Look`].
+#[derive(Default)]
+pub(super) struct Proposal {
+    pub replicas: Option<i32>,
+    pub holds: Option<Hold>,
+    pub burst: bool,
+    pub reasons: Vec<Reason>,
+    /// The number that the limit is compared with.
+    pub value: Option<f64>,
+    /// How much of what is allowed is used, 1 being the limit.
+    pub used: Option<f64>,
+}
+
+/// Looks at every KPI of the spec, in its order.
+pub(super) fn look_at_kpis(
+    spec: &Validated,
+    seen: &Observation,
+    memory: &mut Memory,
+    now: Timestamp,
+) -> Vec<Look> {
+    memory.keep_only(&spec.kpis);
+    spec.kpis.iter().map(|rule| look_at(spec, rule, seen, memory, now)).collect()
+}
+
+fn look_at(
+    spec: &Validated,
+    rule: &KpiRule,
+    seen: &Observation,
+    memory: &mut Memory,
+    now: Timestamp,
+) -> Look {
+    let last_raise = memory.last_raise();
+    let kept = memory.kpis.entry(rule.name.clone()).or_default();
+    let sample = evidence::grade(rule, seen.samples.get(&rule.name), kept, seen.pods.all(), now);
+    let gap = evidence::gap(&sample, kept, now);
+    let context = Seen { spec, rule, sample: &sample, observation: seen, now };
+    let mut proposal = match (sample.state, rule.goal) {
+        (KpiState::Fresh | KpiState::Partial, Goal::PerReplica(per_replica)) => {
+            load::propose(&context, per_replica, kept)
+        }
+        (KpiState::Fresh | KpiState::Partial, Goal::Average(target)) => {
+            utilization::propose(&context, target)
+        }
+        (KpiState::Fresh | KpiState::Partial, Goal::AtMost(limit)) => {
+            objective::propose(&context, limit, kept, last_raise)
+        }
+        _ => Proposal::default(),
+    };
+    if sample.state != KpiState::Fresh {
+        proposal.holds = Some(Hold::NotFresh);
+        proposal.reasons.insert(0, not_fresh(rule, &sample, seen.replicas));
+    } else if gap.is_some() {
+        proposal.holds.get_or_insert(Hold::Gap);
+        // The average is too low yet to tell a burst by; the gap holds the replicas anyway.
+        proposal.burst = false;
+    }
+    let status = KpiStatus {
+        name: rule.name.clone(),
+        type_: rule.goal.kpi_type(),
+        state: sample.state,
+        value: proposal.value.or_else(|| sample.total()).filter(|value| value.is_finite()),
+        target: rule.goal.number(),
+        used: proposal.used.filter(|used| used.is_finite()),
+        proposal: proposal.replicas,
+        sample_time: sample.at.map(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time),
+        message: sample.message.clone(),
+    };
+    Look {
+        name: rule.name.clone(),
+        goal: rule.goal,
+        state: sample.state,
+        proposal: proposal.replicas,
+        holds: proposal.holds,
+        burst: proposal.burst,
+        reasons: proposal.reasons,
+        status,
+    }
+}
+
+fn not_fresh(rule: &KpiRule, sample: &Sample, replicas: i32) -> Reason {
+    let state: &'static str = sample.state.into();
+    let why = sample.message.as_deref().map(|message| format!(": {message}")).unwrap_or_default();
+    Reason::new(ReasonCode::KpiNotFresh, replicas, replicas)
+        .about(&rule.name)
+        .detailed(format!("{state}{why}"))
+}
+
+/// `ceil(ratio)` as replicas; a rounding error of the division is not a replica.
+pub(super) fn replicas_for(ratio: f64) -> i32 {
+    let whole = (ratio - ratio.abs() * 1e-9).ceil();
+    // A float-to-int `as` saturates, and NaN can't come here: samples are finite and targets above 0.
+    #[allow(clippy::cast_possible_truncation)]
+    let replicas = whole.clamp(0.0, f64::from(i32::MAX)) as i32;
+    replicas
+}

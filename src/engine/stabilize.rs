@@ -1,0 +1,102 @@
+//! Stabilisation windows of autoscaling/v2: the most cautious proposal of the window holds.
+
+use std::collections::VecDeque;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::step::Step;
+use crate::api::{MoveRules, Reason, ReasonCode};
+
+/// Longest window (autoscaling/v2: 3600 s).
+const KEPT: SignedDuration = SignedDuration::from_secs(3600);
+
+/// Proposals by time, the newest last; equal neighbours are kept once, with the time of the last.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Recommendations {
+    proposals: VecDeque<(Timestamp, i32)>,
+    /// When the first of all was made.
+    since: Option<Timestamp>,
+}
+
+impl Recommendations {
+    /// Notes a proposal. What is out of order or older than the longest window is dropped.
+    pub fn record(&mut self, at: Timestamp, replicas: i32) {
+        self.since.get_or_insert(at);
+        match self.proposals.back_mut() {
+            Some((last, _)) if *last > at => return,
+            Some((last, value)) if *value == replicas => *last = at,
+            _ => self.proposals.push_back((at, replicas)),
+        }
+        while self.proposals.front().is_some_and(|(old, _)| at.duration_since(*old) > KEPT) {
+            self.proposals.pop_front();
+        }
+    }
+
+    /// Proposals that are younger than `window`.
+    fn within(&self, window: SignedDuration, now: Timestamp) -> impl Iterator<Item = &(Timestamp, i32)> {
+        self.proposals.iter().filter(move |(at, _)| now.duration_since(*at) < window)
+    }
+
+    /// Whether proposals are known for all of `window`.
+    pub fn covers(&self, window: SignedDuration, now: Timestamp) -> bool {
+        self.since.is_some_and(|since| now.duration_since(since) >= window)
+    }
+}
+
+/// Holds `step` to the lowest proposal of the upward and the highest of the downward window.
+pub(super) fn stabilize(
+    step: &mut Step,
+    current: i32,
+    recommendations: &Recommendations,
+    (up, down): (&MoveRules, &MoveRules),
+    now: Timestamp,
+) {
+    let proposed = step.replicas;
+    let lowest = recommendations.within(up.window, now).min_by_key(|(_, replicas)| *replicas).copied();
+    let highest =
+        recommendations.within(down.window, now).max_by_key(|(at, replicas)| (*replicas, *at)).copied();
+    let lowest = lowest.filter(|(_, replicas)| *replicas < proposed).unwrap_or((now, proposed));
+    let highest = highest.filter(|(_, replicas)| *replicas > proposed).unwrap_or((now, proposed));
+    let (code, (since, limit), window) = if current < lowest.1 {
+        (ReasonCode::ScaleUpStabilized, lowest, up.window)
+    } else if current > highest.1 {
+        (ReasonCode::ScaleDownStabilized, highest, down.window)
+    } else if proposed < current {
+        (ReasonCode::ScaleDownStabilized, (highest.0, current), down.window)
+    } else {
+        (ReasonCode::ScaleUpStabilized, (lowest.0, current), up.window)
+    };
+    if limit != proposed {
+        let left = (window - now.duration_since(since)).as_secs_f64().max(0.0);
+        let reason = Reason::new(code, proposed, limit)
+            .with("windowSeconds", window.as_secs_f64())
+            .with(
+                "limit",
+                f64::from(if code == ReasonCode::ScaleDownStabilized { highest.1 } else { lowest.1 }),
+            )
+            .with("secondsLeft", left.ceil());
+        step.bind(reason);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::{SignedDuration, Timestamp};
+
+    use super::Recommendations;
+
+    #[test]
+    fn equal_neighbours_are_kept_once_with_the_time_of_the_last() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let mut kept = Recommendations::default();
+        for second in 0..10_000 {
+            kept.record(at(second), 7);
+        }
+        assert_eq!(kept.proposals.len(), 1);
+        kept.record(at(10_000), 3);
+        let max =
+            |now| kept.within(SignedDuration::from_secs(300), at(now)).map(|(_, replicas)| *replicas).max();
+        assert_eq!(max(10_298), Some(7), "9,999 was the last time that 7 was proposed");
+        assert_eq!(max(10_299), Some(3));
+    }
+}

@@ -1,0 +1,115 @@
+//! Utilization: autoscaling/v2's arithmetic with missing and unready pods (replica_calculator.go, `GetResourceReplicas`).
+
+use super::{
+    observation::{Pods, Value},
+    proposal::{Hold, Proposal, Seen, replicas_for},
+};
+use crate::api::{Reason, ReasonCode};
+
+/// The pods behind an average.
+struct Measured {
+    /// Sum of what the ready pods with a sample use.
+    sum: f64,
+    /// How many these are.
+    pods: f64,
+    /// Ready pods without a sample.
+    missing: f64,
+    /// Pods that are not ready.
+    unready: f64,
+}
+
+impl Measured {
+    fn average(&self) -> f64 {
+        self.sum / self.pods
+    }
+}
+
+pub(super) fn propose(seen: &Seen<'_>, target: f64) -> Proposal {
+    let current = seen.observation.replicas;
+    let name = &seen.rule.name;
+    let Some(measured) = measure(seen).filter(|measured| measured.pods > 0.0) else {
+        let reason = Reason::new(ReasonCode::NoReadyReplicas, current, current).about(name);
+        return Proposal { holds: Some(Hold::NotFresh), reasons: vec![reason], ..Proposal::default() };
+    };
+    let (up, down) = (seen.spec.scale_up.tolerance, seen.spec.scale_down.tolerance);
+    let wanted = wanted(&measured, target, current, (up, down));
+    let average = measured.average();
+    let (code, wanted) = match wanted {
+        Some(wanted) => (ReasonCode::UtilizationProposal, wanted),
+        None => (ReasonCode::WithinTolerance, current),
+    };
+    let reason = Reason::new(code, current, wanted)
+        .about(name)
+        .with("value", average)
+        .with("target", target)
+        .with("ready", measured.pods)
+        .with("missing", measured.missing)
+        .with("unready", measured.unready);
+    let reason = match code {
+        ReasonCode::WithinTolerance => reason.with("tolerance", if average > target { up } else { down }),
+        _ => reason,
+    };
+    Proposal {
+        replicas: Some(wanted),
+        reasons: vec![reason],
+        value: Some(average),
+        used: Some(average / target),
+        ..Proposal::default()
+    }
+}
+
+fn measure(seen: &Seen<'_>) -> Option<Measured> {
+    let pods = &seen.observation.pods;
+    match (seen.sample.value.as_ref()?, pods) {
+        (Value::Single(average), _) => {
+            let ready = f64::from(pods.ready());
+            let unready = f64::from((pods.all() - pods.ready()).max(0));
+            Some(Measured { sum: average.max(0.0) * ready, pods: ready, missing: 0.0, unready })
+        }
+        (Value::ByPod(by_pod), Pods::Counted { ready }) => {
+            let seen = f64::from(u32::try_from(by_pod.len()).unwrap_or(u32::MAX));
+            let missing = (f64::from(*ready) - seen).max(0.0);
+            Some(Measured { sum: by_pod.values().sum(), pods: seen, missing, unready: 0.0 })
+        }
+        (Value::ByPod(by_pod), Pods::Listed(listed)) => {
+            let mut measured = Measured { sum: 0.0, pods: 0.0, missing: 0.0, unready: 0.0 };
+            for pod in listed {
+                match by_pod.get(&pod.name) {
+                    _ if !pod.ready => measured.unready += 1.0,
+                    None => measured.missing += 1.0,
+                    Some(usage) => {
+                        measured.sum += usage.max(0.0);
+                        measured.pods += 1.0;
+                    }
+                }
+            }
+            Some(measured)
+        }
+    }
+}
+
+/// Replicas to have, or `None` to keep what there is.
+///
+/// Missing pods count against the change: as fully used before a scale-down, as idle before a scale-up; so do unready
+/// ones before a scale-up. A change that this turns around or makes smaller than the tolerance does not happen.
+fn wanted(measured: &Measured, target: f64, current: i32, (up, down): (f64, f64)) -> Option<i32> {
+    let within = |ratio: f64| ratio <= 1.0 + up && ratio >= 1.0 - down;
+    let ratio = measured.average() / target;
+    let dampened_up = ratio > 1.0 && measured.unready > 0.0;
+    if measured.missing == 0.0 && !dampened_up {
+        return (!within(ratio)).then(|| replicas_for(ratio * measured.pods));
+    }
+    let (sum, pods) = if ratio < 1.0 {
+        (measured.sum + measured.missing * target.max(1.0), measured.pods + measured.missing)
+    } else {
+        (measured.sum, measured.pods + measured.missing + measured.unready)
+    };
+    let dampened = sum / pods / target;
+    let flips = (ratio < 1.0) != (dampened < 1.0);
+    if within(dampened) || flips {
+        return None;
+    }
+    let wanted = replicas_for(dampened * pods);
+    let against = (dampened < 1.0 && wanted > current) || (dampened > 1.0 && wanted < current);
+    (!against).then_some(wanted)
+}

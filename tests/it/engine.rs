@@ -1,0 +1,338 @@
+//! Each rule of section 5 of the design, from a user's YAML to what the user would see.
+
+use std::collections::BTreeMap;
+
+use plimsoll::{
+    api::{KpiState, ReasonCode, ReasonCode::*},
+    engine::{Decision, Memory, Observation, Pod, Pods, Sample, Value, decide, past_proposals},
+};
+
+use super::fixtures::{Driven, fresh};
+
+const SHOP: &str = r#"
+scaleTargetRef: {kind: Deployment, name: shop}
+minReplicas: 2
+maxReplicas: 20
+kpis:
+- {name: load, type: Load, query: l, perReplica: "100"}
+- {name: latency, type: Objective, query: q, atMost: "0.25"}
+"#;
+
+fn codes(decision: &Decision) -> Vec<ReasonCode> {
+    decision.reasons.iter().map(|reason| reason.code).collect()
+}
+
+#[test]
+fn a_step_is_followed_at_once_and_a_fall_after_the_window() {
+    let mut shop = Driven::new(SHOP, 2);
+    shop.look(0, &[("load", fresh(200.0)), ("latency", fresh(0.1))]);
+    let up = shop.look(15, &[("load", fresh(1150.0)), ("latency", fresh(0.1))]);
+    assert_eq!((up.replicas, up.bound_by), (12, LoadProposal), "{up:?}");
+    let mut last = up;
+    for _ in 0..19 {
+        last = shop.look(15, &[("load", fresh(300.0)), ("latency", fresh(0.1))]);
+    }
+    assert_eq!((last.replicas, last.bound_by), (12, ScaleDownStabilized));
+    let down = shop.look(15, &[("load", fresh(300.0)), ("latency", fresh(0.1))]);
+    assert_eq!(
+        (down.replicas, codes(&down).last()),
+        (3, Some(&ScaledDown)),
+        "300 s after the last high proposal"
+    );
+}
+
+#[test]
+fn no_evidence_no_scale_down_and_none_for_a_window_after() {
+    let mut shop = Driven::new(SHOP, 10);
+    let calm = [("load", fresh(100.0)), ("latency", fresh(0.1))];
+    for state in [KpiState::Stale, KpiState::Empty, KpiState::Partial, KpiState::NaN, KpiState::Error] {
+        let mut outage = shop_copy(&shop);
+        for _ in 0..100 {
+            let bad = Sample { value: Some(Value::Single(0.0)), ..Sample::unusable(state, "x") };
+            let held = outage.look(15, &[("load", bad), ("latency", fresh(0.1))]);
+            assert_eq!((held.replicas, held.has(KpiNotFresh)), (10, true), "{state:?}");
+        }
+        let back = outage.look(15, &calm);
+        assert_eq!(back.replicas, 10, "the answers after an outage are not believed at once");
+    }
+    shop.spec.kpis[0].empty_is_zero = true;
+    for _ in 0..30 {
+        shop.look(15, &[("load", Sample::unusable(KpiState::Empty, "x")), ("latency", fresh(0.1))]);
+    }
+    assert_eq!(shop.replicas, 2, "onEmpty: Zero");
+}
+
+fn shop_copy(shop: &Driven) -> Driven {
+    Driven { spec: shop.spec.clone(), memory: shop.memory.clone(), ..*shop }
+}
+
+#[test]
+fn a_partial_sample_may_raise() {
+    let mut shop = Driven::new(SHOP, 5);
+    let half = Sample { state: KpiState::Partial, ..fresh(900.0) };
+    assert_eq!(shop.look(15, &[("load", half), ("latency", fresh(0.1))]).replicas, 9);
+}
+
+#[test]
+fn half_of_the_series_is_partial_even_if_prometheus_does_not_say_so() {
+    let mut shop = Driven::new(SHOP, 10);
+    let load = |value, targets| Sample { targets: Some(targets), ..fresh(value) };
+    for _ in 0..6 {
+        shop.look(15, &[("load", load(1000.0, 10)), ("latency", fresh(0.1))]);
+    }
+    for _ in 0..60 {
+        let held = shop.look(15, &[("load", load(500.0, 5)), ("latency", fresh(0.1))]);
+        assert_eq!(held.replicas, 10);
+        assert_eq!(held.kpis[0].state, KpiState::Partial);
+    }
+}
+
+#[test]
+fn a_rate_that_reaches_back_into_a_gap_is_too_low_to_act_on() {
+    let mut shop = Driven::new(SHOP, 10);
+    shop.spec.scale_down.window = jiff::SignedDuration::ZERO;
+    let load = |value, targets| Sample {
+        targets: Some(targets),
+        reach: jiff::SignedDuration::from_secs(10),
+        ..fresh(value)
+    };
+    for _ in 0..6 {
+        shop.look(15, &[("load", load(1000.0, 10)), ("latency", fresh(0.1))]);
+    }
+    shop.look(1, &[("load", load(500.0, 5)), ("latency", fresh(0.1))]);
+    for second in 1..10 {
+        // All targets are back, but their range fills only second by second.
+        let value = 500.0 + 50.0 * f64::from(second);
+        let held = shop.look(1, &[("load", load(value, 10)), ("latency", fresh(0.1))]);
+        assert_eq!((held.replicas, held.kpis[0].state), (10, KpiState::Fresh), "after {second} s");
+    }
+    let fallen = shop.look(1, &[("load", load(700.0, 10)), ("latency", fresh(0.1))]);
+    assert_eq!(fallen.replicas, 7, "a fall that is seen with a full range is followed");
+}
+
+#[test]
+fn an_average_that_a_gap_makes_low_is_no_burst() {
+    let mut shop = Driven::new(SHOP, 10);
+    shop.spec.scale_down.window = jiff::SignedDuration::ZERO;
+    let reach = jiff::SignedDuration::from_secs(5);
+    let load = |value, newest| Sample { newest: Some(newest), reach, ..fresh(value) };
+    shop.look(1, &[("load", load(1000.0, 1000.0)), ("latency", fresh(0.1))]);
+    shop.look(1, &[("load", Sample::unusable(KpiState::Error, "down")), ("latency", fresh(0.1))]);
+    let back = shop.look(1, &[("load", load(300.0, 1150.0)), ("latency", fresh(0.1))]);
+    assert_eq!((back.replicas, back.bound_by), (12, BurstProposal), "the newest scrape is right");
+    let fallen = shop.look(5, &[("load", load(500.0, 500.0)), ("latency", fresh(0.1))]);
+    assert_eq!(fallen.replicas, 5, "no burst keeps them for a minute: {fallen:?}");
+}
+
+#[test]
+fn a_restart_makes_no_scale_down_on_its_first_look_and_keeps_the_window() {
+    let mut shop = Driven::new(SHOP, 12);
+    let calm = [("load", fresh(100.0)), ("latency", fresh(0.1))];
+    let first = shop.look(0, &calm);
+    assert_eq!((first.replicas, first.bound_by), (12, ScaleDownStabilized));
+    assert_eq!(shop.look(15, &calm).replicas, 12, "what happened before is not known");
+    let history = |low_since: i64| {
+        let points = (0..=30).map(|i| {
+            let ago = 300 - i * 10;
+            (shop.now - jiff::SignedDuration::from_secs(ago), if ago > low_since { 800.0 } else { 100.0 })
+        });
+        vec![("load".to_owned(), points.collect::<Vec<_>>())]
+    };
+    for (low_since, expected) in [(100, 8), (290, 2)] {
+        let mut memory = Memory::rebuilt(past_proposals(&shop.spec, &history(low_since)), []);
+        let seen = Observation {
+            replicas: 12,
+            pods: Pods::Counted { ready: 12 },
+            samples: BTreeMap::from([("load".into(), fresh(100.0)), ("latency".into(), fresh(0.1))]),
+        };
+        let first = decide(&shop.spec, &seen, &mut memory, shop.now);
+        assert_eq!((first.replicas, first.bound_by), (12, HeldOnFirstLook));
+        let second = decide(&shop.spec, &seen, &mut memory, shop.now + jiff::SignedDuration::from_secs(15));
+        assert_eq!(second.replicas, expected, "what the range queries tell is all that holds");
+    }
+}
+
+#[test]
+fn the_newest_scrape_counts_when_it_is_far_above_the_average() {
+    let mut shop = Driven::new(SHOP, 2);
+    let burst = Sample { newest: Some(900.0), ..fresh(300.0) };
+    let up = shop.look(15, &[("load", burst), ("latency", fresh(0.1))]);
+    assert_eq!((up.replicas, up.bound_by), (9, BurstProposal));
+    let noise = Sample { newest: Some(420.0), ..fresh(300.0) };
+    let mut calm = Driven::new(SHOP, 3);
+    assert_eq!(
+        calm.look(15, &[("load", noise), ("latency", fresh(0.1))]).replicas,
+        3,
+        "one scrape of 1.4 times is noise"
+    );
+}
+
+#[test]
+fn a_burst_that_found_too_few_replicas_keeps_them_for_a_minute() {
+    let mut shop = Driven::new(SHOP, 2);
+    shop.spec.scale_down.window = jiff::SignedDuration::ZERO;
+    shop.look(15, &[("load", fresh(200.0)), ("latency", fresh(0.1))]);
+    let burst = Sample { newest: Some(900.0), ..fresh(300.0) };
+    assert_eq!(shop.look(15, &[("load", burst), ("latency", fresh(0.1))]).replicas, 9);
+    for _ in 0..3 {
+        let held = shop.look(15, &[("load", fresh(200.0)), ("latency", fresh(0.1))]);
+        assert_eq!((held.replicas, held.bound_by), (9, HeldForBurst));
+    }
+    assert_eq!(shop.look(15, &[("load", fresh(200.0)), ("latency", fresh(0.1))]).replicas, 2);
+    let harmless = Sample { newest: Some(150.0), ..fresh(50.0) };
+    shop.look(15, &[("load", harmless), ("latency", fresh(0.1))]);
+    assert_eq!(shop.replicas, 2, "what the replicas carry anyway holds nothing");
+}
+
+#[test]
+fn a_rise_that_three_scrapes_confirm_counts_before_the_average_follows() {
+    let mut shop = Driven::new(SHOP, 10);
+    let mut replicas = Vec::new();
+    for (average, newest) in [(1000.0, 1000.0), (1030.0, 1500.0), (1060.0, 1500.0), (1100.0, 1500.0)] {
+        let sample = Sample { newest: Some(newest), ..fresh(average) };
+        replicas.push(shop.look(5, &[("load", sample), ("latency", fresh(0.1))]).replicas);
+    }
+    assert_eq!(replicas, [10, 10, 10, 15]);
+}
+
+#[test]
+fn an_objective_raises_while_it_helps() {
+    let mut shop = Driven::new(SHOP, 4);
+    let at = |latency| [("load", fresh(400.0)), ("latency", fresh(latency))];
+    shop.look(0, &at(0.1));
+    let raised = shop.look(15, &at(0.5));
+    assert_eq!((raised.replicas, raised.bound_by), (8, ObjectiveBreached));
+    shop.ready = 4;
+    assert!(shop.look_as_it_is(15, &at(0.5)).has(ObjectiveSettling), "what is starting is credited");
+    let settling = shop.look(15, &at(0.4));
+    assert_eq!((settling.replicas, settling.bound_by), (8, ObjectiveSettling));
+    let again = shop.look(60, &at(0.35));
+    assert_eq!((again.replicas, again.bound_by), (12, ObjectiveBreached), "it helped, but not enough");
+    shop.look(15, &at(0.24));
+    for _ in 0..40 {
+        assert_eq!(shop.look(15, &at(0.24)).replicas, 12, "near the limit nothing is lowered");
+    }
+    for _ in 0..22 {
+        shop.look(15, &at(0.1));
+    }
+    assert_eq!(shop.replicas, 4);
+}
+
+#[test]
+fn an_objective_that_replicas_do_not_help_stops_raising_and_says_so() {
+    let mut shop = Driven::new(SHOP, 4);
+    let broken = [("load", fresh(400.0)), ("latency", fresh(2.0))];
+    let mut most = 0;
+    let mut decision = shop.look(0, &broken);
+    for _ in 0..30 {
+        decision = shop.look(15, &broken);
+        most = most.max(decision.replicas);
+    }
+    assert!(decision.has(ScalingIneffective), "{decision:?}");
+    assert_eq!(most, 16, "two raises, each at most a doubling");
+    for _ in 0..12 {
+        decision = shop.look(15, &broken);
+    }
+    assert_eq!(decision.replicas, 4, "what was added in vain goes again, what was there stays");
+}
+
+#[test]
+fn a_raise_that_the_maximum_holds_back_is_not_called_ineffective() {
+    let mut shop = Driven::new(SHOP, 20);
+    for _ in 0..40 {
+        let decision = shop.look(15, &[("load", fresh(2000.0)), ("latency", fresh(2.0))]);
+        assert!(!decision.has(ScalingIneffective));
+        assert_eq!(decision.bound_by, MaxReplicas);
+    }
+}
+
+#[test]
+fn to_zero_and_back_in_one_write() {
+    let yaml = r#"
+scaleTargetRef: {kind: Deployment, name: worker}
+minReplicas: 0
+maxReplicas: 50
+behavior: {scaleUp: {policies: [{type: Percent, value: 100, periodSeconds: 15}]}, scaleDown: {stabilizationWindowSeconds: 60}}
+kpis:
+- {name: jobs, type: Load, query: q, perReplica: "10"}
+- {name: cpu, type: Utilization, query: c, target: "0.5"}
+"#;
+    let mut worker = Driven::new(yaml, 1);
+    for _ in 0..6 {
+        worker.look(15, &[("jobs", fresh(0.0)), ("cpu", fresh(0.01))]);
+    }
+    assert_eq!(worker.replicas, 0, "the little that an idle process uses does not keep it");
+    let empty = Sample::unusable(KpiState::Empty, "no replicas");
+    let up = worker.look(15, &[("jobs", fresh(20.0)), ("cpu", empty.clone())]);
+    assert_eq!(up.replicas, 2, "twice of one, since a percentage of nothing is nothing");
+    worker.spec.scale_up.policies.clear();
+    worker.replicas = 0;
+    assert_eq!(worker.look(15, &[("jobs", fresh(333.0)), ("cpu", empty)]).replicas, 34);
+}
+
+#[test]
+fn a_schedule_lifts_the_floor_and_wakes_the_loop_at_its_start() {
+    let yaml = r#"
+scaleTargetRef: {kind: Deployment, name: shop}
+minReplicas: 1
+maxReplicas: 40
+period: 10m
+schedule: [{name: sale, timeZone: Europe/Berlin, start: "0 8 * * 5", duration: 2h, minReplicas: 20}]
+"#;
+    let mut shop = Driven::new(yaml, 1);
+    shop.now = "2026-11-27T06:55:00Z".parse().unwrap();
+    let before = shop.look(0, &[]);
+    assert_eq!((before.replicas, before.next_look.as_secs()), (1, 300));
+    let during = shop.look(300, &[]);
+    assert_eq!((during.replicas, during.bound_by), (20, ScheduleFloor));
+    shop.look(7199, &[]);
+    assert_eq!(shop.replicas, 20);
+    shop.look(301, &[]);
+    assert_eq!(shop.replicas, 1);
+}
+
+#[test]
+fn limits_hold_whatever_is_asked_for() {
+    let mut shop = Driven::new(SHOP, 2);
+    let up = shop.look(15, &[("load", fresh(1e12)), ("latency", fresh(0.1))]);
+    assert_eq!((up.replicas, up.bound_by, up.proposed), (20, MaxReplicas, i32::MAX));
+    shop.replicas = 1;
+    let raised =
+        shop.look(15, &[("load", Sample::unusable(KpiState::Error, "down")), ("latency", fresh(0.1))]);
+    assert!(raised.replicas >= 2, "the minimum holds without any evidence");
+}
+
+#[test]
+fn observe_and_paused_say_what_they_would_do_and_do_nothing() {
+    for (mode, code) in [("Observe", Observing), ("Paused", Paused)] {
+        let mut shop = Driven::new(&format!("mode: {mode}\n{SHOP}"), 2);
+        let decision = shop.look(15, &[("load", fresh(900.0)), ("latency", fresh(0.1))]);
+        assert_eq!((decision.replicas, codes(&decision).last()), (9, Some(&code)));
+        assert_eq!(shop.replicas, 2);
+    }
+}
+
+#[test]
+fn surge_and_starting_pods_do_not_inflate_the_replicas() {
+    let yaml = r#"
+scaleTargetRef: {kind: Deployment, name: shop}
+maxReplicas: 100
+kpis: [{name: cpu, type: Utilization, query: q, target: "0.5"}]
+"#;
+    let shop = Driven::new(yaml, 10);
+    let pod = |index: i32, ready| Pod { name: format!("p{index}"), ready, starting: !ready };
+    // A rollout: ten old pods at their target, five new ones that burn a core each while they start.
+    let pods: Vec<_> = (0..10).map(|i| pod(i, true)).chain((10..15).map(|i| pod(i, false))).collect();
+    let usage = (0..15).map(|i| (format!("p{i}"), if i < 10 { 0.5 } else { 1.0 })).collect();
+    let cpu = Sample { value: Some(Value::ByPod(usage)), ..fresh(0.0) };
+    let seen = Observation {
+        replicas: 10,
+        pods: Pods::Listed(pods),
+        samples: BTreeMap::from([("cpu".into(), cpu)]),
+    };
+    let mut memory = shop.memory.clone();
+    for second in 0..60 {
+        let now = shop.now + jiff::SignedDuration::from_secs(second);
+        assert_eq!(decide(&shop.spec, &seen, &mut memory, now).replicas, 10);
+    }
+}
