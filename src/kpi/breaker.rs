@@ -1,0 +1,175 @@
+//! A circuit breaker: a source that is down is left alone, and asked now and then whether it is back. Pure.
+
+use std::time::Duration;
+
+use strum::IntoStaticStr;
+
+/// Failures in a row that open the breaker.
+const FAILURES_TO_OPEN: u32 = 5;
+/// First pause; it doubles with each failed try.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+/// Longest pause.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// What a breaker does with the next query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+pub enum BreakerState {
+    /// Queries pass.
+    Closed,
+    /// No query passes until the pause is over.
+    Open,
+    /// One query is out to see whether the source is back; no other passes.
+    HalfOpen,
+}
+
+/// How a query that the breaker let pass went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The source answered, be it with a refusal of this one query.
+    Answered,
+    /// The source is not there, too slow, or broken.
+    Failed,
+    /// The query was never sent.
+    NotSent,
+}
+
+/// The breaker of one source. Times are since any fixed moment, on a clock that never goes back.
+#[derive(Debug)]
+pub(super) struct Breaker {
+    state: BreakerState,
+    failures: u32,
+    pause: Duration,
+    until: Duration,
+}
+
+impl Breaker {
+    /// A closed breaker.
+    pub(super) fn new() -> Self {
+        Self { state: BreakerState::Closed, failures: 0, pause: PAUSE_MIN, until: Duration::ZERO }
+    }
+
+    pub(super) fn state(&self) -> BreakerState {
+        self.state
+    }
+
+    /// Failures since the last answer.
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// Whether a query may go out at `now`; if not, how long the pause still lasts (0 while the one try is out).
+    /// Who passes must call [`Self::record`].
+    pub(super) fn pass(&mut self, now: Duration) -> Result<(), Duration> {
+        match self.state {
+            BreakerState::Closed => Ok(()),
+            BreakerState::Open if now >= self.until => {
+                self.state = BreakerState::HalfOpen;
+                Ok(())
+            }
+            BreakerState::Open | BreakerState::HalfOpen => Err(self.until.saturating_sub(now)),
+        }
+    }
+
+    /// Records how a query went that had passed.
+    pub(super) fn record(&mut self, outcome: Outcome, now: Duration) {
+        match (outcome, self.state) {
+            (Outcome::Answered, _) => *self = Self::new(),
+            (Outcome::Failed, BreakerState::Closed) => {
+                self.failures += 1;
+                if self.failures >= FAILURES_TO_OPEN {
+                    self.open(PAUSE_MIN, now);
+                }
+            }
+            (Outcome::Failed, BreakerState::HalfOpen) => {
+                self.failures += 1;
+                self.open((self.pause * 2).min(PAUSE_MAX), now);
+            }
+            // Sent before it opened: says nothing new.
+            (Outcome::Failed, BreakerState::Open) => {}
+            // The try was not made, so the next query may make it.
+            (Outcome::NotSent, BreakerState::HalfOpen) => self.open(self.pause, now),
+            (Outcome::NotSent, _) => {}
+        }
+    }
+
+    fn open(&mut self, pause: Duration, now: Duration) {
+        self.state = BreakerState::Open;
+        self.pause = pause;
+        self.until = now + pause;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Breaker, BreakerState, Outcome};
+
+    fn at(seconds: f64) -> Duration {
+        Duration::from_secs_f64(seconds)
+    }
+
+    fn opened() -> Breaker {
+        let mut breaker = Breaker::new();
+        for _ in 0..5 {
+            assert_eq!(breaker.pass(at(0.0)), Ok(()));
+            breaker.record(Outcome::Failed, at(0.0));
+        }
+        breaker
+    }
+
+    #[test]
+    fn opens_after_five_failures_in_a_row_only() {
+        let mut breaker = Breaker::new();
+        for _ in 0..4 {
+            breaker.record(Outcome::Failed, at(0.0));
+        }
+        breaker.record(Outcome::Answered, at(0.0));
+        for _ in 0..4 {
+            breaker.record(Outcome::Failed, at(0.0));
+        }
+        assert_eq!(breaker.state(), BreakerState::Closed);
+        breaker.record(Outcome::Failed, at(0.0));
+        assert_eq!((breaker.state(), breaker.failures()), (BreakerState::Open, 5));
+    }
+
+    #[test]
+    fn after_the_pause_exactly_one_passes_and_an_answer_closes_it() {
+        let mut breaker = opened();
+        assert_eq!(breaker.pass(at(0.4)), Err(at(0.6)));
+        assert_eq!(breaker.pass(at(1.0)), Ok(()));
+        assert_eq!(breaker.pass(at(1.0)), Err(at(0.0)));
+        breaker.record(Outcome::Answered, at(1.1));
+        assert_eq!(breaker.state(), BreakerState::Closed);
+        assert_eq!(breaker.pass(at(1.1)), Ok(()));
+    }
+
+    #[test]
+    fn the_pause_doubles_to_thirty_seconds() {
+        let mut breaker = opened();
+        let mut now = at(0.0);
+        for pause in [1, 2, 4, 8, 16, 30, 30] {
+            let pause = Duration::from_secs(pause);
+            assert_eq!(breaker.pass(now), Err(pause));
+            now += pause;
+            assert_eq!(breaker.pass(now), Ok(()), "after {pause:?}");
+            breaker.record(Outcome::Failed, now);
+        }
+    }
+
+    #[test]
+    fn a_try_that_was_not_made_is_made_by_another_after_the_same_pause() {
+        let mut breaker = opened();
+        assert_eq!(breaker.pass(at(1.0)), Ok(()));
+        breaker.record(Outcome::NotSent, at(1.0));
+        assert_eq!(breaker.pass(at(1.5)), Err(at(0.5)));
+        assert_eq!(breaker.pass(at(2.0)), Ok(()));
+    }
+
+    #[test]
+    fn late_failures_do_not_lengthen_the_pause() {
+        let mut breaker = opened();
+        breaker.record(Outcome::Failed, at(0.9));
+        assert_eq!(breaker.pass(at(1.0)), Ok(()));
+    }
+}

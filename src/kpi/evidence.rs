@@ -1,0 +1,214 @@
+//! What an answer is worth: (value, probe, clocks) -> a sample with its state. Pure.
+//!
+//! Every age is a difference of two times of Prometheus' own clock, so that a wrong clock on either side makes
+//! nothing stale and nothing fresh. Nothing is `Fresh` without evidence, and empty stays empty.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::answer::{Answer, Data, Series};
+use super::clock::ClockVerdict;
+use super::failure::Failure;
+use super::question::{Evidence, Question, read_probe};
+use crate::api::{Goal, KpiState};
+use crate::engine::{Sample, Value};
+
+/// A query's result, and what its evaluation time says.
+#[derive(Clone, Debug)]
+pub(super) struct Heard {
+    pub(super) result: Result<Answer, Failure>,
+    pub(super) clock: ClockVerdict,
+}
+
+/// Everything that one sample is judged by.
+pub(super) struct Hearing<'a> {
+    /// Name of the source.
+    pub(super) source: &'a str,
+    /// Age above which a sample is stale.
+    pub(super) stale_after: Duration,
+    pub(super) goal: Goal,
+    pub(super) question: &'a Question,
+    pub(super) value: &'a Heard,
+    /// `None` if the question needs none.
+    pub(super) probe: Option<&'a Heard>,
+    /// `None` if it was not asked.
+    pub(super) burst: Option<&'a Heard>,
+}
+
+impl Hearing<'_> {
+    /// The sample.
+    pub(super) fn judge(&self) -> Sample {
+        self.sample().unwrap_or_else(|message| Sample::unusable(KpiState::Error, message))
+    }
+
+    fn sample(&self) -> Result<Sample, String> {
+        let answer = self.value.result.as_ref().map_err(|failure| self.says(failure))?;
+        let value = shape(&answer.data, self.goal)?;
+        // Whatever its age: what is no number is of no use, and that says more than a probe that failed for the same reason.
+        if let Some(message) = value.as_ref().and_then(not_a_number) {
+            return Ok(Sample::unusable(KpiState::NaN, message));
+        }
+        let evidence = self.evidence()?;
+        let at = match &evidence {
+            Some(evidence) => {
+                evidence.newest.map(|newest| answer.time.map_or(newest, |time| time.min(newest)))
+            }
+            None => answer.time,
+        };
+        let targets = evidence.as_ref().map(|evidence| evidence.targets);
+        let (state, message) = match self.doubt(answer, value.is_some(), evidence.as_ref(), at) {
+            Some((state, message)) => (state, Some(message)),
+            None if value.is_some() => (KpiState::Fresh, None),
+            None => (KpiState::Empty, Some(self.why_empty(evidence.as_ref()))),
+        };
+        let reach = SignedDuration::try_from(self.question.reach()).unwrap_or(SignedDuration::MAX);
+        Ok(Sample { state, value, newest: self.newest(), at, reach, targets, message })
+    }
+
+    fn says(&self, failure: &Failure) -> String {
+        format!("source {:?} {failure}", self.source)
+    }
+
+    fn evidence(&self) -> Result<Option<Evidence>, String> {
+        let Some(heard) = self.probe else { return Ok(None) };
+        let found = match &heard.result {
+            Ok(answer) => read_probe(answer).map_err(|error| format!("source {:?} {error}", self.source)),
+            Err(failure) => Err(self.says(failure)),
+        };
+        found.map(Some).map_err(|error| format!("the age of the answer is unknown: {error}"))
+    }
+
+    /// Why the answer is not to be trusted, if so.
+    fn doubt(
+        &self,
+        answer: &Answer,
+        has_value: bool,
+        evidence: Option<&Evidence>,
+        at: Option<Timestamp>,
+    ) -> Option<(KpiState, String)> {
+        let clocks = [Some(self.value), self.probe].into_iter().flatten();
+        if let Some(message) = clocks.filter_map(|heard| self.clock_doubt(heard.clock)).next() {
+            return Some((KpiState::Stale, message));
+        }
+        if has_value && at.is_none() {
+            return Some((KpiState::Stale, self.why_ended()));
+        }
+        let server = answer.time.max(evidence.map(|evidence| evidence.server));
+        if let (Some(server), Some(at)) = (server, at) {
+            let age = server.duration_since(at);
+            if !age.is_negative() && age.unsigned_abs() > self.stale_after {
+                let (age, allowed) = (age.as_secs_f64(), self.stale_after.as_secs_f64());
+                let text = format!(
+                    "the newest sample is {age:.0} s old; source {:?} allows {allowed} s",
+                    self.source
+                );
+                return Some((KpiState::Stale, text));
+            }
+        }
+        let probe = self.probe.and_then(|heard| heard.result.as_ref().ok());
+        let warning = answer.warning.as_ref().or_else(|| probe?.warning.as_ref())?;
+        Some((KpiState::Partial, format!("source {:?} warns: {warning}", self.source)))
+    }
+
+    fn clock_doubt(&self, clock: ClockVerdict) -> Option<String> {
+        let source = self.source;
+        match clock {
+            ClockVerdict::Sound => None,
+            ClockVerdict::Frozen(since) => {
+                let seconds = since.as_secs_f64();
+                Some(format!(
+                    "source {source:?} answers with the same time as {seconds:.0} s ago, as a cache would"
+                ))
+            }
+            ClockVerdict::WentBack(by) => {
+                Some(format!("the clock of source {source:?} went back by {:.1} s", by.as_secs_f64()))
+            }
+        }
+    }
+
+    fn why_ended(&self) -> String {
+        let hint = if self.question.default_is_written() {
+            "; to count nothing as 0, set onEmpty: Zero instead of a default in the query"
+        } else {
+            ""
+        };
+        format!("the series of the query have ended: none has a current sample{hint}")
+    }
+
+    fn why_empty(&self, evidence: Option<&Evidence>) -> String {
+        match evidence {
+            Some(Evidence { newest: Some(_), .. }) => {
+                "the answer is empty, although the query's series have current samples".to_owned()
+            }
+            _ => format!("source {:?} has no series for the query", self.source),
+        }
+    }
+
+    /// The burst twin's number: a help, so its failure is none.
+    fn newest(&self) -> Option<f64> {
+        let answer = self.burst?.result.as_ref().ok()?;
+        match shape(&answer.data, self.goal) {
+            Ok(Some(Value::Single(number))) if number.is_finite() => Some(number),
+            _ => None,
+        }
+    }
+}
+
+/// The value that a KPI of this goal can use; `None` for an empty answer.
+fn shape(data: &Data, goal: Goal) -> Result<Option<Value>, String> {
+    let series = match data {
+        Data::Scalar(number) => return Ok(Some(Value::Single(*number))),
+        Data::Vector(series) => series,
+        Data::Matrix(_) => {
+            return Err("query answers with a range of samples; it must answer with numbers".into());
+        }
+    };
+    match (series.as_slice(), goal) {
+        ([], _) => Ok(None),
+        ([one], Goal::Average(_)) if one.labels.pod.is_none() => Ok(Some(Value::Single(one.value))),
+        ([one], Goal::PerReplica(_) | Goal::AtMost(_)) => Ok(Some(Value::Single(one.value))),
+        (many, Goal::Average(_)) => by_pod(many).map(|by_pod| Some(Value::ByPod(by_pod))),
+        (many, Goal::PerReplica(_)) => Err(format!(
+            "query returned {} series; for type Load it must return one number: use sum()",
+            many.len()
+        )),
+        (many, Goal::AtMost(_)) => Err(format!(
+            "query returned {} series; for type Objective it must return one number: use max()",
+            many.len()
+        )),
+    }
+}
+
+fn by_pod(series: &[Series]) -> Result<BTreeMap<String, f64>, String> {
+    let mut by_pod = BTreeMap::new();
+    for one in series {
+        let Some(pod) = one.labels.pod.as_ref().filter(|pod| !pod.is_empty()) else {
+            return Err(format!(
+                "query returned {} series; it must return one number, or one series for each pod (label `pod`)",
+                series.len()
+            ));
+        };
+        if by_pod.insert(pod.clone(), one.value).is_some() {
+            return Err(format!(
+                "query returned two series with the label pod={pod:?}; it must return one for each pod"
+            ));
+        }
+    }
+    Ok(by_pod)
+}
+
+fn not_a_number(value: &Value) -> Option<String> {
+    match value {
+        Value::Single(number) => {
+            (!number.is_finite()).then(|| format!("the answer is {number}, which is no number to act on"))
+        }
+        Value::ByPod(by_pod) => by_pod.iter().find(|(_, number)| !number.is_finite()).map(|(pod, number)| {
+            format!("the answer for pod {pod:?} is {number}, which is no number to act on")
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

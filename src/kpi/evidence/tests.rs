@@ -1,0 +1,244 @@
+//! What samples are worth, answer by answer.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{Heard, Hearing};
+use crate::api::{Goal, KpiState};
+use crate::engine::{Sample, Value};
+use crate::kpi::answer::{Answer, Data, Labels, Series, timestamp};
+use crate::kpi::clock::ClockVerdict;
+use crate::kpi::{Failure, Question};
+
+const NOW: f64 = 1_800_000_000.0;
+const LOAD: Goal = Goal::PerReplica(1.0);
+const AVERAGE: Goal = Goal::Average(0.5);
+
+fn heard(result: Result<Answer, Failure>) -> Heard {
+    Heard { result, clock: ClockVerdict::Sound }
+}
+
+fn vector(series: Vec<Series>) -> Answer {
+    let time = if series.is_empty() { None } else { timestamp(NOW) };
+    Answer { data: Data::Vector(series), time, warning: None }
+}
+
+fn number(value: f64) -> Answer {
+    vector(vec![Series { labels: Labels::default(), value }])
+}
+
+fn pod(name: &str, value: f64) -> Series {
+    Series { labels: Labels { pod: Some(name.into()), plimsoll: None }, value }
+}
+
+fn part(name: &str, value: f64) -> Series {
+    Series { labels: Labels { pod: None, plimsoll: Some(name.into()) }, value }
+}
+
+/// A probe evaluated now whose newest sample has the given age.
+fn probe(age: Option<f64>) -> Answer {
+    let mut series = vec![part("server", NOW)];
+    if let Some(age) = age {
+        series.extend([part("newest/0", NOW - age), part("targets/0", 2.0)]);
+    }
+    vector(series)
+}
+
+fn judge(goal: Goal, value: &Heard, probe: &Heard, burst: Option<&Heard>) -> Sample {
+    let question = Question::parse("sum(rate(x[1m]))").unwrap();
+    let stale_after = Duration::from_secs(60);
+    Hearing { source: "default", stale_after, goal, question: &question, value, probe: Some(probe), burst }
+        .judge()
+}
+
+fn simple(value: Answer, age: Option<f64>) -> Sample {
+    judge(LOAD, &heard(Ok(value)), &heard(Ok(probe(age))), None)
+}
+
+#[test]
+fn a_recent_number_is_fresh_and_says_when_and_from_whom() {
+    let sample = simple(number(7.0), Some(3.0));
+    assert_eq!(
+        (sample.state, sample.value, sample.message),
+        (KpiState::Fresh, Some(Value::Single(7.0)), None)
+    );
+    assert_eq!((sample.at, sample.targets), (timestamp(NOW - 3.0), Some(2)));
+}
+
+#[test]
+fn age_decides_between_fresh_and_stale() {
+    assert_eq!(simple(number(7.0), Some(60.0)).state, KpiState::Fresh);
+    let stale = simple(number(7.0), Some(61.0));
+    assert_eq!(stale.state, KpiState::Stale);
+    assert_eq!(
+        stale.message.as_deref(),
+        Some("the newest sample is 61 s old; source \"default\" allows 60 s")
+    );
+    // Between the two queries a scrape came in: not from the future, but new.
+    assert_eq!(simple(number(7.0), Some(-0.2)).state, KpiState::Fresh);
+}
+
+#[test]
+fn a_value_that_was_evaluated_long_before_its_probe_is_stale() {
+    let mut old = number(7.0);
+    old.time = timestamp(NOW - 300.0);
+    let sample = simple(old, Some(1.0));
+    assert_eq!((sample.state, sample.at), (KpiState::Stale, timestamp(NOW - 300.0)));
+}
+
+#[test]
+fn series_that_ended_are_stale_and_no_series_are_empty() {
+    let ended = simple(number(7.0), None);
+    assert_eq!((ended.state, ended.targets), (KpiState::Stale, Some(0)));
+    assert!(ended.message.unwrap().starts_with("the series of the query have ended"));
+    assert_eq!(simple(vector(vec![]), None).state, KpiState::Empty);
+    let filtered = simple(vector(vec![]), Some(1.0));
+    assert_eq!((filtered.state, filtered.value), (KpiState::Empty, None));
+    assert_eq!(simple(vector(vec![]), Some(90.0)).state, KpiState::Stale, "empty, but nobody looked lately");
+}
+
+#[test]
+fn a_warning_makes_it_partial_even_when_empty() {
+    for value in [number(7.0), vector(vec![])] {
+        let warned = Answer { warning: Some("store is down".into()), ..value };
+        let sample = simple(warned, Some(1.0));
+        assert_eq!(sample.state, KpiState::Partial);
+        assert_eq!(sample.message.as_deref(), Some("source \"default\" warns: store is down"));
+    }
+    let warned = Answer { warning: Some("w".into()), ..probe(Some(1.0)) };
+    assert_eq!(judge(LOAD, &heard(Ok(number(1.0))), &heard(Ok(warned)), None).state, KpiState::Partial);
+}
+
+#[test]
+fn what_is_no_number_is_nan_without_a_value() {
+    for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let sample = simple(number(value), Some(1.0));
+        assert_eq!((sample.state, sample.value), (KpiState::NaN, None));
+    }
+    let one_pod = vector(vec![pod("a", 0.5), pod("b", f64::NAN)]);
+    let sample = judge(AVERAGE, &heard(Ok(one_pod)), &heard(Ok(probe(Some(1.0)))), None);
+    assert_eq!(
+        sample.message.as_deref(),
+        Some("the answer for pod \"b\" is NaN, which is no number to act on")
+    );
+}
+
+#[test]
+fn several_series_are_pods_or_an_error() {
+    let by = |goal, label| {
+        let answer = match label {
+            "pod" => vector(vec![pod("a", 0.1), pod("b", 0.3), pod("c", 0.5)]),
+            "same" => vector(vec![pod("a", 0.1), pod("a", 0.3)]),
+            _ => vector(vec![Series { labels: Labels::default(), value: 0.1 }; 3]),
+        };
+        judge(goal, &heard(Ok(answer)), &heard(Ok(probe(Some(1.0)))), None)
+    };
+    let pods = BTreeMap::from([("a".into(), 0.1), ("b".into(), 0.3), ("c".into(), 0.5)]);
+    assert_eq!(by(AVERAGE, "pod").value, Some(Value::ByPod(pods)));
+    for (goal, label, expected) in [
+        (
+            AVERAGE,
+            "code",
+            "query returned 3 series; it must return one number, or one series for each pod (label `pod`)",
+        ),
+        (
+            AVERAGE,
+            "same",
+            "query returned two series with the label pod=\"a\"; it must return one for each pod",
+        ),
+        (LOAD, "pod", "query returned 3 series; for type Load it must return one number: use sum()"),
+        (
+            Goal::AtMost(1.0),
+            "code",
+            "query returned 3 series; for type Objective it must return one number: use max()",
+        ),
+    ] {
+        let sample = by(goal, label);
+        assert_eq!((sample.state, sample.message.as_deref()), (KpiState::Error, Some(expected)));
+    }
+    let one = vector(vec![pod("a", 0.1)]);
+    let one = |goal| judge(goal, &heard(Ok(one.clone())), &heard(Ok(probe(Some(1.0)))), None).value;
+    assert_eq!(
+        one(AVERAGE),
+        Some(Value::ByPod(BTreeMap::from([("a".into(), 0.1)]))),
+        "the last pod is a pod"
+    );
+    assert_eq!(one(LOAD), Some(Value::Single(0.1)));
+}
+
+#[test]
+fn nothing_is_fresh_when_the_probe_fails_but_the_burst_may() {
+    let down = heard(Err(Failure::TimedOut(5.0)));
+    let sample = judge(LOAD, &heard(Ok(number(1.0))), &down, None);
+    let expected = "the age of the answer is unknown: source \"default\" did not answer within 5 s";
+    assert_eq!(
+        (sample.state, sample.value, sample.message.as_deref()),
+        (KpiState::Error, None, Some(expected))
+    );
+
+    let good = heard(Ok(probe(Some(1.0))));
+    let burst = judge(LOAD, &heard(Ok(number(1.0))), &good, Some(&heard(Ok(number(9.0)))));
+    assert_eq!((burst.state, burst.newest), (KpiState::Fresh, Some(9.0)));
+    for useless in [Err(Failure::TimedOut(5.0)), Ok(number(f64::NAN)), Ok(vector(vec![]))] {
+        let sample = judge(LOAD, &heard(Ok(number(1.0))), &good, Some(&heard(useless)));
+        assert_eq!((sample.state, sample.newest), (KpiState::Fresh, None));
+    }
+}
+
+#[test]
+fn a_clock_that_stands_or_jumps_makes_it_stale() {
+    for (clock, expected) in [
+        (
+            ClockVerdict::Frozen(Duration::from_secs(45)),
+            "source \"default\" answers with the same time as 45 s ago, as a cache would",
+        ),
+        (
+            ClockVerdict::WentBack(Duration::from_secs(60)),
+            "the clock of source \"default\" went back by 60.0 s",
+        ),
+    ] {
+        let odd = |answer| Heard { result: Ok(answer), clock };
+        let by_value = judge(LOAD, &odd(number(1.0)), &heard(Ok(probe(Some(1.0)))), None);
+        let by_probe = judge(LOAD, &heard(Ok(vector(vec![]))), &odd(probe(None)), None);
+        for sample in [by_value, by_probe] {
+            assert_eq!((sample.state, sample.message.as_deref()), (KpiState::Stale, Some(expected)));
+        }
+    }
+}
+
+#[test]
+fn a_question_without_series_was_taken_when_it_was_evaluated() {
+    let question = Question::parse("vector(1)").unwrap();
+    let value = heard(Ok(number(1.0)));
+    let stale_after = Duration::from_secs(60);
+    let hearing = Hearing {
+        source: "s",
+        stale_after,
+        goal: LOAD,
+        question: &question,
+        value: &value,
+        probe: None,
+        burst: None,
+    };
+    assert_eq!(hearing.judge(), Sample::fresh(1.0, timestamp(NOW).unwrap()));
+}
+
+#[test]
+fn a_default_in_the_query_is_no_evidence() {
+    let question = Question::parse("sum(rate(x[1m])) or vector(0)").unwrap();
+    let (value, none) = (heard(Ok(number(0.0))), heard(Ok(probe(None))));
+    let stale_after = Duration::from_secs(60);
+    let probe = Some(&none);
+    let hearing = Hearing {
+        source: "s",
+        stale_after,
+        goal: LOAD,
+        question: &question,
+        value: &value,
+        probe,
+        burst: None,
+    };
+    let sample = hearing.judge();
+    assert_eq!(sample.state, KpiState::Stale);
+    assert!(sample.message.unwrap().ends_with("set onEmpty: Zero instead of a default in the query"));
+}

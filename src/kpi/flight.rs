@@ -1,0 +1,267 @@
+//! One source at work: each distinct query is out at most once, and who asks the same meanwhile shares its answer.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, Shared};
+use jiff::Timestamp;
+use tokio::sync::Semaphore;
+use tokio::time::timeout_at;
+
+use super::answer::Answer;
+use super::breaker::{Breaker, Outcome};
+use super::clock::{ClockMemory, ClockVerdict};
+use super::connection::{Connection, Request};
+use super::evidence::Heard;
+use super::failure::Failure;
+use super::reader::{QueryObserver, SourceHealth};
+use super::recent::Recent;
+use super::source::SourceConfig;
+
+/// Distinct queries of one source that are remembered: 20,000 KPIs with value, burst twin and probe.
+const QUERIES_MAX: usize = 65_536;
+/// A difference between the clocks that is worth telling.
+const SKEW_REPORTED: f64 = 30.0;
+
+/// One source with everything that it needs to be asked.
+pub(super) struct Source {
+    name: String,
+    timeout: Duration,
+    stale_after: Duration,
+    slots_total: usize,
+    slots: Semaphore,
+    connection: Connection,
+    health: Mutex<Health>,
+    queries: Mutex<Recent<String, Query>>,
+    observer: Arc<dyn QueryObserver>,
+    /// What monotonic times are counted from.
+    epoch: Instant,
+}
+
+struct Health {
+    breaker: Breaker,
+    last_error: Option<String>,
+    /// The server's clock minus ours, as far as the time of the round trip does not explain it.
+    skew: Option<f64>,
+}
+
+/// What is known of one query.
+#[derive(Default)]
+struct Query {
+    flight: Option<Shared<BoxFuture<'static, Arc<Heard>>>>,
+    last: Option<(Duration, Arc<Heard>)>,
+    clock: ClockMemory,
+}
+
+impl Source {
+    /// Opens a checked configuration; the error has a sentence for each file that can't be used.
+    pub(super) fn open(config: &SourceConfig, observer: Arc<dyn QueryObserver>) -> Result<Self, Vec<String>> {
+        Ok(Self {
+            name: config.name.clone(),
+            timeout: config.timeout.into(),
+            stale_after: config.stale_after.into(),
+            slots_total: config.max_concurrency,
+            slots: Semaphore::new(config.max_concurrency),
+            connection: Connection::open(config)?,
+            health: Mutex::new(Health { breaker: Breaker::new(), last_error: None, skew: None }),
+            queries: Mutex::new(Recent::new(QUERIES_MAX)),
+            observer,
+            epoch: Instant::now(),
+        })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn stale_after(&self) -> Duration {
+        self.stale_after
+    }
+
+    pub(super) fn health(&self) -> SourceHealth {
+        let health = lock(&self.health);
+        SourceHealth {
+            breaker: health.breaker.state(),
+            failures: health.breaker.failures(),
+            last_error: health.last_error.clone(),
+            skew_seconds: health.skew.filter(|skew| skew.abs() > SKEW_REPORTED),
+        }
+    }
+
+    /// The server's clock minus ours in seconds; 0 as long as it is not known.
+    pub(super) fn skew(&self) -> f64 {
+        lock(&self.health).skew.unwrap_or_default()
+    }
+
+    /// The answer to an instant query, at most `max_age` old.
+    pub(super) async fn ask(self: &Arc<Self>, promql: &str, max_age: Duration) -> Arc<Heard> {
+        let flight = {
+            let mut queries = lock(&self.queries);
+            let query = entry(&mut queries, promql);
+            if let Some((received, heard)) = &query.last
+                && self.now().saturating_sub(*received) <= max_age
+            {
+                return Arc::clone(heard);
+            }
+            // A flight that has ended without landing was cut off.
+            match &query.flight {
+                Some(flight) if flight.peek().is_none() => flight.clone(),
+                _ => query.flight.insert(self.start(promql)).clone(),
+            }
+        };
+        flight.await
+    }
+
+    /// In a task of its own: it ends by its own deadline, whoever stops waiting for it.
+    fn start(self: &Arc<Self>, promql: &str) -> Shared<BoxFuture<'static, Arc<Heard>>> {
+        let (source, promql) = (Arc::clone(self), promql.to_owned());
+        let task = tokio::spawn(async move {
+            let (result, sent) = source.send(Request::Instant(&promql)).await;
+            source.land(&promql, result, sent)
+        });
+        task.map(|joined| {
+            joined.unwrap_or_else(|_| {
+                let result = Err(Failure::Unreachable("the query was cut off".into()));
+                Arc::new(Heard { result, clock: ClockVerdict::Sound })
+            })
+        })
+        .boxed()
+        .shared()
+    }
+
+    fn land(&self, promql: &str, result: Result<Answer, Failure>, sent: Duration) -> Arc<Heard> {
+        let received = self.now();
+        let mut queries = lock(&self.queries);
+        let query = entry(&mut queries, promql);
+        let clock = match result.as_ref().ok().and_then(|answer| answer.time) {
+            Some(time) => query.clock.observe(time, sent, received),
+            None => ClockVerdict::Sound,
+        };
+        // Resting costs the source nothing, so it is not kept: the first question after the pause should go out.
+        let keep = !matches!(result, Err(Failure::Resting { .. }));
+        let heard = Arc::new(Heard { result, clock });
+        query.flight = None;
+        if keep {
+            query.last = Some((received, Arc::clone(&heard)));
+        }
+        heard
+    }
+
+    /// Sends a query within the deadline, if the breaker lets it pass. Also returns when it went out.
+    pub(super) async fn send(&self, request: Request<'_>) -> (Result<Answer, Failure>, Duration) {
+        let started = self.now();
+        let mut sent = started;
+        let result = match self.pass(started) {
+            Err(resting) => Err(resting),
+            Ok(mut pass) => {
+                let result = self.send_within_deadline(request, &mut sent).await;
+                pass.outcome = match &result {
+                    Ok(_) => Outcome::Answered,
+                    // It spent its time in the queue: that the rest was too short says nothing of the source.
+                    Err(Failure::TimedOut(_)) if self.now().saturating_sub(sent) < self.timeout / 2 => {
+                        Outcome::NotSent
+                    }
+                    Err(failure) => failure.outcome(),
+                };
+                self.note(&result);
+                result
+            }
+        };
+        let label = match &result {
+            Ok(Answer { warning: Some(_), .. }) => "partial",
+            Ok(_) => "success",
+            Err(failure) => failure.label(),
+        };
+        self.observer.on_query(&self.name, label, self.now().saturating_sub(started).as_secs_f64());
+        (result, sent)
+    }
+
+    async fn send_within_deadline(
+        &self,
+        request: Request<'_>,
+        sent: &mut Duration,
+    ) -> Result<Answer, Failure> {
+        let deadline = tokio::time::Instant::now() + self.timeout;
+        let seconds = self.timeout.as_secs_f64();
+        let queued = Failure::Queued { seconds, slots: self.slots_total };
+        let Ok(Ok(_slot)) = timeout_at(deadline, self.slots.acquire()).await else { return Err(queued) };
+        // A slot that came free by the deadline of another is of no use at our own.
+        if tokio::time::Instant::now() >= deadline {
+            return Err(queued);
+        }
+        *sent = self.now();
+        let wall = Timestamp::now();
+        let answer = timeout_at(deadline, self.connection.ask(request))
+            .await
+            .unwrap_or(Err(Failure::TimedOut(seconds)))?;
+        if let Some(server) = answer.time {
+            lock(&self.health).skew = Some(skew(server, wall, Timestamp::now()));
+        }
+        Ok(answer)
+    }
+
+    fn pass(&self, now: Duration) -> Result<Pass<'_>, Failure> {
+        let mut health = lock(&self.health);
+        match health.breaker.pass(now) {
+            Ok(()) => Ok(Pass { source: self, outcome: Outcome::NotSent }),
+            Err(pause) => Err(Failure::Resting {
+                seconds: pause.as_secs_f64(),
+                failures: health.breaker.failures(),
+                last: health.last_error.clone().unwrap_or_default(),
+            }),
+        }
+    }
+
+    fn note(&self, result: &Result<Answer, Failure>) {
+        let mut health = lock(&self.health);
+        match result {
+            Ok(_) => health.last_error = None,
+            Err(failure) => health.last_error = Some(failure.to_string()),
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.epoch.elapsed()
+    }
+}
+
+/// A query that the breaker let pass. It is recorded even if who asked went away.
+struct Pass<'a> {
+    source: &'a Source,
+    outcome: Outcome,
+}
+
+impl Drop for Pass<'_> {
+    fn drop(&mut self) {
+        lock(&self.source.health).breaker.record(self.outcome, self.source.now());
+    }
+}
+
+fn entry<'a>(queries: &'a mut Recent<String, Query>, promql: &str) -> &'a mut Query {
+    queries.get_or_put(promql.to_owned(), Query::default)
+}
+
+fn skew(server: Timestamp, sent: Timestamp, received: Timestamp) -> f64 {
+    // The evaluation was between the two, so what lies between them is no skew.
+    server.duration_since(server.clamp(sent, received.max(sent))).as_secs_f64()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::skew;
+
+    #[test]
+    fn a_slow_answer_is_no_skew() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        assert_eq!(skew(at(103), at(100), at(105)), 0.0);
+        assert_eq!(skew(at(40), at(100), at(105)), -60.0);
+        assert_eq!(skew(at(145), at(100), at(105)), 40.0);
+    }
+}

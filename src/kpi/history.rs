@@ -1,0 +1,92 @@
+//! What a KPI was, to rebuild stabilisation windows after a start.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::answer::{Data, Track};
+use super::connection::Request;
+use super::reader::KpiReader;
+use crate::api::{Goal, KpiRule};
+
+/// Most points that are asked for; Prometheus refuses more than 11,000.
+const POINTS_MAX: f64 = 1000.0;
+
+impl KpiReader {
+    /// The KPI's value over the last `window`, oldest first, at times of our own clock. `step` is raised to 1 s and
+    /// to what keeps it at 1,000 points. Times without a number are left out; of several pods it is the average.
+    /// The error is a sentence.
+    pub async fn history(
+        &self,
+        rule: &KpiRule,
+        window: Duration,
+        step: Duration,
+    ) -> Result<Vec<(Timestamp, f64)>, String> {
+        let source = self.source(&rule.source)?;
+        let question = self.question(&rule.query);
+        let question = question.as_ref().as_ref().map_err(ToString::to_string)?;
+        // Prometheus reckons by its own clock, which `skew` knows from earlier answers.
+        let skew = SignedDuration::try_from_secs_f64(source.skew()).unwrap_or_default();
+        let end = Timestamp::now().saturating_add(skew).unwrap_or(Timestamp::MAX).as_second();
+        let start = end.saturating_sub(i64::try_from(window.as_secs()).unwrap_or(i64::MAX));
+        let step = step.as_secs_f64().max(1.0).max(window.as_secs_f64() / POINTS_MAX).ceil();
+        let (result, _) = source.send(Request::Range(question.text(), start, end, step)).await;
+        let answer = result.map_err(|failure| format!("source {:?} {failure}", source.name()))?;
+        let Data::Matrix(tracks) = answer.data else {
+            return Err(format!(
+                "source {:?} answered a range query with something else than a range",
+                source.name()
+            ));
+        };
+        let points = merged(&tracks, rule.goal)?;
+        Ok(points.into_iter().map(|(at, value)| (at.saturating_sub(skew).unwrap_or(at), value)).collect())
+    }
+}
+
+/// One number for each time.
+fn merged(tracks: &[Track], goal: Goal) -> Result<Vec<(Timestamp, f64)>, String> {
+    if tracks.len() > 1
+        && !(matches!(goal, Goal::Average(_)) && tracks.iter().all(|track| track.labels.pod.is_some()))
+    {
+        return Err(format!(
+            "query returned {} series; its past can only be read as one number",
+            tracks.len()
+        ));
+    }
+    let mut sums: BTreeMap<Timestamp, (f64, f64)> = BTreeMap::new();
+    for (at, value) in tracks.iter().flat_map(|track| &track.points).filter(|(_, value)| value.is_finite()) {
+        let (sum, count) = sums.entry(*at).or_default();
+        *sum += value;
+        *count += 1.0;
+    }
+    Ok(sums.into_iter().map(|(at, (sum, count))| (at, sum / count)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::merged;
+    use crate::api::Goal;
+    use crate::kpi::answer::{Labels, Track};
+
+    fn track(pod: Option<&str>, values: &[f64]) -> Track {
+        let points =
+            values.iter().zip(1..).map(|(value, second)| (Timestamp::from_second(second).unwrap(), *value));
+        Track { labels: Labels { pod: pod.map(str::to_owned), plimsoll: None }, points: points.collect() }
+    }
+
+    #[test]
+    fn pods_are_averaged_and_gaps_stay_gaps() {
+        let values = |tracks: &[Track], goal| -> Vec<f64> {
+            merged(tracks, goal).unwrap().iter().map(|p| p.1).collect()
+        };
+        let load = Goal::PerReplica(1.0);
+        assert_eq!(values(&[], load), Vec::<f64>::new());
+        assert_eq!(values(&[track(None, &[1.0, f64::NAN, 3.0])], load), [1.0, 3.0]);
+        let pods = [track(Some("a"), &[0.2, 0.4]), track(Some("b"), &[0.4])];
+        assert_eq!(values(&pods, Goal::Average(0.5)), [0.30000000000000004, 0.4]);
+        assert!(merged(&pods, load).is_err(), "a total is not an average");
+    }
+}

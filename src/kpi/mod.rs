@@ -1,0 +1,25 @@
+//! PromQL questions -> samples: asking Prometheus once, and knowing what an answer is worth.
+//!
+//! `question` understands a query without asking it, `source` says where to ask, `reader` asks, `answer` reads the
+//! bytes, `evidence` judges them. Everything but `connection`, `flight`, `history` and `reader` is pure. What the
+//! numbers mean for replicas is the engine's business.
+
+mod answer;
+mod breaker;
+mod clock;
+mod connection;
+mod credentials;
+mod evidence;
+mod failure;
+mod flight;
+mod history;
+mod question;
+mod reader;
+mod recent;
+mod source;
+
+pub use breaker::BreakerState;
+pub use failure::Failure;
+pub use question::{Question, QuestionError};
+pub use reader::{KpiReader, QueryObserver, SourceHealth};
+pub use source::{BasicAuth, ConfigError, SourceConfig};

@@ -1,0 +1,211 @@
+//! A PromQL query understood without asking it: one form for equal questions, its burst twin, its evidence probe.
+//! Pure.
+
+mod burst;
+mod outline;
+mod probe;
+mod reach;
+
+use std::time::Duration;
+
+use promql_parser::label::{MatchOp, Matcher};
+use promql_parser::parser::{self, Expr, VectorSelector, value::ValueType};
+use promql_parser::util::visitor::{ExprVisitorMut, walk_expr_mut};
+use thiserror::Error;
+
+pub(super) use probe::{Evidence, read as read_probe};
+
+/// A query, parsed once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    text: String,
+    burst: Option<String>,
+    probe: Option<String>,
+    default_is_written: bool,
+    reach: Duration,
+}
+
+/// What is wrong with a query, in a sentence that follows `query`.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("query {0}")]
+pub struct QuestionError(String);
+
+impl Question {
+    /// Parses PromQL. Refused: what is no PromQL, what answers with a range or a string, and what is too long,
+    /// too deep or reads too many metrics to be asked every few seconds.
+    pub fn parse(query: &str) -> Result<Self, QuestionError> {
+        outline::check(query).map_err(QuestionError)?;
+        let mut expr = parser::parse(query)
+            .map_err(|error| QuestionError(format!("is not PromQL: {}", error.trim_end_matches('.'))))?;
+        match expr.value_type() {
+            ValueType::Vector | ValueType::Scalar => {}
+            ValueType::Matrix => {
+                let wrap = "wrap it in rate(), max_over_time() or the like";
+                return Err(QuestionError(format!(
+                    "answers with a range of samples; it must answer with numbers: {wrap}"
+                )));
+            }
+            ValueType::String => {
+                return Err(QuestionError("answers with a string; it must answer with numbers".into()));
+            }
+        }
+        let _ = walk_expr_mut(&mut Normalise, &mut expr);
+        let probe = probe::query(&expr).map_err(QuestionError)?;
+        Ok(Self {
+            text: faithful(&expr).unwrap_or_else(|| query.trim().to_owned()),
+            burst: burst::twin(&expr).as_ref().and_then(faithful),
+            probe,
+            default_is_written: probe::has_written_default(&expr),
+            reach: reach::of(&expr),
+        })
+    }
+
+    /// The query in the form that all equal queries share.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The same question over the newest two samples: `irate` for `rate` and `increase`. `None` if there is nothing
+    /// to rewrite, or if the rewritten query would ask something else.
+    #[must_use]
+    pub fn burst(&self) -> Option<&str> {
+        self.burst.as_deref()
+    }
+
+    /// One query for the time of the newest sample behind the answer and the number of scrape targets. `None` if no
+    /// sample is behind it, as in `vector(1)`.
+    #[must_use]
+    pub fn probe(&self) -> Option<&str> {
+        self.probe.as_deref()
+    }
+
+    /// How far back from its time the query reads samples: its longest range, subqueries added up; 0 without a range.
+    #[must_use]
+    pub fn reach(&self) -> Duration {
+        self.reach
+    }
+
+    /// Whether the query itself puts a number where Prometheus has none: `… or vector(0)`.
+    #[must_use]
+    pub fn default_is_written(&self) -> bool {
+        self.default_is_written
+    }
+}
+
+/// The text of an expression, if it parses back to the same: what the printer can't print is asked as it was written.
+fn faithful(expr: &Expr) -> Option<String> {
+    let text = expr.to_string();
+    (parser::parse(&text).ok().as_ref() == Some(expr)).then_some(text)
+}
+
+/// Sorts matchers, and writes metric names that are no identifiers in the form that every Prometheus reads.
+struct Normalise;
+
+impl ExprVisitorMut for Normalise {
+    type Error = std::convert::Infallible;
+
+    fn pre_visit(&mut self, expr: &mut Expr) -> Result<bool, Self::Error> {
+        match expr {
+            Expr::VectorSelector(selector) => normalise(selector),
+            Expr::MatrixSelector(matrix) => normalise(&mut matrix.vs),
+            _ => {}
+        }
+        Ok(true)
+    }
+}
+
+fn normalise(selector: &mut VectorSelector) {
+    if let Some(name) = selector.name.take_if(|name| !is_identifier(name)) {
+        let matcher = Matcher::new(MatchOp::Equal, "__name__", &name);
+        for matchers in &mut selector.matchers.or_matchers {
+            matchers.push(matcher.clone());
+        }
+        if selector.matchers.or_matchers.is_empty() {
+            selector.matchers.matchers.push(matcher);
+        }
+    }
+    selector.matchers.matchers.sort_by_cached_key(ToString::to_string);
+    selector.matchers.matchers.dedup();
+}
+
+fn is_identifier(name: &str) -> bool {
+    !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Question;
+
+    fn text(query: &str) -> String {
+        Question::parse(query).unwrap().text().to_owned()
+    }
+
+    #[test]
+    fn equal_questions_have_one_text() {
+        let one = r#"sum by (pod) (rate(http_requests_total{app="a",code=~"5.."}[90s]))"#;
+        for other in [
+            r#"sum(rate(http_requests_total{code=~"5..", app='a'}[1m30s])) by (pod)"#,
+            "sum by(pod) (\n  # errors\n  rate(http_requests_total{app=`a`,code=~\"5..\",}[90s])\n)",
+        ] {
+            assert_eq!(text(one), text(other), "{other}");
+        }
+        assert_ne!(text("rate(x[1m])"), text("rate(x[2m])"));
+        assert_ne!(text("a - b"), text("b - a"));
+    }
+
+    #[test]
+    fn the_text_still_asks_the_same() {
+        for (query, expected) in [
+            ("(a + b) * 2", "(a + b) * 2"),
+            ("-(a)^2", "-(a) ^ 2"),
+            ("a / on(x) group_left(y) b", "a / on (x) group_left (y) b"),
+            (r#"x{path="C:\\\"q\""}"#, r#"x{path="C:\\\"q\""}"#),
+            ("max_over_time(sum(rate(x[1m]))[10m:30s])", "max_over_time(sum(rate(x[1m]))[10m:30s])"),
+            ("x offset -5m", "x offset -5m"),
+            ("quantile(0.9, x)", "quantile(0.9, x)"),
+            (r#"{"http.requests", app="a"}"#, r#"{__name__="http.requests",app="a"}"#),
+        ] {
+            assert_eq!(text(query), expected);
+            assert_eq!(text(&text(query)), expected, "again");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_asked_is_refused_with_the_reason() {
+        for (query, expected) in [
+            ("sum(rate(x[1m])", "query has a \"(\" at character 4 that is never closed"),
+            ("sum(x))", "query has a \")\" at character 7 that closes nothing"),
+            ("x{a=\"b}", "query has a \" at character 5 that is never closed"),
+            ("sumrate(x[1m])", "query is not PromQL: unknown function with name 'sumrate'"),
+            (
+                "x[5m]",
+                "query answers with a range of samples; it must answer with numbers: wrap it in rate(), max_over_time() or the like",
+            ),
+            ("\"text\"", "query answers with a string; it must answer with numbers"),
+            ("", "query is empty; it must be PromQL"),
+        ] {
+            assert_eq!(Question::parse(query).unwrap_err().to_string(), expected, "{query}");
+        }
+        let error = Question::parse("sum rate x").unwrap_err().to_string();
+        assert!(error.starts_with("query is not PromQL: "), "{error}");
+    }
+
+    #[test]
+    fn whatever_a_user_writes_does_not_overflow_the_stack() {
+        for query in [
+            "1+".repeat(499) + "1",
+            "-".repeat(499) + "x",
+            "1+".repeat(999) + "1",
+            "(".repeat(499) + "x" + &")".repeat(499),
+            "abs(".repeat(499) + "x" + &")".repeat(499),
+            "x or ".repeat(499) + "x",
+        ] {
+            // Refused or not: it must come back.
+            let _ = Question::parse(&query);
+        }
+        let error = Question::parse(&"x or ".repeat(1100)).unwrap_err().to_string();
+        assert_eq!(error, "query has more than 500 operators and brackets; that is too many");
+    }
+}

@@ -1,0 +1,196 @@
+//! The evidence probe: how new the samples behind an answer are, and from how many scrape targets they come.
+//!
+//! An answer alone can't tell: `rate(x[5m])` goes on for minutes after the last scrape, and its timestamp is the
+//! time of the evaluation.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+
+use jiff::Timestamp;
+use promql_parser::parser::{AtModifier, Expr, VectorSelector};
+use promql_parser::util::{ExprVisitor, walk_expr};
+
+use crate::kpi::answer::{Answer, Data, timestamp};
+
+/// The label that tells the parts of the answer apart: [`crate::kpi::answer::Labels::plimsoll`].
+const PART: &str = "plimsoll";
+/// Most distinct selectors of a query.
+const SELECTORS_MAX: usize = 32;
+
+/// What a probe found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::kpi) struct Evidence {
+    /// When the server evaluated it, on its clock.
+    pub(in crate::kpi) server: Timestamp,
+    /// The newest sample of the selector whose newest is the oldest; `None` if no selector has a sample.
+    pub(in crate::kpi) newest: Option<Timestamp>,
+    /// Distinct pairs of the labels `instance` and `job`, summed over the selectors.
+    pub(in crate::kpi) targets: u32,
+}
+
+/// The probe of an expression; `None` if it reads no series. `offset` is left out of it, for it asks whether the
+/// targets are scraped now; selectors at a fixed time (`@ 1700000000`) are, since their samples never change.
+/// Works on Prometheus 2 and 3, Thanos, Mimir and VictoriaMetrics.
+pub(super) fn query(expr: &Expr) -> Result<Option<String>, String> {
+    let selectors = selectors(expr);
+    if selectors.is_empty() {
+        return Ok(None);
+    }
+    if selectors.len() > SELECTORS_MAX {
+        return Err(format!(
+            "reads {} different selectors; it must be at most {SELECTORS_MAX}",
+            selectors.len()
+        ));
+    }
+    let part =
+        |value: String, name: &str| format!("label_replace({value}, \"{PART}\", \"{name}\", \"\", \"\")");
+    let mut parts = vec![part("vector(time())".to_owned(), "server")];
+    for (index, selector) in selectors.iter().enumerate() {
+        parts.push(part(format!("max(timestamp({selector}))"), &format!("newest/{index}")));
+        parts
+            .push(part(format!("count(count by (instance, job) ({selector}))"), &format!("targets/{index}")));
+    }
+    Ok(Some(parts.join(" or ")))
+}
+
+/// Reads the answer to a probe; the error completes a sentence that begins with the source's name.
+pub(in crate::kpi) fn read(answer: &Answer) -> Result<Evidence, String> {
+    let Data::Vector(series) = &answer.data else {
+        return Err("answered the evidence query with something else than a vector".into());
+    };
+    let mut server = None;
+    let mut newest: Option<Timestamp> = None;
+    let mut targets = 0.0;
+    for one in series {
+        let name = one.labels.plimsoll.as_deref().unwrap_or_default();
+        match name.split('/').next().unwrap_or_default() {
+            "server" => server = timestamp(one.value),
+            "newest" => {
+                let found =
+                    timestamp(one.value).ok_or("answered the evidence query with a time that is none")?;
+                newest = Some(newest.map_or(found, |before| before.min(found)));
+            }
+            "targets" => targets += one.value,
+            _ => {}
+        }
+    }
+    let server = server.ok_or("answered the evidence query without its own time")?;
+    // A cast of a float saturates, which is right for a count.
+    Ok(Evidence { server, newest, targets: targets as u32 })
+}
+
+/// Whether some `or` has a number on its right: the query never is empty then.
+pub(super) fn has_written_default(expr: &Expr) -> bool {
+    struct Find(bool);
+    impl ExprVisitor for Find {
+        type Error = Infallible;
+        fn pre_visit(&mut self, expr: &Expr) -> Result<bool, Infallible> {
+            if let Expr::Binary(binary) = expr
+                && binary.op.to_string() == "or"
+            {
+                self.0 |= selectors(&binary.rhs).is_empty();
+            }
+            Ok(!self.0)
+        }
+    }
+    let mut find = Find(false);
+    let _ = walk_expr(&mut find, expr);
+    find.0
+}
+
+fn selectors(expr: &Expr) -> BTreeSet<String> {
+    struct Collect(BTreeSet<String>);
+    impl ExprVisitor for Collect {
+        type Error = Infallible;
+        fn pre_visit(&mut self, expr: &Expr) -> Result<bool, Infallible> {
+            let selector = match expr {
+                Expr::VectorSelector(selector) => selector,
+                Expr::MatrixSelector(matrix) => &matrix.vs,
+                _ => return Ok(true),
+            };
+            if !matches!(selector.at, Some(AtModifier::At(_))) {
+                let now = VectorSelector { offset: None, at: None, ..selector.clone() };
+                self.0.insert(now.to_string());
+            }
+            Ok(true)
+        }
+    }
+    let mut collect = Collect(BTreeSet::new());
+    let _ = walk_expr(&mut collect, expr);
+    collect.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Evidence, read};
+    use crate::kpi::Question;
+    use crate::kpi::answer::{Answer, Data, Labels, Series, timestamp};
+
+    fn probe(query: &str) -> Option<String> {
+        Question::parse(query).unwrap().probe().map(str::to_owned)
+    }
+
+    #[test]
+    fn asks_for_time_and_targets_of_each_selector_once() {
+        assert_eq!(
+            probe(r#"sum(rate(x{app="a"}[1m] offset 1h)) / sum(x{app="a"})"#).unwrap(),
+            concat!(
+                r#"label_replace(vector(time()), "plimsoll", "server", "", "")"#,
+                r#" or label_replace(max(timestamp(x{app="a"})), "plimsoll", "newest/0", "", "")"#,
+                r#" or label_replace(count(count by (instance, job) (x{app="a"})), "plimsoll", "targets/0", "", "")"#,
+            )
+        );
+        assert!(probe("a + b").unwrap().contains("newest/1"));
+        assert!(
+            probe("max_over_time(sum(rate(inner[1m]))[1h:1m] offset 1d)")
+                .unwrap()
+                .contains("timestamp(inner)")
+        );
+        // The probe is PromQL itself.
+        Question::parse(&probe("a + b").unwrap()).unwrap();
+    }
+
+    #[test]
+    fn what_reads_no_series_needs_no_probe() {
+        for query in ["vector(1)", "time()", "1", "x @ 1700000000"] {
+            assert_eq!(probe(query), None, "{query}");
+        }
+    }
+
+    #[test]
+    fn reads_too_many_selectors() {
+        let query: Vec<String> = (0..33).map(|n| format!("m{n}")).collect();
+        let error = Question::parse(&query.join(" + ")).unwrap_err().to_string();
+        assert_eq!(error, "query reads 33 different selectors; it must be at most 32");
+    }
+
+    #[test]
+    fn knows_a_default_that_the_user_wrote() {
+        let written = |query| Question::parse(query).unwrap().default_is_written();
+        assert!(written("sum(rate(x[1m])) or vector(0)"));
+        assert!(written("(sum(a) or on() vector(0)) / sum(b)"));
+        assert!(!written("sum(a) or sum(b)"));
+    }
+
+    #[test]
+    fn the_oldest_of_the_newest_and_the_sum_of_the_targets_count() {
+        let labels = |name: &str| Labels { pod: None, plimsoll: Some(name.into()) };
+        let series = |name: &str, value| Series { labels: labels(name), value };
+        let data = Data::Vector(vec![
+            series("server", 1_800_000_010.5),
+            series("newest/0", 1_800_000_009.0),
+            series("targets/0", 3.0),
+            series("newest/1", 1_800_000_001.25),
+            series("targets/1", 2.0),
+        ]);
+        let evidence = read(&Answer { data, time: None, warning: None }).unwrap();
+        let expected = Evidence {
+            server: timestamp(1_800_000_010.5).unwrap(),
+            newest: timestamp(1_800_000_001.25),
+            targets: 5,
+        };
+        assert_eq!(evidence, expected);
+        let nothing = Answer { data: Data::Vector(Vec::new()), time: None, warning: None };
+        assert!(read(&nothing).is_err(), "a server that leaves out its time is not believed");
+    }
+}

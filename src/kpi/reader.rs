@@ -1,0 +1,148 @@
+//! The one door: rules in, samples out. It never fails; what goes wrong is a sample that says so.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::future::{OptionFuture, join_all, join3};
+use jiff::SignedDuration;
+
+use super::breaker::BreakerState;
+use super::evidence::Hearing;
+use super::flight::Source;
+use super::question::{Question, QuestionError};
+use super::recent::Recent;
+use super::source::{ConfigError, SourceConfig, check};
+use crate::api::{Goal, KpiRule, KpiState};
+use crate::engine::Sample;
+
+/// Queries whose parse is remembered.
+const QUESTIONS_MAX: usize = 32_768;
+
+/// Is told of every query, for metrics.
+pub trait QueryObserver: Send + Sync {
+    /// A query to `source` ended. `result` is `success`, `partial` or [`super::Failure::label`]; `seconds` is what
+    /// it took, the wait for a slot included. Answers that were shared or kept are no query.
+    fn on_query(&self, source: &str, result: &'static str, seconds: f64);
+}
+
+struct Nobody;
+
+impl QueryObserver for Nobody {
+    fn on_query(&self, _: &str, _: &'static str, _: f64) {}
+}
+
+/// How a source is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceHealth {
+    /// What happens to the next query.
+    pub breaker: BreakerState,
+    /// Failures of the source since its last answer; refused queries are none.
+    pub failures: u32,
+    /// What the last query that failed said, refused ones included; `None` once one succeeds.
+    pub last_error: Option<String>,
+    /// The source's clock minus ours, if they differ by more than 30 s. It makes nothing stale by itself.
+    pub skew_seconds: Option<f64>,
+}
+
+/// Asks every configured source, each distinct question once.
+pub struct KpiReader {
+    sources: BTreeMap<String, Arc<Source>>,
+    questions: Mutex<Recent<String, Arc<Result<Question, QuestionError>>>>,
+}
+
+impl KpiReader {
+    /// A reader of these sources. The error has a sentence for each mistake, unreadable files included.
+    pub fn new(sources: Vec<SourceConfig>) -> Result<Self, ConfigError> {
+        Self::with_observer(sources, Arc::new(Nobody))
+    }
+
+    /// The same, with somebody who is told of every query.
+    pub fn with_observer(
+        sources: impl IntoIterator<Item = SourceConfig>,
+        observer: Arc<dyn QueryObserver>,
+    ) -> Result<Self, ConfigError> {
+        let configs: Vec<SourceConfig> = sources.into_iter().collect();
+        let mut wrong = check(&configs);
+        let mut sources = BTreeMap::new();
+        if wrong.is_empty() {
+            let open = move |config: SourceConfig| Source::open(&config, Arc::clone(&observer));
+            for opened in configs.into_iter().map(open) {
+                match opened {
+                    Ok(source) => drop(sources.insert(source.name().to_owned(), Arc::new(source))),
+                    Err(errors) => wrong.extend(errors),
+                }
+            }
+        }
+        if !wrong.is_empty() {
+            return Err(ConfigError(wrong));
+        }
+        Ok(Self { sources, questions: Mutex::new(Recent::new(QUESTIONS_MAX)) })
+    }
+
+    /// A sample for each rule, by the rule's name, none older than `max_age` since it was asked for. Takes at most
+    /// the longest timeout of the sources concerned. Times are those of our own clock. Needs a tokio runtime.
+    pub async fn ask(&self, rules: &[KpiRule], max_age: Duration) -> BTreeMap<String, Sample> {
+        let samples = join_all(rules.iter().map(|rule| async {
+            let sample = self.sample(rule, max_age).await;
+            (rule.name.clone(), sample.unwrap_or_else(|message| Sample::unusable(KpiState::Error, message)))
+        }));
+        samples.await.into_iter().collect()
+    }
+
+    /// The health of a source, if it is configured.
+    #[must_use]
+    pub fn health(&self, source: &str) -> Option<SourceHealth> {
+        self.sources.get(source).map(|source| source.health())
+    }
+
+    /// The names of the sources.
+    pub fn sources(&self) -> impl Iterator<Item = &str> {
+        self.sources.keys().map(String::as_str)
+    }
+
+    async fn sample(&self, rule: &KpiRule, max_age: Duration) -> Result<Sample, String> {
+        let source = self.source(&rule.source)?;
+        let question = self.question(&rule.query);
+        let question = question.as_ref().as_ref().map_err(ToString::to_string)?;
+        let burst = question.burst().filter(|_| matches!(rule.goal, Goal::PerReplica(_)));
+        let (value, probe, burst) = join3(
+            source.ask(question.text(), max_age),
+            OptionFuture::from(question.probe().map(|probe| source.ask(probe, max_age))),
+            OptionFuture::from(burst.map(|burst| source.ask(burst, max_age))),
+        )
+        .await;
+        let hearing = Hearing {
+            source: source.name(),
+            stale_after: source.stale_after(),
+            goal: rule.goal,
+            question,
+            value: &value,
+            probe: probe.as_deref(),
+            burst: burst.as_deref(),
+        };
+        let sample = hearing.judge();
+        // A time that the engine and its user can compare with their own.
+        let skew = SignedDuration::try_from_secs_f64(source.skew()).unwrap_or_default();
+        Ok(Sample { at: sample.at.map(|at| at.saturating_sub(skew).unwrap_or(at)), ..sample })
+    }
+
+    pub(super) fn source(&self, name: &str) -> Result<&Arc<Source>, String> {
+        self.sources.get(name).ok_or_else(|| {
+            let names: Vec<&str> = self.sources().collect();
+            let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            format!("source {name:?} is not in the operator's configuration, which has: {names}")
+        })
+    }
+
+    pub(super) fn question(&self, query: &str) -> Arc<Result<Question, QuestionError>> {
+        let known = self.questions.lock().unwrap_or_else(PoisonError::into_inner).get(query).cloned();
+        known.unwrap_or_else(|| {
+            // Parsed without the lock: others need not wait, and twice is the same.
+            let parsed = Arc::new(Question::parse(query));
+            let mut questions = self.questions.lock().unwrap_or_else(PoisonError::into_inner);
+            questions.put(query.to_owned(), Arc::clone(&parsed));
+            parsed
+        })
+    }
+}

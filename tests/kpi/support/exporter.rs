@@ -1,0 +1,53 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Instant;
+
+use axum::{Router, routing::get};
+use jiff::Timestamp;
+
+use super::Server;
+
+/// A scrape target: a counter that grows steadily, a gauge, two pods' utilisation, and a gauge with its own times.
+pub struct Exporter {
+    pub server: Server,
+    per_second: Arc<AtomicU64>,
+    stopped_at: Arc<AtomicI64>,
+}
+
+impl Exporter {
+    pub async fn start() -> Self {
+        let per_second = Arc::new(AtomicU64::new(100));
+        let rate = Arc::clone(&per_second);
+        let stopped_at = Arc::new(AtomicI64::new(i64::MAX));
+        let stopped = Arc::clone(&stopped_at);
+        let started = Instant::now();
+        let metrics = move || {
+            let requests = started.elapsed().as_secs_f64() * rate.load(Ordering::Relaxed) as f64;
+            let time = Timestamp::now().as_millisecond().min(stopped.load(Ordering::Relaxed));
+            async move {
+                format!(
+                    "# TYPE app_requests_total counter\n\
+                     app_requests_total{{code=\"200\"}} {requests}\n\
+                     # TYPE app_queue gauge\napp_queue 7\n\
+                     # TYPE app_cpu gauge\napp_cpu{{pod=\"a\"}} 0.25\napp_cpu{{pod=\"b\"}} 0.75\n\
+                     # TYPE app_pushed gauge\napp_pushed 5 {time}\n"
+                )
+            }
+        };
+        Self {
+            server: Server::start(Router::new().route("/metrics", get(metrics))).await,
+            per_second,
+            stopped_at,
+        }
+    }
+
+    /// The gauge with its own times stays where it is. Prometheus does not mark the end of such a series.
+    pub fn stop_pushing(&self) {
+        self.stopped_at.store(Timestamp::now().as_millisecond(), Ordering::Relaxed);
+    }
+
+    /// Requests in each second since it started; raising it makes the counter jump.
+    pub fn set_per_second(&self, rate: u64) {
+        self.per_second.store(rate, Ordering::Relaxed);
+    }
+}
