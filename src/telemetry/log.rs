@@ -1,0 +1,71 @@
+//! Logs to standard error, as text or JSON.
+
+use std::io::{IsTerminal, stderr};
+
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+/// How a line of the log looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object in each line.
+    Json,
+}
+
+/// Logs can't be set up as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The filter is no list of directives.
+    #[error("the log filter {filter:?} is not understood ({why}); write it like info or info,plimsoll=debug")]
+    Filter {
+        /// What was given.
+        filter: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// Starts logging what `filter` lets through, in the syntax of `RUST_LOG`: `info,plimsoll=debug`. Whether it did: a
+/// process logs in the way that was asked for first.
+///
+/// # Errors
+/// If the filter is not understood.
+pub fn init(format: LogFormat, filter: &str) -> Result<bool, LogError> {
+    let filter = parse(filter)?;
+    let color = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let lines = fmt::layer().with_writer(stderr).with_ansi(color);
+    let registry = tracing_subscriber::registry().with(filter);
+    let started = match format {
+        LogFormat::Text => registry.with(lines).try_init(),
+        LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
+    };
+    Ok(started.is_ok())
+}
+
+fn parse(filter: &str) -> Result<EnvFilter, LogError> {
+    EnvFilter::builder()
+        .parse(filter)
+        .map_err(|error| LogError::Filter { filter: filter.to_owned(), why: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_is_understood_or_refused_with_an_example() {
+        for filter in ["info", "", "warn,plimsoll=debug,kube=off"] {
+            assert!(parse(filter).is_ok(), "{filter}");
+        }
+        let message = parse("plimsoll=loud").unwrap_err().to_string();
+        assert!(message.starts_with("the log filter \"plimsoll=loud\" is not understood ("), "{message}");
+    }
+
+    #[test]
+    fn a_second_start_changes_nothing_and_does_not_panic() {
+        assert!(matches!(init(LogFormat::Json, "off"), Ok(true)));
+        assert!(matches!(init(LogFormat::Text, "off"), Ok(false)));
+    }
+}

@@ -1,0 +1,16 @@
+//! What Plimsoll says about itself: metrics, logs and health. It decides nothing and writes nothing to the cluster.
+
+mod health;
+mod log;
+mod metrics;
+mod server;
+mod services;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use health::{Health, Latch};
+pub use log::{LogError, LogFormat, init as init_log};
+pub use metrics::{Metrics, WriteResult};
+pub use server::serve;
+pub use services::ServiceLook;

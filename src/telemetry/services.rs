@@ -1,0 +1,212 @@
+//! The series of the ScalableServices. One look replaces all series of its service, so nothing old stays behind.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Error,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use jiff::Timestamp;
+use prometheus_client::{collector::Collector, encoding::DescriptorEncoder, metrics::MetricType};
+use strum::IntoEnumIterator;
+
+use super::{
+    Health,
+    table::{
+        CONDITION, KPI_SAMPLE_AGE, KPI_STATE, KPI_TARGET, KPI_VALUE, REPLICAS_DESIRED, REPLICAS_MAX,
+        REPLICAS_MIN, REPLICAS_READY, REPLICAS_WANTED, Row, WATCH_SYNCED,
+    },
+};
+use crate::api::{ConditionType, KpiState, KpiStatus, Verdict};
+
+/// KPIs of one service that have series; more are left out, which a valid ScalableService never has.
+const KPIS_MAX: usize = 16;
+
+/// What one look at a ScalableService found. What is not known has no series.
+#[derive(Clone, Copy, Debug)]
+pub struct ServiceLook<'a> {
+    /// Its namespace.
+    pub namespace: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// Replicas that Plimsoll wants.
+    pub desired: Option<i32>,
+    /// The target's `spec.replicas`.
+    pub wanted: Option<i32>,
+    /// Replicas that are ready.
+    pub ready: Option<i32>,
+    /// The floor, minReplicas.
+    pub min: Option<i32>,
+    /// The ceiling.
+    pub max: Option<i32>,
+    /// Its KPIs; at most 16.
+    pub kpis: &'a [KpiStatus],
+    /// Its conditions.
+    pub conditions: &'a [Verdict],
+    /// When it was looked at.
+    pub now: Timestamp,
+}
+
+/// Series that one ScalableService can have: those of its replicas, of each KPI and of each condition.
+pub(super) fn series_per_service_max() -> usize {
+    // Each KPI has its state besides its numbers.
+    REPLICAS.len() + KPIS_MAX * (KPI.len() + 1) + ConditionType::iter().count()
+}
+
+/// The last look at every service.
+#[derive(Debug, Default)]
+pub(super) struct Services(RwLock<BTreeMap<Object, Arc<Series>>>);
+
+/// Namespace and name.
+type Object = (Arc<str>, Arc<str>);
+
+#[derive(Debug)]
+struct Series {
+    desired: Option<f64>,
+    wanted: Option<f64>,
+    ready: Option<f64>,
+    min: Option<f64>,
+    max: Option<f64>,
+    kpis: BTreeMap<String, KpiSeries>,
+    conditions: BTreeMap<ConditionType, f64>,
+}
+
+#[derive(Debug)]
+struct KpiSeries {
+    state: KpiState,
+    value: Option<f64>,
+    target: Option<f64>,
+    sample_age: Option<f64>,
+}
+
+impl Services {
+    pub fn observe(&self, look: &ServiceLook<'_>) {
+        let object = (Arc::from(look.namespace), Arc::from(look.name));
+        let series = Arc::new(Series::new(look));
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(object, series);
+    }
+
+    pub fn forget(&self, namespace: &str, name: &str) {
+        let object = (Arc::from(namespace), Arc::from(name));
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&object);
+    }
+
+    pub fn forget_all(&self) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// The series as they are now: writing ten thousand of them out must not stop the deciding.
+    fn snapshot(&self) -> Vec<(Object, Arc<Series>)> {
+        let services = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        services.iter().map(|(object, series)| (object.clone(), Arc::clone(series))).collect()
+    }
+}
+
+impl Series {
+    fn new(look: &ServiceLook<'_>) -> Self {
+        let kpis = look.kpis.iter().take(KPIS_MAX);
+        let conditions = look.conditions.iter();
+        Self {
+            desired: look.desired.map(f64::from),
+            wanted: look.wanted.map(f64::from),
+            ready: look.ready.map(f64::from),
+            min: look.min.map(f64::from),
+            max: look.max.map(f64::from),
+            kpis: kpis.map(|kpi| (kpi.name.clone(), KpiSeries::new(kpi, look.now))).collect(),
+            conditions: conditions.map(|verdict| (verdict.type_, number(verdict.status))).collect(),
+        }
+    }
+}
+
+impl KpiSeries {
+    fn new(kpi: &KpiStatus, now: Timestamp) -> Self {
+        let finite = |value: &f64| value.is_finite();
+        let age = kpi.sample_time.as_ref().map(|at| now.duration_since(at.0).as_secs_f64());
+        Self {
+            state: kpi.state,
+            // Status also keeps the last known value; in a graph it would look like a measurement.
+            value: kpi.value.filter(|_| kpi.state == KpiState::Fresh).filter(finite),
+            target: Some(kpi.target).filter(finite),
+            // A source whose clock is ahead takes samples in our future.
+            sample_age: age.map(|age| age.max(0.0)),
+        }
+    }
+}
+
+fn number(status: Option<bool>) -> f64 {
+    match status {
+        Some(true) => 1.0,
+        Some(false) => 0.0,
+        None => -1.0,
+    }
+}
+
+type Number<T> = fn(&T) -> Option<f64>;
+
+const REPLICAS: [(Row, Number<Series>); 5] = [
+    (REPLICAS_DESIRED, |series| series.desired),
+    (REPLICAS_WANTED, |series| series.wanted),
+    (REPLICAS_READY, |series| series.ready),
+    (REPLICAS_MIN, |series| series.min),
+    (REPLICAS_MAX, |series| series.max),
+];
+
+const KPI: [(Row, Number<KpiSeries>); 3] =
+    [(KPI_VALUE, |kpi| kpi.value), (KPI_TARGET, |kpi| kpi.target), (KPI_SAMPLE_AGE, |kpi| kpi.sample_age)];
+
+/// Writes the services and the watches whenever the metrics are read.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub services: Arc<Services>,
+    pub health: Health,
+}
+
+impl Collector for Reader {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
+        let services = self.services.snapshot();
+        let objects =
+            || services.iter().map(|((namespace, name), series)| (&**namespace, &**name, &**series));
+        for (row, number) in &REPLICAS {
+            let lines = objects().filter_map(|(ns, name, series)| Some(([ns, name], number(series)?)));
+            gauge(&mut encoder, row, lines)?;
+        }
+        let kpis = || {
+            objects().flat_map(|(ns, name, series)| {
+                series.kpis.iter().map(move |(kpi, series)| ([ns, name, kpi.as_str()], series))
+            })
+        };
+        for (row, number) in &KPI {
+            gauge(&mut encoder, row, kpis().filter_map(|(labels, kpi)| Some((labels, number(kpi)?))))?;
+        }
+        let states = kpis().map(|([ns, name, kpi], series)| ([ns, name, kpi, series.state.into()], 1.0));
+        gauge(&mut encoder, &KPI_STATE, states)?;
+        let conditions = objects().flat_map(|(ns, name, series)| {
+            series.conditions.iter().map(move |(type_, number)| ([ns, name, <&str>::from(type_)], *number))
+        });
+        gauge(&mut encoder, &CONDITION, conditions)?;
+        let watches = self.health.watches();
+        let watches = watches.iter().map(|(resource, synced)| ([*resource], number(Some(*synced))));
+        gauge(&mut encoder, &WATCH_SYNCED, watches)
+    }
+}
+
+/// Writes one gauge with the values of its labels in the table's order; nothing if it has no series.
+fn gauge<'a, const N: usize>(
+    encoder: &mut DescriptorEncoder<'_>,
+    row: &Row,
+    series: impl Iterator<Item = ([&'a str; N], f64)>,
+) -> Result<(), Error> {
+    let mut series = series.peekable();
+    if series.peek().is_none() {
+        return Ok(());
+    }
+    let unit = row.name_unit();
+    let help = format!("{}.", row.help);
+    let mut metric = encoder.encode_descriptor(row.stem(), &help, unit.as_ref(), MetricType::Gauge)?;
+    for (values, number) in series {
+        let mut names = row.labels.iter();
+        let labels = values.map(|value| (names.next().copied().unwrap_or_default(), value));
+        metric.encode_family(&labels)?.encode_gauge(&number)?;
+    }
+    Ok(())
+}
