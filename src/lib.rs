@@ -1,5 +1,10 @@
 //! Plimsoll keeps every service of a cluster above its load line. ARCHITECTURE.md has the bird's eye view.
 #![deny(missing_docs)]
 
+pub mod actuate;
 pub mod api;
+pub mod cli;
+pub mod controller;
 pub mod engine;
+pub mod kpi;
+pub mod telemetry;

@@ -1,1 +1,96 @@
-fn main(){}
+//! `plimsoll`: argument parsing and hand-over, nothing else.
+
+use std::{io, net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use plimsoll::{
+    cli::{decide, generate},
+    controller,
+    telemetry::{LogFormat, init_log},
+};
+
+/// Keeps every service of a Kubernetes cluster above its load line.
+#[derive(Parser)]
+#[command(name = "plimsoll", version, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run the operator: watch ScalableServices and scale their targets.
+    Controller {
+        /// The configuration file with the Prometheus sources.
+        #[arg(long, default_value = "/etc/plimsoll/config.yaml")]
+        config: PathBuf,
+        /// Where to serve /livez, /readyz and /metrics.
+        #[arg(long, default_value = "0.0.0.0:8080")]
+        listen: SocketAddr,
+        /// Work in these namespaces only, separated by commas; all by default.
+        #[arg(long, value_delimiter = ',')]
+        namespaces: Vec<String>,
+        /// Name of this pod, for the lease and for events.
+        #[arg(long, env = "POD_NAME", default_value = "plimsoll")]
+        pod_name: String,
+        /// Namespace of this pod, where the lease is.
+        #[arg(long, env = "POD_NAMESPACE", default_value = "default")]
+        pod_namespace: String,
+        /// How log lines look.
+        #[arg(long, value_enum, default_value = "text")]
+        log_format: LogFormat,
+        /// Which log lines there are: a level, or targets with levels as in `info,plimsoll=debug`.
+        #[arg(long, default_value = "info")]
+        log: String,
+    },
+    /// Decide from observations on standard input, one JSON object a line, without a cluster.
+    Decide {
+        /// A YAML file with one ScalableService.
+        #[arg(short, long)]
+        file: PathBuf,
+    },
+    /// Print the CustomResourceDefinitions as YAML.
+    Crds,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(code) => code,
+        // A reader that went away (`| head`) is not an error.
+        Err(error)
+            if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) =>
+        {
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("plimsoll: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    match arguments.verb {
+        Verb::Controller { config, listen, namespaces, pod_name, pod_namespace, log_format, log } => {
+            init_log(log_format, &log)?;
+            // The only error is that a provider is there already, which does as well.
+            let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+            let options = controller::Options { config, listen, namespaces, pod_name, pod_namespace };
+            tokio::runtime::Runtime::new()?.block_on(controller::run(options))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Decide { file } => {
+            let spec = decide::read_service(&file)?;
+            let unusable =
+                decide::run(&spec, io::stdin().lock(), io::stdout().lock()).map_err(|error| match error {
+                    decide::DecideError::Stream(error) => Box::<dyn std::error::Error>::from(error),
+                    other => other.into(),
+                })?;
+            Ok(if unusable == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Verb::Crds => {
+            print!("{}", generate::crd_yaml()?);
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}

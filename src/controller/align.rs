@@ -1,0 +1,186 @@
+//! When to look next: just after the next scrape, so that a new sample is acted on at once. Pure.
+
+use std::collections::VecDeque;
+
+use jiff::{SignedDuration, Timestamp};
+
+/// Time for a scrape to become visible to queries, on top of what was measured.
+const MARGIN: SignedDuration = SignedDuration::from_millis(40);
+/// How exactly the moment is to be known at which a sample becomes visible.
+const PRECISION: SignedDuration = SignedDuration::from_millis(100);
+/// Least time between two looks.
+const PAUSE: SignedDuration = SignedDuration::from_millis(100);
+/// What a sample's time may differ by from one look to the next: it was reckoned by a skew that is measured anew with
+/// each answer. Scrapes are further apart.
+const JITTER: SignedDuration = SignedDuration::from_millis(200);
+/// Scrapes that are remembered.
+const KEPT: usize = 8;
+
+/// The scrapes behind one service's KPIs: when they were taken (Prometheus's clock) and first seen (ours).
+///
+/// Only differences within each clock are used, so that neither has to be right.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scrapes {
+    kept: VecDeque<Scrape>,
+    /// The last look of all.
+    looked: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Scrape {
+    /// By Prometheus's clock.
+    taken: Timestamp,
+    /// The last look that did not show it yet.
+    unseen: Option<Timestamp>,
+    /// The first look that showed it.
+    seen: Timestamp,
+}
+
+/// How long after a scrape its sample becomes visible, between the two clocks: later than `over`, by `within`.
+struct Delay {
+    over: SignedDuration,
+    within: SignedDuration,
+}
+
+impl Scrapes {
+    /// Notes the newest sample's own time, as seen at `now`.
+    pub fn seen(&mut self, taken: Timestamp, now: Timestamp) {
+        let step = self.kept.back().map(|last| taken.duration_since(last.taken));
+        if step.is_none_or(|step| step > JITTER) {
+            self.kept.push_back(Scrape { taken, unseen: self.looked, seen: now });
+            while self.kept.len() > KEPT {
+                self.kept.pop_front();
+            }
+        } else if step.is_some_and(|step| step < -JITTER) {
+            // The clock was set back: what was learned is of no use.
+            self.kept.clear();
+        }
+        self.looked = Some(now);
+    }
+
+    /// The time until the next look: at most `period`, ending just after a scrape if one is expected by then.
+    #[must_use]
+    pub fn next_look(&self, period: SignedDuration, now: Timestamp) -> SignedDuration {
+        self.expected_within(period, now).unwrap_or(period)
+    }
+
+    fn expected_within(&self, period: SignedDuration, now: Timestamp) -> Option<SignedDuration> {
+        let last = self.kept.back()?.taken;
+        let interval = self.interval()?;
+        // Many targets that are scraped at different times leave no single time to wait for.
+        if interval < period / 4 || interval < SignedDuration::from_millis(500) {
+            return None;
+        }
+        let delay = self.delay(interval)?;
+        let surely = delay.within + MARGIN;
+        // Looks that only ever come late learn of no earlier moment, so the gap is halved at each scrape.
+        let aim =
+            if delay.within - delay.over > PRECISION { (delay.over + delay.within) / 2 } else { surely };
+        let overdue = next_at(last.checked_add(surely).ok()?, interval, now)?;
+        if overdue.checked_sub(surely - aim).ok()? <= now {
+            // This look was one that came too early; the next is not.
+            return Some(overdue.duration_since(now).max(PAUSE)).filter(|wait| *wait <= period);
+        }
+        // A scrape that is rare is worth a look of its own; of several within a period the last is.
+        let pause = if interval * 2 > period { PAUSE } else { period - interval };
+        let next = next_at(last.checked_add(aim).ok()?, interval, now.checked_add(pause).ok()?)?;
+        Some(next.duration_since(now)).filter(|wait| *wait <= period)
+    }
+
+    /// The shortest time between two scrapes, exact to a part of the jitter.
+    fn interval(&self) -> Option<SignedDuration> {
+        let taken = self.kept.iter().map(|scrape| scrape.taken);
+        let steps = taken.clone().skip(1).zip(taken).map(|(later, earlier)| later.duration_since(earlier));
+        let steps: Vec<f64> = steps.map(|step| step.as_secs_f64()).collect();
+        let shortest = steps.iter().copied().reduce(f64::min)?;
+        // Some scrapes were not looked at: a longer step is several intervals.
+        let intervals: f64 = steps.iter().map(|step| (step / shortest).round()).sum();
+        SignedDuration::try_from_secs_f64(steps.iter().sum::<f64>() / intervals).ok()
+    }
+
+    fn delay(&self, interval: SignedDuration) -> Option<Delay> {
+        let within = self.kept.iter().map(|scrape| scrape.seen.duration_since(scrape.taken)).min()?;
+        let over =
+            self.kept.iter().filter_map(|scrape| Some(scrape.unseen?.duration_since(scrape.taken))).max();
+        let over = over.map_or(within, |over| over.max(within - interval).min(within));
+        Some(Delay { over, within })
+    }
+}
+
+/// The first of `first`, `first + interval`, … that is later than `now`, and at least one interval after the first.
+fn next_at(first: Timestamp, interval: SignedDuration, now: Timestamp) -> Option<Timestamp> {
+    let behind = now.duration_since(first).as_secs_f64() / interval.as_secs_f64();
+    // Bounded, so the cast can't lose anything.
+    #[allow(clippy::cast_possible_truncation)]
+    let steps = (behind.floor() + 1.0).clamp(1.0, 1e6) as i32;
+    first.checked_add(interval * steps).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millisecond(1_000_000_000 + millis).unwrap()
+    }
+
+    fn seconds(seconds: f64) -> SignedDuration {
+        SignedDuration::from_secs_f64(seconds)
+    }
+
+    /// Looks for a while at scrapes every `interval` that are visible `delay` later; all in milliseconds.
+    ///
+    /// Returns how late the median of the last twenty was seen, and how many looks there were in a period.
+    fn follow(period: i64, interval: i64, delay: i64, skew: i64, phase: i64) -> (i64, f64) {
+        let mut scrapes = Scrapes::default();
+        let long = interval.max(period);
+        let (mut now, mut newest, mut looks, mut late) = (phase, i64::MIN, 0, Vec::new());
+        let mut turn = 0;
+        while now < 60 * long {
+            let taken = (now - delay).div_euclid(interval) * interval;
+            if now >= 40 * long {
+                looks += 1;
+                if taken > newest {
+                    late.push(now - (taken + delay));
+                }
+            }
+            newest = taken;
+            // Milliseconds by which the reckoned time differs.
+            let jitter = turn * 7 % 11 - 5;
+            turn += 1;
+            scrapes.seen(at(taken + skew + jitter), at(now));
+            // A look takes 15 ms.
+            now += 15;
+            let wait = scrapes.next_look(SignedDuration::from_millis(period), at(now)).max(PAUSE);
+            now += i64::try_from(wait.as_millis()).unwrap();
+        }
+        late.sort_unstable();
+        (late[late.len() / 2], f64::from(looks) * period as f64 / (20 * long) as f64)
+    }
+
+    #[test]
+    fn looks_just_after_the_next_scrape_whatever_the_phase_and_the_clocks() {
+        for (period, interval) in
+            [(1_000, 1_000), (1_000, 5_000), (5_000, 5_000), (15_000, 5_000), (15_000, 30_000)]
+        {
+            for (delay, skew) in [(5, 0), (60, -300_000), (400, 300_000)] {
+                for phase in (0..interval).step_by(170) {
+                    let (late, looks) = follow(period, interval, delay, skew, phase);
+                    let case =
+                        format!("period {period}, scrapes every {interval}, delay {delay}, phase {phase}");
+                    assert!(late <= 200, "{late} ms late: {case}");
+                    assert!(looks <= 2.0, "{looks} looks in a period: {case}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn scrapes_at_many_times_leave_the_period_as_it_is() {
+        let mut scrapes = Scrapes::default();
+        for taken in [0, 300, 900, 1_100] {
+            scrapes.seen(at(taken), at(taken + 50));
+        }
+        assert_eq!(scrapes.next_look(seconds(15.0), at(1_200)), seconds(15.0));
+    }
+}

@@ -1,0 +1,88 @@
+//! What a turn needs: the process's own parts, and the indexes of one scope (the cluster, or one namespace).
+
+use std::sync::Arc;
+
+use kube::Client;
+
+use super::{
+    gate::Gate,
+    index::{PodIndex, Scaler, ScalerIndex, Shared, Workload, read},
+    lease::Leader,
+    state::{Key, States},
+    target::{BuiltIn, Targets},
+};
+use crate::{actuate::Events, kpi::KpiReader, telemetry::Metrics};
+
+/// Parts that all scopes share.
+pub struct Shell {
+    /// The cluster.
+    pub client: Client,
+    /// Prometheus.
+    pub kpis: KpiReader,
+    /// Whether this process may write.
+    pub leader: Leader,
+    /// Own metrics.
+    pub metrics: Arc<Metrics>,
+    /// Who goes first.
+    pub gate: Gate,
+    /// Events.
+    pub events: Events,
+}
+
+/// Indexes of one scope.
+#[derive(Clone, Default)]
+pub struct Indexes {
+    /// Pods.
+    pub pods: Shared<PodIndex>,
+    /// Deployments, StatefulSets, ReplicaSets.
+    pub built_in: BuiltIn,
+    /// Our own objects, by what they scale.
+    pub services: Shared<ScalerIndex>,
+    /// HorizontalPodAutoscalers.
+    pub autoscalers: Shared<ScalerIndex>,
+    /// KEDA's ScaledObjects, if they are served.
+    pub scaled_objects: Shared<ScalerIndex>,
+}
+
+/// One scope.
+pub struct Context {
+    /// Parts that all scopes share.
+    pub shell: Arc<Shell>,
+    /// Pods.
+    pub pods: Shared<PodIndex>,
+    /// Finds targets.
+    pub targets: Targets,
+    /// What is remembered of each service.
+    pub states: States,
+    scalers: [Shared<ScalerIndex>; 3],
+}
+
+impl Context {
+    /// Over the given indexes.
+    #[must_use]
+    pub fn new(shell: Arc<Shell>, indexes: Indexes) -> Self {
+        let targets = Targets::new(shell.client.clone(), indexes.built_in);
+        let scalers = [indexes.services, indexes.autoscalers, indexes.scaled_objects];
+        Self { shell, pods: indexes.pods, targets, states: States::default(), scalers }
+    }
+
+    /// Everything that scales `workload`.
+    #[must_use]
+    pub fn scalers_of(&self, workload: &Workload) -> Vec<Scaler> {
+        self.scalers.iter().flat_map(|index| read(index, |index| index.of(workload).to_vec())).collect()
+    }
+
+    /// The ScalableServices that scale `workload`.
+    #[must_use]
+    pub fn services_of(&self, workload: &Workload) -> Vec<Key> {
+        let [services, ..] = &self.scalers;
+        let key = |scaler: &Scaler| (scaler.workload.namespace.clone(), scaler.name.clone());
+        read(services, |index| index.of(workload).iter().map(key).collect())
+    }
+
+    /// Forgets a service.
+    pub fn forget(&self, key: &Key) {
+        self.states.forget(key);
+        self.shell.metrics.forget(&key.0, &key.1);
+    }
+}

@@ -1,0 +1,116 @@
+//! Who else scales something: HorizontalPodAutoscalers, KEDA's ScaledObjects, our own objects.
+
+use std::collections::HashMap;
+
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use kube::{
+    ResourceExt,
+    api::{ApiResource, DynamicObject, GroupVersionKind},
+    core::DeserializeGuard,
+};
+
+use super::{Follow, Workload};
+use crate::api::ScalableService;
+
+/// One object that scales a workload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scaler {
+    /// Its kind.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: String,
+    /// When it was created, in seconds; the older one of two ScalableServices keeps the target.
+    pub created: i64,
+    /// What it scales.
+    pub workload: Workload,
+}
+
+/// Scalers of one kind, by workload.
+#[derive(Debug, Default)]
+pub struct ScalerIndex {
+    by_workload: HashMap<Workload, Vec<Scaler>>,
+    by_name: HashMap<(String, String), Workload>,
+}
+
+impl ScalerIndex {
+    /// Those that scale `workload`.
+    #[must_use]
+    pub fn of(&self, workload: &Workload) -> &[Scaler] {
+        self.by_workload.get(workload).map_or(&[], Vec::as_slice)
+    }
+
+    fn put(&mut self, scaler: Scaler) -> Option<Workload> {
+        let workload = scaler.workload.clone();
+        self.remove(&workload.namespace, &scaler.name);
+        self.by_name.insert((workload.namespace.clone(), scaler.name.clone()), workload.clone());
+        self.by_workload.entry(workload.clone()).or_default().push(scaler);
+        Some(workload)
+    }
+
+    fn remove(&mut self, namespace: &str, name: &str) -> Option<Workload> {
+        let workload = self.by_name.remove(&(namespace.to_owned(), name.to_owned()))?;
+        if let Some(scalers) = self.by_workload.get_mut(&workload) {
+            scalers.retain(|scaler| scaler.name != name);
+            if scalers.is_empty() {
+                self.by_workload.remove(&workload);
+            }
+        }
+        Some(workload)
+    }
+}
+
+fn created(object: &impl ResourceExt) -> i64 {
+    object.creation_timestamp().map_or(0, |time| time.0.as_second())
+}
+
+impl Follow<HorizontalPodAutoscaler> for ScalerIndex {
+    fn apply(&mut self, object: HorizontalPodAutoscaler) -> Option<Workload> {
+        let target = object.spec.as_ref()?.scale_target_ref.clone();
+        let namespace = object.namespace().unwrap_or_default();
+        let workload = Workload { kind: target.kind, namespace, name: target.name };
+        let created = created(&object);
+        self.put(Scaler { kind: "HorizontalPodAutoscaler", name: object.name_any(), created, workload })
+    }
+
+    fn delete(&mut self, object: &HorizontalPodAutoscaler) -> Option<Workload> {
+        self.remove(&object.namespace().unwrap_or_default(), &object.name_any())
+    }
+}
+
+/// KEDA's ScaledObject, which may or may not be served.
+#[must_use]
+pub fn scaled_object_resource() -> ApiResource {
+    ApiResource::from_gvk(&GroupVersionKind::gvk("keda.sh", "v1alpha1", "ScaledObject"))
+}
+
+impl Follow<DynamicObject> for ScalerIndex {
+    fn apply(&mut self, object: DynamicObject) -> Option<Workload> {
+        let target = object.data.pointer("/spec/scaleTargetRef")?;
+        let text = |field: &str| target.get(field).and_then(serde_json::Value::as_str).map(str::to_owned);
+        let namespace = object.namespace().unwrap_or_default();
+        // KEDA's own default: a ScaledObject without a kind scales a Deployment.
+        let kind = text("kind").unwrap_or_else(|| "Deployment".to_owned());
+        let workload = Workload { kind, namespace, name: text("name")? };
+        let created = created(&object);
+        self.put(Scaler { kind: "ScaledObject", name: object.name_any(), created, workload })
+    }
+
+    fn delete(&mut self, object: &DynamicObject) -> Option<Workload> {
+        self.remove(&object.namespace().unwrap_or_default(), &object.name_any())
+    }
+}
+
+impl Follow<DeserializeGuard<ScalableService>> for ScalerIndex {
+    fn apply(&mut self, object: DeserializeGuard<ScalableService>) -> Option<Workload> {
+        let service = object.0.ok()?;
+        let target = &service.spec.scale_target_ref;
+        let namespace = service.namespace().unwrap_or_default();
+        let workload = Workload { kind: target.kind.clone(), namespace, name: target.name.clone() };
+        let created = created(&service);
+        self.put(Scaler { kind: "ScalableService", name: service.name_any(), created, workload })
+    }
+
+    fn delete(&mut self, object: &DeserializeGuard<ScalableService>) -> Option<Workload> {
+        self.remove(&object.namespace().unwrap_or_default(), &object.name_any())
+    }
+}

@@ -1,0 +1,145 @@
+//! Deployments, StatefulSets and ReplicaSets: what they want, whom they select, which revision is current.
+
+use std::collections::HashMap;
+
+use k8s_openapi::{
+    api::apps::v1::{Deployment, ReplicaSet, StatefulSet},
+    apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta},
+};
+use kube::core::Selector;
+
+use super::{Follow, Workload};
+
+/// A workload with a scale.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Replicas that it wants (`spec.replicas`).
+    pub replicas: i32,
+    /// Replicas that it says are ready, for targets whose pods can't be selected.
+    pub ready: i32,
+    /// Its pods; `None` if the scale subresource names no selector.
+    pub selector: Option<Selector>,
+    /// The label and its value that pods of the current revision have, where that is known.
+    pub revision: Option<(String, String)>,
+}
+
+/// Workloads of one kind.
+#[derive(Debug, Default)]
+pub struct TargetIndex {
+    targets: HashMap<(String, String), Target>,
+    /// ReplicaSets only: the newest of each Deployment, by the Deployment's namespace and name.
+    newest: HashMap<(String, String), (i64, String)>,
+}
+
+impl TargetIndex {
+    /// The workload of that name.
+    #[must_use]
+    pub fn get(&self, namespace: &str, name: &str) -> Option<&Target> {
+        self.targets.get(&(namespace.to_owned(), name.to_owned()))
+    }
+
+    /// The `pod-template-hash` of a Deployment's newest ReplicaSet.
+    #[must_use]
+    pub fn newest_hash(&self, namespace: &str, deployment: &str) -> Option<&str> {
+        self.newest.get(&(namespace.to_owned(), deployment.to_owned())).map(|(_, hash)| hash.as_str())
+    }
+
+    fn put(&mut self, kind: &str, meta: &ObjectMeta, target: Target) -> Option<Workload> {
+        let key = key(meta);
+        self.targets.insert(key.clone(), target);
+        Some(workload(kind, key))
+    }
+
+    fn remove(&mut self, kind: &str, meta: &ObjectMeta) -> Option<Workload> {
+        let key = key(meta);
+        self.targets.remove(&key);
+        Some(workload(kind, key))
+    }
+}
+
+fn key(meta: &ObjectMeta) -> (String, String) {
+    (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
+}
+
+fn workload(kind: &str, (namespace, name): (String, String)) -> Workload {
+    Workload { kind: kind.to_owned(), namespace, name }
+}
+
+fn selector(selector: LabelSelector) -> Option<Selector> {
+    Selector::try_from(selector).ok().filter(|selector| !selector.selects_all())
+}
+
+impl Follow<Deployment> for TargetIndex {
+    fn apply(&mut self, object: Deployment) -> Option<Workload> {
+        let spec = object.spec.unwrap_or_default();
+        let target = Target {
+            replicas: spec.replicas.unwrap_or(1),
+            ready: object.status.and_then(|status| status.ready_replicas).unwrap_or(0),
+            selector: selector(spec.selector),
+            revision: None,
+        };
+        self.put("Deployment", &object.metadata, target)
+    }
+
+    fn delete(&mut self, object: &Deployment) -> Option<Workload> {
+        self.remove("Deployment", &object.metadata)
+    }
+}
+
+impl Follow<StatefulSet> for TargetIndex {
+    fn apply(&mut self, object: StatefulSet) -> Option<Workload> {
+        let spec = object.spec.unwrap_or_default();
+        let status = object.status.unwrap_or_default();
+        let target = Target {
+            replicas: spec.replicas.unwrap_or(1),
+            ready: status.ready_replicas.unwrap_or(0),
+            selector: selector(spec.selector),
+            revision: status.update_revision.map(|hash| ("controller-revision-hash".to_owned(), hash)),
+        };
+        self.put("StatefulSet", &object.metadata, target)
+    }
+
+    fn delete(&mut self, object: &StatefulSet) -> Option<Workload> {
+        self.remove("StatefulSet", &object.metadata)
+    }
+}
+
+impl Follow<ReplicaSet> for TargetIndex {
+    fn apply(&mut self, object: ReplicaSet) -> Option<Workload> {
+        if let Some((owner, revision, hash)) = of_deployment(&object.metadata) {
+            let namespace = object.metadata.namespace.clone().unwrap_or_default();
+            let newest = self.newest.entry((namespace, owner)).or_insert_with(|| (revision, hash.clone()));
+            if newest.0 <= revision {
+                *newest = (revision, hash);
+            }
+            return None;
+        }
+        let spec = object.spec.unwrap_or_default();
+        let target = Target {
+            replicas: spec.replicas.unwrap_or(1),
+            ready: object.status.and_then(|status| status.ready_replicas).unwrap_or(0),
+            selector: selector(spec.selector),
+            revision: None,
+        };
+        self.put("ReplicaSet", &object.metadata, target)
+    }
+
+    fn delete(&mut self, object: &ReplicaSet) -> Option<Workload> {
+        if let Some((owner, revision, _)) = of_deployment(&object.metadata) {
+            let key = (object.metadata.namespace.clone().unwrap_or_default(), owner);
+            if self.newest.get(&key).is_some_and(|(newest, _)| *newest <= revision) {
+                self.newest.remove(&key);
+            }
+            return None;
+        }
+        self.remove("ReplicaSet", &object.metadata)
+    }
+}
+
+/// The Deployment that owns a ReplicaSet, its revision number and its pods' hash.
+fn of_deployment(meta: &ObjectMeta) -> Option<(String, i64, String)> {
+    let owner = meta.owner_references.as_ref()?.iter().find(|owner| owner.kind == "Deployment")?;
+    let revision = meta.annotations.as_ref()?.get("deployment.kubernetes.io/revision")?.parse().ok()?;
+    let hash = meta.labels.as_ref()?.get("pod-template-hash")?.clone();
+    Some((owner.name.clone(), revision, hash))
+}

@@ -1,0 +1,302 @@
+//! Sends a candidate's requests to the API server and publishes who leads.
+
+use std::{
+    future::Future,
+    hash::{BuildHasher, RandomState},
+    pin::pin,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::{
+    Api, Client,
+    api::{ObjectMeta, PostParams},
+};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, sleep_until, timeout},
+};
+use tracing::{info, warn};
+
+use super::{Answer, Candidate, Leadership, LeaseParams, Step};
+
+/// Which lease, and in whose name.
+#[derive(Clone, Debug)]
+pub struct LeaseConfig {
+    /// Namespace of the Lease.
+    pub namespace: String,
+    /// Name of the Lease.
+    pub name: String,
+    /// Name of this process in it; new in every process, as [`identity`] makes it.
+    pub identity: String,
+    /// Its times.
+    pub params: LeaseParams,
+}
+
+/// A name for this process that no other one has, also not this pod's container after a restart.
+#[must_use]
+pub fn identity(pod_name: &str) -> String {
+    format!("{pod_name}_{:016x}{:016x}", random(), random())
+}
+
+/// A candidate for `config`'s lease, and what it tells the rest of the process. Nothing is sent before
+/// [`Elector::run`].
+#[must_use]
+pub fn elect(client: Client, config: LeaseConfig) -> (Elector, Leader) {
+    let (state, seen_state) = watch::channel(Leadership::Following { holder: None });
+    let (until, seen_until) = watch::channel(None);
+    let candidate = Candidate::new(config.identity.clone(), config.params.clone());
+    let requests = Requests { api: Api::namespaced(client, &config.namespace), config };
+    let told = Told { state, until };
+    let elector = Elector { requests, candidate, start: Instant::now(), told, trouble: None };
+    (elector, Leader { state: seen_state, until: seen_until })
+}
+
+/// What the rest of the process knows about the lease.
+#[derive(Clone, Debug)]
+pub struct Leader {
+    state: watch::Receiver<Leadership>,
+    until: watch::Receiver<Option<Instant>>,
+}
+
+impl Leader {
+    /// Who leads; changes are signalled, also that the elector ended.
+    #[must_use]
+    pub fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.state.clone()
+    }
+
+    /// Whether this process leads at this moment, by the clock and not by what was published: ask before each write,
+    /// for a process that was paused learns of the loss late.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        self.state.borrow().is_leading() && self.until.borrow().is_some_and(|until| Instant::now() < until)
+    }
+}
+
+/// Takes part in the election of a leader.
+#[derive(Debug)]
+pub struct Elector {
+    requests: Requests,
+    candidate: Candidate,
+    start: Instant,
+    told: Told,
+    /// The last failure that was logged, so that it is logged once.
+    trouble: Option<String>,
+}
+
+impl Elector {
+    /// Runs until `shutdown` and then releases the lease, for at most one request's time. Stop all work that only
+    /// the leader may do before `shutdown`: the next leader starts at once.
+    ///
+    /// Dropped before its end it publishes that it follows, and leaves the lease to run out.
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
+        let mut shutdown = pin!(shutdown);
+        loop {
+            let sent = self.start.elapsed();
+            let step = self.candidate.step(sent, Timestamp::now());
+            self.told.tell(&self.candidate, self.start);
+            let outcome = {
+                let mut outcome = pin!(self.requests.perform(&step));
+                loop {
+                    tokio::select! {
+                        biased;
+                        () = &mut shutdown => break None,
+                        // A request that hangs must not keep this process leading.
+                        () = at(self.told.leads_until()) => self.told.tell(&self.candidate, self.start),
+                        outcome = &mut outcome => break Some(outcome),
+                    }
+                }
+            };
+            match outcome {
+                Some(outcome) => self.take(outcome, sent),
+                None => {
+                    self.candidate.leave(&step);
+                    break;
+                }
+            }
+        }
+        self.told.tell(&self.candidate, self.start);
+        self.release().await;
+    }
+
+    async fn release(mut self) {
+        let limit = self.requests.config.params.request_timeout();
+        let name = self.requests.config.name.clone();
+        let releasing = async {
+            loop {
+                let sent = self.start.elapsed();
+                let step = self.candidate.step(sent, Timestamp::now());
+                if step == Step::Done {
+                    break;
+                }
+                let outcome = self.requests.perform(&step).await;
+                self.take(outcome, sent);
+            }
+        };
+        if timeout(limit, releasing).await.is_err() {
+            warn!(
+                lease = name,
+                "the lease could not be released within {limit:?}; the others wait until it runs out"
+            );
+        }
+    }
+
+    fn take(&mut self, outcome: Result<Answer, LeaseError>, sent: Duration) {
+        let answer = match outcome {
+            Ok(answer) => {
+                if !matches!(answer, Answer::Waited) {
+                    self.trouble = None;
+                }
+                answer
+            }
+            Err(error) => {
+                let trouble = error.to_string();
+                if self.trouble.as_ref() != Some(&trouble) {
+                    warn!(lease = self.requests.config.name, "{trouble}");
+                    self.trouble = Some(trouble);
+                }
+                Answer::Failed
+            }
+        };
+        self.candidate.answer(answer, sent, self.start.elapsed(), Timestamp::now());
+    }
+}
+
+/// Why a request had no usable answer.
+#[derive(Debug, thiserror::Error)]
+enum LeaseError {
+    #[error("the API server gave no answer about the lease {lease} within {after:?}")]
+    Timeout { lease: String, after: Duration },
+    #[error("the lease {lease} can't be read or written: {source}")]
+    Api { lease: String, source: Box<kube::Error> },
+}
+
+#[derive(Debug)]
+struct Requests {
+    api: Api<Lease>,
+    config: LeaseConfig,
+}
+
+impl Requests {
+    async fn perform(&self, step: &Step) -> Result<Answer, LeaseError> {
+        if let Step::Wait(longest) = step {
+            sleep((*longest).min(jittered(self.config.params.retry_period()))).await;
+            return Ok(Answer::Waited);
+        }
+        let lease = || format!("{}/{}", self.config.namespace, self.config.name);
+        let after = self.config.params.request_timeout();
+        match timeout(after, self.send(step)).await {
+            Err(_) => Err(LeaseError::Timeout { lease: lease(), after }),
+            Ok(Err(source)) => Err(LeaseError::Api { lease: lease(), source: Box::new(source) }),
+            Ok(Ok(answer)) => Ok(answer),
+        }
+    }
+
+    async fn send(&self, step: &Step) -> kube::Result<Answer> {
+        let name = self.config.name.as_str();
+        let written = match step {
+            Step::Wait(_) | Step::Done => return Ok(Answer::Waited),
+            Step::Read => return Ok(Answer::Read(self.api.get_opt(name).await?.map(Box::new))),
+            Step::Create(lease) => {
+                let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
+                let lease = Lease { metadata, spec: lease.spec.clone() };
+                self.api.create(&PostParams::default(), &lease).await
+            }
+            Step::Replace(lease) => self.api.replace(name, &PostParams::default(), lease).await,
+        };
+        match written {
+            Ok(lease) => Ok(Answer::Written(Box::new(lease))),
+            Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => {
+                Ok(Answer::Conflict)
+            }
+            // Deleted since it was read; a missing namespace shows when it is created.
+            Err(kube::Error::Api(status)) if status.is_not_found() && matches!(step, Step::Replace(_)) => {
+                Ok(Answer::Conflict)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The sending ends of what [`Leader`] sees.
+#[derive(Debug)]
+struct Told {
+    state: watch::Sender<Leadership>,
+    until: watch::Sender<Option<Instant>>,
+}
+
+impl Told {
+    /// Publishes what the candidate knows now.
+    fn tell(&self, candidate: &Candidate, start: Instant) {
+        let state = candidate.leadership(start.elapsed());
+        let until = candidate.leads_until().filter(|_| state.is_leading()).map(|until| start + until);
+        self.until.send_replace(until);
+        self.state.send_if_modified(|told| {
+            let changed = *told != state;
+            if changed {
+                match &state {
+                    Leadership::Leading { transitions, .. } => info!(transitions, "this process leads"),
+                    Leadership::Following { holder } => info!(holder, "this process follows"),
+                }
+                *told = state;
+            }
+            changed
+        });
+    }
+
+    fn leads_until(&self) -> Option<Instant> {
+        *self.until.borrow()
+    }
+}
+
+impl Drop for Told {
+    /// Whoever still listens must not go on as the leader.
+    fn drop(&mut self) {
+        self.until.send_replace(None);
+        self.state.send_replace(Leadership::Following { holder: None });
+    }
+}
+
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// 80 to 100 % of `period`, so that the candidates do not ask in step.
+fn jittered(period: Duration) -> Duration {
+    let share = u32::try_from(random() % 201).unwrap_or(0);
+    period * (800 + share) / 1000
+}
+
+/// The standard library seeds its hashes at random: enough for names and jitter, without a dependency.
+fn random() -> u64 {
+    RandomState::new().hash_one(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn identities_are_new_each_time_and_say_which_pod() {
+        let identities: BTreeSet<String> = (0..100).map(|_| identity("plimsoll-0")).collect();
+        assert_eq!(identities.len(), 100);
+        assert!(
+            identities.iter().all(|identity| identity.starts_with("plimsoll-0_") && identity.len() == 43)
+        );
+    }
+
+    #[test]
+    fn jitter_never_waits_longer_than_the_period() {
+        let period = Duration::from_secs(2);
+        let waits: BTreeSet<Duration> = (0..200).map(|_| jittered(period)).collect();
+        assert!(waits.iter().all(|wait| (period * 4 / 5..=period).contains(wait)), "{waits:?}");
+        assert!(waits.len() > 50, "{waits:?}");
+    }
+}

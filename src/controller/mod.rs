@@ -1,0 +1,19 @@
+//! The shell around the engine: it watches, observes, applies and reports. Only its leader writes to the cluster.
+
+mod align;
+mod config;
+mod conflict;
+mod context;
+mod gate;
+mod index;
+pub mod lease;
+mod outcome;
+mod reconcile;
+mod report;
+mod run;
+mod state;
+mod target;
+mod watches;
+
+pub use config::{Config, ConfigError};
+pub use run::{Options, RunError, run};

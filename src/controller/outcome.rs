@@ -1,0 +1,53 @@
+//! What came of one look at a service.
+
+use jiff::Timestamp;
+
+use crate::{api::ReasonCode, engine::Decision};
+
+/// What came of one look.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// Plimsoll can't work for this service.
+    Refused(Refusal),
+    /// A decision was made.
+    Done(Done),
+}
+
+/// Why Plimsoll can't work for a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why.
+    pub reason: ReasonCode,
+    /// In a sentence.
+    pub message: String,
+}
+
+/// A decision and what became of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Done {
+    /// When it was decided.
+    pub at: Timestamp,
+    /// Replicas that the target wanted when it was decided.
+    pub seen: i32,
+    /// Replicas that the target wants by now.
+    pub now: i32,
+    /// Pods that are ready.
+    pub ready: i32,
+    /// The target's selector, as text.
+    pub selector: Option<String>,
+    /// What was decided.
+    pub decision: Decision,
+    /// What became of it.
+    pub written: Written,
+}
+
+/// What became of a decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// There was nothing to write, or nothing may be written.
+    Nothing,
+    /// The replicas were changed.
+    Changed,
+    /// They should have been, but the write failed.
+    Failed(String),
+}

@@ -1,0 +1,319 @@
+//! One turn for one service: dereference, observe, decide, apply, report. The client appears in the first two and the
+//! last two steps and nowhere else.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+use kube::{Resource, ResourceExt, core::DeserializeGuard, runtime::controller::Action};
+use tokio::time::{Instant, timeout};
+
+use super::{
+    conflict,
+    context::Context,
+    index::{Scaler, Workload, read},
+    outcome::{Done, Outcome, Refusal, Written},
+    report,
+    state::{Key, State},
+};
+use crate::{
+    actuate::{self, ScaleError},
+    api::{Goal, KpiState, ReasonCode, ScalableService, Validated},
+    controller::index::Target,
+    engine::{self, Change, Decision, Memory, Observation, Pods},
+    telemetry::{ServiceLook, WriteResult},
+};
+
+/// An answer of Prometheus may be this old; services that ask the same within it share one query.
+const ANSWER_AGE_MAX: Duration = Duration::from_millis(500);
+/// A write that takes longer has failed.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pause before a decision is made anew when the target changed under it.
+const AFTER_CONFLICT: Duration = Duration::from_millis(200);
+/// Longest pause after failures in a row.
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+
+/// What is to be scaled, by which rules.
+struct Subject {
+    spec: Validated,
+    target: Target,
+}
+
+/// Looks at one service if it is due, and brings its status up to date in any case.
+pub async fn reconcile(
+    object: Arc<DeserializeGuard<ScalableService>>,
+    context: Arc<Context>,
+) -> Result<Action, Infallible> {
+    let key = (object.namespace().unwrap_or_default(), object.name_any());
+    if !context.shell.leader.leads() || object.meta().deletion_timestamp.is_some() {
+        context.forget(&key);
+        return Ok(Action::await_change());
+    }
+    let Ok(service) = &object.0 else {
+        // The schema refuses such an object; one from before the schema waits until somebody mends it.
+        tracing::warn!(
+            namespace = key.0,
+            name = key.1,
+            "the object is not understood: {:?}",
+            object.0.as_ref().err()
+        );
+        return Ok(Action::await_change());
+    };
+    let period = Duration::from(service.spec.period);
+    let state = context.states.of(&key, period);
+    let mut state = state.lock().await;
+    if state.written.is_none() {
+        let status = service.status.clone().unwrap_or_default();
+        state.written =
+            Some((status, Instant::now().checked_sub(Duration::from_secs(60)).unwrap_or_else(Instant::now)));
+    }
+    let spec_changed = state.generation.is_some() && state.generation != service.metadata.generation;
+    if spec_changed || Instant::now() >= state.due {
+        state.generation = service.metadata.generation;
+        let outcome = look(service, &key, &mut state, &context).await;
+        state.last = Some(outcome);
+    } else {
+        refresh(service, &key, &mut state, &context);
+    }
+    let again = report(service, &key, &mut state, &context).await;
+    let due = state.due.saturating_duration_since(Instant::now());
+    Ok(Action::requeue(again.map_or(due, |again| again.min(due))))
+}
+
+/// One look at the KPIs, and what follows from it.
+async fn look(service: &ScalableService, key: &Key, state: &mut State, context: &Context) -> Outcome {
+    let _pass = context.shell.gate.enter(service.spec.criticality).await;
+    let period = Duration::from(service.spec.period);
+    let subject = match dereference(service, key, context).await {
+        Ok(subject) => subject,
+        Err(refusal) => {
+            // Whoever takes the target over meanwhile makes what is remembered of it worthless.
+            state.memory = None;
+            state.due = Instant::now() + period;
+            return Outcome::Refused(refusal);
+        }
+    };
+    let seen = observe(&subject, key, period, context).await;
+    let now = Timestamp::now();
+    if state.memory.is_none() {
+        state.memory = Some(remember(service, &subject.spec, context).await);
+    }
+    let memory = state.memory.get_or_insert_default();
+    let began = std::time::Instant::now();
+    let decision = engine::decide(&subject.spec, &seen, memory, now);
+    context.shell.metrics.decided(decision.bound_by, began.elapsed());
+    let applied = apply(service, key, &seen, &decision, context).await;
+    if applied == Applied::Done {
+        memory.changed(Change { at: now, from: seen.replicas, to: decision.replicas });
+    }
+    schedule(state, &subject.spec, &seen, &decision, &applied);
+    Outcome::Done(Done {
+        at: now,
+        seen: seen.replicas,
+        now: if applied == Applied::Done { decision.replicas } else { seen.replicas },
+        ready: seen.pods.ready(),
+        selector: subject.target.selector.as_ref().map(ToString::to_string),
+        decision,
+        written: match applied {
+            Applied::Done => Written::Changed,
+            Applied::Nothing | Applied::Conflict => Written::Nothing,
+            Applied::Failed(error) => Written::Failed(error),
+        },
+    })
+}
+
+/// Step 1 (client): the spec, the target, and whether it is ours to scale.
+async fn dereference(service: &ScalableService, key: &Key, context: &Context) -> Result<Subject, Refusal> {
+    let refuse = |reason, message| Refusal { reason, message };
+    let spec = Validated::new(&service.spec)
+        .map_err(|invalid| refuse(ReasonCode::InvalidSpec, invalid.to_string()))?;
+    let reference = &service.spec.scale_target_ref;
+    let target = context.targets.find(&key.0, reference).await;
+    let target = target.map_err(|error| refuse(error.reason(), error.to_string()))?;
+    let workload =
+        Workload { kind: reference.kind.clone(), namespace: key.0.clone(), name: reference.name.clone() };
+    let created = service.creation_timestamp().map_or(0, |time| time.0.as_second());
+    let me = Scaler { kind: "ScalableService", name: key.1.clone(), created, workload };
+    match conflict::keeper(&me, &context.scalers_of(&me.workload)) {
+        Some(keeper) => Err(refuse(ReasonCode::ScalerConflict, conflict::message(keeper))),
+        None => Ok(Subject { spec, target }),
+    }
+}
+
+/// Step 2 (client): samples and pods.
+async fn observe(subject: &Subject, key: &Key, period: Duration, context: &Context) -> Observation {
+    let samples = context.shell.kpis.ask(&subject.spec.kpis, ANSWER_AGE_MAX.min(period / 4)).await;
+    Observation { replicas: subject.target.replicas, pods: pods(&subject.target, key, context), samples }
+}
+
+fn pods(target: &Target, key: &Key, context: &Context) -> Pods {
+    match &target.selector {
+        Some(selector) => Pods::Listed(read(&context.pods, |index| {
+            index.select(&key.0, selector, target.revision.as_ref())
+        })),
+        None => Pods::Counted { ready: target.ready },
+    }
+}
+
+/// The memory of a service that this process looks at for the first time: what Prometheus and status know of the past.
+async fn remember(service: &ScalableService, spec: &Validated, context: &Context) -> Memory {
+    let window = spec.scale_down.window.max(spec.scale_up.window);
+    let window = Duration::try_from(window).unwrap_or_default();
+    let step = Duration::try_from(spec.period).unwrap_or_default();
+    let loads = spec.kpis.iter().filter(|rule| matches!(rule.goal, Goal::PerReplica(_)));
+    let histories = loads.map(|rule| async move {
+        let points = context.shell.kpis.history(rule, window, step).await;
+        (rule.name.clone(), points.unwrap_or_default())
+    });
+    let histories: Vec<_> = futures::future::join_all(histories).await;
+    let decisions =
+        service.status.iter().flat_map(|status| &status.decisions).filter(|record| report::changed(record));
+    let changes = decisions.map(|record| Change { at: record.time.0, from: record.from, to: record.to });
+    Memory::rebuilt(engine::past_proposals(spec, &histories), changes)
+}
+
+/// What became of a decision.
+#[derive(Debug, PartialEq, Eq)]
+enum Applied {
+    Nothing,
+    Done,
+    Conflict,
+    Failed(String),
+}
+
+/// Step 4 (client): writes the replicas, if they change and this process still leads.
+async fn apply(
+    service: &ScalableService,
+    key: &Key,
+    seen: &Observation,
+    decision: &Decision,
+    context: &Context,
+) -> Applied {
+    let changes = decision.has(ReasonCode::ScaledUp) || decision.has(ReasonCode::ScaledDown);
+    if !changes || !context.shell.leader.leads() {
+        return Applied::Nothing;
+    }
+    let reference = &service.spec.scale_target_ref;
+    let write = async {
+        let api = context
+            .targets
+            .api(&key.0, reference)
+            .await
+            .map_err(|error| Applied::Failed(error.to_string()))?;
+        let written = actuate::write_scale(&api, &reference.name, seen.replicas, decision.replicas).await;
+        written.map_err(|error| {
+            context.shell.metrics.scale_written(error.result(), None);
+            match error {
+                ScaleError::Changed { .. } => Applied::Conflict,
+                other if other.result() == WriteResult::Conflict => Applied::Conflict,
+                other => Applied::Failed(other.to_string()),
+            }
+        })
+    };
+    match timeout(WRITE_TIMEOUT, write).await {
+        Ok(Ok(())) => {
+            context.shell.metrics.scale_written(WriteResult::Ok, newest(seen));
+            Applied::Done
+        }
+        Ok(Err(failed)) => failed,
+        Err(_) => {
+            context.shell.metrics.scale_written(WriteResult::Timeout, None);
+            Applied::Failed(format!("the scale was not written within {} s", WRITE_TIMEOUT.as_secs()))
+        }
+    }
+}
+
+/// Age of the newest sample, by our clock.
+fn newest(seen: &Observation) -> Option<Duration> {
+    let newest = seen.samples.values().filter_map(|sample| sample.at).max()?;
+    Duration::try_from(Timestamp::now().duration_since(newest)).ok()
+}
+
+/// When to look again: just after the next scrape, at once after a conflict, later and later while writes fail.
+fn schedule(state: &mut State, spec: &Validated, seen: &Observation, decision: &Decision, applied: &Applied) {
+    let now = Timestamp::now();
+    let fresh = |name: &str| seen.samples.get(name).filter(|sample| sample.state == KpiState::Fresh)?.at;
+    if let Some(taken) = spec.kpis.iter().find_map(|rule| fresh(&rule.name)) {
+        state.scrapes.seen(taken, now);
+    }
+    let wait = state.scrapes.next_look(decision.next_look, now).max(SignedDuration::from_millis(100));
+    let wait = Duration::try_from(wait).unwrap_or_default();
+    state.failures = if matches!(applied, Applied::Failed(_)) { state.failures.saturating_add(1) } else { 0 };
+    state.due = Instant::now()
+        + match applied {
+            Applied::Conflict => AFTER_CONFLICT,
+            Applied::Failed(_) => Duration::from_secs(1 << state.failures.min(6)).min(BACKOFF_MAX),
+            Applied::Nothing | Applied::Done => wait,
+        };
+}
+
+/// Between two looks: what the watches know by now of replicas and pods.
+fn refresh(service: &ScalableService, key: &Key, state: &mut State, context: &Context) {
+    let Some(Outcome::Done(done)) = &mut state.last else { return };
+    let Some(target) = context.targets.watched(&key.0, &service.spec.scale_target_ref) else { return };
+    done.ready = pods(&target, key, context).ready();
+    done.written = match &done.written {
+        // The change is told; from here on it is how things are.
+        Written::Changed => Written::Nothing,
+        other => other.clone(),
+    };
+    done.now = target.replicas;
+}
+
+/// Step 5 (client): metrics, status, events. Returns when to try again if it is too early for a write.
+async fn report(
+    service: &ScalableService,
+    key: &Key,
+    state: &mut State,
+    context: &Context,
+) -> Option<Duration> {
+    let outcome = state.last.as_ref()?;
+    let (old, at) = state.written.clone()?;
+    let now = Timestamp::now();
+    let verdicts = report::verdicts(service.spec.mode, outcome);
+    let new = report::status(&service.spec, service.metadata.generation, &old, outcome, &verdicts, now);
+    context.shell.metrics.observe(&ServiceLook {
+        namespace: &key.0,
+        name: &key.1,
+        desired: new.desired_replicas,
+        wanted: new.replicas,
+        ready: new.ready_replicas,
+        min: Some(service.spec.min_replicas),
+        max: Some(service.spec.max_replicas),
+        kpis: &new.kpis,
+        conditions: &verdicts,
+        now,
+    });
+    let pause = match report::worth(&old, &new) {
+        report::Worth::Nothing => return None,
+        report::Worth::Soft => report::SOFT_PAUSE,
+        report::Worth::Hard => report::HARD_PAUSE,
+    };
+    let early = pause.saturating_sub(at.elapsed());
+    if !early.is_zero() && !matches!(outcome, Outcome::Done(Done { written: Written::Changed, .. })) {
+        return (pause == report::HARD_PAUSE).then_some(early);
+    }
+    let write = actuate::write_status(&context.shell.client, &key.0, &key.1, &new);
+    let result = match timeout(WRITE_TIMEOUT, write).await {
+        Ok(Ok(())) => WriteResult::Ok,
+        Ok(Err(error)) => {
+            tracing::warn!(
+                namespace = key.0,
+                name = key.1,
+                error = actuate::said(&error),
+                "the status was not written"
+            );
+            actuate::result_of(&error)
+        }
+        Err(_) => WriteResult::Timeout,
+    };
+    context.shell.metrics.status_written(result);
+    let about = service.object_ref(&());
+    for note in report::notes(&old, &new, outcome) {
+        context.shell.events.publish(&note, &about).await;
+    }
+    if result != WriteResult::Ok {
+        return Some(Duration::from_secs(2));
+    }
+    state.written = Some((new, Instant::now()));
+    None
+}

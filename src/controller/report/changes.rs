@@ -1,0 +1,104 @@
+//! What is worth a write, and what is worth an event.
+
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use super::{conditions::bound, status::changed};
+use crate::{
+    actuate::Note,
+    api::{ReasonCode, ScalableServiceStatus, Summary},
+    controller::outcome::{Outcome, Written},
+};
+
+/// Changes that nobody waits for (a KPI that moved a little) are written at most this often.
+pub const SOFT_PAUSE: Duration = Duration::from_secs(30);
+/// All others at most this often: pods that become ready one after the other are one story.
+pub const HARD_PAUSE: Duration = Duration::from_secs(1);
+/// Share of a KPI's limit by which it has to move to be worth a write.
+const MOVED: f64 = 0.05;
+
+/// Whether a new status is worth a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Worth {
+    /// It says the same.
+    Nothing,
+    /// Numbers moved.
+    Soft,
+    /// Something changed.
+    Hard,
+}
+
+/// Whether `new` is worth a write after `old`.
+#[must_use]
+pub fn worth(old: &ScalableServiceStatus, new: &ScalableServiceStatus) -> Worth {
+    if hard(old) != hard(new) {
+        return Worth::Hard;
+    }
+    let codes = |status: &ScalableServiceStatus| -> Vec<ReasonCode> {
+        let newest = status.decisions.first();
+        newest.map(|record| record.reasons.iter().map(|reason| reason.code).collect()).unwrap_or_default()
+    };
+    let moved = old.kpis.iter().zip(&new.kpis).any(|(old, new)| match (old.used, new.used) {
+        (Some(old), Some(new)) => (old - new).abs() > MOVED,
+        (old, new) => old.is_some() != new.is_some(),
+    });
+    if moved || codes(old) != codes(new) { Worth::Soft } else { Worth::Nothing }
+}
+
+/// What has to be right at once.
+fn hard(status: &ScalableServiceStatus) -> impl PartialEq {
+    let conditions: Vec<_> = status
+        .conditions
+        .iter()
+        .map(|c| (c.type_.clone(), c.status.clone(), c.reason.clone(), c.observed_generation))
+        .collect();
+    let kpis: Vec<_> =
+        status.kpis.iter().map(|kpi| (kpi.name.clone(), kpi.state, kpi.target.to_bits())).collect();
+    let changes: Vec<_> =
+        status.decisions.iter().filter(|record| changed(record)).map(|record| record.time.clone()).collect();
+    let summary = Summary { kpi: String::new(), why: String::new(), ..status.summary.clone() };
+    let counts =
+        (status.replicas, status.ready_replicas, status.desired_replicas, status.observed_generation);
+    (conditions, kpis, changes, summary, counts, status.selector.clone())
+}
+
+/// The events between two statuses.
+#[must_use]
+pub fn notes(old: &ScalableServiceStatus, new: &ScalableServiceStatus, outcome: &Outcome) -> Vec<Note> {
+    let mut notes = Vec::new();
+    if let Outcome::Done(done) = outcome
+        && matches!(done.written, Written::Changed)
+    {
+        let (from, to) = (done.seen, done.decision.replicas);
+        let reason = if to > from { ReasonCode::ScaledUp } else { ReasonCode::ScaledDown };
+        let message = format!("{from} -> {to} replicas. {}", bound(done));
+        notes.push(Note { warning: false, reason, message });
+    }
+    let ready = |status: &ScalableServiceStatus| -> Option<Condition> {
+        status.conditions.iter().find(|condition| condition.type_ == "Ready").cloned()
+    };
+    if let Some(now) = ready(new) {
+        let before = ready(old);
+        let reason_changed = before.as_ref().is_none_or(|before| before.reason != now.reason);
+        let code = [
+            ReasonCode::ScalerConflict,
+            ReasonCode::TargetNotFound,
+            ReasonCode::TargetNotScalable,
+            ReasonCode::InvalidSpec,
+            ReasonCode::MetricsUnavailable,
+            ReasonCode::MetricsIncomplete,
+            ReasonCode::ScaleFailed,
+            ReasonCode::ScalingIneffective,
+            ReasonCode::MaxReplicas,
+        ]
+        .into_iter()
+        .find(|code| code.name() == now.reason);
+        if let (true, Some(reason)) = (reason_changed, code) {
+            notes.push(Note { warning: true, reason, message: now.message });
+        } else if before.is_some_and(|before| before.status == "False") && now.status == "True" {
+            notes.push(Note { warning: false, reason: ReasonCode::Steady, message: "works again".into() });
+        }
+    }
+    notes
+}

@@ -1,0 +1,11 @@
+//! From an outcome to what a user sees: status, conditions, events. Pure.
+
+mod changes;
+mod conditions;
+mod status;
+#[cfg(test)]
+mod tests;
+
+pub use changes::{HARD_PAUSE, SOFT_PAUSE, Worth, notes, worth};
+pub use conditions::verdicts;
+pub use status::{changed, status};

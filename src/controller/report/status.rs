@@ -1,0 +1,107 @@
+//! The status to write.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::{
+    api::{
+        DecisionRecord, KpiState, KpiStatus, KpiType, ReasonCode, ScalableServiceSpec, ScalableServiceStatus,
+        Summary, Verdict, merge_conditions,
+    },
+    cli::words,
+    controller::outcome::{Done, Outcome, Written},
+};
+
+/// The status to write after `outcome`.
+#[must_use]
+pub fn status(
+    spec: &ScalableServiceSpec,
+    generation: Option<i64>,
+    old: &ScalableServiceStatus,
+    outcome: &Outcome,
+    verdicts: &[Verdict],
+    now: Timestamp,
+) -> ScalableServiceStatus {
+    let target = format!("{}/{}", spec.scale_target_ref.kind.to_lowercase(), spec.scale_target_ref.name);
+    let range = format!("{}-{}", spec.min_replicas, spec.max_replicas);
+    let time = Time(now);
+    match outcome {
+        Outcome::Refused(refusal) => ScalableServiceStatus {
+            observed_generation: generation,
+            desired_replicas: None,
+            summary: Summary {
+                target,
+                range,
+                replicas: "-".into(),
+                kpi: "-".into(),
+                why: refusal.reason.name().into(),
+            },
+            kpis: Vec::new(),
+            conditions: merge_conditions(&old.conditions, verdicts, generation, &time),
+            ..old.clone()
+        },
+        Outcome::Done(done) => {
+            let decision = &done.decision;
+            let wanted = done.now;
+            let changed = matches!(done.written, Written::Changed);
+            ScalableServiceStatus {
+                observed_generation: generation,
+                replicas: Some(wanted),
+                ready_replicas: Some(done.ready),
+                desired_replicas: Some(decision.replicas),
+                selector: done.selector.clone(),
+                last_scale_time: if changed { Some(Time(done.at)) } else { old.last_scale_time.clone() },
+                summary: Summary {
+                    target,
+                    range,
+                    replicas: format!("{}/{}", done.ready, decision.replicas),
+                    kpi: nearest(&decision.kpis, wanted),
+                    why: decision.bound_by.name().into(),
+                },
+                kpis: decision.kpis.clone(),
+                decisions: ring(&old.decisions, done),
+                conditions: merge_conditions(&old.conditions, verdicts, generation, &time),
+            }
+        }
+    }
+}
+
+/// The KPI that is nearest its limit, with its value and its limit for all replicas.
+fn nearest(kpis: &[KpiStatus], replicas: i32) -> String {
+    let usable = kpis
+        .iter()
+        .filter(|kpi| kpi.state == KpiState::Fresh)
+        .filter_map(|kpi| Some((kpi.used?, kpi.value?, kpi)));
+    if let Some((_, value, kpi)) = usable.max_by(|(a, ..), (b, ..)| a.total_cmp(b)) {
+        let limit = if kpi.type_ == KpiType::Load { kpi.target * f64::from(replicas) } else { kpi.target };
+        return format!("{} {}/{}", kpi.name, words::number(value), words::number(limit));
+    }
+    kpis.first().map_or_else(
+        || "-".into(),
+        |kpi| {
+            let state: &'static str = kpi.state.into();
+            format!("{} {state}", kpi.name)
+        },
+    )
+}
+
+/// The decisions that changed the replicas, the newest first, after the last one if that changed nothing.
+fn ring(old: &[DecisionRecord], done: &Done) -> Vec<DecisionRecord> {
+    let record = DecisionRecord {
+        time: Time(done.at),
+        from: done.seen,
+        to: done.decision.replicas,
+        reasons: done.decision.reasons.clone(),
+    };
+    let changes =
+        old.iter().filter(|old| changed(old) && old.time != record.time).cloned().collect::<Vec<_>>();
+    std::iter::once(record).chain(changes).take(ScalableServiceStatus::DECISIONS_MAX).collect()
+}
+
+/// Whether a record is of a decision that changed the replicas.
+pub fn changed(record: &DecisionRecord) -> bool {
+    record
+        .reasons
+        .last()
+        .is_some_and(|last| matches!(last.code, ReasonCode::ScaledUp | ReasonCode::ScaledDown))
+}

@@ -1,0 +1,171 @@
+//! From a user's YAML and what was seen to what the user reads.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Worth, notes, status, verdicts, worth};
+use crate::{
+    api::{KpiState, Mode, ReasonCode, ScalableServiceSpec, ScalableServiceStatus, Validated},
+    controller::outcome::{Done, Outcome, Refusal, Written},
+    engine::{Memory, Observation, Pods, Sample, decide},
+};
+
+const SHOP: &str = r#"
+scaleTargetRef: {kind: Deployment, name: checkout}
+minReplicas: 2
+maxReplicas: 20
+kpis:
+- {name: load, type: Load, query: l, perReplica: "100"}
+- {name: latency, type: Objective, query: q, atMost: "0.25"}
+"#;
+
+/// A service that is looked at again and again.
+struct Story {
+    spec: ScalableServiceSpec,
+    memory: Memory,
+    now: Timestamp,
+    replicas: i32,
+    status: ScalableServiceStatus,
+}
+
+impl Story {
+    fn new(mode: Mode) -> Self {
+        let spec = ScalableServiceSpec { mode, ..serde_saphyr::from_str(SHOP).unwrap() };
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        Self { spec, memory: Memory::default(), now, replicas: 4, status: ScalableServiceStatus::default() }
+    }
+
+    /// One turn: what it was worth, and the events.
+    fn turn(&mut self, load: Sample, latency: Sample, ready: i32) -> (Worth, Vec<(bool, ReasonCode)>) {
+        self.now += SignedDuration::from_secs(15);
+        let seen = Observation {
+            replicas: self.replicas,
+            pods: Pods::Counted { ready },
+            samples: BTreeMap::from([("load".into(), load), ("latency".into(), latency)]),
+        };
+        let spec = Validated::new(&self.spec).unwrap();
+        let decision = decide(&spec, &seen, &mut self.memory, self.now);
+        let writes = decision.has(ReasonCode::ScaledUp) || decision.has(ReasonCode::ScaledDown);
+        let done = Done {
+            at: self.now,
+            seen: self.replicas,
+            now: if writes { decision.replicas } else { self.replicas },
+            ready,
+            selector: Some("app=checkout".into()),
+            written: if writes { Written::Changed } else { Written::Nothing },
+            decision,
+        };
+        self.replicas = done.now;
+        self.tell(&Outcome::Done(done))
+    }
+
+    fn tell(&mut self, outcome: &Outcome) -> (Worth, Vec<(bool, ReasonCode)>) {
+        let verdicts = verdicts(self.spec.mode, outcome);
+        let new = status(&self.spec, Some(1), &self.status, outcome, &verdicts, self.now);
+        let worth = worth(&self.status, &new);
+        let events =
+            notes(&self.status, &new, outcome).into_iter().map(|note| (note.warning, note.reason)).collect();
+        self.status = new;
+        (worth, events)
+    }
+
+    /// `Ready=True Steady` and the like.
+    fn condition(&self, type_: &str) -> String {
+        let condition = self.status.conditions.iter().find(|condition| condition.type_ == type_).unwrap();
+        format!("{} {}", condition.status, condition.reason)
+    }
+}
+
+fn fresh(value: f64) -> Sample {
+    Sample::fresh(value, Timestamp::UNIX_EPOCH)
+}
+
+#[test]
+fn unchanged_means_no_write_and_no_event() {
+    let mut story = Story::new(Mode::Auto);
+    assert_eq!(story.turn(fresh(400.0), fresh(0.1), 4).0, Worth::Hard, "the first status");
+    for load in [400.0, 401.0, 395.0, 400.0] {
+        assert_eq!(story.turn(fresh(load), fresh(0.1), 4), (Worth::Nothing, vec![]));
+    }
+    assert_eq!(story.turn(fresh(430.0), fresh(0.1), 4), (Worth::Soft, vec![]), "numbers moved");
+    assert_eq!(story.condition("Ready"), "True Steady");
+    assert_eq!(story.status.summary.kpi, "load 430/400");
+}
+
+#[test]
+fn a_change_is_told_once_and_kept_in_the_ring() {
+    let mut story = Story::new(Mode::Auto);
+    story.turn(fresh(400.0), fresh(0.1), 4);
+    assert_eq!(story.turn(fresh(900.0), fresh(0.1), 4), (Worth::Hard, vec![(false, ReasonCode::ScaledUp)]));
+    assert_eq!(story.condition("Ready"), "True Progressing");
+    assert_eq!(story.condition("Reconciling"), "True Progressing");
+    assert_eq!(story.turn(fresh(900.0), fresh(0.1), 9).1, vec![]);
+    assert_eq!(story.condition("Reconciling"), "False Steady");
+    let ring: Vec<_> = story.status.decisions.iter().map(|record| (record.from, record.to)).collect();
+    assert_eq!(ring, [(9, 9), (4, 9)]);
+    for round in 0..20 {
+        story.turn(fresh(if round % 2 == 0 { 1500.0 } else { 100.0 }), fresh(0.1), 9);
+        story.now += SignedDuration::from_secs(400);
+    }
+    assert_eq!(story.status.decisions.len(), ScalableServiceStatus::DECISIONS_MAX);
+}
+
+#[test]
+fn the_sentence_is_of_the_kpi_that_asked_and_not_of_another_of_its_type() {
+    let mut story = Story::new(Mode::Auto);
+    story.spec =
+        serde_saphyr::from_str(&SHOP.replace("Objective, query: q, atMost", "Load, query: q, perReplica"))
+            .unwrap();
+    story.turn(fresh(900.0), fresh(0.0), 4);
+    let ready = story.status.conditions.iter().find(|condition| condition.type_ == "Ready").unwrap();
+    assert_eq!(ready.message, "load: 900 at 100 a replica asks for 9 replicas");
+}
+
+#[test]
+fn missing_evidence_is_not_ready_and_says_which() {
+    let mut story = Story::new(Mode::Auto);
+    story.turn(fresh(400.0), fresh(0.1), 4);
+    let stale = || Sample::unusable(KpiState::Stale, "45 s old, allowed 30 s");
+    assert_eq!(story.turn(stale(), fresh(0.1), 4).1, vec![(true, ReasonCode::MetricsIncomplete)]);
+    assert_eq!(story.condition("Ready"), "False MetricsIncomplete");
+    let ready = story.status.conditions.iter().find(|condition| condition.type_ == "Ready").unwrap();
+    assert!(ready.message.contains("load is Stale (45 s old, allowed 30 s)"), "{}", ready.message);
+    assert_eq!(story.turn(stale(), stale(), 4).1, vec![(true, ReasonCode::MetricsUnavailable)]);
+    assert_eq!(story.turn(fresh(400.0), fresh(0.1), 4).1, vec![(false, ReasonCode::Steady)], "works again");
+}
+
+#[test]
+fn limits_modes_and_refusals_have_their_reasons() {
+    let mut story = Story::new(Mode::Auto);
+    story.turn(fresh(9000.0), fresh(0.1), 4);
+    assert_eq!(story.condition("Ready"), "True MaxReplicas");
+    assert_eq!(story.condition("ScalingLimited"), "True MaxReplicas");
+    for (mode, reason) in [(Mode::Observe, "Observing"), (Mode::Paused, "Paused")] {
+        let mut story = Story::new(mode);
+        story.turn(fresh(900.0), fresh(0.1), 4);
+        assert_eq!(story.condition("Ready"), format!("True {reason}"));
+        assert_eq!(story.condition("ScalingActive"), format!("False {reason}"));
+        assert_eq!(story.status.summary.replicas, "4/9", "what would be done is said");
+    }
+    let refusal = Refusal { reason: ReasonCode::ScalerConflict, message: "an HPA has it".into() };
+    let told = story.tell(&Outcome::Refused(refusal));
+    assert_eq!(told, (Worth::Hard, vec![(true, ReasonCode::ScalerConflict)]));
+    assert_eq!(
+        (story.condition("Stalled"), story.condition("MetricsAvailable")),
+        ("True ScalerConflict".into(), "Unknown ScalerConflict".into())
+    );
+    assert!(!story.status.decisions.is_empty(), "what was done stays on record");
+}
+
+#[test]
+fn a_transition_time_moves_with_the_status_only() {
+    let mut story = Story::new(Mode::Auto);
+    story.turn(fresh(400.0), fresh(0.1), 4);
+    let since = story.status.conditions[0].last_transition_time.clone();
+    story.turn(fresh(900.0), fresh(0.1), 4);
+    assert_eq!(
+        (story.condition("Ready").as_str(), &story.status.conditions[0].last_transition_time),
+        ("True Progressing", &since)
+    );
+}

@@ -1,0 +1,269 @@
+//! The process: configuration, election, watches, the loop, and a clean end.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use futures::{FutureExt, StreamExt, future::BoxFuture, future::Shared, stream};
+use kube::{
+    Api, Client,
+    core::DeserializeGuard,
+    runtime::{Controller, controller::Error as ControllerError, reflector::ObjectRef, watcher},
+};
+use thiserror::Error;
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::{interval, sleep},
+};
+
+use super::{
+    config::{Config, ConfigError},
+    context::{Context, Indexes, Shell},
+    gate::Gate,
+    index::Workload,
+    lease::{self, LeaseConfig, LeaseParams},
+    reconcile::reconcile,
+    watches,
+};
+use crate::{
+    actuate::Events,
+    api::ScalableService,
+    kpi::{KpiReader, QueryObserver},
+    telemetry::{self, Health, Metrics},
+};
+
+/// Looks at the same time.
+const LOOKS_AT_ONCE: usize = 128;
+/// Workload changes that wait to be mapped to services.
+const CHANGES_MAX: usize = 4096;
+/// Name of the Lease.
+const LEASE: &str = "plimsoll";
+
+/// How the process was started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The configuration file.
+    pub config: PathBuf,
+    /// Where to serve `/livez`, `/readyz` and `/metrics`.
+    pub listen: SocketAddr,
+    /// The namespaces to work in; none means all.
+    pub namespaces: Vec<String>,
+    /// This pod's name.
+    pub pod_name: String,
+    /// This pod's namespace, where the Lease is.
+    pub pod_namespace: String,
+}
+
+/// Why the process can't start, or ended.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The configuration can't be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A source can't be used.
+    #[error("sources: {0}")]
+    Sources(#[from] crate::kpi::ConfigError),
+    /// No way to the API server is known.
+    #[error("the API server can't be reached: {0}")]
+    Client(#[from] Box<kube::Error>),
+    /// Neither a kubeconfig nor a service account was found.
+    #[error("no cluster is configured: {0}")]
+    NoCluster(#[from] kube::config::InferConfigError),
+    /// The port can't be served.
+    #[error("--listen {address}: {error}")]
+    Listen {
+        /// The address as it was given.
+        address: SocketAddr,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// Signals can't be received.
+    #[error("signals can't be received: {0}")]
+    Signals(std::io::Error),
+}
+
+type Stop = Shared<BoxFuture<'static, ()>>;
+
+/// Runs until SIGTERM or SIGINT.
+pub async fn run(options: Options) -> Result<(), RunError> {
+    let stop = stop_signal()?;
+    let config = Config::read(&options.config)?;
+    let health = Health::default();
+    let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"), &health));
+    let kpis = KpiReader::with_observer(config.sources, Arc::new(QueryMetrics(Arc::clone(&metrics))))?;
+    let client = Client::try_from(kube::Config::infer().await?).map_err(Box::new)?;
+    let listener = TcpListener::bind(options.listen)
+        .await
+        .map_err(|error| RunError::Listen { address: options.listen, error })?;
+    let identity = lease::identity(&options.pod_name);
+    let (elector, leader) = lease::elect(
+        client.clone(),
+        LeaseConfig {
+            namespace: options.pod_namespace.clone(),
+            name: LEASE.to_owned(),
+            identity,
+            params: LeaseParams::default(),
+        },
+    );
+    let shell = Arc::new(Shell {
+        client: client.clone(),
+        kpis,
+        leader,
+        metrics: Arc::clone(&metrics),
+        gate: Gate::new(LOOKS_AT_ONCE),
+        events: Events::new(client, options.pod_name.clone()),
+    });
+    let served = tokio::spawn(telemetry::serve(listener, health.clone(), metrics, stop.clone()));
+    let mut tasks = JoinSet::new();
+    let controllers = controllers(&mut tasks, &shell, &options.namespaces, &health, &stop);
+    let (ended, all_ended) = watch::channel(());
+    // The lease is let go only when nobody writes any more.
+    let election = tokio::spawn(elector.run(async move {
+        let mut all_ended = all_ended;
+        while all_ended.changed().await.is_ok() {}
+    }));
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
+    controllers.await;
+    drop(ended);
+    let _ = election.await;
+    tasks.shutdown().await;
+    if let Ok(Err(error)) = served.await {
+        return Err(RunError::Listen { address: options.listen, error });
+    }
+    tracing::info!("ended");
+    Ok(())
+}
+
+fn stop_signal() -> Result<Stop, RunError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    }
+    .boxed()
+    .shared())
+}
+
+/// One controller for each scope, all of which end at `stop`.
+fn controllers(
+    tasks: &mut JoinSet<()>,
+    shell: &Arc<Shell>,
+    namespaces: &[String],
+    health: &Health,
+    stop: &Stop,
+) -> impl Future<Output = ()> + use<> {
+    let scopes: Vec<Option<&str>> = if namespaces.is_empty() {
+        vec![None]
+    } else {
+        namespaces.iter().map(|name| Some(name.as_str())).collect()
+    };
+    let running: Vec<_> = scopes
+        .into_iter()
+        .map(|namespace| {
+            let indexes = Indexes::default();
+            let (changed, changes) = mpsc::channel(CHANGES_MAX);
+            watches::start(tasks, &shell.client, namespace, &indexes, health, &changed);
+            let context = Arc::new(Context::new(Arc::clone(shell), indexes));
+            control(namespace, context, changes, health.clone(), stop.clone())
+        })
+        .collect();
+    async move {
+        futures::future::join_all(running).await;
+    }
+}
+
+/// The loop of one scope.
+fn control(
+    namespace: Option<&str>,
+    context: Arc<Context>,
+    changes: mpsc::Receiver<Workload>,
+    health: Health,
+    stop: Stop,
+) -> impl Future<Output = ()> + use<> {
+    let client = context.shell.client.clone();
+    let api: Api<DeserializeGuard<ScalableService>> = match namespace {
+        Some(namespace) => Api::namespaced(client, namespace),
+        None => Api::all(client),
+    };
+    let leading = leading(&context);
+    let touched = touched(&context, changes);
+    let controller = Controller::new(api, watcher::Config::default());
+    let store = controller.store();
+    // A status that we wrote comes back as a change; a turn that is not due costs nothing.
+    let controller = controller.reconcile_all_on(leading).reconcile_on(touched).graceful_shutdown_on(stop);
+    let done = controller.run(reconcile, |_, error, _| match *error {}, Arc::clone(&context));
+    async move {
+        let mut done = std::pin::pin!(done);
+        let mut beat = interval(Duration::from_secs(2));
+        loop {
+            tokio::select! {
+                _ = beat.tick() => {
+                    health.beat();
+                    context.shell.metrics.set_services(store.state().len());
+                    context.shell.metrics.set_leader(context.shell.leader.leads());
+                }
+                result = done.next() => match result {
+                    None => break,
+                    Some(Err(ControllerError::ObjectNotFound(gone))) => {
+                        context.forget(&(gone.namespace.clone().unwrap_or_default(), gone.name.clone()));
+                    }
+                    Some(Err(error)) => tracing::debug!(%error, "the queue of services"),
+                    Some(Ok(_)) => {}
+                },
+            }
+        }
+    }
+}
+
+/// An item whenever this process becomes the leader. What was known before somebody else led is forgotten.
+fn leading(context: &Arc<Context>) -> impl futures::Stream<Item = ()> + Send + use<> {
+    let leadership = context.shell.leader.leadership();
+    let context = Arc::clone(context);
+    stream::unfold((leadership, false), move |(mut leadership, mut led)| {
+        let context = Arc::clone(&context);
+        async move {
+            loop {
+                let leads = leadership.borrow_and_update().is_leading();
+                if leads != led {
+                    context.states.forget_all();
+                    context.shell.metrics.forget_all();
+                    led = leads;
+                    if leads {
+                        return Some(((), (leadership, led)));
+                    }
+                }
+                if leadership.changed().await.is_err() {
+                    // The election is over for this process: it only waits for its end.
+                    sleep(Duration::MAX).await;
+                }
+            }
+        }
+    })
+}
+
+/// The services whose target changed.
+fn touched(
+    context: &Arc<Context>,
+    changes: mpsc::Receiver<Workload>,
+) -> impl futures::Stream<Item = ObjectRef<DeserializeGuard<ScalableService>>> + Send + use<> {
+    let context = Arc::clone(context);
+    let changes =
+        stream::unfold(changes, |mut changes| async move { Some((changes.recv().await?, changes)) });
+    changes.flat_map(move |workload| {
+        let services = context.services_of(&workload);
+        stream::iter(services.into_iter().map(|(namespace, name)| ObjectRef::new(&name).within(&namespace)))
+    })
+}
+
+/// Counts the queries.
+struct QueryMetrics(Arc<Metrics>);
+
+impl QueryObserver for QueryMetrics {
+    fn on_query(&self, source: &str, result: &'static str, seconds: f64) {
+        self.0.queried(source, result, Duration::try_from_secs_f64(seconds).unwrap_or_default());
+    }
+}

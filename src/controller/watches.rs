@@ -1,0 +1,106 @@
+//! The watches of one scope, each feeding its index.
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        apps::v1::{Deployment, ReplicaSet, StatefulSet},
+        autoscaling::v2::HorizontalPodAutoscaler,
+        core::v1::Pod,
+    },
+};
+use kube::{
+    Api, Client, Resource,
+    api::DynamicObject,
+    core::DeserializeGuard,
+    discovery::pinned_kind,
+    runtime::{WatchStreamExt, watcher},
+};
+use serde::de::DeserializeOwned;
+use tokio::{sync::mpsc, task::JoinSet, time::sleep};
+
+use super::{
+    context::Indexes,
+    index::{Follow, Shared, Workload, follow, scaled_object_resource},
+};
+use crate::{api::ScalableService, telemetry::Health};
+
+/// How often is asked whether KEDA has come to the cluster.
+const KEDA_PAUSE: Duration = Duration::from_secs(15);
+
+/// Starts every watch of `namespace` (`None`: of the cluster). `changed` is told which workloads changed.
+pub fn start(
+    tasks: &mut JoinSet<()>,
+    client: &Client,
+    namespace: Option<&str>,
+    indexes: &Indexes,
+    health: &Health,
+    changed: &mpsc::Sender<Workload>,
+) {
+    let mut watches = Watches { tasks, client, namespace, health, changed };
+    watches.add::<Pod, _>("pods", &indexes.pods);
+    watches.add::<Deployment, _>("deployments", &indexes.built_in.deployments);
+    watches.add::<StatefulSet, _>("statefulsets", &indexes.built_in.stateful_sets);
+    watches.add::<ReplicaSet, _>("replicasets", &indexes.built_in.replica_sets);
+    watches.add::<HorizontalPodAutoscaler, _>("horizontalpodautoscalers", &indexes.autoscalers);
+    watches.add::<DeserializeGuard<ScalableService>, _>("scalableservices", &indexes.services);
+    let scaled_objects = Arc::clone(&indexes.scaled_objects);
+    let (client, namespace) = (client.clone(), namespace.map(str::to_owned));
+    tasks.spawn(keda(client, namespace, scaled_objects, changed.clone()));
+}
+
+struct Watches<'a> {
+    tasks: &'a mut JoinSet<()>,
+    client: &'a Client,
+    namespace: Option<&'a str>,
+    health: &'a Health,
+    changed: &'a mpsc::Sender<Workload>,
+}
+
+impl Watches<'_> {
+    fn add<K, I>(&mut self, name: &'static str, index: &Shared<I>)
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + DeserializeOwned
+            + std::fmt::Debug
+            + Send
+            + 'static,
+        I: Follow<K> + Send + Sync + 'static,
+    {
+        let api: Api<K> = match self.namespace {
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+            None => Api::all(self.client.clone()),
+        };
+        let latch = self.health.watch(name);
+        let events = watcher(api, watcher::Config::default()).default_backoff();
+        self.tasks.spawn(follow(
+            events,
+            Arc::clone(index),
+            Some(self.changed.clone()),
+            move || latch.set(),
+            name,
+        ));
+    }
+}
+
+/// Waits until ScaledObjects are served, then watches them. A cluster without KEDA is no less ready.
+async fn keda(
+    client: Client,
+    namespace: Option<String>,
+    index: Shared<super::index::ScalerIndex>,
+    changed: mpsc::Sender<Workload>,
+) {
+    let resource = scaled_object_resource();
+    let kind = kube::api::GroupVersionKind::gvk(&resource.group, &resource.version, &resource.kind);
+    while pinned_kind(&client, &kind).await.is_err() {
+        sleep(KEDA_PAUSE).await;
+    }
+    let api: Api<DynamicObject> = match namespace {
+        Some(namespace) => Api::namespaced_with(client, &namespace, &resource),
+        None => Api::all_with(client, &resource),
+    };
+    let events = watcher(api, watcher::Config::default()).default_backoff();
+    follow(events, index, Some(changed), || {}, "scaledobjects").await;
+}
