@@ -1,1 +1,9 @@
-fn main(){}
+//! The kubectl plugin: `kubectl plimsoll …`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // The only error is that a provider is there already, which does as well.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    plimsoll::cli::plugin::run()
+}

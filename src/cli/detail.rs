@@ -1,0 +1,142 @@
+//! One service in full: conditions, KPIs and the last decisions.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use super::{
+    age::age,
+    health::{Health, judged},
+    style::{Paint, Style},
+    table::{Cell, Table},
+    words,
+};
+use crate::api::{DecisionRecord, KpiState, KpiStatus, KpiType, ScalableService};
+
+/// The blocks below the service's line.
+pub fn render(service: &ScalableService, left_out: usize, now: Timestamp, style: &Style) -> String {
+    let mut lines = notes(service, left_out);
+    if let Some(status) = &service.status {
+        block(&mut lines, conditions(&status.conditions, now), style);
+        block(&mut lines, kpis(&status.kpis, now), style);
+        block(&mut lines, decisions(&status.decisions, now), style);
+    }
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+/// What to know before one believes the rest.
+pub fn notes(service: &ScalableService, left_out: usize) -> Vec<String> {
+    let mut notes = Vec::new();
+    if service.metadata.deletion_timestamp.is_some() {
+        notes.push("It is being deleted.".to_owned());
+    }
+    let spoken_of = service.status.as_ref().and_then(|status| status.observed_generation);
+    if let (Some(now), Some(then)) = (service.metadata.generation, spoken_of)
+        && then < now
+    {
+        notes.push(format!("The spec has changed since (generation {now}, this speaks of {then})."));
+    }
+    if service.status.is_none() {
+        notes.push(NO_STATUS.to_owned());
+    }
+    if left_out > 0 {
+        let what = if left_out == 1 {
+            "1 part of its status is".to_owned()
+        } else {
+            format!("{left_out} parts of its status are")
+        };
+        notes.push(format!("{what} not known to this version of the plugin and left out."));
+    }
+    if !notes.is_empty() {
+        notes.insert(0, String::new());
+    }
+    notes
+}
+
+/// Said of a service without a status.
+pub const NO_STATUS: &str = "The operator has not written a status yet. If that lasts longer than a minute, see whether it \
+                             runs: kubectl get pods -A -l app.kubernetes.io/name=plimsoll";
+
+fn block(lines: &mut Vec<String>, table: Option<Table>, style: &Style) {
+    if let Some(table) = table {
+        lines.push(String::new());
+        lines.extend(table.lines(0, style));
+    }
+}
+
+fn conditions(conditions: &[Condition], now: Timestamp) -> Option<Table> {
+    let mut table = Table::new(&["CONDITION", "STATUS", "SINCE", "REASON", "MESSAGE"]);
+    for condition in conditions {
+        let paint = judged(condition).map_or(Paint::Plain, Health::paint);
+        table.push(vec![
+            condition.type_.as_str().into(),
+            Cell(condition.status.clone(), paint),
+            age(&condition.last_transition_time, now).into(),
+            condition.reason.as_str().into(),
+            condition.message.as_str().into(),
+        ]);
+    }
+    (!conditions.is_empty()).then_some(table)
+}
+
+fn kpis(kpis: &[KpiStatus], now: Timestamp) -> Option<Table> {
+    let mut table =
+        Table::new(&["KPI", "VALUE", "TARGET", "USED", "ASKS FOR", "STATE", "SAMPLED", "MESSAGE"]);
+    for kpi in kpis {
+        let state: &'static str = kpi.state.into();
+        let fresh = kpi.state == KpiState::Fresh;
+        table.push(vec![
+            kpi.name.as_str().into(),
+            finite(kpi.value).map_or_else(|| "-".to_owned(), words::number).into(),
+            target(kpi).into(),
+            used(kpi),
+            kpi.proposal.map_or_else(|| "-".to_owned(), |count| count.to_string()).into(),
+            Cell(state.to_owned(), if fresh { Paint::Good } else { Paint::Warn }),
+            kpi.sample_time
+                .as_ref()
+                .map_or_else(|| "-".to_owned(), |time| format!("{} ago", age(time, now)))
+                .into(),
+            kpi.message.clone().unwrap_or_default().into(),
+        ]);
+    }
+    (!kpis.is_empty()).then_some(table)
+}
+
+fn target(kpi: &KpiStatus) -> String {
+    let target = words::number(kpi.target);
+    match kpi.type_ {
+        KpiType::Load => format!("{target} a replica"),
+        KpiType::Utilization => target,
+        KpiType::Objective => format!("at most {target}"),
+    }
+}
+
+fn used(kpi: &KpiStatus) -> Cell {
+    match finite(kpi.used) {
+        None => "-".into(),
+        Some(share) => {
+            let paint = if share > 1.0 { Paint::Warn } else { Paint::Plain };
+            // With load and no replica at all the share has no end.
+            let text = if share < 10.0 { format!("{:.0}%", share * 100.0) } else { ">999%".to_owned() };
+            Cell(text, paint)
+        }
+    }
+}
+
+fn finite(value: Option<f64>) -> Option<f64> {
+    value.filter(|value| value.is_finite())
+}
+
+fn decisions(records: &[DecisionRecord], now: Timestamp) -> Option<Table> {
+    let mut table = Table::new(&["DECIDED", "REPLICAS", "WHY"]);
+    for record in records {
+        let replicas = if record.from == record.to {
+            format!("{} stay", record.to)
+        } else {
+            format!("{} → {}", record.from, record.to)
+        };
+        let why = words::binding(&record.reasons)
+            .map_or_else(|| "not recorded".to_owned(), |bound| words::because(bound, &record.reasons));
+        table.push(vec![format!("{} ago", age(&record.time, now)).into(), replicas.into(), why.into()]);
+    }
+    (!records.is_empty()).then_some(table)
+}

@@ -1,0 +1,215 @@
+//! `kubectl plimsoll explain NAME`: why this many replicas, and what would have to change for another number.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use super::{
+    age::{age, elapsed},
+    detail,
+    health::{Health, condition, judged},
+    read::Listed,
+    style::{Paint, Style},
+    words::{self, Step},
+};
+use crate::api::{
+    ConditionType, DecisionRecord, KpiStatus, Mode, Reason, ReasonCode, ScalableService,
+    ScalableServiceStatus,
+};
+
+/// The answer first, then the steps, what bound them, what would change it, and what is not as it should be.
+#[must_use]
+pub fn render(listed: &Listed, now: Timestamp, style: &Style) -> String {
+    let lines = match listed {
+        Listed::Service { service, left_out } => explain(service, *left_out, now, style),
+        Listed::Unreadable { name, why, .. } => {
+            vec![format!("{name} can't be read by this version of the plugin: {why}.")]
+        }
+    };
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+fn explain(service: &ScalableService, left_out: usize, now: Timestamp, style: &Style) -> Vec<String> {
+    let name = service.metadata.name.as_deref().unwrap_or("it");
+    let Some(status) = &service.status else {
+        let first = format!("{name} is left as it is because nothing was decided yet.");
+        let mut lines = vec![style.paint(Paint::Strong, &first)];
+        lines.extend(detail::notes(service, left_out));
+        return lines;
+    };
+    let record = status.decisions.first();
+    let reasons = reasons(service, record, now);
+    let mut lines = vec![style.paint(Paint::Strong, &answer(name, service, status, &reasons))];
+    lines.extend(detail::notes(service, left_out));
+    if let Some(record) = record {
+        lines.push(String::new());
+        lines.extend(steps(record, now, style));
+    }
+    lines.extend(seen_now(status, now, style));
+    lines.push(String::new());
+    if let Some(bound) = words::binding(&reasons) {
+        let name = bound.name.as_ref().map_or_else(String::new, |name| format!(" ({name})"));
+        lines.push(format!("{} {}{name}", style.paint(Paint::Strong, "Bound by:"), bound.code.name()));
+    }
+    let change = words::what_would_change(&reasons);
+    lines.push(format!("{} {change}", style.paint(Paint::Strong, "What would change it:")));
+    lines.extend(concerns(status, now, style));
+    lines
+}
+
+/// The steps of the newest decision as they stand now, with what keeps Plimsoll from working put in front.
+fn reasons(service: &ScalableService, record: Option<&DecisionRecord>, now: Timestamp) -> Vec<Reason> {
+    let mut reasons = record.map_or_else(Vec::new, |record| {
+        #[expect(clippy::cast_precision_loss, reason = "seconds since a decision are far below 2^53")]
+        let passed = elapsed(&record.time, now) as f64;
+        words::aged(&record.reasons, passed)
+    });
+    let replicas = service.status.as_ref().and_then(|status| status.replicas).unwrap_or_default();
+    if service.spec.mode == Mode::Paused && !reasons.iter().any(|reason| reason.code == ReasonCode::Paused) {
+        reasons.push(Reason::new(ReasonCode::Paused, replicas, replicas));
+    }
+    if let Some(ready) = condition(service, ConditionType::Ready).filter(|ready| ready.status != "True")
+        && let Some(code) = words::code_of(&ready.reason)
+    {
+        let trouble = words::step(code) == Step::Trouble;
+        let asked = words::binding(&reasons).is_some_and(|bound| {
+            matches!(words::step(bound.code), Step::Proposal | Step::Limit) || bound.from != bound.to
+        });
+        if trouble || !asked {
+            reasons.retain(|reason| reason.code != code);
+            let reason = Reason::new(code, replicas, replicas);
+            reasons.push(if trouble { reason.detailed(ready.message.clone()) } else { reason });
+        }
+    }
+    reasons
+}
+
+/// `checkout has 12 replicas (11 ready) because …`.
+fn answer(
+    name: &str,
+    service: &ScalableService,
+    status: &ScalableServiceStatus,
+    reasons: &[Reason],
+) -> String {
+    let has = match (status.replicas, status.ready_replicas) {
+        (Some(count), Some(ready)) => format!("{name} has {} ({ready} ready)", counted(count)),
+        (Some(count), None) => format!("{name} has {}", counted(count)),
+        (None, _) => name.to_owned(),
+    };
+    let Some(bound) = words::binding(reasons) else {
+        return format!("{has}: nothing was decided yet.");
+    };
+    let because = words::because(bound, reasons);
+    let other =
+        status.desired_replicas.filter(|desired| status.replicas.is_some_and(|count| count != *desired));
+    match (words::step(bound.code), service.spec.mode, other) {
+        (Step::Trouble, ..) if bound.detail.is_some() => {
+            let left = if status.replicas.is_some() { "and is left at that" } else { "is left as it is" };
+            format!("{has} {left}: {}.", bound.detail.as_deref().unwrap_or_default().trim_end_matches('.'))
+        }
+        (Step::Trouble, ..) if status.replicas.is_some() => {
+            format!("{has} and is left at that because {because}.")
+        }
+        (_, Mode::Paused, _) if status.replicas.is_some() => {
+            format!("{has} and is held there because {because}.")
+        }
+        (Step::Trouble, ..) | (_, Mode::Paused, _) => format!("{has} is left as it is because {because}."),
+        (_, _, None) if status.replicas.is_none() => format!("{has} is left as it is because {because}."),
+        (_, Mode::Observe, Some(desired)) => {
+            format!("{has}; Plimsoll only observes (spec.mode) and would set {desired} because {because}.")
+        }
+        (_, Mode::Observe, None) => {
+            format!("{has}; Plimsoll only observes (spec.mode) and would leave it so because {because}.")
+        }
+        (_, Mode::Auto, Some(desired)) => format!("{has} and is to have {desired} because {because}."),
+        (_, Mode::Auto, None) => format!("{has} because {because}."),
+    }
+}
+
+fn counted(count: i32) -> String {
+    format!("{count} {}", if count == 1 { "replica" } else { "replicas" })
+}
+
+/// The KPIs as they were last seen, which may be later than the decision.
+fn seen_now(status: &ScalableServiceStatus, now: Timestamp, style: &Style) -> Option<String> {
+    let one = |kpi: &KpiStatus| {
+        let value =
+            kpi.value.filter(|value| value.is_finite()).map_or_else(|| "no value".to_owned(), words::number);
+        let when =
+            kpi.sample_time.as_ref().map_or_else(String::new, |time| format!(", {} ago", age(time, now)));
+        let state: &'static str = kpi.state.into();
+        format!("{} {value} ({state}{when})", kpi.name)
+    };
+    let kpis: Vec<String> = status.kpis.iter().map(one).collect();
+    let heading = style.paint(Paint::Strong, "Last seen:");
+    (!kpis.is_empty()).then(|| format!("{heading} {}", kpis.join("; ")))
+}
+
+fn steps(record: &DecisionRecord, now: Timestamp, style: &Style) -> Vec<String> {
+    let ago = age(&record.time, now);
+    let mut lines = vec![style.paint(Paint::Strong, &format!("Decided {ago} ago, step by step:"))];
+    // An Objective that holds stands twice, as what it asks for and as a limit: once is enough to read.
+    let again = |index: usize, reason: &Reason| {
+        record
+            .reasons
+            .iter()
+            .skip(index + 1)
+            .any(|later| later.code == reason.code && later.name == reason.name)
+    };
+    let shown: Vec<&Reason> = record
+        .reasons
+        .iter()
+        .enumerate()
+        .filter(|(index, reason)| !again(*index, reason))
+        .map(|(_, r)| r)
+        .collect();
+    let width = shown.len().to_string().len();
+    lines.extend(shown.iter().enumerate().map(|(index, reason)| {
+        let arrow = match words::step(reason.code) {
+            Step::Proposal | Step::Limit => format!(" → {}", reason.to),
+            Step::Note | Step::End | Step::Trouble => String::new(),
+        };
+        format!("  {:>width$}. {}{}", index + 1, words::sentence(reason), style.paint(Paint::Good, &arrow))
+    }));
+    lines
+}
+
+/// The conditions that are not as they should be, and whether replicas are on their way; those that say the same
+/// in one line.
+fn concerns(status: &ScalableServiceStatus, now: Timestamp, style: &Style) -> Vec<String> {
+    let mut told: Vec<(&Condition, Health, Vec<String>)> = Vec::new();
+    for condition in &status.conditions {
+        let Some(health) = concern(condition) else { continue };
+        let text = format!("{} is {}", condition.type_, condition.status);
+        let same = |(first, ..): &&mut (&Condition, Health, Vec<String>)| {
+            first.reason == condition.reason && first.message == condition.message
+        };
+        match told.iter_mut().find(same) {
+            Some((.., texts)) => texts.push(text),
+            None => told.push((condition, health, vec![text])),
+        }
+    }
+    let mut lines = Vec::new();
+    if !told.is_empty() {
+        lines.extend([String::new(), style.paint(Paint::Strong, "Conditions to note:")]);
+    }
+    lines.extend(told.into_iter().map(|(first, health, texts)| {
+        let icon = if health == Health::Held { "…" } else { health.icon() };
+        let since = age(&first.last_transition_time, now);
+        let text = format!("{icon} {} for {since} ({}): {}", texts.join(", "), first.reason, first.message);
+        format!("  {}", style.paint(health.paint(), text.trim_end_matches(": ")))
+    }));
+    lines
+}
+
+/// How bad a condition is, unless it is as it should be; `Held` for replicas on their way, which is no more than news.
+fn concern(condition: &Condition) -> Option<Health> {
+    match judged(condition) {
+        Some(Health::Good) => None,
+        None if condition.type_ == <&'static str>::from(ConditionType::Reconciling)
+            && condition.status == "True" =>
+        {
+            Some(Health::Held)
+        }
+        judged => judged,
+    }
+}

@@ -1,0 +1,18 @@
+//! The command line: model to text. Everything but [`plugin`] is pure; only that part knows a client or a terminal.
+
+pub mod age;
+pub mod decide;
+pub mod explain;
+pub mod generate;
+pub mod plugin;
+pub mod read;
+pub mod status;
+pub mod style;
+pub mod table;
+pub mod words;
+
+mod detail;
+mod health;
+
+#[cfg(test)]
+mod tests;

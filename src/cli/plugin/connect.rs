@@ -1,0 +1,131 @@
+//! The cluster as far as the plugin knows it: get, list and watch ScalableServices, with errors a person can act on.
+
+use std::{future::Future, time::Duration};
+
+use kube::{
+    Api, Client, Config,
+    api::ListParams,
+    config::{KubeConfigOptions, Kubeconfig},
+    core::{ApiResource, DynamicObject, TypeMeta},
+};
+
+use super::{args::Args, failure::Failure};
+use crate::api::ScalableService;
+
+/// Longest time for a connection, and for one answer: a person waits for it.
+const CONNECT: Duration = Duration::from_secs(5);
+const ANSWER: Duration = Duration::from_secs(30);
+/// Objects in one page of a list, as kubectl's.
+const PAGE: u32 = 500;
+
+/// Where to ask.
+pub struct Cluster {
+    /// The ScalableServices of the namespace or of all.
+    pub api: Api<DynamicObject>,
+    resource: ApiResource,
+    url: String,
+    namespace: Option<String>,
+}
+
+impl Cluster {
+    /// Reads the kubeconfig; asks nothing yet.
+    pub async fn connect(args: &Args, all_namespaces: bool) -> Result<Self, Failure> {
+        let mut config = config(args).await?;
+        config.connect_timeout = Some(CONNECT);
+        // A person sees an overloaded server sooner than a retry helps.
+        config.default_retry = false;
+        let url = config.cluster_url.to_string().trim_end_matches('/').to_owned();
+        let namespace = args.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+        let client = Client::try_from(config).map_err(|error| Failure::no_config(&error))?;
+        let resource = ApiResource::erase::<ScalableService>(&());
+        let api = if all_namespaces {
+            Api::all_with(client, &resource)
+        } else {
+            Api::namespaced_with(client, &namespace, &resource)
+        };
+        Ok(Self { api, resource, url, namespace: (!all_namespaces).then_some(namespace) })
+    }
+
+    /// The ScalableService of this name.
+    pub async fn get(&self, name: &str) -> Result<DynamicObject, Failure> {
+        self.answer("get", Some(name), self.api.get(name)).await.map(|object| self.complete(object))
+    }
+
+    /// All of them, by namespace and name.
+    pub async fn list(&self) -> Result<Vec<DynamicObject>, Failure> {
+        let mut objects = Vec::new();
+        let mut page = ListParams::default().limit(PAGE);
+        loop {
+            let list = self.answer("list", None, self.api.list(&page)).await?;
+            objects.extend(list.items.into_iter().map(|object| self.complete(object)));
+            match list.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => page = page.continue_token(&token),
+                None => break,
+            }
+        }
+        objects.sort_by(|a, b| {
+            (&a.metadata.namespace, &a.metadata.name).cmp(&(&b.metadata.namespace, &b.metadata.name))
+        });
+        Ok(objects)
+    }
+
+    /// The object as kubectl prints it: with its kind, without managedFields.
+    pub fn complete(&self, mut object: DynamicObject) -> DynamicObject {
+        let types =
+            || TypeMeta { api_version: self.resource.api_version.clone(), kind: self.resource.kind.clone() };
+        object.types.get_or_insert_with(types);
+        object.metadata.managed_fields = None;
+        object
+    }
+
+    /// `in namespace shop`, `in any namespace`: where there is something, or nothing.
+    pub fn place(&self) -> String {
+        self.namespace
+            .as_ref()
+            .map_or_else(|| "in any namespace".to_owned(), |name| format!("in namespace {name}"))
+    }
+
+    /// `in namespace shop`, `in all namespaces`: what a request is about.
+    pub fn scope(&self) -> String {
+        self.namespace
+            .as_ref()
+            .map_or_else(|| "in all namespaces".to_owned(), |name| format!("in namespace {name}"))
+    }
+
+    /// What went wrong with a request, in a sentence.
+    pub fn failure(&self, verb: &'static str, name: Option<&str>, error: &kube::Error) -> Failure {
+        Failure::of(error, verb, name, &self.scope(), &self.url)
+    }
+
+    async fn answer<T>(
+        &self,
+        verb: &'static str,
+        name: Option<&str>,
+        request: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, Failure> {
+        match tokio::time::timeout(ANSWER, request).await {
+            Ok(answer) => answer.map_err(|error| self.failure(verb, name, &error)),
+            Err(_) => Err(Failure::Unreachable {
+                url: self.url.clone(),
+                why: format!("it did not answer within {} s", ANSWER.as_secs()),
+            }),
+        }
+    }
+}
+
+async fn config(args: &Args) -> Result<Config, Failure> {
+    let options = KubeConfigOptions { context: args.context.clone(), ..KubeConfigOptions::default() };
+    let config = match &args.kubeconfig {
+        Some(path) => match Kubeconfig::read_from(path) {
+            Ok(file) => Config::from_custom_kubeconfig(file, &options).await,
+            Err(error) => Err(error),
+        },
+        None => Config::from_kubeconfig(&options).await,
+    };
+    config.or_else(|error| {
+        let asked_for = args.kubeconfig.is_some() || args.context.is_some();
+        // In a pod there is no kubeconfig, but a service account; its error would only confuse anybody else.
+        let in_pod = if asked_for { None } else { Config::incluster().ok() };
+        in_pod.ok_or_else(|| Failure::no_config(&error))
+    })
+}

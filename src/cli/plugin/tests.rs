@@ -1,0 +1,128 @@
+//! The client's side against answers of an API server, word for word, over real HTTP.
+
+use axum::{
+    Router,
+    http::{StatusCode, Uri},
+};
+use clap::Parser;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{args::Args, args::Output, connect::Cluster, failure::Failure, output::Form};
+use crate::cli::style::Style;
+
+fn service(name: &str, mode: &str) -> Value {
+    json!({
+        "apiVersion": "plimsoll.dev/v1alpha1",
+        "kind": "ScalableService",
+        "metadata": {"name": name, "namespace": "shop", "managedFields": [{"manager": "kubectl"}]},
+        "spec": {"mode": mode, "scaleTargetRef": {"kind": "Deployment", "name": name}, "maxReplicas": 60},
+    })
+}
+
+fn refusal(code: u16, reason: &str, name: &str) -> (StatusCode, String) {
+    let status = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": "no", "reason": reason,
+        "details": {"name": name, "group": "plimsoll.dev", "kind": "scalableservices"}, "code": code,
+    });
+    (StatusCode::from_u16(code).unwrap(), status.to_string())
+}
+
+/// Each namespace is a cluster in another state.
+async fn answer(uri: Uri) -> (StatusCode, String) {
+    let second = uri.query().is_some_and(|query| query.contains("continue=next"));
+    let list = |items: Value, next: &str| {
+        let list = json!({"apiVersion": "plimsoll.dev/v1alpha1", "kind": "ScalableServiceList",
+                          "metadata": {"resourceVersion": "7", "continue": next}, "items": items});
+        (StatusCode::OK, list.to_string())
+    };
+    let path = uri.path().trim_start_matches("/apis/plimsoll.dev/v1alpha1/namespaces/");
+    match path {
+        "shop/scalableservices" if second => {
+            list(json!([service("basket", "Auto"), service("odd", "Turbo")]), "")
+        }
+        "shop/scalableservices" => list(json!([service("checkout", "Auto")]), "next"),
+        "shop/scalableservices/checkout" => (StatusCode::OK, service("checkout", "Auto").to_string()),
+        "shop/scalableservices/nope" => refusal(404, "NotFound", "nope"),
+        "locked/scalableservices" => refusal(403, "Forbidden", ""),
+        "strange/scalableservices" => (StatusCode::OK, "<html>".to_owned()),
+        _ => (StatusCode::NOT_FOUND, "404 page not found\n".to_owned()),
+    }
+}
+
+/// A cluster of the server above, as the plugin's arguments name it.
+async fn cluster(namespace: &str) -> Cluster {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
+    connect(&server, namespace).await
+}
+
+async fn connect(server: &str, namespace: &str) -> Cluster {
+    let kubeconfig = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "test",
+        "clusters": [{"name": "test", "cluster": {"server": server}}],
+        "users": [{"name": "test", "user": {}}],
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test", "namespace": namespace}}],
+    });
+    // Each server has its own port, so that tests that run at once do not share a file.
+    let port = server.rsplit(':').next().unwrap();
+    let file = std::env::temp_dir().join(format!("plimsoll-{}-{port}.kubeconfig", std::process::id()));
+    std::fs::write(&file, kubeconfig.to_string()).unwrap();
+    let args = Args::parse_from(["kubectl-plimsoll", "status", "--kubeconfig", file.to_str().unwrap()]);
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let cluster = Cluster::connect(&args, false).await;
+    std::fs::remove_file(&file).unwrap();
+    cluster.unwrap()
+}
+
+#[tokio::test]
+async fn a_list_of_several_pages_is_whole_and_an_odd_object_hides_no_other() {
+    let objects = cluster("shop").await.list().await.unwrap();
+    let table =
+        Form { output: Output::Table, single: false }.render(&objects, Timestamp::now(), &Style::default());
+    let table = table.unwrap();
+    let names: Vec<&str> = table.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(names, ["NAME", "basket", "checkout", "odd"], "{table}");
+    assert!(table.contains("✖ unreadable"), "{table}");
+}
+
+#[tokio::test]
+async fn yaml_and_json_say_the_same_and_hide_managed_fields() {
+    let objects = [cluster("shop").await.get("checkout").await.unwrap()];
+    let render = |output| {
+        let form = Form { output, single: true };
+        form.render(&objects, Timestamp::now(), &Style::default()).unwrap()
+    };
+    let json: Value = serde_json::from_str(&render(Output::Json)).unwrap();
+    let yaml: Value = serde_saphyr::from_str(&render(Output::Yaml)).unwrap();
+    let mut wanted = service("checkout", "Auto");
+    wanted["metadata"].as_object_mut().unwrap().remove("managedFields");
+    assert_eq!((&json, &yaml), (&wanted, &wanted));
+}
+
+#[tokio::test]
+async fn every_refusal_is_told_apart() {
+    let nope = cluster("shop").await.get("nope").await.unwrap_err();
+    assert!(matches!(&nope, Failure::NotFound { name, .. } if name == "nope"), "{nope}");
+    let locked = cluster("locked").await.list().await.unwrap_err();
+    assert!(matches!(locked, Failure::Forbidden { verb: "list", .. }), "{locked}");
+    let absent = cluster("absent").await;
+    for failure in [absent.list().await.unwrap_err(), absent.get("checkout").await.unwrap_err()] {
+        assert!(matches!(failure, Failure::NotInstalled { .. }), "{failure}");
+    }
+    let strange = cluster("strange").await.list().await.unwrap_err();
+    assert!(matches!(strange, Failure::Refused { .. }), "{strange}");
+}
+
+#[tokio::test]
+async fn a_cluster_that_is_not_there_is_named() {
+    // Bound and dropped: a port that nobody listens on.
+    let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let failure = connect(&format!("http://{free}"), "gone").await.list().await.unwrap_err();
+    assert!(
+        matches!(&failure, Failure::Unreachable { url, .. } if url.contains(&free.to_string())),
+        "{failure}"
+    );
+    assert!(failure.to_string().contains("refused"), "{failure}");
+}

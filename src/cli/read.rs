@@ -1,0 +1,105 @@
+//! From what the API server answered to what is shown, tolerantly: fields that are not known are passed over, parts
+//! of a status that a newer operator wrote are left out, and an object that can't be read hides no other.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::core::DynamicObject;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::age::age;
+use crate::api::{DecisionRecord, KpiStatus, Reason, ScalableService, Summary};
+
+/// An object as far as it could be read.
+#[derive(Clone, Debug)]
+pub enum Listed {
+    /// Understood; `left_out` counts the parts of its status that were not.
+    Service {
+        /// The object.
+        service: Box<ScalableService>,
+        /// Parts of its status that were left out.
+        left_out: usize,
+    },
+    /// Not understood.
+    Unreadable {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// When it was created.
+        created: Option<Time>,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl Listed {
+    /// Reads one object.
+    #[must_use]
+    pub fn read(object: &DynamicObject) -> Self {
+        let unreadable = |why: String| Self::Unreadable {
+            namespace: object.metadata.namespace.clone().unwrap_or_default(),
+            name: object.metadata.name.clone().unwrap_or_default(),
+            created: object.metadata.creation_timestamp.clone(),
+            why,
+        };
+        let mut value = match serde_json::to_value(object) {
+            Ok(value) => value,
+            Err(error) => return unreadable(error.to_string()),
+        };
+        let left_out = value.get_mut("status").map_or(0, prune_status);
+        match serde_json::from_value(value) {
+            Ok(service) => Self::Service { service: Box::new(service), left_out },
+            Err(error) => unreadable(error.to_string()),
+        }
+    }
+
+    /// Namespace and name.
+    #[must_use]
+    pub fn key(&self) -> (&str, &str) {
+        match self {
+            Self::Service { service, .. } => (
+                service.metadata.namespace.as_deref().unwrap_or_default(),
+                service.metadata.name.as_deref().unwrap_or_default(),
+            ),
+            Self::Unreadable { namespace, name, .. } => (namespace, name),
+        }
+    }
+
+    /// How long it has existed at `now`, as kubectl writes it.
+    #[must_use]
+    pub fn age(&self, now: Timestamp) -> String {
+        let created = match self {
+            Self::Service { service, .. } => &service.metadata.creation_timestamp,
+            Self::Unreadable { created, .. } => created,
+        };
+        created.as_ref().map_or_else(|| "<unknown>".to_owned(), |created| age(created, now))
+    }
+}
+
+/// Leaves out of a status what does not have the form that is known here; returns how many parts.
+fn prune_status(status: &mut Value) -> usize {
+    let mut left_out = keep::<KpiStatus>(status, "kpis") + keep::<Condition>(status, "conditions");
+    if let Some(records) = status.get_mut("decisions").and_then(Value::as_array_mut) {
+        left_out += records.iter_mut().map(|record| keep::<Reason>(record, "reasons")).sum::<usize>();
+    }
+    left_out += keep::<DecisionRecord>(status, "decisions");
+    if status.get("summary").is_some_and(|summary| !is::<Summary>(summary)) {
+        left_out += 1;
+        if let Some(summary) = status.get_mut("summary") {
+            *summary = json!({});
+        }
+    }
+    left_out
+}
+
+fn keep<T: DeserializeOwned>(parent: &mut Value, field: &str) -> usize {
+    let Some(items) = parent.get_mut(field).and_then(Value::as_array_mut) else { return 0 };
+    let before = items.len();
+    items.retain(is::<T>);
+    before - items.len()
+}
+
+fn is<T: DeserializeOwned>(value: &Value) -> bool {
+    T::deserialize(value).is_ok()
+}

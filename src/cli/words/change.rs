@@ -1,0 +1,232 @@
+//! What bound a decision and what would have to change for another outcome.
+
+use super::{
+    binding, demand, finite, flag, held_since, left, limit, number, numbers, policy, replicas, who, with,
+};
+use crate::api::{Reason, ReasonCode};
+
+/// What bound the decision and what would change it, in one to three sentences.
+#[must_use]
+pub fn what_would_change(reasons: &[Reason]) -> String {
+    let Some(bound) = binding(reasons) else {
+        return "Nothing was decided yet: the next look does.".to_owned();
+    };
+    let observed =
+        reasons.iter().any(|reason| reason.code == ReasonCode::Observing && reason.from != reason.to);
+    let act =
+        if observed && bound.code != ReasonCode::Observing { format!(" {TO_AUTO}") } else { String::new() };
+    remedy(bound, reasons) + &act
+}
+
+const TO_AUTO: &str = "Set spec.mode to Auto to let Plimsoll act.";
+const AFTER_START: &str =
+    "this hold follows a start or a change of leader, until there is evidence to shrink on";
+
+fn remedy(bound: &Reason, reasons: &[Reason]) -> String {
+    use ReasonCode as C;
+    let fixed = match bound.code {
+        C::LoadProposal => return load(bound),
+        C::BurstProposal => return burst(bound),
+        C::UtilizationProposal => return utilization(bound),
+        C::WithinTolerance => return within_tolerance(bound),
+        C::ObjectiveBreached => return breached(bound),
+        C::ObjectiveSettling => return settling(bound),
+        C::ObjectiveNear => return near(bound),
+        C::ScalingIneffective => return ineffective(bound),
+        C::KpiNotFresh | C::HeldWithoutEvidence => return evidence(bound, reasons),
+        C::MetricsUnavailable | C::MetricsIncomplete => return evidence(bound, reasons),
+        C::ScheduleFloor => return schedule(bound),
+        C::HeldOnFirstLook => return hold(bound, AFTER_START),
+        C::HeldForBurst => return hold(bound, "a burst is only just over and may come back"),
+        C::ScaleUpStabilized => return stabilized(bound, "scaleUp"),
+        C::ScaleDownStabilized => return stabilized(bound, "scaleDown"),
+        C::ScaleUpRateLimited => return rate_limited(bound, "scaleUp"),
+        C::ScaleDownRateLimited => return rate_limited(bound, "scaleDown"),
+        C::MinReplicas => return min_replicas(bound, reasons),
+        C::MaxReplicas => return max_replicas(bound, reasons),
+        C::EmptyMeansZero => "The query must find series in Prometheus.",
+        C::NoReadyReplicas => {
+            "A replica must become ready before the average says anything: look at the pods' events."
+        }
+        C::Steady | C::ScaledUp | C::ScaledDown | C::MetricsFresh | C::WithinLimits => {
+            "Nothing binds: it changes when a KPI or the spec does."
+        }
+        C::Observing => TO_AUTO,
+        C::Paused => "Set spec.mode to Auto to let Plimsoll act, or to Observe to see what it would do.",
+        C::InvalidSpec => "Correct the field that is named in the message.",
+        C::TargetNotFound => "Create the target, or correct spec.scaleTargetRef.",
+        C::TargetNotScalable => "Name a workload that has a scale subresource in spec.scaleTargetRef.",
+        C::ScalerConflict => "Delete the other scaler, or set spec.mode to Observe.",
+        C::ScaleFailed => "Plimsoll tries again by itself; check the operator's rights on the scale.",
+        C::UnknownSource => "Add the source to the operator's configuration, or correct spec.kpis[].source.",
+        C::FirstLookPending => "The operator has yet to look at it.",
+        C::Progressing => "Wait for the replicas that are starting.",
+    };
+    fixed.to_owned()
+}
+
+fn kpi(bound: &Reason) -> &str {
+    who(bound, "a KPI")
+}
+
+fn burst(bound: &Reason) -> String {
+    let average = with(bound, "average", " towards its average of ", "");
+    format!(
+        "{} must come back{average}, which ends the burst; or give each replica more to carry (perReplica).",
+        kpi(bound)
+    )
+}
+
+fn utilization(bound: &Reason) -> String {
+    let target = with(bound, "target", " than ", "");
+    format!("It follows {}: less work for each replica, or another target{target}.", kpi(bound))
+}
+
+fn breached(bound: &Reason) -> String {
+    let limit = to_limit(bound);
+    format!("{} must come back{limit}; until then more replicas are tried, as long as they help.", kpi(bound))
+}
+
+fn settling(bound: &Reason) -> String {
+    let left = left(bound, " (", " more)");
+    format!("Once the added replicas have had their time{left}, {} is judged again.", kpi(bound))
+}
+
+fn near(bound: &Reason) -> String {
+    let limit = with(bound, "atMost", " ", "");
+    format!("{} must fall well below its limit{limit} before a replica is given up.", kpi(bound))
+}
+
+fn ineffective(bound: &Reason) -> String {
+    format!(
+        "{} must come back{}, but not by replicas: look for what else is in the way (a dependency, a lock, an error \
+         that is not overload).",
+        kpi(bound),
+        to_limit(bound)
+    )
+}
+
+fn load(bound: &Reason) -> String {
+    let who = kpi(bound);
+    let per = finite(bound, "perReplica");
+    let carried = per.map(|per| [bound.to, bound.to - 1].map(|count| number(f64::from(count) * per)));
+    match carried {
+        Some([all, fewer]) if bound.to > 1 => format!(
+            "It follows {who}: {} carry {all}, {} carry {fewer}. More or less of it, or another perReplica, changes the number.",
+            replicas(bound.to),
+            bound.to - 1
+        ),
+        _ if bound.to == 0 => format!("It follows {who}: anything above 0 asks for a replica."),
+        Some([all, _]) if bound.to == 1 => {
+            format!(
+                "It follows {who}: one replica carries {all}. More than that, or another perReplica, changes the number."
+            )
+        }
+        _ => format!("It follows {who}: more or less of it, or another perReplica, changes the number."),
+    }
+}
+
+fn within_tolerance(bound: &Reason) -> String {
+    let who = kpi(bound);
+    let range = finite(bound, "target").zip(finite(bound, "tolerance"));
+    match range {
+        Some((target, tolerance)) => format!(
+            "{who} must leave {} to {} (the tolerance around its target).",
+            number(target * (1.0 - tolerance)),
+            number(target * (1.0 + tolerance))
+        ),
+        None => format!("{who} must move further from its target than the tolerance."),
+    }
+}
+
+fn to_limit(bound: &Reason) -> String {
+    with(bound, "atMost", " to at most ", "")
+}
+
+/// Names what has to be fresh again: the KPIs that were found not to be, else what the reason itself says.
+fn evidence(bound: &Reason, reasons: &[Reason]) -> String {
+    let of = |reason: &&Reason| reason.code == ReasonCode::KpiNotFresh;
+    let names: Vec<&str> = reasons.iter().filter(of).filter_map(|reason| reason.name.as_deref()).collect();
+    let missing = match (names.is_empty(), &bound.detail) {
+        (false, _) => format!(" of {} are needed", names.join(", ")),
+        (true, Some(detail)) => format!(" are needed ({})", detail.trim_end_matches('.')),
+        (true, None) => " are needed".to_owned(),
+    };
+    format!("Fresh samples{missing}: check the query, its scrape targets and Prometheus.")
+}
+
+fn schedule(bound: &Reason) -> String {
+    match &bound.name {
+        Some(name) => format!("The schedule {name} must end, or have a lower minReplicas."),
+        None => "The schedule must end, or have a lower minReplicas.".to_owned(),
+    }
+}
+
+fn hold(bound: &Reason, why: &str) -> String {
+    let stays = format!("It stays at {}", bound.to);
+    match finite(bound, "secondsLeft") {
+        Some(left) if left > 0.0 => format!("{stays} for {} more: {why}.", super::seconds(left)),
+        Some(_) => format!("The hold is over by now ({why}): the next look decides again."),
+        None => format!("{stays} for a while: {why}."),
+    }
+}
+
+fn stabilized(bound: &Reason, direction: &str) -> String {
+    let (held, stays) = (limit(bound), bound.to);
+    let only = if direction == "scaleUp" { "only " } else { "" };
+    let window = format!("{direction}.stabilizationWindowSeconds{}", with(bound, "windowSeconds", " ", ""));
+    let needed = match held_since(bound) {
+        Some(age) => format!("{only}{held} was needed {age} ago"),
+        None => format!("{only}{held} was needed within the window"),
+    };
+    match finite(bound, "secondsLeft") {
+        Some(left) if left > 0.0 => {
+            format!("It stays at {stays} for {} more: {needed} ({window}).", super::seconds(left))
+        }
+        Some(_) => format!(
+            "The proposal that held {held} has left the window by now ({window}): the next look decides again."
+        ),
+        None => format!("It stays at {stays} for now: {needed} ({window})."),
+    }
+}
+
+fn rate_limited(bound: &Reason, direction: &str) -> String {
+    let (wanted, held) = (bound.from, limit(bound));
+    if flag(bound, "disabled") {
+        return format!(
+            "Set behavior.{direction}.selectPolicy to Max or Min: Disabled keeps it at {held} instead of {wanted}."
+        );
+    }
+    let policy = policy(bound).map_or_else(String::new, |policy| format!(" (at most {policy})"));
+    format!(
+        "It goes on to {wanted} by itself as the policy allows{policy}; faster with larger behavior.{direction}.policies."
+    )
+}
+
+fn min_replicas(bound: &Reason, reasons: &[Reason]) -> String {
+    let min = numbers(bound, ["minReplicas"]).map_or_else(|| bound.to.to_string(), |[min]| min);
+    format!("minReplicas {min} holds: {}. Lower spec.minReplicas for fewer.", asks(bound, reasons))
+}
+
+fn max_replicas(bound: &Reason, reasons: &[Reason]) -> String {
+    use ReasonCode as C;
+    let max = numbers(bound, ["maxReplicas"]).map_or_else(|| bound.to.to_string(), |[max]| max);
+    let or = match demand(reasons).map(|reason| reason.code) {
+        Some(C::LoadProposal | C::BurstProposal) => ", or give each replica more to carry (perReplica)",
+        Some(C::UtilizationProposal) => ", or let each replica be busier (target)",
+        Some(C::ScheduleFloor) => ", or lower the schedule's minReplicas",
+        _ => "",
+    };
+    format!("maxReplicas {max} binds: {}. Raise spec.maxReplicas{or}.", asks(bound, reasons))
+}
+
+/// `throughput asks for 74`; without a name if a limit in between changed the number.
+fn asks(bound: &Reason, reasons: &[Reason]) -> String {
+    match demand(reasons) {
+        Some(reason) if reason.to == bound.from => {
+            format!("{} asks for {}", who(reason, "a KPI"), bound.from)
+        }
+        Some(_) => format!("{} would do otherwise", bound.from),
+        None => "nothing asks for more".to_owned(),
+    }
+}

@@ -1,0 +1,89 @@
+//! Numbers and lengths of time as a person reads them.
+
+/// A number with at most four significant digits (whole numbers below a million are kept whole), without an
+/// exponent from 0.001 to a million. What is not finite reads `?`.
+#[must_use]
+pub fn number(value: f64) -> String {
+    let size = value.abs();
+    if !value.is_finite() {
+        "?".to_owned()
+    } else if size == 0.0 {
+        "0".to_owned()
+    } else if (1e3..1e6).contains(&size) {
+        format!("{value:.0}")
+    } else if (1e-3..1e3).contains(&size) {
+        rounded(value).to_string()
+    } else {
+        shortened(value)
+    }
+}
+
+/// Four significant digits; Rust prints the nearest float without trailing zeros.
+fn rounded(value: f64) -> f64 {
+    format!("{value:.3e}").parse().unwrap_or(value)
+}
+
+/// `1.235e7`, `5e-5`; a million itself stays plain.
+fn shortened(value: f64) -> String {
+    let rounded = rounded(value);
+    if rounded.abs() <= 1e6 && rounded.abs() >= 1.0 { rounded.to_string() } else { format!("{rounded:e}") }
+}
+
+/// Seconds as `140 s`, `25 min`, `3 h`, `4 d`; below 0 counts as 0.
+#[must_use]
+pub fn seconds(value: f64) -> String {
+    let whole = value.max(0.0).round();
+    match whole {
+        _ if !value.is_finite() => "?".to_owned(),
+        _ if whole <= 600.0 => format!("{whole} s"),
+        _ if whole < 3.0 * 3600.0 => format!("{:.0} min", whole / 60.0),
+        _ if whole < 48.0 * 3600.0 => format!("{:.0} h", whole / 3600.0),
+        _ => format!("{:.0} d", whole / 86_400.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{number, seconds};
+
+    #[test]
+    fn numbers_read_plainly() {
+        for (value, text) in [
+            (0.0, "0"),
+            (-0.0, "0"),
+            (7.0, "7"),
+            (812.5, "812.5"),
+            (0.21, "0.21"),
+            (1.0 / 3.0, "0.3333"),
+            (0.001, "0.001"),
+            (0.000_05, "5e-5"),
+            (999.96, "1000"),
+            (1234.56, "1235"),
+            (123_456.0, "123456"),
+            (999_999.7, "1000000"),
+            (1e6, "1000000"),
+            (12_345_678.0, "1.235e7"),
+            (-42.25, "-42.25"),
+            (f64::NAN, "?"),
+            (f64::INFINITY, "?"),
+        ] {
+            assert_eq!(number(value), text, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn times_read_plainly() {
+        for (value, text) in [
+            (-3.0, "0 s"),
+            (0.4, "0 s"),
+            (140.2, "140 s"),
+            (600.0, "600 s"),
+            (1500.0, "25 min"),
+            (3.0 * 3600.0, "3 h"),
+            (4.0 * 86_400.0, "4 d"),
+            (f64::NAN, "?"),
+        ] {
+            assert_eq!(seconds(value), text, "{value:?}");
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! What needs neither root nor a cluster: the engine from a user's YAML, properties, the rules of the house.
+
+// A test that can't go on has failed.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used)]
+
+mod architecture;
+mod autoscaling_v2;
+mod decide_command;
+mod engine;
+mod fixtures;
+mod generated;
+mod properties;
