@@ -1,0 +1,31 @@
+# syntax=docker/dockerfile:1
+# The image of the controller: `docker build -t plimsoll .`, or for several platforms
+# `docker buildx build --platform linux/amd64,linux/arm64 .`
+
+# The image has the program, the libraries that it is linked to, and the authorities that it trusts; no shell, no
+# package manager.
+ARG RUST_IMAGE=rust:1.95-bookworm
+
+FROM ${RUST_IMAGE} AS build
+WORKDIR /src
+COPY . .
+# The caches outlive a changed source; sharing=locked keeps two builds from writing them at once, and
+# the id keeps platforms apart.
+ARG TARGETPLATFORM
+RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
+    --mount=type=cache,target=/src/target,id=plimsoll-target-${TARGETPLATFORM},sharing=locked \
+    cargo build --locked --release --package plimsoll --bin plimsoll \
+    && install -D target/release/plimsoll /out/plimsoll \
+    && ldd /out/plimsoll | grep -oE '/[^ ]+' | xargs cp --parents --dereference --target-directory=/out \
+    && cp --parents /etc/ssl/certs/ca-certificates.crt /out
+
+FROM scratch
+LABEL org.opencontainers.image.title="plimsoll" \
+      org.opencontainers.image.description="A Kubernetes operator that keeps every service above its load line" \
+      org.opencontainers.image.source="https://github.com/plimsoll-dev/plimsoll" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build /out /
+# By number: `runAsNonRoot` can't be checked against a name.
+USER 65532:65532
+EXPOSE 8080
+ENTRYPOINT ["/plimsoll"]

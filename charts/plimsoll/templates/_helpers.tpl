@@ -1,0 +1,62 @@
+{{/* Names and labels. */}}
+
+{{- define "plimsoll.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{/* A release whose name has the chart's in it is not called plimsoll-plimsoll. */}}
+{{- define "plimsoll.fullname" -}}
+{{- $name := include "plimsoll.name" . -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" -}}
+{{- else if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 63 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+{{- end }}
+
+{{- define "plimsoll.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "plimsoll.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end }}
+
+{{/* What selects the controller's pods; never changes, since a Deployment's selector can't. */}}
+{{- define "plimsoll.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "plimsoll.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: controller
+{{- end }}
+
+{{/* Labels without a version: what carries them changes only when its own content does. */}}
+{{- define "plimsoll.stableLabels" -}}
+app.kubernetes.io/name: {{ include "plimsoll.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/part-of: plimsoll
+{{- end }}
+
+{{- define "plimsoll.labels" -}}
+{{ include "plimsoll.stableLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{/* Ours win over podLabels of the same name: selectors depend on them. */}}
+{{- define "plimsoll.podLabels" -}}
+{{ include "plimsoll.labels" . }}
+app.kubernetes.io/component: controller
+{{- end }}
+
+{{/* A digest wins over a tag: it can't be moved. */}}
+{{- define "plimsoll.image" -}}
+{{- $image := .Values.image -}}
+{{- if $image.digest -}}
+{{- printf "%s@%s" $image.repository $image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $image.repository (default .Chart.AppVersion $image.tag) -}}
+{{- end -}}
+{{- end }}
