@@ -3,5 +3,9 @@
 //! This library is for tests and for the developer's verbs in `xtask`; nothing
 //! of it is part of the operator.
 
+pub mod bench;
+pub mod cases;
 pub mod cluster;
+pub mod demo;
 pub mod process;
+pub mod stage;

@@ -1,0 +1,81 @@
+//! What runs inside of every cluster: CoreDNS, and Prometheus that scrapes annotated pods.
+
+use super::Cluster;
+use super::image::Image;
+use super::node::PAUSE_IMAGE;
+use super::state::cache_folder;
+use crate::process::run;
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const COREDNS: &str = include_str!("../../manifests/coredns.yaml");
+const PROMETHEUS: &str = include_str!("../../manifests/prometheus.yaml");
+const PAUSE_SOURCE: &str = include_str!("../../programs/pause/pause.c");
+
+const COREDNS_IMAGE: &str = "plimsoll.local/coredns:1";
+const PROMETHEUS_IMAGE: &str = "plimsoll.local/prometheus:1";
+
+/// Puts the images that every node needs onto the nodes.
+///
+/// # Errors
+/// An image cannot be built or imported.
+pub fn load_images(cluster: &Cluster) -> Result<()> {
+    cluster.load_image(PAUSE_IMAGE, &Image::of_program(&pause_program()?))?;
+    cluster.load_image(COREDNS_IMAGE, &Image::of_program(&cluster.program("coredns")?))?;
+    cluster.load_image(PROMETHEUS_IMAGE, &Image::of_program(&cluster.program("prometheus")?))
+}
+
+/// Applies the manifests.
+///
+/// # Errors
+/// The API server refuses one.
+pub fn apply(cluster: &Cluster, scrape_interval: Duration) -> Result<()> {
+    cluster.apply(&manifests(scrape_interval)).map(drop)
+}
+
+/// Waits until both are ready.
+///
+/// # Errors
+/// They are not within 90 s.
+pub fn wait(cluster: &Cluster) -> Result<()> {
+    for (namespace, name) in [("kube-system", "coredns"), ("monitoring", "prometheus")] {
+        let name = format!("deployment/{name}");
+        cluster.kubectl(&["rollout", "status", "--namespace", namespace, &name, "--timeout=90s"])?;
+    }
+    Ok(())
+}
+
+fn manifests(scrape_interval: Duration) -> String {
+    let interval = format!("{}ms", scrape_interval.as_millis());
+    format!("{COREDNS}---\n{PROMETHEUS}").replace("SCRAPE_INTERVAL", &interval)
+}
+
+/// Compiles the pause program, once.
+fn pause_program() -> Result<PathBuf> {
+    let folder = cache_folder("programs/pause")?;
+    let (source, program, unfinished) =
+        (folder.join("pause.c"), folder.join("pause"), folder.join("unfinished"));
+    if !program.is_file() || fs::read_to_string(&source).ok().as_deref() != Some(PAUSE_SOURCE) {
+        fs::write(&source, PAUSE_SOURCE)?;
+        let arguments = ["-Os", "-static", "-s", "-o"].map(PathBuf::from);
+        run("cc", &[&arguments[..], &[unfinished.clone(), source]].concat())
+            .context("cannot compile the pause program")?;
+        fs::rename(unfinished, &program)?;
+    }
+    Ok(program)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_interval_reaches_the_configuration_and_nothing_is_left_to_fill_in() {
+        let text = manifests(Duration::from_millis(2500));
+        assert!(text.contains("scrape_interval: 2500ms"));
+        assert!(!text.contains("SCRAPE_INTERVAL"));
+        assert!(text.contains(COREDNS_IMAGE) && text.contains(PROMETHEUS_IMAGE));
+    }
+}

@@ -1,0 +1,171 @@
+//! etcd, kube-apiserver, kube-controller-manager and kube-scheduler: how each is started and when it is ready.
+
+use super::network::{API_SERVER_ADDRESS, API_SERVER_PORT, POD_RANGE, SERVICE_RANGE};
+use super::pki;
+use super::programs::Programs;
+use super::state::State;
+use crate::process::{Daemon, run};
+use anyhow::Result;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// Ports of our own, so that another etcd on the machine is no hindrance.
+const ETCD: &str = "127.0.0.1:12379";
+const ETCD_PEERS: &str = "127.0.0.1:12380";
+
+/// How long a program of the control plane may take to become ready.
+const READY_DEADLINE: Duration = Duration::from_secs(60);
+
+/// The store. Nothing is synced to disk: a crash of the machine loses the cluster, which is fine for tests.
+///
+/// # Errors
+/// The program is not built.
+pub fn etcd(state: &State, programs: &Programs) -> Result<Daemon> {
+    let args = vec![
+        "--name=plimsoll-dev".to_owned(),
+        format!("--data-dir={}", state.text("etcd")),
+        format!("--listen-client-urls=http://{ETCD}"),
+        format!("--advertise-client-urls=http://{ETCD}"),
+        format!("--listen-peer-urls=http://{ETCD_PEERS}"),
+        format!("--initial-advertise-peer-urls=http://{ETCD_PEERS}"),
+        format!("--initial-cluster=plimsoll-dev=http://{ETCD_PEERS}"),
+        "--unsafe-no-fsync".to_owned(),
+        "--log-level=warn".to_owned(),
+    ];
+    daemon(state, programs, "etcd", args)
+}
+
+/// The API server, with authentication by token and the aggregation layer.
+///
+/// # Errors
+/// The program is not built.
+pub fn api_server(state: &State, programs: &Programs) -> Result<Daemon> {
+    let file = |flag: &str, name: &str| format!("--{flag}={}", state.text(&format!("pki/{name}")));
+    let mut args = vec![
+        format!("--etcd-servers=http://{ETCD}"),
+        format!("--bind-address={API_SERVER_ADDRESS}"),
+        format!("--advertise-address={API_SERVER_ADDRESS}"),
+        format!("--secure-port={API_SERVER_PORT}"),
+        format!("--service-cluster-ip-range={SERVICE_RANGE}"),
+    ];
+    args.extend(
+        [
+            "--authorization-mode=Node,RBAC",
+            "--enable-admission-plugins=NodeRestriction",
+            "--allow-privileged=true",
+            "--kubelet-preferred-address-types=InternalIP",
+            "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+            "--requestheader-allowed-names=front-proxy-client",
+            "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+            "--requestheader-group-headers=X-Remote-Group",
+            "--requestheader-username-headers=X-Remote-User",
+            // Requests to extension API servers go to the Service, as kube-proxy on this host can do it.
+            "--enable-aggregator-routing=false",
+        ]
+        .map(String::from),
+    );
+    args.extend([
+        file("token-auth-file", "tokens.csv"),
+        file("tls-cert-file", "apiserver.crt"),
+        file("tls-private-key-file", "apiserver.key"),
+        file("service-account-key-file", "sa.pub"),
+        file("service-account-signing-key-file", "sa.key"),
+        file("kubelet-client-certificate", "apiserver-kubelet-client.crt"),
+        file("kubelet-client-key", "apiserver-kubelet-client.key"),
+        file("requestheader-client-ca-file", "front-proxy-ca.crt"),
+        file("proxy-client-cert-file", "front-proxy-client.crt"),
+        file("proxy-client-key-file", "front-proxy-client.key"),
+    ]);
+    daemon(state, programs, "kube-apiserver", args)
+}
+
+/// The controllers. The HorizontalPodAutoscaler's period stays at its default of 15 s, since we compare with it.
+///
+/// # Errors
+/// The program is not built.
+pub fn controller_manager(state: &State, programs: &Programs) -> Result<Daemon> {
+    let name = "kube-controller-manager";
+    let pki = |name: &str| state.text(&format!("pki/{name}"));
+    let mut args = client_args(state, name);
+    args.extend([
+        format!("--cluster-cidr={POD_RANGE}"),
+        // The CNI configuration of each node fixes its pods' range.
+        "--allocate-node-cidrs=false".to_owned(),
+        "--use-service-account-credentials=true".to_owned(),
+        // A dead node is seen in 20 s instead of 50 s; the kubelets renew their leases every 5 s.
+        "--node-monitor-grace-period=20s".to_owned(),
+        // Its default is a folder of the system, which it would make.
+        format!("--flex-volume-plugin-dir={}", state.text("volume-plugins")),
+        format!("--root-ca-file={}", pki("ca.crt")),
+        format!("--service-account-private-key-file={}", pki("sa.key")),
+        format!("--cluster-signing-cert-file={}", pki("ca.crt")),
+        format!("--cluster-signing-key-file={}", pki("ca.key")),
+    ]);
+    daemon(state, programs, name, args)
+}
+
+/// The scheduler.
+///
+/// # Errors
+/// The program is not built.
+pub fn scheduler(state: &State, programs: &Programs) -> Result<Daemon> {
+    daemon(state, programs, "kube-scheduler", client_args(state, "kube-scheduler"))
+}
+
+/// Waits until etcd answers.
+///
+/// # Errors
+/// It ended or does not answer in time; the message has the end of its log.
+pub fn wait_for_etcd(etcd: &Daemon) -> Result<()> {
+    etcd.wait_until("answer of etcd", READY_DEADLINE, || {
+        Ok(http_get(ETCD, "/health")?.contains("\"health\":\"true\""))
+    })
+}
+
+/// Waits until the API server is ready, its first roles included.
+///
+/// # Errors
+/// It ended or is not ready in time; the message has the end of its log.
+pub fn wait_for_api_server(server: &Daemon, state: &State, programs: &Programs) -> Result<()> {
+    let kubectl = programs.path("kubectl")?;
+    let kubeconfig = format!("--kubeconfig={}", state.kubeconfig().display());
+    server.wait_until("readiness of kube-apiserver", READY_DEADLINE, || {
+        Ok(run(&kubectl, &[&kubeconfig, "get", "--raw", "/readyz"])? == "ok")
+    })
+}
+
+/// What the programs that talk to the API server have in common.
+fn client_args(state: &State, name: &str) -> Vec<String> {
+    let kubeconfig = pki::kubeconfig(state, name);
+    vec![
+        format!("--kubeconfig={kubeconfig}"),
+        format!("--authentication-kubeconfig={kubeconfig}"),
+        format!("--authorization-kubeconfig={kubeconfig}"),
+        format!("--bind-address={API_SERVER_ADDRESS}"),
+        // There is one of each: an election would only delay the start.
+        "--leader-elect=false".to_owned(),
+    ]
+}
+
+fn daemon(state: &State, programs: &Programs, name: &str, args: Vec<String>) -> Result<Daemon> {
+    Ok(Daemon {
+        name: name.to_owned(),
+        program: programs.path(name)?,
+        args,
+        netns: None,
+        log: state.log(name),
+        pid_file: state.pid_file(name),
+    })
+}
+
+/// The answer to a GET, headers included; for the plain HTTP of health endpoints on this machine.
+fn http_get(address: &str, path: &str) -> Result<String> {
+    let socket: SocketAddr = address.parse()?;
+    let mut stream = TcpStream::connect_timeout(&socket, Duration::from_secs(1))?;
+    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}

@@ -1,0 +1,226 @@
+//! Container images without a registry: an OCI archive written from files, kept in the cache by its content.
+//!
+//! A program's shared libraries come along, as `ldd` names them.
+
+use super::oci::{Contents, architecture, digest, write_archive, write_layer};
+use super::programs::{lock, remove_folder};
+use super::state::cache_folder;
+use crate::process::run;
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// User and group of a container whose image names no other; nobody on the host.
+pub const DEFAULT_USER: &str = "65532:65532";
+
+/// A file in every image, so that programs that ask for the user's name get an answer.
+const PASSWD: &str = "root:x:0:0:root:/:/bin/false\nnonroot:x:65532:65532:nonroot:/:/bin/false\n";
+
+/// What an image is made of. The image has one layer, with an empty `/tmp` that all may write to.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// The program and its first arguments.
+    pub entrypoint: Vec<String>,
+    /// `uid:gid`.
+    pub user: String,
+    /// `NAME=value`.
+    pub environment: Vec<String>,
+    /// Labels of the image's configuration.
+    pub labels: BTreeMap<String, String>,
+    files: BTreeMap<String, Source>,
+}
+
+#[derive(Debug, Clone)]
+enum Source {
+    File(PathBuf),
+    Text(String),
+}
+
+/// An image as an archive on disk, ready to be imported.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct Archive {
+    /// Full name, with a registry's host before it.
+    pub name: String,
+    /// The OCI archive.
+    pub path: PathBuf,
+    /// Digest of the manifest, as containerd shows it: `sha256:…`.
+    pub digest: String,
+}
+
+impl Image {
+    /// An image that starts a program of the host, which is put at `/bin/<its name>`.
+    #[must_use]
+    pub fn of_program(program: &Path) -> Self {
+        let name = program.file_name().unwrap_or_default().to_string_lossy();
+        let target = format!("/bin/{name}");
+        let image = Self {
+            entrypoint: vec![target.clone()],
+            user: DEFAULT_USER.to_owned(),
+            environment: Vec::new(),
+            labels: BTreeMap::new(),
+            files: BTreeMap::new(),
+        };
+        image.with_text("/etc/passwd", PASSWD).with_file(&target, program)
+    }
+
+    /// Adds a file of the host; of a program the shared libraries come along.
+    #[must_use]
+    pub fn with_file(mut self, target: &str, source: &Path) -> Self {
+        self.files.insert(target.to_owned(), Source::File(source.to_owned()));
+        self
+    }
+
+    /// Adds a file with this text.
+    #[must_use]
+    pub fn with_text(mut self, target: &str, text: &str) -> Self {
+        self.files.insert(target.to_owned(), Source::Text(text.to_owned()));
+        self
+    }
+
+    /// Writes the archive into the cache, unless it is there for exactly these files.
+    ///
+    /// # Errors
+    /// The name has no registry's host, a file cannot be read, or the cache cannot be written.
+    pub fn build(&self, name: &str) -> Result<Archive> {
+        if !name.split_once('/').is_some_and(|(host, rest)| host.contains('.') && rest.contains(':')) {
+            bail!(
+                "the image name {name:?} must be full, like plimsoll.local/app:1, or it would be looked up at Docker's registry"
+            );
+        }
+        let cache = cache_folder("images")?;
+        let folder = cache.join(name.replace(['/', ':'], "_"));
+        let _one_writer = lock(&cache.join(".lock"))?;
+        let key = self.key(name)?;
+        let record = folder.join(format!("{key}.json"));
+        if let Some(archive) =
+            fs::read_to_string(&record).ok().and_then(|text| serde_json::from_str(&text).ok())
+        {
+            return Ok(archive);
+        }
+        // Only the newest of a name is kept.
+        remove_folder(&folder)?;
+        fs::create_dir_all(&folder)?;
+        let path = folder.join(format!("{key}.tar"));
+        let layer = write_layer(&self.contents()?)?;
+        let digest = write_archive(&path, name, &layer, &self.configuration(&layer))
+            .with_context(|| format!("cannot write the image {}", path.display()))?;
+        let archive = Archive { name: name.to_owned(), path, digest };
+        fs::write(record, serde_json::to_string(&archive)?)?;
+        Ok(archive)
+    }
+
+    /// Changes with any input, by size and time of the files as `make` does: hashing a program takes too long.
+    fn key(&self, name: &str) -> Result<String> {
+        let mut hash = Sha256::new();
+        hash.update(format!(
+            "{name} {:?} {} {:?} {:?}",
+            self.entrypoint, self.user, self.environment, self.labels
+        ));
+        for (target, source) in &self.files {
+            match source {
+                Source::Text(text) => hash.update(format!("{target}\0{text}\0")),
+                Source::File(path) => {
+                    let of = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
+                    let (size, seconds, nanoseconds) = (of.size(), of.mtime(), of.mtime_nsec());
+                    hash.update(format!(
+                        "{target}\0{} {size} {seconds} {nanoseconds} {}\0",
+                        path.display(),
+                        of.mode()
+                    ));
+                }
+            }
+        }
+        Ok(format!("{:x}", hash.finalize()).chars().take(16).collect())
+    }
+
+    /// Every file of the layer by its path, with mode and bytes.
+    fn contents(&self) -> Result<Contents> {
+        let mut contents = Contents::new();
+        for (target, source) in &self.files {
+            let entry = match source {
+                Source::Text(text) => (0o644, text.clone().into_bytes()),
+                Source::File(path) => read_file(path)?,
+            };
+            if let Source::File(path) = source
+                && entry.1.starts_with(b"\x7fELF")
+            {
+                for library in libraries(path) {
+                    contents.insert(library.clone(), read_file(Path::new(&library))?);
+                }
+            }
+            contents.insert(target.clone(), entry);
+        }
+        Ok(contents)
+    }
+
+    fn configuration(&self, layer: &[u8]) -> Value {
+        let path = [String::from("PATH=/usr/sbin:/usr/bin:/sbin:/bin")];
+        json!({
+            "architecture": architecture(),
+            "os": "linux",
+            "config": {
+                "Entrypoint": self.entrypoint,
+                "User": self.user,
+                "Env": path.iter().chain(&self.environment).collect::<Vec<_>>(),
+                "Labels": self.labels,
+                "WorkingDir": "/"
+            },
+            "rootfs": { "type": "layers", "diff_ids": [digest(layer)] }
+        })
+    }
+}
+
+fn read_file(path: &Path) -> Result<(u32, Vec<u8>)> {
+    let bytes = fs::read(path).with_context(|| format!("cannot read {} for an image", path.display()))?;
+    let executable = fs::metadata(path)?.mode() & 0o111 != 0;
+    Ok((if executable { 0o755 } else { 0o644 }, bytes))
+}
+
+/// Shared libraries of a program; none when it is linked statically, which `ldd` reports as a failure.
+fn libraries(program: &Path) -> Vec<String> {
+    run("ldd", &[program]).map(|answer| libraries_in(&answer)).unwrap_or_default()
+}
+
+/// Lines are `name => /path (address)`, `/path/of/loader (address)`, or `linux-vdso.so.1 (address)`.
+fn libraries_in(answer: &str) -> Vec<String> {
+    let path = |line: &str| line.split_whitespace().find(|word| word.starts_with('/')).map(str::to_owned);
+    answer.lines().filter_map(path).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dynamic_program_brings_its_libraries_and_loader() {
+        let answer =
+            "\tlinux-vdso.so.1 (0x1)\n\tlibc.so.6 => /lib/libc.so.6 (0x2)\n\t/lib64/ld-linux.so.2 (0x3)\n";
+        assert_eq!(libraries_in(answer), ["/lib/libc.so.6", "/lib64/ld-linux.so.2"]);
+        let contents = Image::of_program(Path::new("/bin/sh")).contents().unwrap();
+        assert!(contents.keys().any(|path| path.contains("libc.so")), "{:?}", contents.keys());
+    }
+
+    #[test]
+    fn a_changed_file_or_label_is_another_image() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("app");
+        fs::write(&file, "one").unwrap();
+        let mut image = Image::of_program(&file);
+        let first = image.key("plimsoll.local/app:1").unwrap();
+        fs::write(&file, "three").unwrap();
+        let second = image.key("plimsoll.local/app:1").unwrap();
+        image.labels.insert("revision".into(), "2".into());
+        let third = image.key("plimsoll.local/app:1").unwrap();
+        assert!(first != second && second != third && first != third);
+    }
+
+    #[test]
+    fn a_name_without_a_host_is_refused() {
+        let error = Image::of_program(Path::new("/bin/sh")).build("local/app:1").unwrap_err().to_string();
+        assert!(error.contains("plimsoll.local/app:1"), "{error}");
+    }
+}

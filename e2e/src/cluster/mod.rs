@@ -1,0 +1,355 @@
+//! A real Kubernetes on one machine: up, down, status, and the faults that tests put into it.
+//!
+//! Node 1 is the host itself, node 2 a network namespace with a zone of its own. Everything
+//! stays on the machine: loopback, a bridge of our own, and the pods.
+
+mod addons;
+mod cgroup;
+mod control_plane;
+mod image;
+mod lifecycle;
+mod network;
+mod node;
+mod node_config;
+mod oci;
+mod packages;
+mod pki;
+mod preflight;
+mod programs;
+mod progress;
+mod state;
+mod status;
+mod sysctl;
+mod teardown;
+
+pub use image::{Archive, Image};
+pub use node::PAUSE_IMAGE;
+pub use programs::{KEDA, KUBECONFORM, Module, Programs};
+pub use state::{Record, cache_folder};
+pub use status::{Part, Status};
+
+use crate::process::{Daemon, finish};
+use anyhow::{Context, Result, bail};
+use lifecycle::import;
+use node::Node;
+use state::State;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// Only one run at a time changes the cluster. Outside of the state folder, which comes and goes.
+const LOCK: &str = "/run/lock/plimsoll-dev.lock";
+
+/// How long a node may take to become ready.
+const NODE_DEADLINE: Duration = Duration::from_secs(60);
+
+/// What a program of the control plane gets to end gracefully. The API server would wait for open watches for a minute.
+const STOP_GRACE: Duration = Duration::from_secs(3);
+
+/// What a cluster is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Number of nodes, 1 or 2.
+    pub nodes: u8,
+    /// How often Prometheus scrapes pods, at least 100 ms.
+    pub scrape_interval: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { nodes: 1, scrape_interval: Duration::from_secs(1) }
+    }
+}
+
+impl Options {
+    /// Those of the cluster that runs on this machine, if there is one.
+    #[must_use]
+    pub fn of_running_cluster() -> Option<Self> {
+        let record = State::default().record()?;
+        Some(Self { nodes: record.nodes, scrape_interval: Duration::from_millis(record.scrape_interval_ms) })
+    }
+}
+
+/// A program that a test can stop, kill and start again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Component {
+    /// The store.
+    Etcd,
+    /// The API server.
+    ApiServer,
+    /// Kubernetes' own controllers, the HorizontalPodAutoscaler among them.
+    ControllerManager,
+    /// The scheduler.
+    Scheduler,
+    /// The container runtime of a node, by its number.
+    Containerd(u8),
+    /// The agent of a node, by its number.
+    Kubelet(u8),
+    /// What makes Services reachable from a node, by its number.
+    KubeProxy(u8),
+}
+
+/// A cluster on this machine. It goes on when this value is dropped.
+#[derive(Debug)]
+pub struct Cluster {
+    state: State,
+    programs: Programs,
+    kubeconfig: PathBuf,
+    etcd: Daemon,
+    api_server: Daemon,
+    controller_manager: Daemon,
+    scheduler: Daemon,
+    nodes: Vec<Node>,
+}
+
+impl Cluster {
+    /// Makes a cluster, or makes the running one match the options: what has died is started, nodes come or go.
+    ///
+    /// The first call on a machine builds Kubernetes, which takes about ten minutes on two cores.
+    ///
+    /// # Errors
+    /// The machine lacks something, or a step fails; the message names both and what to do.
+    pub fn up(options: &Options) -> Result<Self> {
+        if !(1..=network::NODE_COUNT).contains(&options.nodes) {
+            bail!("nodes is {}; allowed are 1 and {}", options.nodes, network::NODE_COUNT);
+        }
+        if options.scrape_interval < Duration::from_millis(100) {
+            bail!("scrape_interval is {:?}; allowed is 100ms and more", options.scrape_interval);
+        }
+        preflight::check()?;
+        packages::ensure()?;
+        let programs = Programs::ensure()?;
+        let _one_change_at_a_time = lock()?;
+        let state = State::default();
+        let cluster = Self::describe(state, programs, options.nodes)?;
+        let record = cluster.state.record().filter(|_| cluster.etcd.is_running());
+        match record {
+            Some(record) => cluster.adjust(&record, options).context(
+                "cannot bring the running cluster in order; `cargo xtask cluster down` removes it",
+            )?,
+            None => cluster.create(options).with_context(|| {
+                let logs = cluster.state.root().join("logs");
+                format!(
+                    "no cluster (logs are in {}; `cargo xtask cluster down` removes what was made)",
+                    logs.display()
+                )
+            })?,
+        }
+        cluster.state.write_record(&record_of(options))?;
+        Ok(cluster)
+    }
+
+    /// The cluster that runs on this machine.
+    ///
+    /// # Errors
+    /// There is none, it is dead, or the caller is not root.
+    pub fn attach() -> Result<Self> {
+        preflight::require_root()?;
+        let state = State::default();
+        let Some(record) = state.record() else {
+            bail!("no cluster runs on this machine; `cargo xtask cluster up` makes one");
+        };
+        let cluster = Self::describe(state, Programs::find()?, record.nodes)?;
+        if !cluster.control_plane().iter().any(|daemon| daemon.is_running()) {
+            bail!("the cluster of this machine is dead; `cargo xtask cluster up` makes it anew");
+        }
+        Ok(cluster)
+    }
+
+    /// Removes the cluster and all that it left on the machine; without a cluster nothing happens.
+    ///
+    /// # Errors
+    /// Something cannot be removed; the message says what.
+    pub fn down() -> Result<()> {
+        preflight::require_root()?;
+        let _one_change_at_a_time = lock()?;
+        teardown::all(&State::default())
+    }
+
+    /// The administrator's kubeconfig; its context is `plimsoll-dev`.
+    #[must_use]
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// The folder that holds logs, keys and disks of the cluster.
+    #[must_use]
+    pub fn state_folder(&self) -> &Path {
+        self.state.root()
+    }
+
+    /// The folders with kubectl, helm and the rest, for PATH.
+    #[must_use]
+    pub fn program_folders(&self) -> &[PathBuf] {
+        self.programs.folders()
+    }
+
+    /// The full path of a built program, such as `kubectl`.
+    ///
+    /// # Errors
+    /// No built program has this name.
+    pub fn program(&self, name: &str) -> Result<PathBuf> {
+        self.programs.path(name)
+    }
+
+    /// Runs kubectl as the administrator and returns its standard output.
+    ///
+    /// # Errors
+    /// kubectl fails; the message has its standard error.
+    pub fn kubectl(&self, args: &[&str]) -> Result<String> {
+        self.kubectl_with_input(args, "")
+    }
+
+    /// Applies manifests in YAML, on the server's side, and returns what kubectl said.
+    ///
+    /// # Errors
+    /// The API server refuses one; the message says why.
+    pub fn apply(&self, yaml: &str) -> Result<String> {
+        self.kubectl_with_input(&["apply", "--server-side", "--force-conflicts", "--filename=-"], yaml)
+    }
+
+    /// Runs helm as the administrator and returns its standard output.
+    ///
+    /// # Errors
+    /// helm fails; the message has its standard error.
+    pub fn helm(&self, args: &[&str]) -> Result<String> {
+        finish(self.client("helm", args)?, "")
+    }
+
+    /// Puts an image onto every node under a full name (`plimsoll.local/app:1`), unless it is there with this content.
+    ///
+    /// Pods use it with `imagePullPolicy: Never`.
+    ///
+    /// # Errors
+    /// The image cannot be built or imported.
+    pub fn load_image(&self, name: &str, image: &Image) -> Result<()> {
+        let archive = image.build(name)?;
+        self.nodes.iter().try_for_each(|node| import(node, &archive))?;
+        let record = self.images_folder()?.join(name.replace(['/', ':'], "_"));
+        fs::write(&record, serde_json::to_string(&archive)?)
+            .with_context(|| format!("cannot write {}", record.display()))
+    }
+
+    /// Ends a program gracefully; what it looks after goes on.
+    ///
+    /// # Errors
+    /// The cluster has no such node, or the program does not end.
+    pub fn stop(&self, component: Component) -> Result<()> {
+        self.daemon(component)?.stop(STOP_GRACE)
+    }
+
+    /// Kills a program as a crash would.
+    ///
+    /// # Errors
+    /// The cluster has no such node, or the program does not end.
+    pub fn kill9(&self, component: Component) -> Result<()> {
+        self.daemon(component)?.kill9()
+    }
+
+    /// Starts a program again; for etcd, the API server and containerd waits until it answers.
+    ///
+    /// # Errors
+    /// The cluster has no such node, or the program does not become ready.
+    pub fn start(&self, component: Component) -> Result<()> {
+        let daemon = self.daemon(component)?;
+        daemon.start()?;
+        match component {
+            Component::Etcd => control_plane::wait_for_etcd(daemon),
+            Component::ApiServer => control_plane::wait_for_api_server(daemon, &self.state, &self.programs),
+            Component::Containerd(number) => self.node(number)?.start_containerd(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Fails a node as a power cut would: its programs and all its containers are killed.
+    ///
+    /// # Errors
+    /// The cluster has no such node, or a process does not end.
+    pub fn stop_node(&self, number: u8) -> Result<()> {
+        self.node(number)?.kill()
+    }
+
+    /// Starts a node again; it is ready some seconds later.
+    ///
+    /// # Errors
+    /// The cluster has no such node, or a program of it does not start.
+    pub fn start_node(&self, number: u8) -> Result<()> {
+        self.node(number)?.start()
+    }
+
+    /// Waits until every node is ready.
+    ///
+    /// # Errors
+    /// One is not within a minute.
+    pub fn wait_for_nodes(&self) -> Result<()> {
+        self.nodes.iter().try_for_each(|node| {
+            let name = node.name();
+            let path = r#"jsonpath={.status.conditions[?(@.type=="Ready")].status}"#;
+            node.kubelet.wait_until(&format!("readiness of node {name}"), NODE_DEADLINE, || {
+                Ok(self.kubectl(&["get", "node", &name, "--output", path])? == "True")
+            })
+        })
+    }
+
+    fn describe(state: State, programs: Programs, nodes: u8) -> Result<Self> {
+        Ok(Self {
+            kubeconfig: state.kubeconfig(),
+            etcd: control_plane::etcd(&state, &programs)?,
+            api_server: control_plane::api_server(&state, &programs)?,
+            controller_manager: control_plane::controller_manager(&state, &programs)?,
+            scheduler: control_plane::scheduler(&state, &programs)?,
+            nodes: (1..=nodes).map(|number| Node::new(&state, &programs, number)).collect::<Result<_>>()?,
+            state,
+            programs,
+        })
+    }
+
+    fn control_plane(&self) -> [&Daemon; 4] {
+        [&self.etcd, &self.api_server, &self.controller_manager, &self.scheduler]
+    }
+
+    fn images_folder(&self) -> Result<PathBuf> {
+        let folder = self.state.path("images");
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        Ok(folder)
+    }
+
+    fn node(&self, number: u8) -> Result<&Node> {
+        let index = usize::from(number).checked_sub(1);
+        let node = index.and_then(|index| self.nodes.get(index));
+        node.with_context(|| format!("there is no node {number}; this cluster has {}", self.nodes.len()))
+    }
+
+    fn daemon(&self, component: Component) -> Result<&Daemon> {
+        Ok(match component {
+            Component::Etcd => &self.etcd,
+            Component::ApiServer => &self.api_server,
+            Component::ControllerManager => &self.controller_manager,
+            Component::Scheduler => &self.scheduler,
+            Component::Containerd(number) => &self.node(number)?.containerd,
+            Component::Kubelet(number) => &self.node(number)?.kubelet,
+            Component::KubeProxy(number) => &self.node(number)?.kube_proxy,
+        })
+    }
+
+    pub fn kubectl_with_input(&self, args: &[&str], input: &str) -> Result<String> {
+        finish(self.client("kubectl", args)?, input)
+    }
+
+    fn client(&self, program: &str, args: &[&str]) -> Result<Command> {
+        let mut command = Command::new(self.programs.path(program)?);
+        command.args(args).env("KUBECONFIG", &self.kubeconfig);
+        Ok(command)
+    }
+}
+
+fn record_of(options: &Options) -> Record {
+    let interval = u64::try_from(options.scrape_interval.as_millis()).unwrap_or(u64::MAX);
+    Record { nodes: options.nodes, scrape_interval_ms: interval }
+}
+
+fn lock() -> Result<File> {
+    fs::create_dir_all("/run/lock")?;
+    programs::lock(Path::new(LOCK))
+}

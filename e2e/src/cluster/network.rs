@@ -1,0 +1,287 @@
+//! Addresses and links: the nodes' bridge, the second node's network namespace, the pods' CNI plug-in.
+//!
+//! No real interface is touched, and nothing leaves the machine.
+
+use super::state::State;
+use super::sysctl;
+use crate::process::{find_program, run, run_with_input};
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+/// Nodes that a cluster can have.
+pub const NODE_COUNT: u8 = 2;
+
+/// Node 1 is the host itself, by an address on our bridge.
+pub const API_SERVER_ADDRESS: &str = "10.250.0.1";
+
+/// Port of the API server.
+pub const API_SERVER_PORT: u16 = 6443;
+
+/// Pods of all nodes.
+pub const POD_RANGE: &str = "10.244.0.0/16";
+
+/// Virtual addresses of Services.
+pub const SERVICE_RANGE: &str = "10.96.0.0/16";
+
+/// Where Debian puts the CNI plug-ins.
+pub const CNI_PLUGINS: &str = "/usr/lib/cni";
+
+/// Prefix of the names of our bridges and networks.
+const OUR_PREFIX: &str = "plimsoll";
+
+const BRIDGE: &str = "plimsoll0";
+const NODE_RANGE: &str = "10.250.0.0/24";
+
+/// Marks our own iptables rules, so that they are found again without the state folder.
+const RULE_MARK: &str = "plimsoll-dev";
+
+/// Chains that kube-proxy, kubelet and CNI plug-ins make.
+const KUBERNETES_MARKS: [&str; 2] = ["KUBE-", "CNI-"];
+
+/// `plimsoll-1`, `plimsoll-2`: the node, its network namespace (of the second) and its folder.
+#[must_use]
+pub fn node_name(number: u8) -> String {
+    format!("{OUR_PREFIX}-{number}")
+}
+
+/// The node's address on the bridge.
+#[must_use]
+pub fn node_address(number: u8) -> String {
+    format!("10.250.0.{number}")
+}
+
+/// The network namespace of a node; the first is the host.
+#[must_use]
+pub fn node_namespace(number: u8) -> Option<String> {
+    (number > 1).then(|| node_name(number))
+}
+
+/// Name of a node's CNI network, which is that of its bridge.
+#[must_use]
+pub fn network_name(number: u8) -> String {
+    format!("{OUR_PREFIX}-pods{number}")
+}
+
+/// Makes the bridge and lets the host forward between pods.
+///
+/// # Errors
+/// An address range is in use, another Kubernetes has its rules on this machine, or a tool fails.
+pub fn create(state: &State) -> Result<()> {
+    check_ranges(&run("ip", &["-json", "route", "show", "table", "all"])?)?;
+    ip(&format!("link add {BRIDGE} type bridge"))?;
+    ip(&format!("address add {API_SERVER_ADDRESS}/24 dev {BRIDGE}"))?;
+    ip(&format!("link set {BRIDGE} up"))?;
+    sysctl::prepare(state)?;
+    // A host whose policy is DROP (Docker sets it) would not forward between pods and nodes.
+    for direction in ["--source", "--destination"] {
+        let rule = ["--insert", "FORWARD", direction, POD_RANGE, "--jump", "ACCEPT"];
+        let mark = ["--match", "comment", "--comment", RULE_MARK];
+        run("iptables", &[&["--wait"][..], &rule, &mark].concat())?;
+    }
+    Ok(())
+}
+
+/// Connects a node: its namespace (not for the first), its routes, and its CNI configuration.
+///
+/// # Errors
+/// A tool fails, or the configuration cannot be written.
+pub fn connect_node(state: &State, number: u8) -> Result<()> {
+    if let Some(namespace) = node_namespace(number) {
+        let (outside, name) = (format!("{OUR_PREFIX}-n{number}"), &namespace);
+        ip(&format!("netns add {name}"))?;
+        ip(&format!("link add {outside} type veth peer name eth0 netns {name}"))?;
+        ip(&format!("link set {outside} master {BRIDGE} up"))?;
+        ip(&format!("-n {name} link set lo up"))?;
+        ip(&format!("-n {name} address add {}/24 dev eth0", node_address(number)))?;
+        ip(&format!("-n {name} link set eth0 up"))?;
+        ip(&format!("-n {name} route add default via {API_SERVER_ADDRESS}"))?;
+        ip(&format!("route add {} via {}", pod_range(number), node_address(number)))?;
+        sysctl::prepare_namespace(name)?;
+    }
+    let folder = state.path(&node_name(number)).join("cni");
+    fs::create_dir_all(&folder)?;
+    let configuration = cni_configuration(number, &state.text(&format!("{}/ipam", node_name(number))));
+    fs::write(folder.join("10-pods.conflist"), serde_json::to_string_pretty(&configuration)?)
+        .with_context(|| format!("cannot write into {}", folder.display()))
+}
+
+/// Takes a node's links away; what is not there is fine.
+///
+/// # Errors
+/// A link or namespace is there and cannot be removed.
+pub fn disconnect_node(number: u8) -> Result<()> {
+    if let Some(namespace) = node_namespace(number) {
+        // The route goes over the common bridge, so it does not go with the link.
+        ip(&format!("route flush {}", pod_range(number)))?;
+        remove_link(&format!("{OUR_PREFIX}-n{number}"))?;
+        if Path::new("/var/run/netns").join(&namespace).exists() {
+            ip(&format!("netns delete {namespace}"))?;
+        }
+    }
+    remove_link(&network_name(number))
+}
+
+/// Takes the bridge and all Kubernetes rules away; what is not there is fine.
+///
+/// # Errors
+/// A tool fails.
+pub fn remove() -> Result<()> {
+    remove_link(BRIDGE)?;
+    for family in ["iptables", "ip6tables"] {
+        let saved = saved_rules(family)?;
+        let kept = without_our_rules(&saved);
+        if kept.len() != saved.len() {
+            run_with_input(format!("{family}-restore"), &["--wait"], &kept)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether our bridge or rules are there.
+///
+/// # Errors
+/// iptables cannot be asked.
+pub fn exists() -> Result<bool> {
+    let bridge = Path::new("/sys/class/net").join(BRIDGE).exists();
+    Ok(bridge || saved_rules("iptables")?.contains(RULE_MARK))
+}
+
+/// Refuses to work beside another Kubernetes, whose rules ours would destroy.
+///
+/// # Errors
+/// kube-proxy's chains are there, and not from us.
+pub fn refuse_foreign_rules() -> Result<()> {
+    if !exists()? && saved_rules("iptables")?.contains(":KUBE-SERVICES") {
+        bail!(
+            "another Kubernetes uses this machine (iptables has the chain KUBE-SERVICES); stop it and remove its \
+             rules, or use another machine: `cluster down` removes all chains named KUBE- and CNI-"
+        );
+    }
+    Ok(())
+}
+
+/// All rules of a family; none where its tools are not installed, since nobody can have made any of ours.
+fn saved_rules(family: &str) -> Result<String> {
+    let program = format!("{family}-save");
+    if find_program(&program).is_none() {
+        return Ok(String::new());
+    }
+    run(program, &[] as &[&str])
+}
+
+fn pod_range(number: u8) -> String {
+    format!("10.244.{number}.0/24")
+}
+
+fn cni_configuration(number: u8, ipam_folder: &str) -> Value {
+    json!({
+        "cniVersion": "0.4.0",
+        "name": network_name(number),
+        "plugins": [
+            {
+                "type": "bridge",
+                "bridge": network_name(number),
+                "isGateway": true,
+                "hairpinMode": true,
+                "ipam": {
+                    "type": "host-local",
+                    "dataDir": ipam_folder,
+                    "ranges": [[{ "subnet": pod_range(number) }]],
+                    "routes": [{ "dst": "0.0.0.0/0" }]
+                }
+            },
+            { "type": "portmap", "capabilities": { "portMappings": true } }
+        ]
+    })
+}
+
+fn ip(words: &str) -> Result<String> {
+    run("ip", &words.split(' ').collect::<Vec<_>>())
+}
+
+fn remove_link(name: &str) -> Result<()> {
+    if Path::new("/sys/class/net").join(name).exists() {
+        ip(&format!("link delete {name}"))?;
+    }
+    Ok(())
+}
+
+fn without_our_rules(saved: &str) -> String {
+    let ours =
+        |line: &&str| line.contains(RULE_MARK) || KUBERNETES_MARKS.iter().any(|mark| line.contains(mark));
+    saved.lines().filter(|line| !ours(line)).map(|line| format!("{line}\n")).collect()
+}
+
+/// Fails when a route of the machine that is not ours lies in one of our ranges.
+fn check_ranges(routes: &str) -> Result<()> {
+    let routes: Vec<Value> =
+        serde_json::from_str(routes).context("cannot read the routes that `ip` answered")?;
+    for route in &routes {
+        let (target, device) =
+            (route["dst"].as_str().unwrap_or_default(), route["dev"].as_str().unwrap_or_default());
+        let taken = [NODE_RANGE, POD_RANGE, SERVICE_RANGE].into_iter().find(|range| overlap(range, target));
+        if let Some(range) = taken.filter(|_| !device.starts_with(OUR_PREFIX)) {
+            bail!(
+                "the address range {range} is taken: this machine has a route to {target} over {device:?}; \
+                 remove that interface (`ip link delete {device}` for the bridge of another CNI)"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Whether two IPv4 ranges share an address; a route to everything (`default`) shares none.
+fn overlap(left: &str, right: &str) -> bool {
+    match (parse_range(left), parse_range(right)) {
+        (Some((left, left_bits)), Some((right, right_bits))) => {
+            let bits = left_bits.min(right_bits);
+            bits > 0 && (left ^ right) >> (32 - bits) == 0
+        }
+        _ => false,
+    }
+}
+
+fn parse_range(text: &str) -> Option<(u32, u32)> {
+    let (address, bits) = text.split_once('/').unwrap_or((text, "32"));
+    let address: Ipv4Addr = address.parse().ok()?;
+    let bits = bits.parse().ok().filter(|bits| *bits <= 32)?;
+    Some((address.into(), bits))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_overlap_when_one_holds_the_other() {
+        assert!(overlap("10.244.0.0/16", "10.244.1.0/24"));
+        assert!(overlap("10.96.0.0/16", "10.0.0.0/8"));
+        assert!(overlap("10.250.0.0/24", "10.250.0.7"));
+        assert!(!overlap("10.244.0.0/16", "10.245.0.0/16"));
+        assert!(!overlap("10.244.0.0/16", "default") && !overlap("10.244.0.0/16", "0.0.0.0/0"));
+        assert!(!overlap("10.244.0.0/16", "fe80::/64"));
+    }
+
+    #[test]
+    fn a_foreign_bridge_in_our_range_is_named() {
+        let error = check_ranges(r#"[{"dst":"10.244.0.0/24","dev":"cni0"}]"#).unwrap_err().to_string();
+        assert!(error.contains("cni0") && error.contains("10.244.0.0/16"), "{error}");
+        check_ranges(r#"[{"dst":"default","dev":"eth0"},{"dst":"10.244.1.0/24","dev":"plimsoll-pods1"}]"#)
+            .unwrap();
+    }
+
+    #[test]
+    fn only_kubernetes_rules_and_ours_are_removed() {
+        let saved = "*filter\n:KUBE-FORWARD - [0:0]\n-A FORWARD -m comment --comment plimsoll-dev -j ACCEPT\n\
+                     -A INPUT -p tcp --dport 22 -j ACCEPT\n-A CNI-HOSTPORT -j RETURN\nCOMMIT\n";
+        assert_eq!(without_our_rules(saved), "*filter\n-A INPUT -p tcp --dport 22 -j ACCEPT\nCOMMIT\n");
+    }
+
+    #[test]
+    fn names_of_interfaces_fit_the_kernel() {
+        assert!((1..=NODE_COUNT).all(|number| network_name(number).len() < 16));
+    }
+}

@@ -1,0 +1,106 @@
+//! Debian packages that the cluster needs; only what is missing is installed.
+
+use super::progress::note;
+use crate::process::{find_program, finish};
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::Command;
+
+/// A package, and a file or program that shows that it is there. HAProxy, NGINX and Prometheus are for tests beside
+/// the cluster; the Prometheus inside of it is built, since Debian's cannot discover pods.
+const PACKAGES: &[(&str, &str)] = &[
+    ("conntrack", "conntrack"),
+    ("containerd", "containerd"),
+    ("containernetworking-plugins", "/usr/lib/cni/bridge"),
+    ("gcc", "cc"),
+    ("haproxy", "haproxy"),
+    ("iproute2", "ip"),
+    ("iptables", "iptables"),
+    ("libc6-dev", "/usr/include/stdio.h"),
+    ("nginx-light", "nginx"),
+    ("openssl", "openssl"),
+    ("prometheus", "prometheus"),
+    ("runc", "runc"),
+    ("socat", "socat"),
+    ("util-linux", "nsenter"),
+];
+
+/// Debian's own hook: while it answers 101, installing a package starts no service.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// Installs the packages that are missing, without starting their services.
+///
+/// # Errors
+/// There is no apt, or it fails.
+pub fn ensure() -> Result<()> {
+    let missing =
+        missing(|probe| probe.starts_with('/') && Path::new(probe).exists() || find_program(probe).is_some());
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names = missing.join(" ");
+    if find_program("apt-get").is_none() {
+        bail!(
+            "missing: {names}; there is no apt-get here, so install the like of these Debian packages by hand"
+        );
+    }
+    note(&format!("installing Debian packages: {names}"));
+    let _no_service_starts = ServicesStayOff::new()?;
+    apt(&["update"]).context("apt-get cannot read its lists; is there a network or a mirror?")?;
+    let install = [&["install", "--yes", "--no-install-recommends"], missing.as_slice()].concat();
+    apt(&install)?;
+    Ok(())
+}
+
+fn missing(is_there: impl Fn(&str) -> bool) -> Vec<&'static str> {
+    PACKAGES.iter().filter(|(_, probe)| !is_there(probe)).map(|(package, _)| *package).collect()
+}
+
+fn apt(args: &[&str]) -> Result<String> {
+    let mut command = Command::new("apt-get");
+    command.args(["-q", "-o", "DPkg::Lock::Timeout=300"]).args(args).env("DEBIAN_FRONTEND", "noninteractive");
+    finish(command, "")
+}
+
+/// Keeps services from starting while it lives; a policy that is there already is left alone.
+struct ServicesStayOff {
+    ours: bool,
+}
+
+impl ServicesStayOff {
+    fn new() -> Result<Self> {
+        let file = fs::OpenOptions::new().create_new(true).write(true).mode(0o755).open(POLICY);
+        match file {
+            Ok(mut file) => {
+                std::io::Write::write_all(&mut file, b"#!/bin/sh\nexit 101\n")?;
+                Ok(Self { ours: true })
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(Self { ours: false }),
+            Err(error) => Err(error).with_context(|| format!("cannot write {POLICY}")),
+        }
+    }
+}
+
+impl Drop for ServicesStayOff {
+    fn drop(&mut self) {
+        if self.ours {
+            let _left_over = fs::remove_file(POLICY);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_missing_is_installed() {
+        assert_eq!(
+            missing(|probe| !matches!(probe, "cc" | "/usr/lib/cni/bridge")),
+            ["containernetworking-plugins", "gcc"]
+        );
+        assert!(missing(|_| true).is_empty());
+    }
+}

@@ -1,0 +1,300 @@
+//! The programs that are built from their Go modules, once for each version, and kept in the user's cache.
+//!
+//! `e2e/programs/<module>` holds the pinned `go.mod` and `go.sum` of each.
+
+use super::progress::{note, pretty};
+use super::state::cache_folder;
+use crate::process::find_program;
+use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Free disk space that a first build takes, in bytes: module and build caches of Go, and the programs.
+const BUILD_SPACE: u64 = 8 << 30;
+
+/// A Go module of ours with the programs that it gives.
+#[derive(Debug)]
+pub struct Module {
+    name: &'static str,
+    version: &'static str,
+    go_mod: &'static str,
+    go_sum: &'static str,
+    linker_flags: &'static str,
+    /// Build tags, separated by commas.
+    tags: &'static str,
+    /// Name of a program, and the package that it is.
+    programs: &'static [(&'static str, &'static str)],
+}
+
+macro_rules! module {
+    ($name:literal, $version:literal, $linker_flags:literal, $tags:literal, $programs:expr) => {
+        Module {
+            name: $name,
+            version: $version,
+            go_mod: include_str!(concat!("../../programs/", $name, "/go.mod")),
+            go_sum: include_str!(concat!("../../programs/", $name, "/go.sum")),
+            linker_flags: $linker_flags,
+            tags: $tags,
+            programs: $programs,
+        }
+    };
+}
+
+/// What every cluster needs.
+static CLUSTER_MODULES: &[Module] = &[
+    module!(
+        "kubernetes",
+        "v1.35.4",
+        "-s -w -X k8s.io/component-base/version.gitVersion=v1.35.4 \
+         -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=35",
+        "",
+        &[
+            ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
+            ("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"),
+            ("kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy"),
+            ("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler"),
+            ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
+            ("kubelet", "k8s.io/kubernetes/cmd/kubelet"),
+            ("etcd", "go.etcd.io/etcd/server/v3"),
+        ]
+    ),
+    module!("helm", "v3.19.5", "-s -w", "", &[("helm", "helm.sh/helm/v3/cmd/helm")]),
+    module!("coredns", "v1.13.1", "-s -w", "", &[("coredns", "github.com/coredns/coredns")]),
+    // Debian's Prometheus is built without the discovery of pods. As a Go module this is release 3.16.0.
+    module!(
+        "prometheus",
+        "v0.316.0",
+        "-s -w -X github.com/prometheus/common/version.Version=3.16.0",
+        "remove_all_sd,enable_kubernetes_sd",
+        &[("prometheus", "github.com/prometheus/prometheus/cmd/prometheus")]
+    ),
+];
+
+/// Checks manifests against Kubernetes' schemas; built when asked for.
+pub static KUBECONFORM: Module = module!(
+    "kubeconform",
+    "v0.8.0",
+    "-s -w",
+    "",
+    &[("kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform")]
+);
+
+/// The peer of the benches; built when asked for, in eight minutes on two cores.
+pub static KEDA: Module = module!(
+    "keda",
+    "v2.21.0",
+    "-s -w -X github.com/kedacore/keda/v2/version.Version=2.21.0",
+    "",
+    &[
+        ("keda-operator", "github.com/kedacore/keda/v2/cmd/operator"),
+        ("keda-adapter", "github.com/kedacore/keda/v2/cmd/adapter"),
+    ]
+);
+
+/// The built programs.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    folders: Vec<PathBuf>,
+}
+
+impl Programs {
+    /// Builds what the cache does not have yet: about ten minutes on two cores the first time.
+    ///
+    /// # Errors
+    /// Go is missing, the disk is too full, or a build fails.
+    pub fn ensure() -> Result<Self> {
+        let folders = CLUSTER_MODULES.iter().map(Module::ensure).collect::<Result<_>>()?;
+        Ok(Self { folders })
+    }
+
+    /// Finds the programs without building any.
+    ///
+    /// # Errors
+    /// One of them is not built.
+    pub fn find() -> Result<Self> {
+        let find = |module: &Module| {
+            let folder = module.folder()?;
+            if !folder.is_dir() {
+                bail!("{} {} is not built; run `cargo xtask cluster up`", module.name, module.version);
+            }
+            Ok(folder.join("bin"))
+        };
+        Ok(Self { folders: CLUSTER_MODULES.iter().map(find).collect::<Result<_>>()? })
+    }
+
+    /// The full path of a program.
+    ///
+    /// # Errors
+    /// No module gives a program of this name.
+    pub fn path(&self, name: &str) -> Result<PathBuf> {
+        let found = self.folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file());
+        found.with_context(|| format!("no built program is called {name:?}"))
+    }
+
+    /// The folders with the programs, for PATH.
+    #[must_use]
+    pub fn folders(&self) -> &[PathBuf] {
+        &self.folders
+    }
+}
+
+impl Module {
+    /// Builds the module's programs unless the cache has them, and returns their folder.
+    ///
+    /// # Errors
+    /// Go is missing, the disk is too full, or the build fails.
+    pub fn ensure(&self) -> Result<PathBuf> {
+        let folder = self.folder()?;
+        if folder.is_dir() {
+            return Ok(folder.join("bin"));
+        }
+        let cache = cache_folder("programs")?;
+        let _one_build_at_a_time = lock(&cache.join(".lock"))?;
+        if !folder.is_dir() {
+            check_tools(&cache)?;
+            let unfinished = cache.join(format!(".building-{}", self.name));
+            remove_folder(&unfinished)?;
+            self.build(&unfinished)?;
+            fs::rename(&unfinished, &folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        }
+        Ok(folder.join("bin"))
+    }
+
+    fn folder(&self) -> Result<PathBuf> {
+        Ok(cache_folder("programs")?.join(format!("{}-{}-{}", self.name, self.version, self.fingerprint())))
+    }
+
+    /// Changes with everything that goes into the build, except Go itself.
+    fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        for part in [self.go_mod, self.go_sum, self.linker_flags, self.tags] {
+            hash.update(part);
+            hash.update([0]);
+        }
+        for (name, package) in self.programs {
+            hash.update(format!("{name}={package}\n"));
+        }
+        format!("{:x}", hash.finalize()).chars().take(12).collect()
+    }
+
+    fn build(&self, folder: &Path) -> Result<()> {
+        let bin = folder.join("bin");
+        fs::create_dir_all(&bin).with_context(|| format!("cannot make {}", bin.display()))?;
+        fs::write(folder.join("go.mod"), self.go_mod)?;
+        fs::write(folder.join("go.sum"), self.go_sum)?;
+        let log = folder.join("build.log");
+        let output = File::create(&log)?;
+        let mut child = Command::new("go")
+            .args([
+                "build",
+                "-trimpath",
+                "-buildvcs=false",
+                "-ldflags",
+                self.linker_flags,
+                "-tags",
+                self.tags,
+                "-o",
+            ])
+            .arg(format!("{}/", bin.display()))
+            .args(self.programs.iter().map(|(_, package)| package))
+            .current_dir(folder)
+            .env("CGO_ENABLED", "0")
+            .env("GOWORK", "off")
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .spawn()
+            .context("cannot start go")?;
+        let what = format!("building {} {}", self.name, self.version);
+        let (start, mut told) = (Instant::now(), Duration::ZERO);
+        note(&format!("{what} (once; minutes on two cores)"));
+        let status = loop {
+            if let Some(status) = child.try_wait()? {
+                break status;
+            }
+            std::thread::sleep(Duration::from_millis(200));
+            if start.elapsed() - told > Duration::from_secs(20) {
+                told = start.elapsed();
+                note(&format!("{what} … {}", pretty(told)));
+            }
+        };
+        if !status.success() {
+            bail!("{what} failed: {}", fs::read_to_string(&log)?.trim());
+        }
+        for (name, package) in self.programs {
+            fs::rename(bin.join(go_output_name(package)), bin.join(name))
+                .with_context(|| format!("go built {package}, but no {name}"))?;
+        }
+        note(&format!("{what} took {}", pretty(start.elapsed())));
+        Ok(())
+    }
+}
+
+/// The name that `go build` gives a package's program: the last part of its path that is no major version.
+fn go_output_name(package: &str) -> &str {
+    let is_version = |part: &&str| part.strip_prefix('v').is_some_and(|rest| rest.parse::<u32>().is_ok());
+    package.rsplit('/').find(|part| !is_version(part)).unwrap_or(package)
+}
+
+fn check_tools(cache: &Path) -> Result<()> {
+    if find_program("go").is_none() {
+        bail!(
+            "Go is missing: Kubernetes is built from its source here; install Go 1.26 or newer (https://go.dev/dl) and have it in PATH"
+        );
+    }
+    super::preflight::check_space(cache, BUILD_SPACE, "build Kubernetes")
+}
+
+/// Holds the lock file until the answer is dropped; tells when it has to wait.
+pub(super) fn lock(path: &Path) -> Result<File> {
+    let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+    if file.try_lock().is_err() {
+        note(&format!("waiting for another run that holds {}", path.display()));
+        file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+    }
+    Ok(file)
+}
+
+/// Removes a folder with all in it; one that is not there is fine.
+pub(super) fn remove_folder(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_found_under_the_name_that_go_gives_them() {
+        assert_eq!(go_output_name("go.etcd.io/etcd/server/v3"), "server");
+        assert_eq!(go_output_name("k8s.io/kubernetes/cmd/kubelet"), "kubelet");
+    }
+
+    #[test]
+    fn the_version_in_the_table_is_the_one_in_go_mod() {
+        for module in CLUSTER_MODULES.iter().chain([&KUBECONFORM, &KEDA]) {
+            let pinned =
+                module.go_mod.lines().any(|line| line.split_whitespace().any(|word| word == module.version));
+            assert!(pinned, "{} is not at {} in its go.mod", module.name, module.version);
+            for (name, package) in module.programs {
+                assert!(module.go_mod.contains(package), "{name}: {package} is no tool of its go.mod");
+            }
+        }
+    }
+
+    #[test]
+    fn another_go_sum_is_another_folder() {
+        let [kubernetes, helm, ..] = CLUSTER_MODULES else { panic!("two modules at least") };
+        let changed = Module { go_sum: "", ..module!("helm", "v3.19.5", "-s -w", "", helm.programs) };
+        assert_ne!(helm.fingerprint(), changed.fingerprint());
+        assert_ne!(helm.fingerprint(), kubernetes.fingerprint());
+    }
+}

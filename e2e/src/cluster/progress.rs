@@ -1,0 +1,29 @@
+//! What a person sees while the cluster is made: one line for each step, on standard error.
+
+use anyhow::{Context, Result};
+use std::time::{Duration, Instant};
+
+/// Does one named step and tells how long it took.
+///
+/// # Errors
+/// Those of the step, with its name before them.
+pub fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let start = Instant::now();
+    let done = work().with_context(|| format!("{name} failed"))?;
+    eprintln!("  {name:<34} {:>6.1} s", start.elapsed().as_secs_f64());
+    Ok(done)
+}
+
+/// Tells something that is no step.
+pub fn note(text: &str) {
+    eprintln!("  {text}");
+}
+
+/// A duration for a person: `45 s`, `2 min 5 s`.
+#[must_use]
+pub fn pretty(duration: Duration) -> String {
+    match (duration.as_secs() / 60, duration.as_secs() % 60) {
+        (0, seconds) => format!("{seconds} s"),
+        (minutes, seconds) => format!("{minutes} min {seconds} s"),
+    }
+}

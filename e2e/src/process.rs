@@ -1,0 +1,156 @@
+//! Programs: run one and take its answer, start one that outlives us, wait for one.
+
+mod daemon;
+
+pub use daemon::Daemon;
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Where programs are looked for; a root shell's PATH may lack the `sbin` folders.
+pub const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// How often a waiting call looks again.
+const POLL: Duration = Duration::from_millis(100);
+
+/// Runs a program to its end and returns its standard output.
+///
+/// # Errors
+/// The program cannot be started, or ends with a failure; the message has its standard error.
+pub fn run<A: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: &[A]) -> Result<String> {
+    run_with_input(program, args, "")
+}
+
+/// As [`run`], with `input` on the program's standard input.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with_input<A: AsRef<OsStr>>(
+    program: impl AsRef<OsStr>,
+    args: &[A],
+    input: &str,
+) -> Result<String> {
+    let mut command = Command::new(program);
+    command.args(args).env("PATH", search_path());
+    finish(command, input)
+}
+
+/// Runs a prepared command to its end, with `input` on its standard input, and returns its standard output.
+///
+/// # Errors
+/// As [`run`].
+pub fn finish(mut command: Command, input: &str) -> Result<String> {
+    let line = command_line(&command);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().with_context(|| format!("cannot start `{line}`"))?;
+    let output = std::thread::scope(|scope| {
+        if let Some(mut stdin) = child.stdin.take() {
+            // A program that ends before it has read everything says why itself.
+            scope.spawn(move || stdin.write_all(input.as_bytes()));
+        }
+        child.wait_with_output()
+    })
+    .with_context(|| format!("cannot wait for `{line}`"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("`{line}` failed ({}): {}", output.status, said.trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The full path of a program, if it is installed.
+#[must_use]
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    search_path().split(':').map(|folder| Path::new(folder).join(name)).find(|path| path.is_file())
+}
+
+/// Calls `probe` until it is true.
+///
+/// # Errors
+/// The deadline passes; the message says what was waited for and what the last probe said.
+pub fn wait_for(what: &str, deadline: Duration, mut probe: impl FnMut() -> Result<bool>) -> Result<()> {
+    let start = Instant::now();
+    loop {
+        let last = match probe() {
+            Ok(true) => return Ok(()),
+            Ok(false) => String::from("not yet"),
+            Err(error) => format!("{error:#}"),
+        };
+        if start.elapsed() >= deadline {
+            bail!("{what}: not within {} s; last seen: {last}", deadline.as_secs());
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+/// Sends a signal; a process that has gone meanwhile is no error.
+pub fn signal_process(pid: u32, signal: Signal) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        let _gone_is_fine = kill_process(pid, signal);
+    }
+}
+
+/// Every process id there is now.
+#[must_use]
+pub fn process_ids() -> Vec<u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// The arguments of a process, separated by spaces; empty when it has gone.
+#[must_use]
+pub fn arguments_of(pid: u32) -> String {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).replace('\0', " ")
+}
+
+/// Memory of a process in RAM, in bytes; zero when it has gone.
+#[must_use]
+pub fn resident_bytes(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kibibytes = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    kibibytes.unwrap_or(0) * 1024
+}
+
+/// Writes a file that only its owner may read.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_private(path: &Path, content: &str) -> Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let file: std::io::Result<File> =
+        OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(content.as_bytes()))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn search_path() -> String {
+    match std::env::var("PATH") {
+        Ok(path) => format!("{path}:{SEARCH_PATH}"),
+        Err(_) => SEARCH_PATH.to_owned(),
+    }
+}
+
+fn command_line(command: &Command) -> String {
+    let mut words = vec![command.get_program().to_string_lossy()];
+    words.extend(command.get_args().map(OsStr::to_string_lossy));
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_command_tells_what_it_said() {
+        let error = run("sh", &["-c", "echo broken >&2; exit 3"]).unwrap_err().to_string();
+        assert!(error.contains("broken") && error.contains('3'), "{error}");
+    }
+}
