@@ -1,0 +1,210 @@
+//! The command line. Every flag of a role that runs in a pod has an environment variable.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use axum::http::{HeaderName, HeaderValue, Method, Uri};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::duration::{parse as duration, parse_positive as positive};
+use crate::http::parse_url;
+
+/// A service, a queue, its workers, a load generator and a misbehaving Prometheus.
+#[derive(Parser)]
+#[command(version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub role: Role,
+}
+
+#[derive(Subcommand)]
+pub enum Role {
+    /// An HTTP service with a fixed number of workers and a bounded queue.
+    Serve(ServeArgs),
+    /// A job queue in memory.
+    Queue(QueueArgs),
+    /// A worker that takes jobs from the queue, one at a time.
+    Work(WorkArgs),
+    /// An open-loop load generator that accounts for every request.
+    Load(LoadArgs),
+    /// A proxy before a Prometheus that injects faults.
+    Proxy(ProxyArgs),
+}
+
+#[derive(Args, Clone)]
+pub struct ServeArgs {
+    #[arg(long, env = "SHOP_LISTEN", default_value = "0.0.0.0:8080")]
+    pub listen: SocketAddr,
+    /// Requests that are worked on at the same time.
+    #[arg(long, env = "SHOP_WORKERS", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub workers: u32,
+    /// How long one request occupies a worker, on average.
+    #[arg(long, env = "SHOP_SERVICE_TIME", default_value = "20ms", value_parser = duration)]
+    pub service_time: Duration,
+    /// Spread of the service time: uniform within ± this share of it.
+    #[arg(long, env = "SHOP_SERVICE_JITTER", default_value = "0.2", value_parser = share)]
+    pub service_jitter: f64,
+    /// Makes jitter and injected errors repeatable.
+    #[arg(long, env = "SHOP_SEED")]
+    pub seed: Option<u64>,
+    /// Requests that may wait for a worker; one more is answered 503 at once.
+    #[arg(long, env = "SHOP_QUEUE_LIMIT", default_value_t = 100)]
+    pub queue_limit: usize,
+    /// Not ready for this long after the start: requests are answered 503.
+    #[arg(long, env = "SHOP_STARTUP", default_value = "0s", value_parser = duration)]
+    pub startup: Duration,
+    /// Share of the service time that is burnt as CPU time.
+    #[arg(long, env = "SHOP_CPU_SHARE", default_value = "0", value_parser = share)]
+    pub cpu_share: f64,
+    /// Called during the work; its failure (or 5xx) is answered 500.
+    #[arg(long, env = "SHOP_DOWNSTREAM", value_parser = parse_url)]
+    pub downstream: Option<Uri>,
+    #[arg(long, env = "SHOP_DOWNSTREAM_TIMEOUT", default_value = "2s", value_parser = positive)]
+    pub downstream_timeout: Duration,
+    /// After SIGTERM: unready, but serving, for this long.
+    #[arg(long, env = "SHOP_DRAIN_DELAY", default_value = "5s", value_parser = duration)]
+    pub drain_delay: Duration,
+    /// After the drain delay: at most this long for what is in flight.
+    #[arg(long, env = "SHOP_SHUTDOWN_GRACE", default_value = "20s", value_parser = duration)]
+    pub shutdown_grace: Duration,
+}
+
+#[derive(Args)]
+pub struct QueueArgs {
+    #[arg(long, env = "SHOP_LISTEN", default_value = "0.0.0.0:8080")]
+    pub listen: SocketAddr,
+    /// A job that is taken and not done within this time returns to the queue.
+    #[arg(long, env = "SHOP_VISIBILITY", default_value = "30s", value_parser = positive)]
+    pub visibility: Duration,
+}
+
+#[derive(Args)]
+pub struct WorkArgs {
+    /// The queue to take jobs from.
+    #[arg(long, env = "SHOP_QUEUE", value_parser = parse_url)]
+    pub queue: Uri,
+    /// How long one job takes.
+    #[arg(long, env = "SHOP_JOB_TIME", default_value = "200ms", value_parser = duration)]
+    pub job_time: Duration,
+    /// Pause before asking an empty or failing queue again.
+    #[arg(long, env = "SHOP_POLL_INTERVAL", default_value = "100ms", value_parser = positive)]
+    pub poll_interval: Duration,
+    #[arg(long, env = "SHOP_LISTEN", default_value = "0.0.0.0:8080")]
+    pub listen: SocketAddr,
+}
+
+/// When requests start within the planned rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Spacing {
+    /// Independent users: exponential gaps.
+    Poisson,
+    /// Equal gaps.
+    Uniform,
+}
+
+#[derive(Args)]
+pub struct LoadArgs {
+    /// Where requests go; several are taken in turn.
+    #[arg(long = "target", required = true, value_parser = parse_url)]
+    pub targets: Vec<Uri>,
+    /// Rates in requests/s with durations: `20@30s,20..400@60s,400@20s`.
+    #[arg(long, required_unless_present = "trace", conflicts_with_all = ["trace", "start", "duration"])]
+    pub shape: Option<String>,
+    /// A load trace: CSV with the columns time_s,value.
+    #[arg(long, requires = "peak")]
+    pub trace: Option<PathBuf>,
+    /// Seconds of the trace that are replayed in one second.
+    #[arg(long, default_value = "1", value_parser = above_zero, requires = "trace")]
+    pub speedup: f64,
+    /// Rate in requests/s to which the highest value of the replayed part is scaled.
+    #[arg(long, value_parser = above_zero, requires = "trace")]
+    pub peak: Option<f64>,
+    /// Where in the trace to begin, in its own time.
+    #[arg(long, default_value = "0s", value_parser = duration, requires = "trace")]
+    pub start: Duration,
+    /// How much of the trace to replay, in its own time; all of it if not given.
+    #[arg(long, value_parser = positive, requires = "trace")]
+    pub duration: Option<Duration>,
+    #[arg(long, value_enum, default_value = "poisson")]
+    pub arrivals: Spacing,
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// From the intended start of a request to the end of its answer.
+    #[arg(long, default_value = "2s", value_parser = positive)]
+    pub timeout: Duration,
+    /// A request that takes longer, or fails, is late.
+    #[arg(long, default_value = "0.25s", value_parser = positive)]
+    pub objective: Duration,
+    /// Then a fresh connection, so that new pods behind a Service get load.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    pub requests_per_connection: u32,
+    /// Requests in flight; one more is not started but accounted as the error `client_limit`.
+    #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub max_in_flight: u32,
+    #[arg(long, default_value = "GET")]
+    pub method: Method,
+    /// Sent with every request, as `NAME: VALUE`; repeatable (for example `Host`).
+    #[arg(long = "header", value_parser = header)]
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+#[derive(Args)]
+pub struct ProxyArgs {
+    #[arg(long, env = "SHOP_LISTEN", default_value = "0.0.0.0:9090")]
+    pub listen: SocketAddr,
+    /// Where switches and counts are: /-/fault, /-/stats, /-/reset.
+    #[arg(long, env = "SHOP_CONTROL_LISTEN", default_value = "0.0.0.0:9091")]
+    pub control_listen: SocketAddr,
+    /// The real Prometheus.
+    #[arg(long, env = "SHOP_UPSTREAM", value_parser = parse_url)]
+    pub upstream: Uri,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err(format!("{text:?} is not a share: a number from 0 to 1 is needed")),
+    }
+}
+
+fn above_zero(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() && number > 0.0 => Ok(number),
+        _ => Err(format!("{text:?} is not a number above 0")),
+    }
+}
+
+fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let fail = || format!("{text:?} is not a header: NAME: VALUE is needed");
+    let (name, value) = text.split_once(':').ok_or_else(fail)?;
+    Ok((name.trim().parse().map_err(|_| fail())?, value.trim().parse().map_err(|_| fail())?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn bad_flags_say_what_is_allowed() {
+        for (flags, wanted) in [
+            (vec!["serve", "--service-jitter", "2"], "from 0 to 1"),
+            (vec!["serve", "--workers", "0"], "1..=100000"),
+            (vec!["load", "--target", "ftp://x", "--shape", "1@1s"], "http://HOST"),
+            (vec!["load", "--target", "http://x", "--trace", "a.csv", "--peak", "nan"], "above 0"),
+            (vec!["load", "--target", "http://x", "--trace", "a.csv"], "--peak"),
+            (vec!["load", "--target", "http://x"], "--shape"),
+            (vec!["load", "--target", "http://x", "--shape", "1@1s", "--header", "x"], "NAME: VALUE"),
+        ] {
+            let command = std::iter::once("plimsoll-shop").chain(flags.iter().copied());
+            let error = Cli::try_parse_from(command).err().expect("refused").to_string();
+            assert!(error.contains(wanted), "{flags:?}: {error}");
+        }
+    }
+}

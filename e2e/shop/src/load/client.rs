@@ -1,0 +1,189 @@
+//! One HTTP exchange on a connection that is counted out: no retries, no hidden queue.
+
+use std::error::Error as _;
+use std::io::{Error as IoError, ErrorKind};
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::http::header::{CONNECTION, HOST};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use rustix::io::Errno;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::Instant;
+
+use super::report::Failure;
+
+/// An idle connection is closed after this time, before a server's own limit is likely to.
+const IDLE: Duration = Duration::from_secs(5);
+/// How long the addresses of a name are used.
+const ADDRESSES: Duration = Duration::from_secs(1);
+
+/// Where requests go, with its idle connections.
+pub struct Target {
+    name: String,
+    port: u16,
+    request: Request<()>,
+    /// Requests that one connection carries.
+    per_connection: u32,
+    idle: Mutex<Vec<Connection>>,
+    addresses: Mutex<Option<Addresses>>,
+}
+
+struct Addresses {
+    found: Vec<SocketAddr>,
+    at: Instant,
+    turn: usize,
+}
+
+/// A connection that can carry more requests.
+pub struct Connection {
+    sender: SendRequest<Empty<Bytes>>,
+    left: u32,
+    used: Instant,
+}
+
+impl Target {
+    pub fn new(
+        url: &Uri,
+        method: Method,
+        headers: &[(HeaderName, HeaderValue)],
+        per_connection: u32,
+    ) -> anyhow::Result<Self> {
+        let authority = url.authority().with_context(|| format!("{url} has no host"))?;
+        let path = url.path_and_query().map_or("/", |path| path.as_str());
+        let mut all = HeaderMap::new();
+        all.insert(HOST, HeaderValue::from_str(authority.as_str())?);
+        for (name, value) in headers {
+            all.insert(name, value.clone());
+        }
+        let mut request = Request::builder().method(method).uri(path).body(())?;
+        *request.headers_mut() = all;
+        Ok(Self {
+            name: authority.host().trim_matches(['[', ']']).to_owned(),
+            port: authority.port_u16().unwrap_or(80),
+            request,
+            per_connection,
+            idle: Mutex::new(Vec::new()),
+            addresses: Mutex::new(None),
+        })
+    }
+
+    /// One request and its whole answer. On a connection that can carry more, the caller hands
+    /// that back with [`Self::keep`] when the request is accounted for.
+    pub async fn exchange(&self) -> Result<(u16, Option<Connection>), Failure> {
+        let mut connection = match self.idle_connection() {
+            Some(connection) => connection,
+            None => self.connect().await?,
+        };
+        connection.left -= 1;
+        let mut request = Request::new(Empty::new());
+        *request.method_mut() = self.request.method().clone();
+        *request.uri_mut() = self.request.uri().clone();
+        *request.headers_mut() = self.request.headers().clone();
+        if connection.left == 0 {
+            // The server closes first, so that no port of ours waits out TIME_WAIT.
+            request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        let response = connection.sender.send_request(request).await.map_err(|error| failure_of(&error))?;
+        let code = response.status().as_u16();
+        let mut body = response.into_body();
+        while let Some(frame) = body.frame().await {
+            frame.map_err(|error| failure_of(&error))?;
+        }
+        Ok((code, (connection.left > 0).then_some(connection)))
+    }
+
+    /// Keeps a connection for another request, unless the server closes it.
+    pub async fn keep(&self, mut connection: Connection) {
+        if connection.sender.ready().await.is_ok() {
+            connection.used = Instant::now();
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        }
+    }
+
+    /// Closes connections that were not used for a while.
+    pub fn close_idle(&self) {
+        let now = Instant::now();
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|connection| !connection.sender.is_closed() && now < connection.used + IDLE);
+    }
+
+    fn idle_connection(&self) -> Option<Connection> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(connection) = idle.pop() {
+            if connection.sender.is_ready() {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    async fn connect(&self) -> Result<Connection, Failure> {
+        let address = self.address().await.ok_or(Failure::Dns)?;
+        let stream = TcpStream::connect(address).await.map_err(|error| failure_of_io(&error))?;
+        stream.set_nodelay(true).map_err(|error| failure_of_io(&error))?;
+        let (sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|error| failure_of(&error))?;
+        // Its end reaches the request that is on it; there is nothing more to report here.
+        tokio::spawn(connection);
+        Ok(Connection { sender, left: self.per_connection, used: Instant::now() })
+    }
+
+    async fn address(&self) -> Option<SocketAddr> {
+        if let Ok(address) = self.name.parse() {
+            return Some(SocketAddr::new(address, self.port));
+        }
+        if let Some(known) = self.known_address() {
+            return Some(known);
+        }
+        let found: Vec<_> = lookup_host((self.name.as_str(), self.port)).await.ok()?.collect();
+        let address = found.first().copied()?;
+        let addresses = Addresses { found, at: Instant::now(), turn: 0 };
+        *self.addresses.lock().unwrap_or_else(PoisonError::into_inner) = Some(addresses);
+        Some(address)
+    }
+
+    fn known_address(&self) -> Option<SocketAddr> {
+        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = addresses.as_mut().filter(|known| known.at.elapsed() < ADDRESSES)?;
+        known.turn = (known.turn + 1) % known.found.len().max(1);
+        known.found.get(known.turn).copied()
+    }
+}
+
+fn failure_of(error: &hyper::Error) -> Failure {
+    if let Some(source) = error.source().and_then(|source| source.downcast_ref::<IoError>()) {
+        return failure_of_io(source);
+    }
+    if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
+        Failure::Closed
+    } else if error.is_parse() {
+        Failure::Malformed
+    } else {
+        Failure::Other
+    }
+}
+
+fn failure_of_io(error: &IoError) -> Failure {
+    match error.kind() {
+        ErrorKind::ConnectionRefused => Failure::Refused,
+        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe => Failure::Reset,
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::NetworkDown => {
+            Failure::Unreachable
+        }
+        ErrorKind::TimedOut => Failure::Timeout,
+        ErrorKind::UnexpectedEof => Failure::Closed,
+        ErrorKind::AddrNotAvailable => Failure::ClientResources,
+        _ => match Errno::from_io_error(error) {
+            Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS) => Failure::ClientResources,
+            Some(Errno::PERM) => Failure::Unreachable,
+            _ => Failure::Other,
+        },
+    }
+}
