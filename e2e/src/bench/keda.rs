@@ -1,0 +1,82 @@
+//! KEDA as the peer: its operator and its metrics adapter, built here, with the arguments of its own manifests.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::{
+    cluster::{Image, KEDA},
+    process::finish,
+    stage::Stage,
+};
+
+const NAMESPACE: &str = "keda";
+const MODULE: &str = "github.com/kedacore/keda/v2@v2.21.0";
+const OPERATOR_IMAGE: &str = "plimsoll.local/keda-operator:2.21.0";
+const ADAPTER_IMAGE: &str = "plimsoll.local/keda-adapter:2.21.0";
+const METRICS_API: &str = "v1beta1.external.metrics.k8s.io";
+const MANIFEST: &str = include_str!("../../programs/keda/keda.yaml");
+
+/// What is built.
+pub struct Programs {
+    bin: PathBuf,
+    crds: PathBuf,
+}
+
+/// Builds KEDA unless the cache has it: eight minutes on two idle cores.
+pub fn build() -> Result<Programs> {
+    let bin = KEDA.ensure()?;
+    let mut download = Command::new("go");
+    download.args(["mod", "download", "-json", MODULE]);
+    let module: Value = serde_json::from_str(&finish(download, "")?)?;
+    let folder =
+        module.get("Dir").and_then(Value::as_str).context("go does not say where KEDA's module is")?;
+    Ok(Programs { bin, crds: Path::new(folder).join("config/crd/bases") })
+}
+
+/// KEDA in the cluster; it goes when this value is dropped.
+pub struct Keda<'a> {
+    stage: &'a Stage,
+}
+
+impl<'a> Keda<'a> {
+    /// Installs it and waits until the API server can ask it for metrics.
+    pub fn install(stage: &'a Stage, programs: &Programs) -> Result<Self> {
+        let cluster = &stage.cluster;
+        cluster.load_image(OPERATOR_IMAGE, &Image::of_program(&programs.bin.join("keda-operator")))?;
+        cluster.load_image(ADAPTER_IMAGE, &Image::of_program(&programs.bin.join("keda-adapter")))?;
+        let crds = format!("--filename={}", programs.crds.display());
+        cluster.kubectl(&["apply", "--server-side", "--force-conflicts", &crds])?;
+        let keda = Self { stage };
+        cluster.apply(MANIFEST)?;
+        // The operator makes the certificates first; the kubelet shows them to it within two minutes.
+        for name in ["deployment/keda-operator", "deployment/keda-metrics-apiserver"] {
+            cluster.kubectl(&["--namespace", NAMESPACE, "rollout", "status", name, "--timeout=240s"])?;
+        }
+        let api = format!("apiservice/{METRICS_API}");
+        cluster.kubectl(&["wait", "--for=condition=Available", &api, "--timeout=240s"])?;
+        Ok(keda)
+    }
+}
+
+impl Drop for Keda<'_> {
+    fn drop(&mut self) {
+        // An API that nobody serves would hinder the removal of every namespace, so it goes first.
+        for (kind, name) in [
+            ("apiservice", METRICS_API),
+            ("namespace", NAMESPACE),
+            ("clusterrolebinding", "plimsoll-bench:keda"),
+            ("clusterrolebinding", "plimsoll-bench:keda-metrics"),
+            ("clusterrole", "plimsoll-bench:keda-metrics"),
+        ] {
+            let gone = self.stage.cluster.kubectl(&["delete", kind, name, "--ignore-not-found"]);
+            if let Err(error) = gone {
+                eprintln!("KEDA's {kind} {name} stays: {error:#}");
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Two hundred services that step at once: from the sample to the first write and to the last.
+
+use std::{thread::sleep, time::Duration};
+
+use anyhow::{Result, bail};
+use serde_json::{Value, json};
+
+use super::{
+    SCRAPE_INTERVAL,
+    figures::{Spread, put, ratio},
+    gauge::Gauge,
+    system::{Rule, System, unschedulable},
+    watch::Watch,
+};
+use crate::stage::Stage;
+
+const NAMESPACE: &str = "bench-many";
+const SERVICES: usize = 200;
+const REPETITIONS: i64 = 3;
+/// The longest wait for the last write.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Between two steps: the pods of the one are made before the other.
+const PAUSE: Duration = Duration::from_secs(8);
+
+#[derive(Default)]
+struct Times {
+    first: Spread,
+    last: Spread,
+}
+
+/// Repeats the step for each system in turn.
+pub fn run(stage: &Stage, systems: &[System]) -> Result<Value> {
+    let mut figures = json!({
+        "what": "seconds from a sample that Prometheus answers with to the first and to the last changed spec.replicas",
+        "scrapeInterval_s": SCRAPE_INTERVAL.as_secs(),
+        "services": SERVICES,
+        "repetitions": REPETITIONS,
+        "caveats": "never too short, by up to 20 ms and a query; each service has a question of its own about one gauge; \
+                    pods stay Pending, and making them takes part of the same two cores; each system in its own \
+                    repetitions; Plimsoll with period 1s, KEDA and HPA with their defaults (HPA syncs every 15 s)",
+    });
+    let mut all = Vec::new();
+    for system in systems {
+        let times = measure(stage, *system)?;
+        put(
+            &mut figures,
+            system.name(),
+            json!({"firstRaise_s": times.first.seconds(), "lastRaise_s": times.last.seconds()}),
+        );
+        all.push(times);
+    }
+    if let [ours, theirs] = all.as_slice() {
+        put(
+            &mut figures,
+            "ratioOfMedians",
+            json!({
+                "firstRaise": ratio(&ours.first, &theirs.first),
+                "lastRaise": ratio(&ours.last, &theirs.last),
+            }),
+        );
+    }
+    Ok(figures)
+}
+
+fn measure(stage: &Stage, system: System) -> Result<Times> {
+    stage.fresh_namespace(NAMESPACE)?;
+    let gauge = Gauge::deploy(stage, NAMESPACE, 1)?;
+    let names: Vec<String> = (0..SERVICES).map(|number| format!("{}-{number}", system.prefix())).collect();
+    let manifest: String = names
+        .iter()
+        .enumerate()
+        .map(|(number, name)| {
+            let query = gauge.query(number);
+            let rule = Rule { namespace: NAMESPACE, name, query: &query, per_replica: 1, min: 1, max: 1_000 };
+            unschedulable(NAMESPACE, name) + &system.manifest(&rule)
+        })
+        .collect();
+    stage.cluster.apply(&manifest)?;
+    system.wait(stage, NAMESPACE)?;
+    let watch = Watch::begin(stage, NAMESPACE, SERVICES + 1)?;
+    let mut times = Times::default();
+    for repetition in 1..=REPETITIONS {
+        // What the one before left to do is over.
+        sleep(PAUSE + SCRAPE_INTERVAL.mul_f64(repetition as f64 / (REPETITIONS + 1) as f64));
+        let value = gauge.value() + 1;
+        gauge.raise_to(value)?;
+        let visible = gauge.visible()?;
+        if !watch.wait(&names, value, visible, PATIENCE) {
+            let left = names.iter().filter(|name| watch.reached(name, value, visible).is_none()).count();
+            bail!("{left} of {SERVICES} did not want {value} replicas within {} s", PATIENCE.as_secs());
+        }
+        let delays = names.iter().filter_map(|name| watch.reached(name, value, visible));
+        let mut delays: Vec<Duration> = delays.map(|at| at - visible).collect();
+        delays.sort();
+        if let (Some(first), Some(last)) = (delays.first(), delays.last()) {
+            times.first.add(*first);
+            times.last.add(*last);
+            eprintln!(
+                "  {} {repetition} of {REPETITIONS}: first {:.2} s, last {:.2} s",
+                system.name(),
+                first.as_secs_f64(),
+                last.as_secs_f64()
+            );
+        }
+    }
+    drop(watch);
+    system.remove(stage, NAMESPACE)?;
+    stage.cluster.kubectl(&["delete", "namespace", NAMESPACE, "--wait=false"])?;
+    Ok(times)
+}

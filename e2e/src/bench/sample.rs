@@ -1,0 +1,104 @@
+//! From a sample that Prometheus can be asked for to a changed `spec.replicas`.
+
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, bail};
+use serde_json::{Value, json};
+
+use super::{
+    SCRAPE_INTERVAL,
+    figures::{Spread, put, ratio},
+    gauge::Gauge,
+    system::{Rule, System, unschedulable},
+    watch::Watch,
+};
+use crate::stage::Stage;
+
+const NAMESPACE: &str = "bench-sample";
+/// Steps of the gauge.
+const STEPS: usize = 20;
+/// Deployments for each system, each with a question of its own.
+const DEPLOYMENTS: usize = 4;
+/// The HorizontalPodAutoscaler looks every 15 s, a whole number of scrapes: its Deployments begin at four different
+/// moments of a scrape interval, or all would be measured at one.
+const APART: Duration = Duration::from_millis(1_250);
+/// The longest wait for the last step.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A value and when Prometheus had it.
+struct Step {
+    value: i64,
+    visible: Instant,
+}
+
+/// Steps the gauge, and tells how long each system takes from the sample to the write.
+pub fn run(stage: &Stage, systems: &[System]) -> Result<Value> {
+    stage.fresh_namespace(NAMESPACE)?;
+    let gauge = Gauge::deploy(stage, NAMESPACE, 1)?;
+    for system in systems {
+        for number in 0..DEPLOYMENTS {
+            let name = format!("{}-{number}", system.prefix());
+            let query = gauge.query(number);
+            let rule =
+                Rule { namespace: NAMESPACE, name: &name, query: &query, per_replica: 1, min: 1, max: 1_000 };
+            stage.cluster.apply(&(unschedulable(NAMESPACE, &name) + &system.manifest(&rule)))?;
+            sleep(APART);
+        }
+        system.wait(stage, NAMESPACE)?;
+    }
+    let watch = Watch::begin(stage, NAMESPACE, 1 + systems.len() * DEPLOYMENTS)?;
+    let steps = climb(&gauge, &watch)?;
+    let mut figures = json!({
+        "what": "seconds from a sample that Prometheus answers with to a changed spec.replicas",
+        "scrapeInterval_s": SCRAPE_INTERVAL.as_secs(),
+        "steps": STEPS,
+        "deployments": DEPLOYMENTS,
+        "caveats": "never too short, by up to 20 ms and a query; pods stay Pending; both systems in the same steps; \
+                    Plimsoll with period 1s, KEDA and HPA with their defaults (HPA syncs every 15 s)",
+    });
+    let mut spreads = Vec::new();
+    for system in systems {
+        let mut spread = Spread::default();
+        for Step { value, visible } in &steps {
+            for name in names(*system) {
+                if !watch.wait(std::slice::from_ref(&name), *value, *visible, PATIENCE) {
+                    bail!("{name} did not want {value} replicas within {} s", PATIENCE.as_secs());
+                }
+                if let Some(at) = watch.reached(&name, *value, *visible) {
+                    spread.add(at.duration_since(*visible));
+                }
+            }
+        }
+        put(&mut figures, &format!("{}_s", system.name()), spread.seconds());
+        spreads.push(spread);
+    }
+    if let [ours, theirs] = spreads.as_slice() {
+        put(&mut figures, "ratioOfMedians", json!(ratio(ours, theirs)));
+    }
+    stage.cluster.kubectl(&["delete", "namespace", NAMESPACE, "--wait=false"])?;
+    Ok(figures)
+}
+
+fn names(system: System) -> Vec<String> {
+    (0..DEPLOYMENTS).map(|number| format!("{}-{number}", system.prefix())).collect()
+}
+
+/// Each step is more than the tolerance of 10 % that both systems have. It does not wait for the slower system: what
+/// counts for a step is the first write that is at least as high.
+fn climb(gauge: &Gauge, watch: &Watch) -> Result<Vec<Step>> {
+    let mut steps = Vec::with_capacity(STEPS);
+    for number in 0..STEPS {
+        let value = (gauge.value() + 1).max((gauge.value() * 112 + 99) / 100);
+        gauge.raise_to(value)?;
+        let visible = gauge.visible()?;
+        watch.wait(&names(System::Plimsoll), value, visible, Duration::from_secs(10));
+        steps.push(Step { value, visible });
+        eprintln!("  step {} of {STEPS}: {value}", number + 1);
+        // The golden ratio's multiples spread evenly: the next step comes at another moment between two scrapes.
+        sleep(SCRAPE_INTERVAL.mul_f64((number as f64 * 0.618_034).fract()));
+    }
+    Ok(steps)
+}

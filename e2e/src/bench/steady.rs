@@ -1,0 +1,182 @@
+//! What a thousand services cost while nothing changes: CPU and memory of the leader, its queries, its writes.
+
+use std::{
+    fs,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+
+use super::{
+    SCRAPE_INTERVAL,
+    figures::put,
+    gauge::Gauge,
+    system::{System, unschedulable},
+};
+use crate::{
+    process::{process_ids, resident_bytes},
+    stage::{OPERATOR_NAMESPACE, Stage},
+};
+
+const NAMESPACE: &str = "bench-steady";
+const SERVICES: usize = 1_000;
+/// How many different questions the services ask, in each part.
+const QUESTIONS: [usize; 2] = [SERVICES, 10];
+/// Longer than the pause after which a status is written for small changes.
+const SETTLE: Duration = Duration::from_secs(75);
+const MEASURED: Duration = Duration::from_secs(60);
+/// Linux's clock ticks in a second, for every program (`getconf CLK_TCK`).
+const TICKS: f64 = 100.0;
+
+/// Measures with a question for each service, and with ten for all.
+pub fn run(stage: &Stage, _systems: &[System]) -> Result<Value> {
+    stage.fresh_namespace(NAMESPACE)?;
+    // Nothing in the queue and none wanted, so that a thousand Deployments have no pod.
+    let gauge = Gauge::deploy(stage, NAMESPACE, 0)?;
+    let mut figures = json!({
+        "what": "the operator's leader with services that nothing happens to",
+        "services": SERVICES,
+        "period_s": 15,
+        "scrapeInterval_s": SCRAPE_INTERVAL.as_secs(),
+        "measured_s": MEASURED.as_secs(),
+        "caveats": "one KPI each; no pods, so watches of pods cost nothing; memory is resident, after the start of a \
+                    thousand services; queries as the operator counts them, with those that tell a sample's age",
+    });
+    for questions in QUESTIONS {
+        let part = measure(stage, &gauge, questions)?;
+        put(&mut figures, &format!("{questions}Questions"), part);
+    }
+    stage.cluster.kubectl(&["delete", "namespace", NAMESPACE, "--wait=false"])?;
+    Ok(figures)
+}
+
+fn measure(stage: &Stage, gauge: &Gauge, questions: usize) -> Result<Value> {
+    let manifest: String =
+        (0..SERVICES).map(|number| service(number, &gauge.query(number % questions))).collect();
+    stage.cluster.apply(&manifest)?;
+    System::Plimsoll.wait(stage, NAMESPACE)?;
+    eprintln!("  {SERVICES} services with {questions} questions");
+    sleep(SETTLE);
+    let leader = Leader::find(stage)?;
+    let (before, begin) = (leader.counts()?, Instant::now());
+    sleep(MEASURED);
+    let (after, seconds) = (leader.counts()?, begin.elapsed().as_secs_f64());
+    let rate = |count: fn(&Counts) -> f64| ((count(&after) - count(&before)) / seconds * 1e3).round() / 1e3;
+    Ok(json!({
+        "cpuCores": rate(|counts| counts.cpu_seconds),
+        "residentMiB": resident_bytes(leader.pid) >> 20,
+        "decisionsPerSecond": rate(|counts| counts.decisions),
+        "queriesPerSecond": rate(|counts| counts.queries),
+        "queriesPerQuestionAndPeriod": rate(|counts| counts.queries) * 15.0 / questions as f64,
+        "scaleWrites": after.scale_writes - before.scale_writes,
+        "statusWrites": after.status_writes - before.status_writes,
+    }))
+}
+
+/// A Deployment of no replicas, and the ScalableService that finds that right.
+fn service(number: usize, query: &str) -> String {
+    let name = format!("idle-{number}");
+    let deployment = unschedulable(NAMESPACE, &name).replace("replicas: 1\n", "replicas: 0\n");
+    format!(
+        r#"{deployment}---
+apiVersion: plimsoll.dev/v1alpha1
+kind: ScalableService
+metadata: {{name: {name}, namespace: {NAMESPACE}}}
+spec:
+  scaleTargetRef: {{kind: Deployment, name: {name}}}
+  minReplicas: 0
+  maxReplicas: 10
+  kpis:
+  - {{name: load, type: Load, perReplica: "1", query: '{query}'}}
+"#
+    )
+}
+
+/// The process that decides.
+struct Leader {
+    pid: u32,
+    metrics: String,
+}
+
+/// What it has done since its start.
+struct Counts {
+    cpu_seconds: f64,
+    decisions: f64,
+    queries: f64,
+    scale_writes: f64,
+    status_writes: f64,
+}
+
+impl Leader {
+    fn find(stage: &Stage) -> Result<Self> {
+        let pod = stage.get(OPERATOR_NAMESPACE, "pod", &stage.leader()?)?;
+        let text =
+            |path: &str| pod.pointer(path).and_then(Value::as_str).with_context(|| format!("no {path}"));
+        // The kubelet names a pod's cgroup by its uid.
+        let cgroup = format!("pod{}", text("/metadata/uid")?);
+        let inside = |pid: &u32| {
+            let of = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+            of("cgroup").contains(&cgroup) && of("comm").trim() == "plimsoll"
+        };
+        let pid = process_ids().into_iter().find(inside).context("the leader's process is not found")?;
+        let ports = pod.pointer("/spec/containers/0/ports").and_then(Value::as_array).context("no ports")?;
+        let port = ports.iter().find(|port| port.get("name").is_some_and(|name| name == "http"));
+        let port = port.and_then(|port| port.get("containerPort")).context("no port http")?;
+        Ok(Self { pid, metrics: format!("http://{}:{port}/metrics", text("/status/podIP")?) })
+    }
+
+    fn counts(&self) -> Result<Counts> {
+        let page = ureq::get(&self.metrics).call().with_context(|| self.metrics.clone())?;
+        let page = page.into_body().read_to_string()?;
+        Ok(Counts {
+            cpu_seconds: cpu_seconds(self.pid)?,
+            decisions: total(&page, "plimsoll_decisions_total"),
+            queries: total(&page, "plimsoll_queries_total"),
+            scale_writes: total(&page, "plimsoll_scale_writes_total"),
+            status_writes: total(&page, "plimsoll_status_writes_total"),
+        })
+    }
+}
+
+/// The sum over a metric's series.
+fn total(page: &str, name: &str) -> f64 {
+    let series = page.lines().filter_map(|line| line.strip_prefix(name));
+    let values = series.filter(|rest| rest.starts_with(['{', ' '])).filter_map(|rest| rest.rsplit_once(' '));
+    values.filter_map(|(_, value)| value.parse::<f64>().ok()).sum()
+}
+
+/// CPU time of a process, in user and kernel: fields 14 and 15 of proc_pid_stat(5).
+fn cpu_seconds(pid: u32) -> Result<f64> {
+    let path = format!("/proc/{pid}/stat");
+    let stat = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    // The name in parentheses may have spaces in it.
+    let (_, rest) = stat.rsplit_once(')').with_context(|| format!("{path} has no name"))?;
+    let fields: Vec<f64> =
+        rest.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse().ok()).collect();
+    if fields.len() != 2 {
+        bail!("{path} has no times: {stat}");
+    }
+    Ok(fields.iter().sum::<f64>() / TICKS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_total_sums_the_series_of_one_metric_only() {
+        let page =
+            "# TYPE a counter\na_total{x=\"1\"} 2\na_total{x=\"2\"} 3.5\na_total_created 7\nab_total 1\n";
+        assert_eq!(total(page, "a_total"), 5.5);
+        assert_eq!(total(page, "ab_total"), 1.0);
+    }
+
+    #[test]
+    fn this_process_has_used_time() {
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_millis(50) {}
+        assert!(cpu_seconds(std::process::id()).unwrap() > 0.0);
+    }
+}

@@ -1,0 +1,78 @@
+//! Every file in `examples/`, as a user applies it.
+
+use std::{collections::BTreeMap, fs};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::cases::Theatre;
+
+/// The image that stands in the files.
+const IMAGE: &str = "plimsoll.local/shop:dev";
+
+pub fn run(theatre: &Theatre) -> Result<String> {
+    let examples = read(theatre)?;
+    let namespaces: Vec<&str> =
+        examples.values().flat_map(|text| text.lines()).filter_map(namespace).collect();
+    ensure!(namespaces.len() >= examples.len(), "a file without a namespace of its own: {namespaces:?}");
+    let cluster = &theatre.stage.cluster;
+    let mut delete = vec!["delete", "namespace", "--ignore-not-found", "--timeout=90s"];
+    delete.extend(&namespaces);
+    cluster.kubectl(&delete)?;
+    let seen = apply(theatre, &examples, &namespaces);
+    delete.push("--wait=false");
+    cluster.kubectl(&delete)?;
+    seen
+}
+
+fn apply(theatre: &Theatre, examples: &BTreeMap<String, String>, namespaces: &[&str]) -> Result<String> {
+    let cluster = &theatre.stage.cluster;
+    for (file, text) in examples {
+        ensure!(text.contains(IMAGE), "{file} does not use the image {IMAGE}");
+        let text = text.replace(IMAGE, &theatre.stage.built.shop_image);
+        let applied = cluster.apply(&text).with_context(|| file.clone())?;
+        ensure!(
+            applied.contains("scalableservice.plimsoll.dev/"),
+            "{file} has no ScalableService: {applied}"
+        );
+    }
+    for namespace in namespaces {
+        let wait = ["wait", "--for=condition=Ready", "scalableservices", "--all", "--timeout=60s"];
+        let within = [&["--namespace", namespace], &wait[..]].concat();
+        if let Err(error) = cluster.kubectl(&within) {
+            let said =
+                cluster.kubectl(&["--namespace", namespace, "get", "scalableservices", "--output=yaml"])?;
+            return Err(error.context(said));
+        }
+    }
+    // Not only ready, but with all of their replicas.
+    for namespace in namespaces {
+        let settled =
+            ["wait", "--for=condition=Reconciling=False", "scalableservices", "--all", "--timeout=30s"];
+        cluster.kubectl(&[&["--namespace", namespace], &settled[..]].concat())?;
+    }
+    let all = cluster.kubectl(&["get", "scalableservices", "--all-namespaces", "--no-headers"])?;
+    let lines = all.lines().filter(|line| namespaces.iter().any(|namespace| line.starts_with(namespace)));
+    let lines: Vec<String> =
+        lines.map(|line| line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")).collect();
+    Ok(format!("{} files: {}", examples.len(), lines.join("; ")))
+}
+
+fn read(theatre: &Theatre) -> Result<BTreeMap<String, String>> {
+    let folder = theatre.stage.built.workspace.join("examples");
+    let mut examples = BTreeMap::new();
+    for entry in fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            let text =
+                fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            examples.insert(path.file_name().unwrap_or_default().to_string_lossy().into_owned(), text);
+        }
+    }
+    ensure!(!examples.is_empty(), "{} has no example", folder.display());
+    Ok(examples)
+}
+
+/// The name in a line of the `metadata` of a Namespace: that of an example begins with `example-`.
+fn namespace(line: &str) -> Option<&str> {
+    line.strip_prefix("  name: ").filter(|name| name.starts_with("example-"))
+}

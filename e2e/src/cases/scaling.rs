@@ -1,0 +1,48 @@
+//! That replicas follow what is asked for, on every kind of target, and by `kubectl`.
+
+mod rollout;
+mod schedule;
+mod steps;
+mod targets;
+mod zero;
+
+use super::Case;
+
+/// The cases `scale-*`.
+pub const CASES: &[Case] = &[
+    Case {
+        name: "scale-steps",
+        must: "replicas follow steps, a spike and a fall; the objective holds after 10 s; no request is lost; kubectl tells the truth",
+        run: steps::run,
+    },
+    Case {
+        name: "scale-zero",
+        must: "workers go to zero and back, from 0 to all of them with one write, and every job is done",
+        run: zero::run,
+    },
+    Case {
+        name: "scale-schedule",
+        must: "a schedule lifts the floor when its minute begins in its own time zone, and lets go when it ends",
+        run: schedule::run,
+    },
+    Case {
+        name: "scale-rollout",
+        must: "a rollout under full load neither inflates the replicas by its surge nor loses a request",
+        run: rollout::run,
+    },
+    Case {
+        name: "scale-statefulset",
+        must: "a StatefulSet follows the load up and down",
+        run: targets::stateful_set,
+    },
+    Case {
+        name: "scale-custom",
+        must: "any resource with /scale follows, once the chart allows it; before, status says what is missing",
+        run: targets::custom,
+    },
+    Case {
+        name: "scale-kubectl",
+        must: "`kubectl scale` sets the floor, and /status and /scale are subresources of their own",
+        run: targets::kubectl_scale,
+    },
+];

@@ -1,0 +1,165 @@
+//! The shop under a load that jumps, steps and falls.
+
+use std::{
+    process::Command,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::{
+    cases::{
+        Theatre,
+        scene::{Scene, Trail},
+    },
+    process::finish,
+    stage::{Load, Second, Shop, Summary},
+};
+
+const NAMESPACE: &str = "scale-steps";
+/// A pod serves 80 requests a second at the most, of which 50 are wanted: 2, 5, 7, 3, 2 replicas, and up to twice as
+/// many for the backlog of the jump. A burst may keep them for a minute, so the fall comes last; its rate is cut short
+/// when it is done.
+const SHAPE: &str = "60@3s,250@12s,340@12s,150@10s,60@45s";
+/// When the load jumps, and when it steps up, in seconds.
+const RISES_S: [f64; 2] = [3.0, 15.0];
+/// How long after a rise answers may be late: noticed within 1 s, pods ready after 2 s, backlog worked off.
+const REACTION_S: f64 = 10.0;
+/// Share of the requests that must be in time outside of it.
+const IN_TIME: f64 = 0.99;
+
+const SERVICE: &str = r#"
+apiVersion: plimsoll.dev/v1alpha1
+kind: ScalableService
+metadata: {name: checkout, namespace: scale-steps}
+spec:
+  scaleTargetRef: {kind: Deployment, name: checkout}
+  minReplicas: 2
+  maxReplicas: 20
+  period: 1s
+  kpis:
+  - name: demand # what is served, and what waits, to be worked off within two seconds
+    type: Load
+    query: 'sum(rate(http_requests_total{namespace="scale-steps"}[5s])) + sum(http_queue_length{namespace="scale-steps"}) / 2'
+    perReplica: "50"
+  - name: latency-p99
+    type: Objective
+    query: 'histogram_quantile(0.99, sum by (le) (rate(http_request_duration_seconds_bucket{namespace="scale-steps"}[5s])))'
+    atMost: "0.25"
+  behavior: {scaleDown: {stabilizationWindowSeconds: 5}}
+"#;
+
+pub fn run(theatre: &Theatre) -> Result<String> {
+    let scene = Scene::open(theatre, NAMESPACE)?;
+    let shop = Shop {
+        namespace: NAMESPACE,
+        name: "checkout",
+        replicas: 2,
+        workers: 4,
+        service_time: "50ms",
+        startup: "1s",
+        more: &["--queue-limit=400"],
+    };
+    shop.deploy(scene.stage)?;
+    // A Service balances connections, not requests: one that lives long would keep its load on an old pod.
+    let more = ["--objective=0.25s", "--timeout=5s", "--requests-per-connection=1"];
+    let load = Load::start(scene.stage, &shop.url(scene.stage)?, SHAPE, &more)?;
+    let begin = Instant::now();
+    let deployment = scene.follow("deployment", "checkout")?;
+    scene.apply(SERVICE)?;
+    let at = |second: u64| sleep(Duration::from_secs(second).saturating_sub(begin.elapsed()));
+    at(14);
+    let jumped = wants(&deployment, "the jump to 250 requests/s", 5..=12)?;
+    at(26);
+    let peak = wants(&deployment, "the step to 340 requests/s", 7..=12)?;
+    let line = truth(&scene)?;
+    at(36);
+    let stepped = wants(&deployment, "the step down to 150 requests/s", 3..=peak)?;
+    let left = Duration::from_secs(78).saturating_sub(begin.elapsed());
+    deployment.wait("down to 2 for 60 requests/s", left, |sight| sight.wanted() == 2)?;
+    told(&scene, &deployment.wanted())?;
+    // Until the last of those that had to go has drained.
+    sleep(Duration::from_secs(4));
+    let seconds = load.seconds();
+    let (account, late) = account(load, &seconds)?;
+    Ok(format!(
+        "replicas {:?} ({jumped} for 250/s, {peak} for 340/s, {stepped} for 150/s); {} requests, none lost; {late}; `{line}`",
+        deployment.wanted(),
+        account.sent
+    ))
+}
+
+fn wants(deployment: &Trail, when: &str, allowed: std::ops::RangeInclusive<i64>) -> Result<i64> {
+    let wanted = deployment.last().context("the Deployment is gone")?.wanted();
+    ensure!(allowed.contains(&wanted), "{when}: {wanted} replicas; {allowed:?} are right");
+    Ok(wanted)
+}
+
+/// The line of `kubectl get ssvc` fits a terminal and says what the Deployment says. Returns it.
+fn truth(scene: &Scene<'_>) -> Result<String> {
+    let mut said = String::new();
+    for _ in 0..10 {
+        let text = scene.kubectl(&["get", "ssvc", "checkout"])?;
+        let (wanted, ready) = scene.stage.replicas(NAMESPACE, "deployment", "checkout")?;
+        if let Some(line) = text.lines().find(|line| line.chars().count() > 120) {
+            bail!("a line of `kubectl get ssvc` has {} characters: {line}", line.chars().count());
+        }
+        said = text.lines().nth(1).context("`kubectl get ssvc` has no second line")?.trim().to_owned();
+        let words: Vec<&str> = said.split_whitespace().collect();
+        let numbers = format!("{ready}/{wanted}");
+        if words.starts_with(&["checkout", "deployment/checkout", &numbers, "2-20"])
+            && words.contains(&"True")
+        {
+            return Ok(words.join(" "));
+        }
+        sleep(Duration::from_millis(500));
+    }
+    bail!("`kubectl get ssvc` is not what the Deployment says: {said}")
+}
+
+/// Events (one for each change, with its numbers), `kubectl wait` and the plugin all know what happened.
+fn told(scene: &Scene<'_>, wanted: &[i64]) -> Result<()> {
+    let described = scene.kubectl(&["describe", "ssvc", "checkout"])?;
+    for (from, to) in wanted.iter().zip(wanted.iter().skip(1)) {
+        let reason = if to > from { "ScaledUp" } else { "ScaledDown" };
+        let text = format!(" {from} -> {to} replicas");
+        let told = described.lines().any(|line| line.contains(reason) && line.contains(&text));
+        ensure!(told, "`kubectl describe` has no event {reason} with{text}: {described}");
+    }
+    scene.wait_ready("checkout", Duration::from_secs(5))?;
+    let status = plugin(scene, &["status", "checkout"])?;
+    ensure!(
+        status.contains("deployment/checkout") && status.contains("2-20"),
+        "`kubectl plimsoll status`: {status}"
+    );
+    let why = plugin(scene, &["explain", "checkout"])?;
+    ensure!(why.contains("demand") && why.contains("2 replicas"), "`kubectl plimsoll explain`: {why}");
+    Ok(())
+}
+
+/// `kubectl plimsoll`, found by kubectl as a user's is.
+fn plugin(scene: &Scene<'_>, arguments: &[&str]) -> Result<String> {
+    let folder = scene.stage.built.plugin.parent().context("the plugin has no folder")?;
+    let path = std::env::join_paths([folder])?;
+    let mut command = Command::new(scene.stage.cluster.program("kubectl")?);
+    command.env("KUBECONFIG", scene.stage.cluster.kubeconfig()).env("PATH", path);
+    command.args(["plimsoll", "--namespace", scene.namespace]).args(arguments);
+    finish(command, "")
+}
+
+/// Every request is accounted for and none is lost; outside of the reaction time the objective holds.
+fn account(load: Load, so_far: &[Second]) -> Result<(Summary, String)> {
+    let account = load.finish(true)?;
+    let reacting = |t: f64| RISES_S.iter().any(|rise| (*rise..rise + REACTION_S).contains(&t));
+    let outside = so_far.iter().filter(|second| !reacting(second.t));
+    let (sent, late) = outside.fold((0, 0), |(sent, late), second| (sent + second.sent, late + second.late));
+    let in_time = 1.0 - late as f64 / sent.max(1) as f64;
+    let lost = account.http_errors + account.transport_errors;
+    ensure!(lost == 0, "{lost} of {} requests were lost", account.sent);
+    ensure!(in_time >= IN_TIME, "{:.2} % in time outside of {REACTION_S} s after each rise", in_time * 100.0);
+    Ok((
+        account,
+        format!("{:.2} % within 250 ms outside of the {REACTION_S} s after each rise", in_time * 100.0),
+    ))
+}

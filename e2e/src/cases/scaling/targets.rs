@@ -1,0 +1,182 @@
+//! Every kind of target, and the subresources of our own object.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use serde_json::Value;
+
+use crate::cases::{
+    Theatre,
+    scene::{Dial, DialService, Scene, idle_pods, install},
+};
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// A StatefulSet, whose revision is told by another label than a Deployment's.
+pub fn stateful_set(theatre: &Theatre) -> Result<String> {
+    let scene = Scene::open(theatre, "scale-statefulset")?;
+    let dial = Dial::deploy(&scene)?;
+    scene.apply(&format!(
+        "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {{name: sessions, namespace: {}}}\nspec:\n  replicas: 1\n  \
+         serviceName: sessions\n  podManagementPolicy: Parallel\n{}",
+        scene.namespace,
+        idle_pods("sessions")
+    ))?;
+    let set = scene.follow("statefulset", "sessions")?;
+    DialService { target: ("apps/v1", "StatefulSet", "sessions"), ..DialService::on("sessions") }
+        .apply(&scene)?;
+    dial.set(35)?;
+    set.wait("grown to 4", SOON, |sight| sight.wanted() == 4)?;
+    set.wait("ready", SOON, |sight| sight.number("/status/readyReplicas") == 4)?;
+    let service = scene.follow("scalableservice", "sessions")?;
+    service.wait("steady at 4", SOON, |sight| {
+        sight.number("/status/readyReplicas") == 4 && sight.condition("Reconciling").starts_with("False")
+    })?;
+    dial.set(15)?;
+    set.wait("shrunk to 2", SOON, |sight| sight.wanted() == 2)?;
+    ensure!(set.wanted() == [1, 4, 2], "replicas {:?}", set.wanted());
+    Ok(format!("replicas {:?}, four ready between", set.wanted()))
+}
+
+const FLEETS: &str = r#"
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: fleets.e2e.example.dev}
+spec:
+  group: e2e.example.dev
+  scope: Namespaced
+  names: {kind: Fleet, plural: fleets, singular: fleet}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec: {type: object, properties: {replicas: {type: integer}}}
+          status: {type: object, properties: {replicas: {type: integer}}}
+    subresources:
+      status: {}
+      scale: {specReplicasPath: .spec.replicas, statusReplicasPath: .status.replicas}
+"#;
+
+/// A resource that Plimsoll has never heard of, without pods that could be selected.
+pub fn custom(theatre: &Theatre) -> Result<String> {
+    let scene = Scene::open(theatre, "scale-custom")?;
+    let seen = fleet(&scene);
+    // The release and the cluster are as they were before, however it ended.
+    scene.stage.install(&install())?;
+    let arguments = [
+        "delete",
+        "customresourcedefinition",
+        "fleets.e2e.example.dev",
+        "--ignore-not-found",
+        "--wait=false",
+    ];
+    scene.stage.cluster.kubectl(&arguments)?;
+    seen
+}
+
+fn fleet(scene: &Scene<'_>) -> Result<String> {
+    let cluster = &scene.stage.cluster;
+    let dial = Dial::deploy(scene)?;
+    cluster.apply(FLEETS)?;
+    cluster.kubectl(&[
+        "wait",
+        "--for=condition=Established",
+        "crd/fleets.e2e.example.dev",
+        "--timeout=20s",
+    ])?;
+    let namespace = scene.namespace;
+    scene.apply(&format!(
+        "apiVersion: e2e.example.dev/v1\nkind: Fleet\nmetadata: {{name: ships, namespace: {namespace}}}\nspec: {{replicas: 1}}\n"
+    ))?;
+    dial.set(35)?;
+    DialService { target: ("e2e.example.dev/v1", "Fleet", "ships"), ..DialService::on("ships") }
+        .apply(scene)?;
+    let service = scene.follow("scalableservice", "ships")?;
+    let refused = service.wait("refused by RBAC", SOON, |sight| {
+        let ready = sight.condition("Ready");
+        ready.starts_with("False ScaleFailed")
+            && ready.contains("forbidden")
+            && ready.contains("fleets")
+            && !ready.contains("Status {")
+    })?;
+    let fleet = scene.follow("fleets.e2e.example.dev", "ships")?;
+    let chart = scene.stage.built.workspace.join("charts/plimsoll");
+    let target =
+        "rbac.extraScaleTargets[0].apiGroup=e2e.example.dev,rbac.extraScaleTargets[0].resource=fleets";
+    let release =
+        ["--namespace", crate::stage::OPERATOR_NAMESPACE, "--reuse-values", "--wait", "--set", target];
+    let chart = chart.to_string_lossy();
+    cluster.helm(&[&["upgrade", "plimsoll", chart.as_ref()], &release[..]].concat())?;
+    fleet.wait("grown to 4", Duration::from_secs(20), |sight| sight.wanted() == 4)?;
+    scene.kubectl(&[
+        "patch",
+        "fleets.e2e.example.dev",
+        "ships",
+        "--subresource=status",
+        "--type=merge",
+        "--patch",
+        r#"{"status":{"replicas":4}}"#,
+    ])?;
+    service.wait("steady at 4", SOON, |sight| sight.condition("Ready").starts_with("True Steady"))?;
+    dial.set(15)?;
+    fleet.wait("shrunk to 2", SOON, |sight| sight.wanted() == 2)?;
+    Ok(format!(
+        "without the chart's leave: {}; with it: replicas {:?}",
+        refused.condition("Ready"),
+        fleet.wanted()
+    ))
+}
+
+/// The object's own subresources.
+pub fn kubectl_scale(theatre: &Theatre) -> Result<String> {
+    let scene = Scene::open(theatre, "scale-kubectl")?;
+    scene.idle_deployment("web", 1)?;
+    let dial = Dial::deploy(&scene)?;
+    dial.set(15)?;
+    DialService::on("web").apply(&scene)?;
+    let deployment = scene.follow("deployment", "web")?;
+    deployment.wait("at 2 by its load", SOON, |sight| sight.wanted() == 2)?;
+    scene.kubectl(&["scale", "ssvc/web", "--replicas=5"])?;
+    deployment.wait("at the new floor", SOON, |sight| sight.wanted() == 5)?;
+    let service = scene.follow("scalableservice", "web")?;
+    let there = service.wait("telling 5", SOON, |sight| sight.number("/status/replicas") == 5)?;
+    ensure!(there.number("/spec/minReplicas") == 5, "minReplicas is {}", there.number("/spec/minReplicas"));
+    let text = scene.kubectl(&["get", "scalableservice", "web", "--subresource=scale", "--output=json"])?;
+    let scale: Value = serde_json::from_str(&text)?;
+    let at = |pointer: &str| scale.pointer(pointer).cloned().unwrap_or_default();
+    ensure!(
+        at("/spec/replicas") == 5 && at("/status/replicas") == 5 && at("/status/selector") == "app=web",
+        "/scale says {scale}"
+    );
+    // Through /status nobody can change the spec, nor the status without it.
+    let both = r#"{"spec":{"minReplicas":9},"status":{"replicas":77}}"#;
+    scene.kubectl(&["patch", "ssvc", "web", "--subresource=status", "--type=merge", "--patch", both])?;
+    let after = scene.get("scalableservice", "web")?;
+    ensure!(after.pointer("/spec/minReplicas") == Some(&5.into()), "/status changed the spec: {after}");
+    scene.kubectl(&[
+        "patch",
+        "ssvc",
+        "web",
+        "--type=merge",
+        "--patch",
+        r#"{"status":{"readyReplicas":66}}"#,
+    ])?;
+    let after = scene.get("scalableservice", "web")?;
+    ensure!(
+        after.pointer("/status/readyReplicas") != Some(&66.into()),
+        "the spec's way changed the status: {after}"
+    );
+    scene.kubectl(&["scale", "ssvc/web", "--replicas=1"])?;
+    deployment.wait("back at what the load asks for", SOON, |sight| sight.wanted() == 2)?;
+    service.wait("true again after a foreign hand in /status", Duration::from_secs(35), |sight| {
+        sight.number("/status/replicas") == 2
+    })?;
+    Ok(format!(
+        "floor 1 -> 5 -> 1 by kubectl scale: replicas {:?}; /scale says 5/5 app=web",
+        deployment.wanted()
+    ))
+}

@@ -1,0 +1,155 @@
+//! The main job, shown: a shop under a load that rises, jumps and falls, kept within its objectives.
+
+use std::{
+    io::Write,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, bail};
+
+use crate::{
+    cluster::Options,
+    stage::{Install, Load, Second, Shop, Stage},
+};
+
+const NAMESPACE: &str = "shop";
+const NAME: &str = "checkout";
+/// A pod has 4 workers of 50 ms: 80 requests a second at the most, of which 50 are wanted.
+const SHAPE: &str = "40@15s,40..300@45s,300@20s,650@25s,300@15s,300..40@20s,40@40s";
+/// What the demo promises of its own service.
+const OBJECTIVE_S: f64 = 0.25;
+/// Seconds after the jump in which late answers are told apart: pods need time to start.
+const REACTION_S: f64 = 12.0;
+/// Second of the shape at which the load jumps.
+const JUMP_S: f64 = 80.0;
+
+const SERVICE: &str = r#"
+apiVersion: plimsoll.dev/v1alpha1
+kind: ScalableService
+metadata: {name: checkout, namespace: shop}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: checkout}
+  minReplicas: 2
+  maxReplicas: 20
+  period: 1s
+  kpis:
+  - name: demand # what is served, and what waits: an overloaded service serves less than it is asked for
+    type: Load
+    query: sum(rate(http_requests_total{namespace="shop", app="checkout"}[15s])) + sum(http_queue_length{namespace="shop", app="checkout"})
+    perReplica: "50"
+  - name: latency-p99
+    type: Objective
+    query: histogram_quantile(0.99, sum by (le) (rate(http_request_duration_seconds_bucket{namespace="shop", app="checkout"}[15s]))) >= 0
+    atMost: "0.25"
+    onEmpty: Zero # without requests there is no percentile, and nothing that is too slow
+  behavior:
+    scaleDown: {stabilizationWindowSeconds: 30}
+"#;
+
+/// Shows the main job and leaves the cluster up.
+pub fn run(nodes: u8) -> Result<()> {
+    let begin = Instant::now();
+    say(begin, "building the programs, a cluster, and installing Plimsoll by its chart");
+    let stage = Stage::set(&Options { nodes, ..Options::default() }, &Install::default())?;
+    say(begin, "deploying the shop and its ScalableService");
+    stage.fresh_namespace(NAMESPACE)?;
+    let shop = Shop {
+        namespace: NAMESPACE,
+        name: NAME,
+        replicas: 2,
+        workers: 4,
+        service_time: "50ms",
+        startup: "2s",
+        more: &["--queue-limit=400"],
+    };
+    shop.deploy(&stage)?;
+    stage.cluster.apply(SERVICE)?;
+    stage.cluster.kubectl(&[
+        "-n",
+        NAMESPACE,
+        "wait",
+        "--for=condition=Ready",
+        "ssvc/checkout",
+        "--timeout=60s",
+    ])?;
+    say(begin, "three minutes of load: a rise, a jump to more than twice as much, a fall");
+    let objective = format!("--objective={OBJECTIVE_S}s");
+    // A Service balances connections, not requests: one that lives long would keep its load on an old pod.
+    let flags = [&objective, "--timeout=5s", "--requests-per-connection=1"];
+    let load = Load::start(&stage, &shop.url(&stage)?, SHAPE, &flags)?;
+    let (summary, peak) = watch(&stage, load)?;
+    println!();
+    println!("{}", stage.cluster.kubectl(&["-n", NAMESPACE, "get", "ssvc", NAME])?);
+    conclude(&stage, &summary, peak)
+}
+
+/// What is kept of each second, to be judged at the end.
+struct Judged {
+    seconds: Vec<Second>,
+    account: crate::stage::Summary,
+}
+
+/// Prints a line every few seconds until the load ends. Returns the account and the most replicas that were ready.
+fn watch(stage: &Stage, mut load: Load) -> Result<(Judged, i64)> {
+    println!();
+    println!("{:>6} {:>9} {:>9} {:>8} {:>9} {:>6}  why", "time", "req/s", "wanted", "ready", "p99", "lost");
+    let (mut shown, mut peak) = (0, 0);
+    while load.runs()? {
+        sleep(Duration::from_millis(500));
+        let seconds = load.seconds();
+        let Some(last) = seconds.last().filter(|_| seconds.len() >= shown + 4) else { continue };
+        shown = seconds.len();
+        let (wanted, ready) = stage.replicas(NAMESPACE, "deployment", NAME)?;
+        peak = peak.max(ready);
+        let lost: u64 = seconds.iter().map(|second| second.http_errors + second.transport_errors).sum();
+        let object = stage.get(NAMESPACE, "ssvc", NAME)?;
+        let why = object
+            .pointer("/status/summary/why")
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or("-")
+            .to_owned();
+        println!(
+            "{:>5.0}s {:>9.0} {wanted:>9} {ready:>8} {:>7.0}ms {lost:>6}  {why}",
+            last.t,
+            last.offered,
+            last.p99.unwrap_or_default() * 1e3
+        );
+        std::io::stdout().flush()?;
+    }
+    let seconds = load.seconds();
+    Ok((Judged { seconds, account: load.finish(false)? }, peak))
+}
+
+fn conclude(stage: &Stage, judged: &Judged, peak: i64) -> Result<()> {
+    let Judged { seconds, account } = judged;
+    let after_jump = |second: &&Second| (JUMP_S..JUMP_S + REACTION_S).contains(&second.t);
+    let outside: Vec<_> = seconds.iter().filter(|second| !after_jump(second)).collect();
+    let (sent, late) =
+        outside.iter().fold((0, 0), |(sent, late), second| (sent + second.sent, late + second.late));
+    let in_time = 100.0 * (1.0 - late as f64 / sent.max(1) as f64);
+    let lost = account.http_errors + account.transport_errors;
+    println!("requests          {} sent = {} answered + {lost} lost", account.sent, account.ok);
+    println!(
+        "within {:.0} ms     {in_time:.2} % outside of the {REACTION_S:.0} s after the jump",
+        OBJECTIVE_S * 1e3
+    );
+    println!("p99 of all        {:.0} ms", account.p99.unwrap_or_default() * 1e3);
+    println!("replicas          2 -> {peak} -> {}", stage.replicas(NAMESPACE, "deployment", NAME)?.0);
+    println!();
+    println!("The cluster stays up. Look around with:");
+    println!("  export KUBECONFIG={}", stage.cluster.kubeconfig().display());
+    println!("  export PATH={}:$PATH", stage.built.plugin.parent().unwrap_or(&stage.built.plugin).display());
+    println!("  kubectl -n {NAMESPACE} get ssvc -w");
+    println!("  kubectl plimsoll -n {NAMESPACE} explain {NAME}");
+    println!("  kubectl -n {NAMESPACE} describe ssvc {NAME}");
+    println!("and take it down with `cargo xtask cluster down`.");
+    if in_time < 99.0 || lost > 0 {
+        bail!("the shop was not kept within its objectives: {in_time:.2} % in time, {lost} lost");
+    }
+    Ok(())
+}
+
+fn say(begin: Instant, what: &str) {
+    println!("[{:>4.0}s] {what}", begin.elapsed().as_secs_f64());
+}

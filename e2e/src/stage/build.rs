@@ -1,0 +1,65 @@
+//! The programs of this workspace, built once for all images, and named by what is in them.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
+
+use crate::process::finish;
+
+/// What was built.
+pub struct Built {
+    /// Root of the workspace.
+    pub workspace: PathBuf,
+    /// The operator.
+    pub plimsoll: PathBuf,
+    /// The kubectl plugin.
+    pub plugin: PathBuf,
+    /// The sample shop and the load generator.
+    pub shop: PathBuf,
+    /// Image of the operator; its tag changes with its content, so that an upgrade rolls it out.
+    pub plimsoll_image: String,
+    /// Image of the shop.
+    pub shop_image: String,
+}
+
+impl Built {
+    /// Builds with cargo's profile `image`.
+    pub fn make() -> Result<Self> {
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace")?.to_owned();
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(&cargo);
+        command.current_dir(&workspace).args(["build", "--quiet", "--profile=image"]);
+        command.args(["--package=plimsoll", "--package=plimsoll-shop"]);
+        finish(command, "").context("the images can't be made without the programs")?;
+        let folder = target_folder(&cargo, &workspace)?.join("image");
+        let program = |name: &str| folder.join(name);
+        Ok(Self {
+            plimsoll_image: tagged("plimsoll.local/plimsoll", &program("plimsoll"))?,
+            shop_image: tagged("plimsoll.local/shop", &program("plimsoll-shop"))?,
+            plimsoll: program("plimsoll"),
+            plugin: program("kubectl-plimsoll"),
+            shop: program("plimsoll-shop"),
+            workspace,
+        })
+    }
+}
+
+fn target_folder(cargo: &std::ffi::OsStr, workspace: &Path) -> Result<PathBuf> {
+    let mut command = Command::new(cargo);
+    command.current_dir(workspace).args(["metadata", "--format-version=1", "--no-deps", "--offline"]);
+    let metadata: serde_json::Value = serde_json::from_str(&finish(command, "")?)?;
+    let folder = metadata.get("target_directory").and_then(serde_json::Value::as_str);
+    Ok(PathBuf::from(folder.context("cargo metadata names no target folder")?))
+}
+
+fn tagged(name: &str, program: &Path) -> Result<String> {
+    let content = fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
+    let digest = Sha256::digest(content);
+    let tag: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("{name}:{tag}"))
+}

@@ -1,0 +1,134 @@
+//! The load generator as a process beside the test: its seconds as they come, its account at the end.
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    thread::JoinHandle,
+};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use super::Stage;
+
+/// One second of a run.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Second {
+    /// Seconds since the start.
+    pub t: f64,
+    /// Requests a second that the shape asks for.
+    pub offered: f64,
+    /// Requests that were due.
+    pub sent: u64,
+    /// Answered well.
+    pub ok: u64,
+    /// Answered with an error.
+    pub http_errors: u64,
+    /// Not answered.
+    pub transport_errors: u64,
+    /// Slower than the objective, or not answered well.
+    pub late: u64,
+    /// Seconds.
+    pub p50: Option<f64>,
+    /// Seconds.
+    pub p99: Option<f64>,
+}
+
+/// The whole run.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    /// Requests that were due.
+    pub sent: u64,
+    /// Answered well.
+    pub ok: u64,
+    /// Answered with an error.
+    pub http_errors: u64,
+    /// Not answered.
+    pub transport_errors: u64,
+    /// Slower than the objective, or not answered well.
+    pub late: u64,
+    /// Seconds.
+    pub p50: Option<f64>,
+    /// Seconds.
+    pub p99: Option<f64>,
+    /// Seconds.
+    pub max: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct Last {
+    summary: Summary,
+}
+
+/// A run that goes on.
+pub struct Load {
+    child: Child,
+    seconds: Arc<Mutex<Vec<Second>>>,
+    reader: Option<JoinHandle<Result<Option<Summary>>>>,
+}
+
+impl Load {
+    /// Sends what `shape` asks for to `url`; `more` are further flags of `plimsoll-shop load`.
+    pub fn start(stage: &Stage, url: &str, shape: &str, more: &[&str]) -> Result<Self> {
+        let mut command = Command::new(&stage.built.shop);
+        command.args(["load", "--target", url, "--shape", shape]).args(more);
+        let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start the load generator")?;
+        let output = child.stdout.take().context("the load generator has no output")?;
+        let seconds = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&seconds);
+        let reader = std::thread::spawn(move || {
+            let mut summary = None;
+            for line in BufReader::new(output).lines() {
+                let line = line?;
+                if let Ok(last) = serde_json::from_str::<Last>(&line) {
+                    summary = Some(last.summary);
+                } else {
+                    let second =
+                        serde_json::from_str(&line).with_context(|| format!("not a second: {line}"))?;
+                    seen.lock().unwrap_or_else(PoisonError::into_inner).push(second);
+                }
+            }
+            Ok(summary)
+        });
+        Ok(Self { child, seconds, reader: Some(reader) })
+    }
+
+    /// The seconds so far.
+    pub fn seconds(&self) -> Vec<Second> {
+        self.seconds.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether it still runs.
+    pub fn runs(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_none())
+    }
+
+    /// Ends it early, or waits for its end, and returns its account. Nothing may be missing from it.
+    pub fn finish(mut self, early: bool) -> Result<Summary> {
+        if early {
+            crate::process::signal_process(self.child.id(), rustix::process::Signal::TERM);
+        }
+        self.child.wait()?;
+        let reader = self.reader.take().context("the load generator was read to its end before")?;
+        let summary = match reader.join() {
+            Ok(summary) => summary?.context("the load generator ended without an account")?,
+            Err(_) => bail!("reading the load generator's output failed"),
+        };
+        let Summary { sent, ok, http_errors, transport_errors, .. } = summary;
+        if sent != ok + http_errors + transport_errors {
+            bail!("of {sent} requests only {ok} + {http_errors} + {transport_errors} are accounted for");
+        }
+        Ok(summary)
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        // A test that failed half-way must not leave its load running.
+        let _gone_is_fine = self.child.kill();
+        let _gone_is_fine = self.child.wait();
+    }
+}

@@ -1,0 +1,90 @@
+//! Between the operator and Prometheus: a proxy that can break every answer in every way that was seen in the field.
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::{Stage, shop::service_url};
+
+const NAMESPACE: &str = "monitoring";
+const NAME: &str = "prometheus-faults";
+
+/// The proxy in the cluster.
+pub struct FaultProxy {
+    control: String,
+}
+
+impl FaultProxy {
+    /// URL for the operator's source.
+    pub const URL: &str = "http://prometheus-faults.monitoring:9090";
+
+    /// Deploys it and waits until it is ready.
+    pub fn deploy(stage: &Stage) -> Result<Self> {
+        let image = &stage.built.shop_image;
+        stage.cluster.apply(&format!(
+            r#"
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: {NAME}, namespace: {NAMESPACE}}}
+spec:
+  selector: {{matchLabels: {{app: {NAME}}}}}
+  template:
+    metadata: {{labels: {{app: {NAME}}}}}
+    spec:
+      containers:
+      - name: proxy
+        image: {image}
+        imagePullPolicy: Never
+        args: [proxy, --upstream=http://prometheus.{NAMESPACE}:9090]
+        ports: [{{name: http, containerPort: 9090}}, {{name: control, containerPort: 9091}}]
+        readinessProbe: {{httpGet: {{path: /-/fault, port: control}}, periodSeconds: 1}}
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: {NAME}, namespace: {NAMESPACE}}}
+spec:
+  selector: {{app: {NAME}}}
+  ports: [{{name: http, port: 9090, targetPort: http}}, {{name: control, port: 9091, targetPort: control}}]
+"#
+        ))?;
+        let deployment = format!("deployment/{NAME}");
+        stage.cluster.kubectl(&[
+            "--namespace",
+            NAMESPACE,
+            "rollout",
+            "status",
+            &deployment,
+            "--timeout=60s",
+        ])?;
+        let proxy = Self { control: service_url(stage, NAMESPACE, NAME, 9091)? };
+        proxy.heal()?;
+        Ok(proxy)
+    }
+
+    /// Breaks the answers from now on, for example `{"mode": "slow", "delaySeconds": 30}`.
+    pub fn fault(&self, fault: &Value) -> Result<()> {
+        let url = format!("{}/-/fault", self.control);
+        ureq::post(&url).header("content-type", "application/json").send(fault.to_string()).context(url)?;
+        Ok(())
+    }
+
+    /// Passes everything through again.
+    pub fn heal(&self) -> Result<()> {
+        self.fault(&serde_json::json!({"mode": "none"}))
+    }
+
+    /// Queries since the last reset, in all and distinct ones.
+    pub fn queries(&self) -> Result<(u64, u64)> {
+        let url = format!("{}/-/stats", self.control);
+        let text = ureq::get(&url).call().context(url)?.body_mut().read_to_string()?;
+        let stats: Value = serde_json::from_str(&text)?;
+        let number = |field: &str| stats.get(field).and_then(Value::as_u64).unwrap_or(0);
+        Ok((number("requests"), number("distinctQueries")))
+    }
+
+    /// Begins to count anew.
+    pub fn reset(&self) -> Result<()> {
+        let url = format!("{}/-/reset", self.control);
+        ureq::post(&url).send_empty().context(url)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,136 @@
+//! The sample shop in the cluster: a Deployment with a Service, or a queue with its workers.
+
+use anyhow::Result;
+
+use super::Stage;
+
+/// A shop: `replicas` pods with `workers` workers each, of `service_time`.
+#[derive(Debug, Clone)]
+pub struct Shop<'a> {
+    /// Namespace.
+    pub namespace: &'a str,
+    /// Name of Deployment, Service and label `app`.
+    pub name: &'a str,
+    /// Replicas at the start.
+    pub replicas: u32,
+    /// Requests that one pod serves at the same time.
+    pub workers: u32,
+    /// Time of one request, as in `50ms`.
+    pub service_time: &'a str,
+    /// Time until a pod is ready, as in `3s`.
+    pub startup: &'a str,
+    /// More arguments of `plimsoll-shop serve`.
+    pub more: &'a [&'a str],
+}
+
+impl Shop<'_> {
+    /// Deploys it and waits until it is ready.
+    pub fn deploy(&self, stage: &Stage) -> Result<()> {
+        stage.cluster.apply(&self.manifest(&stage.built.shop_image))?;
+        let deployment = format!("deployment/{}", self.name);
+        let arguments = ["--namespace", self.namespace, "rollout", "status", &deployment, "--timeout=90s"];
+        stage.cluster.kubectl(&arguments).map(drop)
+    }
+
+    /// URL of its Service, from the host.
+    pub fn url(&self, stage: &Stage) -> Result<String> {
+        service_url(stage, self.namespace, self.name, 8080)
+    }
+
+    fn manifest(&self, image: &str) -> String {
+        let Self { namespace, name, replicas, workers, service_time, startup, more } = self;
+        let more: String = more.iter().map(|argument| format!(", {argument:?}")).collect();
+        let arguments = format!(
+            r#"["serve", "--workers={workers}", "--service-time={service_time}", "--startup={startup}"{more}]"#
+        );
+        deployment(namespace, name, *replicas, image, &arguments) + &service(namespace, name, 8080)
+    }
+}
+
+/// A queue and its workers: `NAME` is the queue, `NAME-worker` works it off.
+#[derive(Debug, Clone)]
+pub struct Queue<'a> {
+    /// Namespace.
+    pub namespace: &'a str,
+    /// Name of the queue.
+    pub name: &'a str,
+    /// Time of one job, as in `200ms`.
+    pub job_time: &'a str,
+}
+
+impl Queue<'_> {
+    /// Deploys both and waits until the queue is ready.
+    pub fn deploy(&self, stage: &Stage) -> Result<()> {
+        let Self { namespace, name, job_time } = self;
+        let image = &stage.built.shop_image;
+        let worker = format!("{name}-worker");
+        let arguments = format!(r#"["work", "--queue=http://{name}:8080", "--job-time={job_time}"]"#);
+        let manifest = deployment(namespace, name, 1, image, r#"["queue"]"#)
+            + &service(namespace, name, 8080)
+            + &deployment(namespace, &worker, 1, image, &arguments);
+        stage.cluster.apply(&manifest)?;
+        let queue = format!("deployment/{name}");
+        stage
+            .cluster
+            .kubectl(&["--namespace", namespace, "rollout", "status", &queue, "--timeout=90s"])
+            .map(drop)
+    }
+
+    /// URL of the queue, from the host.
+    pub fn url(&self, stage: &Stage) -> Result<String> {
+        service_url(stage, self.namespace, self.name, 8080)
+    }
+}
+
+/// URL of a Service, from the host: kube-proxy's rules hold there too.
+pub fn service_url(stage: &Stage, namespace: &str, name: &str, port: u16) -> Result<String> {
+    let address = stage.cluster.kubectl(&[
+        "--namespace",
+        namespace,
+        "get",
+        "service",
+        name,
+        "--output=jsonpath={.spec.clusterIP}",
+    ])?;
+    Ok(format!("http://{address}:{port}"))
+}
+
+fn deployment(namespace: &str, name: &str, replicas: u32, image: &str, arguments: &str) -> String {
+    format!(
+        r#"---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: {name}, namespace: {namespace}}}
+spec:
+  replicas: {replicas}
+  selector: {{matchLabels: {{app: {name}}}}}
+  template:
+    metadata:
+      labels: {{app: {name}}}
+      annotations: {{prometheus.io/scrape: "true", prometheus.io/port: "8080"}}
+    spec:
+      terminationGracePeriodSeconds: 30
+      containers:
+      - name: app
+        image: {image}
+        imagePullPolicy: Never
+        args: {arguments}
+        ports: [{{name: http, containerPort: 8080}}]
+        resources: {{requests: {{cpu: 10m, memory: 16Mi}}}}
+        readinessProbe: {{httpGet: {{path: /readyz, port: http}}, periodSeconds: 1}}
+"#
+    )
+}
+
+fn service(namespace: &str, name: &str, port: u16) -> String {
+    format!(
+        r"---
+apiVersion: v1
+kind: Service
+metadata: {{name: {name}, namespace: {namespace}}}
+spec:
+  selector: {{app: {name}}}
+  ports: [{{name: http, port: {port}, targetPort: http}}]
+"
+    )
+}
