@@ -1,0 +1,62 @@
+//! What is checked of the chart: lint, the exact rights, values that are refused, and what the API server says of it.
+
+use anyhow::{Context, Result, bail};
+use plimsoll_e2e::{
+    cluster::{Cluster, Programs},
+    process::run,
+};
+use std::{fs, path::PathBuf};
+
+const CHART: &str = "charts/plimsoll";
+/// The helm that is built here does not know a version of Kubernetes by itself.
+const KUBE_VERSION: &str = "--kube-version=1.35.0";
+
+/// Runs every check and returns how many held; the first that does not is an error.
+pub fn check(cluster: &Cluster) -> Result<usize> {
+    let helm = Programs::ensure()?.path("helm")?;
+    let helm = |arguments: &[&str]| run(&helm, arguments);
+    let tests = PathBuf::from(CHART).join("tests");
+    let values = |name: &str| format!("--values={}", tests.join(name).display());
+    let mut held = 0;
+    for values in [&[][..], &[values("full.values.yaml")], &[values("namespaced.values.yaml")]] {
+        let mut arguments = vec!["lint", "--strict", KUBE_VERSION, CHART];
+        arguments.extend(values.iter().map(String::as_str));
+        helm(&arguments)?;
+        held += 1;
+    }
+    for (expected, values) in
+        [("cluster-rbac.yaml", vec![]), ("namespaced-rbac.yaml", vec![values("namespaced.values.yaml")])]
+    {
+        let mut arguments = vec!["template", "plimsoll", CHART, "--namespace=plimsoll-system", KUBE_VERSION];
+        arguments.push("--show-only=templates/rbac.yaml");
+        arguments.extend(values.iter().map(String::as_str));
+        let path = tests.join(expected);
+        let wanted = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        if helm(&arguments)?.trim() != wanted.trim() {
+            bail!("{} is not what the chart renders: a change of rights is reviewed there", path.display());
+        }
+        held += 1;
+    }
+    for entry in fs::read_dir(tests.join("refused"))? {
+        refused(&helm, &entry?.path())?;
+        held += 1;
+    }
+    let rendered = helm(&["template", "plimsoll", CHART, "--namespace=plimsoll-system", KUBE_VERSION])?;
+    cluster.apply("{apiVersion: v1, kind: Namespace, metadata: {name: plimsoll-system}}")?;
+    cluster
+        .kubectl_with_input(&["apply", "--dry-run=server", "--validate=strict", "--filename=-"], &rendered)?;
+    Ok(held + 1)
+}
+
+/// Values that must be refused with the sentence in their first line.
+fn refused(helm: &impl Fn(&[&str]) -> Result<String>, path: &std::path::Path) -> Result<()> {
+    let text = fs::read_to_string(path)?;
+    let sentence =
+        text.lines().next().and_then(|line| line.strip_prefix("# ")).context("no sentence is expected")?;
+    let values = format!("--values={}", path.display());
+    match helm(&["template", "plimsoll", CHART, KUBE_VERSION, &values]) {
+        Ok(_) => bail!("{} is not refused", path.display()),
+        Err(error) if format!("{error:#}").contains(sentence) => Ok(()),
+        Err(error) => bail!("{} is refused, but not with {sentence:?}: {error:#}", path.display()),
+    }
+}

@@ -1,0 +1,15 @@
+//! `cargo xtask generate`: writes what is generated from the code. The same test that checks it does the writing.
+
+use anyhow::{Result, bail};
+use std::process::Command;
+
+/// Writes every generated file.
+pub fn run() -> Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["test", "--quiet", "--package=plimsoll", "--test=it", "generated::"]);
+    if !command.env("PLIMSOLL_GENERATE", "1").status()?.success() {
+        bail!("the generated files could not be written");
+    }
+    Ok(())
+}
