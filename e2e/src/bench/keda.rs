@@ -41,6 +41,7 @@ pub fn build() -> Result<Programs> {
 /// KEDA in the cluster; it goes when this value is dropped.
 pub struct Keda<'a> {
     stage: &'a Stage,
+    crds: String,
 }
 
 impl<'a> Keda<'a> {
@@ -50,8 +51,8 @@ impl<'a> Keda<'a> {
         cluster.load_image(OPERATOR_IMAGE, &Image::of_program(&programs.bin.join("keda-operator")))?;
         cluster.load_image(ADAPTER_IMAGE, &Image::of_program(&programs.bin.join("keda-adapter")))?;
         let crds = format!("--filename={}", programs.crds.display());
-        cluster.kubectl(&["apply", "--server-side", "--force-conflicts", &crds])?;
-        let keda = Self { stage };
+        let keda = Self { stage, crds };
+        cluster.kubectl(&["apply", "--server-side", "--force-conflicts", &keda.crds])?;
         cluster.apply(MANIFEST)?;
         // The operator makes the certificates first; the kubelet shows them to it within two minutes.
         for name in ["deployment/keda-operator", "deployment/keda-metrics-apiserver"] {
@@ -65,17 +66,19 @@ impl<'a> Keda<'a> {
 
 impl Drop for Keda<'_> {
     fn drop(&mut self) {
-        // An API that nobody serves would hinder the removal of every namespace, so it goes first.
-        for (kind, name) in [
-            ("apiservice", METRICS_API),
-            ("namespace", NAMESPACE),
-            ("clusterrolebinding", "plimsoll-bench:keda"),
-            ("clusterrolebinding", "plimsoll-bench:keda-metrics"),
-            ("clusterrole", "plimsoll-bench:keda-metrics"),
+        // KEDA takes its finalizers off while it still runs; without it their namespaces would never go. Then the API
+        // that nobody serves any more: it would hinder the removal of every namespace.
+        for arguments in [
+            &["scaledobjects", "--all", "--all-namespaces", "--timeout=60s"][..],
+            &["apiservice", METRICS_API],
+            &["namespace", NAMESPACE],
+            &["clusterrolebinding", "plimsoll-bench:keda", "plimsoll-bench:keda-metrics"],
+            &["clusterrole", "plimsoll-bench:keda-metrics"],
+            &[&self.crds],
         ] {
-            let gone = self.stage.cluster.kubectl(&["delete", kind, name, "--ignore-not-found"]);
-            if let Err(error) = gone {
-                eprintln!("KEDA's {kind} {name} stays: {error:#}");
+            let arguments = [&["delete", "--ignore-not-found"], arguments].concat();
+            if let Err(error) = self.stage.cluster.kubectl(&arguments) {
+                eprintln!("something of KEDA stays: {error:#}");
             }
         }
     }

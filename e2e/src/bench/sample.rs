@@ -78,6 +78,9 @@ pub fn run(stage: &Stage, systems: &[System]) -> Result<Value> {
     if let [ours, theirs] = spreads.as_slice() {
         put(&mut figures, "ratioOfMedians", json!(ratio(ours, theirs)));
     }
+    for system in systems {
+        system.remove(stage, NAMESPACE)?;
+    }
     stage.cluster.kubectl(&["delete", "namespace", NAMESPACE, "--wait=false"])?;
     Ok(figures)
 }
