@@ -65,19 +65,21 @@ fn workload(kind: &str, (namespace, name): (String, String)) -> Workload {
     Workload { kind: kind.to_owned(), namespace, name }
 }
 
-fn selector(selector: LabelSelector) -> Option<Selector> {
-    Selector::try_from(selector).ok().filter(|selector| !selector.selects_all())
+/// A target by what the built-in kinds say alike; what they leave out has Kubernetes' defaults.
+fn target(replicas: Option<i32>, ready: Option<i32>, selector: LabelSelector) -> Target {
+    Target {
+        replicas: replicas.unwrap_or(1),
+        ready: ready.unwrap_or(0),
+        selector: Selector::try_from(selector).ok().filter(|selector| !selector.selects_all()),
+        revision: None,
+    }
 }
 
 impl Follow<Deployment> for TargetIndex {
     fn apply(&mut self, object: Deployment) -> Option<Workload> {
         let spec = object.spec.unwrap_or_default();
-        let target = Target {
-            replicas: spec.replicas.unwrap_or(1),
-            ready: object.status.and_then(|status| status.ready_replicas).unwrap_or(0),
-            selector: selector(spec.selector),
-            revision: None,
-        };
+        let ready = object.status.and_then(|status| status.ready_replicas);
+        let target = target(spec.replicas, ready, spec.selector);
         self.put("Deployment", &object.metadata, target)
     }
 
@@ -90,12 +92,8 @@ impl Follow<StatefulSet> for TargetIndex {
     fn apply(&mut self, object: StatefulSet) -> Option<Workload> {
         let spec = object.spec.unwrap_or_default();
         let status = object.status.unwrap_or_default();
-        let target = Target {
-            replicas: spec.replicas.unwrap_or(1),
-            ready: status.ready_replicas.unwrap_or(0),
-            selector: selector(spec.selector),
-            revision: status.update_revision.map(|hash| ("controller-revision-hash".to_owned(), hash)),
-        };
+        let revision = status.update_revision.map(|hash| ("controller-revision-hash".to_owned(), hash));
+        let target = Target { revision, ..target(spec.replicas, status.ready_replicas, spec.selector) };
         self.put("StatefulSet", &object.metadata, target)
     }
 
@@ -115,12 +113,8 @@ impl Follow<ReplicaSet> for TargetIndex {
             return None;
         }
         let spec = object.spec.unwrap_or_default();
-        let target = Target {
-            replicas: spec.replicas.unwrap_or(1),
-            ready: object.status.and_then(|status| status.ready_replicas).unwrap_or(0),
-            selector: selector(spec.selector),
-            revision: None,
-        };
+        let ready = object.status.and_then(|status| status.ready_replicas);
+        let target = target(spec.replicas, ready, spec.selector);
         self.put("ReplicaSet", &object.metadata, target)
     }
 
