@@ -10,9 +10,10 @@ use crate::api::{KpiRule, KpiState};
 
 /// Below this share of the scrape targets that are to be expected, an answer is partial.
 const COMPLETE_SHARE: f64 = 0.8;
-/// After this time more targets for each pod count as what is normal: longer than pods take to go and to be forgotten.
-const MORE_ACCEPTED_AFTER: SignedDuration = SignedDuration::from_secs(60);
-/// After this time fewer targets count as what is normal.
+/// What was seen for this time has lasted: longer than pods take to go and to be forgotten. More targets for each pod
+/// count as what is normal then.
+const LASTED: SignedDuration = SignedDuration::from_secs(60);
+/// After this time fewer targets than what had lasted count as what is normal.
 const FEWER_ACCEPTED_AFTER: SignedDuration = SignedDuration::from_hours(1);
 
 /// The sample as the decision may use it: an empty answer that means zero is one, a halved one is partial.
@@ -71,38 +72,47 @@ pub(super) fn gap(sample: &Sample, memory: &mut KpiMemory, now: Timestamp) -> Op
 ///
 /// The expectation shrinks with the pods and with nothing else: a target that is lost while its pod is still there
 /// is a hole in the evidence, not a smaller load. It grows only with what lasted: pods that are on their way out are
-/// scraped for a while after they stopped counting.
+/// scraped for a while after they stopped counting. So what the first look of all saw is believed at once, but no
+/// longer than it could last itself.
 fn missing_targets(memory: &mut KpiMemory, targets: f64, pods: f64, now: Timestamp) -> Option<f64> {
-    let seen = memory.targets.get_or_insert_default();
     let per_pod = targets / pods.max(1.0);
+    let first = TargetsSeen { per_pod, pods, new_since: Some(now), ..TargetsSeen::default() };
+    let seen = memory.targets.get_or_insert(first);
     seen.pods = seen.pods.min(pods);
     if per_pod >= seen.per_pod {
         seen.pods = pods;
-        seen.fewer_since = None;
+        seen.holds(now);
         seen.grow(per_pod, now);
         return None;
     }
     seen.rising = None;
     let expected = seen.per_pod * seen.pods;
     if targets >= expected * COMPLETE_SHARE {
-        seen.fewer_since = None;
+        seen.holds(now);
         return None;
     }
     let since = *seen.fewer_since.get_or_insert(now);
-    if now.duration_since(since) >= FEWER_ACCEPTED_AFTER {
-        *seen = TargetsSeen { per_pod, pods, ..TargetsSeen::default() };
+    let patience = if seen.new_since.is_some() { LASTED } else { FEWER_ACCEPTED_AFTER };
+    if now.duration_since(since) >= patience {
+        *seen = first;
         return None;
     }
     Some(expected)
 }
 
 impl TargetsSeen {
+    /// As many targets as expected answered.
+    fn holds(&mut self, now: Timestamp) {
+        self.fewer_since = None;
+        self.new_since = self.new_since.filter(|since| now.duration_since(*since) < LASTED);
+    }
+
     /// Takes a higher number of targets for each pod once it lasted: the lowest of that time.
     fn grow(&mut self, per_pod: f64, now: Timestamp) {
         let (lowest, since) = self.rising.unwrap_or((per_pod, now));
         let lowest = lowest.min(per_pod);
         self.rising = Some((lowest, since));
-        if now.duration_since(since) >= MORE_ACCEPTED_AFTER {
+        if now.duration_since(since) >= LASTED {
             self.per_pod = lowest;
             self.rising = None;
         }
@@ -146,6 +156,16 @@ mod tests {
         assert_eq!(watch.look(1, 9.0, 10.0), None, "one pod restarts");
         assert_eq!(watch.look(3600, 5.0, 10.0), Some(10.0));
         assert_eq!(watch.look(2, 5.0, 10.0), None, "after an hour it is how things are");
+    }
+
+    #[test]
+    fn what_only_the_first_looks_saw_is_believed_for_a_minute() {
+        let mut watch = Watch::new();
+        assert_eq!(watch.look(1, 10.0, 10.0), None);
+        assert_eq!(watch.look(60, 5.0, 10.0), Some(10.0), "a hole right after a start");
+        assert_eq!(watch.look(1, 5.0, 10.0), None, "or five that were on their way out at the first look");
+        assert_eq!(watch.look(61, 5.0, 10.0), None);
+        assert_eq!(watch.look(61, 2.0, 10.0), Some(5.0), "which has lasted by now");
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub(super) struct TargetsSeen {
     pub per_pod: f64,
     /// Pods of the last complete answer; those that were added since are not expected yet.
     pub pods: f64,
+    /// Since when it is believed, until it has lasted.
+    pub new_since: Option<Timestamp>,
     /// Since when there are more, and the lowest number of that time.
     pub rising: Option<(f64, Timestamp)>,
     /// Since when there are too few.

@@ -1,5 +1,6 @@
 //! That replicas follow what is asked for, on every kind of target, and by `kubectl`.
 
+mod checkout;
 mod rollout;
 mod schedule;
 mod steps;
@@ -12,7 +13,7 @@ use super::Case;
 pub const CASES: &[Case] = &[
     Case {
         name: "scale-steps",
-        must: "replicas follow steps, a spike and a fall; the objective holds after 10 s; no request is lost; kubectl tells the truth",
+        must: "replicas follow steps, a spike and a fall; the objective holds after 12 s; no request is lost; kubectl tells the truth",
         run: steps::run,
     },
     Case {

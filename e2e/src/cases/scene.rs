@@ -22,6 +22,7 @@ pub fn install() -> Install {
 
 /// A namespace that is made anew and deleted, without waiting, when the case is over.
 pub struct Scene<'a> {
+    theatre: &'a Theatre,
     /// The cluster.
     pub stage: &'a Stage,
     /// Its name.
@@ -32,7 +33,7 @@ impl<'a> Scene<'a> {
     /// An empty namespace.
     pub fn open(theatre: &'a Theatre, namespace: &'static str) -> Result<Self> {
         theatre.stage.fresh_namespace(namespace)?;
-        Ok(Self { stage: &theatre.stage, namespace })
+        Ok(Self { theatre, stage: &theatre.stage, namespace })
     }
 
     /// kubectl in this namespace.
@@ -54,6 +55,11 @@ impl<'a> Scene<'a> {
     /// What becomes of an object from now on.
     pub fn follow(&self, kind: &str, name: &str) -> Result<Trail> {
         Trail::of(&self.stage.cluster, self.namespace, kind, name)
+    }
+
+    /// [`Theatre::explain`] for a service of this namespace.
+    pub fn explain(&self, name: &str, words: &[&str]) -> Result<()> {
+        self.theatre.explain(self.namespace, name, words)
     }
 
     /// Waits until a ScalableService says Ready=True for its newest spec.

@@ -56,6 +56,17 @@ pub struct Summary {
     pub p99: Option<f64>,
     /// Seconds.
     pub max: Option<f64>,
+    /// Longest delay in seconds between the moment a request was due and its start: this machine's own lateness, which
+    /// is part of every latency.
+    #[serde(default)]
+    pub max_lag_seconds: f64,
+}
+
+impl Summary {
+    /// Requests that were not answered well.
+    pub fn lost(&self) -> u64 {
+        self.http_errors + self.transport_errors
+    }
 }
 
 #[derive(Deserialize)]

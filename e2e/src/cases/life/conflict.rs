@@ -78,14 +78,14 @@ fn parts(scene: &Scene<'_>) -> Result<String> {
     scene.apply(AUTOSCALER)?;
     DialService::on("web").apply(scene)?;
     let service = scene.follow("scalableservice", "web")?;
-    let by_hpa = kept_by(&service, &deployment, "HorizontalPodAutoscaler web-hpa", SOON, 3)?;
+    let by_hpa = kept_by(scene, &service, &deployment, "HorizontalPodAutoscaler web-hpa", SOON, 3)?;
     scene.kubectl(&["delete", "hpa", "web-hpa"])?;
     works(&service, &deployment, 6)?;
 
     DialService { target: ("apps/v1", "Deployment", "web"), min: 9, ..DialService::on("a-younger") }
         .apply(scene)?;
     let younger = scene.follow("scalableservice", "a-younger")?;
-    kept_by(&younger, &deployment, "ScalableService web", SOON, 6)?;
+    kept_by(scene, &younger, &deployment, "ScalableService web", SOON, 6)?;
     dial.set(45)?;
     works(&service, &deployment, 5)?;
     scene.kubectl(&["delete", "ssvc", "web"])?;
@@ -102,7 +102,7 @@ fn parts(scene: &Scene<'_>) -> Result<String> {
     let service = scene.follow("scalableservice", "web")?;
     works(&service, &deployment, 5)?;
     scene.apply(SCALED_OBJECT)?;
-    let by_keda = kept_by(&service, &deployment, "ScaledObject web-so", KEDA_FOUND, 5)?;
+    let by_keda = kept_by(scene, &service, &deployment, "ScaledObject web-so", KEDA_FOUND, 5)?;
     dial.set(25)?;
     deployment.stays("untouched", Duration::from_secs(3), |sight| sight.wanted() == 5)?;
     scene.kubectl(&["delete", "scaledobjects.keda.sh", "web-so"])?;
@@ -113,6 +113,7 @@ fn parts(scene: &Scene<'_>) -> Result<String> {
 
 /// The service says who keeps the target, and leaves it alone. Returns what it says.
 fn kept_by(
+    scene: &Scene<'_>,
     service: &Trail,
     deployment: &Trail,
     keeper: &str,
@@ -127,6 +128,7 @@ fn kept_by(
     deployment.stays("untouched", Duration::from_secs(3), |sight| {
         sight.generation() == generation && sight.wanted() == replicas
     })?;
+    scene.explain(said.text("/metadata/name"), &[keeper])?;
     Ok(said.condition("Ready"))
 }
 

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fs};
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 
 use crate::cases::Theatre;
 
@@ -49,6 +50,20 @@ fn apply(theatre: &Theatre, examples: &BTreeMap<String, String>, namespaces: &[&
         let settled =
             ["wait", "--for=condition=Reconciling=False", "scalableservices", "--all", "--timeout=30s"];
         cluster.kubectl(&[&["--namespace", namespace], &settled[..]].concat())?;
+    }
+    for namespace in namespaces {
+        let list = [
+            "--namespace",
+            namespace,
+            "get",
+            "scalableservices",
+            "--output=jsonpath={.items[*].metadata.name}",
+        ];
+        for name in cluster.kubectl(&list)?.split_whitespace() {
+            let service = theatre.stage.get(namespace, "scalableservice", name)?;
+            let kpi = service.pointer("/spec/kpis/0/name").and_then(Value::as_str).unwrap_or("minReplicas");
+            theatre.explain(namespace, name, &[kpi])?;
+        }
     }
     let all = cluster.kubectl(&["get", "scalableservices", "--all-namespaces", "--no-headers"])?;
     let lines = all.lines().filter(|line| namespaces.iter().any(|namespace| line.starts_with(namespace)));

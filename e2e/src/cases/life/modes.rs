@@ -40,6 +40,7 @@ fn held(theatre: &Theatre, namespace: &'static str, mode: &str, reason: &str) ->
         })?;
         deployment.stays("untouched", A_WHILE, |sight| sight.generation() == generation)?;
     }
+    scene.explain("web", &["has 3 replicas", mode, "2", "dial"])?;
     let line = scene.kubectl(&["get", "ssvc", "web", "--no-headers"])?;
     let patch = r#"{"spec":{"mode":"Auto"}}"#;
     scene.kubectl(&["patch", "ssvc", "web", "--type=merge", "--patch", patch])?;

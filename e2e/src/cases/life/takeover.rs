@@ -33,6 +33,7 @@ pub fn takeover(theatre: &Theatre) -> Result<String> {
     let created = Instant::now();
     let service = scene.follow("scalableservice", "web")?;
     service.wait("holding what it found", SOON, |sight| sight.number("/status/desiredReplicas") == 7)?;
+    scene.explain("web", &["has 7 replicas", "scale-down window of 25 s", "dial"])?;
     let left =
         Duration::from_secs(WINDOW_S.into()).saturating_sub(created.elapsed() + Duration::from_secs(1));
     deployment.stays("at 7 for the window", left, |sight| sight.wanted() == 7)?;
@@ -78,6 +79,7 @@ pub fn reinstall(theatre: &Theatre) -> Result<String> {
     deployment.stays("at 6 after the return", A_WHILE, |sight| {
         sight.generation() == generation && sight.wanted() == 6
     })?;
+    scene.explain("web", &["has 6 replicas", "scale-down window of 300 s", "dial"])?;
     dial.set(75)?;
     deployment.wait("at 8, as before the uninstall", SOON, |sight| sight.wanted() == 8)?;
     ensure!(deployment.wanted().ends_with(&[6, 8]), "replicas {:?}", deployment.wanted());

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{
     super::{Case, Theatre},
     film::{condition, number},
-    scene::{NAMESPACE, play},
+    scene::{NAMESPACE, SHOP, play},
     table::Row,
 };
 use crate::cluster::{Cluster, Component};
@@ -39,6 +39,7 @@ pub const KUBELET: Case = Case {
             let service = scene.service.last()?;
             let progress = condition(&service, "Reconciling");
             ensure!(progress.status == "True", "Reconciling is {} while pods are unready", progress.status);
+            theatre.explain(NAMESPACE, SHOP, &["throughput", "replicas are ready"])?;
             stopped.start()?;
             let healed = Instant::now();
             let all = |service: &Value| {

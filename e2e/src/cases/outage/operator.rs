@@ -49,6 +49,7 @@ pub const API_SERVER: Case = Case {
                 lease.wait("a leader", back, TAKE_OVER, |lease| text(lease, "/spec/renewTime") != renewed)?;
             let followed = follows(scene, back, Duration::from_secs(30))?;
             scene.ready_says("True", back, RECOVERY)?;
+            theatre.explain(NAMESPACE, SHOP, &["throughput"])?;
             let row = rising(theatre, scene, "API server", (before, began), followed)?;
             more.finish(true)?;
             Ok(format!("{}; a leader {:.1} s after its return", row.line(), led.as_secs_f64()))
@@ -75,6 +76,7 @@ pub const CONTROLLER_KILL: Case = Case {
             processes.iter().for_each(|(_, pid)| signal_process(*pid, Signal::KILL));
             let killed = Instant::now();
             let followed = follows(scene, killed, Duration::from_secs(45))?;
+            theatre.explain(NAMESPACE, SHOP, &["throughput"])?;
             let row = rising(theatre, scene, "operators killed", (before, began), followed)?;
             more.finish(true)?;
             Ok(row.line())
@@ -134,6 +136,7 @@ fn change_of_leader(
         sleep(Duration::from_secs(3));
         let lowest = scene.lowest(stage, began)?;
         let said = condition(&scene.service.last()?, "Ready").reason;
+        theatre.explain(NAMESPACE, SHOP, &["throughput"])?;
         let acts = acts(stage, scene)?;
         scene.rows.push(Row {
             fault: fault.into(),

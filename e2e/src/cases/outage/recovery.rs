@@ -12,7 +12,7 @@ use super::{
     super::Case,
     answers::Broken,
     film::number,
-    scene::{LASTS, play, strike},
+    scene::{LASTS, NAMESPACE, SHOP, play, strike},
     table::{Row, print},
 };
 
@@ -30,6 +30,7 @@ pub const RISE: Case = Case {
             let held = scene.replicas()?;
             let condition =
                 scene.complaints(began).last().map(|said| said.reason.clone()).unwrap_or_default();
+            theatre.explain(NAMESPACE, SHOP, &["throughput"])?;
             let healed = broken.heal()?;
             let followed = scene.target.wait("19 replicas", healed, Duration::from_secs(15), |target| {
                 number(target, "/spec/replicas") >= 19
@@ -70,6 +71,7 @@ pub const OVER: Case = Case {
                 (3..=4).contains(&number(target, "/spec/replicas"))
             });
             let fell = fell.with_context(|| scene.decisions())?;
+            theatre.explain(NAMESPACE, SHOP, &["throughput"])?;
             Ok(format!(
                 "load 315 -> 90 req/s: replicas {before} -> {} in {:.1} s",
                 scene.replicas()?,

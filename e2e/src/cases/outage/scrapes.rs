@@ -7,12 +7,13 @@ use std::{
 
 use super::{
     super::{Case, Theatre},
-    film::{condition, number},
-    scene::{LASTS, NAMESPACE, RANGE, RECOVERY, Scene, TWIN, lowest, play},
+    film::{condition, number, text},
+    scene::{NAMESPACE, RANGE, RECOVERY, SHOP, Scene, TWIN, lowest, play},
     table::Row,
 };
 use crate::stage::Stage;
 use anyhow::{Result, ensure};
+use serde_json::Value;
 
 /// The case.
 pub const HALF: Case = Case {
@@ -20,7 +21,7 @@ pub const HALF: Case = Case {
     must: "half of the pods are not scraped, and Prometheus says success: replicas hold, the status counts targets",
     run: |theatre| {
         play(theatre, |scene| {
-            let row = unscraped(theatre, scene, "half scraped", 2)?;
+            let row = unscraped(theatre, scene, "half scraped", 2, |_, _| Ok(()))?;
             let complaints = scene.complaints(row.began);
             let counted =
                 complaints.iter().any(|said| said.message.contains("scrape targets answered, where"));
@@ -37,41 +38,54 @@ pub const ALL: Case = Case {
     run: |theatre| {
         play(theatre, |scene| {
             let twin = number(&scene.twin.last()?, "/spec/replicas");
-            let row = unscraped(theatre, scene, "not scraped", 1)?;
-            let fell = lowest(&theatre.stage, &scene.twin, TWIN, row.began)?;
+            ensure!(twin == 3, "the twin has {twin} replicas, not 3");
             // The negative control: the same film, load and fault show a scale-down where there is one.
-            ensure!(
-                twin == 3 && fell == 1,
-                "the twin's replicas went from {twin} to {fell}, not from 3 to 1"
-            );
+            let row = unscraped(theatre, scene, "not scraped", 1, |scene, began| {
+                let fell = |target: &Value| number(target, "/spec/replicas") == 1;
+                scene.twin.wait("1 replica", began, UNSEEN, fell).map(drop)
+            })?;
+            let fell = lowest(&theatre.stage, &scene.twin, TWIN, row.began)?;
             Ok(format!("{}; twin with onEmpty: Zero {twin} -> {fell}", row.row.line()))
         })
     },
 };
+
+/// Prometheus hands on what it discovers every 5 s, and takes it up every 5 s.
+const DISCOVERED: Duration = Duration::from_secs(10);
+/// Time within which it shows that pods are not scraped: until the last scrape is behind the range, and some looks.
+const UNSEEN: Duration = Duration::from_secs(40);
 
 struct Unscraped {
     began: Instant,
     row: Row,
 }
 
-/// Takes the annotation from every `each`th pod, and puts it back.
-fn unscraped(theatre: &Theatre, scene: &mut Scene, fault: &str, each: usize) -> Result<Unscraped> {
+/// Takes the annotation from every `each`th pod, and puts it back once `seen` is, too.
+fn unscraped(
+    theatre: &Theatre,
+    scene: &mut Scene,
+    fault: &str,
+    each: usize,
+    seen: impl FnOnce(&Scene, Instant) -> Result<()>,
+) -> Result<Unscraped> {
     let stage = &theatre.stage;
     let before = scene.replicas()?;
     let pods: Vec<String> = shop_pods(stage)?.into_iter().step_by(each).collect();
     let began = Instant::now();
     let hidden = Hidden::from_prometheus(stage, pods)?;
-    let told = scene.ready_says("False", began, Duration::from_secs(8))?;
+    let told = scene.ready_says("False", began, UNSEEN)?;
     // Until the range of the queries has none of their samples any more, and a bit.
-    sleep((LASTS + Duration::from_secs(3)).saturating_sub(began.elapsed()));
+    sleep(RANGE + Duration::from_secs(3));
+    seen(scene, began)?;
     let service = scene.service.last()?;
     let said = condition(&service, "MetricsAvailable");
     ensure!(said.status == "False", "MetricsAvailable is {} {} during the outage", said.status, said.reason);
+    theatre.explain(NAMESPACE, SHOP, &["throughput"])?;
     drop(hidden);
     let healed = Instant::now();
-    let recovered = scene.ready_says("True", healed, RECOVERY)?;
+    let recovered = scene.ready_says("True", healed, DISCOVERED + RECOVERY)?;
     // While the range fills again, a rate is too low.
-    sleep((RANGE + Duration::from_secs(2)).saturating_sub(healed.elapsed()));
+    sleep(RANGE + Duration::from_secs(2));
     let row = Row {
         fault: fault.into(),
         states: scene.states(began),
@@ -117,7 +131,10 @@ impl Drop for Hidden<'_> {
 }
 
 fn shop_pods(stage: &Stage) -> Result<Vec<String>> {
-    let arguments = ["--namespace", NAMESPACE, "get", "pods", "--selector=app=shop", "--output=name"];
-    let names = stage.cluster.kubectl(&arguments)?;
-    Ok(names.lines().map(|name| name.trim_start_matches("pod/").to_owned()).collect())
+    let arguments = ["--namespace", NAMESPACE, "get", "pods", "--selector=app=shop", "--output=json"];
+    let list: Value = serde_json::from_str(&stage.cluster.kubectl(&arguments)?)?;
+    let pods = list.pointer("/items").and_then(Value::as_array).cloned().unwrap_or_default();
+    // One that is on its way out may be gone before it is annotated.
+    let stay = pods.iter().filter(|pod| pod.pointer("/metadata/deletionTimestamp").is_none());
+    Ok(stay.map(|pod| text(pod, "/metadata/name")).collect())
 }

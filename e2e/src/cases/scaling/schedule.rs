@@ -80,7 +80,8 @@ spec:
 fn says_so(scene: &Scene<'_>) -> Result<()> {
     let service: Trail = scene.follow("scalableservice", "opens")?;
     let why = |sight: &Sight| sight.text("/status/summary/why") == "ScheduleFloor";
-    service.wait("explained by its schedule", Duration::from_secs(5), why).map(drop)
+    service.wait("explained by its schedule", Duration::from_secs(5), why)?;
+    scene.explain("opens", &["has 4 replicas", "schedule window"])
 }
 
 /// The next full minute that leaves time to set up.

@@ -32,6 +32,7 @@ pub fn stateful_set(theatre: &Theatre) -> Result<String> {
     service.wait("steady at 4", SOON, |sight| {
         sight.number("/status/readyReplicas") == 4 && sight.condition("Reconciling").starts_with("False")
     })?;
+    scene.explain("sessions", &["has 4 replicas", "dial is 35"])?;
     dial.set(15)?;
     set.wait("shrunk to 2", SOON, |sight| sight.wanted() == 2)?;
     ensure!(set.wanted() == [1, 4, 2], "replicas {:?}", set.wanted());
@@ -103,6 +104,7 @@ fn fleet(scene: &Scene<'_>) -> Result<String> {
             && ready.contains("fleets")
             && !ready.contains("Status {")
     })?;
+    scene.explain("ships", &["forbidden", "fleets"])?;
     let fleet = scene.follow("fleets.e2e.example.dev", "ships")?;
     let chart = scene.stage.built.workspace.join("charts/plimsoll");
     let target =
@@ -122,6 +124,7 @@ fn fleet(scene: &Scene<'_>) -> Result<String> {
         r#"{"status":{"replicas":4}}"#,
     ])?;
     service.wait("steady at 4", SOON, |sight| sight.condition("Ready").starts_with("True Steady"))?;
+    scene.explain("ships", &["has 4 replicas", "dial is 35"])?;
     dial.set(15)?;
     fleet.wait("shrunk to 2", SOON, |sight| sight.wanted() == 2)?;
     Ok(format!(
@@ -145,6 +148,7 @@ pub fn kubectl_scale(theatre: &Theatre) -> Result<String> {
     let service = scene.follow("scalableservice", "web")?;
     let there = service.wait("telling 5", SOON, |sight| sight.number("/status/replicas") == 5)?;
     ensure!(there.number("/spec/minReplicas") == 5, "minReplicas is {}", there.number("/spec/minReplicas"));
+    scene.explain("web", &["has 5 replicas", "minReplicas is 5", "dial"])?;
     let text = scene.kubectl(&["get", "scalableservice", "web", "--subresource=scale", "--output=json"])?;
     let scale: Value = serde_json::from_str(&text)?;
     let at = |pointer: &str| scale.pointer(pointer).cloned().unwrap_or_default();

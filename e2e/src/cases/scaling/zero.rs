@@ -51,8 +51,10 @@ pub fn run(theatre: &Theatre) -> Result<String> {
         woken.generation() - idle.generation()
     );
     recorded(&scene, &workers)?;
+    scene.explain("worker", &["backlog", "50 a replica"])?;
     wait_for("every job to be done", Duration::from_secs(30), || Ok(count(&url, "done")? == JOBS))?;
     workers.wait("back at zero", Duration::from_secs(30), |sight| sight.wanted() == 0)?;
+    scene.explain("worker", &["has 0 replicas", "backlog"])?;
     let (done, returned) = (count(&url, "done")?, count(&url, "returned")?);
     ensure!(
         (done, returned) == (JOBS, 0),
