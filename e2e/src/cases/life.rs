@@ -3,6 +3,7 @@
 mod conflict;
 mod examples;
 mod modes;
+mod race;
 mod refused;
 mod takeover;
 
@@ -14,6 +15,11 @@ pub const CASES: &[Case] = &[
         name: "life-conflict",
         must: "an HPA, an older ScalableService or a ScaledObject keeps its target; nothing is written until it is gone",
         run: conflict::run,
+    },
+    Case {
+        name: "life-race",
+        must: "another hand writes the scale all the time: no write is of a decision on replicas that are no more",
+        run: race::run,
     },
     Case {
         name: "life-observe",
