@@ -98,10 +98,6 @@ pub enum ReasonCode {
     MetricsIncomplete,
     /// Every KPI has a fresh sample.
     MetricsFresh,
-    /// The source's name is not in the operator's configuration.
-    UnknownSource,
-    /// Nothing was decided yet.
-    FirstLookPending,
     /// Desired replicas lie within the limits.
     WithinLimits,
     /// Replicas are on their way to what is desired.

@@ -62,9 +62,7 @@ pub async fn reconcile(
     let state = context.states.of(&key, period);
     let mut state = state.lock().await;
     if state.written.is_none() {
-        let status = service.status.clone().unwrap_or_default();
-        state.written =
-            Some((status, Instant::now().checked_sub(Duration::from_secs(60)).unwrap_or_else(Instant::now)));
+        state.written = Some((service.status.clone().unwrap_or_default(), None));
     }
     let spec_changed = state.generation.is_some() && state.generation != service.metadata.generation;
     if spec_changed || Instant::now() >= state.due {
@@ -288,7 +286,7 @@ async fn report(
         report::Worth::Soft => report::SOFT_PAUSE,
         report::Worth::Hard => report::HARD_PAUSE,
     };
-    let early = pause.saturating_sub(at.elapsed());
+    let early = at.map_or(Duration::ZERO, |at| pause.saturating_sub(at.elapsed()));
     if !early.is_zero() && !matches!(outcome, Outcome::Done(Done { written: Written::Changed, .. })) {
         return (pause == report::HARD_PAUSE).then_some(early);
     }
@@ -314,6 +312,6 @@ async fn report(
     if result != WriteResult::Ok {
         return Some(Duration::from_secs(2));
     }
-    state.written = Some((new, Instant::now()));
+    state.written = Some((new, Some(Instant::now())));
     None
 }

@@ -31,8 +31,8 @@ pub struct State {
     pub last: Option<Outcome>,
     /// Scrapes behind the KPIs.
     pub scrapes: Scrapes,
-    /// The status as it was last written, and when.
-    pub written: Option<(ScalableServiceStatus, Instant)>,
+    /// The status as it is known to be, and when this process wrote it.
+    pub written: Option<(ScalableServiceStatus, Option<Instant>)>,
     /// Looks in a row that could not be carried out.
     pub failures: u32,
 }

@@ -132,7 +132,7 @@ fn raise_to_schedule(step: &mut Step, spec: &Validated, now: Timestamp) {
 fn hold_for_evidence(step: &mut Step, looks: &[Look], current: i32) {
     let doubt = |look: &Look| match (look.holds?, look.state) {
         (Hold::Objective, _) => None,
-        (Hold::Gap, _) => Some(format!("{} still reaches back into a time without evidence", look.name)),
+        (Hold::Gap(_), _) => Some(format!("{} reaches back into a time without good samples", look.name)),
         (Hold::NotFresh, KpiState::Fresh) => Some(format!("{} is unmeasured", look.name)),
         (Hold::NotFresh, state) => {
             let state: &'static str = state.into();
@@ -140,9 +140,18 @@ fn hold_for_evidence(step: &mut Step, looks: &[Look], current: i32) {
         }
     };
     let blind: Vec<String> = looks.iter().filter_map(doubt).collect();
+    // The time until the longest range is full again, if nothing else is missing.
+    let gaps =
+        looks.iter().filter(|look| doubt(look).is_some()).try_fold(SignedDuration::ZERO, |most, look| {
+            if let Some(Hold::Gap(left)) = look.holds { Some(most.max(left)) } else { None }
+        });
     if !blind.is_empty() {
         step.at_least(current, |from, to| {
-            Reason::new(ReasonCode::HeldWithoutEvidence, from, to).detailed(blind.join(", "))
+            let reason = Reason::new(ReasonCode::HeldWithoutEvidence, from, to).detailed(blind.join(", "));
+            match gaps {
+                Some(left) => reason.with("secondsLeft", left.as_secs_f64().ceil()),
+                None => reason,
+            }
         });
     }
     let tight = looks.iter().find(|look| look.holds == Some(Hold::Objective));

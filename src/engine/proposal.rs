@@ -1,6 +1,6 @@
 //! What one KPI asks for.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Observation, evidence, load, memory::Memory, objective, observation::Sample, utilization};
 use crate::api::{Goal, KpiRule, KpiState, KpiStatus, Reason, ReasonCode, Validated};
@@ -25,8 +25,8 @@ pub(super) struct Look {
 pub(super) enum Hold {
     /// Its sample is not fresh.
     NotFresh,
-    /// Its sample is fresh, but reaches back into a time without good evidence.
-    Gap,
+    /// Its sample is fresh, but reaches back into a time without good evidence, for so long.
+    Gap(SignedDuration),
     /// Its objective is near or beyond its limit.
     Objective,
 }
@@ -91,8 +91,8 @@ fn look_at(
     if sample.state != KpiState::Fresh {
         proposal.holds = Some(Hold::NotFresh);
         proposal.reasons.insert(0, not_fresh(rule, &sample, seen.replicas));
-    } else if gap.is_some() {
-        proposal.holds.get_or_insert(Hold::Gap);
+    } else if let Some(left) = gap {
+        proposal.holds.get_or_insert(Hold::Gap(left));
         // The average is too low yet to tell a burst by; the gap holds the replicas anyway.
         proposal.burst = false;
     }

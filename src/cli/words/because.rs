@@ -40,7 +40,8 @@ pub fn because(bound: &Reason, reasons: &[Reason]) -> String {
             None => format!("a schedule asks for at least {}", bound.to),
         },
         C::HeldWithoutEvidence => {
-            format!("nothing is scaled down (here to {}) without fresh evidence{}", bound.from, detail(bound))
+            let by_the_rest = format!("by what is known {} would do", bound.from);
+            format!("nothing is scaled down without fresh evidence{} ({by_the_rest})", detail(bound))
         }
         C::HeldOnFirstLook => {
             format!(
@@ -58,6 +59,9 @@ pub fn because(bound: &Reason, reasons: &[Reason]) -> String {
         C::Paused if bound.from != bound.to => {
             format!("spec.mode is Paused (otherwise there would be {})", bound.to)
         }
+        C::MetricsUnavailable | C::MetricsIncomplete => {
+            format!("{}, and until that changes the replicas stay as they are", fact(bound.code))
+        }
         C::Observing
         | C::Paused
         | C::InvalidSpec
@@ -65,11 +69,7 @@ pub fn because(bound: &Reason, reasons: &[Reason]) -> String {
         | C::TargetNotScalable
         | C::ScalerConflict
         | C::ScaleFailed
-        | C::MetricsUnavailable
-        | C::MetricsIncomplete
         | C::MetricsFresh
-        | C::UnknownSource
-        | C::FirstLookPending
         | C::WithinLimits
         | C::Progressing => format!("{}{}", fact(bound.code), detail(bound)),
     }

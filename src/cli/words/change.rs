@@ -58,8 +58,6 @@ fn remedy(bound: &Reason, reasons: &[Reason]) -> String {
         C::TargetNotScalable => "Name a workload that has a scale subresource in spec.scaleTargetRef.",
         C::ScalerConflict => "Delete the other scaler, or set spec.mode to Observe.",
         C::ScaleFailed => "Plimsoll tries again by itself; check the operator's rights on the scale.",
-        C::UnknownSource => "Add the source to the operator's configuration, or correct spec.kpis[].source.",
-        C::FirstLookPending => "The operator has yet to look at it.",
         C::Progressing => "Wait for the replicas that are starting.",
     };
     fixed.to_owned()
@@ -145,6 +143,9 @@ fn to_limit(bound: &Reason) -> String {
 
 /// Names what has to be fresh again: the KPIs that were found not to be, else what the reason itself says.
 fn evidence(bound: &Reason, reasons: &[Reason]) -> String {
+    if finite(bound, "secondsLeft").is_some() {
+        return hold(bound, "then the ranges of the queries hold good samples only");
+    }
     let of = |reason: &&Reason| reason.code == ReasonCode::KpiNotFresh;
     let names: Vec<&str> = reasons.iter().filter(of).filter_map(|reason| reason.name.as_deref()).collect();
     let missing = match (names.is_empty(), &bound.detail) {

@@ -26,7 +26,8 @@ pub fn sentence(reason: &Reason) -> String {
         C::NoReadyReplicas => format!("{}: no replica is ready, so an average says nothing", kpi(reason)),
         C::ScheduleFloor => format!("schedule{} asks for at least {}", entry(reason), replicas(reason.to)),
         C::HeldWithoutEvidence => {
-            format!("no scale-down to {} without fresh evidence{}", reason.from, detail(reason))
+            let left = left(reason, " for ", " more");
+            format!("no scale-down to {}{left} without fresh evidence{}", reason.from, detail(reason))
         }
         C::HeldOnFirstLook => {
             let left = left(reason, " for ", " more");
@@ -57,8 +58,6 @@ pub fn sentence(reason: &Reason) -> String {
         | C::MetricsUnavailable
         | C::MetricsIncomplete
         | C::MetricsFresh
-        | C::UnknownSource
-        | C::FirstLookPending
         | C::WithinLimits
         | C::Progressing => format!("{}{}", fact(reason.code), detail(reason)),
     }
@@ -76,8 +75,6 @@ pub(super) fn fact(code: ReasonCode) -> &'static str {
         C::MetricsUnavailable => "no KPI has a fresh sample",
         C::MetricsIncomplete => "some KPI has no fresh sample",
         C::MetricsFresh => "every KPI has a fresh sample",
-        C::UnknownSource => "the KPI's source is not in the operator's configuration",
-        C::FirstLookPending => "nothing was decided yet",
         C::WithinLimits => "what is wanted lies within the limits",
         C::Progressing => "replicas are on their way to what is desired",
         C::LoadProposal | C::BurstProposal | C::UtilizationProposal => "a KPI asks for it",

@@ -38,7 +38,6 @@ pub fn step(code: ReasonCode) -> Step {
         | C::MetricsUnavailable
         | C::MetricsIncomplete
         | C::MetricsFresh
-        | C::FirstLookPending
         | C::WithinLimits
         | C::Progressing => Step::Note,
         C::ScheduleFloor
@@ -52,12 +51,9 @@ pub fn step(code: ReasonCode) -> Step {
         | C::MinReplicas
         | C::MaxReplicas => Step::Limit,
         C::Steady | C::ScaledUp | C::ScaledDown | C::Observing | C::Paused => Step::End,
-        C::InvalidSpec
-        | C::TargetNotFound
-        | C::TargetNotScalable
-        | C::ScalerConflict
-        | C::ScaleFailed
-        | C::UnknownSource => Step::Trouble,
+        C::InvalidSpec | C::TargetNotFound | C::TargetNotScalable | C::ScalerConflict | C::ScaleFailed => {
+            Step::Trouble
+        }
     }
 }
 
