@@ -8,6 +8,8 @@ use std::{
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
+use super::system::System;
+
 /// Durations that were measured.
 #[derive(Debug, Clone, Default)]
 pub struct Spread(Vec<Duration>);
@@ -39,9 +41,20 @@ impl Spread {
     }
 }
 
-/// The medians' ratio `ours / theirs`.
+/// The medians' ratio `ours / theirs` of each of our systems and each peer.
 #[must_use]
-pub fn ratio(ours: &Spread, theirs: &Spread) -> Option<f64> {
+pub fn ratios<T>(all: &[(System, T)], spread: impl Fn(&T) -> &Spread) -> Value {
+    let mut ratios = json!({});
+    for (ours, our_times) in all.iter().filter(|(system, _)| system.is_ours()) {
+        for (theirs, their_times) in all.iter().filter(|(system, _)| !system.is_ours()) {
+            let ratio = ratio(spread(our_times), spread(their_times));
+            put(&mut ratios, &format!("{}/{}", ours.name(), theirs.name()), json!(ratio));
+        }
+    }
+    ratios
+}
+
+fn ratio(ours: &Spread, theirs: &Spread) -> Option<f64> {
     Some(round(ours.median()?.as_secs_f64() / theirs.median()?.as_secs_f64()))
 }
 

@@ -1,4 +1,7 @@
 //! From a step of load to enough replicas wanted: a real shop, 20 requests a second and then 400.
+//!
+//! Every system sees the same step at the same moment. Three shops step one after the other, so that the systems are
+//! in their steady state at each.
 
 use std::{
     thread::sleep,
@@ -10,149 +13,241 @@ use serde_json::{Value, json};
 
 use super::{
     SCRAPE_INTERVAL,
-    figures::{Spread, put, ratio},
-    system::{Rule, System},
+    figures::{Spread, put, ratios},
+    process,
+    system::{Rule, System, unschedulable},
     watch::Watch,
 };
-use crate::{
-    process::wait_for,
-    stage::{Load, Shop, Stage},
-};
+use crate::stage::{Load, Shop, Stage};
 
-const NAMESPACE: &str = "bench-load";
 const NAME: &str = "shop";
-const REPETITIONS: usize = 5;
+const SHOPS: usize = 3;
+/// Deployments of each system for each shop, each with a question of its own.
+const DEPLOYMENTS: usize = 3;
+/// The HorizontalPodAutoscaler looks every 15 s: its Deployments begin at as many different moments of that.
+const APART: Duration = Duration::from_secs(5);
 const BEFORE: u32 = 20;
 const AFTER: u32 = 400;
+/// Requests/s that one replica is to carry.
 const PER_REPLICA: u32 = 10;
+/// Two replicas carry the load before the step; what a pod uses without requests may make them three on CPU.
+const MOST_BEFORE: i64 = 3;
 /// 90 % of the 40 replicas that the load needs.
 const ENOUGH: i64 = 36;
 /// Longer than the query's window, so that the old load is all that it shows.
 const QUIET: Duration = Duration::from_secs(18);
-/// The step comes at as many different moments of the peers' 15 s as there are repetitions.
-const PEERS_PERIOD: Duration = Duration::from_secs(15);
 /// The longest wait for enough replicas.
-const PATIENCE: Duration = Duration::from_secs(150);
+const PATIENCE: Duration = Duration::from_secs(120);
+/// After enough are wanted: whether more are wanted than the load needs.
+const OVERSHOOT: Duration = Duration::from_secs(8);
+/// A load that goes on until it is ended.
+const LONG: &str = "3600s";
 
-/// The two times of each repetition.
+/// What one system did at all steps.
 #[derive(Default)]
 struct Times {
     first_raise: Spread,
     enough: Spread,
+    never_enough: usize,
     highest: i64,
 }
 
-/// Repeats the step for each system in turn.
+/// A shop under its load before the step, and the Deployments that are to follow it.
+struct Scene {
+    namespace: String,
+    url: String,
+    /// Goes on until the scene is dropped.
+    _load: Load,
+}
+
+/// Steps one shop after the other, and tells how long each system takes.
 pub fn run(stage: &Stage, systems: &[System]) -> Result<Value> {
-    stage.fresh_namespace(NAMESPACE)?;
-    // Two pods could serve it all: what is measured does not depend on how fast the replicas start.
-    let shop = Shop {
-        namespace: NAMESPACE,
-        name: NAME,
-        replicas: 2,
-        workers: 64,
-        service_time: "20ms",
-        startup: "0s",
-        more: &["--queue-limit=1000"],
-    };
-    shop.deploy(stage)?;
-    let url = shop.url(stage)?;
-    let mut all: Vec<Times> = systems.iter().map(|_| Times::default()).collect();
-    for repetition in 0..REPETITIONS {
-        for (system, times) in systems.iter().zip(&mut all) {
-            step(stage, *system, &url, repetition, times)?;
+    let scenes = (0..SHOPS).map(|number| Scene::open(stage, number)).collect::<Result<Vec<_>>>()?;
+    let first = scenes.first().context("there is a shop")?;
+    let on_cpu = systems.contains(&System::Cpu);
+    let per_replica_cpu = if on_cpu { Some(cpu_of_requests(stage, first)?) } else { None };
+    for number in 0..DEPLOYMENTS {
+        for (index, scene) in scenes.iter().enumerate() {
+            for system in systems {
+                scene.add(stage, *system, (index, number), per_replica_cpu.as_deref())?;
+            }
         }
+        sleep(APART);
     }
-    let mut figures = json!({
-        "what": format!("seconds from the first request of a step of {BEFORE} to {AFTER} requests/s to replicas wanted"),
-        "scrapeInterval_s": SCRAPE_INTERVAL.as_secs(),
-        "query": query(),
-        "perReplica": PER_REPLICA,
-        "enough": ENOUGH,
-        "repetitions": REPETITIONS,
-        "caveats": "too long by the load generator's start, some 10 ms; wanted (spec.replicas), not ready; each system \
-                    in its own repetitions; Plimsoll with period 1s, KEDA and HPA with their defaults (HPA syncs every \
-                    15 s, and at most doubles or adds 4 in 15 s)",
-    });
-    for (system, times) in systems.iter().zip(&all) {
-        put(
-            &mut figures,
-            system.name(),
-            json!({
-                "firstRaise_s": times.first_raise.seconds(),
-                "enough_s": times.enough.seconds(),
-                "mostReplicasWanted": times.highest,
-            }),
-        );
+    for scene in &scenes {
+        systems.iter().try_for_each(|system| system.wait(stage, &scene.namespace))?;
     }
-    if let [ours, theirs] = all.as_slice() {
-        put(
-            &mut figures,
-            "ratioOfMedians",
-            json!({
-                "firstRaise": ratio(&ours.first_raise, &theirs.first_raise),
-                "enough": ratio(&ours.enough, &theirs.enough),
-            }),
-        );
+    sleep(QUIET);
+    let mut all: Vec<_> = systems.iter().map(|system| (*system, Times::default())).collect();
+    for (number, scene) in scenes.into_iter().enumerate() {
+        sleep(SCRAPE_INTERVAL.mul_f64(number as f64 / SHOPS as f64));
+        eprintln!("  step {} of {SHOPS}", number + 1);
+        scene.step(stage, &mut all)?;
     }
-    stage.cluster.kubectl(&["delete", "namespace", NAMESPACE, "--wait=false"])?;
+    let mut figures = figures(&all);
+    if let Some(cpu) = per_replica_cpu {
+        put(&mut figures, "cpuPerReplica", json!(cpu));
+    }
     Ok(figures)
 }
 
-fn query() -> String {
-    format!(r#"sum(rate(http_requests_total{{namespace="{NAMESPACE}", app="{NAME}"}}[15s]))"#)
+fn figures(all: &[(System, Times)]) -> Value {
+    let mut figures = json!({
+        "what": format!("seconds from the first request of a step of {BEFORE} to {AFTER} requests/s to replicas wanted"),
+        "scrapeInterval_s": SCRAPE_INTERVAL.as_secs(),
+        "query": query("NAMESPACE", 0),
+        "perReplica": PER_REPLICA,
+        "enough": ENOUGH,
+        "steps": SHOPS,
+        "deployments": DEPLOYMENTS,
+        "caveats": "too long by the load generator's start, some 10 ms; wanted (spec.replicas), not ready; all systems in \
+                    the same steps; two pods serve the load and the Deployments that are scaled have Pending pods, but \
+                    hpaCpu scales the shop itself and is given 10 requests/s as CPU, measured in the same run (it reads \
+                    the kubelets every 15 s); plimsoll has period 1s, plimsollDefaults 15 s, KEDA and HPA their defaults \
+                    (HPA syncs every 15 s, and at most doubles or adds 4 in 15 s)",
+    });
+    for (system, times) in all {
+        let figure = json!({
+            "firstRaise_s": times.first_raise.seconds(),
+            "enough_s": times.enough.seconds(),
+            "neverEnough": times.never_enough,
+            "mostReplicasWanted": times.highest,
+        });
+        put(&mut figures, system.name(), figure);
+    }
+    let ratios = json!({
+        "firstRaise": ratios(all, |times| &times.first_raise),
+        "enough": ratios(all, |times| &times.enough),
+    });
+    put(&mut figures, "ratioOfMedians", ratios);
+    figures
 }
 
-fn step(stage: &Stage, system: System, url: &str, repetition: usize, times: &mut Times) -> Result<()> {
-    let query = query();
-    let rule =
-        Rule { namespace: NAMESPACE, name: NAME, query: &query, per_replica: PER_REPLICA, min: 2, max: 60 };
-    let quiet = QUIET + PEERS_PERIOD.mul_f64(repetition as f64 / REPETITIONS as f64);
-    let shape = format!("{BEFORE}@{}ms,{AFTER}@{}s", quiet.as_millis(), PATIENCE.as_secs() + 30);
-    let began = Instant::now();
-    let load = Load::start(stage, url, &shape, &["--arrivals=uniform"])?;
-    stage.cluster.apply(&system.manifest(&rule))?;
-    system.wait(stage, NAMESPACE)?;
-    let watch = Watch::begin(stage, NAMESPACE, 1)?;
-    let stepped = began + quiet;
-    let left = stepped.saturating_duration_since(Instant::now());
-    if left.is_zero() {
-        bail!("{} was not ready within the {} s before the step", system.name(), quiet.as_secs());
+/// Requests/s of a shop; another `number` is another question about the same.
+fn query(namespace: &str, number: usize) -> String {
+    format!(
+        r#"sum(rate(http_requests_total{{namespace="{namespace}", app="{NAME}", pod!="{number}"}}[15s]))"#
+    )
+}
+
+/// Deployments that a system scales in a scene.
+fn names(system: System) -> Vec<String> {
+    match system {
+        System::Cpu => vec![NAME.to_owned()],
+        _ => (0..DEPLOYMENTS).map(|number| format!("{}-{number}", system.prefix())).collect(),
     }
-    sleep(left);
-    let before = watch.wanted(NAME).context("the watch does not know the shop")?;
-    if before != 2 {
-        bail!("{} wants {before} replicas before the step; 2 are enough", system.name());
-    }
-    let names = [NAME.to_owned()];
-    let enough = watch.wait(&names, ENOUGH, stepped, PATIENCE);
-    let (first, last) = (watch.reached(NAME, before + 1, stepped), watch.reached(NAME, ENOUGH, stepped));
-    // Long enough to see whether more are wanted than the load needs.
-    sleep(if system == System::Plimsoll { Duration::from_secs(10) } else { Duration::ZERO });
-    times.highest = times.highest.max(watch.wanted(NAME).unwrap_or(0));
+}
+
+/// The CPU of the requests that one replica is to carry, as a quantity: it is what their rate is in the CPU's words.
+fn cpu_of_requests(stage: &Stage, scene: &Scene) -> Result<String> {
+    const MORE: u32 = 180;
+    let pods = ["--namespace", &scene.namespace, "get", "pods", "--selector=app=shop", "--output=json"];
+    let pods: Value = serde_json::from_str(&stage.cluster.kubectl(&pods)?)?;
+    let pods = pods.pointer("/items").and_then(Value::as_array).context("no pods")?;
+    let pids = pods.iter().map(|pod| process::of_pod(pod, "plimsoll-shop").context("a pod has no process"));
+    let pids = pids.collect::<Result<Vec<_>>>()?;
+    let used = || pids.iter().map(|pid| process::cpu_seconds(*pid)).sum::<Result<f64>>();
+    let load = scene.load(stage, MORE)?;
+    sleep(Duration::from_secs(2));
+    let (before, begin) = (used()?, Instant::now());
+    sleep(Duration::from_secs(10));
+    let cores = (used()? - before) / begin.elapsed().as_secs_f64();
     load.finish(true)?;
-    back_to_two(stage, system)?;
-    let (true, Some(first), Some(last)) = (enough, first, last) else {
-        bail!("{} did not want {ENOUGH} replicas within {} s", system.name(), PATIENCE.as_secs());
-    };
-    times.first_raise.add(first - stepped);
-    times.enough.add(last - stepped);
-    eprintln!(
-        "  {} {} of {REPETITIONS}: first raise {:.1} s, enough {:.1} s",
-        system.name(),
-        repetition + 1,
-        (first - stepped).as_secs_f64(),
-        (last - stepped).as_secs_f64()
-    );
-    Ok(())
+    let microcores = cores / f64::from(BEFORE + MORE) * f64::from(PER_REPLICA) * 1e6;
+    Ok(format!("{microcores:.0}u"))
 }
 
-fn back_to_two(stage: &Stage, system: System) -> Result<()> {
-    system.remove(stage, NAMESPACE)?;
-    let shop = format!("deployment/{NAME}");
-    stage.cluster.kubectl(&["--namespace", NAMESPACE, "scale", &shop, "--replicas=2"])?;
-    wait_for("the shop's pods to be two again", Duration::from_secs(60), || {
-        let pods = stage.cluster.kubectl(&["--namespace", NAMESPACE, "get", "pods", "--output=name"])?;
-        Ok(pods.lines().count() == 2)
-    })
+impl Scene {
+    /// A new namespace with a shop of two pods under the load before the step.
+    fn open(stage: &Stage, number: usize) -> Result<Self> {
+        let namespace = format!("bench-load-{number}");
+        stage.fresh_namespace(&namespace)?;
+        // Two pods could serve it all: what is measured does not depend on how fast replicas start.
+        let shop = Shop {
+            namespace: &namespace,
+            name: NAME,
+            replicas: 2,
+            workers: 64,
+            service_time: "20ms",
+            startup: "0s",
+            // A millisecond of CPU for each request.
+            more: &["--queue-limit=1000", "--cpu-share=0.05"],
+        };
+        shop.deploy(stage)?;
+        let url = shop.url(stage)?;
+        let load = start(stage, &url, BEFORE)?;
+        Ok(Self { namespace, url, _load: load })
+    }
+
+    /// Lets a system scale its Deployment of this number, if it has one.
+    fn add(
+        &self,
+        stage: &Stage,
+        system: System,
+        (shop, number): (usize, usize),
+        cpu: Option<&str>,
+    ) -> Result<()> {
+        let query = query(&self.namespace, number * 10 + usize::from(system == System::Defaults));
+        let requests = PER_REPLICA.to_string();
+        let (name, per_replica) = match system {
+            // One for each shop, at different moments too.
+            System::Cpu if shop != number => return Ok(()),
+            System::Cpu => (NAME.to_owned(), cpu.context("the CPU of a request was not measured")?),
+            _ => (format!("{}-{number}", system.prefix()), requests.as_str()),
+        };
+        let deployment = match system {
+            System::Cpu => String::new(),
+            _ => unschedulable(&self.namespace, &name, 2),
+        };
+        let rule =
+            Rule { namespace: &self.namespace, name: &name, query: &query, per_replica, min: 2, max: 60 };
+        stage.cluster.apply(&(deployment + &system.manifest(&rule))).map(drop)
+    }
+
+    /// More requests/s from now on.
+    fn load(&self, stage: &Stage, more: u32) -> Result<Load> {
+        start(stage, &self.url, more)
+    }
+
+    /// Steps, waits until every system wants enough, and removes the scene.
+    fn step(self, stage: &Stage, all: &mut [(System, Times)]) -> Result<()> {
+        let deployments: Vec<String> = all.iter().flat_map(|(system, _)| names(*system)).collect();
+        let watch = Watch::begin(stage, &self.namespace, deployments.len())?;
+        for name in &deployments {
+            let before = watch.wanted(name).with_context(|| format!("the watch does not know {name}"))?;
+            if before > MOST_BEFORE {
+                bail!("{name} wants {before} replicas before the step; 2 are enough");
+            }
+        }
+        let load = self.load(stage, AFTER - BEFORE)?;
+        let stepped = Instant::now();
+        watch.wait(&deployments, ENOUGH, stepped, PATIENCE);
+        sleep(OVERSHOOT);
+        load.finish(true)?;
+        for (system, times) in all {
+            times.note(*system, &watch, stepped);
+            system.remove(stage, &self.namespace)?;
+        }
+        stage.cluster.kubectl(&["delete", "namespace", &self.namespace, "--wait", "--timeout=120s"]).map(drop)
+    }
+}
+
+impl Times {
+    fn note(&mut self, system: System, watch: &Watch, stepped: Instant) {
+        for name in names(system) {
+            let before = watch.wanted_at(&name, stepped).unwrap_or(0);
+            let first = watch.reached(&name, before + 1, stepped).map(|at| at - stepped);
+            let enough = watch.reached(&name, ENOUGH, stepped).map(|at| at - stepped);
+            first.into_iter().for_each(|took| self.first_raise.add(took));
+            enough.into_iter().for_each(|took| self.enough.add(took));
+            self.never_enough += usize::from(enough.is_none());
+            self.highest = self.highest.max(watch.wanted(&name).unwrap_or(0));
+            let seconds = |took: Option<Duration>| took.map_or(f64::NAN, |took| took.as_secs_f64());
+            eprintln!("    {name}: first raise {:.1} s, enough {:.1} s", seconds(first), seconds(enough));
+        }
+    }
+}
+
+fn start(stage: &Stage, url: &str, rate: u32) -> Result<Load> {
+    Load::start(stage, url, &format!("{rate}@{LONG}"), &["--arrivals=uniform"])
 }

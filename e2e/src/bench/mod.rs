@@ -1,7 +1,7 @@
 //! What Plimsoll costs and how fast it reacts, measured; no verdict on times. Each bench ends with one line of JSON.
 //!
-//! The peers' figures come from the same run on the same cluster, with `--keda`: KEDA 2.21 with the cluster's own
-//! HorizontalPodAutoscaler, both with their defaults.
+//! The peers' figures come from the same run on the same cluster. With `--keda` it is KEDA 2.21 with the cluster's own
+//! HorizontalPodAutoscaler, both with their defaults; without, under load, that autoscaler alone, on CPU.
 
 mod engine;
 mod figures;
@@ -9,6 +9,8 @@ mod gauge;
 mod keda;
 mod load;
 mod many;
+mod metrics_server;
+mod process;
 mod sample;
 mod steady;
 mod system;
@@ -24,27 +26,29 @@ use crate::{
     stage::{Install, Stage},
 };
 
-use self::{figures::Machine, keda::Keda, system::System};
+use self::{figures::Machine, keda::Keda, metrics_server::MetricsServer, system::System};
 
 /// How often Prometheus scrapes in every bench: what the peers' own figures are given for.
 const SCRAPE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Where a bench runs.
 #[derive(Clone, Copy)]
-enum Runs {
+enum Place {
     /// On this machine alone.
-    Alone(fn() -> Result<Value>),
+    Machine(fn() -> Result<Value>),
     /// On the cluster, for each of the systems.
-    OnCluster(fn(&Stage, &[System]) -> Result<Value>),
+    Cluster(fn(&Stage, &[System]) -> Result<Value>),
+    /// On the cluster under a load that costs CPU.
+    Load(fn(&Stage, &[System]) -> Result<Value>),
 }
 
 /// Every bench, in the order in which they run.
-const ALL: [(&str, Runs); 5] = [
-    ("engine", Runs::Alone(engine::run)),
-    ("reaction-sample", Runs::OnCluster(sample::run)),
-    ("reaction-load", Runs::OnCluster(load::run)),
-    ("reaction-many", Runs::OnCluster(many::run)),
-    ("loop", Runs::OnCluster(steady::run)),
+const ALL: [(&str, Place); 5] = [
+    ("engine", Place::Machine(engine::run)),
+    ("reaction-sample", Place::Cluster(sample::run)),
+    ("reaction-load", Place::Load(load::run)),
+    ("reaction-many", Place::Cluster(many::run)),
+    ("loop", Place::Cluster(steady::run)),
 ];
 
 /// Runs the benches whose name begins with `wanted` (all without one); with `keda` the same for KEDA beside it.
@@ -54,27 +58,42 @@ pub fn run(wanted: Option<&str>, keda: bool) -> Result<()> {
     if benches.is_empty() {
         bail!("no bench is named {wanted:?}; there are {}", ALL.map(|(name, _)| name).join(", "));
     }
-    let on_cluster = benches.iter().any(|(_, runs)| matches!(runs, Runs::OnCluster(_)));
-    // Built before anything is measured: the build takes both cores for minutes.
-    let peer = if keda && on_cluster { Some(keda::build()?) } else { None };
+    let on_cluster = benches.iter().any(|(_, place)| !matches!(place, Place::Machine(_)));
+    let under_load = benches.iter().any(|(_, place)| matches!(place, Place::Load(_)));
+    // Built before anything is measured: the builds take both cores for minutes.
+    let keda = if keda && on_cluster { Some(keda::build()?) } else { None };
+    let metrics_server = if keda.is_none() && under_load { Some(metrics_server::build()?) } else { None };
     let stage = if on_cluster { Some(open()?) } else { None };
-    let installed = match (&stage, &peer) {
+    let _keda = match (&stage, &keda) {
         (Some(stage), Some(programs)) => Some(Keda::install(stage, programs)?),
         _ => None,
     };
-    let systems: &[System] =
-        if installed.is_some() { &[System::Plimsoll, System::Keda] } else { &[System::Plimsoll] };
-    for (name, runs) in benches {
+    let _metrics_server = match (&stage, &metrics_server) {
+        (Some(stage), Some(program)) => Some(MetricsServer::install(stage, program)?),
+        _ => None,
+    };
+    for (name, place) in benches {
         eprintln!("{name} …");
         let machine = Machine::now()?;
-        let figures = match (runs, &stage) {
-            (Runs::Alone(run), _) => run()?,
-            (Runs::OnCluster(run), Some(stage)) => run(stage, systems)?,
-            (Runs::OnCluster(_), None) => bail!("{name} needs the cluster"),
+        let figures = match (place, &stage) {
+            (Place::Machine(run), _) => run()?,
+            (Place::Cluster(run) | Place::Load(run), Some(stage)) => {
+                run(stage, systems(place, keda.is_some()))?
+            }
+            (_, None) => bail!("{name} needs the cluster"),
         };
         println!("{}", machine.around(name, figures)?);
     }
     Ok(())
+}
+
+/// Who is measured in a place.
+fn systems(place: Place, keda: bool) -> &'static [System] {
+    match place {
+        _ if keda => &[System::Plimsoll, System::Defaults, System::Keda],
+        Place::Load(_) => &[System::Plimsoll, System::Defaults, System::Cpu],
+        _ => &[System::Plimsoll, System::Defaults],
+    }
 }
 
 /// The cluster as it is, but with scrapes every five seconds and an operator that reads Prometheus directly.

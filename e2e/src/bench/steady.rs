@@ -1,22 +1,22 @@
 //! What a thousand services cost while nothing changes: CPU and memory of the leader, its queries, its writes.
 
 use std::{
-    fs,
     thread::sleep,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::{
     SCRAPE_INTERVAL,
     figures::put,
     gauge::Gauge,
+    process,
     system::{System, unschedulable},
 };
 use crate::{
-    process::{process_ids, resident_bytes},
+    process::resident_bytes,
     stage::{OPERATOR_NAMESPACE, Stage},
 };
 
@@ -27,8 +27,6 @@ const QUESTIONS: [usize; 2] = [SERVICES, 10];
 /// Longer than the pause after which a status is written for small changes.
 const SETTLE: Duration = Duration::from_secs(75);
 const MEASURED: Duration = Duration::from_secs(60);
-/// Linux's clock ticks in a second, for every program (`getconf CLK_TCK`).
-const TICKS: f64 = 100.0;
 
 /// Measures with a question for each service, and with ten for all.
 pub fn run(stage: &Stage, _systems: &[System]) -> Result<Value> {
@@ -78,7 +76,7 @@ fn measure(stage: &Stage, gauge: &Gauge, questions: usize) -> Result<Value> {
 /// A Deployment of no replicas, and the ScalableService that finds that right.
 fn service(number: usize, query: &str) -> String {
     let name = format!("idle-{number}");
-    let deployment = unschedulable(NAMESPACE, &name).replace("replicas: 1\n", "replicas: 0\n");
+    let deployment = unschedulable(NAMESPACE, &name, 0);
     format!(
         r#"{deployment}---
 apiVersion: plimsoll.dev/v1alpha1
@@ -112,26 +110,19 @@ struct Counts {
 impl Leader {
     fn find(stage: &Stage) -> Result<Self> {
         let pod = stage.get(OPERATOR_NAMESPACE, "pod", &stage.leader()?)?;
-        let text =
-            |path: &str| pod.pointer(path).and_then(Value::as_str).with_context(|| format!("no {path}"));
-        // The kubelet names a pod's cgroup by its uid.
-        let cgroup = format!("pod{}", text("/metadata/uid")?);
-        let inside = |pid: &u32| {
-            let of = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
-            of("cgroup").contains(&cgroup) && of("comm").trim() == "plimsoll"
-        };
-        let pid = process_ids().into_iter().find(inside).context("the leader's process is not found")?;
+        let pid = process::of_pod(&pod, "plimsoll").context("the leader's process is not found")?;
+        let address = pod.pointer("/status/podIP").and_then(Value::as_str).context("no podIP")?;
         let ports = pod.pointer("/spec/containers/0/ports").and_then(Value::as_array).context("no ports")?;
         let port = ports.iter().find(|port| port.get("name").is_some_and(|name| name == "http"));
         let port = port.and_then(|port| port.get("containerPort")).context("no port http")?;
-        Ok(Self { pid, metrics: format!("http://{}:{port}/metrics", text("/status/podIP")?) })
+        Ok(Self { pid, metrics: format!("http://{address}:{port}/metrics") })
     }
 
     fn counts(&self) -> Result<Counts> {
         let page = ureq::get(&self.metrics).call().with_context(|| self.metrics.clone())?;
         let page = page.into_body().read_to_string()?;
         Ok(Counts {
-            cpu_seconds: cpu_seconds(self.pid)?,
+            cpu_seconds: process::cpu_seconds(self.pid)?,
             decisions: total(&page, "plimsoll_decisions_total"),
             queries: total(&page, "plimsoll_queries_total"),
             scale_writes: total(&page, "plimsoll_scale_writes_total"),
@@ -147,20 +138,6 @@ fn total(page: &str, name: &str) -> f64 {
     values.filter_map(|(_, value)| value.parse::<f64>().ok()).sum()
 }
 
-/// CPU time of a process, in user and kernel: fields 14 and 15 of proc_pid_stat(5).
-fn cpu_seconds(pid: u32) -> Result<f64> {
-    let path = format!("/proc/{pid}/stat");
-    let stat = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-    // The name in parentheses may have spaces in it.
-    let (_, rest) = stat.rsplit_once(')').with_context(|| format!("{path} has no name"))?;
-    let fields: Vec<f64> =
-        rest.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse().ok()).collect();
-    if fields.len() != 2 {
-        bail!("{path} has no times: {stat}");
-    }
-    Ok(fields.iter().sum::<f64>() / TICKS)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,12 +148,5 @@ mod tests {
             "# TYPE a counter\na_total{x=\"1\"} 2\na_total{x=\"2\"} 3.5\na_total_created 7\nab_total 1\n";
         assert_eq!(total(page, "a_total"), 5.5);
         assert_eq!(total(page, "ab_total"), 1.0);
-    }
-
-    #[test]
-    fn this_process_has_used_time() {
-        let begin = Instant::now();
-        while begin.elapsed() < Duration::from_millis(50) {}
-        assert!(cpu_seconds(std::process::id()).unwrap() > 0.0);
     }
 }

@@ -9,8 +9,12 @@ use crate::stage::Stage;
 pub enum System {
     /// Plimsoll with `period: 1s`, the shortest that it allows; all else by default.
     Plimsoll,
+    /// Plimsoll with everything by default, the period of 15 s too.
+    Defaults,
     /// KEDA with a trigger of type prometheus, and the HorizontalPodAutoscaler that it makes; all by default.
     Keda,
+    /// The cluster's own HorizontalPodAutoscaler on its pods' CPU, by default; it can't read Prometheus.
+    Cpu,
 }
 
 /// One Deployment to be scaled.
@@ -20,10 +24,10 @@ pub struct Rule<'a> {
     pub namespace: &'a str,
     /// Of both.
     pub name: &'a str,
-    /// PromQL of a total.
+    /// PromQL of a total. The total of `Cpu` is its pods' CPU.
     pub query: &'a str,
     /// What one replica carries of it.
-    pub per_replica: u32,
+    pub per_replica: &'a str,
     /// Fewest replicas.
     pub min: u32,
     /// Most replicas.
@@ -36,7 +40,9 @@ impl System {
     pub fn name(self) -> &'static str {
         match self {
             Self::Plimsoll => "plimsoll",
+            Self::Defaults => "plimsollDefaults",
             Self::Keda => "keda",
+            Self::Cpu => "hpaCpu",
         }
     }
 
@@ -45,8 +51,16 @@ impl System {
     pub fn prefix(self) -> &'static str {
         match self {
             Self::Plimsoll => "ours",
-            Self::Keda => "theirs",
+            Self::Defaults => "defaults",
+            Self::Keda => "keda",
+            Self::Cpu => "cpu",
         }
+    }
+
+    /// Whether it is Plimsoll.
+    #[must_use]
+    pub fn is_ours(self) -> bool {
+        matches!(self, Self::Plimsoll | Self::Defaults)
     }
 
     /// The manifest of a rule.
@@ -54,7 +68,7 @@ impl System {
     pub fn manifest(self, rule: &Rule<'_>) -> String {
         let Rule { namespace, name, query, per_replica, min, max } = rule;
         match self {
-            Self::Plimsoll => format!(
+            Self::Plimsoll | Self::Defaults => format!(
                 r#"---
 apiVersion: plimsoll.dev/v1alpha1
 kind: ScalableService
@@ -63,10 +77,10 @@ spec:
   scaleTargetRef: {{kind: Deployment, name: {name}}}
   minReplicas: {min}
   maxReplicas: {max}
-  period: 1s
-  kpis:
+{}  kpis:
   - {{name: load, type: Load, perReplica: "{per_replica}", query: '{query}'}}
-"#
+"#,
+                if self == Self::Plimsoll { "  period: 1s\n" } else { "" }
             ),
             Self::Keda => format!(
                 r#"---
@@ -82,14 +96,28 @@ spec:
     metadata: {{serverAddress: "http://prometheus.monitoring:9090", threshold: "{per_replica}", query: '{query}'}}
 "#
             ),
+            Self::Cpu => format!(
+                r#"---
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {{name: {name}, namespace: {namespace}}}
+spec:
+  scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: {name}}}
+  minReplicas: {min}
+  maxReplicas: {max}
+  metrics:
+  - {{type: Resource, resource: {{name: cpu, target: {{type: AverageValue, averageValue: "{per_replica}"}}}}}}
+"#
+            ),
         }
     }
 
     /// Waits until it reads the metrics of everything that it scales in a namespace.
     pub fn wait(self, stage: &Stage, namespace: &str) -> Result<()> {
         let conditions: &[(&str, &str)] = match self {
-            Self::Plimsoll => &[("scalableservices", "MetricsAvailable")],
+            Self::Plimsoll | Self::Defaults => &[("scalableservices", "MetricsAvailable")],
             Self::Keda => &[("scaledobjects", "Ready"), ("horizontalpodautoscalers", "ScalingActive")],
+            Self::Cpu => &[("horizontalpodautoscalers", "ScalingActive")],
         };
         for (kind, condition) in conditions {
             let condition = format!("--for=condition={condition}");
@@ -102,24 +130,25 @@ spec:
     /// Removes everything with which it scales in a namespace.
     pub fn remove(self, stage: &Stage, namespace: &str) -> Result<()> {
         let kind = match self {
-            Self::Plimsoll => "scalableservices",
+            Self::Plimsoll | Self::Defaults => "scalableservices",
             Self::Keda => "scaledobjects",
+            Self::Cpu => "horizontalpodautoscalers",
         };
         stage.cluster.kubectl(&["--namespace", namespace, "delete", kind, "--all", "--wait"]).map(drop)
     }
 }
 
-/// A Deployment of one replica that no node takes: its pods stay Pending and cost no memory, and nothing but the
+/// A Deployment that no node takes: its pods stay Pending and cost no memory, and nothing but the
 /// scaling is measured.
 #[must_use]
-pub fn unschedulable(namespace: &str, name: &str) -> String {
+pub fn unschedulable(namespace: &str, name: &str, replicas: u32) -> String {
     format!(
         r#"---
 apiVersion: apps/v1
 kind: Deployment
 metadata: {{name: {name}, namespace: {namespace}}}
 spec:
-  replicas: 1
+  replicas: {replicas}
   selector: {{matchLabels: {{app: {name}}}}}
   template:
     metadata: {{labels: {{app: {name}}}}}

@@ -65,6 +65,12 @@ impl Watch {
         self.seen().get(name)?.last().map(|(_, wanted)| *wanted)
     }
 
+    /// What a Deployment wanted at a moment.
+    pub fn wanted_at(&self, name: &str, moment: Instant) -> Option<i64> {
+        let seen = self.seen();
+        seen.get(name)?.iter().take_while(|(at, _)| *at <= moment).last().map(|(_, wanted)| *wanted)
+    }
+
     /// Waits until all of `names` have wanted at least `replicas` since `from`. Returns whether they do in time.
     pub fn wait(&self, names: &[String], replicas: i64, from: Instant, within: Duration) -> bool {
         let end = Instant::now() + within;

@@ -1,0 +1,59 @@
+//! metrics-server: what the cluster's own HorizontalPodAutoscaler reads the CPU of pods from.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::{
+    cluster::{Image, METRICS_SERVER},
+    stage::Stage,
+};
+
+const IMAGE: &str = "plimsoll.local/metrics-server:0.9.0";
+const METRICS_API: &str = "v1beta1.metrics.k8s.io";
+const MANIFEST: &str = include_str!("../../programs/metrics-server/metrics-server.yaml");
+
+/// Builds it unless the cache has it: two minutes on two idle cores.
+pub fn build() -> Result<PathBuf> {
+    Ok(METRICS_SERVER.ensure()?.join("metrics-server"))
+}
+
+/// metrics-server in the cluster; it goes when this value is dropped.
+pub struct MetricsServer<'a> {
+    stage: &'a Stage,
+}
+
+impl<'a> MetricsServer<'a> {
+    /// Installs it and waits until the API server can ask it.
+    pub fn install(stage: &'a Stage, program: &std::path::Path) -> Result<Self> {
+        let cluster = &stage.cluster;
+        cluster.load_image(IMAGE, &Image::of_program(program))?;
+        let installed = Self { stage };
+        cluster.apply(MANIFEST)?;
+        let api = format!("apiservice/{METRICS_API}");
+        cluster.kubectl(&["wait", "--for=condition=Available", &api, "--timeout=120s"])?;
+        Ok(installed)
+    }
+}
+
+impl Drop for MetricsServer<'_> {
+    fn drop(&mut self) {
+        // The API first: one that nobody serves hinders the removal of every namespace.
+        for arguments in [
+            &["apiservice", METRICS_API][..],
+            &["namespace", "metrics-server"],
+            &["--namespace=kube-system", "rolebinding", "plimsoll-bench:metrics-server"],
+            &[
+                "clusterrolebinding",
+                "plimsoll-bench:metrics-server",
+                "plimsoll-bench:metrics-server-delegator",
+            ],
+            &["clusterrole", "plimsoll-bench:metrics-server"],
+        ] {
+            let arguments = [&["delete", "--ignore-not-found"], arguments].concat();
+            if let Err(error) = self.stage.cluster.kubectl(&arguments) {
+                eprintln!("something of metrics-server stays: {error:#}");
+            }
+        }
+    }
+}
