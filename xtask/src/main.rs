@@ -5,8 +5,9 @@ mod cluster;
 mod generate;
 mod test;
 
-use clap::{Parser, Subcommand};
-use std::process::ExitCode;
+use clap::{Args, Parser, Subcommand};
+use plimsoll_e2e::demo;
+use std::{path::PathBuf, process::ExitCode};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "The developer's verbs of Plimsoll", disable_help_subcommand = true)]
@@ -33,16 +34,39 @@ enum Verb {
     Bench {
         /// Beginning of the benches' names: engine, reaction-sample, reaction-load, reaction-many, loop
         name: Option<String>,
-        /// KEDA and the HorizontalPodAutoscaler beside it (the first time builds KEDA: eight minutes)
+        /// KEDA with its HorizontalPodAutoscaler beside it, instead of one on CPU (builds KEDA once: eight minutes)
         #[arg(long)]
         keda: bool,
     },
     /// The main job on a real cluster, in about four minutes: a shop under load, kept within its objectives
-    Demo {
-        /// Nodes of the cluster, 1 or 2
-        #[arg(long, default_value_t = 1)]
-        nodes: u8,
-    },
+    Demo(Demo),
+}
+
+#[derive(Args)]
+struct Demo {
+    /// Nodes of this machine's cluster, 1 or 2
+    #[arg(long, default_value_t = 1, conflicts_with = "context")]
+    nodes: u8,
+    /// An existing cluster instead, in the namespace plimsoll-demo; prints the images that it needs
+    #[arg(long)]
+    context: Option<String>,
+    /// File of that context
+    #[arg(long, requires = "context")]
+    kubeconfig: Option<PathBuf>,
+    /// Where you have pushed the images to (localhost:5000/plimsoll); without it they are on the nodes
+    #[arg(long, requires = "context")]
+    registry: Option<String>,
+}
+
+impl Demo {
+    fn run(self) -> anyhow::Result<()> {
+        let Self { nodes, context, kubeconfig, registry } = self;
+        let on = match context {
+            Some(context) => demo::On::Context(demo::Target { context, kubeconfig, registry }),
+            None => demo::On::Machine(nodes),
+        };
+        demo::run(&on)
+    }
 }
 
 fn main() -> ExitCode {
@@ -57,7 +81,7 @@ fn main() -> ExitCode {
             })
         }
         Verb::Bench { name, keda } => plimsoll_e2e::bench::run(name.as_deref(), keda),
-        Verb::Demo { nodes } => plimsoll_e2e::demo::run(nodes),
+        Verb::Demo(demo) => demo.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -52,6 +52,22 @@ fn manifests(scrape_interval: Duration) -> String {
     format!("{COREDNS}---\n{PROMETHEUS}").replace("SCRAPE_INTERVAL", &interval)
 }
 
+/// The manifest of a Prometheus for another cluster: as here, but in this namespace, with rights under its name, on
+/// any node.
+#[must_use]
+pub fn prometheus_for(namespace: &str, image: &str, pull_policy: &str) -> String {
+    let here = ["topology.kubernetes.io/zone", "priorityClassName"];
+    let lines = PROMETHEUS.lines().filter(|line| !here.iter().any(|word| line.contains(word)));
+    let manifest = lines.collect::<Vec<_>>().join("\n");
+    manifest
+        .replace("SCRAPE_INTERVAL", "1s")
+        .replace("namespace: monitoring", &format!("namespace: {namespace}"))
+        .replace("name: monitoring", &format!("name: {namespace}"))
+        .replace("plimsoll-dev:prometheus", &format!("{namespace}:prometheus"))
+        .replace(PROMETHEUS_IMAGE, image)
+        .replace("imagePullPolicy: Never", &format!("imagePullPolicy: {pull_policy}"))
+}
+
 /// Compiles the pause program, once.
 fn pause_program() -> Result<PathBuf> {
     let folder = cache_folder("programs/pause")?;
@@ -70,6 +86,17 @@ fn pause_program() -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_clusters_prometheus_has_nothing_of_this_machine() {
+        let text = prometheus_for("shop-demo", "registry.test/prometheus:1", "IfNotPresent");
+        for word in ["monitoring", "plimsoll", "Never", "zone-a", "priorityClass", "SCRAPE_INTERVAL"] {
+            let found =
+                text.lines().find(|line| line.contains(word) && !line.contains("plimsoll.dev/scrape"));
+            assert_eq!(found, None, "{word}");
+        }
+        assert!(text.contains("namespace: shop-demo") && text.contains("registry.test/prometheus:1"));
+    }
 
     #[test]
     fn the_interval_reaches_the_configuration_and_nothing_is_left_to_fill_in() {

@@ -5,6 +5,7 @@
 
 mod addons;
 mod cgroup;
+mod client;
 mod control_plane;
 mod image;
 mod lifecycle;
@@ -22,20 +23,21 @@ mod status;
 mod sysctl;
 mod teardown;
 
+pub use addons::prometheus_for;
+pub use client::Client;
 pub use image::{Archive, Image};
 pub use node::PAUSE_IMAGE;
-pub use programs::{KEDA, KUBECONFORM, Module, Programs};
+pub use programs::{KEDA, KUBECONFORM, METRICS_SERVER, Module, Programs};
 pub use state::{Record, cache_folder};
 pub use status::{Part, Status};
 
-use crate::process::{Daemon, finish};
+use crate::process::Daemon;
 use anyhow::{Context, Result, bail};
 use lifecycle::import;
 use node::Node;
 use state::State;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 /// Only one run at a time changes the cluster. Outside of the state folder, which comes and goes.
@@ -96,6 +98,7 @@ pub struct Cluster {
     state: State,
     programs: Programs,
     kubeconfig: PathBuf,
+    client: Client,
     etcd: Daemon,
     api_server: Daemon,
     controller_manager: Daemon,
@@ -173,6 +176,12 @@ impl Cluster {
         &self.kubeconfig
     }
 
+    /// The administrator's kubectl and helm.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// The folder that holds logs, keys and disks of the cluster.
     #[must_use]
     pub fn state_folder(&self) -> &Path {
@@ -198,7 +207,7 @@ impl Cluster {
     /// # Errors
     /// kubectl fails; the message has its standard error.
     pub fn kubectl(&self, args: &[&str]) -> Result<String> {
-        self.kubectl_with_input(args, "")
+        self.client.kubectl(args)
     }
 
     /// Applies manifests in YAML, on the server's side, and returns what kubectl said.
@@ -206,7 +215,7 @@ impl Cluster {
     /// # Errors
     /// The API server refuses one; the message says why.
     pub fn apply(&self, yaml: &str) -> Result<String> {
-        self.kubectl_with_input(&["apply", "--server-side", "--force-conflicts", "--filename=-"], yaml)
+        self.client.apply(yaml)
     }
 
     /// Runs helm as the administrator and returns its standard output.
@@ -214,7 +223,7 @@ impl Cluster {
     /// # Errors
     /// helm fails; the message has its standard error.
     pub fn helm(&self, args: &[&str]) -> Result<String> {
-        finish(self.client("helm", args)?, "")
+        self.client.helm(args)
     }
 
     /// Puts an image onto every node under a full name (`plimsoll.local/app:1`), unless it is there with this content.
@@ -295,6 +304,7 @@ impl Cluster {
     fn describe(state: State, programs: Programs, nodes: u8) -> Result<Self> {
         Ok(Self {
             kubeconfig: state.kubeconfig(),
+            client: Client::of_machine(programs.path("kubectl")?, programs.path("helm")?, state.kubeconfig()),
             etcd: control_plane::etcd(&state, &programs)?,
             api_server: control_plane::api_server(&state, &programs)?,
             controller_manager: control_plane::controller_manager(&state, &programs)?,
@@ -334,13 +344,7 @@ impl Cluster {
     }
 
     pub fn kubectl_with_input(&self, args: &[&str], input: &str) -> Result<String> {
-        finish(self.client("kubectl", args)?, input)
-    }
-
-    fn client(&self, program: &str, args: &[&str]) -> Result<Command> {
-        let mut command = Command::new(self.programs.path(program)?);
-        command.args(args).env("KUBECONFIG", &self.kubeconfig);
-        Ok(command)
+        self.client.kubectl_with_input(args, input)
     }
 }
 

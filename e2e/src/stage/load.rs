@@ -86,6 +86,11 @@ impl Load {
     pub fn start(stage: &Stage, url: &str, shape: &str, more: &[&str]) -> Result<Self> {
         let mut command = Command::new(&stage.built.shop);
         command.args(["load", "--target", url, "--shape", shape]).args(more);
+        Self::of(command)
+    }
+
+    /// Starts a command whose output is a load generator's.
+    pub fn of(mut command: Command) -> Result<Self> {
         let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start the load generator")?;
         let output = child.stdout.take().context("the load generator has no output")?;
         let seconds = Arc::new(Mutex::new(Vec::new()));

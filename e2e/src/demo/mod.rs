@@ -1,5 +1,8 @@
 //! The main job, shown: a shop under a load that rises, jumps and falls, kept within its objectives.
 
+mod context;
+mod place;
+
 use std::{
     io::Write,
     thread::sleep,
@@ -7,13 +10,13 @@ use std::{
 };
 
 use anyhow::{Result, bail};
+use serde_json::Value;
 
-use crate::{
-    cluster::Options,
-    stage::{Install, Load, Second, Shop, Stage},
-};
+use self::place::Place;
+use crate::stage::{Load, Second, Shop};
 
-const NAMESPACE: &str = "shop";
+pub use self::context::Target;
+
 const NAME: &str = "checkout";
 /// A pod has 4 workers of 50 ms: 80 requests a second at the most, of which 50 are wanted.
 const SHAPE: &str = "40@15s,40..300@45s,300@20s,650@25s,300@15s,300..40@20s,40@40s";
@@ -27,7 +30,7 @@ const JUMP_S: f64 = 80.0;
 const SERVICE: &str = r#"
 apiVersion: plimsoll.dev/v1alpha1
 kind: ScalableService
-metadata: {name: checkout, namespace: shop}
+metadata: {name: checkout, namespace: NAMESPACE}
 spec:
   scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: checkout}
   minReplicas: 2
@@ -36,26 +39,42 @@ spec:
   kpis:
   - name: demand # what is served, and what waits: an overloaded service serves less than it is asked for
     type: Load
-    query: sum(rate(http_requests_total{namespace="shop", app="checkout"}[15s])) + sum(http_queue_length{namespace="shop", app="checkout"})
+    query: sum(rate(http_requests_total{namespace="NAMESPACE", app="checkout"}[15s])) + sum(http_queue_length{namespace="NAMESPACE", app="checkout"})
     perReplica: "50"
   - name: latency-p99
     type: Objective
-    query: histogram_quantile(0.99, sum by (le) (rate(http_request_duration_seconds_bucket{namespace="shop", app="checkout"}[15s]))) >= 0
+    query: histogram_quantile(0.99, sum by (le) (rate(http_request_duration_seconds_bucket{namespace="NAMESPACE", app="checkout"}[15s]))) >= 0
     atMost: "0.25"
     onEmpty: Zero # without requests there is no percentile, and nothing that is too slow
   behavior:
     scaleDown: {stabilizationWindowSeconds: 30}
 "#;
 
+/// Where the demo is shown.
+#[derive(Debug)]
+pub enum On {
+    /// On a cluster of this machine, made with this number of nodes unless it runs already.
+    Machine(u8),
+    /// On an existing cluster.
+    Context(Target),
+}
+
 /// Shows the main job and leaves the cluster up.
-pub fn run(nodes: u8) -> Result<()> {
+pub fn run(on: &On) -> Result<()> {
     let begin = Instant::now();
-    say(begin, "building the programs, a cluster, and installing Plimsoll by its chart");
-    let stage = Stage::set(&Options { nodes, ..Options::default() }, &Install::default())?;
+    let place = match on {
+        On::Machine(nodes) => {
+            say(begin, "building the programs, a cluster, and installing Plimsoll by its chart");
+            Place::machine(*nodes)?
+        }
+        On::Context(target) => {
+            say(begin, &format!("building the programs and their images for context {}", target.context));
+            Place::context(target)?
+        }
+    };
     say(begin, "deploying the shop and its ScalableService");
-    stage.fresh_namespace(NAMESPACE)?;
     let shop = Shop {
-        namespace: NAMESPACE,
+        namespace: place.namespace,
         name: NAME,
         replicas: 2,
         workers: 4,
@@ -63,25 +82,18 @@ pub fn run(nodes: u8) -> Result<()> {
         startup: "2s",
         more: &["--queue-limit=400"],
     };
-    shop.deploy(&stage)?;
-    stage.cluster.apply(SERVICE)?;
-    stage.cluster.kubectl(&[
-        "-n",
-        NAMESPACE,
-        "wait",
-        "--for=condition=Ready",
-        "ssvc/checkout",
-        "--timeout=60s",
-    ])?;
+    place.deploy(&shop)?;
+    place.client.apply(&SERVICE.replace("NAMESPACE", place.namespace))?;
+    place.kubectl(&["wait", "--for=condition=Ready", "ssvc/checkout", "--timeout=60s"])?;
     say(begin, "three minutes of load: a rise, a jump to more than twice as much, a fall");
     let objective = format!("--objective={OBJECTIVE_S}s");
     // A Service balances connections, not requests: one that lives long would keep its load on an old pod.
     let flags = [&objective, "--timeout=5s", "--requests-per-connection=1"];
-    let load = Load::start(&stage, &shop.url(&stage)?, SHAPE, &flags)?;
-    let (summary, peak) = watch(&stage, load)?;
+    let load = place.load(NAME, SHAPE, &flags)?;
+    let (summary, peak) = watch(&place, load)?;
     println!();
-    println!("{}", stage.cluster.kubectl(&["-n", NAMESPACE, "get", "ssvc", NAME])?);
-    conclude(&stage, &summary, peak)
+    println!("{}", place.kubectl(&["get", "ssvc", NAME])?);
+    conclude(&place, &summary, peak)
 }
 
 /// What is kept of each second, to be judged at the end.
@@ -91,7 +103,7 @@ struct Judged {
 }
 
 /// Prints a line every few seconds until the load ends. Returns the account and the most replicas that were ready.
-fn watch(stage: &Stage, mut load: Load) -> Result<(Judged, i64)> {
+fn watch(place: &Place, mut load: Load) -> Result<(Judged, i64)> {
     println!();
     println!("{:>6} {:>9} {:>9} {:>8} {:>9} {:>6}  why", "time", "req/s", "wanted", "ready", "p99", "lost");
     let (mut shown, mut peak) = (0, 0);
@@ -100,15 +112,11 @@ fn watch(stage: &Stage, mut load: Load) -> Result<(Judged, i64)> {
         let seconds = load.seconds();
         let Some(last) = seconds.last().filter(|_| seconds.len() >= shown + 4) else { continue };
         shown = seconds.len();
-        let (wanted, ready) = stage.replicas(NAMESPACE, "deployment", NAME)?;
+        let (wanted, ready) = replicas(place)?;
         peak = peak.max(ready);
         let lost: u64 = seconds.iter().map(|second| second.http_errors + second.transport_errors).sum();
-        let object = stage.get(NAMESPACE, "ssvc", NAME)?;
-        let why = object
-            .pointer("/status/summary/why")
-            .and_then(serde_json::Value::as_str)
-            .unwrap_or("-")
-            .to_owned();
+        let object = place.get("ssvc", NAME)?;
+        let why = object.pointer("/status/summary/why").and_then(Value::as_str).unwrap_or("-");
         println!(
             "{:>5.0}s {:>9.0} {wanted:>9} {ready:>8} {:>7.0}ms {lost:>6}  {why}",
             last.t,
@@ -121,7 +129,7 @@ fn watch(stage: &Stage, mut load: Load) -> Result<(Judged, i64)> {
     Ok((Judged { seconds, account: load.finish(false)? }, peak))
 }
 
-fn conclude(stage: &Stage, judged: &Judged, peak: i64) -> Result<()> {
+fn conclude(place: &Place, judged: &Judged, peak: i64) -> Result<()> {
     let Judged { seconds, account } = judged;
     let after_jump = |second: &&Second| (JUMP_S..JUMP_S + REACTION_S).contains(&second.t);
     let outside: Vec<_> = seconds.iter().filter(|second| !after_jump(second)).collect();
@@ -135,19 +143,27 @@ fn conclude(stage: &Stage, judged: &Judged, peak: i64) -> Result<()> {
         OBJECTIVE_S * 1e3
     );
     println!("p99 of all        {:.0} ms", account.p99.unwrap_or_default() * 1e3);
-    println!("replicas          2 -> {peak} -> {}", stage.replicas(NAMESPACE, "deployment", NAME)?.0);
+    println!("replicas          2 -> {peak} -> {}", replicas(place)?.0);
     println!();
-    println!("The cluster stays up. Look around with:");
-    println!("  export KUBECONFIG={}", stage.cluster.kubeconfig().display());
-    println!("  export PATH={}:$PATH", stage.built.plugin.parent().unwrap_or(&stage.built.plugin).display());
-    println!("  kubectl -n {NAMESPACE} get ssvc -w");
-    println!("  kubectl plimsoll -n {NAMESPACE} explain {NAME}");
-    println!("  kubectl -n {NAMESPACE} describe ssvc {NAME}");
-    println!("and take it down with `cargo xtask cluster down`.");
+    println!("All of it stays up. Look around with:");
+    place.exports.iter().for_each(|line| println!("  {line}"));
+    let (kubectl, namespace) = (&place.kubectl, place.namespace);
+    println!("  {kubectl} -n {namespace} get ssvc -w");
+    println!("  {kubectl} plimsoll -n {namespace} explain {NAME}");
+    println!("  {kubectl} -n {namespace} describe ssvc {NAME}");
+    println!("and take it down with");
+    place.removal.iter().for_each(|line| println!("  {line}"));
     if in_time < 99.0 || lost > 0 {
         bail!("the shop was not kept within its objectives: {in_time:.2} % in time, {lost} lost");
     }
     Ok(())
+}
+
+/// Replicas that the shop wants and those that are ready.
+fn replicas(place: &Place) -> Result<(i64, i64)> {
+    let deployment = place.get("deployment", NAME)?;
+    let number = |path: &str| deployment.pointer(path).and_then(Value::as_i64).unwrap_or(0);
+    Ok((number("/spec/replicas"), number("/status/readyReplicas")))
 }
 
 fn say(begin: Instant, what: &str) {

@@ -1,0 +1,121 @@
+//! kubectl and helm, pointed at one cluster.
+
+use crate::process::{find_program, finish};
+use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Where kubectl and helm are, and which cluster they speak to.
+#[derive(Debug, Clone)]
+pub struct Client {
+    kubectl: PathBuf,
+    helm: PathBuf,
+    /// Without one, kubectl's own rules: `KUBECONFIG`, then `~/.kube/config`.
+    kubeconfig: Option<PathBuf>,
+    /// Without one, the kubeconfig's current context.
+    context: Option<String>,
+}
+
+impl Client {
+    /// The administrator of the cluster of this machine.
+    pub(super) fn of_machine(kubectl: PathBuf, helm: PathBuf, kubeconfig: PathBuf) -> Self {
+        Self { kubectl, helm, kubeconfig: Some(kubeconfig), context: None }
+    }
+
+    /// Any cluster, by its context, with the kubectl and helm that are installed.
+    ///
+    /// # Errors
+    /// One of them is not installed, or the cluster does not answer.
+    pub fn of_context(context: &str, kubeconfig: Option<&Path>) -> Result<Self> {
+        let installed = |name: &str| {
+            find_program(name).with_context(|| format!("{name} is missing: install it, and have it in PATH"))
+        };
+        let client = Self {
+            kubectl: installed("kubectl")?,
+            helm: installed("helm")?,
+            kubeconfig: kubeconfig.map(Path::to_owned),
+            context: Some(context.to_owned()),
+        };
+        client
+            .kubectl(&["version", "--request-timeout=10s"])
+            .with_context(|| format!("the cluster of context {context:?} does not answer"))?;
+        Ok(client)
+    }
+
+    /// Runs kubectl and returns its standard output.
+    ///
+    /// # Errors
+    /// kubectl fails; the message has its standard error.
+    pub fn kubectl(&self, args: &[&str]) -> Result<String> {
+        finish(self.kubectl_command(args), "")
+    }
+
+    /// As [`Self::kubectl`], with `input` on its standard input.
+    ///
+    /// # Errors
+    /// As [`Self::kubectl`].
+    pub fn kubectl_with_input(&self, args: &[&str], input: &str) -> Result<String> {
+        finish(self.kubectl_command(args), input)
+    }
+
+    /// Applies manifests in YAML, on the server's side, and returns what kubectl said.
+    ///
+    /// # Errors
+    /// The API server refuses one; the message says why.
+    pub fn apply(&self, yaml: &str) -> Result<String> {
+        self.kubectl_with_input(&["apply", "--server-side", "--force-conflicts", "--filename=-"], yaml)
+    }
+
+    /// Runs helm and returns its standard output.
+    ///
+    /// # Errors
+    /// helm fails; the message has its standard error.
+    pub fn helm(&self, args: &[&str]) -> Result<String> {
+        let context = self.context.iter().flat_map(|context| ["--kube-context", context]);
+        let mut command = self.command(&self.helm);
+        command.args(context).args(args);
+        finish(command, "")
+    }
+
+    /// kubectl, to be started by the caller.
+    #[must_use]
+    pub fn kubectl_command(&self, args: &[&str]) -> Command {
+        let context = self.context.iter().flat_map(|context| ["--context", context]);
+        let mut command = self.command(&self.kubectl);
+        command.args(context).args(args);
+        command
+    }
+
+    /// The flags and variables with which a user's kubectl speaks to the same cluster.
+    #[must_use]
+    pub fn shown(&self) -> (Option<&Path>, Option<&str>) {
+        (self.kubeconfig.as_deref(), self.context.as_deref())
+    }
+
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        if let Some(kubeconfig) = &self.kubeconfig {
+            command.env("KUBECONFIG", kubeconfig);
+        }
+        command
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_context_reaches_kubectl_and_helm_and_without_one_there_is_no_flag() {
+        let mut client = Client::of_machine("kubectl".into(), "helm".into(), "/etc/kubeconfig".into());
+        let arguments = |client: &Client| {
+            let command = client.kubectl_command(&["get", "pods"]);
+            command.get_args().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(arguments(&client), ["get", "pods"]);
+        client.context = Some("kind-shop".into());
+        assert_eq!(arguments(&client), ["--context", "kind-shop", "get", "pods"]);
+        client.helm = "echo".into();
+        assert_eq!(client.helm(&["list"]).unwrap(), "--kube-context kind-shop list\n");
+    }
+}

@@ -1,0 +1,233 @@
+//! An existing cluster for the demo: all of it in one namespace, beside what else runs there.
+
+use std::{path::PathBuf, thread::sleep, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use super::place::{Generator, Place};
+use crate::{
+    cluster::{Archive, Client, Image, Programs, prometheus_for},
+    process::wait_for,
+    stage::Built,
+};
+
+/// Everything of the demo but the CRD and the ClusterRole of its Prometheus.
+const NAMESPACE: &str = "plimsoll-demo";
+const CRD: &str = "scalableservices.plimsoll.dev";
+/// Reasons of a container that waits for an image which it will not get.
+const NO_IMAGE: [&str; 4] = ["ErrImageNeverPull", "ErrImagePull", "ImagePullBackOff", "InvalidImageName"];
+
+/// The cluster.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Its context in the kubeconfig.
+    pub context: String,
+    /// Without one, kubectl's own rules.
+    pub kubeconfig: Option<PathBuf>,
+    /// Where the images were pushed to, as in `localhost:5000/plimsoll`. Without one, they are on the nodes.
+    pub registry: Option<String>,
+}
+
+/// The images that the cluster needs.
+struct Images {
+    archives: [Archive; 3],
+    registry: Option<String>,
+}
+
+impl Place {
+    /// Installs Prometheus and Plimsoll on a cluster, for this namespace alone.
+    pub fn context(target: &Target) -> Result<Self> {
+        let client = Client::of_context(&target.context, target.kubeconfig.as_deref())?;
+        refuse_what_is_there(&client, &target.context)?;
+        let built = Built::make()?;
+        let prometheus = Programs::ensure_one("prometheus")?;
+        let images = Images {
+            archives: [
+                Image::of_program(&built.plimsoll).build(&built.plimsoll_image)?,
+                Image::of_program(&built.shop).build(&built.shop_image)?,
+                Image::of_program(&prometheus).build("plimsoll.local/prometheus:3.16.0")?,
+            ],
+            registry: target.registry.clone(),
+        };
+        println!("{}", images.needed(&target.context));
+        let folder = built.plugin.parent().unwrap_or(&built.plugin).display().to_string();
+        let kubectl = kubectl(target);
+        let helm = format!("helm --kube-context {}", target.context);
+        let kubeconfig = target.kubeconfig.iter();
+        let kubeconfig = kubeconfig.map(|path| format!("export KUBECONFIG={}", path.display()));
+        let place = Self {
+            namespace: NAMESPACE,
+            image: images.name(1),
+            pull_policy: images.pull_policy(),
+            generator: Generator::Pod,
+            exports: kubeconfig.chain([format!("export PATH={folder}:$PATH")]).collect(),
+            removal: vec![
+                format!("{helm} -n {NAMESPACE} uninstall plimsoll"),
+                format!("{kubectl} delete namespace/{NAMESPACE} crd/{CRD}"),
+                format!("{kubectl} delete clusterrole,clusterrolebinding {NAMESPACE}:prometheus"),
+            ],
+            kubectl,
+            client,
+        };
+        place.install(&images, &built)?;
+        Ok(place)
+    }
+
+    fn install(&self, images: &Images, built: &Built) -> Result<()> {
+        let policy = self.pull_policy;
+        self.client.apply(&prometheus_for(NAMESPACE, &images.name(2), policy))?;
+        // What an earlier demo left.
+        self.kubectl(&["delete", "pod/load", "deployment/checkout", "--ignore-not-found"])?;
+        let name = images.name(0);
+        let (repository, tag) = name.rsplit_once(':').context("an image without a tag")?;
+        let chart = built.workspace.join("charts/plimsoll").display().to_string();
+        let mut arguments = vec!["upgrade", "--install", "plimsoll", &chart, "--namespace", NAMESPACE];
+        let settings = [
+            format!("image.repository={repository}"),
+            format!("image.pullPolicy={policy}"),
+            format!("watchNamespaces[0]={NAMESPACE}"),
+            format!("sources[0].name=default,sources[0].url=http://prometheus.{NAMESPACE}:9090"),
+            "sources[0].staleAfter=15s".to_owned(),
+        ];
+        // A tag of digits only would be taken for a number.
+        let tag = format!("image.tag={tag}");
+        arguments.extend(["--set-string", &tag]);
+        arguments.extend(settings.iter().flat_map(|setting| ["--set", setting.as_str()]));
+        self.client.helm(&arguments)?;
+        self.wait_for_pods(images)
+    }
+
+    /// Waits until all pods are ready; an image that is not there ends it at once.
+    fn wait_for_pods(&self, images: &Images) -> Result<()> {
+        // The controllers have made the pods by then.
+        sleep(Duration::from_secs(2));
+        let mut missing = None;
+        wait_for("Prometheus and Plimsoll", Duration::from_secs(120), || {
+            let pods: Value = serde_json::from_str(&self.kubectl(&["get", "pods", "--output=json"])?)?;
+            let pods = pods.pointer("/items").and_then(Value::as_array).cloned().unwrap_or_default();
+            missing = pods.iter().find_map(without_image);
+            Ok(missing.is_some() || pods.len() >= 3 && pods.iter().all(is_ready))
+        })?;
+        match missing {
+            Some(image) => bail!("the nodes do not have the image {image}; {}", images.how()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The demo brings a Plimsoll of its own, and neither changes another nor stands beside it.
+fn refuse_what_is_there(client: &Client, context: &str) -> Result<()> {
+    let release = r"jsonpath={.metadata.annotations.meta\.helm\.sh/release-namespace}";
+    let found = client.kubectl(&["get", "crd", CRD, "--ignore-not-found", "--output=name"])?;
+    if found.is_empty() {
+        return Ok(());
+    }
+    match client.kubectl(&["get", "crd", CRD, "--output", release])?.as_str() {
+        NAMESPACE => Ok(()),
+        other => bail!(
+            "context {context:?} has Plimsoll's CRD already (release namespace {other:?}); the demo brings its own and \
+             leaves others alone: take another cluster, or remove that release and the CRD"
+        ),
+    }
+}
+
+fn kubectl(Target { context, .. }: &Target) -> String {
+    format!("kubectl --context {context}")
+}
+
+fn is_ready(pod: &Value) -> bool {
+    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
+    let ready = |condition: &&Value| condition.get("type").is_some_and(|type_| type_ == "Ready");
+    conditions.is_some_and(|all| all.iter().find(ready).is_some_and(|ready| ready["status"] == "True"))
+}
+
+/// The image that a container of the pod waits for in vain.
+fn without_image(pod: &Value) -> Option<String> {
+    let containers = pod.pointer("/status/containerStatuses")?.as_array()?;
+    let waits = |container: &&Value| {
+        let reason = container.pointer("/state/waiting/reason").and_then(Value::as_str);
+        reason.is_some_and(|reason| NO_IMAGE.contains(&reason))
+    };
+    containers.iter().find(waits)?.get("image")?.as_str().map(str::to_owned)
+}
+
+impl Images {
+    /// Name under which the cluster finds an archive's image.
+    fn name(&self, index: usize) -> String {
+        let name = self.archives.get(index).map(|archive| archive.name.clone()).unwrap_or_default();
+        match &self.registry {
+            Some(registry) => name.replacen("plimsoll.local", registry.trim_end_matches('/'), 1),
+            None => name,
+        }
+    }
+
+    /// An image that is on the nodes is never looked for elsewhere, so that a missing one is told at once.
+    fn pull_policy(&self) -> &'static str {
+        if self.registry.is_some() { "IfNotPresent" } else { "Never" }
+    }
+
+    /// What the cluster must have, with the commands that give it to it.
+    fn needed(&self, context: &str) -> String {
+        let mut text =
+            format!("The cluster needs these images, for nodes of architecture {}.", std::env::consts::ARCH);
+        for (index, archive) in self.archives.iter().enumerate() {
+            let (name, path) = (self.name(index), archive.path.display());
+            let command = match (&self.registry, context.split_once('-')) {
+                (Some(_), _) => format!("skopeo copy oci-archive:{path} docker://{name}"),
+                (None, Some(("kind", cluster))) => format!("kind load image-archive {path} --name {cluster}"),
+                (None, Some(("k3d", cluster))) => format!("k3d image import {path} --cluster {cluster}"),
+                (None, _) => format!("ctr --namespace k8s.io images import {path}    # on each node"),
+            };
+            text += &format!("\n  {name}\n    {command}");
+        }
+        text
+    }
+
+    fn how(&self) -> &'static str {
+        match self.registry {
+            Some(_) => "push it with the command above, or check what --registry says",
+            None => "put it there with the command above, or push it and say where with --registry",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn images(registry: Option<&str>) -> Images {
+        let archive = |name: &str| Archive {
+            name: format!("plimsoll.local/{name}:1"),
+            path: format!("/cache/{name}.tar").into(),
+            digest: String::new(),
+        };
+        Images {
+            archives: ["plimsoll", "shop", "prometheus"].map(archive),
+            registry: registry.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn each_kind_of_cluster_gets_its_command() {
+        let text = images(None).needed("kind-dev");
+        assert!(text.contains("kind load image-archive /cache/shop.tar --name dev"), "{text}");
+        let text = images(None).needed("k3d-a-b");
+        assert!(text.contains("k3d image import /cache/shop.tar --cluster a-b"), "{text}");
+        let text = images(None).needed("admin@prod");
+        assert!(text.contains("ctr --namespace k8s.io images import /cache/shop.tar"), "{text}");
+        let text = images(Some("localhost:5000/x/")).needed("kind-dev");
+        assert!(text.contains("oci-archive:/cache/shop.tar docker://localhost:5000/x/shop:1"), "{text}");
+    }
+
+    #[test]
+    fn a_pod_that_waits_for_its_image_names_it() {
+        let waits = |reason: &str| {
+            serde_json::json!({"status": {"containerStatuses": [
+                {"image": "plimsoll.local/shop:1", "state": {"waiting": {"reason": reason}}}
+            ]}})
+        };
+        assert_eq!(without_image(&waits("ErrImageNeverPull")).as_deref(), Some("plimsoll.local/shop:1"));
+        assert_eq!(without_image(&waits("ContainerCreating")), None);
+    }
+}

@@ -1,0 +1,119 @@
+//! A cluster with Plimsoll and Prometheus in it, and how a load reaches its shop.
+
+use std::{path::PathBuf, process::Command};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::{
+    cluster::{Client, Options},
+    stage::{Install, Load, Shop, Stage},
+};
+
+/// Where the shop is.
+pub struct Place {
+    /// The cluster.
+    pub client: Client,
+    /// Namespace of the shop.
+    pub namespace: &'static str,
+    /// Image of the shop.
+    pub image: String,
+    /// Of that image.
+    pub pull_policy: &'static str,
+    /// Who sends the load.
+    pub generator: Generator,
+    /// Commands that set up a shell for the next ones.
+    pub exports: Vec<String>,
+    /// kubectl as the user is to type it.
+    pub kubectl: String,
+    /// Commands that remove what the demo made.
+    pub removal: Vec<String>,
+}
+
+/// The load generator.
+pub enum Generator {
+    /// On this machine, which reaches Services by kube-proxy's rules.
+    Program(PathBuf),
+    /// A pod beside the shop; its log is its output.
+    Pod,
+}
+
+impl Place {
+    /// The cluster of this machine, made if need be.
+    pub fn machine(nodes: u8) -> Result<Self> {
+        let stage = Stage::set(&Options { nodes, ..Options::default() }, &Install::default())?;
+        stage.fresh_namespace("shop")?;
+        let folder = stage.built.plugin.parent().unwrap_or(&stage.built.plugin);
+        let exports = [
+            format!("export KUBECONFIG={}", stage.cluster.kubeconfig().display()),
+            format!("export PATH={}:$PATH", folder.display()),
+        ];
+        Ok(Self {
+            client: stage.cluster.client().clone(),
+            namespace: "shop",
+            image: stage.built.shop_image,
+            pull_policy: "Never",
+            generator: Generator::Program(stage.built.shop),
+            exports: exports.to_vec(),
+            kubectl: "kubectl".to_owned(),
+            removal: vec!["cargo xtask cluster down".to_owned()],
+        })
+    }
+
+    /// Deploys a shop and waits until it is ready.
+    pub fn deploy(&self, shop: &Shop<'_>) -> Result<()> {
+        let manifest = shop.manifest(&self.image);
+        let policy = format!("imagePullPolicy: {}", self.pull_policy);
+        self.client.apply(&manifest.replace("imagePullPolicy: Never", &policy))?;
+        let deployment = format!("deployment/{}", shop.name);
+        self.kubectl(&["rollout", "status", &deployment, "--timeout=90s"]).map(drop)
+    }
+
+    /// Sends what `shape` asks for to a shop.
+    pub fn load(&self, shop: &str, shape: &str, flags: &[&str]) -> Result<Load> {
+        match &self.generator {
+            Generator::Program(program) => {
+                let address =
+                    self.kubectl(&["get", "service", shop, "--output=jsonpath={.spec.clusterIP}"])?;
+                let mut command = Command::new(program);
+                let target = format!("--target=http://{address}:8080");
+                command.args(["load", &target, "--shape", shape]).args(flags);
+                Load::of(command)
+            }
+            Generator::Pod => {
+                let target = format!("--target=http://{shop}:8080");
+                let arguments = [&["load", &target, "--shape", shape], flags].concat();
+                self.client.apply(&self.load_pod(&serde_json::to_string(&arguments)?))?;
+                self.kubectl(&["wait", "--for=condition=Ready", "pod/load", "--timeout=60s"])?;
+                let arguments = ["--namespace", self.namespace, "logs", "--follow", "pod/load"];
+                Load::of(self.client.kubectl_command(&arguments))
+            }
+        }
+    }
+
+    /// kubectl in the shop's namespace.
+    pub fn kubectl(&self, arguments: &[&str]) -> Result<String> {
+        self.client.kubectl(&[&["--namespace", self.namespace], arguments].concat())
+    }
+
+    /// An object of the shop's namespace as JSON.
+    pub fn get(&self, kind: &str, name: &str) -> Result<Value> {
+        let text = self.kubectl(&["get", kind, name, "--output=json"])?;
+        serde_json::from_str(&text).with_context(|| format!("{kind} {name} is not JSON"))
+    }
+
+    fn load_pod(&self, arguments: &str) -> String {
+        let Self { namespace, image, pull_policy, .. } = self;
+        format!(
+            r"
+apiVersion: v1
+kind: Pod
+metadata: {{name: load, namespace: {namespace}, labels: {{app: load}}}}
+spec:
+  restartPolicy: Never
+  containers:
+  - {{name: load, image: '{image}', imagePullPolicy: {pull_policy}, args: {arguments}}}
+"
+        )
+    }
+}
