@@ -72,7 +72,11 @@ pub fn run(theatre: &Theatre) -> Result<String> {
         own.len(),
         wrong.len()
     );
-    ensure!(own.len() >= ENOUGH, "only {} writes among {others} of the other hand: too few to tell", own.len());
+    ensure!(
+        own.len() >= ENOUGH,
+        "only {} writes among {others} of the other hand: too few to tell",
+        own.len()
+    );
     Ok(format!("{} writes among {others} of another hand, none on replicas that it did not see", own.len()))
 }
 
