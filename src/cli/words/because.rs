@@ -104,13 +104,12 @@ fn stabilized(bound: &Reason) -> String {
     let direction = if bound.code == ReasonCode::ScaleUpStabilized { "up" } else { "down" };
     let window = with_seconds(bound, "windowSeconds", " of ", "");
     let held = limit(bound);
-    let only = if direction == "up" { "only " } else { "" };
-    match held_since(bound) {
-        Some(age) => {
-            format!("{only}{held} was asked for {age} ago, within the scale-{direction} window{window}")
-        }
-        None => format!("{only}{held} was asked for within the scale-{direction} window{window}"),
-    }
+    let (only, now) = match direction {
+        "up" => ("only ", format!("{} is asked for now", bound.from)),
+        _ => ("", format!("{} would do now", bound.from)),
+    };
+    let age = held_since(bound).map_or_else(|| " ".to_owned(), |age| format!(" {age} ago, "));
+    format!("{only}{held} was asked for{age}within the scale-{direction} window{window} ({now})")
 }
 
 fn rate_limited(bound: &Reason, reasons: &[Reason], direction: &str) -> String {
