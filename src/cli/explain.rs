@@ -91,6 +91,10 @@ fn answer(
     reasons: &[Reason],
 ) -> String {
     let has = match (status.replicas, status.ready_replicas) {
+        // The surge of a rollout, or what a scale-down has just sent away.
+        (Some(count), Some(ready)) if ready > count => {
+            format!("{name} has {} ({ready} ready, {} of them about to go)", counted(count), ready - count)
+        }
         (Some(count), Some(ready)) => format!("{name} has {} ({ready} ready)", counted(count)),
         (Some(count), None) => format!("{name} has {}", counted(count)),
         (None, _) => name.to_owned(),
