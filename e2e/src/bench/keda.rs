@@ -8,6 +8,7 @@ use std::{
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use super::system::wait_for_api;
 use crate::{
     cluster::{Image, KEDA},
     process::finish,
@@ -58,8 +59,7 @@ impl<'a> Keda<'a> {
         for name in ["deployment/keda-operator", "deployment/keda-metrics-apiserver"] {
             cluster.kubectl(&["--namespace", NAMESPACE, "rollout", "status", name, "--timeout=240s"])?;
         }
-        let api = format!("apiservice/{METRICS_API}");
-        cluster.kubectl(&["wait", "--for=condition=Available", &api, "--timeout=240s"])?;
+        wait_for_api(stage, METRICS_API)?;
         Ok(keda)
     }
 }

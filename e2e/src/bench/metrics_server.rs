@@ -1,9 +1,10 @@
 //! metrics-server: what the cluster's own HorizontalPodAutoscaler reads the CPU of pods from.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use super::system::wait_for_api;
 use crate::{
     cluster::{Image, METRICS_SERVER},
     stage::Stage,
@@ -25,13 +26,12 @@ pub struct MetricsServer<'a> {
 
 impl<'a> MetricsServer<'a> {
     /// Installs it and waits until the API server can ask it.
-    pub fn install(stage: &'a Stage, program: &std::path::Path) -> Result<Self> {
+    pub fn install(stage: &'a Stage, program: &Path) -> Result<Self> {
         let cluster = &stage.cluster;
         cluster.load_image(IMAGE, &Image::of_program(program))?;
         let installed = Self { stage };
         cluster.apply(MANIFEST)?;
-        let api = format!("apiservice/{METRICS_API}");
-        cluster.kubectl(&["wait", "--for=condition=Available", &api, "--timeout=120s"])?;
+        wait_for_api(stage, METRICS_API)?;
         Ok(installed)
     }
 }

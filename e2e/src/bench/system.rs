@@ -1,8 +1,11 @@
 //! The systems that are compared, and one rule in the words of each.
 
-use anyhow::Result;
+use std::time::Duration;
 
-use crate::stage::Stage;
+use anyhow::{Result, bail};
+use serde_json::Value;
+
+use crate::{process::wait_for, stage::Stage};
 
 /// Who scales.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,6 +139,21 @@ spec:
         };
         stage.cluster.kubectl(&["--namespace", namespace, "delete", kind, "--all", "--wait"]).map(drop)
     }
+}
+
+/// Waits until the API server can ask a server of metrics. The last thing that it says of it is in the error.
+pub fn wait_for_api(stage: &Stage, name: &str) -> Result<()> {
+    wait_for(&format!("the API {name}"), Duration::from_secs(240), || {
+        let text = stage.cluster.kubectl(&["get", "apiservice", name, "--output=json"])?;
+        let api: Value = serde_json::from_str(&text)?;
+        let conditions = api.pointer("/status/conditions").and_then(Value::as_array);
+        let available = |condition: &&Value| condition.get("type").is_some_and(|type_| type_ == "Available");
+        match conditions.and_then(|conditions| conditions.iter().find(available)) {
+            Some(found) if found.get("status").is_some_and(|status| status == "True") => Ok(true),
+            Some(found) => bail!("{}", found.get("message").and_then(Value::as_str).unwrap_or_default()),
+            None => Ok(false),
+        }
+    })
 }
 
 /// A Deployment that no node takes: its pods stay Pending and cost no memory, and nothing but the
