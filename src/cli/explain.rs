@@ -12,7 +12,7 @@ use super::{
     words::{self, Step},
 };
 use crate::api::{
-    ConditionType, DecisionRecord, KpiStatus, Mode, Reason, ReasonCode, ScalableService,
+    ConditionType, DecisionRecord, KpiState, KpiStatus, Mode, Reason, ReasonCode, ScalableService,
     ScalableServiceStatus,
 };
 
@@ -39,6 +39,7 @@ fn explain(service: &ScalableService, left_out: usize, now: Timestamp, style: &S
     let record = status.decisions.first();
     let reasons = reasons(service, record, now);
     let mut lines = vec![style.paint(Paint::Strong, &answer(name, service, status, &reasons))];
+    lines.extend(only_up(service, status, &reasons));
     lines.extend(detail::notes(service, left_out));
     if let Some(record) = record {
         lines.push(String::new());
@@ -127,6 +128,18 @@ fn answer(
         (_, Mode::Auto, Some(desired)) => format!("{has} and is to have {desired} because {because}."),
         (_, Mode::Auto, None) => format!("{has} because {because}."),
     }
+}
+
+/// The answer speaks of one KPI: that others are missing, and what follows from it, must not be left to the steps.
+fn only_up(service: &ScalableService, status: &ScalableServiceStatus, reasons: &[Reason]) -> Option<String> {
+    let metrics = condition(service, ConditionType::MetricsAvailable)?;
+    let asked = words::binding(reasons).is_some_and(|bound| words::step(bound.code) == Step::Proposal);
+    if !asked || metrics.reason != ReasonCode::MetricsIncomplete.name() {
+        return None;
+    }
+    let kpis = status.kpis.iter().filter(|kpi| kpi.state != KpiState::Fresh);
+    let names: Vec<&str> = kpis.map(|kpi| kpi.name.as_str()).collect();
+    Some(format!("Nothing is scaled down until there are fresh samples of {}.", names.join(", ")))
 }
 
 fn counted(count: i32) -> String {

@@ -1,12 +1,17 @@
 //! Between the operator and Prometheus: a proxy that can break every answer in every way that was seen in the field.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::{Stage, shop::service_url};
+use crate::process::wait_for;
 
 const NAMESPACE: &str = "monitoring";
 const NAME: &str = "prometheus-faults";
+/// Within this time a Service leads to a pod that is ready.
+const REACHABLE: Duration = Duration::from_secs(20);
 
 /// The proxy in the cluster.
 pub struct FaultProxy {
@@ -56,7 +61,8 @@ spec:
             "--timeout=60s",
         ])?;
         let proxy = Self { control: service_url(stage, NAMESPACE, NAME, 9091)? };
-        proxy.heal()?;
+        // Ready is not yet reachable: kube-proxy learns of a new pod a moment later, and a busy machine takes its time.
+        wait_for("the fault proxy's control port", REACHABLE, || proxy.heal().map(|()| true))?;
         Ok(proxy)
     }
 
