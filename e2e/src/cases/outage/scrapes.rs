@@ -12,7 +12,7 @@ use super::{
     table::Row,
 };
 use crate::stage::Stage;
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use serde_json::Value;
 
 /// The case.
@@ -21,7 +21,7 @@ pub const HALF: Case = Case {
     must: "half of the pods are not scraped, and Prometheus says success: replicas hold, the status counts targets",
     run: |theatre| {
         play(theatre, |scene| {
-            let row = unscraped(theatre, scene, "half scraped", 2, |_, _| Ok(()))?;
+            let row = unscraped(theatre, scene, "half scraped", 2, |_, _, _| Ok(()))?;
             let complaints = scene.complaints(row.began);
             let counted =
                 complaints.iter().any(|said| said.message.contains("scrape targets answered, where"));
@@ -40,9 +40,8 @@ pub const ALL: Case = Case {
             let twin = number(&scene.twin.last()?, "/spec/replicas");
             ensure!(twin == 3, "the twin has {twin} replicas, not 3");
             // The negative control: the same film, load and fault show a scale-down where there is one.
-            let row = unscraped(theatre, scene, "not scraped", 1, |scene, began| {
-                let fell = |target: &Value| number(target, "/spec/replicas") == 1;
-                scene.twin.wait("1 replica", began, UNSEEN, fell).map(drop)
+            let row = unscraped(theatre, scene, "not scraped", 1, |scene, hidden, began| {
+                twin_falls(theatre, scene, hidden, began)
             })?;
             let fell = lowest(&theatre.stage, &scene.twin, TWIN, row.began)?;
             Ok(format!("{}; twin with onEmpty: Zero {twin} -> {fell}", row.row.line()))
@@ -52,8 +51,9 @@ pub const ALL: Case = Case {
 
 /// Prometheus hands on what it discovers every 5 s, and takes it up every 5 s.
 const DISCOVERED: Duration = Duration::from_secs(10);
-/// Time within which it shows that pods are not scraped: until the last scrape is behind the range, and some looks.
-const UNSEEN: Duration = Duration::from_secs(40);
+/// Time within which it shows that pods are not scraped, also one that was started meanwhile: until the last scrape is
+/// behind the range, and some looks.
+const UNSEEN: Duration = Duration::from_secs(60);
 
 struct Unscraped {
     began: Instant,
@@ -66,17 +66,17 @@ fn unscraped(
     scene: &mut Scene,
     fault: &str,
     each: usize,
-    seen: impl FnOnce(&Scene, Instant) -> Result<()>,
+    seen: impl FnOnce(&Scene, &mut Hidden<'_>, Instant) -> Result<()>,
 ) -> Result<Unscraped> {
     let stage = &theatre.stage;
     let before = scene.replicas()?;
     let pods: Vec<String> = shop_pods(stage)?.into_iter().step_by(each).collect();
     let began = Instant::now();
-    let hidden = Hidden::from_prometheus(stage, pods)?;
+    let mut hidden = Hidden::from_prometheus(stage, pods)?;
     let told = scene.ready_says("False", began, UNSEEN)?;
     // Until the range of the queries has none of their samples any more, and a bit.
     sleep(RANGE + Duration::from_secs(3));
-    seen(scene, began)?;
+    seen(scene, &mut hidden, began)?;
     let service = scene.service.last()?;
     let said = condition(&service, "MetricsAvailable");
     ensure!(said.status == "False", "MetricsAvailable is {} {} during the outage", said.status, said.reason);
@@ -102,6 +102,25 @@ fn unscraped(
     Ok(Unscraped { began, row })
 }
 
+/// Waits until no answer means no load to the twin, and keeps a pod of the shop that is started meanwhile from answering.
+fn twin_falls(theatre: &Theatre, scene: &Scene, hidden: &mut Hidden<'_>, began: Instant) -> Result<()> {
+    while began.elapsed() < UNSEEN {
+        if number(&scene.twin.last()?, "/spec/replicas") == 1 {
+            return theatre.explain(NAMESPACE, TWIN, &["throughput", "onEmpty: Zero"]);
+        }
+        hidden.those_that_came()?;
+        sleep(Duration::from_millis(500));
+    }
+    let status = theatre.stage.get(NAMESPACE, "scalableservice", TWIN)?;
+    let at = |path: &str| status.pointer(path).cloned().unwrap_or_default();
+    bail!(
+        "the twin did not fall within {} s: it sees {}, and decided {}",
+        UNSEEN.as_secs(),
+        at("/status/kpis"),
+        at("/status/decisions/0")
+    )
+}
+
 /// Pods that Prometheus does not scrape until this value is dropped.
 struct Hidden<'a> {
     stage: &'a Stage,
@@ -111,23 +130,33 @@ struct Hidden<'a> {
 impl<'a> Hidden<'a> {
     fn from_prometheus(stage: &'a Stage, pods: Vec<String>) -> Result<Self> {
         let hidden = Self { stage, pods };
-        hidden.annotate("prometheus.io/scrape-")?;
+        annotate(stage, &hidden.pods, "prometheus.io/scrape-")?;
         Ok(hidden)
     }
 
-    fn annotate(&self, annotation: &str) -> Result<()> {
-        let mut arguments = vec!["--namespace", NAMESPACE, "annotate", "--overwrite", "pod"];
-        arguments.extend(self.pods.iter().map(String::as_str));
-        arguments.push(annotation);
-        self.stage.cluster.kubectl(&arguments).map(drop)
+    /// All pods of the shop, with those that were started since.
+    fn those_that_came(&mut self) -> Result<()> {
+        let new: Vec<_> = shop_pods(self.stage)?.into_iter().filter(|pod| !self.pods.contains(pod)).collect();
+        if !new.is_empty() {
+            annotate(self.stage, &new, "prometheus.io/scrape-")?;
+            self.pods.extend(new);
+        }
+        Ok(())
     }
 }
 
 impl Drop for Hidden<'_> {
     fn drop(&mut self) {
         // A failure shows: the service does not recover.
-        let _ = self.annotate("prometheus.io/scrape=true");
+        let _ = annotate(self.stage, &self.pods, "prometheus.io/scrape=true");
     }
+}
+
+fn annotate(stage: &Stage, pods: &[String], annotation: &str) -> Result<()> {
+    let mut arguments = vec!["--namespace", NAMESPACE, "annotate", "--overwrite", "pod"];
+    arguments.extend(pods.iter().map(String::as_str));
+    arguments.push(annotation);
+    stage.cluster.kubectl(&arguments).map(drop)
 }
 
 fn shop_pods(stage: &Stage) -> Result<Vec<String>> {
