@@ -8,6 +8,7 @@ mod reason;
 mod schedule;
 mod spec;
 mod status;
+mod traffic;
 mod validate;
 
 pub use conditions::{ConditionType, Verdict, merge_conditions};
@@ -19,6 +20,11 @@ pub use spec::{
     ScaleTargetRef, ScalingPolicy, ScalingRules, ScheduleEntry, SelectPolicy,
 };
 pub use status::{DecisionRecord, KpiState, KpiStatus, ScalableServiceStatus, Summary};
+pub use traffic::{
+    Algorithm, BalancerStatus, Drain, FrontService, FrontServiceType, HeaderMatch, HealthCheck, Limits,
+    Listener, ListenerTls, PassiveCheck, Priority, Provider, RequestMatch, Retries, RetryOn,
+    SessionPersistence, Timeouts, Traffic, TrafficStatus,
+};
 pub use validate::{Goal, Invalid, KpiRule, MoveRules, Validated};
 
 /// The API group of every resource of ours.

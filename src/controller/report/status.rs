@@ -60,6 +60,7 @@ pub fn status(
                 },
                 kpis: decision.kpis.clone(),
                 decisions: ring(&old.decisions, done),
+                traffic: old.traffic.clone(),
                 conditions: merge_conditions(&old.conditions, verdicts, generation, &time),
             }
         }
