@@ -21,7 +21,7 @@ pub use spec::{
 };
 pub use status::{DecisionRecord, KpiState, KpiStatus, ScalableServiceStatus, Summary};
 pub use traffic::{
-    Algorithm, BalancerStatus, Drain, FrontService, FrontServiceType, HeaderMatch, HealthCheck, Limits,
+    Algorithm, BalancerStatus, Drain, Draining, FrontService, FrontServiceType, HeaderMatch, HealthCheck, Limits,
     Listener, ListenerTls, PassiveCheck, Priority, Provider, RequestMatch, Retries, RetryOn,
     SessionPersistence, Timeouts, Traffic, TrafficStatus,
 };

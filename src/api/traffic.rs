@@ -1,7 +1,8 @@
 //! `spec.traffic`: the load balancer in front of a service. Names are those of the Gateway API wherever it has one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{KubeSchema, core::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -320,13 +321,32 @@ pub struct HeaderMatch {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TrafficStatus {
-    /// Pods that are to get no new requests since they will be removed (written by the controller).
+    /// Pods that get no new requests since they are to be removed (written by the controller).
     #[serde(default)]
-    pub draining: Vec<String>,
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["pod".to_string()]))]
+    pub draining: Vec<Draining>,
     /// Each balancer, by its pod; each writes its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["pod".to_string()]))]
     pub balancers: Vec<BalancerStatus>,
+}
+
+impl TrafficStatus {
+    /// The pods of `draining`, by name.
+    #[must_use]
+    pub fn draining_pods(&self) -> BTreeSet<String> {
+        self.draining.iter().map(|draining| draining.pod.clone()).collect()
+    }
+}
+
+/// A pod that is to be removed once its last request is over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Draining {
+    /// Its name.
+    pub pod: String,
+    /// When it was chosen; `drain.timeout` counts from here.
+    pub since: Time,
 }
 
 /// One balancer, as its agent sees it.
