@@ -27,6 +27,17 @@ pub struct Wanted {
     pub gate: Option<SocketAddr>,
 }
 
+impl Wanted {
+    /// Requests that this balancer may give to one replica at a time: its share of `limits.connectionsPerReplica`,
+    /// rounded up so that all shares together are never less; `None` without a limit.
+    #[must_use]
+    pub fn connections_per_server(&self) -> Option<u32> {
+        let all = u32::try_from(self.traffic.limits.connections_per_replica?).ok()?;
+        let balancers = u32::try_from(self.balancers).unwrap_or(1).max(1);
+        Some(all.div_ceil(balancers).max(1))
+    }
+}
+
 /// A port to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listen {
