@@ -21,11 +21,11 @@ pub use spec::{
 };
 pub use status::{DecisionRecord, KpiState, KpiStatus, ScalableServiceStatus, Summary};
 pub use traffic::{
-    Algorithm, BalancerStatus, Drain, Draining, FrontService, FrontServiceType, HeaderMatch, HealthCheck, Limits,
-    Listener, ListenerTls, PassiveCheck, Priority, Provider, RequestMatch, Retries, RetryOn,
+    Algorithm, BalancerStatus, Drain, Draining, FrontService, FrontServiceType, HeaderMatch, HealthCheck,
+    Limits, Listener, ListenerTls, PassiveCheck, Priority, Provider, RequestMatch, Retries, RetryOn,
     SessionPersistence, Timeouts, Traffic, TrafficStatus,
 };
-pub use validate::{Goal, Invalid, KpiRule, MoveRules, Validated};
+pub use validate::{Goal, Invalid, KpiRule, MoveRules, TrafficRules, Validated};
 
 /// The API group of every resource of ours.
 pub const GROUP: &str = "plimsoll.dev";

@@ -43,7 +43,8 @@ pub struct ScalableServiceStatus {
     /// What the load balancer in front of the service does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traffic: Option<TrafficStatus>,
-    /// `Ready`, `Reconciling`, `Stalled` (kstatus) and `MetricsAvailable`, `ScalingActive`, `ScalingLimited`.
+    /// `Ready`, `Reconciling`, `Stalled` (kstatus) and `MetricsAvailable`, `ScalingActive`, `ScalingLimited`,
+    /// `TrafficSynced`.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_string()]))]
     pub conditions: Vec<Condition>,

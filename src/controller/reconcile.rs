@@ -142,7 +142,7 @@ async fn dereference(service: &ScalableService, key: &Key, context: &Context) ->
 /// Step 2 (client): samples and pods.
 async fn observe(subject: &Subject, key: &Key, period: Duration, context: &Context) -> Observation {
     let samples = context.shell.kpis.ask(&subject.spec.kpis, ANSWER_AGE_MAX.min(period / 4)).await;
-    Observation { replicas: subject.target.replicas, pods: pods(&subject.target, key, context), samples }
+    Observation { replicas: subject.target.replicas, pods: pods(&subject.target, key, context), samples, ..Observation::default() }
 }
 
 fn pods(target: &Target, key: &Key, context: &Context) -> Pods {

@@ -40,7 +40,10 @@ pub fn step(code: ReasonCode) -> Step {
         | C::MetricsFresh
         | C::FirstLookPending
         | C::WithinLimits
-        | C::Progressing => Step::Note,
+        | C::Progressing
+        | C::DrainTimedOut
+        | C::BalancersInSync
+        | C::BalancersStarting => Step::Note,
         C::ScheduleFloor
         | C::HeldWithoutEvidence
         | C::HeldOnFirstLook
@@ -50,7 +53,9 @@ pub fn step(code: ReasonCode) -> Step {
         | C::ScaleUpRateLimited
         | C::ScaleDownRateLimited
         | C::MinReplicas
-        | C::MaxReplicas => Step::Limit,
+        | C::MaxReplicas
+        | C::RequestsHeld
+        | C::Draining => Step::Limit,
         C::Steady | C::ScaledUp | C::ScaledDown | C::Observing | C::Paused => Step::End,
         C::InvalidSpec
         | C::TargetNotFound
@@ -58,6 +63,8 @@ pub fn step(code: ReasonCode) -> Step {
         | C::ScalerConflict
         | C::ScaleFailed
         | C::UnknownSource => Step::Trouble,
+        // Replicas go on being decided on while the balancers are in trouble.
+        C::BalancerOutOfSync | C::BalancersFailed => Step::Note,
     }
 }
 

@@ -43,6 +43,7 @@ impl Story {
             replicas: self.replicas,
             pods: Pods::Counted { ready },
             samples: BTreeMap::from([("load".into(), load), ("latency".into(), latency)]),
+            ..Observation::default()
         };
         let spec = Validated::new(&self.spec).unwrap();
         let decision = decide(&spec, &seen, &mut self.memory, self.now);
