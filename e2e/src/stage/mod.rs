@@ -4,11 +4,15 @@ mod build;
 mod load;
 mod prometheus;
 mod shop;
+mod sticky;
+mod streams;
 
 pub use build::Built;
 pub use load::{Load, Second, Summary};
 pub use prometheus::FaultProxy;
-pub use shop::{Queue, Shop};
+pub use shop::{Queue, Shop, service_url};
+pub use sticky::{Client, StickyClients, Visit};
+pub use streams::{Stream, Streams};
 
 use std::time::Duration;
 

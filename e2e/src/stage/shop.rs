@@ -37,7 +37,8 @@ impl Shop<'_> {
         service_url(stage, self.namespace, self.name, 8080)
     }
 
-    fn manifest(&self, image: &str) -> String {
+    /// Its YAML.
+    pub fn manifest(&self, image: &str) -> String {
         let Self { namespace, name, replicas, workers, service_time, startup, more } = self;
         let more: String = more.iter().map(|argument| format!(", {argument:?}")).collect();
         let arguments = format!(

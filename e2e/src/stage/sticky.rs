@@ -1,0 +1,93 @@
+//! Clients that come again and again with the cookie they were given, and note which pod answered.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{JoinHandle, sleep, spawn},
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Result, anyhow};
+
+/// Between an answer and the next request of a client.
+const PAUSE: Duration = Duration::from_millis(150);
+/// Longest wait for an answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// One request and what came of it.
+#[derive(Debug, Clone)]
+pub struct Visit {
+    /// When the request was sent.
+    pub at: SystemTime,
+    /// The pod that answered well, or what went wrong.
+    pub pod: Result<String, String>,
+}
+
+/// All visits of one client.
+pub type Client = Vec<Visit>;
+
+/// Clients that go on until they are told to stop.
+pub struct StickyClients {
+    over: Arc<AtomicBool>,
+    clients: Vec<JoinHandle<Client>>,
+}
+
+impl StickyClients {
+    /// So many clients at `url`; half of them connect anew for each request. Without `cookies` they forget theirs.
+    #[must_use]
+    pub fn start(url: &str, clients: usize, cookies: bool) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let start = |number: usize| {
+            let (url, over) = (url.to_owned(), Arc::clone(&over));
+            spawn(move || visit(&url, cookies, number.is_multiple_of(2), &over))
+        };
+        Self { clients: (0..clients).map(start).collect(), over }
+    }
+
+    /// Stops them.
+    pub fn finish(mut self) -> Result<Vec<Client>> {
+        self.over.store(true, Ordering::Release);
+        let clients = std::mem::take(&mut self.clients);
+        clients.into_iter().map(|client| client.join().map_err(|_| anyhow!("a client panicked"))).collect()
+    }
+}
+
+impl Drop for StickyClients {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Release);
+    }
+}
+
+fn visit(url: &str, cookies: bool, fresh: bool, over: &AtomicBool) -> Client {
+    let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).build().into();
+    let mut cookie: Option<String> = None;
+    let mut visits = Vec::new();
+    while !over.load(Ordering::Acquire) {
+        let at = SystemTime::now();
+        let mut request = agent.get(url);
+        if let Some(cookie) = cookie.as_ref().filter(|_| cookies) {
+            request = request.header("cookie", cookie);
+        }
+        if fresh {
+            request = request.header("connection", "close");
+        }
+        let pod = match request.call() {
+            Ok(mut answer) => {
+                let header = |name| Some(answer.headers().get(name)?.to_str().ok()?.to_owned());
+                let (pod, given) = (header("x-shop-pod"), header("set-cookie"));
+                if let Some(given) = given {
+                    cookie = given.split(';').next().map(str::to_owned);
+                }
+                // Read to its end, the connection can be used again.
+                let read = answer.body_mut().read_to_string().map_err(|error| error.to_string());
+                read.and_then(|_| pod.ok_or_else(|| "the answer names no pod".to_owned()))
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        visits.push(Visit { at, pod });
+        sleep(PAUSE);
+    }
+    visits
+}
