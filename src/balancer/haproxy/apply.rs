@@ -80,7 +80,7 @@ impl HaProxy {
             self.apply(wanted, close).await?;
             seen = self.observe().await?;
         }
-        let before = self.before_reload().await?;
+        let before = self.before_reload(&Command::ShowStat).await?;
         let before: Vec<_> = before.iter().map(|stat| Counts::read(stat)).collect::<Result<_, _>>()?;
         let over = |pod: &&String| {
             let closed = seen
@@ -92,8 +92,8 @@ impl HaProxy {
         Ok(pods.iter().filter(over).cloned().collect())
     }
 
-    /// `show stat` of the processes that finish what they have since a reload.
-    async fn before_reload(&self) -> Result<Vec<String>, DriverError> {
+    /// The answers to `stat` of the processes that finish what they have since a reload.
+    pub(super) async fn before_reload(&self, stat: &Command) -> Result<Vec<String>, DriverError> {
         let processes = socket::ask(&self.paths.master, &Command::ShowProc).await?;
         let old = processes.lines().skip_while(|line| !line.starts_with("# old workers"));
         let pids = old
@@ -102,7 +102,7 @@ impl HaProxy {
             .filter_map(|line| line.split_whitespace().next().and_then(|pid| pid.parse().ok()));
         let mut stats = Vec::new();
         for pid in pids {
-            let command = Command::ToWorker(pid, Box::new(Command::ShowStat));
+            let command = Command::ToWorker(pid, Box::new(stat.clone()));
             let answer = socket::ask(&self.paths.master, &command).await?;
             // One that has just ended has no answer, and nothing to finish.
             if answer.starts_with("# pxname") {

@@ -182,6 +182,10 @@ pub enum Command {
     ShowServersState,
     /// Backends and servers with their counts.
     ShowStat,
+    /// Frontends with their counts.
+    ShowFrontends,
+    /// Takes no new connection, and is told to its clients with their next answers.
+    ShutdownFrontend(Word),
     /// A new server, in maintenance and with its check off.
     AddServer {
         /// Its name.
@@ -233,6 +237,9 @@ impl fmt::Display for Command {
             Self::ShowServersState => f.write_str("show servers state"),
             // All proxies, backends (2) and servers (4).
             Self::ShowStat => f.write_str("show stat -1 6 -1"),
+            // All proxies, frontends (1).
+            Self::ShowFrontends => f.write_str("show stat -1 1 -1"),
+            Self::ShutdownFrontend(frontend) => write!(f, "shutdown frontend {frontend}"),
             Self::AddServer { name, address, keywords } => {
                 write!(f, "add server {name} {}:{}{keywords}", address.ip(), address.port())
             }
@@ -287,7 +294,11 @@ impl Command {
             Self::SetCertificate(..) => {
                 text.contains("Transaction created") || text.contains("Transaction updated")
             }
-            Self::ShowInfo | Self::ShowServersState | Self::ShowStat | Self::ShowProc => !text.is_empty(),
+            Self::ShowInfo
+            | Self::ShowServersState
+            | Self::ShowStat
+            | Self::ShowFrontends
+            | Self::ShowProc => !text.is_empty(),
             Self::Reload => !text.starts_with("Success=0"),
             Self::ToWorker(_, command) => return command.answered(text),
             _ => text.is_empty(),

@@ -17,6 +17,8 @@ use crate::{
     balancer::{Server, ServerState, Wanted},
 };
 
+/// Name of the frontend that clients connect to.
+pub(super) const LISTENERS: &str = "listeners";
 /// Name of the gate server: one that no pod can have.
 pub const GATE: &str = "_gate";
 /// Cookie of clients that the gate served: it binds to nothing.
@@ -146,7 +148,7 @@ fn defaults(wanted: &Wanted) -> String {
 }
 
 fn frontend(wanted: &Wanted, paths: &Paths) -> Result<String, ConfigError> {
-    let mut text = String::from("frontend listeners\n");
+    let mut text = format!("frontend {LISTENERS}\n");
     for listen in &wanted.listeners {
         let _ = write!(text, "    bind {}", bound(paths.listen, listen.port));
         if let Some(certificate) = &listen.certificate {

@@ -10,6 +10,7 @@ mod config;
 mod error;
 mod files;
 mod keywords;
+mod listeners;
 mod paths;
 mod plan;
 mod quote;
@@ -22,6 +23,7 @@ pub use certs::CertificateChange;
 pub use command::{AdminState, Answer, BadWord, NoPem};
 pub use config::{Config, GATE};
 pub use error::DriverError;
+pub use listeners::Clients;
 pub use paths::{METRICS_PORT, Paths};
 pub use plan::{Step, plan};
 pub use quote::ConfigError;
@@ -80,7 +82,8 @@ impl HaProxy {
     /// # Errors
     /// As [`Self::observe`].
     pub async fn epoch(&self) -> Result<Epoch, DriverError> {
-        Ok(self.observe().await?.epoch)
+        let info = socket::ask(&self.paths.admin, &Command::ShowInfo).await?;
+        Ok(Epoch::read(&info)?)
     }
 
     /// Requests that wait although no replica is there to serve them.

@@ -35,6 +35,25 @@ pub struct Epoch {
     pub start: u64,
 }
 
+impl Epoch {
+    /// From the answer to `show info`.
+    ///
+    /// # Errors
+    /// It lacks something.
+    pub fn read(info: &str) -> Result<Self, Unreadable> {
+        let number = |name| -> Result<u64, Unreadable> {
+            field(info, name)?.parse().map_err(|_| Unreadable { command: "show info", missing: name })
+        };
+        Ok(Self { pid: u32::try_from(number("Pid")?).unwrap_or_default(), start: number("Start_time_sec")? })
+    }
+}
+
+/// A field of the answer to `show info`.
+fn field<'a>(info: &'a str, name: &'static str) -> Result<&'a str, Unreadable> {
+    let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    line.map(str::trim).ok_or(Unreadable { command: "show info", missing: name })
+}
+
 /// One server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SeenServer {
@@ -88,19 +107,10 @@ impl Seen {
     /// # Errors
     /// One of them lacks something.
     pub fn read(info: &str, state: &str, stat: &str) -> Result<Self, Unreadable> {
-        let field = |name: &'static str| {
-            let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-            line.map(str::trim).ok_or(Unreadable { command: "show info", missing: name })
-        };
-        let number = |name: &'static str| {
-            field(name)?.parse().map_err(|_| Unreadable { command: "show info", missing: name })
-        };
+        let field = |name| field(info, name);
         let counts = Counts::read(stat)?;
         let mut seen = Self {
-            epoch: Epoch {
-                pid: u32::try_from(number("Pid")?).unwrap_or_default(),
-                start: number("Start_time_sec")?,
-            },
+            epoch: Epoch::read(info)?,
             version: field("Version")?.chars().take_while(|char| "0123456789.".contains(*char)).collect(),
             structure: field("description")
                 .ok()

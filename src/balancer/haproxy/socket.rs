@@ -65,7 +65,7 @@ impl SocketError {
     }
 }
 
-/// Asks one command and takes everything until the connection is closed.
+/// Asks one command and takes everything until the connection is closed, which the master only does after our end.
 ///
 /// # Errors
 /// The socket does not answer.
@@ -74,6 +74,7 @@ pub async fn ask(path: &Path, command: &Command) -> Result<String, SocketError> 
         let mut stream = connect(path).await?;
         let broken = |source| SocketError::Broken { answered: 0, commands: 1, source };
         stream.write_all(format!("{command}\n").as_bytes()).await.map_err(broken)?;
+        stream.shutdown().await.map_err(broken)?;
         let mut answer = Vec::new();
         loop {
             match stream.read_buf(&mut answer).await {

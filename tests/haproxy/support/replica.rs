@@ -1,0 +1,98 @@
+//! A replica: answers every request with its own name after a while, and can die as a process does.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use plimsoll::balancer::{Server, ServerState};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    task::{JoinHandle, JoinSet},
+};
+
+pub struct Replica {
+    pub name: String,
+    pub address: SocketAddr,
+    /// Request heads in the order in which they came.
+    pub heads: Arc<Mutex<Vec<String>>>,
+    /// Requests that it works on.
+    pub active: Arc<AtomicUsize>,
+    task: JoinHandle<()>,
+}
+
+impl Replica {
+    /// Works on each request for `delay`; on one whose path says so (`/1500ms`) for that long.
+    pub async fn start(name: &str, delay: Duration) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (heads, active) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
+        let (name, seen, working) = (name.to_owned(), Arc::clone(&heads), Arc::clone(&active));
+        let own = name.clone();
+        let task = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                connections.spawn(serve(stream, own.clone(), delay, Arc::clone(&seen), Arc::clone(&working)));
+            }
+        });
+        Self { name, address, heads, active, task }
+    }
+
+    pub fn server(&self, state: ServerState) -> (String, Server) {
+        (self.name.clone(), Server { address: self.address, state })
+    }
+
+    pub fn served(&self) -> usize {
+        self.heads.lock().unwrap().len()
+    }
+
+    pub fn working(&self) -> usize {
+        self.active.load(Ordering::SeqCst)
+    }
+
+    /// Cuts every connection at once.
+    pub fn die(&self) {
+        self.task.abort();
+    }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        self.die();
+    }
+}
+
+async fn serve(
+    mut stream: TcpStream,
+    name: String,
+    delay: Duration,
+    heads: Arc<Mutex<Vec<String>>>,
+    active: Arc<AtomicUsize>,
+) {
+    stream.set_nodelay(true).unwrap();
+    let mut buffer = Vec::new();
+    loop {
+        while !buffer.windows(4).any(|window| window == b"\r\n\r\n") {
+            if !matches!(stream.read_buf(&mut buffer).await, Ok(1..)) {
+                return;
+            }
+        }
+        let head = String::from_utf8_lossy(&buffer).into_owned();
+        buffer.clear();
+        let path = head.split(' ').nth(1).unwrap_or_default();
+        let own = path.strip_prefix('/').and_then(|path| path.strip_suffix("ms")?.parse().ok());
+        heads.lock().unwrap().push(head);
+        active.fetch_add(1, Ordering::SeqCst);
+        tokio::time::sleep(own.map_or(delay, Duration::from_millis)).await;
+        active.fetch_sub(1, Ordering::SeqCst);
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{name}", name.len());
+        if stream.write_all(answer.as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
