@@ -29,5 +29,7 @@ pub use validate::{Goal, Invalid, KpiRule, MoveRules, TrafficRules, Validated};
 
 /// The API group of every resource of ours.
 pub const GROUP: &str = "plimsoll.dev";
+/// Label of every pod of a balancer and of its Deployment: the name of the ScalableService.
+pub const BALANCER_LABEL: &str = "plimsoll.dev/balancer";
 /// The one version that is served so far.
 pub const VERSION: &str = "v1alpha1";

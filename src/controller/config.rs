@@ -1,4 +1,4 @@
-//! The operator's configuration file: which Prometheus sources there are.
+//! The operator's configuration file: which Prometheus sources there are, and what balancers are made of.
 
 use std::path::Path;
 
@@ -14,6 +14,19 @@ pub struct Config {
     /// Prometheus sources; a KPI names one of them.
     #[serde(default)]
     pub sources: Vec<SourceConfig>,
+    /// Images of balancers; without them, none are run.
+    #[serde(default)]
+    pub balancers: Option<Images>,
+}
+
+/// What the pods of balancers are made of.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Images {
+    /// Image with this program, for the agent.
+    pub agent_image: String,
+    /// Image of HAProxy 2.6 or newer.
+    pub haproxy_image: String,
 }
 
 /// Why the configuration can't be used.

@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use strum::IntoEnumIterator;
 use tokio::{net::TcpListener, sync::oneshot};
 
-use super::{Health, Metrics, ServiceLook, WriteResult, serve, table};
+use super::{Health, Metrics, ServiceLook, TrafficLook, WriteResult, serve, table};
 use crate::api::{ConditionType, KpiState, KpiStatus, KpiType, ReasonCode, Verdict};
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
@@ -40,6 +40,7 @@ fn look<'a>(name: &'a str, kpis: &'a [KpiStatus], conditions: &'a [Verdict]) -> 
         min: Some(3),
         max: Some(60),
         kpis,
+        traffic: Some(TrafficLook { draining: 2, held: 0, in_sync: 2 }),
         conditions,
         now: NOW,
     }
