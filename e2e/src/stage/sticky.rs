@@ -91,3 +91,57 @@ fn visit(url: &str, cookies: bool, fresh: bool, over: &AtomicBool) -> Client {
     }
     visits
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        io::{Read, Write},
+        net::TcpListener,
+    };
+
+    /// Answers with the cookie that came, or gives one; each tenth connection is closed without an answer.
+    fn server() -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        spawn(move || {
+            for (number, socket) in listener.incoming().enumerate() {
+                let mut socket = socket.unwrap();
+                let mut bytes = [0; 2_048];
+                let read = socket.read(&mut bytes).unwrap();
+                let text = String::from_utf8_lossy(&bytes[..read]).to_lowercase();
+                if number % 10 == 9 {
+                    continue;
+                }
+                let (pod, given) = match text.split_once("cookie: s=") {
+                    Some((_, rest)) => (rest.split_whitespace().next().unwrap().to_owned(), String::new()),
+                    None => (number.to_string(), format!("set-cookie: s={number}; path=/\r\n")),
+                };
+                let head = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n";
+                write!(socket, "{head}x-shop-pod: {pod}\r\n{given}\r\n").unwrap();
+            }
+        });
+        url
+    }
+
+    #[test]
+    fn clients_with_a_cookie_return_it_and_losses_are_seen() {
+        let clients = StickyClients::start(&server(), 2, true);
+        sleep(Duration::from_millis(1_500));
+        let clients = clients.finish().unwrap();
+        for client in &clients {
+            let pods: Vec<_> = client.iter().filter_map(|visit| visit.pod.as_ref().ok()).collect();
+            assert!(pods.len() > 3 && pods.windows(2).all(|pair| pair[0] == pair[1]), "{client:?}");
+        }
+        assert!(clients.iter().flatten().any(|visit| visit.pod.is_err()), "{clients:?}");
+    }
+
+    #[test]
+    fn clients_without_a_cookie_are_not_bound() {
+        let clients = StickyClients::start(&server(), 1, false);
+        sleep(Duration::from_millis(800));
+        let clients = clients.finish().unwrap();
+        let pods: Vec<_> = clients[0].iter().filter_map(|visit| visit.pod.as_ref().ok()).collect();
+        assert!(pods.windows(2).all(|pair| pair[0] != pair[1]), "{clients:?}");
+    }
+}

@@ -42,7 +42,8 @@ impl Streams {
             let mut socket =
                 TcpStream::connect(address).with_context(|| format!("no connection to {url}"))?;
             socket.set_read_timeout(Some(STALLED))?;
-            write!(socket, "GET /stream?seconds={seconds} HTTP/1.1\r\nhost: {address}\r\n\r\n")?;
+            let request = format!("GET /stream?seconds={seconds} HTTP/1.1\r\nhost: {address}\r\n\r\n");
+            socket.write_all(request.as_bytes())?;
             lock(&seen).push(Stream { opened: SystemTime::now(), pod: None, ended: None });
             sockets.push(socket.try_clone()?);
             let seen = Arc::clone(&seen);
@@ -108,4 +109,39 @@ fn read(socket: TcpStream, number: usize, seen: &Mutex<Vec<Stream>>) {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{io::Read, net::TcpListener, thread};
+
+    #[test]
+    fn a_stream_that_is_cut_is_told_from_a_complete_one_and_from_one_that_goes_on() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            let mut kept = Vec::new();
+            for (number, socket) in listener.incoming().take(3).enumerate() {
+                let mut socket = socket.unwrap();
+                let _ = socket.read(&mut [0; 1_024]);
+                let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+                write!(socket, "{head}7\r\nshop-{number}\n\r\n").unwrap();
+                match number {
+                    0 => write!(socket, "0\r\n\r\n").unwrap(),
+                    1 => socket.shutdown(Shutdown::Both).unwrap(),
+                    _ => {}
+                }
+                kept.push(socket);
+            }
+            sleep(Duration::from_secs(2));
+        });
+        let streams = Streams::open(&url, 3, 10).unwrap();
+        streams.wait(Duration::from_secs(1)).unwrap();
+        sleep(Duration::from_millis(200));
+        let all = streams.all();
+        let ends: Vec<_> = all.iter().map(|stream| stream.ended.map(|(_, complete)| complete)).collect();
+        assert_eq!(ends, [Some(true), Some(false), None]);
+        assert_eq!(all[2].pod.as_deref(), Some("shop-2"));
+    }
 }

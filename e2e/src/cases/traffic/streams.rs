@@ -1,4 +1,5 @@
-//! Answers that go on for a minute, through a change of the configuration and a scale-down.
+//! Answers that go on for minutes, through a scale-down, and a change of the configuration in the middle of it: HAProxy's
+//! new processes know nothing of the streams that the old ones still carry.
 
 use std::{
     collections::BTreeSet,
@@ -16,14 +17,14 @@ use crate::{
 
 const SETUP: Setup = Setup {
     more: CARELESS,
-    traffic: "listeners: [{port: 80}]\ndrain: {timeout: 10s}",
+    traffic: "listeners: [{port: 80}]\ndrain: {timeout: 15s}",
     ..Setup::of("traffic-streams", 8)
 };
 const STREAMS: usize = 200;
 /// Streams that are opened once the drain has begun.
 const NEW: usize = 40;
 /// `drain.timeout`.
-const TIMEOUT: f64 = 10.0;
+const TIMEOUT: f64 = 15.0;
 /// Longer than the case.
 const SECONDS: u64 = 120;
 /// From the write of the status until both balancers have obeyed.
@@ -35,8 +36,6 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let beside = Streams::open(&plain, STREAMS / 4, SECONDS)?;
     let old = Streams::open(&front.url, STREAMS, SECONDS)?;
     old.wait(Duration::from_secs(10))?;
-    front.change(&serde_json::json!({"algorithm": "RoundRobin"}), Duration::from_secs(15))?;
-    none_ended(&old, "by the change of the configuration")?;
 
     let asked = SystemTime::now();
     front.ask(4)?;
@@ -45,6 +44,8 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     sleep(OBEYED);
     let new = Streams::open(&front.url, NEW, SECONDS)?;
     new.wait(Duration::from_secs(5))?;
+    front.change(&serde_json::json!({"algorithm": "RoundRobin"}), Duration::from_secs(10))?;
+    none_ended(&old, "by the change of the configuration")?;
     front.wait_for(4, Duration::from_secs(25))?;
     sleep(Duration::from_secs(1));
 
@@ -67,9 +68,9 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let lost = ended(&beside.all()).len();
     ensure!(lost > 0, "control: no stream was cut when replicas were lowered at once");
     Ok(format!(
-        "{STREAMS} streams: none cut by the change of the configuration; {} on replicas that stay go on; {} on those \
-         that went had {cut:.1} s (drain.timeout is {TIMEOUT:.0} s); {NEW} new ones, none on a draining replica; control: \
-         {lost} of {} cut at once",
+        "{STREAMS} streams through a scale-down and a change of the configuration: {} on replicas that stay go on; {} on \
+         those that went had {cut:.1} s (drain.timeout is {TIMEOUT:.0} s); {NEW} new ones, none on a draining replica; \
+         control: {lost} of {} cut at once",
         stayed.len(),
         gone.len(),
         STREAMS / 4
