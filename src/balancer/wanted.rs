@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::api::Traffic;
 
 /// Everything that a balancer should be.
@@ -66,11 +68,11 @@ pub enum ServerState {
 }
 
 /// The pods behind a service, as its EndpointSlices tell.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoints(pub BTreeMap<String, Endpoint>);
 
 /// One pod behind a service.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
     /// Its address.
     pub ip: IpAddr,
