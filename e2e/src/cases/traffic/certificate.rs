@@ -139,6 +139,8 @@ impl Authority {
     fn new(folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder)?;
         let authority = Self { folder: folder.to_owned() };
+        // No section for extensions, or each certificate would be one of an authority.
+        fs::write(authority.file("openssl.cnf"), "[req]\ndistinguished_name=subject\n[subject]\n")?;
         authority.sign("ca", "/CN=plimsoll-e2e", &["basicConstraints=critical,CA:TRUE"], &[])?;
         Ok(authority)
     }
@@ -166,7 +168,9 @@ impl Authority {
 
     fn sign(&self, name: &str, subject: &str, extensions: &[&str], signer: &[&str]) -> Result<()> {
         let (certificate, key) = (self.text(&format!("{name}.crt")), self.text(&format!("{name}.key")));
-        let mut arguments = vec!["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
+        let config = self.text("openssl.cnf");
+        let mut arguments = vec!["req", "-x509", "-config", &config, "-newkey", "ec"];
+        arguments.extend(["-pkeyopt", "ec_paramgen_curve:P-256"]);
         arguments.extend(["-nodes", "-days", "2", "-subj", subject, "-out", &certificate, "-keyout", &key]);
         arguments.extend(signer);
         arguments.extend(extensions.iter().flat_map(|extension| ["-addext", extension]));
