@@ -17,7 +17,8 @@ async fn upgrades(listener: TcpListener) {
     let mut head = vec![0; 4096];
     let read = stream.read(&mut head).await.unwrap();
     assert!(String::from_utf8_lossy(&head[..read]).to_lowercase().contains("upgrade: websocket"));
-    let answer = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+    let answer = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+                  sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
     stream.write_all(answer.as_bytes()).await.unwrap();
     let (mut reader, mut writer) = stream.split();
     tokio::io::copy(&mut reader, &mut writer).await.unwrap();
@@ -41,8 +42,8 @@ async fn an_upgraded_connection_outlives_drain_and_reload_and_holds_its_replica(
     let alone = empty.with([server(Ready)]);
     let balancer = Balancer::start(&alone).await;
     let mut stream = TcpStream::connect(empty.front()).await.unwrap();
-    let request =
-        "GET /chat HTTP/1.1\r\nhost: shop.example\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+    let request = "GET /chat HTTP/1.1\r\nhost: shop.example\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+                   sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut head = vec![0; 4096];
     let read = stream.read(&mut head).await.unwrap();

@@ -94,7 +94,7 @@ impl HaProxy {
 
     /// The answers to `stat` of the processes that finish what they have since a reload.
     pub(super) async fn before_reload(&self, stat: &Command) -> Result<Vec<String>, DriverError> {
-        let processes = socket::ask(&self.paths.master, &Command::ShowProc).await?;
+        let processes = socket::ask_master(&self.paths.master, &Command::ShowProc).await?;
         let old = processes.lines().skip_while(|line| !line.starts_with("# old workers"));
         let pids = old
             .skip(1)
@@ -103,7 +103,7 @@ impl HaProxy {
         let mut stats = Vec::new();
         for pid in pids {
             let command = Command::ToWorker(pid, Box::new(stat.clone()));
-            let answer = socket::ask(&self.paths.master, &command).await?;
+            let answer = socket::ask_master(&self.paths.master, &command).await?;
             // One that has just ended has no answer, and nothing to finish.
             if answer.starts_with("# pxname") {
                 stats.push(answer);

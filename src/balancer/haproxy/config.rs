@@ -261,7 +261,9 @@ fn service(wanted: &Wanted) -> Result<String, ConfigError> {
         let cookie = if traffic.session_persistence.is_some() { " cookie gate" } else { "" };
         let _ = write!(
             text,
-            "    # Gets a request only when no replica can; the others then wait in the queue behind it.
+            "    # Gets a request only when no replica can; the others then wait in the queue behind it. Without
+    # `allbackups` they would wait for this server itself, and not for the first replica.
+    option allbackups
     server {GATE} {gate} backup maxconn 1 pool-max-conn 0{cookie}
 "
         );

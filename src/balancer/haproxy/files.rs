@@ -57,7 +57,7 @@ fn beside(path: &Path) -> PathBuf {
 /// What HAProxy's own check says against a configuration; `None` if it takes it.
 pub(super) async fn check(program: &Path, config: &Path) -> Result<Option<String>, DriverError> {
     let mut command = Command::new(program);
-    command.args(["-c", "-q", "-f"]).arg(config).stdin(Stdio::null()).kill_on_drop(true);
+    command.args(["-c", "-f"]).arg(config).stdin(Stdio::null()).kill_on_drop(true);
     let output = match timeout(PATIENCE, command.output()).await {
         Ok(output) => output.map_err(DriverError::file("run", program))?,
         Err(_) => return Ok(Some(format!("no answer from {} -c within 20 s", program.display()))),

@@ -103,6 +103,11 @@ pub fn plan(wanted: &Wanted, seen: &Seen) -> Vec<Step> {
     if wanted.gate.is_some() && seen.gate.is_some_and(|gate| gate.admin != AdminState::Ready) {
         plan.ready.push(Step::Ready(GATE.to_owned()));
     }
+    // Whoever waits for the gate itself (as by a hash) is sent on to a replica by closing it for a moment.
+    let waits = seen.gate.is_some_and(|gate| gate.queued > 0);
+    if waits && (seen.usable() > 0 || !plan.ready.is_empty()) {
+        plan.ready.extend([Step::Close(GATE.to_owned()), Step::Ready(GATE.to_owned())]);
+    }
     for (pod, before) in &seen.servers {
         if !wanted.servers.contains_key(pod) {
             plan.remove(pod, before);

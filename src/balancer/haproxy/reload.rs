@@ -60,7 +60,7 @@ impl HaProxy {
     /// # Errors
     /// No new process serves it within 15 s.
     pub(super) async fn take_over(&self, structure: &str, before: &Seen) -> Result<Seen, DriverError> {
-        let answer = socket::ask(&self.paths.master, &Command::Reload).await?;
+        let answer = socket::ask_master(&self.paths.master, &Command::Reload).await?;
         if let Answer::Refused(_) = Command::Reload.answered(&answer) {
             // From 2.7 on the answer comes when it is over, with what new processes say.
             let words: String =

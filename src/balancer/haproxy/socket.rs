@@ -1,17 +1,25 @@
 //! HAProxy's unix sockets: one connection for a batch of commands, and every answer is told from the next.
 
-use std::{io, path::Path, time::Duration};
+use std::{
+    io,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::UnixStream,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use super::command::Command;
 
 /// The longest exchange.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The longest time in which a master executes itself anew: it reads the configuration in it.
+const REEXECUTION: Duration = Duration::from_secs(2);
+/// How often a master is tried within that.
+const POLL: Duration = Duration::from_millis(20);
 /// The longest answer: `show stat` of 10,000 servers has 5 MiB.
 const LONGEST: usize = 32 << 20;
 /// What ends each answer of a socket in interactive mode. Without that mode it is a blank line, which an answer of
@@ -89,6 +97,20 @@ pub async fn ask(path: &Path, command: &Command) -> Result<String, SocketError> 
         Ok(String::from_utf8_lossy(&answer).into_owned())
     };
     timeout(PATIENCE, exchange).await.unwrap_or(Err(SocketError::Slow { answered: 0, commands: 1 }))
+}
+
+/// As [`ask`], of the master, which does not listen for the moments in which it executes itself anew.
+///
+/// # Errors
+/// The socket does not answer for two seconds.
+pub async fn ask_master(path: &Path, command: &Command) -> Result<String, SocketError> {
+    let begin = Instant::now();
+    loop {
+        match ask(path, command).await {
+            Err(SocketError::Connect { .. }) if begin.elapsed() < REEXECUTION => sleep(POLL).await,
+            answer => return answer,
+        }
+    }
 }
 
 /// Sends commands of one line each, one after the other without waiting, and gives each to `take` with its answer as

@@ -5,7 +5,7 @@ mod client;
 mod replica;
 
 pub use balancer::{Balancer, Reached, free_port, traffic, wanted};
-pub use client::{Account, Client, Load};
+pub use client::{Client, Load};
 pub use replica::Replica;
 
 use std::{

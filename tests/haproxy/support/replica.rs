@@ -29,7 +29,12 @@ pub struct Replica {
 impl Replica {
     /// Works on each request for `delay`; on one whose path says so (`/1500ms`) for that long.
     pub async fn start(name: &str, delay: Duration) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_at("127.0.0.1:0".parse().unwrap(), name, delay).await
+    }
+
+    /// The same at a certain address.
+    pub async fn start_at(address: SocketAddr, name: &str, delay: Duration) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (heads, active) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
         let (name, seen, working) = (name.to_owned(), Arc::clone(&heads), Arc::clone(&active));
