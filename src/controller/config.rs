@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::kpi::SourceConfig;
+use crate::{actuate::balancer::Images, kpi::SourceConfig};
 
 /// The file given by `--config`.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -16,17 +16,23 @@ pub struct Config {
     pub sources: Vec<SourceConfig>,
     /// Images of balancers; without them, none are run.
     #[serde(default)]
-    pub balancers: Option<Images>,
+    pub balancers: Option<Balancers>,
 }
 
 /// What the pods of balancers are made of.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Images {
+pub struct Balancers {
     /// Image with this program, for the agent.
     pub agent_image: String,
     /// Image of HAProxy 2.6 or newer.
     pub haproxy_image: String,
+}
+
+impl From<Balancers> for Images {
+    fn from(balancers: Balancers) -> Self {
+        Self { agent: balancers.agent_image, haproxy: balancers.haproxy_image }
+    }
 }
 
 /// Why the configuration can't be used.

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use kube::Client;
 
 use super::{
-    config::Images,
     gate::Gate,
     index::{PodIndex, Scaler, ScalerIndex, Shared, Workload, read},
     lease::Leader,
     state::{Key, States},
     target::{BuiltIn, Targets},
 };
-use crate::{actuate::Events, kpi::KpiReader, telemetry::Metrics};
+use crate::{
+    actuate::{Events, balancer::Images},
+    kpi::KpiReader,
+    telemetry::Metrics,
+};
 
 /// Parts that all scopes share.
 pub struct Shell {

@@ -138,7 +138,7 @@ impl Fleet {
             Some(message) => (None, ReasonCode::BalancersStarting, message),
             None => {
                 let ready = live.len();
-                let message = format!("{ready} of {wanted} balancers are ready and run what is wanted");
+                let message = format!("{ready} of {wanted} balancers ready and in sync");
                 (Some(true), ReasonCode::BalancersInSync, message)
             }
         }
@@ -201,7 +201,7 @@ mod tests {
         );
         assert_eq!(
             told(&[a.clone(), pod("b", false, false)], &[said("a", 4, true, None)]),
-            "True BalancersInSync: 1 of 2 balancers are ready and run what is wanted"
+            "True BalancersInSync: 1 of 2 balancers ready and in sync"
         );
         let failed = Fleet { trouble: Some("no image".into()), ..fleet(&[a], &[]).0 };
         assert_eq!(failed.verdict(Some(4)).reason, ReasonCode::BalancersFailed);

@@ -99,12 +99,18 @@ fn status_has_a_line_for_every_case() {
 #[test]
 fn status_of_one_service_in_full() {
     let cases = cases();
-    let text: String = ["scaled-up", "no-evidence", "metrics-unavailable", "no-status", "unreadable"]
-        .iter()
-        .map(|name| {
-            format!("===== {name}\n{}\n", status::render_one(&cases[*name], now(), &Style::default()))
-        })
-        .collect();
+    let text: String = [
+        "scaled-up",
+        "no-evidence",
+        "metrics-unavailable",
+        "draining",
+        "balancer-out-of-sync",
+        "no-status",
+        "unreadable",
+    ]
+    .iter()
+    .map(|name| format!("===== {name}\n{}\n", status::render_one(&cases[*name], now(), &Style::default())))
+    .collect();
     insta::assert_snapshot!("status_of_one", text);
 }
 

@@ -259,7 +259,7 @@ fn rate_limited(reason: &Reason, direction: &str) -> String {
 pub(super) fn draining(reason: &Reason) -> String {
     let victims = bound_or(reason, "draining", reason.to - reason.from);
     let verb = if victims == "1" { "is" } else { "are" };
-    let done = reason.number("drained").filter(|done| *done > 0.0).map_or_else(String::new, |done| {
+    let done = finite(reason, "drained").filter(|done| *done > 0.0).map_or_else(String::new, |done| {
         format!(" ({} {} done)", super::number(done), if done == 1.0 { "is" } else { "are" })
     });
     let passed = finite(reason, "timeoutSeconds").zip(finite(reason, "secondsLeft"));

@@ -9,7 +9,7 @@ use k8s_openapi::{
 use kube::core::Selector;
 
 use super::{Follow, Workload};
-use crate::api::BALANCER_LABEL;
+use crate::{actuate::balancer, api::BALANCER_LABEL};
 
 /// A workload with a scale.
 #[derive(Clone, Debug)]
@@ -39,8 +39,10 @@ pub struct TargetIndex {
 pub struct Front {
     /// The ScalableService that it belongs to.
     pub service: String,
+    /// What its objects were applied from.
+    pub hash: Option<String>,
     /// Changes whenever somebody changes its spec.
-    pub generation: Option<i64>,
+    pub generation: i64,
 }
 
 impl TargetIndex {
@@ -100,7 +102,12 @@ impl Follow<Deployment> for TargetIndex {
         let target = target(spec.replicas, ready, spec.selector);
         let labels = object.metadata.labels.as_ref();
         if let Some(service) = labels.and_then(|labels| labels.get(BALANCER_LABEL)) {
-            let front = Front { service: service.clone(), generation: object.metadata.generation };
+            let annotations = object.metadata.annotations.as_ref();
+            let front = Front {
+                service: service.clone(),
+                hash: annotations.and_then(|own| own.get(balancer::HASH)).cloned(),
+                generation: object.metadata.generation.unwrap_or_default(),
+            };
             self.fronts.insert(key(&object.metadata), front);
         }
         self.put("Deployment", &object.metadata, target)

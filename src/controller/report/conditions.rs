@@ -49,6 +49,7 @@ fn decided(mode: Mode, done: &Done, traffic: Option<&Verdict>) -> Vec<Verdict> {
             (Mode::Paused, ..) => ReasonCode::Paused,
             (Mode::Observe, ..) => ReasonCode::Observing,
             (Mode::Auto, Some(true), _) if limited.reason != ReasonCode::MinReplicas => limited.reason,
+            _ if done.decision.bound_by == ReasonCode::Draining => ReasonCode::Draining,
             (Mode::Auto, _, true) => ReasonCode::Progressing,
             (Mode::Auto, ..) => ReasonCode::Steady,
         };
