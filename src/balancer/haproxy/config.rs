@@ -133,6 +133,8 @@ fn defaults(wanted: &Wanted) -> String {
     format!(
         "defaults
     mode http
+    # A client that went away while its request waited costs no replica anything. It is the frontend that notices.
+    option abortonclose
     timeout connect 3s
     timeout http-request 10s
     timeout http-keep-alive 75s
@@ -286,9 +288,7 @@ fn retries(traffic: &Traffic) -> String {
     }
     let attempts = if events.is_empty() { 0 } else { traffic.retries.attempts };
     let mut text = format!(
-        "    # A client that went away while its request waited costs no replica anything.
-    option abortonclose
-    retries {attempts}
+        "    retries {attempts}
     option redispatch 1
 "
     );
