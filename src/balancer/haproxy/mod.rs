@@ -17,6 +17,8 @@ mod quote;
 mod reload;
 mod seen;
 mod socket;
+#[cfg(test)]
+mod tests;
 
 pub use apply::{Done, Report};
 pub use certs::CertificateChange;
