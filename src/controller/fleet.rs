@@ -189,12 +189,12 @@ mod tests {
             "Unknown BalancersStarting: balancer b has not reported yet"
         );
         assert_eq!(
-            told(&[a.clone()], &[said("a", 3, true, None)]),
+            told(std::slice::from_ref(&a), &[said("a", 3, true, None)]),
             "Unknown BalancersStarting: balancer a runs generation 3, and has yet to take over 4"
         );
         assert_eq!(
             told(
-                &[a.clone(), b.clone()],
+                &[a.clone(), b],
                 &[said("a", 3, true, None), said("b", 4, false, Some("no Secret shop-tls"))]
             ),
             "False BalancerOutOfSync: balancer b: no Secret shop-tls"

@@ -130,7 +130,7 @@ async fn look(service: &ScalableService, key: &Key, state: &mut State, context: 
     }
     schedule(state, &subject.spec, &seen, &decision, &applied);
     balancers::bring_about(service, &subject.target, key, state, context).await;
-    Outcome::Done(Done {
+    Outcome::Done(Box::new(Done {
         at: now,
         seen: seen.replicas,
         now: if applied == Applied::Done { decision.replicas } else { seen.replicas },
@@ -142,7 +142,7 @@ async fn look(service: &ScalableService, key: &Key, state: &mut State, context: 
             Applied::Nothing | Applied::Conflict => Written::Nothing,
             Applied::Failed(error) => Written::Failed(error),
         },
-    })
+    }))
 }
 
 /// Step 1 (client): the spec, the target, and whether it is ours to scale.
@@ -280,7 +280,7 @@ async fn report(
         report::Worth::Urgent => Duration::ZERO,
     };
     let early = pause.saturating_sub(at.elapsed());
-    if !early.is_zero() && !matches!(outcome, Outcome::Done(Done { written: Written::Changed, .. })) {
+    if !early.is_zero() && !changed(outcome) {
         return (pause == report::HARD_PAUSE).then_some(early);
     }
     let write = actuate::write_status(&context.shell.client, &key.0, &key.1, &new);
@@ -307,4 +307,9 @@ async fn report(
     }
     state.written = Some((new, Instant::now()));
     None
+}
+
+/// Whether there is a change of the replicas to tell.
+fn changed(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Done(done) if done.written == Written::Changed)
 }

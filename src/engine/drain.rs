@@ -208,11 +208,11 @@ fn some<'a>(
         return first.take_while(|pod| done(pod)).collect();
     }
     // A ReplicaSet deletes pods that are not ready before any that is marked.
-    let in_the_way = |member: &Member| {
-        !member.ready
-            && !going.contains(member.name.as_str())
-            && !(fresh.iter().any(|victim| victim.name == member.name) && done(&member.name))
+    let goes = |member: &Member| {
+        going.contains(member.name.as_str())
+            || (fresh.iter().any(|victim| victim.name == member.name) && done(&member.name))
     };
+    let in_the_way = |member: &Member| !member.ready && !goes(member);
     if rotation.members.iter().any(in_the_way) {
         return BTreeSet::new();
     }

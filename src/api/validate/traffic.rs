@@ -95,10 +95,9 @@ fn listeners(listeners: &[Listener], wrong: &mut Vec<String>) {
             let field = format!("{path}.tls.secretName");
             chars(&field, &tls.secret_name, 253, allowed, "lower-case letters, digits, - and .", wrong);
             let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-            if !tls.secret_name.is_empty()
-                && !(tls.secret_name.starts_with(edge) && tls.secret_name.ends_with(edge))
-            {
-                let name = &tls.secret_name;
+            let name = &tls.secret_name;
+            let whole = name.is_empty() || (name.starts_with(edge) && name.ends_with(edge));
+            if !whole {
                 wrong.push(format!("{field} is {name:?}; it must begin and end with a letter or a digit"));
             }
         }

@@ -63,7 +63,7 @@ impl Story {
             decision,
         };
         self.replicas = done.now;
-        self.tell(&Outcome::Done(done))
+        self.tell(&Outcome::Done(Box::new(done)))
     }
 
     fn tell(&mut self, outcome: &Outcome) -> (Worth, Vec<(bool, ReasonCode)>) {
