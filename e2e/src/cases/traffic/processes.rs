@@ -7,8 +7,8 @@ use rustix::process::Signal;
 
 use crate::process::{arguments_of, process_ids, signal_process};
 
-/// Kills, as a crash would, the processes of a pod whose arguments contain `word`, but for the init process of the
-/// container if it is another program. Returns how many there were, at least one.
+/// Kills, as a crash would, the processes of a pod whose arguments contain `word`. Returns how many there were, at least
+/// one.
 pub fn kill(uid: &str, word: &str) -> Result<usize> {
     let in_pod = |pid: &u32| {
         let cgroup = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
