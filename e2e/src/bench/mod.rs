@@ -12,6 +12,7 @@ mod many;
 mod sample;
 mod steady;
 mod system;
+mod traffic;
 mod watch;
 
 use std::time::Duration;
@@ -39,8 +40,9 @@ enum Runs {
 }
 
 /// Every bench, in the order in which they run.
-const ALL: [(&str, Runs); 5] = [
+const ALL: [(&str, Runs); 6] = [
     ("engine", Runs::Alone(engine::run)),
+    ("traffic", Runs::Alone(traffic::run)),
     ("reaction-sample", Runs::OnCluster(sample::run)),
     ("reaction-load", Runs::OnCluster(load::run)),
     ("reaction-many", Runs::OnCluster(many::run)),
