@@ -51,7 +51,7 @@ pub fn decide(spec: &Validated, seen: &Observation, memory: &mut Memory, now: Ti
     step.at_most(spec.max_replicas, |from, to| {
         Reason::new(ReasonCode::MaxReplicas, from, to).with("maxReplicas", f64::from(to))
     });
-    let drain = traffic::drain_first(&mut step, spec, seen, now);
+    let drain = traffic::drain_first(&mut step, spec, seen, now, first_look);
     conclude(&mut step, current, spec.mode);
     Decision {
         replicas: step.replicas,

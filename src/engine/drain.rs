@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 const SETTLE: SignedDuration = SignedDuration::from_secs(2);
 /// Replicas that are done wait this long for the others, so that most scale-downs are one write.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(5);
-/// How often to look while something drains, in case no balancer speaks up.
+/// How often to look while something drains or goes, in case nobody speaks up.
 const PAUSE: SignedDuration = SignedDuration::from_secs(1);
 
 /// The replicas behind a load balancer, and what the balancers say of those that are being drained.
@@ -70,7 +70,7 @@ impl Drain {
     /// When to look again.
     #[must_use]
     pub fn next_look(&self) -> Option<SignedDuration> {
-        self.since.map(|_| PAUSE)
+        (!self.draining.is_empty()).then_some(PAUSE)
     }
 }
 
@@ -136,6 +136,15 @@ pub fn drain(
     next.since = waiting.filter_map(|victim| draining.get(&victim.name).copied()).min();
     next.draining = draining;
     next
+}
+
+/// What was being drained stays as it is: nothing is known yet that would end it or take it back.
+#[must_use]
+pub fn hold(rotation: &Rotation, current: i32) -> Drain {
+    let there = |pod: &str| rotation.members.iter().any(|member| member.name == pod);
+    let draining = rotation.draining.iter().filter(|(pod, _)| there(pod) || rotation.members.is_empty());
+    let draining = draining.map(|(pod, since)| (pod.clone(), *since)).collect();
+    Drain { draining, replicas: current, ..Drain::default() }
 }
 
 impl Rotation {

@@ -2,7 +2,11 @@
 
 use jiff::Timestamp;
 
-use super::{Drain, Observation, drain::drain, step::Step};
+use super::{
+    Drain, Observation,
+    drain::{drain, hold},
+    step::Step,
+};
 use crate::api::{Mode, Reason, ReasonCode, Validated};
 
 /// Replicas that the requests held at the balancers need at least; 0 if none are held.
@@ -33,9 +37,14 @@ pub(super) fn drain_first(
     spec: &Validated,
     seen: &Observation,
     now: Timestamp,
+    first_look: bool,
 ) -> Option<Drain> {
     let (traffic, rotation) = (spec.traffic?, seen.rotation.as_ref()?);
     let current = seen.replicas;
+    // The first look lowers nothing, but it must not forget what its predecessor was about either.
+    if first_look && spec.mode == Mode::Auto && step.replicas == current {
+        return Some(hold(rotation, current));
+    }
     // A mode that writes nothing to the target drains nothing, and takes back what was begun.
     let wanted = if spec.mode == Mode::Auto { step.replicas } else { current };
     let plan = drain(rotation, wanted, current, traffic.drain_timeout, now);

@@ -409,3 +409,25 @@ fn a_decision_waits_for_the_drain_and_says_so() {
     let over = look(&world);
     assert!(over.has(ReasonCode::DrainTimedOut) && over.has(ReasonCode::ScaledDown));
 }
+
+#[test]
+fn a_restart_goes_on_with_the_drain_that_it_finds() {
+    let mut world = World::new(10, false, 1);
+    world.turn(7);
+    let begun = world.rotation.draining.clone();
+    let (spec, mut memory) = (spec(SHOP), Memory::default());
+    let mut look = |world: &World| {
+        let mut seen = observed(650.0, world.replicas, 10, 0, at(world.second));
+        seen.rotation = Some(world.rotation.clone());
+        decide(&spec, &seen, &mut memory, at(world.second))
+    };
+    world.second = 12;
+    let first = look(&world);
+    assert_eq!((first.replicas, first.drain.unwrap().draining), (10, begun.clone()));
+    world.second = 29;
+    let held = look(&world);
+    assert_eq!(held.drain.unwrap().draining, BTreeMap::new(), "the window of 60 s asks for ten");
+    world.second = 73;
+    world.rotation.draining = begun;
+    assert_eq!(look(&world).replicas, 7, "the time counts from the choice");
+}
