@@ -74,7 +74,7 @@ async fn a_secret_that_changes_is_served_within_two_seconds_and_a_wrong_one_is_t
     mount(&secret, "..1", &pairs[0]);
     let listeners = json!([{"port": scene.front.port(), "tls": {"secretName": "shop-tls"}}]);
     scene.told(|known| known.endpoints = Some(plimsoll::balancer::Endpoints::default()));
-    scene.tell(1, 1, json!({"listeners": listeners}));
+    scene.tell(1, 1, &json!({"listeners": listeners}));
     scene.until("HAProxy is missed", |status| status.message.is_some()).await;
     let mode = std::os::unix::fs::PermissionsExt::mode(
         &fs::metadata(scene.balancer.folder.join("shop-tls.pem")).unwrap().permissions(),

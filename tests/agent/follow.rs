@@ -11,7 +11,7 @@ use crate::{
 
 #[tokio::test(flavor = "multi_thread")]
 async fn endpoints_are_followed_under_load_without_a_reload() {
-    let mut scene = Scene::running(1, json!({})).await;
+    let mut scene = Scene::running(1, &json!({})).await;
     let _stays = scene.replica(1, Duration::from_millis(1)).await;
     scene.programmed(1).await;
     let load = Load::start(scene.front, 8, true, "/");
@@ -42,7 +42,7 @@ async fn endpoints_are_followed_under_load_without_a_reload() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_is_drained_only_when_its_last_request_is_over() {
-    let mut scene = Scene::running(1, json!({})).await;
+    let mut scene = Scene::running(1, &json!({})).await;
     let a = scene.replica(1, Duration::from_millis(1)).await;
     scene.programmed(1).await;
     let front = scene.front;
@@ -74,25 +74,25 @@ async fn a_pod_is_drained_only_when_its_last_request_is_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_spec_is_told_and_the_endpoints_are_followed_all_the_same() {
-    let mut scene = Scene::running(1, json!({})).await;
+    let mut scene = Scene::running(1, &json!({})).await;
     let _a = scene.replica(1, Duration::from_millis(1)).await;
     scene.programmed(1).await;
     // Its Secret is not there, so neither is the file.
     let listeners = json!([{"port": scene.front.port(), "tls": {"secretName": "shop-tls"}}]);
-    scene.tell(2, 1, json!({"listeners": listeners}));
+    scene.tell(2, 1, &json!({"listeners": listeners}));
     let status = scene.until("it is refused", |status| status.message.is_some()).await;
     assert!(!status.in_sync && status.observed_generation == Some(1), "{status:?}");
     assert!(status.message.unwrap().contains("shop-tls"));
     let _b = scene.replica(2, Duration::from_millis(1)).await;
     scene.until("the new replica gets requests", |status| status.programmed == 2).await;
-    scene.tell(3, 1, json!({"algorithm": "RoundRobin"}));
+    scene.tell(3, 1, &json!({"algorithm": "RoundRobin"}));
     let status = scene.until("a better spec is taken", |status| status.in_sync).await;
     assert_eq!((status.observed_generation, status.message), (Some(3), None));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_somebody_else_changed_is_mended() {
-    let mut scene = Scene::running(1, json!({})).await;
+    let mut scene = Scene::running(1, &json!({})).await;
     let _a = scene.replica(1, Duration::from_millis(1)).await;
     scene.programmed(1).await;
     scene.balancer.ask("set server checkout/checkout-1 state maint").await;

@@ -11,7 +11,7 @@ use crate::{
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_haproxy_that_was_killed_is_told_everything_again() {
-    let mut scene = Scene::running(1, json!({"sessionPersistence": {"cookie": "SID"}})).await;
+    let mut scene = Scene::running(1, &json!({"sessionPersistence": {"cookie": "SID"}})).await;
     let _a = scene.replica(1, Duration::from_millis(1)).await;
     let _b = scene.replica(2, Duration::from_millis(1)).await;
     scene.programmed(2).await;
@@ -31,7 +31,7 @@ async fn a_haproxy_that_was_killed_is_told_everything_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_starts_without_the_api_server_goes_on_with_its_copy() {
-    let mut scene = Scene::running(1, json!({})).await;
+    let mut scene = Scene::running(1, &json!({})).await;
     let _a = scene.replica(1, Duration::from_millis(1)).await;
     scene.programmed(1).await;
     let copy = scene.balancer.folder.join("known.json");
@@ -49,7 +49,7 @@ async fn an_agent_that_starts_without_the_api_server_goes_on_with_its_copy() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_knows_nothing_changes_nothing() {
-    let mut scene = Scene::running(1, json!({})).await;
+    let mut scene = Scene::running(1, &json!({})).await;
     let _a = scene.replica(1, Duration::from_millis(1)).await;
     scene.programmed(1).await;
     let (balancer, front, _) = scene.crash().await;

@@ -18,7 +18,11 @@ use plimsoll::{
 use serde_json::{Value, json};
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
-use crate::support::{Balancer, Replica, free_port, traffic};
+use crate::support::{Balancer, Replica, traffic};
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
 
 pub struct Scene {
     pub balancer: Balancer,
@@ -65,7 +69,7 @@ impl Scene {
     }
 
     /// A service with HAProxy running, without replicas.
-    pub async fn running(minimum: i32, more: Value) -> Self {
+    pub async fn running(minimum: i32, more: &Value) -> Self {
         let mut scene = Self::new().await;
         scene.tell(1, minimum, more);
         scene.told(|known| known.endpoints = Some(plimsoll::balancer::Endpoints::default()));
@@ -75,7 +79,7 @@ impl Scene {
         scene
     }
 
-    pub fn traffic(&self, more: Value) -> Traffic {
+    pub fn traffic(&self, more: &Value) -> Traffic {
         let mut spec = json!({"targetPort": self.port, "listeners": [{"port": self.front.port()}]});
         spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         traffic(spec)
@@ -90,7 +94,7 @@ impl Scene {
     }
 
     /// A spec of that generation.
-    pub fn tell(&self, generation: i64, minimum: i32, more: Value) {
+    pub fn tell(&self, generation: i64, minimum: i32, more: &Value) {
         let traffic = self.traffic(more);
         let draining = std::collections::BTreeSet::new();
         let service = Service { generation, scales_to_zero: minimum == 0, traffic, draining };

@@ -12,7 +12,7 @@ use crate::{
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_connects_is_served_until_nobody_does_and_who_stays_is_told_to_leave() {
-    let mut scene = Scene::running(1, json!({})).await;
+    let mut scene = Scene::running(1, &json!({})).await;
     let _a = scene.replica(1, Duration::from_millis(1)).await;
     scene.programmed(1).await;
     // One that asks ten times a second on one connection, as long as it is let; it may connect elsewhere then.
@@ -47,7 +47,7 @@ async fn who_connects_is_served_until_nobody_does_and_who_stays_is_told_to_leave
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_hook_ends_in_time_although_a_request_does_not_and_at_once_without_haproxy() {
-    let mut scene = Scene::running(1, json!({})).await;
+    let mut scene = Scene::running(1, &json!({})).await;
     let a = scene.replica(1, Duration::from_millis(1)).await;
     scene.programmed(1).await;
     let front = scene.front;

@@ -13,7 +13,7 @@ const REQUESTS: usize = 1000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_requests_at_zero_wait_and_none_is_lost() {
-    let mut scene = Scene::running(0, json!({"limits": {"connectionsPerReplica": 100}})).await;
+    let mut scene = Scene::running(0, &json!({"limits": {"connectionsPerReplica": 100}})).await;
     let front = scene.front;
     let asked = Instant::now();
     let requests: Vec<_> = (0..REQUESTS)
@@ -54,7 +54,7 @@ async fn a_thousand_requests_at_zero_wait_and_none_is_lost() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_gives_up_is_not_counted_and_the_next_one_takes_its_place() {
-    let mut scene = Scene::running(0, json!({})).await;
+    let mut scene = Scene::running(0, &json!({})).await;
     let front = scene.front;
     let ask = || tokio::spawn(async move { Client::new(front).get("/", &[]).await });
     let at_the_gate = ask();
@@ -73,7 +73,7 @@ async fn a_client_that_gives_up_is_not_counted_and_the_next_one_takes_its_place(
 /// Where nothing scales to zero there is no gate: this is what the tests above would see without one.
 #[tokio::test(flavor = "multi_thread")]
 async fn control_a_service_that_does_not_scale_to_zero_refuses_at_zero() {
-    let scene = Scene::running(1, json!({})).await;
+    let scene = Scene::running(1, &json!({})).await;
     let answer =
         eventually("an answer", || async { Client::new(scene.front).get("/", &[]).await.ok() }).await;
     assert_eq!(answer.status, 503);

@@ -22,7 +22,10 @@ use k8s_openapi::{
 };
 use kube::ResourceExt as _;
 
-use super::{Images, Maker, inside};
+use super::{
+    Images,
+    maker::{Maker, inside},
+};
 use crate::balancer::haproxy::METRICS_PORT;
 
 /// Port of the agent's own metrics and health.

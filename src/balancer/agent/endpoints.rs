@@ -71,14 +71,14 @@ fn read(slice: EndpointSlice) -> Vec<(String, Endpoint)> {
 mod tests {
     use super::*;
 
-    fn slice(name: &str, endpoints: serde_json::Value) -> EndpointSlice {
+    fn slice(name: &str, endpoints: &serde_json::Value) -> EndpointSlice {
         serde_json::from_value(serde_json::json!({
             "metadata": {"name": name}, "addressType": "IPv4", "endpoints": endpoints, "ports": [],
         }))
         .unwrap()
     }
 
-    fn endpoint(pod: &str, ip: &str, conditions: serde_json::Value) -> serde_json::Value {
+    fn endpoint(pod: &str, ip: &str, conditions: &serde_json::Value) -> serde_json::Value {
         serde_json::json!({
             "addresses": [ip], "conditions": conditions, "zone": "a", "targetRef": {"kind": "Pod", "name": pod},
         })
@@ -104,10 +104,10 @@ mod tests {
         let mut index = SliceIndex::default();
         index.apply(slice(
             "one",
-            serde_json::json!([
-                endpoint("a", "10.0.0.1", none.clone()),
-                endpoint("b", "10.0.0.2", serde_json::json!({"ready": false})),
-                endpoint("c", "10.0.0.3", serde_json::json!({"ready": false, "serving": true, "terminating": true})),
+            &serde_json::json!([
+                endpoint("a", "10.0.0.1", &none),
+                endpoint("b", "10.0.0.2", &serde_json::json!({"ready": false})),
+                endpoint("c", "10.0.0.3", &serde_json::json!({"ready": false, "serving": true, "terminating": true})),
                 {"addresses": ["10.0.0.9"]},
                 {"addresses": ["not.an.address"], "targetRef": {"kind": "Pod", "name": "d"}},
             ]),
@@ -117,14 +117,14 @@ mod tests {
             ["a 10.0.0.1 ready serving", "b 10.0.0.2", "c 10.0.0.3 serving terminating"]
         );
         // b moves to another slice, where it is ready; a has an IPv6 address too.
-        index.apply(slice("two", serde_json::json!([endpoint("b", "10.0.0.2", none.clone())])));
+        index.apply(slice("two", &serde_json::json!([endpoint("b", "10.0.0.2", &none)])));
         index.apply(slice(
             "six",
-            serde_json::json!([endpoint("a", "fd00::1", none.clone()), endpoint("e", "fd00::5", none),]),
+            &serde_json::json!([endpoint("a", "fd00::1", &none), endpoint("e", "fd00::5", &none),]),
         ));
         assert_eq!(shown(&index)[..2], ["a 10.0.0.1 ready serving", "b 10.0.0.2 ready serving"]);
         assert_eq!(shown(&index)[3], "e fd00::5 ready serving");
-        index.delete(&slice("one", serde_json::json!([])));
+        index.delete(&slice("one", &serde_json::json!([])));
         assert_eq!(
             shown(&index),
             ["a fd00::1 ready serving", "b 10.0.0.2 ready serving", "e fd00::5 ready serving"]

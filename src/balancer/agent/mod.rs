@@ -15,6 +15,7 @@ mod pilot;
 mod report;
 mod run;
 mod server;
+mod specs;
 mod stop;
 mod watches;
 

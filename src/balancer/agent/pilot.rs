@@ -18,8 +18,9 @@ use tokio::{
 use super::{
     certificates::Certificates,
     gate::Replicas,
-    known::{Known, Service, read_copy, write_copy},
+    known::{Known, KnownCopy, Service},
     metrics::AgentMetrics,
+    specs::Specs,
 };
 use crate::{
     api::BalancerStatus,
@@ -45,10 +46,6 @@ const BEAT_AWAITED: Duration = Duration::from_millis(100);
 const DRIFT: Duration = Duration::from_secs(10);
 /// How often servers are collected that could not be deleted yet.
 const COLLECT: Duration = Duration::from_secs(1);
-/// How soon a configuration that was refused is tried again, though nothing changed.
-const REFUSED: Duration = Duration::from_secs(30);
-/// How often the copy of what is known is written at most.
-const COPY: Duration = Duration::from_secs(1);
 
 /// What an agent is given.
 #[derive(Debug)]
@@ -92,11 +89,8 @@ pub struct Pilot {
     setup: Setup,
     links: Links,
     certificates: Certificates,
-    copy: PathBuf,
-    copied: Option<Instant>,
-    /// The last spec that HAProxy took: endpoints go on being fed with it while a newer one is refused.
-    accepted: Option<Service>,
-    refused: Option<Refused>,
+    copy: KnownCopy,
+    specs: Specs,
     /// What was last brought about.
     wanted: Option<Wanted>,
     epoch: Option<Epoch>,
@@ -104,13 +98,6 @@ pub struct Pilot {
     again: Option<Instant>,
     compared: Instant,
     status: BalancerStatus,
-}
-
-#[derive(Debug)]
-struct Refused {
-    service: Service,
-    words: String,
-    at: Instant,
 }
 
 /// Why HAProxy is synchronised.
@@ -129,16 +116,14 @@ impl Pilot {
     #[must_use]
     pub fn new(setup: Setup, links: Links) -> Self {
         let certificates = Certificates::new(&setup.secrets, &setup.folder);
-        let copy = setup.folder.join("known.json");
+        let copy = KnownCopy::at(setup.folder.join("known.json"));
         let status = BalancerStatus { pod: setup.pod.clone(), ..BalancerStatus::default() };
         Self {
             setup,
             links,
             certificates,
             copy,
-            copied: None,
-            accepted: None,
-            refused: None,
+            specs: Specs::default(),
             wanted: None,
             epoch: None,
             again: None,
@@ -183,7 +168,7 @@ impl Pilot {
         if timeout(START, complete).await.is_ok() {
             return known.mark_changed();
         }
-        let Some((service, endpoints)) = read_copy(&self.copy) else {
+        let Some((service, endpoints)) = self.copy.read() else {
             tracing::warn!(
                 "the API server does not answer, and this balancer has no copy of what it said before"
             );
@@ -203,25 +188,25 @@ impl Pilot {
     /// Whether HAProxy's counts are of interest between two synchronisations.
     fn must_look(&self) -> bool {
         let Some(wanted) = &self.wanted else { return false };
-        let drains = !self.draining(wanted).is_empty();
+        let drains = !self.draining().is_empty();
         let without = wanted.gate.is_some() && self.status.programmed == 0;
         drains || without || self.status.held > 0
     }
 
     /// Pods that the controller wants to have drained.
-    fn draining(&self, _wanted: &Wanted) -> Vec<String> {
+    fn draining(&self) -> Vec<String> {
         let known = self.links.known.borrow();
         known.service.as_ref().map(|service| service.draining.iter().cloned().collect()).unwrap_or_default()
     }
 
     async fn beat(&mut self) {
         self.setup.health.beat();
-        self.write_copy();
+        self.copy.keep(&self.links.known.borrow());
         let traffic = self.links.known.borrow().service.as_ref().map(|service| service.traffic.clone());
         if let Some(traffic) = traffic
             && self.certificates.follow(&self.setup.driver, &traffic).await
         {
-            self.refused = None;
+            self.specs.try_again();
             self.again = Some(Instant::now());
         }
         let now = Instant::now();
@@ -255,7 +240,7 @@ impl Pilot {
     /// Reads the counts that somebody waits for.
     async fn look(&mut self) {
         let Some(wanted) = self.wanted.take() else { return };
-        let draining = self.draining(&wanted);
+        let draining = self.draining();
         if let Ok(drained) = self.setup.driver.drained(&wanted, &draining).await {
             self.status.drained = drained;
         }
@@ -278,7 +263,11 @@ impl Pilot {
         let Some((service, endpoints)) = known.complete() else { return };
         self.certificates.follow(&self.setup.driver, &service.traffic).await;
         self.again = None;
-        let result = self.bring_about(service, endpoints).await;
+        self.copy.touch();
+        let mut specs = std::mem::take(&mut self.specs);
+        let wanted = |spec: &Service| self.wanted_of(spec, service, endpoints);
+        let result = specs.bring_about(&self.setup.driver, service, wanted).await;
+        self.specs = specs;
         self.compared = Instant::now();
         match result {
             Ok((wanted, report)) => {
@@ -295,49 +284,6 @@ impl Pilot {
             Err(error) => self.failed(&error),
         }
         self.tell();
-    }
-
-    /// The newest spec, or the last one that HAProxy took if it refuses that.
-    async fn bring_about(
-        &mut self,
-        service: &Service,
-        endpoints: &Endpoints,
-    ) -> Result<(Wanted, Report), DriverError> {
-        let is_refused = |refused: &Refused| {
-            refused.at.elapsed() < REFUSED
-                && refused.service.traffic == service.traffic
-                && refused.service.scales_to_zero == service.scales_to_zero
-        };
-        if !self.refused.as_ref().is_some_and(is_refused) {
-            let wanted = self.wanted_of(service, service, endpoints);
-            match self.setup.driver.sync(&wanted).await {
-                Err(error @ (DriverError::Refused(_) | DriverError::Config(_) | DriverError::Reload(_))) => {
-                    tracing::warn!(%error, generation = service.generation, "a spec is not taken");
-                    self.setup.metrics.synced(error.label());
-                    let refused =
-                        Refused { service: service.clone(), words: error.to_string(), at: Instant::now() };
-                    self.refused = Some(refused);
-                    if self.accepted.is_none() {
-                        return Err(error);
-                    }
-                }
-                other => {
-                    self.refused = None;
-                    // The file was checked and is in place even when HAProxy does not run.
-                    if other.as_ref().err().is_none_or(DriverError::is_down) {
-                        self.accepted = Some(service.clone());
-                    }
-                    return other.map(|report| (wanted, report));
-                }
-            }
-        }
-        let Some(accepted) = &self.accepted else {
-            let words = self.refused.as_ref().map(|refused| refused.words.clone()).unwrap_or_default();
-            return Err(DriverError::Refused(words));
-        };
-        let wanted = self.wanted_of(accepted, service, endpoints);
-        let report = self.setup.driver.sync(&wanted).await?;
-        Ok((wanted, report))
     }
 
     fn wanted_of(&self, spec: &Service, now: &Service, endpoints: &Endpoints) -> Wanted {
@@ -371,11 +317,9 @@ impl Pilot {
         }
         self.epoch = Some(report.seen.epoch);
         self.setup.configured.store(true, Ordering::Relaxed);
-        let refused = self.refused.as_ref().map(|refused| refused.words.clone());
-        self.status.message =
-            refused.or_else(|| self.certificates.complaint()).or_else(|| report.message.clone());
-        self.status.in_sync =
-            report.in_sync && self.refused.is_none() && self.certificates.complaint().is_none();
+        let complaint = self.specs.refused().or_else(|| self.certificates.complaint());
+        self.status.in_sync = report.in_sync && complaint.is_none();
+        self.status.message = complaint.or_else(|| report.message.clone());
         self.status.observed_generation = Some(wanted.generation);
         if !report.in_sync {
             self.again = Some(Instant::now() + BEAT);
@@ -427,23 +371,6 @@ impl Pilot {
             }
             changed
         });
-    }
-
-    /// Keeps the copy up to date, for a start without the API server. Without it a balancer only starts later.
-    fn write_copy(&mut self) {
-        if self.copied.is_some_and(|at| at.elapsed() < COPY) {
-            return;
-        }
-        let known = self.links.known.borrow();
-        let Some((service, endpoints)) = known.complete() else { return };
-        if read_copy(&self.copy).is_some_and(|copy| (&copy.0, &copy.1) == (service, endpoints)) {
-            self.copied = Some(Instant::now());
-            return;
-        }
-        if let Err(error) = write_copy(&self.copy, service, endpoints) {
-            tracing::warn!(%error, "the copy of what is known can't be written");
-        }
-        self.copied = Some(Instant::now());
     }
 }
 

@@ -23,7 +23,7 @@ use super::eventually;
 /// `spec.traffic` with the defaults and what `more` says.
 pub fn traffic(more: Value) -> Traffic {
     let mut spec = json!({"provider": "HAProxy", "targetPort": 8080, "listeners": [{"port": 80}]});
-    let more = more.as_object().unwrap().clone();
+    let Value::Object(more) = more else { panic!("{more} is no object") };
     spec.as_object_mut().unwrap().extend(more);
     serde_json::from_value(spec).unwrap()
 }
