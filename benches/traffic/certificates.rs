@@ -57,7 +57,12 @@ pub async fn measure(shop: &Path) -> Value {
     figures
 }
 
-type Pair = (String, String);
+/// Certificate and key, and who it is from.
+struct Pair {
+    certificate: String,
+    key: String,
+    authority: CertificateDer<'static>,
+}
 
 /// Requests that were lost, and how long each certificate took to be served.
 async fn run(
@@ -72,7 +77,7 @@ async fn run(
     let file = balancer.folder.join("shop-tls.pem");
     let mut wanted = wanted(json!({})).with(replicas.servers(Ready));
     wanted.listeners[0].certificate = Some(file.clone());
-    balancer.driver.set_certificate(&file, &pairs[0].0, &pairs[0].1).await.unwrap();
+    balancer.driver.set_certificate(&file, &pairs[0].certificate, &pairs[0].key).await.unwrap();
     assert!(balancer.driver.sync(&wanted).await.unwrap_err().is_down());
     balancer.spawn();
     balancer.up().await;
@@ -84,10 +89,12 @@ async fn run(
     let mut served = Vec::new();
     for pair in pairs[1..].iter().chain([last]) {
         let begin = Instant::now();
-        let change = balancer.driver.set_certificate(&file, &pair.0, &pair.1).await.unwrap();
+        let change = balancer.driver.set_certificate(&file, &pair.certificate, &pair.key).await.unwrap();
         assert_eq!(change, CertificateChange::Swapped);
-        let certificate = CertificateDer::from_pem_slice(pair.0.as_bytes()).unwrap();
-        while !serves(front, &certificate) {}
+        // It blocks a thread of the runtime for a moment; the load is a process of its own.
+        while !serves(front, pair) {
+            assert!(begin.elapsed() < Duration::from_secs(10), "the new certificate is not served");
+        }
         served.push(begin.elapsed());
         wait(100).await;
     }
@@ -95,16 +102,18 @@ async fn run(
 }
 
 /// Whether a new connection gets this certificate.
-fn serves(front: SocketAddr, certificate: &CertificateDer<'static>) -> bool {
+fn serves(front: SocketAddr, pair: &Pair) -> bool {
     let mut roots = RootCertStore::empty();
-    roots.add(certificate.clone()).unwrap();
+    roots.add(pair.authority.clone()).unwrap();
     let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     let name = ServerName::try_from("shop.example").unwrap();
     let mut connection = ClientConnection::new(Arc::new(config), name).unwrap();
     let mut socket = std::net::TcpStream::connect(front).unwrap();
-    // The certificate is looked at, whoever it is from.
+    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    // One of another authority is refused here.
     drop(connection.complete_io(&mut socket));
-    connection.peer_certificates().is_some_and(|chain| chain.first() == Some(certificate))
+    let wanted = CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap();
+    connection.peer_certificates().is_some_and(|chain| chain.first() == Some(&wanted))
 }
 
 struct Authority {
@@ -164,7 +173,11 @@ impl Authority {
             "-out",
             text(&crt),
         ]);
-        (fs::read_to_string(crt).unwrap(), fs::read_to_string(key).unwrap())
+        Pair {
+            certificate: fs::read_to_string(crt).unwrap(),
+            key: fs::read_to_string(key).unwrap(),
+            authority: CertificateDer::from_pem_file(&self.file).unwrap(),
+        }
     }
 }
 

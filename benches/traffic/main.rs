@@ -26,9 +26,9 @@ async fn main() {
     // `cargo bench` adds `--bench`.
     let shop = std::env::args().skip(1).find(|word| !word.starts_with("--"));
     let shop = PathBuf::from(shop.expect("the path of the program plimsoll-shop is needed"));
-    let endpoints = endpoints::measure(&shop).await;
-    let serving = serving::measure(&shop).await;
     let certificates = certificates::measure(&shop).await;
+    let serving = serving::measure(&shop).await;
+    let endpoints = endpoints::measure(&shop).await;
     println!(
         "{}",
         json!({

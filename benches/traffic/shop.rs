@@ -43,6 +43,7 @@ impl Replicas {
         let mut command = Command::new(&self.program);
         command.args(["serve", "--workers=10000", "--service-time", SERVICE_TIME, "--service-jitter=0"]);
         command.arg(format!("--listen=0.0.0.0:{}", self.port)).stdin(Stdio::null()).stdout(Stdio::null());
+        command.stderr(Stdio::null()); // its greeting
         self.process = Some(command.spawn().unwrap());
         let address = self.address(1);
         eventually("the shop answers", || async { Client::new(address).get("/readyz", &[]).await.ok() })
