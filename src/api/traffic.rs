@@ -213,7 +213,8 @@ pub struct Retries {
     #[schemars(range(min = 0, max = 10))]
     pub attempts: i32,
     /// After what; a request that may have been begun is only sent again on what is named here.
-    #[serde(default = "retry_on")]
+    // Not `on` as it is called here: YAML 1.1, which kubectl reads, takes that for `true`.
+    #[serde(default = "retry_on", rename = "retryOn")]
     #[schemars(length(min = 1, max = 3))]
     pub on: Vec<RetryOn>,
 }

@@ -55,7 +55,7 @@ fn specs() -> impl Strategy<Value = Traffic> {
         .prop_map(|((algorithm, check, cookie, priorities), (slow, drain, queue, answer), (attempts, on, most))| {
             let mut spec = json!({
                 "algorithm": algorithm, "priorities": priorities, "slowStart": slow, "drain": {"timeout": drain},
-                "retries": {"attempts": attempts, "on": on}, "timeouts": {"backendRequest": answer},
+                "retries": {"attempts": attempts, "retryOn": on}, "timeouts": {"backendRequest": answer},
                 "limits": {"queueTimeout": queue},
             });
             let fields = spec.as_object_mut().unwrap();

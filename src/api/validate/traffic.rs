@@ -51,7 +51,7 @@ pub(super) fn rules(traffic: &Traffic, wrong: &mut Vec<String>) -> TrafficRules 
     number(&format!("{path}.retries.attempts"), traffic.retries.attempts, 0..=10, wrong);
     if !(1..=3).contains(&traffic.retries.on.len()) {
         let found = traffic.retries.on.len();
-        wrong.push(format!("{path}.retries.on has {found} entries; it must have 1 to 3"));
+        wrong.push(format!("{path}.retries.retryOn has {found} entries; it must have 1 to 3"));
     }
     let limits = &traffic.limits;
     if let Some(connections) = limits.connections_per_replica {
@@ -202,7 +202,7 @@ mod tests {
         let all = "replicas: 2, targetPort: 8080, listeners: [{port: 80}, {port: 443, tls: {secretName: shop.tls-1}}], \
                    algorithm: RoundRobin, sessionPersistence: {cookie: SID}, slowStart: 10s, drain: {timeout: 0s}, \
                    healthCheck: {path: /healthz?, interval: 100ms, passive: {consecutiveErrors: 5}}, \
-                   retries: {attempts: 0, on: [ConnectFailure, EmptyResponse]}, \
+                   retries: {attempts: 0, retryOn: [ConnectFailure, EmptyResponse]}, \
                    limits: {connectionsPerReplica: 64, queueTimeout: 1s}, timeouts: {backendRequest: 1h}, \
                    priorities: [{match: {pathPrefix: /a, header: {name: X-Tier, value: 'a \"b\" c'}}, criticality: Sheddable}]";
         assert_eq!(wrong(&all.replace("healthz?", "healthz")), Vec::<String>::new());
@@ -226,7 +226,7 @@ mod tests {
             ("healthCheck.rise", "healthCheck: {rise: 0}"),
             ("healthCheck.path", "healthCheck: {path: healthz}"),
             ("retries.attempts", "retries: {attempts: 11}"),
-            ("retries.on", "retries: {on: []}"),
+            ("retries.retryOn", "retries: {retryOn: []}"),
             ("sessionPersistence.cookie", "sessionPersistence: {cookie: 'a;b'}"),
             ("sessionPersistence is set", "algorithm: SourceHash, sessionPersistence: {cookie: SID}"),
             ("priorities[0].match is empty", "priorities: [{match: {}, criticality: Critical}]"),

@@ -37,7 +37,7 @@ fn everything_at_once() {
         "sessionPersistence": {"cookie": "SID"},
         "slowStart": "10s",
         "drain": {"timeout": "5m"},
-        "retries": {"attempts": 3, "on": ["ConnectFailure", "EmptyResponse", "Http503"]},
+        "retries": {"attempts": 3, "retryOn": ["ConnectFailure", "EmptyResponse", "Http503"]},
         "limits": {"connectionsPerReplica": 65, "queueTimeout": "90s"},
         "priorities": [
             {"match": {"pathPrefix": "/pay", "header": {"name": "x-tier", "value": "it's \"gold\""}},
