@@ -98,6 +98,8 @@ async fn run(
         served.push(begin.elapsed());
         wait(100).await;
     }
+    // Long enough that connections end and others begin.
+    wait(700).await;
     (load.finish().await.lost(), served)
 }
 
