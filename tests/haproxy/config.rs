@@ -61,7 +61,9 @@ fn specs() -> impl Strategy<Value = Traffic> {
             let fields = spec.as_object_mut().unwrap();
             check.map(|check| fields.insert("healthCheck".to_owned(), check));
             cookie.map(|cookie| fields.insert("sessionPersistence".to_owned(), json!({"cookie": cookie})));
-            most.map(|most| fields["limits"]["connectionsPerReplica"] = json!(most));
+            if let Some(most) = most {
+                fields["limits"]["connectionsPerReplica"] = json!(most);
+            }
             traffic(spec)
         })
 }

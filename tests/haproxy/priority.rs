@@ -40,13 +40,13 @@ async fn order(empty: &Wanted, requests: &[(&'static str, Option<String>)]) -> V
     order.clone()
 }
 
-fn spec(priorities: Vec<Value>) -> Wanted {
+fn spec(priorities: &[Value]) -> Wanted {
     wanted(json!({"limits": {"connectionsPerReplica": 1}, "priorities": priorities}))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_matters_most_leaves_the_queue_first() {
-    let empty = spec(vec![
+    let empty = spec(&[
         json!({"match": {"pathPrefix": "/pay", "header": {"name": "X-Tier", "value": "gold"}}, "criticality": "CriticalPlus"}),
         json!({"match": {"pathPrefix": "/pay"}, "criticality": "SheddablePlus"}),
         json!({"match": {"header": {"name": "x-tier", "value": "bot"}}, "criticality": "Sheddable"}),
@@ -105,7 +105,7 @@ async fn values_of_headers_mean_themselves() {
     }
     for values in values.chunks(16) {
         let rule = |value: &String| json!({"match": {"header": {"name": "x-tier", "value": value}}, "criticality": "CriticalPlus"});
-        let empty = spec(values.iter().map(rule).collect());
+        let empty = spec(&values.iter().map(rule).collect::<Vec<_>>());
         // First those that are nearly but not quite it, then those that are.
         let nearly = values.iter().map(|value| ("/", Some(format!("x-tier: {value}."))));
         let quite = values.iter().map(|value| ("/", Some(format!("x-tier: {value}"))));

@@ -119,10 +119,6 @@ impl Balancer {
         signal("-KILL", pid);
         self.master.take().unwrap().wait().unwrap();
     }
-
-    pub fn log(&self) -> String {
-        fs::read_to_string(self.folder.join("haproxy.log")).unwrap()
-    }
 }
 
 impl Drop for Balancer {
