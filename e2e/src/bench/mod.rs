@@ -3,6 +3,7 @@
 //! The peers' figures come from the same run on the same cluster, with `--keda`: KEDA 2.21 with the cluster's own
 //! HorizontalPodAutoscaler, both with their defaults.
 
+mod agent;
 mod engine;
 mod figures;
 mod gauge;
@@ -40,9 +41,11 @@ enum Runs {
 }
 
 /// Every bench, in the order in which they run.
-const ALL: [(&str, Runs); 6] = [
+const ALL: [(&str, Runs); 7] = [
     ("engine", Runs::Alone(engine::run)),
     ("traffic", Runs::Alone(traffic::run)),
+    // Needs a cluster, but no operator on it.
+    ("traffic-agent", Runs::Alone(agent::run)),
     ("reaction-sample", Runs::OnCluster(sample::run)),
     ("reaction-load", Runs::OnCluster(load::run)),
     ("reaction-many", Runs::OnCluster(many::run)),
