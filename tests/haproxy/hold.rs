@@ -1,6 +1,9 @@
 //! Start from zero: requests wait in HAProxy behind one at the gate.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 
 use plimsoll::balancer::ServerState::Ready;
 use serde_json::json;
@@ -49,6 +52,10 @@ async fn from_zero(algorithm: &str) -> Duration {
         first = first.min(at - ready);
     }
     assert_eq!(replica.served(), REQUESTS);
+    // The gate's own request comes on top.
+    let limit = empty.connections_per_server().unwrap() as usize + 1;
+    let most = replica.most.load(Ordering::SeqCst);
+    assert!(most <= limit, "{algorithm}: {most} requests at a time, where {limit} are allowed");
     splice.abort();
     first
 }

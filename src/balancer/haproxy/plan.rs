@@ -16,7 +16,7 @@ use crate::balancer::{Server, ServerState, Wanted};
 /// One change of a running HAProxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// A new server, in maintenance.
+    /// A new server, in maintenance; where there is a limit, of one request at a time.
     Add(String, SocketAddr),
     /// Cookies for servers that were added.
     Cookies,
@@ -66,7 +66,9 @@ impl Step {
         let name = |server: &str| Ok(ServerName { backend: backend.clone(), server: Word::new(server)? });
         Ok(match self {
             Self::Add(server, address) => {
-                let maxconn = wanted.connections_per_server();
+                // A server that becomes ready takes as many requests from the queue as its limit allows, before any of
+                // them counts (2.6): up to twice the limit. With the limit set when it is ready, it holds.
+                let maxconn = wanted.connections_per_server().map(|_| 1);
                 let keywords = Keywords::of(&wanted.traffic).with_maxconn(maxconn);
                 Command::AddServer { name: name(server)?, address: *address, keywords }
             }
@@ -95,7 +97,7 @@ pub fn plan(wanted: &Wanted, seen: &Seen) -> Vec<Step> {
     let mut plan = Phases::default();
     for (pod, server) in &wanted.servers {
         match seen.servers.get(pod) {
-            None => plan.add(pod, server, checks),
+            None => plan.add(pod, server, most, checks),
             Some(before) => plan.change(pod, server, before, most, checks),
         }
         plan.cookies |= sticky && seen.servers.get(pod).is_none_or(|before| !before.cookie);
@@ -123,12 +125,16 @@ struct Phases {
     cookies: bool,
     prepare: Vec<Step>,
     ready: Vec<Step>,
+    limit: Vec<Step>,
     take: Vec<Step>,
 }
 
 impl Phases {
-    fn add(&mut self, pod: &str, server: &Server, checks: bool) {
+    fn add(&mut self, pod: &str, server: &Server, most: u32, checks: bool) {
         self.add.push(Step::Add(pod.to_owned(), server.address));
+        if most > 1 {
+            self.limit.push(Step::Limit(pod.to_owned(), most));
+        }
         if checks {
             self.prepare.push(Step::Check(pod.to_owned()));
         }
@@ -176,10 +182,10 @@ impl Phases {
     }
 
     fn in_order(self) -> Vec<Step> {
-        let Self { mut add, cookies, prepare, ready, take } = self;
+        let Self { mut add, cookies, prepare, ready, limit, take } = self;
         if cookies {
             add.push(Step::Cookies);
         }
-        add.into_iter().chain(prepare).chain(ready).chain(take).collect()
+        add.into_iter().chain(prepare).chain(ready).chain(limit).chain(take).collect()
     }
 }

@@ -23,6 +23,8 @@ pub struct Replica {
     pub heads: Arc<Mutex<Vec<String>>>,
     /// Requests that it works on.
     pub active: Arc<AtomicUsize>,
+    /// The most that it ever worked on at a time.
+    pub most: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -37,15 +39,17 @@ impl Replica {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (heads, active) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
+        let most = Arc::new(AtomicUsize::new(0));
         let (name, seen, working) = (name.to_owned(), Arc::clone(&heads), Arc::clone(&active));
-        let own = name.clone();
+        let (own, peak) = (name.clone(), Arc::clone(&most));
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(serve(stream, own.clone(), delay, Arc::clone(&seen), Arc::clone(&working)));
+                let counts = [&working, &peak].map(Arc::clone);
+                connections.spawn(serve(stream, own.clone(), delay, Arc::clone(&seen), counts));
             }
         });
-        Self { name, address, heads, active, task }
+        Self { name, address, heads, active, most, task }
     }
 
     pub fn server(&self, state: ServerState) -> (String, Server) {
@@ -77,7 +81,7 @@ async fn serve(
     name: String,
     delay: Duration,
     heads: Arc<Mutex<Vec<String>>>,
-    active: Arc<AtomicUsize>,
+    [active, most]: [Arc<AtomicUsize>; 2],
 ) {
     stream.set_nodelay(true).unwrap();
     let mut buffer = Vec::new();
@@ -92,7 +96,7 @@ async fn serve(
         let path = head.split(' ').nth(1).unwrap_or_default();
         let own = path.strip_prefix('/').and_then(|path| path.strip_suffix("ms")?.parse().ok());
         heads.lock().unwrap().push(head);
-        active.fetch_add(1, Ordering::SeqCst);
+        most.fetch_max(active.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
         tokio::time::sleep(own.map_or(delay, Duration::from_millis)).await;
         active.fetch_sub(1, Ordering::SeqCst);
         let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{name}", name.len());

@@ -30,7 +30,7 @@ fn take(seen: &mut Seen, step: &Step, wanted: &Wanted) -> Answer {
             admin: AdminState::Maint,
             up: true,
             weight: 1,
-            maxconn: wanted.connections_per_server().unwrap_or(0),
+            maxconn: wanted.connections_per_server().map_or(0, |_| 1),
             checked: false,
             cookie: false,
             active: 0,
