@@ -16,16 +16,17 @@ pub const COST_BEFORE: &str = "plimsoll.dev/pod-deletion-cost-before";
 /// Below whatever a user may have set.
 const FIRST: i32 = i32::MIN;
 
-/// Makes the pod the first to be deleted. A pod that is gone already is none to worry about.
-pub async fn mark(client: &Client, namespace: &str, pod: &str) -> Result<(), kube::Error> {
+/// Makes the pod the first to be deleted; whether it was not before. A pod that is gone already is none to worry about.
+pub async fn mark(client: &Client, namespace: &str, pod: &str) -> Result<bool, kube::Error> {
     let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let Some(found) = api.get_metadata_opt(pod).await? else { return Ok(()) };
+    let Some(found) = api.get_metadata_opt(pod).await? else { return Ok(false) };
     let annotations = found.metadata.annotations.unwrap_or_default();
     if annotations.contains_key(COST_BEFORE) {
-        return Ok(());
+        return Ok(false);
     }
     let before = annotations.get(COST).cloned().unwrap_or_default();
-    patch(&api, pod, json!({COST: FIRST.to_string(), COST_BEFORE: before})).await
+    patch(&api, pod, json!({COST: FIRST.to_string(), COST_BEFORE: before})).await?;
+    Ok(true)
 }
 
 /// Puts back what was before [`mark`], unless somebody has changed it since.

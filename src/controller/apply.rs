@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::{context::Context, state::Key};
 use crate::{
@@ -15,6 +15,10 @@ use crate::{
 
 /// A write that takes longer has failed.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The ReplicaSet controller hears of marks and of replicas by watches of their own, and deletes whom it likes where it
+/// hears of the replicas first.
+const HEEDED: Duration = Duration::from_secs(1);
 
 /// What became of a decision.
 #[derive(Debug, PartialEq, Eq)]
@@ -74,7 +78,9 @@ async fn write(
     let marks = go.map(|pod| async move {
         actuate::mark(client, &key.0, pod).await.map_err(|error| unmarked(pod, &error))
     });
-    futures::future::try_join_all(marks).await?;
+    if futures::future::try_join_all(marks).await?.contains(&true) {
+        sleep(HEEDED).await;
+    }
     let reference = &service.spec.scale_target_ref;
     let api = context.targets.api(&key.0, reference).await;
     let api = api.map_err(|error| Applied::Failed(error.to_string()))?;
