@@ -1,7 +1,7 @@
 //! Replicas come and go under load, again and again.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     thread::sleep,
     time::{Duration, SystemTime},
 };
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{
     flow::{Account, Flow},
-    front::{CARELESS, CONTROL, Front, SHOP, Setup, control, unix},
+    front::{CARELESS, CONTROL, Front, SHOP, Setup, control, unix, victims},
 };
 use crate::cases::{Theatre, scene::Trail};
 
@@ -43,8 +43,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
         let first = first_requests(&front)?;
         through.extend(delays(&ours, &first.forwarded));
         beside.extend(delays(&plain, &first.direct));
-        front.ask(4)?;
-        front.wait_for(4, Duration::from_secs(20))?;
+        undrained(&front)?;
     }
     sleep(Duration::from_millis(500));
     let account = flow.finish(true)?;
@@ -60,6 +59,24 @@ pub fn run(theatre: &Theatre) -> Result<String> {
         spread(&mut beside)?,
         lost.why()
     ))
+}
+
+/// Goes back to four; whoever goes must have been drained.
+fn undrained(front: &Front<'_>) -> Result<()> {
+    let pods = || -> Result<BTreeSet<String>> {
+        let names = front.scene.kubectl(&["get", "pods", "--selector=app=shop", "--output=name"])?;
+        Ok(names.lines().map(|name| name.trim_start_matches("pod/").to_owned()).collect())
+    };
+    let (before, asked) = (pods()?, SystemTime::now());
+    front.ask(4)?;
+    front.wait_for(4, Duration::from_secs(20))?;
+    let drained: BTreeSet<String> =
+        front.service.all().iter().filter(|sight| sight.at >= asked).flat_map(victims).collect();
+    let after = pods()?;
+    let undrained: Vec<_> =
+        before.iter().filter(|pod| !after.contains(*pod) && !drained.contains(*pod)).collect();
+    ensure!(undrained.is_empty(), "{undrained:?} were deleted without having been drained");
+    Ok(())
 }
 
 fn lowered_at_once(front: &Front<'_>) -> Result<Account> {

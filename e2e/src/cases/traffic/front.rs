@@ -93,7 +93,10 @@ impl<'a> Front<'a> {
         // Both start while the dial does.
         scene.apply(&setup.shop(SHOP).manifest(&scene.stage.built.shop_image))?;
         let dial = Dial::deploy(&scene)?;
-        dial.set(u64::from(setup.replicas) * 10)?;
+        // Right after its start not every node's rules know its Service.
+        wait_for("the dial", Duration::from_secs(10), || {
+            dial.set(u64::from(setup.replicas) * 10).map(|()| true)
+        })?;
         setup.shop(SHOP).deploy(scene.stage)?;
         scene.apply(&service(setup))?;
         let follow = |kind| scene.follow(kind, SHOP);
