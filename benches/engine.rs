@@ -145,6 +145,7 @@ impl Life<'_> {
             replicas: self.replicas,
             pods: Pods::Listed(pods.collect()),
             samples: samples.collect(),
+            ..Observation::default()
         };
         (self.now, seen)
     }

@@ -3,6 +3,7 @@
 
 pub mod actuate;
 pub mod api;
+pub mod balancer;
 pub mod cli;
 pub mod controller;
 pub mod engine;

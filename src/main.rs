@@ -4,6 +4,7 @@ use std::{io, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use plimsoll::{
+    balancer::agent,
     cli::{decide, generate},
     controller,
     telemetry::{LogFormat, init_log},
@@ -51,6 +52,57 @@ enum Verb {
     },
     /// Print the CustomResourceDefinitions as YAML.
     Crds,
+    /// What runs beside each load balancer; the operator starts it.
+    #[command(subcommand)]
+    LbAgent(LbAgent),
+}
+
+#[derive(Subcommand)]
+enum LbAgent {
+    /// Follow a ScalableService and its endpoints, and keep HAProxy as they want it.
+    Run {
+        /// Name of the ScalableService.
+        #[arg(long)]
+        service: String,
+        /// Namespace of the ScalableService and of this pod.
+        #[arg(long, env = "POD_NAMESPACE")]
+        namespace: String,
+        /// Name of this pod, for its entry in status.
+        #[arg(long, env = "POD_NAME")]
+        pod_name: String,
+        /// The folder that is shared with HAProxy: configuration, certificates, sockets.
+        #[arg(long, default_value = "/run/plimsoll")]
+        folder: PathBuf,
+        /// The mounted Secrets with certificates, each in a folder of its name.
+        #[arg(long, default_value = "/etc/plimsoll/certificates")]
+        secrets: PathBuf,
+        /// Port of /healthz, /startz and /metrics.
+        #[arg(long, default_value_t = 9102)]
+        port: u16,
+        /// Port on the loopback that takes the first request of a start from zero.
+        #[arg(long, default_value_t = 9103)]
+        gate_port: u16,
+        /// How log lines look.
+        #[arg(long, value_enum, default_value = "text")]
+        log_format: LogFormat,
+        /// Which log lines there are: a level, or targets with levels as in `info,plimsoll=debug`.
+        #[arg(long, default_value = "info")]
+        log: String,
+    },
+    /// Copy this program to PATH.
+    Install {
+        /// The file to be made.
+        path: PathBuf,
+    },
+    /// Let HAProxy finish what it has: its container's preStop hook.
+    Stop {
+        /// The folder that is shared with HAProxy.
+        #[arg(long, default_value = "/run/plimsoll")]
+        folder: PathBuf,
+        /// The longest time that it may take, as 50s.
+        #[arg(long, default_value = "50s")]
+        within: kube::core::Duration,
+    },
 }
 
 fn main() -> ExitCode {
@@ -92,5 +144,25 @@ fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
             print!("{}", generate::crd_yaml()?);
             Ok(ExitCode::SUCCESS)
         }
+        Verb::LbAgent(verb) => lb_agent(verb),
     }
+}
+
+fn lb_agent(verb: LbAgent) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    // One thread: it shares a pod's few millicores, and each further thread takes memory.
+    let runtime =
+        || tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(2).build();
+    match verb {
+        LbAgent::Run { service, namespace, pod_name, folder, secrets, port, gate_port, log_format, log } => {
+            init_log(log_format, &log)?;
+            // The only error is that a provider is there already, which does as well.
+            let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+            let pod = pod_name;
+            let options = agent::AgentOptions { namespace, service, pod, folder, secrets, port, gate_port };
+            runtime()?.block_on(agent::run(options))?;
+        }
+        LbAgent::Install { path } => agent::install(&path)?,
+        LbAgent::Stop { folder, within } => runtime()?.block_on(agent::stop(&folder, within.into()))?,
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,9 +1,12 @@
 //! What is written to the cluster, one file for each kind of action and one field manager for each concern.
 
+pub mod balancer;
 mod event;
+mod mark;
 mod scale;
 mod status;
 
 pub use event::{Events, Note};
+pub use mark::{COST_BEFORE, mark, unmark};
 pub use scale::{ScaleError, result_of, said, write_scale};
-pub use status::write_status;
+pub use status::{forget_balancer, write_status};

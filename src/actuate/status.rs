@@ -11,13 +11,17 @@ use crate::api::{ScalableService, ScalableServiceStatus};
 /// Owner of `status` in `managedFields`.
 const FIELD_MANAGER: &str = "plimsoll-status";
 
-/// Writes the whole status.
+/// Writes the whole status, but for what the balancers' agents say: each owns its own entry of `traffic.balancers`.
 pub async fn write_status(
     client: &Client,
     namespace: &str,
     name: &str,
     status: &ScalableServiceStatus,
 ) -> Result<(), kube::Error> {
+    let mut status = status.clone();
+    if let Some(traffic) = &mut status.traffic {
+        traffic.balancers.clear();
+    }
     let api: Api<ScalableService> = Api::namespaced(client.clone(), namespace);
     let patch = json!({
         "apiVersion": "plimsoll.dev/v1alpha1",
@@ -26,5 +30,24 @@ pub async fn write_status(
         "status": status,
     });
     api.patch_status(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(patch)).await?;
+    Ok(())
+}
+
+/// Removes the entry of a balancer that is gone: its agent's field manager says nothing any more.
+pub async fn forget_balancer(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    pod: &str,
+) -> Result<(), kube::Error> {
+    let api: Api<ScalableService> = Api::namespaced(client.clone(), namespace);
+    let patch = json!({
+        "apiVersion": "plimsoll.dev/v1alpha1",
+        "kind": "ScalableService",
+        "metadata": {"name": name, "namespace": namespace},
+    });
+    // A field manager has at most 128 characters.
+    let agent: String = format!("plimsoll-lb-{pod}").chars().take(128).collect();
+    api.patch_status(name, &PatchParams::apply(&agent).force(), &Patch::Apply(patch)).await?;
     Ok(())
 }

@@ -20,6 +20,8 @@ pub enum ConditionType {
     ScalingActive,
     /// A limit keeps the replicas from what the KPIs propose.
     ScalingLimited,
+    /// Every load balancer runs what is wanted of it; only there with `spec.traffic`.
+    TrafficSynced,
 }
 
 /// What is to be said of one condition.

@@ -8,6 +8,7 @@ mod reason;
 mod schedule;
 mod spec;
 mod status;
+mod traffic;
 mod validate;
 
 pub use conditions::{ConditionType, Verdict, merge_conditions};
@@ -19,9 +20,16 @@ pub use spec::{
     ScaleTargetRef, ScalingPolicy, ScalingRules, ScheduleEntry, SelectPolicy,
 };
 pub use status::{DecisionRecord, KpiState, KpiStatus, ScalableServiceStatus, Summary};
-pub use validate::{Goal, Invalid, KpiRule, MoveRules, Validated};
+pub use traffic::{
+    Algorithm, BalancerStatus, Drain, Draining, FrontService, FrontServiceType, HeaderMatch, HealthCheck,
+    Limits, Listener, ListenerTls, PassiveCheck, Priority, Provider, RequestMatch, Retries, RetryOn,
+    SessionPersistence, Timeouts, Traffic, TrafficStatus,
+};
+pub use validate::{Goal, Invalid, KpiRule, MoveRules, TrafficRules, Validated};
 
 /// The API group of every resource of ours.
 pub const GROUP: &str = "plimsoll.dev";
+/// Label of every pod of a balancer and of its Deployment: the name of the ScalableService.
+pub const BALANCER_LABEL: &str = "plimsoll.dev/balancer";
 /// The one version that is served so far.
 pub const VERSION: &str = "v1alpha1";

@@ -46,6 +46,8 @@ pub enum ReasonCode {
     EmptyMeansZero,
     /// Nothing can be told from a replica average while no replica is ready.
     NoReadyReplicas,
+    /// Requests wait at the load balancer and no replica is there to serve them.
+    RequestsHeld,
 
     // What happens to the largest proposal, in order.
     /// A schedule lifts the floor.
@@ -68,6 +70,10 @@ pub enum ReasonCode {
     MinReplicas,
     /// Lowered to maxReplicas.
     MaxReplicas,
+    /// Replicas that are to go finish their requests first.
+    Draining,
+    /// Replicas went although requests were left: `drain.timeout` was over.
+    DrainTimedOut,
 
     // How it ends.
     /// The replicas are what they should be.
@@ -102,6 +108,16 @@ pub enum ReasonCode {
     WithinLimits,
     /// Replicas are on their way to what is desired.
     Progressing,
+
+    // The load balancer.
+    /// Every balancer runs what is wanted of it.
+    BalancersInSync,
+    /// Balancers are starting, or taking a change over.
+    BalancersStarting,
+    /// A balancer says what keeps it from what is wanted of it.
+    BalancerOutOfSync,
+    /// The balancers could not be brought about.
+    BalancersFailed,
 }
 
 impl ReasonCode {

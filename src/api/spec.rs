@@ -4,7 +4,7 @@ use kube::{CustomResource, KubeSchema, core::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Quantity, ScalableServiceStatus};
+use super::{Quantity, ScalableServiceStatus, Traffic};
 
 /// Keeps one scalable workload within its objectives.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -97,6 +97,9 @@ pub struct ScalableServiceSpec {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_string()]))]
     #[schemars(length(max = 16))]
     pub schedule: Vec<ScheduleEntry>,
+    /// The load balancer in front of the service; without it, traffic is none of Plimsoll's business.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<Traffic>,
 }
 
 /// What Plimsoll may do with the target.

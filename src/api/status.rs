@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
-use super::{KpiType, Reason};
+use super::{KpiType, Reason, TrafficStatus};
 
 /// Observed state of a ScalableService.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -40,7 +40,11 @@ pub struct ScalableServiceStatus {
     /// The last decisions that changed something, the newest first; at most [`Self::DECISIONS_MAX`].
     #[serde(default)]
     pub decisions: Vec<DecisionRecord>,
-    /// `Ready`, `Reconciling`, `Stalled` (kstatus) and `MetricsAvailable`, `ScalingActive`, `ScalingLimited`.
+    /// What the load balancer in front of the service does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<TrafficStatus>,
+    /// `Ready`, `Reconciling`, `Stalled` (kstatus) and `MetricsAvailable`, `ScalingActive`, `ScalingLimited`,
+    /// `TrafficSynced`.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_string()]))]
     pub conditions: Vec<Condition>,

@@ -3,8 +3,11 @@
 //! The API server refuses most of what is refused here by its CEL rules; `decide` reads files that it never saw,
 //! and a cron expression is beyond CEL.
 
+mod traffic;
+
 use jiff::SignedDuration;
 use thiserror::Error;
+pub use traffic::TrafficRules;
 
 use super::{
     Criticality, GROUP, Kpi, KpiType, Mode, OnEmpty, Quantity, ScalableServiceSpec, ScaleTargetRef,
@@ -41,6 +44,8 @@ pub struct Validated {
     pub scale_down: MoveRules,
     /// Floors at known times.
     pub schedule: Vec<Schedule>,
+    /// What the load balancer means for the replicas; `None` without `spec.traffic`.
+    pub traffic: Option<TrafficRules>,
 }
 
 /// A KPI with its numbers parsed.
@@ -123,6 +128,7 @@ impl Validated {
         let scale_up = move_rules("scaleUp", &spec.behavior.scale_up, UP_WINDOW_S, &mut wrong);
         let scale_down = move_rules("scaleDown", &spec.behavior.scale_down, DOWN_WINDOW_S, &mut wrong);
         let schedule = schedules(spec, &mut wrong);
+        let traffic = spec.traffic.as_ref().map(|traffic| traffic::rules(traffic, &mut wrong));
         if wrong.is_empty() {
             Ok(Self {
                 mode: spec.mode,
@@ -134,6 +140,7 @@ impl Validated {
                 scale_up,
                 scale_down,
                 schedule,
+                traffic,
             })
         } else {
             Err(Invalid(wrong))

@@ -31,6 +31,10 @@ pub struct ObservationLine {
     pub ready_replicas: Option<i32>,
     /// A number for each KPI of the spec, by its name; null means that there is no fresh sample. Others are ignored.
     pub kpis: BTreeMap<String, Option<f64>>,
+    /// Requests that wait at a load balancer because no replica is ready; 0 if it is left out.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub held: i32,
 }
 
 /// What is answered to one line.
@@ -206,6 +210,8 @@ impl Filter<'_> {
             replicas: line.replicas,
             pods: Pods::Counted { ready: line.ready_replicas.unwrap_or(line.replicas) },
             samples: self.samples(&line, now),
+            held: line.held,
+            ..Observation::default()
         };
         let decision = decide(self.spec, &seen, &mut self.memory, now);
         self.last = Some(Last { time: now, replicas: line.replicas, decided: decision.replicas });
@@ -232,6 +238,9 @@ fn parse(bytes: &[u8]) -> Result<ObservationLine, String> {
     })?;
     if line.replicas < 0 {
         return Err(format!("replicas is {}; it must be at least 0", line.replicas));
+    }
+    if line.held < 0 {
+        return Err(format!("held is {}; it must be at least 0", line.held));
     }
     match line.ready_replicas {
         Some(ready) if ready < 0 => Err(format!("readyReplicas is {ready}; it must be at least 0")),

@@ -8,13 +8,18 @@ use super::{
     health::{Health, judged},
     style::{Paint, Style},
     table::{Cell, Table},
-    words,
+    traffic, words,
 };
 use crate::api::{DecisionRecord, KpiState, KpiStatus, KpiType, ScalableService};
 
 /// The blocks below the service's line.
 pub fn render(service: &ScalableService, left_out: usize, now: Timestamp, style: &Style) -> String {
     let mut lines = notes(service, left_out);
+    let balancers = traffic::lines(service, style);
+    if !balancers.is_empty() {
+        lines.push(String::new());
+        lines.extend(balancers);
+    }
     if let Some(status) = &service.status {
         block(&mut lines, conditions(&status.conditions, now), style);
         block(&mut lines, kpis(&status.kpis, now), style);

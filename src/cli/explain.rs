@@ -9,6 +9,7 @@ use super::{
     health::{Health, condition, judged},
     read::Listed,
     style::{Paint, Style},
+    traffic,
     words::{self, Step},
 };
 use crate::api::{
@@ -46,6 +47,7 @@ fn explain(service: &ScalableService, left_out: usize, now: Timestamp, style: &S
         lines.extend(steps(record, now, style));
     }
     lines.extend(seen_now(status, now, style));
+    lines.extend(traffic::lines(service, style));
     lines.push(String::new());
     if let Some(bound) = words::binding(&reasons) {
         let name = bound.name.as_ref().map_or_else(String::new, |name| format!(" ({name})"));

@@ -70,9 +70,14 @@ pub fn judged(condition: &Condition) -> Option<Health> {
     let is = |type_: ConditionType| <&'static str>::from(type_) == condition.type_;
     let good = if is(ConditionType::Stalled) || is(ConditionType::ScalingLimited) {
         "False"
-    } else if [ConditionType::Ready, ConditionType::MetricsAvailable, ConditionType::ScalingActive]
-        .into_iter()
-        .any(is)
+    } else if [
+        ConditionType::Ready,
+        ConditionType::MetricsAvailable,
+        ConditionType::ScalingActive,
+        ConditionType::TrafficSynced,
+    ]
+    .into_iter()
+    .any(is)
     {
         "True"
     } else {

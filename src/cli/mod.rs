@@ -13,6 +13,7 @@ pub mod words;
 
 mod detail;
 mod health;
+mod traffic;
 
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::age::age;
-use crate::api::{DecisionRecord, KpiStatus, Reason, ScalableService, Summary};
+use crate::api::{BalancerStatus, DecisionRecord, Draining, KpiStatus, Reason, ScalableService, Summary};
 
 /// An object as far as it could be read.
 #[derive(Clone, Debug)]
@@ -89,6 +89,9 @@ fn prune_status(status: &mut Value) -> usize {
         if let Some(summary) = status.get_mut("summary") {
             *summary = json!({});
         }
+    }
+    if let Some(traffic) = status.get_mut("traffic") {
+        left_out += keep::<Draining>(traffic, "draining") + keep::<BalancerStatus>(traffic, "balancers");
     }
     left_out
 }

@@ -22,6 +22,15 @@ fn replicas(count: i32) -> String {
     format!("{count} {}", if count == 1 { "replica" } else { "replicas" })
 }
 
+/// `1 request waits`, `7 requests wait`; `requests wait` without the number.
+fn counted(reason: &Reason, key: &str, one: &str, many: &str) -> String {
+    match finite(reason, key) {
+        Some(1.0) => format!("1 {one}"),
+        Some(count) => format!("{} {many}", number(count)),
+        None => many.to_owned(),
+    }
+}
+
 /// The KPI or schedule entry that a reason is about, or `otherwise`.
 fn who<'a>(reason: &'a Reason, otherwise: &'a str) -> &'a str {
     reason.name.as_deref().unwrap_or(otherwise)

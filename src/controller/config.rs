@@ -1,11 +1,11 @@
-//! The operator's configuration file: which Prometheus sources there are.
+//! The operator's configuration file: which Prometheus sources there are, and what balancers are made of.
 
 use std::path::Path;
 
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::kpi::SourceConfig;
+use crate::{actuate::balancer::Images, kpi::SourceConfig};
 
 /// The file given by `--config`.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -14,6 +14,25 @@ pub struct Config {
     /// Prometheus sources; a KPI names one of them.
     #[serde(default)]
     pub sources: Vec<SourceConfig>,
+    /// Images of balancers; without them, none are run.
+    #[serde(default)]
+    pub balancers: Option<Balancers>,
+}
+
+/// What the pods of balancers are made of.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Balancers {
+    /// Image with this program, for the agent.
+    pub agent_image: String,
+    /// Image of HAProxy 2.6 or newer.
+    pub haproxy_image: String,
+}
+
+impl From<Balancers> for Images {
+    fn from(balancers: Balancers) -> Self {
+        Self { agent: balancers.agent_image, haproxy: balancers.haproxy_image }
+    }
 }
 
 /// Why the configuration can't be used.

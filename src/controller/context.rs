@@ -11,7 +11,11 @@ use super::{
     state::{Key, States},
     target::{BuiltIn, Targets},
 };
-use crate::{actuate::Events, kpi::KpiReader, telemetry::Metrics};
+use crate::{
+    actuate::{Events, balancer::Images},
+    kpi::KpiReader,
+    telemetry::Metrics,
+};
 
 /// Parts that all scopes share.
 pub struct Shell {
@@ -27,6 +31,8 @@ pub struct Shell {
     pub gate: Gate,
     /// Events.
     pub events: Events,
+    /// What balancers are made of, if any are run.
+    pub balancers: Option<Images>,
 }
 
 /// Indexes of one scope.
@@ -72,12 +78,15 @@ impl Context {
         self.scalers.iter().flat_map(|index| read(index, |index| index.of(workload).to_vec())).collect()
     }
 
-    /// The ScalableServices that scale `workload`.
+    /// The ScalableServices that scale `workload`, or whose balancers it runs.
     #[must_use]
     pub fn services_of(&self, workload: &Workload) -> Vec<Key> {
         let [services, ..] = &self.scalers;
         let key = |scaler: &Scaler| (scaler.workload.namespace.clone(), scaler.name.clone());
-        read(services, |index| index.of(workload).iter().map(key).collect())
+        let mut keys: Vec<Key> = read(services, |index| index.of(workload).iter().map(key).collect());
+        // A Deployment of balancers scales nothing, but its service waits for it.
+        keys.extend(self.targets.front(workload).map(|front| (workload.namespace.clone(), front.service)));
+        keys
     }
 
     /// Forgets a service.

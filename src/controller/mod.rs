@@ -1,9 +1,12 @@
 //! The shell around the engine: it watches, observes, applies and reports. Only its leader writes to the cluster.
 
 mod align;
+mod apply;
+mod balancers;
 mod config;
 mod conflict;
 mod context;
+mod fleet;
 mod gate;
 mod index;
 pub mod lease;

@@ -10,7 +10,7 @@ pub enum Outcome {
     /// Plimsoll can't work for this service.
     Refused(Refusal),
     /// A decision was made.
-    Done(Done),
+    Done(Box<Done>),
 }
 
 /// Why Plimsoll can't work for a service.

@@ -8,25 +8,27 @@ use kube::{Resource, ResourceExt, core::DeserializeGuard, runtime::controller::A
 use tokio::time::{Instant, timeout};
 
 use super::{
-    conflict,
+    apply::{Applied, WRITE_TIMEOUT, apply},
+    balancers, conflict,
     context::Context,
+    fleet::Fleet,
     index::{Scaler, Workload, read},
     outcome::{Done, Outcome, Refusal, Written},
     report,
     state::{Key, State},
 };
 use crate::{
-    actuate::{self, ScaleError},
+    actuate,
     api::{Goal, KpiState, ReasonCode, ScalableService, Validated},
     controller::index::Target,
     engine::{self, Change, Decision, Memory, Observation, Pods},
-    telemetry::{ServiceLook, WriteResult},
+    telemetry::{ServiceLook, TrafficLook, WriteResult},
 };
 
 /// An answer of Prometheus may be this old; services that ask the same within it share one query.
 const ANSWER_AGE_MAX: Duration = Duration::from_millis(500);
-/// A write that takes longer has failed.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// An answer that takes longer is not waited for when requests wait for the first replica.
+const WAKE_PATIENCE: Duration = Duration::from_millis(250);
 /// Pause before a decision is made anew when the target changed under it.
 const AFTER_CONFLICT: Duration = Duration::from_millis(200);
 /// Longest pause after failures in a row.
@@ -65,7 +67,8 @@ pub async fn reconcile(
         state.written = Some((service.status.clone().unwrap_or_default(), None));
     }
     let spec_changed = state.generation.is_some() && state.generation != service.metadata.generation;
-    if spec_changed || Instant::now() >= state.due {
+    let called = called(service, &key, &mut state, &context);
+    if spec_changed || called || Instant::now() >= state.due {
         state.generation = service.metadata.generation;
         let outcome = look(service, &key, &mut state, &context).await;
         state.last = Some(outcome);
@@ -73,8 +76,28 @@ pub async fn reconcile(
         refresh(service, &key, &mut state, &context);
     }
     let again = report(service, &key, &mut state, &context).await;
+    balancers::forget_gone(service, &key, &context).await;
     let due = state.due.saturating_duration_since(Instant::now());
     Ok(Action::requeue(again.map_or(due, |again| again.min(due))))
+}
+
+/// Whether a balancer said something that is not to wait: requests that nobody serves, or a drain that goes on.
+fn called(service: &ScalableService, key: &Key, state: &mut State, context: &Context) -> bool {
+    let Some(fleet) = balancers::fleet(service, key, state, context) else { return false };
+    let word = fleet.word();
+    if state.word == word {
+        return false;
+    }
+    state.word = word;
+    let ready = match &state.last {
+        Some(Outcome::Done(done)) => done.ready,
+        _ => 0,
+    };
+    let drains = state
+        .written
+        .iter()
+        .any(|(status, _)| status.traffic.as_ref().is_some_and(|traffic| !traffic.draining.is_empty()));
+    drains || (fleet.held() > 0 && ready == 0)
 }
 
 /// One look at the KPIs, and what follows from it.
@@ -90,7 +113,7 @@ async fn look(service: &ScalableService, key: &Key, state: &mut State, context: 
             return Outcome::Refused(refusal);
         }
     };
-    let seen = observe(&subject, key, period, context).await;
+    let seen = observe(service, &subject, key, state, context).await;
     let now = Timestamp::now();
     if state.memory.is_none() {
         state.memory = Some(remember(service, &subject.spec, context).await);
@@ -104,7 +127,8 @@ async fn look(service: &ScalableService, key: &Key, state: &mut State, context: 
         memory.changed(Change { at: now, from: seen.replicas, to: decision.replicas });
     }
     schedule(state, &subject.spec, &seen, &decision, &applied);
-    Outcome::Done(Done {
+    balancers::bring_about(service, &subject.target, key, state, context).await;
+    Outcome::Done(Box::new(Done {
         at: now,
         seen: seen.replicas,
         now: if applied == Applied::Done { decision.replicas } else { seen.replicas },
@@ -116,7 +140,7 @@ async fn look(service: &ScalableService, key: &Key, state: &mut State, context: 
             Applied::Nothing | Applied::Conflict => Written::Nothing,
             Applied::Failed(error) => Written::Failed(error),
         },
-    })
+    }))
 }
 
 /// Step 1 (client): the spec, the target, and whether it is ours to scale.
@@ -137,10 +161,26 @@ async fn dereference(service: &ScalableService, key: &Key, context: &Context) ->
     }
 }
 
-/// Step 2 (client): samples and pods.
-async fn observe(subject: &Subject, key: &Key, period: Duration, context: &Context) -> Observation {
-    let samples = context.shell.kpis.ask(&subject.spec.kpis, ANSWER_AGE_MAX.min(period / 4)).await;
-    Observation { replicas: subject.target.replicas, pods: pods(&subject.target, key, context), samples }
+/// Step 2 (client): samples, pods, and what the balancers say.
+async fn observe(
+    service: &ScalableService,
+    subject: &Subject,
+    key: &Key,
+    state: &State,
+    context: &Context,
+) -> Observation {
+    let Subject { spec, target } = subject;
+    let fleet = balancers::fleet(service, key, state, context);
+    let held = fleet.as_ref().map_or(0, Fleet::held);
+    let age = ANSWER_AGE_MAX.min(Duration::from(service.spec.period) / 4);
+    let ask = context.shell.kpis.ask(&spec.kpis, age);
+    let samples = if held > 0 && target.ready == 0 {
+        timeout(WAKE_PATIENCE, ask).await.unwrap_or_default()
+    } else {
+        ask.await
+    };
+    let rotation = fleet.and_then(|fleet| balancers::rotation(service, target, key, &fleet, state, context));
+    Observation { replicas: target.replicas, pods: pods(target, key, context), samples, held, rotation }
 }
 
 fn pods(target: &Target, key: &Key, context: &Context) -> Pods {
@@ -167,63 +207,6 @@ async fn remember(service: &ScalableService, spec: &Validated, context: &Context
         service.status.iter().flat_map(|status| &status.decisions).filter(|record| report::changed(record));
     let changes = decisions.map(|record| Change { at: record.time.0, from: record.from, to: record.to });
     Memory::rebuilt(engine::past_proposals(spec, &histories), changes)
-}
-
-/// What became of a decision.
-#[derive(Debug, PartialEq, Eq)]
-enum Applied {
-    Nothing,
-    Done,
-    Conflict,
-    Failed(String),
-}
-
-/// Step 4 (client): writes the replicas, if they change and this process still leads.
-async fn apply(
-    service: &ScalableService,
-    key: &Key,
-    seen: &Observation,
-    decision: &Decision,
-    context: &Context,
-) -> Applied {
-    let changes = decision.has(ReasonCode::ScaledUp) || decision.has(ReasonCode::ScaledDown);
-    if !changes || !context.shell.leader.leads() {
-        return Applied::Nothing;
-    }
-    let reference = &service.spec.scale_target_ref;
-    let write = async {
-        let api = context
-            .targets
-            .api(&key.0, reference)
-            .await
-            .map_err(|error| Applied::Failed(error.to_string()))?;
-        let written = actuate::write_scale(&api, &reference.name, seen.replicas, decision.replicas).await;
-        written.map_err(|error| {
-            context.shell.metrics.scale_written(error.result(), None);
-            match error {
-                ScaleError::Changed { .. } => Applied::Conflict,
-                other if other.result() == WriteResult::Conflict => Applied::Conflict,
-                other => Applied::Failed(other.to_string()),
-            }
-        })
-    };
-    match timeout(WRITE_TIMEOUT, write).await {
-        Ok(Ok(())) => {
-            context.shell.metrics.scale_written(WriteResult::Ok, newest(seen));
-            Applied::Done
-        }
-        Ok(Err(failed)) => failed,
-        Err(_) => {
-            context.shell.metrics.scale_written(WriteResult::Timeout, None);
-            Applied::Failed(format!("the scale was not written within {} s", WRITE_TIMEOUT.as_secs()))
-        }
-    }
-}
-
-/// Age of the newest sample, by our clock.
-fn newest(seen: &Observation) -> Option<Duration> {
-    let newest = seen.samples.values().filter_map(|sample| sample.at).max()?;
-    Duration::try_from(Timestamp::now().duration_since(newest)).ok()
 }
 
 /// When to look again: just after the next scrape, at once after a conflict, later and later while writes fail.
@@ -267,7 +250,9 @@ async fn report(
     let outcome = state.last.as_ref()?;
     let (old, at) = state.written.clone()?;
     let now = Timestamp::now();
-    let verdicts = report::verdicts(service.spec.mode, outcome);
+    let fleet = balancers::fleet(service, key, state, context);
+    let traffic = fleet.as_ref().map(|fleet| fleet.verdict(service.metadata.generation));
+    let verdicts = report::verdicts(service.spec.mode, outcome, traffic);
     let new = report::status(&service.spec, service.metadata.generation, &old, outcome, &verdicts, now);
     context.shell.metrics.observe(&ServiceLook {
         namespace: &key.0,
@@ -278,6 +263,11 @@ async fn report(
         min: Some(service.spec.min_replicas),
         max: Some(service.spec.max_replicas),
         kpis: &new.kpis,
+        traffic: fleet.as_ref().map(|fleet| TrafficLook {
+            draining: new.traffic.as_ref().map_or(0, |traffic| traffic.draining.len()),
+            held: fleet.held(),
+            in_sync: fleet.in_sync(service.metadata.generation),
+        }),
         conditions: &verdicts,
         now,
     });
@@ -285,9 +275,10 @@ async fn report(
         report::Worth::Nothing => return None,
         report::Worth::Soft => report::SOFT_PAUSE,
         report::Worth::Hard => report::HARD_PAUSE,
+        report::Worth::Urgent => Duration::ZERO,
     };
     let early = at.map_or(Duration::ZERO, |at| pause.saturating_sub(at.elapsed()));
-    if !early.is_zero() && !matches!(outcome, Outcome::Done(Done { written: Written::Changed, .. })) {
+    if !early.is_zero() && !changed(outcome) {
         return (pause == report::HARD_PAUSE).then_some(early);
     }
     let write = actuate::write_status(&context.shell.client, &key.0, &key.1, &new);
@@ -314,4 +305,9 @@ async fn report(
     }
     state.written = Some((new, Some(Instant::now())));
     None
+}
+
+/// Whether there is a change of the replicas to tell.
+fn changed(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Done(done) if done.written == Written::Changed)
 }

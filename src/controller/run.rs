@@ -112,6 +112,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         metrics: Arc::clone(&metrics),
         gate: Gate::new(LOOKS_AT_ONCE),
         events: Events::new(client, options.pod_name.clone()),
+        balancers: config.balancers.map(Into::into),
     });
     let served = tokio::spawn(telemetry::serve(listener, health.clone(), metrics, stop.clone()));
     let mut tasks = JoinSet::new();

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{align::Scrapes, outcome::Outcome};
+use super::{align::Scrapes, balancers::KnownObjects, fleet::Word, outcome::Outcome};
 use crate::{api::ScalableServiceStatus, engine::Memory};
 
 /// Looks a second that a start is spread over, so that a thousand services do not ask at once.
@@ -35,6 +35,10 @@ pub struct State {
     pub written: Option<(ScalableServiceStatus, Option<Instant>)>,
     /// Looks in a row that could not be carried out.
     pub failures: u32,
+    /// What the balancers said last.
+    pub word: Word,
+    /// What is remembered of the balancers' objects.
+    pub objects: KnownObjects,
 }
 
 /// All services of one scope.
@@ -57,6 +61,8 @@ impl States {
                 scrapes: Scrapes::default(),
                 written: None,
                 failures: 0,
+                word: Word::default(),
+                objects: KnownObjects::default(),
             }))
         });
         Arc::clone(state)

@@ -14,7 +14,7 @@ use kube::{
 };
 use thiserror::Error;
 
-use super::index::{Shared, Target, TargetIndex, read};
+use super::index::{Front, Shared, Target, TargetIndex, Workload, read};
 use crate::{
     actuate::said,
     api::{ReasonCode, ScaleTargetRef},
@@ -142,6 +142,14 @@ impl Targets {
     ) -> Result<Api<DynamicObject>, TargetError> {
         let resource = self.resource(target).await?;
         Ok(Api::namespaced_with(self.client.clone(), namespace, &resource))
+    }
+
+    /// The balancers that `workload` runs, if it does.
+    #[must_use]
+    pub fn front(&self, workload: &Workload) -> Option<Front> {
+        let Workload { kind, namespace, name } = workload;
+        let of = |index: &TargetIndex| index.front(namespace, name).cloned();
+        if kind == "Deployment" { read(&self.built_in.deployments, of) } else { None }
     }
 
     fn deployment(&self, namespace: &str, name: &str) -> Option<Target> {

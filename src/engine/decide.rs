@@ -3,10 +3,11 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Decision, Memory, Observation,
+    Decision, Drain, Memory, Observation,
     proposal::{Hold, Look, look_at_kpis},
     rate, stabilize,
     step::Step,
+    traffic,
 };
 use crate::api::{Goal, KpiState, Mode, Reason, ReasonCode, Validated};
 
@@ -16,14 +17,16 @@ const BURST_HOLD: SignedDuration = SignedDuration::from_secs(60);
 /// Decides how many replicas the service should have at `now`.
 ///
 /// Order, each step leaving its reason: proposal of each KPI, the largest of them, schedule, evidence, burst,
-/// stabilisation, first look, rate policies, minReplicas and maxReplicas, mode. Same input, same decision.
+/// stabilisation, first look, requests held, rate policies, minReplicas and maxReplicas, drain, mode. Same input, same
+/// decision.
 #[must_use]
 pub fn decide(spec: &Validated, seen: &Observation, memory: &mut Memory, now: Timestamp) -> Decision {
     let current = seen.replicas;
     let looks = look_at_kpis(spec, seen, memory, now);
     let mut step = largest(&looks, current, spec.min_replicas);
     raise_to_schedule(&mut step, spec, now);
-    let proposed = step.replicas;
+    let woken = traffic::woken(spec, seen);
+    let proposed = step.replicas.max(woken);
     hold_for_evidence(&mut step, &looks, current);
     hold_for_burst(&mut step, &looks, current, memory, now);
     let first_look = !std::mem::replace(&mut memory.looked, true);
@@ -31,7 +34,8 @@ pub fn decide(spec: &Validated, seen: &Observation, memory: &mut Memory, now: Ti
         // As in autoscaling/v2: what happened before is not known, so what there is counts as recommended.
         memory.recommendations.record(now, current);
     }
-    memory.recommendations.record(now, step.replicas);
+    // What woke a service counts as recommended, so that the KPIs' next zero has to wait for the window.
+    memory.recommendations.record(now, step.replicas.max(woken));
     let rules = (&spec.scale_up, &spec.scale_down);
     stabilize::stabilize(&mut step, current, &memory.recommendations, rules, now);
     if first_look {
@@ -39,6 +43,7 @@ pub fn decide(spec: &Validated, seen: &Observation, memory: &mut Memory, now: Ti
             Reason::new(ReasonCode::HeldOnFirstLook, from, to).with("secondsLeft", spec.period.as_secs_f64())
         });
     }
+    traffic::wake(&mut step, seen, woken);
     rate::limit(&mut step, current, &memory.changes, rules, now);
     step.at_least(spec.min_replicas, |from, to| {
         Reason::new(ReasonCode::MinReplicas, from, to).with("minReplicas", f64::from(to))
@@ -46,6 +51,7 @@ pub fn decide(spec: &Validated, seen: &Observation, memory: &mut Memory, now: Ti
     step.at_most(spec.max_replicas, |from, to| {
         Reason::new(ReasonCode::MaxReplicas, from, to).with("maxReplicas", f64::from(to))
     });
+    let drain = traffic::drain_first(&mut step, spec, seen, now, first_look);
     conclude(&mut step, current, spec.mode);
     Decision {
         replicas: step.replicas,
@@ -53,7 +59,8 @@ pub fn decide(spec: &Validated, seen: &Observation, memory: &mut Memory, now: Ti
         bound_by: step.bound_by,
         proposed,
         kpis: looks.into_iter().map(|look| look.status).collect(),
-        next_look: next_look(spec, now),
+        next_look: next_look(spec, drain.as_ref(), now),
+        drain,
     }
 }
 
@@ -190,7 +197,8 @@ fn conclude(step: &mut Step, current: i32, mode: Mode) {
     step.reasons.push(Reason::new(code, from, to));
 }
 
-fn next_look(spec: &Validated, now: Timestamp) -> SignedDuration {
+fn next_look(spec: &Validated, drain: Option<&Drain>, now: Timestamp) -> SignedDuration {
     let changes = spec.schedule.iter().filter_map(|entry| entry.next_change(now));
-    changes.map(|change| change.duration_since(now)).fold(spec.period, SignedDuration::min)
+    let changes = changes.map(|change| change.duration_since(now));
+    changes.chain(drain.and_then(Drain::next_look)).fold(spec.period, SignedDuration::min)
 }

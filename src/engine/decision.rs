@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 
+use super::Drain;
 use crate::api::{KpiStatus, Reason, ReasonCode};
 
 /// The outcome of one look.
@@ -19,6 +20,8 @@ pub struct Decision {
     pub kpis: Vec<KpiStatus>,
     /// When to look again.
     pub next_look: SignedDuration,
+    /// What the load balancers have to finish first; `None` without any.
+    pub drain: Option<Drain>,
 }
 
 impl Decision {

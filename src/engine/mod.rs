@@ -5,6 +5,7 @@
 
 mod decide;
 mod decision;
+mod drain;
 mod evidence;
 mod load;
 mod memory;
@@ -14,9 +15,11 @@ mod proposal;
 mod rate;
 mod stabilize;
 mod step;
+mod traffic;
 mod utilization;
 
 pub use decide::{decide, past_proposals};
 pub use decision::Decision;
+pub use drain::{Drain, Member, Rotation, drain};
 pub use memory::{Change, Memory};
 pub use observation::{Observation, Pod, Pods, Sample, Value};

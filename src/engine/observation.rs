@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::Rotation;
 use crate::api::KpiState;
 
 /// Everything that one decision is made from.
@@ -15,6 +16,10 @@ pub struct Observation {
     pub pods: Pods,
     /// Samples by the KPI's name; a KPI without one counts as `Error`.
     pub samples: BTreeMap<String, Sample>,
+    /// Requests that wait at the load balancers because no replica is there to serve them.
+    pub held: i32,
+    /// The replicas as the load balancers have them; `None` without a balancer, or without a list of pods.
+    pub rotation: Option<Rotation>,
 }
 
 /// The pods of a target.

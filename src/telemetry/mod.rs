@@ -13,4 +13,4 @@ pub use health::{Health, Latch};
 pub use log::{LogError, LogFormat, init as init_log};
 pub use metrics::{Metrics, WriteResult};
 pub use server::serve;
-pub use services::ServiceLook;
+pub use services::{ServiceLook, TrafficLook};

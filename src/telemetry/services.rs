@@ -13,8 +13,9 @@ use strum::IntoEnumIterator;
 use super::{
     Health,
     table::{
-        CONDITION, KPI_SAMPLE_AGE, KPI_STATE, KPI_TARGET, KPI_VALUE, REPLICAS_DESIRED, REPLICAS_MAX,
-        REPLICAS_MIN, REPLICAS_READY, REPLICAS_WANTED, Row, WATCH_SYNCED,
+        BALANCERS_IN_SYNC, CONDITION, KPI_SAMPLE_AGE, KPI_STATE, KPI_TARGET, KPI_VALUE, REPLICAS_DESIRED,
+        REPLICAS_DRAINING, REPLICAS_MAX, REPLICAS_MIN, REPLICAS_READY, REPLICAS_WANTED, REQUESTS_HELD, Row,
+        WATCH_SYNCED,
     },
 };
 use crate::api::{ConditionType, KpiState, KpiStatus, Verdict};
@@ -41,16 +42,29 @@ pub struct ServiceLook<'a> {
     pub max: Option<i32>,
     /// Its KPIs; at most 16.
     pub kpis: &'a [KpiStatus],
+    /// Its load balancers, if it has any.
+    pub traffic: Option<TrafficLook>,
     /// Its conditions.
     pub conditions: &'a [Verdict],
     /// When it was looked at.
     pub now: Timestamp,
 }
 
+/// What the load balancers of a service do.
+#[derive(Clone, Copy, Debug)]
+pub struct TrafficLook {
+    /// Replicas that finish their last requests.
+    pub draining: usize,
+    /// Requests that wait for the first replica.
+    pub held: i32,
+    /// Balancers that run what is wanted of them.
+    pub in_sync: usize,
+}
+
 /// Series that one ScalableService can have: those of its replicas, of each KPI and of each condition.
 pub(super) fn series_per_service_max() -> usize {
     // Each KPI has its state besides its numbers.
-    REPLICAS.len() + KPIS_MAX * (KPI.len() + 1) + ConditionType::iter().count()
+    REPLICAS.len() + TRAFFIC.len() + KPIS_MAX * (KPI.len() + 1) + ConditionType::iter().count()
 }
 
 /// The last look at every service.
@@ -67,6 +81,7 @@ struct Series {
     ready: Option<f64>,
     min: Option<f64>,
     max: Option<f64>,
+    traffic: Option<TrafficLook>,
     kpis: BTreeMap<String, KpiSeries>,
     conditions: BTreeMap<ConditionType, f64>,
 }
@@ -112,6 +127,7 @@ impl Series {
             ready: look.ready.map(f64::from),
             min: look.min.map(f64::from),
             max: look.max.map(f64::from),
+            traffic: look.traffic,
             kpis: kpis.map(|kpi| (kpi.name.clone(), KpiSeries::new(kpi, look.now))).collect(),
             conditions: conditions.map(|verdict| (verdict.type_, number(verdict.status))).collect(),
         }
@@ -151,6 +167,16 @@ const REPLICAS: [(Row, Number<Series>); 5] = [
     (REPLICAS_MAX, |series| series.max),
 ];
 
+const TRAFFIC: [(Row, Number<TrafficLook>); 3] = [
+    (REPLICAS_DRAINING, |traffic| whole(traffic.draining)),
+    (REQUESTS_HELD, |traffic| Some(f64::from(traffic.held))),
+    (BALANCERS_IN_SYNC, |traffic| whole(traffic.in_sync)),
+];
+
+fn whole(count: usize) -> Option<f64> {
+    u32::try_from(count).ok().map(f64::from)
+}
+
 const KPI: [(Row, Number<KpiSeries>); 3] =
     [(KPI_VALUE, |kpi| kpi.value), (KPI_TARGET, |kpi| kpi.target), (KPI_SAMPLE_AGE, |kpi| kpi.sample_age)];
 
@@ -168,6 +194,11 @@ impl Collector for Reader {
             || services.iter().map(|((namespace, name), series)| (&**namespace, &**name, &**series));
         for (row, number) in &REPLICAS {
             let lines = objects().filter_map(|(ns, name, series)| Some(([ns, name], number(series)?)));
+            gauge(&mut encoder, row, lines)?;
+        }
+        for (row, number) in &TRAFFIC {
+            let traffic = |series: &Series| series.traffic.as_ref().and_then(number);
+            let lines = objects().filter_map(|(ns, name, series)| Some(([ns, name], traffic(series)?)));
             gauge(&mut encoder, row, lines)?;
         }
         let kpis = || {

@@ -67,6 +67,12 @@ metrics! {
         "The floor in force, a schedule included";
     REPLICAS_MAX = Gauge "plimsoll_replicas_max" ["namespace", "name"] "replicas"
         "The ceiling, maxReplicas";
+    REPLICAS_DRAINING = Gauge "plimsoll_replicas_draining" ["namespace", "name"] "replicas"
+        "Replicas that finish their last requests before they are removed; absent without a load balancer";
+    REQUESTS_HELD = Gauge "plimsoll_requests_held" ["namespace", "name"] "requests"
+        "Requests that wait at the load balancers for the first replica; absent without a load balancer";
+    BALANCERS_IN_SYNC = Gauge "plimsoll_balancers_in_sync" ["namespace", "name"] "balancers"
+        "Load balancers that run what is wanted of them; absent without any";
     KPI_VALUE = Gauge "plimsoll_kpi_value" ["namespace", "name", "kpi"] "of the query"
         "The KPI's value; absent while its sample is not fresh";
     KPI_TARGET = Gauge "plimsoll_kpi_target" ["namespace", "name", "kpi"] "of the query"

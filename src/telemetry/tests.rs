@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use strum::IntoEnumIterator;
 use tokio::{net::TcpListener, sync::oneshot};
 
-use super::{Health, Metrics, ServiceLook, WriteResult, serve, table};
+use super::{Health, Metrics, ServiceLook, TrafficLook, WriteResult, serve, table};
 use crate::api::{ConditionType, KpiState, KpiStatus, KpiType, ReasonCode, Verdict};
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
@@ -40,6 +40,7 @@ fn look<'a>(name: &'a str, kpis: &'a [KpiStatus], conditions: &'a [Verdict]) -> 
         min: Some(3),
         max: Some(60),
         kpis,
+        traffic: Some(TrafficLook { draining: 2, held: 0, in_sync: 2 }),
         conditions,
         now: NOW,
     }
@@ -159,19 +160,19 @@ fn the_table_and_the_text_name_the_same_metrics_with_the_same_labels() {
 }
 
 #[test]
-fn a_service_with_the_most_kpis_has_75_series_and_none_when_forgotten() {
+fn a_service_with_the_most_kpis_has_79_series_and_none_when_forgotten() {
     let metrics = Metrics::new("0.1.0", &Health::default());
     let kpis: Vec<_> =
         (0..20).map(|index| kpi(&format!("kpi-{index:02}"), KpiState::Fresh, 1.0, 1)).collect();
     metrics.observe(&look("checkout", &kpis, &every_condition()));
-    assert_eq!(of_services(&metrics.encode()).len(), 75);
-    assert_eq!(super::services::series_per_service_max(), 75);
+    assert_eq!(of_services(&metrics.encode()).len(), 79);
+    assert_eq!(super::services::series_per_service_max(), 79);
 
     metrics.observe(&look("search", &kpis, &every_condition()));
     metrics.forget("shop", "checkout");
     metrics.forget("shop", "never-seen");
     let left = of_services(&metrics.encode());
-    assert_eq!(left.len(), 75);
+    assert_eq!(left.len(), 79);
     assert!(left.iter().all(|series| series.contains("name=\"search\"")), "{left:?}");
     metrics.forget_all();
     assert_eq!(of_services(&metrics.encode()), Vec::<String>::new());
@@ -203,7 +204,7 @@ fn no_text_of_an_error_or_a_message_becomes_a_label() {
 #[test]
 fn what_is_not_known_has_no_series() {
     let metrics = Metrics::new("0.1.0", &Health::default());
-    metrics.observe(&ServiceLook { ready: None, desired: None, ..look("checkout", &[], &[]) });
+    metrics.observe(&ServiceLook { ready: None, desired: None, traffic: None, ..look("checkout", &[], &[]) });
     assert_eq!(of_services(&metrics.encode()).len(), 3);
 }
 
@@ -214,7 +215,7 @@ fn the_documentation_has_a_line_for_each_metric() {
     let line = "| `plimsoll_kpi_state` | gauge | `namespace`, `name`, `kpi`, `state` |  | 1 for what the KPI's sample is \
                 worth now; the other states are absent. |\n";
     assert!(text.contains(line), "{text}");
-    assert!(text.contains("at most 75 series"), "{text}");
+    assert!(text.contains("at most 79 series"), "{text}");
 }
 
 #[test]

@@ -144,6 +144,7 @@ fn a_restart_makes_no_scale_down_on_its_first_look_and_keeps_the_window() {
             replicas: 12,
             pods: Pods::Counted { ready: 12 },
             samples: BTreeMap::from([("load".into(), fresh(100.0)), ("latency".into(), fresh(0.1))]),
+            ..Observation::default()
         };
         let first = decide(&shop.spec, &seen, &mut memory, shop.now);
         assert_eq!((first.replicas, first.bound_by), (12, HeldOnFirstLook));
@@ -329,6 +330,7 @@ kpis: [{name: cpu, type: Utilization, query: q, target: "0.5"}]
         replicas: 10,
         pods: Pods::Listed(pods),
         samples: BTreeMap::from([("cpu".into(), cpu)]),
+        ..Observation::default()
     };
     let mut memory = shop.memory.clone();
     for second in 0..60 {

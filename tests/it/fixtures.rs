@@ -46,6 +46,7 @@ impl Driven {
             replicas: self.replicas,
             pods: Pods::Counted { ready: self.ready },
             samples: samples.iter().map(|(name, sample)| ((*name).to_owned(), stamp(sample))).collect(),
+            ..Observation::default()
         };
         let decision = decide(&self.spec, &seen, &mut self.memory, self.now);
         let last = decision.reasons.last().unwrap().code;

@@ -6,6 +6,7 @@
 mod architecture;
 mod autoscaling_v2;
 mod decide_command;
+mod drain;
 mod engine;
 mod fixtures;
 mod generated;

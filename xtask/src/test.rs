@@ -38,6 +38,12 @@ pub fn run() -> Result<()> {
     counts.step("programs", || Programs::ensure().map(|_| Counts { passed: 1, failed: 0 }));
     counts
         .step("real Prometheus", || cargo(&["test", "--package=plimsoll", "--features=real", "--test=kpi"]));
+    for name in ["haproxy", "agent"] {
+        let test = format!("--test={name}");
+        counts.step(&format!("real HAProxy: {name}"), || {
+            cargo(&["test", "--package=plimsoll", "--features=real", &test])
+        });
+    }
     counts.step("cluster", || {
         Cluster::up(&Options { nodes: 2, ..Options::default() }).map(|_| Counts { passed: 1, failed: 0 })
     });

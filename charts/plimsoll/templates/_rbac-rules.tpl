@@ -1,6 +1,7 @@
 {{/*
 What the controller may do in the namespaces that it watches, and not one verb more: no
-Secrets, no pod templates, no exec. tests/cluster-rbac.yaml holds the exact result.
+Secrets and no exec; pod templates only for its own load balancers, and none without
+traffic.enabled. tests/cluster-rbac.yaml holds the exact result.
 */}}
 {{- define "plimsoll.watchedRules" -}}
 # What users declare, and what is reported back on it.
@@ -36,6 +37,29 @@ Secrets, no pod templates, no exec. tests/cluster-rbac.yaml holds the exact resu
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+{{- if .Values.traffic.enabled }}
+# Load balancers in front of services (spec.traffic): their objects, in the namespaces of the services.
+- apiGroups: [""]
+  resources: [serviceaccounts, services]
+  verbs: [create, delete, get, patch]
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [create, delete, patch]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [create, delete, get, patch]
+- apiGroups: [rbac.authorization.k8s.io]
+  resources: [rolebindings, roles]
+  verbs: [create, delete, get, patch]
+# What the agents beside them may read: nobody can give rights that they don't have.
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [get, list, watch]
+# Pods that have finished their requests are marked as the next to be deleted.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [patch]
+{{- end }}
 {{- end }}
 
 {{- define "plimsoll.subjects" -}}

@@ -48,7 +48,12 @@ mounted, and the configuration has the path.
 {{- end -}}
 {{- $sources = append $sources $source -}}
 {{- end -}}
-{{- toYaml (dict "sources" $sources) -}}
+{{- $config := dict "sources" $sources -}}
+{{- if .Values.traffic.enabled -}}
+{{- $agent := default (include "plimsoll.image" .) .Values.balancers.agentImage -}}
+{{- $_ := set $config "balancers" (dict "agentImage" $agent "haproxyImage" .Values.balancers.haproxyImage) -}}
+{{- end -}}
+{{- toYaml $config -}}
 {{- end }}
 
 {{/* One volume for all of it: mounts within a mount depend on the order of things. */}}

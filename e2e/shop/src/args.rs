@@ -8,7 +8,7 @@ use axum::http::{HeaderName, HeaderValue, Method, Uri};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::duration::{parse as duration, parse_positive as positive};
-use crate::http::parse_url;
+use crate::http::{parse_target, parse_url};
 
 /// A service, a queue, its workers, a load generator and a misbehaving Prometheus.
 #[derive(Parser)]
@@ -106,8 +106,14 @@ pub enum Spacing {
 #[derive(Args)]
 pub struct LoadArgs {
     /// Where requests go; several are taken in turn.
-    #[arg(long = "target", required = true, value_parser = parse_url)]
+    #[arg(long = "target", required = true, value_parser = parse_target)]
     pub targets: Vec<Uri>,
+    /// For https: the authority that a certificate must be from, as a file of PEM.
+    #[arg(long)]
+    pub ca: Option<PathBuf>,
+    /// For https: the name that a certificate must be for, instead of the target's host.
+    #[arg(long, requires = "ca")]
+    pub server_name: Option<String>,
     /// Rates in requests/s with durations: `20@30s,20..400@60s,400@20s`.
     #[arg(long, required_unless_present = "trace", conflicts_with_all = ["trace", "start", "duration"])]
     pub shape: Option<String>,

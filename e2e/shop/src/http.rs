@@ -108,6 +108,15 @@ pub fn parse_url(text: &str) -> Result<Uri, String> {
     }
 }
 
+/// As [`parse_url`], and also https.
+pub fn parse_target(text: &str) -> Result<Uri, String> {
+    match text.strip_prefix("https://") {
+        Some(rest) => parse_url(&format!("http://{rest}"))
+            .and_then(|_| text.parse().map_err(|error| format!("{text:?} is not a URL: {error}"))),
+        None => parse_url(text),
+    }
+}
+
 /// `base` with `path` (and query) appended.
 pub fn join(base: &Uri, path: &str) -> anyhow::Result<Uri> {
     let base = base.to_string();
@@ -127,6 +136,8 @@ mod tests {
         for text in ["", "127.0.0.1:80", "https://a/", "http://", "/a"] {
             assert!(parse_url(text).expect_err(text).contains("http://HOST"), "{text}");
         }
+        assert_eq!(parse_target("https://a:1/b").expect("https").scheme_str(), Some("https"));
+        assert!(parse_target("https://").is_err() && parse_target("ftp://a").is_err());
     }
 
     #[test]

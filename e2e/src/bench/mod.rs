@@ -3,6 +3,7 @@
 //! The peers' figures come from the same run on the same cluster. With `--keda` it is KEDA 2.21 with the cluster's own
 //! HorizontalPodAutoscaler, both with their defaults; without, under load, that autoscaler alone, on CPU.
 
+mod agent;
 mod engine;
 mod figures;
 mod gauge;
@@ -14,6 +15,7 @@ mod process;
 mod sample;
 mod steady;
 mod system;
+mod traffic;
 mod watch;
 
 use std::time::Duration;
@@ -43,8 +45,11 @@ enum Place {
 }
 
 /// Every bench, in the order in which they run.
-const ALL: [(&str, Place); 5] = [
+const ALL: [(&str, Place); 7] = [
     ("engine", Place::Machine(engine::run)),
+    ("traffic", Place::Machine(traffic::run)),
+    // Needs a cluster, but no operator on it.
+    ("traffic-agent", Place::Machine(agent::run)),
     ("reaction-sample", Place::Cluster(sample::run)),
     ("reaction-load", Place::Load(load::run)),
     ("reaction-many", Place::Cluster(many::run)),

@@ -4,6 +4,7 @@ mod life;
 mod outage;
 mod scaling;
 mod scene;
+mod traffic;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -44,7 +45,7 @@ pub struct Theatre {
 
 /// Every case, in the order in which they run.
 fn all() -> Vec<&'static Case> {
-    let groups: &[&[Case]] = &[scaling::CASES, life::CASES, outage::CASES];
+    let groups: &[&[Case]] = &[scaling::CASES, life::CASES, traffic::CASES, outage::CASES];
     groups.iter().flat_map(|group| group.iter()).collect()
 }
 

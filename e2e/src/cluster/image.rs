@@ -5,7 +5,7 @@
 use super::oci::{Contents, architecture, digest, write_archive, write_layer};
 use super::programs::{lock, remove_folder};
 use super::state::cache_folder;
-use crate::process::run;
+use crate::process::{find_program, run};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -65,6 +65,20 @@ impl Image {
             files: BTreeMap::new(),
         };
         image.with_text("/etc/passwd", PASSWD).with_file(&target, program)
+    }
+
+    /// Debian's HAProxy, as `/usr/sbin/haproxy`; it must be installed, as [`Cluster::up`](super::Cluster::up) sees to.
+    ///
+    /// # Errors
+    /// It is not installed.
+    pub fn of_haproxy() -> Result<Self> {
+        let program = find_program("haproxy").context("haproxy is not installed")?;
+        let mut image = Self::of_program(&program);
+        image.files.remove("/bin/haproxy");
+        image.entrypoint = vec!["/usr/sbin/haproxy".to_owned()];
+        image = image.with_file("/usr/sbin/haproxy", &program);
+        // OpenSSL looks for it at its start, through this path of Debian's.
+        Ok(image.with_file("/usr/lib/ssl/openssl.cnf", Path::new("/etc/ssl/openssl.cnf")))
     }
 
     /// Adds a file of the host; of a program the shared libraries come along.
@@ -202,6 +216,14 @@ mod tests {
         assert_eq!(libraries_in(answer), ["/lib/libc.so.6", "/lib64/ld-linux.so.2"]);
         let contents = Image::of_program(Path::new("/bin/sh")).contents().unwrap();
         assert!(contents.keys().any(|path| path.contains("libc.so")), "{:?}", contents.keys());
+    }
+
+    #[test]
+    fn haproxy_brings_the_libraries_of_itself_and_of_an_agent_beside_it() {
+        let contents = Image::of_haproxy().unwrap().contents().unwrap();
+        for part in ["/usr/sbin/haproxy", "libssl.so", "liblua", "libgcc_s.so", "/ld-linux", "openssl.cnf"] {
+            assert!(contents.keys().any(|path| path.contains(part)), "{part} in {:?}", contents.keys());
+        }
     }
 
     #[test]

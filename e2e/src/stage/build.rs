@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-use crate::process::finish;
+use crate::process::{find_program, finish};
 
 /// What was built.
 pub struct Built {
@@ -25,10 +25,12 @@ pub struct Built {
     pub plimsoll_image: String,
     /// Image of the shop.
     pub shop_image: String,
+    /// Image of Debian's HAProxy; its tag is that of its program's content, as of the others.
+    pub haproxy_image: String,
 }
 
 impl Built {
-    /// Builds with cargo's profile `image`.
+    /// Builds with cargo's profile `image`; HAProxy must be installed.
     pub fn make() -> Result<Self> {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace")?.to_owned();
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -38,9 +40,11 @@ impl Built {
         finish(command, "").context("the images can't be made without the programs")?;
         let folder = target_folder(&cargo, &workspace)?.join("image");
         let program = |name: &str| folder.join(name);
+        let haproxy = find_program("haproxy").context("haproxy is not installed")?;
         Ok(Self {
             plimsoll_image: tagged("plimsoll.local/plimsoll", &program("plimsoll"))?,
             shop_image: tagged("plimsoll.local/shop", &program("plimsoll-shop"))?,
+            haproxy_image: tagged("plimsoll.local/haproxy", &haproxy)?,
             plimsoll: program("plimsoll"),
             plugin: program("kubectl-plimsoll"),
             shop: program("plimsoll-shop"),

@@ -1,6 +1,7 @@
 //! The load generator as a process beside the test: its seconds as they come, its account at the end.
 
 use std::{
+    collections::BTreeMap,
     io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex, PoisonError},
@@ -40,6 +41,18 @@ pub struct Second {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
+    /// Answers by their code.
+    #[serde(default)]
+    pub codes: BTreeMap<u16, u64>,
+    /// Requests without an answer, by the reason.
+    #[serde(default)]
+    pub failures: BTreeMap<String, u64>,
+    /// When the first good answer was complete, in seconds since 1970.
+    #[serde(default)]
+    pub first_ok: Option<f64>,
+    /// When the last request that got none ended, in seconds since 1970.
+    #[serde(default)]
+    pub last_bad: Option<f64>,
     /// Requests that were due.
     pub sent: u64,
     /// Answered well.
@@ -122,10 +135,15 @@ impl Load {
         Ok(self.child.try_wait()?.is_none())
     }
 
+    /// Asks it to end early: what is in flight is still waited for.
+    pub fn end(&self) {
+        crate::process::signal_process(self.child.id(), rustix::process::Signal::TERM);
+    }
+
     /// Ends it early, or waits for its end, and returns its account. Nothing may be missing from it.
     pub fn finish(mut self, early: bool) -> Result<Summary> {
         if early {
-            crate::process::signal_process(self.child.id(), rustix::process::Signal::TERM);
+            self.end();
         }
         self.child.wait()?;
         let reader = self.reader.take().context("the load generator was read to its end before")?;

@@ -4,11 +4,15 @@ mod build;
 mod load;
 mod prometheus;
 mod shop;
+mod sticky;
+mod streams;
 
 pub use build::Built;
 pub use load::{Load, Second, Summary};
 pub use prometheus::FaultProxy;
-pub use shop::{Queue, Shop};
+pub use shop::{Queue, Shop, service_url};
+pub use sticky::{Client, StickyClients, Visit};
+pub use streams::{Stream, Streams};
 
 use std::time::Duration;
 
@@ -51,8 +55,8 @@ impl Default for Install {
 impl Stage {
     /// Makes the cluster if need be, builds the images, and installs or upgrades the chart.
     pub fn set(options: &Options, install: &Install) -> Result<Self> {
-        let built = Built::make()?;
         let cluster = Cluster::up(options)?;
+        let built = Built::make()?;
         let stage = Self { cluster, built };
         stage.load_images()?;
         stage.install(install)?;
@@ -65,7 +69,7 @@ impl Stage {
         {
             self.cluster.load_image(image, &Image::of_program(program))?;
         }
-        Ok(())
+        self.cluster.load_image(&self.built.haproxy_image, &Image::of_haproxy()?)
     }
 
     /// Installs the chart, or upgrades it, and waits until it is ready.
@@ -76,6 +80,8 @@ impl Stage {
         let settings = [
             format!("image.repository={repository}"),
             "image.pullPolicy=Never".to_owned(),
+            format!("balancers.agentImage={}", self.built.plimsoll_image),
+            format!("balancers.haproxyImage={}", self.built.haproxy_image),
             format!("replicas={}", install.replicas),
             format!("sources[0].name=default,sources[0].url={}", install.prometheus),
             format!("sources[0].staleAfter={}s", install.stale_after),

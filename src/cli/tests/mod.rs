@@ -99,12 +99,18 @@ fn status_has_a_line_for_every_case() {
 #[test]
 fn status_of_one_service_in_full() {
     let cases = cases();
-    let text: String = ["scaled-up", "no-evidence", "metrics-unavailable", "no-status", "unreadable"]
-        .iter()
-        .map(|name| {
-            format!("===== {name}\n{}\n", status::render_one(&cases[*name], now(), &Style::default()))
-        })
-        .collect();
+    let text: String = [
+        "scaled-up",
+        "no-evidence",
+        "metrics-unavailable",
+        "draining",
+        "balancer-out-of-sync",
+        "no-status",
+        "unreadable",
+    ]
+    .iter()
+    .map(|name| format!("===== {name}\n{}\n", status::render_one(&cases[*name], now(), &Style::default())))
+    .collect();
     insta::assert_snapshot!("status_of_one", text);
 }
 
@@ -143,6 +149,10 @@ fn every_reason() -> Vec<Reason> {
         "periodSeconds",
         "percent",
         "disabled",
+        "held",
+        "draining",
+        "drained",
+        "timeoutSeconds",
     ];
     let filled = |code, number: f64| {
         let mut reason = Reason::new(code, 7, 12).about("throughput").detailed("Stale, 95 s old");
@@ -190,7 +200,7 @@ proptest! {
     /// The words find by themselves, from what stands in a status, the step that the engine says was binding.
     #[test]
     fn what_binds_is_what_the_engine_says(
-        looks in proptest::collection::vec((0..30i32, 0.0..400.0f64, 0.0..1.0f64, 0.0..1.0f64, 0..6u32), 1..12),
+        looks in proptest::collection::vec((0..30i32, 0.0..400.0f64, 0.0..1.0f64, 0.0..1.0f64, 0..6u32, -8..3i32), 1..12),
         (min, scheduled) in (0..4i32, proptest::bool::ANY),
     ) {
         let schedule = if scheduled { r#"[{name: all-day, start: "0 0 * * *", duration: 24h, minReplicas: 6}]"# } else { "[]" };
@@ -209,7 +219,7 @@ kpis:
         );
         let spec = Validated::new(&serde_saphyr::from_str(&spec).unwrap()).unwrap();
         let (mut memory, mut at) = (Memory::default(), now());
-        for (replicas, load, cpu, slow, stale) in looks {
+        for (replicas, load, cpu, slow, stale, held) in looks {
             at += jiff::SignedDuration::from_secs(60);
             let mut samples: BTreeMap<String, Sample> = [("load", load), ("cpu", cpu), ("slow", slow)]
                 .map(|(name, value)| (name.to_owned(), Sample::fresh(value, at)))
@@ -217,7 +227,7 @@ kpis:
             if let Some(name) = ["load", "cpu", "slow"].get(stale as usize) {
                 samples.insert((*name).to_owned(), Sample::unusable(KpiState::Stale, "old"));
             }
-            let seen = Observation { replicas, pods: Pods::Counted { ready: replicas }, samples };
+            let seen = Observation { replicas, pods: Pods::Counted { ready: replicas }, samples, held, ..Observation::default() };
             let decision = decide(&spec, &seen, &mut memory, at);
             let bound = binding(&decision.reasons).map(|reason| reason.code);
             prop_assert_eq!(bound, Some(decision.bound_by), "{:#?}", decision.reasons);

@@ -2,7 +2,7 @@
 
 use super::{
     detail, flag, held_since, left, limit, numbers, policy, replicas,
-    sentence::{above_limit, fact},
+    sentence::{above_limit, draining, fact, sentence},
     who, with, with_seconds,
 };
 use crate::api::{Reason, ReasonCode};
@@ -55,6 +55,11 @@ pub fn because(bound: &Reason, reasons: &[Reason]) -> String {
         C::ScaleDownRateLimited => rate_limited(bound, reasons, "down"),
         C::MinReplicas => format!("minReplicas is {}{}", bound.to, asked(bound, reasons, "only ")),
         C::MaxReplicas => format!("maxReplicas is {}{}", bound.to, asked(bound, reasons, "")),
+        C::RequestsHeld => {
+            format!("{} for a replica", super::counted(bound, "held", "request waits", "requests wait"))
+        }
+        C::Draining => draining(bound),
+        C::DrainTimedOut => sentence(bound),
         C::ScaledUp | C::ScaledDown | C::Steady => "nothing asks for another number".to_owned(),
         C::Paused if bound.from != bound.to => {
             format!("spec.mode is Paused (otherwise there would be {})", bound.to)
@@ -71,7 +76,11 @@ pub fn because(bound: &Reason, reasons: &[Reason]) -> String {
         | C::ScaleFailed
         | C::MetricsFresh
         | C::WithinLimits
-        | C::Progressing => format!("{}{}", fact(bound.code), detail(bound)),
+        | C::Progressing
+        | C::BalancersInSync
+        | C::BalancersStarting
+        | C::BalancerOutOfSync
+        | C::BalancersFailed => format!("{}{}", fact(bound.code), detail(bound)),
     }
 }
 

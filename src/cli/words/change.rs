@@ -44,11 +44,17 @@ fn remedy(bound: &Reason, reasons: &[Reason]) -> String {
         C::ScaleDownRateLimited => return rate_limited(bound, "scaleDown"),
         C::MinReplicas => return min_replicas(bound, reasons),
         C::MaxReplicas => return max_replicas(bound, reasons),
+        C::RequestsHeld => "Once the requests that wait are served, the KPIs decide again.",
+        C::Draining => return draining(bound),
+        C::DrainTimedOut => "A longer spec.traffic.drain.timeout gives requests more time.",
+        C::BalancersStarting => "Wait for the balancers' pods; their events say what they wait for.",
+        C::BalancerOutOfSync => "The message says what is in the way; the balancer tries again by itself.",
+        C::BalancersFailed => "Correct what the message names; Plimsoll tries again by itself.",
         C::EmptyMeansZero => "The query must find series in Prometheus.",
         C::NoReadyReplicas => {
             "A replica must become ready before the average says anything: look at the pods' events."
         }
-        C::Steady | C::ScaledUp | C::ScaledDown | C::MetricsFresh | C::WithinLimits => {
+        C::Steady | C::ScaledUp | C::ScaledDown | C::MetricsFresh | C::WithinLimits | C::BalancersInSync => {
             "Nothing binds: it changes when a KPI or the spec does."
         }
         C::Observing => TO_AUTO,
@@ -139,6 +145,13 @@ fn within_tolerance(bound: &Reason) -> String {
 
 fn to_limit(bound: &Reason) -> String {
     with(bound, "atMost", " to at most ", "")
+}
+
+fn draining(bound: &Reason) -> String {
+    let latest = left(bound, ", at the latest in ", "");
+    format!(
+        "They go once every balancer says that their last request is over{latest}; a raise takes it back."
+    )
 }
 
 /// Names what has to be fresh again: the KPIs that were found not to be, else what the reason itself says.

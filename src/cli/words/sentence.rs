@@ -1,6 +1,9 @@
 //! One step of a decision as a sentence.
 
-use super::{detail, flag, held_since, left, limit, numbers, policy, replicas, who, with, with_seconds};
+use super::{
+    detail, finite, flag, held_since, left, limit, numbers, policy, replicas, seconds, who, with,
+    with_seconds,
+};
 use crate::api::{Reason, ReasonCode};
 
 /// The step with its numbers as one short sentence without a full stop, such as
@@ -45,6 +48,18 @@ pub fn sentence(reason: &Reason) -> String {
         C::MaxReplicas => {
             format!("lowered from {} to maxReplicas {}", reason.from, bound(reason, "maxReplicas"))
         }
+        C::RequestsHeld => {
+            let held = super::counted(reason, "held", "request waits", "requests wait");
+            format!("{held} at the load balancer for a replica, which asks for {}", replicas(reason.to))
+        }
+        C::Draining => draining(reason),
+        C::DrainTimedOut => {
+            let who = super::counted(reason, "draining", "replica goes", "replicas go");
+            format!(
+                "{who} with requests left{}",
+                with_seconds(reason, "timeoutSeconds", " after ", " (drain.timeout)")
+            )
+        }
         C::Steady => format!("stays at {}", replicas(reason.to)),
         C::ScaledUp => format!("scaled up from {} to {}", reason.from, replicas(reason.to)),
         C::ScaledDown => format!("scaled down from {} to {}", reason.from, replicas(reason.to)),
@@ -59,7 +74,11 @@ pub fn sentence(reason: &Reason) -> String {
         | C::MetricsIncomplete
         | C::MetricsFresh
         | C::WithinLimits
-        | C::Progressing => format!("{}{}", fact(reason.code), detail(reason)),
+        | C::Progressing
+        | C::BalancersInSync
+        | C::BalancersStarting
+        | C::BalancerOutOfSync
+        | C::BalancersFailed => format!("{}{}", fact(reason.code), detail(reason)),
     }
 }
 
@@ -92,6 +111,13 @@ pub(super) fn fact(code: ReasonCode) -> &'static str {
         C::ScaleUpRateLimited | C::ScaleDownRateLimited => "a rate policy limits the change",
         C::MinReplicas => "minReplicas holds",
         C::MaxReplicas => "maxReplicas binds",
+        C::RequestsHeld => "requests wait for a replica",
+        C::Draining => "replicas that are to go finish their requests first",
+        C::DrainTimedOut => "replicas went with requests left",
+        C::BalancersInSync => "every balancer runs what is wanted of it",
+        C::BalancersStarting => "balancers are starting or taking a change over",
+        C::BalancerOutOfSync => "a balancer does not run what is wanted of it",
+        C::BalancersFailed => "the balancers could not be brought about",
         C::Steady => "the replicas are what they should be",
         C::ScaledUp => "replicas were raised",
         C::ScaledDown => "replicas were lowered",
@@ -109,7 +135,11 @@ fn entry(reason: &Reason) -> String {
 }
 
 fn bound(reason: &Reason, key: &str) -> String {
-    numbers(reason, [key]).map_or_else(|| reason.to.to_string(), |[number]| number)
+    bound_or(reason, key, reason.to)
+}
+
+fn bound_or(reason: &Reason, key: &str, otherwise: i32) -> String {
+    numbers(reason, [key]).map_or_else(|| otherwise.to_string(), |[number]| number)
 }
 
 fn load(reason: &Reason) -> String {
@@ -220,6 +250,20 @@ fn rate_limited(reason: &Reason, direction: &str) -> String {
     }
     let policy = policy(reason).map_or_else(String::new, |policy| format!(": at most {policy}"));
     format!("scale-{direction} to {from} stops at {to} for now{policy}")
+}
+
+/// `3 of 10 replicas are being drained (1 is done), 12 s so far, at most 30 s`.
+pub(super) fn draining(reason: &Reason) -> String {
+    let victims = bound_or(reason, "draining", reason.to - reason.from);
+    let verb = if victims == "1" { "is" } else { "are" };
+    let done = finite(reason, "drained").filter(|done| *done > 0.0).map_or_else(String::new, |done| {
+        format!(" ({} {} done)", super::number(done), if done == 1.0 { "is" } else { "are" })
+    });
+    let passed = finite(reason, "timeoutSeconds").zip(finite(reason, "secondsLeft"));
+    let time = passed.map_or_else(String::new, |(limit, left)| {
+        format!(", {} so far, at most {}", seconds((limit - left).max(0.0)), seconds(limit))
+    });
+    format!("{victims} of {} {verb} being drained{done}{time}", replicas(reason.to))
 }
 
 /// Where no KPI asks for anything, minReplicas is where the number starts from.

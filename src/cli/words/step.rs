@@ -39,7 +39,10 @@ pub fn step(code: ReasonCode) -> Step {
         | C::MetricsIncomplete
         | C::MetricsFresh
         | C::WithinLimits
-        | C::Progressing => Step::Note,
+        | C::Progressing
+        | C::DrainTimedOut
+        | C::BalancersInSync
+        | C::BalancersStarting => Step::Note,
         C::ScheduleFloor
         | C::HeldWithoutEvidence
         | C::HeldOnFirstLook
@@ -49,11 +52,15 @@ pub fn step(code: ReasonCode) -> Step {
         | C::ScaleUpRateLimited
         | C::ScaleDownRateLimited
         | C::MinReplicas
-        | C::MaxReplicas => Step::Limit,
+        | C::MaxReplicas
+        | C::RequestsHeld
+        | C::Draining => Step::Limit,
         C::Steady | C::ScaledUp | C::ScaledDown | C::Observing | C::Paused => Step::End,
         C::InvalidSpec | C::TargetNotFound | C::TargetNotScalable | C::ScalerConflict | C::ScaleFailed => {
             Step::Trouble
         }
+        // Replicas go on being decided on while the balancers are in trouble.
+        C::BalancerOutOfSync | C::BalancersFailed => Step::Note,
     }
 }
 

@@ -10,9 +10,9 @@ use std::sync::{Arc, RwLock};
 
 use futures::{Stream, StreamExt};
 use kube::runtime::watcher;
-pub use pods::PodIndex;
+pub use pods::{BalancerPod, PodIndex};
 pub use scalers::{Scaler, ScalerIndex, scaled_object_resource};
-pub use targets::{Target, TargetIndex};
+pub use targets::{Front, Target, TargetIndex};
 use tokio::sync::mpsc;
 
 /// An index that one watch of `K` feeds.

@@ -1,7 +1,8 @@
-//! Pods by namespace and label: readiness and revision, nothing else.
+//! Pods by namespace and label: readiness, revision, and what a choice among them needs.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     ResourceExt,
@@ -9,7 +10,10 @@ use kube::{
 };
 
 use super::{Follow, Workload};
-use crate::engine;
+use crate::{actuate::COST_BEFORE, api::BALANCER_LABEL, engine};
+
+/// Where a pod runs by zone, since Kubernetes 1.33 (PodTopologyLabelsAdmission).
+const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 
 /// All pods that are watched.
 #[derive(Debug, Default)]
@@ -29,6 +33,23 @@ struct Entry {
     ready: bool,
     /// Succeeded, failed or being deleted: neither capacity nor capacity to come.
     gone: bool,
+    /// Being deleted, but it runs still.
+    ending: bool,
+    created: Timestamp,
+    node: Option<Box<str>>,
+    /// Marked by us as the next to be deleted.
+    marked: bool,
+}
+
+/// A pod that runs a balancer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BalancerPod {
+    /// Its name.
+    pub name: String,
+    /// It takes requests.
+    pub ready: bool,
+    /// It is being deleted, and finishes the requests that it has.
+    pub ending: bool,
 }
 
 impl PodIndex {
@@ -42,24 +63,58 @@ impl PodIndex {
         selector: &Selector,
         revision: Option<&(String, String)>,
     ) -> Vec<engine::Pod> {
-        let Some(namespace) = self.namespaces.get(namespace) else { return Vec::new() };
-        let entries: Box<dyn Iterator<Item = (&String, &Entry)>> = match narrowest(selector) {
-            Some(pair) => {
-                let names = namespace.by_label.get(&pair);
-                Box::new(names.into_iter().flatten().filter_map(|name| namespace.pods.get_key_value(name)))
-            }
-            None => Box::new(namespace.pods.iter()),
-        };
         let current =
             |entry: &Entry| revision.is_none_or(|(key, value)| entry.labels.get(key) == Some(value));
-        entries
-            .filter(|(_, entry)| !entry.gone && selector.matches(&entry.labels))
+        self.staying(namespace, selector)
             .map(|(name, entry)| engine::Pod {
                 name: name.clone(),
                 ready: entry.ready,
                 starting: !entry.ready && current(entry),
             })
             .collect()
+    }
+
+    /// The same pods, with what a choice among them needs.
+    #[must_use]
+    pub fn members(&self, namespace: &str, selector: &Selector) -> Vec<engine::Member> {
+        self.staying(namespace, selector)
+            .map(|(name, entry)| engine::Member {
+                name: name.clone(),
+                ready: entry.ready,
+                created: entry.created,
+                node: entry.node.as_deref().map(str::to_owned),
+                zone: entry.labels.get(ZONE_LABEL).cloned(),
+                marked: entry.marked,
+            })
+            .collect()
+    }
+
+    /// The pods that run the balancers of a ScalableService, those that are being deleted included.
+    #[must_use]
+    pub fn balancers(&self, namespace: &str, service: &str) -> Vec<BalancerPod> {
+        let Some(namespace) = self.namespaces.get(namespace) else { return Vec::new() };
+        let names = namespace.by_label.get(&(BALANCER_LABEL.to_owned(), service.to_owned()));
+        let pods = names.into_iter().flatten().filter_map(|name| namespace.pods.get_key_value(name));
+        pods.filter(|(_, entry)| !entry.gone || entry.ending)
+            .map(|(name, entry)| BalancerPod {
+                name: name.clone(),
+                ready: entry.ready && !entry.gone,
+                ending: entry.ending,
+            })
+            .collect()
+    }
+
+    fn staying(&self, namespace: &str, selector: &Selector) -> impl Iterator<Item = (&String, &Entry)> {
+        let entries: Box<dyn Iterator<Item = (&String, &Entry)>> =
+            match (self.namespaces.get(namespace), narrowest(selector)) {
+                (None, _) => Box::new(std::iter::empty()),
+                (Some(namespace), Some(pair)) => {
+                    let names = namespace.by_label.get(&pair).into_iter().flatten();
+                    Box::new(names.filter_map(|name| namespace.pods.get_key_value(name)))
+                }
+                (Some(namespace), None) => Box::new(namespace.pods.iter()),
+            };
+        entries.filter(|(_, entry)| !entry.gone && selector.matches(&entry.labels))
     }
 }
 
@@ -112,12 +167,20 @@ impl From<&Pod> for Entry {
         let status = pod.status.as_ref();
         let phase = status.and_then(|status| status.phase.as_deref()).unwrap_or_default();
         let conditions = status.and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+        let ended = matches!(phase, "Succeeded" | "Failed");
+        let deleted = pod.metadata.deletion_timestamp.is_some();
+        let created = pod.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
+        let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).map(Box::from);
         Self {
             labels: pod.metadata.labels.clone().unwrap_or_default(),
             ready: conditions
                 .iter()
                 .any(|condition| condition.type_ == "Ready" && condition.status == "True"),
-            gone: pod.metadata.deletion_timestamp.is_some() || matches!(phase, "Succeeded" | "Failed"),
+            gone: deleted || ended,
+            ending: deleted && !ended,
+            created,
+            node,
+            marked: pod.metadata.annotations.as_ref().is_some_and(|own| own.contains_key(COST_BEFORE)),
         }
     }
 }
@@ -161,5 +224,24 @@ mod tests {
         index.delete(&pod("b", "old", "True", "Running", false));
         assert_eq!(index.select("shop", &selector, None).len(), 1);
         assert!(index.select("elsewhere", &selector, None).is_empty());
+    }
+
+    #[test]
+    fn a_balancer_that_is_being_deleted_still_finishes_requests_and_takes_none() {
+        let mut index = PodIndex::default();
+        for (name, ready, phase, deleting) in [
+            ("a", "True", "Running", false),
+            ("b", "False", "Running", false),
+            ("c", "True", "Running", true),
+            ("d", "False", "Failed", true),
+        ] {
+            let mut pod = pod(name, "x", ready, phase, deleting);
+            pod.metadata.labels = Some([("plimsoll.dev/balancer".to_owned(), "checkout".to_owned())].into());
+            index.apply(pod);
+        }
+        let seen = index.balancers("shop", "checkout");
+        let seen: Vec<_> = seen.iter().map(|pod| (pod.name.as_str(), pod.ready, pod.ending)).collect();
+        assert_eq!(seen, [("a", true, false), ("b", false, false), ("c", false, true)]);
+        assert!(index.balancers("shop", "cart").is_empty());
     }
 }

@@ -9,6 +9,7 @@ use k8s_openapi::{
 use kube::core::Selector;
 
 use super::{Follow, Workload};
+use crate::{actuate::balancer, api::BALANCER_LABEL};
 
 /// A workload with a scale.
 #[derive(Clone, Debug)]
@@ -29,6 +30,19 @@ pub struct TargetIndex {
     targets: HashMap<(String, String), Target>,
     /// ReplicaSets only: the newest of each Deployment, by the Deployment's namespace and name.
     newest: HashMap<(String, String), (i64, String)>,
+    /// Deployments of balancers only: how each was last seen.
+    fronts: HashMap<(String, String), Front>,
+}
+
+/// A Deployment of balancers, as it was last seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Front {
+    /// The ScalableService that it belongs to.
+    pub service: String,
+    /// What its objects were applied from.
+    pub hash: Option<String>,
+    /// Changes whenever somebody changes its spec.
+    pub generation: i64,
 }
 
 impl TargetIndex {
@@ -42,6 +56,12 @@ impl TargetIndex {
     #[must_use]
     pub fn newest_hash(&self, namespace: &str, deployment: &str) -> Option<&str> {
         self.newest.get(&(namespace.to_owned(), deployment.to_owned())).map(|(_, hash)| hash.as_str())
+    }
+
+    /// The balancers of that name, if that is what the Deployment runs.
+    #[must_use]
+    pub fn front(&self, namespace: &str, deployment: &str) -> Option<&Front> {
+        self.fronts.get(&(namespace.to_owned(), deployment.to_owned()))
     }
 
     fn put(&mut self, kind: &str, meta: &ObjectMeta, target: Target) -> Option<Workload> {
@@ -80,10 +100,21 @@ impl Follow<Deployment> for TargetIndex {
         let spec = object.spec.unwrap_or_default();
         let ready = object.status.and_then(|status| status.ready_replicas);
         let target = target(spec.replicas, ready, spec.selector);
+        let labels = object.metadata.labels.as_ref();
+        if let Some(service) = labels.and_then(|labels| labels.get(BALANCER_LABEL)) {
+            let annotations = object.metadata.annotations.as_ref();
+            let front = Front {
+                service: service.clone(),
+                hash: annotations.and_then(|own| own.get(balancer::HASH)).cloned(),
+                generation: object.metadata.generation.unwrap_or_default(),
+            };
+            self.fronts.insert(key(&object.metadata), front);
+        }
         self.put("Deployment", &object.metadata, target)
     }
 
     fn delete(&mut self, object: &Deployment) -> Option<Workload> {
+        self.fronts.remove(&key(&object.metadata));
         self.remove("Deployment", &object.metadata)
     }
 }

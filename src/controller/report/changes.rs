@@ -1,13 +1,14 @@
 //! What is worth a write, and what is worth an event.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::{conditions::bound, status::changed};
 use crate::{
     actuate::Note,
-    api::{ReasonCode, ScalableServiceStatus, Summary},
+    api::{ReasonCode, ScalableServiceStatus, Summary, TrafficStatus},
+    cli::words,
     controller::outcome::{Outcome, Written},
 };
 
@@ -27,11 +28,16 @@ pub enum Worth {
     Soft,
     /// Something changed.
     Hard,
+    /// The balancers wait for it.
+    Urgent,
 }
 
 /// Whether `new` is worth a write after `old`.
 #[must_use]
 pub fn worth(old: &ScalableServiceStatus, new: &ScalableServiceStatus) -> Worth {
+    if draining(old) != draining(new) {
+        return Worth::Urgent;
+    }
     if hard(old) != hard(new) {
         return Worth::Hard;
     }
@@ -44,6 +50,11 @@ pub fn worth(old: &ScalableServiceStatus, new: &ScalableServiceStatus) -> Worth 
         (old, new) => old.is_some() != new.is_some(),
     });
     if moved || codes(old) != codes(new) { Worth::Soft } else { Worth::Nothing }
+}
+
+/// Who is being drained.
+fn draining(status: &ScalableServiceStatus) -> BTreeSet<String> {
+    status.traffic.as_ref().map(TrafficStatus::draining_pods).unwrap_or_default()
 }
 
 /// What has to be right at once.
@@ -60,7 +71,7 @@ fn hard(status: &ScalableServiceStatus) -> impl PartialEq {
     let summary = Summary { kpi: String::new(), why: String::new(), ..status.summary.clone() };
     let counts =
         (status.replicas, status.ready_replicas, status.desired_replicas, status.observed_generation);
-    (conditions, kpis, changes, summary, counts, status.selector.clone())
+    (conditions, kpis, changes, summary, counts, status.selector.clone(), status.traffic.is_some())
 }
 
 /// The events between two statuses.
@@ -74,6 +85,10 @@ pub fn notes(old: &ScalableServiceStatus, new: &ScalableServiceStatus, outcome: 
         let reason = if to > from { ReasonCode::ScaledUp } else { ReasonCode::ScaledDown };
         let message = format!("{from} -> {to} replicas. {}", bound(done));
         notes.push(Note { warning: false, reason, message });
+        let late = done.decision.reasons.iter().find(|reason| reason.code == ReasonCode::DrainTimedOut);
+        if let Some(late) = late {
+            notes.push(Note { warning: true, reason: late.code, message: words::sentence(late) });
+        }
     }
     let ready = |status: &ScalableServiceStatus| -> Option<Condition> {
         status.conditions.iter().find(|condition| condition.type_ == "Ready").cloned()
@@ -91,6 +106,8 @@ pub fn notes(old: &ScalableServiceStatus, new: &ScalableServiceStatus, outcome: 
             ReasonCode::ScaleFailed,
             ReasonCode::ScalingIneffective,
             ReasonCode::MaxReplicas,
+            ReasonCode::BalancersFailed,
+            ReasonCode::BalancerOutOfSync,
         ]
         .into_iter()
         .find(|code| code.name() == now.reason);

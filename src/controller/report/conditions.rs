@@ -6,13 +6,15 @@ use crate::{
     controller::outcome::{Done, Outcome, Refusal, Written},
 };
 
-/// What is to be said of each condition.
+/// What is to be said of each condition; `traffic` is what is to be said of the balancers, if there are to be any.
 #[must_use]
-pub fn verdicts(mode: Mode, outcome: &Outcome) -> Vec<Verdict> {
-    match outcome {
+pub fn verdicts(mode: Mode, outcome: &Outcome, traffic: Option<Verdict>) -> Vec<Verdict> {
+    let mut verdicts = match outcome {
         Outcome::Refused(refusal) => refused(refusal),
-        Outcome::Done(done) => decided(mode, done),
-    }
+        Outcome::Done(done) => decided(mode, done, traffic.as_ref()),
+    };
+    verdicts.extend(traffic);
+    verdicts
 }
 
 fn refused(refusal: &Refusal) -> Vec<Verdict> {
@@ -28,7 +30,7 @@ fn refused(refusal: &Refusal) -> Vec<Verdict> {
     ]
 }
 
-fn decided(mode: Mode, done: &Done) -> Vec<Verdict> {
+fn decided(mode: Mode, done: &Done, traffic: Option<&Verdict>) -> Vec<Verdict> {
     let metrics = metrics(done);
     let active = active(mode, done);
     let limited = limited(done);
@@ -39,12 +41,15 @@ fn decided(mode: Mode, done: &Done) -> Vec<Verdict> {
         Verdict { type_: ConditionType::Ready, ..metrics.clone() }
     } else if active.reason == ReasonCode::ScaleFailed {
         Verdict { type_: ConditionType::Ready, ..active.clone() }
+    } else if let Some(traffic) = traffic.filter(|traffic| traffic.status != Some(true)) {
+        Verdict { type_: ConditionType::Ready, ..traffic.clone() }
     } else {
         let why = bound(done);
         let reason = match (mode, limited.status, reconciling) {
             (Mode::Paused, ..) => ReasonCode::Paused,
             (Mode::Observe, ..) => ReasonCode::Observing,
             (Mode::Auto, Some(true), _) if limited.reason != ReasonCode::MinReplicas => limited.reason,
+            _ if done.decision.bound_by == ReasonCode::Draining => ReasonCode::Draining,
             (Mode::Auto, _, true) => ReasonCode::Progressing,
             (Mode::Auto, ..) => ReasonCode::Steady,
         };

@@ -5,8 +5,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::{
     api::{
-        DecisionRecord, KpiState, KpiStatus, KpiType, ReasonCode, ScalableServiceSpec, ScalableServiceStatus,
-        Summary, Verdict, merge_conditions,
+        DecisionRecord, Draining, KpiState, KpiStatus, KpiType, ReasonCode, ScalableServiceSpec,
+        ScalableServiceStatus, Summary, TrafficStatus, Verdict, merge_conditions,
     },
     cli::words,
     controller::outcome::{Done, Outcome, Written},
@@ -37,6 +37,8 @@ pub fn status(
                 why: refusal.reason.name().into(),
             },
             kpis: Vec::new(),
+            // Nobody drains what nobody decides on.
+            traffic: spec.traffic.as_ref().map(|_| TrafficStatus::default()),
             conditions: merge_conditions(&old.conditions, verdicts, generation, &time),
             ..old.clone()
         },
@@ -60,10 +62,18 @@ pub fn status(
                 },
                 kpis: decision.kpis.clone(),
                 decisions: ring(&old.decisions, done),
+                traffic: spec.traffic.as_ref().map(|_| traffic(done)),
                 conditions: merge_conditions(&old.conditions, verdicts, generation, &time),
             }
         }
     }
+}
+
+/// Who is being drained; what the balancers say of themselves is theirs to write.
+fn traffic(done: &Done) -> TrafficStatus {
+    let draining = done.decision.drain.iter().flat_map(|drain| &drain.draining);
+    let draining = draining.map(|(pod, since)| Draining { pod: pod.clone(), since: Time(*since) });
+    TrafficStatus { draining: draining.collect(), balancers: Vec::new() }
 }
 
 /// The KPI that is nearest its limit, with its value and its limit for all replicas.

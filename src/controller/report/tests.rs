@@ -6,7 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Worth, notes, status, verdicts, worth};
 use crate::{
-    api::{KpiState, Mode, ReasonCode, ScalableServiceSpec, ScalableServiceStatus, Validated},
+    api::{
+        ConditionType, Draining, KpiState, Mode, ReasonCode, ScalableServiceSpec, ScalableServiceStatus,
+        TrafficStatus, Validated, Verdict,
+    },
     controller::outcome::{Done, Outcome, Refusal, Written},
     engine::{Memory, Observation, Pods, Sample, decide},
 };
@@ -27,13 +30,15 @@ struct Story {
     now: Timestamp,
     replicas: i32,
     status: ScalableServiceStatus,
+    traffic: Option<Verdict>,
 }
 
 impl Story {
     fn new(mode: Mode) -> Self {
         let spec = ScalableServiceSpec { mode, ..serde_saphyr::from_str(SHOP).unwrap() };
         let now = Timestamp::from_second(1_800_000_000).unwrap();
-        Self { spec, memory: Memory::default(), now, replicas: 4, status: ScalableServiceStatus::default() }
+        let status = ScalableServiceStatus::default();
+        Self { spec, memory: Memory::default(), now, replicas: 4, status, traffic: None }
     }
 
     /// One turn: what it was worth, and the events.
@@ -43,6 +48,7 @@ impl Story {
             replicas: self.replicas,
             pods: Pods::Counted { ready },
             samples: BTreeMap::from([("load".into(), load), ("latency".into(), latency)]),
+            ..Observation::default()
         };
         let spec = Validated::new(&self.spec).unwrap();
         let decision = decide(&spec, &seen, &mut self.memory, self.now);
@@ -57,11 +63,11 @@ impl Story {
             decision,
         };
         self.replicas = done.now;
-        self.tell(&Outcome::Done(done))
+        self.tell(&Outcome::Done(Box::new(done)))
     }
 
     fn tell(&mut self, outcome: &Outcome) -> (Worth, Vec<(bool, ReasonCode)>) {
-        let verdicts = verdicts(self.spec.mode, outcome);
+        let verdicts = verdicts(self.spec.mode, outcome, self.traffic.clone());
         let new = status(&self.spec, Some(1), &self.status, outcome, &verdicts, self.now);
         let worth = worth(&self.status, &new);
         let events =
@@ -167,5 +173,34 @@ fn a_transition_time_moves_with_the_status_only() {
     assert_eq!(
         (story.condition("Ready").as_str(), &story.status.conditions[0].last_transition_time),
         ("True Progressing", &since)
+    );
+}
+
+#[test]
+fn ready_follows_the_balancers_and_a_drain_is_urgent() {
+    let mut story = Story::new(Mode::Auto);
+    let traffic = "{provider: HAProxy, targetPort: 8080, listeners: [{port: 80}]}";
+    story.spec.traffic = Some(serde_saphyr::from_str(traffic).unwrap());
+    let verdict = |status, reason| {
+        let known = Verdict::new(ConditionType::TrafficSynced, true, reason, "as it is");
+        Some(Verdict { status, ..known })
+    };
+    story.traffic = verdict(Some(false), ReasonCode::BalancerOutOfSync);
+    assert_eq!(story.turn(fresh(400.0), fresh(0.1), 4).1, vec![(true, ReasonCode::BalancerOutOfSync)]);
+    assert_eq!(story.condition("Ready"), "False BalancerOutOfSync");
+    story.traffic = verdict(None, ReasonCode::BalancersStarting);
+    story.turn(fresh(400.0), fresh(0.1), 4);
+    assert_eq!(story.condition("Ready"), "Unknown BalancersStarting");
+    story.traffic = verdict(Some(true), ReasonCode::BalancersInSync);
+    story.turn(fresh(400.0), fresh(0.1), 4);
+    assert_eq!(story.condition("Ready"), "True Steady");
+    assert_eq!(story.condition("TrafficSynced"), "True BalancersInSync");
+    let mut drained = story.status.clone();
+    let since = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(story.now);
+    let draining = vec![Draining { pod: "web-1".into(), since }];
+    drained.traffic = Some(TrafficStatus { draining, ..TrafficStatus::default() });
+    assert_eq!(
+        (worth(&story.status, &drained), worth(&drained, &story.status)),
+        (Worth::Urgent, Worth::Urgent)
     );
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use axum::http::header::{CONNECTION, HOST};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use bytes::Bytes;
@@ -14,10 +14,12 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustix::io::Errno;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::Instant;
 
 use super::report::Failure;
+use super::tls::Tls;
 
 /// An idle connection is closed after this time, before a server's own limit is likely to.
 const IDLE: Duration = Duration::from_secs(5);
@@ -33,6 +35,7 @@ pub struct Target {
     per_connection: u32,
     idle: Mutex<Vec<Connection>>,
     addresses: Mutex<Option<Addresses>>,
+    tls: Option<Tls>,
 }
 
 struct Addresses {
@@ -54,7 +57,10 @@ impl Target {
         method: Method,
         headers: &[(HeaderName, HeaderValue)],
         per_connection: u32,
+        tls: Option<Tls>,
     ) -> anyhow::Result<Self> {
+        let secure = url.scheme_str() == Some("https");
+        ensure!(!secure || tls.is_some(), "{url} needs --ca");
         let authority = url.authority().with_context(|| format!("{url} has no host"))?;
         let path = url.path_and_query().map_or("/", |path| path.as_str());
         let mut all = HeaderMap::new();
@@ -66,11 +72,12 @@ impl Target {
         *request.headers_mut() = all;
         Ok(Self {
             name: authority.host().trim_matches(['[', ']']).to_owned(),
-            port: authority.port_u16().unwrap_or(80),
+            port: authority.port_u16().unwrap_or(if secure { 443 } else { 80 }),
             request,
             per_connection,
             idle: Mutex::new(Vec::new()),
             addresses: Mutex::new(None),
+            tls: tls.filter(|_| secure),
         })
     }
 
@@ -128,10 +135,10 @@ impl Target {
         let address = self.address().await.ok_or(Failure::Dns)?;
         let stream = TcpStream::connect(address).await.map_err(|error| failure_of_io(&error))?;
         stream.set_nodelay(true).map_err(|error| failure_of_io(&error))?;
-        let (sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(|error| failure_of(&error))?;
-        // Its end reaches the request that is on it; there is nothing more to report here.
-        tokio::spawn(connection);
+        let sender = match &self.tls {
+            Some(tls) => speak(tls.handshake(&self.name, stream).await?).await?,
+            None => speak(stream).await?,
+        };
         Ok(Connection { sender, left: self.per_connection, used: Instant::now() })
     }
 
@@ -157,6 +164,16 @@ impl Target {
     }
 }
 
+async fn speak(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> Result<SendRequest<Empty<Bytes>>, Failure> {
+    let (sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(|error| failure_of(&error))?;
+    // Its end reaches the request that is on it; there is nothing more to report here.
+    tokio::spawn(connection);
+    Ok(sender)
+}
+
 fn failure_of(error: &hyper::Error) -> Failure {
     if let Some(source) = error.source().and_then(|source| source.downcast_ref::<IoError>()) {
         return failure_of_io(source);
@@ -170,7 +187,7 @@ fn failure_of(error: &hyper::Error) -> Failure {
     }
 }
 
-fn failure_of_io(error: &IoError) -> Failure {
+pub(super) fn failure_of_io(error: &IoError) -> Failure {
     match error.kind() {
         ErrorKind::ConnectionRefused => Failure::Refused,
         ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe => Failure::Reset,

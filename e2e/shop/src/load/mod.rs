@@ -6,6 +6,7 @@ mod report;
 mod shape;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod trace;
 
 use std::io::Write as _;
@@ -23,6 +24,7 @@ use crate::signal::Stop;
 use self::client::Target;
 use self::report::{Failure, Outcome, Report, Summary};
 use self::shape::Plan;
+use self::tls::Tls;
 use self::trace::Replay;
 
 /// Requests are started in bursts of at most this many, so that answers are read in between.
@@ -85,7 +87,9 @@ async fn drive(
     stop: &Stop,
     mut write: impl FnMut(&report::Line) -> anyhow::Result<()>,
 ) -> anyhow::Result<Summary> {
-    let target = |url| Target::new(url, args.method.clone(), &args.headers, args.requests_per_connection);
+    let tls = args.ca.as_deref().map(|ca| Tls::new(ca, args.server_name.as_deref())).transpose()?;
+    let target =
+        |url| Target::new(url, args.method.clone(), &args.headers, args.requests_per_connection, tls.clone());
     let run = Arc::new(Run {
         targets: args.targets.iter().map(target).collect::<Result<_, _>>()?,
         report: Mutex::new(Report::new(args.objective)?),

@@ -1,7 +1,7 @@
 //! The account of a run: every request that was due ends in exactly one place.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -22,6 +22,8 @@ pub enum Failure {
     Closed,
     /// The answer is not HTTP.
     Malformed,
+    /// The server's certificate is not one to trust, or it does not speak TLS.
+    Tls,
     /// The name of the target was not found.
     Dns,
     /// Not started: too many requests were in flight.
@@ -113,6 +115,10 @@ pub struct Summary {
     pub transport_errors: u64,
     pub codes: BTreeMap<u16, u64>,
     pub failures: BTreeMap<Failure, u64>,
+    /// When the first good answer was complete, in seconds since 1970.
+    pub first_ok: Option<f64>,
+    /// When the last request that got none ended, in seconds since 1970.
+    pub last_bad: Option<f64>,
     pub late: u64,
     pub late_share: f64,
     /// Seconds, as all percentiles.
@@ -133,6 +139,8 @@ pub struct Report {
     total: Counts,
     codes: BTreeMap<u16, u64>,
     failures: BTreeMap<Failure, u64>,
+    first_ok: Option<SystemTime>,
+    last_bad: Option<SystemTime>,
     in_flight: u64,
     max_lag: Duration,
 }
@@ -145,6 +153,8 @@ impl Report {
             total: Counts::new()?,
             codes: BTreeMap::new(),
             failures: BTreeMap::new(),
+            first_ok: None,
+            last_bad: None,
             in_flight: 0,
             max_lag: Duration::ZERO,
         })
@@ -163,6 +173,10 @@ impl Report {
         let late = !matches!(outcome, Outcome::Answered(..400)) || latency > self.objective;
         self.second.end(outcome, latency, late);
         self.total.end(outcome, latency, late);
+        match outcome {
+            Outcome::Answered(..400) => self.first_ok = self.first_ok.or_else(|| Some(SystemTime::now())),
+            _ => self.last_bad = Some(SystemTime::now()),
+        }
         match outcome {
             Outcome::Answered(code) => *self.codes.entry(code).or_default() += 1,
             Outcome::Failed(failure) => *self.failures.entry(failure).or_default() += 1,
@@ -204,6 +218,8 @@ impl Report {
             transport_errors: total.transport_errors,
             codes: self.codes.clone(),
             failures: self.failures.clone(),
+            first_ok: self.first_ok.map(unix),
+            last_bad: self.last_bad.map(unix),
             late: total.late,
             late_share: if total.sent == 0 { 0.0 } else { total.late as f64 / total.sent as f64 },
             p50: total.percentile(0.5),
@@ -214,6 +230,10 @@ impl Report {
             max_lag_seconds: self.max_lag.as_secs_f64(),
         }
     }
+}
+
+fn unix(at: SystemTime) -> f64 {
+    at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
 #[cfg(test)]
@@ -248,6 +268,7 @@ mod tests {
         assert_eq!(summary.codes, BTreeMap::from([(200, 2), (204, 1), (503, 1)]));
         assert_eq!(summary.failures, BTreeMap::from([(Failure::Timeout, 1), (Failure::Refused, 1)]));
         assert_eq!((summary.late, summary.max_lag_seconds), (4, 0.003));
+        assert!(summary.first_ok.expect("some") <= summary.last_bad.expect("some"), "{summary:?}");
         // Fast errors are not among 20, 30, 251 and 2000 ms.
         assert!((summary.p50.expect("some") - 0.030).abs() < 1e-4, "{:?}", summary.p50);
         assert!((summary.max.expect("some") - 2.0).abs() < 2e-3, "{:?}", summary.max);

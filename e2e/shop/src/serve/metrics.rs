@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
@@ -38,6 +38,8 @@ pub struct Metrics {
     timed: AtomicU64,
     nanos: AtomicU64,
     in_flight: AtomicU64,
+    /// When the first request came, in microseconds since 1970, 0 before: straight, and through a balancer.
+    first: [AtomicU64; 2],
 }
 
 impl Metrics {
@@ -45,6 +47,16 @@ impl Metrics {
     pub fn begin(self: &Arc<Self>) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         InFlight { metrics: Arc::clone(self), begun: Instant::now(), ended: Ended::Abandoned }
+    }
+
+    /// Notes when a request came, if it is the first of its way.
+    pub fn came(&self, forwarded: bool) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+        if let Some(first) = self.first.get(usize::from(forwarded)) {
+            let now = u64::try_from(now).unwrap_or(u64::MAX);
+            // Only the first one takes the place of 0.
+            let _ = first.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
+        }
     }
 
     pub fn in_flight(&self) -> u64 {
@@ -66,6 +78,16 @@ impl Metrics {
         page.single("http_requests_in_flight", "gauge", help, self.in_flight());
         page.single("http_queue_length", "gauge", "Requests that wait for a worker.", physics.waiting());
         page.single("shop_workers", "gauge", "Requests that can be worked on at once.", physics.workers());
+        let name = "shop_first_request_timestamp_seconds";
+        page.family(
+            name,
+            "gauge",
+            "When the first request came, since 1970; 0 before. Forwarded: by a balancer.",
+        );
+        for (forwarded, first) in ["false", "true"].iter().zip(&self.first) {
+            let seconds = first.load(Ordering::Relaxed) as f64 / 1e6;
+            page.sample(name, &format!("forwarded=\"{forwarded}\""), seconds);
+        }
         page.process();
         page
     }
@@ -148,6 +170,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn requests_are_counted_and_timed_once() {
         let metrics = Arc::new(Metrics::default());
+        metrics.came(true);
+        let first = metrics.page(&physics()).text().to_owned();
+        metrics.came(true);
         let (served, abandoned, rejected) = (metrics.begin(), metrics.begin(), metrics.begin());
         assert_eq!(metrics.in_flight(), 3);
         rejected.end(Ended::Rejected);
@@ -156,7 +181,11 @@ mod tests {
         tokio::time::advance(Duration::from_secs(20)).await;
         drop(abandoned);
         let page = metrics.page(&physics());
+        let of_first =
+            |text: &str| text.lines().find(|line| line.contains("forwarded=\"true\"")).map(str::to_owned);
+        assert!(of_first(&first).is_some() && of_first(&first) == of_first(page.text()), "{first}");
         for wanted in [
+            "shop_first_request_timestamp_seconds{forwarded=\"false\"} 0\n",
             "http_requests_total{code=\"200\"} 1\n",
             "http_requests_total{code=\"499\"} 1\n",
             "http_requests_total{code=\"503\"} 1\n",

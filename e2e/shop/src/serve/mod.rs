@@ -3,6 +3,7 @@
 mod faults;
 mod metrics;
 mod physics;
+mod stream;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,6 +31,8 @@ use self::physics::{Physics, QueueFull, Shape, Worker};
 
 /// Multiplies the service time of one request, above 0 and at most 1000.
 const COST_HEADER: &str = "x-shop-cost";
+/// Names the pod that answers.
+const POD_HEADER: &str = "x-shop-pod";
 
 /// Serves until the stop, drains, and returns when nothing is in flight.
 pub async fn run(args: ServeArgs, stop: Stop) -> anyhow::Result<()> {
@@ -44,6 +47,8 @@ struct Shop {
     ready_at: Instant,
     draining: AtomicBool,
     downstream: Option<Downstream>,
+    /// As the kubelet names the host of a pod.
+    pod: String,
 }
 
 struct Downstream {
@@ -87,6 +92,10 @@ fn router(shop: Arc<Shop>) -> Router {
             get(|State(shop): State<Arc<Shop>>| async move { shop.metrics.page(&shop.physics) }),
         )
         .route("/fault", get(show_fault).post(set_fault))
+        .route(
+            "/stream",
+            get(|State(shop): State<Arc<Shop>>, uri: Uri| async move { stream::answer(&shop, &uri) }),
+        )
         .fallback(work)
         .with_state(shop)
 }
@@ -114,6 +123,7 @@ async fn set_fault(State(shop): State<Arc<Shop>>, body: Bytes) -> Response {
 
 async fn work(State(shop): State<Arc<Shop>>, headers: HeaderMap) -> Response {
     let request = shop.metrics.begin();
+    shop.metrics.came(headers.contains_key("x-forwarded-for"));
     let (ended, text) = shop.answer(&headers).await;
     request.end(ended);
     let status = match ended {
@@ -123,6 +133,9 @@ async fn work(State(shop): State<Arc<Shop>>, headers: HeaderMap) -> Response {
         Ended::Rejected => StatusCode::SERVICE_UNAVAILABLE,
     };
     let mut response = http::line(status, &text);
+    if let Ok(pod) = HeaderValue::from_str(&shop.pod) {
+        response.headers_mut().insert(POD_HEADER, pod);
+    }
     if shop.draining.load(Ordering::Relaxed) {
         // A client that reuses connections learns before the end that this one has no future.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -147,6 +160,7 @@ impl Shop {
             faults: Faults::new(),
             ready_at: Instant::now() + args.startup,
             draining: AtomicBool::new(false),
+            pod: std::env::var("HOSTNAME").unwrap_or_default(),
             downstream: downstream.map(|url| Downstream {
                 client: http::client(),
                 url,

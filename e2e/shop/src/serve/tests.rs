@@ -137,6 +137,18 @@ async fn draining_serves_until_the_delay_is_over_and_loses_nothing() {
 }
 
 #[tokio::test]
+async fn a_stream_goes_on_as_long_as_asked() {
+    let shop = start("--service-time 10ms").await;
+    let begun = Instant::now();
+    let (code, lines) = shop.ask("/stream?seconds=1").await;
+    assert_eq!((code, lines.lines().count()), (200, 4), "{lines}");
+    assert!(begun.elapsed() >= Duration::from_millis(700), "{:?}", begun.elapsed());
+    assert_eq!(shop.ask("/stream?seconds=0").await.0, 400);
+    let (_, metrics) = shop.ask("/metrics").await;
+    assert!(metrics.contains("http_requests_total{code=\"200\"} 1\n"), "{metrics}");
+}
+
+#[tokio::test]
 async fn what_is_not_done_in_the_grace_is_told() {
     let shop = start("--service-time 10ms --drain-delay 0s --shutdown-grace 100ms").await;
     shop.post("/fault", "{\"hang\": true}").await;

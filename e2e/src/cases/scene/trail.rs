@@ -55,7 +55,7 @@ impl Sight {
     }
 }
 
-/// All that was seen of one object since the trail began.
+/// All that was seen of one object, or of all with a label, since the trail began.
 pub struct Trail {
     what: String,
     child: Child,
@@ -65,10 +65,21 @@ pub struct Trail {
 impl Trail {
     /// Begins with the object as it is, which must exist.
     pub fn of(cluster: &Cluster, namespace: &str, kind: &str, name: &str) -> Result<Self> {
-        let what = format!("{kind} {namespace}/{name}");
+        let trail = Self::start(cluster, namespace, &[kind, name])?;
+        trail.wait("seen", Duration::from_secs(10), |_| true)?;
+        Ok(trail)
+    }
+
+    /// Begins with all objects of a kind that have this label, if there are any.
+    pub fn of_all(cluster: &Cluster, namespace: &str, kind: &str, label: &str) -> Result<Self> {
+        Self::start(cluster, namespace, &[kind, &format!("--selector={label}")])
+    }
+
+    fn start(cluster: &Cluster, namespace: &str, which: &[&str]) -> Result<Self> {
+        let what = format!("{} in {namespace}", which.join(" "));
         let mut command = Command::new(cluster.program("kubectl")?);
         command.env("KUBECONFIG", cluster.kubeconfig()).args(["--namespace", namespace]);
-        command.args(["get", kind, name, "--watch", "--output=json"]);
+        command.arg("get").args(which).args(["--watch", "--output=json"]);
         let mut child =
             command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot watch {what}"))?;
         let output = child.stdout.take().context("kubectl has no output")?;
@@ -82,9 +93,7 @@ impl Trail {
                     .push(Sight { at: SystemTime::now(), object });
             }
         });
-        let trail = Self { what, child, seen };
-        trail.wait("seen", Duration::from_secs(10), |_| true)?;
-        Ok(trail)
+        Ok(Self { what, child, seen })
     }
 
     /// Everything that was seen.

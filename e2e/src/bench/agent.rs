@@ -1,0 +1,261 @@
+//! What the agent beside a balancer takes: memory and CPU with 500 endpoints, idle and with 50 changes a second.
+//!
+//! The agent is the real process with a real HAProxy on this machine; the endpoints are EndpointSlices that the bench
+//! writes to the cluster's API server. No operator is needed.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use super::figures::put;
+use crate::{
+    cluster::{Cluster, Options},
+    process::{run as run_program, signal_process, wait_for},
+    stage::Built,
+};
+
+const NAMESPACE: &str = "bench-agent";
+const SLICES: usize = 5;
+/// As the EndpointSlice controller fills them by default.
+const ENDPOINTS_OF_SLICE: usize = 100;
+const CHANGES_PER_SECOND: u32 = 50;
+const MEASURED: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The agent's port; none that a program of the cluster has.
+const PORT: u16 = 29_102;
+/// Linux's clock ticks in a second, for every program (`getconf CLK_TCK`).
+const TICKS: f64 = 100.0;
+
+/// Measures idle, then under change.
+pub fn run() -> Result<Value> {
+    let built = Built::make()?;
+    let cluster = Cluster::up(&Options::of_running_cluster().unwrap_or_default())?;
+    cluster.apply(&run_program(&built.plimsoll, &["crds"])?)?;
+    let folder = std::env::temp_dir().join(format!("plimsoll-{NAMESPACE}"));
+    let _absent_is_fine = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder)?;
+    cluster.apply(&manifest())?;
+    let measured = measure(&cluster, &built.plimsoll, &folder);
+    cluster.kubectl(&["delete", "namespace", NAMESPACE, "--wait=false"])?;
+    fs::remove_dir_all(&folder)?;
+    measured
+}
+
+fn measure(cluster: &Cluster, program: &Path, folder: &Path) -> Result<Value> {
+    let agent = Running::start(
+        Command::new(program)
+            .args(["lb-agent", "run", "--service=shop", "--gate-port=29103", "--log=warn"])
+            .args([format!("--port={PORT}"), format!("--folder={}", folder.display())])
+            .env("KUBECONFIG", cluster.kubeconfig())
+            .envs([("POD_NAMESPACE", NAMESPACE), ("POD_NAME", "shop-lb-bench")]),
+    )?;
+    let http = ureq::Agent::new_with_defaults();
+    let page = |path: &str| -> Result<String> {
+        Ok(http.get(format!("http://127.0.0.1:{PORT}{path}")).call()?.body_mut().read_to_string()?)
+    };
+    wait_for("the agent's configuration", PATIENCE, || Ok(page("/startz").is_ok()))?;
+    let _haproxy = Running::start(
+        Command::new("haproxy")
+            .args(["-W", "-db", "-f"])
+            .arg(folder.join("haproxy.cfg"))
+            .args(["-S", &format!("{},mode,600", folder.join("master.sock").display())]),
+    )?;
+    let programmed = format!("plimsoll_balancer_programmed {}", SLICES * ENDPOINTS_OF_SLICE);
+    wait_for("all endpoints in HAProxy", PATIENCE, || {
+        Ok(page("/metrics")?.lines().any(|line| line == programmed))
+    })?;
+    eprintln!("  {} endpoints", SLICES * ENDPOINTS_OF_SLICE);
+
+    let proxy = Proxy::start(cluster)?;
+    let mut figures = json!({
+        "what": "the process `plimsoll lb-agent run` with a real HAProxy and the cluster's API server",
+        "endpoints": SLICES * ENDPOINTS_OF_SLICE,
+        "changesPerSecond": CHANGES_PER_SECOND,
+        "measured_s": MEASURED.as_secs(),
+        "caveats": "each change is one endpoint's readiness, in a slice of 100 that comes whole; resident memory has the \
+                    pages of the program that are in use; API server, HAProxy and bench share the machine's cores",
+    });
+    let (idle, ()) = agent.used(|| {
+        sleep(MEASURED);
+        Ok(())
+    })?;
+    put(&mut figures, "idle", idle);
+    let before = page("/metrics")?;
+    let (mut changing, changes) = agent.used(|| change(&http, &proxy))?;
+    // The last ones are on their way.
+    sleep(Duration::from_secs(1));
+    let after = page("/metrics")?;
+    put(&mut changing, "changes", json!(changes));
+    put(&mut changing, "applied", json!(number(&after, APPLIED) - number(&before, APPLIED)));
+    put(&mut changing, "p50AtMost_ms", json!(quantile(&before, &after, 0.5)));
+    put(&mut changing, "p99AtMost_ms", json!(quantile(&before, &after, 0.99)));
+    put(&mut changing, "reloads", json!(number(&after, "plimsoll_balancer_reloads_total")));
+    put(&mut figures, "changing", changing);
+    if !after.contains("plimsoll_balancer_in_sync 1") {
+        bail!("the agent is not in sync at the end:\n{after}");
+    }
+    Ok(figures)
+}
+
+const APPLIED: &str = "plimsoll_balancer_endpoint_applied_seconds_count";
+
+/// Turns the readiness of one endpoint after the other, evenly over the time; how many.
+fn change(http: &ureq::Agent, proxy: &Proxy) -> Result<u32> {
+    let begin = Instant::now();
+    let pause = Duration::from_secs(1) / CHANGES_PER_SECOND;
+    let total = CHANGES_PER_SECOND * u32::try_from(MEASURED.as_secs())?;
+    for number in 0..total {
+        sleep((begin + pause * number).saturating_duration_since(Instant::now()));
+        let slice = number as usize % SLICES;
+        let place = number as usize / SLICES % ENDPOINTS_OF_SLICE;
+        // Away in one round, back in the next.
+        let ready = number as usize / (SLICES * ENDPOINTS_OF_SLICE) % 2 == 1;
+        let patch = json!([{"op": "replace", "path": format!("/endpoints/{place}/conditions/ready"), "value": ready}]);
+        let url = format!(
+            "{}/apis/discovery.k8s.io/v1/namespaces/{NAMESPACE}/endpointslices/shop-{slice}",
+            proxy.url
+        );
+        let request = http.patch(&url).header("content-type", "application/json-patch+json");
+        request.send(patch.to_string()).with_context(|| url.clone())?;
+    }
+    Ok(total)
+}
+
+/// A ScalableService whose target does not exist, so that an operator leaves it alone, and the slices.
+fn manifest() -> String {
+    let mut text = format!(
+        "apiVersion: v1
+kind: Namespace
+metadata: {{name: {NAMESPACE}}}
+---
+apiVersion: plimsoll.dev/v1alpha1
+kind: ScalableService
+metadata: {{name: shop, namespace: {NAMESPACE}}}
+spec:
+  scaleTargetRef: {{kind: Deployment, name: none}}
+  maxReplicas: 10
+  kpis: [{{name: load, type: Load, perReplica: \"1\", query: 'vector(1)'}}]
+  traffic: {{provider: HAProxy, targetPort: 8080, listeners: [{{port: 28080}}]}}
+"
+    );
+    for slice in 0..SLICES {
+        text += &format!(
+            "---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata:
+  name: shop-{slice}
+  namespace: {NAMESPACE}
+  labels: {{kubernetes.io/service-name: shop-endpoints, endpointslice.kubernetes.io/managed-by: plimsoll-bench}}
+addressType: IPv4
+ports: [{{name: http, port: 8080}}]
+endpoints:
+"
+        );
+        for place in 0..ENDPOINTS_OF_SLICE {
+            text += &format!(
+                "- addresses: [10.255.{slice}.{place}]
+  conditions: {{ready: true, serving: true, terminating: false}}
+  nodeName: node-1
+  zone: a
+  targetRef: {{kind: Pod, namespace: {NAMESPACE}, name: shop-7d9c5f6b7-{slice}{place:03}}}
+"
+            );
+        }
+    }
+    text
+}
+
+/// A program that ends with the bench.
+struct Running(Child);
+
+impl Running {
+    fn start(command: &mut Command) -> Result<Self> {
+        let shown = format!("{:?} can't be started", command.get_program());
+        Ok(Self(command.stdin(Stdio::null()).spawn().context(shown)?))
+    }
+
+    /// CPU and memory while `work` runs, and what came of that.
+    fn used<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<(Value, T)> {
+        let (before, begin) = (self.cpu_seconds()?, Instant::now());
+        let done = work()?;
+        let cores = (self.cpu_seconds()? - before) / begin.elapsed().as_secs_f64();
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
+        let mebibytes = |name: &str| -> Result<f64> {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            let number = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+            let number = number.with_context(|| format!("no {name} in the agent's status"))?;
+            Ok((number / 1024.0 * 10.0).round() / 10.0)
+        };
+        let figures = json!({
+            "cpuCores": (cores * 1e4).round() / 1e4,
+            "residentMiB": mebibytes("VmRSS")?,
+            "residentMostMiB": mebibytes("VmHWM")?,
+            "anonymousMiB": mebibytes("RssAnon")?,
+        });
+        Ok((figures, done))
+    }
+
+    fn cpu_seconds(&self) -> Result<f64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
+        // The name in parentheses may have blanks; utime and stime are the 12th and 13th behind it.
+        let behind = stat.rsplit_once(") ").context("no stat")?.1;
+        let ticks: f64 =
+            behind.split(' ').skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum();
+        Ok(ticks / TICKS)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        signal_process(self.0.id(), Signal::TERM);
+        let _ended = self.0.wait();
+    }
+}
+
+/// The API server on the loopback without TLS.
+struct Proxy {
+    url: String,
+    _process: Running,
+}
+
+impl Proxy {
+    fn start(cluster: &Cluster) -> Result<Self> {
+        let mut command = Command::new(cluster.program("kubectl")?);
+        command.args(["proxy", "--port=0"]).env("KUBECONFIG", cluster.kubeconfig()).stdout(Stdio::piped());
+        let mut process = Running::start(&mut command)?;
+        let output = process.0.stdout.take().context("no output of kubectl proxy")?;
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line)?;
+        let address = line.trim().rsplit(' ').next().filter(|address| address.contains(':'));
+        let address = address.with_context(|| format!("kubectl proxy says {line:?}"))?;
+        Ok(Self { url: format!("http://{address}"), _process: process })
+    }
+}
+
+fn number(page: &str, name: &str) -> f64 {
+    let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.and_then(|number| number.parse().ok()).unwrap_or(0.0)
+}
+
+/// The bound of the bucket in which the quantile is, in milliseconds; `None` above all of them.
+fn quantile(before: &str, after: &str, share: f64) -> Option<f64> {
+    let rank = share * (number(after, APPLIED) - number(before, APPLIED));
+    let bounds = after.lines().filter_map(|line| {
+        let (bound, _) =
+            line.strip_prefix("plimsoll_balancer_endpoint_applied_seconds_bucket{le=\"")?.split_once('"')?;
+        let name = format!("plimsoll_balancer_endpoint_applied_seconds_bucket{{le=\"{bound}\"}}");
+        Some((bound.parse::<f64>().ok()?, number(after, &name) - number(before, &name)))
+    });
+    let mut bounds = bounds.filter(|(bound, _)| bound.is_finite());
+    bounds.find(|(_, count)| *count >= rank).map(|(bound, _)| bound * 1e3)
+}

@@ -1,0 +1,187 @@
+//! The certificate is replaced under load on TLS, several times.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::{
+    flow::Flow,
+    front::{Balancer, Front, SHOP, Setup},
+    processes::kill,
+};
+use crate::{
+    cases::{Theatre, scene::Scene},
+    process::{run as execute, run_with_input},
+    stage::service_url,
+};
+
+const NAMESPACE: &str = "traffic-certificate";
+const SETUP: Setup = Setup {
+    traffic: "listeners: [{port: 80}, {port: 443, tls: {secretName: shop-tls}}]",
+    ..Setup::of(NAMESPACE, 2)
+};
+/// Name in the certificates.
+const HOST: &str = "shop.example";
+/// Where the balancers' pods listen for 443.
+const POD_PORT: u16 = 10_443;
+/// Requests a second on kept and on fresh connections.
+const RATE: u32 = 40;
+/// How often the certificate is replaced.
+const TIMES: usize = 4;
+/// From the change of the file in the pod until the new certificate is served.
+const SERVED_WITHIN: Duration = Duration::from_secs(2);
+/// Between two looks.
+const POLL: Duration = Duration::from_millis(20);
+
+pub fn run(theatre: &Theatre) -> Result<String> {
+    let authority = Authority::new(&std::env::temp_dir().join("plimsoll-traffic-certificate"))?;
+    let front = Front::set(theatre, &SETUP, |scene| authority.issue(scene, 0).map(drop))?;
+    let stage = front.scene.stage;
+    let url = service_url(stage, NAMESPACE, &format!("{SHOP}-lb"), 443)?.replace("http://", "https://");
+    let ca = format!("--ca={}", authority.file("ca.crt").display());
+    let flags = [ca.as_str(), "--server-name=shop.example"];
+    let flow = Flow::start(stage, &url, RATE, 60, &flags)?;
+    let mut took = Vec::new();
+    for number in 1..=TIMES {
+        sleep(Duration::from_millis(500));
+        let certificate = authority.issue(&front.scene, number)?;
+        took.extend(replaced(theatre, &front, number, &certificate)?);
+    }
+    sleep(Duration::from_secs(1));
+    let account = flow.finish(true)?;
+    account.none_lost("certificate replaced")?;
+    took.sort();
+    let (shortest, longest) = took.first().zip(took.last()).context("nothing was replaced")?;
+    ensure!(
+        *longest <= SERVED_WITHIN,
+        "a new certificate was served only {longest:?} after its file's change"
+    );
+
+    // The other way to take a certificate.
+    let flow = Flow::start(stage, &url, RATE, 4, &flags)?;
+    sleep(Duration::from_secs(1));
+    front.balancers()?.first().map(|balancer| kill(&balancer.uid, "haproxy")).context("no balancer")??;
+    let control = flow.finish(false)?;
+    control.some_lost("control, HAProxy started anew")?;
+    Ok(format!(
+        "{TIMES} times on both balancers, served {} to {} ms after the file's change; {} requests, none lost; \
+         control, HAProxy started anew, lost {}",
+        shortest.as_millis(),
+        longest.as_millis(),
+        account.sent(),
+        control.why()
+    ))
+}
+
+/// Waits for the new certificate on each balancer. Returns how long after its file's change it was served.
+fn replaced(theatre: &Theatre, front: &Front<'_>, number: usize, certificate: &str) -> Result<Vec<Duration>> {
+    let mut waiting: Vec<(Balancer, Option<Instant>)> =
+        front.balancers()?.into_iter().map(|balancer| (balancer, None)).collect();
+    for (balancer, _) in &waiting {
+        // The kubelet looks at a pod's Secrets when it looks at the pod: at once when that changes, else once a minute.
+        let touch = format!("touched={number}");
+        front.scene.kubectl(&["annotate", "pod", &balancer.name, "--overwrite", &touch])?;
+    }
+    let (mut took, begin) = (Vec::new(), Instant::now());
+    while !waiting.is_empty() {
+        if begin.elapsed() > Duration::from_secs(8) {
+            bail!("{} of the balancers do not serve the new certificate: {waiting:?}", waiting.len());
+        }
+        for (balancer, changed) in &mut waiting {
+            if changed.is_none() && file(theatre, balancer)? == certificate.trim() {
+                *changed = Some(Instant::now());
+            }
+        }
+        let mut left = Vec::new();
+        for (balancer, changed) in waiting {
+            match changed {
+                Some(at) if served(&balancer)? == certificate.trim() => took.push(at.elapsed()),
+                _ => left.push((balancer, changed)),
+            }
+        }
+        waiting = left;
+        sleep(POLL);
+    }
+    Ok(took)
+}
+
+/// The certificate's file in the pod, as it is on the host.
+fn file(theatre: &Theatre, balancer: &Balancer) -> Result<String> {
+    let pod = format!("{}/kubelet/pods/{}/volumes/kubernetes.io~secret", balancer.node, balancer.uid);
+    let folder = theatre.stage.cluster.state_folder().join(pod);
+    let volumes = fs::read_dir(&folder).with_context(|| format!("{} cannot be read", folder.display()))?;
+    let file = volumes.flatten().map(|volume| volume.path().join("tls.crt")).find(|file| file.exists());
+    let file = file.with_context(|| format!("no volume of {} has a tls.crt", balancer.name))?;
+    Ok(fs::read_to_string(file)?.trim().to_owned())
+}
+
+/// The certificate that the balancer serves.
+fn served(balancer: &Balancer) -> Result<String> {
+    let address = format!("{}:{POD_PORT}", balancer.ip);
+    let answer = execute("openssl", &["s_client", "-connect", &address, "-servername", HOST])?;
+    let (begin, end) = ("-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----");
+    let inner = answer.split_once(begin).and_then(|(_, rest)| rest.split_once(end)).map(|(inner, _)| inner);
+    let inner = inner.with_context(|| format!("{address} serves no certificate: {answer}"))?;
+    Ok(format!("{begin}{inner}{end}"))
+}
+
+/// A small certificate authority in a folder of its own.
+struct Authority {
+    folder: PathBuf,
+}
+
+impl Authority {
+    fn new(folder: &Path) -> Result<Self> {
+        fs::create_dir_all(folder)?;
+        let authority = Self { folder: folder.to_owned() };
+        // No section for extensions, or each certificate would be one of an authority.
+        fs::write(authority.file("openssl.cnf"), "[req]\ndistinguished_name=subject\n[subject]\n")?;
+        authority.sign("ca", "/CN=plimsoll-e2e", &["basicConstraints=critical,CA:TRUE"], &[])?;
+        Ok(authority)
+    }
+
+    /// Issues a certificate and puts it into the Secret `shop-tls`. Returns it.
+    fn issue(&self, scene: &Scene<'_>, number: usize) -> Result<String> {
+        let (ca, key) = (self.text("ca.crt"), self.text("ca.key"));
+        let subject = format!("/CN={HOST}/serialNumber={number}");
+        let name = format!("subjectAltName=DNS:{HOST}");
+        self.sign("shop", &subject, &[&name], &["-CA", &ca, "-CAkey", &key])?;
+        let (certificate, key) = (self.text("shop.crt"), self.text("shop.key"));
+        let secret = scene.kubectl(&[
+            "create",
+            "secret",
+            "tls",
+            "shop-tls",
+            &format!("--cert={certificate}"),
+            &format!("--key={key}"),
+            "--dry-run=client",
+            "--output=yaml",
+        ])?;
+        scene.apply(&secret)?;
+        Ok(fs::read_to_string(certificate)?)
+    }
+
+    fn sign(&self, name: &str, subject: &str, extensions: &[&str], signer: &[&str]) -> Result<()> {
+        let (certificate, key) = (self.text(&format!("{name}.crt")), self.text(&format!("{name}.key")));
+        let config = self.text("openssl.cnf");
+        let mut arguments = vec!["req", "-x509", "-config", &config, "-newkey", "ec"];
+        arguments.extend(["-pkeyopt", "ec_paramgen_curve:P-256"]);
+        arguments.extend(["-nodes", "-days", "2", "-subj", subject, "-out", &certificate, "-keyout", &key]);
+        arguments.extend(signer);
+        arguments.extend(extensions.iter().flat_map(|extension| ["-addext", extension]));
+        run_with_input("openssl", &arguments, "").map(drop)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.file(name).display().to_string()
+    }
+}

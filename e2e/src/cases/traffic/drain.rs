@@ -1,0 +1,55 @@
+//! Half of the replicas go while each has requests of a second in flight, and end at once when they are told to.
+
+use std::{
+    thread::sleep,
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Result, ensure};
+
+use super::{
+    flow::Flow,
+    front::{CARELESS, CONTROL, Front, Setup, control, seconds, spread, victims},
+};
+use crate::cases::Theatre;
+
+const SETUP: Setup =
+    Setup { workers: 50, service_time: "1s", more: CARELESS, ..Setup::of("traffic-drain", 8) };
+/// Requests a second on kept and on fresh connections; as many are in flight, since each takes a second.
+const RATE: u32 = 30;
+
+pub fn run(theatre: &Theatre) -> Result<String> {
+    let front = Front::set(theatre, &SETUP, |_| Ok(()))?;
+    spread(&front)?;
+    let stage = front.scene.stage;
+    let plain = control(&front.scene, &SETUP)?;
+    let flow = Flow::start(stage, &front.url, RATE, 60, &[])?;
+    let beside = Flow::start(stage, &plain, RATE, 60, &[])?;
+    sleep(Duration::from_secs(3));
+    let asked = SystemTime::now();
+    front.ask(4)?;
+    front.scene.kubectl(&["scale", "deployment", CONTROL, "--replicas=4"])?;
+    let (begun, chosen) = front.draining(asked, Duration::from_secs(10))?;
+    let lowered = front.target.wait("lowered to 4", Duration::from_secs(20), |sight| sight.wanted() == 4)?;
+    front.wait_for(4, Duration::from_secs(20))?;
+    sleep(Duration::from_secs(2));
+    let (account, control) = (flow.finish(true)?, beside.finish(true)?);
+    control.some_lost("control, lowered at once")?;
+    account.none_lost("8 -> 4")?;
+    ensure!(chosen.len() == 4, "{} pods were drained, not 4: {chosen:?}", chosen.len());
+    let left = front.scene.kubectl(&["get", "pods", "--selector=app=shop", "--output=name"])?;
+    let kept = chosen.iter().find(|victim| left.contains(victim.as_str()));
+    ensure!(kept.is_none(), "{kept:?} was drained but stays, so another went undrained");
+    let last =
+        front.service.wait("done draining", Duration::from_secs(10), |sight| victims(sight).is_empty())?;
+    front.scene.kubectl(&["get", "scalableservice", "shop"])?;
+    Ok(format!(
+        "drained after {:.1} s, 8 -> 4 after {:.1} s more, said to be over {:.1} s later; {} requests, none lost; \
+         control lost {}",
+        seconds(asked, begun),
+        seconds(begun, lowered.at),
+        seconds(lowered.at, last.at),
+        account.sent(),
+        control.why()
+    ))
+}

@@ -1,0 +1,259 @@
+//! A shop behind two balancers, with as many replicas as a dial asks for; and beside it, behind a plain Service, its
+//! sister, to which happens the same without Plimsoll.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Result, ensure};
+use serde_json::Value;
+
+use crate::{
+    cases::{
+        Theatre,
+        scene::{Dial, Scene, Sight, Trail},
+    },
+    process::wait_for,
+    stage::{Shop, service_url},
+};
+
+/// Deployment and ScalableService behind the balancers.
+pub const SHOP: &str = "shop";
+/// Deployment and Service of the sister.
+pub const CONTROL: &str = "control";
+/// What makes a shop end at once when it is told to, whatever it has begun.
+pub const CARELESS: &[&str] = &["--drain-delay=0s", "--shutdown-grace=0s", "--service-jitter=0"];
+
+/// What a case needs.
+pub struct Setup {
+    /// Its namespace.
+    pub namespace: &'static str,
+    /// Replicas at the start.
+    pub replicas: u32,
+    /// Requests that a replica serves at the same time.
+    pub workers: u32,
+    /// Time of a request.
+    pub service_time: &'static str,
+    /// More arguments of the shop.
+    pub more: &'static [&'static str],
+    /// `behavior.scaleDown.stabilizationWindowSeconds`.
+    pub window: u32,
+    /// `listeners` of `spec.traffic`, and further fields of it, each on a line of its own.
+    pub traffic: &'static str,
+}
+
+impl Setup {
+    /// A shop that serves a request in 20 ms and drains itself as shops should, on port 80.
+    pub const fn of(namespace: &'static str, replicas: u32) -> Self {
+        Self {
+            namespace,
+            replicas,
+            workers: 4,
+            service_time: "20ms",
+            more: &["--drain-delay=3s"],
+            window: 0,
+            traffic: "listeners: [{port: 80}]",
+        }
+    }
+
+    fn shop(&self, name: &'static str) -> Shop<'_> {
+        Shop {
+            namespace: self.namespace,
+            name,
+            replicas: self.replicas,
+            workers: self.workers,
+            service_time: self.service_time,
+            startup: "0s",
+            more: self.more,
+        }
+    }
+}
+
+/// The shop behind its balancers.
+pub struct Front<'a> {
+    /// Its namespace.
+    pub scene: Scene<'a>,
+    /// What asks for replicas.
+    pub dial: Dial,
+    /// URL of the balancers, from the host.
+    pub url: String,
+    /// What becomes of the Deployment.
+    pub target: Trail,
+    /// What becomes of the ScalableService.
+    pub service: Trail,
+}
+
+impl<'a> Front<'a> {
+    /// Sets all up, `prepare`d by what the balancers need; returns when both balance.
+    pub fn set(
+        theatre: &'a Theatre,
+        setup: &Setup,
+        prepare: impl FnOnce(&Scene<'a>) -> Result<()>,
+    ) -> Result<Self> {
+        let scene = Scene::open(theatre, setup.namespace)?;
+        prepare(&scene)?;
+        // Both start while the dial does.
+        scene.apply(&setup.shop(SHOP).manifest(&scene.stage.built.shop_image))?;
+        let dial = Dial::deploy(&scene)?;
+        // Right after its start not every node's rules know its Service.
+        wait_for("the dial", Duration::from_secs(10), || {
+            dial.set(u64::from(setup.replicas) * 10).map(|()| true)
+        })?;
+        setup.shop(SHOP).deploy(scene.stage)?;
+        scene.apply(&service(setup))?;
+        let follow = |kind| scene.follow(kind, SHOP);
+        let (target, service) = (follow("deployment")?, follow("scalableservice")?);
+        service.wait("TrafficSynced and Ready", Duration::from_secs(40), |sight| {
+            ["TrafficSynced", "Ready"].iter().all(|type_| sight.condition(type_).starts_with("True"))
+                && sight.object.pointer("/status/observedGeneration")
+                    == sight.object.pointer("/metadata/generation")
+        })?;
+        let url = service_url(scene.stage, setup.namespace, &format!("{SHOP}-lb"), 80)?;
+        let front = Self { scene, dial, url, target, service };
+        wait_for("two ready balancers", Duration::from_secs(20), || {
+            Ok(front.balancers()?.iter().filter(|balancer| balancer.ready).count() == 2)
+        })?;
+        front.scene.explain(SHOP, &["2/2 in sync"])?;
+        Ok(front)
+    }
+
+    /// Asks for this many replicas.
+    pub fn ask(&self, replicas: u32) -> Result<()> {
+        self.dial.set(u64::from(replicas) * 10)
+    }
+
+    /// Waits until the Deployment wants and has so many pods, all of them ready.
+    pub fn wait_for(&self, replicas: u32, within: Duration) -> Result<Sight> {
+        let wanted = i64::from(replicas);
+        self.target.wait(&format!("at {replicas}"), within, |sight| {
+            sight.wanted() == wanted
+                && sight.number("/status/replicas") == wanted
+                && sight.number("/status/readyReplicas") == wanted
+        })
+    }
+
+    /// The balancers' pods that are not being deleted.
+    pub fn balancers(&self) -> Result<Vec<Balancer>> {
+        let label = format!("--selector=plimsoll.dev/balancer={SHOP}");
+        let list = self.scene.kubectl(&["get", "pods", &label, "--output=json"])?;
+        let list: Value = serde_json::from_str(&list)?;
+        let items = list.pointer("/items").and_then(Value::as_array).cloned().unwrap_or_default();
+        let alive = items.iter().filter(|pod| pod.pointer("/metadata/deletionTimestamp").is_none());
+        Ok(alive.map(Balancer::of).collect())
+    }
+
+    /// Pods of the status' `draining`, when it first named any, and when that was.
+    pub fn draining(&self, since: SystemTime, within: Duration) -> Result<(SystemTime, Vec<String>)> {
+        let sight =
+            self.service.wait("draining", within, |sight| sight.at >= since && !victims(sight).is_empty())?;
+        Ok((sight.at, victims(&sight)))
+    }
+
+    /// Changes fields of `spec.traffic`, and waits until the balancers have it.
+    pub fn change(&self, traffic: &Value, within: Duration) -> Result<()> {
+        let patch = serde_json::json!({ "spec": { "traffic": traffic } }).to_string();
+        self.scene.kubectl(&["patch", "scalableservice", SHOP, "--type=merge", "--patch", &patch])?;
+        let generation = self.scene.get("scalableservice", SHOP)?;
+        let generation = generation.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or(0);
+        self.service
+            .wait("in sync with its new spec", within, |sight| {
+                let balancers = sight.object.pointer("/status/traffic/balancers").and_then(Value::as_array);
+                let new = |balancer: &Value| {
+                    balancer.pointer("/observedGeneration").and_then(Value::as_i64) == Some(generation)
+                        && balancer.pointer("/inSync").and_then(Value::as_bool) == Some(true)
+                };
+                balancers.is_some_and(|balancers| balancers.len() >= 2 && balancers.iter().all(new))
+            })
+            .map(drop)
+    }
+}
+
+/// Pods that the status says are being drained.
+pub fn victims(sight: &Sight) -> Vec<String> {
+    let draining = sight.object.pointer("/status/traffic/draining").and_then(Value::as_array);
+    let name = |entry: &Value| entry.pointer("/pod").and_then(Value::as_str).map(str::to_owned);
+    draining.into_iter().flatten().filter_map(name).collect()
+}
+
+/// A pod of a balancer.
+#[derive(Debug, Clone)]
+pub struct Balancer {
+    /// Its name.
+    pub name: String,
+    /// Its UID, which is in the paths of its volumes and cgroups.
+    pub uid: String,
+    /// Its address.
+    pub ip: String,
+    /// Its node.
+    pub node: String,
+    /// Whether it is ready.
+    pub ready: bool,
+}
+
+impl Balancer {
+    fn of(pod: &Value) -> Self {
+        let text = |path: &str| pod.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
+        let is_true = |condition: &Value| {
+            condition.pointer("/type").is_some_and(|type_| type_ == "Ready")
+                && condition.pointer("/status").is_some_and(|status| status == "True")
+        };
+        Self {
+            name: text("/metadata/name"),
+            uid: text("/metadata/uid"),
+            ip: text("/status/podIP"),
+            node: text("/spec/nodeName"),
+            ready: conditions.into_iter().flatten().any(is_true),
+        }
+    }
+}
+
+/// Deploys the sister, and returns the URL of its plain Service.
+pub fn control(scene: &Scene<'_>, setup: &Setup) -> Result<String> {
+    let shop = setup.shop(CONTROL);
+    shop.deploy(scene.stage)?;
+    shop.url(scene.stage)
+}
+
+/// Seconds from one moment to a later one.
+pub fn seconds(from: SystemTime, to: SystemTime) -> f64 {
+    to.duration_since(from).unwrap_or_default().as_secs_f64()
+}
+
+/// Seconds since 1970.
+pub fn unix(at: SystemTime) -> f64 {
+    seconds(UNIX_EPOCH, at)
+}
+
+/// Both nodes must have one of the two balancers.
+pub fn spread(front: &Front<'_>) -> Result<()> {
+    let mut nodes: Vec<_> = front.balancers()?.into_iter().map(|balancer| balancer.node).collect();
+    nodes.sort();
+    nodes.dedup();
+    ensure!(nodes.len() == 2, "the balancers are all on {nodes:?}");
+    Ok(())
+}
+
+fn service(setup: &Setup) -> String {
+    let Setup { namespace, window, traffic, .. } = setup;
+    let traffic = traffic.replace('\n', "\n    ");
+    let query = Dial::query(namespace);
+    let min = u32::from(setup.replicas > 0);
+    format!(
+        r#"
+apiVersion: plimsoll.dev/v1alpha1
+kind: ScalableService
+metadata: {{name: {SHOP}, namespace: {namespace}}}
+spec:
+  scaleTargetRef: {{kind: Deployment, name: {SHOP}}}
+  minReplicas: {min}
+  maxReplicas: 20
+  period: 1s
+  kpis:
+  - {{name: dial, type: Load, query: '{query}', perReplica: "10"}}
+  behavior: {{scaleDown: {{stabilizationWindowSeconds: {window}}}}}
+  traffic:
+    provider: HAProxy
+    targetPort: 8080
+    {traffic}
+"#
+    )
+}

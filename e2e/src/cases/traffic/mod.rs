@@ -1,0 +1,66 @@
+//! That no request is lost to a change that Plimsoll makes, nor to the end of a part of it. Each case has a control
+//! that does lose some.
+
+mod certificate;
+mod drain;
+mod endpoints;
+mod flow;
+mod front;
+mod killed;
+mod priorities;
+mod processes;
+mod rollout;
+mod sticky;
+mod streams;
+mod zero;
+
+use super::Case;
+
+/// The cases `traffic-*`.
+pub const CASES: &[Case] = &[
+    Case {
+        name: "traffic-drain",
+        must: "half of the replicas go with 1 s requests in flight, and none is lost; lowered at once, some are",
+        run: drain::run,
+    },
+    Case {
+        name: "traffic-zero",
+        must: "1,000 requests at once wake a service from zero: none lost, the first answer within 300 ms of readiness",
+        run: zero::run,
+    },
+    Case {
+        name: "traffic-endpoints",
+        must: "4 -> 20 -> 4 replicas twice under load: none lost, no reload",
+        run: endpoints::run,
+    },
+    Case {
+        name: "traffic-rollout",
+        must: "rollouts of the shop and of its balancers under load: none lost",
+        run: rollout::run,
+    },
+    Case {
+        name: "traffic-certificate",
+        must: "the certificate is replaced under TLS load: none lost, the new one served within 2 s of the file's change",
+        run: certificate::run,
+    },
+    Case {
+        name: "traffic-sticky",
+        must: "each client with a cookie stays on its replica while that lives, through 4 -> 8 -> 4",
+        run: sticky::run,
+    },
+    Case {
+        name: "traffic-priorities",
+        must: "at one and a half times the capacity every essential request is served within 500 ms",
+        run: priorities::run,
+    },
+    Case {
+        name: "traffic-streams",
+        must: "200 streams: none cut by a change of the configuration, nor by a scale-down before drain.timeout",
+        run: streams::run,
+    },
+    Case {
+        name: "traffic-killed",
+        must: "agent, controllers and API server die under load: none lost; one HAProxy of two: only what it had",
+        run: killed::run,
+    },
+];

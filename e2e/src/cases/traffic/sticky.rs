@@ -1,0 +1,79 @@
+//! Clients that are bound to a replica by a cookie, while replicas come and go.
+
+use std::{
+    collections::BTreeSet,
+    thread::sleep,
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context, Result, ensure};
+
+use super::front::{Front, Setup, seconds};
+use crate::{
+    cases::Theatre,
+    stage::{Client, StickyClients, Visit},
+};
+
+const SETUP: Setup = Setup {
+    traffic: "listeners: [{port: 80}]\nsessionPersistence: {cookie: SHOP}\ndrain: {timeout: 5s}",
+    ..Setup::of("traffic-sticky", 4)
+};
+const CLIENTS: usize = 40;
+
+pub fn run(theatre: &Theatre) -> Result<String> {
+    let front = Front::set(theatre, &SETUP, |_| Ok(()))?;
+    let clients = StickyClients::start(&front.url, CLIENTS, true);
+    let forgetful = StickyClients::start(&front.url, CLIENTS / 4, false);
+    sleep(Duration::from_secs(2));
+    front.ask(8)?;
+    front.wait_for(8, Duration::from_secs(20))?;
+    // Clients that come now find eight.
+    let later = StickyClients::start(&front.url, CLIENTS, true);
+    sleep(Duration::from_secs(2));
+    let asked = SystemTime::now();
+    front.ask(4)?;
+    let (begun, victims) = front.draining(asked, Duration::from_secs(10))?;
+    front.wait_for(4, Duration::from_secs(25))?;
+    sleep(Duration::from_secs(2));
+    let (mut all, forgetful) = (clients.finish()?, forgetful.finish()?);
+    all.extend(later.finish()?);
+    let mut moved = 0;
+    for client in &all {
+        moved += usize::from(moves(client, &victims, begun)?);
+    }
+    let wanderers = forgetful.iter().filter(|client| pods(client).len() > 1).count();
+    ensure!(wanderers == forgetful.len(), "control: only {wanderers} clients without a cookie wandered");
+    ensure!(moved > 0, "no client was on a replica that went, so nothing was proven");
+    let visits: usize = all.iter().map(Vec::len).sum();
+    Ok(format!(
+        "{} clients, {visits} requests, none lost; none left a replica that stayed, {moved} were on those that went; \
+         control: all {wanderers} clients without the cookie wandered",
+        all.len()
+    ))
+}
+
+/// Checks that a client was never lost and left its replica only if that was being removed, and then but once.
+fn moves<'a>(client: &'a Client, victims: &[String], begun: SystemTime) -> Result<bool> {
+    let lost = client.iter().find(|visit| visit.pod.is_err());
+    ensure!(lost.is_none(), "a request was lost: {lost:?}");
+    let change = |pair: &'a [Visit]| match pair {
+        [before, after] if before.pod != after.pod => Some((before, after)),
+        _ => None,
+    };
+    let changes: Vec<_> = client.windows(2).filter_map(change).collect();
+    for (before, after) in &changes {
+        let left = before.pod.as_ref().ok().context("checked above")?;
+        ensure!(
+            victims.contains(left) && after.at >= begun,
+            "a client left {left}, which stayed, for {:?} {:.1} s after the drain began",
+            after.pod,
+            seconds(begun, after.at)
+        );
+    }
+    ensure!(changes.len() <= 1, "a client moved {} times", changes.len());
+    Ok(!changes.is_empty())
+}
+
+fn pods(client: &Client) -> BTreeSet<&String> {
+    client.iter().filter_map(|visit| visit.pod.as_ref().ok()).collect()
+}

@@ -1,0 +1,87 @@
+//! Answers that go on for minutes, through a scale-down, and a change of the configuration in the middle of it: HAProxy's
+//! new processes know nothing of the streams that the old ones still carry.
+
+use std::{
+    collections::BTreeSet,
+    thread::sleep,
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Result, ensure};
+
+use super::front::{CARELESS, CONTROL, Front, Setup, control, seconds};
+use crate::{
+    cases::Theatre,
+    stage::{Stream, Streams},
+};
+
+const SETUP: Setup = Setup {
+    more: CARELESS,
+    traffic: "listeners: [{port: 80}]\ndrain: {timeout: 15s}",
+    ..Setup::of("traffic-streams", 8)
+};
+const STREAMS: usize = 200;
+/// Streams that are opened once the drain has begun.
+const NEW: usize = 40;
+/// `drain.timeout`.
+const TIMEOUT: f64 = 15.0;
+/// Longer than the case.
+const SECONDS: u64 = 120;
+/// From the write of the status until both balancers have obeyed.
+const OBEYED: Duration = Duration::from_millis(500);
+
+pub fn run(theatre: &Theatre) -> Result<String> {
+    let front = Front::set(theatre, &SETUP, |_| Ok(()))?;
+    let plain = control(&front.scene, &SETUP)?;
+    let beside = Streams::open(&plain, STREAMS / 4, SECONDS)?;
+    let old = Streams::open(&front.url, STREAMS, SECONDS)?;
+    old.wait(Duration::from_secs(10))?;
+
+    let asked = SystemTime::now();
+    front.ask(4)?;
+    front.scene.kubectl(&["scale", "deployment", CONTROL, "--replicas=4"])?;
+    let (begun, victims) = front.draining(asked, Duration::from_secs(10))?;
+    sleep(OBEYED);
+    let new = Streams::open(&front.url, NEW, SECONDS)?;
+    new.wait(Duration::from_secs(5))?;
+    front.change(&serde_json::json!({"algorithm": "RoundRobin"}), Duration::from_secs(10))?;
+    none_ended(&old, "by the change of the configuration")?;
+    let changed = SystemTime::now();
+    front.wait_for(4, Duration::from_secs(25))?;
+    sleep(Duration::from_secs(1));
+
+    let on_victim = |stream: &Stream| stream.pod.as_ref().is_some_and(|pod| victims.contains(pod));
+    let (gone, stayed): (Vec<_>, Vec<_>) = old.all().into_iter().partition(on_victim);
+    let ended = |streams: &[Stream]| {
+        let mut ended: Vec<_> = streams.iter().filter_map(|stream| stream.ended).map(|(at, _)| at).collect();
+        ended.sort();
+        ended
+    };
+    // HAProxy's old processes end after the same time, whatever they still carry.
+    let early = |at: &SystemTime| seconds(changed, *at) < TIMEOUT - 1.0;
+    let cut = ended(&stayed).iter().filter(|at| early(at)).count();
+    ensure!(cut == 0, "{cut} streams of replicas that stay were cut before their time");
+    let misled: BTreeSet<_> =
+        new.all().into_iter().filter(on_victim).filter_map(|stream| stream.pod).collect();
+    ensure!(misled.is_empty(), "new streams began on draining replicas: {misled:?}");
+    let cut = ended(&gone).first().map(|first| seconds(begun, *first));
+    ensure!(!gone.is_empty() && cut.is_some(), "no stream was on a replica that went, so nothing was proven");
+    let cut = cut.unwrap_or_default();
+    ensure!(cut >= TIMEOUT - 1.0, "a stream was cut {cut:.1} s after the drain began, before its timeout");
+    let lost = ended(&beside.all()).len();
+    ensure!(lost > 0, "control: no stream was cut when replicas were lowered at once");
+    Ok(format!(
+        "{STREAMS} streams through a scale-down and a change of the configuration: {} on replicas that stay went on for {TIMEOUT:.0} s at least; {} on \
+         those that went had {cut:.1} s (drain.timeout is {TIMEOUT:.0} s); {NEW} new ones, none on a draining replica; \
+         control: {lost} of {} cut at once",
+        stayed.len(),
+        gone.len(),
+        STREAMS / 4
+    ))
+}
+
+fn none_ended(streams: &Streams, why: &str) -> Result<()> {
+    let ended = streams.all().iter().filter(|stream| stream.ended.is_some()).count();
+    ensure!(ended == 0, "{ended} streams were cut {why}");
+    Ok(())
+}

@@ -1,0 +1,233 @@
+//! The objects of a balancer: Deployment, Services, ServiceAccount with the least rights, PodDisruptionBudget. Pure but
+//! for [`apply`] and [`remove`].
+
+mod maker;
+mod pod;
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::{
+        apps::v1::Deployment,
+        core::v1::{Service, ServiceAccount},
+        policy::v1::PodDisruptionBudget,
+        rbac::v1::{Role, RoleBinding},
+    },
+    apimachinery::pkg::apis::meta::v1::OwnerReference,
+};
+use kube::{
+    Api, Client, Resource, ResourceExt as _,
+    api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions},
+};
+use thiserror::Error;
+
+use self::maker::{Maker, NAME_MAX};
+use super::said;
+use crate::api::ScalableService;
+pub use pod::{AGENT_PORT, GATE_PORT};
+
+/// Owner of every field in `managedFields`.
+const FIELD_MANAGER: &str = "plimsoll-balancer";
+/// On the Deployment, which is applied last: stands for all objects as they were applied.
+pub const HASH: &str = "plimsoll.dev/objects-hash";
+
+/// Images of a balancer's pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Images {
+    /// Has the static program `plimsoll` as its entry point.
+    pub agent: String,
+    /// Has `haproxy` in its PATH.
+    pub haproxy: String,
+}
+
+/// The objects of one balancer, in the order in which they are applied.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Objects {
+    objects: Vec<(ApiResource, DynamicObject)>,
+    hash: String,
+}
+
+impl Objects {
+    /// Stands for all of them; the Deployment has it in its annotation [`HASH`].
+    #[must_use]
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// Whether `deployment` was applied from the same.
+    #[must_use]
+    pub fn are_applied(&self, deployment: &Deployment) -> bool {
+        deployment.annotations().get(HASH) == Some(&self.hash)
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &DynamicObject> {
+        self.objects.iter().map(|(_, object)| object)
+    }
+}
+
+/// Why there can't be a balancer.
+#[derive(Debug, Error)]
+pub enum BalancerError {
+    /// No `spec.traffic`.
+    #[error("there is no spec.traffic")]
+    NoTraffic,
+    /// A Service can't be named after it.
+    #[error(
+        "metadata.name {0:?} can't have a spec.traffic: its Services are named after it, so it must begin with a letter \
+         and have at most {NAME_MAX} letters, digits and -"
+    )]
+    Name(String),
+    /// Nothing would be selected, or everything.
+    #[error("the target's selector has no label with a value, which traffic needs to find the pods")]
+    NoSelector,
+    /// A port of the balancer's pod has another use.
+    #[error(
+        "traffic.listeners {port} is not possible: the balancer's pods use port {inside} for something else; take another"
+    )]
+    Port {
+        /// As in the spec.
+        port: i32,
+        /// The pod's.
+        inside: i32,
+    },
+    /// A name is taken.
+    #[error("the {kind} {name} is there and does not belong to this ScalableService; rename one of them")]
+    Taken {
+        /// The kind of the object.
+        kind: String,
+        /// Its name.
+        name: String,
+    },
+    /// The API server refused, or did not answer.
+    #[error("the {kind} {name} can't be written: {}", said(.error))]
+    Api {
+        /// The kind of the object.
+        kind: String,
+        /// Its name.
+        name: String,
+        /// What the API server says.
+        error: Box<kube::Error>,
+    },
+    /// An object is no JSON, which can't be.
+    #[error("an object of the balancer can't be written down: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// Name of the headless Service whose EndpointSlices the agents follow.
+#[must_use]
+pub fn endpoints_name(service: &str) -> String {
+    format!("{service}-endpoints")
+}
+
+/// Name of the balancer: of its Deployment, of the Service in front of it, and of all that is for its pods.
+#[must_use]
+pub fn balancer_name(service: &str) -> String {
+    format!("{service}-lb")
+}
+
+/// The objects for `service`, whose target has the labels `selector`.
+///
+/// # Errors
+/// There can't be a balancer for it.
+pub fn objects(
+    service: &ScalableService,
+    images: &Images,
+    selector: &BTreeMap<String, String>,
+) -> Result<Objects, BalancerError> {
+    let maker = Maker::of(service)?;
+    maker.check(selector)?;
+    let mut objects = vec![
+        dynamic(&maker.endpoints(selector))?,
+        dynamic(&maker.account())?,
+        dynamic(&maker.role())?,
+        dynamic(&maker.binding())?,
+        dynamic(&maker.front())?,
+        dynamic(&maker.budget())?,
+        dynamic(&maker.deployment(images))?,
+    ];
+    let mut text = String::new();
+    for (_, object) in &objects {
+        text += &serde_json::to_string(object)?;
+    }
+    let hash = fingerprint(&text);
+    if let Some((_, deployment)) = objects.last_mut() {
+        deployment.annotations_mut().insert(HASH.to_owned(), hash.clone());
+    }
+    Ok(Objects { objects, hash })
+}
+
+/// Applies them all by server-side apply, the Deployment last. Nothing that belongs to somebody else is touched.
+///
+/// # Errors
+/// One of them is somebody else's, or the API server refuses or does not answer.
+pub async fn apply(client: &Client, objects: &Objects) -> Result<(), BalancerError> {
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    for (resource, object) in &objects.objects {
+        let (kind, name) = (resource.kind.clone(), object.name_any());
+        let namespace = object.namespace().unwrap_or_default();
+        let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, resource);
+        let failed =
+            |error| BalancerError::Api { kind: kind.clone(), name: name.clone(), error: Box::new(error) };
+        let there = api.get_metadata_opt(&name).await.map_err(failed)?;
+        let owner = |object: &[OwnerReference]| object.first().map(|owner| owner.uid.clone());
+        if there.is_some_and(|there| owner(there.owner_references()) != owner(object.owner_references())) {
+            return Err(BalancerError::Taken { kind, name });
+        }
+        api.patch(&name, &params, &Patch::Apply(object)).await.map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Deletes what [`apply`] made for `service`, the Deployment first, and nothing that belongs to somebody else.
+///
+/// # Errors
+/// The API server refuses or does not answer.
+pub async fn remove(client: &Client, service: &ScalableService) -> Result<(), BalancerError> {
+    let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
+    let (balancer, endpoints) = (balancer_name(&name), endpoints_name(&name));
+    for (resource, name) in [
+        (ApiResource::erase::<Deployment>(&()), &balancer),
+        (ApiResource::erase::<PodDisruptionBudget>(&()), &balancer),
+        (ApiResource::erase::<Service>(&()), &balancer),
+        (ApiResource::erase::<RoleBinding>(&()), &balancer),
+        (ApiResource::erase::<Role>(&()), &balancer),
+        (ApiResource::erase::<ServiceAccount>(&()), &balancer),
+        (ApiResource::erase::<Service>(&()), &endpoints),
+    ] {
+        let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &resource);
+        let failed = |error| BalancerError::Api {
+            kind: resource.kind.clone(),
+            name: name.clone(),
+            error: Box::new(error),
+        };
+        let Some(there) = api.get_metadata_opt(name).await.map_err(failed)? else { continue };
+        if !there.owner_references().iter().any(|owner| Some(&owner.uid) == service.metadata.uid.as_ref()) {
+            continue;
+        }
+        let only_this = Preconditions { uid: there.metadata.uid.clone(), ..Preconditions::default() };
+        let params = DeleteParams { preconditions: Some(only_this), ..DeleteParams::background() };
+        match api.delete(name, &params).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            other => other.map(drop).map_err(failed)?,
+        }
+    }
+    Ok(())
+}
+
+fn dynamic<K>(object: &K) -> Result<(ApiResource, DynamicObject), serde_json::Error>
+where
+    K: Resource<DynamicType = ()> + serde::Serialize,
+{
+    let object: DynamicObject = serde_json::from_value(serde_json::to_value(object)?)?;
+    Ok((ApiResource::erase::<K>(&()), object))
+}
+
+/// FNV-1a, 64 bits: the same in every build, so that an upgrade does not write what did not change.
+fn fingerprint(text: &str) -> String {
+    let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    format!("{:016x}", text.bytes().fold(0xcbf2_9ce4_8422_2325, mix))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,235 @@
+//! Each object of a balancer. Pure.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use k8s_openapi::{
+    api::{
+        apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
+        core::v1::{Service, ServiceAccount, ServicePort, ServiceSpec},
+        policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec},
+        rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject},
+    },
+    apimachinery::pkg::{
+        apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference},
+        util::intstr::IntOrString,
+    },
+};
+use kube::{Resource as _, ResourceExt as _};
+
+use super::{AGENT_PORT, BalancerError, GATE_PORT, Images, balancer_name, endpoints_name};
+use crate::{
+    api::{BALANCER_LABEL, GROUP, ScalableService, Traffic},
+    balancer::{LOW_PORTS_UP, haproxy::METRICS_PORT},
+};
+
+/// The longest name of a ScalableService with `spec.traffic`: `NAME-endpoints` is the name of a Service.
+pub(super) const NAME_MAX: usize = 63 - "-endpoints".len();
+
+/// Makes the objects of one service.
+pub(super) struct Maker<'a> {
+    pub(super) service: &'a ScalableService,
+    pub(super) traffic: &'a Traffic,
+    /// Of the balancer.
+    pub(super) name: String,
+}
+
+impl<'a> Maker<'a> {
+    pub fn of(service: &'a ScalableService) -> Result<Self, BalancerError> {
+        let traffic = service.spec.traffic.as_ref().ok_or(BalancerError::NoTraffic)?;
+        Ok(Self { service, traffic, name: balancer_name(&service.name_any()) })
+    }
+
+    pub fn check(&self, selector: &BTreeMap<String, String>) -> Result<(), BalancerError> {
+        let name = self.service.name_any();
+        let fits = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '-';
+        let is_label = name.starts_with(|char: char| char.is_ascii_lowercase())
+            && name.len() <= NAME_MAX
+            && name.chars().all(fits);
+        if !is_label {
+            return Err(BalancerError::Name(name));
+        }
+        if selector.is_empty() {
+            return Err(BalancerError::NoSelector);
+        }
+        let mut used: Vec<i32> = [METRICS_PORT, AGENT_PORT, GATE_PORT].map(i32::from).to_vec();
+        for listener in &self.traffic.listeners {
+            let inside = inside(listener.port);
+            if used.contains(&inside) || inside > i32::from(u16::MAX) {
+                return Err(BalancerError::Port { port: listener.port, inside });
+            }
+            used.push(inside);
+        }
+        Ok(())
+    }
+
+    pub(super) fn labels(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([
+            (BALANCER_LABEL.to_owned(), self.service.name_any()),
+            ("app.kubernetes.io/managed-by".to_owned(), "plimsoll".to_owned()),
+            ("app.kubernetes.io/name".to_owned(), "haproxy".to_owned()),
+            ("app.kubernetes.io/instance".to_owned(), self.name.clone()),
+        ])
+    }
+
+    /// What the balancer's pods are selected by.
+    pub(super) fn selector(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([(BALANCER_LABEL.to_owned(), self.service.name_any())])
+    }
+
+    fn metadata(&self, name: &str) -> ObjectMeta {
+        let owner = OwnerReference {
+            api_version: ScalableService::api_version(&()).into_owned(),
+            kind: ScalableService::kind(&()).into_owned(),
+            name: self.service.name_any(),
+            uid: self.service.metadata.uid.clone().unwrap_or_default(),
+            controller: Some(true),
+            // With it the operator would need the right to write finalizers, for nothing.
+            block_owner_deletion: None,
+        };
+        ObjectMeta {
+            name: Some(name.to_owned()),
+            namespace: self.service.namespace(),
+            labels: Some(self.labels()),
+            owner_references: Some(vec![owner]),
+            ..ObjectMeta::default()
+        }
+    }
+
+    pub fn endpoints(&self, selector: &BTreeMap<String, String>) -> Service {
+        let port = ServicePort {
+            name: Some("http".to_owned()),
+            port: self.traffic.target_port,
+            target_port: Some(IntOrString::Int(self.traffic.target_port)),
+            protocol: Some("TCP".to_owned()),
+            ..ServicePort::default()
+        };
+        Service {
+            metadata: self.metadata(&endpoints_name(&self.service.name_any())),
+            spec: Some(ServiceSpec {
+                cluster_ip: Some("None".to_owned()),
+                selector: Some(selector.clone()),
+                ports: Some(vec![port]),
+                ..ServiceSpec::default()
+            }),
+            status: None,
+        }
+    }
+
+    pub fn front(&self) -> Service {
+        let type_: &'static str = self.traffic.service.type_.into();
+        let ports = self.traffic.listeners.iter().map(|listener| {
+            let scheme = if listener.tls.is_some() { "https" } else { "http" };
+            ServicePort {
+                name: Some(format!("{scheme}-{}", listener.port)),
+                app_protocol: Some(scheme.to_owned()),
+                port: listener.port,
+                target_port: Some(IntOrString::Int(inside(listener.port))),
+                protocol: Some("TCP".to_owned()),
+                ..ServicePort::default()
+            }
+        });
+        let mut metadata = self.metadata(&self.name);
+        metadata.annotations =
+            Some(self.traffic.service.annotations.clone()).filter(|annotations| !annotations.is_empty());
+        Service {
+            metadata,
+            spec: Some(ServiceSpec {
+                type_: Some(type_.to_owned()),
+                selector: Some(self.selector()),
+                ports: Some(ports.collect()),
+                ..ServiceSpec::default()
+            }),
+            status: None,
+        }
+    }
+
+    pub fn account(&self) -> ServiceAccount {
+        ServiceAccount {
+            metadata: self.metadata(&self.name),
+            // The agent alone gets a token, by its own volume.
+            automount_service_account_token: Some(false),
+            ..ServiceAccount::default()
+        }
+    }
+
+    pub fn role(&self) -> Role {
+        let rule = |group: &str, resource: &str, names: Option<String>, verbs: &[&str]| PolicyRule {
+            api_groups: Some(vec![group.to_owned()]),
+            resources: Some(vec![resource.to_owned()]),
+            resource_names: names.map(|name| vec![name]),
+            verbs: verbs.iter().map(|verb| (*verb).to_owned()).collect(),
+            ..PolicyRule::default()
+        };
+        let name = self.service.name_any();
+        let rules = vec![
+            rule("discovery.k8s.io", "endpointslices", None, &["get", "list", "watch"]),
+            rule(GROUP, "scalableservices", Some(name.clone()), &["get", "list", "watch"]),
+            rule(GROUP, "scalableservices/status", Some(name), &["patch"]),
+        ];
+        Role { metadata: self.metadata(&self.name), rules: Some(rules) }
+    }
+
+    pub fn binding(&self) -> RoleBinding {
+        let name = self.name.clone();
+        RoleBinding {
+            metadata: self.metadata(&self.name),
+            role_ref: RoleRef {
+                api_group: "rbac.authorization.k8s.io".to_owned(),
+                kind: "Role".to_owned(),
+                name: name.clone(),
+            },
+            subjects: Some(vec![Subject {
+                kind: "ServiceAccount".to_owned(),
+                name,
+                namespace: self.service.namespace(),
+                api_group: None,
+            }]),
+        }
+    }
+
+    pub fn budget(&self) -> PodDisruptionBudget {
+        PodDisruptionBudget {
+            metadata: self.metadata(&self.name),
+            spec: Some(PodDisruptionBudgetSpec {
+                max_unavailable: Some(IntOrString::Int(1)),
+                selector: Some(LabelSelector {
+                    match_labels: Some(self.selector()),
+                    ..LabelSelector::default()
+                }),
+                ..PodDisruptionBudgetSpec::default()
+            }),
+            status: None,
+        }
+    }
+
+    pub fn deployment(&self, images: &Images) -> Deployment {
+        let rolling = RollingUpdateDeployment {
+            max_unavailable: Some(IntOrString::Int(0)),
+            max_surge: Some(IntOrString::Int(1)),
+        };
+        Deployment {
+            metadata: self.metadata(&self.name),
+            spec: Some(DeploymentSpec {
+                replicas: Some(self.traffic.replicas),
+                selector: LabelSelector { match_labels: Some(self.selector()), ..LabelSelector::default() },
+                strategy: Some(DeploymentStrategy {
+                    type_: Some("RollingUpdate".to_owned()),
+                    rolling_update: Some(rolling),
+                }),
+                template: self.pod(images),
+                ..DeploymentSpec::default()
+            }),
+            status: None,
+        }
+    }
+
+    /// How long a balancer may take to end: until nobody connects any more, then as long as a replica may be drained.
+    pub(super) fn stops_within(&self) -> Duration {
+        Duration::from(self.traffic.drain.timeout) + Duration::from_secs(20)
+    }
+}
+
+/// The port of the pod for a listener: none below 1024, which would take a right.
+pub(super) fn inside(port: i32) -> i32 {
+    if port < 1024 { port + i32::from(LOW_PORTS_UP) } else { port }
+}

@@ -1,0 +1,333 @@
+//! The pod of a balancer: an init container that brings the program, the agent as a native sidecar, HAProxy.
+//!
+//! Restricted Pod Security: no root, no capability, a read-only root. Both programs run from HAProxy's image, the agent
+//! from the copy, for it asks `haproxy -c` about each configuration.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::core::v1::{
+        Capabilities, ConfigMapProjection, Container, ContainerPort, DownwardAPIProjection,
+        DownwardAPIVolumeFile, EmptyDirVolumeSource, EnvVar, EnvVarSource, ExecAction, HTTPGetAction,
+        KeyToPath, Lifecycle, LifecycleHandler, ObjectFieldSelector, PodSecurityContext, PodSpec,
+        PodTemplateSpec, Probe, ProjectedVolumeSource, ResourceRequirements, SeccompProfile,
+        SecretVolumeSource, SecurityContext, ServiceAccountTokenProjection, TopologySpreadConstraint, Volume,
+        VolumeMount, VolumeProjection,
+    },
+    apimachinery::pkg::{
+        api::resource::Quantity,
+        apis::meta::v1::{LabelSelector, ObjectMeta},
+        util::intstr::IntOrString,
+    },
+};
+use kube::ResourceExt as _;
+
+use super::{
+    Images,
+    maker::{Maker, inside},
+};
+use crate::balancer::haproxy::METRICS_PORT;
+
+/// Port of the agent's own metrics and health.
+pub const AGENT_PORT: u16 = 9102;
+/// Port of the gate, on the loopback of the pod.
+pub const GATE_PORT: u16 = 9103;
+/// A user that no image has by name; files and sockets of the pod are this user's alone.
+const USER: i64 = 65_532;
+/// Where the copy of the program is.
+const PROGRAM: &str = "/plimsoll/plimsoll";
+/// What agent and HAProxy share: configuration, certificates, sockets. In memory, for it has private keys.
+const FOLDER: &str = "/run/plimsoll";
+/// The mounted Secrets.
+const SECRETS: &str = "/etc/plimsoll/certificates";
+/// Where every client looks for its token.
+const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+impl Maker<'_> {
+    pub(super) fn pod(&self, images: &Images) -> PodTemplateSpec {
+        let annotations = [
+            ("prometheus.io/scrape", "true".to_owned()),
+            ("prometheus.io/port", METRICS_PORT.to_string()),
+            ("prometheus.io/path", "/metrics".to_owned()),
+            // `kubectl logs` and `exec` mean HAProxy.
+            ("kubectl.kubernetes.io/default-container", "haproxy".to_owned()),
+        ];
+        let metadata = ObjectMeta {
+            labels: Some(self.labels()),
+            annotations: Some(annotations.map(|(key, value)| (key.to_owned(), value)).into()),
+            ..ObjectMeta::default()
+        };
+        let grace = self.stops_within().as_secs() + 10;
+        let spec = PodSpec {
+            service_account_name: Some(self.name.clone()),
+            automount_service_account_token: Some(false),
+            enable_service_links: Some(false),
+            termination_grace_period_seconds: Some(i64::try_from(grace).unwrap_or(i64::MAX)),
+            security_context: Some(PodSecurityContext {
+                run_as_non_root: Some(true),
+                run_as_user: Some(USER),
+                run_as_group: Some(USER),
+                fs_group: Some(USER),
+                seccomp_profile: Some(SeccompProfile {
+                    type_: "RuntimeDefault".to_owned(),
+                    localhost_profile: None,
+                }),
+                ..PodSecurityContext::default()
+            }),
+            topology_spread_constraints: Some(
+                ["topology.kubernetes.io/zone", "kubernetes.io/hostname"].map(|key| self.spread(key)).into(),
+            ),
+            init_containers: Some(vec![install(images), self.agent(images)]),
+            containers: vec![self.haproxy(images)],
+            volumes: Some(self.volumes()),
+            ..PodSpec::default()
+        };
+        PodTemplateSpec { metadata: Some(metadata), spec: Some(spec) }
+    }
+
+    fn spread(&self, key: &str) -> TopologySpreadConstraint {
+        TopologySpreadConstraint {
+            max_skew: 1,
+            topology_key: key.to_owned(),
+            when_unsatisfiable: "ScheduleAnyway".to_owned(),
+            label_selector: Some(LabelSelector {
+                match_labels: Some(self.selector()),
+                ..LabelSelector::default()
+            }),
+            // Without it the pods of the last rollout count, and the new ones end up on one node.
+            match_label_keys: Some(vec!["pod-template-hash".to_owned()]),
+            ..TopologySpreadConstraint::default()
+        }
+    }
+
+    fn agent(&self, images: &Images) -> Container {
+        let mut mounts = vec![
+            mount("program", "/plimsoll", true),
+            mount("shared", FOLDER, false),
+            mount("token", TOKEN, true),
+        ];
+        for (volume, secret) in self.secrets() {
+            mounts.push(mount(&volume, &format!("{SECRETS}/{secret}"), true));
+        }
+        let args = [
+            "lb-agent".to_owned(),
+            "run".to_owned(),
+            format!("--service={}", self.service.name_any()),
+            format!("--folder={FOLDER}"),
+            format!("--secrets={SECRETS}"),
+            format!("--port={AGENT_PORT}"),
+            format!("--gate-port={GATE_PORT}"),
+        ];
+        Container {
+            name: "agent".to_owned(),
+            image: Some(images.haproxy.clone()),
+            command: Some(vec![PROGRAM.to_owned()]),
+            args: Some(args.into()),
+            env: Some(vec![field("POD_NAME", "metadata.name"), field("POD_NAMESPACE", "metadata.namespace")]),
+            // A native sidecar: HAProxy starts when its configuration is there, and the agent ends after HAProxy.
+            restart_policy: Some("Always".to_owned()),
+            ports: Some(vec![port("agent-metrics", i32::from(AGENT_PORT))]),
+            // It can't be there before the API server answers, however long that takes.
+            startup_probe: Some(probe("/startz", AGENT_PORT, 1, 600)),
+            liveness_probe: Some(probe("/healthz", AGENT_PORT, 10, 3)),
+            resources: Some(resources("20m", "32Mi", "96Mi")),
+            security_context: Some(restricted()),
+            volume_mounts: Some(mounts),
+            ..Container::default()
+        }
+    }
+
+    fn haproxy(&self, images: &Images) -> Container {
+        let command = [
+            "haproxy".to_owned(),
+            "-W".to_owned(),
+            "-db".to_owned(),
+            "-f".to_owned(),
+            format!("{FOLDER}/haproxy.cfg"),
+            "-S".to_owned(),
+            format!("{FOLDER}/master.sock,mode,600"),
+        ];
+        let mut ports = vec![port("metrics", i32::from(METRICS_PORT))];
+        ports.extend(self.traffic.listeners.iter().map(|listener| {
+            let scheme = if listener.tls.is_some() { "https" } else { "http" };
+            port(&format!("{scheme}-{}", listener.port), inside(listener.port))
+        }));
+        let within = self.stops_within().as_secs();
+        let stop = [
+            PROGRAM.to_owned(),
+            "lb-agent".to_owned(),
+            "stop".to_owned(),
+            format!("--folder={FOLDER}"),
+            format!("--within={within}s"),
+        ];
+        Container {
+            name: "haproxy".to_owned(),
+            image: Some(images.haproxy.clone()),
+            command: Some(command.into()),
+            ports: Some(ports),
+            lifecycle: Some(Lifecycle {
+                pre_stop: Some(LifecycleHandler {
+                    exec: Some(ExecAction { command: Some(stop.into()) }),
+                    ..LifecycleHandler::default()
+                }),
+                ..Lifecycle::default()
+            }),
+            readiness_probe: Some(probe("/healthz", METRICS_PORT, 1, 3)),
+            resources: Some(resources("100m", "64Mi", "512Mi")),
+            security_context: Some(restricted()),
+            volume_mounts: Some(vec![mount("program", "/plimsoll", true), mount("shared", FOLDER, false)]),
+            ..Container::default()
+        }
+    }
+
+    /// Volumes of the listeners' Secrets, each once; a volume's name has no dot.
+    fn secrets(&self) -> BTreeMap<String, String> {
+        let named = self.traffic.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+        let mut names: Vec<&String> = named.map(|tls| &tls.secret_name).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+            .into_iter()
+            .enumerate()
+            .map(|(number, name)| (format!("certificate-{number}"), name.clone()))
+            .collect()
+    }
+
+    fn volumes(&self) -> Vec<Volume> {
+        let empty = |name: &str, medium: Option<&str>, size: &str| Volume {
+            name: name.to_owned(),
+            empty_dir: Some(EmptyDirVolumeSource {
+                medium: medium.map(str::to_owned),
+                size_limit: Some(Quantity(size.to_owned())),
+            }),
+            ..Volume::default()
+        };
+        let mut volumes = vec![
+            empty("program", None, "256Mi"),
+            empty("shared", Some("Memory"), "32Mi"),
+            Volume { name: "token".to_owned(), projected: Some(token()), ..Volume::default() },
+        ];
+        volumes.extend(self.secrets().into_iter().map(|(volume, secret)| Volume {
+            name: volume,
+            secret: Some(SecretVolumeSource {
+                secret_name: Some(secret),
+                items: Some(["tls.crt", "tls.key"].map(same).into()),
+                default_mode: Some(0o440),
+                ..SecretVolumeSource::default()
+            }),
+            ..Volume::default()
+        }));
+        volumes
+    }
+}
+
+fn install(images: &Images) -> Container {
+    Container {
+        name: "install".to_owned(),
+        image: Some(images.agent.clone()),
+        args: Some(["lb-agent", "install", PROGRAM].map(str::to_owned).into()),
+        resources: Some(resources("20m", "32Mi", "96Mi")),
+        security_context: Some(restricted()),
+        volume_mounts: Some(vec![mount("program", "/plimsoll", false)]),
+        ..Container::default()
+    }
+}
+
+/// What is mounted into every pod that asks for a token, here for one container alone.
+fn token() -> ProjectedVolumeSource {
+    let token = VolumeProjection {
+        service_account_token: Some(ServiceAccountTokenProjection {
+            path: "token".to_owned(),
+            expiration_seconds: Some(3607),
+            audience: None,
+        }),
+        ..VolumeProjection::default()
+    };
+    let authority = VolumeProjection {
+        config_map: Some(ConfigMapProjection {
+            name: "kube-root-ca.crt".to_owned(),
+            items: Some(vec![same("ca.crt")]),
+            optional: None,
+        }),
+        ..VolumeProjection::default()
+    };
+    let namespace = DownwardAPIVolumeFile {
+        path: "namespace".to_owned(),
+        field_ref: Some(selector("metadata.namespace")),
+        ..DownwardAPIVolumeFile::default()
+    };
+    let namespace = VolumeProjection {
+        downward_api: Some(DownwardAPIProjection { items: Some(vec![namespace]) }),
+        ..VolumeProjection::default()
+    };
+    ProjectedVolumeSource { default_mode: Some(0o440), sources: Some(vec![token, authority, namespace]) }
+}
+
+fn same(key: &str) -> KeyToPath {
+    KeyToPath { key: key.to_owned(), path: key.to_owned(), mode: None }
+}
+
+fn selector(path: &str) -> ObjectFieldSelector {
+    ObjectFieldSelector { api_version: Some("v1".to_owned()), field_path: path.to_owned() }
+}
+
+fn field(name: &str, path: &str) -> EnvVar {
+    EnvVar {
+        name: name.to_owned(),
+        value_from: Some(EnvVarSource { field_ref: Some(selector(path)), ..EnvVarSource::default() }),
+        ..EnvVar::default()
+    }
+}
+
+fn mount(volume: &str, path: &str, read_only: bool) -> VolumeMount {
+    VolumeMount {
+        name: volume.to_owned(),
+        mount_path: path.to_owned(),
+        read_only: read_only.then_some(true),
+        ..VolumeMount::default()
+    }
+}
+
+fn port(name: &str, port: i32) -> ContainerPort {
+    ContainerPort {
+        name: Some(name.to_owned()),
+        container_port: port,
+        protocol: Some("TCP".to_owned()),
+        ..ContainerPort::default()
+    }
+}
+
+fn probe(path: &str, port: u16, every: i32, failures: i32) -> Probe {
+    Probe {
+        http_get: Some(HTTPGetAction {
+            path: Some(path.to_owned()),
+            port: IntOrString::Int(i32::from(port)),
+            ..HTTPGetAction::default()
+        }),
+        period_seconds: Some(every),
+        timeout_seconds: Some(2),
+        failure_threshold: Some(failures),
+        ..Probe::default()
+    }
+}
+
+fn resources(cpu: &str, memory: &str, memory_max: &str) -> ResourceRequirements {
+    let quantity = |text: &str| Quantity(text.to_owned());
+    ResourceRequirements {
+        requests: Some(BTreeMap::from([
+            ("cpu".to_owned(), quantity(cpu)),
+            ("memory".to_owned(), quantity(memory)),
+        ])),
+        limits: Some(BTreeMap::from([("memory".to_owned(), quantity(memory_max))])),
+        ..ResourceRequirements::default()
+    }
+}
+
+fn restricted() -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        read_only_root_filesystem: Some(true),
+        capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
+        ..SecurityContext::default()
+    }
+}

@@ -1,0 +1,421 @@
+//! `spec.traffic`: the load balancer in front of a service. Names are those of the Gateway API wherever it has one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{KubeSchema, core::Duration};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Criticality;
+
+/// A load balancer that Plimsoll runs, feeds and drains.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = (
+        "self.listeners.all(a, self.listeners.exists_one(b, a.port == b.port))",
+        "traffic.listeners must each have a port of their own"
+    ),
+    validation = (
+        "self.algorithm != 'SourceHash' || !has(self.sessionPersistence)",
+        "traffic.sessionPersistence is not allowed with algorithm SourceHash: that binds clients already"
+    )
+)]
+pub struct Traffic {
+    /// Who balances.
+    pub provider: Provider,
+    /// Balancers, spread over nodes and zones; two survive the loss of one.
+    #[serde(default = "two")]
+    #[schemars(range(min = 1, max = 20))]
+    pub replicas: i32,
+    /// Port of the service's pods that requests go to.
+    #[schemars(range(min = 1, max = 65_535))]
+    pub target_port: i32,
+    /// Where the balancer listens.
+    #[schemars(length(min = 1, max = 8))]
+    pub listeners: Vec<Listener>,
+    /// The balancer's own Service, `NAME-lb`.
+    #[serde(default)]
+    pub service: FrontService,
+    /// How a replica is chosen.
+    #[serde(default)]
+    pub algorithm: Algorithm,
+    /// How a replica is found fit, beyond its readiness.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<HealthCheck>,
+    /// Binds a client to its replica by a cookie that the balancer sets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_persistence: Option<SessionPersistence>,
+    /// How long a new replica's share grows, from 0s (the default: at once) to 10m.
+    #[serde(default = "zero")]
+    #[x_kube(validation = (
+        "duration(self) >= duration('0s') && duration(self) <= duration('10m')",
+        "traffic.slowStart must be a duration from 0s to 10m"
+    ))]
+    #[schemars(length(max = 16))]
+    pub slow_start: Duration,
+    /// What happens before a replica is removed.
+    #[serde(default)]
+    pub drain: Drain,
+    /// When a request is sent again, to another replica.
+    #[serde(default)]
+    pub retries: Retries,
+    /// How much a replica gets at a time, and how long the rest waits.
+    #[serde(default)]
+    pub limits: Limits,
+    /// How long an answer may take.
+    #[serde(default)]
+    pub timeouts: Timeouts,
+    /// Which requests go first when requests wait; the first that matches counts.
+    #[serde(default)]
+    #[schemars(length(max = 16))]
+    pub priorities: Vec<Priority>,
+}
+
+/// Who balances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Provider {
+    /// HAProxy 2.6 or newer, run by Plimsoll, driven through its runtime API without reloads.
+    HAProxy,
+}
+
+/// A port of the balancer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Listener {
+    /// Port, of the balancer's Service and of its pods (there above 1024: 10000 is added to lower ones).
+    #[schemars(range(min = 1, max = 65_535))]
+    pub port: i32,
+    /// TLS ends at the balancer; without it the listener speaks plain HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ListenerTls>,
+}
+
+/// The certificate of a listener.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ListenerTls {
+    /// Name of a Secret of type `kubernetes.io/tls` in the same namespace; a new content is served within seconds.
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub secret_name: String,
+}
+
+/// The balancer's own Service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FrontService {
+    /// ClusterIP (the default), NodePort or LoadBalancer.
+    #[serde(default, rename = "type")]
+    pub type_: FrontServiceType,
+    /// Annotations, as a cloud's load balancer takes its settings.
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// `type` of a Service.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, strum::IntoStaticStr,
+)]
+pub enum FrontServiceType {
+    /// Inside of the cluster.
+    #[default]
+    ClusterIP,
+    /// On a port of every node.
+    NodePort,
+    /// A cloud's load balancer in front.
+    LoadBalancer,
+}
+
+/// How a replica is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Algorithm {
+    /// One after the other.
+    RoundRobin,
+    /// The one with the fewest requests.
+    #[default]
+    LeastConnections,
+    /// The better of two drawn at random: what many balancers beside each other should use.
+    RandomOfTwo,
+    /// By the client's address, consistently.
+    SourceHash,
+}
+
+/// How a replica is found fit, beyond its readiness.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HealthCheck {
+    /// Path that answers 2xx or 3xx when the replica is fit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256), regex(pattern = "^/[A-Za-z0-9._~!$&()*+,;=:@%/-]*$"))]
+    pub path: Option<String>,
+    /// Time between two checks, from 100ms to 1m.
+    #[serde(default = "check_interval")]
+    #[x_kube(validation = (
+        "duration(self) >= duration('100ms') && duration(self) <= duration('1m')",
+        "traffic.healthCheck.interval must be a duration from 100ms to 1m"
+    ))]
+    #[schemars(length(max = 16))]
+    pub interval: Duration,
+    /// Good checks in a row until it is fit again.
+    #[serde(default = "check_rise")]
+    #[schemars(range(min = 1, max = 10))]
+    pub rise: i32,
+    /// Bad checks in a row until it is not.
+    #[serde(default = "check_fall")]
+    #[schemars(range(min = 1, max = 10))]
+    pub fall: i32,
+    /// Watches the answers to real requests too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passive: Option<PassiveCheck>,
+}
+
+/// Watches the answers to real requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PassiveCheck {
+    /// Answers 5xx, or none, in a row until the replica gets no more requests.
+    #[schemars(range(min = 1, max = 1000))]
+    pub consecutive_errors: i32,
+}
+
+/// Binds a client to its replica.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SessionPersistence {
+    /// Name of the cookie.
+    #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9_-]+$"))]
+    pub cookie: String,
+}
+
+/// What happens before a replica is removed.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Drain {
+    /// Longest time that a replica which gets no new requests may take for those it has, from 0s to 1h.
+    #[serde(default = "drain_timeout")]
+    #[x_kube(validation = (
+        "duration(self) >= duration('0s') && duration(self) <= duration('1h')",
+        "traffic.drain.timeout must be a duration from 0s to 1h"
+    ))]
+    #[schemars(length(max = 16))]
+    pub timeout: Duration,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self { timeout: drain_timeout() }
+    }
+}
+
+/// When a request is sent again, to another replica.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Retries {
+    /// How often; 0 for never.
+    #[serde(default = "retry_attempts")]
+    #[schemars(range(min = 0, max = 10))]
+    pub attempts: i32,
+    /// After what; a request that may have been begun is only sent again on what is named here.
+    // Not `on` as it is called here: YAML 1.1, which kubectl reads, takes that for `true`.
+    #[serde(default = "retry_on", rename = "retryOn")]
+    #[schemars(length(min = 1, max = 3))]
+    pub on: Vec<RetryOn>,
+}
+
+impl Default for Retries {
+    fn default() -> Self {
+        Self { attempts: retry_attempts(), on: retry_on() }
+    }
+}
+
+/// What a request is sent again after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RetryOn {
+    /// No connection came about: the replica saw nothing of the request.
+    ConnectFailure,
+    /// The connection ended without an answer; only for GET, HEAD, OPTIONS, PUT and DELETE without a body.
+    EmptyResponse,
+    /// The answer was 503; only for the same methods.
+    Http503,
+}
+
+/// How much a replica gets at a time, and how long the rest waits.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Limits {
+    /// Requests that one replica gets at the same time, over all balancers; what is above waits in the balancer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub connections_per_replica: Option<i32>,
+    /// How long a request may wait, also for the first replica of a start from zero, from 1s to 10m.
+    #[serde(default = "queue_timeout")]
+    #[x_kube(validation = (
+        "duration(self) >= duration('1s') && duration(self) <= duration('10m')",
+        "traffic.limits.queueTimeout must be a duration from 1s to 10m"
+    ))]
+    #[schemars(length(max = 16))]
+    pub queue_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections_per_replica: None, queue_timeout: queue_timeout() }
+    }
+}
+
+/// How long an answer may take.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Timeouts {
+    /// Longest silence of a replica within a request, from 1s to 1h; upgraded connections may be silent for an hour.
+    #[serde(default = "backend_request")]
+    #[x_kube(validation = (
+        "duration(self) >= duration('1s') && duration(self) <= duration('1h')",
+        "traffic.timeouts.backendRequest must be a duration from 1s to 1h"
+    ))]
+    #[schemars(length(max = 16))]
+    pub backend_request: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { backend_request: backend_request() }
+    }
+}
+
+/// How much some requests matter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Priority {
+    /// Which requests.
+    #[serde(rename = "match")]
+    pub match_: RequestMatch,
+    /// How much they matter; requests that nothing matches are Critical.
+    pub criticality: Criticality,
+}
+
+/// Which requests: all that is named must match.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = (
+    "has(self.pathPrefix) || has(self.header)",
+    "traffic.priorities.match needs a pathPrefix or a header"
+))]
+pub struct RequestMatch {
+    /// Beginning of the path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256), regex(pattern = "^/[A-Za-z0-9._~!$&()*+,;=:@%/-]*$"))]
+    pub path_prefix: Option<String>,
+    /// A header with exactly this value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<HeaderMatch>,
+}
+
+/// A header with exactly this value, as the Gateway API's `HTTPHeaderMatch` of type Exact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HeaderMatch {
+    /// Name, in any case.
+    #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9-]+$"))]
+    pub name: String,
+    /// Value, as it is; printable ASCII.
+    #[schemars(length(min = 1, max = 256), regex(pattern = "^[ -~]+$"))]
+    pub value: String,
+}
+
+/// What the balancers do, as they and the controller report it.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TrafficStatus {
+    /// Pods that get no new requests since they are to be removed (written by the controller).
+    #[serde(default)]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["pod".to_string()]))]
+    pub draining: Vec<Draining>,
+    /// Each balancer, by its pod; each writes its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["pod".to_string()]))]
+    pub balancers: Vec<BalancerStatus>,
+}
+
+impl TrafficStatus {
+    /// The pods of `draining`, by name.
+    #[must_use]
+    pub fn draining_pods(&self) -> BTreeSet<String> {
+        self.draining.iter().map(|draining| draining.pod.clone()).collect()
+    }
+}
+
+/// A pod that is to be removed once its last request is over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Draining {
+    /// Its name.
+    pub pod: String,
+    /// When it was chosen; `drain.timeout` counts from here.
+    pub since: Time,
+}
+
+/// One balancer, as its agent sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BalancerStatus {
+    /// Its pod.
+    pub pod: String,
+    /// The ScalableService's generation that the running configuration is made from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Whether what runs was read back and is what is wanted.
+    #[serde(default)]
+    pub in_sync: bool,
+    /// Replicas that get requests.
+    #[serde(default)]
+    pub programmed: i32,
+    /// Pods of `draining` whose last request here is over (or never was), by name.
+    #[serde(default)]
+    pub drained: Vec<String>,
+    /// Requests that wait here although no replica is there to serve them.
+    #[serde(default)]
+    pub held: i32,
+    /// What keeps it from being in sync.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+fn two() -> i32 {
+    2
+}
+
+fn seconds(seconds: u64) -> Duration {
+    std::time::Duration::from_secs(seconds).into()
+}
+
+fn zero() -> Duration {
+    seconds(0)
+}
+
+fn check_interval() -> Duration {
+    seconds(2)
+}
+
+fn check_rise() -> i32 {
+    2
+}
+
+fn check_fall() -> i32 {
+    3
+}
+
+fn drain_timeout() -> Duration {
+    seconds(30)
+}
+
+fn retry_attempts() -> i32 {
+    2
+}
+
+fn retry_on() -> Vec<RetryOn> {
+    vec![RetryOn::ConnectFailure]
+}
+
+fn queue_timeout() -> Duration {
+    seconds(30)
+}
+
+fn backend_request() -> Duration {
+    seconds(60)
+}

@@ -1,0 +1,147 @@
+//! What the API server last said, and its copy beside the balancer for a start without it.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{api::Traffic, balancer::Endpoints};
+
+/// How often the copy is written at most.
+const COPY: Duration = Duration::from_secs(1);
+
+/// Everything that a balancer is made of, as far as it is known.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// The ScalableService; `None` until it was seen.
+    pub service: Option<Service>,
+    /// Its endpoints; `None` until they were seen.
+    pub endpoints: Option<Endpoints>,
+    /// When the first change came that is not applied yet.
+    pub changed: Option<Instant>,
+}
+
+/// What of the ScalableService concerns its balancers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Service {
+    /// Of the spec.
+    pub generation: i64,
+    /// Whether `minReplicas` is 0, so that a request may find no replica at all.
+    pub scales_to_zero: bool,
+    /// `spec.traffic`.
+    pub traffic: Traffic,
+    /// `status.traffic.draining`.
+    pub draining: BTreeSet<String>,
+}
+
+impl Known {
+    /// Notes that something changed.
+    pub fn touch(&mut self) {
+        self.changed.get_or_insert_with(Instant::now);
+    }
+
+    /// Both parts, once they are known.
+    #[must_use]
+    pub fn complete(&self) -> Option<(&Service, &Endpoints)> {
+        self.service.as_ref().zip(self.endpoints.as_ref())
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Copied {
+    service: Service,
+    endpoints: Endpoints,
+}
+
+/// The copy of what is known, in a file.
+#[derive(Debug)]
+pub struct KnownCopy {
+    path: PathBuf,
+    stale: bool,
+    written: Option<Instant>,
+}
+
+impl KnownCopy {
+    /// The copy in that file, if there is one.
+    #[must_use]
+    pub fn at(path: PathBuf) -> Self {
+        Self { path, stale: false, written: None }
+    }
+
+    /// What it says; `None` if there is none that is understood.
+    #[must_use]
+    pub fn read(&self) -> Option<(Service, Endpoints)> {
+        let copied: Copied = serde_json::from_slice(&fs::read(&self.path).ok()?).ok()?;
+        Some((copied.service, copied.endpoints))
+    }
+
+    /// Something else is known.
+    pub fn touch(&mut self) {
+        self.stale = true;
+    }
+
+    /// Writes it if it is stale and not just written. Without it a balancer only starts later, so that a failure is told
+    /// and no more.
+    pub fn keep(&mut self, known: &Known) {
+        if !self.stale || self.written.is_some_and(|at| at.elapsed() < COPY) {
+            return;
+        }
+        let Some((service, endpoints)) = known.complete() else { return };
+        if let Err(error) = self.write(service, endpoints) {
+            tracing::warn!(%error, "the copy of what is known can't be written");
+        }
+        (self.stale, self.written) = (false, Some(Instant::now()));
+    }
+
+    fn write(&self, service: &Service, endpoints: &Endpoints) -> io::Result<()> {
+        let text = serde_json::to_vec(&Copied { service: service.clone(), endpoints: endpoints.clone() })?;
+        let beside = self.path.with_extension("new");
+        let mut file =
+            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        file.write_all(&text)?;
+        fs::rename(beside, &self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_copy_comes_back_as_it_was_and_half_a_copy_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("known.json");
+        let mut copy = KnownCopy::at(path.clone());
+        assert!(copy.read().is_none());
+        let traffic = serde_json::from_value(
+            serde_json::json!({"provider": "HAProxy", "targetPort": 8080, "listeners": [{"port": 80}]}),
+        );
+        let service = Service {
+            generation: 3,
+            scales_to_zero: true,
+            traffic: traffic.unwrap(),
+            draining: BTreeSet::from(["a".to_owned()]),
+        };
+        let endpoints: Endpoints = serde_json::from_value(serde_json::json!({
+            "a": {"ip": "10.0.0.1", "ready": true, "serving": true, "terminating": false, "zone": null},
+        }))
+        .unwrap();
+        let known =
+            Known { service: Some(service.clone()), endpoints: Some(endpoints.clone()), changed: None };
+        copy.keep(&known);
+        assert!(copy.read().is_none(), "nothing is new");
+        copy.touch();
+        copy.keep(&known);
+        assert_eq!(copy.read(), Some((service, endpoints)));
+        let half = fs::read(&path).unwrap();
+        fs::write(&path, &half[..half.len() / 2]).unwrap();
+        assert!(copy.read().is_none());
+    }
+}

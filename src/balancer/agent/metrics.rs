@@ -1,0 +1,176 @@
+//! The agent's own metrics.
+
+use std::{fmt::Write as _, time::Duration};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+
+use crate::api::BalancerStatus;
+
+const APPLIED: &str =
+    "Time from an endpoint's change, as the watch told it, until HAProxy was read back with it";
+const SYNCS: &str = "Synchronisations with HAProxy by how they ended";
+const RELOADS: &str = "Times that new HAProxy processes took over with a new configuration";
+const REPAIRS: &str =
+    "Differences from what is wanted that were found and mended without a change being the cause";
+const REPORTS: &str = "Writes of the balancer's entry in status by how they ended";
+const PROGRAMMED: &str = "Replicas that get requests";
+const DRAINED: &str = "Pods that are to be removed and whose last request here is over";
+const HELD: &str = "Requests that wait although no replica is there to serve them";
+const IN_SYNC: &str = "1 if what runs was read back and is what is wanted";
+
+/// Every metric of one agent.
+#[derive(Debug)]
+pub struct AgentMetrics {
+    registry: Registry,
+    applied: Histogram,
+    syncs: Family<ResultLabels, Counter>,
+    reloads: Counter,
+    repairs: Counter,
+    reports: Family<ResultLabels, Counter>,
+    programmed: Gauge,
+    drained: Gauge,
+    held: Gauge,
+    in_sync: Gauge,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabels {
+    result: &'static str,
+}
+
+impl Default for AgentMetrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::default(),
+            applied: Histogram::new([
+                0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 10.0,
+            ]),
+            syncs: Family::default(),
+            reloads: Counter::default(),
+            repairs: Counter::default(),
+            reports: Family::default(),
+            programmed: Gauge::default(),
+            drained: Gauge::default(),
+            held: Gauge::default(),
+            in_sync: Gauge::default(),
+        };
+        let registry = &mut metrics.registry;
+        registry.register_with_unit(
+            "plimsoll_balancer_endpoint_applied",
+            APPLIED,
+            Unit::Seconds,
+            metrics.applied.clone(),
+        );
+        registry.register("plimsoll_balancer_syncs", SYNCS, metrics.syncs.clone());
+        registry.register("plimsoll_balancer_reloads", RELOADS, metrics.reloads.clone());
+        registry.register("plimsoll_balancer_drift_repairs", REPAIRS, metrics.repairs.clone());
+        registry.register("plimsoll_balancer_status_writes", REPORTS, metrics.reports.clone());
+        registry.register("plimsoll_balancer_programmed", PROGRAMMED, metrics.programmed.clone());
+        registry.register("plimsoll_balancer_drained", DRAINED, metrics.drained.clone());
+        registry.register("plimsoll_balancer_held", HELD, metrics.held.clone());
+        registry.register("plimsoll_balancer_in_sync", IN_SYNC, metrics.in_sync.clone());
+        metrics
+    }
+}
+
+impl AgentMetrics {
+    /// A change was applied and read back.
+    pub fn applied(&self, after: Duration) {
+        self.applied.observe(after.as_secs_f64());
+    }
+
+    /// A synchronisation ended: `ok`, `difference`, or the word of its error.
+    pub fn synced(&self, result: &'static str) {
+        self.syncs.get_or_create_owned(&ResultLabels { result }).inc();
+    }
+
+    /// New processes took over.
+    pub fn reloaded(&self) {
+        self.reloads.inc();
+    }
+
+    /// So many differences were mended.
+    pub fn repaired(&self, differences: usize) {
+        self.repairs.inc_by(differences as u64);
+    }
+
+    /// The entry in status was written, or not.
+    pub fn reported(&self, result: &'static str) {
+        self.reports.get_or_create_owned(&ResultLabels { result }).inc();
+    }
+
+    /// What the balancer does now.
+    pub fn observe(&self, status: &BalancerStatus) {
+        self.programmed.set(status.programmed.into());
+        self.drained.set(i64::try_from(status.drained.len()).unwrap_or(i64::MAX));
+        self.held.set(status.held.into());
+        self.in_sync.set(status.in_sync.into());
+    }
+
+    /// Everything as OpenMetrics text.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        if encode(&mut text, &self.registry).is_err() {
+            // Writing into a String can't fail. If it did, a text without its end would be refused as it should be.
+            text.clear();
+        }
+        text
+    }
+}
+
+/// The documentation of every metric, as Markdown.
+#[must_use]
+pub fn table() -> String {
+    let mut text = "\n## Of the agent beside each balancer\n\n\
+         On port 9102 of a balancer's pod; HAProxy's own metrics are on port 9101.\n\n\
+         | name | type | labels | unit | meaning |\n|---|---|---|---|---|\n"
+        .to_owned();
+    for (name, kind, labels, unit, help) in [
+        ("endpoint_applied_seconds", "histogram", "", "seconds", APPLIED),
+        ("syncs_total", "counter", "`result`", "synchronisations", SYNCS),
+        ("reloads_total", "counter", "", "reloads", RELOADS),
+        ("drift_repairs_total", "counter", "", "differences", REPAIRS),
+        ("status_writes_total", "counter", "`result`", "writes", REPORTS),
+        ("programmed", "gauge", "", "replicas", PROGRAMMED),
+        ("drained", "gauge", "", "pods", DRAINED),
+        ("held", "gauge", "", "requests", HELD),
+        ("in_sync", "gauge", "", "", IN_SYNC),
+    ] {
+        // Writing into a String can't fail.
+        let _ = writeln!(text, "| `plimsoll_balancer_{name}` | {kind} | {labels} | {unit} | {help}. |");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_that_is_documented_is_exposed_and_nothing_else() {
+        let metrics = AgentMetrics::default();
+        metrics.synced("ok");
+        metrics.reported("ok");
+        metrics.applied(Duration::from_millis(12));
+        metrics.repaired(2);
+        let text = metrics.encode();
+        let documented = table();
+        let mut exposed: Vec<&str> =
+            text.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split(' ').next()).collect();
+        exposed.sort_unstable();
+        let mut named: Vec<&str> = documented
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `plimsoll")?.split('`').next())
+            .map(|name| name.trim_end_matches("_total"))
+            .collect();
+        named.sort_unstable();
+        let exposed: Vec<&str> = exposed.iter().map(|name| name.trim_start_matches("plimsoll")).collect();
+        assert_eq!(exposed, named);
+        assert!(text.contains("plimsoll_balancer_drift_repairs_total 2"), "{text}");
+    }
+}

@@ -1,0 +1,28 @@
+//! The agent beside each balancer: watches one ScalableService and its endpoints, brings HAProxy to what they ask for,
+//! reads back, and reports.
+//!
+//! It needs nobody: without the controller it goes on following the endpoints, without the API server it holds what
+//! it knows, and a HAProxy or an agent that starts anew finds everything in the shared folder.
+
+mod certificates;
+mod endpoints;
+mod gate;
+mod install;
+mod known;
+mod metrics;
+mod pace;
+mod pilot;
+mod report;
+mod run;
+mod server;
+mod specs;
+mod stop;
+mod watches;
+
+pub use gate::{Gate, Replicas};
+pub use install::{InstallError, install};
+pub use known::{Known, Service};
+pub use metrics::{AgentMetrics, table};
+pub use pilot::{Links, Pilot, Setup};
+pub use run::{AgentError, AgentOptions, run};
+pub use stop::{StopError, stop};

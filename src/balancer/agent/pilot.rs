@@ -1,0 +1,387 @@
+//! The loop of the agent: what is known, brought about in HAProxy, read back, told.
+
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::watch,
+    time::{sleep_until, timeout},
+};
+
+use super::{
+    certificates::Certificates,
+    gate::Replicas,
+    known::{Known, KnownCopy, Service},
+    metrics::AgentMetrics,
+    specs::Specs,
+};
+use crate::{
+    api::BalancerStatus,
+    balancer::{
+        Endpoints, ServerState, Wanted,
+        haproxy::{DriverError, Epoch, HaProxy, Report, Seen, Step},
+        wanted,
+    },
+    telemetry::Health,
+};
+
+/// A change waits this long for the next one…
+const SETTLES: Duration = Duration::from_millis(20);
+/// … but no longer than this.
+const SETTLES_MAX: Duration = Duration::from_millis(50);
+/// How long a start waits for the API server before it takes the copy.
+const START: Duration = Duration::from_secs(3);
+/// How often is looked whether HAProxy is still the same process, and whether certificates changed.
+const BEAT: Duration = Duration::from_millis(500);
+/// The same while something is awaited: HAProxy itself, the end of a drain, a first replica.
+const BEAT_AWAITED: Duration = Duration::from_millis(100);
+/// How often everything is read back and compared.
+const DRIFT: Duration = Duration::from_secs(10);
+/// How often servers are collected that could not be deleted yet.
+const COLLECT: Duration = Duration::from_secs(1);
+
+/// What an agent is given.
+#[derive(Debug)]
+pub struct Setup {
+    /// The HAProxy.
+    pub driver: HaProxy,
+    /// Namespace and name of the ScalableService.
+    pub service: (String, String),
+    /// The pod that this runs in.
+    pub pod: String,
+    /// Where the gate listens.
+    pub gate: SocketAddr,
+    /// The Secrets with certificates, each in a folder of its name.
+    pub secrets: PathBuf,
+    /// Where PEM files and the copy of what is known are kept.
+    pub folder: PathBuf,
+    /// The metrics.
+    pub metrics: Arc<AgentMetrics>,
+    /// Progress of the loop.
+    pub health: Health,
+    /// Set once HAProxy has a configuration to start with.
+    pub configured: Arc<AtomicBool>,
+}
+
+/// How an agent's parts hear of each other.
+#[derive(Debug)]
+pub struct Links {
+    /// What the watches know.
+    pub known: watch::Sender<Known>,
+    /// Requests that the gate holds.
+    pub waiting: watch::Receiver<u32>,
+    /// Where the gate may hand them on to.
+    pub replicas: watch::Sender<Replicas>,
+    /// What is to stand in status.
+    pub status: watch::Sender<BalancerStatus>,
+}
+
+/// The loop.
+#[derive(Debug)]
+pub struct Pilot {
+    setup: Setup,
+    links: Links,
+    certificates: Certificates,
+    copy: KnownCopy,
+    specs: Specs,
+    /// What was last brought about.
+    wanted: Option<Wanted>,
+    epoch: Option<Epoch>,
+    /// When to synchronise again although nothing changed.
+    again: Option<Instant>,
+    compared: Instant,
+    status: BalancerStatus,
+}
+
+/// Why HAProxy is synchronised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// Something that is wanted changed.
+    Change,
+    /// Another process runs, or the last time was not the end of it.
+    Again,
+    /// It is time to compare.
+    Drift,
+}
+
+impl Pilot {
+    /// Does nothing yet.
+    #[must_use]
+    pub fn new(setup: Setup, links: Links) -> Self {
+        let certificates = Certificates::new(&setup.secrets, &setup.folder);
+        let copy = KnownCopy::at(setup.folder.join("known.json"));
+        let status = BalancerStatus { pod: setup.pod.clone(), ..BalancerStatus::default() };
+        Self {
+            setup,
+            links,
+            certificates,
+            copy,
+            specs: Specs::default(),
+            wanted: None,
+            epoch: None,
+            again: None,
+            compared: Instant::now(),
+            status,
+        }
+    }
+
+    /// Runs until nobody tells it of changes any more.
+    pub async fn run(mut self) {
+        let mut known = self.links.known.subscribe();
+        let mut waiting = self.links.waiting.clone();
+        self.start(&mut known).await;
+        let mut beat = Instant::now();
+        loop {
+            tokio::select! {
+                changed = known.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    // Whoever waits for a first replica has waited enough.
+                    if self.status.held == 0 {
+                        settle(&mut known).await;
+                    }
+                    self.sync(Cause::Change).await;
+                }
+                Ok(()) = waiting.changed() => {
+                    let held = *waiting.borrow_and_update();
+                    self.woken(held).await;
+                }
+                () = sleep_until(beat.into()) => {
+                    self.beat().await;
+                    beat = Instant::now() + if self.is_awaited() { BEAT_AWAITED } else { BEAT };
+                }
+            }
+        }
+    }
+
+    /// Waits for what the API server says, and if that takes too long, takes what it said before.
+    async fn start(&mut self, known: &mut watch::Receiver<Known>) {
+        let complete = known.wait_for(|known| known.complete().is_some());
+        if timeout(START, complete).await.is_ok() {
+            return known.mark_changed();
+        }
+        let Some((service, endpoints)) = self.copy.read() else {
+            tracing::warn!(
+                "the API server does not answer, and this balancer has no copy of what it said before"
+            );
+            return;
+        };
+        tracing::warn!("the API server does not answer; the balancer starts with what it said before");
+        self.links.known.send_modify(|known| {
+            known.service.get_or_insert(service);
+            known.endpoints.get_or_insert(endpoints);
+        });
+    }
+
+    fn is_awaited(&self) -> bool {
+        self.again.is_some_and(|again| again <= Instant::now() + BEAT_AWAITED) || self.must_look()
+    }
+
+    /// Whether HAProxy's counts are of interest between two synchronisations.
+    fn must_look(&self) -> bool {
+        let Some(wanted) = &self.wanted else { return false };
+        let drains = !self.draining().is_empty();
+        let without = wanted.gate.is_some() && self.status.programmed == 0;
+        drains || without || self.status.held > 0
+    }
+
+    /// Pods that the controller wants to have drained.
+    fn draining(&self) -> Vec<String> {
+        let known = self.links.known.borrow();
+        known.service.as_ref().map(|service| service.draining.iter().cloned().collect()).unwrap_or_default()
+    }
+
+    async fn beat(&mut self) {
+        self.setup.health.beat();
+        self.copy.keep(&self.links.known.borrow());
+        let traffic = self.links.known.borrow().service.as_ref().map(|service| service.traffic.clone());
+        if let Some(traffic) = traffic
+            && self.certificates.follow(&self.setup.driver, &traffic).await
+        {
+            self.specs.try_again();
+            self.again = Some(Instant::now());
+        }
+        let now = Instant::now();
+        if self.again.is_some_and(|again| again <= now) || self.is_another_process().await {
+            self.sync(Cause::Again).await;
+        } else if now.duration_since(self.compared) >= DRIFT {
+            self.sync(Cause::Drift).await;
+        } else if self.must_look() {
+            self.look().await;
+        }
+    }
+
+    async fn is_another_process(&self) -> bool {
+        match (self.epoch, self.setup.driver.epoch().await) {
+            (Some(before), Ok(now)) => before != now,
+            (Some(_), Err(_)) => true,
+            (None, _) => false, // it was down at the last look, which is taken again anyway
+        }
+    }
+
+    /// The gate holds `held` requests.
+    async fn woken(&mut self, held: u32) {
+        if held > 0 && self.status.held == 0 && self.status.programmed == 0 {
+            // Told before HAProxy is asked how many more wait: this is the wake-up call.
+            self.status.held = i32::try_from(held).unwrap_or(i32::MAX);
+            self.tell();
+        }
+        self.look().await;
+    }
+
+    /// Reads the counts that somebody waits for.
+    async fn look(&mut self) {
+        let Some(wanted) = self.wanted.take() else { return };
+        let draining = self.draining();
+        if let Ok(drained) = self.setup.driver.drained(&wanted, &draining).await {
+            self.status.drained = drained;
+        }
+        match self.setup.driver.observe().await {
+            Ok(seen) => self.saw(&wanted, &seen),
+            Err(_) => self.again = Some(Instant::now()),
+        }
+        self.wanted = Some(wanted);
+        self.tell();
+    }
+
+    /// Brings about what is wanted, and tells what came of it.
+    async fn sync(&mut self, cause: Cause) {
+        let mut changed = None;
+        self.links.known.send_if_modified(|known| {
+            changed = known.changed.take();
+            false
+        });
+        let known = self.links.known.borrow().clone();
+        let Some((service, endpoints)) = known.complete() else { return };
+        self.certificates.follow(&self.setup.driver, &service.traffic).await;
+        self.again = None;
+        self.copy.touch();
+        let mut specs = std::mem::take(&mut self.specs);
+        let wanted = |spec: &Service| self.wanted_of(spec, service, endpoints);
+        let result = specs.bring_about(&self.setup.driver, service, wanted).await;
+        self.specs = specs;
+        self.compared = Instant::now();
+        match result {
+            Ok((wanted, report)) => {
+                self.took(cause, &wanted, &report);
+                if let (Some(changed), true) = (changed, self.status.in_sync) {
+                    self.setup.metrics.applied(changed.elapsed());
+                }
+                self.wanted = Some(wanted);
+                if !service.draining.is_empty() {
+                    return self.look().await;
+                }
+                self.status.drained.clear();
+            }
+            Err(error) => self.failed(&error),
+        }
+        self.tell();
+    }
+
+    fn wanted_of(&self, spec: &Service, now: &Service, endpoints: &Endpoints) -> Wanted {
+        wanted(
+            self.setup.service.clone(),
+            spec.generation,
+            &spec.traffic,
+            endpoints,
+            &now.draining,
+            spec.scales_to_zero.then_some(self.setup.gate),
+            self.certificates.folder(),
+        )
+    }
+
+    fn took(&mut self, cause: Cause, wanted: &Wanted, report: &Report) {
+        let changes = report.steps.iter().filter(|done| !matches!(done.step, Step::Delete(_))).count();
+        self.setup.metrics.synced(if report.in_sync { "ok" } else { "difference" });
+        if report.reloaded {
+            self.setup.metrics.reloaded();
+        }
+        if cause == Cause::Drift && changes > 0 {
+            tracing::warn!(changes, "HAProxy differed from what is wanted, and was mended");
+            self.setup.metrics.repaired(changes);
+        }
+        if self.epoch.is_some_and(|before| before != report.seen.epoch) && !report.reloaded {
+            tracing::warn!(
+                pid = report.seen.epoch.pid,
+                changes,
+                "another HAProxy process was told everything"
+            );
+        }
+        self.epoch = Some(report.seen.epoch);
+        self.setup.configured.store(true, Ordering::Relaxed);
+        let complaint = self.specs.refused().or_else(|| self.certificates.complaint());
+        self.status.in_sync = report.in_sync && complaint.is_none();
+        self.status.message = complaint.or_else(|| report.message.clone());
+        self.status.observed_generation = Some(wanted.generation);
+        if !report.in_sync {
+            self.again = Some(Instant::now() + BEAT);
+        } else if !report.pending.is_empty() {
+            self.again = Some(Instant::now() + COLLECT);
+        }
+        self.saw(wanted, &report.seen);
+    }
+
+    fn failed(&mut self, error: &DriverError) {
+        self.setup.metrics.synced(error.label());
+        if error.is_down() {
+            // The first start is no news.
+            if self.epoch.take().is_some() {
+                tracing::warn!(%error, "HAProxy does not run; it will be told everything when it does");
+            }
+            self.setup.configured.store(true, Ordering::Relaxed);
+        } else {
+            tracing::warn!(%error, "HAProxy is not synchronised");
+        }
+        self.again = Some(Instant::now() + if error.is_down() { BEAT_AWAITED } else { BEAT });
+        self.status.in_sync = false;
+        self.status.programmed = 0;
+        self.status.message = Some(error.to_string());
+    }
+
+    fn saw(&mut self, wanted: &Wanted, seen: &Seen) {
+        let ready = wanted.servers.iter().filter(|(pod, server)| {
+            server.state == ServerState::Ready && seen.servers.get(*pod).is_some_and(|server| server.usable())
+        });
+        let addresses: Vec<SocketAddr> = ready.map(|(_, server)| server.address).collect();
+        self.status.programmed = i32::try_from(addresses.len()).unwrap_or(i32::MAX);
+        self.status.held = i32::try_from(seen.held()).unwrap_or(i32::MAX);
+        let patience = wanted.traffic.limits.queue_timeout.into();
+        let replicas = Replicas { addresses, patience };
+        self.links.replicas.send_if_modified(|before| {
+            let changed = *before != replicas;
+            *before = replicas;
+            changed
+        });
+    }
+
+    fn tell(&self) {
+        self.setup.metrics.observe(&self.status);
+        self.links.status.send_if_modified(|before| {
+            let changed = *before != self.status;
+            if changed {
+                before.clone_from(&self.status);
+            }
+            changed
+        });
+    }
+}
+
+/// Waits until nothing more changes for a moment.
+async fn settle(known: &mut watch::Receiver<Known>) {
+    let last = Instant::now() + SETTLES_MAX;
+    loop {
+        let until = (Instant::now() + SETTLES).min(last);
+        match timeout(until.saturating_duration_since(Instant::now()), known.changed()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => return,
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! A balancer's own entry in `status.traffic.balancers`, by server-side apply with a field manager of its own.
+
+use std::time::{Duration, Instant};
+
+use kube::{
+    Api, Client,
+    api::{Patch, PatchParams},
+};
+use serde_json::json;
+use tokio::{
+    sync::watch,
+    time::{sleep_until, timeout},
+};
+
+use super::{metrics::AgentMetrics, pace::Pace};
+use crate::{
+    actuate::{result_of, said},
+    api::{BalancerStatus, ScalableService},
+};
+
+/// The longest write.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Writes the entry of one balancer.
+#[derive(Clone)]
+pub struct Reporter {
+    api: Api<ScalableService>,
+    namespace: String,
+    service: String,
+    manager: String,
+}
+
+impl Reporter {
+    /// For the balancer in `pod`.
+    #[must_use]
+    pub fn new(client: Client, namespace: &str, service: &str, pod: &str) -> Self {
+        Self {
+            api: Api::namespaced(client, namespace),
+            namespace: namespace.to_owned(),
+            service: service.to_owned(),
+            // The API server takes 128 bytes.
+            manager: format!("plimsoll-lb-{pod}").chars().take(128).collect(),
+        }
+    }
+
+    /// Keeps the entry as `wanted` says, and writes it again when `present` says that it is gone.
+    pub async fn run(
+        self,
+        mut wanted: watch::Receiver<BalancerStatus>,
+        mut present: watch::Receiver<bool>,
+        metrics: &AgentMetrics,
+    ) {
+        let mut pace = Pace::default();
+        loop {
+            let status = wanted.borrow_and_update().clone();
+            let due = pace.due(&status);
+            let wait = async {
+                match due {
+                    Some(due) => sleep_until(due.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                changed = wanted.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    continue;
+                }
+                Ok(()) = present.changed() => {
+                    if !*present.borrow_and_update() {
+                        pace.lost();
+                    }
+                    continue;
+                }
+                () = wait => {}
+            }
+            let written = timeout(PATIENCE, self.write(&[&status])).await;
+            match written {
+                Ok(Ok(())) => {
+                    metrics.reported("ok");
+                    pace.wrote(status, Instant::now());
+                }
+                Ok(Err(error)) => {
+                    metrics.reported(result_of(&error).into());
+                    tracing::debug!(error = said(&error), "the entry in status is not written");
+                    pace.failed(Instant::now());
+                }
+                Err(_) => {
+                    metrics.reported("timeout");
+                    pace.failed(Instant::now());
+                }
+            }
+        }
+    }
+
+    /// Takes the entry away: this balancer ends.
+    pub async fn withdraw(&self) {
+        if !matches!(timeout(PATIENCE, self.write(&[])).await, Ok(Ok(()))) {
+            tracing::debug!("the entry in status is left to the controller");
+        }
+    }
+
+    async fn write(&self, entries: &[&BalancerStatus]) -> Result<(), kube::Error> {
+        let status = if entries.is_empty() { json!({}) } else { json!({"traffic": {"balancers": entries}}) };
+        let patch = json!({
+            "apiVersion": "plimsoll.dev/v1alpha1",
+            "kind": "ScalableService",
+            "metadata": {"name": self.service, "namespace": self.namespace},
+            "status": status,
+        });
+        let params = PatchParams::apply(&self.manager).force();
+        self.api.patch_status(&self.service, &params, &Patch::Apply(patch)).await?;
+        Ok(())
+    }
+}

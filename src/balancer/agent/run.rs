@@ -1,0 +1,137 @@
+//! The agent as a process: its parts, their start and their end.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use kube::Client;
+use thiserror::Error;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+use super::{
+    gate::{Gate, Replicas},
+    known::Known,
+    metrics::AgentMetrics,
+    pilot::{Links, Pilot, Setup},
+    report::Reporter,
+    server::{Served, serve},
+    watches,
+};
+use crate::{
+    api::BalancerStatus,
+    balancer::haproxy::{HaProxy, Paths},
+    telemetry::Health,
+};
+
+/// How an agent is started.
+#[derive(Clone, Debug)]
+pub struct AgentOptions {
+    /// Namespace of the ScalableService and of this pod.
+    pub namespace: String,
+    /// Name of the ScalableService.
+    pub service: String,
+    /// Name of this pod.
+    pub pod: String,
+    /// The folder that is shared with HAProxy.
+    pub folder: PathBuf,
+    /// The mounted Secrets.
+    pub secrets: PathBuf,
+    /// Port of `/healthz`, `/startz` and `/metrics`.
+    pub port: u16,
+    /// Port of the gate, on the loopback.
+    pub gate_port: u16,
+}
+
+/// Why an agent can't start, or ended.
+#[derive(Debug, Error)]
+pub enum AgentError {
+    /// No way to the API server is known.
+    #[error("the API server can't be reached: {0}")]
+    Client(#[from] Box<kube::Error>),
+    /// No service account was found.
+    #[error("no cluster is configured: {0}")]
+    NoCluster(#[from] kube::config::InferConfigError),
+    /// A port can't be served.
+    #[error("port {port} can't be served: {error}")]
+    Port {
+        /// The port.
+        port: u16,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// Signals can't be received.
+    #[error("signals can't be received: {0}")]
+    Signals(io::Error),
+}
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// It can't start.
+pub async fn run(options: AgentOptions) -> Result<(), AgentError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(AgentError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(AgentError::Signals)?;
+    let client = Client::try_from(kube::Config::infer().await?).map_err(Box::new)?;
+    let any = any_address();
+    let port = |port| move |error| AgentError::Port { port, error };
+    let listener = TcpListener::bind(SocketAddr::new(any, options.port)).await.map_err(port(options.port))?;
+
+    let known = watch::Sender::new(Known::default());
+    let (held, waiting) = watch::channel(0);
+    let none = Replicas { addresses: Vec::new(), patience: std::time::Duration::from_secs(30) };
+    let (replicas, handed_to) = watch::channel(none);
+    let (status, wanted_status) = watch::channel(BalancerStatus::default());
+    let (present, is_present) = watch::channel(true);
+
+    let gate_at = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), options.gate_port);
+    let gate = Gate::bind(gate_at, handed_to, held).await.map_err(port(options.gate_port))?;
+    let served = Served {
+        health: Health::default(),
+        configured: Arc::default(),
+        metrics: Arc::new(AgentMetrics::default()),
+    };
+    let setup = Setup {
+        driver: HaProxy::new(Paths { listen: any, ..Paths::in_folder(&options.folder) }),
+        service: (options.namespace.clone(), options.service.clone()),
+        pod: options.pod.clone(),
+        gate: gate_at,
+        secrets: options.secrets,
+        folder: options.folder,
+        metrics: Arc::clone(&served.metrics),
+        health: served.health.clone(),
+        configured: Arc::clone(&served.configured),
+    };
+    let pilot = Pilot::new(setup, Links { known: known.clone(), waiting, replicas, status });
+    let reporter = Reporter::new(client.clone(), &options.namespace, &options.service, &options.pod);
+    let (metrics, report) = (Arc::clone(&served.metrics), reporter.clone());
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), service = options.service, "started");
+    let (namespace, service) = (options.namespace, options.service);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = gate.run() => {}
+        () = pilot.run() => {}
+        () = report.run(wanted_status, is_present, &metrics) => {}
+        () = watches::service(client.clone(), namespace.clone(), service.clone(), options.pod, known.clone(), present) => {}
+        () = watches::endpoints(client, namespace, service, known) => {}
+        served = serve(listener, served) => served.map_err(port(options.port))?,
+    }
+    reporter.withdraw().await;
+    tracing::info!("ended");
+    Ok(())
+}
+
+/// An IPv6 socket takes IPv4 too; where there is no IPv6, IPv4 is all there is.
+fn any_address() -> IpAddr {
+    match std::net::TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)) {
+        Ok(_) => Ipv6Addr::UNSPECIFIED.into(),
+        Err(_) => Ipv4Addr::UNSPECIFIED.into(),
+    }
+}

@@ -1,0 +1,91 @@
+//! The spec that HAProxy runs: the newest, or while that is refused, the last that was not.
+
+use std::time::{Duration, Instant};
+
+use super::known::Service;
+use crate::balancer::{
+    Wanted,
+    haproxy::{DriverError, HaProxy, Report},
+};
+
+/// How soon a spec that was refused is tried again, though nothing changed.
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// The specs of one service.
+#[derive(Debug, Default)]
+pub struct Specs {
+    /// The last one that was taken: endpoints go on being fed with it while a newer one is refused.
+    accepted: Option<Service>,
+    refused: Option<Refused>,
+}
+
+#[derive(Debug)]
+struct Refused {
+    service: Service,
+    words: String,
+    at: Instant,
+}
+
+impl Refused {
+    fn stands_for(&self, service: &Service) -> bool {
+        self.at.elapsed() < AGAIN
+            && self.service.traffic == service.traffic
+            && self.service.scales_to_zero == service.scales_to_zero
+    }
+}
+
+impl Specs {
+    /// Why the newest one does not run, if it does not.
+    #[must_use]
+    pub fn refused(&self) -> Option<String> {
+        self.refused.as_ref().map(|refused| refused.words.clone())
+    }
+
+    /// Something else changed that it may have been refused for.
+    pub fn try_again(&mut self) {
+        self.refused = None;
+    }
+
+    /// Brings about what `wanted` makes of the newest spec, or of the last one that was taken.
+    ///
+    /// # Errors
+    /// HAProxy does not run; or none was taken yet.
+    pub async fn bring_about(
+        &mut self,
+        driver: &HaProxy,
+        newest: &Service,
+        wanted: impl Fn(&Service) -> Wanted,
+    ) -> Result<(Wanted, Report), DriverError> {
+        if !self.refused.as_ref().is_some_and(|refused| refused.stands_for(newest)) {
+            let whole = wanted(newest);
+            let error = match driver.sync(&whole).await {
+                Ok(report) => {
+                    *self = Self { accepted: Some(newest.clone()), refused: None };
+                    return Ok((whole, report));
+                }
+                Err(error) => error,
+            };
+            // The file was checked and is in place even when HAProxy does not run.
+            if error.is_down() {
+                *self = Self { accepted: Some(newest.clone()), refused: None };
+            }
+            if !is_refusal(&error) {
+                return Err(error);
+            }
+            tracing::warn!(%error, generation = newest.generation, "a spec is not taken");
+            let words = error.to_string();
+            self.refused = Some(Refused { service: newest.clone(), words, at: Instant::now() });
+        }
+        let Some(accepted) = &self.accepted else {
+            return Err(DriverError::Refused(self.refused().unwrap_or_default()));
+        };
+        let wanted = wanted(accepted);
+        let report = driver.sync(&wanted).await?;
+        Ok((wanted, report))
+    }
+}
+
+/// Whether it is the spec that HAProxy does not take.
+fn is_refusal(error: &DriverError) -> bool {
+    matches!(error, DriverError::Refused(_) | DriverError::Config(_) | DriverError::Reload(_))
+}

@@ -1,0 +1,123 @@
+//! The two watches: the one ScalableService, and the EndpointSlices of its pods.
+
+use std::fmt::Debug;
+
+use futures::StreamExt as _;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::{
+    Api, Client, CustomResourceExt as _, Resource,
+    core::Object,
+    runtime::{WatchStreamExt as _, watcher},
+};
+use serde::{Deserialize, de::DeserializeOwned};
+use tokio::sync::watch;
+
+use super::{
+    endpoints::SliceIndex,
+    known::{Known, Service},
+};
+use crate::{
+    actuate::balancer::endpoints_name,
+    api::{ScalableService, Traffic, TrafficStatus},
+};
+
+/// Of a ScalableService only what is used: the rest may be of a newer version, and costs no memory.
+type Watched = Object<Spec, Status>;
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Spec {
+    min_replicas: Option<i32>,
+    traffic: Option<Traffic>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct Status {
+    traffic: Option<TrafficStatus>,
+}
+
+/// Follows the ScalableService for ever; `present` tells whether the entry of `pod` stands in its status.
+pub async fn service(
+    client: Client,
+    namespace: String,
+    name: String,
+    pod: String,
+    known: watch::Sender<Known>,
+    present: watch::Sender<bool>,
+) {
+    let resource = ScalableService::api_resource();
+    let api: Api<Watched> = Api::namespaced_with(client, &namespace, &resource);
+    let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
+    // A spec.traffic that is gone takes the balancers along; until then they go on with what they know, and so do
+    // they when the ScalableService is deleted.
+    follow(api, config, "the ScalableService", |event| {
+        let (watcher::Event::Apply(seen) | watcher::Event::InitApply(seen)) = event else { return };
+        let status = seen.status.and_then(|status| status.traffic).unwrap_or_default();
+        let entry = status.balancers.iter().any(|balancer| balancer.pod == pod);
+        present.send_if_modified(|there| std::mem::replace(there, entry) != entry);
+        let Some(traffic) = seen.spec.traffic else { return };
+        let service = Service {
+            generation: seen.metadata.generation.unwrap_or_default(),
+            scales_to_zero: seen.spec.min_replicas == Some(0),
+            traffic,
+            draining: status.draining_pods(),
+        };
+        known.send_if_modified(|known| {
+            let changed = known.service.as_ref() != Some(&service);
+            if changed {
+                known.service = Some(service);
+                known.touch();
+            }
+            changed
+        });
+    })
+    .await;
+}
+
+/// Follows the endpoints for ever.
+pub async fn endpoints(client: Client, namespace: String, name: String, known: watch::Sender<Known>) {
+    let api: Api<EndpointSlice> = Api::namespaced(client, &namespace);
+    let label = format!("kubernetes.io/service-name={}", endpoints_name(&name));
+    let config = watcher::Config::default().labels(&label);
+    let mut index = SliceIndex::default();
+    let mut listed = SliceIndex::default();
+    follow(api, config, "the endpoints", |event| {
+        match event {
+            watcher::Event::Init => return listed = SliceIndex::default(),
+            watcher::Event::InitApply(slice) => return listed.apply(slice),
+            // What a list has no more is gone, but not before the list is complete.
+            watcher::Event::InitDone => index = std::mem::take(&mut listed),
+            watcher::Event::Apply(slice) => index.apply(slice),
+            watcher::Event::Delete(slice) => index.delete(&slice),
+        }
+        let merged = index.merged();
+        known.send_if_modified(|known| {
+            let changed = known.endpoints.as_ref() != Some(&merged);
+            if changed {
+                known.endpoints = Some(merged);
+                known.touch();
+            }
+            changed
+        });
+    })
+    .await;
+}
+
+async fn follow<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    what: &'static str,
+    mut take: impl FnMut(watcher::Event<K>),
+) where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let mut events = std::pin::pin!(watcher(api, config).default_backoff());
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(event) => take(event),
+            Err(error) => {
+                tracing::warn!(%error, "the watch of {what} is interrupted; it goes on with a growing pause")
+            }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Steps carried out: one batch, each answer checked, and what came of each told.
+
+use super::{
+    HaProxy,
+    command::{AdminState, Answer, Command},
+    error::DriverError,
+    plan::Step,
+    seen::{Counts, Seen},
+    socket,
+};
+use crate::balancer::{ServerState, Wanted};
+
+/// What a synchronisation did, and what it found at its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Whether new processes had to take over.
+    pub reloaded: bool,
+    /// Steps that were taken, with what came of them.
+    pub steps: Vec<Done>,
+    /// What was read back at the end.
+    pub seen: Seen,
+    /// Whether that is what is wanted, but for servers that are still to be deleted.
+    pub in_sync: bool,
+    /// Servers that are to be deleted as soon as nothing holds them.
+    pub pending: Vec<String>,
+    /// What keeps it from being in sync, in a sentence.
+    pub message: Option<String>,
+}
+
+impl Report {
+    /// Replicas of `wanted` that new requests go to.
+    #[must_use]
+    pub fn programmed(&self, wanted: &Wanted) -> usize {
+        let ready = wanted.servers.iter().filter(|(_, server)| server.state == ServerState::Ready);
+        ready.filter(|(pod, _)| self.seen.servers.get(*pod).is_some_and(|server| server.usable())).count()
+    }
+}
+
+/// A step and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// The step.
+    pub step: Step,
+    /// What HAProxy said.
+    pub answer: Answer,
+}
+
+impl HaProxy {
+    /// Sends all steps at once. A connection that breaks leaves out the rest: the next plan has it.
+    pub(super) async fn apply(&self, wanted: &Wanted, steps: Vec<Step>) -> Result<Vec<Done>, DriverError> {
+        let commands: Vec<Command> =
+            steps.iter().map(|step| step.command(wanted)).collect::<Result<_, _>>()?;
+        let mut answers = Vec::with_capacity(commands.len());
+        socket::batch(&self.paths.admin, &commands, |command, answer| answers.push(command.answered(answer)))
+            .await?;
+        Ok(steps.into_iter().zip(answers).map(|(step, answer)| Done { step, answer }).collect())
+    }
+
+    /// Which of `pods` have no request here and will get none: those of which the balancer knows nothing, and those
+    /// that are drained and idle, which are closed for good first, or a session that is bound to one could return.
+    ///
+    /// Counts what processes before a reload still do.
+    ///
+    /// # Errors
+    /// HAProxy does not answer.
+    pub async fn drained(&self, wanted: &Wanted, pods: &[String]) -> Result<Vec<String>, DriverError> {
+        if pods.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut seen = self.observe().await?;
+        let close: Vec<Step> = pods
+            .iter()
+            .filter(|pod| {
+                let server = seen.servers.get(*pod);
+                server.is_some_and(|server| server.admin == AdminState::Drain && server.idle())
+            })
+            .map(|pod| Step::Close(pod.clone()))
+            .collect();
+        if !close.is_empty() {
+            self.apply(wanted, close).await?;
+            seen = self.observe().await?;
+        }
+        let before = self.before_reload(&Command::ShowStat).await?;
+        let before: Vec<_> = before.iter().map(|stat| Counts::read(stat)).collect::<Result<_, _>>()?;
+        let over = |pod: &&String| {
+            let closed = seen
+                .servers
+                .get(*pod)
+                .is_none_or(|server| server.admin == AdminState::Maint && server.idle());
+            closed && before.iter().all(|counts| counts.idle(pod))
+        };
+        Ok(pods.iter().filter(over).cloned().collect())
+    }
+
+    /// The answers to `stat` of the processes that finish what they have since a reload.
+    pub(super) async fn before_reload(&self, stat: &Command) -> Result<Vec<String>, DriverError> {
+        let processes = socket::ask_master(&self.paths.master, &Command::ShowProc).await?;
+        let old = processes.lines().skip_while(|line| !line.starts_with("# old workers"));
+        let pids = old
+            .skip(1)
+            .take_while(|line| !line.starts_with('#'))
+            .filter_map(|line| line.split_whitespace().next().and_then(|pid| pid.parse().ok()));
+        let mut stats = Vec::new();
+        for pid in pids {
+            let command = Command::ToWorker(pid, Box::new(stat.clone()));
+            let answer = socket::ask_master(&self.paths.master, &command).await?;
+            // One that has just ended has no answer, and nothing to finish.
+            if answer.starts_with("# pxname") {
+                stats.push(answer);
+            }
+        }
+        Ok(stats)
+    }
+}

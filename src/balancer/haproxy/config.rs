@@ -1,0 +1,346 @@
+//! haproxy.cfg, from what is wanted. Pure.
+
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use super::{
+    keywords::Keywords,
+    paths::Paths,
+    quote::{ConfigError, name, quoted},
+};
+use crate::{
+    api::{Algorithm, Criticality, RequestMatch, RetryOn, Traffic},
+    balancer::{Server, ServerState, Wanted},
+};
+
+/// Name of the frontend that clients connect to.
+pub(super) const LISTENERS: &str = "listeners";
+/// Name of the gate server: one that no pod can have.
+pub const GATE: &str = "_gate";
+/// Cookie of clients that the gate served: it binds to nothing.
+const GATE_COOKIE: &str = "gate";
+
+/// A configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The whole file.
+    pub text: String,
+    /// Stands for everything but the servers: while it is the same, no reload is needed.
+    pub structure: String,
+}
+
+impl Config {
+    /// What HAProxy should run for `wanted`.
+    ///
+    /// # Errors
+    /// A text of the spec can't be written into it, or two ports are the same. The CRD's rules let neither through.
+    pub fn of(wanted: &Wanted, paths: &Paths) -> Result<Self, ConfigError> {
+        ports_differ(wanted, paths)?;
+        let structure = fingerprint(&sections(wanted, paths, "", "")?);
+        let servers = servers(wanted)?;
+        let sections = sections(wanted, paths, &structure, &servers)?;
+        let (namespace, service) = &wanted.service;
+        let text = format!(
+            "# HAProxy in front of {}/{}. Plimsoll writes this file anew whenever something changes.\n\
+             # generation {}, structure {structure}\n\n{sections}",
+            name("the namespace", namespace)?,
+            name("the service", service)?,
+            wanted.generation,
+        );
+        Ok(Self { text, structure })
+    }
+}
+
+/// The structure of a file that this module wrote.
+#[must_use]
+pub fn structure_of(text: &str) -> Option<&str> {
+    text.lines().nth(1)?.split_once(", structure ").map(|(_, structure)| structure)
+}
+
+/// The backend: it has the service's name, by which its metrics are found.
+#[must_use]
+pub fn backend(wanted: &Wanted) -> &str {
+    &wanted.service.1
+}
+
+/// From which the cookies of servers are made: the same on every balancer of the service.
+#[must_use]
+pub fn cookie_key(wanted: &Wanted) -> String {
+    format!("{}:{}", wanted.service.0, wanted.service.1)
+}
+
+fn ports_differ(wanted: &Wanted, paths: &Paths) -> Result<(), ConfigError> {
+    let mut seen = BTreeSet::from([paths.metrics]);
+    let twice = wanted.listeners.iter().map(|listen| listen.port).find(|port| !seen.insert(*port));
+    twice.map_or(Ok(()), |port| Err(ConfigError::SamePort(port)))
+}
+
+fn sections(wanted: &Wanted, paths: &Paths, structure: &str, servers: &str) -> Result<String, ConfigError> {
+    let parts = [
+        global(wanted, paths, structure)?,
+        defaults(wanted),
+        frontend(wanted, paths)?,
+        own(paths),
+        service(wanted)? + servers,
+    ];
+    Ok(parts.join("\n"))
+}
+
+fn global(wanted: &Wanted, paths: &Paths, structure: &str) -> Result<String, ConfigError> {
+    let admin = quoted("the path of the admin socket", &format!("unix@{}", paths.admin.display()))?;
+    // A reload or a stop must not cut what a replica that is drained could still finish.
+    let hard_stop = Duration::from(wanted.traffic.drain.timeout).max(Duration::from_secs(1));
+    let spread = (hard_stop / 2).min(Duration::from_secs(5));
+    let mut text = format!(
+        "global
+    # `show info` tells by it what a process was started with.
+    description structure={structure}
+    stats socket {admin} mode 600 level admin
+    # Without a limit of the system's own, memory would be taken for a million connections.
+    fd-hard-limit 65536
+    # After a reload or a stop, idle clients are told to go one after the other, and the rest may finish.
+    close-spread-time {}ms
+    hard-stop-after {}ms
+",
+        spread.as_millis(),
+        hard_stop.as_millis(),
+    );
+    if wanted.listeners.iter().any(|listen| listen.certificate.is_some()) {
+        text += "    ssl-default-bind-options ssl-min-ver TLSv1.2
+    # A certificate with its chain and key must fit into a buffer to be swapped without a reload.
+    tune.bufsize 32768
+";
+    }
+    Ok(text)
+}
+
+fn defaults(wanted: &Wanted) -> String {
+    let traffic = &wanted.traffic;
+    let queue = Duration::from(traffic.limits.queue_timeout).as_millis();
+    let answer = Duration::from(traffic.timeouts.backend_request).as_millis();
+    let longest = queue.max(answer);
+    // The gate answers only when a replica is there: that may take as long as a request may wait.
+    let (server, why) = match wanted.gate {
+        Some(_) if queue > answer => {
+            (queue, "    # No less than `timeout queue`: the gate answers when a replica is there.\n")
+        }
+        _ => (answer, ""),
+    };
+    format!(
+        "defaults
+    mode http
+    # A client that went away while its request waited costs no replica anything. It is the frontend that notices.
+    option abortonclose
+    timeout connect 3s
+    timeout http-request 10s
+    timeout http-keep-alive 75s
+    timeout client {longest}ms
+    timeout queue {queue}ms
+{why}    timeout server {server}ms
+    # WebSockets and other upgraded connections.
+    timeout tunnel 1h
+    timeout client-fin 30s
+    timeout server-fin 30s
+"
+    )
+}
+
+fn frontend(wanted: &Wanted, paths: &Paths) -> Result<String, ConfigError> {
+    let mut text = format!("frontend {LISTENERS}\n");
+    for listen in &wanted.listeners {
+        let _ = write!(text, "    bind {}", bound(paths.listen, listen.port));
+        if let Some(certificate) = &listen.certificate {
+            let file = quoted("the path of a certificate", &certificate.display().to_string())?;
+            let _ = write!(text, " ssl crt {file} alpn h2,http/1.1");
+        }
+        text.push('\n');
+    }
+    text += "    option forwardfor
+    http-request set-header X-Forwarded-Proto http unless { ssl_fc }
+    http-request set-header X-Forwarded-Proto https if { ssl_fc }
+";
+    text += &priorities(&wanted.traffic)?;
+    let _ = writeln!(text, "    default_backend {}", name("the service", backend(wanted))?);
+    Ok(text)
+}
+
+/// An unspecified IPv6 address takes IPv4 too.
+fn bound(address: IpAddr, port: u16) -> String {
+    match address {
+        IpAddr::V6(address) if address.is_unspecified() => format!("[::]:{port} v4v6"),
+        address => SocketAddr::new(address, port).to_string(),
+    }
+}
+
+fn priorities(traffic: &Traffic) -> Result<String, ConfigError> {
+    if traffic.priorities.is_empty() {
+        return Ok(String::new());
+    }
+    let mut text =
+        String::from("    # Lower classes leave the queue first; requests without one are of class 0.\n");
+    let mut rules = Vec::new();
+    for (number, priority) in traffic.priorities.iter().enumerate() {
+        let mut conditions = String::new();
+        for (acl, test) in tests(number, &priority.match_)? {
+            // A named ACL: in an anonymous one a value of `}` would end it.
+            let _ = writeln!(text, "    acl {acl} {test}");
+            let _ = write!(conditions, " {acl}");
+        }
+        let class = class(priority.criticality);
+        rules.push(format!("    http-request set-priority-class int({class}) if{conditions}\n"));
+    }
+    text += "    # The last rule that matches counts, so the spec's first stands last.\n";
+    rules.reverse();
+    Ok(text + &rules.concat())
+}
+
+/// ACLs that must all hold, with their names.
+fn tests(number: usize, request: &RequestMatch) -> Result<Vec<(String, String)>, ConfigError> {
+    let field = format!("traffic.priorities[{number}].match");
+    let mut tests = Vec::new();
+    if let Some(prefix) = &request.path_prefix {
+        let prefix = quoted(&format!("{field}.pathPrefix"), prefix)?;
+        tests.push((format!("priority_{number}_path"), format!("path -m beg -- {prefix}")));
+    }
+    if let Some(header) = &request.header {
+        let key = name(&format!("{field}.header.name"), &header.name)?;
+        let value = quoted(&format!("{field}.header.value"), &header.value)?;
+        tests.push((format!("priority_{number}_header"), format!("req.fhdr({key}) -m str -- {value}")));
+    }
+    Ok(tests)
+}
+
+/// What nothing matches is Critical, of HAProxy's own class 0.
+fn class(criticality: Criticality) -> i32 {
+    match criticality {
+        Criticality::CriticalPlus => -1,
+        Criticality::Critical => 0,
+        Criticality::SheddablePlus => 1,
+        Criticality::Sheddable => 2,
+    }
+}
+
+/// What HAProxy tells of itself.
+fn own(paths: &Paths) -> String {
+    format!(
+        "frontend metrics
+    bind {}
+    monitor-uri /healthz
+    http-request use-service prometheus-exporter if {{ path /metrics }}
+    http-request return status 404
+",
+        bound(paths.listen, paths.metrics)
+    )
+}
+
+fn service(wanted: &Wanted) -> Result<String, ConfigError> {
+    let traffic = &wanted.traffic;
+    let balance = match traffic.algorithm {
+        Algorithm::RoundRobin => "roundrobin",
+        Algorithm::LeastConnections => "leastconn",
+        Algorithm::RandomOfTwo => "random(2)",
+        Algorithm::SourceHash => "source\n    hash-type consistent",
+    };
+    let mut text = format!("backend {}\n    balance {balance}\n", name("the service", backend(wanted))?);
+    text += &retries(traffic);
+    if let Some(path) = traffic.health_check.as_ref().and_then(|check| check.path.as_ref()) {
+        let path = quoted("traffic.healthCheck.path", path)?;
+        let (namespace, service) = &wanted.service;
+        let _ = write!(
+            text,
+            "    option httpchk
+    http-check send meth GET uri {path} ver HTTP/1.1 hdr Host {service}.{namespace} hdr User-Agent plimsoll
+    http-check expect status 200-399
+"
+        );
+    }
+    text += &stickiness(wanted)?;
+    if let Some(gate) = wanted.gate {
+        let cookie = if traffic.session_persistence.is_some() { " cookie gate" } else { "" };
+        let _ = write!(
+            text,
+            "    # Gets a request only when no replica can; the others then wait in the queue behind it. Without
+    # `allbackups` they would wait for this server itself, and not for the first replica.
+    option allbackups
+    server {GATE} {gate} backup maxconn 1 pool-max-conn 0{cookie}
+"
+        );
+    }
+    let _ = writeln!(text, "    default-server{}", Keywords::of(traffic));
+    Ok(text)
+}
+
+fn retries(traffic: &Traffic) -> String {
+    let on = |wanted: RetryOn| traffic.retries.on.contains(&wanted);
+    let mut events = Vec::new();
+    for (event, word) in [
+        (RetryOn::ConnectFailure, "conn-failure"),
+        (RetryOn::EmptyResponse, "empty-response"),
+        (RetryOn::Http503, "503"),
+    ] {
+        if on(event) {
+            events.push(word);
+        }
+    }
+    let attempts = if events.is_empty() { 0 } else { traffic.retries.attempts };
+    let mut text = format!(
+        "    retries {attempts}
+    option redispatch 1
+"
+    );
+    if attempts > 0 {
+        let _ = writeln!(text, "    retry-on {}", events.join(" "));
+    }
+    if attempts > 0 && (on(RetryOn::EmptyResponse) || on(RetryOn::Http503)) {
+        text += "    # What a replica may have begun is repeated only where that does no harm.
+    acl may_be_repeated method GET HEAD OPTIONS PUT DELETE
+    acl has_body req.hdr_val(content-length) gt 0
+    acl has_body req.hdr(transfer-encoding) -m found
+    http-request disable-l7-retry if !may_be_repeated or has_body
+";
+    }
+    text
+}
+
+fn stickiness(wanted: &Wanted) -> Result<String, ConfigError> {
+    let Some(persistence) = &wanted.traffic.session_persistence else { return Ok(String::new()) };
+    let cookie = name("traffic.sessionPersistence.cookie", &persistence.cookie)?;
+    let key = cookie_key(wanted);
+    let key = name("namespace and service", &key)?;
+    let mut text = format!(
+        "    # Made of each replica's address and the key: the same on every balancer.
+    cookie {cookie} insert indirect nocache httponly dynamic
+    dynamic-cookie-key {key}
+"
+    );
+    if wanted.gate.is_some() {
+        let pattern = quoted("the cookie", &format!(r"^(.*;\s*)?{cookie}={GATE_COOKIE}(;\s*(.*))?$"))?;
+        let _ = writeln!(
+            text,
+            "    # Nobody is bound to the gate.\n    http-request replace-header Cookie {pattern} '\\1\\3'"
+        );
+    }
+    Ok(text)
+}
+
+fn servers(wanted: &Wanted) -> Result<String, ConfigError> {
+    let maxconn = wanted.connections_per_server().map(|most| format!(" maxconn {most}")).unwrap_or_default();
+    let mut text = String::new();
+    for (pod, Server { address, state }) in &wanted.servers {
+        let pod = name("the name of a pod", pod)?;
+        // Weight 0 is how a file says `drain`.
+        let drain = if *state == ServerState::Drain { " weight 0" } else { "" };
+        let _ = writeln!(text, "    server {pod} {address}{maxconn}{drain}");
+    }
+    Ok(text)
+}
+
+/// FNV-1a, 64 bits: the same in every build, and nobody gains by two structures with the same one.
+fn fingerprint(text: &str) -> String {
+    let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    format!("{:016x}", text.bytes().fold(0xcbf2_9ce4_8422_2325, mix))
+}

@@ -1,0 +1,72 @@
+//! What a server is told beyond its address: the same words in the file and in `add server`, which ignores the file's
+//! `default-server`.
+
+use std::{fmt, time::Duration};
+
+use crate::api::Traffic;
+
+/// Idle connections to a replica are closed after about a second: one that a replica closes just when a request is
+/// put on it costs that request, and on HAProxy 2.6 idle connections keep a server from being deleted.
+const POOL_PURGE_DELAY: &str = "1s";
+
+/// Keywords of a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keywords {
+    check: Option<Check>,
+    slow_start: Duration,
+    maxconn: Option<u32>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Check {
+    interval: Duration,
+    rise: i32,
+    fall: i32,
+    consecutive_errors: Option<i32>,
+}
+
+impl Keywords {
+    /// Those of every replica of a service, but for its share of the limit of connections.
+    #[must_use]
+    pub fn of(traffic: &Traffic) -> Self {
+        let check = traffic.health_check.as_ref().map(|check| Check {
+            interval: check.interval.into(),
+            rise: check.rise,
+            fall: check.fall,
+            consecutive_errors: check.passive.map(|passive| passive.consecutive_errors),
+        });
+        Self { check, slow_start: traffic.slow_start.into(), maxconn: None }
+    }
+
+    /// With so many requests at a time; `None` for any number.
+    #[must_use]
+    pub fn with_maxconn(self, maxconn: Option<u32>) -> Self {
+        Self { maxconn, ..self }
+    }
+
+    /// Whether it is checked.
+    #[must_use]
+    pub fn checks(&self) -> bool {
+        self.check.is_some()
+    }
+}
+
+impl fmt::Display for Keywords {
+    /// Each with a space before it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(Check { interval, rise, fall, consecutive_errors }) = &self.check {
+            write!(f, " check inter {}ms rise {rise} fall {fall}", interval.as_millis())?;
+            if let Some(errors) = consecutive_errors {
+                write!(f, " observe layer7 error-limit {errors} on-error mark-down")?;
+            }
+        }
+        if !self.slow_start.is_zero() {
+            write!(f, " slowstart {}ms", self.slow_start.as_millis())?;
+        }
+        write!(f, " pool-purge-delay {POOL_PURGE_DELAY}")?;
+        match self.maxconn {
+            Some(maxconn) => write!(f, " maxconn {maxconn}"),
+            None => Ok(()),
+        }
+    }
+}

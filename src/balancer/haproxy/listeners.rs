@@ -1,0 +1,63 @@
+//! The clients of a HAProxy, and how it lets go of them.
+
+use super::{
+    HaProxy,
+    command::{Answer, Command, Word},
+    config::LISTENERS,
+    error::DriverError,
+    seen::Unreadable,
+    socket,
+};
+
+/// Connections of clients, metrics and health checks left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clients {
+    /// Open ones, idle or not, also those of processes before a reload.
+    pub now: u64,
+    /// All that the present process ever had.
+    pub ever: u64,
+}
+
+impl Clients {
+    /// From `show stat` of frontends.
+    fn read(stat: &str) -> Result<Self, Unreadable> {
+        let missing = |missing| Unreadable { command: "show stat", missing };
+        let header = stat.lines().find(|line| line.starts_with('#')).ok_or(missing("header"))?;
+        let names: Vec<&str> = header.trim_start_matches("# ").split(',').collect();
+        let row = stat.lines().find(|line| line.split(',').next() == Some(LISTENERS));
+        let fields: Vec<&str> = row.ok_or(missing(LISTENERS))?.split(',').collect();
+        let number = |name: &'static str| {
+            let place = names.iter().position(|found| *found == name).ok_or(missing(name))?;
+            fields.get(place).and_then(|field| field.parse().ok()).ok_or(missing(name))
+        };
+        Ok(Self { now: number("scur")?, ever: number("stot")? })
+    }
+}
+
+impl HaProxy {
+    /// Its clients now.
+    ///
+    /// # Errors
+    /// HAProxy does not answer.
+    pub async fn clients(&self) -> Result<Clients, DriverError> {
+        let answer = socket::ask(&self.paths.admin, &Command::ShowFrontends).await?;
+        let mut clients = Clients::read(&answer)?;
+        for stat in self.before_reload(&Command::ShowFrontends).await? {
+            clients.now += Clients::read(&stat)?.now;
+        }
+        Ok(clients)
+    }
+
+    /// Takes no new connection any more, and tells each client with its next answer to close its own.
+    ///
+    /// # Errors
+    /// HAProxy does not answer, or refuses.
+    pub async fn close_listeners(&self) -> Result<(), DriverError> {
+        let command = Command::ShutdownFrontend(Word::new(LISTENERS)?);
+        let answer = socket::ask(&self.paths.admin, &command).await?;
+        match command.answered(&answer) {
+            Answer::Refused(words) if !words.contains("already") => Err(DriverError::Refused(words)),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! HAProxy 2.6 or newer, driven through its runtime API on a unix socket; reloaded only when its structure changes.
+//!
+//! The file always says what runs, so that a process that starts finds its servers; what runs is changed by commands
+//! and read back. Everything is planned from what was read back, so whatever was cut short is simply planned again.
+
+mod apply;
+mod certs;
+mod command;
+mod config;
+mod error;
+mod files;
+mod keywords;
+mod listeners;
+mod paths;
+mod plan;
+mod quote;
+mod reload;
+mod seen;
+mod socket;
+#[cfg(test)]
+mod tests;
+
+pub use apply::{Done, Report};
+pub use certs::CertificateChange;
+pub use command::{AdminState, Answer, BadWord, NoPem};
+pub use config::{Config, GATE};
+pub use error::DriverError;
+pub use listeners::Clients;
+pub use paths::{METRICS_PORT, Paths};
+pub use plan::{Step, plan};
+pub use quote::ConfigError;
+pub use seen::{Epoch, Seen, SeenServer, Unreadable};
+pub use socket::SocketError;
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::Mutex;
+
+use self::command::Command;
+use super::Wanted;
+
+/// Rounds of plan, apply and read back until what is left is called a difference.
+const ROUNDS: usize = 3;
+/// A difference that commands can't mend is mended by a reload, at most so often.
+const MEND_EVERY: Duration = Duration::from_secs(60);
+
+/// One HAProxy on this machine.
+#[derive(Debug)]
+pub struct HaProxy {
+    paths: Paths,
+    /// When it was last reloaded for a difference; held while synchronising, which is done by one at a time.
+    mended: Mutex<Option<Instant>>,
+}
+
+impl HaProxy {
+    /// The one at `paths`, running or not.
+    #[must_use]
+    pub fn new(paths: Paths) -> Self {
+        Self { paths, mended: Mutex::new(None) }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn paths(&self) -> &Paths {
+        &self.paths
+    }
+
+    /// What runs.
+    ///
+    /// # Errors
+    /// HAProxy does not answer, or not as the manual says.
+    pub async fn observe(&self) -> Result<Seen, DriverError> {
+        let commands = [Command::ShowInfo, Command::ShowServersState, Command::ShowStat];
+        let mut answers: Vec<String> = Vec::with_capacity(commands.len());
+        socket::batch(&self.paths.admin, &commands, |_, answer| answers.push(answer.to_owned())).await?;
+        match answers.as_slice() {
+            [info, state, stat] => Ok(Seen::read(info, state, stat)?),
+            _ => Err(Unreadable { command: "show info", missing: "answer" }.into()),
+        }
+    }
+
+    /// Which process runs: when it is another one, what was told to the one before is to be told again.
+    ///
+    /// # Errors
+    /// As [`Self::observe`].
+    pub async fn epoch(&self) -> Result<Epoch, DriverError> {
+        let info = socket::ask(&self.paths.admin, &Command::ShowInfo).await?;
+        Ok(Epoch::read(&info)?)
+    }
+
+    /// Requests that wait although no replica is there to serve them.
+    ///
+    /// # Errors
+    /// As [`Self::observe`].
+    pub async fn held(&self) -> Result<u32, DriverError> {
+        Ok(self.observe().await?.held())
+    }
+
+    /// Brings `wanted` about and reads it back: the file, the structure by a reload, the servers by commands.
+    ///
+    /// # Errors
+    /// HAProxy refuses the configuration or does not answer. The file is in place even when it does not run, so
+    /// that it starts with it ([`DriverError::is_down`]).
+    pub async fn sync(&self, wanted: &Wanted) -> Result<Report, DriverError> {
+        let mut mended = self.mended.lock().await;
+        let config = Config::of(wanted, &self.paths)?;
+        let mut seen = match self.observe().await {
+            Ok(seen) => seen,
+            Err(error) => {
+                self.write(&config).await?;
+                return Err(error);
+            }
+        };
+        let mut reloaded = seen.structure.as_ref() != Some(&config.structure);
+        if reloaded {
+            seen = self.reload(&config, &seen).await?;
+        } else {
+            self.write(&config).await?;
+        }
+        let (mut steps, mut left) = self.rounds(wanted, &mut seen).await?;
+        let due = mended.is_none_or(|at| at.elapsed() >= MEND_EVERY);
+        if due && !reloaded && left.iter().any(|step| !is_collection(step)) {
+            *mended = Some(Instant::now());
+            seen = self.take_over(&config.structure, &seen).await?;
+            reloaded = true;
+            let (more, still) = self.rounds(wanted, &mut seen).await?;
+            steps.extend(more);
+            left = still;
+        }
+        Ok(report(reloaded, steps, left, seen))
+    }
+
+    /// Plans, applies and reads back until nothing is left but what has to wait; what was done, and what is left.
+    async fn rounds(&self, wanted: &Wanted, seen: &mut Seen) -> Result<(Vec<Done>, Vec<Step>), DriverError> {
+        let mut done = Vec::new();
+        let mut left = plan(wanted, seen);
+        for _ in 0..ROUNDS {
+            if left.is_empty() || (!done.is_empty() && left.iter().all(is_collection)) {
+                break;
+            }
+            done.extend(self.apply(wanted, left).await?);
+            *seen = self.observe().await?;
+            left = plan(wanted, seen);
+        }
+        Ok((done, left))
+    }
+}
+
+/// Whether it waits for what a server still holds, and is no difference that a request would notice.
+fn is_collection(step: &Step) -> bool {
+    matches!(step, Step::Delete(_))
+}
+
+fn report(reloaded: bool, steps: Vec<Done>, left: Vec<Step>, seen: Seen) -> Report {
+    let difference = left.iter().find(|step| !is_collection(step));
+    let message = difference.map(|step| {
+        let refused = steps.iter().rev().find(|done| done.step == *step);
+        match refused.map(|done| &done.answer) {
+            Some(Answer::Refused(words)) => format!("HAProxy refuses {step:?}: {words}"),
+            _ => format!("HAProxy took {step:?} but does not show it"),
+        }
+    });
+    let message = message.or_else(|| {
+        let first = seen.foreign.first()?;
+        Some(format!("{} servers are not Plimsoll's, such as {first}", seen.foreign.len()))
+    });
+    Report {
+        reloaded,
+        in_sync: difference.is_none(),
+        pending: left
+            .into_iter()
+            .filter_map(|step| match step {
+                Step::Delete(server) => Some(server),
+                _ => None,
+            })
+            .collect(),
+        steps,
+        seen,
+        message,
+    }
+}

@@ -1,0 +1,42 @@
+//! Where a HAProxy's files, sockets and ports are.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    path::{Path, PathBuf},
+};
+
+/// Port of HAProxy's own metrics and of `/healthz`.
+pub const METRICS_PORT: u16 = 9101;
+
+/// Where a HAProxy's files, sockets and ports are. It is to be started by
+/// `haproxy -W -db -f CONFIG -S MASTER`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paths {
+    /// The program, for checking a configuration.
+    pub program: PathBuf,
+    /// The configuration.
+    pub config: PathBuf,
+    /// Socket of the runtime API.
+    pub admin: PathBuf,
+    /// Socket of the master process.
+    pub master: PathBuf,
+    /// Address that all ports are bound to; an unspecified IPv6 address takes IPv4 too.
+    pub listen: IpAddr,
+    /// Port of metrics and of `/healthz`.
+    pub metrics: u16,
+}
+
+impl Paths {
+    /// The usual names in a folder of its own.
+    #[must_use]
+    pub fn in_folder(folder: &Path) -> Self {
+        Self {
+            program: PathBuf::from("haproxy"),
+            config: folder.join("haproxy.cfg"),
+            admin: folder.join("admin.sock"),
+            master: folder.join("master.sock"),
+            listen: Ipv4Addr::UNSPECIFIED.into(),
+            metrics: METRICS_PORT,
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! From what runs to what is wanted, as steps. Pure.
+//!
+//! What adds capacity stands before what takes it: at no moment are fewer servers usable than before or than after,
+//! whichever are fewer. The plan of a state that was reached is empty, so a plan that was cut short is made anew.
+
+use std::net::SocketAddr;
+
+use super::{
+    command::{AdminState, BadWord, Command, ServerName, Word},
+    config::{GATE, backend, cookie_key},
+    keywords::Keywords,
+    seen::{Seen, SeenServer},
+};
+use crate::balancer::{Server, ServerState, Wanted};
+
+/// One change of a running HAProxy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A new server, in maintenance; where there is a limit, of one request at a time.
+    Add(String, SocketAddr),
+    /// Cookies for servers that were added.
+    Cookies,
+    /// Another address under the same name.
+    Move(String, SocketAddr),
+    /// Requests at a time; 0 for any number.
+    Limit(String, u32),
+    /// Its checks begin.
+    Check(String),
+    /// What the checks found at the address before does not count.
+    Forget(String),
+    /// A full share.
+    Share(String),
+    /// It gets requests.
+    Ready(String),
+    /// It gets no new requests but those that are bound to it.
+    Drain(String),
+    /// It gets no requests at all; those that it has are finished.
+    Close(String),
+    /// It is removed. Refused while anything holds it: the next plan has it again.
+    Delete(String),
+}
+
+impl Step {
+    /// The server that it is about.
+    #[must_use]
+    pub fn server(&self) -> Option<&str> {
+        match self {
+            Self::Cookies => None,
+            Self::Add(server, _) | Self::Move(server, _) | Self::Limit(server, _) => Some(server),
+            Self::Check(server)
+            | Self::Forget(server)
+            | Self::Share(server)
+            | Self::Ready(server)
+            | Self::Drain(server)
+            | Self::Close(server)
+            | Self::Delete(server) => Some(server),
+        }
+    }
+
+    /// The command for it.
+    ///
+    /// # Errors
+    /// A name has no place in a command.
+    pub fn command(&self, wanted: &Wanted) -> Result<Command, BadWord> {
+        let backend = Word::new(backend(wanted))?;
+        let name = |server: &str| Ok(ServerName { backend: backend.clone(), server: Word::new(server)? });
+        Ok(match self {
+            Self::Add(server, address) => {
+                // A server that becomes ready takes as many requests from the queue as its limit allows, before any of
+                // them counts (2.6): up to twice the limit. With the limit set when it is ready, it holds.
+                let maxconn = wanted.connections_per_server().map(|_| 1);
+                let keywords = Keywords::of(&wanted.traffic).with_maxconn(maxconn);
+                Command::AddServer { name: name(server)?, address: *address, keywords }
+            }
+            Self::Cookies => Command::SetCookieKey { key: Word::new(&cookie_key(wanted))?, backend },
+            Self::Move(server, address) => Command::SetAddress(name(server)?, *address),
+            Self::Limit(server, most) => Command::SetMaxconn(name(server)?, *most),
+            Self::Check(server) => Command::EnableHealth(name(server)?),
+            Self::Forget(server) => Command::SetHealthUp(name(server)?),
+            Self::Share(server) => Command::SetWeight(name(server)?, 1),
+            Self::Ready(server) => Command::SetState(name(server)?, AdminState::Ready),
+            Self::Drain(server) => Command::SetState(name(server)?, AdminState::Drain),
+            Self::Close(server) => Command::SetState(name(server)?, AdminState::Maint),
+            Self::Delete(server) => Command::DeleteServer(name(server)?),
+        })
+    }
+}
+
+/// Steps from `seen` to `wanted`; none when it is reached.
+///
+/// `seen` must run the structure that is wanted: what differs there takes a reload.
+#[must_use]
+pub fn plan(wanted: &Wanted, seen: &Seen) -> Vec<Step> {
+    let checks = Keywords::of(&wanted.traffic).checks();
+    let sticky = wanted.traffic.session_persistence.is_some();
+    let most = wanted.connections_per_server().unwrap_or(0);
+    let mut plan = Phases::default();
+    for (pod, server) in &wanted.servers {
+        match seen.servers.get(pod) {
+            None => plan.add(pod, server, most, checks),
+            Some(before) => plan.change(pod, server, before, most, checks),
+        }
+        plan.cookies |= sticky && seen.servers.get(pod).is_none_or(|before| !before.cookie);
+    }
+    if wanted.gate.is_some() && seen.gate.is_some_and(|gate| gate.admin != AdminState::Ready) {
+        plan.ready.push(Step::Ready(GATE.to_owned()));
+    }
+    // Whoever waits for the gate itself (as by a hash) is sent on to a replica by closing it for a moment.
+    let waits = seen.gate.is_some_and(|gate| gate.queued > 0);
+    if waits && (seen.usable() > 0 || !plan.ready.is_empty()) {
+        plan.ready.extend([Step::Close(GATE.to_owned()), Step::Ready(GATE.to_owned())]);
+    }
+    for (pod, before) in &seen.servers {
+        if !wanted.servers.contains_key(pod) {
+            plan.remove(pod, before);
+        }
+    }
+    plan.in_order()
+}
+
+/// Steps by the order in which they are taken.
+#[derive(Default)]
+struct Phases {
+    add: Vec<Step>,
+    cookies: bool,
+    prepare: Vec<Step>,
+    ready: Vec<Step>,
+    limit: Vec<Step>,
+    take: Vec<Step>,
+}
+
+impl Phases {
+    fn add(&mut self, pod: &str, server: &Server, most: u32, checks: bool) {
+        self.add.push(Step::Add(pod.to_owned(), server.address));
+        if most > 1 {
+            self.limit.push(Step::Limit(pod.to_owned(), most));
+        }
+        if checks {
+            self.prepare.push(Step::Check(pod.to_owned()));
+        }
+        match server.state {
+            ServerState::Ready => self.ready.push(Step::Ready(pod.to_owned())),
+            ServerState::Drain => self.take.push(Step::Drain(pod.to_owned())),
+        }
+    }
+
+    fn change(&mut self, pod: &str, server: &Server, before: &SeenServer, most: u32, checks: bool) {
+        if before.address != server.address {
+            self.prepare.push(Step::Move(pod.to_owned(), server.address));
+        }
+        if before.maxconn != most {
+            self.prepare.push(Step::Limit(pod.to_owned(), most));
+        }
+        if checks && !before.checked {
+            self.prepare.push(Step::Check(pod.to_owned()));
+        }
+        if checks && before.address != server.address {
+            self.prepare.push(Step::Forget(pod.to_owned()));
+        }
+        match (server.state, before.admin) {
+            (ServerState::Ready, admin) => {
+                if before.weight == 0 {
+                    self.ready.push(Step::Share(pod.to_owned()));
+                }
+                if admin != AdminState::Ready {
+                    self.ready.push(Step::Ready(pod.to_owned()));
+                }
+            }
+            (ServerState::Drain, AdminState::Ready) => self.take.push(Step::Drain(pod.to_owned())),
+            // In maintenance is what was drained and is idle: nothing may come back to it.
+            (ServerState::Drain, AdminState::Drain | AdminState::Maint) => {}
+        }
+    }
+
+    fn remove(&mut self, pod: &str, before: &SeenServer) {
+        if before.admin != AdminState::Maint {
+            self.take.push(Step::Close(pod.to_owned()));
+        }
+        if before.idle() {
+            self.take.push(Step::Delete(pod.to_owned()));
+        }
+    }
+
+    fn in_order(self) -> Vec<Step> {
+        let Self { mut add, cookies, prepare, ready, limit, take } = self;
+        if cookies {
+            add.push(Step::Cookies);
+        }
+        add.into_iter().chain(prepare).chain(ready).chain(limit).chain(take).collect()
+    }
+}

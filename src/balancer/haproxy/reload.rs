@@ -1,0 +1,84 @@
+//! A new structure: written, checked, taken over by new processes, and undone if it is not.
+
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+
+use super::{
+    HaProxy,
+    command::{Answer, Command},
+    config::{Config, structure_of},
+    error::DriverError,
+    files,
+    seen::Seen,
+    socket,
+};
+
+/// How long new processes may take to serve: with 1,000 servers and certificates a second or two.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How often it is looked for them.
+const POLL: Duration = Duration::from_millis(20);
+
+impl HaProxy {
+    /// Puts the file in place; a new structure only after HAProxy's own check. Whether it was another one.
+    ///
+    /// To be called before HAProxy is started, which needs the file.
+    ///
+    /// # Errors
+    /// The file can't be written, or HAProxy refuses it: then the one before stays.
+    pub async fn write(&self, config: &Config) -> Result<bool, DriverError> {
+        let before = files::read(&self.paths.config).await?;
+        if before.as_deref() == Some(&config.text) {
+            return Ok(false);
+        }
+        let same = before.as_deref().and_then(structure_of) == Some(&config.structure);
+        let beside = files::write_beside(&self.paths.config, &config.text).await?;
+        // Servers' lines are names and addresses, which can't be refused.
+        if !same && let Some(words) = files::check(&self.paths.program, &beside).await? {
+            return Err(DriverError::Refused(words));
+        }
+        files::put_in_place(&self.paths.config).await?;
+        Ok(true)
+    }
+
+    /// Has new processes take over with the file as `config` says; what the old ones do is finished by them.
+    ///
+    /// # Errors
+    /// As [`Self::write`]; or no new process serves within 15 s: then the file before is put back.
+    pub(super) async fn reload(&self, config: &Config, before: &Seen) -> Result<Seen, DriverError> {
+        let file = files::read(&self.paths.config).await?;
+        self.write(config).await?;
+        let taken_over = self.take_over(&config.structure, before).await;
+        if let (Err(_), Some(file)) = (&taken_over, file) {
+            files::replace(&self.paths.config, &file).await?;
+        }
+        taken_over
+    }
+
+    /// Has new processes take over with the file as it is, and waits for one that serves `structure`.
+    ///
+    /// # Errors
+    /// No new process serves it within 15 s.
+    pub(super) async fn take_over(&self, structure: &str, before: &Seen) -> Result<Seen, DriverError> {
+        let answer = socket::ask_master(&self.paths.master, &Command::Reload).await?;
+        if let Answer::Refused(_) = Command::Reload.answered(&answer) {
+            // From 2.7 on the answer comes when it is over, with what new processes say.
+            let words: String =
+                answer.lines().skip(1).collect::<Vec<_>>().join(" ").chars().take(300).collect();
+            return Err(DriverError::Reload(words));
+        }
+        let begin = Instant::now();
+        let mut last = String::new();
+        while begin.elapsed() < PATIENCE {
+            match self.observe().await {
+                Ok(seen) if seen.epoch != before.epoch && seen.structure.as_deref() == Some(structure) => {
+                    return Ok(seen);
+                }
+                Ok(seen) => last = format!("after 15 s the process {} still serves", seen.epoch.pid),
+                Err(error) => last = error.to_string(),
+            }
+            sleep(POLL).await;
+        }
+        Err(DriverError::Reload(last))
+    }
+}

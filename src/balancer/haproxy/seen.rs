@@ -1,0 +1,280 @@
+//! What a running HAProxy says of itself: `show info`, `show servers state`, `show stat`.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::{IpAddr, SocketAddr},
+};
+
+use super::{command::AdminState, config::GATE};
+
+/// One process and what it does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Which process; another one knows nothing of what was told to the one before.
+    pub epoch: Epoch,
+    /// Its version, as `2.6.12`.
+    pub version: String,
+    /// The structure of the configuration that it was started with; `None` for a file that is not ours.
+    pub structure: Option<String>,
+    /// Servers that pods could be the names of.
+    pub servers: BTreeMap<String, SeenServer>,
+    /// The gate.
+    pub gate: Option<SeenServer>,
+    /// Servers that no pod can be the name of, and that are not ours.
+    pub foreign: Vec<String>,
+    /// Requests that wait for any server.
+    pub queued: u32,
+}
+
+/// A process: its id, and since ids return, its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Epoch {
+    /// Process id.
+    pub pid: u32,
+    /// Seconds since 1970 when it started.
+    pub start: u64,
+}
+
+impl Epoch {
+    /// From the answer to `show info`.
+    ///
+    /// # Errors
+    /// It lacks something.
+    pub fn read(info: &str) -> Result<Self, Unreadable> {
+        let number = |name| -> Result<u64, Unreadable> {
+            field(info, name)?.parse().map_err(|_| Unreadable { command: "show info", missing: name })
+        };
+        Ok(Self { pid: u32::try_from(number("Pid")?).unwrap_or_default(), start: number("Start_time_sec")? })
+    }
+}
+
+/// A field of the answer to `show info`.
+fn field<'a>(info: &'a str, name: &'static str) -> Result<&'a str, Unreadable> {
+    let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    line.map(str::trim).ok_or(Unreadable { command: "show info", missing: name })
+}
+
+/// One server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeenServer {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What it was told.
+    pub admin: AdminState,
+    /// Whether its checks find it fit (or it has none).
+    pub up: bool,
+    /// Its share; 0 is as good as drained.
+    pub weight: u16,
+    /// Requests at a time; 0 for any number.
+    pub maxconn: u32,
+    /// Whether its checks are on.
+    pub checked: bool,
+    /// Whether it has a cookie.
+    pub cookie: bool,
+    /// Requests that it works on.
+    pub active: u32,
+    /// Requests that wait for it alone.
+    pub queued: u32,
+}
+
+impl SeenServer {
+    /// Whether new requests go there.
+    #[must_use]
+    pub fn usable(&self) -> bool {
+        self.admin == AdminState::Ready && self.weight > 0 && self.up
+    }
+
+    /// Whether no request is there, nor waits for it.
+    #[must_use]
+    pub fn idle(&self) -> bool {
+        self.active == 0 && self.queued == 0
+    }
+}
+
+/// An answer that is not what the manual says.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("HAProxy's answer to `{command}` has no {missing}")]
+pub struct Unreadable {
+    /// What was asked.
+    pub command: &'static str,
+    /// What is not there.
+    pub missing: &'static str,
+}
+
+impl Seen {
+    /// From the three answers.
+    ///
+    /// # Errors
+    /// One of them lacks something.
+    pub fn read(info: &str, state: &str, stat: &str) -> Result<Self, Unreadable> {
+        let field = |name| field(info, name);
+        let counts = Counts::read(stat)?;
+        let mut seen = Self {
+            epoch: Epoch::read(info)?,
+            version: field("Version")?.chars().take_while(|char| "0123456789.".contains(*char)).collect(),
+            structure: field("description")
+                .ok()
+                .and_then(|text| text.strip_prefix("structure="))
+                .map(ToOwned::to_owned),
+            servers: BTreeMap::new(),
+            gate: None,
+            foreign: Vec::new(),
+            queued: counts.queued,
+        };
+        for server in states(state)? {
+            let (name, server) = server?;
+            let server = counts.complete(&name, server);
+            if name == GATE {
+                seen.gate = Some(server);
+            } else if is_pod_name(&name) {
+                seen.servers.insert(name, server);
+            } else {
+                seen.foreign.push(name);
+            }
+        }
+        Ok(seen)
+    }
+
+    /// Replicas that new requests go to.
+    #[must_use]
+    pub fn usable(&self) -> usize {
+        self.servers.values().filter(|server| server.usable()).count()
+    }
+
+    /// Requests that wait although no replica is there to serve them.
+    #[must_use]
+    pub fn held(&self) -> u32 {
+        match &self.gate {
+            Some(gate) if self.usable() == 0 => gate.active + gate.queued + self.queued,
+            _ => 0,
+        }
+    }
+}
+
+/// As Kubernetes names pods: a DNS subdomain.
+fn is_pod_name(name: &str) -> bool {
+    let fits = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || ".-".contains(char);
+    name.starts_with(|char: char| char != '-' && char != '.') && name.chars().all(fits)
+}
+
+/// The columns of a table by the words of its first line that begins with `#`.
+fn columns(header: &str, separator: char) -> HashMap<&str, usize> {
+    let header = header.trim_start_matches('#').trim_start();
+    header.split(separator).enumerate().map(|(place, name)| (name, place)).collect()
+}
+
+/// Administrative states in `srv_admin_state` (management.txt of 2.6, 9.3): forced, inherited, by configuration, by
+/// name resolution.
+const MAINT: u32 = 0x01 | 0x02 | 0x20 | 0x40;
+/// Forced and inherited.
+const DRAIN: u32 = 0x08 | 0x10;
+/// `srv_check_state`: the check is on.
+const CHECK_ENABLED: u32 = 0x04;
+
+type Named = (String, SeenServer);
+
+/// Rows of `show servers state`.
+fn states(text: &str) -> Result<impl Iterator<Item = Result<Named, Unreadable>>, Unreadable> {
+    let missing = |missing| Unreadable { command: "show servers state", missing };
+    let header = text.lines().find(|line| line.starts_with('#')).ok_or(missing("header"))?;
+    let columns = columns(header, ' ');
+    let place = move |name: &'static str| columns.get(name).copied().ok_or(missing(name));
+    let (name, ip, port) = (place("srv_name")?, place("srv_addr")?, place("srv_port")?);
+    let (op, admin) = (place("srv_op_state")?, place("srv_admin_state")?);
+    let (weight, check) = (place("srv_uweight")?, place("srv_check_state")?);
+    // The first line is the version of the format; after the header each line is a server.
+    let rows = text.lines().skip_while(|line| !line.starts_with('#')).skip(1);
+    Ok(rows.filter(|line| !line.trim().is_empty()).map(move |line| {
+        let fields: Vec<_> = line.split(' ').collect();
+        let number = |place: usize, name| -> Result<u32, Unreadable> {
+            fields.get(place).and_then(|field| field.parse().ok()).ok_or(missing(name))
+        };
+        let ip: IpAddr = fields.get(ip).and_then(|field| field.parse().ok()).ok_or(missing("srv_addr"))?;
+        let port = u16::try_from(number(port, "srv_port")?).map_err(|_| missing("srv_port"))?;
+        let admin = match number(admin, "srv_admin_state")? {
+            bits if bits & MAINT != 0 => AdminState::Maint,
+            bits if bits & DRAIN != 0 => AdminState::Drain,
+            _ => AdminState::Ready,
+        };
+        let server = SeenServer {
+            address: SocketAddr::new(ip, port),
+            admin,
+            up: number(op, "srv_op_state")? != 0,
+            weight: u16::try_from(number(weight, "srv_uweight")?).unwrap_or(u16::MAX),
+            checked: number(check, "srv_check_state")? & CHECK_ENABLED != 0,
+            maxconn: 0,
+            cookie: false,
+            active: 0,
+            queued: 0,
+        };
+        let name = fields.get(name).ok_or(missing("srv_name"))?;
+        Ok(((*name).to_owned(), server))
+    }))
+}
+
+/// What `show stat` adds.
+pub(super) struct Counts<'a> {
+    servers: HashMap<&'a str, Count>,
+    queued: u32,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Count {
+    active: u32,
+    queued: u32,
+    maxconn: u32,
+    cookie: bool,
+}
+
+impl<'a> Counts<'a> {
+    /// Rows of backends and servers.
+    pub(super) fn read(text: &'a str) -> Result<Self, Unreadable> {
+        let missing = |missing| Unreadable { command: "show stat", missing };
+        let header = text.lines().find(|line| line.starts_with('#')).ok_or(missing("header"))?;
+        let columns = columns(header, ',');
+        let place = |name: &'static str| columns.get(name).copied().ok_or(missing(name));
+        let name = place("svname")?;
+        let (active, queued) = (place("scur")?, place("qcur")?);
+        let (maxconn, cookie) = (place("slim")?, place("cookie")?);
+        let mut counts = Self { servers: HashMap::new(), queued: 0 };
+        for line in text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()) {
+            // Texts of checks stand behind what is read here, so a comma in one does no harm.
+            let fields: Vec<&str> = split(line);
+            let number = |place: usize| fields.get(place).and_then(|field| field.parse().ok()).unwrap_or(0);
+            let count = Count {
+                active: number(active),
+                queued: number(queued),
+                maxconn: number(maxconn),
+                cookie: fields.get(cookie).is_some_and(|field| !field.is_empty()),
+            };
+            match fields.get(name).copied() {
+                Some("BACKEND") => counts.queued += count.queued,
+                Some(name) => {
+                    counts.servers.insert(name, count);
+                }
+                None => {}
+            }
+        }
+        Ok(counts)
+    }
+
+    /// Whether this server has no request, also when it is not there.
+    pub(super) fn idle(&self, server: &str) -> bool {
+        self.servers.get(server).is_none_or(|count| count.active == 0 && count.queued == 0)
+    }
+
+    fn complete(&self, name: &str, server: SeenServer) -> SeenServer {
+        let Count { active, queued, maxconn, cookie } = self.servers.get(name).copied().unwrap_or_default();
+        SeenServer { active, queued, maxconn, cookie, ..server }
+    }
+}
+
+/// Fields of a line of CSV; those in double quotes may hold commas.
+fn split(line: &str) -> Vec<&str> {
+    let mut inside = false;
+    line.split(move |char| {
+        inside ^= char == '"';
+        char == ',' && !inside
+    })
+    .collect()
+}

@@ -1,0 +1,109 @@
+//! What a user reads in haproxy.cfg.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::{
+    super::{Config, ConfigError, Paths, config::structure_of},
+    server, wanted,
+};
+use crate::balancer::{
+    Listen,
+    ServerState::{Drain, Ready},
+    Wanted,
+};
+
+fn paths() -> Paths {
+    Paths::in_folder(Path::new("/run/plimsoll"))
+}
+
+fn config(wanted: &Wanted) -> Config {
+    Config::of(wanted, &paths()).unwrap()
+}
+
+#[test]
+fn the_defaults() {
+    let mut wanted = wanted(json!({}));
+    wanted.servers.insert("checkout-7d9c6b-x2x4z".to_owned(), server("10.0.0.1:8080", Ready));
+    insta::assert_snapshot!(config(&wanted).text);
+}
+
+#[test]
+fn everything_at_once() {
+    let mut wanted = wanted(json!({
+        "algorithm": "RoundRobin",
+        "healthCheck": {"path": "/healthz?deep=1", "passive": {"consecutiveErrors": 5}},
+        "sessionPersistence": {"cookie": "SID"},
+        "slowStart": "10s",
+        "drain": {"timeout": "5m"},
+        "retries": {"attempts": 3, "retryOn": ["ConnectFailure", "EmptyResponse", "Http503"]},
+        "limits": {"connectionsPerReplica": 65, "queueTimeout": "90s"},
+        "priorities": [
+            {"match": {"pathPrefix": "/pay", "header": {"name": "x-tier", "value": "it's \"gold\""}},
+             "criticality": "CriticalPlus"},
+            {"match": {"pathPrefix": "/search"}, "criticality": "Sheddable"},
+        ],
+    }));
+    let certificate = Some("/run/plimsoll/checkout-tls.pem".into());
+    wanted.listeners.push(Listen { port: 10_443, certificate });
+    wanted.gate = Some("127.0.0.1:9103".parse().unwrap());
+    wanted.servers.insert("checkout-0".to_owned(), server("10.0.0.1:8080", Ready));
+    wanted.servers.insert("checkout-1".to_owned(), server("[2001:db8::1]:8080", Drain));
+    insta::assert_snapshot!(config(&wanted).text);
+}
+
+#[test]
+fn the_structure_is_everything_but_the_servers() {
+    let mut wanted = wanted(json!({"limits": {"connectionsPerReplica": 64}}));
+    let before = config(&wanted);
+    assert_eq!(structure_of(&before.text), Some(before.structure.as_str()));
+    wanted.generation = 8;
+    wanted.balancers = 5;
+    wanted.traffic.limits.connections_per_replica = None;
+    wanted.servers.insert("checkout-0".to_owned(), server("10.0.0.1:8080", Ready));
+    let after = config(&wanted);
+    assert_eq!(after.structure, before.structure);
+    assert_ne!(after.text, before.text);
+    wanted.gate = Some("127.0.0.1:9103".parse().unwrap());
+    assert_ne!(config(&wanted).structure, before.structure);
+    assert_eq!(structure_of("global\n    maxconn 1\n"), None);
+}
+
+#[test]
+fn an_ipv6_cluster_is_listened_to() {
+    let paths = Paths { listen: "::".parse().unwrap(), ..paths() };
+    let text = Config::of(&wanted(json!({})), &paths).unwrap().text;
+    assert!(text.contains("bind [::]:10080 v4v6\n") && text.contains("bind [::]:9101 v4v6\n"), "{text}");
+}
+
+#[test]
+fn what_can_not_be_written_is_refused_with_its_field() {
+    let mut twice = wanted(json!({}));
+    twice.listeners.push(Listen { port: 10_080, certificate: None });
+    assert_eq!(Config::of(&twice, &paths()), Err(ConfigError::SamePort(10_080)));
+    let rule = |value: &str| {
+        wanted(json!({"priorities": [
+            {"match": {"header": {"name": "x", "value": value}}, "criticality": "Critical"},
+        ]}))
+    };
+    let error = Config::of(&rule("a\n    server evil 6.6.6.6:80"), &paths()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "traffic.priorities[0].match.header.value is \"a\\n    server evil 6.6.6.6:80\", which can't be written into a \
+         configuration: printable ASCII of at most 512 bytes can"
+    );
+    let mut pod = wanted(json!({}));
+    pod.servers.insert("a b".to_owned(), server("10.0.0.1:8080", Ready));
+    assert!(matches!(Config::of(&pod, &paths()), Err(ConfigError::Name { .. })));
+}
+
+#[test]
+fn shares_of_the_limit_are_never_less_than_it() {
+    for (limit, balancers, share) in [(64, 2, 32), (65, 2, 33), (1, 20, 1), (100, 3, 34)] {
+        let mut wanted = wanted(json!({"limits": {"connectionsPerReplica": limit}}));
+        wanted.balancers = balancers;
+        assert_eq!(wanted.connections_per_server(), Some(share));
+    }
+    assert_eq!(wanted(json!({})).connections_per_server(), None);
+}

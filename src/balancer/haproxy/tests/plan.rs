@@ -1,0 +1,217 @@
+//! A plan reaches what is wanted, from anything and through any interruption, and costs no capacity on its way.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::{
+    super::{
+        Epoch, Seen, SeenServer, Step,
+        command::{AdminState, Answer, Command},
+        config::GATE,
+        plan,
+    },
+    wanted,
+};
+use crate::balancer::{Server, ServerState, Wanted};
+
+/// What HAProxy does with a step.
+fn take(seen: &mut Seen, step: &Step, wanted: &Wanted) -> Answer {
+    let refused = || Answer::Refused(format!("{step:?}"));
+    if matches!(step, Step::Cookies) {
+        seen.servers.values_mut().for_each(|server| server.cookie = true);
+        return Answer::Done;
+    }
+    let name = step.server().unwrap();
+    if let Step::Add(_, address) = step {
+        let new = SeenServer {
+            address: *address,
+            admin: AdminState::Maint,
+            up: true,
+            weight: 1,
+            maxconn: wanted.connections_per_server().map_or(0, |_| 1),
+            checked: false,
+            cookie: false,
+            active: 0,
+            queued: 0,
+        };
+        return if seen.servers.insert(name.to_owned(), new).is_none() { Answer::Done } else { refused() };
+    }
+    let server = if name == GATE { seen.gate.as_mut() } else { seen.servers.get_mut(name) };
+    let Some(server) = server else { return refused() };
+    match step {
+        Step::Move(_, address) => server.address = *address,
+        Step::Limit(_, most) => server.maxconn = *most,
+        Step::Check(_) => server.checked = true,
+        Step::Forget(_) if !server.checked => return refused(),
+        Step::Forget(_) => server.up = true,
+        Step::Share(_) => server.weight = 1,
+        Step::Ready(_) => server.admin = AdminState::Ready,
+        Step::Drain(_) => server.admin = AdminState::Drain,
+        Step::Close(_) => {
+            server.admin = AdminState::Maint;
+            server.queued = 0;
+        }
+        Step::Delete(_) if server.admin != AdminState::Maint => return refused(),
+        Step::Delete(_) if server.active > 0 => return Answer::Busy,
+        Step::Delete(_) => {
+            seen.servers.remove(name);
+        }
+        Step::Add(..) | Step::Cookies => {}
+    }
+    Answer::Done
+}
+
+fn usable(seen: &Seen) -> usize {
+    seen.servers.values().filter(|server| server.admin == AdminState::Ready && server.weight > 0).count()
+}
+
+/// Takes at most `most` steps of a plan, none of which may be refused or cost capacity.
+fn carry_out(seen: &mut Seen, wanted: &Wanted, most: usize) {
+    let steps = plan(wanted, seen);
+    let before = usable(seen);
+    let mut whole = seen.clone();
+    for step in &steps {
+        take(&mut whole, step, wanted);
+    }
+    let least = before.min(usable(&whole));
+    for step in steps.iter().take(most) {
+        assert!(!matches!(take(seen, step, wanted), Answer::Refused(_)), "{step:?} of {steps:?}");
+        assert!(usable(seen) >= least, "{step:?} of {steps:?} leaves {} of {least}", usable(seen));
+    }
+}
+
+fn addresses() -> impl Strategy<Value = SocketAddr> {
+    (1..4u8).prop_map(|number| SocketAddr::from(([10, 0, 0, number], 8080)))
+}
+
+fn names() -> impl Strategy<Value = String> {
+    "[a-g]"
+}
+
+fn servers() -> impl Strategy<Value = SeenServer> {
+    let admin = prop::sample::select(vec![AdminState::Ready, AdminState::Drain, AdminState::Maint]);
+    let counts = (0..3u16, 0..3u32, 0..3u32, 0..3u32);
+    (addresses(), admin, any::<[bool; 3]>(), counts).prop_map(
+        |(address, admin, [up, checked, cookie], (weight, maxconn, active, queued))| SeenServer {
+            address,
+            admin,
+            up,
+            weight,
+            maxconn,
+            checked,
+            cookie,
+            active,
+            queued,
+        },
+    )
+}
+
+fn seen() -> impl Strategy<Value = Seen> {
+    (prop::collection::btree_map(names(), servers(), 0..7), prop::option::of(servers())).prop_map(
+        |(servers, gate)| Seen {
+            epoch: Epoch::default(),
+            version: "2.6.12".to_owned(),
+            structure: None,
+            servers,
+            gate: gate.map(|gate| SeenServer { weight: 1, up: true, ..gate }),
+            foreign: Vec::new(),
+            queued: 0,
+        },
+    )
+}
+
+fn wanteds() -> impl Strategy<Value = Wanted> {
+    let state = prop::sample::select(vec![ServerState::Ready, ServerState::Drain]);
+    let server = (addresses(), state).prop_map(|(address, state)| Server { address, state });
+    let servers = prop::collection::btree_map(names(), server, 0..7);
+    (servers, any::<[bool; 3]>()).prop_map(|(servers, [checks, sticky, limited])| {
+        let mut traffic = json!({});
+        let fields = traffic.as_object_mut().unwrap();
+        if checks {
+            fields.insert("healthCheck".to_owned(), json!({}));
+        }
+        if sticky {
+            fields.insert("sessionPersistence".to_owned(), json!({"cookie": "SID"}));
+        }
+        if limited {
+            fields.insert("limits".to_owned(), json!({"connectionsPerReplica": 4}));
+        }
+        let gate = Some("127.0.0.1:9103".parse().unwrap());
+        Wanted { servers, gate, ..wanted(traffic) }
+    })
+}
+
+/// What a plan can reach: the same servers, in the states that are wanted.
+fn reached(seen: &Seen, wanted: &Wanted) -> bool {
+    let state = |server: &SeenServer| match server.admin {
+        AdminState::Ready => server.weight > 0,
+        AdminState::Drain | AdminState::Maint => false,
+    };
+    let have: BTreeMap<_, _> =
+        seen.servers.iter().map(|(name, server)| (name, (server.address, state(server)))).collect();
+    let want: BTreeMap<_, _> = wanted
+        .servers
+        .iter()
+        .map(|(name, server)| (name, (server.address, server.state == ServerState::Ready)))
+        .collect();
+    have == want
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn a_plan_reaches_what_is_wanted(mut seen in seen(), wanted in wanteds(), cut in 0..20usize) {
+        // Cut short anywhere, as by an agent that dies; then done whole.
+        carry_out(&mut seen, &wanted, cut);
+        carry_out(&mut seen, &wanted, usize::MAX);
+        let left = plan(&wanted, &seen);
+        prop_assert!(left.iter().all(|step| matches!(step, Step::Delete(_))), "{left:?}");
+        // What was busy ends some time.
+        for server in seen.servers.values_mut() {
+            (server.active, server.queued) = (0, 0);
+        }
+        carry_out(&mut seen, &wanted, usize::MAX);
+        prop_assert!(reached(&seen, &wanted), "{seen:#?}");
+        prop_assert_eq!(plan(&wanted, &seen), []);
+    }
+
+    #[test]
+    fn every_step_is_one_line(seen in seen(), wanted in wanteds()) {
+        for step in plan(&wanted, &seen) {
+            let line = step.command(&wanted).unwrap().to_string();
+            prop_assert!(!line.contains(['\n', ';', '<', '\\']) && line.len() < 1_024, "{line}");
+        }
+    }
+}
+
+#[test]
+fn adding_comes_first_and_cookies_before_requests() {
+    let mut wanted = wanted(json!({"sessionPersistence": {"cookie": "SID"}, "healthCheck": {}}));
+    let mut seen = Seen {
+        epoch: Epoch::default(),
+        version: String::new(),
+        structure: None,
+        servers: BTreeMap::new(),
+        gate: None,
+        foreign: vec!["Foreign_one".to_owned()],
+        queued: 0,
+    };
+    wanted.servers.insert("old".to_owned(), super::server("10.0.0.1:8080", ServerState::Ready));
+    carry_out(&mut seen, &wanted, usize::MAX);
+    wanted.servers = BTreeMap::from([("new".to_owned(), super::server("10.0.0.2:8080", ServerState::Ready))]);
+    let lines: Vec<String> = plan(&wanted, &seen)
+        .iter()
+        .map(|step| step.command(&wanted).map(|line: Command| line.to_string()).unwrap())
+        .collect();
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    add server checkout/new 10.0.0.2:8080 check inter 2000ms rise 2 fall 3 pool-purge-delay 1s
+    set dynamic-cookie-key backend checkout shop:checkout
+    enable health checkout/new
+    set server checkout/new state ready
+    set server checkout/old state maint
+    del server checkout/old
+    ");
+}

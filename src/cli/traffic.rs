@@ -1,0 +1,31 @@
+//! The load balancers of a service in a line, and what each that is not in sync says.
+
+use super::style::{Paint, Style};
+use crate::api::{BalancerStatus, ScalableService};
+
+/// `Balancers: 2/2 in sync, 10 programmed, 0 draining, 0 held`; nothing for a service without any.
+pub fn lines(service: &ScalableService, style: &Style) -> Vec<String> {
+    let Some(wanted) = &service.spec.traffic else { return Vec::new() };
+    let heading = style.paint(Paint::Strong, "Balancers:");
+    let status = service.status.as_ref().and_then(|status| status.traffic.as_ref());
+    let balancers = status.map_or(&[][..], |traffic| &traffic.balancers);
+    let generation = service.metadata.generation;
+    let in_sync = |balancer: &&BalancerStatus| {
+        balancer.in_sync && (generation.is_none() || balancer.observed_generation >= generation)
+    };
+    let synced = balancers.iter().filter(in_sync).count();
+    // Each has all replicas; the one with the fewest is what can be relied on.
+    let programmed = balancers.iter().map(|balancer| balancer.programmed).min().unwrap_or_default();
+    let draining = status.map_or(0, |traffic| traffic.draining.len());
+    let held = balancers.iter().map(|balancer| balancer.held).fold(0, i32::saturating_add);
+    let all = wanted.replicas;
+    let mut lines = vec![format!(
+        "{heading} {synced}/{all} in sync, {programmed} programmed, {draining} draining, {held} held"
+    )];
+    let late = balancers.iter().filter(|balancer| !in_sync(balancer));
+    lines.extend(late.map(|balancer| {
+        let why = balancer.message.as_deref().unwrap_or("is taking a change over");
+        style.paint(Paint::Warn, &format!("  {}: {why}", balancer.pod))
+    }));
+    lines
+}

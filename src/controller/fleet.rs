@@ -1,0 +1,221 @@
+//! The balancers of one service as the watches and its status show them. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::index::BalancerPod;
+use crate::{
+    api::{BalancerStatus, ConditionType, ReasonCode, ScalableServiceStatus, Verdict},
+    engine::{Member, Rotation},
+};
+
+/// The balancers of one service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fleet {
+    /// How many there should be.
+    pub wanted: i32,
+    /// Those that there are, with what each last said.
+    pub balancers: Vec<(BalancerPod, Option<BalancerStatus>)>,
+    /// Why they could not be brought about.
+    pub trouble: Option<String>,
+}
+
+/// What balancers said that may call for a look at once: requests held, and the pods that each has drained.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Word {
+    held: i32,
+    drained: Vec<Vec<String>>,
+}
+
+impl Fleet {
+    /// Each pod with its entry in `status`.
+    #[must_use]
+    pub fn new(
+        wanted: i32,
+        pods: Vec<BalancerPod>,
+        status: Option<&ScalableServiceStatus>,
+        trouble: Option<String>,
+    ) -> Self {
+        let entries = entries(status);
+        let said = |pod: &BalancerPod| entries.iter().find(|entry| entry.pod == pod.name).cloned();
+        let balancers =
+            pods.into_iter().map(|pod| (said(&pod), pod)).map(|(said, pod)| (pod, said)).collect();
+        Self { wanted, balancers, trouble }
+    }
+
+    /// The replicas in rotation, for the engine.
+    #[must_use]
+    pub fn rotation(
+        &self,
+        ordered: bool,
+        members: Vec<Member>,
+        ready: i32,
+        draining: BTreeMap<String, Timestamp>,
+    ) -> Rotation {
+        // One that is being deleted still has requests: its word is needed too.
+        let live = self.balancers.iter().filter(|(pod, _)| pod.ready || pod.ending);
+        let drained = |said: &Option<BalancerStatus>| -> BTreeSet<String> {
+            said.iter().flat_map(|said| said.drained.iter().cloned()).collect()
+        };
+        let balancers = live.map(|(_, said)| drained(said)).collect();
+        Rotation { ordered, members, ready, draining, balancers }
+    }
+
+    /// Requests that wait because no replica is there.
+    #[must_use]
+    pub fn held(&self) -> i32 {
+        let held = self.balancers.iter().filter_map(|(_, said)| Some(said.as_ref()?.held.max(0)));
+        held.fold(0, i32::saturating_add)
+    }
+
+    /// What may call for a look at once.
+    #[must_use]
+    pub fn word(&self) -> Word {
+        let drained = self.balancers.iter().filter_map(|(_, said)| Some(said.as_ref()?.drained.clone()));
+        Word { held: self.held(), drained: drained.collect() }
+    }
+
+    /// Balancers that run what is wanted of them at `generation`.
+    #[must_use]
+    pub fn in_sync(&self, generation: Option<i64>) -> usize {
+        let live = self.balancers.iter().filter(|(pod, _)| pod.ready);
+        live.filter(|(_, said)| {
+            said.as_ref().is_some_and(|said| said.in_sync && said.observed_generation >= generation)
+        })
+        .count()
+    }
+
+    /// Entries of `status` whose balancers are gone.
+    ///
+    /// Without any balancer in sight nothing is said: the watch may not have listed them yet.
+    #[must_use]
+    pub fn stale(&self, status: Option<&ScalableServiceStatus>) -> Vec<String> {
+        if self.wanted > 0 && self.balancers.is_empty() {
+            return Vec::new();
+        }
+        let gone = |entry: &&BalancerStatus| !self.balancers.iter().any(|(pod, _)| pod.name == entry.pod);
+        entries(status).iter().filter(gone).map(|entry| entry.pod.clone()).collect()
+    }
+
+    /// What is to be said of `TrafficSynced`: False if something is in the way, Unknown while a change is on its way.
+    #[must_use]
+    pub fn verdict(&self, generation: Option<i64>) -> Verdict {
+        let (status, reason, message) = self.judge(generation);
+        Verdict { type_: ConditionType::TrafficSynced, status, reason, message }
+    }
+
+    fn judge(&self, generation: Option<i64>) -> (Option<bool>, ReasonCode, String) {
+        if let Some(trouble) = &self.trouble {
+            return (Some(false), ReasonCode::BalancersFailed, trouble.clone());
+        }
+        let wanted = self.wanted;
+        let live: Vec<_> = self.balancers.iter().filter(|(pod, _)| pod.ready).collect();
+        if live.is_empty() {
+            let message = format!("none of {wanted} balancers is ready");
+            return (Some(false), ReasonCode::BalancersStarting, message);
+        }
+        let mut on_its_way = None;
+        for (pod, said) in &live {
+            let pod = &pod.name;
+            let wait = match said {
+                None => format!("balancer {pod} has not reported yet"),
+                Some(said) if said.observed_generation < generation => {
+                    let has = said.observed_generation.map_or_else(|| "no".to_owned(), |has| has.to_string());
+                    let needs = generation.unwrap_or_default();
+                    format!("balancer {pod} runs generation {has}, and has yet to take over {needs}")
+                }
+                Some(BalancerStatus { in_sync: false, message: Some(message), .. }) => {
+                    let message = format!("balancer {pod}: {message}");
+                    return (Some(false), ReasonCode::BalancerOutOfSync, message);
+                }
+                Some(said) if !said.in_sync => format!("balancer {pod} is taking a change over"),
+                Some(_) => continue,
+            };
+            on_its_way.get_or_insert(wait);
+        }
+        match on_its_way {
+            Some(message) => (None, ReasonCode::BalancersStarting, message),
+            None => {
+                let ready = live.len();
+                let message = format!("{ready} of {wanted} balancers ready and in sync");
+                (Some(true), ReasonCode::BalancersInSync, message)
+            }
+        }
+    }
+}
+
+fn entries(status: Option<&ScalableServiceStatus>) -> &[BalancerStatus] {
+    status.and_then(|status| status.traffic.as_ref()).map_or(&[], |traffic| &traffic.balancers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::TrafficStatus;
+
+    fn pod(name: &str, ready: bool, ending: bool) -> BalancerPod {
+        BalancerPod { name: name.into(), ready, ending }
+    }
+
+    fn said(pod: &str, generation: i64, in_sync: bool, message: Option<&str>) -> BalancerStatus {
+        BalancerStatus {
+            pod: pod.into(),
+            observed_generation: Some(generation),
+            in_sync,
+            held: 2,
+            drained: vec!["web-1".into()],
+            message: message.map(str::to_owned),
+            ..BalancerStatus::default()
+        }
+    }
+
+    fn fleet(pods: &[BalancerPod], balancers: &[BalancerStatus]) -> (Fleet, ScalableServiceStatus) {
+        let traffic = TrafficStatus { balancers: balancers.to_vec(), ..TrafficStatus::default() };
+        let status = ScalableServiceStatus { traffic: Some(traffic), ..ScalableServiceStatus::default() };
+        (Fleet::new(2, pods.to_vec(), Some(&status), None), status)
+    }
+
+    #[test]
+    fn the_condition_names_what_is_missing() {
+        let told = |pods: &[BalancerPod], balancers: &[BalancerStatus]| {
+            let verdict = fleet(pods, balancers).0.verdict(Some(4));
+            format!("{} {}: {}", verdict.status_text(), verdict.reason.name(), verdict.message)
+        };
+        let (a, b) = (pod("a", true, false), pod("b", true, false));
+        assert_eq!(told(&[], &[]), "False BalancersStarting: none of 2 balancers is ready");
+        assert_eq!(
+            told(&[a.clone(), b.clone()], &[said("a", 4, true, None)]),
+            "Unknown BalancersStarting: balancer b has not reported yet"
+        );
+        assert_eq!(
+            told(std::slice::from_ref(&a), &[said("a", 3, true, None)]),
+            "Unknown BalancersStarting: balancer a runs generation 3, and has yet to take over 4"
+        );
+        assert_eq!(
+            told(
+                &[a.clone(), b],
+                &[said("a", 3, true, None), said("b", 4, false, Some("no Secret shop-tls"))]
+            ),
+            "False BalancerOutOfSync: balancer b: no Secret shop-tls"
+        );
+        assert_eq!(
+            told(&[a.clone(), pod("b", false, false)], &[said("a", 4, true, None)]),
+            "True BalancersInSync: 1 of 2 balancers ready and in sync"
+        );
+        let failed = Fleet { trouble: Some("no image".into()), ..fleet(&[a], &[]).0 };
+        assert_eq!(failed.verdict(Some(4)).reason, ReasonCode::BalancersFailed);
+    }
+
+    #[test]
+    fn who_is_being_deleted_is_asked_and_who_is_gone_is_forgotten() {
+        let pods = [pod("a", true, false), pod("b", false, true), pod("c", false, false)];
+        let (fleet, status) = fleet(&pods, &[said("a", 4, true, None), said("z", 4, true, None)]);
+        let rotation = fleet.rotation(false, Vec::new(), 0, BTreeMap::new());
+        assert_eq!(rotation.balancers, [BTreeSet::from(["web-1".to_owned()]), BTreeSet::new()]);
+        assert_eq!((fleet.held(), fleet.in_sync(Some(4))), (2, 1));
+        assert_eq!(fleet.stale(Some(&status)), ["z"]);
+        let unlisted = Fleet { balancers: Vec::new(), ..fleet };
+        assert!(unlisted.stale(Some(&status)).is_empty(), "the watch may not have listed them yet");
+    }
+}

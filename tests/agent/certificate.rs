@@ -1,0 +1,103 @@
+//! Certificates from mounted Secrets.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::Path,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use crate::{scene::Scene, support::wait};
+
+/// A Secret as the kubelet mounts it: files are links into `..data`, which is moved to a new folder at once.
+fn mount(secret: &Path, version: &str, (crt, key): &(String, String)) {
+    let folder = secret.join(version);
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("tls.crt"), crt).unwrap();
+    fs::write(folder.join("tls.key"), key).unwrap();
+    let beside = secret.join("..data_tmp");
+    std::os::unix::fs::symlink(version, &beside).unwrap();
+    fs::rename(beside, secret.join("..data")).unwrap();
+    for name in ["tls.crt", "tls.key"] {
+        // They are there from the second time on.
+        drop(std::os::unix::fs::symlink(format!("..data/{name}"), secret.join(name)));
+    }
+}
+
+fn pair(folder: &Path, name: &str) -> (String, String) {
+    let (crt, key) = (folder.join(format!("{name}.crt")), folder.join(format!("{name}.key")));
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-nodes",
+            "-days",
+            "2",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+        ])
+        .arg("-subj")
+        .arg(format!("/CN={name}"))
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&crt)
+        .output()
+        .expect("this test needs the program `openssl`");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    (fs::read_to_string(crt).unwrap(), fs::read_to_string(key).unwrap())
+}
+
+/// The name in the certificate that is served.
+fn served(front: SocketAddr) -> String {
+    let client = Command::new("openssl")
+        .args(["s_client", "-connect", &front.to_string()])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&client.stdout).into_owned();
+    let subject = text.lines().find_map(|line| line.strip_prefix("subject="));
+    subject.unwrap_or_default().replace("CN = ", "").trim().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_changes_is_served_within_two_seconds_and_a_wrong_one_is_told() {
+    let mut scene = Scene::new().await;
+    let secret = scene.balancer.folder.join("secrets/shop-tls");
+    fs::create_dir_all(&secret).unwrap();
+    let pairs: Vec<_> = ["one", "two", "three"].map(|name| pair(&scene.balancer.folder, name)).into();
+    mount(&secret, "..1", &pairs[0]);
+    let listeners = json!([{"port": scene.front.port(), "tls": {"secretName": "shop-tls"}}]);
+    scene.told(|known| known.endpoints = Some(plimsoll::balancer::Endpoints::default()));
+    scene.tell(1, 1, &json!({"listeners": listeners}));
+    scene.until("HAProxy is missed", |status| status.message.is_some()).await;
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &fs::metadata(scene.balancer.folder.join("shop-tls.pem")).unwrap().permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o600);
+    scene.balancer.spawn();
+    scene.until("it is in sync", |status| status.in_sync).await;
+    assert_eq!(served(scene.front), "one");
+
+    mount(&secret, "..2", &pairs[1]);
+    let changed = Instant::now();
+    while served(scene.front) != "two" {
+        assert!(changed.elapsed() < Duration::from_secs(2), "it still serves {}", served(scene.front));
+        wait(20).await;
+    }
+
+    // A key that is another certificate's.
+    mount(&secret, "..3", &(pairs[2].0.clone(), pairs[0].1.clone()));
+    let status = scene.until("it is told", |status| status.message.is_some()).await;
+    assert!(status.message.unwrap().contains("shop-tls"), "by name");
+    assert_eq!(served(scene.front), "two");
+    mount(&secret, "..4", &pairs[2]);
+    scene.until("it is in sync", |status| status.in_sync && status.message.is_none()).await;
+    assert_eq!(served(scene.front), "three");
+    assert_eq!(scene.metric("plimsoll_balancer_reloads_total"), 0.0);
+}

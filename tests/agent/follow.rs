@@ -1,0 +1,109 @@
+//! Endpoints, drains, specs that are refused, and what somebody else does to HAProxy.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::{
+    scene::Scene,
+    support::{Client, Load, wait},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn endpoints_are_followed_under_load_without_a_reload() {
+    let mut scene = Scene::running(1, &json!({})).await;
+    let _stays = scene.replica(1, Duration::from_millis(1)).await;
+    scene.programmed(1).await;
+    let load = Load::start(scene.front, 8, true, "/");
+    let mut replicas = Vec::new();
+    for round in 0..5 {
+        // Addresses of their own: a port is not free at once when its replica ends.
+        let numbers = 2 + round * 10..12 + round * 10;
+        for number in numbers.clone() {
+            replicas.push(scene.replica(number, Duration::from_millis(1)).await);
+        }
+        scene.programmed(11).await;
+        for number in numbers.clone() {
+            scene.endpoint(number, false, true);
+        }
+        scene.programmed(1).await;
+        for number in numbers {
+            scene.gone(number);
+        }
+        wait(100).await;
+    }
+    assert!(replicas.iter().all(|replica| replica.served() > 0), "all of them got requests");
+    let account = load.finish().await;
+    assert!(account.ok > 100, "{account:?}");
+    assert_eq!(account.lost(), 0);
+    assert_eq!(scene.metric("plimsoll_balancer_reloads_total"), 0.0);
+    assert!(scene.metric("plimsoll_balancer_endpoint_applied_seconds_count") >= 10.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_is_drained_only_when_its_last_request_is_over() {
+    let mut scene = Scene::running(1, &json!({})).await;
+    let a = scene.replica(1, Duration::from_millis(1)).await;
+    scene.programmed(1).await;
+    let front = scene.front;
+    let slow = tokio::spawn(async move { Client::new(front).get("/1500ms", &[]).await });
+    while a.working() == 0 {
+        wait(5).await;
+    }
+    let _b = scene.replica(2, Duration::from_millis(1)).await;
+    scene.programmed(2).await;
+    scene.drain(&["checkout-1", "checkout-gone"]);
+    let status = scene.until("what is gone is drained", |status| !status.drained.is_empty()).await;
+    assert_eq!((status.drained, status.programmed), (vec!["checkout-gone".to_owned()], 1));
+    assert_eq!(a.working(), 1);
+    let status = scene.until("both are drained", |status| status.drained.len() == 2).await;
+    assert_eq!(a.working(), 0);
+    assert!(status.in_sync, "{status:?}");
+    assert_eq!(slow.await.unwrap().unwrap().status, 200);
+    // Cancelled: it serves again.
+    scene.drain(&[]);
+    scene.programmed(2).await;
+    let status = scene.status.borrow().clone();
+    assert!(status.drained.is_empty(), "{status:?}");
+    let mut names = std::collections::BTreeSet::new();
+    for _ in 0..10 {
+        names.insert(Client::new(front).get("/", &[]).await.unwrap().body);
+    }
+    assert_eq!(names.len(), 2, "{names:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_spec_is_told_and_the_endpoints_are_followed_all_the_same() {
+    let mut scene = Scene::running(1, &json!({})).await;
+    let _a = scene.replica(1, Duration::from_millis(1)).await;
+    scene.programmed(1).await;
+    // Its Secret is not there, so neither is the file.
+    let listeners = json!([{"port": scene.front.port(), "tls": {"secretName": "shop-tls"}}]);
+    scene.tell(2, 1, &json!({"listeners": listeners}));
+    let status = scene.until("it is refused", |status| status.message.is_some()).await;
+    assert!(!status.in_sync && status.observed_generation == Some(1), "{status:?}");
+    assert!(status.message.unwrap().contains("shop-tls"));
+    let _b = scene.replica(2, Duration::from_millis(1)).await;
+    scene.until("the new replica gets requests", |status| status.programmed == 2).await;
+    scene.tell(3, 1, &json!({"algorithm": "RoundRobin"}));
+    let status = scene.until("a better spec is taken", |status| status.in_sync).await;
+    assert_eq!((status.observed_generation, status.message), (Some(3), None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_else_changed_is_mended() {
+    let mut scene = Scene::running(1, &json!({})).await;
+    let _a = scene.replica(1, Duration::from_millis(1)).await;
+    scene.programmed(1).await;
+    scene.balancer.ask("set server checkout/checkout-1 state maint").await;
+    assert_eq!(Client::new(scene.front).get("/", &[]).await.unwrap().status, 503);
+    let mended = async {
+        while scene.metric("plimsoll_balancer_drift_repairs_total") < 1.0 {
+            wait(50).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(12), mended)
+        .await
+        .expect("within the 10 s between two comparisons");
+    assert_eq!(Client::new(scene.front).get("/", &[]).await.unwrap().status, 200);
+}

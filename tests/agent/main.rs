@@ -1,0 +1,12 @@
+//! The agent with a real HAProxy on loopback, fed without an API server. Needs `haproxy` and `openssl`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod certificate;
+mod follow;
+mod outage;
+mod scene;
+mod stop;
+#[path = "../haproxy/support/mod.rs"]
+#[allow(dead_code, unused_imports)]
+mod support;
+mod zero;

@@ -1,0 +1,162 @@
+//! An agent, its HAProxy, and what the API server would say.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use plimsoll::{
+    api::{BalancerStatus, Traffic},
+    balancer::{
+        Endpoint,
+        agent::{AgentMetrics, Gate, Known, Links, Pilot, Replicas, Service, Setup},
+        haproxy::{HaProxy, Paths},
+    },
+    telemetry::Health,
+};
+use serde_json::{Value, json};
+use tokio::{sync::watch, task::JoinHandle, time::timeout};
+
+use crate::support::{Balancer, Replica, traffic};
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+pub struct Scene {
+    pub balancer: Balancer,
+    pub known: watch::Sender<Known>,
+    pub status: watch::Receiver<BalancerStatus>,
+    pub metrics: Arc<AgentMetrics>,
+    /// Where clients connect.
+    pub front: SocketAddr,
+    /// Port of every replica; each has an address of its own.
+    pub port: u16,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Scene {
+    /// An agent that knows nothing yet, and its HAProxy, which is started when it can be.
+    pub async fn new() -> Self {
+        Self::of(Balancer::new()).await
+    }
+
+    pub async fn of(balancer: Balancer) -> Self {
+        let known = watch::Sender::new(Known::default());
+        let (held, waiting) = watch::channel(0);
+        let (replicas, handed_to) =
+            watch::channel(Replicas { addresses: Vec::new(), patience: Duration::from_secs(30) });
+        let (status, seen) = watch::channel(BalancerStatus::default());
+        let gate = Gate::bind((Ipv4Addr::LOCALHOST, 0).into(), handed_to, held).await.unwrap();
+        let metrics = Arc::new(AgentMetrics::default());
+        let paths = balancer.driver.paths();
+        let setup = Setup {
+            driver: HaProxy::new(Paths { ..paths.clone() }),
+            service: ("shop".to_owned(), "checkout".to_owned()),
+            pod: "checkout-lb-1".to_owned(),
+            gate: gate.address().unwrap(),
+            secrets: balancer.folder.join("secrets"),
+            folder: balancer.folder.clone(),
+            metrics: Arc::clone(&metrics),
+            health: Health::default(),
+            configured: Arc::default(),
+        };
+        let pilot = Pilot::new(setup, Links { known: known.clone(), waiting, replicas, status });
+        let tasks = vec![tokio::spawn(pilot.run()), tokio::spawn(gate.run())];
+        let front = (Ipv4Addr::LOCALHOST, free_port()).into();
+        Self { balancer, known, status: seen, metrics, front, port: free_port(), tasks }
+    }
+
+    /// A service with HAProxy running, without replicas.
+    pub async fn running(minimum: i32, more: &Value) -> Self {
+        let mut scene = Self::new().await;
+        scene.tell(1, minimum, more);
+        scene.told(|known| known.endpoints = Some(plimsoll::balancer::Endpoints::default()));
+        scene.until("HAProxy is missed", |status| status.message.is_some()).await;
+        scene.balancer.spawn();
+        scene.until("it is in sync", |status| status.in_sync).await;
+        scene
+    }
+
+    pub fn traffic(&self, more: &Value) -> Traffic {
+        let mut spec = json!({"targetPort": self.port, "listeners": [{"port": self.front.port()}]});
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        traffic(spec)
+    }
+
+    /// What the watches would do.
+    pub fn told(&self, change: impl FnOnce(&mut Known)) {
+        self.known.send_modify(|known| {
+            change(known);
+            known.touch();
+        });
+    }
+
+    /// A spec of that generation.
+    pub fn tell(&self, generation: i64, minimum: i32, more: &Value) {
+        let traffic = self.traffic(more);
+        let draining = std::collections::BTreeSet::new();
+        let service = Service { generation, scales_to_zero: minimum == 0, traffic, draining };
+        self.told(|known| known.service = Some(service));
+    }
+
+    /// A replica with the number as its address, known as an endpoint.
+    pub async fn replica(&self, number: u8, delay: Duration) -> Replica {
+        let ip = Ipv4Addr::new(127, 0, 1, number);
+        let name = format!("checkout-{number}");
+        let replica = Replica::start_at((ip, self.port).into(), &name, delay).await;
+        self.endpoint(number, true, false);
+        replica
+    }
+
+    pub fn endpoint(&self, number: u8, ready: bool, terminating: bool) {
+        let ip = IpAddr::from([127, 0, 1, number]);
+        let endpoint = Endpoint { ip, ready, serving: true, terminating, zone: None };
+        self.told(|known| {
+            known.endpoints.get_or_insert_default().0.insert(format!("checkout-{number}"), endpoint);
+        });
+    }
+
+    pub fn gone(&self, number: u8) {
+        self.told(|known| {
+            known.endpoints.get_or_insert_default().0.remove(&format!("checkout-{number}"));
+        });
+    }
+
+    pub fn drain(&self, pods: &[&str]) {
+        let pods = pods.iter().map(|pod| (*pod).to_owned()).collect();
+        self.told(|known| known.service.as_mut().unwrap().draining = pods);
+    }
+
+    /// Waits for a status.
+    pub async fn until(&mut self, what: &str, holds: impl FnMut(&BalancerStatus) -> bool) -> BalancerStatus {
+        let reached = timeout(Duration::from_secs(15), self.status.wait_for(holds)).await;
+        if let Ok(status) = reached {
+            return status.unwrap().clone();
+        }
+        drop(reached);
+        panic!("not within 15 s: {what}; it is {:#?}", *self.status.borrow())
+    }
+
+    pub async fn programmed(&mut self, replicas: i32) {
+        self.until("the replicas are programmed", |status| status.in_sync && status.programmed == replicas)
+            .await;
+    }
+
+    pub fn metric(&self, name: &str) -> f64 {
+        let text = self.metrics.encode();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0.0, |value| value.parse().unwrap())
+    }
+
+    /// Ends the agent as a crash would, and leaves HAProxy.
+    pub async fn crash(self) -> (Balancer, SocketAddr, u16) {
+        let Self { balancer, tasks, front, port, .. } = self;
+        for task in tasks {
+            task.abort();
+            drop(task.await);
+        }
+        (balancer, front, port)
+    }
+}

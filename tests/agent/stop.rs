@@ -1,0 +1,65 @@
+//! The preStop hook.
+
+use std::time::{Duration, Instant};
+
+use plimsoll::balancer::agent::stop;
+use serde_json::json;
+
+use crate::{
+    scene::Scene,
+    support::{Client, Load, wait},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_connects_is_served_until_nobody_does_and_who_stays_is_told_to_leave() {
+    let mut scene = Scene::running(1, &json!({})).await;
+    let _a = scene.replica(1, Duration::from_millis(1)).await;
+    scene.programmed(1).await;
+    // One that asks ten times a second on one connection, as long as it is let; it may connect elsewhere then.
+    let front = scene.front;
+    let keeps = tokio::spawn(async move {
+        let mut client = Client::new(front);
+        let mut answers = 0;
+        loop {
+            let answer = client.get("/", &[]).await.expect("no request is lost");
+            assert_eq!(answer.status, 200);
+            answers += 1;
+            if answer.head.to_lowercase().contains("connection: close") {
+                return answers;
+            }
+            wait(100).await;
+        }
+    });
+    let connects = Load::start(front, 4, false, "/");
+    let folder = scene.balancer.folder.clone();
+    let began = Instant::now();
+    let stopping = tokio::spawn(async move { stop(&folder, Duration::from_secs(40)).await });
+    // The Service takes this long to send new connections elsewhere.
+    wait(5_000).await;
+    assert!(!stopping.is_finished(), "they still connect");
+    let account = connects.finish().await;
+    assert!(account.ok > 100);
+    assert_eq!(account.lost(), 0);
+    assert!(keeps.await.unwrap() >= 50, "it kept its connection all the time");
+    tokio::time::timeout(Duration::from_secs(10), stopping).await.expect("nobody is left").unwrap().unwrap();
+    println!("stopped after {:?}", began.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_hook_ends_in_time_although_a_request_does_not_and_at_once_without_haproxy() {
+    let mut scene = Scene::running(1, &json!({})).await;
+    let a = scene.replica(1, Duration::from_millis(1)).await;
+    scene.programmed(1).await;
+    let front = scene.front;
+    let slow = tokio::spawn(async move { Client::new(front).get("/60000ms", &[]).await });
+    while a.working() == 0 {
+        wait(5).await;
+    }
+    let began = Instant::now();
+    stop(&scene.balancer.folder, Duration::from_secs(6)).await.unwrap();
+    assert!((6..8).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    slow.abort();
+    let began = Instant::now();
+    stop(std::path::Path::new("/nowhere"), Duration::from_secs(6)).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(1));
+}

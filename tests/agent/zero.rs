@@ -1,0 +1,80 @@
+//! Start from zero through the real gate.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::{
+    scene::Scene,
+    support::{Client, eventually},
+};
+
+const REQUESTS: usize = 1000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_requests_at_zero_wait_and_none_is_lost() {
+    let mut scene = Scene::running(0, &json!({"limits": {"connectionsPerReplica": 100}})).await;
+    let front = scene.front;
+    let asked = Instant::now();
+    let requests: Vec<_> = (0..REQUESTS)
+        .map(|_| {
+            tokio::spawn(async move {
+                let answer = Client::new(front).get("/", &[]).await;
+                (answer.map(|answer| answer.status), Instant::now())
+            })
+        })
+        .collect();
+    scene.until("the wake-up call", |status| status.held > 0).await;
+    assert!(asked.elapsed() < Duration::from_millis(500), "{:?}", asked.elapsed());
+    scene.until("all are held", |status| status.held == i32::try_from(REQUESTS).unwrap()).await;
+    let ready = Instant::now();
+    let replica = scene.replica(1, Duration::from_millis(2)).await;
+    let mut first = Duration::MAX;
+    let mut last = Duration::ZERO;
+    for request in requests {
+        let (status, at) = request.await.unwrap();
+        assert_eq!(status.unwrap(), 200);
+        first = first.min(at - ready);
+        last = last.max(at - ready);
+    }
+    println!("first answer after {first:?}, last after {last:?}");
+    assert!(first < Duration::from_millis(300), "{first:?}");
+    assert_eq!(replica.served(), REQUESTS, "also the one that the gate held");
+    let status = scene.until("nothing is held", |status| status.held == 0).await;
+    assert_eq!((status.programmed, status.in_sync), (1, true));
+    // And down again: the next request waits as the first did.
+    scene.gone(1);
+    scene.programmed(0).await;
+    let request = tokio::spawn(async move { Client::new(front).get("/", &[]).await });
+    scene.until("a request waits", |status| status.held == 1).await;
+    scene.endpoint(1, true, false);
+    assert_eq!(request.await.unwrap().unwrap().status, 200);
+    assert_eq!(scene.metric("plimsoll_balancer_reloads_total"), 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_gives_up_is_not_counted_and_the_next_one_takes_its_place() {
+    let mut scene = Scene::running(0, &json!({})).await;
+    let front = scene.front;
+    let ask = || tokio::spawn(async move { Client::new(front).get("/", &[]).await });
+    let at_the_gate = ask();
+    scene.until("it waits", |status| status.held == 1).await;
+    let [in_the_queue, patient] = [ask(), ask()];
+    scene.until("all wait", |status| status.held == 3).await;
+    in_the_queue.abort();
+    scene.until("the one in the queue is gone", |status| status.held == 2).await;
+    at_the_gate.abort();
+    scene.until("the one at the gate is gone", |status| status.held == 1).await;
+    let replica = scene.replica(1, Duration::ZERO).await;
+    assert_eq!(patient.await.unwrap().unwrap().status, 200);
+    assert_eq!(replica.served(), 1, "who gave up costs no replica anything");
+}
+
+/// Where nothing scales to zero there is no gate: this is what the tests above would see without one.
+#[tokio::test(flavor = "multi_thread")]
+async fn control_a_service_that_does_not_scale_to_zero_refuses_at_zero() {
+    let scene = Scene::running(1, &json!({})).await;
+    let answer =
+        eventually("an answer", || async { Client::new(scene.front).get("/", &[]).await.ok() }).await;
+    assert_eq!(answer.status, 503);
+}

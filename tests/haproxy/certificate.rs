@@ -1,0 +1,128 @@
+//! Certificates are swapped under load.
+
+use std::{fs, net::SocketAddr, path::Path, process::Command, sync::Arc, time::Duration};
+
+use plimsoll::balancer::{
+    ServerState::Ready,
+    haproxy::{CertificateChange, DriverError},
+};
+use rustls::{
+    ClientConfig, ClientConnection, StreamOwned,
+    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+};
+use serde_json::json;
+
+use crate::support::{Balancer, Client, Reached as _, Replica, wanted};
+
+/// A certificate for `shop.example` that signs itself, and its key.
+fn pair(folder: &Path, name: &str, kind: &[&str]) -> (String, String) {
+    let (crt, key) = (folder.join(format!("{name}.crt")), folder.join(format!("{name}.key")));
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=shop.example"])
+        .args(["-addext", "subjectAltName=DNS:shop.example", "-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(kind)
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&crt)
+        .output()
+        .expect("this test needs the program `openssl`");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    (fs::read_to_string(crt).unwrap(), fs::read_to_string(key).unwrap())
+}
+
+const P256: [&str; 4] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"];
+
+/// One request on a connection of its own, by a client that trusts only this certificate.
+fn get(front: SocketAddr, trusted: &str) -> std::io::Result<String> {
+    use std::io::{Read as _, Write as _};
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(trusted.as_bytes()).unwrap()).unwrap();
+    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let name = ServerName::try_from("shop.example").unwrap();
+    let connection = ClientConnection::new(Arc::new(config), name).unwrap();
+    let socket = std::net::TcpStream::connect(front)?;
+    socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let mut stream = StreamOwned::new(connection, socket);
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_certificate_is_served_at_once_and_a_wrong_one_never() {
+    let replica = Replica::start("checkout-0", Duration::ZERO).await;
+    let balancer = Balancer::new();
+    let file = balancer.folder.join("shop-tls.pem");
+    let mut wanted = wanted(json!({})).with([replica.server(Ready)]);
+    wanted.listeners[0].certificate = Some(file.clone());
+    let first = pair(&balancer.folder, "first", &P256);
+    let change = balancer.driver.set_certificate(&file, &first.0, &first.1).await.unwrap();
+    assert_eq!(change, CertificateChange::Written, "HAProxy does not run yet");
+    let mut balancer = balancer;
+    assert!(balancer.driver.sync(&wanted).await.unwrap_err().is_down());
+    balancer.spawn();
+    balancer.up().await;
+    let front = wanted.front();
+    let answer = get(front, &first.0).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("checkout-0"), "{answer}");
+    let head = replica.heads.lock().unwrap()[0].clone();
+    assert!(
+        head.contains("x-forwarded-proto: https\r\n") && head.contains("x-forwarded-for: 127.0.0.1\r\n"),
+        "{head}"
+    );
+
+    let epoch = balancer.driver.epoch().await.unwrap();
+    let mut before = first.clone();
+    for (round, kind) in
+        [&P256[..], &["-newkey", "rsa:2048"], &P256, &["-newkey", "rsa:4096"]].into_iter().enumerate()
+    {
+        let next = pair(&balancer.folder, &format!("next-{round}"), kind);
+        // With blank lines and words between the blocks, as people paste them.
+        let crt = format!("shop.example, round {round}\n\n{}\n\n", next.0);
+        let change = balancer.driver.set_certificate(&file, &crt, &next.1).await.unwrap();
+        assert_eq!(change, CertificateChange::Swapped);
+        assert!(get(front, &next.0).unwrap().starts_with("HTTP/1.1 200"));
+        assert!(get(front, &before.0).is_err(), "the one before is gone");
+        assert_eq!(
+            balancer.driver.set_certificate(&file, &crt, &next.1).await.unwrap(),
+            CertificateChange::None
+        );
+        before = next;
+    }
+    assert_eq!(balancer.driver.epoch().await.unwrap(), epoch, "no reload");
+
+    // A key of another certificate, and no PEM at all.
+    let kept = fs::read_to_string(&file).unwrap();
+    let error = balancer.driver.set_certificate(&file, &before.0, &first.1).await.unwrap_err();
+    assert!(matches!(error, DriverError::Certificate { .. }), "{error}");
+    let error = balancer
+        .driver
+        .set_certificate(&file, "-----BEGIN X-----\na;b\n-----END X-----", "")
+        .await
+        .unwrap_err();
+    assert!(matches!(error, DriverError::Pem(_)), "{error}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), kept);
+    assert!(get(front, &before.0).is_ok());
+
+    // A chain that is too long for a command.
+    let long = before.0.repeat(20);
+    let change = balancer.driver.set_certificate(&file, &long, &before.1).await.unwrap();
+    assert_eq!(change, CertificateChange::Reloaded);
+    assert!(get(front, &before.0).is_ok());
+    assert_eq!(balancer.sync(&wanted).await.steps, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plain_listeners_say_so_and_health_and_metrics_are_there() {
+    let replica = Replica::start("checkout-0", Duration::ZERO).await;
+    let wanted = wanted(json!({})).with([replica.server(Ready)]);
+    let balancer = Balancer::start(&wanted).await;
+    let forged = ["x-forwarded-proto: https"];
+    assert_eq!(Client::new(wanted.front()).get("/", &forged).await.unwrap().status, 200);
+    let head = replica.heads.lock().unwrap()[0].clone();
+    assert!(head.contains("x-forwarded-proto: http\r\n"), "{head}");
+    let own: SocketAddr = ([127, 0, 0, 1], balancer.driver.paths().metrics).into();
+    assert_eq!(Client::new(own).get("/healthz", &[]).await.unwrap().status, 200);
+}

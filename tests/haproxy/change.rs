@@ -1,0 +1,165 @@
+//! Replicas come and go under load: nothing is lost, and nothing is reloaded.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use plimsoll::balancer::ServerState::{Drain, Ready};
+use serde_json::json;
+
+use crate::support::{Balancer, Client, Load, Reached as _, Replica, eventually, wait, wanted};
+
+const DELAY: Duration = Duration::from_millis(2);
+
+async fn replicas(count: usize) -> Vec<Replica> {
+    let mut replicas = Vec::new();
+    for number in 0..count {
+        replicas.push(Replica::start(&format!("checkout-{number}"), DELAY).await);
+    }
+    replicas
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_come_and_go_under_load_and_nothing_is_lost() {
+    let replicas = replicas(30).await;
+    let empty = wanted(json!({"healthCheck": {"interval": "500ms"}}));
+    let few = empty.with(replicas[..3].iter().map(|replica| replica.server(Ready)));
+    let many = empty.with(replicas.iter().map(|replica| replica.server(Ready)));
+    let balancer = Balancer::start(&few).await;
+    let epoch = balancer.driver.epoch().await.unwrap();
+    let loads = [true, false].map(|keep_alive| Load::start(few.front(), 8, keep_alive, "/"));
+    for _ in 0..5 {
+        let report = balancer.sync(&many).await;
+        assert!(!report.reloaded);
+        assert_eq!(report.programmed(&many), 30);
+        wait(100).await;
+        let draining = empty.with(
+            replicas
+                .iter()
+                .enumerate()
+                .map(|(number, replica)| replica.server(if number < 3 { Ready } else { Drain })),
+        );
+        balancer.sync(&draining).await;
+        let victims: Vec<String> = replicas[3..].iter().map(|replica| replica.name.clone()).collect();
+        eventually("all are drained", || async {
+            let drained = balancer.driver.drained(&draining, &victims).await.unwrap();
+            (drained.len() == victims.len()).then_some(())
+        })
+        .await;
+        assert_eq!(replicas[3..].iter().map(Replica::working).sum::<usize>(), 0);
+        assert!(!balancer.sync(&few).await.reloaded);
+        wait(100).await;
+    }
+    for load in loads {
+        let account = load.finish().await;
+        assert!(account.sent > 500, "{}", account.sent);
+        assert_eq!(account.lost(), 0, "of {}", account.sent);
+    }
+    assert_eq!(balancer.driver.epoch().await.unwrap(), epoch, "no reload");
+    assert!(replicas.iter().all(|replica| replica.served() > 0), "each had its share");
+}
+
+/// If this shows no loss, the test above is blind.
+#[tokio::test(flavor = "multi_thread")]
+async fn control_a_replica_that_is_not_drained_costs_requests() {
+    let replicas = replicas(3).await;
+    let wanted = wanted(json!({})).with(replicas.iter().map(|replica| replica.server(Ready)));
+    let _balancer = Balancer::start(&wanted).await;
+    let load = Load::start(wanted.front(), 8, true, "/100ms");
+    eventually("it is busy", || async { (replicas[2].working() > 0).then_some(()) }).await;
+    replicas[2].die();
+    wait(300).await;
+    assert!(load.finish().await.lost() > 0, "a replica died while it was busy");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_another_pod_has_now_is_taken_over() {
+    let replicas = replicas(2).await;
+    let empty = wanted(json!({"healthCheck": {"interval": "100ms", "rise": 10, "fall": 1}}));
+    let (name, mut server) = replicas[0].server(Ready);
+    let before = empty.with([(name.clone(), server)]);
+    let balancer = Balancer::start(&before).await;
+    replicas[0].die();
+    eventually("the check finds it dead", || async {
+        (balancer.driver.observe().await.unwrap().usable() == 0).then_some(())
+    })
+    .await;
+    // The pod of a StatefulSet returns with its name and another address.
+    server.address = replicas[1].address;
+    let after = empty.with([(name, server)]);
+    let report = balancer.sync(&after).await;
+    assert_eq!(report.programmed(&after), 1, "what was found at the old address does not count");
+    assert_eq!(Client::new(after.front()).get("/", &[]).await.unwrap().body, "checkout-1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_limit_of_connections_changes_without_a_reload() {
+    let replicas = replicas(2).await;
+    let mut wanted = wanted(json!({"limits": {"connectionsPerReplica": 9}}))
+        .with(replicas.iter().map(|r| r.server(Ready)));
+    wanted.balancers = 2;
+    let balancer = Balancer::start(&wanted).await;
+    let limits = |report: &plimsoll::balancer::haproxy::Report| -> BTreeSet<u32> {
+        report.seen.servers.values().map(|server| server.maxconn).collect()
+    };
+    let report = balancer.sync(&wanted).await;
+    assert_eq!(limits(&report), BTreeSet::from([5]), "half of 9, rounded up");
+    wanted.balancers = 3;
+    let report = balancer.sync(&wanted).await;
+    assert_eq!((limits(&report), report.reloaded), (BTreeSet::from([3]), false));
+    wanted.traffic.limits.connections_per_replica = None;
+    let report = balancer.sync(&wanted).await;
+    assert_eq!((limits(&report), report.reloaded), (BTreeSet::from([0]), false));
+    assert_eq!(balancer.sync(&wanted).await.steps, [], "reached: nothing is left to do");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delete_that_is_refused_is_tried_again() {
+    let replicas = replicas(2).await;
+    let empty = wanted(json!({}));
+    let both = empty.with(replicas.iter().map(|replica| replica.server(Ready)));
+    let one = empty.with([replicas[0].server(Ready)]);
+    let balancer = Balancer::start(&both).await;
+    let front = both.front();
+    let slow: Vec<_> =
+        (0..2).map(|_| tokio::spawn(async move { Client::new(front).get("/600ms", &[]).await })).collect();
+    eventually("both are busy", || async { (replicas[1].working() > 0).then_some(()) }).await;
+    let report = balancer.sync(&one).await;
+    assert!(report.seen.servers.contains_key("checkout-1"), "it is held by a request");
+    for answer in slow {
+        assert_eq!(answer.await.unwrap().unwrap().status, 200, "what it has is finished");
+    }
+    eventually("it is deleted", || async {
+        let report = balancer.sync(&one).await;
+        (!report.seen.servers.contains_key("checkout-1") && report.pending.is_empty()).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_was_cut_short_is_finished_by_the_next() {
+    let replicas = replicas(2).await;
+    let wanted = wanted(json!({"healthCheck": {}, "sessionPersistence": {"cookie": "SID"}}));
+    let after = wanted.with(replicas.iter().map(|replica| replica.server(Ready)));
+    let balancer = Balancer::start(&wanted).await;
+    // As if the agent had died after its first command.
+    let address = replicas[0].address;
+    let answer = balancer
+        .ask(&format!("add server checkout/checkout-0 {address} check inter 2000ms rise 2 fall 3"))
+        .await;
+    assert!(answer.contains("New server registered"), "{answer}");
+    let report = balancer.sync(&after).await;
+    assert_eq!((report.programmed(&after), report.reloaded), (2, false));
+    assert!(report.seen.servers.values().all(|server| server.checked && server.cookie));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_else_did_is_undone_or_told() {
+    let replicas = replicas(2).await;
+    let wanted = wanted(json!({})).with(replicas.iter().map(|replica| replica.server(Ready)));
+    let balancer = Balancer::start(&wanted).await;
+    balancer.ask("set server checkout/checkout-0 state maint").await;
+    balancer.ask("add server checkout/Foreign_one 127.0.0.1:9").await;
+    let report = balancer.sync(&wanted).await;
+    assert_eq!(report.programmed(&wanted), 2);
+    assert_eq!(report.seen.foreign, ["Foreign_one"]);
+    assert_eq!(report.message.as_deref(), Some("1 servers are not Plimsoll's, such as Foreign_one"));
+}

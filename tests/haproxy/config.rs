@@ -1,0 +1,104 @@
+//! Every configuration that the CRD allows passes HAProxy's own check.
+
+use std::{net::SocketAddr, process::Command, time::Duration};
+
+use plimsoll::{
+    api::{Algorithm, RetryOn, Traffic},
+    balancer::{Server, ServerState, Wanted, haproxy::Config},
+};
+use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
+use serde_json::{Value, json};
+
+use crate::support::{Balancer, traffic, wanted};
+
+const PATH: &str = "/[A-Za-z0-9._~!$&()*+,;=:@%/-]{0,60}";
+
+fn seconds(from: u64, to: u64) -> impl Strategy<Value = String> {
+    (from..=to).prop_map(|seconds| format!("{seconds}s"))
+}
+
+fn checks() -> impl Strategy<Value = Value> {
+    let passive = prop::option::of((1..1000).prop_map(|errors| json!({"consecutiveErrors": errors})));
+    (prop::option::of(PATH), 100..60_000u32, 1..=10, 1..=10, passive).prop_map(
+        |(path, interval, rise, fall, passive)| {
+            let mut check = json!({"interval": format!("{interval}ms"), "rise": rise, "fall": fall});
+            let fields = check.as_object_mut().unwrap();
+            path.map(|path| fields.insert("path".to_owned(), json!(path)));
+            passive.map(|passive| fields.insert("passive".to_owned(), passive));
+            check
+        },
+    )
+}
+
+fn priority() -> impl Strategy<Value = Value> {
+    let criticality = prop::sample::select(vec!["CriticalPlus", "Critical", "SheddablePlus", "Sheddable"]);
+    (PATH, "[A-Za-z0-9-]{1,64}", "[ -~]{1,256}", any::<bool>(), criticality).prop_map(
+        |(path, name, value, both, criticality)| {
+            let header = json!({"name": name, "value": value});
+            let request =
+                if both { json!({"pathPrefix": path, "header": header}) } else { json!({"header": header}) };
+            json!({"match": request, "criticality": criticality})
+        },
+    )
+}
+
+fn specs() -> impl Strategy<Value = Traffic> {
+    let algorithm = prop::sample::select(vec!["RoundRobin", "LeastConnections", "RandomOfTwo", "SourceHash"]);
+    let on = prop::sample::subsequence(vec!["ConnectFailure", "EmptyResponse", "Http503"], 1..=3);
+    let cookie = prop::option::of("[A-Za-z0-9_-]{1,64}");
+    let priorities = prop::collection::vec(priority(), 0..16);
+    (
+        (algorithm, prop::option::of(checks()), cookie, priorities),
+        (seconds(0, 600), seconds(0, 3600), seconds(1, 600), seconds(1, 3600)),
+        (0..=10, on, prop::option::of(1..100_000)),
+    )
+        .prop_map(|((algorithm, check, cookie, priorities), (slow, drain, queue, answer), (attempts, on, most))| {
+            let mut spec = json!({
+                "algorithm": algorithm, "priorities": priorities, "slowStart": slow, "drain": {"timeout": drain},
+                "retries": {"attempts": attempts, "retryOn": on}, "timeouts": {"backendRequest": answer},
+                "limits": {"queueTimeout": queue},
+            });
+            let fields = spec.as_object_mut().unwrap();
+            check.map(|check| fields.insert("healthCheck".to_owned(), check));
+            cookie.map(|cookie| fields.insert("sessionPersistence".to_owned(), json!({"cookie": cookie})));
+            if let Some(most) = most {
+                fields["limits"]["connectionsPerReplica"] = json!(most);
+            }
+            traffic(spec)
+        })
+}
+
+#[test]
+fn haproxy_takes_every_configuration_that_the_crd_allows() {
+    let balancer = Balancer::new();
+    let mut runner = TestRunner::deterministic();
+    for round in 0..60 {
+        let traffic = specs().new_tree(&mut runner).unwrap().current();
+        let mut wanted = Wanted { traffic, ..wanted(json!({})) };
+        if round % 2 == 0 {
+            wanted.gate = Some(SocketAddr::from(([127, 0, 0, 1], 9)));
+        }
+        for (number, address) in ["10.0.0.1:80", "[2001:db8::1]:80", "10.0.0.2:8080"].into_iter().enumerate()
+        {
+            let state = if number == 2 { ServerState::Drain } else { ServerState::Ready };
+            let server = Server { address: address.parse().unwrap(), state };
+            wanted.servers.insert(format!("checkout-7d9c6b-{number}.x"), server);
+        }
+        let config = Config::of(&wanted, balancer.driver.paths()).unwrap();
+        let file = balancer.folder.join("fuzz.cfg");
+        std::fs::write(&file, &config.text).unwrap();
+        let checked = Command::new("haproxy").arg("-c").arg("-f").arg(&file).output().unwrap();
+        let said = String::from_utf8_lossy(&checked.stderr);
+        assert!(checked.status.success(), "{said}\n{}", config.text);
+        assert!(!said.contains("[WARNING]"), "{said}\n{}", config.text);
+    }
+}
+
+/// The default of each field, so that the strategy above can't silently leave one out.
+#[test]
+fn defaults_are_those_of_the_crd() {
+    let traffic = traffic(json!({}));
+    assert_eq!(traffic.algorithm, Algorithm::LeastConnections);
+    assert_eq!(traffic.retries.on, [RetryOn::ConnectFailure]);
+    assert_eq!(Duration::from(traffic.limits.queue_timeout), Duration::from_secs(30));
+}

@@ -1,0 +1,93 @@
+//! Start from zero: requests wait in HAProxy behind one at the gate.
+
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+use plimsoll::balancer::ServerState::Ready;
+use serde_json::json;
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+};
+
+use crate::support::{Balancer, Client, Reached as _, Replica, eventually, wait, wanted};
+
+const REQUESTS: usize = 1000;
+
+/// `REQUESTS` at once at zero, then one replica; how long the first answer took from there.
+async fn from_zero(algorithm: &str) -> Duration {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut empty = wanted(json!({"algorithm": algorithm, "limits": {"connectionsPerReplica": 100}}));
+    empty.gate = Some(listener.local_addr().unwrap());
+    let balancer = Balancer::start(&empty).await;
+    let front = empty.front();
+    assert_eq!(balancer.driver.held().await.unwrap(), 0);
+    let request = |_| {
+        tokio::spawn(async move {
+            let answer = Client::new(front).get("/", &[]).await;
+            (answer.map(|answer| answer.status), Instant::now())
+        })
+    };
+    let requests: Vec<_> = (0..REQUESTS).map(request).collect();
+    let (mut held, _) = listener.accept().await.unwrap();
+    eventually("all are held", || async {
+        (balancer.driver.held().await.unwrap() as usize == REQUESTS).then_some(())
+    })
+    .await;
+    let another = tokio::time::timeout(Duration::from_millis(100), listener.accept()).await;
+    assert!(another.is_err(), "the gate gets one request at a time");
+    let replica = Replica::start("checkout-0", Duration::from_millis(2)).await;
+    let ready = Instant::now();
+    let report = balancer.sync(&empty.with([replica.server(Ready)])).await;
+    assert!(!report.reloaded && report.seen.held() == 0);
+    // The gate's own request is passed on.
+    let mut onward = TcpStream::connect(replica.address).await.unwrap();
+    let splice = tokio::spawn(async move { copy_bidirectional(&mut held, &mut onward).await });
+    let mut first = Duration::MAX;
+    for request in requests {
+        let (status, at) = request.await.unwrap();
+        assert_eq!(status.unwrap(), 200, "{algorithm}");
+        first = first.min(at - ready);
+    }
+    assert_eq!(replica.served(), REQUESTS);
+    // The gate's own request comes on top.
+    let limit = empty.connections_per_server().unwrap() as usize + 1;
+    let most = replica.most.load(Ordering::SeqCst);
+    assert!(most <= limit, "{algorithm}: {most} requests at a time, where {limit} are allowed");
+    splice.abort();
+    first
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_requests_wait_for_the_first_replica() {
+    for algorithm in ["RoundRobin", "LeastConnections", "RandomOfTwo", "SourceHash"] {
+        let first = from_zero(algorithm).await;
+        assert!(first < Duration::from_millis(300), "{algorithm}: {first:?}");
+    }
+}
+
+/// Without a gate nothing waits: this is what the test above would see if it did not work.
+#[tokio::test(flavor = "multi_thread")]
+async fn control_without_a_gate_requests_at_zero_are_refused() {
+    let empty = wanted(json!({}));
+    let _balancer = Balancer::start(&empty).await;
+    assert_eq!(Client::new(empty.front()).get("/", &[]).await.unwrap().status, 503);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_waits_no_longer_than_the_queue_timeout() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut empty = wanted(json!({"limits": {"queueTimeout": "1s"}}));
+    empty.gate = Some(listener.local_addr().unwrap());
+    let _balancer = Balancer::start(&empty).await;
+    let front = empty.front();
+    let first = tokio::spawn(async move { Client::new(front).get("/", &[]).await });
+    let _held = listener.accept().await.unwrap();
+    wait(50).await;
+    let begin = Instant::now();
+    assert_eq!(Client::new(front).get("/", &[]).await.unwrap().status, 503);
+    assert!((900..2_000).contains(&begin.elapsed().as_millis()), "{:?}", begin.elapsed());
+    first.abort();
+}

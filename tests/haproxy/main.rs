@@ -1,0 +1,12 @@
+//! The HAProxy driver against a real HAProxy on loopback. Needs `haproxy` and `openssl` (Debian packages).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod certificate;
+mod change;
+mod config;
+mod drain;
+mod hold;
+mod priority;
+mod process;
+mod sticky;
+mod support;

@@ -1,0 +1,100 @@
+//! HAProxy dies, is reloaded, refuses: what is wanted holds.
+
+use std::time::Duration;
+
+use plimsoll::balancer::{
+    ServerState::{Drain, Ready},
+    haproxy::{AdminState, DriverError},
+};
+use serde_json::json;
+
+use crate::support::{Balancer, Client, Load, Reached as _, Replica, eventually, wait, wanted};
+
+const DELAY: Duration = Duration::from_millis(2);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_process_has_the_servers_and_is_told_the_rest_at_once() {
+    let (first, second) = (Replica::start("a", DELAY).await, Replica::start("b", DELAY).await);
+    let empty = wanted(json!({"sessionPersistence": {"cookie": "SID"}}));
+    let mut balancer = Balancer::start(&empty).await;
+    let wanted = empty.with([first.server(Ready), second.server(Drain)]);
+    balancer.sync(&wanted).await;
+    let epoch = balancer.driver.epoch().await.unwrap();
+    balancer.kill().await;
+    assert!(balancer.driver.sync(&wanted).await.unwrap_err().is_down());
+    balancer.spawn();
+    balancer.up().await;
+    // Before anything is replayed: what the file says.
+    for _ in 0..5 {
+        assert_eq!(Client::new(wanted.front()).get("/", &[]).await.unwrap().body, "a");
+    }
+    assert_ne!(balancer.driver.epoch().await.unwrap(), epoch);
+    let report = balancer.sync(&wanted).await;
+    assert_eq!(report.seen.servers["b"].admin, AdminState::Drain);
+    // And what was drained when it started gets a full share again.
+    let report = balancer.sync(&empty.with([first.server(Drain), second.server(Ready)])).await;
+    assert!(report.seen.servers["b"].usable() && !report.seen.servers["a"].usable());
+    assert_eq!(Client::new(wanted.front()).get("/", &[]).await.unwrap().body, "b");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_structure_is_taken_over_and_what_runs_is_finished() {
+    let replica = Replica::start("a", DELAY).await;
+    let mut wanted = wanted(json!({})).with([replica.server(Ready)]);
+    let balancer = Balancer::start(&wanted).await;
+    let front = wanted.front();
+    let slow = tokio::spawn(async move { Client::new(front).get("/1500ms", &[]).await });
+    eventually("it is busy", || async { (replica.working() == 1).then_some(()) }).await;
+    let load = Load::start(front, 4, false, "/");
+    wanted.traffic.slow_start = Duration::from_secs(1).into();
+    wanted.generation = 2;
+    assert!(balancer.sync(&wanted).await.reloaded);
+    assert!(!balancer.sync(&wanted).await.reloaded, "once is enough");
+    // The process before still has a request for it, which the one that serves knows nothing of.
+    let draining = wanted.with([replica.server(Drain)]);
+    wait(100).await;
+    let account = load.finish().await;
+    assert_eq!(account.lost(), 0, "of {} on fresh connections", account.sent);
+    balancer.sync(&draining).await;
+    let pods = ["a".to_owned(), "never-seen".to_owned()];
+    assert_eq!(balancer.driver.drained(&draining, &pods).await.unwrap(), ["never-seen"]);
+    assert_eq!(slow.await.unwrap().unwrap().status, 200);
+    eventually("nothing is left", || async {
+        (balancer.driver.drained(&draining, &pods).await.unwrap().len() == 2).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_that_haproxy_refuses_changes_nothing() {
+    let replica = Replica::start("a", DELAY).await;
+    let good = wanted(json!({})).with([replica.server(Ready)]);
+    let balancer = Balancer::start(&good).await;
+    let file = std::fs::read_to_string(&balancer.driver.paths().config).unwrap();
+    let epoch = balancer.driver.epoch().await.unwrap();
+    let mut bad = good.clone();
+    bad.listeners[0].certificate = Some(balancer.folder.join("not-there.pem"));
+    let error = balancer.driver.sync(&bad).await.unwrap_err();
+    assert!(matches!(&error, DriverError::Refused(words) if words.contains("not-there.pem")), "{error}");
+    assert_eq!(std::fs::read_to_string(&balancer.driver.paths().config).unwrap(), file);
+    assert_eq!(balancer.driver.epoch().await.unwrap(), epoch);
+    assert_eq!(Client::new(good.front()).get("/", &[]).await.unwrap().body, "a");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_that_does_not_come_up_is_taken_back() {
+    let replica = Replica::start("a", DELAY).await;
+    let good = wanted(json!({})).with([replica.server(Ready)]);
+    let balancer = Balancer::start(&good).await;
+    let file = std::fs::read_to_string(&balancer.driver.paths().config).unwrap();
+    // The check can't see that somebody else listens there.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut bad = good.clone();
+    bad.listeners[0].port = taken.local_addr().unwrap().port();
+    let error = balancer.driver.sync(&bad).await.unwrap_err();
+    assert!(matches!(error, DriverError::Reload(_)), "{error}");
+    assert_eq!(std::fs::read_to_string(&balancer.driver.paths().config).unwrap(), file);
+    assert_eq!(Client::new(good.front()).get("/", &[]).await.unwrap().body, "a");
+    drop(taken);
+    assert!(balancer.sync(&bad).await.reloaded, "and works once nothing is in its way");
+}

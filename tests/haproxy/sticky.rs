@@ -1,0 +1,79 @@
+//! Clients that a cookie binds to their replica.
+
+use std::time::Duration;
+
+use plimsoll::balancer::ServerState::{Drain, Ready};
+use serde_json::json;
+
+use crate::support::{Balancer, Client, Reached as _, Replica, wanted};
+
+const DELAY: Duration = Duration::ZERO;
+
+/// The client's own cookie from an answer, as it sends it back.
+fn cookie(head: &str) -> Option<String> {
+    let line = head.lines().find_map(|line| line.strip_prefix("set-cookie: "))?;
+    line.split(';').next().map(|cookie| format!("cookie: theme=dark; {cookie}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_stays_while_its_replica_lives_whenever_that_was_added() {
+    let mut replicas = Vec::new();
+    for number in 0..20 {
+        replicas.push(Replica::start(&format!("checkout-{number}"), DELAY).await);
+    }
+    let empty = wanted(json!({"sessionPersistence": {"cookie": "SID"}}));
+    let ten = empty.with(replicas[..10].iter().map(|replica| replica.server(Ready)));
+    let twenty = empty.with(replicas.iter().map(|replica| replica.server(Ready)));
+    let balancer = Balancer::start(&empty).await;
+    balancer.sync(&ten).await;
+    balancer.sync(&twenty).await;
+    let mut clients = Vec::new();
+    for _ in 0..60 {
+        let answer = Client::new(empty.front()).get("/", &[]).await.unwrap();
+        clients.push((cookie(&answer.head).expect("every replica has a cookie"), answer.body));
+    }
+    assert!(clients.iter().any(|(_, name)| replicas[10..].iter().any(|replica| replica.name == *name)));
+    let draining = empty.with(
+        replicas
+            .iter()
+            .enumerate()
+            .map(|(number, replica)| replica.server(if number < 10 { Ready } else { Drain })),
+    );
+    balancer.sync(&draining).await;
+    for (cookie, name) in &clients {
+        let answer = Client::new(empty.front()).get("/", &[cookie]).await.unwrap();
+        assert_eq!(answer.body, *name, "also while it is drained");
+    }
+    let going: Vec<String> = replicas[10..].iter().map(|replica| replica.name.clone()).collect();
+    assert_eq!(balancer.driver.drained(&draining, &going).await.unwrap().len(), 10);
+    // Drained means that nobody returns, although no command removed it yet.
+    for (cookie, name) in &clients {
+        let answer = Client::new(empty.front()).get("/", &[cookie]).await.unwrap();
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.body == *name, !going.contains(name), "{name} is served by {}", answer.body);
+    }
+    balancer.sync(&ten).await;
+    for (cookie, name) in clients.iter().filter(|(_, name)| !going.contains(name)) {
+        assert_eq!(Client::new(empty.front()).get("/", &[cookie]).await.unwrap().body, *name);
+    }
+    // The cookie is the balancer's: replicas never see it.
+    let heads = replicas[0].heads.lock().unwrap().concat();
+    assert!(heads.contains("theme=dark") && !heads.contains("SID="), "{heads}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_bound_to_the_gate() {
+    let gate = Replica::start("gate", DELAY).await;
+    let replica = Replica::start("checkout-0", DELAY).await;
+    let mut empty = wanted(json!({"sessionPersistence": {"cookie": "SID"}}));
+    empty.gate = Some(gate.address);
+    let balancer = Balancer::start(&empty).await;
+    let held = Client::new(empty.front()).get("/", &[]).await.unwrap();
+    assert_eq!(held.body, "gate");
+    let of_the_gate = cookie(&held.head).unwrap();
+    balancer.sync(&empty.with([replica.server(Ready)])).await;
+    let served = Client::new(empty.front()).get("/", &[&of_the_gate]).await.unwrap();
+    assert_eq!(served.body, "checkout-0");
+    assert!(cookie(&served.head).is_some(), "and from now on it is bound to that");
+    assert!(replica.heads.lock().unwrap().concat().contains("theme=dark"), "other cookies are left alone");
+}

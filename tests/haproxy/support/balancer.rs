@@ -1,0 +1,152 @@
+//! A real HAProxy in a folder of its own.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use plimsoll::{
+    api::Traffic,
+    balancer::{
+        Listen, Server, Wanted,
+        haproxy::{HaProxy, Paths, Report},
+    },
+};
+use serde_json::{Value, json};
+
+use super::eventually;
+
+/// `spec.traffic` with the defaults and what `more` says.
+pub fn traffic(more: Value) -> Traffic {
+    let mut spec = json!({"provider": "HAProxy", "targetPort": 8080, "listeners": [{"port": 80}]});
+    let Value::Object(more) = more else { panic!("{more} is no object") };
+    spec.as_object_mut().unwrap().extend(more);
+    serde_json::from_value(spec).unwrap()
+}
+
+/// A service without replicas, with a listener on a free port.
+pub fn wanted(more: Value) -> Wanted {
+    Wanted {
+        generation: 1,
+        service: ("shop".to_owned(), "checkout".to_owned()),
+        traffic: traffic(more),
+        listeners: vec![Listen { port: free_port(), certificate: None }],
+        servers: BTreeMap::new(),
+        balancers: 1,
+        gate: None,
+    }
+}
+
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+pub struct Balancer {
+    pub driver: HaProxy,
+    pub folder: PathBuf,
+    master: Option<Child>,
+}
+
+impl Balancer {
+    /// Nothing runs yet.
+    pub fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("plimsoll-haproxy-{}-{number}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let paths =
+            Paths { listen: Ipv4Addr::LOCALHOST.into(), metrics: free_port(), ..Paths::in_folder(&folder) };
+        Self { driver: HaProxy::new(paths), folder, master: None }
+    }
+
+    /// Runs what is wanted.
+    pub async fn start(wanted: &Wanted) -> Self {
+        let mut balancer = Self::new();
+        let error = balancer.driver.sync(wanted).await.unwrap_err();
+        assert!(error.is_down(), "{error}");
+        balancer.spawn();
+        balancer.up().await;
+        balancer.sync(wanted).await;
+        balancer
+    }
+
+    /// Starts the program, as the container would.
+    pub fn spawn(&mut self) {
+        let paths = self.driver.paths();
+        let log = fs::File::create(self.folder.join("haproxy.log")).unwrap();
+        let child = Command::new("haproxy")
+            .args(["-W", "-db", "-f"])
+            .arg(&paths.config)
+            .arg("-S")
+            .arg(&paths.master)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .expect("these tests need the program `haproxy` (Debian: apt-get install haproxy)");
+        self.master = Some(child);
+    }
+
+    /// Until it answers.
+    pub async fn up(&self) {
+        eventually("HAProxy answers", || async { self.driver.observe().await.ok() }).await;
+    }
+
+    /// Brings it about; it must be in sync then.
+    pub async fn sync(&self, wanted: &Wanted) -> Report {
+        let report = self.driver.sync(wanted).await.unwrap();
+        assert!(report.in_sync, "{report:#?}");
+        report
+    }
+
+    /// What it says, for a command that the driver has no word for.
+    pub async fn ask(&self, command: &str) -> String {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let mut stream = tokio::net::UnixStream::connect(&self.driver.paths().admin).await.unwrap();
+        stream.write_all(format!("{command}\n").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    /// Kills the process that serves; the master then ends too, as a container does.
+    pub async fn kill(&mut self) {
+        let pid = self.driver.observe().await.unwrap().epoch.pid;
+        signal("-KILL", pid);
+        self.master.take().unwrap().wait().unwrap();
+    }
+}
+
+impl Drop for Balancer {
+    fn drop(&mut self) {
+        if let Some(mut master) = self.master.take() {
+            signal("-TERM", master.id());
+            drop(master.wait());
+        }
+        drop(fs::remove_dir_all(&self.folder));
+    }
+}
+
+fn signal(signal: &str, pid: u32) {
+    Command::new("kill").args([signal, &pid.to_string()]).status().unwrap();
+}
+
+/// Where clients reach it.
+pub trait Reached {
+    fn front(&self) -> SocketAddr;
+    fn with(&self, servers: impl IntoIterator<Item = (String, Server)>) -> Wanted;
+}
+
+impl Reached for Wanted {
+    fn front(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.listeners[0].port).into()
+    }
+
+    fn with(&self, servers: impl IntoIterator<Item = (String, Server)>) -> Wanted {
+        Self { servers: servers.into_iter().collect(), ..self.clone() }
+    }
+}

@@ -1,0 +1,147 @@
+//! Clients: one request at a time on a connection, nothing retried, every request accounted.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    task::JoinHandle,
+};
+
+/// What a request ended in.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+/// A connection that is kept.
+pub struct Client {
+    address: SocketAddr,
+    stream: Option<TcpStream>,
+}
+
+impl Client {
+    pub fn new(address: SocketAddr) -> Self {
+        Self { address, stream: None }
+    }
+
+    /// One request; `headers` are whole lines.
+    pub async fn get(&mut self, path: &str, headers: &[&str]) -> std::io::Result<Answer> {
+        let stream = match &mut self.stream {
+            Some(stream) => stream,
+            empty => {
+                let stream = TcpStream::connect(self.address).await?;
+                stream.set_nodelay(true)?;
+                empty.insert(stream)
+            }
+        };
+        let mut request = format!("GET {path} HTTP/1.1\r\nhost: shop.example\r\n");
+        headers.iter().for_each(|header| request += &format!("{header}\r\n"));
+        stream.write_all(format!("{request}\r\n").as_bytes()).await?;
+        let answer = read_answer(stream).await;
+        if answer.as_ref().is_ok_and(|answer| !answer.head.to_lowercase().contains("connection: close")) {
+            return answer;
+        }
+        self.stream = None;
+        answer
+    }
+}
+
+async fn read_answer(stream: &mut TcpStream) -> std::io::Result<Answer> {
+    let mut buffer = Vec::new();
+    loop {
+        if let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&buffer[..end]).into_owned();
+            let length = head.to_lowercase().lines().find_map(|line| {
+                line.strip_prefix("content-length:").map(|length| length.trim().parse::<usize>().unwrap())
+            });
+            let complete = length.is_some_and(|length| buffer.len() >= end + 4 + length);
+            if complete {
+                let status = head.split(' ').nth(1).unwrap_or_default().parse().unwrap();
+                let body = String::from_utf8_lossy(&buffer[end + 4..]).into_owned();
+                return Ok(Answer { status, head, body });
+            }
+        }
+        if stream.read_buf(&mut buffer).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
+
+/// What became of many requests.
+#[derive(Clone, Debug, Default)]
+pub struct Account {
+    pub sent: usize,
+    pub ok: usize,
+    pub http_errors: usize,
+    pub transport_errors: usize,
+    pub latencies: Vec<Duration>,
+}
+
+impl Account {
+    pub fn lost(&self) -> usize {
+        assert_eq!(
+            self.sent,
+            self.ok + self.http_errors + self.transport_errors,
+            "every request is accounted"
+        );
+        self.http_errors + self.transport_errors
+    }
+}
+
+/// Clients that ask until they are stopped.
+pub struct Load {
+    stop: Arc<AtomicBool>,
+    account: Arc<Mutex<Account>>,
+    clients: Vec<JoinHandle<()>>,
+}
+
+impl Load {
+    pub fn start(address: SocketAddr, clients: usize, keep_alive: bool, path: &'static str) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let account = Arc::new(Mutex::new(Account::default()));
+        let client = |_| {
+            let (stop, account) = (Arc::clone(&stop), Arc::clone(&account));
+            tokio::spawn(async move {
+                let mut client = Client::new(address);
+                while !stop.load(Ordering::SeqCst) {
+                    if !keep_alive {
+                        client = Client::new(address);
+                    }
+                    account.lock().unwrap().sent += 1;
+                    let begin = Instant::now();
+                    let answer = client.get(path, &[]).await;
+                    let mut account = account.lock().unwrap();
+                    account.latencies.push(begin.elapsed());
+                    match answer {
+                        Ok(answer) if answer.status == 200 => account.ok += 1,
+                        Ok(_) => account.http_errors += 1,
+                        Err(_) => {
+                            account.transport_errors += 1;
+                            client = Client::new(address);
+                        }
+                    }
+                }
+            })
+        };
+        Self { clients: (0..clients).map(client).collect(), stop, account }
+    }
+
+    /// Lets what is under way end.
+    pub async fn finish(self) -> Account {
+        self.stop.store(true, Ordering::SeqCst);
+        for client in self.clients {
+            client.await.unwrap();
+        }
+        self.account.lock().unwrap().clone()
+    }
+}

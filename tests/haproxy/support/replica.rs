@@ -1,0 +1,107 @@
+//! A replica: answers every request with its own name after a while, and can die as a process does.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use plimsoll::balancer::{Server, ServerState};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    task::{JoinHandle, JoinSet},
+};
+
+pub struct Replica {
+    pub name: String,
+    pub address: SocketAddr,
+    /// Request heads in the order in which they came.
+    pub heads: Arc<Mutex<Vec<String>>>,
+    /// Requests that it works on.
+    pub active: Arc<AtomicUsize>,
+    /// The most that it ever worked on at a time.
+    pub most: Arc<AtomicUsize>,
+    task: JoinHandle<()>,
+}
+
+impl Replica {
+    /// Works on each request for `delay`; on one whose path says so (`/1500ms`) for that long.
+    pub async fn start(name: &str, delay: Duration) -> Self {
+        Self::start_at("127.0.0.1:0".parse().unwrap(), name, delay).await
+    }
+
+    /// The same at a certain address.
+    pub async fn start_at(address: SocketAddr, name: &str, delay: Duration) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (heads, active) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
+        let most = Arc::new(AtomicUsize::new(0));
+        let (name, seen, working) = (name.to_owned(), Arc::clone(&heads), Arc::clone(&active));
+        let (own, peak) = (name.clone(), Arc::clone(&most));
+        let task = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let counts = [&working, &peak].map(Arc::clone);
+                connections.spawn(serve(stream, own.clone(), delay, Arc::clone(&seen), counts));
+            }
+        });
+        Self { name, address, heads, active, most, task }
+    }
+
+    pub fn server(&self, state: ServerState) -> (String, Server) {
+        (self.name.clone(), Server { address: self.address, state })
+    }
+
+    pub fn served(&self) -> usize {
+        self.heads.lock().unwrap().len()
+    }
+
+    pub fn working(&self) -> usize {
+        self.active.load(Ordering::SeqCst)
+    }
+
+    /// Cuts every connection at once.
+    pub fn die(&self) {
+        self.task.abort();
+    }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        self.die();
+    }
+}
+
+async fn serve(
+    mut stream: TcpStream,
+    name: String,
+    delay: Duration,
+    heads: Arc<Mutex<Vec<String>>>,
+    [active, most]: [Arc<AtomicUsize>; 2],
+) {
+    stream.set_nodelay(true).unwrap();
+    let mut buffer = Vec::new();
+    loop {
+        while !buffer.windows(4).any(|window| window == b"\r\n\r\n") {
+            if !matches!(stream.read_buf(&mut buffer).await, Ok(1..)) {
+                return;
+            }
+        }
+        let head = String::from_utf8_lossy(&buffer).into_owned();
+        buffer.clear();
+        let path = head.split(' ').nth(1).unwrap_or_default();
+        let own = path.strip_prefix('/').and_then(|path| path.strip_suffix("ms")?.parse().ok());
+        heads.lock().unwrap().push(head);
+        most.fetch_max(active.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        tokio::time::sleep(own.map_or(delay, Duration::from_millis)).await;
+        active.fetch_sub(1, Ordering::SeqCst);
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{name}", name.len());
+        if stream.write_all(answer.as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,433 @@
+//! A scale-down as a transaction with the load balancers: what holds for every course of events.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use plimsoll::{
+    api::ReasonCode,
+    engine::{Drain, Member, Memory, Observation, Pod, Pods, Rotation, decide, drain},
+};
+use proptest::prelude::*;
+
+use super::fixtures::{fresh, spec};
+
+const TIMEOUT: SignedDuration = SignedDuration::from_secs(30);
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + second).unwrap()
+}
+
+fn member(index: i64, ready: bool) -> Member {
+    Member {
+        name: format!("web-{index}"),
+        ready,
+        created: at(index - 10_000),
+        node: Some(format!("node-{}", index % 3)),
+        zone: Some(format!("zone-{}", index % 2)),
+        marked: false,
+    }
+}
+
+/// A target whose ReplicaSet (or StatefulSet) and balancers act on what is decided, each in its own time.
+#[derive(Clone, Debug)]
+struct World {
+    rotation: Rotation,
+    replicas: i32,
+    born: i64,
+    second: i64,
+    /// Pods that were deleted, with whether they got requests or had requests left at that time.
+    deleted: Vec<(String, bool)>,
+    /// When the last request of each pod is over once it gets no new ones, in seconds.
+    busy: BTreeMap<String, i64>,
+}
+
+impl World {
+    fn new(pods: i64, ordered: bool, balancers: usize) -> Self {
+        let rotation = Rotation {
+            ordered,
+            members: (0..pods).map(|index| member(index, true)).collect(),
+            balancers: vec![BTreeSet::new(); balancers],
+            ..Rotation::default()
+        };
+        let replicas = i32::try_from(pods).unwrap();
+        Self { rotation, replicas, born: pods, second: 0, deleted: Vec::new(), busy: BTreeMap::new() }
+    }
+
+    /// What is decided now for `wanted` replicas, and what the shell does with it.
+    fn turn(&mut self, wanted: i32) -> Drain {
+        let now = at(self.second);
+        let next = drain(&self.rotation, wanted, self.replicas, TIMEOUT, now);
+        self.rotation.draining = next.draining.clone();
+        for member in &mut self.rotation.members {
+            member.marked &= !next.stay.contains(&member.name);
+            member.marked |= next.go.contains(&member.name) && !self.rotation.ordered;
+        }
+        if wanted > self.replicas {
+            self.replicas = wanted;
+        } else {
+            assert!((wanted..=self.replicas).contains(&next.replicas), "{next:?}");
+            self.replicas = next.replicas;
+        }
+        next
+    }
+
+    /// The balancers say who is done.
+    fn report(&mut self) {
+        let done: BTreeSet<String> = self
+            .rotation
+            .draining
+            .iter()
+            .filter(|(pod, since)| {
+                let busy = self.busy.get(*pod).copied().unwrap_or_default();
+                now_after(**since, busy) <= at(self.second)
+            })
+            .map(|(pod, _)| pod.clone())
+            .collect();
+        self.rotation.balancers.iter_mut().for_each(|drained| drained.clone_from(&done));
+    }
+
+    /// The target's controller deletes and makes pods.
+    fn settle(&mut self) {
+        while self.rotation.members.len() > usize::try_from(self.replicas).unwrap() {
+            let ordered = self.rotation.ordered;
+            let rank = |member: &Member| {
+                let ordinal: i64 = member.name.rsplit_once('-').unwrap().1.parse().unwrap();
+                if ordered {
+                    (false, false, ordinal)
+                } else {
+                    (!member.ready, member.marked, member.created.as_second())
+                }
+            };
+            let victim = self.rotation.members.iter().max_by_key(|member| rank(member)).unwrap().clone();
+            self.rotation.members.retain(|member| member.name != victim.name);
+            let finished = self.rotation.balancers.iter().all(|drained| drained.contains(&victim.name))
+                && !self.rotation.balancers.is_empty();
+            self.deleted.push((victim.name, finished));
+        }
+        while self.rotation.members.len() < usize::try_from(self.replicas).unwrap() {
+            let index = if self.rotation.ordered {
+                i64::try_from(self.rotation.members.len()).unwrap()
+            } else {
+                self.born
+            };
+            self.rotation.members.push(member(index, true));
+            self.born += 1;
+        }
+    }
+
+    fn serving(&self) -> i32 {
+        let serves = |member: &&Member| member.ready && !self.rotation.draining.contains_key(&member.name);
+        i32::try_from(self.rotation.members.iter().filter(serves).count()).unwrap()
+    }
+}
+
+fn now_after(since: Timestamp, seconds: i64) -> Timestamp {
+    since + SignedDuration::from_secs(seconds)
+}
+
+fn names(pods: &BTreeMap<String, Timestamp>) -> Vec<&str> {
+    pods.keys().map(String::as_str).collect()
+}
+
+#[test]
+fn drains_then_marks_then_lowers() {
+    let mut world = World::new(4, false, 2);
+    let begun = world.turn(2);
+    assert_eq!((begun.replicas, begun.draining.len(), begun.go.len()), (4, 2, 0));
+    world.second = 1;
+    world.report();
+    assert_eq!(world.turn(2).replicas, 4, "a word this early may be of an earlier drain");
+    world.second = 2;
+    world.rotation.balancers[1].clear();
+    assert_eq!(world.turn(2).replicas, 4, "one balancer has yet to say so");
+    world.report();
+    let gone = world.turn(2);
+    assert_eq!((gone.replicas, gone.go.len(), gone.timed_out), (2, 2, 0));
+    let kept = world.turn(2);
+    assert_eq!(kept.draining, gone.draining, "until they are deleted they get nothing");
+    world.settle();
+    assert!(world.deleted.iter().all(|(pod, finished)| *finished && gone.go.contains(pod)), "{world:?}");
+    assert!(world.turn(2).draining.is_empty());
+}
+
+#[test]
+fn a_raise_takes_it_back_and_removes_the_marks() {
+    let mut world = World::new(4, false, 1);
+    world.turn(1);
+    assert_eq!(world.turn(3).draining.len(), 1, "a smaller step keeps what it needs");
+    let back = world.turn(4);
+    assert_eq!((back.replicas, back.draining.len()), (4, 0));
+    // Marked, but the write of the scale failed.
+    world.rotation.members[0].marked = true;
+    assert_eq!(world.turn(4).stay, ["web-0"]);
+}
+
+#[test]
+fn the_timeout_decides_where_nobody_speaks() {
+    for balancers in [0, 2] {
+        let mut world = World::new(4, false, balancers);
+        world.turn(2);
+        world.second = 29;
+        assert_eq!(world.turn(2).replicas, 4);
+        world.second = 30;
+        let next = world.turn(2);
+        assert_eq!((next.replicas, next.timed_out), (2, 2));
+    }
+}
+
+#[test]
+fn one_long_stream_keeps_one_replica_only() {
+    let mut world = World::new(10, false, 2);
+    world.turn(5);
+    let streaming = world.rotation.draining.keys().next().unwrap().clone();
+    world.busy.insert(streaming.clone(), 25);
+    world.second = 3;
+    world.report();
+    let waits = world.turn(5);
+    assert_eq!((waits.replicas, waits.drained), (10, 4), "the others may follow in a moment");
+    world.second = 5;
+    world.report();
+    let some = world.turn(5);
+    assert_eq!((some.replicas, some.go.len(), some.timed_out), (6, 4, 0));
+    world.settle();
+    assert_eq!(names(&world.turn(5).draining), [streaming.as_str()]);
+    world.second = 25;
+    world.report();
+    assert_eq!(world.turn(5).replicas, 5);
+}
+
+#[test]
+fn nobody_goes_while_another_would_be_deleted_in_its_place() {
+    let mut world = World::new(4, false, 1);
+    world.turn(2);
+    world.second = 6;
+    world.report();
+    // It is chosen now, for one that is done already: the ReplicaSet would delete it first.
+    let other = world.rotation.members.iter().position(|m| !world.rotation.draining.contains_key(&m.name));
+    world.rotation.members[other.unwrap()].ready = false;
+    let next = world.turn(2);
+    assert_eq!((next.replicas, next.draining.len()), (4, 2));
+    assert!(next.draining.contains_key(&world.rotation.members[other.unwrap()].name));
+}
+
+#[test]
+fn a_stateful_set_loses_its_highest_ordinals_in_order() {
+    let mut world = World::new(12, true, 1);
+    let next = world.turn(9);
+    assert_eq!(names(&next.draining), ["web-10", "web-11", "web-9"]);
+    world.busy.insert("web-11".into(), 20);
+    world.second = 8;
+    world.report();
+    assert_eq!(world.turn(9).replicas, 12, "web-11 is in the way");
+    world.second = 20;
+    world.report();
+    assert_eq!(world.turn(9).replicas, 9);
+    assert_eq!(world.turn(9).draining.len(), 3, "they are not deleted yet");
+    world.settle();
+    assert!(world.turn(9).draining.is_empty());
+}
+
+#[test]
+fn unready_first_then_the_crowded_zone_then_the_youngest() {
+    let mut rotation = World::new(6, false, 1).rotation;
+    for (index, (zone, ready)) in
+        [("a", true), ("a", true), ("a", true), ("b", true), ("b", false), ("b", true)].iter().enumerate()
+    {
+        rotation.members[index].zone = Some((*zone).to_owned());
+        rotation.members[index].node = Some(format!("node-{index}"));
+        rotation.members[index].ready = *ready;
+    }
+    let chosen = |wanted| {
+        let next = drain(&rotation, wanted, 6, TIMEOUT, at(0));
+        next.draining.into_keys().collect::<Vec<_>>()
+    };
+    assert_eq!(chosen(5), ["web-4"], "not ready");
+    assert_eq!(chosen(4), ["web-2", "web-4"], "of zone a, which has three, the youngest");
+    assert_eq!(chosen(3), ["web-2", "web-4", "web-5"], "now both zones have two");
+}
+
+#[test]
+fn surge_pods_of_a_rollout_are_not_counted_and_an_unlisted_target_waits() {
+    let mut world = World::new(5, false, 1);
+    world.replicas = 4;
+    assert_eq!(world.turn(3).draining.len(), 1);
+    world.replicas = 4;
+    assert!(world.turn(4).draining.is_empty());
+    let unlisted = Rotation { ready: 4, ..Rotation::default() };
+    assert_eq!(drain(&unlisted, 2, 4, TIMEOUT, at(0)).replicas, 4);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+    /// Whatever is wanted when, and however long requests take and pods are unready.
+    #[test]
+    fn holds_in_every_course(
+        pods in 1..12i64, ordered in any::<bool>(), balancers in 0..3usize,
+        turns in proptest::collection::vec((0..6i64, 0..12i32, 0..12usize, 0..50i64, any::<(bool, bool, bool)>()), 1..30),
+    ) {
+        let mut world = World::new(pods, ordered, balancers);
+        let mut since = BTreeMap::<String, i64>::new();
+        for (seconds, wanted, index, busy, (settles, reports, flips)) in turns {
+            world.second += seconds;
+            if let Some(member) = world.rotation.members.get_mut(index) {
+                world.busy.insert(member.name.clone(), busy);
+                member.ready ^= flips;
+            }
+            if reports { world.report(); }
+            let before = world.clone();
+            let current = world.replicas;
+            let next = world.turn(wanted);
+            // Never fewer that serve than wanted, if there were as many; a StatefulSet's order is not ours.
+            let above = usize::try_from(i32::try_from(before.rotation.members.len()).unwrap() - current).unwrap_or(0);
+            let going = before.rotation.members.iter()
+                .filter(|m| m.marked && before.rotation.draining.contains_key(&m.name) && m.ready).count().min(above);
+            let ready = before.rotation.members.iter().filter(|m| m.ready).count() - going;
+            if !ordered {
+                prop_assert!(world.serving() >= wanted.min(i32::try_from(ready).unwrap()), "{next:?} {before:?}");
+            }
+            // A raise cancels, but for those that are being deleted.
+            if wanted >= current {
+                prop_assert!(next.draining.len() <= above);
+            }
+            // Nobody goes who is not drained, or whose time is not over; and nobody stays longer.
+            for pod in &next.go {
+                let chosen = since.get(pod).copied().unwrap_or(world.second);
+                let said = balancers > 0 && before.rotation.balancers.iter().all(|drained| drained.contains(pod));
+                prop_assert!(world.second - chosen >= 30 || (said && world.second - chosen >= 2), "{pod} {next:?}");
+            }
+            since.retain(|pod, _| next.draining.contains_key(pod));
+            for pod in next.draining.keys() {
+                since.entry(pod.clone()).or_insert(world.second);
+            }
+            if wanted < current && since.values().all(|chosen| world.second - chosen >= 30) && next.go.len() + above == since.len() {
+                prop_assert_eq!(next.replicas, wanted, "the timeout bounds it");
+            }
+            if settles { world.settle(); }
+        }
+        // In the end it is as wanted, in time.
+        for _ in 0..8 {
+            world.settle();
+            world.second += 30;
+            world.turn(1);
+        }
+        prop_assert_eq!(world.replicas, 1);
+        world.settle();
+        world.turn(1);
+        prop_assert!(world.rotation.draining.is_empty(), "{:?}", world);
+    }
+
+    /// No balancer is told to stop sending to more than have to go, and the same input gives the same choice.
+    #[test]
+    fn as_few_as_needed(pods in 0..30i64, wanted in 0..30i32, unready in proptest::collection::vec(any::<bool>(), 30)) {
+        let mut rotation = World::new(pods, false, 1).rotation;
+        for (member, unready) in rotation.members.iter_mut().zip(unready) {
+            member.ready = !unready;
+        }
+        let current = i32::try_from(pods).unwrap();
+        let next = drain(&rotation, wanted, current, TIMEOUT, at(0));
+        prop_assert_eq!(i32::try_from(next.draining.len()).unwrap(), (current - wanted).max(0));
+        rotation.members.reverse();
+        prop_assert_eq!(drain(&rotation, wanted, current, TIMEOUT, at(0)), next);
+    }
+}
+
+const SHOP: &str = r#"
+scaleTargetRef: {kind: Deployment, name: shop}
+minReplicas: 0
+maxReplicas: 20
+kpis: [{name: load, type: Load, query: q, perReplica: "100"}]
+behavior: {scaleDown: {stabilizationWindowSeconds: 60}}
+traffic: {provider: HAProxy, targetPort: 8080, listeners: [{port: 80}], limits: {connectionsPerReplica: 50}}
+"#;
+
+fn observed(load: f64, replicas: i32, ready: i32, held: i32, now: Timestamp) -> Observation {
+    let sample = plimsoll::engine::Sample { at: Some(now), ..fresh(load) };
+    Observation {
+        replicas,
+        pods: Pods::Counted { ready },
+        samples: BTreeMap::from([("load".to_owned(), sample)]),
+        held,
+        rotation: None,
+    }
+}
+
+#[test]
+fn requests_that_wait_wake_a_service_and_the_next_zero_waits_for_the_window() {
+    let (spec, mut memory) = (spec(SHOP), Memory::default());
+    let mut look = |second, replicas, ready, held| {
+        decide(&spec, &observed(0.0, replicas, ready, held, at(second)), &mut memory, at(second))
+    };
+    assert_eq!(look(0, 0, 0, 0).replicas, 0);
+    let woken = look(1, 0, 0, 1);
+    assert_eq!((woken.replicas, woken.bound_by), (1, ReasonCode::RequestsHeld));
+    let reason = woken.reasons.iter().find(|reason| reason.code == ReasonCode::RequestsHeld).unwrap();
+    assert_eq!(reason.number("held"), Some(1.0));
+    assert_eq!(look(2, 1, 0, 101).replicas, 3, "50 at a time for each");
+    assert_eq!(look(3, 3, 0, 5_000).replicas, 20, "never above maxReplicas");
+    assert_eq!(look(4, 20, 1, 5_000).replicas, 20, "held requests keep what there is");
+    assert_eq!(look(10, 20, 20, 0).replicas, 20, "the window");
+    assert_eq!(look(63, 20, 20, 0).replicas, 20);
+    assert_eq!(look(65, 20, 20, 0).replicas, 0);
+}
+
+#[test]
+fn a_decision_waits_for_the_drain_and_says_so() {
+    let (spec, mut memory) = (spec(SHOP), Memory::default());
+    let mut world = World::new(10, false, 1);
+    let mut look = |world: &World| {
+        let pods = world.rotation.members.iter().map(|m| Pod {
+            name: m.name.clone(),
+            ready: m.ready,
+            starting: false,
+        });
+        let mut seen = observed(650.0, world.replicas, 0, 0, at(world.second));
+        (seen.pods, seen.rotation) = (Pods::Listed(pods.collect()), Some(world.rotation.clone()));
+        decide(&spec, &seen, &mut memory, at(world.second))
+    };
+    look(&world);
+    world.second = 61;
+    let begun = look(&world);
+    assert_eq!(
+        (begun.replicas, begun.bound_by, begun.reasons.last().unwrap().code),
+        (10, ReasonCode::Draining, ReasonCode::Steady)
+    );
+    world.rotation.draining = begun.drain.unwrap().draining;
+    world.second = 73;
+    let waits = look(&world);
+    let reason = waits.reasons.iter().find(|reason| reason.code == ReasonCode::Draining).unwrap();
+    assert_eq!(
+        plimsoll::cli::words::sentence(reason),
+        "3 of 10 replicas are being drained, 12 s so far, at most 30 s"
+    );
+    assert_eq!(waits.next_look, SignedDuration::from_secs(1));
+    world.report();
+    let done = look(&world);
+    assert_eq!((done.replicas, done.reasons.last().unwrap().code), (7, ReasonCode::ScaledDown));
+    world.rotation.balancers.clear();
+    world.second = 91;
+    let over = look(&world);
+    assert!(over.has(ReasonCode::DrainTimedOut) && over.has(ReasonCode::ScaledDown));
+}
+
+#[test]
+fn a_restart_goes_on_with_the_drain_that_it_finds() {
+    let mut world = World::new(10, false, 1);
+    world.turn(7);
+    let begun = world.rotation.draining.clone();
+    let (spec, mut memory) = (spec(SHOP), Memory::default());
+    let mut look = |world: &World| {
+        let mut seen = observed(650.0, world.replicas, 10, 0, at(world.second));
+        seen.rotation = Some(world.rotation.clone());
+        decide(&spec, &seen, &mut memory, at(world.second))
+    };
+    world.second = 12;
+    let first = look(&world);
+    assert_eq!((first.replicas, first.drain.unwrap().draining), (10, begun.clone()));
+    world.second = 29;
+    let held = look(&world);
+    assert_eq!(held.drain.unwrap().draining, BTreeMap::new(), "the window of 60 s asks for ten");
+    world.second = 73;
+    world.rotation.draining = begun;
+    assert_eq!(look(&world).replicas, 7, "the time counts from the choice");
+}
