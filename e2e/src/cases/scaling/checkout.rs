@@ -13,7 +13,7 @@ use crate::{
 /// Deployment and Service of the shop.
 const NAME: &str = "checkout";
 /// Deployment and Service of the shop that does not drain.
-pub const CARELESS: &str = "careless";
+const CARELESS: &str = "careless";
 /// Replicas of the latter.
 const CARELESS_REPLICAS: u32 = 4;
 /// Within this time pods that are told to go are gone, and what they had in hand is counted.
@@ -31,17 +31,14 @@ pub fn load(scene: &Scene<'_>, url: &str, shape: &str) -> Result<Load> {
     Load::start(scene.stage, url, shape, &more)
 }
 
-/// The negative control: a shop under the same load generator whose pods end at once when they are told to.
-/// Returns how many requests `disturb` cost, which must be seen here if "none lost" is to mean anything.
-///
-/// At 120 requests/s of 300 ms each pod has nine in hand at any time, which end with it whatever else happens: no luck
-/// of the moment, nor a machine that tells the Service in time, makes the loss none.
-pub fn careless(scene: &Scene<'_>, disturb: impl FnOnce() -> Result<()>) -> Result<u64> {
+/// The negative control: a shop under the same load generator whose pods end at once when they are told to, and are all
+/// told at once. Returns how many requests that cost, which must be seen here if "none lost" is to mean anything.
+pub fn careless(scene: &Scene<'_>) -> Result<u64> {
     let at_once = ["--drain-delay=0s", "--shutdown-grace=0s"];
     let url = shop(scene, CARELESS, CARELESS_REPLICAS, (20, "300ms"), &at_once)?;
     let load = load(scene, &url, "120@60s")?;
     sleep(Duration::from_secs(1));
-    disturb()?;
+    scene.kubectl(&["delete", "pods", "--selector=app=careless", "--wait=false"])?;
     wait_for("a request that is lost with a pod that does not drain", SEEN, || {
         Ok(load.seconds().iter().any(|second| second.http_errors + second.transport_errors > 0))
     })

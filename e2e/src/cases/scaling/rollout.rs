@@ -54,7 +54,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     sleep(Duration::from_secs(2));
     scene.kubectl(&["rollout", "restart", "deployment/checkout"])?;
     scene.kubectl(&["rollout", "status", "deployment/checkout", "--timeout=60s"])?;
-    scene.explain("checkout", &["throughput", "50 a replica"])?;
+    scene.explain("checkout", &["throughput"])?;
     // Until the last of the old pods has drained.
     sleep(Duration::from_secs(7));
     let account = load.finish(true)?;
@@ -66,11 +66,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
         "290 requests/s ask for 6 replicas, and at most {MOST} after a stall; wanted were {wanted:?}"
     );
     ensure!(account.lost() == 0, "{} of {} requests were lost", account.lost(), account.sent);
-    let careless = checkout::careless(&scene, || {
-        let name = format!("deployment/{}", checkout::CARELESS);
-        scene.kubectl(&["rollout", "restart", &name])?;
-        scene.kubectl(&["rollout", "status", &name, "--timeout=60s"]).map(drop)
-    })?;
+    let careless = checkout::careless(&scene)?;
     let p99 = account.p99.unwrap_or_default() * 1e3;
     Ok(format!(
         "wanted {wanted:?} with {most_pods} pods at the height of the surge; {} requests, none lost, p99 {p99:.0} ms \

@@ -76,9 +76,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     // Until the last of those that had to go has drained.
     sleep(Duration::from_secs(4));
     let (account, late) = account(load)?;
-    let careless = checkout::careless(&scene, || {
-        scene.kubectl(&["scale", "deployment", checkout::CARELESS, "--replicas=2"]).map(drop)
-    })?;
+    let careless = checkout::careless(&scene)?;
     Ok(format!(
         "replicas {:?} ({jumped} for 220/s, {peak} for 340/s, {stepped} for 150/s); {} requests, none lost \
          (control, pods that do not drain: {careless} lost); {late}; `{line}`",
