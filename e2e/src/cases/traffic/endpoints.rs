@@ -80,7 +80,9 @@ fn undrained(front: &Front<'_>) -> Result<()> {
 }
 
 fn lowered_at_once(front: &Front<'_>) -> Result<Account> {
-    let plain = control(&front.scene, &Setup { replicas: 8, ..SETUP })?;
+    // Each replica has ten requests in hand, so that it can't be luck that none is lost.
+    let slow = Setup { replicas: 8, workers: 50, service_time: "300ms", ..SETUP };
+    let plain = control(&front.scene, &slow)?;
     let flow = Flow::start(front.scene.stage, &plain, RATE, 4, &[])?;
     sleep(Duration::from_secs(1));
     front.scene.kubectl(&["scale", "deployment", CONTROL, "--replicas=4"])?;
