@@ -106,7 +106,7 @@ fn unscraped(
 fn twin_falls(theatre: &Theatre, scene: &Scene, hidden: &mut Hidden<'_>, began: Instant) -> Result<()> {
     while began.elapsed() < UNSEEN {
         if number(&scene.twin.last()?, "/spec/replicas") == 1 {
-            return theatre.explain(NAMESPACE, TWIN, &["throughput", "onEmpty: Zero"]);
+            return theatre.explain(NAMESPACE, TWIN, &["throughput asks for only 0", "minReplicas is 1"]);
         }
         hidden.those_that_came()?;
         sleep(Duration::from_millis(500));
