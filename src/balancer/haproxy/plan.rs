@@ -107,7 +107,7 @@ pub fn plan(wanted: &Wanted, seen: &Seen) -> Vec<Step> {
     }
     // Whoever waits for the gate itself (as by a hash) is sent on to a replica by closing it for a moment.
     let waits = seen.gate.is_some_and(|gate| gate.queued > 0);
-    if waits && (seen.usable() > 0 || !plan.ready.is_empty()) {
+    if waits && (seen.usable() > 0 || !plan.ready.is_empty() || plan.revives(wanted)) {
         plan.ready.extend([Step::Close(GATE.to_owned()), Step::Ready(GATE.to_owned())]);
     }
     for (pod, before) in &seen.servers {
@@ -179,6 +179,13 @@ impl Phases {
         if before.idle() {
             self.take.push(Step::Delete(pod.to_owned()));
         }
+    }
+
+    /// Whether a server that was down under its address of before is to get requests at once.
+    fn revives(&self, wanted: &Wanted) -> bool {
+        let ready =
+            |pod: &String| wanted.servers.get(pod).is_some_and(|server| server.state == ServerState::Ready);
+        self.prepare.iter().any(|step| matches!(step, Step::Forget(pod) if ready(pod)))
     }
 
     fn in_order(self) -> Vec<Step> {
