@@ -29,6 +29,7 @@ use crate::{
     actuate::Events,
     api::ScalableService,
     kpi::{KpiReader, QueryObserver},
+    shutdown,
     telemetry::{self, Health, Metrics},
 };
 
@@ -86,7 +87,7 @@ type Stop = Shared<BoxFuture<'static, ()>>;
 
 /// Runs until SIGTERM or SIGINT.
 pub async fn run(options: Options) -> Result<(), RunError> {
-    let stop = stop_signal()?;
+    let stop: Stop = shutdown::requested().map_err(RunError::Signals)?.boxed().shared();
     let config = Config::read(&options.config)?;
     let health = Health::default();
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"), &health));
@@ -133,20 +134,6 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     }
     tracing::info!("ended");
     Ok(())
-}
-
-fn stop_signal() -> Result<Stop, RunError> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    }
-    .boxed()
-    .shared())
 }
 
 /// One controller for each scope, all of which end at `stop`.

@@ -8,9 +8,11 @@ mod services;
 mod table;
 #[cfg(test)]
 mod tests;
+mod text;
 
 pub use health::{Health, Latch};
 pub use log::{LogError, LogFormat, init as init_log};
 pub use metrics::{Metrics, WriteResult};
 pub use server::serve;
 pub use services::{ServiceLook, TrafficLook};
+pub use text::open_metrics;

@@ -3,12 +3,12 @@
 use std::{fmt::Write as _, time::Duration};
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
+    encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
 
-use crate::api::BalancerStatus;
+use crate::{api::BalancerStatus, telemetry::open_metrics};
 
 const APPLIED: &str =
     "Time from an endpoint's change, as the watch told it, until HAProxy was read back with it";
@@ -114,12 +114,7 @@ impl AgentMetrics {
     /// Everything as OpenMetrics text.
     #[must_use]
     pub fn encode(&self) -> String {
-        let mut text = String::new();
-        if encode(&mut text, &self.registry).is_err() {
-            // Writing into a String can't fail. If it did, a text without its end would be refused as it should be.
-            text.clear();
-        }
-        text
+        open_metrics(&self.registry)
     }
 }
 

@@ -9,11 +9,7 @@ use std::{
 
 use kube::Client;
 use thiserror::Error;
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-    sync::watch,
-};
+use tokio::{net::TcpListener, sync::watch};
 
 use super::{
     gate::{Gate, Replicas},
@@ -27,6 +23,7 @@ use super::{
 use crate::{
     api::BalancerStatus,
     balancer::haproxy::{HaProxy, Paths},
+    shutdown,
     telemetry::Health,
 };
 
@@ -76,8 +73,7 @@ pub enum AgentError {
 /// # Errors
 /// It can't start.
 pub async fn run(options: AgentOptions) -> Result<(), AgentError> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(AgentError::Signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(AgentError::Signals)?;
+    let stop = shutdown::requested().map_err(AgentError::Signals)?;
     let client = Client::try_from(kube::Config::infer().await?).map_err(Box::new)?;
     let any = any_address();
     let port = |port| move |error| AgentError::Port { port, error };
@@ -114,8 +110,7 @@ pub async fn run(options: AgentOptions) -> Result<(), AgentError> {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), service = options.service, "started");
     let (namespace, service) = (options.namespace, options.service);
     tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        () = stop => {}
         () = gate.run() => {}
         () = pilot.run() => {}
         () = report.run(wanted_status, is_present, &metrics) => {}

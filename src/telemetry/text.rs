@@ -1,0 +1,14 @@
+//! A registry as OpenMetrics text.
+
+use prometheus_client::{encoding::text::encode, registry::Registry};
+
+/// Everything in `registry` as OpenMetrics text.
+#[must_use]
+pub fn open_metrics(registry: &Registry) -> String {
+    let mut text = String::new();
+    if encode(&mut text, registry).is_err() {
+        // Writing into a String can't fail. If it did, a text without its end would be refused as it should be.
+        text.clear();
+    }
+    text
+}
