@@ -9,7 +9,10 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::{process::wait_for, stage::Stage};
+use crate::{
+    process::wait_for,
+    stage::{Stage, queue},
+};
 
 /// Name of the queue, its Service and its label `app`.
 const NAME: &str = "gauge";
@@ -30,7 +33,7 @@ pub struct Gauge {
 impl Gauge {
     /// Deploys it and waits until Prometheus knows its value.
     pub fn deploy(stage: &Stage, namespace: &str, value: i64) -> Result<Self> {
-        stage.cluster.apply(&manifest(namespace, &stage.built.shop_image))?;
+        stage.cluster.apply(&queue(namespace, NAME, &stage.built.shop_image))?;
         let rollout = format!("deployment/{NAME}");
         stage.cluster.kubectl(&["--namespace", namespace, "rollout", "status", &rollout, "--timeout=90s"])?;
         let address = |namespace: &str, name: &str| {
@@ -101,36 +104,4 @@ impl Gauge {
         let value = answer.pointer("/data/result/0/value/1").and_then(Value::as_str);
         Ok(value.and_then(|value| value.parse().ok()))
     }
-}
-
-/// A queue without workers: jobs only come.
-fn manifest(namespace: &str, image: &str) -> String {
-    format!(
-        r#"---
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: {NAME}, namespace: {namespace}}}
-spec:
-  selector: {{matchLabels: {{app: {NAME}}}}}
-  template:
-    metadata:
-      labels: {{app: {NAME}}}
-      annotations: {{prometheus.io/scrape: "true", prometheus.io/port: "8080"}}
-    spec:
-      containers:
-      - name: queue
-        image: {image}
-        imagePullPolicy: Never
-        args: [queue]
-        ports: [{{name: http, containerPort: 8080}}]
-        readinessProbe: {{httpGet: {{path: /readyz, port: http}}, periodSeconds: 1}}
----
-apiVersion: v1
-kind: Service
-metadata: {{name: {NAME}, namespace: {namespace}}}
-spec:
-  selector: {{app: {NAME}}}
-  ports: [{{name: http, port: 8080, targetPort: http}}]
-"#
-    )
 }

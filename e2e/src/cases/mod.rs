@@ -1,5 +1,6 @@
 //! What is proven on the real cluster, case by case. Each case says what must be, and what was seen.
 
+mod away;
 mod life;
 mod outage;
 mod scaling;

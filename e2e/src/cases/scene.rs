@@ -12,7 +12,7 @@ pub use trail::{Sight, Trail};
 use super::Theatre;
 use crate::{
     cluster::PAUSE_IMAGE,
-    stage::{FaultProxy, Install, Stage},
+    stage::{FaultProxy, Install, Stage, queue, service_url},
 };
 
 /// What the theatre installs Plimsoll with; cases that change the release go back to it.
@@ -117,37 +117,9 @@ impl Dial {
 
     /// Deploys it, at zero.
     pub fn deploy(scene: &Scene<'_>) -> Result<Self> {
-        let (namespace, image) = (scene.namespace, &scene.stage.built.shop_image);
-        scene.apply(&format!(
-            r#"
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: dial, namespace: {namespace}}}
-spec:
-  selector: {{matchLabels: {{app: dial}}}}
-  template:
-    metadata:
-      labels: {{app: dial}}
-      annotations: {{prometheus.io/scrape: "true", prometheus.io/port: "8080"}}
-    spec:
-      containers:
-      - name: queue
-        image: {image}
-        imagePullPolicy: Never
-        args: [queue]
-        readinessProbe: {{httpGet: {{path: /readyz, port: 8080}}, periodSeconds: 1}}
----
-apiVersion: v1
-kind: Service
-metadata: {{name: dial, namespace: {namespace}}}
-spec:
-  selector: {{app: dial}}
-  ports: [{{port: 8080}}]
-"#
-        ))?;
+        scene.apply(&queue(scene.namespace, "dial", &scene.stage.built.shop_image))?;
         scene.kubectl(&["rollout", "status", "deployment/dial", "--timeout=60s"])?;
-        let address = scene.kubectl(&["get", "service", "dial", "--output=jsonpath={.spec.clusterIP}"])?;
-        Ok(Self { url: format!("http://{address}:8080") })
+        Ok(Self { url: service_url(scene.stage, scene.namespace, "dial", 8080)? })
     }
 
     /// Sets the load.

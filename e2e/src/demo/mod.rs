@@ -114,7 +114,7 @@ fn watch(place: &Place, mut load: Load) -> Result<(Judged, i64)> {
         shown = seconds.len();
         let (wanted, ready) = replicas(place)?;
         peak = peak.max(ready);
-        let lost: u64 = seconds.iter().map(|second| second.http_errors + second.transport_errors).sum();
+        let lost: u64 = seconds.iter().map(Second::lost).sum();
         let object = place.get("ssvc", NAME)?;
         let why = object.pointer("/status/summary/why").and_then(Value::as_str).unwrap_or("-");
         println!(
@@ -136,7 +136,7 @@ fn conclude(place: &Place, judged: &Judged, peak: i64) -> Result<()> {
     let (sent, late) =
         outside.iter().fold((0, 0), |(sent, late), second| (sent + second.sent, late + second.late));
     let in_time = 100.0 * (1.0 - late as f64 / sent.max(1) as f64);
-    let lost = account.http_errors + account.transport_errors;
+    let lost = account.lost();
     println!("requests          {} sent = {} answered + {lost} lost", account.sent, account.ok);
     println!(
         "within {:.0} ms     {in_time:.2} % outside of the {REACTION_S:.0} s after the jump",

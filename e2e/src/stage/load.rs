@@ -37,6 +37,13 @@ pub struct Second {
     pub p99: Option<f64>,
 }
 
+impl Second {
+    /// Requests that were not answered well.
+    pub fn lost(&self) -> u64 {
+        self.http_errors + self.transport_errors
+    }
+}
+
 /// The whole run.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -10,7 +10,7 @@ mod streams;
 pub use build::Built;
 pub use load::{Load, Second, Summary};
 pub use prometheus::FaultProxy;
-pub use shop::{Queue, Shop, service_url};
+pub use shop::{Queue, Shop, queue, service_url};
 pub use sticky::{Client, StickyClients, Visit};
 pub use streams::{Stream, Streams};
 

@@ -66,9 +66,7 @@ impl Queue<'_> {
         let image = &stage.built.shop_image;
         let worker = format!("{name}-worker");
         let arguments = format!(r#"["work", "--queue=http://{name}:8080", "--job-time={job_time}"]"#);
-        let manifest = deployment(namespace, name, 1, image, r#"["queue"]"#)
-            + &service(namespace, name, 8080)
-            + &deployment(namespace, &worker, 1, image, &arguments);
+        let manifest = queue(namespace, name, image) + &deployment(namespace, &worker, 1, image, &arguments);
         stage.cluster.apply(&manifest)?;
         let queue = format!("deployment/{name}");
         stage
@@ -81,6 +79,11 @@ impl Queue<'_> {
     pub fn url(&self, stage: &Stage) -> Result<String> {
         service_url(stage, self.namespace, self.name, 8080)
     }
+}
+
+/// Deployment and Service of a queue: jobs only come, until somebody takes them.
+pub fn queue(namespace: &str, name: &str, image: &str) -> String {
+    deployment(namespace, name, 1, image, r#"["queue"]"#) + &service(namespace, name, 8080)
 }
 
 /// URL of a Service, from the host: kube-proxy's rules hold there too.

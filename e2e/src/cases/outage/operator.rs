@@ -11,13 +11,12 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::{
-    super::{Case, Theatre},
+    super::{Case, Theatre, away::Away},
     film::{Film, condition, number, text},
     scene::{LASTS, NAMESPACE, RECOVERY, SHOP, Scene, play},
     table::Row,
 };
 use crate::{
-    cluster::{Cluster, Component},
     process::{arguments_of, process_ids, signal_process, wait_for},
     stage::{OPERATOR_NAMESPACE, Stage},
 };
@@ -39,10 +38,10 @@ pub const API_SERVER: Case = Case {
         play(theatre, |scene| {
             let (before, began) = (scene.replicas()?, Instant::now());
             let lease = Film::start(&theatre.stage, OPERATOR_NAMESPACE, "lease", "plimsoll")?;
-            let killed = ApiServerKilled::of(&theatre.stage.cluster)?;
+            let killed = Away::of(&theatre.stage.cluster)?;
             let more = scene.more_load(&theatre.stage, RISE)?;
             sleep(LASTS);
-            killed.start()?;
+            killed.end()?;
             let back = Instant::now();
             let renewed = text(&lease.last()?, "/spec/renewTime");
             let led =
@@ -202,27 +201,6 @@ fn rising(
     let replicas: Vec<_> = frames.iter().map(|frame| number(&frame.object, "/spec/replicas")).collect();
     ensure!(replicas.is_sorted(), "the load only rose, but the replicas were {replicas:?}");
     Ok(row)
-}
-
-/// An API server that is dead until it is started, or this value dropped.
-struct ApiServerKilled<'a>(&'a Cluster);
-
-impl<'a> ApiServerKilled<'a> {
-    fn of(cluster: &'a Cluster) -> Result<Self> {
-        cluster.kill9(Component::ApiServer)?;
-        Ok(Self(cluster))
-    }
-
-    fn start(self) -> Result<()> {
-        self.0.start(Component::ApiServer)
-    }
-}
-
-impl Drop for ApiServerKilled<'_> {
-    fn drop(&mut self) {
-        // Starting what runs does nothing.
-        let _ = self.0.start(Component::ApiServer);
-    }
 }
 
 /// A pod of the operator.

@@ -40,7 +40,7 @@ pub fn careless(scene: &Scene<'_>) -> Result<u64> {
     sleep(Duration::from_secs(1));
     scene.kubectl(&["delete", "pods", "--selector=app=careless", "--wait=false"])?;
     wait_for("a request that is lost with a pod that does not drain", SEEN, || {
-        Ok(load.seconds().iter().any(|second| second.http_errors + second.transport_errors > 0))
+        Ok(load.seconds().iter().any(|second| second.lost() > 0))
     })
     .context("the harness does not see loss")?;
     let account = load.finish(true)?;

@@ -52,7 +52,7 @@ impl Account {
 
     /// Those that were not answered well.
     pub fn lost(&self) -> u64 {
-        lost(&self.kept) + lost(&self.fresh)
+        self.kept.lost() + self.fresh.lost()
     }
 
     /// When the last of those ended, in seconds since 1970.
@@ -77,11 +77,6 @@ impl Account {
         let (kept, fresh) = (why(&self.kept), why(&self.fresh));
         format!("{} of {} (kept: {kept}; fresh: {fresh})", self.lost(), self.sent())
     }
-}
-
-/// Requests that were not answered well.
-pub fn lost(account: &Summary) -> u64 {
-    account.http_errors + account.transport_errors
 }
 
 /// What the lost requests ended with, as in `closed 2, 503 1`.

@@ -13,8 +13,7 @@ use super::{
     processes::kill,
 };
 use crate::{
-    cases::Theatre,
-    cluster::{Cluster, Component},
+    cases::{Theatre, away::Away},
     process::wait_for,
     stage::{OPERATOR_NAMESPACE, Stage},
 };
@@ -102,25 +101,4 @@ fn operators(stage: &Stage) -> Result<()> {
         "--output=jsonpath={.items[*].metadata.uid}",
     ])?;
     uids.split_whitespace().try_for_each(|uid| kill(uid, "plimsoll controller").map(drop))
-}
-
-/// An API server that is dead until it is started, or this value dropped.
-struct Away<'a>(&'a Cluster);
-
-impl<'a> Away<'a> {
-    fn of(cluster: &'a Cluster) -> Result<Self> {
-        cluster.kill9(Component::ApiServer)?;
-        Ok(Self(cluster))
-    }
-
-    fn end(self) -> Result<()> {
-        self.0.start(Component::ApiServer)
-    }
-}
-
-impl Drop for Away<'_> {
-    fn drop(&mut self) {
-        // Starting what runs does nothing.
-        let _ = self.0.start(Component::ApiServer);
-    }
 }

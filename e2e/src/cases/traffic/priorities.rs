@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 use std::time::Duration;
 
 use super::{
-    flow::{lost, why},
+    flow::why,
     front::{Front, Setup},
 };
 use crate::{
@@ -34,9 +34,9 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let (without, _) = overload(stage, &front.url)?;
     ensure!(without.late > 0, "control, without priorities: all {} in time", without.sent);
     ensure!(
-        lost(&essential) == 0 && essential.late == 0,
+        essential.lost() == 0 && essential.late == 0,
         "essential: {} of {} lost ({}), {} late, the slowest {:.2} s",
-        lost(&essential),
+        essential.lost(),
         essential.sent,
         why(&essential),
         essential.late,

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::{
-    flow::{lost, why},
+    flow::why,
     front::{Front, SHOP, Setup, seconds, unix},
 };
 use crate::{
@@ -35,7 +35,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let stage = front.scene.stage;
     let plain = service_url(stage, SETUP.namespace, SHOP, 8080)?;
     let control = Load::start(stage, &plain, AT_ONCE, &FLAGS)?.finish(false)?;
-    ensure!(lost(&control) > 0, "control, a plain Service: none of {} was lost", control.sent);
+    ensure!(control.lost() > 0, "control, a plain Service: none of {} was lost", control.sent);
 
     let pods = Trail::of_all(&stage.cluster, SETUP.namespace, "pods", "app=shop")?;
     sleep(Duration::from_secs(1));
@@ -44,7 +44,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let ready = pods.all().into_iter().find(is_ready).context("no pod was ever ready")?;
     let first = account.first_ok.context("nothing was answered")? - unix(ready.at);
     let woken = front.target.all().into_iter().find(|sight| sight.wanted() > 0).context("never woken")?;
-    ensure!(lost(&account) == 0, "{} of {} lost: {}", lost(&account), account.sent, why(&account));
+    ensure!(account.lost() == 0, "{} of {} lost: {}", account.lost(), account.sent, why(&account));
     ensure!(
         first <= FIRST_WITHIN,
         "the first answer came {:.0} ms after the first pod was ready",
@@ -62,7 +62,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
         account.max.unwrap_or_default(),
         account.sent,
         seconds(woken.at, asleep.at),
-        lost(&control),
+        control.lost(),
         why(&control)
     ))
 }
