@@ -127,8 +127,9 @@ impl Scene {
     fn set(theatre: &Theatre) -> Result<Self> {
         let stage = &theatre.stage;
         pin_proxy(stage)?;
-        // Its new pod is ready before every node's rules know it.
-        wait_for("the proxy's switch", Duration::from_secs(20), || theatre.prometheus.heal().map(|()| true))?;
+        // Its new pod is ready before every node's rules know it: a kube-proxy to which the API server was lost, as in the
+        // case before, asks again after half a minute at the latest.
+        wait_for("the proxy's switch", Duration::from_secs(45), || theatre.prometheus.heal().map(|()| true))?;
         stage.fresh_namespace(NAMESPACE)?;
         let shop = |name, replicas| Shop {
             namespace: NAMESPACE,
