@@ -30,21 +30,21 @@ pub fn decide(spec: &Validated, seen: &Observation, memory: &mut Memory, now: Ti
     hold_for_evidence(&mut step, &looks, current);
     hold_for_burst(&mut step, &looks, current, memory, now);
     let first_look = !std::mem::replace(&mut memory.looked, true);
-    if first_look && !memory.recommendations.covers(spec.scale_down.window, now) {
+    let windows = stabilize::Windows::of(spec, reach(&looks));
+    if first_look && !memory.recommendations.covers(windows.down, now) {
         // As in autoscaling/v2: what happened before is not known, so what there is counts as recommended.
         memory.recommendations.record(now, current);
     }
     // What woke a service counts as recommended, so that the KPIs' next zero has to wait for the window.
     memory.recommendations.record(now, step.replicas.max(woken));
-    let rules = (&spec.scale_up, &spec.scale_down);
-    stabilize::stabilize(&mut step, current, &memory.recommendations, rules, now);
+    stabilize::stabilize(&mut step, current, &memory.recommendations, &windows, now);
     if first_look {
         step.at_least(current, |from, to| {
             Reason::new(ReasonCode::HeldOnFirstLook, from, to).with("secondsLeft", spec.period.as_secs_f64())
         });
     }
     traffic::wake(&mut step, seen, woken);
-    rate::limit(&mut step, current, &memory.changes, rules, now);
+    rate::limit(&mut step, current, &memory.changes, (&spec.scale_up, &spec.scale_down), now);
     step.at_least(spec.min_replicas, |from, to| {
         Reason::new(ReasonCode::MinReplicas, from, to).with("minReplicas", f64::from(to))
     });
@@ -123,6 +123,12 @@ fn idle(looks: &[Look]) -> bool {
         && looks.iter().all(|look| look.proposal.is_none_or(|replicas| replicas <= 1))
 }
 
+/// The longest range behind a proposal.
+fn reach(looks: &[Look]) -> SignedDuration {
+    let proposing = looks.iter().filter(|look| look.proposal.is_some());
+    proposing.map(|look| look.reach).max().unwrap_or_default()
+}
+
 fn raise_to_schedule(step: &mut Step, spec: &Validated, now: Timestamp) {
     if let Some(entry) =
         spec.schedule.iter().filter(|entry| entry.holds(now)).max_by_key(|entry| entry.min_replicas)
@@ -139,7 +145,6 @@ fn raise_to_schedule(step: &mut Step, spec: &Validated, now: Timestamp) {
 fn hold_for_evidence(step: &mut Step, looks: &[Look], current: i32) {
     let doubt = |look: &Look| match (look.holds?, look.state) {
         (Hold::Objective, _) => None,
-        (Hold::Gap(_), _) => Some(format!("{} reaches back into a time without good samples", look.name)),
         (Hold::NotFresh, KpiState::Fresh) => Some(format!("{} is unmeasured", look.name)),
         (Hold::NotFresh, state) => {
             let state: &'static str = state.into();
@@ -147,18 +152,9 @@ fn hold_for_evidence(step: &mut Step, looks: &[Look], current: i32) {
         }
     };
     let blind: Vec<String> = looks.iter().filter_map(doubt).collect();
-    // The time until the longest range is full again, if nothing else is missing.
-    let gaps =
-        looks.iter().filter(|look| doubt(look).is_some()).try_fold(SignedDuration::ZERO, |most, look| {
-            if let Some(Hold::Gap(left)) = look.holds { Some(most.max(left)) } else { None }
-        });
     if !blind.is_empty() {
         step.at_least(current, |from, to| {
-            let reason = Reason::new(ReasonCode::HeldWithoutEvidence, from, to).detailed(blind.join(", "));
-            match gaps {
-                Some(left) => reason.with("secondsLeft", left.as_secs_f64().ceil()),
-                None => reason,
-            }
+            Reason::new(ReasonCode::HeldWithoutEvidence, from, to).detailed(blind.join(", "))
         });
     }
     let tight = looks.iter().find(|look| look.holds == Some(Hold::Objective));

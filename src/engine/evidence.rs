@@ -8,22 +8,57 @@ use super::{
 };
 use crate::api::{KpiRule, KpiState};
 
-/// Below this share of the scrape targets that are to be expected, an answer is partial.
+/// Below this share of the scrape targets that are to be expected, an answer is partial. Above it, a pod that restarts
+/// is no outage: those that are missing are taken to carry what the others do.
 const COMPLETE_SHARE: f64 = 0.8;
+/// What a division may be off by is no target.
+const ROUNDING: f64 = 1e-9;
 /// What was seen for this time has lasted: longer than pods take to go and to be forgotten. More targets for each pod
 /// count as what is normal then.
 const LASTED: SignedDuration = SignedDuration::from_secs(60);
 /// After this time fewer targets than what had lasted count as what is normal.
 const FEWER_ACCEPTED_AFTER: SignedDuration = SignedDuration::from_hours(1);
 
-/// The sample as the decision may use it: an empty answer that means zero is one, a halved one is partial.
+/// What a sample is worth.
+pub(super) struct Graded {
+    /// The sample as the decision may use it: an empty answer that means zero is one, a halved one is partial.
+    pub sample: Sample,
+    /// Share of the expected targets that answered, above 0 and at most 1.
+    pub share: f64,
+    /// It is fresh, but reaches back into a time in which it was not.
+    pub gap: bool,
+}
+
+/// Judges the sample of `rule` by what is remembered of the ones before it.
 pub(super) fn grade(
     rule: &KpiRule,
     sample: Option<&Sample>,
     memory: &mut KpiMemory,
     pods: i32,
     now: Timestamp,
-) -> Sample {
+) -> Graded {
+    let mut sample = state_of(rule, sample);
+    let mut share = 1.0;
+    if sample.state == KpiState::Fresh
+        && let Some(targets) = sample.targets
+        && let Some(expected) = missing_targets(memory, f64::from(targets), f64::from(pods), now)
+    {
+        share = f64::from(targets) / expected;
+        if share < COMPLETE_SHARE {
+            sample.state = KpiState::Partial;
+            sample.message =
+                Some(format!("{targets} scrape targets answered, where {expected:.0} did before"));
+        }
+    }
+    if sample.state != KpiState::Fresh {
+        memory.doubted = Some(now);
+    }
+    let gap = memory.doubted.is_some_and(|doubted| now.duration_since(doubted) < sample.reach);
+    let gap = gap && sample.state == KpiState::Fresh;
+    Graded { sample, share, gap }
+}
+
+fn state_of(rule: &KpiRule, sample: Option<&Sample>) -> Sample {
     let mut sample = match sample {
         None => return Sample::unusable(KpiState::Error, "no answer was observed"),
         Some(sample) => sample.clone(),
@@ -32,6 +67,7 @@ pub(super) fn grade(
         sample.state = KpiState::Fresh;
         sample.value = Some(Value::Single(0.0));
         sample.reach = SignedDuration::ZERO;
+        sample.targets = None;
         sample.message = Some("empty answer counts as 0 (onEmpty: Zero)".into());
         return sample;
     }
@@ -42,33 +78,10 @@ pub(super) fn grade(
     if sample.state == KpiState::Fresh && sample.value.is_none() {
         return Sample::unusable(KpiState::Empty, "the answer has no value");
     }
-    if sample.state == KpiState::Fresh
-        && let Some(targets) = sample.targets
-        && let Some(expected) = missing_targets(memory, f64::from(targets), f64::from(pods), now)
-    {
-        sample.state = KpiState::Partial;
-        sample.message = Some(format!("{targets} scrape targets answered, where {expected:.0} did before"));
-    }
     sample
 }
 
-/// The time for which a fresh sample still reaches back into a time without good evidence.
-///
-/// A rate over a range that holds such a gap is too low, however many targets answer by now.
-pub(super) fn gap(sample: &Sample, memory: &mut KpiMemory, now: Timestamp) -> Option<SignedDuration> {
-    if sample.state != KpiState::Fresh {
-        memory.doubted = Some(now);
-        return None;
-    }
-    let left = sample.reach - now.duration_since(memory.doubted?);
-    if left.is_positive() {
-        return Some(left);
-    }
-    memory.doubted = None;
-    None
-}
-
-/// The number of targets to be expected, if too few of them answered.
+/// The number of targets to be expected, if fewer answered.
 ///
 /// The expectation shrinks with the pods and with nothing else: a target that is lost while its pod is still there
 /// is a hole in the evidence, not a smaller load. It grows only with what lasted: pods that are on their way out are
@@ -81,17 +94,23 @@ fn missing_targets(memory: &mut KpiMemory, targets: f64, pods: f64, now: Timesta
     seen.pods = seen.pods.min(pods);
     if per_pod >= seen.per_pod {
         seen.pods = pods;
-        seen.holds(now);
+        seen.missing = None;
+        seen.lasts(now);
         seen.grow(per_pod, now);
         return None;
     }
     seen.rising = None;
     let expected = seen.per_pod * seen.pods;
-    if targets >= expected * COMPLETE_SHARE {
-        seen.holds(now);
+    let few = targets < expected * COMPLETE_SHARE;
+    if !few {
+        seen.lasts(now);
+    }
+    if targets >= expected * (1.0 - ROUNDING) {
+        seen.missing = None;
         return None;
     }
-    let since = *seen.fewer_since.get_or_insert(now);
+    let since = seen.missing.filter(|(too, _)| *too == few).map_or(now, |(_, since)| since);
+    seen.missing = Some((few, since));
     let patience = if seen.new_since.is_some() { LASTED } else { FEWER_ACCEPTED_AFTER };
     if now.duration_since(since) >= patience {
         *seen = first;
@@ -101,9 +120,8 @@ fn missing_targets(memory: &mut KpiMemory, targets: f64, pods: f64, now: Timesta
 }
 
 impl TargetsSeen {
-    /// As many targets as expected answered.
-    fn holds(&mut self, now: Timestamp) {
-        self.fewer_since = None;
+    /// About as many targets as expected answered.
+    fn lasts(&mut self, now: Timestamp) {
         self.new_since = self.new_since.filter(|since| now.duration_since(*since) < LASTED);
     }
 
@@ -153,9 +171,17 @@ mod tests {
         assert_eq!(watch.look(100, 10.0, 10.0), None);
         assert_eq!(watch.look(1, 5.0, 10.0), Some(10.0));
         assert_eq!(watch.look(1, 7.0, 10.0), Some(10.0), "no creeping acceptance");
-        assert_eq!(watch.look(1, 9.0, 10.0), None, "one pod restarts");
+        assert_eq!(watch.look(1, 9.0, 10.0), Some(10.0), "one pod restarts");
         assert_eq!(watch.look(3600, 5.0, 10.0), Some(10.0));
         assert_eq!(watch.look(2, 5.0, 10.0), None, "after an hour it is how things are");
+    }
+
+    #[test]
+    fn one_of_ten_that_never_answers_is_how_things_are_after_an_hour() {
+        let mut watch = Watch::new();
+        assert_eq!(watch.look(100, 10.0, 10.0), None);
+        assert_eq!(watch.look(3600, 9.0, 10.0), Some(10.0));
+        assert_eq!(watch.look(2, 9.0, 10.0), None);
     }
 
     #[test]

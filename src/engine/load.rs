@@ -2,7 +2,7 @@
 
 use super::{
     memory::KpiMemory,
-    proposal::{Proposal, Seen, replicas_for},
+    proposal::{Proposal, Seen, replicas_for, tolerated},
 };
 use crate::api::{Reason, ReasonCode};
 
@@ -34,9 +34,17 @@ pub(super) fn propose(seen: &Seen<'_>, per_replica: f64, memory: &mut KpiMemory)
             (ReasonCode::LoadProposal, replicas_for(load / per_replica))
         }
     };
-    let (code, wanted) = asks(value);
-    let reason =
+    let (mut code, mut wanted) = asks(value);
+    // Targets that are missing are a reason to keep replicas, and none to add some.
+    let estimate = (seen.share < 1.0 && wanted < current).then(|| value / seen.share);
+    if let Some((estimated, needed)) = estimate.map(asks) {
+        (code, wanted) = (estimated, needed.min(current));
+    }
+    let mut reason =
         Reason::new(code, current, wanted).about(name).with("value", value).with("perReplica", per_replica);
+    if let Some(estimate) = estimate {
+        reason = reason.with("estimate", estimate);
+    }
     let newest = burst(seen, value, memory).map(|newest| (newest, asks(newest).1));
     if let Some((newest, needed)) = newest.filter(|(_, needed)| *needed > wanted) {
         let reason = Reason::new(ReasonCode::BurstProposal, current, needed).about(name);
@@ -49,9 +57,7 @@ pub(super) fn propose(seen: &Seen<'_>, per_replica: f64, memory: &mut KpiMemory)
         return proposal;
     }
     proposal.reasons.push(match code {
-        ReasonCode::WithinTolerance => {
-            reason.with("target", capacity).with("tolerance", if value > capacity { up } else { down })
-        }
+        ReasonCode::WithinTolerance => tolerated(reason, value, capacity, (up, down)),
         _ => reason,
     });
     proposal.replicas = Some(wanted);

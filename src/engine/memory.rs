@@ -57,8 +57,8 @@ pub(super) struct TargetsSeen {
     pub new_since: Option<Timestamp>,
     /// Since when there are more, and the lowest number of that time.
     pub rising: Option<(f64, Timestamp)>,
-    /// Since when there are too few.
-    pub fewer_since: Option<Timestamp>,
+    /// Since when some are missing, and whether so many that the answer is partial.
+    pub missing: Option<(bool, Timestamp)>,
 }
 
 /// Longest period of a rate policy (autoscaling/v2: 1800 s): older changes are forgotten.

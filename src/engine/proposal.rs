@@ -2,7 +2,15 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Observation, evidence, load, memory::Memory, objective, observation::Sample, utilization};
+use super::{
+    Observation,
+    evidence::{self, Graded},
+    load,
+    memory::Memory,
+    objective,
+    observation::Sample,
+    utilization,
+};
 use crate::api::{Goal, KpiRule, KpiState, KpiStatus, Reason, ReasonCode, Validated};
 
 /// One KPI, seen and judged.
@@ -16,6 +24,8 @@ pub(super) struct Look {
     pub holds: Option<Hold>,
     /// A burst was seen.
     pub burst: bool,
+    /// How far back the samples behind it lie.
+    pub reach: SignedDuration,
     pub reasons: Vec<Reason>,
     pub status: KpiStatus,
 }
@@ -25,8 +35,6 @@ pub(super) struct Look {
 pub(super) enum Hold {
     /// Its sample is not fresh.
     NotFresh,
-    /// Its sample is fresh, but reaches back into a time without good evidence, for so long.
-    Gap(SignedDuration),
     /// Its objective is near or beyond its limit.
     Objective,
 }
@@ -36,6 +44,8 @@ pub(super) struct Seen<'a> {
     pub spec: &'a Validated,
     pub rule: &'a KpiRule,
     pub sample: &'a Sample,
+    /// Share of the expected targets that answered, at most 1.
+    pub share: f64,
     pub observation: &'a Observation,
     pub now: Timestamp,
 }
@@ -73,9 +83,9 @@ fn look_at(
 ) -> Look {
     let last_raise = memory.last_raise();
     let kept = memory.kpis.entry(rule.name.clone()).or_default();
-    let sample = evidence::grade(rule, seen.samples.get(&rule.name), kept, seen.pods.all(), now);
-    let gap = evidence::gap(&sample, kept, now);
-    let context = Seen { spec, rule, sample: &sample, observation: seen, now };
+    let Graded { sample, share, gap } =
+        evidence::grade(rule, seen.samples.get(&rule.name), kept, seen.pods.all(), now);
+    let context = Seen { spec, rule, sample: &sample, share, observation: seen, now };
     let mut proposal = match (sample.state, rule.goal) {
         (KpiState::Fresh | KpiState::Partial, Goal::PerReplica(per_replica)) => {
             load::propose(&context, per_replica, kept)
@@ -91,9 +101,8 @@ fn look_at(
     if sample.state != KpiState::Fresh {
         proposal.holds = Some(Hold::NotFresh);
         proposal.reasons.insert(0, not_fresh(rule, &sample, seen.replicas));
-    } else if let Some(left) = gap {
-        proposal.holds.get_or_insert(Hold::Gap(left));
-        // The average is too low yet to tell a burst by; the gap holds the replicas anyway.
+    } else if gap {
+        // The average is too low yet to tell a burst by; until its range is full nothing falls anyway.
         proposal.burst = false;
     }
     let status = KpiStatus {
@@ -114,6 +123,7 @@ fn look_at(
         proposal: proposal.replicas,
         holds: proposal.holds,
         burst: proposal.burst,
+        reach: sample.reach,
         reasons: proposal.reasons,
         status,
     }
@@ -125,6 +135,15 @@ fn not_fresh(rule: &KpiRule, sample: &Sample, replicas: i32) -> Reason {
     Reason::new(ReasonCode::KpiNotFresh, replicas, replicas)
         .about(&rule.name)
         .detailed(format!("{state}{why}"))
+}
+
+/// The numbers of a value that lies within the tolerances (upward, downward) around its target.
+pub(super) fn tolerated(reason: Reason, value: f64, target: f64, (up, down): (f64, f64)) -> Reason {
+    reason
+        .with("target", target)
+        .with("tolerance", if value > target { up } else { down })
+        .with("least", target * (1.0 - down))
+        .with("most", target * (1.0 + up))
 }
 
 /// `ceil(ratio)` as replicas; a rounding error of the division is not a replica.

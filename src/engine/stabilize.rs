@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use jiff::{SignedDuration, Timestamp};
 
 use super::step::Step;
-use crate::api::{MoveRules, Reason, ReasonCode};
+use crate::api::{Reason, ReasonCode, Validated};
 
 /// Longest window (autoscaling/v2: 3600 s).
 const KEPT: SignedDuration = SignedDuration::from_secs(3600);
@@ -43,38 +43,61 @@ impl Recommendations {
     }
 }
 
+/// How far back proposals count.
+pub(super) struct Windows {
+    /// Upward.
+    pub up: SignedDuration,
+    /// Downward, at least [`Windows::range`].
+    pub down: SignedDuration,
+    /// The longest range behind a proposal.
+    ///
+    /// A fall is believed once it fills the range: until Prometheus says that a target is gone (after two scrapes
+    /// that did not happen), its share is missing from a rate and from nothing else.
+    pub range: SignedDuration,
+}
+
+impl Windows {
+    /// Those of the spec, with proposals that reach back for `range`.
+    pub fn of(spec: &Validated, range: SignedDuration) -> Self {
+        Self { up: spec.scale_up.window, down: spec.scale_down.window.max(range), range }
+    }
+}
+
 /// Holds `step` to the lowest proposal of the upward and the highest of the downward window.
 pub(super) fn stabilize(
     step: &mut Step,
     current: i32,
     recommendations: &Recommendations,
-    (up, down): (&MoveRules, &MoveRules),
+    windows: &Windows,
     now: Timestamp,
 ) {
     let proposed = step.replicas;
-    let lowest = recommendations.within(up.window, now).min_by_key(|(_, replicas)| *replicas).copied();
+    let lowest = recommendations.within(windows.up, now).min_by_key(|(_, replicas)| *replicas).copied();
     let highest =
-        recommendations.within(down.window, now).max_by_key(|(at, replicas)| (*replicas, *at)).copied();
+        recommendations.within(windows.down, now).max_by_key(|(at, replicas)| (*replicas, *at)).copied();
     let lowest = lowest.filter(|(_, replicas)| *replicas < proposed).unwrap_or((now, proposed));
     let highest = highest.filter(|(_, replicas)| *replicas > proposed).unwrap_or((now, proposed));
     let (code, (since, limit), window) = if current < lowest.1 {
-        (ReasonCode::ScaleUpStabilized, lowest, up.window)
+        (ReasonCode::ScaleUpStabilized, lowest, windows.up)
     } else if current > highest.1 {
-        (ReasonCode::ScaleDownStabilized, highest, down.window)
+        (ReasonCode::ScaleDownStabilized, highest, windows.down)
     } else if proposed < current {
-        (ReasonCode::ScaleDownStabilized, (highest.0, current), down.window)
+        (ReasonCode::ScaleDownStabilized, (highest.0, current), windows.down)
     } else {
-        (ReasonCode::ScaleUpStabilized, (lowest.0, current), up.window)
+        (ReasonCode::ScaleUpStabilized, (lowest.0, current), windows.up)
     };
     if limit != proposed {
         let left = (window - now.duration_since(since)).as_secs_f64().max(0.0);
-        let reason = Reason::new(code, proposed, limit)
+        let mut reason = Reason::new(code, proposed, limit)
             .with("windowSeconds", window.as_secs_f64())
             .with(
                 "limit",
                 f64::from(if code == ReasonCode::ScaleDownStabilized { highest.1 } else { lowest.1 }),
             )
             .with("secondsLeft", left.ceil());
+        if code == ReasonCode::ScaleDownStabilized && windows.range == windows.down {
+            reason = reason.with("rangeSeconds", windows.range.as_secs_f64());
+        }
         step.bind(reason);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     observation::{Pods, Value},
-    proposal::{Hold, Proposal, Seen, replicas_for},
+    proposal::{Hold, Proposal, Seen, replicas_for, tolerated},
 };
 use crate::api::{Reason, ReasonCode};
 
@@ -46,7 +46,7 @@ pub(super) fn propose(seen: &Seen<'_>, target: f64) -> Proposal {
         .with("missing", measured.missing)
         .with("unready", measured.unready);
     let reason = match code {
-        ReasonCode::WithinTolerance => reason.with("tolerance", if average > target { up } else { down }),
+        ReasonCode::WithinTolerance => tolerated(reason, average, target, (up, down)),
         _ => reason,
     };
     Proposal {

@@ -88,6 +88,28 @@ fn half_of_the_series_is_partial_even_if_prometheus_does_not_say_so() {
 }
 
 #[test]
+fn a_few_targets_that_are_missing_carry_what_the_others_do() {
+    let mut shop = Driven::new(SHOP, 10);
+    shop.spec.scale_down.window = jiff::SignedDuration::ZERO;
+    let reach = jiff::SignedDuration::from_secs(10);
+    let load = |value, targets| Sample { targets: Some(targets), reach, ..fresh(value) };
+    let mut look = |value, targets| shop.look(1, &[("load", load(value, targets)), ("latency", fresh(0.1))]);
+    for _ in 0..6 {
+        look(1000.0, 10);
+    }
+    let held = look(850.0, 8);
+    assert_eq!((held.replicas, held.kpis[0].state), (10, KpiState::Fresh), "1062 with the two: {held:?}");
+    let reason = held.reasons.iter().find(|reason| reason.code == WithinTolerance).unwrap();
+    assert_eq!((reason.number("value"), reason.number("estimate")), (Some(850.0), Some(1062.5)));
+    for second in 1..10 {
+        let held = look(850.0, 10);
+        assert_eq!(held.replicas, 10, "after {second} s the gap is still in the range");
+    }
+    assert_eq!(look(850.0, 10).replicas, 9, "by now it is what the load is");
+    assert_eq!(look(1500.0, 8).replicas, 15, "none is added for them");
+}
+
+#[test]
 fn a_rate_that_reaches_back_into_a_gap_is_too_low_to_act_on() {
     let mut shop = Driven::new(SHOP, 10);
     shop.spec.scale_down.window = jiff::SignedDuration::ZERO;
@@ -106,8 +128,13 @@ fn a_rate_that_reaches_back_into_a_gap_is_too_low_to_act_on() {
         let held = shop.look(1, &[("load", load(value, 10)), ("latency", fresh(0.1))]);
         assert_eq!((held.replicas, held.kpis[0].state), (10, KpiState::Fresh), "after {second} s");
     }
+    for second in 1..10 {
+        let held = shop.look(1, &[("load", load(700.0, 10)), ("latency", fresh(0.1))]);
+        let held = (held.replicas, held.bound_by);
+        assert_eq!(held, (10, ScaleDownStabilized), "a fall of {second} s may be one of targets");
+    }
     let fallen = shop.look(1, &[("load", load(700.0, 10)), ("latency", fresh(0.1))]);
-    assert_eq!(fallen.replicas, 7, "a fall that is seen with a full range is followed");
+    assert_eq!(fallen.replicas, 7, "a fall that fills the range is followed");
 }
 
 #[test]

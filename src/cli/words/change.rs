@@ -132,13 +132,10 @@ fn load(bound: &Reason) -> String {
 
 fn within_tolerance(bound: &Reason) -> String {
     let who = kpi(bound);
-    let range = finite(bound, "target").zip(finite(bound, "tolerance"));
-    match range {
-        Some((target, tolerance)) => format!(
-            "{who} must leave {} to {} (the tolerance around its target).",
-            number(target * (1.0 - tolerance)),
-            number(target * (1.0 + tolerance))
-        ),
+    match numbers(bound, ["least", "most"]) {
+        Some([least, most]) => {
+            format!("{who} must leave {least} to {most} (the tolerances around its target).")
+        }
         None => format!("{who} must move further from its target than the tolerance."),
     }
 }
@@ -156,9 +153,6 @@ fn draining(bound: &Reason) -> String {
 
 /// Names what has to be fresh again: the KPIs that were found not to be, else what the reason itself says.
 fn evidence(bound: &Reason, reasons: &[Reason]) -> String {
-    if finite(bound, "secondsLeft").is_some() {
-        return hold(bound, "then the ranges of the queries hold good samples only");
-    }
     let of = |reason: &&Reason| reason.code == ReasonCode::KpiNotFresh;
     let names: Vec<&str> = reasons.iter().filter(of).filter_map(|reason| reason.name.as_deref()).collect();
     let missing = match (names.is_empty(), &bound.detail) {
@@ -188,7 +182,12 @@ fn hold(bound: &Reason, why: &str) -> String {
 fn stabilized(bound: &Reason, direction: &str) -> String {
     let (held, stays) = (limit(bound), bound.to);
     let only = if direction == "scaleUp" { "only " } else { "" };
-    let window = format!("{direction}.stabilizationWindowSeconds{}", with(bound, "windowSeconds", " ", ""));
+    let window = match finite(bound, "rangeSeconds") {
+        Some(range) => {
+            format!("a fall counts once it fills the range of its query, {}", super::seconds(range))
+        }
+        None => format!("{direction}.stabilizationWindowSeconds{}", with(bound, "windowSeconds", " ", "")),
+    };
     let needed = match held_since(bound) {
         Some(age) => format!("{only}{held} was needed {age} ago"),
         None => format!("{only}{held} was needed within the window"),

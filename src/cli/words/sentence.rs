@@ -29,8 +29,7 @@ pub fn sentence(reason: &Reason) -> String {
         C::NoReadyReplicas => format!("{}: no replica is ready, so an average says nothing", kpi(reason)),
         C::ScheduleFloor => format!("schedule{} asks for at least {}", entry(reason), replicas(reason.to)),
         C::HeldWithoutEvidence => {
-            let left = left(reason, " for ", " more");
-            format!("no scale-down to {}{left} without fresh evidence{}", reason.from, detail(reason))
+            format!("no scale-down to {} without fresh evidence{}", reason.from, detail(reason))
         }
         C::HeldOnFirstLook => {
             let left = left(reason, " for ", " more");
@@ -145,7 +144,10 @@ fn bound_or(reason: &Reason, key: &str, otherwise: i32) -> String {
 fn load(reason: &Reason) -> String {
     let ask = replicas(reason.to);
     match numbers(reason, ["value", "perReplica"]) {
-        Some([value, per]) => format!("{}: {value} at {per} a replica asks for {ask}", kpi(reason)),
+        Some([value, per]) => {
+            let estimate = with(reason, "estimate", " (", " with the scrape targets that are missing)");
+            format!("{}: {value}{estimate} at {per} a replica asks for {ask}", kpi(reason))
+        }
         None => format!("{}{} asks for {ask}", kpi(reason), with(reason, "value", ": ", "")),
     }
 }
@@ -189,7 +191,10 @@ fn within_tolerance(reason: &Reason) -> String {
         None => "close to".to_owned(),
     };
     match numbers(reason, ["value", "target"]) {
-        Some([value, target]) => format!("{}: {value} is {near} its target {target}, {stay}", kpi(reason)),
+        Some([value, target]) => {
+            let estimate = with(reason, "estimate", " (", " with the scrape targets that are missing)");
+            format!("{}: {value}{estimate} is {near} its target {target}, {stay}", kpi(reason))
+        }
         None => format!("{} is {near} its target, {stay}", kpi(reason)),
     }
 }
