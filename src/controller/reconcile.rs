@@ -31,8 +31,8 @@ const ANSWER_AGE_MAX: Duration = Duration::from_millis(500);
 const WAKE_PATIENCE: Duration = Duration::from_millis(250);
 /// Pause before a decision is made anew when the target changed under it.
 const AFTER_CONFLICT: Duration = Duration::from_millis(200);
-/// Longest pause after failures in a row.
-const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// Longest pause after failures in a row: an API server that is back shall not be waited for.
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
 /// What is to be scaled, by which rules.
 struct Subject {
@@ -222,7 +222,7 @@ fn schedule(state: &mut State, spec: &Validated, seen: &Observation, decision: &
     state.due = Instant::now()
         + match applied {
             Applied::Conflict => AFTER_CONFLICT,
-            Applied::Failed(_) => Duration::from_secs(1 << state.failures.min(6)).min(BACKOFF_MAX),
+            Applied::Failed(_) => Duration::from_secs(1 << state.failures.min(3)).min(BACKOFF_MAX),
             Applied::Nothing | Applied::Done => wait,
         };
 }

@@ -179,7 +179,8 @@ fn control(
     };
     let leading = leading(&context);
     let touched = touched(&context, changes);
-    let controller = Controller::new(api, watcher::Config::default());
+    let controller =
+        Controller::new(api, watcher::Config::default()).trigger_backoff(watches::Pauses::default());
     let store = controller.store();
     // A status that we wrote comes back as a change; a turn that is not due costs nothing.
     let controller = controller.reconcile_all_on(leading).reconcile_on(touched).graceful_shutdown_on(stop);

@@ -15,7 +15,11 @@ use kube::{
     api::DynamicObject,
     core::DeserializeGuard,
     discovery::pinned_kind,
-    runtime::{WatchStreamExt, watcher},
+    runtime::{
+        WatchStreamExt,
+        utils::Backoff,
+        watcher::{self, DefaultBackoff, watcher},
+    },
 };
 use serde::de::DeserializeOwned;
 use tokio::{sync::mpsc, task::JoinSet, time::sleep};
@@ -74,7 +78,7 @@ impl Watches<'_> {
             None => Api::all(self.client.clone()),
         };
         let latch = self.health.watch(name);
-        let events = watcher(api, watcher::Config::default()).default_backoff();
+        let events = watcher(api, watcher::Config::default()).backoff(Pauses::default());
         self.tasks.spawn(follow(
             events,
             Arc::clone(index),
@@ -101,6 +105,27 @@ async fn keda(
         Some(namespace) => Api::namespaced_with(client, &namespace, &resource),
         None => Api::all_with(client, &resource),
     };
-    let events = watcher(api, watcher::Config::default()).default_backoff();
+    let events = watcher(api, watcher::Config::default()).backoff(Pauses::default());
     follow(events, index, Some(changed), || {}, "scaledobjects").await;
+}
+
+/// Pauses before an interrupted watch is begun again: as client-go's reflector (0.8 s, doubling, with jitter), but of 5 s
+/// at most instead of 30: what is not heard of can't be scaled.
+#[derive(Default)]
+pub struct Pauses(DefaultBackoff);
+
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        self.0.next().map(|pause| pause.min(PAUSE_MAX))
+    }
+}
+
+impl Backoff for Pauses {
+    fn reset(&mut self) {
+        self.0.reset();
+    }
 }
