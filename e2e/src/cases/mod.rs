@@ -55,6 +55,8 @@ struct Ended {
     case: &'static Case,
     took: Duration,
     seen: Result<String>,
+    /// What a first try failed with.
+    first: Option<anyhow::Error>,
 }
 
 /// How many cases passed and failed.
@@ -66,11 +68,6 @@ pub struct Counts {
     pub failed: usize,
 }
 
-/// Cases that did not hold on every run: they run when they are named, and a run of all says that they are left out.
-/// Up to a fifth of the scrape targets may be missing unnoticed, so a load of which half is hidden bit by bit can lower
-/// replicas for a moment.
-const UNSETTLED: &[&str] = &["outage-half-scraped"];
-
 /// Cases without an object that could be explained.
 const UNEXPLAINED: &[&str] = &["life-refused"];
 
@@ -78,42 +75,65 @@ const UNEXPLAINED: &[&str] = &["life-refused"];
 const EXPLAINED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Runs the cases whose name begins with `wanted` (without one, all), and prints their table.
+///
+/// In a run of all, what failed is played once more at its end: on a busy machine a deadline may pass that is none of
+/// Plimsoll's. What holds then counts, and both are told.
 pub fn run(wanted: Option<&str>) -> Result<Counts> {
-    let named = |case: &&Case| match wanted {
-        Some(wanted) => case.name.starts_with(wanted),
-        None => !UNSETTLED.contains(&case.name),
-    };
+    let named = |case: &&Case| wanted.is_none_or(|wanted| case.name.starts_with(wanted));
     let cases: Vec<_> = all().into_iter().filter(named).collect();
-    let wanted = wanted.unwrap_or_default();
     if cases.is_empty() {
         let names: Vec<_> = all().iter().map(|case| case.name).collect();
-        bail!("no case is named {wanted:?}; there are {}", names.join(", "));
+        bail!("no case is named {:?}; there are {}", wanted.unwrap_or_default(), names.join(", "));
     }
     let theatre = Theatre::open()?;
-    let ended: Vec<_> = cases.into_iter().map(|case| perform(case, &theatre)).collect();
+    let mut ended: Vec<_> = cases.into_iter().map(|case| perform(case, &theatre)).collect();
+    if wanted.is_none() {
+        ended.iter_mut().filter(|end| end.seen.is_err()).for_each(|end| end.again(&theatre));
+    }
     println!();
     println!("{:<26} {:>6}  {:<6} seen", "case", "time", "");
-    for end in &ended {
-        let (verdict, seen) = match &end.seen {
+    ended.iter().for_each(Ended::tell);
+    let names = |is: fn(&Ended) -> bool| -> Vec<_> {
+        ended.iter().filter(|end| is(end)).map(|end| end.case.name).collect()
+    };
+    let (failures, unsteady) =
+        (names(|end| end.seen.is_err()), names(|end| end.seen.is_ok() && end.first.is_some()));
+    let counts = Counts { passed: ended.len() - failures.len(), failed: failures.len() };
+    println!(
+        "{}",
+        json!({"e2e": {"passed": counts.passed, "failed": counts.failed, "failures": failures, "unsteady": unsteady}})
+    );
+    Ok(counts)
+}
+
+impl Ended {
+    fn again(&mut self, theatre: &Theatre) {
+        let again = perform(self.case, theatre);
+        let first = std::mem::replace(self, again);
+        self.took += first.took;
+        self.first = first.seen.err();
+    }
+
+    fn tell(&self) {
+        let tell = |verdict: &str, seen: &str| {
+            println!("{:<41} {verdict}: {}", "", seen.replace('\n', " "));
+        };
+        let (verdict, seen) = match &self.seen {
+            Ok(seen) if self.first.is_some() => ("2nd try", seen.clone()),
             Ok(seen) => ("ok", seen.clone()),
             Err(error) => ("FAILED", format!("{error:#}")),
         };
         println!(
-            "{:<26} {:>5.0}s  {verdict:<6} must: {}",
-            end.case.name,
-            end.took.as_secs_f64(),
-            end.case.must
+            "{:<26} {:>5.0}s  {verdict:<7} must: {}",
+            self.case.name,
+            self.took.as_secs_f64(),
+            self.case.must
         );
-        println!("{:<41} seen: {}", "", seen.replace('\n', " "));
+        tell(" seen", &seen);
+        if let Some(first) = &self.first {
+            tell("first", &format!("{first:#}"));
+        }
     }
-    if wanted.is_empty() {
-        println!("left out, since they did not hold on every run: {}", UNSETTLED.join(", "));
-    }
-    let failed = ended.iter().filter(|end| end.seen.is_err()).count();
-    let counts = Counts { passed: ended.len() - failed, failed };
-    let names: Vec<_> = ended.iter().filter(|end| end.seen.is_err()).map(|end| end.case.name).collect();
-    println!("{}", json!({"e2e": {"passed": counts.passed, "failed": counts.failed, "failures": names}}));
-    Ok(counts)
 }
 
 fn perform(case: &'static Case, theatre: &Theatre) -> Ended {
@@ -128,7 +148,7 @@ fn perform(case: &'static Case, theatre: &Theatre) -> Ended {
         ensure!(!silent, "the case does not ask `kubectl plimsoll explain` for its decisive moment");
         Ok(seen)
     });
-    let end = Ended { case, took: begin.elapsed(), seen };
+    let end = Ended { case, took: begin.elapsed(), seen, first: None };
     match &end.seen {
         Ok(seen) => println!("{} ok in {:.0} s: {seen}", case.name, end.took.as_secs_f64()),
         Err(error) => println!("{} FAILED after {:.0} s: {error:#}", case.name, end.took.as_secs_f64()),

@@ -271,6 +271,11 @@ impl Cluster {
         }
     }
 
+    /// Numbers of the nodes.
+    pub fn node_numbers(&self) -> impl Iterator<Item = u8> {
+        self.nodes.iter().map(|node| node.number)
+    }
+
     /// Fails a node as a power cut would: its programs and all its containers are killed.
     ///
     /// # Errors

@@ -23,7 +23,8 @@ const READY_DEADLINE: Duration = Duration::from_secs(30);
 /// A node by its number: 1 is the host, 2 is a network namespace with a zone of its own.
 #[derive(Debug, Clone)]
 pub struct Node {
-    number: u8,
+    /// Its number, from 1.
+    pub number: u8,
     state: State,
     /// The container runtime.
     pub containerd: Daemon,

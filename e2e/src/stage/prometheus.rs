@@ -22,7 +22,8 @@ impl FaultProxy {
     /// URL for the operator's source.
     pub const URL: &str = "http://prometheus-faults.monitoring:9090";
 
-    /// Deploys it and waits until it is ready.
+    /// Deploys it in the first zone, where Prometheus is (the failure of node 2 is not to be one of Prometheus), and
+    /// waits until it is ready.
     pub fn deploy(stage: &Stage) -> Result<Self> {
         let image = &stage.built.shop_image;
         stage.cluster.apply(&format!(
@@ -35,6 +36,7 @@ spec:
   template:
     metadata: {{labels: {{app: {NAME}}}}}
     spec:
+      nodeSelector: {{topology.kubernetes.io/zone: zone-a}}
       containers:
       - name: proxy
         image: {image}

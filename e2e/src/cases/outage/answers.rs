@@ -156,7 +156,7 @@ fn endure(theatre: &Theatre, fault: &Fault) -> Result<String> {
         let broken = Broken::by(&theatre.prometheus, &(fault.mode)())?;
         let told = scene.ready_says("False", began, TOLD)?;
         sleep(LASTS.saturating_sub(began.elapsed()));
-        still_told(scene)?;
+        let condition = still_told(scene)?;
         theatre.explain(NAMESPACE, SHOP, &["throughput"])?;
         let healed = broken.heal()?;
         let recovered = scene.ready_says("True", healed, RECOVERY)?;
@@ -166,7 +166,7 @@ fn endure(theatre: &Theatre, fault: &Fault) -> Result<String> {
             states: scene.states(began),
             before,
             lowest: scene.lowest(&theatre.stage, began)?,
-            condition: scene.complaints(began).last().map(|said| said.reason.clone()).unwrap_or_default(),
+            condition,
             told: Some(told),
             recovered: Some(recovered),
         };
@@ -179,14 +179,15 @@ fn endure(theatre: &Theatre, fault: &Fault) -> Result<String> {
     Ok(line)
 }
 
-/// At its end the outage is still told, by both conditions.
-fn still_told(scene: &Scene) -> Result<()> {
+/// At its end the outage is still told, by both conditions. Returns the reason of Ready: later, while it heals, one KPI
+/// may be well before the others.
+fn still_told(scene: &Scene) -> Result<String> {
     let service = scene.service.last()?;
     for type_ in ["Ready", "MetricsAvailable"] {
         let said = condition(&service, type_);
         ensure!(said.status == "False", "{type_} is {} {} during the outage", said.status, said.reason);
     }
-    Ok(())
+    Ok(condition(&service, "Ready").reason)
 }
 
 fn judge(scene: &Scene, fault: &Fault, row: &Row, began: Instant) -> Result<()> {

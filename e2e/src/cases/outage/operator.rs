@@ -41,9 +41,9 @@ pub const API_SERVER: Case = Case {
             let killed = Away::of(&theatre.stage.cluster)?;
             let more = scene.more_load(&theatre.stage, RISE)?;
             sleep(LASTS);
-            killed.end()?;
-            let back = Instant::now();
             let renewed = text(&lease.last()?, "/spec/renewTime");
+            let back = Instant::now();
+            killed.end()?;
             let led =
                 lease.wait("a leader", back, TAKE_OVER, |lease| text(lease, "/spec/renewTime") != renewed)?;
             let followed = follows(scene, back, Duration::from_secs(30))?;
@@ -51,7 +51,7 @@ pub const API_SERVER: Case = Case {
             theatre.explain(NAMESPACE, SHOP, &["throughput"])?;
             let row = rising(theatre, scene, "API server", (before, began), followed)?;
             more.finish(true)?;
-            Ok(format!("{}; a leader {:.1} s after its return", row.line(), led.as_secs_f64()))
+            Ok(format!("{}; a leader {:.1} s after its start", row.line(), led.as_secs_f64()))
         })
     },
 };

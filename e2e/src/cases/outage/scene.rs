@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde_json::Value;
 
 use super::{
@@ -15,10 +15,7 @@ use super::{
     film::{Film, Said, condition, number, text},
     table::Row,
 };
-use crate::{
-    process::wait_for,
-    stage::{Load, Shop, Stage},
-};
+use crate::stage::{Load, OPERATOR_NAMESPACE, Shop, Stage};
 
 /// Namespace of the group.
 pub const NAMESPACE: &str = "outages";
@@ -51,7 +48,7 @@ spec:
   minReplicas: 2
   maxReplicas: 24
   period: 1s
-  behavior: {scaleDown: {stabilizationWindowSeconds: 0, tolerance: "0.2"}}
+  behavior: {scaleDown: {stabilizationWindowSeconds: 0, tolerance: "0.22"}}
   kpis:
   - name: throughput
     type: Load
@@ -111,7 +108,20 @@ pub fn play<T>(theatre: &Theatre, act: impl FnOnce(&mut Scene) -> Result<T>) -> 
     }
     let scene = kept.as_mut().context("the scene was not set")?;
     scene.calm().context("before the case")?;
-    act(scene)
+    act(scene).map_err(|error| {
+        report(theatre);
+        anyhow!("{error:#}; {}", scene.decisions())
+    })
+}
+
+/// Prints what the operators wrote last, for the reader of a run in which a case failed.
+fn report(theatre: &Theatre) {
+    let operators = ["--namespace", OPERATOR_NAMESPACE, "logs", "--selector=app.kubernetes.io/name=plimsoll"];
+    let newest = ["--prefix", "--tail=40"];
+    match theatre.stage.cluster.kubectl(&[&operators[..], &newest].concat()) {
+        Ok(logs) => println!("{logs}"),
+        Err(error) => println!("no logs: {error:#}"),
+    }
 }
 
 /// Takes the scene down, and returns what was seen in it.
@@ -126,10 +136,6 @@ pub fn strike(theatre: &Theatre) -> Result<Vec<Row>> {
 impl Scene {
     fn set(theatre: &Theatre) -> Result<Self> {
         let stage = &theatre.stage;
-        pin_proxy(stage)?;
-        // Its new pod is ready before every node's rules know it: a kube-proxy to which the API server was lost, as in the
-        // case before, asks again after half a minute at the latest.
-        wait_for("the proxy's switch", Duration::from_secs(45), || theatre.prometheus.heal().map(|()| true))?;
         stage.fresh_namespace(NAMESPACE)?;
         let shop = |name, replicas| Shop {
             namespace: NAMESPACE,
@@ -284,12 +290,4 @@ pub fn lowest(stage: &Stage, film: &Film, name: &str, from: Instant) -> Result<i
 
 fn load(stage: &Stage, url: &str, shape: &str) -> Result<Load> {
     Load::start(stage, url, shape, &["--arrivals=uniform", "--timeout=5s", "--objective=1s"])
-}
-
-/// The proxy goes to the first zone, where Prometheus is: the failure of node 2 is not to be one of Prometheus.
-fn pin_proxy(stage: &Stage) -> Result<()> {
-    let patch = r#"{"spec":{"template":{"spec":{"nodeSelector":{"topology.kubernetes.io/zone":"zone-a"}}}}}"#;
-    let proxy = "deployment/prometheus-faults";
-    stage.cluster.kubectl(&["--namespace=monitoring", "patch", proxy, "--patch", patch])?;
-    stage.cluster.kubectl(&["--namespace=monitoring", "rollout", "status", proxy, "--timeout=60s"]).map(drop)
 }

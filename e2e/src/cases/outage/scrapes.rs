@@ -55,6 +55,10 @@ const DISCOVERED: Duration = Duration::from_secs(10);
 /// behind the range, and some looks.
 const UNSEEN: Duration = Duration::from_secs(60);
 
+/// Time within which no answer means no load to the twin: the same, and the minute for which a burst of the case before
+/// keeps replicas.
+const FALLS: Duration = Duration::from_secs(120);
+
 struct Unscraped {
     began: Instant,
     row: Row,
@@ -104,7 +108,7 @@ fn unscraped(
 
 /// Waits until no answer means no load to the twin, and keeps a pod of the shop that is started meanwhile from answering.
 fn twin_falls(theatre: &Theatre, scene: &Scene, hidden: &mut Hidden<'_>, began: Instant) -> Result<()> {
-    while began.elapsed() < UNSEEN {
+    while began.elapsed() < FALLS {
         if number(&scene.twin.last()?, "/spec/replicas") == 1 {
             return theatre.explain(NAMESPACE, TWIN, &["throughput asks for only 0", "minReplicas is 1"]);
         }
@@ -115,7 +119,7 @@ fn twin_falls(theatre: &Theatre, scene: &Scene, hidden: &mut Hidden<'_>, began: 
     let at = |path: &str| status.pointer(path).cloned().unwrap_or_default();
     bail!(
         "the twin did not fall within {} s: it sees {}, and decided {}",
-        UNSEEN.as_secs(),
+        FALLS.as_secs(),
         at("/status/kpis"),
         at("/status/decisions/0")
     )
