@@ -41,6 +41,7 @@ fn look<'a>(name: &'a str, kpis: &'a [KpiStatus], conditions: &'a [Verdict]) -> 
         max: Some(60),
         kpis,
         traffic: Some(TrafficLook { draining: 2, held: 0, in_sync: 2 }),
+        ejected: Some(1),
         conditions,
         now: NOW,
     }
@@ -70,6 +71,7 @@ fn full() -> Metrics {
     metrics.scale_written(WriteResult::Ok, Some(Duration::from_millis(800)));
     metrics.scale_written(WriteResult::Conflict, Some(Duration::from_secs(9)));
     metrics.status_written(WriteResult::Forbidden);
+    metrics.evicted(WriteResult::Refused);
     metrics
 }
 
@@ -102,6 +104,8 @@ fn the_text_has_the_numbers_that_were_given() {
         (format!("plimsoll_replicas_ready{}", of("")), "5.0"),
         (format!("plimsoll_replicas_min{}", of("")), "3.0"),
         (format!("plimsoll_replicas_max{}", of("")), "60.0"),
+        (format!("plimsoll_replicas_ejected{}", of("")), "1.0"),
+        ("plimsoll_evictions_total{result=\"refused\"}".to_owned(), "1"),
         (format!("plimsoll_kpi_value{}", of(",kpi=\"throughput\"")), "812.5"),
         (format!("plimsoll_kpi_target{}", of(",kpi=\"cpu\"")), "120.0"),
         (format!("plimsoll_kpi_state{}", of(",kpi=\"cpu\",state=\"Stale\"")), "1.0"),

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     actuate::balancer::endpoints_name,
-    api::{ScalableService, Traffic, TrafficStatus},
+    api::{RecoveryStatus, ScalableService, Traffic, TrafficStatus},
 };
 
 /// Of a ScalableService only what is used: the rest may be of a newer version, and costs no memory.
@@ -34,6 +34,7 @@ struct Spec {
 #[derive(Clone, Debug, Default, Deserialize)]
 struct Status {
     traffic: Option<TrafficStatus>,
+    recovery: Option<RecoveryStatus>,
 }
 
 /// Follows the ScalableService for ever; `present` tells whether the entry of `pod` stands in its status.
@@ -52,7 +53,9 @@ pub async fn service(
     // they when the ScalableService is deleted.
     follow(api, config, "the ScalableService", |event| {
         let (watcher::Event::Apply(seen) | watcher::Event::InitApply(seen)) = event else { return };
-        let status = seen.status.and_then(|status| status.traffic).unwrap_or_default();
+        let status = seen.status.unwrap_or_default();
+        let ejected = status.recovery.unwrap_or_default().ejected_pods();
+        let status = status.traffic.unwrap_or_default();
         let entry = status.balancers.iter().any(|balancer| balancer.pod == pod);
         present.send_if_modified(|there| std::mem::replace(there, entry) != entry);
         let Some(traffic) = seen.spec.traffic else { return };
@@ -60,7 +63,7 @@ pub async fn service(
             generation: seen.metadata.generation.unwrap_or_default(),
             scales_to_zero: seen.spec.min_replicas == Some(0),
             traffic,
-            draining: status.draining_pods(),
+            draining: &status.draining_pods() | &ejected,
         };
         known.send_if_modified(|known| {
             let changed = known.service.as_ref() != Some(&service);
