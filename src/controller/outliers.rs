@@ -62,5 +62,5 @@ pub async fn replace(
         return recovery.evicted(memory, &pod, now);
     }
     tracing::warn!(namespace = key.0, name = key.1, pod, error, "a replica that stands out was not evicted");
-    recovery.not_evicted(memory, &pod, result == WriteResult::Refused, &error, now);
+    recovery.not_evicted(memory, &pod, result == WriteResult::TooManyRequests, &error, now);
 }

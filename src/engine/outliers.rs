@@ -195,12 +195,16 @@ impl Turn<'_> {
         let sample = &self.peers.sample;
         let (by_pod, at) = match (sample.state, &sample.value, sample.at) {
             (KpiState::Fresh, Some(Value::ByPod(by_pod)), Some(at)) => (by_pod, at),
+            // Nobody got requests, as it seems.
+            (KpiState::Empty, ..) => {
+                memory.strikes.clear();
+                return Verdict::TooFew(0);
+            }
             (state, ..) => {
                 // What is not known neither clears nor confirms: it breaks the row.
                 memory.strikes.clear();
                 let name: &'static str = state.into();
-                let why = sample.message.as_deref().unwrap_or("the answer has no number for any pod");
-                let name = if state == KpiState::Fresh { "Empty" } else { name };
+                let why = sample.message.as_deref().unwrap_or("the answer has no numbers by pod");
                 return Verdict::Unknown(format!("{name}: {why}"));
             }
         };

@@ -35,7 +35,7 @@ pub enum WriteResult {
     /// What was to be written is gone.
     NotFound,
     /// Too much is asked for, such as more evictions than a budget allows.
-    Refused,
+    TooManyRequests,
     /// No answer in time.
     Timeout,
     /// Anything else.
@@ -52,7 +52,7 @@ impl WriteResult {
             404 | 410 => Self::NotFound,
             408 | 504 => Self::Timeout,
             409 => Self::Conflict,
-            429 => Self::Refused,
+            429 => Self::TooManyRequests,
             _ => Self::Error,
         }
     }

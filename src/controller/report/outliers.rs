@@ -50,12 +50,7 @@ pub fn notes(old: &ScalableServiceStatus, new: &ScalableServiceStatus, outcome: 
         let condition = status.conditions.iter().find(|condition| condition.type_ == "ReplicasHealthy");
         condition.map(|condition| condition.reason.clone())
     };
-    let told = [
-        ReasonCode::EjectionBudgetSpent,
-        ReasonCode::EvictionRefused,
-        ReasonCode::EvictionFailed,
-        ReasonCode::OutliersUnknown,
-    ];
+    let told = [ReasonCode::EjectionBudgetSpent, ReasonCode::EvictionRefused, ReasonCode::EvictionFailed];
     if let Some(first) = reasons.first().filter(|first| told.contains(&first.code))
         && reason(old) != reason(new)
     {
