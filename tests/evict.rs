@@ -15,7 +15,7 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use plimsoll::{
-    actuate::{evict, result_of, said},
+    actuate::{Evictor, result_of, said},
     telemetry::WriteResult,
 };
 use serde_json::{Value, json};
@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 /// A namespace of its own, deleted at the end.
 struct Scene {
     client: Client,
+    evictor: Evictor,
     namespace: String,
 }
 
@@ -32,7 +33,9 @@ impl Scene {
             std::env::var_os("KUBECONFIG").is_some(),
             "KUBECONFIG is not set; it must name the kubeconfig of a cluster for tests"
         );
-        let client = Client::try_default().await.expect("KUBECONFIG names a cluster that can be used");
+        let config = kube::Config::infer().await.expect("KUBECONFIG names a cluster that can be used");
+        let evictor = Evictor::new(config.clone()).expect("a client");
+        let client = Client::try_from(config).expect("a client");
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let namespace = format!("plimsoll-evict-{}-{count}", std::process::id());
@@ -42,7 +45,13 @@ impl Scene {
             .create(&PostParams::default(), &object)
             .await
             .expect("a namespace can be made");
-        Self { client, namespace }
+        Self { client, evictor, namespace }
+    }
+
+    /// A refusal is an answer, and must not be waited out.
+    async fn evict(&self, pod: &str, since: Timestamp) -> Result<(), kube::Error> {
+        let evict = self.evictor.evict(&self.namespace, pod, since);
+        tokio::time::timeout(std::time::Duration::from_secs(5), evict).await.expect("an answer at once")
     }
 
     fn pods(&self) -> Api<Pod> {
@@ -111,12 +120,12 @@ async fn a_budget_refuses_with_too_many_requests_and_allows_later() {
     scene.pod("shop-1").await;
     scene.budget(0).await;
     let soon = Timestamp::now() + SignedDuration::from_secs(10);
-    let error = evict(&scene.client, &scene.namespace, "shop-1", soon).await.expect_err("the budget refuses");
+    let error = scene.evict("shop-1", soon).await.expect_err("the budget refuses");
     assert_eq!(result_of(&error), WriteResult::TooManyRequests);
     assert!(said(&error).contains("disruption budget"), "{}", said(&error));
     assert!(scene.exists("shop-1").await);
     scene.budget(1).await;
-    evict(&scene.client, &scene.namespace, "shop-1", soon).await.expect("the budget allows it");
+    scene.evict("shop-1", soon).await.expect("the budget allows it");
     assert!(!scene.exists("shop-1").await);
     scene.end().await;
 }
@@ -125,12 +134,12 @@ async fn a_budget_refuses_with_too_many_requests_and_allows_later() {
 async fn who_is_gone_or_another_one_by_now_is_left_alone() {
     let scene = Scene::new().await;
     let now = Timestamp::now();
-    evict(&scene.client, &scene.namespace, "shop-0", now).await.expect("it is gone already");
+    scene.evict("shop-0", now).await.expect("it is gone already");
     scene.pod("shop-0").await;
     let before = now - SignedDuration::from_secs(60);
-    evict(&scene.client, &scene.namespace, "shop-0", before).await.expect("the one that was meant is gone");
+    scene.evict("shop-0", before).await.expect("the one that was meant is gone");
     assert!(scene.exists("shop-0").await, "a new pod of the same name");
-    evict(&scene.client, &scene.namespace, "shop-0", now + SignedDuration::from_secs(10)).await.unwrap();
+    scene.evict("shop-0", now + SignedDuration::from_secs(10)).await.unwrap();
     assert!(!scene.exists("shop-0").await);
     scene.end().await;
 }

@@ -49,7 +49,7 @@ pub async fn replace(
     let goes = decision.drain.as_ref().is_some_and(|drain| drain.draining.contains_key(&pod));
     let since = recovery.status.ejected.iter().find(|ejected| ejected.pod == pod).map(|out| out.since.0);
     let Some(since) = since.filter(|_| !goes && context.shell.leader.leads()) else { return };
-    let evict = actuate::evict(&context.shell.client, &key.0, &pod, since);
+    let evict = context.shell.evictor.evict(&key.0, &pod, since);
     let (result, error) = match timeout(WRITE_TIMEOUT, evict).await {
         Ok(Ok(())) => (WriteResult::Ok, String::new()),
         Ok(Err(error)) => (actuate::result_of(&error), said(&error)),
