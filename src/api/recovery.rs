@@ -136,7 +136,8 @@ pub struct Returned {
 pub struct Replaced {
     /// When a replica was last evicted.
     pub at: Time,
-    /// Evictions with less than an hour between one and the next; the pause before another one doubles with each.
+    /// Evictions with less than an hour between one and the next. The pause before another one is half of
+    /// `baseEjectionTime` after the first, and doubles with each.
     pub count: i32,
 }
 

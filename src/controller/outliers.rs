@@ -13,23 +13,25 @@ use super::{
 };
 use crate::{
     actuate::{self, said},
-    api::{OutlierRules, ScalableService},
-    engine::{Decision, Memory, Peers, Recovery},
+    api::{KpiState, OutlierRules, ScalableService},
+    engine::{Decision, Memory, Peers, Recovery, Sample},
     telemetry::WriteResult,
 };
 
-/// The replicas side by side; `None` without `spec.recovery`, or if the target's pods can't be listed.
+/// The replicas side by side, by an answer that is at most `age` old and comes within `patience`; `None` without `spec.recovery`, or if the target's pods can't be listed.
 pub async fn peers(
     service: &ScalableService,
     rules: Option<&OutlierRules>,
     target: &Target,
     key: &Key,
     state: &State,
-    age: Duration,
+    (age, patience): (Duration, Duration),
     context: &Context,
 ) -> Option<Peers> {
     let (rules, selector) = (rules?, target.selector.as_ref()?);
-    let sample = context.shell.kpis.ask_by_pod(&rules.source, &rules.query, age).await;
+    let ask = context.shell.kpis.ask_by_pod(&rules.source, &rules.query, age);
+    let late = |_| Sample::unusable(KpiState::Error, "not waited for, since requests wait for a replica");
+    let sample = timeout(patience, ask).await.unwrap_or_else(late);
     let members = read(&context.pods, |index| index.members(&key.0, selector));
     // What was written is what the balancers were told, whatever was decided since.
     let told = state.written.as_ref().map(|(status, _)| status).or(service.status.as_ref());

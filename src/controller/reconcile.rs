@@ -178,15 +178,13 @@ async fn observe(
     let fleet = balancers::fleet(service, key, state, context);
     let held = fleet.as_ref().map_or(0, Fleet::held);
     let age = ANSWER_AGE_MAX.min(Duration::from(service.spec.period) / 4);
-    let ask = futures::future::join(
-        context.shell.kpis.ask(&spec.kpis, age),
-        outliers::peers(service, subject.spec.outliers.as_ref(), target, key, state, age, context),
-    );
-    let (samples, peers) = if held > 0 && target.ready == 0 {
-        timeout(WAKE_PATIENCE, ask).await.unwrap_or_default()
-    } else {
-        ask.await
-    };
+    let patience = if held > 0 && target.ready == 0 { WAKE_PATIENCE } else { Duration::MAX };
+    let (samples, peers) = futures::future::join(
+        timeout(patience, context.shell.kpis.ask(&spec.kpis, age)),
+        outliers::peers(service, spec.outliers.as_ref(), target, key, state, (age, patience), context),
+    )
+    .await;
+    let samples = samples.unwrap_or_default();
     let rotation = fleet.and_then(|fleet| balancers::rotation(service, target, key, &fleet, state, context));
     let pods = pods(target, key, context);
     Observation { replicas: target.replicas, pods, samples, held, rotation, peers }

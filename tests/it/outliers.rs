@@ -243,6 +243,25 @@ fn replacements_that_do_not_help_get_rarer() {
 }
 
 #[test]
+fn who_was_evicted_lingers_for_a_moment_and_never_comes_back() {
+    let mut world = World::new(shop(", baseEjectionTime: 3s, samples: 1", ""), 10).bad(&[4]);
+    world.startup = 0;
+    while world.evicted.is_empty() {
+        world.turn();
+    }
+    for _ in 0..4 {
+        let told = world.turn();
+        assert!(
+            told.status.ejected.iter().any(|out| out.evicted.is_some()),
+            "its endpoint may still look ready"
+        );
+        assert!(told.status.returned.is_empty(), "beyond its hold, but gone");
+    }
+    assert!(world.turns(3).status.ejected.is_empty());
+    assert!(world.told.returned.is_empty());
+}
+
+#[test]
 fn modes_that_do_not_act_eject_nobody() {
     let mut world = World::new(shop("", "mode: Observe"), 10).bad(&[4]);
     let told = world.turns(4);

@@ -29,12 +29,12 @@ pub(super) fn outlier(reason: &Reason) -> String {
     }
 }
 
-/// `3 more replicas stand out, but 2 of 10 are missing, as many as may be: web-1, web-2, web-3`.
+/// `3 more replicas stand out, but 2 of 10 are missing, where 2 may be: web-1, web-2, web-3`.
 fn budget(reason: &Reason) -> String {
     let Some([missing, allowed]) = numbers(reason, ["missing", "allowed"]) else {
         return format!("{}{}", fact(reason.code), detail(reason));
     };
     let more = super::counted(reason, "outliers", "more replica stands out", "more replicas stand out");
     let verb = if missing == "1" { "is" } else { "are" };
-    format!("{more}, but {missing} of {} {verb} out, where {allowed} may be{}", reason.to, detail(reason))
+    format!("{more}, but {missing} of {} {verb} missing, where {allowed} may be{}", reason.to, detail(reason))
 }

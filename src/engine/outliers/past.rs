@@ -44,8 +44,10 @@ impl Past {
             let since = ejected.since.0.min(now);
             let latest = after(now, HOLD_MAX + HOLD_MAX);
             let (since, until) = (Time(since), Time(ejected.until.0.min(latest)));
-            let ejections = ejected.ejections.max(1);
-            (ejected.pod.clone(), Ejected { since, until, ejections, ..ejected.clone() })
+            // An eviction that the pod outlives did not take place.
+            let evicted = ejected.evicted.clone().filter(|_| lingers(ejected));
+            let (pod, ejections) = (ejected.pod.clone(), ejected.ejections.max(1));
+            (pod.clone(), Ejected { pod, since, until, ejections, evicted })
         });
         let known = |returned: &&Returned| {
             let recent = now.duration_since(returned.since.0) < REMEMBERED;
@@ -62,8 +64,8 @@ impl Past {
 
     /// Lets those come back whose hold is over, and the newest of those that are more than `allowed`.
     pub fn give_back(&mut self, now: Timestamp, allowed: usize) {
-        let over: Vec<String> =
-            self.ejected.values().filter(|out| out.until.0 <= now).map(|out| out.pod.clone()).collect();
+        let over = |out: &&Ejected| out.evicted.is_none() && out.until.0 <= now;
+        let over: Vec<String> = self.ejected.values().filter(over).map(|out| out.pod.clone()).collect();
         over.iter().for_each(|pod| self.give_back_one(pod, now));
         while self.out() > allowed {
             let newest =
@@ -95,7 +97,9 @@ impl Past {
 
     /// Whether a replacement is under way, or the pause after the last one.
     pub fn replaces(&self, base: SignedDuration, now: Timestamp) -> bool {
-        let pauses = |last: &Replaced| now.duration_since(last.at.0) < doubled(base, last.count.max(1) - 1);
+        // Half of the hold at first: who waits for its turn does not come back meanwhile.
+        let pauses =
+            |last: &Replaced| now.duration_since(last.at.0) < doubled(base / 2, last.count.max(1) - 1);
         self.ejected.values().any(|out| out.evicted.is_some()) || self.replaced.as_ref().is_some_and(pauses)
     }
 

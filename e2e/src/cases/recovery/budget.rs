@@ -28,8 +28,8 @@ const RATE: u32 = 100;
 const BAD: usize = 5;
 /// 20 % of ten.
 const BUDGET: usize = 2;
-/// A replacement takes less, and the next one waits for 30 s.
-const WATCHED: Duration = Duration::from_secs(15);
+/// A replacement takes less, and the next one waits for 15 s after it.
+const WATCHED: Duration = Duration::from_secs(12);
 
 pub fn run(theatre: &Theatre) -> Result<String> {
     let front = Front::set(theatre, &SETUP, |_| Ok(()))?;
