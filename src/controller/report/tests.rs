@@ -222,7 +222,7 @@ fn ejections_are_told_once_and_are_urgent() {
     let out = Ejected { pod: "web-1".into(), since, until, ejections: 1, evicted: None };
     let about =
         Reason::new(ReasonCode::OutlierEjected, 4, 4).about("web-1").with("value", 0.3).with("median", 0.0);
-    let status = RecoveryStatus { ejected: vec![out.clone()], ..RecoveryStatus::default() };
+    let status = RecoveryStatus { ejected: vec![out], ..RecoveryStatus::default() };
     story.recovery = Some(Recovery { status, reasons: vec![about], ..Recovery::default() });
     let told = story.turn(fresh(400.0), fresh(0.1), 4);
     assert_eq!(told, (Worth::Urgent, vec![(true, ReasonCode::OutlierEjected)]));
