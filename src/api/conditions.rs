@@ -22,6 +22,8 @@ pub enum ConditionType {
     ScalingLimited,
     /// Every load balancer runs what is wanted of it; only there with `spec.traffic`.
     TrafficSynced,
+    /// No replica stands out from its peers; only there with `spec.recovery`.
+    ReplicasHealthy,
 }
 
 /// What is to be said of one condition.

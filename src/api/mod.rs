@@ -5,6 +5,7 @@
 mod conditions;
 mod quantity;
 mod reason;
+mod recovery;
 mod schedule;
 mod spec;
 mod status;
@@ -14,6 +15,7 @@ mod validate;
 pub use conditions::{ConditionType, Verdict, merge_conditions};
 pub use quantity::Quantity;
 pub use reason::{Reason, ReasonCode};
+pub use recovery::{Ejected, KpiByPod, Outliers, Recovery, RecoveryStatus, Replaced, Returned};
 pub use schedule::Schedule;
 pub use spec::{
     Behavior, Criticality, Kpi, KpiType, Mode, OnEmpty, PolicyType, ScalableService, ScalableServiceSpec,
@@ -25,7 +27,7 @@ pub use traffic::{
     Limits, Listener, ListenerTls, PassiveCheck, Priority, Provider, RequestMatch, Retries, RetryOn,
     SessionPersistence, Timeouts, Traffic, TrafficStatus,
 };
-pub use validate::{Goal, Invalid, KpiRule, MoveRules, TrafficRules, Validated};
+pub use validate::{Goal, Invalid, KpiRule, MoveRules, OutlierRules, TrafficRules, Validated};
 
 /// The API group of every resource of ours.
 pub const GROUP: &str = "plimsoll.dev";

@@ -118,6 +118,26 @@ pub enum ReasonCode {
     BalancerOutOfSync,
     /// The balancers could not be brought about.
     BalancersFailed,
+
+    // Replicas that stand out from their peers.
+    /// No replica stands out from its peers.
+    NoOutliers,
+    /// The question about outliers has no fresh answer: nobody is judged.
+    OutliersUnknown,
+    /// Fewer than three peers have a sample: nobody is judged.
+    TooFewPeers,
+    /// A replica stood out from its peers often enough and is out.
+    OutlierEjected,
+    /// A replica stands out from its peers, and is not ejected: as many are missing as may be.
+    EjectionBudgetSpent,
+    /// A replica that was out came back.
+    OutlierReturned,
+    /// A replica that was out was evicted, for another one in its place.
+    OutlierReplaced,
+    /// A replica that is out was not evicted: a PodDisruptionBudget does not allow it now.
+    EvictionRefused,
+    /// A replica that is out could not be evicted.
+    EvictionFailed,
 }
 
 impl ReasonCode {

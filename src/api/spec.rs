@@ -4,7 +4,7 @@ use kube::{CustomResource, KubeSchema, core::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Quantity, ScalableServiceStatus, Traffic};
+use super::{Quantity, Recovery, ScalableServiceStatus, Traffic};
 
 /// Keeps one scalable workload within its objectives.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,6 +58,10 @@ use super::{Quantity, ScalableServiceStatus, Traffic};
     validation = (
         "self.schedule.all(s, s.minReplicas <= self.maxReplicas)",
         "schedule.minReplicas must not be above maxReplicas"
+    ),
+    validation = (
+        "!has(self.recovery) || has(self.traffic) || self.recovery.outliers.replace",
+        "recovery.outliers.replace must be true without traffic: nothing else can be done about an outlier"
     )
 )]
 pub struct ScalableServiceSpec {
@@ -100,6 +104,9 @@ pub struct ScalableServiceSpec {
     /// The load balancer in front of the service; without it, traffic is none of Plimsoll's business.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traffic: Option<Traffic>,
+    /// What is done about replicas that are ready and yet do their work badly; nothing without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<Recovery>,
 }
 
 /// What Plimsoll may do with the target.

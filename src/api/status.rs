@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
-use super::{KpiType, Reason, TrafficStatus};
+use super::{KpiType, Reason, RecoveryStatus, TrafficStatus};
 
 /// Observed state of a ScalableService.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -43,8 +43,11 @@ pub struct ScalableServiceStatus {
     /// What the load balancer in front of the service does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traffic: Option<TrafficStatus>,
+    /// What was done about replicas that stand out from their peers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<RecoveryStatus>,
     /// `Ready`, `Reconciling`, `Stalled` (kstatus) and `MetricsAvailable`, `ScalingActive`, `ScalingLimited`,
-    /// `TrafficSynced`.
+    /// `TrafficSynced`, `ReplicasHealthy`.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_string()]))]
     pub conditions: Vec<Condition>,

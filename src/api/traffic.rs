@@ -365,7 +365,7 @@ pub struct BalancerStatus {
     /// Replicas that get requests.
     #[serde(default)]
     pub programmed: i32,
-    /// Pods of `draining` whose last request here is over (or never was), by name.
+    /// Pods of `draining`, and of `recovery.ejected`, whose last request here is over (or never was), by name.
     #[serde(default)]
     pub drained: Vec<String>,
     /// Requests that wait here although no replica is there to serve them.

@@ -3,9 +3,11 @@
 //! The API server refuses most of what is refused here by its CEL rules; `decide` reads files that it never saw,
 //! and a cron expression is beyond CEL.
 
+mod recovery;
 mod traffic;
 
 use jiff::SignedDuration;
+pub use recovery::OutlierRules;
 use thiserror::Error;
 pub use traffic::TrafficRules;
 
@@ -46,6 +48,8 @@ pub struct Validated {
     pub schedule: Vec<Schedule>,
     /// What the load balancer means for the replicas; `None` without `spec.traffic`.
     pub traffic: Option<TrafficRules>,
+    /// How replicas are judged against their peers; `None` without `spec.recovery`.
+    pub outliers: Option<OutlierRules>,
 }
 
 /// A KPI with its numbers parsed.
@@ -129,6 +133,10 @@ impl Validated {
         let scale_down = move_rules("scaleDown", &spec.behavior.scale_down, DOWN_WINDOW_S, &mut wrong);
         let schedule = schedules(spec, &mut wrong);
         let traffic = spec.traffic.as_ref().map(|traffic| traffic::rules(traffic, &mut wrong));
+        let outliers = spec
+            .recovery
+            .as_ref()
+            .and_then(|recovery| recovery::rules(recovery, spec.traffic.is_some(), &mut wrong));
         if wrong.is_empty() {
             Ok(Self {
                 mode: spec.mode,
@@ -141,6 +149,7 @@ impl Validated {
                 scale_down,
                 schedule,
                 traffic,
+                outliers,
             })
         } else {
             Err(Invalid(wrong))

@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use super::{
     age::age,
     health::{Health, judged},
+    recovery,
     style::{Paint, Style},
     table::{Cell, Table},
     traffic, words,
@@ -15,10 +16,11 @@ use crate::api::{DecisionRecord, KpiState, KpiStatus, KpiType, ScalableService};
 /// The blocks below the service's line.
 pub fn render(service: &ScalableService, left_out: usize, now: Timestamp, style: &Style) -> String {
     let mut lines = notes(service, left_out);
-    let balancers = traffic::lines(service, style);
-    if !balancers.is_empty() {
-        lines.push(String::new());
-        lines.extend(balancers);
+    for block in [traffic::lines(service, style), recovery::lines(service, now, style)] {
+        if !block.is_empty() {
+            lines.push(String::new());
+            lines.extend(block);
+        }
     }
     if let Some(status) = &service.status {
         block(&mut lines, conditions(&status.conditions, now), style);

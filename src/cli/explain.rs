@@ -8,6 +8,7 @@ use super::{
     detail,
     health::{Health, condition, judged},
     read::Listed,
+    recovery,
     style::{Paint, Style},
     traffic,
     words::{self, Step},
@@ -48,6 +49,7 @@ fn explain(service: &ScalableService, left_out: usize, now: Timestamp, style: &S
     }
     lines.extend(seen_now(status, now, style));
     lines.extend(traffic::lines(service, style));
+    lines.extend(recovery::lines(service, now, style));
     lines.push(String::new());
     if let Some(bound) = words::binding(&reasons) {
         let name = bound.name.as_ref().map_or_else(String::new, |name| format!(" ({name})"));

@@ -75,6 +75,7 @@ pub fn judged(condition: &Condition) -> Option<Health> {
         ConditionType::MetricsAvailable,
         ConditionType::ScalingActive,
         ConditionType::TrafficSynced,
+        ConditionType::ReplicasHealthy,
     ]
     .into_iter()
     .any(is)
@@ -88,7 +89,10 @@ pub fn judged(condition: &Condition) -> Option<Health> {
     let asked_for = match code {
         Some(ReasonCode::MaxReplicas | ReasonCode::HeldWithoutEvidence | ReasonCode::ScalingIneffective)
         | None => false,
+        Some(ReasonCode::Observing | ReasonCode::Paused) if condition.status == "Unknown" => true,
         Some(ReasonCode::Observing | ReasonCode::Paused) => is(ConditionType::ScalingActive),
+        // A quiet or small service has no peers to compare by.
+        Some(ReasonCode::TooFewPeers) => true,
         Some(_) => is(ConditionType::ScalingLimited) && condition.status != "Unknown",
     };
     if asked_for {

@@ -6,6 +6,7 @@ pub mod explain;
 pub mod generate;
 pub mod plugin;
 pub mod read;
+mod recovery;
 pub mod status;
 pub mod style;
 pub mod table;

@@ -6,6 +6,7 @@
 mod because;
 mod change;
 mod number;
+mod outlier;
 mod sentence;
 mod step;
 

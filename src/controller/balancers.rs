@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     actuate::{self, balancer, said},
-    api::ScalableService,
+    api::{RecoveryStatus, ScalableService},
     engine::Rotation,
 };
 
@@ -86,11 +86,14 @@ pub fn rotation(
     let selector = target.selector.as_ref()?;
     let members = read(&context.pods, |index| index.members(&key.0, selector));
     // What was written is what the balancers were told, whatever was decided since.
-    let told = state.written.as_ref().and_then(|(status, _)| status.traffic.as_ref());
-    let draining = told.iter().flat_map(|traffic| &traffic.draining);
+    let told = state.written.as_ref().map(|(status, _)| status);
+    let draining =
+        told.and_then(|status| status.traffic.as_ref()).into_iter().flat_map(|traffic| &traffic.draining);
     let draining = draining.map(|draining| (draining.pod.clone(), draining.since.0)).collect();
+    let recovery = told.and_then(|status| status.recovery.as_ref());
+    let ejected = recovery.map(RecoveryStatus::ejected_pods).unwrap_or_default();
     let ordered = service.spec.scale_target_ref.kind == "StatefulSet";
-    Some(fleet.rotation(ordered, members, target.ready, draining))
+    Some(fleet.rotation(ordered, members, target.ready, draining, ejected))
 }
 
 /// Removes what balancers said that are gone.

@@ -12,7 +12,7 @@ use super::{
     target::{BuiltIn, Targets},
 };
 use crate::{
-    actuate::{Events, balancer::Images},
+    actuate::{Events, Evictor, balancer::Images},
     kpi::KpiReader,
     telemetry::Metrics,
 };
@@ -21,6 +21,8 @@ use crate::{
 pub struct Shell {
     /// The cluster.
     pub client: Client,
+    /// Evictions.
+    pub evictor: Evictor,
     /// Prometheus.
     pub kpis: KpiReader,
     /// Whether this process may write.

@@ -52,6 +52,7 @@ impl Fleet {
         members: Vec<Member>,
         ready: i32,
         draining: BTreeMap<String, Timestamp>,
+        ejected: BTreeSet<String>,
     ) -> Rotation {
         // One that is being deleted still has requests: its word is needed too.
         let live = self.balancers.iter().filter(|(pod, _)| pod.ready || pod.ending);
@@ -59,7 +60,7 @@ impl Fleet {
             said.iter().flat_map(|said| said.drained.iter().cloned()).collect()
         };
         let balancers = live.map(|(_, said)| drained(said)).collect();
-        Rotation { ordered, members, ready, draining, balancers }
+        Rotation { ordered, members, ready, draining, ejected, balancers }
     }
 
     /// Requests that wait because no replica is there.
@@ -211,7 +212,7 @@ mod tests {
     fn who_is_being_deleted_is_asked_and_who_is_gone_is_forgotten() {
         let pods = [pod("a", true, false), pod("b", false, true), pod("c", false, false)];
         let (fleet, status) = fleet(&pods, &[said("a", 4, true, None), said("z", 4, true, None)]);
-        let rotation = fleet.rotation(false, Vec::new(), 0, BTreeMap::new());
+        let rotation = fleet.rotation(false, Vec::new(), 0, BTreeMap::new(), BTreeSet::new());
         assert_eq!(rotation.balancers, [BTreeSet::from(["web-1".to_owned()]), BTreeSet::new()]);
         assert_eq!((fleet.held(), fleet.in_sync(Some(4))), (2, 1));
         assert_eq!(fleet.stale(Some(&status)), ["z"]);

@@ -11,6 +11,7 @@ mod gate;
 mod index;
 pub mod lease;
 mod outcome;
+mod outliers;
 mod reconcile;
 mod report;
 mod run;

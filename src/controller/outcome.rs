@@ -2,7 +2,10 @@
 
 use jiff::Timestamp;
 
-use crate::{api::ReasonCode, engine::Decision};
+use crate::{
+    api::ReasonCode,
+    engine::{Decision, Recovery},
+};
 
 /// What came of one look.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +42,8 @@ pub struct Done {
     pub decision: Decision,
     /// What became of it.
     pub written: Written,
+    /// What was done about outliers; `None` without `spec.recovery`.
+    pub recovery: Option<Recovery>,
 }
 
 /// What became of a decision.

@@ -14,14 +14,14 @@ use super::{
     fleet::Fleet,
     index::{Scaler, Workload, read},
     outcome::{Done, Outcome, Refusal, Written},
-    report,
+    outliers, report,
     state::{Key, State},
 };
 use crate::{
     actuate,
     api::{Goal, KpiState, ReasonCode, ScalableService, Validated},
     controller::index::Target,
-    engine::{self, Change, Decision, Memory, Observation, Pods},
+    engine::{self, Change, Decision, Memory, Observation, Pods, Recovery},
     telemetry::{ServiceLook, TrafficLook, WriteResult},
 };
 
@@ -93,10 +93,10 @@ fn called(service: &ScalableService, key: &Key, state: &mut State, context: &Con
         Some(Outcome::Done(done)) => done.ready,
         _ => 0,
     };
-    let drains = state
-        .written
-        .iter()
-        .any(|(status, _)| status.traffic.as_ref().is_some_and(|traffic| !traffic.draining.is_empty()));
+    let drains = state.written.iter().any(|(status, _)| {
+        status.traffic.as_ref().is_some_and(|traffic| !traffic.draining.is_empty())
+            || status.recovery.as_ref().is_some_and(|recovery| !recovery.ejected.is_empty())
+    });
     drains || (fleet.held() > 0 && ready == 0)
 }
 
@@ -120,13 +120,17 @@ async fn look(service: &ScalableService, key: &Key, state: &mut State, context: 
     }
     let memory = state.memory.get_or_insert_default();
     let began = std::time::Instant::now();
+    let mut recovery = engine::judge(&subject.spec, &seen, memory, now);
     let decision = engine::decide(&subject.spec, &seen, memory, now);
     context.shell.metrics.decided(decision.bound_by, began.elapsed());
     let applied = apply(service, key, &seen, &decision, context).await;
+    if let Some(recovery) = &mut recovery {
+        outliers::replace(recovery, &decision, memory, key, context).await;
+    }
     if applied == Applied::Done {
         memory.changed(Change { at: now, from: seen.replicas, to: decision.replicas });
     }
-    schedule(state, &subject.spec, &seen, &decision, &applied);
+    schedule(state, &subject.spec, &seen, &decision, &applied, recovery.as_ref());
     balancers::bring_about(service, &subject.target, key, state, context).await;
     Outcome::Done(Box::new(Done {
         at: now,
@@ -140,6 +144,7 @@ async fn look(service: &ScalableService, key: &Key, state: &mut State, context: 
             Applied::Nothing | Applied::Conflict => Written::Nothing,
             Applied::Failed(error) => Written::Failed(error),
         },
+        recovery,
     }))
 }
 
@@ -173,14 +178,16 @@ async fn observe(
     let fleet = balancers::fleet(service, key, state, context);
     let held = fleet.as_ref().map_or(0, Fleet::held);
     let age = ANSWER_AGE_MAX.min(Duration::from(service.spec.period) / 4);
-    let ask = context.shell.kpis.ask(&spec.kpis, age);
-    let samples = if held > 0 && target.ready == 0 {
-        timeout(WAKE_PATIENCE, ask).await.unwrap_or_default()
-    } else {
-        ask.await
-    };
+    let patience = if held > 0 && target.ready == 0 { WAKE_PATIENCE } else { Duration::MAX };
+    let (samples, peers) = futures::future::join(
+        timeout(patience, context.shell.kpis.ask(&spec.kpis, age)),
+        outliers::peers(service, spec.outliers.as_ref(), target, key, state, (age, patience), context),
+    )
+    .await;
+    let samples = samples.unwrap_or_default();
     let rotation = fleet.and_then(|fleet| balancers::rotation(service, target, key, &fleet, state, context));
-    Observation { replicas: target.replicas, pods: pods(target, key, context), samples, held, rotation }
+    let pods = pods(target, key, context);
+    Observation { replicas: target.replicas, pods, samples, held, rotation, peers }
 }
 
 fn pods(target: &Target, key: &Key, context: &Context) -> Pods {
@@ -210,13 +217,22 @@ async fn remember(service: &ScalableService, spec: &Validated, context: &Context
 }
 
 /// When to look again: just after the next scrape, at once after a conflict, later and later while writes fail.
-fn schedule(state: &mut State, spec: &Validated, seen: &Observation, decision: &Decision, applied: &Applied) {
+fn schedule(
+    state: &mut State,
+    spec: &Validated,
+    seen: &Observation,
+    decision: &Decision,
+    applied: &Applied,
+    recovery: Option<&Recovery>,
+) {
     let now = Timestamp::now();
     let fresh = |name: &str| seen.samples.get(name).filter(|sample| sample.state == KpiState::Fresh)?.at;
     if let Some(taken) = spec.kpis.iter().find_map(|rule| fresh(&rule.name)) {
         state.scrapes.seen(taken, now);
     }
-    let wait = state.scrapes.next_look(decision.next_look, now).max(SignedDuration::from_millis(100));
+    let sooner = recovery.and_then(|recovery| recovery.next_look);
+    let next = sooner.map_or(decision.next_look, |sooner| sooner.min(decision.next_look));
+    let wait = state.scrapes.next_look(next, now).max(SignedDuration::from_millis(100));
     let wait = Duration::try_from(wait).unwrap_or_default();
     state.failures = if matches!(applied, Applied::Failed(_)) { state.failures.saturating_add(1) } else { 0 };
     state.due = Instant::now()
@@ -268,6 +284,7 @@ async fn report(
             held: fleet.held(),
             in_sync: fleet.in_sync(service.metadata.generation),
         }),
+        ejected: new.recovery.as_ref().map(|recovery| recovery.ejected.len()),
         conditions: &verdicts,
         now,
     });

@@ -26,7 +26,7 @@ use super::{
     watches,
 };
 use crate::{
-    actuate::Events,
+    actuate::{Events, Evictor},
     api::ScalableService,
     kpi::{KpiReader, QueryObserver},
     shutdown,
@@ -92,7 +92,9 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let health = Health::default();
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"), &health));
     let kpis = KpiReader::with_observer(config.sources, Arc::new(QueryMetrics(Arc::clone(&metrics))))?;
-    let client = Client::try_from(kube::Config::infer().await?).map_err(Box::new)?;
+    let cluster = kube::Config::infer().await?;
+    let evictor = Evictor::new(cluster.clone()).map_err(Box::new)?;
+    let client = Client::try_from(cluster).map_err(Box::new)?;
     let listener = TcpListener::bind(options.listen)
         .await
         .map_err(|error| RunError::Listen { address: options.listen, error })?;
@@ -108,6 +110,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     );
     let shell = Arc::new(Shell {
         client: client.clone(),
+        evictor,
         kpis,
         leader,
         metrics: Arc::clone(&metrics),

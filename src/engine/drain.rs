@@ -26,6 +26,8 @@ pub struct Rotation {
     pub ready: i32,
     /// What was being drained at the last look, since when.
     pub draining: BTreeMap<String, Timestamp>,
+    /// Pods that get no new requests because they stand out from their peers; the first to go in a scale-down.
+    pub ejected: BTreeSet<String>,
     /// For each live balancer, the pods whose last request there is over.
     pub balancers: Vec<BTreeSet<String>>,
 }
@@ -76,8 +78,8 @@ impl Drain {
 
 /// The next step on the way from `current` to `wanted` replicas, where each replica may take `timeout` to finish.
 ///
-/// - Whoever is not ready goes first, as the ReplicaSet controller has it, too; then who is being drained already;
-///   then those that leave the rest evenly spread over zones and nodes; then the youngest. Of a StatefulSet the
+/// - Whoever is not ready goes first, as the ReplicaSet controller has it, too; then who is ejected; then who is being
+///   drained already; then those that leave the rest evenly spread over zones and nodes; then the youngest. Of a StatefulSet the
 ///   highest ordinals go.
 /// - There are never fewer ready replicas that get requests than `wanted`, if there were as many before.
 /// - A raise takes back what is not needed any more.
@@ -148,6 +150,11 @@ pub fn hold(rotation: &Rotation, current: i32) -> Drain {
 }
 
 impl Rotation {
+    /// Whether a pod that gets no new requests since then has none left. A word that is too young may be an old one.
+    pub(super) fn finished(&self, pod: &str, since: Timestamp, now: Timestamp) -> bool {
+        self.drained(pod) && now.duration_since(since) >= SETTLE
+    }
+
     /// Whether every live balancer says that the pod's last request is over.
     fn drained(&self, pod: &str) -> bool {
         !self.balancers.is_empty() && self.balancers.iter().all(|drained| drained.contains(pod))
@@ -189,7 +196,8 @@ fn victims<'a>(rotation: &'a Rotation, going: &BTreeSet<&str>, wanted: usize) ->
             let crowd =
                 (zones.get(&member.zone.as_deref()).copied(), nodes.get(&member.node.as_deref()).copied());
             let drains = rotation.draining.contains_key(&member.name);
-            (going.contains(member.name.as_str()), !member.ready, drains, crowd, member.created)
+            let ejected = rotation.ejected.contains(&member.name);
+            (going.contains(member.name.as_str()), !member.ready, ejected, drains, crowd, member.created)
         };
         let best = left.iter().enumerate().max_by_key(|(_, member)| rank(member)).map(|(at, _)| at);
         let Some(at) = best else { break };

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{objective::Trial, stabilize::Recommendations};
+use super::{objective::Trial, outliers::OutlierMemory, stabilize::Recommendations};
 use crate::api::KpiRule;
 
 /// The past of one service.
@@ -20,6 +20,8 @@ pub struct Memory {
     pub(super) burst_until: Option<Timestamp>,
     /// What is remembered of each KPI.
     pub(super) kpis: BTreeMap<String, KpiMemory>,
+    /// What is remembered of replicas that stand out.
+    pub(super) outliers: OutlierMemory,
 }
 
 /// A change of the target's replicas.

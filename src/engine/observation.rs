@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Rotation;
+use super::{Peers, Rotation};
 use crate::api::KpiState;
 
 /// Everything that one decision is made from.
@@ -20,6 +20,8 @@ pub struct Observation {
     pub held: i32,
     /// The replicas as the load balancers have them; `None` without a balancer, or without a list of pods.
     pub rotation: Option<Rotation>,
+    /// The replicas side by side; `None` without `spec.recovery`, or without a list of pods.
+    pub peers: Option<Peers>,
 }
 
 /// The pods of a target.

@@ -60,6 +60,8 @@ pub(super) fn propose(seen: &Seen<'_>, target: f64) -> Proposal {
 
 fn measure(seen: &Seen<'_>) -> Option<Measured> {
     let pods = &seen.observation.pods;
+    let rotation = seen.observation.rotation.as_ref();
+    let ejected = |pod: &str| rotation.is_some_and(|rotation| rotation.ejected.contains(pod));
     match (seen.sample.value.as_ref()?, pods) {
         (Value::Single(average), _) => {
             let ready = f64::from(pods.ready());
@@ -75,6 +77,8 @@ fn measure(seen: &Seen<'_>) -> Option<Measured> {
             let mut measured = Measured { sum: 0.0, pods: 0.0, missing: 0.0, unready: 0.0 };
             for pod in listed {
                 match by_pod.get(&pod.name) {
+                    // Who gets no requests says nothing about how busy the others are.
+                    _ if ejected(&pod.name) => {}
                     _ if !pod.ready => measured.unready += 1.0,
                     None => measured.missing += 1.0,
                     Some(usage) => {

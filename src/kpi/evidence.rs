@@ -22,13 +22,22 @@ pub(super) struct Heard {
     pub(super) clock: ClockVerdict,
 }
 
+/// What an answer is read as.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Form {
+    /// What a KPI of this goal needs.
+    Kpi(Goal),
+    /// A number for each pod; one that is none is left out.
+    EachPod,
+}
+
 /// Everything that one sample is judged by.
 pub(super) struct Hearing<'a> {
     /// Name of the source.
     pub(super) source: &'a str,
     /// Age above which a sample is stale.
     pub(super) stale_after: Duration,
-    pub(super) goal: Goal,
+    pub(super) form: Form,
     pub(super) question: &'a Question,
     pub(super) value: &'a Heard,
     /// `None` if the question needs none.
@@ -45,7 +54,7 @@ impl Hearing<'_> {
 
     fn sample(&self) -> Result<Sample, String> {
         let answer = self.value.result.as_ref().map_err(|failure| self.says(failure))?;
-        let value = shape(&answer.data, self.goal)?;
+        let value = shape(&answer.data, self.form)?;
         // Whatever its age: what is no number is of no use, and that says more than a probe that failed for the same reason.
         if let Some(message) = value.as_ref().and_then(not_a_number) {
             return Ok(Sample::unusable(KpiState::NaN, message));
@@ -149,21 +158,28 @@ impl Hearing<'_> {
     /// The burst twin's number: a help, so its failure is none.
     fn newest(&self) -> Option<f64> {
         let answer = self.burst?.result.as_ref().ok()?;
-        match shape(&answer.data, self.goal) {
+        match shape(&answer.data, self.form) {
             Ok(Some(Value::Single(number))) if number.is_finite() => Some(number),
             _ => None,
         }
     }
 }
 
-/// The value that a KPI of this goal can use; `None` for an empty answer.
-fn shape(data: &Data, goal: Goal) -> Result<Option<Value>, String> {
+/// The value that can be used in this form; `None` for an empty answer.
+fn shape(data: &Data, form: Form) -> Result<Option<Value>, String> {
     let series = match data {
-        Data::Scalar(number) => return Ok(Some(Value::Single(*number))),
+        Data::Scalar(number) if form != Form::EachPod => return Ok(Some(Value::Single(*number))),
+        Data::Scalar(_) => {
+            return Err("query returned one number; it must return one series for each pod".into());
+        }
         Data::Vector(series) => series,
         Data::Matrix(_) => {
             return Err("query answers with a range of samples; it must answer with numbers".into());
         }
+    };
+    let goal = match form {
+        Form::Kpi(goal) => goal,
+        Form::EachPod => return each_pod(series),
     };
     match (series.as_slice(), goal) {
         ([], _) => Ok(None),
@@ -179,6 +195,19 @@ fn shape(data: &Data, goal: Goal) -> Result<Option<Value>, String> {
             many.len()
         )),
     }
+}
+
+/// A pod without requests has no share of errors (0/0), and that must not blind the rest.
+fn each_pod(series: &[Series]) -> Result<Option<Value>, String> {
+    if let Some(one) = series.iter().find(|one| one.labels.pod.as_ref().is_none_or(String::is_empty)) {
+        let found = if one.value.is_nan() { "NaN".to_owned() } else { one.value.to_string() };
+        return Err(format!(
+            "query returned a series without the label pod ({found}); it must return one for each pod: use by (pod)"
+        ));
+    }
+    let mut by_pod = by_pod(series)?;
+    by_pod.retain(|_, number| number.is_finite());
+    Ok((!by_pod.is_empty()).then_some(Value::ByPod(by_pod)))
 }
 
 fn by_pod(series: &[Series]) -> Result<BTreeMap<String, f64>, String> {

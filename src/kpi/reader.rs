@@ -8,7 +8,7 @@ use futures::future::{OptionFuture, join_all, join3};
 use jiff::SignedDuration;
 
 use super::breaker::BreakerState;
-use super::evidence::Hearing;
+use super::evidence::{Form, Hearing};
 use super::flight::Source;
 use super::question::{Question, QuestionError};
 use super::recent::Recent;
@@ -84,10 +84,16 @@ impl KpiReader {
     /// the longest timeout of the sources concerned. Times are those of our own clock. Needs a tokio runtime.
     pub async fn ask(&self, rules: &[KpiRule], max_age: Duration) -> BTreeMap<String, Sample> {
         let samples = join_all(rules.iter().map(|rule| async {
-            let sample = self.sample(rule, max_age).await;
-            (rule.name.clone(), sample.unwrap_or_else(|message| Sample::unusable(KpiState::Error, message)))
+            let sample = self.sample(&rule.source, &rule.query, Form::Kpi(rule.goal), max_age).await;
+            (rule.name.clone(), sample)
         }));
         samples.await.into_iter().collect()
+    }
+
+    /// A number for each pod, as [`Self::ask`] asks: the answer has one series for each pod, with the label `pod`. Pods
+    /// whose number is none (0/0) are left out.
+    pub async fn ask_by_pod(&self, source: &str, query: &str, max_age: Duration) -> Sample {
+        self.sample(source, query, Form::EachPod, max_age).await
     }
 
     /// The health of a source, if it is configured.
@@ -101,11 +107,22 @@ impl KpiReader {
         self.sources.keys().map(String::as_str)
     }
 
-    async fn sample(&self, rule: &KpiRule, max_age: Duration) -> Result<Sample, String> {
-        let source = self.source(&rule.source)?;
-        let question = self.question(&rule.query);
+    async fn sample(&self, source: &str, query: &str, form: Form, max_age: Duration) -> Sample {
+        let sample = self.heard(source, query, form, max_age).await;
+        sample.unwrap_or_else(|message| Sample::unusable(KpiState::Error, message))
+    }
+
+    async fn heard(
+        &self,
+        source: &str,
+        query: &str,
+        form: Form,
+        max_age: Duration,
+    ) -> Result<Sample, String> {
+        let source = self.source(source)?;
+        let question = self.question(query);
         let question = question.as_ref().as_ref().map_err(ToString::to_string)?;
-        let burst = question.burst().filter(|_| matches!(rule.goal, Goal::PerReplica(_)));
+        let burst = question.burst().filter(|_| matches!(form, Form::Kpi(Goal::PerReplica(_))));
         let (value, probe, burst) = join3(
             source.ask(question.text(), max_age),
             OptionFuture::from(question.probe().map(|probe| source.ask(probe, max_age))),
@@ -115,7 +132,7 @@ impl KpiReader {
         let hearing = Hearing {
             source: source.name(),
             stale_after: source.stale_after(),
-            goal: rule.goal,
+            form,
             question,
             value: &value,
             probe: probe.as_deref(),

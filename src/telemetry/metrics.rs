@@ -15,8 +15,8 @@ use super::{
     Health, ServiceLook,
     services::{Reader, Services},
     table::{
-        BUILD_INFO, DECISIONS, EVALUATION, LEADER, QUERIES, QUERY, Row, SAMPLE_TO_WRITE, SCALE_WRITES,
-        SERVICES, STATUS_WRITES, markdown,
+        BUILD_INFO, DECISIONS, EVALUATION, EVICTIONS, LEADER, QUERIES, QUERY, Row, SAMPLE_TO_WRITE,
+        SCALE_WRITES, SERVICES, STATUS_WRITES, markdown,
     },
     text::open_metrics,
 };
@@ -34,6 +34,8 @@ pub enum WriteResult {
     Forbidden,
     /// What was to be written is gone.
     NotFound,
+    /// Too much is asked for, such as more evictions than a budget allows.
+    TooManyRequests,
     /// No answer in time.
     Timeout,
     /// Anything else.
@@ -50,6 +52,7 @@ impl WriteResult {
             404 | 410 => Self::NotFound,
             408 | 504 => Self::Timeout,
             409 => Self::Conflict,
+            429 => Self::TooManyRequests,
             _ => Self::Error,
         }
     }
@@ -68,6 +71,7 @@ pub struct Metrics {
     queries: Family<QueryLabels, Counter>,
     scale_writes: Family<ResultLabels, Counter>,
     status_writes: Family<ResultLabels, Counter>,
+    evictions: Family<ResultLabels, Counter>,
     sample_to_write: Histogram,
 }
 
@@ -109,6 +113,7 @@ impl Metrics {
             queries: Family::default(),
             scale_writes: Family::default(),
             status_writes: Family::default(),
+            evictions: Family::default(),
             sample_to_write: Histogram::new([
                 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0,
             ]),
@@ -120,6 +125,7 @@ impl Metrics {
             let labels = ResultLabels { result: result.into() };
             metrics.scale_writes.get_or_create_owned(&labels);
             metrics.status_writes.get_or_create_owned(&labels);
+            metrics.evictions.get_or_create_owned(&labels);
         }
         metrics.registered(version, health)
     }
@@ -189,6 +195,11 @@ impl Metrics {
         self.status_writes.get_or_create(&ResultLabels { result: result.into() }).inc();
     }
 
+    /// A replica that stands out was to be evicted.
+    pub fn evicted(&self, result: WriteResult) {
+        self.evictions.get_or_create(&ResultLabels { result: result.into() }).inc();
+    }
+
     fn registered(mut self, version: &str, health: &Health) -> Self {
         let registry = &mut self.registry;
         register(registry, &BUILD_INFO, Info::new(vec![("version", version.to_owned())]));
@@ -200,6 +211,7 @@ impl Metrics {
         register(registry, &QUERIES, self.queries.clone());
         register(registry, &SCALE_WRITES, self.scale_writes.clone());
         register(registry, &STATUS_WRITES, self.status_writes.clone());
+        register(registry, &EVICTIONS, self.evictions.clone());
         register(registry, &SAMPLE_TO_WRITE, self.sample_to_write.clone());
         let reader = Reader { services: Arc::clone(&self.services), health: health.clone() };
         registry.register_collector(Box::new(reader));

@@ -14,8 +14,8 @@ use super::{
     Health,
     table::{
         BALANCERS_IN_SYNC, CONDITION, KPI_SAMPLE_AGE, KPI_STATE, KPI_TARGET, KPI_VALUE, REPLICAS_DESIRED,
-        REPLICAS_DRAINING, REPLICAS_MAX, REPLICAS_MIN, REPLICAS_READY, REPLICAS_WANTED, REQUESTS_HELD, Row,
-        WATCH_SYNCED,
+        REPLICAS_DRAINING, REPLICAS_EJECTED, REPLICAS_MAX, REPLICAS_MIN, REPLICAS_READY, REPLICAS_WANTED,
+        REQUESTS_HELD, Row, WATCH_SYNCED,
     },
 };
 use crate::api::{ConditionType, KpiState, KpiStatus, Verdict};
@@ -44,6 +44,8 @@ pub struct ServiceLook<'a> {
     pub kpis: &'a [KpiStatus],
     /// Its load balancers, if it has any.
     pub traffic: Option<TrafficLook>,
+    /// Replicas that are ejected, if outliers are.
+    pub ejected: Option<usize>,
     /// Its conditions.
     pub conditions: &'a [Verdict],
     /// When it was looked at.
@@ -81,6 +83,7 @@ struct Series {
     ready: Option<f64>,
     min: Option<f64>,
     max: Option<f64>,
+    ejected: Option<f64>,
     traffic: Option<TrafficLook>,
     kpis: BTreeMap<String, KpiSeries>,
     conditions: BTreeMap<ConditionType, f64>,
@@ -127,6 +130,7 @@ impl Series {
             ready: look.ready.map(f64::from),
             min: look.min.map(f64::from),
             max: look.max.map(f64::from),
+            ejected: look.ejected.and_then(whole),
             traffic: look.traffic,
             kpis: kpis.map(|kpi| (kpi.name.clone(), KpiSeries::new(kpi, look.now))).collect(),
             conditions: conditions.map(|verdict| (verdict.type_, number(verdict.status))).collect(),
@@ -159,12 +163,13 @@ fn number(status: Option<bool>) -> f64 {
 
 type Number<T> = fn(&T) -> Option<f64>;
 
-const REPLICAS: [(Row, Number<Series>); 5] = [
+const REPLICAS: [(Row, Number<Series>); 6] = [
     (REPLICAS_DESIRED, |series| series.desired),
     (REPLICAS_WANTED, |series| series.wanted),
     (REPLICAS_READY, |series| series.ready),
     (REPLICAS_MIN, |series| series.min),
     (REPLICAS_MAX, |series| series.max),
+    (REPLICAS_EJECTED, |series| series.ejected),
 ];
 
 const TRAFFIC: [(Row, Number<TrafficLook>); 3] = [

@@ -69,6 +69,8 @@ metrics! {
         "The ceiling, maxReplicas";
     REPLICAS_DRAINING = Gauge "plimsoll_replicas_draining" ["namespace", "name"] "replicas"
         "Replicas that finish their last requests before they are removed; absent without a load balancer";
+    REPLICAS_EJECTED = Gauge "plimsoll_replicas_ejected" ["namespace", "name"] "replicas"
+        "Replicas that are out because they stand out from their peers; absent without spec.recovery";
     REQUESTS_HELD = Gauge "plimsoll_requests_held" ["namespace", "name"] "requests"
         "Requests that wait at the load balancers for the first replica; absent without a load balancer";
     BALANCERS_IN_SYNC = Gauge "plimsoll_balancers_in_sync" ["namespace", "name"] "balancers"
@@ -103,6 +105,8 @@ metrics! {
         "Writes of a target's scale by how they ended";
     STATUS_WRITES = Counter "plimsoll_status_writes_total" ["result"] "writes"
         "Writes of a ScalableService's status by how they ended";
+    EVICTIONS = Counter "plimsoll_evictions_total" ["result"] "evictions"
+        "Evictions of replicas that stand out from their peers by how they ended";
     SAMPLE_TO_WRITE = Histogram "plimsoll_sample_to_write_seconds" [] "seconds"
         "Age of the newest sample behind a decision when the target's scale was written";
 }

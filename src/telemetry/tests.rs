@@ -41,6 +41,7 @@ fn look<'a>(name: &'a str, kpis: &'a [KpiStatus], conditions: &'a [Verdict]) -> 
         max: Some(60),
         kpis,
         traffic: Some(TrafficLook { draining: 2, held: 0, in_sync: 2 }),
+        ejected: Some(1),
         conditions,
         now: NOW,
     }
@@ -70,6 +71,7 @@ fn full() -> Metrics {
     metrics.scale_written(WriteResult::Ok, Some(Duration::from_millis(800)));
     metrics.scale_written(WriteResult::Conflict, Some(Duration::from_secs(9)));
     metrics.status_written(WriteResult::Forbidden);
+    metrics.evicted(WriteResult::TooManyRequests);
     metrics
 }
 
@@ -102,6 +104,8 @@ fn the_text_has_the_numbers_that_were_given() {
         (format!("plimsoll_replicas_ready{}", of("")), "5.0"),
         (format!("plimsoll_replicas_min{}", of("")), "3.0"),
         (format!("plimsoll_replicas_max{}", of("")), "60.0"),
+        (format!("plimsoll_replicas_ejected{}", of("")), "1.0"),
+        ("plimsoll_evictions_total{result=\"too_many_requests\"}".to_owned(), "1"),
         (format!("plimsoll_kpi_value{}", of(",kpi=\"throughput\"")), "812.5"),
         (format!("plimsoll_kpi_target{}", of(",kpi=\"cpu\"")), "120.0"),
         (format!("plimsoll_kpi_state{}", of(",kpi=\"cpu\",state=\"Stale\"")), "1.0"),
@@ -160,19 +164,19 @@ fn the_table_and_the_text_name_the_same_metrics_with_the_same_labels() {
 }
 
 #[test]
-fn a_service_with_the_most_kpis_has_79_series_and_none_when_forgotten() {
+fn a_service_with_the_most_kpis_has_81_series_and_none_when_forgotten() {
     let metrics = Metrics::new("0.1.0", &Health::default());
     let kpis: Vec<_> =
         (0..20).map(|index| kpi(&format!("kpi-{index:02}"), KpiState::Fresh, 1.0, 1)).collect();
     metrics.observe(&look("checkout", &kpis, &every_condition()));
-    assert_eq!(of_services(&metrics.encode()).len(), 79);
-    assert_eq!(super::services::series_per_service_max(), 79);
+    assert_eq!(of_services(&metrics.encode()).len(), 81);
+    assert_eq!(super::services::series_per_service_max(), 81);
 
     metrics.observe(&look("search", &kpis, &every_condition()));
     metrics.forget("shop", "checkout");
     metrics.forget("shop", "never-seen");
     let left = of_services(&metrics.encode());
-    assert_eq!(left.len(), 79);
+    assert_eq!(left.len(), 81);
     assert!(left.iter().all(|series| series.contains("name=\"search\"")), "{left:?}");
     metrics.forget_all();
     assert_eq!(of_services(&metrics.encode()), Vec::<String>::new());
@@ -204,7 +208,13 @@ fn no_text_of_an_error_or_a_message_becomes_a_label() {
 #[test]
 fn what_is_not_known_has_no_series() {
     let metrics = Metrics::new("0.1.0", &Health::default());
-    metrics.observe(&ServiceLook { ready: None, desired: None, traffic: None, ..look("checkout", &[], &[]) });
+    metrics.observe(&ServiceLook {
+        ready: None,
+        desired: None,
+        traffic: None,
+        ejected: None,
+        ..look("checkout", &[], &[])
+    });
     assert_eq!(of_services(&metrics.encode()).len(), 3);
 }
 
@@ -215,14 +225,20 @@ fn the_documentation_has_a_line_for_each_metric() {
     let line = "| `plimsoll_kpi_state` | gauge | `namespace`, `name`, `kpi`, `state` |  | 1 for what the KPI's sample is \
                 worth now; the other states are absent. |\n";
     assert!(text.contains(line), "{text}");
-    assert!(text.contains("at most 79 series"), "{text}");
+    assert!(text.contains("at most 81 series"), "{text}");
 }
 
 #[test]
 fn a_status_code_of_a_write_is_classed() {
-    for (code, result) in
-        [(200, "ok"), (201, "ok"), (403, "forbidden"), (404, "not_found"), (409, "conflict"), (500, "error")]
-    {
+    for (code, result) in [
+        (200, "ok"),
+        (201, "ok"),
+        (403, "forbidden"),
+        (404, "not_found"),
+        (409, "conflict"),
+        (429, "too_many_requests"),
+        (500, "error"),
+    ] {
         assert_eq!(<&str>::from(WriteResult::of_status(code)), result, "{code}");
     }
 }

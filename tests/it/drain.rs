@@ -348,7 +348,7 @@ fn observed(load: f64, replicas: i32, ready: i32, held: i32, now: Timestamp) -> 
         pods: Pods::Counted { ready },
         samples: BTreeMap::from([("load".to_owned(), sample)]),
         held,
-        rotation: None,
+        ..Observation::default()
     }
 }
 

@@ -10,4 +10,5 @@ mod drain;
 mod engine;
 mod fixtures;
 mod generated;
+mod outliers;
 mod properties;

@@ -47,12 +47,15 @@ pub fn run() -> Result<()> {
     counts.step("cluster", || {
         Cluster::up(&Options { nodes: 2, ..Options::default() }).map(|_| Counts { passed: 1, failed: 0 })
     });
-    counts.step("lease on a real API server", || {
-        let cluster = Cluster::attach()?;
-        let mut command = cargo_command(&["test", "--package=plimsoll", "--features=real", "--test=lease"]);
-        command.env("KUBECONFIG", cluster.kubeconfig());
-        counted(command)
-    });
+    for name in ["lease", "evict"] {
+        counts.step(&format!("real API server: {name}"), || {
+            let cluster = Cluster::attach()?;
+            let test = format!("--test={name}");
+            let mut command = cargo_command(&["test", "--package=plimsoll", "--features=real", &test]);
+            command.env("KUBECONFIG", cluster.kubeconfig());
+            counted(command)
+        });
+    }
     counts.step("chart", || chart::check(&Cluster::attach()?).map(|passed| Counts { passed, failed: 0 }));
     counts.step("e2e", || {
         let cases::Counts { passed, failed } = cases::run(None)?;

@@ -27,6 +27,10 @@ traffic.enabled. tests/cluster-rbac.yaml holds the exact result.
 - apiGroups: [apps]
   resources: [deployments, replicasets, statefulsets]
   verbs: [get, list, watch]
+# Replicas that stand out from their peers are replaced (spec.recovery): only where a PodDisruptionBudget allows it.
+- apiGroups: [""]
+  resources: [pods/eviction]
+  verbs: [create]
 # Who else scales the same target.
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]

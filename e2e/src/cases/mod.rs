@@ -3,6 +3,7 @@
 mod away;
 mod life;
 mod outage;
+mod recovery;
 mod scaling;
 mod scene;
 mod traffic;
@@ -46,7 +47,7 @@ pub struct Theatre {
 
 /// Every case, in the order in which they run.
 fn all() -> Vec<&'static Case> {
-    let groups: &[&[Case]] = &[scaling::CASES, life::CASES, traffic::CASES, outage::CASES];
+    let groups: &[&[Case]] = &[scaling::CASES, life::CASES, traffic::CASES, recovery::CASES, outage::CASES];
     groups.iter().flat_map(|group| group.iter()).collect()
 }
 

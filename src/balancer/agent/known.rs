@@ -37,7 +37,7 @@ pub struct Service {
     pub scales_to_zero: bool,
     /// `spec.traffic`.
     pub traffic: Traffic,
-    /// `status.traffic.draining`.
+    /// Pods that get no new requests: those of `status.traffic.draining` and of `status.recovery.ejected`.
     pub draining: BTreeSet<String>,
 }
 

@@ -1,6 +1,6 @@
 //! The two watches: the one ScalableService, and the EndpointSlices of its pods.
 
-use std::fmt::Debug;
+use std::{collections::BTreeSet, fmt::Debug};
 
 use futures::StreamExt as _;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     actuate::balancer::endpoints_name,
-    api::{ScalableService, Traffic, TrafficStatus},
+    api::{RecoveryStatus, ScalableService, Traffic, TrafficStatus},
 };
 
 /// Of a ScalableService only what is used: the rest may be of a newer version, and costs no memory.
@@ -34,6 +34,16 @@ struct Spec {
 #[derive(Clone, Debug, Default, Deserialize)]
 struct Status {
     traffic: Option<TrafficStatus>,
+    recovery: Option<RecoveryStatus>,
+}
+
+impl Status {
+    /// Pods that get no new requests: a scale-down takes them, or they stand out from their peers.
+    fn out_of_rotation(&self) -> BTreeSet<String> {
+        let draining = self.traffic.as_ref().map(TrafficStatus::draining_pods);
+        let ejected = self.recovery.as_ref().map(RecoveryStatus::ejected_pods);
+        draining.into_iter().chain(ejected).flatten().collect()
+    }
 }
 
 /// Follows the ScalableService for ever; `present` tells whether the entry of `pod` stands in its status.
@@ -52,7 +62,9 @@ pub async fn service(
     // they when the ScalableService is deleted.
     follow(api, config, "the ScalableService", |event| {
         let (watcher::Event::Apply(seen) | watcher::Event::InitApply(seen)) = event else { return };
-        let status = seen.status.and_then(|status| status.traffic).unwrap_or_default();
+        let status = seen.status.unwrap_or_default();
+        let draining = status.out_of_rotation();
+        let status = status.traffic.unwrap_or_default();
         let entry = status.balancers.iter().any(|balancer| balancer.pod == pod);
         present.send_if_modified(|there| std::mem::replace(there, entry) != entry);
         let Some(traffic) = seen.spec.traffic else { return };
@@ -60,7 +72,7 @@ pub async fn service(
             generation: seen.metadata.generation.unwrap_or_default(),
             scales_to_zero: seen.spec.min_replicas == Some(0),
             traffic,
-            draining: status.draining_pods(),
+            draining,
         };
         known.send_if_modified(|known| {
             let changed = known.service.as_ref() != Some(&service);
@@ -119,5 +131,25 @@ async fn follow<K>(
                 tracing::warn!(%error, "the watch of {what} is interrupted; it goes on with a growing pause")
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Status;
+
+    #[test]
+    fn who_is_drained_or_ejected_gets_no_requests() {
+        let out = |status: &str| -> Vec<String> {
+            let status: Status = serde_json::from_str(status).unwrap();
+            status.out_of_rotation().into_iter().collect()
+        };
+        let ejected = r#""recovery": {"ejected": [{"pod": "b", "since": "2026-03-01T12:00:00Z",
+            "until": "2026-03-01T12:01:00Z", "ejections": 1}], "returned": [{"pod": "c", "since": "2026-03-01T12:00:00Z",
+            "ejections": 1}]}"#;
+        let draining = r#""traffic": {"draining": [{"pod": "a", "since": "2026-03-01T12:00:00Z"}]}"#;
+        assert_eq!(out(&format!("{{{draining}, {ejected}}}")), ["a", "b"]);
+        assert_eq!(out(&format!("{{{ejected}}}")), ["b"]);
+        assert!(out("{}").is_empty());
     }
 }

@@ -105,6 +105,7 @@ fn status_of_one_service_in_full() {
         "metrics-unavailable",
         "draining",
         "balancer-out-of-sync",
+        "ejected",
         "no-status",
         "unreadable",
     ]
@@ -157,6 +158,10 @@ fn every_reason() -> Vec<Reason> {
         "draining",
         "drained",
         "timeoutSeconds",
+        "median",
+        "outliers",
+        "allowed",
+        "replicas",
     ];
     let filled = |code, number: f64| {
         let mut reason = Reason::new(code, 7, 12).about("throughput").detailed("Stale, 95 s old");

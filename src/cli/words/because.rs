@@ -80,7 +80,16 @@ pub fn because(bound: &Reason, reasons: &[Reason]) -> String {
         | C::BalancersInSync
         | C::BalancersStarting
         | C::BalancerOutOfSync
-        | C::BalancersFailed => format!("{}{}", fact(bound.code), detail(bound)),
+        | C::BalancersFailed
+        | C::NoOutliers
+        | C::OutliersUnknown
+        | C::TooFewPeers
+        | C::OutlierEjected
+        | C::EjectionBudgetSpent
+        | C::OutlierReturned
+        | C::OutlierReplaced
+        | C::EvictionRefused
+        | C::EvictionFailed => format!("{}{}", fact(bound.code), detail(bound)),
     }
 }
 

@@ -50,6 +50,21 @@ fn remedy(bound: &Reason, reasons: &[Reason]) -> String {
         C::BalancersStarting => "Wait for the balancers' pods; their events say what they wait for.",
         C::BalancerOutOfSync => "The message says what is in the way; the balancer tries again by itself.",
         C::BalancersFailed => "Correct what the message names; Plimsoll tries again by itself.",
+        C::NoOutliers | C::OutlierReturned | C::OutlierReplaced => {
+            "Nothing binds: all replicas do their work."
+        }
+        C::OutliersUnknown => {
+            "Check spec.recovery.outliers.kpiByPod.query, its scrape targets and Prometheus."
+        }
+        C::TooFewPeers => "Replicas are judged once four of them have a number.",
+        C::OutlierEjected => "It is replaced, or comes back when its time is over.",
+        C::EjectionBudgetSpent => {
+            "Look for what the replicas have in common; a higher spec.recovery.outliers.maxEjectionPercent allows more."
+        }
+        C::EvictionRefused => {
+            "Plimsoll tries again by itself; the PodDisruptionBudget must allow a disruption."
+        }
+        C::EvictionFailed => "Plimsoll tries again by itself; check the operator's rights on pods/eviction.",
         C::EmptyMeansZero => "The query must find series in Prometheus.",
         C::NoReadyReplicas => {
             "A replica must become ready before the average says anything: look at the pods' events."

@@ -1,5 +1,6 @@
 //! One step of a decision as a sentence.
 
+use super::outlier::outlier;
 use super::{
     detail, finite, flag, held_since, left, limit, numbers, policy, replicas, seconds, who, with,
     with_seconds,
@@ -59,6 +60,15 @@ pub fn sentence(reason: &Reason) -> String {
                 with_seconds(reason, "timeoutSeconds", " after ", " (drain.timeout)")
             )
         }
+        C::NoOutliers
+        | C::OutliersUnknown
+        | C::TooFewPeers
+        | C::OutlierEjected
+        | C::EjectionBudgetSpent
+        | C::OutlierReturned
+        | C::OutlierReplaced
+        | C::EvictionRefused
+        | C::EvictionFailed => outlier(reason),
         C::Steady => format!("stays at {}", replicas(reason.to)),
         C::ScaledUp => format!("scaled up from {} to {}", reason.from, replicas(reason.to)),
         C::ScaledDown => format!("scaled down from {} to {}", reason.from, replicas(reason.to)),
@@ -117,6 +127,15 @@ pub(super) fn fact(code: ReasonCode) -> &'static str {
         C::BalancersStarting => "balancers are starting or taking a change over",
         C::BalancerOutOfSync => "a balancer does not run what is wanted of it",
         C::BalancersFailed => "the balancers could not be brought about",
+        C::NoOutliers => "no replica stands out from its peers",
+        C::OutliersUnknown => "no replica is judged without fresh evidence",
+        C::TooFewPeers => "too few replicas have a number to compare one with the others",
+        C::OutlierEjected => "a replica stands out from its peers and is out",
+        C::EjectionBudgetSpent => "more replicas stand out than may be ejected",
+        C::OutlierReturned => "a replica came back into rotation",
+        C::OutlierReplaced => "a replica that stood out was evicted",
+        C::EvictionRefused => "a PodDisruptionBudget does not allow an eviction",
+        C::EvictionFailed => "a replica could not be evicted",
         C::Steady => "the replicas are what they should be",
         C::ScaledUp => "replicas were raised",
         C::ScaledDown => "replicas were lowered",

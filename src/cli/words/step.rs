@@ -42,7 +42,16 @@ pub fn step(code: ReasonCode) -> Step {
         | C::Progressing
         | C::DrainTimedOut
         | C::BalancersInSync
-        | C::BalancersStarting => Step::Note,
+        | C::BalancersStarting
+        | C::NoOutliers
+        | C::OutliersUnknown
+        | C::TooFewPeers
+        | C::OutlierEjected
+        | C::EjectionBudgetSpent
+        | C::OutlierReturned
+        | C::OutlierReplaced
+        | C::EvictionRefused
+        | C::EvictionFailed => Step::Note,
         C::ScheduleFloor
         | C::HeldWithoutEvidence
         | C::HeldOnFirstLook

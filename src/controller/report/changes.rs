@@ -4,10 +4,10 @@ use std::{collections::BTreeSet, time::Duration};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::{conditions::bound, status::changed};
+use super::{conditions::bound, outliers, status::changed};
 use crate::{
     actuate::Note,
-    api::{ReasonCode, ScalableServiceStatus, Summary, TrafficStatus},
+    api::{ReasonCode, RecoveryStatus, ScalableServiceStatus, Summary, TrafficStatus},
     cli::words,
     controller::outcome::{Outcome, Written},
 };
@@ -35,7 +35,7 @@ pub enum Worth {
 /// Whether `new` is worth a write after `old`.
 #[must_use]
 pub fn worth(old: &ScalableServiceStatus, new: &ScalableServiceStatus) -> Worth {
-    if draining(old) != draining(new) {
+    if draining(old) != draining(new) || ejected(old) != ejected(new) {
         return Worth::Urgent;
     }
     if hard(old) != hard(new) {
@@ -57,6 +57,11 @@ fn draining(status: &ScalableServiceStatus) -> BTreeSet<String> {
     status.traffic.as_ref().map(TrafficStatus::draining_pods).unwrap_or_default()
 }
 
+/// Who is ejected.
+fn ejected(status: &ScalableServiceStatus) -> BTreeSet<String> {
+    status.recovery.as_ref().map(RecoveryStatus::ejected_pods).unwrap_or_default()
+}
+
 /// What has to be right at once.
 fn hard(status: &ScalableServiceStatus) -> impl PartialEq {
     let conditions: Vec<_> = status
@@ -71,7 +76,8 @@ fn hard(status: &ScalableServiceStatus) -> impl PartialEq {
     let summary = Summary { kpi: String::new(), why: String::new(), ..status.summary.clone() };
     let counts =
         (status.replicas, status.ready_replicas, status.desired_replicas, status.observed_generation);
-    (conditions, kpis, changes, summary, counts, status.selector.clone(), status.traffic.is_some())
+    let parts = (status.selector.clone(), status.traffic.is_some(), status.recovery.clone());
+    (conditions, kpis, changes, summary, counts, parts)
 }
 
 /// The events between two statuses.
@@ -90,6 +96,7 @@ pub fn notes(old: &ScalableServiceStatus, new: &ScalableServiceStatus, outcome: 
             notes.push(Note { warning: true, reason: late.code, message: words::sentence(late) });
         }
     }
+    notes.extend(outliers::notes(old, new, outcome));
     let ready = |status: &ScalableServiceStatus| -> Option<Condition> {
         status.conditions.iter().find(|condition| condition.type_ == "Ready").cloned()
     };

@@ -1,5 +1,6 @@
 //! What each condition says, by KEP-1623 and kstatus.
 
+use super::outliers;
 use crate::{
     api::{ConditionType, KpiState, KpiStatus, KpiType, Mode, ReasonCode, Verdict},
     cli::words,
@@ -14,6 +15,9 @@ pub fn verdicts(mode: Mode, outcome: &Outcome, traffic: Option<Verdict>) -> Vec<
         Outcome::Done(done) => decided(mode, done, traffic.as_ref()),
     };
     verdicts.extend(traffic);
+    if let Outcome::Done(done) = outcome {
+        verdicts.extend(done.recovery.as_ref().map(outliers::verdict));
+    }
     verdicts
 }
 

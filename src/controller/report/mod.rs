@@ -2,6 +2,7 @@
 
 mod changes;
 mod conditions;
+mod outliers;
 mod status;
 #[cfg(test)]
 mod tests;

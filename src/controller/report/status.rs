@@ -5,8 +5,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::{
     api::{
-        DecisionRecord, Draining, KpiState, KpiStatus, KpiType, ReasonCode, ScalableServiceSpec,
-        ScalableServiceStatus, Summary, TrafficStatus, Verdict, merge_conditions,
+        DecisionRecord, Draining, KpiState, KpiStatus, KpiType, ReasonCode, RecoveryStatus,
+        ScalableServiceSpec, ScalableServiceStatus, Summary, TrafficStatus, Verdict, merge_conditions,
     },
     cli::words,
     controller::outcome::{Done, Outcome, Written},
@@ -37,8 +37,9 @@ pub fn status(
                 why: refusal.reason.name().into(),
             },
             kpis: Vec::new(),
-            // Nobody drains what nobody decides on.
+            // Nobody drains or ejects what nobody decides on.
             traffic: spec.traffic.as_ref().map(|_| TrafficStatus::default()),
+            recovery: spec.recovery.as_ref().map(|_| RecoveryStatus::default()),
             conditions: merge_conditions(&old.conditions, verdicts, generation, &time),
             ..old.clone()
         },
@@ -63,6 +64,7 @@ pub fn status(
                 kpis: decision.kpis.clone(),
                 decisions: ring(&old.decisions, done),
                 traffic: spec.traffic.as_ref().map(|_| traffic(done)),
+                recovery: done.recovery.as_ref().map(|recovery| recovery.status.clone()),
                 conditions: merge_conditions(&old.conditions, verdicts, generation, &time),
             }
         }

@@ -7,11 +7,11 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Worth, notes, status, verdicts, worth};
 use crate::{
     api::{
-        ConditionType, Draining, KpiState, Mode, ReasonCode, ScalableServiceSpec, ScalableServiceStatus,
-        TrafficStatus, Validated, Verdict,
+        ConditionType, Draining, Ejected, KpiState, Mode, Reason, ReasonCode, RecoveryStatus, Returned,
+        ScalableServiceSpec, ScalableServiceStatus, TrafficStatus, Validated, Verdict,
     },
     controller::outcome::{Done, Outcome, Refusal, Written},
-    engine::{Memory, Observation, Pods, Sample, decide},
+    engine::{Memory, Observation, Pods, Recovery, Sample, decide},
 };
 
 const SHOP: &str = r#"
@@ -31,6 +31,7 @@ struct Story {
     replicas: i32,
     status: ScalableServiceStatus,
     traffic: Option<Verdict>,
+    recovery: Option<Recovery>,
 }
 
 impl Story {
@@ -38,7 +39,7 @@ impl Story {
         let spec = ScalableServiceSpec { mode, ..serde_saphyr::from_str(SHOP).unwrap() };
         let now = Timestamp::from_second(1_800_000_000).unwrap();
         let status = ScalableServiceStatus::default();
-        Self { spec, memory: Memory::default(), now, replicas: 4, status, traffic: None }
+        Self { spec, memory: Memory::default(), now, replicas: 4, status, traffic: None, recovery: None }
     }
 
     /// One turn: what it was worth, and the events.
@@ -60,6 +61,7 @@ impl Story {
             ready,
             selector: Some("app=checkout".into()),
             written: if writes { Written::Changed } else { Written::Nothing },
+            recovery: self.recovery.clone(),
             decision,
         };
         self.replicas = done.now;
@@ -203,4 +205,54 @@ fn ready_follows_the_balancers_and_a_drain_is_urgent() {
         (worth(&story.status, &drained), worth(&drained, &story.status)),
         (Worth::Urgent, Worth::Urgent)
     );
+}
+
+#[test]
+fn ejections_are_told_once_and_are_urgent() {
+    let mut story = Story::new(Mode::Auto);
+    let time = |story: &Story| k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(story.now);
+    let healthy =
+        Recovery { reasons: vec![Reason::new(ReasonCode::NoOutliers, 4, 4)], ..Recovery::default() };
+    story.recovery = Some(healthy.clone());
+    story.turn(fresh(400.0), fresh(0.1), 4);
+    assert_eq!(story.condition("ReplicasHealthy"), "True NoOutliers");
+    assert_eq!(story.turn(fresh(400.0), fresh(0.1), 4), (Worth::Nothing, vec![]));
+
+    let (since, until) = (time(&story), time(&story));
+    let out = Ejected { pod: "web-1".into(), since, until, ejections: 1, evicted: None };
+    let about =
+        Reason::new(ReasonCode::OutlierEjected, 4, 4).about("web-1").with("value", 0.3).with("median", 0.0);
+    let status = RecoveryStatus { ejected: vec![out], ..RecoveryStatus::default() };
+    story.recovery = Some(Recovery { status, reasons: vec![about], ..Recovery::default() });
+    let told = story.turn(fresh(400.0), fresh(0.1), 4);
+    assert_eq!(told, (Worth::Urgent, vec![(true, ReasonCode::OutlierEjected)]));
+    assert_eq!(story.condition("ReplicasHealthy"), "False OutlierEjected");
+    assert_eq!(story.condition("Ready"), "True Steady", "the rest serves");
+    let message = &story.status.conditions.last().unwrap().message;
+    assert_eq!(
+        message,
+        "web-1 stands out from its peers and is out: 0.3, where the median of its peers is 0"
+    );
+    assert_eq!(story.turn(fresh(400.0), fresh(0.1), 4), (Worth::Nothing, vec![]));
+
+    let mut recovery = story.recovery.clone().unwrap();
+    recovery.not_evicted(&mut Memory::default(), "web-1", true, "budget web", story.now);
+    story.recovery = Some(recovery.clone());
+    assert_eq!(
+        story.turn(fresh(400.0), fresh(0.1), 4),
+        (Worth::Hard, vec![(true, ReasonCode::EvictionRefused)])
+    );
+    recovery.evicted(&mut Memory::default(), "web-1", story.now);
+    story.recovery = Some(recovery);
+    assert_eq!(
+        story.turn(fresh(400.0), fresh(0.1), 4),
+        (Worth::Hard, vec![(false, ReasonCode::OutlierReplaced)])
+    );
+    assert_eq!(story.condition("ReplicasHealthy"), "False OutlierEjected");
+
+    let back = Returned { pod: "web-1".into(), since: time(&story), ejections: 1 };
+    let status = RecoveryStatus { returned: vec![back], ..RecoveryStatus::default() };
+    story.recovery = Some(Recovery { status, ..healthy });
+    let told = story.turn(fresh(400.0), fresh(0.1), 4);
+    assert_eq!(told, (Worth::Urgent, vec![(false, ReasonCode::OutlierReturned)]));
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Heard, Hearing};
+use super::{Form, Heard, Hearing};
 use crate::api::{Goal, KpiState};
 use crate::engine::{Sample, Value};
 use crate::kpi::answer::{Answer, Data, Labels, Series, timestamp};
@@ -45,9 +45,13 @@ fn probe(age: Option<f64>) -> Answer {
 }
 
 fn judge(goal: Goal, value: &Heard, probe: &Heard, burst: Option<&Heard>) -> Sample {
+    judge_as(Form::Kpi(goal), value, probe, burst)
+}
+
+fn judge_as(form: Form, value: &Heard, probe: &Heard, burst: Option<&Heard>) -> Sample {
     let question = Question::parse("sum(rate(x[1m]))").unwrap();
     let stale_after = Duration::from_secs(60);
-    Hearing { source: "default", stale_after, goal, question: &question, value, probe: Some(probe), burst }
+    Hearing { source: "default", stale_after, form, question: &question, value, probe: Some(probe), burst }
         .judge()
 }
 
@@ -214,7 +218,7 @@ fn a_question_without_series_was_taken_when_it_was_evaluated() {
     let hearing = Hearing {
         source: "s",
         stale_after,
-        goal: LOAD,
+        form: Form::Kpi(LOAD),
         question: &question,
         value: &value,
         probe: None,
@@ -232,7 +236,7 @@ fn a_default_in_the_query_is_no_evidence() {
     let hearing = Hearing {
         source: "s",
         stale_after,
-        goal: LOAD,
+        form: Form::Kpi(LOAD),
         question: &question,
         value: &value,
         probe,
@@ -241,4 +245,22 @@ fn a_default_in_the_query_is_no_evidence() {
     let sample = hearing.judge();
     assert_eq!(sample.state, KpiState::Stale);
     assert!(sample.message.unwrap().ends_with("set onEmpty: Zero instead of a default in the query"));
+}
+
+#[test]
+fn a_number_for_each_pod_leaves_those_out_that_have_none() {
+    let ask = |series: Vec<Series>| {
+        judge_as(Form::EachPod, &heard(Ok(vector(series))), &heard(Ok(probe(Some(1.0)))), None)
+    };
+    let sample = ask(vec![pod("a", 0.3), pod("b", f64::NAN), pod("c", 0.0)]);
+    let numbers = BTreeMap::from([("a".to_owned(), 0.3), ("c".to_owned(), 0.0)]);
+    assert_eq!((sample.state, sample.value), (KpiState::Fresh, Some(Value::ByPod(numbers))));
+    assert_eq!(ask(vec![pod("a", 0.3)]).state, KpiState::Fresh, "one pod is one for each");
+    assert_eq!(ask(vec![pod("a", f64::NAN)]).state, KpiState::Empty);
+    assert_eq!(ask(vec![]).state, KpiState::Empty);
+    let unlabelled = ask(vec![Series { labels: Labels::default(), value: 0.5 }]);
+    assert_eq!(unlabelled.state, KpiState::Error);
+    assert!(unlabelled.message.unwrap().contains("use by (pod)"));
+    let twice = ask(vec![pod("a", 0.1), pod("a", 0.2)]);
+    assert!(twice.message.unwrap().contains("two series with the label pod=\"a\""));
 }

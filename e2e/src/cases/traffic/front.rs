@@ -38,6 +38,8 @@ pub struct Setup {
     pub window: u32,
     /// `listeners` of `spec.traffic`, and further fields of it, each on a line of its own.
     pub traffic: &'static str,
+    /// Further fields of the spec, such as `recovery`, each on a line of its own.
+    pub more_spec: &'static str,
 }
 
 impl Setup {
@@ -51,6 +53,7 @@ impl Setup {
             more: &["--drain-delay=3s"],
             window: 0,
             traffic: "listeners: [{port: 80}]",
+            more_spec: "",
         }
     }
 
@@ -233,8 +236,9 @@ pub fn spread(front: &Front<'_>) -> Result<()> {
 }
 
 fn service(setup: &Setup) -> String {
-    let Setup { namespace, window, traffic, .. } = setup;
+    let Setup { namespace, window, traffic, more_spec, .. } = setup;
     let traffic = traffic.replace('\n', "\n    ");
+    let more_spec = more_spec.replace('\n', "\n  ");
     let query = Dial::query(namespace);
     let min = u32::from(setup.replicas > 0);
     format!(
@@ -254,6 +258,7 @@ spec:
     provider: HAProxy
     targetPort: 8080
     {traffic}
+  {more_spec}
 "#
     )
 }

@@ -4,8 +4,8 @@
 mod certificate;
 mod drain;
 mod endpoints;
-mod flow;
-mod front;
+pub mod flow;
+pub mod front;
 mod killed;
 mod priorities;
 mod processes;

@@ -1,0 +1,73 @@
+//! Five replicas of ten answer errors.
+
+use std::{thread::sleep, time::Duration};
+
+use anyhow::{Result, ensure};
+
+use super::{EJECTED_WITHIN, ejected, pods, setup};
+use crate::cases::{
+    Theatre,
+    traffic::{
+        flow::Flow,
+        front::{Front, SHOP, Setup, seconds},
+    },
+};
+
+const SETUP: Setup = setup(
+    "recovery-budget",
+    r#"recovery:
+  outliers:
+    kpiByPod:
+      query: |
+        sum by (pod) (rate(http_requests_total{namespace="recovery-budget",app="shop",code="500"}[5s]))
+        / sum by (pod) (rate(http_requests_total{namespace="recovery-budget",app="shop"}[5s]))
+      atLeast: "0.05"
+    maxEjectionPercent: 20"#,
+);
+const RATE: u32 = 100;
+const BAD: usize = 5;
+/// 20 % of ten.
+const BUDGET: usize = 2;
+/// A replacement takes less, and the next one waits for 15 s after it.
+const WATCHED: Duration = Duration::from_secs(12);
+
+pub fn run(theatre: &Theatre) -> Result<String> {
+    let front = Front::set(theatre, &SETUP, |_| Ok(()))?;
+    let scene = &front.scene;
+    let flow = Flow::start(scene.stage, &front.url, RATE, 60, &[])?;
+    sleep(Duration::from_secs(5));
+    let mut broke = std::time::SystemTime::now();
+    for pod in pods(scene, SHOP)?.iter().take(BAD) {
+        broke = pod.break_down()?;
+    }
+    let told = front.service.wait("with its budget spent", EJECTED_WITHIN, |sight| {
+        sight.condition("ReplicasHealthy").starts_with("False EjectionBudgetSpent")
+    })?;
+    scene.explain(SHOP, &["EjectionBudgetSpent", "stand out", "where 2 may be"])?;
+    sleep(WATCHED);
+    let services: Vec<_> = front.service.all().into_iter().filter(|sight| sight.at >= broke).collect();
+    let most = services.iter().map(|sight| ejected(sight, false).len()).max().unwrap_or_default();
+    ensure!(most == BUDGET, "at most {most} were out at a time, not {BUDGET}");
+    let targets: Vec<_> = front.target.all().into_iter().filter(|sight| sight.at >= broke).collect();
+    let ready = targets.iter().map(|sight| sight.number("/status/readyReplicas")).min().unwrap_or(10);
+    ensure!(ready >= 9, "only {ready} of 10 were ready: more than one was replaced at a time");
+    let wanted: Vec<_> = targets.iter().map(|sight| sight.wanted()).filter(|wanted| *wanted != 10).collect();
+    ensure!(wanted.is_empty(), "replicas became {wanted:?}");
+    let replaced: std::collections::BTreeSet<String> = services
+        .iter()
+        .flat_map(|sight| {
+            let waiting = ejected(sight, false);
+            ejected(sight, true).into_iter().filter(move |pod| !waiting.contains(pod))
+        })
+        .collect();
+    ensure!(replaced.len() == 1, "{replaced:?} were replaced within {} s", WATCHED.as_secs());
+    let account = flow.finish(true)?;
+    account.some_lost("five of ten answer errors")?;
+    Ok(format!(
+        "{:.1} s after the first errors: {}; within {} s never more than {most} out, {} replaced, at least {ready} ready",
+        seconds(broke, told.at),
+        told.condition("ReplicasHealthy"),
+        WATCHED.as_secs(),
+        replaced.len()
+    ))
+}

@@ -1,0 +1,90 @@
+//! One replica of ten answers errors.
+
+use std::{
+    thread::sleep,
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context, Result, ensure};
+
+use super::{EJECTED_WITHIN, ejected, pods, setup};
+use crate::{
+    cases::{
+        Theatre,
+        traffic::{
+            flow::Flow,
+            front::{CONTROL, Front, SHOP, Setup, control, seconds, unix},
+        },
+    },
+    process::wait_for,
+};
+
+const SETUP: Setup = setup(
+    "recovery-outlier",
+    r#"recovery:
+  outliers:
+    kpiByPod:
+      query: |
+        sum by (pod) (rate(http_requests_total{namespace="recovery-outlier",app="shop",code="500"}[5s]))
+        / sum by (pod) (rate(http_requests_total{namespace="recovery-outlier",app="shop"}[5s]))
+      atLeast: "0.05""#,
+);
+/// Requests a second on kept and on fresh connections: twenty for each replica.
+const RATE: u32 = 100;
+/// Until the balancers have it from the status that a replica is out, and its last requests are answered.
+const TOLD: f64 = 2.0;
+
+pub fn run(theatre: &Theatre) -> Result<String> {
+    let front = Front::set(theatre, &SETUP, |_| Ok(()))?;
+    let (scene, stage) = (&front.scene, front.scene.stage);
+    let plain = control(scene, &Setup { replicas: 5, ..SETUP })?;
+    let first = |app: &str| -> Result<_> { pods(scene, app)?.into_iter().next().context("there is no pod") };
+    let (sick, sister) = (first(SHOP)?, first(CONTROL)?);
+    let flow = Flow::start(stage, &front.url, RATE, 60, &[])?;
+    let beside = Flow::start(stage, &plain, RATE / 4, 60, &[])?;
+    // So that every replica has a share of errors: none.
+    sleep(Duration::from_secs(5));
+    let broke = sick.break_down()?;
+    sister.break_down()?;
+    let out = front.service.wait("with the bad replica ejected", EJECTED_WITHIN, |sight| {
+        ejected(sight, true).contains(&sick.name)
+    })?;
+    scene.explain(SHOP, &["Ejected: 1 of 10", &sick.name, "OutlierEjected"])?;
+    front.service.wait("with the bad replica evicted", Duration::from_secs(15), |sight| {
+        ejected(sight, true).contains(&sick.name) && ejected(sight, false).is_empty()
+    })?;
+    wait_for("another replica in its place", Duration::from_secs(15), || {
+        let pods = pods(scene, SHOP)?;
+        Ok(pods.len() == 10 && pods.iter().all(|pod| pod.ready && pod.name != sick.name))
+    })?;
+    let replaced = SystemTime::now();
+    sleep(Duration::from_secs(3));
+    let ended = SystemTime::now();
+    let (account, without) = (flow.finish(true)?, beside.finish(true)?);
+    account.some_lost("until it was ejected")?;
+    let refused = account.kept.transport_errors + account.fresh.transport_errors;
+    ensure!(refused == 0, "the ejection itself lost {refused} requests: {}", account.why());
+    let last = account.last_bad().unwrap_or_default() - unix(out.at);
+    ensure!(last <= TOLD, "errors went on for {last:.1} s after the ejection: {}", account.why());
+    let others = front
+        .service
+        .all()
+        .iter()
+        .flat_map(|sight| ejected(sight, true))
+        .filter(|pod| *pod != sick.name)
+        .count();
+    ensure!(others == 0, "replicas that answered well were ejected too");
+    let goes_on =
+        without.last_bad().context("the control has no error, so none would be seen")? - unix(ended);
+    ensure!(goes_on > -2.0, "the control's errors ended {:.1} s before its end", -goes_on);
+    Ok(format!(
+        "ejected {:.1} s after its first errors, replaced after {:.1} s; last error {last:.1} s after the ejection; {} of \
+         {} requests failed, in the control, where they go on, {} of {}",
+        seconds(broke, out.at),
+        seconds(broke, replaced),
+        account.lost(),
+        account.sent(),
+        without.lost(),
+        without.sent()
+    ))
+}

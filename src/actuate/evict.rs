@@ -1,0 +1,43 @@
+//! Pods that are to be replaced, by the eviction API: PodDisruptionBudgets have a say (policy/v1 `Eviction`).
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api, Client, Config,
+    api::{DeleteParams, EvictParams, Preconditions},
+};
+
+/// Evicts pods.
+#[derive(Clone)]
+pub struct Evictor(Client);
+
+impl Evictor {
+    /// With a client of its own: kube's would wait for as long as a budget's refusal says (429 with `Retry-After`) and ask
+    /// again by itself, while nobody is told and no other look is taken.
+    pub fn new(mut config: Config) -> Result<Self, kube::Error> {
+        config.default_retry = false;
+        Client::try_from(config).map(Self)
+    }
+
+    /// Evicts the pod that has had this name since before `since`; one that is gone already is as good as evicted.
+    ///
+    /// A PodDisruptionBudget that does not allow it answers 429.
+    pub async fn evict(&self, namespace: &str, pod: &str, since: Timestamp) -> Result<(), kube::Error> {
+        let api: Api<Pod> = Api::namespaced(self.0.clone(), namespace);
+        let Some(found) = api.get_metadata_opt(pod).await? else { return Ok(()) };
+        let created = found.metadata.creation_timestamp;
+        if created.is_some_and(|created| created.0 > since) || found.metadata.deletion_timestamp.is_some() {
+            return Ok(());
+        }
+        // Another pod of the same name, as a StatefulSet makes it, must not be hit.
+        let only = Preconditions { uid: found.metadata.uid, resource_version: None };
+        let params = EvictParams {
+            delete_options: Some(DeleteParams { preconditions: Some(only), ..DeleteParams::default() }),
+            ..EvictParams::default()
+        };
+        match api.evict(pod, &params).await {
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+            other => other.map(drop),
+        }
+    }
+}

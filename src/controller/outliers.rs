@@ -1,0 +1,68 @@
+//! Replicas that stand out, from the shell's side: what is asked about them, and the eviction of one.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::timeout;
+
+use super::{
+    apply::WRITE_TIMEOUT,
+    context::Context,
+    index::{Target, read},
+    state::{Key, State},
+};
+use crate::{
+    actuate::{self, said},
+    api::{KpiState, OutlierRules, ScalableService},
+    engine::{Decision, Memory, Peers, Recovery, Sample},
+    telemetry::WriteResult,
+};
+
+/// The replicas side by side, by an answer that is at most `age` old and comes within `patience`; `None` without `spec.recovery`, or if the target's pods can't be listed.
+pub async fn peers(
+    service: &ScalableService,
+    rules: Option<&OutlierRules>,
+    target: &Target,
+    key: &Key,
+    state: &State,
+    (age, patience): (Duration, Duration),
+    context: &Context,
+) -> Option<Peers> {
+    let (rules, selector) = (rules?, target.selector.as_ref()?);
+    let ask = context.shell.kpis.ask_by_pod(&rules.source, &rules.query, age);
+    let late = |_| Sample::unusable(KpiState::Error, "not waited for, since requests wait for a replica");
+    let sample = timeout(patience, ask).await.unwrap_or_else(late);
+    let members = read(&context.pods, |index| index.members(&key.0, selector));
+    // What was written is what the balancers were told, whatever was decided since.
+    let told = state.written.as_ref().map(|(status, _)| status).or(service.status.as_ref());
+    let told = told.and_then(|status| status.recovery.clone()).unwrap_or_default();
+    Some(Peers { sample, members, told })
+}
+
+/// Evicts the replica that is to be replaced, unless a scale-down takes it anyway, and notes what came of it.
+pub async fn replace(
+    recovery: &mut Recovery,
+    decision: &Decision,
+    memory: &mut Memory,
+    key: &Key,
+    context: &Context,
+) {
+    let Some(pod) = recovery.evict.take() else { return };
+    let goes = decision.drain.as_ref().is_some_and(|drain| drain.draining.contains_key(&pod));
+    let since = recovery.status.ejected.iter().find(|ejected| ejected.pod == pod).map(|out| out.since.0);
+    let Some(since) = since.filter(|_| !goes && context.shell.leader.leads()) else { return };
+    let evict = context.shell.evictor.evict(&key.0, &pod, since);
+    let (result, error) = match timeout(WRITE_TIMEOUT, evict).await {
+        Ok(Ok(())) => (WriteResult::Ok, String::new()),
+        Ok(Err(error)) => (actuate::result_of(&error), said(&error)),
+        Err(_) => (WriteResult::Timeout, format!("no answer within {} s", WRITE_TIMEOUT.as_secs())),
+    };
+    context.shell.metrics.evicted(result);
+    let now = Timestamp::now();
+    if result == WriteResult::Ok {
+        tracing::info!(namespace = key.0, name = key.1, pod, "a replica that stood out was evicted");
+        return recovery.evicted(memory, &pod, now);
+    }
+    tracing::warn!(namespace = key.0, name = key.1, pod, error, "a replica that stands out was not evicted");
+    recovery.not_evicted(memory, &pod, result == WriteResult::TooManyRequests, &error, now);
+}

@@ -1,0 +1,145 @@
+//! Evictions against a real API server: the one of `KUBECONFIG`. The budget's own status is written here, so that no
+//! controller is needed; where one runs, it says the same.
+// Clippy knows the test functions, but not what they share.
+#![allow(clippy::expect_used, clippy::unwrap_used)]
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::{
+    core::v1::{Namespace, Pod},
+    policy::v1::PodDisruptionBudget,
+};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, Patch, PatchParams, PostParams},
+};
+use plimsoll::{
+    actuate::{Evictor, result_of, said},
+    telemetry::WriteResult,
+};
+use serde_json::{Value, json};
+
+/// A namespace of its own, deleted at the end.
+struct Scene {
+    client: Client,
+    evictor: Evictor,
+    namespace: String,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        assert!(
+            std::env::var_os("KUBECONFIG").is_some(),
+            "KUBECONFIG is not set; it must name the kubeconfig of a cluster for tests"
+        );
+        let config = kube::Config::infer().await.expect("KUBECONFIG names a cluster that can be used");
+        let evictor = Evictor::new(config.clone()).expect("a client");
+        let client = Client::try_from(config).expect("a client");
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let namespace = format!("plimsoll-evict-{}-{count}", std::process::id());
+        let object: Namespace =
+            serde_json::from_value(json!({"metadata": {"name": namespace}})).expect("a namespace");
+        Api::all(client.clone())
+            .create(&PostParams::default(), &object)
+            .await
+            .expect("a namespace can be made");
+        Self { client, evictor, namespace }
+    }
+
+    /// A refusal is an answer, and must not be waited out.
+    async fn evict(&self, pod: &str, since: Timestamp) -> Result<(), kube::Error> {
+        let evict = self.evictor.evict(&self.namespace, pod, since);
+        tokio::time::timeout(std::time::Duration::from_secs(5), evict).await.expect("an answer at once")
+    }
+
+    fn pods(&self) -> Api<Pod> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// A pod that no scheduler takes, and that says that it is ready.
+    async fn pod(&self, name: &str) {
+        let pod = json!({
+            "metadata": {"name": name, "labels": {"app": "shop"}},
+            "spec": {
+                "schedulerName": "nobody", "terminationGracePeriodSeconds": 0, "automountServiceAccountToken": false,
+                "containers": [{"name": "app", "image": "none"}],
+            },
+        });
+        // Where a controller makes the namespace's service account, it takes a moment.
+        let mut created = Err(String::new());
+        for _ in 0..50 {
+            let pod: Pod = serde_json::from_value(pod.clone()).unwrap();
+            created = self.pods().create(&PostParams::default(), &pod).await.map_err(|error| said(&error));
+            if created.is_ok() {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        created.expect("a pod can be made");
+        // A pod that does not run is evicted whatever a budget says.
+        let status =
+            json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}});
+        self.pods().patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
+    }
+
+    /// A budget that allows `allowed` disruptions of the one pod there is.
+    async fn budget(&self, allowed: i32) {
+        let api: Api<PodDisruptionBudget> = Api::namespaced(self.client.clone(), &self.namespace);
+        let budget = json!({
+            "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "shop"},
+            "spec": {"minAvailable": 1 - allowed, "selector": {"matchLabels": {"app": "shop"}}},
+        });
+        let params = PatchParams::apply("test").force();
+        let made = api.patch("shop", &params, &Patch::Apply(budget)).await.unwrap();
+        let status: Value = json!({"status": {
+            "observedGeneration": made.metadata.generation, "disruptionsAllowed": allowed, "currentHealthy": 1,
+            "desiredHealthy": 1 - allowed, "expectedPods": 1,
+        }});
+        api.patch_status("shop", &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
+    }
+
+    async fn exists(&self, pod: &str) -> bool {
+        let found = self.pods().get_opt(pod).await.unwrap();
+        found.is_some_and(|pod| pod.metadata.deletion_timestamp.is_none())
+    }
+
+    async fn end(self) {
+        let namespaces: Api<Namespace> = Api::all(self.client);
+        namespaces
+            .delete(&self.namespace, &DeleteParams::default())
+            .await
+            .expect("the namespace can be deleted");
+    }
+}
+
+#[tokio::test]
+async fn a_budget_refuses_with_too_many_requests_and_allows_later() {
+    let scene = Scene::new().await;
+    scene.pod("shop-1").await;
+    scene.budget(0).await;
+    let soon = Timestamp::now() + SignedDuration::from_secs(10);
+    let error = scene.evict("shop-1", soon).await.expect_err("the budget refuses");
+    assert_eq!(result_of(&error), WriteResult::TooManyRequests);
+    assert!(said(&error).contains("disruption budget"), "{}", said(&error));
+    assert!(scene.exists("shop-1").await);
+    scene.budget(1).await;
+    scene.evict("shop-1", soon).await.expect("the budget allows it");
+    assert!(!scene.exists("shop-1").await);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn who_is_gone_or_another_one_by_now_is_left_alone() {
+    let scene = Scene::new().await;
+    let now = Timestamp::now();
+    scene.evict("shop-0", now).await.expect("it is gone already");
+    scene.pod("shop-0").await;
+    let before = now - SignedDuration::from_secs(60);
+    scene.evict("shop-0", before).await.expect("the one that was meant is gone");
+    assert!(scene.exists("shop-0").await, "a new pod of the same name");
+    scene.evict("shop-0", now + SignedDuration::from_secs(10)).await.unwrap();
+    assert!(!scene.exists("shop-0").await);
+    scene.end().await;
+}

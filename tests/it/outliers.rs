@@ -1,0 +1,474 @@
+//! Replicas that stand out: stories with numbers, and what holds for every course of events.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use plimsoll::{
+    api::{Ejected, KpiState, ReasonCode, RecoveryStatus, Replaced, Returned, Validated},
+    engine::{Member, Memory, Observation, Peers, Recovery, Rotation, Sample, Value, drain, judge},
+};
+use proptest::prelude::*;
+
+use super::fixtures::{fresh, spec};
+
+const TRAFFIC: &str =
+    "traffic: {provider: HAProxy, targetPort: 80, listeners: [{port: 80}], drain: {timeout: 10s}}";
+
+/// A service of ten replicas with `more` on top.
+fn shop(outliers: &str, more: &str) -> Validated {
+    spec(&format!(
+        "{{scaleTargetRef: {{kind: Deployment, name: x}}, maxReplicas: 60, period: 1s, \
+         kpis: [{{name: load, type: Load, query: up, perReplica: '1'}}], \
+         recovery: {{outliers: {{kpiByPod: {{query: errors, atLeast: '0.05'}}{outliers}}}}}, {more}}}"
+    ))
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + second).unwrap()
+}
+
+fn member(name: &str, ready: bool, born: i64) -> Member {
+    Member { name: name.to_owned(), ready, created: at(born), node: None, zone: None, marked: false }
+}
+
+/// A target whose ReplicaSet, balancers and API server do at once what they are asked for.
+struct World {
+    spec: Validated,
+    memory: Memory,
+    members: Vec<Member>,
+    told: RecoveryStatus,
+    /// Pods that answer badly, with their share of errors.
+    bad: BTreeMap<String, f64>,
+    second: i64,
+    born: i64,
+    /// What the API server says to evictions.
+    refuses: Option<&'static str>,
+    evicted: Vec<String>,
+    /// A new pod is ready after so many seconds.
+    startup: i64,
+    state: KpiState,
+    /// Whether the balancers say that requests are over.
+    drains: bool,
+}
+
+impl World {
+    fn new(spec: Validated, replicas: i64) -> Self {
+        Self {
+            spec,
+            memory: Memory::default(),
+            members: (0..replicas).map(|index| member(&format!("web-{index}"), true, -1000)).collect(),
+            told: RecoveryStatus::default(),
+            bad: BTreeMap::new(),
+            second: 0,
+            born: replicas,
+            refuses: None,
+            evicted: Vec::new(),
+            startup: 3,
+            state: KpiState::Fresh,
+            drains: true,
+        }
+    }
+
+    fn bad(mut self, pods: &[i64]) -> Self {
+        self.bad = pods.iter().map(|index| (format!("web-{index}"), 0.3)).collect();
+        self
+    }
+
+    fn out(&self) -> BTreeSet<String> {
+        self.told.ejected_pods()
+    }
+
+    /// A second passes, and the replicas are judged.
+    fn turn(&mut self) -> Recovery {
+        self.second += 1;
+        let (now, replicas) = (at(self.second), 10);
+        for pod in &mut self.members {
+            pod.ready |= pod.created <= at(self.second - self.startup);
+        }
+        while self.members.len() < usize::try_from(replicas).unwrap() {
+            self.members.push(member(&format!("web-{}", self.born), false, self.second));
+            self.born += 1;
+        }
+        let out = self.out();
+        let value = |pod: &Member| {
+            self.bad.get(&pod.name).copied().filter(|_| !out.contains(&pod.name)).unwrap_or(0.001)
+        };
+        let by_pod = self.members.iter().map(|pod| (pod.name.clone(), value(pod))).collect();
+        let sample =
+            Sample { state: self.state, value: Some(Value::ByPod(by_pod)), at: Some(now), ..fresh(0.0) };
+        let peers = Peers { sample, members: self.members.clone(), told: self.told.clone() };
+        let drained = if self.drains { out.clone() } else { BTreeSet::new() };
+        let rotation = self.spec.traffic.map(|_| Rotation {
+            members: self.members.clone(),
+            ejected: out,
+            balancers: vec![drained],
+            ..Rotation::default()
+        });
+        let seen = Observation { replicas, rotation, peers: Some(peers), ..Observation::default() };
+        let mut recovery = judge(&self.spec, &seen, &mut self.memory, now).unwrap();
+        if let Some(pod) = recovery.evict.take() {
+            match self.refuses {
+                Some(why) => recovery.not_evicted(&mut self.memory, &pod, true, why, now),
+                None => {
+                    recovery.evicted(&mut self.memory, &pod, now);
+                    self.members.retain(|member| member.name != pod);
+                    self.evicted.push(pod);
+                }
+            }
+        }
+        self.told = recovery.status.clone();
+        recovery
+    }
+
+    fn turns(&mut self, count: usize) -> Recovery {
+        let mut last = Recovery::default();
+        for _ in 0..count {
+            last = self.turn();
+        }
+        last
+    }
+}
+
+fn first(recovery: &Recovery) -> ReasonCode {
+    recovery.reasons.first().unwrap().code
+}
+
+#[test]
+fn one_of_ten_is_ejected_at_the_third_sample_and_replaced_once_its_requests_are_over() {
+    let mut world = World::new(shop("", TRAFFIC), 10).bad(&[4]);
+    assert_eq!(first(&world.turns(2)), ReasonCode::NoOutliers);
+    let third = world.turn();
+    assert_eq!(world.out(), BTreeSet::from(["web-4".to_owned()]));
+    assert_eq!(first(&third), ReasonCode::OutlierEjected);
+    let reason = &third.reasons[0];
+    assert_eq!((reason.number("value"), reason.number("median")), (Some(0.3), Some(0.001)));
+    assert!(third.next_look.is_some_and(|next| next <= SignedDuration::from_secs(1)));
+    world.drains = false;
+    world.turns(9);
+    assert!(world.evicted.is_empty(), "requests are left");
+    world.drains = true;
+    world.turn();
+    assert_eq!(world.evicted, ["web-4"]);
+    let later = world.turns(10);
+    assert_eq!((first(&later), world.out().len(), world.evicted.len()), (ReasonCode::NoOutliers, 0, 1));
+}
+
+#[test]
+fn requests_that_never_end_have_their_time_and_no_more() {
+    let mut world = World::new(shop("", TRAFFIC), 10).bad(&[4]);
+    world.drains = false;
+    world.turns(3 + 9);
+    assert!(world.evicted.is_empty());
+    world.turn();
+    assert_eq!(world.evicted, ["web-4"], "drain.timeout is 10 s");
+}
+
+#[test]
+fn with_five_of_ten_bad_the_budget_holds_and_all_are_replaced_one_at_a_time() {
+    let mut world = World::new(shop("", TRAFFIC), 10).bad(&[0, 1, 2, 3, 4]);
+    let told = world.turns(3);
+    assert_eq!((first(&told), world.out().len()), (ReasonCode::EjectionBudgetSpent, 2));
+    let numbers = &told.reasons[0].numbers;
+    assert_eq!((numbers["outliers"], numbers["missing"], numbers["allowed"]), (3.0, 2.0, 2.0));
+    let mut lowest = 10;
+    for _ in 0..1200 {
+        world.turn();
+        let out = world.out();
+        let serving = world.members.iter().filter(|pod| pod.ready && !out.contains(&pod.name)).count();
+        lowest = lowest.min(serving);
+        assert!(world.members.iter().filter(|pod| !pod.ready).count() <= 1, "one at a time");
+    }
+    assert_eq!((lowest, world.evicted.len()), (8, 5));
+    assert_eq!(first(&world.turn()), ReasonCode::NoOutliers);
+}
+
+#[test]
+fn what_is_not_replaced_comes_back_after_a_time_that_doubles() {
+    let outliers = ", replace: false, baseEjectionTime: 10s, samples: 1";
+    let mut world = World::new(shop(outliers, TRAFFIC), 10).bad(&[7]);
+    let mut holds = Vec::new();
+    while holds.len() < 4 {
+        let begin = world.second;
+        while world.out().is_empty() {
+            world.turn();
+            assert!(world.second - begin < 5);
+        }
+        let since = world.second;
+        while !world.out().is_empty() {
+            world.turn();
+        }
+        holds.push(world.second - since);
+    }
+    assert_eq!(holds, [10, 20, 40, 80]);
+    world.bad.clear();
+    let healed = world.turn();
+    assert_eq!((first(&healed), healed.status.returned.len()), (ReasonCode::NoOutliers, 1));
+    world.turns(3601);
+    assert!(world.told.returned.is_empty(), "forgotten after an hour");
+}
+
+#[test]
+fn a_refused_eviction_is_told_and_tried_again_until_the_replica_comes_back() {
+    let mut world = World::new(shop("", ""), 10).bad(&[4]);
+    world.refuses = Some("Cannot evict pod as it would violate the pod's disruption budget.");
+    world.turns(3);
+    let told = world.turn();
+    assert_eq!(first(&told), ReasonCode::EvictionRefused, "told, then evicted: {told:?}");
+    assert!(told.reasons[0].detail.as_ref().unwrap().contains("disruption budget"));
+    assert_eq!(first(&world.turns(5)), ReasonCode::EvictionRefused, "until the next try");
+    world.refuses = None;
+    world.turns(5);
+    assert_eq!(world.evicted, ["web-4"]);
+    assert_ne!(first(&world.turn()), ReasonCode::EvictionRefused);
+}
+
+#[test]
+fn replacements_that_do_not_help_get_rarer() {
+    // Whatever is first by name is bad: a question that is wrong.
+    let mut world = World::new(shop(", samples: 1", ""), 10);
+    let mut evictions = Vec::new();
+    for _ in 0..3600 {
+        let first = world.members.iter().map(|pod| pod.name.clone()).min().unwrap();
+        world.bad = BTreeMap::from([(first, 0.9)]);
+        let before = world.evicted.len();
+        world.turn();
+        if world.evicted.len() > before {
+            evictions.push(world.second);
+        }
+    }
+    let pauses: Vec<i64> = evictions.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(pauses.len() <= 7, "{pauses:?}");
+    assert!(pauses.windows(2).all(|pair| pair[1] >= pair[0]), "{pauses:?}");
+}
+
+#[test]
+fn who_was_evicted_lingers_for_a_moment_and_never_comes_back() {
+    let mut world = World::new(shop(", baseEjectionTime: 3s, samples: 1", ""), 10).bad(&[4]);
+    world.startup = 0;
+    while world.evicted.is_empty() {
+        world.turn();
+    }
+    for _ in 0..4 {
+        let told = world.turn();
+        assert!(
+            told.status.ejected.iter().any(|out| out.evicted.is_some()),
+            "its endpoint may still look ready"
+        );
+        assert!(told.status.returned.is_empty(), "beyond its hold, but gone");
+    }
+    assert!(world.turns(3).status.ejected.is_empty());
+    assert!(world.told.returned.is_empty());
+}
+
+#[test]
+fn modes_that_do_not_act_eject_nobody() {
+    let mut world = World::new(shop("", "mode: Observe"), 10).bad(&[4]);
+    let told = world.turns(4);
+    assert_eq!((first(&told), world.out().len(), world.evicted.len()), (ReasonCode::Observing, 0, 0));
+    assert_eq!(told.reasons[0].detail.as_deref(), Some("web-4"));
+    let mut world = World::new(shop("", &format!("mode: Paused, {TRAFFIC}")), 10).bad(&[4]);
+    let told = world.turns(4);
+    assert_eq!((first(&told), world.out().len(), world.evicted.len()), (ReasonCode::Paused, 0, 0));
+    let mut world = World::new(shop("", TRAFFIC), 10).bad(&[4]);
+    world.turns(3);
+    world.spec = shop("", &format!("mode: Paused, {TRAFFIC}"));
+    world.turns(100);
+    assert_eq!((world.out().len(), world.evicted.len()), (1, 0), "Paused puts nobody back either");
+}
+
+#[test]
+fn evidence_that_is_not_fresh_breaks_the_row_and_replaces_nobody() {
+    let mut world = World::new(shop("", TRAFFIC), 10).bad(&[4]);
+    world.turns(2);
+    world.state = KpiState::Stale;
+    let told = world.turn();
+    assert_eq!(first(&told), ReasonCode::OutliersUnknown);
+    world.state = KpiState::Fresh;
+    world.turns(2);
+    assert!(world.out().is_empty(), "three in a row were needed");
+    world.turn();
+    assert_eq!(world.out().len(), 1);
+    world.state = KpiState::Partial;
+    world.turns(30);
+    assert!(world.evicted.is_empty());
+}
+
+#[test]
+fn the_same_sample_counts_once() {
+    let spec = shop("", TRAFFIC);
+    let members: Vec<Member> = (0..5).map(|index| member(&format!("web-{index}"), true, -100)).collect();
+    let by_pod = (0..5).map(|index| (format!("web-{index}"), if index == 0 { 0.5 } else { 0.0 })).collect();
+    let sample = Sample { value: Some(Value::ByPod(by_pod)), at: Some(at(0)), ..fresh(0.0) };
+    let peers = Peers { sample, members, told: RecoveryStatus::default() };
+    let seen = Observation { replicas: 5, peers: Some(peers), ..Observation::default() };
+    let mut memory = Memory::default();
+    for second in 0..10 {
+        assert!(judge(&spec, &seen, &mut memory, at(second)).unwrap().status.ejected.is_empty());
+    }
+}
+
+#[test]
+fn a_restart_knows_who_is_out_and_a_new_pod_of_the_same_name_is_not() {
+    let mut world = World::new(shop("", TRAFFIC), 10).bad(&[4]);
+    world.drains = false;
+    world.turns(4);
+    world.memory = Memory::default();
+    let told = world.turn();
+    assert_eq!((world.out().len(), first(&told)), (1, ReasonCode::OutlierEjected));
+    world.members.retain(|pod| pod.name != "web-4");
+    world.members.push(member("web-4", true, world.second));
+    world.bad.clear();
+    world.turn();
+    assert!(world.out().is_empty());
+}
+
+#[test]
+fn a_scale_down_takes_the_ejected_first() {
+    let members: Vec<Member> =
+        (0..10).map(|index| member(&format!("web-{index}"), true, index - 100)).collect();
+    let ejected = BTreeSet::from(["web-2".to_owned()]);
+    let rotation = Rotation { members, ejected, ..Rotation::default() };
+    let plan = drain(&rotation, 9, 10, SignedDuration::from_secs(30), at(0));
+    assert_eq!(plan.draining.keys().collect::<Vec<_>>(), ["web-2"]);
+}
+
+#[derive(Clone, Debug)]
+struct Look {
+    passed: i64,
+    replicas: i32,
+    ready: Vec<bool>,
+    values: Vec<Option<f64>>,
+    state: KpiState,
+    equal: bool,
+}
+
+fn looks() -> impl Strategy<Value = Vec<Look>> {
+    let value = prop_oneof![
+        4 => prop_oneof![Just(0.0), Just(0.001), Just(0.3), Just(0.9)],
+        1 => prop_oneof![Just(f64::NAN), Just(f64::INFINITY), Just(f64::NEG_INFINITY), Just(-1.0), Just(f64::MAX), Just(5e-324)],
+    ];
+    let state = prop_oneof![
+        8 => Just(KpiState::Fresh),
+        1 => prop_oneof![Just(KpiState::Stale), Just(KpiState::Empty), Just(KpiState::Partial), Just(KpiState::NaN), Just(KpiState::Error)],
+    ];
+    let look = (
+        0..40i64,
+        0..20i32,
+        proptest::collection::vec(proptest::bool::weighted(0.9), 12),
+        proptest::collection::vec(proptest::option::weighted(0.9, value), 12),
+        state,
+        proptest::bool::weighted(0.1),
+    );
+    let look = look.prop_map(|(passed, replicas, ready, values, state, equal)| Look {
+        passed,
+        replicas,
+        ready,
+        values,
+        state,
+        equal,
+    });
+    proptest::collection::vec(look, 1..60)
+}
+
+/// A status that anybody may have written.
+fn told() -> impl Strategy<Value = RecoveryStatus> {
+    let time = prop_oneof![-10_000..10_000i64, Just(i64::MIN), Just(i64::MAX)].prop_map(|second| {
+        let second = second.clamp(-1_800_000_000 - 377_705_023_000, 253_402_207_000 - 1_800_000_000);
+        Time(Timestamp::from_second(1_800_000_000 + second).unwrap())
+    });
+    let pod = (0..14i32).prop_map(|index| format!("web-{index}"));
+    let ejected =
+        (pod.clone(), time.clone(), time.clone(), any::<i32>(), proptest::option::of(time.clone())).prop_map(
+            |(pod, since, until, ejections, evicted)| Ejected { pod, since, until, ejections, evicted },
+        );
+    let returned = (pod, time.clone(), any::<i32>()).prop_map(|(pod, since, ejections)| Returned {
+        pod,
+        since,
+        ejections,
+    });
+    let replaced = (time, any::<i32>()).prop_map(|(at, count)| Replaced { at, count });
+    (
+        proptest::collection::vec(ejected, 0..6),
+        proptest::collection::vec(returned, 0..6),
+        proptest::option::of(replaced),
+    )
+        .prop_map(|(ejected, returned, replaced)| RecoveryStatus { ejected, returned, replaced })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_500, ..ProptestConfig::default() })]
+
+    /// Whatever is seen and whatever status says: no panic, never beyond the budget, never on what is not fresh, never
+    /// with too few peers, never where all are equally bad, and whoever is out has an end to it.
+    #[test]
+    fn safe_whatever_is_seen(
+        looks in looks(), start in told(), percent in 1..=50i32, samples in 1..4i32, traffic in any::<bool>(),
+        replace in any::<bool>(),
+    ) {
+        let more = if traffic { TRAFFIC } else { "" };
+        let outliers = format!(", maxEjectionPercent: {percent}, samples: {samples}, replace: {}", replace || !traffic);
+        let spec = shop(&outliers, more);
+        let (mut memory, mut told, mut second) = (Memory::default(), start, 0);
+        for look in looks {
+            second += look.passed;
+            let now = at(second);
+            let members: Vec<Member> =
+                look.ready.iter().enumerate().map(|(index, ready)| member(&format!("web-{index}"), *ready, -5000)).collect();
+            let by_pod: BTreeMap<String, f64> = look.values.iter().enumerate()
+                .filter_map(|(index, value)| Some((format!("web-{index}"), if look.equal { 0.3 } else { (*value)? })))
+                .collect();
+            let sample = Sample { state: look.state, value: Some(Value::ByPod(by_pod.clone())), at: Some(now), ..fresh(0.0) };
+            let before = told.ejected_pods();
+            let peers = Peers { sample, members: members.clone(), told };
+            let rotation = traffic.then(|| Rotation { members: members.clone(), ejected: before.clone(), ..Rotation::default() });
+            let seen = Observation { replicas: look.replicas, rotation, peers: Some(peers), ..Observation::default() };
+            let mut recovery = judge(&spec, &seen, &mut memory, now).unwrap();
+            let out = recovery.status.ejected_pods();
+            let new: Vec<&String> = out.difference(&before).collect();
+            let allowed = usize::try_from(look.replicas * percent / 100).unwrap().max(1);
+            let held = recovery.status.ejected.iter().filter(|out| out.evicted.is_none()).count();
+            prop_assert!(held <= allowed, "{held} of {allowed}");
+            let numbers = by_pod.iter().filter(|(pod, value)| {
+                value.is_finite() && members.iter().any(|member| member.name == **pod && member.ready)
+            });
+            let (count, peers) = (numbers.clone().count(), numbers.filter(|(pod, _)| !before.contains(*pod)).count());
+            if !new.is_empty() {
+                prop_assert_eq!(look.state, KpiState::Fresh);
+                prop_assert!(count > 3 && peers + before.len() > 3);
+                prop_assert!(!look.equal, "all are equally bad");
+                let serving = members.iter().filter(|member| member.ready && !out.contains(&member.name)).count();
+                prop_assert!(serving + allowed >= usize::try_from(look.replicas).unwrap());
+            }
+            for ejected in &recovery.status.ejected {
+                let left = ejected.until.0.duration_since(now);
+                prop_assert!(left <= SignedDuration::from_hours(2), "no way back for {left}");
+                prop_assert!(ejected.evicted.is_some() || left.is_positive());
+            }
+            if let Some(pod) = recovery.evict.take() {
+                prop_assert_eq!(look.state, KpiState::Fresh);
+                prop_assert!(before.contains(&pod) && (replace || !traffic));
+                let others = members.iter().filter(|member| !out.contains(&member.name));
+                prop_assert!(others.clone().all(|member| member.ready));
+                recovery.evicted(&mut memory, &pod, now);
+            }
+            prop_assert!(!recovery.reasons.is_empty());
+            told = recovery.status;
+        }
+    }
+
+    /// A service whose pods do not change puts back everybody in the end.
+    #[test]
+    fn always_a_way_back(start in told()) {
+        let spec = shop(", replace: false", TRAFFIC);
+        let members: Vec<Member> = (0..12).map(|index| member(&format!("web-{index}"), true, -20_000)).collect();
+        let (mut memory, mut told) = (Memory::default(), start);
+        for hour in 0..4 {
+            let sample = Sample::unusable(KpiState::Error, "nobody answers");
+            let peers = Peers { sample, members: members.clone(), told };
+            let seen = Observation { replicas: 12, peers: Some(peers), ..Observation::default() };
+            told = judge(&spec, &seen, &mut memory, at(hour * 3600)).unwrap().status;
+        }
+        prop_assert!(told.ejected.is_empty(), "{told:?}");
+    }
+}
