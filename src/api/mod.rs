@@ -2,6 +2,7 @@
 //!
 //! Data only: nothing in here knows a client, a clock or an environment.
 
+mod capabilities;
 mod conditions;
 mod quantity;
 mod reason;
@@ -11,6 +12,7 @@ mod status;
 mod traffic;
 mod validate;
 
+pub use capabilities::Capabilities;
 pub use conditions::{ConditionType, Verdict, merge_conditions};
 pub use quantity::Quantity;
 pub use reason::{Reason, ReasonCode};

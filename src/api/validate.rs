@@ -3,6 +3,7 @@
 //! The API server refuses most of what is refused here by its CEL rules; `decide` reads files that it never saw,
 //! and a cron expression is beyond CEL.
 
+mod provider;
 mod traffic;
 
 use jiff::SignedDuration;
@@ -129,6 +130,7 @@ impl Validated {
         let scale_down = move_rules("scaleDown", &spec.behavior.scale_down, DOWN_WINDOW_S, &mut wrong);
         let schedule = schedules(spec, &mut wrong);
         let traffic = spec.traffic.as_ref().map(|traffic| traffic::rules(traffic, &mut wrong));
+        provider::check(spec, &mut wrong);
         if wrong.is_empty() {
             Ok(Self {
                 mode: spec.mode,

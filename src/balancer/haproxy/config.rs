@@ -275,7 +275,7 @@ fn service(wanted: &Wanted) -> Result<String, ConfigError> {
 }
 
 fn retries(traffic: &Traffic) -> String {
-    let on = |wanted: RetryOn| traffic.retries.on.contains(&wanted);
+    let on = |wanted: RetryOn| traffic.retry_on().contains(&wanted);
     let mut events = Vec::new();
     for (event, word) in [
         (RetryOn::ConnectFailure, "conn-failure"),
