@@ -215,13 +215,7 @@ pub struct HealthCheck {
 
 impl Default for HealthCheck {
     fn default() -> Self {
-        Self {
-            path: None,
-            interval: check_interval(),
-            rise: check_rise(),
-            fall: check_fall(),
-            passive: None,
-        }
+        Self { path: None, interval: check_interval(), rise: check_rise(), fall: check_fall(), passive: None }
     }
 }
 

@@ -23,7 +23,11 @@ fn service(name: &str, more: &serde_json::Value) -> ScalableService {
 }
 
 fn images() -> Images {
-    Images { agent: "plimsoll:1".to_owned(), haproxy: "haproxy:2.8".to_owned() }
+    Images {
+        agent: "plimsoll:1".to_owned(),
+        haproxy: "haproxy:2.8".to_owned(),
+        nginx: "nginx:1.28".to_owned(),
+    }
 }
 
 fn selector() -> BTreeMap<String, String> {

@@ -1,7 +1,7 @@
 //! What a provider can't do of `spec.traffic`, a sentence each: the same that the CRD's CEL rules refuse.
 
 use super::{duration, text};
-use crate::api::{HealthCheck, Limits, Provider, RetryOn, ScalableServiceSpec, Traffic};
+use crate::api::{HealthCheck, Limits, RetryOn, ScalableServiceSpec, Traffic};
 
 /// Checks the spec against what its provider can do.
 pub(super) fn check(spec: &ScalableServiceSpec, wrong: &mut Vec<String>) {
@@ -28,7 +28,8 @@ pub(super) fn check(spec: &ScalableServiceSpec, wrong: &mut Vec<String>) {
     }
     if !can.tells_connect_failure && traffic.retries.on.as_ref().is_some_and(|on| parts(on)) {
         let found = format!("{:?}", traffic.retries.on.as_deref().unwrap_or_default());
-        let allowed = "it must have both or none of ConnectFailure and EmptyResponse, which can't be told apart";
+        let allowed =
+            "it must have both or none of ConnectFailure and EmptyResponse, which can't be told apart";
         not("traffic.retries.retryOn", &found, allowed);
     }
 }
@@ -59,7 +60,7 @@ fn parts(on: &[RetryOn]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::Validated;
+    use crate::api::{Provider, Validated};
 
     fn wrong(provider: &str, minimum: i32, more: &str) -> Vec<String> {
         let yaml = format!(
@@ -81,12 +82,19 @@ mod tests {
             ("traffic.slowStart is 5s", 1, ", slowStart: 5s"),
             ("traffic.limits.connectionsPerReplica is 4", 1, ", limits: {connectionsPerReplica: 4}"),
             ("traffic.limits.queueTimeout is 10s", 1, ", limits: {queueTimeout: 10s}"),
-            ("traffic.priorities is set", 1, ", priorities: [{match: {pathPrefix: /a}, criticality: Critical}]"),
+            (
+                "traffic.priorities is set",
+                1,
+                ", priorities: [{match: {pathPrefix: /a}, criticality: Critical}]",
+            ),
             ("traffic.retries.retryOn is [ConnectFailure]", 1, ", retries: {retryOn: [ConnectFailure]}"),
         ] {
             let sentences = wrong("NGINX", minimum, more);
             assert_eq!(sentences.len(), 1, "{more}: {sentences:?}");
-            assert!(sentences[0].starts_with(&format!("spec.{field}; with provider NGINX ")), "{sentences:?}");
+            assert!(
+                sentences[0].starts_with(&format!("spec.{field}; with provider NGINX ")),
+                "{sentences:?}"
+            );
             assert_eq!(wrong("HAProxy", minimum, more), Vec::<String>::new());
         }
     }
