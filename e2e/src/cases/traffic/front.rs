@@ -26,6 +26,8 @@ pub const CARELESS: &[&str] = &["--drain-delay=0s", "--shutdown-grace=0s", "--se
 pub struct Setup {
     /// Its namespace.
     pub namespace: &'static str,
+    /// `provider` of `spec.traffic`.
+    pub provider: &'static str,
     /// Replicas at the start.
     pub replicas: u32,
     /// Requests that a replica serves at the same time.
@@ -45,6 +47,7 @@ impl Setup {
     pub const fn of(namespace: &'static str, replicas: u32) -> Self {
         Self {
             namespace,
+            provider: "HAProxy",
             replicas,
             workers: 4,
             service_time: "20ms",
@@ -233,7 +236,7 @@ pub fn spread(front: &Front<'_>) -> Result<()> {
 }
 
 fn service(setup: &Setup) -> String {
-    let Setup { namespace, window, traffic, .. } = setup;
+    let Setup { namespace, provider, window, traffic, .. } = setup;
     let traffic = traffic.replace('\n', "\n    ");
     let query = Dial::query(namespace);
     let min = u32::from(setup.replicas > 0);
@@ -251,7 +254,7 @@ spec:
   - {{name: dial, type: Load, query: '{query}', perReplica: "10"}}
   behavior: {{scaleDown: {{stabilizationWindowSeconds: {window}}}}}
   traffic:
-    provider: HAProxy
+    provider: {provider}
     targetPort: 8080
     {traffic}
 "#
