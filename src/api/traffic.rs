@@ -52,7 +52,8 @@ use super::Criticality;
     )
 )]
 pub struct Traffic {
-    /// Who balances.
+    /// Who balances. HAProxy does all that is here. NGINX is reloaded for each change, at most every 2 s, and then cuts
+    /// what takes longer than `drain.timeout`; what it can't do is refused.
     pub provider: Provider,
     /// Balancers, spread over nodes and zones; two survive the loss of one.
     #[serde(default = "two")]
@@ -426,7 +427,7 @@ pub struct BalancerStatus {
     /// Whether what runs was read back and is what is wanted.
     #[serde(default)]
     pub in_sync: bool,
-    /// Replicas that get requests.
+    /// Replicas that get requests; with NGINX, those in the configuration that it serves.
     #[serde(default)]
     pub programmed: i32,
     /// Pods of `draining` whose last request here is over (or never was), by name.

@@ -123,12 +123,12 @@ pid {};
 error_log stderr warn;
 # The more cores, the more balancers: each reload doubles the workers for as long as the old ones have to finish.
 worker_processes 2;
-worker_rlimit_nofile 65536;
+worker_rlimit_nofile 16384;
 # Workers of a configuration before may take so long for what they have.
 worker_shutdown_timeout {}ms;
 
 events {{
-    worker_connections 16384;
+    worker_connections 8192;
 }}
 ",
         path("the path of the process id", &pid)?,

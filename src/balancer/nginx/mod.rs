@@ -11,6 +11,8 @@ mod probe;
 mod process;
 mod reload;
 mod stop;
+#[cfg(test)]
+mod tests;
 mod workers;
 
 pub use config::Config;

@@ -13,8 +13,7 @@ use super::{
 };
 use crate::cases::Theatre;
 
-const SETUP: Setup =
-    Setup { provider: "NGINX", more: CARELESS, ..Setup::of("traffic-nginx", 3) };
+const SETUP: Setup = Setup { provider: "NGINX", more: CARELESS, ..Setup::of("traffic-nginx", 3) };
 /// Requests a second on kept and on fresh connections.
 const RATE: u32 = 60;
 /// Each more than a tenth above the one before, which would be within the tolerance.
