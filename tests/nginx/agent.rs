@@ -20,8 +20,8 @@ use serde_json::json;
 use tokio::{sync::watch, time::timeout};
 
 use crate::{
-    proxy::Proxy,
-    support::{Client, Load, Replica, free_port, traffic, wait},
+    proxy::{Proxy, free_port},
+    support::{Client, Load, Replica, traffic, wait},
 };
 
 struct Scene {

@@ -125,19 +125,19 @@ error_log stderr warn;
 worker_processes 2;
 worker_rlimit_nofile 16384;
 # Workers of a configuration before may take so long for what they have.
-worker_shutdown_timeout {}ms;
+worker_shutdown_timeout {};
 
 events {{
     worker_connections 8192;
 }}
 ",
         path("the path of the process id", &pid)?,
-        shutdown.as_millis(),
+        time(shutdown),
     ))
 }
 
 fn defaults(traffic: &Traffic, folder: &str) -> String {
-    let answer = Duration::from(traffic.timeouts.backend_request).as_millis();
+    let answer = time(traffic.timeouts.backend_request.into());
     let mut text = format!(
         "    access_log off;
     server_tokens off;
@@ -155,11 +155,11 @@ fn defaults(traffic: &Traffic, folder: &str) -> String {
     client_header_timeout 10s;
     keepalive_timeout 75s;
     keepalive_requests 100000;
-    client_body_timeout {answer}ms;
-    send_timeout {answer}ms;
+    client_body_timeout {answer};
+    send_timeout {answer};
     proxy_connect_timeout 3s;
-    proxy_send_timeout {answer}ms;
-    proxy_read_timeout {answer}ms;
+    proxy_send_timeout {answer};
+    proxy_read_timeout {answer};
 
     map $http_upgrade $connection_to_replica {{
         default upgrade;
@@ -183,6 +183,14 @@ fn defaults(traffic: &Traffic, folder: &str) -> String {
 ";
     }
     text
+}
+
+/// As NGINX reads it, in the larger unit that fits.
+fn time(duration: Duration) -> String {
+    match duration.subsec_millis() {
+        0 => format!("{}s", duration.as_secs()),
+        _ => format!("{}ms", duration.as_millis()),
+    }
 }
 
 fn retries(traffic: &Traffic) -> String {

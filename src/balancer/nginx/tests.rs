@@ -99,7 +99,7 @@ fn without_a_replica_nothing_is_asked_and_an_ipv6_cluster_is_listened_to() {
     let paths = Paths { listen: "::".parse().unwrap(), ..paths() };
     let text = Config::of(&wanted, &paths, "").unwrap().text;
     assert!(
-        text.contains("return 503;") && !text.contains("upstream") && !text.contains("proxy_pass"),
+        text.contains("return 503;") && !text.contains("upstream checkout") && !text.contains("proxy_pass"),
         "{text}"
     );
     assert!(text.contains("listen [::]:10080 ipv6only=off;\n"), "{text}");

@@ -4,7 +4,7 @@ mod balancer;
 mod client;
 mod replica;
 
-pub use balancer::{Balancer, Reached, free_port, traffic, wanted};
+pub use balancer::{Balancer, Reached, traffic, wanted};
 pub use client::{Client, Load};
 pub use replica::Replica;
 

@@ -17,8 +17,8 @@ const SETUP: Setup = Setup { provider: "NGINX", more: CARELESS, ..Setup::of("tra
 /// Requests a second on kept and on fresh connections.
 const RATE: u32 = 60;
 /// Each more than a tenth above the one before, which would be within the tolerance.
-const UP: [u32; 7] = [4, 5, 6, 7, 8, 9, 10];
-const DOWN: [u32; 3] = [8, 6, 3];
+const UP: [u32; 8] = [4, 5, 6, 7, 8, 9, 10, 12];
+const DOWN: [u32; 2] = [7, 3];
 
 pub fn run(theatre: &Theatre) -> Result<String> {
     let front = Front::set(theatre, &SETUP, |_| Ok(()))?;
@@ -33,7 +33,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     for replicas in UP {
         change(&front, replicas)?;
     }
-    front.wait_for(10, Duration::from_secs(20))?;
+    front.wait_for(12, Duration::from_secs(20))?;
     front.scene.kubectl(&["scale", "deployment", CONTROL, "--replicas=4"])?;
     for replicas in DOWN {
         change(&front, replicas)?;
