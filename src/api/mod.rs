@@ -4,6 +4,7 @@
 
 mod capabilities;
 mod conditions;
+mod priority;
 mod quantity;
 mod reason;
 mod schedule;
@@ -14,6 +15,7 @@ mod validate;
 
 pub use capabilities::Capabilities;
 pub use conditions::{ConditionType, Verdict, merge_conditions};
+pub use priority::{HeaderMatch, Priority, RequestMatch};
 pub use quantity::Quantity;
 pub use reason::{Reason, ReasonCode};
 pub use schedule::Schedule;
@@ -23,9 +25,9 @@ pub use spec::{
 };
 pub use status::{DecisionRecord, KpiState, KpiStatus, ScalableServiceStatus, Summary};
 pub use traffic::{
-    Algorithm, BalancerStatus, Drain, Draining, FrontService, FrontServiceType, HeaderMatch, HealthCheck,
-    Limits, Listener, ListenerTls, PassiveCheck, Priority, Provider, RequestMatch, Retries, RetryOn,
-    SessionPersistence, Timeouts, Traffic, TrafficStatus,
+    Algorithm, BalancerStatus, Drain, Draining, FrontService, FrontServiceType, HealthCheck, Limits,
+    Listener, ListenerTls, PassiveCheck, Provider, Retries, RetryOn, SessionPersistence, Timeouts, Traffic,
+    TrafficStatus,
 };
 pub use validate::{Goal, Invalid, KpiRule, MoveRules, TrafficRules, Validated};
 
