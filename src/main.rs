@@ -4,6 +4,7 @@ use std::{io, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use plimsoll::{
+    api::Provider,
     balancer::agent,
     cli::{decide, generate},
     controller,
@@ -59,8 +60,11 @@ enum Verb {
 
 #[derive(Subcommand)]
 enum LbAgent {
-    /// Follow a ScalableService and its endpoints, and keep HAProxy as they want it.
+    /// Follow a ScalableService and its endpoints, and keep what balances as they want it.
     Run {
+        /// What balances: HAProxy or NGINX.
+        #[arg(long, default_value = "HAProxy")]
+        provider: Provider,
         /// Name of the ScalableService.
         #[arg(long)]
         service: String,
@@ -70,7 +74,7 @@ enum LbAgent {
         /// Name of this pod, for its entry in status.
         #[arg(long, env = "POD_NAME")]
         pod_name: String,
-        /// The folder that is shared with HAProxy: configuration, certificates, sockets.
+        /// The folder that is shared with what balances: configuration, certificates, sockets.
         #[arg(long, default_value = "/run/plimsoll")]
         folder: PathBuf,
         /// The mounted Secrets with certificates, each in a folder of its name.
@@ -94,9 +98,12 @@ enum LbAgent {
         /// The file to be made.
         path: PathBuf,
     },
-    /// Let HAProxy finish what it has: its container's preStop hook.
+    /// Let what balances finish what it has: its container's preStop hook.
     Stop {
-        /// The folder that is shared with HAProxy.
+        /// What balances: HAProxy or NGINX.
+        #[arg(long, default_value = "HAProxy")]
+        provider: Provider,
+        /// The folder that is shared with it.
         #[arg(long, default_value = "/run/plimsoll")]
         folder: PathBuf,
         /// The longest time that it may take, as 50s.
@@ -153,16 +160,30 @@ fn lb_agent(verb: LbAgent) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let runtime =
         || tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(2).build();
     match verb {
-        LbAgent::Run { service, namespace, pod_name, folder, secrets, port, gate_port, log_format, log } => {
+        LbAgent::Run {
+            provider,
+            service,
+            namespace,
+            pod_name,
+            folder,
+            secrets,
+            port,
+            gate_port,
+            log_format,
+            log,
+        } => {
             init_log(log_format, &log)?;
             // The only error is that a provider is there already, which does as well.
             let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
             let pod = pod_name;
-            let options = agent::AgentOptions { namespace, service, pod, folder, secrets, port, gate_port };
+            let options =
+                agent::AgentOptions { provider, namespace, service, pod, folder, secrets, port, gate_port };
             runtime()?.block_on(agent::run(options))?;
         }
         LbAgent::Install { path } => agent::install(&path)?,
-        LbAgent::Stop { folder, within } => runtime()?.block_on(agent::stop(&folder, within.into()))?,
+        LbAgent::Stop { provider, folder, within } => {
+            runtime()?.block_on(agent::stop(provider, &folder, within.into()))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use plimsoll::balancer::{ServerState::Ready, haproxy::CertificateChange};
+use plimsoll::balancer::{CertificateChange, ServerState::Ready};
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore,
     pki_types::{CertificateDer, ServerName, pem::PemObject as _},

@@ -1,13 +1,17 @@
-//! What a change behind a real HAProxy costs: `cargo xtask bench traffic`, or
+//! What a change behind a real HAProxy or NGINX costs: `cargo xtask bench traffic`, or
 //! `cargo bench -p plimsoll --bench traffic -- PATH_OF_PLIMSOLL_SHOP`.
 //!
-//! HAProxy, the load generator, the replicas and the driver share this machine. Every request is accounted, none is
+//! The balancer, the load generator, the replicas and the driver share this machine. Every request is accounted, none is
 //! sent again by the client, and each kind of change has a control that must lose. Prints one line of JSON.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a failure is the result
 
 mod certificates;
 mod endpoints;
 mod figures;
+mod nginx;
+#[path = "../../tests/nginx/proxy.rs"]
+#[allow(dead_code)]
+mod proxy;
 mod serving;
 mod shop;
 #[path = "../../tests/haproxy/support/mod.rs"]
@@ -29,15 +33,17 @@ async fn main() {
     let certificates = certificates::measure(&shop).await;
     let serving = serving::measure(&shop).await;
     let endpoints = endpoints::measure(&shop).await;
+    let nginx = nginx::measure(&shop).await;
     println!(
         "{}",
         json!({
-            "what": "HAProxy on loopback, driven over its runtime API",
+            "what": "HAProxy on loopback, driven over its runtime API; NGINX, driven by reloads",
             "haproxy": serving.1,
             "runs": RUNS,
             "endpoints": endpoints,
             "serving": serving.0,
             "certificates": certificates,
+            "nginx": nginx,
         })
     );
 }

@@ -23,7 +23,7 @@ use thiserror::Error;
 
 use self::maker::{Maker, NAME_MAX};
 use super::said;
-use crate::api::ScalableService;
+use crate::api::{Provider, ScalableService};
 pub use pod::{AGENT_PORT, GATE_PORT};
 
 /// Owner of every field in `managedFields`.
@@ -38,6 +38,19 @@ pub struct Images {
     pub agent: String,
     /// Has `haproxy` in its PATH.
     pub haproxy: String,
+    /// Has `nginx` in its PATH.
+    pub nginx: String,
+}
+
+impl Images {
+    /// The one with what balances.
+    #[must_use]
+    pub fn of(&self, provider: Provider) -> &str {
+        match provider {
+            Provider::HAProxy => &self.haproxy,
+            Provider::NGINX => &self.nginx,
+        }
+    }
 }
 
 /// The objects of one balancer, in the order in which they are applied.

@@ -2,7 +2,9 @@
 //!
 //! Data only: nothing in here knows a client, a clock or an environment.
 
+mod capabilities;
 mod conditions;
+mod priority;
 mod quantity;
 mod reason;
 mod recovery;
@@ -12,7 +14,9 @@ mod status;
 mod traffic;
 mod validate;
 
+pub use capabilities::Capabilities;
 pub use conditions::{ConditionType, Verdict, merge_conditions};
+pub use priority::{HeaderMatch, Priority, RequestMatch};
 pub use quantity::Quantity;
 pub use reason::{Reason, ReasonCode};
 pub use recovery::{Ejected, KpiByPod, Outliers, Recovery, RecoveryStatus, Replaced, Returned};
@@ -23,9 +27,9 @@ pub use spec::{
 };
 pub use status::{DecisionRecord, KpiState, KpiStatus, ScalableServiceStatus, Summary};
 pub use traffic::{
-    Algorithm, BalancerStatus, Drain, Draining, FrontService, FrontServiceType, HeaderMatch, HealthCheck,
-    Limits, Listener, ListenerTls, PassiveCheck, Priority, Provider, RequestMatch, Retries, RetryOn,
-    SessionPersistence, Timeouts, Traffic, TrafficStatus,
+    Algorithm, BalancerStatus, Drain, Draining, FrontService, FrontServiceType, HealthCheck, Limits,
+    Listener, ListenerTls, PassiveCheck, Provider, Retries, RetryOn, SessionPersistence, Timeouts, Traffic,
+    TrafficStatus,
 };
 pub use validate::{Goal, Invalid, KpiRule, MoveRules, OutlierRules, TrafficRules, Validated};
 

@@ -56,6 +56,10 @@ use super::{Quantity, Recovery, ScalableServiceStatus, Traffic};
         "minReplicas 0 needs a KPI of type Load: only a load can be seen to come back while no replica runs"
     ),
     validation = (
+        "self.minReplicas > 0 || !has(self.traffic) || self.traffic.provider != 'NGINX'",
+        "minReplicas 0 is not possible with traffic.provider NGINX, which can't hold requests while no replica runs"
+    ),
+    validation = (
         "self.schedule.all(s, s.minReplicas <= self.maxReplicas)",
         "schedule.minReplicas must not be above maxReplicas"
     ),

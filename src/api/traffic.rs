@@ -7,7 +7,7 @@ use kube::{KubeSchema, core::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Criticality;
+use super::Priority;
 
 /// A load balancer that Plimsoll runs, feeds and drains.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,10 +20,40 @@ use super::Criticality;
     validation = (
         "self.algorithm != 'SourceHash' || !has(self.sessionPersistence)",
         "traffic.sessionPersistence is not allowed with algorithm SourceHash: that binds clients already"
+    ),
+    validation = (
+        "self.provider != 'NGINX' || !has(self.sessionPersistence)",
+        "traffic.sessionPersistence is not possible with provider NGINX, which binds clients by algorithm SourceHash only"
+    ),
+    validation = (
+        "self.provider != 'NGINX' || !has(self.healthCheck) || (has(self.healthCheck.passive) && \
+         !has(self.healthCheck.path) && duration(self.healthCheck.interval) == duration('2s') && \
+         self.healthCheck.rise == 2 && self.healthCheck.fall == 3)",
+        "traffic.healthCheck can have passive alone with provider NGINX, which makes no checks of its own"
+    ),
+    validation = (
+        "self.provider != 'NGINX' || duration(self.slowStart) == duration('0s')",
+        "traffic.slowStart is not possible with provider NGINX; leave it out"
+    ),
+    validation = (
+        "self.provider != 'NGINX' || (!has(self.limits.connectionsPerReplica) && \
+         duration(self.limits.queueTimeout) == duration('30s'))",
+        "traffic.limits are not possible with provider NGINX, which has no queue; leave them out"
+    ),
+    validation = (
+        "self.provider != 'NGINX' || size(self.priorities) == 0",
+        "traffic.priorities are not possible with provider NGINX, which has no queue; leave them out"
+    ),
+    validation = (
+        "self.provider != 'NGINX' || !has(self.retries.retryOn) || \
+         (('ConnectFailure' in self.retries.retryOn) == ('EmptyResponse' in self.retries.retryOn))",
+        "traffic.retries.retryOn must have both or none of ConnectFailure and EmptyResponse with provider NGINX, which \
+         can't tell them apart"
     )
 )]
 pub struct Traffic {
-    /// Who balances.
+    /// Who balances. HAProxy does all that is here. NGINX is reloaded for each change, at most every 2 s, and then cuts
+    /// what takes longer than `drain.timeout`; what it can't do is refused.
     pub provider: Provider,
     /// Balancers, spread over nodes and zones; two survive the loss of one.
     #[serde(default = "two")]
@@ -74,10 +104,25 @@ pub struct Traffic {
 }
 
 /// Who balances.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    strum::IntoStaticStr,
+    strum::EnumString,
+)]
 pub enum Provider {
     /// HAProxy 2.6 or newer, run by Plimsoll, driven through its runtime API without reloads.
     HAProxy,
+    /// NGINX 1.22 or newer, run by Plimsoll and reloaded for each change, at most every 2 s. It has no checks of its
+    /// own, no queue, no slow start and no cookies; long connections end `drain.timeout` after a change.
+    NGINX,
 }
 
 /// A port of the balancer.
@@ -169,11 +214,18 @@ pub struct HealthCheck {
     pub passive: Option<PassiveCheck>,
 }
 
+impl Default for HealthCheck {
+    fn default() -> Self {
+        Self { path: None, interval: check_interval(), rise: check_rise(), fall: check_fall(), passive: None }
+    }
+}
+
 /// Watches the answers to real requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PassiveCheck {
-    /// Answers 5xx, or none, in a row until the replica gets no more requests.
+    /// Answers 5xx, or none, in a row until the replica gets no more requests. NGINX counts within 10 s, and of the
+    /// answers only 503, if `retries.retryOn` names it; the replica is tried again 10 s later.
     #[schemars(range(min = 1, max = 1000))]
     pub consecutive_errors: i32,
 }
@@ -212,16 +264,29 @@ pub struct Retries {
     #[serde(default = "retry_attempts")]
     #[schemars(range(min = 0, max = 10))]
     pub attempts: i32,
-    /// After what; a request that may have been begun is only sent again on what is named here.
+    /// After what; a request that may have been begun is only sent again on what is named here. Without it,
+    /// ConnectFailure, and with NGINX, which can't tell the two apart, EmptyResponse too.
     // Not `on` as it is called here: YAML 1.1, which kubectl reads, takes that for `true`.
-    #[serde(default = "retry_on", rename = "retryOn")]
+    #[serde(default, rename = "retryOn", skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 3))]
-    pub on: Vec<RetryOn>,
+    pub on: Option<Vec<RetryOn>>,
 }
 
 impl Default for Retries {
     fn default() -> Self {
-        Self { attempts: retry_attempts(), on: retry_on() }
+        Self { attempts: retry_attempts(), on: None }
+    }
+}
+
+impl Traffic {
+    /// After what a request is sent again, if `retries.attempts` lets it.
+    #[must_use]
+    pub fn retry_on(&self) -> &[RetryOn] {
+        match (&self.retries.on, self.provider) {
+            (Some(on), _) => on,
+            (None, Provider::HAProxy) => &[RetryOn::ConnectFailure],
+            (None, Provider::NGINX) => &[RetryOn::ConnectFailure, RetryOn::EmptyResponse],
+        }
     }
 }
 
@@ -280,44 +345,6 @@ impl Default for Timeouts {
     }
 }
 
-/// How much some requests matter.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Priority {
-    /// Which requests.
-    #[serde(rename = "match")]
-    pub match_: RequestMatch,
-    /// How much they matter; requests that nothing matches are Critical.
-    pub criticality: Criticality,
-}
-
-/// Which requests: all that is named must match.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = (
-    "has(self.pathPrefix) || has(self.header)",
-    "traffic.priorities.match needs a pathPrefix or a header"
-))]
-pub struct RequestMatch {
-    /// Beginning of the path.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 256), regex(pattern = "^/[A-Za-z0-9._~!$&()*+,;=:@%/-]*$"))]
-    pub path_prefix: Option<String>,
-    /// A header with exactly this value.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub header: Option<HeaderMatch>,
-}
-
-/// A header with exactly this value, as the Gateway API's `HTTPHeaderMatch` of type Exact.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct HeaderMatch {
-    /// Name, in any case.
-    #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9-]+$"))]
-    pub name: String,
-    /// Value, as it is; printable ASCII.
-    #[schemars(length(min = 1, max = 256), regex(pattern = "^[ -~]+$"))]
-    pub value: String,
-}
-
 /// What the balancers do, as they and the controller report it.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -362,7 +389,7 @@ pub struct BalancerStatus {
     /// Whether what runs was read back and is what is wanted.
     #[serde(default)]
     pub in_sync: bool,
-    /// Replicas that get requests.
+    /// Replicas that get requests; with NGINX, those in the configuration that it serves.
     #[serde(default)]
     pub programmed: i32,
     /// Pods of `draining`, and of `recovery.ejected`, whose last request here is over (or never was), by name.
@@ -406,10 +433,6 @@ fn drain_timeout() -> Duration {
 
 fn retry_attempts() -> i32 {
     2
-}
-
-fn retry_on() -> Vec<RetryOn> {
-    vec![RetryOn::ConnectFailure]
 }
 
 fn queue_timeout() -> Duration {

@@ -3,6 +3,7 @@
 //! The API server refuses most of what is refused here by its CEL rules; `decide` reads files that it never saw,
 //! and a cron expression is beyond CEL.
 
+mod provider;
 mod recovery;
 mod traffic;
 
@@ -137,6 +138,7 @@ impl Validated {
             .recovery
             .as_ref()
             .and_then(|recovery| recovery::rules(recovery, spec.traffic.is_some(), &mut wrong));
+        provider::check(spec, &mut wrong);
         if wrong.is_empty() {
             Ok(Self {
                 mode: spec.mode,

@@ -5,7 +5,20 @@
 //! one, and reads back what came of them.
 
 pub mod agent;
+mod driver;
+mod error;
+mod files;
 pub mod haproxy;
+pub mod nginx;
+mod pem;
+mod text;
 mod wanted;
 
+pub use driver::{CertificateChange, Driver, Epoch, Look, Outcome};
+pub use error::DriverError;
+pub use pem::{NoPem, Pem};
+pub use text::ConfigError;
 pub use wanted::{Endpoint, Endpoints, LOW_PORTS_UP, Listen, Server, ServerState, Wanted, wanted};
+
+/// Port of the pods for `/healthz` of what balances, and for HAProxy's own metrics.
+pub const HEALTH_PORT: u16 = 9101;

@@ -27,11 +27,13 @@ pub struct Balancers {
     pub agent_image: String,
     /// Image of HAProxy 2.6 or newer.
     pub haproxy_image: String,
+    /// Image of NGINX 1.22 or newer.
+    pub nginx_image: String,
 }
 
 impl From<Balancers> for Images {
     fn from(balancers: Balancers) -> Self {
-        Self { agent: balancers.agent_image, haproxy: balancers.haproxy_image }
+        Self { agent: balancers.agent_image, haproxy: balancers.haproxy_image, nginx: balancers.nginx_image }
     }
 }
 

@@ -7,9 +7,9 @@ use std::{
 };
 
 use plimsoll::{
-    api::{BalancerStatus, Traffic},
+    api::{BalancerStatus, Provider, Traffic},
     balancer::{
-        Endpoint,
+        Driver, Endpoint,
         agent::{AgentMetrics, Gate, Known, Links, Pilot, Replicas, Service, Setup},
         haproxy::{HaProxy, Paths},
     },
@@ -49,10 +49,10 @@ impl Scene {
             watch::channel(Replicas { addresses: Vec::new(), patience: Duration::from_secs(30) });
         let (status, seen) = watch::channel(BalancerStatus::default());
         let gate = Gate::bind((Ipv4Addr::LOCALHOST, 0).into(), handed_to, held).await.unwrap();
-        let metrics = Arc::new(AgentMetrics::default());
+        let metrics = Arc::new(AgentMetrics::of(Provider::HAProxy));
         let paths = balancer.driver.paths();
         let setup = Setup {
-            driver: HaProxy::new(Paths { ..paths.clone() }),
+            driver: Arc::new(Driver::HaProxy(HaProxy::new(Paths { ..paths.clone() }))),
             service: ("shop".to_owned(), "checkout".to_owned()),
             pod: "checkout-lb-1".to_owned(),
             gate: gate.address().unwrap(),

@@ -2,10 +2,7 @@
 
 use std::{fs, net::SocketAddr, path::Path, process::Command, sync::Arc, time::Duration};
 
-use plimsoll::balancer::{
-    ServerState::Ready,
-    haproxy::{CertificateChange, DriverError},
-};
+use plimsoll::balancer::{CertificateChange, DriverError, ServerState::Ready};
 use rustls::{
     ClientConfig, ClientConnection, StreamOwned,
     pki_types::{CertificateDer, ServerName, pem::PemObject as _},

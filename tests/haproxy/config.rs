@@ -99,6 +99,6 @@ fn haproxy_takes_every_configuration_that_the_crd_allows() {
 fn defaults_are_those_of_the_crd() {
     let traffic = traffic(json!({}));
     assert_eq!(traffic.algorithm, Algorithm::LeastConnections);
-    assert_eq!(traffic.retries.on, [RetryOn::ConnectFailure]);
+    assert_eq!(traffic.retry_on(), [RetryOn::ConnectFailure]);
     assert_eq!(Duration::from(traffic.limits.queue_timeout), Duration::from_secs(30));
 }

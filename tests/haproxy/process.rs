@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use plimsoll::balancer::{
+    DriverError,
     ServerState::{Drain, Ready},
-    haproxy::{AdminState, DriverError},
+    haproxy::AdminState,
 };
 use serde_json::json;
 
@@ -75,7 +76,10 @@ async fn a_configuration_that_haproxy_refuses_changes_nothing() {
     let mut bad = good.clone();
     bad.listeners[0].certificate = Some(balancer.folder.join("not-there.pem"));
     let error = balancer.driver.sync(&bad).await.unwrap_err();
-    assert!(matches!(&error, DriverError::Refused(words) if words.contains("not-there.pem")), "{error}");
+    assert!(
+        matches!(&error, DriverError::Refused { words, .. } if words.contains("not-there.pem")),
+        "{error}"
+    );
     assert_eq!(std::fs::read_to_string(&balancer.driver.paths().config).unwrap(), file);
     assert_eq!(balancer.driver.epoch().await.unwrap(), epoch);
     assert_eq!(Client::new(good.front()).get("/", &[]).await.unwrap().body, "a");
@@ -92,7 +96,7 @@ async fn a_configuration_that_does_not_come_up_is_taken_back() {
     let mut bad = good.clone();
     bad.listeners[0].port = taken.local_addr().unwrap().port();
     let error = balancer.driver.sync(&bad).await.unwrap_err();
-    assert!(matches!(error, DriverError::Reload(_)), "{error}");
+    assert!(matches!(error, DriverError::Reload { .. }), "{error}");
     assert_eq!(std::fs::read_to_string(&balancer.driver.paths().config).unwrap(), file);
     assert_eq!(Client::new(good.front()).get("/", &[]).await.unwrap().body, "a");
     drop(taken);

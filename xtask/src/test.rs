@@ -38,9 +38,9 @@ pub fn run() -> Result<()> {
     counts.step("programs", || Programs::ensure().map(|_| Counts { passed: 1, failed: 0 }));
     counts
         .step("real Prometheus", || cargo(&["test", "--package=plimsoll", "--features=real", "--test=kpi"]));
-    for name in ["haproxy", "agent"] {
+    for (name, with) in [("haproxy", "HAProxy"), ("nginx", "NGINX"), ("agent", "HAProxy")] {
         let test = format!("--test={name}");
-        counts.step(&format!("real HAProxy: {name}"), || {
+        counts.step(&format!("real {with}: {name}"), || {
             cargo(&["test", "--package=plimsoll", "--features=real", &test])
         });
     }

@@ -51,7 +51,7 @@ mounted, and the configuration has the path.
 {{- $config := dict "sources" $sources -}}
 {{- if .Values.traffic.enabled -}}
 {{- $agent := default (include "plimsoll.image" .) .Values.balancers.agentImage -}}
-{{- $_ := set $config "balancers" (dict "agentImage" $agent "haproxyImage" .Values.balancers.haproxyImage) -}}
+{{- $_ := set $config "balancers" (dict "agentImage" $agent "haproxyImage" .Values.balancers.haproxyImage "nginxImage" .Values.balancers.nginxImage) -}}
 {{- end -}}
 {{- toYaml $config -}}
 {{- end }}

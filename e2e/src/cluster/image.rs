@@ -81,6 +81,23 @@ impl Image {
         Ok(image.with_file("/usr/lib/ssl/openssl.cnf", Path::new("/etc/ssl/openssl.cnf")))
     }
 
+    /// Debian's NGINX, as `/usr/sbin/nginx`, with the libraries of the `agent` that runs in its image too; it must be
+    /// installed, as [`Cluster::up`](super::Cluster::up) sees to.
+    ///
+    /// # Errors
+    /// It is not installed.
+    pub fn of_nginx(agent: &Path) -> Result<Self> {
+        let program = find_program("nginx").context("nginx is not installed")?;
+        let mut image = Self::of_program(&program);
+        image.files.remove("/bin/nginx");
+        image.entrypoint = vec!["/usr/sbin/nginx".to_owned()];
+        image = image.with_file("/usr/sbin/nginx", &program);
+        for library in libraries(agent) {
+            image = image.with_file(&library, Path::new(&library));
+        }
+        Ok(image.with_file("/usr/lib/ssl/openssl.cnf", Path::new("/etc/ssl/openssl.cnf")))
+    }
+
     /// Adds a file of the host; of a program the shared libraries come along.
     #[must_use]
     pub fn with_file(mut self, target: &str, source: &Path) -> Self {
@@ -222,6 +239,15 @@ mod tests {
     fn haproxy_brings_the_libraries_of_itself_and_of_an_agent_beside_it() {
         let contents = Image::of_haproxy().unwrap().contents().unwrap();
         for part in ["/usr/sbin/haproxy", "libssl.so", "liblua", "libgcc_s.so", "/ld-linux", "openssl.cnf"] {
+            assert!(contents.keys().any(|path| path.contains(part)), "{part} in {:?}", contents.keys());
+        }
+    }
+
+    #[test]
+    fn nginx_brings_the_libraries_of_itself_and_of_an_agent_beside_it() {
+        let agent = std::env::current_exe().unwrap();
+        let contents = Image::of_nginx(&agent).unwrap().contents().unwrap();
+        for part in ["/usr/sbin/nginx", "libssl.so", "libpcre", "libgcc_s.so", "/ld-linux", "openssl.cnf"] {
             assert!(contents.keys().any(|path| path.contains(part)), "{part} in {:?}", contents.keys());
         }
     }

@@ -27,10 +27,12 @@ pub struct Built {
     pub shop_image: String,
     /// Image of Debian's HAProxy; its tag is that of its program's content, as of the others.
     pub haproxy_image: String,
+    /// Image of Debian's NGINX, the same.
+    pub nginx_image: String,
 }
 
 impl Built {
-    /// Builds with cargo's profile `image`; HAProxy must be installed.
+    /// Builds with cargo's profile `image`; HAProxy and NGINX must be installed.
     pub fn make() -> Result<Self> {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace")?.to_owned();
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -41,10 +43,12 @@ impl Built {
         let folder = target_folder(&cargo, &workspace)?.join("image");
         let program = |name: &str| folder.join(name);
         let haproxy = find_program("haproxy").context("haproxy is not installed")?;
+        let nginx = find_program("nginx").context("nginx is not installed")?;
         Ok(Self {
             plimsoll_image: tagged("plimsoll.local/plimsoll", &program("plimsoll"))?,
             shop_image: tagged("plimsoll.local/shop", &program("plimsoll-shop"))?,
             haproxy_image: tagged("plimsoll.local/haproxy", &haproxy)?,
+            nginx_image: tagged("plimsoll.local/nginx", &nginx)?,
             plimsoll: program("plimsoll"),
             plugin: program("kubectl-plimsoll"),
             shop: program("plimsoll-shop"),

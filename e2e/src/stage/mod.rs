@@ -69,7 +69,8 @@ impl Stage {
         {
             self.cluster.load_image(image, &Image::of_program(program))?;
         }
-        self.cluster.load_image(&self.built.haproxy_image, &Image::of_haproxy()?)
+        self.cluster.load_image(&self.built.haproxy_image, &Image::of_haproxy()?)?;
+        self.cluster.load_image(&self.built.nginx_image, &Image::of_nginx(&self.built.plimsoll)?)
     }
 
     /// Installs the chart, or upgrades it, and waits until it is ready.
@@ -82,6 +83,7 @@ impl Stage {
             "image.pullPolicy=Never".to_owned(),
             format!("balancers.agentImage={}", self.built.plimsoll_image),
             format!("balancers.haproxyImage={}", self.built.haproxy_image),
+            format!("balancers.nginxImage={}", self.built.nginx_image),
             format!("replicas={}", install.replicas),
             format!("sources[0].name=default,sources[0].url={}", install.prometheus),
             format!("sources[0].staleAfter={}s", install.stale_after),

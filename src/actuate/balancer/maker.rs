@@ -18,8 +18,8 @@ use kube::{Resource as _, ResourceExt as _};
 
 use super::{AGENT_PORT, BalancerError, GATE_PORT, Images, balancer_name, endpoints_name};
 use crate::{
-    api::{BALANCER_LABEL, GROUP, ScalableService, Traffic},
-    balancer::{LOW_PORTS_UP, haproxy::METRICS_PORT},
+    api::{BALANCER_LABEL, GROUP, Provider, ScalableService, Traffic},
+    balancer::{HEALTH_PORT, LOW_PORTS_UP, nginx::OWN_PORT},
 };
 
 /// The longest name of a ScalableService with `spec.traffic`: `NAME-endpoints` is the name of a Service.
@@ -51,7 +51,11 @@ impl<'a> Maker<'a> {
         if selector.is_empty() {
             return Err(BalancerError::NoSelector);
         }
-        let mut used: Vec<i32> = [METRICS_PORT, AGENT_PORT, GATE_PORT].map(i32::from).to_vec();
+        let mut used: Vec<i32> = [HEALTH_PORT, AGENT_PORT].map(i32::from).to_vec();
+        used.push(i32::from(match self.traffic.provider {
+            Provider::HAProxy => GATE_PORT,
+            Provider::NGINX => OWN_PORT,
+        }));
         for listener in &self.traffic.listeners {
             let inside = inside(listener.port);
             if used.contains(&inside) || inside > i32::from(u16::MAX) {
@@ -66,9 +70,17 @@ impl<'a> Maker<'a> {
         BTreeMap::from([
             (BALANCER_LABEL.to_owned(), self.service.name_any()),
             ("app.kubernetes.io/managed-by".to_owned(), "plimsoll".to_owned()),
-            ("app.kubernetes.io/name".to_owned(), "haproxy".to_owned()),
+            ("app.kubernetes.io/name".to_owned(), self.program().to_owned()),
             ("app.kubernetes.io/instance".to_owned(), self.name.clone()),
         ])
+    }
+
+    /// The program that balances, and its container.
+    pub(super) fn program(&self) -> &'static str {
+        match self.traffic.provider {
+            Provider::HAProxy => "haproxy",
+            Provider::NGINX => "nginx",
+        }
     }
 
     /// What the balancer's pods are selected by.

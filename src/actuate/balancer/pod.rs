@@ -1,7 +1,7 @@
-//! The pod of a balancer: an init container that brings the program, the agent as a native sidecar, HAProxy.
+//! The pod of a balancer: an init container that brings the program, the agent as a native sidecar, HAProxy or NGINX.
 //!
-//! Restricted Pod Security: no root, no capability, a read-only root. Both programs run from HAProxy's image, the agent
-//! from the copy, for it asks `haproxy -c` about each configuration.
+//! Restricted Pod Security: no root, no capability, a read-only root. Both programs run from the image of what balances,
+//! the agent from the copy, for it asks `haproxy -c` or `nginx -t` about each configuration.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ use super::{
     Images,
     maker::{Maker, inside},
 };
-use crate::balancer::haproxy::METRICS_PORT;
+use crate::{api::Provider, balancer::HEALTH_PORT};
 
 /// Port of the agent's own metrics and health.
 pub const AGENT_PORT: u16 = 9102;
@@ -36,7 +36,7 @@ pub const GATE_PORT: u16 = 9103;
 const USER: i64 = 65_532;
 /// Where the copy of the program is.
 const PROGRAM: &str = "/plimsoll/plimsoll";
-/// What agent and HAProxy share: configuration, certificates, sockets. In memory, for it has private keys.
+/// What agent and balancer share: configuration, certificates, sockets. In memory, for it has private keys.
 const FOLDER: &str = "/run/plimsoll";
 /// The mounted Secrets.
 const SECRETS: &str = "/etc/plimsoll/certificates";
@@ -45,12 +45,18 @@ const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 impl Maker<'_> {
     pub(super) fn pod(&self, images: &Images) -> PodTemplateSpec {
+        let (own_metrics, shared) = match self.traffic.provider {
+            Provider::HAProxy => (HEALTH_PORT, None),
+            // NGINX has no metrics, so the agent tells what is known; and the agent signals NGINX and looks at its
+            // workers.
+            Provider::NGINX => (AGENT_PORT, Some(true)),
+        };
         let annotations = [
             ("prometheus.io/scrape", "true".to_owned()),
-            ("prometheus.io/port", METRICS_PORT.to_string()),
+            ("prometheus.io/port", own_metrics.to_string()),
             ("prometheus.io/path", "/metrics".to_owned()),
-            // `kubectl logs` and `exec` mean HAProxy.
-            ("kubectl.kubernetes.io/default-container", "haproxy".to_owned()),
+            // `kubectl logs` and `exec` mean what balances.
+            ("kubectl.kubernetes.io/default-container", self.program().to_owned()),
         ];
         let metadata = ObjectMeta {
             labels: Some(self.labels()),
@@ -62,6 +68,7 @@ impl Maker<'_> {
             service_account_name: Some(self.name.clone()),
             automount_service_account_token: Some(false),
             enable_service_links: Some(false),
+            share_process_namespace: shared,
             termination_grace_period_seconds: Some(i64::try_from(grace).unwrap_or(i64::MAX)),
             security_context: Some(PodSecurityContext {
                 run_as_non_root: Some(true),
@@ -78,7 +85,7 @@ impl Maker<'_> {
                 ["topology.kubernetes.io/zone", "kubernetes.io/hostname"].map(|key| self.spread(key)).into(),
             ),
             init_containers: Some(vec![install(images), self.agent(images)]),
-            containers: vec![self.haproxy(images)],
+            containers: vec![self.balancer(images)],
             volumes: Some(self.volumes()),
             ..PodSpec::default()
         };
@@ -112,6 +119,7 @@ impl Maker<'_> {
         let args = [
             "lb-agent".to_owned(),
             "run".to_owned(),
+            format!("--provider={}", self.provider()),
             format!("--service={}", self.service.name_any()),
             format!("--folder={FOLDER}"),
             format!("--secrets={SECRETS}"),
@@ -120,11 +128,11 @@ impl Maker<'_> {
         ];
         Container {
             name: "agent".to_owned(),
-            image: Some(images.haproxy.clone()),
+            image: Some(images.of(self.traffic.provider).to_owned()),
             command: Some(vec![PROGRAM.to_owned()]),
             args: Some(args.into()),
             env: Some(vec![field("POD_NAME", "metadata.name"), field("POD_NAMESPACE", "metadata.namespace")]),
-            // A native sidecar: HAProxy starts when its configuration is there, and the agent ends after HAProxy.
+            // A native sidecar: what balances starts when its configuration is there, and the agent ends after it.
             restart_policy: Some("Always".to_owned()),
             ports: Some(vec![port("agent-metrics", i32::from(AGENT_PORT))]),
             // It can't be there before the API server answers, however long that takes.
@@ -137,17 +145,27 @@ impl Maker<'_> {
         }
     }
 
-    fn haproxy(&self, images: &Images) -> Container {
-        let command = [
-            "haproxy".to_owned(),
-            "-W".to_owned(),
-            "-db".to_owned(),
-            "-f".to_owned(),
-            format!("{FOLDER}/haproxy.cfg"),
-            "-S".to_owned(),
-            format!("{FOLDER}/master.sock,mode,600"),
-        ];
-        let mut ports = vec![port("metrics", i32::from(METRICS_PORT))];
+    /// As in the spec.
+    fn provider(&self) -> &'static str {
+        self.traffic.provider.into()
+    }
+
+    fn command(&self) -> Vec<String> {
+        let words = match self.traffic.provider {
+            Provider::HAProxy => {
+                format!("haproxy -W -db -f {FOLDER}/haproxy.cfg -S {FOLDER}/master.sock,mode,600")
+            }
+            Provider::NGINX => format!("nginx -e stderr -c {FOLDER}/nginx.conf"),
+        };
+        words.split(' ').map(str::to_owned).collect()
+    }
+
+    fn balancer(&self, images: &Images) -> Container {
+        let health = match self.traffic.provider {
+            Provider::HAProxy => "metrics",
+            Provider::NGINX => "health",
+        };
+        let mut ports = vec![port(health, i32::from(HEALTH_PORT))];
         ports.extend(self.traffic.listeners.iter().map(|listener| {
             let scheme = if listener.tls.is_some() { "https" } else { "http" };
             port(&format!("{scheme}-{}", listener.port), inside(listener.port))
@@ -157,13 +175,14 @@ impl Maker<'_> {
             PROGRAM.to_owned(),
             "lb-agent".to_owned(),
             "stop".to_owned(),
+            format!("--provider={}", self.provider()),
             format!("--folder={FOLDER}"),
             format!("--within={within}s"),
         ];
         Container {
-            name: "haproxy".to_owned(),
-            image: Some(images.haproxy.clone()),
-            command: Some(command.into()),
+            name: self.program().to_owned(),
+            image: Some(images.of(self.traffic.provider).to_owned()),
+            command: Some(self.command()),
             ports: Some(ports),
             lifecycle: Some(Lifecycle {
                 pre_stop: Some(LifecycleHandler {
@@ -172,7 +191,7 @@ impl Maker<'_> {
                 }),
                 ..Lifecycle::default()
             }),
-            readiness_probe: Some(probe("/healthz", METRICS_PORT, 1, 3)),
+            readiness_probe: Some(probe("/healthz", HEALTH_PORT, 1, 3)),
             resources: Some(resources("100m", "64Mi", "512Mi")),
             security_context: Some(restricted()),
             volume_mounts: Some(vec![mount("program", "/plimsoll", true), mount("shared", FOLDER, false)]),

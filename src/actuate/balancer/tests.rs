@@ -23,7 +23,11 @@ fn service(name: &str, more: &serde_json::Value) -> ScalableService {
 }
 
 fn images() -> Images {
-    Images { agent: "plimsoll:1".to_owned(), haproxy: "haproxy:2.8".to_owned() }
+    Images {
+        agent: "plimsoll:1".to_owned(),
+        haproxy: "haproxy:2.8".to_owned(),
+        nginx: "nginx:1.28".to_owned(),
+    }
 }
 
 fn selector() -> BTreeMap<String, String> {
@@ -129,4 +133,18 @@ fn what_can_not_be_is_refused_in_a_sentence() {
     without.spec.traffic = None;
     let error = objects(&without, &images(), &selector()).unwrap_err().to_string();
     assert_eq!(error, "there is no spec.traffic");
+}
+
+#[test]
+fn the_pod_of_an_nginx() {
+    let made = made(&serde_json::json!({"provider": "NGINX"}));
+    insta::assert_snapshot!(serde_saphyr::to_string(&deployment(&made)).unwrap());
+    for (provider, port) in [("HAProxy", 9103), ("NGINX", 9104)] {
+        let listeners = serde_json::json!([{"port": port}]);
+        let more = serde_json::json!({"provider": provider, "listeners": listeners});
+        assert!(
+            objects(&service("checkout", &more), &images(), &selector()).is_err(),
+            "{provider} needs {port}"
+        );
+    }
 }

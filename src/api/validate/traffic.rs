@@ -49,8 +49,10 @@ pub(super) fn rules(traffic: &Traffic, wrong: &mut Vec<String>) -> TrafficRules 
         wrong,
     );
     number(&format!("{path}.retries.attempts"), traffic.retries.attempts, 0..=10, wrong);
-    if !(1..=3).contains(&traffic.retries.on.len()) {
-        let found = traffic.retries.on.len();
+    if let Some(on) = &traffic.retries.on
+        && !(1..=3).contains(&on.len())
+    {
+        let found = on.len();
         wrong.push(format!("{path}.retries.retryOn has {found} entries; it must have 1 to 3"));
     }
     let limits = &traffic.limits;

@@ -1,4 +1,4 @@
-//! Certificates: from mounted Secrets to the files that HAProxy serves.
+//! Certificates: from mounted Secrets to the files that are served.
 
 use std::{
     collections::BTreeMap,
@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     api::Traffic,
-    balancer::haproxy::{CertificateChange, HaProxy},
+    balancer::{CertificateChange, Driver},
 };
 
 /// The mounted Secrets, and the folder with a PEM file for each.
@@ -38,8 +38,8 @@ impl Certificates {
 
     /// Hands on what is new in the Secrets of `traffic`'s listeners. Whether anything was.
     ///
-    /// What HAProxy refuses is tried again only when the Secret changes.
-    pub async fn follow(&mut self, driver: &HaProxy, traffic: &Traffic) -> bool {
+    /// What is refused is tried again only when the Secret changes.
+    pub async fn follow(&mut self, driver: &Driver, traffic: &Traffic) -> bool {
         let names: Vec<&String> = traffic
             .listeners
             .iter()

@@ -1,6 +1,6 @@
 //! The agent's own metrics.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{fmt::Write as _, sync::atomic::Ordering, time::Duration};
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -8,18 +8,27 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::{api::BalancerStatus, telemetry::open_metrics};
+use crate::{
+    api::{BalancerStatus, Provider},
+    balancer::nginx::Counters,
+    telemetry::open_metrics,
+};
 
 const APPLIED: &str =
-    "Time from an endpoint's change, as the watch told it, until HAProxy was read back with it";
-const SYNCS: &str = "Synchronisations with HAProxy by how they ended";
-const RELOADS: &str = "Times that new HAProxy processes took over with a new configuration";
+    "Time from an endpoint's change, as the watch told it, until the balancer was read back with it";
+const SYNCS: &str = "Synchronisations of the balancer by how they ended";
+const RELOADS: &str = "Times that new processes took over with a new configuration";
 const REPAIRS: &str =
     "Differences from what is wanted that were found and mended without a change being the cause";
 const REPORTS: &str = "Writes of the balancer's entry in status by how they ended";
 const PROGRAMMED: &str = "Replicas that get requests";
 const DRAINED: &str = "Pods that are to be removed and whose last request here is over";
 const HELD: &str = "Requests that wait although no replica is there to serve them";
+const CONNECTIONS: &str =
+    "Connections that are open in NGINX, those of its agent and of the kubelet included";
+const ACCEPTED: &str = "Connections that NGINX accepted, those of its agent and of the kubelet included";
+const REQUESTS: &str = "Requests that NGINX took, those of its agent and of the kubelet included";
+const LEAVING: &str = "NGINX's workers of configurations before, which still finish what they have";
 const IN_SYNC: &str = "1 if what runs was read back and is what is wanted";
 
 /// Every metric of one agent.
@@ -35,6 +44,10 @@ pub struct AgentMetrics {
     drained: Gauge,
     held: Gauge,
     in_sync: Gauge,
+    connections: Gauge,
+    accepted: Counter,
+    requests: Counter,
+    leaving: Gauge,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -42,8 +55,10 @@ struct ResultLabels {
     result: &'static str,
 }
 
-impl Default for AgentMetrics {
-    fn default() -> Self {
+impl AgentMetrics {
+    /// Those that there are with `provider`.
+    #[must_use]
+    pub fn of(provider: Provider) -> Self {
         let mut metrics = Self {
             registry: Registry::default(),
             applied: Histogram::new([
@@ -57,6 +72,10 @@ impl Default for AgentMetrics {
             drained: Gauge::default(),
             held: Gauge::default(),
             in_sync: Gauge::default(),
+            connections: Gauge::default(),
+            accepted: Counter::default(),
+            requests: Counter::default(),
+            leaving: Gauge::default(),
         };
         let registry = &mut metrics.registry;
         registry.register_with_unit(
@@ -73,11 +92,17 @@ impl Default for AgentMetrics {
         registry.register("plimsoll_balancer_drained", DRAINED, metrics.drained.clone());
         registry.register("plimsoll_balancer_held", HELD, metrics.held.clone());
         registry.register("plimsoll_balancer_in_sync", IN_SYNC, metrics.in_sync.clone());
+        if provider == Provider::NGINX {
+            // HAProxy has better ones of its own.
+            let nginx = registry.sub_registry_with_prefix("plimsoll_balancer_nginx");
+            nginx.register("connections", CONNECTIONS, metrics.connections.clone());
+            nginx.register("accepted", ACCEPTED, metrics.accepted.clone());
+            nginx.register("requests", REQUESTS, metrics.requests.clone());
+            nginx.register("leaving_workers", LEAVING, metrics.leaving.clone());
+        }
         metrics
     }
-}
 
-impl AgentMetrics {
     /// A change was applied and read back.
     pub fn applied(&self, after: Duration) {
         self.applied.observe(after.as_secs_f64());
@@ -111,6 +136,15 @@ impl AgentMetrics {
         self.in_sync.set(status.in_sync.into());
     }
 
+    /// What NGINX counted so far, since its start.
+    pub fn counted(&self, counters: &Counters) {
+        let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.connections.set(gauge(counters.active));
+        self.leaving.set(gauge(counters.leaving));
+        self.accepted.inner().store(counters.accepted, Ordering::Relaxed);
+        self.requests.inner().store(counters.requests, Ordering::Relaxed);
+    }
+
     /// Everything as OpenMetrics text.
     #[must_use]
     pub fn encode(&self) -> String {
@@ -122,7 +156,8 @@ impl AgentMetrics {
 #[must_use]
 pub fn table() -> String {
     let mut text = "\n## Of the agent beside each balancer\n\n\
-         On port 9102 of a balancer's pod; HAProxy's own metrics are on port 9101.\n\n\
+         On port 9102 of a balancer's pod; HAProxy's own metrics are on port 9101. Those with `nginx` in their names are there with \
+         provider NGINX only.\n\n\
          | name | type | labels | unit | meaning |\n|---|---|---|---|---|\n"
         .to_owned();
     for (name, kind, labels, unit, help) in [
@@ -135,6 +170,10 @@ pub fn table() -> String {
         ("drained", "gauge", "", "pods", DRAINED),
         ("held", "gauge", "", "requests", HELD),
         ("in_sync", "gauge", "", "", IN_SYNC),
+        ("nginx_connections", "gauge", "", "connections", CONNECTIONS),
+        ("nginx_accepted_total", "counter", "", "connections", ACCEPTED),
+        ("nginx_requests_total", "counter", "", "requests", REQUESTS),
+        ("nginx_leaving_workers", "gauge", "", "processes", LEAVING),
     ] {
         // Writing into a String can't fail.
         let _ = writeln!(text, "| `plimsoll_balancer_{name}` | {kind} | {labels} | {unit} | {help}. |");
@@ -148,7 +187,8 @@ mod tests {
 
     #[test]
     fn everything_that_is_documented_is_exposed_and_nothing_else() {
-        let metrics = AgentMetrics::default();
+        let metrics = AgentMetrics::of(Provider::NGINX);
+        metrics.counted(&Counters { active: 2, accepted: 7, requests: 9, leaving: 1 });
         metrics.synced("ok");
         metrics.reported("ok");
         metrics.applied(Duration::from_millis(12));
@@ -167,5 +207,7 @@ mod tests {
         let exposed: Vec<&str> = exposed.iter().map(|name| name.trim_start_matches("plimsoll")).collect();
         assert_eq!(exposed, named);
         assert!(text.contains("plimsoll_balancer_drift_repairs_total 2"), "{text}");
+        assert!(text.contains("plimsoll_balancer_nginx_requests_total 9"), "{text}");
+        assert!(!AgentMetrics::of(Provider::HAProxy).encode().contains("nginx"));
     }
 }

@@ -1,8 +1,8 @@
-//! The agent beside each balancer: watches one ScalableService and its endpoints, brings HAProxy to what they ask for,
-//! reads back, and reports.
+//! The agent beside each balancer: watches one ScalableService and its endpoints, brings HAProxy or NGINX to what they
+//! ask for, reads back, and reports.
 //!
 //! It needs nobody: without the controller it goes on following the endpoints, without the API server it holds what
-//! it knows, and a HAProxy or an agent that starts anew finds everything in the shared folder.
+//! it knows, and a balancer or an agent that starts anew finds everything in the shared folder.
 
 mod certificates;
 mod endpoints;

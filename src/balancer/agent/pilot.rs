@@ -1,4 +1,4 @@
-//! The loop of the agent: what is known, brought about in HAProxy, read back, told.
+//! The loop of the agent: what is known, brought about, read back, told.
 
 use std::{
     net::SocketAddr,
@@ -24,11 +24,7 @@ use super::{
 };
 use crate::{
     api::BalancerStatus,
-    balancer::{
-        Endpoints, ServerState, Wanted,
-        haproxy::{DriverError, Epoch, HaProxy, Report, Seen, Step},
-        wanted,
-    },
+    balancer::{Driver, DriverError, Endpoints, Epoch, Look, Outcome, Wanted, wanted},
     telemetry::Health,
 };
 
@@ -38,9 +34,9 @@ const SETTLES: Duration = Duration::from_millis(20);
 const SETTLES_MAX: Duration = Duration::from_millis(50);
 /// How long a start waits for the API server before it takes the copy.
 const START: Duration = Duration::from_secs(3);
-/// How often is looked whether HAProxy is still the same process, and whether certificates changed.
+/// How often is looked whether the process is still the same, and whether certificates changed.
 const BEAT: Duration = Duration::from_millis(500);
-/// The same while something is awaited: HAProxy itself, the end of a drain, a first replica.
+/// The same while something is awaited: the process itself, the end of a drain, a first replica.
 const BEAT_AWAITED: Duration = Duration::from_millis(100);
 /// How often everything is read back and compared.
 const DRIFT: Duration = Duration::from_secs(10);
@@ -50,8 +46,8 @@ const COLLECT: Duration = Duration::from_secs(1);
 /// What an agent is given.
 #[derive(Debug)]
 pub struct Setup {
-    /// The HAProxy.
-    pub driver: HaProxy,
+    /// What balances; shared with who tells its counters.
+    pub driver: Arc<Driver>,
     /// Namespace and name of the ScalableService.
     pub service: (String, String),
     /// The pod that this runs in.
@@ -66,7 +62,7 @@ pub struct Setup {
     pub metrics: Arc<AgentMetrics>,
     /// Progress of the loop.
     pub health: Health,
-    /// Set once HAProxy has a configuration to start with.
+    /// Set once there is a configuration to start with.
     pub configured: Arc<AtomicBool>,
 }
 
@@ -100,7 +96,7 @@ pub struct Pilot {
     status: BalancerStatus,
 }
 
-/// Why HAProxy is synchronised.
+/// Why it is synchronised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {
     /// Something that is wanted changed.
@@ -148,7 +144,7 @@ impl Pilot {
                     if self.status.held == 0 {
                         settle(&mut known).await;
                     }
-                    self.sync(Cause::Change).await;
+                    self.change().await;
                 }
                 Ok(()) = waiting.changed() => {
                     let held = *waiting.borrow_and_update();
@@ -157,6 +153,7 @@ impl Pilot {
                 () = sleep_until(beat.into()) => {
                     self.beat().await;
                     beat = Instant::now() + if self.is_awaited() { BEAT_AWAITED } else { BEAT };
+                    beat = self.again.map_or(beat, |again| again.max(Instant::now() + SETTLES).min(beat));
                 }
             }
         }
@@ -185,7 +182,7 @@ impl Pilot {
         self.again.is_some_and(|again| again <= Instant::now() + BEAT_AWAITED) || self.must_look()
     }
 
-    /// Whether HAProxy's counts are of interest between two synchronisations.
+    /// Whether counts are of interest between two synchronisations.
     fn must_look(&self) -> bool {
         let Some(wanted) = &self.wanted else { return false };
         let drains = !self.draining().is_empty();
@@ -219,6 +216,14 @@ impl Pilot {
         }
     }
 
+    /// Something that is wanted changed: brought about now, or with what comes until it may be.
+    async fn change(&mut self) {
+        match self.setup.driver.not_before().await {
+            Some(due) if due > tokio::time::Instant::now() => self.again = Some(due.into_std()),
+            _ => self.sync(Cause::Change).await,
+        }
+    }
+
     async fn is_another_process(&self) -> bool {
         match (self.epoch, self.setup.driver.epoch().await) {
             (Some(before), Ok(now)) => before != now,
@@ -230,7 +235,7 @@ impl Pilot {
     /// The gate holds `held` requests.
     async fn woken(&mut self, held: u32) {
         if held > 0 && self.status.held == 0 && self.status.programmed == 0 {
-            // Told before HAProxy is asked how many more wait: this is the wake-up call.
+            // Told before it is asked how many more wait: this is the wake-up call.
             self.status.held = i32::try_from(held).unwrap_or(i32::MAX);
             self.tell();
         }
@@ -244,8 +249,8 @@ impl Pilot {
         if let Ok(drained) = self.setup.driver.drained(&wanted, &draining).await {
             self.status.drained = drained;
         }
-        match self.setup.driver.observe().await {
-            Ok(seen) => self.saw(&wanted, &seen),
+        match self.setup.driver.look(&wanted).await {
+            Ok(look) => self.saw(&wanted, &look),
             Err(_) => self.again = Some(Instant::now()),
         }
         self.wanted = Some(wanted);
@@ -270,8 +275,8 @@ impl Pilot {
         self.specs = specs;
         self.compared = Instant::now();
         match result {
-            Ok((wanted, report)) => {
-                self.took(cause, &wanted, &report);
+            Ok((wanted, outcome)) => {
+                self.took(cause, &wanted, outcome);
                 if let (Some(changed), true) = (changed, self.status.in_sync) {
                     self.setup.metrics.applied(changed.elapsed());
                 }
@@ -298,47 +303,45 @@ impl Pilot {
         )
     }
 
-    fn took(&mut self, cause: Cause, wanted: &Wanted, report: &Report) {
-        let changes = report.steps.iter().filter(|done| !matches!(done.step, Step::Delete(_))).count();
-        self.setup.metrics.synced(if report.in_sync { "ok" } else { "difference" });
-        if report.reloaded {
+    fn took(&mut self, cause: Cause, wanted: &Wanted, outcome: Outcome) {
+        let Outcome { look, in_sync, changes, reloaded, pending, message } = outcome;
+        self.setup.metrics.synced(if in_sync { "ok" } else { "difference" });
+        if reloaded {
             self.setup.metrics.reloaded();
         }
+        let balancer = self.setup.driver.name();
         if cause == Cause::Drift && changes > 0 {
-            tracing::warn!(changes, "HAProxy differed from what is wanted, and was mended");
+            tracing::warn!(balancer, changes, "it differed from what is wanted, and was mended");
             self.setup.metrics.repaired(changes);
         }
-        if self.epoch.is_some_and(|before| before != report.seen.epoch) && !report.reloaded {
-            tracing::warn!(
-                pid = report.seen.epoch.pid,
-                changes,
-                "another HAProxy process was told everything"
-            );
+        if self.epoch.is_some_and(|before| before != look.epoch) && !reloaded {
+            tracing::warn!(balancer, pid = look.epoch.pid, changes, "another process was told everything");
         }
-        self.epoch = Some(report.seen.epoch);
+        self.epoch = Some(look.epoch);
         self.setup.configured.store(true, Ordering::Relaxed);
         let complaint = self.specs.refused().or_else(|| self.certificates.complaint());
-        self.status.in_sync = report.in_sync && complaint.is_none();
-        self.status.message = complaint.or_else(|| report.message.clone());
+        self.status.in_sync = in_sync && complaint.is_none();
+        self.status.message = complaint.or(message);
         self.status.observed_generation = Some(wanted.generation);
-        if !report.in_sync {
+        if !in_sync {
             self.again = Some(Instant::now() + BEAT);
-        } else if !report.pending.is_empty() {
+        } else if pending {
             self.again = Some(Instant::now() + COLLECT);
         }
-        self.saw(wanted, &report.seen);
+        self.saw(wanted, &look);
     }
 
     fn failed(&mut self, error: &DriverError) {
         self.setup.metrics.synced(error.label());
+        let balancer = self.setup.driver.name();
         if error.is_down() {
             // The first start is no news.
             if self.epoch.take().is_some() {
-                tracing::warn!(%error, "HAProxy does not run; it will be told everything when it does");
+                tracing::warn!(balancer, %error, "it does not run; it will be told everything when it does");
             }
             self.setup.configured.store(true, Ordering::Relaxed);
         } else {
-            tracing::warn!(%error, "HAProxy is not synchronised");
+            tracing::warn!(balancer, %error, "it is not synchronised");
         }
         self.again = Some(Instant::now() + if error.is_down() { BEAT_AWAITED } else { BEAT });
         self.status.in_sync = false;
@@ -346,13 +349,10 @@ impl Pilot {
         self.status.message = Some(error.to_string());
     }
 
-    fn saw(&mut self, wanted: &Wanted, seen: &Seen) {
-        let ready = wanted.servers.iter().filter(|(pod, server)| {
-            server.state == ServerState::Ready && seen.servers.get(*pod).is_some_and(|server| server.usable())
-        });
-        let addresses: Vec<SocketAddr> = ready.map(|(_, server)| server.address).collect();
+    fn saw(&mut self, wanted: &Wanted, look: &Look) {
+        let addresses = look.addresses(wanted);
         self.status.programmed = i32::try_from(addresses.len()).unwrap_or(i32::MAX);
-        self.status.held = i32::try_from(seen.held()).unwrap_or(i32::MAX);
+        self.status.held = i32::try_from(look.held).unwrap_or(i32::MAX);
         let patience = wanted.traffic.limits.queue_timeout.into();
         let replicas = Replicas { addresses, patience };
         self.links.replicas.send_if_modified(|before| {

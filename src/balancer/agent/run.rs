@@ -21,8 +21,8 @@ use super::{
     watches,
 };
 use crate::{
-    api::BalancerStatus,
-    balancer::haproxy::{HaProxy, Paths},
+    api::{BalancerStatus, Provider},
+    balancer::Driver,
     shutdown,
     telemetry::Health,
 };
@@ -30,13 +30,15 @@ use crate::{
 /// How an agent is started.
 #[derive(Clone, Debug)]
 pub struct AgentOptions {
+    /// What balances in this pod.
+    pub provider: Provider,
     /// Namespace of the ScalableService and of this pod.
     pub namespace: String,
     /// Name of the ScalableService.
     pub service: String,
     /// Name of this pod.
     pub pod: String,
-    /// The folder that is shared with HAProxy.
+    /// The folder that is shared with what balances.
     pub folder: PathBuf,
     /// The mounted Secrets.
     pub secrets: PathBuf,
@@ -87,14 +89,20 @@ pub async fn run(options: AgentOptions) -> Result<(), AgentError> {
     let (present, is_present) = watch::channel(true);
 
     let gate_at = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), options.gate_port);
-    let gate = Gate::bind(gate_at, handed_to, held).await.map_err(port(options.gate_port))?;
+    // Without a queue behind it a gate would be of no use.
+    let gate = match options.provider.capabilities().queue {
+        true => Some(Gate::bind(gate_at, handed_to, held).await.map_err(port(options.gate_port))?),
+        false => None,
+    };
+    let driver = Arc::new(Driver::of(options.provider, &options.folder, any));
     let served = Served {
         health: Health::default(),
         configured: Arc::default(),
-        metrics: Arc::new(AgentMetrics::default()),
+        metrics: Arc::new(AgentMetrics::of(options.provider)),
+        driver: Arc::clone(&driver),
     };
     let setup = Setup {
-        driver: HaProxy::new(Paths { listen: any, ..Paths::in_folder(&options.folder) }),
+        driver,
         service: (options.namespace.clone(), options.service.clone()),
         pod: options.pod.clone(),
         gate: gate_at,
@@ -111,7 +119,7 @@ pub async fn run(options: AgentOptions) -> Result<(), AgentError> {
     let (namespace, service) = (options.namespace, options.service);
     tokio::select! {
         () = stop => {}
-        () = gate.run() => {}
+        () = hold(gate) => {}
         () = pilot.run() => {}
         () = report.run(wanted_status, is_present, &metrics) => {}
         () = watches::service(client.clone(), namespace.clone(), service.clone(), options.pod, known.clone(), present) => {}
@@ -121,6 +129,13 @@ pub async fn run(options: AgentOptions) -> Result<(), AgentError> {
     reporter.withdraw().await;
     tracing::info!("ended");
     Ok(())
+}
+
+async fn hold(gate: Option<Gate>) {
+    match gate {
+        Some(gate) => gate.run().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// An IPv6 socket takes IPv4 too; where there is no IPv6, IPv4 is all there is.

@@ -15,17 +15,19 @@ use axum::{
 use tokio::net::TcpListener;
 
 use super::metrics::AgentMetrics;
-use crate::telemetry::Health;
+use crate::{balancer::Driver, telemetry::Health};
 
 /// What is served.
 #[derive(Clone)]
 pub struct Served {
     /// Whether the loop makes progress.
     pub health: Health,
-    /// Whether HAProxy's configuration is there, so that it can be started.
+    /// Whether a configuration is there, so that what balances can be started.
     pub configured: Arc<AtomicBool>,
     /// The metrics.
     pub metrics: Arc<AgentMetrics>,
+    /// What balances, for what it counts.
+    pub driver: Arc<Driver>,
 }
 
 /// Serves until it is dropped.
@@ -52,11 +54,14 @@ async fn startz(State(served): State<Served>) -> Response {
     if served.configured.load(Ordering::Relaxed) {
         "ok\n".into_response()
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "HAProxy's configuration is not written yet\n").into_response()
+        (StatusCode::SERVICE_UNAVAILABLE, "the configuration is not written yet\n").into_response()
     }
 }
 
 async fn metrics(State(served): State<Served>) -> Response {
     let openmetrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    if let Some(counters) = served.driver.counters().await {
+        served.metrics.counted(&counters);
+    }
     ([(CONTENT_TYPE, openmetrics)], served.metrics.encode()).into_response()
 }

@@ -1,12 +1,9 @@
-//! The spec that HAProxy runs: the newest, or while that is refused, the last that was not.
+//! The spec that runs: the newest, or while that is refused, the last that was not.
 
 use std::time::{Duration, Instant};
 
 use super::known::Service;
-use crate::balancer::{
-    Wanted,
-    haproxy::{DriverError, HaProxy, Report},
-};
+use crate::balancer::{Driver, DriverError, Outcome, Wanted};
 
 /// How soon a spec that was refused is tried again, though nothing changed.
 const AGAIN: Duration = Duration::from_secs(30);
@@ -49,13 +46,13 @@ impl Specs {
     /// Brings about what `wanted` makes of the newest spec, or of the last one that was taken.
     ///
     /// # Errors
-    /// HAProxy does not run; or none was taken yet.
+    /// Nothing runs; or none was taken yet.
     pub async fn bring_about(
         &mut self,
-        driver: &HaProxy,
+        driver: &Driver,
         newest: &Service,
         wanted: impl Fn(&Service) -> Wanted,
-    ) -> Result<(Wanted, Report), DriverError> {
+    ) -> Result<(Wanted, Outcome), DriverError> {
         if !self.refused.as_ref().is_some_and(|refused| refused.stands_for(newest)) {
             let whole = wanted(newest);
             let error = match driver.sync(&whole).await {
@@ -65,7 +62,7 @@ impl Specs {
                 }
                 Err(error) => error,
             };
-            // The file was checked and is in place even when HAProxy does not run.
+            // The file was checked and is in place even when nothing runs.
             if error.is_down() {
                 *self = Self { accepted: Some(newest.clone()), refused: None };
             }
@@ -77,7 +74,8 @@ impl Specs {
             self.refused = Some(Refused { service: newest.clone(), words, at: Instant::now() });
         }
         let Some(accepted) = &self.accepted else {
-            return Err(DriverError::Refused(self.refused().unwrap_or_default()));
+            let words = self.refused.as_ref().map(|refused| refused.words.clone()).unwrap_or_default();
+            return Err(DriverError::NotTaken(words));
         };
         let wanted = wanted(accepted);
         let report = driver.sync(&wanted).await?;
@@ -85,7 +83,7 @@ impl Specs {
     }
 }
 
-/// Whether it is the spec that HAProxy does not take.
+/// Whether it is the spec that is not taken.
 fn is_refusal(error: &DriverError) -> bool {
-    matches!(error, DriverError::Refused(_) | DriverError::Config(_) | DriverError::Reload(_))
+    matches!(error, DriverError::Refused { .. } | DriverError::Config(_) | DriverError::Reload { .. })
 }

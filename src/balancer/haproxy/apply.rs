@@ -3,12 +3,11 @@
 use super::{
     HaProxy,
     command::{AdminState, Answer, Command},
-    error::DriverError,
     plan::Step,
     seen::{Counts, Seen},
     socket,
 };
-use crate::balancer::{ServerState, Wanted};
+use crate::balancer::{DriverError, ServerState, Wanted};
 
 /// What a synchronisation did, and what it found at its end.
 #[derive(Clone, Debug, PartialEq, Eq)]

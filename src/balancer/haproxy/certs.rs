@@ -3,27 +3,15 @@
 use std::path::Path;
 
 use super::{
-    HaProxy,
-    command::{Answer, Command, FileWord, Pem},
-    error::DriverError,
-    files, socket,
+    HaProxy, NAME,
+    check::check,
+    command::{Answer, Command, FileWord},
+    socket,
 };
+use crate::balancer::{CertificateChange, DriverError, Pem, files};
 
 /// The longest PEM that fits into a command: the buffer of the configuration less the command's own line.
 const LONGEST: usize = 32_768 - 1_536;
-
-/// What became of a certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CertificateChange {
-    /// It is the one that is there.
-    None,
-    /// The file is new; HAProxy does not run or does not know it yet, and will read it.
-    Written,
-    /// HAProxy serves it from now on.
-    Swapped,
-    /// It is too long for a command, so HAProxy was reloaded.
-    Reloaded,
-}
 
 impl HaProxy {
     /// Puts the certificate and key of a Secret of type `kubernetes.io/tls` into `file`, and has HAProxy serve it.
@@ -69,11 +57,13 @@ impl HaProxy {
             self.paths.metrics
         );
         files::replace(config, &text).await?;
-        let refused = files::check(&self.paths.program, config).await;
+        let refused = check(&self.paths.program, config).await;
         let _gone_is_fine = tokio::fs::remove_file(config).await;
         match refused? {
             None => Ok(()),
-            Some(answer) => Err(DriverError::Certificate { file: file.display().to_string(), answer }),
+            Some(answer) => {
+                Err(DriverError::Certificate { by: NAME, file: file.display().to_string(), answer })
+            }
         }
     }
 
@@ -101,7 +91,9 @@ impl HaProxy {
 
 fn done(file: &Path, command: &Command, answer: &str) -> Result<(), DriverError> {
     match command.answered(answer) {
-        Answer::Refused(answer) => Err(DriverError::Certificate { file: file.display().to_string(), answer }),
+        Answer::Refused(answer) => {
+            Err(DriverError::Certificate { by: NAME, file: file.display().to_string(), answer })
+        }
         _ => Ok(()),
     }
 }

@@ -4,6 +4,7 @@
 use std::{fmt, net::SocketAddr};
 
 use super::keywords::Keywords;
+use crate::balancer::Pem;
 
 /// Longest name that is put into a command.
 const LONGEST: usize = 253;
@@ -66,74 +67,6 @@ fn checked(text: &str, allowed: &'static str) -> Result<String, BadWord> {
         Ok(text.to_owned())
     } else {
         Err(BadWord { text: text.chars().take(64).collect(), allowed })
-    }
-}
-
-/// PEM blocks and nothing else, without the blank lines that would end the payload of a command.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Pem(String);
-
-impl fmt::Debug for Pem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Pem({} bytes)", self.0.len()) // it has a private key
-    }
-}
-
-/// What is no PEM.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "line {line} of the certificate and key is no line of a PEM file: text of base64 between BEGIN and END is needed"
-)]
-pub struct NoPem {
-    /// Where, counted from 1.
-    pub line: usize,
-}
-
-impl Pem {
-    /// Certificate and key of a Secret of type `kubernetes.io/tls` as one file.
-    ///
-    /// What stands between the blocks (comments, blank lines) is left out.
-    ///
-    /// # Errors
-    /// A block is not closed, or has a line that is no base64; there is no block.
-    pub fn of(certificate: &str, key: &str) -> Result<Self, NoPem> {
-        let mut text = String::new();
-        let mut inside = false;
-        let mut last = 0;
-        for (number, line) in certificate.lines().chain(key.lines()).enumerate() {
-            let line = line.trim();
-            last = number + 1;
-            let begins = line.starts_with("-----BEGIN ");
-            let ends = line.starts_with("-----END ");
-            if (begins && inside) || (ends && !inside) {
-                return Err(NoPem { line: last });
-            }
-            inside = begins || inside;
-            // Base64, and the frame and headers of a block (`Proc-Type: 4,ENCRYPTED` is refused: who would decrypt it?).
-            let fits = |char: char| {
-                char.is_ascii_alphanumeric()
-                    || "+/=".contains(char)
-                    || ((begins || ends) && "- ".contains(char))
-            };
-            if inside && !line.is_empty() {
-                if !line.chars().all(fits) {
-                    return Err(NoPem { line: last });
-                }
-                text.push_str(line);
-                text.push('\n');
-            }
-            inside = inside && !ends;
-        }
-        if inside || text.is_empty() {
-            return Err(NoPem { line: last });
-        }
-        Ok(Self(text))
-    }
-
-    /// The text, each line ended.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 }
 

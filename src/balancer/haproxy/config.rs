@@ -7,14 +7,13 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    keywords::Keywords,
-    paths::Paths,
-    quote::{ConfigError, name, quoted},
-};
+use super::{keywords::Keywords, paths::Paths, quote::quoted};
 use crate::{
     api::{Algorithm, Criticality, RequestMatch, RetryOn, Traffic},
-    balancer::{Server, ServerState, Wanted},
+    balancer::{
+        ConfigError, Server, ServerState, Wanted,
+        text::{fingerprint, name},
+    },
 };
 
 /// Name of the frontend that clients connect to.
@@ -275,7 +274,7 @@ fn service(wanted: &Wanted) -> Result<String, ConfigError> {
 }
 
 fn retries(traffic: &Traffic) -> String {
-    let on = |wanted: RetryOn| traffic.retries.on.contains(&wanted);
+    let on = |wanted: RetryOn| traffic.retry_on().contains(&wanted);
     let mut events = Vec::new();
     for (event, word) in [
         (RetryOn::ConnectFailure, "conn-failure"),
@@ -337,10 +336,4 @@ fn servers(wanted: &Wanted) -> Result<String, ConfigError> {
         let _ = writeln!(text, "    server {pod} {address}{maxconn}{drain}");
     }
     Ok(text)
-}
-
-/// FNV-1a, 64 bits: the same in every build, and nobody gains by two structures with the same one.
-fn fingerprint(text: &str) -> String {
-    let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    format!("{:016x}", text.bytes().fold(0xcbf2_9ce4_8422_2325, mix))
 }

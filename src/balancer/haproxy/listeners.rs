@@ -1,13 +1,13 @@
 //! The clients of a HAProxy, and how it lets go of them.
 
 use super::{
-    HaProxy,
+    HaProxy, NAME,
     command::{Answer, Command, Word},
     config::LISTENERS,
-    error::DriverError,
     seen::Unreadable,
     socket,
 };
+use crate::balancer::DriverError;
 
 /// Connections of clients, metrics and health checks left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,7 +56,9 @@ impl HaProxy {
         let command = Command::ShutdownFrontend(Word::new(LISTENERS)?);
         let answer = socket::ask(&self.paths.admin, &command).await?;
         match command.answered(&answer) {
-            Answer::Refused(words) if !words.contains("already") => Err(DriverError::Refused(words)),
+            Answer::Refused(words) if !words.contains("already") => {
+                Err(DriverError::Refused { by: NAME, words })
+            }
             _ => Ok(()),
         }
     }

@@ -5,10 +5,9 @@
 
 mod apply;
 mod certs;
+mod check;
 mod command;
 mod config;
-mod error;
-mod files;
 mod keywords;
 mod listeners;
 mod paths;
@@ -21,15 +20,12 @@ mod socket;
 mod tests;
 
 pub use apply::{Done, Report};
-pub use certs::CertificateChange;
-pub use command::{AdminState, Answer, BadWord, NoPem};
+pub use command::{AdminState, Answer, BadWord};
 pub use config::{Config, GATE};
-pub use error::DriverError;
 pub use listeners::Clients;
-pub use paths::{METRICS_PORT, Paths};
+pub use paths::Paths;
 pub use plan::{Step, plan};
-pub use quote::ConfigError;
-pub use seen::{Epoch, Seen, SeenServer, Unreadable};
+pub use seen::{Seen, SeenServer, Unreadable};
 pub use socket::SocketError;
 
 use std::time::{Duration, Instant};
@@ -37,8 +33,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
 use self::command::Command;
-use super::Wanted;
+use super::{DriverError, Epoch, Wanted};
 
+/// As it is called in messages.
+const NAME: &str = "HAProxy";
 /// Rounds of plan, apply and read back until what is left is called a difference.
 const ROUNDS: usize = 3;
 /// A difference that commands can't mend is mended by a reload, at most so often.

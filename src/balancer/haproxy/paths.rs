@@ -5,8 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Port of HAProxy's own metrics and of `/healthz`.
-pub const METRICS_PORT: u16 = 9101;
+use crate::balancer::HEALTH_PORT;
 
 /// Where a HAProxy's files, sockets and ports are. It is to be started by
 /// `haproxy -W -db -f CONFIG -S MASTER`.
@@ -36,7 +35,7 @@ impl Paths {
             admin: folder.join("admin.sock"),
             master: folder.join("master.sock"),
             listen: Ipv4Addr::UNSPECIFIED.into(),
-            metrics: METRICS_PORT,
+            metrics: HEALTH_PORT,
         }
     }
 }

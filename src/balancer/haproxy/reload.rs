@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::{
-    HaProxy,
+    HaProxy, NAME,
+    check::check,
     command::{Answer, Command},
     config::{Config, structure_of},
-    error::DriverError,
-    files,
     seen::Seen,
     socket,
 };
+use crate::balancer::{DriverError, files};
 
 /// How long new processes may take to serve: with 1,000 servers and certificates a second or two.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -34,8 +34,8 @@ impl HaProxy {
         let same = before.as_deref().and_then(structure_of) == Some(&config.structure);
         let beside = files::write_beside(&self.paths.config, &config.text).await?;
         // Servers' lines are names and addresses, which can't be refused.
-        if !same && let Some(words) = files::check(&self.paths.program, &beside).await? {
-            return Err(DriverError::Refused(words));
+        if !same && let Some(words) = check(&self.paths.program, &beside).await? {
+            return Err(DriverError::Refused { by: NAME, words });
         }
         files::put_in_place(&self.paths.config).await?;
         Ok(true)
@@ -65,7 +65,7 @@ impl HaProxy {
             // From 2.7 on the answer comes when it is over, with what new processes say.
             let words: String =
                 answer.lines().skip(1).collect::<Vec<_>>().join(" ").chars().take(300).collect();
-            return Err(DriverError::Reload(words));
+            return Err(DriverError::Reload { by: NAME, words });
         }
         let begin = Instant::now();
         let mut last = String::new();
@@ -79,6 +79,6 @@ impl HaProxy {
             }
             sleep(POLL).await;
         }
-        Err(DriverError::Reload(last))
+        Err(DriverError::Reload { by: NAME, words: last })
     }
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{command::AdminState, config::GATE};
+use crate::balancer::Epoch;
 
 /// One process and what it does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,15 +25,6 @@ pub struct Seen {
     pub foreign: Vec<String>,
     /// Requests that wait for any server.
     pub queued: u32,
-}
-
-/// A process: its id, and since ids return, its start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Epoch {
-    /// Process id.
-    pub pid: u32,
-    /// Seconds since 1970 when it started.
-    pub start: u64,
 }
 
 impl Epoch {

@@ -26,6 +26,8 @@ pub const CARELESS: &[&str] = &["--drain-delay=0s", "--shutdown-grace=0s", "--se
 pub struct Setup {
     /// Its namespace.
     pub namespace: &'static str,
+    /// `provider` of `spec.traffic`.
+    pub provider: &'static str,
     /// Replicas at the start.
     pub replicas: u32,
     /// Requests that a replica serves at the same time.
@@ -47,6 +49,7 @@ impl Setup {
     pub const fn of(namespace: &'static str, replicas: u32) -> Self {
         Self {
             namespace,
+            provider: "HAProxy",
             replicas,
             workers: 4,
             service_time: "20ms",
@@ -236,7 +239,7 @@ pub fn spread(front: &Front<'_>) -> Result<()> {
 }
 
 fn service(setup: &Setup) -> String {
-    let Setup { namespace, window, traffic, more_spec, .. } = setup;
+    let Setup { namespace, provider, window, traffic, more_spec, .. } = setup;
     let traffic = traffic.replace('\n', "\n    ");
     let more_spec = more_spec.replace('\n', "\n  ");
     let query = Dial::query(namespace);
@@ -255,7 +258,7 @@ spec:
   - {{name: dial, type: Load, query: '{query}', perReplica: "10"}}
   behavior: {{scaleDown: {{stabilizationWindowSeconds: {window}}}}}
   traffic:
-    provider: HAProxy
+    provider: {provider}
     targetPort: 8080
     {traffic}
   {more_spec}

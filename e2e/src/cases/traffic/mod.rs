@@ -7,6 +7,7 @@ mod endpoints;
 pub mod flow;
 pub mod front;
 mod killed;
+mod nginx;
 mod priorities;
 mod processes;
 mod rollout;
@@ -57,6 +58,11 @@ pub const CASES: &[Case] = &[
         name: "traffic-streams",
         must: "200 streams: none cut by a change of the configuration, nor by a scale-down before drain.timeout",
         run: streams::run,
+    },
+    Case {
+        name: "traffic-nginx",
+        must: "behind NGINX, replicas change ten times under load: none lost on fresh connections; lowered at once, some are",
+        run: nginx::run,
     },
     Case {
         name: "traffic-killed",

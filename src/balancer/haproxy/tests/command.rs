@@ -3,9 +3,10 @@
 use proptest::prelude::*;
 
 use super::super::{
-    command::{AdminState, Answer, Command, FileWord, Pem, ServerName, Word},
+    command::{AdminState, Answer, Command, FileWord, ServerName, Word},
     keywords::Keywords,
 };
+use crate::balancer::Pem;
 
 fn name() -> ServerName {
     ServerName {

@@ -5,11 +5,11 @@ use std::path::Path;
 use serde_json::json;
 
 use super::{
-    super::{Config, ConfigError, Paths, config::structure_of},
+    super::{Config, Paths, config::structure_of},
     server, wanted,
 };
 use crate::balancer::{
-    Listen,
+    ConfigError, Listen,
     ServerState::{Drain, Ready},
     Wanted,
 };

@@ -1,9 +1,7 @@
 //! Answers of HAProxy 2.6.12, as they were.
 
-use super::super::{
-    command::AdminState,
-    seen::{Epoch, Seen},
-};
+use super::super::{command::AdminState, seen::Seen};
+use crate::balancer::Epoch;
 
 const INFO: &str = "Name: HAProxy\nVersion: 2.6.12-1+deb12u4\nPid: 18351\nUptime_sec: 0\nnode: vm\n\
                     description: structure=abc\nStart_time_sec: 1795513891\n";

@@ -1,6 +1,7 @@
-//! Files that HAProxy reads: written beside and renamed, so that it never sees half of one.
+//! Files that a balancer reads: written beside and renamed, so that it never sees half of one.
 
 use std::{
+    ffi::OsStr,
     io::ErrorKind,
     path::{Path, PathBuf},
     process::Stdio,
@@ -54,23 +55,13 @@ fn beside(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// What HAProxy's own check says against a configuration; `None` if it takes it.
-pub(super) async fn check(program: &Path, config: &Path) -> Result<Option<String>, DriverError> {
+/// Runs a program to its end: whether it was content, and what it said on its standard error.
+pub(super) async fn run(program: &Path, arguments: &[&OsStr]) -> Result<(bool, String), DriverError> {
     let mut command = Command::new(program);
-    command.args(["-c", "-f"]).arg(config).stdin(Stdio::null()).kill_on_drop(true);
+    command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
     let output = match timeout(PATIENCE, command.output()).await {
         Ok(output) => output.map_err(DriverError::file("run", program))?,
-        Err(_) => return Ok(Some(format!("no answer from {} -c within 20 s", program.display()))),
+        Err(_) => return Ok((false, format!("no answer from {} within 20 s", program.display()))),
     };
-    if output.status.success() {
-        return Ok(None);
-    }
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    // Lines are "[ALERT]    (123) : config : parsing [FILE:7] : …"; the first says most.
-    let alert = said.lines().find(|line| line.starts_with("[ALERT]")).or_else(|| said.lines().next());
-    let alert = alert
-        .unwrap_or("without a word")
-        .rsplit_once("config : ")
-        .map_or_else(|| alert.unwrap_or("without a word"), |(_, words)| words);
-    Ok(Some(alert.trim().chars().take(300).collect()))
+    Ok((output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned()))
 }

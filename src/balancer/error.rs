@@ -1,15 +1,13 @@
-//! What can go wrong between the agent and HAProxy.
+//! What can go wrong between the agent and its balancer.
 
 use std::{io, path::Path};
 
 use super::{
-    command::{BadWord, NoPem},
-    quote::ConfigError,
-    seen::Unreadable,
-    socket::SocketError,
+    ConfigError, NoPem,
+    haproxy::{BadWord, SocketError, Unreadable},
 };
 
-/// What can go wrong between the agent and HAProxy.
+/// What can go wrong between the agent and its balancer.
 #[derive(Debug, thiserror::Error)]
 pub enum DriverError {
     /// What is wanted can't be written down.
@@ -18,9 +16,20 @@ pub enum DriverError {
     /// A name can't be put into a command.
     #[error(transparent)]
     Word(#[from] BadWord),
-    /// HAProxy's own check refused the configuration; the one before stays.
-    #[error("HAProxy refuses the configuration, the one before stays: {0}")]
-    Refused(String),
+    /// The balancer's own check refused the configuration; the one before stays.
+    #[error("{by} refuses the configuration, the one before stays: {words}")]
+    Refused {
+        /// HAProxy or NGINX.
+        by: &'static str,
+        /// What it says.
+        words: String,
+    },
+    /// Neither this spec nor any before it was taken; why.
+    #[error("{0}")]
+    NotTaken(String),
+    /// NGINX does not run, or does not serve yet.
+    #[error("NGINX does not run: {0}")]
+    Down(String),
     /// A socket does not answer.
     #[error(transparent)]
     Socket(#[from] SocketError),
@@ -28,17 +37,24 @@ pub enum DriverError {
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
     /// No process with the new configuration came up; the one before still serves.
-    #[error("HAProxy did not take the new configuration over, the one before serves on: {0}")]
-    Reload(String),
+    #[error("{by} did not take the new configuration over, the one before serves on: {words}")]
+    Reload {
+        /// HAProxy or NGINX.
+        by: &'static str,
+        /// What is known of why.
+        words: String,
+    },
     /// A certificate or key is no PEM.
     #[error(transparent)]
     Pem(#[from] NoPem),
-    /// HAProxy refuses a certificate; the one before stays.
-    #[error("HAProxy refuses the certificate {file}, the one before stays: {answer}")]
+    /// The balancer refuses a certificate; the one before stays.
+    #[error("{by} refuses the certificate {file}, the one before stays: {answer}")]
     Certificate {
+        /// HAProxy or NGINX.
+        by: &'static str,
         /// Its file.
         file: String,
-        /// HAProxy's words.
+        /// Its words.
         answer: String,
     },
     /// A file can't be read or written.
@@ -60,19 +76,21 @@ impl DriverError {
         match self {
             Self::Config(error) => error.label(),
             Self::Word(_) => "text",
-            Self::Refused(_) => "refused",
+            Self::Refused { .. } | Self::NotTaken(_) => "refused",
             Self::Socket(error) => error.label(),
             Self::Unreadable(_) => "unreadable",
-            Self::Reload(_) => "reload",
+            Self::Down(_) => "down",
+            Self::Reload { .. } => "reload",
             Self::Pem(_) | Self::Certificate { .. } => "certificate",
             Self::File { .. } => "file",
         }
     }
 
-    /// Whether HAProxy does not run (yet, or again): to be tried again soon.
+    /// Whether the balancer does not run (yet, or again): to be tried again soon.
     #[must_use]
     pub fn is_down(&self) -> bool {
-        matches!(self, Self::Socket(SocketError::Connect { .. } | SocketError::Broken { .. }))
+        let broken = matches!(self, Self::Socket(SocketError::Connect { .. } | SocketError::Broken { .. }));
+        broken || matches!(self, Self::Down(_))
     }
 
     pub(super) fn file(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {

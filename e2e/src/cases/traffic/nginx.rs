@@ -1,0 +1,84 @@
+//! NGINX instead of HAProxy: replicas come and go under load, each time by a reload.
+
+use std::{
+    thread::sleep,
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context, Result, ensure};
+
+use super::{
+    flow::{Flow, why},
+    front::{CARELESS, CONTROL, Front, SHOP, Setup, control, victims},
+};
+use crate::cases::Theatre;
+
+const SETUP: Setup = Setup { provider: "NGINX", more: CARELESS, ..Setup::of("traffic-nginx", 3) };
+/// Requests a second on kept and on fresh connections.
+const RATE: u32 = 60;
+/// Each more than a tenth above the one before, which would be within the tolerance.
+const UP: [u32; 8] = [4, 5, 6, 7, 8, 9, 10, 12];
+const DOWN: [u32; 2] = [7, 3];
+
+pub fn run(theatre: &Theatre) -> Result<String> {
+    let front = Front::set(theatre, &SETUP, |_| Ok(()))?;
+    let stage = front.scene.stage;
+    // Each replica has ten requests in hand, so that it can't be luck that none is lost.
+    let slow = Setup { replicas: 8, workers: 50, service_time: "300ms", ..SETUP };
+    let plain = control(&front.scene, &slow)?;
+    let before = reloads(&front)?;
+    let flow = Flow::start(stage, &front.url, RATE, 60, &[])?;
+    let beside = Flow::start(stage, &plain, RATE, 60, &[])?;
+    let begun = SystemTime::now();
+    for replicas in UP {
+        change(&front, replicas)?;
+    }
+    front.wait_for(12, Duration::from_secs(20))?;
+    front.scene.kubectl(&["scale", "deployment", CONTROL, "--replicas=4"])?;
+    for replicas in DOWN {
+        change(&front, replicas)?;
+    }
+    front.wait_for(3, Duration::from_secs(20))?;
+    front.scene.explain(SHOP, &["2/2 in sync"])?;
+    sleep(Duration::from_millis(500));
+    let (account, control) = (flow.finish(true)?, beside.finish(true)?);
+    control.some_lost("control, a plain Service lowered from 8 to 4 at once")?;
+    ensure!(account.fresh.lost() == 0, "ten changes: lost on fresh connections {}", account.why());
+    let drained = front.service.all().iter().filter(|sight| sight.at >= begun).flat_map(victims).count();
+    ensure!(drained > 0, "nobody was drained before the replicas were lowered");
+    let made = reloads(&front)? - before;
+    ensure!(made >= 8, "two balancers were reloaded {made} times for ten changes of replicas");
+    Ok(format!(
+        "{} changes of replicas, {made} reloads of two balancers: {} requests on fresh connections, none lost; {} of {} on \
+         kept ones ({}); control lost {}",
+        UP.len() + DOWN.len(),
+        account.fresh.sent,
+        account.kept.lost(),
+        account.kept.sent,
+        why(&account.kept),
+        control.why()
+    ))
+}
+
+/// Asks for this many replicas, and waits until they are what the Deployment wants, ready or not.
+fn change(front: &Front<'_>, replicas: u32) -> Result<()> {
+    let asked = SystemTime::now();
+    front.ask(replicas)?;
+    front
+        .target
+        .wait(&format!("told to have {replicas}"), Duration::from_secs(15), |sight| {
+            sight.at >= asked && sight.wanted() == i64::from(replicas)
+        })
+        .map(drop)
+}
+
+/// How often the balancers were reloaded, as their agents count.
+fn reloads(front: &Front<'_>) -> Result<u64> {
+    let of = |balancer: &super::front::Balancer| {
+        let url = format!("http://{}:9102/metrics", balancer.ip);
+        let text = ureq::get(&url).call().with_context(|| url)?.body_mut().read_to_string()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("plimsoll_balancer_reloads_total "));
+        line.context("no count of reloads")?.trim().parse::<u64>().context("the count of reloads")
+    };
+    front.balancers()?.iter().map(of).sum()
+}

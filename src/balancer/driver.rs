@@ -1,0 +1,214 @@
+//! The seam between the agent and what balances: what is asked of each driver, whatever it has to do for it.
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+};
+
+use tokio::time::Instant;
+
+use super::{
+    DriverError, ServerState, Wanted,
+    haproxy::{self, HaProxy},
+    nginx::{self, Counters, Nginx},
+};
+use crate::api::Provider;
+
+/// What balances on this machine.
+#[derive(Debug)]
+pub enum Driver {
+    /// Driven through its runtime API.
+    HaProxy(HaProxy),
+    /// Driven by reloads.
+    Nginx(Nginx),
+}
+
+/// A process: its id, and since ids return, its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Epoch {
+    /// Process id.
+    pub pid: u32,
+    /// When it started, in its driver's unit.
+    pub start: u64,
+}
+
+/// What runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// Which process; another one may know nothing of what was told to the one before.
+    pub epoch: Epoch,
+    /// Replicas that get new requests, as far as it can be read back.
+    pub serving: BTreeSet<String>,
+    /// Requests that wait although no replica is there to serve them.
+    pub held: u32,
+}
+
+/// What a synchronisation did, and what it found at its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What was read back.
+    pub look: Look,
+    /// Whether that is what is wanted.
+    pub in_sync: bool,
+    /// Differences that were mended.
+    pub changes: usize,
+    /// Whether new processes had to take over.
+    pub reloaded: bool,
+    /// Whether something is left to be collected, that no request notices.
+    pub pending: bool,
+    /// What keeps it from being in sync, in a sentence.
+    pub message: Option<String>,
+}
+
+/// What became of a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CertificateChange {
+    /// It is the one that is there.
+    None,
+    /// The file is new; what balances does not run or does not know it yet, and will read it.
+    Written,
+    /// It is served from now on.
+    Swapped,
+    /// It is too long for a command, so HAProxy was reloaded.
+    Reloaded,
+}
+
+impl Driver {
+    /// The one of `provider` with its files in `folder`, listening on `address`.
+    #[must_use]
+    pub fn of(provider: Provider, folder: &Path, address: IpAddr) -> Self {
+        match provider {
+            Provider::HAProxy => {
+                let paths = haproxy::Paths { listen: address, ..haproxy::Paths::in_folder(folder) };
+                Self::HaProxy(HaProxy::new(paths))
+            }
+            Provider::NGINX => {
+                let paths = nginx::Paths { listen: address, ..nginx::Paths::in_folder(folder) };
+                Self::Nginx(Nginx::new(paths))
+            }
+        }
+    }
+
+    /// As it is called in messages.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.provider().into()
+    }
+
+    /// Which it is.
+    #[must_use]
+    pub fn provider(&self) -> Provider {
+        match self {
+            Self::HaProxy(_) => Provider::HAProxy,
+            Self::Nginx(_) => Provider::NGINX,
+        }
+    }
+
+    /// Which process runs.
+    ///
+    /// # Errors
+    /// None does.
+    pub async fn epoch(&self) -> Result<Epoch, DriverError> {
+        match self {
+            Self::HaProxy(driver) => driver.epoch().await,
+            Self::Nginx(driver) => driver.epoch(),
+        }
+    }
+
+    /// Before this moment a change has to wait, so that those to come are taken together; `None` for no wait at all.
+    pub async fn not_before(&self) -> Option<Instant> {
+        match self {
+            Self::HaProxy(_) => None,
+            Self::Nginx(driver) => driver.not_before().await,
+        }
+    }
+
+    /// Brings `wanted` about and reads it back.
+    ///
+    /// # Errors
+    /// It is refused, or nothing runs. The file is in place even when nothing runs, so that it starts with it
+    /// ([`DriverError::is_down`]).
+    pub async fn sync(&self, wanted: &Wanted) -> Result<Outcome, DriverError> {
+        match self {
+            Self::HaProxy(driver) => Ok(Outcome::of_haproxy(wanted, driver.sync(wanted).await?)),
+            Self::Nginx(driver) => driver.sync(wanted).await,
+        }
+    }
+
+    /// What runs, of `wanted`.
+    ///
+    /// # Errors
+    /// Nothing does, or it does not answer.
+    pub async fn look(&self, wanted: &Wanted) -> Result<Look, DriverError> {
+        match self {
+            Self::HaProxy(driver) => Ok(Look::of_haproxy(wanted, &driver.observe().await?)),
+            Self::Nginx(driver) => driver.look().await,
+        }
+    }
+
+    /// Which of `pods` have no request here and will get none.
+    ///
+    /// # Errors
+    /// Nothing runs, or it does not answer.
+    pub async fn drained(&self, wanted: &Wanted, pods: &[String]) -> Result<Vec<String>, DriverError> {
+        match self {
+            Self::HaProxy(driver) => driver.drained(wanted, pods).await,
+            Self::Nginx(driver) => driver.drained(pods).await,
+        }
+    }
+
+    /// Puts the certificate and key of a Secret of type `kubernetes.io/tls` into `file`, and has it served, by NGINX
+    /// with the next synchronisation.
+    ///
+    /// # Errors
+    /// They are no PEM, or are refused (the key may be another certificate's): then all stays as it was.
+    pub async fn set_certificate(
+        &self,
+        file: &Path,
+        certificate: &str,
+        key: &str,
+    ) -> Result<CertificateChange, DriverError> {
+        match self {
+            Self::HaProxy(driver) => driver.set_certificate(file, certificate, key).await,
+            Self::Nginx(driver) => driver.set_certificate(file, certificate, key).await,
+        }
+    }
+
+    /// What NGINX counts; HAProxy has metrics of its own.
+    pub async fn counters(&self) -> Option<Counters> {
+        match self {
+            Self::HaProxy(_) => None,
+            Self::Nginx(driver) => driver.counters().await.ok(),
+        }
+    }
+}
+
+impl Look {
+    /// Addresses of `wanted` that new requests go to.
+    pub fn addresses(&self, wanted: &Wanted) -> Vec<SocketAddr> {
+        let serving = wanted.servers.iter().filter(|(pod, _)| self.serving.contains(*pod));
+        serving.map(|(_, server)| server.address).collect()
+    }
+
+    fn of_haproxy(wanted: &Wanted, seen: &haproxy::Seen) -> Self {
+        let ready = wanted.servers.iter().filter(|(pod, server)| {
+            server.state == ServerState::Ready && seen.servers.get(*pod).is_some_and(|server| server.usable())
+        });
+        Self { epoch: seen.epoch, serving: ready.map(|(pod, _)| pod.clone()).collect(), held: seen.held() }
+    }
+}
+
+impl Outcome {
+    fn of_haproxy(wanted: &Wanted, report: haproxy::Report) -> Self {
+        let collected = |done: &&haproxy::Done| matches!(done.step, haproxy::Step::Delete(_));
+        Self {
+            look: Look::of_haproxy(wanted, &report.seen),
+            in_sync: report.in_sync,
+            changes: report.steps.iter().filter(|done| !collected(done)).count(),
+            reloaded: report.reloaded,
+            pending: !report.pending.is_empty(),
+            message: report.message,
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! NGINX 1.22 or newer, driven by reloads: the new file is checked (`nginx -t`), put in place, taken over by new workers
+//! (`SIGHUP`), read back from them, and undone if they don't come.
+//!
+//! Old workers finish what they have. Which workers may still send something to a replica is remembered, so that it
+//! is told as drained only when the last of them is gone.
+
+mod certs;
+mod config;
+mod paths;
+mod probe;
+mod process;
+mod reload;
+mod stop;
+#[cfg(test)]
+mod tests;
+mod workers;
+
+pub use config::Config;
+pub use paths::{OWN_PORT, Paths};
+pub use probe::Counters;
+pub use stop::Connected;
+
+use std::time::Duration;
+
+use tokio::{sync::Mutex, time::Instant};
+
+use self::workers::Knowledge;
+use super::{DriverError, Epoch, Look, Outcome, Wanted, files};
+
+/// As it is called in messages.
+const NAME: &str = "NGINX";
+/// Time between two reloads, in which changes gather: each leaves workers behind that have to finish.
+const APART: Duration = Duration::from_secs(2);
+
+/// One NGINX on this machine.
+#[derive(Debug)]
+pub struct Nginx {
+    paths: Paths,
+    /// Held while synchronising, which is done by one at a time.
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The master at the last look.
+    master: Option<Epoch>,
+    /// When new workers last had to take over.
+    reloaded: Option<Instant>,
+    /// Which pods each worker may send requests to.
+    knowledge: Knowledge,
+}
+
+impl Nginx {
+    /// The one at `paths`, running or not.
+    #[must_use]
+    pub fn new(paths: Paths) -> Self {
+        Self { paths, state: Mutex::default() }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn paths(&self) -> &Paths {
+        &self.paths
+    }
+
+    /// Which master runs.
+    ///
+    /// # Errors
+    /// None does.
+    pub fn epoch(&self) -> Result<Epoch, DriverError> {
+        let file = self.paths.pid.display();
+        process::master(&self.paths.pid)
+            .ok_or_else(|| DriverError::Down(format!("{file} names no master process of NGINX")))
+    }
+
+    /// Until when a change has to wait for those after it; `None` if none was made yet.
+    pub async fn not_before(&self) -> Option<Instant> {
+        Some(self.state.lock().await.reloaded? + APART)
+    }
+
+    /// Brings `wanted` about by at most one reload, and reads it back.
+    ///
+    /// # Errors
+    /// NGINX refuses the configuration, does not take it over, or does not run. The file is in place even when it does
+    /// not run, so that it starts with it ([`DriverError::is_down`]).
+    pub async fn sync(&self, wanted: &Wanted) -> Result<Outcome, DriverError> {
+        let mut state = self.state.lock().await;
+        let config = Config::of(wanted, &self.paths, &certs::marks(wanted).await)?;
+        let served = match self.served().await {
+            Ok(served) => served,
+            Err(error) => {
+                self.write(&config).await?;
+                return Err(error);
+            }
+        };
+        let master = self.epoch()?;
+        if state.master != Some(master) {
+            self.greet(&mut state, master).await;
+        }
+        let reloaded = served != config.structure;
+        if reloaded {
+            self.reload(&mut state, &config, &served, wanted).await?;
+        } else {
+            self.write(&config).await?;
+        }
+        state.knowledge.learn(master.pid, Some(&config::ready(wanted)));
+        Ok(Outcome {
+            look: Look { epoch: master, serving: config::ready(wanted), held: 0 },
+            in_sync: true,
+            changes: usize::from(reloaded),
+            reloaded,
+            pending: false,
+            message: None,
+        })
+    }
+
+    /// What runs: the replicas are those of the configuration that is served. Which of them are avoided for their
+    /// failures is known to NGINX alone.
+    ///
+    /// # Errors
+    /// NGINX does not run or does not answer.
+    pub async fn look(&self) -> Result<Look, DriverError> {
+        let (epoch, served) = (self.epoch()?, self.served().await?);
+        let file = files::read(&self.paths.config).await?.unwrap_or_default();
+        let serving = match config::structure_of(&file) {
+            Some(structure) if structure == served => config::pods_of(&file),
+            _ => return Err(DriverError::Down("it serves another configuration than its file".to_owned())),
+        };
+        Ok(Look { epoch, serving, held: 0 })
+    }
+
+    /// Which of `pods` no worker knows any more: those of configurations before are gone, with all their requests.
+    ///
+    /// # Errors
+    /// As [`Self::look`].
+    pub async fn drained(&self, pods: &[String]) -> Result<Vec<String>, DriverError> {
+        if pods.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut state = self.state.lock().await;
+        let look = self.look().await?;
+        state.knowledge.learn(look.epoch.pid, Some(&look.serving));
+        Ok(pods.iter().filter(|pod| !state.knowledge.knows(pod)).cloned().collect())
+    }
+
+    /// What it counts.
+    ///
+    /// # Errors
+    /// NGINX does not run or does not answer.
+    pub async fn counters(&self) -> Result<Counters, DriverError> {
+        let text = probe::get(self.paths.own, config::COUNTERS).await?;
+        let error = || DriverError::Down("its counters are not as its manual says".to_owned());
+        let mut counters = Counters::read(&text).ok_or_else(error)?;
+        let workers = process::workers(self.epoch()?.pid);
+        counters.leaving = workers.iter().filter(|worker| worker.leaving).count() as u64;
+        Ok(counters)
+    }
+
+    /// The structure that new connections are served by.
+    async fn served(&self) -> Result<String, DriverError> {
+        probe::get(self.paths.own, config::STRUCTURE).await
+    }
+
+    /// A master that was not seen before, also at the agent's own start.
+    async fn greet(&self, state: &mut State, master: Epoch) {
+        let _gone_is_fine = tokio::fs::remove_file(self.paths.stopping()).await;
+        let pods = self.look().await.ok().map(|look| look.serving);
+        state.master = Some(master);
+        state.knowledge.learn(master.pid, pods.as_ref());
+    }
+}

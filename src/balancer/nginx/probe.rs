@@ -1,0 +1,80 @@
+//! What NGINX tells its agent, each time on a fresh connection, so that it is what new clients get too.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::balancer::DriverError;
+
+/// The longest answer in time.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The longest answer in bytes.
+const LONGEST: u64 = 16 << 10;
+
+/// What NGINX counts (`stub_status`), over all its workers since its master's start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Open connections, those of the agent and the kubelet included.
+    pub active: u64,
+    /// Connections ever.
+    pub accepted: u64,
+    /// Requests ever.
+    pub requests: u64,
+    /// Workers of configurations before that still finish what they have.
+    pub leaving: u64,
+}
+
+impl Counters {
+    /// From lines as `Active connections: 2`, `server accepts handled requests`, ` 5 5 9`.
+    pub(super) fn read(text: &str) -> Option<Self> {
+        let mut lines = text.lines();
+        let active = lines.next()?.split(':').nth(1)?.trim().parse().ok()?;
+        let numbers: Vec<u64> =
+            lines.nth(1)?.split_whitespace().map(str::parse).collect::<Result<_, _>>().ok()?;
+        Some(Self { active, accepted: *numbers.first()?, requests: *numbers.get(2)?, leaving: 0 })
+    }
+}
+
+/// The body of the answer to a request for `path`.
+pub(super) async fn get(address: SocketAddr, path: &str) -> Result<String, DriverError> {
+    let answer = match timeout(PATIENCE, exchange(address, path)).await {
+        Ok(answer) => answer.map_err(|error| down(&error.to_string()))?,
+        Err(_) => return Err(down("no answer within 2 s")),
+    };
+    match answer.split_once("\r\n\r\n") {
+        Some((head, body)) if head.starts_with("HTTP/1.1 200") => Ok(body.trim_end().to_owned()),
+        _ => Err(down(&format!("{address} is served by something else"))),
+    }
+}
+
+async fn exchange(address: SocketAddr, path: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: plimsoll\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.take(LONGEST).read_to_string(&mut answer).await?;
+    Ok(answer)
+}
+
+fn down(words: &str) -> DriverError {
+    DriverError::Down(words.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_are_read_as_nginx_writes_them() {
+        let text = "Active connections: 3 \nserver accepts handled requests\n 15 15 39 \nReading: 0 Writing: 1 Waiting: 2 \n";
+        assert_eq!(
+            Counters::read(text),
+            Some(Counters { active: 3, accepted: 15, requests: 39, leaving: 0 })
+        );
+        assert_eq!(Counters::read("something else"), None);
+    }
+}

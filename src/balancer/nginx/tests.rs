@@ -1,0 +1,124 @@
+//! What a user reads in nginx.conf.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+use serde_json::{Value, json};
+
+use super::{
+    Config, Paths,
+    config::{pods_of, ports_of, ready, structure_of},
+};
+use crate::balancer::{
+    ConfigError, Listen, Server,
+    ServerState::{self, Drain, Ready},
+    Wanted,
+};
+
+fn paths() -> Paths {
+    Paths::in_folder(Path::new("/run/plimsoll"))
+}
+
+/// `shop/checkout` with the defaults of the CRD and what `more` says.
+fn wanted(more: &Value) -> Wanted {
+    let mut spec = json!({"provider": "NGINX", "targetPort": 8080, "listeners": [{"port": 80}]});
+    spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    Wanted {
+        generation: 7,
+        service: ("shop".to_owned(), "checkout".to_owned()),
+        traffic: serde_json::from_value(spec).unwrap(),
+        listeners: vec![Listen { port: 10_080, certificate: None }],
+        servers: BTreeMap::new(),
+        balancers: 2,
+        gate: None,
+    }
+}
+
+fn server(address: &str, state: ServerState) -> Server {
+    Server { address: address.parse().unwrap(), state }
+}
+
+fn config(wanted: &Wanted) -> Config {
+    Config::of(wanted, &paths(), "").unwrap()
+}
+
+#[test]
+fn the_defaults() {
+    let mut wanted = wanted(&json!({}));
+    wanted.servers.insert("checkout-7d9c6b-x2x4z".to_owned(), server("10.0.0.1:8080", Ready));
+    insta::assert_snapshot!(config(&wanted).text);
+}
+
+#[test]
+fn everything_at_once() {
+    let mut wanted = wanted(&json!({
+        "algorithm": "SourceHash",
+        "listeners": [{"port": 80}, {"port": 443, "tls": {"secretName": "checkout-tls"}}],
+        "healthCheck": {"passive": {"consecutiveErrors": 5}},
+        "drain": {"timeout": "5m"},
+        "retries": {"attempts": 3, "retryOn": ["ConnectFailure", "EmptyResponse", "Http503"]},
+        "timeouts": {"backendRequest": "10m"},
+    }));
+    let certificate = Some("/run/plimsoll/checkout-tls.pem".into());
+    wanted.listeners.push(Listen { port: 10_443, certificate });
+    wanted.servers.insert("checkout-0".to_owned(), server("10.0.0.1:8080", Ready));
+    wanted.servers.insert("checkout-1".to_owned(), server("[2001:db8::1]:8080", Ready));
+    wanted.servers.insert("checkout-2".to_owned(), server("10.0.0.3:8080", Drain));
+    let config = config(&wanted);
+    assert_eq!(pods_of(&config.text), ready(&wanted));
+    assert_eq!(ports_of(&config.text), BTreeSet::from([10_080, 10_443]));
+    insta::assert_snapshot!(config.text);
+}
+
+#[test]
+fn the_structure_is_what_a_reload_is_needed_for() {
+    let mut wanted = wanted(&json!({}));
+    wanted.servers.insert("checkout-0".to_owned(), server("10.0.0.1:8080", Ready));
+    wanted.servers.insert("checkout-1".to_owned(), server("10.0.0.2:8080", Drain));
+    let before = config(&wanted);
+    assert_eq!(structure_of(&before.text), Some(before.structure.as_str()));
+    wanted.generation = 8;
+    wanted.balancers = 5;
+    // Who is drained may go at any time.
+    wanted.servers.remove("checkout-1");
+    let same = config(&wanted);
+    assert_eq!(same.structure, before.structure);
+    assert_ne!(same.text, before.text);
+    assert_ne!(Config::of(&wanted, &paths(), "another certificate").unwrap().structure, before.structure);
+    wanted.servers.insert("checkout-1".to_owned(), server("10.0.0.2:8080", Ready));
+    assert_ne!(config(&wanted).structure, before.structure);
+    assert_eq!(structure_of("daemon off;\npid x;\n"), None);
+}
+
+#[test]
+fn without_a_replica_nothing_is_asked_and_an_ipv6_cluster_is_listened_to() {
+    let mut wanted = wanted(&json!({}));
+    wanted.servers.insert("checkout-0".to_owned(), server("10.0.0.1:8080", Drain));
+    let paths = Paths { listen: "::".parse().unwrap(), ..paths() };
+    let text = Config::of(&wanted, &paths, "").unwrap().text;
+    assert!(
+        text.contains("return 503;") && !text.contains("upstream checkout") && !text.contains("proxy_pass"),
+        "{text}"
+    );
+    assert!(text.contains("listen [::]:10080 ipv6only=off;\n"), "{text}");
+    assert_eq!((ports_of(&text), pods_of(&text)), (BTreeSet::from([10_080]), BTreeSet::new()));
+}
+
+#[test]
+fn no_retries_means_none() {
+    let text = config(&wanted(&json!({"retries": {"attempts": 0}}))).text;
+    assert!(text.contains("proxy_next_upstream off;"), "{text}");
+    let text = config(&wanted(&json!({"retries": {"attempts": 2, "retryOn": ["Http503"]}}))).text;
+    assert!(text.contains("proxy_next_upstream http_503;\n    proxy_next_upstream_tries 3;"), "{text}");
+}
+
+#[test]
+fn two_listeners_with_one_port_are_refused() {
+    for port in [10_080, 9101, 9104] {
+        let mut twice = wanted(&json!({}));
+        twice.listeners.push(Listen { port, certificate: None });
+        assert_eq!(Config::of(&twice, &paths(), ""), Err(ConfigError::SamePort(port)));
+    }
+}

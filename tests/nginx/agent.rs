@@ -1,0 +1,179 @@
+//! The agent with NGINX, fed without an API server.
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use plimsoll::{
+    api::{BalancerStatus, Provider},
+    balancer::{
+        Driver, Endpoint, Endpoints,
+        agent::{AgentMetrics, Known, Links, Pilot, Replicas, Service, Setup, stop},
+        nginx::Nginx,
+    },
+    telemetry::Health,
+};
+use serde_json::json;
+use tokio::{sync::watch, time::timeout};
+
+use crate::{
+    proxy::{Proxy, free_port},
+    support::{Client, Load, Replica, traffic, wait},
+};
+
+struct Scene {
+    proxy: Proxy,
+    known: watch::Sender<Known>,
+    status: watch::Receiver<BalancerStatus>,
+    metrics: Arc<AgentMetrics>,
+    front: SocketAddr,
+    port: u16,
+}
+
+impl Scene {
+    async fn running() -> Self {
+        let mut proxy = Proxy::new();
+        let known = watch::Sender::new(Known::default());
+        let (_held, waiting) = watch::channel(0);
+        let patience = Duration::from_secs(30);
+        let (replicas, _) = watch::channel(Replicas { addresses: Vec::new(), patience });
+        let (status, seen) = watch::channel(BalancerStatus::default());
+        let metrics = Arc::new(AgentMetrics::of(Provider::NGINX));
+        let setup = Setup {
+            driver: Arc::new(Driver::Nginx(Nginx::new(proxy.paths.clone()))),
+            service: ("shop".to_owned(), "checkout".to_owned()),
+            pod: "checkout-lb-1".to_owned(),
+            gate: (Ipv4Addr::LOCALHOST, 9).into(),
+            secrets: proxy.folder.join("secrets"),
+            folder: proxy.folder.clone(),
+            metrics: Arc::clone(&metrics),
+            health: Health::default(),
+            configured: Arc::default(),
+        };
+        tokio::spawn(Pilot::new(setup, Links { known: known.clone(), waiting, replicas, status }).run());
+        let (front, port) = ((Ipv4Addr::LOCALHOST, free_port()).into(), free_port());
+        let mut scene = Self { proxy: Proxy::new(), known, status: seen, metrics, front, port };
+        let spec =
+            json!({"provider": "NGINX", "targetPort": port, "listeners": [{"port": scene.front.port()}]});
+        let service = Service {
+            generation: 1,
+            scales_to_zero: false,
+            traffic: traffic(spec),
+            draining: BTreeSet::new(),
+        };
+        scene.told(|known| {
+            known.service = Some(service);
+            known.endpoints = Some(Endpoints::default());
+        });
+        scene.until("NGINX is missed", |status| status.message.is_some()).await;
+        proxy.spawn();
+        scene.proxy = proxy;
+        scene.until("it is in sync", |status| status.in_sync).await;
+        scene
+    }
+
+    fn told(&self, change: impl FnOnce(&mut Known)) {
+        self.known.send_modify(|known| {
+            change(known);
+            known.touch();
+        });
+    }
+
+    async fn replica(&self, number: u8) -> Replica {
+        let ip = Ipv4Addr::new(127, 0, 2, number);
+        let name = format!("checkout-{number}");
+        let replica = Replica::start_at((ip, self.port).into(), &name, Duration::from_millis(1)).await;
+        let endpoint =
+            Endpoint { ip: IpAddr::V4(ip), ready: true, serving: true, terminating: false, zone: None };
+        self.told(|known| {
+            known.endpoints.get_or_insert_default().0.insert(name, endpoint);
+        });
+        replica
+    }
+
+    async fn until(&mut self, what: &str, holds: impl FnMut(&BalancerStatus) -> bool) -> BalancerStatus {
+        let reached = timeout(Duration::from_secs(15), self.status.wait_for(holds)).await;
+        if let Ok(status) = reached {
+            return status.unwrap().clone();
+        }
+        drop(reached);
+        panic!("not within 15 s: {what}; it is {:#?}", *self.status.borrow())
+    }
+
+    fn metric(&self, name: &str) -> f64 {
+        let text = self.metrics.encode();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0.0, |value| value.parse().unwrap())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_change_is_made_at_once_and_those_after_it_together() {
+    let mut scene = Scene::running().await;
+    let begin = Instant::now();
+    let mut replicas = vec![scene.replica(1).await];
+    scene.until("the first is programmed", |status| status.programmed == 1).await;
+    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    let load = Load::start(scene.front, 4, true, "/");
+    for number in 2..12 {
+        replicas.push(scene.replica(number).await);
+        wait(100).await;
+    }
+    scene.until("all are programmed", |status| status.in_sync && status.programmed == 11).await;
+    let reloads = scene.metric("plimsoll_balancer_reloads_total");
+    assert!(reloads <= 4.0, "{reloads} reloads for 11 changes in a second");
+    wait(300).await;
+    assert!(replicas.iter().all(|replica| replica.served() > 0), "all of them get requests");
+    let account = load.finish().await;
+    assert!(account.ok > 100);
+    assert_eq!(account.lost(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_that_the_controller_drains_is_told_when_it_has_nothing_left() {
+    let mut scene = Scene::running().await;
+    let replicas = [scene.replica(1).await, scene.replica(2).await];
+    scene.until("both are programmed", |status| status.programmed == 2).await;
+    let front = scene.front;
+    let slow: Vec<_> =
+        (0..6).map(|_| tokio::spawn(async move { Client::new(front).get("/4000ms", &[]).await })).collect();
+    while replicas[0].working() == 0 || replicas[1].working() == 0 {
+        wait(5).await;
+    }
+    scene.told(|known| known.service.as_mut().unwrap().draining = ["checkout-2".to_owned()].into());
+    let status = scene.until("it gets no more", |status| status.programmed == 1).await;
+    assert!(status.drained.is_empty() && replicas[1].working() > 0, "{status:?}");
+    let status = scene.until("it is drained", |status| !status.drained.is_empty()).await;
+    assert_eq!(status.drained, ["checkout-2"]);
+    assert_eq!(replicas[1].working(), 0);
+    for answer in slow {
+        assert_eq!(answer.await.unwrap().unwrap().status, 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_hook_waits_until_nobody_connects_and_clients_are_told_to_leave() {
+    let mut scene = Scene::running().await;
+    let _a = scene.replica(1).await;
+    scene.until("it is programmed", |status| status.programmed == 1).await;
+    let front = scene.front;
+    let keeps = Load::start(front, 2, true, "/");
+    wait(200).await;
+    let folder = scene.proxy.folder.clone();
+    let stopping = tokio::spawn(async move { stop(Provider::NGINX, &folder, Duration::from_secs(40)).await });
+    let connects = Load::start(front, 4, false, "/");
+    wait(5_000).await;
+    assert!(!stopping.is_finished(), "they still connect");
+    let mut client = Client::new(front);
+    let answer = client.get("/", &[]).await.unwrap();
+    assert!(answer.head.to_lowercase().contains("connection: close"), "{}", answer.head);
+    for load in [keeps, connects] {
+        let account = load.finish().await;
+        assert!(account.ok > 100);
+        assert_eq!(account.lost(), 0);
+    }
+    timeout(Duration::from_secs(10), stopping).await.expect("nobody is left").unwrap().unwrap();
+}

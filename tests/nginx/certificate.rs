@@ -1,0 +1,81 @@
+//! Certificates: a new one is a reload, a wrong one is none.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use plimsoll::balancer::{CertificateChange, DriverError, ServerState::Ready};
+use serde_json::json;
+
+use crate::{
+    proxy::{Proxy, wanted},
+    support::{Reached as _, Replica, eventually},
+};
+
+fn pair(folder: &Path, name: &str) -> (String, String) {
+    let (crt, key) = (folder.join(format!("{name}.crt")), folder.join(format!("{name}.key")));
+    let made = Command::new("openssl")
+        .args("req -x509 -nodes -days 2 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -subj".split(' '))
+        .arg(format!("/CN={name}"))
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&crt)
+        .output()
+        .expect("this test needs the program `openssl`");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    (fs::read_to_string(crt).unwrap(), fs::read_to_string(key).unwrap())
+}
+
+/// The name in the certificate that is served, and the protocol that was agreed on.
+fn served(front: SocketAddr) -> (String, bool) {
+    let client = Command::new("openssl")
+        .args(["s_client", "-alpn", "h2", "-connect", &front.to_string()])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&client.stdout).into_owned();
+    let subject = text.lines().find_map(|line| line.strip_prefix("subject=")).unwrap_or_default();
+    (subject.replace("CN = ", "").trim().to_owned(), text.contains("ALPN protocol: h2"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_certificate_is_served_after_a_reload_and_a_wrong_one_changes_nothing() {
+    let a = Replica::start("a", std::time::Duration::ZERO).await;
+    let mut proxy = Proxy::new();
+    let [one, two] = ["one", "two"].map(|name| pair(&proxy.folder, name));
+    let file = proxy.folder.join("shop-tls.pem");
+    let listeners = json!([{"port": 443, "tls": {"secretName": "shop-tls"}}]);
+    let mut wanted = wanted(&json!({"listeners": listeners})).with([a.server(Ready)]);
+    wanted.listeners[0].certificate = Some(file.clone());
+    let set = |pair: &(String, String)| {
+        let (driver, file, (crt, key)) = (&proxy.driver, &file, pair.clone());
+        async move { driver.set_certificate(file, &crt, &key).await }
+    };
+    assert_eq!(set(&one).await.unwrap(), CertificateChange::Written);
+    assert_eq!(set(&one).await.unwrap(), CertificateChange::None);
+    assert!(proxy.driver.sync(&wanted).await.unwrap_err().is_down());
+    proxy.spawn();
+    proxy.up(&wanted).await;
+    let front = wanted.front();
+    assert_eq!(served(front), ("one".to_owned(), true));
+
+    let set = |pair: &(String, String)| {
+        let (driver, file, (crt, key)) = (&proxy.driver, &file, pair.clone());
+        async move { driver.set_certificate(file, &crt, &key).await }
+    };
+    let error = set(&(two.0.clone(), one.1.clone())).await.unwrap_err();
+    assert!(matches!(error, DriverError::Certificate { by: "NGINX", .. }), "{error}");
+    assert!(!proxy.sync(&wanted).await.reloaded, "the key is another's: nothing changed");
+    let error = set(&("no PEM".to_owned(), String::new())).await.unwrap_err();
+    assert!(matches!(error, DriverError::Pem(_)), "{error}");
+
+    assert_eq!(set(&two).await.unwrap(), CertificateChange::Written);
+    assert!(proxy.sync(&wanted).await.reloaded);
+    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&file).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    eventually("the new one is served", || async { (served(front).0 == "two").then_some(()) }).await;
+}

@@ -1,0 +1,142 @@
+//! Every configuration that the CRD allows passes NGINX's own check, and what is hostile is refused before it.
+
+use std::{fs, path::PathBuf, process::Command};
+
+use plimsoll::{
+    api::Traffic,
+    balancer::{ConfigError, Listen, Server, ServerState, Wanted, nginx::Config},
+};
+use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
+use serde_json::{Value, json};
+
+use crate::{
+    proxy::{Proxy, wanted},
+    support::traffic,
+};
+
+fn seconds(from: u64, to: u64) -> impl Strategy<Value = String> {
+    (from..=to).prop_map(|seconds| format!("{seconds}s"))
+}
+
+fn specs() -> impl Strategy<Value = Traffic> {
+    let algorithm = prop::sample::select(vec!["RoundRobin", "LeastConnections", "RandomOfTwo", "SourceHash"]);
+    let both = ["ConnectFailure", "EmptyResponse"];
+    let on = prop::sample::select(vec![
+        Value::Null,
+        json!(both),
+        json!(["Http503"]),
+        json!([both[0], both[1], "Http503"]),
+    ]);
+    let passive = prop::option::of(1..1000);
+    (algorithm, on, passive, 0..=10, seconds(0, 3600), seconds(1, 3600)).prop_map(
+        |(algorithm, on, passive, attempts, drain, answer)| {
+            let mut spec = json!({
+                "provider": "NGINX", "algorithm": algorithm, "drain": {"timeout": drain},
+                "retries": {"attempts": attempts}, "timeouts": {"backendRequest": answer},
+            });
+            if !on.is_null() {
+                spec["retries"]["retryOn"] = on;
+            }
+            if let Some(errors) = passive {
+                spec["healthCheck"] = json!({"passive": {"consecutiveErrors": errors}});
+            }
+            traffic(spec)
+        },
+    )
+}
+
+fn with_servers(wanted: &mut Wanted, count: usize) {
+    for number in 0..count {
+        let address = match number % 3 {
+            0 => format!("10.0.{}.{}:80", number / 200, number % 200 + 1),
+            1 => format!("[2001:db8::{number:x}]:8080"),
+            _ => format!("10.1.{}.{}:8080", number / 200, number % 200 + 1),
+        };
+        let state = if number % 5 == 4 { ServerState::Drain } else { ServerState::Ready };
+        wanted.servers.insert(
+            format!("checkout-7d9c6b-{number}.x"),
+            Server { address: address.parse().unwrap(), state },
+        );
+    }
+}
+
+/// What `nginx -t` says.
+fn check(proxy: &Proxy, config: &Config) -> (bool, String) {
+    let file = proxy.folder.join("fuzz.conf");
+    fs::write(&file, &config.text).unwrap();
+    let checked = Command::new("nginx").args(["-t", "-e", "stderr", "-c"]).arg(&file).output().unwrap();
+    (checked.status.success(), String::from_utf8_lossy(&checked.stderr).into_owned())
+}
+
+#[test]
+fn nginx_takes_every_configuration_that_the_crd_allows() {
+    let proxy = Proxy::new();
+    let mut runner = TestRunner::deterministic();
+    for round in 0..60 {
+        let traffic = specs().new_tree(&mut runner).unwrap().current();
+        let mut wanted = Wanted { traffic, ..wanted(&json!({})) };
+        with_servers(&mut wanted, [0, 1, 5, 40][round % 4]);
+        let config = Config::of(&wanted, &proxy.paths, "").unwrap();
+        let (taken, said) = check(&proxy, &config);
+        assert!(taken, "{said}\n{}", config.text);
+        assert!(!said.contains("[warn]"), "{said}\n{}", config.text);
+    }
+    let mut large = wanted(&json!({}));
+    with_servers(&mut large, 1000);
+    let (taken, said) = check(&proxy, &Config::of(&large, &proxy.paths, "").unwrap());
+    assert!(taken, "{said}");
+}
+
+/// Names come from the API server, which has its own rules; should it ever let another through, this is the last door.
+#[test]
+fn a_hostile_name_is_refused_or_taken_as_it_is() {
+    let proxy = Proxy::new();
+    let mut runner = TestRunner::deterministic();
+    let hostile = prop::sample::select(vec![
+        "a;}",
+        "a b",
+        "a\nserver 1.2.3.4;",
+        "a#",
+        "$host",
+        "\"a",
+        "'a",
+        "a\\",
+        "{a",
+        "ä",
+        "",
+        "a`b",
+    ]);
+    let texts = prop_oneof![hostile.prop_map(str::to_owned), "[ -~]{0,20}", "[a-z0-9.-]{1,20}", "\\PC{0,8}"];
+    let (mut refused, mut taken) = (0, 0);
+    for round in 0..200 {
+        let text = texts.new_tree(&mut runner).unwrap().current();
+        let mut wanted = wanted(&json!({}));
+        with_servers(&mut wanted, 1);
+        match round % 4 {
+            0 => wanted.service.0.clone_from(&text),
+            1 => wanted.service.1.clone_from(&text),
+            2 => {
+                let server = wanted.servers.pop_first().unwrap().1;
+                wanted.servers.insert(text.clone(), server);
+            }
+            // There is no such file, so NGINX may only say that of it.
+            _ => {
+                let certificate = Some(PathBuf::from(format!("/nowhere/{text}.pem")));
+                wanted.listeners.push(Listen { port: 10_443, certificate });
+            }
+        }
+        match Config::of(&wanted, &proxy.paths, "") {
+            Ok(config) => {
+                taken += 1;
+                let (good, said) = check(&proxy, &config);
+                let missing = said.contains(&format!("cannot load certificate \"/nowhere/{text}.pem\""));
+                assert!(good || (round % 4 == 3 && missing), "{text:?}: {said}\n{}", config.text);
+            }
+            Err(error) => {
+                refused += 1;
+                assert!(matches!(error, ConfigError::Name { .. }), "{text:?}: {error}");
+            }
+        }
+    }
+    assert!(refused > 50 && taken > 20, "{refused} refused, {taken} taken");
+}

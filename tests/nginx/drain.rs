@@ -1,0 +1,71 @@
+//! A replica is told as drained when no worker can send it anything any more.
+
+use std::time::{Duration, Instant};
+
+use plimsoll::balancer::ServerState::{Drain, Ready};
+use serde_json::json;
+
+use crate::{
+    proxy::{Proxy, wanted},
+    support::{Client, Reached as _, Replica, eventually, wait},
+};
+
+const DELAY: Duration = Duration::from_millis(1);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_is_drained_when_the_last_old_worker_is_gone_also_for_an_agent_that_starts_anew() {
+    let [a, b] = [Replica::start("a", DELAY).await, Replica::start("b", DELAY).await];
+    let empty = wanted(&json!({"algorithm": "RoundRobin"}));
+    let both = empty.with([a.server(Ready), b.server(Ready)]);
+    let proxy = Proxy::start(&both).await;
+    let front = both.front();
+    let slow: Vec<_> =
+        (0..4).map(|_| tokio::spawn(async move { Client::new(front).get("/2500ms", &[]).await })).collect();
+    eventually("both are busy", || async { (a.working() > 0 && b.working() > 0).then_some(()) }).await;
+    let draining = empty.with([a.server(Ready), b.server(Drain)]);
+    let outcome = proxy.sync(&draining).await;
+    assert_eq!(outcome.look.serving.iter().collect::<Vec<_>>(), ["a"]);
+    let victims = ["b".to_owned()];
+    assert!(b.working() > 0 && proxy.leaving().await > 0);
+    assert_eq!(proxy.driver.drained(&draining, &victims).await.unwrap(), Vec::<String>::new());
+    // An agent that has just started does not know what old workers know.
+    let anew = proxy.again();
+    anew.sync(&draining).await.unwrap();
+    assert_eq!(anew.drained(&draining, &victims).await.unwrap(), Vec::<String>::new());
+    assert!(anew.drained(&draining, &["a".to_owned()]).await.unwrap().is_empty(), "it serves");
+    for driver in [&proxy.driver, &anew] {
+        eventually("it is drained", || async {
+            (driver.drained(&draining, &victims).await.unwrap() == victims).then_some(())
+        })
+        .await;
+        assert_eq!(b.working(), 0);
+    }
+    for answer in slow {
+        assert_eq!(answer.await.unwrap().unwrap().status, 200, "what it had is finished");
+    }
+    // Cancelled: it serves again, and is not drained any more.
+    proxy.sync(&both).await;
+    assert!(proxy.driver.drained(&both, &victims).await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_takes_longer_than_the_timeout_is_cut_then_and_not_before() {
+    let a = Replica::start("a", DELAY).await;
+    let empty = wanted(&json!({"drain": {"timeout": "3s"}}));
+    let one = empty.with([a.server(Ready)]);
+    let proxy = Proxy::start(&one).await;
+    let front = one.front();
+    let slow = tokio::spawn(async move { Client::new(front).get("/20000ms", &[]).await });
+    eventually("it is busy", || async { (a.working() > 0).then_some(()) }).await;
+    let none = empty.with([a.server(Drain)]);
+    proxy.sync(&none).await;
+    let begin = Instant::now();
+    assert_eq!(Client::new(front).get("/", &[]).await.unwrap().status, 503, "nobody is there");
+    eventually("it is drained", || async {
+        (!proxy.driver.drained(&none, &["a".to_owned()]).await.unwrap().is_empty()).then_some(())
+    })
+    .await;
+    assert!((2_500..5_000).contains(&begin.elapsed().as_millis()), "{:?}", begin.elapsed());
+    assert!(slow.await.unwrap().is_err(), "it was cut");
+    wait(10).await;
+}

@@ -1,0 +1,15 @@
+//! The NGINX driver, and the agent with it, against a real NGINX on loopback. Needs `nginx` and `openssl` (Debian
+//! packages).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod agent;
+mod certificate;
+mod change;
+mod config;
+mod drain;
+mod passing;
+mod process;
+mod proxy;
+#[path = "../haproxy/support/mod.rs"]
+#[allow(dead_code, unused_imports)]
+mod support;

@@ -1,0 +1,94 @@
+//! Configurations that are refused or not taken over, and processes that die.
+
+use std::{fs, net::TcpListener, time::Duration};
+
+use plimsoll::balancer::{DriverError, Listen, ServerState::Ready};
+use serde_json::json;
+
+use crate::{
+    proxy::{Proxy, wanted},
+    support::{Client, Load, Reached as _, Replica, eventually},
+};
+
+const DELAY: Duration = Duration::from_millis(1);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nginx_refuses_changes_nothing() {
+    let a = Replica::start("a", DELAY).await;
+    let good = wanted(&json!({})).with([a.server(Ready)]);
+    let proxy = Proxy::start(&good).await;
+    let file = fs::read_to_string(&proxy.paths.config).unwrap();
+    let mut bad = good.clone();
+    bad.listeners[0].certificate = Some("/nowhere/not-there.pem".into());
+    let error = proxy.driver.sync(&bad).await.unwrap_err();
+    assert!(
+        matches!(&error, DriverError::Refused { words, .. } if words.contains("not-there.pem")),
+        "{error}"
+    );
+    assert!(
+        error.to_string().starts_with("NGINX refuses the configuration, the one before stays: "),
+        "{error}"
+    );
+    assert_eq!(fs::read_to_string(&proxy.paths.config).unwrap(), file);
+    assert!(!proxy.sync(&good).await.reloaded, "it was never reloaded");
+    assert_eq!(Client::new(good.front()).get("/", &[]).await.unwrap().status, 200);
+}
+
+/// NGINX's check does not see that a port is another's; its master does, and goes on as it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_taken_over_is_undone() {
+    let a = Replica::start("a", DELAY).await;
+    let good = wanted(&json!({})).with([a.server(Ready)]);
+    let proxy = Proxy::start(&good).await;
+    let load = Load::start(good.front(), 4, false, "/");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut bad = good.clone();
+    bad.listeners.push(Listen { port: taken.local_addr().unwrap().port(), certificate: None });
+    let error = proxy.driver.sync(&bad).await.unwrap_err();
+    assert!(matches!(error, DriverError::Reload { .. }), "{error}");
+    let text = fs::read_to_string(&proxy.paths.config).unwrap();
+    assert!(!text.contains(&taken.local_addr().unwrap().to_string()), "the file before is back");
+    assert!(!proxy.sync(&good).await.reloaded);
+    let leaving = fs::read_dir(&proxy.folder).unwrap().flatten();
+    let leaving = leaving.filter(|entry| entry.file_name().to_string_lossy().starts_with("leaving-"));
+    assert_eq!(leaving.count(), 0, "nobody is told to leave any more");
+    assert_eq!(load.finish().await.lost(), 0);
+    drop(taken);
+    assert!(proxy.sync(&bad).await.reloaded, "it is taken when the port is free");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_nginx_that_died_starts_with_what_was_wanted_meanwhile() {
+    let [a, b] = [Replica::start("a", DELAY).await, Replica::start("b", DELAY).await];
+    let empty = wanted(&json!({}));
+    let one = empty.with([a.server(Ready)]);
+    let mut proxy = Proxy::start(&one).await;
+    let before = proxy.driver.epoch().await.unwrap();
+    proxy.signal("-TERM");
+    eventually("it is missed", || async { proxy.driver.epoch().await.err() }).await;
+    let other = empty.with([b.server(Ready)]);
+    assert!(proxy.driver.sync(&other).await.unwrap_err().is_down());
+    // A process that is something else by now must not be signalled.
+    fs::write(&proxy.paths.pid, std::process::id().to_string()).unwrap();
+    assert!(proxy.driver.sync(&other).await.unwrap_err().is_down());
+    proxy.spawn();
+    proxy.up(&other).await;
+    assert_ne!(proxy.driver.epoch().await.unwrap(), before);
+    assert!(!proxy.sync(&other).await.reloaded);
+    assert_eq!(Client::new(other.front()).get("/", &[]).await.unwrap().body, "b");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_generation_that_changes_nothing_is_no_reload_and_changes_gather() {
+    let a = Replica::start("a", DELAY).await;
+    let mut wanted = wanted(&json!({})).with([a.server(Ready)]);
+    let proxy = Proxy::start(&wanted).await;
+    assert_eq!(proxy.driver.not_before().await, None, "the first change is made at once");
+    wanted.generation = 2;
+    assert!(!proxy.sync(&wanted).await.reloaded);
+    assert!(fs::read_to_string(&proxy.paths.config).unwrap().contains("# generation 2, "));
+    wanted.traffic.drain.timeout = Duration::from_secs(7).into();
+    assert!(proxy.sync(&wanted).await.reloaded);
+    let due = proxy.driver.not_before().await.unwrap() - tokio::time::Instant::now();
+    assert!((1_500..=2_000).contains(&due.as_millis()), "{due:?}");
+}
