@@ -13,6 +13,8 @@ use crate::api::{Goal, KpiState, Mode, Reason, ReasonCode, Validated};
 
 /// How long a burst keeps the replicas from falling after it was last seen (Knative's stable window).
 const BURST_HOLD: SignedDuration = SignedDuration::from_secs(60);
+/// The next look after a raise comes no sooner, since Prometheus scrapes no more often.
+const SOONEST: SignedDuration = SignedDuration::from_secs(1);
 
 /// Decides how many replicas the service should have at `now`.
 ///
@@ -59,7 +61,7 @@ pub fn decide(spec: &Validated, seen: &Observation, memory: &mut Memory, now: Ti
         bound_by: step.bound_by,
         proposed,
         kpis: looks.into_iter().map(|look| look.status).collect(),
-        next_look: next_look(spec, drain.as_ref(), now),
+        next_look: next_look(spec, spec.mode == Mode::Auto && step.replicas > current, drain.as_ref(), now),
         drain,
     }
 }
@@ -193,8 +195,11 @@ fn conclude(step: &mut Step, current: i32, mode: Mode) {
     step.reasons.push(Reason::new(code, from, to));
 }
 
-fn next_look(spec: &Validated, drain: Option<&Drain>, now: Timestamp) -> SignedDuration {
+/// When to look again. A rise is seldom over when it is first seen, so after a raise it is sooner.
+fn next_look(spec: &Validated, raised: bool, drain: Option<&Drain>, now: Timestamp) -> SignedDuration {
+    let soon = (spec.period / 4).max(SOONEST).min(spec.period);
+    let usual = if raised { soon } else { spec.period };
     let changes = spec.schedule.iter().filter_map(|entry| entry.next_change(now));
     let changes = changes.map(|change| change.duration_since(now));
-    changes.chain(drain.and_then(Drain::next_look)).fold(spec.period, SignedDuration::min)
+    changes.chain(drain.and_then(Drain::next_look)).fold(usual, SignedDuration::min)
 }

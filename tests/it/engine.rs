@@ -67,6 +67,17 @@ fn shop_copy(shop: &Driven) -> Driven {
 }
 
 #[test]
+fn after_a_raise_the_next_look_is_sooner() {
+    let mut shop = Driven::new(SHOP, 5);
+    let calm = shop.look(15, &[("load", fresh(500.0)), ("latency", fresh(0.1))]);
+    assert_eq!(calm.next_look.as_secs_f64(), 15.0);
+    let raised = shop.look(15, &[("load", fresh(900.0)), ("latency", fresh(0.1))]);
+    assert_eq!((raised.replicas, raised.next_look.as_secs_f64()), (9, 3.75));
+    let calm = shop.look(4, &[("load", fresh(900.0)), ("latency", fresh(0.1))]);
+    assert_eq!(calm.next_look.as_secs_f64(), 15.0);
+}
+
+#[test]
 fn a_partial_sample_may_raise() {
     let mut shop = Driven::new(SHOP, 5);
     let half = Sample { state: KpiState::Partial, ..fresh(900.0) };
