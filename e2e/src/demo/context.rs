@@ -79,6 +79,8 @@ impl Place {
         self.client.apply(&prometheus_for(NAMESPACE, &images.name(2), policy))?;
         // What an earlier demo left.
         self.kubectl(&["delete", "pod/load", "deployment/checkout", "--ignore-not-found"])?;
+        // Also pods that waited for an image: they would go on to say that it is missing when it is there by now.
+        self.kubectl(&["delete", "pods", "--field-selector=status.phase=Pending", "--ignore-not-found"])?;
         let name = images.name(0);
         let (repository, tag) = name.rsplit_once(':').context("an image without a tag")?;
         let chart = built.workspace.join("charts/plimsoll").display().to_string();
