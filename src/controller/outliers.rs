@@ -18,7 +18,8 @@ use crate::{
     telemetry::WriteResult,
 };
 
-/// The replicas side by side, by an answer that is at most `age` old and comes within `patience`; `None` without `spec.recovery`, or if the target's pods can't be listed.
+/// The replicas side by side, by an answer that is at most `age` old and comes within `patience`; `None` without
+/// `spec.recovery`, or if the target's pods can't be listed.
 pub async fn peers(
     service: &ScalableService,
     rules: Option<&OutlierRules>,

@@ -164,11 +164,16 @@ fn load(reason: &Reason) -> String {
     let ask = replicas(reason.to);
     match numbers(reason, ["value", "perReplica"]) {
         Some([value, per]) => {
-            let estimate = with(reason, "estimate", " (", " with the scrape targets that are missing)");
+            let estimate = estimate(reason);
             format!("{}: {value}{estimate} at {per} a replica asks for {ask}", kpi(reason))
         }
         None => format!("{}{} asks for {ask}", kpi(reason), with(reason, "value", ": ", "")),
     }
+}
+
+/// What the value would be with the scrape targets that are missing, where some are.
+fn estimate(reason: &Reason) -> String {
+    with(reason, "estimate", " (", " with the scrape targets that are missing)")
 }
 
 fn burst(reason: &Reason) -> String {
@@ -211,7 +216,7 @@ fn within_tolerance(reason: &Reason) -> String {
     };
     match numbers(reason, ["value", "target"]) {
         Some([value, target]) => {
-            let estimate = with(reason, "estimate", " (", " with the scrape targets that are missing)");
+            let estimate = estimate(reason);
             format!("{}: {value}{estimate} is {near} its target {target}, {stay}", kpi(reason))
         }
         None => format!("{} is {near} its target, {stay}", kpi(reason)),
