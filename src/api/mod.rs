@@ -4,6 +4,7 @@
 
 mod capabilities;
 mod conditions;
+mod failover;
 mod priority;
 mod quantity;
 mod reason;
@@ -16,6 +17,11 @@ mod validate;
 
 pub use capabilities::Capabilities;
 pub use conditions::{ConditionType, Verdict, merge_conditions};
+pub use failover::{
+    FAILOVER_TO_ANNOTATION, FREEZE_ANNOTATION, Failover, FailoverState, FailoverStatus, Leave,
+    LeaveCondition, PRIMARY, Return, ReturnMode, Standby, StandbyAddress, StandbyFor, StandbyService,
+    StandbyStatus,
+};
 pub use priority::{HeaderMatch, Priority, RequestMatch};
 pub use quantity::Quantity;
 pub use reason::{Reason, ReasonCode};

@@ -4,7 +4,7 @@ use kube::{CustomResource, KubeSchema, core::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Quantity, Recovery, ScalableServiceStatus, Traffic};
+use super::{Failover, Quantity, Recovery, ScalableServiceStatus, StandbyFor, Traffic};
 
 /// Keeps one scalable workload within its objectives.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,6 +66,14 @@ use super::{Quantity, Recovery, ScalableServiceStatus, Traffic};
     validation = (
         "!has(self.recovery) || has(self.traffic) || self.recovery.outliers.replace",
         "recovery.outliers.replace must be true without traffic: nothing else can be done about an outlier"
+    ),
+    validation = (
+        "!has(self.failover) || has(self.traffic)",
+        "failover needs traffic: only a load balancer can send requests elsewhere"
+    ),
+    validation = (
+        "!has(self.failover) || self.failover.leave.when.all(w, !has(w.kpi) || self.kpis.exists(k, k.name == w.kpi))",
+        "failover.leave.when.kpi must be the name of one of kpis"
     )
 )]
 pub struct ScalableServiceSpec {
@@ -111,6 +119,14 @@ pub struct ScalableServiceSpec {
     /// What is done about replicas that are ready and yet do their work badly; nothing without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery: Option<Recovery>,
+    /// Where requests go when this service can't serve them; needs `traffic`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failover: Option<Failover>,
+    /// Services of other namespaces whose standby this one may be: their failover may raise its replicas, up to
+    /// maxReplicas.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub standby_for: Vec<StandbyFor>,
 }
 
 /// What Plimsoll may do with the target.

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
-use super::{KpiType, Reason, RecoveryStatus, TrafficStatus};
+use super::{FailoverStatus, KpiType, Reason, RecoveryStatus, TrafficStatus};
 
 /// Observed state of a ScalableService.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -46,6 +46,9 @@ pub struct ScalableServiceStatus {
     /// What was done about replicas that stand out from their peers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery: Option<RecoveryStatus>,
+    /// Where requests go (written by the controller; the balancers follow it).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failover: Option<FailoverStatus>,
     /// `Ready`, `Reconciling`, `Stalled` (kstatus) and `MetricsAvailable`, `ScalingActive`, `ScalingLimited`,
     /// `TrafficSynced`, `ReplicasHealthy`.
     #[serde(default)]

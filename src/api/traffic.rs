@@ -398,6 +398,12 @@ pub struct BalancerStatus {
     /// Requests that wait here although no replica is there to serve them.
     #[serde(default)]
     pub held: i32,
+    /// Standbys of `spec.failover` that answered it when they were last asked, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answering: Vec<String>,
+    /// Replicas that are ready as Kubernetes sees it, and that it sends no requests since they fail its checks, by pod.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub down: Vec<String>,
     /// What keeps it from being in sync.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,

@@ -65,6 +65,7 @@ pub fn status(
                 decisions: ring(&old.decisions, done),
                 traffic: spec.traffic.as_ref().map(|_| traffic(done)),
                 recovery: done.recovery.as_ref().map(|recovery| recovery.status.clone()),
+                failover: old.failover.clone(),
                 conditions: merge_conditions(&old.conditions, verdicts, generation, &time),
             }
         }

@@ -1,0 +1,313 @@
+//! `spec.failover`: where requests go when this service can't serve them, and when they come back.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{KubeSchema, core::Duration};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
+
+use super::Quantity;
+
+/// Name of the service itself among the backends.
+pub const PRIMARY: &str = "primary";
+
+/// Annotation that a person sets: the name of the backend that gets all requests until it is taken away.
+pub const FAILOVER_TO_ANNOTATION: &str = "plimsoll.dev/failover-to";
+/// Annotation that a person sets: nothing is moved until it is taken away; its value says why.
+pub const FREEZE_ANNOTATION: &str = "plimsoll.dev/failover-freeze";
+
+/// Standbys, and when requests move to them and back.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failover {
+    /// Standbys in order of preference; the service itself, `primary`, comes before them.
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_string()]))]
+    #[schemars(length(min = 1, max = 4))]
+    pub backends: Vec<Standby>,
+    /// When requests leave the primary.
+    #[serde(default)]
+    pub leave: Leave,
+    /// When they come back.
+    #[serde(default)]
+    pub r#return: Return,
+    /// Most switches, to a standby or back, within an hour; then nothing is moved until the hour is over. The last one is
+    /// never a return, so that traffic is not held on a primary that fails again.
+    #[serde(default = "max_switches")]
+    #[schemars(range(min = 1, max = 60))]
+    pub max_switches_per_hour: i32,
+}
+
+/// Somewhere else that can serve the same requests: a Service, or an address outside of the cluster.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[x_kube(
+    validation = (
+        "has(self.service) != has(self.address)",
+        "failover.backends must each have either service or address"
+    ),
+    validation = ("self.name != 'primary'", "failover.backends must not be named primary: that is the service itself")
+)]
+pub struct Standby {
+    /// A name that is unique among the backends.
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+    /// A Service of this cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<StandbyService>,
+    /// An address outside of the cluster, which answers plain HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<StandbyAddress>,
+}
+
+/// A Service, and the ScalableService behind it if there is one: of the same name, or the one whose balancers' Service
+/// (`NAME-lb`) it is. That one is scaled up before requests move; in another namespace it must name this service in its
+/// `standbyFor`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct StandbyService {
+    /// Namespace; that of this service by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub namespace: Option<String>,
+    /// Name of the Service.
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+    /// Its port.
+    #[schemars(range(min = 1, max = 65_535))]
+    pub port: i32,
+}
+
+/// An address outside of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct StandbyAddress {
+    /// An IP address, or a name that the operator resolves.
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?$"))]
+    pub host: String,
+    /// Its port.
+    #[schemars(range(min = 1, max = 65_535))]
+    pub port: i32,
+}
+
+/// When requests leave the primary: any of the conditions, in `samples` of the last `of` samples.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[x_kube(validation = ("self.samples <= self.of", "failover.leave.samples must not be above of"))]
+pub struct Leave {
+    /// Signs that the primary fails; by default less than half of its replicas ready.
+    #[serde(default = "leave_when")]
+    #[schemars(length(min = 1, max = 8))]
+    pub when: Vec<LeaveCondition>,
+    /// Bad samples of the last `of` that it takes. Readiness is sampled twice a second once it is bad, a KPI whenever it
+    /// has a new sample; what is unknown is no sample.
+    #[serde(default = "leave_samples")]
+    #[schemars(range(min = 1, max = 20))]
+    pub samples: i32,
+    /// Samples that are looked at.
+    #[serde(default = "leave_of")]
+    #[schemars(range(min = 1, max = 20))]
+    pub of: i32,
+}
+
+impl Default for Leave {
+    fn default() -> Self {
+        Self { when: leave_when(), samples: leave_samples(), of: leave_of() }
+    }
+}
+
+/// A sign that the primary fails: its readiness, or a KPI.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = (
+        "has(self.readyRatioBelow) != has(self.kpi) && has(self.kpi) == has(self.above)",
+        "failover.leave.when must each have either readyRatioBelow, or kpi with above"
+    ),
+    validation = (
+        "!has(self.readyRatioBelow) || (isQuantity(string(self.readyRatioBelow)) && \
+         quantity(string(self.readyRatioBelow)).isGreaterThan(quantity('0')) && \
+         !quantity(string(self.readyRatioBelow)).isGreaterThan(quantity('1')))",
+        "failover.leave.when.readyRatioBelow must be a quantity above 0 and at most 1, for example \"0.5\""
+    ),
+    validation = (
+        "!has(self.above) || isQuantity(string(self.above))",
+        "failover.leave.when.above must be a quantity, for example \"0.2\""
+    )
+)]
+pub struct LeaveCondition {
+    /// Fewer of the replicas that were ready before are ready now, as a share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_ratio_below: Option<Quantity>,
+    /// Name of a KPI of `spec.kpis`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub kpi: Option<String>,
+    /// The value of the KPI that is too much, in the unit of its query.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub above: Option<Quantity>,
+}
+
+/// When requests come back to the primary.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = (
+        "isQuantity(string(self.readyRatioAbove)) && \
+         quantity(string(self.readyRatioAbove)).isGreaterThan(quantity('0')) && \
+         quantity(string(self.readyRatioAbove)).isLessThan(quantity('1'))",
+        "failover.return.readyRatioAbove must be a quantity above 0 and below 1, for example \"0.8\""
+    ),
+    validation = (
+        "self.ramp.all(p, p >= 1 && p <= 100) && self.ramp[size(self.ramp) - 1] == 100",
+        "failover.return.ramp must be percentages from 1 to 100 that end with 100, for example [10, 50, 100]"
+    )
+)]
+pub struct Return {
+    /// More of the replicas than this share are ready.
+    #[serde(default = "ready_ratio_above")]
+    pub ready_ratio_above: Quantity,
+    /// For so long, and no sign of failure is seen or unknown, from 1s to 24h. Twice as long with each relapse within an
+    /// hour, at most 1h unless it is longer itself.
+    #[serde(default = "return_for")]
+    #[x_kube(validation = (
+        "duration(self) >= duration('1s') && duration(self) <= duration('24h')",
+        "failover.return.for must be a duration from 1s to 24h"
+    ))]
+    #[schemars(length(max = 16))]
+    pub r#for: Duration,
+    /// Automatic, or Manual: not before a person says so.
+    #[serde(default)]
+    pub mode: ReturnMode,
+    /// Shares of the requests, in percent, that the primary gets step by step. Each stands for 30 s, or `for` where that
+    /// is shorter; a sign of failure takes all of it back.
+    #[serde(default = "ramp")]
+    #[schemars(length(min = 1, max = 10))]
+    pub ramp: Vec<i32>,
+}
+
+impl Default for Return {
+    fn default() -> Self {
+        Self {
+            ready_ratio_above: ready_ratio_above(),
+            r#for: return_for(),
+            mode: ReturnMode::default(),
+            ramp: ramp(),
+        }
+    }
+}
+
+/// Who says that requests come back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ReturnMode {
+    /// The evidence.
+    #[default]
+    Automatic,
+    /// A person, with `kubectl plimsoll failover NAME --to primary`.
+    Manual,
+}
+
+/// A service whose standby this one may be.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct StandbyFor {
+    /// Its namespace.
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: String,
+    /// Name of its ScalableService.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+}
+
+/// Where requests go, and what is known of the standbys.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailoverStatus {
+    /// Where the failover stands.
+    pub state: FailoverState,
+    /// Since when.
+    pub since: Time,
+    /// The backend that requests go to, or are on their way to.
+    pub active: String,
+    /// Replicas of the primary that were ready before it failed: what a share of ready ones is a share of.
+    #[serde(default)]
+    pub expected_replicas: i32,
+    /// When requests began to move, to a standby or back, within the last hour; the newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub switches: Vec<Time>,
+    /// Before this moment they don't come back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold_until: Option<Time>,
+    /// Each standby, in the order of the spec.
+    #[serde(default)]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_string()]))]
+    pub backends: Vec<StandbyStatus>,
+}
+
+/// Where a failover stands.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, IntoStaticStr,
+)]
+pub enum FailoverState {
+    /// The service itself gets all requests.
+    #[default]
+    Primary,
+    /// So it does, but there are signs that it fails.
+    Suspect,
+    /// Requests move to a standby, as fast as it can take them.
+    Shifting,
+    /// A standby gets all requests.
+    Standby,
+    /// Requests come back, step by step.
+    Returning,
+    /// Nothing is moved, since it was moved too often within the hour.
+    Held,
+    /// Nothing is moved: the evidence is unknown, or a person said so.
+    Frozen,
+}
+
+/// One standby. What the balancers need of it is all here, so that they need nobody else.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StandbyStatus {
+    /// Its name in the spec.
+    pub name: String,
+    /// Its share of the requests, in percent; the rest is the primary's.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 100))]
+    pub weight: i32,
+    /// Where it is, `IP:PORT`, once that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// Whether it would take the requests now.
+    #[serde(default)]
+    pub ready: bool,
+    /// Replicas that are asked of its ScalableService; 0 while it is not needed.
+    #[serde(default)]
+    pub replicas: i32,
+    /// What keeps it from being ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+fn max_switches() -> i32 {
+    3
+}
+
+fn leave_when() -> Vec<LeaveCondition> {
+    vec![LeaveCondition { ready_ratio_below: Some(Quantity("0.5".to_owned())), ..LeaveCondition::default() }]
+}
+
+fn leave_samples() -> i32 {
+    3
+}
+
+fn leave_of() -> i32 {
+    5
+}
+
+fn ready_ratio_above() -> Quantity {
+    Quantity("0.8".to_owned())
+}
+
+fn return_for() -> Duration {
+    std::time::Duration::from_secs(300).into()
+}
+
+fn ramp() -> Vec<i32> {
+    vec![10, 50, 100]
+}
