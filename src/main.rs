@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use plimsoll::{
-    api::Provider,
+    api::Software,
     balancer::agent,
     cli::{decide, generate},
     controller,
@@ -64,7 +64,7 @@ enum LbAgent {
     Run {
         /// What balances: HAProxy or NGINX.
         #[arg(long, default_value = "HAProxy")]
-        provider: Provider,
+        provider: Software,
         /// Name of the ScalableService.
         #[arg(long)]
         service: String,
@@ -102,7 +102,7 @@ enum LbAgent {
     Stop {
         /// What balances: HAProxy or NGINX.
         #[arg(long, default_value = "HAProxy")]
-        provider: Provider,
+        provider: Software,
         /// The folder that is shared with it.
         #[arg(long, default_value = "/run/plimsoll")]
         folder: PathBuf,
@@ -176,8 +176,9 @@ fn lb_agent(verb: LbAgent) -> Result<ExitCode, Box<dyn std::error::Error>> {
             // The only error is that a provider is there already, which does as well.
             let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
             let pod = pod_name;
+            let software = provider;
             let options =
-                agent::AgentOptions { provider, namespace, service, pod, folder, secrets, port, gate_port };
+                agent::AgentOptions { software, namespace, service, pod, folder, secrets, port, gate_port };
             runtime()?.block_on(agent::run(options))?;
         }
         LbAgent::Install { path } => agent::install(&path)?,

@@ -23,7 +23,7 @@ use thiserror::Error;
 
 use self::maker::{Maker, NAME_MAX};
 use super::said;
-use crate::api::{Provider, ScalableService};
+use crate::api::{ScalableService, Software};
 pub use pod::{AGENT_PORT, GATE_PORT};
 
 /// Owner of every field in `managedFields`.
@@ -45,10 +45,10 @@ pub struct Images {
 impl Images {
     /// The one with what balances.
     #[must_use]
-    pub fn of(&self, provider: Provider) -> &str {
-        match provider {
-            Provider::HAProxy => &self.haproxy,
-            Provider::NGINX => &self.nginx,
+    pub fn of(&self, software: Software) -> &str {
+        match software {
+            Software::HAProxy => &self.haproxy,
+            Software::NGINX => &self.nginx,
         }
     }
 }
@@ -82,8 +82,8 @@ impl Objects {
 /// Why there can't be a balancer.
 #[derive(Debug, Error)]
 pub enum BalancerError {
-    /// No `spec.traffic`.
-    #[error("there is no spec.traffic")]
+    /// No `spec.traffic`, or none that Plimsoll runs balancers for.
+    #[error("there is no spec.traffic with a targetPort and a provider that Plimsoll runs")]
     NoTraffic,
     /// A Service can't be named after it.
     #[error(

@@ -3,12 +3,14 @@
 pub mod balancer;
 mod event;
 mod evict;
+mod gateway;
 mod mark;
 mod scale;
 mod status;
 
 pub use event::{Events, Note};
 pub use evict::Evictor;
+pub use gateway::{is_stale, patch_route};
 pub use mark::{COST_BEFORE, mark, unmark};
 pub use scale::{ScaleError, result_of, said, write_scale};
 pub use status::{forget_balancer, write_status};

@@ -1,9 +1,77 @@
 //! What each provider can do of `spec.traffic`. What it can't is refused: by the CRD's CEL rules, and in the same
 //! places by [`Validated`](super::Validated).
 
-use super::Provider;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-/// What a provider can do beyond balancing, draining, retrying and ending TLS, which each can.
+use super::{RetryOn, ScalableServiceSpec, Traffic};
+
+/// Who balances.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    strum::IntoStaticStr,
+    strum::EnumString,
+)]
+pub enum Provider {
+    /// HAProxy 2.6 or newer, run by Plimsoll, driven through its runtime API without reloads.
+    HAProxy,
+    /// NGINX 1.22 or newer, run by Plimsoll and reloaded for each change, at most every 2 s. It has no checks of its
+    /// own, no queue, no slow start and no cookies; long connections end `drain.timeout` after a change.
+    NGINX,
+    /// A Gateway that somebody else runs: Plimsoll sets the weights of one rule of an HTTPRoute, and nothing else.
+    Gateway,
+}
+
+/// A provider that Plimsoll runs itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::IntoStaticStr, strum::EnumString)]
+pub enum Software {
+    /// HAProxy.
+    HAProxy,
+    /// NGINX.
+    NGINX,
+}
+
+impl Provider {
+    /// What Plimsoll runs for it; `None` if it only tells others what to do.
+    #[must_use]
+    pub const fn software(self) -> Option<Software> {
+        match self {
+            Self::HAProxy => Some(Software::HAProxy),
+            Self::NGINX => Some(Software::NGINX),
+            Self::Gateway => None,
+        }
+    }
+}
+
+impl ScalableServiceSpec {
+    /// `traffic`, if Plimsoll runs balancers for it.
+    #[must_use]
+    pub fn balanced(&self) -> Option<&Traffic> {
+        self.traffic.as_ref().filter(|traffic| traffic.provider.software().is_some())
+    }
+}
+
+impl Traffic {
+    /// After what a request is sent again, if `retries.attempts` lets it.
+    #[must_use]
+    pub fn retry_on(&self) -> &[RetryOn] {
+        match (&self.retries.on, self.provider) {
+            (Some(on), _) => on,
+            (None, Provider::NGINX) => &[RetryOn::ConnectFailure, RetryOn::EmptyResponse],
+            (None, _) => &[RetryOn::ConnectFailure],
+        }
+    }
+}
+
+/// What software can do beyond balancing, draining, retrying and ending TLS, which each can.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
     /// Endpoints and certificates change in the running process; without it, by new processes that take over.
@@ -20,7 +88,7 @@ pub struct Capabilities {
     pub tells_connect_failure: bool,
 }
 
-impl Provider {
+impl Software {
     /// What it can do, in its oldest version that is allowed.
     #[must_use]
     pub const fn capabilities(self) -> Capabilities {

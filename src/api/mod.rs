@@ -5,6 +5,7 @@
 mod capabilities;
 mod conditions;
 mod failover;
+mod gateway;
 mod priority;
 mod quantity;
 mod reason;
@@ -15,13 +16,14 @@ mod status;
 mod traffic;
 mod validate;
 
-pub use capabilities::Capabilities;
+pub use capabilities::{Capabilities, Provider, Software};
 pub use conditions::{ConditionType, Verdict, merge_conditions};
 pub use failover::{
     FAILOVER_TO_ANNOTATION, FREEZE_ANNOTATION, Failover, FailoverState, FailoverStatus, Leave,
     LeaveCondition, PRIMARY, Return, ReturnMode, Standby, StandbyAddress, StandbyFor, StandbyService,
     StandbyStatus,
 };
+pub use gateway::GatewayRule;
 pub use priority::{HeaderMatch, Priority, RequestMatch};
 pub use quantity::Quantity;
 pub use reason::{Reason, ReasonCode};
@@ -34,7 +36,7 @@ pub use spec::{
 pub use status::{DecisionRecord, KpiState, KpiStatus, ScalableServiceStatus, Summary};
 pub use traffic::{
     Algorithm, BalancerStatus, Drain, Draining, FrontService, FrontServiceType, HealthCheck, Limits,
-    Listener, ListenerTls, PassiveCheck, Provider, Retries, RetryOn, SessionPersistence, Timeouts, Traffic,
+    Listener, ListenerTls, PassiveCheck, Retries, RetryOn, SessionPersistence, Timeouts, Traffic,
     TrafficStatus,
 };
 pub use validate::{Goal, Invalid, KpiRule, MoveRules, OutlierRules, TrafficRules, Validated};

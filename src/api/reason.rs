@@ -119,6 +119,24 @@ pub enum ReasonCode {
     /// The balancers could not be brought about.
     BalancersFailed,
 
+    // The rule of an HTTPRoute.
+    /// The rule has the weights that failover wants, its Gateways have accepted them, and it answers.
+    RouteInSync,
+    /// The weights of the rule were changed.
+    RouteChanged,
+    /// The Gateways are taking a change over.
+    RouteProgressing,
+    /// There is no such HTTPRoute, or the cluster has no Gateway API.
+    RouteNotFound,
+    /// Plimsoll can't steer the rule; the message says what is wrong with it.
+    RouteRefused,
+    /// A Gateway's controller does not accept the route.
+    RouteNotAccepted,
+    /// A Gateway says that it has the change, but does not answer as the service does.
+    RouteNotServing,
+    /// The weights could not be written.
+    RouteFailed,
+
     // Replicas that stand out from their peers.
     /// No replica stands out from its peers.
     NoOutliers,

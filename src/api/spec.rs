@@ -60,16 +60,27 @@ use super::{Failover, Quantity, Recovery, ScalableServiceStatus, StandbyFor, Tra
         "minReplicas 0 is not possible with traffic.provider NGINX, which can't hold requests while no replica runs"
     ),
     validation = (
+        "self.minReplicas > 0 || !has(self.traffic) || self.traffic.provider != 'Gateway'",
+        "minReplicas 0 is not possible with traffic.provider Gateway, which can't hold requests while no replica runs"
+    ),
+    validation = (
         "self.schedule.all(s, s.minReplicas <= self.maxReplicas)",
         "schedule.minReplicas must not be above maxReplicas"
     ),
     validation = (
-        "!has(self.recovery) || has(self.traffic) || self.recovery.outliers.replace",
-        "recovery.outliers.replace must be true without traffic: nothing else can be done about an outlier"
+        "!has(self.recovery) || (has(self.traffic) && self.traffic.provider != 'Gateway') || \
+         self.recovery.outliers.replace",
+        "recovery.outliers.replace must be true without a balancer that Plimsoll runs: nothing else can be done about an \
+         outlier"
     ),
     validation = (
         "!has(self.failover) || has(self.traffic)",
         "failover needs traffic: only a load balancer can send requests elsewhere"
+    ),
+    validation = (
+        "!has(self.failover) || !has(self.traffic) || self.traffic.provider != 'Gateway' || \
+         self.failover.backends.all(b, !has(b.address))",
+        "failover.backends must each have a service with traffic.provider Gateway: a rule of an HTTPRoute has no addresses"
     ),
     validation = (
         "!has(self.failover) || self.failover.leave.when.all(w, !has(w.kpi) || self.kpis.exists(k, k.name == w.kpi))",

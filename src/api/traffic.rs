@@ -7,9 +7,9 @@ use kube::{KubeSchema, core::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Priority;
+use super::{GatewayRule, Priority, Provider};
 
-/// A load balancer that Plimsoll runs, feeds and drains.
+/// The load balancer in front: one that Plimsoll runs, feeds and drains, or a rule of an HTTPRoute that it steers.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -49,21 +49,46 @@ use super::Priority;
          (('ConnectFailure' in self.retries.retryOn) == ('EmptyResponse' in self.retries.retryOn))",
         "traffic.retries.retryOn must have both or none of ConnectFailure and EmptyResponse with provider NGINX, which \
          can't tell them apart"
+    ),
+    validation = (
+        "(self.provider == 'Gateway') == has(self.gateway)",
+        "traffic.gateway is required with provider Gateway, and not possible with any other"
+    ),
+    validation = (
+        "self.provider == 'Gateway' || (has(self.targetPort) && size(self.listeners) > 0)",
+        "traffic.targetPort and traffic.listeners are required with provider HAProxy or NGINX"
+    ),
+    validation = (
+        "self.provider != 'Gateway' || (!has(self.targetPort) && size(self.listeners) == 0 && self.replicas == 2 && \
+         self.service.type == 'ClusterIP' && size(self.service.annotations) == 0 && \
+         self.algorithm == 'LeastConnections' && !has(self.healthCheck) && !has(self.sessionPersistence) && \
+         duration(self.slowStart) == duration('0s') && duration(self.drain.timeout) == duration('30s') && \
+         self.retries.attempts == 2 && !has(self.retries.retryOn) && !has(self.limits.connectionsPerReplica) && \
+         duration(self.limits.queueTimeout) == duration('30s') && \
+         duration(self.timeouts.backendRequest) == duration('60s') && size(self.priorities) == 0)",
+        "traffic can have nothing beside gateway with provider Gateway: listeners, targetPort, replicas, service, \
+         algorithm, healthCheck, sessionPersistence, slowStart, drain, retries, limits, timeouts and priorities are for \
+         balancers that Plimsoll runs"
     )
 )]
 pub struct Traffic {
     /// Who balances. HAProxy does all that is here. NGINX is reloaded for each change, at most every 2 s, and then cuts
-    /// what takes longer than `drain.timeout`; what it can't do is refused.
+    /// what takes longer than `drain.timeout`; what it can't do is refused. With Gateway there is `gateway` alone.
     pub provider: Provider,
+    /// The rule of an HTTPRoute whose weights follow `failover`; with provider Gateway alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<GatewayRule>,
     /// Balancers, spread over nodes and zones; two survive the loss of one.
     #[serde(default = "two")]
     #[schemars(range(min = 1, max = 20))]
     pub replicas: i32,
-    /// Port of the service's pods that requests go to.
+    /// Port of the service's pods that requests go to; required for a balancer that Plimsoll runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65_535))]
-    pub target_port: i32,
-    /// Where the balancer listens.
-    #[schemars(length(min = 1, max = 8))]
+    pub target_port: Option<i32>,
+    /// Where the balancer listens; at least one for a balancer that Plimsoll runs.
+    #[serde(default)]
+    #[schemars(length(max = 8))]
     pub listeners: Vec<Listener>,
     /// The balancer's own Service, `NAME-lb`.
     #[serde(default)]
@@ -101,28 +126,6 @@ pub struct Traffic {
     #[serde(default)]
     #[schemars(length(max = 16))]
     pub priorities: Vec<Priority>,
-}
-
-/// Who balances.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Hash,
-    Serialize,
-    Deserialize,
-    JsonSchema,
-    strum::IntoStaticStr,
-    strum::EnumString,
-)]
-pub enum Provider {
-    /// HAProxy 2.6 or newer, run by Plimsoll, driven through its runtime API without reloads.
-    HAProxy,
-    /// NGINX 1.22 or newer, run by Plimsoll and reloaded for each change, at most every 2 s. It has no checks of its
-    /// own, no queue, no slow start and no cookies; long connections end `drain.timeout` after a change.
-    NGINX,
 }
 
 /// A port of the balancer.
@@ -275,18 +278,6 @@ pub struct Retries {
 impl Default for Retries {
     fn default() -> Self {
         Self { attempts: retry_attempts(), on: None }
-    }
-}
-
-impl Traffic {
-    /// After what a request is sent again, if `retries.attempts` lets it.
-    #[must_use]
-    pub fn retry_on(&self) -> &[RetryOn] {
-        match (&self.retries.on, self.provider) {
-            (Some(on), _) => on,
-            (None, Provider::HAProxy) => &[RetryOn::ConnectFailure],
-            (None, Provider::NGINX) => &[RetryOn::ConnectFailure, RetryOn::EmptyResponse],
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! The API server refuses most of what is refused here by its CEL rules; `decide` reads files that it never saw,
 //! and a cron expression is beyond CEL.
 
+mod gateway;
 mod provider;
 mod recovery;
 mod traffic;
@@ -47,7 +48,7 @@ pub struct Validated {
     pub scale_down: MoveRules,
     /// Floors at known times.
     pub schedule: Vec<Schedule>,
-    /// What the load balancer means for the replicas; `None` without `spec.traffic`.
+    /// What the load balancer means for the replicas; `None` without one that Plimsoll runs.
     pub traffic: Option<TrafficRules>,
     /// How replicas are judged against their peers; `None` without `spec.recovery`.
     pub outliers: Option<OutlierRules>,
@@ -133,12 +134,14 @@ impl Validated {
         let scale_up = move_rules("scaleUp", &spec.behavior.scale_up, UP_WINDOW_S, &mut wrong);
         let scale_down = move_rules("scaleDown", &spec.behavior.scale_down, DOWN_WINDOW_S, &mut wrong);
         let schedule = schedules(spec, &mut wrong);
-        let traffic = spec.traffic.as_ref().map(|traffic| traffic::rules(traffic, &mut wrong));
+        let balanced = spec.balanced();
+        let traffic = balanced.map(|traffic| traffic::rules(traffic, &mut wrong));
         let outliers = spec
             .recovery
             .as_ref()
-            .and_then(|recovery| recovery::rules(recovery, spec.traffic.is_some(), &mut wrong));
+            .and_then(|recovery| recovery::rules(recovery, balanced.is_some(), &mut wrong));
         provider::check(spec, &mut wrong);
+        gateway::check(spec, &mut wrong);
         if wrong.is_empty() {
             Ok(Self {
                 mode: spec.mode,

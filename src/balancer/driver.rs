@@ -13,7 +13,7 @@ use super::{
     haproxy::{self, HaProxy},
     nginx::{self, Counters, Nginx},
 };
-use crate::api::Provider;
+use crate::api::Software;
 
 /// What balances on this machine.
 #[derive(Debug)]
@@ -75,15 +75,15 @@ pub enum CertificateChange {
 }
 
 impl Driver {
-    /// The one of `provider` with its files in `folder`, listening on `address`.
+    /// The one of `software` with its files in `folder`, listening on `address`.
     #[must_use]
-    pub fn of(provider: Provider, folder: &Path, address: IpAddr) -> Self {
-        match provider {
-            Provider::HAProxy => {
+    pub fn of(software: Software, folder: &Path, address: IpAddr) -> Self {
+        match software {
+            Software::HAProxy => {
                 let paths = haproxy::Paths { listen: address, ..haproxy::Paths::in_folder(folder) };
                 Self::HaProxy(HaProxy::new(paths))
             }
-            Provider::NGINX => {
+            Software::NGINX => {
                 let paths = nginx::Paths { listen: address, ..nginx::Paths::in_folder(folder) };
                 Self::Nginx(Nginx::new(paths))
             }
@@ -93,15 +93,15 @@ impl Driver {
     /// As it is called in messages.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        self.provider().into()
+        self.software().into()
     }
 
     /// Which it is.
     #[must_use]
-    pub fn provider(&self) -> Provider {
+    pub fn software(&self) -> Software {
         match self {
-            Self::HaProxy(_) => Provider::HAProxy,
-            Self::Nginx(_) => Provider::NGINX,
+            Self::HaProxy(_) => Software::HAProxy,
+            Self::Nginx(_) => Software::NGINX,
         }
     }
 

@@ -8,6 +8,7 @@ pub mod agent;
 mod driver;
 mod error;
 mod files;
+pub mod gateway;
 pub mod haproxy;
 pub mod nginx;
 mod pem;

@@ -103,7 +103,7 @@ pub fn wanted(
     gate: Option<SocketAddr>,
     certificates: &Path,
 ) -> Wanted {
-    let port = u16::try_from(traffic.target_port).unwrap_or_default();
+    let port = traffic.target_port.and_then(|port| u16::try_from(port).ok()).unwrap_or_default();
     let server = |(pod, endpoint): (&String, &Endpoint)| {
         let state = match endpoint {
             Endpoint { terminating: true, serving: true, .. } => ServerState::Drain,

@@ -65,9 +65,9 @@ impl Applied {
     }
 }
 
-/// The balancers of a service; `None` without `spec.traffic`.
+/// The balancers of a service; `None` if Plimsoll runs none for it.
 pub fn fleet(service: &ScalableService, key: &Key, state: &State, context: &Context) -> Option<Fleet> {
-    let traffic = service.spec.traffic.as_ref()?;
+    let traffic = service.spec.balanced()?;
     let pods = read(&context.pods, |index| index.balancers(&key.0, &key.1));
     let trouble = state.objects.trouble.clone();
     Some(Fleet::new(traffic.replicas, pods, service.status.as_ref(), trouble))
@@ -99,7 +99,7 @@ pub fn rotation(
 /// Removes what balancers said that are gone.
 pub async fn forget_gone(service: &ScalableService, key: &Key, context: &Context) {
     let pods = read(&context.pods, |index| index.balancers(&key.0, &key.1));
-    let wanted = service.spec.traffic.as_ref().map_or(0, |traffic| traffic.replicas);
+    let wanted = service.spec.balanced().map_or(0, |traffic| traffic.replicas);
     let fleet = Fleet::new(wanted, pods, None, None);
     for pod in fleet.stale(service.status.as_ref()) {
         let forget = actuate::forget_balancer(&context.shell.client, &key.0, &key.1, &pod);
@@ -131,7 +131,7 @@ pub async fn bring_about(
     let front = Workload { kind: "Deployment".to_owned(), namespace: key.0.clone(), name };
     let front = context.targets.front(&front).filter(|front| front.service == key.1);
     let objects = &mut state.objects;
-    let changed = if service.spec.traffic.is_some() {
+    let changed = if service.spec.balanced().is_some() {
         apply(service, target, objects, front.as_ref(), context).await
     } else if objects.leftover || front.is_some() {
         remove(service, objects, context).await

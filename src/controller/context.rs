@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use kube::Client;
+use tokio::sync::mpsc;
 
 use super::{
     gate::Gate,
-    index::{PodIndex, Scaler, ScalerIndex, Shared, Workload, read},
+    index::{PodIndex, RouteIndex, Scaler, ScalerIndex, Served, Shared, Workload, read, route_workload},
     lease::Leader,
     state::{Key, States},
     target::{BuiltIn, Targets},
@@ -50,6 +51,17 @@ pub struct Indexes {
     pub autoscalers: Shared<ScalerIndex>,
     /// KEDA's ScaledObjects, if they are served.
     pub scaled_objects: Shared<ScalerIndex>,
+    /// HTTPRoutes, if they are served.
+    pub routes: Routes,
+}
+
+/// HTTPRoutes, and whether they are served.
+#[derive(Clone, Default)]
+pub struct Routes {
+    /// Those that there are.
+    pub index: Shared<RouteIndex>,
+    /// Whether there can be any.
+    pub served: Shared<Served>,
 }
 
 /// One scope.
@@ -60,6 +72,10 @@ pub struct Context {
     pub pods: Shared<PodIndex>,
     /// Finds targets.
     pub targets: Targets,
+    /// HTTPRoutes.
+    pub routes: Routes,
+    /// Is told of what services should look at.
+    pub changed: mpsc::Sender<Workload>,
     /// What is remembered of each service.
     pub states: States,
     scalers: [Shared<ScalerIndex>; 3],
@@ -68,10 +84,11 @@ pub struct Context {
 impl Context {
     /// Over the given indexes.
     #[must_use]
-    pub fn new(shell: Arc<Shell>, indexes: Indexes) -> Self {
+    pub fn new(shell: Arc<Shell>, indexes: Indexes, changed: mpsc::Sender<Workload>) -> Self {
         let targets = Targets::new(shell.client.clone(), indexes.built_in);
         let scalers = [indexes.services, indexes.autoscalers, indexes.scaled_objects];
-        Self { shell, pods: indexes.pods, targets, states: States::default(), scalers }
+        let (pods, routes) = (indexes.pods, indexes.routes);
+        Self { shell, pods, targets, routes, changed, states: States::default(), scalers }
     }
 
     /// Everything that scales `workload`.
@@ -80,10 +97,15 @@ impl Context {
         self.scalers.iter().flat_map(|index| read(index, |index| index.of(workload).to_vec())).collect()
     }
 
-    /// The ScalableServices that scale `workload`, or whose balancers it runs.
+    /// The ScalableServices that scale `workload`, whose balancers it runs, or that steer it.
     #[must_use]
     pub fn services_of(&self, workload: &Workload) -> Vec<Key> {
         let [services, ..] = &self.scalers;
+        let Workload { namespace, name, .. } = workload;
+        if *workload == route_workload(namespace, name) {
+            let names = read(services, |index| index.steering(namespace, name));
+            return names.into_iter().map(|name| (namespace.clone(), name)).collect();
+        }
         let key = |scaler: &Scaler| (scaler.workload.namespace.clone(), scaler.name.clone());
         let mut keys: Vec<Key> = read(services, |index| index.of(workload).iter().map(key).collect());
         // A Deployment of balancers scales nothing, but its service waits for it.

@@ -8,6 +8,7 @@ mod conflict;
 mod context;
 mod fleet;
 mod gate;
+mod gateway;
 mod index;
 pub mod lease;
 mod outcome;

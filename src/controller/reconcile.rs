@@ -12,6 +12,7 @@ use super::{
     balancers, conflict,
     context::Context,
     fleet::Fleet,
+    gateway,
     index::{Scaler, Workload, read},
     outcome::{Done, Outcome, Refusal, Written},
     outliers, report,
@@ -75,10 +76,11 @@ pub async fn reconcile(
     } else {
         refresh(service, &key, &mut state, &context);
     }
+    let route = gateway::bring_about(service, &key, &mut state, &context).await;
     let again = report(service, &key, &mut state, &context).await;
     balancers::forget_gone(service, &key, &context).await;
     let due = state.due.saturating_duration_since(Instant::now());
-    Ok(Action::requeue(again.map_or(due, |again| again.min(due))))
+    Ok(Action::requeue([again, route].into_iter().flatten().fold(due, Duration::min)))
 }
 
 /// Whether a balancer said something that is not to wait: requests that nobody serves, or a drain that goes on.
@@ -268,6 +270,7 @@ async fn report(
     let now = Timestamp::now();
     let fleet = balancers::fleet(service, key, state, context);
     let traffic = fleet.as_ref().map(|fleet| fleet.verdict(service.metadata.generation));
+    let traffic = traffic.or_else(|| gateway::verdict(service, state));
     let verdicts = report::verdicts(service.spec.mode, outcome, traffic);
     let new = report::status(&service.spec, service.metadata.generation, &old, outcome, &verdicts, now);
     context.shell.metrics.observe(&ServiceLook {

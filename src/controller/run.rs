@@ -158,7 +158,7 @@ fn controllers(
             let indexes = Indexes::default();
             let (changed, changes) = mpsc::channel(CHANGES_MAX);
             watches::start(tasks, &shell.client, namespace, &indexes, health, &changed);
-            let context = Arc::new(Context::new(Arc::clone(shell), indexes));
+            let context = Arc::new(Context::new(Arc::clone(shell), indexes, changed));
             control(namespace, context, changes, health.clone(), stop.clone())
         })
         .collect();

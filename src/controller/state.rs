@@ -9,7 +9,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{align::Scrapes, balancers::KnownObjects, fleet::Word, outcome::Outcome};
+use super::{align::Scrapes, balancers::KnownObjects, fleet::Word, gateway::KnownRoute, outcome::Outcome};
 use crate::{api::ScalableServiceStatus, engine::Memory};
 
 /// Looks a second that a start is spread over, so that a thousand services do not ask at once.
@@ -39,6 +39,8 @@ pub struct State {
     pub word: Word,
     /// What is remembered of the balancers' objects.
     pub objects: KnownObjects,
+    /// What is remembered of the rule of an HTTPRoute that is steered.
+    pub route: KnownRoute,
 }
 
 /// All services of one scope.
@@ -63,6 +65,7 @@ impl States {
                 failures: 0,
                 word: Word::default(),
                 objects: KnownObjects::default(),
+                route: KnownRoute::default(),
             }))
         });
         Arc::clone(state)

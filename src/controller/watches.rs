@@ -25,13 +25,15 @@ use serde::de::DeserializeOwned;
 use tokio::{sync::mpsc, task::JoinSet, time::sleep};
 
 use super::{
-    context::Indexes,
-    index::{Follow, Shared, Workload, follow, scaled_object_resource},
+    context::{Indexes, Routes},
+    index::{Follow, Served, Shared, Workload, follow, scaled_object_resource, write},
 };
-use crate::{api::ScalableService, telemetry::Health};
+use crate::{api::ScalableService, balancer::gateway::route_resource, telemetry::Health};
 
 /// How often is asked whether KEDA has come to the cluster.
 const KEDA_PAUSE: Duration = Duration::from_secs(15);
+/// How often is asked whether the Gateway API has.
+const GATEWAY_PAUSE: Duration = Duration::from_secs(15);
 
 /// Starts every watch of `namespace` (`None`: of the cluster). `changed` is told which workloads changed.
 pub fn start(
@@ -51,7 +53,8 @@ pub fn start(
     watches.add::<DeserializeGuard<ScalableService>, _>("scalableservices", &indexes.services);
     let scaled_objects = Arc::clone(&indexes.scaled_objects);
     let (client, namespace) = (client.clone(), namespace.map(str::to_owned));
-    tasks.spawn(keda(client, namespace, scaled_objects, changed.clone()));
+    tasks.spawn(keda(client.clone(), namespace.clone(), scaled_objects, changed.clone()));
+    tasks.spawn(routes(client, namespace, indexes.routes.clone(), changed.clone()));
 }
 
 struct Watches<'a> {
@@ -87,6 +90,23 @@ impl Watches<'_> {
             name,
         ));
     }
+}
+
+/// Waits until HTTPRoutes are served, then watches them. A cluster without the Gateway API is no less ready.
+async fn routes(client: Client, namespace: Option<String>, routes: Routes, changed: mpsc::Sender<Workload>) {
+    let resource = route_resource();
+    let kind = kube::api::GroupVersionKind::gvk(&resource.group, &resource.version, &resource.kind);
+    while pinned_kind(&client, &kind).await.is_err() {
+        write(&routes.served, |served| *served = Served::No);
+        sleep(GATEWAY_PAUSE).await;
+    }
+    let api: Api<DynamicObject> = match namespace {
+        Some(namespace) => Api::namespaced_with(client, &namespace, &resource),
+        None => Api::all_with(client, &resource),
+    };
+    let events = watcher(api, watcher::Config::default()).backoff(Pauses::default());
+    let listed = || write(&routes.served, |served| *served = Served::Yes);
+    follow(events, routes.index, Some(changed), listed, "httproutes").await;
 }
 
 /// Waits until ScaledObjects are served, then watches them. A cluster without KEDA is no less ready.

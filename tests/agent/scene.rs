@@ -7,7 +7,7 @@ use std::{
 };
 
 use plimsoll::{
-    api::{BalancerStatus, Provider, Traffic},
+    api::{BalancerStatus, Software, Traffic},
     balancer::{
         Driver, Endpoint,
         agent::{AgentMetrics, Gate, Known, Links, Pilot, Replicas, Service, Setup},
@@ -49,7 +49,7 @@ impl Scene {
             watch::channel(Replicas { addresses: Vec::new(), patience: Duration::from_secs(30) });
         let (status, seen) = watch::channel(BalancerStatus::default());
         let gate = Gate::bind((Ipv4Addr::LOCALHOST, 0).into(), handed_to, held).await.unwrap();
-        let metrics = Arc::new(AgentMetrics::of(Provider::HAProxy));
+        let metrics = Arc::new(AgentMetrics::of(Software::HAProxy));
         let paths = balancer.driver.paths();
         let setup = Setup {
             driver: Arc::new(Driver::HaProxy(HaProxy::new(Paths { ..paths.clone() }))),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use plimsoll::{api::Provider, balancer::agent::stop};
+use plimsoll::{api::Software, balancer::agent::stop};
 use serde_json::json;
 
 use crate::{
@@ -34,7 +34,7 @@ async fn who_connects_is_served_until_nobody_does_and_who_stays_is_told_to_leave
     let folder = scene.balancer.folder.clone();
     let began = Instant::now();
     let stopping =
-        tokio::spawn(async move { stop(Provider::HAProxy, &folder, Duration::from_secs(40)).await });
+        tokio::spawn(async move { stop(Software::HAProxy, &folder, Duration::from_secs(40)).await });
     // The Service takes this long to send new connections elsewhere.
     wait(5_000).await;
     assert!(!stopping.is_finished(), "they still connect");
@@ -57,10 +57,10 @@ async fn the_hook_ends_in_time_although_a_request_does_not_and_at_once_without_h
         wait(5).await;
     }
     let began = Instant::now();
-    stop(Provider::HAProxy, &scene.balancer.folder, Duration::from_secs(6)).await.unwrap();
+    stop(Software::HAProxy, &scene.balancer.folder, Duration::from_secs(6)).await.unwrap();
     assert!((6..8).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
     slow.abort();
     let began = Instant::now();
-    stop(Provider::HAProxy, std::path::Path::new("/nowhere"), Duration::from_secs(6)).await.unwrap();
+    stop(Software::HAProxy, std::path::Path::new("/nowhere"), Duration::from_secs(6)).await.unwrap();
     assert!(began.elapsed() < Duration::from_secs(1));
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use plimsoll::{
-    api::{BalancerStatus, Provider},
+    api::{BalancerStatus, Software},
     balancer::{
         Driver, Endpoint, Endpoints,
         agent::{AgentMetrics, Known, Links, Pilot, Replicas, Service, Setup, stop},
@@ -41,7 +41,7 @@ impl Scene {
         let patience = Duration::from_secs(30);
         let (replicas, _) = watch::channel(Replicas { addresses: Vec::new(), patience });
         let (status, seen) = watch::channel(BalancerStatus::default());
-        let metrics = Arc::new(AgentMetrics::of(Provider::NGINX));
+        let metrics = Arc::new(AgentMetrics::of(Software::NGINX));
         let setup = Setup {
             driver: Arc::new(Driver::Nginx(Nginx::new(proxy.paths.clone()))),
             service: ("shop".to_owned(), "checkout".to_owned()),
@@ -163,7 +163,7 @@ async fn the_hook_waits_until_nobody_connects_and_clients_are_told_to_leave() {
     let keeps = Load::start(front, 2, true, "/");
     wait(200).await;
     let folder = scene.proxy.folder.clone();
-    let stopping = tokio::spawn(async move { stop(Provider::NGINX, &folder, Duration::from_secs(40)).await });
+    let stopping = tokio::spawn(async move { stop(Software::NGINX, &folder, Duration::from_secs(40)).await });
     let connects = Load::start(front, 4, false, "/");
     wait(5_000).await;
     assert!(!stopping.is_finished(), "they still connect");

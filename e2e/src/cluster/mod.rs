@@ -4,9 +4,11 @@
 //! stays on the machine: loopback, a bridge of our own, and the pods.
 
 mod addons;
+mod bare;
 mod cgroup;
 mod client;
 mod control_plane;
+pub mod gateway_api;
 mod image;
 mod lifecycle;
 mod network;
@@ -24,6 +26,7 @@ mod sysctl;
 mod teardown;
 
 pub use addons::prometheus_for;
+pub use bare::BareApiServer;
 pub use client::Client;
 pub use image::{Archive, Image};
 pub use node::PAUSE_IMAGE;

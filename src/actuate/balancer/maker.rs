@@ -18,7 +18,7 @@ use kube::{Resource as _, ResourceExt as _};
 
 use super::{AGENT_PORT, BalancerError, GATE_PORT, Images, balancer_name, endpoints_name};
 use crate::{
-    api::{BALANCER_LABEL, GROUP, Provider, ScalableService, Traffic},
+    api::{BALANCER_LABEL, GROUP, ScalableService, Software, Traffic},
     balancer::{HEALTH_PORT, LOW_PORTS_UP, nginx::OWN_PORT},
 };
 
@@ -29,6 +29,10 @@ pub(super) const NAME_MAX: usize = 63 - "-endpoints".len();
 pub(super) struct Maker<'a> {
     pub(super) service: &'a ScalableService,
     pub(super) traffic: &'a Traffic,
+    /// What balances.
+    pub(super) software: Software,
+    /// `traffic.targetPort`.
+    target_port: i32,
     /// Of the balancer.
     pub(super) name: String,
 }
@@ -36,7 +40,9 @@ pub(super) struct Maker<'a> {
 impl<'a> Maker<'a> {
     pub fn of(service: &'a ScalableService) -> Result<Self, BalancerError> {
         let traffic = service.spec.traffic.as_ref().ok_or(BalancerError::NoTraffic)?;
-        Ok(Self { service, traffic, name: balancer_name(&service.name_any()) })
+        let software = traffic.provider.software().ok_or(BalancerError::NoTraffic)?;
+        let target_port = traffic.target_port.ok_or(BalancerError::NoTraffic)?;
+        Ok(Self { service, traffic, software, target_port, name: balancer_name(&service.name_any()) })
     }
 
     pub fn check(&self, selector: &BTreeMap<String, String>) -> Result<(), BalancerError> {
@@ -52,9 +58,9 @@ impl<'a> Maker<'a> {
             return Err(BalancerError::NoSelector);
         }
         let mut used: Vec<i32> = [HEALTH_PORT, AGENT_PORT].map(i32::from).to_vec();
-        used.push(i32::from(match self.traffic.provider {
-            Provider::HAProxy => GATE_PORT,
-            Provider::NGINX => OWN_PORT,
+        used.push(i32::from(match self.software {
+            Software::HAProxy => GATE_PORT,
+            Software::NGINX => OWN_PORT,
         }));
         for listener in &self.traffic.listeners {
             let inside = inside(listener.port);
@@ -77,9 +83,9 @@ impl<'a> Maker<'a> {
 
     /// The program that balances, and its container.
     pub(super) fn program(&self) -> &'static str {
-        match self.traffic.provider {
-            Provider::HAProxy => "haproxy",
-            Provider::NGINX => "nginx",
+        match self.software {
+            Software::HAProxy => "haproxy",
+            Software::NGINX => "nginx",
         }
     }
 
@@ -110,8 +116,8 @@ impl<'a> Maker<'a> {
     pub fn endpoints(&self, selector: &BTreeMap<String, String>) -> Service {
         let port = ServicePort {
             name: Some("http".to_owned()),
-            port: self.traffic.target_port,
-            target_port: Some(IntOrString::Int(self.traffic.target_port)),
+            port: self.target_port,
+            target_port: Some(IntOrString::Int(self.target_port)),
             protocol: Some("TCP".to_owned()),
             ..ServicePort::default()
         };

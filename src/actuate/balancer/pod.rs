@@ -26,7 +26,7 @@ use super::{
     Images,
     maker::{Maker, inside},
 };
-use crate::{api::Provider, balancer::HEALTH_PORT};
+use crate::{api::Software, balancer::HEALTH_PORT};
 
 /// Port of the agent's own metrics and health.
 pub const AGENT_PORT: u16 = 9102;
@@ -45,11 +45,11 @@ const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 impl Maker<'_> {
     pub(super) fn pod(&self, images: &Images) -> PodTemplateSpec {
-        let (own_metrics, shared) = match self.traffic.provider {
-            Provider::HAProxy => (HEALTH_PORT, None),
+        let (own_metrics, shared) = match self.software {
+            Software::HAProxy => (HEALTH_PORT, None),
             // NGINX has no metrics, so the agent tells what is known; and the agent signals NGINX and looks at its
             // workers.
-            Provider::NGINX => (AGENT_PORT, Some(true)),
+            Software::NGINX => (AGENT_PORT, Some(true)),
         };
         let annotations = [
             ("prometheus.io/scrape", "true".to_owned()),
@@ -128,7 +128,7 @@ impl Maker<'_> {
         ];
         Container {
             name: "agent".to_owned(),
-            image: Some(images.of(self.traffic.provider).to_owned()),
+            image: Some(images.of(self.software).to_owned()),
             command: Some(vec![PROGRAM.to_owned()]),
             args: Some(args.into()),
             env: Some(vec![field("POD_NAME", "metadata.name"), field("POD_NAMESPACE", "metadata.namespace")]),
@@ -147,23 +147,23 @@ impl Maker<'_> {
 
     /// As in the spec.
     fn provider(&self) -> &'static str {
-        self.traffic.provider.into()
+        self.software.into()
     }
 
     fn command(&self) -> Vec<String> {
-        let words = match self.traffic.provider {
-            Provider::HAProxy => {
+        let words = match self.software {
+            Software::HAProxy => {
                 format!("haproxy -W -db -f {FOLDER}/haproxy.cfg -S {FOLDER}/master.sock,mode,600")
             }
-            Provider::NGINX => format!("nginx -e stderr -c {FOLDER}/nginx.conf"),
+            Software::NGINX => format!("nginx -e stderr -c {FOLDER}/nginx.conf"),
         };
         words.split(' ').map(str::to_owned).collect()
     }
 
     fn balancer(&self, images: &Images) -> Container {
-        let health = match self.traffic.provider {
-            Provider::HAProxy => "metrics",
-            Provider::NGINX => "health",
+        let health = match self.software {
+            Software::HAProxy => "metrics",
+            Software::NGINX => "health",
         };
         let mut ports = vec![port(health, i32::from(HEALTH_PORT))];
         ports.extend(self.traffic.listeners.iter().map(|listener| {
@@ -181,7 +181,7 @@ impl Maker<'_> {
         ];
         Container {
             name: self.program().to_owned(),
-            image: Some(images.of(self.traffic.provider).to_owned()),
+            image: Some(images.of(self.software).to_owned()),
             command: Some(self.command()),
             ports: Some(ports),
             lifecycle: Some(Lifecycle {

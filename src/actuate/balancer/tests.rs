@@ -132,7 +132,7 @@ fn what_can_not_be_is_refused_in_a_sentence() {
     let mut without = service("checkout", &serde_json::json!({}));
     without.spec.traffic = None;
     let error = objects(&without, &images(), &selector()).unwrap_err().to_string();
-    assert_eq!(error, "there is no spec.traffic");
+    assert_eq!(error, "there is no spec.traffic with a targetPort and a provider that Plimsoll runs");
 }
 
 #[test]

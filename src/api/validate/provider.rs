@@ -6,8 +6,9 @@ use crate::api::{HealthCheck, Limits, RetryOn, ScalableServiceSpec, Traffic};
 /// Checks the spec against what its provider can do.
 pub(super) fn check(spec: &ScalableServiceSpec, wrong: &mut Vec<String>) {
     let Some(traffic) = &spec.traffic else { return };
-    let name: &str = traffic.provider.into();
-    let can = traffic.provider.capabilities();
+    let Some(software) = traffic.provider.software() else { return };
+    let name: &str = software.into();
+    let can = software.capabilities();
     let mut not = |field: &str, found: &str, allowed: &str| {
         wrong.push(format!("spec.{field} is {found}; with provider {name} {allowed}"));
     };

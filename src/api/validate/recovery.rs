@@ -26,7 +26,7 @@ pub struct OutlierRules {
     pub replace: bool,
 }
 
-/// Checks `recovery`; `traffic` tells whether the service has balancers.
+/// Checks `recovery`; `traffic` tells whether the service has balancers of ours.
 pub(super) fn rules(recovery: &Recovery, traffic: bool, wrong: &mut Vec<String>) -> Option<OutlierRules> {
     let outliers = &recovery.outliers;
     let kpi = &outliers.kpi_by_pod;
@@ -54,7 +54,7 @@ pub(super) fn rules(recovery: &Recovery, traffic: bool, wrong: &mut Vec<String>)
     }
     if !traffic && !outliers.replace {
         wrong.push(format!(
-            "{path}.replace is false; without spec.traffic it must be true, as nothing else can be done about an outlier"
+            "{path}.replace is false; without a balancer that Plimsoll runs it must be true, as nothing else can be done about an outlier"
         ));
     }
     Some(OutlierRules {

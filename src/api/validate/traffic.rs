@@ -19,8 +19,12 @@ pub struct TrafficRules {
 /// Checks `traffic`, and returns what decides on replicas.
 pub(super) fn rules(traffic: &Traffic, wrong: &mut Vec<String>) -> TrafficRules {
     let path = "spec.traffic";
+    let provider: &str = traffic.provider.into();
     number(&format!("{path}.replicas"), traffic.replicas, 1..=20, wrong);
-    number(&format!("{path}.targetPort"), traffic.target_port, 1..=65_535, wrong);
+    match traffic.target_port {
+        Some(port) => number(&format!("{path}.targetPort"), port, 1..=65_535, wrong),
+        None => wrong.push(format!("{path}.targetPort is missing; it is required with provider {provider}")),
+    }
     listeners(&traffic.listeners, wrong);
     if let Some(check) = &traffic.health_check {
         health_check(check, wrong);

@@ -9,7 +9,7 @@ use prometheus_client::{
 };
 
 use crate::{
-    api::{BalancerStatus, Provider},
+    api::{BalancerStatus, Software},
     balancer::nginx::Counters,
     telemetry::open_metrics,
 };
@@ -56,9 +56,9 @@ struct ResultLabels {
 }
 
 impl AgentMetrics {
-    /// Those that there are with `provider`.
+    /// Those that there are with `software`.
     #[must_use]
-    pub fn of(provider: Provider) -> Self {
+    pub fn of(software: Software) -> Self {
         let mut metrics = Self {
             registry: Registry::default(),
             applied: Histogram::new([
@@ -92,7 +92,7 @@ impl AgentMetrics {
         registry.register("plimsoll_balancer_drained", DRAINED, metrics.drained.clone());
         registry.register("plimsoll_balancer_held", HELD, metrics.held.clone());
         registry.register("plimsoll_balancer_in_sync", IN_SYNC, metrics.in_sync.clone());
-        if provider == Provider::NGINX {
+        if software == Software::NGINX {
             // HAProxy has better ones of its own.
             let nginx = registry.sub_registry_with_prefix("plimsoll_balancer_nginx");
             nginx.register("connections", CONNECTIONS, metrics.connections.clone());
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn everything_that_is_documented_is_exposed_and_nothing_else() {
-        let metrics = AgentMetrics::of(Provider::NGINX);
+        let metrics = AgentMetrics::of(Software::NGINX);
         metrics.counted(&Counters { active: 2, accepted: 7, requests: 9, leaving: 1 });
         metrics.synced("ok");
         metrics.reported("ok");
@@ -208,6 +208,6 @@ mod tests {
         assert_eq!(exposed, named);
         assert!(text.contains("plimsoll_balancer_drift_repairs_total 2"), "{text}");
         assert!(text.contains("plimsoll_balancer_nginx_requests_total 9"), "{text}");
-        assert!(!AgentMetrics::of(Provider::HAProxy).encode().contains("nginx"));
+        assert!(!AgentMetrics::of(Software::HAProxy).encode().contains("nginx"));
     }
 }

@@ -21,7 +21,7 @@ use super::{
     watches,
 };
 use crate::{
-    api::{BalancerStatus, Provider},
+    api::{BalancerStatus, Software},
     balancer::Driver,
     shutdown,
     telemetry::Health,
@@ -31,7 +31,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct AgentOptions {
     /// What balances in this pod.
-    pub provider: Provider,
+    pub software: Software,
     /// Namespace of the ScalableService and of this pod.
     pub namespace: String,
     /// Name of the ScalableService.
@@ -90,15 +90,15 @@ pub async fn run(options: AgentOptions) -> Result<(), AgentError> {
 
     let gate_at = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), options.gate_port);
     // Without a queue behind it a gate would be of no use.
-    let gate = match options.provider.capabilities().queue {
+    let gate = match options.software.capabilities().queue {
         true => Some(Gate::bind(gate_at, handed_to, held).await.map_err(port(options.gate_port))?),
         false => None,
     };
-    let driver = Arc::new(Driver::of(options.provider, &options.folder, any));
+    let driver = Arc::new(Driver::of(options.software, &options.folder, any));
     let served = Served {
         health: Health::default(),
         configured: Arc::default(),
-        metrics: Arc::new(AgentMetrics::of(options.provider)),
+        metrics: Arc::new(AgentMetrics::of(options.software)),
         driver: Arc::clone(&driver),
     };
     let setup = Setup {

@@ -10,7 +10,7 @@ use thiserror::Error;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    api::Provider,
+    api::Software,
     balancer::{
         DriverError,
         haproxy::{self, HaProxy},
@@ -44,10 +44,10 @@ enum Ending {
 }
 
 impl Ending {
-    fn of(provider: Provider, folder: &Path) -> Self {
-        match provider {
-            Provider::HAProxy => Self::HaProxy(HaProxy::new(haproxy::Paths::in_folder(folder))),
-            Provider::NGINX => Self::Nginx(Nginx::new(nginx::Paths::in_folder(folder)), Connected::default()),
+    fn of(software: Software, folder: &Path) -> Self {
+        match software {
+            Software::HAProxy => Self::HaProxy(HaProxy::new(haproxy::Paths::in_folder(folder))),
+            Software::NGINX => Self::Nginx(Nginx::new(nginx::Paths::in_folder(folder)), Connected::default()),
         }
     }
 
@@ -79,8 +79,8 @@ impl Ending {
 ///
 /// # Errors
 /// It does not obey.
-pub async fn stop(provider: Provider, folder: &Path, within: Duration) -> Result<(), StopError> {
-    let mut ending = Ending::of(provider, folder);
+pub async fn stop(software: Software, folder: &Path, within: Duration) -> Result<(), StopError> {
+    let mut ending = Ending::of(software, folder);
     let begin = Instant::now();
     let quiet_max = QUIET_MAX.min(within / 2);
     let mut last = (None, Instant::now());

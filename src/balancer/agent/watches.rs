@@ -58,7 +58,7 @@ pub async fn service(
     let resource = ScalableService::api_resource();
     let api: Api<Watched> = Api::namespaced_with(client, &namespace, &resource);
     let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    // A spec.traffic that is gone takes the balancers along; until then they go on with what they know, and so do
+    // A spec.traffic that is gone, or is for a Gateway, takes the balancers along; until then they go on with what they know, and so do
     // they when the ScalableService is deleted.
     follow(api, config, "the ScalableService", |event| {
         let (watcher::Event::Apply(seen) | watcher::Event::InitApply(seen)) = event else { return };
@@ -67,7 +67,8 @@ pub async fn service(
         let status = status.traffic.unwrap_or_default();
         let entry = status.balancers.iter().any(|balancer| balancer.pod == pod);
         present.send_if_modified(|there| std::mem::replace(there, entry) != entry);
-        let Some(traffic) = seen.spec.traffic else { return };
+        let balanced = |traffic: &Traffic| traffic.provider.software().is_some();
+        let Some(traffic) = seen.spec.traffic.filter(balanced) else { return };
         let service = Service {
             generation: seen.metadata.generation.unwrap_or_default(),
             scales_to_zero: seen.spec.min_replicas == Some(0),

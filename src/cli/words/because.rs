@@ -81,6 +81,14 @@ pub fn because(bound: &Reason, reasons: &[Reason]) -> String {
         | C::BalancersStarting
         | C::BalancerOutOfSync
         | C::BalancersFailed
+        | C::RouteInSync
+        | C::RouteChanged
+        | C::RouteProgressing
+        | C::RouteNotFound
+        | C::RouteRefused
+        | C::RouteNotAccepted
+        | C::RouteNotServing
+        | C::RouteFailed
         | C::NoOutliers
         | C::OutliersUnknown
         | C::TooFewPeers

@@ -50,6 +50,16 @@ fn remedy(bound: &Reason, reasons: &[Reason]) -> String {
         C::BalancersStarting => "Wait for the balancers' pods; their events say what they wait for.",
         C::BalancerOutOfSync => "The message says what is in the way; the balancer tries again by itself.",
         C::BalancersFailed => "Correct what the message names; Plimsoll tries again by itself.",
+        C::RouteProgressing => {
+            "Wait for the Gateway's controller; the status of the HTTPRoute says how far it is."
+        }
+        C::RouteNotFound => "Create the HTTPRoute, or correct spec.traffic.gateway.httpRoute.",
+        C::RouteRefused => "Correct the rule as the message says; Plimsoll adds and removes no backends.",
+        C::RouteNotAccepted => "Correct what the Gateway's controller says of the HTTPRoute.",
+        C::RouteNotServing => {
+            "Look at the Gateway: it does not do what its status says. Plimsoll asks again by itself."
+        }
+        C::RouteFailed => "Plimsoll tries again by itself; check the operator's rights on httproutes.",
         C::NoOutliers | C::OutlierReturned | C::OutlierReplaced => {
             "Nothing binds: all replicas do their work."
         }
@@ -69,9 +79,14 @@ fn remedy(bound: &Reason, reasons: &[Reason]) -> String {
         C::NoReadyReplicas => {
             "A replica must become ready before the average says anything: look at the pods' events."
         }
-        C::Steady | C::ScaledUp | C::ScaledDown | C::MetricsFresh | C::WithinLimits | C::BalancersInSync => {
-            "Nothing binds: it changes when a KPI or the spec does."
-        }
+        C::Steady
+        | C::ScaledUp
+        | C::ScaledDown
+        | C::MetricsFresh
+        | C::WithinLimits
+        | C::BalancersInSync
+        | C::RouteInSync
+        | C::RouteChanged => "Nothing binds: it changes when a KPI or the spec does.",
         C::Observing => TO_AUTO,
         C::Paused => "Set spec.mode to Auto to let Plimsoll act, or to Observe to see what it would do.",
         C::InvalidSpec => "Correct the field that is named in the message.",

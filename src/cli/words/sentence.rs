@@ -87,7 +87,15 @@ pub fn sentence(reason: &Reason) -> String {
         | C::BalancersInSync
         | C::BalancersStarting
         | C::BalancerOutOfSync
-        | C::BalancersFailed => format!("{}{}", fact(reason.code), detail(reason)),
+        | C::BalancersFailed
+        | C::RouteInSync
+        | C::RouteChanged
+        | C::RouteProgressing
+        | C::RouteNotFound
+        | C::RouteRefused
+        | C::RouteNotAccepted
+        | C::RouteNotServing
+        | C::RouteFailed => format!("{}{}", fact(reason.code), detail(reason)),
     }
 }
 
@@ -127,6 +135,14 @@ pub(super) fn fact(code: ReasonCode) -> &'static str {
         C::BalancersStarting => "balancers are starting or taking a change over",
         C::BalancerOutOfSync => "a balancer does not run what is wanted of it",
         C::BalancersFailed => "the balancers could not be brought about",
+        C::RouteInSync => "the rule has its weights, is accepted and answers",
+        C::RouteChanged => "the weights of the rule were changed",
+        C::RouteProgressing => "the Gateways are taking a change over",
+        C::RouteNotFound => "there is no such HTTPRoute",
+        C::RouteRefused => "the rule can't be steered",
+        C::RouteNotAccepted => "a Gateway does not accept the HTTPRoute",
+        C::RouteNotServing => "a Gateway does not answer as the service does",
+        C::RouteFailed => "the weights of the rule could not be written",
         C::NoOutliers => "no replica stands out from its peers",
         C::OutliersUnknown => "no replica is judged without fresh evidence",
         C::TooFewPeers => "too few replicas have a number to compare one with the others",

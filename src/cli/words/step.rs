@@ -43,6 +43,8 @@ pub fn step(code: ReasonCode) -> Step {
         | C::DrainTimedOut
         | C::BalancersInSync
         | C::BalancersStarting
+        | C::RouteInSync
+        | C::RouteChanged
         | C::NoOutliers
         | C::OutliersUnknown
         | C::TooFewPeers
@@ -69,7 +71,14 @@ pub fn step(code: ReasonCode) -> Step {
             Step::Trouble
         }
         // Replicas go on being decided on while the balancers are in trouble.
-        C::BalancerOutOfSync | C::BalancersFailed => Step::Note,
+        C::BalancerOutOfSync
+        | C::BalancersFailed
+        | C::RouteProgressing
+        | C::RouteNotFound
+        | C::RouteRefused
+        | C::RouteNotAccepted
+        | C::RouteNotServing
+        | C::RouteFailed => Step::Note,
     }
 }
 

@@ -1,8 +1,9 @@
-//! What the watches know, in as few bytes as the decisions need: pods, scale targets, other scalers.
+//! What the watches know, in as few bytes as the decisions need: pods, scale targets, other scalers, routes.
 //!
 //! Each index is the only reader of its watch; a relist fills a fresh index and takes its place at once.
 
 mod pods;
+mod routes;
 mod scalers;
 mod targets;
 
@@ -11,6 +12,7 @@ use std::sync::{Arc, RwLock};
 use futures::{Stream, StreamExt};
 use kube::runtime::watcher;
 pub use pods::{BalancerPod, PodIndex};
+pub use routes::{RouteIndex, Served, route_workload};
 pub use scalers::{Scaler, ScalerIndex, scaled_object_resource};
 pub use targets::{Front, Target, TargetIndex};
 use tokio::sync::mpsc;
@@ -81,6 +83,7 @@ pub async fn follow<K, I: Follow<K>>(
     }
 }
 
-fn write<I, T>(index: &Shared<I>, change: impl FnOnce(&mut I) -> T) -> T {
+/// Changes an index.
+pub fn write<I, T>(index: &Shared<I>, change: impl FnOnce(&mut I) -> T) -> T {
     change(&mut index.write().unwrap_or_else(std::sync::PoisonError::into_inner))
 }

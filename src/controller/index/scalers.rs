@@ -30,6 +30,8 @@ pub struct Scaler {
 pub struct ScalerIndex {
     by_workload: HashMap<Workload, Vec<Scaler>>,
     by_name: HashMap<(String, String), Workload>,
+    /// Our own objects only: the HTTPRoute that each steers, if it does.
+    routes: HashMap<(String, String), String>,
 }
 
 impl ScalerIndex {
@@ -37,6 +39,13 @@ impl ScalerIndex {
     #[must_use]
     pub fn of(&self, workload: &Workload) -> &[Scaler] {
         self.by_workload.get(workload).map_or(&[], Vec::as_slice)
+    }
+
+    /// Names of those in `namespace` that steer the HTTPRoute `route`.
+    #[must_use]
+    pub fn steering(&self, namespace: &str, route: &str) -> Vec<String> {
+        let steers = self.routes.iter().filter(|(key, steered)| key.0 == namespace && *steered == route);
+        steers.map(|((_, name), _)| name.clone()).collect()
     }
 
     fn put(&mut self, scaler: Scaler) -> Option<Workload> {
@@ -48,7 +57,9 @@ impl ScalerIndex {
     }
 
     fn remove(&mut self, namespace: &str, name: &str) -> Option<Workload> {
-        let workload = self.by_name.remove(&(namespace.to_owned(), name.to_owned()))?;
+        let key = (namespace.to_owned(), name.to_owned());
+        self.routes.remove(&key);
+        let workload = self.by_name.remove(&key)?;
         if let Some(scalers) = self.by_workload.get_mut(&workload) {
             scalers.retain(|scaler| scaler.name != name);
             if scalers.is_empty() {
@@ -107,7 +118,12 @@ impl Follow<DeserializeGuard<ScalableService>> for ScalerIndex {
         let namespace = service.namespace().unwrap_or_default();
         let workload = Workload { kind: target.kind.clone(), namespace, name: target.name.clone() };
         let created = created(&service);
-        self.put(Scaler { kind: "ScalableService", name: service.name_any(), created, workload })
+        let key = (workload.namespace.clone(), service.name_any());
+        let steered = service.spec.traffic.as_ref().and_then(|traffic| traffic.gateway.as_ref());
+        let steered = steered.map(|gateway| gateway.http_route.clone());
+        let concerned = self.put(Scaler { kind: "ScalableService", name: key.1.clone(), created, workload });
+        self.routes.extend(steered.map(|route| (key, route)));
+        concerned
     }
 
     fn delete(&mut self, object: &DeserializeGuard<ScalableService>) -> Option<Workload> {

@@ -115,6 +115,11 @@ pub fn notes(old: &ScalableServiceStatus, new: &ScalableServiceStatus, outcome: 
             ReasonCode::MaxReplicas,
             ReasonCode::BalancersFailed,
             ReasonCode::BalancerOutOfSync,
+            ReasonCode::RouteNotFound,
+            ReasonCode::RouteRefused,
+            ReasonCode::RouteNotAccepted,
+            ReasonCode::RouteNotServing,
+            ReasonCode::RouteFailed,
         ]
         .into_iter()
         .find(|code| code.name() == now.reason);

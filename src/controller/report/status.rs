@@ -38,7 +38,7 @@ pub fn status(
             },
             kpis: Vec::new(),
             // Nobody drains or ejects what nobody decides on.
-            traffic: spec.traffic.as_ref().map(|_| TrafficStatus::default()),
+            traffic: spec.balanced().map(|_| TrafficStatus::default()),
             recovery: spec.recovery.as_ref().map(|_| RecoveryStatus::default()),
             conditions: merge_conditions(&old.conditions, verdicts, generation, &time),
             ..old.clone()
@@ -63,7 +63,7 @@ pub fn status(
                 },
                 kpis: decision.kpis.clone(),
                 decisions: ring(&old.decisions, done),
-                traffic: spec.traffic.as_ref().map(|_| traffic(done)),
+                traffic: spec.balanced().map(|_| traffic(done)),
                 recovery: done.recovery.as_ref().map(|recovery| recovery.status.clone()),
                 failover: old.failover.clone(),
                 conditions: merge_conditions(&old.conditions, verdicts, generation, &time),

@@ -1,0 +1,125 @@
+//! A stand-in for an implementation of the Gateway API, for tests alone: it programs a real HAProxy from Gateways,
+//! HTTPRoutes and EndpointSlices, so that real requests follow the weights of a route.
+//!
+//! It knows hostnames, path prefixes and weights, plain HTTP, and Services as backends; all else of a route it does not
+//! see, and it asks for no ReferenceGrant. It can be told to lie as implementations do ([`world::Lies`]).
+
+mod config;
+mod haproxy;
+mod said;
+mod world;
+
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use futures::StreamExt as _;
+use kube::{
+    Api, Client,
+    api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams},
+    runtime::{WatchStreamExt as _, reflector, watcher},
+};
+use serde_json::json;
+use tokio::{
+    io::AsyncReadExt as _,
+    time::{Instant, sleep},
+};
+
+use crate::{haproxy::HaProxy, said::Said, world::World};
+
+/// Time between two looks at what the watches know.
+const BEAT: Duration = Duration::from_millis(50);
+/// With the lie `early`, HAProxy is that much behind.
+const LATE: Duration = Duration::from_secs(4);
+
+#[derive(Parser)]
+#[command(version, about)]
+struct Args {
+    /// Address that Gateways get.
+    #[arg(long)]
+    address: IpAddr,
+    /// `gatewayClassName` of those that it serves.
+    #[arg(long, default_value = "stand-in")]
+    class: String,
+    /// Folder for HAProxy's configuration.
+    #[arg(long)]
+    folder: PathBuf,
+    /// Endpoints at 192.0.2.N are at 127.0.0.N: an API server takes no loopback addresses for endpoints.
+    #[arg(long)]
+    loopback: bool,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    // The only error is that a provider is there already, which does as well.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let args = Args::parse();
+    let client = Client::try_default().await.context("no cluster is configured")?;
+    tokio::select! {
+        ended = run(&args, &client) => ended,
+        () = orphaned() => Ok(()),
+    }
+}
+
+/// Whoever started us holds our standard input, and is gone when that ends.
+async fn orphaned() {
+    let mut sink = Vec::new();
+    let _ = tokio::io::stdin().read_to_end(&mut sink).await;
+}
+
+async fn run(args: &Args, client: &Client) -> Result<()> {
+    let gateways = follow(client, "gateway.networking.k8s.io", "Gateway");
+    let routes = follow(client, "gateway.networking.k8s.io", "HTTPRoute");
+    let slices = follow(client, "discovery.k8s.io", "EndpointSlice");
+    let services = follow(client, "", "Service");
+    for store in [&gateways, &routes, &slices, &services] {
+        store.wait_until_ready().await.context("a watch ended")?;
+    }
+    let mut haproxy = HaProxy::new(&args.folder);
+    let mut wanted: Option<(String, Instant)> = None;
+    let mut said = Said::default();
+    loop {
+        let world = World::of(args, &gateways.state(), &routes.state(), &slices.state(), &services.state());
+        let config = config::render(&world, args.address);
+        let since = match &wanted {
+            Some((known, since)) if *known == config => *since,
+            _ => Instant::now(),
+        };
+        wanted = Some((config.clone(), since));
+        let late = world.lies().early && since.elapsed() < LATE;
+        if !late {
+            haproxy.run(&config).await?;
+        }
+        for (object, status) in said.news(&world, args.address) {
+            if !write_status(client, &object, &status).await {
+                said.forget(&object);
+            }
+        }
+        sleep(BEAT).await;
+    }
+}
+
+/// A watch that goes on for ever.
+fn follow(client: &Client, group: &str, kind: &str) -> reflector::Store<DynamicObject> {
+    let version = "v1";
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+    let writer = reflector::store::Writer::new(resource);
+    let store = writer.as_reader();
+    let events = watcher(api, watcher::Config::default()).default_backoff();
+    tokio::spawn(reflector::reflector(writer, events).for_each(|_| async {}));
+    store
+}
+
+/// Whether it was written; what can't be written now is tried at the next beat.
+async fn write_status(client: &Client, object: &world::Key, status: &serde_json::Value) -> bool {
+    let gvk = GroupVersionKind::gvk("gateway.networking.k8s.io", "v1", object.kind);
+    let api: Api<DynamicObject> =
+        Api::namespaced_with(client.clone(), &object.namespace, &ApiResource::from_gvk(&gvk));
+    let patch = Patch::Merge(json!({ "status": status }));
+    let written = api.patch_status(&object.name, &PatchParams::default(), &patch).await;
+    if let Err(error) = &written {
+        eprintln!("status of {} {}: {error}", object.kind, object.name);
+    }
+    written.is_ok()
+}

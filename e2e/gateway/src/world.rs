@@ -1,0 +1,233 @@
+//! What there is: Gateways of our class, and the rules of the routes that want to be there.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
+
+use kube::{ResourceExt as _, api::DynamicObject};
+use serde_json::Value;
+
+use crate::Args;
+
+/// Annotation of a Gateway that makes it lie.
+const LIES: &str = "plimsoll.dev/lies";
+
+/// How implementations of the Gateway API lie, as words in the annotation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lies {
+    /// `early`: status says that a change is there seconds before it is.
+    pub early: bool,
+    /// `stale`: status is not written any more, and so speaks of an older generation.
+    pub stale: bool,
+    /// `empty-503`: a share of the requests goes to a backend without endpoints, and is answered 503 (as the
+    /// specification wants it); without it, backends that have some share it.
+    pub empty: bool,
+}
+
+/// Which object.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    /// Its kind.
+    pub kind: &'static str,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// A Gateway of our class.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gateway {
+    /// Which.
+    pub key: Key,
+    /// Of its spec.
+    pub generation: i64,
+    /// Of its HTTP listeners.
+    pub ports: Vec<u16>,
+    lies: Lies,
+}
+
+/// A route with a parent of ours.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// Which.
+    pub key: Key,
+    /// Of its spec.
+    pub generation: i64,
+    /// `parentRefs` that are Gateways of ours, as they stand.
+    pub parents: Vec<Value>,
+    /// Ports of those Gateways.
+    pub ports: Vec<u16>,
+    /// All, if there are none.
+    pub hostnames: Vec<String>,
+    /// In their order.
+    pub rules: Vec<Rule>,
+    /// A backend that does not exist.
+    pub missing: Option<String>,
+}
+
+/// Where the requests of a path go.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    /// Path prefixes.
+    pub paths: Vec<String>,
+    /// Weight and endpoints of each backend.
+    pub backends: Vec<(i64, Vec<(IpAddr, u16)>)>,
+}
+
+/// All of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct World {
+    /// Gateways of our class.
+    pub gateways: Vec<Gateway>,
+    /// Their routes.
+    pub routes: Vec<Route>,
+}
+
+type Objects = [Arc<DynamicObject>];
+
+impl World {
+    /// From what the watches know.
+    pub fn of(
+        args: &Args,
+        gateways: &Objects,
+        routes: &Objects,
+        slices: &Objects,
+        services: &Objects,
+    ) -> Self {
+        let mut gateways: Vec<Gateway> =
+            gateways.iter().filter_map(|object| Gateway::of(object, &args.class)).collect();
+        gateways.sort_by(|one, two| one.key.cmp(&two.key));
+        let endpoints = endpoints(slices, args.loopback);
+        let exists = |namespace: &str, name: &str| {
+            services.iter().any(|service| {
+                service.namespace().as_deref() == Some(namespace) && service.name_any() == name
+            })
+        };
+        let mut routes: Vec<Route> =
+            routes.iter().filter_map(|object| Route::of(object, &gateways, &endpoints, exists)).collect();
+        routes.sort_by(|one, two| one.key.cmp(&two.key));
+        Self { gateways, routes }
+    }
+
+    /// What any of the Gateways was told to lie about.
+    pub fn lies(&self) -> Lies {
+        self.gateways.iter().fold(Lies::default(), |all, gateway| Lies {
+            early: all.early || gateway.lies.early,
+            stale: all.stale || gateway.lies.stale,
+            empty: all.empty || gateway.lies.empty,
+        })
+    }
+}
+
+impl Gateway {
+    fn of(object: &DynamicObject, class: &str) -> Option<Self> {
+        if text(&object.data, "/spec/gatewayClassName")? != class {
+            return None;
+        }
+        let words = object.annotations().get(LIES).cloned().unwrap_or_default();
+        let lies = |word: &str| words.split(',').any(|one| one.trim() == word);
+        let listeners = list(&object.data, "/spec/listeners");
+        let plain = listeners.filter(|listener| text(listener, "/protocol").as_deref() == Some("HTTP"));
+        Some(Self {
+            key: key("Gateway", object),
+            generation: object.metadata.generation.unwrap_or_default(),
+            ports: plain.filter_map(|listener| port(listener, "/port")).collect(),
+            lies: Lies { early: lies("early"), stale: lies("stale"), empty: lies("empty-503") },
+        })
+    }
+}
+
+type Endpoints = BTreeMap<(String, String), Vec<(IpAddr, u16)>>;
+
+impl Route {
+    fn of(
+        object: &DynamicObject,
+        gateways: &[Gateway],
+        endpoints: &Endpoints,
+        exists: impl Fn(&str, &str) -> bool,
+    ) -> Option<Self> {
+        let key = key("HTTPRoute", object);
+        let data = &object.data;
+        let ours = |parent: &Value| {
+            let namespace = text(parent, "/namespace").unwrap_or_else(|| key.namespace.clone());
+            let name = text(parent, "/name")?;
+            gateways.iter().find(|gateway| gateway.key.namespace == namespace && gateway.key.name == name)
+        };
+        let parents: Vec<(&Value, &Gateway)> =
+            list(data, "/spec/parentRefs").filter_map(|parent| Some((parent, ours(parent)?))).collect();
+        if parents.is_empty() {
+            return None;
+        }
+        let mut missing = None;
+        let mut rules = Vec::new();
+        for rule in list(data, "/spec/rules") {
+            let paths: Vec<String> =
+                list(rule, "/matches").filter_map(|one| text(one, "/path/value")).collect();
+            let mut backends = Vec::new();
+            for backend in list(rule, "/backendRefs") {
+                let namespace = text(backend, "/namespace").unwrap_or_else(|| key.namespace.clone());
+                let name = text(backend, "/name").unwrap_or_default();
+                if !exists(&namespace, &name) {
+                    missing = Some(format!("{namespace}/{name}"));
+                }
+                let weight = backend.pointer("/weight").and_then(Value::as_i64).unwrap_or(1);
+                backends.push((weight, endpoints.get(&(namespace, name)).cloned().unwrap_or_default()));
+            }
+            rules.push(Rule { paths: if paths.is_empty() { vec!["/".to_owned()] } else { paths }, backends });
+        }
+        let mut ports: Vec<u16> =
+            parents.iter().flat_map(|(_, gateway)| gateway.ports.iter().copied()).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        let hostnames = list(data, "/spec/hostnames").filter_map(Value::as_str).map(str::to_owned).collect();
+        let generation = object.metadata.generation.unwrap_or_default();
+        let parents = parents.into_iter().map(|(parent, _)| parent.clone()).collect();
+        Some(Self { key, generation, parents, ports, hostnames, rules, missing })
+    }
+}
+
+/// Those that are ready, by namespace and Service.
+fn endpoints(slices: &Objects, loopback: bool) -> Endpoints {
+    let mut all = Endpoints::new();
+    for slice in slices {
+        let Some(service) = slice.labels().get("kubernetes.io/service-name") else { continue };
+        let port = list(&slice.data, "/ports").find_map(|one| port(one, "/port"));
+        let ready =
+            |endpoint: &&Value| endpoint.pointer("/conditions/ready").and_then(Value::as_bool) != Some(false);
+        let addresses = list(&slice.data, "/endpoints").filter(ready);
+        let addresses = addresses.filter_map(|endpoint| text(endpoint, "/addresses/0")?.parse().ok());
+        let place = all.entry((slice.namespace().unwrap_or_default(), service.clone())).or_default();
+        place.extend(addresses.filter_map(|address| Some((real(address, loopback), port?))));
+        place.sort_unstable();
+    }
+    all
+}
+
+fn real(address: IpAddr, loopback: bool) -> IpAddr {
+    match address {
+        IpAddr::V4(v4) if loopback && v4.octets().starts_with(&[192, 0, 2]) => {
+            let [.., last] = v4.octets();
+            Ipv4Addr::new(127, 0, 0, last).into()
+        }
+        other => other,
+    }
+}
+
+fn key(kind: &'static str, object: &DynamicObject) -> Key {
+    Key { kind, namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
+}
+
+fn text(value: &Value, path: &str) -> Option<String> {
+    value.pointer(path).and_then(Value::as_str).map(str::to_owned)
+}
+
+fn port(value: &Value, path: &str) -> Option<u16> {
+    value.pointer(path).and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok())
+}
+
+fn list<'a>(value: &'a Value, path: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
+    value.pointer(path).and_then(Value::as_array).into_iter().flatten()
+}

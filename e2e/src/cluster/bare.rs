@@ -1,0 +1,147 @@
+//! An API server alone with its etcd, on loopback: for tests that need real schemas and watches, but no nodes.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+
+use super::programs::Programs;
+use crate::process::{finish, run, wait_for};
+
+/// How long it may take to become ready.
+const READY_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Both processes; they end when it is dropped.
+#[derive(Debug)]
+pub struct BareApiServer {
+    folder: PathBuf,
+    kubectl: PathBuf,
+    children: Vec<Child>,
+}
+
+impl BareApiServer {
+    /// Starts it with its files in `folder`.
+    ///
+    /// # Errors
+    /// A program is missing or can't be built, or the server is not ready in time; logs are in the folder.
+    pub fn start(folder: &Path) -> Result<Self> {
+        let program = Programs::ensure_one;
+        let [etcd, peers, api] = free_ports()?;
+        let file = |name: &str| folder.join(name).display().to_string();
+        let (key, public) = (file("sa.key"), file("sa.pub"));
+        run(
+            "openssl",
+            &["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", &key],
+        )?;
+        run("openssl", &["pkey", "-in", &key, "-pubout", "-out", &public])?;
+        fs::write(file("tokens.csv"), "admin,admin,admin,system:masters\n")?;
+        fs::write(file("kubeconfig"), kubeconfig(api))?;
+        let mut server =
+            Self { folder: folder.to_owned(), kubectl: program("kubectl")?, children: Vec::new() };
+        server.spawn(
+            "etcd",
+            &program("etcd")?,
+            &[
+                format!("--data-dir={}", file("etcd")),
+                format!("--listen-client-urls=http://127.0.0.1:{etcd}"),
+                format!("--advertise-client-urls=http://127.0.0.1:{etcd}"),
+                format!("--listen-peer-urls=http://127.0.0.1:{peers}"),
+                "--unsafe-no-fsync".to_owned(),
+            ],
+        )?;
+        server.spawn(
+            "kube-apiserver",
+            &program("kube-apiserver")?,
+            &[
+                format!("--etcd-servers=http://127.0.0.1:{etcd}"),
+                format!("--secure-port={api}"),
+                "--bind-address=127.0.0.1".to_owned(),
+                // Nobody is told of it, and an address of loopback is refused.
+                "--advertise-address=192.0.2.1".to_owned(),
+                "--endpoint-reconciler-type=none".to_owned(),
+                "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
+                format!("--cert-dir={}", file("certificates")),
+                "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
+                format!("--service-account-key-file={public}"),
+                format!("--service-account-signing-key-file={key}"),
+                format!("--token-auth-file={}", file("tokens.csv")),
+                "--authorization-mode=RBAC".to_owned(),
+                "--disable-admission-plugins=ServiceAccount".to_owned(),
+            ],
+        )?;
+        wait_for("readiness of kube-apiserver", READY_DEADLINE, || {
+            server.all_run()?;
+            Ok(server.kubectl(&["get", "--raw", "/readyz"], "").is_ok_and(|said| said == "ok"))
+        })?;
+        Ok(server)
+    }
+
+    /// The administrator's kubeconfig.
+    #[must_use]
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.folder.join("kubeconfig")
+    }
+
+    /// kubectl as administrator, with `input` on its standard input.
+    ///
+    /// # Errors
+    /// kubectl fails; the message has its standard error.
+    pub fn kubectl(&self, arguments: &[&str], input: &str) -> Result<String> {
+        let mut command = Command::new(&self.kubectl);
+        command.arg(format!("--kubeconfig={}", self.kubeconfig().display())).args(arguments);
+        finish(command, input)
+    }
+
+    fn spawn(&mut self, name: &str, program: &Path, arguments: &[String]) -> Result<()> {
+        let log = fs::File::create(self.folder.join(format!("{name}.log")))?;
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(&self.folder).stdin(Stdio::null());
+        command.stdout(log.try_clone()?).stderr(log);
+        self.children.push(command.spawn().with_context(|| format!("{name} can't be started"))?);
+        Ok(())
+    }
+
+    fn all_run(&mut self) -> Result<()> {
+        for child in &mut self.children {
+            if let Some(status) = child.try_wait()? {
+                bail!("a program ended with {status}; see its log in {}", self.folder.display());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for BareApiServer {
+    fn drop(&mut self) {
+        // The API server first: without its store it would only complain.
+        for child in self.children.iter_mut().rev() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn free_ports<const N: usize>() -> Result<[u16; N]> {
+    // All at once, so that they are not the same.
+    let held: Vec<TcpListener> =
+        (0..N).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
+    let mut ports = [0; N];
+    for (port, listener) in ports.iter_mut().zip(&held) {
+        *port = listener.local_addr()?.port();
+    }
+    Ok(ports)
+}
+
+fn kubeconfig(port: u16) -> String {
+    format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: bare\n\
+         clusters: [{{name: bare, cluster: {{server: 'https://127.0.0.1:{port}', insecure-skip-tls-verify: true}}}}]\n\
+         users: [{{name: admin, user: {{token: admin}}}}]\n\
+         contexts: [{{name: bare, context: {{cluster: bare, user: admin}}}}]\n"
+    )
+}

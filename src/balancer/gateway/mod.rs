@@ -1,0 +1,20 @@
+//! A Gateway that somebody else runs: which weights one rule of an HTTPRoute should have, what its controllers say of
+//! it, and whether it answers.
+//!
+//! All of it is pure but for [`probe`]. Whoever runs the Gateway may say too early that it is done, or say it of an
+//! older generation, or of nothing at all; so their word counts only for the generation that was written, and only
+//! together with answers.
+
+mod accepted;
+mod plan;
+pub mod probe;
+mod question;
+mod route;
+
+pub use accepted::{Word, accepted};
+pub use plan::{Change, Plan, Share, plan, shares};
+pub use question::{Gateway, Question, questions};
+pub use route::{API_VERSION, BackendRef, ParentRef, Route, Rule, gateway_resource, route_resource};
+
+#[cfg(test)]
+mod tests;

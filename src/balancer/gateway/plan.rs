@@ -1,0 +1,186 @@
+//! Which weights a rule should have, and the change that gives it those.
+
+use serde_json::{Value, json};
+
+use super::route::{BackendRef, Route, Rule};
+use crate::api::{FailoverStatus, GatewayRule, PRIMARY, ScalableServiceSpec};
+
+/// Sum of all weights, so that a weight reads as a percentage.
+const ALL: i32 = 100;
+
+/// A Service's part of the requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// `primary`, or the standby's name.
+    pub backend: String,
+    /// The Service's namespace.
+    pub namespace: String,
+    /// The Service's name.
+    pub service: String,
+    /// The Service's port; whichever the rule names for the primary.
+    pub port: Option<i32>,
+    /// In percent.
+    pub weight: i32,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Plan {
+    /// The rule is as it should be.
+    InSync,
+    /// Weights are to be changed.
+    Change(Change),
+    /// Plimsoll can't tell what to change, or must not: why, in a sentence.
+    Refused(String),
+}
+
+/// A change of weights.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// A JSON patch (RFC 6902) that fails unless the route is as it was seen.
+    pub patch: Value,
+    /// What changes: `shop 100 -> 0, shop-b 0 -> 100`.
+    pub what: String,
+}
+
+/// The share of the service and of each of its standbys: what `status.failover` gives to a standby, and the rest to the
+/// primary.
+#[must_use]
+pub fn shares(
+    (namespace, name): (&str, &str),
+    spec: &ScalableServiceSpec,
+    rule: &GatewayRule,
+    status: Option<&FailoverStatus>,
+) -> Vec<Share> {
+    let mut left = ALL;
+    let mut standbys = Vec::new();
+    for standby in spec.failover.iter().flat_map(|failover| &failover.backends) {
+        let Some(service) = &standby.service else { continue };
+        let said = status.and_then(|status| status.backends.iter().find(|said| said.name == standby.name));
+        let weight = said.map_or(0, |said| said.weight).clamp(0, left);
+        left -= weight;
+        standbys.push(Share {
+            backend: standby.name.clone(),
+            namespace: service.namespace.clone().unwrap_or_else(|| namespace.to_owned()),
+            service: service.name.clone(),
+            port: Some(service.port),
+            weight,
+        });
+    }
+    let primary = Share {
+        backend: PRIMARY.to_owned(),
+        namespace: namespace.to_owned(),
+        service: rule.service.clone().unwrap_or_else(|| name.to_owned()),
+        port: None,
+        weight: left,
+    };
+    std::iter::once(primary).chain(standbys).collect()
+}
+
+/// The next change of the rule called `name`, if there is one to make.
+///
+/// Nothing is ever added: which Services a rule has, with which filters, is its owner's to say. A backend that is
+/// nobody's share would get requests that failover knows nothing of, so it must have the weight 0.
+#[must_use]
+pub fn plan(route: &Route, name: &str, shares: &[Share]) -> Plan {
+    let (index, rule) = match find(route, name) {
+        Ok(found) => found,
+        Err(sentence) => return Plan::Refused(sentence),
+    };
+    let mut changes = Vec::new();
+    let mut ours = Vec::new();
+    for share in shares {
+        let place = match place(route, rule, share) {
+            Ok(place) => place,
+            Err(sentence) => return Plan::Refused(sentence),
+        };
+        ours.push(place.0);
+        if place.1.weight() != share.weight {
+            changes.push((place.0, place.1, share.weight));
+        }
+    }
+    let others = rule.backend_refs.iter().enumerate().filter(|(place, _)| !ours.contains(place));
+    if let Some((_, other)) = others.into_iter().find(|(_, backend)| backend.weight() > 0) {
+        let (weight, other) = (other.weight(), &other.name);
+        return Plan::Refused(format!(
+            "rule {name} of HTTPRoute {} has a backendRef {other} with weight {weight}, which is neither this service nor a \
+             standby of it; give it weight 0, or a rule of its own",
+            route.name
+        ));
+    }
+    if changes.is_empty() { Plan::InSync } else { Plan::Change(change(route, index, name, &changes)) }
+}
+
+fn find<'a>(route: &'a Route, name: &str) -> Result<(usize, &'a Rule), String> {
+    let named = |(_, rule): &(usize, &Rule)| rule.name.as_deref() == Some(name);
+    let mut found = route.rules.iter().enumerate().filter(named);
+    match (found.next(), found.next()) {
+        (Some(one), None) => Ok(one),
+        // The CRD's schema does not see to it.
+        (Some(_), Some(_)) => {
+            Err(format!("HTTPRoute {} has more than one rule named {name}; names must be unique", route.name))
+        }
+        (None, _) => {
+            let names: Vec<&str> = route.rules.iter().filter_map(|rule| rule.name.as_deref()).collect();
+            let has = match names.as_slice() {
+                [] => {
+                    "none of its rules has a name (which Gateway API 1.4 or newer lets them have)".to_owned()
+                }
+                names => format!("it has {}", names.join(", ")),
+            };
+            Err(format!("HTTPRoute {} has no rule named {name}; {has}", route.name))
+        }
+    }
+}
+
+fn place<'a>(route: &Route, rule: &'a Rule, share: &Share) -> Result<(usize, &'a BackendRef), String> {
+    let fits = |(_, backend): &(usize, &BackendRef)| {
+        backend.is_service()
+            && backend.name == share.service
+            && backend.namespace.as_deref().unwrap_or(&route.namespace) == share.namespace
+            && (share.port.is_none() || backend.port == share.port)
+    };
+    let what = || {
+        let port = share.port.map(|port| format!(" port {port}")).unwrap_or_default();
+        let rule = rule.name.as_deref().unwrap_or_default();
+        let Share { backend, namespace, service, .. } = share;
+        (
+            format!("rule {rule} of HTTPRoute {}", route.name),
+            format!("Service {namespace}/{service}{port} ({backend})"),
+        )
+    };
+    let mut found = rule.backend_refs.iter().enumerate().filter(fits);
+    match (found.next(), found.next()) {
+        (Some(one), None) => Ok(one),
+        (None, _) => {
+            let (rule, service) = what();
+            Err(format!("{rule} has no backendRef for {service}; add it, with weight 0 for a standby"))
+        }
+        (Some(_), Some(_)) => {
+            let (rule, service) = what();
+            Err(format!("{rule} has more than one backendRef for {service}; it must have one"))
+        }
+    }
+}
+
+/// With a test of everything that the change relies on: one object's resource version stands for all of it, and the
+/// names say in the API server's log and to a reader of this code what it is about.
+fn change(route: &Route, index: usize, name: &str, changes: &[(usize, &BackendRef, i32)]) -> Change {
+    let mut patch = vec![
+        json!({"op": "test", "path": "/metadata/uid", "value": route.uid}),
+        json!({"op": "test", "path": "/metadata/resourceVersion", "value": route.resource_version}),
+        json!({"op": "test", "path": format!("/spec/rules/{index}/name"), "value": name}),
+    ];
+    let mut what = Vec::new();
+    for (place, backend, weight) in changes {
+        let path = format!("/spec/rules/{index}/backendRefs/{place}");
+        patch.push(json!({"op": "test", "path": format!("{path}/name"), "value": backend.name}));
+        if let Some(namespace) = &backend.namespace {
+            patch.push(json!({"op": "test", "path": format!("{path}/namespace"), "value": namespace}));
+        }
+        // `add` replaces what is there.
+        patch.push(json!({"op": "add", "path": format!("{path}/weight"), "value": weight}));
+        what.push(format!("{} {} -> {weight}", backend.name, backend.weight()));
+    }
+    Change { patch: Value::Array(patch), what: what.join(", ") }
+}

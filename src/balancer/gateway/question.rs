@@ -1,0 +1,169 @@
+//! What can be asked of a Gateway from outside so that a rule has to answer. Pure.
+
+use std::net::IpAddr;
+
+use kube::{ResourceExt as _, api::DynamicObject};
+use serde::Deserialize;
+
+use super::route::{Match, ParentRef, Route, Rule, Value};
+
+/// Addresses and listeners that are asked; more would prove little.
+const QUESTIONS_MAX: usize = 8;
+/// Stands for what a wildcard of a hostname leaves open.
+const ANY_LABEL: &str = "plimsoll";
+
+/// One request that the rule should answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The Gateway, for messages.
+    pub gateway: String,
+    /// An IP address, or a name to look up.
+    pub address: String,
+    /// Port of the listener.
+    pub port: u16,
+    /// Whether the listener ends TLS.
+    pub tls: bool,
+    /// Name that is asked for.
+    pub host: String,
+    /// Path.
+    pub path: String,
+    /// Headers that the rule wants.
+    pub headers: Vec<(String, String)>,
+}
+
+/// A Gateway, as far as it can be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gateway {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    listeners: Vec<Listener>,
+    addresses: Vec<Address>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+struct Listener {
+    name: String,
+    port: u16,
+    protocol: String,
+    #[serde(default)]
+    hostname: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+struct Address {
+    #[serde(default, rename = "type")]
+    type_: Option<String>,
+    value: String,
+}
+
+impl Gateway {
+    /// What is read of `object`; `None` if it is not understood, which the CRD's schema does not let happen.
+    #[must_use]
+    pub fn of(object: &DynamicObject) -> Option<Self> {
+        let listeners = object.data.pointer("/spec/listeners").map(Vec::deserialize)?.ok()?;
+        let addresses = match object.data.pointer("/status/addresses") {
+            Some(addresses) => Vec::deserialize(addresses).ok()?,
+            None => Vec::new(),
+        };
+        Some(Self { namespace: object.namespace()?, name: object.name_any(), listeners, addresses })
+    }
+}
+
+/// The requests that `rule` of `route` should answer at `parent`, which is `gateway`: one for each of its addresses and
+/// listeners.
+///
+/// # Errors
+/// A sentence on what is missing at the Gateway.
+pub fn questions(
+    route: &Route,
+    rule: &Rule,
+    parent: &ParentRef,
+    gateway: &Gateway,
+) -> Result<Vec<Question>, String> {
+    // A rule that a simple request can't meet can't be asked.
+    let Some((path, headers)) = request(rule) else { return Ok(Vec::new()) };
+    let Gateway { namespace, name, listeners, addresses } = gateway;
+    let usable =
+        |address: &&Address| matches!(address.type_.as_deref(), None | Some("IPAddress" | "Hostname"));
+    if !addresses.iter().any(|address| usable(&address)) {
+        return Err(format!("Gateway {namespace}/{name} has no address in its status yet"));
+    }
+    let mut questions = Vec::new();
+    for listener in listeners.iter().filter(|listener| meant(listener, parent)) {
+        for address in addresses.iter().filter(usable) {
+            let Some(host) = host(&route.hostnames, listener.hostname.as_deref(), &address.value) else {
+                continue;
+            };
+            questions.push(Question {
+                gateway: format!("{namespace}/{name}"),
+                address: address.value.clone(),
+                port: listener.port,
+                tls: listener.protocol == "HTTPS",
+                host,
+                path: path.clone(),
+                headers: headers.clone(),
+            });
+        }
+    }
+    questions.truncate(QUESTIONS_MAX);
+    if questions.is_empty() {
+        return Err(format!("no listener of Gateway {namespace}/{name} is for HTTPRoute {}", route.name));
+    }
+    Ok(questions)
+}
+
+fn meant(listener: &Listener, parent: &ParentRef) -> bool {
+    matches!(listener.protocol.as_str(), "HTTP" | "HTTPS")
+        && parent.section_name.as_ref().is_none_or(|section| *section == listener.name)
+        && parent.port.is_none_or(|port| port == i32::from(listener.port))
+}
+
+/// Path and headers of a GET that meets one of the rule's matches.
+fn request(rule: &Rule) -> Option<(String, Vec<(String, String)>)> {
+    if rule.matches.is_empty() {
+        return Some(("/".to_owned(), Vec::new()));
+    }
+    rule.matches.iter().find_map(|one| {
+        let Match { path, method, headers, query_params } = one;
+        if method.as_deref().is_some_and(|method| method != "GET") || !query_params.is_empty() {
+            return None;
+        }
+        let headers = headers.iter().map(|header| Some((header.name.clone(), plain(&header.value)?)));
+        let path = path.as_ref().map_or(Some("/".to_owned()), plain)?;
+        Some((path, headers.collect::<Option<_>>()?))
+    })
+}
+
+/// A value that is to be met as it stands, or that something may follow.
+fn plain(value: &Value) -> Option<String> {
+    let is_plain = matches!(value.type_.as_deref(), None | Some("Exact" | "PathPrefix"));
+    value.value.clone().filter(|_| is_plain)
+}
+
+/// A name that both the route and the listener are for.
+fn host(route: &[String], listener: Option<&str>, address: &str) -> Option<String> {
+    let known = |pattern: &str| pattern.replacen('*', ANY_LABEL, 1);
+    let fits = |pattern: &str, name: &str| match pattern.strip_prefix('*') {
+        Some(rest) => name.len() > rest.len() && name.ends_with(rest),
+        None => pattern == name,
+    };
+    match (route, listener) {
+        ([], Some(listener)) => Some(known(listener)),
+        ([], None) => {
+            // A name that nobody has is as good as any; a Gateway's own name or address is the least surprise.
+            let bracketed = address.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv6());
+            Some(if bracketed { format!("[{address}]") } else { known(address) })
+        }
+        (names, None) => names.first().map(|name| known(name)),
+        (names, Some(listener)) => names.iter().find_map(|name| match name.strip_prefix('*') {
+            // The narrower of two wildcards is the one that meets both.
+            Some(_) => fits(name, &known(listener)).then(|| known(listener)).or_else(|| {
+                let name = known(name);
+                fits(listener, &name).then_some(name)
+            }),
+            None => fits(listener, name).then(|| name.clone()),
+        }),
+    }
+}
