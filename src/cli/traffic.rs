@@ -5,7 +5,11 @@ use crate::api::{BalancerStatus, ScalableService};
 
 /// `Balancers: 2/2 in sync, 10 programmed, 0 draining, 0 held`; nothing for a service without any.
 pub fn lines(service: &ScalableService, style: &Style) -> Vec<String> {
-    let Some(wanted) = &service.spec.traffic else { return Vec::new() };
+    if let Some(gateway) = service.spec.traffic.as_ref().and_then(|traffic| traffic.gateway.as_ref()) {
+        let heading = style.paint(Paint::Strong, "Gateway:");
+        return vec![format!("{heading} rule {} of HTTPRoute {}", gateway.rule, gateway.http_route)];
+    }
+    let Some(wanted) = service.spec.balanced() else { return Vec::new() };
     let heading = style.paint(Paint::Strong, "Balancers:");
     let status = service.status.as_ref().and_then(|status| status.traffic.as_ref());
     let balancers = status.map_or(&[][..], |traffic| &traffic.balancers);

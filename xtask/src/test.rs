@@ -31,7 +31,7 @@ pub fn run() -> Result<()> {
             "clippy",
             "--workspace",
             "--all-targets",
-            "--features=plimsoll/real",
+            "--features=real",
             "--",
             "--deny=warnings",
         ])
@@ -49,6 +49,9 @@ pub fn run() -> Result<()> {
             cargo(&["test", "--package=plimsoll", "--features=real", &test])
         });
     }
+    counts.step("real API server with the Gateway API", || {
+        cargo(&["test", "--package=plimsoll-gateway", "--features=real", "--test=real"])
+    });
     counts.step("cluster", || {
         Cluster::up(&Options { nodes: 2, ..Options::default() }).map(|_| Counts { passed: 1, failed: 0 })
     });

@@ -42,6 +42,13 @@ traffic.enabled. tests/cluster-rbac.yaml holds the exact result.
   resources: [events]
   verbs: [create, patch]
 {{- if .Values.traffic.enabled }}
+# Routes whose weights follow failover (spec.traffic.provider Gateway), and the Gateways that are asked whether they answer.
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes]
+  verbs: [get, list, patch, watch]
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [gateways]
+  verbs: [get]
 # Load balancers in front of services (spec.traffic): their objects, in the namespaces of the services.
 - apiGroups: [""]
   resources: [serviceaccounts, services]

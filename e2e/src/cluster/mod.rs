@@ -29,6 +29,7 @@ pub use addons::prometheus_for;
 pub use bare::BareApiServer;
 pub use client::Client;
 pub use image::{Archive, Image};
+pub use network::node_address;
 pub use node::PAUSE_IMAGE;
 pub use programs::{KEDA, KUBECONFORM, METRICS_SERVER, Module, Programs};
 pub use state::{Record, cache_folder};

@@ -21,6 +21,8 @@ pub struct Built {
     pub plugin: PathBuf,
     /// The sample shop and the load generator.
     pub shop: PathBuf,
+    /// The stand-in for an implementation of the Gateway API.
+    pub gateway: PathBuf,
     /// Image of the operator; its tag changes with its content, so that an upgrade rolls it out.
     pub plimsoll_image: String,
     /// Image of the shop.
@@ -38,7 +40,7 @@ impl Built {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = Command::new(&cargo);
         command.current_dir(&workspace).args(["build", "--quiet", "--profile=image"]);
-        command.args(["--package=plimsoll", "--package=plimsoll-shop"]);
+        command.args(["--package=plimsoll", "--package=plimsoll-shop", "--package=plimsoll-gateway"]);
         finish(command, "").context("the images can't be made without the programs")?;
         let folder = target_folder(&cargo, &workspace)?.join("image");
         let program = |name: &str| folder.join(name);
@@ -52,6 +54,7 @@ impl Built {
             plimsoll: program("plimsoll"),
             plugin: program("kubectl-plimsoll"),
             shop: program("plimsoll-shop"),
+            gateway: program("plimsoll-gateway"),
             workspace,
         })
     }

@@ -1,6 +1,7 @@
 //! Where the play takes place: a cluster with Plimsoll installed by its chart, and the sample shop at hand.
 
 mod build;
+mod gateway;
 mod load;
 mod prometheus;
 mod shop;
@@ -8,6 +9,7 @@ mod sticky;
 mod streams;
 
 pub use build::Built;
+pub use gateway::GatewayStandIn;
 pub use load::{Load, Second, Summary};
 pub use prometheus::FaultProxy;
 pub use shop::{Queue, Shop, queue, service_url};

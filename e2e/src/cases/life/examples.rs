@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::cases::Theatre;
+use crate::{cases::Theatre, stage::GatewayStandIn};
 
 /// The image that stands in the files.
 const IMAGE: &str = "plimsoll.local/shop:dev";
@@ -19,7 +19,10 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let mut delete = vec!["delete", "namespace", "--ignore-not-found", "--timeout=90s"];
     delete.extend(&namespaces);
     cluster.kubectl(&delete)?;
+    // One of the files has a Gateway, which somebody has to serve.
+    let stand_in = GatewayStandIn::start(&theatre.stage, "example")?;
     let seen = apply(theatre, &examples, &namespaces);
+    drop(stand_in);
     delete.push("--wait=false");
     cluster.kubectl(&delete)?;
     seen

@@ -6,6 +6,7 @@ mod drain;
 mod endpoints;
 pub mod flow;
 pub mod front;
+mod gateway;
 mod killed;
 mod nginx;
 mod priorities;
@@ -63,6 +64,11 @@ pub const CASES: &[Case] = &[
         name: "traffic-nginx",
         must: "behind NGINX, replicas change ten times under load: none lost on fresh connections; lowered at once, some are",
         run: nginx::run,
+    },
+    Case {
+        name: "traffic-gateway",
+        must: "requests follow the weights of one rule of an HTTPRoute; all else of it is untouched, and no lie is believed",
+        run: gateway::run,
     },
     Case {
         name: "traffic-killed",

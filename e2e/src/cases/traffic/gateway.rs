@@ -1,0 +1,176 @@
+//! A rule of an HTTPRoute follows failover: real requests through a Gateway, which lies as implementations do.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::{
+    cases::{
+        Theatre,
+        scene::{Dial, Scene, Trail},
+    },
+    process::wait_for,
+    stage::{GatewayStandIn, Shop},
+};
+
+const NAMESPACE: &str = "traffic-gateway";
+const PORT: u16 = 18_090;
+const HOST: &str = "shop.example.com";
+/// Requests that are looked at, each on a connection of its own.
+const LOOKS: usize = 40;
+
+pub fn run(theatre: &Theatre) -> Result<String> {
+    let scene = Scene::open(theatre, NAMESPACE)?;
+    let dial = Dial::deploy(&scene)?;
+    for name in ["shop", "standby"] {
+        let (replicas, more) = (2, &["--drain-delay=3s"][..]);
+        let (workers, service_time, startup) = (4, "20ms", "0s");
+        Shop { namespace: NAMESPACE, name, replicas, workers, service_time, startup, more }.deploy(scene.stage)?;
+    }
+    wait_for("the dial", Duration::from_secs(10), || dial.set(20).map(|()| true))?;
+    let _stand_in = GatewayStandIn::start(scene.stage, "stand-in")?;
+    scene.apply(&objects())?;
+    let service = scene.follow("scalableservice", "shop")?;
+    synced(&service, "shop 100, standby 0")?;
+    let before = scene.get("httproute", "shop")?;
+    only(&answers()?, "shop")?;
+
+    // Somebody edits another rule while Plimsoll changes this one.
+    let edit = r#"[{"op": "replace", "path": "/spec/rules/0/backendRefs/0/weight", "value": 9}]"#;
+    scene.kubectl(&["annotate", "scalableservice", "shop", "plimsoll.dev/failover-to=standby"])?;
+    scene.kubectl(&["patch", "httproute", "shop", "--type=json", "--patch", edit])?;
+    synced(&service, "shop 0, standby 100")?;
+    only(&answers()?, "standby")?;
+    let after = scene.get("httproute", "shop")?;
+    ensure!(weights(&after, 0) == [9, 3], "the edit is lost: {after}");
+    ensure!(rest(&after) == rest(&before), "more than weights was changed: {after}");
+    scene.explain("shop", &["standby"])?;
+
+    // Status that speaks of an older generation is not believed, though all the rest is right.
+    lie(&scene, "stale")?;
+    scene.kubectl(&["annotate", "scalableservice", "shop", "--overwrite", "plimsoll.dev/failover-to=primary"])?;
+    let doubt = service.wait("in doubt", Duration::from_secs(60), |sight| {
+        sight.condition("TrafficSynced").contains("RouteProgressing")
+    })?;
+    std::thread::sleep(Duration::from_secs(5));
+    let still = service.all().into_iter().filter(|sight| sight.at > doubt.at);
+    let believed = still.into_iter().find(|sight| sight.condition("TrafficSynced").starts_with("True"));
+    ensure!(believed.is_none(), "a status of an older generation was believed");
+    lie(&scene, "")?;
+    synced(&service, "shop 100, standby 0")?;
+    only(&answers()?, "shop")?;
+    Ok(format!(
+        "weights 100/0 -> 0/100 -> 100/0, {LOOKS} requests each where they should be; an edit of another rule kept; a stale \
+         status not believed"
+    ))
+}
+
+fn synced(service: &Trail, weights: &str) -> Result<()> {
+    service
+        .wait(&format!("TrafficSynced with {weights}"), Duration::from_secs(90), |sight| {
+            let conditions = sight.object.pointer("/status/conditions").and_then(Value::as_array);
+            let text = |condition: &Value, field: &str| {
+                condition.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
+            };
+            conditions.into_iter().flatten().any(|condition| {
+                text(condition, "type") == "TrafficSynced"
+                    && text(condition, "status") == "True"
+                    && text(condition, "message").contains(weights)
+            })
+        })
+        .map(drop)
+}
+
+fn lie(scene: &Scene<'_>, words: &str) -> Result<()> {
+    let annotation = format!("plimsoll.dev/lies={words}");
+    scene.kubectl(&["annotate", "gateway", "front", "--overwrite", &annotation])?;
+    std::thread::sleep(Duration::from_secs(1));
+    Ok(())
+}
+
+/// Names of the pods that answer.
+fn answers() -> Result<Vec<String>> {
+    let url = GatewayStandIn::url(PORT);
+    let one = |_| {
+        let agent = ureq::Agent::new_with_defaults();
+        let answer = agent.get(&url).header("host", HOST).header("connection", "close").call()?;
+        let pod = answer.headers().get("x-shop-pod").context("no x-shop-pod in the answer")?;
+        Ok(pod.to_str()?.to_owned())
+    };
+    (0..LOOKS).map(one).collect()
+}
+
+fn only(pods: &[String], name: &str) -> Result<()> {
+    let other = pods.iter().find(|pod| !pod.starts_with(&format!("{name}-")));
+    ensure!(other.is_none(), "{other:?} answers, where only {name} should");
+    Ok(())
+}
+
+fn weights(route: &Value, rule: usize) -> Vec<i64> {
+    let backends = route.pointer(&format!("/spec/rules/{rule}/backendRefs")).and_then(Value::as_array);
+    backends.into_iter().flatten().filter_map(|backend| backend.get("weight")?.as_i64()).collect()
+}
+
+/// The spec without weights.
+fn rest(route: &Value) -> Value {
+    let mut spec = route.get("spec").cloned().unwrap_or_default();
+    for rule in ["/rules/0/backendRefs", "/rules/1/backendRefs"] {
+        for backend in spec.pointer_mut(rule).and_then(Value::as_array_mut).into_iter().flatten() {
+            backend.as_object_mut().and_then(|fields| fields.remove("weight"));
+        }
+    }
+    spec
+}
+
+fn objects() -> String {
+    let query = Dial::query(NAMESPACE);
+    format!(
+        r#"
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {{name: front, namespace: {NAMESPACE}}}
+spec:
+  gatewayClassName: stand-in
+  listeners:
+  - {{name: http, port: {PORT}, protocol: HTTP}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {{name: shop, namespace: {NAMESPACE}}}
+spec:
+  parentRefs: [{{name: front}}]
+  hostnames: [{HOST}]
+  rules:
+  - name: images
+    matches: [{{path: {{type: PathPrefix, value: /images}}}}]
+    backendRefs:
+    - {{name: shop, port: 8080, weight: 7}}
+    - {{name: standby, port: 8080, weight: 3}}
+  - name: main
+    timeouts: {{request: 10s}}
+    backendRefs:
+    - {{name: shop, port: 8080, weight: 100}}
+    - {{name: standby, port: 8080, weight: 0}}
+---
+apiVersion: plimsoll.dev/v1alpha1
+kind: ScalableService
+metadata: {{name: shop, namespace: {NAMESPACE}}}
+spec:
+  scaleTargetRef: {{kind: Deployment, name: shop}}
+  minReplicas: 2
+  maxReplicas: 10
+  period: 1s
+  kpis:
+  - {{name: dial, type: Load, query: '{query}', perReplica: "10"}}
+  traffic:
+    provider: Gateway
+    gateway: {{httpRoute: shop, rule: main}}
+  failover:
+    backends:
+    - name: standby
+      service: {{name: standby, port: 8080}}
+    return: {{for: 1s, ramp: [100]}}
+"#
+    )
+}

@@ -1,0 +1,44 @@
+//! The Gateway API on the cluster: its own definitions, and the stand-in for an implementation, on the host.
+
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result};
+
+use super::Stage;
+use crate::cluster::{cache_folder, gateway_api, node_address};
+
+/// The stand-in; it ends when it is dropped.
+pub struct GatewayStandIn {
+    child: Child,
+}
+
+impl GatewayStandIn {
+    /// Installs the definitions and starts it for Gateways of `class`, at an address of the host that pods reach.
+    pub fn start(stage: &Stage, class: &str) -> Result<Self> {
+        let definitions = gateway_api::definitions()?.display().to_string();
+        stage.cluster.kubectl(&["apply", "--server-side", "--filename", &definitions])?;
+        stage.cluster.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"])?;
+        let folder = cache_folder("gateway-stand-in")?;
+        let child = Command::new(&stage.built.gateway)
+            .args(["--address", &node_address(1), "--class", class, "--folder"])
+            .arg(folder)
+            .env("KUBECONFIG", stage.cluster.kubeconfig())
+            .stdin(Stdio::piped())
+            .spawn()
+            .context("the stand-in can't be started")?;
+        Ok(Self { child })
+    }
+
+    /// URL of a listener.
+    pub fn url(port: u16) -> String {
+        format!("http://{}:{port}", node_address(1))
+    }
+}
+
+impl Drop for GatewayStandIn {
+    fn drop(&mut self) {
+        // The end of its input is its sign to end, with its HAProxy.
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
