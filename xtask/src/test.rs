@@ -27,14 +27,7 @@ pub fn run() -> Result<()> {
     let programs = std::thread::spawn(Programs::ensure);
     counts.step("format", || cargo(&["fmt", "--all", "--check"]));
     counts.step("clippy", || {
-        cargo(&[
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--features=real",
-            "--",
-            "--deny=warnings",
-        ])
+        cargo(&["clippy", "--workspace", "--all-targets", "--features=real", "--", "--deny=warnings"])
     });
     counts.step("unit, property and generated files", || cargo(&["test", "--workspace", "--exclude=xtask"]));
     counts.step("programs", || {

@@ -1,7 +1,7 @@
 //! Plimsoll steers an HTTPRoute: a real API server with the Gateway API's own definitions, the stand-in with a real
 //! HAProxy, and Plimsoll's controller in this process.
 // Clippy knows the test functions, but not what they share.
-#![allow(clippy::expect_used, clippy::unwrap_used)]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 #[path = "support/scene.rs"]
 mod scene;
@@ -49,7 +49,7 @@ async fn a_rule_follows_failover_and_no_lie_of_its_gateway_is_believed() {
     // It comes while Plimsoll runs.
     scene.install_gateway_api();
     scene
-        .wait_until("the definitions to be noticed", Duration::from_secs(40), |said| {
+        .wait_until("the definitions to be noticed", Duration::from_secs(60), |said| {
             said.contains("HTTPRoute shop does not exist")
         })
         .await;

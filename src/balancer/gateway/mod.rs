@@ -18,3 +18,6 @@ pub use route::{API_VERSION, BackendRef, ParentRef, Route, Rule, gateway_resourc
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod tests;

@@ -45,11 +45,20 @@ pub fn worth(old: &ScalableServiceStatus, new: &ScalableServiceStatus) -> Worth 
         let newest = status.decisions.first();
         newest.map(|record| record.reasons.iter().map(|reason| reason.code).collect()).unwrap_or_default()
     };
+    // What is in the way of traffic can change while its reason stays.
+    let sentence = |status: &ScalableServiceStatus| -> Option<String> {
+        let found = status.conditions.iter().find(|condition| condition.type_ == "TrafficSynced");
+        found.map(|condition| condition.message.clone())
+    };
     let moved = old.kpis.iter().zip(&new.kpis).any(|(old, new)| match (old.used, new.used) {
         (Some(old), Some(new)) => (old - new).abs() > MOVED,
         (old, new) => old.is_some() != new.is_some(),
     });
-    if moved || codes(old) != codes(new) { Worth::Soft } else { Worth::Nothing }
+    if moved || codes(old) != codes(new) || sentence(old) != sentence(new) {
+        Worth::Soft
+    } else {
+        Worth::Nothing
+    }
 }
 
 /// Who is being drained.

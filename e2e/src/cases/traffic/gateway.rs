@@ -26,7 +26,8 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     for name in ["shop", "standby"] {
         let (replicas, more) = (2, &["--drain-delay=3s"][..]);
         let (workers, service_time, startup) = (4, "20ms", "0s");
-        Shop { namespace: NAMESPACE, name, replicas, workers, service_time, startup, more }.deploy(scene.stage)?;
+        Shop { namespace: NAMESPACE, name, replicas, workers, service_time, startup, more }
+            .deploy(scene.stage)?;
     }
     wait_for("the dial", Duration::from_secs(10), || dial.set(20).map(|()| true))?;
     let _stand_in = GatewayStandIn::start(scene.stage, "stand-in")?;
@@ -49,7 +50,13 @@ pub fn run(theatre: &Theatre) -> Result<String> {
 
     // Status that speaks of an older generation is not believed, though all the rest is right.
     lie(&scene, "stale")?;
-    scene.kubectl(&["annotate", "scalableservice", "shop", "--overwrite", "plimsoll.dev/failover-to=primary"])?;
+    scene.kubectl(&[
+        "annotate",
+        "scalableservice",
+        "shop",
+        "--overwrite",
+        "plimsoll.dev/failover-to=primary",
+    ])?;
     let doubt = service.wait("in doubt", Duration::from_secs(60), |sight| {
         sight.condition("TrafficSynced").contains("RouteProgressing")
     })?;

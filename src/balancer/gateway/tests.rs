@@ -1,0 +1,119 @@
+//! Plans, words and questions, from objects as an API server has them.
+
+use kube::api::DynamicObject;
+use serde_json::{Value, json};
+
+use super::{Gateway, Plan, Route, Share, Word, accepted, plan, questions};
+
+fn object(kind: &str, more: Value) -> DynamicObject {
+    let mut object = json!({
+        "apiVersion": "gateway.networking.k8s.io/v1", "kind": kind,
+        "metadata": {"name": "shop", "namespace": "a", "uid": "u", "resourceVersion": "7", "generation": 3},
+    });
+    if let (Value::Object(object), Value::Object(more)) = (&mut object, more) {
+        object.extend(more);
+    }
+    serde_json::from_value(object).unwrap()
+}
+
+fn route(rules: Value, parents: Value) -> Route {
+    let spec = json!({"parentRefs": [{"name": "front"}], "hostnames": ["*.example.com"], "rules": rules});
+    Route::of(&object("HTTPRoute", json!({"spec": spec, "status": {"parents": parents}}))).unwrap()
+}
+
+fn main_rule(backends: Value) -> Route {
+    route(json!([{"name": "other"}, {"name": "main", "backendRefs": backends}]), json!([]))
+}
+
+fn shares(primary: i32) -> [Share; 2] {
+    [("primary", "a", "web", None, primary), ("b", "z", "web", Some(80), 100 - primary)].map(
+        |(backend, namespace, service, port, weight)| Share {
+            backend: backend.into(),
+            namespace: namespace.into(),
+            service: service.into(),
+            port,
+            weight,
+        },
+    )
+}
+
+#[test]
+fn only_wrong_weights_of_the_named_rule_are_changed_and_everything_is_tested() {
+    let backends =
+        json!([{"name": "web", "port": 80}, {"name": "web", "namespace": "z", "port": 80, "weight": 0}]);
+    let Plan::Change(change) = plan(&main_rule(backends), "main", &shares(100)) else { panic!("a change") };
+    assert_eq!(change.what, "web 1 -> 100");
+    let expected = json!([
+        {"op": "test", "path": "/metadata/uid", "value": "u"},
+        {"op": "test", "path": "/metadata/resourceVersion", "value": "7"},
+        {"op": "test", "path": "/spec/rules/1/name", "value": "main"},
+        {"op": "test", "path": "/spec/rules/1/backendRefs/0/name", "value": "web"},
+        {"op": "add", "path": "/spec/rules/1/backendRefs/0/weight", "value": 100},
+    ]);
+    assert_eq!(change.patch, expected);
+    let right = json!([{"name": "web", "weight": 40}, {"name": "web", "namespace": "z", "port": 80, "weight": 60},
+                       {"name": "old", "port": 80, "weight": 0}]);
+    assert_eq!(plan(&main_rule(right), "main", &shares(40)), Plan::InSync);
+}
+
+#[test]
+fn what_cant_be_steered_is_said() {
+    let both = json!([{"name": "web"}, {"name": "web", "namespace": "z", "port": 80}]);
+    let twice = route(json!([{"name": "main"}, {"name": "main"}]), json!([]));
+    let unnamed = route(json!([{"backendRefs": both}]), json!([]));
+    let stranger = json!([{"name": "web"}, {"name": "web", "namespace": "z", "port": 80}, {"name": "old"}]);
+    for (route, words) in [
+        (twice, "more than one rule named main"),
+        (unnamed, "none of its rules has a name"),
+        (main_rule(json!([{"name": "web"}])), "no backendRef for Service z/web port 80 (b)"),
+        (
+            main_rule(json!([{"name": "web"}, {"name": "web", "port": 81}])),
+            "more than one backendRef for Service a/web",
+        ),
+        (main_rule(stranger), "a backendRef old with weight 1"),
+    ] {
+        let Plan::Refused(sentence) = plan(&route, "main", &shares(100)) else { panic!("{words}") };
+        assert!(sentence.contains(words), "{sentence}");
+    }
+}
+
+#[test]
+fn only_the_word_of_everybody_on_this_generation_counts() {
+    let parent = |accepted: (&str, i64), resolved: (&str, i64)| {
+        let condition = |type_: &str, (status, of): (&str, i64)| {
+            json!({"type": type_, "status": status, "reason": "R", "message": "m", "observedGeneration": of,
+                   "lastTransitionTime": "2026-01-01T00:00:00Z"})
+        };
+        json!([{"parentRef": {"name": "front", "namespace": "a"}, "controllerName": "c",
+                "conditions": [condition("Accepted", accepted), condition("ResolvedRefs", resolved)]}])
+    };
+    let said = |parents| accepted(&route(json!([]), parents));
+    assert_eq!(said(parent(("True", 3), ("True", 3))), Word::Yes);
+    assert!(matches!(said(json!([])), Word::Waiting(_)), "nobody");
+    assert!(matches!(said(parent(("True", 3), ("True", 2))), Word::Waiting(_)), "of an older generation");
+    assert!(matches!(said(parent(("True", 3), ("Unknown", 3))), Word::Waiting(_)));
+    assert!(matches!(said(parent(("True", 3), ("False", 3))), Word::No(_)));
+    assert!(matches!(said(parent(("False", 2), ("True", 3))), Word::Waiting(_)), "an old no is none either");
+}
+
+#[test]
+fn a_gateway_is_asked_for_what_the_rule_is_for() {
+    let gateway = |status: Value| {
+        let listeners = json!([{"name": "web", "port": 80, "protocol": "HTTP", "hostname": "shop.example.com"},
+                               {"name": "tcp", "port": 90, "protocol": "TCP"}]);
+        Gateway::of(&object("Gateway", json!({"spec": {"listeners": listeners}, "status": status}))).unwrap()
+    };
+    let rules = json!([{"matches": [{"method": "POST"}, {"path": {"type": "PathPrefix", "value": "/x"},
+                                                         "headers": [{"name": "t", "value": "1"}]}]}]);
+    let route = route(rules, json!([]));
+    let asked = |gateway| questions(&route, &route.rules[0], &route.parents[0], &gateway);
+    assert!(asked(gateway(json!({}))).unwrap_err().contains("no address"));
+    let asked = asked(gateway(json!({"addresses": [{"value": "192.0.2.1"}]}))).unwrap();
+    assert_eq!(asked.len(), 1);
+    let one = &asked[0];
+    assert_eq!(
+        (one.host.as_str(), one.path.as_str(), one.port, one.tls),
+        ("shop.example.com", "/x", 80, false)
+    );
+    assert_eq!(one.headers, [("t".to_owned(), "1".to_owned())]);
+}
