@@ -18,6 +18,3 @@ pub use route::{API_VERSION, BackendRef, ParentRef, Route, Rule, gateway_resourc
 
 #[cfg(test)]
 mod tests;
-
-#[cfg(test)]
-mod tests;
