@@ -16,13 +16,13 @@ fn object(kind: &str, more: Value) -> DynamicObject {
     serde_json::from_value(object).unwrap()
 }
 
-fn route(rules: Value, parents: Value) -> Route {
+fn route(rules: &Value, parents: &Value) -> Route {
     let spec = json!({"parentRefs": [{"name": "front"}], "hostnames": ["*.example.com"], "rules": rules});
     Route::of(&object("HTTPRoute", json!({"spec": spec, "status": {"parents": parents}}))).unwrap()
 }
 
-fn main_rule(backends: Value) -> Route {
-    route(json!([{"name": "other"}, {"name": "main", "backendRefs": backends}]), json!([]))
+fn main_rule(backends: &Value) -> Route {
+    route(&json!([{"name": "other"}, {"name": "main", "backendRefs": backends}]), &json!([]))
 }
 
 fn shares(primary: i32) -> [Share; 2] {
@@ -41,7 +41,7 @@ fn shares(primary: i32) -> [Share; 2] {
 fn only_wrong_weights_of_the_named_rule_are_changed_and_everything_is_tested() {
     let backends =
         json!([{"name": "web", "port": 80}, {"name": "web", "namespace": "z", "port": 80, "weight": 0}]);
-    let Plan::Change(change) = plan(&main_rule(backends), "main", &shares(100)) else { panic!("a change") };
+    let Plan::Change(change) = plan(&main_rule(&backends), "main", &shares(100)) else { panic!("a change") };
     assert_eq!(change.what, "web 1 -> 100");
     let expected = json!([
         {"op": "test", "path": "/metadata/uid", "value": "u"},
@@ -53,24 +53,24 @@ fn only_wrong_weights_of_the_named_rule_are_changed_and_everything_is_tested() {
     assert_eq!(change.patch, expected);
     let right = json!([{"name": "web", "weight": 40}, {"name": "web", "namespace": "z", "port": 80, "weight": 60},
                        {"name": "old", "port": 80, "weight": 0}]);
-    assert_eq!(plan(&main_rule(right), "main", &shares(40)), Plan::InSync);
+    assert_eq!(plan(&main_rule(&right), "main", &shares(40)), Plan::InSync);
 }
 
 #[test]
 fn what_cant_be_steered_is_said() {
     let both = json!([{"name": "web"}, {"name": "web", "namespace": "z", "port": 80}]);
-    let twice = route(json!([{"name": "main"}, {"name": "main"}]), json!([]));
-    let unnamed = route(json!([{"backendRefs": both}]), json!([]));
+    let twice = route(&json!([{"name": "main"}, {"name": "main"}]), &json!([]));
+    let unnamed = route(&json!([{"backendRefs": both}]), &json!([]));
     let stranger = json!([{"name": "web"}, {"name": "web", "namespace": "z", "port": 80}, {"name": "old"}]);
     for (route, words) in [
         (twice, "more than one rule named main"),
         (unnamed, "none of its rules has a name"),
-        (main_rule(json!([{"name": "web"}])), "no backendRef for Service z/web port 80 (b)"),
+        (main_rule(&json!([{"name": "web"}])), "no backendRef for Service z/web port 80 (b)"),
         (
-            main_rule(json!([{"name": "web"}, {"name": "web", "port": 81}])),
+            main_rule(&json!([{"name": "web"}, {"name": "web", "port": 81}])),
             "more than one backendRef for Service a/web",
         ),
-        (main_rule(stranger), "a backendRef old with weight 1"),
+        (main_rule(&stranger), "a backendRef old with weight 1"),
     ] {
         let Plan::Refused(sentence) = plan(&route, "main", &shares(100)) else { panic!("{words}") };
         assert!(sentence.contains(words), "{sentence}");
@@ -87,7 +87,7 @@ fn only_the_word_of_everybody_on_this_generation_counts() {
         json!([{"parentRef": {"name": "front", "namespace": "a"}, "controllerName": "c",
                 "conditions": [condition("Accepted", accepted), condition("ResolvedRefs", resolved)]}])
     };
-    let said = |parents| accepted(&route(json!([]), parents));
+    let said = |parents: Value| accepted(&route(&json!([]), &parents));
     assert_eq!(said(parent(("True", 3), ("True", 3))), Word::Yes);
     assert!(matches!(said(json!([])), Word::Waiting(_)), "nobody");
     assert!(matches!(said(parent(("True", 3), ("True", 2))), Word::Waiting(_)), "of an older generation");
@@ -105,7 +105,7 @@ fn a_gateway_is_asked_for_what_the_rule_is_for() {
     };
     let rules = json!([{"matches": [{"method": "POST"}, {"path": {"type": "PathPrefix", "value": "/x"},
                                                          "headers": [{"name": "t", "value": "1"}]}]}]);
-    let route = route(rules, json!([]));
+    let route = route(&rules, &json!([]));
     let asked = |gateway| questions(&route, &route.rules[0], &route.parents[0], &gateway);
     assert!(asked(gateway(json!({}))).unwrap_err().contains("no address"));
     let asked = asked(gateway(json!({"addresses": [{"value": "192.0.2.1"}]}))).unwrap();
