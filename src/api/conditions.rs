@@ -24,6 +24,10 @@ pub enum ConditionType {
     TrafficSynced,
     /// No replica stands out from its peers; only there with `spec.recovery`.
     ReplicasHealthy,
+    /// A standby would take all requests now; only there with `spec.failover`.
+    FailoverReady,
+    /// The service itself gets all requests, and nobody has to move them; only there with `spec.failover`.
+    PrimaryActive,
 }
 
 /// What is to be said of one condition.

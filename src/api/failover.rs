@@ -33,7 +33,7 @@ pub struct Failover {
     /// Most switches, to a standby or back, within an hour; then nothing is moved until the hour is over. The last one is
     /// never a return, so that traffic is not held on a primary that fails again.
     #[serde(default = "max_switches")]
-    #[schemars(range(min = 1, max = 60))]
+    #[schemars(range(min = 2, max = 60))]
     pub max_switches_per_hour: i32,
 }
 
@@ -154,16 +154,17 @@ pub struct LeaveCondition {
         "failover.return.readyRatioAbove must be a quantity above 0 and below 1, for example \"0.8\""
     ),
     validation = (
-        "self.ramp.all(p, p >= 1 && p <= 100) && self.ramp[size(self.ramp) - 1] == 100",
-        "failover.return.ramp must be percentages from 1 to 100 that end with 100, for example [10, 50, 100]"
+        "self.ramp.all(p, p >= 1) && self.ramp[size(self.ramp) - 1] == 100 && self.ramp.isSorted() && \
+         self.ramp.all(p, self.ramp.exists_one(q, p == q))",
+        "failover.return.ramp must be rising percentages from 1 that end with 100, for example [10, 50, 100]"
     )
 )]
 pub struct Return {
     /// More of the replicas than this share are ready.
     #[serde(default = "ready_ratio_above")]
     pub ready_ratio_above: Quantity,
-    /// For so long, and no sign of failure is seen or unknown, from 1s to 24h. Twice as long with each relapse within an
-    /// hour, at most 1h unless it is longer itself.
+    /// For so long, from 1s to 24h, without a sign of failure and while Prometheus answers; and not before so long after
+    /// they left, which doubles with each relapse within an hour, up to an hour.
     #[serde(default = "return_for")]
     #[x_kube(validation = (
         "duration(self) >= duration('1s') && duration(self) <= duration('24h')",
@@ -276,7 +277,7 @@ pub struct StandbyStatus {
     /// Whether it would take the requests now.
     #[serde(default)]
     pub ready: bool,
-    /// Replicas that are asked of its ScalableService; 0 while it is not needed.
+    /// Replicas that are asked of its ScalableService, above those that it needs itself; 0 while it is not needed.
     #[serde(default)]
     pub replicas: i32,
     /// What keeps it from being ready.

@@ -37,7 +37,9 @@ pub use traffic::{
     Listener, ListenerTls, PassiveCheck, Provider, Retries, RetryOn, SessionPersistence, Timeouts, Traffic,
     TrafficStatus,
 };
-pub use validate::{Goal, Invalid, KpiRule, MoveRules, OutlierRules, TrafficRules, Validated};
+pub use validate::{
+    FailoverRules, Goal, Invalid, KpiRule, MoveRules, OutlierRules, SignRule, TrafficRules, Validated,
+};
 
 /// The API group of every resource of ours.
 pub const GROUP: &str = "plimsoll.dev";

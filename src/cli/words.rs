@@ -5,6 +5,7 @@
 
 mod because;
 mod change;
+mod failover;
 mod number;
 mod outlier;
 mod sentence;

@@ -187,7 +187,17 @@ async fn observe(
     let samples = samples.unwrap_or_default();
     let rotation = fleet.and_then(|fleet| balancers::rotation(service, target, key, &fleet, state, context));
     let pods = pods(target, key, context);
-    Observation { replicas: target.replicas, pods, samples, held, rotation, peers }
+    Observation {
+        replicas: target.replicas,
+        pods,
+        samples,
+        held,
+        rotation,
+        peers,
+        standing: None,
+        asked: 0,
+        returning: 0,
+    }
 }
 
 fn pods(target: &Target, key: &Key, context: &Context) -> Pods {

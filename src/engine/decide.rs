@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     Decision, Drain, Memory, Observation,
     proposal::{Hold, Look, look_at_kpis},
-    rate, stabilize,
+    rate, stabilize, standby,
     step::Step,
     traffic,
 };
@@ -18,7 +18,7 @@ const SOONEST: SignedDuration = SignedDuration::from_secs(1);
 
 /// Decides how many replicas the service should have at `now`.
 ///
-/// Order, each step leaving its reason: proposal of each KPI, the largest of them, schedule, evidence, burst,
+/// Order, each step leaving its reason: proposal of each KPI, the largest of them, schedule, failover, evidence, burst,
 /// stabilisation, first look, requests held, rate policies, minReplicas and maxReplicas, drain, mode. Same input, same
 /// decision.
 #[must_use]
@@ -27,6 +27,7 @@ pub fn decide(spec: &Validated, seen: &Observation, memory: &mut Memory, now: Ti
     let looks = look_at_kpis(spec, seen, memory, now);
     let mut step = largest(&looks, current, spec.min_replicas);
     raise_to_schedule(&mut step, spec, now);
+    let own = standby::raise(&mut step, seen, memory);
     let woken = traffic::woken(spec, seen);
     let proposed = step.replicas.max(woken);
     hold_for_evidence(&mut step, &looks, current);
@@ -60,6 +61,7 @@ pub fn decide(spec: &Validated, seen: &Observation, memory: &mut Memory, now: Ti
         reasons: step.reasons,
         bound_by: step.bound_by,
         proposed,
+        own: own.clamp(spec.min_replicas, spec.max_replicas),
         kpis: looks.into_iter().map(|look| look.status).collect(),
         next_look: next_look(spec, spec.mode == Mode::Auto && step.replicas > current, drain.as_ref(), now),
         drain,

@@ -16,6 +16,8 @@ pub struct Decision {
     pub bound_by: ReasonCode,
     /// The largest proposal of the KPIs and the schedule, before any limit.
     pub proposed: i32,
+    /// Replicas that the service needs for its own requests: the proposal without what others ask.
+    pub own: i32,
     /// Each KPI as it was seen.
     pub kpis: Vec<KpiStatus>,
     /// When to look again.

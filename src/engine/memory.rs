@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{objective::Trial, outliers::OutlierMemory, stabilize::Recommendations};
+use super::{failover::SignMemory, objective::Trial, outliers::OutlierMemory, stabilize::Recommendations};
 use crate::api::KpiRule;
 
 /// The past of one service.
@@ -22,6 +22,10 @@ pub struct Memory {
     pub(super) kpis: BTreeMap<String, KpiMemory>,
     /// What is remembered of replicas that stand out.
     pub(super) outliers: OutlierMemory,
+    /// What is remembered of the signs of failure.
+    pub(super) failover: SignMemory,
+    /// What this service needed itself when others first asked it to be their standby.
+    pub(super) standby_own: Option<i32>,
 }
 
 /// A change of the target's replicas.

@@ -59,7 +59,7 @@ pub fn because(bound: &Reason, reasons: &[Reason]) -> String {
             format!("{} for a replica", super::counted(bound, "held", "request waits", "requests wait"))
         }
         C::Draining => draining(bound),
-        C::DrainTimedOut => sentence(bound),
+        C::DrainTimedOut | C::StandbyFloor | C::ReturnFloor => sentence(bound),
         C::ScaledUp | C::ScaledDown | C::Steady => "nothing asks for another number".to_owned(),
         C::Paused if bound.from != bound.to => {
             format!("spec.mode is Paused (otherwise there would be {})", bound.to)
@@ -89,7 +89,20 @@ pub fn because(bound: &Reason, reasons: &[Reason]) -> String {
         | C::OutlierReturned
         | C::OutlierReplaced
         | C::EvictionRefused
-        | C::EvictionFailed => format!("{}{}", fact(bound.code), detail(bound)),
+        | C::EvictionFailed
+        | C::PrimaryServes
+        | C::PrimaryFailing
+        | C::NoStandbyReady
+        | C::FleetLimit
+        | C::MovingToStandby
+        | C::StandbyServes
+        | C::MovingToPrimary
+        | C::SwitchLimit
+        | C::EvidenceUnknown
+        | C::FrozenByAnnotation
+        | C::MovedByAnnotation
+        | C::StandbyReady
+        | C::StandbyNotReady => format!("{}{}", fact(bound.code), detail(bound)),
     }
 }
 

@@ -1,10 +1,10 @@
 //! One step of a decision as a sentence.
 
-use super::outlier::outlier;
 use super::{
     detail, finite, flag, held_since, left, limit, numbers, policy, replicas, seconds, who, with,
     with_seconds,
 };
+use super::{failover::failover, outlier::outlier};
 use crate::api::{Reason, ReasonCode};
 
 /// The step with its numbers as one short sentence without a full stop, such as
@@ -69,6 +69,21 @@ pub fn sentence(reason: &Reason) -> String {
         | C::OutlierReplaced
         | C::EvictionRefused
         | C::EvictionFailed => outlier(reason),
+        C::StandbyFloor
+        | C::ReturnFloor
+        | C::PrimaryServes
+        | C::PrimaryFailing
+        | C::NoStandbyReady
+        | C::FleetLimit
+        | C::MovingToStandby
+        | C::StandbyServes
+        | C::MovingToPrimary
+        | C::SwitchLimit
+        | C::EvidenceUnknown
+        | C::FrozenByAnnotation
+        | C::MovedByAnnotation
+        | C::StandbyReady
+        | C::StandbyNotReady => failover(reason),
         C::Steady => format!("stays at {}", replicas(reason.to)),
         C::ScaledUp => format!("scaled up from {} to {}", reason.from, replicas(reason.to)),
         C::ScaledDown => format!("scaled down from {} to {}", reason.from, replicas(reason.to)),
@@ -136,6 +151,23 @@ pub(super) fn fact(code: ReasonCode) -> &'static str {
         C::OutlierReplaced => "a replica that stood out was evicted",
         C::EvictionRefused => "a PodDisruptionBudget does not allow an eviction",
         C::EvictionFailed => "a replica could not be evicted",
+        C::StandbyFloor => "another service needs it as its standby",
+        C::ReturnFloor => "requests come back from a standby",
+        C::PrimaryServes => "the service itself gets all requests",
+        C::PrimaryFailing => "there are signs that the service fails",
+        C::NoStandbyReady => "the service fails, and no standby would take its requests",
+        C::FleetLimit => {
+            "a KPI says that the service fails, as it does of many others: it is not believed yet"
+        }
+        C::MovingToStandby => "requests move to a standby",
+        C::StandbyServes => "all requests go to a standby",
+        C::MovingToPrimary => "requests come back from a standby",
+        C::SwitchLimit => "requests stay where they are: there were too many switches within the hour",
+        C::EvidenceUnknown => "requests stay where they are, since what would move them is not known",
+        C::FrozenByAnnotation => "requests stay where they are, as a person said",
+        C::MovedByAnnotation => "requests go where a person said",
+        C::StandbyReady => "a standby would take all requests now",
+        C::StandbyNotReady => "no standby would take all requests now",
         C::Steady => "the replicas are what they should be",
         C::ScaledUp => "replicas were raised",
         C::ScaledDown => "replicas were lowered",

@@ -51,8 +51,23 @@ pub fn step(code: ReasonCode) -> Step {
         | C::OutlierReturned
         | C::OutlierReplaced
         | C::EvictionRefused
-        | C::EvictionFailed => Step::Note,
+        | C::EvictionFailed
+        | C::PrimaryServes
+        | C::PrimaryFailing
+        | C::NoStandbyReady
+        | C::FleetLimit
+        | C::MovingToStandby
+        | C::StandbyServes
+        | C::MovingToPrimary
+        | C::SwitchLimit
+        | C::EvidenceUnknown
+        | C::FrozenByAnnotation
+        | C::MovedByAnnotation
+        | C::StandbyReady
+        | C::StandbyNotReady => Step::Note,
         C::ScheduleFloor
+        | C::StandbyFloor
+        | C::ReturnFloor
         | C::HeldWithoutEvidence
         | C::HeldOnFirstLook
         | C::HeldForBurst
