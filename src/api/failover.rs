@@ -11,7 +11,8 @@ use super::Quantity;
 /// Name of the service itself among the backends.
 pub const PRIMARY: &str = "primary";
 
-/// Annotation that a person sets: the name of the backend that gets all requests until it is taken away.
+/// Annotation that a person sets: the name of the backend that gets all requests. For a standby that holds until the
+/// annotation is taken away; for the primary until they are back.
 pub const FAILOVER_TO_ANNOTATION: &str = "plimsoll.dev/failover-to";
 /// Annotation that a person sets: nothing is moved until it is taken away; its value says why.
 pub const FREEZE_ANNOTATION: &str = "plimsoll.dev/failover-freeze";
@@ -233,6 +234,9 @@ pub struct FailoverStatus {
     /// Before this moment they don't come back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold_until: Option<Time>,
+    /// The annotation that sent requests back to the primary, once they are there: the evidence decides again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub obeyed: Option<String>,
     /// Each standby, in the order of the spec.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_string()]))]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use kube::Client;
 
 use super::{
+    board::Board,
     gate::Gate,
     index::{PodIndex, Scaler, ScalerIndex, Shared, Workload, read},
     lease::Leader,
@@ -35,6 +36,8 @@ pub struct Shell {
     pub events: Events,
     /// What balancers are made of, if any are run.
     pub balancers: Option<Images>,
+    /// What services offer each other and ask of each other.
+    pub board: Board,
 }
 
 /// Indexes of one scope.
@@ -94,6 +97,7 @@ impl Context {
     /// Forgets a service.
     pub fn forget(&self, key: &Key) {
         self.states.forget(key);
+        self.shell.board.forget(key);
         self.shell.metrics.forget(&key.0, &key.1);
     }
 }

@@ -21,11 +21,14 @@ pub struct Fleet {
     pub trouble: Option<String>,
 }
 
-/// What balancers said that may call for a look at once: requests held, and the pods that each has drained.
+/// What balancers said that may call for a look at once: requests held, the pods that each has drained, the
+/// standbys that answer it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Word {
     held: i32,
     drained: Vec<Vec<String>>,
+    /// The standbys that answer each of them.
+    pub answering: Vec<Vec<String>>,
 }
 
 impl Fleet {
@@ -70,11 +73,21 @@ impl Fleet {
         held.fold(0, i32::saturating_add)
     }
 
+    /// Whether a standby answers a balancer that is ready; `None` if none has reported.
+    #[must_use]
+    pub fn answering(&self, standby: &str) -> Option<bool> {
+        let live = self.balancers.iter().filter(|(pod, _)| pod.ready);
+        let mut said = live.filter_map(|(_, said)| said.as_ref()).peekable();
+        said.peek()?;
+        Some(said.any(|said| said.answering.iter().any(|name| name == standby)))
+    }
+
     /// What may call for a look at once.
     #[must_use]
     pub fn word(&self) -> Word {
         let drained = self.balancers.iter().filter_map(|(_, said)| Some(said.as_ref()?.drained.clone()));
-        Word { held: self.held(), drained: drained.collect() }
+        let answering = self.balancers.iter().filter_map(|(_, said)| Some(said.as_ref()?.answering.clone()));
+        Word { held: self.held(), drained: drained.collect(), answering: answering.collect() }
     }
 
     /// Balancers that run what is wanted of them at `generation`.

@@ -3,9 +3,11 @@
 mod align;
 mod apply;
 mod balancers;
+mod board;
 mod config;
 mod conflict;
 mod context;
+mod failover;
 mod fleet;
 mod gate;
 mod index;

@@ -9,8 +9,13 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{align::Scrapes, balancers::KnownObjects, fleet::Word, outcome::Outcome};
-use crate::{api::ScalableServiceStatus, engine::Memory};
+use super::{
+    align::Scrapes, balancers::KnownObjects, failover::KnownStandbys, fleet::Word, outcome::Outcome,
+};
+use crate::{
+    api::ScalableServiceStatus,
+    engine::{Memory, Order},
+};
 
 /// Looks a second that a start is spread over, so that a thousand services do not ask at once.
 const FIRST_LOOKS_PER_SECOND: f64 = 200.0;
@@ -39,6 +44,12 @@ pub struct State {
     pub word: Word,
     /// What is remembered of the balancers' objects.
     pub objects: KnownObjects,
+    /// What is known of the standbys.
+    pub standbys: KnownStandbys,
+    /// What a person said at the last look.
+    pub order: Option<Order>,
+    /// What others asked at the last look.
+    pub asked: i32,
 }
 
 /// All services of one scope.
@@ -63,6 +74,9 @@ impl States {
                 failures: 0,
                 word: Word::default(),
                 objects: KnownObjects::default(),
+                standbys: KnownStandbys::default(),
+                order: None,
+                asked: 0,
             }))
         });
         Arc::clone(state)

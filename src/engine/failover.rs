@@ -96,6 +96,7 @@ pub fn fail_over(spec: &Validated, seen: &Observation, memory: &mut Memory, now:
     let rules = spec.failover.as_ref()?;
     let standing = seen.standing.as_ref()?;
     let mut course = Course::of(rules, standing, now);
+    course.obeyed = course.obeyed.take().filter(|name| standing.order == Some(Order::To(name.clone())));
     course.expect(seen.pods.ready(), seen.replicas);
     let signs = memory.failover.look(rules, seen, course.expected, now);
     let mut turn = Turn { spec, rules, seen, standing, signs, memory: &mut memory.failover, now };
@@ -104,8 +105,8 @@ pub fn fail_over(spec: &Validated, seen: &Observation, memory: &mut Memory, now:
         (_, Mode::Paused) => turn.paused(&course),
         (_, Mode::Observe) => turn.observe(&mut course),
         (Some(Order::Freeze(why)), _) => turn.frozen(why),
-        (Some(Order::To(name)), _) => turn.ordered(&mut course, name),
-        (None, _) => turn.automatic(&mut course),
+        (Some(Order::To(name)), _) if course.obeyed.as_ref() != Some(name) => turn.ordered(&mut course, name),
+        (Some(Order::To(_)) | None, _) => turn.automatic(&mut course),
     };
     let next_look = match state {
         FailoverState::Suspect | FailoverState::Shifting | FailoverState::Returning => Some(HURRY),

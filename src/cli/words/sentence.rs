@@ -107,7 +107,7 @@ pub fn sentence(reason: &Reason) -> String {
 }
 
 /// What a code says by itself, for those that come without numbers.
-pub(super) fn fact(code: ReasonCode) -> &'static str {
+pub fn fact(code: ReasonCode) -> &'static str {
     use ReasonCode as C;
     match code {
         C::InvalidSpec => "the spec says something that can't be",

@@ -2,6 +2,7 @@
 
 mod changes;
 mod conditions;
+mod failover;
 mod outliers;
 mod status;
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::{
         ScalableServiceSpec, ScalableServiceStatus, TrafficStatus, Validated, Verdict,
     },
     controller::outcome::{Done, Outcome, Refusal, Written},
-    engine::{Memory, Observation, Pods, Recovery, Sample, decide},
+    engine::{Memory, Observation, Pods, Recovery, Sample, Shift, StandbySeen, Standing, decide, fail_over},
 };
 
 const SHOP: &str = r#"
@@ -32,6 +32,8 @@ struct Story {
     status: ScalableServiceStatus,
     traffic: Option<Verdict>,
     recovery: Option<Recovery>,
+    /// What is seen of the standbys.
+    standbys: Option<Vec<StandbySeen>>,
 }
 
 impl Story {
@@ -39,7 +41,16 @@ impl Story {
         let spec = ScalableServiceSpec { mode, ..serde_saphyr::from_str(SHOP).unwrap() };
         let now = Timestamp::from_second(1_800_000_000).unwrap();
         let status = ScalableServiceStatus::default();
-        Self { spec, memory: Memory::default(), now, replicas: 4, status, traffic: None, recovery: None }
+        Self {
+            spec,
+            memory: Memory::default(),
+            now,
+            replicas: 4,
+            status,
+            traffic: None,
+            recovery: None,
+            standbys: None,
+        }
     }
 
     /// One turn: what it was worth, and the events.
@@ -62,10 +73,19 @@ impl Story {
             selector: Some("app=checkout".into()),
             written: if writes { Written::Changed } else { Written::Nothing },
             recovery: self.recovery.clone(),
+            shift: self.shift(&spec, ready),
             decision,
         };
         self.replicas = done.now;
         self.tell(&Outcome::Done(Box::new(done)))
+    }
+
+    fn shift(&mut self, spec: &Validated, ready: i32) -> Option<Shift> {
+        let told = self.status.failover.clone();
+        let standing = Standing { told, standbys: self.standbys.clone()?, ..Standing::default() };
+        let pods = Pods::Counted { ready };
+        let seen = Observation { replicas: 4, pods, standing: Some(standing), ..Observation::default() };
+        fail_over(spec, &seen, &mut self.memory, self.now)
     }
 
     fn tell(&mut self, outcome: &Outcome) -> (Worth, Vec<(bool, ReasonCode)>) {
@@ -255,4 +275,39 @@ fn ejections_are_told_once_and_are_urgent() {
     story.recovery = Some(Recovery { status, ..healthy });
     let told = story.turn(fresh(400.0), fresh(0.1), 4);
     assert_eq!(told, (Worth::Urgent, vec![(false, ReasonCode::OutlierReturned)]));
+}
+
+#[test]
+fn a_failover_is_told_by_two_conditions_and_an_event_for_each_state() {
+    let mut story = Story::new(Mode::Auto);
+    story.spec.traffic =
+        Some(serde_saphyr::from_str("{provider: HAProxy, targetPort: 80, listeners: [{port: 80}]}").unwrap());
+    let failover = "{backends: [{name: spare, service: {name: spare, port: 80}}], leave: {samples: 1}}";
+    story.spec.failover = Some(serde_saphyr::from_str(failover).unwrap());
+    let spare = |trouble: Option<&str>| StandbySeen {
+        name: "spare".into(),
+        address: Some("10.0.0.9:80".into()),
+        trouble: trouble.map(str::to_owned),
+        capacity: None,
+    };
+    let load = || (fresh(400.0), fresh(0.1));
+    let turn = |story: &mut Story, ready| story.turn(load().0, load().1, ready);
+
+    story.standbys = Some(vec![spare(None)]);
+    assert_eq!(turn(&mut story, 4).1, [(false, ReasonCode::StandbyReady)]);
+    assert_eq!(story.condition("PrimaryActive"), "True PrimaryServes");
+    assert_eq!(turn(&mut story, 4), (Worth::Nothing, vec![]));
+
+    story.standbys = Some(vec![spare(Some("it does not answer"))]);
+    assert_eq!(turn(&mut story, 4).1, [(true, ReasonCode::StandbyNotReady)]);
+    assert_eq!(story.condition("FailoverReady"), "False StandbyNotReady");
+    assert_eq!(turn(&mut story, 0).1, [(true, ReasonCode::NoStandbyReady)]);
+    assert_eq!(story.condition("PrimaryActive"), "True NoStandbyReady");
+
+    story.standbys = Some(vec![spare(None)]);
+    let (worth, events) = turn(&mut story, 0);
+    assert_eq!(worth, Worth::Urgent, "the balancers wait for it");
+    assert_eq!(events, [(true, ReasonCode::StandbyServes), (false, ReasonCode::StandbyReady)]);
+    assert_eq!(story.condition("PrimaryActive"), "False StandbyServes");
+    assert_eq!(story.status.failover.as_ref().unwrap().backends[0].weight, 100);
 }

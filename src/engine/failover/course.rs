@@ -22,6 +22,8 @@ pub(super) struct Course {
     pub switches: Vec<Timestamp>,
     /// No return before.
     pub hold_until: Option<Timestamp>,
+    /// The order back to the primary that was carried out.
+    pub obeyed: Option<String>,
     told: Option<FailoverStatus>,
     names: Vec<String>,
 }
@@ -44,7 +46,8 @@ impl Course {
         let switches = times.filter(|at| now.duration_since(*at) < HOUR).collect();
         let expected = told.as_ref().map_or(0, |told| told.expected_replicas);
         let hold_until = told.as_ref().and_then(|told| told.hold_until.clone()).map(|until| until.0);
-        Self { active, weights, expected, switches, hold_until, told, names }
+        let obeyed = told.as_ref().and_then(|told| told.obeyed.clone());
+        Self { active, weights, expected, switches, hold_until, obeyed, told, names }
     }
 
     /// The share of the requests that standbys get, in percent.
@@ -117,6 +120,7 @@ impl Course {
             expected_replicas: self.expected,
             switches: self.switches.iter().copied().map(Time).collect(),
             hold_until: self.hold_until.filter(|until| *until > now && self.is_away()).map(Time),
+            obeyed: self.obeyed.clone(),
             backends: backends.collect(),
         }
     }

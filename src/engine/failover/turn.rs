@@ -47,10 +47,11 @@ impl Turn<'_> {
                 if course.active.is_some() {
                     self.come_back(course);
                 }
-                match course.coming_from() {
-                    Some(from) => self.returning(course, from, false),
-                    None => (State::Primary, self.reason(Code::MovedByAnnotation, course).about(PRIMARY)),
+                if let Some(from) = course.coming_from() {
+                    return self.returning(course, from, false);
                 }
+                course.obeyed = Some(name.to_owned());
+                self.automatic(course)
             }
             None => {
                 let known = std::iter::once(PRIMARY).chain(self.names()).collect::<Vec<_>>().join(", ");
