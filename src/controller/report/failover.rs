@@ -70,9 +70,9 @@ pub fn notes(old: &ScalableServiceStatus, new: &ScalableServiceStatus, outcome: 
 
 /// Signs that come and go are no event, and neither is a primary that serves from the start.
 fn worth_an_event(before: Option<FailoverState>, now: FailoverState) -> bool {
-    match (before, now) {
-        (_, FailoverState::Suspect) => false,
-        (None | Some(FailoverState::Suspect), FailoverState::Primary) => false,
-        _ => true,
-    }
+    let calm = matches!(
+        (before, now),
+        (_, FailoverState::Suspect) | (None | Some(FailoverState::Suspect), FailoverState::Primary)
+    );
+    !calm
 }

@@ -9,7 +9,7 @@ pub mod front;
 mod killed;
 mod nginx;
 mod priorities;
-mod processes;
+pub mod processes;
 mod rollout;
 mod sticky;
 mod streams;
