@@ -31,8 +31,9 @@ pub struct Failover {
     /// When they come back.
     #[serde(default)]
     pub r#return: Return,
-    /// Most switches, to a standby or back, within an hour; then nothing is moved until the hour is over. The last one is
-    /// never a return, so that traffic is not held on a primary that fails again.
+    /// Most switches, to a standby or back, within an hour; then nothing is moved until the hour is over, or a person moves
+    /// requests, which starts the count anew. The last one is no return while the standby serves, so that traffic is not
+    /// held on a primary that fails again.
     #[serde(default = "max_switches")]
     #[schemars(range(min = 2, max = 60))]
     pub max_switches_per_hour: i32,
@@ -228,7 +229,8 @@ pub struct FailoverStatus {
     /// Replicas of the primary that were ready before it failed: what a share of ready ones is a share of.
     #[serde(default)]
     pub expected_replicas: i32,
-    /// When requests began to move, to a standby or back, within the last hour; the newest last.
+    /// When requests began to move, to a standby or back, within the last hour and since a person last moved them; the
+    /// newest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub switches: Vec<Time>,
     /// Before this moment they don't come back.

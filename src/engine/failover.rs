@@ -90,7 +90,8 @@ pub struct Shift {
 ///   standby has replicas ready for; once it serves none, all of them do.
 /// - They come back after `return.for` without a sign of failure, by the steps of `return.ramp`, each once the primary has
 ///   the replicas for it. A sign of failure takes them away again.
-/// - Never more switches within an hour than `maxSwitchesPerHour`, and the last of them is never a return.
+/// - Never more switches within an hour than `maxSwitchesPerHour`, and the last of them is no return while the standby
+///   serves. What a person says is always done, and starts the count anew.
 #[must_use]
 pub fn fail_over(spec: &Validated, seen: &Observation, memory: &mut Memory, now: Timestamp) -> Option<Shift> {
     let rules = spec.failover.as_ref()?;
@@ -114,6 +115,7 @@ pub fn fail_over(spec: &Validated, seen: &Observation, memory: &mut Memory, now:
         _ => None,
     };
     let floor = turn.floor(&course);
+    course.expect(seen.pods.ready(), seen.replicas);
     Some(Shift {
         status: course.status(standing, state, now),
         reasons: vec![reason],

@@ -28,6 +28,14 @@ pub struct FailoverRules {
     pub max_switches: usize,
 }
 
+impl FailoverRules {
+    /// The longest that requests are held at a standby.
+    #[must_use]
+    pub fn longest_hold(&self) -> SignedDuration {
+        self.return_for.max(SignedDuration::from_hours(1))
+    }
+}
+
 /// One sign that the primary fails.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SignRule {

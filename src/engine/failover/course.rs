@@ -7,7 +7,7 @@ use super::Standing;
 use crate::api::{FailoverRules, FailoverState, FailoverStatus, PRIMARY, StandbyStatus};
 
 /// Switches are counted for so long.
-pub(super) const HOUR: SignedDuration = SignedDuration::from_hours(1);
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
 /// Where requests go, and how they got there.
 #[derive(Clone, Debug)]
@@ -42,10 +42,15 @@ impl Course {
             weights.fill(0);
         }
         let active = told.as_ref().and_then(|told| names.iter().position(|name| *name == told.active));
-        let times = told.iter().flat_map(|told| &told.switches).map(|time| time.0);
-        let switches = times.filter(|at| now.duration_since(*at) < HOUR).collect();
-        let expected = told.as_ref().map_or(0, |told| told.expected_replicas);
-        let hold_until = told.as_ref().and_then(|told| told.hold_until.clone()).map(|until| until.0);
+        // Who takes the active one out of the spec moves requests, as an order does: the count begins anew.
+        let removed = active.is_none() && told.as_ref().is_some_and(|told| told.active != PRIMARY);
+        let times = told.iter().filter(|_| !removed).flat_map(|told| &told.switches).map(|time| time.0);
+        // Clocks may differ a little; what is far ahead is no time of a switch.
+        let switches = times.filter(|at| now.duration_since(*at).abs() < HOUR).collect();
+        let expected = told.as_ref().map_or(0, |told| told.expected_replicas.max(0));
+        let longest = now.saturating_add(rules.longest_hold()).unwrap_or(now);
+        let hold_until =
+            told.as_ref().and_then(|told| told.hold_until.as_ref()).map(|until| until.0.min(longest));
         let obeyed = told.as_ref().and_then(|told| told.obeyed.clone());
         Self { active, weights, expected, switches, hold_until, obeyed, told, names }
     }
@@ -66,9 +71,9 @@ impl Course {
     }
 
     /// Learns how many replicas there are when all is well. Those that start are not expected before they were ready
-    /// once, and while requests are away what was expected before is.
+    /// once, and while requests are away what was expected before is, unless that is nothing.
     pub fn expect(&mut self, ready: i32, replicas: i32) {
-        if !self.is_away() {
+        if !self.is_away() || self.expected == 0 {
             self.expected = self.expected.max(ready).min(replicas).max(0);
         }
     }
@@ -79,12 +84,32 @@ impl Course {
         self.switches.push(now);
     }
 
-    /// Gives `standby` this share, and the others none.
+    /// Gives `standby` this share; the others give way to it.
     pub fn give(&mut self, standby: usize, percent: i32) {
-        self.weights.fill(0);
-        if let Some(weight) = self.weights.get_mut(standby) {
-            *weight = percent.clamp(0, 100);
+        let mut left = 100 - percent.clamp(0, 100);
+        for (index, weight) in self.weights.iter_mut().enumerate() {
+            *weight = if index == standby { percent.clamp(0, 100) } else { (*weight).min(left) };
+            left -= if index == standby { 0 } else { *weight };
         }
+    }
+
+    /// Gives `standby` this share, and the others none.
+    pub fn give_only(&mut self, standby: usize, percent: i32) {
+        self.weights.fill(0);
+        self.give(standby, percent);
+    }
+
+    /// Takes away the share of every standby that is not kept.
+    pub fn keep(&mut self, kept: impl Fn(usize) -> bool) {
+        for (index, weight) in self.weights.iter_mut().enumerate() {
+            *weight = if kept(index) { *weight } else { 0 };
+        }
+    }
+
+    /// The standby with the largest share but for one.
+    pub fn other(&self, but: usize) -> Option<usize> {
+        let others = self.weights.iter().enumerate().filter(|(index, weight)| *index != but && **weight > 0);
+        others.max_by_key(|(_, weight)| **weight).map(|(index, _)| index)
     }
 
     /// The share of one standby, in percent.
@@ -100,10 +125,10 @@ impl Course {
     /// What to write.
     pub fn status(self, standing: &Standing, state: FailoverState, now: Timestamp) -> FailoverStatus {
         let since = self.told.as_ref().filter(|told| told.state == state).map(|told| told.since.clone());
-        let needed = self.active.or_else(|| self.coming_from());
         let backends = self.names.iter().enumerate().map(|(index, name)| {
             let seen = standing.standbys.iter().find(|seen| seen.name == *name);
-            let asks = needed == Some(index) && seen.is_some_and(|seen| seen.capacity.is_some());
+            let needed = self.active == Some(index) || self.weight(index) > 0;
+            let asks = needed && seen.is_some_and(|seen| seen.capacity.is_some());
             StandbyStatus {
                 name: name.clone(),
                 weight: self.weight(index),

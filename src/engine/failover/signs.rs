@@ -78,7 +78,7 @@ impl SignMemory {
         let ratio = (of > 0).then(|| f64::from(ready) / f64::from(of));
         let mut signs = Signs {
             dead: of > 0 && ready == 0,
-            ready: ratio.is_some_and(|ratio| ratio >= rules.return_above),
+            ready: ratio.is_some_and(|ratio| ratio > rules.return_above),
             ..Signs::default()
         };
         for (rule, ring) in rules.signs.iter().zip(&mut self.rings) {
@@ -114,7 +114,7 @@ impl SignMemory {
 
     /// What was bad before does not count any more.
     pub(super) fn forget(&mut self) {
-        self.rings.clear();
+        self.rings.iter_mut().for_each(|ring| ring.bad.clear());
     }
 }
 

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     StandbySeen, Standing,
-    course::{Course, HOUR},
+    course::Course,
     signs::{SignMemory, Signs},
 };
 use crate::{
@@ -39,12 +39,13 @@ impl Turn<'_> {
         }
     }
 
-    /// As a person said: capacity counts, evidence does not.
+    /// As a person said: capacity counts, evidence does not, and the switches are counted anew.
     pub fn ordered(&mut self, course: &mut Course, name: &str) -> Stand {
         let index = self.rules.standbys.iter().position(|standby| standby.name == name);
         match index {
             None if name == PRIMARY => {
                 if course.active.is_some() {
+                    course.switches.clear();
                     self.come_back(course);
                 }
                 if let Some(from) = course.coming_from() {
@@ -60,6 +61,7 @@ impl Turn<'_> {
             }
             Some(to) => {
                 if course.active != Some(to) {
+                    course.switches.clear();
                     self.leave(course, to);
                 }
                 self.grow(course, to);
@@ -102,8 +104,9 @@ impl Turn<'_> {
             let trouble = match seen {
                 None => Some("nothing is known of it yet".to_owned()),
                 Some(StandbySeen { trouble: Some(trouble), .. }) => Some(trouble.clone()),
-                Some(StandbySeen { capacity: Some(has), .. }) if has.most - has.own < need => {
-                    let free = (has.most - has.own).max(0);
+                Some(StandbySeen { address: None, .. }) => Some("its address is not known yet".to_owned()),
+                Some(StandbySeen { capacity: Some(has), .. }) if has.most.saturating_sub(has.own) < need => {
+                    let free = has.most.saturating_sub(has.own).max(0);
                     Some(format!("it can get {free} replicas for this, where {need} are needed"))
                 }
                 Some(_) => None,
@@ -164,13 +167,14 @@ impl Turn<'_> {
         if let Some(stand) = self.standby_lost(course, to) {
             return stand;
         }
+        // What is unknown moves nothing, also not the rest of what is on its way.
+        if !self.signs.unknown.is_empty() && self.signs.bad.is_empty() && !self.signs.dead {
+            return (State::Frozen, self.unknown(course));
+        }
         self.grow(course, to);
         let state = if course.weight(to) == 100 { State::Standby } else { State::Shifting };
         let code = if state == State::Standby { Code::StandbyServes } else { Code::MovingToStandby };
         let name = course.name(Some(to)).to_owned();
-        if !self.signs.unknown.is_empty() && self.signs.bad.is_empty() {
-            return (State::Frozen, self.unknown(course));
-        }
         if self.rules.automatic && self.well_long_enough() && self.held(course).is_none() {
             if !self.may_return(course) {
                 return (State::Held, self.limited(course));
@@ -183,11 +187,18 @@ impl Turn<'_> {
 
     /// Requests come back from the standby `from`; `careful` for a sign of failure to take them away again.
     fn returning(&mut self, course: &mut Course, from: usize, careful: bool) -> Stand {
-        if careful && self.signs.fails {
+        let usable = if self.takes(from) { Some(from) } else { self.usable(None) };
+        if let Some(to) = usable.filter(|_| careful && self.signs.fails) {
             // It was a switch back, and this is one away: the last one that is allowed was kept for it.
-            self.leave(course, from);
-            course.give(from, 100);
-            return self.away(course, from);
+            self.leave(course, to);
+            course.keep(|standby| standby == to || self.takes(standby));
+            return self.away(course, to);
+        }
+        if self.is_lost(from) {
+            // It serves none of them, and they were on their way to the primary anyway.
+            course.weights.fill(0);
+            (self.memory.stepped, self.memory.standby_lost) = (None, None);
+            return if careful { self.at_primary(course) } else { self.calm(course) };
         }
         if careful && !self.signs.unknown.is_empty() {
             return (State::Frozen, self.unknown(course));
@@ -200,7 +211,7 @@ impl Turn<'_> {
         let needed = self.needed_at(course, share);
         let ready = self.seen.pods.ready();
         if stood && ready >= needed && (self.signs.bad.is_empty() || !careful) {
-            course.give(from, 100 - share);
+            course.give_only(from, 100 - share);
             self.memory.stepped = Some(self.now);
         }
         if course.away() == 0 {
@@ -215,15 +226,14 @@ impl Turn<'_> {
 
     /// The standby that requests go to takes none any more: another one, or the primary if it can.
     fn standby_lost(&mut self, course: &mut Course, to: usize) -> Option<Stand> {
-        let lost = self.seen_of(to).is_none_or(|seen| seen.trouble.is_some());
-        if !lost {
-            self.memory.standby_lost = None;
+        if !self.is_lost(to) {
             return None;
         }
-        let since = *self.memory.standby_lost.get_or_insert(self.now);
         let other = self.usable(Some(to));
-        let back = self.signs.ready && self.signs.bad.is_empty();
-        if self.now.duration_since(since) < STANDBY_LOST || (other.is_none() && !back) {
+        let well = self.signs.ready && self.signs.bad.is_empty();
+        // A primary that serves a few is better than a standby that serves nobody.
+        let back = well || (other.is_none() && !self.signs.dead && self.seen.pods.ready() > 0);
+        if other.is_none() && !back {
             return None;
         }
         if course.switches.len() >= self.rules.max_switches {
@@ -239,20 +249,35 @@ impl Turn<'_> {
         }
         let other = other?;
         course.switch(Some(other), self.now);
+        course.keep(|standby| self.takes(standby));
+        self.grow(course, other);
         Some(self.away(course, other))
+    }
+
+    /// Whether a standby has taken no requests for long enough to be sure of it.
+    fn is_lost(&mut self, standby: usize) -> bool {
+        if self.seen_of(standby).is_some_and(|seen| seen.trouble.is_none()) {
+            self.memory.standby_lost = None;
+            return false;
+        }
+        let since = *self.memory.standby_lost.get_or_insert(self.now);
+        self.now.duration_since(since) >= STANDBY_LOST
     }
 
     /// Requests are on their way to the standby `to`.
     fn leave(&mut self, course: &mut Course, to: usize) {
-        let (lasting, hour) = (self.rules.return_for, HOUR.max(self.rules.return_for));
+        let (lasting, longest) = (self.rules.return_for, self.rules.longest_hold());
         // Away and back are two switches, so each two of them before this one are a relapse.
         let relapses = u32::try_from(course.switches.len() / 2).unwrap_or(u32::MAX).min(16);
-        let hold = lasting.checked_mul(1 << relapses).unwrap_or(hour).min(hour);
+        let hold = lasting.checked_mul(1 << relapses).unwrap_or(longest).min(longest);
         course.hold_until = self.now.checked_add(hold).ok();
         if course.away() == 0 {
             // What was wanted is needed elsewhere, also if some of it had yet to become ready.
             course.expected = course.expected.max(self.seen.replicas);
         }
+        // While they go from one standby to another, there are no more than these two.
+        let from = course.other(to);
+        course.keep(|standby| standby == to || Some(standby) == from);
         course.switch(Some(to), self.now);
         (self.memory.stepped, self.memory.standby_lost) = (None, None);
     }
@@ -267,16 +292,28 @@ impl Turn<'_> {
     /// Moves what the standby can take, and never less than it has.
     fn grow(&self, course: &mut Course, to: usize) {
         let need = self.need(course);
-        let share = match self.seen_of(to).and_then(|seen| seen.capacity) {
-            Some(has) if !self.signs.dead => (has.ready - has.own).max(0).saturating_mul(100) / need,
-            // Nothing tells how much it can take, or the primary serves nothing anyway.
-            _ => 100,
+        // One that takes nothing gets nothing more, so that what others still serve is not lost.
+        if !self.takes(to) {
+            return;
+        }
+        let mut share = match self.seen_of(to).and_then(|seen| seen.capacity) {
+            Some(has) => has.ready.saturating_sub(has.own).max(0).saturating_mul(100) / need,
+            // Nothing tells how much it can take.
+            None => 100,
         };
-        // One that takes nothing gets nothing more, so that what the primary still serves is not lost.
-        let takes = self.seen_of(to).is_some_and(|seen| seen.trouble.is_none());
-        if takes && share.min(100) > course.weight(to) {
+        if self.signs.dead {
+            // The primary serves nothing anyway; another standby may.
+            let elsewhere = course.away() - course.weight(to);
+            share = share.max(100 - elsewhere);
+        }
+        if share.min(100) > course.weight(to) {
             course.give(to, share.min(100));
         }
+    }
+
+    /// Whether a standby would take requests now.
+    fn takes(&self, standby: usize) -> bool {
+        self.seen_of(standby).is_some_and(|seen| seen.trouble.is_none() && seen.address.is_some())
     }
 
     fn well_long_enough(&self) -> bool {
@@ -297,9 +334,7 @@ impl Turn<'_> {
 
     /// The first standby that takes requests, but for one.
     fn usable(&self, but: Option<usize>) -> Option<usize> {
-        (0..self.rules.standbys.len()).filter(|index| but != Some(*index)).find(|index| {
-            self.seen_of(*index).is_some_and(|seen| seen.trouble.is_none() && seen.address.is_some())
-        })
+        (0..self.rules.standbys.len()).find(|index| but != Some(*index) && self.takes(*index))
     }
 
     fn seen_of(&self, index: usize) -> Option<&StandbySeen> {
@@ -324,8 +359,8 @@ impl Turn<'_> {
     }
 
     fn needed_at(&self, course: &Course, share: i32) -> i32 {
-        let needed = (self.need(course) * share + 99) / 100;
-        needed.clamp(1, self.spec.max_replicas)
+        let needed = (i64::from(self.need(course)) * i64::from(share) + 99) / 100;
+        i32::try_from(needed).unwrap_or(i32::MAX).clamp(1, self.spec.max_replicas.max(1))
     }
 
     /// Why requests are where they are, and until when.
