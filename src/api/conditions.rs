@@ -24,6 +24,8 @@ pub enum ConditionType {
     TrafficSynced,
     /// No replica stands out from its peers; only there with `spec.recovery`.
     ReplicasHealthy,
+    /// No zone is lost with all of its replicas; only there where the replicas' zones are known.
+    ZonesServing,
 }
 
 /// What is to be said of one condition.

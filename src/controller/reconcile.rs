@@ -16,6 +16,7 @@ use super::{
     outcome::{Done, Outcome, Refusal, Written},
     outliers, report,
     state::{Key, State},
+    zones,
 };
 use crate::{
     actuate,
@@ -67,7 +68,8 @@ pub async fn reconcile(
         state.written = Some((service.status.clone().unwrap_or_default(), None));
     }
     let spec_changed = state.generation.is_some() && state.generation != service.metadata.generation;
-    let called = called(service, &key, &mut state, &context);
+    let called =
+        called(service, &key, &mut state, &context) || zones::changed(service, &key, &state, &context);
     if spec_changed || called || Instant::now() >= state.due {
         state.generation = service.metadata.generation;
         let outcome = look(service, &key, &mut state, &context).await;
@@ -185,9 +187,10 @@ async fn observe(
     )
     .await;
     let samples = samples.unwrap_or_default();
+    let topology = zones::topology(service, target, key, state, context);
     let rotation = fleet.and_then(|fleet| balancers::rotation(service, target, key, &fleet, state, context));
     let pods = pods(target, key, context);
-    Observation { replicas: target.replicas, pods, samples, held, rotation, peers }
+    Observation { replicas: target.replicas, pods, samples, held, rotation, peers, topology }
 }
 
 fn pods(target: &Target, key: &Key, context: &Context) -> Pods {

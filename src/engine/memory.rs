@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{objective::Trial, outliers::OutlierMemory, stabilize::Recommendations};
+use super::{objective::Trial, outliers::OutlierMemory, stabilize::Recommendations, zones::ZoneMemory};
 use crate::api::KpiRule;
 
 /// The past of one service.
@@ -22,6 +22,8 @@ pub struct Memory {
     pub(super) kpis: BTreeMap<String, KpiMemory>,
     /// What is remembered of replicas that stand out.
     pub(super) outliers: OutlierMemory,
+    /// What is remembered of zones that were lost.
+    pub(super) zones: ZoneMemory,
 }
 
 /// A change of the target's replicas.

@@ -18,6 +18,7 @@ mod stabilize;
 mod step;
 mod traffic;
 mod utilization;
+mod zones;
 
 pub use decide::{decide, past_proposals};
 pub use decision::Decision;
@@ -25,3 +26,4 @@ pub use drain::{Drain, Member, Rotation, drain};
 pub use memory::{Change, Memory};
 pub use observation::{Observation, Pod, Pods, Sample, Value};
 pub use outliers::{Peers, Recovery, judge};
+pub use zones::{Placed, Topology, Witness, Zones};

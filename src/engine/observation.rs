@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Peers, Rotation};
+use super::{Peers, Rotation, Topology};
 use crate::api::KpiState;
 
 /// Everything that one decision is made from.
@@ -22,6 +22,8 @@ pub struct Observation {
     pub rotation: Option<Rotation>,
     /// The replicas side by side; `None` without `spec.recovery`, or without a list of pods.
     pub peers: Option<Peers>,
+    /// Where the replicas are; `None` without a list of pods.
+    pub topology: Option<Topology>,
 }
 
 /// The pods of a target.
