@@ -12,3 +12,4 @@ mod fixtures;
 mod generated;
 mod outliers;
 mod properties;
+mod zones;
