@@ -25,6 +25,8 @@ const YOUNG: SignedDuration = SignedDuration::from_secs(60);
 const RECENT: SignedDuration = SignedDuration::from_secs(600);
 /// A loss is remembered for so much longer than what was raised for it may be held: one that flaps is one.
 const REMEMBERED: SignedDuration = SignedDuration::from_secs(300);
+/// Kubernetes evicts the pods of a node that is gone after five minutes (DefaultTolerationSeconds).
+const EVICTION: SignedDuration = SignedDuration::from_secs(300);
 /// One replica that the balancers find down is a replica that is down, and not a zone.
 const REPLICAS_LEAST: usize = 2;
 
@@ -79,8 +81,18 @@ pub struct Zones {
 pub(super) struct ZoneMemory {
     /// The first look of this process.
     since: Option<Timestamp>,
-    /// Replicas that were needed when the last loss was first seen, and when it was last seen.
-    loss: Option<(i32, Timestamp)>,
+    loss: Option<Loss>,
+}
+
+/// The last loss.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Loss {
+    /// Replicas that were needed when it was first seen.
+    needed: i32,
+    /// When it was first seen.
+    since: Timestamp,
+    /// When it was last seen.
+    last: Timestamp,
 }
 
 /// What can be said of one replica.
@@ -168,19 +180,23 @@ pub(super) fn raised(
 ) -> i32 {
     let since = *memory.zones.since.get_or_insert(now);
     let kept = spec.scale_down.window + REMEMBERED;
-    memory.zones.loss = memory.zones.loss.filter(|(_, last)| now.duration_since(*last) < kept);
+    memory.zones.loss = memory.zones.loss.filter(|loss| now.duration_since(loss.last) < kept);
     let Some(zones) = zones.filter(|zones| !zones.lost.is_empty() && zones.replicas_left > 0) else {
         return 0;
     };
-    let before = match memory.zones.loss {
-        Some((needed, _)) => needed,
-        None => needed_before(spec, seen, memory, now.duration_since(since) < YOUNG, now),
+    let young = now.duration_since(since) < YOUNG;
+    let loss = match memory.zones.loss {
+        Some(loss) => Loss { last: now, ..loss },
+        None => Loss { needed: needed_before(spec, seen, memory, young, now), since: now, last: now },
     };
-    memory.zones.loss = Some((before, now));
+    memory.zones.loss = Some(loss);
     let loads = looks.iter().filter(|look| matches!(look.goal, Goal::PerReplica(_)));
-    let needed = loads.filter_map(|look| look.proposal).fold(before, i32::max);
+    let needed = loads.filter_map(|look| look.proposal).fold(loss.needed, i32::max);
     let (lost, left) = (f64::from(zones.replicas_lost), f64::from(zones.replicas_left));
-    replicas_for(f64::from(needed) * (lost + left) / left)
+    let raised = replicas_for(f64::from(needed) * (lost + left) / left);
+    // Meanwhile none goes: a scale-down might take those that serve, and Kubernetes is about to change who is where.
+    let is_new = now.duration_since(loss.since) < EVICTION;
+    if is_new { raised.max(seen.replicas) } else { raised }
 }
 
 /// Replicas that were needed before a loss that is seen for the first time.
