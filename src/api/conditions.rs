@@ -28,6 +28,8 @@ pub enum ConditionType {
     FailoverReady,
     /// The service itself gets all requests, and nobody has to move them; only there with `spec.failover`.
     PrimaryActive,
+    /// No zone is lost with all of its replicas; only there where the replicas' zones are known.
+    ZonesServing,
 }
 
 /// What is to be said of one condition.

@@ -48,6 +48,8 @@ pub enum ReasonCode {
     NoReadyReplicas,
     /// Requests wait at the load balancer and no replica is there to serve them.
     RequestsHeld,
+    /// All replicas of a zone are lost: the others are raised for its share.
+    ZoneLost,
 
     // What happens to the largest proposal, in order.
     /// A schedule lifts the floor.
@@ -112,6 +114,10 @@ pub enum ReasonCode {
     WithinLimits,
     /// Replicas are on their way to what is desired.
     Progressing,
+
+    // Zones.
+    /// No zone that has replicas is lost.
+    ZonesServing,
 
     // The load balancer.
     /// Every balancer runs what is wanted of it.

@@ -76,6 +76,7 @@ pub fn judged(condition: &Condition) -> Option<Health> {
         ConditionType::ScalingActive,
         ConditionType::TrafficSynced,
         ConditionType::ReplicasHealthy,
+        ConditionType::ZonesServing,
     ]
     .into_iter()
     .any(is)

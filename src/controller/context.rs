@@ -7,7 +7,7 @@ use kube::Client;
 use super::{
     board::Board,
     gate::Gate,
-    index::{PodIndex, Scaler, ScalerIndex, Shared, Workload, read},
+    index::{NodeIndex, PodIndex, Scaler, ScalerIndex, Shared, Workload, read},
     lease::Leader,
     state::{Key, States},
     target::{BuiltIn, Targets},
@@ -45,6 +45,8 @@ pub struct Shell {
 pub struct Indexes {
     /// Pods.
     pub pods: Shared<PodIndex>,
+    /// Nodes; empty where only some namespaces are worked in.
+    pub nodes: Shared<NodeIndex>,
     /// Deployments, StatefulSets, ReplicaSets.
     pub built_in: BuiltIn,
     /// Our own objects, by what they scale.
@@ -61,6 +63,8 @@ pub struct Context {
     pub shell: Arc<Shell>,
     /// Pods.
     pub pods: Shared<PodIndex>,
+    /// Nodes.
+    pub nodes: Shared<NodeIndex>,
     /// Finds targets.
     pub targets: Targets,
     /// What is remembered of each service.
@@ -74,7 +78,7 @@ impl Context {
     pub fn new(shell: Arc<Shell>, indexes: Indexes) -> Self {
         let targets = Targets::new(shell.client.clone(), indexes.built_in);
         let scalers = [indexes.services, indexes.autoscalers, indexes.scaled_objects];
-        Self { shell, pods: indexes.pods, targets, states: States::default(), scalers }
+        Self { shell, pods: indexes.pods, nodes: indexes.nodes, targets, states: States::default(), scalers }
     }
 
     /// Everything that scales `workload`.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::index::BalancerPod;
 use crate::{
     api::{BalancerStatus, ConditionType, ReasonCode, ScalableServiceStatus, Verdict},
-    engine::{Member, Rotation},
+    engine::{Member, Rotation, Witness},
 };
 
 /// The balancers of one service.
@@ -64,6 +64,19 @@ impl Fleet {
         };
         let balancers = live.map(|(_, said)| drained(said)).collect();
         Rotation { ordered, members, ready, draining, ejected, balancers }
+    }
+
+    /// What each balancer that is ready and in sync says of replicas that are down, by its pod.
+    #[must_use]
+    pub fn witnesses(&self) -> Vec<(String, Witness)> {
+        let live = self.balancers.iter().filter(|(pod, _)| pod.ready);
+        let said = live.filter_map(|(pod, said)| Some((pod, said.as_ref().filter(|said| said.in_sync)?)));
+        said.map(|(pod, said)| {
+            let cut = said.down.len() >= BalancerStatus::DOWN_MAX;
+            let down = said.down.iter().cloned().collect();
+            (pod.name.clone(), Witness { zone: None, down, cut })
+        })
+        .collect()
     }
 
     /// Requests that wait because no replica is there.

@@ -20,6 +20,7 @@ mod run;
 mod state;
 mod target;
 mod watches;
+mod zones;
 
 pub use config::{Config, ConfigError};
 pub use run::{Options, RunError, run};

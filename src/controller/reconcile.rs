@@ -17,6 +17,7 @@ use super::{
     outcome::{Done, Outcome, Refusal, Written},
     outliers, report,
     state::{Key, State},
+    zones,
 };
 use crate::{
     actuate,
@@ -68,7 +69,8 @@ pub async fn reconcile(
         state.written = Some((service.status.clone().unwrap_or_default(), None));
     }
     let spec_changed = state.generation.is_some() && state.generation != service.metadata.generation;
-    let called = called(service, &key, &mut state, &context);
+    let called =
+        called(service, &key, &mut state, &context) || zones::changed(service, &key, &state, &context);
     if spec_changed || called || Instant::now() >= state.due {
         state.generation = service.metadata.generation;
         let outcome = look(service, &key, &mut state, &context).await;
@@ -204,6 +206,7 @@ async fn observe(
     let samples = samples.unwrap_or_default();
     let standing = failover::standing(service, key, state, fleet.as_ref(), context).await;
     (state.order, state.asked) = (failover::order(service), context.shell.board.asked(key));
+    let topology = zones::topology(service, target, key, state, context);
     let rotation = fleet.and_then(|fleet| balancers::rotation(service, target, key, &fleet, state, context));
     let pods = pods(target, key, context);
     Observation {
@@ -216,6 +219,7 @@ async fn observe(
         standing,
         asked: state.asked,
         returning: 0,
+        topology,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::Drain;
+use super::{Drain, Zones};
 use crate::api::{KpiStatus, Reason, ReasonCode};
 
 /// The outcome of one look.
@@ -24,6 +24,8 @@ pub struct Decision {
     pub next_look: SignedDuration,
     /// What the load balancers have to finish first; `None` without any.
     pub drain: Option<Drain>,
+    /// The zones that have replicas; `None` if no zone is known.
+    pub zones: Option<Zones>,
 }
 
 impl Decision {

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{failover::SignMemory, objective::Trial, outliers::OutlierMemory, stabilize::Recommendations};
+use super::{
+    failover::SignMemory, objective::Trial, outliers::OutlierMemory, stabilize::Recommendations,
+    zones::ZoneMemory,
+};
 use crate::api::KpiRule;
 
 /// The past of one service.
@@ -26,6 +29,8 @@ pub struct Memory {
     pub(super) failover: SignMemory,
     /// What this service needed itself when others first asked it to be their standby.
     pub(super) standby_own: Option<i32>,
+    /// What is remembered of zones that were lost.
+    pub(super) zones: ZoneMemory,
 }
 
 /// A change of the target's replicas.

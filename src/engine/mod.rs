@@ -20,6 +20,7 @@ mod standby;
 mod step;
 mod traffic;
 mod utilization;
+mod zones;
 
 pub use decide::{decide, past_proposals};
 pub use decision::Decision;
@@ -28,3 +29,4 @@ pub use failover::{Capacity, Order, Shift, StandbySeen, Standing, fail_over};
 pub use memory::{Change, Memory};
 pub use observation::{Observation, Pod, Pods, Sample, Value};
 pub use outliers::{Peers, Recovery, judge};
+pub use zones::{Placed, Topology, Witness, Zones};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Peers, Rotation, Standing};
+use super::{Peers, Rotation, Standing, Topology};
 use crate::api::KpiState;
 
 /// Everything that one decision is made from.
@@ -28,6 +28,8 @@ pub struct Observation {
     pub asked: i32,
     /// Replicas that requests need which come back from a standby.
     pub returning: i32,
+    /// Where the replicas are; `None` without a list of pods.
+    pub topology: Option<Topology>,
 }
 
 /// The pods of a target.

@@ -10,3 +10,4 @@ mod priority;
 mod process;
 mod sticky;
 mod support;
+mod zone;

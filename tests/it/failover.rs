@@ -607,6 +607,7 @@ fn told() -> impl Strategy<Value = FailoverStatus> {
     let backends = proptest::collection::vec(backend, 0..4);
     (name, any::<i32>(), times, proptest::option::of(time.clone()), backends, time).prop_map(
         |(active, expected_replicas, switches, hold_until, backends, since)| FailoverStatus {
+            obeyed: None,
             state: State::Standby,
             since,
             active,

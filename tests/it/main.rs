@@ -14,3 +14,4 @@ mod generated;
 mod outliers;
 mod properties;
 mod standby;
+mod zones;

@@ -1,6 +1,7 @@
 //! The loop of the agent: what is known, brought about, read back, told.
 
 use std::{
+    collections::BTreeSet,
     net::SocketAddr,
     path::PathBuf,
     sync::{
@@ -40,6 +41,8 @@ const BEAT: Duration = Duration::from_millis(500);
 const BEAT_AWAITED: Duration = Duration::from_millis(100);
 /// How often everything is read back and compared.
 const DRIFT: Duration = Duration::from_secs(10);
+/// How often is asked which replicas fail the checks.
+const CHECKS: Duration = Duration::from_secs(1);
 /// How often servers are collected that could not be deleted yet.
 const COLLECT: Duration = Duration::from_secs(1);
 
@@ -93,6 +96,8 @@ pub struct Pilot {
     /// When to synchronise again although nothing changed.
     again: Option<Instant>,
     compared: Instant,
+    /// When was last asked which replicas fail the checks.
+    checked: Instant,
     status: BalancerStatus,
 }
 
@@ -124,6 +129,7 @@ impl Pilot {
             epoch: None,
             again: None,
             compared: Instant::now(),
+            checked: Instant::now(),
             status,
         }
     }
@@ -213,7 +219,27 @@ impl Pilot {
             self.sync(Cause::Drift).await;
         } else if self.must_look() {
             self.look().await;
+        } else if now.duration_since(self.checked) >= CHECKS {
+            self.check().await;
         }
+    }
+
+    /// Reads which replicas fail the checks: nothing else tells when one is found down, or fit again.
+    async fn check(&mut self) {
+        self.checked = Instant::now();
+        let Some(wanted) = self.wanted.take() else { return };
+        if wanted.traffic.health_check.is_some()
+            && let Ok(Some(down)) = self.setup.driver.down(&wanted).await
+            && self.status.down != first(&down)
+        {
+            // Who is down is not served: the counts change with it.
+            match self.setup.driver.look(&wanted).await {
+                Ok(look) => self.saw(&wanted, &look),
+                Err(_) => self.again = Some(Instant::now()),
+            }
+            self.tell();
+        }
+        self.wanted = Some(wanted);
     }
 
     /// Something that is wanted changed: brought about now, or with what comes until it may be.
@@ -346,6 +372,7 @@ impl Pilot {
         self.again = Some(Instant::now() + if error.is_down() { BEAT_AWAITED } else { BEAT });
         self.status.in_sync = false;
         self.status.programmed = 0;
+        self.status.down.clear();
         self.status.message = Some(error.to_string());
     }
 
@@ -353,6 +380,8 @@ impl Pilot {
         let addresses = look.addresses(wanted);
         self.status.programmed = i32::try_from(addresses.len()).unwrap_or(i32::MAX);
         self.status.held = i32::try_from(look.held).unwrap_or(i32::MAX);
+        self.status.down = first(&look.down);
+        self.checked = Instant::now();
         let patience = wanted.traffic.limits.queue_timeout.into();
         let replicas = Replicas { addresses, patience };
         self.links.replicas.send_if_modified(|before| {
@@ -372,6 +401,11 @@ impl Pilot {
             changed
         });
     }
+}
+
+/// As many names as status has room for.
+fn first(names: &BTreeSet<String>) -> Vec<String> {
+    names.iter().take(BalancerStatus::DOWN_MAX).cloned().collect()
 }
 
 /// Waits until nothing more changes for a moment.

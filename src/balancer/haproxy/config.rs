@@ -122,6 +122,13 @@ fn defaults(wanted: &Wanted) -> String {
     let queue = Duration::from(traffic.limits.queue_timeout).as_millis();
     let answer = Duration::from(traffic.timeouts.backend_request).as_millis();
     let longest = queue.max(answer);
+    // Nobody answers from a node that is gone, and the next replica is tried; without that, a packet that got lost is
+    // waited for (the kernel sends it again after a second).
+    let connect = if attempts(traffic) > 0 && traffic.retry_on().contains(&RetryOn::ConnectFailure) {
+        "1s"
+    } else {
+        "3s"
+    };
     // The gate answers only when a replica is there: that may take as long as a request may wait.
     let (server, why) = match wanted.gate {
         Some(_) if queue > answer => {
@@ -134,7 +141,7 @@ fn defaults(wanted: &Wanted) -> String {
     mode http
     # A client that went away while its request waited costs no replica anything. It is the frontend that notices.
     option abortonclose
-    timeout connect 3s
+    timeout connect {connect}
     timeout http-request 10s
     timeout http-keep-alive 75s
     timeout client {longest}ms
@@ -246,6 +253,12 @@ fn service(wanted: &Wanted) -> Result<String, ConfigError> {
     };
     let mut text = format!("backend {}\n    balance {balance}\n", name("the service", backend(wanted))?);
     text += &retries(traffic);
+    text += "    # A request that is with a node that is gone ends after 5 s, and not when a slow replica's would.
+    option srvtcpka
+    srvtcpka-idle 2s
+    srvtcpka-intvl 1s
+    srvtcpka-cnt 3
+";
     if let Some(path) = traffic.health_check.as_ref().and_then(|check| check.path.as_ref()) {
         let path = quoted("traffic.healthCheck.path", path)?;
         let (namespace, service) = &wanted.service;
@@ -273,6 +286,11 @@ fn service(wanted: &Wanted) -> Result<String, ConfigError> {
     Ok(text)
 }
 
+/// How often a request is tried again.
+fn attempts(traffic: &Traffic) -> i32 {
+    if traffic.retry_on().is_empty() { 0 } else { traffic.retries.attempts }
+}
+
 fn retries(traffic: &Traffic) -> String {
     let on = |wanted: RetryOn| traffic.retry_on().contains(&wanted);
     let mut events = Vec::new();
@@ -285,7 +303,7 @@ fn retries(traffic: &Traffic) -> String {
             events.push(word);
         }
     }
-    let attempts = if events.is_empty() { 0 } else { traffic.retries.attempts };
+    let attempts = attempts(traffic);
     let mut text = format!(
         "    retries {attempts}
     option redispatch 1

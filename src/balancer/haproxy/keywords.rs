@@ -9,6 +9,10 @@ use crate::api::Traffic;
 /// put on it costs that request, and on HAProxy 2.6 idle connections keep a server from being deleted.
 const POOL_PURGE_DELAY: &str = "1s";
 
+/// Requests that find no way to a replica bring its end nearer: after three in a row the next check that fails is the
+/// last. On a dead node each check takes its whole time, and requests notice first.
+const CONNECT_FAILURES: &str = "observe layer4 error-limit 3 on-error sudden-death";
+
 /// Keywords of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keywords {
@@ -56,8 +60,9 @@ impl fmt::Display for Keywords {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(Check { interval, rise, fall, consecutive_errors }) = &self.check {
             write!(f, " check inter {}ms rise {rise} fall {fall}", interval.as_millis())?;
-            if let Some(errors) = consecutive_errors {
-                write!(f, " observe layer7 error-limit {errors} on-error mark-down")?;
+            match consecutive_errors {
+                Some(errors) => write!(f, " observe layer7 error-limit {errors} on-error mark-down")?,
+                None => write!(f, " {CONNECT_FAILURES}")?,
             }
         }
         if !self.slow_start.is_zero() {

@@ -28,7 +28,10 @@ pub use plan::{Step, plan};
 pub use seen::{Seen, SeenServer, Unreadable};
 pub use socket::SocketError;
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::Mutex;
 
@@ -75,6 +78,14 @@ impl HaProxy {
             [info, state, stat] => Ok(Seen::read(info, state, stat)?),
             _ => Err(Unreadable { command: "show info", missing: "answer" }.into()),
         }
+    }
+
+    /// Its servers by the names of pods, without what only `show stat` counts (it has 600 bytes for each, this 100).
+    ///
+    /// # Errors
+    /// As [`Self::observe`].
+    pub async fn servers(&self) -> Result<BTreeMap<String, SeenServer>, DriverError> {
+        Ok(seen::servers(&socket::ask(&self.paths.admin, &Command::ShowServersState).await?)?)
     }
 
     /// Which process runs: when it is another one, what was told to the one before is to be told again.

@@ -143,6 +143,14 @@ impl Seen {
     }
 }
 
+/// Servers that pods could be the names of, from the answer to `show servers state` alone.
+///
+/// # Errors
+/// It lacks something.
+pub(super) fn servers(state: &str) -> Result<BTreeMap<String, SeenServer>, Unreadable> {
+    states(state)?.filter(|server| server.as_ref().map_or(true, |(name, _)| is_pod_name(name))).collect()
+}
+
 /// As Kubernetes names pods: a DNS subdomain.
 fn is_pod_name(name: &str) -> bool {
     let fits = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || ".-".contains(char);

@@ -2,7 +2,7 @@
 
 use super::{
     detail, flag, held_since, left, limit, numbers, policy, replicas,
-    sentence::{above_limit, draining, fact, sentence},
+    sentence::{above_limit, draining, fact, lost, sentence},
     who, with, with_seconds,
 };
 use crate::api::{Reason, ReasonCode};
@@ -58,6 +58,7 @@ pub fn because(bound: &Reason, reasons: &[Reason]) -> String {
         C::RequestsHeld => {
             format!("{} for a replica", super::counted(bound, "held", "request waits", "requests wait"))
         }
+        C::ZoneLost => format!("{}, and those that are left carry the load", lost(bound)),
         C::Draining => draining(bound),
         C::DrainTimedOut | C::StandbyFloor | C::ReturnFloor => sentence(bound),
         C::ScaledUp | C::ScaledDown | C::Steady => "nothing asks for another number".to_owned(),
@@ -77,6 +78,7 @@ pub fn because(bound: &Reason, reasons: &[Reason]) -> String {
         | C::MetricsFresh
         | C::WithinLimits
         | C::Progressing
+        | C::ZonesServing
         | C::BalancersInSync
         | C::BalancersStarting
         | C::BalancerOutOfSync

@@ -45,6 +45,9 @@ fn remedy(bound: &Reason, reasons: &[Reason]) -> String {
         C::MinReplicas => return min_replicas(bound, reasons),
         C::MaxReplicas => return max_replicas(bound, reasons),
         C::RequestsHeld => "Once the requests that wait are served, the KPIs decide again.",
+        C::ZoneLost => {
+            "Once the zone serves again, or its pods were replaced elsewhere, the KPIs decide again."
+        }
         C::Draining => return draining(bound),
         C::DrainTimedOut => "A longer spec.traffic.drain.timeout gives requests more time.",
         C::BalancersStarting => "Wait for the balancers' pods; their events say what they wait for.",
@@ -91,9 +94,13 @@ fn remedy(bound: &Reason, reasons: &[Reason]) -> String {
         C::NoReadyReplicas => {
             "A replica must become ready before the average says anything: look at the pods' events."
         }
-        C::Steady | C::ScaledUp | C::ScaledDown | C::MetricsFresh | C::WithinLimits | C::BalancersInSync => {
-            "Nothing binds: it changes when a KPI or the spec does."
-        }
+        C::Steady
+        | C::ScaledUp
+        | C::ScaledDown
+        | C::MetricsFresh
+        | C::WithinLimits
+        | C::ZonesServing
+        | C::BalancersInSync => "Nothing binds: it changes when a KPI or the spec does.",
         C::Observing => TO_AUTO,
         C::Paused => "Set spec.mode to Auto to let Plimsoll act, or to Observe to see what it would do.",
         C::InvalidSpec => "Correct the field that is named in the message.",

@@ -52,6 +52,7 @@ pub fn sentence(reason: &Reason) -> String {
             let held = super::counted(reason, "held", "request waits", "requests wait");
             format!("{held} at the load balancer for a replica, which asks for {}", replicas(reason.to))
         }
+        C::ZoneLost => zone_lost(reason),
         C::Draining => draining(reason),
         C::DrainTimedOut => {
             let who = super::counted(reason, "draining", "replica goes", "replicas go");
@@ -99,6 +100,7 @@ pub fn sentence(reason: &Reason) -> String {
         | C::MetricsFresh
         | C::WithinLimits
         | C::Progressing
+        | C::ZonesServing
         | C::BalancersInSync
         | C::BalancersStarting
         | C::BalancerOutOfSync
@@ -136,6 +138,8 @@ pub fn fact(code: ReasonCode) -> &'static str {
         C::MinReplicas => "minReplicas holds",
         C::MaxReplicas => "maxReplicas binds",
         C::RequestsHeld => "requests wait for a replica",
+        C::ZoneLost => "all replicas of a zone are lost",
+        C::ZonesServing => "no zone is lost",
         C::Draining => "replicas that are to go finish their requests first",
         C::DrainTimedOut => "replicas went with requests left",
         C::BalancersInSync => "every balancer runs what is wanted of it",
@@ -348,4 +352,32 @@ fn observing(reason: &Reason) -> String {
     } else {
         format!("mode Observe: would go from {} to {}, nothing is written", reason.from, replicas(reason.to))
     }
+}
+
+/// Who is lost, and what is left: `zone b is lost with 5 of 10 replicas`.
+pub(super) fn lost(reason: &Reason) -> String {
+    let names = reason.name.as_deref().unwrap_or_default();
+    let (zones, are) = match names {
+        "" => ("a zone".to_owned(), "is"),
+        names if names.contains(", ") => (format!("zones {names}"), "are"),
+        name => (format!("zone {name}"), "is"),
+    };
+    let of = match (finite(reason, "lost"), finite(reason, "left")) {
+        (Some(lost), Some(left)) => {
+            format!(" with {} of {} replicas", super::number(lost), super::number(lost + left))
+        }
+        _ => String::new(),
+    };
+    format!("{zones} {are} lost{of}")
+}
+
+fn zone_lost(reason: &Reason) -> String {
+    if reason.from == reason.to {
+        return lost(reason);
+    }
+    format!(
+        "{}; so that those that are left carry the load, {} are asked for",
+        lost(reason),
+        replicas(reason.to)
+    )
 }

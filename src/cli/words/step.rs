@@ -41,6 +41,7 @@ pub fn step(code: ReasonCode) -> Step {
         | C::WithinLimits
         | C::Progressing
         | C::DrainTimedOut
+        | C::ZonesServing
         | C::BalancersInSync
         | C::BalancersStarting
         | C::NoOutliers
@@ -78,6 +79,7 @@ pub fn step(code: ReasonCode) -> Step {
         | C::MinReplicas
         | C::MaxReplicas
         | C::RequestsHeld
+        | C::ZoneLost
         | C::Draining => Step::Limit,
         C::Steady | C::ScaledUp | C::ScaledDown | C::Observing | C::Paused => Step::End,
         C::InvalidSpec | C::TargetNotFound | C::TargetNotScalable | C::ScalerConflict | C::ScaleFailed => {

@@ -1,7 +1,8 @@
-//! What the watches know, in as few bytes as the decisions need: pods, scale targets, other scalers.
+//! What the watches know, in as few bytes as the decisions need: pods, nodes, scale targets, other scalers.
 //!
 //! Each index is the only reader of its watch; a relist fills a fresh index and takes its place at once.
 
+mod nodes;
 mod pods;
 mod scalers;
 mod targets;
@@ -10,6 +11,7 @@ use std::sync::{Arc, RwLock};
 
 use futures::{Stream, StreamExt};
 use kube::runtime::watcher;
+pub use nodes::NodeIndex;
 pub use pods::{BalancerPod, PodIndex};
 pub use scalers::{Scaler, ScalerIndex, scaled_object_resource};
 pub use targets::{Front, Target, TargetIndex};

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::{conditions::bound, failover, outliers, status::changed};
+use super::{conditions::bound, failover, outliers, status::changed, zones};
 use crate::{
     actuate::Note,
     api::{ReasonCode, RecoveryStatus, ScalableServiceStatus, Summary, TrafficStatus},
@@ -102,6 +102,7 @@ pub fn notes(old: &ScalableServiceStatus, new: &ScalableServiceStatus, outcome: 
     }
     notes.extend(outliers::notes(old, new, outcome));
     notes.extend(failover::notes(old, new, outcome));
+    notes.extend(zones::notes(old, new));
     let ready = |status: &ScalableServiceStatus| -> Option<Condition> {
         status.conditions.iter().find(|condition| condition.type_ == "Ready").cloned()
     };

@@ -7,6 +7,7 @@ mod outliers;
 mod status;
 #[cfg(test)]
 mod tests;
+mod zones;
 
 pub use changes::{HARD_PAUSE, SOFT_PAUSE, Worth, notes, worth};
 pub use conditions::verdicts;

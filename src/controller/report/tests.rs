@@ -11,7 +11,10 @@ use crate::{
         ScalableServiceSpec, ScalableServiceStatus, TrafficStatus, Validated, Verdict,
     },
     controller::outcome::{Done, Outcome, Refusal, Written},
-    engine::{Memory, Observation, Pods, Recovery, Sample, Shift, StandbySeen, Standing, decide, fail_over},
+    engine::{
+        Memory, Observation, Placed, Pods, Recovery, Sample, Shift, StandbySeen, Standing, Topology, decide,
+        fail_over,
+    },
 };
 
 const SHOP: &str = r#"
@@ -34,6 +37,7 @@ struct Story {
     recovery: Option<Recovery>,
     /// What is seen of the standbys.
     standbys: Option<Vec<StandbySeen>>,
+    topology: Option<Topology>,
 }
 
 impl Story {
@@ -50,6 +54,7 @@ impl Story {
             traffic: None,
             recovery: None,
             standbys: None,
+            topology: None,
         }
     }
 
@@ -60,6 +65,7 @@ impl Story {
             replicas: self.replicas,
             pods: Pods::Counted { ready },
             samples: BTreeMap::from([("load".into(), load), ("latency".into(), latency)]),
+            topology: self.topology.clone(),
             ..Observation::default()
         };
         let spec = Validated::new(&self.spec).unwrap();
@@ -310,4 +316,46 @@ fn a_failover_is_told_by_two_conditions_and_an_event_for_each_state() {
     assert_eq!(events, [(true, ReasonCode::StandbyServes), (false, ReasonCode::StandbyReady)]);
     assert_eq!(story.condition("PrimaryActive"), "False StandbyServes");
     assert_eq!(story.status.failover.as_ref().unwrap().backends[0].weight, 100);
+}
+
+#[test]
+fn a_lost_zone_is_told_once_and_again_when_it_serves() {
+    let mut story = Story::new(Mode::Auto);
+    let replica = |zone: &str, number: u32, ready: bool| Placed {
+        name: format!("web-{zone}-{number}"),
+        zone: Some(zone.into()),
+        ready,
+        node_ready: Some(ready),
+    };
+    let of = |ready: bool| {
+        let replicas = (0..2).flat_map(|number| [replica("a", number, true), replica("b", number, ready)]);
+        Some(Topology { replicas: replicas.collect(), balancers: Vec::new() })
+    };
+    story.topology = of(true);
+    story.turn(fresh(400.0), fresh(0.1), 4);
+    assert_eq!(story.condition("ZonesServing"), "True ZonesServing");
+    assert_eq!(story.turn(fresh(400.0), fresh(0.1), 4), (Worth::Nothing, vec![]));
+    story.topology = of(false);
+    let told = story.turn(fresh(400.0), fresh(0.1), 2);
+    assert_eq!(told, (Worth::Hard, vec![(false, ReasonCode::ScaledUp), (true, ReasonCode::ZoneLost)]));
+    assert_eq!((story.replicas, story.status.summary.why.as_str()), (8, "ZoneLost"));
+    assert_eq!(story.condition("ZonesServing"), "False ZoneLost");
+    let message = |story: &Story| story.status.conditions.last().unwrap().message.clone();
+    assert_eq!(message(&story), "zone b is lost with 2 of 4 replicas");
+    let ready = story.status.conditions.iter().find(|condition| condition.type_ == "Ready").unwrap();
+    assert_eq!(
+        ready.message,
+        "zone b is lost with 2 of 4 replicas; so that those that are left carry the load, 8 replicas are asked for"
+    );
+    story.topology = of(true);
+    assert_eq!(story.turn(fresh(400.0), fresh(0.1), 8).1, [(false, ReasonCode::ZonesServing)]);
+    assert_eq!(
+        (story.condition("ZonesServing").as_str(), message(&story).as_str()),
+        ("True ZonesServing", "replicas serve in 2 zones")
+    );
+    // Where its pods were evicted there is no zone left that could be lost.
+    story.topology = of(false);
+    story.turn(fresh(400.0), fresh(0.1), 2);
+    story.topology = None;
+    assert_eq!(story.turn(fresh(400.0), fresh(0.1), 8).1, [(false, ReasonCode::ZonesServing)]);
 }

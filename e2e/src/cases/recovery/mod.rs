@@ -1,7 +1,9 @@
-//! Replicas that are ready and yet answer badly: they are taken out and replaced, and never too many of them.
+//! Replicas that are ready and yet answer badly: they are taken out and replaced, and never too many of them. And a zone
+//! that goes with all of its replicas.
 
 mod budget;
 mod outlier;
+mod zone;
 
 use std::time::Duration;
 
@@ -21,6 +23,12 @@ pub const CASES: &[Case] = &[
         name: "recovery-budget",
         must: "five of ten answer 30 % errors: never more than two are out, one is replaced at a time, the condition says so",
         run: budget::run,
+    },
+    Case {
+        name: "recovery-zone",
+        must: "the only node of a zone loses its power: the rest is raised, and the service within its objective again before \
+               Kubernetes evicts a pod; without Plimsoll it is not",
+        run: zone::run,
     },
 ];
 

@@ -207,7 +207,7 @@ fn adding_comes_first_and_cookies_before_requests() {
         .map(|step| step.command(&wanted).map(|line: Command| line.to_string()).unwrap())
         .collect();
     insta::assert_snapshot!(lines.join("\n"), @r"
-    add server checkout/new 10.0.0.2:8080 check inter 2000ms rise 2 fall 3 pool-purge-delay 1s
+    add server checkout/new 10.0.0.2:8080 check inter 2000ms rise 2 fall 3 observe layer4 error-limit 3 on-error sudden-death pool-purge-delay 1s
     set dynamic-cookie-key backend checkout shop:checkout
     enable health checkout/new
     set server checkout/new state ready
