@@ -307,6 +307,16 @@ fn a_relapse_within_the_ramp_takes_all_back_and_doubles_the_hold() {
 }
 
 #[test]
+fn after_a_return_only_new_samples_count() {
+    let mut world = away(shop(B, "return: {for: 1s}"));
+    world.ready(10);
+    world.until(State::Returning, 10_000);
+    world.ready(3);
+    assert_eq!(world.state(), State::Returning, "one bad sample; those before are forgotten");
+    assert!((1000..=2000).contains(&world.until(State::Standby, 2000)));
+}
+
+#[test]
 fn one_that_flaps_is_held_at_the_standby() {
     let mut world = World::new(quick());
     let mut held = 0;

@@ -45,8 +45,9 @@ impl Course {
         // Who takes the active one out of the spec moves requests, as an order does: the count begins anew.
         let removed = active.is_none() && told.as_ref().is_some_and(|told| told.active != PRIMARY);
         let times = told.iter().filter(|_| !removed).flat_map(|told| &told.switches).map(|time| time.0);
-        // Clocks may differ a little; what is far ahead is no time of a switch.
-        let switches = times.filter(|at| now.duration_since(*at).abs() < HOUR).collect();
+        // Clocks may differ a little: what is ahead was now. What is far ahead is no time of a switch.
+        let recent = times.filter(|at| now.duration_since(*at).abs() < HOUR);
+        let switches = recent.map(|at| at.min(now)).collect();
         let expected = told.as_ref().map_or(0, |told| told.expected_replicas.max(0));
         let longest = now.saturating_add(rules.longest_hold()).unwrap_or(now);
         let hold_until =
