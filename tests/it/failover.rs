@@ -309,6 +309,7 @@ fn a_relapse_within_the_ramp_takes_all_back_and_doubles_the_hold() {
 #[test]
 fn after_a_return_only_new_samples_count() {
     let mut world = away(shop(B, "return: {for: 1s}"));
+    world.run(15_000);
     world.ready(10);
     world.until(State::Returning, 10_000);
     world.ready(3);
