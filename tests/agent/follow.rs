@@ -122,11 +122,11 @@ async fn a_replica_that_is_ready_and_fails_the_checks_is_told_within_seconds() {
     assert_eq!((status.down, status.programmed, status.in_sync), (vec!["checkout-2".to_owned()], 1, true));
     println!("told after {:?}", begin.elapsed());
     assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
-    let _b = scene.replica(2, Duration::from_millis(1)).await;
+    let again = scene.replica(2, Duration::from_millis(1)).await;
     let status = scene.until("it is fit again", |status| status.down.is_empty()).await;
     assert_eq!(status.programmed, 2);
     // Who is to be drained gets nothing anyway.
-    drop(_b);
+    drop(again);
     scene.until("it is down once more", |status| !status.down.is_empty()).await;
     scene.drain(&["checkout-2"]);
     scene.until("it is not told of who is drained", |status| status.down.is_empty()).await;

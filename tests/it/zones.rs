@@ -277,12 +277,9 @@ fn topologies() -> impl Strategy<Value = Topology> {
     })
 }
 
-fn look(service: &Driven, seconds: i64, samples: &[(&str, Sample)], topology: Option<&Topology>) -> Driven {
+fn look(service: &Driven, seconds: i64, samples: &[(&str, Sample)], topology: &Topology) -> Driven {
     let mut copy = Driven { spec: service.spec.clone(), memory: service.memory.clone(), ..*service };
-    match topology {
-        Some(topology) => copy.in_zones(seconds, samples, topology),
-        None => copy.look(seconds, samples),
-    };
+    copy.in_zones(seconds, samples, topology);
     copy
 }
 
@@ -299,8 +296,10 @@ proptest! {
         for (seconds, load, known, topology) in looks {
             let sample = if known { fresh(load) } else { Sample::unusable(KpiState::Error, "x") };
             let samples = [("load", sample)];
-            let without = look(&service, seconds, &samples, None);
-            let with = look(&service, seconds, &samples, Some(&topology));
+            let mut unzoned = topology.clone();
+            unzoned.replicas.iter_mut().for_each(|replica| replica.zone = None);
+            let without = look(&service, seconds, &samples, &unzoned);
+            let with = look(&service, seconds, &samples, &topology);
             let is_lost = topology.zones().is_some_and(|zones| !zones.lost.is_empty());
             prop_assert!(with.replicas <= 40);
             prop_assert!(with.replicas >= without.replicas);

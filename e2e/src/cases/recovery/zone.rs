@@ -79,7 +79,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     })?;
     let (ours, control) = (late(&load), late(&beside));
     let (account, without) = (load.finish(true)?, beside.finish(true)?);
-    account.ok.checked_sub(1).context("no request was answered well")?;
+    ensure!(account.ok > 0, "no request was answered well");
     ensure!(evicted == 0, "{evicted} replicas were evicted meanwhile: it is no longer told what healed it");
     let until = |seconds: &[f64]| seconds.iter().copied().filter(|at| *at <= ended).fold(cut, f64::max);
     let (healed, sick) = (until(&ours) - cut, until(&control));
