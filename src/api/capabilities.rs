@@ -6,7 +6,7 @@ use super::Provider;
 /// What a provider can do beyond balancing, draining, retrying and ending TLS, which each can.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
-    /// Endpoints and certificates change in the running process; without it, by new processes that take over.
+    /// Endpoints, shares of standbys and certificates change in the running process; without it, by new processes that take over.
     pub runtime_changes: bool,
     /// Checks of its own, beside watching real requests.
     pub active_checks: bool,

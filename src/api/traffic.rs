@@ -121,7 +121,8 @@ pub enum Provider {
     /// HAProxy 2.6 or newer, run by Plimsoll, driven through its runtime API without reloads.
     HAProxy,
     /// NGINX 1.22 or newer, run by Plimsoll and reloaded for each change, at most every 2 s. It has no checks of its
-    /// own, no queue, no slow start and no cookies; long connections end `drain.timeout` after a change.
+    /// own, no queue, no slow start and no cookies; long connections end `drain.timeout` after a change. A share of a
+    /// standby is a change too: it is served within 3 s.
     NGINX,
 }
 

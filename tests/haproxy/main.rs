@@ -5,6 +5,7 @@ mod certificate;
 mod change;
 mod config;
 mod drain;
+mod failover;
 mod hold;
 mod priority;
 mod process;

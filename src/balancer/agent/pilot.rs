@@ -78,6 +78,8 @@ pub struct Links {
     pub waiting: watch::Receiver<u32>,
     /// Where the gate may hand them on to.
     pub replicas: watch::Sender<Replicas>,
+    /// Standbys that answer, by name.
+    pub answering: watch::Receiver<Vec<String>>,
     /// What is to stand in status.
     pub status: watch::Sender<BalancerStatus>,
 }
@@ -138,6 +140,7 @@ impl Pilot {
     pub async fn run(mut self) {
         let mut known = self.links.known.subscribe();
         let mut waiting = self.links.waiting.clone();
+        let mut answering = self.links.answering.clone();
         self.start(&mut known).await;
         let mut beat = Instant::now();
         loop {
@@ -146,8 +149,8 @@ impl Pilot {
                     if changed.is_err() {
                         return;
                     }
-                    // Whoever waits for a first replica has waited enough.
-                    if self.status.held == 0 {
+                    // Whoever waits for a first replica, or to be served elsewhere, has waited enough.
+                    if self.status.held == 0 && !self.must_shift() {
                         settle(&mut known).await;
                     }
                     self.change().await;
@@ -155,6 +158,10 @@ impl Pilot {
                 Ok(()) = waiting.changed() => {
                     let held = *waiting.borrow_and_update();
                     self.woken(held).await;
+                }
+                Ok(()) = answering.changed() => {
+                    self.status.answering.clone_from(&answering.borrow_and_update());
+                    self.tell();
                 }
                 () = sleep_until(beat.into()) => {
                     self.beat().await;
@@ -194,6 +201,13 @@ impl Pilot {
         let drains = !self.draining().is_empty();
         let without = wanted.gate.is_some() && self.status.programmed == 0;
         drains || without || self.status.held > 0
+    }
+
+    /// Whether requests are to move to a standby or back.
+    fn must_shift(&self) -> bool {
+        let known = self.links.known.borrow();
+        let standbys = known.service.as_ref().map(|service| &service.standbys);
+        self.wanted.as_ref().map(|wanted| &wanted.standbys) != standbys
     }
 
     /// Pods that the controller wants to have drained.
@@ -303,6 +317,8 @@ impl Pilot {
         match result {
             Ok((wanted, outcome)) => {
                 self.took(cause, &wanted, outcome);
+                let shares = wanted.shares().map(|(standby, share)| (standby.name.clone(), share));
+                self.setup.metrics.shares(shares);
                 if let (Some(changed), true) = (changed, self.status.in_sync) {
                     self.setup.metrics.applied(changed.elapsed());
                 }
@@ -318,7 +334,7 @@ impl Pilot {
     }
 
     fn wanted_of(&self, spec: &Service, now: &Service, endpoints: &Endpoints) -> Wanted {
-        wanted(
+        let wanted = wanted(
             self.setup.service.clone(),
             spec.generation,
             &spec.traffic,
@@ -326,7 +342,8 @@ impl Pilot {
             &now.draining,
             spec.scales_to_zero.then_some(self.setup.gate),
             self.certificates.folder(),
-        )
+        );
+        Wanted { standbys: spec.standbys_as_of(now), ..wanted }
     }
 
     fn took(&mut self, cause: Cause, wanted: &Wanted, outcome: Outcome) {
@@ -383,6 +400,9 @@ impl Pilot {
         self.status.down = first(&look.down);
         self.checked = Instant::now();
         let patience = wanted.traffic.limits.queue_timeout.into();
+        // Who is held goes where everybody goes.
+        let instead = wanted.instead();
+        let addresses = if instead.is_empty() { addresses } else { instead };
         let replicas = Replicas { addresses, patience };
         self.links.replicas.send_if_modified(|before| {
             let changed = *before != replicas;

@@ -42,6 +42,15 @@ impl Keywords {
         Self { check, slow_start: traffic.slow_start.into(), maxconn: None }
     }
 
+    /// Those of a standby: one server that may itself be a balancer, which errors of single requests must not take out
+    /// and which has no share to be given little by little.
+    #[must_use]
+    pub fn of_standby(traffic: &Traffic) -> Self {
+        let Self { check, .. } = Self::of(traffic);
+        let check = check.map(|check| Check { consecutive_errors: None, ..check });
+        Self { check, slow_start: Duration::ZERO, maxconn: None }
+    }
+
     /// With so many requests at a time; `None` for any number.
     #[must_use]
     pub fn with_maxconn(self, maxconn: Option<u32>) -> Self {

@@ -16,6 +16,7 @@ mod quote;
 mod reload;
 mod seen;
 mod socket;
+mod standbys;
 #[cfg(test)]
 mod tests;
 
@@ -35,7 +36,7 @@ use std::{
 
 use tokio::sync::Mutex;
 
-use self::command::Command;
+use self::command::{Command, FileWord};
 use super::{DriverError, Epoch, Wanted};
 
 /// As it is called in messages.
@@ -71,11 +72,12 @@ impl HaProxy {
     /// # Errors
     /// HAProxy does not answer, or not as the manual says.
     pub async fn observe(&self) -> Result<Seen, DriverError> {
-        let commands = [Command::ShowInfo, Command::ShowServersState, Command::ShowStat];
+        let map = Command::ShowMap(FileWord::new(&self.paths.shares.display().to_string())?);
+        let commands = [Command::ShowInfo, Command::ShowServersState, Command::ShowStat, map];
         let mut answers: Vec<String> = Vec::with_capacity(commands.len());
         socket::batch(&self.paths.admin, &commands, |_, answer| answers.push(answer.to_owned())).await?;
         match answers.as_slice() {
-            [info, state, stat] => Ok(Seen::read(info, state, stat)?),
+            [info, state, stat, map] => Ok(Seen::read(info, state, stat, map)?),
             _ => Err(Unreadable { command: "show info", missing: "answer" }.into()),
         }
     }
