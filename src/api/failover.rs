@@ -33,7 +33,7 @@ pub struct Failover {
     pub r#return: Return,
     /// Most switches, to a standby or back, within an hour; then nothing is moved until the hour is over, or a person moves
     /// requests, which starts the count anew. The last one is no return while the standby serves, so that traffic is not
-    /// held on a primary that fails again.
+    /// held on a primary that fails again; and whoever serves nothing is left in any case.
     #[serde(default = "max_switches")]
     #[schemars(range(min = 2, max = 60))]
     pub max_switches_per_hour: i32,

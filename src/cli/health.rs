@@ -77,6 +77,8 @@ pub fn judged(condition: &Condition) -> Option<Health> {
         ConditionType::TrafficSynced,
         ConditionType::ReplicasHealthy,
         ConditionType::ZonesServing,
+        ConditionType::FailoverReady,
+        ConditionType::PrimaryActive,
     ]
     .into_iter()
     .any(is)

@@ -67,8 +67,13 @@ pub async fn standing(
         known(standby, state.standbys.0.remove(&standby.name), key, fleet.is_none(), &context.shell.client)
     });
     let all = futures::future::join_all(looks).await;
+    let was_ready = |name: &str| {
+        let before = told.iter().flat_map(|told| &told.backends).find(|before| before.name == name);
+        before.is_some_and(|before| before.ready)
+    };
+    let standbys = failover.backends.iter().zip(&all);
     let standbys =
-        failover.backends.iter().zip(&all).map(|(spec, known)| seen(spec, known, key, fleet, context));
+        standbys.map(|(spec, known)| seen(spec, known, was_ready(&spec.name), key, fleet, context));
     let standbys = standbys.collect();
     state.standbys = KnownStandbys(all.into_iter().map(|known| (known.spec.name.clone(), known)).collect());
     let crowded = context.shell.board.crowded(key, Timestamp::now());
@@ -154,6 +159,7 @@ async fn known(
 fn seen(
     spec: &Standby,
     known: &KnownStandby,
+    was_ready: bool,
     key: &Key,
     fleet: Option<&Fleet>,
     context: &Context,
@@ -175,6 +181,8 @@ fn seen(
         )),
         (None, Some(true)) => None,
         (None, Some(false)) => Some("it does not answer".to_owned()),
+        // What is not known is as it was.
+        (None, None) if was_ready => None,
         (None, None) => Some("no balancer has asked it yet".to_owned()),
     };
     let capacity = offer.filter(|_| !refused).map(|offer| offer.capacity);

@@ -65,7 +65,7 @@ pub fn decide(spec: &Validated, seen: &Observation, memory: &mut Memory, now: Ti
         reasons: step.reasons,
         bound_by: step.bound_by,
         proposed,
-        own: own.clamp(spec.min_replicas, spec.max_replicas),
+        own: own.clamp(0, spec.max_replicas),
         kpis: looks.into_iter().map(|look| look.status).collect(),
         next_look: next_look(spec, spec.mode == Mode::Auto && step.replicas > current, drain.as_ref(), now),
         drain,

@@ -91,7 +91,8 @@ pub struct Shift {
 /// - They come back after `return.for` without a sign of failure, by the steps of `return.ramp`, each once the primary has
 ///   the replicas for it. A sign of failure takes them away again.
 /// - Never more switches within an hour than `maxSwitchesPerHour`, and the last of them is no return while the standby
-///   serves. What a person says is always done, and starts the count anew.
+///   serves; but where nothing is served, requests do not stay. What a person says is always done, and starts the count
+///   anew.
 #[must_use]
 pub fn fail_over(spec: &Validated, seen: &Observation, memory: &mut Memory, now: Timestamp) -> Option<Shift> {
     let rules = spec.failover.as_ref()?;

@@ -8,6 +8,8 @@ use crate::api::{FailoverRules, FailoverState, FailoverStatus, PRIMARY, StandbyS
 
 /// Switches are counted for so long.
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
+/// So many are kept: as many as `maxSwitchesPerHour` can be.
+const SWITCHES_MAX: usize = 60;
 
 /// Where requests go, and how they got there.
 #[derive(Clone, Debug)]
@@ -83,6 +85,8 @@ impl Course {
     pub fn switch(&mut self, to: Option<usize>, now: Timestamp) {
         self.active = to;
         self.switches.push(now);
+        let extra = self.switches.len().saturating_sub(SWITCHES_MAX);
+        self.switches.drain(..extra);
     }
 
     /// Gives `standby` this share; the others give way to it.

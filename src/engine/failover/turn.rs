@@ -140,7 +140,8 @@ impl Turn<'_> {
             let why = self.readiness(course).detail.unwrap_or_default();
             return (state, reason.detailed(format!("{detail}; {why}")));
         };
-        if course.switches.len() >= self.rules.max_switches {
+        // Who serves nothing is left in any case: worse it can't get.
+        if course.switches.len() >= self.rules.max_switches && !self.signs.dead {
             return (State::Held, self.limited(course));
         }
         if self.standing.crowded && !self.signs.dead {
@@ -236,9 +237,7 @@ impl Turn<'_> {
         if other.is_none() && !back {
             return None;
         }
-        if course.switches.len() >= self.rules.max_switches {
-            return Some((State::Held, self.limited(course)));
-        }
+        // Not limited: to stay where nothing is served would be an outage for an hour.
         self.memory.standby_lost = None;
         // In the order of preference the primary comes first.
         if back {
