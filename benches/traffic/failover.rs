@@ -55,7 +55,8 @@ struct Run {
 }
 
 async fn run(shop: &Path, per_connection: u32) -> Run {
-    let both = [Replica::start("primary", Duration::ZERO).await, Replica::start("east", Duration::ZERO).await];
+    let both =
+        [Replica::start("primary", Duration::ZERO).await, Replica::start("east", Duration::ZERO).await];
     let only = wanted(json!({"retries": {"attempts": 0}})).with([both[0].server(Ready)]);
     let balancer = Balancer::start(&with(&only, &both[1], 0)).await;
     let load = Load::start(shop, &format!("http://{}/", only.front()), RATE, per_connection, &[]);
@@ -95,7 +96,6 @@ async fn killed_before_the_flip(shop: &Path, per_connection: u32) -> u64 {
 }
 
 fn with(only: &Wanted, standby: &Replica, weight: u8) -> Wanted {
-    let standby =
-        Standby { name: standby.name.clone(), address: Some(standby.address), weight, replicas: 1 };
+    let standby = Standby { name: standby.name.clone(), address: Some(standby.address), weight, replicas: 1 };
     Wanted { standbys: vec![standby], ..only.clone() }
 }

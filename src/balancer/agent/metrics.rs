@@ -24,7 +24,8 @@ const REPORTS: &str = "Writes of the balancer's entry in status by how they ende
 const PROGRAMMED: &str = "Replicas that get requests";
 const DRAINED: &str = "Pods that are to be removed and whose last request here is over";
 const HELD: &str = "Requests that wait although no replica is there to serve them";
-const SHARE: &str = "Share of the requests in percent, by standby of spec.failover; the rest is the service's own";
+const SHARE: &str =
+    "Share of the requests in percent, by standby of spec.failover; the rest is the service's own";
 const ANSWERING: &str = "1 if the standby answered when it was last asked";
 const CONNECTIONS: &str =
     "Connections that are open in NGINX, those of its agent and of the kubelet included";

@@ -50,7 +50,8 @@ struct Record {
 impl Record {
     /// It was asked once more.
     fn note(&mut self, good: bool, check: &HealthCheck) {
-        self.otherwise = if self.answers.is_none_or(|answers| answers == good) { 0 } else { self.otherwise + 1 };
+        self.otherwise =
+            if self.answers.is_none_or(|answers| answers == good) { 0 } else { self.otherwise + 1 };
         let enough = if good { check.rise } else { check.fall };
         if self.answers.is_none() || self.otherwise >= enough {
             (self.answers, self.otherwise) = (Some(good), 0);
@@ -124,8 +125,12 @@ impl Prober {
     fn tell(&self, answering: &watch::Sender<Vec<String>>) {
         let answers = |record: &Record| record.answers == Some(true);
         self.metrics.answering(self.standbys.iter().map(|(name, record)| (name.clone(), answers(record))));
-        let names: Vec<String> =
-            self.standbys.iter().filter(|(_, record)| answers(record)).map(|(name, _)| name.clone()).collect();
+        let names: Vec<String> = self
+            .standbys
+            .iter()
+            .filter(|(_, record)| answers(record))
+            .map(|(name, _)| name.clone())
+            .collect();
         answering.send_if_modified(|before| {
             let changed = *before != names;
             *before = names;
@@ -168,7 +173,11 @@ mod tests {
         assert_eq!(after(record(None), &[true]), Some(true));
         assert_eq!(after(record(None), &[false]), Some(false));
         assert_eq!(after(record(Some(true)), &[false, false]), Some(true));
-        assert_eq!(after(record(Some(true)), &[false, false, true, false, false]), Some(true), "not in a row");
+        assert_eq!(
+            after(record(Some(true)), &[false, false, true, false, false]),
+            Some(true),
+            "not in a row"
+        );
         assert_eq!(after(record(Some(true)), &[false, false, false]), Some(false));
         assert_eq!(after(record(Some(false)), &[true]), Some(false));
         assert_eq!(after(record(Some(false)), &[true, true]), Some(true));

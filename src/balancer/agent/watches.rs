@@ -192,7 +192,8 @@ mod tests {
     #[test]
     fn standbys_are_those_of_the_spec_with_what_the_status_says() {
         let spec: Failover =
-            serde_json::from_str(r#"{"backends": [{"name": "west"}, {"name": "east"}, {"name": "new"}]}"#).unwrap();
+            serde_json::from_str(r#"{"backends": [{"name": "west"}, {"name": "east"}, {"name": "new"}]}"#)
+                .unwrap();
         let status: FailoverStatus = serde_json::from_str(
             r#"{"state": "FromTheFuture", "backends": [
                 {"name": "east", "weight": 40, "address": "10.0.0.1:80", "replicas": 3, "ready": true},

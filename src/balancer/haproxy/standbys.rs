@@ -89,12 +89,16 @@ pub(super) fn split(wanted: &Wanted, paths: &Paths) -> Result<String, ConfigErro
     }
     let map = paths.shares.display().to_string();
     let map = path("the path of the map of shares", &map)?;
-    let mut text = format!("    # Standbys get requests by the numbers in {map}, which change at any time.\n");
+    let mut text =
+        format!("    # Standbys get requests by the numbers in {map}, which change at any time.\n");
     text += &draw(wanted)?;
     let mut uses = String::new();
     for standby in &wanted.standbys {
         let standby = name("the name of a standby", &standby.name)?;
-        let _ = writeln!(text, "    acl goes_to_{standby} str({standby}),map_str_int({map},0),sub(txn.draw) gt 0");
+        let _ = writeln!(
+            text,
+            "    acl goes_to_{standby} str({standby}),map_str_int({map},0),sub(txn.draw) gt 0"
+        );
         let service = name("the service", backend(wanted))?;
         let _ = writeln!(uses, "    use_backend {service}_{standby} if goes_to_{standby}");
     }
@@ -154,7 +158,8 @@ pub(super) fn waiting(wanted: &Wanted, with_servers: bool) -> Result<String, Con
         let (address, maxconn) = (address(standby), maxconn(wanted, standby));
         let standby = name("the name of a standby", &standby.name)?;
         let off = if all && share > 0 { "" } else { " disabled" };
-        let _ = writeln!(text, "    server {INSTEAD}{standby} {address}{maxconn} pool-max-conn 0{cookie}{off}");
+        let _ =
+            writeln!(text, "    server {INSTEAD}{standby} {address}{maxconn} pool-max-conn 0{cookie}{off}");
     }
     Ok(text)
 }

@@ -12,9 +12,9 @@ use super::{
     config::{pods_of, ports_of, ready, structure_of},
 };
 use crate::balancer::{
-    ConfigError, Listen, Server, Standby,
+    ConfigError, Listen, Server,
     ServerState::{self, Drain, Ready},
-    Wanted,
+    Standby, Wanted,
 };
 
 fn paths() -> Paths {
@@ -144,7 +144,10 @@ fn standbys_get_their_shares_and_cost_nothing_without_one() {
     assert!(!all.text.contains("503"), "{}", all.text);
     wanted.standbys[1].weight = 50;
     let rest = config(&wanted).text;
-    assert!(rest.contains("        * nobody;\n") && rest.contains("if ($backend = nobody) { return 503; }"), "{rest}");
+    assert!(
+        rest.contains("        * nobody;\n") && rest.contains("if ($backend = nobody) { return 503; }"),
+        "{rest}"
+    );
     wanted.standbys[0].name = "a b".to_owned();
     assert!(matches!(Config::of(&wanted, &paths(), ""), Err(ConfigError::Name { .. })));
 }

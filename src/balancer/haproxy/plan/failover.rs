@@ -23,7 +23,11 @@ impl Phases {
             let on = standby.address.is_some();
             self.prepare_standby(&own, standby, of(&own), most, checks);
             let steps = turn(&own, on, of(&own));
-            if on { self.ready.extend(steps) } else { self.take.extend(steps) }
+            if on {
+                self.ready.extend(steps)
+            } else {
+                self.take.extend(steps)
+            }
             self.prepare_standby(&instead, standby, of(&instead), most, false);
             let on = all && share > 0;
             let steps = turn(&instead, on, of(&instead));

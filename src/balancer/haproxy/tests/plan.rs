@@ -203,10 +203,12 @@ fn reached(seen: &Seen, wanted: &Wanted) -> bool {
         .iter()
         .map(|(name, server)| (name, (server.address, server.state == ServerState::Ready)))
         .collect();
-    let takes = |name: String| seen.standbys[&name].admin == AdminState::Ready && seen.standbys[&name].weight > 0;
+    let takes =
+        |name: String| seen.standbys[&name].admin == AdminState::Ready && seen.standbys[&name].weight > 0;
     let all = wanted.primary_share() == 0;
     let standbys = wanted.shares().all(|(standby, share)| {
-        let there = standby.address.is_none_or(|address| seen.standbys[&own(&standby.name)].address == address);
+        let there =
+            standby.address.is_none_or(|address| seen.standbys[&own(&standby.name)].address == address);
         there
             && takes(own(&standby.name)) == standby.address.is_some()
             && takes(instead(&standby.name)) == (all && share > 0)

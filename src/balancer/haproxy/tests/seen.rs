@@ -18,7 +18,8 @@ srv_agent_addr srv_agent_port
 3 checkout 7 _instead_east 127.0.0.1 0 5 1 1 2 1 0 0 8 0 0 0 - 1 - 0 0 - - 0
 4 checkout_east 1 _standby_east 10.0.0.9 2 0 1 1 2 1 0 0 8 0 0 0 - 80 - 0 0 - - 0
 ";
-const MAP: &str = "0x557421654fe0 east 30\n0x557421655030 west x\n0x557421655031 twice 1\n0x557421655032 twice 2";
+const MAP: &str =
+    "0x557421654fe0 east 30\n0x557421655030 west x\n0x557421655031 twice 1\n0x557421655032 twice 2";
 const STAT: &str = "# pxname,svname,qcur,qmax,scur,smax,slim,last_chk,cookie,
 checkout,_gate,0,0,1,0,1,,gate,
 checkout,pod-a,2,0,3,0,5,\"a, b\",d88cc541e62276c0,
