@@ -203,7 +203,7 @@ mod tests {
         Standby { name: name.to_owned(), address, weight, replicas }
     }
 
-    fn with(standbys: Vec<Standby>, traffic: serde_json::Value) -> Wanted {
+    fn with(standbys: Vec<Standby>, traffic: &serde_json::Value) -> Wanted {
         let mut spec = json!({"provider": "HAProxy", "targetPort": 8080, "listeners": [{"port": 80}]});
         spec.as_object_mut().unwrap().extend(traffic.as_object().unwrap().clone());
         let traffic: Traffic = serde_json::from_value(spec).unwrap();
@@ -220,28 +220,28 @@ mod tests {
     fn a_standby_without_an_address_gets_nothing_and_all_together_no_more_than_everything() {
         let wanted = with(
             vec![standby("a", false, 50, 0), standby("b", true, 70, 0), standby("c", true, 60, 0)],
-            json!({}),
+            &json!({}),
         );
         assert_eq!((shares(&wanted), wanted.primary_share()), (vec![0, 70, 30], 0));
         let instead: Vec<String> = wanted.instead().iter().map(ToString::to_string).collect();
         assert_eq!(instead, ["10.0.0.70:80", "10.0.0.60:80"]);
-        let some = with(vec![standby("a", true, 99, 0)], json!({}));
+        let some = with(vec![standby("a", true, 99, 0)], &json!({}));
         assert_eq!((some.primary_share(), some.instead()), (1, vec![]));
     }
 
     #[test]
     fn a_standby_has_the_limit_of_its_replicas_divided_among_the_balancers() {
-        let wanted = with(Vec::new(), json!({"limits": {"connectionsPerReplica": 5}, "replicas": 2}));
+        let wanted = with(Vec::new(), &json!({"limits": {"connectionsPerReplica": 5}, "replicas": 2}));
         assert_eq!(wanted.connections_to(&standby("a", true, 1, 3)), Some(8));
         assert_eq!(wanted.connections_to(&standby("a", true, 1, 0)), None, "who knows");
-        assert_eq!(with(Vec::new(), json!({})).connections_to(&standby("a", true, 1, 3)), None);
+        assert_eq!(with(Vec::new(), &json!({})).connections_to(&standby("a", true, 1, 3)), None);
     }
 
     proptest! {
         #[test]
         fn shares_are_everything_together(standbys in prop::collection::vec((any::<bool>(), any::<u8>()), 0..5)) {
             let standbys = standbys.into_iter().map(|(known, weight)| standby("a", known, weight, 0)).collect();
-            let wanted = with(standbys, json!({}));
+            let wanted = with(standbys, &json!({}));
             let sum: u32 = wanted.shares().map(|(_, share)| u32::from(share)).sum();
             prop_assert_eq!(sum + u32::from(wanted.primary_share()), 100);
             prop_assert!(wanted.shares().all(|(standby, share)| share <= standby.weight));
