@@ -7,6 +7,7 @@
 
 mod certificates;
 mod endpoints;
+mod failover;
 mod figures;
 mod nginx;
 #[path = "../../tests/nginx/proxy.rs"]
@@ -33,6 +34,7 @@ async fn main() {
     let certificates = certificates::measure(&shop).await;
     let serving = serving::measure(&shop).await;
     let endpoints = endpoints::measure(&shop).await;
+    let failover = failover::measure(&shop).await;
     let nginx = nginx::measure(&shop).await;
     println!(
         "{}",
@@ -43,6 +45,7 @@ async fn main() {
             "endpoints": endpoints,
             "serving": serving.0,
             "certificates": certificates,
+            "failover": failover,
             "nginx": nginx,
         })
     );

@@ -24,7 +24,8 @@ pub enum Provider {
     /// HAProxy 2.6 or newer, run by Plimsoll, driven through its runtime API without reloads.
     HAProxy,
     /// NGINX 1.22 or newer, run by Plimsoll and reloaded for each change, at most every 2 s. It has no checks of its
-    /// own, no queue, no slow start and no cookies; long connections end `drain.timeout` after a change.
+    /// own, no queue, no slow start and no cookies; long connections end `drain.timeout` after a change. A share of a
+    /// standby is a change too: it is served within 3 s.
     NGINX,
     /// A Gateway that somebody else runs: Plimsoll sets the weights of one rule of an HTTPRoute, and nothing else.
     Gateway,
@@ -74,7 +75,7 @@ impl Traffic {
 /// What software can do beyond balancing, draining, retrying and ending TLS, which each can.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
-    /// Endpoints and certificates change in the running process; without it, by new processes that take over.
+    /// Endpoints, shares of standbys and certificates change in the running process; without it, by new processes that take over.
     pub runtime_changes: bool,
     /// Checks of its own, beside watching real requests.
     pub active_checks: bool,

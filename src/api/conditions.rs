@@ -24,6 +24,12 @@ pub enum ConditionType {
     TrafficSynced,
     /// No replica stands out from its peers; only there with `spec.recovery`.
     ReplicasHealthy,
+    /// A standby would take all requests now; only there with `spec.failover`.
+    FailoverReady,
+    /// The service itself gets all requests, and nobody has to move them; only there with `spec.failover`.
+    PrimaryActive,
+    /// No zone is lost with all of its replicas; only there where the replicas' zones are known.
+    ZonesServing,
 }
 
 /// What is to be said of one condition.

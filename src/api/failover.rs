@@ -11,7 +11,8 @@ use super::Quantity;
 /// Name of the service itself among the backends.
 pub const PRIMARY: &str = "primary";
 
-/// Annotation that a person sets: the name of the backend that gets all requests until it is taken away.
+/// Annotation that a person sets: the name of the backend that gets all requests. For a standby that holds until the
+/// annotation is taken away; for the primary until they are back.
 pub const FAILOVER_TO_ANNOTATION: &str = "plimsoll.dev/failover-to";
 /// Annotation that a person sets: nothing is moved until it is taken away; its value says why.
 pub const FREEZE_ANNOTATION: &str = "plimsoll.dev/failover-freeze";
@@ -30,10 +31,11 @@ pub struct Failover {
     /// When they come back.
     #[serde(default)]
     pub r#return: Return,
-    /// Most switches, to a standby or back, within an hour; then nothing is moved until the hour is over. The last one is
-    /// never a return, so that traffic is not held on a primary that fails again.
+    /// Most switches, to a standby or back, within an hour; then nothing is moved until the hour is over, or a person moves
+    /// requests, which starts the count anew. The last one is no return while the standby serves, so that traffic is not
+    /// held on a primary that fails again; and whoever serves nothing is left in any case.
     #[serde(default = "max_switches")]
-    #[schemars(range(min = 1, max = 60))]
+    #[schemars(range(min = 2, max = 60))]
     pub max_switches_per_hour: i32,
 }
 
@@ -154,16 +156,17 @@ pub struct LeaveCondition {
         "failover.return.readyRatioAbove must be a quantity above 0 and below 1, for example \"0.8\""
     ),
     validation = (
-        "self.ramp.all(p, p >= 1 && p <= 100) && self.ramp[size(self.ramp) - 1] == 100",
-        "failover.return.ramp must be percentages from 1 to 100 that end with 100, for example [10, 50, 100]"
+        "self.ramp.all(p, p >= 1) && self.ramp[size(self.ramp) - 1] == 100 && self.ramp.isSorted() && \
+         self.ramp.all(p, self.ramp.exists_one(q, p == q))",
+        "failover.return.ramp must be rising percentages from 1 that end with 100, for example [10, 50, 100]"
     )
 )]
 pub struct Return {
     /// More of the replicas than this share are ready.
     #[serde(default = "ready_ratio_above")]
     pub ready_ratio_above: Quantity,
-    /// For so long, and no sign of failure is seen or unknown, from 1s to 24h. Twice as long with each relapse within an
-    /// hour, at most 1h unless it is longer itself.
+    /// For so long, from 1s to 24h, without a sign of failure and while Prometheus answers; and not before so long after
+    /// they left, which doubles with each relapse within an hour, up to an hour.
     #[serde(default = "return_for")]
     #[x_kube(validation = (
         "duration(self) >= duration('1s') && duration(self) <= duration('24h')",
@@ -226,12 +229,16 @@ pub struct FailoverStatus {
     /// Replicas of the primary that were ready before it failed: what a share of ready ones is a share of.
     #[serde(default)]
     pub expected_replicas: i32,
-    /// When requests began to move, to a standby or back, within the last hour; the newest last.
+    /// When requests began to move, to a standby or back, within the last hour and since a person last moved them; the
+    /// newest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub switches: Vec<Time>,
     /// Before this moment they don't come back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold_until: Option<Time>,
+    /// The annotation that sent requests back to the primary, once they are there: the evidence decides again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub obeyed: Option<String>,
     /// Each standby, in the order of the spec.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_string()]))]
@@ -276,7 +283,7 @@ pub struct StandbyStatus {
     /// Whether it would take the requests now.
     #[serde(default)]
     pub ready: bool,
-    /// Replicas that are asked of its ScalableService; 0 while it is not needed.
+    /// Replicas that are asked of its ScalableService, above those that it needs itself; 0 while it is not needed.
     #[serde(default)]
     pub replicas: i32,
     /// What keeps it from being ready.

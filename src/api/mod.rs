@@ -39,7 +39,9 @@ pub use traffic::{
     Listener, ListenerTls, PassiveCheck, Retries, RetryOn, SessionPersistence, Timeouts, Traffic,
     TrafficStatus,
 };
-pub use validate::{Goal, Invalid, KpiRule, MoveRules, OutlierRules, TrafficRules, Validated};
+pub use validate::{
+    FailoverRules, Goal, Invalid, KpiRule, MoveRules, OutlierRules, SignRule, TrafficRules, Validated,
+};
 
 /// The API group of every resource of ours.
 pub const GROUP: &str = "plimsoll.dev";

@@ -48,6 +48,8 @@ pub enum ReasonCode {
     NoReadyReplicas,
     /// Requests wait at the load balancer and no replica is there to serve them.
     RequestsHeld,
+    /// All replicas of a zone are lost: the others are raised for its share.
+    ZoneLost,
 
     // What happens to the largest proposal, in order.
     /// A schedule lifts the floor.
@@ -66,6 +68,10 @@ pub enum ReasonCode {
     ScaleUpRateLimited,
     /// A scale-down policy limits the change.
     ScaleDownRateLimited,
+    /// Raised for the requests of another service, whose standby this one is.
+    StandbyFloor,
+    /// Raised for requests that come back from a standby.
+    ReturnFloor,
     /// Raised to minReplicas.
     MinReplicas,
     /// Lowered to maxReplicas.
@@ -108,6 +114,10 @@ pub enum ReasonCode {
     WithinLimits,
     /// Replicas are on their way to what is desired.
     Progressing,
+
+    // Zones.
+    /// No zone that has replicas is lost.
+    ZonesServing,
 
     // The load balancer.
     /// Every balancer runs what is wanted of it.
@@ -156,6 +166,34 @@ pub enum ReasonCode {
     EvictionRefused,
     /// A replica that is out could not be evicted.
     EvictionFailed,
+
+    // Failover.
+    /// The service itself gets all requests.
+    PrimaryServes,
+    /// There are signs that the service itself fails.
+    PrimaryFailing,
+    /// It fails, and no standby would take its requests.
+    NoStandbyReady,
+    /// It fails by a KPI, and so many other services are being switched that the KPI is not believed yet.
+    FleetLimit,
+    /// Requests move to a standby.
+    MovingToStandby,
+    /// A standby gets all requests.
+    StandbyServes,
+    /// Requests come back to the service itself, step by step.
+    MovingToPrimary,
+    /// Nothing is moved: `maxSwitchesPerHour` is used up.
+    SwitchLimit,
+    /// Nothing is moved: what would have to be known for it is not.
+    EvidenceUnknown,
+    /// Nothing is moved: a person said so.
+    FrozenByAnnotation,
+    /// Requests go where a person said.
+    MovedByAnnotation,
+    /// A standby would take the requests now.
+    StandbyReady,
+    /// No standby would take all the requests now.
+    StandbyNotReady,
 }
 
 impl ReasonCode {

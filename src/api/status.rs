@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
-use super::{FailoverStatus, KpiType, Reason, RecoveryStatus, TrafficStatus};
+use super::{BalancerStatus, FailoverStatus, KpiType, Reason, RecoveryStatus, TrafficStatus};
 
 /// Observed state of a ScalableService.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -50,7 +50,7 @@ pub struct ScalableServiceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failover: Option<FailoverStatus>,
     /// `Ready`, `Reconciling`, `Stalled` (kstatus) and `MetricsAvailable`, `ScalingActive`, `ScalingLimited`,
-    /// `TrafficSynced`, `ReplicasHealthy`.
+    /// `TrafficSynced`, `ReplicasHealthy`, `ZonesServing`.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_string()]))]
     pub conditions: Vec<Condition>,
@@ -59,6 +59,11 @@ pub struct ScalableServiceStatus {
 impl ScalableServiceStatus {
     /// Length of the ring of decisions.
     pub const DECISIONS_MAX: usize = 8;
+}
+
+impl BalancerStatus {
+    /// Most names in [`Self::down`].
+    pub const DOWN_MAX: usize = 100;
 }
 
 /// The printer columns, ready to print.

@@ -392,7 +392,7 @@ pub struct BalancerStatus {
     /// Standbys of `spec.failover` that answered it when they were last asked, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answering: Vec<String>,
-    /// Replicas that are ready as Kubernetes sees it, and that it sends no requests since they fail its checks, by pod.
+    /// Ready replicas that get no requests since they fail its checks: the first 100 by the names of their pods.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub down: Vec<String>,
     /// What keeps it from being in sync.

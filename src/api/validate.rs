@@ -3,11 +3,13 @@
 //! The API server refuses most of what is refused here by its CEL rules; `decide` reads files that it never saw,
 //! and a cron expression is beyond CEL.
 
+mod failover;
 mod gateway;
 mod provider;
 mod recovery;
 mod traffic;
 
+pub use failover::{FailoverRules, SignRule};
 use jiff::SignedDuration;
 pub use recovery::OutlierRules;
 use thiserror::Error;
@@ -52,6 +54,8 @@ pub struct Validated {
     pub traffic: Option<TrafficRules>,
     /// How replicas are judged against their peers; `None` without `spec.recovery`.
     pub outliers: Option<OutlierRules>,
+    /// When requests move to a standby and back; `None` without `spec.failover`.
+    pub failover: Option<FailoverRules>,
 }
 
 /// A KPI with its numbers parsed.
@@ -140,6 +144,7 @@ impl Validated {
             .recovery
             .as_ref()
             .and_then(|recovery| recovery::rules(recovery, balanced.is_some(), &mut wrong));
+        let failover = spec.failover.as_ref().map(|failover| failover::rules(failover, spec, &mut wrong));
         provider::check(spec, &mut wrong);
         gateway::check(spec, &mut wrong);
         if wrong.is_empty() {
@@ -155,6 +160,7 @@ impl Validated {
                 schedule,
                 traffic,
                 outliers,
+                failover,
             })
         } else {
             Err(Invalid(wrong))

@@ -1,7 +1,7 @@
 //! The seam between the agent and what balances: what is asked of each driver, whatever it has to do for it.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
     path::Path,
 };
@@ -40,6 +40,8 @@ pub struct Look {
     pub epoch: Epoch,
     /// Replicas that get new requests, as far as it can be read back.
     pub serving: BTreeSet<String>,
+    /// Replicas that should get requests, and get none since they fail its checks; NGINX can't say.
+    pub down: BTreeSet<String>,
     /// Requests that wait although no replica is there to serve them.
     pub held: u32,
 }
@@ -147,6 +149,18 @@ impl Driver {
         }
     }
 
+    /// Replicas of `wanted` that should get requests, and get none since they fail its checks: cheaper than a look, for
+    /// something that is asked every second. `None` of NGINX, which keeps that to itself.
+    ///
+    /// # Errors
+    /// Nothing runs, or it does not answer.
+    pub async fn down(&self, wanted: &Wanted) -> Result<Option<BTreeSet<String>>, DriverError> {
+        match self {
+            Self::HaProxy(driver) => Ok(Some(down(wanted, &driver.servers().await?))),
+            Self::Nginx(_) => Ok(None),
+        }
+    }
+
     /// Which of `pods` have no request here and will get none.
     ///
     /// # Errors
@@ -195,8 +209,22 @@ impl Look {
         let ready = wanted.servers.iter().filter(|(pod, server)| {
             server.state == ServerState::Ready && seen.servers.get(*pod).is_some_and(|server| server.usable())
         });
-        Self { epoch: seen.epoch, serving: ready.map(|(pod, _)| pod.clone()).collect(), held: seen.held() }
+        Self {
+            epoch: seen.epoch,
+            serving: ready.map(|(pod, _)| pod.clone()).collect(),
+            down: down(wanted, &seen.servers),
+            held: seen.held(),
+        }
     }
+}
+
+/// Who should get requests and would, if its checks did not find it unfit.
+fn down(wanted: &Wanted, seen: &BTreeMap<String, haproxy::SeenServer>) -> BTreeSet<String> {
+    let is_down = |pod: &str| {
+        seen.get(pod).is_some_and(|server| !server.up && server.admin == haproxy::AdminState::Ready)
+    };
+    let ready = wanted.servers.iter().filter(|(_, server)| server.state == ServerState::Ready);
+    ready.map(|(pod, _)| pod).filter(|pod| is_down(pod)).cloned().collect()
 }
 
 impl Outcome {

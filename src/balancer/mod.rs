@@ -19,7 +19,7 @@ pub use driver::{CertificateChange, Driver, Epoch, Look, Outcome};
 pub use error::DriverError;
 pub use pem::{NoPem, Pem};
 pub use text::ConfigError;
-pub use wanted::{Endpoint, Endpoints, LOW_PORTS_UP, Listen, Server, ServerState, Wanted, wanted};
+pub use wanted::{Endpoint, Endpoints, LOW_PORTS_UP, Listen, Server, ServerState, Standby, Wanted, wanted};
 
 /// Port of the pods for `/healthz` of what balances, and for HAProxy's own metrics.
 pub const HEALTH_PORT: u16 = 9101;

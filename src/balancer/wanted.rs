@@ -27,9 +27,65 @@ pub struct Wanted {
     pub balancers: i32,
     /// Where the gate listens, that takes one request when no replica can; `None` where nothing scales to zero.
     pub gate: Option<SocketAddr>,
+    /// Standbys of `spec.failover`, in order of preference.
+    pub standbys: Vec<Standby>,
+}
+
+/// Somewhere else that can serve the same requests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standby {
+    /// Its name in the spec.
+    pub name: String,
+    /// Where it is, once that is known.
+    pub address: Option<SocketAddr>,
+    /// Its share of the requests in percent, which it only gets where it has an address.
+    pub weight: u8,
+    /// Replicas that serve there; 0 where that is not known.
+    pub replicas: u32,
 }
 
 impl Wanted {
+    /// The standbys with the share of the requests that each gets, in percent: none without an address, and never more
+    /// than 100 together, of which the first ones come first.
+    pub fn shares(&self) -> impl Iterator<Item = (&Standby, u8)> {
+        let mut left = 100;
+        self.standbys.iter().map(move |standby| {
+            let share = if standby.address.is_some() { standby.weight.min(left) } else { 0 };
+            left -= share;
+            (standby, share)
+        })
+    }
+
+    /// The share that the service itself gets, in percent.
+    #[must_use]
+    pub fn primary_share(&self) -> u8 {
+        100 - self.shares().map(|(_, share)| share).sum::<u8>()
+    }
+
+    /// Where the requests go that have waited for the service itself: to the standbys that get all of them, the one with
+    /// the greatest share first; nowhere else while the service gets any.
+    #[must_use]
+    pub fn instead(&self) -> Vec<SocketAddr> {
+        if self.primary_share() > 0 {
+            return Vec::new();
+        }
+        let mut shares: Vec<_> = self.shares().filter(|(_, share)| *share > 0).collect();
+        shares.sort_by_key(|(_, share)| std::cmp::Reverse(*share));
+        shares.into_iter().filter_map(|(standby, _)| standby.address).collect()
+    }
+
+    /// Requests that this balancer may give to a standby at a time: as many as to so many replicas; `None` without a
+    /// limit, or where the replicas are not known.
+    #[must_use]
+    pub fn connections_to(&self, standby: &Standby) -> Option<u32> {
+        if standby.replicas == 0 {
+            return None;
+        }
+        let each = u32::try_from(self.traffic.limits.connections_per_replica?).ok()?;
+        let balancers = u32::try_from(self.balancers).unwrap_or(1).max(1);
+        Some(each.saturating_mul(standby.replicas).div_ceil(balancers).max(1))
+    }
+
     /// Requests that this balancer may give to one replica at a time: its share of `limits.connectionsPerReplica`,
     /// rounded up so that all shares together are never less; `None` without a limit.
     #[must_use]
@@ -92,7 +148,7 @@ pub const LOW_PORTS_UP: u16 = 10_000;
 /// What a balancer should be for `traffic`.
 ///
 /// A pod that is ready gets requests unless it is in `draining`; one that terminates but still serves is drained; all
-/// others are no servers at all.
+/// others are no servers at all. The standbys are the caller's to add.
 #[must_use]
 pub fn wanted(
     service: (String, String),
@@ -131,5 +187,64 @@ pub fn wanted(
         balancers: traffic.replicas.max(1),
         traffic: traffic.clone(),
         gate,
+        standbys: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn standby(name: &str, known: bool, weight: u8, replicas: u32) -> Standby {
+        let address = known.then(|| SocketAddr::from(([10, 0, 0, weight], 80)));
+        Standby { name: name.to_owned(), address, weight, replicas }
+    }
+
+    fn with(standbys: Vec<Standby>, traffic: &serde_json::Value) -> Wanted {
+        let mut spec = json!({"provider": "HAProxy", "targetPort": 8080, "listeners": [{"port": 80}]});
+        spec.as_object_mut().unwrap().extend(traffic.as_object().unwrap().clone());
+        let traffic: Traffic = serde_json::from_value(spec).unwrap();
+        let service = ("shop".to_owned(), "checkout".to_owned());
+        let none = (Endpoints::default(), BTreeSet::new());
+        Wanted { standbys, ..wanted(service, 1, &traffic, &none.0, &none.1, None, Path::new("/run")) }
+    }
+
+    fn shares(wanted: &Wanted) -> Vec<u8> {
+        wanted.shares().map(|(_, share)| share).collect()
+    }
+
+    #[test]
+    fn a_standby_without_an_address_gets_nothing_and_all_together_no_more_than_everything() {
+        let wanted = with(
+            vec![standby("a", false, 50, 0), standby("b", true, 70, 0), standby("c", true, 60, 0)],
+            &json!({}),
+        );
+        assert_eq!((shares(&wanted), wanted.primary_share()), (vec![0, 70, 30], 0));
+        let instead: Vec<String> = wanted.instead().iter().map(ToString::to_string).collect();
+        assert_eq!(instead, ["10.0.0.70:80", "10.0.0.60:80"]);
+        let some = with(vec![standby("a", true, 99, 0)], &json!({}));
+        assert_eq!((some.primary_share(), some.instead()), (1, vec![]));
+    }
+
+    #[test]
+    fn a_standby_has_the_limit_of_its_replicas_divided_among_the_balancers() {
+        let wanted = with(Vec::new(), &json!({"limits": {"connectionsPerReplica": 5}, "replicas": 2}));
+        assert_eq!(wanted.connections_to(&standby("a", true, 1, 3)), Some(8));
+        assert_eq!(wanted.connections_to(&standby("a", true, 1, 0)), None, "who knows");
+        assert_eq!(with(Vec::new(), &json!({})).connections_to(&standby("a", true, 1, 3)), None);
+    }
+
+    proptest! {
+        #[test]
+        fn shares_are_everything_together(standbys in prop::collection::vec((any::<bool>(), any::<u8>()), 0..5)) {
+            let standbys = standbys.into_iter().map(|(known, weight)| standby("a", known, weight, 0)).collect();
+            let wanted = with(standbys, &json!({}));
+            let sum: u32 = wanted.shares().map(|(_, share)| u32::from(share)).sum();
+            prop_assert_eq!(sum + u32::from(wanted.primary_share()), 100);
+            prop_assert!(wanted.shares().all(|(standby, share)| share <= standby.weight));
+        }
     }
 }

@@ -5,6 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::{
     age::age,
+    failover,
     health::{Health, judged},
     recovery,
     style::{Paint, Style},
@@ -16,7 +17,11 @@ use crate::api::{DecisionRecord, KpiState, KpiStatus, KpiType, ScalableService};
 /// The blocks below the service's line.
 pub fn render(service: &ScalableService, left_out: usize, now: Timestamp, style: &Style) -> String {
     let mut lines = notes(service, left_out);
-    for block in [traffic::lines(service, style), recovery::lines(service, now, style)] {
+    for block in [
+        traffic::lines(service, style),
+        failover::lines(service, now, style),
+        recovery::lines(service, now, style),
+    ] {
         if !block.is_empty() {
             lines.push(String::new());
             lines.extend(block);

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::{
     age::{age, elapsed},
-    detail,
+    detail, failover,
     health::{Health, condition, judged},
     read::Listed,
     recovery,
@@ -49,6 +49,7 @@ fn explain(service: &ScalableService, left_out: usize, now: Timestamp, style: &S
     }
     lines.extend(seen_now(status, now, style));
     lines.extend(traffic::lines(service, style));
+    lines.extend(failover::lines(service, now, style));
     lines.extend(recovery::lines(service, now, style));
     lines.push(String::new());
     if let Some(bound) = words::binding(&reasons) {

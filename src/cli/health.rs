@@ -76,6 +76,9 @@ pub fn judged(condition: &Condition) -> Option<Health> {
         ConditionType::ScalingActive,
         ConditionType::TrafficSynced,
         ConditionType::ReplicasHealthy,
+        ConditionType::ZonesServing,
+        ConditionType::FailoverReady,
+        ConditionType::PrimaryActive,
     ]
     .into_iter()
     .any(is)

@@ -13,6 +13,7 @@ pub mod table;
 pub mod words;
 
 mod detail;
+mod failover;
 mod health;
 mod traffic;
 

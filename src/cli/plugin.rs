@@ -1,10 +1,11 @@
 //! The kubectl plugin: arguments, the client, the terminal. What is shown is made by the pure parts beside it.
 //!
-//! Read access (get, list, watch) to scalableservices is all that it needs; it writes nothing.
+//! Read access (get, list, watch) to scalableservices is all that it needs, and patch for what is said of a failover.
 
 mod args;
 mod connect;
 mod failure;
+mod order;
 mod output;
 mod screen;
 mod view;
@@ -51,6 +52,15 @@ async fn dispatch(args: &Args) -> Result<(), Failure> {
     match &args.command {
         Command::Status(status) => show_status(args, status, &mut screen).await,
         Command::Explain(explain) => show_explanation(args, explain, &mut screen).await,
+        Command::Failover(wanted) => {
+            screen.append(&order::move_to(&Cluster::connect(args, false).await?, wanted).await?)
+        }
+        Command::Freeze(wanted) => {
+            screen.append(&order::freeze(&Cluster::connect(args, false).await?, wanted).await?)
+        }
+        Command::Unfreeze(wanted) => {
+            screen.append(&order::unfreeze(&Cluster::connect(args, false).await?, wanted).await?)
+        }
         Command::Version => screen.append(&format!("kubectl plimsoll {}\n", env!("CARGO_PKG_VERSION"))),
     }
 }

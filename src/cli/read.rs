@@ -8,7 +8,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::age::age;
-use crate::api::{BalancerStatus, DecisionRecord, Draining, KpiStatus, Reason, ScalableService, Summary};
+use crate::api::{
+    BalancerStatus, DecisionRecord, Draining, FailoverStatus, KpiStatus, Reason, ScalableService, Summary,
+};
 
 /// An object as far as it could be read.
 #[derive(Clone, Debug)]
@@ -89,6 +91,12 @@ fn prune_status(status: &mut Value) -> usize {
         if let Some(summary) = status.get_mut("summary") {
             *summary = json!({});
         }
+    }
+    if let Some(parts) = status.as_object_mut()
+        && parts.get("failover").is_some_and(|failover| !is::<FailoverStatus>(failover))
+    {
+        left_out += 1;
+        parts.remove("failover");
     }
     if let Some(traffic) = status.get_mut("traffic") {
         left_out += keep::<Draining>(traffic, "draining") + keep::<BalancerStatus>(traffic, "balancers");

@@ -1,9 +1,11 @@
 //! The load balancers of a service in a line, and what each that is not in sync says.
 
+use std::collections::BTreeSet;
+
 use super::style::{Paint, Style};
 use crate::api::{BalancerStatus, ScalableService};
 
-/// `Balancers: 2/2 in sync, 10 programmed, 0 draining, 0 held`; nothing for a service without any.
+/// `Balancers: 2/2 in sync, 10 programmed, 0 draining, 0 held`, with `5 down` where replicas fail the checks; nothing for a service without any.
 pub fn lines(service: &ScalableService, style: &Style) -> Vec<String> {
     if let Some(gateway) = service.spec.traffic.as_ref().and_then(|traffic| traffic.gateway.as_ref()) {
         let heading = style.paint(Paint::Strong, "Gateway:");
@@ -22,9 +24,11 @@ pub fn lines(service: &ScalableService, style: &Style) -> Vec<String> {
     let programmed = balancers.iter().map(|balancer| balancer.programmed).min().unwrap_or_default();
     let draining = status.map_or(0, |traffic| traffic.draining.len());
     let held = balancers.iter().map(|balancer| balancer.held).fold(0, i32::saturating_add);
+    let down: BTreeSet<&String> = balancers.iter().flat_map(|balancer| &balancer.down).collect();
+    let down = if down.is_empty() { String::new() } else { format!("{} down, ", down.len()) };
     let all = wanted.replicas;
     let mut lines = vec![format!(
-        "{heading} {synced}/{all} in sync, {programmed} programmed, {draining} draining, {held} held"
+        "{heading} {synced}/{all} in sync, {programmed} programmed, {down}{draining} draining, {held} held"
     )];
     let late = balancers.iter().filter(|balancer| !in_sync(balancer));
     lines.extend(late.map(|balancer| {

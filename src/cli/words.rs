@@ -5,6 +5,7 @@
 
 mod because;
 mod change;
+mod failover;
 mod number;
 mod outlier;
 mod sentence;
@@ -13,7 +14,7 @@ mod step;
 pub use because::because;
 pub use change::what_would_change;
 pub use number::{number, seconds};
-pub use sentence::sentence;
+pub use sentence::{fact, sentence};
 pub use step::{Step, aged, binding, code_of, step};
 
 use crate::api::{Reason, ReasonCode};

@@ -11,6 +11,7 @@ use super::{
     fleet::Fleet,
     index::{Front, Target, Workload, read},
     state::{Key, State},
+    zones,
 };
 use crate::{
     actuate::{self, balancer, said},
@@ -84,7 +85,12 @@ pub fn rotation(
 ) -> Option<Rotation> {
     context.shell.balancers.as_ref()?;
     let selector = target.selector.as_ref()?;
-    let members = read(&context.pods, |index| index.members(&key.0, selector));
+    let mut members = read(&context.pods, |index| index.members(&key.0, selector));
+    read(&context.nodes, |nodes| {
+        for member in &mut members {
+            member.zone = member.zone.take().or_else(|| zones::zone_of(member.node.as_deref(), nodes));
+        }
+    });
     // What was written is what the balancers were told, whatever was decided since.
     let told = state.written.as_ref().map(|(status, _)| status);
     let draining =

@@ -6,8 +6,11 @@ use kube::Client;
 use tokio::sync::mpsc;
 
 use super::{
+    board::Board,
     gate::Gate,
-    index::{PodIndex, RouteIndex, Scaler, ScalerIndex, Served, Shared, Workload, read, route_workload},
+    index::{
+        NodeIndex, PodIndex, RouteIndex, Scaler, ScalerIndex, Served, Shared, Workload, read, route_workload,
+    },
     lease::Leader,
     state::{Key, States},
     target::{BuiltIn, Targets},
@@ -36,6 +39,8 @@ pub struct Shell {
     pub events: Events,
     /// What balancers are made of, if any are run.
     pub balancers: Option<Images>,
+    /// What services offer each other and ask of each other.
+    pub board: Board,
 }
 
 /// Indexes of one scope.
@@ -43,6 +48,8 @@ pub struct Shell {
 pub struct Indexes {
     /// Pods.
     pub pods: Shared<PodIndex>,
+    /// Nodes; empty where only some namespaces are worked in.
+    pub nodes: Shared<NodeIndex>,
     /// Deployments, StatefulSets, ReplicaSets.
     pub built_in: BuiltIn,
     /// Our own objects, by what they scale.
@@ -70,6 +77,8 @@ pub struct Context {
     pub shell: Arc<Shell>,
     /// Pods.
     pub pods: Shared<PodIndex>,
+    /// Nodes.
+    pub nodes: Shared<NodeIndex>,
     /// Finds targets.
     pub targets: Targets,
     /// HTTPRoutes.
@@ -87,8 +96,8 @@ impl Context {
     pub fn new(shell: Arc<Shell>, indexes: Indexes, changed: mpsc::Sender<Workload>) -> Self {
         let targets = Targets::new(shell.client.clone(), indexes.built_in);
         let scalers = [indexes.services, indexes.autoscalers, indexes.scaled_objects];
-        let (pods, routes) = (indexes.pods, indexes.routes);
-        Self { shell, pods, targets, routes, changed, states: States::default(), scalers }
+        let Indexes { pods, nodes, routes, .. } = indexes;
+        Self { shell, pods, nodes, targets, routes, changed, states: States::default(), scalers }
     }
 
     /// Everything that scales `workload`.
@@ -116,6 +125,7 @@ impl Context {
     /// Forgets a service.
     pub fn forget(&self, key: &Key) {
         self.states.forget(key);
+        self.shell.board.forget(key);
         self.shell.metrics.forget(&key.0, &key.1);
     }
 }

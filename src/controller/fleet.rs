@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::index::BalancerPod;
 use crate::{
     api::{BalancerStatus, ConditionType, ReasonCode, ScalableServiceStatus, Verdict},
-    engine::{Member, Rotation},
+    engine::{Member, Rotation, Witness},
 };
 
 /// The balancers of one service.
@@ -21,11 +21,14 @@ pub struct Fleet {
     pub trouble: Option<String>,
 }
 
-/// What balancers said that may call for a look at once: requests held, and the pods that each has drained.
+/// What balancers said that may call for a look at once: requests held, the pods that each has drained, the
+/// standbys that answer it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Word {
     held: i32,
     drained: Vec<Vec<String>>,
+    /// The standbys that answer each of them.
+    pub answering: Vec<Vec<String>>,
 }
 
 impl Fleet {
@@ -63,6 +66,19 @@ impl Fleet {
         Rotation { ordered, members, ready, draining, ejected, balancers }
     }
 
+    /// What each balancer that is ready and in sync says of replicas that are down, by its pod.
+    #[must_use]
+    pub fn witnesses(&self) -> Vec<(String, Witness)> {
+        let live = self.balancers.iter().filter(|(pod, _)| pod.ready);
+        let said = live.filter_map(|(pod, said)| Some((pod, said.as_ref().filter(|said| said.in_sync)?)));
+        said.map(|(pod, said)| {
+            let cut = said.down.len() >= BalancerStatus::DOWN_MAX;
+            let down = said.down.iter().cloned().collect();
+            (pod.name.clone(), Witness { zone: None, down, cut })
+        })
+        .collect()
+    }
+
     /// Requests that wait because no replica is there.
     #[must_use]
     pub fn held(&self) -> i32 {
@@ -70,11 +86,21 @@ impl Fleet {
         held.fold(0, i32::saturating_add)
     }
 
+    /// Whether a standby answers a balancer that is ready; `None` if none has reported.
+    #[must_use]
+    pub fn answering(&self, standby: &str) -> Option<bool> {
+        let live = self.balancers.iter().filter(|(pod, _)| pod.ready);
+        let mut said = live.filter_map(|(_, said)| said.as_ref()).peekable();
+        said.peek()?;
+        Some(said.any(|said| said.answering.iter().any(|name| name == standby)))
+    }
+
     /// What may call for a look at once.
     #[must_use]
     pub fn word(&self) -> Word {
         let drained = self.balancers.iter().filter_map(|(_, said)| Some(said.as_ref()?.drained.clone()));
-        Word { held: self.held(), drained: drained.collect() }
+        let answering = self.balancers.iter().filter_map(|(_, said)| Some(said.as_ref()?.answering.clone()));
+        Word { held: self.held(), drained: drained.collect(), answering: answering.collect() }
     }
 
     /// Balancers that run what is wanted of them at `generation`.

@@ -3,9 +3,11 @@
 mod align;
 mod apply;
 mod balancers;
+mod board;
 mod config;
 mod conflict;
 mod context;
+mod failover;
 mod fleet;
 mod gate;
 mod gateway;
@@ -19,6 +21,7 @@ mod run;
 mod state;
 mod target;
 mod watches;
+mod zones;
 
 pub use config::{Config, ConfigError};
 pub use run::{Options, RunError, run};

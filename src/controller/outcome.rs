@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::{
     api::ReasonCode,
-    engine::{Decision, Recovery},
+    engine::{Decision, Recovery, Shift},
 };
 
 /// What came of one look.
@@ -44,6 +44,8 @@ pub struct Done {
     pub written: Written,
     /// What was done about outliers; `None` without `spec.recovery`.
     pub recovery: Option<Recovery>,
+    /// Where requests go; `None` without `spec.failover`.
+    pub shift: Option<Shift>,
 }
 
 /// What became of a decision.

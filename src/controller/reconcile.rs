@@ -11,18 +11,20 @@ use super::{
     apply::{Applied, WRITE_TIMEOUT, apply},
     balancers, conflict,
     context::Context,
+    failover,
     fleet::Fleet,
     gateway,
     index::{Scaler, Workload, read},
     outcome::{Done, Outcome, Refusal, Written},
     outliers, report,
     state::{Key, State},
+    zones,
 };
 use crate::{
     actuate,
     api::{Goal, KpiState, ReasonCode, ScalableService, Validated},
     controller::index::Target,
-    engine::{self, Change, Decision, Memory, Observation, Pods, Recovery},
+    engine::{self, Change, Memory, Observation, Pods},
     telemetry::{ServiceLook, TrafficLook, WriteResult},
 };
 
@@ -68,7 +70,8 @@ pub async fn reconcile(
         state.written = Some((service.status.clone().unwrap_or_default(), None));
     }
     let spec_changed = state.generation.is_some() && state.generation != service.metadata.generation;
-    let called = called(service, &key, &mut state, &context);
+    let called =
+        called(service, &key, &mut state, &context) || zones::changed(service, &key, &state, &context);
     if spec_changed || called || Instant::now() >= state.due {
         state.generation = service.metadata.generation;
         let outcome = look(service, &key, &mut state, &context).await;
@@ -85,11 +88,15 @@ pub async fn reconcile(
 
 /// Whether a balancer said something that is not to wait: requests that nobody serves, or a drain that goes on.
 fn called(service: &ScalableService, key: &Key, state: &mut State, context: &Context) -> bool {
-    let Some(fleet) = balancers::fleet(service, key, state, context) else { return false };
+    let asked = state.asked != context.shell.board.asked(key) || state.order != failover::order(service);
+    let Some(fleet) = balancers::fleet(service, key, state, context) else {
+        return asked || failing(service, key, state, context);
+    };
     let word = fleet.word();
     if state.word == word {
-        return false;
+        return asked || failing(service, key, state, context);
     }
+    let answering = state.word.answering != word.answering;
     state.word = word;
     let ready = match &state.last {
         Some(Outcome::Done(done)) => done.ready,
@@ -99,7 +106,14 @@ fn called(service: &ScalableService, key: &Key, state: &mut State, context: &Con
         status.traffic.as_ref().is_some_and(|traffic| !traffic.draining.is_empty())
             || status.recovery.as_ref().is_some_and(|recovery| !recovery.ejected.is_empty())
     });
-    drains || (fleet.held() > 0 && ready == 0)
+    asked || answering || drains || (fleet.held() > 0 && ready == 0)
+}
+
+/// Whether replicas of a service with a failover are ready no more, which must not wait for its next look.
+fn failing(service: &ScalableService, key: &Key, state: &State, context: &Context) -> bool {
+    let (Some(_), Some(Outcome::Done(done))) = (&service.spec.failover, &state.last) else { return false };
+    let target = context.targets.watched(&key.0, &service.spec.scale_target_ref);
+    target.is_some_and(|target| pods(&target, key, context).ready() < done.ready)
 }
 
 /// One look at the KPIs, and what follows from it.
@@ -115,7 +129,7 @@ async fn look(service: &ScalableService, key: &Key, state: &mut State, context: 
             return Outcome::Refused(refusal);
         }
     };
-    let seen = observe(service, &subject, key, state, context).await;
+    let mut seen = observe(service, &subject, key, state, context).await;
     let now = Timestamp::now();
     if state.memory.is_none() {
         state.memory = Some(remember(service, &subject.spec, context).await);
@@ -123,16 +137,21 @@ async fn look(service: &ScalableService, key: &Key, state: &mut State, context: 
     let memory = state.memory.get_or_insert_default();
     let began = std::time::Instant::now();
     let mut recovery = engine::judge(&subject.spec, &seen, memory, now);
+    let shift = engine::fail_over(&subject.spec, &seen, memory, now);
+    seen.returning = shift.as_ref().map_or(0, |shift| shift.floor);
     let decision = engine::decide(&subject.spec, &seen, memory, now);
     context.shell.metrics.decided(decision.bound_by, began.elapsed());
     let applied = apply(service, key, &seen, &decision, context).await;
     if let Some(recovery) = &mut recovery {
         outliers::replace(recovery, &decision, memory, key, context).await;
     }
+    failover::tell(service, key, &decision, &seen, shift.as_ref(), context);
     if applied == Applied::Done {
         memory.changed(Change { at: now, from: seen.replicas, to: decision.replicas });
     }
-    schedule(state, &subject.spec, &seen, &decision, &applied, recovery.as_ref());
+    let sooner = [recovery.as_ref().and_then(|it| it.next_look), shift.as_ref().and_then(|it| it.next_look)];
+    let next = sooner.into_iter().flatten().fold(decision.next_look, SignedDuration::min);
+    schedule(state, &subject.spec, &seen, next, &applied);
     balancers::bring_about(service, &subject.target, key, state, context).await;
     Outcome::Done(Box::new(Done {
         at: now,
@@ -147,6 +166,7 @@ async fn look(service: &ScalableService, key: &Key, state: &mut State, context: 
             Applied::Failed(error) => Written::Failed(error),
         },
         recovery,
+        shift,
     }))
 }
 
@@ -173,23 +193,38 @@ async fn observe(
     service: &ScalableService,
     subject: &Subject,
     key: &Key,
-    state: &State,
+    state: &mut State,
     context: &Context,
 ) -> Observation {
     let Subject { spec, target } = subject;
     let fleet = balancers::fleet(service, key, state, context);
     let held = fleet.as_ref().map_or(0, Fleet::held);
     let age = ANSWER_AGE_MAX.min(Duration::from(service.spec.period) / 4);
-    let patience = if held > 0 && target.ready == 0 { WAKE_PATIENCE } else { Duration::MAX };
+    let hurry = target.ready == 0 && (held > 0 || spec.failover.is_some());
+    let patience = if hurry { WAKE_PATIENCE } else { Duration::MAX };
     let (samples, peers) = futures::future::join(
         timeout(patience, context.shell.kpis.ask(&spec.kpis, age)),
         outliers::peers(service, spec.outliers.as_ref(), target, key, state, (age, patience), context),
     )
     .await;
     let samples = samples.unwrap_or_default();
+    let standing = failover::standing(service, key, state, fleet.as_ref(), context).await;
+    (state.order, state.asked) = (failover::order(service), context.shell.board.asked(key));
+    let topology = zones::topology(service, target, key, state, context);
     let rotation = fleet.and_then(|fleet| balancers::rotation(service, target, key, &fleet, state, context));
     let pods = pods(target, key, context);
-    Observation { replicas: target.replicas, pods, samples, held, rotation, peers }
+    Observation {
+        replicas: target.replicas,
+        pods,
+        samples,
+        held,
+        rotation,
+        peers,
+        standing,
+        asked: state.asked,
+        returning: 0,
+        topology,
+    }
 }
 
 fn pods(target: &Target, key: &Key, context: &Context) -> Pods {
@@ -223,17 +258,14 @@ fn schedule(
     state: &mut State,
     spec: &Validated,
     seen: &Observation,
-    decision: &Decision,
+    next: SignedDuration,
     applied: &Applied,
-    recovery: Option<&Recovery>,
 ) {
     let now = Timestamp::now();
     let fresh = |name: &str| seen.samples.get(name).filter(|sample| sample.state == KpiState::Fresh)?.at;
     if let Some(taken) = spec.kpis.iter().find_map(|rule| fresh(&rule.name)) {
         state.scrapes.seen(taken, now);
     }
-    let sooner = recovery.and_then(|recovery| recovery.next_look);
-    let next = sooner.map_or(decision.next_look, |sooner| sooner.min(decision.next_look));
     let wait = state.scrapes.next_look(next, now).max(SignedDuration::from_millis(100));
     let wait = Duration::try_from(wait).unwrap_or_default();
     state.failures = if matches!(applied, Applied::Failed(_)) { state.failures.saturating_add(1) } else { 0 };
@@ -256,6 +288,7 @@ fn refresh(service: &ScalableService, key: &Key, state: &mut State, context: &Co
         other => other.clone(),
     };
     done.now = target.replicas;
+    context.shell.board.ready(key, done.ready);
 }
 
 /// Step 5 (client): metrics, status, events. Returns when to try again if it is too early for a write.
@@ -288,6 +321,10 @@ async fn report(
             in_sync: fleet.in_sync(service.metadata.generation),
         }),
         ejected: new.recovery.as_ref().map(|recovery| recovery.ejected.len()),
+        away: new
+            .failover
+            .as_ref()
+            .map(|failover| failover.backends.iter().map(|standby| standby.weight).sum()),
         conditions: &verdicts,
         now,
     });

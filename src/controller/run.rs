@@ -11,12 +11,13 @@ use kube::{
 use thiserror::Error;
 use tokio::{
     net::TcpListener,
-    sync::{mpsc, watch},
+    sync::{broadcast::error::RecvError, mpsc, watch},
     task::JoinSet,
     time::{interval, sleep},
 };
 
 use super::{
+    board::Board,
     config::{Config, ConfigError},
     context::{Context, Indexes, Shell},
     gate::Gate,
@@ -117,6 +118,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         gate: Gate::new(LOOKS_AT_ONCE),
         events: Events::new(client, options.pod_name.clone()),
         balancers: config.balancers.map(Into::into),
+        board: Board::default(),
     });
     let served = tokio::spawn(telemetry::serve(listener, health.clone(), metrics, stop.clone()));
     let mut tasks = JoinSet::new();
@@ -222,6 +224,7 @@ fn leading(context: &Arc<Context>) -> impl futures::Stream<Item = ()> + Send + u
                 let leads = leadership.borrow_and_update().is_leading();
                 if leads != led {
                     context.states.forget_all();
+                    context.shell.board.forget_all();
                     context.shell.metrics.forget_all();
                     led = leads;
                     if leads {
@@ -237,7 +240,7 @@ fn leading(context: &Arc<Context>) -> impl futures::Stream<Item = ()> + Send + u
     })
 }
 
-/// The services whose target changed.
+/// The services whose target changed, and those of which others ask something else.
 fn touched(
     context: &Arc<Context>,
     changes: mpsc::Receiver<Workload>,
@@ -245,10 +248,18 @@ fn touched(
     let context = Arc::clone(context);
     let changes =
         stream::unfold(changes, |mut changes| async move { Some((changes.recv().await?, changes)) });
-    changes.flat_map(move |workload| {
-        let services = context.services_of(&workload);
-        stream::iter(services.into_iter().map(|(namespace, name)| ObjectRef::new(&name).within(&namespace)))
-    })
+    let asked = stream::unfold(context.shell.board.changes(), |mut asked| async move {
+        loop {
+            match asked.recv().await {
+                Ok(key) => return Some((key, asked)),
+                // Those that were missed are looked at when they are due.
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    });
+    let touched = changes.flat_map(move |workload| stream::iter(context.services_of(&workload)));
+    stream::select(touched, asked).map(|(namespace, name)| ObjectRef::new(&name).within(&namespace))
 }
 
 /// Counts the queries.

@@ -9,8 +9,14 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{align::Scrapes, balancers::KnownObjects, fleet::Word, gateway::KnownRoute, outcome::Outcome};
-use crate::{api::ScalableServiceStatus, engine::Memory};
+use super::{
+    align::Scrapes, balancers::KnownObjects, failover::KnownStandbys, fleet::Word, gateway::KnownRoute,
+    outcome::Outcome,
+};
+use crate::{
+    api::ScalableServiceStatus,
+    engine::{Memory, Order},
+};
 
 /// Looks a second that a start is spread over, so that a thousand services do not ask at once.
 const FIRST_LOOKS_PER_SECOND: f64 = 200.0;
@@ -41,6 +47,12 @@ pub struct State {
     pub objects: KnownObjects,
     /// What is remembered of the rule of an HTTPRoute that is steered.
     pub route: KnownRoute,
+    /// What is known of the standbys.
+    pub standbys: KnownStandbys,
+    /// What a person said at the last look.
+    pub order: Option<Order>,
+    /// What others asked at the last look.
+    pub asked: i32,
 }
 
 /// All services of one scope.
@@ -66,6 +78,9 @@ impl States {
                 word: Word::default(),
                 objects: KnownObjects::default(),
                 route: KnownRoute::default(),
+                standbys: KnownStandbys::default(),
+                order: None,
+                asked: 0,
             }))
         });
         Arc::clone(state)

@@ -7,7 +7,7 @@ use k8s_openapi::{
     api::{
         apps::v1::{Deployment, ReplicaSet, StatefulSet},
         autoscaling::v2::HorizontalPodAutoscaler,
-        core::v1::Pod,
+        core::v1::{Node, Pod},
     },
 };
 use kube::{
@@ -26,7 +26,7 @@ use tokio::{sync::mpsc, task::JoinSet, time::sleep};
 
 use super::{
     context::{Indexes, Routes},
-    index::{Follow, Served, Shared, Workload, follow, scaled_object_resource, write},
+    index::{Follow, NodeIndex, Served, Shared, Workload, follow, scaled_object_resource, write},
 };
 use crate::{api::ScalableService, balancer::gateway::route_resource, telemetry::Health};
 
@@ -51,6 +51,9 @@ pub fn start(
     watches.add::<ReplicaSet, _>("replicasets", &indexes.built_in.replica_sets);
     watches.add::<HorizontalPodAutoscaler, _>("horizontalpodautoscalers", &indexes.autoscalers);
     watches.add::<DeserializeGuard<ScalableService>, _>("scalableservices", &indexes.services);
+    if namespace.is_none() {
+        tasks.spawn(nodes(client.clone(), Arc::clone(&indexes.nodes)));
+    }
     let scaled_objects = Arc::clone(&indexes.scaled_objects);
     let (client, namespace) = (client.clone(), namespace.map(str::to_owned));
     tasks.spawn(keda(client.clone(), namespace.clone(), scaled_objects, changed.clone()));
@@ -107,6 +110,13 @@ async fn routes(client: Client, namespace: Option<String>, routes: Routes, chang
     let events = watcher(api, watcher::Config::default()).backoff(Pauses::default());
     let listed = || write(&routes.served, |served| *served = Served::Yes);
     follow(events, routes.index, Some(changed), listed, "httproutes").await;
+}
+
+/// Follows the nodes. They belong to no namespace, so a right on some namespaces does not reach them; and without them
+/// only zones are not known, so nobody waits for their list.
+async fn nodes(client: Client, index: Shared<NodeIndex>) {
+    let events = watcher(Api::<Node>::all(client), watcher::Config::default()).backoff(Pauses::default());
+    follow(events, index, None, || {}, "nodes").await;
 }
 
 /// Waits until ScaledObjects are served, then watches them. A cluster without KEDA is no less ready.

@@ -3,11 +3,11 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Decision, Drain, Memory, Observation,
+    Decision, Drain, Memory, Observation, Topology,
     proposal::{Hold, Look, look_at_kpis},
-    rate, stabilize,
+    rate, stabilize, standby,
     step::Step,
-    traffic,
+    traffic, zones,
 };
 use crate::api::{Goal, KpiState, Mode, Reason, ReasonCode, Validated};
 
@@ -18,27 +18,31 @@ const SOONEST: SignedDuration = SignedDuration::from_secs(1);
 
 /// Decides how many replicas the service should have at `now`.
 ///
-/// Order, each step leaving its reason: proposal of each KPI, the largest of them, schedule, evidence, burst,
-/// stabilisation, first look, requests held, rate policies, minReplicas and maxReplicas, drain, mode. Same input, same
-/// decision.
+/// Order, each step leaving its reason: proposal of each KPI, the largest of them, schedule, failover, evidence, burst,
+/// stabilisation, first look, requests held, zones lost, rate policies, minReplicas and maxReplicas, drain, mode. Same
+/// input, same decision.
 #[must_use]
 pub fn decide(spec: &Validated, seen: &Observation, memory: &mut Memory, now: Timestamp) -> Decision {
     let current = seen.replicas;
     let looks = look_at_kpis(spec, seen, memory, now);
     let mut step = largest(&looks, current, spec.min_replicas);
     raise_to_schedule(&mut step, spec, now);
+    let own = standby::raise(&mut step, seen, memory);
     let woken = traffic::woken(spec, seen);
     let proposed = step.replicas.max(woken);
     hold_for_evidence(&mut step, &looks, current);
     hold_for_burst(&mut step, &looks, current, memory, now);
+    let topology = seen.topology.as_ref().and_then(Topology::zones);
+    let raised = zones::raised(topology.as_ref(), &looks, spec, seen, memory, now);
     let first_look = !std::mem::replace(&mut memory.looked, true);
     let windows = stabilize::Windows::of(spec, reach(&looks));
     if first_look && !memory.recommendations.covers(windows.down, now) {
         // As in autoscaling/v2: what happened before is not known, so what there is counts as recommended.
         memory.recommendations.record(now, current);
     }
-    // What woke a service counts as recommended, so that the KPIs' next zero has to wait for the window.
-    memory.recommendations.record(now, step.replicas.max(woken));
+    // What woke a service counts as recommended, so that the KPIs' next zero has to wait for the window; and so does
+    // what is raised for a zone, until it has served again for as long.
+    memory.recommendations.record(now, step.replicas.max(woken).max(raised.min(spec.max_replicas)));
     stabilize::stabilize(&mut step, current, &memory.recommendations, &windows, now);
     if first_look {
         step.at_least(current, |from, to| {
@@ -46,6 +50,7 @@ pub fn decide(spec: &Validated, seen: &Observation, memory: &mut Memory, now: Ti
         });
     }
     traffic::wake(&mut step, seen, woken);
+    zones::raise(&mut step, topology.as_ref(), raised);
     rate::limit(&mut step, current, &memory.changes, (&spec.scale_up, &spec.scale_down), now);
     step.at_least(spec.min_replicas, |from, to| {
         Reason::new(ReasonCode::MinReplicas, from, to).with("minReplicas", f64::from(to))
@@ -60,9 +65,11 @@ pub fn decide(spec: &Validated, seen: &Observation, memory: &mut Memory, now: Ti
         reasons: step.reasons,
         bound_by: step.bound_by,
         proposed,
+        own: own.clamp(0, spec.max_replicas),
         kpis: looks.into_iter().map(|look| look.status).collect(),
         next_look: next_look(spec, spec.mode == Mode::Auto && step.replicas > current, drain.as_ref(), now),
         drain,
+        zones: topology,
     }
 }
 

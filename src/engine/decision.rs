@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::Drain;
+use super::{Drain, Zones};
 use crate::api::{KpiStatus, Reason, ReasonCode};
 
 /// The outcome of one look.
@@ -16,12 +16,16 @@ pub struct Decision {
     pub bound_by: ReasonCode,
     /// The largest proposal of the KPIs and the schedule, before any limit.
     pub proposed: i32,
+    /// Replicas that the service needs for its own requests: the proposal without what others ask.
+    pub own: i32,
     /// Each KPI as it was seen.
     pub kpis: Vec<KpiStatus>,
     /// When to look again.
     pub next_look: SignedDuration,
     /// What the load balancers have to finish first; `None` without any.
     pub drain: Option<Drain>,
+    /// The zones that have replicas; `None` if no zone is known.
+    pub zones: Option<Zones>,
 }
 
 impl Decision {

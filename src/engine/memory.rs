@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{objective::Trial, outliers::OutlierMemory, stabilize::Recommendations};
+use super::{
+    failover::SignMemory, objective::Trial, outliers::OutlierMemory, stabilize::Recommendations,
+    zones::ZoneMemory,
+};
 use crate::api::KpiRule;
 
 /// The past of one service.
@@ -22,6 +25,12 @@ pub struct Memory {
     pub(super) kpis: BTreeMap<String, KpiMemory>,
     /// What is remembered of replicas that stand out.
     pub(super) outliers: OutlierMemory,
+    /// What is remembered of the signs of failure.
+    pub(super) failover: SignMemory,
+    /// What this service needed itself when others first asked it to be their standby.
+    pub(super) standby_own: Option<i32>,
+    /// What is remembered of zones that were lost.
+    pub(super) zones: ZoneMemory,
 }
 
 /// A change of the target's replicas.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Peers, Rotation};
+use super::{Peers, Rotation, Standing, Topology};
 use crate::api::KpiState;
 
 /// Everything that one decision is made from.
@@ -22,6 +22,14 @@ pub struct Observation {
     pub rotation: Option<Rotation>,
     /// The replicas side by side; `None` without `spec.recovery`, or without a list of pods.
     pub peers: Option<Peers>,
+    /// What is seen around a failover; `None` without `spec.failover`.
+    pub standing: Option<Standing>,
+    /// Replicas that the services need whose standby this one is, together.
+    pub asked: i32,
+    /// Replicas that requests need which come back from a standby.
+    pub returning: i32,
+    /// Where the replicas are; `None` without a list of pods.
+    pub topology: Option<Topology>,
 }
 
 /// The pods of a target.

@@ -37,6 +37,11 @@ impl Recommendations {
         self.proposals.iter().filter(move |(at, _)| now.duration_since(*at) < window)
     }
 
+    /// The highest proposal that is younger than `window`.
+    pub fn highest(&self, window: SignedDuration, now: Timestamp) -> Option<i32> {
+        self.within(window, now).map(|(_, replicas)| *replicas).max()
+    }
+
     /// Whether proposals are known for all of `window`.
     pub fn covers(&self, window: SignedDuration, now: Timestamp) -> bool {
         self.since.is_some_and(|since| now.duration_since(since) >= window)

@@ -15,7 +15,7 @@ use super::{
     table::{
         BALANCERS_IN_SYNC, CONDITION, KPI_SAMPLE_AGE, KPI_STATE, KPI_TARGET, KPI_VALUE, REPLICAS_DESIRED,
         REPLICAS_DRAINING, REPLICAS_EJECTED, REPLICAS_MAX, REPLICAS_MIN, REPLICAS_READY, REPLICAS_WANTED,
-        REQUESTS_HELD, Row, WATCH_SYNCED,
+        REQUESTS_HELD, Row, STANDBY_WEIGHT, WATCH_SYNCED,
     },
 };
 use crate::api::{ConditionType, KpiState, KpiStatus, Verdict};
@@ -46,6 +46,8 @@ pub struct ServiceLook<'a> {
     pub traffic: Option<TrafficLook>,
     /// Replicas that are ejected, if outliers are.
     pub ejected: Option<usize>,
+    /// Share of the requests that standbys get, in percent, if there are any.
+    pub away: Option<i32>,
     /// Its conditions.
     pub conditions: &'a [Verdict],
     /// When it was looked at.
@@ -84,6 +86,7 @@ struct Series {
     min: Option<f64>,
     max: Option<f64>,
     ejected: Option<f64>,
+    away: Option<f64>,
     traffic: Option<TrafficLook>,
     kpis: BTreeMap<String, KpiSeries>,
     conditions: BTreeMap<ConditionType, f64>,
@@ -131,6 +134,7 @@ impl Series {
             min: look.min.map(f64::from),
             max: look.max.map(f64::from),
             ejected: look.ejected.and_then(whole),
+            away: look.away.map(f64::from),
             traffic: look.traffic,
             kpis: kpis.map(|kpi| (kpi.name.clone(), KpiSeries::new(kpi, look.now))).collect(),
             conditions: conditions.map(|verdict| (verdict.type_, number(verdict.status))).collect(),
@@ -163,13 +167,14 @@ fn number(status: Option<bool>) -> f64 {
 
 type Number<T> = fn(&T) -> Option<f64>;
 
-const REPLICAS: [(Row, Number<Series>); 6] = [
+const REPLICAS: [(Row, Number<Series>); 7] = [
     (REPLICAS_DESIRED, |series| series.desired),
     (REPLICAS_WANTED, |series| series.wanted),
     (REPLICAS_READY, |series| series.ready),
     (REPLICAS_MIN, |series| series.min),
     (REPLICAS_MAX, |series| series.max),
     (REPLICAS_EJECTED, |series| series.ejected),
+    (STANDBY_WEIGHT, |series| series.away),
 ];
 
 const TRAFFIC: [(Row, Number<TrafficLook>); 3] = [

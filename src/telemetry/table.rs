@@ -71,6 +71,8 @@ metrics! {
         "Replicas that finish their last requests before they are removed; absent without a load balancer";
     REPLICAS_EJECTED = Gauge "plimsoll_replicas_ejected" ["namespace", "name"] "replicas"
         "Replicas that are out because they stand out from their peers; absent without spec.recovery";
+    STANDBY_WEIGHT = Gauge "plimsoll_standby_weight" ["namespace", "name"] "percent"
+        "Share of the requests that standbys get; absent without spec.failover";
     REQUESTS_HELD = Gauge "plimsoll_requests_held" ["namespace", "name"] "requests"
         "Requests that wait at the load balancers for the first replica; absent without a load balancer";
     BALANCERS_IN_SYNC = Gauge "plimsoll_balancers_in_sync" ["namespace", "name"] "balancers"

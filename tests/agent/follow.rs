@@ -1,6 +1,6 @@
 //! Endpoints, drains, specs that are refused, and what somebody else does to HAProxy.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -106,4 +106,28 @@ async fn what_somebody_else_changed_is_mended() {
         .await
         .expect("within the 10 s between two comparisons");
     assert_eq!(Client::new(scene.front).get("/", &[]).await.unwrap().status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_is_ready_and_fails_the_checks_is_told_within_seconds() {
+    let check = json!({"healthCheck": {"interval": "500ms", "rise": 1, "fall": 2}});
+    let mut scene = Scene::running(1, &check).await;
+    let _a = scene.replica(1, Duration::from_millis(1)).await;
+    let b = scene.replica(2, Duration::from_millis(1)).await;
+    scene.programmed(2).await;
+    assert!(scene.status.borrow().down.is_empty());
+    let begin = Instant::now();
+    b.die();
+    let status = scene.until("it is found down", |status| !status.down.is_empty()).await;
+    assert_eq!((status.down, status.programmed, status.in_sync), (vec!["checkout-2".to_owned()], 1, true));
+    println!("told after {:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
+    let again = scene.replica(2, Duration::from_millis(1)).await;
+    let status = scene.until("it is fit again", |status| status.down.is_empty()).await;
+    assert_eq!(status.programmed, 2);
+    // Who is to be drained gets nothing anyway.
+    drop(again);
+    scene.until("it is down once more", |status| !status.down.is_empty()).await;
+    scene.drain(&["checkout-2"]);
+    scene.until("it is not told of who is drained", |status| status.down.is_empty()).await;
 }

@@ -10,7 +10,7 @@ use plimsoll::{
     api::{BalancerStatus, Software, Traffic},
     balancer::{
         Driver, Endpoint,
-        agent::{AgentMetrics, Gate, Known, Links, Pilot, Replicas, Service, Setup},
+        agent::{AgentMetrics, Gate, Known, Links, Pilot, Prober, Replicas, Service, Setup},
         haproxy::{HaProxy, Paths},
     },
     telemetry::Health,
@@ -47,6 +47,7 @@ impl Scene {
         let (held, waiting) = watch::channel(0);
         let (replicas, handed_to) =
             watch::channel(Replicas { addresses: Vec::new(), patience: Duration::from_secs(30) });
+        let (answers, answering) = watch::channel(Vec::new());
         let (status, seen) = watch::channel(BalancerStatus::default());
         let gate = Gate::bind((Ipv4Addr::LOCALHOST, 0).into(), handed_to, held).await.unwrap();
         let metrics = Arc::new(AgentMetrics::of(Software::HAProxy));
@@ -62,8 +63,10 @@ impl Scene {
             health: Health::default(),
             configured: Arc::default(),
         };
-        let pilot = Pilot::new(setup, Links { known: known.clone(), waiting, replicas, status });
-        let tasks = vec![tokio::spawn(pilot.run()), tokio::spawn(gate.run())];
+        let pilot = Pilot::new(setup, Links { known: known.clone(), waiting, replicas, answering, status });
+        let prober = Prober::new("shop", "checkout", Arc::clone(&metrics));
+        let probing = prober.run(known.subscribe(), answers);
+        let tasks = vec![tokio::spawn(pilot.run()), tokio::spawn(gate.run()), tokio::spawn(probing)];
         let front = (Ipv4Addr::LOCALHOST, free_port()).into();
         Self { balancer, known, status: seen, metrics, front, port: free_port(), tasks }
     }
@@ -97,7 +100,8 @@ impl Scene {
     pub fn tell(&self, generation: i64, minimum: i32, more: &Value) {
         let traffic = self.traffic(more);
         let draining = std::collections::BTreeSet::new();
-        let service = Service { generation, scales_to_zero: minimum == 0, traffic, draining };
+        let standbys = Vec::new();
+        let service = Service { generation, scales_to_zero: minimum == 0, traffic, draining, standbys };
         self.told(|known| known.service = Some(service));
     }
 

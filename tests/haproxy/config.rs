@@ -4,7 +4,7 @@ use std::{net::SocketAddr, process::Command, time::Duration};
 
 use plimsoll::{
     api::{Algorithm, RetryOn, Traffic},
-    balancer::{Server, ServerState, Wanted, haproxy::Config},
+    balancer::{Server, ServerState, Standby, Wanted, haproxy::Config},
 };
 use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
 use serde_json::{Value, json};
@@ -84,7 +84,13 @@ fn haproxy_takes_every_configuration_that_the_crd_allows() {
             let server = Server { address: address.parse().unwrap(), state };
             wanted.servers.insert(format!("checkout-7d9c6b-{number}.x"), server);
         }
+        for number in 0..round % 4 {
+            let address = (number > 0).then(|| SocketAddr::from(([10, 1, 0, number], 80)));
+            let name = format!("standby-{number}");
+            wanted.standbys.push(Standby { name, address, weight: 10 + 45 * number, replicas: 2 });
+        }
         let config = Config::of(&wanted, balancer.driver.paths()).unwrap();
+        std::fs::write(&balancer.driver.paths().shares, &config.shares).unwrap();
         let file = balancer.folder.join("fuzz.cfg");
         std::fs::write(&file, &config.text).unwrap();
         let checked = Command::new("haproxy").arg("-c").arg("-f").arg(&file).output().unwrap();

@@ -53,7 +53,9 @@ impl Scene {
             health: Health::default(),
             configured: Arc::default(),
         };
-        tokio::spawn(Pilot::new(setup, Links { known: known.clone(), waiting, replicas, status }).run());
+        let (_answers, answering) = watch::channel(Vec::new());
+        let links = Links { known: known.clone(), waiting, replicas, answering, status };
+        tokio::spawn(Pilot::new(setup, links).run());
         let (front, port) = ((Ipv4Addr::LOCALHOST, free_port()).into(), free_port());
         let mut scene = Self { proxy: Proxy::new(), known, status: seen, metrics, front, port };
         let spec =
@@ -63,6 +65,7 @@ impl Scene {
             scales_to_zero: false,
             traffic: traffic(spec),
             draining: BTreeSet::new(),
+            standbys: Vec::new(),
         };
         scene.told(|known| {
             known.service = Some(service);

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf, process::Command};
 
 use plimsoll::{
     api::Traffic,
-    balancer::{ConfigError, Listen, Server, ServerState, Wanted, nginx::Config},
+    balancer::{ConfigError, Listen, Server, ServerState, Standby, Wanted, nginx::Config},
 };
 use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
 use serde_json::{Value, json};
@@ -76,6 +76,10 @@ fn nginx_takes_every_configuration_that_the_crd_allows() {
         let traffic = specs().new_tree(&mut runner).unwrap().current();
         let mut wanted = Wanted { traffic, ..wanted(&json!({})) };
         with_servers(&mut wanted, [0, 1, 5, 40][round % 4]);
+        for (number, weight) in [0, 35, 65, 100].into_iter().take(round % 5).enumerate() {
+            let address = (round % 3 > 0).then(|| ([10, 1, 0, 1], 80).into());
+            wanted.standbys.push(Standby { name: format!("standby-{number}"), address, weight, replicas: 0 });
+        }
         let config = Config::of(&wanted, &proxy.paths, "").unwrap();
         let (taken, said) = check(&proxy, &config);
         assert!(taken, "{said}\n{}", config.text);

@@ -7,6 +7,7 @@ mod certificate;
 mod change;
 mod config;
 mod drain;
+mod failover;
 mod passing;
 mod process;
 mod proxy;

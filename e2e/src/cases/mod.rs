@@ -1,8 +1,10 @@
 //! What is proven on the real cluster, case by case. Each case says what must be, and what was seen.
 
 mod away;
+mod failover;
 mod life;
 mod outage;
+mod pods;
 mod recovery;
 mod scaling;
 mod scene;
@@ -47,7 +49,8 @@ pub struct Theatre {
 
 /// Every case, in the order in which they run.
 fn all() -> Vec<&'static Case> {
-    let groups: &[&[Case]] = &[scaling::CASES, life::CASES, traffic::CASES, recovery::CASES, outage::CASES];
+    let groups: &[&[Case]] =
+        &[scaling::CASES, life::CASES, traffic::CASES, failover::CASES, recovery::CASES, outage::CASES];
     groups.iter().flat_map(|group| group.iter()).collect()
 }
 

@@ -2,7 +2,7 @@
 
 mod trail;
 
-use std::time::Duration;
+use std::{process::Command, time::Duration};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -12,6 +12,7 @@ pub use trail::{Sight, Trail};
 use super::Theatre;
 use crate::{
     cluster::PAUSE_IMAGE,
+    process::finish,
     stage::{FaultProxy, Install, Stage, queue, service_url},
 };
 
@@ -60,6 +61,14 @@ impl<'a> Scene<'a> {
     /// [`Theatre::explain`] for a service of this namespace.
     pub fn explain(&self, name: &str, words: &[&str]) -> Result<()> {
         self.theatre.explain(self.namespace, name, words)
+    }
+
+    /// `kubectl plimsoll` in this namespace.
+    pub fn plugin(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = Command::new(&self.stage.built.plugin);
+        command.env("KUBECONFIG", self.stage.cluster.kubeconfig());
+        command.args(arguments).args(["--namespace", self.namespace]);
+        finish(command, "")
     }
 
     /// Waits until a ScalableService says Ready=True for its newest spec.

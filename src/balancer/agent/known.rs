@@ -11,7 +11,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{api::Traffic, balancer::Endpoints};
+use crate::{
+    api::Traffic,
+    balancer::{Endpoints, Standby},
+};
 
 /// How often the copy is written at most.
 const COPY: Duration = Duration::from_secs(1);
@@ -39,6 +42,33 @@ pub struct Service {
     pub traffic: Traffic,
     /// Pods that get no new requests: those of `status.traffic.draining` and of `status.recovery.ejected`.
     pub draining: BTreeSet<String>,
+    /// Standbys of `spec.failover`, with what `status.failover` says of them.
+    #[serde(default)]
+    pub standbys: Vec<Standby>,
+}
+
+impl Service {
+    /// Its standbys, of which `now` knows the addresses and shares: as this spec has them while `now` is a newer one that
+    /// is refused.
+    #[must_use]
+    pub fn standbys_as_of(&self, now: &Self) -> Vec<Standby> {
+        let known = |standby: &Standby| {
+            let known = now.standbys.iter().find(|known| known.name == standby.name);
+            known.unwrap_or(standby).clone()
+        };
+        self.standbys.iter().map(known).collect()
+    }
+
+    /// Whether both are of the same structure.
+    #[must_use]
+    pub fn is_built_as(&self, other: &Self) -> bool {
+        let names = |service: &Self| -> Vec<String> {
+            service.standbys.iter().map(|standby| standby.name.clone()).collect()
+        };
+        self.traffic == other.traffic
+            && self.scales_to_zero == other.scales_to_zero
+            && names(self) == names(other)
+    }
 }
 
 impl Known {
@@ -128,6 +158,12 @@ mod tests {
             scales_to_zero: true,
             traffic: traffic.unwrap(),
             draining: BTreeSet::from(["a".to_owned()]),
+            standbys: vec![Standby {
+                name: "east".to_owned(),
+                address: Some("[2001:db8::1]:80".parse().unwrap()),
+                weight: 30,
+                replicas: 2,
+            }],
         };
         let endpoints: Endpoints = serde_json::from_value(serde_json::json!({
             "a": {"ip": "10.0.0.1", "ready": true, "serving": true, "terminating": false, "zone": null},

@@ -24,6 +24,9 @@ const REPORTS: &str = "Writes of the balancer's entry in status by how they ende
 const PROGRAMMED: &str = "Replicas that get requests";
 const DRAINED: &str = "Pods that are to be removed and whose last request here is over";
 const HELD: &str = "Requests that wait although no replica is there to serve them";
+const SHARE: &str =
+    "Share of the requests in percent, by standby of spec.failover; the rest is the service's own";
+const ANSWERING: &str = "1 if the standby answered when it was last asked";
 const CONNECTIONS: &str =
     "Connections that are open in NGINX, those of its agent and of the kubelet included";
 const ACCEPTED: &str = "Connections that NGINX accepted, those of its agent and of the kubelet included";
@@ -44,6 +47,8 @@ pub struct AgentMetrics {
     drained: Gauge,
     held: Gauge,
     in_sync: Gauge,
+    shares: Family<StandbyLabels, Gauge>,
+    answering: Family<StandbyLabels, Gauge>,
     connections: Gauge,
     accepted: Counter,
     requests: Counter,
@@ -53,6 +58,11 @@ pub struct AgentMetrics {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ResultLabels {
     result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StandbyLabels {
+    standby: String,
 }
 
 impl AgentMetrics {
@@ -72,6 +82,8 @@ impl AgentMetrics {
             drained: Gauge::default(),
             held: Gauge::default(),
             in_sync: Gauge::default(),
+            shares: Family::default(),
+            answering: Family::default(),
             connections: Gauge::default(),
             accepted: Counter::default(),
             requests: Counter::default(),
@@ -92,6 +104,8 @@ impl AgentMetrics {
         registry.register("plimsoll_balancer_drained", DRAINED, metrics.drained.clone());
         registry.register("plimsoll_balancer_held", HELD, metrics.held.clone());
         registry.register("plimsoll_balancer_in_sync", IN_SYNC, metrics.in_sync.clone());
+        registry.register("plimsoll_balancer_standby_share", SHARE, metrics.shares.clone());
+        registry.register("plimsoll_balancer_standby_answering", ANSWERING, metrics.answering.clone());
         if software == Software::NGINX {
             // HAProxy has better ones of its own.
             let nginx = registry.sub_registry_with_prefix("plimsoll_balancer_nginx");
@@ -136,6 +150,22 @@ impl AgentMetrics {
         self.in_sync.set(status.in_sync.into());
     }
 
+    /// What standbys get, of which there are these.
+    pub fn shares(&self, shares: impl Iterator<Item = (String, u8)>) {
+        self.shares.clear();
+        for (standby, share) in shares {
+            self.shares.get_or_create_owned(&StandbyLabels { standby }).set(share.into());
+        }
+    }
+
+    /// Which standbys answer, of those that are asked.
+    pub fn answering(&self, answers: impl Iterator<Item = (String, bool)>) {
+        self.answering.clear();
+        for (standby, answers) in answers {
+            self.answering.get_or_create_owned(&StandbyLabels { standby }).set(answers.into());
+        }
+    }
+
     /// What NGINX counted so far, since its start.
     pub fn counted(&self, counters: &Counters) {
         let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
@@ -170,6 +200,8 @@ pub fn table() -> String {
         ("drained", "gauge", "", "pods", DRAINED),
         ("held", "gauge", "", "requests", HELD),
         ("in_sync", "gauge", "", "", IN_SYNC),
+        ("standby_share", "gauge", "`standby`", "percent", SHARE),
+        ("standby_answering", "gauge", "`standby`", "", ANSWERING),
         ("nginx_connections", "gauge", "", "connections", CONNECTIONS),
         ("nginx_accepted_total", "counter", "", "connections", ACCEPTED),
         ("nginx_requests_total", "counter", "", "requests", REQUESTS),
@@ -193,6 +225,8 @@ mod tests {
         metrics.reported("ok");
         metrics.applied(Duration::from_millis(12));
         metrics.repaired(2);
+        metrics.shares([("east".to_owned(), 30)].into_iter());
+        metrics.answering([("east".to_owned(), true)].into_iter());
         let text = metrics.encode();
         let documented = table();
         let mut exposed: Vec<&str> =
@@ -207,6 +241,7 @@ mod tests {
         let exposed: Vec<&str> = exposed.iter().map(|name| name.trim_start_matches("plimsoll")).collect();
         assert_eq!(exposed, named);
         assert!(text.contains("plimsoll_balancer_drift_repairs_total 2"), "{text}");
+        assert!(text.contains("plimsoll_balancer_standby_answering{standby=\"east\"} 1"), "{text}");
         assert!(text.contains("plimsoll_balancer_nginx_requests_total 9"), "{text}");
         assert!(!AgentMetrics::of(Software::HAProxy).encode().contains("nginx"));
     }

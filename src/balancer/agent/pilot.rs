@@ -1,6 +1,7 @@
 //! The loop of the agent: what is known, brought about, read back, told.
 
 use std::{
+    collections::BTreeSet,
     net::SocketAddr,
     path::PathBuf,
     sync::{
@@ -40,6 +41,8 @@ const BEAT: Duration = Duration::from_millis(500);
 const BEAT_AWAITED: Duration = Duration::from_millis(100);
 /// How often everything is read back and compared.
 const DRIFT: Duration = Duration::from_secs(10);
+/// How often is asked which replicas fail the checks.
+const CHECKS: Duration = Duration::from_secs(1);
 /// How often servers are collected that could not be deleted yet.
 const COLLECT: Duration = Duration::from_secs(1);
 
@@ -75,6 +78,8 @@ pub struct Links {
     pub waiting: watch::Receiver<u32>,
     /// Where the gate may hand them on to.
     pub replicas: watch::Sender<Replicas>,
+    /// Standbys that answer, by name.
+    pub answering: watch::Receiver<Vec<String>>,
     /// What is to stand in status.
     pub status: watch::Sender<BalancerStatus>,
 }
@@ -93,6 +98,8 @@ pub struct Pilot {
     /// When to synchronise again although nothing changed.
     again: Option<Instant>,
     compared: Instant,
+    /// When was last asked which replicas fail the checks.
+    checked: Instant,
     status: BalancerStatus,
 }
 
@@ -124,6 +131,7 @@ impl Pilot {
             epoch: None,
             again: None,
             compared: Instant::now(),
+            checked: Instant::now(),
             status,
         }
     }
@@ -132,6 +140,7 @@ impl Pilot {
     pub async fn run(mut self) {
         let mut known = self.links.known.subscribe();
         let mut waiting = self.links.waiting.clone();
+        let mut answering = self.links.answering.clone();
         self.start(&mut known).await;
         let mut beat = Instant::now();
         loop {
@@ -140,8 +149,8 @@ impl Pilot {
                     if changed.is_err() {
                         return;
                     }
-                    // Whoever waits for a first replica has waited enough.
-                    if self.status.held == 0 {
+                    // Whoever waits for a first replica, or to be served elsewhere, has waited enough.
+                    if self.status.held == 0 && !self.must_shift() {
                         settle(&mut known).await;
                     }
                     self.change().await;
@@ -149,6 +158,10 @@ impl Pilot {
                 Ok(()) = waiting.changed() => {
                     let held = *waiting.borrow_and_update();
                     self.woken(held).await;
+                }
+                Ok(()) = answering.changed() => {
+                    self.status.answering.clone_from(&answering.borrow_and_update());
+                    self.tell();
                 }
                 () = sleep_until(beat.into()) => {
                     self.beat().await;
@@ -190,6 +203,13 @@ impl Pilot {
         drains || without || self.status.held > 0
     }
 
+    /// Whether requests are to move to a standby or back.
+    fn must_shift(&self) -> bool {
+        let known = self.links.known.borrow();
+        let standbys = known.service.as_ref().map(|service| &service.standbys);
+        self.wanted.as_ref().map(|wanted| &wanted.standbys) != standbys
+    }
+
     /// Pods that the controller wants to have drained.
     fn draining(&self) -> Vec<String> {
         let known = self.links.known.borrow();
@@ -213,7 +233,27 @@ impl Pilot {
             self.sync(Cause::Drift).await;
         } else if self.must_look() {
             self.look().await;
+        } else if now.duration_since(self.checked) >= CHECKS {
+            self.check().await;
         }
+    }
+
+    /// Reads which replicas fail the checks: nothing else tells when one is found down, or fit again.
+    async fn check(&mut self) {
+        self.checked = Instant::now();
+        let Some(wanted) = self.wanted.take() else { return };
+        if wanted.traffic.health_check.is_some()
+            && let Ok(Some(down)) = self.setup.driver.down(&wanted).await
+            && self.status.down != first(&down)
+        {
+            // Who is down is not served: the counts change with it.
+            match self.setup.driver.look(&wanted).await {
+                Ok(look) => self.saw(&wanted, &look),
+                Err(_) => self.again = Some(Instant::now()),
+            }
+            self.tell();
+        }
+        self.wanted = Some(wanted);
     }
 
     /// Something that is wanted changed: brought about now, or with what comes until it may be.
@@ -277,6 +317,8 @@ impl Pilot {
         match result {
             Ok((wanted, outcome)) => {
                 self.took(cause, &wanted, outcome);
+                let shares = wanted.shares().map(|(standby, share)| (standby.name.clone(), share));
+                self.setup.metrics.shares(shares);
                 if let (Some(changed), true) = (changed, self.status.in_sync) {
                     self.setup.metrics.applied(changed.elapsed());
                 }
@@ -292,7 +334,7 @@ impl Pilot {
     }
 
     fn wanted_of(&self, spec: &Service, now: &Service, endpoints: &Endpoints) -> Wanted {
-        wanted(
+        let wanted = wanted(
             self.setup.service.clone(),
             spec.generation,
             &spec.traffic,
@@ -300,7 +342,8 @@ impl Pilot {
             &now.draining,
             spec.scales_to_zero.then_some(self.setup.gate),
             self.certificates.folder(),
-        )
+        );
+        Wanted { standbys: spec.standbys_as_of(now), ..wanted }
     }
 
     fn took(&mut self, cause: Cause, wanted: &Wanted, outcome: Outcome) {
@@ -346,6 +389,7 @@ impl Pilot {
         self.again = Some(Instant::now() + if error.is_down() { BEAT_AWAITED } else { BEAT });
         self.status.in_sync = false;
         self.status.programmed = 0;
+        self.status.down.clear();
         self.status.message = Some(error.to_string());
     }
 
@@ -353,7 +397,12 @@ impl Pilot {
         let addresses = look.addresses(wanted);
         self.status.programmed = i32::try_from(addresses.len()).unwrap_or(i32::MAX);
         self.status.held = i32::try_from(look.held).unwrap_or(i32::MAX);
+        self.status.down = first(&look.down);
+        self.checked = Instant::now();
         let patience = wanted.traffic.limits.queue_timeout.into();
+        // Who is held goes where everybody goes.
+        let instead = wanted.instead();
+        let addresses = if instead.is_empty() { addresses } else { instead };
         let replicas = Replicas { addresses, patience };
         self.links.replicas.send_if_modified(|before| {
             let changed = *before != replicas;
@@ -372,6 +421,11 @@ impl Pilot {
             changed
         });
     }
+}
+
+/// As many names as status has room for.
+fn first(names: &BTreeSet<String>) -> Vec<String> {
+    names.iter().take(BalancerStatus::DOWN_MAX).cloned().collect()
 }
 
 /// Waits until nothing more changes for a moment.

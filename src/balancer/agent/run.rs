@@ -16,6 +16,7 @@ use super::{
     known::Known,
     metrics::AgentMetrics,
     pilot::{Links, Pilot, Setup},
+    probe::Prober,
     report::Reporter,
     server::{Served, serve},
     watches,
@@ -86,6 +87,7 @@ pub async fn run(options: AgentOptions) -> Result<(), AgentError> {
     let none = Replicas { addresses: Vec::new(), patience: std::time::Duration::from_secs(30) };
     let (replicas, handed_to) = watch::channel(none);
     let (status, wanted_status) = watch::channel(BalancerStatus::default());
+    let (answers, answering) = watch::channel(Vec::new());
     let (present, is_present) = watch::channel(true);
 
     let gate_at = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), options.gate_port);
@@ -112,7 +114,8 @@ pub async fn run(options: AgentOptions) -> Result<(), AgentError> {
         health: served.health.clone(),
         configured: Arc::clone(&served.configured),
     };
-    let pilot = Pilot::new(setup, Links { known: known.clone(), waiting, replicas, status });
+    let pilot = Pilot::new(setup, Links { known: known.clone(), waiting, replicas, answering, status });
+    let prober = Prober::new(&options.namespace, &options.service, Arc::clone(&served.metrics));
     let reporter = Reporter::new(client.clone(), &options.namespace, &options.service, &options.pod);
     let (metrics, report) = (Arc::clone(&served.metrics), reporter.clone());
     tracing::info!(version = env!("CARGO_PKG_VERSION"), service = options.service, "started");
@@ -121,6 +124,7 @@ pub async fn run(options: AgentOptions) -> Result<(), AgentError> {
         () = stop => {}
         () = hold(gate) => {}
         () = pilot.run() => {}
+        () = prober.run(known.subscribe(), answers) => {}
         () = report.run(wanted_status, is_present, &metrics) => {}
         () = watches::service(client.clone(), namespace.clone(), service.clone(), options.pod, known.clone(), present) => {}
         () = watches::endpoints(client, namespace, service, known) => {}

@@ -25,9 +25,7 @@ struct Refused {
 
 impl Refused {
     fn stands_for(&self, service: &Service) -> bool {
-        self.at.elapsed() < AGAIN
-            && self.service.traffic == service.traffic
-            && self.service.scales_to_zero == service.scales_to_zero
+        self.at.elapsed() < AGAIN && self.service.is_built_as(service)
     }
 }
 

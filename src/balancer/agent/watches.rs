@@ -18,7 +18,8 @@ use super::{
 };
 use crate::{
     actuate::balancer::endpoints_name,
-    api::{RecoveryStatus, ScalableService, Traffic, TrafficStatus},
+    api::{RecoveryStatus, ScalableService, StandbyStatus, Traffic, TrafficStatus},
+    balancer::Standby,
 };
 
 /// Of a ScalableService only what is used: the rest may be of a newer version, and costs no memory.
@@ -29,10 +30,28 @@ type Watched = Object<Spec, Status>;
 struct Spec {
     min_replicas: Option<i32>,
     traffic: Option<Traffic>,
+    failover: Option<Failover>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Failover {
+    backends: Vec<Named>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Named {
+    name: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct FailoverStatus {
+    #[serde(default)]
+    backends: Vec<StandbyStatus>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 struct Status {
+    failover: Option<FailoverStatus>,
     traffic: Option<TrafficStatus>,
     recovery: Option<RecoveryStatus>,
 }
@@ -44,6 +63,21 @@ impl Status {
         let ejected = self.recovery.as_ref().map(RecoveryStatus::ejected_pods);
         draining.into_iter().chain(ejected).flatten().collect()
     }
+}
+
+/// Standbys in the spec's order with what the controller says of them. Who it says nothing of, or something that is no
+/// address or share, gets no requests.
+fn standbys(spec: Option<Failover>, status: Option<&FailoverStatus>) -> Vec<Standby> {
+    let standby = |Named { name }: Named| {
+        let known = status.and_then(|status| status.backends.iter().find(|known| known.name == name));
+        Standby {
+            address: known.and_then(|known| known.address.as_ref()?.parse().ok()),
+            weight: known.map_or(0, |known| u8::try_from(known.weight.clamp(0, 100)).unwrap_or_default()),
+            replicas: known.map_or(0, |known| u32::try_from(known.replicas).unwrap_or_default()),
+            name,
+        }
+    };
+    spec.into_iter().flat_map(|spec| spec.backends).map(standby).collect()
 }
 
 /// Follows the ScalableService for ever; `present` tells whether the entry of `pod` stands in its status.
@@ -64,6 +98,7 @@ pub async fn service(
         let (watcher::Event::Apply(seen) | watcher::Event::InitApply(seen)) = event else { return };
         let status = seen.status.unwrap_or_default();
         let draining = status.out_of_rotation();
+        let standbys = standbys(seen.spec.failover, status.failover.as_ref());
         let status = status.traffic.unwrap_or_default();
         let entry = status.balancers.iter().any(|balancer| balancer.pod == pod);
         present.send_if_modified(|there| std::mem::replace(there, entry) != entry);
@@ -74,6 +109,7 @@ pub async fn service(
             scales_to_zero: seen.spec.min_replicas == Some(0),
             traffic,
             draining,
+            standbys,
         };
         known.send_if_modified(|known| {
             let changed = known.service.as_ref() != Some(&service);
@@ -137,7 +173,7 @@ async fn follow<K>(
 
 #[cfg(test)]
 mod tests {
-    use super::Status;
+    use super::*;
 
     #[test]
     fn who_is_drained_or_ejected_gets_no_requests() {
@@ -152,5 +188,32 @@ mod tests {
         assert_eq!(out(&format!("{{{draining}, {ejected}}}")), ["a", "b"]);
         assert_eq!(out(&format!("{{{ejected}}}")), ["b"]);
         assert!(out("{}").is_empty());
+    }
+
+    #[test]
+    fn standbys_are_those_of_the_spec_with_what_the_status_says() {
+        let spec: Failover =
+            serde_json::from_str(r#"{"backends": [{"name": "west"}, {"name": "east"}, {"name": "new"}]}"#)
+                .unwrap();
+        let status: FailoverStatus = serde_json::from_str(
+            r#"{"state": "FromTheFuture", "backends": [
+                {"name": "east", "weight": 40, "address": "10.0.0.1:80", "replicas": 3, "ready": true},
+                {"name": "west", "weight": 700, "address": "west.example:80", "replicas": -1},
+                {"name": "gone", "weight": 60, "address": "10.0.0.2:80"}]}"#,
+        )
+        .unwrap();
+        let standby = |name: &str, address: Option<&str>, weight, replicas| Standby {
+            name: name.to_owned(),
+            address: address.map(|address| address.parse().unwrap()),
+            weight,
+            replicas,
+        };
+        let wanted = [
+            standby("west", None, 100, 0),
+            standby("east", Some("10.0.0.1:80"), 40, 3),
+            standby("new", None, 0, 0),
+        ];
+        assert_eq!(standbys(Some(spec), Some(&status)), wanted);
+        assert!(standbys(None, Some(&status)).is_empty());
     }
 }

@@ -48,7 +48,7 @@ impl HaProxy {
     /// Sends all steps at once. A connection that breaks leaves out the rest: the next plan has it.
     pub(super) async fn apply(&self, wanted: &Wanted, steps: Vec<Step>) -> Result<Vec<Done>, DriverError> {
         let commands: Vec<Command> =
-            steps.iter().map(|step| step.command(wanted)).collect::<Result<_, _>>()?;
+            steps.iter().map(|step| step.command(wanted, &self.paths)).collect::<Result<_, _>>()?;
         let mut answers = Vec::with_capacity(commands.len());
         socket::batch(&self.paths.admin, &commands, |command, answer| answers.push(command.answered(answer)))
             .await?;

@@ -149,6 +149,12 @@ pub enum Command {
     },
     /// Removes it, if nothing holds it.
     DeleteServer(ServerName),
+    /// The entries of a map.
+    ShowMap(FileWord),
+    /// Another value for a key of a map.
+    SetMap(FileWord, Word, u8),
+    /// A new key of a map.
+    AddMap(FileWord, Word, u8),
     /// A new content for a certificate's file, not yet served.
     SetCertificate(FileWord, Pem),
     /// Serves it.
@@ -188,6 +194,9 @@ impl fmt::Display for Command {
                 write!(f, "set dynamic-cookie-key backend {backend} {key}")
             }
             Self::DeleteServer(name) => write!(f, "del server {name}"),
+            Self::ShowMap(file) => write!(f, "show map {file}"),
+            Self::SetMap(file, key, value) => write!(f, "set map {file} {key} {value}"),
+            Self::AddMap(file, key, value) => write!(f, "add map {file} {key} {value}"),
             Self::SetCertificate(file, pem) => write!(f, "set ssl cert {file} <<\n{}", pem.as_str()),
             Self::CommitCertificate(file) => write!(f, "commit ssl cert {file}"),
             Self::AbortCertificate(file) => write!(f, "abort ssl cert {file}"),

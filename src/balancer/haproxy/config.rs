@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{keywords::Keywords, paths::Paths, quote::quoted};
+use super::{keywords::Keywords, paths::Paths, quote::quoted, standbys};
 use crate::{
     api::{Algorithm, Criticality, RequestMatch, RetryOn, Traffic},
     balancer::{
@@ -20,8 +20,8 @@ use crate::{
 pub(super) const LISTENERS: &str = "listeners";
 /// Name of the gate server: one that no pod can have.
 pub const GATE: &str = "_gate";
-/// Cookie of clients that the gate served: it binds to nothing.
-const GATE_COOKIE: &str = "gate";
+/// Cookie of clients that the gate served, or a standby in the place of a replica: it binds to nothing.
+pub(super) const GATE_COOKIE: &str = "gate";
 
 /// A configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct Config {
     pub text: String,
     /// Stands for everything but the servers: while it is the same, no reload is needed.
     pub structure: String,
+    /// The map with the standbys' shares; empty without standbys, and then no file is needed.
+    pub shares: String,
 }
 
 impl Config {
@@ -39,9 +41,8 @@ impl Config {
     /// A text of the spec can't be written into it, or two ports are the same. The CRD's rules let neither through.
     pub fn of(wanted: &Wanted, paths: &Paths) -> Result<Self, ConfigError> {
         ports_differ(wanted, paths)?;
-        let structure = fingerprint(&sections(wanted, paths, "", "")?);
-        let servers = servers(wanted)?;
-        let sections = sections(wanted, paths, &structure, &servers)?;
+        let structure = fingerprint(&sections(wanted, paths, "", false)?);
+        let sections = sections(wanted, paths, &structure, true)?;
         let (namespace, service) = &wanted.service;
         let text = format!(
             "# HAProxy in front of {}/{}. Plimsoll writes this file anew whenever something changes.\n\
@@ -50,7 +51,7 @@ impl Config {
             name("the service", service)?,
             wanted.generation,
         );
-        Ok(Self { text, structure })
+        Ok(Self { text, structure, shares: standbys::map(wanted)? })
     }
 }
 
@@ -78,14 +79,20 @@ fn ports_differ(wanted: &Wanted, paths: &Paths) -> Result<(), ConfigError> {
     twice.map_or(Ok(()), |port| Err(ConfigError::SamePort(port)))
 }
 
-fn sections(wanted: &Wanted, paths: &Paths, structure: &str, servers: &str) -> Result<String, ConfigError> {
-    let parts = [
+fn sections(
+    wanted: &Wanted,
+    paths: &Paths,
+    structure: &str,
+    with_servers: bool,
+) -> Result<String, ConfigError> {
+    let mut parts = vec![
         global(wanted, paths, structure)?,
         defaults(wanted),
         frontend(wanted, paths)?,
         own(paths),
-        service(wanted)? + servers,
+        service(wanted, with_servers)?,
     ];
+    parts.extend(standbys::backends(wanted, with_servers)?);
     Ok(parts.join("\n"))
 }
 
@@ -122,6 +129,13 @@ fn defaults(wanted: &Wanted) -> String {
     let queue = Duration::from(traffic.limits.queue_timeout).as_millis();
     let answer = Duration::from(traffic.timeouts.backend_request).as_millis();
     let longest = queue.max(answer);
+    // Nobody answers from a node that is gone, and the next replica is tried; without that, a packet that got lost is
+    // waited for (the kernel sends it again after a second).
+    let connect = if attempts(traffic) > 0 && traffic.retry_on().contains(&RetryOn::ConnectFailure) {
+        "1s"
+    } else {
+        "3s"
+    };
     // The gate answers only when a replica is there: that may take as long as a request may wait.
     let (server, why) = match wanted.gate {
         Some(_) if queue > answer => {
@@ -134,7 +148,7 @@ fn defaults(wanted: &Wanted) -> String {
     mode http
     # A client that went away while its request waited costs no replica anything. It is the frontend that notices.
     option abortonclose
-    timeout connect 3s
+    timeout connect {connect}
     timeout http-request 10s
     timeout http-keep-alive 75s
     timeout client {longest}ms
@@ -163,6 +177,7 @@ fn frontend(wanted: &Wanted, paths: &Paths) -> Result<String, ConfigError> {
     http-request set-header X-Forwarded-Proto https if { ssl_fc }
 ";
     text += &priorities(&wanted.traffic)?;
+    text += &standbys::split(wanted, paths)?;
     let _ = writeln!(text, "    default_backend {}", name("the service", backend(wanted))?);
     Ok(text)
 }
@@ -236,7 +251,7 @@ fn own(paths: &Paths) -> String {
     )
 }
 
-fn service(wanted: &Wanted) -> Result<String, ConfigError> {
+fn service(wanted: &Wanted, with_servers: bool) -> Result<String, ConfigError> {
     let traffic = &wanted.traffic;
     let balance = match traffic.algorithm {
         Algorithm::RoundRobin => "roundrobin",
@@ -246,17 +261,13 @@ fn service(wanted: &Wanted) -> Result<String, ConfigError> {
     };
     let mut text = format!("backend {}\n    balance {balance}\n", name("the service", backend(wanted))?);
     text += &retries(traffic);
-    if let Some(path) = traffic.health_check.as_ref().and_then(|check| check.path.as_ref()) {
-        let path = quoted("traffic.healthCheck.path", path)?;
-        let (namespace, service) = &wanted.service;
-        let _ = write!(
-            text,
-            "    option httpchk
-    http-check send meth GET uri {path} ver HTTP/1.1 hdr Host {service}.{namespace} hdr User-Agent plimsoll
-    http-check expect status 200-399
-"
-        );
-    }
+    text += "    # A request that is with a node that is gone ends after 5 s, and not when a slow replica's would.
+    option srvtcpka
+    srvtcpka-idle 2s
+    srvtcpka-intvl 1s
+    srvtcpka-cnt 3
+";
+    text += &checks(wanted)?;
     text += &stickiness(wanted)?;
     if let Some(gate) = wanted.gate {
         let cookie = if traffic.session_persistence.is_some() { " cookie gate" } else { "" };
@@ -269,11 +280,35 @@ fn service(wanted: &Wanted) -> Result<String, ConfigError> {
 "
         );
     }
+    text += &standbys::waiting(wanted, with_servers)?;
     let _ = writeln!(text, "    default-server{}", Keywords::of(traffic));
+    if with_servers {
+        text += &servers(wanted)?;
+    }
     Ok(text)
 }
 
-fn retries(traffic: &Traffic) -> String {
+/// How often a request is tried again.
+fn attempts(traffic: &Traffic) -> i32 {
+    if traffic.retry_on().is_empty() { 0 } else { traffic.retries.attempts }
+}
+
+/// How the servers of a backend are checked, where they are.
+pub(super) fn checks(wanted: &Wanted) -> Result<String, ConfigError> {
+    let check = wanted.traffic.health_check.as_ref();
+    let Some(path) = check.and_then(|check| check.path.as_ref()) else { return Ok(String::new()) };
+    let path = quoted("traffic.healthCheck.path", path)?;
+    let (namespace, service) = &wanted.service;
+    Ok(format!(
+        "    option httpchk
+    http-check send meth GET uri {path} ver HTTP/1.1 hdr Host {service}.{namespace} hdr User-Agent plimsoll
+    http-check expect status 200-399
+"
+    ))
+}
+
+/// After what, and how often, a backend sends a request again.
+pub(super) fn retries(traffic: &Traffic) -> String {
     let on = |wanted: RetryOn| traffic.retry_on().contains(&wanted);
     let mut events = Vec::new();
     for (event, word) in [
@@ -285,7 +320,7 @@ fn retries(traffic: &Traffic) -> String {
             events.push(word);
         }
     }
-    let attempts = if events.is_empty() { 0 } else { traffic.retries.attempts };
+    let attempts = attempts(traffic);
     let mut text = format!(
         "    retries {attempts}
     option redispatch 1
@@ -316,11 +351,11 @@ fn stickiness(wanted: &Wanted) -> Result<String, ConfigError> {
     dynamic-cookie-key {key}
 "
     );
-    if wanted.gate.is_some() {
+    if wanted.gate.is_some() || !wanted.standbys.is_empty() {
         let pattern = quoted("the cookie", &format!(r"^(.*;\s*)?{cookie}={GATE_COOKIE}(;\s*(.*))?$"))?;
         let _ = writeln!(
             text,
-            "    # Nobody is bound to the gate.\n    http-request replace-header Cookie {pattern} '\\1\\3'"
+            "    # Nobody is bound to what is no replica.\n    http-request replace-header Cookie {pattern} '\\1\\3'"
         );
     }
     Ok(text)

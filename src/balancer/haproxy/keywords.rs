@@ -9,6 +9,10 @@ use crate::api::Traffic;
 /// put on it costs that request, and on HAProxy 2.6 idle connections keep a server from being deleted.
 const POOL_PURGE_DELAY: &str = "1s";
 
+/// Requests that find no way to a replica bring its end nearer: after three in a row the next check that fails is the
+/// last. On a dead node each check takes its whole time, and requests notice first.
+const CONNECT_FAILURES: &str = "observe layer4 error-limit 3 on-error sudden-death";
+
 /// Keywords of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keywords {
@@ -38,6 +42,15 @@ impl Keywords {
         Self { check, slow_start: traffic.slow_start.into(), maxconn: None }
     }
 
+    /// Those of a standby: one server that may itself be a balancer, which errors of single requests must not take out
+    /// and which has no share to be given little by little.
+    #[must_use]
+    pub fn of_standby(traffic: &Traffic) -> Self {
+        let Self { check, .. } = Self::of(traffic);
+        let check = check.map(|check| Check { consecutive_errors: None, ..check });
+        Self { check, slow_start: Duration::ZERO, maxconn: None }
+    }
+
     /// With so many requests at a time; `None` for any number.
     #[must_use]
     pub fn with_maxconn(self, maxconn: Option<u32>) -> Self {
@@ -56,8 +69,9 @@ impl fmt::Display for Keywords {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(Check { interval, rise, fall, consecutive_errors }) = &self.check {
             write!(f, " check inter {}ms rise {rise} fall {fall}", interval.as_millis())?;
-            if let Some(errors) = consecutive_errors {
-                write!(f, " observe layer7 error-limit {errors} on-error mark-down")?;
+            match consecutive_errors {
+                Some(errors) => write!(f, " observe layer7 error-limit {errors} on-error mark-down")?,
+                None => write!(f, " {CONNECT_FAILURES}")?,
             }
         }
         if !self.slow_start.is_zero() {

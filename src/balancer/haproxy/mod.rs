@@ -16,6 +16,7 @@ mod quote;
 mod reload;
 mod seen;
 mod socket;
+mod standbys;
 #[cfg(test)]
 mod tests;
 
@@ -28,11 +29,14 @@ pub use plan::{Step, plan};
 pub use seen::{Seen, SeenServer, Unreadable};
 pub use socket::SocketError;
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::Mutex;
 
-use self::command::Command;
+use self::command::{Command, FileWord};
 use super::{DriverError, Epoch, Wanted};
 
 /// As it is called in messages.
@@ -68,13 +72,22 @@ impl HaProxy {
     /// # Errors
     /// HAProxy does not answer, or not as the manual says.
     pub async fn observe(&self) -> Result<Seen, DriverError> {
-        let commands = [Command::ShowInfo, Command::ShowServersState, Command::ShowStat];
+        let map = Command::ShowMap(FileWord::new(&self.paths.shares.display().to_string())?);
+        let commands = [Command::ShowInfo, Command::ShowServersState, Command::ShowStat, map];
         let mut answers: Vec<String> = Vec::with_capacity(commands.len());
         socket::batch(&self.paths.admin, &commands, |_, answer| answers.push(answer.to_owned())).await?;
         match answers.as_slice() {
-            [info, state, stat] => Ok(Seen::read(info, state, stat)?),
+            [info, state, stat, map] => Ok(Seen::read(info, state, stat, map)?),
             _ => Err(Unreadable { command: "show info", missing: "answer" }.into()),
         }
+    }
+
+    /// Its servers by the names of pods, without what only `show stat` counts (it has 600 bytes for each, this 100).
+    ///
+    /// # Errors
+    /// As [`Self::observe`].
+    pub async fn servers(&self) -> Result<BTreeMap<String, SeenServer>, DriverError> {
+        Ok(seen::servers(&socket::ask(&self.paths.admin, &Command::ShowServersState).await?)?)
     }
 
     /// Which process runs: when it is another one, what was told to the one before is to be told again.

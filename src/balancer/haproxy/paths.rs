@@ -15,6 +15,8 @@ pub struct Paths {
     pub program: PathBuf,
     /// The configuration.
     pub config: PathBuf,
+    /// The map with the standbys' shares.
+    pub shares: PathBuf,
     /// Socket of the runtime API.
     pub admin: PathBuf,
     /// Socket of the master process.
@@ -32,6 +34,7 @@ impl Paths {
         Self {
             program: PathBuf::from("haproxy"),
             config: folder.join("haproxy.cfg"),
+            shares: folder.join("shares.map"),
             admin: folder.join("admin.sock"),
             master: folder.join("master.sock"),
             listen: Ipv4Addr::UNSPECIFIED.into(),

@@ -1,15 +1,20 @@
 //! From what runs to what is wanted, as steps. Pure.
 //!
 //! What adds capacity stands before what takes it: at no moment are fewer servers usable than before or than after,
-//! whichever are fewer. The plan of a state that was reached is empty, so a plan that was cut short is made anew.
+//! whichever are fewer; and at no moment has the service, or a standby, a greater share than before or than after. The
+//! plan of a state that was reached is empty, so a plan that was cut short is made anew.
+
+mod failover;
 
 use std::net::SocketAddr;
 
 use super::{
-    command::{AdminState, BadWord, Command, ServerName, Word},
+    command::{AdminState, BadWord, Command, FileWord, ServerName, Word},
     config::{GATE, backend, cookie_key},
     keywords::Keywords,
+    paths::Paths,
     seen::{Seen, SeenServer},
+    standbys::backend_of,
 };
 use crate::balancer::{Server, ServerState, Wanted};
 
@@ -36,16 +41,20 @@ pub enum Step {
     Drain(String),
     /// It gets no requests at all; those that it has are finished.
     Close(String),
+    /// The draw below which a standby gets requests, in the map of shares.
+    Bound(String, u8),
+    /// The same for one that the map has not.
+    NewBound(String, u8),
     /// It is removed. Refused while anything holds it: the next plan has it again.
     Delete(String),
 }
 
 impl Step {
-    /// The server that it is about.
+    /// The server that it is about, if it is one.
     #[must_use]
     pub fn server(&self) -> Option<&str> {
         match self {
-            Self::Cookies => None,
+            Self::Cookies | Self::Bound(..) | Self::NewBound(..) => None,
             Self::Add(server, _) | Self::Move(server, _) | Self::Limit(server, _) => Some(server),
             Self::Check(server)
             | Self::Forget(server)
@@ -61,9 +70,12 @@ impl Step {
     ///
     /// # Errors
     /// A name has no place in a command.
-    pub fn command(&self, wanted: &Wanted) -> Result<Command, BadWord> {
-        let backend = Word::new(backend(wanted))?;
-        let name = |server: &str| Ok(ServerName { backend: backend.clone(), server: Word::new(server)? });
+    pub fn command(&self, wanted: &Wanted, paths: &Paths) -> Result<Command, BadWord> {
+        let name = |server: &str| {
+            let backend = Word::new(&backend_of(wanted, server))?;
+            Ok(ServerName { backend, server: Word::new(server)? })
+        };
+        let map = || FileWord::new(&paths.shares.display().to_string());
         Ok(match self {
             Self::Add(server, address) => {
                 // A server that becomes ready takes as many requests from the queue as its limit allows, before any of
@@ -72,7 +84,12 @@ impl Step {
                 let keywords = Keywords::of(&wanted.traffic).with_maxconn(maxconn);
                 Command::AddServer { name: name(server)?, address: *address, keywords }
             }
-            Self::Cookies => Command::SetCookieKey { key: Word::new(&cookie_key(wanted))?, backend },
+            Self::Cookies => Command::SetCookieKey {
+                key: Word::new(&cookie_key(wanted))?,
+                backend: Word::new(backend(wanted))?,
+            },
+            Self::Bound(standby, below) => Command::SetMap(map()?, Word::new(standby)?, *below),
+            Self::NewBound(standby, below) => Command::AddMap(map()?, Word::new(standby)?, *below),
             Self::Move(server, address) => Command::SetAddress(name(server)?, *address),
             Self::Limit(server, most) => Command::SetMaxconn(name(server)?, *most),
             Self::Check(server) => Command::EnableHealth(name(server)?),
@@ -105,10 +122,15 @@ pub fn plan(wanted: &Wanted, seen: &Seen) -> Vec<Step> {
     if wanted.gate.is_some() && seen.gate.is_some_and(|gate| gate.admin != AdminState::Ready) {
         plan.ready.push(Step::Ready(GATE.to_owned()));
     }
-    // Whoever waits for the gate itself (as by a hash) is sent on to a replica by closing it for a moment.
+    let replicas = seen.usable() > 0 || !plan.ready.is_empty() || plan.revives(wanted);
+    plan.fail_over(wanted, seen, checks);
+    // Whoever waits for the gate itself (as by a hash) is sent on to who serves by closing it for a moment.
     let waits = seen.gate.is_some_and(|gate| gate.queued > 0);
-    if waits && (seen.usable() > 0 || !plan.ready.is_empty() || plan.revives(wanted)) {
-        plan.ready.extend([Step::Close(GATE.to_owned()), Step::Ready(GATE.to_owned())]);
+    let on = [Step::Close(GATE.to_owned()), Step::Ready(GATE.to_owned())];
+    match (waits, replicas) {
+        (true, true) => plan.ready.extend(on),
+        (true, false) if !wanted.instead().is_empty() => plan.instead.extend(on),
+        _ => {}
     }
     for (pod, before) in &seen.servers {
         if !wanted.servers.contains_key(pod) {
@@ -126,6 +148,8 @@ struct Phases {
     prepare: Vec<Step>,
     ready: Vec<Step>,
     limit: Vec<Step>,
+    shares: Vec<Step>,
+    instead: Vec<Step>,
     take: Vec<Step>,
 }
 
@@ -189,10 +213,11 @@ impl Phases {
     }
 
     fn in_order(self) -> Vec<Step> {
-        let Self { mut add, cookies, prepare, ready, limit, take } = self;
+        let Self { mut add, cookies, prepare, ready, limit, shares, instead, take } = self;
         if cookies {
             add.push(Step::Cookies);
         }
-        add.into_iter().chain(prepare).chain(ready).chain(limit).chain(take).collect()
+        let more = add.into_iter().chain(prepare).chain(ready).chain(limit);
+        more.chain(shares).chain(instead).chain(take).collect()
     }
 }

@@ -27,6 +27,12 @@ impl HaProxy {
     /// # Errors
     /// The file can't be written, or HAProxy refuses it: then the one before stays.
     pub async fn write(&self, config: &Config) -> Result<bool, DriverError> {
+        // First, since a configuration with standbys is refused without it. Whatever it says of a standby that another
+        // configuration has not is not read.
+        let shares = &self.paths.shares;
+        if !config.shares.is_empty() && files::read(shares).await?.as_deref() != Some(&config.shares) {
+            files::replace(shares, &config.shares).await?;
+        }
         let before = files::read(&self.paths.config).await?;
         if before.as_deref() == Some(&config.text) {
             return Ok(false);

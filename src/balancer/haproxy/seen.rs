@@ -5,7 +5,11 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use super::{command::AdminState, config::GATE};
+use super::{
+    command::AdminState,
+    config::GATE,
+    standbys::{is_standby, is_standby_backend},
+};
 use crate::balancer::Epoch;
 
 /// One process and what it does.
@@ -21,9 +25,13 @@ pub struct Seen {
     pub servers: BTreeMap<String, SeenServer>,
     /// The gate.
     pub gate: Option<SeenServer>,
+    /// Servers of standbys, by their names in the configuration.
+    pub standbys: BTreeMap<String, SeenServer>,
+    /// The map of shares: what it says for each standby, and `None` where that is no number or not one.
+    pub shares: BTreeMap<String, Option<u8>>,
     /// Servers that no pod can be the name of, and that are not ours.
     pub foreign: Vec<String>,
-    /// Requests that wait for any server.
+    /// Requests that wait for any server but a standby's own.
     pub queued: u32,
 }
 
@@ -94,11 +102,11 @@ pub struct Unreadable {
 }
 
 impl Seen {
-    /// From the three answers.
+    /// From the answers; `map` is one of words where there is no map.
     ///
     /// # Errors
     /// One of them lacks something.
-    pub fn read(info: &str, state: &str, stat: &str) -> Result<Self, Unreadable> {
+    pub fn read(info: &str, state: &str, stat: &str, map: &str) -> Result<Self, Unreadable> {
         let field = |name| field(info, name);
         let counts = Counts::read(stat)?;
         let mut seen = Self {
@@ -110,6 +118,8 @@ impl Seen {
                 .map(ToOwned::to_owned),
             servers: BTreeMap::new(),
             gate: None,
+            standbys: BTreeMap::new(),
+            shares: shares(map),
             foreign: Vec::new(),
             queued: counts.queued,
         };
@@ -118,6 +128,8 @@ impl Seen {
             let server = counts.complete(&name, server);
             if name == GATE {
                 seen.gate = Some(server);
+            } else if is_standby(&name) {
+                seen.standbys.insert(name, server);
             } else if is_pod_name(&name) {
                 seen.servers.insert(name, server);
             } else {
@@ -141,6 +153,29 @@ impl Seen {
             _ => 0,
         }
     }
+}
+
+/// Servers that pods could be the names of, from the answer to `show servers state` alone.
+///
+/// # Errors
+/// It lacks something.
+pub(super) fn servers(state: &str) -> Result<BTreeMap<String, SeenServer>, Unreadable> {
+    states(state)?.filter(|server| server.as_ref().map_or(true, |(name, _)| is_pod_name(name))).collect()
+}
+
+/// Lines as `0x557421654fe0 east 30`.
+fn shares(map: &str) -> BTreeMap<String, Option<u8>> {
+    let mut shares = BTreeMap::new();
+    for line in map.lines().filter(|line| line.starts_with("0x")) {
+        let mut words = line.split_whitespace().skip(1);
+        let Some(key) = words.next() else { continue };
+        let value = words.next().and_then(|value| value.parse().ok());
+        let one = shares.entry(key.to_owned()).or_insert(value);
+        if *one != value {
+            *one = None;
+        }
+    }
+    shares
 }
 
 /// As Kubernetes names pods: a DNS subdomain.
@@ -225,7 +260,7 @@ impl<'a> Counts<'a> {
         let header = text.lines().find(|line| line.starts_with('#')).ok_or(missing("header"))?;
         let columns = columns(header, ',');
         let place = |name: &'static str| columns.get(name).copied().ok_or(missing(name));
-        let name = place("svname")?;
+        let (backend, name) = (place("pxname")?, place("svname")?);
         let (active, queued) = (place("scur")?, place("qcur")?);
         let (maxconn, cookie) = (place("slim")?, place("cookie")?);
         let mut counts = Self { servers: HashMap::new(), queued: 0 };
@@ -240,6 +275,7 @@ impl<'a> Counts<'a> {
                 cookie: fields.get(cookie).is_some_and(|field| !field.is_empty()),
             };
             match fields.get(name).copied() {
+                Some("BACKEND") if fields.get(backend).copied().is_some_and(is_standby_backend) => {}
                 Some("BACKEND") => counts.queued += count.queued,
                 Some(name) => {
                     counts.servers.insert(name, count);

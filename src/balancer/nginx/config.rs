@@ -100,6 +100,7 @@ fn sections(wanted: &Wanted, paths: &Paths, structure: &str) -> Result<String, C
     text += "\nhttp {\n";
     text += &defaults(&wanted.traffic, &folder(paths)?);
     text += &upstream(wanted)?;
+    text += &standbys(wanted)?;
     for listen in &wanted.listeners {
         text += &listener(wanted, paths, listen, structure)?;
     }
@@ -245,6 +246,54 @@ fn upstream(wanted: &Wanted) -> Result<String, ConfigError> {
     Ok(text + "    }\n")
 }
 
+/// The variable that names who gets a request, where standbys get some.
+const BACKEND: &str = "$backend";
+/// Its value where the request is the service's own and no replica is there.
+const NOBODY: &str = "nobody";
+
+fn shifts(wanted: &Wanted) -> bool {
+    wanted.primary_share() < 100
+}
+
+/// Standbys that get requests, and who gets which. A share of nothing is not there, so that nothing is reloaded for it.
+fn standbys(wanted: &Wanted) -> Result<String, ConfigError> {
+    if !shifts(wanted) {
+        return Ok(String::new());
+    }
+    let service = name("the service", &wanted.service.1)?;
+    let mut rest = if ready(wanted).is_empty() { NOBODY.to_owned() } else { service.to_owned() };
+    let (mut upstreams, mut parts) = (String::new(), Vec::new());
+    for (standby, share) in wanted.shares().filter(|(_, share)| *share > 0) {
+        let Some(address) = standby.address else { continue };
+        let standby = name("the name of a standby", &standby.name)?;
+        let upstream = format!("{service}_{standby}");
+        let _ = write!(
+            upstreams,
+            "
+    upstream {upstream} {{
+        server {address} max_fails=0;
+    }}
+"
+        );
+        parts.push(format!("        {share}% {upstream};\n"));
+        if wanted.primary_share() == 0 {
+            rest = upstream;
+        }
+    }
+    if wanted.primary_share() == 0 {
+        parts.pop();
+    }
+    Ok(format!(
+        "{upstreams}
+    # Of a hundred requests, drawn at random, standbys get so many.
+    split_clients $request_id {BACKEND} {{
+{}        * {rest};
+    }}
+",
+        parts.concat()
+    ))
+}
+
 fn listener(wanted: &Wanted, paths: &Paths, listen: &Listen, structure: &str) -> Result<String, ConfigError> {
     let address = bound(paths.listen, listen.port);
     let mut text = String::from("\n    server {\n");
@@ -264,29 +313,35 @@ fn listener(wanted: &Wanted, paths: &Paths, listen: &Listen, structure: &str) ->
             );
         }
     }
-    if ready(wanted).is_empty() {
+    if ready(wanted).is_empty() && !shifts(wanted) {
         return Ok(text + "        location / {\n            return 503;\n        }\n    }\n");
     }
     let (service, folder) = (name("the service", &wanted.service.1)?, folder(paths)?);
+    let to = if shifts(wanted) { BACKEND } else { service };
+    let nobody = if ready(wanted).is_empty() && wanted.primary_share() > 0 {
+        format!("            if ({BACKEND} = {NOBODY}) {{ return 503; }}\n")
+    } else {
+        String::new()
+    };
     let _ = write!(
         text,
         "        location / {{
             # Before these workers end, their clients are told with each answer to connect anew.
             error_page 418 = @leaving;
             error_page 419 = @upgraded;
-            if ($http_upgrade ~* ^websocket$) {{ return 419; }}
+{nobody}            if ($http_upgrade ~* ^websocket$) {{ return 419; }}
             if (-f {folder}/leaving-{structure}) {{ return 418; }}
             if (-f {folder}/stopping) {{ return 418; }}
-            proxy_pass http://{service};
+            proxy_pass http://{to};
         }}
         location @leaving {{
             keepalive_timeout 0;
-            proxy_pass http://{service};
+            proxy_pass http://{to};
         }}
         location @upgraded {{
             proxy_read_timeout 1h;
             proxy_send_timeout 1h;
-            proxy_pass http://{service};
+            proxy_pass http://{to};
         }}
     }}
 "

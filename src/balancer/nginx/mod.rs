@@ -20,7 +20,7 @@ pub use paths::{OWN_PORT, Paths};
 pub use probe::Counters;
 pub use stop::Connected;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use tokio::{sync::Mutex, time::Instant};
 
@@ -105,7 +105,7 @@ impl Nginx {
         }
         state.knowledge.learn(master.pid, Some(&config::ready(wanted)));
         Ok(Outcome {
-            look: Look { epoch: master, serving: config::ready(wanted), held: 0 },
+            look: Look { epoch: master, serving: config::ready(wanted), down: BTreeSet::new(), held: 0 },
             in_sync: true,
             changes: usize::from(reloaded),
             reloaded,
@@ -126,7 +126,7 @@ impl Nginx {
             Some(structure) if structure == served => config::pods_of(&file),
             _ => return Err(DriverError::Down("it serves another configuration than its file".to_owned())),
         };
-        Ok(Look { epoch, serving, held: 0 })
+        Ok(Look { epoch, serving, down: BTreeSet::new(), held: 0 })
     }
 
     /// Which of `pods` no worker knows any more: those of configurations before are gone, with all their requests.

@@ -14,7 +14,7 @@ use super::{
 use crate::balancer::{
     ConfigError, Listen, Server,
     ServerState::{self, Drain, Ready},
-    Wanted,
+    Standby, Wanted,
 };
 
 fn paths() -> Paths {
@@ -33,6 +33,7 @@ fn wanted(more: &Value) -> Wanted {
         servers: BTreeMap::new(),
         balancers: 2,
         gate: None,
+        standbys: Vec::new(),
     }
 }
 
@@ -104,6 +105,51 @@ fn without_a_replica_nothing_is_asked_and_an_ipv6_cluster_is_listened_to() {
     );
     assert!(text.contains("listen [::]:10080 ipv6only=off;\n"), "{text}");
     assert_eq!((ports_of(&text), pods_of(&text)), (BTreeSet::from([10_080]), BTreeSet::new()));
+}
+
+fn standby(name: &str, address: &str, weight: u8) -> Standby {
+    Standby { name: name.to_owned(), address: address.parse().ok(), weight, replicas: 0 }
+}
+
+#[test]
+fn standbys_get_their_shares_and_cost_nothing_without_one() {
+    let mut wanted = wanted(&json!({}));
+    wanted.servers.insert("checkout-0".to_owned(), server("10.0.0.1:8080", Ready));
+    let before = config(&wanted);
+    wanted.standbys = vec![standby("east", "10.1.0.1:80", 0), standby("west", "unknown", 50)];
+    assert_eq!(config(&wanted).structure, before.structure);
+    let part = |text: &str| {
+        let from = text.find("    upstream checkout_").unwrap();
+        text[from..text.find("\n    server {").unwrap()].to_owned()
+    };
+    wanted.standbys[0].weight = 30;
+    let split = config(&wanted);
+    assert_eq!(pods_of(&split.text), ready(&wanted), "a standby is no pod");
+    insta::assert_snapshot!(part(&split.text), @r"
+    upstream checkout_east {
+        server 10.1.0.1:80 max_fails=0;
+    }
+
+    # Of a hundred requests, drawn at random, standbys get so many.
+    split_clients $request_id $backend {
+        30% checkout_east;
+        * checkout;
+    }
+    ");
+    assert_eq!(split.text.matches("proxy_pass http://$backend;").count(), 3, "{}", split.text);
+    wanted.standbys = vec![standby("east", "10.1.0.1:80", 40), standby("west", "[2001:db8::1]:80", 60)];
+    wanted.servers.clear();
+    let all = config(&wanted);
+    assert!(all.text.contains("        40% checkout_east;\n        * checkout_west;\n"), "{}", all.text);
+    assert!(!all.text.contains("503"), "{}", all.text);
+    wanted.standbys[1].weight = 50;
+    let rest = config(&wanted).text;
+    assert!(
+        rest.contains("        * nobody;\n") && rest.contains("if ($backend = nobody) { return 503; }"),
+        "{rest}"
+    );
+    wanted.standbys[0].name = "a b".to_owned();
+    assert!(matches!(Config::of(&wanted, &paths(), ""), Err(ConfigError::Name { .. })));
 }
 
 #[test]

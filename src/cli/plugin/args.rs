@@ -32,6 +32,12 @@ pub enum Command {
     Status(Status),
     /// Why this many replicas, and what would change it
     Explain(Explain),
+    /// Send the requests of a service to one of its backends
+    Failover(MoveTo),
+    /// Leave the requests of a service where they are, whatever happens
+    Freeze(Freeze),
+    /// Let the evidence decide again where requests go
+    Unfreeze(Unfreeze),
     /// Version of this plugin
     Version,
 }
@@ -61,6 +67,33 @@ impl Status {
 
 #[derive(Debug, clap::Args)]
 pub struct Explain {
+    /// The service, as NAME or ssvc/NAME
+    #[arg(value_parser = service_name)]
+    pub name: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct MoveTo {
+    /// The service, as NAME or ssvc/NAME
+    #[arg(value_parser = service_name)]
+    pub name: String,
+    /// primary, or the name of one of spec.failover.backends
+    #[arg(long, value_name = "BACKEND")]
+    pub to: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Freeze {
+    /// The service, as NAME or ssvc/NAME
+    #[arg(value_parser = service_name)]
+    pub name: String,
+    /// Why, for whoever finds it so
+    #[arg(long, value_name = "TEXT", default_value = "kubectl plimsoll freeze")]
+    pub reason: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Unfreeze {
     /// The service, as NAME or ssvc/NAME
     #[arg(value_parser = service_name)]
     pub name: String,

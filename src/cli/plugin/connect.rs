@@ -4,10 +4,12 @@ use std::{future::Future, time::Duration};
 
 use kube::{
     Api, Client, Config,
-    api::ListParams,
+    api::{ListParams, Patch, PatchParams},
     config::{KubeConfigOptions, Kubeconfig},
     core::{ApiResource, DynamicObject, TypeMeta},
 };
+
+use serde_json::{Value, json};
 
 use super::{args::Args, failure::Failure};
 use crate::api::ScalableService;
@@ -49,6 +51,15 @@ impl Cluster {
     /// The ScalableService of this name.
     pub async fn get(&self, name: &str) -> Result<DynamicObject, Failure> {
         self.answer("get", Some(name), self.api.get(name)).await.map(|object| self.complete(object))
+    }
+
+    /// Sets the annotations of one, and takes away those that are null.
+    pub async fn annotate(&self, name: &str, annotations: Value) -> Result<(), Failure> {
+        let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
+        let params =
+            PatchParams { field_manager: Some("kubectl-plimsoll".to_owned()), ..PatchParams::default() };
+        self.answer("patch", Some(name), self.api.patch(name, &params, &patch)).await?;
+        Ok(())
     }
 
     /// All of them, by namespace and name.

@@ -28,7 +28,7 @@ pub enum Failure {
     },
     /// 403.
     #[error(
-        "you lack the right to {verb} scalableservices.plimsoll.dev {place}: ask for a role with get, list and watch on it"
+        "you lack the right to {verb} scalableservices.plimsoll.dev {place}: ask for a role with that verb on it"
     )]
     Forbidden {
         /// The verb of the missing right.
@@ -62,6 +62,9 @@ pub enum Failure {
         /// The server's message.
         why: String,
     },
+    /// What was said of a failover can't be done.
+    #[error("{0}")]
+    Order(String),
     /// The objects could not be written as YAML or JSON.
     #[error("can't write the objects as {form}: {why}")]
     Form {

@@ -2,7 +2,7 @@
 
 use super::{
     detail, flag, held_since, left, limit, numbers, policy, replicas,
-    sentence::{above_limit, draining, fact, sentence},
+    sentence::{above_limit, draining, fact, lost, sentence},
     who, with, with_seconds,
 };
 use crate::api::{Reason, ReasonCode};
@@ -58,8 +58,9 @@ pub fn because(bound: &Reason, reasons: &[Reason]) -> String {
         C::RequestsHeld => {
             format!("{} for a replica", super::counted(bound, "held", "request waits", "requests wait"))
         }
+        C::ZoneLost => format!("{}, and those that are left carry the load", lost(bound)),
         C::Draining => draining(bound),
-        C::DrainTimedOut => sentence(bound),
+        C::DrainTimedOut | C::StandbyFloor | C::ReturnFloor => sentence(bound),
         C::ScaledUp | C::ScaledDown | C::Steady => "nothing asks for another number".to_owned(),
         C::Paused if bound.from != bound.to => {
             format!("spec.mode is Paused (otherwise there would be {})", bound.to)
@@ -77,6 +78,7 @@ pub fn because(bound: &Reason, reasons: &[Reason]) -> String {
         | C::MetricsFresh
         | C::WithinLimits
         | C::Progressing
+        | C::ZonesServing
         | C::BalancersInSync
         | C::BalancersStarting
         | C::BalancerOutOfSync
@@ -97,7 +99,20 @@ pub fn because(bound: &Reason, reasons: &[Reason]) -> String {
         | C::OutlierReturned
         | C::OutlierReplaced
         | C::EvictionRefused
-        | C::EvictionFailed => format!("{}{}", fact(bound.code), detail(bound)),
+        | C::EvictionFailed
+        | C::PrimaryServes
+        | C::PrimaryFailing
+        | C::NoStandbyReady
+        | C::FleetLimit
+        | C::MovingToStandby
+        | C::StandbyServes
+        | C::MovingToPrimary
+        | C::SwitchLimit
+        | C::EvidenceUnknown
+        | C::FrozenByAnnotation
+        | C::MovedByAnnotation
+        | C::StandbyReady
+        | C::StandbyNotReady => format!("{}{}", fact(bound.code), detail(bound)),
     }
 }
 

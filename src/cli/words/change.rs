@@ -45,6 +45,9 @@ fn remedy(bound: &Reason, reasons: &[Reason]) -> String {
         C::MinReplicas => return min_replicas(bound, reasons),
         C::MaxReplicas => return max_replicas(bound, reasons),
         C::RequestsHeld => "Once the requests that wait are served, the KPIs decide again.",
+        C::ZoneLost => {
+            "Once the zone serves again, or its pods were replaced elsewhere, the KPIs decide again."
+        }
         C::Draining => return draining(bound),
         C::DrainTimedOut => "A longer spec.traffic.drain.timeout gives requests more time.",
         C::BalancersStarting => "Wait for the balancers' pods; their events say what they wait for.",
@@ -75,6 +78,28 @@ fn remedy(bound: &Reason, reasons: &[Reason]) -> String {
             "Plimsoll tries again by itself; the PodDisruptionBudget must allow a disruption."
         }
         C::EvictionFailed => "Plimsoll tries again by itself; check the operator's rights on pods/eviction.",
+        C::StandbyFloor => {
+            "It ends when the other service has its requests back, and the scale-down window is over."
+        }
+        C::ReturnFloor => "Once all requests are back, the KPIs decide again.",
+        C::PrimaryServes | C::StandbyReady => {
+            "Nothing binds: requests stay while the replicas do their work."
+        }
+        C::PrimaryFailing | C::MovingToStandby => "The signs of failure must go away: look at the replicas.",
+        C::NoStandbyReady | C::StandbyNotReady => "What keeps the standby from being ready must be mended.",
+        C::FleetLimit => {
+            "It is looked at again within a minute; see what the services that fail have in common."
+        }
+        C::StandbyServes | C::MovingToPrimary => {
+            "Requests come back as spec.failover.return says, or by `kubectl plimsoll failover NAME --to primary`."
+        }
+        C::SwitchLimit => {
+            "An hour after the first switch; or `kubectl plimsoll failover NAME --to BACKEND` moves them."
+        }
+        C::EvidenceUnknown => "Check the KPIs of spec.failover.leave, and Prometheus.",
+        C::FrozenByAnnotation | C::MovedByAnnotation => {
+            "`kubectl plimsoll unfreeze NAME` hands it back to the evidence."
+        }
         C::EmptyMeansZero => "The query must find series in Prometheus.",
         C::NoReadyReplicas => {
             "A replica must become ready before the average says anything: look at the pods' events."
@@ -84,6 +109,7 @@ fn remedy(bound: &Reason, reasons: &[Reason]) -> String {
         | C::ScaledDown
         | C::MetricsFresh
         | C::WithinLimits
+        | C::ZonesServing
         | C::BalancersInSync
         | C::RouteInSync
         | C::RouteChanged => "Nothing binds: it changes when a KPI or the spec does.",

@@ -1,10 +1,10 @@
 //! One step of a decision as a sentence.
 
-use super::outlier::outlier;
 use super::{
     detail, finite, flag, held_since, left, limit, numbers, policy, replicas, seconds, who, with,
     with_seconds,
 };
+use super::{failover::failover, outlier::outlier};
 use crate::api::{Reason, ReasonCode};
 
 /// The step with its numbers as one short sentence without a full stop, such as
@@ -52,6 +52,7 @@ pub fn sentence(reason: &Reason) -> String {
             let held = super::counted(reason, "held", "request waits", "requests wait");
             format!("{held} at the load balancer for a replica, which asks for {}", replicas(reason.to))
         }
+        C::ZoneLost => zone_lost(reason),
         C::Draining => draining(reason),
         C::DrainTimedOut => {
             let who = super::counted(reason, "draining", "replica goes", "replicas go");
@@ -69,6 +70,21 @@ pub fn sentence(reason: &Reason) -> String {
         | C::OutlierReplaced
         | C::EvictionRefused
         | C::EvictionFailed => outlier(reason),
+        C::StandbyFloor
+        | C::ReturnFloor
+        | C::PrimaryServes
+        | C::PrimaryFailing
+        | C::NoStandbyReady
+        | C::FleetLimit
+        | C::MovingToStandby
+        | C::StandbyServes
+        | C::MovingToPrimary
+        | C::SwitchLimit
+        | C::EvidenceUnknown
+        | C::FrozenByAnnotation
+        | C::MovedByAnnotation
+        | C::StandbyReady
+        | C::StandbyNotReady => failover(reason),
         C::Steady => format!("stays at {}", replicas(reason.to)),
         C::ScaledUp => format!("scaled up from {} to {}", reason.from, replicas(reason.to)),
         C::ScaledDown => format!("scaled down from {} to {}", reason.from, replicas(reason.to)),
@@ -84,6 +100,7 @@ pub fn sentence(reason: &Reason) -> String {
         | C::MetricsFresh
         | C::WithinLimits
         | C::Progressing
+        | C::ZonesServing
         | C::BalancersInSync
         | C::BalancersStarting
         | C::BalancerOutOfSync
@@ -100,7 +117,7 @@ pub fn sentence(reason: &Reason) -> String {
 }
 
 /// What a code says by itself, for those that come without numbers.
-pub(super) fn fact(code: ReasonCode) -> &'static str {
+pub fn fact(code: ReasonCode) -> &'static str {
     use ReasonCode as C;
     match code {
         C::InvalidSpec => "the spec says something that can't be",
@@ -129,6 +146,8 @@ pub(super) fn fact(code: ReasonCode) -> &'static str {
         C::MinReplicas => "minReplicas holds",
         C::MaxReplicas => "maxReplicas binds",
         C::RequestsHeld => "requests wait for a replica",
+        C::ZoneLost => "all replicas of a zone are lost",
+        C::ZonesServing => "no zone is lost",
         C::Draining => "replicas that are to go finish their requests first",
         C::DrainTimedOut => "replicas went with requests left",
         C::BalancersInSync => "every balancer runs what is wanted of it",
@@ -152,6 +171,23 @@ pub(super) fn fact(code: ReasonCode) -> &'static str {
         C::OutlierReplaced => "a replica that stood out was evicted",
         C::EvictionRefused => "a PodDisruptionBudget does not allow an eviction",
         C::EvictionFailed => "a replica could not be evicted",
+        C::StandbyFloor => "another service needs it as its standby",
+        C::ReturnFloor => "requests come back from a standby",
+        C::PrimaryServes => "the service itself gets all requests",
+        C::PrimaryFailing => "there are signs that the service fails",
+        C::NoStandbyReady => "the service fails, and no standby would take its requests",
+        C::FleetLimit => {
+            "a KPI says that the service fails, as it does of many others: it is not believed yet"
+        }
+        C::MovingToStandby => "requests move to a standby",
+        C::StandbyServes => "all requests go to a standby",
+        C::MovingToPrimary => "requests come back from a standby",
+        C::SwitchLimit => "requests stay where they are: there were too many switches within the hour",
+        C::EvidenceUnknown => "requests stay where they are, since what would move them is not known",
+        C::FrozenByAnnotation => "requests stay where they are, as a person said",
+        C::MovedByAnnotation => "requests go where a person said",
+        C::StandbyReady => "a standby would take all requests now",
+        C::StandbyNotReady => "no standby would take all requests now",
         C::Steady => "the replicas are what they should be",
         C::ScaledUp => "replicas were raised",
         C::ScaledDown => "replicas were lowered",
@@ -332,4 +368,32 @@ fn observing(reason: &Reason) -> String {
     } else {
         format!("mode Observe: would go from {} to {}, nothing is written", reason.from, replicas(reason.to))
     }
+}
+
+/// Who is lost, and what is left: `zone b is lost with 5 of 10 replicas`.
+pub(super) fn lost(reason: &Reason) -> String {
+    let names = reason.name.as_deref().unwrap_or_default();
+    let (zones, are) = match names {
+        "" => ("a zone".to_owned(), "is"),
+        names if names.contains(", ") => (format!("zones {names}"), "are"),
+        name => (format!("zone {name}"), "is"),
+    };
+    let of = match (finite(reason, "lost"), finite(reason, "left")) {
+        (Some(lost), Some(left)) => {
+            format!(" with {} of {} replicas", super::number(lost), super::number(lost + left))
+        }
+        _ => String::new(),
+    };
+    format!("{zones} {are} lost{of}")
+}
+
+fn zone_lost(reason: &Reason) -> String {
+    if reason.from == reason.to {
+        return lost(reason);
+    }
+    format!(
+        "{}; so that those that are left carry the load, {} are asked for",
+        lost(reason),
+        replicas(reason.to)
+    )
 }

@@ -41,6 +41,7 @@ pub fn step(code: ReasonCode) -> Step {
         | C::WithinLimits
         | C::Progressing
         | C::DrainTimedOut
+        | C::ZonesServing
         | C::BalancersInSync
         | C::BalancersStarting
         | C::RouteInSync
@@ -53,8 +54,23 @@ pub fn step(code: ReasonCode) -> Step {
         | C::OutlierReturned
         | C::OutlierReplaced
         | C::EvictionRefused
-        | C::EvictionFailed => Step::Note,
+        | C::EvictionFailed
+        | C::PrimaryServes
+        | C::PrimaryFailing
+        | C::NoStandbyReady
+        | C::FleetLimit
+        | C::MovingToStandby
+        | C::StandbyServes
+        | C::MovingToPrimary
+        | C::SwitchLimit
+        | C::EvidenceUnknown
+        | C::FrozenByAnnotation
+        | C::MovedByAnnotation
+        | C::StandbyReady
+        | C::StandbyNotReady => Step::Note,
         C::ScheduleFloor
+        | C::StandbyFloor
+        | C::ReturnFloor
         | C::HeldWithoutEvidence
         | C::HeldOnFirstLook
         | C::HeldForBurst
@@ -65,6 +81,7 @@ pub fn step(code: ReasonCode) -> Step {
         | C::MinReplicas
         | C::MaxReplicas
         | C::RequestsHeld
+        | C::ZoneLost
         | C::Draining => Step::Limit,
         C::Steady | C::ScaledUp | C::ScaledDown | C::Observing | C::Paused => Step::End,
         C::InvalidSpec | C::TargetNotFound | C::TargetNotScalable | C::ScalerConflict | C::ScaleFailed => {

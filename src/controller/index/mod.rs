@@ -1,7 +1,8 @@
-//! What the watches know, in as few bytes as the decisions need: pods, scale targets, other scalers, routes.
+//! What the watches know, in as few bytes as the decisions need: pods, nodes, scale targets, other scalers, routes.
 //!
 //! Each index is the only reader of its watch; a relist fills a fresh index and takes its place at once.
 
+mod nodes;
 mod pods;
 mod routes;
 mod scalers;
@@ -11,6 +12,7 @@ use std::sync::{Arc, RwLock};
 
 use futures::{Stream, StreamExt};
 use kube::runtime::watcher;
+pub use nodes::NodeIndex;
 pub use pods::{BalancerPod, PodIndex};
 pub use routes::{RouteIndex, Served, route_workload};
 pub use scalers::{Scaler, ScalerIndex, scaled_object_resource};

@@ -9,11 +9,8 @@ use kube::{
     core::{Expression, Selector, SelectorExt},
 };
 
-use super::{Follow, Workload};
+use super::{Follow, Workload, nodes::ZONE_LABEL};
 use crate::{actuate::COST_BEFORE, api::BALANCER_LABEL, engine};
-
-/// Where a pod runs by zone, since Kubernetes 1.33 (PodTopologyLabelsAdmission).
-const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 
 /// All pods that are watched.
 #[derive(Debug, Default)]
@@ -87,6 +84,15 @@ impl PodIndex {
                 marked: entry.marked,
             })
             .collect()
+    }
+
+    /// The node of a pod, and its zone where the pod tells.
+    #[must_use]
+    pub fn place(&self, namespace: &str, pod: &str) -> (Option<String>, Option<String>) {
+        let Some(entry) = self.namespaces.get(namespace).and_then(|namespace| namespace.pods.get(pod)) else {
+            return (None, None);
+        };
+        (entry.node.as_deref().map(str::to_owned), entry.labels.get(ZONE_LABEL).cloned())
     }
 
     /// The pods that run the balancers of a ScalableService, those that are being deleted included.

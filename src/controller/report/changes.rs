@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::{conditions::bound, outliers, status::changed};
+use super::{conditions::bound, failover, outliers, status::changed, zones};
 use crate::{
     actuate::Note,
     api::{ReasonCode, RecoveryStatus, ScalableServiceStatus, Summary, TrafficStatus},
@@ -35,7 +35,10 @@ pub enum Worth {
 /// Whether `new` is worth a write after `old`.
 #[must_use]
 pub fn worth(old: &ScalableServiceStatus, new: &ScalableServiceStatus) -> Worth {
-    if draining(old) != draining(new) || ejected(old) != ejected(new) {
+    if draining(old) != draining(new)
+        || ejected(old) != ejected(new)
+        || failover::told(old) != failover::told(new)
+    {
         return Worth::Urgent;
     }
     if hard(old) != hard(new) {
@@ -85,7 +88,8 @@ fn hard(status: &ScalableServiceStatus) -> impl PartialEq {
     let summary = Summary { kpi: String::new(), why: String::new(), ..status.summary.clone() };
     let counts =
         (status.replicas, status.ready_replicas, status.desired_replicas, status.observed_generation);
-    let parts = (status.selector.clone(), status.traffic.is_some(), status.recovery.clone());
+    let parts =
+        (status.selector.clone(), status.traffic.is_some(), status.recovery.clone(), status.failover.clone());
     (conditions, kpis, changes, summary, counts, parts)
 }
 
@@ -106,6 +110,8 @@ pub fn notes(old: &ScalableServiceStatus, new: &ScalableServiceStatus, outcome: 
         }
     }
     notes.extend(outliers::notes(old, new, outcome));
+    notes.extend(failover::notes(old, new, outcome));
+    notes.extend(zones::notes(old, new));
     let ready = |status: &ScalableServiceStatus| -> Option<Condition> {
         status.conditions.iter().find(|condition| condition.type_ == "Ready").cloned()
     };

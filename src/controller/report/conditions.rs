@@ -1,6 +1,6 @@
 //! What each condition says, by KEP-1623 and kstatus.
 
-use super::outliers;
+use super::{failover, outliers, zones};
 use crate::{
     api::{ConditionType, KpiState, KpiStatus, KpiType, Mode, ReasonCode, Verdict},
     cli::words,
@@ -17,6 +17,8 @@ pub fn verdicts(mode: Mode, outcome: &Outcome, traffic: Option<Verdict>) -> Vec<
     verdicts.extend(traffic);
     if let Outcome::Done(done) = outcome {
         verdicts.extend(done.recovery.as_ref().map(outliers::verdict));
+        verdicts.extend(done.shift.iter().flat_map(failover::verdicts));
+        verdicts.extend(done.decision.zones.as_ref().map(zones::verdict));
     }
     verdicts
 }

@@ -2,10 +2,12 @@
 
 mod changes;
 mod conditions;
+mod failover;
 mod outliers;
 mod status;
 #[cfg(test)]
 mod tests;
+mod zones;
 
 pub use changes::{HARD_PAUSE, SOFT_PAUSE, Worth, notes, worth};
 pub use conditions::verdicts;

@@ -40,6 +40,8 @@ pub fn status(
             // Nobody drains or ejects what nobody decides on.
             traffic: spec.balanced().map(|_| TrafficStatus::default()),
             recovery: spec.recovery.as_ref().map(|_| RecoveryStatus::default()),
+            // Where requests go is left as it is: nobody decides on it either.
+            failover: old.failover.clone().filter(|_| spec.failover.is_some()),
             conditions: merge_conditions(&old.conditions, verdicts, generation, &time),
             ..old.clone()
         },
@@ -65,7 +67,7 @@ pub fn status(
                 decisions: ring(&old.decisions, done),
                 traffic: spec.balanced().map(|_| traffic(done)),
                 recovery: done.recovery.as_ref().map(|recovery| recovery.status.clone()),
-                failover: old.failover.clone(),
+                failover: done.shift.as_ref().map(|shift| shift.status.clone()),
                 conditions: merge_conditions(&old.conditions, verdicts, generation, &time),
             }
         }

@@ -11,7 +11,10 @@ use crate::{
         ScalableServiceSpec, ScalableServiceStatus, TrafficStatus, Validated, Verdict,
     },
     controller::outcome::{Done, Outcome, Refusal, Written},
-    engine::{Memory, Observation, Pods, Recovery, Sample, decide},
+    engine::{
+        Memory, Observation, Placed, Pods, Recovery, Sample, Shift, StandbySeen, Standing, Topology, decide,
+        fail_over,
+    },
 };
 
 const SHOP: &str = r#"
@@ -32,6 +35,9 @@ struct Story {
     status: ScalableServiceStatus,
     traffic: Option<Verdict>,
     recovery: Option<Recovery>,
+    /// What is seen of the standbys.
+    standbys: Option<Vec<StandbySeen>>,
+    topology: Option<Topology>,
 }
 
 impl Story {
@@ -39,7 +45,17 @@ impl Story {
         let spec = ScalableServiceSpec { mode, ..serde_saphyr::from_str(SHOP).unwrap() };
         let now = Timestamp::from_second(1_800_000_000).unwrap();
         let status = ScalableServiceStatus::default();
-        Self { spec, memory: Memory::default(), now, replicas: 4, status, traffic: None, recovery: None }
+        Self {
+            spec,
+            memory: Memory::default(),
+            now,
+            replicas: 4,
+            status,
+            traffic: None,
+            recovery: None,
+            standbys: None,
+            topology: None,
+        }
     }
 
     /// One turn: what it was worth, and the events.
@@ -49,6 +65,7 @@ impl Story {
             replicas: self.replicas,
             pods: Pods::Counted { ready },
             samples: BTreeMap::from([("load".into(), load), ("latency".into(), latency)]),
+            topology: self.topology.clone(),
             ..Observation::default()
         };
         let spec = Validated::new(&self.spec).unwrap();
@@ -62,10 +79,19 @@ impl Story {
             selector: Some("app=checkout".into()),
             written: if writes { Written::Changed } else { Written::Nothing },
             recovery: self.recovery.clone(),
+            shift: self.shift(&spec, ready),
             decision,
         };
         self.replicas = done.now;
         self.tell(&Outcome::Done(Box::new(done)))
+    }
+
+    fn shift(&mut self, spec: &Validated, ready: i32) -> Option<Shift> {
+        let told = self.status.failover.clone();
+        let standing = Standing { told, standbys: self.standbys.clone()?, ..Standing::default() };
+        let pods = Pods::Counted { ready };
+        let seen = Observation { replicas: 4, pods, standing: Some(standing), ..Observation::default() };
+        fail_over(spec, &seen, &mut self.memory, self.now)
     }
 
     fn tell(&mut self, outcome: &Outcome) -> (Worth, Vec<(bool, ReasonCode)>) {
@@ -255,4 +281,81 @@ fn ejections_are_told_once_and_are_urgent() {
     story.recovery = Some(Recovery { status, ..healthy });
     let told = story.turn(fresh(400.0), fresh(0.1), 4);
     assert_eq!(told, (Worth::Urgent, vec![(false, ReasonCode::OutlierReturned)]));
+}
+
+#[test]
+fn a_failover_is_told_by_two_conditions_and_an_event_for_each_state() {
+    let mut story = Story::new(Mode::Auto);
+    story.spec.traffic =
+        Some(serde_saphyr::from_str("{provider: HAProxy, targetPort: 80, listeners: [{port: 80}]}").unwrap());
+    let failover = "{backends: [{name: spare, service: {name: spare, port: 80}}], leave: {samples: 1}}";
+    story.spec.failover = Some(serde_saphyr::from_str(failover).unwrap());
+    let spare = |trouble: Option<&str>| StandbySeen {
+        name: "spare".into(),
+        address: Some("10.0.0.9:80".into()),
+        trouble: trouble.map(str::to_owned),
+        capacity: None,
+    };
+    let load = || (fresh(400.0), fresh(0.1));
+    let turn = |story: &mut Story, ready| story.turn(load().0, load().1, ready);
+
+    story.standbys = Some(vec![spare(None)]);
+    assert_eq!(turn(&mut story, 4).1, [(false, ReasonCode::StandbyReady)]);
+    assert_eq!(story.condition("PrimaryActive"), "True PrimaryServes");
+    assert_eq!(turn(&mut story, 4), (Worth::Nothing, vec![]));
+
+    story.standbys = Some(vec![spare(Some("it does not answer"))]);
+    assert_eq!(turn(&mut story, 4).1, [(true, ReasonCode::StandbyNotReady)]);
+    assert_eq!(story.condition("FailoverReady"), "False StandbyNotReady");
+    assert_eq!(turn(&mut story, 0).1, [(true, ReasonCode::NoStandbyReady)]);
+    assert_eq!(story.condition("PrimaryActive"), "True NoStandbyReady");
+
+    story.standbys = Some(vec![spare(None)]);
+    let (worth, events) = turn(&mut story, 0);
+    assert_eq!(worth, Worth::Urgent, "the balancers wait for it");
+    assert_eq!(events, [(true, ReasonCode::StandbyServes), (false, ReasonCode::StandbyReady)]);
+    assert_eq!(story.condition("PrimaryActive"), "False StandbyServes");
+    assert_eq!(story.status.failover.as_ref().unwrap().backends[0].weight, 100);
+}
+
+#[test]
+fn a_lost_zone_is_told_once_and_again_when_it_serves() {
+    let mut story = Story::new(Mode::Auto);
+    let replica = |zone: &str, number: u32, ready: bool| Placed {
+        name: format!("web-{zone}-{number}"),
+        zone: Some(zone.into()),
+        ready,
+        node_ready: Some(ready),
+    };
+    let of = |ready: bool| {
+        let replicas = (0..2).flat_map(|number| [replica("a", number, true), replica("b", number, ready)]);
+        Some(Topology { replicas: replicas.collect(), balancers: Vec::new() })
+    };
+    story.topology = of(true);
+    story.turn(fresh(400.0), fresh(0.1), 4);
+    assert_eq!(story.condition("ZonesServing"), "True ZonesServing");
+    assert_eq!(story.turn(fresh(400.0), fresh(0.1), 4), (Worth::Nothing, vec![]));
+    story.topology = of(false);
+    let told = story.turn(fresh(400.0), fresh(0.1), 2);
+    assert_eq!(told, (Worth::Hard, vec![(false, ReasonCode::ScaledUp), (true, ReasonCode::ZoneLost)]));
+    assert_eq!((story.replicas, story.status.summary.why.as_str()), (8, "ZoneLost"));
+    assert_eq!(story.condition("ZonesServing"), "False ZoneLost");
+    let message = |story: &Story| story.status.conditions.last().unwrap().message.clone();
+    assert_eq!(message(&story), "zone b is lost with 2 of 4 replicas");
+    let ready = story.status.conditions.iter().find(|condition| condition.type_ == "Ready").unwrap();
+    assert_eq!(
+        ready.message,
+        "zone b is lost with 2 of 4 replicas; so that those that are left carry the load, 8 replicas are asked for"
+    );
+    story.topology = of(true);
+    assert_eq!(story.turn(fresh(400.0), fresh(0.1), 8).1, [(false, ReasonCode::ZonesServing)]);
+    assert_eq!(
+        (story.condition("ZonesServing").as_str(), message(&story).as_str()),
+        ("True ZonesServing", "replicas serve in 2 zones")
+    );
+    // Where its pods were evicted there is no zone left that could be lost.
+    story.topology = of(false);
+    story.turn(fresh(400.0), fresh(0.1), 2);
+    story.topology = None;
+    assert_eq!(story.turn(fresh(400.0), fresh(0.1), 8).1, [(false, ReasonCode::ZonesServing)]);
 }

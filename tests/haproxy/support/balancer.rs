@@ -38,6 +38,7 @@ pub fn wanted(more: Value) -> Wanted {
         servers: BTreeMap::new(),
         balancers: 1,
         gate: None,
+        standbys: Vec::new(),
     }
 }
 

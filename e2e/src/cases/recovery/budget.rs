@@ -4,9 +4,10 @@ use std::{thread::sleep, time::Duration};
 
 use anyhow::{Result, ensure};
 
-use super::{EJECTED_WITHIN, ejected, pods, setup};
+use super::{EJECTED_WITHIN, ERRORS, ejected, setup};
 use crate::cases::{
     Theatre,
+    pods::pods,
     traffic::{
         flow::Flow,
         front::{Front, SHOP, Setup, seconds},
@@ -38,7 +39,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     sleep(Duration::from_secs(5));
     let mut broke = std::time::SystemTime::now();
     for pod in pods(scene, SHOP)?.iter().take(BAD) {
-        broke = pod.break_down()?;
+        broke = pod.fault(ERRORS)?;
     }
     let told = front.service.wait("with its budget spent", EJECTED_WITHIN, |sight| {
         sight.condition("ReplicasHealthy").starts_with("False EjectionBudgetSpent")

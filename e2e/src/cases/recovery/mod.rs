@@ -1,18 +1,15 @@
-//! Replicas that are ready and yet answer badly: they are taken out and replaced, and never too many of them.
+//! Replicas that are ready and yet answer badly: they are taken out and replaced, and never too many of them. And a zone
+//! that goes with all of its replicas.
 
 mod budget;
 mod outlier;
+mod zone;
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::{
-    Case,
-    scene::{Scene, Sight},
-    traffic::front::Setup,
-};
+use super::{Case, scene::Sight, traffic::front::Setup};
 
 /// The cases `recovery-*`.
 pub const CASES: &[Case] = &[
@@ -27,6 +24,12 @@ pub const CASES: &[Case] = &[
         must: "five of ten answer 30 % errors: never more than two are out, one is replaced at a time, the condition says so",
         run: budget::run,
     },
+    Case {
+        name: "recovery-zone",
+        must: "the only node of a zone loses its power: the rest is raised, and the service within its objective again before \
+               Kubernetes evicts a pod; without Plimsoll it is not",
+        run: zone::run,
+    },
 ];
 
 /// Ten replicas that are judged every second by their share of errors within 5 s.
@@ -39,47 +42,6 @@ const ERRORS: &str = r#"{"errors": 0.3}"#;
 
 /// Until the share of errors is above the limit, and three evaluations a second apart, on a busy machine.
 const EJECTED_WITHIN: Duration = Duration::from_secs(8);
-
-/// A pod of a shop.
-struct Pod {
-    name: String,
-    ip: String,
-    ready: bool,
-}
-
-/// The pods with this label `app` that are not being deleted, by name.
-fn pods(scene: &Scene<'_>, app: &str) -> Result<Vec<Pod>> {
-    let list = scene.kubectl(&["get", "pods", &format!("--selector=app={app}"), "--output=json"])?;
-    let list: Value = serde_json::from_str(&list)?;
-    let items = list.pointer("/items").and_then(Value::as_array).cloned().unwrap_or_default();
-    let alive = items.iter().filter(|pod| pod.pointer("/metadata/deletionTimestamp").is_none());
-    let mut pods: Vec<Pod> = alive.map(Pod::of).collect();
-    pods.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(pods)
-}
-
-impl Pod {
-    fn of(pod: &Value) -> Self {
-        let text = |path: &str| pod.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
-        let is = |condition: &Value, field: &str, value: &str| {
-            condition.get(field).and_then(Value::as_str).is_some_and(|found| found == value)
-        };
-        let ready = |condition: &Value| is(condition, "type", "Ready") && is(condition, "status", "True");
-        Self {
-            name: text("/metadata/name"),
-            ip: text("/status/podIP"),
-            ready: conditions.into_iter().flatten().any(ready),
-        }
-    }
-
-    /// Makes it answer errors from now on.
-    fn break_down(&self) -> Result<SystemTime> {
-        let url = format!("http://{}:8080/fault", self.ip);
-        ureq::post(&url).send(ERRORS).with_context(|| url.clone())?;
-        Ok(SystemTime::now())
-    }
-}
 
 /// Pods that the status says are out; with those that were evicted, or without.
 fn ejected(sight: &Sight, evicted: bool) -> Vec<String> {

@@ -7,10 +7,11 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use super::{EJECTED_WITHIN, ejected, pods, setup};
+use super::{EJECTED_WITHIN, ERRORS, ejected, setup};
 use crate::{
     cases::{
         Theatre,
+        pods::pods,
         traffic::{
             flow::Flow,
             front::{CONTROL, Front, SHOP, Setup, control, seconds, unix},
@@ -44,8 +45,8 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let beside = Flow::start(stage, &plain, RATE / 4, 60, &[])?;
     // So that every replica has a share of errors: none.
     sleep(Duration::from_secs(5));
-    let broke = sick.break_down()?;
-    sister.break_down()?;
+    let broke = sick.fault(ERRORS)?;
+    sister.fault(ERRORS)?;
     let out = front.service.wait("with the bad replica ejected", EJECTED_WITHIN, |sight| {
         ejected(sight, true).contains(&sick.name)
     })?;

@@ -40,6 +40,8 @@ pub struct Setup {
     pub window: u32,
     /// `listeners` of `spec.traffic`, and further fields of it, each on a line of its own.
     pub traffic: &'static str,
+    /// KPIs beside the dial, as YAML.
+    pub more_kpis: &'static str,
     /// Further fields of the spec, such as `recovery`, each on a line of its own.
     pub more_spec: &'static str,
 }
@@ -56,6 +58,7 @@ impl Setup {
             more: &["--drain-delay=3s"],
             window: 0,
             traffic: "listeners: [{port: 80}]",
+            more_kpis: "",
             more_spec: "",
         }
     }
@@ -239,7 +242,8 @@ pub fn spread(front: &Front<'_>) -> Result<()> {
 }
 
 fn service(setup: &Setup) -> String {
-    let Setup { namespace, provider, window, traffic, more_spec, .. } = setup;
+    let Setup { namespace, provider, window, traffic, more_kpis, more_spec, .. } = setup;
+    let more_kpis = more_kpis.replace('\n', "\n  ");
     let traffic = traffic.replace('\n', "\n    ");
     let more_spec = more_spec.replace('\n', "\n  ");
     let query = Dial::query(namespace);
@@ -256,6 +260,7 @@ spec:
   period: 1s
   kpis:
   - {{name: dial, type: Load, query: '{query}', perReplica: "10"}}
+  {more_kpis}
   behavior: {{scaleDown: {{stabilizationWindowSeconds: {window}}}}}
   traffic:
     provider: {provider}

@@ -10,7 +10,7 @@ mod gateway;
 mod killed;
 mod nginx;
 mod priorities;
-mod processes;
+pub mod processes;
 mod rollout;
 mod sticky;
 mod streams;

@@ -1,22 +1,16 @@
 //! What a user reads in haproxy.cfg.
 
-use std::path::Path;
-
 use serde_json::json;
 
 use super::{
     super::{Config, Paths, config::structure_of},
-    server, wanted,
+    paths, server, standby, wanted,
 };
 use crate::balancer::{
     ConfigError, Listen,
     ServerState::{Drain, Ready},
     Wanted,
 };
-
-fn paths() -> Paths {
-    Paths::in_folder(Path::new("/run/plimsoll"))
-}
 
 fn config(wanted: &Wanted) -> Config {
     Config::of(wanted, &paths()).unwrap()
@@ -50,7 +44,37 @@ fn everything_at_once() {
     wanted.gate = Some("127.0.0.1:9103".parse().unwrap());
     wanted.servers.insert("checkout-0".to_owned(), server("10.0.0.1:8080", Ready));
     wanted.servers.insert("checkout-1".to_owned(), server("[2001:db8::1]:8080", Drain));
+    wanted.standbys = vec![standby("east", Some("10.1.0.1:8080"), 100), standby("west", None, 10)];
     insta::assert_snapshot!(config(&wanted).text);
+}
+
+#[test]
+fn standbys_and_their_shares() {
+    let mut wanted = wanted(json!({"limits": {"connectionsPerReplica": 10}}));
+    wanted.servers.insert("checkout-0".to_owned(), server("10.0.0.1:8080", Ready));
+    wanted.standbys = vec![
+        standby("east", Some("10.1.0.1:8080"), 30),
+        standby("west", Some("[2001:db8::1]:8080"), 20),
+        standby("north", None, 50),
+    ];
+    insta::assert_snapshot!(config(&wanted).text);
+    insta::assert_snapshot!(config(&wanted).shares, @r"
+    # A number from 0 to 99 is drawn for each request: the first standby whose number is above gets it.
+    east 30
+    west 50
+    north 50
+    ");
+    let before = config(&wanted);
+    wanted.standbys[0] = standby("east", Some("10.1.0.2:8080"), 100);
+    let after = config(&wanted);
+    assert_eq!(after.structure, before.structure, "shares and addresses change at runtime");
+    assert!(after.text != before.text && after.shares != before.shares);
+    wanted.standbys.swap(0, 1);
+    assert_ne!(config(&wanted).structure, before.structure);
+    for bad in ["a b", "a)", "a,0", "a\n", ""] {
+        wanted.standbys[0].name = bad.to_owned();
+        assert!(matches!(Config::of(&wanted, &paths()), Err(ConfigError::Name { .. })), "{bad:?}");
+    }
 }
 
 #[test]

@@ -5,11 +5,12 @@ mod config;
 mod plan;
 mod seen;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use serde_json::{Value, json};
 
-use crate::balancer::{Listen, Server, ServerState, Wanted};
+use super::Paths;
+use crate::balancer::{Listen, Server, ServerState, Standby, Wanted};
 
 /// `shop/checkout` with the defaults of the CRD and what `more` says.
 fn wanted(more: Value) -> Wanted {
@@ -24,7 +25,17 @@ fn wanted(more: Value) -> Wanted {
         servers: BTreeMap::new(),
         balancers: 2,
         gate: None,
+        standbys: Vec::new(),
     }
+}
+
+fn paths() -> Paths {
+    Paths::in_folder(Path::new("/run/plimsoll"))
+}
+
+fn standby(name: &str, address: Option<&str>, weight: u8) -> Standby {
+    let address = address.map(|address| address.parse().unwrap());
+    Standby { name: name.to_owned(), address, weight, replicas: 3 }
 }
 
 fn server(address: &str, state: ServerState) -> Server {

@@ -11,10 +11,14 @@ use super::{
         command::{AdminState, Answer, Command},
         config::GATE,
         plan,
+        standbys::{instead, is_standby, own},
     },
-    wanted,
+    paths, standby, wanted,
 };
-use crate::balancer::{Server, ServerState, Wanted};
+use crate::balancer::{Server, ServerState, Standby, Wanted};
+
+/// Those of the properties: in this order.
+const STANDBYS: [&str; 3] = ["x", "y", "z"];
 
 /// What HAProxy does with a step.
 fn take(seen: &mut Seen, step: &Step, wanted: &Wanted) -> Answer {
@@ -22,6 +26,10 @@ fn take(seen: &mut Seen, step: &Step, wanted: &Wanted) -> Answer {
     if matches!(step, Step::Cookies) {
         seen.servers.values_mut().for_each(|server| server.cookie = true);
         return Answer::Done;
+    }
+    if let Step::Bound(standby, below) | Step::NewBound(standby, below) = step {
+        let there = seen.shares.insert(standby.clone(), Some(*below)).is_some();
+        return if there == matches!(step, Step::Bound(..)) { Answer::Done } else { refused() };
     }
     let name = step.server().unwrap();
     if let Step::Add(_, address) = step {
@@ -38,7 +46,11 @@ fn take(seen: &mut Seen, step: &Step, wanted: &Wanted) -> Answer {
         };
         return if seen.servers.insert(name.to_owned(), new).is_none() { Answer::Done } else { refused() };
     }
-    let server = if name == GATE { seen.gate.as_mut() } else { seen.servers.get_mut(name) };
+    let server = match name {
+        GATE => seen.gate.as_mut(),
+        name if is_standby(name) => seen.standbys.get_mut(name),
+        name => seen.servers.get_mut(name),
+    };
     let Some(server) = server else { return refused() };
     match step {
         Step::Move(_, address) => server.address = *address,
@@ -58,7 +70,7 @@ fn take(seen: &mut Seen, step: &Step, wanted: &Wanted) -> Answer {
         Step::Delete(_) => {
             seen.servers.remove(name);
         }
-        Step::Add(..) | Step::Cookies => {}
+        Step::Add(..) | Step::Cookies | Step::Bound(..) | Step::NewBound(..) => {}
     }
     Answer::Done
 }
@@ -67,7 +79,21 @@ fn usable(seen: &Seen) -> usize {
     seen.servers.values().filter(|server| server.admin == AdminState::Ready && server.weight > 0).count()
 }
 
-/// Takes at most `most` steps of a plan, none of which may be refused or cost capacity.
+/// The share of each standby and, last, of the service, as HAProxy draws.
+fn shares(seen: &Seen) -> Vec<u8> {
+    let mut above = 0;
+    let mut shares = Vec::new();
+    for standby in STANDBYS {
+        let below = seen.shares.get(standby).copied().flatten().unwrap_or(0).min(100);
+        shares.push(below.saturating_sub(above));
+        above = above.max(below);
+    }
+    shares.push(100 - above);
+    shares
+}
+
+/// Takes at most `most` steps of a plan, none of which may be refused, cost capacity, or give anybody a greater share
+/// than before and after.
 fn carry_out(seen: &mut Seen, wanted: &Wanted, most: usize) {
     let steps = plan(wanted, seen);
     let before = usable(seen);
@@ -76,9 +102,13 @@ fn carry_out(seen: &mut Seen, wanted: &Wanted, most: usize) {
         take(&mut whole, step, wanted);
     }
     let least = before.min(usable(&whole));
+    let (from, to) = (shares(seen), shares(&whole));
     for step in steps.iter().take(most) {
         assert!(!matches!(take(seen, step, wanted), Answer::Refused(_)), "{step:?} of {steps:?}");
         assert!(usable(seen) >= least, "{step:?} of {steps:?} leaves {} of {least}", usable(seen));
+        for (standby, share) in shares(seen).into_iter().enumerate() {
+            assert!(share <= from[standby].max(to[standby]), "{step:?} of {steps:?}: {from:?} to {to:?}");
+        }
     }
 }
 
@@ -109,13 +139,23 @@ fn servers() -> impl Strategy<Value = SeenServer> {
 }
 
 fn seen() -> impl Strategy<Value = Seen> {
-    (prop::collection::btree_map(names(), servers(), 0..7), prop::option::of(servers())).prop_map(
-        |(servers, gate)| Seen {
+    let standbys = prop::collection::vec(servers(), 2 * STANDBYS.len());
+    let bound = prop::option::of(prop::option::of(0..=110u8));
+    let bounds = prop::collection::vec(bound, STANDBYS.len());
+    let servers = prop::collection::btree_map(names(), servers(), 0..7);
+    (servers, prop::option::of(self::servers()), standbys, bounds).prop_map(
+        |(servers, gate, standbys, bounds)| Seen {
             epoch: Epoch::default(),
             version: "2.6.12".to_owned(),
             structure: None,
             servers,
             gate: gate.map(|gate| SeenServer { weight: 1, up: true, ..gate }),
+            standbys: STANDBYS.iter().flat_map(|name| [own(name), instead(name)]).zip(standbys).collect(),
+            shares: STANDBYS
+                .iter()
+                .zip(bounds)
+                .filter_map(|(name, bound)| Some(((*name).to_owned(), bound?)))
+                .collect(),
             foreign: Vec::new(),
             queued: 0,
         },
@@ -126,7 +166,14 @@ fn wanteds() -> impl Strategy<Value = Wanted> {
     let state = prop::sample::select(vec![ServerState::Ready, ServerState::Drain]);
     let server = (addresses(), state).prop_map(|(address, state)| Server { address, state });
     let servers = prop::collection::btree_map(names(), server, 0..7);
-    (servers, any::<[bool; 3]>()).prop_map(|(servers, [checks, sticky, limited])| {
+    let standbys = prop::collection::vec((prop::option::of(addresses()), 0..=100u8, 0..3u32), STANDBYS.len());
+    (servers, any::<[bool; 3]>(), standbys).prop_map(|(servers, [checks, sticky, limited], standbys)| {
+        let standby = |(name, (address, weight, replicas)): (&&str, _)| Standby {
+            address,
+            replicas,
+            ..standby(name, None, weight)
+        };
+        let standbys = STANDBYS.iter().zip(standbys).map(standby).collect();
         let mut traffic = json!({});
         let fields = traffic.as_object_mut().unwrap();
         if checks {
@@ -139,7 +186,7 @@ fn wanteds() -> impl Strategy<Value = Wanted> {
             fields.insert("limits".to_owned(), json!({"connectionsPerReplica": 4}));
         }
         let gate = Some("127.0.0.1:9103".parse().unwrap());
-        Wanted { servers, gate, ..wanted(traffic) }
+        Wanted { servers, gate, standbys, ..wanted(traffic) }
     })
 }
 
@@ -156,7 +203,19 @@ fn reached(seen: &Seen, wanted: &Wanted) -> bool {
         .iter()
         .map(|(name, server)| (name, (server.address, server.state == ServerState::Ready)))
         .collect();
-    have == want
+    let takes =
+        |name: String| seen.standbys[&name].admin == AdminState::Ready && seen.standbys[&name].weight > 0;
+    let all = wanted.primary_share() == 0;
+    let standbys = wanted.shares().all(|(standby, share)| {
+        let there =
+            standby.address.is_none_or(|address| seen.standbys[&own(&standby.name)].address == address);
+        there
+            && takes(own(&standby.name)) == standby.address.is_some()
+            && takes(instead(&standby.name)) == (all && share > 0)
+    });
+    let mut want_shares: Vec<u8> = wanted.shares().map(|(_, share)| share).collect();
+    want_shares.push(wanted.primary_share());
+    have == want && standbys && shares(seen) == want_shares
 }
 
 proptest! {
@@ -181,7 +240,7 @@ proptest! {
     #[test]
     fn every_step_is_one_line(seen in seen(), wanted in wanteds()) {
         for step in plan(&wanted, &seen) {
-            let line = step.command(&wanted).unwrap().to_string();
+            let line = step.command(&wanted, &paths()).unwrap().to_string();
             prop_assert!(!line.contains(['\n', ';', '<', '\\']) && line.len() < 1_024, "{line}");
         }
     }
@@ -196,6 +255,8 @@ fn adding_comes_first_and_cookies_before_requests() {
         structure: None,
         servers: BTreeMap::new(),
         gate: None,
+        standbys: BTreeMap::new(),
+        shares: BTreeMap::new(),
         foreign: vec!["Foreign_one".to_owned()],
         queued: 0,
     };
@@ -204,10 +265,10 @@ fn adding_comes_first_and_cookies_before_requests() {
     wanted.servers = BTreeMap::from([("new".to_owned(), super::server("10.0.0.2:8080", ServerState::Ready))]);
     let lines: Vec<String> = plan(&wanted, &seen)
         .iter()
-        .map(|step| step.command(&wanted).map(|line: Command| line.to_string()).unwrap())
+        .map(|step| step.command(&wanted, &paths()).map(|line: Command| line.to_string()).unwrap())
         .collect();
     insta::assert_snapshot!(lines.join("\n"), @r"
-    add server checkout/new 10.0.0.2:8080 check inter 2000ms rise 2 fall 3 pool-purge-delay 1s
+    add server checkout/new 10.0.0.2:8080 check inter 2000ms rise 2 fall 3 observe layer4 error-limit 3 on-error sudden-death pool-purge-delay 1s
     set dynamic-cookie-key backend checkout shop:checkout
     enable health checkout/new
     set server checkout/new state ready

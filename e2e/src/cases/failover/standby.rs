@@ -1,0 +1,194 @@
+//! One primary and one standby through a slow failure, an outage of Prometheus and a sudden death.
+
+use std::{
+    thread::sleep,
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+
+use super::{SPARE, spare, state, weight};
+use crate::cases::{
+    Theatre,
+    pods::{fault, pods},
+    scene::{Scene, Sight, Trail},
+    traffic::{
+        flow::Flow,
+        front::{CONTROL, Front, SHOP, Setup, control, seconds, unix},
+        processes::kill,
+    },
+};
+
+const SETUP: Setup = Setup {
+    more_spec: r#"failover:
+  backends: [{name: spare, service: {namespace: failover-spare, name: spare, port: 8080}}]
+  leave:
+    when: [{readyRatioBelow: "0.5"}, {kpi: errors, above: "0.2"}]
+  return: {for: 5s, ramp: [50, 100]}
+  maxSwitchesPerHour: 9"#,
+    more_kpis: r#"- name: errors
+  type: Objective
+  query: |
+    sum(rate(http_requests_total{namespace="failover",app="shop",code="500"}[5s]))
+    / (sum(rate(http_requests_total{namespace="failover",app="shop"}[5s])) > 0) or vector(0)
+  atMost: "1""#,
+    ..Setup::of("failover", 4)
+};
+/// Requests a second on kept and on fresh connections.
+const RATE: u32 = 40;
+/// Until the rate of errors is above its limit in three samples, and the standby has its replicas.
+const LEFT_WITHIN: Duration = Duration::from_secs(20);
+/// `return.for`, two steps of the ramp of the same length, and what is looked at every 2 s.
+const BACK_WITHIN: Duration = Duration::from_secs(35);
+/// From the evidence to the last request that the dead primary cost.
+const SWITCHED_WITHIN: f64 = 2.0;
+/// Longer than `return.for` and the ramp together.
+const BLIND: Duration = Duration::from_secs(18);
+
+pub fn run(theatre: &Theatre) -> Result<String> {
+    let other = Scene::open(theatre, "failover-spare")?;
+    let front = Front::set(theatre, &SETUP, |_| Ok(()))?;
+    let standby = spare(&other, front.scene.namespace)?;
+    let ready = |sight: &Sight| sight.condition("FailoverReady").starts_with("True");
+    front.service.wait("with a standby that is ready", Duration::from_secs(20), ready)?;
+    let slow = degrade(&front, &standby)?;
+    let blind = without_prometheus(theatre, &front)?;
+    let sudden = die(&front)?;
+    let moved = by_hand(&front)?;
+    Ok(format!("{slow}; {blind}; {sudden}; {moved}"))
+}
+
+/// Half of the answers are errors, but every replica is ready: the standby is scaled up first.
+fn degrade(front: &Front<'_>, standby: &Trail) -> Result<String> {
+    let begun = fault(&front.scene, SHOP, r#"{"errors": 0.5}"#)?;
+    let flow = Flow::start(front.scene.stage, &front.url, RATE, 60, &[])?;
+    let moved = front.service.wait("on the standby", LEFT_WITHIN, |sight| weight(sight) == 100)?;
+    front.scene.explain(SHOP, &["Failover: Standby", "spare 100%", "StandbyServes"])?;
+    let switched = unix(moved.at);
+    sleep(Duration::from_secs(3));
+    let account = flow.finish(true)?;
+    let last = account.last_bad().context("no request met an error, so none would be seen")? - switched;
+    ensure!(last <= 1.0, "errors went on for {last:.1} s after all requests had moved: {}", account.why());
+    // What it got was never more than it had replicas ready for, of the four that are needed.
+    for sight in front.service.all().iter().filter(|sight| (1..100).contains(&weight(sight))) {
+        let had = before(standby, sight.at).map_or(0, |seen| seen.number("/status/readyReplicas"));
+        ensure!(
+            weight(sight) <= had * 25,
+            "{} % moved to {had} replicas, where four are needed",
+            weight(sight)
+        );
+    }
+    let asked = standby.wait("scaled up", Duration::from_secs(1), |sight| sight.wanted() == 4)?;
+    ensure!(asked.at <= moved.at, "the standby was scaled up after the requests had moved");
+    Ok(format!(
+        "errors: the standby went 1 -> 4 replicas after {:.1} s, all requests {:.1} s later, last error {last:.1} s after that",
+        seconds(begun, asked.at),
+        seconds(asked.at, moved.at),
+    ))
+}
+
+/// The last that was seen of a trail before a moment, or just after it.
+fn before(trail: &Trail, at: SystemTime) -> Option<Sight> {
+    // Two watches: what one shows can be a little older than what the other does.
+    let limit = at + Duration::from_millis(500);
+    trail.all().into_iter().take_while(|sight| sight.at <= limit).last()
+}
+
+/// The primary is well again, and nobody can tell.
+fn without_prometheus(theatre: &Theatre, front: &Front<'_>) -> Result<String> {
+    theatre.prometheus.fault(&json!({"mode": "down"}))?;
+    front.service.wait("frozen", Duration::from_secs(15), |sight| state(sight) == "Frozen")?;
+    fault(&front.scene, SHOP, "{}")?;
+    let stays = |sight: &Sight| weight(sight) == 100;
+    let kept = front.service.stays("on the standby", BLIND, stays);
+    theatre.prometheus.heal()?;
+    kept?;
+    let flow = Flow::start(front.scene.stage, &front.url, RATE, 60, &[])?;
+    let healed = SystemTime::now();
+    let back = front.service.wait("back on the primary", BACK_WITHIN, |sight| weight(sight) == 0)?;
+    let steps = front.service.all().iter().any(|sight| sight.at >= healed && weight(sight) == 50);
+    ensure!(steps, "the requests came back without the step of 50 %");
+    sleep(Duration::from_secs(2));
+    let account = flow.finish(true)?;
+    account.none_lost("they came back")?;
+    Ok(format!(
+        "Prometheus out for {} s: no return; back {:.1} s after it in two steps, none of {} lost",
+        BLIND.as_secs(),
+        seconds(healed, back.at),
+        account.sent()
+    ))
+}
+
+/// Every replica dies, again and again, until the kubelet lets it wait; and those of the control, too.
+fn die(front: &Front<'_>) -> Result<String> {
+    let scene = &front.scene;
+    let plain = control(scene, &SETUP)?;
+    let flow = Flow::start(scene.stage, &front.url, RATE, 60, &[])?;
+    let beside = Flow::start(scene.stage, &plain, RATE / 4, 60, &[])?;
+    sleep(Duration::from_secs(1));
+    let died = SystemTime::now();
+    // Twice: a pod that dies for the second time within minutes is started anew only after 10 s.
+    let all = [pods(scene, SHOP)?, pods(scene, CONTROL)?].concat();
+    all.iter().try_for_each(|pod| kill(&pod.uid, "serve").map(drop))?;
+    sleep(Duration::from_millis(1500));
+    // One that was not started anew yet is as dead.
+    all.iter().for_each(|pod| drop(kill(&pod.uid, "serve")));
+    let dead = |sight: &Sight| sight.at >= died && sight.number("/status/readyReplicas") == 0;
+    let evidence = front.target.wait("without a ready replica", Duration::from_secs(5), dead)?;
+    let moved = front
+        .service
+        .wait("on the standby", Duration::from_secs(5), |sight| sight.at >= died && weight(sight) == 100)?;
+    let back = front.service.wait("back on the primary", BACK_WITHIN + Duration::from_secs(25), |sight| {
+        sight.at > moved.at && weight(sight) == 0
+    })?;
+    sleep(Duration::from_secs(2));
+    let (account, without) = (flow.finish(true)?, beside.finish(true)?);
+    account.some_lost("all replicas died")?;
+    let last = account.last_bad().context("nothing was lost")? - unix(evidence.at);
+    ensure!(
+        last <= SWITCHED_WITHIN,
+        "requests were lost until {last:.1} s after the evidence: {}",
+        account.why()
+    );
+    let goes_on = without.last_bad().context("the control lost nothing")? - unix(evidence.at);
+    ensure!(goes_on > last + 3.0, "the control was well again after {goes_on:.1} s, as soon as the service");
+    Ok(format!(
+        "all pods killed: on the standby {:.1} s after the last one was not ready, last request lost {last:.1} s after that; \
+         {} of {} in all, the way back included (control: until {goes_on:.1} s, {} of {}); back after {:.1} s",
+        seconds(evidence.at, moved.at),
+        account.lost(),
+        account.sent(),
+        without.lost(),
+        without.sent(),
+        seconds(moved.at, back.at)
+    ))
+}
+
+/// A person sends all requests to the standby, and back.
+fn by_hand(front: &Front<'_>) -> Result<String> {
+    let scene = &front.scene;
+    let flow = Flow::start(scene.stage, &front.url, RATE, 60, &[])?;
+    let plugin = |arguments: &[&str]| scene.plugin(arguments);
+    plugin(&["failover", SHOP, "--to", SPARE])?;
+    let begun = SystemTime::now();
+    let there = |sight: &Sight| sight.at >= begun && weight(sight) == 100;
+    let moved = front.service.wait("sent to the standby", Duration::from_secs(15), there)?;
+    // The primary is well, and stays without requests until somebody says otherwise.
+    front.service.stays("on the standby", Duration::from_secs(8), |sight| weight(sight) == 100)?;
+    scene.explain(SHOP, &["sent to spare by hand"])?;
+    plugin(&["failover", SHOP, "--to", "primary"])?;
+    let back =
+        front.service.wait("sent back", BACK_WITHIN, |sight| sight.at > moved.at && weight(sight) == 0)?;
+    plugin(&["freeze", SHOP, "--reason=e2e"])?;
+    front.service.wait("frozen", Duration::from_secs(5), |sight| state(sight) == "Frozen")?;
+    plugin(&["unfreeze", SHOP])?;
+    front.service.wait("not frozen", Duration::from_secs(5), |sight| state(sight) == "Primary")?;
+    let account = flow.finish(true)?;
+    account.none_lost("sent there and back by hand")?;
+    Ok(format!(
+        "by hand there in {:.1} s, and back, none of {} lost",
+        seconds(begun, moved.at),
+        account.sent()
+    ) + &format!(" ({:.1} s)", seconds(moved.at, back.at)))
+}

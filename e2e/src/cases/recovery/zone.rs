@@ -1,0 +1,162 @@
+//! A zone loses its power: its only node with every pod on it.
+
+use std::{
+    thread::sleep,
+    time::{Duration, Instant, SystemTime},
+};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::{
+    cases::{
+        Theatre,
+        scene::Scene,
+        traffic::front::{CONTROL, Front, SHOP, Setup, control, spread},
+    },
+    cluster::Cluster,
+    process::wait_for,
+    stage::Load,
+};
+
+/// Eight replicas of ten requests a second each, four in each zone: half of them do not carry the load.
+const SETUP: Setup = Setup {
+    workers: 1,
+    service_time: "100ms",
+    traffic: "listeners: [{port: 80}]\nhealthCheck: {path: /readyz, interval: 1s}",
+    ..Setup::of("recovery-zone", REPLICAS)
+};
+const REPLICAS: u32 = 8;
+/// Requests a second, of which none may be slower than the objective.
+const SHAPE: &str = "60@120s";
+const OBJECTIVE: &str = "--objective=1s";
+/// Port 80 in the pod of a balancer, which has no right to bind it.
+const PORT: u16 = 10_080;
+/// What there is before the power is cut.
+const BEFORE: Duration = Duration::from_secs(8);
+/// How long it is away: Kubernetes evicts after 300 s.
+const AWAY: Duration = Duration::from_secs(75);
+/// Until the balancer finds the replicas down, others have started, and what waited meanwhile is served. If the leader of
+/// the controllers goes with the zone, another one takes over first.
+const WITHIN: f64 = 50.0;
+/// The last seconds before the power returns.
+const END: f64 = 10.0;
+
+pub fn run(theatre: &Theatre) -> Result<String> {
+    let front = Front::set(theatre, &SETUP, |_| Ok(()))?;
+    spread(&front)?;
+    let (scene, stage) = (&front.scene, front.scene.stage);
+    let plain = control(scene, &SETUP)?;
+    let (here, there) = (on_node(scene, SHOP, "plimsoll-1")?, on_node(scene, SHOP, "plimsoll-2")?);
+    ensure!(here >= 2 && there >= 2, "{here} replicas are on node 1 and {there} on node 2");
+    ensure!(on_node(scene, CONTROL, "plimsoll-2")? >= 2, "the control is not spread");
+    let balancer = front.balancers()?.into_iter().find(|balancer| balancer.node == "plimsoll-1");
+    let balancer = balancer.context("no balancer is on node 1")?;
+    // To the balancer that stays: how soon Kubernetes' own Service forgets the other one is not Plimsoll's.
+    let url = format!("http://{}:{PORT}", balancer.ip);
+    let flags = ["--timeout=15s", OBJECTIVE, "--requests-per-connection=1"];
+    let (load, beside) =
+        (Load::start(stage, &url, SHAPE, &flags)?, Load::start(stage, &plain, SHAPE, &flags)?);
+    let begin = Instant::now();
+    sleep(BEFORE);
+    let at = SystemTime::now();
+    let (cut, dark) = (begin.elapsed().as_secs_f64(), PowerCut::of_node_2(&stage.cluster)?);
+    let lost = front.service.wait("with a lost zone", Duration::from_secs(45), |sight| {
+        sight.condition("ZonesServing").starts_with("False ZoneLost")
+    })?;
+    let noticed = begin.elapsed().as_secs_f64() - cut;
+    let raised = front.target.wait("raised", Duration::from_secs(45), |sight| {
+        sight.at >= at && sight.wanted() > i64::from(REPLICAS)
+    })?;
+    scene.explain(SHOP, &["ZoneLost", "is lost with"])?;
+    let raised = (raised.wanted(), begin.elapsed().as_secs_f64() - cut);
+    sleep(AWAY.saturating_sub(begin.elapsed().saturating_sub(BEFORE)));
+    let ended = begin.elapsed().as_secs_f64();
+    let evicted = there.saturating_sub(on_node(scene, SHOP, "plimsoll-2")?);
+    dark.end()?;
+    front.service.wait("without a lost zone", Duration::from_secs(60), |sight| {
+        sight.at > lost.at && sight.condition("ZonesServing").starts_with("True")
+    })?;
+    let (ours, control) = (late(&load), late(&beside));
+    let (account, without) = (load.finish(true)?, beside.finish(true)?);
+    ensure!(account.ok > 0, "no request was answered well");
+    ensure!(evicted == 0, "{evicted} replicas were evicted meanwhile: it is no longer told what healed it");
+    let until = |seconds: &[f64]| seconds.iter().copied().filter(|at| *at <= ended).fold(cut, f64::max);
+    let (healed, sick) = (until(&ours) - cut, until(&control));
+    ensure!(!ours.is_empty(), "no request was late or lost, so the cut is not seen");
+    ensure!(healed <= WITHIN, "requests were late or lost for {healed:.0} s");
+    ensure!(
+        ended - sick <= END,
+        "the control was well again {:.0} s before the power returned",
+        ended - sick
+    );
+    Ok(format!(
+        "zone lost with {there} of {REPLICAS} replicas: noticed after {noticed:.1} s, raised to {} after {:.1} s, within \
+         the objective again after {healed:.0} s ({} of {} requests late or lost); without Plimsoll {} of {}, and late \
+         still {:.0} s after the cut",
+        raised.0,
+        raised.1,
+        account.late,
+        account.sent,
+        without.late,
+        without.sent,
+        sick - cut
+    ))
+}
+
+/// The seconds in which a request was late or lost.
+fn late(load: &Load) -> Vec<f64> {
+    load.seconds().iter().filter(|second| second.late > 0).map(|second| second.t).collect()
+}
+
+/// Pods of an app on a node that are not being deleted.
+fn on_node(scene: &Scene<'_>, app: &str, node: &str) -> Result<usize> {
+    let (selector, field) =
+        (format!("--selector=app={app}"), format!("--field-selector=spec.nodeName={node}"));
+    let list = scene.kubectl(&["get", "pods", &selector, &field, "--output=json"])?;
+    let list: Value = serde_json::from_str(&list)?;
+    let items = list.pointer("/items").and_then(Value::as_array).cloned().unwrap_or_default();
+    Ok(items.iter().filter(|pod| pod.pointer("/metadata/deletionTimestamp").is_none()).count())
+}
+
+/// Node 2 without power until [`PowerCut::end`], or until this value is dropped: a case that fails must not leave the
+/// cluster with half of its nodes.
+struct PowerCut<'a>(Option<&'a Cluster>);
+
+impl<'a> PowerCut<'a> {
+    fn of_node_2(cluster: &'a Cluster) -> Result<Self> {
+        let cut = Self(Some(cluster));
+        cluster.stop_node(2)?;
+        Ok(cut)
+    }
+
+    fn end(mut self) -> Result<()> {
+        self.0.take().map_or(Ok(()), back)
+    }
+}
+
+impl Drop for PowerCut<'_> {
+    fn drop(&mut self) {
+        if let Some(cluster) = self.0.take()
+            && let Err(error) = back(cluster)
+        {
+            eprintln!("node 2 is not as it was: {error:#}");
+        }
+    }
+}
+
+/// The node is ready, and so is all that ran on it: later cases count on both.
+fn back(cluster: &Cluster) -> Result<()> {
+    cluster.start_node(2)?;
+    cluster.wait_for_nodes()?;
+    wait_for("all Deployments available after the power cut", Duration::from_secs(120), || {
+        let list = cluster.kubectl(&["get", "deployments", "--all-namespaces", "--output=json"])?;
+        let list: Value = serde_json::from_str(&list)?;
+        let number =
+            |deployment: &Value, path: &str| deployment.pointer(path).and_then(Value::as_i64).unwrap_or(0);
+        let items = list.pointer("/items").and_then(Value::as_array).cloned().unwrap_or_default();
+        Ok(items.iter().all(|deployment| {
+            number(deployment, "/status/availableReplicas") >= number(deployment, "/spec/replicas")
+        }))
+    })
+}

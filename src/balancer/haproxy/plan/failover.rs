@@ -1,0 +1,94 @@
+//! Steps for standbys: their addresses and limits, then the shares, then who takes what waits.
+
+use std::collections::BTreeMap;
+
+use super::{Phases, Step};
+use crate::balancer::{
+    Standby, Wanted,
+    haproxy::{
+        command::AdminState,
+        seen::{Seen, SeenServer},
+        standbys::{bounds, instead, own},
+    },
+};
+
+impl Phases {
+    /// Brings standbys and shares about. `ready` of a replica comes before, since a share that returns needs it.
+    pub(super) fn fail_over(&mut self, wanted: &Wanted, seen: &Seen, checks: bool) {
+        let all = wanted.primary_share() == 0;
+        for (standby, share) in wanted.shares() {
+            let of = |name: &str| seen.standbys.get(name).copied();
+            let most = wanted.connections_to(standby).unwrap_or(0);
+            let (own, instead) = (own(&standby.name), instead(&standby.name));
+            let on = standby.address.is_some();
+            self.prepare_standby(&own, standby, of(&own), most, checks);
+            let steps = turn(&own, on, of(&own));
+            if on {
+                self.ready.extend(steps)
+            } else {
+                self.take.extend(steps)
+            }
+            self.prepare_standby(&instead, standby, of(&instead), most, false);
+            let on = all && share > 0;
+            let steps = turn(&instead, on, of(&instead));
+            if on { self.instead.extend(steps) } else { self.take.extend(steps) }
+        }
+        self.shares.extend(shares(wanted, &seen.shares));
+    }
+
+    fn prepare_standby(
+        &mut self,
+        name: &str,
+        standby: &Standby,
+        before: Option<SeenServer>,
+        most: u32,
+        checks: bool,
+    ) {
+        let Some(before) = before else { return };
+        let moved = standby.address.filter(|address| *address != before.address);
+        if let Some(address) = moved {
+            self.prepare.push(Step::Move(name.to_owned(), address));
+        }
+        if before.maxconn != most {
+            self.prepare.push(Step::Limit(name.to_owned(), most));
+        }
+        if checks && !before.checked {
+            self.prepare.push(Step::Check(name.to_owned()));
+        }
+        if checks && moved.is_some() {
+            self.prepare.push(Step::Forget(name.to_owned()));
+        }
+    }
+}
+
+/// Steps after which a server gets requests, or none. One that is not there is refused, and so mended by a reload.
+fn turn(name: &str, on: bool, before: Option<SeenServer>) -> Vec<Step> {
+    let mut steps = Vec::new();
+    if on && before.is_some_and(|before| before.weight == 0) {
+        steps.push(Step::Share(name.to_owned()));
+    }
+    if on && before.is_none_or(|before| before.admin != AdminState::Ready) {
+        steps.push(Step::Ready(name.to_owned()));
+    }
+    if !on && before.is_none_or(|before| before.admin != AdminState::Maint) {
+        steps.push(Step::Close(name.to_owned()));
+    }
+    steps
+}
+
+/// Bounds of the map: what rises from the first to the last, then what falls from the last to the first. So nobody has
+/// a greater share on the way than before or after.
+fn shares(wanted: &Wanted, seen: &BTreeMap<String, Option<u8>>) -> Vec<Step> {
+    let (mut rise, mut fall) = (Vec::new(), Vec::new());
+    for (standby, below) in bounds(wanted) {
+        match seen.get(standby) {
+            // A standby that the map does not name gets nothing.
+            None => rise.push(Step::NewBound(standby.to_owned(), below)),
+            Some(Some(before)) if *before == below => {}
+            Some(Some(before)) if *before > below => fall.push(Step::Bound(standby.to_owned(), below)),
+            Some(_) => rise.push(Step::Bound(standby.to_owned(), below)),
+        }
+    }
+    fall.reverse();
+    rise.into_iter().chain(fall).collect()
+}

@@ -1,0 +1,173 @@
+//! Standbys of `spec.failover` in haproxy.cfg, and the map with their shares.
+//!
+//! Each standby has a backend of its own, with the same limits, priorities, checks, retries and timeouts as the
+//! service's. A number from 0 to 99 is drawn for each request, and the map says below which one a standby gets it; so a
+//! share is changed by one command. With a session cookie the draw is kept in a second one, so that a client moves once
+//! to a standby and once back, and not with each request of a slow return; whoever is bound to a replica leaves it when
+//! it is its turn, since a failing primary may well answer.
+//!
+//! A request has its backend once it is drawn for. What then waits for the service itself, in its queue or at the gate,
+//! or is sent again since its replica is gone, would never reach a standby; so each standby is a server of the
+//! service's backend too, which gets requests only while no share at all is left to the service.
+//!
+//! Nothing is switched here: while the service has a share, its requests fail if no replica is left. The controller
+//! decides, since only it knows how often was switched within the hour.
+
+use std::{fmt::Write as _, net::SocketAddr};
+
+use super::{
+    config::{GATE_COOKIE, backend, checks, retries},
+    keywords::Keywords,
+    paths::Paths,
+};
+use crate::balancer::{
+    ConfigError, Standby, Wanted,
+    text::{name, path},
+};
+
+/// Stands before a standby's name in the name of the server in its own backend. No pod can be called so.
+const OWN: &str = "_standby_";
+/// The same in the service's backend.
+const INSTEAD: &str = "_instead_";
+/// Of a server whose address is not known, and that is never used.
+const NOWHERE: &str = "127.0.0.1:1";
+
+/// The server of a standby in its own backend.
+pub(super) fn own(standby: &str) -> String {
+    format!("{OWN}{standby}")
+}
+
+/// The server of a standby in the service's backend.
+pub(super) fn instead(standby: &str) -> String {
+    format!("{INSTEAD}{standby}")
+}
+
+/// Whether a server is a standby's.
+pub(super) fn is_standby(server: &str) -> bool {
+    server.starts_with(OWN) || server.starts_with(INSTEAD)
+}
+
+/// The backend that a server of `wanted` is in.
+pub(super) fn backend_of(wanted: &Wanted, server: &str) -> String {
+    match server.strip_prefix(OWN) {
+        Some(standby) => format!("{}_{standby}", backend(wanted)),
+        None => backend(wanted).to_owned(),
+    }
+}
+
+/// Whether a backend is a standby's: no service can be called so.
+pub(super) fn is_standby_backend(backend: &str) -> bool {
+    backend.contains('_')
+}
+
+/// Below which draw each standby gets a request, unless one before it does.
+pub(super) fn bounds(wanted: &Wanted) -> impl Iterator<Item = (&str, u8)> {
+    wanted.shares().scan(0, |below, (standby, share)| {
+        *below += share;
+        Some((standby.name.as_str(), *below))
+    })
+}
+
+/// The map's file; empty without standbys.
+pub(super) fn map(wanted: &Wanted) -> Result<String, ConfigError> {
+    if wanted.standbys.is_empty() {
+        return Ok(String::new());
+    }
+    let mut text = String::from(
+        "# A number from 0 to 99 is drawn for each request: the first standby whose number is above gets it.\n",
+    );
+    for (standby, below) in bounds(wanted) {
+        let _ = writeln!(text, "{} {below}", name("the name of a standby", standby)?);
+    }
+    Ok(text)
+}
+
+/// Of the frontend: the draw, and who gets what.
+pub(super) fn split(wanted: &Wanted, paths: &Paths) -> Result<String, ConfigError> {
+    if wanted.standbys.is_empty() {
+        return Ok(String::new());
+    }
+    let map = paths.shares.display().to_string();
+    let map = path("the path of the map of shares", &map)?;
+    let mut text =
+        format!("    # Standbys get requests by the numbers in {map}, which change at any time.\n");
+    text += &draw(wanted)?;
+    let mut uses = String::new();
+    for standby in &wanted.standbys {
+        let standby = name("the name of a standby", &standby.name)?;
+        let _ = writeln!(
+            text,
+            "    acl goes_to_{standby} str({standby}),map_str_int({map},0),sub(txn.draw) gt 0"
+        );
+        let service = name("the service", backend(wanted))?;
+        let _ = writeln!(uses, "    use_backend {service}_{standby} if goes_to_{standby}");
+    }
+    Ok(text + &uses)
+}
+
+fn draw(wanted: &Wanted) -> Result<String, ConfigError> {
+    let Some(persistence) = &wanted.traffic.session_persistence else {
+        return Ok("    http-request set-var(txn.draw) rand(100)\n".to_owned());
+    };
+    let cookie = name("traffic.sessionPersistence.cookie", &persistence.cookie)?;
+    Ok(format!(
+        "    # A client keeps its draw, so that it moves once to a standby and once back.
+    acl has_draw req.cook({cookie}-draw) -m reg ^[0-9]{{1,2}}$
+    http-request set-var(txn.draw) req.cook({cookie}-draw),add(0) if has_draw
+    http-request set-var(txn.draw) rand(100) if !has_draw
+    http-request set-var(txn.drawn) bool(true) if !has_draw
+    http-request replace-header Cookie '^(.*;\\s*)?{cookie}-draw=[^;]*(;\\s*(.*))?$' '\\1\\3'
+    http-response add-header Set-Cookie '{cookie}-draw=%[var(txn.draw)]; path=/; HttpOnly' if {{ var(txn.drawn) -m bool }}
+"
+    ))
+}
+
+/// The backends of all standbys; without `servers` for what does not change at runtime.
+pub(super) fn backends(wanted: &Wanted, with_servers: bool) -> Result<Vec<String>, ConfigError> {
+    let backend = |standby: &Standby| -> Result<String, ConfigError> {
+        let service = name("the service", backend(wanted))?;
+        let standby_name = name("the name of a standby", &standby.name)?;
+        let mut text = format!("backend {service}_{standby_name}\n");
+        text += &retries(&wanted.traffic);
+        text += &checks(wanted)?;
+        let _ = writeln!(text, "    default-server{}", Keywords::of_standby(&wanted.traffic));
+        if with_servers {
+            let address = address(standby);
+            let maxconn = maxconn(wanted, standby);
+            let off = if standby.address.is_none() { " disabled" } else { "" };
+            let _ = writeln!(text, "    server {OWN}{standby_name} {address}{maxconn}{off}");
+        }
+        Ok(text)
+    };
+    wanted.standbys.iter().map(backend).collect()
+}
+
+/// Of the service's backend: the standbys that get what waits there once all requests are theirs.
+pub(super) fn waiting(wanted: &Wanted, with_servers: bool) -> Result<String, ConfigError> {
+    if wanted.standbys.is_empty() || !with_servers {
+        return Ok(String::new());
+    }
+    let mut text = String::from("    # Once standbys get all requests, they get those too that wait here.\n");
+    let all = wanted.primary_share() == 0;
+    let cookie = if wanted.traffic.session_persistence.is_some() {
+        format!(" cookie {GATE_COOKIE}")
+    } else {
+        String::new()
+    };
+    for (standby, share) in wanted.shares() {
+        let (address, maxconn) = (address(standby), maxconn(wanted, standby));
+        let standby = name("the name of a standby", &standby.name)?;
+        let off = if all && share > 0 { "" } else { " disabled" };
+        let _ =
+            writeln!(text, "    server {INSTEAD}{standby} {address}{maxconn} pool-max-conn 0{cookie}{off}");
+    }
+    Ok(text)
+}
+
+fn address(standby: &Standby) -> String {
+    standby.address.as_ref().map_or_else(|| NOWHERE.to_owned(), SocketAddr::to_string)
+}
+
+fn maxconn(wanted: &Wanted, standby: &Standby) -> String {
+    wanted.connections_to(standby).map(|most| format!(" maxconn {most}")).unwrap_or_default()
+}

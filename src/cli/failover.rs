@@ -1,0 +1,54 @@
+//! Where the requests of a service go, and what its standbys are good for.
+
+use jiff::Timestamp;
+
+use super::{
+    age::age,
+    style::{Paint, Style},
+};
+use crate::api::{FAILOVER_TO_ANNOTATION, FREEZE_ANNOTATION, PRIMARY, ScalableService, StandbyStatus};
+
+/// `Failover: Standby for 3m, primary 0%, standby 100%`, and a line for each standby that is not ready; nothing for a
+/// service without any.
+pub fn lines(service: &ScalableService, now: Timestamp, style: &Style) -> Vec<String> {
+    let Some(failover) = &service.spec.failover else { return Vec::new() };
+    let heading = style.paint(Paint::Strong, "Failover:");
+    let Some(status) = service.status.as_ref().and_then(|status| status.failover.as_ref()) else {
+        return vec![format!("{heading} not looked at yet")];
+    };
+    let state: &'static str = status.state.into();
+    let away: i32 = status.backends.iter().map(|standby| standby.weight).sum();
+    let shares: Vec<String> = std::iter::once(format!("{PRIMARY} {}%", 100 - away))
+        .chain(status.backends.iter().map(|standby| format!("{} {}%", standby.name, standby.weight)))
+        .collect();
+    let since = age(&status.since, now);
+    let mut lines = vec![format!("{heading} {state} for {since}, {}", shares.join(", "))];
+    lines.extend(status.backends.iter().map(|standby| line(standby, style)));
+    if let Some(first) = status.switches.first() {
+        let (count, most) = (status.switches.len(), failover.max_switches_per_hour);
+        lines
+            .push(format!("  {count} of {most} switches within the hour, the first {} ago", age(first, now)));
+    }
+    let said = |annotation: &str| service.metadata.annotations.as_ref()?.get(annotation);
+    if let Some(why) = said(FREEZE_ANNOTATION) {
+        lines.push(style.paint(Paint::Warn, &format!("  frozen by hand: {why}")));
+    }
+    if let Some(to) = said(FAILOVER_TO_ANNOTATION) {
+        lines.push(style.paint(Paint::Warn, &format!("  sent to {to} by hand")));
+    }
+    lines
+}
+
+fn line(standby: &StandbyStatus, style: &Style) -> String {
+    let at = standby.address.as_ref().map_or_else(String::new, |address| format!(" ({address})"));
+    let asked = match standby.replicas {
+        0 => String::new(),
+        1 => ", 1 replica asked".to_owned(),
+        count => format!(", {count} replicas asked"),
+    };
+    let name = &standby.name;
+    match &standby.message {
+        Some(why) => style.paint(Paint::Warn, &format!("  {name}{at}: {why}{asked}")),
+        None => format!("  {name}{at}: ready{asked}"),
+    }
+}

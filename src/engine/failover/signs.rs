@@ -1,0 +1,149 @@
+//! Whether the primary fails, by samples of each sign.
+
+use std::collections::VecDeque;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    api::{FailoverRules, KpiState, SignRule},
+    engine::Observation,
+};
+
+/// Readiness is no new sample sooner than this.
+const READINESS_PAUSE: SignedDuration = SignedDuration::from_millis(450);
+
+/// What is remembered besides what status tells.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SignMemory {
+    /// The last samples of each sign.
+    rings: Vec<Ring>,
+    /// Since when all is well.
+    pub(super) well_since: Option<Timestamp>,
+    /// When the last step of a return was taken.
+    pub(super) stepped: Option<Timestamp>,
+    /// Since when the standby that requests go to would take none.
+    pub(super) standby_lost: Option<Timestamp>,
+}
+
+/// The last samples of one sign, the newest last; `true` is bad.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Ring {
+    at: Option<Timestamp>,
+    bad: VecDeque<bool>,
+}
+
+/// What the signs say together.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Signs {
+    /// One of them is bad often enough.
+    pub fails: bool,
+    /// None of its replicas is ready: it serves nothing.
+    pub dead: bool,
+    /// Those that are bad now, in words.
+    pub bad: Vec<String>,
+    /// Those that would have to be known and are not, in words.
+    pub unknown: Vec<String>,
+    /// Enough replicas are ready for a return.
+    pub ready: bool,
+}
+
+impl Signs {
+    /// Nothing is bad, nothing unknown, and enough is ready.
+    pub fn well(&self) -> bool {
+        self.ready && self.bad.is_empty() && self.unknown.is_empty()
+    }
+}
+
+/// One sign at one time.
+enum Sign {
+    Good,
+    Bad(String),
+    /// There is nothing to measure: no replica is expected, no request is there to be counted.
+    Nothing,
+    Unknown(String),
+}
+
+impl SignMemory {
+    /// Takes a sample of each sign, if there is a new one. `expected` replicas were ready before.
+    pub(super) fn look(
+        &mut self,
+        rules: &FailoverRules,
+        seen: &Observation,
+        expected: i32,
+        now: Timestamp,
+    ) -> Signs {
+        self.rings.resize_with(rules.signs.len(), Ring::default);
+        let ready = seen.pods.ready();
+        let of = expected.min(seen.replicas);
+        let ratio = (of > 0).then(|| f64::from(ready) / f64::from(of));
+        let mut signs = Signs {
+            dead: of > 0 && ready == 0,
+            ready: ratio.is_some_and(|ratio| ratio > rules.return_above),
+            ..Signs::default()
+        };
+        for (rule, ring) in rules.signs.iter().zip(&mut self.rings) {
+            let (sign, at) = match rule {
+                SignRule::ReadyBelow(below) => {
+                    let sign = match ratio {
+                        None => Sign::Nothing,
+                        Some(ratio) if ratio < *below => {
+                            Sign::Bad(format!("{ready} of {of} replicas are ready"))
+                        }
+                        Some(_) => Sign::Good,
+                    };
+                    let new = ring.at.is_none_or(|at| now.duration_since(at) >= READINESS_PAUSE);
+                    (sign, new.then_some(now))
+                }
+                SignRule::KpiAbove { kpi, above } => by_kpi(seen, kpi, *above),
+            };
+            let new = at.filter(|at| ring.at != Some(*at));
+            match sign {
+                Sign::Good => ring.take(false, new, rules.of),
+                Sign::Bad(words) => {
+                    ring.take(true, new, rules.of);
+                    signs.fails |= ring.bad.iter().filter(|bad| **bad).count() >= rules.samples;
+                    signs.bad.push(words);
+                }
+                Sign::Nothing => {}
+                Sign::Unknown(words) => signs.unknown.push(words),
+            }
+        }
+        self.well_since = signs.well().then(|| self.well_since.unwrap_or(now));
+        signs
+    }
+
+    /// What was bad before does not count any more.
+    pub(super) fn forget(&mut self) {
+        self.rings.iter_mut().for_each(|ring| ring.bad.clear());
+    }
+}
+
+impl Ring {
+    fn take(&mut self, bad: bool, new: Option<Timestamp>, of: usize) {
+        if new.is_none() {
+            return;
+        }
+        self.at = new;
+        self.bad.push_back(bad);
+        while self.bad.len() > of {
+            self.bad.pop_front();
+        }
+    }
+}
+
+fn by_kpi(seen: &Observation, kpi: &str, above: f64) -> (Sign, Option<Timestamp>) {
+    let Some(sample) = seen.samples.get(kpi) else {
+        return (Sign::Unknown(format!("{kpi} is unmeasured")), None);
+    };
+    let state: &'static str = sample.state.into();
+    let sign = match (sample.state, sample.total()) {
+        (KpiState::Fresh, Some(value)) if value > above => {
+            Sign::Bad(format!("{kpi} is {}, above {above}", (value * 1e3).round() / 1e3))
+        }
+        (KpiState::Fresh, Some(_)) => Sign::Good,
+        // Without requests there is no share of errors and no latency.
+        (KpiState::Empty | KpiState::NaN, _) => Sign::Nothing,
+        _ => Sign::Unknown(format!("{kpi} is {state}")),
+    };
+    (sign, sample.at)
+}

@@ -1,0 +1,397 @@
+//! One turn: from what is seen to where requests go.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    StandbySeen, Standing,
+    course::Course,
+    signs::{SignMemory, Signs},
+};
+use crate::{
+    api::{FailoverRules, FailoverState as State, PRIMARY, Reason, ReasonCode as Code, Validated},
+    engine::Observation,
+};
+
+/// A step of a return stands for so long, or for `return.for` where that is shorter.
+const STEP: SignedDuration = SignedDuration::from_secs(30);
+/// A standby that takes no requests any more is left after this time: its checks have failed several times by then.
+const STANDBY_LOST: SignedDuration = SignedDuration::from_secs(2);
+
+pub(super) struct Turn<'a> {
+    pub spec: &'a Validated,
+    pub rules: &'a FailoverRules,
+    pub seen: &'a Observation,
+    pub standing: &'a Standing,
+    pub signs: Signs,
+    pub memory: &'a mut SignMemory,
+    pub now: Timestamp,
+}
+
+type Stand = (State, Reason);
+
+impl Turn<'_> {
+    /// Without a person.
+    pub fn automatic(&mut self, course: &mut Course) -> Stand {
+        match (course.active, course.coming_from()) {
+            (None, None) => self.at_primary(course),
+            (Some(to), _) => self.away(course, to),
+            (None, Some(from)) => self.returning(course, from, true),
+        }
+    }
+
+    /// As a person said: capacity counts, evidence does not, and the switches are counted anew.
+    pub fn ordered(&mut self, course: &mut Course, name: &str) -> Stand {
+        let index = self.rules.standbys.iter().position(|standby| standby.name == name);
+        match index {
+            None if name == PRIMARY => {
+                if course.active.is_some() {
+                    course.switches.clear();
+                    self.come_back(course);
+                }
+                if let Some(from) = course.coming_from() {
+                    return self.returning(course, from, false);
+                }
+                course.obeyed = Some(name.to_owned());
+                self.automatic(course)
+            }
+            None => {
+                let known = std::iter::once(PRIMARY).chain(self.names()).collect::<Vec<_>>().join(", ");
+                let detail = format!("there is no backend {name}; there are {known}");
+                (State::Frozen, self.reason(Code::FrozenByAnnotation, course).detailed(detail))
+            }
+            Some(to) => {
+                if course.active != Some(to) {
+                    course.switches.clear();
+                    self.leave(course, to);
+                }
+                self.grow(course, to);
+                match course.weight(to) {
+                    100 => (State::Standby, self.reason(Code::MovedByAnnotation, course).about(name)),
+                    _ => (State::Shifting, self.reason(Code::MovingToStandby, course).about(name)),
+                }
+            }
+        }
+    }
+
+    /// Everything stays as it is, as a person said.
+    pub fn frozen(&self, why: &str) -> Stand {
+        let reason = Reason::new(Code::FrozenByAnnotation, 0, 0);
+        (State::Frozen, if why.is_empty() { reason } else { reason.detailed(why) })
+    }
+
+    /// Everything stays as it is.
+    pub fn paused(&self, course: &Course) -> Stand {
+        (State::Frozen, self.reason(Code::Paused, course))
+    }
+
+    /// Nothing is moved; what was is given back.
+    pub fn observe(&mut self, course: &mut Course) -> Stand {
+        course.active = None;
+        course.weights.fill(0);
+        if self.signs.fails {
+            let detail = self.signs.bad.join(", ");
+            return (State::Suspect, self.reason(Code::Observing, course).detailed(detail));
+        }
+        self.calm(course)
+    }
+
+    /// Whether a standby would take all requests now.
+    pub fn readiness(&self, course: &Course) -> Reason {
+        let need = self.need(course);
+        let mut troubles = Vec::new();
+        for name in self.names() {
+            let seen = self.standing.standbys.iter().find(|seen| seen.name == name);
+            let trouble = match seen {
+                None => Some("nothing is known of it yet".to_owned()),
+                Some(StandbySeen { trouble: Some(trouble), .. }) => Some(trouble.clone()),
+                Some(StandbySeen { address: None, .. }) => Some("its address is not known yet".to_owned()),
+                Some(StandbySeen { capacity: Some(has), .. }) if has.most.saturating_sub(has.own) < need => {
+                    let free = has.most.saturating_sub(has.own).max(0);
+                    Some(format!("it can get {free} replicas for this, where {need} are needed"))
+                }
+                Some(_) => None,
+            };
+            match trouble {
+                None => return Reason::new(Code::StandbyReady, 0, 0).about(name),
+                Some(trouble) => troubles.push(format!("{name}: {trouble}")),
+            }
+        }
+        Reason::new(Code::StandbyNotReady, 0, 0).detailed(troubles.join("; "))
+    }
+
+    /// Replicas of the primary that are needed for the next step of a return, or to show that it is well again.
+    pub fn floor(&self, course: &Course) -> i32 {
+        match course.coming_from() {
+            Some(_) => self.needed_at(course, self.next_share(course)),
+            None if course.active.is_some() => 1,
+            None => 0,
+        }
+    }
+
+    fn at_primary(&mut self, course: &mut Course) -> Stand {
+        if !self.signs.fails {
+            return self.calm(course);
+        }
+        let detail = self.signs.bad.join(", ");
+        let suspect =
+            |turn: &Self, code| (State::Suspect, turn.reason(code, course).detailed(detail.clone()));
+        let Some(to) = self.usable(None) else {
+            let (state, reason) = suspect(self, Code::NoStandbyReady);
+            let why = self.readiness(course).detail.unwrap_or_default();
+            return (state, reason.detailed(format!("{detail}; {why}")));
+        };
+        // Who serves nothing is left in any case: worse it can't get.
+        if course.switches.len() >= self.rules.max_switches && !self.signs.dead {
+            return (State::Held, self.limited(course));
+        }
+        if self.standing.crowded && !self.signs.dead {
+            return suspect(self, Code::FleetLimit);
+        }
+        self.leave(course, to);
+        self.away(course, to)
+    }
+
+    /// The primary serves, and it is not known to fail.
+    fn calm(&self, course: &Course) -> Stand {
+        if !self.signs.bad.is_empty() {
+            let detail = self.signs.bad.join(", ");
+            return (State::Suspect, self.reason(Code::PrimaryFailing, course).detailed(detail));
+        }
+        if !self.signs.unknown.is_empty() {
+            return (State::Frozen, self.unknown(course));
+        }
+        (State::Primary, self.reason(Code::PrimaryServes, course))
+    }
+
+    /// Requests are at the standby `to`, or on their way there.
+    fn away(&mut self, course: &mut Course, to: usize) -> Stand {
+        if let Some(stand) = self.standby_lost(course, to) {
+            return stand;
+        }
+        // What is unknown moves nothing, also not the rest of what is on its way.
+        if !self.signs.unknown.is_empty() && self.signs.bad.is_empty() && !self.signs.dead {
+            return (State::Frozen, self.unknown(course));
+        }
+        self.grow(course, to);
+        let state = if course.weight(to) == 100 { State::Standby } else { State::Shifting };
+        let code = if state == State::Standby { Code::StandbyServes } else { Code::MovingToStandby };
+        let name = course.name(Some(to)).to_owned();
+        if self.rules.automatic && self.well_long_enough() && self.held(course).is_none() {
+            if !self.may_return(course) {
+                return (State::Held, self.limited(course));
+            }
+            self.come_back(course);
+            return self.returning(course, to, true);
+        }
+        (state, self.reason(code, course).about(&name).detailed(self.why_there(course)))
+    }
+
+    /// Requests come back from the standby `from`; `careful` for a sign of failure to take them away again.
+    fn returning(&mut self, course: &mut Course, from: usize, careful: bool) -> Stand {
+        let usable = if self.takes(from) { Some(from) } else { self.usable(None) };
+        if let Some(to) = usable.filter(|_| careful && self.signs.fails) {
+            // It was a switch back, and this is one away: the last one that is allowed was kept for it.
+            self.leave(course, to);
+            course.keep(|standby| standby == to || self.takes(standby));
+            return self.away(course, to);
+        }
+        if self.is_lost(from) {
+            // It serves none of them, and they were on their way to the primary anyway.
+            course.weights.fill(0);
+            (self.memory.stepped, self.memory.standby_lost) = (None, None);
+            return if careful { self.at_primary(course) } else { self.calm(course) };
+        }
+        if careful && !self.signs.unknown.is_empty() {
+            return (State::Frozen, self.unknown(course));
+        }
+        let share = self.next_share(course);
+        let dwell = STEP.min(self.rules.return_for);
+        let first = course.away() == 100;
+        let stepped = *self.memory.stepped.get_or_insert(self.now);
+        let stood = first || self.now.duration_since(stepped) >= dwell;
+        let needed = self.needed_at(course, share);
+        let ready = self.seen.pods.ready();
+        if stood && ready >= needed && (self.signs.bad.is_empty() || !careful) {
+            course.give_only(from, 100 - share);
+            self.memory.stepped = Some(self.now);
+        }
+        if course.away() == 0 {
+            self.memory.stepped = None;
+            return self.calm(course);
+        }
+        let reason = self.reason(Code::MovingToPrimary, course).about(course.name(Some(from)));
+        let waits = ready < needed;
+        let detail = format!("{ready} of {needed} replicas are ready for {share} %");
+        (State::Returning, if waits { reason.detailed(detail) } else { reason })
+    }
+
+    /// The standby that requests go to takes none any more: another one, or the primary if it can.
+    fn standby_lost(&mut self, course: &mut Course, to: usize) -> Option<Stand> {
+        if !self.is_lost(to) {
+            return None;
+        }
+        let other = self.usable(Some(to));
+        let well = self.signs.ready && self.signs.bad.is_empty();
+        // A primary that serves a few is better than a standby that serves nobody.
+        let back = well || (other.is_none() && !self.signs.dead && self.seen.pods.ready() > 0);
+        if other.is_none() && !back {
+            return None;
+        }
+        // Not limited: to stay where nothing is served would be an outage for an hour.
+        self.memory.standby_lost = None;
+        // In the order of preference the primary comes first.
+        if back {
+            self.memory.forget();
+            course.switch(None, self.now);
+            course.weights.fill(0);
+            return Some(self.calm(course));
+        }
+        let other = other?;
+        course.switch(Some(other), self.now);
+        course.keep(|standby| self.takes(standby));
+        self.grow(course, other);
+        Some(self.away(course, other))
+    }
+
+    /// Whether a standby has taken no requests for long enough to be sure of it.
+    fn is_lost(&mut self, standby: usize) -> bool {
+        if self.seen_of(standby).is_some_and(|seen| seen.trouble.is_none()) {
+            self.memory.standby_lost = None;
+            return false;
+        }
+        let since = *self.memory.standby_lost.get_or_insert(self.now);
+        self.now.duration_since(since) >= STANDBY_LOST
+    }
+
+    /// Requests are on their way to the standby `to`.
+    fn leave(&mut self, course: &mut Course, to: usize) {
+        let (lasting, longest) = (self.rules.return_for, self.rules.longest_hold());
+        // Away and back are two switches, so each two of them before this one are a relapse.
+        let relapses = u32::try_from(course.switches.len() / 2).unwrap_or(u32::MAX).min(16);
+        let hold = lasting.checked_mul(1 << relapses).unwrap_or(longest).min(longest);
+        course.hold_until = self.now.checked_add(hold).ok();
+        if course.away() == 0 {
+            // What was wanted is needed elsewhere, also if some of it had yet to become ready.
+            course.expected = course.expected.max(self.seen.replicas);
+        }
+        // While they go from one standby to another, there are no more than these two.
+        let from = course.other(to);
+        course.keep(|standby| standby == to || Some(standby) == from);
+        course.switch(Some(to), self.now);
+        (self.memory.stepped, self.memory.standby_lost) = (None, None);
+    }
+
+    fn come_back(&mut self, course: &mut Course) {
+        course.switch(None, self.now);
+        // What was bad before it was well again does not count against it.
+        self.memory.forget();
+        self.memory.stepped = None;
+    }
+
+    /// Moves what the standby can take, and never less than it has.
+    fn grow(&self, course: &mut Course, to: usize) {
+        let need = self.need(course);
+        // One that takes nothing gets nothing more, so that what others still serve is not lost.
+        if !self.takes(to) {
+            return;
+        }
+        let mut share = match self.seen_of(to).and_then(|seen| seen.capacity) {
+            Some(has) => has.ready.saturating_sub(has.own).max(0).saturating_mul(100) / need,
+            // Nothing tells how much it can take.
+            None => 100,
+        };
+        if self.signs.dead {
+            // The primary serves nothing anyway; another standby may.
+            let elsewhere = course.away() - course.weight(to);
+            share = share.max(100 - elsewhere);
+        }
+        if share.min(100) > course.weight(to) {
+            course.give(to, share.min(100));
+        }
+    }
+
+    /// Whether a standby would take requests now.
+    fn takes(&self, standby: usize) -> bool {
+        self.seen_of(standby).is_some_and(|seen| seen.trouble.is_none() && seen.address.is_some())
+    }
+
+    fn well_long_enough(&self) -> bool {
+        let since = self.memory.well_since;
+        since.is_some_and(|since| self.now.duration_since(since) >= self.rules.return_for)
+    }
+
+    /// How long no return is allowed yet.
+    fn held(&self, course: &Course) -> Option<SignedDuration> {
+        let until = course.hold_until.filter(|until| *until > self.now)?;
+        Some(until.duration_since(self.now))
+    }
+
+    /// A return must leave one switch for the next failure.
+    fn may_return(&self, course: &Course) -> bool {
+        course.switches.is_empty() || course.switches.len() + 1 < self.rules.max_switches
+    }
+
+    /// The first standby that takes requests, but for one.
+    fn usable(&self, but: Option<usize>) -> Option<usize> {
+        (0..self.rules.standbys.len()).find(|index| but != Some(*index) && self.takes(*index))
+    }
+
+    fn seen_of(&self, index: usize) -> Option<&StandbySeen> {
+        let name = &self.rules.standbys.get(index)?.name;
+        self.standing.standbys.iter().find(|seen| seen.name == *name)
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.rules.standbys.iter().map(|standby| standby.name.as_str())
+    }
+
+    /// Replicas that all requests need.
+    fn need(&self, course: &Course) -> i32 {
+        let wanted = if course.is_away() { course.expected } else { course.expected.max(self.seen.replicas) };
+        wanted.max(1)
+    }
+
+    /// The share that the primary gets next, in percent.
+    fn next_share(&self, course: &Course) -> i32 {
+        let has = 100 - course.away();
+        self.rules.ramp.iter().copied().find(|share| *share > has).unwrap_or(100)
+    }
+
+    fn needed_at(&self, course: &Course, share: i32) -> i32 {
+        let needed = (i64::from(self.need(course)) * i64::from(share) + 99) / 100;
+        i32::try_from(needed).unwrap_or(i32::MAX).clamp(1, self.spec.max_replicas.max(1))
+    }
+
+    /// Why requests are where they are, and until when.
+    fn why_there(&self, course: &Course) -> String {
+        let mut parts = self.signs.bad.clone();
+        if let Some(left) = self.held(course).filter(|_| self.signs.bad.is_empty()) {
+            parts.push(format!("held there for another {} s", left.as_secs() + 1));
+        }
+        if !self.rules.automatic && self.signs.bad.is_empty() {
+            parts.push("return.mode is Manual".to_owned());
+        }
+        parts.join(", ")
+    }
+
+    fn limited(&self, course: &Course) -> Reason {
+        let reason = self.reason(Code::SwitchLimit, course);
+        let reason = reason.with("switches", small(course.switches.len()));
+        reason.with("maxSwitches", small(self.rules.max_switches)).about(course.name(course.active))
+    }
+
+    fn unknown(&self, course: &Course) -> Reason {
+        self.reason(Code::EvidenceUnknown, course).detailed(self.signs.unknown.join(", "))
+    }
+
+    fn reason(&self, code: Code, course: &Course) -> Reason {
+        Reason::new(code, self.seen.replicas, self.seen.replicas)
+            .with("ready", f64::from(self.seen.pods.ready()))
+            .with("expected", f64::from(course.expected))
+            .with("away", f64::from(course.away()))
+    }
+}
+
+fn small(count: usize) -> f64 {
+    u32::try_from(count).map_or(f64::MAX, f64::from)
+}

@@ -1,0 +1,331 @@
+//! Standbys: shares are followed, flips lose nothing, and what waited for a dead primary is served.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use plimsoll::balancer::{Epoch, ServerState::Ready, Standby, Wanted, haproxy::AdminState};
+use serde_json::{Value, json};
+
+use crate::support::{Balancer, Client, Load, Reached as _, Replica, eventually, wait, wanted};
+
+const DELAY: Duration = Duration::from_millis(2);
+
+/// A standby of one replica.
+fn standby(replica: &Replica, weight: u8) -> Standby {
+    Standby { name: replica.name.clone(), address: Some(replica.address), weight, replicas: 1 }
+}
+
+fn shared(wanted: &Wanted, standbys: impl IntoIterator<Item = Standby>) -> Wanted {
+    Wanted { standbys: standbys.into_iter().collect(), ..wanted.clone() }
+}
+
+struct Scene {
+    primary: Replica,
+    east: Replica,
+    west: Replica,
+    only_primary: Wanted,
+}
+
+impl Scene {
+    async fn new(more: Value) -> Self {
+        let primary = Replica::start("primary", DELAY).await;
+        let (east, west) = (Replica::start("east", DELAY).await, Replica::start("west", DELAY).await);
+        let only_primary = wanted(more).with([primary.server(Ready)]);
+        Self { primary, east, west, only_primary }
+    }
+
+    /// With shares for both standbys.
+    fn with(&self, east: u8, west: u8) -> Wanted {
+        shared(&self.only_primary, [standby(&self.east, east), standby(&self.west, west)])
+    }
+}
+
+/// Answers to `requests` by name.
+async fn names(front: SocketAddr, requests: usize) -> std::collections::BTreeMap<String, usize> {
+    let mut client = Client::new(front);
+    let mut names = std::collections::BTreeMap::new();
+    for _ in 0..requests {
+        *names.entry(client.get("/", &[]).await.unwrap().body).or_default() += 1;
+    }
+    names
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shares_are_followed_and_change_without_a_reload() {
+    let scene = Scene::new(json!({"healthCheck": {"interval": "500ms"}})).await;
+    let balancer = Balancer::start(&scene.with(0, 0)).await;
+    let epoch = balancer.driver.epoch().await.unwrap();
+    for (east, west) in [(0, 0), (30, 0), (30, 60), (0, 100), (100, 0), (10, 0)] {
+        let wanted = scene.with(east, west);
+        let report = balancer.sync(&wanted).await;
+        assert!(!report.reloaded);
+        let names = names(wanted.front(), 2000).await;
+        for (name, percent) in [("east", east), ("west", west), ("primary", 100 - east - west)] {
+            let got = names.get(name).copied().unwrap_or(0) as f64 / 20.0;
+            // 4.5 standard deviations of 2,000 draws are 5 at most; who is to get nothing or all gets just that.
+            let off = if percent == 0 || percent == 100 { 0.0 } else { 5.0 };
+            assert!((got - f64::from(percent)).abs() <= off, "{name} got {got} % of {percent} %: {names:?}");
+        }
+        assert_eq!(balancer.sync(&wanted).await.steps, [], "reached: nothing is left to do");
+    }
+    assert_eq!(balancer.driver.epoch().await.unwrap(), epoch, "the same process");
+}
+
+async fn flips(keep_alive: bool) -> (usize, usize, Vec<Duration>) {
+    let scene = Scene::new(json!({"retries": {"attempts": 0}})).await;
+    let balancer = Balancer::start(&scene.with(0, 0)).await;
+    let load = Load::start(scene.only_primary.front(), 8, keep_alive, "/");
+    let mut first = Vec::new();
+    for flip in 0..100 {
+        let (wanted, to) =
+            if flip % 2 == 0 { (scene.with(100, 0), "east") } else { (scene.with(0, 0), "primary") };
+        let front = wanted.front();
+        let begin = Instant::now();
+        let prober = tokio::spawn(async move {
+            let mut client = Client::new(front);
+            while client.get("/", &[]).await.unwrap().body != to {}
+            begin.elapsed()
+        });
+        assert!(!balancer.sync(&wanted).await.reloaded);
+        first.push(prober.await.unwrap());
+    }
+    let account = load.finish().await;
+    assert!(account.sent > 300, "{}", account.sent);
+    (account.lost(), account.sent, first)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_flips_under_load_lose_nothing() {
+    for keep_alive in [true, false] {
+        let (lost, sent, mut first) = flips(keep_alive).await;
+        first.sort();
+        println!(
+            "keep-alive {keep_alive}: {lost} of {sent} lost; flip to first answer: median {:?}, p99 {:?}",
+            first[50], first[98]
+        );
+        assert_eq!(lost, 0, "of {sent}, keep-alive {keep_alive}");
+        assert!(first[98] < Duration::from_millis(250), "{first:?}");
+    }
+}
+
+/// If this shows no loss, the test above is blind.
+#[tokio::test(flavor = "multi_thread")]
+async fn control_a_standby_that_dies_under_load_costs_requests() {
+    let scene = Scene::new(json!({"retries": {"attempts": 0}})).await;
+    let _balancer = Balancer::start(&scene.with(100, 0)).await;
+    let load = Load::start(scene.only_primary.front(), 8, true, "/20ms");
+    eventually("it is busy", || async { (scene.east.working() > 0).then_some(()) }).await;
+    scene.east.die();
+    wait(200).await;
+    assert!(load.finish().await.lost() > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_haproxy_that_starts_anew_has_the_shares_before_it_is_told() {
+    let scene = Scene::new(json!({})).await;
+    let mut balancer = Balancer::start(&scene.with(0, 0)).await;
+    let all = scene.with(0, 100);
+    balancer.sync(&all).await;
+    balancer.kill().await;
+    balancer.spawn();
+    balancer.up().await;
+    assert_eq!(names(all.front(), 50).await, [("west".to_owned(), 50)].into());
+    let report = balancer.sync(&all).await;
+    assert_eq!((report.steps, report.reloaded), (vec![], false), "the file said everything");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_is_followed_and_one_that_is_not_known_gets_nothing() {
+    let scene = Scene::new(json!({"healthCheck": {"interval": "100ms", "rise": 10, "fall": 1}})).await;
+    let unknown = Standby { address: None, ..standby(&scene.east, 100) };
+    let balancer = Balancer::start(&shared(&scene.only_primary, [unknown])).await;
+    let epoch: Epoch = balancer.driver.epoch().await.unwrap();
+    let front = scene.only_primary.front();
+    assert_eq!(names(front, 50).await, [("primary".to_owned(), 50)].into());
+    balancer.sync(&shared(&scene.only_primary, [standby(&scene.east, 100)])).await;
+    assert_eq!(names(front, 50).await, [("east".to_owned(), 50)].into());
+    // It dies, and is elsewhere now: what the checks found at the old address does not count.
+    scene.east.die();
+    eventually("the check finds it dead", || async {
+        let seen = balancer.driver.observe().await.unwrap();
+        (!seen.standbys["_standby_east"].up).then_some(())
+    })
+    .await;
+    let moved = Standby { address: Some(scene.west.address), ..standby(&scene.east, 100) };
+    assert!(!balancer.sync(&shared(&scene.only_primary, [moved])).await.reloaded);
+    assert_eq!(names(front, 50).await, [("west".to_owned(), 50)].into());
+    assert_eq!(balancer.driver.epoch().await.unwrap(), epoch, "the same process");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_else_did_to_the_shares_is_undone() {
+    let scene = Scene::new(json!({})).await;
+    let balancer = Balancer::start(&scene.with(100, 0)).await;
+    let map = balancer.driver.paths().shares.display().to_string();
+    let wanted = scene.with(100, 0);
+    for tampering in [
+        format!("set map {map} east 0"),
+        format!("add map {map} east 3"),
+        format!("del map {map} east"),
+        format!("clear map {map}"),
+        "set server checkout_east/_standby_east state maint".to_owned(),
+        "set server checkout/_instead_east state maint".to_owned(),
+        "set server checkout/_instead_west state ready".to_owned(),
+        "set server checkout_east/_standby_east addr 127.0.0.1 port 9".to_owned(),
+    ] {
+        balancer.ask(&tampering).await;
+        let report = balancer.sync(&wanted).await;
+        assert!(!report.steps.is_empty() && !report.reloaded, "{tampering}: {report:#?}");
+        assert_eq!(names(wanted.front(), 30).await, [("east".to_owned(), 30)].into(), "{tampering}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_primary_is_left_at_once_and_a_new_standby_takes_a_reload() {
+    let scene = Scene::new(json!({})).await;
+    let balancer = Balancer::start(&scene.only_primary).await;
+    scene.primary.die();
+    let front = scene.only_primary.front();
+    assert!(Client::new(front).get("/", &[]).await.unwrap().status >= 500);
+    let report = balancer.sync(&scene.with(0, 0)).await;
+    assert!(report.reloaded, "another backend is another structure");
+    let status = Client::new(front).get("/", &[]).await.unwrap().status;
+    assert!(status >= 500, "{status}: nothing is switched here");
+    let begin = Instant::now();
+    assert!(!balancer.sync(&scene.with(100, 0)).await.reloaded);
+    assert_eq!(names(front, 50).await, [("east".to_owned(), 50)].into());
+    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+}
+
+/// Requests that have the primary as their backend when it is given up: in its queue, since its replica is full.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_the_primary_is_served_by_the_standby() {
+    let scene = Scene::new(json!({"limits": {"connectionsPerReplica": 1, "queueTimeout": "20s"}})).await;
+    let balancer = Balancer::start(&scene.with(0, 0)).await;
+    let front = scene.only_primary.front();
+    let ask = |path: &'static str| tokio::spawn(async move { Client::new(front).get(path, &[]).await });
+    let stuck = ask("/15000ms");
+    eventually("the replica is full", || async { (scene.primary.working() == 1).then_some(()) }).await;
+    let waiting: Vec<_> = (0..50).map(|_| ask("/")).collect();
+    eventually("they wait", || async {
+        (balancer.driver.observe().await.unwrap().queued == 50).then_some(())
+    })
+    .await;
+    let begin = Instant::now();
+    // Its limit is one at a time.
+    balancer.sync(&scene.with(100, 0)).await;
+    for answer in waiting {
+        let answer = answer.await.unwrap().unwrap();
+        assert_eq!((answer.status, answer.body.as_str()), (200, "east"));
+    }
+    println!("50 that waited were served within {:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    assert!(!stuck.is_finished(), "what is under way is finished where it is");
+    stuck.abort();
+    let report = balancer.sync(&scene.with(0, 0)).await;
+    assert_eq!(report.seen.standbys["_instead_east"].admin, AdminState::Maint, "and no longer than that");
+}
+
+/// The same for the request at the gate, and those behind it, of a service at zero.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_behind_the_gate_is_served_by_the_standby() {
+    let gate = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    for algorithm in ["LeastConnections", "SourceHash"] {
+        let scene = Scene::new(json!({"algorithm": algorithm})).await;
+        let none = scene.only_primary.with([]);
+        let none = Wanted { gate: Some(gate.local_addr().unwrap()), ..none };
+        let with = |weight| shared(&none, [standby(&scene.east, weight)]);
+        let balancer = Balancer::start(&with(0)).await;
+        let front = none.front();
+        let waiting: Vec<_> =
+            (0..20).map(|_| tokio::spawn(async move { Client::new(front).get("/", &[]).await })).collect();
+        let held = gate.accept().await.unwrap();
+        eventually("they wait", || async { (balancer.driver.held().await.unwrap() == 20).then_some(()) })
+            .await;
+        balancer.sync(&with(100)).await;
+        let served = eventually("all but the one at the gate are served", || async {
+            let done = waiting.iter().filter(|answer| answer.is_finished()).count();
+            (done == 19).then_some(done)
+        })
+        .await;
+        assert_eq!((served, scene.east.served()), (19, 19), "{algorithm}");
+        drop(held);
+    }
+}
+
+/// A priority is one of the frontend, so it holds in a standby's queue too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_has_the_limit_of_its_replicas_and_sheds_by_priority() {
+    let scene = Scene::new(json!({
+        "limits": {"connectionsPerReplica": 2, "queueTimeout": "1s"},
+        "priorities": [{"match": {"pathPrefix": "/100ms"}, "criticality": "Sheddable"}],
+    }))
+    .await;
+    let balancer = Balancer::start(&scene.with(100, 0)).await;
+    let front = scene.only_primary.front();
+    let ask = |path: &'static str| {
+        tokio::spawn(async move { Client::new(front).get(path, &[]).await.unwrap().status })
+    };
+    let optional: Vec<_> = (0..80).map(|_| ask("/100ms")).collect();
+    wait(200).await;
+    let essential: Vec<_> = (0..10).map(|_| ask("/99ms")).collect();
+    for answer in essential {
+        assert_eq!(answer.await.unwrap(), 200);
+    }
+    let mut shed = 0;
+    for answer in optional {
+        shed += usize::from(answer.await.unwrap() == 503);
+    }
+    assert!(shed > 20, "{shed} of 80 at 100 ms each, two at a time, within a second");
+    assert_eq!(scene.east.most.load(std::sync::atomic::Ordering::SeqCst), 2);
+    // Twice as many replicas take twice as many.
+    let mut wanted = scene.with(100, 0);
+    wanted.standbys[0].replicas = 2;
+    let report = balancer.sync(&wanted).await;
+    assert_eq!((report.seen.standbys["_standby_east"].maxconn, report.reloaded), (4, false));
+    wanted.standbys[0].replicas = 0;
+    let report = balancer.sync(&wanted).await;
+    assert_eq!(report.seen.standbys["_standby_east"].maxconn, 0, "who knows how much it takes");
+}
+
+/// The cookies of an answer, as a client sends them back.
+fn cookies(head: &str) -> String {
+    let lines = head.lines().filter_map(|line| line.strip_prefix("set-cookie: ")?.split(';').next());
+    lines.collect::<Vec<_>>().join("; ")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_with_a_cookie_moves_once_to_the_standby_and_once_back() {
+    let scene = Scene::new(json!({"sessionPersistence": {"cookie": "SID"}})).await;
+    let balancer = Balancer::start(&scene.with(0, 0)).await;
+    let front = scene.only_primary.front();
+    let mut clients = Vec::new();
+    for _ in 0..200 {
+        let head = Client::new(front).get("/", &[]).await.unwrap().head;
+        let cookie = cookies(&head);
+        assert!(cookie.contains("SID=") && cookie.contains("SID-draw="), "{head}");
+        clients.push(format!("cookie: {cookie}; theme=dark"));
+    }
+    let mut before = vec![false; clients.len()];
+    for (weight, rises) in [(30, true), (60, true), (100, true), (60, false), (0, false)] {
+        balancer.sync(&scene.with(weight, 0)).await;
+        let mut moved = 0;
+        for (client, there) in clients.iter().zip(&mut before) {
+            let first = Client::new(front).get("/", &[client]).await.unwrap().body == "east";
+            let again = Client::new(front).get("/", &[client]).await.unwrap().body == "east";
+            assert_eq!(first, again, "a client stays where it is while shares do");
+            assert!(first == *there || first == rises, "nobody moves against the others");
+            *there = first;
+            moved += usize::from(first);
+        }
+        let percent = moved as f64 / 2.0;
+        assert!((percent - f64::from(weight)).abs() <= 16.0, "{percent} % of the clients for {weight} %");
+    }
+    let heads = scene.east.heads.lock().unwrap().concat();
+    assert!(heads.contains("theme=dark") && !heads.contains("SID-draw"), "the draw is the balancer's");
+    // What is no draw is none.
+    let answer = Client::new(front).get("/", &["cookie: SID-draw=1000"]).await.unwrap();
+    assert!(cookies(&answer.head).contains("SID-draw="), "{}", answer.head);
+}

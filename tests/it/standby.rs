@@ -1,0 +1,64 @@
+//! The replicas of a standby: its own and those that others ask for.
+
+use jiff::{SignedDuration, Timestamp};
+use plimsoll::engine::{Decision, Memory, Observation, Pods, decide};
+use proptest::prelude::*;
+
+use super::fixtures::{fresh, spec};
+
+const SERVICE: &str = "{scaleTargetRef: {kind: Deployment, name: x}, maxReplicas: 40, period: 15s, \
+                       kpis: [{name: load, type: Load, query: up, perReplica: '1'}]}";
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+
+    /// It gets what it needs itself and what others ask for, whether their requests are there or not; afterwards it falls
+    /// no sooner than any service does.
+    #[test]
+    fn others_come_on_top_of_its_own(own in 1..30i32, asked in 1..30i32, arrived in 0..100i32, restart in any::<bool>()) {
+        let spec = spec(SERVICE);
+        let (mut memory, mut replicas, mut now) = (Memory::default(), own, Timestamp::from_second(1_800_000_000).unwrap());
+        let mut look = |memory: &mut Memory, asked: i32, load: i32| -> Decision {
+            now += SignedDuration::from_secs(15);
+            let mut sample = fresh(f64::from(load));
+            sample.at = Some(now);
+            let seen = Observation {
+                replicas,
+                pods: Pods::Counted { ready: replicas },
+                samples: [("load".to_owned(), sample)].into(),
+                asked,
+                ..Observation::default()
+            };
+            let decision = decide(&spec, &seen, memory, now);
+            replicas = decision.replicas;
+            decision
+        };
+        for _ in 0..40 {
+            prop_assert_eq!(look(&mut memory, 0, own).own, own);
+        }
+        let most = (own + asked).min(40);
+        let mut last = 0;
+        for turn in 0..60 {
+            // Their requests arrive in the middle of it.
+            let others = if turn < 20 { 0 } else { asked * arrived / 100 };
+            let decision = look(&mut memory, asked, own + others);
+            prop_assert_eq!(decision.own, own);
+            last = decision.replicas;
+            prop_assert!(turn < 10 || last == most, "{} of {} at turn {}", last, most, turn);
+        }
+        if restart {
+            memory = Memory::default();
+            last = look(&mut memory, asked, own + asked).replicas;
+            prop_assert_eq!(last, most);
+        }
+        // 300 s of stabilisation, then down.
+        for _ in 0..19 {
+            prop_assert_eq!(look(&mut memory, 0, own).replicas, last);
+        }
+        for _ in 0..40 {
+            last = look(&mut memory, 0, own).replicas;
+        }
+        // What is within the tolerance of 10 % stays.
+        prop_assert!((0..=last / 10).contains(&(last - own)), "{} of {}", last, own);
+    }
+}

@@ -1,0 +1,64 @@
+//! Standbys with NGINX: each new share is a reload that loses nothing.
+
+use std::time::{Duration, Instant};
+
+use plimsoll::balancer::{ServerState::Ready, Standby, Wanted};
+use serde_json::json;
+
+use crate::{
+    proxy::{MOMENT, Proxy, wanted},
+    support::{Client, Load, Reached as _, Replica},
+};
+
+fn with(wanted: &Wanted, standby: &Replica, weight: u8) -> Wanted {
+    let standby = Standby { name: "east".to_owned(), address: Some(standby.address), weight, replicas: 0 };
+    Wanted { standbys: vec![standby], ..wanted.clone() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shares_are_followed_and_a_shift_and_its_return_lose_nothing() {
+    let delay = Duration::from_millis(2);
+    let (primary, east) = (Replica::start("primary", delay).await, Replica::start("east", delay).await);
+    let only = wanted(&json!({"retries": {"attempts": 0}})).with([primary.server(Ready)]);
+    let proxy = Proxy::start(&with(&only, &east, 0)).await;
+    let loads = [true, false].map(|keep_alive| Load::start(only.front(), 4, keep_alive, "/"));
+    for weight in [30, 100, 0] {
+        let begin = Instant::now();
+        assert!(proxy.sync(&with(&only, &east, weight)).await.reloaded);
+        println!("{weight} % served after {:?}", begin.elapsed());
+        let mut client = Client::new(only.front());
+        let mut got = 0;
+        for _ in 0..1000 {
+            got += u32::from(client.get("/", &[]).await.unwrap().body == "east");
+        }
+        let percent = f64::from(got) / 10.0;
+        let off = if weight == 30 { 6.5 } else { 0.0 };
+        assert!((percent - f64::from(weight)).abs() <= off, "{percent} % of {weight} %");
+        tokio::time::sleep(MOMENT).await;
+    }
+    for load in loads {
+        let account = load.finish().await;
+        assert!(account.sent > 500, "{}", account.sent);
+        assert_eq!(account.lost(), 0, "of {}", account.sent);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_without_replicas_fails_its_own_share_only() {
+    let east = Replica::start("east", Duration::ZERO).await;
+    let none = wanted(&json!({}));
+    let mut proxy = Proxy::start(&with(&none, &east, 50)).await;
+    let statuses = |front| async move {
+        let mut failed = 0;
+        for _ in 0..400 {
+            failed += u32::from(Client::new(front).get("/", &[]).await.unwrap().status == 503);
+        }
+        failed
+    };
+    let failed = statuses(none.front()).await;
+    assert!((140..260).contains(&failed), "{failed} of 400: nothing is switched here");
+    proxy.sync(&with(&none, &east, 100)).await;
+    assert_eq!(statuses(none.front()).await, 0);
+    proxy.restart().await;
+    assert_eq!(statuses(none.front()).await, 0, "the file says what ran");
+}
