@@ -95,7 +95,7 @@ async fn a_rule_follows_failover_and_no_lie_of_its_gateway_is_believed() {
     scene.plimsoll(Some(100)).await;
     scene
         .wait_until("the stale status to be seen", Duration::from_secs(20), |said| {
-            said.starts_with("Unknown RouteProgressing") && said.contains("has yet to take over")
+            said.starts_with("Unknown RouteProgressing") && said.contains("yet to take over")
         })
         .await;
     tokio::time::sleep(Duration::from_secs(5)).await;

@@ -305,7 +305,8 @@ spec: {ports: [{port: 80}]}
 ---
 apiVersion: plimsoll.dev/v1alpha1
 kind: ScalableService
-metadata: {name: web, namespace: default}
+# Frozen: the shares are those that the test puts into its status.
+metadata: {name: web, namespace: default, annotations: {plimsoll.dev/failover-freeze: the test}}
 spec:
   scaleTargetRef: {kind: Deployment, name: web}
   maxReplicas: 4
