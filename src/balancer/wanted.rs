@@ -25,7 +25,8 @@ pub struct Wanted {
     pub servers: BTreeMap<String, Server>,
     /// Balancers that share the limit of connections of each replica, at least 1.
     pub balancers: i32,
-    /// Where the gate listens, that takes one request when no replica can; `None` where nothing scales to zero.
+    /// Where the gate listens, that takes one request when no replica can; `None` where requests that find
+    /// none are refused.
     pub gate: Option<SocketAddr>,
     /// Standbys of `spec.failover`, in order of preference.
     pub standbys: Vec<Standby>,

@@ -101,7 +101,7 @@ impl Scene {
         let traffic = self.traffic(more);
         let draining = std::collections::BTreeSet::new();
         let standbys = Vec::new();
-        let service = Service { generation, scales_to_zero: minimum == 0, traffic, draining, standbys };
+        let service = Service { generation, holds: minimum == 0, traffic, draining, standbys };
         self.told(|known| known.service = Some(service));
     }
 

@@ -62,7 +62,7 @@ impl Scene {
             json!({"provider": "NGINX", "targetPort": port, "listeners": [{"port": scene.front.port()}]});
         let service = Service {
             generation: 1,
-            scales_to_zero: false,
+            holds: false,
             traffic: traffic(spec),
             draining: BTreeSet::new(),
             standbys: Vec::new(),

@@ -36,8 +36,8 @@ pub struct Known {
 pub struct Service {
     /// Of the spec.
     pub generation: i64,
-    /// Whether `minReplicas` is 0, so that a request may find no replica at all.
-    pub scales_to_zero: bool,
+    /// Whether requests that find no replica at all wait: `minReplicas` is 0, or a standby is about to get them.
+    pub holds: bool,
     /// `spec.traffic`.
     pub traffic: Traffic,
     /// Pods that get no new requests: those of `status.traffic.draining` and of `status.recovery.ejected`.
@@ -65,9 +65,7 @@ impl Service {
         let names = |service: &Self| -> Vec<String> {
             service.standbys.iter().map(|standby| standby.name.clone()).collect()
         };
-        self.traffic == other.traffic
-            && self.scales_to_zero == other.scales_to_zero
-            && names(self) == names(other)
+        self.traffic == other.traffic && self.holds == other.holds && names(self) == names(other)
     }
 }
 
@@ -155,7 +153,7 @@ mod tests {
         );
         let service = Service {
             generation: 3,
-            scales_to_zero: true,
+            holds: true,
             traffic: traffic.unwrap(),
             draining: BTreeSet::from(["a".to_owned()]),
             standbys: vec![Standby {

@@ -340,7 +340,7 @@ impl Pilot {
             &spec.traffic,
             endpoints,
             &now.draining,
-            spec.scales_to_zero.then_some(self.setup.gate),
+            spec.holds.then_some(self.setup.gate),
             self.certificates.folder(),
         );
         Wanted { standbys: spec.standbys_as_of(now), ..wanted }

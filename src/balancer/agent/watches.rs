@@ -98,6 +98,7 @@ pub async fn service(
         let (watcher::Event::Apply(seen) | watcher::Event::InitApply(seen)) = event else { return };
         let status = seen.status.unwrap_or_default();
         let draining = status.out_of_rotation();
+        let holds = seen.spec.min_replicas == Some(0) || seen.spec.failover.is_some();
         let standbys = standbys(seen.spec.failover, status.failover.as_ref());
         let status = status.traffic.unwrap_or_default();
         let entry = status.balancers.iter().any(|balancer| balancer.pod == pod);
@@ -106,7 +107,7 @@ pub async fn service(
         let Some(traffic) = seen.spec.traffic.filter(balanced) else { return };
         let service = Service {
             generation: seen.metadata.generation.unwrap_or_default(),
-            scales_to_zero: seen.spec.min_replicas == Some(0),
+            holds,
             traffic,
             draining,
             standbys,

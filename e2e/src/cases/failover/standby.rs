@@ -41,7 +41,7 @@ const RATE: u32 = 40;
 const LEFT_WITHIN: Duration = Duration::from_secs(20);
 /// `return.for`, two steps of the ramp of the same length, and what is looked at every 2 s.
 const BACK_WITHIN: Duration = Duration::from_secs(35);
-/// From the evidence to the last request that the dead primary cost.
+/// From the evidence to the last request that the dead primary cost. Those that found no replica waited for the switch.
 const SWITCHED_WITHIN: f64 = 2.0;
 /// Longer than `return.for` and the ramp together.
 const BLIND: Duration = Duration::from_secs(18);
