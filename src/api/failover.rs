@@ -92,7 +92,8 @@ pub struct StandbyAddress {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[x_kube(validation = ("self.samples <= self.of", "failover.leave.samples must not be above of"))]
 pub struct Leave {
-    /// Signs that the primary fails; by default less than half of its replicas ready.
+    /// Signs that the primary fails; by default less than half of its replicas ready. That none at all is ready is one in
+    /// any case.
     #[serde(default = "leave_when")]
     #[schemars(length(min = 1, max = 8))]
     pub when: Vec<LeaveCondition>,

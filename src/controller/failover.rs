@@ -18,13 +18,14 @@ use super::{
     board::Offer,
     context::Context,
     fleet::Fleet,
+    index::Target,
     state::{Key, State},
 };
 use crate::{
     actuate::{balancer::balancer_name, said},
     api::{
-        FAILOVER_TO_ANNOTATION, FREEZE_ANNOTATION, PRIMARY, ScalableService, Standby, StandbyAddress,
-        StandbyService,
+        FAILOVER_TO_ANNOTATION, FREEZE_ANNOTATION, FailoverState, PRIMARY, ScalableService, Standby,
+        StandbyAddress, StandbyService, StandbyStatus,
     },
     engine::{Capacity, Decision, Observation, Order, Shift, StandbySeen, Standing},
 };
@@ -63,21 +64,37 @@ pub async fn standing(
     // What was written is what the balancers were told, whatever was decided since.
     let told = state.written.as_ref().map(|(status, _)| status).or(service.status.as_ref());
     let told = told.and_then(|status| status.failover.clone());
-    let looks = failover.backends.iter().map(|standby| {
-        known(standby, state.standbys.0.remove(&standby.name), key, fleet.is_none(), &context.shell.client)
+    let before = |name: &str| {
+        told.iter()
+            .flat_map(|told| &told.backends)
+            .find(|before| before.name == name)
+            .cloned()
+            .unwrap_or_default()
+    };
+    let looks = failover.backends.iter().map(|spec| {
+        let remembered = state.standbys.0.remove(&spec.name);
+        // A process that has just begun knows what status tells.
+        let told = || before(&spec.name).address.and_then(|address| address.parse().ok());
+        let last =
+            remembered.as_ref().map_or_else(told, |known| known.address.filter(|_| known.spec == *spec));
+        known(spec, remembered, last, key, fleet.is_none(), &context.shell.client)
     });
     let all = futures::future::join_all(looks).await;
-    let was_ready = |name: &str| {
-        let before = told.iter().flat_map(|told| &told.backends).find(|before| before.name == name);
-        before.is_some_and(|before| before.ready)
-    };
     let standbys = failover.backends.iter().zip(&all);
-    let standbys =
-        standbys.map(|(spec, known)| seen(spec, known, was_ready(&spec.name), key, fleet, context));
+    let standbys = standbys.map(|(spec, known)| seen(spec, known, &before(&spec.name), key, fleet, context));
     let standbys = standbys.collect();
     state.standbys = KnownStandbys(all.into_iter().map(|known| (known.spec.name.clone(), known)).collect());
     let crowded = context.shell.board.crowded(key, Timestamp::now());
     Some(Standing { told, standbys, order: order(service), crowded })
+}
+
+/// Whether the next sample of readiness must not wait for a slow Prometheus: requests move, or may have to.
+pub fn in_doubt(service: &ScalableService, target: &Target) -> bool {
+    let told = service.status.as_ref().and_then(|status| status.failover.as_ref());
+    told.is_some_and(|told| match told.state {
+        FailoverState::Suspect | FailoverState::Shifting | FailoverState::Returning => true,
+        _ => told.active == PRIMARY && target.ready < told.expected_replicas,
+    })
 }
 
 /// What a person said by an annotation.
@@ -129,14 +146,14 @@ fn scalable_service(to: &StandbyService, key: &Key, context: &Context) -> Option
 async fn known(
     spec: &Standby,
     before: Option<KnownStandby>,
+    last: Option<SocketAddr>,
     key: &Key,
     connect: bool,
     client: &Client,
 ) -> KnownStandby {
     let mut known = match before.filter(|before| before.spec == *spec) {
         Some(known) if known.looked.elapsed() < ADDRESS_AGE_MAX && known.trouble.is_none() => known,
-        before => {
-            let last = before.and_then(|known| known.address);
+        _ => {
             let found = timeout(PATIENCE, address(spec, last, &key.0, client)).await;
             let found = found
                 .unwrap_or_else(|_| Err(format!("its address was not told within {} s", PATIENCE.as_secs())));
@@ -159,7 +176,7 @@ async fn known(
 fn seen(
     spec: &Standby,
     known: &KnownStandby,
-    was_ready: bool,
+    before: &StandbyStatus,
     key: &Key,
     fleet: Option<&Fleet>,
     context: &Context,
@@ -182,10 +199,12 @@ fn seen(
         (None, Some(true)) => None,
         (None, Some(false)) => Some("it does not answer".to_owned()),
         // What is not known is as it was.
-        (None, None) if was_ready => None,
+        (None, None) if before.ready => None,
         (None, None) => Some("no balancer has asked it yet".to_owned()),
     };
-    let capacity = offer.filter(|_| !refused).map(|offer| offer.capacity);
+    // One that was asked for replicas and has yet to say what it has, after a start, has none for more than before.
+    let unmeasured = (before.replicas > 0).then_some(Capacity { ready: 0, own: 0, most: i32::MAX });
+    let capacity = offer.filter(|_| !refused).map(|offer| offer.capacity).or(unmeasured);
     let address = known.address.map(|address| address.to_string());
     StandbySeen { name: spec.name.clone(), address, trouble, capacity }
 }

@@ -88,13 +88,13 @@ pub async fn reconcile(
 
 /// Whether a balancer said something that is not to wait: requests that nobody serves, or a drain that goes on.
 fn called(service: &ScalableService, key: &Key, state: &mut State, context: &Context) -> bool {
-    let asked = state.asked != context.shell.board.asked(key) || state.order != failover::order(service);
-    let Some(fleet) = balancers::fleet(service, key, state, context) else {
-        return asked || failing(service, key, state, context);
-    };
+    let asked = state.asked != context.shell.board.asked(key)
+        || state.order != failover::order(service)
+        || failing(service, key, state, context);
+    let Some(fleet) = balancers::fleet(service, key, state, context) else { return asked };
     let word = fleet.word();
     if state.word == word {
-        return asked || failing(service, key, state, context);
+        return asked;
     }
     let answering = state.word.answering != word.answering;
     state.word = word;
@@ -200,7 +200,8 @@ async fn observe(
     let fleet = balancers::fleet(service, key, state, context);
     let held = fleet.as_ref().map_or(0, Fleet::held);
     let age = ANSWER_AGE_MAX.min(Duration::from(service.spec.period) / 4);
-    let hurry = target.ready == 0 && (held > 0 || spec.failover.is_some());
+    let hurry =
+        (target.ready == 0 && held > 0) || (spec.failover.is_some() && failover::in_doubt(service, target));
     let patience = if hurry { WAKE_PATIENCE } else { Duration::MAX };
     let (samples, peers) = futures::future::join(
         timeout(patience, context.shell.kpis.ask(&spec.kpis, age)),
@@ -337,6 +338,9 @@ async fn report(
     let early = at.map_or(Duration::ZERO, |at| pause.saturating_sub(at.elapsed()));
     if !early.is_zero() && !changed(outcome) {
         return (pause == report::HARD_PAUSE).then_some(early);
+    }
+    if !context.shell.leader.leads() {
+        return None;
     }
     let write = actuate::write_status(&context.shell.client, &key.0, &key.1, &new);
     let result = match timeout(WRITE_TIMEOUT, write).await {

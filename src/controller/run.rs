@@ -183,7 +183,7 @@ fn control(
         None => Api::all(client),
     };
     let leading = leading(&context);
-    let touched = touched(&context, changes);
+    let touched = touched(&context, namespace, changes);
     let controller =
         Controller::new(api, watcher::Config::default()).trigger_backoff(watches::Pauses::default());
     let store = controller.store();
@@ -243,6 +243,7 @@ fn leading(context: &Arc<Context>) -> impl futures::Stream<Item = ()> + Send + u
 /// The services whose target changed, and those of which others ask something else.
 fn touched(
     context: &Arc<Context>,
+    namespace: Option<&str>,
     changes: mpsc::Receiver<Workload>,
 ) -> impl futures::Stream<Item = ObjectRef<DeserializeGuard<ScalableService>>> + Send + use<> {
     let context = Arc::clone(context);
@@ -259,7 +260,13 @@ fn touched(
         }
     });
     let touched = changes.flat_map(move |workload| stream::iter(context.services_of(&workload)));
-    stream::select(touched, asked).map(|(namespace, name)| ObjectRef::new(&name).within(&namespace))
+    // The board is of all scopes; what is another's is not here.
+    let namespace = namespace.map(str::to_owned);
+    let asked = asked.filter(move |(of, _)| {
+        let here = namespace.as_ref().is_none_or(|namespace| namespace == of);
+        async move { here }
+    });
+    stream::select(touched, asked.boxed()).map(|(namespace, name)| ObjectRef::new(&name).within(&namespace))
 }
 
 /// Counts the queries.

@@ -105,8 +105,8 @@ pub fn fail_over(spec: &Validated, seen: &Observation, memory: &mut Memory, now:
     let ready = turn.readiness(&course);
     let (state, reason) = match (&standing.order, spec.mode) {
         (_, Mode::Paused) => turn.paused(&course),
-        (_, Mode::Observe) => turn.observe(&mut course),
         (Some(Order::Freeze(why)), _) => turn.frozen(why),
+        (_, Mode::Observe) => turn.observe(&mut course),
         (Some(Order::To(name)), _) if course.obeyed.as_ref() != Some(name) => turn.ordered(&mut course, name),
         (Some(Order::To(_)) | None, _) => turn.automatic(&mut course),
     };

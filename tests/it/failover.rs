@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use plimsoll::{
-    api::{FailoverState as State, FailoverStatus, KpiState, ReasonCode, StandbyStatus, Validated},
+    api::{FailoverState as State, FailoverStatus, KpiState, ReasonCode, SignRule, StandbyStatus, Validated},
     engine::{Capacity, Memory, Observation, Order, Pods, Sample, Shift, StandbySeen, Standing, fail_over},
 };
 use proptest::prelude::*;
@@ -419,6 +419,18 @@ fn without_a_standby_requests_stay() {
     world.fars[0].seen.address = Some("192.0.2.1:80".to_owned());
     world.run(1000);
     world.stands(State::Standby, ReasonCode::StandbyServes, 100);
+}
+
+#[test]
+fn the_dead_are_left_also_where_only_a_kpi_is_looked_at() {
+    let mut spec = shop(B, "return: {for: 60s}");
+    spec.failover.as_mut().unwrap().signs.retain(|sign| matches!(sign, SignRule::KpiAbove { .. }));
+    let mut world = World::new(spec);
+    world.errors = (KpiState::Empty, 0.0);
+    world.run(10_000);
+    world.stands(State::Primary, ReasonCode::PrimaryServes, 0);
+    world.ready(0);
+    world.until(State::Standby, 2000);
 }
 
 #[test]

@@ -150,7 +150,8 @@ async fn probe(address: SocketAddr, host: &str, path: Option<&str>) -> io::Resul
     let mut stream = stream.take(LONGEST);
     while !answer.contains(&b'\n') && stream.read_buf(&mut answer).await? > 0 {}
     let line = String::from_utf8_lossy(&answer);
-    let good = line.starts_with("HTTP/1.1 2") || line.starts_with("HTTP/1.1 3");
+    let good =
+        ["HTTP/1.1 2", "HTTP/1.1 3", "HTTP/1.0 2", "HTTP/1.0 3"].iter().any(|start| line.starts_with(start));
     if good { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
 }
 

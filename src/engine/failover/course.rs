@@ -127,6 +127,12 @@ impl Course {
         backend.and_then(|standby| self.names.get(standby)).map_or(PRIMARY, String::as_str)
     }
 
+    /// Where a standby was: what is not known moves nobody.
+    fn told_address(&self, name: &str) -> Option<String> {
+        let told = self.told.iter().flat_map(|told| &told.backends).find(|told| told.name == *name);
+        told.and_then(|told| told.address.clone())
+    }
+
     /// What to write.
     pub fn status(self, standing: &Standing, state: FailoverState, now: Timestamp) -> FailoverStatus {
         let since = self.told.as_ref().filter(|told| told.state == state).map(|told| told.since.clone());
@@ -137,7 +143,7 @@ impl Course {
             StandbyStatus {
                 name: name.clone(),
                 weight: self.weight(index),
-                address: seen.and_then(|seen| seen.address.clone()),
+                address: seen.and_then(|seen| seen.address.clone()).or_else(|| self.told_address(name)),
                 ready: seen.is_some_and(|seen| seen.trouble.is_none()),
                 replicas: if asks { self.expected } else { 0 },
                 message: seen.and_then(|seen| seen.trouble.clone()),

@@ -17,6 +17,8 @@ const READINESS_PAUSE: SignedDuration = SignedDuration::from_millis(450);
 pub struct SignMemory {
     /// The last samples of each sign.
     rings: Vec<Ring>,
+    /// Whether no replica at all was ready, whatever the signs are.
+    dead: Ring,
     /// Since when all is well.
     pub(super) well_since: Option<Timestamp>,
     /// When the last step of a return was taken.
@@ -101,11 +103,20 @@ impl SignMemory {
                 Sign::Good => ring.take(false, new, rules.of),
                 Sign::Bad(words) => {
                     ring.take(true, new, rules.of);
-                    signs.fails |= ring.bad.iter().filter(|bad| **bad).count() >= rules.samples;
+                    signs.fails |= ring.fails(rules.samples);
                     signs.bad.push(words);
                 }
                 Sign::Nothing => {}
                 Sign::Unknown(words) => signs.unknown.push(words),
+            }
+        }
+        // A primary that serves nothing fails, also where only a KPI is looked at: without requests that has no value.
+        let new = self.dead.at.is_none_or(|at| now.duration_since(at) >= READINESS_PAUSE);
+        self.dead.take(signs.dead, new.then_some(now), rules.of);
+        if signs.dead {
+            signs.fails |= self.dead.fails(rules.samples);
+            if signs.bad.is_empty() {
+                signs.bad.push(format!("none of {of} replicas is ready"));
             }
         }
         self.well_since = signs.well().then(|| self.well_since.unwrap_or(now));
@@ -115,10 +126,15 @@ impl SignMemory {
     /// What was bad before does not count any more.
     pub(super) fn forget(&mut self) {
         self.rings.iter_mut().for_each(|ring| ring.bad.clear());
+        self.dead.bad.clear();
     }
 }
 
 impl Ring {
+    fn fails(&self, samples: usize) -> bool {
+        self.bad.iter().filter(|bad| **bad).count() >= samples
+    }
+
     fn take(&mut self, bad: bool, new: Option<Timestamp>, of: usize) {
         if new.is_none() {
             return;
