@@ -246,6 +246,20 @@ pub struct FailoverStatus {
     pub backends: Vec<StandbyStatus>,
 }
 
+impl FailoverStatus {
+    /// What is known of a standby.
+    #[must_use]
+    pub fn standby(&self, name: &str) -> Option<&StandbyStatus> {
+        self.backends.iter().find(|standby| standby.name == name)
+    }
+
+    /// The share of the requests that standbys get together, in percent.
+    #[must_use]
+    pub fn away(&self) -> i32 {
+        self.backends.iter().map(|standby| standby.weight).sum()
+    }
+}
+
 /// Where a failover stands.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, IntoStaticStr,

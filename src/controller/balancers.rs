@@ -91,8 +91,7 @@ pub fn rotation(
             member.zone = member.zone.take().or_else(|| zones::zone_of(member.node.as_deref(), nodes));
         }
     });
-    // What was written is what the balancers were told, whatever was decided since.
-    let told = state.written.as_ref().map(|(status, _)| status);
+    let told = state.told();
     let draining =
         told.and_then(|status| status.traffic.as_ref()).into_iter().flat_map(|traffic| &traffic.draining);
     let draining = draining.map(|draining| (draining.pod.clone(), draining.since.0)).collect();

@@ -79,10 +79,7 @@ impl Board {
             notes.with_failover.insert(key.clone());
             notes.replace_asks(key, wanted)
         });
-        for standby in changed {
-            // Without a listener there is nobody to look at it either.
-            let _ = self.asked.send(standby);
-        }
+        self.tell(changed);
     }
 
     /// Replicas that others ask of this service, together.
@@ -121,9 +118,7 @@ impl Board {
             notes.with_failover.remove(key);
             notes.replace_asks(key, &BTreeMap::new())
         });
-        for standby in changed {
-            let _ = self.asked.send(standby);
-        }
+        self.tell(changed);
     }
 
     /// A service is gone altogether.
@@ -135,6 +130,13 @@ impl Board {
     /// Whoever leads anew must not act on what it knew before somebody else led.
     pub fn forget_all(&self) {
         self.notes(|notes| *notes = Notes::default());
+    }
+
+    fn tell(&self, changed: Vec<Key>) {
+        for standby in changed {
+            // Without a listener there is nobody to look at it either.
+            let _ = self.asked.send(standby);
+        }
     }
 
     fn notes<T>(&self, use_them: impl FnOnce(&mut Notes) -> T) -> T {

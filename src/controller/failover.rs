@@ -61,16 +61,8 @@ pub async fn standing(
     context: &Context,
 ) -> Option<Standing> {
     let failover = service.spec.failover.as_ref()?;
-    // What was written is what the balancers were told, whatever was decided since.
-    let told = state.written.as_ref().map(|(status, _)| status).or(service.status.as_ref());
-    let told = told.and_then(|status| status.failover.clone());
-    let before = |name: &str| {
-        told.iter()
-            .flat_map(|told| &told.backends)
-            .find(|before| before.name == name)
-            .cloned()
-            .unwrap_or_default()
-    };
+    let told = state.told().and_then(|status| status.failover.clone());
+    let before = |name: &str| told.as_ref().and_then(|told| told.standby(name)).cloned().unwrap_or_default();
     let looks = failover.backends.iter().map(|spec| {
         let remembered = state.standbys.0.remove(&spec.name);
         // A process that has just begun knows what status tells.

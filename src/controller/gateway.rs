@@ -118,8 +118,7 @@ pub async fn bring_about(
         state.route = KnownRoute::default();
         return None;
     };
-    // What was written is what is in force, whatever is decided since.
-    let status = state.written.as_ref().and_then(|(status, _)| status.failover.as_ref());
+    let status = state.told().and_then(|status| status.failover.as_ref());
     let shares = shares((&key.0, &key.1), &service.spec, rule, status);
     let turn = Turn { service, key, rule, shares, context };
     let known = &mut state.route;

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     actuate::{self, said},
-    api::{KpiState, OutlierRules, ScalableService},
+    api::{KpiState, OutlierRules},
     engine::{Decision, Memory, Peers, Recovery, Sample},
     telemetry::WriteResult,
 };
@@ -21,7 +21,6 @@ use crate::{
 /// The replicas side by side, by an answer that is at most `age` old and comes within `patience`; `None` without
 /// `spec.recovery`, or if the target's pods can't be listed.
 pub async fn peers(
-    service: &ScalableService,
     rules: Option<&OutlierRules>,
     target: &Target,
     key: &Key,
@@ -34,9 +33,7 @@ pub async fn peers(
     let late = |_| Sample::unusable(KpiState::Error, "not waited for, since requests wait for a replica");
     let sample = timeout(patience, ask).await.unwrap_or_else(late);
     let members = read(&context.pods, |index| index.members(&key.0, selector));
-    // What was written is what the balancers were told, whatever was decided since.
-    let told = state.written.as_ref().map(|(status, _)| status).or(service.status.as_ref());
-    let told = told.and_then(|status| status.recovery.clone()).unwrap_or_default();
+    let told = state.told().and_then(|status| status.recovery.clone()).unwrap_or_default();
     Some(Peers { sample, members, told })
 }
 

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     actuate,
-    api::{Goal, KpiState, ReasonCode, ScalableService, Validated},
+    api::{FailoverStatus, Goal, KpiState, ReasonCode, ScalableService, Validated},
     controller::index::Target,
     engine::{self, Change, Memory, Observation, Pods},
     telemetry::{ServiceLook, TrafficLook, WriteResult},
@@ -205,7 +205,7 @@ async fn observe(
     let patience = if hurry { WAKE_PATIENCE } else { Duration::MAX };
     let (samples, peers) = futures::future::join(
         timeout(patience, context.shell.kpis.ask(&spec.kpis, age)),
-        outliers::peers(service, spec.outliers.as_ref(), target, key, state, (age, patience), context),
+        outliers::peers(spec.outliers.as_ref(), target, key, state, (age, patience), context),
     )
     .await;
     let samples = samples.unwrap_or_default();
@@ -322,10 +322,7 @@ async fn report(
             in_sync: fleet.in_sync(service.metadata.generation),
         }),
         ejected: new.recovery.as_ref().map(|recovery| recovery.ejected.len()),
-        away: new
-            .failover
-            .as_ref()
-            .map(|failover| failover.backends.iter().map(|standby| standby.weight).sum()),
+        away: new.failover.as_ref().map(FailoverStatus::away),
         conditions: &verdicts,
         now,
     });

@@ -55,6 +55,13 @@ pub struct State {
     pub asked: i32,
 }
 
+impl State {
+    /// The status that was written last: what the balancers were told, whatever was decided since.
+    pub fn told(&self) -> Option<&ScalableServiceStatus> {
+        self.written.as_ref().map(|(status, _)| status)
+    }
+}
+
 /// All services of one scope.
 #[derive(Debug, Default)]
 pub struct States(Mutex<HashMap<Key, Arc<tokio::sync::Mutex<State>>>>);

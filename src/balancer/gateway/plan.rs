@@ -56,7 +56,7 @@ pub fn shares(
     let mut standbys = Vec::new();
     for standby in spec.failover.iter().flat_map(|failover| &failover.backends) {
         let Some(service) = &standby.service else { continue };
-        let said = status.and_then(|status| status.backends.iter().find(|said| said.name == standby.name));
+        let said = status.and_then(|status| status.standby(&standby.name));
         let weight = said.map_or(0, |said| said.weight).clamp(0, left);
         left -= weight;
         standbys.push(Share {

@@ -19,7 +19,7 @@ pub fn verdicts(shift: &Shift) -> [Verdict; 2] {
 /// Whether the primary gets all requests, and should.
 fn active(shift: &Shift) -> Verdict {
     let status = &shift.status;
-    let here = status.active == PRIMARY && status.backends.iter().all(|standby| standby.weight == 0);
+    let here = status.active == PRIMARY && status.away() == 0;
     let type_ = ConditionType::PrimaryActive;
     match shift.reasons.first() {
         Some(reason) => Verdict::new(type_, here, reason.code, words::sentence(reason)),

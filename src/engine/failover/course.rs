@@ -36,7 +36,7 @@ impl Course {
         let names: Vec<String> = rules.standbys.iter().map(|standby| standby.name.clone()).collect();
         let told = standing.told.clone();
         let weight = |name: &String| {
-            let known = told.iter().flat_map(|told| &told.backends).find(|known| known.name == *name);
+            let known = told.as_ref().and_then(|told| told.standby(name));
             known.map_or(0, |known| known.weight.clamp(0, 100))
         };
         let mut weights: Vec<i32> = names.iter().map(weight).collect();
@@ -129,8 +129,7 @@ impl Course {
 
     /// Where a standby was: what is not known moves nobody.
     fn told_address(&self, name: &str) -> Option<String> {
-        let told = self.told.iter().flat_map(|told| &told.backends).find(|told| told.name == *name);
-        told.and_then(|told| told.address.clone())
+        self.told.as_ref()?.standby(name)?.address.clone()
     }
 
     /// What to write.
