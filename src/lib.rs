@@ -8,5 +8,6 @@ pub mod cli;
 pub mod controller;
 pub mod engine;
 pub mod kpi;
+pub mod pauses;
 pub mod shutdown;
 pub mod telemetry;

@@ -77,8 +77,9 @@ enum LbAgent {
         /// The folder that is shared with what balances: configuration, certificates, sockets.
         #[arg(long, default_value = "/run/plimsoll")]
         folder: PathBuf,
-        /// The mounted Secrets with certificates, each in a folder of its name.
-        #[arg(long, default_value = "/etc/plimsoll/certificates")]
+        /// The mounted Secrets: those of listeners in `certificates`, those with authorities of standbys in `authorities`,
+        /// each in a folder of its name.
+        #[arg(long, default_value = "/etc/plimsoll")]
         secrets: PathBuf,
         /// Port of /healthz, /startz and /metrics.
         #[arg(long, default_value_t = 9102)]

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use plimsoll::balancer::{ServerState::Ready, Standby, Wanted};
+use plimsoll::balancer::{ServerState::Ready, Wanted};
 use serde_json::{Value, json};
 
 use crate::{
@@ -96,6 +96,5 @@ async fn killed_before_the_flip(shop: &Path, per_connection: u32) -> u64 {
 }
 
 fn with(only: &Wanted, standby: &Replica, weight: u8) -> Wanted {
-    let standby = Standby { name: standby.name.clone(), address: Some(standby.address), weight, replicas: 1 };
-    Wanted { standbys: vec![standby], ..only.clone() }
+    Wanted { standbys: vec![standby.standby(weight)], ..only.clone() }
 }

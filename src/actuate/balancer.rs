@@ -17,13 +17,13 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, Resource, ResourceExt as _,
-    api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions},
+    api::{ApiResource, DynamicObject, Patch, PatchParams},
 };
 use thiserror::Error;
 
 use self::maker::{Maker, NAME_MAX};
-use super::said;
-use crate::api::{ScalableService, Software};
+use super::{owned, said};
+use crate::api::{ScalableService, Software, balancer_name};
 pub use pod::{AGENT_PORT, GATE_PORT};
 
 /// Owner of every field in `managedFields`.
@@ -133,12 +133,6 @@ pub fn endpoints_name(service: &str) -> String {
     format!("{service}-endpoints")
 }
 
-/// Name of the balancer: of its Deployment, of the Service in front of it, and of all that is for its pods.
-#[must_use]
-pub fn balancer_name(service: &str) -> String {
-    format!("{service}-lb")
-}
-
 /// The objects for `service`, whose target has the labels `selector`.
 ///
 /// # Errors
@@ -215,14 +209,8 @@ pub async fn remove(client: &Client, service: &ScalableService) -> Result<(), Ba
             error: Box::new(error),
         };
         let Some(there) = api.get_metadata_opt(name).await.map_err(failed)? else { continue };
-        if !there.owner_references().iter().any(|owner| Some(&owner.uid) == service.metadata.uid.as_ref()) {
-            continue;
-        }
-        let only_this = Preconditions { uid: there.metadata.uid.clone(), ..Preconditions::default() };
-        let params = DeleteParams { preconditions: Some(only_this), ..DeleteParams::background() };
-        match api.delete(name, &params).await {
-            Err(kube::Error::Api(status)) if status.code == 404 => {}
-            other => other.map(drop).map_err(failed)?,
+        if owned::belongs_to(&there, service) {
+            owned::delete(&api, &there).await.map_err(failed)?;
         }
     }
     Ok(())

@@ -1,14 +1,19 @@
-//! Weights of a rule of somebody's HTTPRoute, by a JSON patch that tests what it was planned on.
+//! Weights of a rule of somebody's HTTPRoute, by a JSON patch that tests what it was planned on; and a policy of our own
+//! beside it.
 
 use kube::{
-    Api, Client,
+    Api, Client, Resource as _, ResourceExt as _,
     api::{DynamicObject, Patch, PatchParams},
 };
 use serde_json::Value;
 
-use crate::balancer::gateway::route_resource;
+use super::owned;
+use crate::{
+    api::ScalableService,
+    balancer::gateway::{policy_resource, route_resource},
+};
 
-/// Owner of the weights in `managedFields`.
+/// Owner of the weights and of the policy's fields in `managedFields`.
 const FIELD_MANAGER: &str = "plimsoll-gateway";
 
 /// Applies the operations of `patch`, a JSON patch (RFC 6902), all or none. Returns the route as it is since.
@@ -39,4 +44,61 @@ pub fn is_stale(error: &kube::Error) -> bool {
         },
         _ => false,
     }
+}
+
+/// The BackendTrafficPolicy that is named after a service.
+#[derive(Debug)]
+pub enum FoundPolicy {
+    /// There is none, or the cluster does not serve the kind.
+    None,
+    /// It belongs to this service.
+    Own(Box<DynamicObject>),
+    /// It belongs to somebody else, or to nobody.
+    Foreign,
+}
+
+/// Looks for it.
+///
+/// # Errors
+/// The API server refused, or did not answer.
+pub async fn find_policy(client: &Client, service: &ScalableService) -> Result<FoundPolicy, kube::Error> {
+    match policies(client, service).get(&service.name_any()).await {
+        Ok(found) if owned::belongs_to(&found, service) => Ok(FoundPolicy::Own(Box::new(found))),
+        Ok(_) => Ok(FoundPolicy::Foreign),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(FoundPolicy::None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Applies `spec` as the policy of `service`, which must not be somebody else's. Returns the policy as it is since.
+///
+/// # Errors
+/// The API server refused (with 404 if it does not serve the kind), or did not answer.
+pub async fn apply_policy(
+    client: &Client,
+    service: &ScalableService,
+    spec: &Value,
+) -> Result<DynamicObject, kube::Error> {
+    let name = service.name_any();
+    let mut policy = DynamicObject::new(&name, &policy_resource()).data(serde_json::json!({"spec": spec}));
+    policy.metadata.owner_references = service.controller_owner_ref(&()).map(|owner| vec![owner]);
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    policies(client, service).patch(&name, &params, &Patch::Apply(&policy)).await
+}
+
+/// Deletes `policy`, unless another has taken its name.
+///
+/// # Errors
+/// The API server refused, or did not answer.
+pub async fn delete_policy(
+    client: &Client,
+    service: &ScalableService,
+    policy: &DynamicObject,
+) -> Result<(), kube::Error> {
+    owned::delete(&policies(client, service), policy).await
+}
+
+fn policies(client: &Client, service: &ScalableService) -> Api<DynamicObject> {
+    let namespace = service.namespace().unwrap_or_default();
+    Api::namespaced_with(client.clone(), &namespace, &policy_resource())
 }

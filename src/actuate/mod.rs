@@ -5,12 +5,13 @@ mod event;
 mod evict;
 mod gateway;
 mod mark;
+mod owned;
 mod scale;
 mod status;
 
 pub use event::{Events, Note};
 pub use evict::Evictor;
-pub use gateway::{is_stale, patch_route};
+pub use gateway::{FoundPolicy, apply_policy, delete_policy, find_policy, is_stale, patch_route};
 pub use mark::{COST_BEFORE, mark, unmark};
 pub use scale::{ScaleError, result_of, said, write_scale};
 pub use status::{forget_balancer, write_status};

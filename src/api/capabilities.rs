@@ -27,7 +27,8 @@ pub enum Provider {
     /// own, no queue, no slow start and no cookies; long connections end `drain.timeout` after a change. A share of a
     /// standby is a change too: it is served within 3 s.
     NGINX,
-    /// A Gateway that somebody else runs: Plimsoll sets the weights of one rule of an HTTPRoute, and nothing else.
+    /// A Gateway that somebody else runs: Plimsoll sets the weights of one rule of an HTTPRoute, and where fields of
+    /// `traffic` ask for it, a BackendTrafficPolicy of its own for that rule (Envoy Gateway).
     Gateway,
 }
 
@@ -85,6 +86,8 @@ pub struct Capabilities {
     pub slow_start: bool,
     /// Lets requests wait: above a limit of connections, by priority, and for the first replica at zero.
     pub queue: bool,
+    /// Each standby over TLS may have authorities of its own.
+    pub authorities_each: bool,
     /// Tells a connection that did not come about from one that ended without an answer.
     pub tells_connect_failure: bool,
 }
@@ -100,6 +103,7 @@ impl Software {
                 cookies: true,
                 slow_start: true,
                 queue: true,
+                authorities_each: true,
                 tells_connect_failure: true,
             },
             // `sticky` is free software since 1.29.6; health_check, slow_start and queue are of the commercial edition.
@@ -109,6 +113,7 @@ impl Software {
                 cookies: false,
                 slow_start: false,
                 queue: false,
+                authorities_each: false,
                 tells_connect_failure: false,
             },
         }

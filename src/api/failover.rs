@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
-use super::Quantity;
+use super::{Quantity, Standby, StandbyStatus};
 
 /// Name of the service itself among the backends.
 pub const PRIMARY: &str = "primary";
@@ -37,55 +37,6 @@ pub struct Failover {
     #[serde(default = "max_switches")]
     #[schemars(range(min = 2, max = 60))]
     pub max_switches_per_hour: i32,
-}
-
-/// Somewhere else that can serve the same requests: a Service, or an address outside of the cluster.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[x_kube(
-    validation = (
-        "has(self.service) != has(self.address)",
-        "failover.backends must each have either service or address"
-    ),
-    validation = ("self.name != 'primary'", "failover.backends must not be named primary: that is the service itself")
-)]
-pub struct Standby {
-    /// A name that is unique among the backends.
-    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
-    pub name: String,
-    /// A Service of this cluster.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub service: Option<StandbyService>,
-    /// An address outside of the cluster, which answers plain HTTP.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub address: Option<StandbyAddress>,
-}
-
-/// A Service, and the ScalableService behind it if there is one: of the same name, or the one whose balancers' Service
-/// (`NAME-lb`) it is. That one is scaled up before requests move; in another namespace it must name this service in its
-/// `standbyFor`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-pub struct StandbyService {
-    /// Namespace; that of this service by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
-    pub namespace: Option<String>,
-    /// Name of the Service.
-    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
-    pub name: String,
-    /// Its port.
-    #[schemars(range(min = 1, max = 65_535))]
-    pub port: i32,
-}
-
-/// An address outside of the cluster.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-pub struct StandbyAddress {
-    /// An IP address, or a name that the operator resolves.
-    #[schemars(length(min = 1, max = 253), regex(pattern = "^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?$"))]
-    pub host: String,
-    /// Its port.
-    #[schemars(range(min = 1, max = 65_535))]
-    pub port: i32,
 }
 
 /// When requests leave the primary: any of the conditions, in `samples` of the last `of` samples.
@@ -206,17 +157,6 @@ pub enum ReturnMode {
     Manual,
 }
 
-/// A service whose standby this one may be.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-pub struct StandbyFor {
-    /// Its namespace.
-    #[schemars(length(min = 1, max = 63))]
-    pub namespace: String,
-    /// Name of its ScalableService.
-    #[schemars(length(min = 1, max = 63))]
-    pub name: String,
-}
-
 /// Where requests go, and what is known of the standbys.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -280,30 +220,6 @@ pub enum FailoverState {
     Held,
     /// Nothing is moved: the evidence is unknown, or a person said so.
     Frozen,
-}
-
-/// One standby. What the balancers need of it is all here, so that they need nobody else.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct StandbyStatus {
-    /// Its name in the spec.
-    pub name: String,
-    /// Its share of the requests, in percent; the rest is the primary's.
-    #[serde(default)]
-    #[schemars(range(min = 0, max = 100))]
-    pub weight: i32,
-    /// Where it is, `IP:PORT`, once that is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub address: Option<String>,
-    /// Whether it would take the requests now.
-    #[serde(default)]
-    pub ready: bool,
-    /// Replicas that are asked of its ScalableService, above those that it needs itself; 0 while it is not needed.
-    #[serde(default)]
-    pub replicas: i32,
-    /// What keeps it from being ready.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
 }
 
 fn max_switches() -> i32 {

@@ -12,6 +12,7 @@ mod reason;
 mod recovery;
 mod schedule;
 mod spec;
+mod standby;
 mod status;
 mod traffic;
 mod validate;
@@ -20,8 +21,7 @@ pub use capabilities::{Capabilities, Provider, Software};
 pub use conditions::{ConditionType, Verdict, merge_conditions};
 pub use failover::{
     FAILOVER_TO_ANNOTATION, FREEZE_ANNOTATION, Failover, FailoverState, FailoverStatus, Leave,
-    LeaveCondition, PRIMARY, Return, ReturnMode, Standby, StandbyAddress, StandbyFor, StandbyService,
-    StandbyStatus,
+    LeaveCondition, PRIMARY, Return, ReturnMode,
 };
 pub use gateway::GatewayRule;
 pub use priority::{HeaderMatch, Priority, RequestMatch};
@@ -32,6 +32,9 @@ pub use schedule::Schedule;
 pub use spec::{
     Behavior, Criticality, Kpi, KpiType, Mode, OnEmpty, PolicyType, ScalableService, ScalableServiceSpec,
     ScaleTargetRef, ScalingPolicy, ScalingRules, ScheduleEntry, SelectPolicy,
+};
+pub use standby::{
+    NotAnswering, Standby, StandbyAddress, StandbyFor, StandbyService, StandbyStatus, StandbyTls,
 };
 pub use status::{DecisionRecord, KpiState, KpiStatus, ScalableServiceStatus, Summary};
 pub use traffic::{
@@ -49,3 +52,9 @@ pub const GROUP: &str = "plimsoll.dev";
 pub const BALANCER_LABEL: &str = "plimsoll.dev/balancer";
 /// The one version that is served so far.
 pub const VERSION: &str = "v1alpha1";
+
+/// Name of the balancer: of its Deployment, of the Service in front of it, and of all that is for its pods.
+#[must_use]
+pub fn balancer_name(service: &str) -> String {
+    format!("{service}-lb")
+}

@@ -146,6 +146,12 @@ pub enum ReasonCode {
     RouteNotServing,
     /// The weights could not be written.
     RouteFailed,
+    /// The cluster has no BackendTrafficPolicy, which fields of `spec.traffic` need.
+    PolicyNotServed,
+    /// A Gateway's controller does not accept the BackendTrafficPolicy.
+    PolicyNotAccepted,
+    /// The BackendTrafficPolicy could not be written.
+    PolicyFailed,
 
     // Replicas that stand out from their peers.
     /// No replica stands out from its peers.

@@ -19,6 +19,11 @@ use super::{Failover, Quantity, Recovery, ScalableServiceStatus, StandbyFor, Tra
     namespaced,
     status = "ScalableServiceStatus",
     derive = "PartialEq",
+    validation = Rule::new(
+        "!has(self.spec.failover) || self.spec.failover.backends.all(b, !has(b.service) || has(b.service.namespace) || \
+         b.service.name != self.metadata.name + '-lb')"
+    )
+    .message("failover.backends.service must not be the Service of this service's own balancers: requests would go in a circle"),
     doc = "ScalableService keeps one workload within its objectives: it asks Prometheus for KPIs and adjusts replicas.",
     scale(
         spec_replicas_path = ".spec.minReplicas",
@@ -81,6 +86,18 @@ use super::{Failover, Quantity, Recovery, ScalableServiceStatus, StandbyFor, Tra
         "!has(self.failover) || !has(self.traffic) || self.traffic.provider != 'Gateway' || \
          self.failover.backends.all(b, !has(b.address))",
         "failover.backends must each have a service with traffic.provider Gateway: a rule of an HTTPRoute has no addresses"
+    ),
+    validation = (
+        "!has(self.failover) || !has(self.traffic) || self.traffic.provider != 'Gateway' || \
+         self.failover.backends.all(b, !has(b.tls))",
+        "failover.backends.tls is not possible with traffic.provider Gateway: a BackendTLSPolicy of the Gateway API is for that"
+    ),
+    validation = (
+        "!has(self.failover) || !has(self.traffic) || self.traffic.provider != 'NGINX' || \
+         self.failover.backends.all(b, !has(b.tls) || self.failover.backends.all(c, !has(c.tls) || \
+         b.tls.caSecretName == c.tls.caSecretName))",
+        "failover.backends.tls.caSecretName must be the same everywhere with traffic.provider NGINX, which has one list of \
+         authorities"
     ),
     validation = (
         "!has(self.failover) || self.failover.leave.when.all(w, !has(w.kpi) || self.kpis.exists(k, k.name == w.kpi))",

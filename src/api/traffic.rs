@@ -7,7 +7,7 @@ use kube::{KubeSchema, core::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{GatewayRule, Priority, Provider};
+use super::{GatewayRule, NotAnswering, Priority, Provider};
 
 /// The load balancer in front: one that Plimsoll runs, feeds and drains, or a rule of an HTTPRoute that it steers.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,19 +61,23 @@ use super::{GatewayRule, Priority, Provider};
     validation = (
         "self.provider != 'Gateway' || (!has(self.targetPort) && size(self.listeners) == 0 && self.replicas == 2 && \
          self.service.type == 'ClusterIP' && size(self.service.annotations) == 0 && \
-         self.algorithm == 'LeastConnections' && !has(self.healthCheck) && !has(self.sessionPersistence) && \
-         duration(self.slowStart) == duration('0s') && duration(self.drain.timeout) == duration('30s') && \
-         self.retries.attempts == 2 && !has(self.retries.retryOn) && !has(self.limits.connectionsPerReplica) && \
-         duration(self.limits.queueTimeout) == duration('30s') && \
+         !has(self.sessionPersistence) && duration(self.drain.timeout) == duration('30s') && \
+         !has(self.limits.connectionsPerReplica) && duration(self.limits.queueTimeout) == duration('30s') && \
          duration(self.timeouts.backendRequest) == duration('60s') && size(self.priorities) == 0)",
-        "traffic can have nothing beside gateway with provider Gateway: listeners, targetPort, replicas, service, \
-         algorithm, healthCheck, sessionPersistence, slowStart, drain, retries, limits, timeouts and priorities are for \
-         balancers that Plimsoll runs"
+        "traffic can have gateway, algorithm, healthCheck, slowStart and retries with provider Gateway: listeners, \
+         targetPort, replicas, service, sessionPersistence, drain, limits, timeouts and priorities are for balancers \
+         that Plimsoll runs"
+    ),
+    validation = (
+        "self.provider != 'Gateway' || self.algorithm != 'SourceHash' || duration(self.slowStart) == duration('0s')",
+        "traffic.slowStart is not possible with provider Gateway and algorithm SourceHash; leave one of them out"
     )
 )]
 pub struct Traffic {
     /// Who balances. HAProxy does all that is here. NGINX is reloaded for each change, at most every 2 s, and then cuts
-    /// what takes longer than `drain.timeout`; what it can't do is refused. With Gateway there is `gateway` alone.
+    /// what takes longer than `drain.timeout`; what it can't do is refused. With Gateway there are `gateway` and what a
+    /// BackendTrafficPolicy of Envoy Gateway can say: `algorithm`, `healthCheck`, `slowStart` and `retries`; of these a
+    /// field with its default leaves the Gateway as it is.
     pub provider: Provider,
     /// The rule of an HTTPRoute whose weights follow `failover`; with provider Gateway alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -392,6 +396,9 @@ pub struct BalancerStatus {
     /// Standbys of `spec.failover` that answered it when they were last asked, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answering: Vec<String>,
+    /// Those that did not, and what came of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_answering: Vec<NotAnswering>,
     /// Ready replicas that get no requests since they fail its checks: the first 100 by the names of their pods.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub down: Vec<String>,

@@ -16,8 +16,8 @@ use thiserror::Error;
 pub use traffic::TrafficRules;
 
 use super::{
-    Criticality, GROUP, Kpi, KpiType, Mode, OnEmpty, Quantity, ScalableServiceSpec, ScaleTargetRef,
-    ScalingPolicy, ScalingRules, Schedule, SelectPolicy,
+    Criticality, GROUP, Kpi, KpiType, Mode, OnEmpty, Quantity, ScalableService, ScalableServiceSpec,
+    ScaleTargetRef, ScalingPolicy, ScalingRules, Schedule, SelectPolicy,
     spec::{DOWN_WINDOW_S, UP_WINDOW_S},
 };
 
@@ -118,6 +118,17 @@ pub struct MoveRules {
 }
 
 impl Validated {
+    /// Parses and checks a service; the error has a sentence for each thing that is wrong.
+    pub fn of(service: &ScalableService) -> Result<Self, Invalid> {
+        let circles = failover::circles(service);
+        let valid = Self::new(&service.spec);
+        if circles.is_empty() {
+            return valid;
+        }
+        let others = valid.err().map(|invalid| invalid.0).unwrap_or_default();
+        Err(Invalid(others.into_iter().chain(circles).collect()))
+    }
+
     /// Parses and checks a spec; the error has a sentence for each thing that is wrong.
     pub fn new(spec: &ScalableServiceSpec) -> Result<Self, Invalid> {
         let mut wrong = Vec::new();
@@ -195,6 +206,16 @@ fn check_target(target: &ScaleTargetRef, wrong: &mut Vec<String>) {
     if api_version.split('/').next() == Some(GROUP) {
         wrong.push(format!("spec.scaleTargetRef is {api_version} {kind}; it must be the workload itself"));
     }
+}
+
+/// Whether it can be the name of an object: 1 to 253 lower-case letters, digits, `-` and `.`, with a letter or a digit at
+/// both ends.
+fn is_object_name(text: &str) -> bool {
+    let edge = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit();
+    text.len() <= 253
+        && text.chars().all(|char| edge(char) || "-.".contains(char))
+        && text.starts_with(edge)
+        && text.ends_with(edge)
 }
 
 fn check_unique<'a>(path: &str, names: impl Iterator<Item = &'a str>, wrong: &mut Vec<String>) {

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::Traffic;
+use crate::api::{StandbyTls, Traffic};
 
 /// Everything that a balancer should be.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,10 +30,12 @@ pub struct Wanted {
     pub gate: Option<SocketAddr>,
     /// Standbys of `spec.failover`, in order of preference.
     pub standbys: Vec<Standby>,
+    /// The file with the certificates of the authorities, for each Secret that a standby's `tls` names.
+    pub authorities: BTreeMap<String, PathBuf>,
 }
 
 /// Somewhere else that can serve the same requests.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standby {
     /// Its name in the spec.
     pub name: String,
@@ -43,9 +45,33 @@ pub struct Standby {
     pub weight: u8,
     /// Replicas that serve there; 0 where that is not known.
     pub replicas: u32,
+    /// How it is reached over TLS, if it is.
+    #[serde(default)]
+    pub tls: Option<StandbyTls>,
 }
 
 impl Wanted {
+    /// With these standbys, and the files of `authorities` by their Secrets. Who has to prove who it is, and nothing is
+    /// there to prove it by, has no address for now.
+    #[must_use]
+    pub fn and_standbys(self, standbys: Vec<Standby>, authorities: BTreeMap<String, PathBuf>) -> Self {
+        let provable = |tls: &Option<StandbyTls>| {
+            tls.as_ref().is_none_or(|tls| authorities.contains_key(&tls.ca_secret_name))
+        };
+        let standby = |standby: Standby| Standby {
+            address: standby.address.filter(|_| provable(&standby.tls)),
+            ..standby
+        };
+        Self { standbys: standbys.into_iter().map(standby).collect(), authorities, ..self }
+    }
+
+    /// By what a standby over TLS has to prove who it is: the name in its certificate, and the authorities' file.
+    #[must_use]
+    pub fn proof<'a>(&'a self, standby: &'a Standby) -> Option<(&'a str, &'a Path)> {
+        let tls = standby.tls.as_ref()?;
+        Some((&tls.hostname, self.authorities.get(&tls.ca_secret_name)?))
+    }
+
     /// The standbys with the share of the requests that each gets, in percent: none without an address, and never more
     /// than 100 together, of which the first ones come first.
     pub fn shares(&self) -> impl Iterator<Item = (&Standby, u8)> {
@@ -66,13 +92,13 @@ impl Wanted {
     /// Where the requests go that have waited for the service itself: to the standbys that get all of them, the one with
     /// the greatest share first; nowhere else while the service gets any.
     #[must_use]
-    pub fn instead(&self) -> Vec<SocketAddr> {
+    pub fn instead(&self) -> Vec<&Standby> {
         if self.primary_share() > 0 {
             return Vec::new();
         }
         let mut shares: Vec<_> = self.shares().filter(|(_, share)| *share > 0).collect();
         shares.sort_by_key(|(_, share)| std::cmp::Reverse(*share));
-        shares.into_iter().filter_map(|(standby, _)| standby.address).collect()
+        shares.into_iter().map(|(standby, _)| standby).collect()
     }
 
     /// Requests that this balancer may give to a standby at a time: as many as to so many replicas; `None` without a
@@ -189,6 +215,7 @@ pub fn wanted(
         traffic: traffic.clone(),
         gate,
         standbys: Vec::new(),
+        authorities: BTreeMap::new(),
     }
 }
 
@@ -201,7 +228,7 @@ mod tests {
 
     fn standby(name: &str, known: bool, weight: u8, replicas: u32) -> Standby {
         let address = known.then(|| SocketAddr::from(([10, 0, 0, weight], 80)));
-        Standby { name: name.to_owned(), address, weight, replicas }
+        Standby { name: name.to_owned(), address, weight, replicas, tls: None }
     }
 
     fn with(standbys: Vec<Standby>, traffic: &serde_json::Value) -> Wanted {
@@ -224,10 +251,23 @@ mod tests {
             &json!({}),
         );
         assert_eq!((shares(&wanted), wanted.primary_share()), (vec![0, 70, 30], 0));
-        let instead: Vec<String> = wanted.instead().iter().map(ToString::to_string).collect();
-        assert_eq!(instead, ["10.0.0.70:80", "10.0.0.60:80"]);
+        let instead: Vec<&str> = wanted.instead().iter().map(|standby| standby.name.as_str()).collect();
+        assert_eq!(instead, ["b", "c"]);
         let some = with(vec![standby("a", true, 99, 0)], &json!({}));
         assert_eq!((some.primary_share(), some.instead()), (1, vec![]));
+    }
+
+    #[test]
+    fn a_standby_that_nothing_can_prove_gets_no_request() {
+        let tls = StandbyTls { hostname: "east.example".to_owned(), ca_secret_name: "east-ca".to_owned() };
+        let over_tls = Standby { tls: Some(tls), ..standby("a", true, 100, 0) };
+        let none = with(Vec::new(), &json!({}));
+        let unknown = none.clone().and_standbys(vec![over_tls.clone()], BTreeMap::new());
+        assert_eq!((unknown.primary_share(), unknown.proof(&over_tls)), (100, None));
+        let files = BTreeMap::from([("east-ca".to_owned(), PathBuf::from("/run/ca.pem"))]);
+        let known = none.and_standbys(vec![over_tls.clone()], files);
+        assert_eq!(known.primary_share(), 0);
+        assert_eq!(known.proof(&over_tls), Some(("east.example", Path::new("/run/ca.pem"))));
     }
 
     #[test]

@@ -115,9 +115,7 @@ pub fn read_service(path: &Path) -> Result<Validated, DecideError> {
         }
     }
     match services.as_slice() {
-        [service] => {
-            Validated::new(&service.spec).map_err(|invalid| DecideError::Spec { path: shown, invalid })
-        }
+        [service] => Validated::of(service).map_err(|invalid| DecideError::Spec { path: shown, invalid }),
         others => Err(fail(format!(
             "has {} objects of kind ScalableService; it must have exactly one",
             others.len()

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     actuate::{self, balancer, said},
-    api::{RecoveryStatus, ScalableService},
+    api::{RecoveryStatus, ScalableService, balancer_name},
     engine::Rotation,
 };
 
@@ -132,7 +132,7 @@ pub async fn bring_about(
     if !context.shell.leader.leads() {
         return;
     }
-    let name = balancer::balancer_name(&key.1);
+    let name = balancer_name(&key.1);
     let front = Workload { kind: "Deployment".to_owned(), namespace: key.0.clone(), name };
     let front = context.targets.front(&front).filter(|front| front.service == key.1);
     let objects = &mut state.objects;

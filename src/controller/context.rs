@@ -12,13 +12,15 @@ use super::{
         NodeIndex, PodIndex, RouteIndex, Scaler, ScalerIndex, Served, Shared, Workload, read, route_workload,
     },
     lease::Leader,
+    services::Services,
     state::{Key, States},
     target::{BuiltIn, Targets},
 };
 use crate::{
     actuate::{Events, Evictor, balancer::Images},
+    api::GatewayRule,
     kpi::KpiReader,
-    telemetry::Metrics,
+    telemetry::{Health, Metrics},
 };
 
 /// Parts that all scopes share.
@@ -41,6 +43,10 @@ pub struct Shell {
     pub balancers: Option<Images>,
     /// What services offer each other and ask of each other.
     pub board: Board,
+    /// The services of all scopes.
+    pub services: Services,
+    /// Whether all watches have listed what there is.
+    pub health: Health,
 }
 
 /// Indexes of one scope.
@@ -120,6 +126,13 @@ impl Context {
         // A Deployment of balancers scales nothing, but its service waits for it.
         keys.extend(self.targets.front(workload).map(|front| (workload.namespace.clone(), front.service)));
         keys
+    }
+
+    /// The ScalableService that steers a rule of an HTTPRoute.
+    #[must_use]
+    pub fn keeper_of(&self, namespace: &str, rule: &GatewayRule) -> Option<String> {
+        let [services, ..] = &self.scalers;
+        read(services, |index| index.keeper(namespace, rule).map(str::to_owned))
     }
 
     /// Forgets a service.

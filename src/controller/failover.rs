@@ -1,56 +1,29 @@
 //! Failover, from the shell's side: what is known of the standbys, what a person said, and what is asked of whom.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Service;
-use kube::{Api, Client, ResourceExt as _};
-use tokio::{
-    net::{TcpStream, lookup_host},
-    time::{Instant, timeout},
-};
+use kube::{ResourceExt as _, core::DeserializeGuard};
+use tokio::time::timeout;
 
 use super::{
-    board::Offer,
+    apply::WRITE_TIMEOUT,
+    board::{Ask, Entry},
     context::Context,
     fleet::Fleet,
     index::Target,
+    services::Services,
+    standbys::KnownStandby,
     state::{Key, State},
 };
 use crate::{
-    actuate::{balancer::balancer_name, said},
+    actuate,
     api::{
-        FAILOVER_TO_ANNOTATION, FREEZE_ANNOTATION, FailoverState, PRIMARY, ScalableService, Standby,
-        StandbyAddress, StandbyService, StandbyStatus,
+        FAILOVER_TO_ANNOTATION, FREEZE_ANNOTATION, Failover, FailoverState, FailoverStatus, PRIMARY,
+        ScalableService, ScalableServiceStatus, Standby, StandbyService, Validated, balancer_name,
     },
-    engine::{Capacity, Decision, Observation, Order, Shift, StandbySeen, Standing},
+    engine::{self, Capacity, Decision, Memory, Observation, Order, Shift, StandbySeen, Standing},
 };
-
-/// An address is believed for so long before it is asked for again.
-const ADDRESS_AGE_MAX: Duration = Duration::from_secs(10);
-/// A standby that no balancer asks is asked this often.
-const ASKED_EVERY: Duration = Duration::from_secs(2);
-/// Longest time for an address, and for a connection.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-/// What is known of the standbys of one service, by their names.
-#[derive(Debug, Default)]
-pub struct KnownStandbys(HashMap<String, KnownStandby>);
-
-#[derive(Debug)]
-struct KnownStandby {
-    spec: Standby,
-    /// The last address that was found, and what came of the last try.
-    address: Option<SocketAddr>,
-    trouble: Option<String>,
-    looked: Instant,
-    /// Whether it takes connections, where no balancer says so.
-    answers: Option<(bool, Instant)>,
-}
 
 /// What is seen around the failover of a service; `None` without `spec.failover`.
 pub async fn standing(
@@ -62,21 +35,18 @@ pub async fn standing(
 ) -> Option<Standing> {
     let failover = service.spec.failover.as_ref()?;
     let told = state.told().and_then(|status| status.failover.clone());
-    let before = |name: &str| told.as_ref().and_then(|told| told.standby(name)).cloned().unwrap_or_default();
-    let looks = failover.backends.iter().map(|spec| {
-        let remembered = state.standbys.0.remove(&spec.name);
-        // A process that has just begun knows what status tells.
-        let told = || before(&spec.name).address.and_then(|address| address.parse().ok());
-        let last =
-            remembered.as_ref().map_or_else(told, |known| known.address.filter(|_| known.spec == *spec));
-        known(spec, remembered, last, key, fleet.is_none(), &context.shell.client)
+    let before = |name: &str| told.as_ref().and_then(|told| told.standby(name));
+    let address = |name: &str| before(name)?.address.as_ref()?.parse().ok();
+    let shell = &context.shell;
+    let known =
+        state.standbys.look(&failover.backends, address, fleet.is_none(), &key.0, &shell.client).await;
+    let standbys = failover.backends.iter().zip(known);
+    let standbys = standbys.map(|(spec, known)| {
+        let ready = before(&spec.name).is_some_and(|before| before.ready);
+        seen(spec, known, ready, key, fleet, context)
     });
-    let all = futures::future::join_all(looks).await;
-    let standbys = failover.backends.iter().zip(&all);
-    let standbys = standbys.map(|(spec, known)| seen(spec, known, &before(&spec.name), key, fleet, context));
     let standbys = standbys.collect();
-    state.standbys = KnownStandbys(all.into_iter().map(|known| (known.spec.name.clone(), known)).collect());
-    let crowded = context.shell.board.crowded(key, Timestamp::now());
+    let crowded = shell.board.crowded(key, Timestamp::now());
     Some(Standing { told, standbys, order: order(service), crowded })
 }
 
@@ -98,6 +68,79 @@ pub fn order(service: &ScalableService) -> Option<Order> {
     annotations.get(FAILOVER_TO_ANNOTATION).map(|name| Order::To(name.clone()))
 }
 
+/// Decides where requests go, so that what others decide at the same moment counts.
+pub fn decide(
+    service: &ScalableService,
+    key: &Key,
+    spec: &Validated,
+    seen: &mut Observation,
+    (memory, now): (&mut Memory, Timestamp),
+    context: &Context,
+) -> Option<Shift> {
+    let mut shift = engine::fail_over(spec, seen, memory, now);
+    // Each refusal takes away a standby, or the right to leave because of a KPI.
+    for _ in 0..=service.spec.failover.as_ref()?.backends.len() {
+        let Some(standing) = refused(service, key, seen, shift.as_ref(), context) else { break };
+        seen.standing = Some(standing);
+        shift = engine::fail_over(spec, seen, memory, now);
+    }
+    shift
+}
+
+/// Notes that a service leaves its primary, before anything waits. If it may not, since others were faster: how things
+/// stand, to be decided on anew.
+fn refused(
+    service: &ScalableService,
+    key: &Key,
+    seen: &Observation,
+    shift: Option<&Shift>,
+    context: &Context,
+) -> Option<Standing> {
+    let (standing, status) = (seen.standing.as_ref()?, &shift?.status);
+    let was_here = standing.told.as_ref().is_none_or(|told| told.active == PRIMARY);
+    if !was_here || status.active == PRIMARY {
+        return None;
+    }
+    let (now, shell) = (Timestamp::now(), &context.shell);
+    let specs = service.spec.failover.iter().flat_map(|failover| &failover.backends);
+    let spec = specs.clone().find(|spec| spec.name == status.active);
+    let to = spec.and_then(|spec| behind(spec.service.as_ref()?, key, &shell.services)).map(|(to, _)| to);
+    // What a person says is done, unless it would send requests in a circle.
+    let certain = seen.pods.ready() == 0 || standing.order.is_some();
+    if shell.board.leave(key, to.as_ref(), certain, now) {
+        return None;
+    }
+    let mut standing = standing.clone();
+    standing.crowded = shell.board.crowded(key, now);
+    if let Some(to) = to.filter(|to| shell.board.is_away(to)) {
+        let seen = standing.standbys.iter_mut().filter(|seen| seen.name == status.active);
+        seen.for_each(|seen| seen.trouble = Some(circular(&to)));
+    }
+    Some(standing)
+}
+
+/// Tells the balancers of new shares at once: they must not wait for replicas to be written, least of all while the
+/// API server is slow. The rest of the status follows.
+pub async fn announce(
+    key: &Key,
+    told: Option<&ScalableServiceStatus>,
+    shift: Option<&Shift>,
+    context: &Context,
+) {
+    let (Some(told), Some(shift)) = (told, shift) else { return };
+    let shares = |status: &FailoverStatus| -> Vec<_> {
+        status.backends.iter().map(|standby| (standby.name.clone(), standby.weight)).collect()
+    };
+    let moved = told.failover.as_ref().is_some_and(|before| shares(before) != shares(&shift.status));
+    if !moved || !context.shell.leader.leads() {
+        return;
+    }
+    let status = ScalableServiceStatus { failover: Some(shift.status.clone()), ..told.clone() };
+    let write = actuate::write_status(&context.shell.client, &key.0, &key.1, &status);
+    // One that fails is written again with the rest.
+    let _ = timeout(WRITE_TIMEOUT, write).await;
+}
+
 /// Tells the board what this service has and needs now.
 pub fn tell(
     service: &ScalableService,
@@ -107,80 +150,101 @@ pub fn tell(
     shift: Option<&Shift>,
     context: &Context,
 ) {
-    let board = &context.shell.board;
     let most = service.spec.max_replicas;
-    let capacity = Capacity { ready: seen.pods.ready(), own: decision.own, most };
-    board.offer(key, Offer { capacity, standby_for: service.spec.standby_for.clone() });
-    let (Some(shift), Some(failover)) = (shift, &service.spec.failover) else { return board.withdraw(key) };
-    let asks = failover.backends.iter().zip(&shift.status.backends).filter_map(|(spec, status)| {
-        let standby = scalable_service(spec.service.as_ref()?, key, context)?;
-        (status.replicas > 0).then_some((standby, status.replicas))
+    let capacity = Some(Capacity { ready: seen.pods.ready(), own: decision.own, most });
+    let status = shift.map(|shift| &shift.status);
+    context.shell.board.say(key, entry(service, key, capacity, status, &context.shell.services));
+}
+
+/// Reads the board from the status of all services, unless that was done since this process leads.
+pub fn begin(context: &Context) {
+    let services = &context.shell.services;
+    context.shell.board.begin(|| {
+        let all = services.all();
+        let known = all.iter().filter_map(|object| object.0.as_ref().ok());
+        known.filter_map(|service| Some(before(service, service.status.as_ref()?, services))).collect()
     });
-    board.ask(key, &asks.collect::<BTreeMap<_, _>>());
-    let before = seen.standing.as_ref().and_then(|standing| standing.told.as_ref());
-    let was_here = before.is_none_or(|before| before.active == PRIMARY);
-    if was_here && shift.status.active != PRIMARY {
-        board.switched(key, Timestamp::now());
-    }
+}
+
+fn before(
+    service: &ScalableService,
+    status: &ScalableServiceStatus,
+    services: &Services,
+) -> (Key, Entry, Option<Timestamp>) {
+    let key = (service.namespace().unwrap_or_default(), service.name_any());
+    let capacity = status.ready_replicas.map(|ready| {
+        // What it needs itself is not told: that what it has is needed is the careful guess.
+        Capacity { ready, own: status.replicas.unwrap_or(ready), most: service.spec.max_replicas }
+    });
+    let failover = status.failover.as_ref();
+    let left = failover.filter(|failover| failover.active != PRIMARY);
+    let left = left.and_then(|failover| failover.switches.last()).map(|at| at.0);
+    let entry = entry(service, &key, capacity, failover, services);
+    (key, entry, left)
+}
+
+fn entry(
+    service: &ScalableService,
+    key: &Key,
+    capacity: Option<Capacity>,
+    status: Option<&FailoverStatus>,
+    services: &Services,
+) -> Entry {
+    let away = status.is_some_and(|status| status.active != PRIMARY || status.away() > 0);
+    let asks = service.spec.failover.as_ref().map(|failover| asks(failover, key, status, services));
+    Entry { capacity, asks, away }
+}
+
+fn asks(
+    failover: &Failover,
+    key: &Key,
+    status: Option<&FailoverStatus>,
+    services: &Services,
+) -> BTreeMap<Key, Ask> {
+    let asks = failover.backends.iter().filter_map(|spec| {
+        let told = status?.standby(&spec.name).filter(|told| told.replicas > 0)?;
+        let (standby, _) = behind(spec.service.as_ref()?, key, services)?;
+        Some((standby, Ask { replicas: told.replicas, share: told.weight }))
+    });
+    asks.collect()
 }
 
 /// The ScalableService behind a Service: of the same name, or the one whose balancers it leads to.
-fn scalable_service(to: &StandbyService, key: &Key, context: &Context) -> Option<Key> {
+fn behind(
+    to: &StandbyService,
+    key: &Key,
+    services: &Services,
+) -> Option<(Key, Arc<DeserializeGuard<ScalableService>>)> {
     let namespace = to.namespace.as_ref().unwrap_or(&key.0);
     let same = (namespace.clone(), to.name.clone());
     let behind = to.name.strip_suffix("-lb").map(|name| (namespace.clone(), name.to_owned()));
     let behind = behind.filter(|behind| balancer_name(&behind.1) == to.name);
-    let known = |candidate: &Key| context.shell.board.offer_of(candidate).is_some();
-    [Some(same), behind].into_iter().flatten().filter(|candidate| candidate != key).find(known)
+    let candidates = [Some(same), behind].into_iter().flatten().filter(|candidate| candidate != key);
+    candidates.filter_map(|candidate| services.get(&candidate).map(|object| (candidate, object))).next()
 }
 
-/// Asks for the address again if it is old, and for a connection where no balancer does.
-async fn known(
-    spec: &Standby,
-    before: Option<KnownStandby>,
-    last: Option<SocketAddr>,
-    key: &Key,
-    connect: bool,
-    client: &Client,
-) -> KnownStandby {
-    let mut known = match before.filter(|before| before.spec == *spec) {
-        Some(known) if known.looked.elapsed() < ADDRESS_AGE_MAX && known.trouble.is_none() => known,
-        _ => {
-            let found = timeout(PATIENCE, address(spec, last, &key.0, client)).await;
-            let found = found
-                .unwrap_or_else(|_| Err(format!("its address was not told within {} s", PATIENCE.as_secs())));
-            let (address, trouble) = match found {
-                Ok(address) => (Some(address), None),
-                // One that was right a moment ago is better than none.
-                Err(trouble) => (last, last.is_none().then_some(trouble)),
-            };
-            KnownStandby { spec: spec.clone(), address, trouble, looked: Instant::now(), answers: None }
-        }
-    };
-    let old = known.answers.is_none_or(|(_, at)| at.elapsed() >= ASKED_EVERY);
-    if let Some(address) = known.address.filter(|_| connect && old) {
-        let connected = timeout(PATIENCE, TcpStream::connect(address)).await;
-        known.answers = Some((matches!(connected, Ok(Ok(_))), Instant::now()));
-    }
-    known
+fn circular(standby: &Key) -> String {
+    format!("{}/{} sends its own requests elsewhere now, so they might come back", standby.0, standby.1)
 }
 
 fn seen(
     spec: &Standby,
     known: &KnownStandby,
-    before: &StandbyStatus,
+    before: bool,
     key: &Key,
     fleet: Option<&Fleet>,
     context: &Context,
 ) -> StandbySeen {
-    let behind = spec.service.as_ref().and_then(|to| scalable_service(to, key, context));
-    let offer = behind.as_ref().and_then(|behind| context.shell.board.offer_of(behind));
-    let foreign = behind.as_ref().is_some_and(|behind| behind.0 != key.0);
+    let board = &context.shell.board;
+    let behind = spec.service.as_ref().and_then(|to| behind(to, key, &context.shell.services));
     let me = |may: &crate::api::StandbyFor| may.namespace == key.0 && may.name == key.1;
-    let refused = foreign && offer.as_ref().is_some_and(|offer| !offer.standby_for.iter().any(me));
+    let refused = behind.as_ref().is_some_and(|(standby, object)| {
+        standby.0 != key.0 && object.0.as_ref().is_ok_and(|object| !object.spec.standby_for.iter().any(me))
+    });
+    let away = behind.as_ref().map(|(standby, _)| standby).filter(|standby| board.is_away(standby));
     let answers = match fleet {
         Some(fleet) => fleet.answering(&spec.name),
-        None => known.answers.map(|(answers, _)| answers),
+        None => known.answers(),
     };
     let trouble = match (&known.trouble, answers) {
         (Some(trouble), _) => Some(trouble.clone()),
@@ -188,64 +252,25 @@ fn seen(
             "the ScalableService behind it is in another namespace and does not name {}/{} in spec.standbyFor",
             key.0, key.1
         )),
+        _ if away.is_some() => away.map(circular),
         (None, Some(true)) => None,
-        (None, Some(false)) => Some("it does not answer".to_owned()),
+        (None, Some(false)) => {
+            let why = fleet.and_then(|fleet| fleet.why_not_answering(&spec.name));
+            Some(
+                why.map_or_else(
+                    || "it does not answer".to_owned(),
+                    |why| format!("it does not answer: {why}"),
+                ),
+            )
+        }
         // What is not known is as it was.
-        (None, None) if before.ready => None,
+        (None, None) if before => None,
         (None, None) => Some("no balancer has asked it yet".to_owned()),
     };
-    // One that was asked for replicas and has yet to say what it has, after a start, has none for more than before.
-    let unmeasured = (before.replicas > 0).then_some(Capacity { ready: 0, own: 0, most: i32::MAX });
-    let capacity = offer.filter(|_| !refused).map(|offer| offer.capacity).or(unmeasured);
+    // One that has yet to say what it has gets nothing before it is needed.
+    let unmeasured = Capacity { ready: 0, own: 0, most: i32::MAX };
+    let measured = |standby: &Key| board.capacity_for(key, standby).unwrap_or(unmeasured);
+    let capacity = behind.as_ref().filter(|_| !refused).map(|(standby, _)| measured(standby));
     let address = known.address.map(|address| address.to_string());
     StandbySeen { name: spec.name.clone(), address, trouble, capacity }
-}
-
-/// Where a standby is; the address it had, if it is still one of several.
-async fn address(
-    spec: &Standby,
-    last: Option<SocketAddr>,
-    namespace: &str,
-    client: &Client,
-) -> Result<SocketAddr, String> {
-    match (&spec.service, &spec.address) {
-        (Some(service), _) => of_service(service, last, namespace, client).await,
-        (None, Some(StandbyAddress { host, port })) => of_host(host, *port, last).await,
-        (None, None) => Err("it has neither service nor address".to_owned()),
-    }
-}
-
-async fn of_service(
-    to: &StandbyService,
-    last: Option<SocketAddr>,
-    namespace: &str,
-    client: &Client,
-) -> Result<SocketAddr, String> {
-    let namespace = to.namespace.as_deref().unwrap_or(namespace);
-    let name = format!("Service {namespace}/{}", to.name);
-    let api: Api<Service> = Api::namespaced(client.clone(), namespace);
-    let found =
-        api.get_opt(&to.name).await.map_err(|error| format!("{name} can't be read: {}", said(&error)))?;
-    let spec = found.and_then(|service| service.spec).ok_or_else(|| format!("{name} does not exist"))?;
-    if let Some(host) = spec.external_name.filter(|_| spec.type_.as_deref() == Some("ExternalName")) {
-        return of_host(&host, to.port, last).await;
-    }
-    let ports: Vec<i32> = spec.ports.iter().flatten().map(|port| port.port).collect();
-    if !ports.contains(&to.port) {
-        return Err(format!("{name} has no port {}, but {ports:?}", to.port));
-    }
-    let ip = spec.cluster_ip.as_deref().and_then(|ip| ip.parse::<IpAddr>().ok());
-    let ip =
-        ip.ok_or_else(|| format!("{name} is headless; a standby needs an address of its own (clusterIP)"))?;
-    Ok(SocketAddr::new(ip, u16::try_from(to.port).unwrap_or_default()))
-}
-
-async fn of_host(host: &str, port: i32, last: Option<SocketAddr>) -> Result<SocketAddr, String> {
-    let port = u16::try_from(port).map_err(|_| format!("{port} is no port"))?;
-    let found =
-        lookup_host((host, port)).await.map_err(|error| format!("{host} can't be resolved: {error}"))?;
-    let mut found: Vec<SocketAddr> = found.collect();
-    found.sort_unstable();
-    let same = last.filter(|last| found.contains(last));
-    same.or_else(|| found.first().copied()).ok_or_else(|| format!("{host} has no address"))
 }

@@ -95,6 +95,14 @@ impl Fleet {
         Some(said.any(|said| said.answering.iter().any(|name| name == standby)))
     }
 
+    /// What came of it when a balancer last asked a standby that does not answer.
+    #[must_use]
+    pub fn why_not_answering(&self, standby: &str) -> Option<&str> {
+        let said = self.balancers.iter().filter_map(|(_, said)| said.as_ref());
+        let mut entries = said.flat_map(|said| &said.not_answering);
+        entries.find(|entry| entry.name == standby).map(|entry| entry.message.as_str())
+    }
+
     /// What may call for a look at once.
     #[must_use]
     pub fn word(&self) -> Word {

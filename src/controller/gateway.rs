@@ -3,56 +3,36 @@
 //! Every turn, also one that is not due, comes by here; what takes time (requests through the Gateway) runs beside the
 //! turns and calls for one when it is done.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+mod given;
+mod policy;
+mod proof;
 
-use k8s_openapi::api::core::v1::Service;
-use kube::{Api, Client, Resource as _, api::DynamicObject};
-use tokio::{
-    sync::oneshot,
-    task::JoinSet,
-    time::{Instant, timeout},
-};
+use std::time::Duration;
+
+use kube::Resource as _;
+use tokio::time::{Instant, timeout};
 
 use super::{
     apply::WRITE_TIMEOUT,
     context::Context,
-    index::{Served, read, route_workload},
+    index::{Served, read},
     state::{Key, State},
 };
 use crate::{
     actuate::{self, Note, said},
     api::{ConditionType, GatewayRule, Mode, Provider, ReasonCode, ScalableService, Verdict},
-    balancer::gateway::{
-        Gateway, ParentRef, Plan, Question, Route, Rule, Share, Word, accepted, gateway_resource, plan,
-        probe::{self, Doubt},
-        questions, shares,
-    },
+    balancer::gateway::{Plan, Route, Share, plan, shares},
 };
+use given::{Given, UNDONE_WITHIN};
+use policy::KnownPolicy;
+use proof::Proof;
 
-/// Requests in a row that have to be answered before a change counts as done: a tenth of the requests that goes
-/// nowhere is overlooked by one of eight looks.
-const PROBES: u32 = 20;
-/// Requests in a row later on.
-const PROBES_LATER: u32 = 5;
-/// Time between two looks at a Gateway that answered.
-const LATER: Duration = Duration::from_secs(30);
 /// Time between two looks at one that has yet to answer, at first.
 const AGAIN: Duration = Duration::from_millis(500);
-/// The same, at most; it doubles.
-const AGAIN_MAX: Duration = Duration::from_secs(15);
-/// A Gateway may take so long for a change, from when its status says that it has it, before that is called a failure.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// One look at all Gateways takes no longer.
-const LOOK_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pause after a write that did not come about.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// Pause before weights are planned anew when the route changed under them.
 const AFTER_CONFLICT: Duration = Duration::from_millis(200);
-/// Gateways of one route that are asked; a route may have 32.
-const GATEWAYS_MAX: usize = 4;
 
 /// What is remembered of the rule that a service steers.
 #[derive(Debug, Default)]
@@ -65,33 +45,13 @@ pub struct KnownRoute {
     proof: Proof,
     /// No write before this moment.
     not_before: Option<Instant>,
+    /// The weights that this process gave last.
+    given: Given,
+    /// What stands beside the rule.
+    policy: KnownPolicy,
 }
 
 type Said = (Option<bool>, ReasonCode, String);
-
-/// Whether the Gateways answer.
-#[derive(Debug, Default)]
-struct Proof {
-    /// The route that it is about: uid, generation.
-    of: Option<(String, i64)>,
-    /// Since when the Gateways say that they have it.
-    since: Option<Instant>,
-    /// A look that is under way.
-    look: Option<Look>,
-    /// What the last one found: requests that were answered.
-    found: Option<Result<u32, Doubt>>,
-    /// Looks in a row that found a doubt.
-    doubts: u32,
-    /// When to look again.
-    next: Option<Instant>,
-}
-
-/// A look at the Gateways; it ends when it is dropped.
-#[derive(Debug)]
-struct Look {
-    found: oneshot::Receiver<Result<u32, Doubt>>,
-    _task: JoinSet<()>,
-}
 
 /// The rule that a service steers, if it does.
 fn steered(service: &ScalableService) -> Option<&GatewayRule> {
@@ -115,21 +75,40 @@ pub async fn bring_about(
     context: &Context,
 ) -> Option<Duration> {
     let Some(rule) = steered(service) else {
-        state.route = KnownRoute::default();
-        return None;
+        let mut policy = std::mem::take(&mut state.route).policy;
+        let again = policy::leave(service, &mut policy, context).await;
+        state.route.policy = policy;
+        return again;
     };
     let status = state.told().and_then(|status| status.failover.as_ref());
     let shares = shares((&key.0, &key.1), &service.spec, rule, status);
     let turn = Turn { service, key, rule, shares, context };
     let known = &mut state.route;
     let before = known.verdict.as_ref().map(|(_, reason, _)| *reason);
-    let (said, again) = turn.step(known).await;
+    let keeper = context.keeper_of(&key.0, rule).filter(|keeper| *keeper != key.1);
+    let (weights, again) = turn.step(known, keeper.as_deref()).await;
+    let (policy, later) = turn.policy(keeper.is_none(), &mut known.policy).await;
+    let said = together(weights, policy);
+    let again = again.into_iter().chain(later).min();
     if before != Some(said.1) {
         let (reason, message) = (said.1.name(), &said.2);
         tracing::info!(namespace = key.0, name = key.1, reason, "{message}");
     }
     known.verdict = Some(said);
     again
+}
+
+/// What is said of both: the trouble, of the weights first.
+fn together(weights: Said, policy: Option<Said>) -> Said {
+    match (weights, policy) {
+        ((Some(true), reason, weights), Some((Some(true), _, policy))) => {
+            (Some(true), reason, format!("{weights}; {policy}"))
+        }
+        (weights @ (Some(false), ..), _) => weights,
+        (_, Some(policy @ (Some(false), ..))) => policy,
+        ((Some(true), ..), Some(policy)) => policy,
+        (weights, _) => weights,
+    }
 }
 
 struct Turn<'a> {
@@ -141,13 +120,30 @@ struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    async fn step(&self, known: &mut KnownRoute) -> (Said, Option<Duration>) {
+    /// `keeper` is another service that the rule belongs to.
+    async fn step(&self, known: &mut KnownRoute, keeper: Option<&str>) -> (Said, Option<Duration>) {
+        if let Some(keeper) = keeper {
+            let sentence = format!(
+                "rule {} of HTTPRoute {} is steered by the ScalableService {keeper}, which is older: give this one a rule of its \
+                 own, or delete one of the two",
+                self.rule.rule, self.rule.http_route
+            );
+            return ((Some(false), ReasonCode::RouteRefused, sentence), None);
+        }
         let route = match self.route(known) {
             Ok(route) => route,
-            Err(said) => return (said, None),
+            Err(said) => {
+                // That the list is there is no change of any route, so that nothing would call for a turn.
+                let again = (said.1 == ReasonCode::RouteProgressing).then_some(AGAIN);
+                return (said, again);
+            }
         };
-        match plan(&route, &self.rule.rule, &self.shares) {
-            Plan::InSync => self.believe(&route, &mut known.proof),
+        match plan(&route, &self.rule.rule, &self.shares, &known.given.shares) {
+            Plan::InSync => {
+                // What is right without us is ours to take back as well.
+                known.given.shares.clone_from(&self.shares);
+                self.believe(&route, &mut known.proof)
+            }
             Plan::Refused(sentence) => ((Some(false), ReasonCode::RouteRefused, sentence), None),
             Plan::Change(change) => {
                 let what = format!("rule {} of HTTPRoute {}: {}", self.rule.rule, route.name, change.what);
@@ -168,6 +164,13 @@ impl Turn<'_> {
         let (namespace, name) = (&self.key.0, &self.rule.http_route);
         match read(&routes.served, |served| *served) {
             Served::Yes => {}
+            Served::Off => {
+                let sentence =
+                    "this operator runs without traffic and has no right to HTTPRoutes; the chart's value \
+                                traffic.enabled has to be true"
+                        .to_owned();
+                return Err((Some(false), ReasonCode::RouteNotFound, sentence));
+            }
             Served::Unknown => {
                 let sentence = "HTTPRoutes are not listed yet".to_owned();
                 return Err((None, ReasonCode::RouteProgressing, sentence));
@@ -206,6 +209,14 @@ impl Turn<'_> {
         if let (Some(wait), Some(said)) = (waiting.filter(|wait| !wait.is_zero()), &known.verdict) {
             return (said.clone(), Some(wait));
         }
+        if let Some(wait) = known.given.pause(&self.shares) {
+            let sentence = format!(
+                "somebody else has taken the weights back {} times, each within {} s: let Plimsoll alone set them; due is {what}",
+                known.given.undone,
+                UNDONE_WITHIN.as_secs()
+            );
+            return ((Some(false), ReasonCode::RouteRefused, sentence), Some(wait));
+        }
         if !shell.leader.leads() {
             return (
                 (None, ReasonCode::RouteProgressing, format!("somebody else leads; due is {what}")),
@@ -216,6 +227,7 @@ impl Turn<'_> {
         let error = match timeout(WRITE_TIMEOUT, write).await {
             Ok(Ok(object)) => {
                 known.written = Route::of(&object);
+                known.given.again(&self.shares);
                 let about = self.service.object_ref(&());
                 let note = Note { warning: false, reason: ReasonCode::RouteChanged, message: what.clone() };
                 shell.events.publish(&note, &about).await;
@@ -238,138 +250,4 @@ impl Turn<'_> {
         known.not_before = Some(Instant::now() + AFTER_FAILURE);
         ((Some(false), ReasonCode::RouteFailed, format!("{what}: {error}")), Some(AFTER_FAILURE))
     }
-
-    /// Whether weights that are right are in force: only if everybody says so of this generation, and it answers.
-    fn believe(&self, route: &Route, proof: &mut Proof) -> (Said, Option<Duration>) {
-        let of = Some((route.uid.clone(), route.generation));
-        if proof.of != of {
-            *proof = Proof { of, ..Proof::default() };
-        }
-        match accepted(route) {
-            Word::Yes => {}
-            Word::Waiting(sentence) => {
-                proof.since = None;
-                return ((None, ReasonCode::RouteProgressing, sentence), None);
-            }
-            Word::No(sentence) => {
-                proof.since = None;
-                return ((Some(false), ReasonCode::RouteNotAccepted, sentence), None);
-            }
-        }
-        let now = Instant::now();
-        let since = *proof.since.get_or_insert(now);
-        if let Some(Ok(found)) = proof.look.as_mut().map(|look| look.found.try_recv()) {
-            proof.look = None;
-            proof.doubts = if found.is_ok() { 0 } else { proof.doubts.saturating_add(1) };
-            let pause = if found.is_ok() { LATER } else { AGAIN_MAX.min(AGAIN * (1 << proof.doubts.min(6))) };
-            proof.next = Some(now + pause);
-            if found.is_err() && matches!(proof.found, Some(Ok(_))) {
-                // It has answered until now: what it may take for a change counts anew.
-                proof.since = Some(now);
-            }
-            proof.found = Some(found);
-        }
-        if proof.look.is_none() && proof.next.is_none_or(|next| next <= now) {
-            proof.look = Some(self.look(route, matches!(proof.found, Some(Ok(_)))));
-        }
-        // A look calls for a turn when it is done.
-        let again =
-            proof.next.map(|next| next.saturating_duration_since(now)).filter(|_| proof.look.is_none());
-        (self.said(route, since, proof.found.as_ref()), again)
-    }
-
-    fn said(&self, route: &Route, since: Instant, found: Option<&Result<u32, Doubt>>) -> Said {
-        let weights: Vec<String> =
-            self.shares.iter().map(|share| format!("{} {}", share.service, share.weight)).collect();
-        let rule = format!("rule {} of HTTPRoute {}", self.rule.rule, route.name);
-        let weights = format!("{rule} has the weights {}", weights.join(", "));
-        let generation = route.generation;
-        match found {
-            Some(Ok(0)) => {
-                let sentence = format!(
-                    "{weights}, accepted at generation {generation}; no GET can meet the rule, so nobody asked whether it answers"
-                );
-                (Some(true), ReasonCode::RouteInSync, sentence)
-            }
-            Some(Ok(_)) => (
-                Some(true),
-                ReasonCode::RouteInSync,
-                format!("{weights}, accepted at generation {generation}, and answers"),
-            ),
-            None => {
-                (None, ReasonCode::RouteProgressing, format!("{weights}; whether it answers is being asked"))
-            }
-            Some(Err(doubt @ Doubt::Answer(_))) if since.elapsed() >= PATIENCE => {
-                (Some(false), ReasonCode::RouteNotServing, format!("{weights}, but {}", doubt.sentence()))
-            }
-            Some(Err(doubt)) => {
-                (None, ReasonCode::RouteProgressing, format!("{weights}, but {}", doubt.sentence()))
-            }
-        }
-    }
-
-    /// Looks at all Gateways beside the turns, and calls for a turn at the end.
-    fn look(&self, route: &Route, later: bool) -> Look {
-        let client = self.context.shell.client.clone();
-        let (route, name, changed) = (route.clone(), self.rule.rule.clone(), self.context.changed.clone());
-        let times = if later { PROBES_LATER } else { PROBES };
-        let concerned = route_workload(&route.namespace, &route.name);
-        let look = async move {
-            let rule = route.rules.iter().find(|rule| rule.name.as_ref() == Some(&name));
-            let Some(rule) = rule else { return Ok(0) };
-            look_at_all(&client, &route, rule, times).await
-        };
-        let (tell, found) = oneshot::channel();
-        let mut task = JoinSet::new();
-        task.spawn(async move {
-            let seconds = LOOK_TIMEOUT.as_secs();
-            let late = |_| Err(Doubt::Unreachable(format!("its Gateways did not answer within {seconds} s")));
-            let _ = tell.send(timeout(LOOK_TIMEOUT, look).await.unwrap_or_else(late));
-            let _ = changed.send(concerned).await;
-        });
-        Look { found, _task: task }
-    }
-}
-
-/// Asks every Gateway of the route; how many requests were answered.
-async fn look_at_all(client: &Client, route: &Route, rule: &Rule, times: u32) -> Result<u32, Doubt> {
-    let mut asked = Vec::new();
-    for parent in route.parents.iter().filter(|parent| parent.is_gateway()).take(GATEWAYS_MAX) {
-        asked.extend(questions_at(client, route, rule, parent).await?);
-    }
-    if asked.is_empty() {
-        return Ok(0);
-    }
-    let service = heaviest(client, route, rule).await;
-    let all = asked.iter().map(|question| probe::ask(question, times, service));
-    futures::future::try_join_all(all).await?;
-    Ok(u32::try_from(asked.len()).unwrap_or(u32::MAX).saturating_mul(times))
-}
-
-async fn questions_at(
-    client: &Client,
-    route: &Route,
-    rule: &Rule,
-    parent: &ParentRef,
-) -> Result<Vec<Question>, Doubt> {
-    let namespace = parent.namespace.as_deref().unwrap_or(&route.namespace);
-    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &gateway_resource());
-    let place = format!("Gateway {namespace}/{}", parent.name);
-    let found = api.get_opt(&parent.name).await;
-    let found =
-        found.map_err(|error| Doubt::Unreachable(format!("{place} can't be read: {}", said(&error))))?;
-    let found = found.ok_or_else(|| Doubt::Unreachable(format!("{place} does not exist")))?;
-    let gateway = Gateway::of(&found);
-    let gateway = gateway.ok_or_else(|| Doubt::Unreachable(format!("{place} is not understood")))?;
-    questions(route, rule, parent, &gateway).map_err(Doubt::Unreachable)
-}
-
-/// Where the Service with the largest weight is; `None` if it has no address of its own, or nobody may know it.
-async fn heaviest(client: &Client, route: &Route, rule: &Rule) -> Option<SocketAddr> {
-    let services = rule.backend_refs.iter().filter(|backend| backend.is_service());
-    let backend = services.max_by_key(|backend| backend.weight())?;
-    let namespace = backend.namespace.as_deref().unwrap_or(&route.namespace);
-    let api: Api<Service> = Api::namespaced(client.clone(), namespace);
-    let address: IpAddr = api.get_opt(&backend.name).await.ok()??.spec?.cluster_ip?.parse().ok()?;
-    Some(SocketAddr::new(address, u16::try_from(backend.port?).ok()?))
 }

@@ -18,6 +18,8 @@ mod outliers;
 mod reconcile;
 mod report;
 mod run;
+mod services;
+mod standbys;
 mod state;
 mod target;
 mod watches;

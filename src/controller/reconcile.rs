@@ -34,6 +34,8 @@ const ANSWER_AGE_MAX: Duration = Duration::from_millis(500);
 const WAKE_PATIENCE: Duration = Duration::from_millis(250);
 /// Pause before a decision is made anew when the target changed under it.
 const AFTER_CONFLICT: Duration = Duration::from_millis(200);
+/// Pause before the watches are asked again whether they have listed everything.
+const UNLISTED: Duration = Duration::from_millis(100);
 /// Longest pause after failures in a row: an API server that is back shall not be waited for.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
@@ -61,8 +63,14 @@ pub async fn reconcile(
             "the object is not understood: {:?}",
             object.0.as_ref().err()
         );
+        context.shell.board.forget(&key);
         return Ok(Action::await_change());
     };
+    if !(context.shell.health.is_ready() && context.shell.services.listed()) {
+        // What is not listed yet would be taken for gone: the pods of a service that serves, the scaler that was first.
+        return Ok(Action::requeue(UNLISTED));
+    }
+    failover::begin(&context);
     let period = Duration::from(service.spec.period);
     let state = context.states.of(&key, period);
     let mut state = state.lock().await;
@@ -88,7 +96,7 @@ pub async fn reconcile(
 
 /// Whether a balancer said something that is not to wait: requests that nobody serves, or a drain that goes on.
 fn called(service: &ScalableService, key: &Key, state: &mut State, context: &Context) -> bool {
-    let asked = state.asked != context.shell.board.asked(key)
+    let asked = state.asked != context.shell.board.asked(key).replicas
         || state.order != failover::order(service)
         || failing(service, key, state, context);
     let Some(fleet) = balancers::fleet(service, key, state, context) else { return asked };
@@ -120,16 +128,19 @@ fn failing(service: &ScalableService, key: &Key, state: &State, context: &Contex
 async fn look(service: &ScalableService, key: &Key, state: &mut State, context: &Context) -> Outcome {
     let _pass = context.shell.gate.enter(service.spec.criticality).await;
     let period = Duration::from(service.spec.period);
+    let asked = context.shell.board.asked(key);
+    (state.order, state.asked) = (failover::order(service), asked.replicas);
     let subject = match dereference(service, key, context).await {
         Ok(subject) => subject,
         Err(refusal) => {
             // Whoever takes the target over meanwhile makes what is remembered of it worthless.
             state.memory = None;
+            context.shell.board.unscaled(key);
             state.due = Instant::now() + period;
             return Outcome::Refused(refusal);
         }
     };
-    let mut seen = observe(service, &subject, key, state, context).await;
+    let mut seen = Observation { asked, ..observe(service, &subject, key, state, context).await };
     let now = Timestamp::now();
     if state.memory.is_none() {
         state.memory = Some(remember(service, &subject.spec, context).await);
@@ -137,15 +148,17 @@ async fn look(service: &ScalableService, key: &Key, state: &mut State, context: 
     let memory = state.memory.get_or_insert_default();
     let began = std::time::Instant::now();
     let mut recovery = engine::judge(&subject.spec, &seen, memory, now);
-    let shift = engine::fail_over(&subject.spec, &seen, memory, now);
+    let shift = failover::decide(service, key, &subject.spec, &mut seen, (memory, now), context);
     seen.returning = shift.as_ref().map_or(0, |shift| shift.floor);
     let decision = engine::decide(&subject.spec, &seen, memory, now);
     context.shell.metrics.decided(decision.bound_by, began.elapsed());
+    failover::tell(service, key, &decision, &seen, shift.as_ref(), context);
+    let told = state.written.as_ref().map(|(status, _)| status);
+    failover::announce(key, told, shift.as_ref(), context).await;
     let applied = apply(service, key, &seen, &decision, context).await;
     if let Some(recovery) = &mut recovery {
         outliers::replace(recovery, &decision, memory, key, context).await;
     }
-    failover::tell(service, key, &decision, &seen, shift.as_ref(), context);
     if applied == Applied::Done {
         memory.changed(Change { at: now, from: seen.replicas, to: decision.replicas });
     }
@@ -173,8 +186,8 @@ async fn look(service: &ScalableService, key: &Key, state: &mut State, context: 
 /// Step 1 (client): the spec, the target, and whether it is ours to scale.
 async fn dereference(service: &ScalableService, key: &Key, context: &Context) -> Result<Subject, Refusal> {
     let refuse = |reason, message| Refusal { reason, message };
-    let spec = Validated::new(&service.spec)
-        .map_err(|invalid| refuse(ReasonCode::InvalidSpec, invalid.to_string()))?;
+    let spec =
+        Validated::of(service).map_err(|invalid| refuse(ReasonCode::InvalidSpec, invalid.to_string()))?;
     let reference = &service.spec.scale_target_ref;
     let target = context.targets.find(&key.0, reference).await;
     let target = target.map_err(|error| refuse(error.reason(), error.to_string()))?;
@@ -210,7 +223,6 @@ async fn observe(
     .await;
     let samples = samples.unwrap_or_default();
     let standing = failover::standing(service, key, state, fleet.as_ref(), context).await;
-    (state.order, state.asked) = (failover::order(service), context.shell.board.asked(key));
     let topology = zones::topology(service, target, key, state, context);
     let rotation = fleet.and_then(|fleet| balancers::rotation(service, target, key, &fleet, state, context));
     let pods = pods(target, key, context);
@@ -222,9 +234,8 @@ async fn observe(
         rotation,
         peers,
         standing,
-        asked: state.asked,
-        returning: 0,
         topology,
+        ..Observation::default()
     }
 }
 

@@ -21,15 +21,17 @@ use super::{
     config::{Config, ConfigError},
     context::{Context, Indexes, Shell},
     gate::Gate,
-    index::Workload,
+    index::{Served, Workload, write},
     lease::{self, LeaseConfig, LeaseParams},
     reconcile::reconcile,
+    services::Services,
     watches,
 };
 use crate::{
     actuate::{Events, Evictor},
     api::ScalableService,
     kpi::{KpiReader, QueryObserver},
+    pauses::Pauses,
     shutdown,
     telemetry::{self, Health, Metrics},
 };
@@ -119,6 +121,8 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         events: Events::new(client, options.pod_name.clone()),
         balancers: config.balancers.map(Into::into),
         board: Board::default(),
+        services: Services::default(),
+        health: health.clone(),
     });
     let served = tokio::spawn(telemetry::serve(listener, health.clone(), metrics, stop.clone()));
     let mut tasks = JoinSet::new();
@@ -158,6 +162,9 @@ fn controllers(
         .into_iter()
         .map(|namespace| {
             let indexes = Indexes::default();
+            if shell.balancers.is_none() {
+                write(&indexes.routes.served, |served| *served = Served::Off);
+            }
             let (changed, changes) = mpsc::channel(CHANGES_MAX);
             watches::start(tasks, &shell.client, namespace, &indexes, health, &changed);
             let context = Arc::new(Context::new(Arc::clone(shell), indexes, changed));
@@ -182,11 +189,11 @@ fn control(
         Some(namespace) => Api::namespaced(client, namespace),
         None => Api::all(client),
     };
-    let leading = leading(&context);
+    let leading = leading(&context, namespace);
     let touched = touched(&context, namespace, changes);
-    let controller =
-        Controller::new(api, watcher::Config::default()).trigger_backoff(watches::Pauses::default());
+    let controller = Controller::new(api, watcher::Config::default()).trigger_backoff(Pauses::default());
     let store = controller.store();
+    context.shell.services.add(store.clone());
     // A status that we wrote comes back as a change; a turn that is not due costs nothing.
     let controller = controller.reconcile_all_on(leading).reconcile_on(touched).graceful_shutdown_on(stop);
     let done = controller.run(reconcile, |_, error, _| match *error {}, Arc::clone(&context));
@@ -214,17 +221,21 @@ fn control(
 }
 
 /// An item whenever this process becomes the leader. What was known before somebody else led is forgotten.
-fn leading(context: &Arc<Context>) -> impl futures::Stream<Item = ()> + Send + use<> {
+fn leading(
+    context: &Arc<Context>,
+    namespace: Option<&str>,
+) -> impl futures::Stream<Item = ()> + Send + use<> {
     let leadership = context.shell.leader.leadership();
     let context = Arc::clone(context);
+    let namespace = namespace.map(str::to_owned);
     stream::unfold((leadership, false), move |(mut leadership, mut led)| {
-        let context = Arc::clone(&context);
+        let (context, namespace) = (Arc::clone(&context), namespace.clone());
         async move {
             loop {
                 let leads = leadership.borrow_and_update().is_leading();
                 if leads != led {
                     context.states.forget_all();
-                    context.shell.board.forget_all();
+                    context.shell.board.forget_all(namespace.as_deref());
                     context.shell.metrics.forget_all();
                     led = leads;
                     if leads {

@@ -10,8 +10,8 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    align::Scrapes, balancers::KnownObjects, failover::KnownStandbys, fleet::Word, gateway::KnownRoute,
-    outcome::Outcome,
+    align::Scrapes, balancers::KnownObjects, fleet::Word, gateway::KnownRoute, outcome::Outcome,
+    standbys::KnownStandbys,
 };
 use crate::{
     api::ScalableServiceStatus,

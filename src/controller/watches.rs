@@ -17,8 +17,7 @@ use kube::{
     discovery::pinned_kind,
     runtime::{
         WatchStreamExt,
-        utils::Backoff,
-        watcher::{self, DefaultBackoff, watcher},
+        watcher::{self, watcher},
     },
 };
 use serde::de::DeserializeOwned;
@@ -26,8 +25,9 @@ use tokio::{sync::mpsc, task::JoinSet, time::sleep};
 
 use super::{
     context::{Indexes, Routes},
-    index::{Follow, NodeIndex, Served, Shared, Workload, follow, scaled_object_resource, write},
+    index::{Follow, NodeIndex, Served, Shared, Workload, follow, read, scaled_object_resource, write},
 };
+use crate::pauses::Pauses;
 use crate::{api::ScalableService, balancer::gateway::route_resource, telemetry::Health};
 
 /// How often is asked whether KEDA has come to the cluster.
@@ -57,7 +57,9 @@ pub fn start(
     let scaled_objects = Arc::clone(&indexes.scaled_objects);
     let (client, namespace) = (client.clone(), namespace.map(str::to_owned));
     tasks.spawn(keda(client.clone(), namespace.clone(), scaled_objects, changed.clone()));
-    tasks.spawn(routes(client, namespace, indexes.routes.clone(), changed.clone()));
+    if read(&indexes.routes.served, |served| *served != Served::Off) {
+        tasks.spawn(routes(client, namespace, indexes.routes.clone(), changed.clone()));
+    }
 }
 
 struct Watches<'a> {
@@ -99,8 +101,11 @@ impl Watches<'_> {
 async fn routes(client: Client, namespace: Option<String>, routes: Routes, changed: mpsc::Sender<Workload>) {
     let resource = route_resource();
     let kind = kube::api::GroupVersionKind::gvk(&resource.group, &resource.version, &resource.kind);
-    while pinned_kind(&client, &kind).await.is_err() {
-        write(&routes.served, |served| *served = Served::No);
+    while let Err(error) = pinned_kind(&client, &kind).await {
+        // Only an API server that answered knows that it serves none.
+        if is_missing(&error) {
+            write(&routes.served, |served| *served = Served::No);
+        }
         sleep(GATEWAY_PAUSE).await;
     }
     let api: Api<DynamicObject> = match namespace {
@@ -110,6 +115,15 @@ async fn routes(client: Client, namespace: Option<String>, routes: Routes, chang
     let events = watcher(api, watcher::Config::default()).backoff(Pauses::default());
     let listed = || write(&routes.served, |served| *served = Served::Yes);
     follow(events, routes.index, Some(changed), listed, "httproutes").await;
+}
+
+/// Whether the API server says that it has no such kind.
+fn is_missing(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Discovery(_) => true,
+        kube::Error::Api(status) => status.code == 404,
+        _ => false,
+    }
 }
 
 /// Follows the nodes. They belong to no namespace, so a right on some namespaces does not reach them; and without them
@@ -137,25 +151,4 @@ async fn keda(
     };
     let events = watcher(api, watcher::Config::default()).backoff(Pauses::default());
     follow(events, index, Some(changed), || {}, "scaledobjects").await;
-}
-
-/// Pauses before an interrupted watch is begun again: as client-go's reflector (0.8 s, doubling, with jitter), but of 5 s
-/// at most instead of 30: what is not heard of can't be scaled.
-#[derive(Default)]
-pub struct Pauses(DefaultBackoff);
-
-const PAUSE_MAX: Duration = Duration::from_secs(5);
-
-impl Iterator for Pauses {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        self.0.next().map(|pause| pause.min(PAUSE_MAX))
-    }
-}
-
-impl Backoff for Pauses {
-    fn reset(&mut self) {
-        self.0.reset();
-    }
 }

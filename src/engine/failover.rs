@@ -6,6 +6,7 @@
 
 mod course;
 mod signs;
+mod standbys;
 mod turn;
 
 use jiff::{SignedDuration, Timestamp};

@@ -29,4 +29,5 @@ pub use failover::{Capacity, Order, Shift, StandbySeen, Standing, fail_over};
 pub use memory::{Change, Memory};
 pub use observation::{Observation, Pod, Pods, Sample, Value};
 pub use outliers::{Peers, Recovery, judge};
+pub use standby::Asked;
 pub use zones::{Placed, Topology, Witness, Zones};

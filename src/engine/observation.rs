@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Peers, Rotation, Standing, Topology};
+use super::{Asked, Peers, Rotation, Standing, Topology};
 use crate::api::KpiState;
 
 /// Everything that one decision is made from.
@@ -24,8 +24,8 @@ pub struct Observation {
     pub peers: Option<Peers>,
     /// What is seen around a failover; `None` without `spec.failover`.
     pub standing: Option<Standing>,
-    /// Replicas that the services need whose standby this one is, together.
-    pub asked: i32,
+    /// What the services ask whose standby this one is.
+    pub asked: Asked,
     /// Replicas that requests need which come back from a standby.
     pub returning: i32,
     /// Where the replicas are; `None` without a list of pods.

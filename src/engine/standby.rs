@@ -4,17 +4,26 @@
 use super::{Memory, Observation, step::Step};
 use crate::api::{Reason, ReasonCode};
 
+/// What other services ask of this one as their standby, together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Replicas.
+    pub replicas: i32,
+    /// Those of them whose requests it gets by now.
+    pub arrived: i32,
+}
+
 /// Raises to what failover needs; returns what the service needs for its own requests.
 ///
 /// Once requests of others arrive, the KPIs count them too: what they ask for is added to what was needed before.
 pub(super) fn raise(step: &mut Step, seen: &Observation, memory: &mut Memory) -> i32 {
     let mut own = step.replicas;
-    if seen.asked > 0 {
-        // A process that starts in the middle of it can't know; what is asked is in the proposal by then.
-        let before = if memory.looked { own } else { own - seen.asked };
-        own = *memory.standby_own.get_or_insert(before.max(0));
-        step.at_least(own.saturating_add(seen.asked), |from, to| {
-            Reason::new(ReasonCode::StandbyFloor, from, to).with("asked", f64::from(seen.asked))
+    let Asked { replicas: asked, arrived } = seen.asked;
+    if asked > 0 {
+        // Who begins in the middle of it, after a restart, finds those that have arrived in its first proposal.
+        own = *memory.standby_own.get_or_insert((own - arrived).max(0));
+        step.at_least(own.saturating_add(asked), |from, to| {
+            Reason::new(ReasonCode::StandbyFloor, from, to).with("asked", f64::from(asked))
         });
     } else {
         memory.standby_own = None;

@@ -20,7 +20,7 @@ struct Inner {
     stale_after: Duration,
     /// Milliseconds from `start` to the last heartbeat.
     beat: AtomicU64,
-    watches: RwLock<BTreeMap<&'static str, Arc<AtomicBool>>>,
+    watches: RwLock<Vec<(&'static str, Arc<AtomicBool>)>>,
 }
 
 /// Says that one watch has synced. It can't be taken back: a watch that is lost later still has its last state.
@@ -56,18 +56,24 @@ impl Health {
         self.0.beat.store(millis(self.0.start.elapsed()), Ordering::Relaxed);
     }
 
-    /// Names a watch that must sync before this process is ready; the same name gives the same latch.
+    /// Names a watch that must sync before this process is ready; each scope has one of the same name.
     #[must_use]
     pub fn watch(&self, name: &'static str) -> Latch {
         let mut watches = self.0.watches.write().unwrap_or_else(PoisonError::into_inner);
-        Latch(Arc::clone(watches.entry(name).or_default()))
+        let latch = Arc::default();
+        watches.push((name, Arc::clone(&latch)));
+        Latch(latch)
     }
 
-    /// Every named watch and whether it has synced, by name.
+    /// Every named watch and whether it has synced in every scope, by name.
     #[must_use]
     pub fn watches(&self) -> Vec<(&'static str, bool)> {
         let watches = self.0.watches.read().unwrap_or_else(PoisonError::into_inner);
-        watches.iter().map(|(name, synced)| (*name, synced.load(Ordering::Relaxed))).collect()
+        let mut by_name = BTreeMap::new();
+        for (name, synced) in watches.iter() {
+            *by_name.entry(*name).or_insert(true) &= synced.load(Ordering::Relaxed);
+        }
+        by_name.into_iter().collect()
     }
 
     /// Whether there are watches and all have synced.
@@ -111,7 +117,10 @@ mod tests {
         assert!(!health.is_ready());
         services.set();
         assert!(health.is_ready());
-        assert!(health.watch("pods").0.load(Ordering::Relaxed), "the same latch");
+        let elsewhere = health.watch("pods");
+        assert!(!health.is_ready(), "those of another scope have not");
+        elsewhere.set();
+        assert!(health.is_ready());
     }
 
     #[test]

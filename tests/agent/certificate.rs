@@ -10,7 +10,10 @@ use std::{
 
 use serde_json::json;
 
-use crate::{scene::Scene, support::wait};
+use crate::{
+    scene::Scene,
+    support::{P256, self_signed, wait},
+};
 
 /// A Secret as the kubelet mounts it: files are links into `..data`, which is moved to a new folder at once.
 fn mount(secret: &Path, version: &str, (crt, key): &(String, String)) {
@@ -28,29 +31,7 @@ fn mount(secret: &Path, version: &str, (crt, key): &(String, String)) {
 }
 
 fn pair(folder: &Path, name: &str) -> (String, String) {
-    let (crt, key) = (folder.join(format!("{name}.crt")), folder.join(format!("{name}.key")));
-    let made = Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-nodes",
-            "-days",
-            "2",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-        ])
-        .arg("-subj")
-        .arg(format!("/CN={name}"))
-        .arg("-keyout")
-        .arg(&key)
-        .arg("-out")
-        .arg(&crt)
-        .output()
-        .expect("this test needs the program `openssl`");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    (fs::read_to_string(crt).unwrap(), fs::read_to_string(key).unwrap())
+    self_signed(folder, name, &format!("/CN={name}"), &P256)
 }
 
 /// The name in the certificate that is served.
@@ -68,7 +49,7 @@ fn served(front: SocketAddr) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_that_changes_is_served_within_two_seconds_and_a_wrong_one_is_told() {
     let mut scene = Scene::new().await;
-    let secret = scene.balancer.folder.join("secrets/shop-tls");
+    let secret = scene.balancer.folder.join("certificates/shop-tls");
     fs::create_dir_all(&secret).unwrap();
     let pairs: Vec<_> = ["one", "two", "three"].map(|name| pair(&scene.balancer.folder, name)).into();
     mount(&secret, "..1", &pairs[0]);

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use plimsoll::balancer::Standby;
 use serde_json::json;
 
 use crate::{
@@ -13,8 +12,7 @@ use crate::{
 impl Scene {
     /// What the controller writes of one standby.
     fn shift(&self, standby: &Replica, weight: u8) {
-        let standby =
-            Standby { name: standby.name.clone(), address: Some(standby.address), weight, replicas: 1 };
+        let standby = standby.standby(weight);
         self.told(|known| known.service.as_mut().unwrap().standbys = vec![standby]);
     }
 

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     scene::Scene,
-    support::{Client, Load, wait},
+    support::{Client, Load, all_served, wait},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -15,14 +15,15 @@ async fn endpoints_are_followed_under_load_without_a_reload() {
     let _stays = scene.replica(1, Duration::from_millis(1)).await;
     scene.programmed(1).await;
     let load = Load::start(scene.front, 8, true, "/");
-    let mut replicas = Vec::new();
     for round in 0..5 {
         // Addresses of their own: a port is not free at once when its replica ends.
         let numbers = 2 + round * 10..12 + round * 10;
+        let mut replicas = Vec::new();
         for number in numbers.clone() {
             replicas.push(scene.replica(number, Duration::from_millis(1)).await);
         }
         scene.programmed(11).await;
+        all_served(&replicas).await;
         for number in numbers.clone() {
             scene.endpoint(number, false, true);
         }
@@ -32,7 +33,6 @@ async fn endpoints_are_followed_under_load_without_a_reload() {
         }
         wait(100).await;
     }
-    assert!(replicas.iter().all(|replica| replica.served() > 0), "all of them got requests");
     let account = load.finish().await;
     assert!(account.ok > 100, "{account:?}");
     assert_eq!(account.lost(), 0);

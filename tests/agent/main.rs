@@ -10,4 +10,6 @@ mod stop;
 #[path = "../haproxy/support/mod.rs"]
 #[allow(dead_code, unused_imports)]
 mod support;
+mod terminator;
+mod tls;
 mod zero;

@@ -10,7 +10,9 @@ use plimsoll::{
     api::{BalancerStatus, Software, Traffic},
     balancer::{
         Driver, Endpoint,
-        agent::{AgentMetrics, Gate, Known, Links, Pilot, Prober, Replicas, Service, Setup},
+        agent::{
+            AgentMetrics, Answers, Gate, Known, Links, Mounted, Pilot, Prober, Replicas, Service, Setup,
+        },
         haproxy::{HaProxy, Paths},
     },
     telemetry::Health,
@@ -18,11 +20,7 @@ use plimsoll::{
 use serde_json::{Value, json};
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
-use crate::support::{Balancer, Replica, traffic};
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
+use crate::support::{Balancer, Replica, balancer::free_port, traffic};
 
 pub struct Scene {
     pub balancer: Balancer,
@@ -47,9 +45,11 @@ impl Scene {
         let (held, waiting) = watch::channel(0);
         let (replicas, handed_to) =
             watch::channel(Replicas { addresses: Vec::new(), patience: Duration::from_secs(30) });
-        let (answers, answering) = watch::channel(Vec::new());
+        let (told, answers) = watch::channel(Answers::default());
+        let authorities = Mounted::at(balancer.folder.join("authorities"));
         let (status, seen) = watch::channel(BalancerStatus::default());
-        let gate = Gate::bind((Ipv4Addr::LOCALHOST, 0).into(), handed_to, held).await.unwrap();
+        let gate =
+            Gate::bind((Ipv4Addr::LOCALHOST, 0).into(), handed_to, authorities.clone(), held).await.unwrap();
         let metrics = Arc::new(AgentMetrics::of(Software::HAProxy));
         let paths = balancer.driver.paths();
         let setup = Setup {
@@ -57,15 +57,16 @@ impl Scene {
             service: ("shop".to_owned(), "checkout".to_owned()),
             pod: "checkout-lb-1".to_owned(),
             gate: gate.address().unwrap(),
-            secrets: balancer.folder.join("secrets"),
+            secrets: balancer.folder.join("certificates"),
+            authorities: authorities.clone(),
             folder: balancer.folder.clone(),
             metrics: Arc::clone(&metrics),
             health: Health::default(),
             configured: Arc::default(),
         };
-        let pilot = Pilot::new(setup, Links { known: known.clone(), waiting, replicas, answering, status });
-        let prober = Prober::new("shop", "checkout", Arc::clone(&metrics));
-        let probing = prober.run(known.subscribe(), answers);
+        let pilot = Pilot::new(setup, Links { known: known.clone(), waiting, replicas, answers, status });
+        let prober = Prober::new("shop", "checkout", authorities, Arc::clone(&metrics));
+        let probing = prober.run(known.subscribe(), told);
         let tasks = vec![tokio::spawn(pilot.run()), tokio::spawn(gate.run()), tokio::spawn(probing)];
         let front = (Ipv4Addr::LOCALHOST, free_port()).into();
         Self { balancer, known, status: seen, metrics, front, port: free_port(), tasks }

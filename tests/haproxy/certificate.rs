@@ -1,34 +1,22 @@
 //! Certificates are swapped under load.
 
-use std::{fs, net::SocketAddr, path::Path, process::Command, sync::Arc, time::Duration};
+use std::{fs, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use plimsoll::balancer::{CertificateChange, DriverError, ServerState::Ready};
+use plimsoll::balancer::{CertificateChange, DriverError, ServerState::Ready, haproxy::Step};
 use rustls::{
     ClientConfig, ClientConnection, StreamOwned,
     pki_types::{CertificateDer, ServerName, pem::PemObject as _},
 };
 use serde_json::json;
 
-use crate::support::{Balancer, Client, Reached as _, Replica, wanted};
+use crate::support::{Balancer, Client, P256, Reached as _, Replica, self_signed, steps, wanted};
 
 /// A certificate for `shop.example` that signs itself, and its key.
 fn pair(folder: &Path, name: &str, kind: &[&str]) -> (String, String) {
-    let (crt, key) = (folder.join(format!("{name}.crt")), folder.join(format!("{name}.key")));
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=shop.example"])
-        .args(["-addext", "subjectAltName=DNS:shop.example", "-addext", "basicConstraints=critical,CA:FALSE"])
-        .args(kind)
-        .arg("-keyout")
-        .arg(&key)
-        .arg("-out")
-        .arg(&crt)
-        .output()
-        .expect("this test needs the program `openssl`");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    (fs::read_to_string(crt).unwrap(), fs::read_to_string(key).unwrap())
+    let extensions =
+        ["-addext", "subjectAltName=DNS:shop.example", "-addext", "basicConstraints=critical,CA:FALSE"];
+    self_signed(folder, name, "/CN=shop.example", &[&extensions, kind].concat())
 }
-
-const P256: [&str; 4] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"];
 
 /// One request on a connection of its own, by a client that trusts only this certificate.
 fn get(front: SocketAddr, trusted: &str) -> std::io::Result<String> {
@@ -108,7 +96,7 @@ async fn a_new_certificate_is_served_at_once_and_a_wrong_one_never() {
     let change = balancer.driver.set_certificate(&file, &long, &before.1).await.unwrap();
     assert_eq!(change, CertificateChange::Reloaded);
     assert!(get(front, &before.0).is_ok());
-    assert_eq!(balancer.sync(&wanted).await.steps, []);
+    assert_eq!(steps(&balancer.sync(&wanted).await), Vec::<&Step>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]

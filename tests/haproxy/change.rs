@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use plimsoll::balancer::ServerState::{Drain, Ready};
 use serde_json::json;
 
-use crate::support::{Balancer, Client, Load, Reached as _, Replica, eventually, wait, wanted};
+use crate::support::{Balancer, Client, Load, Reached as _, Replica, all_served, eventually, wait, wanted};
 
 const DELAY: Duration = Duration::from_millis(2);
 
@@ -30,6 +30,7 @@ async fn replicas_come_and_go_under_load_and_nothing_is_lost() {
         let report = balancer.sync(&many).await;
         assert!(!report.reloaded);
         assert_eq!(report.programmed(&many), 30);
+        all_served(&replicas).await;
         wait(100).await;
         let draining = empty.with(
             replicas
@@ -54,7 +55,6 @@ async fn replicas_come_and_go_under_load_and_nothing_is_lost() {
         assert_eq!(account.lost(), 0, "of {}", account.sent);
     }
     assert_eq!(balancer.driver.epoch().await.unwrap(), epoch, "no reload");
-    assert!(replicas.iter().all(|replica| replica.served() > 0), "each had its share");
 }
 
 /// If this shows no loss, the test above is blind.
@@ -107,7 +107,8 @@ async fn the_limit_of_connections_changes_without_a_reload() {
     assert_eq!((limits(&report), report.reloaded), (BTreeSet::from([3]), false));
     wanted.traffic.limits.connections_per_replica = None;
     let report = balancer.sync(&wanted).await;
-    assert_eq!((limits(&report), report.reloaded), (BTreeSet::from([0]), false));
+    let any = if report.seen.version.starts_with("2.") { 0 } else { 100_000 };
+    assert_eq!((limits(&report), report.reloaded), (BTreeSet::from([any]), false));
     assert_eq!(balancer.sync(&wanted).await.steps, [], "reached: nothing is left to do");
 }
 

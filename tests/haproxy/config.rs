@@ -87,7 +87,7 @@ fn haproxy_takes_every_configuration_that_the_crd_allows() {
         for number in 0..round % 4 {
             let address = (number > 0).then(|| SocketAddr::from(([10, 1, 0, number], 80)));
             let name = format!("standby-{number}");
-            wanted.standbys.push(Standby { name, address, weight: 10 + 45 * number, replicas: 2 });
+            wanted.standbys.push(Standby { name, address, weight: 10 + 45 * number, replicas: 2, tls: None });
         }
         let config = Config::of(&wanted, balancer.driver.paths()).unwrap();
         std::fs::write(&balancer.driver.paths().shares, &config.shares).unwrap();

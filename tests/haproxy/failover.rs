@@ -8,14 +8,9 @@ use std::{
 use plimsoll::balancer::{Epoch, ServerState::Ready, Standby, Wanted, haproxy::AdminState};
 use serde_json::{Value, json};
 
-use crate::support::{Balancer, Client, Load, Reached as _, Replica, eventually, wait, wanted};
+use crate::support::{Balancer, Client, Load, Reached as _, Replica, eventually, steps, wait, wanted};
 
 const DELAY: Duration = Duration::from_millis(2);
-
-/// A standby of one replica.
-fn standby(replica: &Replica, weight: u8) -> Standby {
-    Standby { name: replica.name.clone(), address: Some(replica.address), weight, replicas: 1 }
-}
 
 fn shared(wanted: &Wanted, standbys: impl IntoIterator<Item = Standby>) -> Wanted {
     Wanted { standbys: standbys.into_iter().collect(), ..wanted.clone() }
@@ -38,7 +33,7 @@ impl Scene {
 
     /// With shares for both standbys.
     fn with(&self, east: u8, west: u8) -> Wanted {
-        shared(&self.only_primary, [standby(&self.east, east), standby(&self.west, west)])
+        shared(&self.only_primary, [self.east.standby(east), self.west.standby(west)])
     }
 }
 
@@ -133,18 +128,18 @@ async fn a_haproxy_that_starts_anew_has_the_shares_before_it_is_told() {
     balancer.up().await;
     assert_eq!(names(all.front(), 50).await, [("west".to_owned(), 50)].into());
     let report = balancer.sync(&all).await;
-    assert_eq!((report.steps, report.reloaded), (vec![], false), "the file said everything");
+    assert_eq!((steps(&report), report.reloaded), (vec![], false), "the file said everything");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_is_followed_and_one_that_is_not_known_gets_nothing() {
     let scene = Scene::new(json!({"healthCheck": {"interval": "100ms", "rise": 10, "fall": 1}})).await;
-    let unknown = Standby { address: None, ..standby(&scene.east, 100) };
+    let unknown = Standby { address: None, ..scene.east.standby(100) };
     let balancer = Balancer::start(&shared(&scene.only_primary, [unknown])).await;
     let epoch: Epoch = balancer.driver.epoch().await.unwrap();
     let front = scene.only_primary.front();
     assert_eq!(names(front, 50).await, [("primary".to_owned(), 50)].into());
-    balancer.sync(&shared(&scene.only_primary, [standby(&scene.east, 100)])).await;
+    balancer.sync(&shared(&scene.only_primary, [scene.east.standby(100)])).await;
     assert_eq!(names(front, 50).await, [("east".to_owned(), 50)].into());
     // It dies, and is elsewhere now: what the checks found at the old address does not count.
     scene.east.die();
@@ -153,7 +148,7 @@ async fn an_address_is_followed_and_one_that_is_not_known_gets_nothing() {
         (!seen.standbys["_standby_east"].up).then_some(())
     })
     .await;
-    let moved = Standby { address: Some(scene.west.address), ..standby(&scene.east, 100) };
+    let moved = Standby { address: Some(scene.west.address), ..scene.east.standby(100) };
     assert!(!balancer.sync(&shared(&scene.only_primary, [moved])).await.reloaded);
     assert_eq!(names(front, 50).await, [("west".to_owned(), 50)].into());
     assert_eq!(balancer.driver.epoch().await.unwrap(), epoch, "the same process");
@@ -236,20 +231,34 @@ async fn what_waits_behind_the_gate_is_served_by_the_standby() {
         let scene = Scene::new(json!({"algorithm": algorithm})).await;
         let none = scene.only_primary.with([]);
         let none = Wanted { gate: Some(gate.local_addr().unwrap()), ..none };
-        let with = |weight| shared(&none, [standby(&scene.east, weight)]);
+        let with = |weight| shared(&none, [scene.east.standby(weight)]);
         let balancer = Balancer::start(&with(0)).await;
         let front = none.front();
         let waiting: Vec<_> =
             (0..20).map(|_| tokio::spawn(async move { Client::new(front).get("/", &[]).await })).collect();
-        let held = gate.accept().await.unwrap();
+        let (held, _) = gate.accept().await.unwrap();
         eventually("they wait", || async { (balancer.driver.held().await.unwrap() == 20).then_some(()) })
             .await;
+        // By a hash they waited for the gate itself, which passes them on.
+        let east = scene.east.address;
+        let passes = async {
+            loop {
+                let (mut waited, _) = gate.accept().await.unwrap();
+                tokio::spawn(async move {
+                    let mut onward = tokio::net::TcpStream::connect(east).await.unwrap();
+                    tokio::io::copy_bidirectional(&mut waited, &mut onward).await
+                });
+            }
+        };
         balancer.sync(&with(100)).await;
-        let served = eventually("all but the one at the gate are served", || async {
+        let all = eventually("all but the one at the gate are served", || async {
             let done = waiting.iter().filter(|answer| answer.is_finished()).count();
             (done == 19).then_some(done)
-        })
-        .await;
+        });
+        let served = tokio::select! {
+            served = all => served,
+            () = passes => unreachable!(),
+        };
         assert_eq!((served, scene.east.served()), (19, 19), "{algorithm}");
         drop(held);
     }
@@ -287,7 +296,8 @@ async fn a_standby_has_the_limit_of_its_replicas_and_sheds_by_priority() {
     assert_eq!((report.seen.standbys["_standby_east"].maxconn, report.reloaded), (4, false));
     wanted.standbys[0].replicas = 0;
     let report = balancer.sync(&wanted).await;
-    assert_eq!(report.seen.standbys["_standby_east"].maxconn, 0, "who knows how much it takes");
+    let any = if report.seen.version.starts_with("2.") { 0 } else { 100_000 };
+    assert_eq!(report.seen.standbys["_standby_east"].maxconn, any, "who knows how much it takes");
 }
 
 /// The cookies of an answer, as a client sends them back.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use plimsoll::balancer::ServerState::Ready;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
@@ -17,9 +17,9 @@ use crate::support::{Balancer, Client, Reached as _, Replica, eventually, wait, 
 const REQUESTS: usize = 1000;
 
 /// `REQUESTS` at once at zero, then one replica; how long the first answer took from there.
-async fn from_zero(algorithm: &str) -> Duration {
+async fn from_zero(algorithm: &str, limits: &Value) -> Duration {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut empty = wanted(json!({"algorithm": algorithm, "limits": {"connectionsPerReplica": 100}}));
+    let mut empty = wanted(json!({"algorithm": algorithm, "limits": limits}));
     empty.gate = Some(listener.local_addr().unwrap());
     let balancer = Balancer::start(&empty).await;
     let front = empty.front();
@@ -42,9 +42,17 @@ async fn from_zero(algorithm: &str) -> Duration {
     let ready = Instant::now();
     let report = balancer.sync(&empty.with([replica.server(Ready)])).await;
     assert!(!report.reloaded && report.seen.held() == 0);
-    // The gate's own request is passed on.
-    let mut onward = TcpStream::connect(replica.address).await.unwrap();
-    let splice = tokio::spawn(async move { copy_bidirectional(&mut held, &mut onward).await });
+    // The gate's own request is passed on, and so are those that waited for the gate itself.
+    let to = replica.address;
+    let passes = tokio::spawn(async move {
+        loop {
+            tokio::spawn(async move {
+                let mut onward = TcpStream::connect(to).await.unwrap();
+                copy_bidirectional(&mut held, &mut onward).await
+            });
+            (held, _) = listener.accept().await.unwrap();
+        }
+    });
     let mut first = Duration::MAX;
     for request in requests {
         let (status, at) = request.await.unwrap();
@@ -54,19 +62,23 @@ async fn from_zero(algorithm: &str) -> Duration {
     assert_eq!(replica.served(), REQUESTS);
     // The gate's own request comes on top, and a replica takes an answer for over a moment after HAProxy does. Without
     // its first limit of 1, a new server would be given twice as many.
-    let limit = empty.connections_per_server().unwrap() as usize + 1;
-    let most = replica.most.load(Ordering::SeqCst);
-    assert!(most < limit * 3 / 2, "{algorithm}: {most} requests at a time, where {limit} are allowed");
-    splice.abort();
+    if let Some(limit) = empty.connections_per_server() {
+        let (limit, most) = (limit as usize + 1, replica.most.load(Ordering::SeqCst));
+        assert!(most < limit * 3 / 2, "{algorithm}: {most} requests at a time, where {limit} are allowed");
+    }
+    passes.abort();
     first
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_requests_wait_for_the_first_replica() {
     for algorithm in ["RoundRobin", "LeastConnections", "RandomOfTwo", "SourceHash"] {
-        let first = from_zero(algorithm).await;
+        let first = from_zero(algorithm, &json!({"connectionsPerReplica": 100})).await;
         assert!(first < Duration::from_millis(300), "{algorithm}: {first:?}");
     }
+    // Without a limit there is nothing to keep to.
+    let first = from_zero("LeastConnections", &json!({})).await;
+    assert!(first < Duration::from_millis(300), "without a limit: {first:?}");
 }
 
 /// Without a gate nothing waits: this is what the test above would see if it did not work.

@@ -11,7 +11,7 @@ use plimsoll::{
     api::{BalancerStatus, Software},
     balancer::{
         Driver, Endpoint, Endpoints,
-        agent::{AgentMetrics, Known, Links, Pilot, Replicas, Service, Setup, stop},
+        agent::{AgentMetrics, Answers, Known, Links, Mounted, Pilot, Replicas, Service, Setup, stop},
         nginx::Nginx,
     },
     telemetry::Health,
@@ -20,8 +20,8 @@ use serde_json::json;
 use tokio::{sync::watch, time::timeout};
 
 use crate::{
-    proxy::{Proxy, free_port},
-    support::{Client, Load, Replica, traffic, wait},
+    proxy::Proxy,
+    support::{Client, Load, Replica, all_served, balancer::free_port, traffic, wait},
 };
 
 struct Scene {
@@ -47,14 +47,15 @@ impl Scene {
             service: ("shop".to_owned(), "checkout".to_owned()),
             pod: "checkout-lb-1".to_owned(),
             gate: (Ipv4Addr::LOCALHOST, 9).into(),
-            secrets: proxy.folder.join("secrets"),
+            secrets: proxy.folder.join("certificates"),
+            authorities: Mounted::at(proxy.folder.join("authorities")),
             folder: proxy.folder.clone(),
             metrics: Arc::clone(&metrics),
             health: Health::default(),
             configured: Arc::default(),
         };
-        let (_answers, answering) = watch::channel(Vec::new());
-        let links = Links { known: known.clone(), waiting, replicas, answering, status };
+        let (_told, answers) = watch::channel(Answers::default());
+        let links = Links { known: known.clone(), waiting, replicas, answers, status };
         tokio::spawn(Pilot::new(setup, links).run());
         let (front, port) = ((Ipv4Addr::LOCALHOST, free_port()).into(), free_port());
         let mut scene = Self { proxy: Proxy::new(), known, status: seen, metrics, front, port };
@@ -128,8 +129,7 @@ async fn the_first_change_is_made_at_once_and_those_after_it_together() {
     scene.until("all are programmed", |status| status.in_sync && status.programmed == 11).await;
     let reloads = scene.metric("plimsoll_balancer_reloads_total");
     assert!(reloads <= 4.0, "{reloads} reloads for 11 changes in a second");
-    wait(300).await;
-    assert!(replicas.iter().all(|replica| replica.served() > 0), "all of them get requests");
+    all_served(&replicas).await;
     let account = load.finish().await;
     assert!(account.ok > 100);
     assert_eq!(account.lost(), 0);
@@ -142,7 +142,7 @@ async fn a_pod_that_the_controller_drains_is_told_when_it_has_nothing_left() {
     scene.until("both are programmed", |status| status.programmed == 2).await;
     let front = scene.front;
     let slow: Vec<_> =
-        (0..6).map(|_| tokio::spawn(async move { Client::new(front).get("/4000ms", &[]).await })).collect();
+        (0..6).map(|_| tokio::spawn(async move { Client::new(front).get("/9000ms", &[]).await })).collect();
     while replicas[0].working() == 0 || replicas[1].working() == 0 {
         wait(5).await;
     }

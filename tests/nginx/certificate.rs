@@ -12,22 +12,11 @@ use serde_json::json;
 
 use crate::{
     proxy::{Proxy, wanted},
-    support::{Reached as _, Replica, eventually},
+    support::{P256, Reached as _, Replica, eventually, self_signed},
 };
 
 fn pair(folder: &Path, name: &str) -> (String, String) {
-    let (crt, key) = (folder.join(format!("{name}.crt")), folder.join(format!("{name}.key")));
-    let made = Command::new("openssl")
-        .args("req -x509 -nodes -days 2 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -subj".split(' '))
-        .arg(format!("/CN={name}"))
-        .arg("-keyout")
-        .arg(&key)
-        .arg("-out")
-        .arg(&crt)
-        .output()
-        .expect("this test needs the program `openssl`");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    (fs::read_to_string(crt).unwrap(), fs::read_to_string(key).unwrap())
+    self_signed(folder, name, &format!("/CN={name}"), &P256)
 }
 
 /// The name in the certificate that is served, and the protocol that was agreed on.

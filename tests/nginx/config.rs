@@ -78,7 +78,13 @@ fn nginx_takes_every_configuration_that_the_crd_allows() {
         with_servers(&mut wanted, [0, 1, 5, 40][round % 4]);
         for (number, weight) in [0, 35, 65, 100].into_iter().take(round % 5).enumerate() {
             let address = (round % 3 > 0).then(|| ([10, 1, 0, 1], 80).into());
-            wanted.standbys.push(Standby { name: format!("standby-{number}"), address, weight, replicas: 0 });
+            wanted.standbys.push(Standby {
+                name: format!("standby-{number}"),
+                address,
+                weight,
+                replicas: 0,
+                tls: None,
+            });
         }
         let config = Config::of(&wanted, &proxy.paths, "").unwrap();
         let (taken, said) = check(&proxy, &config);

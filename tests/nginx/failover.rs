@@ -1,17 +1,24 @@
 //! Standbys with NGINX: each new share is a reload that loses nothing.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
 
-use plimsoll::balancer::{ServerState::Ready, Standby, Wanted};
+use plimsoll::{
+    api::StandbyTls,
+    balancer::{ServerState::Ready, Standby, Wanted},
+};
 use serde_json::json;
 
 use crate::{
     proxy::{MOMENT, Proxy, wanted},
     support::{Client, Load, Reached as _, Replica},
+    terminator::Certificate,
 };
 
 fn with(wanted: &Wanted, standby: &Replica, weight: u8) -> Wanted {
-    let standby = Standby { name: "east".to_owned(), address: Some(standby.address), weight, replicas: 0 };
+    let standby = Standby { replicas: 0, ..standby.standby(weight) };
     Wanted { standbys: vec![standby], ..wanted.clone() }
 }
 
@@ -61,4 +68,38 @@ async fn a_primary_without_replicas_fails_its_own_share_only() {
     assert_eq!(statuses(none.front()).await, 0);
     proxy.restart().await;
     assert_eq!(statuses(none.front()).await, 0, "the file says what ran");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_over_tls_gets_its_share_while_it_proves_who_it_is() {
+    let (primary, east) =
+        (Replica::start("primary", Duration::ZERO).await, Replica::start("east", Duration::ZERO).await);
+    let only = wanted(&json!({"retries": {"attempts": 0}})).with([primary.server(Ready)]);
+    let proxy = Proxy::start(&only).await;
+    let certificate = Certificate::of("east.example", &proxy.folder);
+    let address = certificate.in_front_of(east.address).await;
+    let file = proxy.folder.join("authorities.pem");
+    std::fs::write(&file, &certificate.pem).unwrap();
+    let authorities = BTreeMap::from([("east-ca".to_owned(), file)]);
+    let over_tls = |hostname: &str, weight| {
+        let tls = StandbyTls { hostname: hostname.to_owned(), ca_secret_name: "east-ca".to_owned() };
+        let standby =
+            Standby { name: "east".to_owned(), address: Some(address), weight, replicas: 0, tls: Some(tls) };
+        only.clone().and_standbys(vec![standby], authorities.clone())
+    };
+    let bodies = || async {
+        let mut bodies = BTreeSet::new();
+        for _ in 0..100 {
+            bodies.insert(Client::new(only.front()).get("/", &[]).await.unwrap().body);
+        }
+        bodies
+    };
+    proxy.sync(&over_tls("east.example", 50)).await;
+    assert_eq!(bodies().await, BTreeSet::from(["east".to_owned(), "primary".to_owned()]), "{}", proxy.log());
+    proxy.sync(&over_tls("east.example", 100)).await;
+    assert_eq!(bodies().await, BTreeSet::from(["east".to_owned()]));
+    proxy.sync(&over_tls("west.example", 100)).await;
+    let served = east.served();
+    assert_eq!(Client::new(only.front()).get("/", &[]).await.unwrap().status, 502);
+    assert_eq!(east.served(), served);
 }

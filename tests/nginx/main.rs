@@ -14,3 +14,5 @@ mod proxy;
 #[path = "../haproxy/support/mod.rs"]
 #[allow(dead_code, unused_imports)]
 mod support;
+#[path = "../agent/terminator.rs"]
+mod terminator;

@@ -15,17 +15,13 @@ use plimsoll::balancer::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{self, eventually};
+use crate::support::{self, balancer::free_port, eventually};
 
 /// A service without replicas, with a listener on a free port.
 pub fn wanted(more: &Value) -> Wanted {
     let mut spec = json!({"provider": "NGINX"});
     spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     support::wanted(spec)
-}
-
-pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 pub struct Proxy {

@@ -32,7 +32,8 @@ enum Verb {
     },
     /// What Plimsoll costs and how fast it reacts: all benches, or those whose name begins with NAME
     Bench {
-        /// Beginning of the benches' names: engine, reaction-sample, reaction-load, reaction-many, loop
+        /// Beginning of the benches' names: engine, traffic, traffic-agent, traffic-events, reaction-sample, reaction-load,
+        /// reaction-many, loop
         name: Option<String>,
         /// KEDA with its HorizontalPodAutoscaler beside it, instead of one on CPU (builds KEDA once: eight minutes)
         #[arg(long)]

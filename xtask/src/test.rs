@@ -4,13 +4,17 @@ use crate::chart;
 use anyhow::{Context, Result, anyhow, bail};
 use plimsoll_e2e::{
     cases,
-    cluster::{Cluster, Options, Programs},
+    cluster::{Cluster, Options, next_debian},
+    stage::Built,
 };
 use std::{
     io::{BufRead, BufReader},
     process::{Command, Stdio},
     time::Instant,
 };
+
+/// What needs no program but those of this workspace.
+const UNIT: &[&str] = &["--lib", "--bins", "--test=it", "--test=drain"];
 
 /// What was counted.
 #[derive(Debug, Default)]
@@ -23,37 +27,37 @@ struct Counts {
 pub fn run() -> Result<()> {
     let begin = Instant::now();
     let mut counts = Counts::default();
-    // Go builds beside cargo: neither keeps two cores busy by itself.
-    let programs = std::thread::spawn(Programs::ensure);
+    // Beside cargo's own steps: neither keeps two cores busy by itself.
+    let programs = std::thread::spawn(|| Cluster::prepare().and_then(|_| Built::make()));
     counts.step("format", || cargo(&["fmt", "--all", "--check"]));
     counts.step("clippy", || {
         cargo(&["clippy", "--workspace", "--all-targets", "--features=real", "--", "--deny=warnings"])
     });
-    counts.step("unit, property and generated files", || cargo(&["test", "--workspace", "--exclude=xtask"]));
+    counts.step("unit, property and generated files", || counted(tests(UNIT)));
+    counts.step("doc tests", || counted(tests(&["--doc"])));
     counts.step("programs", || {
         let built = programs.join().map_err(|_| anyhow!("the build of the programs panicked"))?;
         built.map(|_| Counts { passed: 1, failed: 0 })
     });
-    counts
-        .step("real Prometheus", || cargo(&["test", "--package=plimsoll", "--features=real", "--test=kpi"]));
+    counts.step("real Prometheus", || counted(tests(&["--test=kpi"])));
     for (name, with) in [("haproxy", "HAProxy"), ("nginx", "NGINX"), ("agent", "HAProxy")] {
-        let test = format!("--test={name}");
-        counts.step(&format!("real {with}: {name}"), || {
-            cargo(&["test", "--package=plimsoll", "--features=real", &test])
-        });
+        counts.step(&format!("real {with}: {name}"), || counted(tests(&[&format!("--test={name}")])));
     }
-    counts.step("real API server with the Gateway API", || {
-        // Of the whole workspace, as the unit tests: by itself it would have its dependencies built with other features.
-        cargo(&["test", "--workspace", "--exclude=xtask", "--features=real", "--test=real"])
+    counts.step("real HAProxy of the next Debian", || {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let paths = std::iter::once(next_debian::haproxy()?).chain(std::env::split_paths(&path));
+        let mut command = tests(&["--test=haproxy", "--test=agent"]);
+        command.env("PATH", std::env::join_paths(paths)?);
+        counted(command)
     });
+    counts.step("real API server with the Gateway API", || counted(tests(&["--test=real"])));
     counts.step("cluster", || {
         Cluster::up(&Options { nodes: 2, ..Options::default() }).map(|_| Counts { passed: 1, failed: 0 })
     });
     for name in ["lease", "evict"] {
         counts.step(&format!("real API server: {name}"), || {
             let cluster = Cluster::attach()?;
-            let test = format!("--test={name}");
-            let mut command = cargo_command(&["test", "--package=plimsoll", "--features=real", &test]);
+            let mut command = tests(&[&format!("--test={name}")]);
             command.env("KUBECONFIG", cluster.kubeconfig());
             counted(command)
         });
@@ -95,6 +99,13 @@ fn cargo_command(arguments: &[&str]) -> Command {
 
 fn cargo(arguments: &[&str]) -> Result<Counts> {
     counted(cargo_command(arguments))
+}
+
+/// Tests of the whole workspace, always with the same features: otherwise cargo builds the dependencies anew.
+fn tests(which: &[&str]) -> Command {
+    let mut command = cargo_command(&["test", "--workspace", "--exclude=xtask", "--features=real"]);
+    command.args(which);
+    command
 }
 
 /// Runs `cargo`, shows what it prints, and counts the tests that it ran; one that runs none counts as one.

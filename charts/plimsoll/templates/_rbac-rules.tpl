@@ -49,6 +49,9 @@ traffic.enabled. tests/cluster-rbac.yaml holds the exact result.
 - apiGroups: [gateway.networking.k8s.io]
   resources: [gateways]
   verbs: [get]
+- apiGroups: [gateway.envoyproxy.io]
+  resources: [backendtrafficpolicies]
+  verbs: [create, delete, get, patch]
 # Load balancers in front of services (spec.traffic): their objects, in the namespaces of the services.
 - apiGroups: [""]
   resources: [serviceaccounts, services]

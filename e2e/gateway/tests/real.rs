@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use plimsoll::{
     actuate,
-    balancer::gateway::{Plan, Route, Share, plan},
+    api::Traffic,
+    balancer::gateway::{Plan, Route, Share, plan, policy},
 };
 use serde_json::{Value, json};
 
@@ -144,7 +145,7 @@ async fn a_concurrent_edit_is_never_lost(scene: &Scene) {
         )
     };
     let seen = scene.route_object().await;
-    let Plan::Change(change) = plan(&Route::of(&seen).unwrap(), "main", &shares(40)) else {
+    let Plan::Change(change) = plan(&Route::of(&seen).unwrap(), "main", &shares(40), &[]) else {
         panic!("there is something to change")
     };
     // The rules swap places: an index alone would hit the wrong rule.
@@ -157,11 +158,11 @@ async fn a_concurrent_edit_is_never_lost(scene: &Scene) {
     assert_eq!(scene.get("httproute", "shop").await.get("spec"), edited.get("spec"));
     // On what there is now, it works, and hits the right rule.
     let seen = scene.route_object().await;
-    let Plan::Change(change) = plan(&Route::of(&seen).unwrap(), "main", &shares(40)) else {
+    let Plan::Change(change) = plan(&Route::of(&seen).unwrap(), "main", &shares(40), &[]) else {
         panic!("there is something to change")
     };
     let object = actuate::patch_route(&client, "default", "shop", change.patch).await.unwrap();
-    assert_eq!(plan(&Route::of(&object).unwrap(), "main", &shares(40)), Plan::InSync);
+    assert_eq!(plan(&Route::of(&object).unwrap(), "main", &shares(40), &[]), Plan::InSync);
     let now = scene.get("httproute", "shop").await;
     assert_eq!((weights(&now, 0), weights(&now, 1)), (vec![40, 60], vec![7, 3]));
     // A weight that the schema refuses is no conflict.
@@ -169,3 +170,91 @@ async fn a_concurrent_edit_is_never_lost(scene: &Scene) {
     let error = actuate::patch_route(&client, "default", "shop", wrong).await.unwrap_err();
     assert!(!actuate::is_stale(&error), "{error:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_route_cannot_say_is_a_policy_which_counts_once_it_is_accepted() {
+    let mut scene = Scene::set().await;
+    scene.install_gateway_api();
+    scene.stand_in();
+    scene.route();
+    scene.traffic(&json!({"algorithm": "RoundRobin", "retries": {"attempts": 1}}));
+    scene.plimsoll(None).await;
+
+    // A cluster without Envoy Gateway: the weights are right, and yet not all that was asked for is there.
+    scene.wait_for("False PolicyNotServed", Duration::from_secs(40)).await;
+    assert!(scene.message().await.contains("which algorithm, retries of spec.traffic needs"));
+    assert_eq!(weights(&scene.get("httproute", "shop").await, 1), [100, 0]);
+
+    // It comes while Plimsoll runs.
+    scene.install_envoy_gateway();
+    let nobody = "Unknown RouteProgressing: nobody has said yet that it takes BackendTrafficPolicy web";
+    scene.wait_for(nobody, Duration::from_secs(40)).await;
+    let written = scene.get("backendtrafficpolicy", "web").await;
+    let at = |path: &str| written.pointer(path).cloned().unwrap_or_default();
+    assert_eq!(at("/spec/loadBalancer/type"), "RoundRobin");
+    assert_eq!(at("/spec/retry/numRetries"), 1);
+    assert_eq!(
+        (at("/spec/targetRefs/0/name"), at("/spec/targetRefs/0/sectionName")),
+        (json!("shop"), json!("main"))
+    );
+    assert_eq!(at("/metadata/ownerReferences/0/kind"), "ScalableService");
+
+    // What is said of no generation, or of an older one, is nothing.
+    scene.policy_is("True", "Accepted", 0);
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert!(scene.said().await.starts_with("Unknown RouteProgressing"), "{}", scene.said().await);
+    scene.policy_is("True", "Accepted", 1);
+    scene.wait_for_true(Duration::from_secs(20)).await;
+    assert!(scene.message().await.ends_with("BackendTrafficPolicy web (algorithm, retries) is accepted"));
+
+    // Somebody edits it: put right, and what was accepted before counts no more.
+    let edit = json!({"spec": {"retry": {"numRetries": 9}}}).to_string();
+    scene.kubectl(&["patch", "backendtrafficpolicy", "web", "--type=merge", "--patch", &edit]);
+    scene.wait_for("Unknown RouteProgressing", Duration::from_secs(30)).await;
+    let now = scene.get("backendtrafficpolicy", "web").await;
+    assert_eq!(now.pointer("/spec"), written.pointer("/spec"));
+    assert_eq!(now.pointer("/metadata/generation"), Some(&json!(3)), "written, edited, put right");
+    scene.policy_is("False", "Conflicted", 3);
+    scene.wait_for("False PolicyNotAccepted", Duration::from_secs(30)).await;
+    assert!(scene.message().await.contains("(Conflicted): as the test says"), "{}", scene.message().await);
+
+    // Nothing asks for it any more.
+    scene.traffic(&json!({"algorithm": null, "retries": null}));
+    scene.wait_for_true(Duration::from_secs(20)).await;
+    assert_eq!(scene.kubectl(&["get", "backendtrafficpolicies", "--output=name"]), "");
+
+    // Somebody has one of this name.
+    let target = json!({"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "shop"});
+    let mut foreign = json!({"apiVersion": "gateway.envoyproxy.io/v1alpha1", "kind": "BackendTrafficPolicy",
+        "metadata": {"name": "web", "namespace": "default"}, "spec": {"targetRefs": [target]}});
+    scene.apply(&foreign.to_string());
+    scene.traffic(&json!({"slowStart": "5s"}));
+    scene.wait_for("False PolicyFailed", Duration::from_secs(20)).await;
+    assert!(scene.message().await.contains("does not belong to this ScalableService"));
+    let left = scene.get("backendtrafficpolicy", "web").await;
+    assert_eq!(left.pointer("/spec"), foreign.pointer("/spec"));
+
+    // Whatever a user may set, Envoy Gateway's own definition takes it, with every field of it known.
+    for traffic in EVERY_FIELD {
+        let mut fields: Value = serde_json::from_str(traffic).unwrap();
+        fields["provider"] = json!("Gateway");
+        fields["gateway"] = json!({"httpRoute": "shop", "rule": "main"});
+        let traffic: Traffic = serde_json::from_value(fields).unwrap();
+        foreign["metadata"]["name"] = json!("every-field");
+        foreign["spec"] = policy(&traffic, traffic.gateway.as_ref().unwrap()).unwrap();
+        scene.takes(&foreign).unwrap_or_else(|error| panic!("{foreign}: {error}"));
+    }
+    foreign["spec"]["loadBalancer"]["unheard"] = json!("of");
+    let refused = scene.takes(&foreign).unwrap_err();
+    assert!(refused.contains("unheard"), "control: {refused}");
+}
+
+const EVERY_FIELD: &[&str] = &[
+    r#"{"algorithm": "RoundRobin", "slowStart": "1500ms"}"#,
+    r#"{"algorithm": "RandomOfTwo", "slowStart": "10m"}"#,
+    r#"{"algorithm": "LeastConnections", "slowStart": "1m"}"#,
+    r#"{"algorithm": "SourceHash", "retries": {"attempts": 0}}"#,
+    r#"{"healthCheck": {}, "retries": {"attempts": 10, "retryOn": ["ConnectFailure", "EmptyResponse", "Http503"]}}"#,
+    r#"{"healthCheck": {"path": "/fit", "interval": "100ms", "rise": 10, "fall": 1,
+        "passive": {"consecutiveErrors": 1000}}}"#,
+];

@@ -20,7 +20,7 @@ use super::figures::put;
 use crate::{
     cluster::{Cluster, Options},
     process::{run as run_program, signal_process, wait_for},
-    stage::Built,
+    stage::{Built, release},
 };
 
 const NAMESPACE: &str = "bench-agent";
@@ -38,13 +38,14 @@ const TICKS: f64 = 100.0;
 /// Measures idle, then under change.
 pub fn run() -> Result<Value> {
     let built = Built::make()?;
+    let program = release(&built.workspace)?;
     let cluster = Cluster::up(&Options::of_running_cluster().unwrap_or_default())?;
     cluster.apply(&run_program(&built.plimsoll, &["crds"])?)?;
     let folder = std::env::temp_dir().join(format!("plimsoll-{NAMESPACE}"));
     let _absent_is_fine = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder)?;
     cluster.apply(&manifest())?;
-    let measured = measure(&cluster, &built.plimsoll, &folder);
+    let measured = measure(&cluster, &program, &folder);
     cluster.kubectl(&["delete", "namespace", NAMESPACE, "--wait=false"])?;
     fs::remove_dir_all(&folder)?;
     measured

@@ -5,6 +5,7 @@
 
 mod agent;
 mod engine;
+mod events;
 mod figures;
 mod gauge;
 mod keda;
@@ -45,11 +46,13 @@ enum Place {
 }
 
 /// Every bench, in the order in which they run.
-const ALL: [(&str, Place); 7] = [
+const ALL: [(&str, Place); 8] = [
     ("engine", Place::Machine(engine::run)),
     ("traffic", Place::Machine(traffic::run)),
     // Needs a cluster, but no operator on it.
     ("traffic-agent", Place::Machine(agent::run)),
+    // Sets its cluster up as the cases need it.
+    ("traffic-events", Place::Machine(events::run)),
     ("reaction-sample", Place::Cluster(sample::run)),
     ("reaction-load", Place::Load(load::run)),
     ("reaction-many", Place::Cluster(many::run)),

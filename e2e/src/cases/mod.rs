@@ -1,20 +1,22 @@
 //! What is proven on the real cluster, case by case. Each case says what must be, and what was seen.
 
+mod authority;
 mod away;
 mod failover;
 mod life;
 mod outage;
 mod pods;
 mod recovery;
+mod repeat;
 mod scaling;
 mod scene;
 mod traffic;
 
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
+    cell::RefCell,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     process::Command,
-    sync::{Mutex, PoisonError},
-    thread::sleep,
+    thread::{scope, sleep},
     time::{Duration, Instant},
 };
 
@@ -26,6 +28,8 @@ use crate::{
     process::finish,
     stage::{FaultProxy, Install, Stage},
 };
+
+pub use repeat::{Repeated, repeat};
 
 /// One thing that is proven.
 pub struct Case {
@@ -43,16 +47,38 @@ pub struct Theatre {
     pub stage: Stage,
     /// What stands between Plimsoll and Prometheus.
     pub prometheus: FaultProxy,
-    /// What `kubectl plimsoll explain` said in the case that runs.
-    explained: Mutex<Vec<String>>,
 }
 
-/// Every case, in the order in which they run.
+thread_local! {
+    /// What `kubectl plimsoll explain` said in the case that this thread runs.
+    static EXPLAINED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Every case, in the order in which they run; those that take long come last, and only by their names.
 fn all() -> Vec<&'static Case> {
-    let groups: &[&[Case]] =
-        &[scaling::CASES, life::CASES, traffic::CASES, failover::CASES, recovery::CASES, outage::CASES];
+    let groups: &[&[Case]] = &[
+        scaling::CASES,
+        life::CASES,
+        traffic::CASES,
+        failover::CASES,
+        recovery::CASES,
+        outage::CASES,
+        traffic::LONG,
+        failover::LONG,
+    ];
     groups.iter().flat_map(|group| group.iter()).collect()
 }
+
+/// Cases that mostly wait, and those that run in the meantime: they cost little and leave Plimsoll, Prometheus and the
+/// nodes alone.
+const BESIDE: &[(&str, &[&str])] = &[
+    ("scale-steps", &["scale-schedule", "life-conflict", "life-observe", "life-paused", "life-refused"]),
+    ("scale-rollout", &["scale-statefulset", "scale-kubectl"]),
+    ("life-examples", &["traffic-gateway"]),
+    ("traffic-drain", &["traffic-streams"]),
+    ("traffic-nginx", &["traffic-sticky"]),
+    ("failover-flap", &["recovery-outlier"]),
+];
 
 /// How a case ended.
 struct Ended {
@@ -78,19 +104,20 @@ const UNEXPLAINED: &[&str] = &["life-refused"];
 /// Status follows the replicas within this time.
 const EXPLAINED_WITHIN: Duration = Duration::from_secs(5);
 
-/// Runs the cases whose name begins with `wanted` (without one, all), and prints their table.
+/// Runs the cases whose name begins with `wanted` (without one, all but the long ones), and prints their table.
 ///
 /// In a run of all, what failed is played once more at its end: on a busy machine a deadline may pass that is none of
 /// Plimsoll's. What holds then counts, and both are told.
 pub fn run(wanted: Option<&str>) -> Result<Counts> {
-    let named = |case: &&Case| wanted.is_none_or(|wanted| case.name.starts_with(wanted));
-    let cases: Vec<_> = all().into_iter().filter(named).collect();
+    let named = |case: &&Case| case.name.starts_with(wanted.unwrap_or_default());
+    let long = |case: &&Case| wanted.is_none() && case.name.starts_with("long-");
+    let cases: Vec<_> = all().into_iter().filter(named).filter(|case| !long(case)).collect();
     if cases.is_empty() {
         let names: Vec<_> = all().iter().map(|case| case.name).collect();
         bail!("no case is named {:?}; there are {}", wanted.unwrap_or_default(), names.join(", "));
     }
     let theatre = Theatre::open()?;
-    let mut ended: Vec<_> = cases.into_iter().map(|case| perform(case, &theatre)).collect();
+    let mut ended: Vec<_> = acts(&cases).iter().flat_map(|act| play(act, &theatre)).collect();
     if wanted.is_none() {
         ended.iter_mut().filter(|end| end.seen.is_err()).for_each(|end| end.again(&theatre));
     }
@@ -140,12 +167,37 @@ impl Ended {
     }
 }
 
+/// The cases in their order, those of [`BESIDE`] with the one that they run beside.
+fn acts(cases: &[&'static Case]) -> Vec<Vec<&'static Case>> {
+    let there = |name: &str| cases.iter().any(|case| case.name == name);
+    let with = |case: &Case| {
+        BESIDE.iter().find(|(long, light)| there(long) && light.contains(&case.name)).map(|(long, _)| *long)
+    };
+    let alone = cases.iter().filter(|case| with(case).is_none());
+    let act = alone.map(|first| {
+        let beside = cases.iter().filter(|case| with(case) == Some(first.name));
+        std::iter::once(first).chain(beside).copied().collect()
+    });
+    act.collect()
+}
+
+/// Plays the first case of an act, and the others beside it, one after the other.
+fn play(act: &[&'static Case], theatre: &Theatre) -> Vec<Ended> {
+    let Some((first, beside)) = act.split_first() else { return Vec::new() };
+    scope(|threads| {
+        let others = threads.spawn(|| beside.iter().map(|case| perform(case, theatre)).collect::<Vec<_>>());
+        let first = perform(first, theatre);
+        let others = others.join().unwrap_or_else(|panic| resume_unwind(panic));
+        std::iter::once(first).chain(others).collect()
+    })
+}
+
 fn perform(case: &'static Case, theatre: &Theatre) -> Ended {
     println!("{} …", case.name);
     let begin = Instant::now();
     let seen = catch_unwind(AssertUnwindSafe(|| (case.run)(theatre)))
         .unwrap_or_else(|_| Err(anyhow!("it panicked")));
-    let explained = std::mem::take(&mut *theatre.explained.lock().unwrap_or_else(PoisonError::into_inner));
+    let explained = EXPLAINED.take();
     explained.iter().flat_map(|text| text.lines()).for_each(|line| println!("    | {line}"));
     let silent = explained.is_empty() && !UNEXPLAINED.contains(&case.name);
     let seen = seen.and_then(|seen| {
@@ -167,7 +219,7 @@ impl Theatre {
         let install = Install { prometheus: FaultProxy::URL.into(), stale_after: 5, ..Install::default() };
         let stage = Stage::set(&options, &install)?;
         let prometheus = FaultProxy::deploy(&stage)?;
-        Ok(Self { stage, prometheus, explained: Mutex::default() })
+        Ok(Self { stage, prometheus })
     }
 
     /// What `kubectl plimsoll explain` says of a service at the decisive moment of a case, for the reader of the run.
@@ -186,7 +238,7 @@ impl Theatre {
             let missing = [number.as_str()].iter().chain(words).find(|word| !text.contains(**word)).copied();
             match missing {
                 None => {
-                    self.explained.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+                    EXPLAINED.with_borrow_mut(|explained| explained.push(text));
                     return Ok(());
                 }
                 Some(missing) if begin.elapsed() > EXPLAINED_WITHIN => {

@@ -12,7 +12,7 @@ pub use trail::{Sight, Trail};
 use super::Theatre;
 use crate::{
     cluster::PAUSE_IMAGE,
-    process::finish,
+    process::{finish, wait_for},
     stage::{FaultProxy, Install, Stage, queue, service_url},
 };
 
@@ -128,7 +128,10 @@ impl Dial {
     pub fn deploy(scene: &Scene<'_>) -> Result<Self> {
         scene.apply(&queue(scene.namespace, "dial", &scene.stage.built.shop_image))?;
         scene.kubectl(&["rollout", "status", "deployment/dial", "--timeout=60s"])?;
-        Ok(Self { url: service_url(scene.stage, scene.namespace, "dial", 8080)? })
+        let dial = Self { url: service_url(scene.stage, scene.namespace, "dial", 8080)? };
+        // kube-proxy hears of a Service by a watch of its own, and its address may have been another's before.
+        wait_for("the dial", Duration::from_secs(10), || dial.call("GET", "/", "").map(|_| true))?;
+        Ok(dial)
     }
 
     /// Sets the load.

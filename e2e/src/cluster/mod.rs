@@ -12,6 +12,7 @@ pub mod gateway_api;
 mod image;
 mod lifecycle;
 mod network;
+pub mod next_debian;
 mod node;
 mod node_config;
 mod oci;
@@ -111,6 +112,16 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// Installs the packages and builds the programs that are missing; changes nothing that runs.
+    ///
+    /// # Errors
+    /// The machine lacks something; the message names it and what to do.
+    pub fn prepare() -> Result<Programs> {
+        preflight::check()?;
+        packages::ensure()?;
+        Programs::ensure()
+    }
+
     /// Makes a cluster, or makes the running one match the options: what has died is started, nodes come or go.
     ///
     /// The first call on a machine builds Kubernetes, which takes about ten minutes on two cores.
@@ -124,9 +135,7 @@ impl Cluster {
         if options.scrape_interval < Duration::from_millis(100) {
             bail!("scrape_interval is {:?}; allowed is 100ms and more", options.scrape_interval);
         }
-        preflight::check()?;
-        packages::ensure()?;
-        let programs = Programs::ensure()?;
+        let programs = Self::prepare()?;
         let _one_change_at_a_time = lock()?;
         let state = State::default();
         let cluster = Self::describe(state, programs, options.nodes)?;

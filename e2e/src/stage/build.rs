@@ -60,6 +60,21 @@ impl Built {
     }
 }
 
+/// The operator's program as it is released, for figures of what it takes: a larger one takes more memory.
+pub fn release(workspace: &Path) -> Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(&cargo);
+    command.current_dir(workspace).args([
+        "build",
+        "--quiet",
+        "--release",
+        "--package=plimsoll",
+        "--bin=plimsoll",
+    ]);
+    finish(command, "").context("the release can't be built")?;
+    Ok(target_folder(&cargo, workspace)?.join("release/plimsoll"))
+}
+
 fn target_folder(cargo: &std::ffi::OsStr, workspace: &Path) -> Result<PathBuf> {
     let mut command = Command::new(cargo);
     command.current_dir(workspace).args(["metadata", "--format-version=1", "--no-deps", "--offline"]);

@@ -8,7 +8,7 @@ mod shop;
 mod sticky;
 mod streams;
 
-pub use build::Built;
+pub use build::{Built, release};
 pub use gateway::GatewayStandIn;
 pub use load::{Load, Second, Summary};
 pub use prometheus::FaultProxy;

@@ -16,9 +16,9 @@ use k8s_openapi::{
 };
 use kube::{Resource as _, ResourceExt as _};
 
-use super::{AGENT_PORT, BalancerError, GATE_PORT, Images, balancer_name, endpoints_name};
+use super::{AGENT_PORT, BalancerError, GATE_PORT, Images, endpoints_name};
 use crate::{
-    api::{BALANCER_LABEL, GROUP, ScalableService, Software, Traffic},
+    api::{BALANCER_LABEL, GROUP, ScalableService, Software, Traffic, balancer_name},
     balancer::{HEALTH_PORT, LOW_PORTS_UP, nginx::OWN_PORT},
 };
 

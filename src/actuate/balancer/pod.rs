@@ -3,7 +3,7 @@
 //! Restricted Pod Security: no root, no capability, a read-only root. Both programs run from the image of what balances,
 //! the agent from the copy, for it asks `haproxy -c` or `nginx -t` about each configuration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::{
     api::core::v1::{
@@ -39,7 +39,7 @@ const PROGRAM: &str = "/plimsoll/plimsoll";
 /// What agent and balancer share: configuration, certificates, sockets. In memory, for it has private keys.
 const FOLDER: &str = "/run/plimsoll";
 /// The mounted Secrets.
-const SECRETS: &str = "/etc/plimsoll/certificates";
+const SECRETS: &str = "/etc/plimsoll";
 /// Where every client looks for its token.
 const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
@@ -113,8 +113,11 @@ impl Maker<'_> {
             mount("shared", FOLDER, false),
             mount("token", TOKEN, true),
         ];
-        for (volume, secret) in self.secrets() {
-            mounts.push(mount(&volume, &format!("{SECRETS}/{secret}"), true));
+        for (volume, secret) in self.certificates() {
+            mounts.push(mount(&volume, &format!("{SECRETS}/certificates/{secret}"), true));
+        }
+        for (volume, secret) in self.authorities() {
+            mounts.push(mount(&volume, &format!("{SECRETS}/authorities/{secret}"), true));
         }
         let args = [
             "lb-agent".to_owned(),
@@ -199,17 +202,16 @@ impl Maker<'_> {
         }
     }
 
-    /// Volumes of the listeners' Secrets, each once; a volume's name has no dot.
-    fn secrets(&self) -> BTreeMap<String, String> {
-        let named = self.traffic.listeners.iter().filter_map(|listener| listener.tls.as_ref());
-        let mut names: Vec<&String> = named.map(|tls| &tls.secret_name).collect();
-        names.sort_unstable();
-        names.dedup();
-        names
-            .into_iter()
-            .enumerate()
-            .map(|(number, name)| (format!("certificate-{number}"), name.clone()))
-            .collect()
+    /// Volumes of the listeners' Secrets.
+    fn certificates(&self) -> Vec<(String, String)> {
+        let listeners = self.traffic.listeners.iter();
+        volumes("certificate", listeners.filter_map(|listener| Some(&listener.tls.as_ref()?.secret_name)))
+    }
+
+    /// Volumes of the standbys' Secrets.
+    fn authorities(&self) -> Vec<(String, String)> {
+        let standbys = self.service.spec.failover.iter().flat_map(|failover| &failover.backends);
+        volumes("authority", standbys.filter_map(|standby| Some(&standby.tls.as_ref()?.ca_secret_name)))
     }
 
     fn volumes(&self) -> Vec<Volume> {
@@ -226,18 +228,30 @@ impl Maker<'_> {
             empty("shared", Some("Memory"), "32Mi"),
             Volume { name: "token".to_owned(), projected: Some(token()), ..Volume::default() },
         ];
-        volumes.extend(self.secrets().into_iter().map(|(volume, secret)| Volume {
+        let secret = |(volume, secret): (String, String), keys: &[&str], optional: Option<bool>| Volume {
             name: volume,
             secret: Some(SecretVolumeSource {
                 secret_name: Some(secret),
-                items: Some(["tls.crt", "tls.key"].map(same).into()),
+                items: Some(keys.iter().copied().map(same).collect()),
                 default_mode: Some(0o440),
-                ..SecretVolumeSource::default()
+                optional,
             }),
             ..Volume::default()
-        }));
+        };
+        let certificates = self.certificates().into_iter();
+        volumes.extend(certificates.map(|named| secret(named, &["tls.crt", "tls.key"], None)));
+        // A standby that can't be proven must not keep the service itself from being balanced.
+        let authorities = self.authorities().into_iter();
+        volumes.extend(authorities.map(|named| secret(named, &["ca.crt"], Some(true))));
         volumes
     }
+}
+
+/// Names of volumes, which have no dot, with those of the Secrets in them; each Secret once.
+fn volumes<'a>(kind: &str, secrets: impl Iterator<Item = &'a String>) -> Vec<(String, String)> {
+    let once: BTreeSet<&String> = secrets.collect();
+    let numbered = once.into_iter().enumerate();
+    numbered.map(|(number, secret)| (format!("{kind}-{number}"), secret.clone())).collect()
 }
 
 fn install(images: &Images) -> Container {

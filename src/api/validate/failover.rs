@@ -2,8 +2,11 @@
 
 use jiff::SignedDuration;
 
-use super::{check_unique, duration, text};
-use crate::api::{Failover, LeaveCondition, PRIMARY, Quantity, ReturnMode, ScalableServiceSpec, Standby};
+use super::{check_unique, duration, is_object_name, text};
+use crate::api::{
+    Failover, LeaveCondition, PRIMARY, Quantity, ReturnMode, ScalableService, ScalableServiceSpec, Standby,
+    StandbyTls, balancer_name,
+};
 
 /// `spec.failover` with its numbers parsed.
 #[derive(Clone, Debug, PartialEq)]
@@ -113,6 +116,25 @@ pub(super) fn rules(
     }
 }
 
+/// Standbys that are the service itself, by way of its balancers.
+pub(super) fn circles(service: &ScalableService) -> Vec<String> {
+    let (name, namespace) = (&service.metadata.name, &service.metadata.namespace);
+    let own = name.as_ref().map(|name| balancer_name(name));
+    let backends = service.spec.failover.iter().flat_map(|failover| failover.backends.iter().enumerate());
+    let circle = backends.filter_map(|(index, standby)| {
+        let to = standby.service.as_ref()?;
+        let here = to.namespace.is_none() || to.namespace == *namespace;
+        (here && own.as_ref() == Some(&to.name)).then(|| {
+            format!(
+                "spec.failover.backends[{index}].service.name is {}; those are this service's own balancers, so requests \
+                 would go in a circle: it must be another service's",
+                to.name
+            )
+        })
+    });
+    circle.collect()
+}
+
 fn standbys(standbys: &[Standby], wrong: &mut Vec<String>) {
     let path = "spec.failover.backends";
     if standbys.is_empty() {
@@ -120,6 +142,9 @@ fn standbys(standbys: &[Standby], wrong: &mut Vec<String>) {
     }
     check_unique(path, standbys.iter().map(|standby| standby.name.as_str()), wrong);
     for (index, standby) in standbys.iter().enumerate() {
+        if let Some(tls) = &standby.tls {
+            proof(&format!("{path}[{index}].tls"), tls, wrong);
+        }
         if standby.name == PRIMARY {
             wrong.push(format!(
                 "{path}[{index}].name is {PRIMARY}; that is the service itself, a standby needs another name"
@@ -132,6 +157,24 @@ fn standbys(standbys: &[Standby], wrong: &mut Vec<String>) {
         if let Some(port) = ports.into_iter().flatten().find(|port| !(1..=65_535).contains(port)) {
             wrong.push(format!("{path}[{index}].port is {port}; it must be from 1 to 65535"));
         }
+    }
+}
+
+/// What a standby has to prove who it is by.
+fn proof(path: &str, tls: &StandbyTls, wrong: &mut Vec<String>) {
+    let StandbyTls { hostname, ca_secret_name: secret } = tls;
+    let last = hostname.rsplit('.').next().unwrap_or_default();
+    let is_address = !last.starts_with(|char: char| char.is_ascii_lowercase());
+    if is_address || !is_object_name(hostname) || !hostname.split('.').all(is_object_name) {
+        wrong.push(format!(
+            "{path}.hostname is {hostname:?}; it must be the DNS name in the certificate, in lower case, such as \
+             east.example.com"
+        ));
+    }
+    if !is_object_name(secret) {
+        wrong.push(format!(
+            "{path}.caSecretName is {secret:?}; it must be the name of a Secret, such as east-ca"
+        ));
     }
 }
 

@@ -1,9 +1,8 @@
 //! `spec.traffic` with provider Gateway: everything that the schema and its CEL rules refuse, a sentence each.
 
-use super::{duration, text};
+use super::{duration, is_object_name, text};
 use crate::api::{
-    Algorithm, Drain, FrontService, GatewayRule, Limits, Provider, Retries, ScalableServiceSpec, Timeouts,
-    Traffic,
+    Algorithm, Drain, FrontService, GatewayRule, Limits, Provider, ScalableServiceSpec, Timeouts, Traffic,
 };
 
 /// Checks what has to do with a Gateway.
@@ -28,6 +27,12 @@ pub(super) fn check(spec: &ScalableServiceSpec, wrong: &mut Vec<String>) {
             "spec.traffic.{field} is {found}; with provider Gateway it must be left out, since Plimsoll runs no balancer"
         ));
     }
+    if traffic.algorithm == Algorithm::SourceHash && !duration(&traffic.slow_start).is_zero() {
+        wrong.push(format!(
+            "spec.traffic.slowStart is {}; with provider Gateway it is not possible with algorithm SourceHash",
+            text(&traffic.slow_start)
+        ));
+    }
     if spec.min_replicas == 0 {
         wrong.push(
             "spec.minReplicas is 0; with provider Gateway it must be at least 1, since no request can wait for the first \
@@ -37,6 +42,12 @@ pub(super) fn check(spec: &ScalableServiceSpec, wrong: &mut Vec<String>) {
     }
     let backends = spec.failover.iter().flat_map(|failover| failover.backends.iter().enumerate());
     for (index, backend) in backends {
+        if backend.tls.is_some() {
+            wrong.push(format!(
+                "spec.failover.backends[{index}].tls is set; with provider Gateway it must be left out: a BackendTLSPolicy of \
+                 the Gateway API is for that"
+            ));
+        }
         if let Some(address) = &backend.address {
             let host = &address.host;
             wrong.push(format!(
@@ -51,11 +62,7 @@ fn names(gateway: &GatewayRule, wrong: &mut Vec<String>) {
     let path = "spec.traffic.gateway";
     let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     for (field, found) in [("httpRoute", &gateway.http_route), ("rule", &gateway.rule)] {
-        let fits = found.len() <= 253
-            && found.chars().all(|c| edge(c) || "-.".contains(c))
-            && found.starts_with(edge)
-            && found.ends_with(edge);
-        if !fits {
+        if !is_object_name(found) {
             wrong.push(format!(
                 "{path}.{field} is {found:?}; it must be 1 to 253 lower-case letters, digits, - and ., with a letter or a \
                  digit at both ends"
@@ -90,12 +97,8 @@ fn set(traffic: &Traffic) -> Vec<(&'static str, String)> {
     is("listeners", !traffic.listeners.is_empty(), &something);
     is("replicas", traffic.replicas != 2, &|| traffic.replicas.to_string());
     is("service", traffic.service != FrontService::default(), &something);
-    is("algorithm", traffic.algorithm != Algorithm::default(), &|| format!("{:?}", traffic.algorithm));
-    is("healthCheck", traffic.health_check.is_some(), &something);
     is("sessionPersistence", traffic.session_persistence.is_some(), &something);
-    is("slowStart", !duration(&traffic.slow_start).is_zero(), &|| text(&traffic.slow_start));
     is("drain.timeout", traffic.drain != Drain::default(), &|| text(&traffic.drain.timeout));
-    is("retries", traffic.retries != Retries::default(), &something);
     is("limits", *limits != Limits::default(), &something);
     is("timeouts", traffic.timeouts != Timeouts::default(), &something);
     is("priorities", !traffic.priorities.is_empty(), &something);
@@ -128,17 +131,15 @@ mod tests {
         assert_eq!(wrong(RIGHT, ""), Vec::<String>::new());
         let standby = ", failover: {backends: [{name: b, service: {name: shop-b, port: 80}}]}";
         assert_eq!(wrong(&format!("{RIGHT}, drain: {{timeout: 30s}}"), standby), Vec::<String>::new());
+        let policy = "algorithm: RoundRobin, healthCheck: {path: /}, slowStart: 5s, retries: {attempts: 0}";
+        assert_eq!(wrong(&format!("{RIGHT}, {policy}"), ""), Vec::<String>::new());
         for (field, set) in [
             ("targetPort is 8080", "targetPort: 8080"),
             ("listeners is set", "listeners: [{port: 80}]"),
             ("replicas is 3", "replicas: 3"),
             ("service is set", "service: {type: LoadBalancer}"),
-            ("algorithm is RoundRobin", "algorithm: RoundRobin"),
-            ("healthCheck is set", "healthCheck: {}"),
             ("sessionPersistence is set", "sessionPersistence: {cookie: SID}"),
-            ("slowStart is 5s", "slowStart: 5s"),
             ("drain.timeout is 10s", "drain: {timeout: 10s}"),
-            ("retries is set", "retries: {attempts: 0}"),
             ("limits is set", "limits: {queueTimeout: 10s}"),
             ("timeouts is set", "timeouts: {backendRequest: 5s}"),
             ("priorities is set", "priorities: [{match: {pathPrefix: /a}, criticality: Critical}]"),
@@ -163,7 +164,17 @@ mod tests {
             ),
             ("spec.traffic.targetPort is missing", "provider: NGINX, listeners: [{port: 80}]", ""),
             ("spec.traffic.listeners has 0", "provider: HAProxy, targetPort: 80", ""),
+            (
+                "spec.traffic.slowStart is 5s; with provider Gateway it is not possible with algorithm SourceHash",
+                "provider: Gateway, gateway: {httpRoute: a, rule: b}, algorithm: SourceHash, slowStart: 5s",
+                "",
+            ),
             ("spec.minReplicas is 0; with provider Gateway", RIGHT, ", minReplicas: 0"),
+            (
+                "spec.failover.backends[0].tls is set",
+                RIGHT,
+                ", failover: {backends: [{name: a, service: {name: a, port: 80}, tls: {hostname: a.example, caSecretName: a}}]}",
+            ),
             (
                 "spec.failover.backends[1].address is b.example.com",
                 RIGHT,

@@ -1,5 +1,7 @@
 //! What a provider can't do of `spec.traffic`, a sentence each: the same that the CRD's CEL rules refuse.
 
+use std::collections::BTreeSet;
+
 use super::{duration, text};
 use crate::api::{HealthCheck, Limits, RetryOn, ScalableServiceSpec, Traffic};
 
@@ -23,6 +25,15 @@ pub(super) fn check(spec: &ScalableServiceSpec, wrong: &mut Vec<String>) {
     }
     if !can.slow_start && !duration(&traffic.slow_start).is_zero() {
         not("traffic.slowStart", &text(&traffic.slow_start), "it must be 0s");
+    }
+    if !can.authorities_each {
+        let standbys = spec.failover.iter().flat_map(|failover| &failover.backends);
+        let secrets: BTreeSet<_> =
+            standbys.filter_map(|standby| Some(&standby.tls.as_ref()?.ca_secret_name)).collect();
+        if secrets.len() > 1 {
+            let allowed = "it must be one for all of them, since there is one list of authorities";
+            not("failover.backends.tls.caSecretName", &format!("any of {secrets:?}"), allowed);
+        }
     }
     if !can.queue {
         no_queue(traffic, &mut not);

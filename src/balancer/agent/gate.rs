@@ -12,6 +12,9 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
+use super::authorities::{Connection, Mounted};
+use crate::api::StandbyTls;
+
 /// Connections that are held at a time. One HAProxy process sends one; those before a reload may each have one too.
 const HELD_MAX: usize = 64;
 /// Bytes of a request that are read before a replica is there; the rest waits in the socket.
@@ -24,11 +27,11 @@ const PAUSE: Duration = Duration::from_millis(20);
 const LATE: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
-/// The replicas that HAProxy serves, and how long a request may wait for one.
+/// The replicas that HAProxy serves, or the standbys that get all requests; and how long a request may wait for one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replicas {
-    /// Where they listen.
-    pub addresses: Vec<SocketAddr>,
+    /// Where they listen, and how those are reached that are standbys over TLS.
+    pub addresses: Vec<(SocketAddr, Option<StandbyTls>)>,
     /// `limits.queueTimeout`.
     pub patience: Duration,
 }
@@ -38,6 +41,7 @@ pub struct Replicas {
 pub struct Gate {
     listener: TcpListener,
     replicas: watch::Receiver<Replicas>,
+    authorities: Mounted,
     held: watch::Sender<u32>,
 }
 
@@ -51,9 +55,10 @@ impl Gate {
     pub async fn bind(
         address: SocketAddr,
         replicas: watch::Receiver<Replicas>,
+        authorities: Mounted,
         held: watch::Sender<u32>,
     ) -> io::Result<Self> {
-        Ok(Self { listener: TcpListener::bind(address).await?, replicas, held })
+        Ok(Self { listener: TcpListener::bind(address).await?, replicas, authorities, held })
     }
 
     /// Where it listens.
@@ -80,8 +85,9 @@ impl Gate {
             // One above the limit is closed at once: HAProxy tries again or answers 503.
             let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
             let (replicas, held) = (self.replicas.clone(), self.held.clone());
+            let authorities = self.authorities.clone();
             tokio::spawn(async move {
-                if let Err(error) = serve(stream, replicas, held).await {
+                if let Err(error) = serve(stream, replicas, &authorities, held).await {
                     tracing::debug!(%error, "a connection at the gate ended");
                 }
                 drop(place);
@@ -109,6 +115,7 @@ impl Drop for Held {
 async fn serve(
     mut client: TcpStream,
     mut replicas: watch::Receiver<Replicas>,
+    authorities: &Mounted,
     held: watch::Sender<u32>,
 ) -> io::Result<()> {
     client.set_nodelay(true)?;
@@ -116,7 +123,7 @@ async fn serve(
     let deadline = Instant::now() + replicas.borrow().patience;
     let mut request = Vec::with_capacity(READ_AHEAD);
     let replica = tokio::select! {
-        replica = reach(&mut replicas) => Some(replica),
+        replica = reach(&mut replicas, authorities) => Some(replica),
         () = gone(&mut client, &mut request) => None,
         () = sleep_until(deadline) => {
             client.write_all(LATE).await?;
@@ -126,18 +133,17 @@ async fn serve(
     drop(waiting);
     let Some(mut replica) = replica else { return client.shutdown().await };
     replica.write_all(&request).await?;
+    replica.flush().await?;
     copy_bidirectional(&mut client, &mut replica).await?;
     Ok(())
 }
 
 /// Connects to a replica as soon as there is one that takes it.
-async fn reach(replicas: &mut watch::Receiver<Replicas>) -> TcpStream {
+async fn reach(replicas: &mut watch::Receiver<Replicas>, authorities: &Mounted) -> Box<dyn Connection> {
     loop {
         let addresses = replicas.borrow_and_update().addresses.clone();
-        for address in &addresses {
-            if let Ok(Ok(stream)) = timeout(CONNECT, TcpStream::connect(address)).await
-                && stream.set_nodelay(true).is_ok()
-            {
+        for (address, tls) in &addresses {
+            if let Ok(Ok(stream)) = timeout(CONNECT, authorities.connect(*address, tls.as_ref())).await {
                 return stream;
             }
         }
@@ -173,7 +179,9 @@ mod tests {
     async fn gate(patience: Duration) -> (SocketAddr, watch::Sender<Replicas>, watch::Receiver<u32>) {
         let (replicas, seen) = watch::channel(Replicas { addresses: Vec::new(), patience });
         let (held, count) = watch::channel(0);
-        let gate = Gate::bind((Ipv4Addr::LOCALHOST, 0).into(), seen, held).await.unwrap();
+        let gate = Gate::bind((Ipv4Addr::LOCALHOST, 0).into(), seen, Mounted::at("/nowhere".into()), held)
+            .await
+            .unwrap();
         let address = gate.address().unwrap();
         tokio::spawn(gate.run());
         (address, replicas, count)
@@ -212,7 +220,7 @@ mod tests {
         });
         counts(&mut count, 1).await;
         let dead = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap();
-        let addresses = vec![dead, echo(sent.len()).await];
+        let addresses = vec![(dead, None), (echo(sent.len()).await, None)];
         replicas.send_modify(|replicas| replicas.addresses = addresses);
         let mut received = Vec::new();
         reader.read_to_end(&mut received).await.unwrap();

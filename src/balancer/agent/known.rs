@@ -54,7 +54,7 @@ impl Service {
     pub fn standbys_as_of(&self, now: &Self) -> Vec<Standby> {
         let known = |standby: &Standby| {
             let known = now.standbys.iter().find(|known| known.name == standby.name);
-            known.unwrap_or(standby).clone()
+            Standby { tls: standby.tls.clone(), ..known.unwrap_or(standby).clone() }
         };
         self.standbys.iter().map(known).collect()
     }
@@ -62,10 +62,10 @@ impl Service {
     /// Whether both are of the same structure.
     #[must_use]
     pub fn is_built_as(&self, other: &Self) -> bool {
-        let names = |service: &Self| -> Vec<String> {
-            service.standbys.iter().map(|standby| standby.name.clone()).collect()
+        let standbys = |service: &Self| -> Vec<_> {
+            service.standbys.iter().map(|standby| (standby.name.clone(), standby.tls.clone())).collect()
         };
-        self.traffic == other.traffic && self.holds == other.holds && names(self) == names(other)
+        self.traffic == other.traffic && self.holds == other.holds && standbys(self) == standbys(other)
     }
 }
 
@@ -161,6 +161,7 @@ mod tests {
                 address: Some("[2001:db8::1]:80".parse().unwrap()),
                 weight: 30,
                 replicas: 2,
+                tls: None,
             }],
         };
         let endpoints: Endpoints = serde_json::from_value(serde_json::json!({

@@ -4,6 +4,7 @@
 //! It needs nobody: without the controller it goes on following the endpoints, without the API server it holds what
 //! it knows, and a balancer or an agent that starts anew finds everything in the shared folder.
 
+mod authorities;
 mod certificates;
 mod endpoints;
 mod gate;
@@ -16,15 +17,18 @@ mod probe;
 mod report;
 mod run;
 mod server;
+mod setup;
 mod specs;
 mod stop;
 mod watches;
 
+pub use authorities::Mounted;
 pub use gate::{Gate, Replicas};
 pub use install::{InstallError, install};
 pub use known::{Known, Service};
 pub use metrics::{AgentMetrics, table};
-pub use pilot::{Links, Pilot, Setup};
-pub use probe::Prober;
+pub use pilot::Pilot;
+pub use probe::{Answers, Prober};
 pub use run::{AgentError, AgentOptions, run};
+pub use setup::{Links, Setup};
 pub use stop::{StopError, stop};

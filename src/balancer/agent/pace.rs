@@ -55,10 +55,10 @@ impl Pace {
     }
 }
 
-/// Whether a scale-down or a start from zero waits for what is new.
+/// Whether a scale-down, a start from zero or a failover waits for what is new.
 fn is_awaited(before: &BalancerStatus, after: &BalancerStatus) -> bool {
     let wakes = before.held == 0 && after.held > 0;
-    wakes || before.drained != after.drained
+    wakes || before.drained != after.drained || before.answering != after.answering
 }
 
 #[cfg(test)]
@@ -80,6 +80,9 @@ mod tests {
         assert_eq!(pace.due(&status(2, 0, &[])), Some(now + APART));
         assert_eq!(pace.due(&status(1, 1, &[])), Some(now), "a wake-up");
         assert_eq!(pace.due(&status(1, 0, &["a"])), Some(now), "a drained pod");
+        let mut standby = status(1, 0, &[]);
+        standby.answering = vec!["b".to_owned()];
+        assert_eq!(pace.due(&standby), Some(now), "a standby that answers");
         pace.wrote(status(1, 1, &["a"]), now);
         assert_eq!(pace.due(&status(1, 900, &["a"])), Some(now + APART), "more of the same");
         assert_eq!(pace.due(&status(1, 1, &[])), Some(now), "a cancelled drain: the word may not outlive it");

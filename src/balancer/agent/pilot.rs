@@ -2,12 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    net::SocketAddr,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
@@ -17,16 +12,17 @@ use tokio::{
 };
 
 use super::{
+    authorities::Authorities,
     certificates::Certificates,
     gate::Replicas,
     known::{Known, KnownCopy, Service},
-    metrics::AgentMetrics,
+    probe::Answers,
+    setup::{Links, Setup},
     specs::Specs,
 };
 use crate::{
     api::BalancerStatus,
-    balancer::{Driver, DriverError, Endpoints, Epoch, Look, Outcome, Wanted, wanted},
-    telemetry::Health,
+    balancer::{DriverError, Endpoints, Epoch, Look, Outcome, Standby, Wanted, wanted},
 };
 
 /// A change waits this long for the next one…
@@ -46,50 +42,13 @@ const CHECKS: Duration = Duration::from_secs(1);
 /// How often servers are collected that could not be deleted yet.
 const COLLECT: Duration = Duration::from_secs(1);
 
-/// What an agent is given.
-#[derive(Debug)]
-pub struct Setup {
-    /// What balances; shared with who tells its counters.
-    pub driver: Arc<Driver>,
-    /// Namespace and name of the ScalableService.
-    pub service: (String, String),
-    /// The pod that this runs in.
-    pub pod: String,
-    /// Where the gate listens.
-    pub gate: SocketAddr,
-    /// The Secrets with certificates, each in a folder of its name.
-    pub secrets: PathBuf,
-    /// Where PEM files and the copy of what is known are kept.
-    pub folder: PathBuf,
-    /// The metrics.
-    pub metrics: Arc<AgentMetrics>,
-    /// Progress of the loop.
-    pub health: Health,
-    /// Set once there is a configuration to start with.
-    pub configured: Arc<AtomicBool>,
-}
-
-/// How an agent's parts hear of each other.
-#[derive(Debug)]
-pub struct Links {
-    /// What the watches know.
-    pub known: watch::Sender<Known>,
-    /// Requests that the gate holds.
-    pub waiting: watch::Receiver<u32>,
-    /// Where the gate may hand them on to.
-    pub replicas: watch::Sender<Replicas>,
-    /// Standbys that answer, by name.
-    pub answering: watch::Receiver<Vec<String>>,
-    /// What is to stand in status.
-    pub status: watch::Sender<BalancerStatus>,
-}
-
 /// The loop.
 #[derive(Debug)]
 pub struct Pilot {
     setup: Setup,
     links: Links,
     certificates: Certificates,
+    authorities: Authorities,
     copy: KnownCopy,
     specs: Specs,
     /// What was last brought about.
@@ -119,12 +78,14 @@ impl Pilot {
     #[must_use]
     pub fn new(setup: Setup, links: Links) -> Self {
         let certificates = Certificates::new(&setup.secrets, &setup.folder);
+        let authorities = Authorities::new(setup.authorities.clone(), &setup.folder);
         let copy = KnownCopy::at(setup.folder.join("known.json"));
         let status = BalancerStatus { pod: setup.pod.clone(), ..BalancerStatus::default() };
         Self {
             setup,
             links,
             certificates,
+            authorities,
             copy,
             specs: Specs::default(),
             wanted: None,
@@ -140,7 +101,7 @@ impl Pilot {
     pub async fn run(mut self) {
         let mut known = self.links.known.subscribe();
         let mut waiting = self.links.waiting.clone();
-        let mut answering = self.links.answering.clone();
+        let mut answers = self.links.answers.clone();
         self.start(&mut known).await;
         let mut beat = Instant::now();
         loop {
@@ -159,8 +120,9 @@ impl Pilot {
                     let held = *waiting.borrow_and_update();
                     self.woken(held).await;
                 }
-                Ok(()) = answering.changed() => {
-                    self.status.answering.clone_from(&answering.borrow_and_update());
+                Ok(()) = answers.changed() => {
+                    let Answers { answering, not_answering } = answers.borrow_and_update().clone();
+                    (self.status.answering, self.status.not_answering) = (answering, not_answering);
                     self.tell();
                 }
                 () = sleep_until(beat.into()) => {
@@ -219,9 +181,9 @@ impl Pilot {
     async fn beat(&mut self) {
         self.setup.health.beat();
         self.copy.keep(&self.links.known.borrow());
-        let traffic = self.links.known.borrow().service.as_ref().map(|service| service.traffic.clone());
-        if let Some(traffic) = traffic
-            && self.certificates.follow(&self.setup.driver, &traffic).await
+        let service = self.links.known.borrow().service.clone();
+        if let Some(service) = service
+            && self.follow_secrets(&service).await
         {
             self.specs.try_again();
             self.again = Some(Instant::now());
@@ -262,6 +224,12 @@ impl Pilot {
             Some(due) if due > tokio::time::Instant::now() => self.again = Some(due.into_std()),
             _ => self.sync(Cause::Change).await,
         }
+    }
+
+    /// Whether a Secret has something new.
+    async fn follow_secrets(&mut self, service: &Service) -> bool {
+        let certificates = self.certificates.follow(&self.setup.driver, &service.traffic).await;
+        self.authorities.follow(&service.standbys) || certificates
     }
 
     async fn is_another_process(&self) -> bool {
@@ -306,7 +274,7 @@ impl Pilot {
         });
         let known = self.links.known.borrow().clone();
         let Some((service, endpoints)) = known.complete() else { return };
-        self.certificates.follow(&self.setup.driver, &service.traffic).await;
+        self.follow_secrets(service).await;
         self.again = None;
         self.copy.touch();
         let mut specs = std::mem::take(&mut self.specs);
@@ -343,7 +311,7 @@ impl Pilot {
             spec.holds.then_some(self.setup.gate),
             self.certificates.folder(),
         );
-        Wanted { standbys: spec.standbys_as_of(now), ..wanted }
+        wanted.and_standbys(spec.standbys_as_of(now), self.authorities.files().clone())
     }
 
     fn took(&mut self, cause: Cause, wanted: &Wanted, outcome: Outcome) {
@@ -363,6 +331,7 @@ impl Pilot {
         self.epoch = Some(look.epoch);
         self.setup.configured.store(true, Ordering::Relaxed);
         let complaint = self.specs.refused().or_else(|| self.certificates.complaint());
+        let complaint = complaint.or_else(|| self.authorities.complaint());
         self.status.in_sync = in_sync && complaint.is_none();
         self.status.message = complaint.or(message);
         self.status.observed_generation = Some(wanted.generation);
@@ -402,7 +371,12 @@ impl Pilot {
         let patience = wanted.traffic.limits.queue_timeout.into();
         // Who is held goes where everybody goes.
         let instead = wanted.instead();
-        let addresses = if instead.is_empty() { addresses } else { instead };
+        let addresses = if instead.is_empty() {
+            addresses.into_iter().map(|address| (address, None)).collect()
+        } else {
+            let reached = |standby: &Standby| Some((standby.address?, standby.tls.clone()));
+            instead.into_iter().filter_map(reached).collect()
+        };
         let replicas = Replicas { addresses, patience };
         self.links.replicas.send_if_modified(|before| {
             let changed = *before != replicas;

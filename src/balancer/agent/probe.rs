@@ -1,5 +1,5 @@
 //! Whether standbys answer: each is asked every `healthCheck.interval` on a connection of its own, the path of the check
-//! by HTTP, or where there is none, for a connection.
+//! by HTTP, or where there is none, for a connection; over TLS its certificate must be valid in any case.
 //!
 //! The agent asks, and not the controller, since it stands where the requests would come from.
 
@@ -12,44 +12,62 @@ use std::{
 };
 
 use futures::future::join_all;
+use rustls::CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
     sync::watch,
     time::{sleep_until, timeout},
 };
 
 use super::{
+    authorities::Mounted,
     known::{Known, Service},
     metrics::AgentMetrics,
 };
-use crate::api::HealthCheck;
+use crate::api::{HealthCheck, NotAnswering, StandbyTls};
 
 /// Bytes of an answer that are read: its first line is all that counts.
 const LONGEST: u64 = 1024;
+
+/// What the standbys of a service said, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answers {
+    /// Those that answer.
+    pub answering: Vec<String>,
+    /// Those that were asked and don't.
+    pub not_answering: Vec<NotAnswering>,
+}
 
 /// Asks the standbys of one service.
 #[derive(Debug)]
 pub struct Prober {
     /// What the service's own checks send.
     host: String,
+    authorities: Mounted,
     metrics: Arc<AgentMetrics>,
     standbys: BTreeMap<String, Record>,
 }
 
 /// What is known of a standby at an address.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Record {
     address: SocketAddr,
+    tls: Option<StandbyTls>,
     /// `None` before the first answer, which counts at once.
     answers: Option<bool>,
     /// Answers in a row that say otherwise.
     otherwise: i32,
+    /// What last went wrong.
+    trouble: String,
 }
 
 impl Record {
     /// It was asked once more.
-    fn note(&mut self, good: bool, check: &HealthCheck) {
+    fn note(&mut self, answer: Result<(), String>, check: &HealthCheck) {
+        let good = answer.is_ok();
+        if let Err(trouble) = answer {
+            self.trouble = trouble;
+        }
         self.otherwise =
             if self.answers.is_none_or(|answers| answers == good) { 0 } else { self.otherwise + 1 };
         let enough = if good { check.rise } else { check.fall };
@@ -62,12 +80,12 @@ impl Record {
 impl Prober {
     /// For the service of that namespace and name.
     #[must_use]
-    pub fn new(namespace: &str, service: &str, metrics: Arc<AgentMetrics>) -> Self {
-        Self { host: format!("{service}.{namespace}"), metrics, standbys: BTreeMap::new() }
+    pub fn new(namespace: &str, service: &str, authorities: Mounted, metrics: Arc<AgentMetrics>) -> Self {
+        Self { host: format!("{service}.{namespace}"), authorities, metrics, standbys: BTreeMap::new() }
     }
 
-    /// Asks until nobody tells it of standbys any more, and tells who answers, by name, when that changes.
-    pub async fn run(mut self, mut known: watch::Receiver<Known>, answering: watch::Sender<Vec<String>>) {
+    /// Asks until nobody tells it of standbys any more, and tells what they answer when that changes.
+    pub async fn run(mut self, mut known: watch::Receiver<Known>, answers: watch::Sender<Answers>) {
         let mut due = Instant::now();
         loop {
             let service = known.borrow_and_update().service.clone();
@@ -79,7 +97,7 @@ impl Prober {
                     due = Instant::now() + Duration::from(check.interval);
                     self.ask(&check).await;
                 }
-                self.tell(&answering);
+                self.tell(&answers);
                 next = (!self.standbys.is_empty()).then_some(due);
             }
             let wait = async {
@@ -101,9 +119,16 @@ impl Prober {
         let mut is_new = false;
         for standby in &service.standbys {
             let Some(address) = standby.address else { continue };
-            let record = before.remove(&standby.name).filter(|record| record.address == address);
+            let same = |record: &Record| record.address == address && record.tls == standby.tls;
+            let record = before.remove(&standby.name).filter(same);
             is_new |= record.is_none();
-            let record = record.unwrap_or(Record { address, answers: None, otherwise: 0 });
+            let record = record.unwrap_or_else(|| Record {
+                address,
+                tls: standby.tls.clone(),
+                answers: None,
+                otherwise: 0,
+                trouble: String::new(),
+            });
             self.standbys.insert(standby.name.clone(), record);
         }
         is_new
@@ -112,47 +137,89 @@ impl Prober {
     /// All at the same time; an answer may take as long as until the next time.
     async fn ask(&mut self, check: &HealthCheck) {
         let (patience, host, path) = (Duration::from(check.interval), &self.host, check.path.as_deref());
+        let authorities = &self.authorities;
         let ask = |record: &Record| {
-            let address = record.address;
-            async move { timeout(patience, probe(address, host, path)).await.is_ok_and(|answer| answer.is_ok()) }
+            let (address, tls) = (record.address, record.tls.clone());
+            async move {
+                match timeout(patience, probe(authorities, address, tls.as_ref(), host, path)).await {
+                    Ok(answer) => answer.map_err(|error| words(&error)),
+                    Err(_) => Err(format!("no answer within {} ms", patience.as_millis())),
+                }
+            }
         };
         let answers = join_all(self.standbys.values().map(ask)).await;
-        for (record, good) in self.standbys.values_mut().zip(answers) {
-            record.note(good, check);
+        for (record, answer) in self.standbys.values_mut().zip(answers) {
+            record.note(answer, check);
         }
     }
 
-    fn tell(&self, answering: &watch::Sender<Vec<String>>) {
-        let answers = |record: &Record| record.answers == Some(true);
-        self.metrics.answering(self.standbys.iter().map(|(name, record)| (name.clone(), answers(record))));
-        let names: Vec<String> = self
-            .standbys
-            .iter()
-            .filter(|(_, record)| answers(record))
-            .map(|(name, _)| name.clone())
-            .collect();
-        answering.send_if_modified(|before| {
-            let changed = *before != names;
-            *before = names;
+    fn tell(&self, answers: &watch::Sender<Answers>) {
+        let answer = |record: &Record| record.answers == Some(true);
+        self.metrics.answering(self.standbys.iter().map(|(name, record)| (name.clone(), answer(record))));
+        let mut now = Answers::default();
+        for (name, record) in &self.standbys {
+            match record.answers {
+                Some(true) => now.answering.push(name.clone()),
+                Some(false) => {
+                    let message = record.trouble.clone();
+                    now.not_answering.push(NotAnswering { name: name.clone(), message });
+                }
+                None => {}
+            }
+        }
+        answers.send_if_modified(|before| {
+            let changed = *before != now;
+            *before = now;
             changed
         });
     }
 }
 
 /// Good if it takes the connection, and where there is a path, answers 2xx or 3xx.
-async fn probe(address: SocketAddr, host: &str, path: Option<&str>) -> io::Result<()> {
-    let mut stream = TcpStream::connect(address).await?;
+async fn probe(
+    authorities: &Mounted,
+    address: SocketAddr,
+    tls: Option<&StandbyTls>,
+    host: &str,
+    path: Option<&str>,
+) -> io::Result<()> {
+    let mut stream = authorities.connect(address, tls).await?;
     let Some(path) = path else { return Ok(()) };
     let request =
         format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: plimsoll\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
+    stream.flush().await?;
     let mut answer = Vec::new();
     let mut stream = stream.take(LONGEST);
     while !answer.contains(&b'\n') && stream.read_buf(&mut answer).await? > 0 {}
     let line = String::from_utf8_lossy(&answer);
     let good =
         ["HTTP/1.1 2", "HTTP/1.1 3", "HTTP/1.0 2", "HTTP/1.0 3"].iter().any(|start| line.starts_with(start));
-    if good { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
+    if good {
+        Ok(())
+    } else {
+        Err(io::Error::other(format!("GET {path} was answered with {}", first_line(&line))))
+    }
+}
+
+/// What went wrong, in words that are the same as long as that is: rustls counts the seconds since a certificate expired.
+fn words(error: &io::Error) -> String {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    match cause {
+        Some(rustls::Error::InvalidCertificate(Expired | ExpiredContext { .. })) => {
+            "its certificate has expired".to_owned()
+        }
+        Some(rustls::Error::InvalidCertificate(NotValidYet | NotValidYetContext { .. })) => {
+            "its certificate is not valid yet".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// What stands in the first line of an answer, cut short; whoever sent it.
+fn first_line(answer: &str) -> String {
+    let line = answer.lines().next().unwrap_or_default();
+    format!("{:?}", line.chars().take(64).collect::<String>())
 }
 
 #[cfg(test)]
@@ -160,14 +227,16 @@ mod tests {
     use super::*;
 
     fn record(answers: Option<bool>) -> Record {
-        Record { address: ([127, 0, 0, 1], 80).into(), answers, otherwise: 0 }
+        let address = ([127, 0, 0, 1], 80).into();
+        Record { address, tls: None, answers, otherwise: 0, trouble: String::new() }
     }
 
     #[test]
     fn the_first_answer_counts_at_once_and_later_ones_in_a_row() {
         let check = HealthCheck { rise: 2, fall: 3, ..HealthCheck::default() };
         let after = |mut record: Record, answers: &[bool]| {
-            answers.iter().for_each(|good| record.note(*good, &check));
+            let answer = |good: bool| if good { Ok(()) } else { Err("closed".to_owned()) };
+            answers.iter().for_each(|good| record.note(answer(*good), &check));
             record.answers
         };
         assert_eq!(after(record(None), &[]), None);

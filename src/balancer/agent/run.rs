@@ -4,7 +4,7 @@ use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
 };
 
 use kube::Client;
@@ -12,13 +12,15 @@ use thiserror::Error;
 use tokio::{net::TcpListener, sync::watch};
 
 use super::{
+    authorities::Mounted,
     gate::{Gate, Replicas},
     known::Known,
     metrics::AgentMetrics,
-    pilot::{Links, Pilot, Setup},
-    probe::Prober,
+    pilot::Pilot,
+    probe::{Answers, Prober},
     report::Reporter,
     server::{Served, serve},
+    setup::{Links, Setup},
     watches,
 };
 use crate::{
@@ -41,7 +43,8 @@ pub struct AgentOptions {
     pub pod: String,
     /// The folder that is shared with what balances.
     pub folder: PathBuf,
-    /// The mounted Secrets.
+    /// The mounted Secrets: those with certificates of listeners in `certificates`, those with authorities of standbys in
+    /// `authorities`.
     pub secrets: PathBuf,
     /// Port of `/healthz`, `/startz` and `/metrics`.
     pub port: u16,
@@ -87,19 +90,26 @@ pub async fn run(options: AgentOptions) -> Result<(), AgentError> {
     let none = Replicas { addresses: Vec::new(), patience: std::time::Duration::from_secs(30) };
     let (replicas, handed_to) = watch::channel(none);
     let (status, wanted_status) = watch::channel(BalancerStatus::default());
-    let (answers, answering) = watch::channel(Vec::new());
+    let (told, answers) = watch::channel(Answers::default());
+    let authorities = Mounted::at(options.secrets.join("authorities"));
     let (present, is_present) = watch::channel(true);
 
     let gate_at = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), options.gate_port);
     // Without a queue behind it a gate would be of no use.
     let gate = match options.software.capabilities().queue {
-        true => Some(Gate::bind(gate_at, handed_to, held).await.map_err(port(options.gate_port))?),
+        true => Some(
+            Gate::bind(gate_at, handed_to, authorities.clone(), held)
+                .await
+                .map_err(port(options.gate_port))?,
+        ),
         false => None,
     };
     let driver = Arc::new(Driver::of(options.software, &options.folder, any));
+    // An agent that starts anew, perhaps with nobody to ask, takes a pod that balances out of no Service.
+    let balances = driver.epoch().await.is_ok();
     let served = Served {
         health: Health::default(),
-        configured: Arc::default(),
+        configured: Arc::new(AtomicBool::new(balances)),
         metrics: Arc::new(AgentMetrics::of(options.software)),
         driver: Arc::clone(&driver),
     };
@@ -108,14 +118,15 @@ pub async fn run(options: AgentOptions) -> Result<(), AgentError> {
         service: (options.namespace.clone(), options.service.clone()),
         pod: options.pod.clone(),
         gate: gate_at,
-        secrets: options.secrets,
+        secrets: options.secrets.join("certificates"),
+        authorities: authorities.clone(),
         folder: options.folder,
         metrics: Arc::clone(&served.metrics),
         health: served.health.clone(),
         configured: Arc::clone(&served.configured),
     };
-    let pilot = Pilot::new(setup, Links { known: known.clone(), waiting, replicas, answering, status });
-    let prober = Prober::new(&options.namespace, &options.service, Arc::clone(&served.metrics));
+    let pilot = Pilot::new(setup, Links { known: known.clone(), waiting, replicas, answers, status });
+    let prober = Prober::new(&options.namespace, &options.service, authorities, Arc::clone(&served.metrics));
     let reporter = Reporter::new(client.clone(), &options.namespace, &options.service, &options.pod);
     let (metrics, report) = (Arc::clone(&served.metrics), reporter.clone());
     tracing::info!(version = env!("CARGO_PKG_VERSION"), service = options.service, "started");
@@ -124,7 +135,7 @@ pub async fn run(options: AgentOptions) -> Result<(), AgentError> {
         () = stop => {}
         () = hold(gate) => {}
         () = pilot.run() => {}
-        () = prober.run(known.subscribe(), answers) => {}
+        () = prober.run(known.subscribe(), told) => {}
         () = report.run(wanted_status, is_present, &metrics) => {}
         () = watches::service(client.clone(), namespace.clone(), service.clone(), options.pod, known.clone(), present) => {}
         () = watches::endpoints(client, namespace, service, known) => {}

@@ -18,8 +18,9 @@ use super::{
 };
 use crate::{
     actuate::balancer::endpoints_name,
-    api::{RecoveryStatus, ScalableService, StandbyStatus, Traffic, TrafficStatus},
+    api::{RecoveryStatus, ScalableService, StandbyStatus, StandbyTls, Traffic, TrafficStatus},
     balancer::Standby,
+    pauses::Pauses,
 };
 
 /// Of a ScalableService only what is used: the rest may be of a newer version, and costs no memory.
@@ -41,6 +42,7 @@ struct Failover {
 #[derive(Clone, Debug, Deserialize)]
 struct Named {
     name: String,
+    tls: Option<StandbyTls>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -68,13 +70,14 @@ impl Status {
 /// Standbys in the spec's order with what the controller says of them. Who it says nothing of, or something that is no
 /// address or share, gets no requests.
 fn standbys(spec: Option<Failover>, status: Option<&FailoverStatus>) -> Vec<Standby> {
-    let standby = |Named { name }: Named| {
+    let standby = |Named { name, tls }: Named| {
         let known = status.and_then(|status| status.backends.iter().find(|known| known.name == name));
         Standby {
             address: known.and_then(|known| known.address.as_ref()?.parse().ok()),
             weight: known.map_or(0, |known| u8::try_from(known.weight.clamp(0, 100)).unwrap_or_default()),
             replicas: known.map_or(0, |known| u32::try_from(known.replicas).unwrap_or_default()),
             name,
+            tls,
         }
     };
     spec.into_iter().flat_map(|spec| spec.backends).map(standby).collect()
@@ -161,7 +164,7 @@ async fn follow<K>(
 ) where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let mut events = std::pin::pin!(watcher(api, config).default_backoff());
+    let mut events = std::pin::pin!(watcher(api, config).backoff(Pauses::default()));
     while let Some(event) = events.next().await {
         match event {
             Ok(event) => take(event),
@@ -193,9 +196,11 @@ mod tests {
 
     #[test]
     fn standbys_are_those_of_the_spec_with_what_the_status_says() {
-        let spec: Failover =
-            serde_json::from_str(r#"{"backends": [{"name": "west"}, {"name": "east"}, {"name": "new"}]}"#)
-                .unwrap();
+        let spec: Failover = serde_json::from_str(
+            r#"{"backends": [{"name": "west"}, {"name": "new"},
+                {"name": "east", "tls": {"hostname": "east.example", "caSecretName": "east-ca"}}]}"#,
+        )
+        .unwrap();
         let status: FailoverStatus = serde_json::from_str(
             r#"{"state": "FromTheFuture", "backends": [
                 {"name": "east", "weight": 40, "address": "10.0.0.1:80", "replicas": 3, "ready": true},
@@ -208,11 +213,15 @@ mod tests {
             address: address.map(|address| address.parse().unwrap()),
             weight,
             replicas,
+            tls: (name == "east").then(|| StandbyTls {
+                hostname: "east.example".to_owned(),
+                ca_secret_name: "east-ca".to_owned(),
+            }),
         };
         let wanted = [
             standby("west", None, 100, 0),
-            standby("east", Some("10.0.0.1:80"), 40, 3),
             standby("new", None, 0, 0),
+            standby("east", Some("10.0.0.1:80"), 40, 3),
         ];
         assert_eq!(standbys(Some(spec), Some(&status)), wanted);
         assert!(standbys(None, Some(&status)).is_empty());

@@ -15,6 +15,25 @@ pub enum Word {
     No(String),
 }
 
+/// What conditions have of one type.
+pub(super) enum Found<'a> {
+    /// Nothing.
+    None,
+    /// One that speaks of an older generation, or of none, and so says nothing.
+    Older(Option<i64>),
+    /// One that speaks of the object as it is now.
+    Current(&'a Condition),
+}
+
+/// Looks for the condition of `type_`, for an object that is at `generation`.
+pub(super) fn find<'a>(conditions: &'a [Condition], type_: &str, generation: i64) -> Found<'a> {
+    match conditions.iter().find(|condition| condition.type_ == type_) {
+        None => Found::None,
+        Some(found) if found.observed_generation.is_some_and(|of| of >= generation) => Found::Current(found),
+        Some(found) => Found::Older(found.observed_generation),
+    }
+}
+
 /// What they say of `route` as it is now; what was said of an older generation is nothing.
 #[must_use]
 pub fn accepted(route: &Route) -> Word {
@@ -48,18 +67,19 @@ pub fn accepted(route: &Route) -> Word {
 
 fn condition(route: &Route, parent: &ParentRef, said: &ParentStatus, type_: &str) -> Word {
     let (parent, who, generation) = (named(parent), &said.controller_name, route.generation);
-    let Some(found) = said.conditions.iter().find(|condition| condition.type_ == type_) else {
-        return Word::Waiting(format!("{who} has not said yet whether {type_} is True at {parent}"));
+    let Condition { status, reason, message, .. } = match find(&said.conditions, type_, generation) {
+        Found::None => {
+            return Word::Waiting(format!("{who} has not said yet whether {type_} is True at {parent}"));
+        }
+        Found::Older(of) => {
+            let of = of.map_or_else(|| "none".to_owned(), |of| of.to_string());
+            return Word::Waiting(format!(
+                "{who} speaks of generation {of} of HTTPRoute {} at {parent}, and has yet to take over {generation}",
+                route.name
+            ));
+        }
+        Found::Current(found) => found,
     };
-    let of = found.observed_generation;
-    if of.is_none_or(|of| of < generation) {
-        let of = of.map_or_else(|| "none".to_owned(), |of| of.to_string());
-        return Word::Waiting(format!(
-            "{who} speaks of generation {of} of HTTPRoute {} at {parent}, and has yet to take over {generation}",
-            route.name
-        ));
-    }
-    let Condition { status, reason, message, .. } = found;
     match status.as_str() {
         "True" => Word::Yes,
         "False" => Word::No(format!("{who} says at {parent} that {type_} is False ({reason}): {message}")),

@@ -80,9 +80,10 @@ pub fn shares(
 /// The next change of the rule called `name`, if there is one to make.
 ///
 /// Nothing is ever added: which Services a rule has, with which filters, is its owner's to say. A backend that is
-/// nobody's share would get requests that failover knows nothing of, so it must have the weight 0.
+/// nobody's share would get requests that failover knows nothing of, so it must have the weight 0; it gets that where it
+/// was one of the `former` shares, such as of a standby that the spec has no more.
 #[must_use]
-pub fn plan(route: &Route, name: &str, shares: &[Share]) -> Plan {
+pub fn plan(route: &Route, name: &str, shares: &[Share], former: &[Share]) -> Plan {
     let (index, rule) = match find(route, name) {
         Ok(found) => found,
         Err(sentence) => return Plan::Refused(sentence),
@@ -97,6 +98,14 @@ pub fn plan(route: &Route, name: &str, shares: &[Share]) -> Plan {
         ours.push(place.0);
         if place.1.weight() != share.weight {
             changes.push((place.0, place.1, share.weight));
+        }
+    }
+    for place in former.iter().filter_map(|share| place(route, rule, share).ok()) {
+        if !ours.contains(&place.0) {
+            ours.push(place.0);
+            if place.1.weight() != 0 {
+                changes.push((place.0, place.1, 0));
+            }
         }
     }
     let others = rule.backend_refs.iter().enumerate().filter(|(place, _)| !ours.contains(place));

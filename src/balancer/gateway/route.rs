@@ -7,7 +7,8 @@ use kube::{
 };
 use serde::Deserialize;
 
-const GROUP: &str = "gateway.networking.k8s.io";
+/// Of the Gateway API.
+pub(super) const GROUP: &str = "gateway.networking.k8s.io";
 /// Group and version of HTTPRoute and Gateway.
 pub const API_VERSION: &str = "gateway.networking.k8s.io/v1";
 

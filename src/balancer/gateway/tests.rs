@@ -1,5 +1,7 @@
 //! Plans, words and questions, from objects as an API server has them.
 
+use std::slice::from_ref;
+
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
@@ -41,7 +43,9 @@ fn shares(primary: i32) -> [Share; 2] {
 fn only_wrong_weights_of_the_named_rule_are_changed_and_everything_is_tested() {
     let backends =
         json!([{"name": "web", "port": 80}, {"name": "web", "namespace": "z", "port": 80, "weight": 0}]);
-    let Plan::Change(change) = plan(&main_rule(&backends), "main", &shares(100)) else { panic!("a change") };
+    let Plan::Change(change) = plan(&main_rule(&backends), "main", &shares(100), &[]) else {
+        panic!("a change")
+    };
     assert_eq!(change.what, "web 1 -> 100");
     let expected = json!([
         {"op": "test", "path": "/metadata/uid", "value": "u"},
@@ -53,7 +57,25 @@ fn only_wrong_weights_of_the_named_rule_are_changed_and_everything_is_tested() {
     assert_eq!(change.patch, expected);
     let right = json!([{"name": "web", "weight": 40}, {"name": "web", "namespace": "z", "port": 80, "weight": 60},
                        {"name": "old", "port": 80, "weight": 0}]);
-    assert_eq!(plan(&main_rule(&right), "main", &shares(40)), Plan::InSync);
+    assert_eq!(plan(&main_rule(&right), "main", &shares(40), &[]), Plan::InSync);
+}
+
+#[test]
+fn a_standby_that_was_one_gives_its_weight_back() {
+    let backends =
+        json!([{"name": "web", "weight": 0}, {"name": "web", "namespace": "z", "port": 80, "weight": 100}]);
+    let [primary, standby] = shares(100);
+    let Plan::Change(change) = plan(&main_rule(&backends), "main", from_ref(&primary), from_ref(&standby))
+    else {
+        panic!("a change")
+    };
+    assert_eq!(change.what, "web 0 -> 100, web 100 -> 0");
+    let gone = json!([{"name": "web", "weight": 100}]);
+    assert_eq!(
+        plan(&main_rule(&gone), "main", &[primary], &[standby]),
+        Plan::InSync,
+        "it needs no place any more"
+    );
 }
 
 #[test]
@@ -72,7 +94,7 @@ fn what_cant_be_steered_is_said() {
         ),
         (main_rule(&stranger), "a backendRef old with weight 1"),
     ] {
-        let Plan::Refused(sentence) = plan(&route, "main", &shares(100)) else { panic!("{words}") };
+        let Plan::Refused(sentence) = plan(&route, "main", &shares(100), &[]) else { panic!("{words}") };
         assert!(sentence.contains(words), "{sentence}");
     }
 }

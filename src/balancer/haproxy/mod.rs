@@ -9,6 +9,7 @@ mod check;
 mod command;
 mod config;
 mod keywords;
+mod limits;
 mod listeners;
 mod paths;
 mod plan;

@@ -12,6 +12,7 @@ use super::{
     command::{AdminState, BadWord, Command, FileWord, ServerName, Word},
     config::{GATE, backend, cookie_key},
     keywords::Keywords,
+    limits,
     paths::Paths,
     seen::{Seen, SeenServer},
     standbys::backend_of,
@@ -110,7 +111,7 @@ impl Step {
 pub fn plan(wanted: &Wanted, seen: &Seen) -> Vec<Step> {
     let checks = Keywords::of(&wanted.traffic).checks();
     let sticky = wanted.traffic.session_persistence.is_some();
-    let most = wanted.connections_per_server().unwrap_or(0);
+    let most = limits::of_replica(wanted, seen);
     let mut plan = Phases::default();
     for (pod, server) in &wanted.servers {
         match seen.servers.get(pod) {
@@ -122,15 +123,14 @@ pub fn plan(wanted: &Wanted, seen: &Seen) -> Vec<Step> {
     if wanted.gate.is_some() && seen.gate.is_some_and(|gate| gate.admin != AdminState::Ready) {
         plan.ready.push(Step::Ready(GATE.to_owned()));
     }
-    let replicas = seen.usable() > 0 || !plan.ready.is_empty() || plan.revives(wanted);
     plan.fail_over(wanted, seen, checks);
-    // Whoever waits for the gate itself (as by a hash) is sent on to who serves by closing it for a moment.
-    let waits = seen.gate.is_some_and(|gate| gate.queued > 0);
-    let on = [Step::Close(GATE.to_owned()), Step::Ready(GATE.to_owned())];
-    match (waits, replicas) {
-        (true, true) => plan.ready.extend(on),
-        (true, false) if !wanted.instead().is_empty() => plan.instead.extend(on),
-        _ => {}
+    if let Some(gate) = seen.gate {
+        let serves = wanted.servers.values().any(|server| server.state == ServerState::Ready);
+        let serves = serves || !wanted.instead().is_empty();
+        let most = limits::of_gate(wanted, gate.queued > 0 && serves);
+        if gate.maxconn != most {
+            plan.instead.push(Step::Limit(GATE.to_owned(), most));
+        }
     }
     for (pod, before) in &seen.servers {
         if !wanted.servers.contains_key(pod) {
@@ -203,13 +203,6 @@ impl Phases {
         if before.idle() {
             self.take.push(Step::Delete(pod.to_owned()));
         }
-    }
-
-    /// Whether a server that was down under its address of before is to get requests at once.
-    fn revives(&self, wanted: &Wanted) -> bool {
-        let ready =
-            |pod: &String| wanted.servers.get(pod).is_some_and(|server| server.state == ServerState::Ready);
-        self.prepare.iter().any(|step| matches!(step, Step::Forget(pod) if ready(pod)))
     }
 
     fn in_order(self) -> Vec<Step> {

@@ -130,7 +130,12 @@ pub(super) fn backends(wanted: &Wanted, with_servers: bool) -> Result<Vec<String
         let mut text = format!("backend {service}_{standby_name}\n");
         text += &retries(&wanted.traffic);
         text += &checks(wanted)?;
-        let _ = writeln!(text, "    default-server{}", Keywords::of_standby(&wanted.traffic));
+        let _ = writeln!(
+            text,
+            "    default-server{}{}",
+            Keywords::of_standby(&wanted.traffic),
+            tls(wanted, standby)?
+        );
         if with_servers {
             let address = address(standby);
             let maxconn = maxconn(wanted, standby);
@@ -156,12 +161,25 @@ pub(super) fn waiting(wanted: &Wanted, with_servers: bool) -> Result<String, Con
     };
     for (standby, share) in wanted.shares() {
         let (address, maxconn) = (address(standby), maxconn(wanted, standby));
+        let tls = tls(wanted, standby)?;
         let standby = name("the name of a standby", &standby.name)?;
         let off = if all && share > 0 { "" } else { " disabled" };
-        let _ =
-            writeln!(text, "    server {INSTEAD}{standby} {address}{maxconn} pool-max-conn 0{cookie}{off}");
+        let _ = writeln!(
+            text,
+            "    server {INSTEAD}{standby} {address}{maxconn}{tls} pool-max-conn 0{cookie}{off}"
+        );
     }
     Ok(text)
+}
+
+/// Only who proves by its certificate to be the standby gets a request, or passes a check. The authorities' file has
+/// another name when they change, and so is the structure another one.
+fn tls(wanted: &Wanted, standby: &Standby) -> Result<String, ConfigError> {
+    let Some((hostname, authorities)) = wanted.proof(standby) else { return Ok(String::new()) };
+    let host = name("the hostname of a standby", hostname)?;
+    let file = authorities.display().to_string();
+    let file = path("the path of authorities", &file)?;
+    Ok(format!(" ssl verify required ca-file {file} sni str({host}) verifyhost {host} check-sni {host}"))
 }
 
 fn address(standby: &Standby) -> String {

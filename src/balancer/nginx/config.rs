@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     fmt::Write as _,
     net::{IpAddr, SocketAddr},
+    path::Path,
     time::Duration,
 };
 
@@ -11,7 +12,7 @@ use super::paths::Paths;
 use crate::{
     api::{Algorithm, RetryOn, Traffic},
     balancer::{
-        ConfigError, Listen, ServerState, Wanted,
+        ConfigError, Listen, ServerState, Standby, Wanted,
         text::{fingerprint, name, path},
     },
 };
@@ -283,7 +284,7 @@ fn standbys(wanted: &Wanted) -> Result<String, ConfigError> {
     if wanted.primary_share() == 0 {
         parts.pop();
     }
-    Ok(format!(
+    let text = format!(
         "{upstreams}
     # Of a hundred requests, drawn at random, standbys get so many.
     split_clients $request_id {BACKEND} {{
@@ -291,6 +292,48 @@ fn standbys(wanted: &Wanted) -> Result<String, ConfigError> {
     }}
 ",
         parts.concat()
+    );
+    Ok(text + &proofs(wanted)?)
+}
+
+/// The standbys that get requests and have to prove who they are, with what they are asked to prove it by.
+fn proven(wanted: &Wanted) -> Vec<(&Standby, &str, &Path)> {
+    let shares = wanted.shares().filter(|(_, share)| *share > 0);
+    shares
+        .filter_map(|(standby, _)| wanted.proof(standby).map(|(host, file)| (standby, host, file)))
+        .collect()
+}
+
+/// How standbys over TLS prove who they are. There is one list of authorities for all of them, as the spec's rules say.
+fn proofs(wanted: &Wanted) -> Result<String, ConfigError> {
+    let proven = proven(wanted);
+    let Some((_, _, authorities)) = proven.first() else { return Ok(String::new()) };
+    let service = name("the service", &wanted.service.1)?;
+    let (mut schemes, mut names) = (String::new(), String::new());
+    for (standby, hostname, _) in &proven {
+        let standby = name("the name of a standby", &standby.name)?;
+        let _ = writeln!(schemes, "        {service}_{standby} https;");
+        let _ =
+            writeln!(names, "        {service}_{standby} {};", name("the hostname of a standby", hostname)?);
+    }
+    let file = authorities.display().to_string();
+    Ok(format!(
+        "
+    # Over TLS, and only to who proves by its certificate to be the standby.
+    map {BACKEND} $backend_scheme {{
+{schemes}        default http;
+    }}
+    map {BACKEND} $backend_name {{
+{names}        default '';
+    }}
+    proxy_ssl_verify on;
+    proxy_ssl_verify_depth 9;
+    proxy_ssl_trusted_certificate {};
+    proxy_ssl_server_name on;
+    proxy_ssl_name $backend_name;
+    proxy_ssl_protocols TLSv1.2 TLSv1.3;
+",
+        path("the path of authorities", &file)?
     ))
 }
 
@@ -318,6 +361,7 @@ fn listener(wanted: &Wanted, paths: &Paths, listen: &Listen, structure: &str) ->
     }
     let (service, folder) = (name("the service", &wanted.service.1)?, folder(paths)?);
     let to = if shifts(wanted) { BACKEND } else { service };
+    let scheme = if proven(wanted).is_empty() { "http" } else { "$backend_scheme" };
     let nobody = if ready(wanted).is_empty() && wanted.primary_share() > 0 {
         format!("            if ({BACKEND} = {NOBODY}) {{ return 503; }}\n")
     } else {
@@ -332,16 +376,16 @@ fn listener(wanted: &Wanted, paths: &Paths, listen: &Listen, structure: &str) ->
 {nobody}            if ($http_upgrade ~* ^websocket$) {{ return 419; }}
             if (-f {folder}/leaving-{structure}) {{ return 418; }}
             if (-f {folder}/stopping) {{ return 418; }}
-            proxy_pass http://{to};
+            proxy_pass {scheme}://{to};
         }}
         location @leaving {{
             keepalive_timeout 0;
-            proxy_pass http://{to};
+            proxy_pass {scheme}://{to};
         }}
         location @upgraded {{
             proxy_read_timeout 1h;
             proxy_send_timeout 1h;
-            proxy_pass http://{to};
+            proxy_pass {scheme}://{to};
         }}
     }}
 "

@@ -11,10 +11,13 @@ use super::{
     Config, Paths,
     config::{pods_of, ports_of, ready, structure_of},
 };
-use crate::balancer::{
-    ConfigError, Listen, Server,
-    ServerState::{self, Drain, Ready},
-    Standby, Wanted,
+use crate::{
+    api::StandbyTls,
+    balancer::{
+        ConfigError, Listen, Server,
+        ServerState::{self, Drain, Ready},
+        Standby, Wanted,
+    },
 };
 
 fn paths() -> Paths {
@@ -34,6 +37,7 @@ fn wanted(more: &Value) -> Wanted {
         balancers: 2,
         gate: None,
         standbys: Vec::new(),
+        authorities: BTreeMap::new(),
     }
 }
 
@@ -108,7 +112,7 @@ fn without_a_replica_nothing_is_asked_and_an_ipv6_cluster_is_listened_to() {
 }
 
 fn standby(name: &str, address: &str, weight: u8) -> Standby {
-    Standby { name: name.to_owned(), address: address.parse().ok(), weight, replicas: 0 }
+    Standby { name: name.to_owned(), address: address.parse().ok(), weight, replicas: 0, tls: None }
 }
 
 #[test]
@@ -150,6 +154,35 @@ fn standbys_get_their_shares_and_cost_nothing_without_one() {
     );
     wanted.standbys[0].name = "a b".to_owned();
     assert!(matches!(Config::of(&wanted, &paths(), ""), Err(ConfigError::Name { .. })));
+}
+
+#[test]
+fn a_standby_over_tls_has_to_prove_who_it_is_and_the_service_has_not() {
+    let mut wanted = wanted(&json!({}));
+    wanted.servers.insert("checkout-0".to_owned(), server("10.0.0.1:8080", Ready));
+    let tls = StandbyTls { hostname: "east.example".to_owned(), ca_secret_name: "east-ca".to_owned() };
+    let east = Standby { tls: Some(tls), ..standby("east", "10.1.0.1:443", 30) };
+    let files = BTreeMap::from([("east-ca".to_owned(), "/run/plimsoll/authorities-1.pem".into())]);
+    let text = config(&wanted.and_standbys(vec![east, standby("west", "10.1.0.2:80", 20)], files)).text;
+    let from = text.find("    # Over TLS").unwrap();
+    insta::assert_snapshot!(text[from..text.find("\n    server {").unwrap()], @r"
+    # Over TLS, and only to who proves by its certificate to be the standby.
+    map $backend $backend_scheme {
+        checkout_east https;
+        default http;
+    }
+    map $backend $backend_name {
+        checkout_east east.example;
+        default '';
+    }
+    proxy_ssl_verify on;
+    proxy_ssl_verify_depth 9;
+    proxy_ssl_trusted_certificate /run/plimsoll/authorities-1.pem;
+    proxy_ssl_server_name on;
+    proxy_ssl_name $backend_name;
+    proxy_ssl_protocols TLSv1.2 TLSv1.3;
+    ");
+    assert_eq!(text.matches("proxy_pass $backend_scheme://$backend;").count(), 3, "{text}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::{
     failure::Failure,
 };
 use crate::{
-    api::{FAILOVER_TO_ANNOTATION, FREEZE_ANNOTATION, PRIMARY, ScalableService},
+    api::{FAILOVER_TO_ANNOTATION, FREEZE_ANNOTATION, Mode, PRIMARY, ScalableService},
     cli::read::Listed,
 };
 
@@ -28,6 +28,11 @@ pub async fn move_to(cluster: &Cluster, wanted: &MoveTo) -> Result<String, Failu
         std::iter::once(PRIMARY).chain(standbys.map(|standby| standby.name.as_str())).collect();
     if !known.contains(&to.as_str()) {
         let why = format!("--to is {to}; {name} has the backends {}", known.join(", "));
+        return Err(Failure::Order(why));
+    }
+    if service.spec.mode != Mode::Auto {
+        let mode = service.spec.mode;
+        let why = format!("spec.mode of {name} is {mode:?}, in which nothing is moved; it has to be Auto");
         return Err(Failure::Order(why));
     }
     if obeyed(&service) == Some(to) {

@@ -91,6 +91,9 @@ pub fn because(bound: &Reason, reasons: &[Reason]) -> String {
         | C::RouteNotAccepted
         | C::RouteNotServing
         | C::RouteFailed
+        | C::PolicyNotServed
+        | C::PolicyNotAccepted
+        | C::PolicyFailed
         | C::NoOutliers
         | C::OutliersUnknown
         | C::TooFewPeers

@@ -63,6 +63,11 @@ fn remedy(bound: &Reason, reasons: &[Reason]) -> String {
             "Look at the Gateway: it does not do what its status says. Plimsoll asks again by itself."
         }
         C::RouteFailed => "Plimsoll tries again by itself; check the operator's rights on httproutes.",
+        C::PolicyNotServed => {
+            "Install Envoy Gateway's resource definitions, or leave out the fields that the message names."
+        }
+        C::PolicyNotAccepted => "Correct what the Gateway's controller says of the BackendTrafficPolicy.",
+        C::PolicyFailed => "Correct what the message names; Plimsoll tries again by itself.",
         C::NoOutliers | C::OutlierReturned | C::OutlierReplaced => {
             "Nothing binds: all replicas do their work."
         }

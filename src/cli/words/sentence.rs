@@ -112,7 +112,10 @@ pub fn sentence(reason: &Reason) -> String {
         | C::RouteRefused
         | C::RouteNotAccepted
         | C::RouteNotServing
-        | C::RouteFailed => format!("{}{}", fact(reason.code), detail(reason)),
+        | C::RouteFailed
+        | C::PolicyNotServed
+        | C::PolicyNotAccepted
+        | C::PolicyFailed => format!("{}{}", fact(reason.code), detail(reason)),
     }
 }
 
@@ -162,6 +165,9 @@ pub fn fact(code: ReasonCode) -> &'static str {
         C::RouteNotAccepted => "a Gateway does not accept the HTTPRoute",
         C::RouteNotServing => "a Gateway does not answer as the service does",
         C::RouteFailed => "the weights of the rule could not be written",
+        C::PolicyNotServed => "the cluster has no BackendTrafficPolicy",
+        C::PolicyNotAccepted => "a Gateway does not accept the BackendTrafficPolicy",
+        C::PolicyFailed => "the BackendTrafficPolicy could not be written",
         C::NoOutliers => "no replica stands out from its peers",
         C::OutliersUnknown => "no replica is judged without fresh evidence",
         C::TooFewPeers => "too few replicas have a number to compare one with the others",

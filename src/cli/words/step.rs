@@ -95,7 +95,10 @@ pub fn step(code: ReasonCode) -> Step {
         | C::RouteRefused
         | C::RouteNotAccepted
         | C::RouteNotServing
-        | C::RouteFailed => Step::Note,
+        | C::RouteFailed
+        | C::PolicyNotServed
+        | C::PolicyNotAccepted
+        | C::PolicyFailed => Step::Note,
     }
 }
 

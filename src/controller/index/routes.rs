@@ -19,6 +19,8 @@ pub enum Served {
     /// Nobody has asked yet, or they are not listed yet.
     #[default]
     Unknown,
+    /// The operator has no right to them: the chart was installed without traffic.
+    Off,
     /// The cluster does not serve them.
     No,
     /// They were listed.

@@ -10,7 +10,7 @@ use kube::{
 };
 
 use super::{Follow, Workload};
-use crate::api::ScalableService;
+use crate::api::{GatewayRule, ScalableService};
 
 /// One object that scales a workload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,8 +30,8 @@ pub struct Scaler {
 pub struct ScalerIndex {
     by_workload: HashMap<Workload, Vec<Scaler>>,
     by_name: HashMap<(String, String), Workload>,
-    /// Our own objects only: the HTTPRoute that each steers, if it does.
-    routes: HashMap<(String, String), String>,
+    /// Our own objects only: the rule that each steers, if it does, and when it was created.
+    rules: HashMap<(String, String), (GatewayRule, i64)>,
 }
 
 impl ScalerIndex {
@@ -44,8 +44,18 @@ impl ScalerIndex {
     /// Names of those in `namespace` that steer the HTTPRoute `route`.
     #[must_use]
     pub fn steering(&self, namespace: &str, route: &str) -> Vec<String> {
-        let steers = self.routes.iter().filter(|(key, steered)| key.0 == namespace && *steered == route);
+        let steers =
+            self.rules.iter().filter(|(key, (rule, _))| key.0 == namespace && rule.http_route == route);
         steers.map(|((_, name), _)| name.clone()).collect()
+    }
+
+    /// Who steers a rule: the oldest of those in `namespace` that want to, and of two of the same age the one whose name
+    /// sorts first.
+    #[must_use]
+    pub fn keeper(&self, namespace: &str, rule: &GatewayRule) -> Option<&str> {
+        let same = |known: &GatewayRule| known.http_route == rule.http_route && known.rule == rule.rule;
+        let want = self.rules.iter().filter(|(key, (known, _))| key.0 == namespace && same(known));
+        want.min_by_key(|((_, name), (_, created))| (created, name)).map(|((_, name), _)| name.as_str())
     }
 
     fn put(&mut self, scaler: Scaler) -> Option<Workload> {
@@ -58,7 +68,7 @@ impl ScalerIndex {
 
     fn remove(&mut self, namespace: &str, name: &str) -> Option<Workload> {
         let key = (namespace.to_owned(), name.to_owned());
-        self.routes.remove(&key);
+        self.rules.remove(&key);
         let workload = self.by_name.remove(&key)?;
         if let Some(scalers) = self.by_workload.get_mut(&workload) {
             scalers.retain(|scaler| scaler.name != name);
@@ -119,14 +129,42 @@ impl Follow<DeserializeGuard<ScalableService>> for ScalerIndex {
         let workload = Workload { kind: target.kind.clone(), namespace, name: target.name.clone() };
         let created = created(&service);
         let key = (workload.namespace.clone(), service.name_any());
-        let steered = service.spec.traffic.as_ref().and_then(|traffic| traffic.gateway.as_ref());
-        let steered = steered.map(|gateway| gateway.http_route.clone());
+        let rule = service.spec.traffic.as_ref().and_then(|traffic| traffic.gateway.clone());
         let concerned = self.put(Scaler { kind: "ScalableService", name: key.1.clone(), created, workload });
-        self.routes.extend(steered.map(|route| (key, route)));
+        self.rules.extend(rule.map(|rule| (key, (rule, created))));
         concerned
     }
 
     fn delete(&mut self, object: &DeserializeGuard<ScalableService>) -> Option<Workload> {
         self.remove(&object.namespace().unwrap_or_default(), &object.name_any())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn service(name: &str, created: &str, rule: &str) -> DeserializeGuard<ScalableService> {
+        let yaml = format!(
+            "{{apiVersion: plimsoll.dev/v1alpha1, kind: ScalableService, \
+             metadata: {{name: {name}, namespace: shop, creationTimestamp: '2026-01-01T00:00:{created}Z'}}, \
+             spec: {{scaleTargetRef: {{kind: Deployment, name: {name}}}, maxReplicas: 4, \
+             traffic: {{provider: Gateway, gateway: {{httpRoute: front, rule: {rule}}}}}}}}}"
+        );
+        serde_saphyr::from_str(&yaml).unwrap()
+    }
+
+    #[test]
+    fn the_oldest_service_keeps_a_rule_until_it_is_gone() {
+        let mut index = ScalerIndex::default();
+        let rule = |rule: &str| GatewayRule { http_route: "front".into(), rule: rule.into(), service: None };
+        for (name, created, rule) in [("b", "10", "main"), ("a", "20", "main"), ("c", "05", "images")] {
+            index.apply(service(name, created, rule));
+        }
+        assert_eq!(index.keeper("shop", &rule("main")), Some("b"));
+        assert_eq!(index.keeper("shop", &rule("images")), Some("c"));
+        assert_eq!(index.keeper("elsewhere", &rule("main")), None);
+        index.delete(&service("b", "10", "main"));
+        assert_eq!(index.keeper("shop", &rule("main")), Some("a"));
     }
 }

@@ -135,6 +135,9 @@ pub fn notes(old: &ScalableServiceStatus, new: &ScalableServiceStatus, outcome: 
             ReasonCode::RouteNotAccepted,
             ReasonCode::RouteNotServing,
             ReasonCode::RouteFailed,
+            ReasonCode::PolicyNotServed,
+            ReasonCode::PolicyNotAccepted,
+            ReasonCode::PolicyFailed,
         ]
         .into_iter()
         .find(|code| code.name() == now.reason);

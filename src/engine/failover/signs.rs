@@ -16,7 +16,7 @@ const READINESS_PAUSE: SignedDuration = SignedDuration::from_millis(450);
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SignMemory {
     /// The last samples of each sign.
-    rings: Vec<Ring>,
+    rings: Vec<(SignRule, Ring)>,
     /// Whether no replica at all was ready, whatever the signs are.
     dead: Ring,
     /// Since when all is well.
@@ -74,7 +74,7 @@ impl SignMemory {
         expected: i32,
         now: Timestamp,
     ) -> Signs {
-        self.rings.resize_with(rules.signs.len(), Ring::default);
+        self.follow(&rules.signs);
         let ready = seen.pods.ready();
         let of = expected.min(seen.replicas);
         let ratio = (of > 0).then(|| f64::from(ready) / f64::from(of));
@@ -83,7 +83,7 @@ impl SignMemory {
             ready: ratio.is_some_and(|ratio| ratio > rules.return_above),
             ..Signs::default()
         };
-        for (rule, ring) in rules.signs.iter().zip(&mut self.rings) {
+        for (rule, ring) in &mut self.rings {
             let (sign, at) = match rule {
                 SignRule::ReadyBelow(below) => {
                     let sign = match ratio {
@@ -123,9 +123,20 @@ impl SignMemory {
         signs
     }
 
+    /// Keeps the samples of the signs that the spec still has.
+    fn follow(&mut self, signs: &[SignRule]) {
+        if self.rings.iter().map(|(rule, _)| rule).eq(signs) {
+            return;
+        }
+        let before = std::mem::take(&mut self.rings);
+        let ring =
+            |rule: &SignRule| before.iter().find(|(known, _)| known == rule).map(|(_, ring)| ring.clone());
+        self.rings = signs.iter().map(|rule| (rule.clone(), ring(rule).unwrap_or_default())).collect();
+    }
+
     /// What was bad before does not count any more.
     pub(super) fn forget(&mut self) {
-        self.rings.iter_mut().for_each(|ring| ring.bad.clear());
+        self.rings.iter_mut().for_each(|(_, ring)| ring.bad.clear());
         self.dead.bad.clear();
     }
 }

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    StandbySeen, Standing,
+    Standing,
     course::Course,
     signs::{SignMemory, Signs},
 };
@@ -14,8 +14,6 @@ use crate::{
 
 /// A step of a return stands for so long, or for `return.for` where that is shorter.
 const STEP: SignedDuration = SignedDuration::from_secs(30);
-/// A standby that takes no requests any more is left after this time: its checks have failed several times by then.
-const STANDBY_LOST: SignedDuration = SignedDuration::from_secs(2);
 
 pub(super) struct Turn<'a> {
     pub spec: &'a Validated,
@@ -84,8 +82,11 @@ impl Turn<'_> {
         (State::Frozen, self.reason(Code::Paused, course))
     }
 
-    /// Nothing is moved; what was is given back.
+    /// Nothing is moved; what was is given back, but for the weights of a Gateway, which nobody writes.
     pub fn observe(&mut self, course: &mut Course) -> Stand {
+        if self.spec.traffic.is_none() {
+            return (State::Frozen, self.reason(Code::Observing, course));
+        }
         course.active = None;
         course.weights.fill(0);
         if self.signs.fails {
@@ -93,30 +94,6 @@ impl Turn<'_> {
             return (State::Suspect, self.reason(Code::Observing, course).detailed(detail));
         }
         self.calm(course)
-    }
-
-    /// Whether a standby would take all requests now.
-    pub fn readiness(&self, course: &Course) -> Reason {
-        let need = self.need(course);
-        let mut troubles = Vec::new();
-        for name in self.names() {
-            let seen = self.standing.standbys.iter().find(|seen| seen.name == name);
-            let trouble = match seen {
-                None => Some("nothing is known of it yet".to_owned()),
-                Some(StandbySeen { trouble: Some(trouble), .. }) => Some(trouble.clone()),
-                Some(StandbySeen { address: None, .. }) => Some("its address is not known yet".to_owned()),
-                Some(StandbySeen { capacity: Some(has), .. }) if has.most.saturating_sub(has.own) < need => {
-                    let free = has.most.saturating_sub(has.own).max(0);
-                    Some(format!("it can get {free} replicas for this, where {need} are needed"))
-                }
-                Some(_) => None,
-            };
-            match trouble {
-                None => return Reason::new(Code::StandbyReady, 0, 0).about(name),
-                Some(trouble) => troubles.push(format!("{name}: {trouble}")),
-            }
-        }
-        Reason::new(Code::StandbyNotReady, 0, 0).detailed(troubles.join("; "))
     }
 
     /// Replicas of the primary that are needed for the next step of a return, or to show that it is well again.
@@ -135,7 +112,7 @@ impl Turn<'_> {
         let detail = self.signs.bad.join(", ");
         let suspect =
             |turn: &Self, code| (State::Suspect, turn.reason(code, course).detailed(detail.clone()));
-        let Some(to) = self.usable(None) else {
+        let Some(to) = self.usable(course) else {
             let (state, reason) = suspect(self, Code::NoStandbyReady);
             let why = self.readiness(course).detail.unwrap_or_default();
             return (state, reason.detailed(format!("{detail}; {why}")));
@@ -188,14 +165,14 @@ impl Turn<'_> {
 
     /// Requests come back from the standby `from`; `careful` for a sign of failure to take them away again.
     fn returning(&mut self, course: &mut Course, from: usize, careful: bool) -> Stand {
-        let usable = if self.takes(from) { Some(from) } else { self.usable(None) };
+        let usable = if self.takes(from) { Some(from) } else { self.usable(course) };
         if let Some(to) = usable.filter(|_| careful && self.signs.fails) {
             // It was a switch back, and this is one away: the last one that is allowed was kept for it.
             self.leave(course, to);
             course.keep(|standby| standby == to || self.takes(standby));
             return self.away(course, to);
         }
-        if self.is_lost(from) {
+        if self.is_lost(course, from) {
             // It serves none of them, and they were on their way to the primary anyway.
             course.weights.fill(0);
             (self.memory.stepped, self.memory.standby_lost) = (None, None);
@@ -227,10 +204,10 @@ impl Turn<'_> {
 
     /// The standby that requests go to takes none any more: another one, or the primary if it can.
     fn standby_lost(&mut self, course: &mut Course, to: usize) -> Option<Stand> {
-        if !self.is_lost(to) {
+        if !self.is_lost(course, to) {
             return None;
         }
-        let other = self.usable(Some(to));
+        let other = self.serving(course, to);
         let well = self.signs.ready && self.signs.bad.is_empty();
         // A primary that serves a few is better than a standby that serves nobody.
         let back = well || (other.is_none() && !self.signs.dead && self.seen.pods.ready() > 0);
@@ -248,19 +225,9 @@ impl Turn<'_> {
         }
         let other = other?;
         course.switch(Some(other), self.now);
-        course.keep(|standby| self.takes(standby));
+        course.keep(|standby| self.takes(standby) && self.serves(standby));
         self.grow(course, other);
         Some(self.away(course, other))
-    }
-
-    /// Whether a standby has taken no requests for long enough to be sure of it.
-    fn is_lost(&mut self, standby: usize) -> bool {
-        if self.seen_of(standby).is_some_and(|seen| seen.trouble.is_none()) {
-            self.memory.standby_lost = None;
-            return false;
-        }
-        let since = *self.memory.standby_lost.get_or_insert(self.now);
-        self.now.duration_since(since) >= STANDBY_LOST
     }
 
     /// Requests are on their way to the standby `to`.
@@ -310,11 +277,6 @@ impl Turn<'_> {
         }
     }
 
-    /// Whether a standby would take requests now.
-    fn takes(&self, standby: usize) -> bool {
-        self.seen_of(standby).is_some_and(|seen| seen.trouble.is_none() && seen.address.is_some())
-    }
-
     fn well_long_enough(&self) -> bool {
         let since = self.memory.well_since;
         since.is_some_and(|since| self.now.duration_since(since) >= self.rules.return_for)
@@ -329,26 +291,6 @@ impl Turn<'_> {
     /// A return must leave one switch for the next failure.
     fn may_return(&self, course: &Course) -> bool {
         course.switches.is_empty() || course.switches.len() + 1 < self.rules.max_switches
-    }
-
-    /// The first standby that takes requests, but for one.
-    fn usable(&self, but: Option<usize>) -> Option<usize> {
-        (0..self.rules.standbys.len()).find(|index| but != Some(*index) && self.takes(*index))
-    }
-
-    fn seen_of(&self, index: usize) -> Option<&StandbySeen> {
-        let name = &self.rules.standbys.get(index)?.name;
-        self.standing.standbys.iter().find(|seen| seen.name == *name)
-    }
-
-    fn names(&self) -> impl Iterator<Item = &str> {
-        self.rules.standbys.iter().map(|standby| standby.name.as_str())
-    }
-
-    /// Replicas that all requests need.
-    fn need(&self, course: &Course) -> i32 {
-        let wanted = if course.is_away() { course.expected } else { course.expected.max(self.seen.replicas) };
-        wanted.max(1)
     }
 
     /// The share that the primary gets next, in percent.

@@ -1,17 +1,21 @@
 //! What the tests share: a HAProxy of their own, replicas that answer, clients that count.
 
-mod balancer;
+pub mod balancer;
 mod client;
+mod openssl;
 mod replica;
 
 pub use balancer::{Balancer, Reached, traffic, wanted};
 pub use client::{Client, Load};
-pub use replica::Replica;
+pub use openssl::{P256, self_signed};
+pub use replica::{Replica, all_served};
 
 use std::{
     future::Future,
     time::{Duration, Instant},
 };
+
+use plimsoll::balancer::haproxy::{Report, Step};
 
 /// Asks until there is something.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, ask: impl Fn() -> F) -> T {
@@ -27,4 +31,10 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, ask: impl 
 
 pub async fn wait(milliseconds: u64) {
     tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+}
+
+/// The steps that were needed, but for the limits of any number that HAProxy 3.0 is told after each start.
+pub fn steps(report: &Report) -> Vec<&Step> {
+    let steps = report.steps.iter().map(|done| &done.step);
+    steps.filter(|step| !matches!(step, Step::Limit(_, 100_000))).collect()
 }

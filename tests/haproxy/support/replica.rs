@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use plimsoll::balancer::{Server, ServerState};
+use plimsoll::balancer::{Server, ServerState, Standby};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -54,6 +54,11 @@ impl Replica {
 
     pub fn server(&self, state: ServerState) -> (String, Server) {
         (self.name.clone(), Server { address: self.address, state })
+    }
+
+    /// It as a standby.
+    pub fn standby(&self, weight: u8) -> Standby {
+        Standby { name: self.name.clone(), address: Some(self.address), weight, replicas: 1, tls: None }
     }
 
     pub fn served(&self) -> usize {
@@ -104,4 +109,12 @@ async fn serve(
             return;
         }
     }
+}
+
+/// Waits until each of them has got a request: how long that takes is up to the load, and to how busy the machine is.
+pub async fn all_served(replicas: &[Replica]) {
+    super::eventually("each of them gets requests", || async {
+        replicas.iter().all(|replica| replica.served() > 0).then_some(())
+    })
+    .await;
 }

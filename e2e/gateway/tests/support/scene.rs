@@ -1,7 +1,7 @@
 //! The API server, the replicas, the stand-in and Plimsoll.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Mutex,
     time::{Duration, Instant},
@@ -60,15 +60,14 @@ impl Scene {
             Self { server, folder, client, port, replicas, plimsoll: Mutex::default(), stand_in: None };
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
         let definition = root.join("crds/scalableservices.plimsoll.dev.yaml");
-        scene.kubectl(&["apply", "--server-side", "--filename", &definition.display().to_string()]);
-        let established = ["wait", "--for=condition=Established", "crd", "--all", "--timeout=20s"];
-        scene.kubectl(&established);
+        scene.define(&definition);
         scene.apply(OBJECTS);
         for name in ["web", "web-b"] {
             scene.endpoints(name, true).await;
         }
-        let sources = "sources: [{name: default, url: 'http://127.0.0.1:9'}]\n";
-        std::fs::write(scene.folder.path().join("plimsoll.yaml"), sources).unwrap();
+        let config = "sources: [{name: default, url: 'http://127.0.0.1:9'}]\n\
+                      balancers: {agentImage: a, haproxyImage: b, nginxImage: c}\n";
+        std::fs::write(scene.folder.path().join("plimsoll.yaml"), config).unwrap();
         scene
     }
 
@@ -76,7 +75,7 @@ impl Scene {
         self.server.kubectl(arguments, "").unwrap()
     }
 
-    fn apply(&self, yaml: &str) {
+    pub fn apply(&self, yaml: &str) {
         self.server.kubectl(&["apply", "--server-side", "--force-conflicts", "--filename=-"], yaml).unwrap();
     }
 
@@ -90,10 +89,45 @@ impl Scene {
     }
 
     pub fn install_gateway_api(&self) {
-        let folder = gateway_api::definitions().unwrap().display().to_string();
-        self.kubectl(&["apply", "--server-side", "--filename", &folder]);
-        self.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=20s"]);
+        self.define(&gateway_api::definitions().unwrap());
         self.apply(&GATEWAY.replace("PORT", &self.port.to_string()));
+    }
+
+    pub fn install_envoy_gateway(&self) {
+        self.define(&gateway_api::backend_traffic_policy().unwrap());
+    }
+
+    /// Applies resource definitions, of a file or of all files of a folder, and waits until they are served.
+    fn define(&self, path: &Path) {
+        self.kubectl(&["apply", "--server-side", "--filename", &path.display().to_string()]);
+        self.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=20s"]);
+    }
+
+    /// Changes fields of `spec.traffic`.
+    pub fn traffic(&self, fields: &Value) {
+        let patch = json!({"spec": {"traffic": fields}}).to_string();
+        self.kubectl(&["patch", "scalableservice", "web", "--type=merge", "--patch", &patch]);
+    }
+
+    /// What Envoy Gateway's controller would say of the policy at this generation.
+    pub fn policy_is(&self, accepted: &str, reason: &str, generation: i64) {
+        let said = json!({"status": {"ancestors": [{
+            "ancestorRef": {"name": "front"}, "controllerName": "gateway.envoyproxy.io/gatewayclass-controller",
+            "conditions": [{
+                "type": "Accepted", "status": accepted, "reason": reason, "message": "as the test says",
+                "observedGeneration": generation, "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }],
+        }]}});
+        let patch = said.to_string();
+        let kind =
+            ["patch", "backendtrafficpolicy", "web", "--subresource=status", "--type=merge", "--patch"];
+        self.kubectl(&[kind.as_slice(), &[&patch]].concat());
+    }
+
+    /// Whether the API server takes an object as it is, every field of it known.
+    pub fn takes(&self, object: &Value) -> Result<String, String> {
+        let arguments = ["apply", "--server-side", "--dry-run=server", "--validate=strict", "--filename=-"];
+        self.server.kubectl(&arguments, &object.to_string()).map_err(|error| format!("{error:#}"))
     }
 
     /// Sets the route as a user writes it; a weight that Plimsoll set goes back.

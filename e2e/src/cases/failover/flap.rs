@@ -11,6 +11,7 @@ use super::{spare, state, switches, weight};
 use crate::cases::{
     Theatre,
     pods::fault,
+    repeat::count,
     scene::{Scene, Sight},
     traffic::{
         flow::Flow,
@@ -27,19 +28,29 @@ const SETUP: Setup = Setup {
 /// Half of a period of the flapping.
 const HALF: Duration = Duration::from_secs(10);
 /// Periods: two are needed for the three switches that are allowed.
-const PERIODS: usize = 4;
+const FEW: u32 = 3;
+/// Periods of ten minutes.
+const MANY: u32 = 30;
 /// Requests a second on kept and on fresh connections.
 const RATE: u32 = 20;
 
 pub fn run(theatre: &Theatre) -> Result<String> {
+    flap(theatre, FEW)
+}
+
+pub fn ten_minutes(theatre: &Theatre) -> Result<String> {
+    flap(theatre, MANY)
+}
+
+fn flap(theatre: &Theatre, periods: u32) -> Result<String> {
     let other = Scene::open(theatre, "flap-spare")?;
     let front = Front::set(theatre, &SETUP, |_| Ok(()))?;
     spare(&other, front.scene.namespace)?;
     let ready = |sight: &Sight| sight.condition("FailoverReady").starts_with("True");
     front.service.wait("with a standby that is ready", Duration::from_secs(20), ready)?;
-    let flow = Flow::start(front.scene.stage, &front.url, RATE, 120, &[])?;
+    let flow = Flow::start(front.scene.stage, &front.url, RATE, (periods + 2) * 20, &[])?;
     let mut held = None;
-    for period in 0..PERIODS {
+    for period in 0..periods {
         let begun = Instant::now();
         fault(&front.scene, SHOP, r#"{"unready": true}"#)?;
         sleep(HALF.saturating_sub(begun.elapsed()));
@@ -62,8 +73,10 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     ensure!(events.contains("SwitchLimit"), "no event says that it is held: {events}");
     let account = flow.finish(true)?;
     account.none_lost("it flapped, though every replica still served")?;
+    count("switches", most);
+    count("requests, none lost", account.sent());
     Ok(format!(
-        "{PERIODS} times not ready for {} s: 3 switches, held on the standby in period {held}, with the event; none of {} \
+        "{periods} times not ready for {} s: 3 switches, held on the standby in period {held}, with the event; none of {} \
          requests lost",
         HALF.as_secs(),
         account.sent()

@@ -1,7 +1,9 @@
 //! That requests move to a standby when the primary fails, and come back; that they stay where they are otherwise.
 
+mod blind;
 mod flap;
 mod standby;
+mod tls;
 
 use std::time::Duration;
 
@@ -27,6 +29,25 @@ pub const CASES: &[Case] = &[
         must: "a primary that flaps every 20 s: at most 3 switches, then held on the standby, with the event",
         run: flap::run,
     },
+    Case {
+        name: "failover-tls",
+        must: "a standby over TLS gets requests, and none once it no longer proves who it is, which FailoverReady tells",
+        run: tls::run,
+    },
+];
+
+/// The same for as long as a user may have it: the cases `long-*`, which run only by their names.
+pub const LONG: &[Case] = &[
+    Case {
+        name: "long-flap",
+        must: "a primary that flaps every 20 s for 10 min: at most 3 switches, then held on the standby, with the event",
+        run: flap::ten_minutes,
+    },
+    Case {
+        name: "long-blind",
+        must: "Prometheus out for 5 min: no switch and no return, whatever the service does",
+        run: blind::run,
+    },
 ];
 
 /// Deployment, Service and ScalableService of the standby.
@@ -34,16 +55,24 @@ const SPARE: &str = "spare";
 
 /// A standby in a namespace of its own, with one replica that has nothing to do, and up to ten. It may be the standby of
 /// the shop in `primary`, whose dial is as good as any to be told that there is no load.
-fn spare<'a>(scene: &Scene<'a>, primary: &str) -> Result<Trail> {
+fn spare(scene: &Scene<'_>, primary: &str) -> Result<Trail> {
+    stand_by(scene, primary, 1, "")?;
+    scene.wait_ready(SPARE, Duration::from_secs(20))?;
+    scene.follow("deployment", SPARE)
+}
+
+/// The same with so many replicas at least, and more of the spec on a line of its own; not waited for.
+fn stand_by(scene: &Scene<'_>, primary: &str, replicas: u32, more: &str) -> Result<()> {
     let namespace = scene.namespace;
     let shop = Shop {
         namespace,
         name: SPARE,
-        replicas: 1,
+        replicas,
         workers: 4,
         service_time: "20ms",
         startup: "0s",
-        more: &["--drain-delay=3s"],
+        // What has waited for the switch comes all at once, and a shop that turns some of it away would look like a loss.
+        more: &["--drain-delay=3s", "--queue-limit=2000"],
     };
     shop.deploy(scene.stage)?;
     let query = Dial::query(primary);
@@ -54,17 +83,16 @@ kind: ScalableService
 metadata: {{name: {SPARE}, namespace: {namespace}}}
 spec:
   scaleTargetRef: {{kind: Deployment, name: {SPARE}}}
-  minReplicas: 1
+  minReplicas: {replicas}
   maxReplicas: 10
   period: 1s
   kpis:
   - {{name: idle, type: Load, query: '0 * {query}', perReplica: "10"}}
   behavior: {{scaleDown: {{stabilizationWindowSeconds: 0}}}}
   standbyFor: [{{namespace: {primary}, name: shop}}]
+  {more}
 "#
-    ))?;
-    scene.wait_ready(SPARE, Duration::from_secs(20))?;
-    scene.follow("deployment", SPARE)
+    ))
 }
 
 /// The share of the requests that the standby gets, as the status says.

@@ -11,7 +11,8 @@ use serde_json::json;
 use super::{SPARE, spare, state, weight};
 use crate::cases::{
     Theatre,
-    pods::{fault, pods},
+    pods::{Pod, fault, pods},
+    repeat::{count, figure},
     scene::{Scene, Sight, Trail},
     traffic::{
         flow::Flow,
@@ -19,6 +20,7 @@ use crate::cases::{
         processes::kill,
     },
 };
+use crate::process::wait_for;
 
 const SETUP: Setup = Setup {
     more_spec: r#"failover:
@@ -81,6 +83,8 @@ fn degrade(front: &Front<'_>, standby: &Trail) -> Result<String> {
     }
     let asked = standby.wait("scaled up", Duration::from_secs(1), |sight| sight.wanted() == 4)?;
     ensure!(asked.at <= moved.at, "the standby was scaled up after the requests had moved");
+    figure("degraded until the standby is scaled up, s", seconds(begun, asked.at));
+    figure("scaled up until all requests moved, s", seconds(asked.at, moved.at));
     Ok(format!(
         "errors: the standby went 1 -> 4 replicas after {:.1} s, all requests {:.1} s later, last error {last:.1} s after that",
         seconds(begun, asked.at),
@@ -112,6 +116,7 @@ fn without_prometheus(theatre: &Theatre, front: &Front<'_>) -> Result<String> {
     sleep(Duration::from_secs(2));
     let account = flow.finish(true)?;
     account.none_lost("they came back")?;
+    count("lost on the way back", account.lost());
     Ok(format!(
         "Prometheus out for {} s: no return; back {:.1} s after it in two steps, none of {} lost",
         BLIND.as_secs(),
@@ -128,17 +133,13 @@ fn die(front: &Front<'_>) -> Result<String> {
     let beside = Flow::start(scene.stage, &plain, RATE / 4, 60, &[])?;
     sleep(Duration::from_secs(1));
     let died = SystemTime::now();
-    // Twice: a pod that dies for the second time within minutes is started anew only after 10 s.
     let all = [pods(scene, SHOP)?, pods(scene, CONTROL)?].concat();
     all.iter().try_for_each(|pod| kill(&pod.uid, "serve").map(drop))?;
-    sleep(Duration::from_millis(1500));
-    // One that was not started anew yet is as dead.
-    all.iter().for_each(|pod| drop(kill(&pod.uid, "serve")));
-    let dead = |sight: &Sight| sight.at >= died && sight.number("/status/readyReplicas") == 0;
-    let evidence = front.target.wait("without a ready replica", Duration::from_secs(5), dead)?;
+    kill_again(all)?;
     let moved = front
         .service
         .wait("on the standby", Duration::from_secs(5), |sight| sight.at >= died && weight(sight) == 100)?;
+    let evidence = dead_since(&front.target, died, moved.at).context("no moment without a ready replica")?;
     let back = front.service.wait("back on the primary", BACK_WITHIN + Duration::from_secs(25), |sight| {
         sight.at > moved.at && weight(sight) == 0
     })?;
@@ -153,6 +154,9 @@ fn die(front: &Front<'_>) -> Result<String> {
     );
     let goes_on = without.last_bad().context("the control lost nothing")? - unix(evidence.at);
     ensure!(goes_on > last + 3.0, "the control was well again after {goes_on:.1} s, as soon as the service");
+    figure("no pod ready until on the standby, s", seconds(evidence.at, moved.at));
+    figure("no pod ready until the last loss, s", last);
+    figure("the same in the control, s", goes_on);
     Ok(format!(
         "all pods killed: on the standby {:.1} s after the last one was not ready, last request lost {last:.1} s after that; \
          {} of {} in all, the way back included (control: until {goes_on:.1} s, {} of {}); back after {:.1} s",
@@ -163,6 +167,25 @@ fn die(front: &Front<'_>) -> Result<String> {
         without.sent(),
         seconds(moved.at, back.at)
     ))
+}
+
+/// Kills each once more as soon as it has been started anew: after that the kubelet lets it wait for 10 s.
+fn kill_again(mut left: Vec<Pod>) -> Result<()> {
+    wait_for("every pod to die twice", Duration::from_secs(10), || {
+        left.retain(|pod| kill(&pod.uid, "serve").is_err());
+        Ok(left.is_empty())
+    })
+}
+
+/// The last moment within two when the last replica stopped to be ready.
+fn dead_since(target: &Trail, from: SystemTime, to: SystemTime) -> Option<Sight> {
+    let sights = target.all();
+    let dead = |sight: &Sight| sight.number("/status/readyReplicas") == 0;
+    let mut dies = sights.windows(2).rev().filter_map(|pair| match pair {
+        [before, after] if !dead(before) && dead(after) => Some(after),
+        _ => None,
+    });
+    dies.find(|sight| sight.at >= from && sight.at <= to).cloned()
 }
 
 /// A person sends all requests to the standby, and back.

@@ -8,6 +8,7 @@ use super::{EJECTED_WITHIN, ERRORS, ejected, setup};
 use crate::cases::{
     Theatre,
     pods::pods,
+    repeat::{count, figure},
     traffic::{
         flow::Flow,
         front::{Front, SHOP, Setup, seconds},
@@ -64,6 +65,8 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     ensure!(replaced.len() == 1, "{replaced:?} were replaced within {} s", WATCHED.as_secs());
     let account = flow.finish(true)?;
     account.some_lost("five of ten answer errors")?;
+    figure("first error until the condition says so, s", seconds(broke, told.at));
+    count("most replicas out at a time", most);
     Ok(format!(
         "{:.1} s after the first errors: {}; within {} s never more than {most} out, {} replaced, at least {ready} ready",
         seconds(broke, told.at),

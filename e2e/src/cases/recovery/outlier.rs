@@ -12,6 +12,7 @@ use crate::{
     cases::{
         Theatre,
         pods::pods,
+        repeat::{figure, requests},
         traffic::{
             flow::Flow,
             front::{CONTROL, Front, SHOP, Setup, control, seconds, unix},
@@ -78,6 +79,10 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let goes_on =
         without.last_bad().context("the control has no error, so none would be seen")? - unix(ended);
     ensure!(goes_on > -2.0, "the control's errors ended {:.1} s before its end", -goes_on);
+    requests(account.sent(), account.lost(), without.lost());
+    figure("first error until ejected, s", seconds(broke, out.at));
+    figure("first error until replaced, s", seconds(broke, replaced));
+    figure("ejected until the last error, s", last);
     Ok(format!(
         "ejected {:.1} s after its first errors, replaced after {:.1} s; last error {last:.1} s after the ejection; {} of \
          {} requests failed, in the control, where they go on, {} of {}",

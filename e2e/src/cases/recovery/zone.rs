@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::{
     cases::{
         Theatre,
+        repeat::{count, figure},
         scene::Scene,
         traffic::front::{CONTROL, Front, SHOP, Setup, control, spread},
     },
@@ -90,6 +91,12 @@ pub fn run(theatre: &Theatre) -> Result<String> {
         "the control was well again {:.0} s before the power returned",
         ended - sick
     );
+    figure("power cut until noticed, s", noticed);
+    figure("power cut until raised, s", raised.1);
+    figure("power cut until within the objective, s", healed);
+    count("requests", account.sent);
+    count("late or lost", account.late);
+    count("late or lost in the control", without.late);
     Ok(format!(
         "zone lost with {there} of {REPLICAS} replicas: noticed after {noticed:.1} s, raised to {} after {:.1} s, within \
          the objective again after {healed:.0} s ({} of {} requests late or lost); without Plimsoll {} of {}, and late \

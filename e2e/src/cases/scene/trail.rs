@@ -1,9 +1,9 @@
-//! What becomes of one object, without a gap: a watch that is read along.
+//! What becomes of one object: a watch that is read along, without a gap as long as there is an API server.
 
 use std::{
     io::BufReader,
-    process::{Child, Command, Stdio},
-    sync::{Arc, Mutex, PoisonError},
+    process::{Child, ChildStdout, Command, Stdio},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::{sleep, spawn},
     time::{Duration, Instant, SystemTime},
 };
@@ -12,6 +12,9 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::cluster::Cluster;
+
+/// Pause before a watch that ended begins anew.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// An object as it was at some time.
 #[derive(Clone)]
@@ -58,8 +61,9 @@ impl Sight {
 /// All that was seen of one object, or of all with a label, since the trail began.
 pub struct Trail {
     what: String,
-    child: Child,
     seen: Arc<Mutex<Vec<Sight>>>,
+    /// The watch; `None` once the trail is over.
+    watch: Arc<Mutex<Option<Child>>>,
 }
 
 impl Trail {
@@ -80,30 +84,38 @@ impl Trail {
         let mut command = Command::new(cluster.program("kubectl")?);
         command.env("KUBECONFIG", cluster.kubeconfig()).args(["--namespace", namespace]);
         command.arg("get").args(which).args(["--watch", "--output=json"]);
-        let mut child =
-            command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot watch {what}"))?;
-        let output = child.stdout.take().context("kubectl has no output")?;
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let into = Arc::clone(&seen);
+        command.stdout(Stdio::piped());
+        let mut begin = move || -> Result<_> {
+            let mut child = command.spawn()?;
+            let output = child.stdout.take().context("kubectl has no output")?;
+            Ok((child, output))
+        };
+        let (child, mut output) = begin().with_context(|| format!("cannot watch {what}"))?;
+        let (seen, watch) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Some(child))));
+        let (into, watched) = (Arc::clone(&seen), Arc::clone(&watch));
         spawn(move || {
-            let objects = serde_json::Deserializer::from_reader(BufReader::new(output)).into_iter::<Value>();
-            for object in objects.map_while(Result::ok) {
-                into.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(Sight { at: SystemTime::now(), object });
+            loop {
+                read(output, &into);
+                // Over, or the API server went away: then it begins again with the object as it is.
+                sleep(AGAIN);
+                let mut watch = lock(&watched);
+                let Some(over) = watch.as_mut() else { return };
+                let _how_it_ended = over.wait();
+                let Ok((child, next)) = begin() else { return };
+                (*watch, output) = (Some(child), next);
             }
         });
-        Ok(Self { what, child, seen })
+        Ok(Self { what, seen, watch })
     }
 
     /// Everything that was seen.
     pub fn all(&self) -> Vec<Sight> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.seen).clone()
     }
 
     /// The object as it is now.
     pub fn last(&self) -> Option<Sight> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).last().cloned()
+        lock(&self.seen).last().cloned()
     }
 
     /// The replicas that were wanted, one after the other.
@@ -142,9 +154,22 @@ impl Trail {
 
 impl Drop for Trail {
     fn drop(&mut self) {
-        let _gone_is_fine = self.child.kill();
-        let _gone_is_fine = self.child.wait();
+        if let Some(mut child) = lock(&self.watch).take() {
+            let _gone_is_fine = child.kill();
+            let _gone_is_fine = child.wait();
+        }
     }
+}
+
+fn read(output: ChildStdout, into: &Mutex<Vec<Sight>>) {
+    let objects = serde_json::Deserializer::from_reader(BufReader::new(output)).into_iter::<Value>();
+    for object in objects.map_while(Result::ok) {
+        lock(into).push(Sight { at: SystemTime::now(), object });
+    }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What matters of an object in an error message.

@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -15,8 +14,12 @@ use super::{
     processes::kill,
 };
 use crate::{
-    cases::{Theatre, scene::Scene},
-    process::{run as execute, run_with_input},
+    cases::{
+        Theatre,
+        authority::{Authority, HOST},
+        repeat::{figure, requests},
+    },
+    process::run as execute,
     stage::service_url,
 };
 
@@ -25,8 +28,6 @@ const SETUP: Setup = Setup {
     traffic: "listeners: [{port: 80}, {port: 443, tls: {secretName: shop-tls}}]",
     ..Setup::of(NAMESPACE, 2)
 };
-/// Name in the certificates.
-const HOST: &str = "shop.example";
 /// Where the balancers' pods listen for 443.
 const POD_PORT: u16 = 10_443;
 /// Requests a second on kept and on fresh connections.
@@ -68,6 +69,9 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     front.balancers()?.first().map(|balancer| kill(&balancer.uid, "haproxy")).context("no balancer")??;
     let control = flow.finish(false)?;
     control.some_lost("control, HAProxy started anew")?;
+    requests(account.sent(), account.lost(), control.lost());
+    figure("served after the file's change, least, ms", shortest.as_secs_f64() * 1e3);
+    figure("served after the file's change, greatest, ms", longest.as_secs_f64() * 1e3);
     Ok(format!(
         "{TIMES} times on both balancers, served {} to {} ms after the file's change; {} requests, none lost; \
          control, HAProxy started anew, lost {}",
@@ -83,9 +87,7 @@ fn replaced(theatre: &Theatre, front: &Front<'_>, number: usize, certificate: &s
     let mut waiting: Vec<(Balancer, Option<Instant>)> =
         front.balancers()?.into_iter().map(|balancer| (balancer, None)).collect();
     for (balancer, _) in &waiting {
-        // The kubelet looks at a pod's Secrets when it looks at the pod: at once when that changes, else once a minute.
-        let touch = format!("touched={number}");
-        front.scene.kubectl(&["annotate", "pod", &balancer.name, "--overwrite", &touch])?;
+        front.touch(balancer, number)?;
     }
     let (mut took, begin) = (Vec::new(), Instant::now());
     while !waiting.is_empty() {
@@ -128,60 +130,4 @@ fn served(balancer: &Balancer) -> Result<String> {
     let inner = answer.split_once(begin).and_then(|(_, rest)| rest.split_once(end)).map(|(inner, _)| inner);
     let inner = inner.with_context(|| format!("{address} serves no certificate: {answer}"))?;
     Ok(format!("{begin}{inner}{end}"))
-}
-
-/// A small certificate authority in a folder of its own.
-struct Authority {
-    folder: PathBuf,
-}
-
-impl Authority {
-    fn new(folder: &Path) -> Result<Self> {
-        fs::create_dir_all(folder)?;
-        let authority = Self { folder: folder.to_owned() };
-        // No section for extensions, or each certificate would be one of an authority.
-        fs::write(authority.file("openssl.cnf"), "[req]\ndistinguished_name=subject\n[subject]\n")?;
-        authority.sign("ca", "/CN=plimsoll-e2e", &["basicConstraints=critical,CA:TRUE"], &[])?;
-        Ok(authority)
-    }
-
-    /// Issues a certificate and puts it into the Secret `shop-tls`. Returns it.
-    fn issue(&self, scene: &Scene<'_>, number: usize) -> Result<String> {
-        let (ca, key) = (self.text("ca.crt"), self.text("ca.key"));
-        let subject = format!("/CN={HOST}/serialNumber={number}");
-        let name = format!("subjectAltName=DNS:{HOST}");
-        self.sign("shop", &subject, &[&name], &["-CA", &ca, "-CAkey", &key])?;
-        let (certificate, key) = (self.text("shop.crt"), self.text("shop.key"));
-        let secret = scene.kubectl(&[
-            "create",
-            "secret",
-            "tls",
-            "shop-tls",
-            &format!("--cert={certificate}"),
-            &format!("--key={key}"),
-            "--dry-run=client",
-            "--output=yaml",
-        ])?;
-        scene.apply(&secret)?;
-        Ok(fs::read_to_string(certificate)?)
-    }
-
-    fn sign(&self, name: &str, subject: &str, extensions: &[&str], signer: &[&str]) -> Result<()> {
-        let (certificate, key) = (self.text(&format!("{name}.crt")), self.text(&format!("{name}.key")));
-        let config = self.text("openssl.cnf");
-        let mut arguments = vec!["req", "-x509", "-config", &config, "-newkey", "ec"];
-        arguments.extend(["-pkeyopt", "ec_paramgen_curve:P-256"]);
-        arguments.extend(["-nodes", "-days", "2", "-subj", subject, "-out", &certificate, "-keyout", &key]);
-        arguments.extend(signer);
-        arguments.extend(extensions.iter().flat_map(|extension| ["-addext", extension]));
-        run_with_input("openssl", &arguments, "").map(drop)
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
-    }
-
-    fn text(&self, name: &str) -> String {
-        self.file(name).display().to_string()
-    }
 }

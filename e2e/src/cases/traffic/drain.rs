@@ -11,7 +11,10 @@ use super::{
     flow::Flow,
     front::{CARELESS, CONTROL, Front, Setup, control, seconds, spread, victims},
 };
-use crate::cases::Theatre;
+use crate::cases::{
+    Theatre,
+    repeat::{figure, requests},
+};
 
 const SETUP: Setup =
     Setup { workers: 50, service_time: "1s", more: CARELESS, ..Setup::of("traffic-drain", 8) };
@@ -43,6 +46,9 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let last =
         front.service.wait("done draining", Duration::from_secs(10), |sight| victims(sight).is_empty())?;
     front.scene.kubectl(&["get", "scalableservice", "shop"])?;
+    requests(account.sent(), account.lost(), control.lost());
+    figure("asked until drained, s", seconds(asked, begun));
+    figure("drained until lowered, s", seconds(begun, lowered.at));
     Ok(format!(
         "drained after {:.1} s, 8 -> 4 after {:.1} s more, said to be over {:.1} s later; {} requests, none lost; \
          control lost {}",

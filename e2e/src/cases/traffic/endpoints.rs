@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     thread::sleep,
     time::{Duration, SystemTime},
 };
@@ -11,65 +12,97 @@ use serde_json::Value;
 
 use super::{
     flow::{Account, Flow},
-    front::{CARELESS, CONTROL, Front, SHOP, Setup, control, unix, victims},
+    front::{CONTROL, Front, SHOP, Setup, control, unix, victims},
 };
-use crate::cases::{Theatre, scene::Trail};
+use crate::cases::{
+    Theatre,
+    repeat::{figure, requests},
+    scene::Trail,
+};
 
-const SETUP: Setup = Setup { more: CARELESS, ..Setup::of("traffic-endpoints", 4) };
+/// With room for what waits while pods start on the same two cores: a shop that turns requests away by itself would be
+/// told from a balancer that loses them by nothing.
+const SETUP: Setup = Setup { more: PATIENT, ..Setup::of("traffic-endpoints", 4) };
+/// As [`CARELESS`](super::front::CARELESS), with a longer queue.
+const PATIENT: &[&str] =
+    &["--drain-delay=0s", "--shutdown-grace=0s", "--service-jitter=0", "--queue-limit=2000"];
 /// Requests a second on kept and on fresh connections, as many again beside them on the plain Service.
-const RATE: u32 = 150;
-const MANY: u32 = 20;
-const TIMES: usize = 2;
+const RATE: u32 = 100;
+
+/// How far and how often.
+struct Course {
+    setup: Setup,
+    many: u32,
+    times: usize,
+    /// Until all of them are there, or gone.
+    within: Duration,
+}
 
 pub fn run(theatre: &Theatre) -> Result<String> {
-    let front = Front::set(theatre, &SETUP, |_| Ok(()))?;
+    course(theatre, &Course { setup: SETUP, many: 20, times: 2, within: Duration::from_secs(20) })
+}
+
+pub fn a_hundred(theatre: &Theatre) -> Result<String> {
+    let setup = Setup { namespace: "long-endpoints", replicas: 10, most: 100, ..SETUP };
+    course(theatre, &Course { setup, many: 100, times: 2, within: Duration::from_secs(180) })
+}
+
+fn course(theatre: &Theatre, course: &Course) -> Result<String> {
+    let Course { setup, many, times, within } = course;
+    let few = setup.replicas;
+    let front = Front::set(theatre, setup, |_| Ok(()))?;
     let stage = front.scene.stage;
     let slices = |service: String| {
         let label = format!("kubernetes.io/service-name={service}");
-        Trail::of_all(&stage.cluster, SETUP.namespace, "endpointslices", &label)
+        Trail::of_all(&stage.cluster, setup.namespace, "endpointslices", &label)
     };
     let (ours, plain) = (slices(format!("{SHOP}-endpoints"))?, slices(SHOP.to_owned())?);
-    let direct = crate::stage::service_url(stage, SETUP.namespace, SHOP, 8080)?;
-    let flow = Flow::start(stage, &front.url, RATE, 60, &[])?;
+    let direct = crate::stage::service_url(stage, setup.namespace, SHOP, 8080)?;
+    let longest = u32::try_from(within.as_secs())?.saturating_mul(3);
+    let flow = Flow::start(stage, &front.url, RATE, longest, &[])?;
     let before = starts(&front)?;
     let (mut through, mut beside) = (Vec::new(), Vec::new());
-    for _ in 0..TIMES {
-        let probe = Flow::start(stage, &direct, RATE, 60, &[])?;
+    for _ in 0..*times {
+        let probe = Flow::start(stage, &direct, RATE, longest, &[])?;
         sleep(Duration::from_millis(500));
-        front.ask(MANY)?;
-        front.wait_for(MANY, Duration::from_secs(20))?;
+        front.ask(*many)?;
+        front.wait_for(*many, *within)?;
         sleep(Duration::from_millis(700));
         probe.finish(true)?;
         let first = first_requests(&front)?;
         through.extend(delays(&ours, &first.forwarded));
         beside.extend(delays(&plain, &first.direct));
-        undrained(&front)?;
+        go_back(&front, few, *within)?;
     }
     sleep(Duration::from_millis(500));
     let account = flow.finish(true)?;
-    account.none_lost("4 -> 20 -> 4")?;
+    account.none_lost(&format!("{few} -> {many} -> {few}"))?;
     let after = starts(&front)?;
     ensure!(before == after, "HAProxy was started anew or reloaded: {before:?} became {after:?}");
-    let lost = lowered_at_once(&front)?;
+    let lost = lowered_at_once(&front, setup)?;
+    requests(account.sent(), account.lost(), lost.lost());
+    let (ours, theirs) = (Spread::of(&mut through)?, Spread::of(&mut beside)?);
+    figure("ready until first request, median, ms", ours.median);
+    figure("ready until first request, p99, ms", ours.p99);
+    figure("the same of kube-proxy, median, ms", theirs.median);
+    figure("the same of kube-proxy, p99, ms", theirs.p99);
     Ok(format!(
-        "{TIMES} times 4 -> {MANY} -> 4: {} requests, none lost, no reload; from ready to the first request: balancers \
-         {}, kube-proxy {}; control, a plain Service lowered from 8 to 4 at once, lost {}",
+        "{times} times {few} -> {many} -> {few}: {} requests, none lost, no reload; from ready to the first request: \
+         balancers {ours}, kube-proxy {theirs}; control, a plain Service lowered from 8 to 4 at once, lost {}",
         account.sent(),
-        spread(&mut through)?,
-        spread(&mut beside)?,
         lost.why()
     ))
 }
 
-/// Goes back to four; whoever goes must have been drained.
-fn undrained(front: &Front<'_>) -> Result<()> {
+/// Goes back to few; whoever goes must have been drained.
+fn go_back(front: &Front<'_>, few: u32, within: Duration) -> Result<()> {
     let pods = || -> Result<BTreeSet<String>> {
         let names = front.scene.kubectl(&["get", "pods", "--selector=app=shop", "--output=name"])?;
         Ok(names.lines().map(|name| name.trim_start_matches("pod/").to_owned()).collect())
     };
     let (before, asked) = (pods()?, SystemTime::now());
-    front.ask(4)?;
-    front.wait_for(4, Duration::from_secs(20))?;
+    front.ask(few)?;
+    front.wait_for(few, within)?;
     let drained: BTreeSet<String> =
         front.service.all().iter().filter(|sight| sight.at >= asked).flat_map(victims).collect();
     let after = pods()?;
@@ -79,9 +112,9 @@ fn undrained(front: &Front<'_>) -> Result<()> {
     Ok(())
 }
 
-fn lowered_at_once(front: &Front<'_>) -> Result<Account> {
+fn lowered_at_once(front: &Front<'_>, setup: &Setup) -> Result<Account> {
     // Each replica has ten requests in hand, so that it can't be luck that none is lost.
-    let slow = Setup { replicas: 8, workers: 50, service_time: "300ms", ..SETUP };
+    let slow = Setup { replicas: 8, workers: 50, service_time: "300ms", ..*setup };
     let plain = control(&front.scene, &slow)?;
     let flow = Flow::start(front.scene.stage, &plain, RATE, 4, &[])?;
     sleep(Duration::from_secs(1));
@@ -146,11 +179,26 @@ fn delays(slices: &Trail, first: &BTreeMap<String, f64>) -> Vec<f64> {
     first.iter().filter_map(delay).collect()
 }
 
-fn spread(delays: &mut [f64]) -> Result<String> {
-    delays.sort_by(f64::total_cmp);
-    let at = |share: usize| delays.get(delays.len() * share / 100).or(delays.last()).copied();
-    let (median, p99) = at(50).zip(at(99)).context("no pod was new")?;
-    Ok(format!("median {median:.0} ms, p99 {p99:.0} ms of {} pods", delays.len()))
+/// Delays of pods, in milliseconds.
+struct Spread {
+    median: f64,
+    p99: f64,
+    pods: usize,
+}
+
+impl Spread {
+    fn of(delays: &mut [f64]) -> Result<Self> {
+        delays.sort_by(f64::total_cmp);
+        let at = |share: usize| delays.get(delays.len() * share / 100).or(delays.last()).copied();
+        let (median, p99) = at(50).zip(at(99)).context("no pod was new")?;
+        Ok(Self { median, p99, pods: delays.len() })
+    }
+}
+
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "median {:.0} ms, p99 {:.0} ms of {} pods", self.median, self.p99, self.pods)
+    }
 }
 
 fn fetch(url: &str) -> Result<String> {

@@ -30,6 +30,8 @@ pub struct Setup {
     pub provider: &'static str,
     /// Replicas at the start.
     pub replicas: u32,
+    /// `maxReplicas`.
+    pub most: u32,
     /// Requests that a replica serves at the same time.
     pub workers: u32,
     /// Time of a request.
@@ -53,6 +55,7 @@ impl Setup {
             namespace,
             provider: "HAProxy",
             replicas,
+            most: 20,
             workers: 4,
             service_time: "20ms",
             more: &["--drain-delay=3s"],
@@ -102,10 +105,7 @@ impl<'a> Front<'a> {
         // Both start while the dial does.
         scene.apply(&setup.shop(SHOP).manifest(&scene.stage.built.shop_image))?;
         let dial = Dial::deploy(&scene)?;
-        // Right after its start not every node's rules know its Service.
-        wait_for("the dial", Duration::from_secs(10), || {
-            dial.set(u64::from(setup.replicas) * 10).map(|()| true)
-        })?;
+        dial.set(u64::from(setup.replicas) * 10)?;
         setup.shop(SHOP).deploy(scene.stage)?;
         scene.apply(&service(setup))?;
         let follow = |kind| scene.follow(kind, SHOP);
@@ -117,9 +117,7 @@ impl<'a> Front<'a> {
         })?;
         let url = service_url(scene.stage, setup.namespace, &format!("{SHOP}-lb"), 80)?;
         let front = Self { scene, dial, url, target, service };
-        wait_for("two ready balancers", Duration::from_secs(20), || {
-            Ok(front.balancers()?.iter().filter(|balancer| balancer.ready).count() == 2)
-        })?;
+        front.both_ready(Duration::from_secs(20))?;
         front.scene.explain(SHOP, &["2/2 in sync"])?;
         Ok(front)
     }
@@ -147,6 +145,19 @@ impl<'a> Front<'a> {
         let items = list.pointer("/items").and_then(Value::as_array).cloned().unwrap_or_default();
         let alive = items.iter().filter(|pod| pod.pointer("/metadata/deletionTimestamp").is_none());
         Ok(alive.map(Balancer::of).collect())
+    }
+
+    /// Waits until both balancers are ready.
+    pub fn both_ready(&self, within: Duration) -> Result<()> {
+        wait_for("two ready balancers", within, || {
+            Ok(self.balancers()?.iter().filter(|balancer| balancer.ready).count() == 2)
+        })
+    }
+
+    /// Has the kubelet look at a balancer's Secrets now: it does when the pod changes, else once a minute.
+    pub fn touch(&self, balancer: &Balancer, mark: usize) -> Result<()> {
+        let mark = format!("touched={mark}");
+        self.scene.kubectl(&["annotate", "pod", &balancer.name, "--overwrite", &mark]).map(drop)
     }
 
     /// Pods of the status' `draining`, when it first named any, and when that was.
@@ -242,7 +253,7 @@ pub fn spread(front: &Front<'_>) -> Result<()> {
 }
 
 fn service(setup: &Setup) -> String {
-    let Setup { namespace, provider, window, traffic, more_kpis, more_spec, .. } = setup;
+    let Setup { namespace, provider, most, window, traffic, more_kpis, more_spec, .. } = setup;
     let more_kpis = more_kpis.replace('\n', "\n  ");
     let traffic = traffic.replace('\n', "\n    ");
     let more_spec = more_spec.replace('\n', "\n  ");
@@ -256,7 +267,7 @@ metadata: {{name: {SHOP}, namespace: {namespace}}}
 spec:
   scaleTargetRef: {{kind: Deployment, name: {SHOP}}}
   minReplicas: {min}
-  maxReplicas: 20
+  maxReplicas: {most}
   period: 1s
   kpis:
   - {{name: dial, type: Load, query: '{query}', perReplica: "10"}}

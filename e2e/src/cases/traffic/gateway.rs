@@ -1,6 +1,6 @@
 //! A rule of an HTTPRoute follows failover: real requests through a Gateway, which lies as implementations do.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -10,7 +10,6 @@ use crate::{
         Theatre,
         scene::{Dial, Scene, Trail},
     },
-    process::wait_for,
     stage::{GatewayStandIn, Shop},
 };
 
@@ -19,6 +18,8 @@ const PORT: u16 = 18_090;
 const HOST: &str = "shop.example.com";
 /// Requests that are looked at, each on a connection of its own.
 const LOOKS: usize = 40;
+/// How long somebody else takes weights back.
+const FIGHT: Duration = Duration::from_secs(12);
 
 pub fn run(theatre: &Theatre) -> Result<String> {
     let scene = Scene::open(theatre, NAMESPACE)?;
@@ -29,7 +30,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
         Shop { namespace: NAMESPACE, name, replicas, workers, service_time, startup, more }
             .deploy(scene.stage)?;
     }
-    wait_for("the dial", Duration::from_secs(10), || dial.set(20).map(|()| true))?;
+    dial.set(20)?;
     let _stand_in = GatewayStandIn::start(scene.stage, "stand-in")?;
     scene.apply(&objects())?;
     let service = scene.follow("scalableservice", "shop")?;
@@ -67,23 +68,80 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     lie(&scene, "")?;
     synced(&service, "shop 100, standby 0")?;
     only(&answers()?, "shop")?;
+    let writes = fight(&scene, &service)?;
+    claim(&scene)?;
+    taken_out(&scene, &service)?;
     Ok(format!(
         "weights 100/0 -> 0/100 -> 100/0, {LOOKS} requests each where they should be; an edit of another rule kept; a stale \
-         status not believed"
+         status not believed; somebody who takes weights back for {} s is written against {writes} times, and told; a second \
+         service on the rule writes nothing, and says whose it is; a standby that is taken out with all requests gives them back",
+        FIGHT.as_secs()
     ))
 }
 
+/// Somebody else takes the weights back whenever they are right; how often Plimsoll set them.
+fn fight(scene: &Scene<'_>, service: &Trail) -> Result<usize> {
+    let back = r#"[{"op": "replace", "path": "/spec/rules/1/backendRefs/0/weight", "value": 60},
+                   {"op": "replace", "path": "/spec/rules/1/backendRefs/1/weight", "value": 40}]"#;
+    let begun = Instant::now();
+    let mut times = 0;
+    while begun.elapsed() < FIGHT {
+        if weights(&scene.get("httproute", "shop")?, 1) == [100, 0] {
+            scene.kubectl(&["patch", "httproute", "shop", "--type=json", "--patch", back])?;
+            times += 1;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    // At once, after 2 s and after 4 s more.
+    ensure!((2..=5).contains(&times), "the weights were taken back and set anew {times} times");
+    says(service, "False", "somebody else has taken the weights back")?;
+    synced(service, "shop 100, standby 0")?;
+    Ok(times)
+}
+
+/// A younger service wants the same rule.
+fn claim(scene: &Scene<'_>) -> Result<()> {
+    let claim = objects().rsplit("---").next().unwrap_or_default().replace("name: shop,", "name: claimant,");
+    let claim = claim.replace("kind: Deployment, name: shop", "kind: Deployment, name: standby");
+    scene.apply(&claim)?;
+    let claimant = scene.follow("scalableservice", "claimant")?;
+    says(&claimant, "False", "is steered by the ScalableService shop, which is older")?;
+    only(&answers()?, "shop")?;
+    scene.kubectl(&["delete", "scalableservice", "claimant"]).map(drop)
+}
+
+/// The standby has all requests, and the spec has it no more.
+fn taken_out(scene: &Scene<'_>, service: &Trail) -> Result<()> {
+    scene.kubectl(&[
+        "annotate",
+        "scalableservice",
+        "shop",
+        "--overwrite",
+        "plimsoll.dev/failover-to=standby",
+    ])?;
+    synced(service, "shop 0, standby 100")?;
+    let remove = r#"[{"op": "remove", "path": "/spec/failover"}]"#;
+    scene.kubectl(&["patch", "scalableservice", "shop", "--type=json", "--patch", remove])?;
+    says(service, "True", "has the weights shop 100,")?;
+    only(&answers()?, "shop")
+}
+
 fn synced(service: &Trail, weights: &str) -> Result<()> {
+    says(service, "True", weights)
+}
+
+/// Waits until `TrafficSynced` has this status and these words.
+fn says(service: &Trail, status: &str, words: &str) -> Result<()> {
     service
-        .wait(&format!("TrafficSynced with {weights}"), Duration::from_secs(90), |sight| {
+        .wait(&format!("TrafficSynced {status} with {words}"), Duration::from_secs(90), |sight| {
             let conditions = sight.object.pointer("/status/conditions").and_then(Value::as_array);
             let text = |condition: &Value, field: &str| {
                 condition.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
             };
             conditions.into_iter().flatten().any(|condition| {
                 text(condition, "type") == "TrafficSynced"
-                    && text(condition, "status") == "True"
-                    && text(condition, "message").contains(weights)
+                    && text(condition, "status") == status
+                    && text(condition, "message").contains(words)
             })
         })
         .map(drop)

@@ -9,12 +9,15 @@ use anyhow::{Context, Result, ensure};
 
 use super::{
     flow::{Account, Flow},
-    front::{Front, Setup, spread, unix},
+    front::{Front, SHOP, Setup, seconds, spread, unix},
     processes::kill,
 };
 use crate::{
-    cases::{Theatre, away::Away},
-    process::wait_for,
+    cases::{
+        Theatre,
+        away::Away,
+        repeat::{figure, requests},
+    },
     stage::{OPERATOR_NAMESPACE, Stage},
 };
 
@@ -23,6 +26,10 @@ const SETUP: Setup = Setup::of("traffic-killed", 4);
 const RATE: u32 = 60;
 /// How long the API server is away.
 const AWAY: u32 = 15;
+/// The same in the long case.
+const MINUTE: u32 = 60;
+/// Within this time both balancers are ready again.
+const READY_WITHIN: Duration = Duration::from_secs(60);
 /// Within this time of HAProxy's death nothing is sent to it any more.
 const NOTICED_WITHIN: f64 = 3.0;
 
@@ -37,17 +44,8 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     agent.none_lost("an agent killed")?;
     let controller = during(&front, 5, || operators(stage))?;
     controller.none_lost("the controllers killed")?;
-    let api = during(&front, AWAY, || {
-        let away = Away::of(&stage.cluster)?;
-        // What starts now has nobody to ask.
-        kill(&other.uid, "lb-agent run")?;
-        sleep(Duration::from_secs(u64::from(AWAY) - 2));
-        away.end()
-    })?;
-    api.none_lost("the API server stopped and an agent killed")?;
-    wait_for("two ready balancers", Duration::from_secs(30), || {
-        Ok(front.balancers()?.iter().filter(|balancer| balancer.ready).count() == 2)
-    })?;
+    let api = without_api_server(&front, &other.uid, AWAY)?;
+    front.both_ready(READY_WITHIN)?;
 
     let killed = SystemTime::now();
     let haproxy = during(&front, 7, || kill(&one.uid, "haproxy"))?;
@@ -59,6 +57,13 @@ pub fn run(theatre: &Theatre) -> Result<String> {
         haproxy.why()
     );
     only_its_own(&haproxy)?;
+    let calm = [&agent, &controller, &api];
+    requests(
+        calm.iter().map(|account| account.sent()).sum(),
+        calm.iter().map(|account| account.lost()).sum(),
+        haproxy.lost(),
+    );
+    figure("HAProxy's death until the last loss, s", last - 1.0);
     Ok(format!(
         "agent killed: {} requests, none lost; both controllers: {}, none; API server away for {AWAY} s and an agent \
          killed meanwhile: {}, none; one HAProxy of two killed (the control): lost {}, the last {:.1} s after it",
@@ -68,6 +73,46 @@ pub fn run(theatre: &Theatre) -> Result<String> {
         haproxy.why(),
         last - 1.0
     ))
+}
+
+/// The API server is away for a minute. What was asked meanwhile is done once it is back; how soon, is up to Kubernetes too,
+/// whose own programs ask again after up to a minute (client-go's back-off).
+pub fn a_minute(theatre: &Theatre) -> Result<String> {
+    let front = Front::set(theatre, &Setup { namespace: "long-api", ..SETUP }, |_| Ok(()))?;
+    spread(&front)?;
+    let balancers = front.balancers()?;
+    let (one, other) = balancers.first().zip(balancers.last()).context("no balancers")?;
+    let account = without_api_server(&front, &other.uid, MINUTE)?;
+    let back = SystemTime::now();
+    front.ask(6)?;
+    let raised = front.target.wait("raised", Duration::from_secs(30), |sight| sight.wanted() == 6)?;
+    front.scene.explain(SHOP, &[])?;
+    let ready = front.wait_for(6, Duration::from_secs(120))?;
+    front.both_ready(READY_WITHIN)?;
+    let control = during(&front, 4, || kill(&one.uid, "haproxy"))?;
+    control.some_lost("HAProxy killed")?;
+    requests(account.sent(), account.lost(), control.lost());
+    Ok(format!(
+        "API server away for {MINUTE} s and an agent killed meanwhile: {} requests, none lost; a rise that was asked for \
+         when it was back: wanted after {:.1} s, ready after {:.1} s; control, HAProxy killed, lost {}",
+        account.sent(),
+        seconds(back, raised.at),
+        seconds(back, ready.at),
+        control.why()
+    ))
+}
+
+/// Load while the API server is away for so many seconds and an agent, that of a pod with this UID, is killed.
+fn without_api_server(front: &Front<'_>, agent: &str, away: u32) -> Result<Account> {
+    let account = during(front, away, || {
+        let api_server = Away::of(&front.scene.stage.cluster)?;
+        // What starts now has nobody to ask.
+        kill(agent, "lb-agent run")?;
+        sleep(Duration::from_secs(u64::from(away) - 2));
+        api_server.end()
+    })?;
+    account.none_lost("the API server stopped and an agent killed")?;
+    Ok(account)
 }
 
 /// Load for so many seconds, in whose first second nothing happens.

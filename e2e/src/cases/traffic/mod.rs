@@ -67,12 +67,27 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "traffic-gateway",
-        must: "requests follow the weights of one rule of an HTTPRoute; all else of it is untouched, and no lie is believed",
+        must: "requests follow the weights of one rule of an HTTPRoute; all else of it is untouched, no lie is \
+               believed, nobody is raced",
         run: gateway::run,
     },
     Case {
         name: "traffic-killed",
         must: "agent, controllers and API server die under load: none lost; one HAProxy of two: only what it had",
         run: killed::run,
+    },
+];
+
+/// The same as large as a user may have it: the cases `long-*`, which run only by their names.
+pub const LONG: &[Case] = &[
+    Case {
+        name: "long-endpoints",
+        must: "10 -> 100 -> 10 replicas twice under load: none lost, no reload",
+        run: endpoints::a_hundred,
+    },
+    Case {
+        name: "long-api",
+        must: "the API server is away for 60 s under load: none lost, and what is asked when it is back is done",
+        run: killed::a_minute,
     },
 ];

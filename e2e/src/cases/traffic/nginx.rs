@@ -11,7 +11,10 @@ use super::{
     flow::{Flow, why},
     front::{CARELESS, CONTROL, Front, SHOP, Setup, control, victims},
 };
-use crate::cases::Theatre;
+use crate::cases::{
+    Theatre,
+    repeat::{count, requests},
+};
 
 const SETUP: Setup = Setup { provider: "NGINX", more: CARELESS, ..Setup::of("traffic-nginx", 3) };
 /// Requests a second on kept and on fresh connections.
@@ -48,6 +51,9 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     ensure!(drained > 0, "nobody was drained before the replicas were lowered");
     let made = reloads(&front)? - before;
     ensure!(made >= 8, "two balancers were reloaded {made} times for ten changes of replicas");
+    requests(account.fresh.sent, account.fresh.lost(), control.lost());
+    count("lost on kept connections", account.kept.lost());
+    count("reloads", made);
     Ok(format!(
         "{} changes of replicas, {made} reloads of two balancers: {} requests on fresh connections, none lost; {} of {} on \
          kept ones ({}); control lost {}",

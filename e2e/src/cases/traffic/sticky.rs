@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::front::{Front, Setup, seconds};
 use crate::{
-    cases::Theatre,
+    cases::{Theatre, repeat::count},
     stage::{Client, StickyClients, Visit},
 };
 
@@ -45,6 +45,9 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     ensure!(wanderers == forgetful.len(), "control: only {wanderers} clients without a cookie wandered");
     ensure!(moved > 0, "no client was on a replica that went, so nothing was proven");
     let visits: usize = all.iter().map(Vec::len).sum();
+    count("requests, none lost", visits);
+    count("clients that left a replica that went", moved);
+    count("wandering clients of the control, of 10", wanderers);
     Ok(format!(
         "{} clients, {visits} requests, none lost; none left a replica that stayed, {moved} were on those that went; \
          control: all {wanderers} clients without the cookie wandered",

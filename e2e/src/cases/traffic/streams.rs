@@ -11,7 +11,10 @@ use anyhow::{Result, ensure};
 
 use super::front::{CARELESS, CONTROL, Front, Setup, control, seconds};
 use crate::{
-    cases::Theatre,
+    cases::{
+        Theatre,
+        repeat::{count, figure},
+    },
     stage::{Stream, Streams},
 };
 
@@ -70,6 +73,10 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     ensure!(cut >= TIMEOUT - 1.0, "a stream was cut {cut:.1} s after the drain began, before its timeout");
     let lost = ended(&beside.all()).len();
     ensure!(lost > 0, "control: no stream was cut when replicas were lowered at once");
+    count("streams on replicas that stay, none cut", stayed.len());
+    count("streams on replicas that went", gone.len());
+    figure("the first of those cut after, s", cut);
+    count("streams cut in the control", lost);
     Ok(format!(
         "{STREAMS} streams through a scale-down and a change of the configuration: {} on replicas that stay went on for {TIMEOUT:.0} s at least; {} on \
          those that went had {cut:.1} s (drain.timeout is {TIMEOUT:.0} s); {NEW} new ones, none on a draining replica; \

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     cases::{
         Theatre,
+        repeat::{figure, requests},
         scene::{Sight, Trail},
     },
     stage::{Load, service_url},
@@ -53,6 +54,10 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let asleep = front
         .target
         .wait("at zero again", Duration::from_secs(30), |sight| sight.at > woken.at && sight.wanted() == 0)?;
+    requests(account.sent, account.lost(), control.lost());
+    figure("first pod ready after, s", seconds(woken.at, ready.at));
+    figure("first answer after readiness, ms", first * 1e3);
+    figure("last answer, s", account.max.unwrap_or_default());
     Ok(format!(
         "0 -> {} replicas, the first pod ready after {:.1} s, the first answer {:.0} ms later, the last after {:.1} s; \
          {} requests, none lost; at zero again {:.0} s later; control, a plain Service, lost {} ({})",

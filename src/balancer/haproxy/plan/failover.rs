@@ -7,6 +7,7 @@ use crate::balancer::{
     Standby, Wanted,
     haproxy::{
         command::AdminState,
+        limits,
         seen::{Seen, SeenServer},
         standbys::{bounds, instead, own},
     },
@@ -18,7 +19,7 @@ impl Phases {
         let all = wanted.primary_share() == 0;
         for (standby, share) in wanted.shares() {
             let of = |name: &str| seen.standbys.get(name).copied();
-            let most = wanted.connections_to(standby).unwrap_or(0);
+            let most = limits::of_standby(wanted, standby, seen);
             let (own, instead) = (own(&standby.name), instead(&standby.name));
             let on = standby.address.is_some();
             self.prepare_standby(&own, standby, of(&own), most, checks);

@@ -1,15 +1,20 @@
 //! What a user reads in haproxy.cfg.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use super::{
     super::{Config, Paths, config::structure_of},
     paths, server, standby, wanted,
 };
-use crate::balancer::{
-    ConfigError, Listen,
-    ServerState::{Drain, Ready},
-    Wanted,
+use crate::{
+    api::StandbyTls,
+    balancer::{
+        ConfigError, Listen,
+        ServerState::{Drain, Ready},
+        Standby, Wanted,
+    },
 };
 
 fn config(wanted: &Wanted) -> Config {
@@ -73,6 +78,32 @@ fn standbys_and_their_shares() {
     assert_ne!(config(&wanted).structure, before.structure);
     for bad in ["a b", "a)", "a,0", "a\n", ""] {
         wanted.standbys[0].name = bad.to_owned();
+        assert!(matches!(Config::of(&wanted, &paths()), Err(ConfigError::Name { .. })), "{bad:?}");
+    }
+}
+
+#[test]
+fn a_standby_over_tls_has_to_prove_who_it_is_wherever_it_is_a_server() {
+    let tls = StandbyTls { hostname: "east.example".to_owned(), ca_secret_name: "east-ca".to_owned() };
+    let east = Standby { tls: Some(tls), ..standby("east", Some("10.1.0.1:443"), 100) };
+    let trusting = |file: &str| {
+        let files = BTreeMap::from([("east-ca".to_owned(), file.into())]);
+        config(&wanted(json!({})).and_standbys(vec![east.clone()], files))
+    };
+    let before = trusting("/run/plimsoll/authorities-1.pem");
+    let proof = "ssl verify required ca-file /run/plimsoll/authorities-1.pem sni str(east.example) verifyhost east.example \
+                 check-sni east.example";
+    let proven: Vec<&str> = before.text.lines().filter(|line| line.contains(proof)).collect();
+    let words = |line: &&str| line.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
+    let of: Vec<String> = proven.iter().map(words).collect();
+    assert_eq!(of, ["server _instead_east", "default-server pool-purge-delay"], "{}", before.text);
+    assert_ne!(trusting("/run/plimsoll/authorities-2.pem").structure, before.structure, "it takes a reload");
+    let unproven = config(&wanted(json!({})).and_standbys(vec![east.clone()], BTreeMap::new()));
+    assert!(unproven.text.contains("server _standby_east 127.0.0.1:1 disabled"), "{}", unproven.text);
+    for bad in ["a b", "a)", "a\n", ""] {
+        let tls = StandbyTls { hostname: bad.to_owned(), ca_secret_name: "east-ca".to_owned() };
+        let files = BTreeMap::from([("east-ca".to_owned(), "/run/a.pem".into())]);
+        let wanted = wanted(json!({})).and_standbys(vec![Standby { tls: Some(tls), ..east.clone() }], files);
         assert!(matches!(Config::of(&wanted, &paths()), Err(ConfigError::Name { .. })), "{bad:?}");
     }
 }

@@ -26,6 +26,7 @@ fn wanted(more: Value) -> Wanted {
         balancers: 2,
         gate: None,
         standbys: Vec::new(),
+        authorities: BTreeMap::new(),
     }
 }
 
@@ -35,7 +36,7 @@ fn paths() -> Paths {
 
 fn standby(name: &str, address: Option<&str>, weight: u8) -> Standby {
     let address = address.map(|address| address.parse().unwrap());
-    Standby { name: name.to_owned(), address, weight, replicas: 3 }
+    Standby { name: name.to_owned(), address, weight, replicas: 3, tls: None }
 }
 
 fn server(address: &str, state: ServerState) -> Server {

@@ -1,0 +1,71 @@
+//! Prometheus is out for five minutes, first while the primary has the requests, then while the standby has them.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::{spare, state, weight};
+use crate::cases::{
+    Theatre,
+    pods::fault,
+    scene::{Scene, Sight},
+    traffic::flow::Flow,
+    traffic::front::{Front, SHOP, Setup},
+};
+
+const SETUP: Setup = Setup {
+    more_spec: r#"failover:
+  backends: [{name: spare, service: {namespace: blind-spare, name: spare, port: 8080}}]
+  leave: {when: [{kpi: errors, above: "0.2"}]}
+  return: {for: 5s, ramp: [50, 100]}"#,
+    more_kpis: r#"- name: errors
+  type: Objective
+  query: |
+    sum(rate(http_requests_total{namespace="long-blind",app="shop",code="500"}[5s]))
+    / (sum(rate(http_requests_total{namespace="long-blind",app="shop"}[5s])) > 0) or vector(0)
+  atMost: "1""#,
+    ..Setup::of("long-blind", 4)
+};
+/// How long Prometheus is out, each time.
+const OUT: Duration = Duration::from_secs(300);
+/// Requests a second on kept and on fresh connections.
+const RATE: u32 = 10;
+/// Until the evidence is known again and three samples of it were bad, or `return.for` and the ramp are over.
+const AFTER: Duration = Duration::from_secs(45);
+
+pub fn run(theatre: &Theatre) -> Result<String> {
+    let other = Scene::open(theatre, "blind-spare")?;
+    let front = Front::set(theatre, &SETUP, |_| Ok(()))?;
+    spare(&other, front.scene.namespace)?;
+    let ready = |sight: &Sight| sight.condition("FailoverReady").starts_with("True");
+    front.service.wait("with a standby that is ready", Duration::from_secs(20), ready)?;
+    let flow = Flow::start(front.scene.stage, &front.url, RATE, 900, &[])?;
+    // What is bad by now would be reason enough to leave, and nobody can know it.
+    out(theatre, &front, 0, r#"{"errors": 0.5}"#)?;
+    front.service.wait("on the standby", AFTER, |sight| weight(sight) == 100)?;
+    // What is well again would be reason enough to come back.
+    out(theatre, &front, 100, "{}")?;
+    front.service.wait("back on the primary", AFTER, |sight| weight(sight) == 0)?;
+    let account = flow.finish(true)?;
+    Ok(format!(
+        "twice {} s without Prometheus: no switch, though half of the answers were errors, and no return; both came about \
+         once it was back ({} requests, {} of them those errors)",
+        OUT.as_secs(),
+        account.sent(),
+        account.lost()
+    ))
+}
+
+/// Nothing moves while Prometheus is out, whatever the shop does.
+fn out(theatre: &Theatre, front: &Front<'_>, share: i64, then: &str) -> Result<()> {
+    theatre.prometheus.fault(&json!({"mode": "down"}))?;
+    let blind = front.service.wait("frozen", Duration::from_secs(15), |sight| state(sight) == "Frozen");
+    let kept = blind.and_then(|_| {
+        fault(&front.scene, SHOP, then)?;
+        front.service.stays("where they are", OUT, |sight| weight(sight) == share)
+    });
+    let explained = front.scene.explain(SHOP, &["Failover: Frozen"]);
+    theatre.prometheus.heal()?;
+    kept.and(explained)
+}

@@ -1,0 +1,125 @@
+//! Cases played several times, and the figures that each run tells beside its verdict.
+
+use std::{cell::RefCell, collections::BTreeMap};
+
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+
+use super::{Case, Ended, Theatre, all, perform};
+
+thread_local! {
+    /// What was measured in the case that this thread runs.
+    static FIGURES: RefCell<Vec<(&'static str, f64)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Notes something that the running case measured, under a name that says its unit.
+pub fn figure(name: &'static str, value: f64) {
+    FIGURES.with_borrow_mut(|figures| figures.push((name, value)));
+}
+
+/// The same for something that is counted.
+pub fn count(name: &'static str, count: impl TryInto<u32>) {
+    figure(name, f64::from(count.try_into().unwrap_or(u32::MAX)));
+}
+
+/// Notes the requests of a case, those of them that were lost, and those that its control lost.
+pub fn requests(sent: u64, lost: u64, control_lost: u64) {
+    count("requests", sent);
+    count("lost", lost);
+    count("lost by the control", control_lost);
+}
+
+/// What came of several runs of a case.
+pub struct Repeated {
+    case: &'static Case,
+    runs: usize,
+    /// Why it did not hold, for each run in which it did not.
+    failures: Vec<String>,
+    figures: BTreeMap<&'static str, Vec<f64>>,
+}
+
+/// Plays the cases one after the other, `runs` times, on a cluster that is set up once; after each round, tells a table of
+/// what was seen so far.
+///
+/// # Errors
+/// A name is none of a case, or the cluster can't be set up. A case that does not hold is a result.
+pub fn repeat(names: &[&str], runs: usize) -> Result<Vec<Repeated>> {
+    let known = all();
+    let unknown: Vec<_> = names.iter().filter(|name| !known.iter().any(|case| case.name == **name)).collect();
+    ensure!(unknown.is_empty(), "no case is named {unknown:?}");
+    let theatre = Theatre::open()?;
+    let cases = known.into_iter().filter(|case| names.contains(&case.name));
+    let mut all: Vec<_> = cases.map(Repeated::new).collect();
+    for _ in 0..runs {
+        all.iter_mut().for_each(|repeated| repeated.play(&theatre));
+        println!("\n{:<22}   {:<44} {:>9} {:>9} {:>9}", "case", "figure", "min", "median", "max");
+        all.iter().for_each(Repeated::tell);
+    }
+    Ok(all)
+}
+
+impl Repeated {
+    fn new(case: &'static Case) -> Self {
+        Self { case, runs: 0, failures: Vec::new(), figures: BTreeMap::new() }
+    }
+
+    fn play(&mut self, theatre: &Theatre) {
+        FIGURES.take();
+        let Ended { seen, .. } = perform(self.case, theatre);
+        let figures = FIGURES.take();
+        self.runs += 1;
+        match seen {
+            Ok(_) => figures
+                .into_iter()
+                .for_each(|(name, value)| self.figures.entry(name).or_default().push(value)),
+            Err(error) => self.failures.push(format!("{error:#}")),
+        }
+    }
+
+    /// A line for the case, one for each figure, one for each run in which it did not hold.
+    fn tell(&self) {
+        let held = self.runs - self.failures.len();
+        println!("{:<22} held {held} of {}: {}", self.case.name, self.runs, self.case.must);
+        for (name, values) in &self.figures {
+            let [min, median, max] = spread(values).map(text);
+            println!("{:<22}   {name:<44} {min:>9} {median:>9} {max:>9}", "");
+        }
+        self.failures.iter().for_each(|why| println!("{:<22}   did not hold: {why}", ""));
+    }
+
+    /// Its name with the same for a machine.
+    #[must_use]
+    pub fn json(&self) -> (String, Value) {
+        let figures = self.figures.iter().map(|(name, values)| {
+            let [min, median, max] = spread(values);
+            ((*name).to_owned(), json!({"n": values.len(), "min": min, "median": median, "max": max}))
+        });
+        let figures: BTreeMap<_, _> = figures.collect();
+        let held = self.runs - self.failures.len();
+        (self.case.name.to_owned(), json!({"runs": self.runs, "held": held, "figures": figures}))
+    }
+}
+
+/// Least, middle (the higher of two) and greatest, to a thousandth.
+fn spread(values: &[f64]) -> [f64; 3] {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let at = |place: usize| sorted.get(place).map_or(f64::NAN, |value| (value * 1e3).round() / 1e3);
+    [at(0), at(sorted.len() / 2), at(sorted.len().saturating_sub(1))]
+}
+
+fn text(value: f64) -> String {
+    let rounded = if value.abs() < 10.0 { format!("{value:.2}") } else { format!("{value:.0}") };
+    rounded.strip_suffix(".00").map_or_else(|| rounded.clone(), ToOwned::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_told_as_short_as_they_can_be() {
+        assert_eq!(spread(&[3.0, 1.0, 2.0, 4.000_4]), [1.0, 3.0, 4.0]);
+        assert_eq!([0.0, 0.256, 12.6, 5.0].map(text), ["0", "0.26", "13", "5"]);
+    }
+}

@@ -1,0 +1,23 @@
+//! Objects that belong to a ScalableService, told from those of others with the same name.
+
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, DynamicObject, Preconditions},
+};
+
+use crate::api::ScalableService;
+
+/// Whether `object` belongs to `service`.
+pub(super) fn belongs_to<K: ResourceExt>(object: &K, service: &ScalableService) -> bool {
+    object.owner_references().iter().any(|owner| Some(&owner.uid) == service.metadata.uid.as_ref())
+}
+
+/// Deletes `object`, unless another has taken its name; that it is gone already is as good.
+pub(super) async fn delete<K: ResourceExt>(api: &Api<DynamicObject>, object: &K) -> Result<(), kube::Error> {
+    let only_this = Preconditions { uid: object.uid(), ..Preconditions::default() };
+    let params = DeleteParams { preconditions: Some(only_this), ..DeleteParams::background() };
+    match api.delete(&object.name_any(), &params).await {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        other => other.map(drop),
+    }
+}

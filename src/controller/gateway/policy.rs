@@ -1,0 +1,179 @@
+//! The BackendTrafficPolicy beside the rule: written where fields ask for it, believed only when its Gateways accept it,
+//! deleted when nothing asks for it any more.
+//!
+//! It is looked at from time to time instead of watched: most clusters do not serve the kind, and an apply that changes
+//! nothing costs the API server little.
+
+use std::time::Duration;
+
+use kube::{Resource as _, api::DynamicObject};
+use serde_json::Value;
+use tokio::time::{Instant, timeout};
+
+use super::{AFTER_FAILURE, Said, Turn};
+use crate::{
+    actuate::{self, FoundPolicy, Note},
+    api::{Mode, ReasonCode, ScalableService},
+    balancer::gateway::{Word, policy, policy_accepted, policy_fields},
+    controller::{apply::WRITE_TIMEOUT, context::Context},
+};
+
+/// Time between two looks while its Gateways have yet to accept it.
+const AGAIN: Duration = Duration::from_secs(1);
+/// So long after a change that is expected; after it, it may be that nobody is there to accept it.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Time between two looks otherwise.
+const LATER: Duration = Duration::from_secs(15);
+
+/// What is remembered of the policy of a service.
+#[derive(Debug, Default)]
+pub(super) struct KnownPolicy {
+    /// What the last look was for, a `spec` or that there should be none, and since when.
+    wanted: Option<(Option<Value>, Instant)>,
+    /// What the last look found.
+    found: Option<Said>,
+    /// No look before this moment; `None` once there is nothing to be looked for.
+    next: Option<Instant>,
+}
+
+/// Deletes the policy of a service that steers no rule any more; when to try again.
+pub(super) async fn leave(
+    service: &ScalableService,
+    known: &mut KnownPolicy,
+    context: &Context,
+) -> Option<Duration> {
+    known.wanted.as_ref()?;
+    let again = timeout(WRITE_TIMEOUT, delete(service, context)).await.unwrap_or(Some(AFTER_FAILURE));
+    if again.is_none() {
+        *known = KnownPolicy::default();
+    }
+    again
+}
+
+/// Deletes the policy of a service, if there is one of its own; when to try again.
+async fn delete(service: &ScalableService, context: &Context) -> Option<Duration> {
+    let client = &context.shell.client;
+    let deleted = match actuate::find_policy(client, service).await {
+        Ok(FoundPolicy::Own(_)) if !writes(service, context) => return Some(LATER),
+        Ok(FoundPolicy::Own(left)) => actuate::delete_policy(client, service, &left).await,
+        Ok(FoundPolicy::None | FoundPolicy::Foreign) => Ok(()),
+        // Who may not even read it has not written it.
+        Err(kube::Error::Api(status)) if status.code == 403 => Ok(()),
+        Err(error) => Err(error),
+    };
+    deleted.err().map(|_| AFTER_FAILURE)
+}
+
+fn writes(service: &ScalableService, context: &Context) -> bool {
+    service.spec.mode == Mode::Auto && context.shell.leader.leads()
+}
+
+impl Turn<'_> {
+    /// What is to be said of the policy, `None` if there is to be none; and when to look again. Only who keeps the rule
+    /// may have one.
+    pub(super) async fn policy(
+        &self,
+        keeps: bool,
+        known: &mut KnownPolicy,
+    ) -> (Option<Said>, Option<Duration>) {
+        let traffic = self.service.spec.traffic.as_ref().filter(|_| keeps);
+        let wanted = traffic.and_then(|traffic| policy(traffic, self.rule));
+        let now = Instant::now();
+        let since = known.wanted.take().filter(|(before, _)| *before == wanted).map(|(_, since)| since);
+        if since.is_none() || known.next.is_some_and(|next| next <= now) {
+            let look = self.look_at_policy(wanted.as_ref(), &mut known.found);
+            let pause = timeout(WRITE_TIMEOUT, look).await.unwrap_or_else(|_| {
+                let late = format!("no answer within {} s", WRITE_TIMEOUT.as_secs());
+                known.found = wanted.as_ref().map(|_| self.failed(&late));
+                Some(AFTER_FAILURE)
+            });
+            let soon = since.is_none_or(|since| since.elapsed() < PATIENCE);
+            known.next = pause.map(|pause| Instant::now() + if soon { pause } else { pause.max(LATER) });
+        }
+        known.wanted = Some((wanted, since.unwrap_or(now)));
+        let again = known.next.map(|next| next.saturating_duration_since(Instant::now()));
+        (known.found.clone(), again)
+    }
+
+    /// Brings it about; when to look again.
+    async fn look_at_policy(&self, wanted: Option<&Value>, said: &mut Option<Said>) -> Option<Duration> {
+        let Some(spec) = wanted else {
+            *said = None;
+            return delete(self.service, self.context).await;
+        };
+        let found = match actuate::find_policy(&self.context.shell.client, self.service).await {
+            Ok(found) => found,
+            Err(error) => {
+                *said = Some(self.failed(&actuate::said(&error)));
+                return Some(AFTER_FAILURE);
+            }
+        };
+        let writes = writes(self.service, self.context);
+        let (found, pause) = match found {
+            FoundPolicy::Foreign => {
+                let sentence = format!(
+                    "BackendTrafficPolicy {} is there and does not belong to this ScalableService; rename one of them",
+                    self.key.1
+                );
+                ((Some(false), ReasonCode::PolicyFailed, sentence), LATER)
+            }
+            FoundPolicy::None if !writes => {
+                let sentence = format!("{} is due and not written now", self.named());
+                ((None, ReasonCode::RouteProgressing, sentence), LATER)
+            }
+            FoundPolicy::Own(there) if !writes => self.believed(&there),
+            FoundPolicy::Own(there) => self.written(spec, there.metadata.generation).await,
+            FoundPolicy::None => self.written(spec, None).await,
+        };
+        *said = Some(found);
+        Some(pause)
+    }
+
+    /// Writes it; `before` is its generation until now.
+    async fn written(&self, spec: &Value, before: Option<i64>) -> (Said, Duration) {
+        let shell = &self.context.shell;
+        match actuate::apply_policy(&shell.client, self.service, spec).await {
+            Ok(policy) => {
+                if policy.metadata.generation != before {
+                    let message = format!("{} was written", self.named());
+                    let note = Note { warning: false, reason: ReasonCode::RouteChanged, message };
+                    shell.events.publish(&note, &self.service.object_ref(&())).await;
+                }
+                self.believed(&policy)
+            }
+            // Only the kind can be missing: an apply makes the object.
+            Err(kube::Error::Api(status)) if status.code == 404 => {
+                let sentence = format!(
+                    "this cluster does not serve BackendTrafficPolicy of gateway.envoyproxy.io/v1alpha1, which {} of \
+                     spec.traffic needs with provider Gateway",
+                    self.fields()
+                );
+                ((Some(false), ReasonCode::PolicyNotServed, sentence), LATER)
+            }
+            Err(error) => (self.failed(&actuate::said(&error)), AFTER_FAILURE),
+        }
+    }
+
+    fn believed(&self, policy: &DynamicObject) -> (Said, Duration) {
+        match policy_accepted(policy) {
+            Word::Yes => {
+                ((Some(true), ReasonCode::RouteInSync, format!("{} is accepted", self.named())), LATER)
+            }
+            Word::Waiting(sentence) => ((None, ReasonCode::RouteProgressing, sentence), AGAIN),
+            Word::No(sentence) => ((Some(false), ReasonCode::PolicyNotAccepted, sentence), AGAIN),
+        }
+    }
+
+    fn failed(&self, error: &str) -> Said {
+        let sentence = format!("{} can't be read or written: {error}", self.named());
+        (Some(false), ReasonCode::PolicyFailed, sentence)
+    }
+
+    fn named(&self) -> String {
+        format!("BackendTrafficPolicy {} ({})", self.key.1, self.fields())
+    }
+
+    fn fields(&self) -> String {
+        self.service.spec.traffic.as_ref().map(policy_fields).unwrap_or_default().join(", ")
+    }
+}

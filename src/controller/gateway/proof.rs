@@ -1,0 +1,202 @@
+//! Whether weights that are as they should be are in force: what the Gateways say, and whether they answer.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use k8s_openapi::api::core::v1::Service;
+use kube::{Api, Client, api::DynamicObject};
+use tokio::{
+    sync::oneshot,
+    task::JoinSet,
+    time::{Instant, timeout},
+};
+
+use super::{AGAIN, Said, Turn};
+use crate::{
+    actuate::said,
+    api::ReasonCode,
+    balancer::gateway::{
+        Gateway, ParentRef, Question, Route, Rule, Word, accepted, gateway_resource,
+        probe::{self, Doubt},
+        questions,
+    },
+    controller::index::route_workload,
+};
+
+/// Requests in a row that have to be answered before a change counts as done: a tenth of the requests that goes
+/// nowhere is overlooked by one of eight looks.
+const PROBES: u32 = 20;
+/// Requests in a row later on.
+const PROBES_LATER: u32 = 5;
+/// Time between two looks at a Gateway that answered.
+const LATER: Duration = Duration::from_secs(30);
+/// The same, at most; it doubles.
+const AGAIN_MAX: Duration = Duration::from_secs(15);
+/// A Gateway may take so long for a change, from when its status says that it has it, before that is called a failure.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// One look at all Gateways takes no longer.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(30);
+/// Gateways of one route that are asked; a route may have 32.
+const GATEWAYS_MAX: usize = 4;
+
+/// Whether the Gateways answer.
+#[derive(Debug, Default)]
+pub(super) struct Proof {
+    /// The route that it is about: uid, generation.
+    of: Option<(String, i64)>,
+    /// Since when the Gateways say that they have it.
+    since: Option<Instant>,
+    /// A look that is under way.
+    look: Option<Look>,
+    /// What the last one found: requests that were answered.
+    found: Option<Result<u32, Doubt>>,
+    /// Looks in a row that found a doubt.
+    doubts: u32,
+    /// When to look again.
+    next: Option<Instant>,
+}
+
+/// A look at the Gateways; it ends when it is dropped.
+#[derive(Debug)]
+struct Look {
+    found: oneshot::Receiver<Result<u32, Doubt>>,
+    _task: JoinSet<()>,
+}
+
+impl Turn<'_> {
+    /// Whether weights that are right are in force: only if everybody says so of this generation, and it answers.
+    pub(super) fn believe(&self, route: &Route, proof: &mut Proof) -> (Said, Option<Duration>) {
+        let of = Some((route.uid.clone(), route.generation));
+        if proof.of != of {
+            *proof = Proof { of, ..Proof::default() };
+        }
+        match accepted(route) {
+            Word::Yes => {}
+            Word::Waiting(sentence) => {
+                proof.since = None;
+                return ((None, ReasonCode::RouteProgressing, sentence), None);
+            }
+            Word::No(sentence) => {
+                proof.since = None;
+                return ((Some(false), ReasonCode::RouteNotAccepted, sentence), None);
+            }
+        }
+        let now = Instant::now();
+        let since = *proof.since.get_or_insert(now);
+        if let Some(Ok(found)) = proof.look.as_mut().map(|look| look.found.try_recv()) {
+            proof.look = None;
+            proof.doubts = if found.is_ok() { 0 } else { proof.doubts.saturating_add(1) };
+            let pause = if found.is_ok() { LATER } else { AGAIN_MAX.min(AGAIN * (1 << proof.doubts.min(6))) };
+            proof.next = Some(now + pause);
+            if found.is_err() && matches!(proof.found, Some(Ok(_))) {
+                // It has answered until now: what it may take for a change counts anew.
+                proof.since = Some(now);
+            }
+            proof.found = Some(found);
+        }
+        if proof.look.is_none() && proof.next.is_none_or(|next| next <= now) {
+            proof.look = Some(self.look(route, matches!(proof.found, Some(Ok(_)))));
+        }
+        // A look calls for a turn when it is done.
+        let again =
+            proof.next.map(|next| next.saturating_duration_since(now)).filter(|_| proof.look.is_none());
+        (self.said(route, since, proof.found.as_ref()), again)
+    }
+
+    fn said(&self, route: &Route, since: Instant, found: Option<&Result<u32, Doubt>>) -> Said {
+        let weights: Vec<String> =
+            self.shares.iter().map(|share| format!("{} {}", share.service, share.weight)).collect();
+        let rule = format!("rule {} of HTTPRoute {}", self.rule.rule, route.name);
+        let weights = format!("{rule} has the weights {}", weights.join(", "));
+        let generation = route.generation;
+        match found {
+            Some(Ok(0)) => {
+                let sentence = format!(
+                    "{weights}, accepted at generation {generation}; no GET can meet the rule, so nobody asked whether it answers"
+                );
+                (Some(true), ReasonCode::RouteInSync, sentence)
+            }
+            Some(Ok(_)) => (
+                Some(true),
+                ReasonCode::RouteInSync,
+                format!("{weights}, accepted at generation {generation}, and answers"),
+            ),
+            None => {
+                (None, ReasonCode::RouteProgressing, format!("{weights}; whether it answers is being asked"))
+            }
+            Some(Err(doubt @ Doubt::Answer(_))) if since.elapsed() >= PATIENCE => {
+                (Some(false), ReasonCode::RouteNotServing, format!("{weights}, but {}", doubt.sentence()))
+            }
+            Some(Err(doubt)) => {
+                (None, ReasonCode::RouteProgressing, format!("{weights}, but {}", doubt.sentence()))
+            }
+        }
+    }
+
+    /// Looks at all Gateways beside the turns, and calls for a turn at the end.
+    fn look(&self, route: &Route, later: bool) -> Look {
+        let client = self.context.shell.client.clone();
+        let (route, name, changed) = (route.clone(), self.rule.rule.clone(), self.context.changed.clone());
+        let times = if later { PROBES_LATER } else { PROBES };
+        let concerned = route_workload(&route.namespace, &route.name);
+        let look = async move {
+            let rule = route.rules.iter().find(|rule| rule.name.as_ref() == Some(&name));
+            let Some(rule) = rule else { return Ok(0) };
+            look_at_all(&client, &route, rule, times).await
+        };
+        let (tell, found) = oneshot::channel();
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            let seconds = LOOK_TIMEOUT.as_secs();
+            let late = |_| Err(Doubt::Unreachable(format!("its Gateways did not answer within {seconds} s")));
+            let _ = tell.send(timeout(LOOK_TIMEOUT, look).await.unwrap_or_else(late));
+            let _ = changed.send(concerned).await;
+        });
+        Look { found, _task: task }
+    }
+}
+
+/// Asks every Gateway of the route; how many requests were answered.
+async fn look_at_all(client: &Client, route: &Route, rule: &Rule, times: u32) -> Result<u32, Doubt> {
+    let mut asked = Vec::new();
+    for parent in route.parents.iter().filter(|parent| parent.is_gateway()).take(GATEWAYS_MAX) {
+        asked.extend(questions_at(client, route, rule, parent).await?);
+    }
+    if asked.is_empty() {
+        return Ok(0);
+    }
+    let service = heaviest(client, route, rule).await;
+    let all = asked.iter().map(|question| probe::ask(question, times, service));
+    futures::future::try_join_all(all).await?;
+    Ok(u32::try_from(asked.len()).unwrap_or(u32::MAX).saturating_mul(times))
+}
+
+async fn questions_at(
+    client: &Client,
+    route: &Route,
+    rule: &Rule,
+    parent: &ParentRef,
+) -> Result<Vec<Question>, Doubt> {
+    let namespace = parent.namespace.as_deref().unwrap_or(&route.namespace);
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &gateway_resource());
+    let place = format!("Gateway {namespace}/{}", parent.name);
+    let found = api.get_opt(&parent.name).await;
+    let found =
+        found.map_err(|error| Doubt::Unreachable(format!("{place} can't be read: {}", said(&error))))?;
+    let found = found.ok_or_else(|| Doubt::Unreachable(format!("{place} does not exist")))?;
+    let gateway = Gateway::of(&found);
+    let gateway = gateway.ok_or_else(|| Doubt::Unreachable(format!("{place} is not understood")))?;
+    questions(route, rule, parent, &gateway).map_err(Doubt::Unreachable)
+}
+
+/// Where the Service with the largest weight is; `None` if it has no address of its own, or nobody may know it.
+async fn heaviest(client: &Client, route: &Route, rule: &Rule) -> Option<SocketAddr> {
+    let services = rule.backend_refs.iter().filter(|backend| backend.is_service());
+    let backend = services.max_by_key(|backend| backend.weight())?;
+    let namespace = backend.namespace.as_deref().unwrap_or(&route.namespace);
+    let api: Api<Service> = Api::namespaced(client.clone(), namespace);
+    let address: IpAddr = api.get_opt(&backend.name).await.ok()??.spec?.cluster_ip?.parse().ok()?;
+    Some(SocketAddr::new(address, u16::try_from(backend.port?).ok()?))
+}

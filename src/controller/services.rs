@@ -1,0 +1,45 @@
+//! The ScalableServices of all scopes, as the controllers' own watches know them.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use futures::FutureExt as _;
+use kube::{
+    core::DeserializeGuard,
+    runtime::reflector::{ObjectRef, Store},
+};
+
+use super::state::Key;
+use crate::api::ScalableService;
+
+type Object = DeserializeGuard<ScalableService>;
+
+/// One store for each scope.
+#[derive(Default)]
+pub struct Services(RwLock<Vec<Store<Object>>>);
+
+impl Services {
+    /// Adds the store of a scope.
+    pub fn add(&self, store: Store<Object>) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).push(store);
+    }
+
+    /// Whether every scope has listed its services.
+    pub fn listed(&self) -> bool {
+        self.stores().iter().all(|store| store.wait_until_ready().now_or_never().is_some())
+    }
+
+    /// One of them; also one that is not understood.
+    pub fn get(&self, (namespace, name): &Key) -> Option<Arc<Object>> {
+        let reference = ObjectRef::new(name).within(namespace);
+        self.stores().iter().find_map(|store| store.get(&reference))
+    }
+
+    /// All of them.
+    pub fn all(&self) -> Vec<Arc<Object>> {
+        self.stores().iter().flat_map(Store::state).collect()
+    }
+
+    fn stores(&self) -> Vec<Store<Object>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

@@ -1,0 +1,188 @@
+//! Where the standbys of a service are, and whether they take connections where no balancer says so. Both are found out
+//! beside the turns: no turn waits for a name server or for an API server that is slow.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use k8s_openapi::api::core::v1::Service;
+use kube::{Api, Client};
+use tokio::{
+    net::{TcpStream, lookup_host},
+    task::JoinSet,
+    time::{Instant, timeout},
+};
+
+use crate::{
+    actuate::said,
+    api::{Standby, StandbyAddress, StandbyService},
+};
+
+/// An address is believed for so long before it is asked for again.
+const ADDRESS_AGE_MAX: Duration = Duration::from_secs(10);
+/// A standby that no balancer asks is asked this often, and so is one that is not found.
+const ASKED_EVERY: Duration = Duration::from_secs(2);
+/// Connections in a row that have to fail: one may be lost for itself.
+const FALL: u32 = 2;
+/// Longest time for an address, and for a connection.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What is known of the standbys of one service, by their names.
+#[derive(Debug, Default)]
+pub struct KnownStandbys(HashMap<String, KnownStandby>);
+
+/// What is known of one standby.
+#[derive(Debug)]
+pub struct KnownStandby {
+    spec: Standby,
+    /// The last address that was found.
+    pub address: Option<SocketAddr>,
+    /// Why there is no address.
+    pub trouble: Option<String>,
+    /// Connections in a row that failed; `None` if none was tried.
+    failed: Option<u32>,
+    looked: Option<Instant>,
+    /// A look that is under way.
+    look: JoinSet<Found>,
+}
+
+/// What a look found: the address, and whether it took a connection, if it was to be tried.
+type Found = (Result<SocketAddr, String>, Option<bool>);
+
+impl KnownStandbys {
+    /// What is known of each of `specs`, in their order. `told` is the address that status tells, for a process that has
+    /// just begun; `connect` for connections to be tried. Only the first look of all is waited for.
+    pub async fn look(
+        &mut self,
+        specs: &[Standby],
+        told: impl Fn(&str) -> Option<SocketAddr>,
+        connect: bool,
+        namespace: &str,
+        client: &Client,
+    ) -> Vec<&KnownStandby> {
+        let mut before = std::mem::take(&mut self.0);
+        let looks = specs.iter().map(|spec| {
+            let known = before.remove(&spec.name);
+            let told = if known.is_none() { told(&spec.name) } else { None };
+            let known = known.filter(|known| known.spec == *spec);
+            let known = known.unwrap_or_else(|| KnownStandby::new(spec, told));
+            known.look(connect, namespace, client)
+        });
+        let known = futures::future::join_all(looks).await;
+        self.0 = known.into_iter().map(|known| (known.spec.name.clone(), known)).collect();
+        specs.iter().filter_map(|spec| self.0.get(&spec.name)).collect()
+    }
+}
+
+impl KnownStandby {
+    fn new(spec: &Standby, address: Option<SocketAddr>) -> Self {
+        let (spec, look) = (spec.clone(), JoinSet::new());
+        Self { spec, address, trouble: None, failed: None, looked: None, look }
+    }
+
+    /// Whether it takes connections, if any was tried.
+    pub fn answers(&self) -> Option<bool> {
+        self.failed.map(|failed| failed < FALL)
+    }
+
+    async fn look(mut self, connect: bool, namespace: &str, client: &Client) -> Self {
+        if let Some(Ok(found)) = self.look.try_join_next() {
+            self.take(found);
+        }
+        let often = connect || self.trouble.is_some();
+        let pause = if often { ASKED_EVERY } else { ADDRESS_AGE_MAX };
+        if self.look.is_empty() && self.looked.is_none_or(|at| at.elapsed() >= pause) {
+            let (spec, last, namespace) = (self.spec.clone(), self.address, namespace.to_owned());
+            self.look.spawn(find(spec, last, connect, namespace, client.clone()));
+        }
+        if self.looked.is_none()
+            && self.address.is_none()
+            && let Some(Ok(found)) = self.look.join_next().await
+        {
+            self.take(found);
+        }
+        self
+    }
+
+    fn take(&mut self, (address, connected): Found) {
+        self.looked = Some(Instant::now());
+        match address {
+            Ok(address) => (self.address, self.trouble) = (Some(address), None),
+            // One that was right a moment ago is better than none.
+            Err(trouble) => self.trouble = self.address.is_none().then_some(trouble),
+        }
+        match connected {
+            Some(true) => self.failed = Some(0),
+            // The first one tells: nothing is known of any before.
+            Some(false) => self.failed = Some(self.failed.map_or(FALL, |failed| failed.saturating_add(1))),
+            None => {}
+        }
+    }
+}
+
+async fn find(
+    spec: Standby,
+    last: Option<SocketAddr>,
+    connect: bool,
+    namespace: String,
+    client: Client,
+) -> Found {
+    let late = |_| Err(format!("its address was not told within {} s", PATIENCE.as_secs()));
+    let address = timeout(PATIENCE, address(&spec, last, &namespace, &client)).await.unwrap_or_else(late);
+    let connected = match address.as_ref().ok().copied().or(last).filter(|_| connect) {
+        Some(address) => Some(matches!(timeout(PATIENCE, TcpStream::connect(address)).await, Ok(Ok(_)))),
+        None => None,
+    };
+    (address, connected)
+}
+
+/// Where a standby is; the address it had, if it is still one of several.
+async fn address(
+    spec: &Standby,
+    last: Option<SocketAddr>,
+    namespace: &str,
+    client: &Client,
+) -> Result<SocketAddr, String> {
+    match (&spec.service, &spec.address) {
+        (Some(service), _) => of_service(service, last, namespace, client).await,
+        (None, Some(StandbyAddress { host, port })) => of_host(host, *port, last).await,
+        (None, None) => Err("it has neither service nor address".to_owned()),
+    }
+}
+
+async fn of_service(
+    to: &StandbyService,
+    last: Option<SocketAddr>,
+    namespace: &str,
+    client: &Client,
+) -> Result<SocketAddr, String> {
+    let namespace = to.namespace.as_deref().unwrap_or(namespace);
+    let name = format!("Service {namespace}/{}", to.name);
+    let api: Api<Service> = Api::namespaced(client.clone(), namespace);
+    let found =
+        api.get_opt(&to.name).await.map_err(|error| format!("{name} can't be read: {}", said(&error)))?;
+    let spec = found.and_then(|service| service.spec).ok_or_else(|| format!("{name} does not exist"))?;
+    if let Some(host) = spec.external_name.filter(|_| spec.type_.as_deref() == Some("ExternalName")) {
+        return of_host(&host, to.port, last).await;
+    }
+    let ports: Vec<i32> = spec.ports.iter().flatten().map(|port| port.port).collect();
+    if !ports.contains(&to.port) {
+        return Err(format!("{name} has no port {}, but {ports:?}", to.port));
+    }
+    let ip = spec.cluster_ip.as_deref().and_then(|ip| ip.parse::<IpAddr>().ok());
+    let ip =
+        ip.ok_or_else(|| format!("{name} is headless; a standby needs an address of its own (clusterIP)"))?;
+    Ok(SocketAddr::new(ip, u16::try_from(to.port).unwrap_or_default()))
+}
+
+async fn of_host(host: &str, port: i32, last: Option<SocketAddr>) -> Result<SocketAddr, String> {
+    let port = u16::try_from(port).map_err(|_| format!("{port} is no port"))?;
+    let found =
+        lookup_host((host, port)).await.map_err(|error| format!("{host} can't be resolved: {error}"))?;
+    let mut found: Vec<SocketAddr> = found.collect();
+    found.sort_unstable();
+    let same = last.filter(|last| found.contains(last));
+    same.or_else(|| found.first().copied()).ok_or_else(|| format!("{host} has no address"))
+}

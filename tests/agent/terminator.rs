@@ -1,0 +1,55 @@
+//! A standby over TLS.
+
+use std::{net::SocketAddr, path::Path, sync::Arc};
+
+use rustls::{
+    ServerConfig,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+use crate::support::{P256, self_signed};
+
+/// A certificate that vouches for itself, and its key, in PEM.
+pub struct Certificate {
+    pub pem: String,
+    key: String,
+}
+
+impl Certificate {
+    /// For a DNS name.
+    pub fn of(host: &str, folder: &Path) -> Self {
+        let name = format!("subjectAltName=DNS:{host}");
+        let extensions = ["-addext", &name, "-addext", "basicConstraints=critical,CA:FALSE"];
+        let (pem, key) = self_signed(folder, "standby", "/CN=standby", &[&extensions[..], &P256].concat());
+        Self { pem, key }
+    }
+
+    /// Ends TLS with it in front of `address`: where that is.
+    pub async fn in_front_of(&self, address: SocketAddr) -> SocketAddr {
+        let certificate = CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let front = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    let mut client = acceptor.accept(stream).await?;
+                    let mut behind = TcpStream::connect(address).await?;
+                    tokio::io::copy_bidirectional(&mut client, &mut behind).await
+                });
+            }
+        });
+        front
+    }
+}

@@ -1,0 +1,107 @@
+//! A standby over TLS gets requests only while it proves who it is: those of clients, those that waited, and the checks.
+
+use std::{fs, net::SocketAddr, time::Duration};
+
+use plimsoll::{api::StandbyTls, balancer::Standby};
+use serde_json::json;
+
+use crate::{
+    scene::Scene,
+    support::{Client, Replica, eventually},
+    terminator::Certificate,
+};
+
+const SECRET: &str = "east-ca";
+
+impl Scene {
+    fn trust(&self, certificates: &str) {
+        let folder = self.balancer.folder.join("authorities").join(SECRET);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("ca.crt"), certificates).unwrap();
+    }
+
+    /// What the spec and the controller say of the standby at that address, which should be `hostname`.
+    fn shift_over_tls(&self, address: SocketAddr, hostname: &str, weight: u8) {
+        let tls = StandbyTls { hostname: hostname.to_owned(), ca_secret_name: SECRET.to_owned() };
+        let standby =
+            Standby { name: "east".to_owned(), address: Some(address), weight, replicas: 1, tls: Some(tls) };
+        self.told(|known| known.service.as_mut().unwrap().standbys = vec![standby]);
+    }
+
+    async fn refused(&mut self, words: &str) {
+        let status = self
+            .until("the standby is refused", |status| {
+                status.not_answering.first().is_some_and(|standby| standby.message.contains(words))
+            })
+            .await;
+        assert!(status.answering.is_empty() && status.not_answering[0].name == "east", "{status:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_that_proves_who_it_is_gets_requests_and_no_other() {
+    let checks = json!({"healthCheck": {"path": "/", "interval": "200ms", "rise": 1, "fall": 1}});
+    let mut scene = Scene::running(1, &checks).await;
+    let _primary = scene.replica(1, Duration::ZERO).await;
+    scene.programmed(1).await;
+    let east = Replica::start("east", Duration::ZERO).await;
+    let certificate = Certificate::of("east.example", &scene.balancer.folder);
+    let address = certificate.in_front_of(east.address).await;
+    let get = |scene: &Scene| Client::new(scene.front);
+
+    scene.shift_over_tls(address, "east.example", 100);
+    scene.refused("Secret east-ca has no usable ca.crt: No such file").await;
+    assert_eq!(get(&scene).get("/", &[]).await.unwrap().body, "checkout-1", "nothing can prove who it is");
+
+    scene.trust(&certificate.pem);
+    scene.until("it answers", |status| status.answering == ["east"]).await;
+    let front = scene.front;
+    eventually("the standby serves", || async {
+        let answer = Client::new(front).get("/", &[]).await.unwrap();
+        assert_eq!(answer.status, 200);
+        (answer.body == "east").then_some(())
+    })
+    .await;
+
+    scene.shift_over_tls(address, "west.example", 100);
+    scene.refused("not valid for name").await;
+    let none = || async { (Client::new(front).get("/", &[]).await.unwrap().status == 503).then_some(()) };
+    eventually("who is somebody else gets no request", none).await;
+    let served = east.served();
+    assert_eq!(get(&scene).get("/", &[]).await.unwrap().status, 503);
+    assert_eq!(east.served(), served);
+
+    // Another authority: those that were trusted before are so no more.
+    let other = Certificate::of("east.example", &scene.balancer.folder);
+    scene.shift_over_tls(address, "east.example", 100);
+    scene.until("it answers", |status| status.answering == ["east"]).await;
+    scene.trust(&other.pem);
+    scene.refused("invalid peer certificate").await;
+    eventually("HAProxy trusts it no more either", none).await;
+    scene.trust(&format!("{}{}", other.pem, certificate.pem));
+    scene.until("it answers again", |status| status.answering == ["east"]).await;
+    eventually("the standby serves again", || async {
+        (Client::new(front).get("/", &[]).await.unwrap().body == "east").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_at_zero_is_served_over_tls_too() {
+    let mut scene = Scene::running(0, &json!({})).await;
+    let east = Replica::start("east", Duration::ZERO).await;
+    let certificate = Certificate::of("east.example", &scene.balancer.folder);
+    let address = certificate.in_front_of(east.address).await;
+    scene.trust(&certificate.pem);
+    scene.shift_over_tls(address, "east.example", 0);
+    scene.until("it answers", |status| status.answering == ["east"]).await;
+    let front = scene.front;
+    let waiting: Vec<_> =
+        (0..20).map(|_| tokio::spawn(async move { Client::new(front).get("/", &[]).await })).collect();
+    scene.until("all wait", |status| status.held == 20).await;
+    scene.shift_over_tls(address, "east.example", 100);
+    for answer in waiting {
+        assert_eq!(answer.await.unwrap().unwrap().body, "east");
+    }
+    assert!(east.served() >= 20, "{}", east.served());
+}

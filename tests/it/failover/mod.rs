@@ -1,0 +1,5 @@
+//! Failover, from a user's YAML to where requests go.
+
+mod properties;
+mod stories;
+mod world;

@@ -1,0 +1,245 @@
+//! What holds for every course of events.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use plimsoll::{
+    api::{FailoverState as State, FailoverStatus, KpiState, StandbyStatus},
+    engine::{Memory, Order, fail_over},
+};
+use proptest::prelude::*;
+
+use super::world::{B, C, World, at, far, shop};
+
+#[derive(Clone, Debug)]
+enum Event {
+    Pass(i64),
+    Ready(i32),
+    Replicas(i32),
+    Errors(KpiState, f64),
+    Trouble(usize, bool),
+    Order(Option<Order>),
+    Restart,
+    Crowded(bool),
+    /// A standby loses all of its replicas, though its balancers answer.
+    Empty(usize),
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let state = prop_oneof![
+        3 => Just(KpiState::Fresh),
+        1 => prop_oneof![Just(KpiState::Stale), Just(KpiState::Empty), Just(KpiState::NaN), Just(KpiState::Error)],
+    ];
+    let order = prop_oneof![
+        3 => Just(None),
+        1 => prop_oneof![
+            Just(Some(Order::Freeze(String::new()))),
+            Just(Some(Order::To("b".to_owned()))),
+            Just(Some(Order::To("c".to_owned()))),
+            Just(Some(Order::To("primary".to_owned()))),
+        ],
+    ];
+    let event = prop_oneof![
+        6 => prop_oneof![500..4000i64, 4000..40_000i64, Just(600_000i64)].prop_map(Event::Pass),
+        3 => prop_oneof![Just(0), Just(10), 0..11i32].prop_map(Event::Ready),
+        1 => (0..30i32).prop_map(Event::Replicas),
+        2 => (state, prop_oneof![Just(0.0), Just(0.9)]).prop_map(|(state, value)| Event::Errors(state, value)),
+        2 => (0..3usize, any::<bool>()).prop_map(|(far, lost)| Event::Trouble(far, lost)),
+        1 => order.prop_map(Event::Order),
+        1 => Just(Event::Restart),
+        1 => any::<bool>().prop_map(Event::Crowded),
+        1 => (0..3usize).prop_map(Event::Empty),
+    ];
+    proptest::collection::vec(event, 1..25)
+}
+
+/// A status that anybody may have written.
+fn told() -> impl Strategy<Value = FailoverStatus> {
+    let time = prop_oneof![-8_000..8_000i64, Just(i64::MIN), Just(i64::MAX)].prop_map(|second| {
+        let second = second.clamp(-377_705_023_000 - 1_800_000_000, 253_402_207_000 - 1_800_000_000);
+        Time(Timestamp::from_second(1_800_000_000 + second).unwrap())
+    });
+    let name =
+        prop_oneof![Just("b"), Just("c"), Just("d"), Just("primary"), Just("gone")].prop_map(str::to_owned);
+    let backend =
+        (name.clone(), any::<i32>(), 0..101i32, any::<bool>()).prop_map(|(name, wild, weight, tame)| {
+            StandbyStatus {
+                name,
+                weight: if tame { weight } else { wild },
+                replicas: wild,
+                ..StandbyStatus::default()
+            }
+        });
+    let times = proptest::collection::vec(time.clone(), 0..5);
+    let backends = proptest::collection::vec(backend, 0..4);
+    (name, any::<i32>(), times, proptest::option::of(time.clone()), backends, time).prop_map(
+        |(active, expected_replicas, switches, hold_until, backends, since)| FailoverStatus {
+            obeyed: None,
+            state: State::Standby,
+            since,
+            active,
+            expected_replicas,
+            switches,
+            hold_until,
+            backends,
+        },
+    )
+}
+
+fn some_spec(standbys: usize, most: usize, lasting: i64, scaled: bool) -> World {
+    let all = [B, C, "{name: d, service: {name: d, port: 80}}"];
+    let mut world = World::new(shop(
+        &all[..standbys].join(", "),
+        &format!("return: {{for: {lasting}s}}, maxSwitchesPerHour: {most}"),
+    ));
+    world.fars.push(far("d", 60, 1000));
+    if !scaled {
+        world.fars.iter_mut().for_each(|far| far.seen.capacity = None);
+    }
+    world
+}
+
+/// What a look must keep to, whatever there was before.
+#[derive(Default)]
+struct Judge {
+    switches: Vec<i64>,
+    /// Looks with a bad sign since the last return or order.
+    bad: usize,
+}
+
+impl Judge {
+    fn look(&mut self, world: &mut World, most: usize) -> Result<(), TestCaseError> {
+        let (before, seen, mut memory) = (world.told.clone().unwrap(), world.seen(), world.memory.clone());
+        let expected = world.told.as_ref().unwrap().expected_replicas.max(world.ready).min(world.replicas);
+        let shift = world.look();
+        let again = fail_over(&world.spec, &seen, &mut memory, at(world.millis)).unwrap();
+        prop_assert_eq!(&again, &shift);
+        let after = &shift.status;
+        let ordered = matches!(world.order, Some(Order::To(_)));
+        let trouble =
+            |name: &str| world.fars.iter().any(|far| far.seen.name == name && far.seen.trouble.is_some());
+        let empty = |name: &str| {
+            let capacity =
+                world.fars.iter().find(|far| far.seen.name == name).and_then(|far| far.seen.capacity);
+            capacity.is_some_and(|has| has.ready == 0)
+        };
+        let weight = |status: &FailoverStatus, name: &str| {
+            status.backends.iter().find(|known| known.name == name).map_or(0, |known| known.weight)
+        };
+        let shares = after.backends.iter().filter(|known| known.weight > 0);
+        let total: i32 = shares.clone().map(|known| known.weight).sum();
+        prop_assert!(total <= 100 && shares.clone().all(|known| known.weight <= 100));
+        prop_assert!(after.backends.iter().all(|known| known.weight >= 0 && known.replicas >= 0));
+        prop_assert!(shares.clone().filter(|known| known.name != after.active).count() <= 1, "{after:?}");
+        if after.active == "primary" && total == 0 {
+            prop_assert!((0..=world.replicas).contains(&after.expected_replicas), "{after:?}");
+        }
+        for known in &after.backends {
+            let more = known.weight > weight(&before, &known.name);
+            let chosen = after.active == known.name && before.active != known.name && !ordered;
+            prop_assert!(!(more || chosen) || !trouble(&known.name), "{before:?} -> {after:?}");
+        }
+        let errors = world.errors;
+        let unknown = matches!(errors.0, KpiState::Error | KpiState::Stale);
+        let calm = world.ready >= world.replicas && world.replicas > 0;
+        let gone = |known: &StandbyStatus| known.weight > 0 && (trouble(&known.name) || empty(&known.name));
+        let lost = trouble(&before.active) || before.backends.iter().any(gone);
+        if unknown && calm && !ordered && !lost {
+            prop_assert_eq!(&before.active, &after.active);
+            prop_assert!(after.backends.iter().all(|known| known.weight == weight(&before, &known.name)));
+        }
+        let few = world.ready * 2 < expected.max(before.expected_replicas);
+        self.bad += usize::from(few || (errors.0 == KpiState::Fresh && errors.1 > 0.2));
+        if before.active != after.active {
+            if ordered {
+                self.switches.clear();
+            } else if after.active == "primary" {
+                let held = before.hold_until.as_ref().is_some_and(|until| until.0 > at(world.millis));
+                prop_assert!(!held || lost, "a return before {:?}", before.hold_until);
+            } else if before.active == "primary" {
+                prop_assert!(self.bad >= 3, "left after {} bad samples", self.bad);
+            }
+            self.bad = if after.active == "primary" { 0 } else { self.bad };
+            self.switches.push(world.millis);
+            self.switches.retain(|at| world.millis - at < 3_600_000);
+            // From where nothing is served one may always go.
+            let nothing = lost || (before.active == "primary" && world.ready == 0);
+            prop_assert!(self.switches.len() <= most || nothing, "{:?}", self.switches);
+            let last_is_return = after.active == "primary" && self.switches.len() == most && !ordered;
+            prop_assert!(!last_is_return || lost || most == 1);
+        }
+        Ok(())
+    }
+}
+
+fn all_is_well(world: &mut World) -> Result<(), TestCaseError> {
+    (world.order, world.crowded, world.errors) = (None, false, (KpiState::Fresh, 0.0));
+    world.fars.iter_mut().for_each(|far| far.seen.trouble = None);
+    world.millis += 3_700_000;
+    for _ in 0..120 {
+        world.millis += 1000;
+        let floor = world.last.as_ref().map_or(0, |shift| shift.floor);
+        world.replicas = world.replicas.max(floor).max(1);
+        world.ready = world.replicas;
+        world.look();
+        if world.state() == State::Primary {
+            break;
+        }
+    }
+    let told = world.told.as_ref().unwrap();
+    prop_assert!(told.active == "primary" && told.backends.iter().all(|known| known.weight == 0), "{told:?}");
+    prop_assert_eq!(world.state(), State::Primary);
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+    /// Whatever happens: shares that add up, no more switches than allowed, nothing by what is unknown, nobody sent to
+    /// a standby in trouble, no return within the hold, no relapse by old samples, and always a way back.
+    #[test]
+    fn safe_whatever_happens(
+        events in events(), standbys in 1..4usize, most in 2..6usize, lasting in 1..20i64, scaled in any::<bool>(),
+    ) {
+        let mut world = some_spec(standbys, most, lasting, scaled);
+        let mut judge = Judge::default();
+        for event in events {
+            match event {
+                Event::Pass(millis) => {
+                    // Ten looks at most, however long it is.
+                    let pause = (millis / 10 / 500 * 500).max(500);
+                    for _ in 0..(millis / pause) {
+                        world.due = i64::MAX;
+                        world.run(pause);
+                        judge.look(&mut world, most)?;
+                    }
+                }
+                Event::Ready(ready) => world.ready = ready.min(world.replicas),
+                Event::Replicas(replicas) => {
+                    world.replicas = replicas;
+                    world.ready = world.ready.min(replicas);
+                }
+                Event::Errors(state, value) => world.errors = (state, value),
+                Event::Trouble(index, lost) => world.trouble(index, lost.then_some("lost")),
+                Event::Order(order) => world.order = order,
+                Event::Restart => world.memory = Memory::default(),
+                Event::Crowded(crowded) => world.crowded = crowded,
+                Event::Empty(index) if scaled => world.has(index, 0, 60),
+                Event::Empty(_) => {}
+            }
+        }
+        all_is_well(&mut world)?;
+    }
+
+    /// Whatever status says: no panic, shares that add up, and a way back.
+    #[test]
+    fn a_way_back_from_any_status(told in told(), standbys in 1..4usize, ready in 0..11i32, replicas in 0..70i32) {
+        let mut world = some_spec(standbys, 3, 5, true);
+        (world.told, world.ready, world.replicas) = (Some(told), ready, replicas);
+        for _ in 0..10 {
+            world.millis += 500;
+            let shares: Vec<i32> = world.look().status.backends.iter().map(|known| known.weight).collect();
+            prop_assert!(shares.iter().all(|share| (0..=100).contains(share)) && shares.iter().sum::<i32>() <= 100);
+        }
+        all_is_well(&mut world)?;
+    }
+}

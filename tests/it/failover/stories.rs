@@ -1,0 +1,430 @@
+//! Stories with numbers.
+
+use jiff::SignedDuration;
+use plimsoll::{
+    api::{FailoverState as State, KpiState, ReasonCode, SignRule},
+    engine::{Capacity, Order},
+};
+
+use super::world::{B, C, World, away, quick, shop, shop_at_gateway, shop_in};
+
+#[test]
+fn a_dead_primary_is_left_within_two_seconds() {
+    let mut world = World::new(quick());
+    world.stands(State::Primary, ReasonCode::PrimaryServes, 0);
+    world.ready(0);
+    world.stands(State::Suspect, ReasonCode::PrimaryFailing, 0);
+    assert!(world.until(State::Standby, 2000) >= 1000, "three samples");
+    world.stands(State::Standby, ReasonCode::StandbyServes, 100);
+    let told = world.told.clone().unwrap();
+    assert_eq!((told.active.as_str(), told.backends[0].replicas, told.switches.len()), ("b", 10, 1));
+    assert!(world.last.unwrap().reasons[0].detail.as_ref().unwrap().contains("0 of 10"));
+}
+
+#[test]
+fn one_that_degrades_is_left_as_the_standby_gets_ready_and_no_faster() {
+    let mut world = World::new(quick());
+    world.errors = (KpiState::Fresh, 0.3);
+    world.until(State::Shifting, 15_000 + 4000);
+    world.stands(State::Shifting, ReasonCode::MovingToStandby, 0);
+    assert_eq!(world.told.as_ref().unwrap().backends[0].replicas, 10, "asked first");
+    let mut before = 0;
+    while world.state() == State::Shifting {
+        let share = (world.fars[0].seen.capacity.unwrap().ready - 2) * 10;
+        let weight = world.weight("b");
+        assert!(weight <= share && weight >= before, "{before} -> {weight} with {share}");
+        before = weight;
+        world.step();
+    }
+    world.stands(State::Standby, ReasonCode::StandbyServes, 100);
+}
+
+#[test]
+fn replicas_that_start_stop_or_are_replaced_are_no_failure() {
+    let mut world = World::new(quick());
+    for (replicas, ready) in
+        [(4, 10), (4, 4), (40, 4), (40, 20), (40, 40), (40, 30), (40, 40), (4, 40), (4, 4)]
+    {
+        (world.replicas, world.ready) = (replicas, ready);
+        world.look();
+        world.run(20_000);
+        world.stands(State::Primary, ReasonCode::PrimaryServes, 0);
+    }
+    for (replicas, ready) in [(0, 4), (0, 0), (5, 0), (5, 1), (5, 5)] {
+        (world.replicas, world.ready) = (replicas, ready);
+        world.look();
+        world.run(20_000);
+        world.stands(State::Primary, ReasonCode::PrimaryServes, 0);
+    }
+    assert!(world.moves.is_empty());
+}
+
+#[test]
+fn they_come_back_by_the_ramp_once_the_primary_has_the_replicas() {
+    let mut world = away(shop(B, "return: {for: 60s}"));
+    world.run(120_000);
+    // Without requests it was scaled down meanwhile.
+    (world.replicas, world.ready) = (1, 1);
+    let took = world.until(State::Returning, 70_000);
+    assert!(took >= 60_000, "after {took} ms");
+    assert_eq!(
+        (world.weight("b"), world.last.as_ref().unwrap().floor),
+        (90, 5),
+        "one replica is there for 10 %"
+    );
+    world.run(120_000);
+    world.stands(State::Returning, ReasonCode::MovingToPrimary, 90);
+    assert!(world.last.as_ref().unwrap().reasons[0].detail.as_ref().unwrap().contains("1 of 5"));
+    (world.replicas, world.ready) = (5, 5);
+    world.run(1000);
+    assert_eq!((world.weight("b"), world.last.as_ref().unwrap().floor), (50, 10));
+    (world.replicas, world.ready) = (10, 10);
+    world.run(28_000);
+    assert_eq!(world.weight("b"), 50, "each step stands for 30 s");
+    world.run(2500);
+    world.stands(State::Primary, ReasonCode::PrimaryServes, 0);
+    let told = world.told.clone().unwrap();
+    assert_eq!((told.switches.len(), told.hold_until, told.backends[0].replicas), (2, None, 0));
+}
+
+#[test]
+fn a_relapse_within_the_ramp_takes_all_back_and_doubles_the_hold() {
+    let mut world = away(shop(B, "return: {for: 60s}, maxSwitchesPerHour: 6"));
+    world.ready(10);
+    world.until(State::Returning, 80_000);
+    world.ready(3);
+    assert!(world.until(State::Standby, 2000) <= 2000);
+    world.stands(State::Standby, ReasonCode::StandbyServes, 100);
+    let told = world.told.clone().unwrap();
+    let hold = told.hold_until.unwrap().0.duration_since(told.switches.last().unwrap().0);
+    assert_eq!(hold, SignedDuration::from_secs(120));
+    world.ready(10);
+    world.run(110_000);
+    world.stands(State::Standby, ReasonCode::StandbyServes, 100);
+    world.until(State::Returning, 15_000);
+}
+
+#[test]
+fn after_a_return_only_new_samples_count() {
+    let mut world = away(shop(B, "return: {for: 1s}"));
+    world.run(15_000);
+    world.ready(10);
+    world.until(State::Returning, 10_000);
+    world.ready(3);
+    assert_eq!(world.state(), State::Returning, "one bad sample; those before are forgotten");
+    assert!((1000..=2000).contains(&world.until(State::Standby, 2000)));
+}
+
+#[test]
+fn one_that_flaps_is_held_at_the_standby() {
+    let mut world = World::new(quick());
+    let mut held = 0;
+    for _ in 0..15 {
+        world.ready(0);
+        world.run(20_000);
+        world.ready(10);
+        world.run(20_000);
+        held += i32::from(world.code() == ReasonCode::SwitchLimit);
+    }
+    assert_eq!(world.moves.iter().map(|(_, to)| to.as_str()).collect::<Vec<_>>(), ["b", "primary", "b"]);
+    world.stands(State::Held, ReasonCode::SwitchLimit, 100);
+    let reason = world.last.as_ref().unwrap().reasons[0].clone();
+    assert_eq!((reason.number("switches"), reason.number("maxSwitches")), (Some(3.0), Some(3.0)));
+    assert!(held > 10);
+    world.run(3_600_000);
+    world.stands(State::Primary, ReasonCode::PrimaryServes, 0);
+}
+
+#[test]
+fn without_prometheus_nothing_moves() {
+    for state in [KpiState::Error, KpiState::Stale, KpiState::Partial] {
+        let mut world = World::new(quick());
+        world.errors = (state, 0.9);
+        world.run(300_000);
+        world.stands(State::Frozen, ReasonCode::EvidenceUnknown, 0);
+        let mut world = away(quick());
+        world.errors = (state, 0.0);
+        world.ready(10);
+        world.run(300_000);
+        world.stands(State::Frozen, ReasonCode::EvidenceUnknown, 100);
+        let mut world = World::new(quick());
+        world.errors = (KpiState::Fresh, 0.3);
+        while world.weight("b") != 40 {
+            world.step();
+        }
+        world.errors = (state, 0.0);
+        world.run(300_000);
+        world.stands(State::Frozen, ReasonCode::EvidenceUnknown, 40);
+        world.errors = (KpiState::Fresh, 0.0);
+        assert!(world.until(State::Primary, 60_000) > 5000);
+    }
+    let mut dead = World::new(quick());
+    dead.errors = (KpiState::Error, 0.0);
+    dead.ready(0);
+    dead.until(State::Standby, 2000);
+}
+
+#[test]
+fn a_kpi_without_requests_does_not_keep_them_away() {
+    for state in [KpiState::Empty, KpiState::NaN] {
+        let mut world = away(quick());
+        world.errors = (state, 0.0);
+        world.ready(10);
+        world.until(State::Primary, 60_000);
+    }
+}
+
+#[test]
+fn a_lost_standby_is_left_for_the_next_or_for_the_primary() {
+    let both = format!("{B}, {C}");
+    let mut world = away(shop(&both, "return: {for: 60s}"));
+    world.run(10_000);
+    world.trouble(0, Some("its checks fail"));
+    world.run(5000);
+    assert_eq!((world.weight("b"), world.weight("c"), world.state()), (0, 100, State::Standby));
+    let mut world = away(quick());
+    world.trouble(0, Some("its checks fail"));
+    world.run(10_000);
+    world.stands(State::Standby, ReasonCode::StandbyServes, 100);
+    world.ready(3);
+    world.run(5000);
+    assert_eq!(world.weight("b"), 0, "three that serve are better than none");
+    world.stands(State::Suspect, ReasonCode::NoStandbyReady, 0);
+    let mut world = away(shop(B, "return: {for: 60s}"));
+    world.ready(10);
+    world.until(State::Returning, 70_000);
+    world.trouble(0, Some("its checks fail"));
+    world.run(3000);
+    world.stands(State::Primary, ReasonCode::PrimaryServes, 0);
+    assert_eq!(world.told.unwrap().switches.len(), 2);
+}
+
+#[test]
+fn without_a_standby_requests_stay() {
+    let mut world = World::new(quick());
+    world.trouble(0, Some("its checks fail"));
+    world.ready(0);
+    world.run(10_000);
+    world.stands(State::Suspect, ReasonCode::NoStandbyReady, 0);
+    let shift = world.last.clone().unwrap();
+    assert!(shift.reasons[0].detail.as_ref().unwrap().contains("its checks fail"));
+    assert_eq!(shift.ready.code, ReasonCode::StandbyNotReady);
+    world.trouble(0, None);
+    world.fars[0].seen.address = None;
+    world.run(1000);
+    world.stands(State::Suspect, ReasonCode::NoStandbyReady, 0);
+    assert!(world.last.as_ref().unwrap().ready.detail.as_ref().unwrap().contains("address"));
+    world.fars[0].seen.address = Some("192.0.2.1:80".to_owned());
+    world.run(1000);
+    world.stands(State::Standby, ReasonCode::StandbyServes, 100);
+}
+
+#[test]
+fn the_dead_are_left_also_where_only_a_kpi_is_looked_at() {
+    let mut spec = shop(B, "return: {for: 60s}");
+    spec.failover.as_mut().unwrap().signs.retain(|sign| matches!(sign, SignRule::KpiAbove { .. }));
+    let mut world = World::new(spec);
+    world.errors = (KpiState::Empty, 0.0);
+    world.run(10_000);
+    world.stands(State::Primary, ReasonCode::PrimaryServes, 0);
+    world.ready(0);
+    world.until(State::Standby, 2000);
+}
+
+#[test]
+fn one_kpi_does_not_move_the_fleet_but_the_dead_are_left() {
+    let mut world = World::new(quick());
+    world.crowded = true;
+    world.errors = (KpiState::Fresh, 0.9);
+    world.run(30_000);
+    world.stands(State::Suspect, ReasonCode::FleetLimit, 0);
+    world.ready(0);
+    world.until(State::Standby, 2000);
+}
+
+#[test]
+fn a_person_moves_freezes_and_starts_the_count_anew() {
+    let mut world = World::new(quick());
+    world.order = Some(Order::To("b".to_owned()));
+    world.run(60_000);
+    world.stands(State::Standby, ReasonCode::MovedByAnnotation, 100);
+    world.order = Some(Order::Freeze("audit".to_owned()));
+    world.run(60_000);
+    world.stands(State::Frozen, ReasonCode::FrozenByAnnotation, 100);
+    assert_eq!(world.last.as_ref().unwrap().reasons[0].detail.as_deref(), Some("audit"));
+    world.order = Some(Order::To("nobody".to_owned()));
+    world.run(60_000);
+    world.stands(State::Frozen, ReasonCode::FrozenByAnnotation, 100);
+    assert!(world.last.as_ref().unwrap().reasons[0].detail.as_ref().unwrap().contains("primary, b"));
+    world.order = Some(Order::To("primary".to_owned()));
+    world.run(120_000);
+    world.stands(State::Primary, ReasonCode::PrimaryServes, 0);
+    assert_eq!(world.told.as_ref().unwrap().obeyed.as_deref(), Some("primary"), "the evidence decides again");
+    for _ in 0..3 {
+        for to in ["b", "primary"] {
+            world.order = Some(Order::To(to.to_owned()));
+            world.run(60_000);
+        }
+    }
+    world.order = None;
+    world.ready(0);
+    world.until(State::Standby, 2000);
+}
+
+#[test]
+fn by_hand_from_one_standby_to_the_next_nothing_is_dropped() {
+    let both = format!("{B}, {C}");
+    let mut world = away(shop(&both, "return: {for: 60s}"));
+    world.run(20_000);
+    world.order = Some(Order::To("c".to_owned()));
+    while world.weight("c") < 100 {
+        world.step();
+        assert_eq!(world.weight("b") + world.weight("c"), 100, "the primary is dead");
+        let ready = world.fars[1].seen.capacity.unwrap().ready - 2;
+        assert!(world.weight("c") <= ready * 10);
+    }
+    assert!(world.moves.len() == 2);
+}
+
+#[test]
+fn by_hand_they_come_back_only_by_hand() {
+    let mut world = away(shop(B, "return: {for: 5s, mode: Manual}"));
+    world.ready(10);
+    world.run(600_000);
+    world.stands(State::Standby, ReasonCode::StandbyServes, 100);
+    world.order = Some(Order::To("primary".to_owned()));
+    world.run(60_000);
+    world.order = None;
+    world.run(60_000);
+    world.stands(State::Primary, ReasonCode::PrimaryServes, 0);
+}
+
+#[test]
+fn modes_that_do_not_act_move_nothing() {
+    let mut world = World::new(shop_in("Observe", B, "return: {for: 5s}"));
+    world.ready(0);
+    world.run(10_000);
+    world.stands(State::Suspect, ReasonCode::Observing, 0);
+    let mut world = away(quick());
+    world.spec = shop_in("Paused", B, "return: {for: 5s}");
+    world.ready(10);
+    world.run(600_000);
+    world.stands(State::Frozen, ReasonCode::Paused, 100);
+}
+
+#[test]
+fn standbys_that_are_reordered_removed_or_renamed() {
+    let mut world = away(shop(&format!("{B}, {C}"), "return: {for: 60s}"));
+    world.spec = shop(&format!("{C}, {B}"), "return: {for: 60s}");
+    world.run(4000);
+    world.stands(State::Standby, ReasonCode::StandbyServes, 100);
+    world.spec = shop(C, "return: {for: 60s}");
+    world.run(6000);
+    assert_eq!((world.weight("c"), world.state()), (100, State::Standby), "the primary is dead");
+}
+
+#[test]
+fn a_restart_goes_on_where_it_was() {
+    let mut world = World::new(quick());
+    world.ready(0);
+    world.restart();
+    world.until(State::Standby, 2000);
+    world.restart();
+    world.run(2000);
+    world.stands(State::Standby, ReasonCode::StandbyServes, 100);
+    world.ready(10);
+    world.restart();
+    world.until(State::Returning, 10_000);
+    world.restart();
+    world.run(500);
+    world.stands(State::Returning, ReasonCode::MovingToPrimary, 90);
+    world.until(State::Primary, 20_000);
+    world.errors = (KpiState::Fresh, 0.3);
+    while world.weight("b") != 40 {
+        world.step();
+    }
+    world.restart();
+    world.run(1000);
+    assert!((40..=50).contains(&world.weight("b")) && world.state() == State::Shifting);
+    world.errors = (KpiState::Fresh, 0.0);
+    world.run(60_000);
+    world.stands(State::Held, ReasonCode::SwitchLimit, 100);
+    world.restart();
+    world.run(60_000);
+    world.stands(State::Held, ReasonCode::SwitchLimit, 100);
+    assert_eq!(world.moves.len(), 3);
+}
+
+#[test]
+fn a_standby_that_is_too_small_is_named_and_gets_what_fits() {
+    let mut world = World::new(quick());
+    world.fars[0].seen.capacity = Some(Capacity { ready: 2, own: 2, most: 8 });
+    world.errors = (KpiState::Fresh, 0.3);
+    let shift = world.run(60_000);
+    world.stands(State::Shifting, ReasonCode::MovingToStandby, 60);
+    assert_eq!(shift.ready.code, ReasonCode::StandbyNotReady);
+    assert_eq!(shift.ready.detail.as_deref(), Some("b: it can get 6 replicas for this, where 10 are needed"));
+    world.ready(0);
+    world.run(500);
+    world.stands(State::Standby, ReasonCode::StandbyServes, 100);
+}
+
+#[test]
+fn in_observe_a_gateway_keeps_what_it_has() {
+    let mut world = away(shop_at_gateway("Auto", "return: {for: 5s}"));
+    world.spec = shop_at_gateway("Observe", "return: {for: 5s}");
+    world.ready(10);
+    world.run(60_000);
+    world.stands(State::Frozen, ReasonCode::Observing, 100);
+}
+
+#[test]
+fn of_two_standbys_the_one_with_room_for_all_is_taken() {
+    let mut world = World::new(shop(&format!("{B}, {C}"), "return: {for: 60s}"));
+    world.has(0, 2, 8);
+    let ready = world.look().ready;
+    assert_eq!((ready.code, ready.name.as_deref()), (ReasonCode::StandbyReady, Some("c")));
+    world.ready(0);
+    world.run(5000);
+    assert_eq!((world.weight("b"), world.weight("c")), (0, 100));
+    let mut world = World::new(shop(&format!("{B}, {C}"), "return: {for: 60s}"));
+    world.has(0, 2, 6);
+    world.has(1, 2, 8);
+    assert_eq!(world.look().ready.code, ReasonCode::StandbyNotReady);
+    world.ready(0);
+    world.run(5000);
+    assert_eq!((world.weight("b"), world.weight("c")), (0, 100), "where none has it, the larger one");
+}
+
+#[test]
+fn a_standby_whose_balancers_answer_for_nobody_is_left() {
+    let mut world = away(shop(&format!("{B}, {C}"), "return: {for: 60s}"));
+    world.run(10_000);
+    world.has(0, 0, 0);
+    world.run(1000);
+    assert_eq!(world.weight("b"), 100, "not for a moment");
+    world.run(5000);
+    assert_eq!((world.weight("b"), world.weight("c")), (0, 100));
+    world.has(1, 0, 0);
+    world.run(10_000);
+    assert_eq!(world.weight("c"), 100, "nowhere is anybody");
+    world.ready(1);
+    world.run(3000);
+    assert_eq!(world.told.as_ref().unwrap().active, "primary", "one that serves is better than none");
+}
+
+#[test]
+fn a_sign_that_is_added_begins_without_the_samples_of_another() {
+    let mut world = World::new(quick());
+    world.errors = (KpiState::Fresh, 0.3);
+    world.run(1000);
+    world.stands(State::Suspect, ReasonCode::PrimaryFailing, 0);
+    let mut spec = quick();
+    spec.failover.as_mut().unwrap().signs =
+        vec![SignRule::KpiAbove { kpi: "errors".to_owned(), above: 0.25 }];
+    world.spec = spec;
+    world.run(1000);
+    world.stands(State::Suspect, ReasonCode::PrimaryFailing, 0);
+    world.run(3000);
+    assert_ne!(world.told.as_ref().unwrap().active, "primary");
+}

@@ -1,0 +1,223 @@
+//! A primary of ten replicas and its standbys, half a second after the other.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use plimsoll::{
+    api::{FailoverState as State, FailoverStatus, KpiState, ReasonCode, Validated},
+    engine::{Capacity, Memory, Observation, Order, Pods, Sample, Shift, StandbySeen, Standing, fail_over},
+};
+
+use crate::fixtures::spec;
+
+pub const B: &str = "{name: b, service: {name: b, port: 80}}";
+pub const C: &str = "{name: c, address: {host: 192.0.2.7, port: 80}}";
+const SIGNS: &str = "leave: {when: [{readyRatioBelow: '0.5'}, {kpi: errors, above: '0.2'}]}";
+
+pub fn shop(backends: &str, more: &str) -> Validated {
+    shop_in("Auto", backends, more)
+}
+
+pub fn shop_in(mode: &str, backends: &str, more: &str) -> Validated {
+    service(mode, "{provider: HAProxy, targetPort: 80, listeners: [{port: 80}]}", backends, more)
+}
+
+/// The same with the weights of somebody's Gateway.
+pub fn shop_at_gateway(mode: &str, more: &str) -> Validated {
+    service(mode, "{provider: Gateway, gateway: {httpRoute: shop, rule: main}}", B, more)
+}
+
+fn service(mode: &str, traffic: &str, backends: &str, more: &str) -> Validated {
+    spec(&format!(
+        "{{scaleTargetRef: {{kind: Deployment, name: x}}, maxReplicas: 60, period: 15s, mode: {mode}, \
+         kpis: [{{name: errors, type: Load, query: up, perReplica: '1'}}], \
+         traffic: {traffic}, \
+         failover: {{backends: [{backends}], {SIGNS}, {more}}}}}"
+    ))
+}
+
+/// With returns after 5 s.
+pub fn quick() -> Validated {
+    shop(B, "return: {for: 5s}")
+}
+
+pub fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millisecond(1_800_000_000_000 + millis).unwrap()
+}
+
+/// A standby whose ScalableService does what it is asked for, a replica after the other.
+pub struct Far {
+    pub seen: StandbySeen,
+    /// A replica is ready every so many milliseconds.
+    pub pace: i64,
+    pub since: i64,
+}
+
+pub fn far(name: &str, most: i32, pace: i64) -> Far {
+    let capacity = Some(Capacity { ready: 2, own: 2, most });
+    let address = Some("192.0.2.1:80".to_owned());
+    Far { seen: StandbySeen { name: name.to_owned(), address, trouble: None, capacity }, pace, since: 0 }
+}
+
+/// A primary of ten replicas and its standbys, half a second after the other.
+pub struct World {
+    pub spec: Validated,
+    pub memory: Memory,
+    pub told: Option<FailoverStatus>,
+    pub millis: i64,
+    pub replicas: i32,
+    pub ready: i32,
+    pub errors: (KpiState, f64),
+    pub fars: Vec<Far>,
+    pub order: Option<Order>,
+    pub crowded: bool,
+    pub due: i64,
+    pub last: Option<Shift>,
+    /// Where requests went, whenever that changed.
+    pub moves: Vec<(i64, String)>,
+}
+
+impl World {
+    pub fn new(spec: Validated) -> Self {
+        let mut world = Self {
+            spec,
+            memory: Memory::default(),
+            told: None,
+            millis: 0,
+            replicas: 10,
+            ready: 10,
+            errors: (KpiState::Fresh, 0.0),
+            fars: vec![far("b", 60, 1000), far("c", 60, 1000)],
+            order: None,
+            crowded: false,
+            due: 0,
+            last: None,
+            moves: Vec::new(),
+        };
+        world.run(60_000);
+        world
+    }
+
+    pub fn sample(&self) -> Sample {
+        let (state, value) = self.errors;
+        // Prometheus scrapes once a second.
+        let scraped = at(self.millis / 1000 * 1000);
+        match state {
+            KpiState::Fresh => Sample::fresh(value, scraped),
+            state => Sample::unusable(state, "not there"),
+        }
+    }
+
+    pub fn seen(&self) -> Observation {
+        Observation {
+            replicas: self.replicas,
+            pods: Pods::Counted { ready: self.ready },
+            samples: BTreeMap::from([("errors".to_owned(), self.sample())]),
+            standing: Some(Standing {
+                told: self.told.clone(),
+                standbys: self.fars.iter().map(|far| far.seen.clone()).collect(),
+                order: self.order.clone(),
+                crowded: self.crowded,
+            }),
+            ..Observation::default()
+        }
+    }
+
+    pub fn look(&mut self) -> Shift {
+        let seen = self.seen();
+        let shift = fail_over(&self.spec, &seen, &mut self.memory, at(self.millis)).unwrap();
+        let next = shift.next_look.map_or(15_000, |next| i64::try_from(next.as_millis()).unwrap());
+        self.due = self.millis + next.min(15_000);
+        if self.told.as_ref().is_some_and(|told| told.active != shift.status.active) {
+            self.moves.push((self.millis, shift.status.active.clone()));
+        }
+        self.told = Some(shift.status.clone());
+        self.last = Some(shift.clone());
+        shift
+    }
+
+    /// Half a second passes: standbys and the primary come as asked, and who is due looks.
+    pub fn step(&mut self) {
+        self.millis += 500;
+        for far in &mut self.fars {
+            let told = self.told.iter().flat_map(|told| &told.backends);
+            let asked = told.filter(|told| told.name == far.seen.name).map(|told| told.replicas).sum::<i32>();
+            let Some(has) = &mut far.seen.capacity else { continue };
+            if asked == 0 {
+                (has.ready, far.since) = (has.own, self.millis);
+            } else if has.ready < (has.own + asked).min(has.most) && self.millis - far.since >= far.pace {
+                (has.ready, far.since) = (has.ready + 1, self.millis);
+            }
+        }
+        if self.millis >= self.due {
+            self.look();
+        }
+    }
+
+    pub fn run(&mut self, millis: i64) -> Shift {
+        let end = self.millis + millis;
+        while self.millis < end {
+            self.step();
+        }
+        self.last.clone().unwrap()
+    }
+
+    /// The primary has so many ready replicas; the shell looks at once when they fall.
+    pub fn ready(&mut self, ready: i32) {
+        let falls = ready < self.ready;
+        self.ready = ready;
+        if falls {
+            self.look();
+        }
+    }
+
+    pub fn restart(&mut self) {
+        self.memory = Memory::default();
+        self.due = self.millis;
+    }
+
+    pub fn state(&self) -> State {
+        self.last.as_ref().unwrap().status.state
+    }
+
+    pub fn code(&self) -> ReasonCode {
+        self.last.as_ref().unwrap().reasons[0].code
+    }
+
+    pub fn weight(&self, name: &str) -> i32 {
+        let told = self.told.as_ref().unwrap();
+        told.backends.iter().find(|known| known.name == name).unwrap().weight
+    }
+
+    pub fn stands(&self, state: State, code: ReasonCode, weight: i32) {
+        let found = (self.state(), self.code(), self.weight("b"));
+        assert_eq!(found, (state, code, weight), "{:?}", self.last);
+    }
+
+    /// Runs until it stands so; the milliseconds that took.
+    pub fn until(&mut self, state: State, limit: i64) -> i64 {
+        let begin = self.millis;
+        while self.state() != state {
+            self.step();
+            assert!(self.millis - begin <= limit, "not {state:?} within {limit} ms: {:?}", self.last);
+        }
+        self.millis - begin
+    }
+
+    /// A standby has so many ready replicas and needs none itself.
+    pub fn has(&mut self, far: usize, ready: i32, most: i32) {
+        self.fars[far].seen.capacity = Some(Capacity { ready, own: 0, most });
+    }
+
+    pub fn trouble(&mut self, far: usize, trouble: Option<&str>) {
+        self.fars[far].seen.trouble = trouble.map(str::to_owned);
+    }
+}
+
+/// Requests are all at `b`, since the primary is dead.
+pub fn away(spec: Validated) -> World {
+    let mut world = World::new(spec);
+    world.ready(0);
+    world.until(State::Standby, 2000);
+    world
+}
