@@ -16,11 +16,15 @@ impl Scene {
         self.told(|known| known.service.as_mut().unwrap().standbys = vec![standby]);
     }
 
-    /// A standby that is new, and so takes a reload.
+    /// A standby that is new.
     async fn first(&mut self, standby: &Replica) {
         self.shift(standby, 0);
-        let name = standby.name.clone();
-        self.until("it answers", |status| status.answering == [name.as_str()]).await;
+        self.has_first(&standby.name).await;
+    }
+
+    /// Waits until the first standby answers, and HAProxy knows it, which takes a reload.
+    pub async fn has_first(&mut self, name: &str) {
+        self.until("it answers", |status| status.answering == [name]).await;
         let reloaded = || async { (self.metric("plimsoll_balancer_reloads_total") == 1.0).then_some(()) };
         eventually("HAProxy has its backend", reloaded).await;
     }

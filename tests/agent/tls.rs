@@ -94,7 +94,7 @@ async fn who_waits_at_zero_is_served_over_tls_too() {
     let address = certificate.in_front_of(east.address).await;
     scene.trust(&certificate.pem);
     scene.shift_over_tls(address, "east.example", 0);
-    scene.until("it answers", |status| status.answering == ["east"]).await;
+    scene.has_first("east").await;
     let front = scene.front;
     let waiting: Vec<_> =
         (0..20).map(|_| tokio::spawn(async move { Client::new(front).get("/", &[]).await })).collect();

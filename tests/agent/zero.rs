@@ -70,6 +70,20 @@ async fn a_client_that_gives_up_is_not_counted_and_the_next_one_takes_its_place(
     assert_eq!(replica.served(), 1, "who gave up costs no replica anything");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waited_before_a_reload_is_held_and_served_after_it() {
+    let mut scene = Scene::running(0, &json!({})).await;
+    let front = scene.front;
+    let request = tokio::spawn(async move { Client::new(front).get("/", &[]).await });
+    scene.until("it waits", |status| status.held == 1).await;
+    scene.tell(2, 0, &json!({"algorithm": "LeastConnections"}));
+    let status = scene.until("it is told", |status| status.observed_generation == Some(2)).await;
+    assert_eq!((status.held, scene.metric("plimsoll_balancer_reloads_total")), (1, 1.0));
+    let _replica = scene.replica(1, Duration::ZERO).await;
+    assert_eq!(request.await.unwrap().unwrap().body, "checkout-1");
+    scene.until("nothing is held", |status| status.held == 0).await;
+}
+
 /// Where nothing scales to zero there is no gate: this is what the tests above would see without one.
 #[tokio::test(flavor = "multi_thread")]
 async fn control_a_service_that_does_not_scale_to_zero_refuses_at_zero() {

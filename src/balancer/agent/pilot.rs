@@ -365,7 +365,9 @@ impl Pilot {
     fn saw(&mut self, wanted: &Wanted, look: &Look) {
         let addresses = look.addresses(wanted);
         self.status.programmed = i32::try_from(addresses.len()).unwrap_or(i32::MAX);
-        self.status.held = i32::try_from(look.held).unwrap_or(i32::MAX);
+        // Who waits in a process of before a reload is known to the gate only.
+        let held = look.held.max(*self.links.waiting.borrow());
+        self.status.held = i32::try_from(held).unwrap_or(i32::MAX);
         self.status.down = first(&look.down);
         self.checked = Instant::now();
         let patience = wanted.traffic.limits.queue_timeout.into();
