@@ -95,6 +95,15 @@ impl Board {
         self.tell(changed);
     }
 
+    /// What a service asks, and of others still what it asked before: its requests may not have left them yet.
+    pub fn and_still(&self, key: &Key, mut asks: BTreeMap<Key, Ask>) -> BTreeMap<Key, Ask> {
+        let before = self.notes(|notes| notes.entries.get(key).and_then(|entry| entry.asks.clone()));
+        for (standby, ask) in before.into_iter().flatten() {
+            asks.entry(standby).or_insert(ask);
+        }
+        asks
+    }
+
     /// So many of its replicas are ready by now.
     pub fn ready(&self, key: &Key, ready: i32) {
         self.notes(|notes| {
@@ -256,6 +265,21 @@ mod tests {
         assert_eq!(board.asked(&key("spare")), Asked::default());
         let told = std::iter::from_fn(|| changes.try_recv().ok()).count();
         assert_eq!(told, 4, "an unchanged wish wakes nobody");
+    }
+
+    #[test]
+    fn a_standby_is_asked_until_its_requests_have_left_it() {
+        let board = Board::default();
+        let (a, spare) = (key("a"), key("spare"));
+        board.say(&a, asking("spare", 4, 10));
+        let asks = Some(board.and_still(&a, BTreeMap::new()));
+        board.say(&a, Entry { asks, ..Entry::default() });
+        assert_eq!(board.asked(&spare).replicas, 4);
+        let other = asking("other", 2, 0).asks.unwrap();
+        let both = board.and_still(&a, other.clone());
+        assert_eq!((both[&spare].replicas, both[&key("other")].replicas), (4, 2));
+        board.say(&a, Entry { asks: Some(other), ..Entry::default() });
+        assert_eq!(board.asked(&spare), Asked::default());
     }
 
     #[test]

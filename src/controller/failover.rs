@@ -19,7 +19,7 @@ use super::{
 use crate::{
     actuate,
     api::{
-        FAILOVER_TO_ANNOTATION, FREEZE_ANNOTATION, Failover, FailoverState, FailoverStatus, PRIMARY,
+        FAILOVER_TO_ANNOTATION, FREEZE_ANNOTATION, Failover, FailoverState, FailoverStatus, Mode, PRIMARY,
         ScalableService, ScalableServiceStatus, Standby, StandbyService, Validated, balancer_name,
     },
     engine::{self, Capacity, Decision, Memory, Observation, Order, Shift, StandbySeen, Standing},
@@ -128,9 +128,6 @@ pub async fn announce(
     context: &Context,
 ) {
     let (Some(told), Some(shift)) = (told, shift) else { return };
-    let shares = |status: &FailoverStatus| -> Vec<_> {
-        status.backends.iter().map(|standby| (standby.name.clone(), standby.weight)).collect()
-    };
     let moved = told.failover.as_ref().is_some_and(|before| shares(before) != shares(&shift.status));
     if !moved || !context.shell.leader.leads() {
         return;
@@ -141,19 +138,29 @@ pub async fn announce(
     let _ = timeout(WRITE_TIMEOUT, write).await;
 }
 
-/// Tells the board what this service has and needs now.
+/// Tells the board what this service has and needs now. `settled`: the shares of before are in force, so that a standby
+/// without one has no requests any more.
 pub fn tell(
     service: &ScalableService,
     key: &Key,
     decision: &Decision,
     seen: &Observation,
-    shift: Option<&Shift>,
+    (shift, settled): (Option<&Shift>, bool),
     context: &Context,
 ) {
-    let most = service.spec.max_replicas;
-    let capacity = Some(Capacity { ready: seen.pods.ready(), own: decision.own, most });
+    let capacity = Some(capacity(service, seen.pods.ready(), decision.own));
     let status = shift.map(|shift| &shift.status);
-    context.shell.board.say(key, entry(service, key, capacity, status, &context.shell.services));
+    let mut entry = entry(service, key, capacity, status, &context.shell.services);
+    let before = seen.standing.as_ref().and_then(|standing| standing.told.as_ref());
+    if !settled || before.map(shares) != status.map(shares) {
+        entry.asks = entry.asks.map(|asks| context.shell.board.and_still(key, asks));
+    }
+    context.shell.board.say(key, entry);
+}
+
+/// The share of each standby.
+fn shares(status: &FailoverStatus) -> Vec<(&str, i32)> {
+    status.backends.iter().map(|standby| (standby.name.as_str(), standby.weight)).collect()
 }
 
 /// Reads the board from the status of all services, unless that was done since this process leads.
@@ -172,15 +179,20 @@ fn before(
     services: &Services,
 ) -> (Key, Entry, Option<Timestamp>) {
     let key = (service.namespace().unwrap_or_default(), service.name_any());
-    let capacity = status.ready_replicas.map(|ready| {
-        // What it needs itself is not told: that what it has is needed is the careful guess.
-        Capacity { ready, own: status.replicas.unwrap_or(ready), most: service.spec.max_replicas }
-    });
+    // What it needs itself is not told: that what it has is needed is the careful guess.
+    let of = |ready| capacity(service, ready, status.replicas.unwrap_or(ready));
+    let capacity = status.ready_replicas.map(of);
     let failover = status.failover.as_ref();
     let left = failover.filter(|failover| failover.active != PRIMARY);
     let left = left.and_then(|failover| failover.switches.last()).map(|at| at.0);
     let entry = entry(service, &key, capacity, failover, services);
     (key, entry, left)
+}
+
+/// What a service has, and can get: no more than it has where nothing is written.
+fn capacity(service: &ScalableService, ready: i32, own: i32) -> Capacity {
+    let most = if service.spec.mode == Mode::Auto { service.spec.max_replicas } else { ready };
+    Capacity { ready, own, most }
 }
 
 fn entry(
@@ -273,4 +285,20 @@ fn seen(
     let capacity = behind.as_ref().filter(|_| !refused).map(|(standby, _)| measured(standby));
     let address = known.address.map(|address| address.to_string());
     StandbySeen { name: spec.name.clone(), address, trouble, capacity }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_not_scaled_can_get_no_more_than_it_has() {
+        for (mode, most) in [("Auto", 20), ("Observe", 3), ("Paused", 3)] {
+            let spec = format!(
+                "{{mode: {mode}, scaleTargetRef: {{kind: Deployment, name: spare}}, maxReplicas: 20}}"
+            );
+            let service = ScalableService::new("spare", serde_saphyr::from_str(&spec).unwrap());
+            assert_eq!(capacity(&service, 3, 1), Capacity { ready: 3, own: 1, most }, "{mode}");
+        }
+    }
 }

@@ -66,6 +66,11 @@ pub fn verdict(service: &ScalableService, state: &State) -> Option<Verdict> {
     Some(Verdict { type_: ConditionType::TrafficSynced, status, reason, message })
 }
 
+/// Whether the weights of before are in force; so they are where no rule is steered.
+pub fn is_settled(service: &ScalableService, state: &State) -> bool {
+    steered(service).is_none() || matches!(state.route.verdict, Some((Some(true), ..)))
+}
+
 /// Brings the weights of the rule about and finds out whether they are in force. Returns when to look again, where no
 /// watch will call for it.
 pub async fn bring_about(

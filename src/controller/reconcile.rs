@@ -145,6 +145,7 @@ async fn look(service: &ScalableService, key: &Key, state: &mut State, context: 
     if state.memory.is_none() {
         state.memory = Some(remember(service, &subject.spec, context).await);
     }
+    let settled = gateway::is_settled(service, state);
     let memory = state.memory.get_or_insert_default();
     let began = std::time::Instant::now();
     let mut recovery = engine::judge(&subject.spec, &seen, memory, now);
@@ -152,7 +153,7 @@ async fn look(service: &ScalableService, key: &Key, state: &mut State, context: 
     seen.returning = shift.as_ref().map_or(0, |shift| shift.floor);
     let decision = engine::decide(&subject.spec, &seen, memory, now);
     context.shell.metrics.decided(decision.bound_by, began.elapsed());
-    failover::tell(service, key, &decision, &seen, shift.as_ref(), context);
+    failover::tell(service, key, &decision, &seen, (shift.as_ref(), settled), context);
     let told = state.written.as_ref().map(|(status, _)| status);
     failover::announce(key, told, shift.as_ref(), context).await;
     let applied = apply(service, key, &seen, &decision, context).await;

@@ -71,7 +71,7 @@ fn state_of(rule: &KpiRule, sample: Option<&Sample>) -> Sample {
         sample.message = Some("empty answer counts as 0 (onEmpty: Zero)".into());
         return sample;
     }
-    let finite = sample.total().is_none_or(f64::is_finite);
+    let finite = sample.number().is_none_or(f64::is_finite);
     if matches!(sample.state, KpiState::Fresh | KpiState::Partial) && !finite {
         return Sample { state: KpiState::NaN, value: None, ..sample };
     }

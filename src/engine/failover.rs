@@ -101,13 +101,14 @@ pub fn fail_over(spec: &Validated, seen: &Observation, memory: &mut Memory, now:
     let mut course = Course::of(rules, standing, now);
     course.obeyed = course.obeyed.take().filter(|name| standing.order == Some(Order::To(name.clone())));
     course.expect(seen.pods.ready(), seen.replicas);
-    let signs = memory.failover.look(rules, seen, course.expected, now);
+    let samples = signs::samples(spec, rules, seen, &mut memory.kpis, now);
+    let signs = memory.failover.look(spec, rules, seen, &samples, course.expected, now);
     let mut turn = Turn { spec, rules, seen, standing, signs, memory: &mut memory.failover, now };
     let ready = turn.readiness(&course);
     let (state, reason) = match (&standing.order, spec.mode) {
         (_, Mode::Paused) => turn.paused(&course),
         (Some(Order::Freeze(why)), _) => turn.frozen(why),
-        (_, Mode::Observe) => turn.observe(&mut course),
+        (_, Mode::Observe) => turn.observe(&course),
         (Some(Order::To(name)), _) if course.obeyed.as_ref() != Some(name) => turn.ordered(&mut course, name),
         (Some(Order::To(_)) | None, _) => turn.automatic(&mut course),
     };

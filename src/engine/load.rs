@@ -14,7 +14,7 @@ const BURST_SUSTAINED: f64 = 1.25;
 const SUSTAINED_SCRAPES: usize = 3;
 
 pub(super) fn propose(seen: &Seen<'_>, per_replica: f64, memory: &mut KpiMemory) -> Proposal {
-    let Some(value) = seen.sample.total() else { return Proposal::default() };
+    let Some(value) = seen.sample.number() else { return Proposal::default() };
     let value = value.max(0.0);
     let current = seen.observation.replicas;
     let name = &seen.rule.name;

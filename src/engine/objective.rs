@@ -46,7 +46,7 @@ pub(super) fn propose(
     memory: &mut KpiMemory,
     last_raise: Option<Timestamp>,
 ) -> Proposal {
-    let Some(value) = seen.sample.total() else { return Proposal::default() };
+    let Some(value) = seen.sample.number() else { return Proposal::default() };
     let mut proposal = Proposal { value: Some(value), used: Some(value / limit), ..Proposal::default() };
     let current = seen.observation.replicas;
     if value <= limit {

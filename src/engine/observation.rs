@@ -153,12 +153,15 @@ impl Sample {
         }
     }
 
-    /// The answer as one number: itself, or the sum over the pods.
+    /// The answer as one number: itself, or the average over the pods, as of every Utilization.
     #[must_use]
-    pub fn total(&self) -> Option<f64> {
-        self.value.as_ref().map(|value| match value {
-            Value::Single(number) => *number,
-            Value::ByPod(by_pod) => by_pod.values().sum(),
-        })
+    pub fn number(&self) -> Option<f64> {
+        match self.value.as_ref()? {
+            Value::Single(number) => Some(*number),
+            Value::ByPod(by_pod) => {
+                let pods = u32::try_from(by_pod.len()).ok().filter(|pods| *pods > 0)?;
+                Some(by_pod.values().sum::<f64>() / f64::from(pods))
+            }
+        }
     }
 }

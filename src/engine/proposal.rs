@@ -109,7 +109,7 @@ fn look_at(
         name: rule.name.clone(),
         type_: rule.goal.kpi_type(),
         state: sample.state,
-        value: proposal.value.or_else(|| sample.total()).filter(|value| value.is_finite()),
+        value: proposal.value.or_else(|| sample.number()).filter(|value| value.is_finite()),
         target: rule.goal.number(),
         used: proposal.used.filter(|used| used.is_finite()),
         proposal: proposal.replicas,

@@ -1,16 +1,22 @@
 //! Whether the primary fails, by samples of each sign.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    api::{FailoverRules, KpiState, SignRule},
-    engine::Observation,
+    api::{FailoverRules, KpiState, SignRule, Validated},
+    engine::{
+        Observation, Sample,
+        evidence::{Graded, grade},
+        memory::KpiMemory,
+    },
 };
 
-/// Readiness is no new sample sooner than this.
-const READINESS_PAUSE: SignedDuration = SignedDuration::from_millis(450);
+/// What has no time of its own is no new sample sooner than this.
+const PAUSE: SignedDuration = SignedDuration::from_millis(450);
+/// Samples that are older say nothing about now, unless the service is looked at so seldom.
+const OLD: SignedDuration = SignedDuration::from_mins(10);
 
 /// What is remembered besides what status tells.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,7 +37,7 @@ pub struct SignMemory {
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Ring {
     at: Option<Timestamp>,
-    bad: VecDeque<bool>,
+    bad: VecDeque<(Timestamp, bool)>,
 }
 
 /// What the signs say together.
@@ -65,16 +71,40 @@ enum Sign {
     Unknown(String),
 }
 
+/// The samples that signs are read from, each for what it is worth in the light of those before it: of half of the pods
+/// nobody leaves or returns.
+pub(super) fn samples(
+    spec: &Validated,
+    rules: &FailoverRules,
+    seen: &Observation,
+    memory: &mut BTreeMap<String, KpiMemory>,
+    now: Timestamp,
+) -> BTreeMap<String, Sample> {
+    let of_a_sign = |name: &str| {
+        rules.signs.iter().any(|sign| matches!(sign, SignRule::KpiAbove { kpi, .. } if kpi == name))
+    };
+    let graded = spec.kpis.iter().filter(|rule| of_a_sign(&rule.name)).map(|rule| {
+        let kept = memory.entry(rule.name.clone()).or_default();
+        let Graded { sample, .. } = grade(rule, seen.samples.get(&rule.name), kept, seen.pods.all(), now);
+        (rule.name.clone(), sample)
+    });
+    graded.collect()
+}
+
 impl SignMemory {
     /// Takes a sample of each sign, if there is a new one. `expected` replicas were ready before.
     pub(super) fn look(
         &mut self,
+        spec: &Validated,
         rules: &FailoverRules,
         seen: &Observation,
+        samples: &BTreeMap<String, Sample>,
         expected: i32,
         now: Timestamp,
     ) -> Signs {
         self.follow(&rules.signs);
+        let looks = i32::try_from(rules.of).unwrap_or(i32::MAX);
+        let old = spec.period.checked_mul(looks).unwrap_or(SignedDuration::MAX).max(OLD);
         let ready = seen.pods.ready();
         let of = expected.min(seen.replicas);
         let ratio = (of > 0).then(|| f64::from(ready) / f64::from(of));
@@ -84,6 +114,7 @@ impl SignMemory {
             ..Signs::default()
         };
         for (rule, ring) in &mut self.rings {
+            ring.age(old, now);
             let (sign, at) = match rule {
                 SignRule::ReadyBelow(below) => {
                     let sign = match ratio {
@@ -93,12 +124,11 @@ impl SignMemory {
                         }
                         Some(_) => Sign::Good,
                     };
-                    let new = ring.at.is_none_or(|at| now.duration_since(at) >= READINESS_PAUSE);
-                    (sign, new.then_some(now))
+                    (sign, None)
                 }
-                SignRule::KpiAbove { kpi, above } => by_kpi(seen, kpi, *above),
+                SignRule::KpiAbove { kpi, above } => by_kpi(samples.get(kpi), kpi, *above),
             };
-            let new = at.filter(|at| ring.at != Some(*at));
+            let new = ring.fresh(at, now);
             match sign {
                 Sign::Good => ring.take(false, new, rules.of),
                 Sign::Bad(words) => {
@@ -111,8 +141,8 @@ impl SignMemory {
             }
         }
         // A primary that serves nothing fails, also where only a KPI is looked at: without requests that has no value.
-        let new = self.dead.at.is_none_or(|at| now.duration_since(at) >= READINESS_PAUSE);
-        self.dead.take(signs.dead, new.then_some(now), rules.of);
+        let new = self.dead.fresh(None, now);
+        self.dead.take(signs.dead, new, rules.of);
         if signs.dead {
             signs.fails |= self.dead.fails(rules.samples);
             if signs.bad.is_empty() {
@@ -143,27 +173,39 @@ impl SignMemory {
 
 impl Ring {
     fn fails(&self, samples: usize) -> bool {
-        self.bad.iter().filter(|bad| **bad).count() >= samples
+        self.bad.iter().filter(|(_, bad)| *bad).count() >= samples
+    }
+
+    fn age(&mut self, old: SignedDuration, now: Timestamp) {
+        self.bad.retain(|(at, _)| now.duration_since(*at) < old);
+    }
+
+    /// The time of a sample that was taken `at`, or is of now, if that is a new one.
+    fn fresh(&self, at: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+        match (at, self.at) {
+            (Some(at), before) => Some(at).filter(|at| before != Some(*at)),
+            (None, Some(before)) if now.duration_since(before) < PAUSE => None,
+            (None, _) => Some(now),
+        }
     }
 
     fn take(&mut self, bad: bool, new: Option<Timestamp>, of: usize) {
-        if new.is_none() {
-            return;
-        }
+        let Some(at) = new else { return };
         self.at = new;
-        self.bad.push_back(bad);
+        self.bad.push_back((at, bad));
         while self.bad.len() > of {
             self.bad.pop_front();
         }
     }
 }
 
-fn by_kpi(seen: &Observation, kpi: &str, above: f64) -> (Sign, Option<Timestamp>) {
-    let Some(sample) = seen.samples.get(kpi) else {
+/// A sign that is a KPI, and when its sample was taken.
+fn by_kpi(sample: Option<&Sample>, kpi: &str, above: f64) -> (Sign, Option<Timestamp>) {
+    let Some(sample) = sample else {
         return (Sign::Unknown(format!("{kpi} is unmeasured")), None);
     };
     let state: &'static str = sample.state.into();
-    let sign = match (sample.state, sample.total()) {
+    let sign = match (sample.state, sample.number()) {
         (KpiState::Fresh, Some(value)) if value > above => {
             Sign::Bad(format!("{kpi} is {}, above {above}", (value * 1e3).round() / 1e3))
         }

@@ -82,13 +82,11 @@ impl Turn<'_> {
         (State::Frozen, self.reason(Code::Paused, course))
     }
 
-    /// Nothing is moved; what was is given back, but for the weights of a Gateway, which nobody writes.
-    pub fn observe(&mut self, course: &mut Course) -> Stand {
-        if self.spec.traffic.is_none() {
+    /// Nothing is moved, neither away nor back: the primary that requests left may be dead.
+    pub fn observe(&self, course: &Course) -> Stand {
+        if course.is_away() {
             return (State::Frozen, self.reason(Code::Observing, course));
         }
-        course.active = None;
-        course.weights.fill(0);
         if self.signs.fails {
             let detail = self.signs.bad.join(", ");
             return (State::Suspect, self.reason(Code::Observing, course).detailed(detail));

@@ -68,6 +68,8 @@ pub struct World {
     pub replicas: i32,
     pub ready: i32,
     pub errors: (KpiState, f64),
+    /// Scrape targets behind that number.
+    pub targets: Option<u32>,
     pub fars: Vec<Far>,
     pub order: Option<Order>,
     pub crowded: bool,
@@ -87,6 +89,7 @@ impl World {
             replicas: 10,
             ready: 10,
             errors: (KpiState::Fresh, 0.0),
+            targets: None,
             fars: vec![far("b", 60, 1000), far("c", 60, 1000)],
             order: None,
             crowded: false,
@@ -103,7 +106,7 @@ impl World {
         // Prometheus scrapes once a second.
         let scraped = at(self.millis / 1000 * 1000);
         match state {
-            KpiState::Fresh => Sample::fresh(value, scraped),
+            KpiState::Fresh => Sample { targets: self.targets, ..Sample::fresh(value, scraped) },
             state => Sample::unusable(state, "not there"),
         }
     }
