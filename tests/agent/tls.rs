@@ -105,3 +105,27 @@ async fn who_waits_at_zero_is_served_over_tls_too() {
     }
     assert!(east.served() >= 20, "{}", east.served());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_spec_takes_no_authorities_from_the_one_that_runs() {
+    let mut scene = Scene::running(1, &json!({})).await;
+    let east = Replica::start("east", Duration::ZERO).await;
+    let certificate = Certificate::of("east.example", &scene.balancer.folder);
+    let address = certificate.in_front_of(east.address).await;
+    scene.trust(&certificate.pem);
+    scene.shift_over_tls(address, "east.example", 100);
+    scene.has_first("east").await;
+    // Its listener's Secret is not there.
+    let listeners = json!([{"port": scene.front.port(), "tls": {"secretName": "shop-tls"}}]);
+    let traffic = scene.traffic(&json!({"listeners": listeners}));
+    scene.told(|known| {
+        let service = known.service.as_mut().unwrap();
+        (service.generation, service.traffic) = (2, traffic);
+        service.standbys[0].tls.as_mut().unwrap().ca_secret_name = "west-ca".to_owned();
+    });
+    scene.until("it is refused", |status| status.message.is_some()).await;
+    let _primary = scene.replica(1, Duration::ZERO).await;
+    scene.until("what runs is followed", |status| status.programmed == 1).await;
+    assert_eq!(Client::new(scene.front).get("/", &[]).await.unwrap().body, "east");
+    assert_eq!(scene.metric("plimsoll_balancer_reloads_total"), 1.0, "the first one");
+}

@@ -76,7 +76,7 @@ async fn who_waited_before_a_reload_is_held_and_served_after_it() {
     let front = scene.front;
     let request = tokio::spawn(async move { Client::new(front).get("/", &[]).await });
     scene.until("it waits", |status| status.held == 1).await;
-    scene.tell(2, 0, &json!({"algorithm": "LeastConnections"}));
+    scene.tell(2, 0, &json!({"algorithm": "RoundRobin"}));
     let status = scene.until("it is told", |status| status.observed_generation == Some(2)).await;
     assert_eq!((status.held, scene.metric("plimsoll_balancer_reloads_total")), (1, 1.0));
     let _replica = scene.replica(1, Duration::ZERO).await;

@@ -2,7 +2,7 @@
 //! agent's own.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Display,
     fs,
     io::{self, ErrorKind},
@@ -63,12 +63,13 @@ impl Authorities {
     ///
     /// Each content has a name of its own, so that the balancer's configuration changes with it. Of a Secret that is not
     /// there, or unusable, whoever asks the standby tells.
-    pub fn follow(&mut self, standbys: &[Standby]) -> bool {
-        let named = || standbys.iter().filter_map(|standby| Some(&standby.tls.as_ref()?.ca_secret_name));
-        self.files.retain(|name, _| named().any(|named| named == name));
+    pub fn follow<'a>(&mut self, standbys: impl IntoIterator<Item = &'a Standby>) -> bool {
+        let name = |standby: &'a Standby| Some(&standby.tls.as_ref()?.ca_secret_name);
+        let named: BTreeSet<&String> = standbys.into_iter().filter_map(name).collect();
+        self.files.retain(|name, _| named.contains(name));
         self.complaint = None;
         let mut changed = false;
-        for name in named() {
+        for name in named {
             let Ok(text) = self.mounted.read(name) else { continue };
             let file = self.folder.join(format!("authorities-{}.pem", fingerprint(&text)));
             if self.files.get(name) == Some(&file) || roots(name, &text).is_err() {

@@ -1,14 +1,14 @@
 //! Certificates: from mounted Secrets to the files that are served.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     path::{Path, PathBuf},
 };
 
 use crate::{
-    api::Traffic,
+    api::Listener,
     balancer::{CertificateChange, Driver},
 };
 
@@ -36,16 +36,17 @@ impl Certificates {
         &self.folder
     }
 
-    /// Hands on what is new in the Secrets of `traffic`'s listeners. Whether anything was.
+    /// Hands on what is new in the Secrets of the listeners. Whether anything was.
     ///
     /// What is refused is tried again only when the Secret changes.
-    pub async fn follow(&mut self, driver: &Driver, traffic: &Traffic) -> bool {
-        let names: Vec<&String> = traffic
-            .listeners
-            .iter()
-            .filter_map(|listener| Some(&listener.tls.as_ref()?.secret_name))
-            .collect();
-        self.tried.retain(|name, _| names.contains(&name));
+    pub async fn follow<'a>(
+        &mut self,
+        driver: &Driver,
+        listeners: impl IntoIterator<Item = &'a Listener>,
+    ) -> bool {
+        let name = |listener: &'a Listener| Some(&listener.tls.as_ref()?.secret_name);
+        let names: BTreeSet<&String> = listeners.into_iter().filter_map(name).collect();
+        self.tried.retain(|name, _| names.contains(name));
         let mut changed = false;
         for name in names {
             let pair = match read(&self.mounted.join(name)) {

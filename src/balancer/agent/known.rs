@@ -49,12 +49,13 @@ pub struct Service {
 
 impl Service {
     /// Its standbys, of which `now` knows the addresses and shares: as this spec has them while `now` is a newer one that
-    /// is refused.
+    /// is refused. One that the newer has no more gets no requests.
     #[must_use]
     pub fn standbys_as_of(&self, now: &Self) -> Vec<Standby> {
         let known = |standby: &Standby| {
             let known = now.standbys.iter().find(|known| known.name == standby.name);
-            Standby { tls: standby.tls.clone(), ..known.unwrap_or(standby).clone() }
+            let known = known.cloned().unwrap_or_else(|| Standby { weight: 0, ..standby.clone() });
+            Standby { tls: standby.tls.clone(), ..known }
         };
         self.standbys.iter().map(known).collect()
     }
@@ -141,6 +142,25 @@ impl KnownCopy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_spec_that_runs_while_a_newer_one_is_refused_has_its_own_standbys_with_the_newest_shares() {
+        let traffic =
+            serde_json::json!({"provider": "HAProxy", "targetPort": 8080, "listeners": [{"port": 80}]});
+        let of = |standbys: &[(&str, u8)]| {
+            let standby = |(name, weight): &(&str, u8)| Standby {
+                name: (*name).to_owned(),
+                weight: *weight,
+                ..Standby::default()
+            };
+            let standbys = standbys.iter().map(standby).collect();
+            let traffic = serde_json::from_value(traffic.clone()).unwrap();
+            Service { generation: 1, holds: false, traffic, draining: BTreeSet::new(), standbys }
+        };
+        let runs = of(&[("east", 100), ("north", 0)]).standbys_as_of(&of(&[("north", 40), ("west", 60)]));
+        let shares: Vec<_> = runs.iter().map(|standby| (standby.name.as_str(), standby.weight)).collect();
+        assert_eq!(shares, [("east", 0), ("north", 40)], "who was taken out of the spec gets nothing");
+    }
 
     #[test]
     fn the_copy_comes_back_as_it_was_and_half_a_copy_is_none() {

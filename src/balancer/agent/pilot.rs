@@ -228,8 +228,11 @@ impl Pilot {
 
     /// Whether a Secret has something new.
     async fn follow_secrets(&mut self, service: &Service) -> bool {
-        let certificates = self.certificates.follow(&self.setup.driver, &service.traffic).await;
-        self.authorities.follow(&service.standbys) || certificates
+        // Those of the spec that runs are needed for as long as a newer one is refused.
+        let both: Vec<&Service> = std::iter::once(service).chain(self.specs.accepted()).collect();
+        let listeners = both.iter().flat_map(|service| &service.traffic.listeners);
+        let certificates = self.certificates.follow(&self.setup.driver, listeners).await;
+        self.authorities.follow(both.iter().flat_map(|service| &service.standbys)) || certificates
     }
 
     async fn is_another_process(&self) -> bool {

@@ -36,6 +36,12 @@ impl Specs {
         self.refused.as_ref().map(|refused| refused.words.clone())
     }
 
+    /// The one that runs, once one was taken.
+    #[must_use]
+    pub fn accepted(&self) -> Option<&Service> {
+        self.accepted.as_ref()
+    }
+
     /// Something else changed that it may have been refused for.
     pub fn try_again(&mut self) {
         self.refused = None;
