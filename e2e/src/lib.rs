@@ -7,5 +7,6 @@ pub mod bench;
 pub mod cases;
 pub mod cluster;
 pub mod demo;
+pub mod metrics;
 pub mod process;
 pub mod stage;

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use super::figures::put;
 use crate::{
     cluster::{Cluster, Options},
+    metrics::{applied, applied_within, sample},
     process::{run as run_program, signal_process, wait_for},
     stage::{Built, release},
 };
@@ -97,10 +98,11 @@ fn measure(cluster: &Cluster, program: &Path, folder: &Path) -> Result<Value> {
     sleep(Duration::from_secs(3));
     let after = page("/metrics")?;
     put(&mut changing, "changes", json!(changes));
-    put(&mut changing, "applied", json!(number(&after, APPLIED) - number(&before, APPLIED)));
-    put(&mut changing, "p50AtMost_ms", json!(quantile(&before, &after, 0.5)));
-    put(&mut changing, "p99AtMost_ms", json!(quantile(&before, &after, 0.99)));
-    put(&mut changing, "reloads", json!(number(&after, "plimsoll_balancer_reloads_total")));
+    put(&mut changing, "applied", json!(applied(&after) - applied(&before)));
+    put(&mut changing, "reloads", json!(sample(&after, "plimsoll_balancer_reloads_total")));
+    let (before, after) = ([before], [after]);
+    put(&mut changing, "p50AtMost_ms", json!(applied_within(&before, &after, 0.5)));
+    put(&mut changing, "p99AtMost_ms", json!(applied_within(&before, &after, 0.99)));
     put(&mut figures, "changing", changing);
     let entry = "--output=jsonpath={.status.traffic.balancers[0]}";
     let entry = cluster.kubectl(&["--namespace", NAMESPACE, "get", "scalableservice", "shop", entry])?;
@@ -114,8 +116,6 @@ fn measure(cluster: &Cluster, program: &Path, folder: &Path) -> Result<Value> {
     }
     Ok(figures)
 }
-
-const APPLIED: &str = "plimsoll_balancer_endpoint_applied_seconds_count";
 
 /// Turns the readiness of one endpoint after the other, evenly over the time; how often.
 fn change(http: &ureq::Agent, proxy: &Proxy) -> Result<u32> {
@@ -248,22 +248,4 @@ impl Proxy {
         let address = address.with_context(|| format!("kubectl proxy says {line:?}"))?;
         Ok(Self { url: format!("http://{address}"), _process: process })
     }
-}
-
-fn number(page: &str, name: &str) -> f64 {
-    let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.and_then(|number| number.parse().ok()).unwrap_or(0.0)
-}
-
-/// The bound of the bucket in which the quantile is, in milliseconds; `None` above all of them.
-fn quantile(before: &str, after: &str, share: f64) -> Option<f64> {
-    let rank = share * (number(after, APPLIED) - number(before, APPLIED));
-    let bounds = after.lines().filter_map(|line| {
-        let (bound, _) =
-            line.strip_prefix("plimsoll_balancer_endpoint_applied_seconds_bucket{le=\"")?.split_once('"')?;
-        let name = format!("plimsoll_balancer_endpoint_applied_seconds_bucket{{le=\"{bound}\"}}");
-        Some((bound.parse::<f64>().ok()?, number(after, &name) - number(before, &name)))
-    });
-    let mut bounds = bounds.filter(|(bound, _)| bound.is_finite());
-    bounds.find(|(_, count)| *count >= rank).map(|(bound, _)| bound * 1e3)
 }

@@ -66,14 +66,12 @@ impl Repeated {
     fn play(&mut self, theatre: &Theatre) {
         FIGURES.take();
         let Ended { seen, .. } = perform(self.case, theatre);
-        let figures = FIGURES.take();
         self.runs += 1;
-        match seen {
-            Ok(_) => figures
-                .into_iter()
-                .for_each(|(name, value)| self.figures.entry(name).or_default().push(value)),
-            Err(error) => self.failures.push(format!("{error:#}")),
+        // Also of a run that did not hold: what was too much is to be seen.
+        for (name, value) in FIGURES.take() {
+            self.figures.entry(name).or_default().push(value);
         }
+        self.failures.extend(seen.err().map(|error| format!("{error:#}")));
     }
 
     /// A line for the case, one for each figure, one for each run in which it did not hold.

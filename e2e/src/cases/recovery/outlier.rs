@@ -63,6 +63,9 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     sleep(Duration::from_secs(3));
     let ended = SystemTime::now();
     let (account, without) = (flow.finish(true)?, beside.finish(true)?);
+    requests(account.sent(), account.lost(), without.lost());
+    figure("first error until ejected, s", seconds(broke, out.at));
+    figure("first error until replaced, s", seconds(broke, replaced));
     account.some_lost("until it was ejected")?;
     let refused = account.kept.transport_errors + account.fresh.transport_errors;
     ensure!(refused == 0, "the ejection itself lost {refused} requests: {}", account.why());
@@ -79,9 +82,6 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let goes_on =
         without.last_bad().context("the control has no error, so none would be seen")? - unix(ended);
     ensure!(goes_on > -2.0, "the control's errors ended {:.1} s before its end", -goes_on);
-    requests(account.sent(), account.lost(), without.lost());
-    figure("first error until ejected, s", seconds(broke, out.at));
-    figure("first error until replaced, s", seconds(broke, replaced));
     figure("ejected until the last error, s", last);
     Ok(format!(
         "ejected {:.1} s after its first errors, replaced after {:.1} s; last error {last:.1} s after the ejection; {} of \

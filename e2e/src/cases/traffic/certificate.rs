@@ -33,7 +33,9 @@ const POD_PORT: u16 = 10_443;
 /// Requests a second on kept and on fresh connections.
 const RATE: u32 = 40;
 /// How often the certificate is replaced.
-const TIMES: usize = 4;
+const TIMES: usize = 20;
+/// Seconds for all of it.
+const LONGEST: u32 = 180;
 /// From the change of the file in the pod until the new certificate is served.
 const SERVED_WITHIN: Duration = Duration::from_secs(2);
 /// Between two looks.
@@ -46,7 +48,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let url = service_url(stage, NAMESPACE, &format!("{SHOP}-lb"), 443)?.replace("http://", "https://");
     let ca = format!("--ca={}", authority.file("ca.crt").display());
     let flags = [ca.as_str(), "--server-name=shop.example"];
-    let flow = Flow::start(stage, &url, RATE, 60, &flags)?;
+    let flow = Flow::start(stage, &url, RATE, LONGEST, &flags)?;
     let mut took = Vec::new();
     for number in 1..=TIMES {
         sleep(Duration::from_millis(500));
@@ -55,23 +57,23 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     }
     sleep(Duration::from_secs(1));
     let account = flow.finish(true)?;
-    account.none_lost("certificate replaced")?;
     took.sort();
     let (shortest, longest) = took.first().zip(took.last()).context("nothing was replaced")?;
-    ensure!(
-        *longest <= SERVED_WITHIN,
-        "a new certificate was served only {longest:?} after its file's change"
-    );
+    figure("served after the file's change, least, ms", shortest.as_secs_f64() * 1e3);
+    figure("served after the file's change, greatest, ms", longest.as_secs_f64() * 1e3);
 
     // The other way to take a certificate.
     let flow = Flow::start(stage, &url, RATE, 4, &flags)?;
     sleep(Duration::from_secs(1));
     front.balancers()?.first().map(|balancer| kill(&balancer.uid, "haproxy")).context("no balancer")??;
     let control = flow.finish(false)?;
-    control.some_lost("control, HAProxy started anew")?;
     requests(account.sent(), account.lost(), control.lost());
-    figure("served after the file's change, least, ms", shortest.as_secs_f64() * 1e3);
-    figure("served after the file's change, greatest, ms", longest.as_secs_f64() * 1e3);
+    control.some_lost("control, HAProxy started anew")?;
+    account.none_lost("certificate replaced")?;
+    ensure!(
+        *longest <= SERVED_WITHIN,
+        "a new certificate was served only {longest:?} after its file's change"
+    );
     Ok(format!(
         "{TIMES} times on both balancers, served {} to {} ms after the file's change; {} requests, none lost; \
          control, HAProxy started anew, lost {}",

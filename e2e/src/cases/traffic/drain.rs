@@ -37,6 +37,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     front.wait_for(4, Duration::from_secs(20))?;
     sleep(Duration::from_secs(2));
     let (account, control) = (flow.finish(true)?, beside.finish(true)?);
+    requests(account.sent(), account.lost(), control.lost());
     control.some_lost("control, lowered at once")?;
     account.none_lost("8 -> 4")?;
     ensure!(chosen.len() == 4, "{} pods were drained, not 4: {chosen:?}", chosen.len());
@@ -46,7 +47,6 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let last =
         front.service.wait("done draining", Duration::from_secs(10), |sight| victims(sight).is_empty())?;
     front.scene.kubectl(&["get", "scalableservice", "shop"])?;
-    requests(account.sent(), account.lost(), control.lost());
     figure("asked until drained, s", seconds(asked, begun));
     figure("drained until lowered, s", seconds(begun, lowered.at));
     Ok(format!(

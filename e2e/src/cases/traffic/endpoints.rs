@@ -14,10 +14,13 @@ use super::{
     flow::{Account, Flow},
     front::{CONTROL, Front, SHOP, Setup, control, unix, victims},
 };
-use crate::cases::{
-    Theatre,
-    repeat::{figure, requests},
-    scene::Trail,
+use crate::{
+    cases::{
+        Theatre,
+        repeat::{figure, requests},
+        scene::Trail,
+    },
+    metrics::{applied_within, fetch, sample},
 };
 
 /// With room for what waits while pods start on the same two cores: a shop that turns requests away by itself would be
@@ -60,7 +63,7 @@ fn course(theatre: &Theatre, course: &Course) -> Result<String> {
     let direct = crate::stage::service_url(stage, setup.namespace, SHOP, 8080)?;
     let longest = u32::try_from(within.as_secs())?.saturating_mul(3);
     let flow = Flow::start(stage, &front.url, RATE, longest, &[])?;
-    let before = starts(&front)?;
+    let before = (starts(&front)?, front.agents()?);
     let (mut through, mut beside) = (Vec::new(), Vec::new());
     for _ in 0..*times {
         let probe = Flow::start(stage, &direct, RATE, longest, &[])?;
@@ -76,19 +79,21 @@ fn course(theatre: &Theatre, course: &Course) -> Result<String> {
     }
     sleep(Duration::from_millis(500));
     let account = flow.finish(true)?;
-    account.none_lost(&format!("{few} -> {many} -> {few}"))?;
-    let after = starts(&front)?;
-    ensure!(before == after, "HAProxy was started anew or reloaded: {before:?} became {after:?}");
+    let after = (starts(&front)?, front.agents()?);
     let lost = lowered_at_once(&front, setup)?;
     requests(account.sent(), account.lost(), lost.lost());
+    account.none_lost(&format!("{few} -> {many} -> {few}"))?;
+    ensure!(before.0 == after.0, "HAProxy was started anew or reloaded: {:?} became {:?}", before.0, after.0);
+    let applied = applied_within(&before.1, &after.1, 0.99).context("no agent applied 99 of 100 changes")?;
     let (ours, theirs) = (Spread::of(&mut through)?, Spread::of(&mut beside)?);
+    figure("watch event until applied, p99 at most, ms", applied);
     figure("ready until first request, median, ms", ours.median);
     figure("ready until first request, p99, ms", ours.p99);
     figure("the same of kube-proxy, median, ms", theirs.median);
     figure("the same of kube-proxy, p99, ms", theirs.p99);
     Ok(format!(
-        "{times} times {few} -> {many} -> {few}: {} requests, none lost, no reload; from ready to the first request: \
-         balancers {ours}, kube-proxy {theirs}; control, a plain Service lowered from 8 to 4 at once, lost {}",
+        "{times} times {few} -> {many} -> {few}: {} requests, none lost, no reload; 99 of 100 changes applied \
+         within {applied:.0} ms of the watch event; from ready to the first request: balancers {ours}, kube-proxy {theirs}; control, a plain Service lowered from 8 to 4 at once, lost {}",
         account.sent(),
         lost.why()
     ))
@@ -199,13 +204,4 @@ impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "median {:.0} ms, p99 {:.0} ms of {} pods", self.median, self.p99, self.pods)
     }
-}
-
-fn fetch(url: &str) -> Result<String> {
-    Ok(ureq::get(url).call().with_context(|| url.to_owned())?.body_mut().read_to_string()?)
-}
-
-/// The value of a sample, given with its labels as in the text.
-fn sample(text: &str, series: &str) -> Option<f64> {
-    text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok())
 }

@@ -11,6 +11,7 @@ use crate::{
         Theatre,
         scene::{Dial, Scene, Sight, Trail},
     },
+    metrics::fetch,
     process::wait_for,
     stage::{Shop, service_url},
 };
@@ -145,6 +146,12 @@ impl<'a> Front<'a> {
         let items = list.pointer("/items").and_then(Value::as_array).cloned().unwrap_or_default();
         let alive = items.iter().filter(|pod| pod.pointer("/metadata/deletionTimestamp").is_none());
         Ok(alive.map(Balancer::of).collect())
+    }
+
+    /// The page of metrics of each balancer's agent.
+    pub fn agents(&self) -> Result<Vec<String>> {
+        let page = |balancer: &Balancer| fetch(&format!("http://{}:9102/metrics", balancer.ip));
+        self.balancers()?.iter().map(page).collect()
     }
 
     /// Waits until both balancers are ready.

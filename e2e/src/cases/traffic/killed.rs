@@ -41,29 +41,30 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let (one, other) = balancers.first().zip(balancers.last()).context("no balancers")?;
 
     let agent = during(&front, 5, || kill(&one.uid, "lb-agent run"))?;
-    agent.none_lost("an agent killed")?;
     let controller = during(&front, 5, || operators(stage))?;
-    controller.none_lost("the controllers killed")?;
     let api = without_api_server(&front, &other.uid, AWAY)?;
     front.both_ready(READY_WITHIN)?;
 
     let killed = SystemTime::now();
     let haproxy = during(&front, 7, || kill(&one.uid, "haproxy"))?;
-    haproxy.some_lost("HAProxy killed")?;
-    let last = haproxy.last_bad().context("nothing was lost")? - unix(killed);
-    ensure!(
-        last <= 1.0 + NOTICED_WITHIN,
-        "{last:.1} s after HAProxy was killed requests were lost: {}",
-        haproxy.why()
-    );
-    only_its_own(&haproxy)?;
     let calm = [&agent, &controller, &api];
     requests(
         calm.iter().map(|account| account.sent()).sum(),
         calm.iter().map(|account| account.lost()).sum(),
         haproxy.lost(),
     );
+    agent.none_lost("an agent killed")?;
+    controller.none_lost("the controllers killed")?;
+    api.none_lost("the API server stopped and an agent killed")?;
+    haproxy.some_lost("HAProxy killed")?;
+    let last = haproxy.last_bad().context("nothing was lost")? - unix(killed);
     figure("HAProxy's death until the last loss, s", last - 1.0);
+    ensure!(
+        last <= 1.0 + NOTICED_WITHIN,
+        "{last:.1} s after HAProxy was killed requests were lost: {}",
+        haproxy.why()
+    );
+    only_its_own(&haproxy)?;
     Ok(format!(
         "agent killed: {} requests, none lost; both controllers: {}, none; API server away for {AWAY} s and an agent \
          killed meanwhile: {}, none; one HAProxy of two killed (the control): lost {}, the last {:.1} s after it",
@@ -90,8 +91,9 @@ pub fn a_minute(theatre: &Theatre) -> Result<String> {
     let ready = front.wait_for(6, Duration::from_secs(120))?;
     front.both_ready(READY_WITHIN)?;
     let control = during(&front, 4, || kill(&one.uid, "haproxy"))?;
-    control.some_lost("HAProxy killed")?;
     requests(account.sent(), account.lost(), control.lost());
+    account.none_lost("the API server stopped and an agent killed")?;
+    control.some_lost("HAProxy killed")?;
     Ok(format!(
         "API server away for {MINUTE} s and an agent killed meanwhile: {} requests, none lost; a rise that was asked for \
          when it was back: wanted after {:.1} s, ready after {:.1} s; control, HAProxy killed, lost {}",
@@ -104,15 +106,13 @@ pub fn a_minute(theatre: &Theatre) -> Result<String> {
 
 /// Load while the API server is away for so many seconds and an agent, that of a pod with this UID, is killed.
 fn without_api_server(front: &Front<'_>, agent: &str, away: u32) -> Result<Account> {
-    let account = during(front, away, || {
+    during(front, away, || {
         let api_server = Away::of(&front.scene.stage.cluster)?;
         // What starts now has nobody to ask.
         kill(agent, "lb-agent run")?;
         sleep(Duration::from_secs(u64::from(away) - 2));
         api_server.end()
-    })?;
-    account.none_lost("the API server stopped and an agent killed")?;
-    Ok(account)
+    })
 }
 
 /// Load for so many seconds, in whose first second nothing happens.

@@ -11,9 +11,12 @@ use super::{
     flow::{Flow, why},
     front::{CARELESS, CONTROL, Front, SHOP, Setup, control, victims},
 };
-use crate::cases::{
-    Theatre,
-    repeat::{count, requests},
+use crate::{
+    cases::{
+        Theatre,
+        repeat::{count, figure, requests},
+    },
+    metrics::sample,
 };
 
 const SETUP: Setup = Setup { provider: "NGINX", more: CARELESS, ..Setup::of("traffic-nginx", 3) };
@@ -45,15 +48,15 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     front.scene.explain(SHOP, &["2/2 in sync"])?;
     sleep(Duration::from_millis(500));
     let (account, control) = (flow.finish(true)?, beside.finish(true)?);
+    requests(account.fresh.sent, account.fresh.lost(), control.lost());
+    count("lost on kept connections", account.kept.lost());
     control.some_lost("control, a plain Service lowered from 8 to 4 at once")?;
     ensure!(account.fresh.lost() == 0, "ten changes: lost on fresh connections {}", account.why());
     let drained = front.service.all().iter().filter(|sight| sight.at >= begun).flat_map(victims).count();
     ensure!(drained > 0, "nobody was drained before the replicas were lowered");
     let made = reloads(&front)? - before;
-    ensure!(made >= 8, "two balancers were reloaded {made} times for ten changes of replicas");
-    requests(account.fresh.sent, account.fresh.lost(), control.lost());
-    count("lost on kept connections", account.kept.lost());
-    count("reloads", made);
+    ensure!(made >= 8.0, "two balancers were reloaded {made} times for ten changes of replicas");
+    figure("reloads", made);
     Ok(format!(
         "{} changes of replicas, {made} reloads of two balancers: {} requests on fresh connections, none lost; {} of {} on \
          kept ones ({}); control lost {}",
@@ -79,12 +82,7 @@ fn change(front: &Front<'_>, replicas: u32) -> Result<()> {
 }
 
 /// How often the balancers were reloaded, as their agents count.
-fn reloads(front: &Front<'_>) -> Result<u64> {
-    let of = |balancer: &super::front::Balancer| {
-        let url = format!("http://{}:9102/metrics", balancer.ip);
-        let text = ureq::get(&url).call().with_context(|| url)?.body_mut().read_to_string()?;
-        let line = text.lines().find_map(|line| line.strip_prefix("plimsoll_balancer_reloads_total "));
-        line.context("no count of reloads")?.trim().parse::<u64>().context("the count of reloads")
-    };
-    front.balancers()?.iter().map(of).sum()
+fn reloads(front: &Front<'_>) -> Result<f64> {
+    let of = |page: &String| sample(page, "plimsoll_balancer_reloads_total").context("no count of reloads");
+    front.agents()?.iter().map(of).sum()
 }

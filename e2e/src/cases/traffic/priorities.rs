@@ -35,6 +35,11 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let (essential, optional) = overload(stage, &front.url)?;
     front.change(&serde_json::json!({"priorities": []}), Duration::from_secs(15))?;
     let (without, _) = overload(stage, &front.url)?;
+    requests(essential.sent, essential.lost(), without.lost());
+    count("late or lost in the control", without.late);
+    figure("essential, p99, ms", essential.p99.unwrap_or_default() * 1e3);
+    figure("essential, slowest, ms", essential.max.unwrap_or_default() * 1e3);
+    figure("essential in the control, p99, ms", without.p99.unwrap_or_default() * 1e3);
     ensure!(without.late > 0, "control, without priorities: all {} in time", without.sent);
     ensure!(
         essential.lost() == 0 && essential.late == 0,
@@ -46,11 +51,6 @@ pub fn run(theatre: &Theatre) -> Result<String> {
         essential.max.unwrap_or_default()
     );
     ensure!(optional.ok < optional.sent, "nothing was shed, so there was no overload");
-    requests(essential.sent, essential.lost(), without.lost());
-    count("late or lost in the control", without.late);
-    figure("essential, p99, ms", essential.p99.unwrap_or_default() * 1e3);
-    figure("essential, slowest, ms", essential.max.unwrap_or_default() * 1e3);
-    figure("essential in the control, p99, ms", without.p99.unwrap_or_default() * 1e3);
     Ok(format!(
         "essential: {} of {} within 500 ms, p99 {:.0} ms, max {:.0} ms; optional: {} of {} served; control without \
          priorities: {} of {} essential ones late or lost, p99 {:.0} ms",

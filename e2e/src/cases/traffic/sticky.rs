@@ -16,7 +16,7 @@ use crate::{
 
 const SETUP: Setup = Setup {
     traffic: "listeners: [{port: 80}]\nsessionPersistence: {cookie: SHOP}\ndrain: {timeout: 5s}",
-    ..Setup::of("traffic-sticky", 4)
+    ..Setup::of("traffic-sticky", 10)
 };
 const CLIENTS: usize = 40;
 
@@ -25,15 +25,15 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let clients = StickyClients::start(&front.url, CLIENTS, true);
     let forgetful = StickyClients::start(&front.url, CLIENTS / 4, false);
     sleep(Duration::from_secs(2));
-    front.ask(8)?;
-    front.wait_for(8, Duration::from_secs(20))?;
-    // Clients that come now find eight.
+    front.ask(20)?;
+    front.wait_for(20, Duration::from_secs(40))?;
+    // Clients that come now find twenty.
     let later = StickyClients::start(&front.url, CLIENTS, true);
     sleep(Duration::from_secs(2));
     let asked = SystemTime::now();
-    front.ask(4)?;
+    front.ask(10)?;
     let (begun, victims) = front.draining(asked, Duration::from_secs(10))?;
-    front.wait_for(4, Duration::from_secs(25))?;
+    front.wait_for(10, Duration::from_secs(40))?;
     sleep(Duration::from_secs(2));
     let (mut all, forgetful) = (clients.finish()?, forgetful.finish()?);
     all.extend(later.finish()?);

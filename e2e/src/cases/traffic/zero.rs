@@ -45,6 +45,10 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let ready = pods.all().into_iter().find(is_ready).context("no pod was ever ready")?;
     let first = account.first_ok.context("nothing was answered")? - unix(ready.at);
     let woken = front.target.all().into_iter().find(|sight| sight.wanted() > 0).context("never woken")?;
+    requests(account.sent, account.lost(), control.lost());
+    figure("first pod ready after, s", seconds(woken.at, ready.at));
+    figure("first answer after readiness, ms", first * 1e3);
+    figure("last answer, s", account.max.unwrap_or_default());
     ensure!(account.lost() == 0, "{} of {} lost: {}", account.lost(), account.sent, why(&account));
     ensure!(
         first <= FIRST_WITHIN,
@@ -54,10 +58,6 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let asleep = front
         .target
         .wait("at zero again", Duration::from_secs(30), |sight| sight.at > woken.at && sight.wanted() == 0)?;
-    requests(account.sent, account.lost(), control.lost());
-    figure("first pod ready after, s", seconds(woken.at, ready.at));
-    figure("first answer after readiness, ms", first * 1e3);
-    figure("last answer, s", account.max.unwrap_or_default());
     Ok(format!(
         "0 -> {} replicas, the first pod ready after {:.1} s, the first answer {:.0} ms later, the last after {:.1} s; \
          {} requests, none lost; at zero again {:.0} s later; control, a plain Service, lost {} ({})",

@@ -1,0 +1,64 @@
+//! Pages of metrics, and what they say.
+
+use anyhow::{Context as _, Result};
+
+const APPLIED: &str = "plimsoll_balancer_endpoint_applied_seconds";
+
+/// Gets a page.
+///
+/// # Errors
+/// There is no answer, or none that is well.
+pub fn fetch(url: &str) -> Result<String> {
+    Ok(ureq::get(url).call().with_context(|| url.to_owned())?.body_mut().read_to_string()?)
+}
+
+/// The value of a sample, given with its labels as in the text.
+#[must_use]
+pub fn sample(page: &str, series: &str) -> Option<f64> {
+    page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.trim().parse().ok())
+}
+
+/// How many changes of endpoints an agent has applied.
+#[must_use]
+pub fn applied(page: &str) -> f64 {
+    sample(page, &format!("{APPLIED}_count")).unwrap_or(0.0)
+}
+
+/// Within which time, in milliseconds, agents applied this share of the changes that came to them between two looks at
+/// their pages: the bound of the bucket in which that is; `None` above all of them.
+#[must_use]
+pub fn applied_within(before: &[String], after: &[String], share: f64) -> Option<f64> {
+    let sum = |pages: &[String], of: &dyn Fn(&str) -> f64| pages.iter().map(|page| of(page)).sum::<f64>();
+    let rank = share * (sum(after, &applied) - sum(before, &applied));
+    let prefix = format!("{APPLIED}_bucket{{le=\"");
+    let bounds = after.first()?.lines().filter_map(|line| {
+        let (bound, _) = line.strip_prefix(&prefix)?.split_once('"')?;
+        let series = format!("{prefix}{bound}\"}}");
+        let count = |page: &str| sample(page, &series).unwrap_or(0.0);
+        Some((bound.parse::<f64>().ok()?, sum(after, &count) - sum(before, &count)))
+    });
+    let mut bounds = bounds.filter(|(bound, _)| bound.is_finite());
+    bounds.find(|(_, count)| *count >= rank).map(|(bound, _)| bound * 1e3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bucket_of_a_share_is_found_over_all_pages_and_without_what_was_before() {
+        let page = |counts: [u32; 3]| {
+            let [fast, slow, all] = counts;
+            format!(
+                "{APPLIED}_sum 1.5\n{APPLIED}_count {all}\n{APPLIED}_bucket{{le=\"0.05\"}} {fast}\n\
+                 {APPLIED}_bucket{{le=\"0.1\"}} {slow}\n{APPLIED}_bucket{{le=\"+Inf\"}} {all}\n"
+            )
+        };
+        let (before, after) =
+            ([page([0, 0, 90]), page([0, 0, 0])], [page([90, 99, 190]), page([90, 100, 100])]);
+        assert_eq!(applied(&after[0]), 190.0);
+        let within = |share| applied_within(&before, &after, share);
+        assert_eq!((within(0.5), within(0.99), within(0.999)), (Some(50.0), Some(100.0), None));
+        assert_eq!(sample("up 1\nuptime 7\n", "up"), Some(1.0));
+    }
+}
