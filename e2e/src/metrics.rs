@@ -18,6 +18,14 @@ pub fn sample(page: &str, series: &str) -> Option<f64> {
     page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.trim().parse().ok())
 }
 
+/// The sum over a metric's series.
+#[must_use]
+pub fn total(page: &str, name: &str) -> f64 {
+    let series = page.lines().filter_map(|line| line.strip_prefix(name));
+    let values = series.filter(|rest| rest.starts_with(['{', ' '])).filter_map(|rest| rest.rsplit_once(' '));
+    values.filter_map(|(_, value)| value.parse::<f64>().ok()).sum()
+}
+
 /// How many changes of endpoints an agent has applied.
 #[must_use]
 pub fn applied(page: &str) -> f64 {
@@ -60,5 +68,13 @@ mod tests {
         let within = |share| applied_within(&before, &after, share);
         assert_eq!((within(0.5), within(0.99), within(0.999)), (Some(50.0), Some(100.0), None));
         assert_eq!(sample("up 1\nuptime 7\n", "up"), Some(1.0));
+    }
+
+    #[test]
+    fn a_total_sums_the_series_of_one_metric_only() {
+        let page =
+            "# TYPE a counter\na_total{x=\"1\"} 2\na_total{x=\"2\"} 3.5\na_total_created 7\nab_total 1\n";
+        assert_eq!(total(page, "a_total"), 5.5);
+        assert_eq!(total(page, "ab_total"), 1.0);
     }
 }

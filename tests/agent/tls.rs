@@ -28,6 +28,17 @@ impl Scene {
         self.told(|known| known.service.as_mut().unwrap().standbys = vec![standby]);
     }
 
+    /// A standby that is trusted and known, with that share of the requests; and where TLS to it ends.
+    async fn proven_standby(&mut self, weight: u8) -> (Replica, SocketAddr) {
+        let east = Replica::start("east", Duration::ZERO).await;
+        let certificate = Certificate::of("east.example", &self.balancer.folder);
+        let address = certificate.in_front_of(east.address).await;
+        self.trust(&certificate.pem);
+        self.shift_over_tls(address, "east.example", weight);
+        self.has_first("east").await;
+        (east, address)
+    }
+
     async fn refused(&mut self, words: &str) {
         let status = self
             .until("the standby is refused", |status| {
@@ -89,12 +100,7 @@ async fn a_standby_that_proves_who_it_is_gets_requests_and_no_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_at_zero_is_served_over_tls_too() {
     let mut scene = Scene::running(0, &json!({})).await;
-    let east = Replica::start("east", Duration::ZERO).await;
-    let certificate = Certificate::of("east.example", &scene.balancer.folder);
-    let address = certificate.in_front_of(east.address).await;
-    scene.trust(&certificate.pem);
-    scene.shift_over_tls(address, "east.example", 0);
-    scene.has_first("east").await;
+    let (east, address) = scene.proven_standby(0).await;
     let front = scene.front;
     let waiting: Vec<_> =
         (0..20).map(|_| tokio::spawn(async move { Client::new(front).get("/", &[]).await })).collect();
@@ -109,12 +115,7 @@ async fn who_waits_at_zero_is_served_over_tls_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_spec_takes_no_authorities_from_the_one_that_runs() {
     let mut scene = Scene::running(1, &json!({})).await;
-    let east = Replica::start("east", Duration::ZERO).await;
-    let certificate = Certificate::of("east.example", &scene.balancer.folder);
-    let address = certificate.in_front_of(east.address).await;
-    scene.trust(&certificate.pem);
-    scene.shift_over_tls(address, "east.example", 100);
-    scene.has_first("east").await;
+    let _east = scene.proven_standby(100).await;
     // Its listener's Secret is not there.
     let listeners = json!([{"port": scene.front.port(), "tls": {"secretName": "shop-tls"}}]);
     let traffic = scene.traffic(&json!({"listeners": listeners}));

@@ -16,6 +16,7 @@ use super::{
     system::{System, unschedulable},
 };
 use crate::{
+    metrics::{fetch, total},
     process::resident_bytes,
     stage::{OPERATOR_NAMESPACE, Stage},
 };
@@ -119,8 +120,7 @@ impl Leader {
     }
 
     fn counts(&self) -> Result<Counts> {
-        let page = ureq::get(&self.metrics).call().with_context(|| self.metrics.clone())?;
-        let page = page.into_body().read_to_string()?;
+        let page = fetch(&self.metrics)?;
         Ok(Counts {
             cpu_seconds: process::cpu_seconds(self.pid)?,
             decisions: total(&page, "plimsoll_decisions_total"),
@@ -128,25 +128,5 @@ impl Leader {
             scale_writes: total(&page, "plimsoll_scale_writes_total"),
             status_writes: total(&page, "plimsoll_status_writes_total"),
         })
-    }
-}
-
-/// The sum over a metric's series.
-fn total(page: &str, name: &str) -> f64 {
-    let series = page.lines().filter_map(|line| line.strip_prefix(name));
-    let values = series.filter(|rest| rest.starts_with(['{', ' '])).filter_map(|rest| rest.rsplit_once(' '));
-    values.filter_map(|(_, value)| value.parse::<f64>().ok()).sum()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_total_sums_the_series_of_one_metric_only() {
-        let page =
-            "# TYPE a counter\na_total{x=\"1\"} 2\na_total{x=\"2\"} 3.5\na_total_created 7\nab_total 1\n";
-        assert_eq!(total(page, "a_total"), 5.5);
-        assert_eq!(total(page, "ab_total"), 1.0);
     }
 }

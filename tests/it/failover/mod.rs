@@ -1,5 +1,6 @@
 //! Failover, from a user's YAML to where requests go.
 
+mod evidence;
 mod properties;
 mod stories;
 mod world;

@@ -3,10 +3,10 @@
 use jiff::SignedDuration;
 use plimsoll::{
     api::{FailoverState as State, KpiState, ReasonCode, SignRule},
-    engine::{Capacity, Order, Sample, Value, fail_over},
+    engine::{Capacity, Order},
 };
 
-use super::world::{B, C, World, at, away, quick, shop, shop_at_gateway, shop_in};
+use super::world::{B, C, World, away, quick, shop, shop_at_gateway, shop_in};
 
 #[test]
 fn a_dead_primary_is_left_within_two_seconds() {
@@ -133,93 +133,6 @@ fn one_that_flaps_is_held_at_the_standby() {
     assert!(held > 10);
     world.run(3_600_000);
     world.stands(State::Primary, ReasonCode::PrimaryServes, 0);
-}
-
-#[test]
-fn without_prometheus_nothing_moves() {
-    for state in [KpiState::Error, KpiState::Stale, KpiState::Partial] {
-        let mut world = World::new(quick());
-        world.errors = (state, 0.9);
-        world.run(300_000);
-        world.stands(State::Frozen, ReasonCode::EvidenceUnknown, 0);
-        let mut world = away(quick());
-        world.errors = (state, 0.0);
-        world.ready(10);
-        world.run(300_000);
-        world.stands(State::Frozen, ReasonCode::EvidenceUnknown, 100);
-        let mut world = World::new(quick());
-        world.errors = (KpiState::Fresh, 0.3);
-        while world.weight("b") != 40 {
-            world.step();
-        }
-        world.errors = (state, 0.0);
-        world.run(300_000);
-        world.stands(State::Frozen, ReasonCode::EvidenceUnknown, 40);
-        world.errors = (KpiState::Fresh, 0.0);
-        assert!(world.until(State::Primary, 60_000) > 5000);
-    }
-    let mut dead = World::new(quick());
-    dead.errors = (KpiState::Error, 0.0);
-    dead.ready(0);
-    dead.until(State::Standby, 2000);
-}
-
-#[test]
-fn of_a_tenth_of_the_pods_nobody_leaves_or_returns() {
-    let mut world = World::new(quick());
-    world.targets = Some(10);
-    world.run(120_000);
-    (world.errors.1, world.targets) = (0.3, Some(1));
-    world.run(60_000);
-    world.stands(State::Frozen, ReasonCode::EvidenceUnknown, 0);
-    world.targets = Some(10);
-    world.until(State::Shifting, 60_000);
-    world.run(3000);
-    (world.errors.1, world.targets) = (0.0, Some(1));
-    world.run(60_000);
-    assert_eq!(world.state(), State::Frozen);
-    assert!(world.weight("b") > 0, "who is bad may be among those that are not seen");
-}
-
-#[test]
-fn what_was_bad_long_ago_does_not_count_with_what_is_bad_now() {
-    let mut world = World::new(quick());
-    for _ in 0..2 {
-        world.errors = (KpiState::Fresh, 0.3);
-        world.until(State::Suspect, 20_000);
-        world.run(1000);
-        world.stands(State::Suspect, ReasonCode::PrimaryFailing, 0);
-        world.errors = (KpiState::Empty, 0.0);
-        world.run(900_000);
-        world.stands(State::Primary, ReasonCode::PrimaryServes, 0);
-    }
-}
-
-#[test]
-fn a_utilization_by_pod_is_its_average() {
-    let use_of_cpu = |each: f64, number: i64| {
-        let pods = (0..10).map(|pod| (format!("checkout-{pod}"), each)).collect();
-        Sample { value: Some(Value::ByPod(pods)), ..Sample::fresh(0.0, at(number * 1000)) }
-    };
-    let mut world = World::new(quick());
-    for (number, each, state) in
-        [(61, 0.1, State::Primary), (62, 0.1, State::Primary), (63, 0.3, State::Suspect)]
-    {
-        let mut seen = world.seen();
-        seen.samples.insert("errors".to_owned(), use_of_cpu(each, number));
-        let shift = fail_over(&world.spec, &seen, &mut world.memory, at(number * 1000)).unwrap();
-        assert_eq!(shift.status.state, state, "{number}");
-    }
-}
-
-#[test]
-fn a_kpi_without_requests_does_not_keep_them_away() {
-    for state in [KpiState::Empty, KpiState::NaN] {
-        let mut world = away(quick());
-        world.errors = (state, 0.0);
-        world.ready(10);
-        world.until(State::Primary, 60_000);
-    }
 }
 
 #[test]
