@@ -155,8 +155,11 @@ impl Turn<'_> {
             if !self.may_return(course) {
                 return (State::Held, self.limited(course));
             }
+            // They may never have come to where they were to go: who has them gives them back.
+            let has = |standby: &usize| course.weight(*standby) > 0 && self.takes(*standby);
+            let from = Some(to).filter(has).or_else(|| course.other(to).filter(has)).unwrap_or(to);
             self.come_back(course);
-            return self.returning(course, to, true);
+            return self.returning(course, from, true);
         }
         (state, self.reason(code, course).about(&name).detailed(self.why_there(course)))
     }

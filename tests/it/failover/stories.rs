@@ -161,6 +161,25 @@ fn a_lost_standby_is_left_for_the_next_or_for_the_primary() {
 }
 
 #[test]
+fn who_has_the_requests_gives_them_back_though_they_were_to_go_elsewhere() {
+    let mut world = World::new(shop(&format!("{B}, {C}"), "return: {for: 5s}"));
+    world.trouble(0, Some("its checks fail"));
+    world.ready(0);
+    world.run(4000);
+    world.order = Some(Order::To("b".to_owned()));
+    world.run(4000);
+    assert_eq!((world.weight("b"), world.weight("c")), (0, 100), "b takes none");
+    world.ready(10);
+    world.run(60_000);
+    world.order = None;
+    while world.weight("c") > 0 {
+        world.step();
+        assert_eq!(world.weight("b"), 0, "{:?}", world.told);
+    }
+    world.until(State::Primary, 60_000);
+}
+
+#[test]
 fn without_a_standby_requests_stay() {
     let mut world = World::new(quick());
     world.trouble(0, Some("its checks fail"));
