@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::{sleep, timeout};
 
-use super::{context::Context, state::Key};
+use super::{context::Context, index::read, state::Key};
 use crate::{
     actuate::{self, ScaleError, said},
     api::{ReasonCode, ScalableService},
@@ -17,8 +17,10 @@ use crate::{
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The ReplicaSet controller hears of marks and of replicas by watches of their own, and deletes whom it likes where it
-/// hears of the replicas first.
+/// hears of the replicas first. So it gets this long after our own watch has shown the marks.
 const HEEDED: Duration = Duration::from_secs(1);
+/// How often to look whether it has.
+const GLANCE: Duration = Duration::from_millis(20);
 
 /// What became of a decision.
 #[derive(Debug, PartialEq, Eq)]
@@ -75,10 +77,15 @@ async fn write(
     }
     let ordered = seen.rotation.as_ref().is_some_and(|rotation| rotation.ordered);
     let go = decision.drain.iter().filter(|_| !ordered).flat_map(|drain| &drain.go);
-    let marks = go.map(|pod| async move {
+    let marks = go.clone().map(|pod| async move {
         actuate::mark(client, &key.0, pod).await.map_err(|error| unmarked(pod, &error))
     });
-    if futures::future::try_join_all(marks).await?.contains(&true) {
+    let new = futures::future::try_join_all(marks).await?.contains(&true);
+    // The next look tells by its mark who was let go: without it, one that is about to be deleted would get requests.
+    while !read(&context.pods, |pods| go.clone().all(|pod| pods.goes_first(&key.0, pod))) {
+        sleep(GLANCE).await;
+    }
+    if new {
         sleep(HEEDED).await;
     }
     let reference = &service.spec.scale_target_ref;

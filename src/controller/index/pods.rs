@@ -86,6 +86,13 @@ impl PodIndex {
             .collect()
     }
 
+    /// Whether a pod is seen to be marked as the next to be deleted, or is gone.
+    #[must_use]
+    pub fn goes_first(&self, namespace: &str, pod: &str) -> bool {
+        let found = self.namespaces.get(namespace).and_then(|namespace| namespace.pods.get(pod));
+        found.is_none_or(|entry| entry.gone || entry.marked)
+    }
+
     /// The node of a pod, and its zone where the pod tells.
     #[must_use]
     pub fn place(&self, namespace: &str, pod: &str) -> (Option<String>, Option<String>) {
@@ -196,7 +203,7 @@ mod tests {
     use k8s_openapi::api::core::v1::Pod;
     use kube::core::Selector;
 
-    use super::{super::Follow, PodIndex};
+    use super::{super::Follow, COST_BEFORE, PodIndex};
 
     fn pod(name: &str, hash: &str, ready: &str, phase: &str, deleting: bool) -> Pod {
         let deletion = deleting.then_some("2026-01-01T00:00:00Z");
@@ -230,6 +237,19 @@ mod tests {
         index.delete(&pod("b", "old", "True", "Running", false));
         assert_eq!(index.select("shop", &selector, None).len(), 1);
         assert!(index.select("elsewhere", &selector, None).is_empty());
+    }
+
+    #[test]
+    fn a_pod_goes_first_once_its_mark_is_seen_or_when_it_is_gone() {
+        let mut index = PodIndex::default();
+        let unmarked = pod("a", "x", "True", "Running", false);
+        index.apply(unmarked.clone());
+        index.apply(pod("b", "x", "True", "Running", true));
+        assert_eq!(["a", "b", "c"].map(|pod| index.goes_first("shop", pod)), [false, true, true]);
+        let mut marked = unmarked;
+        marked.metadata.annotations = Some([(COST_BEFORE.to_owned(), String::new())].into());
+        index.apply(marked);
+        assert!(index.goes_first("shop", "a"));
     }
 
     #[test]
