@@ -344,7 +344,8 @@ impl Default for Timeouts {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TrafficStatus {
-    /// Pods that get no new requests since they are to be removed (written by the controller).
+    /// Pods that get no new requests since they are to be removed, and for 30 s after they are on their way out, in which
+    /// EndpointSlices may still list them as ready (written by the controller).
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["pod".to_string()]))]
     pub draining: Vec<Draining>,

@@ -13,6 +13,7 @@ mod gate;
 mod gateway;
 mod index;
 pub mod lease;
+mod leaving;
 mod outcome;
 mod outliers;
 mod reconcile;

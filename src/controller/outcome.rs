@@ -1,5 +1,7 @@
 //! What came of one look at a service.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use crate::{
@@ -42,6 +44,8 @@ pub struct Done {
     pub decision: Decision,
     /// What became of it.
     pub written: Written,
+    /// Pods that were let go and that balancers are still to leave alone, with when they were chosen.
+    pub leaving: BTreeMap<String, Timestamp>,
     /// What was done about outliers; `None` without `spec.recovery`.
     pub recovery: Option<Recovery>,
     /// Where requests go; `None` without `spec.failover`.

@@ -167,6 +167,8 @@ async fn look(service: &ScalableService, key: &Key, state: &mut State, context: 
     let next = sooner.into_iter().flatten().fold(decision.next_look, SignedDuration::min);
     schedule(state, &subject.spec, &seen, next, &applied);
     balancers::bring_about(service, &subject.target, key, state, context).await;
+    let told = state.written.as_ref().map(|(status, _)| status);
+    let leaving = state.leaving.now(seen.rotation.as_ref(), told, Instant::now());
     Outcome::Done(Box::new(Done {
         at: now,
         seen: seen.replicas,
@@ -179,6 +181,7 @@ async fn look(service: &ScalableService, key: &Key, state: &mut State, context: 
             Applied::Nothing | Applied::Conflict => Written::Nothing,
             Applied::Failed(error) => Written::Failed(error),
         },
+        leaving,
         recovery,
         shift,
     }))

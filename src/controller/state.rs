@@ -10,8 +10,8 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    align::Scrapes, balancers::KnownObjects, fleet::Word, gateway::KnownRoute, outcome::Outcome,
-    standbys::KnownStandbys,
+    align::Scrapes, balancers::KnownObjects, fleet::Word, gateway::KnownRoute, leaving::Leaving,
+    outcome::Outcome, standbys::KnownStandbys,
 };
 use crate::{
     api::ScalableServiceStatus,
@@ -43,6 +43,8 @@ pub struct State {
     pub failures: u32,
     /// What the balancers said last.
     pub word: Word,
+    /// What is remembered of replicas that were let go.
+    pub leaving: Leaving,
     /// What is remembered of the balancers' objects.
     pub objects: KnownObjects,
     /// What is remembered of the rule of an HTTPRoute that is steered.
@@ -83,6 +85,7 @@ impl States {
                 written: None,
                 failures: 0,
                 word: Word::default(),
+                leaving: Leaving::default(),
                 objects: KnownObjects::default(),
                 route: KnownRoute::default(),
                 standbys: KnownStandbys::default(),

@@ -160,7 +160,8 @@ impl Pilot {
     /// Whether counts are of interest between two synchronisations.
     fn must_look(&self) -> bool {
         let Some(wanted) = &self.wanted else { return false };
-        let drains = !self.draining().is_empty();
+        // Who is drained is closed for good, and is named for a while longer.
+        let drains = self.draining().iter().any(|pod| !self.status.drained.contains(pod));
         let without = wanted.gate.is_some() && self.status.programmed == 0;
         drains || without || self.status.held > 0
     }

@@ -1,5 +1,7 @@
 //! The status to write.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -74,10 +76,11 @@ pub fn status(
     }
 }
 
-/// Who is being drained; what the balancers say of themselves is theirs to write.
+/// Who is being drained, or was and is on its way out; what the balancers say of themselves is theirs to write.
 fn traffic(done: &Done) -> TrafficStatus {
-    let draining = done.decision.drain.iter().flat_map(|drain| &drain.draining);
-    let draining = draining.map(|(pod, since)| Draining { pod: pod.clone(), since: Time(*since) });
+    let chosen = done.decision.drain.iter().flat_map(|drain| &drain.draining);
+    let all: BTreeMap<_, _> = done.leaving.iter().chain(chosen).collect();
+    let draining = all.into_iter().map(|(pod, since)| Draining { pod: pod.clone(), since: Time(*since) });
     TrafficStatus { draining: draining.collect(), balancers: Vec::new() }
 }
 

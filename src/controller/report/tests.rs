@@ -78,6 +78,7 @@ impl Story {
             ready,
             selector: Some("app=checkout".into()),
             written: if writes { Written::Changed } else { Written::Nothing },
+            leaving: BTreeMap::new(),
             recovery: self.recovery.clone(),
             shift: self.shift(&spec, ready),
             decision,
