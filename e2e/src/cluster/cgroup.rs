@@ -44,6 +44,7 @@ pub fn create(group: &str) -> Result<()> {
                     .with_context(|| format!("cannot make the cgroup {}", child.display()))?;
             }
             inherit_cpuset(&folder, &child)?;
+            weigh(&child)?;
             folder = child;
         }
         enable_controllers(&folder)?;
@@ -135,6 +136,23 @@ fn inherit_cpuset(parent: &Path, child: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Version 1: pods get their part of the CPU against what runs beside them.
+///
+/// The kubelet gives all pods of a node 1024 for each core, and what else runs on a real node has 1024 together. Here
+/// each daemon of the nodes and of the control plane weighs that much alone, and pods that start would take the CPU
+/// from those that serve.
+fn weigh(group: &Path) -> Result<()> {
+    /// Daemons that are busy at the same time while pods start.
+    const BUSY: usize = 4;
+    let file = group.join("cpu.shares");
+    if !file.exists() {
+        return Ok(());
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    fs::write(&file, (1024 * cores * BUSY).to_string())
+        .with_context(|| format!("cannot write {}", file.display()))
 }
 
 fn collect_processes(folder: &Path, found: &mut Vec<u32>) {

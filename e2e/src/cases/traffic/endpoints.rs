@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{
     flow::{Account, Flow},
-    front::{CONTROL, Front, SHOP, Setup, control, unix, victims},
+    front::{CONTROL, Front, SHOP, Setup, control, unix},
 };
 use crate::{
     cases::{
@@ -108,8 +108,7 @@ fn go_back(front: &Front<'_>, few: u32, within: Duration) -> Result<()> {
     let (before, asked) = (pods()?, SystemTime::now());
     front.ask(few)?;
     front.wait_for(few, within)?;
-    let drained: BTreeSet<String> =
-        front.service.all().iter().filter(|sight| sight.at >= asked).flat_map(victims).collect();
+    let drained = front.drained(asked);
     let after = pods()?;
     let undrained: Vec<_> =
         before.iter().filter(|pod| !after.contains(*pod) && !drained.contains(*pod)).collect();

@@ -1,7 +1,10 @@
 //! A shop behind two balancers, with as many replicas as a dial asks for; and beside it, behind a plain Service, its
 //! sister, to which happens the same without Plimsoll.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
@@ -174,6 +177,11 @@ impl<'a> Front<'a> {
         Ok((sight.at, victims(&sight)))
     }
 
+    /// Every pod that the status' `draining` named since then.
+    pub fn drained(&self, since: SystemTime) -> BTreeSet<String> {
+        self.service.all().iter().filter(|sight| sight.at >= since).flat_map(victims).collect()
+    }
+
     /// Changes fields of `spec.traffic`, and waits until the balancers have it.
     pub fn change(&self, traffic: &Value, within: Duration) -> Result<()> {
         let patch = serde_json::json!({ "spec": { "traffic": traffic } }).to_string();
@@ -194,7 +202,7 @@ impl<'a> Front<'a> {
 }
 
 /// Pods that the status says are being drained.
-pub fn victims(sight: &Sight) -> Vec<String> {
+fn victims(sight: &Sight) -> Vec<String> {
     let draining = sight.object.pointer("/status/traffic/draining").and_then(Value::as_array);
     let name = |entry: &Value| entry.pointer("/pod").and_then(Value::as_str).map(str::to_owned);
     draining.into_iter().flatten().filter_map(name).collect()

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::{
     flow::{Flow, why},
-    front::{CARELESS, CONTROL, Front, SHOP, Setup, control, victims},
+    front::{CARELESS, CONTROL, Front, SHOP, Setup, control},
 };
 use crate::{
     cases::{
@@ -52,8 +52,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     count("lost on kept connections", account.kept.lost());
     control.some_lost("control, a plain Service lowered from 8 to 4 at once")?;
     ensure!(account.fresh.lost() == 0, "ten changes: lost on fresh connections {}", account.why());
-    let drained = front.service.all().iter().filter(|sight| sight.at >= begun).flat_map(victims).count();
-    ensure!(drained > 0, "nobody was drained before the replicas were lowered");
+    ensure!(!front.drained(begun).is_empty(), "nobody was drained before the replicas were lowered");
     let made = reloads(&front)? - before;
     ensure!(made >= 8.0, "two balancers were reloaded {made} times for ten changes of replicas");
     figure("reloads", made);
