@@ -30,10 +30,10 @@ enum Verb {
         /// Beginning of the cases' names
         name: Option<String>,
     },
-    /// What Plimsoll costs and how fast it reacts: all benches, or those whose name begins with NAME
+    /// What Plimsoll costs and how fast it reacts: all benches but the long one, or those whose name begins with NAME
     Bench {
         /// Beginning of the benches' names: engine, traffic, traffic-agent, traffic-events, reaction-sample, reaction-load,
-        /// reaction-many, loop
+        /// reaction-many, loop, long-traffic (two hours)
         name: Option<String>,
         /// KEDA with its HorizontalPodAutoscaler beside it, instead of one on CPU (builds KEDA once: eight minutes)
         #[arg(long)]

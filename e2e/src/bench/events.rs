@@ -26,7 +26,19 @@ const EVENTS: &[&str] = &[
     "recovery-zone",
 ];
 
+/// Those that take their time: two hours for all five runs.
+const LONG: &[&str] = &["long-endpoints", "long-api", "long-flap", "long-blind"];
+
 /// Plays them, prints their table, and returns it.
 pub fn run() -> Result<Value> {
-    Ok(repeat(EVENTS, RUNS)?.iter().map(Repeated::json).collect())
+    table(EVENTS)
+}
+
+/// The same for the long ones.
+pub fn run_long() -> Result<Value> {
+    table(LONG)
+}
+
+fn table(cases: &[&str]) -> Result<Value> {
+    Ok(repeat(cases, RUNS)?.iter().map(Repeated::json).collect())
 }

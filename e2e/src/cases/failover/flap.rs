@@ -11,11 +11,11 @@ use super::{spare, state, switches, weight};
 use crate::cases::{
     Theatre,
     pods::fault,
-    repeat::count,
+    repeat::{count, requests},
     scene::{Scene, Sight},
     traffic::{
         flow::Flow,
-        front::{Front, SHOP, Setup},
+        front::{CONTROL, Front, SHOP, Setup, control},
     },
 };
 
@@ -48,14 +48,19 @@ fn flap(theatre: &Theatre, periods: u32) -> Result<String> {
     spare(&other, front.scene.namespace)?;
     let ready = |sight: &Sight| sight.condition("FailoverReady").starts_with("True");
     front.service.wait("with a standby that is ready", Duration::from_secs(20), ready)?;
-    let flow = Flow::start(front.scene.stage, &front.url, RATE, (periods + 2) * 20, &[])?;
+    let plain = control(&front.scene, &Setup { replicas: 1, ..SETUP })?;
+    let longest = (periods + 2) * 20;
+    let flow = Flow::start(front.scene.stage, &front.url, RATE, longest, &[])?;
+    let beside = Flow::start(front.scene.stage, &plain, RATE / 4, longest, &[])?;
     let mut held = None;
     for period in 0..periods {
         let begun = Instant::now();
-        fault(&front.scene, SHOP, r#"{"unready": true}"#)?;
+        [SHOP, CONTROL]
+            .iter()
+            .try_for_each(|app| fault(&front.scene, app, r#"{"unready": true}"#).map(drop))?;
         sleep(HALF.saturating_sub(begun.elapsed()));
         let begun = Instant::now();
-        fault(&front.scene, SHOP, "{}")?;
+        [SHOP, CONTROL].iter().try_for_each(|app| fault(&front.scene, app, "{}").map(drop))?;
         sleep(HALF.saturating_sub(begun.elapsed()));
         let last = front.service.last();
         if held.is_none() && last.is_some_and(|sight| state(&sight) == "Held") {
@@ -71,14 +76,17 @@ fn flap(theatre: &Theatre, periods: u32) -> Result<String> {
     front.scene.explain(SHOP, &["SwitchLimit", "3 of 3 switches"])?;
     let events = front.scene.kubectl(&["get", "events", "--output=jsonpath={.items[*].reason}"])?;
     ensure!(events.contains("SwitchLimit"), "no event says that it is held: {events}");
-    let account = flow.finish(true)?;
+    let (account, without) = (flow.finish(true)?, beside.finish(true)?);
+    requests(account.sent(), account.lost(), without.lost());
     account.none_lost("it flapped, though every replica still served")?;
+    without.some_lost("control, a plain Service that flaps beside it")?;
     count("switches", most);
-    count("requests, none lost", account.sent());
     Ok(format!(
         "{periods} times not ready for {} s: 3 switches, held on the standby in period {held}, with the event; none of {} \
-         requests lost",
+         requests lost; control, a plain Service, lost {} of {}",
         HALF.as_secs(),
-        account.sent()
+        account.sent(),
+        without.lost(),
+        without.sent()
     ))
 }

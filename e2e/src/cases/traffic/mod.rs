@@ -47,7 +47,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "traffic-sticky",
-        must: "each client with a cookie stays on its replica while that lives, through 4 -> 8 -> 4",
+        must: "each client with a cookie stays on its replica while that lives, through 10 -> 20 -> 10",
         run: sticky::run,
     },
     Case {
