@@ -57,21 +57,18 @@ const ALL: [(&str, Place); 9] = [
     ("reaction-load", Place::Load(load::run)),
     ("reaction-many", Place::Cluster(many::run)),
     ("loop", Place::Cluster(steady::run)),
-    (LONG, Place::Machine(events::run_long)),
+    // Takes two hours.
+    ("long-traffic", Place::Machine(events::run_long)),
 ];
-/// Takes two hours, and runs only by its name.
-const LONG: &str = "long-traffic";
 
-/// Runs the benches whose name begins with `wanted` (without one, all but the long one); with `keda` the same for KEDA beside it.
+/// Runs the benches whose name begins with `wanted` (without one, all but `long-*`); with `keda` the same for KEDA beside it.
 pub fn run(wanted: Option<&str>, keda: bool) -> Result<()> {
-    let is_wanted = |name: &str| wanted.map_or(name != LONG, |wanted| name.starts_with(wanted));
-    let benches: Vec<_> = ALL.into_iter().filter(|(name, _)| is_wanted(name)).collect();
+    let long = |name: &str| wanted.is_none() && name.starts_with("long-");
+    let wanted = wanted.unwrap_or_default();
+    let named = ALL.into_iter().filter(|(name, _)| name.starts_with(wanted));
+    let benches: Vec<_> = named.filter(|(name, _)| !long(name)).collect();
     if benches.is_empty() {
-        bail!(
-            "no bench is named {:?}; there are {}",
-            wanted.unwrap_or_default(),
-            ALL.map(|(name, _)| name).join(", ")
-        );
+        bail!("no bench is named {wanted:?}; there are {}", ALL.map(|(name, _)| name).join(", "));
     }
     let on_cluster = benches.iter().any(|(_, place)| !matches!(place, Place::Machine(_)));
     let under_load = benches.iter().any(|(_, place)| matches!(place, Place::Load(_)));

@@ -52,15 +52,17 @@ fn flap(theatre: &Theatre, periods: u32) -> Result<String> {
     let longest = (periods + 2) * 20;
     let flow = Flow::start(front.scene.stage, &front.url, RATE, longest, &[])?;
     let beside = Flow::start(front.scene.stage, &plain, RATE / 4, longest, &[])?;
+    let both = |switches: &str| -> Result<()> {
+        fault(&front.scene, SHOP, switches)?;
+        fault(&front.scene, CONTROL, switches).map(drop)
+    };
     let mut held = None;
     for period in 0..periods {
         let begun = Instant::now();
-        [SHOP, CONTROL]
-            .iter()
-            .try_for_each(|app| fault(&front.scene, app, r#"{"unready": true}"#).map(drop))?;
+        both(r#"{"unready": true}"#)?;
         sleep(HALF.saturating_sub(begun.elapsed()));
         let begun = Instant::now();
-        [SHOP, CONTROL].iter().try_for_each(|app| fault(&front.scene, app, "{}").map(drop))?;
+        both("{}")?;
         sleep(HALF.saturating_sub(begun.elapsed()));
         let last = front.service.last();
         if held.is_none() && last.is_some_and(|sight| state(&sight) == "Held") {
