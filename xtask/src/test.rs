@@ -36,6 +36,8 @@ pub fn run() -> Result<()> {
     counts.step("clippy", || {
         cargo(&["clippy", "--workspace", "--all-targets", "--features=real", "--", "--deny=warnings"])
     });
+    // All at once: those of one step leave a core idle.
+    counts.step("build of all tests", || counted(tests(&["--no-run"])));
     counts.step("unit, property and generated files", || counted(tests(UNIT)));
     counts.step("doc tests", || counted(tests(&["--doc"])));
     counts.step("programs", || {

@@ -76,8 +76,9 @@ const BESIDE: &[(&str, &[&str])] = &[
     ("scale-rollout", &["scale-statefulset", "scale-kubectl"]),
     ("life-examples", &["traffic-gateway"]),
     ("traffic-drain", &["traffic-streams"]),
+    ("traffic-certificate", &["failover-tls"]),
     ("traffic-nginx", &["traffic-sticky"]),
-    ("failover-flap", &["recovery-outlier"]),
+    ("failover-flap", &["recovery-outlier", "recovery-budget"]),
 ];
 
 /// How a case ended.

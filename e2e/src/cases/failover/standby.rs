@@ -75,7 +75,8 @@ fn degrade(front: &Front<'_>, standby: &Trail) -> Result<String> {
     let last = account.last_bad().context("no request met an error, so none would be seen")? - switched;
     ensure!(last <= 1.0, "errors went on for {last:.1} s after all requests had moved: {}", account.why());
     // What it got was never more than it had replicas ready for, of the four that are needed.
-    for sight in front.service.all().iter().filter(|sight| (1..100).contains(&weight(sight))) {
+    let begun_to_move = |sight: &&Sight| weight(sight) > 0 && sight.at <= moved.at;
+    for sight in front.service.all().iter().filter(begun_to_move) {
         let had = before(standby, sight.at).map_or(0, |seen| seen.number("/status/readyReplicas"));
         ensure!(
             weight(sight) <= had * 25,

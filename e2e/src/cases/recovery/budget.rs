@@ -1,6 +1,10 @@
-//! Five replicas of ten answer errors.
+//! Five replicas of ten answer errors; the control is the same service with a larger budget.
 
-use std::{thread::sleep, time::Duration};
+use std::{
+    collections::BTreeSet,
+    thread::sleep,
+    time::{Duration, SystemTime},
+};
 
 use anyhow::{Result, ensure};
 
@@ -32,13 +36,15 @@ const BAD: usize = 5;
 const BUDGET: usize = 2;
 /// A replacement takes less, and the next one waits for 15 s after it.
 const WATCHED: Duration = Duration::from_secs(12);
+/// The greatest budget that the spec allows: half of ten.
+const LARGER_BUDGET: &str = r#"{"spec": {"recovery": {"outliers": {"maxEjectionPercent": 50}}}}"#;
 
 pub fn run(theatre: &Theatre) -> Result<String> {
     let front = Front::set(theatre, &SETUP, |_| Ok(()))?;
     let scene = &front.scene;
     let flow = Flow::start(scene.stage, &front.url, RATE, 60, &[])?;
     sleep(Duration::from_secs(5));
-    let mut broke = std::time::SystemTime::now();
+    let mut broke = SystemTime::now();
     for pod in pods(scene, SHOP)?.iter().take(BAD) {
         broke = pod.fault(ERRORS)?;
     }
@@ -55,7 +61,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     ensure!(ready >= 9, "only {ready} of 10 were ready: more than one was replaced at a time");
     let wanted: Vec<_> = targets.iter().map(|sight| sight.wanted()).filter(|wanted| *wanted != 10).collect();
     ensure!(wanted.is_empty(), "replicas became {wanted:?}");
-    let replaced: std::collections::BTreeSet<String> = services
+    let replaced: BTreeSet<String> = services
         .iter()
         .flat_map(|sight| {
             let waiting = ejected(sight, false);
@@ -63,6 +69,10 @@ pub fn run(theatre: &Theatre) -> Result<String> {
         })
         .collect();
     ensure!(replaced.len() == 1, "{replaced:?} were replaced within {} s", WATCHED.as_secs());
+    scene.kubectl(&["patch", "scalableservice", SHOP, "--type=merge", "--patch", LARGER_BUDGET])?;
+    front.service.wait("with more than two out, once the budget lets it", EJECTED_WITHIN * 2, |sight| {
+        ejected(sight, false).len() > BUDGET
+    })?;
     let account = flow.finish(true)?;
     account.some_lost("five of ten answer errors")?;
     figure("first error until the condition says so, s", seconds(broke, told.at));

@@ -21,7 +21,8 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "recovery-budget",
-        must: "five of ten answer 30 % errors: never more than two are out, one is replaced at a time, the condition says so",
+        must: "five of ten answer 30 % errors: never more than two are out, one is replaced at a time, the condition says so; \
+               once the budget is half of the replicas, more are",
         run: budget::run,
     },
     Case {
