@@ -96,7 +96,8 @@ pub enum BalancerError {
     NoSelector,
     /// A port of the balancer's pod has another use.
     #[error(
-        "traffic.listeners {port} is not possible: the balancer's pods use port {inside} for something else; take another"
+        "spec.traffic.listeners has port {port}, which is not possible: port {inside} of the balancer's pods has another use \
+         (ports below 1024 listen 10000 higher there, and 9101 to 9104 are their own); take another"
     )]
     Port {
         /// As in the spec.

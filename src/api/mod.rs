@@ -10,6 +10,7 @@ mod priority;
 mod quantity;
 mod reason;
 mod recovery;
+mod retries;
 mod schedule;
 mod spec;
 mod standby;
@@ -28,6 +29,7 @@ pub use priority::{HeaderMatch, Priority, RequestMatch};
 pub use quantity::Quantity;
 pub use reason::{Reason, ReasonCode};
 pub use recovery::{Ejected, KpiByPod, Outliers, Recovery, RecoveryStatus, Replaced, Returned};
+pub use retries::{Retries, RetryOn};
 pub use schedule::Schedule;
 pub use spec::{
     Behavior, Criticality, Kpi, KpiType, Mode, OnEmpty, PolicyType, ScalableService, ScalableServiceSpec,
@@ -39,8 +41,7 @@ pub use standby::{
 pub use status::{DecisionRecord, KpiState, KpiStatus, ScalableServiceStatus, Summary};
 pub use traffic::{
     Algorithm, BalancerStatus, Drain, Draining, FrontService, FrontServiceType, HealthCheck, Limits,
-    Listener, ListenerTls, PassiveCheck, Retries, RetryOn, SessionPersistence, Timeouts, Traffic,
-    TrafficStatus,
+    Listener, ListenerTls, PassiveCheck, SessionPersistence, Timeouts, Traffic, TrafficStatus,
 };
 pub use validate::{
     FailoverRules, Goal, Invalid, KpiRule, MoveRules, OutlierRules, SignRule, TrafficRules, Validated,

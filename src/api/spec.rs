@@ -21,9 +21,9 @@ use super::{Failover, Quantity, Recovery, ScalableServiceStatus, StandbyFor, Tra
     derive = "PartialEq",
     validation = Rule::new(
         "!has(self.spec.failover) || self.spec.failover.backends.all(b, !has(b.service) || has(b.service.namespace) || \
-         b.service.name != self.metadata.name + '-lb')"
+         !(b.service.name in [self.metadata.name, self.metadata.name + '-lb']))"
     )
-    .message("failover.backends.service must not be the Service of this service's own balancers: requests would go in a circle"),
+    .message("failover.backends.service must not be this service's own, nor that of its own balancers: it would be its own standby"),
     doc = "ScalableService keeps one workload within its objectives: it asks Prometheus for KPIs and adjusts replicas.",
     scale(
         spec_replicas_path = ".spec.minReplicas",

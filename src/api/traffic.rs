@@ -7,7 +7,7 @@ use kube::{KubeSchema, core::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{GatewayRule, NotAnswering, Priority, Provider};
+use super::{GatewayRule, NotAnswering, Priority, Provider, Retries};
 
 /// The load balancer in front: one that Plimsoll runs, feeds and drains, or a rule of an HTTPRoute that it steers.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,20 +71,26 @@ use super::{GatewayRule, NotAnswering, Priority, Provider};
     validation = (
         "self.provider != 'Gateway' || self.algorithm != 'SourceHash' || duration(self.slowStart) == duration('0s')",
         "traffic.slowStart is not possible with provider Gateway and algorithm SourceHash; leave one of them out"
+    ),
+    validation = (
+        "self.provider != 'Gateway' || !has(self.retries.retryOn) || self.retries.retryOn.all(on, on == 'ConnectFailure')",
+        "traffic.retries.retryOn can have ConnectFailure alone with provider Gateway: Envoy sends again whatever the \
+         method is"
     )
 )]
 pub struct Traffic {
     /// Who balances. HAProxy does all that is here. NGINX is reloaded for each change, at most every 2 s, and then cuts
     /// what takes longer than `drain.timeout`; what it can't do is refused. With Gateway there are `gateway` and what a
     /// BackendTrafficPolicy of Envoy Gateway can say: `algorithm`, `healthCheck`, `slowStart` and `retries`; of these a
-    /// field with its default leaves the Gateway as it is.
+    /// field with its default leaves the Gateway as it is. The policy is for the one rule: it is merged into one for the
+    /// Gateway or a listener, but one for the whole HTTPRoute has no effect on that rule any more.
     pub provider: Provider,
     /// The rule of an HTTPRoute whose weights follow `failover`; with provider Gateway alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<GatewayRule>,
-    /// Balancers, spread over nodes and zones; two survive the loss of one.
+    /// Balancers, spread over nodes and zones; at least two, so that the loss of one is survived.
     #[serde(default = "two")]
-    #[schemars(range(min = 1, max = 20))]
+    #[schemars(range(min = 2, max = 20))]
     pub replicas: i32,
     /// Port of the service's pods that requests go to; required for a balancer that Plimsoll runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -264,38 +270,6 @@ impl Default for Drain {
     }
 }
 
-/// When a request is sent again, to another replica.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Retries {
-    /// How often; 0 for never.
-    #[serde(default = "retry_attempts")]
-    #[schemars(range(min = 0, max = 10))]
-    pub attempts: i32,
-    /// After what; a request that may have been begun is only sent again on what is named here. Without it,
-    /// ConnectFailure, and with NGINX, which can't tell the two apart, EmptyResponse too.
-    // Not `on` as it is called here: YAML 1.1, which kubectl reads, takes that for `true`.
-    #[serde(default, rename = "retryOn", skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 3))]
-    pub on: Option<Vec<RetryOn>>,
-}
-
-impl Default for Retries {
-    fn default() -> Self {
-        Self { attempts: retry_attempts(), on: None }
-    }
-}
-
-/// What a request is sent again after.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum RetryOn {
-    /// No connection came about: the replica saw nothing of the request.
-    ConnectFailure,
-    /// The connection ended without an answer; only for GET, HEAD, OPTIONS, PUT and DELETE without a body.
-    EmptyResponse,
-    /// The answer was 503; only for the same methods.
-    Http503,
-}
-
 /// How much a replica gets at a time, and how long the rest waits.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -434,10 +408,6 @@ fn check_fall() -> i32 {
 
 fn drain_timeout() -> Duration {
     seconds(30)
-}
-
-fn retry_attempts() -> i32 {
-    2
 }
 
 fn queue_timeout() -> Duration {

@@ -120,13 +120,13 @@ pub struct MoveRules {
 impl Validated {
     /// Parses and checks a service; the error has a sentence for each thing that is wrong.
     pub fn of(service: &ScalableService) -> Result<Self, Invalid> {
-        let circles = failover::circles(service);
+        let standbys = failover::no_others(service);
         let valid = Self::new(&service.spec);
-        if circles.is_empty() {
+        if standbys.is_empty() {
             return valid;
         }
         let others = valid.err().map(|invalid| invalid.0).unwrap_or_default();
-        Err(Invalid(others.into_iter().chain(circles).collect()))
+        Err(Invalid(others.into_iter().chain(standbys).collect()))
     }
 
     /// Parses and checks a spec; the error has a sentence for each thing that is wrong.

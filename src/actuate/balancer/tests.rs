@@ -124,8 +124,8 @@ fn what_can_not_be_is_refused_in_a_sentence() {
         assert_eq!(
             refused("checkout", listeners, &selector()),
             format!(
-                "traffic.listeners {port} is not possible: the balancer's pods use port {inside} for something else; take \
-                 another"
+                "spec.traffic.listeners has port {port}, which is not possible: port {inside} of the balancer's pods has \
+                 another use (ports below 1024 listen 10000 higher there, and 9101 to 9104 are their own); take another"
             )
         );
     }

@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use super::{check_unique, duration, is_object_name, text};
 use crate::api::{
     Failover, LeaveCondition, PRIMARY, Quantity, ReturnMode, ScalableService, ScalableServiceSpec, Standby,
-    StandbyTls, balancer_name,
+    StandbyService, StandbyTls, balancer_name,
 };
 
 /// `spec.failover` with its numbers parsed.
@@ -116,23 +116,34 @@ pub(super) fn rules(
     }
 }
 
-/// Standbys that are the service itself, by way of its balancers.
-pub(super) fn circles(service: &ScalableService) -> Vec<String> {
-    let (name, namespace) = (&service.metadata.name, &service.metadata.namespace);
-    let own = name.as_ref().map(|name| balancer_name(name));
+/// Standbys that are no other service: the service itself, by way of its balancers too, or one that is there twice.
+pub(super) fn no_others(service: &ScalableService) -> Vec<String> {
+    let own = service.metadata.namespace.as_deref();
+    let own_names = own_names(service);
+    let mut known = Vec::new();
+    let mut wrong = Vec::new();
     let backends = service.spec.failover.iter().flat_map(|failover| failover.backends.iter().enumerate());
-    let circle = backends.filter_map(|(index, standby)| {
-        let to = standby.service.as_ref()?;
-        let here = to.namespace.is_none() || to.namespace == *namespace;
-        (here && own.as_ref() == Some(&to.name)).then(|| {
-            format!(
-                "spec.failover.backends[{index}].service.name is {}; those are this service's own balancers, so requests \
-                 would go in a circle: it must be another service's",
-                to.name
-            )
-        })
-    });
-    circle.collect()
+    for (index, standby) in backends {
+        let Some(StandbyService { namespace, name, port }) = &standby.service else { continue };
+        let namespace = namespace.as_deref().filter(|namespace| Some(*namespace) != own);
+        let what = if namespace.is_none() && own_names.contains(name) {
+            "that is this service itself, or leads to it: it must be another one's"
+        } else if known.contains(&(namespace, name, port)) {
+            "that is another standby's already: each must have one of its own"
+        } else {
+            known.push((namespace, name, port));
+            continue;
+        };
+        wrong.push(format!("spec.failover.backends[{index}].service.name is {name}; {what}"));
+    }
+    wrong
+}
+
+/// The Services in its namespace that lead to the service.
+fn own_names(service: &ScalableService) -> Vec<String> {
+    let names = service.metadata.name.iter().flat_map(|name| [name.clone(), balancer_name(name)]);
+    let rule = service.spec.traffic.as_ref().and_then(|traffic| traffic.gateway.as_ref());
+    names.chain(rule.and_then(|rule| rule.service.clone())).collect()
 }
 
 fn standbys(standbys: &[Standby], wrong: &mut Vec<String>) {
@@ -150,12 +161,19 @@ fn standbys(standbys: &[Standby], wrong: &mut Vec<String>) {
                 "{path}[{index}].name is {PRIMARY}; that is the service itself, a standby needs another name"
             ));
         }
-        if standby.service.is_some() == standby.address.is_some() {
-            wrong.push(format!("{path}[{index}] must have either service or address"));
+        let both = standby.service.is_some();
+        if both == standby.address.is_some() {
+            let found = if both { "both" } else { "none" };
+            wrong.push(format!(
+                "{path}[{index}] has {found} of service and address; it must have one of them"
+            ));
         }
-        let ports = [standby.service.as_ref().map(|to| to.port), standby.address.as_ref().map(|to| to.port)];
-        if let Some(port) = ports.into_iter().flatten().find(|port| !(1..=65_535).contains(port)) {
-            wrong.push(format!("{path}[{index}].port is {port}; it must be from 1 to 65535"));
+        let service = standby.service.as_ref().map(|to| ("service", to.port));
+        let address = standby.address.as_ref().map(|to| ("address", to.port));
+        for (field, port) in service.into_iter().chain(address) {
+            if !(1..=65_535).contains(&port) {
+                wrong.push(format!("{path}[{index}].{field}.port is {port}; it must be from 1 to 65535"));
+            }
         }
     }
 }
@@ -206,7 +224,14 @@ fn sign(
             Some(SignRule::KpiAbove { kpi: kpi.clone(), above: number? })
         }
         _ => {
-            wrong.push(format!("{path} must have either readyRatioBelow, or kpi with above"));
+            let fields = [
+                ("readyRatioBelow", when.ready_ratio_below.is_some()),
+                ("kpi", when.kpi.is_some()),
+                ("above", when.above.is_some()),
+            ];
+            let found: Vec<_> = fields.iter().filter(|(_, set)| *set).map(|(name, _)| *name).collect();
+            let found = if found.is_empty() { "none of its fields".to_owned() } else { found.join(", ") };
+            wrong.push(format!("{path} has {found}; it must have either readyRatioBelow, or kpi with above"));
             None
         }
     }
@@ -215,4 +240,57 @@ fn sign(
 /// A number above 0 and at most 1.
 fn share(quantity: &Quantity) -> Option<f64> {
     quantity.value().filter(|value| *value > 0.0 && *value <= 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::api::{ScalableService, Validated};
+
+    fn wrong(traffic: &str, services: &[&str]) -> Vec<String> {
+        let backends = services.iter().enumerate();
+        let backends = backends.map(|(index, to)| format!("{{name: b{index}, service: {{{to}, port: 80}}}}"));
+        let backends = backends.collect::<Vec<_>>().join(", ");
+        let yaml = format!(
+            "{{apiVersion: plimsoll.dev/v1alpha1, kind: ScalableService, metadata: {{name: shop, namespace: a}}, spec: {{scaleTargetRef: {{kind: Deployment, name: x}}, \
+             maxReplicas: 4, kpis: [{{name: load, type: Load, query: up, perReplica: '1'}}], \
+             traffic: {{{traffic}}}, failover: {{backends: [{backends}]}}}}}}"
+        );
+        let service: ScalableService = serde_saphyr::from_str(&yaml).unwrap();
+        Validated::of(&service).err().map(|invalid| invalid.0).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_standby_is_another_service_and_each_another_one() {
+        let haproxy = "provider: HAProxy, targetPort: 8080, listeners: [{port: 80}]";
+        let gateway = "provider: Gateway, gateway: {httpRoute: shop, rule: main, service: web}";
+        let elsewhere = ["name: shop, namespace: b", "name: shop, namespace: c", "name: shop-b"];
+        assert_eq!(wrong(haproxy, &elsewhere), Vec::<String>::new());
+        for (traffic, services, sentence) in [
+            (
+                haproxy,
+                ["name: shop-b", "name: shop"],
+                "[1].service.name is shop; that is this service itself",
+            ),
+            (
+                haproxy,
+                ["name: shop-lb", "name: b"],
+                "[0].service.name is shop-lb; that is this service itself",
+            ),
+            (
+                haproxy,
+                ["name: b", "name: shop, namespace: a"],
+                "[1].service.name is shop; that is this service",
+            ),
+            (gateway, ["name: web", "name: b"], "[0].service.name is web; that is this service itself"),
+            (
+                haproxy,
+                ["name: b", "name: b, namespace: a"],
+                "[1].service.name is b; that is another standby's",
+            ),
+        ] {
+            let found = wrong(traffic, &services);
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert!(found[0].starts_with(&format!("spec.failover.backends{sentence}")), "{found:?}");
+        }
+    }
 }

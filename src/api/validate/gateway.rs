@@ -2,7 +2,8 @@
 
 use super::{duration, is_object_name, text};
 use crate::api::{
-    Algorithm, Drain, FrontService, GatewayRule, Limits, Provider, ScalableServiceSpec, Timeouts, Traffic,
+    Algorithm, Drain, FrontService, GatewayRule, Limits, Provider, RetryOn, ScalableServiceSpec, Timeouts,
+    Traffic,
 };
 
 /// Checks what has to do with a Gateway.
@@ -31,6 +32,13 @@ pub(super) fn check(spec: &ScalableServiceSpec, wrong: &mut Vec<String>) {
         wrong.push(format!(
             "spec.traffic.slowStart is {}; with provider Gateway it is not possible with algorithm SourceHash",
             text(&traffic.slow_start)
+        ));
+    }
+    let on = traffic.retries.on.as_deref().unwrap_or_default();
+    if on.iter().any(|on| *on != RetryOn::ConnectFailure) {
+        wrong.push(format!(
+            "spec.traffic.retries.retryOn is {on:?}; with provider Gateway it can have ConnectFailure alone, since Envoy sends \
+             again whatever the method is"
         ));
     }
     if spec.min_replicas == 0 {
@@ -167,6 +175,11 @@ mod tests {
             (
                 "spec.traffic.slowStart is 5s; with provider Gateway it is not possible with algorithm SourceHash",
                 "provider: Gateway, gateway: {httpRoute: a, rule: b}, algorithm: SourceHash, slowStart: 5s",
+                "",
+            ),
+            (
+                "spec.traffic.retries.retryOn is [EmptyResponse]; with provider Gateway",
+                "provider: Gateway, gateway: {httpRoute: a, rule: b}, retries: {retryOn: [EmptyResponse]}",
                 "",
             ),
             ("spec.minReplicas is 0; with provider Gateway", RIGHT, ", minReplicas: 0"),

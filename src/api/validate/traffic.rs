@@ -20,7 +20,7 @@ pub struct TrafficRules {
 pub(super) fn rules(traffic: &Traffic, wrong: &mut Vec<String>) -> TrafficRules {
     let path = "spec.traffic";
     let provider: &str = traffic.provider.into();
-    number(&format!("{path}.replicas"), traffic.replicas, 1..=20, wrong);
+    number(&format!("{path}.replicas"), traffic.replicas, 2..=20, wrong);
     match traffic.target_port {
         Some(port) => number(&format!("{path}.targetPort"), port, 1..=65_535, wrong),
         None => wrong.push(format!("{path}.targetPort is missing; it is required with provider {provider}")),
@@ -222,7 +222,7 @@ mod tests {
     fn each_mistake_has_a_sentence_with_its_field() {
         let base = "targetPort: 8080, listeners: [{port: 80}]";
         for (field, change) in [
-            ("replicas", "replicas: 21"),
+            ("replicas", "replicas: 1"),
             ("slowStart", "slowStart: 11m"),
             ("drain.timeout", "drain: {timeout: 61m}"),
             ("limits.queueTimeout", "limits: {queueTimeout: 500ms}"),
