@@ -11,6 +11,7 @@ use super::{
     board::{Ask, Entry},
     context::Context,
     fleet::Fleet,
+    gateway,
     index::Target,
     services::Services,
     standbys::KnownStandby,
@@ -38,12 +39,18 @@ pub async fn standing(
     let before = |name: &str| told.as_ref().and_then(|told| told.standby(name));
     let address = |name: &str| before(name)?.address.as_ref()?.parse().ok();
     let shell = &context.shell;
+    let refusal = gateway::refusal(service, state);
     let known =
         state.standbys.look(&failover.backends, address, fleet.is_none(), &key.0, &shell.client).await;
     let standbys = failover.backends.iter().zip(known);
     let standbys = standbys.map(|(spec, known)| {
         let ready = before(&spec.name).is_some_and(|before| before.ready);
-        seen(spec, known, ready, key, fleet, context)
+        let mut seen = seen(spec, known, ready, key, fleet, context);
+        // Who has requests keeps them: there is no way to take them back either.
+        if before(&spec.name).is_none_or(|before| before.weight == 0) {
+            seen.trouble = seen.trouble.or_else(|| refusal.clone());
+        }
+        seen
     });
     let standbys = standbys.collect();
     let crowded = shell.board.crowded(key, Timestamp::now());

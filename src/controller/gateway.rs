@@ -3,6 +3,7 @@
 //! Every turn, also one that is not due, comes by here; what takes time (requests through the Gateway) runs beside the
 //! turns and calls for one when it is done.
 
+mod direct;
 mod given;
 mod policy;
 mod proof;
@@ -64,6 +65,14 @@ pub fn verdict(service: &ScalableService, state: &State) -> Option<Verdict> {
     steered(service)?;
     let (status, reason, message) = state.route.verdict.clone()?;
     Some(Verdict { type_: ConditionType::TrafficSynced, status, reason, message })
+}
+
+/// Why no weight of the rule can be set, so that no standby gets a request; `None` if nothing is known against it.
+pub fn refusal(service: &ScalableService, state: &State) -> Option<String> {
+    steered(service)?;
+    let (status, reason, sentence) = state.route.verdict.as_ref()?;
+    let refused = matches!(reason, ReasonCode::RouteRefused | ReasonCode::RouteNotFound);
+    (*status == Some(false) && refused).then(|| sentence.clone())
 }
 
 /// Whether the weights of before are in force; so they are where no rule is steered.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use kube::{ResourceExt as _, api::DynamicObject};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::Args;
 
@@ -24,6 +24,8 @@ pub struct Lies {
     /// `empty-503`: a share of the requests goes to a backend without endpoints, and is answered 503 (as the
     /// specification wants it); without it, backends that have some share it.
     pub empty: bool,
+    /// `sections`: status speaks of each listener, where the route speaks of the Gateway, and never of a port.
+    pub sections: bool,
 }
 
 /// Which object.
@@ -46,6 +48,8 @@ pub struct Gateway {
     pub generation: i64,
     /// Of its HTTP listeners.
     pub ports: Vec<u16>,
+    /// Their names.
+    pub sections: Vec<String>,
     lies: Lies,
 }
 
@@ -56,7 +60,7 @@ pub struct Route {
     pub key: Key,
     /// Of its spec.
     pub generation: i64,
-    /// `parentRefs` that are Gateways of ours, as they stand.
+    /// `parentRefs` that are Gateways of ours, as status has them.
     pub parents: Vec<Value>,
     /// Ports of those Gateways.
     pub ports: Vec<u16>,
@@ -118,6 +122,7 @@ impl World {
             early: all.early || gateway.lies.early,
             stale: all.stale || gateway.lies.stale,
             empty: all.empty || gateway.lies.empty,
+            sections: all.sections || gateway.lies.sections,
         })
     }
 }
@@ -131,12 +136,28 @@ impl Gateway {
         let lies = |word: &str| words.split(',').any(|one| one.trim() == word);
         let listeners = list(&object.data, "/spec/listeners");
         let plain = listeners.filter(|listener| text(listener, "/protocol").as_deref() == Some("HTTP"));
+        let plain: Vec<_> = plain.collect();
         Some(Self {
             key: key("Gateway", object),
             generation: object.metadata.generation.unwrap_or_default(),
-            ports: plain.filter_map(|listener| port(listener, "/port")).collect(),
-            lies: Lies { early: lies("early"), stale: lies("stale"), empty: lies("empty-503") },
+            ports: plain.iter().filter_map(|listener| port(listener, "/port")).collect(),
+            sections: plain.iter().filter_map(|listener| text(listener, "/name")).collect(),
+            lies: Lies {
+                early: lies("early"),
+                stale: lies("stale"),
+                empty: lies("empty-503"),
+                sections: lies("sections"),
+            },
         })
+    }
+
+    /// `parent` of a route, as its status has it.
+    fn spoken_of(&self, parent: &Value) -> Vec<Value> {
+        if !self.lies.sections {
+            return vec![parent.clone()];
+        }
+        let section = |name: &String| json!({"name": self.key.name, "namespace": self.key.namespace, "sectionName": name});
+        self.sections.iter().map(section).collect()
     }
 }
 
@@ -184,7 +205,7 @@ impl Route {
         ports.dedup();
         let hostnames = list(data, "/spec/hostnames").filter_map(Value::as_str).map(str::to_owned).collect();
         let generation = object.metadata.generation.unwrap_or_default();
-        let parents = parents.into_iter().map(|(parent, _)| parent.clone()).collect();
+        let parents = parents.into_iter().flat_map(|(parent, gateway)| gateway.spoken_of(parent)).collect();
         Some(Self { key, generation, parents, ports, hostnames, rules, missing })
     }
 }

@@ -105,6 +105,18 @@ async fn a_rule_follows_failover_and_no_lie_of_its_gateway_is_believed() {
     scene.lie("").await;
     scene.wait_for_true(Duration::from_secs(20)).await;
 
+    // Status speaks of each listener, where the route speaks of the Gateway.
+    scene.lie("sections").await;
+    scene.plimsoll(Some(90)).await;
+    scene
+        .wait_until("10 and 90", Duration::from_secs(20), |said| {
+            said.starts_with("True") && said.contains("web 10, web-b 90")
+        })
+        .await;
+    let status = scene.get("httproute", "shop").await;
+    assert_eq!(status.pointer("/status/parents/0/parentRef/sectionName"), Some(&json!("http")), "{status}");
+    scene.lie("").await;
+
     // Back to a primary without endpoints, which keeps its weight: its whole share is 503.
     scene.lie("empty-503").await;
     scene.endpoints("web", false).await;
@@ -254,7 +266,7 @@ const EVERY_FIELD: &[&str] = &[
     r#"{"algorithm": "RandomOfTwo", "slowStart": "10m"}"#,
     r#"{"algorithm": "LeastConnections", "slowStart": "1m"}"#,
     r#"{"algorithm": "SourceHash", "retries": {"attempts": 0}}"#,
-    r#"{"healthCheck": {}, "retries": {"attempts": 10, "retryOn": ["ConnectFailure", "EmptyResponse", "Http503"]}}"#,
+    r#"{"healthCheck": {}, "retries": {"attempts": 10, "retryOn": ["ConnectFailure"]}}"#,
     r#"{"healthCheck": {"path": "/fit", "interval": "100ms", "rise": 10, "fall": 1,
         "passive": {"consecutiveErrors": 1000}}}"#,
 ];

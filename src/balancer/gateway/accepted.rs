@@ -1,5 +1,7 @@
 //! What controllers say of a route, and whether it is about the route as it is now.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::route::{ParentRef, ParentStatus, Route};
@@ -13,6 +15,27 @@ pub enum Word {
     Waiting(String),
     /// Somebody says no: who and why, in a sentence.
     No(String),
+}
+
+impl Word {
+    /// What both say together: one no is a no.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::No(sentence), _) | (_, Self::No(sentence)) => Self::No(sentence),
+            (Self::Waiting(sentence), _) | (_, Self::Waiting(sentence)) => Self::Waiting(sentence),
+            (Self::Yes, Self::Yes) => Self::Yes,
+        }
+    }
+
+    /// The better of two words.
+    fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Yes, _) | (_, Self::Yes) => Self::Yes,
+            (Self::Waiting(sentence), _) | (_, Self::Waiting(sentence)) => Self::Waiting(sentence),
+            (Self::No(sentence), Self::No(_)) => Self::No(sentence),
+        }
+    }
 }
 
 /// What conditions have of one type.
@@ -40,29 +63,30 @@ pub fn accepted(route: &Route) -> Word {
     if route.parents.is_empty() {
         return Word::No(format!("HTTPRoute {} has no parentRefs, so no Gateway serves it", route.name));
     }
-    let mut waiting = None;
-    for parent in &route.parents {
-        let said: Vec<&ParentStatus> = route.said.iter().filter(|said| said.parent_ref == *parent).collect();
-        if said.is_empty() {
-            waiting.get_or_insert(format!(
-                "nobody has said yet that {} takes HTTPRoute {}",
-                named(parent),
-                route.name
-            ));
-        }
-        for said in said {
-            for type_ in ["Accepted", "ResolvedRefs"] {
-                match condition(route, parent, said, type_) {
-                    Word::Yes => {}
-                    Word::Waiting(sentence) => {
-                        waiting.get_or_insert(sentence);
-                    }
-                    Word::No(sentence) => return Word::No(sentence),
-                }
-            }
-        }
+    route.parents.iter().map(|parent| taken(route, parent)).fold(Word::Yes, Word::and)
+}
+
+/// Whether every controller that speaks of `parent` takes the route there.
+fn taken(route: &Route, parent: &ParentRef) -> Word {
+    let said: Vec<&ParentStatus> = parent.meant_by(&route.said);
+    if said.is_empty() {
+        let (parent, name) = (named(parent), &route.name);
+        return Word::Waiting(format!("nobody has said yet that {parent} takes HTTPRoute {name}"));
     }
-    waiting.map_or(Word::Yes, Word::Waiting)
+    let who: BTreeSet<&str> = said.iter().map(|said| said.controller_name.as_str()).collect();
+    let of = |who: &str| {
+        let his = said.iter().filter(|said| said.controller_name == who);
+        let words = his.map(|said| {
+            ["Accepted", "ResolvedRefs"]
+                .map(|type_| condition(route, parent, said, type_))
+                .into_iter()
+                .fold(Word::Yes, Word::and)
+        });
+        // Who speaks of each listener may refuse some: a Gateway takes a route that one of them takes (`Accepted` of
+        // RouteParentStatus in the API reference).
+        words.reduce(Word::or).unwrap_or(Word::Yes)
+    };
+    who.into_iter().map(of).fold(Word::Yes, Word::and)
 }
 
 fn condition(route: &Route, parent: &ParentRef, said: &ParentStatus, type_: &str) -> Word {

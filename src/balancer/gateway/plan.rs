@@ -95,6 +95,12 @@ pub fn plan(route: &Route, name: &str, shares: &[Share], former: &[Share]) -> Pl
             Ok(place) => place,
             Err(sentence) => return Plan::Refused(sentence),
         };
+        if ours.contains(&place.0) {
+            return Plan::Refused(format!(
+                "rule {name} of HTTPRoute {} has one backendRef {} for both {} and another backend; each must have its own",
+                route.name, share.service, share.backend
+            ));
+        }
         ours.push(place.0);
         if place.1.weight() != share.weight {
             changes.push((place.0, place.1, share.weight));

@@ -14,7 +14,7 @@ use super::{
     accepted::{Found, find},
     route::{GROUP, ParentRef},
 };
-use crate::api::{Algorithm, GatewayRule, HealthCheck, Retries, RetryOn, Traffic};
+use crate::api::{Algorithm, GatewayRule, HealthCheck, Retries, Traffic};
 
 /// Answers of a check that are good: 2xx and 3xx, as `healthCheck.path` promises; Envoy Gateway's default is 200 alone.
 const GOOD: [u16; 19] =
@@ -100,17 +100,10 @@ fn health_check(check: &HealthCheck) -> Value {
     with(json!({"active": with(active, field, Some(how))}), "passive", passive)
 }
 
+/// After a connection that did not come about, and nothing else: Envoy sends again whatever the method is, also what
+/// must not be done twice.
 fn retry(traffic: &Traffic) -> Value {
-    let on = traffic.retry_on();
-    let trigger = |on: &RetryOn| match on {
-        RetryOn::ConnectFailure => "connect-failure",
-        RetryOn::EmptyResponse => "reset",
-        RetryOn::Http503 => "retriable-status-codes",
-    };
-    let retry_on = json!({"triggers": on.iter().map(trigger).collect::<Vec<_>>()});
-    let codes = on.contains(&RetryOn::Http503).then(|| json!([503]));
-    let retry_on = with(retry_on, "httpStatusCodes", codes);
-    json!({"numRetries": traffic.retries.attempts, "retryOn": retry_on})
+    json!({"numRetries": traffic.retries.attempts, "retryOn": {"triggers": ["connect-failure"]}})
 }
 
 fn length(duration: kube::core::Duration) -> std::time::Duration {
@@ -151,24 +144,39 @@ pub fn policy_accepted(policy: &DynamicObject) -> Word {
     if status.ancestors.is_empty() {
         return Word::Waiting(format!("nobody has said yet that it takes BackendTrafficPolicy {name}"));
     }
-    let mut waiting = None;
-    for Ancestor { ancestor_ref, controller_name: who, conditions } in &status.ancestors {
-        let at = &ancestor_ref.name;
-        match find(conditions, "Accepted", generation) {
-            Found::Current(Condition { status, .. }) if status == "True" => {}
+    let ancestors = &status.ancestors;
+    let words =
+        ancestors.iter().filter_map(|ancestor| match find(&ancestor.conditions, "Accepted", generation) {
+            // Envoy Gateway says of a listener that the policy was merged into another one, and whether it is accepted of the
+            // whole Gateway.
+            Found::None if ancestors.iter().any(|other| other.says_more_than(ancestor)) => None,
+            found => Some(ancestor.word(name, generation, &found)),
+        });
+    words.fold(Word::Yes, Word::and)
+}
+
+impl Ancestor {
+    /// Whether it is the same controller's word on the same Gateway, and says whether the policy is accepted.
+    fn says_more_than(&self, other: &Self) -> bool {
+        self.controller_name == other.controller_name
+            && self.ancestor_ref.is_same_object(&other.ancestor_ref)
+            && self.conditions.iter().any(|condition| condition.type_ == "Accepted")
+    }
+
+    fn word(&self, policy: &str, generation: i64, found: &Found<'_>) -> Word {
+        let (who, at) = (&self.controller_name, &self.ancestor_ref.name);
+        match found {
+            Found::Current(Condition { status, .. }) if status == "True" => Word::Yes,
             Found::Current(Condition { status, reason, message, .. }) if status == "False" => {
-                return Word::No(format!(
-                    "{who} says at {at} that BackendTrafficPolicy {name} is not accepted ({reason}): {message}"
-                ));
+                Word::No(format!(
+                    "{who} says at {at} that BackendTrafficPolicy {policy} is not accepted ({reason}): {message}"
+                ))
             }
-            _ => {
-                waiting.get_or_insert(format!(
-                    "{who} has yet to say at {at} whether it accepts generation {generation} of BackendTrafficPolicy {name}"
-                ));
-            }
+            _ => Word::Waiting(format!(
+                "{who} has yet to say at {at} whether it accepts generation {generation} of BackendTrafficPolicy {policy}"
+            )),
         }
     }
-    waiting.map_or(Word::Yes, Word::Waiting)
 }
 
 #[cfg(test)]
@@ -225,9 +233,8 @@ mod tests {
                 json!({"retry": {"numRetries": 0, "retryOn": {"triggers": ["connect-failure"]}}}),
             ),
             (
-                ", retries: {retryOn: [EmptyResponse, Http503]}",
-                json!({"retry": {"numRetries": 2, "retryOn": {"triggers": ["reset", "retriable-status-codes"],
-                    "httpStatusCodes": [503]}}}),
+                ", retries: {attempts: 3, retryOn: [ConnectFailure]}",
+                json!({"retry": {"numRetries": 3, "retryOn": {"triggers": ["connect-failure"]}}}),
             ),
         ] {
             assert_eq!(made(traffic), Some(expected), "{traffic}");
@@ -251,6 +258,13 @@ mod tests {
         assert!(matches!(word(json!([said("False", 1)])), Word::Waiting(_)));
         assert_eq!(word(json!([said("True", 2), said("True", 2)])), Word::Yes);
         assert!(matches!(word(json!([said("True", 2), said("Unknown", 2)])), Word::Waiting(_)));
+        // It was merged into a policy of the whole Gateway, which is said of the listener alone.
+        let merged = json!({"ancestorRef": {"name": "front", "sectionName": "web"}, "controllerName": "example.com/envoy",
+            "conditions": [{"type": "Merged", "status": "True", "reason": "Merged", "message": "",
+                "observedGeneration": 2, "lastTransitionTime": "2026-01-01T00:00:00Z"}]});
+        assert_eq!(word(json!([merged, said("True", 2)])), Word::Yes);
+        assert!(matches!(word(json!([merged, said("True", 1)])), Word::Waiting(_)));
+        assert!(matches!(word(json!([merged])), Word::Waiting(_)));
         let Word::No(sentence) = word(json!([said("True", 2), said("False", 2)])) else { panic!() };
         assert_eq!(
             sentence,

@@ -49,6 +49,29 @@ struct Listener {
     protocol: String,
     #[serde(default)]
     hostname: Option<String>,
+    #[serde(default, rename = "allowedRoutes")]
+    allowed_routes: AllowedRoutes,
+}
+
+/// Which routes a listener takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+struct AllowedRoutes {
+    #[serde(default)]
+    namespaces: AllowedNamespaces,
+    #[serde(default)]
+    kinds: Vec<AllowedKind>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+struct AllowedNamespaces {
+    /// `Same` by default.
+    #[serde(default)]
+    from: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+struct AllowedKind {
+    kind: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -91,7 +114,8 @@ pub fn questions(
         return Err(format!("Gateway {namespace}/{name} has no address in its status yet"));
     }
     let mut questions = Vec::new();
-    for listener in listeners.iter().filter(|listener| meant(listener, parent)) {
+    let same = route.namespace == *namespace;
+    for listener in listeners.iter().filter(|listener| meant(listener, parent) && admits(listener, same)) {
         for address in addresses.iter().filter(usable) {
             let Some(host) = host(&route.hostnames, listener.hostname.as_deref(), &address.value) else {
                 continue;
@@ -109,7 +133,8 @@ pub fn questions(
     }
     questions.truncate(QUESTIONS_MAX);
     if questions.is_empty() {
-        return Err(format!("no listener of Gateway {namespace}/{name} is for HTTPRoute {}", route.name));
+        let route = &route.name;
+        return Err(format!("no listener of Gateway {namespace}/{name} is known to take HTTPRoute {route}"));
     }
     Ok(questions)
 }
@@ -118,6 +143,17 @@ fn meant(listener: &Listener, parent: &ParentRef) -> bool {
     matches!(listener.protocol.as_str(), "HTTP" | "HTTPS")
         && parent.section_name.as_ref().is_none_or(|section| *section == listener.name)
         && parent.port.is_none_or(|port| port == i32::from(listener.port))
+}
+
+/// Whether it is sure to take the route, which is of the `same` namespace as the Gateway or not. Namespaces that a selector
+/// selects are not known here.
+fn admits(listener: &Listener, same: bool) -> bool {
+    let AllowedRoutes { namespaces, kinds } = &listener.allowed_routes;
+    let namespace = match namespaces.from.as_deref() {
+        None | Some("Same") => same,
+        Some(from) => from == "All",
+    };
+    namespace && (kinds.is_empty() || kinds.iter().any(|allowed| allowed.kind == "HTTPRoute"))
 }
 
 /// Path and headers of a GET that meets one of the rule's matches.

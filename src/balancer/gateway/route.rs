@@ -48,7 +48,7 @@ pub struct Route {
 }
 
 /// Where a route wants to be.
-#[derive(Clone, Debug, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ParentRef {
     /// API group of the parent.
@@ -86,23 +86,37 @@ impl ParentRef {
     pub fn kind(&self) -> &str {
         self.kind.as_deref().unwrap_or("Gateway")
     }
-}
 
-/// What is left out means the default, and a namespace is left out of either side as people like; the caller compares
-/// parents of one route.
-impl PartialEq for ParentRef {
-    fn eq(&self, other: &Self) -> bool {
-        let same_namespace = match (&self.namespace, &other.namespace) {
-            (Some(one), Some(two)) => one == two,
-            _ => true,
+    /// What of `said` is about this parent of the route: where it is named as it stands there or, if it is nowhere, about
+    /// parts of it. Implementations leave out what is the default, add it, or speak of each listener.
+    pub(super) fn meant_by<'a>(&self, said: &'a [ParentStatus]) -> Vec<&'a ParentStatus> {
+        let part = |said: &&ParentStatus| {
+            let Self { section_name, port, .. } = &said.parent_ref;
+            self.is_same_object(&said.parent_ref)
+                && agree(self.section_name.as_ref(), section_name.as_ref())
+                && agree(self.port.as_ref(), port.as_ref())
         };
+        let whole = |said: &&ParentStatus| {
+            let Self { section_name, port, .. } = &said.parent_ref;
+            *section_name == self.section_name && *port == self.port
+        };
+        let parts: Vec<_> = said.iter().filter(part).collect();
+        let wholes: Vec<_> = parts.iter().copied().filter(whole).collect();
+        if wholes.is_empty() { parts } else { wholes }
+    }
+
+    /// Whether both name the same object, whichever of its listeners they mean.
+    pub(super) fn is_same_object(&self, other: &Self) -> bool {
         self.group() == other.group()
             && self.kind() == other.kind()
-            && same_namespace
             && self.name == other.name
-            && self.section_name == other.section_name
-            && self.port == other.port
+            && agree(self.namespace.as_ref(), other.namespace.as_ref())
     }
+}
+
+/// What is left out on either side says nothing against the other.
+fn agree<T: PartialEq>(one: Option<&T>, other: Option<&T>) -> bool {
+    one.zip(other).is_none_or(|(one, other)| one == other)
 }
 
 /// A rule.

@@ -100,6 +100,17 @@ fn what_cant_be_steered_is_said() {
 }
 
 #[test]
+fn two_shares_of_one_service_are_refused() {
+    let [primary, standby] = shares(100);
+    let same = Share { namespace: "a".into(), ..standby };
+    let backends = json!([{"name": "web", "port": 80, "weight": 100}]);
+    let Plan::Refused(sentence) = plan(&main_rule(&backends), "main", &[primary, same], &[]) else {
+        panic!("it would go to 0 and 100 in turn")
+    };
+    assert!(sentence.contains("one backendRef web for both b and another backend"), "{sentence}");
+}
+
+#[test]
 fn only_the_word_of_everybody_on_this_generation_counts() {
     let parent = |accepted: (&str, i64), resolved: (&str, i64)| {
         let condition = |type_: &str, (status, of): (&str, i64)| {
@@ -116,6 +127,44 @@ fn only_the_word_of_everybody_on_this_generation_counts() {
     assert!(matches!(said(parent(("True", 3), ("Unknown", 3))), Word::Waiting(_)));
     assert!(matches!(said(parent(("True", 3), ("False", 3))), Word::No(_)));
     assert!(matches!(said(parent(("False", 2), ("True", 3))), Word::Waiting(_)), "an old no is none either");
+}
+
+/// As NGINX Gateway Fabric does: of each listener, and never of a port.
+#[test]
+fn who_speaks_of_each_listener_is_understood() {
+    let status = |section: &str, accepted: &str, of: i64| {
+        let condition = |type_: &str, status: &str| {
+            json!({"type": type_, "status": status, "reason": "R", "message": "m", "observedGeneration": of,
+                   "lastTransitionTime": "2026-01-01T00:00:00Z"})
+        };
+        json!({"parentRef": {"name": "front", "namespace": "a", "sectionName": section}, "controllerName": "c",
+               "conditions": [condition("Accepted", accepted), condition("ResolvedRefs", "True")]})
+    };
+    let said = |parents: &Value, said: Value| {
+        let spec = json!({"parentRefs": parents, "rules": []});
+        accepted(
+            &Route::of(&object("HTTPRoute", json!({"spec": spec, "status": {"parents": said}}))).unwrap(),
+        )
+    };
+    let (all, web) =
+        (json!([{"name": "front", "port": 80}]), json!([{"name": "front", "sectionName": "web"}]));
+    assert_eq!(said(&all, json!([status("web", "True", 3)])), Word::Yes);
+    assert_eq!(said(&all, json!([status("other", "False", 3), status("web", "True", 3)])), Word::Yes);
+    assert!(matches!(said(&all, json!([status("web", "False", 3)])), Word::No(_)));
+    assert!(matches!(
+        said(&all, json!([status("web", "False", 3), status("other", "True", 2)])),
+        Word::Waiting(_)
+    ));
+    assert!(matches!(said(&web, json!([status("other", "True", 3)])), Word::Waiting(_)));
+    assert!(matches!(
+        said(&web, json!([status("other", "True", 3), status("web", "False", 3)])),
+        Word::No(_)
+    ));
+    // What is said of the whole counts before what is said of a part.
+    let both = json!([{"name": "front"}, {"name": "front", "sectionName": "web"}]);
+    let mut whole = status("", "False", 3);
+    whole["parentRef"] = json!({"name": "front"});
+    assert!(matches!(said(&both, json!([whole, status("web", "True", 3)])), Word::No(_)));
 }
 
 #[test]
@@ -138,4 +187,29 @@ fn a_gateway_is_asked_for_what_the_rule_is_for() {
         ("shop.example.com", "/x", 80, false)
     );
     assert_eq!(one.headers, [("t".to_owned(), "1".to_owned())]);
+}
+
+#[test]
+fn only_listeners_that_take_the_route_are_asked() {
+    let listener = |name: &str, port: u16, allowed: Value| json!({"name": name, "port": port, "protocol": "HTTP", "allowedRoutes": allowed});
+    let from = |from: &str| json!({"namespaces": {"from": from}});
+    let listeners = json!([
+        listener("default", 1, json!({})),
+        listener("same", 2, from("Same")),
+        listener("all", 3, from("All")),
+        listener("some", 4, from("Selector")),
+        listener("grpc", 5, json!({"namespaces": {"from": "All"}, "kinds": [{"kind": "GRPCRoute"}]})),
+        listener("http", 6, json!({"namespaces": {"from": "All"}, "kinds": [{"kind": "HTTPRoute"}]})),
+    ]);
+    let status = json!({"addresses": [{"value": "192.0.2.1"}]});
+    let mut gateway = object("Gateway", json!({"spec": {"listeners": listeners}, "status": status}));
+    let route = route(&json!([{}]), &json!([]));
+    let ports = |gateway: &DynamicObject| -> Vec<u16> {
+        let gateway = Gateway::of(gateway).unwrap();
+        let asked = questions(&route, &route.rules[0], &route.parents[0], &gateway).unwrap();
+        asked.iter().map(|question| question.port).collect()
+    };
+    assert_eq!(ports(&gateway), [1, 2, 3, 6], "in the route's namespace");
+    gateway.metadata.namespace = Some("infra".into());
+    assert_eq!(ports(&gateway), [3, 6], "in another one");
 }

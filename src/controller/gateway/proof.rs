@@ -1,11 +1,8 @@
 //! Whether weights that are as they should be are in force: what the Gateways say, and whether they answer.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Service;
+use futures::future::join_all;
 use kube::{Api, Client, api::DynamicObject};
 use tokio::{
     sync::oneshot,
@@ -13,7 +10,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{AGAIN, Said, Turn};
+use super::{AGAIN, Said, Turn, direct};
 use crate::{
     actuate::said,
     api::ReasonCode,
@@ -114,7 +111,8 @@ impl Turn<'_> {
         match found {
             Some(Ok(0)) => {
                 let sentence = format!(
-                    "{weights}, accepted at generation {generation}; no GET can meet the rule, so nobody asked whether it answers"
+                    "{weights}, accepted at generation {generation}; whether it answers was not asked, since no GET can meet the \
+                     rule, or none of its parents is a Gateway"
                 );
                 (Some(true), ReasonCode::RouteInSync, sentence)
             }
@@ -129,6 +127,15 @@ impl Turn<'_> {
             Some(Err(doubt @ Doubt::Answer(_))) if since.elapsed() >= PATIENCE => {
                 (Some(false), ReasonCode::RouteNotServing, format!("{weights}, but {}", doubt.sentence()))
             }
+            // It is nothing against the Gateway's word: it may be for another network, or for clients with a certificate.
+            Some(Err(doubt @ Doubt::Unreachable(_))) if since.elapsed() >= PATIENCE => (
+                Some(true),
+                ReasonCode::RouteInSync,
+                format!(
+                    "{weights}, accepted at generation {generation}; whether it answers is not known: {}",
+                    doubt.sentence()
+                ),
+            ),
             Some(Err(doubt)) => {
                 (None, ReasonCode::RouteProgressing, format!("{weights}, but {}", doubt.sentence()))
             }
@@ -160,17 +167,29 @@ impl Turn<'_> {
 
 /// Asks every Gateway of the route; how many requests were answered.
 async fn look_at_all(client: &Client, route: &Route, rule: &Rule, times: u32) -> Result<u32, Doubt> {
-    let mut asked = Vec::new();
-    for parent in route.parents.iter().filter(|parent| parent.is_gateway()).take(GATEWAYS_MAX) {
-        asked.extend(questions_at(client, route, rule, parent).await?);
+    let gateways = route.parents.iter().filter(|parent| parent.is_gateway()).take(GATEWAYS_MAX);
+    let service = direct::heaviest(client, route, rule).await;
+    let looks = gateways.map(|parent| async move {
+        let asked = questions_at(client, route, rule, parent).await?;
+        let answers = asked.iter().map(|question| probe::ask(question, times, service));
+        // One address or listener that can be asked is enough: others may be for other networks, or want a certificate.
+        together(join_all(answers).await.into_iter().map(|answer| answer.map(|()| times)), true)
+    });
+    together(join_all(looks).await.into_iter(), false)
+}
+
+/// Requests that were answered. An answer that is none counts first, then what can't be asked, unless `one_is_enough` and
+/// there is one.
+fn together(found: impl Iterator<Item = Result<u32, Doubt>>, one_is_enough: bool) -> Result<u32, Doubt> {
+    let (mut answered, mut silent) = (0_u32, None);
+    for found in found {
+        match found {
+            Ok(times) => answered = answered.saturating_add(times),
+            Err(doubt @ Doubt::Answer(_)) => return Err(doubt),
+            Err(doubt) => silent = silent.or(Some(doubt)),
+        }
     }
-    if asked.is_empty() {
-        return Ok(0);
-    }
-    let service = heaviest(client, route, rule).await;
-    let all = asked.iter().map(|question| probe::ask(question, times, service));
-    futures::future::try_join_all(all).await?;
-    Ok(u32::try_from(asked.len()).unwrap_or(u32::MAX).saturating_mul(times))
+    silent.filter(|_| !one_is_enough || answered == 0).map_or(Ok(answered), Err)
 }
 
 async fn questions_at(
@@ -189,14 +208,4 @@ async fn questions_at(
     let gateway = Gateway::of(&found);
     let gateway = gateway.ok_or_else(|| Doubt::Unreachable(format!("{place} is not understood")))?;
     questions(route, rule, parent, &gateway).map_err(Doubt::Unreachable)
-}
-
-/// Where the Service with the largest weight is; `None` if it has no address of its own, or nobody may know it.
-async fn heaviest(client: &Client, route: &Route, rule: &Rule) -> Option<SocketAddr> {
-    let services = rule.backend_refs.iter().filter(|backend| backend.is_service());
-    let backend = services.max_by_key(|backend| backend.weight())?;
-    let namespace = backend.namespace.as_deref().unwrap_or(&route.namespace);
-    let api: Api<Service> = Api::namespaced(client.clone(), namespace);
-    let address: IpAddr = api.get_opt(&backend.name).await.ok()??.spec?.cluster_ip?.parse().ok()?;
-    Some(SocketAddr::new(address, u16::try_from(backend.port?).ok()?))
 }

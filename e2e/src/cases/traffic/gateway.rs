@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::{
     cases::{
         Theatre,
+        pods::fault,
         scene::{Dial, Scene, Trail},
     },
     stage::{GatewayStandIn, Shop},
@@ -32,9 +33,12 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     }
     dial.set(20)?;
     let _stand_in = GatewayStandIn::start(scene.stage, "stand-in")?;
+    // Its 500 are its own, and no doubt about the Gateway: a headless service is asked too.
+    fault(&scene, "shop", r#"{"errors": 1.0}"#)?;
     scene.apply(&objects())?;
     let service = scene.follow("scalableservice", "shop")?;
-    synced(&service, "shop 100, standby 0")?;
+    synced(&service, "shop-pods 100, standby 0")?;
+    fault(&scene, "shop", "{}")?;
     let before = scene.get("httproute", "shop")?;
     only(&answers()?, "shop")?;
 
@@ -42,7 +46,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let edit = r#"[{"op": "replace", "path": "/spec/rules/0/backendRefs/0/weight", "value": 9}]"#;
     scene.kubectl(&["annotate", "scalableservice", "shop", "plimsoll.dev/failover-to=standby"])?;
     scene.kubectl(&["patch", "httproute", "shop", "--type=json", "--patch", edit])?;
-    synced(&service, "shop 0, standby 100")?;
+    synced(&service, "shop-pods 0, standby 100")?;
     only(&answers()?, "standby")?;
     let after = scene.get("httproute", "shop")?;
     ensure!(weights(&after, 0) == [9, 3], "the edit is lost: {after}");
@@ -66,10 +70,11 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let believed = still.into_iter().find(|sight| sight.condition("TrafficSynced").starts_with("True"));
     ensure!(believed.is_none(), "a status of an older generation was believed");
     lie(&scene, "")?;
-    synced(&service, "shop 100, standby 0")?;
+    synced(&service, "shop-pods 100, standby 0")?;
     only(&answers()?, "shop")?;
     let writes = fight(&scene, &service)?;
     claim(&scene)?;
+    unnamed(&scene, &service)?;
     taken_out(&scene, &service)?;
     Ok(format!(
         "weights 100/0 -> 0/100 -> 100/0, {LOOKS} requests each where they should be; an edit of another rule kept; a stale \
@@ -95,7 +100,7 @@ fn fight(scene: &Scene<'_>, service: &Trail) -> Result<usize> {
     // At once, after 2 s and after 4 s more.
     ensure!((2..=5).contains(&times), "the weights were taken back and set anew {times} times");
     says(service, "False", "somebody else has taken the weights back")?;
-    synced(service, "shop 100, standby 0")?;
+    synced(service, "shop-pods 100, standby 0")?;
     Ok(times)
 }
 
@@ -110,6 +115,20 @@ fn claim(scene: &Scene<'_>) -> Result<()> {
     scene.kubectl(&["delete", "scalableservice", "claimant"]).map(drop)
 }
 
+/// A standby that the rule does not name is none.
+fn unnamed(scene: &Scene<'_>, service: &Trail) -> Result<()> {
+    let patch = |patch: &str| {
+        scene.kubectl(&["patch", "httproute", "shop", "--type=json", "--patch", patch]).map(drop)
+    };
+    condition(service, "FailoverReady", "True", "")?;
+    patch(r#"[{"op": "remove", "path": "/spec/rules/1/backendRefs/1"}]"#)?;
+    condition(service, "FailoverReady", "False", "has no backendRef for Service traffic-gateway/standby")?;
+    patch(
+        r#"[{"op": "add", "path": "/spec/rules/1/backendRefs/-", "value": {"name": "standby", "port": 8080, "weight": 0}}]"#,
+    )?;
+    condition(service, "FailoverReady", "True", "")
+}
+
 /// The standby has all requests, and the spec has it no more.
 fn taken_out(scene: &Scene<'_>, service: &Trail) -> Result<()> {
     scene.kubectl(&[
@@ -119,10 +138,10 @@ fn taken_out(scene: &Scene<'_>, service: &Trail) -> Result<()> {
         "--overwrite",
         "plimsoll.dev/failover-to=standby",
     ])?;
-    synced(service, "shop 0, standby 100")?;
+    synced(service, "shop-pods 0, standby 100")?;
     let remove = r#"[{"op": "remove", "path": "/spec/failover"}]"#;
     scene.kubectl(&["patch", "scalableservice", "shop", "--type=json", "--patch", remove])?;
-    says(service, "True", "has the weights shop 100,")?;
+    says(service, "True", "has the weights shop-pods 100,")?;
     only(&answers()?, "shop")
 }
 
@@ -132,14 +151,19 @@ fn synced(service: &Trail, weights: &str) -> Result<()> {
 
 /// Waits until `TrafficSynced` has this status and these words.
 fn says(service: &Trail, status: &str, words: &str) -> Result<()> {
+    condition(service, "TrafficSynced", status, words)
+}
+
+/// Waits until a condition has this status and these words.
+fn condition(service: &Trail, type_: &str, status: &str, words: &str) -> Result<()> {
     service
-        .wait(&format!("TrafficSynced {status} with {words}"), Duration::from_secs(90), |sight| {
+        .wait(&format!("{type_} {status} with {words}"), Duration::from_secs(90), |sight| {
             let conditions = sight.object.pointer("/status/conditions").and_then(Value::as_array);
             let text = |condition: &Value, field: &str| {
                 condition.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
             };
             conditions.into_iter().flatten().any(|condition| {
-                text(condition, "type") == "TrafficSynced"
+                text(condition, "type") == type_
                     && text(condition, "status") == status
                     && text(condition, "message").contains(words)
             })
@@ -192,6 +216,14 @@ fn objects() -> String {
     let query = Dial::query(NAMESPACE);
     format!(
         r#"
+apiVersion: v1
+kind: Service
+metadata: {{name: shop-pods, namespace: {NAMESPACE}}}
+spec:
+  clusterIP: None
+  selector: {{app: shop}}
+  ports: [{{name: http, port: 8080, targetPort: http}}]
+---
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
 metadata: {{name: front, namespace: {NAMESPACE}}}
@@ -215,7 +247,7 @@ spec:
   - name: main
     timeouts: {{request: 10s}}
     backendRefs:
-    - {{name: shop, port: 8080, weight: 100}}
+    - {{name: shop-pods, port: 8080, weight: 100}}
     - {{name: standby, port: 8080, weight: 0}}
 ---
 apiVersion: plimsoll.dev/v1alpha1
@@ -230,7 +262,7 @@ spec:
   - {{name: dial, type: Load, query: '{query}', perReplica: "10"}}
   traffic:
     provider: Gateway
-    gateway: {{httpRoute: shop, rule: main}}
+    gateway: {{httpRoute: shop, rule: main, service: shop-pods}}
   failover:
     backends:
     - name: standby
