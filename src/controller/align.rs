@@ -4,15 +4,14 @@ use std::collections::VecDeque;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::engine::SAME_SAMPLE;
+
 /// Time for a scrape to become visible to queries, on top of what was measured.
 const MARGIN: SignedDuration = SignedDuration::from_millis(40);
 /// How exactly the moment is to be known at which a sample becomes visible.
 const PRECISION: SignedDuration = SignedDuration::from_millis(100);
 /// Least time between two looks.
 const PAUSE: SignedDuration = SignedDuration::from_millis(100);
-/// What a sample's time may differ by from one look to the next: it was reckoned by a skew that is measured anew with
-/// each answer. Scrapes are further apart.
-const JITTER: SignedDuration = SignedDuration::from_millis(200);
 /// Scrapes that are remembered.
 const KEPT: usize = 8;
 
@@ -46,12 +45,12 @@ impl Scrapes {
     /// Notes the newest sample's own time, as seen at `now`.
     pub fn seen(&mut self, taken: Timestamp, now: Timestamp) {
         let step = self.kept.back().map(|last| taken.duration_since(last.taken));
-        if step.is_none_or(|step| step > JITTER) {
+        if step.is_none_or(|step| step > SAME_SAMPLE) {
             self.kept.push_back(Scrape { taken, unseen: self.looked, seen: now });
             while self.kept.len() > KEPT {
                 self.kept.pop_front();
             }
-        } else if step.is_some_and(|step| step < -JITTER) {
+        } else if step.is_some_and(|step| step < -SAME_SAMPLE) {
             // The clock was set back: what was learned is of no use.
             self.kept.clear();
         }

@@ -27,6 +27,7 @@ pub use decision::Decision;
 pub use drain::{Drain, Member, Rotation, drain};
 pub use failover::{Capacity, Order, Shift, StandbySeen, Standing, fail_over};
 pub use memory::{Change, Memory};
+pub(crate) use observation::SAME_SAMPLE;
 pub use observation::{Observation, Pod, Pods, Sample, Value};
 pub use outliers::{Peers, Recovery, judge};
 pub use standby::Asked;

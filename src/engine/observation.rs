@@ -115,6 +115,19 @@ pub struct Sample {
     pub message: Option<String>,
 }
 
+/// What the time of one and the same sample may differ by from one look to the next: it is reckoned by a skew between two
+/// clocks that is measured anew with each answer. Scrapes are further apart.
+pub(crate) const SAME_SAMPLE: SignedDuration = SignedDuration::from_millis(200);
+/// A sample that is older than the one before it comes from another Prometheus of a pair, unless it is as old as this: then
+/// a clock was set back.
+const SET_BACK: SignedDuration = SignedDuration::from_mins(1);
+
+/// Whether a sample taken `at` is another one than that of `before`, and a newer one.
+pub(super) fn is_new_sample(at: Timestamp, before: Option<Timestamp>) -> bool {
+    let later = before.map(|before| at.duration_since(before));
+    later.is_none_or(|later| later > SAME_SAMPLE || later < -SET_BACK)
+}
+
 /// The answer to a question.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {

@@ -10,6 +10,7 @@ use crate::{
         Observation, Sample,
         evidence::{Graded, grade},
         memory::KpiMemory,
+        observation::is_new_sample,
     },
 };
 
@@ -149,7 +150,7 @@ impl SignMemory {
                 signs.bad.push(format!("none of {of} replicas is ready"));
             }
         }
-        self.well_since = signs.well().then(|| self.well_since.unwrap_or(now));
+        self.well_since = signs.well().then(|| self.well_since.unwrap_or(now).min(now));
         signs
     }
 
@@ -183,8 +184,11 @@ impl Ring {
     /// The time of a sample that was taken `at`, or is of now, if that is a new one.
     fn fresh(&self, at: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
         match (at, self.at) {
-            (Some(at), before) => Some(at).filter(|at| before != Some(*at)),
-            (None, Some(before)) if now.duration_since(before) < PAUSE => None,
+            (Some(at), before) => Some(at).filter(|at| is_new_sample(*at, before)),
+            // One that lies ahead is of a clock that was set back since.
+            (None, Some(before)) if (SignedDuration::ZERO..PAUSE).contains(&now.duration_since(before)) => {
+                None
+            }
             (None, _) => Some(now),
         }
     }

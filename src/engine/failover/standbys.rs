@@ -60,7 +60,9 @@ impl Turn<'_> {
             self.memory.standby_lost = None;
             return false;
         }
-        let since = *self.memory.standby_lost.get_or_insert(self.now);
+        // No later than now, whatever becomes of the clock.
+        let since = self.memory.standby_lost.unwrap_or(self.now).min(self.now);
+        self.memory.standby_lost = Some(since);
         self.now.duration_since(since) >= STANDBY_LOST
     }
 

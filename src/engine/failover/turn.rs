@@ -185,7 +185,8 @@ impl Turn<'_> {
         let share = self.next_share(course);
         let dwell = STEP.min(self.rules.return_for);
         let first = course.away() == 100;
-        let stepped = *self.memory.stepped.get_or_insert(self.now);
+        let stepped = self.memory.stepped.unwrap_or(self.now).min(self.now);
+        self.memory.stepped = Some(stepped);
         let stood = first || self.now.duration_since(stepped) >= dwell;
         let needed = self.needed_at(course, share);
         let ready = self.seen.pods.ready();

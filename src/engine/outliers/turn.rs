@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     api::{Ejected, KpiState, OutlierRules, Reason, ReasonCode, Validated},
-    engine::{Member, Observation, Value},
+    engine::{Member, Observation, Value, observation::is_new_sample},
 };
 
 /// What the samples say.
@@ -86,7 +86,8 @@ impl Turn<'_> {
         };
         let names: BTreeSet<&str> = suspects.iter().map(|suspect| suspect.pod.as_str()).collect();
         memory.strikes.retain(|pod, _| names.contains(pod.as_str()));
-        if memory.at.replace(at) != Some(at) {
+        if is_new_sample(at, memory.at) {
+            memory.at = Some(at);
             for pod in names {
                 let strikes = memory.strikes.entry(pod.to_owned()).or_default();
                 *strikes = strikes.saturating_add(1);

@@ -93,3 +93,31 @@ fn a_kpi_without_requests_does_not_keep_them_away() {
         world.until(State::Primary, 60_000);
     }
 }
+
+#[test]
+fn one_bad_scrape_is_one_sample_however_its_time_is_reckoned() {
+    let mut world = World::new(quick());
+    world.scrapes = (15_000, 80);
+    world.run(60_000);
+    world.millis = (world.millis / 15_000 + 1) * 15_000;
+    world.errors = (KpiState::Fresh, 0.9);
+    world.run(14_000);
+    world.stands(State::Suspect, ReasonCode::PrimaryFailing, 0);
+    world.errors = (KpiState::Fresh, 0.0);
+    world.run(60_000);
+    assert_eq!((world.state(), world.moves.len()), (State::Primary, 0), "{:?}", world.last);
+    // Three bad scrapes are enough.
+    world.errors = (KpiState::Fresh, 0.9);
+    world.run(61_000);
+    assert_eq!(world.state(), State::Standby, "{:?}", world.last);
+}
+
+#[test]
+fn a_clock_that_is_set_back_delays_nothing() {
+    let mut world = World::new(quick());
+    world.millis -= 3_600_000;
+    world.due = world.millis;
+    world.ready(0);
+    let left = world.until(State::Standby, 3_000);
+    assert!(left <= 2_000, "{left} ms");
+}

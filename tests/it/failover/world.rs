@@ -70,6 +70,8 @@ pub struct World {
     pub errors: (KpiState, f64),
     /// Scrape targets behind that number.
     pub targets: Option<u32>,
+    /// Milliseconds between two scrapes, and by which the time of one differs from look to look.
+    pub scrapes: (i64, i64),
     pub fars: Vec<Far>,
     pub order: Option<Order>,
     pub crowded: bool,
@@ -90,6 +92,7 @@ impl World {
             ready: 10,
             errors: (KpiState::Fresh, 0.0),
             targets: None,
+            scrapes: (1000, 0),
             fars: vec![far("b", 60, 1000), far("c", 60, 1000)],
             order: None,
             crowded: false,
@@ -103,8 +106,9 @@ impl World {
 
     pub fn sample(&self) -> Sample {
         let (state, value) = self.errors;
-        // Prometheus scrapes once a second.
-        let scraped = at(self.millis / 1000 * 1000);
+        let (every, jitter) = self.scrapes;
+        let jitter = if self.millis / 500 % 2 == 0 { jitter } else { -jitter };
+        let scraped = at(self.millis / every * every + jitter);
         match state {
             KpiState::Fresh => Sample { targets: self.targets, ..Sample::fresh(value, scraped) },
             state => Sample::unusable(state, "not there"),
