@@ -150,12 +150,15 @@ pub async fn announce(
 pub fn tell(
     service: &ScalableService,
     key: &Key,
-    decision: &Decision,
+    decision: Option<&Decision>,
     seen: &Observation,
     (shift, settled): (Option<&Shift>, bool),
     context: &Context,
 ) {
-    let capacity = Some(capacity(service, seen.pods.ready(), decision.own));
+    // Who is not scaled for now has what it has.
+    let ready = seen.pods.ready();
+    let unscaled = Capacity { ready, own: 0, most: ready };
+    let capacity = Some(decision.map_or(unscaled, |decision| capacity(service, ready, decision.own)));
     let status = shift.map(|shift| &shift.status);
     let mut entry = entry(service, key, capacity, status, &context.shell.services);
     let before = seen.standing.as_ref().and_then(|standing| standing.told.as_ref());

@@ -57,12 +57,10 @@ impl Fleet {
         draining: BTreeMap<String, Timestamp>,
         ejected: BTreeSet<String>,
     ) -> Rotation {
-        // One that is being deleted still has requests: its word is needed too.
-        let live = self.balancers.iter().filter(|(pod, _)| pod.ready || pod.ending);
         let drained = |said: &Option<BalancerStatus>| -> BTreeSet<String> {
             said.iter().flat_map(|said| said.drained.iter().cloned()).collect()
         };
-        let balancers = live.map(|(_, said)| drained(said)).collect();
+        let balancers = self.asked().map(|(_, said)| drained(said)).collect();
         Rotation { ordered, members, ready, draining, ejected, balancers }
     }
 
@@ -79,10 +77,16 @@ impl Fleet {
         .collect()
     }
 
+    /// Those whose word counts on requests that they have: also one that is being deleted, or was ready until a moment ago.
+    fn asked(&self) -> impl Iterator<Item = &(BalancerPod, Option<BalancerStatus>)> {
+        let balancers = self.balancers.iter();
+        balancers.filter(|(pod, said)| pod.ready || pod.ending || (pod.fading && said.is_some()))
+    }
+
     /// Requests that wait because no replica is there.
     #[must_use]
     pub fn held(&self) -> i32 {
-        let held = self.balancers.iter().filter_map(|(_, said)| Some(said.as_ref()?.held.max(0)));
+        let held = self.asked().filter_map(|(_, said)| Some(said.as_ref()?.held.max(0)));
         held.fold(0, i32::saturating_add)
     }
 
@@ -190,7 +194,7 @@ mod tests {
     use crate::api::TrafficStatus;
 
     fn pod(name: &str, ready: bool, ending: bool) -> BalancerPod {
-        BalancerPod { name: name.into(), ready, ending }
+        BalancerPod { name: name.into(), ready, ending, fading: false }
     }
 
     fn said(pod: &str, generation: i64, in_sync: bool, message: Option<&str>) -> BalancerStatus {
@@ -250,6 +254,16 @@ mod tests {
         assert_eq!(rotation.balancers, [BTreeSet::from(["web-1".to_owned()]), BTreeSet::new()]);
         assert_eq!((fleet.held(), fleet.in_sync(Some(4))), (2, 1));
         assert_eq!(fleet.stale(Some(&status)), ["z"]);
+        let mut late = fleet.clone();
+        late.balancers[2].0.fading = true;
+        let asked = |fleet: &Fleet| {
+            fleet.rotation(false, Vec::new(), 0, BTreeMap::new(), BTreeSet::new()).balancers.len()
+        };
+        assert_eq!(asked(&late), 2, "it has never said anything");
+        late.balancers[2].1 = Some(said("c", 4, true, None));
+        assert_eq!((asked(&late), late.held()), (3, 4));
+        late.balancers[2].0.fading = false;
+        assert_eq!((asked(&late), late.held()), (2, 2));
         let unlisted = Fleet { balancers: Vec::new(), ..fleet };
         assert!(unlisted.stale(Some(&status)).is_empty(), "the watch may not have listed them yet");
     }

@@ -22,6 +22,7 @@ mod run;
 mod services;
 mod standbys;
 mod state;
+mod subject;
 mod target;
 mod watches;
 mod zones;

@@ -12,19 +12,32 @@ use crate::{
 /// What came of one look.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// Plimsoll can't work for this service.
-    Refused(Refusal),
+    /// Plimsoll can't scale for this service.
+    Refused(Box<Refusal>),
     /// A decision was made.
     Done(Box<Done>),
 }
 
-/// Why Plimsoll can't work for a service.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Why Plimsoll can't scale for a service.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Refusal {
     /// Why.
     pub reason: ReasonCode,
     /// In a sentence.
     pub message: String,
+    /// Where requests go all the same; `None` without `spec.failover`, or where nothing is known of the replicas.
+    pub shift: Option<Shift>,
+}
+
+impl Outcome {
+    /// Where requests go, if that was decided.
+    #[must_use]
+    pub fn shift(&self) -> Option<&Shift> {
+        match self {
+            Self::Refused(refusal) => refusal.shift.as_ref(),
+            Self::Done(done) => done.shift.as_ref(),
+        }
+    }
 }
 
 /// A decision and what became of it.

@@ -9,20 +9,21 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     apply::{Applied, WRITE_TIMEOUT, apply},
-    balancers, conflict,
+    balancers,
     context::Context,
     failover,
     fleet::Fleet,
     gateway,
-    index::{Scaler, Workload, read},
+    index::read,
     outcome::{Done, Outcome, Refusal, Written},
     outliers, report,
     state::{Key, State},
+    subject::{Refused, Subject, dereference},
     zones,
 };
 use crate::{
     actuate,
-    api::{FailoverStatus, Goal, KpiState, ReasonCode, ScalableService, Validated},
+    api::{FailoverStatus, Goal, KpiState, ScalableService, Validated},
     controller::index::Target,
     engine::{self, Change, Memory, Observation, Pods},
     telemetry::{ServiceLook, TrafficLook, WriteResult},
@@ -36,14 +37,10 @@ const WAKE_PATIENCE: Duration = Duration::from_millis(250);
 const AFTER_CONFLICT: Duration = Duration::from_millis(200);
 /// Pause before the watches are asked again whether they have listed everything.
 const UNLISTED: Duration = Duration::from_millis(100);
+/// The watch shows a write of ours within this time.
+const SEEN_WITHIN: Duration = Duration::from_secs(5);
 /// Longest pause after failures in a row: an API server that is back shall not be waited for.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
-
-/// What is to be scaled, by which rules.
-struct Subject {
-    spec: Validated,
-    target: Target,
-}
 
 /// Looks at one service if it is due, and brings its status up to date in any case.
 pub async fn reconcile(
@@ -127,19 +124,13 @@ fn failing(service: &ScalableService, key: &Key, state: &State, context: &Contex
 /// One look at the KPIs, and what follows from it.
 async fn look(service: &ScalableService, key: &Key, state: &mut State, context: &Context) -> Outcome {
     let _pass = context.shell.gate.enter(service.spec.criticality).await;
-    let period = Duration::from(service.spec.period);
     let asked = context.shell.board.asked(key);
     (state.order, state.asked) = (failover::order(service), asked.replicas);
     let subject = match dereference(service, key, context).await {
         Ok(subject) => subject,
-        Err(refusal) => {
-            // Whoever takes the target over meanwhile makes what is remembered of it worthless.
-            state.memory = None;
-            context.shell.board.unscaled(key);
-            state.due = Instant::now() + period;
-            return Outcome::Refused(refusal);
-        }
+        Err(refused) => return refuse(service, refused, key, state, context).await,
     };
+    state.unscaled = Memory::default();
     let mut seen = Observation { asked, ..observe(service, &subject, key, state, context).await };
     let now = Timestamp::now();
     if state.memory.is_none() {
@@ -153,7 +144,7 @@ async fn look(service: &ScalableService, key: &Key, state: &mut State, context: 
     seen.returning = shift.as_ref().map_or(0, |shift| shift.floor);
     let decision = engine::decide(&subject.spec, &seen, memory, now);
     context.shell.metrics.decided(decision.bound_by, began.elapsed());
-    failover::tell(service, key, &decision, &seen, (shift.as_ref(), settled), context);
+    failover::tell(service, key, Some(&decision), &seen, (shift.as_ref(), settled), context);
     let told = state.written.as_ref().map(|(status, _)| status);
     failover::announce(key, told, shift.as_ref(), context).await;
     let applied = apply(service, key, &seen, &decision, context).await;
@@ -187,22 +178,33 @@ async fn look(service: &ScalableService, key: &Key, state: &mut State, context: 
     }))
 }
 
-/// Step 1 (client): the spec, the target, and whether it is ours to scale.
-async fn dereference(service: &ScalableService, key: &Key, context: &Context) -> Result<Subject, Refusal> {
-    let refuse = |reason, message| Refusal { reason, message };
-    let spec =
-        Validated::of(service).map_err(|invalid| refuse(ReasonCode::InvalidSpec, invalid.to_string()))?;
-    let reference = &service.spec.scale_target_ref;
-    let target = context.targets.find(&key.0, reference).await;
-    let target = target.map_err(|error| refuse(error.reason(), error.to_string()))?;
-    let workload =
-        Workload { kind: reference.kind.clone(), namespace: key.0.clone(), name: reference.name.clone() };
-    let created = service.creation_timestamp().map_or(0, |time| time.0.as_second());
-    let me = Scaler { kind: "ScalableService", name: key.1.clone(), created, workload };
-    match conflict::keeper(&me, &context.scalers_of(&me.workload)) {
-        Some(keeper) => Err(refuse(ReasonCode::ScalerConflict, conflict::message(keeper))),
-        None => Ok(Subject { spec, target }),
+/// The target is not ours to scale, or is not there: requests go elsewhere all the same when nobody serves them here.
+async fn refuse(
+    service: &ScalableService,
+    refused: Refused,
+    key: &Key,
+    state: &mut State,
+    context: &Context,
+) -> Outcome {
+    let Refused { reason, message, subject } = refused;
+    // Whoever takes the target over meanwhile makes what is remembered of it worthless.
+    state.memory = None;
+    context.shell.board.unscaled(key);
+    let mut wait = Duration::from(service.spec.period);
+    let mut shift = None;
+    if let Some(subject) = subject.filter(|_| service.spec.failover.is_some()) {
+        let mut seen = observe(service, &subject, key, state, context).await;
+        let now = Timestamp::now();
+        let settled = gateway::is_settled(service, state);
+        let memory = &mut state.unscaled;
+        shift = failover::decide(service, key, &subject.spec, &mut seen, (memory, now), context);
+        failover::tell(service, key, None, &seen, (shift.as_ref(), settled), context);
+        failover::announce(key, state.told(), shift.as_ref(), context).await;
+        let next = shift.as_ref().and_then(|shift| Duration::try_from(shift.next_look?).ok());
+        wait = next.map_or(wait, |next| next.min(wait));
     }
+    state.due = Instant::now() + wait;
+    Outcome::Refused(Box::new(Refusal { reason, message, shift }))
 }
 
 /// Step 2 (client): samples, pods, and what the balancers say.
@@ -341,7 +343,11 @@ async fn report(
         conditions: &verdicts,
         now,
     });
-    let pause = match report::worth(&old, &new) {
+    // Balancers follow what stands there, also what somebody else made of it; the watch shows our own write by then.
+    let seen = service.status.clone().unwrap_or_default();
+    let lost = at.is_some_and(|at| at.elapsed() >= SEEN_WITHIN)
+        && report::worth(&seen, &new) == report::Worth::Urgent;
+    let pause = match if lost { report::Worth::Urgent } else { report::worth(&old, &new) } {
         report::Worth::Nothing => return None,
         report::Worth::Soft => report::SOFT_PAUSE,
         report::Worth::Hard => report::HARD_PAUSE,

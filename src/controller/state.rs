@@ -29,6 +29,8 @@ pub type Key = (String, String);
 pub struct State {
     /// The engine's memory; `None` until the first look rebuilds it.
     pub memory: Option<Memory>,
+    /// What failover remembers while nothing else is decided, since the target is refused.
+    pub unscaled: Memory,
     /// When to look at the KPIs next.
     pub due: Instant,
     /// Generation of the spec at the last look: a changed spec is looked at once.
@@ -78,6 +80,7 @@ impl States {
             let due = Instant::now() + spread.mul_f64(fraction(key));
             Arc::new(tokio::sync::Mutex::new(State {
                 memory: None,
+                unscaled: Memory::default(),
                 due,
                 generation: None,
                 last: None,

@@ -220,7 +220,7 @@ fn not_found(namespace: &str, target: &ScaleTargetRef) -> TargetError {
 }
 
 /// Reads a selector as `/scale` writes it: `a=b,c in (d,e),!f`. `None` if it is not understood.
-fn parse_selector(text: &str) -> Option<Selector> {
+pub(super) fn parse_selector(text: &str) -> Option<Selector> {
     let mut depth = 0;
     let terms = text.split(|c: char| {
         depth += i32::from(c == '(') - i32::from(c == ')');

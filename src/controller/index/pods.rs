@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     ResourceExt,
@@ -30,8 +30,10 @@ struct Entry {
     ready: bool,
     /// Succeeded, failed or being deleted: neither capacity nor capacity to come.
     gone: bool,
-    /// Being deleted, but it runs still.
-    ending: bool,
+    /// Being deleted: when its time to end is over.
+    ends: Option<Timestamp>,
+    /// Since when it is not ready.
+    unready: Option<Timestamp>,
     created: Timestamp,
     node: Option<Box<str>>,
     /// Marked by us as the next to be deleted.
@@ -47,7 +49,14 @@ pub struct BalancerPod {
     pub ready: bool,
     /// It is being deleted, and finishes the requests that it has.
     pub ending: bool,
+    /// It was ready until a moment ago, and may still have requests.
+    pub fading: bool,
 }
+
+/// A pod whose time to end is over by so much was killed, unless its node is dead: then nobody will ever say so.
+const ENDS_LATE: SignedDuration = SignedDuration::from_secs(10);
+/// A balancer that is ready no more gets no new connections. Whether it lives is not known: its kubelet may be dead alone.
+const FADES: SignedDuration = SignedDuration::from_secs(30);
 
 impl PodIndex {
     /// The pods of `namespace` that `selector` selects and that are there to stay.
@@ -104,15 +113,17 @@ impl PodIndex {
 
     /// The pods that run the balancers of a ScalableService, those that are being deleted included.
     #[must_use]
-    pub fn balancers(&self, namespace: &str, service: &str) -> Vec<BalancerPod> {
+    pub fn balancers(&self, namespace: &str, service: &str, now: Timestamp) -> Vec<BalancerPod> {
+        let since = |at: Option<Timestamp>, limit| at.is_some_and(|at| now.duration_since(at) < limit);
         let Some(namespace) = self.namespaces.get(namespace) else { return Vec::new() };
         let names = namespace.by_label.get(&(BALANCER_LABEL.to_owned(), service.to_owned()));
         let pods = names.into_iter().flatten().filter_map(|name| namespace.pods.get_key_value(name));
-        pods.filter(|(_, entry)| !entry.gone || entry.ending)
+        pods.filter(|(_, entry)| !entry.gone || entry.ends.is_some())
             .map(|(name, entry)| BalancerPod {
                 name: name.clone(),
                 ready: entry.ready && !entry.gone,
-                ending: entry.ending,
+                ending: since(entry.ends, ENDS_LATE),
+                fading: !entry.gone && since(entry.unready, FADES),
             })
             .collect()
     }
@@ -182,15 +193,16 @@ impl From<&Pod> for Entry {
         let conditions = status.and_then(|status| status.conditions.as_deref()).unwrap_or_default();
         let ended = matches!(phase, "Succeeded" | "Failed");
         let deleted = pod.metadata.deletion_timestamp.is_some();
+        let ready = conditions.iter().find(|condition| condition.type_ == "Ready");
+        let unready = ready.filter(|condition| condition.status != "True");
         let created = pod.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
         let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).map(Box::from);
         Self {
             labels: pod.metadata.labels.clone().unwrap_or_default(),
-            ready: conditions
-                .iter()
-                .any(|condition| condition.type_ == "Ready" && condition.status == "True"),
+            ready: ready.is_some_and(|condition| condition.status == "True"),
+            unready: unready.and_then(|condition| Some(condition.last_transition_time.as_ref()?.0)),
             gone: deleted || ended,
-            ending: deleted && !ended,
+            ends: pod.metadata.deletion_timestamp.as_ref().filter(|_| !ended).map(|time| time.0),
             created,
             node,
             marked: pod.metadata.annotations.as_ref().is_some_and(|own| own.contains_key(COST_BEFORE)),
@@ -200,6 +212,7 @@ impl From<&Pod> for Entry {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
     use k8s_openapi::api::core::v1::Pod;
     use kube::core::Selector;
 
@@ -210,7 +223,7 @@ mod tests {
         serde_json::from_value(serde_json::json!({
             "metadata": {"name": name, "namespace": "shop", "deletionTimestamp": deletion,
                 "labels": {"app": "checkout", "pod-template-hash": hash}},
-            "status": {"phase": phase, "conditions": [{"type": "Ready", "status": ready}]},
+            "status": {"phase": phase, "conditions": [{"type": "Ready", "status": ready, "lastTransitionTime": "2026-01-01T00:00:00Z"}]},
         }))
         .unwrap()
     }
@@ -265,9 +278,20 @@ mod tests {
             pod.metadata.labels = Some([("plimsoll.dev/balancer".to_owned(), "checkout".to_owned())].into());
             index.apply(pod);
         }
-        let seen = index.balancers("shop", "checkout");
-        let seen: Vec<_> = seen.iter().map(|pod| (pod.name.as_str(), pod.ready, pod.ending)).collect();
-        assert_eq!(seen, [("a", true, false), ("b", false, false), ("c", false, true)]);
-        assert!(index.balancers("shop", "cart").is_empty());
+        let seen = |time: &str| {
+            let seen = index.balancers("shop", "checkout", time.parse().unwrap());
+            seen.into_iter().map(|pod| (pod.name, pod.ready, pod.ending, pod.fading)).collect::<Vec<_>>()
+        };
+        let (a, b, c) = ("a".to_owned(), "b".to_owned(), "c".to_owned());
+        let soon = [
+            (a.clone(), true, false, false),
+            (b.clone(), false, false, true),
+            (c.clone(), false, true, false),
+        ];
+        assert_eq!(seen("2026-01-01T00:00:05Z"), soon);
+        // One on a dead node stays for ever, and has nothing to say.
+        let late = [(a, true, false, false), (b, false, false, false), (c, false, false, false)];
+        assert_eq!(seen("2026-01-01T00:01:00Z"), late);
+        assert!(index.balancers("shop", "cart", Timestamp::UNIX_EPOCH).is_empty());
     }
 }

@@ -15,16 +15,16 @@ pub fn verdicts(mode: Mode, outcome: &Outcome, traffic: Option<Verdict>) -> Vec<
         Outcome::Done(done) => decided(mode, done, traffic.as_ref()),
     };
     verdicts.extend(traffic);
+    verdicts.extend(outcome.shift().into_iter().flat_map(failover::verdicts));
     if let Outcome::Done(done) = outcome {
         verdicts.extend(done.recovery.as_ref().map(outliers::verdict));
-        verdicts.extend(done.shift.iter().flat_map(failover::verdicts));
         verdicts.extend(done.decision.zones.as_ref().map(zones::verdict));
     }
     verdicts
 }
 
 fn refused(refusal: &Refusal) -> Vec<Verdict> {
-    let Refusal { reason, message } = refusal;
+    let Refusal { reason, message, .. } = refusal;
     let unknown = |type_| Verdict { type_, status: None, reason: *reason, message: message.clone() };
     vec![
         Verdict::new(ConditionType::Ready, false, *reason, message),

@@ -41,8 +41,7 @@ pub fn told(status: &ScalableServiceStatus) -> impl PartialEq {
 /// The events between two statuses: where requests go, why they stay, and whether a standby would take them.
 #[must_use]
 pub fn notes(old: &ScalableServiceStatus, new: &ScalableServiceStatus, outcome: &Outcome) -> Vec<Note> {
-    let (Outcome::Done(done), Some(now)) = (outcome, &new.failover) else { return Vec::new() };
-    let Some(shift) = &done.shift else { return Vec::new() };
+    let (Some(shift), Some(now)) = (outcome.shift(), &new.failover) else { return Vec::new() };
     let before = old.failover.as_ref().map(|before| before.state);
     let mut notes = Vec::new();
     let reason_of = |status: &ScalableServiceStatus, type_: &str| {

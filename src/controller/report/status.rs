@@ -42,8 +42,12 @@ pub fn status(
             // Nobody drains or ejects what nobody decides on.
             traffic: spec.balanced().map(|_| TrafficStatus::default()),
             recovery: spec.recovery.as_ref().map(|_| RecoveryStatus::default()),
-            // Where requests go is left as it is: nobody decides on it either.
-            failover: old.failover.clone().filter(|_| spec.failover.is_some()),
+            // Where requests go is left as it is where nobody knows enough to decide on it.
+            failover: refusal
+                .shift
+                .as_ref()
+                .map(|shift| shift.status.clone())
+                .or_else(|| old.failover.clone().filter(|_| spec.failover.is_some())),
             conditions: merge_conditions(&old.conditions, verdicts, generation, &time),
             ..old.clone()
         },

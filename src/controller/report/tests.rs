@@ -183,8 +183,9 @@ fn limits_modes_and_refusals_have_their_reasons() {
         assert_eq!(story.condition("ScalingActive"), format!("False {reason}"));
         assert_eq!(story.status.summary.replicas, "4/9", "what would be done is said");
     }
-    let refusal = Refusal { reason: ReasonCode::ScalerConflict, message: "an HPA has it".into() };
-    let told = story.tell(&Outcome::Refused(refusal));
+    let refusal =
+        Refusal { reason: ReasonCode::ScalerConflict, message: "an HPA has it".into(), shift: None };
+    let told = story.tell(&Outcome::Refused(Box::new(refusal)));
     assert_eq!(told, (Worth::Hard, vec![(true, ReasonCode::ScalerConflict)]));
     assert_eq!(
         (story.condition("Stalled"), story.condition("MetricsAvailable")),

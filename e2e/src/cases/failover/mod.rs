@@ -2,6 +2,7 @@
 
 mod blind;
 mod flap;
+mod refused;
 mod standby;
 mod tls;
 
@@ -21,7 +22,8 @@ pub const CASES: &[Case] = &[
     Case {
         name: "failover-standby",
         must: "a primary that degrades: its standby is scaled up first, and gets what it can take; Prometheus out: no \
-               return; then all pods die: on the standby within 2 s of the evidence, nothing lost after it",
+               return; then all pods die: on the standby within 2 s of the evidence, nothing lost after it; so also while somebody else \
+               scales the primary, or when it is deleted",
         run: standby::run,
     },
     Case {

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::{SPARE, spare, state, weight};
+use super::{SPARE, refused, spare, state, weight};
 use crate::cases::{
     Theatre,
     pods::{Pod, fault, pods},
@@ -42,7 +42,7 @@ const RATE: u32 = 40;
 /// Until the rate of errors is above its limit in three samples, and the standby has its replicas.
 const LEFT_WITHIN: Duration = Duration::from_secs(20);
 /// `return.for`, two steps of the ramp of the same length, and what is looked at every 2 s.
-const BACK_WITHIN: Duration = Duration::from_secs(35);
+pub(super) const BACK_WITHIN: Duration = Duration::from_secs(35);
 /// From the evidence to the switch, in seconds. Requests that found no replica waited for it.
 const SWITCHED_WITHIN: f64 = 2.0;
 /// From the switch in the status until the balancers know of it, in seconds.
@@ -60,7 +60,8 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let blind = without_prometheus(theatre, &front)?;
     let sudden = die(&front)?;
     let moved = by_hand(&front)?;
-    Ok(format!("{slow}; {blind}; {sudden}; {moved}"))
+    let refused = refused::run(&front)?;
+    Ok(format!("{slow}; {blind}; {sudden}; {moved}; {refused}"))
 }
 
 /// Half of the answers are errors, but every replica is ready: the standby is scaled up first.

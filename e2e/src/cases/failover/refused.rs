@@ -1,0 +1,57 @@
+//! A target that Plimsoll must not scale, or that is not there: requests go to the standby all the same.
+
+use std::time::{Duration, SystemTime};
+
+use anyhow::Result;
+
+use super::{standby::BACK_WITHIN, weight};
+use crate::cases::{
+    pods::fault,
+    scene::Sight,
+    traffic::front::{Front, SHOP, seconds},
+};
+
+/// It never acts: there are no metrics of resources for these pods.
+const AUTOSCALER: &str = r"
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: shop-hpa, namespace: failover}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: shop}
+  minReplicas: 1
+  maxReplicas: 10
+  metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 50}}}]
+";
+/// The next look, and three samples after it.
+const LEFT_WITHIN: Duration = Duration::from_secs(10);
+
+pub fn run(front: &Front<'_>) -> Result<String> {
+    let scene = &front.scene;
+    scene.apply(AUTOSCALER)?;
+    let refused = |sight: &Sight| sight.condition("Ready").starts_with("False ScalerConflict");
+    front.service.wait("refused", Duration::from_secs(10), refused)?;
+    let broke = fault(scene, SHOP, r#"{"unready": true}"#)?;
+    let left = front.service.wait("on the standby, though refused", LEFT_WITHIN, |sight| {
+        sight.at >= broke && refused(sight) && weight(sight) == 100
+    })?;
+    scene.explain(SHOP, &["ScalerConflict", "Failover: Standby"])?;
+    fault(scene, SHOP, "{}")?;
+    front.service.wait("back, though refused", BACK_WITHIN + Duration::from_secs(25), |sight| {
+        sight.at > left.at && refused(sight) && weight(sight) == 0
+    })?;
+    scene.kubectl(&["delete", "hpa", "shop-hpa"])?;
+    front.service.wait("not refused", Duration::from_secs(10), |sight| !refused(sight))?;
+    let deleted = SystemTime::now();
+    scene.kubectl(&["delete", "deployment", SHOP])?;
+    let gone = front.service.wait("on the standby without a target", LEFT_WITHIN, |sight| {
+        sight.at >= deleted
+            && sight.condition("Ready").starts_with("False TargetNotFound")
+            && weight(sight) == 100
+    })?;
+    Ok(format!(
+        "while an HPA has the target, there {:.1} s after no replica was ready, and back; {:.1} s after the Deployment was \
+         deleted there again",
+        seconds(broke, left.at),
+        seconds(deleted, gone.at)
+    ))
+}

@@ -1,0 +1,77 @@
+//! Step 1 of a turn (client): the spec, the target, and whether it is ours to scale.
+
+use kube::ResourceExt as _;
+
+use super::{
+    conflict,
+    context::Context,
+    index::{Scaler, Target, Workload},
+    state::Key,
+    target::parse_selector,
+};
+use crate::api::{ReasonCode, ScalableService, Validated};
+
+/// What is to be scaled, by which rules.
+pub struct Subject {
+    /// The rules.
+    pub spec: Validated,
+    /// What is to be scaled.
+    pub target: Target,
+}
+
+/// Why it is not to be scaled, and what is known of it all the same.
+pub struct Refused {
+    /// Why.
+    pub reason: ReasonCode,
+    /// In a sentence.
+    pub message: String,
+    /// What it would be; `None` where nothing is known of it.
+    pub subject: Option<Subject>,
+}
+
+/// The subject of a turn.
+///
+/// # Errors
+/// It is not to be scaled by us.
+pub async fn dereference(
+    service: &ScalableService,
+    key: &Key,
+    context: &Context,
+) -> Result<Subject, Refused> {
+    let spec = Validated::of(service).map_err(|invalid| Refused {
+        reason: ReasonCode::InvalidSpec,
+        message: invalid.to_string(),
+        subject: None,
+    })?;
+    let reference = &service.spec.scale_target_ref;
+    let target = match context.targets.find(&key.0, reference).await {
+        Ok(target) => target,
+        Err(error) => {
+            let (reason, message) = (error.reason(), error.to_string());
+            // What is not there is as many replicas as its pods that are left; of what can't be read nothing is known.
+            let gone = (reason == ReasonCode::TargetNotFound).then(|| missing(service));
+            return Err(Refused { reason, message, subject: gone.map(|target| Subject { spec, target }) });
+        }
+    };
+    let workload =
+        Workload { kind: reference.kind.clone(), namespace: key.0.clone(), name: reference.name.clone() };
+    let created = service.creation_timestamp().map_or(0, |time| time.0.as_second());
+    let me = Scaler { kind: "ScalableService", name: key.1.clone(), created, workload };
+    match conflict::keeper(&me, &context.scalers_of(&me.workload)) {
+        Some(keeper) => Err(Refused {
+            reason: ReasonCode::ScalerConflict,
+            message: conflict::message(keeper),
+            subject: Some(Subject { spec, target }),
+        }),
+        None => Ok(Subject { spec, target }),
+    }
+}
+
+/// A target that is not there, of which so many replicas were expected: pods may outlive it.
+fn missing(service: &ScalableService) -> Target {
+    let status = service.status.as_ref();
+    let replicas =
+        status.and_then(|status| status.failover.as_ref()).map_or(0, |told| told.expected_replicas);
+    let selector = status.and_then(|status| parse_selector(status.selector.as_deref()?));
+    Target { replicas, ready: 0, selector, revision: None }
+}
