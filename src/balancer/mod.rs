@@ -23,3 +23,6 @@ pub use wanted::{Endpoint, Endpoints, LOW_PORTS_UP, Listen, Server, ServerState,
 
 /// Port of the pods for `/healthz` of what balances, and for HAProxy's own metrics.
 pub const HEALTH_PORT: u16 = 9101;
+/// Ports of a balancer's pods that no listener may have: of its health and metrics, of its agent, of the gate, of NGINX for
+/// itself.
+pub const OWN_PORTS: std::ops::RangeInclusive<u16> = 9101..=9104;

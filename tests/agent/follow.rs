@@ -85,6 +85,19 @@ async fn a_refused_spec_is_told_and_the_endpoints_are_followed_all_the_same() {
     assert!(status.message.unwrap().contains("shop-tls"));
     let _b = scene.replica(2, Duration::from_millis(1)).await;
     scene.until("the new replica gets requests", |status| status.programmed == 2).await;
+    // An agent that starts anew meanwhile knows what runs.
+    let copy = scene.balancer.folder.join("known.json");
+    while !std::fs::read_to_string(&copy).unwrap_or_default().contains("shop-tls") {
+        wait(20).await;
+    }
+    let (balancer, front, port) = scene.crash().await;
+    let mut scene = Scene::of(balancer).await;
+    (scene.front, scene.port) = (front, port);
+    scene.tell(2, 1, &json!({"listeners": listeners}));
+    scene.endpoint(1, true, false);
+    let _c = scene.replica(3, Duration::from_millis(1)).await;
+    let status = scene.until("the endpoints are followed", |status| status.programmed == 2).await;
+    assert!(!status.in_sync && status.message.is_some_and(|words| words.contains("shop-tls")));
     scene.tell(3, 1, &json!({"algorithm": "RoundRobin"}));
     let status = scene.until("a better spec is taken", |status| status.in_sync).await;
     assert_eq!((status.observed_generation, status.message), (Some(3), None));

@@ -64,7 +64,10 @@ impl Scene {
             health: Health::default(),
             configured: Arc::default(),
         };
-        let pilot = Pilot::new(setup, Links { known: known.clone(), waiting, replicas, answers, status });
+        let pilot = Pilot::new(
+            setup,
+            Links { known: known.clone(), waiting, carried: gate.carried(), replicas, answers, status },
+        );
         let prober = Prober::new("shop", "checkout", authorities, Arc::clone(&metrics));
         let probing = prober.run(known.subscribe(), told);
         let tasks = vec![tokio::spawn(pilot.run()), tokio::spawn(gate.run()), tokio::spawn(probing)];

@@ -53,6 +53,22 @@ async fn a_thousand_requests_at_zero_wait_and_none_is_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_gate_carries_holds_up_a_drain_like_any_other_request() {
+    let mut scene = Scene::running(0, &json!({})).await;
+    let front = scene.front;
+    let slow = tokio::spawn(async move { Client::new(front).get("/1500ms", &[]).await });
+    scene.until("it waits", |status| status.held == 1).await;
+    let a = scene.replica(1, Duration::ZERO).await;
+    eventually("it is being answered", || async { (a.working() == 1).then_some(()) }).await;
+    let _b = scene.replica(2, Duration::ZERO).await;
+    scene.programmed(2).await;
+    scene.drain(&["checkout-1"]);
+    scene.until("it is drained", |status| !status.drained.is_empty()).await;
+    assert_eq!(a.working(), 0, "its request went by way of the gate");
+    assert_eq!(slow.await.unwrap().unwrap().status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_gives_up_is_not_counted_and_the_next_one_takes_its_place() {
     let mut scene = Scene::running(0, &json!({})).await;
     let front = scene.front;

@@ -11,7 +11,9 @@ use plimsoll::{
     api::{BalancerStatus, Software},
     balancer::{
         Driver, Endpoint, Endpoints,
-        agent::{AgentMetrics, Answers, Known, Links, Mounted, Pilot, Replicas, Service, Setup, stop},
+        agent::{
+            AgentMetrics, Answers, Carried, Known, Links, Mounted, Pilot, Replicas, Service, Setup, stop,
+        },
         nginx::Nginx,
     },
     telemetry::Health,
@@ -55,7 +57,8 @@ impl Scene {
             configured: Arc::default(),
         };
         let (_told, answers) = watch::channel(Answers::default());
-        let links = Links { known: known.clone(), waiting, replicas, answers, status };
+        let links =
+            Links { known: known.clone(), waiting, carried: Carried::default(), replicas, answers, status };
         tokio::spawn(Pilot::new(setup, links).run());
         let (front, port) = ((Ipv4Addr::LOCALHOST, free_port()).into(), free_port());
         let mut scene = Self { proxy: Proxy::new(), known, status: seen, metrics, front, port };

@@ -29,6 +29,8 @@ use crate::{
 
 /// Key of the Secret, as cert-manager and `kubernetes.io/tls` have it.
 const KEY: &str = "ca.crt";
+/// Of the names of the files with their contents.
+const PREFIX: &str = "authorities-";
 
 /// A connection to a standby, over TLS or not.
 pub trait Connection: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -71,7 +73,7 @@ impl Authorities {
         let mut changed = false;
         for name in named {
             let Ok(text) = self.mounted.read(name) else { continue };
-            let file = self.folder.join(format!("authorities-{}.pem", fingerprint(&text)));
+            let file = self.folder.join(format!("{PREFIX}{}.pem", fingerprint(&text)));
             if self.files.get(name) == Some(&file) || roots(name, &text).is_err() {
                 continue;
             }
@@ -85,6 +87,21 @@ impl Authorities {
             }
         }
         changed
+    }
+
+    /// Deletes the files of contents that are not in use any more, once new processes have taken over: the folder is in memory.
+    pub fn forget_old(&self) {
+        let files = fs::read_dir(&self.folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        let is_ours = |path: &PathBuf| {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            name.starts_with(PREFIX)
+        };
+        let used: BTreeSet<&PathBuf> = self.files.values().collect();
+        // One that stays only takes room, and is tried again.
+        files
+            .filter(is_ours)
+            .filter(|path| !used.contains(path))
+            .for_each(|path| drop(fs::remove_file(path)));
     }
 
     /// Why one of them is not in use, in a sentence.

@@ -5,12 +5,16 @@ use std::{
     fs,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use crate::{
     api::Listener,
     balancer::{CertificateChange, Driver},
 };
+
+/// How soon a content that was not taken is tried again.
+const AGAIN: Duration = Duration::from_secs(30);
 
 /// The mounted Secrets, and the folder with a PEM file for each.
 #[derive(Debug)]
@@ -19,8 +23,27 @@ pub struct Certificates {
     mounted: PathBuf,
     /// Has `SECRET.pem` for each.
     folder: PathBuf,
-    /// What was last tried of each, and what came of it.
-    tried: BTreeMap<String, (u64, Option<String>)>,
+    /// What was last tried of each.
+    tried: BTreeMap<String, Tried>,
+}
+
+/// One content of a Secret.
+#[derive(Debug)]
+struct Tried {
+    mark: u64,
+    /// Why it is not used, in a sentence.
+    complaint: Option<String>,
+    at: Instant,
+}
+
+impl Tried {
+    fn now(mark: u64, complaint: Option<String>) -> Self {
+        Self { mark, complaint, at: Instant::now() }
+    }
+
+    fn stands_for(&self, mark: u64) -> bool {
+        self.mark == mark && (self.complaint.is_none() || self.at.elapsed() < AGAIN)
+    }
 }
 
 impl Certificates {
@@ -38,7 +61,7 @@ impl Certificates {
 
     /// Hands on what is new in the Secrets of the listeners. Whether anything was.
     ///
-    /// What is refused is tried again only when the Secret changes.
+    /// What is not used is tried again when the Secret changes, and after a while: what was in the way may be gone.
     pub async fn follow<'a>(
         &mut self,
         driver: &Driver,
@@ -52,12 +75,12 @@ impl Certificates {
             let pair = match read(&self.mounted.join(name)) {
                 Ok(pair) => pair,
                 Err(complaint) => {
-                    self.tried.insert(name.clone(), (0, Some(complaint)));
+                    self.tried.insert(name.clone(), Tried::now(0, Some(complaint)));
                     continue;
                 }
             };
             let mark = mark(&pair);
-            if self.tried.get(name).is_some_and(|(tried, _)| *tried == mark) {
+            if self.tried.get(name).is_some_and(|tried| tried.stands_for(mark)) {
                 continue;
             }
             let file = self.folder.join(format!("{name}.pem"));
@@ -75,7 +98,7 @@ impl Certificates {
                     Some(error.to_string())
                 }
             };
-            self.tried.insert(name.clone(), (mark, complaint));
+            self.tried.insert(name.clone(), Tried::now(mark, complaint));
         }
         changed
     }
@@ -83,7 +106,7 @@ impl Certificates {
     /// What is wrong with one of them, in a sentence.
     #[must_use]
     pub fn complaint(&self) -> Option<String> {
-        self.tried.values().find_map(|(_, complaint)| complaint.clone())
+        self.tried.values().find_map(|tried| tried.complaint.clone())
     }
 }
 

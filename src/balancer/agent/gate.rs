@@ -12,7 +12,10 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::authorities::{Connection, Mounted};
+use super::{
+    authorities::{Connection, Mounted},
+    carried::{self, Carried},
+};
 use crate::api::StandbyTls;
 
 /// Connections that are held at a time. One HAProxy process sends one; those before a reload may each have one too.
@@ -43,6 +46,7 @@ pub struct Gate {
     replicas: watch::Receiver<Replicas>,
     authorities: Mounted,
     held: watch::Sender<u32>,
+    carried: Carried,
 }
 
 impl Gate {
@@ -58,7 +62,14 @@ impl Gate {
         authorities: Mounted,
         held: watch::Sender<u32>,
     ) -> io::Result<Self> {
-        Ok(Self { listener: TcpListener::bind(address).await?, replicas, authorities, held })
+        let listener = TcpListener::bind(address).await?;
+        Ok(Self { listener, replicas, authorities, held, carried: Carried::default() })
+    }
+
+    /// The connections that it carries.
+    #[must_use]
+    pub fn carried(&self) -> Carried {
+        self.carried.clone()
     }
 
     /// Where it listens.
@@ -85,9 +96,9 @@ impl Gate {
             // One above the limit is closed at once: HAProxy tries again or answers 503.
             let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
             let (replicas, held) = (self.replicas.clone(), self.held.clone());
-            let authorities = self.authorities.clone();
+            let (authorities, carried) = (self.authorities.clone(), self.carried.clone());
             tokio::spawn(async move {
-                if let Err(error) = serve(stream, replicas, &authorities, held).await {
+                if let Err(error) = serve(stream, replicas, &authorities, held, &carried).await {
                     tracing::debug!(%error, "a connection at the gate ended");
                 }
                 drop(place);
@@ -117,13 +128,14 @@ async fn serve(
     mut replicas: watch::Receiver<Replicas>,
     authorities: &Mounted,
     held: watch::Sender<u32>,
+    carried: &Carried,
 ) -> io::Result<()> {
     client.set_nodelay(true)?;
     let waiting = Held::new(held);
     let deadline = Instant::now() + replicas.borrow().patience;
     let mut request = Vec::with_capacity(READ_AHEAD);
     let replica = tokio::select! {
-        replica = reach(&mut replicas, authorities) => Some(replica),
+        replica = reach(&mut replicas, authorities, carried) => Some(replica),
         () = gone(&mut client, &mut request) => None,
         () = sleep_until(deadline) => {
             client.write_all(LATE).await?;
@@ -131,20 +143,26 @@ async fn serve(
         }
     };
     drop(waiting);
-    let Some(mut replica) = replica else { return client.shutdown().await };
+    let Some((mut replica, _counted)) = replica else { return client.shutdown().await };
     replica.write_all(&request).await?;
     replica.flush().await?;
     copy_bidirectional(&mut client, &mut replica).await?;
     Ok(())
 }
 
-/// Connects to a replica as soon as there is one that takes it.
-async fn reach(replicas: &mut watch::Receiver<Replicas>, authorities: &Mounted) -> Box<dyn Connection> {
+/// Connects to a replica as soon as there is one that takes it, and counts the connection before it is made: a drain must
+/// not end in between.
+async fn reach(
+    replicas: &mut watch::Receiver<Replicas>,
+    authorities: &Mounted,
+    carried: &Carried,
+) -> (Box<dyn Connection>, carried::Connection) {
     loop {
         let addresses = replicas.borrow_and_update().addresses.clone();
         for (address, tls) in &addresses {
+            let counted = carried.begin(address.ip());
             if let Ok(Ok(stream)) = timeout(CONNECT, authorities.connect(*address, tls.as_ref())).await {
-                return stream;
+                return (stream, counted);
             }
         }
         if addresses.is_empty() {

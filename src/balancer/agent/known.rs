@@ -83,10 +83,16 @@ impl Known {
     }
 }
 
-#[derive(Serialize, Deserialize)]
-struct Copied {
-    service: Service,
-    endpoints: Endpoints,
+/// What the copy holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Copied {
+    /// The newest spec.
+    pub service: Service,
+    /// Its endpoints.
+    pub endpoints: Endpoints,
+    /// The spec that runs; another one while the newest is refused, and none before one was taken.
+    #[serde(default)]
+    pub accepted: Option<Service>,
 }
 
 /// The copy of what is known, in a file.
@@ -106,9 +112,8 @@ impl KnownCopy {
 
     /// What it says; `None` if there is none that is understood.
     #[must_use]
-    pub fn read(&self) -> Option<(Service, Endpoints)> {
-        let copied: Copied = serde_json::from_slice(&fs::read(&self.path).ok()?).ok()?;
-        Some((copied.service, copied.endpoints))
+    pub fn read(&self) -> Option<Copied> {
+        serde_json::from_slice(&fs::read(&self.path).ok()?).ok()
     }
 
     /// Something else is known.
@@ -118,19 +123,21 @@ impl KnownCopy {
 
     /// Writes it if it is stale and not just written. Without it a balancer only starts later, so that a failure is told
     /// and no more.
-    pub fn keep(&mut self, known: &Known) {
+    pub fn keep(&mut self, known: &Known, accepted: Option<&Service>) {
         if !self.stale || self.written.is_some_and(|at| at.elapsed() < COPY) {
             return;
         }
         let Some((service, endpoints)) = known.complete() else { return };
-        if let Err(error) = self.write(service, endpoints) {
+        let copied =
+            Copied { service: service.clone(), endpoints: endpoints.clone(), accepted: accepted.cloned() };
+        if let Err(error) = self.write(&copied) {
             tracing::warn!(%error, "the copy of what is known can't be written");
         }
         (self.stale, self.written) = (false, Some(Instant::now()));
     }
 
-    fn write(&self, service: &Service, endpoints: &Endpoints) -> io::Result<()> {
-        let text = serde_json::to_vec(&Copied { service: service.clone(), endpoints: endpoints.clone() })?;
+    fn write(&self, copied: &Copied) -> io::Result<()> {
+        let text = serde_json::to_vec(copied)?;
         let beside = self.path.with_extension("new");
         let mut file =
             fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
@@ -190,11 +197,12 @@ mod tests {
         .unwrap();
         let known =
             Known { service: Some(service.clone()), endpoints: Some(endpoints.clone()), changed: None };
-        copy.keep(&known);
+        copy.keep(&known, None);
         assert!(copy.read().is_none(), "nothing is new");
         copy.touch();
-        copy.keep(&known);
-        assert_eq!(copy.read(), Some((service, endpoints)));
+        let accepted = Service { generation: 2, ..service.clone() };
+        copy.keep(&known, Some(&accepted));
+        assert_eq!(copy.read(), Some(Copied { service, endpoints, accepted: Some(accepted) }));
         let half = fs::read(&path).unwrap();
         fs::write(&path, &half[..half.len() / 2]).unwrap();
         assert!(copy.read().is_none());

@@ -5,6 +5,7 @@
 //! it knows, and a balancer or an agent that starts anew finds everything in the shared folder.
 
 mod authorities;
+mod carried;
 mod certificates;
 mod endpoints;
 mod gate;
@@ -23,6 +24,7 @@ mod stop;
 mod watches;
 
 pub use authorities::Mounted;
+pub use carried::Carried;
 pub use gate::{Gate, Replicas};
 pub use install::{InstallError, install};
 pub use known::{Known, Service};

@@ -15,7 +15,7 @@ use super::{
     authorities::Authorities,
     certificates::Certificates,
     gate::Replicas,
-    known::{Known, KnownCopy, Service},
+    known::{Copied, Known, KnownCopy, Service},
     probe::Answers,
     setup::{Links, Setup},
     specs::Specs,
@@ -136,11 +136,14 @@ impl Pilot {
 
     /// Waits for what the API server says, and if that takes too long, takes what it said before.
     async fn start(&mut self, known: &mut watch::Receiver<Known>) {
+        let copied = self.copy.read();
+        // The newest spec may be refused still.
+        copied.iter().filter_map(|copied| copied.accepted.clone()).for_each(|spec| self.specs.remember(spec));
         let complete = known.wait_for(|known| known.complete().is_some());
         if timeout(START, complete).await.is_ok() {
             return known.mark_changed();
         }
-        let Some((service, endpoints)) = self.copy.read() else {
+        let Some(Copied { service, endpoints, .. }) = copied else {
             tracing::warn!(
                 "the API server does not answer, and this balancer has no copy of what it said before"
             );
@@ -181,7 +184,7 @@ impl Pilot {
 
     async fn beat(&mut self) {
         self.setup.health.beat();
-        self.copy.keep(&self.links.known.borrow());
+        self.copy.keep(&self.links.known.borrow(), self.specs.accepted());
         let service = self.links.known.borrow().service.clone();
         if let Some(service) = service
             && self.follow_secrets(&service).await
@@ -258,7 +261,8 @@ impl Pilot {
     async fn look(&mut self) {
         let Some(wanted) = self.wanted.take() else { return };
         let draining = self.draining();
-        if let Ok(drained) = self.setup.driver.drained(&wanted, &draining).await {
+        if let Ok(mut drained) = self.setup.driver.drained(&wanted, &draining).await {
+            drained.retain(|pod| !self.is_carried(pod));
             self.status.drained = drained;
         }
         match self.setup.driver.look(&wanted).await {
@@ -267,6 +271,13 @@ impl Pilot {
         }
         self.wanted = Some(wanted);
         self.tell();
+    }
+
+    /// Whether a connection by way of the gate goes to the pod: the balancer does not count it there.
+    fn is_carried(&self, pod: &str) -> bool {
+        let known = self.links.known.borrow();
+        let endpoint = known.endpoints.as_ref().and_then(|endpoints| endpoints.0.get(pod));
+        endpoint.is_some_and(|endpoint| self.links.carried.any_to(endpoint.ip))
     }
 
     /// Brings about what is wanted, and tells what came of it.
@@ -323,6 +334,7 @@ impl Pilot {
         self.setup.metrics.synced(if in_sync { "ok" } else { "difference" });
         if reloaded {
             self.setup.metrics.reloaded();
+            self.authorities.forget_old();
         }
         let balancer = self.setup.driver.name();
         if cause == Cause::Drift && changes > 0 {

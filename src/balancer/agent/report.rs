@@ -53,7 +53,8 @@ impl Reporter {
         let mut pace = Pace::default();
         loop {
             let status = wanted.borrow_and_update().clone();
-            let due = pace.due(&status);
+            // Nothing is said before the pilot has said something: an entry without a name would be nobody's.
+            let due = if status.pod.is_empty() { None } else { pace.due(&status) };
             let wait = async {
                 match due {
                     Some(due) => sleep_until(due.into()).await,

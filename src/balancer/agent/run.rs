@@ -104,6 +104,7 @@ pub async fn run(options: AgentOptions) -> Result<(), AgentError> {
         ),
         false => None,
     };
+    let carried = gate.as_ref().map(Gate::carried).unwrap_or_default();
     let driver = Arc::new(Driver::of(options.software, &options.folder, any));
     // An agent that starts anew, perhaps with nobody to ask, takes a pod that balances out of no Service.
     let balances = driver.epoch().await.is_ok();
@@ -125,7 +126,8 @@ pub async fn run(options: AgentOptions) -> Result<(), AgentError> {
         health: served.health.clone(),
         configured: Arc::clone(&served.configured),
     };
-    let pilot = Pilot::new(setup, Links { known: known.clone(), waiting, replicas, answers, status });
+    let pilot =
+        Pilot::new(setup, Links { known: known.clone(), waiting, carried, replicas, answers, status });
     let prober = Prober::new(&options.namespace, &options.service, authorities, Arc::clone(&served.metrics));
     let reporter = Reporter::new(client.clone(), &options.namespace, &options.service, &options.pod);
     let (metrics, report) = (Arc::clone(&served.metrics), reporter.clone());

@@ -8,7 +8,10 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{authorities::Mounted, gate::Replicas, known::Known, metrics::AgentMetrics, probe::Answers};
+use super::{
+    authorities::Mounted, carried::Carried, gate::Replicas, known::Known, metrics::AgentMetrics,
+    probe::Answers,
+};
 use crate::{api::BalancerStatus, balancer::Driver, telemetry::Health};
 
 /// What an agent is given.
@@ -43,6 +46,8 @@ pub struct Links {
     pub known: watch::Sender<Known>,
     /// Requests that the gate holds.
     pub waiting: watch::Receiver<u32>,
+    /// Connections that the gate carries.
+    pub carried: Carried,
     /// Where the gate may hand them on to.
     pub replicas: watch::Sender<Replicas>,
     /// What standbys answer.

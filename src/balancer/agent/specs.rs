@@ -42,6 +42,11 @@ impl Specs {
         self.accepted.as_ref()
     }
 
+    /// What an agent before this one knows of the last one that was taken: HAProxy runs with it still.
+    pub fn remember(&mut self, accepted: Service) {
+        self.accepted.get_or_insert(accepted);
+    }
+
     /// Something else changed that it may have been refused for.
     pub fn try_again(&mut self) {
         self.refused = None;

@@ -25,7 +25,8 @@ impl HaProxy {
         key: &str,
     ) -> Result<CertificateChange, DriverError> {
         let pem = Pem::of(certificate, key)?;
-        if files::read(file).await?.as_deref() == Some(pem.as_str()) {
+        let before = files::read(file).await?;
+        if before.as_deref() == Some(pem.as_str()) {
             return Ok(CertificateChange::None);
         }
         let beside = files::write_beside(file, pem.as_str()).await?;
@@ -34,8 +35,12 @@ impl HaProxy {
             files::put_in_place(file).await?;
             return match self.observe().await {
                 Ok(seen) => {
-                    self.take_over(seen.structure.as_deref().unwrap_or_default(), &seen).await?;
-                    Ok(CertificateChange::Reloaded)
+                    let taken = self.take_over(seen.structure.as_deref().unwrap_or_default(), &seen).await;
+                    if let (Err(_), Some(before)) = (&taken, before) {
+                        // The file says what is served, or nobody would ever try again.
+                        files::replace(file, &before).await?;
+                    }
+                    taken.map(|_| CertificateChange::Reloaded)
                 }
                 Err(error) if error.is_down() => Ok(CertificateChange::Written),
                 Err(error) => Err(error),

@@ -11,7 +11,7 @@ use super::{keywords::Keywords, paths::Paths, quote::quoted, standbys};
 use crate::{
     api::{Algorithm, Criticality, RequestMatch, RetryOn, Traffic},
     balancer::{
-        ConfigError, Server, ServerState, Wanted,
+        ConfigError, OWN_PORTS, Server, ServerState, Wanted,
         text::{fingerprint, name},
     },
 };
@@ -74,7 +74,7 @@ pub fn cookie_key(wanted: &Wanted) -> String {
 }
 
 fn ports_differ(wanted: &Wanted, paths: &Paths) -> Result<(), ConfigError> {
-    let mut seen = BTreeSet::from([paths.metrics]);
+    let mut seen: BTreeSet<u16> = OWN_PORTS.chain([paths.metrics]).collect();
     let twice = wanted.listeners.iter().map(|listen| listen.port).find(|port| !seen.insert(*port));
     twice.map_or(Ok(()), |port| Err(ConfigError::SamePort(port)))
 }

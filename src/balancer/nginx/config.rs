@@ -12,7 +12,7 @@ use super::paths::Paths;
 use crate::{
     api::{Algorithm, RetryOn, Traffic},
     balancer::{
-        ConfigError, Listen, ServerState, Standby, Wanted,
+        ConfigError, Listen, OWN_PORTS, ServerState, Standby, Wanted,
         text::{fingerprint, name, path},
     },
 };
@@ -91,7 +91,7 @@ pub fn ready(wanted: &Wanted) -> BTreeSet<String> {
 }
 
 fn ports_differ(wanted: &Wanted, paths: &Paths) -> Result<(), ConfigError> {
-    let mut seen = BTreeSet::from([paths.health, paths.own.port()]);
+    let mut seen: BTreeSet<u16> = OWN_PORTS.chain([paths.health, paths.own.port()]).collect();
     let twice = wanted.listeners.iter().map(|listen| listen.port).find(|port| !seen.insert(*port));
     twice.map_or(Ok(()), |port| Err(ConfigError::SamePort(port)))
 }
