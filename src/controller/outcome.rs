@@ -29,6 +29,14 @@ pub struct Refusal {
     pub shift: Option<Shift>,
 }
 
+impl Refusal {
+    /// Whether it is of the API server's answer, and not of what users wrote.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        self.reason == ReasonCode::ScaleFailed
+    }
+}
+
 impl Outcome {
     /// Where requests go, if that was decided.
     #[must_use]

@@ -29,7 +29,7 @@ fn refused(refusal: &Refusal) -> Vec<Verdict> {
     vec![
         Verdict::new(ConditionType::Ready, false, *reason, message),
         Verdict::new(ConditionType::Reconciling, false, *reason, message),
-        Verdict::new(ConditionType::Stalled, *reason != ReasonCode::ScaleFailed, *reason, message),
+        Verdict::new(ConditionType::Stalled, !refusal.passes(), *reason, message),
         unknown(ConditionType::MetricsAvailable),
         Verdict::new(ConditionType::ScalingActive, false, *reason, message),
         unknown(ConditionType::ScalingLimited),

@@ -11,7 +11,7 @@ use crate::{
         ScalableServiceSpec, ScalableServiceStatus, Summary, TrafficStatus, Verdict, merge_conditions,
     },
     cli::words,
-    controller::outcome::{Done, Outcome, Written},
+    controller::outcome::{Done, Outcome, Refusal, Written},
 };
 
 /// The status to write after `outcome`.
@@ -39,9 +39,11 @@ pub fn status(
                 why: refusal.reason.name().into(),
             },
             kpis: Vec::new(),
-            // Nobody drains or ejects what nobody decides on.
-            traffic: spec.balanced().map(|_| TrafficStatus::default()),
-            recovery: spec.recovery.as_ref().map(|_| RecoveryStatus::default()),
+            traffic: spec.balanced().map(|_| left(refusal, old.traffic.as_ref())),
+            recovery: spec.recovery.as_ref().map(|_| match (&old.recovery, refusal.passes()) {
+                (Some(recovery), true) => recovery.clone(),
+                _ => RecoveryStatus::default(),
+            }),
             // Where requests go is left as it is where nobody knows enough to decide on it.
             failover: refusal
                 .shift
@@ -78,6 +80,12 @@ pub fn status(
             }
         }
     }
+}
+
+/// Nobody drains what nobody decides on, unless that passes: then it goes on as it was.
+fn left(refusal: &Refusal, old: Option<&TrafficStatus>) -> TrafficStatus {
+    let old = old.filter(|_| refusal.passes());
+    TrafficStatus { draining: old.map_or_else(Vec::new, |old| old.draining.clone()), balancers: Vec::new() }
 }
 
 /// Who is being drained, or was and is on its way out; what the balancers say of themselves is theirs to write.

@@ -233,6 +233,14 @@ fn ready_follows_the_balancers_and_a_drain_is_urgent() {
         (worth(&story.status, &drained), worth(&drained, &story.status)),
         (Worth::Urgent, Worth::Urgent)
     );
+    // An answer that fails once ends no drain; that somebody else scales does.
+    story.status = drained;
+    let refused =
+        |reason| Outcome::Refused(Box::new(Refusal { reason, message: "it is so".into(), shift: None }));
+    assert_eq!(story.tell(&refused(ReasonCode::ScaleFailed)).0, Worth::Hard);
+    assert_eq!(story.status.traffic.as_ref().unwrap().draining.len(), 1);
+    assert_eq!(story.tell(&refused(ReasonCode::ScalerConflict)).0, Worth::Urgent);
+    assert_eq!(story.status.traffic, Some(TrafficStatus::default()));
 }
 
 #[test]
