@@ -120,9 +120,13 @@ async fn a_delete_that_is_refused_is_tried_again() {
     let one = empty.with([replicas[0].server(Ready)]);
     let balancer = Balancer::start(&both).await;
     let front = both.front();
-    let slow: Vec<_> =
-        (0..2).map(|_| tokio::spawn(async move { Client::new(front).get("/600ms", &[]).await })).collect();
-    eventually("both are busy", || async { (replicas[1].working() > 0).then_some(()) }).await;
+    // One after the other: two at once may both find the same one idle.
+    let mut slow = Vec::new();
+    for busy in 1..=2 {
+        slow.push(tokio::spawn(async move { Client::new(front).get("/600ms", &[]).await }));
+        let working = || replicas.iter().filter(|replica| replica.working() > 0).count();
+        eventually("another is busy", || async { (working() == busy).then_some(()) }).await;
+    }
     let report = balancer.sync(&one).await;
     assert!(report.seen.servers.contains_key("checkout-1"), "it is held by a request");
     for answer in slow {
