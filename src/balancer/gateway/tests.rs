@@ -191,7 +191,11 @@ fn a_gateway_is_asked_for_what_the_rule_is_for() {
 
 #[test]
 fn only_listeners_that_take_the_route_are_asked() {
-    let listener = |name: &str, port: u16, allowed: Value| json!({"name": name, "port": port, "protocol": "HTTP", "allowedRoutes": allowed});
+    let listener = |name: &str, port: u16, allowed: Value| {
+        let mut listener = json!({"name": name, "port": port, "protocol": "HTTP"});
+        listener["allowedRoutes"] = allowed;
+        listener
+    };
     let from = |from: &str| json!({"namespaces": {"from": from}});
     let listeners = json!([
         listener("default", 1, json!({})),
