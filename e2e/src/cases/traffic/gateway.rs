@@ -79,7 +79,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     Ok(format!(
         "weights 100/0 -> 0/100 -> 100/0, {LOOKS} requests each where they should be; an edit of another rule kept; a stale \
          status not believed; somebody who takes weights back for {} s is written against {writes} times, and told; a second \
-         service on the rule writes nothing, and says whose it is; a standby that is taken out with all requests gives them back",
+         service on the rule writes nothing, and says whose it is; without its backendRef the standby is not ready; a standby that is taken out with all requests gives them back",
         FIGHT.as_secs()
     ))
 }
