@@ -70,11 +70,7 @@ async fn a_rule_follows_failover_and_no_lie_of_its_gateway_is_believed() {
     let before = scene.get("httproute", "shop").await;
     assert_eq!(weights(&before, 1), [100, 0]);
     scene.plimsoll(Some(100)).await;
-    scene
-        .wait_until("0 and 100", Duration::from_secs(20), |said| {
-            said.starts_with("True") && said.contains("web 0, web-b 100")
-        })
-        .await;
+    scene.wait_for_weights("web 0, web-b 100").await;
     let after = scene.get("httproute", "shop").await;
     assert_eq!(weights(&after, 1), [0, 100]);
     assert_eq!((weights(&after, 0), others(&after)), (vec![7, 3], others(&before)));
@@ -82,11 +78,7 @@ async fn a_rule_follows_failover_and_no_lie_of_its_gateway_is_believed() {
 
     // Requests follow weights in between.
     scene.plimsoll(Some(30)).await;
-    scene
-        .wait_until("70 and 30", Duration::from_secs(20), |said| {
-            said.starts_with("True") && said.contains("web 70, web-b 30")
-        })
-        .await;
+    scene.wait_for_weights("web 70, web-b 30").await;
     let answers = scene.answers(400).await;
     let standby = answers.iter().filter(|answer| *answer == "web-b").count();
     assert!((80..=160).contains(&standby), "{standby} of 400 at the standby, which has 30 %");
@@ -108,11 +100,7 @@ async fn a_rule_follows_failover_and_no_lie_of_its_gateway_is_believed() {
     // Status speaks of each listener, where the route speaks of the Gateway.
     scene.lie("sections").await;
     scene.plimsoll(Some(90)).await;
-    scene
-        .wait_until("10 and 90", Duration::from_secs(20), |said| {
-            said.starts_with("True") && said.contains("web 10, web-b 90")
-        })
-        .await;
+    scene.wait_for_weights("web 10, web-b 90").await;
     let status = scene.get("httproute", "shop").await;
     assert_eq!(status.pointer("/status/parents/0/parentRef/sectionName"), Some(&json!("http")), "{status}");
     scene.lie("").await;

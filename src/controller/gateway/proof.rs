@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use kube::{Api, Client, api::DynamicObject};
 use tokio::{
-    sync::oneshot,
+    sync::{OnceCell, oneshot},
     task::JoinSet,
     time::{Instant, timeout},
 };
@@ -168,9 +168,14 @@ impl Turn<'_> {
 /// Asks every Gateway of the route; how many requests were answered.
 async fn look_at_all(client: &Client, route: &Route, rule: &Rule, times: u32) -> Result<u32, Doubt> {
     let gateways = route.parents.iter().filter(|parent| parent.is_gateway()).take(GATEWAYS_MAX);
-    let service = direct::heaviest(client, route, rule).await;
+    // Looked for once, and only if there is something to ask.
+    let service = &OnceCell::new();
     let looks = gateways.map(|parent| async move {
         let asked = questions_at(client, route, rule, parent).await?;
+        if asked.is_empty() {
+            return Ok(0);
+        }
+        let service = *service.get_or_init(|| direct::heaviest(client, route, rule)).await;
         let answers = asked.iter().map(|question| probe::ask(question, times, service));
         // One address or listener that can be asked is enough: others may be for other networks, or want a certificate.
         together(join_all(answers).await.into_iter().map(|answer| answer.map(|()| times)), true)

@@ -217,6 +217,14 @@ impl Scene {
         self.wait_for("True RouteInSync", within).await
     }
 
+    /// Waits until these weights are said to be in force.
+    pub async fn wait_for_weights(&self, weights: &str) {
+        self.wait_until(weights, Duration::from_secs(20), |said| {
+            said.starts_with("True") && said.contains(weights)
+        })
+        .await;
+    }
+
     pub async fn wait_until(&self, what: &str, within: Duration, fits: impl Fn(&str) -> bool) -> Instant {
         let begin = Instant::now();
         loop {
