@@ -104,6 +104,7 @@ pub enum Spacing {
 }
 
 #[derive(Args)]
+#[command(args_override_self = true)]
 pub struct LoadArgs {
     /// Where requests go; several are taken in turn.
     #[arg(long = "target", required = true, value_parser = parse_target)]

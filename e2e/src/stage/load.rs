@@ -60,6 +60,9 @@ pub struct Summary {
     /// When the last request that got none ended, in seconds since 1970.
     #[serde(default)]
     pub last_bad: Option<f64>,
+    /// Connections that were opened.
+    #[serde(default)]
+    pub connections: u64,
     /// Requests that were due.
     pub sent: u64,
     /// Answered well.

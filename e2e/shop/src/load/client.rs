@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::io::{Error as IoError, ErrorKind};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use super::report::Failure;
 use super::tls::Tls;
 
 /// An idle connection is closed after this time, before a server's own limit is likely to.
-const IDLE: Duration = Duration::from_secs(5);
+const IDLE: Duration = Duration::from_secs(45);
 /// How long the addresses of a name are used.
 const ADDRESSES: Duration = Duration::from_secs(1);
 
@@ -36,6 +37,7 @@ pub struct Target {
     idle: Mutex<Vec<Connection>>,
     addresses: Mutex<Option<Addresses>>,
     tls: Option<Tls>,
+    opened: AtomicU64,
 }
 
 struct Addresses {
@@ -78,6 +80,7 @@ impl Target {
             idle: Mutex::new(Vec::new()),
             addresses: Mutex::new(None),
             tls: tls.filter(|_| secure),
+            opened: AtomicU64::new(0),
         })
     }
 
@@ -114,6 +117,11 @@ impl Target {
         }
     }
 
+    /// Connections that were opened so far.
+    pub fn opened(&self) -> u64 {
+        self.opened.load(Ordering::Relaxed)
+    }
+
     /// Closes connections that were not used for a while.
     pub fn close_idle(&self) {
         let now = Instant::now();
@@ -134,6 +142,7 @@ impl Target {
     async fn connect(&self) -> Result<Connection, Failure> {
         let address = self.address().await.ok_or(Failure::Dns)?;
         let stream = TcpStream::connect(address).await.map_err(|error| failure_of_io(&error))?;
+        self.opened.fetch_add(1, Ordering::Relaxed);
         stream.set_nodelay(true).map_err(|error| failure_of_io(&error))?;
         let sender = match &self.tls {
             Some(tls) => speak(tls.handshake(&self.name, stream).await?).await?,

@@ -132,7 +132,8 @@ async fn drive(
         }
     }
     let taken = ended.map_or(start.elapsed(), |ended| ended - start);
-    Ok(run.report().summary(taken, plan.requests_until(taken.as_secs_f64())))
+    let connections = run.targets.iter().map(Target::opened).sum();
+    Ok(run.report().summary(taken, plan.requests_until(taken.as_secs_f64()), connections))
 }
 
 fn begin(run: &Arc<Run>, turn: usize, due: Instant, most: u32) {

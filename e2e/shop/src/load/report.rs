@@ -108,6 +108,8 @@ pub struct Summary {
     pub duration_seconds: f64,
     /// Requests that the plan has up to the end.
     pub offered: f64,
+    /// Connections that were opened.
+    pub connections: u64,
     /// Requests that became due: `ok + http_errors + transport_errors`.
     pub sent: u64,
     pub ok: u64,
@@ -207,11 +209,12 @@ impl Report {
         line
     }
 
-    pub fn summary(&self, duration: Duration, offered: f64) -> Summary {
+    pub fn summary(&self, duration: Duration, offered: f64, connections: u64) -> Summary {
         let total = &self.total;
         Summary {
             duration_seconds: duration.as_secs_f64(),
             offered: (offered * 1e3).round() / 1e3,
+            connections,
             sent: total.sent,
             ok: total.ok,
             http_errors: total.http_errors,
@@ -263,7 +266,7 @@ mod tests {
         let line = report.line(2, 0.0);
         assert_eq!((line.sent, line.ok, line.in_flight), (0, 1, 0));
 
-        let summary = report.summary(Duration::from_secs(2), 6.0);
+        let summary = report.summary(Duration::from_secs(2), 6.0, 1);
         assert_eq!(summary.sent, summary.ok + summary.http_errors + summary.transport_errors);
         assert_eq!(summary.codes, BTreeMap::from([(200, 2), (204, 1), (503, 1)]));
         assert_eq!(summary.failures, BTreeMap::from([(Failure::Timeout, 1), (Failure::Refused, 1)]));
@@ -278,7 +281,7 @@ mod tests {
 
     #[test]
     fn nothing_has_no_percentile() {
-        let summary = Report::new(Duration::from_millis(1)).expect("bounds").summary(Duration::ZERO, 0.0);
+        let summary = Report::new(Duration::from_millis(1)).expect("bounds").summary(Duration::ZERO, 0.0, 0);
         assert_eq!((summary.p50, summary.max, summary.late_share), (None, None, 0.0));
     }
 }

@@ -106,6 +106,7 @@ async fn connections_are_used_as_often_as_told() {
     let (summary, lines) = run_quietly(&flags, &Stop::by_hand().1).await;
     assert_complete(&summary, &lines);
     assert_eq!((summary.sent, summary.ok), (200, 200));
+    assert_eq!(summary.connections, connections.load(Ordering::Relaxed));
     // Four, and a few more if this machine is so busy that answers overlap.
     let connections = connections.load(Ordering::Relaxed);
     assert!((4..=12).contains(&connections), "{connections}");

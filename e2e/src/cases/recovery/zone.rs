@@ -13,11 +13,13 @@ use crate::{
         Theatre,
         repeat::{count, figure},
         scene::Scene,
-        traffic::front::{CONTROL, Front, SHOP, Setup, control, spread},
+        traffic::{
+            flow::Flow,
+            front::{CONTROL, Front, SHOP, Setup, control, spread},
+        },
     },
     cluster::Cluster,
     process::wait_for,
-    stage::Load,
 };
 
 /// Eight replicas of ten requests a second each, four in each zone: half of them do not carry the load.
@@ -28,9 +30,11 @@ const SETUP: Setup = Setup {
     ..Setup::of("recovery-zone", REPLICAS)
 };
 const REPLICAS: u32 = 8;
-/// Requests a second, of which none may be slower than the objective.
-const SHAPE: &str = "60@120s";
-const OBJECTIVE: &str = "--objective=1s";
+/// Requests a second on kept and, as many, on fresh connections, both through the balancers' Service and to one of them;
+/// the control gets them all. None may be slower than the objective.
+const RATE: u32 = 15;
+const SECONDS: u32 = 120;
+const OBJECTIVE: [&str; 1] = ["--objective=1s"];
 /// Port 80 in the pod of a balancer, which has no right to bind it.
 const PORT: u16 = 10_080;
 /// What there is before the power is cut.
@@ -40,6 +44,9 @@ const AWAY: Duration = Duration::from_secs(75);
 /// Until the balancer finds the replicas down, others have started, and what waited meanwhile is served. If the leader of
 /// the controllers goes with the zone, another one takes over first.
 const WITHIN: f64 = 50.0;
+/// Until the balancers' Service forgets the one in the dead zone, which Kubernetes does once it holds the node for dead, and
+/// what was sent there meanwhile has timed out.
+const SERVICE_WITHIN: f64 = 60.0;
 /// The last seconds before the power returns.
 const END: f64 = 10.0;
 
@@ -53,11 +60,9 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     ensure!(on_node(scene, CONTROL, "plimsoll-2")? >= 2, "the control is not spread");
     let balancer = front.balancers()?.into_iter().find(|balancer| balancer.node == "plimsoll-1");
     let balancer = balancer.context("no balancer is on node 1")?;
-    // To the balancer that stays: how soon Kubernetes' own Service forgets the other one is not Plimsoll's.
-    let url = format!("http://{}:{PORT}", balancer.ip);
-    let flags = ["--timeout=15s", OBJECTIVE, "--requests-per-connection=1"];
-    let (load, beside) =
-        (Load::start(stage, &url, SHAPE, &flags)?, Load::start(stage, &plain, SHAPE, &flags)?);
+    let stays = format!("http://{}:{PORT}", balancer.ip);
+    let flow = |url: &str, rate| Flow::start(stage, url, rate, SECONDS, &OBJECTIVE);
+    let (through, load, beside) = (flow(&front.url, RATE)?, flow(&stays, RATE)?, flow(&plain, 2 * RATE)?);
     let begin = Instant::now();
     sleep(BEFORE);
     let at = SystemTime::now();
@@ -78,42 +83,43 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     front.service.wait("without a lost zone", Duration::from_secs(60), |sight| {
         sight.at > lost.at && sight.condition("ZonesServing").starts_with("True")
     })?;
-    let (ours, control) = (late(&load), late(&beside));
-    let (account, without) = (load.finish(true)?, beside.finish(true)?);
-    ensure!(account.ok > 0, "no request was answered well");
+    let late = [&through, &load, &beside].map(Flow::late);
+    let (through, account, without) = (through.finish(true)?, load.finish(true)?, beside.finish(true)?);
+    ensure!(through.ok() > 0 && account.ok() > 0, "no request was answered well");
     ensure!(evicted == 0, "{evicted} replicas were evicted meanwhile: it is no longer told what healed it");
     let until = |seconds: &[f64]| seconds.iter().copied().filter(|at| *at <= ended).fold(cut, f64::max);
-    let (healed, sick) = (until(&ours) - cut, until(&control));
-    ensure!(!ours.is_empty(), "no request was late or lost, so the cut is not seen");
-    ensure!(healed <= WITHIN, "requests were late or lost for {healed:.0} s");
+    let [served, healed, sick] = late.each_ref().map(|seconds| until(seconds) - cut);
+    ensure!(through.late() > 0, "no request was late or lost, so the cut is not seen");
+    ensure!(healed <= WITHIN, "requests to the balancer that stays were late or lost for {healed:.0} s");
+    ensure!(served <= SERVICE_WITHIN, "requests through the Service were late or lost for {served:.0} s");
     ensure!(
-        ended - sick <= END,
+        ended - cut - sick <= END,
         "the control was well again {:.0} s before the power returned",
-        ended - sick
+        ended - cut - sick
     );
     figure("power cut until noticed, s", noticed);
     figure("power cut until raised, s", raised.1);
-    figure("power cut until within the objective, s", healed);
-    count("requests", account.sent);
-    count("late or lost", account.late);
-    count("late or lost in the control", without.late);
+    figure("until within the objective, balancer, s", healed);
+    figure("until within the objective, Service, s", served);
+    count("requests to the balancer", account.sent());
+    count("late or lost", account.late());
+    count("requests through the Service", through.sent());
+    count("late or lost through it", through.late());
+    count("late or lost in the control", without.late());
     Ok(format!(
         "zone lost with {there} of {REPLICAS} replicas: noticed after {noticed:.1} s, raised to {} after {:.1} s, within \
-         the objective again after {healed:.0} s ({} of {} requests late or lost); without Plimsoll {} of {}, and late \
-         still {:.0} s after the cut",
+         the objective again after {healed:.0} s at the balancer that stays ({} of {} requests late or lost) and after \
+         {served:.0} s through the Service of both ({} of {}); without Plimsoll {} of {}, and late still {sick:.0} s after \
+         the cut",
         raised.0,
         raised.1,
-        account.late,
-        account.sent,
-        without.late,
-        without.sent,
-        sick - cut
+        account.late(),
+        account.sent(),
+        through.late(),
+        through.sent(),
+        without.late(),
+        without.sent(),
     ))
-}
-
-/// The seconds in which a request was late or lost.
-fn late(load: &Load) -> Vec<f64> {
-    load.seconds().iter().filter(|second| second.late > 0).map(|second| second.t).collect()
 }
 
 /// Pods of an app on a node that are not being deleted.

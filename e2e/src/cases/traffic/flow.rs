@@ -34,6 +34,12 @@ impl Flow {
         })
     }
 
+    /// The seconds so far in which a request was late or lost, counted from the begin.
+    pub fn late(&self) -> Vec<f64> {
+        let seconds = self.kept.seconds().into_iter().chain(self.fresh.seconds());
+        seconds.filter(|second| second.late > 0).map(|second| second.t).collect()
+    }
+
     /// Ends it now, or waits for its end.
     pub fn finish(self, early: bool) -> Result<Account> {
         if early {
@@ -55,7 +61,31 @@ impl Account {
         self.kept.lost() + self.fresh.lost()
     }
 
-    /// When the last of those ended, in seconds since 1970.
+    /// Those that were answered well.
+    pub fn ok(&self) -> u64 {
+        self.kept.ok + self.fresh.ok
+    }
+
+    /// Those that took longer than the objective, or were not answered well.
+    pub fn late(&self) -> u64 {
+        self.kept.late + self.fresh.late
+    }
+
+    /// Of the worse of both kinds, in milliseconds.
+    pub fn p99_ms(&self) -> f64 {
+        self.worse(|summary| summary.p99) * 1e3
+    }
+
+    /// The slowest answer, in milliseconds.
+    pub fn slowest_ms(&self) -> f64 {
+        self.worse(|summary| summary.max) * 1e3
+    }
+
+    fn worse(&self, figure: impl Fn(&Summary) -> Option<f64>) -> f64 {
+        [&self.kept, &self.fresh].into_iter().filter_map(figure).fold(0.0, f64::max)
+    }
+
+    /// When the last of those that were lost ended, in seconds since 1970.
     pub fn last_bad(&self) -> Option<f64> {
         [self.kept.last_bad, self.fresh.last_bad].into_iter().flatten().reduce(f64::max)
     }

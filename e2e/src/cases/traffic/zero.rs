@@ -1,6 +1,9 @@
-//! A thousand requests at once find no replica.
+//! A thousand requests at once find no replica: twice, the second time half of them on connections from the first.
 
-use std::{thread::sleep, time::Duration};
+use std::{
+    thread::sleep,
+    time::{Duration, Instant, SystemTime},
+};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -15,7 +18,7 @@ use crate::{
         repeat::{figure, requests},
         scene::{Sight, Trail},
     },
-    stage::{Load, service_url},
+    stage::{Load, Summary, service_url},
 };
 
 /// 100 connections a replica, so that 1,000 requests ask for ten.
@@ -27,6 +30,12 @@ const SETUP: Setup = Setup {
 };
 /// A thousand within 50 ms.
 const AT_ONCE: &str = "20000@50ms";
+/// Half of them, on fresh connections.
+const FRESH: &str = "10000@50ms";
+/// The other half on connections that are kept, and the same again once the shop is at zero.
+const KEPT: &str = "10000@50ms,0@35s,10000@50ms";
+/// From the first half of [`KEPT`] to the second.
+const APART: Duration = Duration::from_secs(35);
 const FLAGS: [&str; 3] = ["--timeout=30s", "--requests-per-connection=1", "--arrivals=uniform"];
 /// From the pod's readiness to the end of the first answer.
 const FIRST_WITHIN: f64 = 0.3;
@@ -40,43 +49,101 @@ pub fn run(theatre: &Theatre) -> Result<String> {
 
     let pods = Trail::of_all(&stage.cluster, SETUP.namespace, "pods", "app=shop")?;
     sleep(Duration::from_secs(1));
-    let load = Load::start(stage, &front.url, AT_ONCE, &FLAGS)?;
-    let account = load.finish(false)?;
-    let ready = pods.all().into_iter().find(is_ready).context("no pod was ever ready")?;
-    let first = account.first_ok.context("nothing was answered")? - unix(ready.at);
-    let woken = front.target.all().into_iter().find(|sight| sight.wanted() > 0).context("never woken")?;
-    requests(account.sent, account.lost(), control.lost());
-    figure("first pod ready after, s", seconds(woken.at, ready.at));
-    figure("first answer after readiness, ms", first * 1e3);
-    figure("last answer, s", account.max.unwrap_or_default());
-    ensure!(account.lost() == 0, "{} of {} lost: {}", account.lost(), account.sent, why(&account));
+    let begin = Instant::now();
+    let flags = [&FLAGS[..], &["--requests-per-connection=1000"]].concat();
+    let kept = Load::start(stage, &front.url, KEPT, &flags)?;
+    let first = Wake::by_fresh(&front, &pods)?;
+    let asleep = front.target.wait("at zero again", APART, |sight| {
+        sight.at > first.woken.at && sight.wanted() == 0 && sight.number("/status/replicas") == 0
+    })?;
+    let left = APART.checked_sub(begin.elapsed()).context("it was at zero again too late")?;
+    sleep(left);
+    let again = Wake::by_fresh(&front, &pods)?;
+    let kept = kept.finish(false)?;
+
+    let (sent, lost) = [&first.fresh, &again.fresh, &kept]
+        .iter()
+        .fold((0, 0), |(sent, lost), summary| (sent + summary.sent, lost + summary.lost()));
+    let answered = [first.answered()?, again.answered()?];
+    let slowest = [first.fresh.max, again.fresh.max, kept.max].into_iter().flatten().fold(0.0, f64::max);
+    requests(sent, lost, control.lost());
+    for (wake, answered) in [&first, &again].into_iter().zip(answered) {
+        figure("first pod ready after, s", seconds(wake.woken.at, wake.ready.at));
+        figure("first answer after readiness, ms", answered * 1e3);
+    }
+    figure("last answer, s", slowest);
+    let told = [&first.fresh, &again.fresh, &kept].map(why);
     ensure!(
-        first <= FIRST_WITHIN,
-        "the first answer came {:.0} ms after the first pod was ready",
-        first * 1e3
+        lost == 0,
+        "{lost} of {sent} lost: fresh: {}; fresh, again: {}; kept: {}",
+        told[0],
+        told[1],
+        told[2]
     );
-    let asleep = front
-        .target
-        .wait("at zero again", Duration::from_secs(30), |sight| sight.at > woken.at && sight.wanted() == 0)?;
+    ensure!(
+        kept.connections <= kept.sent * 6 / 10,
+        "{} requests on kept connections took {}: they were not kept",
+        kept.sent,
+        kept.connections
+    );
+    for answered in answered {
+        ensure!(
+            answered <= FIRST_WITHIN,
+            "the first answer came {:.0} ms after the first pod was ready",
+            answered * 1e3
+        );
+    }
     Ok(format!(
-        "0 -> {} replicas, the first pod ready after {:.1} s, the first answer {:.0} ms later, the last after {:.1} s; \
-         {} requests, none lost; at zero again {:.0} s later; control, a plain Service, lost {} ({})",
-        woken.wanted(),
-        seconds(woken.at, ready.at),
-        first * 1e3,
-        account.max.unwrap_or_default(),
-        account.sent,
-        seconds(woken.at, asleep.at),
+        "0 -> {} replicas twice, the first pod ready after {:.1} and {:.1} s, the first answer {:.0} and {:.0} ms later, \
+         the last after {slowest:.1} s; {sent} requests, half of them on {} kept connections, none lost; at zero again \
+         {:.0} s later; control, a plain Service, lost {} ({})",
+        first.woken.wanted(),
+        seconds(first.woken.at, first.ready.at),
+        seconds(again.woken.at, again.ready.at),
+        answered[0] * 1e3,
+        answered[1] * 1e3,
+        kept.connections,
+        seconds(first.woken.at, asleep.at),
         control.lost(),
         why(&control)
     ))
 }
 
+/// One rise from zero.
+struct Wake {
+    /// What the requests on fresh connections came to.
+    fresh: Summary,
+    /// When replicas were asked for.
+    woken: Sight,
+    /// When the first pod was ready.
+    ready: Sight,
+}
+
+impl Wake {
+    /// Sends those on fresh connections, while others are sent on kept ones.
+    fn by_fresh(front: &Front<'_>, pods: &Trail) -> Result<Self> {
+        let begin = SystemTime::now();
+        let fresh = Load::start(front.scene.stage, &front.url, FRESH, &FLAGS)?.finish(false)?;
+        let since = |trail: &Trail, fits: fn(&Sight) -> bool| {
+            trail.all().into_iter().find(|sight| sight.at >= begin && fits(sight))
+        };
+        let woken = since(&front.target, |sight| sight.wanted() > 0).context("never woken")?;
+        let ready = since(pods, is_ready).context("no pod was ever ready")?;
+        Ok(Self { fresh, woken, ready })
+    }
+
+    /// From the readiness of the first pod to the first answer, in seconds.
+    fn answered(&self) -> Result<f64> {
+        Ok(self.fresh.first_ok.context("nothing was answered")? - unix(self.ready.at))
+    }
+}
+
+/// Ready, and not about to go.
 fn is_ready(pod: &Sight) -> bool {
     let conditions = pod.object.pointer("/status/conditions").and_then(Value::as_array);
     let holds = |condition: &Value| {
         condition.pointer("/type").is_some_and(|type_| type_ == "Ready")
             && condition.pointer("/status").is_some_and(|status| status == "True")
     };
-    conditions.into_iter().flatten().any(holds)
+    pod.object.pointer("/metadata/deletionTimestamp").is_none() && conditions.into_iter().flatten().any(holds)
 }
