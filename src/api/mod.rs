@@ -2,6 +2,7 @@
 //!
 //! Data only: nothing in here knows a client, a clock or an environment.
 
+mod balancing;
 mod capabilities;
 mod conditions;
 mod failover;
@@ -18,6 +19,7 @@ mod status;
 mod traffic;
 mod validate;
 
+pub use balancing::{Arrival, BalancerStatus, Draining, TrafficStatus};
 pub use capabilities::{Capabilities, Provider, Software};
 pub use conditions::{ConditionType, Verdict, merge_conditions};
 pub use failover::{
@@ -40,8 +42,8 @@ pub use standby::{
 };
 pub use status::{DecisionRecord, KpiState, KpiStatus, ScalableServiceStatus, Summary};
 pub use traffic::{
-    Algorithm, BalancerStatus, Drain, Draining, FrontService, FrontServiceType, HealthCheck, Limits,
-    Listener, ListenerTls, PassiveCheck, SessionPersistence, Timeouts, Traffic, TrafficStatus,
+    Algorithm, Drain, FrontService, FrontServiceType, HealthCheck, Limits, Listener, ListenerTls,
+    PassiveCheck, SessionPersistence, Timeouts, Traffic,
 };
 pub use validate::{
     FailoverRules, Goal, Invalid, KpiRule, MoveRules, OutlierRules, SignRule, TrafficRules, Validated,

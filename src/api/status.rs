@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
-use super::{BalancerStatus, FailoverStatus, KpiType, Reason, RecoveryStatus, TrafficStatus};
+use super::{FailoverStatus, KpiType, Reason, RecoveryStatus, TrafficStatus};
 
 /// Observed state of a ScalableService.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -59,11 +59,6 @@ pub struct ScalableServiceStatus {
 impl ScalableServiceStatus {
     /// Length of the ring of decisions.
     pub const DECISIONS_MAX: usize = 8;
-}
-
-impl BalancerStatus {
-    /// Most names in [`Self::down`].
-    pub const DOWN_MAX: usize = 100;
 }
 
 /// The printer columns, ready to print.

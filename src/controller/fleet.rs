@@ -90,6 +90,13 @@ impl Fleet {
         held.fold(0, i32::saturating_add)
     }
 
+    /// Whether one of them holds requests and has no replica at all.
+    #[must_use]
+    pub fn awaits_first(&self) -> bool {
+        let mut said = self.asked().filter_map(|(_, said)| said.as_ref());
+        said.any(|said| said.held > 0 && said.programmed == 0)
+    }
+
     /// Whether a standby answers a balancer that is ready; `None` if none has reported.
     #[must_use]
     pub fn answering(&self, standby: &str) -> Option<bool> {

@@ -2,6 +2,7 @@
 
 mod align;
 mod apply;
+mod arrivals;
 mod balancers;
 mod board;
 mod config;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::{
-    api::ReasonCode,
+    api::{Arrival, ReasonCode},
     engine::{Decision, Recovery, Shift},
 };
 
@@ -67,6 +67,8 @@ pub struct Done {
     pub written: Written,
     /// Pods that were let go and that balancers are still to leave alone, with when they were chosen.
     pub leaving: BTreeMap<String, Timestamp>,
+    /// Pods that became ready while requests waited for the first one.
+    pub arrived: Vec<Arrival>,
     /// What was done about outliers; `None` without `spec.recovery`.
     pub recovery: Option<Recovery>,
     /// Where requests go; `None` without `spec.failover`.

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     apply::{Applied, WRITE_TIMEOUT, apply},
-    balancers,
+    arrivals, balancers,
     context::Context,
     failover,
     fleet::Fleet,
@@ -84,6 +84,7 @@ pub async fn reconcile(
     } else {
         refresh(service, &key, &mut state, &context);
     }
+    arrivals::follow(service, &key, &mut state, &context);
     let route = gateway::bring_about(service, &key, &mut state, &context).await;
     let again = report(service, &key, &mut state, &context).await;
     balancers::forget_gone(service, &key, &context).await;
@@ -173,6 +174,7 @@ async fn look(service: &ScalableService, key: &Key, state: &mut State, context: 
             Applied::Failed(error) => Written::Failed(error),
         },
         leaving,
+        arrived: Vec::new(),
         recovery,
         shift,
     }))

@@ -122,7 +122,9 @@ impl Scene {
         let ip = IpAddr::from([127, 0, 1, number]);
         let endpoint = Endpoint { ip, ready, serving: true, terminating, zone: None };
         self.told(|known| {
-            known.endpoints.get_or_insert_default().0.insert(format!("checkout-{number}"), endpoint);
+            let mut all = known.endpoints.clone().unwrap_or_default();
+            all.0.insert(format!("checkout-{number}"), endpoint);
+            known.list(all);
         });
     }
 

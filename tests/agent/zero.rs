@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use plimsoll::api::Arrival;
 use serde_json::json;
 
 use crate::{
@@ -50,6 +51,31 @@ async fn a_thousand_requests_at_zero_wait_and_none_is_lost() {
     scene.endpoint(1, true, false);
     assert_eq!(request.await.unwrap().unwrap().status, 200);
     assert_eq!(scene.metric("plimsoll_balancer_reloads_total"), 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_replica_serves_before_its_endpoint_slice_lists_it_as_ready() {
+    let mut scene = Scene::running(0, &json!({})).await;
+    let front = scene.front;
+    let ask = || tokio::spawn(async move { Client::new(front).get("/", &[]).await });
+    let held = ask();
+    scene.until("it waits", |status| status.held == 1).await;
+    let replica = scene.replica(1, Duration::ZERO).await;
+    scene.gone(1);
+    scene.programmed(0).await;
+    let held_too = ask();
+    scene.until("another waits", |status| status.held == 1).await;
+    let arrival = json!([{"pod": "checkout-1", "ip": "127.0.1.1", "since": "2026-03-01T12:00:00Z"}]);
+    let arrived: Vec<Arrival> = serde_json::from_value(arrival).unwrap();
+    scene.told(|known| assert!(known.arrived.tell(arrived, None)));
+    assert_eq!(held_too.await.unwrap().unwrap().status, 200);
+    scene.endpoint(1, false, false);
+    scene.programmed(1).await;
+    assert_eq!(ask().await.unwrap().unwrap().status, 200, "its slice lists it, and as not ready yet");
+    scene.endpoint(1, true, false);
+    scene.endpoint(1, false, false);
+    scene.programmed(0).await;
+    assert_eq!((held.await.unwrap().unwrap().status, replica.served()), (200, 3));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -31,6 +31,9 @@ pub struct Second {
     pub transport_errors: u64,
     /// Slower than the objective, or not answered well.
     pub late: u64,
+    /// When the first good answer of this second was complete, in seconds since 1970.
+    #[serde(default)]
+    pub first_ok: Option<f64>,
     /// Seconds.
     pub p50: Option<f64>,
     /// Seconds.
@@ -151,7 +154,12 @@ impl Load {
     }
 
     /// Ends it early, or waits for its end, and returns its account. Nothing may be missing from it.
-    pub fn finish(mut self, early: bool) -> Result<Summary> {
+    pub fn finish(self, early: bool) -> Result<Summary> {
+        self.finish_by_second(early).map(|(summary, _)| summary)
+    }
+
+    /// The same, with all of its seconds.
+    pub fn finish_by_second(mut self, early: bool) -> Result<(Summary, Vec<Second>)> {
         if early {
             self.end();
         }
@@ -165,7 +173,8 @@ impl Load {
         if sent != ok + http_errors + transport_errors {
             bail!("of {sent} requests only {ok} + {http_errors} + {transport_errors} are accounted for");
         }
-        Ok(summary)
+        let seconds = self.seconds();
+        Ok((summary, seconds))
     }
 }
 

@@ -11,6 +11,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::arrived::Arrived;
 use crate::{
     api::Traffic,
     balancer::{Endpoints, Standby},
@@ -26,6 +27,8 @@ pub struct Known {
     pub service: Option<Service>,
     /// Its endpoints; `None` until they were seen.
     pub endpoints: Option<Endpoints>,
+    /// Pods that are ready, and that the endpoints may not have yet.
+    pub arrived: Arrived,
     /// When the first change came that is not applied yet.
     pub changed: Option<Instant>,
 }
@@ -74,6 +77,17 @@ impl Known {
     /// Notes that something changed.
     pub fn touch(&mut self) {
         self.changed.get_or_insert_with(Instant::now);
+    }
+
+    /// EndpointSlices list these now. Whether that is news.
+    pub fn list(&mut self, endpoints: Endpoints) -> bool {
+        if self.endpoints.as_ref() == Some(&endpoints) {
+            return false;
+        }
+        self.arrived.list(&endpoints);
+        self.endpoints = Some(endpoints);
+        self.touch();
+        true
     }
 
     /// Both parts, once they are known.
@@ -196,7 +210,7 @@ mod tests {
         }))
         .unwrap();
         let known =
-            Known { service: Some(service.clone()), endpoints: Some(endpoints.clone()), changed: None };
+            Known { service: Some(service.clone()), endpoints: Some(endpoints.clone()), ..Known::default() };
         copy.keep(&known, None);
         assert!(copy.read().is_none(), "nothing is new");
         copy.touch();

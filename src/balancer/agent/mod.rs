@@ -4,6 +4,7 @@
 //! It needs nobody: without the controller it goes on following the endpoints, without the API server it holds what
 //! it knows, and a balancer or an agent that starts anew finds everything in the shared folder.
 
+mod arrived;
 mod authorities;
 mod carried;
 mod certificates;

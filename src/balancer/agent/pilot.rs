@@ -293,7 +293,8 @@ impl Pilot {
         self.again = None;
         self.copy.touch();
         let mut specs = std::mem::take(&mut self.specs);
-        let wanted = |spec: &Service| self.wanted_of(spec, service, endpoints);
+        let endpoints = known.arrived.beside(endpoints);
+        let wanted = |spec: &Service| self.wanted_of(spec, service, &endpoints);
         let result = specs.bring_about(&self.setup.driver, service, wanted).await;
         self.specs = specs;
         self.compared = Instant::now();

@@ -116,7 +116,8 @@ pub async fn service(
             standbys,
         };
         known.send_if_modified(|known| {
-            let changed = known.service.as_ref() != Some(&service);
+            let news = known.arrived.tell(status.arrived, known.endpoints.as_ref());
+            let changed = news || known.service.as_ref() != Some(&service);
             if changed {
                 known.service = Some(service);
                 known.touch();
@@ -144,14 +145,7 @@ pub async fn endpoints(client: Client, namespace: String, name: String, known: w
             watcher::Event::Delete(slice) => index.delete(&slice),
         }
         let merged = index.merged();
-        known.send_if_modified(|known| {
-            let changed = known.endpoints.as_ref() != Some(&merged);
-            if changed {
-                known.endpoints = Some(merged);
-                known.touch();
-            }
-            changed
-        });
+        known.send_if_modified(|known| known.list(merged));
     })
     .await;
 }

@@ -1,6 +1,9 @@
 //! Pods by namespace and label: readiness, revision, and what a choice among them needs.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    net::IpAddr,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
@@ -16,6 +19,8 @@ use crate::{actuate::COST_BEFORE, api::BALANCER_LABEL, engine};
 #[derive(Debug, Default)]
 pub struct PodIndex {
     namespaces: HashMap<String, Namespace>,
+    /// Workloads that want a call when a pod of theirs is ready.
+    calls: HashMap<Workload, Selector>,
 }
 
 #[derive(Debug, Default)]
@@ -28,6 +33,7 @@ struct Namespace {
 struct Entry {
     labels: BTreeMap<String, String>,
     ready: bool,
+    ip: Option<IpAddr>,
     /// Succeeded, failed or being deleted: neither capacity nor capacity to come.
     gone: bool,
     /// Being deleted: when its time to end is over.
@@ -95,6 +101,34 @@ impl PodIndex {
             .collect()
     }
 
+    /// Those of them that are ready, with their addresses.
+    #[must_use]
+    pub fn ready(&self, namespace: &str, selector: &Selector) -> BTreeMap<String, IpAddr> {
+        let ready = self.staying(namespace, selector).filter(|(_, entry)| entry.ready);
+        ready.filter_map(|(name, entry)| Some((name.clone(), entry.ip?))).collect()
+    }
+
+    /// Whether a workload is told when a pod of its is ready.
+    #[must_use]
+    pub fn calls(&self, workload: &Workload) -> bool {
+        self.calls.contains_key(workload)
+    }
+
+    /// Has a workload told when a pod that `selector` selects is ready; or no more, without one. A list that begins anew
+    /// forgets it.
+    pub fn call(&mut self, workload: Workload, selector: Option<Selector>) {
+        match selector {
+            Some(selector) => self.calls.insert(workload, selector),
+            None => self.calls.remove(&workload),
+        };
+    }
+
+    fn called(&self, namespace: &str, entry: &Entry) -> Option<Workload> {
+        let mut calls = self.calls.iter().filter(|(workload, _)| workload.namespace == namespace);
+        let found = calls.find(|(_, selector)| selector.matches(&entry.labels));
+        found.filter(|_| entry.ready && !entry.gone).map(|(workload, _)| workload.clone())
+    }
+
     /// Whether a pod is seen to be marked as the next to be deleted, or is gone.
     #[must_use]
     pub fn goes_first(&self, namespace: &str, pod: &str) -> bool {
@@ -158,12 +192,14 @@ impl Follow<Pod> for PodIndex {
         self.delete(&pod);
         let name = pod.name_any();
         let entry = Entry::from(&pod);
-        let namespace = self.namespaces.entry(pod.metadata.namespace.unwrap_or_default()).or_default();
+        let namespace = pod.metadata.namespace.unwrap_or_default();
+        let called = self.called(&namespace, &entry);
+        let namespace = self.namespaces.entry(namespace).or_default();
         for (key, value) in &entry.labels {
             namespace.by_label.entry((key.clone(), value.clone())).or_default().insert(name.clone());
         }
         namespace.pods.insert(name, entry);
-        None
+        called
     }
 
     fn delete(&mut self, pod: &Pod) -> Option<Workload> {
@@ -200,6 +236,7 @@ impl From<&Pod> for Entry {
         Self {
             labels: pod.metadata.labels.clone().unwrap_or_default(),
             ready: ready.is_some_and(|condition| condition.status == "True"),
+            ip: status.and_then(|status| status.pod_ip.as_deref()?.parse().ok()),
             unready: unready.and_then(|condition| Some(condition.last_transition_time.as_ref()?.0)),
             gone: deleted || ended,
             ends: pod.metadata.deletion_timestamp.as_ref().filter(|_| !ended).map(|time| time.0),
@@ -216,14 +253,14 @@ mod tests {
     use k8s_openapi::api::core::v1::Pod;
     use kube::core::Selector;
 
-    use super::{super::Follow, COST_BEFORE, PodIndex};
+    use super::{super::Follow, COST_BEFORE, PodIndex, Workload};
 
     fn pod(name: &str, hash: &str, ready: &str, phase: &str, deleting: bool) -> Pod {
         let deletion = deleting.then_some("2026-01-01T00:00:00Z");
         serde_json::from_value(serde_json::json!({
             "metadata": {"name": name, "namespace": "shop", "deletionTimestamp": deletion,
                 "labels": {"app": "checkout", "pod-template-hash": hash}},
-            "status": {"phase": phase, "conditions": [{"type": "Ready", "status": ready, "lastTransitionTime": "2026-01-01T00:00:00Z"}]},
+            "status": {"phase": phase, "podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": ready, "lastTransitionTime": "2026-01-01T00:00:00Z"}]},
         }))
         .unwrap()
     }
@@ -250,6 +287,27 @@ mod tests {
         index.delete(&pod("b", "old", "True", "Running", false));
         assert_eq!(index.select("shop", &selector, None).len(), 1);
         assert!(index.select("elsewhere", &selector, None).is_empty());
+    }
+
+    #[test]
+    fn who_waits_for_a_first_replica_is_called_when_one_is_ready_and_no_more() {
+        let mut index = PodIndex::default();
+        let selector: Selector = [("app", "checkout")].into_iter().collect();
+        let workload = |namespace: &str| Workload {
+            kind: "Deployment".into(),
+            namespace: namespace.into(),
+            name: "checkout".into(),
+        };
+        index.call(workload("elsewhere"), Some(selector.clone()));
+        assert_eq!(index.apply(pod("a", "x", "True", "Running", false)), None);
+        index.call(workload("shop"), Some(selector.clone()));
+        assert_eq!(index.apply(pod("b", "x", "False", "Running", false)), None);
+        assert_eq!(index.apply(pod("c", "x", "True", "Running", true)), None, "it goes");
+        assert_eq!(index.apply(pod("b", "x", "True", "Running", false)), Some(workload("shop")));
+        let ready: Vec<String> = index.ready("shop", &selector).into_keys().collect();
+        assert_eq!(ready, ["a", "b"]);
+        index.call(workload("shop"), None);
+        assert_eq!(index.apply(pod("b", "x", "True", "Running", false)), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use super::{conditions::bound, failover, outliers, status::changed, zones};
 use crate::{
     actuate::Note,
-    api::{ReasonCode, RecoveryStatus, ScalableServiceStatus, Summary, TrafficStatus},
+    api::{Arrival, ReasonCode, RecoveryStatus, ScalableServiceStatus, Summary, TrafficStatus},
     cli::words,
     controller::outcome::{Outcome, Written},
 };
@@ -36,6 +36,7 @@ pub enum Worth {
 #[must_use]
 pub fn worth(old: &ScalableServiceStatus, new: &ScalableServiceStatus) -> Worth {
     if draining(old) != draining(new)
+        || arrived(old) != arrived(new)
         || ejected(old) != ejected(new)
         || failover::told(old) != failover::told(new)
     {
@@ -67,6 +68,11 @@ pub fn worth(old: &ScalableServiceStatus, new: &ScalableServiceStatus) -> Worth 
 /// Who is being drained.
 fn draining(status: &ScalableServiceStatus) -> BTreeSet<String> {
     status.traffic.as_ref().map(TrafficStatus::draining_pods).unwrap_or_default()
+}
+
+/// Who arrived.
+fn arrived(status: &ScalableServiceStatus) -> &[Arrival] {
+    status.traffic.as_ref().map_or(&[], |traffic| &traffic.arrived)
 }
 
 /// Who is ejected.

@@ -82,18 +82,19 @@ pub fn status(
     }
 }
 
-/// Nobody drains what nobody decides on, unless that passes: then it goes on as it was.
+/// Nobody drains, or is told of, what nobody decides on, unless that passes: then it goes on as it was.
 fn left(refusal: &Refusal, old: Option<&TrafficStatus>) -> TrafficStatus {
     let old = old.filter(|_| refusal.passes());
-    TrafficStatus { draining: old.map_or_else(Vec::new, |old| old.draining.clone()), balancers: Vec::new() }
+    let (draining, arrived) = old.map(|old| (old.draining.clone(), old.arrived.clone())).unwrap_or_default();
+    TrafficStatus { draining, arrived, balancers: Vec::new() }
 }
 
-/// Who is being drained, or was and is on its way out; what the balancers say of themselves is theirs to write.
+/// Who is being drained, or was and is on its way out, and who arrived; what the balancers say of themselves is theirs to write.
 fn traffic(done: &Done) -> TrafficStatus {
     let chosen = done.decision.drain.iter().flat_map(|drain| &drain.draining);
     let all: BTreeMap<_, _> = done.leaving.iter().chain(chosen).collect();
     let draining = all.into_iter().map(|(pod, since)| Draining { pod: pod.clone(), since: Time(*since) });
-    TrafficStatus { draining: draining.collect(), balancers: Vec::new() }
+    TrafficStatus { draining: draining.collect(), arrived: done.arrived.clone(), balancers: Vec::new() }
 }
 
 /// The KPI that is nearest its limit, with its value and its limit for all replicas.

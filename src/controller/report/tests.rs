@@ -7,8 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Worth, notes, status, verdicts, worth};
 use crate::{
     api::{
-        ConditionType, Draining, Ejected, KpiState, Mode, Reason, ReasonCode, RecoveryStatus, Returned,
-        ScalableServiceSpec, ScalableServiceStatus, TrafficStatus, Validated, Verdict,
+        Arrival, ConditionType, Draining, Ejected, KpiState, Mode, Reason, ReasonCode, RecoveryStatus,
+        Returned, ScalableServiceSpec, ScalableServiceStatus, TrafficStatus, Validated, Verdict,
     },
     controller::outcome::{Done, Outcome, Refusal, Written},
     engine::{
@@ -79,6 +79,7 @@ impl Story {
             selector: Some("app=checkout".into()),
             written: if writes { Written::Changed } else { Written::Nothing },
             leaving: BTreeMap::new(),
+            arrived: Vec::new(),
             recovery: self.recovery.clone(),
             shift: self.shift(&spec, ready),
             decision,
@@ -227,12 +228,16 @@ fn ready_follows_the_balancers_and_a_drain_is_urgent() {
     assert_eq!(story.condition("TrafficSynced"), "True BalancersInSync");
     let mut drained = story.status.clone();
     let since = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(story.now);
-    let draining = vec![Draining { pod: "web-1".into(), since }];
+    let draining = vec![Draining { pod: "web-1".into(), since: since.clone() }];
     drained.traffic = Some(TrafficStatus { draining, ..TrafficStatus::default() });
     assert_eq!(
         (worth(&story.status, &drained), worth(&drained, &story.status)),
         (Worth::Urgent, Worth::Urgent)
     );
+    let mut arrived = story.status.clone();
+    let arrival = Arrival { pod: "web-9".into(), ip: "10.0.0.9".into(), since };
+    arrived.traffic.get_or_insert_default().arrived.push(arrival);
+    assert_eq!(worth(&story.status, &arrived), Worth::Urgent, "requests wait for it");
     // An answer that fails once ends no drain; that somebody else scales does.
     story.status = drained;
     let refused =

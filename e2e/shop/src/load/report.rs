@@ -47,6 +47,7 @@ struct Counts {
     http_errors: u64,
     transport_errors: u64,
     late: u64,
+    first_ok: Option<SystemTime>,
     /// Microseconds of good answers and of timeouts. Other errors are fast for a bad reason.
     latencies: Histogram<u64>,
 }
@@ -55,12 +56,15 @@ impl Counts {
     fn new() -> anyhow::Result<Self> {
         // 1 µs to 1 h at three digits.
         let latencies = Histogram::new_with_bounds(1, 3_600_000_000, 3)?;
-        Ok(Self { sent: 0, ok: 0, http_errors: 0, transport_errors: 0, late: 0, latencies })
+        Ok(Self { sent: 0, ok: 0, http_errors: 0, transport_errors: 0, late: 0, first_ok: None, latencies })
     }
 
     fn end(&mut self, outcome: Outcome, latency: Duration, late: bool) {
         match outcome {
-            Outcome::Answered(code) if code < 400 => self.ok += 1,
+            Outcome::Answered(..400) => {
+                self.ok += 1;
+                self.first_ok.get_or_insert_with(SystemTime::now);
+            }
             Outcome::Answered(_) => self.http_errors += 1,
             Outcome::Failed(_) => self.transport_errors += 1,
         }
@@ -77,6 +81,7 @@ impl Counts {
 
     fn reset(&mut self) {
         (self.sent, self.ok, self.http_errors, self.transport_errors, self.late) = (0, 0, 0, 0, 0);
+        self.first_ok = None;
         self.latencies.reset();
     }
 }
@@ -95,6 +100,8 @@ pub struct Line {
     pub http_errors: u64,
     pub transport_errors: u64,
     pub late: u64,
+    /// When the first good answer of this second was complete, in seconds since 1970.
+    pub first_ok: Option<f64>,
     /// Seconds.
     pub p50: Option<f64>,
     pub p99: Option<f64>,
@@ -141,7 +148,6 @@ pub struct Report {
     total: Counts,
     codes: BTreeMap<u16, u64>,
     failures: BTreeMap<Failure, u64>,
-    first_ok: Option<SystemTime>,
     last_bad: Option<SystemTime>,
     in_flight: u64,
     max_lag: Duration,
@@ -155,7 +161,6 @@ impl Report {
             total: Counts::new()?,
             codes: BTreeMap::new(),
             failures: BTreeMap::new(),
-            first_ok: None,
             last_bad: None,
             in_flight: 0,
             max_lag: Duration::ZERO,
@@ -175,9 +180,8 @@ impl Report {
         let late = !matches!(outcome, Outcome::Answered(..400)) || latency > self.objective;
         self.second.end(outcome, latency, late);
         self.total.end(outcome, latency, late);
-        match outcome {
-            Outcome::Answered(..400) => self.first_ok = self.first_ok.or_else(|| Some(SystemTime::now())),
-            _ => self.last_bad = Some(SystemTime::now()),
+        if !matches!(outcome, Outcome::Answered(..400)) {
+            self.last_bad = Some(SystemTime::now());
         }
         match outcome {
             Outcome::Answered(code) => *self.codes.entry(code).or_default() += 1,
@@ -201,6 +205,7 @@ impl Report {
             http_errors: second.http_errors,
             transport_errors: second.transport_errors,
             late: second.late,
+            first_ok: second.first_ok.map(unix),
             p50: second.percentile(0.5),
             p99: second.percentile(0.99),
             in_flight: self.in_flight,
@@ -221,7 +226,7 @@ impl Report {
             transport_errors: total.transport_errors,
             codes: self.codes.clone(),
             failures: self.failures.clone(),
-            first_ok: self.first_ok.map(unix),
+            first_ok: total.first_ok.map(unix),
             last_bad: self.last_bad.map(unix),
             late: total.late,
             late_share: if total.sent == 0 { 0.0 } else { total.late as f64 / total.sent as f64 },
@@ -265,12 +270,14 @@ mod tests {
         report.end(Outcome::Answered(200), millis(30));
         let line = report.line(2, 0.0);
         assert_eq!((line.sent, line.ok, line.in_flight), (0, 1, 0));
+        let first = line.first_ok.expect("some");
 
         let summary = report.summary(Duration::from_secs(2), 6.0, 1);
         assert_eq!(summary.sent, summary.ok + summary.http_errors + summary.transport_errors);
         assert_eq!(summary.codes, BTreeMap::from([(200, 2), (204, 1), (503, 1)]));
         assert_eq!(summary.failures, BTreeMap::from([(Failure::Timeout, 1), (Failure::Refused, 1)]));
         assert_eq!((summary.late, summary.max_lag_seconds), (4, 0.003));
+        assert!(summary.first_ok.expect("some") < first, "of this second, not of the whole");
         assert!(summary.first_ok.expect("some") <= summary.last_bad.expect("some"), "{summary:?}");
         // Fast errors are not among 20, 30, 251 and 2000 ms.
         assert!((summary.p50.expect("some") - 0.030).abs() < 1e-4, "{:?}", summary.p50);

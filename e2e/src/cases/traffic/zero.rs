@@ -59,12 +59,13 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let left = APART.checked_sub(begin.elapsed()).context("it was at zero again too late")?;
     sleep(left);
     let again = Wake::by_fresh(&front, &pods)?;
-    let kept = kept.finish(false)?;
+    let (kept, by_second) = kept.finish_by_second(false)?;
+    let on_kept: Vec<f64> = by_second.iter().filter_map(|second| second.first_ok).collect();
 
     let (sent, lost) = [&first.fresh, &again.fresh, &kept]
         .iter()
         .fold((0, 0), |(sent, lost), summary| (sent + summary.sent, lost + summary.lost()));
-    let answered = [first.answered()?, again.answered()?];
+    let answered = [first.answered(&on_kept)?, again.answered(&on_kept)?];
     let slowest = [first.fresh.max, again.fresh.max, kept.max].into_iter().flatten().fold(0.0, f64::max);
     requests(sent, lost, control.lost());
     for (wake, answered) in [&first, &again].into_iter().zip(answered) {
@@ -132,9 +133,12 @@ impl Wake {
         Ok(Self { fresh, woken, ready })
     }
 
-    /// From the readiness of the first pod to the first answer, in seconds.
-    fn answered(&self) -> Result<f64> {
-        Ok(self.fresh.first_ok.context("nothing was answered")? - unix(self.ready.at))
+    /// From the readiness of the first pod to the first answer, in seconds; `on_kept` says when each second's first one on
+    /// a kept connection came.
+    fn answered(&self, on_kept: &[f64]) -> Result<f64> {
+        let ready = unix(self.ready.at);
+        let all = on_kept.iter().copied().filter(|at| *at >= unix(self.woken.at)).chain(self.fresh.first_ok);
+        Ok(all.reduce(f64::min).context("nothing was answered")? - ready)
     }
 }
 

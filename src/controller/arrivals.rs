@@ -1,0 +1,101 @@
+//! Replicas that become ready while requests wait for the first one. An EndpointSlice may list them a second late: its
+//! controller waits that long where it has not seen its own last write yet. So balancers are told of them by the status.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::{
+    balancers,
+    context::Context,
+    index::{Workload, read, write},
+    outcome::Outcome,
+    state::{Key, State},
+};
+use crate::api::{Arrival, ScalableService};
+
+/// So long they are told of: more than the controller of EndpointSlices takes on a busy cluster, or to be led anew (15 s).
+const CAUGHT_UP: SignedDuration = SignedDuration::from_secs(30);
+/// As many as serve until EndpointSlices list the others.
+const MOST: usize = 10;
+
+/// Puts into the outcome whom the balancers are to be told of; and while they wait for a first replica, has the watch of
+/// pods call when one is ready.
+pub fn follow(service: &ScalableService, key: &Key, state: &mut State, context: &Context) {
+    let awaited = balancers::fleet(service, key, state, context).is_some_and(|fleet| fleet.awaits_first());
+    let reference = &service.spec.scale_target_ref;
+    let workload =
+        Workload { kind: reference.kind.clone(), namespace: key.0.clone(), name: reference.name.clone() };
+    let called = read(&context.pods, |pods| pods.calls(&workload));
+    let told = state
+        .told()
+        .and_then(|status| status.traffic.as_ref())
+        .map_or(&[][..], |traffic| traffic.arrived.as_slice());
+    if !awaited && !called && told.is_empty() {
+        return;
+    }
+    let target = context.targets.watched(&key.0, reference);
+    let Some(selector) = target.and_then(|target| target.selector) else { return };
+    if called != awaited {
+        write(&context.pods, |pods| pods.call(workload, awaited.then(|| selector.clone())));
+    }
+    let ready = read(&context.pods, |pods| pods.ready(&key.0, &selector));
+    let arrived = now(&ready, awaited, told, Timestamp::now());
+    if let Some(Outcome::Done(done)) = &mut state.last {
+        done.arrived = arrived;
+    }
+}
+
+/// Those of `ready` that arrived within the last 30 s: that the status tells of already, or, while one is `awaited`, all.
+fn now(ready: &BTreeMap<String, IpAddr>, awaited: bool, told: &[Arrival], now: Timestamp) -> Vec<Arrival> {
+    let stands = |arrival: &&Arrival| {
+        now.duration_since(arrival.since.0) < CAUGHT_UP
+            && ready.get(&arrival.pod).is_some_and(|ip| ip.to_string() == arrival.ip)
+    };
+    let mut arrived: BTreeMap<&str, Arrival> =
+        told.iter().filter(stands).map(|arrival| (arrival.pod.as_str(), arrival.clone())).collect();
+    for (pod, ip) in ready.iter().filter(|_| awaited) {
+        if arrived.len() < MOST {
+            let fresh = || Arrival { pod: pod.clone(), ip: ip.to_string(), since: Time(now) };
+            arrived.entry(pod).or_insert_with(fresh);
+        }
+    }
+    arrived.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ready(pods: &[&str]) -> BTreeMap<String, IpAddr> {
+        let at = |(number, pod): (usize, &&str)| ((*pod).to_owned(), IpAddr::from([10, 0, 0, number as u8]));
+        pods.iter().enumerate().map(at).collect()
+    }
+
+    fn names(arrived: &[Arrival]) -> Vec<&str> {
+        arrived.iter().map(|arrival| arrival.pod.as_str()).collect()
+    }
+
+    #[test]
+    fn who_is_ready_while_one_is_awaited_is_told_of_until_slices_have_caught_up() {
+        let begin: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
+        let after = |seconds| begin + SignedDuration::from_secs(seconds);
+        assert!(now(&ready(&["a"]), false, &[], begin).is_empty(), "nobody waits");
+        let first = now(&ready(&["a"]), true, &[], begin);
+        assert_eq!((names(&first), first[0].ip.as_str()), (vec!["a"], "10.0.0.0"));
+        let second = now(&ready(&["a", "b"]), true, &first, after(1));
+        assert_eq!(names(&second), ["a", "b"]);
+        assert_eq!((second[0].since.0, second[1].since.0), (begin, after(1)), "each from its own begin");
+        // They serve: no more are told of, but these stay until EndpointSlices surely list them.
+        let served = now(&ready(&["a", "b", "c"]), false, &second, after(29));
+        assert_eq!(names(&served), ["a", "b"]);
+        assert_eq!(names(&now(&ready(&["a", "b", "c"]), false, &served, after(30))), ["b"]);
+        assert!(now(&ready(&[]), true, &second, after(2)).is_empty(), "who is ready no more");
+        let moved = BTreeMap::from([("a".to_owned(), IpAddr::from([10, 0, 0, 9]))]);
+        assert!(now(&moved, false, &first, after(2)).is_empty(), "another pod of the same name");
+        let many: Vec<String> = (0..20).map(|number| format!("pod-{number}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert_eq!(now(&ready(&many), true, &[], begin).len(), MOST);
+    }
+}
