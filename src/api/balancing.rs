@@ -23,6 +23,9 @@ pub struct TrafficStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["pod".to_string()]))]
     pub arrived: Vec<Arrival>,
+    /// Balancers that are ready, which share `limits` (written by the controller).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_balancers: Option<i32>,
     /// Each balancer, by its pod; each writes its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["pod".to_string()]))]

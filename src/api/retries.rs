@@ -29,7 +29,8 @@ impl Default for Retries {
 pub enum RetryOn {
     /// No connection came about: the replica saw nothing of the request.
     ConnectFailure,
-    /// The connection ended without an answer; only for GET, HEAD, OPTIONS, PUT and DELETE without a body.
+    /// The connection ended without an answer; only for GET, HEAD, OPTIONS, PUT and DELETE (methods that may be repeated, RFC
+    /// 9110, 9.2.2), and with HAProxy only without a body.
     EmptyResponse,
     /// The answer was 503; only for the same methods.
     Http503,

@@ -253,7 +253,8 @@ pub struct SessionPersistence {
 /// What happens before a replica is removed.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Drain {
-    /// Longest time that a replica which gets no new requests may take for those it has, from 0s to 1h.
+    /// Longest time that a replica which gets no new requests may take for those it has, from 0s to 1h. Sessions that are
+    /// bound to it move in its last third, or its last 10s.
     #[serde(default = "drain_timeout")]
     #[x_kube(validation = (
         "duration(self) >= duration('0s') && duration(self) <= duration('1h')",

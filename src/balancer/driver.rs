@@ -172,6 +172,18 @@ impl Driver {
         }
     }
 
+    /// Sends whoever is bound to one of `pods` by a cookie elsewhere, and finishes what they have; NGINX binds nobody to one
+    /// that is drained.
+    ///
+    /// # Errors
+    /// Nothing runs, or it does not answer.
+    pub async fn unbind(&self, wanted: &Wanted, pods: &BTreeSet<String>) -> Result<(), DriverError> {
+        match self {
+            Self::HaProxy(driver) => driver.unbind(wanted, pods).await,
+            Self::Nginx(_) => Ok(()),
+        }
+    }
+
     /// Puts the certificate and key of a Secret of type `kubernetes.io/tls` into `file`, and has it served, by NGINX
     /// with the next synchronisation.
     ///

@@ -23,28 +23,32 @@ const MOST: usize = 10;
 /// Puts into the outcome whom the balancers are to be told of; and while they wait for a first replica, has the watch of
 /// pods call when one is ready.
 pub fn follow(service: &ScalableService, key: &Key, state: &mut State, context: &Context) {
+    let arrived = arrived(service, key, state, context).unwrap_or_default();
+    if let Some(Outcome::Done(done)) = &mut state.last {
+        done.arrived = arrived;
+    }
+}
+
+/// `None` if nobody waits and nobody was told of, or if the target's pods are not known.
+fn arrived(service: &ScalableService, key: &Key, state: &State, context: &Context) -> Option<Vec<Arrival>> {
     let awaited = balancers::fleet(service, key, state, context).is_some_and(|fleet| fleet.awaits_first());
     let reference = &service.spec.scale_target_ref;
     let workload =
         Workload { kind: reference.kind.clone(), namespace: key.0.clone(), name: reference.name.clone() };
     let called = read(&context.pods, |pods| pods.calls(&workload));
-    let told = state
-        .told()
-        .and_then(|status| status.traffic.as_ref())
-        .map_or(&[][..], |traffic| traffic.arrived.as_slice());
+    let told = state.told().and_then(|status| status.traffic.as_ref());
+    let told = told.map_or(&[][..], |traffic| traffic.arrived.as_slice());
     if !awaited && !called && told.is_empty() {
-        return;
+        return None;
     }
-    let target = context.targets.watched(&key.0, reference);
-    let Some(selector) = target.and_then(|target| target.selector) else { return };
+    let selector = context.targets.watched(&key.0, reference)?.selector?;
     if called != awaited {
         write(&context.pods, |pods| pods.call(workload, awaited.then(|| selector.clone())));
     }
     let ready = read(&context.pods, |pods| pods.ready(&key.0, &selector));
-    let arrived = now(&ready, awaited, told, Timestamp::now());
-    if let Some(Outcome::Done(done)) = &mut state.last {
-        done.arrived = arrived;
-    }
+    // Whole seconds, as the API server keeps them: what was written is what is read back.
+    let at = Timestamp::now();
+    Some(now(&ready, awaited, told, Timestamp::from_second(at.as_second()).unwrap_or(at)))
 }
 
 /// Those of `ready` that arrived within the last 30 s: that the status tells of already, or, while one is `awaited`, all.

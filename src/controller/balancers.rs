@@ -11,6 +11,7 @@ use super::{
     context::Context,
     fleet::Fleet,
     index::{Front, Target, Workload, read},
+    outcome::Outcome,
     state::{Key, State},
     zones,
 };
@@ -73,6 +74,14 @@ pub fn fleet(service: &ScalableService, key: &Key, state: &State, context: &Cont
     let pods = read(&context.pods, |index| index.balancers(&key.0, &key.1, Timestamp::now()));
     let trouble = state.objects.trouble.clone();
     Some(Fleet::new(traffic.replicas, pods, service.status.as_ref(), trouble))
+}
+
+/// Puts into the outcome how many balancers are ready.
+pub fn count(service: &ScalableService, key: &Key, state: &mut State, context: &Context) {
+    let ready = fleet(service, key, state, context).map(|fleet| fleet.ready());
+    if let Some(Outcome::Done(done)) = &mut state.last {
+        done.balancers = ready.and_then(|ready| i32::try_from(ready).ok());
+    }
 }
 
 /// The replicas as the balancers have them; `None` if the target's pods can't be listed.

@@ -90,6 +90,12 @@ impl Fleet {
         held.fold(0, i32::saturating_add)
     }
 
+    /// Those that are ready.
+    #[must_use]
+    pub fn ready(&self) -> usize {
+        self.balancers.iter().filter(|(pod, _)| pod.ready).count()
+    }
+
     /// Whether one of them holds requests and has no replica at all.
     #[must_use]
     pub fn awaits_first(&self) -> bool {

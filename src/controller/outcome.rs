@@ -69,6 +69,8 @@ pub struct Done {
     pub leaving: BTreeMap<String, Timestamp>,
     /// Pods that became ready while requests waited for the first one.
     pub arrived: Vec<Arrival>,
+    /// Balancers that are ready; `None` if Plimsoll runs none.
+    pub balancers: Option<i32>,
     /// What was done about outliers; `None` without `spec.recovery`.
     pub recovery: Option<Recovery>,
     /// Where requests go; `None` without `spec.failover`.

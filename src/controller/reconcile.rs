@@ -85,6 +85,7 @@ pub async fn reconcile(
         refresh(service, &key, &mut state, &context);
     }
     arrivals::follow(service, &key, &mut state, &context);
+    balancers::count(service, &key, &mut state, &context);
     let route = gateway::bring_about(service, &key, &mut state, &context).await;
     let again = report(service, &key, &mut state, &context).await;
     balancers::forget_gone(service, &key, &context).await;
@@ -175,6 +176,7 @@ async fn look(service: &ScalableService, key: &Key, state: &mut State, context: 
         },
         leaving,
         arrived: Vec::new(),
+        balancers: None,
         recovery,
         shift,
     }))
@@ -194,6 +196,9 @@ async fn refuse(
     context.shell.board.unscaled(key);
     let mut wait = Duration::from(service.spec.period);
     let mut shift = None;
+    if let Some(subject) = subject.as_ref().filter(|subject| subject.target.selector.is_some()) {
+        balancers::bring_about(service, &subject.target, key, state, context).await;
+    }
     if let Some(subject) = subject.filter(|_| service.spec.failover.is_some()) {
         let mut seen = observe(service, &subject, key, state, context).await;
         let now = Timestamp::now();
@@ -301,7 +306,12 @@ fn schedule(
 fn refresh(service: &ScalableService, key: &Key, state: &mut State, context: &Context) {
     let Some(Outcome::Done(done)) = &mut state.last else { return };
     let Some(target) = context.targets.watched(&key.0, &service.spec.scale_target_ref) else { return };
-    done.ready = pods(&target, key, context).ready();
+    let pods = pods(&target, key, context);
+    done.ready = pods.ready();
+    // Of a StatefulSet one comes back under its name, and that is another one.
+    if let Pods::Listed(there) = &pods {
+        done.leaving.retain(|name, _| !there.iter().any(|pod| pod.name == *name));
+    }
     done.written = match &done.written {
         // The change is told; from here on it is how things are.
         Written::Changed => Written::Nothing,

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     scene::Scene,
-    support::{Client, Load, all_served, wait},
+    support::{Client, Load, all_served, eventually, wait},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -143,4 +143,21 @@ async fn a_replica_that_is_ready_and_fails_the_checks_is_told_within_seconds() {
     scene.until("it is down once more", |status| !status.down.is_empty()).await;
     scene.drain(&["checkout-2"]);
     scene.until("it is not told of who is drained", |status| status.down.is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_balancer_that_is_left_gives_each_replica_its_whole_limit() {
+    let mut scene = Scene::running(1, &json!({"limits": {"connectionsPerReplica": 10}})).await;
+    let _replica = scene.replica(1, Duration::ZERO).await;
+    scene.programmed(1).await;
+    for (ready, share) in [(None, 5), (Some(1), 10), (Some(3), 5), (Some(0), 10), (Some(2), 5)] {
+        scene.told(|known| known.service.as_mut().unwrap().balancers = ready);
+        eventually("the share is as it should be", || async {
+            let servers = scene.balancer.driver.servers().await.unwrap();
+            let seen = scene.balancer.driver.observe().await.unwrap().servers;
+            (servers.len() == 1 && seen["checkout-1"].maxconn == share).then_some(())
+        })
+        .await;
+    }
+    assert_eq!(scene.metric("plimsoll_balancer_reloads_total"), 0.0);
 }

@@ -6,6 +6,7 @@ mod failover;
 mod follow;
 mod outage;
 mod scene;
+mod sticky;
 mod stop;
 #[path = "../haproxy/support/mod.rs"]
 #[allow(dead_code, unused_imports)]

@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use plimsoll::{
     api::{BalancerStatus, Software, Traffic},
     balancer::{
@@ -103,9 +105,10 @@ impl Scene {
     /// A spec of that generation.
     pub fn tell(&self, generation: i64, minimum: i32, more: &Value) {
         let traffic = self.traffic(more);
-        let draining = std::collections::BTreeSet::new();
+        let draining = std::collections::BTreeMap::new();
         let standbys = Vec::new();
-        let service = Service { generation, holds: minimum == 0, traffic, draining, standbys };
+        let service =
+            Service { generation, holds: minimum == 0, traffic, draining, balancers: None, standbys };
         self.told(|known| known.service = Some(service));
     }
 
@@ -135,7 +138,13 @@ impl Scene {
     }
 
     pub fn drain(&self, pods: &[&str]) {
-        let pods = pods.iter().map(|pod| (*pod).to_owned()).collect();
+        let now = Time(Timestamp::now());
+        let pods = pods.iter().map(|pod| ((*pod).to_owned(), Some(now.clone()))).collect();
+        self.told(|known| known.service.as_mut().unwrap().draining = pods);
+    }
+
+    pub fn eject(&self, pods: &[&str]) {
+        let pods = pods.iter().map(|pod| ((*pod).to_owned(), None)).collect();
         self.told(|known| known.service.as_mut().unwrap().draining = pods);
     }
 

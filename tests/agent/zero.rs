@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use plimsoll::api::Arrival;
 use serde_json::json;
 
@@ -65,9 +66,10 @@ async fn a_first_replica_serves_before_its_endpoint_slice_lists_it_as_ready() {
     scene.programmed(0).await;
     let held_too = ask();
     scene.until("another waits", |status| status.held == 1).await;
-    let arrival = json!([{"pod": "checkout-1", "ip": "127.0.1.1", "since": "2026-03-01T12:00:00Z"}]);
+    let now = Timestamp::now();
+    let arrival = json!([{"pod": "checkout-1", "ip": "127.0.1.1", "since": now.to_string()}]);
     let arrived: Vec<Arrival> = serde_json::from_value(arrival).unwrap();
-    scene.told(|known| assert!(known.arrived.tell(arrived, None)));
+    scene.told(|known| assert!(known.arrived.tell(arrived, None, now)));
     assert_eq!(held_too.await.unwrap().unwrap().status, 200);
     scene.endpoint(1, false, false);
     scene.programmed(1).await;

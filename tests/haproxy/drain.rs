@@ -67,3 +67,36 @@ async fn an_upgraded_connection_outlives_drain_and_reload_and_holds_its_replica(
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_drained_while_a_process_from_before_a_reload_may_still_send_to_it() {
+    let both = [Replica::start("a", Duration::ZERO).await, Replica::start("b", Duration::ZERO).await];
+    let [a, b] = &both;
+    let empty = wanted(json!({"algorithm": "RoundRobin", "drain": {"timeout": "4s"}}));
+    let balancer = Balancer::start(&empty.with([a.server(Ready), b.server(Ready)])).await;
+    let mut kept: Vec<Client> = Vec::new();
+    for _ in 0..40 {
+        let mut client = Client::new(empty.front());
+        client.get("/", &[]).await.unwrap();
+        kept.push(client);
+    }
+    let mut draining = empty.with([a.server(Drain), b.server(Ready)]);
+    draining.traffic.slow_start = Duration::from_secs(1).into();
+    assert!(balancer.sync(&draining).await.reloaded);
+    let pods = ["a".to_owned()];
+    let drained = || async { balancer.driver.drained(&draining, &pods).await.unwrap() };
+    assert!(drained().await.is_empty(), "the process before knows nothing of it");
+    let before = a.served();
+    let (early, late) = kept.split_at_mut(20);
+    for client in early {
+        // Some are closed by now, since the process ends.
+        drop(client.get("/", &[]).await);
+    }
+    assert!(a.served() > before, "the process before sent it nothing, so nothing was proven");
+    eventually("it is drained", || async { (drained().await == pods).then_some(()) }).await;
+    let before = a.served();
+    for client in late {
+        drop(client.get("/", &[]).await);
+    }
+    assert_eq!(a.served(), before, "drained, and yet it got a request");
+}

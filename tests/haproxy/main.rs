@@ -9,6 +9,7 @@ mod failover;
 mod hold;
 mod priority;
 mod process;
+mod retries;
 mod sticky;
 mod support;
 mod zone;

@@ -41,10 +41,10 @@ async fn a_new_process_has_the_servers_and_is_told_the_rest_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_structure_is_taken_over_and_what_runs_is_finished() {
     let replica = Replica::start("a", DELAY).await;
-    let mut wanted = wanted(json!({})).with([replica.server(Ready)]);
+    let mut wanted = wanted(json!({"drain": {"timeout": "8s"}})).with([replica.server(Ready)]);
     let balancer = Balancer::start(&wanted).await;
     let front = wanted.front();
-    let slow = tokio::spawn(async move { Client::new(front).get("/1500ms", &[]).await });
+    let slow = tokio::spawn(async move { Client::new(front).get("/7000ms", &[]).await });
     eventually("it is busy", || async { (replica.working() == 1).then_some(()) }).await;
     let load = Load::start(front, 4, false, "/");
     wanted.traffic.slow_start = Duration::from_secs(1).into();
@@ -58,7 +58,11 @@ async fn a_new_structure_is_taken_over_and_what_runs_is_finished() {
     assert_eq!(account.lost(), 0, "of {} on fresh connections", account.sent);
     balancer.sync(&draining).await;
     let pods = ["a".to_owned(), "never-seen".to_owned()];
-    assert_eq!(balancer.driver.drained(&draining, &pods).await.unwrap(), ["never-seen"]);
+    eventually("it has closed its idle connections", || async {
+        (balancer.driver.drained(&draining, &pods).await.unwrap() == ["never-seen"]).then_some(())
+    })
+    .await;
+    assert!(!slow.is_finished(), "it was no reason to wait");
     assert_eq!(slow.await.unwrap().unwrap().status, 200);
     eventually("nothing is left", || async {
         (balancer.driver.drained(&draining, &pods).await.unwrap().len() == 2).then_some(())

@@ -5,7 +5,7 @@ use std::time::Duration;
 use plimsoll::balancer::ServerState::{Drain, Ready};
 use serde_json::json;
 
-use crate::support::{Balancer, Client, Reached as _, Replica, wanted};
+use crate::support::{Balancer, Client, Reached as _, Replica, eventually, wanted};
 
 const DELAY: Duration = Duration::ZERO;
 
@@ -59,6 +59,51 @@ async fn a_client_stays_while_its_replica_lives_whenever_that_was_added() {
     // The cookie is the balancer's: replicas never see it.
     let heads = replicas[0].heads.lock().unwrap().concat();
     assert!(heads.contains("theme=dark") && !heads.contains("SID="), "{heads}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bound_clients_that_never_pause_are_sent_elsewhere_and_lose_nothing() {
+    let delay = Duration::from_millis(30);
+    let both = [Replica::start("a", delay).await, Replica::start("b", delay).await];
+    let empty = wanted(json!({"sessionPersistence": {"cookie": "SID"}}));
+    let balancer = Balancer::start(&empty.with(both.each_ref().map(|replica| replica.server(Ready)))).await;
+    let front = empty.front();
+    let bound = Client::new(front).get("/", &[]).await.unwrap();
+    let (cookie, name) = (cookie(&bound.head).unwrap(), bound.body);
+    let clients: Vec<_> = (0..6)
+        .map(|_| {
+            let cookie = cookie.clone();
+            tokio::spawn(async move {
+                let mut client = Client::new(front);
+                let mut names = Vec::new();
+                for _ in 0..40 {
+                    let answer = client.get("/", &[&cookie]).await.unwrap();
+                    assert_eq!(answer.status, 200);
+                    names.push(answer.body);
+                }
+                names
+            })
+        })
+        .collect();
+    let state = |replica: &Replica| replica.server(if replica.name == name { Drain } else { Ready });
+    let draining = empty.with(both.each_ref().map(state));
+    balancer.sync(&draining).await;
+    let pods = [name.clone()];
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert!(balancer.driver.drained(&draining, &pods).await.unwrap().is_empty(), "it is never idle");
+    }
+    balancer.driver.unbind(&draining, &pods.clone().into()).await.unwrap();
+    eventually("it is drained", || async {
+        (balancer.driver.drained(&draining, &pods).await.unwrap() == pods).then_some(())
+    })
+    .await;
+    assert!(balancer.sync(&draining).await.steps.is_empty(), "nothing opens it again");
+    for client in clients {
+        let names = client.await.unwrap();
+        let moved = names.iter().position(|served| *served != name).expect("it moved");
+        assert!(moved > 0 && names[moved..].iter().all(|served| *served != name), "{names:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

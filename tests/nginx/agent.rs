@@ -1,7 +1,7 @@
 //! The agent with NGINX, fed without an API server.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
@@ -68,7 +68,8 @@ impl Scene {
             generation: 1,
             holds: false,
             traffic: traffic(spec),
-            draining: BTreeSet::new(),
+            draining: BTreeMap::new(),
+            balancers: None,
             standbys: Vec::new(),
         };
         scene.told(|known| {
@@ -149,7 +150,7 @@ async fn a_pod_that_the_controller_drains_is_told_when_it_has_nothing_left() {
     while replicas[0].working() == 0 || replicas[1].working() == 0 {
         wait(5).await;
     }
-    scene.told(|known| known.service.as_mut().unwrap().draining = ["checkout-2".to_owned()].into());
+    scene.told(|known| known.service.as_mut().unwrap().draining = [("checkout-2".to_owned(), None)].into());
     let status = scene.until("it gets no more", |status| status.programmed == 1).await;
     assert!(status.drained.is_empty() && replicas[1].working() > 0, "{status:?}");
     let status = scene.until("it is drained", |status| !status.drained.is_empty()).await;

@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::{SignedDuration, Timestamp};
+
 use crate::{
     api::Arrival,
     balancer::{Endpoint, Endpoints},
@@ -14,6 +16,8 @@ use crate::{
 
 /// Nobody is believed to be ready for longer without being listed: the controller may be away, and the pod gone.
 const TRUSTED: Duration = Duration::from_secs(30);
+/// Who arrived so long ago by this machine's clock is no news, but what the controller left behind.
+const OLD: SignedDuration = SignedDuration::from_secs(60);
 
 /// Those of `status.traffic.arrived`.
 #[derive(Clone, Debug, Default)]
@@ -24,14 +28,15 @@ pub struct Arrived {
 }
 
 impl Arrived {
-    /// The status tells of these now. Whether that is news.
-    pub fn tell(&mut self, arrivals: Vec<Arrival>, listed: Option<&Endpoints>) -> bool {
+    /// The status tells of these, and it is `now`. Whether that is news.
+    pub fn tell(&mut self, arrivals: Vec<Arrival>, listed: Option<&Endpoints>, now: Timestamp) -> bool {
         if self.told == arrivals {
             return false;
         }
         self.unlisted.retain(|pod, _| arrivals.iter().any(|arrival| arrival.pod == *pod));
         for arrival in arrivals.iter().filter(|arrival| !self.told.contains(arrival)) {
-            if let Ok(ip) = arrival.ip.parse() {
+            let fresh = now.duration_since(arrival.since.0) < OLD;
+            if let (true, Ok(ip)) = (fresh, arrival.ip.parse()) {
                 self.unlisted.insert(arrival.pod.clone(), (ip, Instant::now()));
             }
         }
@@ -42,10 +47,13 @@ impl Arrived {
         true
     }
 
-    /// Of whom EndpointSlices have said that it is ready, or that it ends, they know better from then on.
+    /// Of whom EndpointSlices have said that it is ready, or that it ends, they know better from then on; unless it was
+    /// another pod of that name, with another address (of the same family: each pod may have one of both).
     pub fn list(&mut self, listed: &Endpoints) {
-        let known = |endpoint: &Endpoint| endpoint.ready || endpoint.terminating;
-        self.unlisted.retain(|pod, _| !listed.0.get(pod).is_some_and(known));
+        self.unlisted.retain(|pod, (ip, _)| {
+            let same = |there: &Endpoint| there.ip == *ip || there.ip.is_ipv4() != ip.is_ipv4();
+            !listed.0.get(pod).is_some_and(|there| (there.ready || there.terminating) && same(there))
+        });
     }
 
     /// What EndpointSlices list, and those beside it, as ready.
@@ -72,13 +80,17 @@ mod tests {
         serde_json::from_value(serde_json::json!({"pod": pod, "ip": ip, "since": since})).unwrap()
     }
 
-    fn listed(pods: &[(&str, bool, bool)]) -> Endpoints {
-        let endpoint = |(pod, ready, terminating): &(&str, bool, bool)| {
-            let ip = IpAddr::from([10, 0, 0, 1]);
-            let (ready, terminating) = (*ready, *terminating);
+    fn listed(pods: &[(&str, &str, bool, bool)]) -> Endpoints {
+        let endpoint = |(pod, ip, ready, terminating): &(&str, &str, bool, bool)| {
+            let (ip, ready, terminating) = (ip.parse().unwrap(), *ready, *terminating);
             ((*pod).to_owned(), Endpoint { ip, ready, serving: ready, terminating, zone: None })
         };
         Endpoints(pods.iter().map(endpoint).collect())
+    }
+
+    fn at(second: i64) -> Timestamp {
+        let begin: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
+        begin + SignedDuration::from_secs(second)
     }
 
     fn ready(arrived: &Arrived, listed: &Endpoints) -> Vec<String> {
@@ -90,22 +102,42 @@ mod tests {
     #[test]
     fn who_arrived_is_ready_until_slices_have_said_something_of_it() {
         let (none, mut arrived) = (listed(&[]), Arrived::default());
-        assert!(arrived.tell(vec![arrival("a", "10.0.0.7", 1), arrival("b", "no address", 1)], None));
-        assert!(!arrived.tell(vec![arrival("a", "10.0.0.7", 1), arrival("b", "no address", 1)], None));
+        let first = || vec![arrival("a", "10.0.0.7", 1), arrival("b", "no address", 1)];
+        assert!(arrived.tell(first(), None, at(1)));
+        assert!(!arrived.tell(first(), None, at(2)));
         assert_eq!(ready(&arrived, &none), ["a 10.0.0.7"]);
-        let starting = listed(&[("a", false, false)]);
+        let starting = listed(&[("a", "10.0.0.7", false, false)]);
         arrived.list(&starting);
-        assert_eq!(ready(&arrived, &starting), ["a 10.0.0.7"], "it is not late any more, but not ready yet");
-        arrived.list(&listed(&[("a", true, false)]));
+        assert_eq!(ready(&arrived, &starting), ["a 10.0.0.7"], "it is listed, and not as ready yet");
+        arrived.list(&listed(&[("a", "10.0.0.7", true, false)]));
         assert!(ready(&arrived, &starting).is_empty(), "it was ready, and is no more");
         // The same words again are no news; a new start is.
-        assert!(arrived.tell(vec![arrival("a", "10.0.0.7", 1)], Some(&none)));
+        assert!(arrived.tell(vec![arrival("a", "10.0.0.7", 1)], Some(&none), at(3)));
         assert!(ready(&arrived, &none).is_empty());
-        assert!(arrived.tell(vec![arrival("a", "10.0.0.8", 9)], Some(&none)));
+        assert!(arrived.tell(vec![arrival("a", "10.0.0.8", 9)], Some(&none), at(9)));
         assert_eq!(ready(&arrived, &none), ["a 10.0.0.8"]);
-        assert!(arrived.tell(Vec::new(), Some(&none)), "the controller takes it back");
+        assert!(arrived.tell(Vec::new(), Some(&none), at(10)), "the controller takes it back");
         assert!(ready(&arrived, &none).is_empty());
-        assert!(arrived.tell(vec![arrival("a", "10.0.0.8", 20)], Some(&listed(&[("a", false, true)]))));
+        let ending = listed(&[("a", "10.0.0.8", false, true)]);
+        assert!(arrived.tell(vec![arrival("a", "10.0.0.8", 20)], Some(&ending), at(20)));
         assert!(ready(&arrived, &none).is_empty(), "it ends");
+    }
+
+    #[test]
+    fn what_slices_say_of_an_earlier_pod_of_the_name_is_not_about_this_one() {
+        let mut arrived = Arrived::default();
+        let before = listed(&[("web-0", "10.0.0.1", true, true)]);
+        arrived.tell(vec![arrival("web-0", "10.0.0.2", 1)], Some(&before), at(1));
+        assert_eq!(ready(&arrived, &before), ["web-0 10.0.0.2"]);
+        let other_family = listed(&[("web-0", "fd00::2", true, false)]);
+        arrived.list(&other_family);
+        assert_eq!(ready(&arrived, &other_family), ["web-0 fd00::2"], "its own, as slices have it");
+    }
+
+    #[test]
+    fn who_arrived_long_ago_is_not_believed_by_an_agent_that_starts() {
+        let mut arrived = Arrived::default();
+        arrived.tell(vec![arrival("a", "10.0.0.7", 1)], None, at(61));
+        assert!(ready(&arrived, &listed(&[])).is_empty());
     }
 }

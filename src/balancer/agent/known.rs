@@ -1,7 +1,7 @@
 //! What the API server last said, and its copy beside the balancer for a start without it.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
@@ -9,6 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{Deserialize, Serialize};
 
 use super::arrived::Arrived;
@@ -17,6 +19,9 @@ use crate::{
     balancer::{Endpoints, Standby},
 };
 
+/// Who is bound to a replica by a cookie is sent elsewhere so long before its time to drain is over: what it has then is
+/// finished within it. At most a third of that time.
+const UNBOUND_BEFORE: SignedDuration = SignedDuration::from_secs(10);
 /// How often the copy is written at most.
 const COPY: Duration = Duration::from_secs(1);
 
@@ -43,8 +48,12 @@ pub struct Service {
     pub holds: bool,
     /// `spec.traffic`.
     pub traffic: Traffic,
-    /// Pods that get no new requests: those of `status.traffic.draining` and of `status.recovery.ejected`.
-    pub draining: BTreeSet<String>,
+    /// Pods that get no new requests: those of `status.traffic.draining`, since when they are drained; and those of
+    /// `status.recovery.ejected`, which not even sessions may reach that are bound to them.
+    pub draining: BTreeMap<String, Option<Time>>,
+    /// Balancers that share `limits`: those that are ready; `None` where the controller does not say.
+    #[serde(default)]
+    pub balancers: Option<i32>,
     /// Standbys of `spec.failover`, with what `status.failover` says of them.
     #[serde(default)]
     pub standbys: Vec<Standby>,
@@ -61,6 +70,24 @@ impl Service {
             Standby { tls: standby.tls.clone(), ..known }
         };
         self.standbys.iter().map(known).collect()
+    }
+
+    /// How many balancers share the limits of `traffic`: those that are ready, of those that there should be.
+    #[must_use]
+    pub fn sharing(&self, traffic: &Traffic) -> i32 {
+        let all = traffic.replicas.max(1);
+        self.balancers.map_or(all, |ready| ready.clamp(1, all))
+    }
+
+    /// The pods of `draining` that get no requests of bound sessions any more either.
+    #[must_use]
+    pub fn unbound(&self, now: Timestamp) -> BTreeSet<String> {
+        let timeout = SignedDuration::try_from(Duration::from(self.traffic.drain.timeout));
+        let timeout = timeout.unwrap_or(SignedDuration::MAX);
+        let bound = timeout - UNBOUND_BEFORE.min(timeout / 3);
+        let over =
+            |since: &Option<Time>| since.as_ref().is_none_or(|since| now.duration_since(since.0) >= bound);
+        self.draining.iter().filter(|(_, since)| over(since)).map(|(pod, _)| pod.clone()).collect()
     }
 
     /// Whether both are of the same structure.
@@ -176,11 +203,44 @@ mod tests {
             };
             let standbys = standbys.iter().map(standby).collect();
             let traffic = serde_json::from_value(traffic.clone()).unwrap();
-            Service { generation: 1, holds: false, traffic, draining: BTreeSet::new(), standbys }
+            Service {
+                generation: 1,
+                holds: false,
+                traffic,
+                draining: BTreeMap::new(),
+                balancers: None,
+                standbys,
+            }
         };
         let runs = of(&[("east", 100), ("north", 0)]).standbys_as_of(&of(&[("north", 40), ("west", 60)]));
         let shares: Vec<_> = runs.iter().map(|standby| (standby.name.as_str(), standby.weight)).collect();
         assert_eq!(shares, [("east", 0), ("north", 40)], "who was taken out of the spec gets nothing");
+    }
+
+    #[test]
+    fn bound_sessions_go_elsewhere_in_the_last_third_of_a_drain_and_at_once_from_who_is_ejected() {
+        let begin: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
+        let unbound = |timeout: &str, seconds| -> Vec<String> {
+            let traffic = serde_json::json!({"provider": "HAProxy", "targetPort": 8080, "listeners": [{"port": 80}],
+                "drain": {"timeout": timeout}});
+            let draining = [("drained".to_owned(), Some(Time(begin))), ("ejected".to_owned(), None)];
+            let service = Service {
+                generation: 1,
+                holds: false,
+                traffic: serde_json::from_value(traffic).unwrap(),
+                draining: draining.into(),
+                balancers: None,
+                standbys: Vec::new(),
+            };
+            service.unbound(begin + SignedDuration::from_secs(seconds)).into_iter().collect()
+        };
+        assert_eq!(unbound("30s", 19), ["ejected"]);
+        assert_eq!(unbound("30s", 20), ["drained", "ejected"]);
+        assert_eq!(unbound("1h", 3_589), ["ejected"]);
+        assert_eq!(unbound("1h", 3_590), ["drained", "ejected"]);
+        assert_eq!(unbound("3s", 1), ["ejected"]);
+        assert_eq!(unbound("3s", 2), ["drained", "ejected"]);
+        assert_eq!(unbound("0s", 0), ["drained", "ejected"]);
     }
 
     #[test]
@@ -196,7 +256,11 @@ mod tests {
             generation: 3,
             holds: true,
             traffic: traffic.unwrap(),
-            draining: BTreeSet::from(["a".to_owned()]),
+            draining: BTreeMap::from([
+                ("a".to_owned(), Some(Time(Timestamp::UNIX_EPOCH))),
+                ("b".to_owned(), None),
+            ]),
+            balancers: Some(2),
             standbys: vec![Standby {
                 name: "east".to_owned(),
                 address: Some("[2001:db8::1]:80".parse().unwrap()),

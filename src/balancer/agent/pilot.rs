@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
 use tokio::{
     sync::watch,
     time::{sleep_until, timeout},
@@ -179,7 +180,13 @@ impl Pilot {
     /// Pods that the controller wants to have drained.
     fn draining(&self) -> Vec<String> {
         let known = self.links.known.borrow();
-        known.service.as_ref().map(|service| service.draining.iter().cloned().collect()).unwrap_or_default()
+        known.service.as_ref().map(|service| service.draining.keys().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Those of them that nobody may be bound to any more.
+    fn unbound(&self) -> BTreeSet<String> {
+        let known = self.links.known.borrow();
+        known.service.as_ref().map(|service| service.unbound(Timestamp::now())).unwrap_or_default()
     }
 
     async fn beat(&mut self) {
@@ -261,6 +268,11 @@ impl Pilot {
     async fn look(&mut self) {
         let Some(wanted) = self.wanted.take() else { return };
         let draining = self.draining();
+        if wanted.traffic.session_persistence.is_some()
+            && let Err(error) = self.setup.driver.unbind(&wanted, &self.unbound()).await
+        {
+            tracing::warn!(%error, "bound sessions stay for now");
+        }
         if let Ok(mut drained) = self.setup.driver.drained(&wanted, &draining).await {
             drained.retain(|pod| !self.is_carried(pod));
             self.status.drained = drained;
@@ -323,10 +335,11 @@ impl Pilot {
             spec.generation,
             &spec.traffic,
             endpoints,
-            &now.draining,
+            &now.draining.keys().cloned().collect(),
             spec.holds.then_some(self.setup.gate),
             self.certificates.folder(),
         );
+        let wanted = Wanted { balancers: now.sharing(&spec.traffic), ..wanted };
         wanted.and_standbys(spec.standbys_as_of(now), self.authorities.files().clone())
     }
 

@@ -1,9 +1,10 @@
 //! The two watches: the one ScalableService, and the EndpointSlices of its pods.
 
-use std::{collections::BTreeSet, fmt::Debug};
+use std::{collections::BTreeMap, fmt::Debug};
 
 use futures::StreamExt as _;
-use k8s_openapi::api::discovery::v1::EndpointSlice;
+use jiff::Timestamp;
+use k8s_openapi::{api::discovery::v1::EndpointSlice, apimachinery::pkg::apis::meta::v1::Time};
 use kube::{
     Api, Client, CustomResourceExt as _, Resource,
     core::Object,
@@ -59,11 +60,12 @@ struct Status {
 }
 
 impl Status {
-    /// Pods that get no new requests: a scale-down takes them, or they stand out from their peers.
-    fn out_of_rotation(&self) -> BTreeSet<String> {
-        let draining = self.traffic.as_ref().map(TrafficStatus::draining_pods);
+    /// Pods that get no new requests: a scale-down takes them since then, or they stand out from their peers.
+    fn out_of_rotation(&self) -> BTreeMap<String, Option<Time>> {
+        let draining = self.traffic.iter().flat_map(|traffic| &traffic.draining);
+        let draining = draining.map(|draining| (draining.pod.clone(), Some(draining.since.clone())));
         let ejected = self.recovery.as_ref().map(RecoveryStatus::ejected_pods);
-        draining.into_iter().chain(ejected).flatten().collect()
+        draining.chain(ejected.into_iter().flatten().map(|pod| (pod, None))).collect()
     }
 }
 
@@ -113,10 +115,11 @@ pub async fn service(
             holds,
             traffic,
             draining,
+            balancers: status.ready_balancers,
             standbys,
         };
         known.send_if_modified(|known| {
-            let news = known.arrived.tell(status.arrived, known.endpoints.as_ref());
+            let news = known.arrived.tell(status.arrived, known.endpoints.as_ref(), Timestamp::now());
             let changed = news || known.service.as_ref() != Some(&service);
             if changed {
                 known.service = Some(service);
@@ -177,13 +180,14 @@ mod tests {
     fn who_is_drained_or_ejected_gets_no_requests() {
         let out = |status: &str| -> Vec<String> {
             let status: Status = serde_json::from_str(status).unwrap();
-            status.out_of_rotation().into_iter().collect()
+            let out = status.out_of_rotation().into_iter();
+            out.map(|(pod, since)| since.map_or(pod.clone(), |since| format!("{pod} {}", since.0))).collect()
         };
         let ejected = r#""recovery": {"ejected": [{"pod": "b", "since": "2026-03-01T12:00:00Z",
             "until": "2026-03-01T12:01:00Z", "ejections": 1}], "returned": [{"pod": "c", "since": "2026-03-01T12:00:00Z",
             "ejections": 1}]}"#;
         let draining = r#""traffic": {"draining": [{"pod": "a", "since": "2026-03-01T12:00:00Z"}]}"#;
-        assert_eq!(out(&format!("{{{draining}, {ejected}}}")), ["a", "b"]);
+        assert_eq!(out(&format!("{{{draining}, {ejected}}}")), ["a 2026-03-01T12:00:00Z", "b"]);
         assert_eq!(out(&format!("{{{ejected}}}")), ["b"]);
         assert!(out("{}").is_empty());
     }

@@ -1,13 +1,22 @@
 //! Steps carried out: one batch, each answer checked, and what came of each told.
 
+use std::{
+    collections::BTreeSet,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
 use super::{
     HaProxy,
     command::{AdminState, Answer, Command},
+    config::closing,
     plan::Step,
     seen::{Counts, Seen},
     socket,
 };
-use crate::balancer::{DriverError, ServerState, Wanted};
+use crate::balancer::{DriverError, Epoch, ServerState, Wanted};
+
+/// A process tells its start in whole seconds, and a request may be on its way when the last connection is closed.
+const ON_ITS_WAY: Duration = Duration::from_secs(2);
 
 /// What a synchronisation did, and what it found at its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +67,8 @@ impl HaProxy {
     /// Which of `pods` have no request here and will get none: those of which the balancer knows nothing, and those
     /// that are drained and idle, which are closed for good first, or a session that is bound to one could return.
     ///
-    /// Counts what processes before a reload still do.
+    /// Counts what processes before a reload still do; and while these still close the connections of idle clients, nobody
+    /// is drained: a client may send one more request, and HAProxy tells a process that ends nothing ("Proxy is disabled").
     ///
     /// # Errors
     /// HAProxy does not answer.
@@ -79,7 +89,11 @@ impl HaProxy {
             self.apply(wanted, close).await?;
             seen = self.observe().await?;
         }
-        let before = self.before_reload(&Command::ShowStat).await?;
+        let old = self.old_workers().await?;
+        if !old.is_empty() && age(seen.epoch) < closing(wanted) + ON_ITS_WAY {
+            return Ok(Vec::new());
+        }
+        let before = self.ask_there(&old, &Command::ShowStat).await?;
         let before: Vec<_> = before.iter().map(|stat| Counts::read(stat)).collect::<Result<_, _>>()?;
         let over = |pod: &&String| {
             let closed = seen
@@ -91,17 +105,34 @@ impl HaProxy {
         Ok(pods.iter().filter(over).cloned().collect())
     }
 
+    /// Sends whoever is bound to one of `pods` by a cookie elsewhere: those that are drained get no requests at all any more.
+    ///
+    /// # Errors
+    /// HAProxy does not answer.
+    pub async fn unbind(&self, wanted: &Wanted, pods: &BTreeSet<String>) -> Result<(), DriverError> {
+        if pods.is_empty() {
+            return Ok(());
+        }
+        let servers = self.servers().await?;
+        let drained = servers.into_iter().filter(|(_, server)| server.admin == AdminState::Drain);
+        let close: Vec<Step> =
+            drained.filter(|(pod, _)| pods.contains(pod)).map(|(pod, _)| Step::Close(pod)).collect();
+        if !close.is_empty() {
+            self.apply(wanted, close).await?;
+        }
+        Ok(())
+    }
+
     /// The answers to `stat` of the processes that finish what they have since a reload.
     pub(super) async fn before_reload(&self, stat: &Command) -> Result<Vec<String>, DriverError> {
-        let processes = socket::ask_master(&self.paths.master, &Command::ShowProc).await?;
-        let old = processes.lines().skip_while(|line| !line.starts_with("# old workers"));
-        let pids = old
-            .skip(1)
-            .take_while(|line| !line.starts_with('#'))
-            .filter_map(|line| line.split_whitespace().next().and_then(|pid| pid.parse().ok()));
+        let workers = self.old_workers().await?;
+        self.ask_there(&workers, stat).await
+    }
+
+    async fn ask_there(&self, workers: &[u32], stat: &Command) -> Result<Vec<String>, DriverError> {
         let mut stats = Vec::new();
-        for pid in pids {
-            let command = Command::ToWorker(pid, Box::new(stat.clone()));
+        for pid in workers {
+            let command = Command::ToWorker(*pid, Box::new(stat.clone()));
             let answer = socket::ask_master(&self.paths.master, &command).await?;
             // One that has just ended has no answer, and nothing to finish.
             if answer.starts_with("# pxname") {
@@ -110,4 +141,18 @@ impl HaProxy {
         }
         Ok(stats)
     }
+
+    /// Process ids of the workers from before a reload that still run.
+    async fn old_workers(&self) -> Result<Vec<u32>, DriverError> {
+        let processes = socket::ask_master(&self.paths.master, &Command::ShowProc).await?;
+        let old = processes.lines().skip_while(|line| !line.starts_with("# old workers")).skip(1);
+        let old = old.take_while(|line| !line.starts_with('#'));
+        Ok(old.filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect())
+    }
+}
+
+/// How long a process runs, by this machine's clock.
+fn age(process: Epoch) -> Duration {
+    let since = UNIX_EPOCH + Duration::from_secs(process.start);
+    SystemTime::now().duration_since(since).unwrap_or_default()
 }

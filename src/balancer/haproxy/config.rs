@@ -96,11 +96,19 @@ fn sections(
     Ok(parts.join("\n"))
 }
 
+/// A reload or a stop must not cut what a replica that is drained could still finish.
+fn hard_stop(wanted: &Wanted) -> Duration {
+    Duration::from(wanted.traffic.drain.timeout).max(Duration::from_secs(1))
+}
+
+/// Within this time after a reload or a stop the connections of idle clients are closed, one after the other.
+pub(super) fn closing(wanted: &Wanted) -> Duration {
+    (hard_stop(wanted) / 2).min(Duration::from_secs(5))
+}
+
 fn global(wanted: &Wanted, paths: &Paths, structure: &str) -> Result<String, ConfigError> {
     let admin = quoted("the path of the admin socket", &format!("unix@{}", paths.admin.display()))?;
-    // A reload or a stop must not cut what a replica that is drained could still finish.
-    let hard_stop = Duration::from(wanted.traffic.drain.timeout).max(Duration::from_secs(1));
-    let spread = (hard_stop / 2).min(Duration::from_secs(5));
+    let (hard_stop, spread) = (hard_stop(wanted), closing(wanted));
     let mut text = format!(
         "global
     # `show info` tells by it what a process was started with.

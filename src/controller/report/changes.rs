@@ -94,8 +94,8 @@ fn hard(status: &ScalableServiceStatus) -> impl PartialEq {
     let summary = Summary { kpi: String::new(), why: String::new(), ..status.summary.clone() };
     let counts =
         (status.replicas, status.ready_replicas, status.desired_replicas, status.observed_generation);
-    let parts =
-        (status.selector.clone(), status.traffic.is_some(), status.recovery.clone(), status.failover.clone());
+    let balancers = status.traffic.as_ref().map(|traffic| traffic.ready_balancers);
+    let parts = (status.selector.clone(), balancers, status.recovery.clone(), status.failover.clone());
     (conditions, kpis, changes, summary, counts, parts)
 }
 

@@ -85,8 +85,7 @@ pub fn status(
 /// Nobody drains, or is told of, what nobody decides on, unless that passes: then it goes on as it was.
 fn left(refusal: &Refusal, old: Option<&TrafficStatus>) -> TrafficStatus {
     let old = old.filter(|_| refusal.passes());
-    let (draining, arrived) = old.map(|old| (old.draining.clone(), old.arrived.clone())).unwrap_or_default();
-    TrafficStatus { draining, arrived, balancers: Vec::new() }
+    old.map_or_else(TrafficStatus::default, |old| TrafficStatus { balancers: Vec::new(), ..old.clone() })
 }
 
 /// Who is being drained, or was and is on its way out, and who arrived; what the balancers say of themselves is theirs to write.
@@ -94,7 +93,12 @@ fn traffic(done: &Done) -> TrafficStatus {
     let chosen = done.decision.drain.iter().flat_map(|drain| &drain.draining);
     let all: BTreeMap<_, _> = done.leaving.iter().chain(chosen).collect();
     let draining = all.into_iter().map(|(pod, since)| Draining { pod: pod.clone(), since: Time(*since) });
-    TrafficStatus { draining: draining.collect(), arrived: done.arrived.clone(), balancers: Vec::new() }
+    TrafficStatus {
+        draining: draining.collect(),
+        arrived: done.arrived.clone(),
+        ready_balancers: done.balancers,
+        balancers: Vec::new(),
+    }
 }
 
 /// The KPI that is nearest its limit, with its value and its limit for all replicas.

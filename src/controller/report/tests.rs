@@ -80,6 +80,7 @@ impl Story {
             written: if writes { Written::Changed } else { Written::Nothing },
             leaving: BTreeMap::new(),
             arrived: Vec::new(),
+            balancers: None,
             recovery: self.recovery.clone(),
             shift: self.shift(&spec, ready),
             decision,
@@ -238,6 +239,9 @@ fn ready_follows_the_balancers_and_a_drain_is_urgent() {
     let arrival = Arrival { pod: "web-9".into(), ip: "10.0.0.9".into(), since };
     arrived.traffic.get_or_insert_default().arrived.push(arrival);
     assert_eq!(worth(&story.status, &arrived), Worth::Urgent, "requests wait for it");
+    let mut alone = story.status.clone();
+    alone.traffic.get_or_insert_default().ready_balancers = Some(1);
+    assert_eq!(worth(&story.status, &alone), Worth::Hard, "its limits are another's too");
     // An answer that fails once ends no drain; that somebody else scales does.
     story.status = drained;
     let refused =

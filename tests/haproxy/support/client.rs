@@ -36,6 +36,17 @@ impl Client {
 
     /// One request; `headers` are whole lines.
     pub async fn get(&mut self, path: &str, headers: &[&str]) -> std::io::Result<Answer> {
+        self.request("GET", path, headers, "").await
+    }
+
+    /// One request with a body.
+    pub async fn request(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[&str],
+        body: &str,
+    ) -> std::io::Result<Answer> {
         let stream = match &mut self.stream {
             Some(stream) => stream,
             empty => {
@@ -44,9 +55,12 @@ impl Client {
                 empty.insert(stream)
             }
         };
-        let mut request = format!("GET {path} HTTP/1.1\r\nhost: shop.example\r\n");
+        let mut request = format!("{method} {path} HTTP/1.1\r\nhost: shop.example\r\n");
+        if !body.is_empty() {
+            request += &format!("content-length: {}\r\n", body.len());
+        }
         headers.iter().for_each(|header| request += &format!("{header}\r\n"));
-        stream.write_all(format!("{request}\r\n").as_bytes()).await?;
+        stream.write_all(format!("{request}\r\n{body}").as_bytes()).await?;
         let answer = read_answer(stream).await;
         if answer.as_ref().is_ok_and(|answer| !answer.head.to_lowercase().contains("connection: close")) {
             return answer;

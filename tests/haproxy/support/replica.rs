@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -25,11 +25,14 @@ pub struct Replica {
     pub active: Arc<AtomicUsize>,
     /// The most that it ever worked on at a time.
     pub most: Arc<AtomicUsize>,
+    /// Whether it answers 500 to everything.
+    pub faulty: Arc<AtomicBool>,
     task: JoinHandle<()>,
 }
 
 impl Replica {
-    /// Works on each request for `delay`; on one whose path says so (`/1500ms`) for that long.
+    /// Works on each request for `delay`; on one whose path says so (`/1500ms`) for that long. `/503` is answered so, and
+    /// `/hangup` not at all.
     pub async fn start(name: &str, delay: Duration) -> Self {
         Self::start_at("127.0.0.1:0".parse().unwrap(), name, delay).await
     }
@@ -42,14 +45,17 @@ impl Replica {
         let most = Arc::new(AtomicUsize::new(0));
         let (name, seen, working) = (name.to_owned(), Arc::clone(&heads), Arc::clone(&active));
         let (own, peak) = (name.clone(), Arc::clone(&most));
+        let faulty = Arc::new(AtomicBool::new(false));
+        let fails = Arc::clone(&faulty);
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 let counts = [&working, &peak].map(Arc::clone);
-                connections.spawn(serve(stream, own.clone(), delay, Arc::clone(&seen), counts));
+                let fails = Arc::clone(&fails);
+                connections.spawn(serve(stream, own.clone(), delay, (Arc::clone(&seen), fails), counts));
             }
         });
-        Self { name, address, heads, active, most, task }
+        Self { name, address, heads, active, most, faulty, task }
     }
 
     pub fn server(&self, state: ServerState) -> (String, Server) {
@@ -85,7 +91,7 @@ async fn serve(
     mut stream: TcpStream,
     name: String,
     delay: Duration,
-    heads: Arc<Mutex<Vec<String>>>,
+    (heads, faulty): (Arc<Mutex<Vec<String>>>, Arc<AtomicBool>),
     [active, most]: [Arc<AtomicUsize>; 2],
 ) {
     stream.set_nodelay(true).unwrap();
@@ -99,12 +105,19 @@ async fn serve(
         let head = String::from_utf8_lossy(&buffer).into_owned();
         buffer.clear();
         let path = head.split(' ').nth(1).unwrap_or_default();
+        let status = match path {
+            "/hangup" => None,
+            "/503" => Some("503 Service Unavailable"),
+            _ if faulty.load(Ordering::SeqCst) => Some("500 Internal Server Error"),
+            _ => Some("200 OK"),
+        };
         let own = path.strip_prefix('/').and_then(|path| path.strip_suffix("ms")?.parse().ok());
         heads.lock().unwrap().push(head);
         most.fetch_max(active.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
         tokio::time::sleep(own.map_or(delay, Duration::from_millis)).await;
         active.fetch_sub(1, Ordering::SeqCst);
-        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{name}", name.len());
+        let Some(status) = status else { return };
+        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{name}", name.len());
         if stream.write_all(answer.as_bytes()).await.is_err() {
             return;
         }
