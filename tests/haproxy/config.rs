@@ -1,10 +1,10 @@
 //! Every configuration that the CRD allows passes HAProxy's own check.
 
-use std::{net::SocketAddr, process::Command, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, process::Command, time::Duration};
 
 use plimsoll::{
-    api::{Algorithm, RetryOn, Traffic},
-    balancer::{Server, ServerState, Standby, Wanted, haproxy::Config},
+    api::{Algorithm, RetryOn, StandbyTls, Traffic},
+    balancer::{ConfigError, Listen, Server, ServerState, Standby, Wanted, haproxy::Config},
 };
 use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
 use serde_json::{Value, json};
@@ -98,6 +98,81 @@ fn haproxy_takes_every_configuration_that_the_crd_allows() {
         assert!(checked.status.success(), "{said}\n{}", config.text);
         assert!(!said.contains("[WARNING]"), "{said}\n{}", config.text);
     }
+}
+
+/// Names come from the API server, which has its own rules; should it ever let another through, this is the last door.
+#[test]
+fn a_hostile_name_is_refused_or_taken_as_it_is() {
+    let balancer = Balancer::new();
+    let mut runner = TestRunner::deterministic();
+    let hostile = prop::sample::select(vec![
+        "a b",
+        "a\nserver x 1.2.3.4:80",
+        "a#",
+        "$host",
+        "\"a",
+        "'a",
+        "a\\",
+        "a\\ b",
+        "{a}",
+        "%[env(HOME)]",
+        "ä",
+        "",
+        "a`b",
+        "metrics",
+        "listeners",
+        "_gate",
+        "a:b",
+    ]);
+    let texts = prop_oneof![hostile.prop_map(str::to_owned), "[ -~]{0,20}", "[a-z0-9.-]{1,20}", "\\PC{0,8}"];
+    let address: SocketAddr = "10.0.0.1:80".parse().unwrap();
+    let (mut refused, mut taken) = (0, 0);
+    for round in 0..280 {
+        let text = texts.new_tree(&mut runner).unwrap().current();
+        let mut wanted = wanted(json!({"sessionPersistence": {"cookie": "SID"}}));
+        wanted.servers.insert("checkout-0".to_owned(), Server { address, state: ServerState::Ready });
+        let mut standby = Standby { name: "east".to_owned(), address: Some(address), ..Standby::default() };
+        let folder = PathBuf::from("/nowhere");
+        match round % 7 {
+            0 => wanted.service.0.clone_from(&text),
+            1 => wanted.service.1.clone_from(&text),
+            2 => {
+                let server = wanted.servers.pop_first().unwrap().1;
+                wanted.servers.insert(text.clone(), server);
+            }
+            3 => standby.name.clone_from(&text),
+            4 => wanted.traffic.session_persistence.as_mut().unwrap().cookie.clone_from(&text),
+            // There is no such file, so HAProxy may only say that of it.
+            5 => {
+                let certificate = Some(folder.join(format!("{text}.pem")));
+                wanted.listeners.push(Listen { port: 10_443, certificate });
+            }
+            _ => {
+                let tls = StandbyTls { hostname: text.clone(), ca_secret_name: "east-ca".to_owned() };
+                standby.tls = Some(tls);
+                wanted.authorities.insert("east-ca".to_owned(), folder.join(format!("{text}.pem")));
+            }
+        }
+        wanted.standbys.push(standby);
+        match Config::of(&wanted, balancer.driver.paths()) {
+            Ok(config) => {
+                taken += 1;
+                std::fs::write(&balancer.driver.paths().shares, &config.shares).unwrap();
+                let file = balancer.folder.join("hostile.cfg");
+                std::fs::write(&file, &config.text).unwrap();
+                let checked = Command::new("haproxy").arg("-c").arg("-f").arg(&file).output().unwrap();
+                let said = String::from_utf8_lossy(&checked.stderr);
+                let missing = round % 7 >= 5 && said.contains(&format!("/nowhere/{text}.pem"));
+                assert!(checked.status.success() || missing, "{text:?}: {said}\n{}", config.text);
+            }
+            Err(error) => {
+                refused += 1;
+                let expected = matches!(error, ConfigError::Name { .. } | ConfigError::Text { .. });
+                assert!(expected, "{text:?}: {error}");
+            }
+        }
+    }
+    assert!(refused > 100 && taken > 60, "{refused} refused, {taken} taken");
 }
 
 /// The default of each field, so that the strategy above can't silently leave one out.

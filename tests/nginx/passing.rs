@@ -126,3 +126,26 @@ async fn a_connection_that_does_not_come_about_is_tried_elsewhere_unless_that_is
         assert_eq!(bad > 0, lost, "{bad} of 10 failed with {attempts} attempts");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_replica_may_have_begun_is_sent_again_only_where_that_does_no_harm() {
+    let both = [Replica::start("a", Duration::ZERO).await, Replica::start("b", Duration::ZERO).await];
+    let on = json!({"retries": {"attempts": 1, "retryOn": ["ConnectFailure", "EmptyResponse", "Http503"]}});
+    let wanted = wanted(&on).with(both.each_ref().map(|replica| replica.server(Ready)));
+    let _proxy = Proxy::start(&wanted).await;
+    for (method, path, body, times) in [
+        ("GET", "/hangup", "", 2),
+        ("GET", "/503", "", 2),
+        ("DELETE", "/hangup", "", 2),
+        ("PUT", "/hangup", "stock=1", 2),
+        ("POST", "/hangup", "", 1),
+        ("POST", "/hangup", "order=1", 1),
+        ("POST", "/503", "order=1", 1),
+        ("PATCH", "/hangup", "order=1", 1),
+    ] {
+        let before: usize = both.iter().map(Replica::served).sum();
+        Client::new(wanted.front()).request(method, path, &[], body).await.unwrap();
+        let seen = both.iter().map(Replica::served).sum::<usize>() - before;
+        assert_eq!(seen, times, "{method} {path} {body:?}");
+    }
+}
