@@ -7,11 +7,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
 
 use crate::{
     process::wait_for,
-    stage::{Stage, queue},
+    stage::{Prometheus, Stage, queue},
 };
 
 /// Name of the queue, its Service and its label `app`.
@@ -26,7 +25,7 @@ pub struct Gauge {
     namespace: String,
     queue: String,
     agent: ureq::Agent,
-    prometheus: String,
+    prometheus: Prometheus,
     value: Cell<i64>,
 }
 
@@ -36,15 +35,12 @@ impl Gauge {
         stage.cluster.apply(&queue(namespace, NAME, &stage.built.shop_image))?;
         let rollout = format!("deployment/{NAME}");
         stage.cluster.kubectl(&["--namespace", namespace, "rollout", "status", &rollout, "--timeout=90s"])?;
-        let address = |namespace: &str, name: &str| {
-            let output = "--output=jsonpath=http://{.spec.clusterIP}:{.spec.ports[0].port}";
-            stage.cluster.kubectl(&["--namespace", namespace, "get", "service", name, output])
-        };
+        let output = "--output=jsonpath=http://{.spec.clusterIP}:{.spec.ports[0].port}";
         let gauge = Self {
             namespace: namespace.to_owned(),
-            queue: address(namespace, NAME)?,
+            queue: stage.cluster.kubectl(&["--namespace", namespace, "get", "service", NAME, output])?,
             agent: ureq::Agent::new_with_defaults(),
-            prometheus: address("monitoring", "prometheus")? + "/api/v1/query",
+            prometheus: Prometheus::of(stage)?,
             value: Cell::new(0),
         };
         if value > 0 {
@@ -98,10 +94,6 @@ impl Gauge {
     }
 
     fn sample(&self) -> Result<Option<f64>> {
-        let answer = self.agent.get(&self.prometheus).query("query", self.query(0)).call();
-        let text = answer.context("Prometheus can't be asked")?.body_mut().read_to_string()?;
-        let answer: Value = serde_json::from_str(&text)?;
-        let value = answer.pointer("/data/result/0/value/1").and_then(Value::as_str);
-        Ok(value.and_then(|value| value.parse().ok()))
+        self.prometheus.ask(&self.query(0))
     }
 }

@@ -1,4 +1,5 @@
-//! What Plimsoll costs and how fast it reacts, measured; no verdict on times. Each bench ends with one line of JSON.
+//! What Plimsoll costs and how fast it reacts, measured; no verdict on times, but on what may not be lost. Each bench ends
+//! with one line of JSON.
 //!
 //! The peers' figures come from the same run on the same cluster. With `--keda` it is KEDA 2.21 with the cluster's own
 //! HorizontalPodAutoscaler, both with their defaults; without, under load, that autoscaler alone, on CPU.
@@ -17,11 +18,12 @@ mod sample;
 mod steady;
 mod system;
 mod traffic;
+mod verdict;
 mod watch;
 
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use serde_json::Value;
 
 use crate::{
@@ -84,6 +86,7 @@ pub fn run(wanted: Option<&str>, keda: bool) -> Result<()> {
         (Some(stage), Some(program)) => Some(MetricsServer::install(stage, program)?),
         _ => None,
     };
+    let mut broken = Vec::new();
     for (name, place) in benches {
         eprintln!("{name} …");
         let machine = Machine::now()?;
@@ -94,8 +97,10 @@ pub fn run(wanted: Option<&str>, keda: bool) -> Result<()> {
             }
             (_, None) => bail!("{name} needs the cluster"),
         };
+        broken.extend(verdict::broken(&figures).into_iter().map(|what| format!("{name}: {what}")));
         println!("{}", machine.around(name, figures)?);
     }
+    ensure!(broken.is_empty(), "{}", broken.join("; "));
     Ok(())
 }
 

@@ -48,6 +48,23 @@ impl<'a> Scene<'a> {
         self.stage.cluster.apply(yaml).map(drop)
     }
 
+    /// A HorizontalPodAutoscaler `NAME-hpa` on a Deployment. It never acts: there are no metrics of resources here.
+    pub fn autoscale(&self, deployment: &str) -> Result<()> {
+        let namespace = self.namespace;
+        self.apply(&format!(
+            r"
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {{name: {deployment}-hpa, namespace: {namespace}}}
+spec:
+  scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: {deployment}}}
+  minReplicas: 1
+  maxReplicas: 10
+  metrics: [{{type: Resource, resource: {{name: cpu, target: {{type: Utilization, averageUtilization: 50}}}}}}]
+"
+        ))
+    }
+
     /// An object as JSON.
     pub fn get(&self, kind: &str, name: &str) -> Result<Value> {
         self.stage.get(self.namespace, kind, name)

@@ -11,7 +11,7 @@ mod streams;
 pub use build::{Built, release};
 pub use gateway::GatewayStandIn;
 pub use load::{Load, Second, Summary};
-pub use prometheus::FaultProxy;
+pub use prometheus::{FaultProxy, Prometheus};
 pub use shop::{Queue, Shop, queue, service_url};
 pub use sticky::{Client, StickyClients, Visit};
 pub use streams::{Stream, Streams};

@@ -1,4 +1,4 @@
-//! Between the operator and Prometheus: a proxy that can break every answer in every way that was seen in the field.
+//! Prometheus, and between it and the operator a proxy that can break every answer in every way that was seen in the field.
 
 use std::time::Duration;
 
@@ -12,6 +12,29 @@ const NAMESPACE: &str = "monitoring";
 const NAME: &str = "prometheus-faults";
 /// Within this time a Service leads to a pod that is ready.
 const REACHABLE: Duration = Duration::from_secs(20);
+
+/// Prometheus, as the host asks it.
+pub struct Prometheus {
+    agent: ureq::Agent,
+    url: String,
+}
+
+impl Prometheus {
+    /// The one of the cluster.
+    pub fn of(stage: &Stage) -> Result<Self> {
+        let url = service_url(stage, NAMESPACE, "prometheus", 9090)? + "/api/v1/query";
+        Ok(Self { agent: ureq::Agent::new_with_defaults(), url })
+    }
+
+    /// The first value of the answer; `None` if it is empty.
+    pub fn ask(&self, query: &str) -> Result<Option<f64>> {
+        let answer = self.agent.get(&self.url).query("query", query).call();
+        let text = answer.context("Prometheus can't be asked")?.body_mut().read_to_string()?;
+        let answer: Value = serde_json::from_str(&text)?;
+        let value = answer.pointer("/data/result/0/value/1").and_then(Value::as_str);
+        Ok(value.and_then(|value| value.parse().ok()))
+    }
+}
 
 /// The proxy in the cluster.
 pub struct FaultProxy {

@@ -11,23 +11,12 @@ use crate::cases::{
     traffic::front::{Front, SHOP, seconds},
 };
 
-/// It never acts: there are no metrics of resources for these pods.
-const AUTOSCALER: &str = r"
-apiVersion: autoscaling/v2
-kind: HorizontalPodAutoscaler
-metadata: {name: shop-hpa, namespace: failover}
-spec:
-  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: shop}
-  minReplicas: 1
-  maxReplicas: 10
-  metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 50}}}]
-";
 /// The next look, and three samples after it.
 const LEFT_WITHIN: Duration = Duration::from_secs(10);
 
 pub fn run(front: &Front<'_>) -> Result<String> {
     let scene = &front.scene;
-    scene.apply(AUTOSCALER)?;
+    scene.autoscale(SHOP)?;
     let refused = |sight: &Sight| sight.condition("Ready").starts_with("False ScalerConflict");
     front.service.wait("refused", Duration::from_secs(10), refused)?;
     let broke = fault(scene, SHOP, r#"{"unready": true}"#)?;
@@ -39,6 +28,10 @@ pub fn run(front: &Front<'_>) -> Result<String> {
     front.service.wait("back, though refused", BACK_WITHIN + Duration::from_secs(25), |sight| {
         sight.at > left.at && refused(sight) && weight(sight) == 0
     })?;
+    let front_pods = scene.follow("deployment", "shop-lb")?;
+    scene.kubectl(&["scale", "deployment", "shop-lb", "--replicas=3"])?;
+    let as_wanted = |sight: &Sight| sight.generation() >= 3 && sight.wanted() == 2;
+    front_pods.wait("as wanted again, though refused", Duration::from_secs(30), as_wanted)?;
     scene.kubectl(&["delete", "hpa", "shop-hpa"])?;
     front.service.wait("not refused", Duration::from_secs(10), |sight| !refused(sight))?;
     let deleted = SystemTime::now();

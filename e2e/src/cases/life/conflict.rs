@@ -37,18 +37,6 @@ metadata: {name: web-so, namespace: life-conflict}
 spec: {scaleTargetRef: {name: web}, triggers: [{type: cpu, metricType: Utilization, metadata: {value: "50"}}]}
 "#;
 
-/// It never acts: there are no metrics of resources for these pods.
-const AUTOSCALER: &str = r"
-apiVersion: autoscaling/v2
-kind: HorizontalPodAutoscaler
-metadata: {name: web-hpa, namespace: life-conflict}
-spec:
-  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}
-  minReplicas: 1
-  maxReplicas: 10
-  metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 50}}}]
-";
-
 pub fn run(theatre: &Theatre) -> Result<String> {
     let scene = Scene::open(theatre, "life-conflict")?;
     let cluster = &scene.stage.cluster;
@@ -75,7 +63,7 @@ fn parts(scene: &Scene<'_>) -> Result<String> {
     let dial = Dial::deploy(scene)?;
     let deployment = scene.follow("deployment", "web")?;
     dial.set(55)?;
-    scene.apply(AUTOSCALER)?;
+    scene.autoscale("web")?;
     DialService::on("web").apply(scene)?;
     let service = scene.follow("scalableservice", "web")?;
     let by_hpa = kept_by(scene, &service, &deployment, "HorizontalPodAutoscaler web-hpa", SOON, 3)?;

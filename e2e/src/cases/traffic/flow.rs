@@ -85,6 +85,12 @@ impl Account {
         [&self.kept, &self.fresh].into_iter().filter_map(figure).fold(0.0, f64::max)
     }
 
+    /// Those that ended with one of these failures.
+    pub fn failed(&self, failures: &[&str]) -> u64 {
+        let both = self.kept.failures.iter().chain(&self.fresh.failures);
+        both.filter(|(failure, _)| failures.contains(&failure.as_str())).map(|(_, count)| count).sum()
+    }
+
     /// When the last of those that were lost ended, in seconds since 1970.
     pub fn last_bad(&self) -> Option<f64> {
         [self.kept.last_bad, self.fresh.last_bad].into_iter().flatten().reduce(f64::max)

@@ -16,7 +16,7 @@ use crate::{
     cases::{
         Theatre,
         away::Away,
-        repeat::{figure, requests},
+        repeat::{count, figure, requests},
     },
     stage::{OPERATOR_NAMESPACE, Stage},
 };
@@ -59,6 +59,8 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     haproxy.some_lost("HAProxy killed")?;
     let last = haproxy.last_bad().context("nothing was lost")? - unix(killed);
     figure("HAProxy's death until the last loss, s", last - 1.0);
+    count("of the control: cut with the process", haproxy.failed(&["reset", "closed"]));
+    count("of the control: refused until it was noticed", haproxy.failed(&["refused"]));
     ensure!(
         last <= 1.0 + NOTICED_WITHIN,
         "{last:.1} s after HAProxy was killed requests were lost: {}",

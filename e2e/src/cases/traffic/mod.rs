@@ -2,6 +2,7 @@
 //! that does lose some.
 
 mod certificate;
+mod documented;
 mod drain;
 mod endpoints;
 pub mod flow;

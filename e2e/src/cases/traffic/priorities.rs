@@ -1,10 +1,11 @@
 //! Half as much again as the shop can serve; what is essential does not notice.
 
+use std::{thread::sleep, time::Duration};
+
 use anyhow::{Result, ensure};
 
-use std::time::Duration;
-
 use super::{
+    documented,
     flow::{Account, Flow},
     front::{Front, Setup},
 };
@@ -33,9 +34,13 @@ const FLAGS: [&str; 2] = ["--objective=500ms", "--timeout=10s"];
 pub fn run(theatre: &Theatre) -> Result<String> {
     let front = Front::set(theatre, &SETUP, |_| Ok(()))?;
     let stage = front.scene.stage;
-    let (essential, optional) = overload(stage, &front.url)?;
+    let mut kpis = 0;
+    let (essential, optional) = overload(stage, &front.url, || {
+        kpis = documented::tell(stage, SETUP.namespace)?;
+        Ok(())
+    })?;
     front.change(&serde_json::json!({"priorities": []}), Duration::from_secs(15))?;
-    let (without, _) = overload(stage, &front.url)?;
+    let (without, _) = overload(stage, &front.url, || Ok(()))?;
     requests(essential.sent(), essential.lost(), without.lost());
     count("late or lost in the control", without.late());
     figure("essential, p99, ms", essential.p99_ms());
@@ -54,8 +59,8 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     );
     ensure!(optional.lost() > 0, "nothing was shed, so there was no overload");
     Ok(format!(
-        "essential: {} of {} within 500 ms, p99 {:.0} ms, max {:.0} ms; optional: {} of {} served; control without \
-         priorities: {} of {} essential ones late or lost, p99 {:.0} ms",
+        "essential: {} of {} within 500 ms, p99 {:.0} ms, max {:.0} ms; optional: {} of {} served; {kpis} documented KPIs \
+         of the balancers tell of it; control without priorities: {} of {} essential ones late or lost, p99 {:.0} ms",
         essential.sent() - essential.late(),
         essential.sent(),
         essential.p99_ms(),
@@ -68,8 +73,11 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     ))
 }
 
-fn overload(stage: &Stage, url: &str) -> Result<(Account, Account)> {
+/// Towards its end something is done `under` it.
+fn overload(stage: &Stage, url: &str, under: impl FnOnce() -> Result<()>) -> Result<(Account, Account)> {
     let essential = Flow::start(stage, &format!("{url}/checkout"), ESSENTIAL, SECONDS, &FLAGS)?;
     let optional = Flow::start(stage, &format!("{url}/browse"), OPTIONAL, SECONDS, &FLAGS)?;
+    sleep(Duration::from_secs(u64::from(SECONDS) - 2));
+    under()?;
     Ok((essential.finish(false)?, optional.finish(false)?))
 }
