@@ -7,8 +7,12 @@ use tokio::task::JoinHandle;
 
 use crate::{scene::Scene, support::Client};
 
-/// Asks without a pause, bound to one replica, until it is served by another one, and a few times more.
-async fn bound_and_busy(scene: &Scene) -> (String, Vec<JoinHandle<Instant>>) {
+/// Clients that are bound to one replica and ask without a pause, until they are served by another one; and one whose request
+/// there takes `long`, so that it is never idle however the others meet.
+async fn bound_and_busy(
+    scene: &Scene,
+    long: &'static str,
+) -> (String, JoinHandle<u16>, Vec<JoinHandle<Instant>>) {
     let front = scene.front;
     let bound = Client::new(front).get("/", &[]).await.unwrap();
     let line = bound.head.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap();
@@ -23,19 +27,22 @@ async fn bound_and_busy(scene: &Scene) -> (String, Vec<JoinHandle<Instant>>) {
             }
         }
     };
+    let slow = cookie.clone();
+    let slow = tokio::spawn(async move { Client::new(front).get(long, &[&slow]).await.unwrap().status });
+    tokio::time::sleep(Duration::from_millis(100)).await;
     let clients = (0..6).map(|_| tokio::spawn(client(bound.body.clone(), cookie.clone()))).collect();
-    (bound.body, clients)
+    (bound.body, slow, clients)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bound_clients_leave_a_drained_replica_before_its_time_is_over_and_an_ejected_one_at_once() {
-    for (ejected, soonest, latest) in [(false, 3.5, 5.5), (true, 0.0, 2.0)] {
+    for (ejected, soonest, latest, long) in [(false, 3.0, 6.0, "/5000ms"), (true, 0.0, 2.0, "/3000ms")] {
         let spec = json!({"sessionPersistence": {"cookie": "SID"}, "drain": {"timeout": "6s"}});
         let mut scene = Scene::running(1, &spec).await;
         let delay = Duration::from_millis(20);
         let _both = [scene.replica(1, delay).await, scene.replica(2, delay).await];
         scene.programmed(2).await;
-        let (name, clients) = bound_and_busy(&scene).await;
+        let (name, slow, clients) = bound_and_busy(&scene, long).await;
         let begin = Instant::now();
         if ejected {
             scene.eject(&[&name])
@@ -43,6 +50,7 @@ async fn bound_clients_leave_a_drained_replica_before_its_time_is_over_and_an_ej
             scene.drain(&[&name])
         }
         scene.until("it is drained", |status| status.drained == [name.clone()]).await;
+        assert_eq!(slow.await.unwrap(), 200, "what it had is finished");
         for client in clients {
             let moved = (client.await.unwrap() - begin).as_secs_f64();
             assert!((soonest..latest).contains(&moved), "{moved} s, ejected: {ejected}");

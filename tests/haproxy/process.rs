@@ -44,7 +44,7 @@ async fn a_new_structure_is_taken_over_and_what_runs_is_finished() {
     let mut wanted = wanted(json!({"drain": {"timeout": "8s"}})).with([replica.server(Ready)]);
     let balancer = Balancer::start(&wanted).await;
     let front = wanted.front();
-    let slow = tokio::spawn(async move { Client::new(front).get("/7000ms", &[]).await });
+    let slow = tokio::spawn(async move { Client::new(front).get("/7600ms", &[]).await });
     eventually("it is busy", || async { (replica.working() == 1).then_some(()) }).await;
     let load = Load::start(front, 4, false, "/");
     wanted.traffic.slow_start = Duration::from_secs(1).into();

@@ -70,6 +70,11 @@ async fn bound_clients_that_never_pause_are_sent_elsewhere_and_lose_nothing() {
     let front = empty.front();
     let bound = Client::new(front).get("/", &[]).await.unwrap();
     let (cookie, name) = (cookie(&bound.head).unwrap(), bound.body);
+    // So that it is never idle, however the others meet.
+    let slow = cookie.clone();
+    let slow = tokio::spawn(async move { Client::new(front).get("/1500ms", &[&slow]).await });
+    let its_own = both.iter().find(|replica| replica.name == name).unwrap();
+    eventually("it is busy", || async { (its_own.working() > 0).then_some(()) }).await;
     let clients: Vec<_> = (0..6)
         .map(|_| {
             let cookie = cookie.clone();
@@ -98,6 +103,7 @@ async fn bound_clients_that_never_pause_are_sent_elsewhere_and_lose_nothing() {
         (balancer.driver.drained(&draining, &pods).await.unwrap() == pods).then_some(())
     })
     .await;
+    assert_eq!(slow.await.unwrap().unwrap().status, 200, "what it had is finished");
     assert!(balancer.sync(&draining).await.steps.is_empty(), "nothing opens it again");
     for client in clients {
         let names = client.await.unwrap();

@@ -8,15 +8,16 @@ use std::{
 use super::{
     HaProxy,
     command::{AdminState, Answer, Command},
-    config::closing,
+    config::CLOSING_MAX,
     plan::Step,
     seen::{Counts, Seen},
     socket,
 };
 use crate::balancer::{DriverError, Epoch, ServerState, Wanted};
 
-/// A process tells its start in whole seconds, and a request may be on its way when the last connection is closed.
-const ON_ITS_WAY: Duration = Duration::from_secs(2);
+/// So long after a reload the process before may still take requests: until the last connection of an idle client is closed,
+/// and what was on its way then; a process tells its start in whole seconds.
+const LEAVES: Duration = CLOSING_MAX.saturating_add(Duration::from_secs(2));
 
 /// What a synchronisation did, and what it found at its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,7 +91,7 @@ impl HaProxy {
             seen = self.observe().await?;
         }
         let old = self.old_workers().await?;
-        if !old.is_empty() && age(seen.epoch) < closing(wanted) + ON_ITS_WAY {
+        if !old.is_empty() && age(seen.epoch) < LEAVES {
             return Ok(Vec::new());
         }
         let before = self.ask_there(&old, &Command::ShowStat).await?;

@@ -20,6 +20,8 @@ use crate::{
 pub(super) const LISTENERS: &str = "listeners";
 /// Name of the gate server: one that no pod can have.
 pub const GATE: &str = "_gate";
+/// Within this time after a reload or a stop the connections of idle clients are closed, one after the other.
+pub(super) const CLOSING_MAX: Duration = Duration::from_secs(5);
 /// Cookie of clients that the gate served, or a standby in the place of a replica: it binds to nothing.
 pub(super) const GATE_COOKIE: &str = "gate";
 
@@ -96,19 +98,11 @@ fn sections(
     Ok(parts.join("\n"))
 }
 
-/// A reload or a stop must not cut what a replica that is drained could still finish.
-fn hard_stop(wanted: &Wanted) -> Duration {
-    Duration::from(wanted.traffic.drain.timeout).max(Duration::from_secs(1))
-}
-
-/// Within this time after a reload or a stop the connections of idle clients are closed, one after the other.
-pub(super) fn closing(wanted: &Wanted) -> Duration {
-    (hard_stop(wanted) / 2).min(Duration::from_secs(5))
-}
-
 fn global(wanted: &Wanted, paths: &Paths, structure: &str) -> Result<String, ConfigError> {
     let admin = quoted("the path of the admin socket", &format!("unix@{}", paths.admin.display()))?;
-    let (hard_stop, spread) = (hard_stop(wanted), closing(wanted));
+    // A reload or a stop must not cut what a replica that is drained could still finish.
+    let hard_stop = Duration::from(wanted.traffic.drain.timeout).max(Duration::from_secs(1));
+    let spread = (hard_stop / 2).min(CLOSING_MAX);
     let mut text = format!(
         "global
     # `show info` tells by it what a process was started with.
