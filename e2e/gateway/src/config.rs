@@ -22,7 +22,7 @@ pub fn render(world: &World, address: IpAddr) -> String {
 fn write(text: &mut String, world: &World, address: IpAddr) -> Result<(), Error> {
     text.push_str(
         "global\n  maxconn 4000\ndefaults\n  mode http\n  timeout connect 1s\n  timeout client 10s\n  timeout server 10s\n  \
-         retries 0\n",
+         retries 0\n  option idle-close-on-response\n",
     );
     let mut ports: BTreeMap<u16, Vec<Placed<'_>>> = BTreeMap::new();
     for gateway in &world.gateways {

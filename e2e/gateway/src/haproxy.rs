@@ -1,4 +1,5 @@
-//! HAProxy as a child: each configuration is a process of its own, which takes over from the one before.
+//! HAProxy as a child: each configuration is a process of its own, which takes over from the one before, with its listening
+//! sockets, so that no connection is lost to that.
 
 use std::{
     path::{Path, PathBuf},
@@ -18,6 +19,8 @@ const TAKES_OVER: Duration = Duration::from_millis(150);
 /// The process that serves.
 pub struct HaProxy {
     file: PathBuf,
+    /// Where a process hands over its sockets.
+    socket: PathBuf,
     running: Option<(String, Child)>,
     /// Those that finish their last requests.
     leaving: Vec<Child>,
@@ -26,7 +29,8 @@ pub struct HaProxy {
 impl HaProxy {
     /// None runs yet.
     pub fn new(folder: &Path) -> Self {
-        Self { file: folder.join("gateway.cfg"), running: None, leaving: Vec::new() }
+        let (file, socket) = (folder.join("gateway.cfg"), folder.join("gateway.sock"));
+        Self { file, socket, running: None, leaving: Vec::new() }
     }
 
     /// Runs `config`, unless it runs already.
@@ -39,11 +43,13 @@ impl HaProxy {
         if !config.contains("frontend ") {
             return Ok(());
         }
-        std::fs::write(&self.file, config).with_context(|| self.file.display().to_string())?;
+        let socket = self.socket.display();
+        let hand_over = format!("global\n  stats socket {socket} mode 600 expose-fd listeners\n");
+        std::fs::write(&self.file, hand_over + config).with_context(|| self.file.display().to_string())?;
         let mut command = Command::new("haproxy");
         command.arg("-db").arg("-f").arg(&self.file).stdin(Stdio::null()).kill_on_drop(true);
         if let Some(pid) = self.running.as_ref().and_then(|(_, child)| child.id()) {
-            command.arg("-sf").arg(pid.to_string());
+            command.arg("-x").arg(&self.socket).arg("-sf").arg(pid.to_string());
         }
         let mut child = command.spawn().context("haproxy can't be started")?;
         // One that refuses its configuration ends at once, and the one before goes on.

@@ -17,6 +17,7 @@ const EVENTS: &[&str] = &[
     "traffic-priorities",
     "traffic-streams",
     "traffic-nginx",
+    "traffic-gateway",
     "traffic-killed",
     "failover-standby",
     "failover-flap",

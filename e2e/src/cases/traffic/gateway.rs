@@ -1,14 +1,19 @@
 //! A rule of an HTTPRoute follows failover: real requests through a Gateway, which lies as implementations do.
 
-use std::time::{Duration, Instant};
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use super::flow::{Account, Flow};
 use crate::{
     cases::{
         Theatre,
         pods::fault,
+        repeat::requests,
         scene::{Dial, Scene, Trail},
     },
     stage::{GatewayStandIn, Shop},
@@ -17,6 +22,9 @@ use crate::{
 const NAMESPACE: &str = "traffic-gateway";
 const PORT: u16 = 18_090;
 const HOST: &str = "shop.example.com";
+const HOST_HEADER: &str = "--header=host: shop.example.com";
+/// Requests a second on kept and, as many, on fresh connections.
+const RATE: u32 = 30;
 /// Requests that are looked at, each on a connection of its own.
 const LOOKS: usize = 40;
 /// How long somebody else takes weights back.
@@ -42,6 +50,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let before = scene.get("httproute", "shop")?;
     only(&answers()?, "shop")?;
 
+    let flow = Flow::start(scene.stage, &GatewayStandIn::url(PORT), RATE, 240, &[HOST_HEADER])?;
     // Somebody edits another rule while Plimsoll changes this one.
     let edit = r#"[{"op": "replace", "path": "/spec/rules/0/backendRefs/0/weight", "value": 9}]"#;
     scene.kubectl(&["annotate", "scalableservice", "shop", "plimsoll.dev/failover-to=standby"])?;
@@ -65,23 +74,48 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let doubt = service.wait("in doubt", Duration::from_secs(60), |sight| {
         sight.condition("TrafficSynced").contains("RouteProgressing")
     })?;
-    std::thread::sleep(Duration::from_secs(5));
+    sleep(Duration::from_secs(5));
     let still = service.all().into_iter().filter(|sight| sight.at > doubt.at);
     let believed = still.into_iter().find(|sight| sight.condition("TrafficSynced").starts_with("True"));
     ensure!(believed.is_none(), "a status of an older generation was believed");
     lie(&scene, "")?;
     synced(&service, "shop-pods 100, standby 0")?;
     only(&answers()?, "shop")?;
+    let through = flow.finish(true)?;
+    let control = killed(&scene)?;
+    requests(through.sent(), through.lost(), control.lost());
+    through.none_lost("through the switch to the standby and back")?;
+    control.some_lost("control, the primary's pods killed")?;
     let writes = fight(&scene, &service)?;
     claim(&scene)?;
     unnamed(&scene, &service)?;
     taken_out(&scene, &service)?;
     Ok(format!(
-        "weights 100/0 -> 0/100 -> 100/0, {LOOKS} requests each where they should be; an edit of another rule kept; a stale \
+        "weights 100/0 -> 0/100 -> 100/0, {LOOKS} requests each where they should be, none of {} lost (control, pods killed: \
+         {}); an edit of another rule kept; a stale \
          status not believed; somebody who takes weights back for {} s is written against {writes} times, and told; a second \
          service on the rule writes nothing, and says whose it is; without its backendRef the standby is not ready; a standby that is taken out with all requests gives them back",
+        through.sent(),
+        control.why(),
         FIGHT.as_secs()
     ))
+}
+
+/// The pods that have all requests die at once, and nobody moves these.
+fn killed(scene: &Scene<'_>) -> Result<Account> {
+    let flow = Flow::start(scene.stage, &GatewayStandIn::url(PORT), RATE, 3, &[HOST_HEADER])?;
+    sleep(Duration::from_secs(1));
+    scene.kubectl(&[
+        "delete",
+        "pods",
+        "--selector=app=shop",
+        "--grace-period=0",
+        "--force",
+        "--wait=false",
+    ])?;
+    let account = flow.finish(false)?;
+    scene.kubectl(&["rollout", "status", "deployment/shop", "--timeout=60s"])?;
+    Ok(account)
 }
 
 /// Somebody else takes the weights back whenever they are right; how often Plimsoll set them.
@@ -95,7 +129,7 @@ fn fight(scene: &Scene<'_>, service: &Trail) -> Result<usize> {
             scene.kubectl(&["patch", "httproute", "shop", "--type=json", "--patch", back])?;
             times += 1;
         }
-        std::thread::sleep(Duration::from_millis(100));
+        sleep(Duration::from_millis(100));
     }
     // At once, after 2 s and after 4 s more.
     ensure!((2..=5).contains(&times), "the weights were taken back and set anew {times} times");
@@ -174,7 +208,7 @@ fn condition(service: &Trail, type_: &str, status: &str, words: &str) -> Result<
 fn lie(scene: &Scene<'_>, words: &str) -> Result<()> {
     let annotation = format!("plimsoll.dev/lies={words}");
     scene.kubectl(&["annotate", "gateway", "front", "--overwrite", &annotation])?;
-    std::thread::sleep(Duration::from_secs(1));
+    sleep(Duration::from_secs(1));
     Ok(())
 }
 

@@ -69,7 +69,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "traffic-gateway",
-        must: "requests follow the weights of one rule of an HTTPRoute; all else of it is untouched, no lie is \
+        must: "requests follow the weights of one rule of an HTTPRoute, none lost; all else of it is untouched, no lie is \
                believed, nobody is raced",
         run: gateway::run,
     },
