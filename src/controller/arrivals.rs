@@ -7,34 +7,46 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
-    balancers,
     context::Context,
+    fleet::Fleet,
     index::{Workload, read, write},
+    leaving,
     outcome::Outcome,
     state::{Key, State},
 };
 use crate::api::{Arrival, ScalableService};
 
-/// So long they are told of: more than the controller of EndpointSlices takes on a busy cluster, or to be led anew (15 s).
-const CAUGHT_UP: SignedDuration = SignedDuration::from_secs(30);
+/// So long they are told of.
+const CAUGHT_UP: SignedDuration = SignedDuration::from_secs(leaving::CAUGHT_UP.as_secs().cast_signed());
 /// As many as serve until EndpointSlices list the others.
 const MOST: usize = 10;
 
 /// Puts into the outcome whom the balancers are to be told of; and while they wait for a first replica, has the watch of
 /// pods call when one is ready.
-pub fn follow(service: &ScalableService, key: &Key, state: &mut State, context: &Context) {
-    let arrived = arrived(service, key, state, context).unwrap_or_default();
+pub fn follow(
+    service: &ScalableService,
+    key: &Key,
+    fleet: Option<&Fleet>,
+    state: &mut State,
+    context: &Context,
+) {
+    let awaited = fleet.is_some_and(Fleet::awaits_first);
+    let arrived = arrived(service, key, awaited, state, context).unwrap_or_default();
     if let Some(Outcome::Done(done)) = &mut state.last {
         done.arrived = arrived;
     }
 }
 
 /// `None` if nobody waits and nobody was told of, or if the target's pods are not known.
-fn arrived(service: &ScalableService, key: &Key, state: &State, context: &Context) -> Option<Vec<Arrival>> {
-    let awaited = balancers::fleet(service, key, state, context).is_some_and(|fleet| fleet.awaits_first());
+fn arrived(
+    service: &ScalableService,
+    key: &Key,
+    awaited: bool,
+    state: &State,
+    context: &Context,
+) -> Option<Vec<Arrival>> {
     let reference = &service.spec.scale_target_ref;
-    let workload =
-        Workload { kind: reference.kind.clone(), namespace: key.0.clone(), name: reference.name.clone() };
+    let workload = Workload::target(&key.0, reference);
     let called = read(&context.pods, |pods| pods.calls(&workload));
     let told = state.told().and_then(|status| status.traffic.as_ref());
     let told = told.map_or(&[][..], |traffic| traffic.arrived.as_slice());

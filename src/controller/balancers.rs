@@ -77,10 +77,9 @@ pub fn fleet(service: &ScalableService, key: &Key, state: &State, context: &Cont
 }
 
 /// Puts into the outcome how many balancers are ready.
-pub fn count(service: &ScalableService, key: &Key, state: &mut State, context: &Context) {
-    let ready = fleet(service, key, state, context).map(|fleet| fleet.ready());
+pub fn count(fleet: Option<&Fleet>, state: &mut State) {
     if let Some(Outcome::Done(done)) = &mut state.last {
-        done.balancers = ready.and_then(|ready| i32::try_from(ready).ok());
+        done.balancers = fleet.and_then(|fleet| i32::try_from(fleet.ready()).ok());
     }
 }
 

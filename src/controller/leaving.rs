@@ -13,7 +13,7 @@ use crate::{api::ScalableServiceStatus, engine::Rotation};
 
 /// So long after a replica is on its way out the balancers are still told to leave it alone: more than the controller
 /// of EndpointSlices takes on a busy cluster, or to be led anew (15 s).
-const CAUGHT_UP: Duration = Duration::from_secs(30);
+pub const CAUGHT_UP: Duration = Duration::from_secs(30);
 
 /// What is remembered of them: since when each got no requests, and since when it is on its way out.
 #[derive(Debug, Default)]

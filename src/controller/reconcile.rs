@@ -84,10 +84,11 @@ pub async fn reconcile(
     } else {
         refresh(service, &key, &mut state, &context);
     }
-    arrivals::follow(service, &key, &mut state, &context);
-    balancers::count(service, &key, &mut state, &context);
+    let fleet = balancers::fleet(service, &key, &state, &context);
+    arrivals::follow(service, &key, fleet.as_ref(), &mut state, &context);
+    balancers::count(fleet.as_ref(), &mut state);
     let route = gateway::bring_about(service, &key, &mut state, &context).await;
-    let again = report(service, &key, &mut state, &context).await;
+    let again = report(service, &key, fleet.as_ref(), &mut state, &context).await;
     balancers::forget_gone(service, &key, &context).await;
     let due = state.due.saturating_duration_since(Instant::now());
     Ok(Action::requeue([again, route].into_iter().flatten().fold(due, Duration::min)))
@@ -325,14 +326,14 @@ fn refresh(service: &ScalableService, key: &Key, state: &mut State, context: &Co
 async fn report(
     service: &ScalableService,
     key: &Key,
+    fleet: Option<&Fleet>,
     state: &mut State,
     context: &Context,
 ) -> Option<Duration> {
     let outcome = state.last.as_ref()?;
     let (old, at) = state.written.clone()?;
     let now = Timestamp::now();
-    let fleet = balancers::fleet(service, key, state, context);
-    let traffic = fleet.as_ref().map(|fleet| fleet.verdict(service.metadata.generation));
+    let traffic = fleet.map(|fleet| fleet.verdict(service.metadata.generation));
     let traffic = traffic.or_else(|| gateway::verdict(service, state));
     let verdicts = report::verdicts(service.spec.mode, outcome, traffic);
     let new = report::status(&service.spec, service.metadata.generation, &old, outcome, &verdicts, now);
@@ -345,7 +346,7 @@ async fn report(
         min: Some(service.spec.min_replicas),
         max: Some(service.spec.max_replicas),
         kpis: &new.kpis,
-        traffic: fleet.as_ref().map(|fleet| TrafficLook {
+        traffic: fleet.map(|fleet| TrafficLook {
             draining: new.traffic.as_ref().map_or(0, |traffic| traffic.draining.len()),
             held: fleet.held(),
             in_sync: fleet.in_sync(service.metadata.generation),

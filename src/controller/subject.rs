@@ -53,8 +53,7 @@ pub async fn dereference(
             return Err(Refused { reason, message, subject: gone.map(|target| Subject { spec, target }) });
         }
     };
-    let workload =
-        Workload { kind: reference.kind.clone(), namespace: key.0.clone(), name: reference.name.clone() };
+    let workload = Workload::target(&key.0, reference);
     let created = service.creation_timestamp().map_or(0, |time| time.0.as_second());
     let me = Scaler { kind: "ScalableService", name: key.1.clone(), created, workload };
     match conflict::keeper(&me, &context.scalers_of(&me.workload)) {

@@ -19,6 +19,8 @@ pub use scalers::{Scaler, ScalerIndex, scaled_object_resource};
 pub use targets::{Front, Target, TargetIndex};
 use tokio::sync::mpsc;
 
+use crate::api::ScaleTargetRef;
+
 /// An index that one watch of `K` feeds.
 pub trait Follow<K>: Default {
     /// The object is there, new or changed. Returns the `(namespace, name)` of the workload that it concerns, if any.
@@ -36,6 +38,15 @@ pub struct Workload {
     pub namespace: String,
     /// Its name.
     pub name: String,
+}
+
+impl Workload {
+    /// The target of a ScalableService in `namespace`.
+    #[must_use]
+    pub fn target(namespace: &str, reference: &ScaleTargetRef) -> Self {
+        let ScaleTargetRef { kind, name, .. } = reference;
+        Self { kind: kind.clone(), namespace: namespace.to_owned(), name: name.clone() }
+    }
 }
 
 /// A shared index.

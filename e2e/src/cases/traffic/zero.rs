@@ -6,7 +6,6 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
 
 use super::{
     flow::why,
@@ -144,10 +143,5 @@ impl Wake {
 
 /// Ready, and not about to go.
 fn is_ready(pod: &Sight) -> bool {
-    let conditions = pod.object.pointer("/status/conditions").and_then(Value::as_array);
-    let holds = |condition: &Value| {
-        condition.pointer("/type").is_some_and(|type_| type_ == "Ready")
-            && condition.pointer("/status").is_some_and(|status| status == "True")
-    };
-    pod.object.pointer("/metadata/deletionTimestamp").is_none() && conditions.into_iter().flatten().any(holds)
+    pod.condition("Ready").starts_with("True") && pod.object.pointer("/metadata/deletionTimestamp").is_none()
 }
