@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
     net::{IpAddr, SocketAddr},
     path::Path,
 };
@@ -104,6 +105,18 @@ impl Driver {
         match self {
             Self::HaProxy(_) => Software::HAProxy,
             Self::Nginx(_) => Software::NGINX,
+        }
+    }
+
+    /// Hands a HAProxy that starts the listening sockets of the one that died, until it is dropped; NGINX's master keeps
+    /// its own.
+    ///
+    /// # Errors
+    /// The socket for that can't be served.
+    pub async fn hand_over(&self) -> io::Result<()> {
+        match self {
+            Self::HaProxy(driver) => driver.listening().serve().await,
+            Self::Nginx(_) => std::future::pending().await,
         }
     }
 

@@ -4,6 +4,7 @@
 mod certificate;
 mod failover;
 mod follow;
+mod killed;
 mod outage;
 mod scene;
 mod sticky;

@@ -54,8 +54,9 @@ impl Scene {
             Gate::bind((Ipv4Addr::LOCALHOST, 0).into(), handed_to, authorities.clone(), held).await.unwrap();
         let metrics = Arc::new(AgentMetrics::of(Software::HAProxy));
         let paths = balancer.driver.paths();
+        let driver = Arc::new(Driver::HaProxy(HaProxy::new(Paths { ..paths.clone() })));
         let setup = Setup {
-            driver: Arc::new(Driver::HaProxy(HaProxy::new(Paths { ..paths.clone() }))),
+            driver: Arc::clone(&driver),
             service: ("shop".to_owned(), "checkout".to_owned()),
             pod: "checkout-lb-1".to_owned(),
             gate: gate.address().unwrap(),
@@ -72,7 +73,13 @@ impl Scene {
         );
         let prober = Prober::new("shop", "checkout", authorities, Arc::clone(&metrics));
         let probing = prober.run(known.subscribe(), told);
-        let tasks = vec![tokio::spawn(pilot.run()), tokio::spawn(gate.run()), tokio::spawn(probing)];
+        let hand_over = async move { driver.hand_over().await.unwrap() };
+        let tasks = vec![
+            tokio::spawn(pilot.run()),
+            tokio::spawn(gate.run()),
+            tokio::spawn(probing),
+            tokio::spawn(hand_over),
+        ];
         let front = (Ipv4Addr::LOCALHOST, free_port()).into();
         Self { balancer, known, status: seen, metrics, front, port: free_port(), tasks }
     }

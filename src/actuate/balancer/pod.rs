@@ -156,7 +156,9 @@ impl Maker<'_> {
     fn command(&self) -> Vec<String> {
         let words = match self.software {
             Software::HAProxy => {
-                format!("haproxy -W -db -f {FOLDER}/haproxy.cfg -S {FOLDER}/master.sock,mode,600")
+                format!(
+                    "haproxy -W -db -f {FOLDER}/haproxy.cfg -S {FOLDER}/master.sock,mode,600 -x {FOLDER}/listening.sock"
+                )
             }
             Software::NGINX => format!("nginx -e stderr -c {FOLDER}/nginx.conf"),
         };

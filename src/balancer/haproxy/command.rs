@@ -119,6 +119,8 @@ pub enum Command {
     ShowFrontends,
     /// Takes no new connection, and is told to its clients with their next answers.
     ShutdownFrontend(Word),
+    /// No new connections are taken, and those who try are refused.
+    DisableFrontend(Word),
     /// A new server, in maintenance and with its check off.
     AddServer {
         /// Its name.
@@ -178,6 +180,7 @@ impl fmt::Display for Command {
             Self::ShowStat => f.write_str("show stat -1 6 -1"),
             // All proxies, frontends (1).
             Self::ShowFrontends => f.write_str("show stat -1 1 -1"),
+            Self::DisableFrontend(frontend) => write!(f, "disable frontend {frontend}"),
             Self::ShutdownFrontend(frontend) => write!(f, "shutdown frontend {frontend}"),
             Self::AddServer { name, address, keywords } => {
                 write!(f, "add server {name} {}:{}{keywords}", address.ip(), address.port())

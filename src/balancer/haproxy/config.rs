@@ -107,7 +107,7 @@ fn global(wanted: &Wanted, paths: &Paths, structure: &str) -> Result<String, Con
         "global
     # `show info` tells by it what a process was started with.
     description structure={structure}
-    stats socket {admin} mode 600 level admin
+    stats socket {admin} mode 600 level admin expose-fd listeners
     # Without a limit of the system's own, memory would be taken for a million connections.
     fd-hard-limit 65536
     # After a reload or a stop, idle clients are told to go one after the other, and the rest may finish.

@@ -53,13 +53,18 @@ impl HaProxy {
     /// # Errors
     /// HAProxy does not answer, or refuses.
     pub async fn close_listeners(&self) -> Result<(), DriverError> {
-        let command = Command::ShutdownFrontend(Word::new(LISTENERS)?);
-        let answer = socket::ask(&self.paths.admin, &command).await?;
-        match command.answered(&answer) {
-            Answer::Refused(words) if !words.contains("already") => {
-                Err(DriverError::Refused { by: NAME, words })
+        // Shut down alone, it keeps its ports open for a process that could take them over, and who connects waits for nobody.
+        let commands = [Command::DisableFrontend, Command::ShutdownFrontend];
+        for command in commands {
+            let command = command(Word::new(LISTENERS)?);
+            let answer = socket::ask(&self.paths.admin, &command).await?;
+            match command.answered(&answer) {
+                Answer::Refused(words) if !words.contains("already") && !words.contains("previously") => {
+                    return Err(DriverError::Refused { by: NAME, words });
+                }
+                _ => {}
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
 }

@@ -8,9 +8,11 @@ mod certs;
 mod check;
 mod command;
 mod config;
+mod handover;
 mod keywords;
 mod limits;
 mod listeners;
+mod listening;
 mod paths;
 mod plan;
 mod quote;
@@ -25,6 +27,7 @@ pub use apply::{Done, Report};
 pub use command::{AdminState, Answer, BadWord};
 pub use config::{Config, GATE};
 pub use listeners::Clients;
+pub use listening::Listening;
 pub use paths::Paths;
 pub use plan::{Step, plan};
 pub use seen::{Seen, SeenServer, Unreadable};
@@ -51,6 +54,7 @@ const MEND_EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct HaProxy {
     paths: Paths,
+    listening: Listening,
     /// When it was last reloaded for a difference; held while synchronising, which is done by one at a time.
     mended: Mutex<Option<Instant>>,
 }
@@ -59,13 +63,20 @@ impl HaProxy {
     /// The one at `paths`, running or not.
     #[must_use]
     pub fn new(paths: Paths) -> Self {
-        Self { paths, mended: Mutex::new(None) }
+        let listening = Listening::at(paths.listening.clone());
+        Self { paths, listening, mended: Mutex::new(None) }
     }
 
     /// Where it is.
     #[must_use]
     pub fn paths(&self) -> &Paths {
         &self.paths
+    }
+
+    /// The copies of its listening sockets.
+    #[must_use]
+    pub fn listening(&self) -> &Listening {
+        &self.listening
     }
 
     /// What runs.
@@ -119,6 +130,9 @@ impl HaProxy {
         let mut seen = match self.observe().await {
             Ok(seen) => seen,
             Err(error) => {
+                if error.is_down() {
+                    self.listening.missed(wanted.traffic.limits.queue_timeout.into());
+                }
                 self.write(&config).await?;
                 return Err(error);
             }
@@ -138,6 +152,10 @@ impl HaProxy {
             let (more, still) = self.rounds(wanted, &mut seen).await?;
             steps.extend(more);
             left = still;
+        }
+        let ports = wanted.listeners.iter().map(|listen| listen.port).collect();
+        if let Err(error) = self.listening.follow(&self.paths.admin, seen.epoch, &ports).await {
+            tracing::warn!(%error, "no copies of HAProxy's listening sockets: if it dies now, clients are refused");
         }
         Ok(report(reloaded, steps, left, seen))
     }

@@ -8,7 +8,7 @@ use std::{
 use crate::balancer::HEALTH_PORT;
 
 /// Where a HAProxy's files, sockets and ports are. It is to be started by
-/// `haproxy -W -db -f CONFIG -S MASTER`.
+/// `haproxy -W -db -f CONFIG -S MASTER -x LISTENING`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Paths {
     /// The program, for checking a configuration.
@@ -21,6 +21,8 @@ pub struct Paths {
     pub admin: PathBuf,
     /// Socket of the master process.
     pub master: PathBuf,
+    /// Socket at which a HAProxy that starts gets the listening sockets of the one before it.
+    pub listening: PathBuf,
     /// Address that all ports are bound to; an unspecified IPv6 address takes IPv4 too.
     pub listen: IpAddr,
     /// Port of metrics and of `/healthz`.
@@ -37,6 +39,7 @@ impl Paths {
             shares: folder.join("shares.map"),
             admin: folder.join("admin.sock"),
             master: folder.join("master.sock"),
+            listening: folder.join("listening.sock"),
             listen: Ipv4Addr::UNSPECIFIED.into(),
             metrics: HEALTH_PORT,
         }

@@ -15,7 +15,7 @@ use tokio::{
 use super::command::Command;
 
 /// The longest exchange.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// The longest time in which a master executes itself anew: it reads the configuration in it.
 const REEXECUTION: Duration = Duration::from_secs(2);
 /// How often a master is tried within that.
@@ -184,7 +184,7 @@ fn find(buffer: &[u8], from: usize) -> Option<usize> {
     rest.windows(PROMPT.len()).position(|window| window == PROMPT).map(|place| from + place)
 }
 
-async fn connect(path: &Path) -> Result<UnixStream, SocketError> {
+pub(super) async fn connect(path: &Path) -> Result<UnixStream, SocketError> {
     UnixStream::connect(path)
         .await
         .map_err(|source| SocketError::Connect { path: path.display().to_string(), source })

@@ -88,6 +88,8 @@ impl Balancer {
             .arg(&paths.config)
             .arg("-S")
             .arg(&paths.master)
+            .arg("-x")
+            .arg(&paths.listening)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)

@@ -21,7 +21,8 @@ use crate::{
     stage::{OPERATOR_NAMESPACE, Stage},
 };
 
-const SETUP: Setup = Setup::of("traffic-killed", 4);
+/// Requests of 100 ms, so that a balancer has some whenever it dies.
+const SETUP: Setup = Setup { workers: 8, service_time: "100ms", ..Setup::of("traffic-killed", 4) };
 /// Requests a second on kept and on fresh connections.
 const RATE: u32 = 60;
 /// How long the API server is away.
@@ -30,8 +31,10 @@ const AWAY: u32 = 15;
 const MINUTE: u32 = 60;
 /// Within this time both balancers are ready again.
 const READY_WITHIN: Duration = Duration::from_secs(60);
-/// Within this time of HAProxy's death nothing is sent to it any more.
-const NOTICED_WITHIN: f64 = 3.0;
+/// Within so many seconds of HAProxy's death the last of its clients has found out.
+const CUT_WITHIN: f64 = 0.5;
+/// How a connection ends whose other end is killed.
+const CUT: &[&str] = &["reset", "closed"];
 
 pub fn run(theatre: &Theatre) -> Result<String> {
     let front = Front::set(theatre, &SETUP, |_| Ok(()))?;
@@ -45,36 +48,48 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let api = without_api_server(&front, &other.uid, AWAY)?;
     front.both_ready(READY_WITHIN)?;
 
-    let killed = SystemTime::now();
-    let haproxy = during(&front, 7, || kill(&one.uid, "haproxy"))?;
+    let mut killed = SystemTime::now();
+    let haproxy = during(&front, 7, || {
+        killed = SystemTime::now();
+        kill(&one.uid, "haproxy")
+    })?;
+    front.both_ready(READY_WITHIN)?;
+    // Nobody has copies of its listening sockets then.
+    let control = during(&front, 7, || {
+        kill(&other.uid, "lb-agent run")?;
+        kill(&other.uid, "haproxy")
+    })?;
     let calm = [&agent, &controller, &api];
     requests(
         calm.iter().map(|account| account.sent()).sum(),
         calm.iter().map(|account| account.lost()).sum(),
-        haproxy.lost(),
+        control.lost(),
     );
     agent.none_lost("an agent killed")?;
     controller.none_lost("the controllers killed")?;
     api.none_lost("the API server stopped and an agent killed")?;
-    haproxy.some_lost("HAProxy killed")?;
-    let last = haproxy.last_bad().context("nothing was lost")? - unix(killed);
-    figure("HAProxy's death until the last loss, s", last - 1.0);
-    count("of the control: cut with the process", haproxy.failed(&["reset", "closed"]));
-    count("of the control: refused until it was noticed", haproxy.failed(&["refused"]));
+    control.some_lost("HAProxy and its agent killed")?;
     ensure!(
-        last <= 1.0 + NOTICED_WITHIN,
-        "{last:.1} s after HAProxy was killed requests were lost: {}",
-        haproxy.why()
+        control.failed(&["refused"]) > 0,
+        "with its agent killed too nobody was refused: {}",
+        control.why()
     );
+    let last = haproxy.last_bad().map_or(0.0, |last| last - unix(killed));
+    count("HAProxy killed: cut with the process", haproxy.failed(CUT));
+    figure("HAProxy's death until the last loss, s", last);
+    figure("longest wait of who connected before it was back, s", haproxy.slowest_ms() / 1e3);
     only_its_own(&haproxy)?;
+    ensure!(last <= CUT_WITHIN, "{last:.1} s after HAProxy was killed requests were lost: {}", haproxy.why());
     Ok(format!(
         "agent killed: {} requests, none lost; both controllers: {}, none; API server away for {AWAY} s and an agent \
-         killed meanwhile: {}, none; one HAProxy of two killed (the control): lost {}, the last {:.1} s after it",
+         killed meanwhile: {}, none; one HAProxy of two killed: only what it had, {}, the last {last:.2} s after it, who connected then waited {:.1} s at \
+         most; with its agent (the control): {}",
         agent.sent(),
         controller.sent(),
         api.sent(),
         haproxy.why(),
-        last - 1.0
+        haproxy.slowest_ms() / 1e3,
+        control.why()
     ))
 }
 
@@ -125,12 +140,12 @@ fn during<T>(front: &Front<'_>, seconds: u32, fault: impl FnOnce() -> Result<T>)
     flow.finish(false)
 }
 
-/// A process that dies takes its connections along, and until that is noticed new ones find nobody. No more.
+/// A process that dies takes its connections along. No more.
 fn only_its_own(account: &Account) -> Result<()> {
     for (failure, count) in account.kept.failures.iter().chain(&account.fresh.failures) {
         ensure!(
-            ["refused", "reset", "closed"].contains(&failure.as_str()),
-            "{count} requests ended with {failure}, which is no end of a killed process"
+            CUT.contains(&failure.as_str()),
+            "{count} requests ended with {failure}, which is no end of a connection of a killed process"
         );
     }
     let answered = account.kept.http_errors + account.fresh.http_errors;

@@ -1,0 +1,105 @@
+//! Listening sockets on their way from one process to another, as HAProxy does it for a reload without a gap (`expose-fd listeners`
+//! and `-x` in its manual): the line `_getsocks` is answered by how many there are, then by a message that has them along,
+//! which is confirmed.
+
+use std::{
+    io::{self, IoSlice, IoSliceMut},
+    mem::MaybeUninit,
+    net::TcpListener,
+    os::fd::{AsFd as _, OwnedFd},
+    path::Path,
+};
+
+use rustix::{
+    cmsg_space,
+    net::{
+        RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+        SendFlags, recvmsg, sendmsg,
+    },
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _, Interest},
+    net::UnixStream,
+    time::timeout,
+};
+
+use super::socket::{PATIENCE, SocketError, connect};
+
+/// The question.
+pub(super) const ASK: &str = "_getsocks";
+/// As many sockets go along with one message (SCM_MAX_FD of the kernel); no configuration of ours has as many.
+const MOST: usize = 253;
+/// What is said of each: no network namespace, no interface, and four bytes that have no meaning any more.
+const EACH: [u8; 6] = [0; 6];
+/// What a message has to be read into: names of namespaces and interfaces, which ours have not.
+const WORDS: usize = 16 << 10;
+/// What confirms a message.
+const CONFIRMED: [u8; 4] = [0; 4];
+
+/// All listening sockets of the HAProxy whose runtime API is at `admin`.
+///
+/// # Errors
+/// It does not hand them out.
+pub(super) async fn take(admin: &Path) -> Result<Vec<OwnedFd>, SocketError> {
+    let exchange = async {
+        let mut stream = connect(admin).await?;
+        let taken = async {
+            stream.write_all(format!("{ASK}\n").as_bytes()).await?;
+            let mut count = [0; 4];
+            stream.read_exact(&mut count).await?;
+            // Words in the place of a number are a very large one.
+            let count = usize::try_from(i32::from_ne_bytes(count)).ok().filter(|count| *count <= MOST);
+            let count = count.ok_or(io::ErrorKind::InvalidData)?;
+            let mut sockets = Vec::with_capacity(count);
+            while sockets.len() < count {
+                stream.async_io(Interest::READABLE, || receive(&stream, &mut sockets)).await?;
+                // HAProxy waits for no confirmation of the last message, and is gone.
+                drop(stream.write_all(&CONFIRMED).await);
+            }
+            Ok(sockets)
+        };
+        taken.await.map_err(|source| SocketError::Broken { answered: 0, commands: 1, source })
+    };
+    timeout(PATIENCE, exchange).await.unwrap_or(Err(SocketError::Slow { answered: 0, commands: 1 }))
+}
+
+fn receive(stream: &UnixStream, sockets: &mut Vec<OwnedFd>) -> io::Result<()> {
+    let mut words = vec![0; WORDS];
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MOST))];
+    let mut along = RecvAncillaryBuffer::new(&mut space);
+    let into = &mut [IoSliceMut::new(&mut words)];
+    if recvmsg(stream.as_fd(), into, &mut along, RecvFlags::CMSG_CLOEXEC)?.bytes == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    for message in along.drain() {
+        if let RecvAncillaryMessage::ScmRights(more) = message {
+            sockets.extend(more);
+        }
+    }
+    Ok(())
+}
+
+/// Answers a HAProxy that has asked, and waits until it has them.
+///
+/// # Errors
+/// It went away before.
+pub(super) async fn give(mut stream: UnixStream, sockets: &[TcpListener]) -> io::Result<()> {
+    let sockets = sockets.get(..MOST).unwrap_or(sockets);
+    let count = i32::try_from(sockets.len()).unwrap_or_default();
+    stream.write_all(&count.to_ne_bytes()).await?;
+    if !sockets.is_empty() {
+        stream.async_io(Interest::WRITABLE, || send(&stream, sockets)).await?;
+        stream.read_exact(&mut CONFIRMED.clone()).await?;
+    }
+    Ok(())
+}
+
+fn send(stream: &UnixStream, sockets: &[TcpListener]) -> io::Result<()> {
+    let descriptors: Vec<_> = sockets.iter().map(|socket| socket.as_fd()).collect();
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MOST))];
+    let mut along = SendAncillaryBuffer::new(&mut space);
+    along.push(SendAncillaryMessage::ScmRights(&descriptors));
+    let words = EACH.repeat(sockets.len());
+    sendmsg(stream.as_fd(), &[IoSlice::new(&words)], &mut along, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
