@@ -106,6 +106,12 @@ impl Context {
         Self { shell, pods, nodes, targets, routes, changed, states: States::default(), scalers }
     }
 
+    /// What services tell each other, and the services.
+    #[must_use]
+    pub fn others(&self) -> (&Board, &Services) {
+        (&self.shell.board, &self.shell.services)
+    }
+
     /// Everything that scales `workload`.
     #[must_use]
     pub fn scalers_of(&self, workload: &Workload) -> Vec<Scaler> {

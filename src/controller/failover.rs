@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::{
     apply::WRITE_TIMEOUT,
-    board::{Ask, Entry},
+    board::{Ask, Board, Entry},
     context::Context,
     fleet::Fleet,
     gateway,
@@ -75,19 +75,19 @@ pub fn order(service: &ScalableService) -> Option<Order> {
     annotations.get(FAILOVER_TO_ANNOTATION).map(|name| Order::To(name.clone()))
 }
 
-/// Decides where requests go, so that what others decide at the same moment counts.
+/// Decides where requests go `among` the others, so that what they decide at the same moment counts.
 pub fn decide(
     service: &ScalableService,
     key: &Key,
     spec: &Validated,
     seen: &mut Observation,
     (memory, now): (&mut Memory, Timestamp),
-    context: &Context,
+    among: (&Board, &Services),
 ) -> Option<Shift> {
     let mut shift = engine::fail_over(spec, seen, memory, now);
     // Each refusal takes away a standby, or the right to leave because of a KPI.
     for _ in 0..=service.spec.failover.as_ref()?.backends.len() {
-        let Some(standing) = refused(service, key, seen, shift.as_ref(), context) else { break };
+        let Some(standing) = refused(service, key, seen, shift.as_ref(), now, among) else { break };
         seen.standing = Some(standing);
         shift = engine::fail_over(spec, seen, memory, now);
     }
@@ -101,25 +101,25 @@ fn refused(
     key: &Key,
     seen: &Observation,
     shift: Option<&Shift>,
-    context: &Context,
+    now: Timestamp,
+    (board, services): (&Board, &Services),
 ) -> Option<Standing> {
     let (standing, status) = (seen.standing.as_ref()?, &shift?.status);
     let was_here = standing.told.as_ref().is_none_or(|told| told.active == PRIMARY);
     if !was_here || status.active == PRIMARY {
         return None;
     }
-    let (now, shell) = (Timestamp::now(), &context.shell);
     let specs = service.spec.failover.iter().flat_map(|failover| &failover.backends);
     let spec = specs.clone().find(|spec| spec.name == status.active);
-    let to = spec.and_then(|spec| behind(spec.service.as_ref()?, key, &shell.services)).map(|(to, _)| to);
+    let to = spec.and_then(|spec| behind(spec.service.as_ref()?, key, services)).map(|(to, _)| to);
     // What a person says is done, unless it would send requests in a circle.
     let certain = seen.pods.ready() == 0 || standing.order.is_some();
-    if shell.board.leave(key, to.as_ref(), certain, now) {
+    if board.leave(key, to.as_ref(), certain, now) {
         return None;
     }
     let mut standing = standing.clone();
-    standing.crowded = shell.board.crowded(key, now);
-    if let Some(to) = to.filter(|to| shell.board.is_away(to)) {
+    standing.crowded = board.crowded(key, now);
+    if let Some(to) = to.filter(|to| board.is_away(to)) {
         let seen = standing.standbys.iter_mut().filter(|seen| seen.name == status.active);
         seen.for_each(|seen| seen.trouble = Some(circular(&to)));
     }
@@ -298,17 +298,4 @@ fn seen(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_is_not_scaled_can_get_no_more_than_it_has() {
-        for (mode, most) in [("Auto", 20), ("Observe", 3), ("Paused", 3)] {
-            let spec = format!(
-                "{{mode: {mode}, scaleTargetRef: {{kind: Deployment, name: spare}}, maxReplicas: 20}}"
-            );
-            let service = ScalableService::new("spare", serde_saphyr::from_str(&spec).unwrap());
-            assert_eq!(capacity(&service, 3, 1), Capacity { ready: 3, own: 1, most }, "{mode}");
-        }
-    }
-}
+mod tests;

@@ -143,7 +143,7 @@ async fn look(service: &ScalableService, key: &Key, state: &mut State, context: 
     let memory = state.memory.get_or_insert_default();
     let began = std::time::Instant::now();
     let mut recovery = engine::judge(&subject.spec, &seen, memory, now);
-    let shift = failover::decide(service, key, &subject.spec, &mut seen, (memory, now), context);
+    let shift = failover::decide(service, key, &subject.spec, &mut seen, (memory, now), context.others());
     seen.returning = shift.as_ref().map_or(0, |shift| shift.floor);
     let decision = engine::decide(&subject.spec, &seen, memory, now);
     context.shell.metrics.decided(decision.bound_by, began.elapsed());
@@ -205,7 +205,7 @@ async fn refuse(
         let now = Timestamp::now();
         let settled = gateway::is_settled(service, state);
         let memory = &mut state.unscaled;
-        shift = failover::decide(service, key, &subject.spec, &mut seen, (memory, now), context);
+        shift = failover::decide(service, key, &subject.spec, &mut seen, (memory, now), context.others());
         failover::tell(service, key, None, &seen, (shift.as_ref(), settled), context);
         failover::announce(key, state.told(), shift.as_ref(), context).await;
         let next = shift.as_ref().and_then(|shift| Duration::try_from(shift.next_look?).ok());

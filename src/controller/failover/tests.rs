@@ -1,0 +1,94 @@
+//! What services may have of each other, and those that fail at the same moment: one KPI that all of them ask may be wrong.
+
+use jiff::SignedDuration;
+
+use super::*;
+use crate::{
+    api::{ReasonCode, ScalableService},
+    engine::{Pods, Sample, StandbySeen},
+};
+
+const SHOP: &str = r#"
+apiVersion: plimsoll.dev/v1alpha1
+kind: ScalableService
+metadata: {name: NAME, namespace: shops}
+spec:
+  scaleTargetRef: {kind: Deployment, name: NAME}
+  maxReplicas: 8
+  kpis: [{name: errors, type: Objective, query: q, atMost: "1"}]
+  traffic: {provider: HAProxy, targetPort: 8080, listeners: [{port: 80}]}
+  failover:
+    backends: [{name: spare, service: {name: spare, port: 80}}]
+    leave: {when: [{kpi: errors, above: "0.2"}], samples: 3, of: 3}
+"#;
+
+struct Shop {
+    service: ScalableService,
+    key: Key,
+    memory: Memory,
+    told: Option<FailoverStatus>,
+}
+
+impl Shop {
+    fn named(name: &str) -> Self {
+        let service = serde_saphyr::from_str(&SHOP.replace("NAME", name)).unwrap();
+        Self { service, key: ("shops".to_owned(), name.to_owned()), memory: Memory::default(), told: None }
+    }
+
+    /// One look, by which requests are at the standby or not; and why.
+    fn look(&mut self, board: &Board, errors: f64, ready: i32, now: Timestamp) -> (bool, ReasonCode) {
+        let standby = StandbySeen {
+            name: "spare".to_owned(),
+            address: Some("192.0.2.1:80".to_owned()),
+            ..StandbySeen::default()
+        };
+        let standing = Standing { told: self.told.clone(), standbys: vec![standby], ..Standing::default() };
+        let mut seen = Observation {
+            replicas: 4,
+            pods: Pods::Counted { ready },
+            samples: BTreeMap::from([("errors".to_owned(), Sample::fresh(errors, now))]),
+            standing: Some(standing),
+            ..Observation::default()
+        };
+        let spec = Validated::new(&self.service.spec).unwrap();
+        let among = (board, &Services::default());
+        let shift =
+            decide(&self.service, &self.key, &spec, &mut seen, (&mut self.memory, now), among).unwrap();
+        let (away, why) = (shift.status.active == "spare", shift.reasons[0].code);
+        self.told = Some(shift.status);
+        (away, why)
+    }
+}
+
+#[test]
+fn two_of_those_that_one_kpi_would_move_go_at_once_and_the_next_after_a_minute() {
+    let (board, mut now) = (Board::default(), Timestamp::from_second(1_800_000_000).unwrap());
+    let mut shops: Vec<Shop> = ["a", "b", "c", "d", "e"].map(Shop::named).into();
+    let mut look = |shops: &mut [Shop], errors: f64, ready: i32| {
+        now += SignedDuration::from_secs(1);
+        shops.iter_mut().map(|shop| shop.look(&board, errors, ready, now)).collect::<Vec<_>>()
+    };
+    look(&mut shops, 0.0, 4);
+    let seen: Vec<_> = (0..3).map(|_| look(&mut shops[..4], 0.9, 4)).last().unwrap();
+    let away = |seen: &[(bool, ReasonCode)]| seen.iter().map(|(away, _)| *away).collect::<Vec<_>>();
+    assert_eq!(away(&seen), [true, true, false, false]);
+    assert_eq!((seen[2].1, seen[3].1), (ReasonCode::FleetLimit, ReasonCode::FleetLimit));
+    // They wait for the others' switches to be a minute old, not longer.
+    for second in 1..60 {
+        assert_eq!(away(&look(&mut shops[..4], 0.9, 4)), [true, true, false, false], "after {second} s");
+    }
+    assert_eq!(away(&look(&mut shops[..4], 0.9, 4)), [true; 4], "after a minute");
+    // Who serves nothing is no victim of a wrong KPI, whoever else went.
+    let alone = (0..4).map(|_| look(&mut shops[4..], 0.0, 0)).last().unwrap();
+    assert_eq!(away(&alone), [true]);
+}
+
+#[test]
+fn who_is_not_scaled_can_get_no_more_than_it_has() {
+    for (mode, most) in [("Auto", 20), ("Observe", 3), ("Paused", 3)] {
+        let spec =
+            format!("{{mode: {mode}, scaleTargetRef: {{kind: Deployment, name: spare}}, maxReplicas: 20}}");
+        let service = ScalableService::new("spare", serde_saphyr::from_str(&spec).unwrap());
+        assert_eq!(capacity(&service, 3, 1), Capacity { ready: 3, own: 1, most }, "{mode}");
+    }
+}
