@@ -3,13 +3,19 @@
 use std::collections::BTreeSet;
 
 use super::style::{Paint, Style};
-use crate::api::{BalancerStatus, ScalableService};
+use crate::api::{BalancerStatus, ConditionType, ScalableService};
 
-/// `Balancers: 2/2 in sync, 10 programmed, 0 draining, 0 held`, with `5 down` where replicas fail the checks; nothing for a service without any.
+/// `Balancers: 2/2 in sync, 10 programmed, 0 draining, 0 held`, with `5 down` where replicas fail the checks, or whether the
+/// rule of a Gateway is as it should be; nothing for a service without any.
 pub fn lines(service: &ScalableService, style: &Style) -> Vec<String> {
     if let Some(gateway) = service.spec.traffic.as_ref().and_then(|traffic| traffic.gateway.as_ref()) {
         let heading = style.paint(Paint::Strong, "Gateway:");
-        return vec![format!("{heading} rule {} of HTTPRoute {}", gateway.rule, gateway.http_route)];
+        let synced = <&str>::from(ConditionType::TrafficSynced);
+        let conditions = service.status.iter().flat_map(|status| &status.conditions);
+        let in_sync = conditions.filter(|condition| condition.type_ == synced).any(|it| it.status == "True");
+        let (route, rule) = (&gateway.http_route, &gateway.rule);
+        let state = if in_sync { "has its weights" } else { "does not have its weights yet" };
+        return vec![format!("{heading} rule {rule} of HTTPRoute {route} {state}")];
     }
     let Some(wanted) = service.spec.balanced() else { return Vec::new() };
     let heading = style.paint(Paint::Strong, "Balancers:");
