@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io,
     net::{IpAddr, SocketAddr},
     path::Path,
 };
@@ -110,10 +109,7 @@ impl Driver {
 
     /// Hands a HAProxy that starts the listening sockets of the one that died, until it is dropped; NGINX's master keeps
     /// its own.
-    ///
-    /// # Errors
-    /// The socket for that can't be served.
-    pub async fn hand_over(&self) -> io::Result<()> {
+    pub async fn hand_over(&self) {
         match self {
             Self::HaProxy(driver) => driver.listening().serve().await,
             Self::Nginx(_) => std::future::pending().await,

@@ -14,7 +14,7 @@ pub fn lines(service: &ScalableService, style: &Style) -> Vec<String> {
         let conditions = service.status.iter().flat_map(|status| &status.conditions);
         let in_sync = conditions.filter(|condition| condition.type_ == synced).any(|it| it.status == "True");
         let (route, rule) = (&gateway.http_route, &gateway.rule);
-        let state = if in_sync { "has its weights" } else { "does not have its weights yet" };
+        let state = if in_sync { "has its weights" } else { "does not have its weights" };
         return vec![format!("{heading} rule {rule} of HTTPRoute {route} {state}")];
     }
     let Some(wanted) = service.spec.balanced() else { return Vec::new() };

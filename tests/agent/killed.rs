@@ -10,11 +10,11 @@ use plimsoll::{
     balancer::{ServerState, agent::stop},
 };
 use serde_json::json;
-use tokio::task::JoinSet;
+use tokio::{io::AsyncWriteExt as _, net::UnixStream, task::JoinSet};
 
 use crate::{
     scene::Scene,
-    support::{Balancer, Client, Reached as _, Replica, eventually, wait, wanted},
+    support::{Balancer, Client, Reached as _, Replica, balancer::free_port, eventually, wait, wanted},
 };
 
 const DELAY: Duration = Duration::from_millis(1);
@@ -34,9 +34,9 @@ async fn who_connects_before_it_is_back_is_served_then() {
     scene.programmed(1).await;
     for round in 1..=3 {
         scene.balancer.kill().await;
-        let clients = ask(&scene, 50);
+        let mut clients = ask(&scene, 50);
         wait(700).await;
-        assert_eq!(clients.len(), 50, "nobody was refused");
+        assert!(clients.try_join_next().is_none(), "somebody was refused");
         scene.balancer.spawn();
         for body in clients.join_all().await {
             assert_eq!(body.unwrap(), a.name, "round {round}");
@@ -51,8 +51,8 @@ async fn who_connects_before_it_is_back_is_served_then() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_waits_longer_than_for_a_replica() {
-    let mut scene = Scene::running(1, &json!({"limits": {"queueTimeout": "2s"}})).await;
+async fn nobody_waits_longer_than_for_a_start() {
+    let mut scene = Scene::running(1, &json!({})).await;
     let _a = scene.replica(1, DELAY).await;
     scene.programmed(1).await;
     scene.balancer.kill().await;
@@ -61,7 +61,42 @@ async fn nobody_waits_longer_than_for_a_replica() {
     let answers = clients.join_all().await;
     assert!(answers.iter().all(Result::is_err), "HAProxy is not there");
     let waited = began.elapsed();
-    assert!((1_900..4_000).contains(&waited.as_millis()), "{waited:?}");
+    assert!((4_900..7_000).contains(&waited.as_millis()), "{waited:?}");
+    assert_eq!(Client::new(scene.front).get("/", &[]).await.unwrap_err().kind(), ConnectionRefused);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_is_given_up_is_closed() {
+    let mut scene = Scene::running(1, &json!({})).await;
+    let _a = scene.replica(1, DELAY).await;
+    scene.programmed(1).await;
+    let (before, port) = (scene.front, free_port());
+    scene.tell(2, 1, &json!({"listeners": [{"port": port}]}));
+    scene.until("on the other port", |status| status.observed_generation == Some(2) && status.in_sync).await;
+    eventually("the port before is closed", || async {
+        (Client::new(before).get("/", &[]).await.err()?.kind() == ConnectionRefused).then_some(())
+    })
+    .await;
+    scene.front.set_port(port);
+    scene.balancer.kill().await;
+    let clients = ask(&scene, 10);
+    scene.balancer.spawn();
+    assert!(clients.join_all().await.iter().all(Result::is_ok), "the new port was not kept");
+}
+
+/// It may have sockets of its own then, beside which copies would take half of the connections away.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_handover_that_fails_no_copies_are_left() {
+    let mut scene = Scene::running(1, &json!({})).await;
+    let _a = scene.replica(1, DELAY).await;
+    scene.programmed(1).await;
+    scene.balancer.kill().await;
+    let mut starts = UnixStream::connect(&scene.balancer.driver.paths().listening).await.unwrap();
+    starts.write_all(b"_getsocks\n").await.unwrap();
+    let waits = ask(&scene, 1);
+    eventually("it has asked", || async { starts.try_read(&mut [0; 4]).ok() }).await;
+    drop(starts);
+    assert!(waits.join_all().await[0].is_err());
     assert_eq!(Client::new(scene.front).get("/", &[]).await.unwrap_err().kind(), ConnectionRefused);
 }
 

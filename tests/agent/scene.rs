@@ -73,7 +73,7 @@ impl Scene {
         );
         let prober = Prober::new("shop", "checkout", authorities, Arc::clone(&metrics));
         let probing = prober.run(known.subscribe(), told);
-        let hand_over = async move { driver.hand_over().await.unwrap() };
+        let hand_over = async move { driver.hand_over().await };
         let tasks = vec![
             tokio::spawn(pilot.run()),
             tokio::spawn(gate.run()),

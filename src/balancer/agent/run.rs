@@ -69,9 +69,6 @@ pub enum AgentError {
         /// What the system says.
         error: io::Error,
     },
-    /// The socket for HAProxy's listening sockets can't be served.
-    #[error("the socket for HAProxy's listening sockets can't be served: {0}")]
-    Listening(io::Error),
     /// Signals can't be received.
     #[error("signals can't be received: {0}")]
     Signals(io::Error),
@@ -139,7 +136,7 @@ pub async fn run(options: AgentOptions) -> Result<(), AgentError> {
     tokio::select! {
         () = stop => {}
         () = hold(gate) => {}
-        ended = driver.hand_over() => ended.map_err(AgentError::Listening)?,
+        () = driver.hand_over() => {}
         () = pilot.run() => {}
         () = prober.run(known.subscribe(), told) => {}
         () = report.run(wanted_status, is_present, &metrics) => {}

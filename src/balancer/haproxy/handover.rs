@@ -89,7 +89,7 @@ pub(super) async fn give(mut stream: UnixStream, sockets: &[TcpListener]) -> io:
     stream.write_all(&count.to_ne_bytes()).await?;
     if !sockets.is_empty() {
         stream.async_io(Interest::WRITABLE, || send(&stream, sockets)).await?;
-        stream.read_exact(&mut CONFIRMED.clone()).await?;
+        stream.read_exact(&mut [0; CONFIRMED.len()]).await?;
     }
     Ok(())
 }

@@ -54,17 +54,17 @@ impl HaProxy {
     /// HAProxy does not answer, or refuses.
     pub async fn close_listeners(&self) -> Result<(), DriverError> {
         // Shut down alone, it keeps its ports open for a process that could take them over, and who connects waits for nobody.
-        let commands = [Command::DisableFrontend, Command::ShutdownFrontend];
-        for command in commands {
+        let mut refused = None;
+        for command in [Command::DisableFrontend, Command::ShutdownFrontend] {
             let command = command(Word::new(LISTENERS)?);
             let answer = socket::ask(&self.paths.admin, &command).await?;
             match command.answered(&answer) {
                 Answer::Refused(words) if !words.contains("already") && !words.contains("previously") => {
-                    return Err(DriverError::Refused { by: NAME, words });
+                    refused.get_or_insert(words);
                 }
                 _ => {}
             }
         }
-        Ok(())
+        refused.map_or(Ok(()), |words| Err(DriverError::Refused { by: NAME, words }))
     }
 }

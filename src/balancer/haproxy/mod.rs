@@ -131,7 +131,7 @@ impl HaProxy {
             Ok(seen) => seen,
             Err(error) => {
                 if error.is_down() {
-                    self.listening.missed(wanted.traffic.limits.queue_timeout.into());
+                    self.listening.missed();
                 }
                 self.write(&config).await?;
                 return Err(error);
@@ -143,21 +143,27 @@ impl HaProxy {
         } else {
             self.write(&config).await?;
         }
+        self.listen_on(wanted, &seen).await;
         let (mut steps, mut left) = self.rounds(wanted, &mut seen).await?;
         let due = mended.is_none_or(|at| at.elapsed() >= MEND_EVERY);
         if due && !reloaded && left.iter().any(|step| !is_collection(step)) {
             *mended = Some(Instant::now());
             seen = self.take_over(&config.structure, &seen).await?;
             reloaded = true;
+            self.listen_on(wanted, &seen).await;
             let (more, still) = self.rounds(wanted, &mut seen).await?;
             steps.extend(more);
             left = still;
         }
+        Ok(report(reloaded, steps, left, seen))
+    }
+
+    /// Has the copies of the listening sockets be those of the process that runs.
+    async fn listen_on(&self, wanted: &Wanted, seen: &Seen) {
         let ports = wanted.listeners.iter().map(|listen| listen.port).collect();
         if let Err(error) = self.listening.follow(&self.paths.admin, seen.epoch, &ports).await {
             tracing::warn!(%error, "no copies of HAProxy's listening sockets: if it dies now, clients are refused");
         }
-        Ok(report(reloaded, steps, left, seen))
     }
 
     /// Plans, applies and reads back until nothing is left but what has to wait; what was done, and what is left.

@@ -33,6 +33,8 @@ const MINUTE: u32 = 60;
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// Within so many seconds of HAProxy's death the last of its clients has found out.
 const CUT_WITHIN: f64 = 0.5;
+/// So long the agent keeps the ports of a HAProxy that is dead.
+const BACK_WITHIN_MS: f64 = 5_000.0;
 /// How a connection ends whose other end is killed.
 const CUT: &[&str] = &["reset", "closed"];
 
@@ -79,6 +81,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     figure("HAProxy's death until the last loss, s", last);
     figure("longest wait of who connected before it was back, s", haproxy.slowest_ms() / 1e3);
     only_its_own(&haproxy)?;
+    ensure!(haproxy.slowest_ms() <= BACK_WITHIN_MS, "who connected waited {:.0} ms", haproxy.slowest_ms());
     ensure!(last <= CUT_WITHIN, "{last:.1} s after HAProxy was killed requests were lost: {}", haproxy.why());
     Ok(format!(
         "agent killed: {} requests, none lost; both controllers: {}, none; API server away for {AWAY} s and an agent \
