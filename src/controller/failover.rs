@@ -153,19 +153,19 @@ pub fn tell(
     decision: Option<&Decision>,
     seen: &Observation,
     (shift, settled): (Option<&Shift>, bool),
-    context: &Context,
+    (board, services): (&Board, &Services),
 ) {
     // Who is not scaled for now has what it has.
     let ready = seen.pods.ready();
     let unscaled = Capacity { ready, own: 0, most: ready };
     let capacity = Some(decision.map_or(unscaled, |decision| capacity(service, ready, decision.own)));
     let status = shift.map(|shift| &shift.status);
-    let mut entry = entry(service, key, capacity, status, &context.shell.services);
+    let mut entry = entry(service, key, capacity, status, services);
     let before = seen.standing.as_ref().and_then(|standing| standing.told.as_ref());
     if !settled || before.map(shares) != status.map(shares) {
-        entry.asks = entry.asks.map(|asks| context.shell.board.and_still(key, asks));
+        entry.asks = entry.asks.map(|asks| board.and_still(key, asks));
     }
-    context.shell.board.say(key, entry);
+    board.say(key, entry);
 }
 
 /// The share of each standby.

@@ -147,7 +147,7 @@ async fn look(service: &ScalableService, key: &Key, state: &mut State, context: 
     seen.returning = shift.as_ref().map_or(0, |shift| shift.floor);
     let decision = engine::decide(&subject.spec, &seen, memory, now);
     context.shell.metrics.decided(decision.bound_by, began.elapsed());
-    failover::tell(service, key, Some(&decision), &seen, (shift.as_ref(), settled), context);
+    failover::tell(service, key, Some(&decision), &seen, (shift.as_ref(), settled), context.others());
     let told = state.written.as_ref().map(|(status, _)| status);
     failover::announce(key, told, shift.as_ref(), context).await;
     let applied = apply(service, key, &seen, &decision, context).await;
@@ -206,7 +206,7 @@ async fn refuse(
         let settled = gateway::is_settled(service, state);
         let memory = &mut state.unscaled;
         shift = failover::decide(service, key, &subject.spec, &mut seen, (memory, now), context.others());
-        failover::tell(service, key, None, &seen, (shift.as_ref(), settled), context);
+        failover::tell(service, key, None, &seen, (shift.as_ref(), settled), context.others());
         failover::announce(key, state.told(), shift.as_ref(), context).await;
         let next = shift.as_ref().and_then(|shift| Duration::try_from(shift.next_look?).ok());
         wait = next.map_or(wait, |next| next.min(wait));

@@ -1,6 +1,7 @@
 //! What services may have of each other, and those that fail at the same moment: one KPI that all of them ask may be wrong.
 
 use jiff::SignedDuration;
+use kube::runtime::{reflector, watcher};
 
 use super::*;
 use crate::{
@@ -35,8 +36,7 @@ impl Shop {
         Self { service, key: ("shops".to_owned(), name.to_owned()), memory: Memory::default(), told: None }
     }
 
-    /// One look, by which requests are at the standby or not; and why.
-    fn look(&mut self, board: &Board, errors: f64, ready: i32, now: Timestamp) -> (bool, ReasonCode) {
+    fn look(&mut self, board: &Board, errors: f64, ready: i32, now: Timestamp) -> Shift {
         let standby = StandbySeen {
             name: "spare".to_owned(),
             address: Some("192.0.2.1:80".to_owned()),
@@ -54,9 +54,8 @@ impl Shop {
         let among = (board, &Services::default());
         let shift =
             decide(&self.service, &self.key, &spec, &mut seen, (&mut self.memory, now), among).unwrap();
-        let (away, why) = (shift.status.active == "spare", shift.reasons[0].code);
-        self.told = Some(shift.status);
-        (away, why)
+        self.told = Some(shift.status.clone());
+        shift
     }
 }
 
@@ -68,11 +67,12 @@ fn two_of_those_that_one_kpi_would_move_go_at_once_and_the_next_after_a_minute()
         now += SignedDuration::from_secs(1);
         shops.iter_mut().map(|shop| shop.look(&board, errors, ready, now)).collect::<Vec<_>>()
     };
+    let away =
+        |shifts: &[Shift]| shifts.iter().map(|shift| shift.status.active == "spare").collect::<Vec<_>>();
     look(&mut shops, 0.0, 4);
     let seen: Vec<_> = (0..3).map(|_| look(&mut shops[..4], 0.9, 4)).last().unwrap();
-    let away = |seen: &[(bool, ReasonCode)]| seen.iter().map(|(away, _)| *away).collect::<Vec<_>>();
     assert_eq!(away(&seen), [true, true, false, false]);
-    assert_eq!((seen[2].1, seen[3].1), (ReasonCode::FleetLimit, ReasonCode::FleetLimit));
+    assert_eq!([&seen[2], &seen[3]].map(|shift| shift.reasons[0].code), [ReasonCode::FleetLimit; 2]);
     // They wait for the others' switches to be a minute old, not longer.
     for second in 1..60 {
         assert_eq!(away(&look(&mut shops[..4], 0.9, 4)), [true, true, false, false], "after {second} s");
@@ -81,6 +81,32 @@ fn two_of_those_that_one_kpi_would_move_go_at_once_and_the_next_after_a_minute()
     // Who serves nothing is no victim of a wrong KPI, whoever else went.
     let alone = (0..4).map(|_| look(&mut shops[4..], 0.0, 0)).last().unwrap();
     assert_eq!(away(&alone), [true]);
+}
+
+/// Where a Gateway sends requests is not what status says until it has confirmed that.
+#[test]
+fn a_standby_keeps_its_replicas_until_no_request_can_reach_it() {
+    let (board, services, mut shop) = (Board::default(), Services::default(), Shop::named("shop"));
+    let (known, mut writer) = reflector::store();
+    let spare = Shop::named("spare");
+    writer.apply_watcher_event(&watcher::Event::Apply(DeserializeGuard(Ok(spare.service))));
+    services.add(known);
+    let now = Timestamp::from_second(1_800_000_000).unwrap();
+    let mut shift = shop.look(&board, 0.0, 4, now);
+    let mut asked = |replicas, weight, settled: bool| {
+        let told = Some(shift.status.clone());
+        let standing = Standing { told, ..Standing::default() };
+        let seen = Observation { standing: Some(standing), ..Observation::default() };
+        for standby in &mut shift.status.backends {
+            (standby.replicas, standby.weight) = (replicas, weight);
+        }
+        tell(&shop.service, &shop.key, None, &seen, (Some(&shift), settled), (&board, &services));
+        board.asked(&spare.key).replicas
+    };
+    assert_eq!(asked(4, 100, true), 4);
+    assert_eq!(asked(0, 0, true), 4, "the weights have only just changed");
+    assert_eq!(asked(0, 0, false), 4, "no Gateway has confirmed them");
+    assert_eq!(asked(0, 0, true), 0);
 }
 
 #[test]
