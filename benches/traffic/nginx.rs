@@ -39,10 +39,10 @@ pub async fn measure(shop: &Path) -> Value {
         figures[name] = json!({
             "sent": spread(&sent),
             "lost": spread(&lost),
-            "reloads": spread(&reloads),
+            "reloadsDone": spread(&reloads),
             "p99_ms": spread(&p99),
             "controlKilledUndrained_lost": spread(&undrained),
-            "controlPlainReloads_lost": spread(&unannounced),
+            "plainReloads_lost": spread(&unannounced),
         });
     }
     figures

@@ -88,7 +88,8 @@ pub struct LeaveCondition {
     /// Fewer of the replicas that were ready before are ready now, as a share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_ratio_below: Option<Quantity>,
-    /// Name of a KPI of `spec.kpis`.
+    /// Name of a KPI of `spec.kpis`. If its query is answered with nothing, that is no sign: without requests there is no
+    /// share of errors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub kpi: Option<String>,

@@ -9,6 +9,7 @@ use super::{spare, state, weight};
 use crate::cases::{
     Theatre,
     pods::fault,
+    repeat::{count, figure},
     scene::{Scene, Sight},
     traffic::flow::Flow,
     traffic::front::{Front, SHOP, Setup},
@@ -48,6 +49,8 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     out(theatre, &front, 100, "{}")?;
     front.service.wait("back on the primary", AFTER, |sight| weight(sight) == 0)?;
     let account = flow.finish(true)?;
+    count("requests", account.sent());
+    figure("without Prometheus and without a move, s", 2.0 * OUT.as_secs_f64());
     Ok(format!(
         "twice {} s without Prometheus: no switch, though half of the answers were errors, and no return; both came about \
          once it was back ({} requests, {} of them those errors)",

@@ -12,7 +12,7 @@ use super::{SPARE, refused, spare, state, weight};
 use crate::cases::{
     Theatre,
     pods::{Pod, fault, pods},
-    repeat::{count, figure, requests},
+    repeat::{count, figure},
     scene::{Scene, Sight, Trail},
     traffic::{
         flow::Flow,
@@ -150,7 +150,9 @@ fn die(front: &Front<'_>) -> Result<String> {
     })?;
     sleep(Duration::from_secs(2));
     let (account, without) = (flow.finish(true)?, beside.finish(true)?);
-    requests(account.sent(), account.lost(), without.lost());
+    count("requests", account.sent());
+    count("failed, nearly all before the switch", account.lost());
+    count("lost by the control", without.lost());
     let switched = seconds(evidence.at, moved.at);
     figure("no pod ready until on the standby, s", switched);
     account.some_lost("all replicas died")?;

@@ -12,7 +12,7 @@ use crate::{
     cases::{
         Theatre,
         pods::pods,
-        repeat::{figure, requests},
+        repeat::{count, figure},
         traffic::{
             flow::Flow,
             front::{CONTROL, Front, SHOP, Setup, control, seconds, unix},
@@ -63,7 +63,9 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     sleep(Duration::from_secs(3));
     let ended = SystemTime::now();
     let (account, without) = (flow.finish(true)?, beside.finish(true)?);
-    requests(account.sent(), account.lost(), without.lost());
+    count("requests", account.sent());
+    count("failed until it was ejected", account.lost());
+    count("lost by the control", without.lost());
     figure("first error until ejected, s", seconds(broke, out.at));
     figure("first error until replaced, s", seconds(broke, replaced));
     account.some_lost("until it was ejected")?;

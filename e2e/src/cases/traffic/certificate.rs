@@ -65,7 +65,10 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     // The other way to take a certificate.
     let flow = Flow::start(stage, &url, RATE, 4, &flags)?;
     sleep(Duration::from_secs(1));
-    front.balancers()?.first().map(|balancer| kill(&balancer.uid, "haproxy")).context("no balancer")??;
+    let balancer = front.balancers()?.into_iter().next().context("no balancer")?;
+    // Or its agent would keep the port open meanwhile.
+    kill(&balancer.uid, "lb-agent run")?;
+    kill(&balancer.uid, "haproxy")?;
     let control = flow.finish(false)?;
     requests(account.sent(), account.lost(), control.lost());
     control.some_lost("control, HAProxy started anew")?;

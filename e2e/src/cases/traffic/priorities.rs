@@ -12,7 +12,7 @@ use super::{
 use crate::{
     cases::{
         Theatre,
-        repeat::{count, figure, requests},
+        repeat::{count, figure},
     },
     stage::Stage,
 };
@@ -41,7 +41,8 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     })?;
     front.change(&serde_json::json!({"priorities": []}), Duration::from_secs(15))?;
     let (without, _) = overload(stage, &front.url, || Ok(()))?;
-    requests(essential.sent(), essential.lost(), without.lost());
+    count("requests", essential.sent());
+    count("lost", essential.lost());
     count("late or lost in the control", without.late());
     figure("essential, p99, ms", essential.p99_ms());
     figure("essential, slowest, ms", essential.slowest_ms());
