@@ -186,3 +186,57 @@ async fn of_host(host: &str, port: i32, last: Option<SocketAddr>) -> Result<Sock
     let same = last.filter(|last| found.contains(last));
     same.or_else(|| found.first().copied()).ok_or_else(|| format!("{host} has no address"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(address: Option<&str>) -> KnownStandby {
+        let spec = serde_saphyr::from_str("{name: far, address: {host: shop.example, port: 80}}").unwrap();
+        KnownStandby::new(&spec, address.map(|address| address.parse().unwrap()))
+    }
+
+    #[tokio::test]
+    async fn a_host_is_an_address_or_a_name_and_keeps_the_address_it_had() {
+        let here: SocketAddr = "127.0.0.1:8080".parse().unwrap();
+        assert_eq!(of_host("127.0.0.1", 8080, None).await, Ok(here));
+        assert_eq!(of_host("::1", 8080, None).await, Ok("[::1]:8080".parse().unwrap()));
+        let first = of_host("localhost", 8080, None).await.unwrap();
+        assert!(first.ip().is_loopback());
+        assert_eq!(of_host("localhost", 8080, Some(first)).await, Ok(first), "one of several stays");
+        let elsewhere = "192.0.2.1:8080".parse().ok();
+        assert_eq!(of_host("localhost", 8080, elsewhere).await, Ok(first), "what is none of them goes");
+        let error = of_host("no-such-host.invalid", 80, None).await.unwrap_err();
+        assert!(error.starts_with("no-such-host.invalid can't be resolved: "), "{error}");
+        assert_eq!(of_host("localhost", 70_000, None).await, Err("70000 is no port".to_owned()));
+    }
+
+    #[test]
+    fn an_address_that_was_right_is_better_than_none() {
+        let mut standby = known(Some("192.0.2.1:80"));
+        standby.take((Err("shop.example can't be resolved".to_owned()), None));
+        assert_eq!((standby.address, standby.trouble), ("192.0.2.1:80".parse().ok(), None));
+        let mut standby = known(None);
+        standby.take((Err("shop.example can't be resolved".to_owned()), None));
+        assert_eq!(standby.trouble.as_deref(), Some("shop.example can't be resolved"));
+        standby.take((Ok("192.0.2.2:80".parse().unwrap()), None));
+        assert_eq!((standby.address, standby.trouble), ("192.0.2.2:80".parse().ok(), None));
+    }
+
+    #[test]
+    fn the_first_connection_counts_at_once_and_later_ones_in_a_row() {
+        let answers = |connections: &[bool]| {
+            let mut standby = known(None);
+            let address = || Ok("192.0.2.1:80".parse().unwrap());
+            connections.iter().for_each(|good| standby.take((address(), Some(*good))));
+            standby.answers()
+        };
+        assert_eq!(answers(&[]), None);
+        assert_eq!(answers(&[false]), Some(false));
+        assert_eq!(answers(&[true]), Some(true));
+        assert_eq!(answers(&[true, false]), Some(true), "one may be lost for itself");
+        assert_eq!(answers(&[true, false, true, false]), Some(true));
+        assert_eq!(answers(&[true, false, false]), Some(false));
+        assert_eq!(answers(&[false, true]), Some(true));
+    }
+}

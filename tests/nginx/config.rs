@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf, process::Command};
 
 use plimsoll::{
-    api::Traffic,
+    api::{StandbyTls, Traffic},
     balancer::{ConfigError, Listen, Server, ServerState, Standby, Wanted, nginx::Config},
 };
 use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
@@ -118,33 +118,44 @@ fn a_hostile_name_is_refused_or_taken_as_it_is() {
     ]);
     let texts = prop_oneof![hostile.prop_map(str::to_owned), "[ -~]{0,20}", "[a-z0-9.-]{1,20}", "\\PC{0,8}"];
     let (mut refused, mut taken) = (0, 0);
-    for round in 0..200 {
+    for round in 0..240 {
         let text = texts.new_tree(&mut runner).unwrap().current();
         let mut wanted = wanted(&json!({}));
         with_servers(&mut wanted, 1);
-        match round % 4 {
+        let address = "10.0.0.1:80".parse().ok();
+        let mut standby = Standby { name: "east".to_owned(), address, weight: 10, ..Standby::default() };
+        let folder = PathBuf::from("/nowhere");
+        match round % 6 {
             0 => wanted.service.0.clone_from(&text),
             1 => wanted.service.1.clone_from(&text),
             2 => {
                 let server = wanted.servers.pop_first().unwrap().1;
                 wanted.servers.insert(text.clone(), server);
             }
+            3 => standby.name.clone_from(&text),
             // There is no such file, so NGINX may only say that of it.
-            _ => {
-                let certificate = Some(PathBuf::from(format!("/nowhere/{text}.pem")));
+            4 => {
+                let certificate = Some(folder.join(format!("{text}.pem")));
                 wanted.listeners.push(Listen { port: 10_443, certificate });
             }
+            _ => {
+                let tls = StandbyTls { hostname: text.clone(), ca_secret_name: "east-ca".to_owned() };
+                standby.tls = Some(tls);
+                wanted.authorities.insert("east-ca".to_owned(), folder.join(format!("{text}.pem")));
+            }
         }
+        wanted.standbys.push(standby);
         match Config::of(&wanted, &proxy.paths, "") {
             Ok(config) => {
                 taken += 1;
                 let (good, said) = check(&proxy, &config);
-                let missing = said.contains(&format!("cannot load certificate \"/nowhere/{text}.pem\""));
-                assert!(good || (round % 4 == 3 && missing), "{text:?}: {said}\n{}", config.text);
+                let missing = round % 6 >= 4 && said.contains(&format!("/nowhere/{text}.pem"));
+                assert!(good || missing, "{text:?}: {said}\n{}", config.text);
             }
             Err(error) => {
                 refused += 1;
-                assert!(matches!(error, ConfigError::Name { .. }), "{text:?}: {error}");
+                let expected = matches!(error, ConfigError::Name { .. } | ConfigError::Text { .. });
+                assert!(expected, "{text:?}: {error}");
             }
         }
     }

@@ -76,7 +76,7 @@ const BESIDE: &[(&str, &[&str])] = &[
     ("scale-rollout", &["scale-statefulset", "scale-kubectl"]),
     ("life-examples", &["traffic-gateway"]),
     ("traffic-drain", &["traffic-streams"]),
-    ("traffic-certificate", &["failover-tls"]),
+    ("traffic-certificate", &["failover-tls", "traffic-objects"]),
     ("traffic-nginx", &["traffic-sticky"]),
     ("failover-flap", &["recovery-outlier", "recovery-budget"]),
 ];

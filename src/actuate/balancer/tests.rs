@@ -75,6 +75,22 @@ fn an_object_is_applied_again_only_when_something_changed() {
 }
 
 #[test]
+fn a_cloud_s_load_balancer_is_the_service_with_its_type_and_annotations() {
+    let annotations = serde_json::json!({"cloud.example/scheme": "internal", "cloud.example/subnets": "a,b"});
+    let made = made(&serde_json::json!({"service": {"type": "LoadBalancer", "annotations": annotations}}));
+    let front = made.iter().find(|object| {
+        object.types.as_ref().is_some_and(|types| types.kind == "Service")
+            && object.name_any() == "checkout-lb"
+    });
+    let front = serde_json::to_value(front.unwrap()).unwrap();
+    assert_eq!(front.pointer("/spec/type"), Some(&serde_json::json!("LoadBalancer")));
+    assert_eq!(front.pointer("/metadata/annotations"), Some(&annotations));
+    let others =
+        made.iter().filter(|object| object.annotations().keys().any(|key| key.starts_with("cloud.example/")));
+    assert_eq!(others.count(), 1, "nobody else is given to the cloud");
+}
+
+#[test]
 fn the_grace_period_follows_the_drain_timeout() {
     let pod = |timeout: &str| {
         let made = made(&serde_json::json!({"drain": {"timeout": timeout}}));

@@ -224,11 +224,25 @@ fn first_line(answer: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rustls::pki_types::UnixTime;
+
     use super::*;
 
     fn record(answers: Option<bool>) -> Record {
         let address = ([127, 0, 0, 1], 80).into();
         Record { address, tls: None, answers, otherwise: 0, trouble: String::new() }
+    }
+
+    #[test]
+    fn a_certificate_out_of_its_time_is_told_in_the_same_words_all_the_time() {
+        let at = |second| UnixTime::since_unix_epoch(Duration::from_secs(second));
+        let said = |error| words(&io::Error::other(rustls::Error::InvalidCertificate(error)));
+        let expired = |second| ExpiredContext { time: at(second), not_after: at(100) };
+        assert_eq!(said(expired(101)), "its certificate has expired");
+        assert_eq!(said(expired(102)), said(expired(101)));
+        let early = |second| NotValidYetContext { time: at(second), not_before: at(100) };
+        assert_eq!(said(early(98)), "its certificate is not valid yet");
+        assert_eq!(said(early(99)), said(early(98)));
     }
 
     #[test]

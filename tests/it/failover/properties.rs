@@ -102,12 +102,14 @@ fn some_spec(standbys: usize, most: usize, lasting: i64, scaled: bool) -> World 
 #[derive(Default)]
 struct Judge {
     switches: Vec<i64>,
+    /// When the primary was last left without an order.
+    left: Option<i64>,
     /// Looks with a bad sign since the last return or order.
     bad: usize,
 }
 
 impl Judge {
-    fn look(&mut self, world: &mut World, most: usize) -> Result<(), TestCaseError> {
+    fn look(&mut self, world: &mut World, most: usize, lasting: i64) -> Result<(), TestCaseError> {
         let (before, seen, mut memory) = (world.told.clone().unwrap(), world.seen(), world.memory.clone());
         let expected = world.told.as_ref().unwrap().expected_replicas.max(world.ready).min(world.replicas);
         let shift = world.look();
@@ -152,11 +154,15 @@ impl Judge {
         if before.active != after.active {
             if ordered {
                 self.switches.clear();
+                self.left = None;
             } else if after.active == "primary" {
                 let held = before.hold_until.as_ref().is_some_and(|until| until.0 > at(world.millis));
                 prop_assert!(!held || lost, "a return before {:?}", before.hold_until);
+                let away = self.left.map_or(i64::MAX, |left| world.millis - left);
+                prop_assert!(away >= lasting * 1000 || lost, "a return after {away} ms");
             } else if before.active == "primary" {
                 prop_assert!(self.bad >= 3, "left after {} bad samples", self.bad);
+                self.left = Some(world.millis);
             }
             self.bad = if after.active == "primary" { 0 } else { self.bad };
             self.switches.push(world.millis);
@@ -210,7 +216,7 @@ proptest! {
                     for _ in 0..(millis / pause) {
                         world.due = i64::MAX;
                         world.run(pause);
-                        judge.look(&mut world, most)?;
+                        judge.look(&mut world, most, lasting)?;
                     }
                 }
                 Event::Ready(ready) => world.ready = ready.min(world.replicas),

@@ -10,6 +10,7 @@ pub mod front;
 mod gateway;
 mod killed;
 mod nginx;
+mod objects;
 mod priorities;
 pub mod processes;
 mod rollout;
@@ -46,6 +47,11 @@ pub const CASES: &[Case] = &[
         name: "traffic-certificate",
         must: "the certificate is replaced under TLS load: none lost, the new one served within 2 s of the file's change",
         run: certificate::run,
+    },
+    Case {
+        name: "traffic-objects",
+        must: "spec.traffic taken away: nothing is left of the balancers, the replicas stay; what is somebody else's is left alone",
+        run: objects::run,
     },
     Case {
         name: "traffic-sticky",
