@@ -82,7 +82,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     synced(&service, "shop-pods 100, standby 0")?;
     only(&answers()?, "shop")?;
     let through = flow.finish(true)?;
-    let control = killed(&scene)?;
+    let control = killed(&scene, &service)?;
     requests(through.sent(), through.lost(), control.lost());
     through.none_lost("through the switch to the standby and back")?;
     control.some_lost("control, the primary's pods killed")?;
@@ -102,7 +102,19 @@ pub fn run(theatre: &Theatre) -> Result<String> {
 }
 
 /// The pods that have all requests die at once, and nobody moves these.
-fn killed(scene: &Scene<'_>) -> Result<Account> {
+fn killed(scene: &Scene<'_>, service: &Trail) -> Result<Account> {
+    let freeze = |value: &str| {
+        let annotation = format!("plimsoll.dev/failover-freeze{value}");
+        scene.kubectl(&["annotate", "scalableservice", "shop", "--overwrite", &annotation]).map(drop)
+    };
+    let state = |words: &'static str, is: bool| {
+        service.wait(words, Duration::from_secs(20), |sight| {
+            let state = sight.object.pointer("/status/failover/state");
+            state.is_some_and(|state| (state == "Frozen") == is)
+        })
+    };
+    freeze("=control")?;
+    state("frozen", true)?;
     let flow = Flow::start(scene.stage, &GatewayStandIn::url(PORT), RATE, 3, &[HOST_HEADER])?;
     sleep(Duration::from_secs(1));
     scene.kubectl(&[
@@ -115,6 +127,8 @@ fn killed(scene: &Scene<'_>) -> Result<Account> {
     ])?;
     let account = flow.finish(false)?;
     scene.kubectl(&["rollout", "status", "deployment/shop", "--timeout=60s"])?;
+    freeze("-")?;
+    state("frozen no more", false)?;
     Ok(account)
 }
 
