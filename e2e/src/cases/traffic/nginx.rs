@@ -55,7 +55,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     ensure!(!front.drained(begun).is_empty(), "nobody was drained before the replicas were lowered");
     let made = reloads(&front)? - before;
     ensure!(made >= 8.0, "two balancers were reloaded {made} times for ten changes of replicas");
-    figure("reloads", made);
+    figure("reloads done", made);
     Ok(format!(
         "{} changes of replicas, {made} reloads of two balancers: {} requests on fresh connections, none lost; {} of {} on \
          kept ones ({}); control lost {}",
