@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::style::{Paint, Style};
+use super::{
+    health::condition,
+    style::{Paint, Style},
+};
 use crate::api::{BalancerStatus, ConditionType, ScalableService};
 
 /// `Balancers: 2/2 in sync, 10 programmed, 0 draining, 0 held`, with `5 down` where replicas fail the checks, or whether the
@@ -10,9 +13,8 @@ use crate::api::{BalancerStatus, ConditionType, ScalableService};
 pub fn lines(service: &ScalableService, style: &Style) -> Vec<String> {
     if let Some(gateway) = service.spec.traffic.as_ref().and_then(|traffic| traffic.gateway.as_ref()) {
         let heading = style.paint(Paint::Strong, "Gateway:");
-        let synced = <&str>::from(ConditionType::TrafficSynced);
-        let conditions = service.status.iter().flat_map(|status| &status.conditions);
-        let in_sync = conditions.filter(|condition| condition.type_ == synced).any(|it| it.status == "True");
+        let synced = condition(service, ConditionType::TrafficSynced);
+        let in_sync = synced.is_some_and(|condition| condition.status == "True");
         let (route, rule) = (&gateway.http_route, &gateway.rule);
         let state = if in_sync { "has its weights" } else { "does not have its weights" };
         return vec![format!("{heading} rule {rule} of HTTPRoute {route} {state}")];
