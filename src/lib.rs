@@ -8,6 +8,7 @@ pub mod cli;
 pub mod controller;
 pub mod engine;
 pub mod kpi;
+pub mod lease;
 pub mod pauses;
 pub mod shutdown;
 pub mod telemetry;

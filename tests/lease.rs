@@ -14,7 +14,7 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams, PostParams},
     config::{Config, KubeConfigOptions},
 };
-use plimsoll::controller::lease::{Leader, Leadership, LeaseConfig, LeaseParams, elect, identity};
+use plimsoll::lease::{Leader, Leadership, LeaseConfig, LeaseParams, elect, identity};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},

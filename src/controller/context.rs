@@ -11,7 +11,6 @@ use super::{
     index::{
         NodeIndex, PodIndex, RouteIndex, Scaler, ScalerIndex, Served, Shared, Workload, read, route_workload,
     },
-    lease::Leader,
     services::Services,
     state::{Key, States},
     target::{BuiltIn, Targets},
@@ -20,6 +19,7 @@ use crate::{
     actuate::{Events, Evictor, balancer::Images},
     api::GatewayRule,
     kpi::KpiReader,
+    lease::Leader,
     telemetry::{Health, Metrics},
 };
 

@@ -13,7 +13,6 @@ mod fleet;
 mod gate;
 mod gateway;
 mod index;
-pub mod lease;
 mod leaving;
 mod outcome;
 mod outliers;
