@@ -14,7 +14,11 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams, PostParams},
     config::{Config, KubeConfigOptions},
 };
-use plimsoll::lease::{Leader, Leadership, LeaseConfig, LeaseParams, elect, identity};
+use plimsoll::{
+    clock::Clock,
+    lease::{Leader, Leadership, LeaseConfig, LeaseParams, elect, identity},
+    random::Random,
+};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
@@ -69,14 +73,15 @@ impl Cluster {
 
     fn start_with(&self, pod: &str, client: Client) -> Process {
         let params = LeaseParams::new(DURATION, RENEW_DEADLINE, RETRY).unwrap();
-        let identity = identity(pod);
+        let random = Random::system();
+        let identity = identity(pod, &random);
         let config = LeaseConfig {
             namespace: self.namespace.clone(),
             name: "plimsoll".into(),
             identity: identity.clone(),
             params,
         };
-        let (elector, leader) = elect(client, config);
+        let (elector, leader) = elect(client, config, Clock::system(), random);
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(elector.run(async move { stopped.await.unwrap_or(()) }));
         Process { identity, leader, stop, task }

@@ -18,7 +18,7 @@ use kube::{
     api::{Patch, PatchParams, PostParams},
 };
 
-use crate::api::ReasonCode;
+use crate::{api::ReasonCode, clock::Clock};
 
 /// The API server accepts 1024 bytes.
 const NOTE_MAX: usize = 1000;
@@ -45,19 +45,20 @@ pub struct Note {
 pub struct Events {
     client: Client,
     instance: String,
+    clock: Clock,
     said: Arc<Mutex<Said>>,
 }
 
 impl Events {
-    /// As `plimsoll`, from the given pod.
+    /// As `plimsoll`, from the given pod, with the times of `clock`.
     #[must_use]
-    pub fn new(client: Client, instance: String) -> Self {
-        Self { client, instance, said: Arc::default() }
+    pub fn new(client: Client, instance: String, clock: Clock) -> Self {
+        Self { client, instance, clock, said: Arc::default() }
     }
 
     /// Publishes `note`. An event that can't be written is only logged: nothing depends on it.
     pub async fn publish(&self, note: &Note, about: &ObjectReference) {
-        let event = self.said().next(note, about, &self.instance, Timestamp::now());
+        let event = self.said().next(note, about, &self.instance, self.clock.now());
         let namespace = event.namespace().unwrap_or_default();
         let api: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
         let written = match &event.series {

@@ -49,7 +49,7 @@ pub async fn apply(
     match timeout(WRITE_TIMEOUT, write(service, key, seen, decision, context)).await {
         Ok(Ok(applied)) => {
             if applied == Applied::Done {
-                context.shell.metrics.scale_written(WriteResult::Ok, newest(seen));
+                context.shell.metrics.scale_written(WriteResult::Ok, newest(seen, context.shell.clock.now()));
             }
             applied
         }
@@ -108,7 +108,7 @@ fn unmarked(pod: &str, error: &kube::Error) -> Applied {
 }
 
 /// Age of the newest sample, by our clock.
-fn newest(seen: &Observation) -> Option<Duration> {
+fn newest(seen: &Observation, now: Timestamp) -> Option<Duration> {
     let newest = seen.samples.values().filter_map(|sample| sample.at).max()?;
-    Duration::try_from(Timestamp::now().duration_since(newest)).ok()
+    Duration::try_from(now.duration_since(newest)).ok()
 }

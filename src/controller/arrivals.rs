@@ -59,7 +59,7 @@ fn arrived(
     }
     let ready = read(&context.pods, |pods| pods.ready(&key.0, &selector));
     // Whole seconds, as the API server keeps them: what was written is what is read back.
-    let at = Timestamp::now();
+    let at = context.shell.clock.now();
     Some(now(&ready, awaited, told, Timestamp::from_second(at.as_second()).unwrap_or(at)))
 }
 

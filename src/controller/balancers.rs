@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use jiff::Timestamp;
 use kube::core::{Expression, Selector};
 use tokio::time::{Instant, timeout};
 
@@ -71,7 +70,7 @@ impl Applied {
 /// The balancers of a service; `None` if Plimsoll runs none for it.
 pub fn fleet(service: &ScalableService, key: &Key, state: &State, context: &Context) -> Option<Fleet> {
     let traffic = service.spec.balanced()?;
-    let pods = read(&context.pods, |index| index.balancers(&key.0, &key.1, Timestamp::now()));
+    let pods = read(&context.pods, |index| index.balancers(&key.0, &key.1, context.shell.clock.now()));
     let trouble = state.objects.trouble.clone();
     Some(Fleet::new(traffic.replicas, pods, service.status.as_ref(), trouble))
 }
@@ -112,7 +111,7 @@ pub fn rotation(
 
 /// Removes what balancers said that are gone.
 pub async fn forget_gone(service: &ScalableService, key: &Key, context: &Context) {
-    let pods = read(&context.pods, |index| index.balancers(&key.0, &key.1, Timestamp::now()));
+    let pods = read(&context.pods, |index| index.balancers(&key.0, &key.1, context.shell.clock.now()));
     let wanted = service.spec.balanced().map_or(0, |traffic| traffic.replicas);
     let fleet = Fleet::new(wanted, pods, None, None);
     for pod in fleet.stale(service.status.as_ref()) {

@@ -18,8 +18,10 @@ use super::{
 use crate::{
     actuate::{Events, Evictor, balancer::Images},
     api::GatewayRule,
+    clock::Clock,
     kpi::KpiReader,
     lease::Leader,
+    random::Random,
     telemetry::{Health, Metrics},
 };
 
@@ -27,6 +29,10 @@ use crate::{
 pub struct Shell {
     /// The cluster.
     pub client: Client,
+    /// The time of day.
+    pub clock: Clock,
+    /// Jitter.
+    pub random: Random,
     /// Evictions.
     pub evictor: Evictor,
     /// Prometheus.

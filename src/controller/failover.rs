@@ -53,7 +53,7 @@ pub async fn standing(
         seen
     });
     let standbys = standbys.collect();
-    let crowded = shell.board.crowded(key, Timestamp::now());
+    let crowded = shell.board.crowded(key, shell.clock.now());
     Some(Standing { told, standbys, order: order(service), crowded })
 }
 

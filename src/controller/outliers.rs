@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::time::timeout;
 
 use super::{
@@ -56,7 +55,7 @@ pub async fn replace(
         Err(_) => (WriteResult::Timeout, format!("no answer within {} s", WRITE_TIMEOUT.as_secs())),
     };
     context.shell.metrics.evicted(result);
-    let now = Timestamp::now();
+    let now = context.shell.clock.now();
     if result == WriteResult::Ok {
         tracing::info!(namespace = key.0, name = key.1, pod, "a replica that stood out was evicted");
         return recovery.evicted(memory, &pod, now);

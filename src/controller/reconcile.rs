@@ -135,13 +135,13 @@ async fn look(service: &ScalableService, key: &Key, state: &mut State, context: 
     };
     state.unscaled = Memory::default();
     let mut seen = Observation { asked, ..observe(service, &subject, key, state, context).await };
-    let now = Timestamp::now();
+    let now = context.shell.clock.now();
     if state.memory.is_none() {
         state.memory = Some(remember(service, &subject.spec, context).await);
     }
     let settled = gateway::is_settled(service, state);
     let memory = state.memory.get_or_insert_default();
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     let mut recovery = engine::judge(&subject.spec, &seen, memory, now);
     let shift = failover::decide(service, key, &subject.spec, &mut seen, (memory, now), context.others());
     seen.returning = shift.as_ref().map_or(0, |shift| shift.floor);
@@ -159,7 +159,7 @@ async fn look(service: &ScalableService, key: &Key, state: &mut State, context: 
     }
     let sooner = [recovery.as_ref().and_then(|it| it.next_look), shift.as_ref().and_then(|it| it.next_look)];
     let next = sooner.into_iter().flatten().fold(decision.next_look, SignedDuration::min);
-    schedule(state, &subject.spec, &seen, next, &applied);
+    schedule(state, &subject.spec, &seen, next, &applied, context.shell.clock.now());
     balancers::bring_about(service, &subject.target, key, state, context).await;
     let told = state.written.as_ref().map(|(status, _)| status);
     let leaving = state.leaving.now(seen.rotation.as_ref(), told, Instant::now());
@@ -202,7 +202,7 @@ async fn refuse(
     }
     if let Some(subject) = subject.filter(|_| service.spec.failover.is_some()) {
         let mut seen = observe(service, &subject, key, state, context).await;
-        let now = Timestamp::now();
+        let now = context.shell.clock.now();
         let settled = gateway::is_settled(service, state);
         let memory = &mut state.unscaled;
         shift = failover::decide(service, key, &subject.spec, &mut seen, (memory, now), context.others());
@@ -286,8 +286,8 @@ fn schedule(
     seen: &Observation,
     next: SignedDuration,
     applied: &Applied,
+    now: Timestamp,
 ) {
-    let now = Timestamp::now();
     let fresh = |name: &str| seen.samples.get(name).filter(|sample| sample.state == KpiState::Fresh)?.at;
     if let Some(taken) = spec.kpis.iter().find_map(|rule| fresh(&rule.name)) {
         state.scrapes.seen(taken, now);
@@ -332,7 +332,7 @@ async fn report(
 ) -> Option<Duration> {
     let outcome = state.last.as_ref()?;
     let (old, at) = state.written.clone()?;
-    let now = Timestamp::now();
+    let now = context.shell.clock.now();
     let traffic = fleet.map(|fleet| fleet.verdict(service.metadata.generation));
     let traffic = traffic.or_else(|| gateway::verdict(service, state));
     let verdicts = report::verdicts(service.spec.mode, outcome, traffic);

@@ -29,9 +29,11 @@ use super::{
 use crate::{
     actuate::{Events, Evictor},
     api::ScalableService,
-    kpi::{KpiReader, QueryObserver},
+    clock::Clock,
+    kpi::{KpiReader, QueryObserver, ReaderParts},
     lease::{self, LeaseConfig, LeaseParams},
     pauses::Pauses,
+    random::Random,
     shutdown,
     telemetry::{self, Health, Metrics},
 };
@@ -91,17 +93,19 @@ type Stop = Shared<BoxFuture<'static, ()>>;
 /// Runs until SIGTERM or SIGINT.
 pub async fn run(options: Options) -> Result<(), RunError> {
     let stop: Stop = shutdown::requested().map_err(RunError::Signals)?.boxed().shared();
+    let (clock, random) = (Clock::system(), Random::system());
     let config = Config::read(&options.config)?;
     let health = Health::default();
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"), &health));
-    let kpis = KpiReader::with_observer(config.sources, Arc::new(QueryMetrics(Arc::clone(&metrics))))?;
+    let observer = Arc::new(QueryMetrics(Arc::clone(&metrics)));
+    let kpis = KpiReader::with_parts(config.sources, &ReaderParts { observer, clock: clock.clone() })?;
     let cluster = kube::Config::infer().await?;
     let evictor = Evictor::new(cluster.clone()).map_err(Box::new)?;
     let client = Client::try_from(cluster).map_err(Box::new)?;
     let listener = TcpListener::bind(options.listen)
         .await
         .map_err(|error| RunError::Listen { address: options.listen, error })?;
-    let identity = lease::identity(&options.pod_name);
+    let identity = lease::identity(&options.pod_name, &random);
     let (elector, leader) = lease::elect(
         client.clone(),
         LeaseConfig {
@@ -110,15 +114,19 @@ pub async fn run(options: Options) -> Result<(), RunError> {
             identity,
             params: LeaseParams::default(),
         },
+        clock.clone(),
+        random.clone(),
     );
     let shell = Arc::new(Shell {
         client: client.clone(),
+        clock: clock.clone(),
+        random,
         evictor,
         kpis,
         leader,
         metrics: Arc::clone(&metrics),
         gate: Gate::new(LOOKS_AT_ONCE),
-        events: Events::new(client, options.pod_name.clone()),
+        events: Events::new(client, options.pod_name.clone(), clock),
         balancers: config.balancers.map(Into::into),
         board: Board::default(),
         services: Services::default(),
@@ -166,7 +174,7 @@ fn controllers(
                 write(&indexes.routes.served, |served| *served = Served::Off);
             }
             let (changed, changes) = mpsc::channel(CHANGES_MAX);
-            watches::start(tasks, &shell.client, namespace, &indexes, health, &changed);
+            watches::start(tasks, (&shell.client, &shell.random), namespace, &indexes, health, &changed);
             let context = Arc::new(Context::new(Arc::clone(shell), indexes, changed));
             control(namespace, context, changes, health.clone(), stop.clone())
         })
@@ -191,7 +199,8 @@ fn control(
     };
     let leading = leading(&context, namespace);
     let touched = touched(&context, namespace, changes);
-    let controller = Controller::new(api, watcher::Config::default()).trigger_backoff(Pauses::default());
+    let controller =
+        Controller::new(api, watcher::Config::default()).trigger_backoff(Pauses::new(&context.shell.random));
     let store = controller.store();
     context.shell.services.add(store.clone());
     // A status that we wrote comes back as a change; a turn that is not due costs nothing.

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use kube::{
@@ -13,6 +13,7 @@ use kube::{
     discovery::{Scope, pinned_kind},
 };
 use thiserror::Error;
+use tokio::time::Instant;
 
 use super::index::{Front, Shared, Target, TargetIndex, Workload, read};
 use crate::{

@@ -27,8 +27,10 @@ use super::{
     context::{Indexes, Routes},
     index::{Follow, NodeIndex, Served, Shared, Workload, follow, read, scaled_object_resource, write},
 };
-use crate::pauses::Pauses;
-use crate::{api::ScalableService, balancer::gateway::route_resource, telemetry::Health};
+use crate::{
+    api::ScalableService, balancer::gateway::route_resource, pauses::Pauses, random::Random,
+    telemetry::Health,
+};
 
 /// How often is asked whether KEDA has come to the cluster.
 const KEDA_PAUSE: Duration = Duration::from_secs(15);
@@ -38,13 +40,13 @@ const GATEWAY_PAUSE: Duration = Duration::from_secs(15);
 /// Starts every watch of `namespace` (`None`: of the cluster). `changed` is told which workloads changed.
 pub fn start(
     tasks: &mut JoinSet<()>,
-    client: &Client,
+    (client, random): (&Client, &Random),
     namespace: Option<&str>,
     indexes: &Indexes,
     health: &Health,
     changed: &mpsc::Sender<Workload>,
 ) {
-    let mut watches = Watches { tasks, client, namespace, health, changed };
+    let mut watches = Watches { tasks, client, random, namespace, health, changed };
     watches.add::<Pod, _>("pods", &indexes.pods);
     watches.add::<Deployment, _>("deployments", &indexes.built_in.deployments);
     watches.add::<StatefulSet, _>("statefulsets", &indexes.built_in.stateful_sets);
@@ -52,19 +54,26 @@ pub fn start(
     watches.add::<HorizontalPodAutoscaler, _>("horizontalpodautoscalers", &indexes.autoscalers);
     watches.add::<DeserializeGuard<ScalableService>, _>("scalableservices", &indexes.services);
     if namespace.is_none() {
-        tasks.spawn(nodes(client.clone(), Arc::clone(&indexes.nodes)));
+        tasks.spawn(nodes(client.clone(), Pauses::new(random), Arc::clone(&indexes.nodes)));
     }
     let scaled_objects = Arc::clone(&indexes.scaled_objects);
     let (client, namespace) = (client.clone(), namespace.map(str::to_owned));
-    tasks.spawn(keda(client.clone(), namespace.clone(), scaled_objects, changed.clone()));
+    tasks.spawn(keda(
+        client.clone(),
+        Pauses::new(random),
+        namespace.clone(),
+        scaled_objects,
+        changed.clone(),
+    ));
     if read(&indexes.routes.served, |served| *served != Served::Off) {
-        tasks.spawn(routes(client, namespace, indexes.routes.clone(), changed.clone()));
+        tasks.spawn(routes(client, Pauses::new(random), namespace, indexes.routes.clone(), changed.clone()));
     }
 }
 
 struct Watches<'a> {
     tasks: &'a mut JoinSet<()>,
     client: &'a Client,
+    random: &'a Random,
     namespace: Option<&'a str>,
     health: &'a Health,
     changed: &'a mpsc::Sender<Workload>,
@@ -86,7 +95,7 @@ impl Watches<'_> {
             None => Api::all(self.client.clone()),
         };
         let latch = self.health.watch(name);
-        let events = watcher(api, watcher::Config::default()).backoff(Pauses::default());
+        let events = watcher(api, watcher::Config::default()).backoff(Pauses::new(self.random));
         self.tasks.spawn(follow(
             events,
             Arc::clone(index),
@@ -98,7 +107,13 @@ impl Watches<'_> {
 }
 
 /// Waits until HTTPRoutes are served, then watches them. A cluster without the Gateway API is no less ready.
-async fn routes(client: Client, namespace: Option<String>, routes: Routes, changed: mpsc::Sender<Workload>) {
+async fn routes(
+    client: Client,
+    pauses: Pauses,
+    namespace: Option<String>,
+    routes: Routes,
+    changed: mpsc::Sender<Workload>,
+) {
     let resource = route_resource();
     let kind = kube::api::GroupVersionKind::gvk(&resource.group, &resource.version, &resource.kind);
     while let Err(error) = pinned_kind(&client, &kind).await {
@@ -112,7 +127,7 @@ async fn routes(client: Client, namespace: Option<String>, routes: Routes, chang
         Some(namespace) => Api::namespaced_with(client, &namespace, &resource),
         None => Api::all_with(client, &resource),
     };
-    let events = watcher(api, watcher::Config::default()).backoff(Pauses::default());
+    let events = watcher(api, watcher::Config::default()).backoff(pauses);
     let listed = || write(&routes.served, |served| *served = Served::Yes);
     follow(events, routes.index, Some(changed), listed, "httproutes").await;
 }
@@ -128,14 +143,15 @@ fn is_missing(error: &kube::Error) -> bool {
 
 /// Follows the nodes. They belong to no namespace, so a right on some namespaces does not reach them; and without them
 /// only zones are not known, so nobody waits for their list.
-async fn nodes(client: Client, index: Shared<NodeIndex>) {
-    let events = watcher(Api::<Node>::all(client), watcher::Config::default()).backoff(Pauses::default());
+async fn nodes(client: Client, pauses: Pauses, index: Shared<NodeIndex>) {
+    let events = watcher(Api::<Node>::all(client), watcher::Config::default()).backoff(pauses);
     follow(events, index, None, || {}, "nodes").await;
 }
 
 /// Waits until ScaledObjects are served, then watches them. A cluster without KEDA is no less ready.
 async fn keda(
     client: Client,
+    pauses: Pauses,
     namespace: Option<String>,
     index: Shared<super::index::ScalerIndex>,
     changed: mpsc::Sender<Workload>,
@@ -149,6 +165,6 @@ async fn keda(
         Some(namespace) => Api::namespaced_with(client, &namespace, &resource),
         None => Api::all_with(client, &resource),
     };
-    let events = watcher(api, watcher::Config::default()).backoff(Pauses::default());
+    let events = watcher(api, watcher::Config::default()).backoff(pauses);
     follow(events, index, Some(changed), || {}, "scaledobjects").await;
 }

@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
 
 /// Largest file that is read; a token or a CA bundle is far smaller.
 const BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -17,7 +16,7 @@ pub(super) struct WatchedFile {
 }
 
 /// What changes when a file is replaced: a Secret's update swaps a symlink, so the inode does too.
-type Stamp = (Option<SystemTime>, u64, u64);
+type Stamp = ((i64, i64), u64, u64);
 
 impl WatchedFile {
     /// A file that the field `field` names.
@@ -51,7 +50,7 @@ impl WatchedFile {
 fn stamp(path: &Path) -> std::io::Result<Stamp> {
     use std::os::unix::fs::MetadataExt;
     let metadata = fs::metadata(path)?;
-    Ok((metadata.modified().ok(), metadata.len(), metadata.ino()))
+    Ok(((metadata.mtime(), metadata.mtime_nsec()), metadata.len(), metadata.ino()))
 }
 
 #[cfg(test)]

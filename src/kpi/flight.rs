@@ -1,13 +1,13 @@
 //! One source at work: each distinct query is out at most once, and who asks the same meanwhile shares its answer.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use super::answer::Answer;
 use super::breaker::{Breaker, Outcome};
@@ -15,9 +15,10 @@ use super::clock::{ClockMemory, ClockVerdict};
 use super::connection::{Connection, Request};
 use super::evidence::Heard;
 use super::failure::Failure;
-use super::reader::{QueryObserver, SourceHealth};
+use super::reader::{QueryObserver, ReaderParts, SourceHealth};
 use super::recent::Recent;
 use super::source::SourceConfig;
+use crate::clock::Clock;
 
 /// Distinct queries of one source that are remembered: 20,000 KPIs with value, burst twin and probe.
 const QUERIES_MAX: usize = 65_536;
@@ -35,6 +36,7 @@ pub(super) struct Source {
     health: Mutex<Health>,
     queries: Mutex<Recent<String, Query>>,
     observer: Arc<dyn QueryObserver>,
+    clock: Clock,
     /// What monotonic times are counted from.
     epoch: Instant,
 }
@@ -56,7 +58,7 @@ struct Query {
 
 impl Source {
     /// Opens a checked configuration; the error has a sentence for each file that can't be used.
-    pub(super) fn open(config: &SourceConfig, observer: Arc<dyn QueryObserver>) -> Result<Self, Vec<String>> {
+    pub(super) fn open(config: &SourceConfig, parts: &ReaderParts) -> Result<Self, Vec<String>> {
         Ok(Self {
             name: config.name.clone(),
             timeout: config.timeout.into(),
@@ -66,7 +68,8 @@ impl Source {
             connection: Connection::open(config)?,
             health: Mutex::new(Health { breaker: Breaker::new(), last_error: None, skew: None }),
             queries: Mutex::new(Recent::new(QUERIES_MAX)),
-            observer,
+            observer: Arc::clone(&parts.observer),
+            clock: parts.clock.clone(),
             epoch: Instant::now(),
         })
     }
@@ -182,21 +185,21 @@ impl Source {
         request: Request<'_>,
         sent: &mut Duration,
     ) -> Result<Answer, Failure> {
-        let deadline = tokio::time::Instant::now() + self.timeout;
+        let deadline = Instant::now() + self.timeout;
         let seconds = self.timeout.as_secs_f64();
         let queued = Failure::Queued { seconds, slots: self.slots_total };
         let Ok(Ok(_slot)) = timeout_at(deadline, self.slots.acquire()).await else { return Err(queued) };
         // A slot that came free by the deadline of another is of no use at our own.
-        if tokio::time::Instant::now() >= deadline {
+        if Instant::now() >= deadline {
             return Err(queued);
         }
         *sent = self.now();
-        let wall = Timestamp::now();
+        let wall = self.clock.now();
         let answer = timeout_at(deadline, self.connection.ask(request))
             .await
             .unwrap_or(Err(Failure::TimedOut(seconds)))?;
         if let Some(server) = answer.time {
-            lock(&self.health).skew = Some(skew(server, wall, Timestamp::now()));
+            lock(&self.health).skew = Some(skew(server, wall, self.clock.now()));
         }
         Ok(answer)
     }

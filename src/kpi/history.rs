@@ -28,7 +28,7 @@ impl KpiReader {
         let question = question.as_ref().as_ref().map_err(ToString::to_string)?;
         // Prometheus reckons by its own clock, which `skew` knows from earlier answers.
         let skew = SignedDuration::try_from_secs_f64(source.skew()).unwrap_or_default();
-        let end = Timestamp::now().saturating_add(skew).unwrap_or(Timestamp::MAX).as_second();
+        let end = self.clock.now().saturating_add(skew).unwrap_or(Timestamp::MAX).as_second();
         let start = end.saturating_sub(i64::try_from(window.as_secs()).unwrap_or(i64::MAX));
         let step = step.as_secs_f64().max(1.0).max(window.as_secs_f64() / POINTS_MAX).ceil();
         let (result, _) = source.send(Request::Range(question.text(), start, end, step)).await;

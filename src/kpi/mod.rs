@@ -21,5 +21,5 @@ mod source;
 pub use breaker::BreakerState;
 pub use failure::Failure;
 pub use question::{Question, QuestionError};
-pub use reader::{KpiReader, QueryObserver, SourceHealth};
+pub use reader::{KpiReader, QueryObserver, ReaderParts, SourceHealth};
 pub use source::{BasicAuth, ConfigError, SourceConfig};

@@ -14,6 +14,7 @@ use super::question::{Question, QuestionError};
 use super::recent::Recent;
 use super::source::{ConfigError, SourceConfig, check};
 use crate::api::{Goal, KpiRule, KpiState};
+use crate::clock::Clock;
 use crate::engine::Sample;
 
 /// Queries whose parse is remembered.
@@ -45,9 +46,18 @@ pub struct SourceHealth {
     pub skew_seconds: Option<f64>,
 }
 
+/// What a reader works with.
+pub struct ReaderParts {
+    /// Is told of every query.
+    pub observer: Arc<dyn QueryObserver>,
+    /// The time of day, which samples are dated with.
+    pub clock: Clock,
+}
+
 /// Asks every configured source, each distinct question once.
 pub struct KpiReader {
     sources: BTreeMap<String, Arc<Source>>,
+    pub(super) clock: Clock,
     questions: Mutex<Recent<String, Arc<Result<Question, QuestionError>>>>,
 }
 
@@ -62,12 +72,19 @@ impl KpiReader {
         sources: impl IntoIterator<Item = SourceConfig>,
         observer: Arc<dyn QueryObserver>,
     ) -> Result<Self, ConfigError> {
+        Self::with_parts(sources, &ReaderParts { observer, clock: Clock::system() })
+    }
+
+    /// A reader that works with `parts`.
+    pub fn with_parts(
+        sources: impl IntoIterator<Item = SourceConfig>,
+        parts: &ReaderParts,
+    ) -> Result<Self, ConfigError> {
         let configs: Vec<SourceConfig> = sources.into_iter().collect();
         let mut wrong = check(&configs);
         let mut sources = BTreeMap::new();
         if wrong.is_empty() {
-            let open = move |config: SourceConfig| Source::open(&config, Arc::clone(&observer));
-            for opened in configs.into_iter().map(open) {
+            for opened in configs.iter().map(|config| Source::open(config, parts)) {
                 match opened {
                     Ok(source) => drop(sources.insert(source.name().to_owned(), Arc::new(source))),
                     Err(errors) => wrong.extend(errors),
@@ -77,7 +94,7 @@ impl KpiReader {
         if !wrong.is_empty() {
             return Err(ConfigError(wrong));
         }
-        Ok(Self { sources, questions: Mutex::new(Recent::new(QUESTIONS_MAX)) })
+        Ok(Self { sources, clock: parts.clock.clone(), questions: Mutex::new(Recent::new(QUESTIONS_MAX)) })
     }
 
     /// A sample for each rule, by the rule's name, none older than `max_age` since it was asked for. Takes at most

@@ -12,8 +12,6 @@ mod evaluate;
 mod params;
 mod record;
 mod run;
-#[cfg(test)]
-mod simulation;
 
 pub use candidate::{Answer, Candidate, Step};
 pub use evaluate::{Action, LeaseView, evaluate};
@@ -46,3 +44,6 @@ impl Leadership {
         matches!(self, Self::Leading { .. })
     }
 }
+
+#[cfg(test)]
+mod simulation;

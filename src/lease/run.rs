@@ -1,13 +1,7 @@
 //! Sends a candidate's requests to the API server and publishes who leads.
 
-use std::{
-    future::Future,
-    hash::{BuildHasher, RandomState},
-    pin::pin,
-    time::Duration,
-};
+use std::{future::Future, pin::pin, time::Duration};
 
-use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
     Api, Client,
@@ -20,6 +14,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{Answer, Candidate, Leadership, LeaseParams, Step};
+use crate::{clock::Clock, random::Random};
 
 /// Which lease, and in whose name.
 #[derive(Clone, Debug)]
@@ -36,20 +31,20 @@ pub struct LeaseConfig {
 
 /// A name for this process that no other one has, also not this pod's container after a restart.
 #[must_use]
-pub fn identity(pod_name: &str) -> String {
-    format!("{pod_name}_{:016x}{:016x}", random(), random())
+pub fn identity(pod_name: &str, random: &Random) -> String {
+    format!("{pod_name}_{:016x}{:016x}", random.number(), random.number())
 }
 
 /// A candidate for `config`'s lease, and what it tells the rest of the process. Nothing is sent before
 /// [`Elector::run`].
 #[must_use]
-pub fn elect(client: Client, config: LeaseConfig) -> (Elector, Leader) {
+pub fn elect(client: Client, config: LeaseConfig, clock: Clock, random: Random) -> (Elector, Leader) {
     let (state, seen_state) = watch::channel(Leadership::Following { holder: None });
     let (until, seen_until) = watch::channel(None);
     let candidate = Candidate::new(config.identity.clone(), config.params.clone());
-    let requests = Requests { api: Api::namespaced(client, &config.namespace), config };
+    let requests = Requests { api: Api::namespaced(client, &config.namespace), config, random };
     let told = Told { state, until };
-    let elector = Elector { requests, candidate, start: Instant::now(), told, trouble: None };
+    let elector = Elector { requests, candidate, clock, start: Instant::now(), told, trouble: None };
     (elector, Leader { state: seen_state, until: seen_until })
 }
 
@@ -80,6 +75,7 @@ impl Leader {
 pub struct Elector {
     requests: Requests,
     candidate: Candidate,
+    clock: Clock,
     start: Instant,
     told: Told,
     /// The last failure that was logged, so that it is logged once.
@@ -95,7 +91,7 @@ impl Elector {
         let mut shutdown = pin!(shutdown);
         loop {
             let sent = self.start.elapsed();
-            let step = self.candidate.step(sent, Timestamp::now());
+            let step = self.candidate.step(sent, self.clock.now());
             self.told.tell(&self.candidate, self.start);
             let outcome = {
                 let mut outcome = pin!(self.requests.perform(&step));
@@ -127,7 +123,7 @@ impl Elector {
         let releasing = async {
             loop {
                 let sent = self.start.elapsed();
-                let step = self.candidate.step(sent, Timestamp::now());
+                let step = self.candidate.step(sent, self.clock.now());
                 if step == Step::Done {
                     break;
                 }
@@ -160,7 +156,7 @@ impl Elector {
                 Answer::Failed
             }
         };
-        self.candidate.answer(answer, sent, self.start.elapsed(), Timestamp::now());
+        self.candidate.answer(answer, sent, self.start.elapsed(), self.clock.now());
     }
 }
 
@@ -177,12 +173,13 @@ enum LeaseError {
 struct Requests {
     api: Api<Lease>,
     config: LeaseConfig,
+    random: Random,
 }
 
 impl Requests {
     async fn perform(&self, step: &Step) -> Result<Answer, LeaseError> {
         if let Step::Wait(longest) = step {
-            sleep((*longest).min(jittered(self.config.params.retry_period()))).await;
+            sleep((*longest).min(jittered(self.config.params.retry_period(), &self.random))).await;
             return Ok(Answer::Waited);
         }
         let lease = || format!("{}/{}", self.config.namespace, self.config.name);
@@ -267,14 +264,9 @@ async fn at(instant: Option<Instant>) {
 }
 
 /// 80 to 100 % of `period`, so that the candidates do not ask in step.
-fn jittered(period: Duration) -> Duration {
-    let share = u32::try_from(random() % 201).unwrap_or(0);
+fn jittered(period: Duration, random: &Random) -> Duration {
+    let share = u32::try_from(random.number() % 201).unwrap_or(0);
     period * (800 + share) / 1000
-}
-
-/// The standard library seeds its hashes at random: enough for names and jitter, without a dependency.
-fn random() -> u64 {
-    RandomState::new().hash_one(())
 }
 
 #[cfg(test)]
@@ -285,7 +277,8 @@ mod tests {
 
     #[test]
     fn identities_are_new_each_time_and_say_which_pod() {
-        let identities: BTreeSet<String> = (0..100).map(|_| identity("plimsoll-0")).collect();
+        let random = Random::system();
+        let identities: BTreeSet<String> = (0..100).map(|_| identity("plimsoll-0", &random)).collect();
         assert_eq!(identities.len(), 100);
         assert!(
             identities.iter().all(|identity| identity.starts_with("plimsoll-0_") && identity.len() == 43)
@@ -294,8 +287,8 @@ mod tests {
 
     #[test]
     fn jitter_never_waits_longer_than_the_period() {
-        let period = Duration::from_secs(2);
-        let waits: BTreeSet<Duration> = (0..200).map(|_| jittered(period)).collect();
+        let (period, random) = (Duration::from_secs(2), Random::system());
+        let waits: BTreeSet<Duration> = (0..200).map(|_| jittered(period, &random)).collect();
         assert!(waits.iter().all(|wait| (period * 4 / 5..=period).contains(wait)), "{waits:?}");
         assert!(waits.len() > 50, "{waits:?}");
     }

@@ -7,8 +7,10 @@ use std::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
+
+use tokio::time::Instant;
 
 /// Progress and synced watches of this process. Clones share the same state.
 #[derive(Clone, Debug)]

@@ -68,6 +68,46 @@ fn the_resource_types_know_no_client() {
     }
 }
 
+/// Whether `code` names std's `Instant`, by its path or by an import.
+fn has_std_instant(code: &str) -> bool {
+    let imports = code.split(';').filter(|statement| statement.trim_start().starts_with("use std"));
+    let mut words = imports.flat_map(|import| import.split(|c: char| !c.is_alphanumeric() && c != '*'));
+    code.contains("std::time::Instant") || words.any(|word| word == "Instant" || word == "*")
+}
+
+#[test]
+fn std_instant_is_found_in_every_form_of_import() {
+    for code in [
+        "use std::time::{Duration, Instant};",
+        "use std::{\n    sync::Arc,\n    time::{Duration, Instant},\n};",
+        "//! Text.\n\nuse std::time::Instant;",
+        "use std::time::*;",
+        "let began = std::time::Instant::now();",
+    ] {
+        assert!(has_std_instant(&self::code(code)), "{code}");
+    }
+    for code in ["use std::time::Duration;\nuse tokio::time::Instant;", "Request::Instant(query)"] {
+        assert!(!has_std_instant(code), "{code}");
+    }
+}
+
+#[test]
+fn the_operator_gets_its_clock_and_its_randomness_from_outside() {
+    let rooms = ["src/controller", "src/kpi", "src/lease", "src/actuate", "src/telemetry"];
+    let banned = ["Timestamp::now", "Zoned::now", "SystemTime", "RandomState", "rand::", "Pauses::default"];
+    for (path, text) in rooms.into_iter().flat_map(sources) {
+        // A whole file of tests, which its parent declares below `#[cfg(test)]`.
+        if path.ends_with("/tests.rs") || path.ends_with("/simulation.rs") {
+            continue;
+        }
+        let code = code(&text);
+        for word in banned {
+            assert!(!code.contains(word), "{path} has {word}: Clock and Random are passed in");
+        }
+        assert!(!has_std_instant(&code), "{path} has std's Instant: only tokio's follows a test's time");
+    }
+}
+
 #[test]
 fn nothing_is_left_unfinished_and_files_stay_readable() {
     for (path, text) in sources("src") {
