@@ -30,7 +30,7 @@ use crate::{
     actuate::{Events, Evictor},
     api::ScalableService,
     clock::Clock,
-    kpi::{KpiReader, QueryObserver, ReaderParts},
+    kpi::{self, KpiReader, QueryObserver, ReaderParts},
     lease::{self, LeaseConfig, LeaseParams},
     pauses::Pauses,
     random::Random,
@@ -98,7 +98,10 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let health = Health::default();
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"), &health));
     let observer = Arc::new(QueryMetrics(Arc::clone(&metrics)));
-    let kpis = KpiReader::with_parts(config.sources, &ReaderParts { observer, clock: clock.clone() })?;
+    let kpis = KpiReader::with_parts(
+        config.sources,
+        &ReaderParts { connect: &kpi::connect, observer, clock: clock.clone() },
+    )?;
     let cluster = kube::Config::infer().await?;
     let evictor = Evictor::new(cluster.clone()).map_err(Box::new)?;
     let client = Client::try_from(cluster).map_err(Box::new)?;

@@ -17,7 +17,7 @@ const SERIES_MAX: usize = 5000;
 
 /// An answer that came through.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Answer {
+pub struct Answer {
     /// What was answered.
     pub(super) data: Data,
     /// When the server evaluated the query, on its clock; an empty vector does not say.
@@ -67,8 +67,17 @@ pub(super) fn timestamp(seconds: f64) -> Option<Timestamp> {
     milliseconds.is_finite().then(|| Timestamp::from_millisecond(milliseconds as i64).ok()).flatten()
 }
 
-/// Reads an answer: the HTTP status and the whole body.
-pub(super) fn read(status: u16, body: &[u8]) -> Result<Answer, Failure> {
+impl Answer {
+    /// Reads what Prometheus' HTTP API answered: the HTTP status and the whole body.
+    ///
+    /// # Errors
+    /// The answer is a refusal, or not what the API promises.
+    pub fn read(status: u16, body: &[u8]) -> Result<Self, Failure> {
+        read(status, body)
+    }
+}
+
+fn read(status: u16, body: &[u8]) -> Result<Answer, Failure> {
     match (status, serde_json::from_slice::<Envelope>(body)) {
         (200..=299, Ok(Envelope { status: Status::Success, data: Some(data), warnings, .. })) => {
             answer(data, &warnings.unwrap_or_default())

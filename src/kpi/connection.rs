@@ -7,27 +7,21 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue};
 use prometheus_http_query::Client;
 use reqwest::{Certificate, Response, redirect};
 
-use super::answer::{self, Answer, BYTES_MAX};
+use super::answer::{Answer, BYTES_MAX};
 use super::credentials::WatchedFile;
 use super::failure::Failure;
 use super::source::SourceConfig;
+use super::transport::{Request, Transport};
 
 /// A connection that was idle for this long is closed by us: proxies close theirs after a minute, and a query that
 /// meets the closing would fail.
 const IDLE: Duration = Duration::from_secs(30);
-
-/// One query.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Request<'a> {
-    /// At the server's own time.
-    Instant(&'a str),
-    /// Over time: start and end in seconds since the epoch, step in seconds.
-    Range(&'a str, i64, i64, f64),
-}
 
 /// The way to one source.
 pub(super) struct Connection {
@@ -76,7 +70,7 @@ impl Connection {
     }
 
     /// Sends a query and reads the answer. No secret of ours is in the failure.
-    pub(super) async fn ask(&self, request: Request<'_>) -> Result<Answer, Failure> {
+    async fn post(&self, request: Request<'_>) -> Result<Answer, Failure> {
         let client = self.client().map_err(Failure::Credentials)?;
         let auth = self.auth.header().map_err(Failure::Credentials)?;
         let mut response = match self.send(&client, request, auth.as_ref()).await {
@@ -87,8 +81,8 @@ impl Connection {
         .map_err(|unsent| unsent.failure)?;
         let status = response.status().as_u16();
         let body = bounded(&mut response).await?;
-        answer::read(status, &body).or_else(|failure| match auth {
-            Some(auth) if auth.is_told_by(&body) => answer::read(status, auth.hidden(&body).as_bytes()),
+        Answer::read(status, &body).or_else(|failure| match auth {
+            Some(auth) if auth.is_told_by(&body) => Answer::read(status, auth.hidden(&body).as_bytes()),
             _ => Err(failure),
         })
     }
@@ -109,7 +103,7 @@ impl Connection {
                 }
                 builder.post_raw().await
             }
-            Request::Range(query, start, end, step) => {
+            Request::Range { query, start, end, step } => {
                 let mut builder = client.query_range(query, start, end, step).timeout(timeout);
                 if let Some(auth) = auth {
                     builder = builder.header(http::header::AUTHORIZATION, auth.value.clone());
@@ -166,6 +160,12 @@ impl Connection {
         let client =
             builder.build().map_err(|error| format!("no HTTP client can be made: {}", root_cause(&error)))?;
         Client::from(client, &self.url).map_err(|error| format!("url can't be used: {}", root_cause(&error)))
+    }
+}
+
+impl Transport for Connection {
+    fn ask<'a>(&'a self, request: Request<'a>) -> BoxFuture<'a, Result<Answer, Failure>> {
+        self.post(request).boxed()
     }
 }
 

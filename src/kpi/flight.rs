@@ -12,12 +12,12 @@ use tokio::time::{Instant, timeout_at};
 use super::answer::Answer;
 use super::breaker::{Breaker, Outcome};
 use super::clock::{ClockMemory, ClockVerdict};
-use super::connection::{Connection, Request};
 use super::evidence::Heard;
 use super::failure::Failure;
 use super::reader::{QueryObserver, ReaderParts, SourceHealth};
 use super::recent::Recent;
 use super::source::SourceConfig;
+use super::transport::{Request, Transport};
 use crate::clock::Clock;
 
 /// Distinct queries of one source that are remembered: 20,000 KPIs with value, burst twin and probe.
@@ -32,7 +32,7 @@ pub(super) struct Source {
     stale_after: Duration,
     slots_total: usize,
     slots: Semaphore,
-    connection: Connection,
+    transport: Arc<dyn Transport>,
     health: Mutex<Health>,
     queries: Mutex<Recent<String, Query>>,
     observer: Arc<dyn QueryObserver>,
@@ -58,14 +58,14 @@ struct Query {
 
 impl Source {
     /// Opens a checked configuration; the error has a sentence for each file that can't be used.
-    pub(super) fn open(config: &SourceConfig, parts: &ReaderParts) -> Result<Self, Vec<String>> {
+    pub(super) fn open(config: &SourceConfig, parts: &ReaderParts<'_>) -> Result<Self, Vec<String>> {
         Ok(Self {
             name: config.name.clone(),
             timeout: config.timeout.into(),
             stale_after: config.stale_after.into(),
             slots_total: config.max_concurrency,
             slots: Semaphore::new(config.max_concurrency),
-            connection: Connection::open(config)?,
+            transport: (parts.connect)(config)?,
             health: Mutex::new(Health { breaker: Breaker::new(), last_error: None, skew: None }),
             queries: Mutex::new(Recent::new(QUERIES_MAX)),
             observer: Arc::clone(&parts.observer),
@@ -195,7 +195,7 @@ impl Source {
         }
         *sent = self.now();
         let wall = self.clock.now();
-        let answer = timeout_at(deadline, self.connection.ask(request))
+        let answer = timeout_at(deadline, self.transport.ask(request))
             .await
             .unwrap_or(Err(Failure::TimedOut(seconds)))?;
         if let Some(server) = answer.time {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::answer::{Data, Track};
-use super::connection::Request;
 use super::reader::KpiReader;
+use super::transport::Request;
 use crate::api::{Goal, KpiRule};
 
 /// Most points that are asked for; Prometheus refuses more than 11,000.
@@ -31,7 +31,7 @@ impl KpiReader {
         let end = self.clock.now().saturating_add(skew).unwrap_or(Timestamp::MAX).as_second();
         let start = end.saturating_sub(i64::try_from(window.as_secs()).unwrap_or(i64::MAX));
         let step = step.as_secs_f64().max(1.0).max(window.as_secs_f64() / POINTS_MAX).ceil();
-        let (result, _) = source.send(Request::Range(question.text(), start, end, step)).await;
+        let (result, _) = source.send(Request::Range { query: question.text(), start, end, step }).await;
         let answer = result.map_err(|failure| format!("source {:?} {failure}", source.name()))?;
         let Data::Matrix(tracks) = answer.data else {
             return Err(format!(

@@ -1,8 +1,8 @@
 //! PromQL questions -> samples: asking Prometheus once, and knowing what an answer is worth.
 //!
-//! `question` understands a query without asking it, `source` says where to ask, `reader` asks, `answer` reads the
-//! bytes, `evidence` judges them. Everything but `connection`, `flight`, `history` and `reader` is pure. What the
-//! numbers mean for replicas is the engine's business.
+//! `question` understands a query without asking it, `source` says where to ask, `reader` asks through a `transport`,
+//! `answer` reads the bytes, `evidence` judges them. Everything but `connection`, `flight`, `history`, `reader` and
+//! `transport` is pure. What the numbers mean for replicas is the engine's business.
 
 mod answer;
 mod breaker;
@@ -17,9 +17,12 @@ mod question;
 mod reader;
 mod recent;
 mod source;
+mod transport;
 
+pub use answer::Answer;
 pub use breaker::BreakerState;
 pub use failure::Failure;
 pub use question::{Question, QuestionError};
 pub use reader::{KpiReader, QueryObserver, ReaderParts, SourceHealth};
 pub use source::{BasicAuth, ConfigError, SourceConfig};
+pub use transport::{Connect, Request, Transport, connect};

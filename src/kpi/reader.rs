@@ -13,6 +13,7 @@ use super::flight::Source;
 use super::question::{Question, QuestionError};
 use super::recent::Recent;
 use super::source::{ConfigError, SourceConfig, check};
+use super::transport::{Connect, connect};
 use crate::api::{Goal, KpiRule, KpiState};
 use crate::clock::Clock;
 use crate::engine::Sample;
@@ -47,7 +48,9 @@ pub struct SourceHealth {
 }
 
 /// What a reader works with.
-pub struct ReaderParts {
+pub struct ReaderParts<'a> {
+    /// Opens the way to each source.
+    pub connect: &'a Connect<'a>,
     /// Is told of every query.
     pub observer: Arc<dyn QueryObserver>,
     /// The time of day, which samples are dated with.
@@ -72,13 +75,13 @@ impl KpiReader {
         sources: impl IntoIterator<Item = SourceConfig>,
         observer: Arc<dyn QueryObserver>,
     ) -> Result<Self, ConfigError> {
-        Self::with_parts(sources, &ReaderParts { observer, clock: Clock::system() })
+        Self::with_parts(sources, &ReaderParts { connect: &connect, observer, clock: Clock::system() })
     }
 
     /// A reader that works with `parts`.
     pub fn with_parts(
         sources: impl IntoIterator<Item = SourceConfig>,
-        parts: &ReaderParts,
+        parts: &ReaderParts<'_>,
     ) -> Result<Self, ConfigError> {
         let configs: Vec<SourceConfig> = sources.into_iter().collect();
         let mut wrong = check(&configs);

@@ -1,0 +1,46 @@
+//! The seam between a source and the network: one query goes out, one answer comes back.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+
+use super::answer::Answer;
+use super::connection::Connection;
+use super::failure::Failure;
+use super::source::SourceConfig;
+
+/// One query.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Request<'a> {
+    /// At the server's own time.
+    Instant(&'a str),
+    /// Over time.
+    Range {
+        /// The PromQL text.
+        query: &'a str,
+        /// The first time, in seconds since the epoch.
+        start: i64,
+        /// The last time, in seconds since the epoch.
+        end: i64,
+        /// Time between two points, in seconds.
+        step: f64,
+    },
+}
+
+/// A way to send queries to one source. Deadlines, the limit on concurrent queries and the circuit breaker are the
+/// caller's.
+pub trait Transport: Send + Sync {
+    /// Sends one query and reads its answer. The caller drops the future at the query's deadline.
+    fn ask<'a>(&'a self, request: Request<'a>) -> BoxFuture<'a, Result<Answer, Failure>>;
+}
+
+/// Opens the way to a source, as [`connect`] does; the error has a sentence for each mistake.
+pub type Connect<'a> = dyn Fn(&SourceConfig) -> Result<Arc<dyn Transport>, Vec<String>> + 'a;
+
+/// HTTP to the source that `config` describes. Its files are read once, so that mistakes show at the start.
+///
+/// # Errors
+/// A sentence for each file that can't be used.
+pub fn connect(config: &SourceConfig) -> Result<Arc<dyn Transport>, Vec<String>> {
+    Ok(Arc::new(Connection::open(config)?))
+}
