@@ -15,7 +15,7 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use plimsoll::{
-    actuate::{Evictor, result_of, said},
+    actuate::{Evictor, client_without_retries, result_of, said},
     telemetry::WriteResult,
 };
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ impl Scene {
             "KUBECONFIG is not set; it must name the kubeconfig of a cluster for tests"
         );
         let config = kube::Config::infer().await.expect("KUBECONFIG names a cluster that can be used");
-        let evictor = Evictor::new(config.clone()).expect("a client");
+        let evictor = Evictor::new(client_without_retries(config.clone()).expect("a client"));
         let client = Client::try_from(config).expect("a client");
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);

@@ -7,16 +7,25 @@ use kube::{
     api::{DeleteParams, EvictParams, Preconditions},
 };
 
+/// A client for [`Evictor`].
+///
+/// # Errors
+/// The configuration can't be used.
+pub fn client_without_retries(mut config: Config) -> Result<Client, kube::Error> {
+    config.default_retry = false;
+    Client::try_from(config)
+}
+
 /// Evicts pods.
 #[derive(Clone)]
 pub struct Evictor(Client);
 
 impl Evictor {
-    /// With a client of its own: kube's would wait for as long as a budget's refusal says (429 with `Retry-After`) and ask
-    /// again by itself, while nobody is told and no other look is taken.
-    pub fn new(mut config: Config) -> Result<Self, kube::Error> {
-        config.default_retry = false;
-        Client::try_from(config).map(Self)
+    /// By a client that does not retry by itself, as [`client_without_retries`] makes it: kube's own would wait for as long
+    /// as a budget's refusal says (429 with `Retry-After`) and ask again, while nobody is told and no other look is taken.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self(client)
     }
 
     /// Evicts the pod that has had this name since before `since`; one that is gone already is as good as evicted.

@@ -10,7 +10,7 @@ mod scale;
 mod status;
 
 pub use event::{Events, Note};
-pub use evict::Evictor;
+pub use evict::{Evictor, client_without_retries};
 pub use gateway::{FoundPolicy, apply_policy, delete_policy, find_policy, is_stale, patch_route};
 pub use mark::{COST_BEFORE, mark, unmark};
 pub use scale::{ScaleError, result_of, said, write_scale};

@@ -14,6 +14,7 @@ mod gate;
 mod gateway;
 mod index;
 mod leaving;
+mod operate;
 mod outcome;
 mod outliers;
 mod reconcile;
@@ -28,4 +29,5 @@ mod watches;
 mod zones;
 
 pub use config::{Config, ConfigError};
+pub use operate::{Surroundings, operate};
 pub use run::{Options, RunError, run};

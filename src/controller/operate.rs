@@ -1,0 +1,266 @@
+//! The operator: election, watches and the loops of all scopes, with everything that it works with given from outside.
+//!
+//! Several operators can run in one process. A test starts two of them in virtual time, and kills one by dropping its
+//! future.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{FutureExt, StreamExt, future::BoxFuture, future::Shared, stream};
+use kube::{
+    Api, Client,
+    core::DeserializeGuard,
+    runtime::{Controller, controller::Error as ControllerError, reflector::ObjectRef, watcher},
+};
+use tokio::{
+    sync::{broadcast::error::RecvError, mpsc, watch},
+    task::JoinSet,
+    time::{interval, sleep},
+};
+
+use super::{
+    board::Board,
+    context::{Context, Indexes, Shell},
+    gate::Gate,
+    index::{Served, Workload, write},
+    reconcile::reconcile,
+    services::Services,
+    watches,
+};
+use crate::{
+    actuate::{Events, Evictor, balancer::Images},
+    api::ScalableService,
+    clock::Clock,
+    kpi::KpiReader,
+    lease::{self, LeaseConfig, LeaseParams},
+    pauses::Pauses,
+    random::Random,
+    telemetry::{Health, Metrics},
+};
+
+/// Looks at the same time.
+const LOOKS_AT_ONCE: usize = 128;
+/// Workload changes that wait to be mapped to services.
+const CHANGES_MAX: usize = 4096;
+/// Name of the Lease.
+const LEASE: &str = "plimsoll";
+
+/// What an operator works with: all that it knows of the outside world.
+pub struct Surroundings {
+    /// The API server.
+    pub client: Client,
+    /// The API server, by a client that does not retry by itself: see [`Evictor::new`].
+    pub evictions: Client,
+    /// The Prometheus sources.
+    pub kpis: KpiReader,
+    /// Images of the balancers; without them, none are run.
+    pub balancers: Option<Images>,
+    /// The namespaces to work in; none means all.
+    pub namespaces: Vec<String>,
+    /// This pod's name, for the lease and for events.
+    pub pod_name: String,
+    /// This pod's namespace, where the Lease is.
+    pub pod_namespace: String,
+    /// The times of the lease.
+    pub lease: LeaseParams,
+    /// The time of day.
+    pub clock: Clock,
+    /// Identities and jitter.
+    pub random: Random,
+    /// Receives the heartbeat and the watches that have synced.
+    pub health: Health,
+    /// Receives the operator's own metrics.
+    pub metrics: Arc<Metrics>,
+}
+
+type Stop = Shared<BoxFuture<'static, ()>>;
+
+/// Takes part in the election and runs the controllers until `stop`, then releases the lease.
+///
+/// All tasks end with the returned future, also when it is dropped. Only a query of a KPI that is already sent is
+/// finished, at its own deadline. An operator that is dropped leaves its lease to run out.
+pub async fn operate(surroundings: Surroundings, stop: impl Future<Output = ()> + Send + 'static) {
+    let stop: Stop = stop.boxed().shared();
+    let lease = LeaseConfig {
+        namespace: surroundings.pod_namespace.clone(),
+        name: LEASE.to_owned(),
+        identity: lease::identity(&surroundings.pod_name, &surroundings.random),
+        params: surroundings.lease.clone(),
+    };
+    let (client, clock, random) = (surroundings.client, surroundings.clock, surroundings.random);
+    let (elector, leader) = lease::elect(client.clone(), lease, clock.clone(), random.clone());
+    let shell = Arc::new(Shell {
+        events: Events::new(client.clone(), surroundings.pod_name, clock.clone()),
+        evictor: Evictor::new(surroundings.evictions),
+        client,
+        clock,
+        random,
+        kpis: surroundings.kpis,
+        leader,
+        metrics: surroundings.metrics,
+        gate: Gate::new(LOOKS_AT_ONCE),
+        balancers: surroundings.balancers,
+        board: Board::default(),
+        services: Services::default(),
+        health: surroundings.health,
+    });
+    let mut tasks = JoinSet::new();
+    let controllers = controllers(&mut tasks, &shell, &surroundings.namespaces, &stop);
+    let (ended, all_ended) = watch::channel(());
+    // A task of its own, so that a long step of a controller does not hold up a renewal.
+    let mut election = JoinSet::new();
+    // The lease is released only when nobody writes any more.
+    election.spawn(elector.run(async move {
+        let mut all_ended = all_ended;
+        while all_ended.changed().await.is_ok() {}
+    }));
+    controllers.await;
+    drop(ended);
+    let _ = election.join_next().await;
+    tasks.shutdown().await;
+}
+
+/// One controller for each scope, all of which end at `stop`.
+fn controllers(
+    tasks: &mut JoinSet<()>,
+    shell: &Arc<Shell>,
+    namespaces: &[String],
+    stop: &Stop,
+) -> impl Future<Output = ()> + use<> {
+    let scopes: Vec<Option<&str>> = if namespaces.is_empty() {
+        vec![None]
+    } else {
+        namespaces.iter().map(|name| Some(name.as_str())).collect()
+    };
+    let running: Vec<_> = scopes
+        .into_iter()
+        .map(|namespace| {
+            let indexes = Indexes::default();
+            if shell.balancers.is_none() {
+                write(&indexes.routes.served, |served| *served = Served::Off);
+            }
+            let (changed, changes) = mpsc::channel(CHANGES_MAX);
+            watches::start(
+                tasks,
+                (&shell.client, &shell.random),
+                namespace,
+                &indexes,
+                &shell.health,
+                &changed,
+            );
+            let context = Arc::new(Context::new(Arc::clone(shell), indexes, changed));
+            control(namespace, context, changes, stop.clone())
+        })
+        .collect();
+    async move {
+        futures::future::join_all(running).await;
+    }
+}
+
+/// The loop of one scope.
+fn control(
+    namespace: Option<&str>,
+    context: Arc<Context>,
+    changes: mpsc::Receiver<Workload>,
+    stop: Stop,
+) -> impl Future<Output = ()> + use<> {
+    let client = context.shell.client.clone();
+    let api: Api<DeserializeGuard<ScalableService>> = match namespace {
+        Some(namespace) => Api::namespaced(client, namespace),
+        None => Api::all(client),
+    };
+    let leading = leading(&context, namespace);
+    let touched = touched(&context, namespace, changes);
+    let controller =
+        Controller::new(api, watcher::Config::default()).trigger_backoff(Pauses::new(&context.shell.random));
+    let store = controller.store();
+    context.shell.services.add(store.clone());
+    // A status that we wrote comes back as a change; a turn that is not due costs nothing.
+    let controller = controller.reconcile_all_on(leading).reconcile_on(touched).graceful_shutdown_on(stop);
+    let done = controller.run(reconcile, |_, error, _| match *error {}, Arc::clone(&context));
+    async move {
+        let mut done = std::pin::pin!(done);
+        let mut beat = interval(Duration::from_secs(2));
+        loop {
+            tokio::select! {
+                // In a fixed order, so that a test can repeat a run.
+                biased;
+                _ = beat.tick() => {
+                    context.shell.health.beat();
+                    context.shell.metrics.set_services(store.state().len());
+                    context.shell.metrics.set_leader(context.shell.leader.leads());
+                }
+                result = done.next() => match result {
+                    None => break,
+                    Some(Err(ControllerError::ObjectNotFound(gone))) => {
+                        context.forget(&(gone.namespace.clone().unwrap_or_default(), gone.name.clone()));
+                    }
+                    Some(Err(error)) => tracing::debug!(%error, "the queue of services"),
+                    Some(Ok(_)) => {}
+                },
+            }
+        }
+    }
+}
+
+/// An item whenever this process becomes the leader. What was known before somebody else led is forgotten.
+fn leading(
+    context: &Arc<Context>,
+    namespace: Option<&str>,
+) -> impl futures::Stream<Item = ()> + Send + use<> {
+    let leadership = context.shell.leader.leadership();
+    let context = Arc::clone(context);
+    let namespace = namespace.map(str::to_owned);
+    stream::unfold((leadership, false), move |(mut leadership, mut led)| {
+        let (context, namespace) = (Arc::clone(&context), namespace.clone());
+        async move {
+            loop {
+                let leads = leadership.borrow_and_update().is_leading();
+                if leads != led {
+                    context.states.forget_all();
+                    context.shell.board.forget_all(namespace.as_deref());
+                    context.shell.metrics.forget_all();
+                    led = leads;
+                    if leads {
+                        return Some(((), (leadership, led)));
+                    }
+                }
+                if leadership.changed().await.is_err() {
+                    // The election is over for this process: it only waits for its end.
+                    sleep(Duration::MAX).await;
+                }
+            }
+        }
+    })
+}
+
+/// The services whose target changed, and those of which others ask something else.
+fn touched(
+    context: &Arc<Context>,
+    namespace: Option<&str>,
+    changes: mpsc::Receiver<Workload>,
+) -> impl futures::Stream<Item = ObjectRef<DeserializeGuard<ScalableService>>> + Send + use<> {
+    let context = Arc::clone(context);
+    let changes =
+        stream::unfold(changes, |mut changes| async move { Some((changes.recv().await?, changes)) });
+    let asked = stream::unfold(context.shell.board.changes(), |mut asked| async move {
+        loop {
+            match asked.recv().await {
+                Ok(key) => return Some((key, asked)),
+                // Those that were missed are looked at when they are due.
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    });
+    let touched = changes.flat_map(move |workload| stream::iter(context.services_of(&workload)));
+    // The board is of all scopes; what is another's is not here.
+    let namespace = namespace.map(str::to_owned);
+    let asked = asked.filter(move |(of, _)| {
+        let here = namespace.as_ref().is_none_or(|namespace| namespace == of);
+        async move { here }
+    });
+    stream::select(touched, asked.boxed()).map(|(namespace, name)| ObjectRef::new(&name).within(&namespace))
+}
+
+#[cfg(test)]
+mod tests;
