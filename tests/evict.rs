@@ -3,7 +3,11 @@
 // Clippy knows the test functions, but not what they share.
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::{
+    future::pending,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::{
@@ -15,16 +19,38 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use plimsoll::{
-    actuate::{Evictor, client_without_retries, result_of, said},
+    actuate::{Evictor, client_without_retries, said},
+    clock::Clock,
+    lease::{Leader, Leadership, LeaseConfig, LeaseParams, WriteError, elect, identity},
+    random::Random,
     telemetry::WriteResult,
 };
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 /// A namespace of its own, deleted at the end.
 struct Scene {
     client: Client,
     evictor: Evictor,
+    leader: Leader,
     namespace: String,
+    _election: JoinSet<()>,
+}
+
+/// Leads by a lease in `namespace` until the election is dropped.
+async fn lead(client: Client, namespace: &str) -> (Leader, JoinSet<()>) {
+    let random = Random::system();
+    let config = LeaseConfig {
+        namespace: namespace.to_owned(),
+        name: "plimsoll".to_owned(),
+        identity: identity("test", &random),
+        params: LeaseParams::default(),
+    };
+    let (elector, leader) = elect(client, config, Clock::system(), random);
+    let mut election = JoinSet::new();
+    election.spawn(elector.run(pending()));
+    leader.leadership().wait_for(Leadership::is_leading).await.expect("an election");
+    (leader, election)
 }
 
 impl Scene {
@@ -45,13 +71,15 @@ impl Scene {
             .create(&PostParams::default(), &object)
             .await
             .expect("a namespace can be made");
-        Self { client, evictor, namespace }
+        let (leader, election) = lead(client.clone(), &namespace).await;
+        Self { client, evictor, leader, namespace, _election: election }
     }
 
     /// A refusal is an answer, and must not be waited out.
-    async fn evict(&self, pod: &str, since: Timestamp) -> Result<(), kube::Error> {
-        let evict = self.evictor.evict(&self.namespace, pod, since);
-        tokio::time::timeout(std::time::Duration::from_secs(5), evict).await.expect("an answer at once")
+    async fn evict(&self, pod: &str, since: Timestamp) -> Result<(), WriteError> {
+        let permit = self.leader.permit(Duration::from_secs(60));
+        let evict = self.evictor.evict(&self.namespace, pod, since, &permit);
+        tokio::time::timeout(Duration::from_secs(5), evict).await.expect("an answer at once")
     }
 
     fn pods(&self) -> Api<Pod> {
@@ -75,7 +103,7 @@ impl Scene {
             if created.is_ok() {
                 break;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
         created.expect("a pod can be made");
         // A pod that does not run is evicted whatever a budget says.
@@ -121,8 +149,8 @@ async fn a_budget_refuses_with_too_many_requests_and_allows_later() {
     scene.budget(0).await;
     let soon = Timestamp::now() + SignedDuration::from_secs(10);
     let error = scene.evict("shop-1", soon).await.expect_err("the budget refuses");
-    assert_eq!(result_of(&error), WriteResult::TooManyRequests);
-    assert!(said(&error).contains("disruption budget"), "{}", said(&error));
+    assert_eq!(error.result(), Some(WriteResult::TooManyRequests));
+    assert!(error.said().contains("disruption budget"), "{}", error.said());
     assert!(scene.exists("shop-1").await);
     scene.budget(1).await;
     scene.evict("shop-1", soon).await.expect("the budget allows it");

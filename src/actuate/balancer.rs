@@ -22,8 +22,11 @@ use kube::{
 use thiserror::Error;
 
 use self::maker::{Maker, NAME_MAX};
-use super::{owned, said};
-use crate::api::{ScalableService, Software, balancer_name};
+use super::owned;
+use crate::{
+    api::{ScalableService, Software, balancer_name},
+    lease::{Permit, WriteError},
+};
 pub use pod::{AGENT_PORT, GATE_PORT};
 
 /// Owner of every field in `managedFields`.
@@ -113,15 +116,15 @@ pub enum BalancerError {
         /// Its name.
         name: String,
     },
-    /// The API server refused, or did not answer.
-    #[error("the {kind} {name} can't be written: {}", said(.error))]
-    Api {
+    /// The write has no result.
+    #[error("the {kind} {name} can't be written: {}", .error.said())]
+    Write {
         /// The kind of the object.
         kind: String,
         /// Its name.
         name: String,
-        /// What the API server says.
-        error: Box<kube::Error>,
+        /// Why not.
+        error: WriteError,
     },
     /// An object is no JSON, which can't be.
     #[error("an object of the balancer can't be written down: {0}")]
@@ -168,21 +171,20 @@ pub fn objects(
 /// Applies them all by server-side apply, the Deployment last. Nothing that belongs to somebody else is touched.
 ///
 /// # Errors
-/// One of them is somebody else's, or the API server refuses or does not answer.
-pub async fn apply(client: &Client, objects: &Objects) -> Result<(), BalancerError> {
+/// One of them is somebody else's, or a write has no result.
+pub async fn apply(client: &Client, objects: &Objects, permit: &Permit) -> Result<(), BalancerError> {
     let params = PatchParams::apply(FIELD_MANAGER).force();
     for (resource, object) in &objects.objects {
         let (kind, name) = (resource.kind.clone(), object.name_any());
         let namespace = object.namespace().unwrap_or_default();
         let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, resource);
-        let failed =
-            |error| BalancerError::Api { kind: kind.clone(), name: name.clone(), error: Box::new(error) };
-        let there = api.get_metadata_opt(&name).await.map_err(failed)?;
+        let failed = |error| BalancerError::Write { kind: kind.clone(), name: name.clone(), error };
+        let there = permit.read(api.get_metadata_opt(&name)).await.map_err(failed)?;
         let owner = |object: &[OwnerReference]| object.first().map(|owner| owner.uid.clone());
         if there.is_some_and(|there| owner(there.owner_references()) != owner(object.owner_references())) {
             return Err(BalancerError::Taken { kind, name });
         }
-        api.patch(&name, &params, &Patch::Apply(object)).await.map_err(failed)?;
+        permit.write(api.patch(&name, &params, &Patch::Apply(object))).await.map_err(failed)?;
     }
     Ok(())
 }
@@ -190,8 +192,12 @@ pub async fn apply(client: &Client, objects: &Objects) -> Result<(), BalancerErr
 /// Deletes what [`apply`] made for `service`, the Deployment first, and nothing that belongs to somebody else.
 ///
 /// # Errors
-/// The API server refuses or does not answer.
-pub async fn remove(client: &Client, service: &ScalableService) -> Result<(), BalancerError> {
+/// A write has no result.
+pub async fn remove(
+    client: &Client,
+    service: &ScalableService,
+    permit: &Permit,
+) -> Result<(), BalancerError> {
     let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
     let (balancer, endpoints) = (balancer_name(&name), endpoints_name(&name));
     for (resource, name) in [
@@ -204,14 +210,10 @@ pub async fn remove(client: &Client, service: &ScalableService) -> Result<(), Ba
         (ApiResource::erase::<Service>(&()), &endpoints),
     ] {
         let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &resource);
-        let failed = |error| BalancerError::Api {
-            kind: resource.kind.clone(),
-            name: name.clone(),
-            error: Box::new(error),
-        };
-        let Some(there) = api.get_metadata_opt(name).await.map_err(failed)? else { continue };
+        let failed = |error| BalancerError::Write { kind: resource.kind.clone(), name: name.clone(), error };
+        let Some(there) = permit.read(api.get_metadata_opt(name)).await.map_err(failed)? else { continue };
         if owned::belongs_to(&there, service) {
-            owned::delete(&api, &there).await.map_err(failed)?;
+            owned::delete(&api, &there, permit).await.map_err(failed)?;
         }
     }
     Ok(())

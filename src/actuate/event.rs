@@ -18,7 +18,7 @@ use kube::{
     api::{Patch, PatchParams, PostParams},
 };
 
-use crate::{api::ReasonCode, clock::Clock};
+use crate::{api::ReasonCode, clock::Clock, lease::Permit};
 
 /// The API server accepts 1024 bytes.
 const NOTE_MAX: usize = 1000;
@@ -57,13 +57,16 @@ impl Events {
     }
 
     /// Publishes `note`. An event that can't be written is only logged: nothing depends on it.
-    pub async fn publish(&self, note: &Note, about: &ObjectReference) {
+    pub async fn publish(&self, note: &Note, about: &ObjectReference, permit: &Permit) {
         let event = self.said().next(note, about, &self.instance, self.clock.now());
         let namespace = event.namespace().unwrap_or_default();
         let api: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
         let written = match &event.series {
-            Some(_) => api.patch(&event.name_any(), &PatchParams::default(), &Patch::Merge(&event)).await,
-            None => api.create(&PostParams::default(), &event).await,
+            Some(_) => {
+                let params = PatchParams::default();
+                permit.write(api.patch(&event.name_any(), &params, &Patch::Merge(&event))).await
+            }
+            None => permit.write(api.create(&PostParams::default(), &event)).await,
         };
         if let Err(error) = written {
             tracing::debug!(%error, "an event was not written");

@@ -7,6 +7,8 @@ use kube::{
     api::{DeleteParams, EvictParams, Preconditions},
 };
 
+use crate::lease::{Permit, WriteError};
+
 /// A client for [`Evictor`].
 ///
 /// # Errors
@@ -31,9 +33,15 @@ impl Evictor {
     /// Evicts the pod that has had this name since before `since`; one that is gone already is as good as evicted.
     ///
     /// A PodDisruptionBudget that does not allow it answers 429.
-    pub async fn evict(&self, namespace: &str, pod: &str, since: Timestamp) -> Result<(), kube::Error> {
+    pub async fn evict(
+        &self,
+        namespace: &str,
+        pod: &str,
+        since: Timestamp,
+        permit: &Permit,
+    ) -> Result<(), WriteError> {
         let api: Api<Pod> = Api::namespaced(self.0.clone(), namespace);
-        let Some(found) = api.get_metadata_opt(pod).await? else { return Ok(()) };
+        let Some(found) = permit.read(api.get_metadata_opt(pod)).await? else { return Ok(()) };
         let created = found.metadata.creation_timestamp;
         if created.is_some_and(|created| created.0 > since) || found.metadata.deletion_timestamp.is_some() {
             return Ok(());
@@ -44,8 +52,8 @@ impl Evictor {
             delete_options: Some(DeleteParams { preconditions: Some(only), ..DeleteParams::default() }),
             ..EvictParams::default()
         };
-        match api.evict(pod, &params).await {
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+        match permit.write(api.evict(pod, &params)).await {
+            Err(error) if matches!(error.code(), Some(404 | 409)) => Ok(()),
             other => other.map(drop),
         }
     }

@@ -11,6 +11,7 @@ use super::owned;
 use crate::{
     api::ScalableService,
     balancer::gateway::{policy_resource, route_resource},
+    lease::{Permit, WriteError},
 };
 
 /// Owner of the weights and of the policy's fields in `managedFields`.
@@ -19,24 +20,26 @@ const FIELD_MANAGER: &str = "plimsoll-gateway";
 /// Applies the operations of `patch`, a JSON patch (RFC 6902), all or none. Returns the route as it is since.
 ///
 /// # Errors
-/// The API server refused, or did not answer; [`is_stale`] tells whether the route was changed meanwhile.
+/// The write has no result; [`is_stale`] tells whether the route was changed meanwhile.
 pub async fn patch_route(
     client: &Client,
     namespace: &str,
     name: &str,
     patch: Value,
-) -> Result<DynamicObject, kube::Error> {
+    permit: &Permit,
+) -> Result<DynamicObject, WriteError> {
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &route_resource());
     let patch = serde_json::from_value(patch).map(Patch::<()>::Json).map_err(kube::Error::SerdeError)?;
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    api.patch(name, &params, &patch).await
+    permit.write(api.patch(name, &params, &patch)).await
 }
 
 /// Whether the route is not as the patch was planned on: a failed `test` is 422 Invalid without causes, which a refusal
 /// by the schema has.
 #[must_use]
-pub fn is_stale(error: &kube::Error) -> bool {
-    match error {
+pub fn is_stale(error: &WriteError) -> bool {
+    let WriteError::Api(error) = error else { return false };
+    match error.as_ref() {
         kube::Error::Api(status) => match status.code {
             409 => true,
             422 => status.details.as_ref().is_none_or(|details| details.causes.is_empty()),
@@ -73,29 +76,31 @@ pub async fn find_policy(client: &Client, service: &ScalableService) -> Result<F
 /// Applies `spec` as the policy of `service`, which must not be somebody else's. Returns the policy as it is since.
 ///
 /// # Errors
-/// The API server refused (with 404 if it does not serve the kind), or did not answer.
+/// The write has no result; the code is 404 if the API server does not serve the kind.
 pub async fn apply_policy(
     client: &Client,
     service: &ScalableService,
     spec: &Value,
-) -> Result<DynamicObject, kube::Error> {
+    permit: &Permit,
+) -> Result<DynamicObject, WriteError> {
     let name = service.name_any();
     let mut policy = DynamicObject::new(&name, &policy_resource()).data(serde_json::json!({"spec": spec}));
     policy.metadata.owner_references = service.controller_owner_ref(&()).map(|owner| vec![owner]);
     let params = PatchParams::apply(FIELD_MANAGER).force();
-    policies(client, service).patch(&name, &params, &Patch::Apply(&policy)).await
+    permit.write(policies(client, service).patch(&name, &params, &Patch::Apply(&policy))).await
 }
 
 /// Deletes `policy`, unless another has taken its name.
 ///
 /// # Errors
-/// The API server refused, or did not answer.
+/// The write has no result.
 pub async fn delete_policy(
     client: &Client,
     service: &ScalableService,
     policy: &DynamicObject,
-) -> Result<(), kube::Error> {
-    owned::delete(&policies(client, service), policy).await
+    permit: &Permit,
+) -> Result<(), WriteError> {
+    owned::delete(&policies(client, service), policy, permit).await
 }
 
 fn policies(client: &Client, service: &ScalableService) -> Api<DynamicObject> {

@@ -1,6 +1,8 @@
-//! What is written to the cluster, one file for each kind of action and one field manager for each concern.
+//! What is written to the cluster, one file for each kind of action and one field manager for each concern. Each writer
+//! sends its requests through a [`Permit`](crate::lease::Permit), so that only the leader writes.
 
 pub mod balancer;
+mod error;
 mod event;
 mod evict;
 mod gateway;
@@ -9,9 +11,10 @@ mod owned;
 mod scale;
 mod status;
 
+pub use error::{result_of, said};
 pub use event::{Events, Note};
 pub use evict::{Evictor, client_without_retries};
 pub use gateway::{FoundPolicy, apply_policy, delete_policy, find_policy, is_stale, patch_route};
 pub use mark::{COST_BEFORE, mark, unmark};
-pub use scale::{ScaleError, result_of, said, write_scale};
+pub use scale::{ScaleError, write_scale};
 pub use status::{forget_balancer, write_status};

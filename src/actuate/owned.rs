@@ -5,7 +5,10 @@ use kube::{
     api::{DeleteParams, DynamicObject, Preconditions},
 };
 
-use crate::api::ScalableService;
+use crate::{
+    api::ScalableService,
+    lease::{Permit, WriteError},
+};
 
 /// Whether `object` belongs to `service`.
 pub(super) fn belongs_to<K: ResourceExt>(object: &K, service: &ScalableService) -> bool {
@@ -13,11 +16,15 @@ pub(super) fn belongs_to<K: ResourceExt>(object: &K, service: &ScalableService) 
 }
 
 /// Deletes `object`, unless another has taken its name; that it is gone already is as good.
-pub(super) async fn delete<K: ResourceExt>(api: &Api<DynamicObject>, object: &K) -> Result<(), kube::Error> {
+pub(super) async fn delete<K: ResourceExt>(
+    api: &Api<DynamicObject>,
+    object: &K,
+    permit: &Permit,
+) -> Result<(), WriteError> {
     let only_this = Preconditions { uid: object.uid(), ..Preconditions::default() };
     let params = DeleteParams { preconditions: Some(only_this), ..DeleteParams::background() };
-    match api.delete(&object.name_any(), &params).await {
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+    match permit.write(api.delete(&object.name_any(), &params)).await {
+        Err(error) if error.code() == Some(404) => Ok(()),
         other => other.map(drop),
     }
 }

@@ -6,7 +6,7 @@ use kube::{
 };
 use thiserror::Error;
 
-use crate::telemetry::WriteResult;
+use crate::lease::{Permit, WriteError};
 
 /// Owner of `spec.replicas` in `managedFields`.
 const FIELD_MANAGER: &str = "plimsoll-replicas";
@@ -22,38 +22,9 @@ pub enum ScaleError {
         /// What there is.
         found: i32,
     },
-    /// The API server refused, or did not answer.
-    #[error("the scale can't be written: {}", said(.0))]
-    Api(#[from] Box<kube::Error>),
-}
-
-impl ScaleError {
-    /// A bounded label for metrics.
-    #[must_use]
-    pub fn result(&self) -> WriteResult {
-        match self {
-            Self::Changed { .. } => WriteResult::Conflict,
-            Self::Api(error) => result_of(error),
-        }
-    }
-}
-
-/// What an error of the API server says, without the whole Status that it comes in.
-#[must_use]
-pub fn said(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        other => other.to_string(),
-    }
-}
-
-/// How a write ended that the API server refused or did not answer.
-#[must_use]
-pub fn result_of(error: &kube::Error) -> WriteResult {
-    match error {
-        kube::Error::Api(status) => WriteResult::of_status(status.code),
-        _ => WriteResult::Error,
-    }
+    /// The write has no result.
+    #[error("the scale can't be written: {}", .0.said())]
+    Write(#[from] WriteError),
 }
 
 /// Sets the replicas of `name` from `expected` to `replicas`, or fails if they are not `expected` any more.
@@ -64,8 +35,9 @@ pub async fn write_scale(
     name: &str,
     expected: i32,
     replicas: i32,
+    permit: &Permit,
 ) -> Result<(), ScaleError> {
-    let mut scale = api.get_scale(name).await.map_err(Box::new)?;
+    let mut scale = permit.read(api.get_scale(name)).await?;
     let spec = scale.spec.get_or_insert_default();
     let found = spec.replicas.unwrap_or(0);
     if found != expected {
@@ -73,6 +45,6 @@ pub async fn write_scale(
     }
     spec.replicas = Some(replicas);
     let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-    api.replace_scale(name, &params, &scale).await.map_err(Box::new)?;
+    permit.write(api.replace_scale(name, &params, &scale)).await?;
     Ok(())
 }

@@ -6,7 +6,10 @@ use kube::{
 };
 use serde_json::json;
 
-use crate::api::{ScalableService, ScalableServiceStatus};
+use crate::{
+    api::{ScalableService, ScalableServiceStatus},
+    lease::{Permit, WriteError},
+};
 
 /// Owner of `status` in `managedFields`.
 const FIELD_MANAGER: &str = "plimsoll-status";
@@ -17,7 +20,8 @@ pub async fn write_status(
     namespace: &str,
     name: &str,
     status: &ScalableServiceStatus,
-) -> Result<(), kube::Error> {
+    permit: &Permit,
+) -> Result<(), WriteError> {
     let mut status = status.clone();
     if let Some(traffic) = &mut status.traffic {
         traffic.balancers.clear();
@@ -29,7 +33,8 @@ pub async fn write_status(
         "metadata": {"name": name, "namespace": namespace},
         "status": status,
     });
-    api.patch_status(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(patch)).await?;
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    permit.write(api.patch_status(name, &params, &Patch::Apply(patch))).await?;
     Ok(())
 }
 
@@ -39,7 +44,8 @@ pub async fn forget_balancer(
     namespace: &str,
     name: &str,
     pod: &str,
-) -> Result<(), kube::Error> {
+    permit: &Permit,
+) -> Result<(), WriteError> {
     let api: Api<ScalableService> = Api::namespaced(client.clone(), namespace);
     let patch = json!({
         "apiVersion": "plimsoll.dev/v1alpha1",
@@ -48,6 +54,7 @@ pub async fn forget_balancer(
     });
     // A field manager has at most 128 characters.
     let agent: String = format!("plimsoll-lb-{pod}").chars().take(128).collect();
-    api.patch_status(name, &PatchParams::apply(&agent).force(), &Patch::Apply(patch)).await?;
+    let params = PatchParams::apply(&agent).force();
+    permit.write(api.patch_status(name, &params, &Patch::Apply(patch))).await?;
     Ok(())
 }

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::{context::Context, index::read, state::Key};
 use crate::{
-    actuate::{self, ScaleError, said},
+    actuate::{self, ScaleError},
     api::{ReasonCode, ScalableService},
     engine::{Decision, Observation},
+    lease::{Permit, WriteError},
     telemetry::WriteResult,
 };
 
@@ -43,22 +44,14 @@ pub async fn apply(
     decision: &Decision,
     context: &Context,
 ) -> Applied {
-    if !context.shell.leader.leads() {
-        return Applied::Nothing;
+    let permit = context.shell.leader.permit(WRITE_TIMEOUT);
+    let applied =
+        write(service, key, seen, decision, (context, &permit)).await.unwrap_or_else(|failed| failed);
+    if applied == Applied::Done {
+        let age = newest(seen, context.shell.clock.now());
+        context.shell.metrics.scale_written(WriteResult::Ok, age);
     }
-    match timeout(WRITE_TIMEOUT, write(service, key, seen, decision, context)).await {
-        Ok(Ok(applied)) => {
-            if applied == Applied::Done {
-                context.shell.metrics.scale_written(WriteResult::Ok, newest(seen, context.shell.clock.now()));
-            }
-            applied
-        }
-        Ok(Err(failed)) => failed,
-        Err(_) => {
-            context.shell.metrics.scale_written(WriteResult::Timeout, None);
-            Applied::Failed(format!("the scale was not written within {} s", WRITE_TIMEOUT.as_secs()))
-        }
-    }
+    applied
 }
 
 async fn write(
@@ -66,11 +59,15 @@ async fn write(
     key: &Key,
     seen: &Observation,
     decision: &Decision,
-    context: &Context,
+    (context, permit): (&Context, &Permit),
 ) -> Result<Applied, Applied> {
     let client = &context.shell.client;
+    let unmarked = |pod: &str, error: WriteError| {
+        let sentence = format!("pod {pod} can't be marked as the next to be deleted: {}", error.said());
+        unwritten(&error, context).unwrap_or(Applied::Failed(sentence))
+    };
     for pod in decision.drain.iter().flat_map(|drain| &drain.stay) {
-        actuate::unmark(client, &key.0, pod).await.map_err(|error| unmarked(pod, &error))?;
+        actuate::unmark(client, &key.0, pod, permit).await.map_err(|error| unmarked(pod, error))?;
     }
     if !(decision.has(ReasonCode::ScaledUp) || decision.has(ReasonCode::ScaledDown)) {
         return Ok(Applied::Nothing);
@@ -78,9 +75,21 @@ async fn write(
     let ordered = seen.rotation.as_ref().is_some_and(|rotation| rotation.ordered);
     let go = decision.drain.iter().filter(|_| !ordered).flat_map(|drain| &drain.go);
     let marks = go.clone().map(|pod| async move {
-        actuate::mark(client, &key.0, pod).await.map_err(|error| unmarked(pod, &error))
+        actuate::mark(client, &key.0, pod, permit).await.map_err(|error| unmarked(pod, error))
     });
     let new = futures::future::try_join_all(marks).await?.contains(&true);
+    let late = |error: WriteError| unwritten(&error, context).unwrap_or(Applied::Nothing);
+    permit.within(heeded(key, go, new, context)).await.map_err(late)?;
+    let reference = &service.spec.scale_target_ref;
+    let api = permit.within(context.targets.api(&key.0, reference)).await.map_err(late)?;
+    let api = api.map_err(|error| Applied::Failed(error.to_string()))?;
+    let written = actuate::write_scale(&api, &reference.name, seen.replicas, decision.replicas, permit).await;
+    written.map_err(|error| refused(&error, context))?;
+    Ok(Applied::Done)
+}
+
+/// Waits until the marks of those that `go` are heeded; some of them may be `new`.
+async fn heeded<'a>(key: &Key, go: impl Iterator<Item = &'a String> + Clone, new: bool, context: &Context) {
     // The next look tells by its mark who was let go: without it, one that is about to be deleted would get requests.
     while !read(&context.pods, |pods| go.clone().all(|pod| pods.goes_first(&key.0, pod))) {
         sleep(GLANCE).await;
@@ -88,23 +97,34 @@ async fn write(
     if new {
         sleep(HEEDED).await;
     }
-    let reference = &service.spec.scale_target_ref;
-    let api = context.targets.api(&key.0, reference).await;
-    let api = api.map_err(|error| Applied::Failed(error.to_string()))?;
-    let written = actuate::write_scale(&api, &reference.name, seen.replicas, decision.replicas).await;
-    written.map_err(|error| {
-        context.shell.metrics.scale_written(error.result(), None);
-        match error {
-            ScaleError::Changed { .. } => Applied::Conflict,
-            other if other.result() == WriteResult::Conflict => Applied::Conflict,
-            other => Applied::Failed(other.to_string()),
-        }
-    })?;
-    Ok(Applied::Done)
 }
 
-fn unmarked(pod: &str, error: &kube::Error) -> Applied {
-    Applied::Failed(format!("pod {pod} can't be marked as the next to be deleted: {}", said(error)))
+/// What becomes of a decision if this process does not lead, or if its time is over; `None` for another failure.
+fn unwritten(error: &WriteError, context: &Context) -> Option<Applied> {
+    match error {
+        WriteError::NotLeading => Some(Applied::Nothing),
+        WriteError::Timeout(limit) => {
+            context.shell.metrics.scale_written(WriteResult::Timeout, None);
+            Some(Applied::Failed(format!("the scale was not written within {} s", limit.as_secs())))
+        }
+        WriteError::Api(_) => None,
+    }
+}
+
+/// What becomes of a decision whose scale could not be written.
+fn refused(error: &ScaleError, context: &Context) -> Applied {
+    let result = match error {
+        ScaleError::Changed { .. } => WriteResult::Conflict,
+        ScaleError::Write(error) => match unwritten(error, context) {
+            Some(applied) => return applied,
+            None => error.result().unwrap_or(WriteResult::Error),
+        },
+    };
+    context.shell.metrics.scale_written(result, None);
+    match result {
+        WriteResult::Conflict => Applied::Conflict,
+        _ => Applied::Failed(error.to_string()),
+    }
 }
 
 /// Age of the newest sample, by our clock.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use kube::core::{Expression, Selector};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::{
     apply::WRITE_TIMEOUT,
@@ -15,9 +15,13 @@ use super::{
     zones,
 };
 use crate::{
-    actuate::{self, balancer, said},
+    actuate::{
+        self,
+        balancer::{self, BalancerError},
+    },
     api::{RecoveryStatus, ScalableService, balancer_name},
     engine::Rotation,
+    lease::WriteError,
 };
 
 /// What nobody watches (Services, roles, budgets) is put right after this time at the latest.
@@ -115,13 +119,14 @@ pub async fn forget_gone(service: &ScalableService, key: &Key, context: &Context
     let wanted = service.spec.balanced().map_or(0, |traffic| traffic.replicas);
     let fleet = Fleet::new(wanted, pods, None, None);
     for pod in fleet.stale(service.status.as_ref()) {
-        let forget = actuate::forget_balancer(&context.shell.client, &key.0, &key.1, &pod);
-        if let Ok(Err(error)) = timeout(WRITE_TIMEOUT, forget).await {
+        let permit = context.shell.leader.permit(WRITE_TIMEOUT);
+        let forgotten = actuate::forget_balancer(&context.shell.client, &key.0, &key.1, &pod, &permit).await;
+        if let Err(error @ WriteError::Api(_)) = forgotten {
             tracing::debug!(
                 namespace = key.0,
                 name = key.1,
                 pod,
-                error = said(&error),
+                error = error.said(),
                 "an entry of status stays"
             );
         }
@@ -137,9 +142,6 @@ pub async fn bring_about(
     state: &mut State,
     context: &Context,
 ) {
-    if !context.shell.leader.leads() {
-        return;
-    }
     let name = balancer_name(&key.1);
     let front = Workload { kind: "Deployment".to_owned(), namespace: key.0.clone(), name };
     let front = context.targets.front(&front).filter(|front| front.service == key.1);
@@ -177,12 +179,12 @@ async fn apply(
     }
     known.applied = None;
     let objects = balancer::objects(service, images, &from.1).map_err(|error| error.to_string())?;
-    match timeout(OBJECTS_TIMEOUT, balancer::apply(&context.shell.client, &objects)).await {
-        Ok(applied) => applied.map_err(|error| error.to_string())?,
-        Err(_) => return Err(format!("not applied within {} s", OBJECTS_TIMEOUT.as_secs())),
+    let permit = context.shell.leader.permit(OBJECTS_TIMEOUT);
+    let applied = balancer::apply(&context.shell.client, &objects, &permit).await;
+    if written(applied, "applied")? {
+        let hash = objects.hash().to_owned();
+        known.applied = Some(Applied { from, hash, generation: None, at: Instant::now() });
     }
-    let hash = objects.hash().to_owned();
-    known.applied = Some(Applied { from, hash, generation: None, at: Instant::now() });
     Ok(())
 }
 
@@ -192,12 +194,23 @@ async fn remove(
     context: &Context,
 ) -> Result<(), String> {
     (known.applied, known.leftover) = (None, true);
-    match timeout(OBJECTS_TIMEOUT, balancer::remove(&context.shell.client, service)).await {
-        Ok(removed) => removed.map_err(|error| error.to_string())?,
-        Err(_) => return Err(format!("not removed within {} s", OBJECTS_TIMEOUT.as_secs())),
-    }
-    known.leftover = false;
+    let permit = context.shell.leader.permit(OBJECTS_TIMEOUT);
+    let removed = balancer::remove(&context.shell.client, service, &permit).await;
+    known.leftover = !written(removed, "removed")?;
     Ok(())
+}
+
+/// Whether all objects were written; not if this process does not lead. The error says what is wrong with them, `done`
+/// what should have been done.
+fn written(result: Result<(), BalancerError>, done: &str) -> Result<bool, String> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(BalancerError::Write { error: WriteError::NotLeading, .. }) => Ok(false),
+        Err(BalancerError::Write { error: WriteError::Timeout(limit), .. }) => {
+            Err(format!("not {done} within {} s", limit.as_secs()))
+        }
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// Said where the operator's configuration has no images.

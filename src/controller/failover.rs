@@ -4,7 +4,6 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use kube::{ResourceExt as _, core::DeserializeGuard};
-use tokio::time::timeout;
 
 use super::{
     apply::WRITE_TIMEOUT,
@@ -136,13 +135,13 @@ pub async fn announce(
 ) {
     let (Some(told), Some(shift)) = (told, shift) else { return };
     let moved = told.failover.as_ref().is_some_and(|before| shares(before) != shares(&shift.status));
-    if !moved || !context.shell.leader.leads() {
+    if !moved {
         return;
     }
     let status = ScalableServiceStatus { failover: Some(shift.status.clone()), ..told.clone() };
-    let write = actuate::write_status(&context.shell.client, &key.0, &key.1, &status);
+    let permit = context.shell.leader.permit(WRITE_TIMEOUT);
     // One that fails is written again with the rest.
-    let _ = timeout(WRITE_TIMEOUT, write).await;
+    let _ = actuate::write_status(&context.shell.client, &key.0, &key.1, &status, &permit).await;
 }
 
 /// Tells the board what this service has and needs now. `settled`: the shares of before are in force, so that a standby

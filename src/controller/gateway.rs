@@ -11,7 +11,7 @@ mod proof;
 use std::time::Duration;
 
 use kube::Resource as _;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::{
     apply::WRITE_TIMEOUT,
@@ -20,9 +20,10 @@ use super::{
     state::{Key, State},
 };
 use crate::{
-    actuate::{self, Note, said},
+    actuate::{self, Note},
     api::{ConditionType, GatewayRule, Mode, Provider, ReasonCode, ScalableService, Verdict},
     balancer::gateway::{Plan, Route, Share, plan, shares},
+    lease::WriteError,
 };
 use given::{Given, UNDONE_WITHIN};
 use policy::KnownPolicy;
@@ -231,20 +232,17 @@ impl Turn<'_> {
             );
             return ((Some(false), ReasonCode::RouteRefused, sentence), Some(wait));
         }
-        if !shell.leader.leads() {
-            return (
-                (None, ReasonCode::RouteProgressing, format!("somebody else leads; due is {what}")),
-                None,
-            );
-        }
-        let write = actuate::patch_route(&shell.client, &route.namespace, &route.name, patch);
-        let error = match timeout(WRITE_TIMEOUT, write).await {
-            Ok(Ok(object)) => {
+        let permit = shell.leader.permit(WRITE_TIMEOUT);
+        let written =
+            actuate::patch_route(&shell.client, &route.namespace, &route.name, patch, &permit).await;
+        let error = match written {
+            Ok(object) => {
                 known.written = Route::of(&object);
                 known.given.again(&self.shares);
                 let about = self.service.object_ref(&());
                 let note = Note { warning: false, reason: ReasonCode::RouteChanged, message: what.clone() };
-                shell.events.publish(&note, &about).await;
+                let permit = shell.leader.permit(WRITE_TIMEOUT);
+                shell.events.publish(&note, &about, &permit).await;
                 let said = (
                     None,
                     ReasonCode::RouteProgressing,
@@ -253,13 +251,17 @@ impl Turn<'_> {
                 // What the write's answer already says of the Gateways is of the generation before.
                 return (said, Some(AGAIN));
             }
-            Ok(Err(error)) if actuate::is_stale(&error) => {
+            Err(error) if actuate::is_stale(&error) => {
                 let sentence = format!("somebody else changed it meanwhile; due is {what}");
                 known.not_before = Some(Instant::now() + AFTER_CONFLICT);
                 return ((None, ReasonCode::RouteProgressing, sentence), Some(AFTER_CONFLICT));
             }
-            Ok(Err(error)) => said(&error),
-            Err(_) => format!("not written within {} s", WRITE_TIMEOUT.as_secs()),
+            Err(WriteError::NotLeading) => {
+                let sentence = format!("somebody else leads; due is {what}");
+                return ((None, ReasonCode::RouteProgressing, sentence), None);
+            }
+            Err(WriteError::Timeout(limit)) => format!("not written within {} s", limit.as_secs()),
+            Err(error) => error.said(),
         };
         known.not_before = Some(Instant::now() + AFTER_FAILURE);
         ((Some(false), ReasonCode::RouteFailed, format!("{what}: {error}")), Some(AFTER_FAILURE))

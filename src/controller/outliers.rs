@@ -11,7 +11,6 @@ use super::{
     state::{Key, State},
 };
 use crate::{
-    actuate::{self, said},
     api::{KpiState, OutlierRules},
     engine::{Decision, Memory, Peers, Recovery, Sample},
     telemetry::WriteResult,
@@ -47,12 +46,16 @@ pub async fn replace(
     let Some(pod) = recovery.evict.take() else { return };
     let goes = decision.drain.as_ref().is_some_and(|drain| drain.draining.contains_key(&pod));
     let since = recovery.status.ejected.iter().find(|ejected| ejected.pod == pod).map(|out| out.since.0);
-    let Some(since) = since.filter(|_| !goes && context.shell.leader.leads()) else { return };
-    let evict = context.shell.evictor.evict(&key.0, &pod, since);
-    let (result, error) = match timeout(WRITE_TIMEOUT, evict).await {
-        Ok(Ok(())) => (WriteResult::Ok, String::new()),
-        Ok(Err(error)) => (actuate::result_of(&error), said(&error)),
-        Err(_) => (WriteResult::Timeout, format!("no answer within {} s", WRITE_TIMEOUT.as_secs())),
+    let Some(since) = since.filter(|_| !goes) else { return };
+    let permit = context.shell.leader.permit(WRITE_TIMEOUT);
+    let evicted = context.shell.evictor.evict(&key.0, &pod, since, &permit).await;
+    let (result, error) = match evicted {
+        Ok(()) => (WriteResult::Ok, String::new()),
+        Err(error) => match error.result() {
+            Some(result) => (result, error.said()),
+            // Whoever leads now decides anew.
+            None => return,
+        },
     };
     context.shell.metrics.evicted(result);
     let now = context.shell.clock.now();

@@ -23,9 +23,10 @@ use super::{
 };
 use crate::{
     actuate,
-    api::{FailoverStatus, Goal, KpiState, ScalableService, Validated},
+    api::{FailoverStatus, Goal, KpiState, ScalableService, ScalableServiceStatus, Validated},
     controller::index::Target,
     engine::{self, Change, Memory, Observation, Pods},
+    lease::WriteError,
     telemetry::{ServiceLook, TrafficLook, WriteResult},
 };
 
@@ -370,33 +371,31 @@ async fn report(
     if !early.is_zero() && !changed(outcome) {
         return (pause == report::HARD_PAUSE).then_some(early);
     }
-    if !context.shell.leader.leads() {
-        return None;
-    }
-    let write = actuate::write_status(&context.shell.client, &key.0, &key.1, &new);
-    let result = match timeout(WRITE_TIMEOUT, write).await {
-        Ok(Ok(())) => WriteResult::Ok,
-        Ok(Err(error)) => {
-            tracing::warn!(
-                namespace = key.0,
-                name = key.1,
-                error = actuate::said(&error),
-                "the status was not written"
-            );
-            actuate::result_of(&error)
-        }
-        Err(_) => WriteResult::Timeout,
-    };
+    let result = write_status(&new, key, context).await?;
     context.shell.metrics.status_written(result);
     let about = service.object_ref(&());
     for note in report::notes(&old, &new, outcome) {
-        context.shell.events.publish(&note, &about).await;
+        let permit = context.shell.leader.permit(WRITE_TIMEOUT);
+        context.shell.events.publish(&note, &about, &permit).await;
     }
     if result != WriteResult::Ok {
         return Some(Duration::from_secs(2));
     }
     state.written = Some((new, Some(Instant::now())));
     None
+}
+
+/// Writes the status; how that ended, or `None` if this process does not lead.
+async fn write_status(new: &ScalableServiceStatus, key: &Key, context: &Context) -> Option<WriteResult> {
+    let permit = context.shell.leader.permit(WRITE_TIMEOUT);
+    let Err(error) = actuate::write_status(&context.shell.client, &key.0, &key.1, new, &permit).await else {
+        return Some(WriteResult::Ok);
+    };
+    if matches!(error, WriteError::Api(_)) {
+        let (namespace, name, error) = (&key.0, &key.1, error.said());
+        tracing::warn!(namespace, name, error, "the status was not written");
+    }
+    error.result()
 }
 
 /// Whether there is a change of the replicas to tell.

@@ -1,7 +1,8 @@
 //! Leader election over a `coordination.k8s.io/v1` Lease.
 //!
 //! [`evaluate()`] says what a candidate should do, [`Candidate`] turns that into one request after another (both
-//! pure: time comes in as an argument), and [`Elector`] sends the requests.
+//! pure: time comes in as an argument), and [`Elector`] sends the requests. [`Leader`] says who leads, and gives a
+//! [`Permit`] to whoever writes.
 //!
 //! It keeps two candidates from leading at the same time as long as their monotonic clocks run at about the same
 //! rate; what their wall clocks say does not matter. It is no fencing: a write that the old leader sent just before
@@ -10,12 +11,14 @@
 mod candidate;
 mod evaluate;
 mod params;
+mod permit;
 mod record;
 mod run;
 
 pub use candidate::{Answer, Candidate, Step};
 pub use evaluate::{Action, LeaseView, evaluate};
 pub use params::{InvalidLeaseParams, LeaseParams};
+pub use permit::{Permit, WriteError};
 pub use run::{Elector, Leader, LeaseConfig, elect, identity};
 
 use jiff::Timestamp;

@@ -13,7 +13,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::{Answer, Candidate, Leadership, LeaseParams, Step};
+use super::{Answer, Candidate, Leadership, LeaseParams, Permit, Step};
 use crate::{clock::Clock, random::Random};
 
 /// Which lease, and in whose name.
@@ -51,8 +51,8 @@ pub fn elect(client: Client, config: LeaseConfig, clock: Clock, random: Random) 
 /// What the rest of the process knows about the lease.
 #[derive(Clone, Debug)]
 pub struct Leader {
-    state: watch::Receiver<Leadership>,
-    until: watch::Receiver<Option<Instant>>,
+    pub(super) state: watch::Receiver<Leadership>,
+    pub(super) until: watch::Receiver<Option<Instant>>,
 }
 
 impl Leader {
@@ -62,11 +62,31 @@ impl Leader {
         self.state.clone()
     }
 
-    /// Whether this process leads at this moment, by the clock and not by what was published: ask before each write,
-    /// for a process that was paused learns of the loss late.
+    /// Whether this process leads at this moment, by the clock and not by what was published: a process that was paused
+    /// learns of the loss late. Whoever writes needs a [`Permit`], which checks this itself.
     #[must_use]
     pub fn leads(&self) -> bool {
-        self.state.borrow().is_leading() && self.until.borrow().is_some_and(|until| Instant::now() < until)
+        self.leads_until().is_some()
+    }
+
+    /// The right to write as long as this process leads, for `limit` from now. It can be asked for at any time; the lease
+    /// is checked when a request is sent.
+    #[must_use]
+    pub fn permit(&self, limit: Duration) -> Permit {
+        Permit::new(self.clone(), limit)
+    }
+
+    /// The deadline of the lease; `None` if this process does not lead at this moment.
+    pub(super) fn leads_until(&self) -> Option<Instant> {
+        let until = (*self.until.borrow()).filter(|until| Instant::now() < *until);
+        until.filter(|_| self.state.borrow().is_leading())
+    }
+
+    /// Waits until the deadline of the lease changes. An elector that ends changes it for the last time.
+    pub(super) async fn renewed(&mut self) {
+        if self.until.changed().await.is_err() {
+            std::future::pending().await
+        }
     }
 }
 

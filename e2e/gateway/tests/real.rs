@@ -8,12 +8,17 @@ mod scene;
 
 use std::time::Duration;
 
+use kube::Client;
 use plimsoll::{
     actuate,
     api::Traffic,
     balancer::gateway::{Plan, Route, Share, plan, policy},
+    clock::Clock,
+    lease::{Leader, Leadership, LeaseConfig, LeaseParams, elect, identity},
+    random::Random,
 };
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use scene::Scene;
 
@@ -129,6 +134,22 @@ async fn a_rule_follows_failover_and_no_lie_of_its_gateway_is_believed() {
     a_concurrent_edit_is_never_lost(&scene).await;
 }
 
+/// Leads by a lease of its own until the election is dropped.
+async fn lead(client: Client) -> (Leader, JoinSet<()>) {
+    let random = Random::system();
+    let config = LeaseConfig {
+        namespace: "default".to_owned(),
+        name: "test".to_owned(),
+        identity: identity("test", &random),
+        params: LeaseParams::default(),
+    };
+    let (elector, leader) = elect(client, config, Clock::system(), random);
+    let mut election = JoinSet::new();
+    election.spawn(elector.run(std::future::pending()));
+    leader.leadership().wait_for(Leadership::is_leading).await.unwrap();
+    (leader, election)
+}
+
 /// Somebody edits between the look and the write: the write fails as a whole, and the next one keeps the edit.
 async fn a_concurrent_edit_is_never_lost(scene: &Scene) {
     scene.stop().await;
@@ -153,7 +174,9 @@ async fn a_concurrent_edit_is_never_lost(scene: &Scene) {
     scene.kubectl(&["patch", "httproute", "shop", "--type=json", "--patch", &swap]);
     let edited = scene.get("httproute", "shop").await;
     let client = scene.client.clone();
-    let error = actuate::patch_route(&client, "default", "shop", change.patch).await.unwrap_err();
+    let (leader, _election) = lead(client.clone()).await;
+    let permit = || leader.permit(Duration::from_secs(10));
+    let error = actuate::patch_route(&client, "default", "shop", change.patch, &permit()).await.unwrap_err();
     assert!(actuate::is_stale(&error), "{error:?}");
     assert_eq!(scene.get("httproute", "shop").await.get("spec"), edited.get("spec"));
     // On what there is now, it works, and hits the right rule.
@@ -161,13 +184,13 @@ async fn a_concurrent_edit_is_never_lost(scene: &Scene) {
     let Plan::Change(change) = plan(&Route::of(&seen).unwrap(), "main", &shares(40), &[]) else {
         panic!("there is something to change")
     };
-    let object = actuate::patch_route(&client, "default", "shop", change.patch).await.unwrap();
+    let object = actuate::patch_route(&client, "default", "shop", change.patch, &permit()).await.unwrap();
     assert_eq!(plan(&Route::of(&object).unwrap(), "main", &shares(40), &[]), Plan::InSync);
     let now = scene.get("httproute", "shop").await;
     assert_eq!((weights(&now, 0), weights(&now, 1)), (vec![40, 60], vec![7, 3]));
     // A weight that the schema refuses is no conflict.
     let wrong = json!([{"op": "add", "path": "/spec/rules/0/backendRefs/0/weight", "value": -1}]);
-    let error = actuate::patch_route(&client, "default", "shop", wrong).await.unwrap_err();
+    let error = actuate::patch_route(&client, "default", "shop", wrong, &permit()).await.unwrap_err();
     assert!(!actuate::is_stale(&error), "{error:?}");
 }
 

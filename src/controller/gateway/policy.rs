@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use kube::{Resource as _, api::DynamicObject};
 use serde_json::Value;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::{AFTER_FAILURE, Said, Turn};
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
     api::{Mode, ReasonCode, ScalableService},
     balancer::gateway::{Word, policy, policy_accepted, policy_fields},
     controller::{apply::WRITE_TIMEOUT, context::Context},
+    lease::{Permit, WriteError},
 };
 
 /// Time between two looks while its Gateways have yet to accept it.
@@ -43,7 +44,7 @@ pub(super) async fn leave(
     context: &Context,
 ) -> Option<Duration> {
     known.wanted.as_ref()?;
-    let again = timeout(WRITE_TIMEOUT, delete(service, context)).await.unwrap_or(Some(AFTER_FAILURE));
+    let again = delete(service, context, &context.shell.leader.permit(WRITE_TIMEOUT)).await;
     if again.is_none() {
         *known = KnownPolicy::default();
     }
@@ -51,21 +52,21 @@ pub(super) async fn leave(
 }
 
 /// Deletes the policy of a service, if there is one of its own; when to try again.
-async fn delete(service: &ScalableService, context: &Context) -> Option<Duration> {
+async fn delete(service: &ScalableService, context: &Context, permit: &Permit) -> Option<Duration> {
     let client = &context.shell.client;
-    let deleted = match actuate::find_policy(client, service).await {
-        Ok(FoundPolicy::Own(_)) if !writes(service, context) => return Some(LATER),
-        Ok(FoundPolicy::Own(left)) => actuate::delete_policy(client, service, &left).await,
+    let deleted = match permit.read(actuate::find_policy(client, service)).await {
+        Ok(FoundPolicy::Own(_)) if service.spec.mode != Mode::Auto => return Some(LATER),
+        Ok(FoundPolicy::Own(left)) => actuate::delete_policy(client, service, &left, permit).await,
         Ok(FoundPolicy::None | FoundPolicy::Foreign) => Ok(()),
         // Who may not even read it has not written it.
-        Err(kube::Error::Api(status)) if status.code == 403 => Ok(()),
+        Err(error) if error.code() == Some(403) => return None,
         Err(error) => Err(error),
     };
-    deleted.err().map(|_| AFTER_FAILURE)
-}
-
-fn writes(service: &ScalableService, context: &Context) -> bool {
-    service.spec.mode == Mode::Auto && context.shell.leader.leads()
+    match deleted {
+        Ok(()) => None,
+        Err(WriteError::NotLeading) => Some(LATER),
+        Err(_) => Some(AFTER_FAILURE),
+    }
 }
 
 impl Turn<'_> {
@@ -81,12 +82,7 @@ impl Turn<'_> {
         let now = Instant::now();
         let since = known.wanted.take().filter(|(before, _)| *before == wanted).map(|(_, since)| since);
         if since.is_none() || known.next.is_some_and(|next| next <= now) {
-            let look = self.look_at_policy(wanted.as_ref(), &mut known.found);
-            let pause = timeout(WRITE_TIMEOUT, look).await.unwrap_or_else(|_| {
-                let late = format!("no answer within {} s", WRITE_TIMEOUT.as_secs());
-                known.found = wanted.as_ref().map(|_| self.failed(&late));
-                Some(AFTER_FAILURE)
-            });
+            let pause = self.look_at_policy(wanted.as_ref(), &mut known.found).await;
             let soon = since.is_none_or(|since| since.elapsed() < PATIENCE);
             known.next = pause.map(|pause| Instant::now() + if soon { pause } else { pause.max(LATER) });
         }
@@ -97,18 +93,18 @@ impl Turn<'_> {
 
     /// Brings it about; when to look again.
     async fn look_at_policy(&self, wanted: Option<&Value>, said: &mut Option<Said>) -> Option<Duration> {
+        let permit = self.context.shell.leader.permit(WRITE_TIMEOUT);
         let Some(spec) = wanted else {
             *said = None;
-            return delete(self.service, self.context).await;
+            return delete(self.service, self.context, &permit).await;
         };
-        let found = match actuate::find_policy(&self.context.shell.client, self.service).await {
+        let found = match permit.read(actuate::find_policy(&self.context.shell.client, self.service)).await {
             Ok(found) => found,
             Err(error) => {
-                *said = Some(self.failed(&actuate::said(&error)));
+                *said = Some(self.failed(&error.said()));
                 return Some(AFTER_FAILURE);
             }
         };
-        let writes = writes(self.service, self.context);
         let (found, pause) = match found {
             FoundPolicy::Foreign => {
                 let sentence = format!(
@@ -117,32 +113,36 @@ impl Turn<'_> {
                 );
                 ((Some(false), ReasonCode::PolicyFailed, sentence), LATER)
             }
-            FoundPolicy::None if !writes => {
-                let sentence = format!("{} is due and not written now", self.named());
-                ((None, ReasonCode::RouteProgressing, sentence), LATER)
-            }
-            FoundPolicy::Own(there) if !writes => self.believed(&there),
-            FoundPolicy::Own(there) => self.written(spec, there.metadata.generation).await,
-            FoundPolicy::None => self.written(spec, None).await,
+            FoundPolicy::None => self.written(spec, None, &permit).await,
+            FoundPolicy::Own(there) => self.written(spec, Some(&there), &permit).await,
         };
         *said = Some(found);
         Some(pause)
     }
 
-    /// Writes it; `before` is its generation until now.
-    async fn written(&self, spec: &Value, before: Option<i64>) -> (Said, Duration) {
+    /// Writes it, if it may be written; `before` is what was there until now.
+    async fn written(
+        &self,
+        spec: &Value,
+        before: Option<&DynamicObject>,
+        permit: &Permit,
+    ) -> (Said, Duration) {
+        if self.service.spec.mode != Mode::Auto {
+            return self.unwritten(before);
+        }
         let shell = &self.context.shell;
-        match actuate::apply_policy(&shell.client, self.service, spec).await {
+        match actuate::apply_policy(&shell.client, self.service, spec, permit).await {
             Ok(policy) => {
-                if policy.metadata.generation != before {
+                if policy.metadata.generation != before.and_then(|before| before.metadata.generation) {
                     let message = format!("{} was written", self.named());
                     let note = Note { warning: false, reason: ReasonCode::RouteChanged, message };
-                    shell.events.publish(&note, &self.service.object_ref(&())).await;
+                    shell.events.publish(&note, &self.service.object_ref(&()), permit).await;
                 }
                 self.believed(&policy)
             }
+            Err(WriteError::NotLeading) => self.unwritten(before),
             // Only the kind can be missing: an apply makes the object.
-            Err(kube::Error::Api(status)) if status.code == 404 => {
+            Err(error) if error.code() == Some(404) => {
                 let sentence = format!(
                     "this cluster does not serve BackendTrafficPolicy of gateway.envoyproxy.io/v1alpha1, which {} of \
                      spec.traffic needs with provider Gateway",
@@ -150,8 +150,17 @@ impl Turn<'_> {
                 );
                 ((Some(false), ReasonCode::PolicyNotServed, sentence), LATER)
             }
-            Err(error) => (self.failed(&actuate::said(&error)), AFTER_FAILURE),
+            Err(error) => (self.failed(&error.said()), AFTER_FAILURE),
         }
+    }
+
+    /// What is to be said of a policy that is not written now: `there` is what there is.
+    fn unwritten(&self, there: Option<&DynamicObject>) -> (Said, Duration) {
+        let Some(there) = there else {
+            let sentence = format!("{} is due and not written now", self.named());
+            return ((None, ReasonCode::RouteProgressing, sentence), LATER);
+        };
+        self.believed(there)
     }
 
     fn believed(&self, policy: &DynamicObject) -> (Said, Duration) {
