@@ -1,4 +1,4 @@
-//! The wall clock, which is given to whoever needs the time of day.
+//! The wall clock, as a value that is passed to code that needs the time of day.
 //!
 //! Durations are measured with `tokio::time::Instant`, which a test controls by pausing tokio's time. The time of day has
 //! no such switch, so it is a value that is passed in.

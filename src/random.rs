@@ -1,4 +1,4 @@
-//! Random numbers for names and jitter, which are given to whoever needs them, so that a test can repeat a run.
+//! Random numbers for names and jitter, as a value that is passed in, so that a test can repeat them.
 
 use std::{
     fmt,

@@ -171,7 +171,7 @@ pub fn objects(
 /// Applies them all by server-side apply, the Deployment last. Nothing that belongs to somebody else is touched.
 ///
 /// # Errors
-/// One of them is somebody else's, or a write has no result.
+/// One of them belongs to another owner, or a write has no result.
 pub async fn apply(client: &Client, objects: &Objects, permit: &Permit) -> Result<(), BalancerError> {
     let params = PatchParams::apply(FIELD_MANAGER).force();
     for (resource, object) in &objects.objects {

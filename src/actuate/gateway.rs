@@ -20,7 +20,7 @@ const FIELD_MANAGER: &str = "plimsoll-gateway";
 /// Applies the operations of `patch`, a JSON patch (RFC 6902), all or none. Returns the route as it is since.
 ///
 /// # Errors
-/// The write has no result; [`is_stale`] tells whether the route was changed meanwhile.
+/// The write has no result; [`is_stale`] says whether the route was changed meanwhile.
 pub async fn patch_route(
     client: &Client,
     namespace: &str,

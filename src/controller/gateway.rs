@@ -257,7 +257,7 @@ impl Turn<'_> {
                 return ((None, ReasonCode::RouteProgressing, sentence), Some(AFTER_CONFLICT));
             }
             Err(WriteError::NotLeading) => {
-                let sentence = format!("somebody else leads; due is {what}");
+                let sentence = format!("another instance leads; due is {what}");
                 return ((None, ReasonCode::RouteProgressing, sentence), None);
             }
             Err(WriteError::Timeout(limit)) => format!("not written within {} s", limit.as_secs()),

@@ -108,7 +108,7 @@ pub async fn operate(surroundings: Surroundings, stop: impl Future<Output = ()> 
     let (ended, all_ended) = watch::channel(());
     // A task of its own, so that a long step of a controller does not hold up a renewal.
     let mut election = JoinSet::new();
-    // The lease is released only when nobody writes any more.
+    // The lease is released only after the last writer has ended.
     election.spawn(elector.run(async move {
         let mut all_ended = all_ended;
         while all_ended.changed().await.is_ok() {}
@@ -202,7 +202,7 @@ fn control(
     }
 }
 
-/// An item whenever this process becomes the leader. What was known before somebody else led is forgotten.
+/// An item whenever this process becomes the leader. What was known before another process led is forgotten.
 fn leading(
     context: &Arc<Context>,
     namespace: Option<&str>,

@@ -53,7 +53,7 @@ pub async fn replace(
         Ok(()) => (WriteResult::Ok, String::new()),
         Err(error) => match error.result() {
             Some(result) => (result, error.said()),
-            // Whoever leads now decides anew.
+            // The new leader decides anew.
             None => return,
         },
     };

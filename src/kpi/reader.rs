@@ -51,7 +51,7 @@ pub struct SourceHealth {
 pub struct ReaderParts<'a> {
     /// Opens the way to each source.
     pub connect: &'a Connect<'a>,
-    /// Is told of every query.
+    /// Receives every query.
     pub observer: Arc<dyn QueryObserver>,
     /// The time of day, which samples are dated with.
     pub clock: Clock,

@@ -2,7 +2,7 @@
 //!
 //! [`evaluate()`] says what a candidate should do, [`Candidate`] turns that into one request after another (both
 //! pure: time comes in as an argument), and [`Elector`] sends the requests. [`Leader`] says who leads, and gives a
-//! [`Permit`] to whoever writes.
+//! [`Permit`] to each writer.
 //!
 //! It keeps two candidates from leading at the same time as long as their monotonic clocks run at about the same
 //! rate; what their wall clocks say does not matter. It is no fencing: a write that the old leader sent just before

@@ -34,8 +34,7 @@ impl From<kube::Error> for WriteError {
 
 /// The right of one writer to send its requests, which have one time limit together. Only [`Leader::permit`] makes one.
 ///
-/// A request that was aborted may still take place: it may have been sent. So whoever writes must use a resource version
-/// too.
+/// An aborted request may still take place: it may have been sent. So a writer must use a resource version too.
 #[derive(Debug)]
 pub struct Permit {
     leader: Leader,
@@ -76,11 +75,14 @@ impl Permit {
         }
     }
 
-    /// Waits for `read`, which writes nothing and so needs no lease.
+    /// Waits for `read`, on which a write depends.
     ///
     /// # Errors
-    /// The limit is over, or the request failed; if this process does not lead any more, only that counts.
+    /// This process does not lead, the limit is over, or the request failed.
     pub async fn read<T>(&self, read: impl Future<Output = Result<T, kube::Error>>) -> Result<T, WriteError> {
+        if !self.leader.leads() {
+            return Err(WriteError::NotLeading);
+        }
         self.within(read).await?.map_err(|error| self.failed(error.into()))
     }
 
@@ -92,7 +94,7 @@ impl Permit {
         timeout_at(self.deadline, work).await.map_err(|_| self.failed(WriteError::Timeout(self.limit)))
     }
 
-    /// What a failure means for the writer: one that may not write any more has not failed to.
+    /// What a failure means for the writer: without the lease there was nothing to fail at.
     fn failed(&self, error: WriteError) -> WriteError {
         if self.leader.leads() { error } else { WriteError::NotLeading }
     }
@@ -191,12 +193,8 @@ mod tests {
         assert!(matches!(written, Err(WriteError::NotLeading)), "{written:?}");
         assert_eq!(sent.get(), 1);
         let read = permit.read(request(Duration::ZERO, &sent, &answered)).await;
-        assert!(read.is_ok(), "a read needs no lease: {read:?}");
-        let late = permit.read(request(seconds(60), &sent, &answered)).await;
-        assert!(
-            matches!(late, Err(WriteError::NotLeading)),
-            "no failure of a writer that may not write: {late:?}"
-        );
+        assert!(matches!(read, Err(WriteError::NotLeading)), "nothing is to be written: {read:?}");
+        assert_eq!(sent.get(), 1);
     }
 
     #[tokio::test(start_paused = true)]

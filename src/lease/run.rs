@@ -63,7 +63,7 @@ impl Leader {
     }
 
     /// Whether this process leads at this moment, by the clock and not by what was published: a process that was paused
-    /// learns of the loss late. Whoever writes needs a [`Permit`], which checks this itself.
+    /// learns of the loss late. A writer needs a [`Permit`], which checks this itself.
     #[must_use]
     pub fn leads(&self) -> bool {
         self.leads_until().is_some()

@@ -55,6 +55,21 @@ async fn nobody_at_the_url_is_told_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_closed_without_an_answer_is_named() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let reader = reader(SourceConfig::new("default", &format!("http://{}", listener.local_addr().unwrap())));
+    let closing = tokio::spawn(async move {
+        use tokio::io::AsyncReadExt as _;
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _request = stream.read(&mut [0; 1024]).await;
+        }
+    });
+    let message = error(ask(&reader, LOAD, "sum(x)").await);
+    assert!(message.starts_with("source \"default\" can't be reached: "), "{message}");
+    closing.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_slow_server_is_waited_for_no_longer_than_the_timeout() {
     let recorder = Recorder::start().await;
     recorder.behave(|behaviour| behaviour.delay = Duration::from_secs(30));

@@ -100,6 +100,8 @@ impl Turn<'_> {
         };
         let found = match permit.read(actuate::find_policy(&self.context.shell.client, self.service)).await {
             Ok(found) => found,
+            // No failure of the policy: another instance looks at it.
+            Err(WriteError::NotLeading) => return Some(LATER),
             Err(error) => {
                 *said = Some(self.failed(&error.said()));
                 return Some(AFTER_FAILURE);
@@ -154,7 +156,7 @@ impl Turn<'_> {
         }
     }
 
-    /// What is to be said of a policy that is not written now: `there` is what there is.
+    /// The verdict on a policy that is not written now; `there` is what the cluster has.
     fn unwritten(&self, there: Option<&DynamicObject>) -> (Said, Duration) {
         let Some(there) = there else {
             let sentence = format!("{} is due and not written now", self.named());
