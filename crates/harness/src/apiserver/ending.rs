@@ -1,0 +1,48 @@
+//! The end of an object: at once, or after its finalizers and its grace period.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::{
+    serve::seconds,
+    store::{Key, Store},
+};
+
+/// Ends an object: at once, or by a mark if finalizers or, of a pod on a node, its grace period come first. Returns it if
+/// it is still there.
+pub(crate) fn end(store: &mut Store, key: &Key, now: Timestamp) -> Option<Value> {
+    let object = store.get(key)?;
+    let finalizers = object.pointer("/metadata/finalizers").and_then(Value::as_array);
+    let kept = finalizers.is_some_and(|finalizers| !finalizers.is_empty());
+    let is_pod = key.resource == "pods";
+    if !kept && !is_pod {
+        store.remove(key);
+        return None;
+    }
+    if object.pointer("/metadata/deletionTimestamp").is_some() {
+        return Some(Value::clone(object));
+    }
+    let grace = if is_pod { grace_period(object) } else { 0 };
+    let mut ending = Value::clone(object);
+    let metadata = &mut ending["metadata"];
+    metadata["deletionTimestamp"] = json!(seconds(now + SignedDuration::from_secs(grace)));
+    metadata["deletionGracePeriodSeconds"] = json!(grace);
+    if let Some(generation) = metadata["generation"].as_i64() {
+        metadata["generation"] = json!(generation + 1);
+    }
+    let ending = Value::clone(&store.put(key.clone(), ending));
+    if grace > 0 || kept {
+        return Some(ending);
+    }
+    store.remove(key);
+    None
+}
+
+/// Seconds that a pod has to end; none if nothing of it runs.
+fn grace_period(pod: &Value) -> i64 {
+    let ended = matches!(pod.pointer("/status/phase").and_then(Value::as_str), Some("Succeeded" | "Failed"));
+    if pod.pointer("/spec/nodeName").is_none() || ended {
+        return 0;
+    }
+    pod.pointer("/spec/terminationGracePeriodSeconds").and_then(Value::as_i64).unwrap_or(30)
+}

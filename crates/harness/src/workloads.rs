@@ -1,0 +1,197 @@
+//! The controllers of Kubernetes that matter to a scaler: Deployments get pods that become ready after a while, pods
+//! end after a while, and what belongs to a deleted object is deleted.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep_until};
+
+use crate::apiserver::{ApiServer, Objects};
+
+/// From the creation of a pod until it is ready.
+const READY_AFTER: Duration = Duration::from_millis(500);
+/// From the deletion of a pod until it is gone.
+const GONE_AFTER: Duration = Duration::from_secs(1);
+
+/// The controllers, at work on one server.
+pub(crate) struct Workloads {
+    server: ApiServer,
+    objects: Objects,
+    /// When each pod (namespace, name) becomes ready, or, if it is being deleted (`true`), is gone.
+    due: HashMap<(String, String, bool), Instant>,
+    created: u64,
+}
+
+/// Template hash of the only revision that a Deployment has here.
+const REVISION: &str = "6d4cf56db6";
+
+impl Workloads {
+    pub(crate) fn new(server: ApiServer) -> Self {
+        Self { objects: server.objects(), server, due: HashMap::new(), created: 0 }
+    }
+
+    /// Runs them until the returned future is dropped.
+    pub(crate) async fn run(mut self) {
+        let mut changes = self.server.changes();
+        loop {
+            changes.mark_unchanged();
+            self.step();
+            let next = self.due.values().min().copied();
+            tokio::select! {
+                biased;
+                changed = changes.changed() => if changed.is_err() { return },
+                () = at(next) => {}
+            }
+        }
+    }
+
+    fn step(&mut self) {
+        let all = self.objects.all();
+        let of_kind = |kind: &'static str| all.iter().filter(move |object| object["kind"] == kind);
+        of_kind("Pod").for_each(|pod| self.pod(pod));
+        of_kind("Deployment").for_each(|deployment| self.deployment(deployment));
+        self.collect_garbage(&all);
+    }
+
+    /// A new pod becomes ready, one that is being deleted goes.
+    fn pod(&mut self, pod: &Value) {
+        let (namespace, name) = named(pod);
+        let ends = pod.pointer("/metadata/deletionTimestamp").is_some();
+        let key = (namespace.clone(), name.clone(), ends);
+        if ends {
+            // It may have been deleted before it was ready.
+            self.due.remove(&(namespace.clone(), name.clone(), false));
+        } else if is_ready(pod) {
+            self.due.remove(&key);
+            return;
+        }
+        let (now, after) = (Instant::now(), if ends { GONE_AFTER } else { READY_AFTER });
+        let due = *self.due.entry(key.clone()).or_insert(now + after);
+        if due > now {
+            return;
+        }
+        self.due.remove(&key);
+        if ends {
+            self.objects.remove("pods", &namespace, &name);
+        } else {
+            let ready = json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}});
+            self.objects.patch_status("pods", &namespace, &name, ready);
+        }
+    }
+
+    fn deployment(&mut self, deployment: &Value) {
+        let (namespace, name) = named(deployment);
+        let replica_set = format!("{name}-{REVISION}");
+        if self.objects.get("replicasets", &namespace, &replica_set).is_none() {
+            self.create_replica_set(deployment, &replica_set);
+        }
+        let owner = self.objects.get("replicasets", &namespace, &replica_set).expect("it was created");
+        let mut pods: Vec<Value> = self.objects.list("pods", &namespace);
+        pods.retain(|pod| {
+            pod["metadata"]["ownerReferences"][0]["uid"] == owner["metadata"]["uid"]
+                && pod.pointer("/metadata/deletionTimestamp").is_none()
+        });
+        let wanted = deployment["spec"]["replicas"].as_u64().unwrap_or(1) as usize;
+        for _ in pods.len()..wanted {
+            self.create_pod(deployment, &owner);
+        }
+        // The ReplicaSet controller's order: not ready, then the lowest deletion cost, then the youngest.
+        pods.sort_by_key(|pod| (is_ready(pod), deletion_cost(pod), std::cmp::Reverse(named(pod).1)));
+        for pod in pods.iter().take(pods.len().saturating_sub(wanted)) {
+            let (namespace, name) = named(pod);
+            self.objects.delete("pods", &namespace, &name);
+        }
+        let ready = pods.iter().filter(|pod| is_ready(pod)).count().min(wanted);
+        let status = json!({"status": {
+            "observedGeneration": deployment["metadata"]["generation"],
+            "replicas": wanted,
+            "updatedReplicas": wanted,
+            "readyReplicas": ready,
+            "availableReplicas": ready,
+        }});
+        self.objects.patch_status("deployments", &namespace, &name, status);
+    }
+
+    fn create_replica_set(&self, deployment: &Value, name: &str) {
+        let mut labels = deployment["spec"]["template"]["metadata"]["labels"].clone();
+        labels["pod-template-hash"] = json!(REVISION);
+        self.objects.create(json!({
+            "apiVersion": "apps/v1", "kind": "ReplicaSet",
+            "metadata": {
+                "name": name,
+                "namespace": deployment["metadata"]["namespace"],
+                "labels": labels,
+                "annotations": {"deployment.kubernetes.io/revision": "1"},
+                "ownerReferences": [owner(deployment)],
+            },
+            "spec": {"selector": {"matchLabels": labels}, "template": deployment["spec"]["template"]},
+        }));
+    }
+
+    fn create_pod(&mut self, deployment: &Value, replica_set: &Value) {
+        self.created += 1;
+        let (namespace, name) = named(replica_set);
+        self.objects.create(json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {
+                "name": format!("{name}-{:05}", self.created),
+                "namespace": namespace,
+                "labels": replica_set["metadata"]["labels"],
+                "ownerReferences": [owner(replica_set)],
+            },
+            "spec": {"nodeName": "node-1", "containers": deployment["spec"]["template"]["spec"]["containers"]},
+            "status": {"phase": "Running", "podIP": format!("10.244.{}.{}", self.created / 250, self.created % 250 + 1),
+                "conditions": [{"type": "Ready", "status": "False"}]},
+        }));
+    }
+
+    /// Deletes what belongs to an object that is gone.
+    fn collect_garbage(&self, all: &[Arc<Value>]) {
+        for object in all {
+            let owners = object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+            let Some(owner) = owners.and_then(|owners| owners.first()) else { continue };
+            let there = all.iter().any(|other| other["metadata"]["uid"] == owner["uid"]);
+            let ends = object.pointer("/metadata/deletionTimestamp").is_some();
+            if !there && !ends {
+                let (namespace, name) = named(object);
+                self.objects.delete_object(object, &namespace, &name);
+            }
+        }
+    }
+}
+
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn named(object: &Value) -> (String, String) {
+    let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
+    (text("namespace"), text("name"))
+}
+
+fn owner(object: &Value) -> Value {
+    json!({
+        "apiVersion": object["apiVersion"],
+        "kind": object["kind"],
+        "name": object["metadata"]["name"],
+        "uid": object["metadata"]["uid"],
+        "controller": true,
+    })
+}
+
+/// Whether the condition Ready of a pod is True.
+pub(crate) fn is_ready(pod: &Value) -> bool {
+    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
+    conditions
+        .into_iter()
+        .flatten()
+        .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+}
+
+fn deletion_cost(pod: &Value) -> i64 {
+    let cost = &pod["metadata"]["annotations"]["controller.kubernetes.io/pod-deletion-cost"];
+    cost.as_str().and_then(|cost| cost.parse().ok()).unwrap_or(0)
+}

@@ -1,0 +1,85 @@
+//! Two scalers on one target: the older one, or the one that is no ScalableService, keeps it.
+
+use std::time::Duration;
+
+use plimsoll_harness::{apiserver::Kind, history::History, world::World};
+use serde_json::json;
+
+use crate::manifests::{DialService, autoscaler, deployment, dial};
+
+const NAMESPACE: &str = "life-conflict";
+const SOON: Duration = Duration::from_secs(10);
+/// The operator looks for KEDA every 15 s, and what it then watches is listed at once.
+const KEDA_FOUND: Duration = Duration::from_secs(40);
+
+const SCALED_OBJECT: &str = r#"
+apiVersion: keda.sh/v1alpha1
+kind: ScaledObject
+metadata: {name: web-so, namespace: life-conflict}
+spec: {scaleTargetRef: {name: web}, triggers: [{type: cpu, metricType: Utilization, metadata: {value: "50"}}]}
+"#;
+
+#[tokio::test(start_paused = true)]
+async fn an_hpa_an_older_service_or_a_scaled_object_keeps_its_target_until_it_is_gone() {
+    let world = World::default();
+    let _operator = world.operator("plimsoll-0");
+    deployment(&world, NAMESPACE, "web", 3);
+    world.prometheus.set(&dial(NAMESPACE), 55.0);
+    autoscaler(&world, NAMESPACE, "web");
+    DialService::on(NAMESPACE, "web").apply(&world);
+    let target = world.follow("deployments", NAMESPACE, "web");
+    let service = world.follow("scalableservices", NAMESPACE, "web");
+    kept_by(&world, "web", &target, "HorizontalPodAutoscaler web-hpa", SOON, 3).await;
+    world.objects.delete("horizontalpodautoscalers", NAMESPACE, "web-hpa");
+    works(&service, &target, 6).await;
+
+    DialService { target: "web", min: 9, ..DialService::on(NAMESPACE, "a-younger") }.apply(&world);
+    kept_by(&world, "a-younger", &target, "ScalableService web", SOON, 6).await;
+    world.prometheus.set(&dial(NAMESPACE), 45.0);
+    works(&service, &target, 5).await;
+    world.objects.delete("scalableservices", NAMESPACE, "web");
+    works(&world.follow("scalableservices", NAMESPACE, "a-younger"), &target, 9).await;
+    world.objects.delete("scalableservices", NAMESPACE, "a-younger");
+
+    world.server.serve(Kind::custom("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects", json!({})));
+    DialService::on(NAMESPACE, "web").apply(&world);
+    works(&service, &target, 5).await;
+    world.objects.apply(SCALED_OBJECT);
+    kept_by(&world, "web", &target, "ScaledObject web-so", KEDA_FOUND, 5).await;
+    world.prometheus.set(&dial(NAMESPACE), 25.0);
+    target.stays("untouched", Duration::from_secs(3), |version| version.replicas() == 5).await;
+    world.objects.delete("scaledobjects", NAMESPACE, "web-so");
+    works(&service, &target, 3).await;
+    assert_eq!(target.replicas(), [3, 6, 5, 9, 5, 3]);
+}
+
+/// The service says who keeps the target, and leaves it alone.
+async fn kept_by(
+    world: &World,
+    name: &str,
+    target: &History<'_>,
+    keeper: &str,
+    within: Duration,
+    replicas: i64,
+) {
+    let service = world.follow("scalableservices", NAMESPACE, name);
+    service
+        .wait(&format!("in conflict with {keeper}"), within, |version| {
+            let ready = version.condition("Ready");
+            ready.starts_with("False ScalerConflict") && ready.contains(keeper)
+        })
+        .await;
+    let generation = target.last().generation();
+    target
+        .stays("untouched", Duration::from_secs(3), |version| {
+            version.generation() == generation && version.replicas() == replicas
+        })
+        .await;
+    world.explain(NAMESPACE, name, &[keeper]).await;
+}
+
+/// Without help, once the other is gone.
+async fn works(service: &History<'_>, target: &History<'_>, replicas: i64) {
+    target.wait(&format!("at {replicas}"), SOON, |version| version.replicas() == replicas).await;
+    service.wait("ready", SOON, |version| version.condition("Ready").starts_with("True")).await;
+}

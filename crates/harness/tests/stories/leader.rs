@@ -1,0 +1,126 @@
+//! Two operators, of which one leads: it dies, hands over, or loses the lease without noticing.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use plimsoll_harness::{
+    apiserver::{Effect, Scope},
+    world::{Operator, World},
+};
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    manifests::{DialService, deployment, dial},
+    outage::{LOAD, NAMESPACE, RECOVERY, SHOP, Shop},
+};
+
+/// Length of the lease (15 s), a follower's pause (2 s) and some time to ask.
+const TAKE_OVER: Duration = Duration::from_secs(20);
+/// A released lease is taken at a follower's next look, 2 s later at the most.
+const HAND_OVER: Duration = Duration::from_secs(4);
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_is_killed_is_followed_by_the_other_within_the_lease_and_nothing_is_lowered() {
+    let (shop, leader, _follower) = two_operators().await;
+    change_of_leader(&shop, TAKE_OVER, leader.kill()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_is_drained_hands_over_within_seconds_and_nothing_is_lowered() {
+    let (shop, leader, _follower) = two_operators().await;
+    change_of_leader(&shop, HAND_OVER, leader.terminate()).await;
+}
+
+/// The shop with two operators: the one that leads, and the other.
+async fn two_operators() -> (Shop, Operator, Operator) {
+    let shop = Shop::open().await;
+    let leader = shop.world.operator("plimsoll-0");
+    shop.calm().await;
+    let follower = shop.world.operator("plimsoll-1");
+    sleep(Duration::from_secs(5)).await;
+    assert!(shop.world.leader().starts_with("plimsoll-0_"));
+    (shop, leader, follower)
+}
+
+async fn change_of_leader(shop: &Shop, within: Duration, removal: impl Future<Output = ()>) {
+    let before = shop.calm().await;
+    let (target, service) = (shop.target(), shop.service());
+    let (mark, service_mark) = (target.mark(), service.mark());
+    removal.await;
+    // The first answer that the new leader gets is too low: its first look is where a wrong scale-down would come.
+    shop.load(|_| 90.0);
+    let taken = || shop.world.leader().starts_with("plimsoll-1_").then_some(());
+    shop.world.until("the other leads", within, taken).await;
+    shop.after_a_look().await;
+    shop.load(|_| LOAD);
+    sleep(Duration::from_secs(3)).await;
+    let lowest = target.fewest(mark);
+    assert!(lowest >= before, "{before} replicas fell to {lowest}: {}", service.last().0["status"]);
+    assert_eq!(service.flaps(service_mark, "Ready"), 0, "Ready changed");
+    shop.world.explain(NAMESPACE, SHOP, &["throughput"]).await;
+    // The new leader works: a higher floor is carried out.
+    shop.world.objects.patch("scalableservices", NAMESPACE, SHOP, json!({"spec": {"minReplicas": 15}}));
+    target.wait("15 replicas", RECOVERY, |target| target.replicas() >= 15).await;
+}
+
+/// A load that fell before the leader died: the window counts from the fall, not from the new leader's first look, and
+/// nothing is lowered before it is over.
+#[tokio::test(start_paused = true)]
+async fn a_change_of_leader_forgets_no_stabilisation_window() {
+    const WINDOW: u64 = 120;
+    let world = World::default();
+    let leader = world.operator("plimsoll-0");
+    sleep(Duration::from_secs(1)).await;
+    let _follower = world.operator("plimsoll-1");
+    deployment(&world, "window", "web", 10);
+    world.prometheus.set(&dial("window"), 95.0);
+    DialService { window: WINDOW as u32, ..DialService::on("window", "web") }.apply(&world);
+    let target = world.follow("deployments", "window", "web");
+    // Longer than the window, so that the load has filled it.
+    target.stays("at 10", Duration::from_secs(WINDOW + 10), |target| target.replicas() == 10).await;
+    world.prometheus.set(&dial("window"), 15.0);
+    let fell = Instant::now();
+    sleep(Duration::from_secs(10)).await;
+    leader.kill().await;
+    let left = Duration::from_secs(WINDOW - 1).saturating_sub(fell.elapsed());
+    target.stays("at 10 for the window", left, |target| target.replicas() == 10).await;
+    target.wait("at 2 after the window", Duration::from_secs(10), |target| target.replicas() == 2).await;
+    assert!(world.leader().starts_with("plimsoll-1_"));
+}
+
+/// Its renewals do not arrive any more, and the answers to reads come only after its deadline: what it decided before must
+/// not be written, neither replicas nor status, events and the objects of balancers.
+#[tokio::test(start_paused = true)]
+async fn a_leader_whose_deadline_passes_while_it_waits_for_an_answer_writes_nothing_more() {
+    let shop = Shop::open().await;
+    let leader = shop.world.operator_with_balancers("plimsoll-0");
+    deployment(&shop.world, NAMESPACE, "front", 2);
+    shop.world.prometheus.set(&dial(NAMESPACE), 15.0);
+    DialService::on(NAMESPACE, "front").apply(&shop.world);
+    shop.calm().await;
+    let mine = Scope::all().client(leader.name());
+    let _renewals = shop.world.server.fault(mine.clone().resource("leases"), Effect::Lost);
+    let cut = shop.world.clock.now();
+    let late = Effect::Latency(Duration::from_secs(9));
+    let _reads = shop.world.server.fault(mine.verb("get"), late);
+    sleep(Duration::from_secs(5)).await;
+    let before = shop.target().last().replicas();
+    shop.load(|_| 630.0);
+    let traffic = json!({"spec": {"traffic": {"provider": "HAProxy", "targetPort": 8080, "listeners": [{"port": 80}]}}});
+    shop.world.objects.patch("scalableservices", NAMESPACE, "front", traffic);
+    sleep(2 * TAKE_OVER).await;
+
+    assert_eq!(shop.target().last().replicas(), before);
+    // The last renewal that arrived was sent at most 2 s before the cut, and is good for 10 s.
+    let deadline = cut + SignedDuration::from_secs(10);
+    let calls = shop.world.server.calls();
+    let late: Vec<_> = calls.iter().filter(|call| call.at > deadline).collect();
+    let writes: Vec<_> = late.iter().filter(|call| call.is_write()).collect();
+    assert!(writes.is_empty(), "it wrote after its deadline: {writes:#?}");
+    // The control: what it had begun was answered after the deadline, and would have been followed by writes.
+    for read in ["get deployments/scale", "get services (metadata)"] {
+        assert!(late.iter().any(|call| call.shape == read), "no {read} was answered late: {late:#?}");
+    }
+    assert!(leader.is_running());
+}

@@ -1,0 +1,16 @@
+//! What users see of the controller when time passes and things fail: the whole operator in one process and in virtual
+//! time, over an API server in memory and a scripted Prometheus.
+
+// A story that can't go on has failed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod api_server;
+mod conflict;
+mod leader;
+mod manifests;
+mod modes;
+mod outage;
+mod outage_faults;
+mod restart;
+mod schedule;
+mod takeover;
