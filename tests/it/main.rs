@@ -13,5 +13,6 @@ mod fixtures;
 mod generated;
 mod outliers;
 mod properties;
+mod refused;
 mod standby;
 mod zones;

@@ -2,7 +2,6 @@
 
 mod checkout;
 mod rollout;
-mod schedule;
 mod steps;
 mod targets;
 mod zero;
@@ -20,11 +19,6 @@ pub const CASES: &[Case] = &[
         name: "scale-zero",
         must: "workers go to zero and back, from 0 to all of them with one write, and every job is done",
         run: zero::run,
-    },
-    Case {
-        name: "scale-schedule",
-        must: "a schedule lifts the floor when its minute begins in its own time zone, and lets go when it ends",
-        run: schedule::run,
     },
     Case {
         name: "scale-rollout",

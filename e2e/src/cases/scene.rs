@@ -178,10 +178,6 @@ pub struct DialService<'a> {
     pub name: &'a str,
     /// apiVersion, kind and name of what it scales.
     pub target: (&'a str, &'a str, &'a str),
-    /// minReplicas.
-    pub min: u32,
-    /// Auto, Observe or Paused.
-    pub mode: &'a str,
     /// scaleDown.stabilizationWindowSeconds.
     pub window: u32,
 }
@@ -189,12 +185,12 @@ pub struct DialService<'a> {
 impl<'a> DialService<'a> {
     /// On a Deployment of the same name: from 1 to 10 replicas, downward at once.
     pub fn on(name: &'a str) -> Self {
-        Self { name, target: ("apps/v1", "Deployment", name), min: 1, mode: "Auto", window: 0 }
+        Self { name, target: ("apps/v1", "Deployment", name), window: 0 }
     }
 
     /// Applies it.
     pub fn apply(&self, scene: &Scene<'_>) -> Result<()> {
-        let Self { name, target: (version, kind, target), min, mode, window } = self;
+        let Self { name, target: (version, kind, target), window } = self;
         let namespace = scene.namespace;
         let query = Dial::query(namespace);
         scene.apply(&format!(
@@ -203,9 +199,8 @@ apiVersion: plimsoll.dev/v1alpha1
 kind: ScalableService
 metadata: {{name: {name}, namespace: {namespace}}}
 spec:
-  mode: {mode}
   scaleTargetRef: {{apiVersion: {version}, kind: {kind}, name: {target}}}
-  minReplicas: {min}
+  minReplicas: 1
   maxReplicas: 10
   period: 1s
   kpis:

@@ -100,7 +100,15 @@ impl Scene {
     /// Applies resource definitions, of a file or of all files of a folder, and waits until they are served.
     fn define(&self, path: &Path) {
         self.kubectl(&["apply", "--server-side", "--filename", &path.display().to_string()]);
-        self.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=20s"]);
+        // A definition has no conditions in its first moment, on which `kubectl wait` fails at once.
+        let established = ["wait", "--for=condition=Established", "crd", "--all", "--timeout=20s"];
+        for _ in 0..20 {
+            if self.server.kubectl(&established, "").is_ok() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        self.kubectl(&established);
     }
 
     /// Changes fields of `spec.traffic`.

@@ -29,8 +29,6 @@ const ELSEWHERE: &str = "elsewhere";
 pub const LASTS: Duration = Duration::from_secs(12);
 /// Time within which all is well again after a fault, without help.
 pub const RECOVERY: Duration = Duration::from_secs(15);
-/// What is watched after a recovery: the first look at new evidence is where a wrong scale-down would come.
-pub const AFTERMATH: Duration = Duration::from_secs(1);
 /// Longest range of the queries.
 pub const RANGE: Duration = Duration::from_secs(10);
 /// Replicas at which the steady load lies within the tolerance, so that nothing moves.
@@ -242,14 +240,6 @@ impl Scene {
             format!("{} -> {} by {}", number(record, "/from"), number(record, "/to"), reasons.join(", "))
         };
         list(&service, "/status/decisions").iter().take(4).map(decision).collect::<Vec<_>>().join("; ")
-    }
-
-    /// How often the condition Ready changed since `from`.
-    pub fn flaps(&self, from: Instant) -> usize {
-        let frames = self.service.since(from);
-        let mut said: Vec<_> = frames.iter().map(|frame| condition(&frame.object, "Ready").status).collect();
-        said.dedup();
-        said.len().saturating_sub(1)
     }
 
     /// All that was said of the condition Ready since `from` while it was not True, the newest last.

@@ -1,4 +1,4 @@
-//! Taking over, letting go, and coming back.
+//! The release is uninstalled and comes back.
 
 use std::{
     thread::sleep,
@@ -20,39 +20,10 @@ use crate::{
 /// Longer than several looks.
 const A_WHILE: Duration = Duration::from_secs(8);
 const SOON: Duration = Duration::from_secs(10);
-/// Of the takeover, in seconds: longer than Prometheus has known the load.
-const WINDOW_S: u32 = 25;
+/// A released lease is taken at a follower's next look, 2 s later at the most; without a release it would be 15 s.
+const HAND_OVER: Duration = Duration::from_secs(4);
 
-pub fn takeover(theatre: &Theatre) -> Result<String> {
-    let scene = Scene::open(theatre, "life-takeover")?;
-    scene.idle_deployment("web", 7)?;
-    let dial = Dial::deploy(&scene)?;
-    dial.set(5)?;
-    let deployment = scene.follow("deployment", "web")?;
-    DialService { window: WINDOW_S, ..DialService::on("web") }.apply(&scene)?;
-    let created = Instant::now();
-    let service = scene.follow("scalableservice", "web")?;
-    service.wait("holding what it found", SOON, |sight| sight.number("/status/desiredReplicas") == 7)?;
-    scene.explain("web", &["has 7 replicas", "scale-down window of 25 s", "dial"])?;
-    let left =
-        Duration::from_secs(WINDOW_S.into()).saturating_sub(created.elapsed() + Duration::from_secs(1));
-    deployment.stays("at 7 for the window", left, |sight| sight.wanted() == 7)?;
-    deployment.wait("at 1 after the window", SOON, |sight| sight.wanted() == 1)?;
-    let held = created.elapsed().as_secs_f64();
-    dial.set(35)?;
-    deployment.wait("at 4", SOON, |sight| sight.wanted() == 4)?;
-    scene.kubectl(&["delete", "ssvc", "web"])?;
-    let generation = deployment.last().context("the Deployment is gone")?.generation();
-    dial.set(90)?;
-    deployment.stays("as it was left", Duration::from_secs(6), |sight| {
-        sight.generation() == generation && sight.wanted() == 4
-    })?;
-    Ok(format!(
-        "7 replicas held for {held:.0} s of a window of {WINDOW_S} s, then 1; 4 after the object was deleted"
-    ))
-}
-
-pub fn reinstall(theatre: &Theatre) -> Result<String> {
+pub fn run(theatre: &Theatre) -> Result<String> {
     let scene = Scene::open(theatre, "life-reinstall")?;
     scene.idle_deployment("web", 1)?;
     let dial = Dial::deploy(&scene)?;
@@ -61,6 +32,7 @@ pub fn reinstall(theatre: &Theatre) -> Result<String> {
     let deployment = scene.follow("deployment", "web")?;
     deployment.wait("at 6", SOON, |sight| sight.wanted() == 6)?;
     scene.wait_ready("web", SOON)?;
+    let handed_over = hand_over(&scene)?;
     let before = scene.get("scalableservice", "web")?;
     dial.set(15)?;
     sleep(Duration::from_secs(2));
@@ -84,9 +56,22 @@ pub fn reinstall(theatre: &Theatre) -> Result<String> {
     deployment.wait("at 8, as before the uninstall", SOON, |sight| sight.wanted() == 8)?;
     ensure!(deployment.wanted().ends_with(&[6, 8]), "replicas {:?}", deployment.wanted());
     Ok(format!(
-        "{back:.0} s without an operator while the load asked for 2: replicas {:?}; the object kept its uid and spec",
+        "handed over {handed_over:.1} s after SIGTERM; {back:.0} s without an operator while the load asked for 2: replicas \
+         {:?}; the object kept its uid and spec",
         deployment.wanted()
     ))
+}
+
+/// Deletes the leader's pod, as a drain of its node does. Returns how long it took until the other led.
+fn hand_over(scene: &Scene<'_>) -> Result<f64> {
+    let leader = scene.stage.leader()?;
+    let delete = ["--namespace", OPERATOR_NAMESPACE, "delete", "pod", &leader, "--wait=false"];
+    scene.stage.cluster.kubectl(&delete)?;
+    let begin = Instant::now();
+    // A released lease has no holder for a moment.
+    let taken = || Ok(scene.stage.leader().is_ok_and(|now| now != leader));
+    wait_for("the other operator to lead", HAND_OVER, taken)?;
+    Ok(begin.elapsed().as_secs_f64())
 }
 
 /// Uninstalls the release and sees that nothing but the operator is gone. Returns the object as it was kept.
