@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::duration::{parse as duration, parse_positive as positive};
 use crate::http::{parse_target, parse_url};
 
-/// A service, a queue, its workers, a load generator and a misbehaving Prometheus.
+/// A service, a queue, its workers, a load generator and a switchable proxy before Prometheus.
 #[derive(Parser)]
 #[command(version, about)]
 pub struct Cli {
@@ -28,7 +28,7 @@ pub enum Role {
     Work(WorkArgs),
     /// An open-loop load generator that accounts for every request.
     Load(LoadArgs),
-    /// A proxy before a Prometheus that injects faults.
+    /// A proxy before a Prometheus that closes connections without an answer on demand.
     Proxy(ProxyArgs),
 }
 
@@ -160,7 +160,7 @@ pub struct LoadArgs {
 pub struct ProxyArgs {
     #[arg(long, env = "SHOP_LISTEN", default_value = "0.0.0.0:9090")]
     pub listen: SocketAddr,
-    /// Where switches and counts are: /-/fault, /-/stats, /-/reset.
+    /// Address of the switch, /-/fault: {"mode": "down"} or {"mode": "none"}.
     #[arg(long, env = "SHOP_CONTROL_LISTEN", default_value = "0.0.0.0:9091")]
     pub control_listen: SocketAddr,
     /// The real Prometheus.

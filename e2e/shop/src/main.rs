@@ -1,6 +1,6 @@
 //! The sample shop of the end-to-end proofs: a service whose physics are known, a job
 //! queue with its workers, an open-loop load generator, and a proxy that makes a
-//! Prometheus misbehave on demand. Argument parsing and hand-over, nothing else.
+//! Prometheus unreachable on demand. Argument parsing and hand-over, nothing else.
 
 mod args;
 mod duration;

@@ -1,9 +1,9 @@
-//! Prometheus, and between it and the operator a proxy that can break every answer in every way that was seen in the field.
+//! Prometheus, and between it and the operator a proxy that makes it unreachable on demand.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Stage, shop::service_url};
 use crate::process::wait_for;
@@ -91,31 +91,20 @@ spec:
         Ok(proxy)
     }
 
-    /// Breaks the answers from now on, for example `{"mode": "slow", "delaySeconds": 30}`.
-    pub fn fault(&self, fault: &Value) -> Result<()> {
-        let url = format!("{}/-/fault", self.control);
-        ureq::post(&url).header("content-type", "application/json").send(fault.to_string()).context(url)?;
-        Ok(())
+    /// Closes the connection of every request from now on, without an answer.
+    pub fn take_down(&self) -> Result<()> {
+        self.switch("down")
     }
 
     /// Passes everything through again.
     pub fn heal(&self) -> Result<()> {
-        self.fault(&serde_json::json!({"mode": "none"}))
+        self.switch("none")
     }
 
-    /// Queries since the last reset, in all and distinct ones.
-    pub fn queries(&self) -> Result<(u64, u64)> {
-        let url = format!("{}/-/stats", self.control);
-        let text = ureq::get(&url).call().context(url)?.body_mut().read_to_string()?;
-        let stats: Value = serde_json::from_str(&text)?;
-        let number = |field: &str| stats.get(field).and_then(Value::as_u64).unwrap_or(0);
-        Ok((number("requests"), number("distinctQueries")))
-    }
-
-    /// Begins to count anew.
-    pub fn reset(&self) -> Result<()> {
-        let url = format!("{}/-/reset", self.control);
-        ureq::post(&url).send_empty().context(url)?;
+    fn switch(&self, mode: &str) -> Result<()> {
+        let url = format!("{}/-/fault", self.control);
+        let fault = json!({ "mode": mode });
+        ureq::post(&url).header("content-type", "application/json").send(fault.to_string()).context(url)?;
         Ok(())
     }
 }

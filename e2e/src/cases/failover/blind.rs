@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use serde_json::json;
 
 use super::{spare, state, weight};
 use crate::cases::{
@@ -62,7 +61,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
 
 /// Nothing moves while Prometheus is out, whatever the shop does.
 fn out(theatre: &Theatre, front: &Front<'_>, share: i64, then: &str) -> Result<()> {
-    theatre.prometheus.fault(&json!({"mode": "down"}))?;
+    theatre.prometheus.take_down()?;
     let blind = front.service.wait("frozen", Duration::from_secs(15), |sight| state(sight) == "Frozen");
     let kept = blind.and_then(|_| {
         fault(&front.scene, SHOP, then)?;

@@ -6,7 +6,6 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use serde_json::json;
 
 use super::{SPARE, refused, spare, state, weight};
 use crate::cases::{
@@ -106,7 +105,7 @@ fn before(trail: &Trail, at: SystemTime) -> Option<Sight> {
 
 /// The primary is well again, and nobody can tell.
 fn without_prometheus(theatre: &Theatre, front: &Front<'_>) -> Result<String> {
-    theatre.prometheus.fault(&json!({"mode": "down"}))?;
+    theatre.prometheus.take_down()?;
     front.service.wait("frozen", Duration::from_secs(15), |sight| state(sight) == "Frozen")?;
     fault(&front.scene, SHOP, "{}")?;
     let stays = |sight: &Sight| weight(sight) == 100;
