@@ -21,7 +21,7 @@ use crate::{
     cluster::{Cluster, Options},
     metrics::{applied, applied_within, sample},
     process::{run as run_program, signal_process, wait_for},
-    stage::{Built, release},
+    stage::{Built, Profile, release},
 };
 
 const NAMESPACE: &str = "bench-agent";
@@ -39,7 +39,7 @@ const TICKS: f64 = 100.0;
 
 /// Measures idle, then under change.
 pub fn run() -> Result<Value> {
-    let built = Built::make()?;
+    let built = Built::make(Profile::Image)?;
     let program = release(&built.workspace)?;
     let cluster = Cluster::up(&Options::of_running_cluster().unwrap_or_default())?;
     // A chart takes over no definition that is not its own: what was not there is gone again at the end.

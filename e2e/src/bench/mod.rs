@@ -28,7 +28,7 @@ use serde_json::Value;
 
 use crate::{
     cluster::Options,
-    stage::{Install, Stage},
+    stage::{Install, Profile, Stage},
 };
 
 use self::{figures::Machine, keda::Keda, metrics_server::MetricsServer, system::System};
@@ -116,5 +116,5 @@ fn systems(place: Place, keda: bool) -> &'static [System] {
 /// The cluster as it is, but with scrapes every five seconds and an operator that reads Prometheus directly.
 fn open() -> Result<Stage> {
     let nodes = Options::of_running_cluster().unwrap_or_default().nodes;
-    Stage::set(&Options { nodes, scrape_interval: SCRAPE_INTERVAL }, &Install::default())
+    Stage::set(&Options { nodes, scrape_interval: SCRAPE_INTERVAL }, &Install::default(), Profile::Image)
 }

@@ -6,6 +6,7 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use super::{Case, Ended, Theatre, all, perform};
+use crate::stage::Profile;
 
 thread_local! {
     /// What was measured in the case that this thread runs.
@@ -47,7 +48,7 @@ pub fn repeat(names: &[&str], runs: usize) -> Result<Vec<Repeated>> {
     let known = all();
     let unknown: Vec<_> = names.iter().filter(|name| !known.iter().any(|case| case.name == **name)).collect();
     ensure!(unknown.is_empty(), "no case is named {unknown:?}");
-    let theatre = Theatre::open()?;
+    let theatre = Theatre::open(Profile::Image)?;
     let cases = known.into_iter().filter(|case| names.contains(&case.name));
     let mut all: Vec<_> = cases.map(Repeated::new).collect();
     for _ in 0..runs {

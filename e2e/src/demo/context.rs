@@ -9,7 +9,7 @@ use super::place::{Generator, Place};
 use crate::{
     cluster::{Archive, Client, Image, Programs, prometheus_for},
     process::wait_for,
-    stage::Built,
+    stage::{Built, Profile},
 };
 
 /// Everything of the demo but the CRD and the ClusterRole of its Prometheus.
@@ -40,7 +40,7 @@ impl Place {
     pub fn context(target: &Target) -> Result<Self> {
         let client = Client::of_context(&target.context, target.kubeconfig.as_deref())?;
         refuse_what_is_there(&client, &target.context)?;
-        let built = Built::make()?;
+        let built = Built::make(Profile::Image)?;
         let prometheus = Programs::ensure_one("prometheus")?;
         let images = Images {
             archives: [

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     cluster::{Client, Options},
-    stage::{Install, Load, Shop, Stage},
+    stage::{Install, Load, Profile, Shop, Stage},
 };
 
 /// Where the shop is.
@@ -41,7 +41,8 @@ pub enum Generator {
 impl Place {
     /// The cluster of this machine, made if need be.
     pub fn machine(nodes: u8) -> Result<Self> {
-        let stage = Stage::set(&Options { nodes, ..Options::default() }, &Install::default())?;
+        let stage =
+            Stage::set(&Options { nodes, ..Options::default() }, &Install::default(), Profile::Image)?;
         stage.fresh_namespace("shop")?;
         let folder = stage.built.plugin.parent().unwrap_or(&stage.built.plugin);
         let exports = [

@@ -11,6 +11,37 @@ use sha2::{Digest, Sha256};
 
 use crate::process::{find_program, finish};
 
+/// How the programs are built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// That of the tests: their build gives the programs as well.
+    Suite,
+    /// Optimised, for the demo and for what is measured.
+    Image,
+}
+
+impl Profile {
+    /// As cargo names it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Suite => "suite",
+            Self::Image => "image",
+        }
+    }
+
+    /// What cargo has to do for the programs.
+    fn arguments(self) -> &'static [&'static str] {
+        match self {
+            // Without the tests, cargo would choose other features of the dependencies, and build these anew.
+            Self::Suite => &["test", "--no-run", "--workspace", "--features=real"],
+            Self::Image => {
+                &["build", "--package=plimsoll", "--package=plimsoll-shop", "--package=plimsoll-gateway"]
+            }
+        }
+    }
+}
+
 /// What was built.
 pub struct Built {
     /// Root of the workspace.
@@ -34,15 +65,15 @@ pub struct Built {
 }
 
 impl Built {
-    /// Builds with cargo's profile `image`; HAProxy and NGINX must be installed.
-    pub fn make() -> Result<Self> {
+    /// Builds with cargo's `profile`; HAProxy and NGINX must be installed.
+    pub fn make(profile: Profile) -> Result<Self> {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace")?.to_owned();
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = Command::new(&cargo);
-        command.current_dir(&workspace).args(["build", "--quiet", "--profile=image"]);
-        command.args(["--package=plimsoll", "--package=plimsoll-shop", "--package=plimsoll-gateway"]);
+        command.current_dir(&workspace).args(profile.arguments());
+        command.args(["--quiet", "--profile", profile.name()]);
         finish(command, "").context("the images can't be made without the programs")?;
-        let folder = target_folder(&cargo, &workspace)?.join("image");
+        let folder = target_folder(&cargo, &workspace)?.join(profile.name());
         let program = |name: &str| folder.join(name);
         let haproxy = find_program("haproxy").context("haproxy is not installed")?;
         let nginx = find_program("nginx").context("nginx is not installed")?;

@@ -8,7 +8,7 @@ mod shop;
 mod sticky;
 mod streams;
 
-pub use build::{Built, release};
+pub use build::{Built, Profile, release};
 pub use gateway::GatewayStandIn;
 pub use load::{Load, Second, Summary};
 pub use prometheus::{FaultProxy, Prometheus};
@@ -56,9 +56,9 @@ impl Default for Install {
 
 impl Stage {
     /// Makes the cluster if need be, builds the images, and installs or upgrades the chart.
-    pub fn set(options: &Options, install: &Install) -> Result<Self> {
+    pub fn set(options: &Options, install: &Install, profile: Profile) -> Result<Self> {
         let cluster = Cluster::up(options)?;
-        let built = Built::make()?;
+        let built = Built::make(profile)?;
         let stage = Self { cluster, built };
         stage.load_images()?;
         stage.install(install)?;

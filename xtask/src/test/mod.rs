@@ -1,0 +1,116 @@
+//! `cargo xtask test`: everything, in the order in which a mistake is found soonest. Ends with the counts of all.
+
+mod cargo;
+mod counts;
+
+use std::{path::PathBuf, time::Instant};
+
+use anyhow::{Result, anyhow, bail};
+use plimsoll_e2e::{
+    cases,
+    cluster::{Cluster, Options, next_debian},
+    stage::{Built, Profile},
+};
+
+use self::{
+    cargo::{cargo, counted, tests, tests_with, twice},
+    counts::Counts,
+};
+use crate::chart;
+
+/// What needs no program but those of this workspace.
+const UNIT: &[&str] =
+    &["--lib", "--bins", "--test=it", "--test=drain", "--test=stories", "--test=faults", "--test=eviction"];
+/// What needs an API server, but no nodes.
+const API_SERVER: &[&str] = &["--test=conformance", "--test=refused", "--test=real"];
+/// More tests than this that hold only when they are tried again fail the run: it would prove little.
+const FLAKY_MAX: usize = 2;
+
+/// Runs every step, also after one that failed.
+pub fn run() -> Result<()> {
+    let begin = Instant::now();
+    let mut counts = Counts::default();
+    // Beside cargo's own steps: neither keeps two cores busy by itself.
+    let programs = std::thread::spawn(move || Cluster::prepare().map(|_| begin.elapsed()));
+    counts.step("format", || cargo(&["fmt", "--all", "--check"]));
+    counts.step("clippy", || {
+        let lints = ["--workspace", "--all-targets", "--features=real", "--", "--deny=warnings"];
+        cargo(&[&["clippy", "--profile", Profile::Suite.name()], &lints[..]].concat())
+    });
+    // All at once: those of one step leave a core idle.
+    counts.step("build of all tests", || counted(tests(&["--no-run"])));
+    counts.step("build of the images", || Built::make(Profile::Suite).map(|_| Counts::right(1)));
+    counts.step("unit, property, stories and generated files", || counted(tests(UNIT)));
+    counts.step("doc tests", || counted(tests(&["--doc"])));
+    counts.step("programs", || {
+        let built = programs.join().map_err(|_| anyhow!("the build of the programs panicked"))?;
+        println!("built beside the steps before, within {:.0} s", built?.as_secs_f64());
+        Ok(Counts::right(1))
+    });
+    // Beside tests that mostly wait.
+    let cluster = std::thread::spawn(|| Cluster::up(&Options { nodes: 2, ..Options::default() }).map(drop));
+    let api_server = std::thread::spawn(|| twice(|| tests(API_SERVER)));
+    for (name, with) in
+        [("kpi", "Prometheus"), ("haproxy", "HAProxy"), ("nginx", "NGINX"), ("agent", "HAProxy")]
+    {
+        counts.step(&format!("real {with}: {name}"), || twice(|| tests(&[&format!("--test={name}")])));
+    }
+    counts.step("real HAProxy of the next Debian", || {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let paths = std::iter::once(next_debian::haproxy()?).chain(std::env::split_paths(&path));
+        let path = std::env::join_paths(paths)?;
+        twice(|| tests_with("PATH", &path, &["--test=haproxy", "--test=agent"]))
+    });
+    counts.step("real API server without nodes", || {
+        api_server.join().map_err(|_| anyhow!("its tests panicked"))?
+    });
+    counts.step("cluster", || {
+        let up = cluster.join().map_err(|_| anyhow!("the start of the cluster panicked"))?;
+        up.map(|()| Counts::right(1))
+    });
+    for name in ["lease", "evict"] {
+        counts.step(&format!("real API server: {name}"), || {
+            let kubeconfig: PathBuf = Cluster::attach()?.kubeconfig().to_owned();
+            let test = format!("--test={name}");
+            twice(|| tests_with("KUBECONFIG", kubeconfig.as_ref(), &[&test]))
+        });
+    }
+    counts.step("chart", || chart::check(&Cluster::attach()?).map(Counts::right));
+    counts.step("e2e", || cases::run(None).map(Counts::from));
+    counts.print_times();
+    println!("all of it took {:.0} s", begin.elapsed().as_secs_f64());
+    judge(&mut counts)
+}
+
+/// Prints the closing line, and fails if something did.
+fn judge(counts: &mut Counts) -> Result<()> {
+    let flaky = &counts.flaky;
+    if !flaky.is_empty() {
+        println!("flaky, right at the second try only: {}", flaky.join(", "));
+    }
+    if flaky.len() > FLAKY_MAX {
+        println!("{} tests are flaky; at most {FLAKY_MAX} are allowed", flaky.len());
+        counts.failed += 1;
+    }
+    println!("{} passed, {} failed", counts.passed, counts.failed);
+    if counts.failed > 0 {
+        bail!("{} failed", counts.failed);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_than_two_flaky_tests_fail_the_run() {
+        let counts = |flaky: &[&str]| Counts {
+            passed: 10,
+            flaky: flaky.iter().map(|name| (*name).to_owned()).collect(),
+            ..Counts::default()
+        };
+        assert!(judge(&mut counts(&["a", "b"])).is_ok());
+        assert!(judge(&mut counts(&["a", "b", "c"])).is_err());
+    }
+}
