@@ -72,6 +72,7 @@ fn all() -> Vec<&'static Case> {
 /// Cases that mostly wait, and those that run in the meantime: they cost little and leave Plimsoll, Prometheus and the
 /// nodes alone.
 const BESIDE: &[(&str, &[&str])] = &[
+    ("scale-steps", &["scale-zero"]),
     ("scale-rollout", &["scale-statefulset", "scale-kubectl"]),
     ("life-examples", &["traffic-gateway"]),
     ("traffic-drain", &["traffic-streams"]),

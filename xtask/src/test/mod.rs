@@ -3,7 +3,11 @@
 mod cargo;
 mod counts;
 
-use std::{path::PathBuf, time::Instant};
+use std::{
+    path::PathBuf,
+    thread::{JoinHandle, spawn},
+    time::Instant,
+};
 
 use anyhow::{Result, anyhow, bail};
 use plimsoll_e2e::{
@@ -31,7 +35,11 @@ pub fn run() -> Result<()> {
     let begin = Instant::now();
     let mut counts = Counts::default();
     // Beside cargo's own steps: neither keeps two cores busy by itself.
-    let programs = std::thread::spawn(move || Cluster::prepare().map(|_| begin.elapsed()));
+    let programs = Beside::start(move || {
+        Cluster::prepare()?;
+        println!("the programs of the cluster are there after {:.0} s", begin.elapsed().as_secs_f64());
+        Ok(Counts::right(1))
+    });
     counts.step("format", || cargo(&["fmt", "--all", "--check"]));
     counts.step("clippy", || {
         let lints = ["--workspace", "--all-targets", "--features=real", "--", "--deny=warnings"];
@@ -39,35 +47,37 @@ pub fn run() -> Result<()> {
     });
     // All at once: those of one step leave a core idle.
     counts.step("build of all tests", || counted(tests(&["--no-run"])));
-    counts.step("build of the images", || Built::make(Profile::Suite).map(|_| Counts::right(1)));
     counts.step("unit, property, stories and generated files", || counted(tests(UNIT)));
     counts.step("doc tests", || counted(tests(&["--doc"])));
-    counts.step("programs", || {
-        let built = programs.join().map_err(|_| anyhow!("the build of the programs panicked"))?;
-        println!("built beside the steps before, within {:.0} s", built?.as_secs_f64());
-        Ok(Counts::right(1))
-    });
-    // Beside tests that mostly wait.
-    let cluster = std::thread::spawn(|| Cluster::up(&Options { nodes: 2, ..Options::default() }).map(drop));
-    let api_server = std::thread::spawn(|| twice(|| tests(API_SERVER)));
-    for (name, with) in
-        [("kpi", "Prometheus"), ("haproxy", "HAProxy"), ("nginx", "NGINX"), ("agent", "HAProxy")]
-    {
-        counts.step(&format!("real {with}: {name}"), || twice(|| tests(&[&format!("--test={name}")])));
-    }
-    counts.step("real HAProxy of the next Debian", || {
+    counts.step("programs", || programs.join());
+    counts.step("build of the images", || Built::make(Profile::Suite).map(|_| Counts::right(1)));
+    real_programs(&mut counts);
+    counts.step("chart", || chart::check(&Cluster::attach()?).map(Counts::right));
+    counts.step("e2e", || cases::run(None).map(Counts::from));
+    counts.print_times();
+    println!("all of it took {:.0} s", begin.elapsed().as_secs_f64());
+    judge(&mut counts)
+}
+
+/// Tests of real programs, and the start of the cluster. They mostly wait, so some run beside the others.
+fn real_programs(counts: &mut Counts) {
+    let cluster =
+        Beside::start(|| Cluster::up(&Options { nodes: 2, ..Options::default() }).map(|_| Counts::right(1)));
+    let api_server = Beside::start(|| twice(|| tests(API_SERVER)));
+    let next_debian = Beside::start(|| {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let paths = std::iter::once(next_debian::haproxy()?).chain(std::env::split_paths(&path));
         let path = std::env::join_paths(paths)?;
         twice(|| tests_with("PATH", &path, &["--test=haproxy", "--test=agent"]))
     });
-    counts.step("real API server without nodes", || {
-        api_server.join().map_err(|_| anyhow!("its tests panicked"))?
-    });
-    counts.step("cluster", || {
-        let up = cluster.join().map_err(|_| anyhow!("the start of the cluster panicked"))?;
-        up.map(|()| Counts::right(1))
-    });
+    for (name, with) in
+        [("kpi", "Prometheus"), ("haproxy", "HAProxy"), ("nginx", "NGINX"), ("agent", "HAProxy")]
+    {
+        counts.step(&format!("real {with}: {name}"), || twice(|| tests(&[&format!("--test={name}")])));
+    }
+    counts.step("real HAProxy of the next Debian", || next_debian.join());
+    counts.step("real API server without nodes", || api_server.join());
+    counts.step("cluster", || cluster.join());
     for name in ["lease", "evict"] {
         counts.step(&format!("real API server: {name}"), || {
             let kubeconfig: PathBuf = Cluster::attach()?.kubeconfig().to_owned();
@@ -75,11 +85,19 @@ pub fn run() -> Result<()> {
             twice(|| tests_with("KUBECONFIG", kubeconfig.as_ref(), &[&test]))
         });
     }
-    counts.step("chart", || chart::check(&Cluster::attach()?).map(Counts::right));
-    counts.step("e2e", || cases::run(None).map(Counts::from));
-    counts.print_times();
-    println!("all of it took {:.0} s", begin.elapsed().as_secs_f64());
-    judge(&mut counts)
+}
+
+/// A step that runs beside others until it is joined.
+struct Beside(JoinHandle<Result<Counts>>);
+
+impl Beside {
+    fn start(step: impl FnOnce() -> Result<Counts> + Send + 'static) -> Self {
+        Self(spawn(step))
+    }
+
+    fn join(self) -> Result<Counts> {
+        self.0.join().map_err(|_| anyhow!("it panicked"))?
+    }
 }
 
 /// Prints the closing line, and fails if something did.
