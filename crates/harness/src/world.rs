@@ -247,7 +247,7 @@ impl Drop for Operator {
 
 /// Another one for each pod, the same in each run.
 fn seed(name: &str) -> u64 {
-    name.bytes().fold(0, |seed, byte| seed * 31 + u64::from(byte))
+    name.bytes().fold(0, |seed: u64, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte)))
 }
 
 /// The status, reason and message of a condition, as `True Steady …`; empty without it.

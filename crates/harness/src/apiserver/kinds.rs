@@ -1,5 +1,7 @@
 //! The kinds that the server serves, and what it has to know of each: subresources, generations, list types.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 /// A kind of resource.
@@ -39,8 +41,8 @@ pub(crate) struct ScalePaths {
 pub(crate) enum Lists {
     /// The built-in kinds, by the name of the field.
     BuiltIn,
-    /// `x-kubernetes-list-type` of a structural schema.
-    Schema(Value),
+    /// `x-kubernetes-list-type` of a structural schema; shared, since each request has its kind.
+    Schema(Arc<Value>),
 }
 
 /// How a list is merged (KEP-555, `x-kubernetes-list-type`).
@@ -88,7 +90,7 @@ impl Kind {
         schema: Value,
     ) -> Self {
         let kind = Self::built_in(group, version, kind, plural, &["status"]).with_generation();
-        Self { lists: Lists::Schema(schema), ..kind }
+        Self { lists: Lists::Schema(Arc::new(schema)), ..kind }
     }
 
     /// The ScalableService, by the CRD that Plimsoll generates.

@@ -53,9 +53,8 @@ fn real() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let real = runtime.block_on(async {
         let config = kube::config::Kubeconfig::read_from(server.kubeconfig()).unwrap();
-        let mut config = kube::Config::from_custom_kubeconfig(config, &Default::default()).await.unwrap();
-        config.default_retry = false;
-        let client = kube::Client::try_from(config).unwrap();
+        let config = kube::Config::from_custom_kubeconfig(config, &Default::default()).await.unwrap();
+        let client = plimsoll::actuate::client_without_retries(config).unwrap();
         stage::served(&client, "scalableservices").await;
         steps::all(Play::new(Controller::lead(client.clone()).await, Stage::Real(client))).await
     });
