@@ -11,12 +11,19 @@ pub const CASES: &[Case] = &[
     Case {
         name: "life-race",
         must: "another hand writes the scale all the time: no write is of a decision on replicas that are no more",
+        alone: false,
         run: race::run,
     },
     Case {
         name: "life-reinstall",
         must: "uninstalling keeps objects and replicas; the return neither scales down nor forgets the window",
+        alone: true,
         run: reinstall::run,
     },
-    Case { name: "life-examples", must: "every example applies and becomes Ready", run: examples::run },
+    Case {
+        name: "life-examples",
+        must: "every example applies and becomes Ready",
+        alone: false,
+        run: examples::run,
+    },
 ];

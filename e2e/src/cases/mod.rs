@@ -3,6 +3,7 @@
 mod authority;
 mod away;
 mod failover;
+mod lanes;
 mod life;
 mod outage;
 mod pods;
@@ -14,9 +15,9 @@ mod traffic;
 
 use std::{
     cell::RefCell,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    panic::{AssertUnwindSafe, catch_unwind},
     process::Command,
-    thread::{scope, sleep},
+    thread::sleep,
     time::{Duration, Instant},
 };
 
@@ -37,6 +38,9 @@ pub struct Case {
     pub name: &'static str,
     /// What must be.
     pub must: &'static str,
+    /// Whether no other case may run at the same time, since it takes something away that all of them need: an operator,
+    /// a node, the API server.
+    pub alone: bool,
     /// Proves it; says in a few words what was seen.
     pub run: fn(&Theatre) -> Result<String>,
 }
@@ -45,7 +49,7 @@ pub struct Case {
 pub struct Theatre {
     /// The cluster with Plimsoll in it.
     pub stage: Stage,
-    /// What stands between Plimsoll and Prometheus.
+    /// What stands between Plimsoll's source [`FaultProxy::SOURCE`] and Prometheus.
     pub prometheus: FaultProxy,
 }
 
@@ -54,32 +58,21 @@ thread_local! {
     static EXPLAINED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Every case, in the order in which they run; those that take long come last, and only by their names.
+/// Every case, in the order in which they begin: those that take longest first, so that no lane ends long after the
+/// others. `long-*` run only by their names.
 fn all() -> Vec<&'static Case> {
     let groups: &[&[Case]] = &[
+        failover::CASES,
+        outage::CASES,
+        recovery::CASES,
+        traffic::CASES,
         scaling::CASES,
         life::CASES,
-        traffic::CASES,
-        failover::CASES,
-        recovery::CASES,
-        outage::CASES,
         traffic::LONG,
         failover::LONG,
     ];
     groups.iter().flat_map(|group| group.iter()).collect()
 }
-
-/// Cases that mostly wait, and those that run in the meantime: they cost little and leave Plimsoll, Prometheus and the
-/// nodes alone.
-const BESIDE: &[(&str, &[&str])] = &[
-    ("scale-steps", &["scale-zero"]),
-    ("scale-rollout", &["scale-statefulset", "scale-kubectl"]),
-    ("life-examples", &["traffic-gateway"]),
-    ("traffic-drain", &["traffic-streams"]),
-    ("traffic-certificate", &["failover-tls", "traffic-objects"]),
-    ("traffic-nginx", &["traffic-sticky"]),
-    ("failover-flap", &["recovery-outlier", "recovery-budget"]),
-];
 
 /// How a case ended.
 struct Ended {
@@ -117,7 +110,7 @@ pub fn run(wanted: Option<&str>) -> Result<Counts> {
         bail!("no case is named {:?}; there are {}", wanted.unwrap_or_default(), names.join(", "));
     }
     let theatre = Theatre::open(Profile::Suite)?;
-    let mut ended: Vec<_> = acts(&cases).iter().flat_map(|act| play(act, &theatre)).collect();
+    let mut ended: Vec<_> = lanes::play(&cases, &theatre);
     if wanted.is_none() {
         ended.iter_mut().filter(|end| end.seen.is_err()).for_each(|end| end.again(&theatre));
     }
@@ -167,31 +160,6 @@ impl Ended {
     }
 }
 
-/// The cases in their order, those of [`BESIDE`] with the one that they run beside.
-fn acts(cases: &[&'static Case]) -> Vec<Vec<&'static Case>> {
-    let there = |name: &str| cases.iter().any(|case| case.name == name);
-    let with = |case: &Case| {
-        BESIDE.iter().find(|(long, light)| there(long) && light.contains(&case.name)).map(|(long, _)| *long)
-    };
-    let alone = cases.iter().filter(|case| with(case).is_none());
-    let act = alone.map(|first| {
-        let beside = cases.iter().filter(|case| with(case) == Some(first.name));
-        std::iter::once(first).chain(beside).copied().collect()
-    });
-    act.collect()
-}
-
-/// Plays the first case of an act, and the others beside it, one after the other.
-fn play(act: &[&'static Case], theatre: &Theatre) -> Vec<Ended> {
-    let Some((first, beside)) = act.split_first() else { return Vec::new() };
-    scope(|threads| {
-        let others = threads.spawn(|| beside.iter().map(|case| perform(case, theatre)).collect::<Vec<_>>());
-        let first = perform(first, theatre);
-        let others = others.join().unwrap_or_else(|panic| resume_unwind(panic));
-        std::iter::once(first).chain(others).collect()
-    })
-}
-
 fn perform(case: &'static Case, theatre: &Theatre) -> Ended {
     println!("{} …", case.name);
     let begin = Instant::now();
@@ -212,12 +180,19 @@ fn perform(case: &'static Case, theatre: &Theatre) -> Ended {
     end
 }
 
+/// What Plimsoll is installed with: samples that grow stale after 5 s, and beside Prometheus itself a source that can be
+/// made unreachable. Cases that change the release go back to it.
+fn install() -> Install {
+    let mut install = Install { stale_after: 5, ..Install::default() };
+    install.sources.push((FaultProxy::SOURCE, FaultProxy::URL));
+    install
+}
+
 impl Theatre {
-    /// Two nodes, Plimsoll behind the fault proxy with samples that grow stale after 5 s.
+    /// Two nodes, and what [`install`] says.
     fn open(profile: Profile) -> Result<Self> {
         let options = Options { nodes: 2, ..Options::default() };
-        let install = Install { prometheus: FaultProxy::URL.into(), stale_after: 5, ..Install::default() };
-        let stage = Stage::set(&options, &install, profile)?;
+        let stage = Stage::set(&options, &install(), profile)?;
         let prometheus = FaultProxy::deploy(&stage)?;
         Ok(Self { stage, prometheus })
     }

@@ -13,13 +13,8 @@ use super::Theatre;
 use crate::{
     cluster::PAUSE_IMAGE,
     process::{finish, wait_for},
-    stage::{FaultProxy, Install, Stage, queue, service_url},
+    stage::{Stage, queue, service_url},
 };
-
-/// What the theatre installs Plimsoll with; cases that change the release go back to it.
-pub fn install() -> Install {
-    Install { prometheus: FaultProxy::URL.into(), stale_after: 5, ..Install::default() }
-}
 
 /// A namespace that is made anew and deleted, without waiting, when the case is over.
 pub struct Scene<'a> {

@@ -40,9 +40,9 @@ pub struct Stage {
 /// What the operator's chart is installed with.
 #[derive(Debug, Clone)]
 pub struct Install {
-    /// URL of the Prometheus source `default`.
-    pub prometheus: String,
-    /// Age in seconds above which a sample is stale.
+    /// Names and URLs of the Prometheus sources.
+    pub sources: Vec<(&'static str, &'static str)>,
+    /// Age in seconds above which a sample of theirs is stale.
     pub stale_after: u32,
     /// Replicas of the operator.
     pub replicas: u8,
@@ -50,7 +50,7 @@ pub struct Install {
 
 impl Default for Install {
     fn default() -> Self {
-        Self { prometheus: "http://prometheus.monitoring:9090".into(), stale_after: 15, replicas: 2 }
+        Self { sources: vec![("default", "http://prometheus.monitoring:9090")], stale_after: 15, replicas: 2 }
     }
 }
 
@@ -80,16 +80,19 @@ impl Stage {
         let (repository, tag) =
             self.built.plimsoll_image.rsplit_once(':').context("an image without a tag")?;
         let chart = self.built.workspace.join("charts/plimsoll");
-        let settings = [
+        let mut settings = vec![
             format!("image.repository={repository}"),
             "image.pullPolicy=Never".to_owned(),
             format!("balancers.agentImage={}", self.built.plimsoll_image),
             format!("balancers.haproxyImage={}", self.built.haproxy_image),
             format!("balancers.nginxImage={}", self.built.nginx_image),
             format!("replicas={}", install.replicas),
-            format!("sources[0].name=default,sources[0].url={}", install.prometheus),
-            format!("sources[0].staleAfter={}s", install.stale_after),
         ];
+        let sources = install.sources.iter().enumerate().map(|(number, (name, url))| {
+            let source = format!("sources[{number}]");
+            format!("{source}.name={name},{source}.url={url},{source}.staleAfter={}s", install.stale_after)
+        });
+        settings.extend(sources);
         let mut arguments = vec!["upgrade", "--install", "plimsoll"];
         let chart = chart.to_string_lossy();
         arguments.extend([chart.as_ref(), "--namespace", OPERATOR_NAMESPACE, "--create-namespace"]);

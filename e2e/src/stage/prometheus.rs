@@ -42,7 +42,9 @@ pub struct FaultProxy {
 }
 
 impl FaultProxy {
-    /// URL for the operator's source.
+    /// Name of the operator's source that leads to it.
+    pub const SOURCE: &str = "unsteady";
+    /// URL of that source.
     pub const URL: &str = "http://prometheus-faults.monitoring:9090";
 
     /// Deploys it in the first zone, where Prometheus is (the failure of node 2 is not to be one of Prometheus), and

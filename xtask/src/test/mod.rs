@@ -64,17 +64,15 @@ fn real_programs(counts: &mut Counts) {
     let cluster =
         Beside::start(|| Cluster::up(&Options { nodes: 2, ..Options::default() }).map(|_| Counts::right(1)));
     let api_server = Beside::start(|| twice(|| tests(API_SERVER)));
+    let nginx = Beside::start(|| twice(|| tests(&["--test=nginx", "--test=kpi"])));
     let next_debian = Beside::start(|| {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let paths = std::iter::once(next_debian::haproxy()?).chain(std::env::split_paths(&path));
         let path = std::env::join_paths(paths)?;
         twice(|| tests_with("PATH", &path, &["--test=haproxy", "--test=agent"]))
     });
-    for (name, with) in
-        [("kpi", "Prometheus"), ("haproxy", "HAProxy"), ("nginx", "NGINX"), ("agent", "HAProxy")]
-    {
-        counts.step(&format!("real {with}: {name}"), || twice(|| tests(&[&format!("--test={name}")])));
-    }
+    counts.step("real HAProxy", || twice(|| tests(&["--test=haproxy", "--test=agent"])));
+    counts.step("real NGINX and Prometheus", || nginx.join());
     counts.step("real HAProxy of the next Debian", || next_debian.join());
     counts.step("real API server without nodes", || api_server.join());
     counts.step("cluster", || cluster.join());

@@ -21,6 +21,7 @@ const SETUP: Setup = Setup {
   return: {for: 5s, ramp: [50, 100]}"#,
     more_kpis: r#"- name: errors
   type: Objective
+  source: unsteady
   query: |
     sum(rate(http_requests_total{namespace="long-blind",app="shop",code="500"}[5s]))
     / (sum(rate(http_requests_total{namespace="long-blind",app="shop"}[5s])) > 0) or vector(0)

@@ -30,6 +30,7 @@ const SETUP: Setup = Setup {
   maxSwitchesPerHour: 9"#,
     more_kpis: r#"- name: errors
   type: Objective
+  source: unsteady
   query: |
     sum(rate(http_requests_total{namespace="failover",app="shop",code="500"}[5s]))
     / (sum(rate(http_requests_total{namespace="failover",app="shop"}[5s])) > 0) or vector(0)

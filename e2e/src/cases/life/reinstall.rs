@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use crate::{
     cases::{
-        Theatre,
-        scene::{Dial, DialService, Scene, Trail, install},
+        Theatre, install,
+        scene::{Dial, DialService, Scene, Trail},
     },
     process::wait_for,
     stage::OPERATOR_NAMESPACE,

@@ -27,6 +27,7 @@ const TAKE_OVER: Duration = Duration::from_secs(20);
 pub const API_SERVER: Case = Case {
     name: "outage-apiserver",
     must: "the API server is killed while the load doubles: replicas hold, and follow once it is back",
+    alone: true,
     run: |theatre| {
         play(theatre, |scene| {
             let (before, began) = (scene.replicas()?, Instant::now());

@@ -15,6 +15,7 @@ use super::{
 pub const OVER: Case = Case {
     name: "outage-over",
     must: "after all that, a fall of the load that is real lowers the replicas: nothing is stuck",
+    alone: true,
     run: |theatre| {
         let fell = play(theatre, |scene| {
             let (before, began) = (scene.replicas()?, Instant::now());

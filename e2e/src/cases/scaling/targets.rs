@@ -6,8 +6,8 @@ use anyhow::{Result, ensure};
 use serde_json::Value;
 
 use crate::cases::{
-    Theatre,
-    scene::{Dial, DialService, Scene, idle_pods, install},
+    Theatre, install,
+    scene::{Dial, DialService, Scene, idle_pods},
 };
 
 const SOON: Duration = Duration::from_secs(10);
