@@ -1,31 +1,35 @@
-//! In which order cases run, and which of them at the same time.
+//! Which cases run at the same time.
 
-use std::{
-    panic::resume_unwind,
-    sync::{Mutex, PoisonError},
-    thread::{Scope, scope},
-};
+use std::{panic::resume_unwind, thread::scope};
 
 use super::{Case, Ended, Theatre, perform};
 
-/// Cases at a time. Most of a case is waiting, but what two cores can do sets the limit: with more lanes, latencies are
-/// those of this machine.
-const LANES: usize = 3;
+/// What may run beside a case. Two cores start few pods at a time: with two busy cases at once, latencies would be those
+/// of this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// Quiet cases: it starts many pods, or measures latencies.
+    Busy,
+    /// A busy case: it mostly waits.
+    Quiet,
+    /// Nothing: it takes away what all cases need (an operator, a node, the API server), or goes on loading the machine.
+    Alone,
+}
 
-/// Plays the cases: first, in lanes, those that others may run beside, then the rest one after the other. The results
-/// have the order of `cases`.
+/// Plays the cases: those of the busy lane and of the quiet one side by side, then the rest. The results have the order
+/// of `cases`.
 pub fn play(cases: &[&'static Case], theatre: &Theatre) -> Vec<Ended> {
-    let (alone, beside): (Vec<_>, Vec<_>) =
-        cases.iter().copied().enumerate().partition(|(_, case)| case.alone);
-    let left = Mutex::new(beside.into_iter());
-    let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let lane =
-        || std::iter::from_fn(next).map(|(place, case)| (place, perform(case, theatre))).collect::<Vec<_>>();
-    let mut ended: Vec<_> = scope(|threads: &Scope<'_, '_>| {
-        let lanes: Vec<_> = (0..LANES).map(|_| threads.spawn(lane)).collect();
-        lanes.into_iter().flat_map(|lane| lane.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    let of = |lane: Lane| {
+        let cases = cases.iter().copied().enumerate().filter(move |(_, case)| case.lane == lane);
+        cases.map(|(place, case)| (place, perform(case, theatre))).collect::<Vec<_>>()
+    };
+    let mut ended = scope(|threads| {
+        let quiet = threads.spawn(|| of(Lane::Quiet));
+        let busy = of(Lane::Busy);
+        let quiet = quiet.join().unwrap_or_else(|panic| resume_unwind(panic));
+        [busy, quiet].into_iter().flatten().collect::<Vec<_>>()
     });
-    ended.extend(alone.into_iter().map(|(place, case)| (place, perform(case, theatre))));
+    ended.extend(of(Lane::Alone));
     ended.sort_by_key(|(place, _)| *place);
     ended.into_iter().map(|(_, ended)| ended).collect()
 }

@@ -4,26 +4,26 @@ mod examples;
 mod race;
 mod reinstall;
 
-use super::Case;
+use super::{Case, Lane};
 
 /// The cases `life-*`.
 pub const CASES: &[Case] = &[
     Case {
         name: "life-race",
         must: "another hand writes the scale all the time: no write is of a decision on replicas that are no more",
-        alone: false,
+        lane: Lane::Busy,
         run: race::run,
     },
     Case {
         name: "life-reinstall",
         must: "uninstalling keeps objects and replicas; the return neither scales down nor forgets the window",
-        alone: true,
+        lane: Lane::Alone,
         run: reinstall::run,
     },
     Case {
         name: "life-examples",
         must: "every example applies and becomes Ready",
-        alone: false,
+        lane: Lane::Quiet,
         run: examples::run,
     },
 ];

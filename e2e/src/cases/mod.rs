@@ -30,6 +30,7 @@ use crate::{
     stage::{FaultProxy, Install, Profile, Stage},
 };
 
+pub use lanes::Lane;
 pub use repeat::{Repeated, repeat};
 
 /// One thing that is proven.
@@ -38,9 +39,8 @@ pub struct Case {
     pub name: &'static str,
     /// What must be.
     pub must: &'static str,
-    /// Whether no other case may run at the same time, since it takes something away that all of them need: an operator,
-    /// a node, the API server.
-    pub alone: bool,
+    /// What may run at the same time.
+    pub lane: Lane,
     /// Proves it; says in a few words what was seen.
     pub run: fn(&Theatre) -> Result<String>,
 }
@@ -58,16 +58,15 @@ thread_local! {
     static EXPLAINED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Every case, in the order in which they begin: those that take longest first, so that no lane ends long after the
-/// others. `long-*` run only by their names.
+/// Every case, in the order of its lane; `long-*` run only by their names.
 fn all() -> Vec<&'static Case> {
     let groups: &[&[Case]] = &[
-        failover::CASES,
-        outage::CASES,
-        recovery::CASES,
-        traffic::CASES,
         scaling::CASES,
         life::CASES,
+        traffic::CASES,
+        failover::CASES,
+        recovery::CASES,
+        outage::CASES,
         traffic::LONG,
         failover::LONG,
     ];

@@ -22,6 +22,8 @@ pub struct Module {
     version: &'static str,
     go_mod: &'static str,
     go_sum: &'static str,
+    /// A main package of ours, if the module's own is not what is needed.
+    main_go: Option<&'static str>,
     linker_flags: &'static str,
     /// Build tags, separated by commas.
     tags: &'static str,
@@ -36,6 +38,7 @@ macro_rules! module {
             version: $version,
             go_mod: include_str!(concat!("../../programs/", $name, "/go.mod")),
             go_sum: include_str!(concat!("../../programs/", $name, "/go.sum")),
+            main_go: None,
             linker_flags: $linker_flags,
             tags: $tags,
             programs: $programs,
@@ -62,7 +65,10 @@ static CLUSTER_MODULES: &[Module] = &[
         ]
     ),
     module!("helm", "v3.19.5", "-s -w", "", &[("helm", "helm.sh/helm/v3/cmd/helm")]),
-    module!("coredns", "v1.13.1", "-s -w", "", &[("coredns", "github.com/coredns/coredns")]),
+    Module {
+        main_go: Some(include_str!("../../programs/coredns/main.go")),
+        ..module!("coredns", "v1.13.1", "-s -w", "", &[("coredns", "plimsoll.dev/programs/coredns")])
+    },
     // Debian's Prometheus is built without the discovery of pods. As a Go module this is release 3.16.0.
     module!(
         "prometheus",
@@ -189,7 +195,8 @@ impl Module {
     /// Changes with everything that goes into the build, except Go itself.
     fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();
-        for part in [self.go_mod, self.go_sum, self.linker_flags, self.tags] {
+        let parts = [self.go_mod, self.go_sum, self.linker_flags, self.tags];
+        for part in parts.into_iter().chain(self.main_go) {
             hash.update(part);
             hash.update([0]);
         }
@@ -204,6 +211,9 @@ impl Module {
         fs::create_dir_all(&bin).with_context(|| format!("cannot make {}", bin.display()))?;
         fs::write(folder.join("go.mod"), self.go_mod)?;
         fs::write(folder.join("go.sum"), self.go_sum)?;
+        if let Some(main_go) = self.main_go {
+            fs::write(folder.join("main.go"), main_go)?;
+        }
         let log = folder.join("build.log");
         let output = File::create(&log)?;
         let mut child = Command::new("go")

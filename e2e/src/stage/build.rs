@@ -30,6 +30,22 @@ impl Profile {
         }
     }
 
+    /// Environment variables of every call of cargo with it.
+    ///
+    /// The suite compiles the workspace by Clippy's driver, which is rustc with its lints: `cargo clippy` would check all
+    /// dependencies once more, which takes minutes on two cores. The second variable is how `cargo clippy -- --deny=warnings`
+    /// hands its arguments to the driver.
+    #[must_use]
+    pub fn environment(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Suite => &[
+                ("RUSTC_WORKSPACE_WRAPPER", "clippy-driver"),
+                ("CLIPPY_ARGS", "--deny=warnings__CLIPPY_HACKERY__"),
+            ],
+            Self::Image => &[],
+        }
+    }
+
     /// What cargo has to do for the programs.
     fn arguments(self) -> &'static [&'static str] {
         match self {
@@ -71,7 +87,7 @@ impl Built {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = Command::new(&cargo);
         command.current_dir(&workspace).args(profile.arguments());
-        command.args(["--quiet", "--profile", profile.name()]);
+        command.args(["--quiet", "--profile", profile.name()]).envs(profile.environment().iter().copied());
         finish(command, "").context("the images can't be made without the programs")?;
         let folder = target_folder(&cargo, &workspace)?.join(profile.name());
         let program = |name: &str| folder.join(name);

@@ -29,7 +29,7 @@ pub fn cargo(arguments: &[&str]) -> Result<Counts> {
 pub fn tests(which: &[&str]) -> Command {
     let profile = ["test", "--profile", Profile::Suite.name()];
     let mut command = command(&[&profile[..], &["--workspace", "--features=real"]].concat());
-    command.args(which);
+    command.args(which).envs(Profile::Suite.environment().iter().copied());
     command
 }
 

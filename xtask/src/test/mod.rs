@@ -41,12 +41,8 @@ pub fn run() -> Result<()> {
         Ok(Counts::right(1))
     });
     counts.step("format", || cargo(&["fmt", "--all", "--check"]));
-    counts.step("clippy", || {
-        let lints = ["--workspace", "--all-targets", "--features=real", "--", "--deny=warnings"];
-        cargo(&[&["clippy", "--profile", Profile::Suite.name()], &lints[..]].concat())
-    });
     // All at once: those of one step leave a core idle.
-    counts.step("build of all tests", || counted(tests(&["--no-run"])));
+    counts.step("Clippy and build of all tests", || counted(tests(&["--no-run", "--all-targets"])));
     counts.step("unit, property, stories and generated files", || counted(tests(UNIT)));
     counts.step("doc tests", || counted(tests(&["--doc"])));
     counts.step("programs", || programs.join());
@@ -64,15 +60,14 @@ fn real_programs(counts: &mut Counts) {
     let cluster =
         Beside::start(|| Cluster::up(&Options { nodes: 2, ..Options::default() }).map(|_| Counts::right(1)));
     let api_server = Beside::start(|| twice(|| tests(API_SERVER)));
-    let nginx = Beside::start(|| twice(|| tests(&["--test=nginx", "--test=kpi"])));
     let next_debian = Beside::start(|| {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let paths = std::iter::once(next_debian::haproxy()?).chain(std::env::split_paths(&path));
         let path = std::env::join_paths(paths)?;
         twice(|| tests_with("PATH", &path, &["--test=haproxy", "--test=agent"]))
     });
-    counts.step("real HAProxy", || twice(|| tests(&["--test=haproxy", "--test=agent"])));
-    counts.step("real NGINX and Prometheus", || nginx.join());
+    let programs = ["--test=kpi", "--test=haproxy", "--test=nginx", "--test=agent"];
+    counts.step("real Prometheus, HAProxy and NGINX", || twice(|| tests(&programs)));
     counts.step("real HAProxy of the next Debian", || next_debian.join());
     counts.step("real API server without nodes", || api_server.join());
     counts.step("cluster", || cluster.join());

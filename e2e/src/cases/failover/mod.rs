@@ -12,7 +12,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use super::{
-    Case,
+    Case, Lane,
     scene::{Dial, Scene, Sight, Trail},
 };
 use crate::stage::Shop;
@@ -24,19 +24,19 @@ pub const CASES: &[Case] = &[
         must: "a primary that degrades: its standby is scaled up first, and gets what it can take; Prometheus out: no \
                return; then all pods die: on the standby within 2 s of the evidence, nothing lost after it; so also while somebody else \
                scales the primary, or when it is deleted",
-        alone: false,
+        lane: Lane::Quiet,
         run: standby::run,
     },
     Case {
         name: "failover-flap",
         must: "a primary that flaps every 20 s: at most 3 switches, then held on the standby, with the event",
-        alone: false,
+        lane: Lane::Quiet,
         run: flap::run,
     },
     Case {
         name: "failover-tls",
         must: "a standby over TLS gets requests, and none once it no longer proves who it is, which FailoverReady tells",
-        alone: false,
+        lane: Lane::Quiet,
         run: tls::run,
     },
 ];
@@ -46,13 +46,13 @@ pub const LONG: &[Case] = &[
     Case {
         name: "long-flap",
         must: "a primary that flaps every 20 s for 10 min: at most 3 switches, then held on the standby, with the event",
-        alone: false,
+        lane: Lane::Quiet,
         run: flap::ten_minutes,
     },
     Case {
         name: "long-blind",
         must: "Prometheus out for 5 min: no switch and no return, whatever the service does",
-        alone: false,
+        lane: Lane::Quiet,
         run: blind::run,
     },
 ];

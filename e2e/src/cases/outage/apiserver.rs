@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use serde_json::Value;
 
 use super::{
-    super::{Case, Theatre, away::Away},
+    super::{Case, Lane, Theatre, away::Away},
     film::{Film, condition, number, text},
     scene::{LASTS, NAMESPACE, RECOVERY, SHOP, Scene, play},
     table::Row,
@@ -27,7 +27,7 @@ const TAKE_OVER: Duration = Duration::from_secs(20);
 pub const API_SERVER: Case = Case {
     name: "outage-apiserver",
     must: "the API server is killed while the load doubles: replicas hold, and follow once it is back",
-    alone: true,
+    lane: Lane::Alone,
     run: |theatre| {
         play(theatre, |scene| {
             let (before, began) = (scene.replicas()?, Instant::now());

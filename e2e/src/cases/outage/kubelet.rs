@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use serde_json::Value;
 
 use super::{
-    super::{Case, Theatre},
+    super::{Case, Lane, Theatre},
     film::{condition, number},
     scene::{NAMESPACE, SHOP, play},
     table::Row,
@@ -23,7 +23,7 @@ const UNREADY: Duration = Duration::from_secs(45);
 pub const KUBELET: Case = Case {
     name: "outage-kubelet",
     must: "the kubelet of node 2 stops and its pods count as unready: replicas hold, the status counts what is ready",
-    alone: true,
+    lane: Lane::Alone,
     run: |theatre| {
         let there = pods_of_node_2(theatre)?;
         ensure!(there > 0, "no pod of the shop is on node 2");

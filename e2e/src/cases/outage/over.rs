@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 
 use super::{
-    super::Case,
+    super::{Case, Lane},
     film::number,
     scene::{NAMESPACE, SHOP, play, strike},
     table::print,
@@ -15,7 +15,7 @@ use super::{
 pub const OVER: Case = Case {
     name: "outage-over",
     must: "after all that, a fall of the load that is real lowers the replicas: nothing is stuck",
-    alone: true,
+    lane: Lane::Alone,
     run: |theatre| {
         let fell = play(theatre, |scene| {
             let (before, began) = (scene.replicas()?, Instant::now());

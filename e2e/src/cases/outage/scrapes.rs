@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    super::{Case, Theatre},
+    super::{Case, Lane, Theatre},
     film::{condition, number, text},
     scene::{NAMESPACE, RANGE, RECOVERY, SHOP, Scene, TWIN, lowest, play},
     table::Row,
@@ -19,7 +19,7 @@ use serde_json::Value;
 pub const HALF: Case = Case {
     name: "outage-half-scraped",
     must: "half of the pods are not scraped, and Prometheus says success: replicas hold, the status counts targets",
-    alone: false,
+    lane: Lane::Alone,
     run: |theatre| {
         play(theatre, |scene| {
             let row = unscraped(theatre, scene, "half scraped", 2, |_, _, _| Ok(()))?;
@@ -36,7 +36,7 @@ pub const HALF: Case = Case {
 pub const ALL: Case = Case {
     name: "outage-scrape",
     must: "no pod is scraped: replicas hold; those of a twin with onEmpty: Zero fall, as its user asked for",
-    alone: false,
+    lane: Lane::Alone,
     run: |theatre| {
         play(theatre, |scene| {
             let twin = number(&scene.twin.last()?, "/spec/replicas");

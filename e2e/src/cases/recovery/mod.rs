@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Case, scene::Sight, traffic::front::Setup};
+use super::{Case, Lane, scene::Sight, traffic::front::Setup};
 
 /// The cases `recovery-*`.
 pub const CASES: &[Case] = &[
@@ -17,21 +17,21 @@ pub const CASES: &[Case] = &[
         name: "recovery-outlier",
         must: "one replica of ten answers 30 % errors: ejected within 3 evaluations, replaced, and the errors end; \
                without recovery they go on",
-        alone: false,
+        lane: Lane::Busy,
         run: outlier::run,
     },
     Case {
         name: "recovery-budget",
         must: "five of ten answer 30 % errors: never more than two are out, one is replaced at a time, the condition says so; \
                once the budget is half of the replicas, more are",
-        alone: false,
+        lane: Lane::Busy,
         run: budget::run,
     },
     Case {
         name: "recovery-zone",
         must: "the only node of a zone loses its power: the rest is raised, and the service within its objective again before \
                Kubernetes evicts a pod; without Plimsoll it is not",
-        alone: true,
+        lane: Lane::Alone,
         run: zone::run,
     },
 ];
