@@ -1,7 +1,18 @@
-//! When a schedule entry holds: pure calendar arithmetic on a cron expression with a time zone.
+//! When a schedule entry holds: a cron expression, read on the wall clock of a time zone.
+//!
+//! The expression is matched against wall-clock time, and what matches becomes a moment by the rules of the zone. So the
+//! library needs no time zones, and a start that the zone's clock skips or repeats is decided on here.
 
-use cronexpr::{Crontab, MakeTimestamp};
-use jiff::{SignedDuration, Timestamp};
+use chrono::{NaiveDate, NaiveDateTime};
+use croner::{
+    Cron,
+    parser::{CronParser, Seconds, Year},
+};
+use jiff::{
+    SignedDuration, Timestamp,
+    civil::DateTime,
+    tz::{AmbiguousOffset, Offset, TimeZone},
+};
 
 /// One schedule entry, ready to be asked.
 #[derive(Clone, Debug)]
@@ -10,8 +21,46 @@ pub struct Schedule {
     pub name: String,
     /// Fewest replicas while it holds.
     pub min_replicas: i32,
-    start: Crontab,
+    start: Cron,
+    zone: TimeZone,
     duration: SignedDuration,
+}
+
+/// The fields of a cron expression: what each is called, which letters it may have, and what is allowed.
+const FIELDS: [Field; 5] = [
+    Field { name: "minute", names: &[], letters: "", allowed: "0 to 59" },
+    Field { name: "hour", names: &[], letters: "", allowed: "0 to 23" },
+    Field {
+        name: "day of the month",
+        names: &[],
+        letters: "LW",
+        allowed: "1 to 31, L for the last one, or 15W for the weekday closest to the 15th",
+    },
+    Field { name: "month", names: &MONTHS, letters: "", allowed: "1 to 12 or JAN to DEC" },
+    Field {
+        name: "day of the week",
+        names: &DAYS,
+        letters: "L",
+        allowed: "0 to 7 or SUN to SAT, 5L for the last Friday of a month, or 5#2 for the second",
+    },
+];
+
+const MONTHS: [&str; 12] =
+    ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
+const DAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
+/// Place of the day of the month among the fields.
+const DAY_OF_MONTH: usize = 2;
+/// Place of the day of the week among the fields.
+const DAY_OF_WEEK: usize = 4;
+
+struct Field {
+    name: &'static str,
+    /// Names that stand for its numbers.
+    names: &'static [&'static str],
+    /// Letters with a meaning of their own.
+    letters: &'static str,
+    /// Its values, in words.
+    allowed: &'static str,
 }
 
 impl Schedule {
@@ -23,41 +72,132 @@ impl Schedule {
         duration: SignedDuration,
         min_replicas: i32,
     ) -> Result<Self, String> {
-        let fields = start.split_whitespace().count();
-        if fields != 5 {
-            return Err(format!("start is {start:?}, which has {fields} fields; a cron expression has five"));
-        }
-        jiff::tz::TimeZone::get(time_zone).map_err(|_| {
+        let zone = TimeZone::get(time_zone).map_err(|_| {
             format!("timeZone is {time_zone:?}; it must be an IANA name such as Europe/Berlin")
         })?;
-        let start = cronexpr::parse_crontab(&format!("{start} {time_zone}"))
-            .map_err(|error| format!("start is {start:?}: {}", first_line(&error.to_string())))?;
-        Ok(Self { name: name.to_owned(), min_replicas, start, duration })
+        let start = cron(start).map_err(|error| format!("start is {start:?}{error}"))?;
+        Ok(Self { name: name.to_owned(), min_replicas, start, zone, duration })
     }
 
     /// Whether the entry holds at `now`: some start lies in `(now - duration, now]`.
     #[must_use]
     pub fn holds(&self, now: Timestamp) -> bool {
-        now.checked_sub(self.duration)
-            .ok()
-            .and_then(|earliest| self.start.find_next(MakeTimestamp(earliest)).ok())
-            .is_some_and(|start| start.timestamp() <= now)
+        let earliest = now.checked_sub(self.duration).ok();
+        earliest.and_then(|earliest| self.start_after(earliest)).is_some_and(|start| start <= now)
     }
 
     /// When it next begins or ends after `now`, if the calendar has that.
     #[must_use]
     pub fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
-        let start_after =
-            |at: Timestamp| self.start.find_next(MakeTimestamp(at)).ok().map(|start| start.timestamp());
-        let begins = start_after(now);
-        let ends = now.checked_sub(self.duration).ok().and_then(start_after);
+        let begins = self.start_after(now);
+        let ends = now.checked_sub(self.duration).ok().and_then(|earliest| self.start_after(earliest));
         let ends = ends.and_then(|start| start.checked_add(self.duration).ok());
         begins.into_iter().chain(ends).min()
     }
+
+    /// The first start after `at`.
+    fn start_after(&self, at: Timestamp) -> Option<Timestamp> {
+        let mut wall = to_chrono(self.zone.to_datetime(at))?;
+        loop {
+            wall = self.start.find_next_occurrence(&wall.and_utc(), false).ok()?.naive_utc();
+            // While the clock repeats an hour, a start of that hour may be one that has been.
+            let start = self.moment(to_jiff(wall)?)?;
+            if start > at {
+                return Some(start);
+            }
+        }
+    }
+
+    /// The moment at which the zone's clock shows `wall`: the first one if it shows it twice. A start that is skipped counts
+    /// at the end of the gap, where the clock goes on (as with ISC cron).
+    fn moment(&self, wall: DateTime) -> Option<Timestamp> {
+        let moment = self.zone.to_ambiguous_timestamp(wall);
+        let AmbiguousOffset::Gap { before, .. } = moment.offset() else { return moment.compatible().ok() };
+        // By the clock of before, the skipped time is one that follows the change.
+        let later = before.to_timestamp(wall).ok()?.checked_add(SignedDuration::from_secs(1)).ok()?;
+        self.zone.preceding(later).next().map(|change| change.timestamp())
+    }
 }
 
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
+/// Reads a cron expression. The error goes on after the text that was found.
+fn cron(text: &str) -> Result<Cron, String> {
+    let upper = text.to_uppercase();
+    let fields: Vec<&str> = upper.split_whitespace().collect();
+    let count = fields.len();
+    if count != FIELDS.len() {
+        let fields = if count == 1 { "field" } else { "fields" };
+        return Err(format!(", which has {count} {fields}; a cron expression has five"));
+    }
+    let mut parsed = Vec::new();
+    for (place, (field, found)) in FIELDS.iter().zip(fields).enumerate() {
+        let value = field.read(place, found).ok_or_else(|| {
+            format!(
+                "; its {} is {found:?}, and must be {}; or *, or a list or steps of these",
+                field.name, field.allowed
+            )
+        })?;
+        parsed.push(value);
+    }
+    // As in the cron of CronJobs, `*/2` is a star: with it, the days of the month and of the week must both match.
+    let star = [DAY_OF_MONTH, DAY_OF_WEEK]
+        .iter()
+        .any(|day| parsed.get(*day).is_some_and(|day| day.starts_with('*')));
+    let cron =
+        parse(&parsed.join(" "), star).map_err(|error| format!(", which is no cron expression: {error}"))?;
+    let first = NaiveDate::from_ymd_opt(2000, 1, 1).and_then(|day| day.and_hms_opt(0, 0, 0));
+    match first.map(|first| cron.find_next_occurrence(&first.and_utc(), true)) {
+        Some(Ok(_)) => Ok(cron),
+        _ => Err(", which no day of the calendar matches".into()),
+    }
+}
+
+fn parse(expression: &str, star: bool) -> Result<Cron, croner::errors::CronError> {
+    let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed);
+    parser.dom_and_dow(star).build().parse(expression)
+}
+
+impl Field {
+    /// The field with its names as numbers, if it is one. The library would take the names of any field in any other, and
+    /// leaves out empty parts of a list.
+    fn read(&self, place: usize, found: &str) -> Option<String> {
+        let parts = found.split(',').map(|part| self.numbers(place, part)).collect::<Option<Vec<_>>>()?;
+        let value = parts.join(",");
+        let mut alone = ["*"; FIELDS.len()];
+        *alone.get_mut(place)? = &value;
+        parse(&alone.join(" "), false).is_ok().then_some(value)
+    }
+
+    /// One part of a list with its names as numbers.
+    fn numbers(&self, place: usize, part: &str) -> Option<String> {
+        let mut part = part.to_owned();
+        if place == DAY_OF_WEEK {
+            // Sunday is 7 only as the end of a range.
+            part = part.replace("-SUN", "-7");
+        }
+        let first = usize::from(place != DAY_OF_WEEK);
+        for (number, name) in self.names.iter().enumerate() {
+            part = part.replace(name, &(number + first).to_string());
+        }
+        // Of these, the library makes an expression that never matches.
+        if place == DAY_OF_WEEK && part.ends_with('L') {
+            part = part.replace("7L", "0L").replace("7#L", "0#L");
+        }
+        let nothing = part.is_empty() || (place == DAY_OF_WEEK && part == "L");
+        let foreign = part.chars().any(|char| char.is_alphabetic() && !self.letters.contains(char));
+        (!nothing && !foreign && !part.starts_with(['+', '@'])).then_some(part)
+    }
+}
+
+fn to_chrono(wall: DateTime) -> Option<NaiveDateTime> {
+    let unsigned = |number: i8| u32::try_from(number).ok();
+    let day = NaiveDate::from_ymd_opt(wall.year().into(), unsigned(wall.month())?, unsigned(wall.day())?)?;
+    day.and_hms_opt(unsigned(wall.hour())?, unsigned(wall.minute())?, unsigned(wall.second())?)
+}
+
+fn to_jiff(wall: NaiveDateTime) -> Option<DateTime> {
+    // Both count seconds as if the wall clock were that of UTC.
+    let seconds = Timestamp::from_second(wall.and_utc().timestamp()).ok()?;
+    Some(Offset::UTC.to_datetime(seconds))
 }
 
 #[cfg(test)]
@@ -101,8 +241,131 @@ mod tests {
     fn an_error_names_what_is_wrong() {
         let parse =
             |start, zone| Schedule::parse("x", start, zone, SignedDuration::from_hours(1), 1).unwrap_err();
-        assert!(parse("0 8 * *", "UTC").contains("has 4 fields"));
-        assert!(parse("0 25 * * *", "UTC").contains("0 25 * * *"));
         assert!(parse("0 8 * * *", "Mars/Olympus").contains("Mars/Olympus"));
+        for (start, error) in [
+            ("0 8 * *", "which has 4 fields; a cron expression has five"),
+            ("0 25 * * *", "its hour is \"25\", and must be 0 to 23"),
+            ("60 8 * * *", "its minute is \"60\", and must be 0 to 59"),
+            ("0 8 32 * *", "its day of the month is \"32\""),
+            ("0 8 * MON *", "its month is \"MON\", and must be 1 to 12 or JAN to DEC"),
+            ("0 8 * * JAN", "its day of the week is \"JAN\""),
+            ("0 8 * * L", "its day of the week is \"L\""),
+            ("0 8,, * * *", "its hour is \"8,,\""),
+            ("*/0 8 * * *", "its minute is \"*/0\""),
+            ("0 0 30 2 *", "which no day of the calendar matches"),
+            ("0 0 31 4,6,9,11 *", "which no day of the calendar matches"),
+        ] {
+            let said = parse(start, "UTC");
+            assert!(said.starts_with(&format!("start is {start:?}")) && said.contains(error), "{said}");
+        }
+    }
+
+    fn starts(start: &str, zone: &str, after: &str, count: usize) -> Vec<String> {
+        let schedule = Schedule::parse("x", start, zone, SignedDuration::from_mins(1), 1).unwrap();
+        let mut at: Timestamp = after.parse().unwrap();
+        let next = |_| {
+            at = schedule.start_after(at).unwrap();
+            schedule.zone.to_datetime(at).strftime("%Y-%m-%d %H:%M").to_string()
+        };
+        (0..count).map(next).collect()
+    }
+
+    #[test]
+    fn a_start_that_the_clock_skips_counts_at_the_end_of_the_gap() {
+        let night = |zone, start, day: &str| starts(start, zone, &format!("{day}T12:00:00Z"), 2);
+        assert_eq!(
+            night("Europe/Berlin", "30 2 * * *", "2026-03-28"),
+            ["2026-03-29 03:00", "2026-03-30 02:30"]
+        );
+        assert_eq!(
+            night("America/New_York", "15 2 * * *", "2026-03-07"),
+            ["2026-03-08 03:00", "2026-03-09 02:15"]
+        );
+        assert_eq!(
+            night("Africa/Cairo", "0 0 * * *", "2026-04-23"),
+            ["2026-04-24 01:00", "2026-04-25 00:00"],
+            "the gap begins at midnight"
+        );
+        assert_eq!(
+            night("Australia/Lord_Howe", "10 2 * * *", "2026-10-03"),
+            ["2026-10-04 02:30", "2026-10-05 02:10"],
+            "a gap of half an hour"
+        );
+        assert_eq!(
+            starts("0 8 * * *", "Pacific/Apia", "2011-12-29T20:00:00Z", 2),
+            ["2011-12-31 00:00", "2011-12-31 08:00"],
+            "a day was skipped"
+        );
+    }
+
+    #[test]
+    fn a_start_that_the_clock_shows_twice_counts_once() {
+        assert_eq!(
+            starts("30 2 * * *", "Europe/Berlin", "2026-10-24T12:00:00Z", 2),
+            ["2026-10-25 02:30", "2026-10-26 02:30"]
+        );
+        let twice =
+            Schedule::parse("x", "30 2 * * *", "Europe/Berlin", SignedDuration::from_mins(10), 1).unwrap();
+        for (at, holds) in
+            [("2026-10-25T00:30:00Z", true), ("2026-10-25T00:40:00Z", false), ("2026-10-25T01:35:00Z", false)]
+        {
+            assert_eq!(twice.holds(at.parse().unwrap()), holds, "{at}");
+        }
+    }
+
+    #[test]
+    fn a_window_over_a_change_of_the_clock_has_its_length() {
+        for (start, at, end) in [
+            ("0 22 * * 6", "2026-03-28T21:00:00Z", "2026-03-29T07:00:00Z"),
+            ("0 22 * * 6", "2026-10-24T20:00:00Z", "2026-10-25T06:00:00Z"),
+            ("30 2 * * 0", "2026-03-29T01:00:00Z", "2026-03-29T11:00:00Z"),
+            ("30 2 * * 0", "2026-10-25T00:30:00Z", "2026-10-25T10:30:00Z"),
+        ] {
+            let week =
+                Schedule::parse("x", start, "Europe/Berlin", SignedDuration::from_hours(10), 1).unwrap();
+            let (at, end): (Timestamp, Timestamp) = (at.parse().unwrap(), end.parse().unwrap());
+            let second = SignedDuration::from_secs(1);
+            assert!(week.holds(at) && !week.holds(at - second), "{start} from {at}");
+            assert!(week.holds(end - second) && !week.holds(end), "{start} until {end}");
+            assert_eq!(week.next_change(at), Some(end), "{start}");
+        }
+    }
+
+    #[test]
+    fn the_last_day_and_the_last_friday_are_those_of_every_month() {
+        assert_eq!(
+            starts("0 6 L * *", "Europe/Berlin", "2026-10-31T12:00:00Z", 3),
+            ["2026-11-30 06:00", "2026-12-31 06:00", "2027-01-31 06:00"]
+        );
+        for friday in ["5L", "FRIL", "5#L"] {
+            assert_eq!(
+                starts(&format!("0 6 * * {friday}"), "UTC", "2026-11-30T12:00:00Z", 2),
+                ["2026-12-25 06:00", "2027-01-29 06:00"],
+                "{friday}"
+            );
+        }
+        for sunday in ["0L", "7L", "SUNL"] {
+            assert_eq!(
+                starts(&format!("0 6 * * {sunday}"), "UTC", "2026-12-01T00:00:00Z", 1),
+                ["2026-12-27 06:00"]
+            );
+        }
+    }
+
+    #[test]
+    fn both_days_must_match_only_if_one_of_them_begins_with_a_star() {
+        assert_eq!(
+            starts("0 6 13 * 5", "UTC", "2026-11-01T00:00:00Z", 2),
+            ["2026-11-06 06:00", "2026-11-13 06:00"]
+        );
+        assert_eq!(starts("0 6 */7 * MON", "UTC", "2026-11-01T00:00:00Z", 1), ["2027-02-01 06:00"]);
+    }
+
+    #[test]
+    fn the_end_of_the_calendar_is_no_panic() {
+        for at in [Timestamp::MIN, Timestamp::MAX] {
+            assert!(!friday().holds(at));
+            let _ = friday().next_change(at);
+        }
     }
 }

@@ -323,7 +323,8 @@ fn scale_down_rules() -> ScalingRules {
 #[serde(rename_all = "camelCase")]
 pub struct ScalingRules {
     /// Seconds (0..3600) over which the most cautious proposal holds; 0 upward and 300 downward by default. Downward it is
-    /// at least the longest range of the queries (`[1m]`), since a rate is true of its whole range only.
+    /// at least the longest range of the queries (`[1m]`), since a rate is true of its whole range only. One above 0 holds
+    /// for one look at least.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 3600))]
     pub stabilization_window_seconds: Option<i32>,
@@ -386,7 +387,9 @@ pub struct ScheduleEntry {
     #[serde(default = "utc")]
     #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9_+/-]+$"))]
     pub time_zone: String,
-    /// Beginning, as a cron expression of five fields (minute, hour, day of month, month, day of week).
+    /// Beginning, as a cron expression of five fields (minute, hour, day of month, month, day of week), with names (MON, JAN),
+    /// L (`L * *` the last day of a month, `* * 5L` its last Friday), W and #. A beginning that the clock skips in spring
+    /// counts where the clock goes on; one that it shows twice in autumn counts once.
     #[schemars(length(min = 9, max = 128), regex(pattern = r"^\S+ +\S+ +\S+ +\S+ +\S+$"))]
     pub start: String,
     /// Length, from 1m to 168h.
