@@ -1,9 +1,11 @@
 //! Objective: a limit that must hold. Replicas are raised while that helps, and no longer.
 
+use std::collections::VecDeque;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    memory::KpiMemory,
+    memory::{Change, KpiMemory},
     proposal::{Hold, Proposal, Seen, replicas_for},
 };
 use crate::api::{Reason, ReasonCode};
@@ -20,37 +22,63 @@ const TRIES: u32 = 2;
 const SETTLE: SignedDuration = SignedDuration::from_secs(60);
 /// Time that replicas get to become ready before the raise is judged without them.
 const START: SignedDuration = SignedDuration::from_mins(5);
-/// After this time without effect it is tried anew: whatever was broken may be mended.
-const RETRY: SignedDuration = SignedDuration::from_mins(10);
+/// After this time without effect it is tried anew: whatever was broken may be mended. Each time in vain doubles it.
+const RETRY: SignedDuration = SignedDuration::from_mins(15);
+/// The longest time until it is tried anew.
+const RETRY_MAX: SignedDuration = SignedDuration::from_hours(4);
 
-/// The raises that are being tried against one breach.
+/// One breach, from the first value beyond the limit until the objective has held for a while.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Trial {
-    /// Replicas when the breach began: not fewer than these while it lasts.
+pub(super) struct Breach {
+    /// When it began, or when it is tried anew after it was given up.
+    since: Timestamp,
+    /// Since when the objective holds again.
+    held_since: Option<Timestamp>,
+    /// Replicas when it began: not fewer than these while it lasts.
     floor: i32,
-    /// Value before the last raise.
-    before: f64,
-    /// Replicas after the last raise.
+    /// How often it was given up.
+    given_up: u32,
+    /// What was done about it; `None` as long as that is nothing.
+    done: Option<Done>,
+}
+
+/// What was done about a breach.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Done {
+    /// Replicas were raised for it.
+    Raised(Raise),
+    /// More replicas did not help.
+    GivenUp { at: Timestamp, last: Raise },
+}
+
+/// The last raise.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Raise {
+    /// When it was decided.
+    at: Timestamp,
+    /// Replicas before it.
+    from: i32,
+    /// Replicas that were asked for.
     to: i32,
-    /// Raises so far.
+    /// Value before it.
+    before: f64,
+    /// Raises so far, itself included.
     attempt: u32,
-    /// Raises in a row that did not help.
+    /// Raises in a row before it that did not help.
     in_vain: u32,
-    /// When it was given up.
-    given_up: Option<Timestamp>,
 }
 
 pub(super) fn propose(
     seen: &Seen<'_>,
     limit: f64,
     memory: &mut KpiMemory,
-    last_raise: Option<Timestamp>,
+    changes: &VecDeque<Change>,
 ) -> Proposal {
     let Some(value) = seen.sample.number() else { return Proposal::default() };
     let mut proposal = Proposal { value: Some(value), used: Some(value / limit), ..Proposal::default() };
     let current = seen.observation.replicas;
     if value <= limit {
-        memory.trial = None;
+        memory.breach = memory.breach.and_then(|breach| breach.held(seen));
         if value > limit * NEAR {
             proposal.holds = Some(Hold::Objective);
             proposal.reasons.push(reason(seen, ReasonCode::ObjectiveNear, current, value, limit));
@@ -61,71 +89,157 @@ pub(super) fn propose(
     if current == 0 {
         return proposal;
     }
-    let (wanted, why) = breach(seen, value, limit, memory, last_raise);
+    let breach = memory.breach.unwrap_or_else(|| Breach::begun(seen, 0));
+    let breach = Breach { held_since: None, ..breach }.tried_anew(seen);
+    let (breach, wanted, why) = breach.answer(seen, value, limit, changes);
     proposal.replicas = Some(wanted);
     proposal.reasons.push(why);
-    if memory.trial.is_some_and(|trial| trial.given_up.is_some()) {
+    if matches!(breach.done, Some(Done::GivenUp { .. })) {
         // The replicas that were added in vain may go again; those from before may not.
         proposal.holds = None;
     }
+    memory.breach = Some(breach);
     proposal
 }
 
-fn breach(
-    seen: &Seen<'_>,
-    value: f64,
-    limit: f64,
-    memory: &mut KpiMemory,
-    last_raise: Option<Timestamp>,
-) -> (i32, Reason) {
-    let current = seen.observation.replicas;
-    let now = seen.now;
-    let given_up = memory.trial.and_then(|trial| trial.given_up.map(|at| (trial, at)));
-    if let Some((trial, at)) = given_up {
-        if now.duration_since(at) < RETRY {
-            return (trial.floor, ineffective(seen, &trial, value, limit));
+impl Breach {
+    fn begun(seen: &Seen<'_>, given_up: u32) -> Self {
+        let floor = seen.observation.replicas;
+        Self { since: seen.now, held_since: None, floor, given_up, done: None }
+    }
+
+    /// The same while the objective holds; `None` once it has held for long enough to be another one when it breaks again.
+    ///
+    /// A breach that was given up takes longer for that: a dependency that is slow now and then would have replicas raised
+    /// in vain each time.
+    fn held(self, seen: &Seen<'_>) -> Option<Self> {
+        let since = self.held_since.unwrap_or(seen.now);
+        let patience = if self.given_up > 0 { RETRY } else { settle(seen) };
+        (seen.now.duration_since(since) < patience).then_some(Self { held_since: Some(since), ..self })
+    }
+
+    /// Begins again if it was given up for long enough.
+    fn tried_anew(self, seen: &Seen<'_>) -> Self {
+        let doublings = self.given_up.saturating_sub(1).min(16);
+        let pause = RETRY.saturating_mul(1 << doublings).min(RETRY_MAX);
+        match self.done {
+            Some(Done::GivenUp { at, .. }) if seen.now.duration_since(at) >= pause => {
+                Self::begun(seen, self.given_up)
+            }
+            _ => self,
         }
-        memory.trial = None;
     }
-    if let Some(left) = settling(seen, last_raise) {
-        let reason = reason(seen, ReasonCode::ObjectiveSettling, current, value, limit);
-        return (current, reason.with("secondsLeft", left.as_secs_f64().ceil()));
+
+    /// What is done about it now: how many replicas there should be, and why.
+    fn answer(
+        mut self,
+        seen: &Seen<'_>,
+        value: f64,
+        limit: f64,
+        changes: &VecDeque<Change>,
+    ) -> (Self, i32, Reason) {
+        let current = seen.observation.replicas;
+        let done = match self.done {
+            Some(done @ Done::GivenUp { .. }) => done,
+            done => {
+                if let Some(left) = self.settling(seen, value / limit, changes) {
+                    let reason = reason(seen, ReasonCode::ObjectiveSettling, current, value, limit);
+                    return (self, current, reason.with("secondsLeft", left.as_secs_f64().ceil()));
+                }
+                let done = next(done, seen, value, limit);
+                self.given_up += u32::from(matches!(done, Done::GivenUp { .. }));
+                done
+            }
+        };
+        self.done = Some(done);
+        match done {
+            Done::Raised(raise) => {
+                let reason = reason(seen, ReasonCode::ObjectiveBreached, raise.to, value, limit);
+                (self, raise.to, reason.with("attempt", f64::from(raise.attempt)))
+            }
+            Done::GivenUp { last, .. } => {
+                let reason = reason(seen, ReasonCode::ScalingIneffective, self.floor, value, limit)
+                    .with("before", last.before)
+                    .with("raisedFrom", f64::from(self.floor))
+                    .with("raisedTo", f64::from(last.to));
+                (self, self.floor, reason)
+            }
+        }
     }
-    let trial = next_trial(memory.trial, current, value, limit, now);
-    memory.trial = Some(trial);
-    if trial.given_up.is_some() {
-        return (trial.floor, ineffective(seen, &trial, value, limit));
+
+    /// For how long to wait and see what the replicas do that were added; those that are starting are credited.
+    ///
+    /// Only the objective's own raise is waited for without end. Before it, the raise of another KPI gets as long as one
+    /// raise needs, since the breach began: while a load grows steadily, there is one that has just been made at any time.
+    fn settling(&self, seen: &Seen<'_>, ratio: f64, changes: &VecDeque<Change>) -> Option<SignedDuration> {
+        let raises = || changes.iter().filter(|change| change.to > change.from).map(|change| change.at);
+        let left = |since: Timestamp, time: SignedDuration| time - seen.now.duration_since(since);
+        let current = seen.observation.replicas;
+        let starting = seen.observation.pods.starting(current);
+        let left = match self.done {
+            None => {
+                let last = raises().next_back()?;
+                let serving = current.saturating_sub(starting).max(1);
+                let enough = starting > 0 && current >= raised(serving, ratio);
+                let time = if enough { START } else { settle(seen) };
+                left(last, time).min(left(self.since, time))
+            }
+            // Another limit held all of it back: there is nothing to wait for.
+            Some(Done::Raised(raise)) if current <= raise.from => return None,
+            Some(Done::Raised(raise)) => {
+                let made = raises().find(|at| *at >= raise.at).unwrap_or(raise.at);
+                let most_start = starting.saturating_mul(2) > current.saturating_sub(raise.from);
+                left(made, if most_start { START } else { settle(seen) })
+            }
+            Some(Done::GivenUp { .. }) => return None,
+        };
+        left.is_positive().then_some(left)
     }
-    let reason = reason(seen, ReasonCode::ObjectiveBreached, trial.to, value, limit);
-    (trial.to, reason.with("attempt", f64::from(trial.attempt)))
+
+    /// What was noted ahead of `now` counts as noted now.
+    pub fn clock_set_back(&mut self, now: Timestamp) {
+        let done = self.done.as_mut().map(|done| match done {
+            Done::Raised(raise) => &mut raise.at,
+            Done::GivenUp { at, .. } => at,
+        });
+        for at in [&mut self.since].into_iter().chain(self.held_since.as_mut()).chain(done) {
+            *at = now.min(*at);
+        }
+    }
 }
 
-/// How long the last raise still has to show what it does; replicas that are starting are credited.
-fn settling(seen: &Seen<'_>, last_raise: Option<Timestamp>) -> Option<SignedDuration> {
-    let age = seen.now.duration_since(last_raise?);
-    let settle = SETTLE.max(seen.spec.period * 2);
-    let starting = seen.observation.pods.starting(seen.observation.replicas) > 0;
-    let until = if starting { START } else { settle };
-    (age < until).then(|| until - age)
-}
-
-/// Judges the last raise and makes the next one, or gives up.
-fn next_trial(last: Option<Trial>, current: i32, value: f64, limit: f64, now: Timestamp) -> Trial {
-    let to = replicas_for(f64::from(current) * (value / limit).clamp(RAISE.0, RAISE.1))
-        .max(current.saturating_add(1));
-    let Some(last) = last else {
-        return Trial { floor: current, before: value, to, attempt: 1, in_vain: 0, given_up: None };
+/// Judges as much of the last raise as was made, and makes the next one or gives up.
+fn next(done: Option<Done>, seen: &Seen<'_>, value: f64, limit: f64) -> Done {
+    let current = seen.observation.replicas;
+    let raise = |attempt: u32, in_vain: u32| {
+        let to = raised(current, value / limit);
+        Done::Raised(Raise { at: seen.now, from: current, to, before: value, attempt, in_vain })
     };
-    if current < last.to {
-        // Another limit holds the raise back: it was not tried yet, so it can't have been in vain.
-        return last;
+    let last = match done {
+        None => return raise(1, 0),
+        Some(Done::Raised(last)) => last,
+        Some(given_up @ Done::GivenUp { .. }) => return given_up,
+    };
+    let at_most = current >= seen.spec.max_replicas;
+    if current <= last.from && !(at_most && last.in_vain > 0) {
+        // Another limit holds it back: it was not tried yet, so it can't have been in vain.
+        return Done::Raised(Raise { from: current, ..last });
     }
     let helped = value <= last.before * (1.0 - HELPED);
     let in_vain = if helped { 0 } else { last.in_vain + 1 };
     if in_vain >= TRIES {
-        return Trial { in_vain, given_up: Some(now), to: current, ..last };
+        return Done::GivenUp { at: seen.now, last: Raise { to: current, in_vain, ..last } };
     }
-    Trial { before: value, to, attempt: last.attempt.saturating_add(1), in_vain, ..last }
+    raise(last.attempt.saturating_add(1), in_vain)
+}
+
+fn settle(seen: &Seen<'_>) -> SignedDuration {
+    SETTLE.max(seen.spec.period * 2)
+}
+
+/// Replicas after one raise of `replicas`, for a value of `ratio` times the limit.
+fn raised(replicas: i32, ratio: f64) -> i32 {
+    replicas_for(f64::from(replicas) * ratio.clamp(RAISE.0, RAISE.1)).max(replicas.saturating_add(1))
 }
 
 fn reason(seen: &Seen<'_>, code: ReasonCode, to: i32, value: f64, limit: f64) -> Reason {
@@ -133,11 +247,4 @@ fn reason(seen: &Seen<'_>, code: ReasonCode, to: i32, value: f64, limit: f64) ->
         .about(&seen.rule.name)
         .with("value", value)
         .with("atMost", limit)
-}
-
-fn ineffective(seen: &Seen<'_>, trial: &Trial, value: f64, limit: f64) -> Reason {
-    reason(seen, ReasonCode::ScalingIneffective, trial.floor, value, limit)
-        .with("before", trial.before)
-        .with("raisedFrom", f64::from(trial.floor))
-        .with("raisedTo", f64::from(trial.to))
 }

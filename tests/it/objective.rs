@@ -1,0 +1,129 @@
+//! What an Objective does about a breach: when it raises, when it gives up, when it tries anew.
+
+use plimsoll::{api::ReasonCode::*, engine::Decision};
+
+use super::fixtures::{Driven, fresh};
+
+fn shop(more: &str) -> String {
+    format!(
+        r#"
+scaleTargetRef: {{kind: Deployment, name: shop}}
+minReplicas: 2
+kpis:
+- {{name: load, type: Load, query: l, perReplica: "100"}}
+- {{name: latency, type: Objective, query: q, atMost: "0.25"}}
+{more}
+"#
+    )
+}
+
+/// Looks every 15 s for `seconds` at a load and a latency; the decisions with the seconds that have passed.
+fn looks(
+    service: &mut Driven,
+    seconds: i64,
+    load: impl Fn(i64) -> f64,
+    latency: f64,
+) -> Vec<(i64, Decision)> {
+    let look = |at| (at, service.look(15, &[("load", fresh(load(at))), ("latency", fresh(latency))]));
+    (0..seconds).step_by(15).map(look).collect()
+}
+
+/// When a decision first fits.
+fn when(decisions: &[(i64, Decision)], fits: impl Fn(&Decision) -> bool) -> Option<i64> {
+    decisions.iter().find(|(_, decision)| fits(decision)).map(|(at, _)| *at)
+}
+
+#[test]
+fn a_load_that_rises_steadily_does_not_silence_an_objective() {
+    for (every, behavior) in [(45, ""), (30, "behavior: {scaleUp: {tolerance: \"0\"}}"), (90, "period: 30s")]
+    {
+        let mut service = Driven::new(&shop(&format!("maxReplicas: 200\n{behavior}")), 4);
+        let ramp = |at: i64| 400.0 + 100.0 * (at / every) as f64;
+        looks(&mut service, 300, ramp, 0.1);
+        let broken = looks(&mut service, 1200, |at| ramp(at + 300), 1.0);
+        let acted = when(&broken, |decision| decision.bound_by == ObjectiveBreached);
+        assert!(acted.is_some_and(|at| at <= 120), "{every}: first raise after {acted:?} s");
+    }
+}
+
+#[test]
+fn the_raise_of_another_kpi_gets_its_time_to_show_what_it_does() {
+    let mut service = Driven::new(&shop("maxReplicas: 100"), 4);
+    looks(&mut service, 60, |_| 400.0, 0.1);
+    let step = looks(&mut service, 60, |_| 800.0, 0.5);
+    assert!(step.iter().all(|(_, decision)| decision.replicas == 8), "{step:?}");
+    assert_eq!(looks(&mut service, 30, |_| 800.0, 0.5)[0].1.bound_by, ObjectiveBreached);
+}
+
+#[test]
+fn replicas_that_start_are_waited_for_if_they_are_enough() {
+    let broken = [("load", fresh(800.0)), ("latency", fresh(0.5))];
+    let bound_by = |serving: i32| {
+        let mut service = Driven::new(&shop("maxReplicas: 100"), 4);
+        looks(&mut service, 60, |_| 400.0, 0.1);
+        service.look(15, &broken);
+        assert_eq!(service.replicas, 8);
+        service.ready = serving;
+        (0..10).map(|_| service.look_as_it_is(15, &broken).bound_by).collect::<Vec<_>>()
+    };
+    assert!(
+        bound_by(4).iter().all(|bound_by| *bound_by == ObjectiveSettling),
+        "four serve, eight are needed"
+    );
+    assert!(bound_by(7).contains(&ObjectiveBreached), "seven serve, fourteen are needed");
+}
+
+#[test]
+fn the_part_of_a_raise_that_a_limit_lets_through_is_judged() {
+    let capped = |max: i32| format!("maxReplicas: {max}");
+    let by_policy =
+        "maxReplicas: 100\nbehavior: {scaleUp: {policies: [{type: Pods, value: 4, periodSeconds: 120}]}}";
+    for (name, yaml) in
+        [("6", capped(6)), ("9", capped(9)), ("18", capped(18)), ("policy", by_policy.to_owned())]
+    {
+        let mut service = Driven::new(&shop(&yaml), 5);
+        looks(&mut service, 60, |_| 500.0, 0.1);
+        let slow = looks(&mut service, 900, |_| 500.0, 2.0);
+        let said = when(&slow, |decision| decision.has(ScalingIneffective));
+        assert!(said.is_some_and(|at| at <= 600), "{name}: said after {said:?} s");
+        assert_eq!(service.replicas, 5, "{name}: what was added in vain went again");
+    }
+}
+
+#[test]
+fn a_raise_of_which_nothing_was_made_is_no_trial() {
+    let disabled = "maxReplicas: 100\nbehavior: {scaleUp: {selectPolicy: Disabled}}";
+    let mut service = Driven::new(&shop(disabled), 5);
+    let slow = looks(&mut service, 1200, |_| 500.0, 2.0);
+    assert_eq!(when(&slow, |decision| decision.has(ScalingIneffective)), None);
+}
+
+#[test]
+fn what_was_tried_in_vain_is_tried_anew_less_and_less_often() {
+    let mut service = Driven::new(&shop("maxReplicas: 100"), 5);
+    let day = looks(&mut service, 24 * 3600, |_| 500.0, 2.0);
+    let begins = |pair: &&[(i64, Decision)]| {
+        let raises = |decision: &Decision| decision.bound_by == ObjectiveBreached;
+        let first =
+            |decision: &Decision| decision.reasons.iter().any(|reason| reason.number("attempt") == Some(1.0));
+        raises(&pair[1].1) && first(&pair[1].1) && !raises(&pair[0].1)
+    };
+    let tries: Vec<i64> = day.windows(2).filter(begins).map(|pair| pair[1].0).collect();
+    let pauses: Vec<i64> = tries.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(pauses.len() >= 5, "{tries:?}");
+    assert!(pauses.is_sorted() && pauses[1] >= pauses[0] * 3 / 2, "{pauses:?}");
+    assert!((4 * 3600..5 * 3600).contains(pauses.last().unwrap()), "{pauses:?}");
+}
+
+#[test]
+fn a_breach_after_a_good_quarter_of_an_hour_is_another_one() {
+    let mut service = Driven::new(&shop("maxReplicas: 100"), 5);
+    let given_up = looks(&mut service, 600, |_| 500.0, 2.0);
+    assert!(when(&given_up, |decision| decision.has(ScalingIneffective)).is_some());
+    looks(&mut service, 120, |_| 500.0, 0.1);
+    let soon = looks(&mut service, 60, |_| 500.0, 2.0);
+    assert!(when(&soon, |decision| decision.bound_by == ObjectiveBreached).is_none(), "the same breach");
+    looks(&mut service, 1200, |_| 500.0, 0.1);
+    let later = looks(&mut service, 60, |_| 500.0, 2.0);
+    assert_eq!(when(&later, |decision| decision.bound_by == ObjectiveBreached), Some(0));
+}
