@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Decision, Drain, Memory, Observation, Topology,
+    memory::BURST_HOLD,
     proposal::{Hold, Look, look_at_kpis},
     rate, stabilize, standby,
     step::Step,
@@ -11,8 +12,6 @@ use super::{
 };
 use crate::api::{Goal, KpiState, Mode, Reason, ReasonCode, Validated};
 
-/// How long a burst keeps the replicas from falling after it was last seen (Knative's stable window).
-const BURST_HOLD: SignedDuration = SignedDuration::from_secs(60);
 /// The next look after a raise comes no sooner, since Prometheus scrapes no more often.
 const SOONEST: SignedDuration = SignedDuration::from_secs(1);
 
@@ -24,6 +23,7 @@ const SOONEST: SignedDuration = SignedDuration::from_secs(1);
 #[must_use]
 pub fn decide(spec: &Validated, seen: &Observation, memory: &mut Memory, now: Timestamp) -> Decision {
     let current = seen.replicas;
+    memory.clock_set_back(now);
     let looks = look_at_kpis(spec, seen, memory, now);
     let mut step = largest(&looks, current, spec.min_replicas);
     raise_to_schedule(&mut step, spec, now);
@@ -36,13 +36,14 @@ pub fn decide(spec: &Validated, seen: &Observation, memory: &mut Memory, now: Ti
     let raised = zones::raised(topology.as_ref(), &looks, spec, seen, memory, now);
     let first_look = !std::mem::replace(&mut memory.looked, true);
     let windows = stabilize::Windows::of(spec, reach(&looks));
-    if first_look && !memory.recommendations.covers(windows.down, now) {
+    if first_look && !memory.recommendations.covers(windows.down(), now) {
         // As in autoscaling/v2: what happened before is not known, so what there is counts as recommended.
-        memory.recommendations.record(now, current);
+        memory.recommendations.record(now, current, windows.longest());
     }
     // What woke a service counts as recommended, so that the KPIs' next zero has to wait for the window; and so does
     // what is raised for a zone, until it has served again for as long.
-    memory.recommendations.record(now, step.replicas.max(woken).max(raised.min(spec.max_replicas)));
+    let recommended = step.replicas.max(woken).max(raised.min(spec.max_replicas));
+    memory.recommendations.record(now, recommended, windows.longest());
     stabilize::stabilize(&mut step, current, &memory.recommendations, &windows, now);
     if first_look {
         step.at_least(current, |from, to| {

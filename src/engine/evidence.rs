@@ -6,7 +6,7 @@ use super::{
     memory::{KpiMemory, TargetsSeen},
     observation::{Sample, Value},
 };
-use crate::api::{KpiRule, KpiState};
+use crate::api::{Goal, KpiRule, KpiState};
 
 /// Below this share of the scrape targets that are to be expected, an answer is partial. Above it, a pod that restarts
 /// is no outage: those that are missing are taken to carry what the others do.
@@ -78,6 +78,43 @@ fn state_of(rule: &KpiRule, sample: Option<&Sample>) -> Sample {
     if sample.state == KpiState::Fresh && sample.value.is_none() {
         return Sample::unusable(KpiState::Empty, "the answer has no value");
     }
+    match sample.state {
+        KpiState::Fresh | KpiState::Partial => without_negative(rule.goal, sample),
+        _ => sample,
+    }
+}
+
+/// Below zero, but a rounding error of a difference.
+fn is_negative(number: f64) -> bool {
+    number < -ROUNDING
+}
+
+/// A load and a share of use can't be negative: such a number is a fault of what measured it, and no sign of idleness.
+///
+/// Of a value by pod, the pods whose number is negative have none. The number itself stays, to be shown.
+fn without_negative(goal: Goal, mut sample: Sample) -> Sample {
+    let what = match goal {
+        Goal::PerReplica(_) => "a load",
+        Goal::Average(_) => "a utilization",
+        Goal::AtMost(_) => return sample,
+    };
+    let negative = match &mut sample.value {
+        Some(Value::ByPod(by_pod)) => {
+            let lowest = by_pod.values().copied().fold(0.0, f64::min);
+            by_pod.retain(|_, number| !is_negative(*number));
+            by_pod.values_mut().for_each(|number| *number = number.max(0.0));
+            Some(lowest).filter(|_| by_pod.is_empty())
+        }
+        Some(Value::Single(number)) => Some(*number),
+        None => None,
+    };
+    if let Some(number) = negative.filter(|number| is_negative(*number)) {
+        sample.state = KpiState::Error;
+        sample.value = Some(Value::Single(number));
+        sample.message = Some(format!("the answer is {number}, and {what} can't be negative"));
+    } else if let Some(Value::Single(number)) = &mut sample.value {
+        *number = number.max(0.0);
+    }
     sample
 }
 
@@ -120,6 +157,15 @@ fn missing_targets(memory: &mut KpiMemory, targets: f64, pods: f64, now: Timesta
 }
 
 impl TargetsSeen {
+    /// What was noted ahead of `now` counts as noted now.
+    pub fn clock_set_back(&mut self, now: Timestamp) {
+        let rising = self.rising.as_mut().map(|(_, since)| since);
+        let missing = self.missing.as_mut().map(|(_, since)| since);
+        for at in self.new_since.as_mut().into_iter().chain(rising).chain(missing) {
+            *at = now.min(*at);
+        }
+    }
+
     /// About as many targets as expected answered.
     fn lasts(&mut self, now: Timestamp) {
         self.new_since = self.new_since.filter(|since| now.duration_since(*since) < LASTED);

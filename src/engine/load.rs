@@ -15,7 +15,6 @@ const SUSTAINED_SCRAPES: usize = 3;
 
 pub(super) fn propose(seen: &Seen<'_>, per_replica: f64, memory: &mut KpiMemory) -> Proposal {
     let Some(value) = seen.sample.number() else { return Proposal::default() };
-    let value = value.max(0.0);
     let current = seen.observation.replicas;
     let name = &seen.rule.name;
     let capacity = per_replica * f64::from(current);

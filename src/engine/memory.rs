@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    failover::SignMemory, objective::Trial, outliers::OutlierMemory, stabilize::Recommendations,
+    failover::SignMemory, objective::Breach, outliers::OutlierMemory, stabilize::Recommendations,
     zones::ZoneMemory,
 };
 use crate::api::KpiRule;
@@ -53,8 +53,17 @@ pub(super) struct KpiMemory {
     pub doubted: Option<Timestamp>,
     /// The newest values of the last scrapes, the newest last.
     pub newest: VecDeque<(Timestamp, f64)>,
-    /// The raise that is being tried for an Objective.
-    pub trial: Option<Trial>,
+    /// The breach of an Objective.
+    pub breach: Option<Breach>,
+}
+
+impl KpiMemory {
+    fn clock_set_back(&mut self, now: Timestamp) {
+        self.doubted = self.doubted.map(|at| at.min(now));
+        self.newest.retain(|(at, _)| *at <= now);
+        self.targets.iter_mut().for_each(|targets| targets.clock_set_back(now));
+        self.breach.iter_mut().for_each(|breach| breach.clock_set_back(now));
+    }
 }
 
 /// How many scrape targets answer for each pod when none is missing.
@@ -72,6 +81,8 @@ pub(super) struct TargetsSeen {
     pub missing: Option<(bool, Timestamp)>,
 }
 
+/// How long a burst keeps the replicas from falling after it was last seen (Knative's stable window).
+pub(super) const BURST_HOLD: SignedDuration = SignedDuration::from_secs(60);
 /// Longest period of a rate policy (autoscaling/v2: 1800 s): older changes are forgotten.
 const CHANGES_KEPT: SignedDuration = SignedDuration::from_secs(1800);
 /// More changes than this within [`CHANGES_KEPT`] do not happen: one look a second at most.
@@ -88,7 +99,7 @@ impl Memory {
     ) -> Self {
         let mut memory = Self::default();
         for (at, replicas) in proposals {
-            memory.recommendations.record(at, replicas);
+            memory.recommendations.record(at, replicas, SignedDuration::MAX);
         }
         memory.changes.extend(changes);
         memory.changes.make_contiguous().sort_by_key(|change| change.at);
@@ -105,9 +116,15 @@ impl Memory {
         }
     }
 
-    /// When replicas were last raised.
-    pub(super) fn last_raise(&self) -> Option<Timestamp> {
-        self.changes.iter().rev().find(|change| change.to > change.from).map(|change| change.at)
+    /// What was noted ahead of `now` counts as noted now: a clock that was set back must not keep anything waiting until
+    /// it has caught up.
+    pub(super) fn clock_set_back(&mut self, now: Timestamp) {
+        self.recommendations.clock_set_back(now);
+        self.changes.iter_mut().for_each(|change| change.at = change.at.min(now));
+        let burst_until = now.checked_add(BURST_HOLD).unwrap_or(Timestamp::MAX);
+        self.burst_until = self.burst_until.map(|until| until.min(burst_until));
+        self.kpis.values_mut().for_each(|kpi| kpi.clock_set_back(now));
+        self.zones.clock_set_back(now);
     }
 
     /// Forgets KPIs that the spec no longer has.

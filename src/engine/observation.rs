@@ -71,7 +71,7 @@ impl Pods {
         }
     }
 
-    /// Pods at all, ready or not.
+    /// Pods at all, ready or not; where only counts are known, those that are ready.
     #[must_use]
     pub fn all(&self) -> i32 {
         match self {
@@ -80,16 +80,33 @@ impl Pods {
         }
     }
 
+    /// Pods that are not ready, for `replicas` wanted: where only counts are known, those that are missing.
+    #[must_use]
+    pub fn unready(&self, replicas: i32) -> i32 {
+        match self {
+            Self::Counted { ready } => replicas.saturating_sub(*ready).max(0),
+            Self::Listed(pods) => count(pods.iter().filter(|pod| !pod.ready)),
+        }
+    }
+
     /// Pods of the current revision that are not ready yet; for `replicas` wanted, those that are missing.
     #[must_use]
     pub fn starting(&self, replicas: i32) -> i32 {
         match self {
-            Self::Counted { ready } => (replicas - ready).max(0),
+            Self::Counted { ready } => replicas.saturating_sub(*ready).max(0),
             Self::Listed(pods) => {
                 count(pods.iter().filter(|pod| pod.starting)).max(replicas - count(pods.iter()))
             }
         }
     }
+}
+
+/// The average of finite numbers, finite itself; `None` without any.
+pub(super) fn average(numbers: impl Iterator<Item = f64> + Clone) -> Option<f64> {
+    let count = u32::try_from(numbers.clone().count()).ok().filter(|count| *count > 0).map(f64::from)?;
+    let sum: f64 = numbers.clone().sum();
+    // A sum may leave the range of an f64 where the average does not.
+    Some(if sum.is_finite() { sum / count } else { numbers.map(|number| number / count).sum() })
 }
 
 fn count<'a>(pods: impl Iterator<Item = &'a Pod>) -> i32 {
@@ -171,10 +188,7 @@ impl Sample {
     pub fn number(&self) -> Option<f64> {
         match self.value.as_ref()? {
             Value::Single(number) => Some(*number),
-            Value::ByPod(by_pod) => {
-                let pods = u32::try_from(by_pod.len()).ok().filter(|pods| *pods > 0)?;
-                Some(by_pod.values().sum::<f64>() / f64::from(pods))
-            }
+            Value::ByPod(by_pod) => average(by_pod.values().copied()),
         }
     }
 }

@@ -81,8 +81,8 @@ fn look_at(
     memory: &mut Memory,
     now: Timestamp,
 ) -> Look {
-    let last_raise = memory.last_raise();
-    let kept = memory.kpis.entry(rule.name.clone()).or_default();
+    let Memory { kpis, changes, .. } = memory;
+    let kept = kpis.entry(rule.name.clone()).or_default();
     let Graded { sample, share, gap } =
         evidence::grade(rule, seen.samples.get(&rule.name), kept, seen.pods.all(), now);
     let context = Seen { spec, rule, sample: &sample, share, observation: seen, now };
@@ -94,7 +94,7 @@ fn look_at(
             utilization::propose(&context, target)
         }
         (KpiState::Fresh | KpiState::Partial, Goal::AtMost(limit)) => {
-            objective::propose(&context, limit, kept, last_raise)
+            objective::propose(&context, limit, kept, changes)
         }
         _ => Proposal::default(),
     };
@@ -147,9 +147,15 @@ pub(super) fn tolerated(reason: Reason, value: f64, target: f64, (up, down): (f6
 }
 
 /// `ceil(ratio)` as replicas; a rounding error of the division is not a replica.
+///
+/// More than an `i32` holds is as many as it holds. So is what is not a number: it comes of finite numbers whose product
+/// or quotient left the range of an `f64`, and too many replicas are cut by `maxReplicas`, while too few are an outage.
 pub(super) fn replicas_for(ratio: f64) -> i32 {
+    if ratio.is_nan() || ratio >= f64::from(i32::MAX) {
+        return i32::MAX;
+    }
     let whole = (ratio - ratio.abs() * 1e-9).ceil();
-    // A float-to-int `as` saturates, and NaN can't come here: samples are finite and targets above 0.
+    // It lies between 0 and i32::MAX, so nothing is cut.
     #[allow(clippy::cast_possible_truncation)]
     let replicas = whole.clamp(0.0, f64::from(i32::MAX)) as i32;
     replicas

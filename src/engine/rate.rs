@@ -47,11 +47,12 @@ fn bound(
     .map(|(limit, policy)| (limit, Some(policy)))
 }
 
-/// Replicas at the start of the policy's period: `current` without what was changed since.
+/// Replicas at the start of the policy's period: `current` without what was changed since, and never fewer than none.
 fn start(changes: &VecDeque<Change>, policy: &ScalingPolicy, current: i32, now: Timestamp) -> i32 {
     let period = SignedDuration::from_secs(i64::from(policy.period_seconds));
     let since = changes.iter().filter(|change| now.duration_since(change.at) < period);
-    current - since.map(|change| change.to - change.from).sum::<i32>()
+    let changed: i64 = since.map(|change| i64::from(change.to) - i64::from(change.from)).sum();
+    i32::try_from((i64::from(current) - changed).max(0)).unwrap_or(i32::MAX)
 }
 
 fn ceiling(policy: &ScalingPolicy, start: i32) -> i32 {

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::step::Step;
 use crate::api::{Reason, ReasonCode, Validated};
 
-/// Longest window (autoscaling/v2: 3600 s).
+/// For how long proposals are kept at least: the longest window (autoscaling/v2: 3600 s).
 const KEPT: SignedDuration = SignedDuration::from_secs(3600);
 
 /// Proposals by time, the newest last; equal neighbours are kept once, with the time of the last.
@@ -16,29 +16,49 @@ pub(super) struct Recommendations {
     proposals: VecDeque<(Timestamp, i32)>,
     /// When the first of all was made.
     since: Option<Timestamp>,
+    /// The one before the newest, and the newest.
+    last: [Option<(Timestamp, i32)>; 2],
 }
 
 impl Recommendations {
-    /// Notes a proposal. What is out of order or older than the longest window is dropped.
-    pub fn record(&mut self, at: Timestamp, replicas: i32) {
+    /// Notes a proposal. What is out of order is dropped, and so is what is older than both `window` and the longest
+    /// window that a spec may name.
+    pub fn record(&mut self, at: Timestamp, replicas: i32, window: SignedDuration) {
         self.since.get_or_insert(at);
+        let [_, newest] = self.last;
+        self.last = [newest, Some((at, replicas))];
         match self.proposals.back_mut() {
             Some((last, _)) if *last > at => return,
             Some((last, value)) if *value == replicas => *last = at,
             _ => self.proposals.push_back((at, replicas)),
         }
-        while self.proposals.front().is_some_and(|(old, _)| at.duration_since(*old) > KEPT) {
+        let kept = window.max(KEPT);
+        while self.proposals.front().is_some_and(|(old, _)| at.duration_since(*old) > kept) {
             self.proposals.pop_front();
         }
     }
 
-    /// Proposals that are younger than `window`.
-    fn within(&self, window: SignedDuration, now: Timestamp) -> impl Iterator<Item = &(Timestamp, i32)> {
-        self.proposals.iter().filter(move |(at, _)| now.duration_since(*at) < window)
+    /// Proposals that lie ahead of `now` count as made now, the highest of them alone: they hold replicas for one more
+    /// window, and hold nothing back for longer than that.
+    pub fn clock_set_back(&mut self, now: Timestamp) {
+        let ahead = self.proposals.split_off(self.proposals.partition_point(|(at, _)| *at <= now));
+        if let Some(highest) = ahead.into_iter().map(|(_, replicas)| replicas).max() {
+            self.proposals.push_back((now, highest));
+        }
+        self.since = self.since.map(|since| since.min(now));
+        self.last = self.last.map(|last| last.map(|(at, replicas)| (at.min(now), replicas)));
+    }
+
+    /// Proposals that `window` counts.
+    fn within(&self, window: Window, now: Timestamp) -> impl Iterator<Item = &(Timestamp, i32)> {
+        let [before, _] = &self.last;
+        let before = before.iter().filter(move |_| window.look_before);
+        self.proposals.iter().filter(move |(at, _)| now.duration_since(*at) < window.length).chain(before)
     }
 
     /// The highest proposal that is younger than `window`.
     pub fn highest(&self, window: SignedDuration, now: Timestamp) -> Option<i32> {
+        let window = Window { length: window, look_before: false };
         self.within(window, now).map(|(_, replicas)| *replicas).max()
     }
 
@@ -49,22 +69,42 @@ impl Recommendations {
 }
 
 /// How far back proposals count.
+#[derive(Clone, Copy)]
+struct Window {
+    length: SignedDuration,
+    /// Whether the proposal of the look before counts however old it is, or what is seen once would count at once.
+    /// autoscaling/v2 looks every 15 s, so that there is one within its windows; here the period is the user's.
+    look_before: bool,
+}
+
+/// The windows of both directions.
 pub(super) struct Windows {
-    /// Upward.
-    pub up: SignedDuration,
-    /// Downward, at least [`Windows::range`].
-    pub down: SignedDuration,
+    up: Window,
+    /// At least as long as [`Windows::range`].
+    down: Window,
     /// The longest range behind a proposal.
     ///
     /// A fall is believed once it fills the range: until Prometheus says that a target is gone (after two scrapes
     /// that did not happen), its share is missing from a rate and from nothing else.
-    pub range: SignedDuration,
+    range: SignedDuration,
 }
 
 impl Windows {
     /// Those of the spec, with proposals that reach back for `range`.
     pub fn of(spec: &Validated, range: SignedDuration) -> Self {
-        Self { up: spec.scale_up.window, down: spec.scale_down.window.max(range), range }
+        let window = |length: SignedDuration| Window { length, look_before: length.is_positive() };
+        let (up, down) = (window(spec.scale_up.window), window(spec.scale_down.window));
+        Self { up, down: Window { length: down.length.max(range), ..down }, range }
+    }
+
+    /// How far back a scale-down looks.
+    pub fn down(&self) -> SignedDuration {
+        self.down.length
+    }
+
+    /// The longer of both.
+    pub fn longest(&self) -> SignedDuration {
+        self.up.length.max(self.down.length)
     }
 }
 
@@ -83,13 +123,13 @@ pub(super) fn stabilize(
     let lowest = lowest.filter(|(_, replicas)| *replicas < proposed).unwrap_or((now, proposed));
     let highest = highest.filter(|(_, replicas)| *replicas > proposed).unwrap_or((now, proposed));
     let (code, (since, limit), window) = if current < lowest.1 {
-        (ReasonCode::ScaleUpStabilized, lowest, windows.up)
+        (ReasonCode::ScaleUpStabilized, lowest, windows.up.length)
     } else if current > highest.1 {
-        (ReasonCode::ScaleDownStabilized, highest, windows.down)
+        (ReasonCode::ScaleDownStabilized, highest, windows.down())
     } else if proposed < current {
-        (ReasonCode::ScaleDownStabilized, (highest.0, current), windows.down)
+        (ReasonCode::ScaleDownStabilized, (highest.0, current), windows.down())
     } else {
-        (ReasonCode::ScaleUpStabilized, (lowest.0, current), windows.up)
+        (ReasonCode::ScaleUpStabilized, (lowest.0, current), windows.up.length)
     };
     if limit != proposed {
         let left = (window - now.duration_since(since)).as_secs_f64().max(0.0);
@@ -100,7 +140,7 @@ pub(super) fn stabilize(
                 f64::from(if code == ReasonCode::ScaleDownStabilized { highest.1 } else { lowest.1 }),
             )
             .with("secondsLeft", left.ceil());
-        if code == ReasonCode::ScaleDownStabilized && windows.range == windows.down {
+        if code == ReasonCode::ScaleDownStabilized && windows.range == windows.down() {
             reason = reason.with("rangeSeconds", windows.range.as_secs_f64());
         }
         step.bind(reason);
@@ -118,12 +158,11 @@ mod tests {
         let at = |second| Timestamp::from_second(second).unwrap();
         let mut kept = Recommendations::default();
         for second in 0..10_000 {
-            kept.record(at(second), 7);
+            kept.record(at(second), 7, SignedDuration::ZERO);
         }
         assert_eq!(kept.proposals.len(), 1);
-        kept.record(at(10_000), 3);
-        let max =
-            |now| kept.within(SignedDuration::from_secs(300), at(now)).map(|(_, replicas)| *replicas).max();
+        kept.record(at(10_000), 3, SignedDuration::ZERO);
+        let max = |now| kept.highest(SignedDuration::from_secs(300), at(now));
         assert_eq!(max(10_298), Some(7), "9,999 was the last time that 7 was proposed");
         assert_eq!(max(10_299), Some(3));
     }

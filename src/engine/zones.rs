@@ -95,6 +95,14 @@ struct Loss {
     last: Timestamp,
 }
 
+impl ZoneMemory {
+    /// What was noted ahead of `now` counts as noted now.
+    pub fn clock_set_back(&mut self, now: Timestamp) {
+        let loss = self.loss.as_mut().into_iter().flat_map(|loss| [&mut loss.since, &mut loss.last]);
+        self.since.as_mut().into_iter().chain(loss).for_each(|at| *at = now.min(*at));
+    }
+}
+
 /// What can be said of one replica.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {

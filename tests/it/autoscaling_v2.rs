@@ -113,7 +113,9 @@ fn rules() -> impl Strategy<Value = Rules> {
     let policy = (any::<bool>(), prop_oneof![Just(1i64), Just(4), Just(10), Just(50), Just(100)], 1..10i64)
         .prop_map(|(percent, value, period)| Policy { percent, value, period: period * 15 });
     let select = prop_oneof![4 => Just("Max"), 2 => Just("Min"), 1 => Just("Disabled")];
-    (0..20i64, select, proptest::collection::vec(policy, 0..3)).prop_map(|(window, select, policies)| Rules {
+    // Not one period: Plimsoll's windows have at least two looks in them, where autoscaling/v2's may have one.
+    let window = prop_oneof![Just(0), 2..20i64];
+    (window, select, proptest::collection::vec(policy, 0..3)).prop_map(|(window, select, policies)| Rules {
         window: window * 15,
         select,
         policies,

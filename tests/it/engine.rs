@@ -326,8 +326,8 @@ schedule: [{name: sale, timeZone: Europe/Berlin, start: "0 8 * * 5", duration: 2
     assert_eq!((during.replicas, during.bound_by), (20, ScheduleFloor));
     shop.look(7199, &[]);
     assert_eq!(shop.replicas, 20);
-    shop.look(301, &[]);
-    assert_eq!(shop.replicas, 1);
+    shop.look(1, &[]);
+    assert_eq!(shop.look(300, &[]).replicas, 1, "one window after its end");
 }
 
 #[test]

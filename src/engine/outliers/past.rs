@@ -59,6 +59,7 @@ impl Past {
             (returned.pod.clone(), Returned { since, ..returned.clone() })
         });
         let replaced = told.replaced.clone().filter(|last| now.duration_since(last.at.0) < REMEMBERED);
+        let replaced = replaced.map(|last| Replaced { at: Time(last.at.0.min(now)), ..last });
         Self { ejected: ejected.collect(), returned: returned.collect(), replaced }
     }
 

@@ -114,8 +114,8 @@ impl Turn<'_> {
         let fresh = self.peers.sample.state == KpiState::Fresh;
         let others_ready = self.peers.members.iter().all(|member| member.ready || past.is_out(&member.name));
         let complete = i32::try_from(self.peers.members.len()).is_ok_and(|count| count >= self.seen.replicas);
-        let tried =
-            memory.refused.as_ref().is_some_and(|refused| self.now.duration_since(refused.at) < RETRY);
+        let recent = |at| (SignedDuration::ZERO..RETRY).contains(&self.now.duration_since(at));
+        let tried = memory.refused.as_ref().is_some_and(|refused| recent(refused.at));
         if !(self.rules.replace && fresh && others_ready && complete)
             || tried
             || past.replaces(self.rules.base_ejection_time, self.now)

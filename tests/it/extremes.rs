@@ -1,0 +1,189 @@
+//! Numbers and times at the edges of what there is: too large, negative, and clocks that go back.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+use plimsoll::{
+    api::{KpiState, ReasonCode::*},
+    engine::{Sample, Value},
+};
+use proptest::prelude::*;
+
+use super::fixtures::{Driven, fresh};
+
+fn load(per_replica: &str) -> String {
+    format!(
+        r#"
+scaleTargetRef: {{kind: Deployment, name: worker}}
+minReplicas: 1
+maxReplicas: 50
+behavior: {{scaleDown: {{stabilizationWindowSeconds: 0}}}}
+kpis: [{{name: load, type: Load, query: l, perReplica: "{per_replica}"}}]
+"#
+    )
+}
+
+const CPU: &str = r#"
+scaleTargetRef: {kind: Deployment, name: api}
+minReplicas: 1
+maxReplicas: 50
+behavior: {scaleDown: {stabilizationWindowSeconds: 0}}
+kpis: [{name: cpu, type: Utilization, query: c, target: "0.6"}]
+"#;
+
+fn by_pod(numbers: &[f64]) -> Sample {
+    let pods: BTreeMap<_, _> =
+        numbers.iter().enumerate().map(|(pod, number)| (format!("p{pod}"), *number)).collect();
+    Sample { value: Some(Value::ByPod(pods)), ..fresh(0.0) }
+}
+
+/// What the service has after its first look and this one.
+fn after(yaml: &str, replicas: i32, name: &str, sample: Sample) -> i32 {
+    let mut service = Driven::new(yaml, replicas);
+    let calm = Sample { value: None, ..Sample::unusable(KpiState::Error, "not yet") };
+    service.look(0, &[(name, calm)]);
+    service.look(15, &[(name, sample)]).replicas
+}
+
+#[test]
+fn a_quotient_beyond_all_numbers_asks_for_more_replicas() {
+    for value in [2147483648.0, 1e12, 1e306, f64::MAX] {
+        for per_replica in ["1m", "0.1", "1"] {
+            assert_eq!(after(&load(per_replica), 50, "load", fresh(value)), 50, "{value} / {per_replica}");
+            assert_eq!(after(&load(per_replica), 1, "load", fresh(value)), 50, "{value} / {per_replica}");
+        }
+    }
+    for sample in [fresh(1e308), by_pod(&[1e308; 40]), by_pod(&[f64::MAX, f64::MAX, 0.0])] {
+        assert_eq!(after(CPU, 40, "cpu", sample.clone()), 50, "{sample:?}");
+    }
+}
+
+#[test]
+fn above_the_target_no_replica_goes_while_others_are_not_ready() {
+    for (ready, cpu) in [(5, 0.9), (5, 0.7), (1, 6.0), (9, 0.65)] {
+        for sample in [fresh(cpu), by_pod(&vec![cpu; usize::try_from(ready).unwrap()])] {
+            let mut service = Driven::new(CPU, 10);
+            service.ready = ready;
+            for _ in 0..40 {
+                let decision = service.look_as_it_is(15, &[("cpu", sample.clone())]);
+                assert!(decision.replicas >= 10, "{ready} ready at {cpu}: {decision:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_negative_number_is_no_evidence_and_is_shown() {
+    for negative in [-4_500_000.0, -1.0, -0.5] {
+        let mut service = Driven::new(&load("50"), 20);
+        for _ in 0..60 {
+            let decision = service.look(15, &[("load", fresh(negative))]);
+            assert_eq!((decision.replicas, decision.kpis[0].state), (20, KpiState::Error));
+            assert_eq!(decision.kpis[0].value, Some(negative));
+            let reason = decision.reasons.iter().find(|reason| reason.code == KpiNotFresh).unwrap();
+            assert!(reason.detail.as_deref().unwrap().contains(&negative.to_string()), "{reason:?}");
+        }
+        let mut service = Driven::new(CPU, 20);
+        for _ in 0..60 {
+            assert_eq!(service.look(15, &[("cpu", fresh(negative))]).replicas, 20);
+        }
+    }
+    let mut service = Driven::new(&load("50"), 20);
+    service.look(15, &[("load", fresh(-1e-12))]);
+    assert_eq!(service.look(15, &[("load", fresh(-1e-12))]).replicas, 1, "a rounding error is zero");
+}
+
+#[test]
+fn a_pod_with_a_negative_share_counts_as_one_without() {
+    let mut service = Driven::new(CPU, 4);
+    service.look(15, &[("cpu", by_pod(&[0.6, 0.6, 0.6, -1e6]))]);
+    assert_eq!(service.look(15, &[("cpu", by_pod(&[0.6, 0.6, 0.6, -1e6]))]).replicas, 4);
+}
+
+#[test]
+fn a_clock_that_is_set_back_freezes_nothing_and_lowers_nothing_at_once() {
+    let yaml = r#"
+scaleTargetRef: {kind: Deployment, name: shop}
+minReplicas: 2
+maxReplicas: 50
+behavior: {scaleUp: {stabilizationWindowSeconds: 60, policies: [{type: Pods, value: 10, periodSeconds: 60}]}}
+kpis: [{name: load, type: Load, query: l, perReplica: "100"}]
+"#;
+    for back in [SignedDuration::from_mins(10), SignedDuration::from_hours(24)] {
+        let mut shop = Driven::new(yaml, 10);
+        for _ in 0..30 {
+            shop.look(15, &[("load", fresh(1000.0))]);
+        }
+        shop.now -= back;
+        let mut fallen = Driven { spec: shop.spec.clone(), memory: shop.memory.clone(), ..shop };
+        for _ in 0..9 {
+            shop.look(15, &[("load", fresh(1800.0))]);
+        }
+        assert_eq!(shop.replicas, 18, "raised after the window of 60 s, as without the change");
+        for _ in 0..19 {
+            assert_eq!(
+                fallen.look(15, &[("load", fresh(200.0))]).replicas,
+                10,
+                "the window of 300 s begins anew"
+            );
+        }
+        fallen.look(15, &[("load", fresh(200.0))]);
+        assert_eq!(fallen.look(15, &[("load", fresh(200.0))]).replicas, 2);
+    }
+}
+
+#[test]
+fn what_one_look_sees_does_not_count_alone_whatever_the_period() {
+    for (period, window) in [("10m", 300), ("5m", 300), ("1m", 30), ("10m", 60)] {
+        let yaml = format!(
+            r#"
+scaleTargetRef: {{kind: Deployment, name: shop}}
+minReplicas: 1
+maxReplicas: 100
+period: {period}
+behavior: {{scaleDown: {{stabilizationWindowSeconds: {window}}}}}
+kpis: [{{name: load, type: Load, query: l, perReplica: "100"}}]
+"#
+        );
+        let mut shop = Driven::new(&yaml, 50);
+        let seconds = shop.spec.period.as_secs();
+        for _ in 0..5 {
+            shop.look(seconds, &[("load", fresh(5000.0))]);
+        }
+        assert_eq!(shop.look(seconds, &[("load", fresh(100.0))]).replicas, 50, "{period} {window}");
+        shop.look(seconds, &[("load", fresh(100.0))]);
+        shop.look(seconds, &[("load", fresh(100.0))]);
+        assert_eq!(shop.replicas, 1, "{period} {window}");
+    }
+}
+
+#[test]
+fn a_range_of_more_than_an_hour_is_not_cut() {
+    let mut shop = Driven::new(&load("100"), 40);
+    let with_range = |value| Sample { reach: SignedDuration::from_hours(3), ..fresh(value) };
+    shop.look(60, &[("load", with_range(4000.0))]);
+    for minute in 0..179 {
+        assert_eq!(shop.look(60, &[("load", with_range(100.0))]).replicas, 40, "after {minute} min");
+    }
+    shop.look(120, &[("load", with_range(100.0))]);
+    assert_eq!(shop.replicas, 1);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    /// More load never asks for fewer replicas, wherever in the range of an f64 it lies.
+    #[test]
+    fn monotone_over_all_numbers(low in any::<f64>(), high in any::<f64>(), per_replica in prop_oneof![Just("1n"), Just("1m"), Just("3"), Just("1E")],
+                                 start in 0..50i32) {
+        let (low, high) = (low.abs().min(high.abs()), low.abs().max(high.abs()));
+        prop_assume!(high.is_finite());
+        let yaml = load(per_replica);
+        for (yaml, name, start) in [(yaml.as_str(), "load", start), (CPU, "cpu", start.max(1))] {
+            let replicas = |value| after(yaml, start, name, fresh(value));
+            prop_assert!(replicas(low) <= replicas(high));
+        }
+        let by_pods = |value| after(CPU, 3, "cpu", by_pod(&[value, value, value]));
+        prop_assert!(by_pods(low) <= by_pods(high));
+    }
+}
