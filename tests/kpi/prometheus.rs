@@ -117,6 +117,35 @@ async fn targets_that_go_away_are_missed_and_then_nothing_is_fresh() {
     assert_eq!((gauge.state, gauge.value), (KpiState::Empty, None));
 }
 
+/// As after a rollout: the first error is the first series with that status code, and it is of one replica.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_without_an_error_is_no_missing_target_and_one_that_is_not_scraped_is() {
+    let (one, two) = (Exporter::start().await, Exporter::start().await);
+    let prometheus = Prometheus::start(&[&one, &two]).await;
+    let reader = reader(&prometheus, Duration::from_secs(10));
+    let errors = r#"sum(rate(app_requests_total{job="app",code=~"5.."}[5s]))"#;
+    let share = format!(r#"{errors} / sum(rate(app_requests_total{{job="app"}}[5s]))"#);
+    let no_success = r#"sum(rate(app_requests_total{job="app",code!~"2.."}[5s]))"#;
+    assert_eq!(ask(&reader, OBJECTIVE, errors).await.state, KpiState::Empty, "nobody has had an error");
+
+    one.fail();
+    for query in [errors, share.as_str(), no_success] {
+        let first = eventually("the first error was scraped twice", Duration::from_secs(15), || async {
+            Some(ask(&reader, OBJECTIVE, query).await).filter(|sample| sample.state == KpiState::Fresh)
+        })
+        .await;
+        assert_eq!(first.targets, Some(2), "{query}: {first:?}");
+    }
+
+    drop(two);
+    for query in [errors, share.as_str(), no_success] {
+        eventually("the target that is gone is missed", Duration::from_secs(15), || async {
+            Some(ask(&reader, OBJECTIVE, query).await).filter(|sample| sample.targets == Some(1))
+        })
+        .await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn samples_that_stop_coming_grow_old() {
     let exporter = Exporter::start().await;
@@ -202,6 +231,7 @@ async fn prometheus_understands_every_text_that_is_made_of_a_query() {
         "app_queue @ end() - app_queue offset 1m",
         "sum(increase(app_requests_total[1m30s])) / 90",
         "absent(no_such_series)",
+        r#"sum(app_requests_total{code=~"5..|2\\d+",job!="",instance!~"x|\"y\""})"#,
     ] {
         let question = Question::parse(query).unwrap_or_else(|error| panic!("{query}: {error}"));
         assert_eq!(run(query).await, run(question.text()).await, "{query} became {}", question.text());

@@ -40,7 +40,7 @@ pub(super) fn probe(value: &Value, now: Timestamp, scrape: Timestamp) -> Json {
     let mut parts = vec![part("server", time(now))];
     if targets > 0 {
         parts.push(part("newest/0", time(scrape)));
-        parts.push(part("targets/0", targets as f64));
+        parts.push(part("targets", targets as f64));
     }
     success("vector", &parts)
 }
