@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::answer::{Data, Track};
 use super::reader::KpiReader;
+use super::slots::Asker;
 use super::transport::Request;
 use crate::api::{Goal, KpiRule};
 
@@ -19,6 +20,7 @@ impl KpiReader {
     /// The error is a sentence.
     pub async fn history(
         &self,
+        asker: &Asker,
         rule: &KpiRule,
         window: Duration,
         step: Duration,
@@ -31,7 +33,7 @@ impl KpiReader {
         let end = self.clock.now().saturating_add(skew).unwrap_or(Timestamp::MAX).as_second();
         let start = end.saturating_sub(i64::try_from(window.as_secs()).unwrap_or(i64::MAX));
         let step = step.as_secs_f64().max(1.0).max(window.as_secs_f64() / POINTS_MAX).ceil();
-        let (result, _) = source.send(Request::Range { query: question.text(), start, end, step }).await;
+        let (result, _) = source.send(asker, Request::Range { query: question.text(), start, end, step }).await;
         let answer = result.map_err(|failure| format!("source {:?} {failure}", source.name()))?;
         let Data::Matrix(tracks) = answer.data else {
             return Err(format!(
