@@ -10,7 +10,6 @@ mod conflict;
 mod context;
 mod failover;
 mod fleet;
-mod gate;
 mod gateway;
 mod index;
 mod leaving;

@@ -128,7 +128,6 @@ fn failing(service: &ScalableService, key: &Key, state: &State, context: &Contex
 
 /// One look at the KPIs, and what follows from it.
 async fn look(service: &ScalableService, key: &Key, state: &mut State, context: &Context) -> Outcome {
-    let _pass = context.shell.gate.enter(service.spec.criticality).await;
     let asked = context.shell.board.asked(key);
     (state.order, state.asked) = (failover::order(service), asked.replicas);
     let subject = match dereference(service, key, context).await {
