@@ -16,6 +16,7 @@ mod leaving;
 mod operate;
 mod outcome;
 mod outliers;
+mod recall;
 mod reconcile;
 mod report;
 mod run;

@@ -16,7 +16,9 @@ use super::{
     gateway,
     index::read,
     outcome::{Done, Outcome, Refusal, Written},
-    outliers, report,
+    outliers,
+    recall::recall,
+    report,
     state::{Key, State},
     subject::{Refused, Subject, dereference},
     zones,
@@ -142,6 +144,7 @@ async fn look(service: &ScalableService, key: &Key, state: &mut State, context: 
     }
     let settled = gateway::is_settled(service, state);
     let memory = state.memory.get_or_insert_default();
+    recall(&subject.spec, &seen, memory, &asker(service, key), context).await;
     let began = Instant::now();
     let mut recovery = engine::judge(&subject.spec, &seen, memory, now);
     let shift = failover::decide(service, key, &subject.spec, &mut seen, (memory, now), context.others());
