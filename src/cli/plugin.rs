@@ -7,6 +7,7 @@ mod connect;
 mod failure;
 mod order;
 mod output;
+mod proxy;
 mod screen;
 mod view;
 mod watch;

@@ -7,7 +7,6 @@ use tokio::sync::mpsc;
 
 use super::{
     board::Board,
-    gate::Gate,
     index::{
         NodeIndex, PodIndex, RouteIndex, Scaler, ScalerIndex, Served, Shared, Workload, read, route_workload,
     },
@@ -41,8 +40,6 @@ pub struct Shell {
     pub leader: Leader,
     /// Own metrics.
     pub metrics: Arc<Metrics>,
-    /// Who goes first.
-    pub gate: Gate,
     /// Events.
     pub events: Events,
     /// What balancers are made of, if any are run.

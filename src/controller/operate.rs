@@ -20,7 +20,6 @@ use tokio::{
 use super::{
     board::Board,
     context::{Context, Indexes, Shell},
-    gate::Gate,
     index::{Served, Workload, write},
     reconcile::reconcile,
     services::Services,
@@ -37,8 +36,6 @@ use crate::{
     telemetry::{Health, Metrics},
 };
 
-/// Looks at the same time.
-const LOOKS_AT_ONCE: usize = 128;
 /// Workload changes that wait to be mapped to services.
 const CHANGES_MAX: usize = 4096;
 /// Name of the Lease.
@@ -97,7 +94,6 @@ pub async fn operate(surroundings: Surroundings, stop: impl Future<Output = ()> 
         kpis: surroundings.kpis,
         leader,
         metrics: surroundings.metrics,
-        gate: Gate::new(LOOKS_AT_ONCE),
         balancers: surroundings.balancers,
         board: Board::default(),
         services: Services::default(),

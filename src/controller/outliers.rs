@@ -13,12 +13,14 @@ use super::{
 use crate::{
     api::{KpiState, OutlierRules},
     engine::{Decision, Memory, Peers, Recovery, Sample},
+    kpi::Asker,
     telemetry::WriteResult,
 };
 
 /// The replicas side by side, by an answer that is at most `age` old and comes within `patience`; `None` without
 /// `spec.recovery`, or if the target's pods can't be listed.
 pub async fn peers(
+    asker: &Asker,
     rules: Option<&OutlierRules>,
     target: &Target,
     key: &Key,
@@ -27,7 +29,7 @@ pub async fn peers(
     context: &Context,
 ) -> Option<Peers> {
     let (rules, selector) = (rules?, target.selector.as_ref()?);
-    let ask = context.shell.kpis.ask_by_pod(&rules.source, &rules.query, age);
+    let ask = context.shell.kpis.ask_by_pod(asker, &rules.source, &rules.query, age);
     let late = |_| Sample::unusable(KpiState::Error, "not waited for, since requests wait for a replica");
     let sample = timeout(patience, ask).await.unwrap_or_else(late);
     let members = read(&context.pods, |index| index.members(&key.0, selector));

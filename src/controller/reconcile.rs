@@ -16,7 +16,9 @@ use super::{
     gateway,
     index::read,
     outcome::{Done, Outcome, Refusal, Written},
-    outliers, report,
+    outliers,
+    recall::recall,
+    report,
     state::{Key, State},
     subject::{Refused, Subject, dereference},
     zones,
@@ -26,6 +28,7 @@ use crate::{
     api::{FailoverStatus, Goal, KpiState, ScalableService, ScalableServiceStatus, Validated},
     controller::index::Target,
     engine::{self, Change, Memory, Observation, Pods},
+    kpi::Asker,
     lease::WriteError,
     telemetry::{ServiceLook, TrafficLook, WriteResult},
 };
@@ -127,7 +130,6 @@ fn failing(service: &ScalableService, key: &Key, state: &State, context: &Contex
 
 /// One look at the KPIs, and what follows from it.
 async fn look(service: &ScalableService, key: &Key, state: &mut State, context: &Context) -> Outcome {
-    let _pass = context.shell.gate.enter(service.spec.criticality).await;
     let asked = context.shell.board.asked(key);
     (state.order, state.asked) = (failover::order(service), asked.replicas);
     let subject = match dereference(service, key, context).await {
@@ -138,10 +140,11 @@ async fn look(service: &ScalableService, key: &Key, state: &mut State, context: 
     let mut seen = Observation { asked, ..observe(service, &subject, key, state, context).await };
     let now = context.shell.clock.now();
     if state.memory.is_none() {
-        state.memory = Some(remember(service, &subject.spec, context).await);
+        state.memory = Some(remember(service, &subject.spec, key, context).await);
     }
     let settled = gateway::is_settled(service, state);
     let memory = state.memory.get_or_insert_default();
+    recall(&subject.spec, &seen, memory, &asker(service, key), context).await;
     let began = Instant::now();
     let mut recovery = engine::judge(&subject.spec, &seen, memory, now);
     let shift = failover::decide(service, key, &subject.spec, &mut seen, (memory, now), context.others());
@@ -216,6 +219,11 @@ async fn refuse(
     Outcome::Refused(Box::new(Refusal { reason, message, shift }))
 }
 
+/// As whose the service's queries count.
+fn asker(service: &ScalableService, (namespace, name): &Key) -> Asker {
+    Asker::new(namespace, name, service.spec.criticality)
+}
+
 /// Step 2 (client): samples, pods, and what the balancers say.
 async fn observe(
     service: &ScalableService,
@@ -231,9 +239,10 @@ async fn observe(
     let hurry =
         (target.ready == 0 && held > 0) || (spec.failover.is_some() && failover::in_doubt(service, target));
     let patience = if hurry { WAKE_PATIENCE } else { Duration::MAX };
+    let asker = asker(service, key);
     let (samples, peers) = futures::future::join(
-        timeout(patience, context.shell.kpis.ask(&spec.kpis, age)),
-        outliers::peers(spec.outliers.as_ref(), target, key, state, (age, patience), context),
+        timeout(patience, context.shell.kpis.ask(&asker, &spec.kpis, age)),
+        outliers::peers(&asker, spec.outliers.as_ref(), target, key, state, (age, patience), context),
     )
     .await;
     let samples = samples.unwrap_or_default();
@@ -264,13 +273,14 @@ fn pods(target: &Target, key: &Key, context: &Context) -> Pods {
 }
 
 /// The memory of a service that this process looks at for the first time: what Prometheus and status know of the past.
-async fn remember(service: &ScalableService, spec: &Validated, context: &Context) -> Memory {
+async fn remember(service: &ScalableService, spec: &Validated, key: &Key, context: &Context) -> Memory {
     let window = spec.scale_down.window.max(spec.scale_up.window);
     let window = Duration::try_from(window).unwrap_or_default();
     let step = Duration::try_from(spec.period).unwrap_or_default();
     let loads = spec.kpis.iter().filter(|rule| matches!(rule.goal, Goal::PerReplica(_)));
+    let asker = &asker(service, key);
     let histories = loads.map(|rule| async move {
-        let points = context.shell.kpis.history(rule, window, step).await;
+        let points = context.shell.kpis.history(asker, rule, window, step).await;
         (rule.name.clone(), points.unwrap_or_default())
     });
     let histories: Vec<_> = futures::future::join_all(histories).await;

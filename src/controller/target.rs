@@ -13,7 +13,7 @@ use kube::{
     discovery::{Scope, pinned_kind},
 };
 use thiserror::Error;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::index::{Front, Shared, Target, TargetIndex, Workload, read};
 use crate::{
@@ -99,6 +99,8 @@ pub struct BuiltIn {
 
 /// How long what discovery said of a kind is believed.
 const DISCOVERED_FOR: Duration = Duration::from_secs(60);
+/// Longest wait for the scale of a target, discovery included. A look that waits longer says less than its failure.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Finds targets.
 pub struct Targets {
@@ -114,12 +116,19 @@ impl Targets {
         Self { client, built_in, discovered: Mutex::default() }
     }
 
-    /// What the target wants now, and whom it selects.
+    /// What the target wants now, and whom it selects. Takes at most [`READ_TIMEOUT`].
     pub async fn find(&self, namespace: &str, target: &ScaleTargetRef) -> Result<Target, TargetError> {
         if is_built_in(target) {
             self.watched(namespace, target).ok_or_else(|| not_found(namespace, target))
         } else {
-            self.by_scale(namespace, target).await
+            let late = |_| {
+                Err(TargetError::Unreadable {
+                    kind: target.kind.clone(),
+                    name: target.name.clone(),
+                    error: format!("no answer within {} s", READ_TIMEOUT.as_secs()),
+                })
+            };
+            timeout(READ_TIMEOUT, self.by_scale(namespace, target)).await.unwrap_or_else(late)
         }
     }
 

@@ -15,9 +15,9 @@ const COMPLETE_SHARE: f64 = 0.8;
 const ROUNDING: f64 = 1e-9;
 /// What was seen for this time has lasted: longer than pods take to go and to be forgotten. More targets for each pod
 /// count as what is normal then.
-const LASTED: SignedDuration = SignedDuration::from_secs(60);
+pub(super) const LASTED: SignedDuration = SignedDuration::from_secs(60);
 /// After this time fewer targets than what had lasted count as what is normal.
-const FEWER_ACCEPTED_AFTER: SignedDuration = SignedDuration::from_hours(1);
+pub(super) const FEWER_ACCEPTED_AFTER: SignedDuration = SignedDuration::from_hours(1);
 
 /// What a sample is worth.
 pub(super) struct Graded {
@@ -41,13 +41,17 @@ pub(super) fn grade(
     let mut share = 1.0;
     if sample.state == KpiState::Fresh
         && let Some(targets) = sample.targets
-        && let Some(expected) = missing_targets(memory, f64::from(targets), f64::from(pods), now)
     {
-        share = f64::from(targets) / expected;
-        if share < COMPLETE_SHARE {
+        if let Some(doubt) = memory.recall.doubt() {
             sample.state = KpiState::Partial;
-            sample.message =
-                Some(format!("{targets} scrape targets answered, where {expected:.0} did before"));
+            sample.message = Some(doubt);
+        } else if let Some(expected) = missing_targets(memory, f64::from(targets), f64::from(pods), now) {
+            share = f64::from(targets) / expected;
+            if share < COMPLETE_SHARE {
+                sample.state = KpiState::Partial;
+                sample.message =
+                    Some(format!("{targets} scrape targets answered, where {expected:.0} did before"));
+            }
         }
     }
     if sample.state != KpiState::Fresh {
@@ -124,7 +128,12 @@ fn without_negative(goal: Goal, mut sample: Sample) -> Sample {
 /// is a hole in the evidence, not a smaller load. It grows only with what lasted: pods that are on their way out are
 /// scraped for a while after they stopped counting. So what the first look of all saw is believed at once, but no
 /// longer than it could last itself.
-fn missing_targets(memory: &mut KpiMemory, targets: f64, pods: f64, now: Timestamp) -> Option<f64> {
+pub(super) fn missing_targets(
+    memory: &mut KpiMemory,
+    targets: f64,
+    pods: f64,
+    now: Timestamp,
+) -> Option<f64> {
     let per_pod = targets / pods.max(1.0);
     let first = TargetsSeen { per_pod, pods, new_since: Some(now), ..TargetsSeen::default() };
     let seen = memory.targets.get_or_insert(first);

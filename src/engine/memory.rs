@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    failover::SignMemory, objective::Breach, outliers::OutlierMemory, stabilize::Recommendations,
-    zones::ZoneMemory,
+    failover::SignMemory, objective::Breach, outliers::OutlierMemory, recall::Recall,
+    stabilize::Recommendations, zones::ZoneMemory,
 };
 use crate::api::KpiRule;
 
@@ -49,6 +49,8 @@ pub struct Change {
 pub(super) struct KpiMemory {
     /// Scrape targets that are behind a complete answer.
     pub targets: Option<TargetsSeen>,
+    /// Whether it is known how many there were before this memory.
+    pub recall: Recall,
     /// When its sample was last not fresh.
     pub doubted: Option<Timestamp>,
     /// The newest values of the last scrapes, the newest last.

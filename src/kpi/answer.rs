@@ -14,6 +14,9 @@ use super::failure::{Failure, one_line};
 pub(super) const BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Most series of an answer.
 const SERIES_MAX: usize = 5000;
+/// What an annotation begins with that only informs, as "metric might not be a counter". Prometheus 2.48 to 2.53 put these
+/// among the warnings; later versions have a list `infos` beside them.
+const INFO: &str = "PromQL info:";
 
 /// An answer that came through.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +25,7 @@ pub struct Answer {
     pub(super) data: Data,
     /// When the server evaluated the query, on its clock; an empty vector does not say.
     pub(super) time: Option<Timestamp>,
-    /// The first of the server's warnings: the answer may be incomplete.
+    /// The first of the server's warnings: the answer may be incomplete. What only informs is no warning.
     pub(super) warning: Option<String>,
 }
 
@@ -120,7 +123,8 @@ fn by_status(status: u16, text: String) -> Failure {
 }
 
 fn answer(data: RawData, warnings: &[String]) -> Result<Answer, Failure> {
-    let warning = warnings.first().map(|text| one_line(text));
+    let warning =
+        warnings.iter().find(|text| !text.trim_start().starts_with(INFO)).map(|text| one_line(text));
     let (data, time) = match data {
         RawData::Scalar(point) => (Data::Scalar(point.value()?), Some(point.time()?)),
         RawData::String(_) => return Err(Failure::Malformed("it is a string".into())),
@@ -289,6 +293,23 @@ mod tests {
         );
         assert_eq!(answer.data, Data::Vector(Vec::new()));
         assert_eq!((answer.time, answer.warning.as_deref()), (None, Some("store is down")));
+    }
+
+    #[test]
+    fn infos_among_the_warnings_are_none() {
+        let warning = |warnings: &str| {
+            let body = format!(
+                r#"{{"status":"success","data":{{"resultType":"vector","result":[]}},"warnings":[{warnings}]}}"#
+            );
+            ok(&body).warning
+        };
+        let info = r#""PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket: \"app_queue\" (1:10)""#;
+        assert_eq!(warning(info), None);
+        let bucket = "PromQL warning: bucket label \"le\" is missing or has a malformed value of \"\" (1:25)";
+        let both = format!("{info},{bucket:?}");
+        assert_eq!(warning(&both).as_deref(), Some(bucket));
+        let store = "fetch series: store is down";
+        assert_eq!(warning(&format!("{store:?},{info}")).as_deref(), Some(store));
     }
 
     #[test]

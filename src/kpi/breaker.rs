@@ -27,10 +27,12 @@ pub enum BreakerState {
 pub(super) enum Outcome {
     /// The source answered, be it with a refusal of this one query.
     Answered,
-    /// The source is not there, too slow, or broken.
+    /// The source is not there, or broken.
     Failed,
-    /// The query was never sent.
-    NotSent,
+    /// No answer came in time, which may be the query's own fault: [`Breaker::checked`] tells.
+    Unanswered,
+    /// It says nothing of the source: the query was never sent, or the source answered others meanwhile.
+    Nothing,
 }
 
 /// The breaker of one source. Times are since any fixed moment, on a clock that never goes back.
@@ -38,6 +40,8 @@ pub(super) enum Outcome {
 pub(super) struct Breaker {
     state: BreakerState,
     failures: u32,
+    /// Queries without an answer since the last answer; whether they are failures is not known yet.
+    unanswered: u32,
     pause: Duration,
     until: Duration,
 }
@@ -45,7 +49,13 @@ pub(super) struct Breaker {
 impl Breaker {
     /// A closed breaker.
     pub(super) fn new() -> Self {
-        Self { state: BreakerState::Closed, failures: 0, pause: PAUSE_MIN, until: Duration::ZERO }
+        Self {
+            state: BreakerState::Closed,
+            failures: 0,
+            unanswered: 0,
+            pause: PAUSE_MIN,
+            until: Duration::ZERO,
+        }
     }
 
     pub(super) fn state(&self) -> BreakerState {
@@ -55,6 +65,11 @@ impl Breaker {
     /// Failures since the last answer.
     pub(super) fn failures(&self) -> u32 {
         self.failures
+    }
+
+    /// Whether it has to be checked if the source answers at all; the result goes to [`Self::checked`].
+    pub(super) fn in_doubt(&self) -> bool {
+        self.unanswered > 0
     }
 
     /// Whether a query may go out at `now`; if not, how long the pause still lasts (0 while the one try is out).
@@ -72,23 +87,39 @@ impl Breaker {
 
     /// Records how a query went that had passed.
     pub(super) fn record(&mut self, outcome: Outcome, now: Duration) {
+        self.count(outcome, 1, now);
+    }
+
+    /// Records how a query went that any server answers at once. It tells what the queries without an answer were: if it is
+    /// not answered either, each of them was a failure of the source.
+    pub(super) fn checked(&mut self, outcome: Outcome, now: Duration) {
+        let unanswered = std::mem::take(&mut self.unanswered);
+        match outcome {
+            Outcome::Failed | Outcome::Unanswered => self.count(Outcome::Failed, unanswered + 1, now),
+            other => self.count(other, 1, now),
+        }
+    }
+
+    fn count(&mut self, outcome: Outcome, times: u32, now: Duration) {
         match (outcome, self.state) {
             (Outcome::Answered, _) => *self = Self::new(),
+            // The try is not over before the check is.
+            (Outcome::Unanswered, BreakerState::Closed | BreakerState::HalfOpen) => self.unanswered += times,
             (Outcome::Failed, BreakerState::Closed) => {
-                self.failures += 1;
+                self.failures += times;
                 if self.failures >= FAILURES_TO_OPEN {
                     self.open(PAUSE_MIN, now);
                 }
             }
             (Outcome::Failed, BreakerState::HalfOpen) => {
-                self.failures += 1;
+                self.failures += times;
                 self.open((self.pause * 2).min(PAUSE_MAX), now);
             }
             // Sent before it opened: says nothing new.
-            (Outcome::Failed, BreakerState::Open) => {}
+            (Outcome::Failed | Outcome::Unanswered, BreakerState::Open) => {}
             // The try was not made, so the next query may make it.
-            (Outcome::NotSent, BreakerState::HalfOpen) => self.open(self.pause, now),
-            (Outcome::NotSent, _) => {}
+            (Outcome::Nothing, BreakerState::HalfOpen) => self.open(self.pause, now),
+            (Outcome::Nothing, _) => {}
         }
     }
 
@@ -161,9 +192,41 @@ mod tests {
     fn a_try_that_was_not_made_is_made_by_another_after_the_same_pause() {
         let mut breaker = opened();
         assert_eq!(breaker.pass(at(1.0)), Ok(()));
-        breaker.record(Outcome::NotSent, at(1.0));
+        breaker.record(Outcome::Nothing, at(1.0));
         assert_eq!(breaker.pass(at(1.5)), Err(at(0.5)));
         assert_eq!(breaker.pass(at(2.0)), Ok(()));
+    }
+
+    #[test]
+    fn queries_without_an_answer_are_failures_only_if_nothing_else_is_answered_either() {
+        let unanswered =
+            |breaker: &mut Breaker| (0..8).for_each(|_| breaker.record(Outcome::Unanswered, at(5.0)));
+        let mut slow_queries = Breaker::new();
+        unanswered(&mut slow_queries);
+        assert!(slow_queries.in_doubt());
+        assert_eq!((slow_queries.state(), slow_queries.failures()), (BreakerState::Closed, 0));
+        slow_queries.checked(Outcome::Answered, at(5.1));
+        assert_eq!((slow_queries.state(), slow_queries.failures()), (BreakerState::Closed, 0));
+        assert!(!slow_queries.in_doubt());
+
+        let mut dead = Breaker::new();
+        unanswered(&mut dead);
+        dead.checked(Outcome::Unanswered, at(10.0));
+        assert_eq!((dead.state(), dead.failures()), (BreakerState::Open, 9));
+    }
+
+    #[test]
+    fn a_slow_query_as_the_try_closes_the_breaker_of_a_source_that_is_back() {
+        for (check, expected) in
+            [(Outcome::Answered, BreakerState::Closed), (Outcome::Failed, BreakerState::Open)]
+        {
+            let mut breaker = opened();
+            assert_eq!(breaker.pass(at(1.0)), Ok(()));
+            breaker.record(Outcome::Unanswered, at(6.0));
+            assert_eq!(breaker.state(), BreakerState::HalfOpen, "until the check is over");
+            breaker.checked(check, at(6.1));
+            assert_eq!(breaker.state(), expected);
+        }
     }
 
     #[test]

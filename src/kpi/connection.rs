@@ -70,12 +70,12 @@ impl Connection {
     }
 
     /// Sends a query and reads the answer. No secret of ours is in the failure.
-    async fn post(&self, request: Request<'_>) -> Result<Answer, Failure> {
+    async fn post(&self, request: Request<'_>, limit: Duration) -> Result<Answer, Failure> {
         let client = self.client().map_err(Failure::Credentials)?;
         let auth = self.auth.header().map_err(Failure::Credentials)?;
-        let mut response = match self.send(&client, request, auth.as_ref()).await {
+        let mut response = match self.send(&client, request, limit, auth.as_ref()).await {
             // The server closed an idle connection just as we used it; a query may be sent twice.
-            Err(Unsent { closed: true, .. }) => self.send(&client, request, auth.as_ref()).await,
+            Err(Unsent { closed: true, .. }) => self.send(&client, request, limit, auth.as_ref()).await,
             sent => sent,
         }
         .map_err(|unsent| unsent.failure)?;
@@ -91,9 +91,10 @@ impl Connection {
         &self,
         client: &Client,
         request: Request<'_>,
+        limit: Duration,
         auth: Option<&Header>,
     ) -> Result<Response, Unsent> {
-        let timeout = i64::try_from(self.timeout.as_millis()).unwrap_or(i64::MAX);
+        let timeout = i64::try_from(limit.as_millis()).unwrap_or(i64::MAX).max(1);
         // POST, since a query can be longer than a URL may be.
         let sent = match request {
             Request::Instant(query) => {
@@ -164,8 +165,8 @@ impl Connection {
 }
 
 impl Transport for Connection {
-    fn ask<'a>(&'a self, request: Request<'a>) -> BoxFuture<'a, Result<Answer, Failure>> {
-        self.post(request).boxed()
+    fn ask<'a>(&'a self, request: Request<'a>, limit: Duration) -> BoxFuture<'a, Result<Answer, Failure>> {
+        self.post(request, limit).boxed()
     }
 }
 

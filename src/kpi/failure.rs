@@ -24,6 +24,16 @@ pub enum Failure {
         /// How many queries may be out at once.
         slots: usize,
     },
+    /// The deadline passed before the query could be sent, since other queries of the same service were out.
+    #[error(
+        "is asked too much by this service: the query waited {seconds} s for one of the {slots} slots that a service may have (half of maxConcurrency)"
+    )]
+    Crowded {
+        /// How long it waited.
+        seconds: f64,
+        /// How many queries of one service may be out at once.
+        slots: usize,
+    },
     /// The breaker is open.
     #[error("is not asked for another {seconds:.1} s after {failures} failures in a row; the last: {last}")]
     Resting {
@@ -87,7 +97,7 @@ impl Failure {
         match self {
             Self::Unreachable(_) => "unreachable",
             Self::TimedOut(_) => "timeout",
-            Self::Queued { .. } => "queued",
+            Self::Queued { .. } | Self::Crowded { .. } => "queued",
             Self::Resting { .. } => "resting",
             Self::Credentials(_) => "credentials",
             Self::Unauthorized { .. } => "unauthorized",
@@ -103,12 +113,14 @@ impl Failure {
     /// What it says of the source: one service's bad query must not close the source for all others.
     pub(super) fn outcome(&self) -> Outcome {
         match self {
-            Self::Unreachable(_)
-            | Self::TimedOut(_)
-            | Self::Throttled(_)
-            | Self::Server { .. }
-            | Self::Malformed(_) => Outcome::Failed,
-            Self::Queued { .. } | Self::Resting { .. } | Self::Credentials(_) => Outcome::NotSent,
+            // 504 is the same, told by a proxy in front of the source.
+            Self::TimedOut(_) | Self::Server { status: 504, .. } => Outcome::Unanswered,
+            Self::Unreachable(_) | Self::Throttled(_) | Self::Server { .. } | Self::Malformed(_) => {
+                Outcome::Failed
+            }
+            Self::Queued { .. } | Self::Crowded { .. } | Self::Resting { .. } | Self::Credentials(_) => {
+                Outcome::Nothing
+            }
             Self::Unauthorized { .. }
             | Self::NotPrometheus { .. }
             | Self::Refused { .. }

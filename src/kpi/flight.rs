@@ -6,8 +6,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
 use jiff::Timestamp;
-use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::answer::Answer;
 use super::breaker::{Breaker, Outcome};
@@ -16,6 +15,7 @@ use super::evidence::Heard;
 use super::failure::Failure;
 use super::reader::{QueryObserver, ReaderParts, SourceHealth};
 use super::recent::Recent;
+use super::slots::{Asker, Slots};
 use super::source::SourceConfig;
 use super::transport::{Request, Transport};
 use crate::clock::Clock;
@@ -24,14 +24,18 @@ use crate::clock::Clock;
 const QUERIES_MAX: usize = 65_536;
 /// A difference between the clocks that is worth telling.
 const SKEW_REPORTED: f64 = 30.0;
+/// Share of what is left until a query's deadline that the server may take: the rest is for the way. So the server gives an
+/// expensive query up, and says so, before we stop waiting.
+const SERVER_SHARE: f64 = 0.9;
+/// A query that costs a server nothing: whether it answers at all.
+const CHECK: &str = "vector(1)";
 
 /// One source with everything that it needs to be asked.
 pub(super) struct Source {
     name: String,
     timeout: Duration,
     stale_after: Duration,
-    slots_total: usize,
-    slots: Semaphore,
+    slots: Arc<Slots>,
     transport: Arc<dyn Transport>,
     health: Mutex<Health>,
     queries: Mutex<Recent<String, Query>>,
@@ -43,6 +47,10 @@ pub(super) struct Source {
 
 struct Health {
     breaker: Breaker,
+    /// Whether the query is out that tells if the source answers at all.
+    checking: bool,
+    /// When the last answer came, a refusal of one query included.
+    answered: Option<Duration>,
     last_error: Option<String>,
     /// The server's clock minus ours, as far as the time of the round trip does not explain it.
     skew: Option<f64>,
@@ -63,10 +71,15 @@ impl Source {
             name: config.name.clone(),
             timeout: config.timeout.into(),
             stale_after: config.stale_after.into(),
-            slots_total: config.max_concurrency,
-            slots: Semaphore::new(config.max_concurrency),
+            slots: Slots::new(config.max_concurrency),
             transport: (parts.connect)(config)?,
-            health: Mutex::new(Health { breaker: Breaker::new(), last_error: None, skew: None }),
+            health: Mutex::new(Health {
+                breaker: Breaker::new(),
+                checking: false,
+                answered: None,
+                last_error: None,
+                skew: None,
+            }),
             queries: Mutex::new(Recent::new(QUERIES_MAX)),
             observer: Arc::clone(&parts.observer),
             clock: parts.clock.clone(),
@@ -97,8 +110,8 @@ impl Source {
         lock(&self.health).skew.unwrap_or_default()
     }
 
-    /// The answer to an instant query, at most `max_age` old.
-    pub(super) async fn ask(self: &Arc<Self>, promql: &str, max_age: Duration) -> Arc<Heard> {
+    /// The answer to an instant query, at most `max_age` old. A query that is sent counts as that of the first who asks.
+    pub(super) async fn ask(self: &Arc<Self>, asker: &Asker, promql: &str, max_age: Duration) -> Arc<Heard> {
         let flight = {
             let mut queries = lock(&self.queries);
             let query = entry(&mut queries, promql);
@@ -110,17 +123,17 @@ impl Source {
             // A flight that has ended without landing was cut off.
             match &query.flight {
                 Some(flight) if flight.peek().is_none() => flight.clone(),
-                _ => query.flight.insert(self.start(promql)).clone(),
+                _ => query.flight.insert(self.start(asker, promql)).clone(),
             }
         };
         flight.await
     }
 
     /// In a task of its own: it ends by its own deadline, whoever stops waiting for it.
-    fn start(self: &Arc<Self>, promql: &str) -> Shared<BoxFuture<'static, Arc<Heard>>> {
-        let (source, promql) = (Arc::clone(self), promql.to_owned());
+    fn start(self: &Arc<Self>, asker: &Asker, promql: &str) -> Shared<BoxFuture<'static, Arc<Heard>>> {
+        let (source, asker, promql) = (Arc::clone(self), asker.clone(), promql.to_owned());
         let task = tokio::spawn(async move {
-            let (result, sent) = source.send(Request::Instant(&promql)).await;
+            let (result, sent) = source.send(&asker, Request::Instant(&promql)).await;
             source.land(&promql, result, sent)
         });
         task.map(|joined| {
@@ -152,62 +165,111 @@ impl Source {
     }
 
     /// Sends a query within the deadline, if the breaker lets it pass. Also returns when it went out.
-    pub(super) async fn send(&self, request: Request<'_>) -> (Result<Answer, Failure>, Duration) {
+    pub(super) async fn send(
+        self: &Arc<Self>,
+        asker: &Asker,
+        request: Request<'_>,
+    ) -> (Result<Answer, Failure>, Duration) {
         let started = self.now();
         let mut sent = started;
         let result = match self.pass(started) {
             Err(resting) => Err(resting),
             Ok(mut pass) => {
-                let result = self.send_within_deadline(request, &mut sent).await;
-                pass.outcome = match &result {
-                    Ok(_) => Outcome::Answered,
-                    // It spent its time in the queue: that the rest was too short says nothing of the source.
-                    Err(Failure::TimedOut(_)) if self.now().saturating_sub(sent) < self.timeout / 2 => {
-                        Outcome::NotSent
-                    }
-                    Err(failure) => failure.outcome(),
-                };
+                let result = self.send_within_deadline(asker, request, &mut sent).await;
                 self.note(&result);
+                pass.outcome = self.outcome(&result, sent);
+                drop(pass);
+                self.check_if_in_doubt();
                 result
             }
         };
-        let label = match &result {
-            Ok(Answer { warning: Some(_), .. }) => "partial",
-            Ok(_) => "success",
-            Err(failure) => failure.label(),
-        };
-        self.observer.on_query(&self.name, label, self.now().saturating_sub(started).as_secs_f64());
+        self.observe(&result, started);
         (result, sent)
     }
 
     async fn send_within_deadline(
         &self,
+        asker: &Asker,
         request: Request<'_>,
         sent: &mut Duration,
     ) -> Result<Answer, Failure> {
         let deadline = Instant::now() + self.timeout;
-        let seconds = self.timeout.as_secs_f64();
-        let queued = Failure::Queued { seconds, slots: self.slots_total };
-        let Ok(Ok(_slot)) = timeout_at(deadline, self.slots.acquire()).await else { return Err(queued) };
+        let Ok(_slot) = timeout_at(deadline, self.slots.acquire(asker)).await else {
+            return Err(self.no_slot(asker));
+        };
         // A slot that came free by the deadline of another is of no use at our own.
-        if Instant::now() >= deadline {
-            return Err(queued);
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(self.no_slot(asker));
         }
         *sent = self.now();
         let wall = self.clock.now();
-        let answer = timeout_at(deadline, self.transport.ask(request))
+        let answer = timeout_at(deadline, self.transport.ask(request, left.mul_f64(SERVER_SHARE)))
             .await
-            .unwrap_or(Err(Failure::TimedOut(seconds)))?;
+            .unwrap_or(Err(Failure::TimedOut(self.timeout.as_secs_f64())))?;
         if let Some(server) = answer.time {
             lock(&self.health).skew = Some(skew(server, wall, self.clock.now()));
         }
         Ok(answer)
     }
 
+    fn no_slot(&self, asker: &Asker) -> Failure {
+        let seconds = self.timeout.as_secs_f64();
+        if self.slots.is_spent(asker) && self.slots.share() < self.slots.total() {
+            Failure::Crowded { seconds, slots: self.slots.share() }
+        } else {
+            Failure::Queued { seconds, slots: self.slots.total() }
+        }
+    }
+
+    /// What a query that was sent at `sent` says of the source.
+    fn outcome(&self, result: &Result<Answer, Failure>, sent: Duration) -> Outcome {
+        let outcome = outcome(result);
+        if outcome != Outcome::Unanswered {
+            return outcome;
+        }
+        let answered = lock(&self.health).answered.is_some_and(|answered| answered >= sent);
+        // It spent its time in the queue: that the rest was too short says nothing of the source.
+        let late = matches!(result, Err(Failure::TimedOut(_)));
+        let short = late && self.now().saturating_sub(sent) < self.timeout / 2;
+        if answered || short { Outcome::Nothing } else { Outcome::Unanswered }
+    }
+
+    /// Asks for a constant if queries had no answer, since they may have been too expensive: one service's queries must
+    /// not close the source for all others. Needs no slot, since only one is out at a time.
+    fn check_if_in_doubt(self: &Arc<Self>) {
+        {
+            let mut health = lock(&self.health);
+            if health.checking || !health.breaker.in_doubt() {
+                return;
+            }
+            health.checking = true;
+        }
+        let source = Arc::clone(self);
+        tokio::spawn(async move {
+            let mut check = Check { source: &source, outcome: Outcome::Nothing };
+            let started = source.now();
+            let ask = source.transport.ask(Request::Instant(CHECK), source.timeout.mul_f64(SERVER_SHARE));
+            let late = || Err(Failure::TimedOut(source.timeout.as_secs_f64()));
+            let result = timeout(source.timeout, ask).await.unwrap_or_else(|_| late());
+            check.outcome = outcome(&result);
+            source.observe(&result, started);
+        });
+    }
+
+    fn observe(&self, result: &Result<Answer, Failure>, started: Duration) {
+        let label = match result {
+            Ok(Answer { warning: Some(_), .. }) => "partial",
+            Ok(_) => "success",
+            Err(failure) => failure.label(),
+        };
+        self.observer.on_query(&self.name, label, self.now().saturating_sub(started).as_secs_f64());
+    }
+
     fn pass(&self, now: Duration) -> Result<Pass<'_>, Failure> {
         let mut health = lock(&self.health);
         match health.breaker.pass(now) {
-            Ok(()) => Ok(Pass { source: self, outcome: Outcome::NotSent }),
+            Ok(()) => Ok(Pass { source: self, outcome: Outcome::Nothing }),
             Err(pause) => Err(Failure::Resting {
                 seconds: pause.as_secs_f64(),
                 failures: health.breaker.failures(),
@@ -218,6 +280,9 @@ impl Source {
 
     fn note(&self, result: &Result<Answer, Failure>) {
         let mut health = lock(&self.health);
+        if outcome(result) == Outcome::Answered {
+            health.answered = Some(self.now());
+        }
         match result {
             Ok(_) => health.last_error = None,
             Err(failure) => health.last_error = Some(failure.to_string()),
@@ -239,6 +304,25 @@ impl Drop for Pass<'_> {
     fn drop(&mut self) {
         lock(&self.source.health).breaker.record(self.outcome, self.source.now());
     }
+}
+
+/// The query that tells whether the source answers at all. It is recorded however its task ends.
+struct Check<'a> {
+    source: &'a Source,
+    outcome: Outcome,
+}
+
+impl Drop for Check<'_> {
+    fn drop(&mut self) {
+        let now = self.source.now();
+        let mut health = lock(&self.source.health);
+        health.checking = false;
+        health.breaker.checked(self.outcome, now);
+    }
+}
+
+fn outcome(result: &Result<Answer, Failure>) -> Outcome {
+    result.as_ref().map_or_else(Failure::outcome, |_| Outcome::Answered)
 }
 
 fn entry<'a>(queries: &'a mut Recent<String, Query>, promql: &str) -> &'a mut Query {

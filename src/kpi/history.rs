@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::answer::{Data, Track};
 use super::reader::KpiReader;
+use super::slots::Asker;
 use super::transport::Request;
 use crate::api::{Goal, KpiRule};
 
@@ -19,19 +20,50 @@ impl KpiReader {
     /// The error is a sentence.
     pub async fn history(
         &self,
+        asker: &Asker,
         rule: &KpiRule,
         window: Duration,
         step: Duration,
     ) -> Result<Vec<(Timestamp, f64)>, String> {
-        let source = self.source(&rule.source)?;
         let question = self.question(&rule.query);
         let question = question.as_ref().as_ref().map_err(ToString::to_string)?;
+        let past = self.past(asker, (&rule.source, question.text()), window, step).await?;
+        Ok(past.at_our_times(merged(&past.tracks, rule.goal)?))
+    }
+
+    /// The number of scrape targets behind the KPI's value over the last `window`, as [`Self::history`] has the value.
+    /// Times without any are left out.
+    pub async fn past_targets(
+        &self,
+        asker: &Asker,
+        rule: &KpiRule,
+        window: Duration,
+        step: Duration,
+    ) -> Result<Vec<(Timestamp, u32)>, String> {
+        let question = self.question(&rule.query);
+        let question = question.as_ref().as_ref().map_err(ToString::to_string)?;
+        let Some(targets) = question.targets() else { return Ok(Vec::new()) };
+        let past = self.past(asker, (&rule.source, targets), window, step).await?;
+        let counts = past.tracks.iter().flat_map(|track| &track.points);
+        // A cast of a float saturates, which is right for a count.
+        let counts = counts.map(|(at, count)| (*at, *count as u32)).collect();
+        Ok(past.at_our_times(counts))
+    }
+
+    async fn past(
+        &self,
+        asker: &Asker,
+        (source, query): (&str, &str),
+        window: Duration,
+        step: Duration,
+    ) -> Result<Past, String> {
+        let source = self.source(source)?;
         // Prometheus reckons by its own clock, which `skew` knows from earlier answers.
         let skew = SignedDuration::try_from_secs_f64(source.skew()).unwrap_or_default();
         let end = self.clock.now().saturating_add(skew).unwrap_or(Timestamp::MAX).as_second();
         let start = end.saturating_sub(i64::try_from(window.as_secs()).unwrap_or(i64::MAX));
         let step = step.as_secs_f64().max(1.0).max(window.as_secs_f64() / POINTS_MAX).ceil();
-        let (result, _) = source.send(Request::Range { query: question.text(), start, end, step }).await;
+        let (result, _) = source.send(asker, Request::Range { query, start, end, step }).await;
         let answer = result.map_err(|failure| format!("source {:?} {failure}", source.name()))?;
         let Data::Matrix(tracks) = answer.data else {
             return Err(format!(
@@ -39,8 +71,20 @@ impl KpiReader {
                 source.name()
             ));
         };
-        let points = merged(&tracks, rule.goal)?;
-        Ok(points.into_iter().map(|(at, value)| (at.saturating_sub(skew).unwrap_or(at), value)).collect())
+        Ok(Past { tracks, skew })
+    }
+}
+
+/// The answer to a range query, and the server's clock minus ours.
+struct Past {
+    tracks: Vec<Track>,
+    skew: SignedDuration,
+}
+
+impl Past {
+    fn at_our_times<T>(&self, points: Vec<(Timestamp, T)>) -> Vec<(Timestamp, T)> {
+        let ours = |at: Timestamp| at.saturating_sub(self.skew).unwrap_or(at);
+        points.into_iter().map(|(at, value)| (ours(at), value)).collect()
     }
 }
 

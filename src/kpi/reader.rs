@@ -12,6 +12,7 @@ use super::evidence::{Form, Hearing};
 use super::flight::Source;
 use super::question::{Question, QuestionError};
 use super::recent::Recent;
+use super::slots::Asker;
 use super::source::{ConfigError, SourceConfig, check};
 use super::transport::{Connect, connect};
 use crate::api::{Goal, KpiRule, KpiState};
@@ -102,9 +103,10 @@ impl KpiReader {
 
     /// A sample for each rule, by the rule's name, none older than `max_age` since it was asked for. Takes at most
     /// the longest timeout of the sources concerned. Times are those of our own clock. Needs a tokio runtime.
-    pub async fn ask(&self, rules: &[KpiRule], max_age: Duration) -> BTreeMap<String, Sample> {
+    pub async fn ask(&self, asker: &Asker, rules: &[KpiRule], max_age: Duration) -> BTreeMap<String, Sample> {
         let samples = join_all(rules.iter().map(|rule| async {
-            let sample = self.sample(&rule.source, &rule.query, Form::Kpi(rule.goal), max_age).await;
+            let form = Form::Kpi(rule.goal);
+            let sample = self.sample(asker, (&rule.source, &rule.query), form, max_age).await;
             (rule.name.clone(), sample)
         }));
         samples.await.into_iter().collect()
@@ -112,8 +114,8 @@ impl KpiReader {
 
     /// A number for each pod, as [`Self::ask`] asks: the answer has one series for each pod, with the label `pod`. Pods
     /// whose number is none (0/0) are left out.
-    pub async fn ask_by_pod(&self, source: &str, query: &str, max_age: Duration) -> Sample {
-        self.sample(source, query, Form::EachPod, max_age).await
+    pub async fn ask_by_pod(&self, asker: &Asker, source: &str, query: &str, max_age: Duration) -> Sample {
+        self.sample(asker, (source, query), Form::EachPod, max_age).await
     }
 
     /// The health of a source, if it is configured.
@@ -127,15 +129,15 @@ impl KpiReader {
         self.sources.keys().map(String::as_str)
     }
 
-    async fn sample(&self, source: &str, query: &str, form: Form, max_age: Duration) -> Sample {
-        let sample = self.heard(source, query, form, max_age).await;
+    async fn sample(&self, asker: &Asker, to: (&str, &str), form: Form, max_age: Duration) -> Sample {
+        let sample = self.heard(asker, to, form, max_age).await;
         sample.unwrap_or_else(|message| Sample::unusable(KpiState::Error, message))
     }
 
     async fn heard(
         &self,
-        source: &str,
-        query: &str,
+        asker: &Asker,
+        (source, query): (&str, &str),
         form: Form,
         max_age: Duration,
     ) -> Result<Sample, String> {
@@ -144,9 +146,9 @@ impl KpiReader {
         let question = question.as_ref().as_ref().map_err(ToString::to_string)?;
         let burst = question.burst().filter(|_| matches!(form, Form::Kpi(Goal::PerReplica(_))));
         let (value, probe, burst) = join3(
-            source.ask(question.text(), max_age),
-            OptionFuture::from(question.probe().map(|probe| source.ask(probe, max_age))),
-            OptionFuture::from(burst.map(|burst| source.ask(burst, max_age))),
+            source.ask(asker, question.text(), max_age),
+            OptionFuture::from(question.probe().map(|probe| source.ask(asker, probe, max_age))),
+            OptionFuture::from(burst.map(|burst| source.ask(asker, burst, max_age))),
         )
         .await;
         let hearing = Hearing {

@@ -23,7 +23,7 @@ pub struct SourceConfig {
     /// Age of the newest sample above which an answer is stale: 1s to 1h. Should be at least three scrape intervals.
     #[serde(default = "stale_after")]
     pub stale_after: kube::core::Duration,
-    /// Queries that are out at once: 1 to 1000.
+    /// Queries that are out at once: 1 to 1000. One service has at most half of them.
     #[serde(default = "max_concurrency")]
     pub max_concurrency: usize,
     /// A file with a bearer token; read again when it changes.

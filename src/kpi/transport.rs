@@ -1,6 +1,6 @@
 //! The seam between a source and the network: one query goes out, one answer comes back.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 
@@ -30,8 +30,10 @@ pub enum Request<'a> {
 /// A way to send queries to one source. Deadlines, the limit on concurrent queries and the circuit breaker are the
 /// caller's.
 pub trait Transport: Send + Sync {
-    /// Sends one query and reads its answer. The caller drops the future at the query's deadline.
-    fn ask<'a>(&'a self, request: Request<'a>) -> BoxFuture<'a, Result<Answer, Failure>>;
+    /// Sends one query and reads its answer. The server is told to give up after `limit`, which is less than what is left
+    /// until the query's deadline, so that it does not work on what nobody waits for. The caller drops the future at the
+    /// deadline.
+    fn ask<'a>(&'a self, request: Request<'a>, limit: Duration) -> BoxFuture<'a, Result<Answer, Failure>>;
 }
 
 /// Opens the way to a source, as [`connect`] does; the error has a sentence for each mistake.

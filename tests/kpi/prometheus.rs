@@ -7,7 +7,7 @@ use plimsoll::api::KpiState;
 use plimsoll::engine::Value;
 use plimsoll::kpi::{KpiReader, Question, SourceConfig};
 
-use crate::support::{AVERAGE, Exporter, LOAD, OBJECTIVE, Prometheus, ask, eventually, rule};
+use crate::support::{AVERAGE, Exporter, LOAD, OBJECTIVE, Prometheus, ask, asker, eventually, rule};
 
 const RATE: &str = "sum(rate(app_requests_total[5s]))";
 
@@ -86,7 +86,7 @@ async fn every_shape_of_answer_is_told_apart() {
         assert!(sample.state == state && text.contains(message), "{query}: {sample:?}");
     }
     let elsewhere = plimsoll::api::KpiRule { source: "thanos".into(), ..rule(LOAD, RATE) };
-    let sample = reader.ask(&[elsewhere], Duration::ZERO).await.remove("k").unwrap();
+    let sample = reader.ask(&asker(), &[elsewhere], Duration::ZERO).await.remove("k").unwrap();
     let expected = "source \"thanos\" is not in the operator's configuration, which has: default";
     assert_eq!((sample.state, sample.message.as_deref()), (KpiState::Error, Some(expected)));
 }
@@ -115,6 +115,35 @@ async fn targets_that_go_away_are_missed_and_then_nothing_is_fresh() {
     assert!(single(ended.value) > 0.0, "the rate still has a value, which is the trap");
     let gauge = ask(&reader, LOAD, "sum(app_queue)").await;
     assert_eq!((gauge.state, gauge.value), (KpiState::Empty, None));
+}
+
+/// As after a rollout: the first error is the first series with that status code, and it is of one replica.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_without_an_error_is_no_missing_target_and_one_that_is_not_scraped_is() {
+    let (one, two) = (Exporter::start().await, Exporter::start().await);
+    let prometheus = Prometheus::start(&[&one, &two]).await;
+    let reader = reader(&prometheus, Duration::from_secs(10));
+    let errors = r#"sum(rate(app_requests_total{job="app",code=~"5.."}[5s]))"#;
+    let share = format!(r#"{errors} / sum(rate(app_requests_total{{job="app"}}[5s]))"#);
+    let no_success = r#"sum(rate(app_requests_total{job="app",code!~"2.."}[5s]))"#;
+    assert_eq!(ask(&reader, OBJECTIVE, errors).await.state, KpiState::Empty, "nobody has had an error");
+
+    one.fail();
+    for query in [errors, share.as_str(), no_success] {
+        let first = eventually("the first error was scraped twice", Duration::from_secs(15), || async {
+            Some(ask(&reader, OBJECTIVE, query).await).filter(|sample| sample.state == KpiState::Fresh)
+        })
+        .await;
+        assert_eq!(first.targets, Some(2), "{query}: {first:?}");
+    }
+
+    drop(two);
+    for query in [errors, share.as_str(), no_success] {
+        eventually("the target that is gone is missed", Duration::from_secs(15), || async {
+            Some(ask(&reader, OBJECTIVE, query).await).filter(|sample| sample.targets == Some(1))
+        })
+        .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,21 +184,21 @@ async fn the_past_is_read_as_numbers_at_our_times() {
     let prometheus = Prometheus::start(&[&exporter]).await;
     let reader = reader(&prometheus, Duration::from_secs(10));
     let (window, step) = (Duration::from_secs(300), Duration::from_secs(1));
-    let past = reader.history(&rule(LOAD, "sum(app_queue)"), window, step).await.unwrap();
+    let past = reader.history(&asker(), &rule(LOAD, "sum(app_queue)"), window, step).await.unwrap();
     assert!(past.len() >= 3 && past.iter().all(|(_, value)| *value == 7.0), "{past:?}");
     assert!(past.windows(2).all(|pair| pair[0].0 < pair[1].0));
     let age = Timestamp::now().duration_since(past.last().unwrap().0).as_secs_f64();
     assert!((0.0..5.0).contains(&age), "{age}");
 
-    let cpu = reader.history(&rule(AVERAGE, "avg by (pod) (app_cpu)"), window, step).await.unwrap();
+    let cpu = reader.history(&asker(), &rule(AVERAGE, "avg by (pod) (app_cpu)"), window, step).await.unwrap();
     assert_eq!(cpu.last().unwrap().1, 0.5);
-    assert_eq!(reader.history(&rule(LOAD, "sum(no_such)"), window, step).await, Ok(Vec::new()));
+    assert_eq!(reader.history(&asker(), &rule(LOAD, "sum(no_such)"), window, step).await, Ok(Vec::new()));
     let year = Duration::from_secs(365 * 86_400);
     assert!(
-        reader.history(&rule(LOAD, "sum(app_queue)"), year, step).await.is_ok(),
+        reader.history(&asker(), &rule(LOAD, "sum(app_queue)"), year, step).await.is_ok(),
         "the points are bounded"
     );
-    let error = reader.history(&rule(LOAD, "app_cpu"), window, step).await.unwrap_err();
+    let error = reader.history(&asker(), &rule(LOAD, "app_cpu"), window, step).await.unwrap_err();
     assert_eq!(error, "query returned 2 series; its past can only be read as one number");
 }
 
@@ -202,6 +231,7 @@ async fn prometheus_understands_every_text_that_is_made_of_a_query() {
         "app_queue @ end() - app_queue offset 1m",
         "sum(increase(app_requests_total[1m30s])) / 90",
         "absent(no_such_series)",
+        r#"sum(app_requests_total{code=~"5..|2\\d+",job!="",instance!~"x|\"y\""})"#,
     ] {
         let question = Question::parse(query).unwrap_or_else(|error| panic!("{query}: {error}"));
         assert_eq!(run(query).await, run(question.text()).await, "{query} became {}", question.text());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use plimsoll::api::KpiState;
 use plimsoll::kpi::{KpiReader, QueryObserver, SourceConfig};
 
-use crate::support::{LOAD, OBJECTIVE, Recorder, rule};
+use crate::support::{LOAD, OBJECTIVE, Recorder, asker, rule};
 
 #[derive(Default)]
 struct Log(Mutex<Vec<(String, &'static str)>>);
@@ -37,7 +37,7 @@ async fn two_hundred_who_ask_the_same_lead_to_one_request() {
                 "sum( rate(x{b=\"2\", a=\"1\"}[1m]) )"
             };
             let goal = if n % 3 == 0 { OBJECTIVE } else { LOAD };
-            tokio::spawn(async move { reader.ask(&[rule(goal, query)], max_age).await })
+            tokio::spawn(async move { reader.ask(&asker(), &[rule(goal, query)], max_age).await })
         })
         .collect();
     for asker in askers {
@@ -47,10 +47,10 @@ async fn two_hundred_who_ask_the_same_lead_to_one_request() {
     assert_eq!(bodies.len(), 3, "value, burst and evidence: {bodies:?}");
     assert_eq!(log.0.lock().unwrap().as_slice(), vec![("default".to_owned(), "success"); 3]);
 
-    reader.ask(&[rule(LOAD, "sum(rate(x{a='1',b='2'}[60s]))")], max_age).await;
+    reader.ask(&asker(), &[rule(LOAD, "sum(rate(x{a='1',b='2'}[60s]))")], max_age).await;
     assert_eq!(recorder.requests().len(), 3, "kept for max_age");
     tokio::time::sleep(Duration::from_millis(50)).await;
-    reader.ask(&[rule(LOAD, "sum(rate(x{a='1',b='2'}[60s]))")], Duration::from_millis(20)).await;
+    reader.ask(&asker(), &[rule(LOAD, "sum(rate(x{a='1',b='2'}[60s]))")], Duration::from_millis(20)).await;
     assert_eq!(recorder.requests().len(), 6, "and no longer");
 }
 
@@ -62,11 +62,11 @@ async fn who_stops_waiting_does_not_take_the_answer_from_the_others() {
     let reader = Arc::new(KpiReader::new(vec![config]).unwrap());
     let impatient = tokio::spawn({
         let reader = Arc::clone(&reader);
-        async move { reader.ask(&[rule(LOAD, "sum(x)")], Duration::ZERO).await }
+        async move { reader.ask(&asker(), &[rule(LOAD, "sum(x)")], Duration::ZERO).await }
     });
     tokio::time::sleep(Duration::from_millis(100)).await;
     impatient.abort();
-    let samples = reader.ask(&[rule(LOAD, "sum(x)")], Duration::ZERO).await;
+    let samples = reader.ask(&asker(), &[rule(LOAD, "sum(x)")], Duration::ZERO).await;
     assert_eq!(samples["k"].state, KpiState::Fresh);
     assert_eq!(recorder.requests().len(), 2, "the first one's value and evidence");
 }
@@ -81,7 +81,7 @@ async fn no_more_queries_are_out_than_allowed() {
     let rules: Vec<_> = (0..8)
         .map(|n| plimsoll::api::KpiRule { name: format!("k{n}"), ..rule(OBJECTIVE, &format!("vector({n})")) })
         .collect();
-    let samples = reader.ask(&rules, Duration::ZERO).await;
+    let samples = reader.ask(&asker(), &rules, Duration::ZERO).await;
     let fresh = samples.values().filter(|sample| sample.state == KpiState::Fresh).count();
     assert!((2..=3).contains(&fresh), "{fresh} of 200 ms each fit into 700 ms");
     let queued = "source \"default\" is busy: the query waited 0.7 s for one of 1 slots (maxConcurrency)";

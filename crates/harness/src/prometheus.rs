@@ -32,6 +32,13 @@ pub enum Value {
     Number(f64),
     /// One series for each pod.
     Pods(BTreeMap<String, f64>),
+    /// One series, made of those of so many scrape targets.
+    Total {
+        /// Its value.
+        value: f64,
+        /// Scrape targets behind it.
+        targets: u32,
+    },
 }
 
 impl From<f64> for Value {
@@ -39,6 +46,12 @@ impl From<f64> for Value {
         Self::Number(number)
     }
 }
+
+/// Time that an answer takes over the network.
+const ON_THE_WAY: Duration = Duration::from_millis(10);
+/// What Prometheus answers when the time limit of a query is over.
+const GAVE_UP: &str =
+    r#"{"status":"error","errorType":"timeout","error":"query timed out in expression evaluation"}"#;
 
 type Script = Arc<dyn Fn(Timestamp) -> Value + Send + Sync>;
 
@@ -63,6 +76,8 @@ struct Inner {
 struct State {
     metrics: Vec<Metric>,
     outage: Option<Outage>,
+    /// What is wrong with single queries.
+    broken: Vec<(Question, Outage)>,
     /// Answers that are repeated while they are stale.
     kept: BTreeMap<String, Json>,
     asked: u64,
@@ -99,6 +114,12 @@ impl Prometheus {
         let mut state = self.state();
         state.outage = Some(outage);
         state.kept.clear();
+    }
+
+    /// From now on this is wrong with `query`, its burst twin and its evidence probe, whatever the others answer.
+    pub fn break_query(&self, query: &str, outage: Outage) {
+        let question = Question::parse(query).expect("PromQL");
+        self.state().broken.push((question, outage));
     }
 
     /// The outage is over.
@@ -145,16 +166,24 @@ impl Prometheus {
                 let times = (0..=steps.floor() as i64).map(|number| *start + (number as f64 * step) as i64);
                 let times = times.filter_map(|second| Timestamp::from_second(second).ok());
                 let at = |time| (time, metric.map_or(Value::Nothing, |metric| metric.at(self.scrape(time))));
-                answer::matrix(times.map(at))
+                match metric.filter(|metric| metric.question.targets() == Some(query)) {
+                    Some(metric) => answer::matrix(times.filter_map(|time| {
+                        let targets = answer::targets(&metric.at(self.scrape(time)));
+                        (targets > 0).then(|| (time, Value::Number(f64::from(targets))))
+                    })),
+                    None => answer::matrix(times.map(at)),
+                }
             }
         }
     }
 
-    async fn answer(&self, request: Request<'_>) -> Result<Answer, Failure> {
+    async fn answer(&self, request: Request<'_>, limit: Duration) -> Result<Answer, Failure> {
+        let (Request::Instant(text) | Request::Range { query: text, .. }) = request;
         let outage = {
             let mut state = self.state();
             state.asked += 1;
-            state.outage.clone()
+            let broken = state.broken.iter().find(|(question, _)| asks(question, text));
+            broken.map(|(_, outage)| outage.clone()).or_else(|| state.outage.clone())
         };
         match &outage {
             None => return answer::read(200, &self.healthy(&request)),
@@ -165,6 +194,15 @@ impl Prometheus {
             Some(Outage::Slow(delay)) => {
                 sleep(*delay).await;
                 return answer::read(200, &self.healthy(&request));
+            }
+            Some(Outage::Expensive(time)) => {
+                sleep(limit.min(*time) + ON_THE_WAY).await;
+                let gave_up = limit < *time;
+                return if gave_up {
+                    Answer::read(503, GAVE_UP.as_bytes())
+                } else {
+                    answer::read(200, &self.healthy(&request))
+                };
             }
             Some(Outage::Status(code, text)) => return Answer::read(*code, text.as_bytes()),
             Some(Outage::Garbage(text)) => return Answer::read(200, text.as_bytes()),
@@ -184,8 +222,7 @@ impl Prometheus {
 
 impl Metric {
     fn asks(&self, text: &str) -> bool {
-        let question = &self.question;
-        [Some(question.text()), question.burst(), question.probe()].contains(&Some(text))
+        asks(&self.question, text)
     }
 
     fn at(&self, scrape: Timestamp) -> Value {
@@ -194,8 +231,13 @@ impl Metric {
     }
 }
 
+/// Whether `text` is a query that is made of the question.
+fn asks(question: &Question, text: &str) -> bool {
+    [Some(question.text()), question.burst(), question.probe(), question.targets()].contains(&Some(text))
+}
+
 impl Transport for Prometheus {
-    fn ask<'a>(&'a self, request: Request<'a>) -> BoxFuture<'a, Result<Answer, Failure>> {
-        self.answer(request).boxed()
+    fn ask<'a>(&'a self, request: Request<'a>, limit: Duration) -> BoxFuture<'a, Result<Answer, Failure>> {
+        self.answer(request, limit).boxed()
     }
 }

@@ -45,8 +45,10 @@ pub struct World {
     pub server: ApiServer,
     /// Its objects, for the story's user.
     pub objects: Objects,
-    /// The Prometheus that every operator asks.
+    /// The Prometheus that every operator asks: the source `default`.
     pub prometheus: Prometheus,
+    /// Another one that every operator asks: the source `second`.
+    pub second: Prometheus,
     /// The time of day.
     pub clock: Clock,
     /// By how much the time of day was set, in milliseconds.
@@ -70,8 +72,8 @@ impl Default for World {
             move || clock.now()
         });
         let workloads = tokio::spawn(Workloads::new(server.clone()).run());
-        let (objects, prometheus) = (server.objects(), Prometheus::new(clock.clone()));
-        Self { server, objects, prometheus, clock, shift, workloads }
+        let (prometheus, second) = (Prometheus::new(clock.clone()), Prometheus::new(clock.clone()));
+        Self { objects: server.objects(), server, prometheus, second, clock, shift, workloads }
     }
 }
 
@@ -99,20 +101,22 @@ impl World {
     fn start(&self, name: &str, balancers: Option<Images>) -> Operator {
         let (health, seed) = (Health::default(), AtomicU64::new(seed(name)));
         let metrics = Arc::new(Metrics::new("0.0.0", &health));
-        let prometheus = self.prometheus.clone();
-        let source = SourceConfig {
+        let source = |name: &str| SourceConfig {
             stale_after: Duration::from_secs(5).into(),
-            ..SourceConfig::new("default", "http://prometheus:9090")
+            ..SourceConfig::new(name, "http://prometheus:9090")
         };
         let parts = ReaderParts {
-            connect: &move |_| Ok(Arc::new(prometheus.clone())),
+            connect: &|config| {
+                let prometheus = if config.name == "second" { &self.second } else { &self.prometheus };
+                Ok(Arc::new(prometheus.clone()))
+            },
             observer: metrics.clone(),
             clock: self.clock.clone(),
         };
         let surroundings = Surroundings {
             client: self.server.client(name),
             evictions: self.server.client_without_retries(name),
-            kpis: KpiReader::with_parts([source], &parts).expect("a source"),
+            kpis: KpiReader::with_parts([source("default"), source("second")], &parts).expect("a source"),
             balancers,
             namespaces: Vec::new(),
             pod_name: name.to_owned(),

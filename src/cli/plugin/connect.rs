@@ -11,7 +11,11 @@ use kube::{
 
 use serde_json::{Value, json};
 
-use super::{args::Args, failure::Failure};
+use super::{
+    args::Args,
+    failure::Failure,
+    proxy::{self, Environment},
+};
 use crate::api::ScalableService;
 
 /// Longest time for a connection, and for one answer: a person waits for it.
@@ -36,7 +40,10 @@ impl Cluster {
         config.connect_timeout = Some(CONNECT);
         // A person sees an overloaded server sooner than a retry helps.
         config.default_retry = false;
-        let url = config.cluster_url.to_string().trim_end_matches('/').to_owned();
+        let mut url = config.cluster_url.to_string().trim_end_matches('/').to_owned();
+        if let Some(proxy) = &config.proxy_url {
+            url += &format!(" (through the proxy {})", proxy::without_password(&proxy.to_string()));
+        }
         let namespace = args.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
         let client = Client::try_from(config).map_err(|error| Failure::no_config(&error))?;
         let resource = ApiResource::erase::<ScalableService>(&());
@@ -126,17 +133,36 @@ impl Cluster {
 
 async fn config(args: &Args) -> Result<Config, Failure> {
     let options = KubeConfigOptions { context: args.context.clone(), ..KubeConfigOptions::default() };
-    let config = match &args.kubeconfig {
-        Some(path) => match Kubeconfig::read_from(path) {
-            Ok(file) => Config::from_custom_kubeconfig(file, &options).await,
-            Err(error) => Err(error),
-        },
-        None => Config::from_kubeconfig(&options).await,
+    let file = match &args.kubeconfig {
+        Some(path) => Kubeconfig::read_from(path),
+        None => Kubeconfig::read(),
     };
-    config.or_else(|error| {
-        let asked_for = args.kubeconfig.is_some() || args.context.is_some();
-        // In a pod there is no kubeconfig, but a service account; its error would only confuse anybody else.
-        let in_pod = if asked_for { None } else { Config::incluster().ok() };
-        in_pod.ok_or_else(|| Failure::no_config(&error))
-    })
+    let config = match file {
+        Ok(mut file) => {
+            let proxy = take_proxy(&mut file, args.context.as_ref());
+            Config::from_custom_kubeconfig(file, &options).await.map(|config| (config, proxy))
+        }
+        Err(error) => Err(error),
+    };
+    match config {
+        Ok((mut config, proxy)) => {
+            let proxy = proxy::choose(proxy.as_deref(), &config.cluster_url, &Environment::read());
+            config.proxy_url = proxy.map_err(Failure::Proxy)?;
+            Ok(config)
+        }
+        Err(error) => {
+            let asked_for = args.kubeconfig.is_some() || args.context.is_some();
+            // In a pod there is no kubeconfig, but a service account; its error would only confuse anybody else.
+            let in_pod = if asked_for { None } else { Config::incluster().ok() };
+            in_pod.ok_or_else(|| Failure::of_config(&error))
+        }
+    }
+}
+
+/// Takes `proxy-url` of the context's cluster out of the file, so that it is not judged by kube.
+fn take_proxy(file: &mut Kubeconfig, context: Option<&String>) -> Option<String> {
+    let name = context.or(file.current_context.as_ref())?;
+    let context = file.contexts.iter().find(|named| named.name == *name)?.context.as_ref()?;
+    let cluster = file.clusters.iter_mut().find(|named| named.name == context.cluster)?;
+    cluster.cluster.as_mut()?.proxy_url.take()
 }

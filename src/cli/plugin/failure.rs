@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use kube::config::KubeconfigError;
 use thiserror::Error;
 
 /// Why the plugin can't show what was asked for.
@@ -10,10 +11,13 @@ pub enum Failure {
     /// There is no kubeconfig, or it can't be used.
     #[error("there is no usable kubeconfig: {0}; set KUBECONFIG, --kubeconfig or --context")]
     NoConfig(String),
+    /// The proxy that is set can't be used.
+    #[error("{0}")]
+    Proxy(String),
     /// Nobody answers.
     #[error("can't reach the cluster at {url}: {why}")]
     Unreachable {
-        /// The API server.
+        /// The API server, and the proxy if there is one.
         url: String,
         /// The innermost error.
         why: String,
@@ -79,6 +83,19 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// The kubeconfig, or what the environment adds to it, can't be used.
+    pub fn of_config(error: &KubeconfigError) -> Self {
+        match error {
+            KubeconfigError::ParseNoProxy(why) => Self::Proxy(format!(
+                "NO_PROXY can't be used: {why}; it must be host names, addresses and networks, each after one comma"
+            )),
+            KubeconfigError::ParseProxyUrl(why) => Self::Proxy(format!(
+                "HTTPS_PROXY can't be used: {why}; it must be an http, https or socks5 URL"
+            )),
+            other => Self::no_config(other),
+        }
+    }
+
     /// The kubeconfig can't be used.
     pub fn no_config(error: &dyn Error) -> Self {
         // The outer message names the file; further lines only quote it.

@@ -1,5 +1,10 @@
 //! The client's side against answers of an API server, word for word, over real HTTP.
 
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
 use axum::{
     Router,
     http::{StatusCode, Uri},
@@ -7,6 +12,11 @@ use axum::{
 use clap::Parser;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+};
 
 use super::{args::Args, args::Output, connect::Cluster, failure::Failure, output::Form};
 use crate::cli::style::Style;
@@ -50,30 +60,61 @@ async fn answer(uri: Uri) -> (StatusCode, String) {
     }
 }
 
+/// Serves the answers above. Returns the address.
+async fn serve() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
+    address
+}
+
 /// A cluster of the server above, as the plugin's arguments name it.
 async fn cluster(namespace: &str) -> Cluster {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let server = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
-    connect(&server, namespace).await
+    connect(&format!("http://{}", serve().await), namespace).await
 }
 
 async fn connect(server: &str, namespace: &str) -> Cluster {
+    connect_by(json!({"server": server}), namespace).await.unwrap()
+}
+
+/// With this entry of `clusters` in the kubeconfig.
+async fn connect_by(cluster: Value, namespace: &str) -> Result<Cluster, Failure> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
     let kubeconfig = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "test",
-        "clusters": [{"name": "test", "cluster": {"server": server}}],
+        "clusters": [{"name": "test", "cluster": cluster}],
         "users": [{"name": "test", "user": {}}],
         "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test", "namespace": namespace}}],
     });
-    // Each server has its own port, so that tests that run at once do not share a file.
-    let port = server.rsplit(':').next().unwrap();
-    let file = std::env::temp_dir().join(format!("plimsoll-{}-{port}.kubeconfig", std::process::id()));
+    // Tests that run at once do not share a file.
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let file = std::env::temp_dir().join(format!("plimsoll-{}-{number}.kubeconfig", std::process::id()));
     std::fs::write(&file, kubeconfig.to_string()).unwrap();
     let args = Args::parse_from(["kubectl-plimsoll", "status", "--kubeconfig", file.to_str().unwrap()]);
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let cluster = Cluster::connect(&args, false).await;
     std::fs::remove_file(&file).unwrap();
-    cluster.unwrap()
+    cluster
+}
+
+/// A proxy that leads each CONNECT to `server`, wherever it was to go. Returns its address, and what it was asked for.
+async fn proxy_to(server: SocketAddr) -> (SocketAddr, mpsc::UnboundedReceiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (tell, told) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(client.read_u8().await.unwrap());
+            }
+            tell.send(String::from_utf8(head).unwrap()).unwrap();
+            client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+            let mut server = TcpStream::connect(server).await.unwrap();
+            tokio::spawn(async move { copy_bidirectional(&mut client, &mut server).await });
+        }
+    });
+    (address, told)
 }
 
 #[tokio::test]
@@ -116,9 +157,37 @@ async fn every_refusal_is_told_apart() {
 }
 
 #[tokio::test]
+async fn the_proxy_of_the_kubeconfig_leads_to_the_cluster() {
+    let (proxy, mut told) = proxy_to(serve().await).await;
+    let cluster =
+        json!({"server": "http://cluster.invalid:6443", "proxy-url": format!("http://me:secret@{proxy}")});
+    let objects = connect_by(cluster, "shop").await.unwrap().list().await.unwrap();
+    assert_eq!(objects.len(), 3);
+    let asked = told.recv().await.unwrap();
+    assert!(asked.starts_with("CONNECT cluster.invalid:6443 HTTP/1.1\r\n"), "{asked}");
+    assert!(asked.to_lowercase().contains("proxy-authorization: basic "), "{asked}");
+}
+
+#[tokio::test]
+async fn a_proxy_that_does_not_work_is_blamed_and_not_the_kubeconfig() {
+    let server = "https://cluster.invalid:6443";
+    let unknown =
+        connect_by(json!({"server": server, "proxy-url": "ftp://proxy:21"}), "shop").await.err().unwrap();
+    let expected =
+        "proxy-url of the kubeconfig is \"ftp://proxy:21\"; it must be an http, https or socks5 URL";
+    assert_eq!(unknown.to_string(), expected);
+    // Bound and dropped: a port that nobody listens on.
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let silent = json!({"server": server, "proxy-url": format!("http://me:secret@{free}")});
+    let failure = connect_by(silent, "shop").await.unwrap().list().await.unwrap_err().to_string();
+    let place = format!("can't reach the cluster at {server} (through the proxy http://{free}): ");
+    assert!(failure.starts_with(&place) && !failure.contains("secret"), "{failure}");
+}
+
+#[tokio::test]
 async fn a_cluster_that_is_not_there_is_named() {
     // Bound and dropped: a port that nobody listens on.
-    let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let failure = connect(&format!("http://{free}"), "gone").await.list().await.unwrap_err();
     assert!(
         matches!(&failure, Failure::Unreachable { url, .. } if url.contains(&free.to_string())),

@@ -39,7 +39,7 @@ fn part(name: &str, value: f64) -> Series {
 fn probe(age: Option<f64>) -> Answer {
     let mut series = vec![part("server", NOW)];
     if let Some(age) = age {
-        series.extend([part("newest/0", NOW - age), part("targets/0", 2.0)]);
+        series.extend([part("newest/0", NOW - age), part("targets", 2.0)]);
     }
     vector(series)
 }

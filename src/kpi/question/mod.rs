@@ -5,6 +5,7 @@ mod burst;
 mod outline;
 mod probe;
 mod reach;
+mod targets;
 
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use promql_parser::parser::{self, Expr, VectorSelector, value::ValueType};
 use promql_parser::util::visitor::{ExprVisitorMut, walk_expr_mut};
 use thiserror::Error;
 
+use probe::Probe;
 pub(super) use probe::{Evidence, read as read_probe};
 
 /// A query, parsed once.
@@ -20,7 +22,7 @@ pub(super) use probe::{Evidence, read as read_probe};
 pub struct Question {
     text: String,
     burst: Option<String>,
-    probe: Option<String>,
+    probe: Option<Probe>,
     default_is_written: bool,
     reach: Duration,
 }
@@ -50,7 +52,7 @@ impl Question {
             }
         }
         let _ = walk_expr_mut(&mut Normalise, &mut expr);
-        let probe = probe::query(&expr).map_err(QuestionError)?;
+        let probe = probe::of(&expr).map_err(QuestionError)?;
         Ok(Self {
             text: faithful(&expr).unwrap_or_else(|| query.trim().to_owned()),
             burst: burst::twin(&expr).as_ref().and_then(faithful),
@@ -77,7 +79,13 @@ impl Question {
     /// sample is behind it, as in `vector(1)`.
     #[must_use]
     pub fn probe(&self) -> Option<&str> {
-        self.probe.as_deref()
+        self.probe.as_ref().map(|probe| probe.text.as_str())
+    }
+
+    /// One query for the number of scrape targets alone, to be asked over time. `None` as for [`Self::probe`].
+    #[must_use]
+    pub fn targets(&self) -> Option<&str> {
+        self.probe.as_ref().map(|probe| probe.targets.as_str())
     }
 
     /// How far back from its time the query reads samples: its longest range, subqueries added up; 0 without a range.

@@ -3,13 +3,14 @@
 //! An answer alone can't tell: `rate(x[5m])` goes on for minutes after the last scrape, and its timestamp is the
 //! time of the evaluation.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use jiff::Timestamp;
 use promql_parser::parser::{AtModifier, Expr, VectorSelector};
 use promql_parser::util::{ExprVisitor, walk_expr};
 
+use super::targets;
 use crate::kpi::answer::{Answer, Data, timestamp};
 
 /// The label that tells the parts of the answer apart: [`crate::kpi::answer::Labels::plimsoll`].
@@ -24,14 +25,23 @@ pub(in crate::kpi) struct Evidence {
     pub(in crate::kpi) server: Timestamp,
     /// The newest sample of the selector whose newest is the oldest; `None` if no selector has a sample.
     pub(in crate::kpi) newest: Option<Timestamp>,
-    /// Distinct pairs of the labels `instance` and `job`, summed over the selectors.
+    /// Scrape targets behind the answer, each counted once: see [`targets::count`].
     pub(in crate::kpi) targets: u32,
+}
+
+/// What is asked beside a query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Probe {
+    /// The time of the newest sample and the number of scrape targets.
+    pub(super) text: String,
+    /// The number of scrape targets alone.
+    pub(super) targets: String,
 }
 
 /// The probe of an expression; `None` if it reads no series. `offset` is left out of it, for it asks whether the
 /// targets are scraped now; selectors at a fixed time (`@ 1700000000`) are, since their samples never change.
 /// Works on Prometheus 2 and 3, Thanos, Mimir and VictoriaMetrics.
-pub(super) fn query(expr: &Expr) -> Result<Option<String>, String> {
+pub(super) fn of(expr: &Expr) -> Result<Option<Probe>, String> {
     let selectors = selectors(expr);
     if selectors.is_empty() {
         return Ok(None);
@@ -45,12 +55,12 @@ pub(super) fn query(expr: &Expr) -> Result<Option<String>, String> {
     let part =
         |value: String, name: &str| format!("label_replace({value}, \"{PART}\", \"{name}\", \"\", \"\")");
     let mut parts = vec![part("vector(time())".to_owned(), "server")];
-    for (index, selector) in selectors.iter().enumerate() {
+    for (index, selector) in selectors.keys().enumerate() {
         parts.push(part(format!("max(timestamp({selector}))"), &format!("newest/{index}")));
-        parts
-            .push(part(format!("count(count by (instance, job) ({selector}))"), &format!("targets/{index}")));
     }
-    Ok(Some(parts.join(" or ")))
+    let targets = targets::count(&selectors);
+    parts.push(part(targets.clone(), "targets"));
+    Ok(Some(Probe { text: parts.join(" or "), targets }))
 }
 
 /// Reads the answer to a probe; the error completes a sentence that begins with the source's name.
@@ -60,7 +70,7 @@ pub(in crate::kpi) fn read(answer: &Answer) -> Result<Evidence, String> {
     };
     let mut server = None;
     let mut newest: Option<Timestamp> = None;
-    let mut targets = 0.0;
+    let mut targets = 0_f64;
     for one in series {
         let name = one.labels.plimsoll.as_deref().unwrap_or_default();
         match name.split('/').next().unwrap_or_default() {
@@ -70,7 +80,7 @@ pub(in crate::kpi) fn read(answer: &Answer) -> Result<Evidence, String> {
                     timestamp(one.value).ok_or("answered the evidence query with a time that is none")?;
                 newest = Some(newest.map_or(found, |before| before.min(found)));
             }
-            "targets" => targets += one.value,
+            "targets" => targets = one.value,
             _ => {}
         }
     }
@@ -98,8 +108,9 @@ pub(super) fn has_written_default(expr: &Expr) -> bool {
     find.0
 }
 
-fn selectors(expr: &Expr) -> BTreeSet<String> {
-    struct Collect(BTreeSet<String>);
+/// The distinct selectors of an expression without offsets, by their text.
+fn selectors(expr: &Expr) -> BTreeMap<String, VectorSelector> {
+    struct Collect(BTreeMap<String, VectorSelector>);
     impl ExprVisitor for Collect {
         type Error = Infallible;
         fn pre_visit(&mut self, expr: &Expr) -> Result<bool, Infallible> {
@@ -110,12 +121,12 @@ fn selectors(expr: &Expr) -> BTreeSet<String> {
             };
             if !matches!(selector.at, Some(AtModifier::At(_))) {
                 let now = VectorSelector { offset: None, at: None, ..selector.clone() };
-                self.0.insert(now.to_string());
+                self.0.insert(now.to_string(), now);
             }
             Ok(true)
         }
     }
-    let mut collect = Collect(BTreeSet::new());
+    let mut collect = Collect(BTreeMap::new());
     let _ = walk_expr(&mut collect, expr);
     collect.0
 }
@@ -131,13 +142,13 @@ mod tests {
     }
 
     #[test]
-    fn asks_for_time_and_targets_of_each_selector_once() {
+    fn asks_for_the_time_of_each_selector_once_and_for_the_targets_of_all() {
         assert_eq!(
             probe(r#"sum(rate(x{app="a"}[1m] offset 1h)) / sum(x{app="a"})"#).unwrap(),
             concat!(
                 r#"label_replace(vector(time()), "plimsoll", "server", "", "")"#,
                 r#" or label_replace(max(timestamp(x{app="a"})), "plimsoll", "newest/0", "", "")"#,
-                r#" or label_replace(count(count by (instance, job) (x{app="a"})), "plimsoll", "targets/0", "", "")"#,
+                r#" or label_replace(count(count by (instance, job) (x{app="a"})), "plimsoll", "targets", "", "")"#,
             )
         );
         assert!(probe("a + b").unwrap().contains("newest/1"));
@@ -173,15 +184,14 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_of_the_newest_and_the_sum_of_the_targets_count() {
+    fn the_oldest_of_the_newest_and_the_number_of_targets_count() {
         let labels = |name: &str| Labels { pod: None, plimsoll: Some(name.into()) };
         let series = |name: &str, value| Series { labels: labels(name), value };
         let data = Data::Vector(vec![
             series("server", 1_800_000_010.5),
             series("newest/0", 1_800_000_009.0),
-            series("targets/0", 3.0),
             series("newest/1", 1_800_000_001.25),
-            series("targets/1", 2.0),
+            series("targets", 5.0),
         ]);
         let evidence = read(&Answer { data, time: None, warning: None }).unwrap();
         let expected = Evidence {

@@ -10,9 +10,9 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use plimsoll::api::{Goal, KpiRule};
+use plimsoll::api::{Criticality, Goal, KpiRule};
 use plimsoll::engine::Sample;
-use plimsoll::kpi::KpiReader;
+use plimsoll::kpi::{Asker, KpiReader};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -51,9 +51,15 @@ pub fn rule(goal: Goal, query: &str) -> KpiRule {
     KpiRule { name: "k".into(), query: query.into(), source: "default".into(), goal, empty_is_zero: false }
 }
 
+/// One and the same service.
+pub fn asker() -> Asker {
+    Asker::new("shop", "checkout", Criticality::Critical)
+}
+
 /// Asks anew, whatever is known.
 pub async fn ask(reader: &KpiReader, goal: Goal, query: &str) -> Sample {
-    let mut samples: BTreeMap<String, Sample> = reader.ask(&[rule(goal, query)], Duration::ZERO).await;
+    let mut samples: BTreeMap<String, Sample> =
+        reader.ask(&asker(), &[rule(goal, query)], Duration::ZERO).await;
     samples.remove("k").expect("each rule has a sample")
 }
 

@@ -66,7 +66,7 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap,
     let series =
         |part: &str, value: f64| format!(r#"{{"metric":{{"plimsoll":"{part}"}},"value":[{now},"{value}"]}}"#);
     let result = if is_probe {
-        [series("server", now), series("newest/0", now), series("targets/0", 1.0)].join(",")
+        [series("server", now), series("newest/0", now), series("targets", 1.0)].join(",")
     } else {
         format!(r#"{{"metric":{{}},"value":[{now},"1"]}}"#)
     };

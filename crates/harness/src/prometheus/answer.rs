@@ -20,7 +20,9 @@ pub(super) fn vector(value: &Value, now: Timestamp) -> Json {
     let sample = |number: &f64| json!([time(now), number.to_string()]);
     let series = match value {
         Value::Nothing => Vec::new(),
-        Value::Number(number) => vec![json!({"metric": {}, "value": sample(number)})],
+        Value::Number(number) | Value::Total { value: number, .. } => {
+            vec![json!({"metric": {}, "value": sample(number)})]
+        }
         Value::Pods(pods) => {
             let series = |(pod, number)| json!({"metric": {"pod": pod}, "value": sample(number)});
             pods.iter().map(series).collect()
@@ -32,17 +34,23 @@ pub(super) fn vector(value: &Value, now: Timestamp) -> Json {
 /// The evidence probe of a query whose newest sample is of `scrape`: see `kpi::question::probe`.
 pub(super) fn probe(value: &Value, now: Timestamp, scrape: Timestamp) -> Json {
     let part = |name: &str, number: f64| json!({"metric": {"plimsoll": name}, "value": [time(now), number.to_string()]});
-    let targets = match value {
-        Value::Nothing => 0,
-        Value::Number(_) => 1,
-        Value::Pods(pods) => pods.len(),
-    };
+    let targets = targets(value);
     let mut parts = vec![part("server", time(now))];
     if targets > 0 {
         parts.push(part("newest/0", time(scrape)));
-        parts.push(part("targets/0", targets as f64));
+        parts.push(part("targets", f64::from(targets)));
     }
     success("vector", &parts)
+}
+
+/// Scrape targets behind a value.
+pub(super) fn targets(value: &Value) -> u32 {
+    match value {
+        Value::Nothing => 0,
+        Value::Number(_) => 1,
+        Value::Pods(pods) => u32::try_from(pods.len()).unwrap_or(u32::MAX),
+        Value::Total { targets, .. } => *targets,
+    }
 }
 
 /// The values of a query at several times.
@@ -52,7 +60,9 @@ pub(super) fn matrix(values: impl Iterator<Item = (Timestamp, Value)>) -> Json {
     for (at, value) in values {
         match value {
             Value::Nothing => {}
-            Value::Number(number) => points.push(json!([time(at), number.to_string()])),
+            Value::Number(number) | Value::Total { value: number, .. } => {
+                points.push(json!([time(at), number.to_string()]));
+            }
             Value::Pods(pods) => {
                 for (pod, number) in pods {
                     by_pod.entry(pod).or_default().push(json!([time(at), number.to_string()]));

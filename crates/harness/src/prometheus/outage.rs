@@ -12,8 +12,10 @@ const NEAR: f64 = 86_400.0;
 pub enum Outage {
     /// Every connection is closed.
     Down,
-    /// Answers come so much later.
+    /// Answers come so much later, whatever time limit the query has, as over a bad network.
     Slow(Duration),
+    /// Evaluating a query takes so long; the server gives it up when its time limit is over, and says so.
+    Expensive(Duration),
     /// This status with this text.
     Status(u16, &'static str),
     /// 200 with a text that is no JSON.

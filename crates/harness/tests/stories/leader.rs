@@ -5,6 +5,8 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use plimsoll_harness::{
     apiserver::{Effect, Scope},
+    history::Version,
+    prometheus::Value,
     world::{Operator, World},
 };
 use serde_json::json;
@@ -123,4 +125,32 @@ async fn a_leader_whose_deadline_passes_while_it_waits_for_an_answer_writes_noth
         assert!(late.iter().any(|call| call.shape == read), "no {read} was answered late: {late:#?}");
     }
     assert!(leader.is_running());
+}
+
+/// Half of the replicas have not been scraped for longer than the window and the range of the query, and who leads anew has
+/// never seen the others: what it sees first must not be taken for all that there is.
+#[tokio::test(start_paused = true)]
+async fn a_change_of_leader_forgets_no_scrape_target_that_is_missing() {
+    let world = World::default();
+    let leader = world.operator("plimsoll-0");
+    sleep(Duration::from_secs(1)).await;
+    let _follower = world.operator("plimsoll-1");
+    deployment(&world, "half", "web", 10);
+    world.prometheus.set(&dial("half"), Value::Total { value: 95.0, targets: 10 });
+    DialService::on("half", "web").apply(&world);
+    let (target, service) =
+        (world.follow("deployments", "half", "web"), world.follow("scalableservices", "half", "web"));
+    let at_10 = |target: &Version| target.replicas() == 10;
+    target.stays("at 10", Duration::from_secs(300), at_10).await;
+    world.prometheus.set(&dial("half"), Value::Total { value: 47.5, targets: 5 });
+    target.stays("at 10", Duration::from_secs(600), at_10).await;
+    leader.kill().await;
+    let taken = || world.leader().starts_with("plimsoll-1_").then_some(());
+    world.until("the other leads", TAKE_OVER, taken).await;
+    target.stays("at 10", Duration::from_secs(600), at_10).await;
+    let ready = service.last().condition("Ready");
+    assert!(ready.contains("5 scrape targets answered, where 10 did before"), "Ready is {ready}");
+    // The control: if all targets say so, it is the load.
+    world.prometheus.set(&dial("half"), Value::Total { value: 47.5, targets: 10 });
+    target.wait("at 5", Duration::from_secs(60), |target| target.replicas() == 5).await;
 }

@@ -13,4 +13,5 @@ mod outage;
 mod outage_faults;
 mod restart;
 mod schedule;
+mod sources;
 mod takeover;

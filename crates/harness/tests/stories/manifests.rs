@@ -40,7 +40,7 @@ pub fn dial(namespace: &str) -> String {
     format!(r#"sum(shop_queue_jobs{{namespace="{namespace}", app="dial"}})"#)
 }
 
-/// A ScalableService on a load that the story sets: one replica for each 10 of it, a look every second.
+/// A ScalableService on a load that the story sets: one replica for each 10 of it.
 pub struct DialService<'a> {
     /// Its namespace.
     pub namespace: &'a str,
@@ -54,17 +54,19 @@ pub struct DialService<'a> {
     pub mode: &'a str,
     /// scaleDown.stabilizationWindowSeconds.
     pub window: u32,
+    /// period.
+    pub period: &'a str,
 }
 
 impl<'a> DialService<'a> {
-    /// On a Deployment of the same name: from 1 to 10 replicas, downward at once.
+    /// On a Deployment of the same name: from 1 to 10 replicas, downward at once, a look every second.
     pub fn on(namespace: &'a str, name: &'a str) -> Self {
-        Self { namespace, name, target: name, min: 1, mode: "Auto", window: 0 }
+        Self { namespace, name, target: name, min: 1, mode: "Auto", window: 0, period: "1s" }
     }
 
     /// Applies it.
     pub fn apply(&self, world: &World) {
-        let Self { namespace, name, target, min, mode, window } = self;
+        let Self { namespace, name, target, min, mode, window, period } = self;
         let query = dial(namespace);
         world.objects.apply(&format!(
             r#"
@@ -76,7 +78,7 @@ spec:
   scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: {target}}}
   minReplicas: {min}
   maxReplicas: 10
-  period: 1s
+  period: {period}
   kpis:
   - {{name: dial, type: Load, query: '{query}', perReplica: "10"}}
   behavior: {{scaleDown: {{stabilizationWindowSeconds: {window}}}}}

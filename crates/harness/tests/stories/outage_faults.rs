@@ -62,6 +62,22 @@ outage!(
     "as a cache would"
 );
 
+/// Prometheus 2.48 to 2.53 put them there for every `rate` of a metric whose name does not end in `_total`.
+#[tokio::test(start_paused = true)]
+async fn infos_among_the_warnings_leave_the_kpis_fresh() {
+    let shop = Shop::open().await;
+    let _operator = shop.world.operator("plimsoll-0");
+    shop.calm().await;
+    let mark = shop.service().mark();
+    let info = r#"PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket: "jobs" (1:10)"#;
+    shop.world.prometheus.break_down(Outage::Partial(info));
+    sleep(LASTS).await;
+    assert_eq!(shop.broken(mark).len(), 0, "Ready is {}", shop.service().last().condition("Ready"));
+    shop.load(|_| 90.0);
+    let fell = |target: &Version| (3..=4).contains(&target.replicas());
+    shop.target().wait("at 3 or 4", Duration::from_secs(40), fell).await;
+}
+
 /// The status may report a jump of the clock for this time.
 const JUMP: Duration = Duration::from_secs(3);
 
