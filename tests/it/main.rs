@@ -3,6 +3,7 @@
 // A test that can't go on has failed.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used)]
 
+mod any_input;
 mod architecture;
 mod autoscaling_v2;
 mod decide_command;
@@ -11,6 +12,7 @@ mod engine;
 mod failover;
 mod fixtures;
 mod generated;
+mod malformed;
 mod outliers;
 mod properties;
 mod refused;
