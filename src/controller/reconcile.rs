@@ -58,10 +58,12 @@ pub async fn reconcile(
         tracing::warn!(
             namespace = key.0,
             name = key.1,
-            "the object is not understood: {:?}",
-            object.0.as_ref().err()
+            "the object is not understood: {}",
+            object.0.as_ref().err().map(|invalid| invalid.error.as_str()).unwrap_or_default()
         );
         context.shell.board.forget(&key);
+        // What the last look found would stay in the metrics as if it were still true.
+        context.shell.metrics.forget(&key.0, &key.1);
         return Ok(Action::await_change());
     };
     if !(context.shell.health.is_ready() && context.shell.services.listed()) {

@@ -14,3 +14,4 @@ mod outage_faults;
 mod restart;
 mod schedule;
 mod takeover;
+mod unreadable;
