@@ -171,6 +171,7 @@ async fn look(service: &ScalableService, key: &Key, state: &mut State, context: 
         seen: seen.replicas,
         now: if applied == Applied::Done { decision.replicas } else { seen.replicas },
         ready: seen.pods.ready(),
+        floor: subject.spec.floor(now),
         selector: subject.target.selector.as_ref().map(ToString::to_string),
         decision,
         written: match applied {
@@ -346,7 +347,10 @@ async fn report(
         desired: new.desired_replicas,
         wanted: new.replicas,
         ready: new.ready_replicas,
-        min: Some(service.spec.min_replicas),
+        min: Some(match outcome {
+            Outcome::Done(done) => done.floor,
+            Outcome::Refused(_) => service.spec.min_replicas,
+        }),
         max: Some(service.spec.max_replicas),
         kpis: &new.kpis,
         traffic: fleet.map(|fleet| TrafficLook {
