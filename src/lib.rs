@@ -8,6 +8,7 @@ pub mod cli;
 pub mod clock;
 pub mod controller;
 pub mod engine;
+pub mod input;
 pub mod kpi;
 pub mod lease;
 pub mod pauses;

@@ -46,6 +46,17 @@ enum Verb {
         log: String,
     },
     /// Decide from observations on standard input, one JSON object a line, without a cluster.
+    ///
+    /// A line has `time` in seconds, never before the line above: Unix time if the spec has a schedule, from any start if it
+    /// has none. It has `replicas`, those that are wanted now, and may have `readyReplicas` (all by default) and `held`, the
+    /// requests that wait at a load balancer for the first replica (0 by default). `kpis` has the answer for each KPI of the
+    /// spec by its name: a number; null, if there is no fresh sample; or why there is no number, as {"state": "Empty"}, with
+    /// Empty, Stale, Partial, NaN or Error. Empty is what `onEmpty` is for.
+    ///
+    /// Each line is answered by one line: the replicas to have with every reason, or `error` with what is wrong with the
+    /// line. The exit code is 1 if the file or a line could not be used. The file is checked as the API server would check it.
+    ///
+    /// An example of a line: {"time": 1774657800, "replicas": 4, "kpis": {"throughput": 812.5, "latency": {"state": "Stale"}}}
     Decide {
         /// A YAML file with one ScalableService.
         #[arg(short, long)]

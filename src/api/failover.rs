@@ -2,7 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{KubeSchema, core::Duration};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
@@ -174,6 +174,7 @@ pub struct FailoverStatus {
     /// When requests began to move, to a standby or back, within the last hour and since a person last moved them; the
     /// newest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "moments")]
     pub switches: Vec<Time>,
     /// Before this moment they don't come back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -221,6 +222,11 @@ pub enum FailoverState {
     Held,
     /// Nothing is moved: the evidence is unknown, or a person said so.
     Frozen,
+}
+
+/// Without the description that Go's type has.
+fn moments(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "array", "items": {"type": "string", "format": "date-time"}})
 }
 
 fn max_switches() -> i32 {

@@ -189,7 +189,7 @@ pub enum Criticality {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = (
-    "self.apiVersion != 'plimsoll.dev/v1alpha1'",
+    "!self.apiVersion.startsWith('plimsoll.dev/')",
     "scaleTargetRef must not be a resource of plimsoll.dev: name the workload itself"
 ))]
 pub struct ScaleTargetRef {
@@ -288,8 +288,22 @@ pub enum OnEmpty {
 }
 
 /// autoscaling/v2 `HorizontalPodAutoscalerBehavior`, with Plimsoll's defaults.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = (
+        "!has(self.scaleUp.tolerance) || (isQuantity(string(self.scaleUp.tolerance)) && \
+         !quantity(string(self.scaleUp.tolerance)).isLessThan(quantity('0')) && \
+         quantity(string(self.scaleUp.tolerance)).isLessThan(quantity('1')))",
+        "behavior.scaleUp.tolerance must be a quantity of at least 0 and below 1, for example \"0.1\""
+    ),
+    validation = (
+        "!has(self.scaleDown.tolerance) || (isQuantity(string(self.scaleDown.tolerance)) && \
+         !quantity(string(self.scaleDown.tolerance)).isLessThan(quantity('0')) && \
+         quantity(string(self.scaleDown.tolerance)).isLessThan(quantity('1')))",
+        "behavior.scaleDown.tolerance must be a quantity of at least 0 and below 1, for example \"0.1\""
+    )
+)]
 pub struct Behavior {
     /// Upward: by default at once and without a rate limit.
     #[serde(default = "scale_up_rules")]

@@ -37,7 +37,7 @@ pub struct ScalableServiceStatus {
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_string()]))]
     pub kpis: Vec<KpiStatus>,
-    /// The last decisions that changed something, the newest first; at most [`Self::DECISIONS_MAX`].
+    /// The last decisions that changed something, the newest first; at most 8.
     #[serde(default)]
     pub decisions: Vec<DecisionRecord>,
     /// What the load balancer in front of the service does.
@@ -50,14 +50,14 @@ pub struct ScalableServiceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failover: Option<FailoverStatus>,
     /// `Ready`, `Reconciling`, `Stalled` (kstatus) and `MetricsAvailable`, `ScalingActive`, `ScalingLimited`,
-    /// `TrafficSynced`, `ReplicasHealthy`, `ZonesServing`.
+    /// `TrafficSynced`, `ReplicasHealthy`, `FailoverReady`, `PrimaryActive`, `ZonesServing`.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_string()]))]
     pub conditions: Vec<Condition>,
 }
 
 impl ScalableServiceStatus {
-    /// Length of the ring of decisions.
+    /// Length of the ring of decisions, as the description of `decisions` has it.
     pub const DECISIONS_MAX: usize = 8;
 }
 

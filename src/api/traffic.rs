@@ -113,6 +113,8 @@ pub struct Traffic {
     pub session_persistence: Option<SessionPersistence>,
     /// How long a new replica's share grows, from 0s (the default: at once) to 10m.
     #[serde(default = "zero")]
+    // Its own text would be `0ns`, which nobody writes.
+    #[schemars(default = "zero_text")]
     #[x_kube(validation = (
         "duration(self) >= duration('0s') && duration(self) <= duration('10m')",
         "traffic.slowStart must be a duration from 0s to 10m"
@@ -324,6 +326,10 @@ fn seconds(seconds: u64) -> Duration {
 
 fn zero() -> Duration {
     seconds(0)
+}
+
+fn zero_text() -> &'static str {
+    "0s"
 }
 
 fn check_interval() -> Duration {

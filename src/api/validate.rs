@@ -10,7 +10,7 @@ mod recovery;
 mod traffic;
 
 pub use failover::{FailoverRules, SignRule};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 pub use recovery::OutlierRules;
 use thiserror::Error;
 pub use traffic::TrafficRules;
@@ -20,14 +20,34 @@ use super::{
     ScaleTargetRef, ScalingPolicy, ScalingRules, Schedule, SelectPolicy,
     spec::{DOWN_WINDOW_S, UP_WINDOW_S},
 };
+use crate::input::words::{key, quoted};
 
 /// autoscaling/v2's tolerance.
 const TOLERANCE: f64 = 0.1;
 
-/// Everything that is wrong with a spec, a sentence each, with the field's path.
+/// Longest text of [`Invalid`], unless its first sentence is longer.
+const TOLD_MAX: usize = 800;
+
+/// Everything that is wrong with a spec, a sentence each, with the field's path. Its text has as many of them as can be
+/// read at once, and the number of the others.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("{}", .0.join("; "))]
+#[error("{}", told(.0))]
 pub struct Invalid(pub Vec<String>);
+
+fn told(sentences: &[String]) -> String {
+    let mut text = String::new();
+    for (index, sentence) in sentences.iter().enumerate() {
+        if index > 0 && text.len() + sentence.len() > TOLD_MAX {
+            let left = sentences.len() - index;
+            return format!("{text}; and {left} more");
+        }
+        if index > 0 {
+            text.push_str("; ");
+        }
+        text.push_str(sentence);
+    }
+    text
+}
 
 /// A spec whose every number is known to be sound.
 #[derive(Clone, Debug)]
@@ -179,6 +199,15 @@ impl Validated {
     }
 }
 
+impl Validated {
+    /// The fewest replicas at `now`: minReplicas, or more while a schedule holds.
+    #[must_use]
+    pub fn floor(&self, now: Timestamp) -> i32 {
+        let holding = self.schedule.iter().filter(|entry| entry.holds(now));
+        holding.map(|entry| entry.min_replicas).fold(self.min_replicas, i32::max)
+    }
+}
+
 fn check_replicas(spec: &ScalableServiceSpec, wrong: &mut Vec<String>) {
     let (min, max) = (spec.min_replicas, spec.max_replicas);
     if !(0..=100_000).contains(&min) {
@@ -203,8 +232,9 @@ fn check_replicas(spec: &ScalableServiceSpec, wrong: &mut Vec<String>) {
 
 fn check_target(target: &ScaleTargetRef, wrong: &mut Vec<String>) {
     let ScaleTargetRef { api_version, kind, .. } = target;
-    if api_version.split('/').next() == Some(GROUP) {
-        wrong.push(format!("spec.scaleTargetRef is {api_version} {kind}; it must be the workload itself"));
+    if api_version.strip_prefix(GROUP).is_some_and(|version| version.starts_with('/')) {
+        let found = format!("{} {}", key(api_version), key(kind));
+        wrong.push(format!("spec.scaleTargetRef is {found}; it must be the workload itself"));
     }
 }
 
@@ -222,7 +252,7 @@ fn check_unique<'a>(path: &str, names: impl Iterator<Item = &'a str>, wrong: &mu
     let mut seen = std::collections::BTreeSet::new();
     for name in names {
         if !seen.insert(name) {
-            wrong.push(format!("{path} has the name {name:?} twice; names must be unique"));
+            wrong.push(format!("{path} has the name {} twice; names must be unique", quoted(name)));
         }
     }
 }
@@ -244,7 +274,7 @@ fn kpi_rule(index: usize, kpi: &Kpi, wrong: &mut Vec<String>) -> Option<KpiRule>
     let mut number = None;
     for (field, value) in fields {
         match (field == wanted, value) {
-            (true, Some(value)) => number = positive(&format!("{path}.{field}"), value, wrong),
+            (true, Some(value)) => number = goal(&format!("{path}.{field}"), value, kpi.type_, wrong),
             (true, None) => wrong.push(format!("{path}.{field} is missing; type {:?} needs it", kpi.type_)),
             (false, Some(_)) => {
                 wrong.push(format!("{path}.{field} is set; type {:?} takes {wanted} only", kpi.type_))
@@ -255,11 +285,7 @@ fn kpi_rule(index: usize, kpi: &Kpi, wrong: &mut Vec<String>) -> Option<KpiRule>
     let goal = match (kpi.type_, number?) {
         (KpiType::Load, number) => Goal::PerReplica(number),
         (KpiType::Objective, number) => Goal::AtMost(number),
-        (KpiType::Utilization, number) if number <= 1.0 => Goal::Average(number),
-        (KpiType::Utilization, number) => {
-            wrong.push(format!("{path}.target is {number}; an average must be above 0 and at most 1"));
-            return None;
-        }
+        (KpiType::Utilization, number) => Goal::Average(number),
     };
     let empty_is_zero = kpi.on_empty == OnEmpty::Zero;
     if empty_is_zero && kpi.type_ == KpiType::Utilization {
@@ -274,13 +300,25 @@ fn kpi_rule(index: usize, kpi: &Kpi, wrong: &mut Vec<String>) -> Option<KpiRule>
     })
 }
 
-fn positive(path: &str, quantity: &Quantity, wrong: &mut Vec<String>) -> Option<f64> {
-    let value = quantity.value().filter(|value| *value > 0.0);
+fn goal(path: &str, quantity: &Quantity, type_: KpiType, wrong: &mut Vec<String>) -> Option<f64> {
+    let (most, allowed) = match type_ {
+        KpiType::Load => (f64::MAX, "a number above 0, such as \"120\", \"0.25\" or \"250m\""),
+        KpiType::Utilization => (1.0, "a number above 0 and at most 1, such as \"0.7\""),
+        KpiType::Objective => (f64::MAX, "a number above 0, such as \"0.25\" or \"250m\""),
+    };
+    above_zero(path, quantity, most, allowed, wrong)
+}
+
+fn above_zero(
+    path: &str,
+    quantity: &Quantity,
+    most: f64,
+    allowed: &str,
+    wrong: &mut Vec<String>,
+) -> Option<f64> {
+    let value = quantity.value().filter(|value| *value > 0.0 && *value <= most);
     if value.is_none() {
-        wrong.push(format!(
-            "{path} is {:?}; it must be a number above 0, such as \"120\", \"0.25\" or \"250m\"",
-            quantity.0
-        ));
+        wrong.push(format!("{path} is {}; it must be {allowed}", quoted(&quantity.0)));
     }
     value
 }
@@ -305,7 +343,10 @@ fn move_rules(direction: &str, rules: &ScalingRules, window: i32, wrong: &mut Ve
     let tolerance = match &rules.tolerance {
         None => TOLERANCE,
         Some(quantity) => quantity.value().filter(|value| (0.0..1.0).contains(value)).unwrap_or_else(|| {
-            wrong.push(format!("{path}.tolerance is {:?}; it must be at least 0 and below 1", quantity.0));
+            let found = quoted(&quantity.0);
+            wrong.push(format!(
+                "{path}.tolerance is {found}; it must be a number of at least 0 and below 1, such as \"0.1\""
+            ));
             TOLERANCE
         }),
     };
@@ -345,7 +386,12 @@ fn duration(duration: &kube::core::Duration) -> SignedDuration {
     if duration.is_negative() { -length } else { length }
 }
 
-/// As jiff writes it: `169h`, `1m 30s`, `500ms`.
+/// As jiff writes it: `169h`, `1m 30s`, `500ms`; with a sign where it is negative, which jiff would write as `5s ago`.
 fn text(length: &kube::core::Duration) -> String {
-    format!("{:#}", duration(length))
+    let length = duration(length);
+    let sign = if length.is_negative() { "-" } else { "" };
+    format!("{sign}{:#}", length.abs())
 }
+
+#[cfg(test)]
+mod tests;

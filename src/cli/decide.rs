@@ -1,41 +1,26 @@
 //! `plimsoll decide`: the engine as a filter, without a cluster. One observation a line in, one answer a line out.
 
+mod line;
+mod service;
+
 use std::{
     collections::BTreeMap,
     io::{self, BufRead, Write},
     path::Path,
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use thiserror::Error;
 
+pub use line::{KpiAnswer, NoNumber, ObservationLine, Unusable};
+pub use service::service;
+
 use crate::{
-    api::{Invalid, KpiState, Reason, ScalableService, Validated},
+    api::{Invalid, KpiState, Reason, Validated},
     engine::{Change, Memory, Observation, Pods, Sample, decide},
 };
-
-/// One observation, as it comes in.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ObservationLine {
-    /// Seconds, from any start; never before the line above.
-    pub time: f64,
-    /// Replicas wanted now.
-    #[schemars(range(min = 0))]
-    pub replicas: i32,
-    /// Replicas that are ready; as many as wanted if it is left out.
-    #[serde(default)]
-    #[schemars(range(min = 0))]
-    pub ready_replicas: Option<i32>,
-    /// A number for each KPI of the spec, by its name; null means that there is no fresh sample. Others are ignored.
-    pub kpis: BTreeMap<String, Option<f64>>,
-    /// Requests that wait at a load balancer because no replica is ready; 0 if it is left out.
-    #[serde(default)]
-    #[schemars(range(min = 0))]
-    pub held: i32,
-}
 
 /// What is answered to one line.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
@@ -78,17 +63,9 @@ pub enum DecideError {
         /// What the system says.
         error: io::Error,
     },
-    /// The file is not a ScalableService.
-    #[error("{path}: {message}")]
-    NotAService {
-        /// The path as it was given.
-        path: String,
-        /// What is wrong.
-        message: String,
-    },
-    /// The spec says something that can't be.
+    /// The file has no ScalableService that the API server would accept.
     #[error("{path}: {invalid}")]
-    Spec {
+    Refused {
         /// The path as it was given.
         path: String,
         /// What is wrong, field by field.
@@ -102,52 +79,8 @@ pub enum DecideError {
 /// Reads a file with one ScalableService among its documents.
 pub fn read_service(path: &Path) -> Result<Validated, DecideError> {
     let shown = path.display().to_string();
-    let text =
-        std::fs::read_to_string(path).map_err(|error| DecideError::File { path: shown.clone(), error })?;
-    let fail = |message: String| DecideError::NotAService { path: shown.clone(), message };
-    let mut services = Vec::new();
-    for document in documents(&text) {
-        let kind =
-            serde_saphyr::from_str::<Kind>(&document).map_err(|error| fail(one_line(&error.to_string())))?;
-        if kind.kind.as_deref() == Some("ScalableService") {
-            let service = serde_saphyr::from_str::<ScalableService>(&document);
-            services.push(service.map_err(|error| fail(one_line(&error.to_string())))?);
-        }
-    }
-    match services.as_slice() {
-        [service] => Validated::of(service).map_err(|invalid| DecideError::Spec { path: shown, invalid }),
-        others => Err(fail(format!(
-            "has {} objects of kind ScalableService; it must have exactly one",
-            others.len()
-        ))),
-    }
-}
-
-#[derive(Deserialize)]
-struct Kind {
-    kind: Option<String>,
-}
-
-/// The documents of a YAML file that say anything. Lines are kept in their places, so that an error's line is right.
-fn documents(text: &str) -> Vec<String> {
-    let mut documents = vec![String::new()];
-    for (number, line) in text.lines().enumerate() {
-        if line == "---" || line.starts_with("--- ") {
-            documents.push("\n".repeat(number + 1));
-        } else if let Some(document) = documents.last_mut() {
-            document.push_str(line);
-            document.push('\n');
-        }
-    }
-    let says = |document: &String| {
-        document.lines().any(|line| !line.trim().is_empty() && !line.trim().starts_with('#'))
-    };
-    documents.into_iter().filter(says).collect()
-}
-
-fn one_line(text: &str) -> String {
-    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-    line.trim_start_matches("error: ").to_owned()
+    let bytes = std::fs::read(path).map_err(|error| DecideError::File { path: shown.clone(), error })?;
+    service(&bytes).map_err(|invalid| DecideError::Refused { path: shown, invalid })
 }
 
 /// Answers every line of `input` on `output` until it ends. Returns how many lines could not be used.
@@ -188,8 +121,8 @@ struct Last {
 
 impl Filter<'_> {
     fn answer(&mut self, bytes: &[u8]) -> Result<DecisionLine, String> {
-        let line = parse(bytes)?;
-        let now = timestamp(line.time)?;
+        let line = line::read(bytes)?;
+        let now = timestamp(line.time);
         if let Some(last) = &self.last {
             if now < last.time {
                 let before = last.time.as_duration().as_secs_f64();
@@ -218,36 +151,19 @@ impl Filter<'_> {
 
     fn samples(&self, line: &ObservationLine, now: Timestamp) -> BTreeMap<String, Sample> {
         let sample = |name: &str| match line.kpis.get(name) {
-            Some(Some(value)) => Sample::fresh(*value, now),
-            Some(None) => Sample::unusable(KpiState::Stale, "the line has null for it"),
+            Some(KpiAnswer::Number(value)) => Sample::fresh(*value, now),
+            Some(KpiAnswer::NoSample(())) => Sample::unusable(KpiState::Stale, "the line has null for it"),
+            Some(KpiAnswer::State(NoNumber { state })) => {
+                Sample::unusable((*state).into(), "the line has this state for it")
+            }
             None => Sample::unusable(KpiState::Error, "the line does not have it"),
         };
         self.spec.kpis.iter().map(|rule| (rule.name.clone(), sample(&rule.name))).collect()
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<ObservationLine, String> {
-    let reader = &mut serde_json::Deserializer::from_slice(bytes);
-    let line: ObservationLine = serde_path_to_error::deserialize(reader).map_err(|error| {
-        let path = error.path().to_string();
-        let what = error.inner().to_string();
-        let what = what.split(" at line ").next().unwrap_or_default();
-        if path == "." { what.to_owned() } else { format!("{path}: {what}") }
-    })?;
-    if line.replicas < 0 {
-        return Err(format!("replicas is {}; it must be at least 0", line.replicas));
-    }
-    if line.held < 0 {
-        return Err(format!("held is {}; it must be at least 0", line.held));
-    }
-    match line.ready_replicas {
-        Some(ready) if ready < 0 => Err(format!("readyReplicas is {ready}; it must be at least 0")),
-        _ => Ok(line),
-    }
-}
-
-fn timestamp(seconds: f64) -> Result<Timestamp, String> {
-    let wrong = || format!("time is {seconds}; it must be seconds between -377705023201 and 253402207200");
-    let duration = jiff::SignedDuration::try_from_secs_f64(seconds).map_err(|_| wrong())?;
-    Timestamp::from_duration(duration).map_err(|_| wrong())
+/// The moment of a `time` within its range.
+fn timestamp(seconds: f64) -> Timestamp {
+    let since = SignedDuration::try_from_secs_f64(seconds).unwrap_or_default();
+    Timestamp::from_duration(since).unwrap_or_default()
 }

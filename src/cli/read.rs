@@ -8,8 +8,11 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::age::age;
-use crate::api::{
-    BalancerStatus, DecisionRecord, Draining, FailoverStatus, KpiStatus, Reason, ScalableService, Summary,
+use crate::{
+    api::{
+        BalancerStatus, DecisionRecord, Draining, FailoverStatus, KpiStatus, Reason, ScalableService, Summary,
+    },
+    input::{json, typed},
 };
 
 /// An object as far as it could be read.
@@ -50,9 +53,9 @@ impl Listed {
             Err(error) => return unreadable(error.to_string()),
         };
         let left_out = value.get_mut("status").map_or(0, prune_status);
-        match serde_json::from_value(value) {
+        match typed(&json::node(&value), "") {
             Ok(service) => Self::Service { service: Box::new(service), left_out },
-            Err(error) => unreadable(error.to_string()),
+            Err(sentence) => unreadable(sentence),
         }
     }
 

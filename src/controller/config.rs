@@ -5,7 +5,11 @@ use std::path::Path;
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::{actuate::balancer::Images, kpi::SourceConfig};
+use crate::{
+    actuate::balancer::Images,
+    input::{typed, yaml},
+    kpi::SourceConfig,
+};
 
 /// The file given by `--config`.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -53,7 +57,7 @@ pub enum ConfigError {
     NotUnderstood {
         /// The path as it was given.
         path: String,
-        /// What is wrong, and where.
+        /// The field, what was found, what is allowed.
         message: String,
     },
 }
@@ -62,12 +66,41 @@ impl Config {
     /// Reads the file at `path`.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let shown = path.display().to_string();
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| ConfigError::Unreadable { path: shown.clone(), error })?;
-        serde_saphyr::from_str(&text).map_err(|error| {
-            let message =
-                error.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-            ConfigError::NotUnderstood { path: shown, message }
-        })
+        let bytes =
+            std::fs::read(path).map_err(|error| ConfigError::Unreadable { path: shown.clone(), error })?;
+        Self::parse(&bytes).map_err(|message| ConfigError::NotUnderstood { path: shown, message })
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let document = yaml::text(bytes).and_then(yaml::document)?;
+        typed(&document, "")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Config;
+
+    #[test]
+    fn a_mistake_in_the_file_is_one_plain_sentence_with_its_field() {
+        for (yaml, sentence) in [
+            ("sources: many", "sources is \"many\"; it must be a list"),
+            ("sources: [{name: a}]", "sources[0].url is missing"),
+            (
+                "sources: [{name: a, url: b, maxConcurrency: few}]",
+                "sources[0].maxConcurrency is \"few\"; it must be a whole number",
+            ),
+            (
+                "sources: [{name: a, url: b, timeOut: 5s}]",
+                "sources[0].timeOut is not a known field (did you mean timeout?); allowed are name, url, timeout, \
+                 staleAfter, maxConcurrency, bearerTokenFile, basicAuth, caFile and headers",
+            ),
+            ("sources: []\nsources: []", "sources is there twice; it must be there once"),
+            ("sources: [\n", "line 1, column 10: this is not YAML: a comma or ] is missing"),
+            ("sources: []\n---\nsources: []", "the file has 2 documents; it must have one"),
+        ] {
+            assert_eq!(Config::parse(yaml.as_bytes()).unwrap_err(), sentence, "{yaml}");
+        }
+        assert!(Config::parse(b"# nothing\n").unwrap().sources.is_empty());
     }
 }

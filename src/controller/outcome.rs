@@ -59,6 +59,8 @@ pub struct Done {
     pub now: i32,
     /// Pods that are ready.
     pub ready: i32,
+    /// The fewest replicas when it was decided: minReplicas, or more while a schedule holds.
+    pub floor: i32,
     /// The target's selector, as text.
     pub selector: Option<String>,
     /// What was decided.

@@ -61,10 +61,12 @@ pub async fn reconcile(
         tracing::warn!(
             namespace = key.0,
             name = key.1,
-            "the object is not understood: {:?}",
-            object.0.as_ref().err()
+            "the object is not understood: {}",
+            object.0.as_ref().err().map(|invalid| invalid.error.as_str()).unwrap_or_default()
         );
         context.shell.board.forget(&key);
+        // What the last look found would stay in the metrics as if it were still true.
+        context.shell.metrics.forget(&key.0, &key.1);
         return Ok(Action::await_change());
     };
     if !(context.shell.health.is_ready() && context.shell.services.listed()) {
@@ -172,6 +174,7 @@ async fn look(service: &ScalableService, key: &Key, state: &mut State, context: 
         seen: seen.replicas,
         now: if applied == Applied::Done { decision.replicas } else { seen.replicas },
         ready: seen.pods.ready(),
+        floor: subject.spec.floor(now),
         selector: subject.target.selector.as_ref().map(ToString::to_string),
         decision,
         written: match applied {
@@ -354,7 +357,10 @@ async fn report(
         desired: new.desired_replicas,
         wanted: new.replicas,
         ready: new.ready_replicas,
-        min: Some(service.spec.min_replicas),
+        min: Some(match outcome {
+            Outcome::Done(done) => done.floor,
+            Outcome::Refused(_) => service.spec.min_replicas,
+        }),
         max: Some(service.spec.max_replicas),
         kpis: &new.kpis,
         traffic: fleet.map(|fleet| TrafficLook {

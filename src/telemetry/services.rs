@@ -36,7 +36,7 @@ pub struct ServiceLook<'a> {
     pub wanted: Option<i32>,
     /// Replicas that are ready.
     pub ready: Option<i32>,
-    /// The floor, minReplicas.
+    /// The floor in force: minReplicas, or more while a schedule holds.
     pub min: Option<i32>,
     /// The ceiling.
     pub max: Option<i32>,

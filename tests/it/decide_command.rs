@@ -20,7 +20,7 @@ spec:
   maxReplicas: 60
   kpis:
   - {name: throughput, type: Load, query: "sum(rate(x[30s]))", perReplica: 120}
-  - {name: latency, type: Objective, query: x, atMost: 0.25}
+  - {name: latency, type: Objective, query: x, atMost: "0.25"}
 "#;
 
 fn decide(service: &str, lines: &str) -> (Vec<serde_json::Value>, String, Option<i32>) {
@@ -65,9 +65,13 @@ not json
     assert_eq!(replicas, [Some(7), Some(15), None, None, None, None, None, Some(15)]);
     assert_eq!(answers[0]["time"], 1234.0);
     assert_eq!(answers[1]["reasons"][0]["code"], "LoadProposal");
-    for (index, line, field) in
-        [(2, 3, "kpis.throughput"), (3, 4, "replicas"), (4, 5, "expected"), (5, 6, "time"), (6, 7, "time")]
-    {
+    for (index, line, field) in [
+        (2, 3, "kpis.throughput"),
+        (3, 4, "replicas"),
+        (4, 5, "\"not json\""),
+        (5, 6, "time"),
+        (6, 7, "time"),
+    ] {
         assert_eq!(answers[index]["line"], line);
         assert!(answers[index]["error"].as_str().unwrap().contains(field), "{}", answers[index]);
     }
@@ -77,15 +81,21 @@ not json
 fn a_file_that_can_not_be_used_is_refused_with_one_sentence() {
     for (service, sentence) in [
         (
-            SERVICE.replace("perReplica: 120", "target: 0.7"),
+            SERVICE.replace("perReplica: 120", "target: 70m"),
             "spec.kpis[0].perReplica is missing; type Load needs it",
         ),
         (
             SERVICE.replace("maxReplicas: 60", "maxReplicas: 2"),
             "spec.minReplicas is 3; it must not be above maxReplicas, which is 2",
         ),
-        (SERVICE.replace("kind: ScalableService", "kind: Service"), "has 0 objects of kind ScalableService"),
-        (SERVICE.replace("maxReplicas: 60", "maxReplicas: many"), "line 13"),
+        (
+            SERVICE.replace("kind: ScalableService", "kind: Service"),
+            "kind is \"Service\"; it must be ScalableService",
+        ),
+        (
+            SERVICE.replace("maxReplicas: 60", "maxReplicas: many"),
+            "spec.maxReplicas is \"many\"; it must be a whole number from 1 to 100000",
+        ),
     ] {
         let (answers, errors, code) = decide(&service, "");
         assert!(errors.contains(sentence), "{errors}");

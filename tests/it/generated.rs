@@ -2,7 +2,12 @@
 
 use std::{fs, path::Path, process::Command};
 
-use plimsoll::{balancer::agent, cli::generate, telemetry::Metrics};
+use plimsoll::{
+    api::{ConditionType, ScalableServiceStatus},
+    balancer::agent,
+    cli::generate,
+    telemetry::Metrics,
+};
 
 /// Every generated file, by its path in the repository.
 fn files() -> Vec<(&'static str, String)> {
@@ -30,7 +35,7 @@ fn commands() -> String {
     let plugin = env!("CARGO_BIN_EXE_kubectl-plimsoll");
     for (program, shown, verbs) in [
         (plimsoll, "plimsoll", &["controller", "decide", "crds", "lb-agent"][..]),
-        (plugin, "kubectl plimsoll", &["status", "explain", "version"][..]),
+        (plugin, "kubectl plimsoll", &["status", "explain", "failover", "freeze", "unfreeze", "version"][..]),
     ] {
         for verb in std::iter::once(None).chain(verbs.iter().map(Some)) {
             let output = Command::new(program).args(verb).arg("--help").output().unwrap();
@@ -60,4 +65,22 @@ fn are_committed_as_the_code_makes_them() {
             "{path} is not what the code makes: run `cargo xtask generate` and commit it"
         );
     }
+}
+
+/// What `kubectl explain` shows is for people who know no Rust and no Go.
+#[test]
+fn descriptions_of_the_crd_have_no_words_of_rust_or_go_and_name_every_condition() {
+    let crd = generate::crd_yaml().unwrap();
+    for word in ["Self::", "[`", "`]", "0ns", "time.Time", "marshaling", "::"] {
+        assert!(!crd.contains(word), "{word}");
+    }
+    let crd: serde_json::Value = serde_saphyr::from_str(&crd).unwrap();
+    let status = "/spec/versions/0/schema/openAPIV3Schema/properties/status/properties";
+    let conditions = crd.pointer(&format!("{status}/conditions/description")).unwrap().as_str().unwrap();
+    for condition in <ConditionType as strum::IntoEnumIterator>::iter() {
+        let name: &str = condition.into();
+        assert!(conditions.contains(&format!("`{name}`")), "{name} is not in: {conditions}");
+    }
+    let decisions = crd.pointer(&format!("{status}/decisions/description")).unwrap().as_str().unwrap();
+    assert!(decisions.contains(&format!("at most {}", ScalableServiceStatus::DECISIONS_MAX)), "{decisions}");
 }

@@ -3,6 +3,8 @@
 // A test that can't go on has failed.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used)]
 
+mod any_input;
+mod any_input;
 mod architecture;
 mod autoscaling_v2;
 mod decide_command;
@@ -12,6 +14,7 @@ mod extremes;
 mod failover;
 mod fixtures;
 mod generated;
+mod malformed;
 mod objective;
 mod outliers;
 mod properties;

@@ -131,7 +131,7 @@ impl World {
                 seed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).unwrap_or_default()
             }),
             health,
-            metrics,
+            metrics: Arc::clone(&metrics),
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = async move {
@@ -139,7 +139,7 @@ impl World {
             let _ = stopped.await;
         };
         let task = tokio::spawn(operate(surroundings, stopped));
-        Operator { name: name.to_owned(), stop: Some(stop), task: Some(task) }
+        Operator { name: name.to_owned(), metrics, stop: Some(stop), task: Some(task) }
     }
 
     /// The identity that holds the lease; empty for none.
@@ -202,6 +202,7 @@ impl Drop for World {
 /// A running operator; it ends with this value.
 pub struct Operator {
     name: String,
+    metrics: Arc<Metrics>,
     stop: Option<oneshot::Sender<()>>,
     /// `None` once it has ended by order.
     task: Option<JoinHandle<()>>,
@@ -212,6 +213,14 @@ impl Operator {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The value of one of its series, as `plimsoll_leader` or `plimsoll_replicas_min{namespace="shop",name="web"}`.
+    #[must_use]
+    pub fn metric(&self, series: &str) -> Option<String> {
+        let text = self.metrics.encode();
+        let mut lines = text.lines();
+        lines.find_map(|line| line.strip_prefix(series)?.strip_prefix(' ').map(str::to_owned))
     }
 
     /// Whether it has not ended.

@@ -7,6 +7,7 @@ use crate::api::{
     Failover, LeaveCondition, PRIMARY, Quantity, ReturnMode, ScalableService, ScalableServiceSpec, Standby,
     StandbyService, StandbyTls, balancer_name,
 };
+use crate::input::words::{key, quoted};
 
 /// `spec.failover` with its numbers parsed.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,9 +84,9 @@ pub(super) fn rules(
     let path = "spec.failover.return";
     let above = share(&back.ready_ratio_above).filter(|above| *above < 1.0);
     if above.is_none() {
-        let found = &back.ready_ratio_above.0;
+        let found = quoted(&back.ready_ratio_above.0);
         wrong.push(format!(
-            "{path}.readyRatioAbove is {found:?}; it must be above 0 and below 1, such as \"0.8\""
+            "{path}.readyRatioAbove is {found}; it must be above 0 and below 1, such as \"0.8\""
         ));
     }
     let lasting = duration(&back.r#for);
@@ -134,7 +135,7 @@ pub(super) fn no_others(service: &ScalableService) -> Vec<String> {
             known.push((namespace, name, port));
             continue;
         };
-        wrong.push(format!("spec.failover.backends[{index}].service.name is {name}; {what}"));
+        wrong.push(format!("spec.failover.backends[{index}].service.name is {}; {what}", key(name)));
     }
     wrong
 }
@@ -185,13 +186,15 @@ fn proof(path: &str, tls: &StandbyTls, wrong: &mut Vec<String>) {
     let is_address = !last.starts_with(|char: char| char.is_ascii_lowercase());
     if is_address || !is_object_name(hostname) || !hostname.split('.').all(is_object_name) {
         wrong.push(format!(
-            "{path}.hostname is {hostname:?}; it must be the DNS name in the certificate, in lower case, such as \
-             east.example.com"
+            "{path}.hostname is {}; it must be the DNS name in the certificate, in lower case, such as \
+             east.example.com",
+            quoted(hostname)
         ));
     }
     if !is_object_name(secret) {
         wrong.push(format!(
-            "{path}.caSecretName is {secret:?}; it must be the name of a Secret, such as east-ca"
+            "{path}.caSecretName is {}; it must be the name of a Secret, such as east-ca",
+            quoted(secret)
         ));
     }
 }
@@ -206,20 +209,22 @@ fn sign(
         (Some(ratio), None, None) => {
             let below = share(ratio);
             if below.is_none() {
-                let found = &ratio.0;
+                let found = quoted(&ratio.0);
                 wrong.push(format!(
-                    "{path}.readyRatioBelow is {found:?}; it must be above 0 and at most 1, such as \"0.5\""
+                    "{path}.readyRatioBelow is {found}; it must be above 0 and at most 1, such as \"0.5\""
                 ));
             }
             below.map(SignRule::ReadyBelow)
         }
         (None, Some(kpi), Some(above)) => {
             if !spec.kpis.iter().any(|known| known.name == *kpi) {
-                wrong.push(format!("{path}.kpi is {kpi:?}; it must be the name of one of spec.kpis"));
+                let found = quoted(kpi);
+                wrong.push(format!("{path}.kpi is {found}; it must be the name of one of spec.kpis"));
             }
             let number = above.value();
             if number.is_none() {
-                wrong.push(format!("{path}.above is {:?}; it must be a number, such as \"0.2\"", above.0));
+                let found = quoted(&above.0);
+                wrong.push(format!("{path}.above is {found}; it must be a number, such as \"0.2\""));
             }
             Some(SignRule::KpiAbove { kpi: kpi.clone(), above: number? })
         }

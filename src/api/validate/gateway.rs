@@ -5,6 +5,7 @@ use crate::api::{
     Algorithm, Drain, FrontService, GatewayRule, Limits, Provider, RetryOn, ScalableServiceSpec, Timeouts,
     Traffic,
 };
+use crate::input::words::{key, quoted};
 
 /// Checks what has to do with a Gateway.
 pub(super) fn check(spec: &ScalableServiceSpec, wrong: &mut Vec<String>) {
@@ -57,7 +58,7 @@ pub(super) fn check(spec: &ScalableServiceSpec, wrong: &mut Vec<String>) {
             ));
         }
         if let Some(address) = &backend.address {
-            let host = &address.host;
+            let host = key(&address.host);
             wrong.push(format!(
                 "spec.failover.backends[{index}].address is {host}; with provider Gateway it must be a service, since a rule \
                  of an HTTPRoute has no addresses"
@@ -72,8 +73,9 @@ fn names(gateway: &GatewayRule, wrong: &mut Vec<String>) {
     for (field, found) in [("httpRoute", &gateway.http_route), ("rule", &gateway.rule)] {
         if !is_object_name(found) {
             wrong.push(format!(
-                "{path}.{field} is {found:?}; it must be 1 to 253 lower-case letters, digits, - and ., with a letter or a \
-                 digit at both ends"
+                "{path}.{field} is {}; it must be 1 to 253 lower-case letters, digits, - and ., with a letter or a \
+                 digit at both ends",
+                quoted(found)
             ));
         }
     }
@@ -84,7 +86,8 @@ fn names(gateway: &GatewayRule, wrong: &mut Vec<String>) {
             && found.ends_with(edge);
         if !fits {
             wrong.push(format!(
-                "{path}.service is {found:?}; it must be 1 to 63 lower-case letters, digits and -, a letter first"
+                "{path}.service is {}; it must be 1 to 63 lower-case letters, digits and -, a letter first",
+                quoted(found)
             ));
         }
     }

@@ -2,8 +2,8 @@
 
 use jiff::SignedDuration;
 
-use super::{duration, positive, text};
-use crate::api::Recovery;
+use super::{above_zero, duration, text};
+use crate::{api::Recovery, input::words::quoted};
 
 /// `spec.recovery.outliers` with its numbers parsed.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,10 +36,12 @@ pub(super) fn rules(recovery: &Recovery, traffic: bool, wrong: &mut Vec<String>)
     }
     let above = kpi.above.value().filter(|above| *above > 1.0);
     if above.is_none() {
-        let found = &kpi.above.0;
-        wrong.push(format!("{path}.kpiByPod.above is {found:?}; it must be a number above 1, such as \"3\""));
+        let found = quoted(&kpi.above.0);
+        wrong.push(format!("{path}.kpiByPod.above is {found}; it must be a number above 1, such as \"3\""));
     }
-    let at_least = positive(&format!("{path}.kpiByPod.atLeast"), &kpi.at_least, wrong);
+    let field = format!("{path}.kpiByPod.atLeast");
+    let allowed = "a number above 0, such as \"0.05\" or \"50m\"";
+    let at_least = above_zero(&field, &kpi.at_least, f64::MAX, allowed, wrong);
     if !(1..=100).contains(&outliers.samples) {
         wrong.push(format!("{path}.samples is {}; it must be from 1 to 100", outliers.samples));
     }

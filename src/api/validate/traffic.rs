@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, ops::RangeInclusive};
 use jiff::SignedDuration;
 
 use super::{duration, text};
-use crate::api::{Algorithm, HealthCheck, Listener, Priority, RequestMatch, Traffic};
+use crate::{
+    api::{Algorithm, HealthCheck, Listener, Priority, RequestMatch, Traffic},
+    input::words::quoted,
+};
 
 /// What of `spec.traffic` decides on replicas; the rest is the balancers' own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +107,8 @@ fn listeners(listeners: &[Listener], wrong: &mut Vec<String>) {
             let name = &tls.secret_name;
             let whole = name.is_empty() || (name.starts_with(edge) && name.ends_with(edge));
             if !whole {
-                wrong.push(format!("{field} is {name:?}; it must begin and end with a letter or a digit"));
+                let found = quoted(name);
+                wrong.push(format!("{field} is {found}; it must begin and end with a letter or a digit"));
             }
         }
     }
@@ -152,7 +156,7 @@ fn request_path(path: &str, found: &str, wrong: &mut Vec<String>) {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._~!$&()*+,;=:@%/-".contains(c);
     chars(path, found, 256, allowed, "characters that a path has unquoted", wrong);
     if !found.is_empty() && !found.starts_with('/') {
-        wrong.push(format!("{path} is {found:?}; it must begin with /"));
+        wrong.push(format!("{path} is {}; it must begin with /", quoted(found)));
     }
 }
 
@@ -165,7 +169,7 @@ fn chars(
     wrong: &mut Vec<String>,
 ) {
     if !(1..=most).contains(&found.len()) || !found.chars().all(allowed) {
-        wrong.push(format!("{path} is {found:?}; it must be 1 to {most} {what}"));
+        wrong.push(format!("{path} is {}; it must be 1 to {most} {what}", quoted(found)));
     }
 }
 

@@ -117,7 +117,10 @@ impl Failure {
                     _ => Self::Refused { verb, place, why: status.message.clone() },
                 }
             }
-            kube::Error::SerdeError(_) => Self::Refused { verb, place, why: innermost(error) },
+            kube::Error::SerdeError(_) => {
+                let why = format!("what {url} answers is no list or object of Kubernetes; is it a proxy?");
+                Self::Refused { verb, place, why }
+            }
             _ => Self::Unreachable { url, why: innermost(error) },
         }
     }

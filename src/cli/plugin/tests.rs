@@ -154,6 +154,8 @@ async fn every_refusal_is_told_apart() {
     }
     let strange = cluster("strange").await.list().await.unwrap_err();
     assert!(matches!(strange, Failure::Refused { .. }), "{strange}");
+    let said = strange.to_string();
+    assert!(said.contains("no list or object of Kubernetes") && !said.contains("column"), "{said}");
 }
 
 #[tokio::test]

@@ -123,7 +123,10 @@ impl Follow<DynamicObject> for ScalerIndex {
 
 impl Follow<DeserializeGuard<ScalableService>> for ScalerIndex {
     fn apply(&mut self, object: DeserializeGuard<ScalableService>) -> Option<Workload> {
-        let service = object.0.ok()?;
+        let Ok(service) = object.0 else {
+            // What it once said of its target is no claim any more.
+            return self.remove(&object.namespace().unwrap_or_default(), &object.name_any());
+        };
         let target = &service.spec.scale_target_ref;
         let namespace = service.namespace().unwrap_or_default();
         let workload = Workload { kind: target.kind.clone(), namespace, name: target.name.clone() };

@@ -76,6 +76,7 @@ impl Story {
             seen: self.replicas,
             now: if writes { decision.replicas } else { self.replicas },
             ready,
+            floor: spec.min_replicas,
             selector: Some("app=checkout".into()),
             written: if writes { Written::Changed } else { Written::Nothing },
             leaving: BTreeMap::new(),

@@ -15,3 +15,4 @@ mod restart;
 mod schedule;
 mod sources;
 mod takeover;
+mod unreadable;

@@ -16,7 +16,10 @@ const ZONE: &str = "Asia/Kathmandu";
 #[tokio::test(start_paused = true)]
 async fn a_schedule_lifts_the_floor_for_its_minute_in_its_own_zone() {
     let world = World::default();
-    let _operator = world.operator("plimsoll-0");
+    let operator = world.operator("plimsoll-0");
+    let floor = |name: &str| {
+        operator.metric(&format!("plimsoll_replicas_min{{namespace=\"{NAMESPACE}\",name=\"{name}\"}}"))
+    };
     for name in ["opens", "closes", "elsewhere"] {
         deployment(&world, NAMESPACE, name, 1);
     }
@@ -28,6 +31,8 @@ async fn a_schedule_lifts_the_floor_for_its_minute_in_its_own_zone() {
         ["opens", "closes", "elsewhere"].map(|name| world.follow("deployments", NAMESPACE, name));
     closes.wait("lifted within its window", Duration::from_secs(8), |version| version.replicas() == 3).await;
     assert!(world.clock.now() < boundary);
+    assert_eq!(floor("closes").as_deref(), Some("3.0"), "the metric has the floor of the schedule");
+    assert_eq!(floor("opens").as_deref(), Some("1.0"), "and minReplicas outside of its windows");
 
     let (opened, closed) = tokio::join!(at(&world, &opens, 4), at(&world, &closes, 1));
     let after = |at: Timestamp| at.duration_since(boundary).as_secs_f64();

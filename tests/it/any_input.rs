@@ -1,0 +1,184 @@
+//! No text of a spec and no line of observations makes `plimsoll decide` panic or answer in more than a sentence.
+
+use std::sync::LazyLock;
+
+use plimsoll::{
+    api::Validated,
+    cli::decide::{run, service},
+};
+use proptest::prelude::*;
+use serde_json::Value;
+
+/// A spec with every part that changes what `decide` does, and one that only balancers follow.
+const SPEC: &str = r#"apiVersion: plimsoll.dev/v1alpha1
+kind: ScalableService
+metadata: {name: shop, namespace: a}
+spec:
+  mode: Auto
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: shop}
+  minReplicas: 2
+  maxReplicas: 40
+  period: 15s
+  kpis:
+  - {name: load, type: Load, query: "sum(rate(a[1m]))", perReplica: "10", onEmpty: Zero}
+  - {name: cpu, type: Utilization, query: b, target: "0.6"}
+  - {name: slow, type: Objective, query: c, atMost: 250m}
+  behavior:
+    scaleUp: {policies: [{type: Percent, value: 50, periodSeconds: 30}], tolerance: "0.2"}
+    scaleDown: {selectPolicy: Min, policies: [{type: Pods, value: 1, periodSeconds: 60}], stabilizationWindowSeconds: 60}
+  schedule:
+  - {name: sale, timeZone: Europe/Berlin, start: "30 2 * * 5", duration: 14h, minReplicas: 20}
+  traffic: {provider: HAProxy, targetPort: 8080, listeners: [{port: 80}], slowStart: 5s}
+"#;
+
+const LINE: &str = r#"{"time": 1774657800.5, "replicas": 4, "readyReplicas": 3, "held": 1, "kpis": {"load": 35, "cpu": 0.4, "slow": {"state": "Empty"}}}"#;
+
+static SERVICE: LazyLock<Validated> = LazyLock::new(|| service(SPEC.as_bytes()).unwrap());
+
+/// What stands where something else is expected.
+static STRANGE: [&str; 40] = [
+    "",
+    "null",
+    "~",
+    "true",
+    "off",
+    "-1",
+    "0",
+    "1e400",
+    "-1e308",
+    "1e-400",
+    "2147483648",
+    "-9223372036854775809",
+    "0x10",
+    "010",
+    "1_0",
+    ".inf",
+    "NaN",
+    "\"10\"",
+    "10%",
+    "1,5",
+    "1Ei",
+    "250m",
+    "-5s",
+    "1s-1s",
+    "9999999999999h",
+    "[]",
+    "{}",
+    "[[[",
+    "}",
+    "\"",
+    "'",
+    "&a [*a]",
+    "*b",
+    "!!int x",
+    "<<: {a: b}",
+    "\t",
+    "\r",
+    "\u{feff}",
+    "\u{0}",
+    "é\u{202e}𝕏",
+];
+
+/// One change of a text: what is at a place is left out, or replaced by something strange, by text, or by another part.
+fn change() -> impl Strategy<Value = (prop::sample::Index, usize, String)> {
+    let instead = prop_oneof![
+        3 => prop::sample::select(STRANGE.as_slice()).prop_map(str::to_owned),
+        1 => "\\PC{0,8}",
+        1 => "[-:{}\\[\\],&*#?|>%@\"' \n]{0,6}",
+        1 => (any::<prop::sample::Index>(), 0..60usize).prop_map(|(at, length)| part(SPEC, at, length)),
+    ];
+    (any::<prop::sample::Index>(), 0..12usize, instead)
+}
+
+fn part(text: &str, at: prop::sample::Index, length: usize) -> String {
+    text.chars().skip(at.index(text.len())).take(length).collect()
+}
+
+fn changed(text: &str, changes: &[(prop::sample::Index, usize, String)]) -> String {
+    let mut chars: Vec<char> = text.chars().collect();
+    for (at, length, instead) in changes {
+        let start = at.index(chars.len() + 1);
+        let end = (start + length).min(chars.len());
+        chars.splice(start..end, instead.chars());
+    }
+    chars.into_iter().collect()
+}
+
+/// Like [`changed`], at the values of keys: there most mistakes are made.
+fn with_values(text: &str, changes: &[(prop::sample::Index, usize, String)]) -> String {
+    let mut text = text.to_owned();
+    for (at, _, instead) in changes {
+        let colons: Vec<usize> = text.match_indices(": ").map(|(at, _)| at + 2).collect();
+        if colons.is_empty() {
+            break;
+        }
+        let start = colons[at.index(colons.len())];
+        let rest = &text[start..];
+        let end = start + rest.find([',', '}', ']', '\n']).unwrap_or(rest.len());
+        text.replace_range(start..end, instead);
+    }
+    text
+}
+
+/// One sentence, or some that are told together.
+fn is_short(sentence: &str) -> Result<(), TestCaseError> {
+    prop_assert!(!sentence.is_empty() && sentence.len() <= 1000, "{} bytes: {sentence}", sentence.len());
+    prop_assert_eq!(sentence.lines().count(), 1, "{}", sentence);
+    for word in ["untagged", "serde", "EOF", "i32", "f64", "Options", "struct ", "invalid type"] {
+        prop_assert!(!sentence.contains(word), "{word} is no word for a user: {sentence}");
+    }
+    Ok(())
+}
+
+/// The service of a text, if it is one, answers the line; or there is a sentence.
+fn decides(text: &[u8]) -> Result<(), TestCaseError> {
+    match service(text) {
+        Ok(spec) => answers(&spec, &format!("{LINE}\n{LINE}")),
+        Err(invalid) => is_short(&invalid.to_string()),
+    }
+}
+
+/// Each line that is not blank gets one answer.
+fn answers(spec: &Validated, lines: &str) -> Result<(), TestCaseError> {
+    let mut output = Vec::new();
+    run(spec, lines.as_bytes(), &mut output).unwrap();
+    let output = String::from_utf8(output).unwrap();
+    let asked = lines.split('\n').filter(|line| !line.bytes().all(|byte| byte.is_ascii_whitespace())).count();
+    prop_assert_eq!(output.lines().count(), asked);
+    for answer in output.lines() {
+        let answer: Value = serde_json::from_str(answer).unwrap();
+        match answer["error"].as_str() {
+            Some(sentence) => is_short(sentence)?,
+            None => {
+                let replicas = answer["replicas"].as_i64().unwrap();
+                prop_assert!(replicas >= 0, "{answer}");
+            }
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_spec_with_changes_is_decided_on_or_refused(changes in prop::collection::vec(change(), 1..4), values in any::<bool>()) {
+        decides(if values { with_values(SPEC, &changes) } else { changed(SPEC, &changes) }.as_bytes())?;
+    }
+
+    #[test]
+    fn any_bytes_are_decided_on_or_refused(text in "[ -~\n\t]{0,200}", bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+        decides(text.as_bytes())?;
+        decides(&bytes)?;
+    }
+
+    #[test]
+    fn lines_with_changes_are_answered_one_by_one(
+        lines in prop::collection::vec((prop::collection::vec(change(), 0..3), any::<bool>()), 1..5)
+    ) {
+        let line = |(changes, values): &(Vec<_>, bool)| {
+            if *values { with_values(LINE, changes) } else { changed(LINE, changes) }
+        };
+        answers(&SERVICE, &lines.iter().map(line).collect::<Vec<_>>().join("\n"))?;
+    }
+}
