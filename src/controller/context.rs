@@ -147,9 +147,15 @@ impl Context {
         read(services, |index| index.keeper(namespace, rule).map(str::to_owned))
     }
 
-    /// Forgets a service.
+    /// Forgets a service that is gone.
     pub fn forget(&self, key: &Key) {
         self.states.forget(key);
+        self.leave(key);
+    }
+
+    /// Takes a service off the board and out of the metrics, since this process does not lead. Its state is kept for the case
+    /// that this process leads again before any other.
+    pub fn leave(&self, key: &Key) {
         self.shell.board.forget(key);
         self.shell.metrics.forget(&key.0, &key.1);
     }

@@ -23,6 +23,7 @@ mod run;
 mod services;
 mod standbys;
 mod state;
+mod status;
 mod subject;
 mod target;
 mod watches;

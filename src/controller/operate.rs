@@ -202,7 +202,8 @@ fn control(
     }
 }
 
-/// An item whenever this process becomes the leader. What was known before another process led is forgotten.
+/// An item whenever this process becomes the leader. What was known before another process led is forgotten. If the lease
+/// could not be renewed for a while, but no other process has led, it is kept.
 fn leading(
     context: &Arc<Context>,
     namespace: Option<&str>,
@@ -210,17 +211,17 @@ fn leading(
     let leadership = context.shell.leader.leadership();
     let context = Arc::clone(context);
     let namespace = namespace.map(str::to_owned);
-    stream::unfold((leadership, false), move |(mut leadership, mut led)| {
+    stream::unfold((leadership, None), move |(mut leadership, mut led)| {
         let (context, namespace) = (Arc::clone(&context), namespace.clone());
         async move {
             loop {
-                let leads = leadership.borrow_and_update().is_leading();
-                if leads != led {
-                    context.states.forget_all();
+                let term = leadership.borrow_and_update().term();
+                if term != led {
                     context.shell.board.forget_all(namespace.as_deref());
                     context.shell.metrics.forget_all();
-                    led = leads;
-                    if leads {
+                    led = term;
+                    if let Some(term) = term {
+                        context.states.keep_term(term);
                         return Some(((), (leadership, led)));
                     }
                 }

@@ -43,8 +43,7 @@ pub async fn dereference(
         message: invalid.to_string(),
         subject: None,
     })?;
-    let reference = &service.spec.scale_target_ref;
-    let target = match context.targets.find(&key.0, reference).await {
+    let target = match context.targets.find(&key.0, &service.spec.scale_target_ref).await {
         Ok(target) => target,
         Err(error) => {
             let (reason, message) = (error.reason(), error.to_string());
@@ -53,7 +52,7 @@ pub async fn dereference(
             return Err(Refused { reason, message, subject: gone.map(|target| Subject { spec, target }) });
         }
     };
-    let workload = Workload::target(&key.0, reference);
+    let workload = Workload::target(&key.0, &service.spec.scale_target_ref);
     let created = service.creation_timestamp().map_or(0, |time| time.0.as_second());
     let me = Scaler { kind: "ScalableService", name: key.1.clone(), created, workload };
     match conflict::keeper(&me, &context.scalers_of(&me.workload)) {
@@ -72,5 +71,5 @@ fn missing(service: &ScalableService) -> Target {
     let replicas =
         status.and_then(|status| status.failover.as_ref()).map_or(0, |told| told.expected_replicas);
     let selector = status.and_then(|status| parse_selector(status.selector.as_deref()?));
-    Target { replicas, ready: 0, selector, revision: None }
+    Target { uid: None, replicas, ready: 0, selector, revision: None }
 }

@@ -170,16 +170,18 @@ impl Targets {
                 // Both a missing object and a missing subresource answer 404; the object itself tells which.
                 return Err(match api.get_metadata_opt(&name).await {
                     Ok(Some(_)) => TargetError::NotScalable { kind, name },
-                    _ => not_found(namespace, target),
+                    Ok(None) => not_found(namespace, target),
+                    Err(error) => TargetError::Unreadable { kind, name, error: said(&error) },
                 });
             }
             Err(error) => return Err(TargetError::Unreadable { kind, name, error: said(&error) }),
         };
+        let uid = scale.metadata.uid.clone();
         let status = scale.status.unwrap_or_default();
         let selector =
             status.selector.as_deref().and_then(parse_selector).filter(|selector| !selector.selects_all());
         let replicas = scale.spec.and_then(|spec| spec.replicas).unwrap_or(0);
-        Ok(Target { replicas, ready: status.replicas, selector, revision: None })
+        Ok(Target { uid, replicas, ready: status.replicas, selector, revision: None })
     }
 
     async fn resource(&self, target: &ScaleTargetRef) -> Result<ApiResource, TargetError> {
@@ -193,11 +195,7 @@ impl Targets {
             return Ok(resource);
         }
         let (resource, capabilities) =
-            pinned_kind(&self.client, &kind).await.map_err(|error| TargetError::NotServed {
-                api_version: target.api_version.clone(),
-                kind: target.kind.clone(),
-                error: said(&error),
-            })?;
+            pinned_kind(&self.client, &kind).await.map_err(|error| undiscovered(target, &error))?;
         if capabilities.scope == Scope::Cluster {
             return Err(TargetError::NotNamespaced { kind: target.kind.clone() });
         }
@@ -210,6 +208,27 @@ impl Targets {
 fn is_built_in(target: &ScaleTargetRef) -> bool {
     target.api_version == "apps/v1"
         && matches!(target.kind.as_str(), "Deployment" | "StatefulSet" | "ReplicaSet")
+}
+
+/// Why the kind of a target could not be discovered. Only an API server that answered knows that it does not serve it.
+fn undiscovered(target: &ScaleTargetRef, error: &kube::Error) -> TargetError {
+    let ScaleTargetRef { api_version, kind, name } = target.clone();
+    let missing = is_missing_kind(error);
+    let error = said(error);
+    if missing {
+        TargetError::NotServed { api_version, kind, error }
+    } else {
+        TargetError::Unreadable { kind, name, error }
+    }
+}
+
+/// Whether the API server says that it does not serve a kind.
+pub(super) fn is_missing_kind(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Discovery(_) => true,
+        kube::Error::Api(status) => status.code == 404,
+        _ => false,
+    }
 }
 
 fn not_found(namespace: &str, target: &ScaleTargetRef) -> TargetError {

@@ -26,6 +26,7 @@ use tokio::{sync::mpsc, task::JoinSet, time::sleep};
 use super::{
     context::{Indexes, Routes},
     index::{Follow, NodeIndex, Served, Shared, Workload, follow, read, scaled_object_resource, write},
+    target::is_missing_kind,
 };
 use crate::{
     api::ScalableService, balancer::gateway::route_resource, pauses::Pauses, random::Random,
@@ -118,7 +119,7 @@ async fn routes(
     let kind = kube::api::GroupVersionKind::gvk(&resource.group, &resource.version, &resource.kind);
     while let Err(error) = pinned_kind(&client, &kind).await {
         // Only an API server that answered knows that it serves none.
-        if is_missing(&error) {
+        if is_missing_kind(&error) {
             write(&routes.served, |served| *served = Served::No);
         }
         sleep(GATEWAY_PAUSE).await;
@@ -130,15 +131,6 @@ async fn routes(
     let events = watcher(api, watcher::Config::default()).backoff(pauses);
     let listed = || write(&routes.served, |served| *served = Served::Yes);
     follow(events, routes.index, Some(changed), listed, "httproutes").await;
-}
-
-/// Whether the API server says that it has no such kind.
-fn is_missing(error: &kube::Error) -> bool {
-    match error {
-        kube::Error::Discovery(_) => true,
-        kube::Error::Api(status) => status.code == 404,
-        _ => false,
-    }
 }
 
 /// Follows the nodes. They belong to no namespace, so a right on some namespaces does not reach them; and without them

@@ -14,6 +14,8 @@ use crate::{actuate::balancer, api::BALANCER_LABEL};
 /// A workload with a scale.
 #[derive(Clone, Debug)]
 pub struct Target {
+    /// UID of the object; `None` for one that is not there.
+    pub uid: Option<String>,
     /// Replicas that it wants (`spec.replicas`).
     pub replicas: i32,
     /// Replicas that it says are ready, for targets whose pods can't be selected.
@@ -86,8 +88,9 @@ fn workload(kind: &str, (namespace, name): (String, String)) -> Workload {
 }
 
 /// A target by what the built-in kinds say alike; what they leave out has Kubernetes' defaults.
-fn target(replicas: Option<i32>, ready: Option<i32>, selector: LabelSelector) -> Target {
+fn target(meta: &ObjectMeta, replicas: Option<i32>, ready: Option<i32>, selector: LabelSelector) -> Target {
     Target {
+        uid: meta.uid.clone(),
         replicas: replicas.unwrap_or(1),
         ready: ready.unwrap_or(0),
         selector: Selector::try_from(selector).ok().filter(|selector| !selector.selects_all()),
@@ -99,7 +102,7 @@ impl Follow<Deployment> for TargetIndex {
     fn apply(&mut self, object: Deployment) -> Option<Workload> {
         let spec = object.spec.unwrap_or_default();
         let ready = object.status.and_then(|status| status.ready_replicas);
-        let target = target(spec.replicas, ready, spec.selector);
+        let target = target(&object.metadata, spec.replicas, ready, spec.selector);
         let labels = object.metadata.labels.as_ref();
         if let Some(service) = labels.and_then(|labels| labels.get(BALANCER_LABEL)) {
             let annotations = object.metadata.annotations.as_ref();
@@ -124,7 +127,10 @@ impl Follow<StatefulSet> for TargetIndex {
         let spec = object.spec.unwrap_or_default();
         let status = object.status.unwrap_or_default();
         let revision = status.update_revision.map(|hash| ("controller-revision-hash".to_owned(), hash));
-        let target = Target { revision, ..target(spec.replicas, status.ready_replicas, spec.selector) };
+        let target = Target {
+            revision,
+            ..target(&object.metadata, spec.replicas, status.ready_replicas, spec.selector)
+        };
         self.put("StatefulSet", &object.metadata, target)
     }
 
@@ -145,7 +151,7 @@ impl Follow<ReplicaSet> for TargetIndex {
         }
         let spec = object.spec.unwrap_or_default();
         let ready = object.status.and_then(|status| status.ready_replicas);
-        let target = target(spec.replicas, ready, spec.selector);
+        let target = target(&object.metadata, spec.replicas, ready, spec.selector);
         self.put("ReplicaSet", &object.metadata, target)
     }
 

@@ -8,6 +8,7 @@ mod api_server;
 mod conflict;
 mod leader;
 mod manifests;
+mod memory;
 mod modes;
 mod outage;
 mod outage_faults;
