@@ -16,5 +16,5 @@ pub use event::{Events, Note};
 pub use evict::{Evictor, client_without_retries};
 pub use gateway::{FoundPolicy, apply_policy, delete_policy, find_policy, is_stale, patch_route};
 pub use mark::{COST_BEFORE, mark, unmark};
-pub use scale::{ScaleError, write_scale};
+pub use scale::{FoundScale, ScaleError, write_scale};
 pub use status::{forget_balancer, write_status};

@@ -20,6 +20,7 @@ mod outliers;
 mod reconcile;
 mod report;
 mod run;
+mod scale;
 mod services;
 mod standbys;
 mod state;

@@ -9,7 +9,7 @@ use futures::{FutureExt, StreamExt, future::BoxFuture, future::Shared, stream};
 use kube::{
     Api, Client,
     core::DeserializeGuard,
-    runtime::{Controller, controller::Error as ControllerError, reflector::ObjectRef, watcher},
+    runtime::{Controller, controller::Error as ControllerError, reflector::ObjectRef},
 };
 use tokio::{
     sync::{broadcast::error::RecvError, mpsc, watch},
@@ -171,7 +171,7 @@ fn control(
     let leading = leading(&context, namespace);
     let touched = touched(&context, namespace, changes);
     let controller =
-        Controller::new(api, watcher::Config::default()).trigger_backoff(Pauses::new(&context.shell.random));
+        Controller::new(api, watches::config()).trigger_backoff(Pauses::new(&context.shell.random));
     let store = controller.store();
     context.shell.services.add(store.clone());
     // A status that we wrote comes back as a change; a turn that is not due costs nothing.

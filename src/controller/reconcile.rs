@@ -34,8 +34,10 @@ const ANSWER_AGE_MAX: Duration = Duration::from_millis(500);
 const WAKE_PATIENCE: Duration = Duration::from_millis(250);
 /// Two decisions may lie this far apart, on top of two periods: the writes of a turn may run into their time limits.
 const UNSEEN_MAX: Duration = Duration::from_secs(30);
-/// Pause before a decision is made anew when the target changed under it.
+/// Pause before a decision is made anew when the target changed under it; it doubles with each conflict in a row.
 const AFTER_CONFLICT: Duration = Duration::from_millis(200);
+/// Pause before a write that failed is tried again; it doubles with each failure in a row.
+const AFTER_FAILURE: Duration = Duration::from_secs(2);
 /// Pause before the watches are asked again whether they have listed everything.
 const UNLISTED: Duration = Duration::from_millis(100);
 /// Longest pause after failures in a row: an API server that is back shall not be waited for.
@@ -136,11 +138,12 @@ async fn look(service: &ScalableService, key: &Key, state: &mut State, context: 
     let _pass = context.shell.gate.enter(service.spec.criticality).await;
     let asked = context.shell.board.asked(key);
     (state.order, state.asked) = (failover::order(service), asked.replicas);
-    let subject = match dereference(service, key, context).await {
+    let mut subject = match dereference(service, key, context).await {
         Ok(subject) => subject,
         Err(refused) => return refuse(service, refused, key, state, context).await,
     };
     state.unscaled = Memory::default();
+    state.scale.correct(&mut subject.target);
     follow_target(service, &subject.target, state);
     let mut seen = Observation { asked, ..observe(service, &subject, key, state, context).await };
     if state.memory.is_none() {
@@ -155,11 +158,14 @@ async fn look(service: &ScalableService, key: &Key, state: &mut State, context: 
     if interrupted {
         memory.interrupted();
     }
+    if let Some(change) = state.unanswered.take().filter(|change| change.to == seen.replicas) {
+        memory.changed(change);
+    }
     let began = Instant::now();
     let mut recovery = engine::judge(&subject.spec, &seen, memory, now);
     let shift = failover::decide(service, key, &subject.spec, &mut seen, (memory, now), context.others());
     seen.returning = shift.as_ref().map_or(0, |shift| shift.floor);
-    let decision = engine::decide(&subject.spec, &seen, memory, now);
+    let mut decision = engine::decide(&subject.spec, &seen, memory, now);
     context.shell.metrics.decided(decision.bound_by, began.elapsed());
     failover::tell(service, key, Some(&decision), &seen, (shift.as_ref(), settled), context.others());
     let told = state.written.as_ref().map(|(status, _)| status);
@@ -168,9 +174,28 @@ async fn look(service: &ScalableService, key: &Key, state: &mut State, context: 
     if let Some(recovery) = &mut recovery {
         outliers::replace(recovery, &decision, memory, key, context).await;
     }
-    if applied == Applied::Done {
-        memory.changed(Change { at: now, from: seen.replicas, to: decision.replicas });
-    }
+    let change = Change { at: now, from: seen.replicas, to: decision.replicas };
+    let written = match &applied {
+        Applied::Done(scale) => {
+            memory.changed(change);
+            state.scale.note(scale.clone());
+            Written::Changed
+        }
+        Applied::Nothing => {
+            decision.not_made("this process does not lead");
+            Written::Nothing
+        }
+        Applied::Conflict { found, message } => {
+            decision.not_made(message);
+            found.iter().for_each(|found| state.scale.note(found.clone()));
+            Written::Nothing
+        }
+        Applied::Failed(message) => {
+            state.unanswered = Some(change).filter(|change| change.from != change.to);
+            decision.not_made(message);
+            Written::Failed(message.clone())
+        }
+    };
     let sooner = [recovery.as_ref().and_then(|it| it.next_look), shift.as_ref().and_then(|it| it.next_look)];
     let next = sooner.into_iter().flatten().fold(decision.next_look, SignedDuration::min);
     schedule(state, &subject.spec, &seen, next, &applied, context.shell.clock.now());
@@ -180,15 +205,11 @@ async fn look(service: &ScalableService, key: &Key, state: &mut State, context: 
     Outcome::Done(Box::new(Done {
         at: now,
         seen: seen.replicas,
-        now: if applied == Applied::Done { decision.replicas } else { seen.replicas },
+        now: if written == Written::Changed { decision.replicas } else { seen.replicas },
         ready: seen.pods.ready(),
         selector: subject.target.selector.as_ref().map(ToString::to_string),
         decision,
-        written: match applied {
-            Applied::Done => Written::Changed,
-            Applied::Nothing | Applied::Conflict => Written::Nothing,
-            Applied::Failed(error) => Written::Failed(error),
-        },
+        written,
         leaving,
         arrived: Vec::new(),
         balancers: None,
@@ -208,7 +229,7 @@ async fn refuse(
     let Refused { reason, message, subject } = refused;
     if !Refusal::is_of_the_answer(reason) {
         // Whoever takes the target over meanwhile makes what is remembered of it worthless.
-        (state.memory, state.decided) = (None, None);
+        (state.memory, state.decided, state.unanswered) = (None, None, None);
     }
     context.shell.board.unscaled(key);
     let mut wait = Duration::from(service.spec.period);
@@ -302,7 +323,7 @@ fn follow_target(service: &ScalableService, target: &Target, state: &mut State) 
         return;
     }
     if state.target.is_some() {
-        state.memory = Some(Memory::default());
+        (state.memory, state.unanswered) = (Some(Memory::default()), None);
     }
     state.target = now;
 }
@@ -329,19 +350,25 @@ fn schedule(
     }
     let wait = state.scrapes.next_look(next, now).max(SignedDuration::from_millis(100));
     let wait = Duration::try_from(wait).unwrap_or_default();
-    state.failures = if matches!(applied, Applied::Failed(_)) { state.failures.saturating_add(1) } else { 0 };
-    state.due = Instant::now()
-        + match applied {
-            Applied::Conflict => AFTER_CONFLICT,
-            Applied::Failed(_) => Duration::from_secs(1 << state.failures.min(3)).min(BACKOFF_MAX),
-            Applied::Nothing | Applied::Done => wait,
-        };
+    let again = |first| (state.failures.saturating_add(1), backoff(first, state.failures));
+    let (failures, wait) = match applied {
+        Applied::Nothing | Applied::Done(_) => (0, wait),
+        Applied::Conflict { .. } => again(AFTER_CONFLICT),
+        Applied::Failed(_) => again(AFTER_FAILURE),
+    };
+    (state.failures, state.due) = (failures, Instant::now() + wait);
+}
+
+/// A pause that doubles with each of the `failures` in a row.
+fn backoff(first: Duration, failures: u32) -> Duration {
+    (first * (1 << failures.min(5))).min(BACKOFF_MAX)
 }
 
 /// Between two looks: what the watches know by now of replicas and pods.
 fn refresh(service: &ScalableService, key: &Key, state: &mut State, context: &Context) {
     let Some(Outcome::Done(done)) = &mut state.last else { return };
-    let Some(target) = context.targets.watched(&key.0, &service.spec.scale_target_ref) else { return };
+    let Some(mut target) = context.targets.watched(&key.0, &service.spec.scale_target_ref) else { return };
+    state.scale.correct(&mut target);
     let pods = pods(&target, key, context);
     done.ready = pods.ready();
     // Of a StatefulSet one comes back under its name, and that is another one.

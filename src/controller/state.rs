@@ -11,13 +11,13 @@ use tokio::time::Instant;
 
 use super::{
     align::Scrapes, balancers::KnownObjects, fleet::Word, gateway::KnownRoute, leaving::Leaving,
-    outcome::Outcome, standbys::KnownStandbys, status::Unwritten,
+    outcome::Outcome, scale::KnownScale, standbys::KnownStandbys, status::Unwritten,
 };
 #[cfg(doc)]
 use crate::lease::Leadership;
 use crate::{
     api::{ScalableServiceStatus, ScaleTargetRef},
-    engine::{Memory, Order},
+    engine::{Change, Memory, Order},
 };
 
 /// Looks a second that a start is spread over, so that a thousand services do not ask at once.
@@ -43,10 +43,14 @@ pub struct State {
     pub memory: Option<Memory>,
     /// When a decision was last made with it.
     pub decided: Option<Instant>,
+    /// A change whose write failed. It may have taken place: the answer may have been lost.
+    pub unanswered: Option<Change>,
     /// What failover remembers while nothing else is decided, since the target is refused.
     pub unscaled: Memory,
     /// The target that the memory is of: its reference, and its UID if the API server tells.
     pub target: Option<(ScaleTargetRef, Option<String>)>,
+    /// The target's scale as it was last read or written.
+    pub scale: KnownScale,
     /// When to look at the KPIs next.
     pub due: Instant,
     /// Generation of the spec at the last look: a changed spec is looked at once.
@@ -59,7 +63,7 @@ pub struct State {
     pub written: Option<(ScalableServiceStatus, Option<Instant>)>,
     /// What is known of a status that could not be written.
     pub unwritten: Unwritten,
-    /// Looks in a row that could not be carried out.
+    /// Looks in a row that could not be carried out, conflicts included.
     pub failures: u32,
     /// What the balancers said last.
     pub word: Word,
@@ -102,8 +106,10 @@ impl States {
             let state = Arc::new(tokio::sync::Mutex::new(State {
                 memory: None,
                 decided: None,
+                unanswered: None,
                 unscaled: Memory::default(),
                 target: None,
+                scale: KnownScale::default(),
                 due,
                 generation: None,
                 last: None,

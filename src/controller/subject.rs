@@ -71,5 +71,5 @@ fn missing(service: &ScalableService) -> Target {
     let replicas =
         status.and_then(|status| status.failover.as_ref()).map_or(0, |told| told.expected_replicas);
     let selector = status.and_then(|status| parse_selector(status.selector.as_deref()?));
-    Target { uid: None, replicas, ready: 0, selector, revision: None }
+    Target { uid: None, version: None, replicas, ready: 0, selector, revision: None }
 }

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::index::{Front, Shared, Target, TargetIndex, Workload, read};
 use crate::{
-    actuate::said,
+    actuate::{FoundScale, said},
     api::{ReasonCode, ScaleTargetRef},
 };
 
@@ -176,12 +176,11 @@ impl Targets {
             }
             Err(error) => return Err(TargetError::Unreadable { kind, name, error: said(&error) }),
         };
-        let uid = scale.metadata.uid.clone();
+        let FoundScale { uid, version, replicas } = FoundScale::from(&scale);
         let status = scale.status.unwrap_or_default();
         let selector =
             status.selector.as_deref().and_then(parse_selector).filter(|selector| !selector.selects_all());
-        let replicas = scale.spec.and_then(|spec| spec.replicas).unwrap_or(0);
-        Ok(Target { uid, replicas, ready: status.replicas, selector, revision: None })
+        Ok(Target { uid, version, replicas, ready: status.replicas, selector, revision: None })
     }
 
     async fn resource(&self, target: &ScaleTargetRef) -> Result<ApiResource, TargetError> {

@@ -16,6 +16,8 @@ use crate::{actuate::balancer, api::BALANCER_LABEL};
 pub struct Target {
     /// UID of the object; `None` for one that is not there.
     pub uid: Option<String>,
+    /// Resource version of the object as it was seen.
+    pub version: Option<String>,
     /// Replicas that it wants (`spec.replicas`).
     pub replicas: i32,
     /// Replicas that it says are ready, for targets whose pods can't be selected.
@@ -91,6 +93,7 @@ fn workload(kind: &str, (namespace, name): (String, String)) -> Workload {
 fn target(meta: &ObjectMeta, replicas: Option<i32>, ready: Option<i32>, selector: LabelSelector) -> Target {
     Target {
         uid: meta.uid.clone(),
+        version: meta.resource_version.clone(),
         replicas: replicas.unwrap_or(1),
         ready: ready.unwrap_or(0),
         selector: Selector::try_from(selector).ok().filter(|selector| !selector.selects_all()),

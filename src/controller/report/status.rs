@@ -11,7 +11,7 @@ use crate::{
         ScalableServiceSpec, ScalableServiceStatus, Summary, TrafficStatus, Verdict, merge_conditions,
     },
     cli::words,
-    controller::outcome::{Done, Outcome, Refusal, Written},
+    controller::outcome::{Done, Outcome, Refusal},
 };
 
 /// The status to write after `outcome`.
@@ -58,14 +58,17 @@ pub fn status(
         Outcome::Done(done) => {
             let decision = &done.decision;
             let wanted = done.now;
-            let changed = matches!(done.written, Written::Changed);
+            let decisions = ring(decisions, done);
             ScalableServiceStatus {
                 observed_generation: generation,
                 replicas: Some(wanted),
                 ready_replicas: Some(done.ready),
                 desired_replicas: Some(decision.replicas),
                 selector: done.selector.clone(),
-                last_scale_time: if changed { Some(Time(done.at)) } else { old.last_scale_time.clone() },
+                last_scale_time: decisions
+                    .iter()
+                    .find(|record| changed(record))
+                    .map_or_else(|| old.last_scale_time.clone(), |record| Some(record.time.clone())),
                 summary: Summary {
                     target,
                     range,
@@ -74,7 +77,7 @@ pub fn status(
                     why: decision.bound_by.name().into(),
                 },
                 kpis: decision.kpis.clone(),
-                decisions: ring(decisions, done),
+                decisions,
                 traffic: spec.balanced().map(|_| traffic(done)),
                 recovery: done.recovery.as_ref().map(|recovery| recovery.status.clone()),
                 failover: done.shift.as_ref().map(|shift| shift.status.clone()),

@@ -15,3 +15,4 @@ mod outage_faults;
 mod restart;
 mod schedule;
 mod takeover;
+mod writes;
