@@ -16,7 +16,7 @@ use super::{
     target::{BuiltIn, Targets},
 };
 use crate::{
-    actuate::{Events, Evictor, balancer::Images},
+    actuate::{EventQueue, Evictor, balancer::Images},
     api::GatewayRule,
     clock::Clock,
     kpi::KpiReader,
@@ -44,7 +44,7 @@ pub struct Shell {
     /// Who goes first.
     pub gate: Gate,
     /// Events.
-    pub events: Events,
+    pub events: EventQueue,
     /// What balancers are made of, if any are run.
     pub balancers: Option<Images>,
     /// What services offer each other and ask of each other.

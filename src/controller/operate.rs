@@ -14,7 +14,7 @@ use kube::{
 use tokio::{
     sync::{broadcast::error::RecvError, mpsc, watch},
     task::JoinSet,
-    time::{interval, sleep},
+    time::{interval, sleep, timeout},
 };
 
 use super::{
@@ -27,7 +27,7 @@ use super::{
     watches,
 };
 use crate::{
-    actuate::{Events, Evictor, balancer::Images},
+    actuate::{EventQueue, Events, Evictor, balancer::Images},
     api::ScalableService,
     clock::Clock,
     kpi::KpiReader,
@@ -41,6 +41,11 @@ use crate::{
 const LOOKS_AT_ONCE: usize = 128;
 /// Workload changes that wait to be mapped to services.
 const CHANGES_MAX: usize = 4096;
+/// Time that turns get to end when the operator is stopped. With the time for events and for the release of the lease it is
+/// less than the pod's grace period, which is 30 s in the chart.
+const TURNS_END_WITHIN: Duration = Duration::from_secs(10);
+/// Time that the events in the queue then get to be published.
+const EVENTS_END_WITHIN: Duration = Duration::from_secs(2);
 /// Name of the Lease.
 const LEASE: &str = "plimsoll";
 
@@ -88,8 +93,12 @@ pub async fn operate(surroundings: Surroundings, stop: impl Future<Output = ()> 
     };
     let (client, clock, random) = (surroundings.client, surroundings.clock, surroundings.random);
     let (elector, leader) = lease::elect(client.clone(), lease, clock.clone(), random.clone());
+    let events = Events::new(client.clone(), surroundings.pod_name, clock.clone());
+    let (events, publishing) = EventQueue::new(events, leader.clone());
+    let mut publisher = JoinSet::new();
+    publisher.spawn(publishing);
     let shell = Arc::new(Shell {
-        events: Events::new(client.clone(), surroundings.pod_name, clock.clone()),
+        events,
         evictor: Evictor::new(surroundings.evictions),
         client,
         clock,
@@ -113,10 +122,31 @@ pub async fn operate(surroundings: Surroundings, stop: impl Future<Output = ()> 
         let mut all_ended = all_ended;
         while all_ended.changed().await.is_ok() {}
     }));
-    controllers.await;
+    until_the_end(controllers, stop).await;
+    // The queue closes when its last user is dropped.
+    drop(shell);
+    if timeout(EVENTS_END_WITHIN, publisher.join_next()).await.is_err() {
+        tracing::warn!("events were not published within {} s of the end", EVENTS_END_WITHIN.as_secs());
+    }
     drop(ended);
     let _ = election.join_next().await;
     tasks.shutdown().await;
+}
+
+/// Runs the controllers until they have ended after `stop`. Turns that take too long are aborted: a request that was sent may
+/// still take place, but no more are sent.
+async fn until_the_end(controllers: impl Future<Output = ()>, stop: Stop) {
+    let too_late = async {
+        stop.await;
+        sleep(TURNS_END_WITHIN).await;
+    };
+    tokio::select! {
+        biased;
+        () = controllers => {}
+        () = too_late => {
+            tracing::warn!("turns were aborted that took longer than {} s to end", TURNS_END_WITHIN.as_secs());
+        }
+    }
 }
 
 /// One controller for each scope, all of which end at `stop`.

@@ -121,8 +121,7 @@ pub async fn report(
     // Each event is published once, however often the write of the status has to be repeated.
     let announced = state.unwritten.announced.replace(new.clone());
     for note in report::notes(announced.as_ref().unwrap_or(&old), &new, outcome) {
-        let permit = context.shell.leader.permit(WRITE_TIMEOUT);
-        context.shell.events.publish(&note, &service.object_ref(&()), &permit).await;
+        context.shell.events.push(note, service.object_ref(&()));
     }
     if let Some(wait) = state.unwritten.wait() {
         return Some(wait);

@@ -6,6 +6,7 @@
 
 mod api_server;
 mod conflict;
+mod events;
 mod leader;
 mod manifests;
 mod memory;
