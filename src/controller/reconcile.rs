@@ -19,7 +19,7 @@ use super::{
     outliers, report,
     state::{Key, Owner, State},
     status,
-    subject::{Refused, Subject, dereference},
+    subject::{self, Refused, Subject, dereference},
     zones,
 };
 use crate::{
@@ -84,8 +84,9 @@ pub async fn reconcile(
         state.written = Some((report::own_status(service), None));
     }
     let spec_changed = state.generation.is_some() && state.generation != service.metadata.generation;
-    let called =
-        called(service, &key, &mut state, &context) || zones::changed(service, &key, &state, &context);
+    let called = called(service, &key, &mut state, &context)
+        || zones::changed(service, &key, &state, &context)
+        || subject::changed(service, &key, state.last.as_ref(), &context);
     if spec_changed || called || Instant::now() >= state.due {
         state.generation = service.metadata.generation;
         let outcome = look(service, &key, &mut state, &context).await;

@@ -135,6 +135,18 @@ impl Targets {
         read(index, |index| index.get(namespace, &target.name).cloned())
     }
 
+    /// Whether the watches know targets of this kind.
+    #[must_use]
+    pub fn knows(&self, target: &ScaleTargetRef) -> bool {
+        is_built_in(target)
+    }
+
+    /// Whether the watches know that the target does not exist.
+    #[must_use]
+    pub fn is_missing(&self, namespace: &str, target: &ScaleTargetRef) -> bool {
+        self.knows(target) && self.watched(namespace, target).is_none()
+    }
+
     /// The API of the target's kind.
     pub async fn api(
         &self,
