@@ -14,6 +14,7 @@ mod gate;
 mod gateway;
 mod index;
 mod leaving;
+mod marks;
 mod operate;
 mod outcome;
 mod outliers;

@@ -3,7 +3,7 @@
 //! Several operators can run in one process. A test starts two of them in virtual time, and kills one by dropping its
 //! future.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, future::Shared, stream};
 use kube::{
@@ -22,6 +22,7 @@ use super::{
     context::{Context, Indexes, Shell},
     gate::Gate,
     index::{Served, Workload, write},
+    marks,
     reconcile::reconcile,
     services::Services,
     watches,
@@ -156,11 +157,10 @@ fn controllers(
     namespaces: &[String],
     stop: &Stop,
 ) -> impl Future<Output = ()> + use<> {
-    let scopes: Vec<Option<&str>> = if namespaces.is_empty() {
-        vec![None]
-    } else {
-        namespaces.iter().map(|name| Some(name.as_str())).collect()
-    };
+    // A namespace that is named twice is one scope: two would write against each other.
+    let named: BTreeSet<&str> = namespaces.iter().map(String::as_str).collect();
+    let scopes: Vec<Option<&str>> =
+        if named.is_empty() { vec![None] } else { named.into_iter().map(Some).collect() };
     let running: Vec<_> = scopes
         .into_iter()
         .map(|namespace| {
@@ -209,6 +209,7 @@ fn control(
     let done = controller.run(reconcile, |_, error, _| match *error {}, Arc::clone(&context));
     async move {
         let mut done = std::pin::pin!(done);
+        let mut sweep = std::pin::pin!(marks::sweep(Arc::clone(&context)));
         let mut beat = interval(Duration::from_secs(2));
         loop {
             tokio::select! {
@@ -227,6 +228,7 @@ fn control(
                     Some(Err(error)) => tracing::debug!(%error, "the queue of services"),
                     Some(Ok(_)) => {}
                 },
+                never = &mut sweep => match never {},
             }
         }
     }

@@ -292,9 +292,9 @@ async fn observe(
 }
 
 fn pods(target: &Target, key: &Key, context: &Context) -> Pods {
-    match &target.selector {
-        Some(selector) => Pods::Listed(read(&context.pods, |index| {
-            index.select(&key.0, selector, target.revision.as_ref())
+    match target.selected() {
+        Some(selected) => Pods::Listed(read(&context.pods, |index| {
+            index.select(&key.0, selected, target.revision.as_ref())
         })),
         None => Pods::Counted { ready: target.ready },
     }

@@ -32,6 +32,7 @@ impl KnownScale {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::controller::index::Owner;
 
     #[test]
     fn what_was_read_counts_until_the_watch_shows_something_newer() {
@@ -40,8 +41,8 @@ mod tests {
         known.note(FoundScale { uid: text("a"), version: text("100"), replicas: 8 });
         let replicas = |uid: &str, version: &str| {
             let (uid, version) = (text(uid), text(version));
-            let (selector, revision) = (None, None);
-            let mut target = Target { uid, version, replicas: 4, ready: 4, selector, revision };
+            let (selector, owner, revision) = (None, Owner::Any, None);
+            let mut target = Target { uid, version, replicas: 4, ready: 4, selector, owner, revision };
             known.correct(&mut target);
             target.replicas
         };

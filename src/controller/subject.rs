@@ -5,7 +5,7 @@ use kube::ResourceExt as _;
 use super::{
     conflict,
     context::Context,
-    index::{Scaler, Target, Workload},
+    index::{Owner, Scaler, Target, Workload},
     outcome::Outcome,
     state::Key,
     target::parse_selector,
@@ -95,5 +95,6 @@ fn missing(service: &ScalableService) -> Target {
     let replicas =
         status.and_then(|status| status.failover.as_ref()).map_or(0, |told| told.expected_replicas);
     let selector = status.and_then(|status| parse_selector(status.selector.as_deref()?));
-    Target { uid: None, version: None, replicas, ready: 0, selector, revision: None }
+    let owner = Owner::Any;
+    Target { uid: None, version: None, replicas, ready: 0, selector, owner, revision: None }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -15,7 +15,7 @@ use kube::{
 use thiserror::Error;
 use tokio::time::Instant;
 
-use super::index::{Front, Shared, Target, TargetIndex, Workload, read};
+use super::index::{Front, Owner, Shared, Target, TargetIndex, Workload, read};
 use crate::{
     actuate::{FoundScale, said},
     api::{ReasonCode, ScaleTargetRef},
@@ -167,6 +167,9 @@ impl Targets {
 
     fn deployment(&self, namespace: &str, name: &str) -> Option<Target> {
         let mut target = read(&self.built_in.deployments, |index| index.get(namespace, name).cloned())?;
+        if let Some(uid) = target.uid.clone() {
+            target.owner = Owner::Deployment { uid, sets: Arc::clone(&self.built_in.replica_sets) };
+        }
         target.revision = read(&self.built_in.replica_sets, |index| {
             index.newest_hash(namespace, name).map(|hash| ("pod-template-hash".to_owned(), hash.to_owned()))
         });
@@ -192,7 +195,8 @@ impl Targets {
         let status = scale.status.unwrap_or_default();
         let selector =
             status.selector.as_deref().and_then(parse_selector).filter(|selector| !selector.selects_all());
-        Ok(Target { uid, version, replicas, ready: status.replicas, selector, revision: None })
+        let owner = Owner::Any;
+        Ok(Target { uid, version, replicas, ready: status.replicas, selector, owner, revision: None })
     }
 
     async fn resource(&self, target: &ScaleTargetRef) -> Result<ApiResource, TargetError> {

@@ -9,6 +9,7 @@ mod conflict;
 mod events;
 mod leader;
 mod manifests;
+mod marks;
 mod memory;
 mod modes;
 mod outage;
