@@ -58,7 +58,23 @@ impl Events {
 
     /// Publishes `note`. An event that can't be written is only logged: nothing depends on it.
     pub async fn publish(&self, note: &Note, about: &ObjectReference, permit: &Permit) {
-        let event = self.said().next(note, about, &self.instance, self.clock.now());
+        self.publish_at(self.clock.now(), note, about, permit).await;
+    }
+
+    /// The time of day, for [`Self::publish_at`].
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Publishes what happened `at` a time.
+    pub(super) async fn publish_at(
+        &self,
+        at: Timestamp,
+        note: &Note,
+        about: &ObjectReference,
+        permit: &Permit,
+    ) {
+        let event = self.said().next(note, about, &self.instance, at);
         let namespace = event.namespace().unwrap_or_default();
         let api: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
         let written = match &event.series {
@@ -81,39 +97,52 @@ impl Events {
 
 /// What was said lately, by whom it is about, its reason and its words.
 #[derive(Default)]
-struct Said(HashMap<(Option<String>, &'static str, String), (Event, Timestamp)>);
+struct Said {
+    lately: HashMap<(Option<String>, &'static str, String), (Event, Timestamp)>,
+    /// The number in the name of the last event: its time in nanoseconds, raised so that no two names are the same.
+    named: i128,
+}
 
 impl Said {
     /// The event to write for `note` at `now`: a new one, or the last one with the same words, counted.
     fn next(&mut self, note: &Note, about: &ObjectReference, instance: &str, now: Timestamp) -> Event {
-        self.0.retain(|_, (_, last)| now.duration_since(*last) < COUNTED_FOR);
+        self.lately.retain(|_, (_, last)| now.duration_since(*last) < COUNTED_FOR);
         let mut message = note.message.clone();
         while message.len() > NOTE_MAX {
             message.pop();
         }
         let key = (about.uid.clone(), note.reason.name(), message.clone());
-        let event = match self.0.remove(&key) {
+        let event = match self.lately.remove(&key) {
             Some((mut event, _)) => {
                 let count = event.series.as_ref().map_or(1, |series| series.count) + 1;
                 event.series = Some(EventSeries { count, last_observed_time: MicroTime(now) });
                 event
             }
-            None => first(note, message, about, instance, now),
+            None => {
+                self.named = now.as_nanosecond().max(self.named + 1);
+                first(note, message, about, (instance, self.named), now)
+            }
         };
-        self.0.insert(key, (event.clone(), now));
+        self.lately.insert(key, (event.clone(), now));
         event
     }
 
     /// An event that was not written is not there to be counted.
     fn forget(&mut self, event: &Event) {
-        self.0.retain(|_, (said, _)| said.metadata.name != event.metadata.name);
+        self.lately.retain(|_, (said, _)| said.metadata.name != event.metadata.name);
     }
 }
 
-fn first(note: &Note, message: String, about: &ObjectReference, instance: &str, now: Timestamp) -> Event {
+fn first(
+    note: &Note,
+    message: String,
+    about: &ObjectReference,
+    (instance, named): (&str, i128),
+    now: Timestamp,
+) -> Event {
     // An event about something without a namespace lives in `default` (events.k8s.io).
     let namespace = about.namespace.clone().unwrap_or_else(|| "default".to_owned());
-    let name = format!("{}.{:x}", about.name.as_deref().unwrap_or_default(), now.as_nanosecond());
+    let name = format!("{}.{named:x}", about.name.as_deref().unwrap_or_default());
     Event {
         metadata: ObjectMeta { name: Some(name), namespace: Some(namespace), ..ObjectMeta::default() },
         action: Some("Scale".to_owned()),

@@ -4,6 +4,7 @@
 pub mod balancer;
 mod error;
 mod event;
+mod event_queue;
 mod evict;
 mod gateway;
 mod mark;
@@ -13,8 +14,9 @@ mod status;
 
 pub use error::{result_of, said};
 pub use event::{Events, Note};
+pub use event_queue::EventQueue;
 pub use evict::{Evictor, client_without_retries};
 pub use gateway::{FoundPolicy, apply_policy, delete_policy, find_policy, is_stale, patch_route};
 pub use mark::{COST_BEFORE, mark, unmark};
-pub use scale::{ScaleError, write_scale};
+pub use scale::{FoundScale, ScaleError, write_scale};
 pub use status::{forget_balancer, write_status};

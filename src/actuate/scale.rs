@@ -1,5 +1,6 @@
 //! Replicas, through the scale subresource and nothing else.
 
+use k8s_openapi::api::autoscaling::v1::Scale;
 use kube::{
     Api,
     api::{DynamicObject, PostParams},
@@ -11,23 +12,43 @@ use crate::lease::{Permit, WriteError};
 /// Owner of `spec.replicas` in `managedFields`.
 const FIELD_MANAGER: &str = "plimsoll-replicas";
 
+/// A scale as the API server has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundScale {
+    /// UID of the target.
+    pub uid: Option<String>,
+    /// Resource version of the target.
+    pub version: Option<String>,
+    /// Replicas that it wants.
+    pub replicas: i32,
+}
+
+impl From<&Scale> for FoundScale {
+    fn from(scale: &Scale) -> Self {
+        let metadata = &scale.metadata;
+        let replicas = scale.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(0);
+        Self { uid: metadata.uid.clone(), version: metadata.resource_version.clone(), replicas }
+    }
+}
+
 /// Why the replicas were not written.
 #[derive(Debug, Error)]
 pub enum ScaleError {
     /// Someone else changed them since they were looked at: the decision is void and has to be made anew.
-    #[error("the target wants {found} replicas by now, not {expected}: somebody else changed it")]
+    #[error("the target wants {} replicas by now, not {expected}: somebody else changed it", .found.replicas)]
     Changed {
         /// What the decision was made on.
         expected: i32,
         /// What there is.
-        found: i32,
+        found: FoundScale,
     },
     /// The write has no result.
     #[error("the scale can't be written: {}", .0.said())]
     Write(#[from] WriteError),
 }
 
-/// Sets the replicas of `name` from `expected` to `replicas`, or fails if they are not `expected` any more.
+/// Sets the replicas of `name` from `expected` to `replicas`, or fails if they are not `expected` any more. Returns the scale
+/// as it is since.
 ///
 /// The resource version of the scale that was read goes along, so that nothing can slip in between.
 pub async fn write_scale(
@@ -36,15 +57,14 @@ pub async fn write_scale(
     expected: i32,
     replicas: i32,
     permit: &Permit,
-) -> Result<(), ScaleError> {
+) -> Result<FoundScale, ScaleError> {
     let mut scale = permit.read(api.get_scale(name)).await?;
-    let spec = scale.spec.get_or_insert_default();
-    let found = spec.replicas.unwrap_or(0);
-    if found != expected {
+    let found = FoundScale::from(&scale);
+    if found.replicas != expected {
         return Err(ScaleError::Changed { expected, found });
     }
-    spec.replicas = Some(replicas);
+    scale.spec.get_or_insert_default().replicas = Some(replicas);
     let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-    permit.write(api.replace_scale(name, &params, &scale)).await?;
-    Ok(())
+    let written = permit.write(api.replace_scale(name, &params, &scale)).await?;
+    Ok(FoundScale::from(&written))
 }

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use super::{context::Context, index::read, state::Key};
 use crate::{
-    actuate::{self, ScaleError},
+    actuate::{self, FoundScale, ScaleError},
     api::{ReasonCode, ScalableService},
     engine::{Decision, Observation},
     lease::{Permit, WriteError},
@@ -28,10 +28,15 @@ const GLANCE: Duration = Duration::from_millis(20);
 pub enum Applied {
     /// There was nothing to write, or nothing may be written.
     Nothing,
-    /// The replicas were changed.
-    Done,
-    /// Somebody else changed them meanwhile.
-    Conflict,
+    /// The API server accepted the change; the scale as it is since.
+    Done(FoundScale),
+    /// Somebody else changed the target meanwhile.
+    Conflict {
+        /// What there is; `None` if it has to be read anew.
+        found: Option<FoundScale>,
+        /// In a sentence.
+        message: String,
+    },
     /// They should have been changed, but were not.
     Failed(String),
 }
@@ -47,7 +52,7 @@ pub async fn apply(
     let permit = context.shell.leader.permit(WRITE_TIMEOUT);
     let applied =
         write(service, key, seen, decision, (context, &permit)).await.unwrap_or_else(|failed| failed);
-    if applied == Applied::Done {
+    if matches!(applied, Applied::Done(_)) {
         let age = newest(seen, context.shell.clock.now());
         context.shell.metrics.scale_written(WriteResult::Ok, age);
     }
@@ -84,8 +89,7 @@ async fn write(
     let api = permit.within(context.targets.api(&key.0, reference)).await.map_err(late)?;
     let api = api.map_err(|error| Applied::Failed(error.to_string()))?;
     let written = actuate::write_scale(&api, &reference.name, seen.replicas, decision.replicas, permit).await;
-    written.map_err(|error| refused(&error, context))?;
-    Ok(Applied::Done)
+    written.map(Applied::Done).map_err(|error| refused(error, context))
 }
 
 /// Waits until the marks of those that `go` are heeded; some of them may be `new`.
@@ -112,8 +116,8 @@ fn unwritten(error: &WriteError, context: &Context) -> Option<Applied> {
 }
 
 /// What becomes of a decision whose scale could not be written.
-fn refused(error: &ScaleError, context: &Context) -> Applied {
-    let result = match error {
+fn refused(error: ScaleError, context: &Context) -> Applied {
+    let result = match &error {
         ScaleError::Changed { .. } => WriteResult::Conflict,
         ScaleError::Write(error) => match unwritten(error, context) {
             Some(applied) => return applied,
@@ -121,9 +125,11 @@ fn refused(error: &ScaleError, context: &Context) -> Applied {
         },
     };
     context.shell.metrics.scale_written(result, None);
-    match result {
-        WriteResult::Conflict => Applied::Conflict,
-        _ => Applied::Failed(error.to_string()),
+    let message = error.to_string();
+    match (result, error) {
+        (_, ScaleError::Changed { found, .. }) => Applied::Conflict { found: Some(found), message },
+        (WriteResult::Conflict, _) => Applied::Conflict { found: None, message },
+        _ => Applied::Failed(message),
     }
 }
 

@@ -53,11 +53,12 @@ fn arrived(
     if !awaited && !called && told.is_empty() {
         return None;
     }
-    let selector = context.targets.watched(&key.0, reference)?.selector?;
+    let target = context.targets.watched(&key.0, reference)?;
+    let selected = target.selected()?;
     if called != awaited {
-        write(&context.pods, |pods| pods.call(workload, awaited.then(|| selector.clone())));
+        write(&context.pods, |pods| pods.call(workload, awaited.then(|| selected.selector.clone())));
     }
-    let ready = read(&context.pods, |pods| pods.ready(&key.0, &selector));
+    let ready = read(&context.pods, |pods| pods.ready(&key.0, selected));
     // Whole seconds, as the API server keeps them: what was written is what is read back.
     let at = context.shell.clock.now();
     Some(now(&ready, awaited, told, Timestamp::from_second(at.as_second()).unwrap_or(at)))

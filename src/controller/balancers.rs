@@ -96,8 +96,8 @@ pub fn rotation(
     context: &Context,
 ) -> Option<Rotation> {
     context.shell.balancers.as_ref()?;
-    let selector = target.selector.as_ref()?;
-    let mut members = read(&context.pods, |index| index.members(&key.0, selector));
+    let selected = target.selected()?;
+    let mut members = read(&context.pods, |index| index.members(&key.0, selected));
     read(&context.nodes, |nodes| {
         for member in &mut members {
             member.zone = member.zone.take().or_else(|| zones::zone_of(member.node.as_deref(), nodes));

@@ -15,7 +15,7 @@ use super::{
     target::{BuiltIn, Targets},
 };
 use crate::{
-    actuate::{Events, Evictor, balancer::Images},
+    actuate::{EventQueue, Evictor, balancer::Images},
     api::GatewayRule,
     clock::Clock,
     kpi::KpiReader,
@@ -41,7 +41,7 @@ pub struct Shell {
     /// Own metrics.
     pub metrics: Arc<Metrics>,
     /// Events.
-    pub events: Events,
+    pub events: EventQueue,
     /// What balancers are made of, if any are run.
     pub balancers: Option<Images>,
     /// What services offer each other and ask of each other.
@@ -144,9 +144,15 @@ impl Context {
         read(services, |index| index.keeper(namespace, rule).map(str::to_owned))
     }
 
-    /// Forgets a service.
+    /// Forgets a service that is gone.
     pub fn forget(&self, key: &Key) {
         self.states.forget(key);
+        self.leave(key);
+    }
+
+    /// Takes a service off the board and out of the metrics, since this process does not lead. Its state is kept for the case
+    /// that this process leads again before any other.
+    pub fn leave(&self, key: &Key) {
         self.shell.board.forget(key);
         self.shell.metrics.forget(&key.0, &key.1);
     }

@@ -241,8 +241,7 @@ impl Turn<'_> {
                 known.given.again(&self.shares);
                 let about = self.service.object_ref(&());
                 let note = Note { warning: false, reason: ReasonCode::RouteChanged, message: what.clone() };
-                let permit = shell.leader.permit(WRITE_TIMEOUT);
-                shell.events.publish(&note, &about, &permit).await;
+                shell.events.push(note, about);
                 let said = (
                     None,
                     ReasonCode::RouteProgressing,

@@ -3,30 +3,31 @@
 //! Several operators can run in one process. A test starts two of them in virtual time, and kills one by dropping its
 //! future.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, future::Shared, stream};
 use kube::{
     Api, Client,
     core::DeserializeGuard,
-    runtime::{Controller, controller::Error as ControllerError, reflector::ObjectRef, watcher},
+    runtime::{Controller, controller::Error as ControllerError, reflector::ObjectRef},
 };
 use tokio::{
     sync::{broadcast::error::RecvError, mpsc, watch},
     task::JoinSet,
-    time::{interval, sleep},
+    time::{interval, sleep, timeout},
 };
 
 use super::{
     board::Board,
     context::{Context, Indexes, Shell},
     index::{Served, Workload, write},
+    marks,
     reconcile::reconcile,
     services::Services,
     watches,
 };
 use crate::{
-    actuate::{Events, Evictor, balancer::Images},
+    actuate::{EventQueue, Events, Evictor, balancer::Images},
     api::ScalableService,
     clock::Clock,
     kpi::KpiReader,
@@ -38,6 +39,11 @@ use crate::{
 
 /// Workload changes that wait to be mapped to services.
 const CHANGES_MAX: usize = 4096;
+/// Time that turns get to end when the operator is stopped. With the time for events and for the release of the lease it is
+/// less than the pod's grace period, which is 30 s in the chart.
+const TURNS_END_WITHIN: Duration = Duration::from_secs(10);
+/// Time that the events in the queue then get to be published.
+const EVENTS_END_WITHIN: Duration = Duration::from_secs(2);
 /// Name of the Lease.
 const LEASE: &str = "plimsoll";
 
@@ -85,8 +91,12 @@ pub async fn operate(surroundings: Surroundings, stop: impl Future<Output = ()> 
     };
     let (client, clock, random) = (surroundings.client, surroundings.clock, surroundings.random);
     let (elector, leader) = lease::elect(client.clone(), lease, clock.clone(), random.clone());
+    let events = Events::new(client.clone(), surroundings.pod_name, clock.clone());
+    let (events, publishing) = EventQueue::new(events, leader.clone());
+    let mut publisher = JoinSet::new();
+    publisher.spawn(publishing);
     let shell = Arc::new(Shell {
-        events: Events::new(client.clone(), surroundings.pod_name, clock.clone()),
+        events,
         evictor: Evictor::new(surroundings.evictions),
         client,
         clock,
@@ -109,10 +119,31 @@ pub async fn operate(surroundings: Surroundings, stop: impl Future<Output = ()> 
         let mut all_ended = all_ended;
         while all_ended.changed().await.is_ok() {}
     }));
-    controllers.await;
+    until_the_end(controllers, stop).await;
+    // The queue closes when its last user is dropped.
+    drop(shell);
+    if timeout(EVENTS_END_WITHIN, publisher.join_next()).await.is_err() {
+        tracing::warn!("events were not published within {} s of the end", EVENTS_END_WITHIN.as_secs());
+    }
     drop(ended);
     let _ = election.join_next().await;
     tasks.shutdown().await;
+}
+
+/// Runs the controllers until they have ended after `stop`. Turns that take too long are aborted: a request that was sent may
+/// still take place, but no more are sent.
+async fn until_the_end(controllers: impl Future<Output = ()>, stop: Stop) {
+    let too_late = async {
+        stop.await;
+        sleep(TURNS_END_WITHIN).await;
+    };
+    tokio::select! {
+        biased;
+        () = controllers => {}
+        () = too_late => {
+            tracing::warn!("turns were aborted that took longer than {} s to end", TURNS_END_WITHIN.as_secs());
+        }
+    }
 }
 
 /// One controller for each scope, all of which end at `stop`.
@@ -122,11 +153,10 @@ fn controllers(
     namespaces: &[String],
     stop: &Stop,
 ) -> impl Future<Output = ()> + use<> {
-    let scopes: Vec<Option<&str>> = if namespaces.is_empty() {
-        vec![None]
-    } else {
-        namespaces.iter().map(|name| Some(name.as_str())).collect()
-    };
+    // A namespace that is named twice is one scope: two would write against each other.
+    let named: BTreeSet<&str> = namespaces.iter().map(String::as_str).collect();
+    let scopes: Vec<Option<&str>> =
+        if named.is_empty() { vec![None] } else { named.into_iter().map(Some).collect() };
     let running: Vec<_> = scopes
         .into_iter()
         .map(|namespace| {
@@ -167,7 +197,7 @@ fn control(
     let leading = leading(&context, namespace);
     let touched = touched(&context, namespace, changes);
     let controller =
-        Controller::new(api, watcher::Config::default()).trigger_backoff(Pauses::new(&context.shell.random));
+        Controller::new(api, watches::config()).trigger_backoff(Pauses::new(&context.shell.random));
     let store = controller.store();
     context.shell.services.add(store.clone());
     // A status that we wrote comes back as a change; a turn that is not due costs nothing.
@@ -175,6 +205,7 @@ fn control(
     let done = controller.run(reconcile, |_, error, _| match *error {}, Arc::clone(&context));
     async move {
         let mut done = std::pin::pin!(done);
+        let mut sweep = std::pin::pin!(marks::sweep(Arc::clone(&context)));
         let mut beat = interval(Duration::from_secs(2));
         loop {
             tokio::select! {
@@ -193,12 +224,14 @@ fn control(
                     Some(Err(error)) => tracing::debug!(%error, "the queue of services"),
                     Some(Ok(_)) => {}
                 },
+                never = &mut sweep => match never {},
             }
         }
     }
 }
 
-/// An item whenever this process becomes the leader. What was known before another process led is forgotten.
+/// An item whenever this process becomes the leader. What was known before another process led is forgotten. If the lease
+/// could not be renewed for a while, but no other process has led, it is kept.
 fn leading(
     context: &Arc<Context>,
     namespace: Option<&str>,
@@ -206,17 +239,17 @@ fn leading(
     let leadership = context.shell.leader.leadership();
     let context = Arc::clone(context);
     let namespace = namespace.map(str::to_owned);
-    stream::unfold((leadership, false), move |(mut leadership, mut led)| {
+    stream::unfold((leadership, None), move |(mut leadership, mut led)| {
         let (context, namespace) = (Arc::clone(&context), namespace.clone());
         async move {
             loop {
-                let leads = leadership.borrow_and_update().is_leading();
-                if leads != led {
-                    context.states.forget_all();
+                let term = leadership.borrow_and_update().term();
+                if term != led {
                     context.shell.board.forget_all(namespace.as_deref());
                     context.shell.metrics.forget_all();
-                    led = leads;
-                    if leads {
+                    led = term;
+                    if let Some(term) = term {
+                        context.states.keep_term(term);
                         return Some(((), (leadership, led)));
                     }
                 }

@@ -33,7 +33,13 @@ impl Refusal {
     /// Whether it is of the API server's answer, and not of what users wrote.
     #[must_use]
     pub fn passes(&self) -> bool {
-        self.reason == ReasonCode::ScaleFailed
+        Self::is_of_the_answer(self.reason)
+    }
+
+    /// Whether a refusal with this reason is of the API server's answer.
+    #[must_use]
+    pub fn is_of_the_answer(reason: ReasonCode) -> bool {
+        reason == ReasonCode::ScaleFailed
     }
 }
 

@@ -28,11 +28,11 @@ pub async fn peers(
     (age, patience): (Duration, Duration),
     context: &Context,
 ) -> Option<Peers> {
-    let (rules, selector) = (rules?, target.selector.as_ref()?);
+    let (rules, selected) = (rules?, target.selected()?);
     let ask = context.shell.kpis.ask_by_pod(asker, &rules.source, &rules.query, age);
     let late = |_| Sample::unusable(KpiState::Error, "not waited for, since requests wait for a replica");
     let sample = timeout(patience, ask).await.unwrap_or_else(late);
-    let members = read(&context.pods, |index| index.members(&key.0, selector));
+    let members = read(&context.pods, |index| index.members(&key.0, selected));
     let told = state.told().and_then(|status| status.recovery.clone()).unwrap_or_default();
     Some(Peers { sample, members, told })
 }

@@ -8,7 +8,7 @@ use kube::{Resource, ResourceExt, core::DeserializeGuard, runtime::controller::A
 use tokio::time::{Instant, timeout};
 
 use super::{
-    apply::{Applied, WRITE_TIMEOUT, apply},
+    apply::{Applied, apply},
     arrivals, balancers,
     context::Context,
     failover,
@@ -19,30 +19,30 @@ use super::{
     outliers,
     recall::recall,
     report,
-    state::{Key, State},
-    subject::{Refused, Subject, dereference},
+    state::{Key, Owner, State},
+    status,
+    subject::{self, Refused, Subject, dereference},
     zones,
 };
 use crate::{
-    actuate,
-    api::{FailoverStatus, Goal, KpiState, ScalableService, ScalableServiceStatus, Validated},
+    api::{Goal, KpiState, ScalableService, Validated},
     controller::index::Target,
     engine::{self, Change, Memory, Observation, Pods},
     kpi::Asker,
-    lease::WriteError,
-    telemetry::{ServiceLook, TrafficLook, WriteResult},
 };
 
 /// An answer of Prometheus may be this old; services that ask the same within it share one query.
 const ANSWER_AGE_MAX: Duration = Duration::from_millis(500);
 /// An answer that takes longer is not waited for when requests wait for the first replica.
 const WAKE_PATIENCE: Duration = Duration::from_millis(250);
-/// Pause before a decision is made anew when the target changed under it.
+/// Two decisions may lie this far apart, on top of two periods: the writes of a turn may run into their time limits.
+const UNSEEN_MAX: Duration = Duration::from_secs(30);
+/// Pause before a decision is made anew when the target changed under it; it doubles with each conflict in a row.
 const AFTER_CONFLICT: Duration = Duration::from_millis(200);
+/// Pause before a write that failed is tried again; it doubles with each failure in a row.
+const AFTER_FAILURE: Duration = Duration::from_secs(2);
 /// Pause before the watches are asked again whether they have listed everything.
 const UNLISTED: Duration = Duration::from_millis(100);
-/// The watch shows a write of ours within this time.
-const SEEN_WITHIN: Duration = Duration::from_secs(5);
 /// Longest pause after failures in a row: an API server that is back shall not be waited for.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
@@ -52,10 +52,14 @@ pub async fn reconcile(
     context: Arc<Context>,
 ) -> Result<Action, Infallible> {
     let key = (object.namespace().unwrap_or_default(), object.name_any());
-    if !context.shell.leader.leads() || object.meta().deletion_timestamp.is_some() {
+    if object.meta().deletion_timestamp.is_some() {
         context.forget(&key);
         return Ok(Action::await_change());
     }
+    let Some(term) = context.shell.leader.term() else {
+        context.leave(&key);
+        return Ok(Action::await_change());
+    };
     let Ok(service) = &object.0 else {
         // The schema refuses such an object; one from before the schema waits until somebody mends it.
         tracing::warn!(
@@ -73,16 +77,21 @@ pub async fn reconcile(
         // What is not listed yet would be taken for gone: the pods of a service that serves, the scaler that was first.
         return Ok(Action::requeue(UNLISTED));
     }
+    let owner = Owner { uid: object.uid(), term };
+    if context.states.disown(&key, &owner) {
+        context.leave(&key);
+    }
     failover::begin(&context);
     let period = Duration::from(service.spec.period);
-    let state = context.states.of(&key, period);
+    let state = context.states.of(&key, owner, period);
     let mut state = state.lock().await;
     if state.written.is_none() {
-        state.written = Some((service.status.clone().unwrap_or_default(), None));
+        state.written = Some((report::own_status(service), None));
     }
     let spec_changed = state.generation.is_some() && state.generation != service.metadata.generation;
-    let called =
-        called(service, &key, &mut state, &context) || zones::changed(service, &key, &state, &context);
+    let called = called(service, &key, &mut state, &context)
+        || zones::changed(service, &key, &state, &context)
+        || subject::changed(service, &key, state.last.as_ref(), &context);
     if spec_changed || called || Instant::now() >= state.due {
         state.generation = service.metadata.generation;
         let outcome = look(service, &key, &mut state, &context).await;
@@ -94,7 +103,7 @@ pub async fn reconcile(
     arrivals::follow(service, &key, fleet.as_ref(), &mut state, &context);
     balancers::count(fleet.as_ref(), &mut state);
     let route = gateway::bring_about(service, &key, &mut state, &context).await;
-    let again = report(service, &key, fleet.as_ref(), &mut state, &context).await;
+    let again = status::report(service, &key, fleet.as_ref(), &mut state, &context).await;
     balancers::forget_gone(service, &key, &context).await;
     let due = state.due.saturating_duration_since(Instant::now());
     Ok(Action::requeue([again, route].into_iter().flatten().fold(due, Duration::min)))
@@ -134,24 +143,35 @@ fn failing(service: &ScalableService, key: &Key, state: &State, context: &Contex
 async fn look(service: &ScalableService, key: &Key, state: &mut State, context: &Context) -> Outcome {
     let asked = context.shell.board.asked(key);
     (state.order, state.asked) = (failover::order(service), asked.replicas);
-    let subject = match dereference(service, key, context).await {
+    let mut subject = match dereference(service, key, context).await {
         Ok(subject) => subject,
         Err(refused) => return refuse(service, refused, key, state, context).await,
     };
     state.unscaled = Memory::default();
+    state.scale.correct(&mut subject.target);
+    follow_target(service, &subject.target, state);
     let mut seen = Observation { asked, ..observe(service, &subject, key, state, context).await };
-    let now = context.shell.clock.now();
     if state.memory.is_none() {
-        state.memory = Some(remember(service, &subject.spec, key, context).await);
+        state.memory = Some(remember(service, &subject.spec, key, state, context).await);
     }
+    // Read after the recovery, so that no recovered proposal lies in the future.
+    let now = context.shell.clock.now();
     let settled = gateway::is_settled(service, state);
+    let interrupted = is_interrupted(service, state);
+    state.decided = Some(Instant::now());
     let memory = state.memory.get_or_insert_default();
     recall(&subject.spec, &seen, memory, &asker(service, key), context).await;
+    if interrupted {
+        memory.interrupted();
+    }
+    if let Some(change) = state.unanswered.take().filter(|change| change.to == seen.replicas) {
+        memory.changed(change);
+    }
     let began = Instant::now();
     let mut recovery = engine::judge(&subject.spec, &seen, memory, now);
     let shift = failover::decide(service, key, &subject.spec, &mut seen, (memory, now), context.others());
     seen.returning = shift.as_ref().map_or(0, |shift| shift.floor);
-    let decision = engine::decide(&subject.spec, &seen, memory, now);
+    let mut decision = engine::decide(&subject.spec, &seen, memory, now);
     context.shell.metrics.decided(decision.bound_by, began.elapsed());
     failover::tell(service, key, Some(&decision), &seen, (shift.as_ref(), settled), context.others());
     let told = state.written.as_ref().map(|(status, _)| status);
@@ -160,9 +180,28 @@ async fn look(service: &ScalableService, key: &Key, state: &mut State, context: 
     if let Some(recovery) = &mut recovery {
         outliers::replace(recovery, &decision, memory, key, context).await;
     }
-    if applied == Applied::Done {
-        memory.changed(Change { at: now, from: seen.replicas, to: decision.replicas });
-    }
+    let change = Change { at: now, from: seen.replicas, to: decision.replicas };
+    let written = match &applied {
+        Applied::Done(scale) => {
+            memory.changed(change);
+            state.scale.note(scale.clone());
+            Written::Changed
+        }
+        Applied::Nothing => {
+            decision.not_made("this process does not lead");
+            Written::Nothing
+        }
+        Applied::Conflict { found, message } => {
+            decision.not_made(message);
+            found.iter().for_each(|found| state.scale.note(found.clone()));
+            Written::Nothing
+        }
+        Applied::Failed(message) => {
+            state.unanswered = Some(change).filter(|change| change.from != change.to);
+            decision.not_made(message);
+            Written::Failed(message.clone())
+        }
+    };
     let sooner = [recovery.as_ref().and_then(|it| it.next_look), shift.as_ref().and_then(|it| it.next_look)];
     let next = sooner.into_iter().flatten().fold(decision.next_look, SignedDuration::min);
     schedule(state, &subject.spec, &seen, next, &applied, context.shell.clock.now());
@@ -172,16 +211,12 @@ async fn look(service: &ScalableService, key: &Key, state: &mut State, context: 
     Outcome::Done(Box::new(Done {
         at: now,
         seen: seen.replicas,
-        now: if applied == Applied::Done { decision.replicas } else { seen.replicas },
+        now: if written == Written::Changed { decision.replicas } else { seen.replicas },
         ready: seen.pods.ready(),
         floor: subject.spec.floor(now),
         selector: subject.target.selector.as_ref().map(ToString::to_string),
         decision,
-        written: match applied {
-            Applied::Done => Written::Changed,
-            Applied::Nothing | Applied::Conflict => Written::Nothing,
-            Applied::Failed(error) => Written::Failed(error),
-        },
+        written,
         leaving,
         arrived: Vec::new(),
         balancers: None,
@@ -199,8 +234,10 @@ async fn refuse(
     context: &Context,
 ) -> Outcome {
     let Refused { reason, message, subject } = refused;
-    // Whoever takes the target over meanwhile makes what is remembered of it worthless.
-    state.memory = None;
+    if !Refusal::is_of_the_answer(reason) {
+        // Whoever takes the target over meanwhile makes what is remembered of it worthless.
+        (state.memory, state.decided, state.unanswered) = (None, None, None);
+    }
     context.shell.board.unscaled(key);
     let mut wait = Duration::from(service.spec.period);
     let mut shift = None;
@@ -267,16 +304,22 @@ async fn observe(
 }
 
 fn pods(target: &Target, key: &Key, context: &Context) -> Pods {
-    match &target.selector {
-        Some(selector) => Pods::Listed(read(&context.pods, |index| {
-            index.select(&key.0, selector, target.revision.as_ref())
+    match target.selected() {
+        Some(selected) => Pods::Listed(read(&context.pods, |index| {
+            index.select(&key.0, selected, target.revision.as_ref())
         })),
         None => Pods::Counted { ready: target.ready },
     }
 }
 
 /// The memory of a service that this process looks at for the first time: what Prometheus and status know of the past.
-async fn remember(service: &ScalableService, spec: &Validated, key: &Key, context: &Context) -> Memory {
+async fn remember(
+    service: &ScalableService,
+    spec: &Validated,
+    key: &Key,
+    state: &State,
+    context: &Context,
+) -> Memory {
     let window = spec.scale_down.window.max(spec.scale_up.window);
     let window = Duration::try_from(window).unwrap_or_default();
     let step = Duration::try_from(spec.period).unwrap_or_default();
@@ -287,10 +330,29 @@ async fn remember(service: &ScalableService, spec: &Validated, key: &Key, contex
         (rule.name.clone(), points.unwrap_or_default())
     });
     let histories: Vec<_> = futures::future::join_all(histories).await;
-    let decisions =
-        service.status.iter().flat_map(|status| &status.decisions).filter(|record| report::changed(record));
+    let decisions = state.told().map_or(&[][..], |status| report::decisions_of(&service.spec, status));
+    let decisions = decisions.iter().filter(|record| report::changed(record));
     let changes = decisions.map(|record| Change { at: record.time.0, from: record.from, to: record.to });
-    Memory::rebuilt(engine::past_proposals(spec, &histories), changes)
+    Memory::rebuilt(engine::past_proposals(spec, &histories, context.shell.clock.now()), changes)
+}
+
+/// Begins a new memory if the target is another one than before: what the other target needed says nothing of this one.
+fn follow_target(service: &ScalableService, target: &Target, state: &mut State) {
+    let now = Some((service.spec.scale_target_ref.clone(), target.uid.clone()));
+    if state.target == now {
+        return;
+    }
+    if state.target.is_some() {
+        (state.memory, state.unanswered) = (Some(Memory::default()), None);
+    }
+    state.target = now;
+}
+
+/// Whether the last decision is so old that what happened since is not known, for example since the lease was lost or the
+/// target could not be read.
+fn is_interrupted(service: &ScalableService, state: &State) -> bool {
+    let longest = 2 * Duration::from(service.spec.period) + UNSEEN_MAX;
+    state.decided.is_some_and(|at| at.elapsed() > longest)
 }
 
 /// When to look again: just after the next scrape, at once after a conflict, later and later while writes fail.
@@ -308,19 +370,25 @@ fn schedule(
     }
     let wait = state.scrapes.next_look(next, now).max(SignedDuration::from_millis(100));
     let wait = Duration::try_from(wait).unwrap_or_default();
-    state.failures = if matches!(applied, Applied::Failed(_)) { state.failures.saturating_add(1) } else { 0 };
-    state.due = Instant::now()
-        + match applied {
-            Applied::Conflict => AFTER_CONFLICT,
-            Applied::Failed(_) => Duration::from_secs(1 << state.failures.min(3)).min(BACKOFF_MAX),
-            Applied::Nothing | Applied::Done => wait,
-        };
+    let again = |first| (state.failures.saturating_add(1), backoff(first, state.failures));
+    let (failures, wait) = match applied {
+        Applied::Nothing | Applied::Done(_) => (0, wait),
+        Applied::Conflict { .. } => again(AFTER_CONFLICT),
+        Applied::Failed(_) => again(AFTER_FAILURE),
+    };
+    (state.failures, state.due) = (failures, Instant::now() + wait);
+}
+
+/// A pause that doubles with each of the `failures` in a row.
+fn backoff(first: Duration, failures: u32) -> Duration {
+    (first * (1 << failures.min(5))).min(BACKOFF_MAX)
 }
 
 /// Between two looks: what the watches know by now of replicas and pods.
 fn refresh(service: &ScalableService, key: &Key, state: &mut State, context: &Context) {
     let Some(Outcome::Done(done)) = &mut state.last else { return };
-    let Some(target) = context.targets.watched(&key.0, &service.spec.scale_target_ref) else { return };
+    let Some(mut target) = context.targets.watched(&key.0, &service.spec.scale_target_ref) else { return };
+    state.scale.correct(&mut target);
     let pods = pods(&target, key, context);
     done.ready = pods.ready();
     // Of a StatefulSet one comes back under its name, and that is another one.
@@ -334,87 +402,4 @@ fn refresh(service: &ScalableService, key: &Key, state: &mut State, context: &Co
     };
     done.now = target.replicas;
     context.shell.board.ready(key, done.ready);
-}
-
-/// Step 5 (client): metrics, status, events. Returns when to try again if it is too early for a write.
-async fn report(
-    service: &ScalableService,
-    key: &Key,
-    fleet: Option<&Fleet>,
-    state: &mut State,
-    context: &Context,
-) -> Option<Duration> {
-    let outcome = state.last.as_ref()?;
-    let (old, at) = state.written.clone()?;
-    let now = context.shell.clock.now();
-    let traffic = fleet.map(|fleet| fleet.verdict(service.metadata.generation));
-    let traffic = traffic.or_else(|| gateway::verdict(service, state));
-    let verdicts = report::verdicts(service.spec.mode, outcome, traffic);
-    let new = report::status(&service.spec, service.metadata.generation, &old, outcome, &verdicts, now);
-    context.shell.metrics.observe(&ServiceLook {
-        namespace: &key.0,
-        name: &key.1,
-        desired: new.desired_replicas,
-        wanted: new.replicas,
-        ready: new.ready_replicas,
-        min: Some(match outcome {
-            Outcome::Done(done) => done.floor,
-            Outcome::Refused(_) => service.spec.min_replicas,
-        }),
-        max: Some(service.spec.max_replicas),
-        kpis: &new.kpis,
-        traffic: fleet.map(|fleet| TrafficLook {
-            draining: new.traffic.as_ref().map_or(0, |traffic| traffic.draining.len()),
-            held: fleet.held(),
-            in_sync: fleet.in_sync(service.metadata.generation),
-        }),
-        ejected: new.recovery.as_ref().map(|recovery| recovery.ejected.len()),
-        away: new.failover.as_ref().map(FailoverStatus::away),
-        conditions: &verdicts,
-        now,
-    });
-    // Balancers follow what stands there, also what somebody else made of it; the watch shows our own write by then.
-    let seen = service.status.clone().unwrap_or_default();
-    let lost = at.is_some_and(|at| at.elapsed() >= SEEN_WITHIN)
-        && report::worth(&seen, &new) == report::Worth::Urgent;
-    let pause = match if lost { report::Worth::Urgent } else { report::worth(&old, &new) } {
-        report::Worth::Nothing => return None,
-        report::Worth::Soft => report::SOFT_PAUSE,
-        report::Worth::Hard => report::HARD_PAUSE,
-        report::Worth::Urgent => Duration::ZERO,
-    };
-    let early = at.map_or(Duration::ZERO, |at| pause.saturating_sub(at.elapsed()));
-    if !early.is_zero() && !changed(outcome) {
-        return (pause == report::HARD_PAUSE).then_some(early);
-    }
-    let result = write_status(&new, key, context).await?;
-    context.shell.metrics.status_written(result);
-    let about = service.object_ref(&());
-    for note in report::notes(&old, &new, outcome) {
-        let permit = context.shell.leader.permit(WRITE_TIMEOUT);
-        context.shell.events.publish(&note, &about, &permit).await;
-    }
-    if result != WriteResult::Ok {
-        return Some(Duration::from_secs(2));
-    }
-    state.written = Some((new, Some(Instant::now())));
-    None
-}
-
-/// Writes the status; how that ended, or `None` if this process does not lead.
-async fn write_status(new: &ScalableServiceStatus, key: &Key, context: &Context) -> Option<WriteResult> {
-    let permit = context.shell.leader.permit(WRITE_TIMEOUT);
-    let Err(error) = actuate::write_status(&context.shell.client, &key.0, &key.1, new, &permit).await else {
-        return Some(WriteResult::Ok);
-    };
-    if matches!(error, WriteError::Api(_)) {
-        let (namespace, name, error) = (&key.0, &key.1, error.said());
-        tracing::warn!(namespace, name, error, "the status was not written");
-    }
-    error.result()
-}
-
-/// Whether there is a change of the replicas to tell.
-fn changed(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Done(done) if done.written == Written::Changed)
 }

@@ -5,7 +5,8 @@ use kube::ResourceExt as _;
 use super::{
     conflict,
     context::Context,
-    index::{Scaler, Target, Workload},
+    index::{Owner, Scaler, Target, Workload},
+    outcome::Outcome,
     state::Key,
     target::parse_selector,
 };
@@ -43,8 +44,7 @@ pub async fn dereference(
         message: invalid.to_string(),
         subject: None,
     })?;
-    let reference = &service.spec.scale_target_ref;
-    let target = match context.targets.find(&key.0, reference).await {
+    let target = match context.targets.find(&key.0, &service.spec.scale_target_ref).await {
         Ok(target) => target,
         Err(error) => {
             let (reason, message) = (error.reason(), error.to_string());
@@ -53,17 +53,40 @@ pub async fn dereference(
             return Err(Refused { reason, message, subject: gone.map(|target| Subject { spec, target }) });
         }
     };
-    let workload = Workload::target(&key.0, reference);
-    let created = service.creation_timestamp().map_or(0, |time| time.0.as_second());
-    let me = Scaler { kind: "ScalableService", name: key.1.clone(), created, workload };
-    match conflict::keeper(&me, &context.scalers_of(&me.workload)) {
-        Some(keeper) => Err(Refused {
+    match kept_by(service, key, context) {
+        Some(message) => Err(Refused {
             reason: ReasonCode::ScalerConflict,
-            message: conflict::message(keeper),
+            message,
             subject: Some(Subject { spec, target }),
         }),
         None => Ok(Subject { spec, target }),
     }
+}
+
+/// Whether the watches show something else than the last look found: the target has appeared or has gone, or another scaler
+/// has.
+#[must_use]
+pub fn changed(service: &ScalableService, key: &Key, last: Option<&Outcome>, context: &Context) -> bool {
+    let missing = || context.targets.is_missing(&key.0, &service.spec.scale_target_ref);
+    match last {
+        None => false,
+        Some(Outcome::Done(_)) => missing() || kept_by(service, key, context).is_some(),
+        Some(Outcome::Refused(refusal)) => match refusal.reason {
+            ReasonCode::TargetNotFound => !missing() && context.targets.knows(&service.spec.scale_target_ref),
+            ReasonCode::ScalerConflict => {
+                missing() || kept_by(service, key, context).as_ref() != Some(&refusal.message)
+            }
+            _ => false,
+        },
+    }
+}
+
+/// Who scales the target instead, in a sentence.
+fn kept_by(service: &ScalableService, key: &Key, context: &Context) -> Option<String> {
+    let workload = Workload::target(&key.0, &service.spec.scale_target_ref);
+    let created = service.creation_timestamp().map_or(0, |time| time.0.as_second());
+    let me = Scaler { kind: "ScalableService", name: key.1.clone(), created, workload };
+    conflict::keeper(&me, &context.scalers_of(&me.workload)).map(conflict::message)
 }
 
 /// A target that is not there, of which so many replicas were expected: pods may outlive it.
@@ -72,5 +95,6 @@ fn missing(service: &ScalableService) -> Target {
     let replicas =
         status.and_then(|status| status.failover.as_ref()).map_or(0, |told| told.expected_replicas);
     let selector = status.and_then(|status| parse_selector(status.selector.as_deref()?));
-    Target { replicas, ready: 0, selector, revision: None }
+    let owner = Owner::Any;
+    Target { uid: None, version: None, replicas, ready: 0, selector, owner, revision: None }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -15,9 +15,9 @@ use kube::{
 use thiserror::Error;
 use tokio::time::{Instant, timeout};
 
-use super::index::{Front, Shared, Target, TargetIndex, Workload, read};
+use super::index::{Front, Owner, Shared, Target, TargetIndex, Workload, read};
 use crate::{
-    actuate::said,
+    actuate::{FoundScale, said},
     api::{ReasonCode, ScaleTargetRef},
 };
 
@@ -144,6 +144,18 @@ impl Targets {
         read(index, |index| index.get(namespace, &target.name).cloned())
     }
 
+    /// Whether the watches know targets of this kind.
+    #[must_use]
+    pub fn knows(&self, target: &ScaleTargetRef) -> bool {
+        is_built_in(target)
+    }
+
+    /// Whether the watches know that the target does not exist.
+    #[must_use]
+    pub fn is_missing(&self, namespace: &str, target: &ScaleTargetRef) -> bool {
+        self.knows(target) && self.watched(namespace, target).is_none()
+    }
+
     /// The API of the target's kind.
     pub async fn api(
         &self,
@@ -164,6 +176,9 @@ impl Targets {
 
     fn deployment(&self, namespace: &str, name: &str) -> Option<Target> {
         let mut target = read(&self.built_in.deployments, |index| index.get(namespace, name).cloned())?;
+        if let Some(uid) = target.uid.clone() {
+            target.owner = Owner::Deployment { uid, sets: Arc::clone(&self.built_in.replica_sets) };
+        }
         target.revision = read(&self.built_in.replica_sets, |index| {
             index.newest_hash(namespace, name).map(|hash| ("pod-template-hash".to_owned(), hash.to_owned()))
         });
@@ -179,16 +194,18 @@ impl Targets {
                 // Both a missing object and a missing subresource answer 404; the object itself tells which.
                 return Err(match api.get_metadata_opt(&name).await {
                     Ok(Some(_)) => TargetError::NotScalable { kind, name },
-                    _ => not_found(namespace, target),
+                    Ok(None) => not_found(namespace, target),
+                    Err(error) => TargetError::Unreadable { kind, name, error: said(&error) },
                 });
             }
             Err(error) => return Err(TargetError::Unreadable { kind, name, error: said(&error) }),
         };
+        let FoundScale { uid, version, replicas } = FoundScale::from(&scale);
         let status = scale.status.unwrap_or_default();
         let selector =
             status.selector.as_deref().and_then(parse_selector).filter(|selector| !selector.selects_all());
-        let replicas = scale.spec.and_then(|spec| spec.replicas).unwrap_or(0);
-        Ok(Target { replicas, ready: status.replicas, selector, revision: None })
+        let owner = Owner::Any;
+        Ok(Target { uid, version, replicas, ready: status.replicas, selector, owner, revision: None })
     }
 
     async fn resource(&self, target: &ScaleTargetRef) -> Result<ApiResource, TargetError> {
@@ -202,11 +219,7 @@ impl Targets {
             return Ok(resource);
         }
         let (resource, capabilities) =
-            pinned_kind(&self.client, &kind).await.map_err(|error| TargetError::NotServed {
-                api_version: target.api_version.clone(),
-                kind: target.kind.clone(),
-                error: said(&error),
-            })?;
+            pinned_kind(&self.client, &kind).await.map_err(|error| undiscovered(target, &error))?;
         if capabilities.scope == Scope::Cluster {
             return Err(TargetError::NotNamespaced { kind: target.kind.clone() });
         }
@@ -219,6 +232,27 @@ impl Targets {
 fn is_built_in(target: &ScaleTargetRef) -> bool {
     target.api_version == "apps/v1"
         && matches!(target.kind.as_str(), "Deployment" | "StatefulSet" | "ReplicaSet")
+}
+
+/// Why the kind of a target could not be discovered. Only an API server that answered knows that it does not serve it.
+fn undiscovered(target: &ScaleTargetRef, error: &kube::Error) -> TargetError {
+    let ScaleTargetRef { api_version, kind, name } = target.clone();
+    let missing = is_missing_kind(error);
+    let error = said(error);
+    if missing {
+        TargetError::NotServed { api_version, kind, error }
+    } else {
+        TargetError::Unreadable { kind, name, error }
+    }
+}
+
+/// Whether the API server says that it does not serve a kind.
+pub(super) fn is_missing_kind(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Discovery(_) => true,
+        kube::Error::Api(status) => status.code == 404,
+        _ => false,
+    }
 }
 
 fn not_found(namespace: &str, target: &ScaleTargetRef) -> TargetError {

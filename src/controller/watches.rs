@@ -26,6 +26,7 @@ use tokio::{sync::mpsc, task::JoinSet, time::sleep};
 use super::{
     context::{Indexes, Routes},
     index::{Follow, NodeIndex, Served, Shared, Workload, follow, read, scaled_object_resource, write},
+    target::is_missing_kind,
 };
 use crate::{
     api::ScalableService, balancer::gateway::route_resource, pauses::Pauses, random::Random,
@@ -36,6 +37,15 @@ use crate::{
 const KEDA_PAUSE: Duration = Duration::from_secs(15);
 /// How often is asked whether the Gateway API has.
 const GATEWAY_PAUSE: Duration = Duration::from_secs(15);
+
+/// How long one request of a watch lasts. A connection that is dead without being closed is noticed 5 s after that, where
+/// kube's default is 290 s. Each request goes on where the last one ended, so nothing is listed again.
+const WATCH_SECONDS: u32 = 30;
+
+/// How everything is watched.
+pub fn config() -> watcher::Config {
+    watcher::Config::default().timeout(WATCH_SECONDS)
+}
 
 /// Starts every watch of `namespace` (`None`: of the cluster). `changed` is told which workloads changed.
 pub fn start(
@@ -95,7 +105,7 @@ impl Watches<'_> {
             None => Api::all(self.client.clone()),
         };
         let latch = self.health.watch(name);
-        let events = watcher(api, watcher::Config::default()).backoff(Pauses::new(self.random));
+        let events = watcher(api, config()).backoff(Pauses::new(self.random));
         self.tasks.spawn(follow(
             events,
             Arc::clone(index),
@@ -118,7 +128,7 @@ async fn routes(
     let kind = kube::api::GroupVersionKind::gvk(&resource.group, &resource.version, &resource.kind);
     while let Err(error) = pinned_kind(&client, &kind).await {
         // Only an API server that answered knows that it serves none.
-        if is_missing(&error) {
+        if is_missing_kind(&error) {
             write(&routes.served, |served| *served = Served::No);
         }
         sleep(GATEWAY_PAUSE).await;
@@ -127,24 +137,15 @@ async fn routes(
         Some(namespace) => Api::namespaced_with(client, &namespace, &resource),
         None => Api::all_with(client, &resource),
     };
-    let events = watcher(api, watcher::Config::default()).backoff(pauses);
+    let events = watcher(api, config()).backoff(pauses);
     let listed = || write(&routes.served, |served| *served = Served::Yes);
     follow(events, routes.index, Some(changed), listed, "httproutes").await;
-}
-
-/// Whether the API server says that it has no such kind.
-fn is_missing(error: &kube::Error) -> bool {
-    match error {
-        kube::Error::Discovery(_) => true,
-        kube::Error::Api(status) => status.code == 404,
-        _ => false,
-    }
 }
 
 /// Follows the nodes. They belong to no namespace, so a right on some namespaces does not reach them; and without them
 /// only zones are not known, so nobody waits for their list.
 async fn nodes(client: Client, pauses: Pauses, index: Shared<NodeIndex>) {
-    let events = watcher(Api::<Node>::all(client), watcher::Config::default()).backoff(pauses);
+    let events = watcher(Api::<Node>::all(client), config()).backoff(pauses);
     follow(events, index, None, || {}, "nodes").await;
 }
 
@@ -165,6 +166,6 @@ async fn keda(
         Some(namespace) => Api::namespaced_with(client, &namespace, &resource),
         None => Api::all_with(client, &resource),
     };
-    let events = watcher(api, watcher::Config::default()).backoff(pauses);
+    let events = watcher(api, config()).backoff(pauses);
     follow(events, index, Some(changed), || {}, "scaledobjects").await;
 }

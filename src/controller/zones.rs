@@ -22,8 +22,8 @@ pub fn topology(
     state: &State,
     context: &Context,
 ) -> Option<Topology> {
-    let selector = target.selector.as_ref()?;
-    let members = read(&context.pods, |index| index.members(&key.0, selector));
+    let selected = target.selected()?;
+    let members = read(&context.pods, |index| index.members(&key.0, selected));
     let fleet = balancers::fleet(service, key, state, context);
     let witnesses = fleet.map(|fleet| fleet.witnesses()).unwrap_or_default();
     Some(read(&context.nodes, |nodes| Topology {

@@ -88,6 +88,11 @@ fn state_of(rule: &KpiRule, sample: Option<&Sample>) -> Sample {
     }
 }
 
+/// Whether a number says how large a load is.
+pub(super) fn can_be_a_load(number: f64) -> bool {
+    number.is_finite() && !is_negative(number)
+}
+
 /// Below zero, but a rounding error of a difference.
 fn is_negative(number: f64) -> bool {
     number < -ROUNDING

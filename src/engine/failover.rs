@@ -98,6 +98,7 @@ pub struct Shift {
 pub fn fail_over(spec: &Validated, seen: &Observation, memory: &mut Memory, now: Timestamp) -> Option<Shift> {
     let rules = spec.failover.as_ref()?;
     let standing = seen.standing.as_ref()?;
+    memory.keep_only(&spec.kpis);
     let mut course = Course::of(rules, standing, now);
     course.obeyed = course.obeyed.take().filter(|name| standing.order == Some(Order::To(name.clone())));
     course.expect(seen.pods.ready(), seen.replicas);

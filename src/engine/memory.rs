@@ -8,7 +8,7 @@ use super::{
     failover::SignMemory, objective::Breach, outliers::OutlierMemory, recall::Recall,
     stabilize::Recommendations, zones::ZoneMemory,
 };
-use crate::api::KpiRule;
+use crate::api::{KpiRule, KpiType};
 
 /// The past of one service.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -17,6 +17,8 @@ pub struct Memory {
     pub(super) looked: bool,
     /// Unstabilised proposals, for the stabilisation windows.
     pub(super) recommendations: Recommendations,
+    /// Whether the recommendations that were recovered are all that was proposed.
+    complete: bool,
     /// Changes that were made, for the rate policies.
     pub(super) changes: VecDeque<Change>,
     /// No scale-down before this time: a burst was seen.
@@ -33,6 +35,15 @@ pub struct Memory {
     pub(super) zones: ZoneMemory,
 }
 
+/// What is known of the proposals of the past, for [`Memory::rebuilt`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Past {
+    /// Proposals by time, oldest first.
+    pub proposals: Vec<(Timestamp, i32)>,
+    /// Whether they are all that the KPIs proposed: every KPI is a Load, and its history has no gaps.
+    pub complete: bool,
+}
+
 /// A change of the target's replicas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
@@ -47,6 +58,8 @@ pub struct Change {
 /// The past of one KPI.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct KpiMemory {
+    /// What it belongs to; `None` if nothing is remembered yet.
+    pub question: Option<Question>,
     /// Scrape targets that are behind a complete answer.
     pub targets: Option<TargetsSeen>,
     /// Whether it is known how many there were before this memory.
@@ -65,6 +78,20 @@ impl KpiMemory {
         self.newest.retain(|(at, _)| *at <= now);
         self.targets.iter_mut().for_each(|targets| targets.clock_set_back(now));
         self.breach.iter_mut().for_each(|breach| breach.clock_set_back(now));
+    }
+}
+
+/// What a KPI asks, and how the answer is read. What is remembered of another question says nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Question {
+    source: String,
+    query: String,
+    type_: KpiType,
+}
+
+impl Question {
+    fn of(rule: &KpiRule) -> Self {
+        Self { source: rule.source.clone(), query: rule.query.clone(), type_: rule.goal.kpi_type() }
     }
 }
 
@@ -93,19 +120,31 @@ const CHANGES_MAX: usize = 1800;
 impl Memory {
     /// A memory for a service that was scaled before this process looked at it.
     ///
-    /// `proposals` are the proposals of the past, by time (see [`super::rebuild`]); `changes` those of status.
+    /// `past` are the proposals of the past (see [`super::past_proposals`]); `changes` those of status.
     #[must_use]
-    pub fn rebuilt(
-        proposals: impl IntoIterator<Item = (Timestamp, i32)>,
-        changes: impl IntoIterator<Item = Change>,
-    ) -> Self {
-        let mut memory = Self::default();
-        for (at, replicas) in proposals {
+    pub fn rebuilt(past: Past, changes: impl IntoIterator<Item = Change>) -> Self {
+        let mut memory = Self { complete: past.complete, ..Self::default() };
+        for (at, replicas) in past.proposals {
             memory.recommendations.record(at, replicas, SignedDuration::MAX);
         }
         memory.changes.extend(changes);
         memory.changes.make_contiguous().sort_by_key(|change| change.at);
         memory
+    }
+
+    /// Notes that the service was not looked at for a while. What happened meanwhile is not known, so the next look is like a
+    /// first one: the replicas that there are count as recommended.
+    pub fn interrupted(&mut self) {
+        (self.looked, self.complete) = (false, false);
+    }
+
+    /// Whether all proposals of `window` are known, and one of them asked for `replicas`. If not, something else may have
+    /// justified them: a KPI that is no Load, a schedule, a lost zone, requests that waited.
+    pub(super) fn explains(&self, replicas: i32, window: SignedDuration, now: Timestamp) -> bool {
+        let highest = self.recommendations.highest(window, now);
+        self.complete
+            && self.recommendations.covers(window, now)
+            && highest.is_some_and(|highest| highest >= replicas)
     }
 
     /// Notes that the target's replicas were changed; the shell calls it after a successful write.
@@ -129,8 +168,25 @@ impl Memory {
         self.zones.clock_set_back(now);
     }
 
-    /// Forgets KPIs that the spec no longer has.
+    /// Forgets KPIs that the spec no longer has, and those that ask something else by now.
     pub(super) fn keep_only(&mut self, rules: &[KpiRule]) {
         self.kpis.retain(|kept, _| rules.iter().any(|rule| rule.name == *kept));
+        let mut asked_anew = false;
+        for rule in rules {
+            let question = Some(Question::of(rule));
+            let kept = self.kpis.entry(rule.name.clone()).or_default();
+            if kept.question != question {
+                // One without a question was recalled just now, for this one.
+                if kept.question.is_some() {
+                    *kept = KpiMemory::default();
+                }
+                kept.question = question;
+                asked_anew = true;
+            }
+        }
+        if asked_anew && self.looked {
+            // What the new question would have proposed until now is not known.
+            self.interrupted();
+        }
     }
 }

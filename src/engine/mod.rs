@@ -23,11 +23,11 @@ mod traffic;
 mod utilization;
 mod zones;
 
-pub use decide::{decide, past_proposals};
+pub use decide::{History, decide, past_proposals};
 pub use decision::Decision;
 pub use drain::{Drain, Member, Rotation, drain};
 pub use failover::{Capacity, Order, Shift, StandbySeen, Standing, fail_over};
-pub use memory::{Change, Memory};
+pub use memory::{Change, Memory, Past};
 pub(crate) use observation::SAME_SAMPLE;
 pub use observation::{Observation, Pod, Pods, Sample, Value};
 pub use outliers::{Peers, Recovery, judge};

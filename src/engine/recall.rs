@@ -166,7 +166,7 @@ mod tests {
     fn pods_that_came_and_went_meanwhile_are_no_hole() {
         let changed = |minutes: i64, from, to| {
             let at = now() - SignedDuration::from_mins(minutes);
-            Memory::rebuilt([], [Change { at, from, to }])
+            Memory::rebuilt(crate::engine::Past::default(), [Change { at, from, to }])
         };
         let fewer = &[(10, 31), (5, 30)];
         assert_eq!(missed(&mut changed(30, 10, 5), fewer, 5, 5), None);

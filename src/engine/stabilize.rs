@@ -52,13 +52,15 @@ impl Recommendations {
     /// Proposals that `window` counts.
     fn within(&self, window: Window, now: Timestamp) -> impl Iterator<Item = &(Timestamp, i32)> {
         let [before, _] = &self.last;
-        let before = before.iter().filter(move |_| window.look_before);
-        self.proposals.iter().filter(move |(at, _)| now.duration_since(*at) < window.length).chain(before)
+        let younger =
+            move |age: SignedDuration| move |(at, _): &&(Timestamp, i32)| now.duration_since(*at) < age;
+        let before = before.iter().filter(younger(window.look_before));
+        self.proposals.iter().filter(younger(window.length)).chain(before)
     }
 
     /// The highest proposal that is younger than `window`.
     pub fn highest(&self, window: SignedDuration, now: Timestamp) -> Option<i32> {
-        let window = Window { length: window, look_before: false };
+        let window = Window { length: window, look_before: SignedDuration::ZERO };
         self.within(window, now).map(|(_, replicas)| *replicas).max()
     }
 
@@ -72,9 +74,9 @@ impl Recommendations {
 #[derive(Clone, Copy)]
 struct Window {
     length: SignedDuration,
-    /// Whether the proposal of the look before counts however old it is, or what is seen once would count at once.
-    /// autoscaling/v2 looks every 15 s, so that there is one within its windows; here the period is the user's.
-    look_before: bool,
+    /// The same for the proposal of the look before: two periods, or what is seen once would count at once where the period
+    /// is longer than the window. autoscaling/v2 looks every 15 s, and its windows are longer; here the period is the user's.
+    look_before: SignedDuration,
 }
 
 /// The windows of both directions.
@@ -92,7 +94,8 @@ pub(super) struct Windows {
 impl Windows {
     /// Those of the spec, with proposals that reach back for `range`.
     pub fn of(spec: &Validated, range: SignedDuration) -> Self {
-        let window = |length: SignedDuration| Window { length, look_before: length.is_positive() };
+        let look_before = |length: SignedDuration| if length.is_zero() { length } else { spec.period * 2 };
+        let window = |length: SignedDuration| Window { length, look_before: look_before(length) };
         let (up, down) = (window(spec.scale_up.window), window(spec.scale_down.window));
         Self { up, down: Window { length: down.length.max(range), ..down }, range }
     }

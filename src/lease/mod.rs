@@ -46,6 +46,16 @@ impl Leadership {
     pub fn is_leading(&self) -> bool {
         matches!(self, Self::Leading { .. })
     }
+
+    /// The term in which this process leads; `None` if it does not. It is the same as before as long as nobody else has led
+    /// in between, also if this process could not renew the lease for a while.
+    #[must_use]
+    pub fn term(&self) -> Option<i32> {
+        match self {
+            Self::Leading { transitions, .. } => Some(*transitions),
+            Self::Following { .. } => None,
+        }
+    }
 }
 
 #[cfg(test)]

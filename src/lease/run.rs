@@ -69,6 +69,13 @@ impl Leader {
         self.leads_until().is_some()
     }
 
+    /// The term in which this process leads at this moment: see [`Leadership::term`].
+    #[must_use]
+    pub fn term(&self) -> Option<i32> {
+        self.leads_until()?;
+        self.state.borrow().term()
+    }
+
     /// The right to write as long as this process leads, for `limit` from now. It can be asked for at any time; the lease
     /// is checked when a request is sent.
     #[must_use]

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use plimsoll::{
-    api::{KpiState, ReasonCode, ReasonCode::*},
-    engine::{Decision, Memory, Observation, Pod, Pods, Sample, Value, decide, past_proposals},
+    api::{KpiState, ReasonCode, ReasonCode::*, SelectPolicy},
+    engine::{Decision, Memory, Observation, Past, Pod, Pods, Sample, Value, decide, past_proposals},
 };
 
 use super::fixtures::{Driven, fresh};
@@ -169,26 +169,124 @@ fn a_restart_makes_no_scale_down_on_its_first_look_and_keeps_the_window() {
     let first = shop.look(0, &calm);
     assert_eq!((first.replicas, first.bound_by), (12, ScaleDownStabilized));
     assert_eq!(shop.look(15, &calm).replicas, 12, "what happened before is not known");
-    let history = |low_since: i64| {
-        let points = (0..=30).map(|i| {
-            let ago = 300 - i * 10;
-            (shop.now - jiff::SignedDuration::from_secs(ago), if ago > low_since { 800.0 } else { 100.0 })
-        });
-        vec![("load".to_owned(), points.collect::<Vec<_>>())]
+    let mut memory = Memory::rebuilt(past(&shop, &["load"], |_| Some(100.0)), []);
+    let held = replicas_after_a_restart(&shop, &mut memory, &calm);
+    let window = [[12; 19].as_slice(), &[2]].concat();
+    assert_eq!(held, window, "the latency, of which no past is known, may have asked for them");
+}
+
+/// What range queries know of the last 300 s: the value of each KPI so many seconds ago.
+fn past(shop: &Driven, kpis: &[&str], value: impl Fn(i64) -> Option<f64>) -> Past {
+    let at = |ago| Some((shop.now - jiff::SignedDuration::from_secs(ago), value(ago)?));
+    let points = |name: &&str| ((*name).to_owned(), (0..=30).filter_map(|i| at(300 - i * 10)).collect());
+    past_proposals(&shop.spec, &kpis.iter().map(points).collect::<Vec<_>>(), shop.now)
+}
+
+/// The replicas at each look of the 300 s after a restart, whose first look lowers nothing.
+fn replicas_after_a_restart(shop: &Driven, memory: &mut Memory, samples: &[(&str, Sample)]) -> Vec<i32> {
+    let samples = samples.iter().map(|(name, sample)| ((*name).to_owned(), sample.clone()));
+    let seen = Observation {
+        replicas: 12,
+        pods: Pods::Counted { ready: 12 },
+        samples: samples.collect(),
+        ..Observation::default()
     };
-    for (low_since, expected) in [(100, 8), (290, 2)] {
-        let mut memory = Memory::rebuilt(past_proposals(&shop.spec, &history(low_since)), []);
-        let seen = Observation {
-            replicas: 12,
-            pods: Pods::Counted { ready: 12 },
-            samples: BTreeMap::from([("load".into(), fresh(100.0)), ("latency".into(), fresh(0.1))]),
-            ..Observation::default()
-        };
-        let first = decide(&shop.spec, &seen, &mut memory, shop.now);
-        assert_eq!((first.replicas, first.bound_by), (12, HeldOnFirstLook));
-        let second = decide(&shop.spec, &seen, &mut memory, shop.now + jiff::SignedDuration::from_secs(15));
-        assert_eq!(second.replicas, expected, "what the range queries tell is all that holds");
+    let first = decide(&shop.spec, &seen, memory, shop.now);
+    assert_eq!(first.replicas, 12);
+    let at = |look: i64| shop.now + jiff::SignedDuration::from_secs(15 * look);
+    (1..=20).map(|look| decide(&shop.spec, &seen, memory, at(look)).replicas).collect()
+}
+
+const QUEUE: &str = r#"
+scaleTargetRef: {kind: Deployment, name: worker}
+maxReplicas: 20
+kpis:
+- {name: jobs, type: Load, query: j, perReplica: "100"}
+- {name: mails, type: Load, query: m, perReplica: "100"}
+"#;
+
+#[test]
+fn after_a_restart_a_window_that_is_full_of_known_loads_ends_when_it_would_have_without() {
+    let worker = Driven::new(QUEUE, 12);
+    let calm = [("jobs", fresh(100.0)), ("mails", fresh(100.0))];
+    let fallen = past(&worker, &["jobs", "mails"], |ago| Some(if ago > 100 { 1200.0 } else { 100.0 }));
+    assert!(fallen.complete);
+    let replicas = replicas_after_a_restart(&worker, &mut Memory::rebuilt(fallen, []), &calm);
+    let window = [[12; 12].as_slice(), &[1; 8]].concat();
+    assert_eq!(replicas, window, "until the last high proposal is 300 s old");
+}
+
+#[test]
+fn after_a_restart_replicas_that_the_recovered_loads_do_not_explain_are_kept_for_a_window() {
+    let worker = Driven::new(QUEUE, 12);
+    let calm = [("jobs", fresh(100.0)), ("mails", fresh(100.0))];
+    let high = |ago: i64| Some(if ago > 200 { 1200.0 } else { 100.0 });
+    let gap = |ago: i64| high(ago).filter(|_| !(100..150).contains(&ago));
+    let ends = |ago: i64| high(ago).filter(|_| ago > 50);
+    let begins = |ago: i64| high(ago).filter(|_| ago < 250);
+    let cases = [
+        ("a gap in the history", past(&worker, &["jobs", "mails"], gap)),
+        ("a history that ends too early", past(&worker, &["jobs", "mails"], ends)),
+        ("a history that begins too late", past(&worker, &["jobs", "mails"], begins)),
+        ("a KPI without a history", past(&worker, &["jobs"], high)),
+        ("replicas above all proposals", past(&worker, &["jobs", "mails"], |_| Some(800.0))),
+        ("no history at all", Past::default()),
+    ];
+    for (what, past) in cases {
+        let replicas = replicas_after_a_restart(&worker, &mut Memory::rebuilt(past, []), &calm);
+        assert_eq!(replicas, [[12; 19].as_slice(), &[1]].concat(), "{what}");
     }
+}
+
+#[test]
+fn after_an_interruption_the_replicas_that_there_are_count_as_recommended() {
+    let mut worker = Driven::new(QUEUE, 12);
+    let calm = [("jobs", fresh(100.0)), ("mails", fresh(100.0))];
+    for _ in 0..3 {
+        worker.look(15, &[("jobs", fresh(1200.0)), ("mails", fresh(100.0))]);
+    }
+    worker.memory.interrupted();
+    worker.now += jiff::SignedDuration::from_mins(30);
+    let mut memory = worker.memory.clone();
+    let replicas = replicas_after_a_restart(&worker, &mut memory, &calm);
+    assert_eq!(replicas, [[12; 19].as_slice(), &[1]].concat());
+}
+
+#[test]
+fn a_changed_query_begins_anew_and_lowers_nothing_for_a_window() {
+    let mut worker = Driven::new(QUEUE, 10);
+    let load = |value, targets| Sample { targets: Some(targets), ..fresh(value) };
+    let calm = [("jobs", load(1000.0, 10)), ("mails", load(1000.0, 10))];
+    for _ in 0..6 {
+        worker.look(15, &calm);
+    }
+    worker.spec.kpis[0].query = "other".to_owned();
+    worker.spec.kpis[1].name = "letters".to_owned();
+    // Fewer exporters know the answers to the new questions: none is missing.
+    let changed = [("jobs", load(300.0, 2)), ("letters", load(300.0, 2))];
+    for look in 0..20 {
+        let held = worker.look(15, &changed);
+        let states: Vec<_> = held.kpis.iter().map(|kpi| kpi.state).collect();
+        assert_eq!(states, [KpiState::Fresh; 2], "look {look}");
+        assert_eq!(held.replicas, 10, "look {look}");
+    }
+    assert_eq!(worker.look(15, &changed).replicas, 3);
+}
+
+#[test]
+fn a_query_that_is_changed_while_the_old_one_asked_for_less_lowers_nothing_at_once() {
+    let mut worker = Driven::new(QUEUE, 10);
+    worker.spec.scale_down.select = SelectPolicy::Disabled;
+    let calm = [("jobs", fresh(100.0)), ("mails", fresh(100.0))];
+    for _ in 0..30 {
+        worker.look(15, &calm);
+    }
+    worker.spec.scale_down.select = SelectPolicy::Max;
+    worker.spec.kpis[0].query = "other".to_owned();
+    for _ in 0..20 {
+        assert_eq!(worker.look(15, &calm).replicas, 10);
+    }
+    assert_eq!(worker.look(15, &calm).replicas, 1);
 }
 
 #[test]

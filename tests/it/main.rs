@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used)]
 
 mod any_input;
-mod any_input;
 mod architecture;
 mod autoscaling_v2;
 mod decide_command;

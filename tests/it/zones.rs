@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::SignedDuration;
 use plimsoll::{
     api::{KpiState, ReasonCode::*},
-    engine::{Change, Decision, Memory, Observation, Placed, Pods, Sample, Topology, Witness, decide},
+    engine::{Change, Decision, Memory, Observation, Past, Placed, Pods, Sample, Topology, Witness, decide},
 };
 use proptest::prelude::*;
 
@@ -164,7 +164,7 @@ fn a_new_leader_does_not_raise_for_the_same_loss_again() {
         shop.in_zones(7, &[(name, fresh(value))], &cut_off(even(5)));
         assert_eq!(shop.replicas, 20);
         let raise = Change { at: shop.now, from: 10, to: 20 };
-        shop.memory = Memory::rebuilt([], [raise]);
+        shop.memory = Memory::rebuilt(Past::default(), [raise]);
         // Before its watches are complete it sees nothing.
         shop.in_zones(2, &[(name, fresh(value))], &even(10));
         for _ in 0..20 {

@@ -138,7 +138,7 @@ impl Turn<'_> {
                 if policy.metadata.generation != before.and_then(|before| before.metadata.generation) {
                     let message = format!("{} was written", self.named());
                     let note = Note { warning: false, reason: ReasonCode::RouteChanged, message };
-                    shell.events.publish(&note, &self.service.object_ref(&()), permit).await;
+                    shell.events.push(note, self.service.object_ref(&()));
                 }
                 self.believed(&policy)
             }

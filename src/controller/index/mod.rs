@@ -3,6 +3,7 @@
 //! Each index is the only reader of its watch; a relist fills a fresh index and takes its place at once.
 
 mod nodes;
+mod owner;
 mod pods;
 mod routes;
 mod scalers;
@@ -13,6 +14,7 @@ use std::sync::{Arc, RwLock};
 use futures::{Stream, StreamExt};
 use kube::runtime::watcher;
 pub use nodes::NodeIndex;
+pub use owner::{OwnedBy, Owner, Selected};
 pub use pods::{BalancerPod, PodIndex};
 pub use routes::{RouteIndex, Served, route_workload};
 pub use scalers::{Scaler, ScalerIndex, scaled_object_resource};

@@ -12,7 +12,7 @@ use kube::{
     core::{Expression, Selector, SelectorExt},
 };
 
-use super::{Follow, Workload, nodes::ZONE_LABEL};
+use super::{Follow, OwnedBy, Selected, Workload, nodes::ZONE_LABEL};
 use crate::{actuate::COST_BEFORE, api::BALANCER_LABEL, engine};
 
 /// All pods that are watched.
@@ -32,6 +32,7 @@ struct Namespace {
 #[derive(Debug)]
 struct Entry {
     labels: BTreeMap<String, String>,
+    owned_by: Option<OwnedBy>,
     ready: bool,
     ip: Option<IpAddr>,
     /// Succeeded, failed or being deleted: neither capacity nor capacity to come.
@@ -65,19 +66,19 @@ const ENDS_LATE: SignedDuration = SignedDuration::from_secs(10);
 const FADES: SignedDuration = SignedDuration::from_secs(30);
 
 impl PodIndex {
-    /// The pods of `namespace` that `selector` selects and that are there to stay.
+    /// The pods of `namespace` that are `selected` and there to stay.
     ///
     /// `revision` is the label with its value that the target's current revision has, if that is known.
     #[must_use]
     pub fn select(
         &self,
         namespace: &str,
-        selector: &Selector,
+        selected: Selected<'_>,
         revision: Option<&(String, String)>,
     ) -> Vec<engine::Pod> {
         let current =
             |entry: &Entry| revision.is_none_or(|(key, value)| entry.labels.get(key) == Some(value));
-        self.staying(namespace, selector)
+        self.staying(namespace, selected)
             .map(|(name, entry)| engine::Pod {
                 name: name.clone(),
                 ready: entry.ready,
@@ -88,8 +89,8 @@ impl PodIndex {
 
     /// The same pods, with what a choice among them needs.
     #[must_use]
-    pub fn members(&self, namespace: &str, selector: &Selector) -> Vec<engine::Member> {
-        self.staying(namespace, selector)
+    pub fn members(&self, namespace: &str, selected: Selected<'_>) -> Vec<engine::Member> {
+        self.staying(namespace, selected)
             .map(|(name, entry)| engine::Member {
                 name: name.clone(),
                 ready: entry.ready,
@@ -103,8 +104,8 @@ impl PodIndex {
 
     /// Those of them that are ready, with their addresses.
     #[must_use]
-    pub fn ready(&self, namespace: &str, selector: &Selector) -> BTreeMap<String, IpAddr> {
-        let ready = self.staying(namespace, selector).filter(|(_, entry)| entry.ready);
+    pub fn ready(&self, namespace: &str, selected: Selected<'_>) -> BTreeMap<String, IpAddr> {
+        let ready = self.staying(namespace, selected).filter(|(_, entry)| entry.ready);
         ready.filter_map(|(name, entry)| Some((name.clone(), entry.ip?))).collect()
     }
 
@@ -136,6 +137,15 @@ impl PodIndex {
         found.is_none_or(|entry| entry.gone || entry.marked)
     }
 
+    /// Namespace and name of the pods that are marked as the next to be deleted and are there to stay.
+    pub fn marked(&self) -> impl Iterator<Item = (String, String)> {
+        let pods = |(name, namespace): (&String, &Namespace)| {
+            let marked = namespace.pods.iter().filter(|(_, entry)| entry.marked && !entry.gone);
+            marked.map(|(pod, _)| (name.clone(), pod.clone())).collect::<Vec<_>>()
+        };
+        self.namespaces.iter().flat_map(pods)
+    }
+
     /// The node of a pod, and its zone where the pod tells.
     #[must_use]
     pub fn place(&self, namespace: &str, pod: &str) -> (Option<String>, Option<String>) {
@@ -162,8 +172,12 @@ impl PodIndex {
             .collect()
     }
 
-    fn staying(&self, namespace: &str, selector: &Selector) -> impl Iterator<Item = (&String, &Entry)> {
-        let entries: Box<dyn Iterator<Item = (&String, &Entry)>> =
+    fn staying<'a>(
+        &'a self,
+        namespace: &str,
+        Selected { selector, owner }: Selected<'a>,
+    ) -> impl Iterator<Item = (&'a String, &'a Entry)> {
+        let entries: Box<dyn Iterator<Item = (&'a String, &'a Entry)>> =
             match (self.namespaces.get(namespace), narrowest(selector)) {
                 (None, _) => Box::new(std::iter::empty()),
                 (Some(namespace), Some(pair)) => {
@@ -172,7 +186,9 @@ impl PodIndex {
                 }
                 (Some(namespace), None) => Box::new(namespace.pods.iter()),
             };
-        entries.filter(|(_, entry)| !entry.gone && selector.matches(&entry.labels))
+        entries.filter(|(_, entry)| {
+            !entry.gone && selector.matches(&entry.labels) && owner.owns(entry.owned_by.as_ref())
+        })
     }
 }
 
@@ -235,6 +251,7 @@ impl From<&Pod> for Entry {
         let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).map(Box::from);
         Self {
             labels: pod.metadata.labels.clone().unwrap_or_default(),
+            owned_by: OwnedBy::of(&pod.metadata),
             ready: ready.is_some_and(|condition| condition.status == "True"),
             ip: status.and_then(|status| status.pod_ip.as_deref()?.parse().ok()),
             unready: unready.and_then(|condition| Some(condition.last_transition_time.as_ref()?.0)),
@@ -253,7 +270,10 @@ mod tests {
     use k8s_openapi::api::core::v1::Pod;
     use kube::core::Selector;
 
-    use super::{super::Follow, COST_BEFORE, PodIndex, Workload};
+    use super::{
+        super::{Follow, Owner, Selected, Shared, TargetIndex, write},
+        COST_BEFORE, PodIndex, Workload,
+    };
 
     fn pod(name: &str, hash: &str, ready: &str, phase: &str, deleting: bool) -> Pod {
         let deletion = deleting.then_some("2026-01-01T00:00:00Z");
@@ -279,14 +299,60 @@ mod tests {
         }
         let selector: Selector = [("app", "checkout")].into_iter().collect();
         let current = ("pod-template-hash".to_owned(), "new".to_owned());
-        let mut pods = index.select("shop", &selector, Some(&current));
+        let selected = Selected { selector: &selector, owner: &Owner::Any };
+        let mut pods = index.select("shop", selected, Some(&current));
         pods.sort_by(|a, b| a.name.cmp(&b.name));
         let seen: Vec<_> = pods.iter().map(|pod| (pod.name.as_str(), pod.ready, pod.starting)).collect();
         assert_eq!(seen, [("a", true, false), ("b", false, false), ("c", false, true)]);
         index.delete(&pod("a", "old", "True", "Running", false));
         index.delete(&pod("b", "old", "True", "Running", false));
-        assert_eq!(index.select("shop", &selector, None).len(), 1);
-        assert!(index.select("elsewhere", &selector, None).is_empty());
+        assert_eq!(index.select("shop", selected, None).len(), 1);
+        assert!(index.select("elsewhere", selected, None).is_empty());
+    }
+
+    #[test]
+    fn pods_with_the_same_labels_that_belong_to_others_are_not_the_target_s() {
+        let mut index = PodIndex::default();
+        let owned = |name: &str, kind: &str, uid: &str| {
+            let mut pod = pod(name, "x", "True", "Running", false);
+            pod.metadata.owner_references = serde_json::from_value(serde_json::json!([
+                {"apiVersion": "apps/v1", "kind": kind, "name": "n", "uid": uid, "controller": true},
+            ]))
+            .unwrap();
+            pod
+        };
+        index.apply(owned("own", "ReplicaSet", "own-set"));
+        index.apply(owned("other", "ReplicaSet", "other-set"));
+        index.apply(owned("alone", "ReplicaSet", "set-alone"));
+        index.apply(owned("new", "ReplicaSet", "not-seen-yet"));
+        index.apply(owned("job", "Job", "a-job"));
+        index.apply(owned("stateful", "StatefulSet", "stateful"));
+        index.apply(pod("bare", "x", "True", "Running", false));
+        let sets = Shared::<TargetIndex>::default();
+        for (set, deployment) in
+            [("own-set", Some("mine")), ("other-set", Some("theirs")), ("set-alone", None)]
+        {
+            let owner = deployment.map(|uid| {
+                serde_json::json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": uid, "uid": uid, "controller": true}])
+            });
+            let set: k8s_openapi::api::apps::v1::ReplicaSet = serde_json::from_value(serde_json::json!({
+                "metadata": {"name": set, "namespace": "shop", "uid": set, "ownerReferences": owner,
+                    "labels": {"pod-template-hash": "x"}, "annotations": {"deployment.kubernetes.io/revision": "1"}},
+                "spec": {"selector": {}},
+            }))
+            .unwrap();
+            write(&sets, |sets| sets.apply(set));
+        }
+        let selector: Selector = [("app", "checkout")].into_iter().collect();
+        let names = |owner: &Owner| {
+            let members = index.members("shop", Selected { selector: &selector, owner });
+            let mut names: Vec<String> = members.into_iter().map(|member| member.name).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(names(&Owner::Deployment { uid: "mine".into(), sets }), ["new", "own"]);
+        assert_eq!(names(&Owner::Itself("stateful".into())), ["stateful"]);
+        assert_eq!(names(&Owner::Any).len(), 7);
     }
 
     #[test]
@@ -304,7 +370,8 @@ mod tests {
         assert_eq!(index.apply(pod("b", "x", "False", "Running", false)), None);
         assert_eq!(index.apply(pod("c", "x", "True", "Running", true)), None, "it goes");
         assert_eq!(index.apply(pod("b", "x", "True", "Running", false)), Some(workload("shop")));
-        let ready: Vec<String> = index.ready("shop", &selector).into_keys().collect();
+        let selected = Selected { selector: &selector, owner: &Owner::Any };
+        let ready: Vec<String> = index.ready("shop", selected).into_keys().collect();
         assert_eq!(ready, ["a", "b"]);
         index.call(workload("shop"), None);
         assert_eq!(index.apply(pod("b", "x", "True", "Running", false)), None);

@@ -8,20 +8,34 @@ use k8s_openapi::{
 };
 use kube::core::Selector;
 
-use super::{Follow, Workload};
+use super::{Follow, Owner, Selected, Workload};
 use crate::{actuate::balancer, api::BALANCER_LABEL};
 
 /// A workload with a scale.
 #[derive(Clone, Debug)]
 pub struct Target {
+    /// UID of the object; `None` for one that is not there.
+    pub uid: Option<String>,
+    /// Resource version of the object as it was seen.
+    pub version: Option<String>,
     /// Replicas that it wants (`spec.replicas`).
     pub replicas: i32,
     /// Replicas that it says are ready, for targets whose pods can't be selected.
     pub ready: i32,
-    /// Its pods; `None` if the scale subresource names no selector.
+    /// Its pods, together with `owner`; `None` if the scale subresource names no selector.
     pub selector: Option<Selector>,
+    /// The object to which its pods belong.
+    pub owner: Owner,
     /// The label and its value that pods of the current revision have, where that is known.
     pub revision: Option<(String, String)>,
+}
+
+impl Target {
+    /// Its pods; `None` if they can't be selected.
+    #[must_use]
+    pub fn selected(&self) -> Option<Selected<'_>> {
+        Some(Selected { selector: self.selector.as_ref()?, owner: &self.owner })
+    }
 }
 
 /// Workloads of one kind.
@@ -30,6 +44,8 @@ pub struct TargetIndex {
     targets: HashMap<(String, String), Target>,
     /// ReplicaSets only: the newest of each Deployment, by the Deployment's namespace and name.
     newest: HashMap<(String, String), (i64, String)>,
+    /// ReplicaSets only: by the UID of each, the UID of the Deployment that it belongs to, if it does.
+    deployments: HashMap<String, Option<String>>,
     /// Deployments of balancers only: how each was last seen.
     fronts: HashMap<(String, String), Front>,
 }
@@ -56,6 +72,12 @@ impl TargetIndex {
     #[must_use]
     pub fn newest_hash(&self, namespace: &str, deployment: &str) -> Option<&str> {
         self.newest.get(&(namespace.to_owned(), deployment.to_owned())).map(|(_, hash)| hash.as_str())
+    }
+
+    /// The Deployment (UID) that the ReplicaSet with this UID belongs to, if to one; `None` if there is no such ReplicaSet.
+    #[must_use]
+    pub fn deployment_of(&self, replica_set: &str) -> Option<Option<&str>> {
+        self.deployments.get(replica_set).map(Option::as_deref)
     }
 
     /// The balancers of that name, if that is what the Deployment runs.
@@ -86,11 +108,14 @@ fn workload(kind: &str, (namespace, name): (String, String)) -> Workload {
 }
 
 /// A target by what the built-in kinds say alike; what they leave out has Kubernetes' defaults.
-fn target(replicas: Option<i32>, ready: Option<i32>, selector: LabelSelector) -> Target {
+fn target(meta: &ObjectMeta, replicas: Option<i32>, ready: Option<i32>, selector: LabelSelector) -> Target {
     Target {
+        uid: meta.uid.clone(),
+        version: meta.resource_version.clone(),
         replicas: replicas.unwrap_or(1),
         ready: ready.unwrap_or(0),
         selector: Selector::try_from(selector).ok().filter(|selector| !selector.selects_all()),
+        owner: meta.uid.clone().map_or(Owner::Any, Owner::Itself),
         revision: None,
     }
 }
@@ -99,7 +124,7 @@ impl Follow<Deployment> for TargetIndex {
     fn apply(&mut self, object: Deployment) -> Option<Workload> {
         let spec = object.spec.unwrap_or_default();
         let ready = object.status.and_then(|status| status.ready_replicas);
-        let target = target(spec.replicas, ready, spec.selector);
+        let target = target(&object.metadata, spec.replicas, ready, spec.selector);
         let labels = object.metadata.labels.as_ref();
         if let Some(service) = labels.and_then(|labels| labels.get(BALANCER_LABEL)) {
             let annotations = object.metadata.annotations.as_ref();
@@ -124,7 +149,10 @@ impl Follow<StatefulSet> for TargetIndex {
         let spec = object.spec.unwrap_or_default();
         let status = object.status.unwrap_or_default();
         let revision = status.update_revision.map(|hash| ("controller-revision-hash".to_owned(), hash));
-        let target = Target { revision, ..target(spec.replicas, status.ready_replicas, spec.selector) };
+        let target = Target {
+            revision,
+            ..target(&object.metadata, spec.replicas, status.ready_replicas, spec.selector)
+        };
         self.put("StatefulSet", &object.metadata, target)
     }
 
@@ -135,6 +163,9 @@ impl Follow<StatefulSet> for TargetIndex {
 
 impl Follow<ReplicaSet> for TargetIndex {
     fn apply(&mut self, object: ReplicaSet) -> Option<Workload> {
+        if let Some(uid) = &object.metadata.uid {
+            self.deployments.insert(uid.clone(), deployment_uid(&object.metadata));
+        }
         if let Some((owner, revision, hash)) = of_deployment(&object.metadata) {
             let namespace = object.metadata.namespace.clone().unwrap_or_default();
             let newest = self.newest.entry((namespace, owner)).or_insert_with(|| (revision, hash.clone()));
@@ -145,11 +176,14 @@ impl Follow<ReplicaSet> for TargetIndex {
         }
         let spec = object.spec.unwrap_or_default();
         let ready = object.status.and_then(|status| status.ready_replicas);
-        let target = target(spec.replicas, ready, spec.selector);
+        let target = target(&object.metadata, spec.replicas, ready, spec.selector);
         self.put("ReplicaSet", &object.metadata, target)
     }
 
     fn delete(&mut self, object: &ReplicaSet) -> Option<Workload> {
+        if let Some(uid) = &object.metadata.uid {
+            self.deployments.remove(uid);
+        }
         if let Some((owner, revision, _)) = of_deployment(&object.metadata) {
             let key = (object.metadata.namespace.clone().unwrap_or_default(), owner);
             if self.newest.get(&key).is_some_and(|(newest, _)| *newest <= revision) {
@@ -159,6 +193,12 @@ impl Follow<ReplicaSet> for TargetIndex {
         }
         self.remove("ReplicaSet", &object.metadata)
     }
+}
+
+/// UID of the Deployment that owns a ReplicaSet.
+fn deployment_uid(meta: &ObjectMeta) -> Option<String> {
+    let mut owners = meta.owner_references.iter().flatten();
+    owners.find(|owner| owner.kind == "Deployment").map(|owner| owner.uid.clone())
 }
 
 /// The Deployment that owns a ReplicaSet, its revision number and its pods' hash.

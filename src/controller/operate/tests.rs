@@ -125,3 +125,18 @@ async fn nothing_of_a_dropped_operator_goes_on_and_the_next_leads_once_its_lease
     assert!(server.holder().is_some_and(|holder| holder.starts_with("second_")), "{:?}", server.holder());
     second.abort();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_namespace_that_is_named_twice_is_watched_once() {
+    let mut requests = Vec::new();
+    for namespaces in [vec!["shop"], vec!["shop", "shop"], vec!["shop", "bank"]] {
+        let server = Server::default();
+        let mut surroundings = server.surroundings("first");
+        surroundings.namespaces = namespaces.into_iter().map(str::to_owned).collect();
+        let late = timeout(Duration::from_secs(5), operate(surroundings, pending())).await;
+        assert!(late.is_err());
+        requests.push(server.requests());
+    }
+    assert_eq!(requests[0], requests[1]);
+    assert!(requests[0] < requests[2], "{requests:?}");
+}

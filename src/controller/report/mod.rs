@@ -11,4 +11,4 @@ mod zones;
 
 pub use changes::{HARD_PAUSE, SOFT_PAUSE, Worth, notes, worth};
 pub use conditions::verdicts;
-pub use status::{changed, status};
+pub use status::{changed, decisions_of, own_status, status};

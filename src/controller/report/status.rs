@@ -7,11 +7,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::{
     api::{
-        DecisionRecord, Draining, KpiState, KpiStatus, KpiType, ReasonCode, RecoveryStatus,
+        DecisionRecord, Draining, KpiState, KpiStatus, KpiType, ReasonCode, RecoveryStatus, ScalableService,
         ScalableServiceSpec, ScalableServiceStatus, Summary, TrafficStatus, Verdict, merge_conditions,
     },
     cli::words,
-    controller::outcome::{Done, Outcome, Refusal, Written},
+    controller::outcome::{Done, Outcome, Refusal},
 };
 
 /// The status to write after `outcome`.
@@ -24,7 +24,8 @@ pub fn status(
     verdicts: &[Verdict],
     now: Timestamp,
 ) -> ScalableServiceStatus {
-    let target = format!("{}/{}", spec.scale_target_ref.kind.to_lowercase(), spec.scale_target_ref.name);
+    let target = target(spec);
+    let decisions = decisions_of(spec, old);
     let range = format!("{}-{}", spec.min_replicas, spec.max_replicas);
     let time = Time(now);
     match outcome {
@@ -50,20 +51,24 @@ pub fn status(
                 .as_ref()
                 .map(|shift| shift.status.clone())
                 .or_else(|| old.failover.clone().filter(|_| spec.failover.is_some())),
+            decisions: decisions.to_vec(),
             conditions: merge_conditions(&old.conditions, verdicts, generation, &time),
             ..old.clone()
         },
         Outcome::Done(done) => {
             let decision = &done.decision;
             let wanted = done.now;
-            let changed = matches!(done.written, Written::Changed);
+            let decisions = ring(decisions, done);
             ScalableServiceStatus {
                 observed_generation: generation,
                 replicas: Some(wanted),
                 ready_replicas: Some(done.ready),
                 desired_replicas: Some(decision.replicas),
                 selector: done.selector.clone(),
-                last_scale_time: if changed { Some(Time(done.at)) } else { old.last_scale_time.clone() },
+                last_scale_time: decisions
+                    .iter()
+                    .find(|record| changed(record))
+                    .map_or_else(|| old.last_scale_time.clone(), |record| Some(record.time.clone())),
                 summary: Summary {
                     target,
                     range,
@@ -72,7 +77,7 @@ pub fn status(
                     why: decision.bound_by.name().into(),
                 },
                 kpis: decision.kpis.clone(),
-                decisions: ring(&old.decisions, done),
+                decisions,
                 traffic: spec.balanced().map(|_| traffic(done)),
                 recovery: done.recovery.as_ref().map(|recovery| recovery.status.clone()),
                 failover: done.shift.as_ref().map(|shift| shift.status.clone()),
@@ -80,6 +85,29 @@ pub fn status(
             }
         }
     }
+}
+
+/// The status of a service as it was found, without decisions that were made for an earlier object of the same name.
+#[must_use]
+pub fn own_status(service: &ScalableService) -> ScalableServiceStatus {
+    let mut status = service.status.clone().unwrap_or_default();
+    let created = service.metadata.creation_timestamp.as_ref().map_or(Timestamp::MIN, |time| time.0);
+    status.decisions.retain(|record| record.time.0 >= created);
+    status
+}
+
+/// The decisions of a status; none if they were made for another target than that of `spec`.
+#[must_use]
+pub fn decisions_of<'a>(
+    spec: &ScalableServiceSpec,
+    status: &'a ScalableServiceStatus,
+) -> &'a [DecisionRecord] {
+    if status.summary.target == target(spec) { &status.decisions } else { &[] }
+}
+
+/// The target, as the printer column has it.
+fn target(spec: &ScalableServiceSpec) -> String {
+    format!("{}/{}", spec.scale_target_ref.kind.to_lowercase(), spec.scale_target_ref.name)
 }
 
 /// Nobody drains, or is told of, what nobody decides on, unless that passes: then it goes on as it was.

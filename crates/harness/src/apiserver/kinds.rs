@@ -93,6 +93,19 @@ impl Kind {
         Self { lists: Lists::Schema(Arc::new(schema)), ..kind }
     }
 
+    /// The same with a scale subresource at `spec.replicas`, `status.replicas` and `status.selector`.
+    #[must_use]
+    pub fn with_scale(self) -> Self {
+        let scale = ScalePaths { selector: Some("/status/selector"), ..WORKLOAD };
+        Self { subresources: &["status", "scale"], scale, ..self }
+    }
+
+    /// Its name in [`super::CALLS`]: there the ScalableService stands for every custom resource with a scale.
+    pub(crate) fn called(&self) -> &'static str {
+        let scaled = !self.is_built_in() && self.subresources.contains(&"scale");
+        if scaled { "scalableservices" } else { self.plural }
+    }
+
     /// The ScalableService, by the CRD that Plimsoll generates.
     #[must_use]
     pub fn scalable_service() -> Self {

@@ -176,6 +176,6 @@ impl Request {
         };
         let subresource = self.subresource.as_ref().map(|name| format!("/{name}")).unwrap_or_default();
         let metadata = if self.metadata_only { " (metadata)" } else { "" };
-        format!("{verb} {}{subresource}{metadata}", self.kind.plural)
+        format!("{verb} {}{subresource}{metadata}", self.kind.called())
     }
 }

@@ -40,7 +40,7 @@ pub async fn write_scale(
     from: i32,
     to: i32,
 ) -> Result<(), ScaleError> {
-    actuate::write_scale(api, name, from, to, &client.permit()).await
+    actuate::write_scale(api, name, from, to, &client.permit()).await.map(drop)
 }
 
 pub async fn mark(client: &Controller, pod: &str) -> Result<bool, Error> {

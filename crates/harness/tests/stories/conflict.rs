@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
-use plimsoll_harness::{apiserver::Kind, history::History, world::World};
+use plimsoll_harness::{
+    apiserver::Kind,
+    history::{History, Version},
+    world::World,
+};
 use serde_json::json;
+use tokio::time::sleep;
 
 use crate::manifests::{DialService, autoscaler, deployment, dial};
 
@@ -82,4 +87,45 @@ async fn kept_by(
 async fn works(service: &History<'_>, target: &History<'_>, replicas: i64) {
     target.wait(&format!("at {replicas}"), SOON, |version| version.replicas() == replicas).await;
     service.wait("ready", SOON, |version| version.condition("Ready").starts_with("True")).await;
+}
+
+/// A period that is longer than a story, so that only an event makes the controller look again.
+const SELDOM: &str = "10m";
+
+#[tokio::test(start_paused = true)]
+async fn a_service_whose_target_comes_late_scales_it_as_soon_as_it_is_there() {
+    let world = World::default();
+    let _operator = world.operator("plimsoll-0");
+    world.prometheus.set(&dial(NAMESPACE), 55.0);
+    DialService { period: SELDOM, ..DialService::on(NAMESPACE, "web") }.apply(&world);
+    let service = world.follow("scalableservices", NAMESPACE, "web");
+    let missing = |version: &Version| version.condition("Ready").starts_with("False TargetNotFound");
+    service.wait("without a target", SOON, missing).await;
+    sleep(Duration::from_secs(60)).await;
+    deployment(&world, NAMESPACE, "web", 3);
+    let target = world.follow("deployments", NAMESPACE, "web");
+    target.wait("at 6", Duration::from_secs(2), |version| version.replicas() == 6).await;
+    service.wait("ready", SOON, |version| version.condition("Ready").starts_with("True")).await;
+    world.objects.delete("deployments", NAMESPACE, "web");
+    service.wait("without a target", Duration::from_secs(2), missing).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_in_conflict_scales_as_soon_as_the_other_scaler_is_gone() {
+    let world = World::default();
+    let _operator = world.operator("plimsoll-0");
+    world.prometheus.set(&dial(NAMESPACE), 55.0);
+    deployment(&world, NAMESPACE, "web", 3);
+    autoscaler(&world, NAMESPACE, "web");
+    DialService { period: SELDOM, ..DialService::on(NAMESPACE, "web") }.apply(&world);
+    let service = world.follow("scalableservices", NAMESPACE, "web");
+    let conflict = |version: &Version| version.condition("Ready").starts_with("False ScalerConflict");
+    service.wait("in conflict", SOON, conflict).await;
+    sleep(Duration::from_secs(60)).await;
+    world.objects.delete("horizontalpodautoscalers", NAMESPACE, "web-hpa");
+    let target = world.follow("deployments", NAMESPACE, "web");
+    target.wait("at 6", Duration::from_secs(2), |version| version.replicas() == 6).await;
+    sleep(Duration::from_secs(60)).await;
+    autoscaler(&world, NAMESPACE, "web");
+    service.wait("in conflict", Duration::from_secs(3), conflict).await;
 }

@@ -6,8 +6,11 @@
 
 mod api_server;
 mod conflict;
+mod events;
 mod leader;
 mod manifests;
+mod marks;
+mod memory;
 mod modes;
 mod outage;
 mod outage_faults;
@@ -16,3 +19,4 @@ mod schedule;
 mod sources;
 mod takeover;
 mod unreadable;
+mod writes;

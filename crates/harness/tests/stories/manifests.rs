@@ -54,19 +54,22 @@ pub struct DialService<'a> {
     pub mode: &'a str,
     /// scaleDown.stabilizationWindowSeconds.
     pub window: u32,
-    /// period.
+    /// The longest time between two looks.
     pub period: &'a str,
+    /// scaleUp.
+    pub up: &'a str,
 }
 
 impl<'a> DialService<'a> {
-    /// On a Deployment of the same name: from 1 to 10 replicas, downward at once, a look every second.
+    /// On a Deployment of the same name: from 1 to 10 replicas, both ways at once.
     pub fn on(namespace: &'a str, name: &'a str) -> Self {
-        Self { namespace, name, target: name, min: 1, mode: "Auto", window: 0, period: "1s" }
+        let (target, mode, period, up) = (name, "Auto", "1s", "{}");
+        Self { namespace, name, target, min: 1, mode, window: 0, period, up }
     }
 
     /// Applies it.
     pub fn apply(&self, world: &World) {
-        let Self { namespace, name, target, min, mode, window, period } = self;
+        let Self { namespace, name, target, min, mode, window, period, up } = self;
         let query = dial(namespace);
         world.objects.apply(&format!(
             r#"
@@ -81,7 +84,7 @@ spec:
   period: {period}
   kpis:
   - {{name: dial, type: Load, query: '{query}', perReplica: "10"}}
-  behavior: {{scaleDown: {{stabilizationWindowSeconds: {window}}}}}
+  behavior: {{scaleUp: {up}, scaleDown: {{stabilizationWindowSeconds: {window}}}}}
 "#
         ));
     }

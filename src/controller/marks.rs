@@ -1,0 +1,54 @@
+//! Takes marks off pods that no service drains any more: the service was deleted or refused between the mark and the write of
+//! the scale, or has lost `spec.traffic`. A mark that stays would make the next scale-down, whoever makes it, delete that pod
+//! first.
+
+use std::{collections::BTreeSet, convert::Infallible, sync::Arc, time::Duration};
+
+use kube::Resource;
+use tokio::time::sleep;
+
+use super::{apply::WRITE_TIMEOUT, context::Context, index::read};
+use crate::{actuate, api::TrafficStatus};
+
+/// Time between two rounds. A mark is taken off in the second round that finds it: a watch may be a little behind a drain
+/// that has just begun.
+const PAUSE: Duration = Duration::from_secs(30);
+
+/// Namespace and name of a pod.
+type PodKey = (String, String);
+
+/// Makes a round now and then while this process leads.
+pub async fn sweep(context: Arc<Context>) -> Infallible {
+    let mut before = BTreeSet::new();
+    loop {
+        sleep(PAUSE).await;
+        let shell = &context.shell;
+        let knows = shell.leader.leads() && shell.health.is_ready() && shell.services.listed();
+        let left = if knows { left(&context) } else { BTreeSet::new() };
+        for (namespace, pod) in left.intersection(&before) {
+            let permit = shell.leader.permit(WRITE_TIMEOUT);
+            match actuate::unmark(&shell.client, namespace, pod, &permit).await {
+                Ok(()) => tracing::info!(namespace, pod, "it is no more marked as the next to be deleted"),
+                Err(error) => tracing::debug!(namespace, pod, error = error.said(), "a mark stays for now"),
+            }
+        }
+        before = left;
+    }
+}
+
+/// Pods with a mark that no service's status names as draining.
+fn left(context: &Context) -> BTreeSet<PodKey> {
+    let mut marked: BTreeSet<PodKey> = read(&context.pods, |pods| pods.marked().collect());
+    if marked.is_empty() {
+        return marked;
+    }
+    for service in context.shell.services.all() {
+        let namespace = service.meta().namespace.as_deref().unwrap_or_default();
+        let status = service.0.as_ref().ok().and_then(|service| service.status.as_ref());
+        let draining = status.and_then(|status| status.traffic.as_ref()).map(TrafficStatus::draining_pods);
+        for pod in draining.into_iter().flatten() {
+            marked.remove(&(namespace.to_owned(), pod));
+        }
+    }
+    marked
+}
