@@ -24,6 +24,9 @@ pub struct Schedule {
     /// Fewest replicas while it holds.
     pub min_replicas: i32,
     start: Cron,
+    /// Whether it starts again and again instead of at hours of its own: in an hour that the clock shows twice, it does so
+    /// twice as well (as with ISC cron).
+    repeats: bool,
     zone: TimeZone,
     duration: SignedDuration,
 }
@@ -50,6 +53,7 @@ const FIELDS: [Field; 5] = [
 const MONTHS: [&str; 12] =
     ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
 const DAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
+const SECOND: SignedDuration = SignedDuration::from_secs(1);
 /// Place of the day of the month among the fields.
 const DAY_OF_MONTH: usize = 2;
 /// Place of the day of the week among the fields.
@@ -78,8 +82,11 @@ impl Schedule {
             let zone = quoted(time_zone);
             format!("timeZone is {zone}; it must be an IANA name such as Europe/Berlin")
         })?;
-        let start = cron(start).map_err(|error| format!("start is {}{error}", quoted(start)))?;
-        Ok(Self { name: name.to_owned(), min_replicas, start, zone, duration })
+        let wrong = |error| format!("start is {}{error}", quoted(start));
+        let cron = cron(start).map_err(wrong)?;
+        let time = start.split_whitespace().take(DAY_OF_MONTH);
+        let repeats = time.flat_map(str::chars).any(|char| matches!(char, '*' | '-' | '/'));
+        Ok(Self { name: name.to_owned(), min_replicas, start: cron, repeats, zone, duration })
     }
 
     /// Whether the entry holds at `now`: some start lies in `(now - duration, now]`.
@@ -100,32 +107,58 @@ impl Schedule {
 
     /// The first start after `at`.
     fn start_after(&self, at: Timestamp) -> Option<Timestamp> {
-        let mut wall = to_chrono(self.zone.to_datetime(at))?;
+        let mut wall = self.wall_before(at)?;
+        let mut soonest: Option<Timestamp> = None;
         loop {
             wall = self.start.find_next_occurrence(&wall.and_utc(), false).ok()?.naive_utc();
-            // While the clock repeats an hour, a start of that hour may be one that has been.
-            let start = self.moment(to_jiff(wall)?)?;
-            if start > at {
-                return Some(start);
+            let (first, second) = self.moments(to_jiff(wall)?)?;
+            let after = [Some(first), second].into_iter().flatten().filter(|moment| *moment > at);
+            soonest = after.chain(soonest).min();
+            // What comes later on the wall clock is no sooner than its first moment.
+            if first > at {
+                return soonest;
             }
         }
     }
 
-    /// The moment at which the zone's clock shows `wall`: the first one if it shows it twice. A start that is skipped counts
-    /// at the end of the gap, where the clock goes on (as with ISC cron).
-    fn moment(&self, wall: DateTime) -> Option<Timestamp> {
+    /// The wall-clock time from which on a start may be one after `at`.
+    fn wall_before(&self, at: Timestamp) -> Option<NaiveDateTime> {
+        let wall = self.zone.to_datetime(at);
+        let offset = self.zone.to_ambiguous_timestamp(wall).offset();
+        let AmbiguousOffset::Fold { after, .. } = offset else { return to_chrono(wall) };
+        if !self.repeats {
+            return to_chrono(wall);
+        }
+        let set_back = self.change_before(after.to_timestamp(wall).ok()?)?;
+        to_chrono(after.to_datetime(set_back).checked_sub(SECOND).ok()?)
+    }
+
+    /// The moments at which the zone's clock shows `wall`: one, or two if it shows it twice and the start repeats. A start that
+    /// is skipped counts at the end of the gap, where the clock goes on (as with ISC cron).
+    fn moments(&self, wall: DateTime) -> Option<(Timestamp, Option<Timestamp>)> {
         let moment = self.zone.to_ambiguous_timestamp(wall);
-        let AmbiguousOffset::Gap { before, .. } = moment.offset() else { return moment.compatible().ok() };
-        // By the clock of before, the skipped time is one that follows the change.
-        let later = before.to_timestamp(wall).ok()?.checked_add(SignedDuration::from_secs(1)).ok()?;
-        self.zone.preceding(later).next().map(|change| change.timestamp())
+        match moment.offset() {
+            // By the clock of before, the skipped time is one that follows the change.
+            AmbiguousOffset::Gap { before, .. } => {
+                Some((self.change_before(before.to_timestamp(wall).ok()?)?, None))
+            }
+            AmbiguousOffset::Fold { before, after } => {
+                let second = after.to_timestamp(wall).ok().filter(|_| self.repeats);
+                Some((before.to_timestamp(wall).ok()?, second))
+            }
+            AmbiguousOffset::Unambiguous { .. } => Some((moment.compatible().ok()?, None)),
+        }
+    }
+
+    /// The last change of the zone's clock until `at`.
+    fn change_before(&self, at: Timestamp) -> Option<Timestamp> {
+        self.zone.preceding(at.checked_add(SECOND).ok()?).next().map(|change| change.timestamp())
     }
 }
 
 /// Reads a cron expression. The error goes on after the text that was found.
 fn cron(text: &str) -> Result<Cron, String> {
-    let upper = text.to_uppercase();
-    let fields: Vec<&str> = upper.split_whitespace().collect();
+    let fields: Vec<&str> = text.split_whitespace().collect();
     let count = fields.len();
     if count != FIELDS.len() {
         let fields = if count == 1 { "field" } else { "fields" };
@@ -133,7 +166,7 @@ fn cron(text: &str) -> Result<Cron, String> {
     }
     let mut parsed = Vec::new();
     for (place, (field, found)) in FIELDS.iter().zip(fields).enumerate() {
-        let value = field.read(place, found).ok_or_else(|| {
+        let value = field.read(place, &found.to_uppercase()).ok_or_else(|| {
             format!(
                 "; its {} is {}, and must be {}; or *, or a list or steps of these",
                 field.name,
@@ -143,7 +176,7 @@ fn cron(text: &str) -> Result<Cron, String> {
         })?;
         parsed.push(value);
     }
-    // As in the cron of CronJobs, `*/2` is a star: with it, the days of the month and of the week must both match.
+    // As in Vixie's cron, `*/2` is a star: with it, the days of the month and of the week must both match.
     let star = [DAY_OF_MONTH, DAY_OF_WEEK]
         .iter()
         .any(|day| parsed.get(*day).is_some_and(|day| day.starts_with('*')));
@@ -172,24 +205,32 @@ impl Field {
         parse(&alone.join(" "), false).is_ok().then_some(value)
     }
 
-    /// One part of a list with its names as numbers.
+    /// One part of a list with its names as numbers; `None` for what the library would read as something else.
     fn numbers(&self, place: usize, part: &str) -> Option<String> {
-        let mut part = part.to_owned();
-        if place == DAY_OF_WEEK {
-            // Sunday is 7 only as the end of a range.
-            part = part.replace("-SUN", "-7");
+        let known = |word: &str| {
+            let letters = word.len() == 1 && self.letters.contains(word);
+            word.is_empty() || letters || self.names.contains(&word.strip_suffix('L').unwrap_or(word))
+        };
+        let words = part.split(|char: char| !char.is_alphabetic()).all(known);
+        let w_ends = part.find('W').is_none_or(|at| at + 1 == part.len());
+        if part.is_empty() || part.starts_with(['+', '@']) || !words || !w_ends {
+            return None;
         }
         let first = usize::from(place != DAY_OF_WEEK);
+        // Sunday is 7 only as the end of a range.
+        let mut part = if place == DAY_OF_WEEK { part.replace("-SUN", "-7") } else { part.to_owned() };
         for (number, name) in self.names.iter().enumerate() {
             part = part.replace(name, &(number + first).to_string());
         }
-        // Of these, the library makes an expression that never matches.
-        if place == DAY_OF_WEEK && part.ends_with('L') {
-            part = part.replace("7L", "0L").replace("7#L", "0#L");
+        if place != DAY_OF_WEEK {
+            return Some(part);
         }
-        let nothing = part.is_empty() || (place == DAY_OF_WEEK && part == "L");
-        let foreign = part.chars().any(|char| char.is_alphabetic() && !self.letters.contains(char));
-        (!nothing && !foreign && !part.starts_with(['+', '@'])).then_some(part)
+        // Steps from a day go up to Saturday, not to the other number of Sunday.
+        if let Some((day, step)) = part.split_once('/').filter(|(day, _)| day.parse::<u8>().is_ok()) {
+            part = format!("{day}-6/{step}");
+        }
+        // Of these, the library makes an expression that never matches.
+        (part != "L").then(|| part.replace("7L", "0L").replace("7#L", "0#L"))
     }
 }
 
@@ -262,6 +303,9 @@ mod tests {
             ("0 8 * * L", "its day of the week is \"L\""),
             ("0 8,, * * *", "its hour is \"8,,\""),
             ("*/0 8 * * *", "its minute is \"*/0\""),
+            ("0 8 * JANFEB *", "its month is \"JANFEB\""),
+            ("0 8 15W5 * *", "its day of the month is \"15W5\""),
+            ("0 8 * * fri-mon", "its day of the week is \"fri-mon\""),
             ("0 0 30 2 *", "which no day of the calendar matches"),
             ("0 0 31 4,6,9,11 *", "which no day of the calendar matches"),
         ] {
@@ -314,6 +358,10 @@ mod tests {
             starts("30 2 * * *", "Europe/Berlin", "2026-10-24T12:00:00Z", 2),
             ["2026-10-25 02:30", "2026-10-26 02:30"]
         );
+        assert_eq!(
+            starts("30 2,14 * * *", "Europe/Berlin", "2026-10-24T23:00:00Z", 2),
+            ["2026-10-25 02:30", "2026-10-25 14:30"]
+        );
         let twice =
             Schedule::parse("x", "30 2 * * *", "Europe/Berlin", SignedDuration::from_mins(10), 1).unwrap();
         for (at, holds) in
@@ -321,6 +369,24 @@ mod tests {
         {
             assert_eq!(twice.holds(at.parse().unwrap()), holds, "{at}");
         }
+    }
+
+    #[test]
+    fn a_start_that_repeats_does_so_in_an_hour_that_comes_twice() {
+        let quarters =
+            Schedule::parse("x", "*/15 * * * *", "Europe/Berlin", SignedDuration::from_mins(15), 1).unwrap();
+        let mut at: Timestamp = "2026-10-24T23:00:00Z".parse().unwrap();
+        let until: Timestamp = "2026-10-25T04:00:00Z".parse().unwrap();
+        while at < until {
+            assert!(quarters.holds(at), "{at}");
+            let next = quarters.next_change(at).unwrap();
+            assert!(next.duration_since(at) <= SignedDuration::from_mins(15), "{at} until {next}");
+            at += SignedDuration::from_mins(5);
+        }
+        assert_eq!(
+            starts("30 * * * *", "Europe/Berlin", "2026-10-24T23:40:00Z", 4),
+            ["2026-10-25 02:30", "2026-10-25 02:30", "2026-10-25 03:30", "2026-10-25 04:30"]
+        );
     }
 
     #[test]
@@ -367,6 +433,11 @@ mod tests {
         assert_eq!(
             starts("0 6 13 * 5", "UTC", "2026-11-01T00:00:00Z", 2),
             ["2026-11-06 06:00", "2026-11-13 06:00"]
+        );
+        assert_eq!(
+            starts("0 6 * * 1/2", "UTC", "2026-11-01T00:00:00Z", 4),
+            ["2026-11-02 06:00", "2026-11-04 06:00", "2026-11-06 06:00", "2026-11-09 06:00"],
+            "Monday, Wednesday, Friday"
         );
         assert_eq!(starts("0 6 */7 * MON", "UTC", "2026-11-01T00:00:00Z", 1), ["2027-02-01 06:00"]);
     }

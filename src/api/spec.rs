@@ -337,8 +337,8 @@ fn scale_down_rules() -> ScalingRules {
 #[serde(rename_all = "camelCase")]
 pub struct ScalingRules {
     /// Seconds (0..3600) over which the most cautious proposal holds; 0 upward and 300 downward by default. Downward it is
-    /// at least the longest range of the queries (`[1m]`), since a rate is true of its whole range only. One above 0 holds
-    /// for one look at least.
+    /// at least the longest range of the queries (`[1m]`), since a rate is true of its whole range only. One above 0 is at
+    /// least two periods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 3600))]
     pub stabilization_window_seconds: Option<i32>,

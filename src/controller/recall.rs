@@ -13,7 +13,7 @@ use crate::{
 const STEP: Duration = Duration::from_secs(30);
 
 /// Asks how many scrape targets there were behind each KPI of which the memory does not know how many are normal. What can't
-/// be read is asked for again at the next look.
+/// be read is asked for again later.
 pub async fn recall(
     spec: &Validated,
     seen: &Observation,
@@ -22,7 +22,7 @@ pub async fn recall(
     context: &Context,
 ) {
     let (shell, window) = (&context.shell, Duration::try_from(RECALLED).unwrap_or_default());
-    let asked = memory.unrecalled(&spec.kpis, seen).into_iter().map(|rule| async move {
+    let asked = memory.unrecalled(&spec.kpis, seen, shell.clock.now()).into_iter().map(|rule| async move {
         (rule.name.as_str(), shell.kpis.past_targets(asker, rule, window, STEP).await)
     });
     for (name, past) in futures::future::join_all(asked).await {

@@ -25,7 +25,7 @@ use super::{
     zones,
 };
 use crate::{
-    api::{Goal, KpiState, ScalableService, Validated},
+    api::{Goal, KpiState, ScalableService, ScalableServiceStatus, Validated},
     controller::index::Target,
     engine::{self, Change, Memory, Observation, Pods},
     kpi::Asker,
@@ -35,12 +35,14 @@ use crate::{
 const ANSWER_AGE_MAX: Duration = Duration::from_millis(500);
 /// An answer that takes longer is not waited for when requests wait for the first replica.
 const WAKE_PATIENCE: Duration = Duration::from_millis(250);
-/// Two decisions may lie this far apart, on top of two periods: the writes of a turn may run into their time limits.
+/// From the end of a turn to the beginning of the next one it may be this long, on top of two periods.
 const UNSEEN_MAX: Duration = Duration::from_secs(30);
 /// Pause before a decision is made anew when the target changed under it; it doubles with each conflict in a row.
 const AFTER_CONFLICT: Duration = Duration::from_millis(200);
 /// Pause before a write that failed is tried again; it doubles with each failure in a row.
 const AFTER_FAILURE: Duration = Duration::from_secs(2);
+/// Pause before the lease is looked at again: it may have been renewed just after it had run out, which begins no new term.
+const NOT_LEADING: Duration = Duration::from_secs(30);
 /// Pause before the watches are asked again whether they have listed everything.
 const UNLISTED: Duration = Duration::from_millis(100);
 /// Longest pause after failures in a row: an API server that is back shall not be waited for.
@@ -58,7 +60,7 @@ pub async fn reconcile(
     }
     let Some(term) = context.shell.leader.term() else {
         context.leave(&key);
-        return Ok(Action::await_change());
+        return Ok(Action::requeue(NOT_LEADING));
     };
     let Ok(service) = &object.0 else {
         // The schema refuses such an object; one from before the schema waits until somebody mends it.
@@ -143,24 +145,26 @@ fn failing(service: &ScalableService, key: &Key, state: &State, context: &Contex
 async fn look(service: &ScalableService, key: &Key, state: &mut State, context: &Context) -> Outcome {
     let asked = context.shell.board.asked(key);
     (state.order, state.asked) = (failover::order(service), asked.replicas);
+    let interrupted = is_interrupted(service, state);
     let mut subject = match dereference(service, key, context).await {
         Ok(subject) => subject,
         Err(refused) => return refuse(service, refused, key, state, context).await,
     };
     state.unscaled = Memory::default();
     state.scale.correct(&mut subject.target);
-    follow_target(service, &subject.target, state);
+    follow_target(service, &subject.target, state, context.shell.clock.now());
     let mut seen = Observation { asked, ..observe(service, &subject, key, state, context).await };
     if state.memory.is_none() {
         state.memory = Some(remember(service, &subject.spec, key, state, context).await);
     }
+    let settled = gateway::is_settled(service, state);
+    let memory = state.memory.get_or_insert_default();
+    // Requests that wait for a replica do not wait for the past.
+    if seen.held == 0 {
+        recall(&subject.spec, &seen, memory, &asker(service, key), context).await;
+    }
     // Read after the recovery, so that no recovered proposal lies in the future.
     let now = context.shell.clock.now();
-    let settled = gateway::is_settled(service, state);
-    let interrupted = is_interrupted(service, state);
-    state.decided = Some(Instant::now());
-    let memory = state.memory.get_or_insert_default();
-    recall(&subject.spec, &seen, memory, &asker(service, key), context).await;
     if interrupted {
         memory.interrupted();
     }
@@ -208,6 +212,7 @@ async fn look(service: &ScalableService, key: &Key, state: &mut State, context: 
     balancers::bring_about(service, &subject.target, key, state, context).await;
     let told = state.written.as_ref().map(|(status, _)| status);
     let leaving = state.leaving.now(seen.rotation.as_ref(), told, Instant::now());
+    state.decided = Some(Instant::now());
     Outcome::Done(Box::new(Done {
         at: now,
         seen: seen.replicas,
@@ -331,21 +336,27 @@ async fn remember(
     });
     let histories: Vec<_> = futures::future::join_all(histories).await;
     let decisions = state.told().map_or(&[][..], |status| report::decisions_of(&service.spec, status));
-    let decisions = decisions.iter().filter(|record| report::changed(record));
-    let changes = decisions.map(|record| Change { at: record.time.0, from: record.from, to: record.to });
-    Memory::rebuilt(engine::past_proposals(spec, &histories, context.shell.clock.now()), changes)
+    let made = decisions.iter().filter(|record| report::changed(record));
+    let changes = made.map(|record| Change { at: record.time.0, from: record.from, to: record.to });
+    let now = context.shell.clock.now();
+    // Before that, somebody else may have scaled the target, or decisions are no longer in the ring.
+    let created = service.creation_timestamp().map_or(now, |created| created.0);
+    let full = decisions.len() >= ScalableServiceStatus::DECISIONS_MAX;
+    let oldest = decisions.last().filter(|_| full);
+    let known_since = oldest.map_or(created, |oldest| oldest.time.0.max(created));
+    Memory::rebuilt(engine::past_proposals(spec, &histories, now), changes).known_since(known_since)
 }
 
 /// Begins a new memory if the target is another one than before: what the other target needed says nothing of this one.
-fn follow_target(service: &ScalableService, target: &Target, state: &mut State) {
-    let now = Some((service.spec.scale_target_ref.clone(), target.uid.clone()));
-    if state.target == now {
+fn follow_target(service: &ScalableService, target: &Target, state: &mut State, now: Timestamp) {
+    let is = Some((service.spec.scale_target_ref.clone(), target.uid.clone()));
+    if state.target == is {
         return;
     }
     if state.target.is_some() {
-        (state.memory, state.unanswered) = (Some(Memory::default()), None);
+        (state.memory, state.unanswered) = (Some(Memory::default().known_since(now)), None);
     }
-    state.target = now;
+    state.target = is;
 }
 
 /// Whether the last decision is so old that what happened since is not known, for example since the lease was lost or the

@@ -36,7 +36,7 @@ pub fn decide(spec: &Validated, seen: &Observation, memory: &mut Memory, now: Ti
     let raised = zones::raised(topology.as_ref(), &looks, spec, seen, memory, now);
     let first_look = !std::mem::replace(&mut memory.looked, true);
     let windows = stabilize::Windows::of(spec, reach(&looks));
-    if first_look && !memory.explains(current, windows.down(), now) {
+    if first_look && !memory.explains(current, windows.down, now) {
         // As in autoscaling/v2: what happened before is not known, so what there is counts as recommended.
         memory.recommendations.record(now, current, windows.longest());
     }
@@ -86,7 +86,7 @@ pub fn past_proposals(spec: &Validated, history: &[History], now: Timestamp) -> 
     for rule in &spec.kpis {
         let Goal::PerReplica(per_replica) = rule.goal else { continue };
         let points = history.iter().filter(|(name, _)| *name == rule.name).flat_map(|(_, points)| points);
-        for (at, value) in points.filter(|(_, value)| evidence::can_be_a_load(*value)) {
+        for (at, value) in points.filter(|(_, value)| evidence::can_be_a_load(*value, per_replica)) {
             let wanted = super::proposal::replicas_for(value.max(0.0) / per_replica);
             let wanted = wanted.clamp(spec.min_replicas, spec.max_replicas);
             proposals.entry(*at).and_modify(|most| *most = wanted.max(*most)).or_insert(wanted);
@@ -103,13 +103,14 @@ fn is_complete(spec: &Validated, history: &[History], now: Timestamp) -> bool {
     };
     spec.kpis.iter().all(|rule| {
         let points = points(&rule.name).filter(|_| matches!(rule.goal, Goal::PerReplica(_)));
-        points.is_some_and(|points| !has_gap(points, oldest, now))
+        points.is_some_and(|points| !has_gap(points, rule.goal.number(), oldest, now))
     })
 }
 
 /// Whether a step between `oldest` and `now` has no value. A range query leaves out the steps without a sample.
-fn has_gap(points: &[(Timestamp, f64)], oldest: Timestamp, now: Timestamp) -> bool {
-    let times = || points.iter().filter(|(_, value)| evidence::can_be_a_load(*value)).map(|(at, _)| *at);
+fn has_gap(points: &[(Timestamp, f64)], per_replica: f64, oldest: Timestamp, now: Timestamp) -> bool {
+    let loads = || points.iter().filter(|(_, value)| evidence::can_be_a_load(*value, per_replica));
+    let times = || loads().map(|(at, _)| *at);
     let between: Vec<_> = times().skip(1).zip(times()).map(|(later, at)| later.duration_since(at)).collect();
     let (Some(first), Some(last), Some(step)) = (times().next(), times().next_back(), between.iter().min())
     else {

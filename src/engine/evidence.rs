@@ -13,6 +13,8 @@ use crate::api::{Goal, KpiRule, KpiState};
 const COMPLETE_SHARE: f64 = 0.8;
 /// What a division may be off by is no target.
 const ROUNDING: f64 = 1e-9;
+/// Part of a KPI's goal below which a number is nothing.
+const NOTHING: f64 = 1e-6;
 /// What was seen for this time has lasted: longer than pods take to go and to be forgotten. More targets for each pod
 /// count as what is normal then.
 pub(super) const LASTED: SignedDuration = SignedDuration::from_secs(60);
@@ -89,13 +91,13 @@ fn state_of(rule: &KpiRule, sample: Option<&Sample>) -> Sample {
 }
 
 /// Whether a number says how large a load is.
-pub(super) fn can_be_a_load(number: f64) -> bool {
-    number.is_finite() && !is_negative(number)
+pub(super) fn can_be_a_load(number: f64, per_replica: f64) -> bool {
+    number.is_finite() && !is_negative(number, per_replica)
 }
 
-/// Below zero, but a rounding error of a difference.
-fn is_negative(number: f64) -> bool {
-    number < -ROUNDING
+/// Below zero by more than a difference of large sums may be off by; `goal` says how large a number of this KPI is.
+fn is_negative(number: f64, goal: f64) -> bool {
+    number < -NOTHING * goal
 }
 
 /// A load and a share of use can't be negative: such a number is a fault of what measured it, and no sign of idleness.
@@ -110,14 +112,14 @@ fn without_negative(goal: Goal, mut sample: Sample) -> Sample {
     let negative = match &mut sample.value {
         Some(Value::ByPod(by_pod)) => {
             let lowest = by_pod.values().copied().fold(0.0, f64::min);
-            by_pod.retain(|_, number| !is_negative(*number));
+            by_pod.retain(|_, number| !is_negative(*number, goal.number()));
             by_pod.values_mut().for_each(|number| *number = number.max(0.0));
             Some(lowest).filter(|_| by_pod.is_empty())
         }
         Some(Value::Single(number)) => Some(*number),
         None => None,
     };
-    if let Some(number) = negative.filter(|number| is_negative(*number)) {
+    if let Some(number) = negative.filter(|number| is_negative(*number, goal.number())) {
         sample.state = KpiState::Error;
         sample.value = Some(Value::Single(number));
         sample.message = Some(format!("the answer is {number}, and {what} can't be negative"));

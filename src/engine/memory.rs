@@ -19,6 +19,8 @@ pub struct Memory {
     pub(super) recommendations: Recommendations,
     /// Whether the recommendations that were recovered are all that was proposed.
     complete: bool,
+    /// Since when replicas are known from `changes`; `None` for as long as these reach.
+    pub(super) known_since: Option<Timestamp>,
     /// Changes that were made, for the rate policies.
     pub(super) changes: VecDeque<Change>,
     /// No scale-down before this time: a burst was seen.
@@ -145,6 +147,13 @@ impl Memory {
         self.complete
             && self.recommendations.covers(window, now)
             && highest.is_some_and(|highest| highest >= replicas)
+    }
+
+    /// Says since when the target's replicas are known from the changes.
+    #[must_use]
+    pub fn known_since(mut self, at: Timestamp) -> Self {
+        self.known_since = Some(at);
+        self
     }
 
     /// Notes that the target's replicas were changed; the shell calls it after a successful write.

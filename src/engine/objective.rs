@@ -22,6 +22,8 @@ const TRIES: u32 = 2;
 const SETTLE: SignedDuration = SignedDuration::from_secs(60);
 /// Time that replicas get to become ready before the raise is judged without them.
 const START: SignedDuration = SignedDuration::from_mins(5);
+/// For how long replicas that are starting are waited for while others raise them again and again.
+const ON_A_RAMP: SignedDuration = SignedDuration::from_secs(90);
 /// After this time without effect it is tried anew: whatever was broken may be mended. Each time in vain doubles it.
 const RETRY: SignedDuration = SignedDuration::from_mins(15);
 /// The longest time until it is tried anew.
@@ -36,6 +38,8 @@ pub(super) struct Breach {
     held_since: Option<Timestamp>,
     /// Replicas when it began: not fewer than these while it lasts.
     floor: i32,
+    /// Value when it began.
+    first: f64,
     /// How often it was given up.
     given_up: u32,
     /// What was done about it; `None` as long as that is nothing.
@@ -89,8 +93,8 @@ pub(super) fn propose(
     if current == 0 {
         return proposal;
     }
-    let breach = memory.breach.unwrap_or_else(|| Breach::begun(seen, 0));
-    let breach = Breach { held_since: None, ..breach }.tried_anew(seen);
+    let breach = memory.breach.unwrap_or_else(|| Breach::begun(seen, value));
+    let breach = Breach { held_since: None, ..breach }.tried_anew(seen, value);
     let (breach, wanted, why) = breach.answer(seen, value, limit, changes);
     proposal.replicas = Some(wanted);
     proposal.reasons.push(why);
@@ -102,10 +106,15 @@ pub(super) fn propose(
     proposal
 }
 
+/// Without requests nothing is broken: what there is counts as if the objective held.
+pub(super) fn without_value(seen: &Seen<'_>, memory: &mut KpiMemory) {
+    memory.breach = memory.breach.and_then(|breach| breach.held(seen));
+}
+
 impl Breach {
-    fn begun(seen: &Seen<'_>, given_up: u32) -> Self {
+    fn begun(seen: &Seen<'_>, value: f64) -> Self {
         let floor = seen.observation.replicas;
-        Self { since: seen.now, held_since: None, floor, given_up, done: None }
+        Self { since: seen.now, held_since: None, floor, first: value, given_up: 0, done: None }
     }
 
     /// The same while the objective holds; `None` once it has held for long enough to be another one when it breaks again.
@@ -115,16 +124,21 @@ impl Breach {
     fn held(self, seen: &Seen<'_>) -> Option<Self> {
         let since = self.held_since.unwrap_or(seen.now);
         let patience = if self.given_up > 0 { RETRY } else { settle(seen) };
-        (seen.now.duration_since(since) < patience).then_some(Self { held_since: Some(since), ..self })
+        // It holds with what there is now, so that no more is needed when it breaks again.
+        let floor = self.floor.min(seen.observation.replicas);
+        let lasts = seen.now.duration_since(since) < patience;
+        lasts.then_some(Self { held_since: Some(since), floor, ..self })
     }
 
     /// Begins again if it was given up for long enough.
-    fn tried_anew(self, seen: &Seen<'_>) -> Self {
+    fn tried_anew(self, seen: &Seen<'_>, value: f64) -> Self {
         let doublings = self.given_up.saturating_sub(1).min(16);
         let pause = RETRY.saturating_mul(1 << doublings).min(RETRY_MAX);
         match self.done {
             Some(Done::GivenUp { at, .. }) if seen.now.duration_since(at) >= pause => {
-                Self::begun(seen, self.given_up)
+                // What was added in vain may still be there.
+                let floor = self.floor.min(seen.observation.replicas);
+                Self { floor, given_up: self.given_up, ..Self::begun(seen, value) }
             }
             _ => self,
         }
@@ -146,7 +160,7 @@ impl Breach {
                     let reason = reason(seen, ReasonCode::ObjectiveSettling, current, value, limit);
                     return (self, current, reason.with("secondsLeft", left.as_secs_f64().ceil()));
                 }
-                let done = next(done, seen, value, limit);
+                let done = self.next(done, seen, value, limit);
                 self.given_up += u32::from(matches!(done, Done::GivenUp { .. }));
                 done
             }
@@ -182,7 +196,9 @@ impl Breach {
                 let serving = current.saturating_sub(starting).max(1);
                 let enough = starting > 0 && current >= raised(serving, ratio);
                 let time = if enough { START } else { settle(seen) };
-                left(last, time).min(left(self.since, time))
+                // Replicas of a steady ramp are starting at any time.
+                let longest = if last > self.since { ON_A_RAMP } else { START };
+                left(last, time).min(left(self.since, time.min(longest)))
             }
             // Another limit held all of it back: there is nothing to wait for.
             Some(Done::Raised(raise)) if current <= raise.from => return None,
@@ -196,6 +212,36 @@ impl Breach {
         left.is_positive().then_some(left)
     }
 
+    /// Judges as much of the last raise as was made, and makes the next one or gives up.
+    fn next(&self, done: Option<Done>, seen: &Seen<'_>, value: f64, limit: f64) -> Done {
+        let current = seen.observation.replicas;
+        let raise = |attempt: u32, in_vain: u32| {
+            let to = raised(current, value / limit);
+            Done::Raised(Raise { at: seen.now, from: current, to, before: value, attempt, in_vain })
+        };
+        let last = match done {
+            None => return raise(1, 0),
+            Some(Done::Raised(last)) => last,
+            Some(given_up @ Done::GivenUp { .. }) => return given_up,
+        };
+        let given_up = |in_vain| Done::GivenUp { at: seen.now, last: Raise { to: current, in_vain, ..last } };
+        if current <= last.from {
+            // Another limit holds all of it back. What was made before may have been in vain, if it is maxReplicas.
+            let no_more = current >= seen.spec.max_replicas && current > self.floor;
+            let in_vain = no_more && value > self.first * (1.0 - HELPED);
+            return if in_vain {
+                given_up(last.in_vain)
+            } else {
+                Done::Raised(Raise { from: current, ..last })
+            };
+        }
+        // Of a part of a raise a part of its effect is expected.
+        let part = f64::from(current - last.from) / f64::from((last.to - last.from).max(1));
+        let helped = value <= last.before * (1.0 - HELPED * part.min(1.0));
+        let in_vain = if helped { 0 } else { last.in_vain + 1 };
+        if in_vain >= TRIES { given_up(in_vain) } else { raise(last.attempt.saturating_add(1), in_vain) }
+    }
+
     /// What was noted ahead of `now` counts as noted now.
     pub fn clock_set_back(&mut self, now: Timestamp) {
         let done = self.done.as_mut().map(|done| match done {
@@ -206,31 +252,6 @@ impl Breach {
             *at = now.min(*at);
         }
     }
-}
-
-/// Judges as much of the last raise as was made, and makes the next one or gives up.
-fn next(done: Option<Done>, seen: &Seen<'_>, value: f64, limit: f64) -> Done {
-    let current = seen.observation.replicas;
-    let raise = |attempt: u32, in_vain: u32| {
-        let to = raised(current, value / limit);
-        Done::Raised(Raise { at: seen.now, from: current, to, before: value, attempt, in_vain })
-    };
-    let last = match done {
-        None => return raise(1, 0),
-        Some(Done::Raised(last)) => last,
-        Some(given_up @ Done::GivenUp { .. }) => return given_up,
-    };
-    let at_most = current >= seen.spec.max_replicas;
-    if current <= last.from && !(at_most && last.in_vain > 0) {
-        // Another limit holds it back: it was not tried yet, so it can't have been in vain.
-        return Done::Raised(Raise { from: current, ..last });
-    }
-    let helped = value <= last.before * (1.0 - HELPED);
-    let in_vain = if helped { 0 } else { last.in_vain + 1 };
-    if in_vain >= TRIES {
-        return Done::GivenUp { at: seen.now, last: Raise { to: current, in_vain, ..last } };
-    }
-    raise(last.attempt.saturating_add(1), in_vain)
 }
 
 fn settle(seen: &Seen<'_>) -> SignedDuration {

@@ -106,7 +106,11 @@ pub(super) fn average(numbers: impl Iterator<Item = f64> + Clone) -> Option<f64>
     let count = u32::try_from(numbers.clone().count()).ok().filter(|count| *count > 0).map(f64::from)?;
     let sum: f64 = numbers.clone().sum();
     // A sum may leave the range of an f64 where the average does not.
-    Some(if sum.is_finite() { sum / count } else { numbers.map(|number| number / count).sum() })
+    Some(if sum.is_finite() {
+        sum / count
+    } else {
+        numbers.map(|number| number / count).sum::<f64>().clamp(f64::MIN, f64::MAX)
+    })
 }
 
 fn count<'a>(pods: impl Iterator<Item = &'a Pod>) -> i32 {

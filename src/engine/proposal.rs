@@ -96,6 +96,10 @@ fn look_at(
         (KpiState::Fresh | KpiState::Partial, Goal::AtMost(limit)) => {
             objective::propose(&context, limit, kept, changes)
         }
+        (KpiState::Empty | KpiState::NaN, Goal::AtMost(_)) => {
+            objective::without_value(&context, kept);
+            Proposal::default()
+        }
         _ => Proposal::default(),
     };
     if sample.state != KpiState::Fresh {

@@ -17,8 +17,10 @@ pub const RECALLED: SignedDuration =
 /// Part of that time in which a number of targets for each pod must have been reached to be normal. The surge of a rollout
 /// is shorter, and so is the time in which pods that are gone are still scraped.
 const NORMAL_PART: usize = 4;
-/// If the past can't be read for this time, what is there counts as normal.
-const GIVEN_UP_AFTER: SignedDuration = SignedDuration::from_mins(5);
+/// Pause between two questions for the past: a source that has just begun to answer again is not to be flooded.
+const RETRY: SignedDuration = SignedDuration::from_secs(10);
+/// If the past can't be read at so many looks, 5 minutes apart in all, what is there counts as normal.
+const GIVEN_UP_AFTER: u32 = 30;
 
 /// What became of the question how many scrape targets a KPI had.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,8 +28,8 @@ pub(super) enum Recall {
     /// It was not asked.
     #[default]
     Open,
-    /// There is no answer since this time, for this reason.
-    Failed(Timestamp, String),
+    /// It was asked so often, at last at this time, and not answered for this reason.
+    Failed { times: u32, at: Timestamp, why: String },
     /// It is answered, or given up.
     Done,
 }
@@ -36,11 +38,28 @@ impl Recall {
     /// Why it is not known how many targets are normal, if an answer is still expected.
     pub(super) fn doubt(&self) -> Option<String> {
         match self {
-            Self::Failed(_, why) => {
+            Self::Failed { why, .. } => {
                 Some(format!("how many scrape targets are normal is not known yet: {why}"))
             }
             Self::Open | Self::Done => None,
         }
+    }
+
+    /// Whether it is to be asked now.
+    fn is_due(&self, now: Timestamp) -> bool {
+        match self {
+            Self::Open => true,
+            Self::Failed { at, .. } => !(SignedDuration::ZERO..RETRY).contains(&now.duration_since(*at)),
+            Self::Done => false,
+        }
+    }
+
+    fn failed(&self, why: String, now: Timestamp) -> Self {
+        let times = match self {
+            Self::Failed { times, .. } => times.saturating_add(1),
+            Self::Open | Self::Done => 1,
+        };
+        if times >= GIVEN_UP_AFTER { Self::Done } else { Self::Failed { times, at: now, why } }
     }
 }
 
@@ -48,12 +67,17 @@ impl Memory {
     /// The rules whose sample says how many scrape targets it is of, while it is not known how many are normal. What
     /// Prometheus knows of the past [`RECALLED`] has to be asked, and told by [`Self::recall`] before the next decision.
     #[must_use]
-    pub fn unrecalled<'a>(&self, rules: &'a [KpiRule], seen: &Observation) -> Vec<&'a KpiRule> {
+    pub fn unrecalled<'a>(
+        &self,
+        rules: &'a [KpiRule],
+        seen: &Observation,
+        now: Timestamp,
+    ) -> Vec<&'a KpiRule> {
         let counted = |rule: &&KpiRule| {
             let sample = seen.samples.get(&rule.name);
             sample.is_some_and(|sample| sample.state == KpiState::Fresh && sample.targets.is_some())
         };
-        let open = |rule: &&KpiRule| self.kpis.get(&rule.name).is_none_or(|kpi| kpi.recall != Recall::Done);
+        let open = |rule: &&KpiRule| self.kpis.get(&rule.name).is_none_or(|kpi| kpi.recall.is_due(now));
         rules.iter().filter(counted).filter(open).collect()
     }
 
@@ -68,7 +92,8 @@ impl Memory {
     ) {
         let past = past.map(|past| {
             let pods = |at| f64::from(replicas_at(self.changes.iter(), replicas, at));
-            let past = past.iter().filter(|(_, targets)| *targets > 0);
+            let known = |at| self.known_since.is_none_or(|since| at >= since);
+            let past = past.iter().filter(|(at, targets)| *targets > 0 && known(*at));
             past.map(|(at, targets)| (*at, f64::from(*targets), pods(*at))).collect::<Vec<_>>()
         });
         let kpi = self.kpis.entry(name.to_owned()).or_default();
@@ -77,11 +102,7 @@ impl Memory {
                 kpi.targets = normal(&past).or(kpi.targets);
                 Recall::Done
             }
-            Err(why) => match &kpi.recall {
-                Recall::Failed(since, _) if now.duration_since(*since) >= GIVEN_UP_AFTER => Recall::Done,
-                Recall::Failed(since, _) => Recall::Failed(*since, why),
-                Recall::Open | Recall::Done => Recall::Failed(now, why),
-            },
+            Err(why) => kpi.recall.failed(why, now),
         };
     }
 }

@@ -16,8 +16,6 @@ pub(super) struct Recommendations {
     proposals: VecDeque<(Timestamp, i32)>,
     /// When the first of all was made.
     since: Option<Timestamp>,
-    /// The one before the newest, and the newest.
-    last: [Option<(Timestamp, i32)>; 2],
 }
 
 impl Recommendations {
@@ -25,8 +23,6 @@ impl Recommendations {
     /// window that a spec may name.
     pub fn record(&mut self, at: Timestamp, replicas: i32, window: SignedDuration) {
         self.since.get_or_insert(at);
-        let [_, newest] = self.last;
-        self.last = [newest, Some((at, replicas))];
         match self.proposals.back_mut() {
             Some((last, _)) if *last > at => return,
             Some((last, value)) if *value == replicas => *last = at,
@@ -46,21 +42,15 @@ impl Recommendations {
             self.proposals.push_back((now, highest));
         }
         self.since = self.since.map(|since| since.min(now));
-        self.last = self.last.map(|last| last.map(|(at, replicas)| (at.min(now), replicas)));
     }
 
-    /// Proposals that `window` counts.
-    fn within(&self, window: Window, now: Timestamp) -> impl Iterator<Item = &(Timestamp, i32)> {
-        let [before, _] = &self.last;
-        let younger =
-            move |age: SignedDuration| move |(at, _): &&(Timestamp, i32)| now.duration_since(*at) < age;
-        let before = before.iter().filter(younger(window.look_before));
-        self.proposals.iter().filter(younger(window.length)).chain(before)
+    /// Proposals that are younger than `window`.
+    fn within(&self, window: SignedDuration, now: Timestamp) -> impl Iterator<Item = &(Timestamp, i32)> {
+        self.proposals.iter().filter(move |(at, _)| now.duration_since(*at) < window)
     }
 
     /// The highest proposal that is younger than `window`.
     pub fn highest(&self, window: SignedDuration, now: Timestamp) -> Option<i32> {
-        let window = Window { length: window, look_before: SignedDuration::ZERO };
         self.within(window, now).map(|(_, replicas)| *replicas).max()
     }
 
@@ -71,19 +61,11 @@ impl Recommendations {
 }
 
 /// How far back proposals count.
-#[derive(Clone, Copy)]
-struct Window {
-    length: SignedDuration,
-    /// The same for the proposal of the look before: two periods, or what is seen once would count at once where the period
-    /// is longer than the window. autoscaling/v2 looks every 15 s, and its windows are longer; here the period is the user's.
-    look_before: SignedDuration,
-}
-
-/// The windows of both directions.
 pub(super) struct Windows {
-    up: Window,
-    /// At least as long as [`Windows::range`].
-    down: Window,
+    /// Upward.
+    up: SignedDuration,
+    /// Downward, at least [`Windows::range`].
+    pub down: SignedDuration,
     /// The longest range behind a proposal.
     ///
     /// A fall is believed once it fills the range: until Prometheus says that a target is gone (after two scrapes
@@ -93,21 +75,19 @@ pub(super) struct Windows {
 
 impl Windows {
     /// Those of the spec, with proposals that reach back for `range`.
+    ///
+    /// The window of a service with KPIs is at least two periods, or what is seen once would count at once. autoscaling/v2
+    /// looks every 15 s, and its windows are longer; here the period is the user's.
     pub fn of(spec: &Validated, range: SignedDuration) -> Self {
-        let look_before = |length: SignedDuration| if length.is_zero() { length } else { spec.period * 2 };
-        let window = |length: SignedDuration| Window { length, look_before: look_before(length) };
+        let least = if spec.kpis.is_empty() { SignedDuration::ZERO } else { spec.period * 2 };
+        let window = |length: SignedDuration| if length.is_zero() { length } else { length.max(least) };
         let (up, down) = (window(spec.scale_up.window), window(spec.scale_down.window));
-        Self { up, down: Window { length: down.length.max(range), ..down }, range }
-    }
-
-    /// How far back a scale-down looks.
-    pub fn down(&self) -> SignedDuration {
-        self.down.length
+        Self { up, down: down.max(range), range }
     }
 
     /// The longer of both.
     pub fn longest(&self) -> SignedDuration {
-        self.up.length.max(self.down.length)
+        self.up.max(self.down)
     }
 }
 
@@ -126,13 +106,13 @@ pub(super) fn stabilize(
     let lowest = lowest.filter(|(_, replicas)| *replicas < proposed).unwrap_or((now, proposed));
     let highest = highest.filter(|(_, replicas)| *replicas > proposed).unwrap_or((now, proposed));
     let (code, (since, limit), window) = if current < lowest.1 {
-        (ReasonCode::ScaleUpStabilized, lowest, windows.up.length)
+        (ReasonCode::ScaleUpStabilized, lowest, windows.up)
     } else if current > highest.1 {
-        (ReasonCode::ScaleDownStabilized, highest, windows.down())
+        (ReasonCode::ScaleDownStabilized, highest, windows.down)
     } else if proposed < current {
-        (ReasonCode::ScaleDownStabilized, (highest.0, current), windows.down())
+        (ReasonCode::ScaleDownStabilized, (highest.0, current), windows.down)
     } else {
-        (ReasonCode::ScaleUpStabilized, (lowest.0, current), windows.up.length)
+        (ReasonCode::ScaleUpStabilized, (lowest.0, current), windows.up)
     };
     if limit != proposed {
         let left = (window - now.duration_since(since)).as_secs_f64().max(0.0);
@@ -143,7 +123,7 @@ pub(super) fn stabilize(
                 f64::from(if code == ReasonCode::ScaleDownStabilized { highest.1 } else { lowest.1 }),
             )
             .with("secondsLeft", left.ceil());
-        if code == ReasonCode::ScaleDownStabilized && windows.range == windows.down() {
+        if code == ReasonCode::ScaleDownStabilized && windows.range == windows.down {
             reason = reason.with("rangeSeconds", windows.range.as_secs_f64());
         }
         step.bind(reason);

@@ -101,6 +101,8 @@ impl Slots {
                 state.taken += 1;
                 return Slot { slots: Arc::clone(self), service: Arc::clone(&asker.service) };
             }
+            // Those who no longer wait would pile up while more critical services always come first.
+            service.waiting.retain(|waiter| !waiter.enter.is_closed());
             let (enter, turn) = oneshot::channel();
             service.waiting.push_back(Waiter { criticality: asker.criticality, arrival, enter });
             turn

@@ -1,6 +1,9 @@
 //! What an Objective does about a breach: when it raises, when it gives up, when it tries anew.
 
-use plimsoll::{api::ReasonCode::*, engine::Decision};
+use plimsoll::{
+    api::{KpiState, ReasonCode::*},
+    engine::{Decision, Sample},
+};
 
 use super::fixtures::{Driven, fresh};
 
@@ -126,4 +129,60 @@ fn a_breach_after_a_good_quarter_of_an_hour_is_another_one() {
     looks(&mut service, 1200, |_| 500.0, 0.1);
     let later = looks(&mut service, 60, |_| 500.0, 2.0);
     assert_eq!(when(&later, |decision| decision.bound_by == ObjectiveBreached), Some(0));
+}
+
+#[test]
+fn a_part_of_a_raise_is_judged_by_a_part_of_the_effect() {
+    let by_ten =
+        "maxReplicas: 400\nbehavior: {scaleUp: {policies: [{type: Pods, value: 10, periodSeconds: 60}]}}";
+    let mut service = Driven::new(&shop(by_ten), 100);
+    looks(&mut service, 60, |_| 10_000.0, 0.1);
+    for _ in 0..120 {
+        // An overload: latency falls with each replica.
+        let latency = 50.0 / f64::from(service.replicas);
+        let decision = service.look(15, &[("load", fresh(10_000.0)), ("latency", fresh(latency))]);
+        assert!(!decision.has(ScalingIneffective), "at {} replicas", service.replicas);
+    }
+    assert!(service.replicas >= 200, "{} replicas", service.replicas);
+}
+
+#[test]
+fn a_breach_that_was_given_up_asks_for_no_more_than_what_was_well_since() {
+    let mut service = Driven::new(&shop("maxReplicas: 100"), 40);
+    looks(&mut service, 60, |_| 4000.0, 0.1);
+    let given_up = looks(&mut service, 300, |_| 4000.0, 2.0);
+    assert!(when(&given_up, |decision| decision.has(ScalingIneffective)).is_some());
+    for _ in 0..3 {
+        looks(&mut service, 600, |_| 500.0, 0.1);
+        assert_eq!(service.replicas, 5);
+        let slow = looks(&mut service, 15, |_| 500.0, 2.0);
+        assert!(slow[0].1.replicas <= 10, "one slow look: {:?}", slow[0].1);
+        looks(&mut service, 15, |_| 500.0, 0.1);
+    }
+}
+
+#[test]
+fn at_max_replicas_what_did_not_help_in_all_is_ineffective() {
+    let mut service = Driven::new(&shop("maxReplicas: 18"), 9);
+    looks(&mut service, 60, |_| 900.0, 0.1);
+    looks(&mut service, 15, |_| 900.0, 2.0);
+    assert_eq!(service.replicas, 18);
+    // Noise that looks like a tenth less, once.
+    looks(&mut service, 60, |_| 900.0, 1.75);
+    let slow = looks(&mut service, 120, |_| 900.0, 2.0);
+    assert!(when(&slow, |decision| decision.has(ScalingIneffective)).is_some(), "{slow:?}");
+}
+
+#[test]
+fn a_night_without_requests_ends_a_breach() {
+    let mut service = Driven::new(&shop("maxReplicas: 100"), 4);
+    looks(&mut service, 60, |_| 400.0, 0.1);
+    looks(&mut service, 60, |_| 400.0, 2.0);
+    let silent = Sample::unusable(KpiState::NaN, "no requests");
+    for _ in 0..240 {
+        service.look(15, &[("load", fresh(0.0)), ("latency", silent.clone())]);
+    }
+    let morning = looks(&mut service, 15, |_| 400.0, 2.0);
+    let attempt = morning[0].1.reasons.iter().find_map(|reason| reason.number("attempt"));
+    assert_eq!(attempt, Some(1.0), "{:?}", morning[0].1);
 }

@@ -6,7 +6,10 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::PathBuf,
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU16, AtomicU32, Ordering},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU16, AtomicU32, Ordering},
+    },
 };
 
 use plimsoll::{
@@ -43,9 +46,11 @@ pub fn wanted(more: Value) -> Wanted {
     }
 }
 
-/// A port that nobody listens on: below those that the kernel gives to clients, and never the same twice.
+/// A port that nobody listens on: below those that the kernel gives to clients, and never the same twice. Each process begins
+/// at a place of its own, so that two of them do not take a port from each other between the look and the use.
 pub fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(20_000);
+    static NEXT: LazyLock<AtomicU16> =
+        LazyLock::new(|| AtomicU16::new(20_000 + u16::try_from(std::process::id() % 60).unwrap() * 200));
     let mut ports = std::iter::repeat_with(|| NEXT.fetch_add(1, Ordering::Relaxed));
     ports.find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()).unwrap()
 }

@@ -66,8 +66,11 @@ fn real_programs(counts: &mut Counts) {
         let path = std::env::join_paths(paths)?;
         twice(|| tests_with("PATH", &path, &["--test=haproxy", "--test=agent"]))
     });
-    let programs = ["--test=kpi", "--test=haproxy", "--test=nginx", "--test=agent"];
-    counts.step("real Prometheus, HAProxy and NGINX", || twice(|| tests(&programs)));
+    for (name, with) in
+        [("kpi", "Prometheus"), ("haproxy", "HAProxy"), ("nginx", "NGINX"), ("agent", "HAProxy")]
+    {
+        counts.step(&format!("real {with}: {name}"), || twice(|| tests(&[&format!("--test={name}")])));
+    }
     counts.step("real HAProxy of the next Debian", || next_debian.join());
     counts.step("real API server without nodes", || api_server.join());
     counts.step("cluster", || cluster.join());
