@@ -205,9 +205,12 @@ mod tests {
         let expected =
             "how many scrape targets are normal is not known yet: source \"default\" is busy".to_owned();
         assert_eq!(doubt(&memory), Some(expected.clone()));
-        memory.recall("load", failed(), 10, now() + SignedDuration::from_mins(4));
+        let at = |time: u32| now() + RETRY * i32::try_from(time).unwrap();
+        for time in 1..GIVEN_UP_AFTER - 1 {
+            memory.recall("load", failed(), 10, at(time));
+        }
         assert_eq!(doubt(&memory), Some(expected));
-        memory.recall("load", failed(), 10, now() + SignedDuration::from_mins(5));
+        memory.recall("load", failed(), 10, at(GIVEN_UP_AFTER));
         assert_eq!(doubt(&memory), None);
     }
 }
