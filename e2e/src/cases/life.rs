@@ -1,19 +1,12 @@
-//! The life of the objects and of the release: applied, written by others, uninstalled.
+//! The life of the objects and of the release: applied, uninstalled.
 
 mod examples;
-mod race;
 mod reinstall;
 
 use super::{Case, Lane};
 
 /// The cases `life-*`.
 pub const CASES: &[Case] = &[
-    Case {
-        name: "life-race",
-        must: "another hand writes the scale all the time: no write is of a decision on replicas that are no more",
-        lane: Lane::Busy,
-        run: race::run,
-    },
     Case {
         name: "life-reinstall",
         must: "uninstalling keeps objects and replicas; the return neither scales down nor forgets the window",
