@@ -92,6 +92,10 @@ pub(super) struct Question {
 }
 
 impl Question {
+    fn is_of(&self, rule: &KpiRule) -> bool {
+        self.query == rule.query && self.source == rule.source && self.type_ == rule.goal.kpi_type()
+    }
+
     fn of(rule: &KpiRule) -> Self {
         Self { source: rule.source.clone(), query: rule.query.clone(), type_: rule.goal.kpi_type() }
     }
@@ -182,14 +186,13 @@ impl Memory {
         self.kpis.retain(|kept, _| rules.iter().any(|rule| rule.name == *kept));
         let mut asked_anew = false;
         for rule in rules {
-            let question = Some(Question::of(rule));
             let kept = self.kpis.entry(rule.name.clone()).or_default();
-            if kept.question != question {
+            if !kept.question.as_ref().is_some_and(|question| question.is_of(rule)) {
                 // One without a question was recalled just now, for this one.
                 if kept.question.is_some() {
                     *kept = KpiMemory::default();
                 }
-                kept.question = question;
+                kept.question = Some(Question::of(rule));
                 asked_anew = true;
             }
         }

@@ -153,18 +153,16 @@ impl Breach {
         changes: &VecDeque<Change>,
     ) -> (Self, i32, Reason) {
         let current = seen.observation.replicas;
-        let done = match self.done {
-            Some(done @ Done::GivenUp { .. }) => done,
-            done => {
-                if let Some(left) = self.settling(seen, value / limit, changes) {
-                    let reason = reason(seen, ReasonCode::ObjectiveSettling, current, value, limit);
-                    return (self, current, reason.with("secondsLeft", left.as_secs_f64().ceil()));
-                }
-                let done = self.next(done, seen, value, limit);
-                self.given_up += u32::from(matches!(done, Done::GivenUp { .. }));
-                done
-            }
+        let last = match self.done {
+            Some(Done::GivenUp { last, .. }) => return self.ineffective(seen, value, limit, last),
+            Some(Done::Raised(last)) => Some(last),
+            None => None,
         };
+        if let Some(left) = self.settling(last, seen, value / limit, changes) {
+            let reason = reason(seen, ReasonCode::ObjectiveSettling, current, value, limit);
+            return (self, current, reason.with("secondsLeft", left.as_secs_f64().ceil()));
+        }
+        let done = self.next(last, seen, value, limit);
         self.done = Some(done);
         match done {
             Done::Raised(raise) => {
@@ -172,25 +170,36 @@ impl Breach {
                 (self, raise.to, reason.with("attempt", f64::from(raise.attempt)))
             }
             Done::GivenUp { last, .. } => {
-                let reason = reason(seen, ReasonCode::ScalingIneffective, self.floor, value, limit)
-                    .with("before", last.before)
-                    .with("raisedFrom", f64::from(self.floor))
-                    .with("raisedTo", f64::from(last.to));
-                (self, self.floor, reason)
+                self.given_up += 1;
+                self.ineffective(seen, value, limit, last)
             }
         }
     }
 
-    /// For how long to wait and see what the replicas do that were added; those that are starting are credited.
+    fn ineffective(self, seen: &Seen<'_>, value: f64, limit: f64, last: Raise) -> (Self, i32, Reason) {
+        let reason = reason(seen, ReasonCode::ScalingIneffective, self.floor, value, limit)
+            .with("before", last.before)
+            .with("raisedFrom", f64::from(self.floor))
+            .with("raisedTo", f64::from(last.to));
+        (self, self.floor, reason)
+    }
+
+    /// Time left for the added replicas to show their effect; replicas that are starting are credited.
     ///
     /// Only the objective's own raise is waited for without end. Before it, the raise of another KPI gets as long as one
     /// raise needs, since the breach began: while a load grows steadily, there is one that has just been made at any time.
-    fn settling(&self, seen: &Seen<'_>, ratio: f64, changes: &VecDeque<Change>) -> Option<SignedDuration> {
+    fn settling(
+        &self,
+        last: Option<Raise>,
+        seen: &Seen<'_>,
+        ratio: f64,
+        changes: &VecDeque<Change>,
+    ) -> Option<SignedDuration> {
         let raises = || changes.iter().filter(|change| change.to > change.from).map(|change| change.at);
         let left = |since: Timestamp, time: SignedDuration| time - seen.now.duration_since(since);
         let current = seen.observation.replicas;
         let starting = seen.observation.pods.starting(current);
-        let left = match self.done {
+        let left = match last {
             None => {
                 let last = raises().next_back()?;
                 let serving = current.saturating_sub(starting).max(1);
@@ -201,29 +210,24 @@ impl Breach {
                 left(last, time).min(left(self.since, time.min(longest)))
             }
             // Another limit held all of it back: there is nothing to wait for.
-            Some(Done::Raised(raise)) if current <= raise.from => return None,
-            Some(Done::Raised(raise)) => {
+            Some(raise) if current <= raise.from => return None,
+            Some(raise) => {
                 let made = raises().find(|at| *at >= raise.at).unwrap_or(raise.at);
                 let most_start = starting.saturating_mul(2) > current.saturating_sub(raise.from);
                 left(made, if most_start { START } else { settle(seen) })
             }
-            Some(Done::GivenUp { .. }) => return None,
         };
         left.is_positive().then_some(left)
     }
 
     /// Judges as much of the last raise as was made, and makes the next one or gives up.
-    fn next(&self, done: Option<Done>, seen: &Seen<'_>, value: f64, limit: f64) -> Done {
+    fn next(&self, last: Option<Raise>, seen: &Seen<'_>, value: f64, limit: f64) -> Done {
         let current = seen.observation.replicas;
         let raise = |attempt: u32, in_vain: u32| {
             let to = raised(current, value / limit);
             Done::Raised(Raise { at: seen.now, from: current, to, before: value, attempt, in_vain })
         };
-        let last = match done {
-            None => return raise(1, 0),
-            Some(Done::Raised(last)) => last,
-            Some(given_up @ Done::GivenUp { .. }) => return given_up,
-        };
+        let Some(last) = last else { return raise(1, 0) };
         let given_up = |in_vain| Done::GivenUp { at: seen.now, last: Raise { to: current, in_vain, ..last } };
         if current <= last.from {
             // Another limit holds all of it back. What was made before may have been in vain, if it is maxReplicas.

@@ -17,9 +17,9 @@ pub const RECALLED: SignedDuration =
 /// Part of that time in which a number of targets for each pod must have been reached to be normal. The surge of a rollout
 /// is shorter, and so is the time in which pods that are gone are still scraped.
 const NORMAL_PART: usize = 4;
-/// Pause between two questions for the past: a source that has just begun to answer again is not to be flooded.
+/// Pause between two questions for the past, so that a source that has just recovered is not overloaded.
 const RETRY: SignedDuration = SignedDuration::from_secs(10);
-/// If the past can't be read at so many looks, 5 minutes apart in all, what is there counts as normal.
+/// After this many failed questions, which take 5 minutes at least, the current number of targets counts as normal.
 const GIVEN_UP_AFTER: u32 = 30;
 
 /// What became of the question how many scrape targets a KPI had.
@@ -28,7 +28,7 @@ pub(super) enum Recall {
     /// It was not asked.
     #[default]
     Open,
-    /// It was asked so often, at last at this time, and not answered for this reason.
+    /// It was asked `times` times without an answer, most recently at `at`; `why` is the last error.
     Failed { times: u32, at: Timestamp, why: String },
     /// It is answered, or given up.
     Done,

@@ -80,7 +80,7 @@ fn measure(seen: &Seen<'_>) -> Option<Measured> {
                 }
             }
             let pods = f64::from(u32::try_from(used.len()).unwrap_or(u32::MAX));
-            let average = observation::average(used.into_iter())?;
+            let average = observation::average(used.iter().copied())?;
             Some(Measured { average, pods, missing, unready })
         }
     }

@@ -56,24 +56,23 @@ pub(super) fn read(text: &str) -> Result<Cron, String> {
         let fields = if count == 1 { "field" } else { "fields" };
         return Err(format!(", which has {count} {fields}; a cron expression has five"));
     }
-    let mut parsed = Vec::new();
-    for (place, (field, found)) in FIELDS.iter().zip(fields).enumerate() {
-        let value = field.read(place, &found.to_uppercase()).ok_or_else(|| {
-            format!(
-                "; its {} is {}, and must be {}; or *, or a list or steps of these",
-                field.name,
-                quoted(found),
-                field.allowed
-            )
-        })?;
-        parsed.push(value);
-    }
+    let named = || FIELDS.iter().zip(&fields).enumerate();
+    let values = named().map(|(place, (field, found))| {
+        field.numbers(place, &found.to_uppercase()).ok_or_else(|| field.wrong(found))
+    });
+    let values: Vec<String> = values.collect::<Result<_, _>>()?;
     // As in Vixie's cron, `*/2` is a star: with it, the days of the month and of the week must both match.
     let star = [DAY_OF_MONTH, DAY_OF_WEEK]
         .iter()
-        .any(|day| parsed.get(*day).is_some_and(|day| day.starts_with('*')));
-    let cron =
-        parse(&parsed.join(" "), star).map_err(|error| format!(", which is no cron expression: {error}"))?;
+        .any(|day| values.get(*day).is_some_and(|day| day.starts_with('*')));
+    let cron = parse(&values.join(" "), star).map_err(|error| {
+        // Each field by itself, to name the one that is wrong.
+        let wrong = named().zip(&values).find(|((place, _), value)| !is_right(*place, value));
+        wrong.map_or_else(
+            || format!(", which is no cron expression: {error}"),
+            |((_, (field, found)), _)| field.wrong(found),
+        )
+    })?;
     let first = NaiveDate::from_ymd_opt(2000, 1, 1).and_then(|day| day.and_hms_opt(0, 0, 0));
     match first.map(|first| cron.find_next_occurrence(&first.and_utc(), true)) {
         Some(Ok(_)) => Ok(cron),
@@ -86,19 +85,31 @@ fn parse(expression: &str, star: bool) -> Result<Cron, croner::errors::CronError
     parser.dom_and_dow(star).build().parse(expression)
 }
 
+/// Whether a field is one, beside others that match always.
+fn is_right(place: usize, value: &str) -> bool {
+    let alone = (0..FIELDS.len()).map(|other| if other == place { value } else { "*" });
+    parse(&alone.collect::<Vec<_>>().join(" "), false).is_ok()
+}
+
 impl Field {
-    /// The field with its names as numbers, if it is one. The library would take the names of any field in any other, and
-    /// leaves out empty parts of a list.
-    fn read(&self, place: usize, found: &str) -> Option<String> {
-        let parts = found.split(',').map(|part| self.numbers(place, part)).collect::<Option<Vec<_>>>()?;
-        let value = parts.join(",");
-        let mut alone = ["*"; FIELDS.len()];
-        *alone.get_mut(place)? = &value;
-        parse(&alone.join(" "), false).is_ok().then_some(value)
+    fn wrong(&self, found: &str) -> String {
+        format!(
+            "; its {} is {}, and must be {}; or *, or a list or steps of these",
+            self.name,
+            quoted(found),
+            self.allowed
+        )
+    }
+
+    /// The field with its names as numbers. The library would take the names of any field in any other, and leaves out empty
+    /// parts of a list.
+    fn numbers(&self, place: usize, found: &str) -> Option<String> {
+        let parts = found.split(',').map(|part| self.part(place, part)).collect::<Option<Vec<_>>>()?;
+        Some(parts.join(","))
     }
 
     /// One part of a list with its names as numbers; `None` for what the library would read as something else.
-    fn numbers(&self, place: usize, part: &str) -> Option<String> {
+    fn part(&self, place: usize, part: &str) -> Option<String> {
         let known = |word: &str| {
             let letters = word.len() == 1 && self.letters.contains(word);
             word.is_empty() || letters || self.names.contains(&word.strip_suffix('L').unwrap_or(word))

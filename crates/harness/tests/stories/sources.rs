@@ -1,4 +1,4 @@
-//! Services that share a source, and sources that share an operator: what is slow holds up nobody else.
+//! Services that share a source, and sources that share an operator: a slow one delays no other.
 
 use std::{
     sync::{
@@ -10,7 +10,7 @@ use std::{
 
 use plimsoll_harness::{
     apiserver::{Effect, Scope},
-    history::Version,
+    history::{History, Version},
     prometheus::{Outage, Value},
     world::World,
 };
@@ -42,6 +42,16 @@ async fn looks_go_on(world: &World) {
     world.prometheus.set(&dial(NAMESPACE), 35.0);
     let target = world.follow("deployments", NAMESPACE, "web");
     target.wait("raised at its next look", Duration::from_secs(3), |target| target.replicas() == 4).await;
+}
+
+/// The service `web` with this period and 2 replicas, which are right for its load. Its object, once it is ready.
+async fn web<'a>(world: &'a World, period: &str) -> History<'a> {
+    deployment(world, NAMESPACE, "web", 2);
+    world.prometheus.set(&dial(NAMESPACE), 15.0);
+    DialService { period, ..DialService::on(NAMESPACE, "web") }.apply(world);
+    let service = world.follow("scalableservices", NAMESPACE, "web");
+    service.wait("ready", SOON, is_ready).await;
+    service
 }
 
 /// The query of an objective of the service `greedy`.
@@ -78,13 +88,9 @@ spec:
 async fn a_service_whose_queries_all_time_out_leaves_the_source_to_the_others() {
     let world = World::default();
     let _operator = world.operator("plimsoll-0");
-    deployment(&world, NAMESPACE, "web", 2);
-    world.prometheus.set(&dial(NAMESPACE), 15.0);
     let period = Duration::from_secs(10);
-    DialService { period: "10s", ..DialService::on(NAMESPACE, "web") }.apply(&world);
-    let (service, target) =
-        (world.follow("scalableservices", NAMESPACE, "web"), world.follow("deployments", NAMESPACE, "web"));
-    service.wait("ready", SOON, is_ready).await;
+    let service = web(&world, "10s").await;
+    let target = world.follow("deployments", NAMESPACE, "web");
     greedy(&world, 12, &Outage::Slow(NEVER));
     service.stays("ready", Duration::from_secs(120), is_ready).await;
     world.prometheus.set(&dial(NAMESPACE), 35.0);
@@ -99,10 +105,7 @@ async fn a_service_whose_queries_all_time_out_leaves_the_source_to_the_others() 
 async fn a_service_whose_queries_all_time_out_delays_no_look_of_the_others() {
     let world = World::default();
     let _operator = world.operator("plimsoll-0");
-    deployment(&world, NAMESPACE, "web", 2);
-    world.prometheus.set(&dial(NAMESPACE), 15.0);
-    DialService::on(NAMESPACE, "web").apply(&world);
-    world.follow("scalableservices", NAMESPACE, "web").wait("ready", SOON, is_ready).await;
+    web(&world, "1s").await;
     greedy(&world, 12, &Outage::Slow(NEVER));
     sleep(SOON).await;
     looks_go_on(&world).await;
@@ -127,11 +130,7 @@ async fn a_query_that_is_too_expensive_is_given_up_by_prometheus_which_says_so()
 async fn a_source_that_answers_nothing_at_all_is_left_alone_until_it_is_back() {
     let world = World::default();
     let _operator = world.operator("plimsoll-0");
-    deployment(&world, NAMESPACE, "web", 2);
-    world.prometheus.set(&dial(NAMESPACE), 15.0);
-    DialService::on(NAMESPACE, "web").apply(&world);
-    let service = world.follow("scalableservices", NAMESPACE, "web");
-    service.wait("ready", SOON, is_ready).await;
+    let service = web(&world, "1s").await;
     world.prometheus.break_down(Outage::Slow(NEVER));
     sleep(Duration::from_secs(30)).await;
     let asked = world.prometheus.asked();
@@ -151,10 +150,7 @@ const CROWD: usize = 280;
 async fn a_slow_source_holds_up_no_service_of_another_source() {
     let world = World::default();
     let _operator = world.operator("plimsoll-0");
-    deployment(&world, NAMESPACE, "web", 2);
-    world.prometheus.set(&dial(NAMESPACE), 15.0);
-    DialService::on(NAMESPACE, "web").apply(&world);
-    world.follow("scalableservices", NAMESPACE, "web").wait("ready", SOON, is_ready).await;
+    web(&world, "1s").await;
     // Answers come within the timeout of 5 s, so that the source is not taken for dead.
     world.second.break_down(Outage::Slow(Duration::from_millis(4_900)));
     for number in 0..CROWD {
