@@ -35,7 +35,7 @@ impl From<&Scale> for FoundScale {
 #[derive(Debug, Error)]
 pub enum ScaleError {
     /// Someone else changed them since they were looked at: the decision is void and has to be made anew.
-    #[error("the target wants {} replicas by now, not {expected}: somebody else changed it", .found.replicas)]
+    #[error("the target has {} desired replicas, not {expected}: another client changed it", .found.replicas)]
     Changed {
         /// What the decision was made on.
         expected: i32,

@@ -113,7 +113,7 @@ pub struct Traffic {
     pub session_persistence: Option<SessionPersistence>,
     /// How long a new replica's share grows, from 0s (the default: at once) to 10m.
     #[serde(default = "zero")]
-    // Its own text would be `0ns`, which nobody writes.
+    // The type's own text would be `0ns`, an unusual form.
     #[schemars(default = "zero_text")]
     #[x_kube(validation = (
         "duration(self) >= duration('0s') && duration(self) <= duration('10m')",

@@ -30,7 +30,7 @@ pub enum Applied {
     Nothing,
     /// The API server accepted the change; the scale as it is since.
     Done(FoundScale),
-    /// Somebody else changed the target meanwhile.
+    /// Another client changed the target between the read and the write.
     Conflict {
         /// What there is; `None` if it has to be read anew.
         found: Option<FoundScale>,

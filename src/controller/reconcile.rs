@@ -41,7 +41,7 @@ const UNSEEN_MAX: Duration = Duration::from_secs(30);
 const AFTER_CONFLICT: Duration = Duration::from_millis(200);
 /// Pause before a write that failed is tried again; it doubles with each failure in a row.
 const AFTER_FAILURE: Duration = Duration::from_secs(2);
-/// Pause before the lease is looked at again: it may have been renewed just after it had run out, which begins no new term.
+/// Pause before the lease is checked again. A renewal just after the deadline begins no new term, so no event follows it.
 const NOT_LEADING: Duration = Duration::from_secs(30);
 /// Pause before the watches are asked again whether they have listed everything.
 const UNLISTED: Duration = Duration::from_millis(100);
@@ -159,7 +159,7 @@ async fn look(service: &ScalableService, key: &Key, state: &mut State, context: 
     }
     let settled = gateway::is_settled(service, state);
     let memory = state.memory.get_or_insert_default();
-    // Requests that wait for a replica do not wait for the past.
+    // Held requests need a replica at once; a range query would delay it.
     if seen.held == 0 {
         recall(&subject.spec, &seen, memory, &asker(service, key), context).await;
     }
@@ -339,7 +339,7 @@ async fn remember(
     let made = decisions.iter().filter(|record| report::changed(record));
     let changes = made.map(|record| Change { at: record.time.0, from: record.from, to: record.to });
     let now = context.shell.clock.now();
-    // Before that, somebody else may have scaled the target, or decisions are no longer in the ring.
+    // Earlier changes are unknown: another scaler may have made them, or they have left the ring of decisions.
     let created = service.creation_timestamp().map_or(now, |created| created.0);
     let full = decisions.len() >= ScalableServiceStatus::DECISIONS_MAX;
     let oldest = decisions.last().filter(|_| full);

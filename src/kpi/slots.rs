@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::api::Criticality;
 
-/// Who asks. Slots are shared out among services.
+/// The service that asks. Slots are shared among services.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asker {
     service: Arc<str>,
@@ -87,7 +87,7 @@ impl Slots {
         self.state().services.get(&asker.service).is_some_and(|service| service.taken >= self.share())
     }
 
-    /// Waits for a slot. Who stops waiting loses nothing but its place.
+    /// Waits for a slot. A cancelled wait loses only its place in the queue.
     pub(super) async fn acquire(self: &Arc<Self>, asker: &Asker) -> Slot {
         let turn = {
             let mut state = self.state();
@@ -95,13 +95,13 @@ impl Slots {
             state.arrivals += 1;
             let arrival = state.arrivals;
             let service = state.services.entry(Arc::clone(&asker.service)).or_default();
-            // Nobody who may have a free slot waits for one, so this is no overtaking.
+            // No other service may have this slot, or it would have it already: this is no overtaking.
             if !all_taken && service.taken < self.share() {
                 service.taken += 1;
                 state.taken += 1;
                 return Slot { slots: Arc::clone(self), service: Arc::clone(&asker.service) };
             }
-            // Those who no longer wait would pile up while more critical services always come first.
+            // Cancelled waiters would accumulate while more critical services always go first.
             service.waiting.retain(|waiter| !waiter.enter.is_closed());
             let (enter, turn) = oneshot::channel();
             service.waiting.push_back(Waiter { criticality: asker.criticality, arrival, enter });
@@ -126,7 +126,7 @@ impl Slots {
             }
         }
         while let Some((waiter, service)) = self.next() {
-            // Whoever stopped waiting a moment ago drops the slot, which calls the next one.
+            // A waiter that was cancelled a moment ago drops the slot, which wakes the next one.
             let _ = waiter.enter.send(Slot { slots: Arc::clone(self), service });
         }
     }

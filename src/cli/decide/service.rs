@@ -138,7 +138,7 @@ static SCHEMA: LazyLock<Result<Schema, String>> = LazyLock::new(|| {
     fields.insert("apiVersion".to_owned(), only(format!("{GROUP}/{VERSION}")));
     fields.insert("kind".to_owned(), only(KIND.to_owned()));
     fields.insert("metadata".to_owned(), metadata()?);
-    // Nobody writes it but the operator, and the API server drops it from what a user applies.
+    // Only the operator writes the status. The API server drops it from what a user applies.
     fields.insert("status".to_owned(), Schema::default());
     schema.required = Some(["apiVersion", "kind", "metadata", "spec"].map(str::to_owned).into());
     Ok(schema)

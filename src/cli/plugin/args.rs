@@ -87,7 +87,7 @@ pub struct Freeze {
     /// The service, as NAME or ssvc/NAME
     #[arg(value_parser = service_name)]
     pub name: String,
-    /// Why, for whoever finds it so
+    /// The reason, which status and `explain` show
     #[arg(long, value_name = "TEXT", default_value = "kubectl plimsoll freeze")]
     pub reason: String,
 }

@@ -178,7 +178,7 @@ async fn a_proxy_that_does_not_work_is_blamed_and_not_the_kubeconfig() {
     let expected =
         "proxy-url of the kubeconfig is \"ftp://proxy:21\"; it must be an http, https or socks5 URL";
     assert_eq!(unknown.to_string(), expected);
-    // Bound and dropped: a port that nobody listens on.
+    // Bound and dropped: a port without a listener.
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let silent = json!({"server": server, "proxy-url": format!("http://me:secret@{free}")});
     let failure = connect_by(silent, "shop").await.unwrap().list().await.unwrap_err().to_string();
@@ -188,7 +188,7 @@ async fn a_proxy_that_does_not_work_is_blamed_and_not_the_kubeconfig() {
 
 #[tokio::test]
 async fn a_cluster_that_is_not_there_is_named() {
-    // Bound and dropped: a port that nobody listens on.
+    // Bound and dropped: a port without a listener.
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let failure = connect(&format!("http://{free}"), "gone").await.list().await.unwrap_err();
     assert!(

@@ -46,8 +46,8 @@ pub fn wanted(more: Value) -> Wanted {
     }
 }
 
-/// A port that nobody listens on: below those that the kernel gives to clients, and never the same twice. Each process begins
-/// at a place of its own, so that two of them do not take a port from each other between the look and the use.
+/// A port without a listener, below the kernel's ephemeral range, and never the same twice. Each process begins at another
+/// number: two processes must not choose the same port between the check and the use.
 pub fn free_port() -> u16 {
     static NEXT: LazyLock<AtomicU16> =
         LazyLock::new(|| AtomicU16::new(20_000 + u16::try_from(std::process::id() % 60).unwrap() * 200));

@@ -14,7 +14,7 @@ pub enum Outage {
     Down,
     /// Answers come so much later, whatever time limit the query has, as over a bad network.
     Slow(Duration),
-    /// Evaluating a query takes so long; the server gives it up when its time limit is over, and says so.
+    /// A query takes this long to evaluate. The server cancels it at its own time limit and returns an error that says so.
     Expensive(Duration),
     /// This status with this text.
     Status(u16, &'static str),

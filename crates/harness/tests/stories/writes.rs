@@ -169,7 +169,7 @@ async fn a_write_of_the_scale_never_undoes_that_of_another_writer_that_came_in_b
     assert_eq!(changes(&world), [(8, 10)]);
 }
 
-/// The API server takes everything but the status, for example since somebody changed the CustomResourceDefinition.
+/// The API server refuses the status and accepts all other writes, for example after the CustomResourceDefinition changed.
 #[tokio::test(start_paused = true)]
 async fn a_status_that_is_refused_is_tried_again_later_and_later_and_its_events_are_published_once() {
     let world = World::default();
