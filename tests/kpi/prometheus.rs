@@ -126,10 +126,11 @@ async fn a_replica_without_an_error_is_no_missing_target_and_one_that_is_not_scr
     let errors = r#"sum(rate(app_requests_total{job="app",code=~"5.."}[5s]))"#;
     let share = format!(r#"{errors} / sum(rate(app_requests_total{{job="app"}}[5s]))"#);
     let no_success = r#"sum(rate(app_requests_total{job="app",code!~"2.."}[5s]))"#;
+    let named = r#"sum(rate(app_requests_total{job="app",code="500"}[5s]))"#;
     assert_eq!(ask(&reader, OBJECTIVE, errors).await.state, KpiState::Empty, "nobody has had an error");
 
     one.fail();
-    for query in [errors, share.as_str(), no_success] {
+    for query in [errors, share.as_str(), no_success, named] {
         let first = eventually("the first error was scraped twice", Duration::from_secs(15), || async {
             Some(ask(&reader, OBJECTIVE, query).await).filter(|sample| sample.state == KpiState::Fresh)
         })
@@ -138,7 +139,7 @@ async fn a_replica_without_an_error_is_no_missing_target_and_one_that_is_not_scr
     }
 
     drop(two);
-    for query in [errors, share.as_str(), no_success] {
+    for query in [errors, share.as_str(), no_success, named] {
         eventually("the target that is gone is missed", Duration::from_secs(15), || async {
             Some(ask(&reader, OBJECTIVE, query).await).filter(|sample| sample.targets == Some(1))
         })
