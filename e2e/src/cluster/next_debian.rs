@@ -25,12 +25,20 @@ const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 pub fn haproxy() -> Result<PathBuf> {
     let folder = cache_folder(&format!("haproxy-{RELEASE}"))?;
     let program = folder.join("bin/haproxy");
-    if !program.exists() {
+    // A machine that was stopped while it wrote leaves empty files.
+    if version(&program).is_err() {
         note(&format!("fetching HAProxy of Debian {RELEASE}"));
         fetch(&folder).with_context(|| format!("HAProxy of Debian {RELEASE} can't be fetched"))?;
         install(&folder, &program)?;
+        version(&program)?;
     }
     Ok(folder.join("bin"))
+}
+
+fn version(program: &Path) -> Result<String> {
+    let mut command = Command::new(program);
+    command.arg("-v");
+    finish(command, "")
 }
 
 fn fetch(folder: &Path) -> Result<()> {

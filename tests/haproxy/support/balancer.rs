@@ -67,6 +67,8 @@ impl Balancer {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("plimsoll-haproxy-{}-{number}", std::process::id()));
+        // A run that was killed may have had the same process id.
+        drop(fs::remove_dir_all(&folder));
         fs::create_dir_all(&folder).unwrap();
         let paths =
             Paths { listen: Ipv4Addr::LOCALHOST.into(), metrics: free_port(), ..Paths::in_folder(&folder) };
