@@ -54,7 +54,7 @@ pub fn twice(tests: impl Fn() -> Command) -> Result<Counts> {
     }
     println!("once more: {}", wrong.join(", "));
     let mut second = tests();
-    second.args(["--", "--exact"]).args(&wrong).env(THREADS, "1");
+    second.args(["--no-fail-fast", "--", "--exact"]).args(&wrong).env(THREADS, "1");
     let (again, still) = watched(second)?;
     let flaky = wrong.into_iter().filter(|name| !still.contains(name)).collect();
     // A crash has no name to be run again by.
