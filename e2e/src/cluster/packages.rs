@@ -8,8 +8,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::Command;
 
-/// A package, and a file or program that shows that it is there. HAProxy, NGINX and Prometheus are for tests beside
-/// the cluster; the Prometheus inside of it is built, since Debian's cannot discover pods.
+/// A package, and a file or program that shows that it is there. HAProxy, NGINX, patchelf and Prometheus are for tests
+/// beside the cluster; the Prometheus inside of it is built, since Debian's cannot discover pods.
 const PACKAGES: &[(&str, &str)] = &[
     ("conntrack", "conntrack"),
     ("containerd", "containerd"),
@@ -21,6 +21,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("libc6-dev", "/usr/include/stdio.h"),
     ("nginx-light", "nginx"),
     ("openssl", "openssl"),
+    ("patchelf", "patchelf"),
     ("prometheus", "prometheus"),
     ("runc", "runc"),
     ("socat", "socat"),

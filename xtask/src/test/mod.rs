@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Result, anyhow, bail};
 use plimsoll_e2e::{
     cases,
-    cluster::{Cluster, Options, next_debian},
+    cluster::{Cluster, Options, releases::Release},
     stage::{Built, Profile},
 };
 
@@ -60,18 +60,16 @@ fn real_programs(counts: &mut Counts) {
     let cluster =
         Beside::start(|| Cluster::up(&Options { nodes: 2, ..Options::default() }).map(|_| Counts::right(1)));
     let api_server = Beside::start(|| twice(|| tests(API_SERVER)));
-    let next_debian = Beside::start(|| {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let paths = std::iter::once(next_debian::haproxy()?).chain(std::env::split_paths(&path));
-        let path = std::env::join_paths(paths)?;
-        twice(|| tests_with("PATH", &path, &["--test=haproxy", "--test=agent"]))
+    let releases = Beside::start(|| {
+        let counts = Release::ALL.into_iter().map(balancers_of).collect::<Result<Vec<_>>>()?;
+        Ok(counts.into_iter().fold(Counts::default(), Counts::and))
     });
     for (name, with) in
         [("kpi", "Prometheus"), ("haproxy", "HAProxy"), ("nginx", "NGINX"), ("agent", "HAProxy")]
     {
         counts.step(&format!("real {with}: {name}"), || twice(|| tests(&[&format!("--test={name}")])));
     }
-    counts.step("real HAProxy of the next Debian", || next_debian.join());
+    counts.step("real HAProxy and NGINX of the next releases of Debian", || releases.join());
     counts.step("real API server without nodes", || api_server.join());
     counts.step("cluster", || cluster.join());
     for name in ["lease", "evict"] {
@@ -81,6 +79,14 @@ fn real_programs(counts: &mut Counts) {
             twice(|| tests_with("KUBECONFIG", kubeconfig.as_ref(), &[&test]))
         });
     }
+}
+
+/// The tests of the balancers with those of another release.
+fn balancers_of(release: Release) -> Result<Counts> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let paths = std::iter::once(release.programs()?).chain(std::env::split_paths(&path));
+    let path = std::env::join_paths(paths)?;
+    twice(|| tests_with("PATH", &path, &["--test=haproxy", "--test=agent", "--test=nginx"]))
 }
 
 /// A step that runs beside others until it is joined.

@@ -1,0 +1,145 @@
+//! HAProxy and NGINX of the next releases of Debian, beside the system's own: Plimsoll has to work with all of them.
+
+use std::{
+    fmt::{self, Display, Formatter},
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result};
+
+use super::{progress::note, state::cache_folder};
+use crate::process::finish;
+
+/// Signs all releases.
+const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+/// Programs, by their packages' names.
+const PROGRAMS: [&str; 2] = ["haproxy", "nginx"];
+
+/// A release after Debian 12, which has HAProxy 2.6 and NGINX 1.22.
+#[derive(Clone, Copy, Debug)]
+pub enum Release {
+    /// Debian 13: HAProxy 3.0 and NGINX 1.26.
+    Trixie,
+    /// Debian 14: HAProxy 3.2 and NGINX 1.30.
+    Forky,
+}
+
+impl Release {
+    /// Every release, the oldest first.
+    pub const ALL: [Self; 2] = [Self::Trixie, Self::Forky];
+
+    /// The folder with the programs `haproxy` and `nginx`, for the front of a PATH. They are fetched once, with every
+    /// library that they need down to the C library, and nothing of the system is changed.
+    ///
+    /// # Errors
+    /// The system's mirror does not have them, or cannot be reached.
+    pub fn programs(self) -> Result<PathBuf> {
+        let folder = cache_folder(&format!("debian-{self}"))?;
+        let bin = folder.join("bin");
+        // A machine that was stopped while it wrote leaves empty files.
+        if versions(&bin).is_err() {
+            note(&format!("fetching HAProxy and NGINX of Debian {self}"));
+            self.fetch(&folder).with_context(|| format!("packages of Debian {self} cannot be fetched"))?;
+            link(&folder)?;
+        }
+        for version in versions(&bin)? {
+            note(&version);
+        }
+        Ok(bin)
+    }
+
+    fn fetch(self, folder: &Path) -> Result<()> {
+        for part in ["lists/partial", "cache/archives/partial", "root"] {
+            fs::create_dir_all(folder.join(part))?;
+        }
+        fs::write(folder.join("status"), "")?;
+        let sources = format!("deb [signed-by={KEYS}] {} {self} main\n", mirror()?);
+        fs::write(folder.join("sources.list"), sources)?;
+        apt(folder, &["update"])?;
+        let install = ["install", "--yes", "--no-install-recommends", "--download-only"];
+        apt(folder, &[&install[..], &PROGRAMS].concat())?;
+        for file in fs::read_dir(folder.join("cache/archives"))? {
+            let file = file?.path();
+            if file.extension().is_some_and(|extension| extension == "deb") {
+                let mut command = Command::new("dpkg-deb");
+                command.arg("--extract").arg(&file).arg(folder.join("root"));
+                finish(command, "")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Display for Release {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Trixie => "trixie",
+            Self::Forky => "forky",
+        })
+    }
+}
+
+/// What each program says of itself; an error if one does not start.
+fn versions(bin: &Path) -> Result<Vec<String>> {
+    let version = |name: &&str| {
+        let mut command = Command::new(bin.join(name));
+        command.arg("-v");
+        // NGINX writes it to its standard error.
+        let output = command.output().with_context(|| format!("{name} cannot be started"))?;
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        let first = text.lines().next().filter(|_| output.status.success());
+        Ok(first.with_context(|| format!("{name} says {text:?}"))?.to_owned())
+    };
+    PROGRAMS.iter().map(version).collect()
+}
+
+/// The mirror that the system itself is set up with.
+fn mirror() -> Result<String> {
+    let mut command = Command::new("apt-get");
+    command.args(["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Component: main"]);
+    let said = finish(command, "")?;
+    said.lines().next().map(str::to_owned).context("apt-get has no source with the component main")
+}
+
+fn apt(folder: &Path, arguments: &[&str]) -> Result<String> {
+    let mut command = Command::new("apt-get");
+    command.arg("-q").env("DEBIAN_FRONTEND", "noninteractive");
+    for (option, part) in [
+        ("Dir::Etc::sourcelist", "sources.list"),
+        ("Dir::State", ""),
+        ("Dir::State::lists", "lists"),
+        ("Dir::State::status", "status"),
+        ("Dir::Cache", "cache"),
+    ] {
+        command.arg("-o").arg(format!("{option}={}", folder.join(part).display()));
+    }
+    command.args(["-o", "Dir::Etc::sourceparts=/dev/null"]).args(arguments);
+    finish(command, "")
+}
+
+/// Lets the programs run with the loader and the libraries of their own release. They are changed themselves, and not
+/// started by that loader: NGINX tells the state of a worker in its command line, which would be the loader's.
+fn link(folder: &Path) -> Result<()> {
+    let libraries = folder.join(format!("root/usr/lib/{}-linux-gnu", std::env::consts::ARCH));
+    let is_loader = |path: &PathBuf| {
+        path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("ld-linux"))
+    };
+    let mut files = fs::read_dir(&libraries)?.filter_map(|file| Some(file.ok()?.path()));
+    let loader = files.find(is_loader).with_context(|| format!("no loader is in {}", libraries.display()))?;
+    let bin = folder.join("bin");
+    let _absent_is_fine = fs::remove_dir_all(&bin);
+    fs::create_dir_all(&bin)?;
+    for name in PROGRAMS {
+        let program = folder.join("root/usr/sbin").join(name);
+        let mut command = Command::new("patchelf");
+        command.arg("--set-interpreter").arg(&loader);
+        // A plain RPATH holds for the libraries of libraries, too.
+        command.arg("--force-rpath").arg("--set-rpath").arg(&libraries).arg(&program);
+        finish(command, "")?;
+        symlink(&program, bin.join(name))?;
+    }
+    Ok(())
+}
