@@ -10,6 +10,7 @@ mod endpoints;
 mod failover;
 mod figures;
 mod nginx;
+mod plain;
 #[path = "../../tests/nginx/proxy.rs"]
 #[allow(dead_code)]
 mod proxy;
@@ -36,6 +37,7 @@ async fn main() {
     let endpoints = endpoints::measure(&shop).await;
     let failover = failover::measure(&shop).await;
     let nginx = nginx::measure(&shop).await;
+    let plain = plain::measure(&shop).await;
     println!(
         "{}",
         json!({
@@ -47,6 +49,7 @@ async fn main() {
             "certificates": certificates,
             "failover": failover,
             "nginx": nginx,
+            "besidePlain": plain,
         })
     );
 }

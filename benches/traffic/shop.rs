@@ -22,15 +22,28 @@ pub struct Replicas {
     net: u8,
     count: u8,
     port: u16,
+    service_time: &'static str,
     process: Option<Child>,
 }
 
 impl Replicas {
     pub async fn start(program: &Path, name: &'static str, net: u8, count: u8) -> Self {
+        Self::start_with(program, name, net, count, SERVICE_TIME).await
+    }
+
+    /// The same with another time that a request takes.
+    pub async fn start_with(
+        program: &Path,
+        name: &'static str,
+        net: u8,
+        count: u8,
+        service_time: &'static str,
+    ) -> Self {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
-        let mut replicas = Self { program: program.to_owned(), name, net, count, port, process: None };
+        let program = program.to_owned();
+        let mut replicas = Self { program, name, net, count, port, service_time, process: None };
         replicas.spawn().await;
         replicas
     }
@@ -41,7 +54,7 @@ impl Replicas {
             return;
         }
         let mut command = Command::new(&self.program);
-        command.args(["serve", "--workers=10000", "--service-time", SERVICE_TIME, "--service-jitter=0"]);
+        command.args(["serve", "--workers=10000", "--service-jitter=0", "--service-time", self.service_time]);
         command.arg(format!("--listen=0.0.0.0:{}", self.port)).stdin(Stdio::null()).stdout(Stdio::null());
         command.stderr(Stdio::null()); // its greeting
         self.process = Some(command.spawn().unwrap());
