@@ -162,8 +162,14 @@ impl Ended {
 fn perform(case: &'static Case, theatre: &Theatre) -> Ended {
     println!("{} …", case.name);
     let begin = Instant::now();
-    let seen = catch_unwind(AssertUnwindSafe(|| (case.run)(theatre)))
-        .unwrap_or_else(|_| Err(anyhow!("it panicked")));
+    let seen = catch_unwind(AssertUnwindSafe(|| {
+        // The case before it may have taken a node or the API server away.
+        if case.lane == Lane::Alone {
+            theatre.stage.cluster.wait_for_nodes()?;
+        }
+        (case.run)(theatre)
+    }))
+    .unwrap_or_else(|_| Err(anyhow!("it panicked")));
     let explained = EXPLAINED.take();
     explained.iter().flat_map(|text| text.lines()).for_each(|line| println!("    | {line}"));
     let silent = explained.is_empty();

@@ -305,14 +305,14 @@ impl Cluster {
         self.node(number)?.start()
     }
 
-    /// Waits until every node is ready.
+    /// Waits until every node is ready and takes pods: the taint of one that was not ready goes a moment later.
     ///
     /// # Errors
     /// One is not within a minute.
     pub fn wait_for_nodes(&self) -> Result<()> {
         self.nodes.iter().try_for_each(|node| {
             let name = node.name();
-            let path = r#"jsonpath={.status.conditions[?(@.type=="Ready")].status}"#;
+            let path = r#"jsonpath={.status.conditions[?(@.type=="Ready")].status}{.spec.taints[*].key}"#;
             node.kubelet.wait_until(&format!("readiness of node {name}"), NODE_DEADLINE, || {
                 Ok(self.kubectl(&["get", "node", &name, "--output", path])? == "True")
             })

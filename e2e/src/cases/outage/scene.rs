@@ -82,6 +82,10 @@ spec:
     onEmpty: Zero
 "#;
 
+/// A burst keeps the replicas from falling for 60 s. A kubelet that lost the API server may ask for its pods again only
+/// after as long, by the back-off of client-go.
+const CALM_WITHIN: Duration = Duration::from_secs(120);
+
 static SCENE: Mutex<Option<Scene>> = Mutex::new(None);
 
 /// The set-up of the group.
@@ -170,8 +174,7 @@ impl Scene {
             bail!("the load generator has ended");
         }
         let from = Instant::now();
-        // Longer than a burst keeps the replicas from falling (60 s).
-        while from.elapsed() < Duration::from_secs(75) {
+        while from.elapsed() < CALM_WITHIN {
             let (target, service) = (self.target.last()?, self.service.last()?);
             let replicas = number(&target, "/spec/replicas");
             let ready = number(&target, "/status/readyReplicas");
