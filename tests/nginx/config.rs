@@ -149,10 +149,12 @@ fn a_hostile_name_is_refused_or_taken_as_it_is() {
             Ok(config) => {
                 taken += 1;
                 let (good, said) = check(&proxy, &config);
+                let certificate = format!("cannot load certificate \"/nowhere/{text}.pem\"");
+                let authorities = format!("SSL_CTX_load_verify_locations(\"/nowhere/{text}.pem\") failed");
                 let missing = match round % 6 {
-                    4 => said.contains(&format!("cannot load certificate \"/nowhere/{text}.pem\"")),
-                    5 => said
-                        .contains(&format!("SSL_CTX_load_verify_locations(\"/nowhere/{text}.pem\") failed")),
+                    4 => said.contains(&certificate),
+                    // NGINX 1.30 loads both with the same code.
+                    5 => said.contains(&certificate) || said.contains(&authorities),
                     _ => false,
                 };
                 assert!(good || missing, "{text:?}: {said}\n{}", config.text);
