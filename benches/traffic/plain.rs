@@ -17,7 +17,7 @@ use tokio::{sync::Barrier, task::JoinSet};
 
 use crate::{
     RUNS,
-    figures::{milliseconds, spread},
+    figures::spread,
     shop::{Load, Replicas},
     support::{Balancer, Client, Reached as _, balancer::free_port, eventually, wait, wanted},
 };
