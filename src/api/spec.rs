@@ -261,6 +261,11 @@ pub struct Kpi {
     /// Objective: the limit that must hold, in the unit of the query.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_most: Option<Quantity>,
+    /// PromQL for the number of requests behind the answer; by default what the query divides by, or the observations of
+    /// its `histogram_quantile`. For `failover.leave.when[].requestVolume`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4096))]
+    pub volume_query: Option<String>,
     /// What an empty answer means: Hold (unknown, the default) or Zero.
     #[serde(default)]
     pub on_empty: OnEmpty,

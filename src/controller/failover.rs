@@ -1,13 +1,16 @@
 //! Failover, from the shell's side: what is known of the standbys, what a person said, and what is asked of whom.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use kube::{ResourceExt as _, core::DeserializeGuard};
 
 use super::{
     apply::WRITE_TIMEOUT,
-    board::{Ask, Board, Entry},
+    board::{Ask, Board, Entry, Left},
     context::Context,
     fleet::Fleet,
     gateway,
@@ -111,9 +114,8 @@ fn refused(
     let specs = service.spec.failover.iter().flat_map(|failover| &failover.backends);
     let spec = specs.clone().find(|spec| spec.name == status.active);
     let to = spec.and_then(|spec| behind(spec.service.as_ref()?, key, services)).map(|(to, _)| to);
-    // What a person says is done, unless it would send requests in a circle.
-    let certain = seen.pods.ready() == 0 || standing.order.is_some();
-    if board.leave(key, to.as_ref(), certain, now) {
+    // What a person or its own pods say is done, unless it would send requests in a circle.
+    if board.leave(key, to.as_ref(), &shift?.sources, now) {
         return None;
     }
     let mut standing = standing.clone();
@@ -186,16 +188,28 @@ fn before(
     service: &ScalableService,
     status: &ScalableServiceStatus,
     services: &Services,
-) -> (Key, Entry, Option<Timestamp>) {
+) -> (Key, Entry, Option<Left>) {
     let key = (service.namespace().unwrap_or_default(), service.name_any());
     // What it needs itself is not told: that what it has is needed is the careful guess.
     let of = |ready| capacity(service, ready, status.replicas.unwrap_or(ready));
     let capacity = status.ready_replicas.map(of);
     let failover = status.failover.as_ref();
     let left = failover.filter(|failover| failover.active != PRIMARY);
-    let left = left.and_then(|failover| failover.switches.last()).map(|at| at.0);
+    let left = left.and_then(|failover| failover.switches.last());
+    let left = left.map(|at| Left { at: at.0, sources: sources(service, status) });
     let entry = entry(service, &key, capacity, failover, services);
     (key, entry, left)
+}
+
+/// The sources by whose KPIs a service may have left its primary. Status does not tell; what has no replica left for that.
+fn sources(service: &ScalableService, status: &ScalableServiceStatus) -> BTreeSet<String> {
+    if status.ready_replicas.is_none_or(|ready| ready == 0) || order(service).is_some() {
+        return BTreeSet::new();
+    }
+    let signs = service.spec.failover.iter().flat_map(|failover| &failover.leave.when);
+    let names: BTreeSet<&String> = signs.filter_map(|sign| sign.kpi.as_ref()).collect();
+    let kpis = service.spec.kpis.iter().filter(|kpi| names.contains(&kpi.name));
+    kpis.map(|kpi| kpi.source.clone()).collect()
 }
 
 /// What a service has, and can get: no more than it has where nothing is written.

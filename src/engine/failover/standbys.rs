@@ -94,7 +94,7 @@ impl Turn<'_> {
 
     /// Replicas that all requests need.
     pub fn need(&self, course: &Course) -> i32 {
-        let wanted = if course.is_away() { course.expected } else { course.expected.max(self.seen.replicas) };
-        wanted.max(1)
+        let wanted = if course.is_away() { course.needed } else { self.seen.replicas };
+        course.expected.max(wanted).max(1)
     }
 }
