@@ -150,8 +150,8 @@ pub struct ScalableServiceSpec {
     /// Where requests go when this service can't serve them; needs `traffic`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failover: Option<Failover>,
-    /// Services of other namespaces whose standby this one may be: their failover may raise its replicas, up to
-    /// maxReplicas.
+    /// Services of other namespaces whose standby this one may be: their failover may look up its Services and raise its
+    /// replicas, up to maxReplicas.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub standby_for: Vec<StandbyFor>,

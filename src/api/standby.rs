@@ -30,8 +30,8 @@ pub struct Standby {
 }
 
 /// A Service, and the ScalableService behind it if there is one: of the same name, or the one whose balancers' Service
-/// (`NAME-lb`) it is. That one is scaled up before requests move; in another namespace it must name this service in its
-/// `standbyFor`.
+/// (`NAME-lb`) it is. That one is scaled up before requests move. A Service of another namespace needs such a ScalableService,
+/// which must name this service in its `standbyFor`. One of type ExternalName can't be a standby behind a Gateway.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct StandbyService {
     /// Namespace; that of this service by default.

@@ -15,6 +15,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+use super::state::Key;
 use crate::{
     actuate::said,
     api::{Standby, StandbyAddress, StandbyService},
@@ -29,6 +30,14 @@ const FALL: u32 = 2;
 /// Longest time for an address, and for a connection.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// What may be asked about standbys.
+pub struct Asked<'a> {
+    /// Whether a standby may be looked at: what is in another namespace only with its consent.
+    pub consents: &'a (dyn Fn(&Standby) -> bool + Sync),
+    /// Whether connections are to be tried, since no balancer does.
+    pub connect: bool,
+}
+
 /// What is known of the standbys of one service, by their names.
 #[derive(Debug, Default)]
 pub struct KnownStandbys(HashMap<String, KnownStandby>);
@@ -37,6 +46,8 @@ pub struct KnownStandbys(HashMap<String, KnownStandby>);
 #[derive(Debug)]
 pub struct KnownStandby {
     spec: Standby,
+    /// Whether it may be looked at.
+    consents: bool,
     /// The last address that was found.
     pub address: Option<SocketAddr>,
     /// Why there is no address.
@@ -53,22 +64,27 @@ type Found = (Result<SocketAddr, String>, Option<bool>);
 
 impl KnownStandbys {
     /// What is known of each of `specs`, in their order. `told` is the address that status tells, for a process that has
-    /// just begun; `connect` for connections to be tried. Only the first look of all is waited for.
+    /// just begun. Only the first look of all is waited for.
     pub async fn look(
         &mut self,
         specs: &[Standby],
         told: impl Fn(&str) -> Option<SocketAddr>,
-        connect: bool,
-        namespace: &str,
+        asked: &Asked<'_>,
+        key: &Key,
         client: &Client,
     ) -> Vec<&KnownStandby> {
         let mut before = std::mem::take(&mut self.0);
         let looks = specs.iter().map(|spec| {
-            let known = before.remove(&spec.name);
+            let consents = (asked.consents)(spec);
+            let known = before.remove(&spec.name).filter(|known| known.consents == consents);
             let told = if known.is_none() { told(&spec.name) } else { None };
             let known = known.filter(|known| known.spec == *spec);
-            let known = known.unwrap_or_else(|| KnownStandby::new(spec, told));
-            known.look(connect, namespace, client)
+            let known = known.unwrap_or_else(|| {
+                if consents { KnownStandby::new(spec, told) } else { KnownStandby::refused(spec, key) }
+            });
+            async move {
+                if known.consents { known.look(asked.connect, &key.0, client).await } else { known }
+            }
         });
         let known = futures::future::join_all(looks).await;
         self.0 = known.into_iter().map(|known| (known.spec.name.clone(), known)).collect();
@@ -79,7 +95,15 @@ impl KnownStandbys {
 impl KnownStandby {
     fn new(spec: &Standby, address: Option<SocketAddr>) -> Self {
         let (spec, look) = (spec.clone(), JoinSet::new());
-        Self { spec, address, trouble: None, failed: None, looked: None, look }
+        Self { spec, consents: true, address, trouble: None, failed: None, looked: None, look }
+    }
+
+    /// One that may not be looked at. The sentence is the same whatever there is.
+    fn refused(spec: &Standby, (namespace, name): &Key) -> Self {
+        let trouble = format!(
+            "it is in another namespace, where the ScalableService behind it has to name {namespace}/{name} in spec.standbyFor"
+        );
+        Self { consents: false, trouble: Some(trouble), ..Self::new(spec, None) }
     }
 
     /// Whether it takes connections, if any was tried.
@@ -130,23 +154,26 @@ async fn find(
     client: Client,
 ) -> Found {
     let late = |_| Err(format!("its address was not told within {} s", PATIENCE.as_secs()));
-    let address = timeout(PATIENCE, address(&spec, last, &namespace, &client)).await.unwrap_or_else(late);
-    let connected = match address.as_ref().ok().copied().or(last).filter(|_| connect) {
+    let place = address(&spec, last, (&namespace, &client), connect);
+    let address = timeout(PATIENCE, place).await.unwrap_or_else(late);
+    let connected = match address.as_ref().ok().copied().filter(|_| connect) {
         Some(address) => Some(matches!(timeout(PATIENCE, TcpStream::connect(address)).await, Ok(Ok(_)))),
         None => None,
     };
     (address, connected)
 }
 
-/// Where a standby is; the address it had, if it is still one of several.
+/// Where a standby is; the address it had, if it is still one of several. Where connections are to be tried, only the
+/// address of a Service's own is one: a name would let whoever writes it send the operator anywhere.
 async fn address(
     spec: &Standby,
     last: Option<SocketAddr>,
-    namespace: &str,
-    client: &Client,
+    (namespace, client): (&str, &Client),
+    connect: bool,
 ) -> Result<SocketAddr, String> {
     match (&spec.service, &spec.address) {
-        (Some(service), _) => of_service(service, last, namespace, client).await,
+        (Some(service), _) => of_service(service, last, (namespace, client), connect).await,
+        (None, Some(_)) if connect => Err("without a balancer of ours it must be a service".to_owned()),
         (None, Some(StandbyAddress { host, port })) => of_host(host, *port, last).await,
         (None, None) => Err("it has neither service nor address".to_owned()),
     }
@@ -155,8 +182,8 @@ async fn address(
 async fn of_service(
     to: &StandbyService,
     last: Option<SocketAddr>,
-    namespace: &str,
-    client: &Client,
+    (namespace, client): (&str, &Client),
+    connect: bool,
 ) -> Result<SocketAddr, String> {
     let namespace = to.namespace.as_deref().unwrap_or(namespace);
     let name = format!("Service {namespace}/{}", to.name);
@@ -165,6 +192,11 @@ async fn of_service(
         api.get_opt(&to.name).await.map_err(|error| format!("{name} can't be read: {}", said(&error)))?;
     let spec = found.and_then(|service| service.spec).ok_or_else(|| format!("{name} does not exist"))?;
     if let Some(host) = spec.external_name.filter(|_| spec.type_.as_deref() == Some("ExternalName")) {
+        if connect {
+            return Err(format!(
+                "{name} is of type ExternalName; without a balancer of ours a standby needs an address of its own (clusterIP)"
+            ));
+        }
         return of_host(&host, to.port, last).await;
     }
     let ports: Vec<i32> = spec.ports.iter().flatten().map(|port| port.port).collect();
@@ -189,7 +221,83 @@ async fn of_host(host: &str, port: i32, last: Option<SocketAddr>) -> Result<Sock
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use axum::Router;
+    use serde_json::{Value, json};
+    use tokio::net::TcpListener;
+
     use super::*;
+
+    /// An API server with one Service, and how often it was asked.
+    fn serving(service: Value) -> (Client, Arc<AtomicUsize>) {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        let answer = move || {
+            count.fetch_add(1, Ordering::SeqCst);
+            let service = service.to_string();
+            async move { service }
+        };
+        (Client::new(Router::new().fallback(answer), "default"), asked)
+    }
+
+    fn service(spec: &Value) -> Value {
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "spare"}, "spec": spec})
+    }
+
+    /// What is known of a Service in another namespace after one look.
+    async fn look(
+        client: &Client,
+        port: u16,
+        consents: bool,
+        connect: bool,
+    ) -> (Option<SocketAddr>, Option<String>, Option<bool>) {
+        let text = format!("{{name: far, service: {{namespace: other, name: spare, port: {port}}}}}");
+        let spec: Standby = serde_saphyr::from_str(&text).unwrap();
+        let asked = Asked { consents: &|_| consents, connect };
+        let key = ("shop".to_owned(), "checkout".to_owned());
+        let mut known = KnownStandbys::default();
+        let found = known.look(&[spec], |_| None, &asked, &key, client).await;
+        (found[0].address, found[0].trouble.clone(), found[0].answers())
+    }
+
+    #[tokio::test]
+    async fn a_service_of_another_namespace_is_not_even_looked_for_without_its_consent() {
+        let there = service(&json!({"clusterIP": "192.0.2.1", "ports": [{"port": 80}]}));
+        let gone = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "spare"}});
+        let mut said = Vec::new();
+        for answer in [there.clone(), gone] {
+            let (client, asked) = serving(answer);
+            said.push(look(&client, 80, false, false).await);
+            assert_eq!(asked.load(Ordering::SeqCst), 0);
+        }
+        assert_eq!(said[0], said[1], "whatever there is, the same is said");
+        assert_eq!(said[0].0, None);
+        assert!(said[0].1.as_ref().unwrap().contains("name shop/checkout in spec.standbyFor"), "{said:?}");
+        let (client, asked) = serving(there);
+        assert_eq!(look(&client, 80, true, false).await.0, "192.0.2.1:80".parse().ok());
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn connections_are_tried_to_the_address_of_a_service_and_never_to_an_external_name() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let ports = json!([{"port": port}]);
+        let (client, _) =
+            serving(service(&json!({"type": "ExternalName", "externalName": "127.0.0.1", "ports": ports})));
+        let (address, trouble, answers) = look(&client, port, true, true).await;
+        assert_eq!((address, answers), (None, None));
+        assert!(trouble.unwrap().contains("ExternalName"));
+        let short = Duration::from_millis(100);
+        assert!(timeout(short, listener.accept()).await.is_err(), "nobody came");
+        let (client, _) = serving(service(&json!({"clusterIP": "127.0.0.1", "ports": ports})));
+        assert_eq!(look(&client, port, true, true).await.2, Some(true));
+        assert!(timeout(short, listener.accept()).await.is_ok());
+    }
 
     fn known(address: Option<&str>) -> KnownStandby {
         let spec = serde_saphyr::from_str("{name: far, address: {host: shop.example, port: 80}}").unwrap();

@@ -118,3 +118,30 @@ fn who_is_not_scaled_can_get_no_more_than_it_has() {
         assert_eq!(capacity(&service, 3, 1), Capacity { ready: 3, own: 1, most }, "{mode}");
     }
 }
+
+#[test]
+fn a_status_asks_nobody_of_another_namespace_who_does_not_consent() {
+    let mut shop = Shop::named("shop");
+    let far = SHOP
+        .replace("service: {name: spare", "service: {namespace: other, name: spare")
+        .replace("NAME", "shop");
+    shop.service = serde_saphyr::from_str(&far).unwrap();
+    let now = Timestamp::from_second(1_800_000_000).unwrap();
+    let mut forged = shop.look(&Board::default(), 0.0, 4, now).status;
+    (forged.backends[0].replicas, forged.backends[0].weight) = (7, 100);
+    let status = ScalableServiceStatus { failover: Some(forged), ..ScalableServiceStatus::default() };
+    let asked = |standby_for: &str| {
+        let spare =
+            SHOP.replace("NAME", "spare").replace("namespace: shops", "namespace: other") + standby_for;
+        let spare: ScalableService = serde_saphyr::from_str(&spare).unwrap();
+        let (services, (known, mut writer)) = (Services::default(), reflector::store());
+        writer.apply_watcher_event(&watcher::Event::Apply(DeserializeGuard(Ok(spare))));
+        services.add(known);
+        // As who leads anew reads it.
+        let (_, entry, _) = before(&shop.service, &status, &services);
+        entry.asks.unwrap().into_values().map(|ask| ask.replicas).sum::<i32>()
+    };
+    assert_eq!(asked(""), 0);
+    assert_eq!(asked("  standbyFor: [{namespace: shops, name: another}]\n"), 0);
+    assert_eq!(asked("  standbyFor: [{namespace: shops, name: shop}]\n"), 7);
+}
