@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
     sync::Arc,
 };
 
@@ -40,12 +41,16 @@ pub async fn standing(
     let failover = service.spec.failover.as_ref()?;
     let told = state.told().and_then(|status| status.failover.clone());
     let before = |name: &str| told.as_ref().and_then(|told| told.standby(name));
-    let address = |name: &str| before(name)?.address.as_ref()?.parse().ok();
+    let addresses = |name: &str| {
+        before(name).map_or_else(Vec::new, |before| {
+            before.addresses.iter().filter_map(|address| address.parse().ok()).collect()
+        })
+    };
     let shell = &context.shell;
     let refusal = gateway::refusal(service, state);
     let asked_for =
         Asked { consents: &|spec| consents(spec, key, &shell.services), connect: fleet.is_none() };
-    let known = state.standbys.look(&failover.backends, address, &asked_for, key, &shell.client).await;
+    let known = state.standbys.look(&failover.backends, addresses, &asked_for, key, &shell.client).await;
     let standbys = failover.backends.iter().zip(known);
     let standbys = standbys.map(|(spec, known)| {
         let ready = before(&spec.name).is_some_and(|before| before.ready);
@@ -315,8 +320,8 @@ fn seen(
     let unmeasured = Capacity { ready: 0, own: 0, most: i32::MAX };
     let measured = |standby: &Key| board.capacity_for(key, standby).unwrap_or(unmeasured);
     let capacity = behind.as_ref().map(|(standby, _)| measured(standby));
-    let address = known.address.map(|address| address.to_string());
-    StandbySeen { name: spec.name.clone(), address, trouble, capacity }
+    let addresses = known.addresses.iter().map(SocketAddr::to_string).collect();
+    StandbySeen { name: spec.name.clone(), addresses, trouble, capacity }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::{
 use k8s_openapi::api::core::v1::Service;
 use kube::{Api, Client};
 use tokio::{
-    net::{TcpStream, lookup_host},
+    net::TcpStream,
     task::JoinSet,
     time::{Instant, timeout},
 };
@@ -18,7 +18,8 @@ use tokio::{
 use super::state::Key;
 use crate::{
     actuate::said,
-    api::{Standby, StandbyAddress, StandbyService},
+    api::{Standby, StandbyAddress, StandbyService, StandbyStatus},
+    names,
 };
 
 /// An address is believed for so long before it is asked for again.
@@ -48,8 +49,8 @@ pub struct KnownStandby {
     spec: Standby,
     /// Whether it may be looked at.
     consents: bool,
-    /// The last address that was found.
-    pub address: Option<SocketAddr>,
+    /// The addresses that were found last, sorted.
+    pub addresses: Vec<SocketAddr>,
     /// Why there is no address.
     pub trouble: Option<String>,
     /// Connections in a row that failed; `None` if none was tried.
@@ -59,16 +60,16 @@ pub struct KnownStandby {
     look: JoinSet<Found>,
 }
 
-/// What a look found: the address, and whether it took a connection, if it was to be tried.
-type Found = (Result<SocketAddr, String>, Option<bool>);
+/// What a look found: the addresses, and whether one took a connection, if that was to be tried.
+type Found = (Result<Vec<SocketAddr>, String>, Option<bool>);
 
 impl KnownStandbys {
-    /// What is known of each of `specs`, in their order. `told` is the address that status tells, for a process that has
+    /// What is known of each of `specs`, in their order. `told` are the addresses that status tells, for a process that has
     /// just begun. Only the first look of all is waited for.
     pub async fn look(
         &mut self,
         specs: &[Standby],
-        told: impl Fn(&str) -> Option<SocketAddr>,
+        told: impl Fn(&str) -> Vec<SocketAddr>,
         asked: &Asked<'_>,
         key: &Key,
         client: &Client,
@@ -77,7 +78,7 @@ impl KnownStandbys {
         let looks = specs.iter().map(|spec| {
             let consents = (asked.consents)(spec);
             let known = before.remove(&spec.name).filter(|known| known.consents == consents);
-            let told = if known.is_none() { told(&spec.name) } else { None };
+            let told = if known.is_none() { told(&spec.name) } else { Vec::new() };
             let known = known.filter(|known| known.spec == *spec);
             let known = known.unwrap_or_else(|| {
                 if consents { KnownStandby::new(spec, told) } else { KnownStandby::refused(spec, key) }
@@ -93,9 +94,9 @@ impl KnownStandbys {
 }
 
 impl KnownStandby {
-    fn new(spec: &Standby, address: Option<SocketAddr>) -> Self {
+    fn new(spec: &Standby, addresses: Vec<SocketAddr>) -> Self {
         let (spec, look) = (spec.clone(), JoinSet::new());
-        Self { spec, consents: true, address, trouble: None, failed: None, looked: None, look }
+        Self { spec, consents: true, addresses, trouble: None, failed: None, looked: None, look }
     }
 
     /// One that may not be looked at. The sentence is the same whatever there is.
@@ -103,7 +104,7 @@ impl KnownStandby {
         let trouble = format!(
             "it is in another namespace, where the ScalableService behind it has to name {namespace}/{name} in spec.standbyFor"
         );
-        Self { consents: false, trouble: Some(trouble), ..Self::new(spec, None) }
+        Self { consents: false, trouble: Some(trouble), ..Self::new(spec, Vec::new()) }
     }
 
     /// Whether it takes connections, if any was tried.
@@ -118,11 +119,11 @@ impl KnownStandby {
         let often = connect || self.trouble.is_some();
         let pause = if often { ASKED_EVERY } else { ADDRESS_AGE_MAX };
         if self.look.is_empty() && self.looked.is_none_or(|at| at.elapsed() >= pause) {
-            let (spec, last, namespace) = (self.spec.clone(), self.address, namespace.to_owned());
+            let (spec, last, namespace) = (self.spec.clone(), self.addresses.clone(), namespace.to_owned());
             self.look.spawn(find(spec, last, connect, namespace, client.clone()));
         }
         if self.looked.is_none()
-            && self.address.is_none()
+            && self.addresses.is_empty()
             && let Some(Ok(found)) = self.look.join_next().await
         {
             self.take(found);
@@ -130,12 +131,12 @@ impl KnownStandby {
         self
     }
 
-    fn take(&mut self, (address, connected): Found) {
+    fn take(&mut self, (addresses, connected): Found) {
         self.looked = Some(Instant::now());
-        match address {
-            Ok(address) => (self.address, self.trouble) = (Some(address), None),
-            // One that was right a moment ago is better than none.
-            Err(trouble) => self.trouble = self.address.is_none().then_some(trouble),
+        match addresses {
+            Ok(addresses) => (self.addresses, self.trouble) = (addresses, None),
+            // Those that were right a moment ago are better than none.
+            Err(trouble) => self.trouble = self.addresses.is_empty().then_some(trouble),
         }
         match connected {
             Some(true) => self.failed = Some(0),
@@ -148,29 +149,29 @@ impl KnownStandby {
 
 async fn find(
     spec: Standby,
-    last: Option<SocketAddr>,
+    last: Vec<SocketAddr>,
     connect: bool,
     namespace: String,
     client: Client,
 ) -> Found {
     let late = |_| Err(format!("its address was not told within {} s", PATIENCE.as_secs()));
-    let place = address(&spec, last, (&namespace, &client), connect);
-    let address = timeout(PATIENCE, place).await.unwrap_or_else(late);
-    let connected = match address.as_ref().ok().copied().filter(|_| connect) {
+    let places = addresses(&spec, &last, (&namespace, &client), connect);
+    let addresses = timeout(PATIENCE, places).await.unwrap_or_else(late);
+    let connected = match addresses.as_ref().ok().and_then(|found| found.first()).filter(|_| connect) {
         Some(address) => Some(matches!(timeout(PATIENCE, TcpStream::connect(address)).await, Ok(Ok(_)))),
         None => None,
     };
-    (address, connected)
+    (addresses, connected)
 }
 
-/// Where a standby is; the address it had, if it is still one of several. Where connections are to be tried, only the
-/// address of a Service's own is one: a name would let whoever writes it send the operator anywhere.
-async fn address(
+/// Where a standby is. Where connections are to be tried, only the address of a Service's own is one: a name would let
+/// whoever writes it send the operator anywhere.
+async fn addresses(
     spec: &Standby,
-    last: Option<SocketAddr>,
+    last: &[SocketAddr],
     (namespace, client): (&str, &Client),
     connect: bool,
-) -> Result<SocketAddr, String> {
+) -> Result<Vec<SocketAddr>, String> {
     match (&spec.service, &spec.address) {
         (Some(service), _) => of_service(service, last, (namespace, client), connect).await,
         (None, Some(_)) if connect => Err("without a balancer of ours it must be a service".to_owned()),
@@ -181,10 +182,10 @@ async fn address(
 
 async fn of_service(
     to: &StandbyService,
-    last: Option<SocketAddr>,
+    last: &[SocketAddr],
     (namespace, client): (&str, &Client),
     connect: bool,
-) -> Result<SocketAddr, String> {
+) -> Result<Vec<SocketAddr>, String> {
     let namespace = to.namespace.as_deref().unwrap_or(namespace);
     let name = format!("Service {namespace}/{}", to.name);
     let api: Api<Service> = Api::namespaced(client.clone(), namespace);
@@ -206,17 +207,23 @@ async fn of_service(
     let ip = spec.cluster_ip.as_deref().and_then(|ip| ip.parse::<IpAddr>().ok());
     let ip =
         ip.ok_or_else(|| format!("{name} is headless; a standby needs an address of its own (clusterIP)"))?;
-    Ok(SocketAddr::new(ip, u16::try_from(to.port).unwrap_or_default()))
+    Ok(vec![SocketAddr::new(ip, u16::try_from(to.port).unwrap_or_default())])
 }
 
-async fn of_host(host: &str, port: i32, last: Option<SocketAddr>) -> Result<SocketAddr, String> {
+async fn of_host(host: &str, port: i32, last: &[SocketAddr]) -> Result<Vec<SocketAddr>, String> {
     let port = u16::try_from(port).map_err(|_| format!("{port} is no port"))?;
-    let found =
-        lookup_host((host, port)).await.map_err(|error| format!("{host} can't be resolved: {error}"))?;
-    let mut found: Vec<SocketAddr> = found.collect();
-    found.sort_unstable();
-    let same = last.filter(|last| found.contains(last));
-    same.or_else(|| found.first().copied()).ok_or_else(|| format!("{host} has no address"))
+    let found = names::look_up(host, port).await;
+    let found = found.map_err(|error| format!("{host} can't be resolved: {error}"))?;
+    if found.is_empty() { Err(format!("{host} has no address")) } else { Ok(chosen(&found, last)) }
+}
+
+/// Of many addresses those that can be used at a time: the ones of before that are still listed, then the first others. A
+/// name server that tells another part of many each time moves as few requests as can be.
+fn chosen(found: &[SocketAddr], last: &[SocketAddr]) -> Vec<SocketAddr> {
+    let (kept, new): (Vec<SocketAddr>, Vec<SocketAddr>) = found.iter().partition(|one| last.contains(one));
+    let mut chosen: Vec<_> = kept.into_iter().chain(new).take(StandbyStatus::ADDRESSES_MAX).collect();
+    chosen.sort_unstable();
+    chosen
 }
 
 #[cfg(test)]
@@ -254,14 +261,14 @@ mod tests {
         port: u16,
         consents: bool,
         connect: bool,
-    ) -> (Option<SocketAddr>, Option<String>, Option<bool>) {
+    ) -> (Vec<SocketAddr>, Option<String>, Option<bool>) {
         let text = format!("{{name: far, service: {{namespace: other, name: spare, port: {port}}}}}");
         let spec: Standby = serde_saphyr::from_str(&text).unwrap();
         let asked = Asked { consents: &|_| consents, connect };
         let key = ("shop".to_owned(), "checkout".to_owned());
         let mut known = KnownStandbys::default();
-        let found = known.look(&[spec], |_| None, &asked, &key, client).await;
-        (found[0].address, found[0].trouble.clone(), found[0].answers())
+        let found = known.look(&[spec], |_| Vec::new(), &asked, &key, client).await;
+        (found[0].addresses.clone(), found[0].trouble.clone(), found[0].answers())
     }
 
     #[tokio::test]
@@ -275,10 +282,10 @@ mod tests {
             assert_eq!(asked.load(Ordering::SeqCst), 0);
         }
         assert_eq!(said[0], said[1], "whatever there is, the same is said");
-        assert_eq!(said[0].0, None);
+        assert_eq!(said[0].0, []);
         assert!(said[0].1.as_ref().unwrap().contains("name shop/checkout in spec.standbyFor"), "{said:?}");
         let (client, asked) = serving(there);
-        assert_eq!(look(&client, 80, true, false).await.0, "192.0.2.1:80".parse().ok());
+        assert_eq!(look(&client, 80, true, false).await.0, ["192.0.2.1:80".parse().unwrap()]);
         assert_eq!(asked.load(Ordering::SeqCst), 1);
     }
 
@@ -290,7 +297,7 @@ mod tests {
         let (client, _) =
             serving(service(&json!({"type": "ExternalName", "externalName": "127.0.0.1", "ports": ports})));
         let (address, trouble, answers) = look(&client, port, true, true).await;
-        assert_eq!((address, answers), (None, None));
+        assert_eq!((address, answers), (vec![], None));
         assert!(trouble.unwrap().contains("ExternalName"));
         let short = Duration::from_millis(100);
         assert!(timeout(short, listener.accept()).await.is_err(), "nobody came");
@@ -301,42 +308,49 @@ mod tests {
 
     fn known(address: Option<&str>) -> KnownStandby {
         let spec = serde_saphyr::from_str("{name: far, address: {host: shop.example, port: 80}}").unwrap();
-        KnownStandby::new(&spec, address.map(|address| address.parse().unwrap()))
+        KnownStandby::new(&spec, address.iter().map(|address| address.parse().unwrap()).collect())
+    }
+
+    fn at(addresses: &[&str]) -> Vec<SocketAddr> {
+        addresses.iter().map(|address| address.parse().unwrap()).collect()
     }
 
     #[tokio::test]
-    async fn a_host_is_an_address_or_a_name_and_keeps_the_address_it_had() {
-        let here: SocketAddr = "127.0.0.1:8080".parse().unwrap();
-        assert_eq!(of_host("127.0.0.1", 8080, None).await, Ok(here));
-        assert_eq!(of_host("::1", 8080, None).await, Ok("[::1]:8080".parse().unwrap()));
-        let first = of_host("localhost", 8080, None).await.unwrap();
-        assert!(first.ip().is_loopback());
-        assert_eq!(of_host("localhost", 8080, Some(first)).await, Ok(first), "one of several stays");
-        let elsewhere = "192.0.2.1:8080".parse().ok();
-        assert_eq!(of_host("localhost", 8080, elsewhere).await, Ok(first), "what is none of them goes");
-        let error = of_host("no-such-host.invalid", 80, None).await.unwrap_err();
+    async fn a_host_is_an_address_or_a_name_with_all_its_addresses() {
+        assert_eq!(of_host("127.0.0.1", 8080, &[]).await, Ok(at(&["127.0.0.1:8080"])));
+        assert_eq!(of_host("::1", 8080, &[]).await, Ok(at(&["[::1]:8080"])));
+        let found = of_host("localhost", 8080, &at(&["192.0.2.1:8080"])).await.unwrap();
+        assert!(!found.is_empty() && found.iter().all(|address| address.ip().is_loopback()), "{found:?}");
+        let error = of_host("no-such-host.invalid", 80, &[]).await.unwrap_err();
         assert!(error.starts_with("no-such-host.invalid can't be resolved: "), "{error}");
-        assert_eq!(of_host("localhost", 70_000, None).await, Err("70000 is no port".to_owned()));
+        assert_eq!(of_host("localhost", 70_000, &[]).await, Err("70000 is no port".to_owned()));
     }
 
     #[test]
-    fn an_address_that_was_right_is_better_than_none() {
+    fn of_many_addresses_those_of_before_stay_while_they_are_listed() {
+        let all: Vec<SocketAddr> = (1..=20).map(|last| SocketAddr::from(([192, 0, 2, last], 80))).collect();
+        assert_eq!(chosen(&all, &[]), all[..8]);
+        assert_eq!(chosen(&all[5..], &all[3..11]), all[5..13]);
+        assert_eq!(chosen(&all[..2], &all[5..]), all[..2], "what is listed no more goes");
+    }
+
+    #[test]
+    fn addresses_that_were_right_are_better_than_none() {
         let mut standby = known(Some("192.0.2.1:80"));
         standby.take((Err("shop.example can't be resolved".to_owned()), None));
-        assert_eq!((standby.address, standby.trouble), ("192.0.2.1:80".parse().ok(), None));
+        assert_eq!((standby.addresses, standby.trouble), (at(&["192.0.2.1:80"]), None));
         let mut standby = known(None);
         standby.take((Err("shop.example can't be resolved".to_owned()), None));
         assert_eq!(standby.trouble.as_deref(), Some("shop.example can't be resolved"));
-        standby.take((Ok("192.0.2.2:80".parse().unwrap()), None));
-        assert_eq!((standby.address, standby.trouble), ("192.0.2.2:80".parse().ok(), None));
+        standby.take((Ok(at(&["192.0.2.2:80", "192.0.2.3:80"])), None));
+        assert_eq!((standby.addresses, standby.trouble), (at(&["192.0.2.2:80", "192.0.2.3:80"]), None));
     }
 
     #[test]
     fn the_first_connection_counts_at_once_and_later_ones_in_a_row() {
         let answers = |connections: &[bool]| {
             let mut standby = known(None);
-            let address = || Ok("192.0.2.1:80".parse().unwrap());
-            connections.iter().for_each(|good| standby.take((address(), Some(*good))));
+            connections.iter().for_each(|good| standby.take((Ok(at(&["192.0.2.1:80"])), Some(*good))));
             standby.answers()
         };
         assert_eq!(answers(&[]), None);

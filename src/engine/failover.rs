@@ -42,8 +42,8 @@ pub struct Standing {
 pub struct StandbySeen {
     /// Its name in the spec.
     pub name: String,
-    /// `IP:PORT`, once that is known.
-    pub address: Option<String>,
+    /// `IP:PORT` of each of its addresses; empty as long as they are not known.
+    pub addresses: Vec<String>,
     /// Why it would take no request, in a sentence.
     pub trouble: Option<String>,
     /// What its ScalableService has; `None` if nothing scales it.

@@ -39,7 +39,7 @@ impl Shop {
     fn look(&mut self, board: &Board, errors: f64, ready: i32, now: Timestamp) -> Shift {
         let standby = StandbySeen {
             name: "spare".to_owned(),
-            address: Some("192.0.2.1:80".to_owned()),
+            addresses: vec!["192.0.2.1:80".to_owned()],
             ..StandbySeen::default()
         };
         let standing = Standing { told: self.told.clone(), standbys: vec![standby], ..Standing::default() };

@@ -131,8 +131,9 @@ impl Course {
     }
 
     /// Where a standby was: what is not known moves nobody.
-    fn told_address(&self, name: &str) -> Option<String> {
-        self.told.as_ref()?.standby(name)?.address.clone()
+    fn told_addresses(&self, name: &str) -> Vec<String> {
+        let told = self.told.as_ref().and_then(|told| told.standby(name));
+        told.map_or_else(Vec::new, |told| told.addresses.clone())
     }
 
     /// What to write.
@@ -140,12 +141,13 @@ impl Course {
         let since = self.told.as_ref().filter(|told| told.state == state).map(|told| told.since.clone());
         let backends = self.names.iter().enumerate().map(|(index, name)| {
             let seen = standing.standbys.iter().find(|seen| seen.name == *name);
+            let known = seen.filter(|seen| !seen.addresses.is_empty());
             let needed = self.active == Some(index) || self.weight(index) > 0;
             let asks = needed && seen.is_some_and(|seen| seen.capacity.is_some());
             StandbyStatus {
                 name: name.clone(),
                 weight: self.weight(index),
-                address: seen.and_then(|seen| seen.address.clone()).or_else(|| self.told_address(name)),
+                addresses: known.map_or_else(|| self.told_addresses(name), |seen| seen.addresses.clone()),
                 ready: seen.is_some_and(|seen| seen.trouble.is_none()),
                 replicas: if asks { self.expected.max(self.needed) } else { 0 },
                 message: seen.and_then(|seen| seen.trouble.clone()),

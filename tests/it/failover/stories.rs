@@ -170,11 +170,11 @@ fn without_a_standby_requests_stay() {
     assert!(shift.reasons[0].detail.as_ref().unwrap().contains("its checks fail"));
     assert_eq!(shift.ready.code, ReasonCode::StandbyNotReady);
     world.trouble(0, None);
-    world.fars[0].seen.address = None;
+    world.fars[0].seen.addresses.clear();
     world.run(1000);
     world.stands(State::Suspect, ReasonCode::NoStandbyReady, 0);
     assert!(world.last.as_ref().unwrap().ready.detail.as_ref().unwrap().contains("address"));
-    world.fars[0].seen.address = Some("192.0.2.1:80".to_owned());
+    world.fars[0].seen.addresses = vec!["192.0.2.1:80".to_owned()];
     world.run(1000);
     world.stands(State::Standby, ReasonCode::StandbyServes, 100);
 }

@@ -57,8 +57,8 @@ pub struct Far {
 
 pub fn far(name: &str, most: i32, pace: i64) -> Far {
     let capacity = Some(Capacity { ready: 2, own: 2, most });
-    let address = Some("192.0.2.1:80".to_owned());
-    Far { seen: StandbySeen { name: name.to_owned(), address, trouble: None, capacity }, pace, since: 0 }
+    let addresses = vec!["192.0.2.1:80".to_owned()];
+    Far { seen: StandbySeen { name: name.to_owned(), addresses, trouble: None, capacity }, pace, since: 0 }
 }
 
 /// A primary of ten replicas and its standbys, half a second after the other.
