@@ -330,6 +330,7 @@ mod tests {
     fn of_many_addresses_those_of_before_stay_while_they_are_listed() {
         let all: Vec<SocketAddr> = (1..=20).map(|last| SocketAddr::from(([192, 0, 2, last], 80))).collect();
         assert_eq!(chosen(&all, &[]), all[..8]);
+        assert_eq!(chosen(&all, &all[12..]), all[12..], "though others come before them");
         assert_eq!(chosen(&all[5..], &all[3..11]), all[5..13]);
         assert_eq!(chosen(&all[..2], &all[5..]), all[..2], "what is listed no more goes");
     }
