@@ -11,6 +11,7 @@ pub mod engine;
 pub mod input;
 pub mod kpi;
 pub mod lease;
+pub mod names;
 pub mod pauses;
 pub mod random;
 pub mod shutdown;

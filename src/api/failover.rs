@@ -31,9 +31,11 @@ pub struct Failover {
     /// When they come back.
     #[serde(default)]
     pub r#return: Return,
-    /// Most switches, to a standby or back, within an hour; then nothing is moved until the hour is over, or a person moves
-    /// requests, which starts the count anew. The last one is no return while the standby serves, so that traffic is not
-    /// held on a primary that fails again; and whoever serves nothing is left in any case.
+    /// Most switches to a standby within an hour; then a primary that fails and yet serves keeps its requests until the
+    /// hour is over, or a person moves requests, which starts the count anew. One that serves nothing, or fails while
+    /// requests come back, is left in any case. A return is no switch: once the primary has been well for `return.for` it
+    /// gets its requests back, whatever was switched before. A move to a standby without a ready replica while the primary
+    /// has none either is no switch.
     #[serde(default = "max_switches")]
     #[schemars(range(min = 2, max = 60))]
     pub max_switches_per_hour: i32,
@@ -49,7 +51,8 @@ pub struct Leave {
     #[schemars(length(min = 1, max = 8))]
     pub when: Vec<LeaveCondition>,
     /// Bad samples of the last `of` that it takes. Readiness is sampled twice a second once it is bad, a KPI whenever it
-    /// has a new sample; what is unknown is no sample.
+    /// has a new sample, but not before the range of its query is over: ranges of samples do not overlap, so that one failed
+    /// request is in one sample. With a range of 10s three samples take half a minute. What is unknown is no sample.
     #[serde(default = "leave_samples")]
     #[schemars(range(min = 1, max = 20))]
     pub samples: i32,
@@ -82,6 +85,10 @@ impl Default for Leave {
     validation = (
         "!has(self.above) || isQuantity(string(self.above))",
         "failover.leave.when.above must be a quantity, for example \"0.2\""
+    ),
+    validation = (
+        "!has(self.requestVolume) || has(self.kpi)",
+        "failover.leave.when.requestVolume needs a kpi: readiness is no matter of requests"
     )
 )]
 pub struct LeaveCondition {
@@ -96,6 +103,12 @@ pub struct LeaveCondition {
     /// The value of the KPI that is too much, in the unit of its query.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub above: Option<Quantity>,
+    /// Fewest requests within the range of the KPI's query for its value to count, 100 by default, as
+    /// `success_rate_request_volume` of Envoy; 0 for any number. With fewer the sign is unknown: neither bad nor good. Applies to
+    /// a KPI whose requests are known: see `volumeQuery`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub request_volume: Option<i32>,
 }
 
 /// When requests come back to the primary.
@@ -171,8 +184,10 @@ pub struct FailoverStatus {
     /// Replicas of the primary that were ready before it failed: what a share of ready ones is a share of.
     #[serde(default)]
     pub expected_replicas: i32,
-    /// When requests began to move, to a standby or back, within the last hour and since a person last moved them; the
-    /// newest last.
+    /// Replicas that the primary wanted when requests left it: what the standby is asked for. 0 while they are there.
+    #[serde(default)]
+    pub needed_replicas: i32,
+    /// When requests began to move to a standby, within the last hour and since a person last moved them; the newest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "moments")]
     pub switches: Vec<Time>,
@@ -218,7 +233,7 @@ pub enum FailoverState {
     Standby,
     /// Requests come back, step by step.
     Returning,
-    /// Nothing is moved, since it was moved too often within the hour.
+    /// The primary fails and keeps its requests, since they were moved too often within the hour.
     Held,
     /// Nothing is moved: the evidence is unknown, or a person said so.
     Frozen,

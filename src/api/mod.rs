@@ -47,6 +47,7 @@ pub use traffic::{
 };
 pub use validate::{
     FailoverRules, Goal, Invalid, KpiRule, MoveRules, OutlierRules, SignRule, TrafficRules, Validated,
+    VolumeRule,
 };
 
 /// The API group of every resource of ours.

@@ -188,7 +188,7 @@ pub enum ReasonCode {
     StandbyServes,
     /// Requests come back to the service itself, step by step.
     MovingToPrimary,
-    /// Nothing is moved: `maxSwitchesPerHour` is used up.
+    /// The service itself fails in part and keeps its requests: `maxSwitchesPerHour` is used up.
     SwitchLimit,
     /// Nothing is moved: what would have to be known for it is not.
     EvidenceUnknown,

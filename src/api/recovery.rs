@@ -8,7 +8,7 @@ use kube::{KubeSchema, core::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Quantity;
+use super::{Quantity, validate::REQUEST_VOLUME};
 
 /// What is done about replicas that are ready and yet do their work badly.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -24,7 +24,8 @@ pub struct Recovery {
 pub struct Outliers {
     /// What is compared between the replicas, and how much worse is too much.
     pub kpi_by_pod: KpiByPod,
-    /// New samples in a row that a replica must stand out in.
+    /// New samples in a row that a replica must stand out in. Their ranges do not overlap, so that one failed request is in
+    /// one of them: with a range of 1m three samples take three minutes.
     #[serde(default = "samples")]
     #[schemars(range(min = 1, max = 100))]
     pub samples: i32,
@@ -74,6 +75,17 @@ pub struct KpiByPod {
     pub above: Quantity,
     /// What it must reach besides, in the unit of the query, so that noise among small numbers ejects nobody.
     pub at_least: Quantity,
+    /// Fewest requests of a replica within the range of the query for its number to count, as
+    /// `success_rate_request_volume` of Envoy, whose default this is; 0 for any number. A replica with fewer is neither judged,
+    /// nor is another one compared with it. Applies to a query whose requests are known: see `volumeQuery`.
+    #[serde(default = "request_volume")]
+    #[schemars(range(min = 0))]
+    pub request_volume: i32,
+    /// PromQL for the number of requests behind the answer, with one series for each pod too; by default what the query
+    /// divides by, or the observations of its `histogram_quantile`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4096))]
+    pub volume_query: Option<String>,
 }
 
 /// What was done about outliers.
@@ -159,6 +171,10 @@ fn replace() -> bool {
 
 fn above() -> Quantity {
     Quantity("3".to_owned())
+}
+
+fn request_volume() -> i32 {
+    REQUEST_VOLUME
 }
 
 fn default_source() -> String {

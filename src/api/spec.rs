@@ -150,8 +150,8 @@ pub struct ScalableServiceSpec {
     /// Where requests go when this service can't serve them; needs `traffic`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failover: Option<Failover>,
-    /// Services of other namespaces whose standby this one may be: their failover may raise its replicas, up to
-    /// maxReplicas.
+    /// Services of other namespaces whose standby this one may be: their failover may look up its Services and raise its
+    /// replicas, up to maxReplicas.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub standby_for: Vec<StandbyFor>,
@@ -261,6 +261,11 @@ pub struct Kpi {
     /// Objective: the limit that must hold, in the unit of the query.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_most: Option<Quantity>,
+    /// PromQL for the number of requests behind the answer; by default what the query divides by, or the observations of
+    /// its `histogram_quantile`. For `failover.leave.when[].requestVolume`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4096))]
+    pub volume_query: Option<String>,
     /// What an empty answer means: Hold (unknown, the default) or Zero.
     #[serde(default)]
     pub on_empty: OnEmpty,

@@ -30,8 +30,8 @@ pub struct Standby {
 }
 
 /// A Service, and the ScalableService behind it if there is one: of the same name, or the one whose balancers' Service
-/// (`NAME-lb`) it is. That one is scaled up before requests move; in another namespace it must name this service in its
-/// `standbyFor`.
+/// (`NAME-lb`) it is. That one is scaled up before requests move. A Service of another namespace needs such a ScalableService,
+/// which must name this service in its `standbyFor`. One of type ExternalName can't be a standby behind a Gateway.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct StandbyService {
     /// Namespace; that of this service by default.
@@ -49,7 +49,8 @@ pub struct StandbyService {
 /// An address outside of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct StandbyAddress {
-    /// An IP address, or a name that the operator resolves.
+    /// An IP address, or a name that the operator resolves every 10 s. Requests are spread over all of its addresses, 8 at
+    /// most.
     #[schemars(length(min = 1, max = 253), regex(pattern = "^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?$"))]
     pub host: String,
     /// Its port.
@@ -85,9 +86,10 @@ pub struct StandbyStatus {
     #[serde(default)]
     #[schemars(range(min = 0, max = 100))]
     pub weight: i32,
-    /// Where it is, `IP:PORT`, once that is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub address: Option<String>,
+    /// Where it is, `IP:PORT`, once that is known: all addresses of a name, 8 at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub addresses: Vec<String>,
     /// Whether it would take the requests now.
     #[serde(default)]
     pub ready: bool,
@@ -97,6 +99,11 @@ pub struct StandbyStatus {
     /// What keeps it from being ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+}
+
+impl StandbyStatus {
+    /// Most addresses of a standby: as many as are used at a time.
+    pub const ADDRESSES_MAX: usize = 8;
 }
 
 /// A service whose standby this one may be.

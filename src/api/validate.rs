@@ -8,12 +8,15 @@ mod gateway;
 mod provider;
 mod recovery;
 mod traffic;
+mod volume;
 
 pub use failover::{FailoverRules, SignRule};
 use jiff::{SignedDuration, Timestamp};
 pub use recovery::OutlierRules;
 use thiserror::Error;
 pub use traffic::TrafficRules;
+pub(super) use volume::REQUEST_VOLUME;
+pub use volume::VolumeRule;
 
 use super::{
     Criticality, GROUP, Kpi, KpiType, Mode, OnEmpty, Quantity, ScalableService, ScalableServiceSpec,
@@ -91,6 +94,8 @@ pub struct KpiRule {
     pub goal: Goal,
     /// Whether an empty answer is 0.
     pub empty_is_zero: bool,
+    /// Where the number of requests behind it is read.
+    pub volume: VolumeRule,
 }
 
 /// What a KPI's answer should be. Every number is finite and above 0.
@@ -160,7 +165,7 @@ impl Validated {
         }
         check_unique("spec.kpis", spec.kpis.iter().map(|kpi| kpi.name.as_str()), &mut wrong);
         check_unique("spec.schedule", spec.schedule.iter().map(|entry| entry.name.as_str()), &mut wrong);
-        let kpis = spec
+        let mut kpis: Vec<KpiRule> = spec
             .kpis
             .iter()
             .enumerate()
@@ -176,6 +181,9 @@ impl Validated {
             .as_ref()
             .and_then(|recovery| recovery::rules(recovery, balanced.is_some(), &mut wrong));
         let failover = spec.failover.as_ref().map(|failover| failover::rules(failover, spec, &mut wrong));
+        for sign in failover.iter().flat_map(|rules| &rules.signs) {
+            sign.count_requests(spec, &mut kpis);
+        }
         provider::check(spec, &mut wrong);
         gateway::check(spec, &mut wrong);
         if wrong.is_empty() {
@@ -271,6 +279,7 @@ fn kpi_rule(index: usize, kpi: &Kpi, wrong: &mut Vec<String>) -> Option<KpiRule>
         KpiType::Utilization => "target",
         KpiType::Objective => "atMost",
     };
+    volume::query(&path, kpi.volume_query.as_ref(), wrong);
     let mut number = None;
     for (field, value) in fields {
         match (field == wanted, value) {
@@ -297,6 +306,7 @@ fn kpi_rule(index: usize, kpi: &Kpi, wrong: &mut Vec<String>) -> Option<KpiRule>
         source: kpi.source.clone(),
         goal,
         empty_is_zero,
+        volume: VolumeRule::Unused,
     })
 }
 

@@ -39,8 +39,8 @@ pub struct Wanted {
 pub struct Standby {
     /// Its name in the spec.
     pub name: String,
-    /// Where it is, once that is known.
-    pub address: Option<SocketAddr>,
+    /// Its addresses, once they are known, over which its requests are spread.
+    pub addresses: Vec<SocketAddr>,
     /// Its share of the requests in percent, which it only gets where it has an address.
     pub weight: u8,
     /// Replicas that serve there; 0 where that is not known.
@@ -48,6 +48,13 @@ pub struct Standby {
     /// How it is reached over TLS, if it is.
     #[serde(default)]
     pub tls: Option<StandbyTls>,
+}
+
+impl Standby {
+    /// Each of its addresses, and how it is reached there.
+    pub fn places(&self) -> impl Iterator<Item = (SocketAddr, Option<StandbyTls>)> {
+        self.addresses.iter().map(|address| (*address, self.tls.clone()))
+    }
 }
 
 impl Wanted {
@@ -58,9 +65,9 @@ impl Wanted {
         let provable = |tls: &Option<StandbyTls>| {
             tls.as_ref().is_none_or(|tls| authorities.contains_key(&tls.ca_secret_name))
         };
-        let standby = |standby: Standby| Standby {
-            address: standby.address.filter(|_| provable(&standby.tls)),
-            ..standby
+        let standby = |standby: Standby| {
+            let addresses = if provable(&standby.tls) { standby.addresses } else { Vec::new() };
+            Standby { addresses, ..standby }
         };
         Self { standbys: standbys.into_iter().map(standby).collect(), authorities, ..self }
     }
@@ -77,7 +84,7 @@ impl Wanted {
     pub fn shares(&self) -> impl Iterator<Item = (&Standby, u8)> {
         let mut left = 100;
         self.standbys.iter().map(move |standby| {
-            let share = if standby.address.is_some() { standby.weight.min(left) } else { 0 };
+            let share = if standby.addresses.is_empty() { 0 } else { standby.weight.min(left) };
             left -= share;
             (standby, share)
         })
@@ -101,8 +108,8 @@ impl Wanted {
         shares.into_iter().map(|(standby, _)| standby).collect()
     }
 
-    /// Requests that this balancer may give to a standby at a time: as many as to so many replicas; `None` without a
-    /// limit, or where the replicas are not known.
+    /// Requests that this balancer may give to one address of a standby at a time: all of them together as many as to so
+    /// many replicas; `None` without a limit, or where the replicas are not known.
     #[must_use]
     pub fn connections_to(&self, standby: &Standby) -> Option<u32> {
         if standby.replicas == 0 {
@@ -110,7 +117,8 @@ impl Wanted {
         }
         let each = u32::try_from(self.traffic.limits.connections_per_replica?).ok()?;
         let balancers = u32::try_from(self.balancers).unwrap_or(1).max(1);
-        Some(each.saturating_mul(standby.replicas).div_ceil(balancers).max(1))
+        let addresses = u32::try_from(standby.addresses.len()).unwrap_or(1).max(1);
+        Some(each.saturating_mul(standby.replicas).div_ceil(balancers.saturating_mul(addresses)).max(1))
     }
 
     /// Requests that this balancer may give to one replica at a time: its share of `limits.connectionsPerReplica`,
@@ -227,8 +235,8 @@ mod tests {
     use super::*;
 
     fn standby(name: &str, known: bool, weight: u8, replicas: u32) -> Standby {
-        let address = known.then(|| SocketAddr::from(([10, 0, 0, weight], 80)));
-        Standby { name: name.to_owned(), address, weight, replicas, tls: None }
+        let addresses = known.then(|| SocketAddr::from(([10, 0, 0, weight], 80))).into_iter().collect();
+        Standby { name: name.to_owned(), addresses, weight, replicas, tls: None }
     }
 
     fn with(standbys: Vec<Standby>, traffic: &serde_json::Value) -> Wanted {
@@ -274,6 +282,11 @@ mod tests {
     fn a_standby_has_the_limit_of_its_replicas_divided_among_the_balancers() {
         let wanted = with(Vec::new(), &json!({"limits": {"connectionsPerReplica": 5}, "replicas": 2}));
         assert_eq!(wanted.connections_to(&standby("a", true, 1, 3)), Some(8));
+        let both = Standby {
+            addresses: vec![([10, 0, 0, 1], 80).into(), ([10, 0, 0, 2], 80).into()],
+            ..standby("a", true, 1, 3)
+        };
+        assert_eq!(wanted.connections_to(&both), Some(4), "and among its addresses");
         assert_eq!(wanted.connections_to(&standby("a", true, 1, 0)), None, "who knows");
         assert_eq!(with(Vec::new(), &json!({})).connections_to(&standby("a", true, 1, 3)), None);
     }

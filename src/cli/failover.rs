@@ -39,7 +39,10 @@ pub fn lines(service: &ScalableService, now: Timestamp, style: &Style) -> Vec<St
 }
 
 fn line(standby: &StandbyStatus, style: &Style) -> String {
-    let at = standby.address.as_ref().map_or_else(String::new, |address| format!(" ({address})"));
+    let at = match standby.addresses.as_slice() {
+        [] => String::new(),
+        addresses => format!(" ({})", addresses.join(", ")),
+    };
     let asked = match standby.replicas {
         0 => String::new(),
         1 => ", 1 replica asked".to_owned(),

@@ -1,7 +1,7 @@
 //! What services offer each other as standbys and ask of each other, over all scopes of this process.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     sync::{Mutex, PoisonError},
 };
 
@@ -13,7 +13,7 @@ use crate::engine::{Asked, Capacity};
 
 /// Switches are looked at for so long together.
 const MINUTE: SignedDuration = SignedDuration::from_mins(1);
-/// So many services may be switched within a minute whatever their number.
+/// So many services may leave within a minute by the KPIs of one source, whatever the number of services.
 const ALWAYS: usize = 2;
 /// Of many services, one in so many.
 const ONE_IN: usize = 5;
@@ -47,6 +47,15 @@ pub struct Entry {
     pub away: bool,
 }
 
+/// That a service left its primary by KPIs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// When.
+    pub at: Timestamp,
+    /// The sources of these KPIs; none if it left for another reason.
+    pub sources: BTreeSet<String>,
+}
+
 /// The board. Nothing of it is kept: who leads anew reads it from the status of all, and each service says anew what it
 /// has and what it needs.
 #[derive(Debug)]
@@ -60,8 +69,9 @@ struct Notes {
     /// Whether it was read from the status of all.
     begun: bool,
     entries: HashMap<Key, Entry>,
-    /// Which service left its primary, and when; the newest last.
-    switches: VecDeque<(Timestamp, Key)>,
+    /// Which services left their primaries by KPIs; the newest last. One that is dead, or was moved by a person, takes
+    /// nobody else's place.
+    switches: VecDeque<(Key, Left)>,
 }
 
 impl Default for Board {
@@ -72,15 +82,15 @@ impl Default for Board {
 
 impl Board {
     /// What all services said before this process led, unless that was read already. Who has spoken since knows better.
-    pub fn begin(&self, entries: impl FnOnce() -> Vec<(Key, Entry, Option<Timestamp>)>) {
+    pub fn begin(&self, entries: impl FnOnce() -> Vec<(Key, Entry, Option<Left>)>) {
         self.notes(|notes| {
             if std::mem::replace(&mut notes.begun, true) {
                 return;
             }
             let mut entries = entries();
-            entries.sort_by_key(|(.., left)| *left);
+            entries.sort_by_key(|(.., left)| left.as_ref().map(|left| left.at));
             for (key, entry, left) in entries {
-                notes.switches.extend(left.map(|at| (at, key.clone())));
+                notes.switches.extend(left.map(|left| (key.clone(), left)));
                 notes.entries.entry(key).or_insert(entry);
             }
         });
@@ -147,20 +157,23 @@ impl Board {
         self.asked.subscribe()
     }
 
-    /// Whether so many other services left their primaries within a minute that one KPI may have moved them all.
-    pub fn crowded(&self, key: &Key, now: Timestamp) -> bool {
+    /// The sources by whose KPIs so many other services left their primaries within a minute that one of these may be
+    /// wrong, or so many of this namespace that it has had its share.
+    pub fn crowded(&self, key: &Key, now: Timestamp) -> BTreeSet<String> {
         self.notes(|notes| notes.crowded(key, now))
     }
 
-    /// A service is about to leave its primary for `to`, since it is `dead` or a sign says so. Whether it may is asked and
-    /// noted at once, since others decide at the same moment.
-    pub fn leave(&self, key: &Key, to: Option<&Key>, dead: bool, now: Timestamp) -> bool {
+    /// A service is about to leave its primary for `to`, by KPIs of these `sources`, or for another reason if there are
+    /// none. Whether it may is asked and noted at once, since others decide at the same moment.
+    pub fn leave(&self, key: &Key, to: Option<&Key>, sources: &BTreeSet<String>, now: Timestamp) -> bool {
         self.notes(|notes| {
             let circle = to.is_some_and(|to| notes.entries.get(to).is_some_and(|entry| entry.away));
-            if circle || (!dead && notes.crowded(key, now)) {
+            if circle || (!sources.is_empty() && sources.is_subset(&notes.crowded(key, now))) {
                 return false;
             }
-            notes.switches.push_back((now, key.clone()));
+            if !sources.is_empty() {
+                notes.switches.push_back((key.clone(), Left { at: now, sources: sources.clone() }));
+            }
             notes.entries.entry(key.clone()).or_default().away = true;
             true
         })
@@ -180,7 +193,7 @@ impl Board {
         self.notes(|notes| {
             let other = |key: &Key| namespace.is_some_and(|namespace| key.0 != namespace);
             notes.entries.retain(|key, _| other(key));
-            notes.switches.retain(|(_, key)| other(key));
+            notes.switches.retain(|(key, _)| other(key));
             notes.begun = false;
         });
     }
@@ -208,13 +221,33 @@ impl Notes {
         })
     }
 
-    fn crowded(&mut self, key: &Key, now: Timestamp) -> bool {
+    fn crowded(&mut self, key: &Key, now: Timestamp) -> BTreeSet<String> {
         // One that lies far ahead is of a clock that was set back since.
-        self.switches.retain(|(at, _)| now.duration_since(*at).abs() < MINUTE);
-        let others: HashSet<&Key> =
-            self.switches.iter().map(|(_, who)| who).filter(|who| *who != key).collect();
-        let all = self.entries.values().filter(|entry| entry.asks.is_some()).count();
-        others.len() >= ALWAYS.max(all / ONE_IN)
+        self.switches.retain(|(_, left)| now.duration_since(left.at).abs() < MINUTE);
+        let (limit, share) = self.limits(key);
+        let mut left: BTreeMap<&String, HashSet<&Key>> = BTreeMap::new();
+        for (who, by) in self.switches.iter().filter(|(who, _)| who != key) {
+            for source in &by.sources {
+                left.entry(source).or_default().insert(who);
+            }
+        }
+        let crowded = left.into_iter().filter(|(_, who)| {
+            let near = who.iter().filter(|who| who.0 == key.0).count();
+            who.len() >= limit || near >= share
+        });
+        crowded.map(|(source, _)| source.clone()).collect()
+    }
+
+    /// How many services may leave within a minute by KPIs of one source, and how many of them of this namespace: as many as
+    /// it has of all services, and never all where there are others.
+    fn limits(&self, key: &Key) -> (usize, usize) {
+        let all = || self.entries.iter().filter(|(_, entry)| entry.asks.is_some());
+        let (count, own) = (all().count(), all().filter(|(other, _)| other.0 == key.0).count());
+        let limit = ALWAYS.max(count / ONE_IN);
+        if own == count {
+            return (limit, limit);
+        }
+        (limit, (limit * own).div_ceil(count).clamp(1, limit - 1))
     }
 
     /// The standbys of which `key` asks another number of replicas than it did before.
@@ -298,37 +331,83 @@ mod tests {
         assert_eq!(board.capacity_for(&key("c"), &key("nobody")), None);
     }
 
+    /// Of a namespace of its own.
+    fn in_namespace(namespace: &str, name: &str) -> Key {
+        (namespace.to_owned(), name.to_owned())
+    }
+
+    fn of(sources: &[&str]) -> BTreeSet<String> {
+        sources.iter().map(|source| (*source).to_owned()).collect()
+    }
+
     #[test]
     fn two_or_a_fifth_of_the_services_may_leave_within_a_minute() {
-        let board = Board::default();
+        let (board, kpi, crowded) = (Board::default(), of(&["default"]), of(&["default"]));
         for name in ["a", "b"] {
-            assert!(!board.crowded(&key(name), now()));
-            assert!(board.leave(&key(name), None, false, now()));
+            assert_eq!(board.crowded(&key(name), now()), BTreeSet::new());
+            assert!(board.leave(&key(name), None, &kpi, now()));
         }
-        assert!(board.crowded(&key("c"), now()));
-        assert!(!board.crowded(&key("a"), now()), "itself does not count");
-        assert!(!board.leave(&key("c"), None, false, now()), "who decided at the same moment comes too late");
-        assert!(board.leave(&key("dead"), None, true, now()), "who serves nothing leaves in any case");
-        assert!(!board.crowded(&key("c"), now() + MINUTE));
+        assert_eq!(board.crowded(&key("c"), now()), crowded);
+        assert_eq!(board.crowded(&key("a"), now()), BTreeSet::new(), "itself does not count");
+        assert!(!board.leave(&key("c"), None, &kpi, now()), "who decided at the same moment comes too late");
+        assert!(board.leave(&key("dead"), None, &of(&[]), now()), "who serves nothing leaves in any case");
+        assert_eq!(board.crowded(&key("c"), now() + MINUTE), BTreeSet::new());
         for index in 0..20 {
             board.say(&key(&format!("s{index}")), asking("spare", 0, 0));
         }
         for name in ["a", "b", "c"] {
-            assert!(board.leave(&key(name), None, false, now()));
+            assert!(board.leave(&key(name), None, &kpi, now()));
         }
-        assert!(!board.crowded(&key("d"), now()), "three of twenty");
-        assert!(board.leave(&key("e"), None, false, now()));
-        assert!(board.crowded(&key("d"), now()));
+        assert_eq!(board.crowded(&key("d"), now()), BTreeSet::new(), "three of twenty");
+        assert!(board.leave(&key("e"), None, &kpi, now()));
+        assert_eq!(board.crowded(&key("d"), now()), crowded);
+    }
+
+    #[test]
+    fn dead_primaries_and_orders_take_nobody_elses_place() {
+        let board = Board::default();
+        for index in 0..9 {
+            assert!(board.leave(&in_namespace("loud", &format!("s{index}")), None, &of(&[]), now()));
+        }
+        assert_eq!(board.crowded(&key("a"), now()), BTreeSet::new());
+        assert!(board.leave(&key("a"), None, &of(&["default"]), now()));
+    }
+
+    #[test]
+    fn each_source_has_its_own_limit() {
+        let board = Board::default();
+        for name in ["a", "b"] {
+            assert!(board.leave(&key(name), None, &of(&["one"]), now()));
+        }
+        assert!(!board.leave(&key("c"), None, &of(&["one"]), now()));
+        assert!(board.leave(&key("c"), None, &of(&["two"]), now()));
+        assert!(board.leave(&key("d"), None, &of(&["one", "two"]), now()), "two is not used up");
+    }
+
+    #[test]
+    fn a_namespace_never_uses_the_share_of_the_others() {
+        let (board, kpi) = (Board::default(), of(&["default"]));
+        for index in 0..30 {
+            board.say(&in_namespace("loud", &format!("s{index}")), asking("spare", 0, 0));
+        }
+        board.say(&key("quiet"), asking("spare", 0, 0));
+        let left = (0..30)
+            .filter(|index| board.leave(&in_namespace("loud", &format!("s{index}")), None, &kpi, now()));
+        assert_eq!(left.count(), 5, "six may leave, and one of them is another's");
+        assert!(board.leave(&key("quiet"), None, &kpi, now()));
     }
 
     #[test]
     fn of_two_that_are_each_others_standby_one_leaves() {
         let board = Board::default();
-        assert!(board.leave(&key("a"), Some(&key("b")), true, now()));
+        assert!(board.leave(&key("a"), Some(&key("b")), &of(&[]), now()));
         assert!(board.is_away(&key("a")));
-        assert!(!board.leave(&key("b"), Some(&key("a")), true, now()), "its requests would come back to it");
+        assert!(
+            !board.leave(&key("b"), Some(&key("a")), &of(&[]), now()),
+            "its requests would come back to it"
+        );
         board.say(&key("a"), asking("b", 0, 0));
-        assert!(board.leave(&key("b"), Some(&key("a")), true, now()));
+        assert!(board.leave(&key("b"), Some(&key("a")), &of(&[]), now()));
     }
 
     #[test]
@@ -338,16 +417,20 @@ mod tests {
         let before = || {
             vec![
                 (key("spare"), Entry { capacity, ..Entry::default() }, None),
-                (key("a"), asking("spare", 4, 50), Some(now())),
-                (key("b"), asking("spare", 3, 0), Some(now() - MINUTE)),
+                (key("a"), asking("spare", 4, 50), Some(Left { at: now(), sources: of(&["default"]) })),
+                (
+                    key("b"),
+                    asking("spare", 3, 0),
+                    Some(Left { at: now() - MINUTE, sources: of(&["default"]) }),
+                ),
             ]
         };
         board.say(&key("b"), asking("spare", 0, 0));
         board.begin(before);
         assert_eq!(board.asked(&key("spare")), Asked { replicas: 4, arrived: 2 }, "b has spoken since");
         assert_eq!(board.capacity_for(&key("a"), &key("spare")), capacity);
-        assert!(board.leave(&key("c"), None, false, now()));
-        assert!(board.crowded(&key("d"), now()));
+        assert!(board.leave(&key("c"), None, &of(&["default"]), now()));
+        assert_eq!(board.crowded(&key("d"), now()), of(&["default"]));
         board.begin(|| panic!("it was read already"));
         board.forget_all(Some("elsewhere"));
         assert_eq!(board.asked(&key("spare")).replicas, 4, "another scope is not forgotten");

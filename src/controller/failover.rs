@@ -1,26 +1,31 @@
 //! Failover, from the shell's side: what is known of the standbys, what a person said, and what is asked of whom.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use kube::{ResourceExt as _, core::DeserializeGuard};
 
 use super::{
     apply::WRITE_TIMEOUT,
-    board::{Ask, Board, Entry},
+    board::{Ask, Board, Entry, Left},
     context::Context,
     fleet::Fleet,
     gateway,
     index::Target,
     services::Services,
-    standbys::KnownStandby,
+    standbys::{Asked, KnownStandby},
     state::{Key, State},
 };
 use crate::{
     actuate,
     api::{
         FAILOVER_TO_ANNOTATION, FREEZE_ANNOTATION, Failover, FailoverState, FailoverStatus, Mode, PRIMARY,
-        ScalableService, ScalableServiceStatus, Standby, StandbyService, Validated, balancer_name,
+        ScalableService, ScalableServiceStatus, Standby, StandbyFor, StandbyService, Validated,
+        balancer_name,
     },
     engine::{self, Capacity, Decision, Memory, Observation, Order, Shift, StandbySeen, Standing},
 };
@@ -36,11 +41,16 @@ pub async fn standing(
     let failover = service.spec.failover.as_ref()?;
     let told = state.told().and_then(|status| status.failover.clone());
     let before = |name: &str| told.as_ref().and_then(|told| told.standby(name));
-    let address = |name: &str| before(name)?.address.as_ref()?.parse().ok();
+    let addresses = |name: &str| {
+        before(name).map_or_else(Vec::new, |before| {
+            before.addresses.iter().filter_map(|address| address.parse().ok()).collect()
+        })
+    };
     let shell = &context.shell;
     let refusal = gateway::refusal(service, state);
-    let known =
-        state.standbys.look(&failover.backends, address, fleet.is_none(), &key.0, &shell.client).await;
+    let asked_for =
+        Asked { consents: &|spec| consents(spec, key, &shell.services), connect: fleet.is_none() };
+    let known = state.standbys.look(&failover.backends, addresses, &asked_for, key, &shell.client).await;
     let standbys = failover.backends.iter().zip(known);
     let standbys = standbys.map(|(spec, known)| {
         let ready = before(&spec.name).is_some_and(|before| before.ready);
@@ -111,9 +121,8 @@ fn refused(
     let specs = service.spec.failover.iter().flat_map(|failover| &failover.backends);
     let spec = specs.clone().find(|spec| spec.name == status.active);
     let to = spec.and_then(|spec| behind(spec.service.as_ref()?, key, services)).map(|(to, _)| to);
-    // What a person says is done, unless it would send requests in a circle.
-    let certain = seen.pods.ready() == 0 || standing.order.is_some();
-    if board.leave(key, to.as_ref(), certain, now) {
+    // What a person or its own pods say is done, unless it would send requests in a circle.
+    if board.leave(key, to.as_ref(), &shift?.sources, now) {
         return None;
     }
     let mut standing = standing.clone();
@@ -186,16 +195,28 @@ fn before(
     service: &ScalableService,
     status: &ScalableServiceStatus,
     services: &Services,
-) -> (Key, Entry, Option<Timestamp>) {
+) -> (Key, Entry, Option<Left>) {
     let key = (service.namespace().unwrap_or_default(), service.name_any());
     // What it needs itself is not told: that what it has is needed is the careful guess.
     let of = |ready| capacity(service, ready, status.replicas.unwrap_or(ready));
     let capacity = status.ready_replicas.map(of);
     let failover = status.failover.as_ref();
     let left = failover.filter(|failover| failover.active != PRIMARY);
-    let left = left.and_then(|failover| failover.switches.last()).map(|at| at.0);
+    let left = left.and_then(|failover| failover.switches.last());
+    let left = left.map(|at| Left { at: at.0, sources: sources(service, status) });
     let entry = entry(service, &key, capacity, failover, services);
     (key, entry, left)
+}
+
+/// The sources by whose KPIs a service may have left its primary. Status does not tell; what has no replica left for that.
+fn sources(service: &ScalableService, status: &ScalableServiceStatus) -> BTreeSet<String> {
+    if status.ready_replicas.is_none_or(|ready| ready == 0) || order(service).is_some() {
+        return BTreeSet::new();
+    }
+    let signs = service.spec.failover.iter().flat_map(|failover| &failover.leave.when);
+    let names: BTreeSet<&String> = signs.filter_map(|sign| sign.kpi.as_ref()).collect();
+    let kpis = service.spec.kpis.iter().filter(|kpi| names.contains(&kpi.name));
+    kpis.map(|kpi| kpi.source.clone()).collect()
 }
 
 /// What a service has, and can get: no more than it has where nothing is written.
@@ -224,7 +245,9 @@ fn asks(
 ) -> BTreeMap<Key, Ask> {
     let asks = failover.backends.iter().filter_map(|spec| {
         let told = status?.standby(&spec.name).filter(|told| told.replicas > 0)?;
-        let (standby, _) = behind(spec.service.as_ref()?, key, services)?;
+        // Status is anybody's who may write it: what is asked of another namespace is so only with its consent.
+        let (standby, _) =
+            behind(spec.service.as_ref()?, key, services).filter(|_| consents(spec, key, services))?;
         Some((standby, Ask { replicas: told.replicas, share: told.weight }))
     });
     asks.collect()
@@ -244,6 +267,19 @@ fn behind(
     candidates.filter_map(|candidate| services.get(&candidate).map(|object| (candidate, object))).next()
 }
 
+/// Whether a standby may be looked at and asked for replicas: one of this namespace, or whose ScalableService names this
+/// service. Without that nothing about another namespace is told, not even whether there is such a Service.
+fn consents(spec: &Standby, key: &Key, services: &Services) -> bool {
+    let Some(to) = &spec.service else { return true };
+    if to.namespace.as_ref().is_none_or(|namespace| *namespace == key.0) {
+        return true;
+    }
+    let me = |may: &StandbyFor| may.namespace == key.0 && may.name == key.1;
+    behind(to, key, services)
+        .and_then(|(_, object)| object.0.as_ref().ok().map(|object| object.spec.standby_for.iter().any(me)))
+        .unwrap_or(false)
+}
+
 fn circular(standby: &Key) -> String {
     format!("{}/{} sends its own requests elsewhere now, so they might come back", standby.0, standby.1)
 }
@@ -258,42 +294,34 @@ fn seen(
 ) -> StandbySeen {
     let board = &context.shell.board;
     let behind = spec.service.as_ref().and_then(|to| behind(to, key, &context.shell.services));
-    let me = |may: &crate::api::StandbyFor| may.namespace == key.0 && may.name == key.1;
-    let refused = behind.as_ref().is_some_and(|(standby, object)| {
-        standby.0 != key.0 && object.0.as_ref().is_ok_and(|object| !object.spec.standby_for.iter().any(me))
-    });
+    let behind = behind.filter(|_| consents(spec, key, &context.shell.services));
     let away = behind.as_ref().map(|(standby, _)| standby).filter(|standby| board.is_away(standby));
     let answers = match fleet {
         Some(fleet) => fleet.answering(&spec.name),
         None => known.answers(),
     };
-    let trouble = match (&known.trouble, answers) {
-        (Some(trouble), _) => Some(trouble.clone()),
-        _ if refused => Some(format!(
-            "the ScalableService behind it is in another namespace and does not name {}/{} in spec.standbyFor",
-            key.0, key.1
-        )),
-        _ if away.is_some() => away.map(circular),
-        (None, Some(true)) => None,
-        (None, Some(false)) => {
-            let why = fleet.and_then(|fleet| fleet.why_not_answering(&spec.name));
-            Some(
-                why.map_or_else(
+    let trouble =
+        match (&known.trouble, answers) {
+            (Some(trouble), _) => Some(trouble.clone()),
+            _ if away.is_some() => away.map(circular),
+            (None, Some(true)) => None,
+            (None, Some(false)) => {
+                let why = fleet.and_then(|fleet| fleet.why_not_answering(&spec.name));
+                Some(why.map_or_else(
                     || "it does not answer".to_owned(),
                     |why| format!("it does not answer: {why}"),
-                ),
-            )
-        }
-        // What is not known is as it was.
-        (None, None) if before => None,
-        (None, None) => Some("no balancer has asked it yet".to_owned()),
-    };
+                ))
+            }
+            // What is not known is as it was.
+            (None, None) if before => None,
+            (None, None) => Some("no balancer has asked it yet".to_owned()),
+        };
     // One that has yet to say what it has gets nothing before it is needed.
     let unmeasured = Capacity { ready: 0, own: 0, most: i32::MAX };
     let measured = |standby: &Key| board.capacity_for(key, standby).unwrap_or(unmeasured);
-    let capacity = behind.as_ref().filter(|_| !refused).map(|(standby, _)| measured(standby));
-    let address = known.address.map(|address| address.to_string());
-    StandbySeen { name: spec.name.clone(), address, trouble, capacity }
+    let capacity = behind.as_ref().map(|(standby, _)| measured(standby));
+    let addresses = known.addresses.iter().map(SocketAddr::to_string).collect();
+    StandbySeen { name: spec.name.clone(), addresses, trouble, capacity }
 }
 
 #[cfg(test)]

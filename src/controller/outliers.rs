@@ -29,7 +29,7 @@ pub async fn peers(
     context: &Context,
 ) -> Option<Peers> {
     let (rules, selected) = (rules?, target.selected()?);
-    let ask = context.shell.kpis.ask_by_pod(asker, &rules.source, &rules.query, age);
+    let ask = context.shell.kpis.ask_by_pod(asker, rules, age);
     let late = |_| Sample::unusable(KpiState::Error, "not waited for, since requests wait for a replica");
     let sample = timeout(patience, ask).await.unwrap_or_else(late);
     let members = read(&context.pods, |index| index.members(&key.0, selected));

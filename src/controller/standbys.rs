@@ -10,14 +10,16 @@ use std::{
 use k8s_openapi::api::core::v1::Service;
 use kube::{Api, Client};
 use tokio::{
-    net::{TcpStream, lookup_host},
+    net::TcpStream,
     task::JoinSet,
     time::{Instant, timeout},
 };
 
+use super::state::Key;
 use crate::{
     actuate::said,
-    api::{Standby, StandbyAddress, StandbyService},
+    api::{Standby, StandbyAddress, StandbyService, StandbyStatus},
+    names,
 };
 
 /// An address is believed for so long before it is asked for again.
@@ -29,6 +31,14 @@ const FALL: u32 = 2;
 /// Longest time for an address, and for a connection.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// What may be asked about standbys.
+pub struct Asked<'a> {
+    /// Whether a standby may be looked at: what is in another namespace only with its consent.
+    pub consents: &'a (dyn Fn(&Standby) -> bool + Sync),
+    /// Whether connections are to be tried, since no balancer does.
+    pub connect: bool,
+}
+
 /// What is known of the standbys of one service, by their names.
 #[derive(Debug, Default)]
 pub struct KnownStandbys(HashMap<String, KnownStandby>);
@@ -37,8 +47,10 @@ pub struct KnownStandbys(HashMap<String, KnownStandby>);
 #[derive(Debug)]
 pub struct KnownStandby {
     spec: Standby,
-    /// The last address that was found.
-    pub address: Option<SocketAddr>,
+    /// Whether it may be looked at.
+    consents: bool,
+    /// The addresses that were found last, sorted.
+    pub addresses: Vec<SocketAddr>,
     /// Why there is no address.
     pub trouble: Option<String>,
     /// Connections in a row that failed; `None` if none was tried.
@@ -48,27 +60,32 @@ pub struct KnownStandby {
     look: JoinSet<Found>,
 }
 
-/// What a look found: the address, and whether it took a connection, if it was to be tried.
-type Found = (Result<SocketAddr, String>, Option<bool>);
+/// What a look found: the addresses, and whether one took a connection, if that was to be tried.
+type Found = (Result<Vec<SocketAddr>, String>, Option<bool>);
 
 impl KnownStandbys {
-    /// What is known of each of `specs`, in their order. `told` is the address that status tells, for a process that has
-    /// just begun; `connect` for connections to be tried. Only the first look of all is waited for.
+    /// What is known of each of `specs`, in their order. `told` are the addresses that status tells, for a process that has
+    /// just begun. Only the first look of all is waited for.
     pub async fn look(
         &mut self,
         specs: &[Standby],
-        told: impl Fn(&str) -> Option<SocketAddr>,
-        connect: bool,
-        namespace: &str,
+        told: impl Fn(&str) -> Vec<SocketAddr>,
+        asked: &Asked<'_>,
+        key: &Key,
         client: &Client,
     ) -> Vec<&KnownStandby> {
         let mut before = std::mem::take(&mut self.0);
         let looks = specs.iter().map(|spec| {
-            let known = before.remove(&spec.name);
-            let told = if known.is_none() { told(&spec.name) } else { None };
+            let consents = (asked.consents)(spec);
+            let known = before.remove(&spec.name).filter(|known| known.consents == consents);
+            let told = if known.is_none() { told(&spec.name) } else { Vec::new() };
             let known = known.filter(|known| known.spec == *spec);
-            let known = known.unwrap_or_else(|| KnownStandby::new(spec, told));
-            known.look(connect, namespace, client)
+            let known = known.unwrap_or_else(|| {
+                if consents { KnownStandby::new(spec, told) } else { KnownStandby::refused(spec, key) }
+            });
+            async move {
+                if known.consents { known.look(asked.connect, &key.0, client).await } else { known }
+            }
         });
         let known = futures::future::join_all(looks).await;
         self.0 = known.into_iter().map(|known| (known.spec.name.clone(), known)).collect();
@@ -77,9 +94,17 @@ impl KnownStandbys {
 }
 
 impl KnownStandby {
-    fn new(spec: &Standby, address: Option<SocketAddr>) -> Self {
+    fn new(spec: &Standby, addresses: Vec<SocketAddr>) -> Self {
         let (spec, look) = (spec.clone(), JoinSet::new());
-        Self { spec, address, trouble: None, failed: None, looked: None, look }
+        Self { spec, consents: true, addresses, trouble: None, failed: None, looked: None, look }
+    }
+
+    /// One that may not be looked at. The sentence is the same whatever there is.
+    fn refused(spec: &Standby, (namespace, name): &Key) -> Self {
+        let trouble = format!(
+            "it is in another namespace, where the ScalableService behind it has to name {namespace}/{name} in spec.standbyFor"
+        );
+        Self { consents: false, trouble: Some(trouble), ..Self::new(spec, Vec::new()) }
     }
 
     /// Whether it takes connections, if any was tried.
@@ -94,11 +119,11 @@ impl KnownStandby {
         let often = connect || self.trouble.is_some();
         let pause = if often { ASKED_EVERY } else { ADDRESS_AGE_MAX };
         if self.look.is_empty() && self.looked.is_none_or(|at| at.elapsed() >= pause) {
-            let (spec, last, namespace) = (self.spec.clone(), self.address, namespace.to_owned());
+            let (spec, last, namespace) = (self.spec.clone(), self.addresses.clone(), namespace.to_owned());
             self.look.spawn(find(spec, last, connect, namespace, client.clone()));
         }
         if self.looked.is_none()
-            && self.address.is_none()
+            && self.addresses.is_empty()
             && let Some(Ok(found)) = self.look.join_next().await
         {
             self.take(found);
@@ -106,12 +131,12 @@ impl KnownStandby {
         self
     }
 
-    fn take(&mut self, (address, connected): Found) {
+    fn take(&mut self, (addresses, connected): Found) {
         self.looked = Some(Instant::now());
-        match address {
-            Ok(address) => (self.address, self.trouble) = (Some(address), None),
-            // One that was right a moment ago is better than none.
-            Err(trouble) => self.trouble = self.address.is_none().then_some(trouble),
+        match addresses {
+            Ok(addresses) => (self.addresses, self.trouble) = (addresses, None),
+            // Those that were right a moment ago are better than none.
+            Err(trouble) => self.trouble = self.addresses.is_empty().then_some(trouble),
         }
         match connected {
             Some(true) => self.failed = Some(0),
@@ -124,29 +149,32 @@ impl KnownStandby {
 
 async fn find(
     spec: Standby,
-    last: Option<SocketAddr>,
+    last: Vec<SocketAddr>,
     connect: bool,
     namespace: String,
     client: Client,
 ) -> Found {
     let late = |_| Err(format!("its address was not told within {} s", PATIENCE.as_secs()));
-    let address = timeout(PATIENCE, address(&spec, last, &namespace, &client)).await.unwrap_or_else(late);
-    let connected = match address.as_ref().ok().copied().or(last).filter(|_| connect) {
+    let places = addresses(&spec, &last, (&namespace, &client), connect);
+    let addresses = timeout(PATIENCE, places).await.unwrap_or_else(late);
+    let connected = match addresses.as_ref().ok().and_then(|found| found.first()).filter(|_| connect) {
         Some(address) => Some(matches!(timeout(PATIENCE, TcpStream::connect(address)).await, Ok(Ok(_)))),
         None => None,
     };
-    (address, connected)
+    (addresses, connected)
 }
 
-/// Where a standby is; the address it had, if it is still one of several.
-async fn address(
+/// Where a standby is. Where connections are to be tried, only the address of a Service's own is one: a name would let
+/// whoever writes it send the operator anywhere.
+async fn addresses(
     spec: &Standby,
-    last: Option<SocketAddr>,
-    namespace: &str,
-    client: &Client,
-) -> Result<SocketAddr, String> {
+    last: &[SocketAddr],
+    (namespace, client): (&str, &Client),
+    connect: bool,
+) -> Result<Vec<SocketAddr>, String> {
     match (&spec.service, &spec.address) {
-        (Some(service), _) => of_service(service, last, namespace, client).await,
+        (Some(service), _) => of_service(service, last, (namespace, client), connect).await,
+        (None, Some(_)) if connect => Err("without a balancer of ours it must be a service".to_owned()),
         (None, Some(StandbyAddress { host, port })) => of_host(host, *port, last).await,
         (None, None) => Err("it has neither service nor address".to_owned()),
     }
@@ -154,10 +182,10 @@ async fn address(
 
 async fn of_service(
     to: &StandbyService,
-    last: Option<SocketAddr>,
-    namespace: &str,
-    client: &Client,
-) -> Result<SocketAddr, String> {
+    last: &[SocketAddr],
+    (namespace, client): (&str, &Client),
+    connect: bool,
+) -> Result<Vec<SocketAddr>, String> {
     let namespace = to.namespace.as_deref().unwrap_or(namespace);
     let name = format!("Service {namespace}/{}", to.name);
     let api: Api<Service> = Api::namespaced(client.clone(), namespace);
@@ -165,6 +193,11 @@ async fn of_service(
         api.get_opt(&to.name).await.map_err(|error| format!("{name} can't be read: {}", said(&error)))?;
     let spec = found.and_then(|service| service.spec).ok_or_else(|| format!("{name} does not exist"))?;
     if let Some(host) = spec.external_name.filter(|_| spec.type_.as_deref() == Some("ExternalName")) {
+        if connect {
+            return Err(format!(
+                "{name} is of type ExternalName; without a balancer of ours a standby needs an address of its own (clusterIP)"
+            ));
+        }
         return of_host(&host, to.port, last).await;
     }
     let ports: Vec<i32> = spec.ports.iter().flatten().map(|port| port.port).collect();
@@ -174,61 +207,151 @@ async fn of_service(
     let ip = spec.cluster_ip.as_deref().and_then(|ip| ip.parse::<IpAddr>().ok());
     let ip =
         ip.ok_or_else(|| format!("{name} is headless; a standby needs an address of its own (clusterIP)"))?;
-    Ok(SocketAddr::new(ip, u16::try_from(to.port).unwrap_or_default()))
+    Ok(vec![SocketAddr::new(ip, u16::try_from(to.port).unwrap_or_default())])
 }
 
-async fn of_host(host: &str, port: i32, last: Option<SocketAddr>) -> Result<SocketAddr, String> {
+async fn of_host(host: &str, port: i32, last: &[SocketAddr]) -> Result<Vec<SocketAddr>, String> {
     let port = u16::try_from(port).map_err(|_| format!("{port} is no port"))?;
-    let found =
-        lookup_host((host, port)).await.map_err(|error| format!("{host} can't be resolved: {error}"))?;
-    let mut found: Vec<SocketAddr> = found.collect();
-    found.sort_unstable();
-    let same = last.filter(|last| found.contains(last));
-    same.or_else(|| found.first().copied()).ok_or_else(|| format!("{host} has no address"))
+    let found = names::look_up(host, port).await;
+    let found = found.map_err(|error| format!("{host} can't be resolved: {error}"))?;
+    if found.is_empty() { Err(format!("{host} has no address")) } else { Ok(chosen(&found, last)) }
+}
+
+/// Of many addresses those that can be used at a time: the ones of before that are still listed, then the first others. A
+/// name server that tells another part of many each time moves as few requests as can be.
+fn chosen(found: &[SocketAddr], last: &[SocketAddr]) -> Vec<SocketAddr> {
+    let (kept, new): (Vec<SocketAddr>, Vec<SocketAddr>) = found.iter().partition(|one| last.contains(one));
+    let mut chosen: Vec<_> = kept.into_iter().chain(new).take(StandbyStatus::ADDRESSES_MAX).collect();
+    chosen.sort_unstable();
+    chosen
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use axum::Router;
+    use serde_json::{Value, json};
+    use tokio::net::TcpListener;
+
     use super::*;
 
-    fn known(address: Option<&str>) -> KnownStandby {
-        let spec = serde_saphyr::from_str("{name: far, address: {host: shop.example, port: 80}}").unwrap();
-        KnownStandby::new(&spec, address.map(|address| address.parse().unwrap()))
+    /// An API server with one Service, and how often it was asked.
+    fn serving(service: Value) -> (Client, Arc<AtomicUsize>) {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        let answer = move || {
+            count.fetch_add(1, Ordering::SeqCst);
+            let service = service.to_string();
+            async move { service }
+        };
+        (Client::new(Router::new().fallback(answer), "default"), asked)
+    }
+
+    fn service(spec: &Value) -> Value {
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "spare"}, "spec": spec})
+    }
+
+    /// What is known of a Service in another namespace after one look.
+    async fn look(
+        client: &Client,
+        port: u16,
+        consents: bool,
+        connect: bool,
+    ) -> (Vec<SocketAddr>, Option<String>, Option<bool>) {
+        let text = format!("{{name: far, service: {{namespace: other, name: spare, port: {port}}}}}");
+        let spec: Standby = serde_saphyr::from_str(&text).unwrap();
+        let asked = Asked { consents: &|_| consents, connect };
+        let key = ("shop".to_owned(), "checkout".to_owned());
+        let mut known = KnownStandbys::default();
+        let found = known.look(&[spec], |_| Vec::new(), &asked, &key, client).await;
+        (found[0].addresses.clone(), found[0].trouble.clone(), found[0].answers())
     }
 
     #[tokio::test]
-    async fn a_host_is_an_address_or_a_name_and_keeps_the_address_it_had() {
-        let here: SocketAddr = "127.0.0.1:8080".parse().unwrap();
-        assert_eq!(of_host("127.0.0.1", 8080, None).await, Ok(here));
-        assert_eq!(of_host("::1", 8080, None).await, Ok("[::1]:8080".parse().unwrap()));
-        let first = of_host("localhost", 8080, None).await.unwrap();
-        assert!(first.ip().is_loopback());
-        assert_eq!(of_host("localhost", 8080, Some(first)).await, Ok(first), "one of several stays");
-        let elsewhere = "192.0.2.1:8080".parse().ok();
-        assert_eq!(of_host("localhost", 8080, elsewhere).await, Ok(first), "what is none of them goes");
-        let error = of_host("no-such-host.invalid", 80, None).await.unwrap_err();
+    async fn a_service_of_another_namespace_is_not_even_looked_for_without_its_consent() {
+        let there = service(&json!({"clusterIP": "192.0.2.1", "ports": [{"port": 80}]}));
+        let gone = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "spare"}});
+        let mut said = Vec::new();
+        for answer in [there.clone(), gone] {
+            let (client, asked) = serving(answer);
+            said.push(look(&client, 80, false, false).await);
+            assert_eq!(asked.load(Ordering::SeqCst), 0);
+        }
+        assert_eq!(said[0], said[1], "whatever there is, the same is said");
+        assert_eq!(said[0].0, []);
+        assert!(said[0].1.as_ref().unwrap().contains("name shop/checkout in spec.standbyFor"), "{said:?}");
+        let (client, asked) = serving(there);
+        assert_eq!(look(&client, 80, true, false).await.0, ["192.0.2.1:80".parse().unwrap()]);
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn connections_are_tried_to_the_address_of_a_service_and_never_to_an_external_name() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let ports = json!([{"port": port}]);
+        let (client, _) =
+            serving(service(&json!({"type": "ExternalName", "externalName": "127.0.0.1", "ports": ports})));
+        let (address, trouble, answers) = look(&client, port, true, true).await;
+        assert_eq!((address, answers), (vec![], None));
+        assert!(trouble.unwrap().contains("ExternalName"));
+        let short = Duration::from_millis(100);
+        assert!(timeout(short, listener.accept()).await.is_err(), "nobody came");
+        let (client, _) = serving(service(&json!({"clusterIP": "127.0.0.1", "ports": ports})));
+        assert_eq!(look(&client, port, true, true).await.2, Some(true));
+        assert!(timeout(short, listener.accept()).await.is_ok());
+    }
+
+    fn known(address: Option<&str>) -> KnownStandby {
+        let spec = serde_saphyr::from_str("{name: far, address: {host: shop.example, port: 80}}").unwrap();
+        KnownStandby::new(&spec, address.iter().map(|address| address.parse().unwrap()).collect())
+    }
+
+    fn at(addresses: &[&str]) -> Vec<SocketAddr> {
+        addresses.iter().map(|address| address.parse().unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_host_is_an_address_or_a_name_with_all_its_addresses() {
+        assert_eq!(of_host("127.0.0.1", 8080, &[]).await, Ok(at(&["127.0.0.1:8080"])));
+        assert_eq!(of_host("::1", 8080, &[]).await, Ok(at(&["[::1]:8080"])));
+        let found = of_host("localhost", 8080, &at(&["192.0.2.1:8080"])).await.unwrap();
+        assert!(!found.is_empty() && found.iter().all(|address| address.ip().is_loopback()), "{found:?}");
+        let error = of_host("no-such-host.invalid", 80, &[]).await.unwrap_err();
         assert!(error.starts_with("no-such-host.invalid can't be resolved: "), "{error}");
-        assert_eq!(of_host("localhost", 70_000, None).await, Err("70000 is no port".to_owned()));
+        assert_eq!(of_host("localhost", 70_000, &[]).await, Err("70000 is no port".to_owned()));
     }
 
     #[test]
-    fn an_address_that_was_right_is_better_than_none() {
+    fn of_many_addresses_those_of_before_stay_while_they_are_listed() {
+        let all: Vec<SocketAddr> = (1..=20).map(|last| SocketAddr::from(([192, 0, 2, last], 80))).collect();
+        assert_eq!(chosen(&all, &[]), all[..8]);
+        assert_eq!(chosen(&all, &all[12..]), all[12..], "though others come before them");
+        assert_eq!(chosen(&all[5..], &all[3..11]), all[5..13]);
+        assert_eq!(chosen(&all[..2], &all[5..]), all[..2], "what is listed no more goes");
+    }
+
+    #[test]
+    fn addresses_that_were_right_are_better_than_none() {
         let mut standby = known(Some("192.0.2.1:80"));
         standby.take((Err("shop.example can't be resolved".to_owned()), None));
-        assert_eq!((standby.address, standby.trouble), ("192.0.2.1:80".parse().ok(), None));
+        assert_eq!((standby.addresses, standby.trouble), (at(&["192.0.2.1:80"]), None));
         let mut standby = known(None);
         standby.take((Err("shop.example can't be resolved".to_owned()), None));
         assert_eq!(standby.trouble.as_deref(), Some("shop.example can't be resolved"));
-        standby.take((Ok("192.0.2.2:80".parse().unwrap()), None));
-        assert_eq!((standby.address, standby.trouble), ("192.0.2.2:80".parse().ok(), None));
+        standby.take((Ok(at(&["192.0.2.2:80", "192.0.2.3:80"])), None));
+        assert_eq!((standby.addresses, standby.trouble), (at(&["192.0.2.2:80", "192.0.2.3:80"]), None));
     }
 
     #[test]
     fn the_first_connection_counts_at_once_and_later_ones_in_a_row() {
         let answers = |connections: &[bool]| {
             let mut standby = known(None);
-            let address = || Ok("192.0.2.1:80".parse().unwrap());
-            connections.iter().for_each(|good| standby.take((address(), Some(*good))));
+            connections.iter().for_each(|good| standby.take((Ok(at(&["192.0.2.1:80"])), Some(*good))));
             standby.answers()
         };
         assert_eq!(answers(&[]), None);

@@ -9,6 +9,8 @@ mod signs;
 mod standbys;
 mod turn;
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 
 use self::{course::Course, turn::Turn};
@@ -31,8 +33,8 @@ pub struct Standing {
     pub standbys: Vec<StandbySeen>,
     /// What a person said.
     pub order: Option<Order>,
-    /// So many services were switched within a minute that one KPI may have moved them all.
-    pub crowded: bool,
+    /// Sources by whose KPIs so many services left their primaries within a minute that one of them may be wrong.
+    pub crowded: BTreeSet<String>,
 }
 
 /// One standby.
@@ -40,8 +42,8 @@ pub struct Standing {
 pub struct StandbySeen {
     /// Its name in the spec.
     pub name: String,
-    /// `IP:PORT`, once that is known.
-    pub address: Option<String>,
+    /// `IP:PORT` of each of its addresses; empty as long as they are not known.
+    pub addresses: Vec<String>,
     /// Why it would take no request, in a sentence.
     pub trouble: Option<String>,
     /// What its ScalableService has; `None` if nothing scales it.
@@ -77,6 +79,8 @@ pub struct Shift {
     pub reasons: Vec<Reason>,
     /// Whether a standby would take all requests now, and which, or why not.
     pub ready: Reason,
+    /// Sources whose KPIs alone say that the primary fails; empty if its pods or a person say so.
+    pub sources: BTreeSet<String>,
     /// Replicas that the service itself needs for requests that come back.
     pub floor: i32,
     /// When to look again because of it.
@@ -91,9 +95,9 @@ pub struct Shift {
 ///   standby has replicas ready for; once it serves none, all of them do.
 /// - They come back after `return.for` without a sign of failure, by the steps of `return.ramp`, each once the primary has
 ///   the replicas for it. A sign of failure takes them away again.
-/// - Never more switches within an hour than `maxSwitchesPerHour`, and the last of them is no return while the standby
-///   serves; but where nothing is served, requests do not stay. What a person says is always done, and starts the count
-///   anew.
+/// - A primary that has never been ready is not left. One that serves is not left more than `maxSwitchesPerHour` times within
+///   an hour, unless it fails while requests come back; one that serves nothing is left in any case. A return is no
+///   switch and never limited. What a person says is always done, and starts the count anew.
 #[must_use]
 pub fn fail_over(spec: &Validated, seen: &Observation, memory: &mut Memory, now: Timestamp) -> Option<Shift> {
     let rules = spec.failover.as_ref()?;
@@ -120,10 +124,13 @@ pub fn fail_over(spec: &Validated, seen: &Observation, memory: &mut Memory, now:
     };
     let floor = turn.floor(&course);
     course.expect(seen.pods.ready(), seen.replicas);
+    let ordered = matches!(standing.order, Some(Order::To(_)));
+    let sources = if ordered { BTreeSet::new() } else { turn.signs.sources };
     Some(Shift {
         status: course.status(standing, state, now),
         reasons: vec![reason],
         ready,
+        sources,
         floor,
         next_look,
     })

@@ -29,7 +29,7 @@ pub use drain::{Drain, Member, Rotation, drain};
 pub use failover::{Capacity, Order, Shift, StandbySeen, Standing, fail_over};
 pub use memory::{Change, Memory, Past};
 pub(crate) use observation::SAME_SAMPLE;
-pub use observation::{Observation, Pod, Pods, Sample, Value};
+pub use observation::{Observation, Pod, Pods, Sample, Value, Volume};
 pub use outliers::{Peers, Recovery, judge};
 pub use recall::RECALLED;
 pub use standby::Asked;

@@ -132,8 +132,34 @@ pub struct Sample {
     pub reach: SignedDuration,
     /// Scrape targets behind the answer, to notice when some go missing.
     pub targets: Option<u32>,
+    /// Requests behind the answer.
+    pub volume: Volume,
     /// What is wrong with it, in a sentence.
     pub message: Option<String>,
+}
+
+/// Requests behind an answer, over the range of its query.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Volume {
+    /// Nothing counts them, so that the answer stands for itself.
+    #[default]
+    Uncounted,
+    /// So many.
+    Counted(Value),
+    /// They are to be counted and could not be: why.
+    Unknown(String),
+}
+
+impl Volume {
+    /// The requests of all series together.
+    #[must_use]
+    pub fn total(&self) -> Option<f64> {
+        match self {
+            Self::Counted(Value::Single(count)) => Some(*count),
+            Self::Counted(Value::ByPod(by_pod)) => Some(by_pod.values().sum()),
+            Self::Uncounted | Self::Unknown(_) => None,
+        }
+    }
 }
 
 /// What the time of one and the same sample may differ by from one look to the next: it is reckoned by a skew between two
@@ -144,9 +170,19 @@ pub(crate) const SAME_SAMPLE: SignedDuration = SignedDuration::from_millis(200);
 const SET_BACK: SignedDuration = SignedDuration::from_mins(1);
 
 /// Whether a sample taken `at` is another one than that of `before`, and a newer one.
-pub(super) fn is_new_sample(at: Timestamp, before: Option<Timestamp>) -> bool {
+fn is_new_sample(at: Timestamp, before: Option<Timestamp>) -> bool {
     let later = before.map(|before| at.duration_since(before));
     later.is_none_or(|later| later > SAME_SAMPLE || later < -SET_BACK)
+}
+
+/// Whether the range of a sample taken `at` begins where the one `before` ended, or later: else the same event may be in
+/// both, and would count twice. `reach` is the length of the range.
+pub(super) fn is_apart(at: Timestamp, before: Option<Timestamp>, reach: SignedDuration) -> bool {
+    let overlaps = |before| {
+        let later = at.duration_since(before);
+        later >= -SET_BACK && later < reach.saturating_sub(SAME_SAMPLE)
+    };
+    is_new_sample(at, before) && !before.is_some_and(overlaps)
 }
 
 /// The answer to a question.
@@ -169,6 +205,7 @@ impl Sample {
             at: Some(at),
             reach: SignedDuration::ZERO,
             targets: None,
+            volume: Volume::Uncounted,
             message: None,
         }
     }
@@ -183,6 +220,7 @@ impl Sample {
             at: None,
             reach: SignedDuration::ZERO,
             targets: None,
+            volume: Volume::Uncounted,
             message: Some(message.into()),
         }
     }

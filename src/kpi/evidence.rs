@@ -13,7 +13,7 @@ use super::clock::ClockVerdict;
 use super::failure::Failure;
 use super::question::{Evidence, Question, read_probe};
 use crate::api::{Goal, KpiState};
-use crate::engine::{Sample, Value};
+use crate::engine::{Sample, Value, Volume};
 
 /// A query's result, and what its evaluation time says.
 #[derive(Clone, Debug)]
@@ -73,7 +73,16 @@ impl Hearing<'_> {
             None => (KpiState::Empty, Some(self.why_empty(evidence.as_ref()))),
         };
         let reach = SignedDuration::try_from(self.question.reach()).unwrap_or(SignedDuration::MAX);
-        Ok(Sample { state, value, newest: self.newest(), at, reach, targets, message })
+        Ok(Sample {
+            state,
+            value,
+            newest: self.newest(),
+            at,
+            reach,
+            targets,
+            volume: Volume::Uncounted,
+            message,
+        })
     }
 
     fn says(&self, failure: &Failure) -> String {
@@ -162,6 +171,28 @@ impl Hearing<'_> {
             Ok(Some(Value::Single(number))) if number.is_finite() => Some(number),
             _ => None,
         }
+    }
+}
+
+/// The number of requests behind a sample: what is empty or no number is none.
+pub(super) fn volume(source: &str, heard: &Heard, form: Form) -> Volume {
+    let answer = match &heard.result {
+        Ok(answer) => answer,
+        Err(failure) => return Volume::Unknown(format!("source {source:?} {failure}")),
+    };
+    if form == Form::EachPod {
+        return match shape(&answer.data, form) {
+            Ok(value) => Volume::Counted(value.unwrap_or(Value::ByPod(BTreeMap::new()))),
+            Err(message) => Volume::Unknown(message),
+        };
+    }
+    match &answer.data {
+        Data::Scalar(count) => Volume::Counted(Value::Single(count.max(0.0))),
+        Data::Vector(series) => {
+            let counts = series.iter().map(|one| one.value).filter(|count| count.is_finite());
+            Volume::Counted(Value::Single(counts.sum()))
+        }
+        Data::Matrix(_) => Volume::Unknown("volumeQuery answers with a range of samples".to_owned()),
     }
 }
 

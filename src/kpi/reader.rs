@@ -4,20 +4,20 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::future::{OptionFuture, join_all, join3};
+use futures::future::{OptionFuture, join_all, join4};
 use jiff::SignedDuration;
 
 use super::breaker::BreakerState;
-use super::evidence::{Form, Hearing};
+use super::evidence::{Form, Hearing, volume};
 use super::flight::Source;
 use super::question::{Question, QuestionError};
 use super::recent::Recent;
 use super::slots::Asker;
 use super::source::{ConfigError, SourceConfig, check};
 use super::transport::{Connect, connect};
-use crate::api::{Goal, KpiRule, KpiState};
+use crate::api::{Goal, KpiRule, KpiState, OutlierRules, VolumeRule};
 use crate::clock::Clock;
-use crate::engine::Sample;
+use crate::engine::{Sample, Volume};
 
 /// Queries whose parse is remembered.
 const QUESTIONS_MAX: usize = 32_768;
@@ -56,6 +56,14 @@ pub struct ReaderParts<'a> {
     pub observer: Arc<dyn QueryObserver>,
     /// The time of day, which samples are dated with.
     pub clock: Clock,
+}
+
+/// What is asked of whom.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    source: &'a str,
+    query: &'a str,
+    volume: &'a VolumeRule,
 }
 
 /// Asks every configured source, each distinct question once.
@@ -105,8 +113,8 @@ impl KpiReader {
     /// the longest timeout of the sources concerned. Times are those of our own clock. Needs a tokio runtime.
     pub async fn ask(&self, asker: &Asker, rules: &[KpiRule], max_age: Duration) -> BTreeMap<String, Sample> {
         let samples = join_all(rules.iter().map(|rule| async {
-            let form = Form::Kpi(rule.goal);
-            let sample = self.sample(asker, (&rule.source, &rule.query), form, max_age).await;
+            let to = Asked { source: &rule.source, query: &rule.query, volume: &rule.volume };
+            let sample = self.sample(asker, to, Form::Kpi(rule.goal), max_age).await;
             (rule.name.clone(), sample)
         }));
         samples.await.into_iter().collect()
@@ -114,8 +122,9 @@ impl KpiReader {
 
     /// A number for each pod, as [`Self::ask`] asks: the answer has one series for each pod, with the label `pod`. Pods
     /// whose number is none (0/0) are left out.
-    pub async fn ask_by_pod(&self, asker: &Asker, source: &str, query: &str, max_age: Duration) -> Sample {
-        self.sample(asker, (source, query), Form::EachPod, max_age).await
+    pub async fn ask_by_pod(&self, asker: &Asker, rules: &OutlierRules, max_age: Duration) -> Sample {
+        let to = Asked { source: &rules.source, query: &rules.query, volume: &rules.volume };
+        self.sample(asker, to, Form::EachPod, max_age).await
     }
 
     /// The health of a source, if it is configured.
@@ -129,7 +138,7 @@ impl KpiReader {
         self.sources.keys().map(String::as_str)
     }
 
-    async fn sample(&self, asker: &Asker, to: (&str, &str), form: Form, max_age: Duration) -> Sample {
+    async fn sample(&self, asker: &Asker, to: Asked<'_>, form: Form, max_age: Duration) -> Sample {
         let sample = self.heard(asker, to, form, max_age).await;
         sample.unwrap_or_else(|message| Sample::unusable(KpiState::Error, message))
     }
@@ -137,18 +146,19 @@ impl KpiReader {
     async fn heard(
         &self,
         asker: &Asker,
-        (source, query): (&str, &str),
+        to: Asked<'_>,
         form: Form,
         max_age: Duration,
     ) -> Result<Sample, String> {
-        let source = self.source(source)?;
-        let question = self.question(query);
+        let source = self.source(to.source)?;
+        let question = self.question(to.query);
         let question = question.as_ref().as_ref().map_err(ToString::to_string)?;
         let burst = question.burst().filter(|_| matches!(form, Form::Kpi(Goal::PerReplica(_))));
-        let (value, probe, burst) = join3(
+        let (value, probe, burst, volume) = join4(
             source.ask(asker, question.text(), max_age),
             OptionFuture::from(question.probe().map(|probe| source.ask(asker, probe, max_age))),
             OptionFuture::from(burst.map(|burst| source.ask(asker, burst, max_age))),
+            self.volume(asker, source, question, (to.volume, form), max_age),
         )
         .await;
         let hearing = Hearing {
@@ -163,7 +173,33 @@ impl KpiReader {
         let sample = hearing.judge();
         // A time that the engine and its user can compare with their own.
         let skew = SignedDuration::try_from_secs_f64(source.skew()).unwrap_or_default();
-        Ok(Sample { at: sample.at.map(|at| at.saturating_sub(skew).unwrap_or(at)), ..sample })
+        let at = sample.at.map(|at| at.saturating_sub(skew).unwrap_or(at));
+        Ok(Sample { at, volume, ..sample })
+    }
+
+    /// The number of requests behind the answer to `question`, if it is to be known and anything says it.
+    async fn volume(
+        &self,
+        asker: &Asker,
+        source: &Arc<Source>,
+        question: &Question,
+        (rule, form): (&VolumeRule, Form),
+        max_age: Duration,
+    ) -> Volume {
+        let named;
+        let text = match rule {
+            VolumeRule::Unused => return Volume::Uncounted,
+            VolumeRule::OfQuery => question.volume(),
+            VolumeRule::Query(query) => {
+                named = self.question(query);
+                match &*named {
+                    Ok(question) => Some(question.text()),
+                    Err(error) => return Volume::Unknown(format!("volumeQuery: {error}")),
+                }
+            }
+        };
+        let Some(text) = text else { return Volume::Uncounted };
+        volume(source.name(), &*source.ask(asker, text, max_age).await, form)
     }
 
     pub(super) fn source(&self, name: &str) -> Result<&Arc<Source>, String> {

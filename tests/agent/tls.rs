@@ -23,8 +23,13 @@ impl Scene {
     /// What the spec and the controller say of the standby at that address, which should be `hostname`.
     fn shift_over_tls(&self, address: SocketAddr, hostname: &str, weight: u8) {
         let tls = StandbyTls { hostname: hostname.to_owned(), ca_secret_name: SECRET.to_owned() };
-        let standby =
-            Standby { name: "east".to_owned(), address: Some(address), weight, replicas: 1, tls: Some(tls) };
+        let standby = Standby {
+            name: "east".to_owned(),
+            addresses: vec![address],
+            weight,
+            replicas: 1,
+            tls: Some(tls),
+        };
         self.told(|known| known.service.as_mut().unwrap().standbys = vec![standby]);
     }
 

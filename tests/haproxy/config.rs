@@ -85,9 +85,15 @@ fn haproxy_takes_every_configuration_that_the_crd_allows() {
             wanted.servers.insert(format!("checkout-7d9c6b-{number}.x"), server);
         }
         for number in 0..round % 4 {
-            let address = (number > 0).then(|| SocketAddr::from(([10, 1, 0, number], 80)));
+            let addresses = (0..number).map(|last| SocketAddr::from(([10, 1, number, last], 80))).collect();
             let name = format!("standby-{number}");
-            wanted.standbys.push(Standby { name, address, weight: 10 + 45 * number, replicas: 2, tls: None });
+            wanted.standbys.push(Standby {
+                name,
+                addresses,
+                weight: 10 + 45 * number,
+                replicas: 2,
+                tls: None,
+            });
         }
         let config = Config::of(&wanted, balancer.driver.paths()).unwrap();
         std::fs::write(&balancer.driver.paths().shares, &config.shares).unwrap();
@@ -131,7 +137,7 @@ fn a_hostile_name_is_refused_or_taken_as_it_is() {
         let text = texts.new_tree(&mut runner).unwrap().current();
         let mut wanted = wanted(json!({"sessionPersistence": {"cookie": "SID"}}));
         wanted.servers.insert("checkout-0".to_owned(), Server { address, state: ServerState::Ready });
-        let mut standby = Standby { name: "east".to_owned(), address: Some(address), ..Standby::default() };
+        let mut standby = Standby { name: "east".to_owned(), addresses: vec![address], ..Standby::default() };
         let folder = PathBuf::from("/nowhere");
         match round % 7 {
             0 => wanted.service.0.clone_from(&text),

@@ -134,7 +134,7 @@ async fn a_haproxy_that_starts_anew_has_the_shares_before_it_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_is_followed_and_one_that_is_not_known_gets_nothing() {
     let scene = Scene::new(json!({"healthCheck": {"interval": "100ms", "rise": 10, "fall": 1}})).await;
-    let unknown = Standby { address: None, ..scene.east.standby(100) };
+    let unknown = Standby { addresses: Vec::new(), ..scene.east.standby(100) };
     let balancer = Balancer::start(&shared(&scene.only_primary, [unknown])).await;
     let epoch: Epoch = balancer.driver.epoch().await.unwrap();
     let front = scene.only_primary.front();
@@ -148,10 +148,33 @@ async fn an_address_is_followed_and_one_that_is_not_known_gets_nothing() {
         (!seen.standbys["_standby_east"].up).then_some(())
     })
     .await;
-    let moved = Standby { address: Some(scene.west.address), ..scene.east.standby(100) };
+    let moved = Standby { addresses: vec![scene.west.address], ..scene.east.standby(100) };
     assert!(!balancer.sync(&shared(&scene.only_primary, [moved])).await.reloaded);
     assert_eq!(names(front, 50).await, [("west".to_owned(), 50)].into());
     assert_eq!(balancer.driver.epoch().await.unwrap(), epoch, "the same process");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_addresses_of_a_standby_are_used_and_a_dead_one_costs_nothing() {
+    let scene = Scene::new(json!({})).await;
+    let at = |addresses: &[SocketAddr]| {
+        let standby = Standby { addresses: addresses.to_vec(), ..scene.east.standby(100) };
+        shared(&scene.only_primary, [standby])
+    };
+    let (east, west) = (scene.east.address, scene.west.address);
+    let both = at(&[east, west]);
+    let balancer = Balancer::start(&both).await;
+    assert_eq!(balancer.sync(&both).await.steps, [], "the file says everything");
+    assert_eq!(names(both.front(), 50).await, [("east".to_owned(), 25), ("west".to_owned(), 25)].into());
+    scene.east.die();
+    wait(200).await;
+    assert_eq!(names(both.front(), 50).await, [("west".to_owned(), 50)].into());
+    // The name server tells others: who stays keeps its server, and no reload is needed.
+    let other = at(&[west, scene.primary.address]);
+    let report = balancer.sync(&other).await;
+    assert!(!report.reloaded && balancer.sync(&other).await.steps.is_empty());
+    assert!(steps(&report).iter().all(|step| !format!("{step:?}").contains("_standby_east_2")), "{report:?}");
+    assert_eq!(names(both.front(), 50).await, [("primary".to_owned(), 25), ("west".to_owned(), 25)].into());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use plimsoll::{
     api::{Ejected, KpiState, ReasonCode, RecoveryStatus, Replaced, Returned, Validated},
-    engine::{Member, Memory, Observation, Peers, Recovery, Rotation, Sample, Value, drain, judge},
+    engine::{Member, Memory, Observation, Peers, Recovery, Rotation, Sample, Value, Volume, drain, judge},
 };
 use proptest::prelude::*;
 
@@ -50,6 +50,9 @@ struct World {
     state: KpiState,
     /// Whether the balancers say that requests are over.
     drains: bool,
+    /// Requests of each pod within the range of the query, if they are counted; and that range.
+    requests: Option<f64>,
+    reach: SignedDuration,
 }
 
 impl World {
@@ -67,6 +70,8 @@ impl World {
             startup: 3,
             state: KpiState::Fresh,
             drains: true,
+            requests: None,
+            reach: SignedDuration::ZERO,
         }
     }
 
@@ -94,9 +99,20 @@ impl World {
         let value = |pod: &Member| {
             self.bad.get(&pod.name).copied().filter(|_| !out.contains(&pod.name)).unwrap_or(0.001)
         };
-        let by_pod = self.members.iter().map(|pod| (pod.name.clone(), value(pod))).collect();
-        let sample =
-            Sample { state: self.state, value: Some(Value::ByPod(by_pod)), at: Some(now), ..fresh(0.0) };
+        let by_pod: BTreeMap<String, f64> =
+            self.members.iter().map(|pod| (pod.name.clone(), value(pod))).collect();
+        let counts = |requests| by_pod.keys().map(|pod| (pod.clone(), requests)).collect();
+        let volume = self
+            .requests
+            .map_or(Volume::Uncounted, |requests| Volume::Counted(Value::ByPod(counts(requests))));
+        let sample = Sample {
+            state: self.state,
+            value: Some(Value::ByPod(by_pod)),
+            at: Some(now),
+            volume,
+            reach: self.reach,
+            ..fresh(0.0)
+        };
         let peers = Peers { sample, members: self.members.clone(), told: self.told.clone() };
         let drained = if self.drains { out.clone() } else { BTreeSet::new() };
         let rotation = self.spec.traffic.map(|_| Rotation {
@@ -132,6 +148,42 @@ impl World {
 
 fn first(recovery: &Recovery) -> ReasonCode {
     recovery.reasons.first().unwrap().code
+}
+
+#[test]
+fn a_replica_with_too_few_requests_is_not_judged() {
+    let mut world = World::new(shop("", TRAFFIC), 10).bad(&[4]);
+    world.requests = Some(99.0);
+    assert_eq!(first(&world.turns(30)), ReasonCode::TooFewPeers);
+    assert!(world.out().is_empty());
+    // With one more each it is.
+    world.requests = Some(100.0);
+    world.turns(3);
+    assert_eq!(world.out(), BTreeSet::from(["web-4".to_owned()]));
+    let mut any = World::new(shop("", TRAFFIC), 10).bad(&[4]);
+    any.spec.outliers.as_mut().unwrap().request_volume = 0.0;
+    any.requests = Some(1.0);
+    any.turns(3);
+    assert_eq!(any.out(), BTreeSet::from(["web-4".to_owned()]));
+}
+
+#[test]
+fn samples_in_a_row_are_of_ranges_that_do_not_overlap() {
+    let mut world = World::new(shop("", TRAFFIC), 10);
+    world.reach = SignedDuration::from_secs(30);
+    world.turns(10);
+    // One failed request is in the range of each look for half a minute.
+    world.bad = BTreeMap::from([("web-4".to_owned(), 0.3)]);
+    world.turns(30);
+    world.bad.clear();
+    world.turns(60);
+    assert!(world.out().is_empty());
+    world.bad = BTreeMap::from([("web-4".to_owned(), 0.3)]);
+    world.turns(60);
+    assert!(world.out().is_empty(), "two of three");
+    world.drains = false;
+    world.turns(25);
+    assert_eq!(world.out(), BTreeSet::from(["web-4".to_owned()]));
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use plimsoll::api::KpiState;
-use plimsoll::engine::Value;
+use plimsoll::api::{KpiState, VolumeRule};
+use plimsoll::engine::{Value, Volume};
 use plimsoll::kpi::{KpiReader, Question, SourceConfig};
 
 use crate::support::{AVERAGE, Exporter, LOAD, OBJECTIVE, Prometheus, ask, asker, eventually, rule};
@@ -89,6 +89,27 @@ async fn every_shape_of_answer_is_told_apart() {
     let sample = reader.ask(&asker(), &[elsewhere], Duration::ZERO).await.remove("k").unwrap();
     let expected = "source \"thanos\" is not in the operator's configuration, which has: default";
     assert_eq!((sample.state, sample.message.as_deref()), (KpiState::Error, Some(expected)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_requests_behind_an_answer_are_counted_where_they_are_needed() {
+    let one = Exporter::start().await;
+    let prometheus = Prometheus::start(&[&one]).await;
+    let reader = reader(&prometheus, Duration::from_secs(10));
+    let share = "sum(rate(app_requests_total[5s])) / sum(rate(app_requests_total[5s]))";
+    let volume = async |query: &str, volume: VolumeRule| {
+        let rule = plimsoll::api::KpiRule { volume, ..rule(OBJECTIVE, query) };
+        reader.ask(&asker(), &[rule], Duration::ZERO).await.remove("k").unwrap().volume
+    };
+    let counted = volume(share, VolumeRule::OfQuery).await.total().unwrap();
+    assert!((300.0..700.0).contains(&counted), "{counted} of 100 a second within 5 s");
+    assert_eq!(volume(share, VolumeRule::Unused).await, Volume::Uncounted);
+    assert_eq!(volume("sum(app_queue)", VolumeRule::OfQuery).await, Volume::Uncounted);
+    let by = |query: &str| VolumeRule::Query(query.to_owned());
+    assert_eq!(volume(share, by("sum(app_queue)")).await.total(), Some(7.0));
+    assert_eq!(volume(share, by("sum(no_such_total)")).await.total(), Some(0.0));
+    let wrong = volume(share, by("sum(")).await;
+    assert!(matches!(&wrong, Volume::Unknown(why) if why.starts_with("volumeQuery: ")), "{wrong:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -77,10 +77,10 @@ fn nginx_takes_every_configuration_that_the_crd_allows() {
         let mut wanted = Wanted { traffic, ..wanted(&json!({})) };
         with_servers(&mut wanted, [0, 1, 5, 40][round % 4]);
         for (number, weight) in [0, 35, 65, 100].into_iter().take(round % 5).enumerate() {
-            let address = (round % 3 > 0).then(|| ([10, 1, 0, 1], 80).into());
+            let addresses = [[10, 1, 0, 1], [10, 1, 0, 2]].map(|address| (address, 80).into());
             wanted.standbys.push(Standby {
                 name: format!("standby-{number}"),
-                address,
+                addresses: addresses.into_iter().take(round % 3).collect(),
                 weight,
                 replicas: 0,
                 tls: None,
@@ -122,8 +122,8 @@ fn a_hostile_name_is_refused_or_taken_as_it_is() {
         let text = texts.new_tree(&mut runner).unwrap().current();
         let mut wanted = wanted(&json!({}));
         with_servers(&mut wanted, 1);
-        let address = "10.0.0.1:80".parse().ok();
-        let mut standby = Standby { name: "east".to_owned(), address, weight: 10, ..Standby::default() };
+        let addresses = vec!["10.0.0.1:80".parse().unwrap()];
+        let mut standby = Standby { name: "east".to_owned(), addresses, weight: 10, ..Standby::default() };
         let folder = PathBuf::from("/nowhere");
         match round % 6 {
             0 => wanted.service.0.clone_from(&text),

@@ -51,6 +51,31 @@ async fn shares_are_followed_and_a_shift_and_its_return_lose_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn all_addresses_of_a_standby_are_used_and_a_dead_one_costs_nothing() {
+    let (primary, east, west) = (
+        Replica::start("primary", Duration::ZERO).await,
+        Replica::start("east", Duration::ZERO).await,
+        Replica::start("west", Duration::ZERO).await,
+    );
+    let only = wanted(&json!({})).with([primary.server(Ready)]);
+    let both = Standby { addresses: vec![east.address, west.address], replicas: 0, ..east.standby(100) };
+    let _proxy = Proxy::start(&Wanted { standbys: vec![both], ..only.clone() }).await;
+    let names = |front| async move {
+        let mut names = BTreeSet::new();
+        for _ in 0..50 {
+            let answer = Client::new(front).get("/", &[]).await.unwrap();
+            assert_eq!(answer.status, 200);
+            names.insert(answer.body);
+        }
+        names
+    };
+    assert_eq!(names(only.front()).await, ["east".to_owned(), "west".to_owned()].into());
+    east.die();
+    tokio::time::sleep(MOMENT).await;
+    assert_eq!(names(only.front()).await, ["west".to_owned()].into());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_primary_without_replicas_fails_its_own_share_only() {
     let east = Replica::start("east", Duration::ZERO).await;
     let none = wanted(&json!({}));
@@ -83,8 +108,13 @@ async fn a_standby_over_tls_gets_its_share_while_it_proves_who_it_is() {
     let authorities = BTreeMap::from([("east-ca".to_owned(), file)]);
     let over_tls = |hostname: &str, weight| {
         let tls = StandbyTls { hostname: hostname.to_owned(), ca_secret_name: "east-ca".to_owned() };
-        let standby =
-            Standby { name: "east".to_owned(), address: Some(address), weight, replicas: 0, tls: Some(tls) };
+        let standby = Standby {
+            name: "east".to_owned(),
+            addresses: vec![address],
+            weight,
+            replicas: 0,
+            tls: Some(tls),
+        };
         only.clone().and_standbys(vec![standby], authorities.clone())
     };
     let bodies = || async {

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::{check_unique, duration, is_object_name, text};
+use super::{KpiRule, REQUEST_VOLUME, VolumeRule, check_unique, duration, is_object_name, text, volume};
 use crate::api::{
     Failover, LeaveCondition, PRIMARY, Quantity, ReturnMode, ScalableService, ScalableServiceSpec, Standby,
     StandbyService, StandbyTls, balancer_name,
@@ -51,7 +51,21 @@ pub enum SignRule {
         kpi: String,
         /// The value.
         above: f64,
+        /// Fewest requests behind it, at least 0.
+        volume: f64,
     },
+}
+
+impl SignRule {
+    /// Has the requests counted that are behind the sign's KPI, if it needs them.
+    pub(super) fn count_requests(&self, spec: &ScalableServiceSpec, kpis: &mut [KpiRule]) {
+        let Self::KpiAbove { kpi, volume, .. } = self else { return };
+        let query =
+            spec.kpis.iter().find(|known| known.name == *kpi).and_then(|kpi| kpi.volume_query.as_ref());
+        for rule in kpis.iter_mut().filter(|rule| rule.name == *kpi && *volume > 0.0) {
+            rule.volume = VolumeRule::of(query);
+        }
+    }
 }
 
 /// Checks `failover` of `spec`.
@@ -205,6 +219,9 @@ fn sign(
     spec: &ScalableServiceSpec,
     wrong: &mut Vec<String>,
 ) -> Option<SignRule> {
+    if when.request_volume.is_some() && when.kpi.is_none() {
+        wrong.push(format!("{path}.requestVolume is set without kpi; readiness is no matter of requests"));
+    }
     match (&when.ready_ratio_below, &when.kpi, &when.above) {
         (Some(ratio), None, None) => {
             let below = share(ratio);
@@ -226,7 +243,9 @@ fn sign(
                 let found = quoted(&above.0);
                 wrong.push(format!("{path}.above is {found}; it must be a number, such as \"0.2\""));
             }
-            Some(SignRule::KpiAbove { kpi: kpi.clone(), above: number? })
+            let least = when.request_volume.unwrap_or(REQUEST_VOLUME);
+            volume::least(path, least, wrong);
+            Some(SignRule::KpiAbove { kpi: kpi.clone(), above: number?, volume: f64::from(least.max(0)) })
         }
         _ => {
             let fields = [

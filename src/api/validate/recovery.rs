@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::{above_zero, duration, text};
+use super::{VolumeRule, above_zero, duration, text, volume};
 use crate::{api::Recovery, input::words::quoted};
 
 /// `spec.recovery.outliers` with its numbers parsed.
@@ -16,6 +16,10 @@ pub struct OutlierRules {
     pub above: f64,
     /// What must be reached besides, above 0.
     pub at_least: f64,
+    /// Where the number of requests of each replica is read.
+    pub volume: VolumeRule,
+    /// Fewest requests of a replica for its number to count, at least 0.
+    pub request_volume: f64,
     /// New samples in a row, at least 1.
     pub samples: i32,
     /// Share of the replicas that may be missing, 1 to 50.
@@ -42,6 +46,8 @@ pub(super) fn rules(recovery: &Recovery, traffic: bool, wrong: &mut Vec<String>)
     let field = format!("{path}.kpiByPod.atLeast");
     let allowed = "a number above 0, such as \"0.05\" or \"50m\"";
     let at_least = above_zero(&field, &kpi.at_least, f64::MAX, allowed, wrong);
+    volume::least(&format!("{path}.kpiByPod"), kpi.request_volume, wrong);
+    volume::query(&format!("{path}.kpiByPod"), kpi.volume_query.as_ref(), wrong);
     if !(1..=100).contains(&outliers.samples) {
         wrong.push(format!("{path}.samples is {}; it must be from 1 to 100", outliers.samples));
     }
@@ -64,6 +70,11 @@ pub(super) fn rules(recovery: &Recovery, traffic: bool, wrong: &mut Vec<String>)
         source: kpi.source.clone(),
         above: above?,
         at_least: at_least?,
+        volume: match kpi.request_volume {
+            0 => VolumeRule::Unused,
+            _ => VolumeRule::of(kpi.volume_query.as_ref()),
+        },
+        request_volume: f64::from(kpi.request_volume.max(0)),
         samples: outliers.samples,
         max_ejection_percent: percent,
         base_ejection_time: base,
@@ -73,7 +84,7 @@ pub(super) fn rules(recovery: &Recovery, traffic: bool, wrong: &mut Vec<String>)
 
 #[cfg(test)]
 mod tests {
-    use crate::api::{ScalableServiceSpec, Validated};
+    use crate::api::{ScalableServiceSpec, Validated, VolumeRule};
 
     fn validated(outliers: &str, more: &str) -> Result<Validated, Vec<String>> {
         let yaml = format!(
@@ -90,6 +101,7 @@ mod tests {
         assert_eq!((rules.above, rules.at_least, rules.samples), (3.0, 0.05, 3));
         assert_eq!((rules.max_ejection_percent, rules.base_ejection_time.as_secs()), (20, 30));
         assert!(rules.replace && rules.source == "default");
+        assert_eq!((rules.volume, rules.request_volume), (VolumeRule::OfQuery, 100.0));
     }
 
     #[test]
@@ -100,6 +112,8 @@ mod tests {
             ("kpiByPod.above is \"1\"", "kpiByPod: {query: errors, above: 1, atLeast: '0.05'}".to_owned()),
             ("kpiByPod.above is \"3x\"", "kpiByPod: {query: errors, above: 3x, atLeast: '0.05'}".to_owned()),
             ("kpiByPod.atLeast is \"0\"", "kpiByPod: {query: errors, atLeast: 0}".to_owned()),
+            ("kpiByPod.requestVolume is -1", format!("{}, requestVolume: -1}}", &kpi[..kpi.len() - 1])),
+            ("kpiByPod.volumeQuery is empty", format!("{}, volumeQuery: ' '}}", &kpi[..kpi.len() - 1])),
             ("samples is 0", format!("{kpi}, samples: 0")),
             ("maxEjectionPercent is 51", format!("{kpi}, maxEjectionPercent: 51")),
             ("baseEjectionTime is 2h", format!("{kpi}, baseEjectionTime: 2h")),

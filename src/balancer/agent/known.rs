@@ -263,7 +263,7 @@ mod tests {
             balancers: Some(2),
             standbys: vec![Standby {
                 name: "east".to_owned(),
-                address: Some("[2001:db8::1]:80".parse().unwrap()),
+                addresses: vec!["[2001:db8::1]:80".parse().unwrap()],
                 weight: 30,
                 replicas: 2,
                 tls: None,

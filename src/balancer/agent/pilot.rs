@@ -406,8 +406,7 @@ impl Pilot {
         let addresses = if instead.is_empty() {
             addresses.into_iter().map(|address| (address, None)).collect()
         } else {
-            let reached = |standby: &Standby| Some((standby.address?, standby.tls.clone()));
-            instead.into_iter().filter_map(reached).collect()
+            instead.into_iter().flat_map(Standby::places).collect()
         };
         let replicas = Replicas { addresses, patience };
         self.links.replicas.send_if_modified(|before| {

@@ -1,5 +1,7 @@
-//! Whether standbys answer: each is asked every `healthCheck.interval` on a connection of its own, the path of the check
+//! Whether standbys answer: each of their addresses is asked every `healthCheck.interval` on a connection of its own, the path of the check
 //! by HTTP, or where there is none, for a connection; over TLS its certificate must be valid in any case.
+//!
+//! A standby answers as long as one of its addresses does.
 //!
 //! The agent asks, and not the controller, since it stands where the requests would come from.
 
@@ -45,10 +47,10 @@ pub struct Prober {
     host: String,
     authorities: Mounted,
     metrics: Arc<AgentMetrics>,
-    standbys: BTreeMap<String, Record>,
+    standbys: BTreeMap<String, Vec<Record>>,
 }
 
-/// What is known of a standby at an address.
+/// What is known of one address of a standby.
 #[derive(Clone, Debug)]
 struct Record {
     address: SocketAddr,
@@ -118,18 +120,25 @@ impl Prober {
         let mut before = std::mem::take(&mut self.standbys);
         let mut is_new = false;
         for standby in &service.standbys {
-            let Some(address) = standby.address else { continue };
-            let same = |record: &Record| record.address == address && record.tls == standby.tls;
-            let record = before.remove(&standby.name).filter(same);
-            is_new |= record.is_none();
-            let record = record.unwrap_or_else(|| Record {
-                address,
-                tls: standby.tls.clone(),
-                answers: None,
-                otherwise: 0,
-                trouble: String::new(),
+            if standby.addresses.is_empty() {
+                continue;
+            }
+            let mut known = before.remove(&standby.name).unwrap_or_default();
+            let records = standby.addresses.iter().map(|address| {
+                let same = |record: &Record| record.address == *address && record.tls == standby.tls;
+                if let Some(index) = known.iter().position(same) {
+                    return known.swap_remove(index);
+                }
+                is_new = true;
+                Record {
+                    address: *address,
+                    tls: standby.tls.clone(),
+                    answers: None,
+                    otherwise: 0,
+                    trouble: String::new(),
+                }
             });
-            self.standbys.insert(standby.name.clone(), record);
+            self.standbys.insert(standby.name.clone(), records.collect());
         }
         is_new
     }
@@ -147,22 +156,21 @@ impl Prober {
                 }
             }
         };
-        let answers = join_all(self.standbys.values().map(ask)).await;
-        for (record, answer) in self.standbys.values_mut().zip(answers) {
+        let answers = join_all(self.standbys.values().flatten().map(ask)).await;
+        for (record, answer) in self.standbys.values_mut().flatten().zip(answers) {
             record.note(answer, check);
         }
     }
 
     fn tell(&self, answers: &watch::Sender<Answers>) {
-        let answer = |record: &Record| record.answers == Some(true);
-        self.metrics.answering(self.standbys.iter().map(|(name, record)| (name.clone(), answer(record))));
+        let answer = |records: &[Record]| together(records).is_some_and(|answer| answer.is_ok());
+        self.metrics.answering(self.standbys.iter().map(|(name, records)| (name.clone(), answer(records))));
         let mut now = Answers::default();
-        for (name, record) in &self.standbys {
-            match record.answers {
-                Some(true) => now.answering.push(name.clone()),
-                Some(false) => {
-                    let message = record.trouble.clone();
-                    now.not_answering.push(NotAnswering { name: name.clone(), message });
+        for (name, records) in &self.standbys {
+            match together(records) {
+                Some(Ok(())) => now.answering.push(name.clone()),
+                Some(Err(message)) => {
+                    now.not_answering.push(NotAnswering { name: name.clone(), message: message.to_owned() });
                 }
                 None => {}
             }
@@ -173,6 +181,15 @@ impl Prober {
             changed
         });
     }
+}
+
+/// Whether one of the addresses answers, or what is wrong with the first; `None` before all of them were asked.
+fn together(records: &[Record]) -> Option<Result<(), &str>> {
+    if records.iter().any(|record| record.answers == Some(true)) {
+        return Some(Ok(()));
+    }
+    let all_asked = records.iter().all(|record| record.answers.is_some());
+    records.first().filter(|_| all_asked).map(|record| Err(record.trouble.as_str()))
 }
 
 /// Good if it takes the connection, and where there is a path, answers 2xx or 3xx.
@@ -243,6 +260,18 @@ mod tests {
         let early = |second| NotValidYetContext { time: at(second), not_before: at(100) };
         assert_eq!(said(early(98)), "its certificate is not valid yet");
         assert_eq!(said(early(99)), said(early(98)));
+    }
+
+    #[test]
+    fn a_standby_answers_as_long_as_one_of_its_addresses_does() {
+        let of = |answers: &[Option<bool>]| {
+            let records: Vec<Record> = answers.iter().map(|answers| record(*answers)).collect();
+            together(&records).map(|answer| answer.is_ok())
+        };
+        assert_eq!(of(&[Some(false), Some(true), Some(false)]), Some(true));
+        assert_eq!(of(&[None, Some(true)]), Some(true));
+        assert_eq!(of(&[Some(false), Some(false)]), Some(false));
+        assert_eq!(of(&[Some(false), None]), None, "the other one may");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The two watches: the one ScalableService, and the EndpointSlices of its pods.
 
-use std::{collections::BTreeMap, fmt::Debug};
+use std::{collections::BTreeMap, fmt::Debug, net::SocketAddr};
 
 use futures::StreamExt as _;
 use jiff::Timestamp;
@@ -75,7 +75,7 @@ fn standbys(spec: Option<Failover>, status: Option<&FailoverStatus>) -> Vec<Stan
     let standby = |Named { name, tls }: Named| {
         let known = status.and_then(|status| status.backends.iter().find(|known| known.name == name));
         Standby {
-            address: known.and_then(|known| known.address.as_ref()?.parse().ok()),
+            addresses: known.map_or_else(Vec::new, addresses),
             weight: known.map_or(0, |known| u8::try_from(known.weight.clamp(0, 100)).unwrap_or_default()),
             replicas: known.map_or(0, |known| u32::try_from(known.replicas).unwrap_or_default()),
             name,
@@ -83,6 +83,12 @@ fn standbys(spec: Option<Failover>, status: Option<&FailoverStatus>) -> Vec<Stan
         }
     };
     spec.into_iter().flat_map(|spec| spec.backends).map(standby).collect()
+}
+
+/// As many addresses as are used at a time, however many there are.
+fn addresses(known: &StandbyStatus) -> Vec<SocketAddr> {
+    let addresses = known.addresses.iter().filter_map(|address| address.parse().ok());
+    addresses.take(StandbyStatus::ADDRESSES_MAX).collect()
 }
 
 /// Follows the ScalableService for ever; `present` tells whether the entry of `pod` stands in its status.
@@ -201,14 +207,14 @@ mod tests {
         .unwrap();
         let status: FailoverStatus = serde_json::from_str(
             r#"{"state": "FromTheFuture", "backends": [
-                {"name": "east", "weight": 40, "address": "10.0.0.1:80", "replicas": 3, "ready": true},
-                {"name": "west", "weight": 700, "address": "west.example:80", "replicas": -1},
-                {"name": "gone", "weight": 60, "address": "10.0.0.2:80"}]}"#,
+                {"name": "east", "weight": 40, "addresses": ["10.0.0.1:80", "10.0.0.2:80"], "replicas": 3, "ready": true},
+                {"name": "west", "weight": 700, "addresses": ["west.example:80"], "replicas": -1},
+                {"name": "gone", "weight": 60, "addresses": ["10.0.0.2:80"]}]}"#,
         )
         .unwrap();
-        let standby = |name: &str, address: Option<&str>, weight, replicas| Standby {
+        let standby = |name: &str, addresses: &[&str], weight, replicas| Standby {
             name: name.to_owned(),
-            address: address.map(|address| address.parse().unwrap()),
+            addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
             weight,
             replicas,
             tls: (name == "east").then(|| StandbyTls {
@@ -217,9 +223,9 @@ mod tests {
             }),
         };
         let wanted = [
-            standby("west", None, 100, 0),
-            standby("new", None, 0, 0),
-            standby("east", Some("10.0.0.1:80"), 40, 3),
+            standby("west", &[], 100, 0),
+            standby("new", &[], 0, 0),
+            standby("east", &["10.0.0.1:80", "10.0.0.2:80"], 40, 3),
         ];
         assert_eq!(standbys(Some(spec), Some(&status)), wanted);
         assert!(standbys(None, Some(&status)).is_empty());

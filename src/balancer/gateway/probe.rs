@@ -12,9 +12,10 @@ use std::{
 
 use http::{StatusCode, header};
 use reqwest::{Client, Url, redirect};
-use tokio::{net::lookup_host, time::timeout};
+use tokio::time::timeout;
 
 use super::Question;
+use crate::names;
 
 /// A connection with its answer takes no longer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -85,9 +86,9 @@ async fn direct(question: &Question, service: SocketAddr) -> Option<StatusCode> 
 }
 
 async fn look_up(address: &str, port: u16) -> Result<SocketAddr, String> {
-    match timeout(ANSWER_TIMEOUT, lookup_host((address, port))).await {
-        Ok(Ok(mut found)) => found.next().ok_or_else(|| format!("{address} has no address")),
-        Ok(Err(error)) => Err(error.to_string()),
+    match timeout(ANSWER_TIMEOUT, names::look_up(address, port)).await {
+        Ok(Ok(found)) => found.first().copied().ok_or_else(|| format!("{address} has no address")),
+        Ok(Err(error)) => Err(error),
         Err(_) => Err(format!("{address} was not looked up within {} s", ANSWER_TIMEOUT.as_secs())),
     }
 }

@@ -10,6 +10,9 @@
 //! or is sent again since its replica is gone, would never reach a standby; so each standby is a server of the
 //! service's backend too, which gets requests only while no share at all is left to the service.
 //!
+//! A standby has a server for each of its addresses, in either backend. Their number is a power of two, so that addresses
+//! come and go by commands, and few changes take a reload; servers without an address are disabled.
+//!
 //! Nothing is switched here: while the service has a share, its requests fail if no replica is left. The controller
 //! decides, since only it knows how often was switched within the hour.
 
@@ -32,14 +35,24 @@ const INSTEAD: &str = "_instead_";
 /// Of a server whose address is not known, and that is never used.
 const NOWHERE: &str = "127.0.0.1:1";
 
-/// The server of a standby in its own backend.
-pub(super) fn own(standby: &str) -> String {
-    format!("{OWN}{standby}")
+/// Servers that a standby has in each backend.
+pub(super) fn slots(standby: &Standby) -> usize {
+    standby.addresses.len().max(1).next_power_of_two()
 }
 
-/// The server of a standby in the service's backend.
-pub(super) fn instead(standby: &str) -> String {
-    format!("{INSTEAD}{standby}")
+/// A server of a standby in its own backend.
+pub(super) fn own(standby: &str, slot: usize) -> String {
+    numbered(OWN, standby, slot)
+}
+
+/// A server of a standby in the service's backend.
+pub(super) fn instead(standby: &str, slot: usize) -> String {
+    numbered(INSTEAD, standby, slot)
+}
+
+/// A standby's name has no `_`.
+fn numbered(prefix: &str, standby: &str, slot: usize) -> String {
+    if slot == 0 { format!("{prefix}{standby}") } else { format!("{prefix}{standby}_{}", slot + 1) }
 }
 
 /// Whether a server is a standby's.
@@ -50,7 +63,10 @@ pub(super) fn is_standby(server: &str) -> bool {
 /// The backend that a server of `wanted` is in.
 pub(super) fn backend_of(wanted: &Wanted, server: &str) -> String {
     match server.strip_prefix(OWN) {
-        Some(standby) => format!("{}_{standby}", backend(wanted)),
+        Some(standby) => {
+            let standby = standby.split('_').next().unwrap_or(standby);
+            format!("{}_{standby}", backend(wanted))
+        }
         None => backend(wanted).to_owned(),
     }
 }
@@ -136,11 +152,18 @@ pub(super) fn backends(wanted: &Wanted, with_servers: bool) -> Result<Vec<String
             Keywords::of_standby(&wanted.traffic),
             tls(wanted, standby)?
         );
-        if with_servers {
-            let address = address(standby);
+        if !with_servers {
+            // Of the structure their number alone: one that is not there can't be moved.
+            if slots(standby) > 1 {
+                let _ = writeln!(text, "    # {} servers", slots(standby));
+            }
+            return Ok(text);
+        }
+        for slot in 0..slots(standby) {
+            let (server, address) = (own(standby_name, slot), address(standby, slot));
             let maxconn = maxconn(wanted, standby);
-            let off = if standby.address.is_none() { " disabled" } else { "" };
-            let _ = writeln!(text, "    server {OWN}{standby_name} {address}{maxconn}{off}");
+            let off = if slot < standby.addresses.len() { "" } else { " disabled" };
+            let _ = writeln!(text, "    server {server} {address}{maxconn}{off}");
         }
         Ok(text)
     };
@@ -160,14 +183,15 @@ pub(super) fn waiting(wanted: &Wanted, with_servers: bool) -> Result<String, Con
         String::new()
     };
     for (standby, share) in wanted.shares() {
-        let (address, maxconn) = (address(standby), maxconn(wanted, standby));
-        let tls = tls(wanted, standby)?;
-        let standby = name("the name of a standby", &standby.name)?;
-        let off = if all && share > 0 { "" } else { " disabled" };
-        let _ = writeln!(
-            text,
-            "    server {INSTEAD}{standby} {address}{maxconn}{tls} pool-max-conn 0{cookie}{off}"
-        );
+        let (maxconn, tls) = (maxconn(wanted, standby), tls(wanted, standby)?);
+        let standby_name = name("the name of a standby", &standby.name)?;
+        for slot in 0..slots(standby) {
+            let (server, address) = (instead(standby_name, slot), address(standby, slot));
+            let on = all && share > 0 && slot < standby.addresses.len();
+            let off = if on { "" } else { " disabled" };
+            let _ =
+                writeln!(text, "    server {server} {address}{maxconn}{tls} pool-max-conn 0{cookie}{off}");
+        }
     }
     Ok(text)
 }
@@ -182,8 +206,8 @@ fn tls(wanted: &Wanted, standby: &Standby) -> Result<String, ConfigError> {
     Ok(format!(" ssl verify required ca-file {file} sni str({host}) verifyhost {host} check-sni {host}"))
 }
 
-fn address(standby: &Standby) -> String {
-    standby.address.as_ref().map_or_else(|| NOWHERE.to_owned(), SocketAddr::to_string)
+fn address(standby: &Standby, slot: usize) -> String {
+    standby.addresses.get(slot).map_or_else(|| NOWHERE.to_owned(), SocketAddr::to_string)
 }
 
 fn maxconn(wanted: &Wanted, standby: &Standby) -> String {

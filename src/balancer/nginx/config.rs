@@ -265,15 +265,17 @@ fn standbys(wanted: &Wanted) -> Result<String, ConfigError> {
     let mut rest = if ready(wanted).is_empty() { NOBODY.to_owned() } else { service.to_owned() };
     let (mut upstreams, mut parts) = (String::new(), Vec::new());
     for (standby, share) in wanted.shares().filter(|(_, share)| *share > 0) {
-        let Some(address) = standby.address else { continue };
+        // A single one stays in whatever fails: nobody would be left.
+        let fails = if standby.addresses.len() > 1 { "max_fails=1 fail_timeout=5s" } else { "max_fails=0" };
+        let servers: String =
+            standby.addresses.iter().map(|address| format!("        server {address} {fails};\n")).collect();
         let standby = name("the name of a standby", &standby.name)?;
         let upstream = format!("{service}_{standby}");
         let _ = write!(
             upstreams,
             "
     upstream {upstream} {{
-        server {address} max_fails=0;
-    }}
+{servers}    }}
 "
         );
         parts.push(format!("        {share}% {upstream};\n"));

@@ -112,7 +112,13 @@ fn without_a_replica_nothing_is_asked_and_an_ipv6_cluster_is_listened_to() {
 }
 
 fn standby(name: &str, address: &str, weight: u8) -> Standby {
-    Standby { name: name.to_owned(), address: address.parse().ok(), weight, replicas: 0, tls: None }
+    Standby {
+        name: name.to_owned(),
+        addresses: address.parse().ok().into_iter().collect(),
+        weight,
+        replicas: 0,
+        tls: None,
+    }
 }
 
 #[test]

@@ -188,7 +188,9 @@ pub fn fact(code: ReasonCode) -> &'static str {
         C::MovingToStandby => "requests move to a standby",
         C::StandbyServes => "all requests go to a standby",
         C::MovingToPrimary => "requests come back from a standby",
-        C::SwitchLimit => "requests stay where they are: there were too many switches within the hour",
+        C::SwitchLimit => {
+            "the service itself fails and keeps its requests: there were too many switches within the hour"
+        }
         C::EvidenceUnknown => "requests stay where they are, since what would move them is not known",
         C::FrozenByAnnotation => "requests stay where they are, as a person said",
         C::MovedByAnnotation => "requests go where a person said",

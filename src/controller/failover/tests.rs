@@ -39,7 +39,7 @@ impl Shop {
     fn look(&mut self, board: &Board, errors: f64, ready: i32, now: Timestamp) -> Shift {
         let standby = StandbySeen {
             name: "spare".to_owned(),
-            address: Some("192.0.2.1:80".to_owned()),
+            addresses: vec!["192.0.2.1:80".to_owned()],
             ..StandbySeen::default()
         };
         let standing = Standing { told: self.told.clone(), standbys: vec![standby], ..Standing::default() };
@@ -117,4 +117,31 @@ fn who_is_not_scaled_can_get_no_more_than_it_has() {
         let service = ScalableService::new("spare", serde_saphyr::from_str(&spec).unwrap());
         assert_eq!(capacity(&service, 3, 1), Capacity { ready: 3, own: 1, most }, "{mode}");
     }
+}
+
+#[test]
+fn a_status_asks_nobody_of_another_namespace_who_does_not_consent() {
+    let mut shop = Shop::named("shop");
+    let far = SHOP
+        .replace("service: {name: spare", "service: {namespace: other, name: spare")
+        .replace("NAME", "shop");
+    shop.service = serde_saphyr::from_str(&far).unwrap();
+    let now = Timestamp::from_second(1_800_000_000).unwrap();
+    let mut forged = shop.look(&Board::default(), 0.0, 4, now).status;
+    (forged.backends[0].replicas, forged.backends[0].weight) = (7, 100);
+    let status = ScalableServiceStatus { failover: Some(forged), ..ScalableServiceStatus::default() };
+    let asked = |standby_for: &str| {
+        let spare =
+            SHOP.replace("NAME", "spare").replace("namespace: shops", "namespace: other") + standby_for;
+        let spare: ScalableService = serde_saphyr::from_str(&spare).unwrap();
+        let (services, (known, mut writer)) = (Services::default(), reflector::store());
+        writer.apply_watcher_event(&watcher::Event::Apply(DeserializeGuard(Ok(spare))));
+        services.add(known);
+        // As who leads anew reads it.
+        let (_, entry, _) = before(&shop.service, &status, &services);
+        entry.asks.unwrap().into_values().map(|ask| ask.replicas).sum::<i32>()
+    };
+    assert_eq!(asked(""), 0);
+    assert_eq!(asked("  standbyFor: [{namespace: shops, name: another}]\n"), 0);
+    assert_eq!(asked("  standbyFor: [{namespace: shops, name: shop}]\n"), 7);
 }

@@ -30,8 +30,9 @@ fn active(shift: &Shift) -> Verdict {
 /// What the balancers have to hear at once.
 pub fn told(status: &ScalableServiceStatus) -> impl PartialEq {
     let failover = status.failover.as_ref();
-    let backend =
-        |standby: &crate::api::StandbyStatus| (standby.name.clone(), standby.weight, standby.address.clone());
+    let backend = |standby: &crate::api::StandbyStatus| {
+        (standby.name.clone(), standby.weight, standby.addresses.clone())
+    };
     failover.map(|failover| {
         let backends: Vec<_> = failover.backends.iter().map(backend).collect();
         (failover.active.clone(), backends)

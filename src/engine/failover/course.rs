@@ -20,7 +20,9 @@ pub(super) struct Course {
     pub weights: Vec<i32>,
     /// Replicas of the primary that were ready before it failed.
     pub expected: i32,
-    /// Switches of the last hour, the newest last.
+    /// Replicas that it wanted when requests left it.
+    pub needed: i32,
+    /// Switches to a standby within the last hour, the newest last.
     pub switches: Vec<Timestamp>,
     /// No return before.
     pub hold_until: Option<Timestamp>,
@@ -51,11 +53,12 @@ impl Course {
         let recent = times.filter(|at| now.duration_since(*at).abs() < HOUR);
         let switches = recent.map(|at| at.min(now)).collect();
         let expected = told.as_ref().map_or(0, |told| told.expected_replicas.max(0));
+        let needed = told.as_ref().map_or(0, |told| told.needed_replicas.max(0));
         let longest = now.saturating_add(rules.longest_hold()).unwrap_or(now);
         let hold_until =
             told.as_ref().and_then(|told| told.hold_until.as_ref()).map(|until| until.0.min(longest));
         let obeyed = told.as_ref().and_then(|told| told.obeyed.clone());
-        Self { active, weights, expected, switches, hold_until, obeyed, told, names }
+        Self { active, weights, expected, needed, switches, hold_until, obeyed, told, names }
     }
 
     /// The share of the requests that standbys get, in percent.
@@ -81,9 +84,9 @@ impl Course {
         }
     }
 
-    /// Requests are on their way to `to` from now on.
-    pub fn switch(&mut self, to: Option<usize>, now: Timestamp) {
-        self.active = to;
+    /// Requests are on their way to the standby `to` from now on, and that counts.
+    pub fn switch(&mut self, to: usize, now: Timestamp) {
+        self.active = Some(to);
         self.switches.push(now);
         let extra = self.switches.len().saturating_sub(SWITCHES_MAX);
         self.switches.drain(..extra);
@@ -128,8 +131,9 @@ impl Course {
     }
 
     /// Where a standby was: what is not known moves nobody.
-    fn told_address(&self, name: &str) -> Option<String> {
-        self.told.as_ref()?.standby(name)?.address.clone()
+    fn told_addresses(&self, name: &str) -> Vec<String> {
+        let told = self.told.as_ref().and_then(|told| told.standby(name));
+        told.map_or_else(Vec::new, |told| told.addresses.clone())
     }
 
     /// What to write.
@@ -137,14 +141,15 @@ impl Course {
         let since = self.told.as_ref().filter(|told| told.state == state).map(|told| told.since.clone());
         let backends = self.names.iter().enumerate().map(|(index, name)| {
             let seen = standing.standbys.iter().find(|seen| seen.name == *name);
+            let known = seen.filter(|seen| !seen.addresses.is_empty());
             let needed = self.active == Some(index) || self.weight(index) > 0;
             let asks = needed && seen.is_some_and(|seen| seen.capacity.is_some());
             StandbyStatus {
                 name: name.clone(),
                 weight: self.weight(index),
-                address: seen.and_then(|seen| seen.address.clone()).or_else(|| self.told_address(name)),
+                addresses: known.map_or_else(|| self.told_addresses(name), |seen| seen.addresses.clone()),
                 ready: seen.is_some_and(|seen| seen.trouble.is_none()),
-                replicas: if asks { self.expected } else { 0 },
+                replicas: if asks { self.expected.max(self.needed) } else { 0 },
                 message: seen.and_then(|seen| seen.trouble.clone()),
             }
         });
@@ -153,6 +158,7 @@ impl Course {
             since: since.unwrap_or(Time(now)),
             active: self.name(self.active).to_owned(),
             expected_replicas: self.expected,
+            needed_replicas: if self.is_away() { self.needed } else { 0 },
             switches: self.switches.iter().copied().map(Time).collect(),
             hold_until: self.hold_until.filter(|until| *until > now && self.is_away()).map(Time),
             obeyed: self.obeyed.clone(),

@@ -1,16 +1,16 @@
 //! Whether the primary fails, by samples of each sign.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     api::{FailoverRules, KpiState, SignRule, Validated},
     engine::{
-        Observation, Sample,
+        Observation, Sample, Volume,
         evidence::{Graded, grade},
         memory::KpiMemory,
-        observation::is_new_sample,
+        observation::is_apart,
     },
 };
 
@@ -46,12 +46,16 @@ struct Ring {
 pub(super) struct Signs {
     /// One of them is bad often enough.
     pub fails: bool,
+    /// The sources of the KPIs that are, if readiness is not: one wrong query can say it of many services at once.
+    pub sources: BTreeSet<String>,
     /// None of its replicas is ready: it serves nothing.
     pub dead: bool,
     /// Those that are bad now, in words.
     pub bad: Vec<String>,
     /// Those that would have to be known and are not, in words.
     pub unknown: Vec<String>,
+    /// Those that would be bad and have too few requests, in words.
+    pub few: Vec<String>,
     /// Enough replicas are ready for a return.
     pub ready: bool,
 }
@@ -67,8 +71,9 @@ impl Signs {
 enum Sign {
     Good,
     Bad(String),
-    /// There is nothing to measure: no replica is expected, no request is there to be counted.
-    Nothing,
+    /// There is nothing to measure: no replica is expected, or there are too few requests; how many, if that hides
+    /// something bad.
+    Nothing(Option<String>),
     Unknown(String),
 }
 
@@ -105,7 +110,6 @@ impl SignMemory {
     ) -> Signs {
         self.follow(&rules.signs);
         let looks = i32::try_from(rules.of).unwrap_or(i32::MAX);
-        let old = spec.period.checked_mul(looks).unwrap_or(SignedDuration::MAX).max(OLD);
         let ready = seen.pods.ready();
         let of = expected.min(seen.replicas);
         let ratio = (of > 0).then(|| f64::from(ready) / f64::from(of));
@@ -114,41 +118,59 @@ impl SignMemory {
             ready: ratio.is_some_and(|ratio| ratio > rules.return_above),
             ..Signs::default()
         };
+        let mut by_pods = false;
         for (rule, ring) in &mut self.rings {
-            ring.age(old, now);
-            let (sign, at) = match rule {
+            let (sign, at, reach) = match rule {
                 SignRule::ReadyBelow(below) => {
                     let sign = match ratio {
-                        None => Sign::Nothing,
+                        None => Sign::Nothing(None),
                         Some(ratio) if ratio < *below => {
                             Sign::Bad(format!("{ready} of {of} replicas are ready"))
                         }
                         Some(_) => Sign::Good,
                     };
-                    (sign, None)
+                    (sign, None, SignedDuration::ZERO)
                 }
-                SignRule::KpiAbove { kpi, above } => by_kpi(samples.get(kpi), kpi, *above),
+                SignRule::KpiAbove { kpi, above, volume } => {
+                    let sample = samples.get(kpi);
+                    let reach = sample.map_or(SignedDuration::ZERO, |sample| sample.reach);
+                    (by_kpi(sample, kpi, *above, *volume), sample.and_then(|sample| sample.at), reach)
+                }
             };
-            let new = ring.fresh(at, now);
+            let pause = spec.period.saturating_add(reach);
+            ring.age(pause.checked_mul(looks).unwrap_or(SignedDuration::MAX).max(OLD), now);
+            let new = ring.fresh(at, reach, now);
             match sign {
                 Sign::Good => ring.take(false, new, rules.of),
                 Sign::Bad(words) => {
                     ring.take(true, new, rules.of);
-                    signs.fails |= ring.fails(rules.samples);
                     signs.bad.push(words);
+                    match (ring.fails(rules.samples), rule) {
+                        (true, SignRule::ReadyBelow(_)) => by_pods = true,
+                        (true, SignRule::KpiAbove { kpi, .. }) => {
+                            let of_kpi = spec.kpis.iter().filter(|known| known.name == *kpi);
+                            signs.sources.extend(of_kpi.map(|known| known.source.clone()));
+                        }
+                        (false, _) => {}
+                    }
                 }
-                Sign::Nothing => {}
+                Sign::Nothing(few) => signs.few.extend(few),
                 Sign::Unknown(words) => signs.unknown.push(words),
             }
         }
         // A primary that serves nothing fails, also where only a KPI is looked at: without requests that has no value.
-        let new = self.dead.fresh(None, now);
+        let new = self.dead.fresh(None, SignedDuration::ZERO, now);
         self.dead.take(signs.dead, new, rules.of);
         if signs.dead {
-            signs.fails |= self.dead.fails(rules.samples);
+            by_pods |= self.dead.fails(rules.samples);
             if signs.bad.is_empty() {
                 signs.bad.push(format!("none of {of} replicas is ready"));
             }
+        }
+        // Who has never been ready can't have failed: it is being rolled out.
+        signs.fails = expected > 0 && (by_pods || !signs.sources.is_empty());
+        if by_pods {
+            signs.sources.clear();
         }
         self.well_since = signs.well().then(|| self.well_since.unwrap_or(now).min(now));
         signs
@@ -181,10 +203,11 @@ impl Ring {
         self.bad.retain(|(at, _)| now.duration_since(*at) < old);
     }
 
-    /// The time of a sample that was taken `at`, or is of now, if that is a new one.
-    fn fresh(&self, at: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+    /// The time of a sample that was taken `at`, or is of now, if that is a new one whose range begins after that of the
+    /// last one.
+    fn fresh(&self, at: Option<Timestamp>, reach: SignedDuration, now: Timestamp) -> Option<Timestamp> {
         match (at, self.at) {
-            (Some(at), before) => Some(at).filter(|at| is_new_sample(*at, before)),
+            (Some(at), before) => Some(at).filter(|at| is_apart(*at, before, reach)),
             // One that lies ahead is of a clock that was set back since.
             (None, Some(before)) if (SignedDuration::ZERO..PAUSE).contains(&now.duration_since(before)) => {
                 None
@@ -203,20 +226,22 @@ impl Ring {
     }
 }
 
-/// A sign that is a KPI, and when its sample was taken.
-fn by_kpi(sample: Option<&Sample>, kpi: &str, above: f64) -> (Sign, Option<Timestamp>) {
-    let Some(sample) = sample else {
-        return (Sign::Unknown(format!("{kpi} is unmeasured")), None);
-    };
+/// A sign that is a KPI, of at least `least` requests.
+fn by_kpi(sample: Option<&Sample>, kpi: &str, above: f64, least: f64) -> Sign {
+    let Some(sample) = sample else { return Sign::Unknown(format!("{kpi} is unmeasured")) };
     let state: &'static str = sample.state.into();
-    let sign = match (sample.state, sample.number()) {
-        (KpiState::Fresh, Some(value)) if value > above => {
-            Sign::Bad(format!("{kpi} is {}, above {above}", (value * 1e3).round() / 1e3))
-        }
-        (KpiState::Fresh, Some(_)) => Sign::Good,
+    let value = match (sample.state, sample.number()) {
+        (KpiState::Fresh, Some(value)) => value,
         // Without requests there is no share of errors and no latency.
-        (KpiState::Empty | KpiState::NaN, _) => Sign::Nothing,
-        _ => Sign::Unknown(format!("{kpi} is {state}")),
+        (KpiState::Empty | KpiState::NaN, _) => return Sign::Nothing(None),
+        _ => return Sign::Unknown(format!("{kpi} is {state}")),
     };
-    (sign, sample.at)
+    let bad = (value > above).then(|| format!("{kpi} is {}, above {above}", (value * 1e3).round() / 1e3));
+    match (&sample.volume, sample.volume.total()) {
+        (Volume::Unknown(why), _) => Sign::Unknown(format!("the number of requests behind {kpi}: {why}")),
+        (_, Some(count)) if count < least => Sign::Nothing(
+            bad.map(|bad| format!("{bad}, but of {} requests, below requestVolume {least}", count.round())),
+        ),
+        _ => bad.map_or(Sign::Good, Sign::Bad),
+    }
 }

@@ -18,7 +18,7 @@ impl Turn<'_> {
             let trouble = match seen {
                 None => Some("nothing is known of it yet".to_owned()),
                 Some(StandbySeen { trouble: Some(trouble), .. }) => Some(trouble.clone()),
-                Some(StandbySeen { address: None, .. }) => Some("its address is not known yet".to_owned()),
+                Some(seen) if seen.addresses.is_empty() => Some("its address is not known yet".to_owned()),
                 Some(StandbySeen { capacity: Some(has), .. }) if has.most.saturating_sub(has.own) < need => {
                     let free = has.most.saturating_sub(has.own).max(0);
                     Some(format!("it can get {free} replicas for this, where {need} are needed"))
@@ -68,7 +68,7 @@ impl Turn<'_> {
 
     /// Whether a standby would take requests now.
     pub fn takes(&self, standby: usize) -> bool {
-        self.seen_of(standby).is_some_and(|seen| seen.trouble.is_none() && seen.address.is_some())
+        self.seen_of(standby).is_some_and(|seen| seen.trouble.is_none() && !seen.addresses.is_empty())
     }
 
     /// Whether it has a replica, as far as is known.
@@ -94,7 +94,7 @@ impl Turn<'_> {
 
     /// Replicas that all requests need.
     pub fn need(&self, course: &Course) -> i32 {
-        let wanted = if course.is_away() { course.expected } else { course.expected.max(self.seen.replicas) };
-        wanted.max(1)
+        let wanted = if course.is_away() { course.needed } else { self.seen.replicas };
+        course.expected.max(wanted).max(1)
     }
 }

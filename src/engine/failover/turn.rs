@@ -119,7 +119,8 @@ impl Turn<'_> {
         if course.switches.len() >= self.rules.max_switches && !self.signs.dead {
             return (State::Held, self.limited(course));
         }
-        if self.standing.crowded && !self.signs.dead {
+        let sources = &self.signs.sources;
+        if !sources.is_empty() && sources.is_subset(&self.standing.crowded) && !self.signs.dead {
             return suspect(self, Code::FleetLimit);
         }
         self.leave(course, to);
@@ -129,13 +130,18 @@ impl Turn<'_> {
     /// The primary serves, and it is not known to fail.
     fn calm(&self, course: &Course) -> Stand {
         if !self.signs.bad.is_empty() {
-            let detail = self.signs.bad.join(", ");
+            let mut detail = self.signs.bad.join(", ");
+            if course.expected == 0 {
+                detail += "; none of its replicas has been ready yet";
+            }
             return (State::Suspect, self.reason(Code::PrimaryFailing, course).detailed(detail));
         }
         if !self.signs.unknown.is_empty() {
             return (State::Frozen, self.unknown(course));
         }
-        (State::Primary, self.reason(Code::PrimaryServes, course))
+        let reason = self.reason(Code::PrimaryServes, course);
+        let few = self.signs.few.join(", ");
+        (State::Primary, if few.is_empty() { reason } else { reason.detailed(few) })
     }
 
     /// Requests are at the standby `to`, or on their way there.
@@ -152,9 +158,6 @@ impl Turn<'_> {
         let code = if state == State::Standby { Code::StandbyServes } else { Code::MovingToStandby };
         let name = course.name(Some(to)).to_owned();
         if self.rules.automatic && self.well_long_enough() && self.held(course).is_none() {
-            if !self.may_return(course) {
-                return (State::Held, self.limited(course));
-            }
             // They may never have come to where they were to go: who has them gives them back.
             let has = |standby: &usize| course.weight(*standby) > 0 && self.takes(*standby);
             let from = Some(to).filter(has).or_else(|| course.other(to).filter(has)).unwrap_or(to);
@@ -168,7 +171,7 @@ impl Turn<'_> {
     fn returning(&mut self, course: &mut Course, from: usize, careful: bool) -> Stand {
         let usable = if self.takes(from) { Some(from) } else { self.usable(course) };
         if let Some(to) = usable.filter(|_| careful && self.signs.fails) {
-            // It was a switch back, and this is one away: the last one that is allowed was kept for it.
+            // Whatever was spent before: who has just come back was not well after all.
             self.leave(course, to);
             course.keep(|standby| standby == to || self.takes(standby));
             return self.away(course, to);
@@ -221,37 +224,42 @@ impl Turn<'_> {
         // In the order of preference the primary comes first.
         if back {
             self.memory.forget();
-            course.switch(None, self.now);
+            course.active = None;
             course.weights.fill(0);
             return Some(self.calm(course));
         }
         let other = other?;
-        course.switch(Some(other), self.now);
+        course.switch(other, self.now);
         course.keep(|standby| self.takes(standby) && self.serves(standby));
         self.grow(course, other);
         Some(self.away(course, other))
     }
 
-    /// Requests are on their way to the standby `to`.
+    /// Requests are on their way to the standby `to`. Where neither side serves anything that is no switch: nothing is
+    /// gained or lost by it, and the primary need not be well for longer because of it.
     fn leave(&mut self, course: &mut Course, to: usize) {
-        let (lasting, longest) = (self.rules.return_for, self.rules.longest_hold());
-        // Away and back are two switches, so each two of them before this one are a relapse.
-        let relapses = u32::try_from(course.switches.len() / 2).unwrap_or(u32::MAX).min(16);
-        let hold = lasting.checked_mul(1 << relapses).unwrap_or(longest).min(longest);
-        course.hold_until = self.now.checked_add(hold).ok();
         if course.away() == 0 {
             // What was wanted is needed elsewhere, also if some of it had yet to become ready.
-            course.expected = course.expected.max(self.seen.replicas);
+            course.needed = self.seen.replicas;
         }
         // While they go from one standby to another, there are no more than these two.
         let from = course.other(to);
         course.keep(|standby| standby == to || Some(standby) == from);
-        course.switch(Some(to), self.now);
+        if self.seen.pods.ready() > 0 || self.serves(to) {
+            let (lasting, longest) = (self.rules.return_for, self.rules.longest_hold());
+            // Each switch within the hour before this one was followed by a relapse.
+            let relapses = u32::try_from(course.switches.len()).unwrap_or(u32::MAX).min(16);
+            let hold = lasting.checked_mul(1 << relapses).unwrap_or(longest).min(longest);
+            course.hold_until = self.now.checked_add(hold).ok();
+            course.switch(to, self.now);
+        } else {
+            course.active = Some(to);
+        }
         (self.memory.stepped, self.memory.standby_lost) = (None, None);
     }
 
     fn come_back(&mut self, course: &mut Course) {
-        course.switch(None, self.now);
+        course.active = None;
         // What was bad before it was well again does not count against it.
         self.memory.forget();
         self.memory.stepped = None;
@@ -288,11 +296,6 @@ impl Turn<'_> {
     fn held(&self, course: &Course) -> Option<SignedDuration> {
         let until = course.hold_until.filter(|until| *until > self.now)?;
         Some(until.duration_since(self.now))
-    }
-
-    /// A return must leave one switch for the next failure.
-    fn may_return(&self, course: &Course) -> bool {
-        course.switches.is_empty() || course.switches.len() + 1 < self.rules.max_switches
     }
 
     /// The share that the primary gets next, in percent.

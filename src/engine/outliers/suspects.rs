@@ -49,6 +49,7 @@ mod tests {
     use jiff::SignedDuration;
 
     use super::*;
+    use crate::api::VolumeRule;
 
     fn rules() -> OutlierRules {
         OutlierRules {
@@ -56,6 +57,8 @@ mod tests {
             source: String::new(),
             above: 3.0,
             at_least: 0.05,
+            volume: VolumeRule::OfQuery,
+            request_volume: 100.0,
             samples: 3,
             max_ejection_percent: 20,
             base_ejection_time: SignedDuration::from_secs(30),

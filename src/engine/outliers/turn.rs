@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     api::{Ejected, KpiState, OutlierRules, Reason, ReasonCode, Validated},
-    engine::{Member, Observation, Value, observation::is_new_sample},
+    engine::{Member, Observation, Value, Volume, observation::is_apart},
 };
 
 /// What the samples say.
@@ -75,7 +75,15 @@ impl Turn<'_> {
                 return Verdict::Unknown(format!("{name}: {why}"));
             }
         };
-        let judged = self.peers.members.iter().filter(|member| self.serves(member, past));
+        if let Volume::Unknown(why) = &sample.volume {
+            memory.strikes.clear();
+            return Verdict::Unknown(format!("the number of requests is unknown: {why}"));
+        }
+        let judged = self
+            .peers
+            .members
+            .iter()
+            .filter(|member| self.serves(member, past) && self.has_requests(&member.name));
         let values: BTreeMap<&str, f64> = judged
             .filter_map(|member| Some((member.name.as_str(), *by_pod.get(&member.name)?)))
             .filter(|(_, value)| value.is_finite())
@@ -84,16 +92,28 @@ impl Turn<'_> {
             memory.strikes.clear();
             return Verdict::TooFew(values.len());
         };
-        let names: BTreeSet<&str> = suspects.iter().map(|suspect| suspect.pod.as_str()).collect();
-        memory.strikes.retain(|pod, _| names.contains(pod.as_str()));
-        if is_new_sample(at, memory.at) {
+        // Looks in between are at the same events: they neither clear nor confirm.
+        if is_apart(at, memory.at, sample.reach) {
+            let names: BTreeSet<&str> = suspects.iter().map(|suspect| suspect.pod.as_str()).collect();
             memory.at = Some(at);
+            memory.strikes.retain(|pod, _| names.contains(pod.as_str()));
             for pod in names {
                 let strikes = memory.strikes.entry(pod.to_owned()).or_default();
                 *strikes = strikes.saturating_add(1);
             }
         }
         Verdict::Seen(suspects)
+    }
+
+    /// Whether a replica had requests enough for its number to say something.
+    fn has_requests(&self, pod: &str) -> bool {
+        match &self.peers.sample.volume {
+            Volume::Counted(Value::ByPod(by_pod)) => {
+                by_pod.get(pod).is_some_and(|count| *count >= self.rules.request_volume)
+            }
+            Volume::Counted(Value::Single(count)) => *count >= self.rules.request_volume,
+            Volume::Uncounted | Volume::Unknown(_) => true,
+        }
     }
 
     /// Those that stood out often enough, the worst first.

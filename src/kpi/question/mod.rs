@@ -6,6 +6,7 @@ mod outline;
 mod probe;
 mod reach;
 mod targets;
+mod volume;
 
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ pub struct Question {
     probe: Option<Probe>,
     default_is_written: bool,
     reach: Duration,
+    volume: Option<String>,
 }
 
 /// What is wrong with a query, in a sentence that follows `query`.
@@ -59,6 +61,7 @@ impl Question {
             probe,
             default_is_written: probe::has_written_default(&expr),
             reach: reach::of(&expr),
+            volume: volume::of(&expr).as_ref().and_then(faithful),
         })
     }
 
@@ -92,6 +95,12 @@ impl Question {
     #[must_use]
     pub fn reach(&self) -> Duration {
         self.reach
+    }
+
+    /// One query for the number of requests behind a share, an average or a quantile. `None` if the query does not say.
+    #[must_use]
+    pub fn volume(&self) -> Option<&str> {
+        self.volume.as_deref()
     }
 
     /// Whether the query itself puts a number where Prometheus has none: `… or vector(0)`.

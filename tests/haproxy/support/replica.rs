@@ -64,7 +64,7 @@ impl Replica {
 
     /// It as a standby.
     pub fn standby(&self, weight: u8) -> Standby {
-        Standby { name: self.name.clone(), address: Some(self.address), weight, replicas: 1, tls: None }
+        Standby { name: self.name.clone(), addresses: vec![self.address], weight, replicas: 1, tls: None }
     }
 
     pub fn served(&self) -> usize {

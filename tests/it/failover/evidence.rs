@@ -1,8 +1,9 @@
 //! What a KPI is worth as a sign: unknown, empty, old, by pod.
 
+use jiff::SignedDuration;
 use plimsoll::{
     api::{FailoverState as State, KpiState, ReasonCode},
-    engine::{Sample, Value, fail_over},
+    engine::{Sample, Value, Volume, fail_over},
 };
 
 use super::world::{World, at, away, quick};
@@ -120,4 +121,57 @@ fn a_clock_that_is_set_back_delays_nothing() {
     world.ready(0);
     let left = world.until(State::Standby, 3_000);
     assert!(left <= 2_000, "{left} ms");
+}
+
+/// A quiet service, a range of 30 s, a look every second: one failed request is the whole share for half a minute.
+fn one_failed_request(volume: Volume) -> World {
+    let mut world = World::new(quick());
+    world.reach = SignedDuration::from_secs(30);
+    (world.errors, world.volume) = ((KpiState::Empty, 0.0), Volume::Counted(Value::Single(0.0)));
+    world.run(60_000);
+    (world.errors, world.volume) = ((KpiState::Fresh, 1.0), volume);
+    world.run(30_000);
+    (world.errors, world.volume) = ((KpiState::Empty, 0.0), Volume::Counted(Value::Single(0.0)));
+    world.run(60_000);
+    world
+}
+
+#[test]
+fn one_failed_request_moves_nothing() {
+    let world = one_failed_request(Volume::Counted(Value::Single(1.0)));
+    assert_eq!((world.moves.len(), world.state()), (0, State::Primary), "{:?}", world.last);
+    // Also where nothing counts the requests: the same event is in one sample.
+    let world = one_failed_request(Volume::Uncounted);
+    assert_eq!((world.moves.len(), world.state()), (0, State::Primary), "{:?}", world.last);
+}
+
+#[test]
+fn samples_of_a_sign_are_of_ranges_that_do_not_overlap() {
+    let mut world = World::new(quick());
+    world.reach = SignedDuration::from_secs(30);
+    world.run(60_000);
+    world.errors = (KpiState::Fresh, 0.3);
+    let left = world.until(State::Shifting, 200_000);
+    assert!((60_000..=120_000).contains(&left), "three ranges of 30 s, and not {left} ms");
+}
+
+#[test]
+fn a_share_of_too_few_requests_is_neither_bad_nor_good() {
+    let few = Volume::Counted(Value::Single(99.0));
+    let mut world = World::new(quick());
+    (world.errors, world.volume) = ((KpiState::Fresh, 0.9), few.clone());
+    world.run(120_000);
+    world.stands(State::Primary, ReasonCode::PrimaryServes, 0);
+    let detail = world.last.as_ref().unwrap().reasons[0].detail.clone().unwrap();
+    assert_eq!(detail, "errors is 0.9, above 0.2, but of 99 requests, below requestVolume 100");
+    // With one more it is.
+    world.volume = Volume::Counted(Value::Single(100.0));
+    world.until(State::Shifting, 20_000);
+    // A primary without requests gets them back all the same, and so in each step of the ramp.
+    (world.errors, world.volume) = ((KpiState::Fresh, 0.9), few);
+    world.until(State::Primary, 60_000);
+    // What can't be counted is unknown, and moves nothing.
+    world.volume = Volume::Unknown("source \"default\" did not answer".to_owned());
+    world.run(60_000);
+    world.stands(State::Frozen, ReasonCode::EvidenceUnknown, 0);
 }

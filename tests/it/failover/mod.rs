@@ -3,4 +3,5 @@
 mod evidence;
 mod properties;
 mod stories;
+mod switches;
 mod world;

@@ -1,11 +1,13 @@
 //! A primary of ten replicas and its standbys, half a second after the other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use plimsoll::{
     api::{FailoverState as State, FailoverStatus, KpiState, ReasonCode, Validated},
-    engine::{Capacity, Memory, Observation, Order, Pods, Sample, Shift, StandbySeen, Standing, fail_over},
+    engine::{
+        Capacity, Memory, Observation, Order, Pods, Sample, Shift, StandbySeen, Standing, Volume, fail_over,
+    },
 };
 
 use crate::fixtures::spec;
@@ -55,8 +57,8 @@ pub struct Far {
 
 pub fn far(name: &str, most: i32, pace: i64) -> Far {
     let capacity = Some(Capacity { ready: 2, own: 2, most });
-    let address = Some("192.0.2.1:80".to_owned());
-    Far { seen: StandbySeen { name: name.to_owned(), address, trouble: None, capacity }, pace, since: 0 }
+    let addresses = vec!["192.0.2.1:80".to_owned()];
+    Far { seen: StandbySeen { name: name.to_owned(), addresses, trouble: None, capacity }, pace, since: 0 }
 }
 
 /// A primary of ten replicas and its standbys, half a second after the other.
@@ -68,6 +70,9 @@ pub struct World {
     pub replicas: i32,
     pub ready: i32,
     pub errors: (KpiState, f64),
+    /// Requests behind that number, and the range of its query.
+    pub volume: Volume,
+    pub reach: SignedDuration,
     /// Scrape targets behind that number.
     pub targets: Option<u32>,
     /// Milliseconds between two scrapes, and by which the time of one differs from look to look.
@@ -83,7 +88,14 @@ pub struct World {
 
 impl World {
     pub fn new(spec: Validated) -> Self {
-        let mut world = Self {
+        let mut world = Self::young(spec);
+        world.run(60_000);
+        world
+    }
+
+    /// The same before the first look.
+    pub fn young(spec: Validated) -> Self {
+        Self {
             spec,
             memory: Memory::default(),
             told: None,
@@ -91,6 +103,8 @@ impl World {
             replicas: 10,
             ready: 10,
             errors: (KpiState::Fresh, 0.0),
+            volume: Volume::Uncounted,
+            reach: SignedDuration::ZERO,
             targets: None,
             scrapes: (1000, 0),
             fars: vec![far("b", 60, 1000), far("c", 60, 1000)],
@@ -99,9 +113,7 @@ impl World {
             due: 0,
             last: None,
             moves: Vec::new(),
-        };
-        world.run(60_000);
-        world
+        }
     }
 
     pub fn sample(&self) -> Sample {
@@ -110,7 +122,12 @@ impl World {
         let jitter = if self.millis / 500 % 2 == 0 { jitter } else { -jitter };
         let scraped = at(self.millis / every * every + jitter);
         match state {
-            KpiState::Fresh => Sample { targets: self.targets, ..Sample::fresh(value, scraped) },
+            KpiState::Fresh => Sample {
+                targets: self.targets,
+                volume: self.volume.clone(),
+                reach: self.reach,
+                ..Sample::fresh(value, scraped)
+            },
             state => Sample::unusable(state, "not there"),
         }
     }
@@ -124,7 +141,7 @@ impl World {
                 told: self.told.clone(),
                 standbys: self.fars.iter().map(|far| far.seen.clone()).collect(),
                 order: self.order.clone(),
-                crowded: self.crowded,
+                crowded: self.crowded.then(|| "default".to_owned()).into_iter().collect::<BTreeSet<_>>(),
             }),
             ..Observation::default()
         }

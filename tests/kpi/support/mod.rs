@@ -10,7 +10,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use plimsoll::api::{Criticality, Goal, KpiRule};
+use plimsoll::api::{Criticality, Goal, KpiRule, VolumeRule};
 use plimsoll::engine::Sample;
 use plimsoll::kpi::{Asker, KpiReader};
 use tokio::net::TcpListener;
@@ -48,7 +48,14 @@ impl Server {
 }
 
 pub fn rule(goal: Goal, query: &str) -> KpiRule {
-    KpiRule { name: "k".into(), query: query.into(), source: "default".into(), goal, empty_is_zero: false }
+    KpiRule {
+        name: "k".into(),
+        query: query.into(),
+        source: "default".into(),
+        goal,
+        empty_is_zero: false,
+        volume: VolumeRule::Unused,
+    }
 }
 
 /// One and the same service.

@@ -17,7 +17,7 @@ use crate::cases::{
 const SETUP: Setup = Setup {
     more_spec: r#"failover:
   backends: [{name: spare, service: {namespace: blind-spare, name: spare, port: 8080}}]
-  leave: {when: [{kpi: errors, above: "0.2"}]}
+  leave: {when: [{kpi: errors, above: "0.2", requestVolume: 50}]}
   return: {for: 5s, ramp: [50, 100]}"#,
     more_kpis: r#"- name: errors
   type: Objective

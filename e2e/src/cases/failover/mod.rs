@@ -29,7 +29,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "failover-flap",
-        must: "a primary that flaps every 20 s: at most 3 switches, then held on the standby, with the event",
+        must: "a primary that flaps every 20 s: each stay at the standby is twice as long, so four failures are three switches",
         lane: Lane::Quiet,
         run: flap::run,
     },
@@ -45,7 +45,7 @@ pub const CASES: &[Case] = &[
 pub const LONG: &[Case] = &[
     Case {
         name: "long-flap",
-        must: "a primary that flaps every 20 s for 10 min: at most 3 switches, then held on the standby, with the event",
+        must: "a primary that flaps every 20 s for 10 min: each stay at the standby is twice as long, at most 8 switches",
         lane: Lane::Quiet,
         run: flap::ten_minutes,
     },

@@ -39,8 +39,8 @@ const SETUP: Setup = Setup {
 };
 /// Requests a second on kept and on fresh connections.
 const RATE: u32 = 40;
-/// Until the rate of errors is above its limit in three samples, and the standby has its replicas.
-const LEFT_WITHIN: Duration = Duration::from_secs(20);
+/// Until the rate of errors is above its limit in three samples of 5 s each, and the standby has its replicas.
+const LEFT_WITHIN: Duration = Duration::from_secs(35);
 /// `return.for`, two steps of the ramp of the same length, and what is looked at every 2 s.
 pub(super) const BACK_WITHIN: Duration = Duration::from_secs(35);
 /// From the evidence to the switch, in seconds. Requests that found no replica waited for it.

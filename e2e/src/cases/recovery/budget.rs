@@ -25,8 +25,9 @@ const SETUP: Setup = setup(
   outliers:
     kpiByPod:
       query: |
-        sum by (pod) (rate(http_requests_total{namespace="recovery-budget",app="shop",code="500"}[5s]))
-        / sum by (pod) (rate(http_requests_total{namespace="recovery-budget",app="shop"}[5s]))
+        sum by (pod) (rate(http_requests_total{namespace="recovery-budget",app="shop",code="500"}[3s]))
+        / sum by (pod) (rate(http_requests_total{namespace="recovery-budget",app="shop"}[3s]))
+      requestVolume: 20
       atLeast: "0.05"
     maxEjectionPercent: 20"#,
 );

@@ -27,8 +27,9 @@ const SETUP: Setup = setup(
   outliers:
     kpiByPod:
       query: |
-        sum by (pod) (rate(http_requests_total{namespace="recovery-outlier",app="shop",code="500"}[5s]))
-        / sum by (pod) (rate(http_requests_total{namespace="recovery-outlier",app="shop"}[5s]))
+        sum by (pod) (rate(http_requests_total{namespace="recovery-outlier",app="shop",code="500"}[3s]))
+        / sum by (pod) (rate(http_requests_total{namespace="recovery-outlier",app="shop"}[3s]))
+      requestVolume: 20
       atLeast: "0.05""#,
 );
 /// Requests a second on kept and on fresh connections: twenty for each replica.

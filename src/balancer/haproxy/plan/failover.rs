@@ -1,15 +1,16 @@
 //! Steps for standbys: their addresses and limits, then the shares, then who takes what waits.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use super::{Phases, Step};
+use crate::api::StandbyStatus;
 use crate::balancer::{
     Standby, Wanted,
     haproxy::{
         command::AdminState,
         limits,
         seen::{Seen, SeenServer},
-        standbys::{bounds, instead, own},
+        standbys::{bounds, instead, own, slots},
     },
 };
 
@@ -20,19 +21,21 @@ impl Phases {
         for (standby, share) in wanted.shares() {
             let of = |name: &str| seen.standbys.get(name).copied();
             let most = limits::of_standby(wanted, standby, seen);
-            let (own, instead) = (own(&standby.name), instead(&standby.name));
-            let on = standby.address.is_some();
-            self.prepare_standby(&own, standby, of(&own), most, checks);
-            let steps = turn(&own, on, of(&own));
-            if on {
-                self.ready.extend(steps)
-            } else {
-                self.take.extend(steps)
+            for (slot, address) in places(standby, seen).into_iter().enumerate() {
+                let (own, instead) = (own(&standby.name, slot), instead(&standby.name, slot));
+                let on = address.is_some();
+                self.prepare_standby(&own, address, of(&own), most, checks);
+                let steps = turn(&own, on, of(&own));
+                if on {
+                    self.ready.extend(steps)
+                } else {
+                    self.take.extend(steps)
+                }
+                self.prepare_standby(&instead, address, of(&instead), most, false);
+                let on = on && all && share > 0;
+                let steps = turn(&instead, on, of(&instead));
+                if on { self.instead.extend(steps) } else { self.take.extend(steps) }
             }
-            self.prepare_standby(&instead, standby, of(&instead), most, false);
-            let on = all && share > 0;
-            let steps = turn(&instead, on, of(&instead));
-            if on { self.instead.extend(steps) } else { self.take.extend(steps) }
         }
         self.shares.extend(shares(wanted, &seen.shares));
     }
@@ -40,13 +43,13 @@ impl Phases {
     fn prepare_standby(
         &mut self,
         name: &str,
-        standby: &Standby,
+        address: Option<SocketAddr>,
         before: Option<SeenServer>,
         most: u32,
         checks: bool,
     ) {
         let Some(before) = before else { return };
-        let moved = standby.address.filter(|address| *address != before.address);
+        let moved = address.filter(|address| *address != before.address);
         if let Some(address) = moved {
             self.prepare.push(Step::Move(name.to_owned(), address));
         }
@@ -60,6 +63,27 @@ impl Phases {
             self.prepare.push(Step::Forget(name.to_owned()));
         }
     }
+}
+
+/// The address of each server of a standby. Who has one of them keeps it, so that its checks and requests go on.
+fn places(standby: &Standby, seen: &Seen) -> Vec<Option<SocketAddr>> {
+    let has = |slot| seen.standbys.get(&own(&standby.name, slot)).map(|server| server.address);
+    // More than are needed are there until the next reload, and have to be closed.
+    let all = 0..StandbyStatus::ADDRESSES_MAX;
+    let there = all.take_while(|slot| *slot < slots(standby) || has(*slot).is_some());
+    let mut left = standby.addresses.clone();
+    let mut places: Vec<Option<SocketAddr>> = there
+        .map(|slot| {
+            let address = has(slot)?;
+            let index = left.iter().position(|one| *one == address)?;
+            Some(left.remove(index))
+        })
+        .collect();
+    let mut left = left.into_iter();
+    for place in places.iter_mut().filter(|place| place.is_none()) {
+        *place = left.next();
+    }
+    places
 }
 
 /// Steps after which a server gets requests, or none. One that is not there is refused, and so mended by a reload.

@@ -83,6 +83,35 @@ fn standbys_and_their_shares() {
 }
 
 #[test]
+fn a_standby_has_a_server_for_each_address_and_a_new_address_rarely_takes_a_reload() {
+    let mut wanted = wanted(json!({"limits": {"connectionsPerReplica": 10}}));
+    let mut of = |count: u8| {
+        let addresses = (1..=count).map(|last| ([10, 1, 0, last], 80).into()).collect();
+        wanted.standbys = vec![Standby { addresses, ..standby("east", None, 100) }];
+        config(&wanted)
+    };
+    let three = of(3);
+    let servers: Vec<&str> =
+        three.text.lines().filter(|line| line.contains("server _")).map(str::trim).collect();
+    assert_eq!(
+        servers,
+        [
+            "server _instead_east 10.1.0.1:80 maxconn 5 pool-max-conn 0",
+            "server _instead_east_2 10.1.0.2:80 maxconn 5 pool-max-conn 0",
+            "server _instead_east_3 10.1.0.3:80 maxconn 5 pool-max-conn 0",
+            "server _instead_east_4 127.0.0.1:1 maxconn 5 pool-max-conn 0 disabled",
+            "server _standby_east 10.1.0.1:80 maxconn 5",
+            "server _standby_east_2 10.1.0.2:80 maxconn 5",
+            "server _standby_east_3 10.1.0.3:80 maxconn 5",
+            "server _standby_east_4 127.0.0.1:1 maxconn 5 disabled",
+        ]
+    );
+    assert_eq!(of(4).structure, three.structure);
+    assert_eq!(of(0).structure, of(1).structure);
+    assert_ne!(of(2).structure, three.structure);
+}
+
+#[test]
 fn a_standby_over_tls_has_to_prove_who_it_is_wherever_it_is_a_server() {
     let tls = StandbyTls { hostname: "east.example".to_owned(), ca_secret_name: "east-ca".to_owned() };
     let east = Standby { tls: Some(tls), ..standby("east", Some("10.1.0.1:443"), 100) };

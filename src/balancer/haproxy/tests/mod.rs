@@ -35,8 +35,8 @@ fn paths() -> Paths {
 }
 
 fn standby(name: &str, address: Option<&str>, weight: u8) -> Standby {
-    let address = address.map(|address| address.parse().unwrap());
-    Standby { name: name.to_owned(), address, weight, replicas: 3, tls: None }
+    let addresses = address.iter().map(|address| address.parse().unwrap()).collect();
+    Standby { name: name.to_owned(), addresses, weight, replicas: 3, tls: None }
 }
 
 fn server(address: &str, state: ServerState) -> Server {

@@ -1,6 +1,9 @@
 //! A plan reaches what is wanted, from anything and through any interruption, and costs no capacity on its way.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -139,7 +142,7 @@ fn servers() -> impl Strategy<Value = SeenServer> {
 }
 
 fn seen() -> impl Strategy<Value = Seen> {
-    let standbys = prop::collection::vec(servers(), 2 * STANDBYS.len());
+    let standbys = prop::collection::vec(servers(), 4 * STANDBYS.len());
     let bound = prop::option::of(prop::option::of(0..=110u8));
     let bounds = prop::collection::vec(bound, STANDBYS.len());
     let servers = prop::collection::btree_map(names(), servers(), 0..7);
@@ -150,7 +153,11 @@ fn seen() -> impl Strategy<Value = Seen> {
             structure: None,
             servers,
             gate: gate.map(|gate| SeenServer { weight: 1, up: true, ..gate }),
-            standbys: STANDBYS.iter().flat_map(|name| [own(name), instead(name)]).zip(standbys).collect(),
+            standbys: STANDBYS
+                .iter()
+                .flat_map(|name| [own(name, 0), instead(name, 0), own(name, 1), instead(name, 1)])
+                .zip(standbys)
+                .collect(),
             shares: STANDBYS
                 .iter()
                 .zip(bounds)
@@ -166,10 +173,11 @@ fn wanteds() -> impl Strategy<Value = Wanted> {
     let state = prop::sample::select(vec![ServerState::Ready, ServerState::Drain]);
     let server = (addresses(), state).prop_map(|(address, state)| Server { address, state });
     let servers = prop::collection::btree_map(names(), server, 0..7);
-    let standbys = prop::collection::vec((prop::option::of(addresses()), 0..=100u8, 0..3u32), STANDBYS.len());
+    let places = prop::collection::btree_set(addresses(), 0..3);
+    let standbys = prop::collection::vec((places, 0..=100u8, 0..3u32), STANDBYS.len());
     (servers, any::<[bool; 3]>(), standbys).prop_map(|(servers, [checks, sticky, limited], standbys)| {
-        let standby = |(name, (address, weight, replicas)): (&&str, _)| Standby {
-            address,
+        let standby = |(name, (places, weight, replicas)): (&&str, (BTreeSet<SocketAddr>, _, _))| Standby {
+            addresses: places.into_iter().collect(),
             replicas,
             ..standby(name, None, weight)
         };
@@ -203,15 +211,17 @@ fn reached(seen: &Seen, wanted: &Wanted) -> bool {
         .iter()
         .map(|(name, server)| (name, (server.address, server.state == ServerState::Ready)))
         .collect();
-    let takes =
-        |name: String| seen.standbys[&name].admin == AdminState::Ready && seen.standbys[&name].weight > 0;
     let all = wanted.primary_share() == 0;
+    let taking = |server: fn(&str, usize) -> String, standby: &Standby| {
+        let servers = [0, 1].map(|slot| &seen.standbys[&server(&standby.name, slot)]);
+        let taking = servers.iter().filter(|one| one.admin == AdminState::Ready && one.weight > 0);
+        let mut addresses: Vec<SocketAddr> = taking.map(|one| one.address).collect();
+        addresses.sort_unstable();
+        addresses
+    };
     let standbys = wanted.shares().all(|(standby, share)| {
-        let there =
-            standby.address.is_none_or(|address| seen.standbys[&own(&standby.name)].address == address);
-        there
-            && takes(own(&standby.name)) == standby.address.is_some()
-            && takes(instead(&standby.name)) == (all && share > 0)
+        let waiting = if all && share > 0 { standby.addresses.clone() } else { Vec::new() };
+        taking(own, standby) == standby.addresses && taking(instead, standby) == waiting
     });
     let mut want_shares: Vec<u8> = wanted.shares().map(|(_, share)| share).collect();
     want_shares.push(wanted.primary_share());
