@@ -19,6 +19,8 @@ pub struct Fleet {
     pub balancers: Vec<(BalancerPod, Option<BalancerStatus>)>,
     /// Why they could not be brought about.
     pub trouble: Option<String>,
+    /// They are those of an earlier operator, and wait for their turn to be rolled out.
+    pub pending: bool,
 }
 
 /// What balancers said that may call for a look at once: requests held, the pods that each has drained, the
@@ -44,7 +46,7 @@ impl Fleet {
         let said = |pod: &BalancerPod| entries.iter().find(|entry| entry.pod == pod.name).cloned();
         let balancers =
             pods.into_iter().map(|pod| (said(&pod), pod)).map(|(said, pod)| (pod, said)).collect();
-        Self { wanted, balancers, trouble }
+        Self { wanted, balancers, trouble, pending: false }
     }
 
     /// The replicas in rotation, for the engine.
@@ -190,7 +192,9 @@ impl Fleet {
             Some(message) => (None, ReasonCode::BalancersStarting, message),
             None => {
                 let ready = live.len();
-                let message = format!("{ready} of {wanted} balancers ready and in sync");
+                let pending =
+                    if self.pending { "; they wait for their turn to be rolled out anew" } else { "" };
+                let message = format!("{ready} of {wanted} balancers ready and in sync{pending}");
                 (Some(true), ReasonCode::BalancersInSync, message)
             }
         }
@@ -254,6 +258,13 @@ mod tests {
         assert_eq!(
             told(&[a.clone(), pod("b", false, false)], &[said("a", 4, true, None)]),
             "True BalancersInSync: 1 of 2 balancers ready and in sync"
+        );
+        let pending =
+            Fleet { pending: true, ..fleet(std::slice::from_ref(&a), &[said("a", 4, true, None)]).0 };
+        let message = pending.verdict(Some(4)).message;
+        assert_eq!(
+            message,
+            "1 of 2 balancers ready and in sync; they wait for their turn to be rolled out anew"
         );
         let failed = Fleet { trouble: Some("no image".into()), ..fleet(&[a], &[]).0 };
         assert_eq!(failed.verdict(Some(4)).reason, ReasonCode::BalancersFailed);
