@@ -25,7 +25,9 @@ pub enum Driver {
 }
 
 /// A process: its id, and since ids return, its start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 pub struct Epoch {
     /// Process id.
     pub pid: u32,
@@ -87,7 +89,7 @@ impl Driver {
             }
             Software::NGINX => {
                 let paths = nginx::Paths { listen: address, ..nginx::Paths::in_folder(folder) };
-                Self::Nginx(Nginx::new(paths))
+                Self::Nginx(Nginx::supervised(paths))
             }
         }
     }
@@ -123,7 +125,7 @@ impl Driver {
     pub async fn epoch(&self) -> Result<Epoch, DriverError> {
         match self {
             Self::HaProxy(driver) => driver.epoch().await,
-            Self::Nginx(driver) => driver.epoch(),
+            Self::Nginx(driver) => driver.epoch().await,
         }
     }
 

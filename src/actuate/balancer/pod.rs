@@ -43,11 +43,10 @@ const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 impl Maker<'_> {
     pub(super) fn pod(&self) -> PodTemplateSpec {
         let images = &self.setup.images;
-        let (own_metrics, shared) = match self.software {
-            Software::HAProxy => (HEALTH_PORT, None),
-            // NGINX has no metrics, so the agent tells what is known; and the agent signals NGINX and looks at its
-            // workers.
-            Software::NGINX => (AGENT_PORT, Some(true)),
+        let own_metrics = match self.software {
+            Software::HAProxy => HEALTH_PORT,
+            // NGINX has no metrics, so the agent tells what is known.
+            Software::NGINX => AGENT_PORT,
         };
         let annotations = [
             ("prometheus.io/scrape", "true".to_owned()),
@@ -67,7 +66,6 @@ impl Maker<'_> {
             service_account_name: Some(self.name.clone()),
             automount_service_account_token: Some(false),
             enable_service_links: Some(false),
-            share_process_namespace: shared,
             termination_grace_period_seconds: Some(i64::try_from(grace).unwrap_or(i64::MAX)),
             security_context: Some(self.pod_security()),
             node_selector: self.node_selector(),
@@ -154,7 +152,7 @@ impl Maker<'_> {
                     "haproxy -W -db -f {FOLDER}/haproxy.cfg -S {FOLDER}/master.sock,mode,600 -x {FOLDER}/listening.sock"
                 )
             }
-            Software::NGINX => format!("nginx -e stderr -c {FOLDER}/nginx.conf"),
+            Software::NGINX => format!("{PROGRAM} lb-agent supervise --folder={FOLDER}"),
         };
         words.split(' ').map(str::to_owned).collect()
     }

@@ -315,6 +315,20 @@ fn a_network_policy_is_there_only_where_the_operator_is_configured_for_it() {
 }
 
 #[test]
+fn the_agent_s_token_is_in_reach_of_the_agent_alone() {
+    for provider in ["HAProxy", "NGINX"] {
+        let made = made(&serde_json::json!({"provider": provider}));
+        let pod = deployment(&made).spec.unwrap().template.spec.unwrap();
+        assert_eq!(pod.share_process_namespace, None, "{provider}: /proc would lead to the other's files");
+        let containers = pod.init_containers.iter().flatten().chain(&pod.containers);
+        let with_token = containers
+            .filter(|container| container.volume_mounts.iter().flatten().any(|mount| mount.name == "token"));
+        let names: Vec<&str> = with_token.map(|container| container.name.as_str()).collect();
+        assert_eq!(names, ["agent"], "{provider}");
+    }
+}
+
+#[test]
 fn replicas_that_the_spec_does_not_name_are_not_applied() {
     let replicas = |more: serde_json::Value| deployment(&made(&more)).spec.unwrap().replicas;
     assert_eq!(replicas(serde_json::json!({})), None);
