@@ -9,7 +9,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    DriverError, ServerState, Wanted,
+    DriverError, ServerState, Usage, Wanted,
     haproxy::{self, HaProxy},
     nginx::{self, Counters, Nginx},
 };
@@ -209,6 +209,17 @@ impl Driver {
         match self {
             Self::HaProxy(driver) => driver.set_certificate(file, certificate, key).await,
             Self::Nginx(driver) => driver.set_certificate(file, certificate, key).await,
+        }
+    }
+
+    /// How much of what it can take is in use.
+    ///
+    /// # Errors
+    /// Nothing runs, or it does not answer.
+    pub async fn usage(&self) -> Result<Usage, DriverError> {
+        match self {
+            Self::HaProxy(driver) => driver.usage().await,
+            Self::Nginx(driver) => driver.usage().await,
         }
     }
 

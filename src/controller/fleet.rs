@@ -10,6 +10,10 @@ use crate::{
     engine::{Member, Rotation, Witness},
 };
 
+/// From so many percent in use on a balancer is saturated: queues and answers get long well before it is full, and the others
+/// must be able to take what one that dies has.
+const SATURATED: i32 = 80;
+
 /// The balancers of one service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fleet {
@@ -159,6 +163,21 @@ impl Fleet {
         Verdict { type_: ConditionType::TrafficSynced, status, reason, message }
     }
 
+    /// What is to be said of `TrafficHeadroom`; nothing as long as no balancer has said how much of it is in use.
+    #[must_use]
+    pub fn headroom(&self) -> Option<Verdict> {
+        let live = self.balancers.iter().filter(|(pod, _)| pod.ready);
+        let used = live.filter_map(|(pod, said)| Some((said.as_ref()?.saturation?, &pod.name)));
+        let (percent, pod) = used.max()?;
+        let type_ = ConditionType::TrafficHeadroom;
+        let message = format!("balancer {pod} has {percent} % of its connections or CPU time in use");
+        Some(if percent >= SATURATED {
+            Verdict::new(type_, false, ReasonCode::BalancersSaturated, message)
+        } else {
+            Verdict::new(type_, true, ReasonCode::HeadroomLeft, message)
+        })
+    }
+
     fn judge(&self, generation: Option<i64>) -> (Option<bool>, ReasonCode, String) {
         if let Some(trouble) = &self.trouble {
             return (Some(false), ReasonCode::BalancersFailed, trouble.clone());
@@ -268,6 +287,33 @@ mod tests {
         );
         let failed = Fleet { trouble: Some("no image".into()), ..fleet(&[a], &[]).0 };
         assert_eq!(failed.verdict(Some(4)).reason, ReasonCode::BalancersFailed);
+    }
+
+    #[test]
+    fn the_busiest_balancer_tells_whether_there_is_headroom() {
+        let told = |saturation: [Option<i32>; 2]| {
+            let said = ["a", "b"]
+                .into_iter()
+                .zip(saturation)
+                .map(|(pod, saturation)| BalancerStatus { saturation, ..said(pod, 4, true, None) });
+            let pods = [pod("a", true, false), pod("b", true, false)];
+            let verdict = fleet(&pods, &said.collect::<Vec<_>>()).0.headroom()?;
+            Some(format!("{} {}: {}", verdict.status_text(), verdict.reason.name(), verdict.message))
+        };
+        assert_eq!(told([None, None]), None);
+        let in_use = |pod: &str, percent: i32| {
+            format!("balancer {pod} has {percent} % of its connections or CPU time in use")
+        };
+        assert_eq!(told([Some(79), None]), Some(format!("True HeadroomLeft: {}", in_use("a", 79))));
+        assert_eq!(
+            told([Some(20), Some(80)]),
+            Some(format!("False BalancersSaturated: {}", in_use("b", 80)))
+        );
+        let ending = fleet(
+            &[pod("a", false, true)],
+            &[BalancerStatus { saturation: Some(99), ..said("a", 4, true, None) }],
+        );
+        assert_eq!(ending.0.headroom(), None, "one that ends is full of what it finishes");
     }
 
     #[test]

@@ -27,7 +27,7 @@ use std::{collections::BTreeSet, time::Duration};
 use tokio::{sync::Mutex, time::Instant};
 
 use self::{process::Processes, workers::Knowledge};
-use super::{DriverError, Epoch, Look, Outcome, Wanted, files};
+use super::{DriverError, Epoch, Look, Outcome, Usage, Wanted, files};
 
 /// As it is called in messages.
 const NAME: &str = "NGINX";
@@ -173,6 +173,16 @@ impl Nginx {
         let workers = self.processes().await?.workers;
         counters.leaving = workers.iter().filter(|worker| worker.leaving).count() as u64;
         Ok(counters)
+    }
+
+    /// How much of what it can take is in use; it does not say how busy it is.
+    ///
+    /// # Errors
+    /// NGINX does not run or does not answer.
+    pub async fn usage(&self) -> Result<Usage, DriverError> {
+        let file = files::read(&self.paths.config).await?.unwrap_or_default();
+        let active = self.counters().await?.active;
+        Ok(Usage { connections: Usage::percent(active, probe::clients_of(&file)), cpu: None })
     }
 
     /// The structure that new connections are served by.

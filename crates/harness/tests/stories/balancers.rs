@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use plimsoll_harness::{
     apiserver::{Effect, Scope},
+    history::Version,
     world::{World, setup},
 };
 use serde_json::{Value, json};
@@ -97,6 +98,28 @@ async fn balancers_have_the_priority_of_the_service_s_own_pods_and_keep_it_when_
     world.objects.delete("deployments", NAMESPACE, "web");
     sleep(Duration::from_secs(60)).await;
     assert_eq!(class().as_deref(), Some("shop-critical"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_balancer_that_is_nearly_full_is_told_in_a_condition() {
+    let world = World::default();
+    let _operator = world.operator_of("plimsoll-0", setup("plimsoll"));
+    serve(&world, &json!({}));
+    let service = world.follow("scalableservices", NAMESPACE, "web");
+    let two = |version: &Version| version.number("/status/traffic/readyBalancers") == 2;
+    service.wait("with two balancers", SOON, two).await;
+    assert_eq!(service.last().condition("TrafficHeadroom"), "", "nobody has said anything");
+    let pods = world.objects.list("pods", NAMESPACE);
+    let pod = pods.iter().find(|pod| pod["metadata"]["labels"]["plimsoll.dev/balancer"] == "web").unwrap();
+    for (percent, begins) in
+        [(30, "True HeadroomLeft"), (92, "False BalancersSaturated"), (60, "True HeadroomLeft")]
+    {
+        let entry = json!({"pod": pod["metadata"]["name"], "inSync": true, "saturation": percent});
+        let status = json!({"status": {"traffic": {"balancers": [entry]}}});
+        world.objects.patch_status("scalableservices", NAMESPACE, "web", status);
+        let told = |version: &Version| version.condition("TrafficHeadroom").starts_with(begins);
+        service.wait(begins, Duration::from_secs(60), told).await;
+    }
 }
 
 /// The objects of the balancers that are there, as `PLURAL/NAME`.
