@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 use plimsoll::{
     api::Software,
-    balancer::agent,
+    balancer::{agent, nginx},
     cli::{decide, generate},
     controller,
     telemetry::{LogFormat, init_log},
@@ -110,6 +110,12 @@ enum LbAgent {
         /// The file to be made.
         path: PathBuf,
     },
+    /// Run NGINX as the first process of its container, and let the agent know of its processes.
+    Supervise {
+        /// The folder that is shared with the agent.
+        #[arg(long, default_value = "/run/plimsoll")]
+        folder: PathBuf,
+    },
     /// Let what balances finish what it has: its container's preStop hook.
     Stop {
         /// What balances: HAProxy or NGINX.
@@ -194,6 +200,7 @@ fn lb_agent(verb: LbAgent) -> Result<ExitCode, Box<dyn std::error::Error>> {
             runtime()?.block_on(agent::run(options))?;
         }
         LbAgent::Install { path } => agent::install(&path)?,
+        LbAgent::Supervise { folder } => return Ok(runtime()?.block_on(nginx::supervise(&folder))?),
         LbAgent::Stop { provider, folder, within } => {
             runtime()?.block_on(agent::stop(provider, &folder, within.into()))?;
         }

@@ -1,8 +1,12 @@
-//! The objects of a balancer: Deployment, Services, ServiceAccount with the least rights, PodDisruptionBudget. Pure but
-//! for [`apply`] and [`remove`].
+//! The objects of a balancer: Deployment, Services, ServiceAccount with the least rights, PodDisruptionBudget,
+//! NetworkPolicy. Pure but for [`apply`] and [`remove`].
 
 mod maker;
 mod pod;
+mod policy;
+mod replicas;
+mod settings;
+mod setup;
 
 use std::collections::BTreeMap;
 
@@ -10,6 +14,7 @@ use k8s_openapi::{
     api::{
         apps::v1::Deployment,
         core::v1::{Service, ServiceAccount},
+        networking::v1::NetworkPolicy,
         policy::v1::PodDisruptionBudget,
         rbac::v1::{Role, RoleBinding},
     },
@@ -22,39 +27,23 @@ use kube::{
 use thiserror::Error;
 
 use self::maker::{Maker, NAME_MAX};
+pub use self::{
+    pod::{AGENT_PORT, GATE_PORT},
+    policy::NetworkRules,
+    setup::{Images, Setup},
+};
 use super::owned;
 use crate::{
-    api::{ScalableService, Software, balancer_name},
+    api::{ScalableService, balancer_name},
     lease::{Permit, WriteError},
 };
-pub use pod::{AGENT_PORT, GATE_PORT};
 
 /// Owner of every field in `managedFields`.
 const FIELD_MANAGER: &str = "plimsoll-balancer";
 /// On the Deployment, which is applied last: stands for all objects as they were applied.
 pub const HASH: &str = "plimsoll.dev/objects-hash";
-
-/// Images of a balancer's pod.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Images {
-    /// Has the static program `plimsoll` as its entry point.
-    pub agent: String,
-    /// Has `haproxy` in its PATH.
-    pub haproxy: String,
-    /// Has `nginx` in its PATH.
-    pub nginx: String,
-}
-
-impl Images {
-    /// The one with what balances.
-    #[must_use]
-    pub fn of(&self, software: Software) -> &str {
-        match software {
-            Software::HAProxy => &self.haproxy,
-            Software::NGINX => &self.nginx,
-        }
-    }
-}
+/// On the Deployment: the generation of the ScalableService that the objects were applied from.
+pub const GENERATION: &str = "plimsoll.dev/applied-generation";
 
 /// The objects of one balancer, in the order in which they are applied.
 #[derive(Clone, Debug, PartialEq)]
@@ -137,33 +126,50 @@ pub fn endpoints_name(service: &str) -> String {
     format!("{service}-endpoints")
 }
 
-/// The objects for `service`, whose target has the labels `selector`.
+/// What balancers take from the target that they stand in front of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Backend {
+    /// The labels of its pods.
+    pub selector: BTreeMap<String, String>,
+    /// The priority class of its pods, if its template names one.
+    pub priority_class: Option<String>,
+}
+
+/// The objects for `service`, which stands in front of `backend`.
 ///
 /// # Errors
 /// There can't be a balancer for it.
 pub fn objects(
     service: &ScalableService,
-    images: &Images,
-    selector: &BTreeMap<String, String>,
+    setup: &Setup,
+    backend: &Backend,
 ) -> Result<Objects, BalancerError> {
-    let maker = Maker::of(service)?;
-    maker.check(selector)?;
+    let maker = Maker::of(service, setup, backend)?;
+    maker.check()?;
     let mut objects = vec![
-        dynamic(&maker.endpoints(selector))?,
+        dynamic(&maker.endpoints())?,
         dynamic(&maker.account())?,
         dynamic(&maker.role())?,
         dynamic(&maker.binding())?,
         dynamic(&maker.front())?,
         dynamic(&maker.budget())?,
-        dynamic(&maker.deployment(images))?,
     ];
+    if let Some(policy) = maker.network_policy() {
+        objects.push(dynamic(&policy)?);
+    }
+    objects.push(dynamic(&maker.deployment())?);
     let mut text = String::new();
     for (_, object) in &objects {
         text += &serde_json::to_string(object)?;
     }
     let hash = fingerprint(&text);
     if let Some((_, deployment)) = objects.last_mut() {
-        deployment.annotations_mut().insert(HASH.to_owned(), hash.clone());
+        let annotations = deployment.annotations_mut();
+        annotations.insert(HASH.to_owned(), hash.clone());
+        // No part of the hash: most changes of a spec leave the balancers' objects as they are.
+        if let Some(generation) = service.metadata.generation {
+            annotations.insert(GENERATION.to_owned(), generation.to_string());
+        }
     }
     Ok(Objects { objects, hash })
 }
@@ -181,34 +187,45 @@ pub async fn apply(client: &Client, objects: &Objects, permit: &Permit) -> Resul
         let failed = |error| BalancerError::Write { kind: kind.clone(), name: name.clone(), error };
         let there = permit.read(api.get_metadata_opt(&name)).await.map_err(failed)?;
         let owner = |object: &[OwnerReference]| object.first().map(|owner| owner.uid.clone());
-        if there.is_some_and(|there| owner(there.owner_references()) != owner(object.owner_references())) {
+        if there
+            .as_ref()
+            .is_some_and(|there| owner(there.owner_references()) != owner(object.owner_references()))
+        {
             return Err(BalancerError::Taken { kind, name });
         }
+        let object = replicas::settle(&api, object, there.as_ref(), permit).await.map_err(failed)?;
         permit.write(api.patch(&name, &params, &Patch::Apply(object))).await.map_err(failed)?;
     }
     Ok(())
 }
 
-/// Deletes what [`apply`] made for `service`, the Deployment first, and nothing that belongs to somebody else.
+/// Deletes what [`apply`] made for `service`, and nothing that belongs to somebody else. The Deployment goes last: it is the
+/// one that is watched, so a removal that is interrupted goes on as long as it is there.
 ///
 /// # Errors
 /// A write has no result.
 pub async fn remove(
     client: &Client,
     service: &ScalableService,
+    setup: Option<&Setup>,
     permit: &Permit,
 ) -> Result<(), BalancerError> {
     let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
     let (balancer, endpoints) = (balancer_name(&name), endpoints_name(&name));
+    let policies = setup.is_some_and(|setup| setup.network_policy.is_some());
+    let policy = policies.then(|| (ApiResource::erase::<NetworkPolicy>(&()), &balancer));
     for (resource, name) in [
-        (ApiResource::erase::<Deployment>(&()), &balancer),
         (ApiResource::erase::<PodDisruptionBudget>(&()), &balancer),
         (ApiResource::erase::<Service>(&()), &balancer),
         (ApiResource::erase::<RoleBinding>(&()), &balancer),
         (ApiResource::erase::<Role>(&()), &balancer),
         (ApiResource::erase::<ServiceAccount>(&()), &balancer),
         (ApiResource::erase::<Service>(&()), &endpoints),
-    ] {
+    ]
+    .into_iter()
+    .chain(policy)
+    .chain([(ApiResource::erase::<Deployment>(&()), &balancer)])
+    {
         let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &resource);
         let failed = |error| BalancerError::Write { kind: resource.kind.clone(), name: name.clone(), error };
         let Some(there) = permit.read(api.get_metadata_opt(name)).await.map_err(failed)? else { continue };

@@ -22,6 +22,8 @@ pub enum ConditionType {
     ScalingLimited,
     /// Every load balancer runs what is wanted of it; only there with `spec.traffic`.
     TrafficSynced,
+    /// No load balancer is near the most that it can take; only there with `spec.traffic`.
+    TrafficHeadroom,
     /// No replica stands out from its peers; only there with `spec.recovery`.
     ReplicasHealthy,
     /// A standby would take all requests now; only there with `spec.failover`.

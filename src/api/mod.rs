@@ -6,7 +6,9 @@ mod balancing;
 mod capabilities;
 mod conditions;
 mod failover;
+mod front;
 mod gateway;
+mod pod;
 mod priority;
 mod quantity;
 mod reason;
@@ -26,7 +28,9 @@ pub use failover::{
     FAILOVER_TO_ANNOTATION, FREEZE_ANNOTATION, Failover, FailoverState, FailoverStatus, Leave,
     LeaveCondition, PRIMARY, Return, ReturnMode,
 };
+pub use front::{ExternalTrafficPolicy, FrontService, FrontServiceType, IpFamilyPolicy};
 pub use gateway::GatewayRule;
+pub use pod::{BalancerContainer, BalancerPod, ContainerResources};
 pub use priority::{HeaderMatch, Priority, RequestMatch};
 pub use quantity::Quantity;
 pub use reason::{Reason, ReasonCode};
@@ -42,8 +46,8 @@ pub use standby::{
 };
 pub use status::{DecisionRecord, KpiState, KpiStatus, ScalableServiceStatus, Summary};
 pub use traffic::{
-    Algorithm, Drain, FrontService, FrontServiceType, HealthCheck, Limits, Listener, ListenerTls,
-    PassiveCheck, SessionPersistence, Timeouts, Traffic,
+    Algorithm, Drain, HealthCheck, Limits, Listener, ListenerTls, PassiveCheck, SessionPersistence, Timeouts,
+    Traffic,
 };
 pub use validate::{
     FailoverRules, Goal, Invalid, KpiRule, MoveRules, OutlierRules, SignRule, TrafficRules, Validated,

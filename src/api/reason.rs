@@ -128,6 +128,10 @@ pub enum ReasonCode {
     BalancerOutOfSync,
     /// The balancers could not be brought about.
     BalancersFailed,
+    /// No balancer is near the most that it can take.
+    HeadroomLeft,
+    /// A balancer is near the most that it can take.
+    BalancersSaturated,
 
     // The rule of an HTTPRoute.
     /// The rule has the weights that failover wants, its Gateways have accepted them, and it answers.

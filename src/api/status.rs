@@ -50,7 +50,7 @@ pub struct ScalableServiceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failover: Option<FailoverStatus>,
     /// `Ready`, `Reconciling`, `Stalled` (kstatus) and `MetricsAvailable`, `ScalingActive`, `ScalingLimited`,
-    /// `TrafficSynced`, `ReplicasHealthy`, `FailoverReady`, `PrimaryActive`, `ZonesServing`.
+    /// `TrafficSynced`, `TrafficHeadroom`, `ReplicasHealthy`, `FailoverReady`, `PrimaryActive`, `ZonesServing`.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_string()]))]
     pub conditions: Vec<Condition>,

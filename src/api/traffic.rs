@@ -1,12 +1,12 @@
 //! `spec.traffic`: the load balancer in front of a service. Names are those of the Gateway API wherever it has one.
 
-use std::collections::BTreeMap;
-
 use kube::{KubeSchema, core::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{GatewayRule, Priority, Provider, Retries};
+use super::{
+    BalancerContainer, BalancerPod, FrontService, FrontServiceType, GatewayRule, Priority, Provider, Retries,
+};
 
 /// The load balancer in front: one that Plimsoll runs, feeds and drains, or a rule of an HTTPRoute that it steers.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,14 +58,16 @@ use super::{GatewayRule, Priority, Provider, Retries};
         "traffic.targetPort and traffic.listeners are required with provider HAProxy or NGINX"
     ),
     validation = (
-        "self.provider != 'Gateway' || (!has(self.targetPort) && size(self.listeners) == 0 && self.replicas == 2 && \
-         self.service.type == 'ClusterIP' && size(self.service.annotations) == 0 && \
+        "self.provider != 'Gateway' || (!has(self.targetPort) && size(self.listeners) == 0 && \
+         (!has(self.replicas) || self.replicas == 2) && !has(self.minReadySeconds) && !has(self.pod) && \
+         !has(self.container) && self.service.type == 'ClusterIP' && size(self.service.annotations) == 0 && \
+         !has(self.service.ipFamilyPolicy) && \
          !has(self.sessionPersistence) && duration(self.drain.timeout) == duration('30s') && \
          !has(self.limits.connectionsPerReplica) && duration(self.limits.queueTimeout) == duration('30s') && \
          duration(self.timeouts.backendRequest) == duration('60s') && size(self.priorities) == 0)",
         "traffic can have gateway, algorithm, healthCheck, slowStart and retries with provider Gateway: listeners, \
-         targetPort, replicas, service, sessionPersistence, drain, limits, timeouts and priorities are for balancers \
-         that Plimsoll runs"
+         targetPort, replicas, minReadySeconds, pod, container, service, sessionPersistence, drain, limits, timeouts \
+         and priorities are for balancers that Plimsoll runs"
     ),
     validation = (
         "self.provider != 'Gateway' || self.algorithm != 'SourceHash' || duration(self.slowStart) == duration('0s')",
@@ -87,10 +89,22 @@ pub struct Traffic {
     /// The rule of an HTTPRoute whose weights follow `failover`; with provider Gateway alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<GatewayRule>,
-    /// Balancers, spread over nodes and zones; at least two, so that the loss of one is survived.
-    #[serde(default = "two")]
+    /// Balancers, spread over nodes and zones; at least two, so that the loss of one is survived. Without it there are two at
+    /// first, and the number belongs to whoever scales the Deployment `NAME-lb`, such as a HorizontalPodAutoscaler.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 2, max = 20))]
-    pub replicas: i32,
+    pub replicas: Option<i32>,
+    /// Seconds that a new balancer must be ready until a rollout goes on. The default is 30 with a Service of type
+    /// LoadBalancer, in which a cloud registers it and finds it healthy, and 0 otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 300))]
+    pub min_ready_seconds: Option<i32>,
+    /// Pods of the balancers: where they run, and what else they have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<BalancerPod>,
+    /// The container of HAProxy or NGINX.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<BalancerContainer>,
     /// Port of the service's pods that requests go to; required for a balancer that Plimsoll runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65_535))]
@@ -139,6 +153,24 @@ pub struct Traffic {
     pub priorities: Vec<Priority>,
 }
 
+impl Traffic {
+    /// Balancers at first, where the spec does not say how many.
+    pub const REPLICAS: i32 = 2;
+    /// Seconds within which the common clouds register a target and find it healthy: two checks of 10 s (the default of
+    /// AWS' Network Load Balancer), and as long for the registration.
+    const REGISTERED_WITHIN: i32 = 30;
+
+    /// Seconds that a balancer must be ready until a rollout goes on.
+    #[must_use]
+    pub fn ready_for(&self) -> i32 {
+        let registered = match self.service.type_ {
+            FrontServiceType::LoadBalancer => Self::REGISTERED_WITHIN,
+            FrontServiceType::ClusterIP | FrontServiceType::NodePort => 0,
+        };
+        self.min_ready_seconds.unwrap_or(registered)
+    }
+}
+
 /// A port of the balancer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -158,31 +190,6 @@ pub struct ListenerTls {
     /// Name of a Secret of type `kubernetes.io/tls` in the same namespace; a new content is served within seconds.
     #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub secret_name: String,
-}
-
-/// The balancer's own Service.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct FrontService {
-    /// ClusterIP (the default), NodePort or LoadBalancer.
-    #[serde(default, rename = "type")]
-    pub type_: FrontServiceType,
-    /// Annotations, as a cloud's load balancer takes its settings.
-    #[serde(default)]
-    pub annotations: BTreeMap<String, String>,
-}
-
-/// `type` of a Service.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, strum::IntoStaticStr,
-)]
-pub enum FrontServiceType {
-    /// Inside of the cluster.
-    #[default]
-    ClusterIP,
-    /// On a port of every node.
-    NodePort,
-    /// A cloud's load balancer in front.
-    LoadBalancer,
 }
 
 /// How a replica is chosen.
@@ -314,10 +321,6 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self { backend_request: backend_request() }
     }
-}
-
-fn two() -> i32 {
-    2
 }
 
 fn seconds(seconds: u64) -> Duration {

@@ -9,7 +9,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    DriverError, ServerState, Wanted,
+    DriverError, ServerState, Usage, Wanted,
     haproxy::{self, HaProxy},
     nginx::{self, Counters, Nginx},
 };
@@ -25,7 +25,9 @@ pub enum Driver {
 }
 
 /// A process: its id, and since ids return, its start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 pub struct Epoch {
     /// Process id.
     pub pid: u32,
@@ -87,7 +89,7 @@ impl Driver {
             }
             Software::NGINX => {
                 let paths = nginx::Paths { listen: address, ..nginx::Paths::in_folder(folder) };
-                Self::Nginx(Nginx::new(paths))
+                Self::Nginx(Nginx::supervised(paths))
             }
         }
     }
@@ -123,7 +125,7 @@ impl Driver {
     pub async fn epoch(&self) -> Result<Epoch, DriverError> {
         match self {
             Self::HaProxy(driver) => driver.epoch().await,
-            Self::Nginx(driver) => driver.epoch(),
+            Self::Nginx(driver) => driver.epoch().await,
         }
     }
 
@@ -207,6 +209,17 @@ impl Driver {
         match self {
             Self::HaProxy(driver) => driver.set_certificate(file, certificate, key).await,
             Self::Nginx(driver) => driver.set_certificate(file, certificate, key).await,
+        }
+    }
+
+    /// How much of what it can take is in use.
+    ///
+    /// # Errors
+    /// Nothing runs, or it does not answer.
+    pub async fn usage(&self) -> Result<Usage, DriverError> {
+        match self {
+            Self::HaProxy(driver) => driver.usage().await,
+            Self::Nginx(driver) => driver.usage().await,
         }
     }
 

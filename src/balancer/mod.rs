@@ -13,12 +13,14 @@ pub mod haproxy;
 pub mod nginx;
 mod pem;
 mod text;
+mod usage;
 mod wanted;
 
 pub use driver::{CertificateChange, Driver, Epoch, Look, Outcome};
 pub use error::DriverError;
 pub use pem::{NoPem, Pem};
 pub use text::ConfigError;
+pub use usage::Usage;
 pub use wanted::{Endpoint, Endpoints, LOW_PORTS_UP, Listen, Server, ServerState, Standby, Wanted, wanted};
 
 /// Port of the pods for `/healthz` of what balances, and for HAProxy's own metrics.

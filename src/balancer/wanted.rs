@@ -219,7 +219,7 @@ pub fn wanted(
         service,
         listeners: listeners.collect(),
         servers: endpoints.0.iter().filter_map(server).collect(),
-        balancers: traffic.replicas.max(1),
+        balancers: traffic.replicas.unwrap_or(Traffic::REPLICAS).max(1),
         traffic: traffic.clone(),
         gate,
         standbys: Vec::new(),

@@ -75,6 +75,7 @@ pub fn judged(condition: &Condition) -> Option<Health> {
         ConditionType::MetricsAvailable,
         ConditionType::ScalingActive,
         ConditionType::TrafficSynced,
+        ConditionType::TrafficHeadroom,
         ConditionType::ReplicasHealthy,
         ConditionType::ZonesServing,
         ConditionType::FailoverReady,

@@ -6,7 +6,7 @@ use super::{
     health::condition,
     style::{Paint, Style},
 };
-use crate::api::{BalancerStatus, ConditionType, ScalableService};
+use crate::api::{BalancerStatus, ConditionType, ScalableService, Traffic};
 
 /// `Balancers: 2/2 in sync, 10 programmed, 0 draining, 0 held`, with `5 down` where replicas fail the checks, or whether the
 /// rule of a Gateway is as it should be; nothing for a service without any.
@@ -34,7 +34,9 @@ pub fn lines(service: &ScalableService, style: &Style) -> Vec<String> {
     let held = balancers.iter().map(|balancer| balancer.held).fold(0, i32::saturating_add);
     let down: BTreeSet<&String> = balancers.iter().flat_map(|balancer| &balancer.down).collect();
     let down = if down.is_empty() { String::new() } else { format!("{} down, ", down.len()) };
-    let all = wanted.replicas;
+    // Somebody else's number is at least what has reported.
+    let reported = i32::try_from(balancers.len()).unwrap_or(i32::MAX);
+    let all = wanted.replicas.unwrap_or_else(|| reported.max(Traffic::REPLICAS));
     let mut lines = vec![format!(
         "{heading} {synced}/{all} in sync, {programmed} programmed, {down}{draining} draining, {held} held"
     )];

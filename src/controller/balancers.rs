@@ -12,14 +12,15 @@ use super::{
     index::{Front, Target, Workload, read},
     outcome::Outcome,
     state::{Key, State},
+    waves::Asker,
     zones,
 };
 use crate::{
     actuate::{
         self,
-        balancer::{self, BalancerError},
+        balancer::{self, Backend, BalancerError, Objects},
     },
-    api::{RecoveryStatus, ScalableService, balancer_name},
+    api::{RecoveryStatus, ScalableService, Traffic, balancer_name},
     engine::Rotation,
     lease::WriteError,
 };
@@ -36,6 +37,10 @@ const OBJECTS_TIMEOUT: Duration = Duration::from_secs(20);
 pub struct KnownObjects {
     /// What was applied last.
     applied: Option<Applied>,
+    /// The generation of the spec when this process first looked.
+    found: Option<i64>,
+    /// They are those of an earlier operator, and wait for their turn.
+    pending: bool,
     /// Some of them may be left of a removal that did not end.
     leftover: bool,
     /// Why they could not be applied, or removed.
@@ -44,7 +49,7 @@ pub struct KnownObjects {
 
 #[derive(Debug)]
 struct Applied {
-    /// What they were made from: generation of the spec, labels of the target's pods.
+    /// What they were made from.
     from: Origin,
     /// Stands for all of them.
     hash: String,
@@ -53,7 +58,12 @@ struct Applied {
     at: Instant,
 }
 
-type Origin = (Option<i64>, BTreeMap<String, String>);
+/// What objects are made from, beside the operator's configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Origin {
+    generation: Option<i64>,
+    backend: Backend,
+}
 
 impl Applied {
     /// Whether nothing has to be done, as far as the watch of the Deployment knows.
@@ -71,12 +81,45 @@ impl Applied {
     }
 }
 
+impl KnownObjects {
+    /// Whether what runs differs from `objects` since the operator or its configuration changed. What this process applied
+    /// differs since somebody changed the service or its target; so does what is of another generation of the spec.
+    fn are_of_another_operator(
+        &mut self,
+        objects: &Objects,
+        generation: Option<i64>,
+        front: Option<&Front>,
+    ) -> bool {
+        let found = *self.found.get_or_insert(generation.unwrap_or_default());
+        let Some(front) = front.filter(|_| self.applied.is_none()) else { return false };
+        let differs = front.hash.as_deref().is_some_and(|hash| hash != objects.hash());
+        differs && generation == Some(front.applied_generation.unwrap_or(found))
+    }
+
+    /// Tells whose turn is next how far this rollout is.
+    fn tell(&self, key: &Key, front: Option<&Front>, context: &Context) {
+        let Some(applied) = &self.applied else { return };
+        let rollout = front.filter(|front| front.hash.as_ref() == Some(&applied.hash));
+        context.shell.waves.tell(key, rollout.map(|front| front.rollout), context.shell.leader.term());
+    }
+}
+
 /// The balancers of a service; `None` if Plimsoll runs none for it.
 pub fn fleet(service: &ScalableService, key: &Key, state: &State, context: &Context) -> Option<Fleet> {
     let traffic = service.spec.balanced()?;
     let pods = read(&context.pods, |index| index.balancers(&key.0, &key.1, context.shell.clock.now()));
+    let scaled = || front(key, context).map(|front| front.replicas);
+    let wanted = traffic.replicas.or_else(scaled).unwrap_or(Traffic::REPLICAS);
     let trouble = state.objects.trouble.clone();
-    Some(Fleet::new(traffic.replicas, pods, service.status.as_ref(), trouble))
+    let fleet = Fleet::new(wanted, pods, service.status.as_ref(), trouble);
+    Some(Fleet { pending: state.objects.pending, ..fleet })
+}
+
+/// The Deployment of the service's balancers, as the watch shows it.
+fn front(key: &Key, context: &Context) -> Option<Front> {
+    let name = balancer_name(&key.1);
+    let front = Workload { kind: "Deployment".to_owned(), namespace: key.0.clone(), name };
+    context.targets.front(&front).filter(|front| front.service == key.1)
 }
 
 /// Puts into the outcome how many balancers are ready.
@@ -116,7 +159,7 @@ pub fn rotation(
 /// Removes what balancers said that are gone.
 pub async fn forget_gone(service: &ScalableService, key: &Key, context: &Context) {
     let pods = read(&context.pods, |index| index.balancers(&key.0, &key.1, context.shell.clock.now()));
-    let wanted = service.spec.balanced().map_or(0, |traffic| traffic.replicas);
+    let wanted = service.spec.balanced().map_or(0, |traffic| traffic.replicas.unwrap_or(Traffic::REPLICAS));
     let fleet = Fleet::new(wanted, pods, None, None);
     for pod in fleet.stale(service.status.as_ref()) {
         let permit = context.shell.leader.permit(WRITE_TIMEOUT);
@@ -142,13 +185,14 @@ pub async fn bring_about(
     state: &mut State,
     context: &Context,
 ) {
-    let name = balancer_name(&key.1);
-    let front = Workload { kind: "Deployment".to_owned(), namespace: key.0.clone(), name };
-    let front = context.targets.front(&front).filter(|front| front.service == key.1);
+    let front = front(key, context);
     let objects = &mut state.objects;
     let changed = if service.spec.balanced().is_some() {
-        apply(service, target, objects, front.as_ref(), context).await
+        let changed = apply(service, target, key, objects, front.as_ref(), context).await;
+        objects.tell(key, front.as_ref(), context);
+        changed
     } else if objects.leftover || front.is_some() {
+        context.shell.waves.forget(key);
         remove(service, objects, context).await
     } else {
         Ok(())
@@ -162,23 +206,26 @@ pub async fn bring_about(
 async fn apply(
     service: &ScalableService,
     target: &Target,
+    key: &Key,
     known: &mut KnownObjects,
     front: Option<&Front>,
     context: &Context,
 ) -> Result<(), String> {
-    let images = context.shell.balancers.as_ref().ok_or(NOT_HERE)?;
-    let selector = target.selector.as_ref().ok_or(NO_SELECTOR)?;
-    let labels = equalities(selector).ok_or_else(|| {
-        format!(
-            "the target selects its pods by `{selector}`; a balancer needs labels that are equal to a value"
-        )
-    })?;
-    let from = (service.metadata.generation, labels);
+    let setup = context.shell.balancers.as_ref().ok_or(NOT_HERE)?;
+    let from = Origin { generation: service.metadata.generation, backend: backend(target, front)? };
     if known.applied.as_mut().is_some_and(|applied| applied.stands(&from, front)) {
         return Ok(());
     }
-    known.applied = None;
-    let objects = balancer::objects(service, images, &from.1).map_err(|error| error.to_string())?;
+    let objects = balancer::objects(service, setup, &from.backend).map_err(|error| error.to_string())?;
+    if known.are_of_another_operator(&objects, from.generation, front) {
+        let asker = Asker::of(key, &service.spec);
+        known.pending = !context.shell.waves.admit(&asker, setup.concurrent_rollouts, context);
+        if known.pending {
+            return Ok(());
+        }
+        tracing::info!(namespace = key.0, name = key.1, "the balancers are rolled out to this operator's");
+    }
+    (known.applied, known.pending) = (None, false);
     let permit = context.shell.leader.permit(OBJECTS_TIMEOUT);
     let applied = balancer::apply(&context.shell.client, &objects, &permit).await;
     if written(applied, "applied")? {
@@ -188,14 +235,30 @@ async fn apply(
     Ok(())
 }
 
+/// What the balancers take from the target. One that is gone says nothing of its pods' priority, and is no reason for a
+/// rollout.
+fn backend(target: &Target, front: Option<&Front>) -> Result<Backend, String> {
+    let selector = target.selector.as_ref().ok_or(NO_SELECTOR)?;
+    let selector = equalities(selector).ok_or_else(|| {
+        format!(
+            "the target selects its pods by `{selector}`; a balancer needs labels that are equal to a value"
+        )
+    })?;
+    let there = target.uid.is_some();
+    let known = || front.and_then(|front| front.priority_class.clone());
+    let priority_class = if there { target.priority_class.clone() } else { known() };
+    Ok(Backend { selector, priority_class })
+}
+
 async fn remove(
     service: &ScalableService,
     known: &mut KnownObjects,
     context: &Context,
 ) -> Result<(), String> {
-    (known.applied, known.leftover) = (None, true);
+    (known.applied, known.pending, known.leftover) = (None, false, true);
     let permit = context.shell.leader.permit(OBJECTS_TIMEOUT);
-    let removed = balancer::remove(&context.shell.client, service, &permit).await;
+    let (client, setup) = (&context.shell.client, context.shell.balancers.as_ref());
+    let removed = balancer::remove(client, service, setup, &permit).await;
     known.leftover = !written(removed, "removed")?;
     Ok(())
 }
@@ -234,19 +297,21 @@ mod tests {
     use super::*;
 
     fn front(hash: &str, generation: i64) -> Front {
-        Front { service: "web".into(), hash: Some(hash.into()), generation }
+        Front { service: "web".into(), hash: Some(hash.into()), generation, ..Front::default() }
     }
 
     #[tokio::test(start_paused = true)]
     async fn objects_are_applied_again_on_a_new_spec_on_drift_and_now_and_then() {
-        let from: Origin = (Some(1), [("app".to_owned(), "web".to_owned())].into());
+        let selector = [("app".to_owned(), "web".to_owned())].into();
+        let backend = Backend { selector, priority_class: None };
+        let from = Origin { generation: Some(1), backend };
         let applied =
             || Applied { from: from.clone(), hash: "a".into(), generation: None, at: Instant::now() };
         let mut fresh = applied();
         assert!(fresh.stands(&from, None), "the watch has yet to show it");
         assert!(fresh.stands(&from, Some(&front("a", 3))));
         assert!(!fresh.stands(&from, Some(&front("a", 4))), "somebody changed the Deployment");
-        assert!(!applied().stands(&(Some(2), from.1.clone()), Some(&front("a", 3))), "a new spec");
+        assert!(!applied().stands(&Origin { generation: Some(2), ..from.clone() }, Some(&front("a", 3))));
         let mut old = applied();
         tokio::time::advance(WATCH_LAG).await;
         assert!(!old.stands(&from, None) && !old.stands(&from, Some(&front("b", 3))), "gone, or not ours");

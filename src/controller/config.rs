@@ -1,12 +1,13 @@
 //! The operator's configuration file: which Prometheus sources there are, and what balancers are made of.
 
-use std::path::Path;
+use std::{num::NonZeroUsize, path::Path};
 
 use serde::Deserialize;
 use thiserror::Error;
 
 use crate::{
-    actuate::balancer::Images,
+    actuate::balancer::{Images, NetworkRules, Setup},
+    api::{BalancerContainer, BalancerPod},
     input::{typed, yaml},
     kpi::SourceConfig,
 };
@@ -18,13 +19,13 @@ pub struct Config {
     /// Prometheus sources; a KPI names one of them.
     #[serde(default)]
     pub sources: Vec<SourceConfig>,
-    /// Images of balancers; without them, none are run.
+    /// What balancers are made of; without it, none are run.
     #[serde(default)]
     pub balancers: Option<Balancers>,
 }
 
 /// What the pods of balancers are made of.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Balancers {
     /// Image with this program, for the agent.
@@ -33,11 +34,30 @@ pub struct Balancers {
     pub haproxy_image: String,
     /// Image of NGINX 1.22 or newer.
     pub nginx_image: String,
+    /// Defaults of `spec.traffic.pod`.
+    #[serde(default)]
+    pub pod: BalancerPod,
+    /// Defaults of `spec.traffic.container`.
+    #[serde(default)]
+    pub container: BalancerContainer,
+    /// Who may reach balancers; without it they have no NetworkPolicy.
+    #[serde(default)]
+    pub network_policy: Option<NetworkRules>,
+    /// Services whose balancers are rolled at the same time after an upgrade; 2 by default.
+    #[serde(default = "concurrent_rollouts")]
+    pub max_concurrent_rollouts: NonZeroUsize,
 }
 
-impl From<Balancers> for Images {
-    fn from(balancers: Balancers) -> Self {
-        Self { agent: balancers.agent_image, haproxy: balancers.haproxy_image, nginx: balancers.nginx_image }
+fn concurrent_rollouts() -> NonZeroUsize {
+    NonZeroUsize::new(Setup::CONCURRENT_ROLLOUTS).unwrap_or(NonZeroUsize::MIN)
+}
+
+impl From<Balancers> for Setup {
+    fn from(given: Balancers) -> Self {
+        let Balancers { agent_image, haproxy_image, nginx_image, pod, container, network_policy, .. } = given;
+        let images = Images { agent: agent_image, haproxy: haproxy_image, nginx: nginx_image };
+        let concurrent_rollouts = given.max_concurrent_rollouts.get();
+        Self { images, pod, container, network_policy, concurrent_rollouts }
     }
 }
 
@@ -79,7 +99,7 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
-    use super::Config;
+    use super::{Config, Setup};
 
     #[test]
     fn a_mistake_in_the_file_is_one_plain_sentence_with_its_field() {
@@ -102,5 +122,41 @@ mod tests {
             assert_eq!(Config::parse(yaml.as_bytes()).unwrap_err(), sentence, "{yaml}");
         }
         assert!(Config::parse(b"# nothing\n").unwrap().sources.is_empty());
+    }
+
+    /// `cargo xtask test` compares the file with what the chart renders.
+    #[test]
+    fn what_the_chart_renders_with_everything_in_it_is_understood() {
+        let rendered = include_str!("../../charts/plimsoll/tests/full-config.yaml");
+        let map: k8s_openapi::api::core::v1::ConfigMap = serde_saphyr::from_str(rendered).unwrap();
+        let config = Config::parse(map.data.unwrap()["config.yaml"].as_bytes()).unwrap();
+        assert_eq!(config.sources.len(), 2);
+        let setup = Setup::from(config.balancers.unwrap());
+        assert_eq!(setup.images.haproxy, "registry.example.com/mirror/haproxy:3.2");
+        assert_eq!(setup.images.nginx, "registry.example.com/nginx:1.28", "it names a registry");
+        assert_eq!(setup.pod.image_pull_secrets.unwrap()[0].name, "registry-example", "those of the chart");
+        assert_eq!(setup.pod.security_context.unwrap().run_as_user, None, "OpenShift gives one");
+        assert_eq!(setup.network_policy.unwrap().metrics_from.len(), 1);
+    }
+
+    #[test]
+    fn balancers_have_defaults_for_everything_but_their_images() {
+        let images = "agentImage: a, haproxyImage: b, nginxImage: c";
+        let setup = |more: &str| {
+            let config = Config::parse(format!("balancers: {{{images}{more}}}").as_bytes())?;
+            Ok::<_, String>(Setup::from(config.balancers.unwrap()))
+        };
+        let plain = setup("").unwrap();
+        assert_eq!(plain, Setup::of(plain.images.clone()));
+        let all = setup(
+            ", pod: {priorityClassName: edge, securityContext: {runAsNonRoot: true}}, maxConcurrentRollouts: 5, \
+             container: {resources: {limits: {memory: 1Gi, cpu: 2}}}, networkPolicy: {metricsFrom: [{podSelector: {}}]}",
+        )
+        .unwrap();
+        assert_eq!(all.pod.priority_class_name.as_deref(), Some("edge"));
+        assert_eq!(all.container.resources.unwrap().limits.len(), 2);
+        assert_eq!(all.network_policy.unwrap().metrics_from.len(), 1);
+        assert_eq!(all.concurrent_rollouts, 5);
+        assert!(setup(", maxConcurrentRollouts: 0").unwrap_err().contains("maxConcurrentRollouts"));
     }
 }

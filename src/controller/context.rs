@@ -13,9 +13,10 @@ use super::{
     services::Services,
     state::{Key, States},
     target::{BuiltIn, Targets},
+    waves::Waves,
 };
 use crate::{
-    actuate::{EventQueue, Evictor, balancer::Images},
+    actuate::{EventQueue, Evictor, balancer::Setup},
     api::GatewayRule,
     clock::Clock,
     kpi::KpiReader,
@@ -43,7 +44,9 @@ pub struct Shell {
     /// Events.
     pub events: EventQueue,
     /// What balancers are made of, if any are run.
-    pub balancers: Option<Images>,
+    pub balancers: Option<Setup>,
+    /// Whose balancers are rolled out next after the operator changed.
+    pub waves: Waves,
     /// What services offer each other and ask of each other.
     pub board: Board,
     /// The services of all scopes.
@@ -147,6 +150,7 @@ impl Context {
     /// Forgets a service that is gone.
     pub fn forget(&self, key: &Key) {
         self.states.forget(key);
+        self.shell.waves.forget(key);
         self.leave(key);
     }
 

@@ -10,6 +10,10 @@ use crate::{
     engine::{Member, Rotation, Witness},
 };
 
+/// From so many percent in use on a balancer is saturated: queues and answers get long well before it is full, and the others
+/// must be able to take what one that dies has.
+const SATURATED: i32 = 80;
+
 /// The balancers of one service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fleet {
@@ -19,6 +23,8 @@ pub struct Fleet {
     pub balancers: Vec<(BalancerPod, Option<BalancerStatus>)>,
     /// Why they could not be brought about.
     pub trouble: Option<String>,
+    /// They are those of an earlier operator, and wait for their turn to be rolled out.
+    pub pending: bool,
 }
 
 /// What balancers said that may call for a look at once: requests held, the pods that each has drained, the
@@ -44,7 +50,7 @@ impl Fleet {
         let said = |pod: &BalancerPod| entries.iter().find(|entry| entry.pod == pod.name).cloned();
         let balancers =
             pods.into_iter().map(|pod| (said(&pod), pod)).map(|(said, pod)| (pod, said)).collect();
-        Self { wanted, balancers, trouble }
+        Self { wanted, balancers, trouble, pending: false }
     }
 
     /// The replicas in rotation, for the engine.
@@ -157,6 +163,21 @@ impl Fleet {
         Verdict { type_: ConditionType::TrafficSynced, status, reason, message }
     }
 
+    /// What is to be said of `TrafficHeadroom`; nothing as long as no balancer has said how much of it is in use.
+    #[must_use]
+    pub fn headroom(&self) -> Option<Verdict> {
+        let live = self.balancers.iter().filter(|(pod, _)| pod.ready);
+        let used = live.filter_map(|(pod, said)| Some((said.as_ref()?.saturation?, &pod.name)));
+        let (percent, pod) = used.max()?;
+        let type_ = ConditionType::TrafficHeadroom;
+        let message = format!("balancer {pod} has {percent} % of its connections or CPU time in use");
+        Some(if percent >= SATURATED {
+            Verdict::new(type_, false, ReasonCode::BalancersSaturated, message)
+        } else {
+            Verdict::new(type_, true, ReasonCode::HeadroomLeft, message)
+        })
+    }
+
     fn judge(&self, generation: Option<i64>) -> (Option<bool>, ReasonCode, String) {
         if let Some(trouble) = &self.trouble {
             return (Some(false), ReasonCode::BalancersFailed, trouble.clone());
@@ -190,7 +211,9 @@ impl Fleet {
             Some(message) => (None, ReasonCode::BalancersStarting, message),
             None => {
                 let ready = live.len();
-                let message = format!("{ready} of {wanted} balancers ready and in sync");
+                let pending =
+                    if self.pending { "; they wait for their turn to be rolled out anew" } else { "" };
+                let message = format!("{ready} of {wanted} balancers ready and in sync{pending}");
                 (Some(true), ReasonCode::BalancersInSync, message)
             }
         }
@@ -255,8 +278,42 @@ mod tests {
             told(&[a.clone(), pod("b", false, false)], &[said("a", 4, true, None)]),
             "True BalancersInSync: 1 of 2 balancers ready and in sync"
         );
+        let pending =
+            Fleet { pending: true, ..fleet(std::slice::from_ref(&a), &[said("a", 4, true, None)]).0 };
+        let message = pending.verdict(Some(4)).message;
+        assert_eq!(
+            message,
+            "1 of 2 balancers ready and in sync; they wait for their turn to be rolled out anew"
+        );
         let failed = Fleet { trouble: Some("no image".into()), ..fleet(&[a], &[]).0 };
         assert_eq!(failed.verdict(Some(4)).reason, ReasonCode::BalancersFailed);
+    }
+
+    #[test]
+    fn the_busiest_balancer_tells_whether_there_is_headroom() {
+        let told = |saturation: [Option<i32>; 2]| {
+            let said = ["a", "b"]
+                .into_iter()
+                .zip(saturation)
+                .map(|(pod, saturation)| BalancerStatus { saturation, ..said(pod, 4, true, None) });
+            let pods = [pod("a", true, false), pod("b", true, false)];
+            let verdict = fleet(&pods, &said.collect::<Vec<_>>()).0.headroom()?;
+            Some(format!("{} {}: {}", verdict.status_text(), verdict.reason.name(), verdict.message))
+        };
+        assert_eq!(told([None, None]), None);
+        let in_use = |pod: &str, percent: i32| {
+            format!("balancer {pod} has {percent} % of its connections or CPU time in use")
+        };
+        assert_eq!(told([Some(79), None]), Some(format!("True HeadroomLeft: {}", in_use("a", 79))));
+        assert_eq!(
+            told([Some(20), Some(80)]),
+            Some(format!("False BalancersSaturated: {}", in_use("b", 80)))
+        );
+        let ending = fleet(
+            &[pod("a", false, true)],
+            &[BalancerStatus { saturation: Some(99), ..said("a", 4, true, None) }],
+        );
+        assert_eq!(ending.0.headroom(), None, "one that ends is full of what it finishes");
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod status;
 mod subject;
 mod target;
 mod watches;
+mod waves;
 mod zones;
 
 pub use config::{Config, ConfigError};

@@ -25,9 +25,10 @@ use super::{
     reconcile::reconcile,
     services::Services,
     watches,
+    waves::Waves,
 };
 use crate::{
-    actuate::{EventQueue, Events, Evictor, balancer::Images},
+    actuate::{EventQueue, Events, Evictor, balancer::Setup},
     api::ScalableService,
     clock::Clock,
     kpi::KpiReader,
@@ -55,8 +56,8 @@ pub struct Surroundings {
     pub evictions: Client,
     /// The Prometheus sources.
     pub kpis: KpiReader,
-    /// Images of the balancers; without them, none are run.
-    pub balancers: Option<Images>,
+    /// What the balancers are made of; without it, none are run.
+    pub balancers: Option<Setup>,
     /// The namespaces to work in; none means all.
     pub namespaces: Vec<String>,
     /// This pod's name, for the lease and for events.
@@ -105,6 +106,7 @@ pub async fn operate(surroundings: Surroundings, stop: impl Future<Output = ()> 
         leader,
         metrics: surroundings.metrics,
         balancers: surroundings.balancers,
+        waves: Waves::default(),
         board: Board::default(),
         services: Services::default(),
         health: surroundings.health,

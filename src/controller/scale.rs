@@ -41,8 +41,9 @@ mod tests {
         known.note(FoundScale { uid: text("a"), version: text("100"), replicas: 8 });
         let replicas = |uid: &str, version: &str| {
             let (uid, version) = (text(uid), text(version));
-            let (selector, owner, revision) = (None, Owner::Any, None);
-            let mut target = Target { uid, version, replicas: 4, ready: 4, selector, owner, revision };
+            let (selector, owner, revision, priority_class) = (None, Owner::Any, None, None);
+            let mut target =
+                Target { uid, version, replicas: 4, ready: 4, selector, owner, revision, priority_class };
             known.correct(&mut target);
             target.replicas
         };

@@ -78,7 +78,8 @@ pub async fn report(
     let now = context.shell.clock.now();
     let traffic = fleet.map(|fleet| fleet.verdict(service.metadata.generation));
     let traffic = traffic.or_else(|| gateway::verdict(service, state));
-    let verdicts = report::verdicts(service.spec.mode, outcome, traffic);
+    let mut verdicts = report::verdicts(service.spec.mode, outcome, traffic);
+    verdicts.extend(fleet.and_then(Fleet::headroom));
     // What was decided since the last status that was written stands in the last one that was tried.
     let last = state.unwritten.announced.as_ref().unwrap_or(&old);
     let new = report::status(&service.spec, service.metadata.generation, last, outcome, &verdicts, now);

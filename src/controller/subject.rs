@@ -96,5 +96,6 @@ fn missing(service: &ScalableService) -> Target {
         status.and_then(|status| status.failover.as_ref()).map_or(0, |told| told.expected_replicas);
     let selector = status.and_then(|status| parse_selector(status.selector.as_deref()?));
     let owner = Owner::Any;
-    Target { uid: None, version: None, replicas, ready: 0, selector, owner, revision: None }
+    let (uid, version, revision, priority_class) = (None, None, None, None);
+    Target { uid, version, replicas, ready: 0, selector, owner, revision, priority_class }
 }

@@ -204,8 +204,8 @@ impl Targets {
         let status = scale.status.unwrap_or_default();
         let selector =
             status.selector.as_deref().and_then(parse_selector).filter(|selector| !selector.selects_all());
-        let owner = Owner::Any;
-        Ok(Target { uid, version, replicas, ready: status.replicas, selector, owner, revision: None })
+        let (ready, owner, revision, priority_class) = (status.replicas, Owner::Any, None, None);
+        Ok(Target { uid, version, replicas, ready, selector, owner, revision, priority_class })
     }
 
     async fn resource(&self, target: &ScaleTargetRef) -> Result<ApiResource, TargetError> {

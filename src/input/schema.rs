@@ -33,7 +33,7 @@ static DURATION: LazyLock<Option<Regex>> = LazyLock::new(|| {
 });
 
 /// What the patterns of the schema mean. A test holds this list against the schema.
-pub const PATTERNS: [(&str, &str); 12] = [
+pub const PATTERNS: [(&str, &str); 14] = [
     (
         "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
         "lower-case letters, digits and -, with a letter or a digit at both ends",
@@ -55,6 +55,8 @@ pub const PATTERNS: [(&str, &str); 12] = [
     ("^[A-Za-z0-9_-]+$", "letters, digits, _ and -"),
     ("^[A-Za-z0-9-]+$", "letters, digits and -"),
     ("^[ -~]+$", "printable ASCII characters"),
+    ("^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?$", "a name such as example.com/internal"),
+    ("^[0-9A-Fa-f:.]+/[0-9]{1,3}$", "a CIDR such as 192.0.2.0/24"),
 ];
 
 /// Adds what `schema` does not allow of `node`, which stands at `path`.

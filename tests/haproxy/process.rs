@@ -39,6 +39,16 @@ async fn a_new_process_has_the_servers_and_is_told_the_rest_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_haproxy_tells_how_much_of_its_connections_and_cpu_time_is_in_use() {
+    let replica = Replica::start("a", DELAY).await;
+    let wanted = wanted(json!({})).with([replica.server(Ready)]);
+    let balancer = Balancer::start(&wanted).await;
+    let usage = balancer.driver.usage().await.unwrap();
+    assert!(usage.connections.is_some_and(|percent| percent <= 100), "{usage:?}");
+    assert!(usage.cpu.is_some_and(|percent| percent <= 100), "{usage:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_new_structure_is_taken_over_and_what_runs_is_finished() {
     let replica = Replica::start("a", DELAY).await;
     let mut wanted = wanted(json!({"drain": {"timeout": "8s"}})).with([replica.server(Ready)]);

@@ -11,6 +11,7 @@ mod failover;
 mod passing;
 mod process;
 mod proxy;
+mod supervisor;
 #[path = "../haproxy/support/mod.rs"]
 #[allow(dead_code, unused_imports)]
 mod support;

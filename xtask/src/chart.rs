@@ -1,4 +1,4 @@
-//! What is checked of the chart: lint, the exact rights, values that are refused, and what the API server says of it.
+//! What is checked of the chart: lint, the exact rights and configuration, values that are refused, and what the API server says of it.
 
 use anyhow::{Context, Result, bail};
 use plimsoll_e2e::{
@@ -24,16 +24,21 @@ pub fn check(cluster: &Cluster) -> Result<usize> {
         helm(&arguments)?;
         held += 1;
     }
-    for (expected, values) in
-        [("cluster-rbac.yaml", vec![]), ("namespaced-rbac.yaml", vec![values("namespaced.values.yaml")])]
-    {
+    for (expected, template, values) in [
+        ("cluster-rbac.yaml", "rbac", vec![]),
+        ("traffic-rbac.yaml", "rbac", vec![values("traffic.values.yaml")]),
+        ("namespaced-rbac.yaml", "rbac", vec![values("namespaced.values.yaml")]),
+        ("full-config.yaml", "configmap", vec![values("full.values.yaml")]),
+    ] {
         let mut arguments = vec!["template", "plimsoll", CHART, "--namespace=plimsoll-system", KUBE_VERSION];
-        arguments.push("--show-only=templates/rbac.yaml");
+        let template = format!("--show-only=templates/{template}.yaml");
+        arguments.push(&template);
         arguments.extend(values.iter().map(String::as_str));
         let path = tests.join(expected);
         let wanted = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         if helm(&arguments)?.trim() != wanted.trim() {
-            bail!("{} is not what the chart renders: a change of rights is reviewed there", path.display());
+            let reviewed = "a change of rights or of the configuration is reviewed there";
+            bail!("{} is not what the chart renders: {reviewed}", path.display());
         }
         held += 1;
     }
@@ -41,7 +46,9 @@ pub fn check(cluster: &Cluster) -> Result<usize> {
         refused(&helm, &entry?.path())?;
         held += 1;
     }
-    let rendered = helm(&["template", "plimsoll", CHART, "--namespace=plimsoll-system", KUBE_VERSION])?;
+    let traffic = values("traffic.values.yaml");
+    let rendered =
+        helm(&["template", "plimsoll", CHART, "--namespace=plimsoll-system", KUBE_VERSION, &traffic])?;
     cluster.apply("{apiVersion: v1, kind: Namespace, metadata: {name: plimsoll-system}}")?;
     cluster
         .kubectl_with_input(&["apply", "--dry-run=server", "--validate=strict", "--filename=-"], &rendered)?;

@@ -54,9 +54,22 @@ app.kubernetes.io/component: controller
 {{/* A digest wins over a tag: it can't be moved. */}}
 {{- define "plimsoll.image" -}}
 {{- $image := .Values.image -}}
+{{- $name := printf "%s:%s" $image.repository (default .Chart.AppVersion $image.tag) -}}
 {{- if $image.digest -}}
-{{- printf "%s@%s" $image.repository $image.digest -}}
+{{- $name = printf "%s@%s" $image.repository $image.digest -}}
+{{- end -}}
+{{- include "plimsoll.registered" (dict "root" . "image" $name) -}}
+{{- end }}
+
+{{/* An image with global.imageRegistry in front of it, unless it names a registry: a host with a dot, a port, or localhost. */}}
+{{- define "plimsoll.registered" -}}
+{{- $registry := (.root.Values.global | default dict).imageRegistry -}}
+{{- $parts := splitList "/" .image -}}
+{{- $host := first $parts -}}
+{{- $named := and (gt (len $parts) 1) (or (contains "." $host) (contains ":" $host) (eq $host "localhost")) -}}
+{{- if or $named (not $registry) -}}
+{{- .image -}}
 {{- else -}}
-{{- printf "%s:%s" $image.repository (default .Chart.AppVersion $image.tag) -}}
+{{- printf "%s/%s" (trimSuffix "/" $registry) .image -}}
 {{- end -}}
 {{- end }}

@@ -1,7 +1,7 @@
 {{/*
 What the controller may do in the namespaces that it watches, and not one verb more: no
 Secrets and no exec; pod templates only for its own load balancers, and none without
-traffic.enabled. tests/cluster-rbac.yaml holds the exact result.
+traffic.enabled. tests/cluster-rbac.yaml and tests/traffic-rbac.yaml hold the exact result.
 */}}
 {{- define "plimsoll.watchedRules" -}}
 # What users declare, and what is reported back on it.
@@ -65,6 +65,11 @@ traffic.enabled. tests/cluster-rbac.yaml holds the exact result.
 - apiGroups: [rbac.authorization.k8s.io]
   resources: [rolebindings, roles]
   verbs: [create, delete, get, patch]
+{{- if (.Values.balancers.networkPolicy | default dict).enabled }}
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [create, delete, get, patch]
+{{- end }}
 # What the agents beside them may read: nobody can give rights that they don't have.
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]

@@ -50,8 +50,7 @@ mounted, and the configuration has the path.
 {{- end -}}
 {{- $config := dict "sources" $sources -}}
 {{- if .Values.traffic.enabled -}}
-{{- $agent := default (include "plimsoll.image" .) .Values.balancers.agentImage -}}
-{{- $_ := set $config "balancers" (dict "agentImage" $agent "haproxyImage" .Values.balancers.haproxyImage "nginxImage" .Values.balancers.nginxImage) -}}
+{{- $_ := set $config "balancers" (include "plimsoll.balancers" . | fromYaml) -}}
 {{- end -}}
 {{- toYaml $config -}}
 {{- end }}

@@ -22,8 +22,8 @@ pub(crate) struct Workloads {
     created: u64,
 }
 
-/// Template hash of the only revision that a Deployment has here.
-const REVISION: &str = "6d4cf56db6";
+/// A label of a pod: it never becomes ready with this image in one of its containers.
+pub const NEVER_READY_WITH: &str = "harness.plimsoll.dev/never-ready-with";
 
 impl Workloads {
     pub(crate) fn new(server: ApiServer) -> Self {
@@ -64,6 +64,8 @@ impl Workloads {
         } else if is_ready(pod) {
             self.due.remove(&key);
             return;
+        } else if never_becomes_ready(pod) {
+            return;
         }
         let (now, after) = (Instant::now(), if ends { GONE_AFTER } else { READY_AFTER });
         let due = *self.due.entry(key.clone()).or_insert(now + after);
@@ -79,58 +81,90 @@ impl Workloads {
         }
     }
 
+    /// Rolls out the newest template with a surge of one, so that no pod ends before another is ready in its place.
     fn deployment(&mut self, deployment: &Value) {
         let (namespace, name) = named(deployment);
-        let replica_set = format!("{name}-{REVISION}");
-        if self.objects.get("replicasets", &namespace, &replica_set).is_none() {
-            self.create_replica_set(deployment, &replica_set);
+        let current = format!("{name}-{}", hash(&deployment["spec"]["template"]));
+        if self.objects.get("replicasets", &namespace, &current).is_none() {
+            self.create_replica_set(deployment, &current);
         }
-        let owner = self.objects.get("replicasets", &namespace, &replica_set).expect("it was created");
+        let of = |replica_set: &Value| replica_set["metadata"]["uid"].clone();
+        let (owner, old) = self.replica_sets(deployment, &current);
+        let old: Vec<Value> = old.iter().map(of).collect();
         let mut pods: Vec<Value> = self.objects.list("pods", &namespace);
-        pods.retain(|pod| {
-            pod["metadata"]["ownerReferences"][0]["uid"] == owner["metadata"]["uid"]
-                && pod.pointer("/metadata/deletionTimestamp").is_none()
-        });
+        pods.retain(|pod| pod.pointer("/metadata/deletionTimestamp").is_none());
+        let owned = |pod: &Value| pod["metadata"]["ownerReferences"][0]["uid"].clone();
+        let mut before: Vec<Value> = pods.iter().filter(|pod| old.contains(&owned(pod))).cloned().collect();
+        pods.retain(|pod| owned(pod) == of(&owner));
         let wanted = deployment["spec"]["replicas"].as_u64().unwrap_or(1) as usize;
-        for _ in pods.len()..wanted {
+        let surge = usize::from(!before.is_empty());
+        let missing = (wanted + surge).saturating_sub(pods.len() + before.len());
+        let created = missing.min(wanted.saturating_sub(pods.len()));
+        for _ in 0..created {
             self.create_pod(deployment, &owner);
         }
         // The ReplicaSet controller's order: not ready, then the lowest deletion cost, then the youngest.
         pods.sort_by_key(|pod| (is_ready(pod), deletion_cost(pod), std::cmp::Reverse(named(pod).1)));
-        for pod in pods.iter().take(pods.len().saturating_sub(wanted)) {
+        let surplus = pods.len().saturating_sub(wanted);
+        let mut gone: Vec<Value> = pods.drain(..surplus).collect();
+        before.sort_by_key(is_ready);
+        let ready = pods.iter().chain(&before).filter(|pod| is_ready(pod)).count();
+        let unready = before.iter().filter(|pod| !is_ready(pod)).count();
+        gone.extend(before.drain(..(unready + ready.saturating_sub(wanted)).min(before.len())));
+        for pod in &gone {
             let (namespace, name) = named(pod);
             self.objects.delete("pods", &namespace, &name);
         }
-        let ready = pods.iter().filter(|pod| is_ready(pod)).count().min(wanted);
+        let ready = pods.iter().chain(&before).filter(|pod| is_ready(pod)).count();
         let status = json!({"status": {
             "observedGeneration": deployment["metadata"]["generation"],
-            "replicas": wanted,
-            "updatedReplicas": wanted,
+            "replicas": pods.len() + created + before.len(),
+            "updatedReplicas": pods.len() + created,
             "readyReplicas": ready,
             "availableReplicas": ready,
         }});
         self.objects.patch_status("deployments", &namespace, &name, status);
     }
 
+    /// The one with the newest template, and those from before.
+    fn replica_sets(&self, deployment: &Value, current: &str) -> (Value, Vec<Value>) {
+        let (namespace, _) = named(deployment);
+        let mut all = self.objects.list("replicasets", &namespace);
+        all.retain(|one| one["metadata"]["ownerReferences"][0]["uid"] == deployment["metadata"]["uid"]);
+        let at = all.iter().position(|one| named(one).1 == current).expect("it was created");
+        (all.remove(at), all)
+    }
+
     fn create_replica_set(&self, deployment: &Value, name: &str) {
-        let mut labels = deployment["spec"]["template"]["metadata"]["labels"].clone();
-        labels["pod-template-hash"] = json!(REVISION);
+        let (namespace, _) = named(deployment);
+        let others = self.objects.list("replicasets", &namespace);
+        let own =
+            |one: &&Value| one["metadata"]["ownerReferences"][0]["uid"] == deployment["metadata"]["uid"];
+        let revision = others.iter().filter(own).count() + 1;
+        let template = &deployment["spec"]["template"];
+        let mut labels = template["metadata"]["labels"].clone();
+        labels["pod-template-hash"] = json!(hash(template));
         self.objects.create(json!({
             "apiVersion": "apps/v1", "kind": "ReplicaSet",
             "metadata": {
                 "name": name,
-                "namespace": deployment["metadata"]["namespace"],
+                "namespace": namespace,
                 "labels": labels,
-                "annotations": {"deployment.kubernetes.io/revision": "1"},
+                "annotations": {"deployment.kubernetes.io/revision": revision.to_string()},
                 "ownerReferences": [owner(deployment)],
             },
-            "spec": {"selector": {"matchLabels": labels}, "template": deployment["spec"]["template"]},
+            "spec": {"selector": {"matchLabels": labels}, "template": template},
         }));
     }
 
     fn create_pod(&mut self, deployment: &Value, replica_set: &Value) {
         self.created += 1;
         let (namespace, name) = named(replica_set);
+        let template = &deployment["spec"]["template"]["spec"];
+        let mut spec = json!({"nodeName": "node-1", "containers": template["containers"]});
+        if let Some(init) = template.get("initContainers") {
+            spec["initContainers"] = init.clone();
+        }
         self.objects.create(json!({
             "apiVersion": "v1", "kind": "Pod",
             "metadata": {
@@ -139,7 +173,7 @@ impl Workloads {
                 "labels": replica_set["metadata"]["labels"],
                 "ownerReferences": [owner(replica_set)],
             },
-            "spec": {"nodeName": "node-1", "containers": deployment["spec"]["template"]["spec"]["containers"]},
+            "spec": spec,
             "status": {"phase": "Running", "podIP": format!("10.244.{}.{}", self.created / 250, self.created % 250 + 1),
                 "conditions": [{"type": "Ready", "status": "False"}]},
         }));
@@ -189,6 +223,20 @@ pub(crate) fn is_ready(pod: &Value) -> bool {
         .into_iter()
         .flatten()
         .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+}
+
+fn never_becomes_ready(pod: &Value) -> bool {
+    let image = pod["metadata"]["labels"][NEVER_READY_WITH].as_str();
+    let containers = |field: &str| pod["spec"][field].as_array().cloned().unwrap_or_default();
+    let mut all = containers("containers").into_iter().chain(containers("initContainers"));
+    image.is_some_and(|image| all.any(|container| container["image"] == image))
+}
+
+/// Of a pod template (FNV-1a), as in the names of ReplicaSets.
+fn hash(template: &Value) -> String {
+    let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let hash = template.to_string().bytes().fold(0xcbf2_9ce4_8422_2325, mix);
+    format!("{:010x}", hash & 0xff_ffff_ffff)
 }
 
 fn deletion_cost(pod: &Value) -> i64 {

@@ -11,7 +11,7 @@ use std::{
 use futures::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
 use plimsoll::{
-    actuate::balancer::Images,
+    actuate::balancer::{Images, Setup},
     clock::Clock,
     controller::{Surroundings, operate},
     kpi::{KpiReader, ReaderParts, SourceConfig},
@@ -93,12 +93,16 @@ impl World {
     /// The same with images of balancers, so that it runs them.
     #[must_use]
     pub fn operator_with_balancers(&self, name: &str) -> Operator {
-        let images =
-            Images { agent: "plimsoll".to_owned(), haproxy: "haproxy".to_owned(), nginx: "nginx".to_owned() };
-        self.start(name, Some(images))
+        self.operator_of(name, setup("plimsoll"))
     }
 
-    fn start(&self, name: &str, balancers: Option<Images>) -> Operator {
+    /// The same with balancers as they are configured: see [`setup`].
+    #[must_use]
+    pub fn operator_of(&self, name: &str, setup: Setup) -> Operator {
+        self.start(name, Some(setup))
+    }
+
+    fn start(&self, name: &str, balancers: Option<Setup>) -> Operator {
         let (health, seed) = (Health::default(), AtomicU64::new(seed(name)));
         let metrics = Arc::new(Metrics::new("0.0.0", &health));
         let source = |name: &str| SourceConfig {
@@ -256,6 +260,12 @@ impl Drop for Operator {
             assert!(!panicked, "{} panicked", self.name);
         }
     }
+}
+
+/// Balancers whose agents come from the image `agent`, with the defaults for everything else.
+#[must_use]
+pub fn setup(agent: &str) -> Setup {
+    Setup::of(Images { agent: agent.to_owned(), haproxy: "haproxy".to_owned(), nginx: "nginx".to_owned() })
 }
 
 /// Another one for each pod, the same in each run.

@@ -203,7 +203,8 @@ mod tests {
         Daemon {
             name: "sleeper".into(),
             program: "/bin/sh".into(),
-            args: vec!["-c".into(), "echo started; sleep 600".into()],
+            // Without `exec` the sleep would outlive the shell that is killed.
+            args: vec!["-c".into(), "echo started; exec sleep 600".into()],
             netns: None,
             log: folder.join("log"),
             pid_file: folder.join("pid"),

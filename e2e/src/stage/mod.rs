@@ -83,6 +83,7 @@ impl Stage {
         let mut settings = vec![
             format!("image.repository={repository}"),
             "image.pullPolicy=Never".to_owned(),
+            "traffic.enabled=true".to_owned(),
             format!("balancers.agentImage={}", self.built.plimsoll_image),
             format!("balancers.haproxyImage={}", self.built.haproxy_image),
             format!("balancers.nginxImage={}", self.built.nginx_image),

@@ -16,7 +16,7 @@ use k8s_openapi::{
 };
 use kube::{Resource as _, ResourceExt as _};
 
-use super::{AGENT_PORT, BalancerError, GATE_PORT, Images, endpoints_name};
+use super::{AGENT_PORT, Backend, BalancerError, GATE_PORT, Setup, endpoints_name};
 use crate::{
     api::{BALANCER_LABEL, GROUP, ScalableService, Software, Traffic, balancer_name},
     balancer::{HEALTH_PORT, LOW_PORTS_UP, nginx::OWN_PORT},
@@ -29,6 +29,10 @@ pub(super) const NAME_MAX: usize = 63 - "-endpoints".len();
 pub(super) struct Maker<'a> {
     pub(super) service: &'a ScalableService,
     pub(super) traffic: &'a Traffic,
+    /// The operator's configuration.
+    pub(super) setup: &'a Setup,
+    /// What it stands in front of.
+    pub(super) backend: &'a Backend,
     /// What balances.
     pub(super) software: Software,
     /// `traffic.targetPort`.
@@ -38,14 +42,19 @@ pub(super) struct Maker<'a> {
 }
 
 impl<'a> Maker<'a> {
-    pub fn of(service: &'a ScalableService) -> Result<Self, BalancerError> {
+    pub fn of(
+        service: &'a ScalableService,
+        setup: &'a Setup,
+        backend: &'a Backend,
+    ) -> Result<Self, BalancerError> {
         let traffic = service.spec.traffic.as_ref().ok_or(BalancerError::NoTraffic)?;
         let software = traffic.provider.software().ok_or(BalancerError::NoTraffic)?;
         let target_port = traffic.target_port.ok_or(BalancerError::NoTraffic)?;
-        Ok(Self { service, traffic, software, target_port, name: balancer_name(&service.name_any()) })
+        let name = balancer_name(&service.name_any());
+        Ok(Self { service, traffic, setup, backend, software, target_port, name })
     }
 
-    pub fn check(&self, selector: &BTreeMap<String, String>) -> Result<(), BalancerError> {
+    pub fn check(&self) -> Result<(), BalancerError> {
         let name = self.service.name_any();
         let fits = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '-';
         let is_label = name.starts_with(|char: char| char.is_ascii_lowercase())
@@ -54,7 +63,7 @@ impl<'a> Maker<'a> {
         if !is_label {
             return Err(BalancerError::Name(name));
         }
-        if selector.is_empty() {
+        if self.backend.selector.is_empty() {
             return Err(BalancerError::NoSelector);
         }
         let mut used: Vec<i32> = [HEALTH_PORT, AGENT_PORT].map(i32::from).to_vec();
@@ -94,7 +103,7 @@ impl<'a> Maker<'a> {
         BTreeMap::from([(BALANCER_LABEL.to_owned(), self.service.name_any())])
     }
 
-    fn metadata(&self, name: &str) -> ObjectMeta {
+    pub(super) fn metadata(&self, name: &str) -> ObjectMeta {
         let owner = OwnerReference {
             api_version: ScalableService::api_version(&()).into_owned(),
             kind: ScalableService::kind(&()).into_owned(),
@@ -113,7 +122,7 @@ impl<'a> Maker<'a> {
         }
     }
 
-    pub fn endpoints(&self, selector: &BTreeMap<String, String>) -> Service {
+    pub fn endpoints(&self) -> Service {
         let port = ServicePort {
             name: Some("http".to_owned()),
             port: self.target_port,
@@ -125,7 +134,7 @@ impl<'a> Maker<'a> {
             metadata: self.metadata(&endpoints_name(&self.service.name_any())),
             spec: Some(ServiceSpec {
                 cluster_ip: Some("None".to_owned()),
-                selector: Some(selector.clone()),
+                selector: Some(self.backend.selector.clone()),
                 ports: Some(vec![port]),
                 ..ServiceSpec::default()
             }),
@@ -134,7 +143,8 @@ impl<'a> Maker<'a> {
     }
 
     pub fn front(&self) -> Service {
-        let type_: &'static str = self.traffic.service.type_.into();
+        let service = &self.traffic.service;
+        let type_: &'static str = service.type_.into();
         let ports = self.traffic.listeners.iter().map(|listener| {
             let scheme = if listener.tls.is_some() { "https" } else { "http" };
             ServicePort {
@@ -148,13 +158,18 @@ impl<'a> Maker<'a> {
         });
         let mut metadata = self.metadata(&self.name);
         metadata.annotations =
-            Some(self.traffic.service.annotations.clone()).filter(|annotations| !annotations.is_empty());
+            Some(service.annotations.clone()).filter(|annotations| !annotations.is_empty());
+        let text = |name: &'static str| name.to_owned();
         Service {
             metadata,
             spec: Some(ServiceSpec {
                 type_: Some(type_.to_owned()),
                 selector: Some(self.selector()),
                 ports: Some(ports.collect()),
+                load_balancer_class: service.load_balancer_class.clone(),
+                load_balancer_source_ranges: service.load_balancer_source_ranges.clone(),
+                external_traffic_policy: service.external_traffic_policy.map(|policy| text(policy.into())),
+                ip_family_policy: service.ip_family_policy.map(|policy| text(policy.into())),
                 ..ServiceSpec::default()
             }),
             status: None,
@@ -210,6 +225,8 @@ impl<'a> Maker<'a> {
             metadata: self.metadata(&self.name),
             spec: Some(PodDisruptionBudgetSpec {
                 max_unavailable: Some(IntOrString::Int(1)),
+                // One that is not ready protects nobody, and must not block the drain of its node.
+                unhealthy_pod_eviction_policy: Some("AlwaysAllow".to_owned()),
                 selector: Some(LabelSelector {
                     match_labels: Some(self.selector()),
                     ..LabelSelector::default()
@@ -220,7 +237,7 @@ impl<'a> Maker<'a> {
         }
     }
 
-    pub fn deployment(&self, images: &Images) -> Deployment {
+    pub fn deployment(&self) -> Deployment {
         let rolling = RollingUpdateDeployment {
             max_unavailable: Some(IntOrString::Int(0)),
             max_surge: Some(IntOrString::Int(1)),
@@ -228,13 +245,14 @@ impl<'a> Maker<'a> {
         Deployment {
             metadata: self.metadata(&self.name),
             spec: Some(DeploymentSpec {
-                replicas: Some(self.traffic.replicas),
+                replicas: self.traffic.replicas,
+                min_ready_seconds: Some(self.traffic.ready_for()).filter(|seconds| *seconds > 0),
                 selector: LabelSelector { match_labels: Some(self.selector()), ..LabelSelector::default() },
                 strategy: Some(DeploymentStrategy {
                     type_: Some("RollingUpdate".to_owned()),
                     rolling_update: Some(rolling),
                 }),
-                template: self.pod(images),
+                template: self.pod(),
                 ..DeploymentSpec::default()
             }),
             status: None,

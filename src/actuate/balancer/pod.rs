@@ -9,10 +9,9 @@ use k8s_openapi::{
     api::core::v1::{
         Capabilities, ConfigMapProjection, Container, ContainerPort, DownwardAPIProjection,
         DownwardAPIVolumeFile, EmptyDirVolumeSource, EnvVar, EnvVarSource, ExecAction, HTTPGetAction,
-        KeyToPath, Lifecycle, LifecycleHandler, ObjectFieldSelector, PodSecurityContext, PodSpec,
-        PodTemplateSpec, Probe, ProjectedVolumeSource, ResourceRequirements, SeccompProfile,
-        SecretVolumeSource, SecurityContext, ServiceAccountTokenProjection, TopologySpreadConstraint, Volume,
-        VolumeMount, VolumeProjection,
+        KeyToPath, Lifecycle, LifecycleHandler, ObjectFieldSelector, PodSpec, PodTemplateSpec, Probe,
+        ProjectedVolumeSource, ResourceRequirements, SecretVolumeSource, SecurityContext,
+        ServiceAccountTokenProjection, TopologySpreadConstraint, Volume, VolumeMount, VolumeProjection,
     },
     apimachinery::pkg::{
         api::resource::Quantity,
@@ -32,8 +31,6 @@ use crate::{api::Software, balancer::HEALTH_PORT};
 pub const AGENT_PORT: u16 = 9102;
 /// Port of the gate, on the loopback of the pod.
 pub const GATE_PORT: u16 = 9103;
-/// A user that no image has by name; files and sockets of the pod are this user's alone.
-const USER: i64 = 65_532;
 /// Where the copy of the program is.
 const PROGRAM: &str = "/plimsoll/plimsoll";
 /// What agent and balancer share: configuration, certificates, sockets. In memory, for it has private keys.
@@ -44,12 +41,12 @@ const SECRETS: &str = "/etc/plimsoll";
 const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 impl Maker<'_> {
-    pub(super) fn pod(&self, images: &Images) -> PodTemplateSpec {
-        let (own_metrics, shared) = match self.software {
-            Software::HAProxy => (HEALTH_PORT, None),
-            // NGINX has no metrics, so the agent tells what is known; and the agent signals NGINX and looks at its
-            // workers.
-            Software::NGINX => (AGENT_PORT, Some(true)),
+    pub(super) fn pod(&self) -> PodTemplateSpec {
+        let images = &self.setup.images;
+        let own_metrics = match self.software {
+            Software::HAProxy => HEALTH_PORT,
+            // NGINX has no metrics, so the agent tells what is known.
+            Software::NGINX => AGENT_PORT,
         };
         let annotations = [
             ("prometheus.io/scrape", "true".to_owned()),
@@ -58,9 +55,10 @@ impl Maker<'_> {
             // `kubectl logs` and `exec` mean what balances.
             ("kubectl.kubernetes.io/default-container", self.program().to_owned()),
         ];
+        let annotations = annotations.map(|(key, value)| (key.to_owned(), value));
         let metadata = ObjectMeta {
-            labels: Some(self.labels()),
-            annotations: Some(annotations.map(|(key, value)| (key.to_owned(), value)).into()),
+            labels: Some(self.pod_labels()),
+            annotations: Some(self.pod_annotations(annotations.into())),
             ..ObjectMeta::default()
         };
         let grace = self.stops_within().as_secs() + 10;
@@ -68,19 +66,13 @@ impl Maker<'_> {
             service_account_name: Some(self.name.clone()),
             automount_service_account_token: Some(false),
             enable_service_links: Some(false),
-            share_process_namespace: shared,
             termination_grace_period_seconds: Some(i64::try_from(grace).unwrap_or(i64::MAX)),
-            security_context: Some(PodSecurityContext {
-                run_as_non_root: Some(true),
-                run_as_user: Some(USER),
-                run_as_group: Some(USER),
-                fs_group: Some(USER),
-                seccomp_profile: Some(SeccompProfile {
-                    type_: "RuntimeDefault".to_owned(),
-                    localhost_profile: None,
-                }),
-                ..PodSecurityContext::default()
-            }),
+            security_context: Some(self.pod_security()),
+            node_selector: self.node_selector(),
+            tolerations: self.tolerations(),
+            affinity: self.affinity(),
+            priority_class_name: self.priority_class(),
+            image_pull_secrets: self.pull_secrets(),
             topology_spread_constraints: Some(
                 ["topology.kubernetes.io/zone", "kubernetes.io/hostname"].map(|key| self.spread(key)).into(),
             ),
@@ -160,7 +152,7 @@ impl Maker<'_> {
                     "haproxy -W -db -f {FOLDER}/haproxy.cfg -S {FOLDER}/master.sock,mode,600 -x {FOLDER}/listening.sock"
                 )
             }
-            Software::NGINX => format!("nginx -e stderr -c {FOLDER}/nginx.conf"),
+            Software::NGINX => format!("{PROGRAM} lb-agent supervise --folder={FOLDER}"),
         };
         words.split(' ').map(str::to_owned).collect()
     }
@@ -197,7 +189,7 @@ impl Maker<'_> {
                 ..Lifecycle::default()
             }),
             readiness_probe: Some(probe("/healthz", HEALTH_PORT, 1, 3)),
-            resources: Some(resources("100m", "64Mi", "512Mi")),
+            resources: Some(self.resources()),
             security_context: Some(restricted()),
             volume_mounts: Some(vec![mount("program", "/plimsoll", true), mount("shared", FOLDER, false)]),
             ..Container::default()
@@ -346,7 +338,7 @@ fn probe(path: &str, port: u16, every: i32, failures: i32) -> Probe {
     }
 }
 
-fn resources(cpu: &str, memory: &str, memory_max: &str) -> ResourceRequirements {
+pub(super) fn resources(cpu: &str, memory: &str, memory_max: &str) -> ResourceRequirements {
     let quantity = |text: &str| Quantity(text.to_owned());
     ResourceRequirements {
         requests: Some(BTreeMap::from([

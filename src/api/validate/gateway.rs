@@ -106,7 +106,12 @@ fn set(traffic: &Traffic) -> Vec<(&'static str, String)> {
     let port = traffic.target_port.unwrap_or_default();
     is("targetPort", traffic.target_port.is_some(), &|| port.to_string());
     is("listeners", !traffic.listeners.is_empty(), &something);
-    is("replicas", traffic.replicas != 2, &|| traffic.replicas.to_string());
+    // Objects from before it had no default have the default of that time.
+    let replicas = traffic.replicas.filter(|replicas| *replicas != Traffic::REPLICAS);
+    is("replicas", replicas.is_some(), &|| replicas.unwrap_or_default().to_string());
+    is("minReadySeconds", traffic.min_ready_seconds.is_some(), &something);
+    is("pod", traffic.pod.is_some(), &something);
+    is("container", traffic.container.is_some(), &something);
     is("service", traffic.service != FrontService::default(), &something);
     is("sessionPersistence", traffic.session_persistence.is_some(), &something);
     is("drain.timeout", traffic.drain != Drain::default(), &|| text(&traffic.drain.timeout));
@@ -142,12 +147,18 @@ mod tests {
         assert_eq!(wrong(RIGHT, ""), Vec::<String>::new());
         let standby = ", failover: {backends: [{name: b, service: {name: shop-b, port: 80}}]}";
         assert_eq!(wrong(&format!("{RIGHT}, drain: {{timeout: 30s}}"), standby), Vec::<String>::new());
+        // As the API server filled it in when it had a default.
+        assert_eq!(wrong(&format!("{RIGHT}, replicas: 2"), ""), Vec::<String>::new());
         let policy = "algorithm: RoundRobin, healthCheck: {path: /}, slowStart: 5s, retries: {attempts: 0}";
         assert_eq!(wrong(&format!("{RIGHT}, {policy}"), ""), Vec::<String>::new());
         for (field, set) in [
             ("targetPort is 8080", "targetPort: 8080"),
             ("listeners is set", "listeners: [{port: 80}]"),
             ("replicas is 3", "replicas: 3"),
+            ("minReadySeconds is set", "minReadySeconds: 0"),
+            ("pod is set", "pod: {nodeSelector: {pool: edge}}"),
+            ("container is set", "container: {}"),
+            ("service is set", "service: {ipFamilyPolicy: PreferDualStack}"),
             ("service is set", "service: {type: LoadBalancer}"),
             ("sessionPersistence is set", "sessionPersistence: {cookie: SID}"),
             ("drain.timeout is 10s", "drain: {timeout: 10s}"),

@@ -1,5 +1,7 @@
 //! `spec.traffic`: everything that the schema and its CEL rules refuse, a sentence each.
 
+mod objects;
+
 use std::{collections::BTreeSet, ops::RangeInclusive};
 
 use jiff::SignedDuration;
@@ -23,7 +25,10 @@ pub struct TrafficRules {
 pub(super) fn rules(traffic: &Traffic, wrong: &mut Vec<String>) -> TrafficRules {
     let path = "spec.traffic";
     let provider: &str = traffic.provider.into();
-    number(&format!("{path}.replicas"), traffic.replicas, 2..=20, wrong);
+    if let Some(replicas) = traffic.replicas {
+        number(&format!("{path}.replicas"), replicas, 2..=20, wrong);
+    }
+    objects::check(traffic, wrong);
     match traffic.target_port {
         Some(port) => number(&format!("{path}.targetPort"), port, 1..=65_535, wrong),
         None => wrong.push(format!("{path}.targetPort is missing; it is required with provider {provider}")),
@@ -214,7 +219,12 @@ mod tests {
                    healthCheck: {path: /healthz?, interval: 100ms, passive: {consecutiveErrors: 5}}, \
                    retries: {attempts: 0, retryOn: [ConnectFailure, EmptyResponse]}, \
                    limits: {connectionsPerReplica: 64, queueTimeout: 1s}, timeouts: {backendRequest: 1h}, \
-                   priorities: [{match: {pathPrefix: /a, header: {name: X-Tier, value: 'a \"b\" c'}}, criticality: Sheddable}]";
+                   priorities: [{match: {pathPrefix: /a, header: {name: X-Tier, value: 'a \"b\" c'}}, criticality: Sheddable}], \
+                   service: {type: LoadBalancer, loadBalancerClass: example.com/internal, externalTrafficPolicy: Local, \
+                   loadBalancerSourceRanges: [192.0.2.0/24, '2001:db8::/48'], ipFamilyPolicy: PreferDualStack}, \
+                   minReadySeconds: 0, container: {resources: {requests: {cpu: 1, memory: 64Mi}}}, \
+                   pod: {nodeSelector: {pool: edge}, tolerations: [{key: edge, operator: Exists}], priorityClassName: edge, \
+                   imagePullSecrets: [{name: mirror}], securityContext: {runAsNonRoot: true}}";
         assert_eq!(wrong(&all.replace("healthz?", "healthz")), Vec::<String>::new());
         assert!(
             wrong(all).first().is_some_and(|sentence| sentence.contains("healthCheck.path")),
@@ -227,6 +237,18 @@ mod tests {
         let base = "targetPort: 8080, listeners: [{port: 80}]";
         for (field, change) in [
             ("replicas", "replicas: 1"),
+            ("minReadySeconds", "minReadySeconds: 301"),
+            ("container.resources.limits.memory", "container: {resources: {limits: {memory: 1 GB}}}"),
+            ("container.resources.requests.cpu", "container: {resources: {requests: {cpu: -1}}}"),
+            ("pod.priorityClassName", "pod: {priorityClassName: Very High}"),
+            ("service.loadBalancerClass", "service: {loadBalancerClass: example.com/internal}"),
+            ("service.loadBalancerClass", "service: {type: LoadBalancer, loadBalancerClass: '-'}"),
+            ("service.loadBalancerSourceRanges", "service: {loadBalancerSourceRanges: [192.0.2.0/24]}"),
+            (
+                "service.loadBalancerSourceRanges[1]",
+                "service: {type: LoadBalancer, loadBalancerSourceRanges: ['2001:db8::/48', 192.0.2.0/33]}",
+            ),
+            ("service.externalTrafficPolicy", "service: {externalTrafficPolicy: Local}"),
             ("slowStart", "slowStart: 11m"),
             ("drain.timeout", "drain: {timeout: 61m}"),
             ("limits.queueTimeout", "limits: {queueTimeout: 500ms}"),

@@ -72,11 +72,13 @@ impl Service {
         self.standbys.iter().map(known).collect()
     }
 
-    /// How many balancers share the limits of `traffic`: those that are ready, of those that there should be.
+    /// How many balancers share the limits of `traffic`: those that are ready, and no more than `traffic.replicas`, since a
+    /// rollout has one more for a while.
     #[must_use]
     pub fn sharing(&self, traffic: &Traffic) -> i32 {
-        let all = traffic.replicas.max(1);
-        self.balancers.map_or(all, |ready| ready.clamp(1, all))
+        let most = traffic.replicas.unwrap_or(i32::MAX).max(1);
+        let ready = self.balancers.or(traffic.replicas).unwrap_or(Traffic::REPLICAS);
+        ready.clamp(1, most)
     }
 
     /// The pods of `draining` that get no requests of bound sessions any more either.
@@ -215,6 +217,23 @@ mod tests {
         let runs = of(&[("east", 100), ("north", 0)]).standbys_as_of(&of(&[("north", 40), ("west", 60)]));
         let shares: Vec<_> = runs.iter().map(|standby| (standby.name.as_str(), standby.weight)).collect();
         assert_eq!(shares, [("east", 0), ("north", 40)], "who was taken out of the spec gets nothing");
+    }
+
+    #[test]
+    fn limits_are_shared_by_the_balancers_that_are_ready_and_by_no_more_than_the_spec_says() {
+        let sharing = |replicas: Option<i32>, ready: Option<i32>| {
+            let traffic = serde_json::json!({"provider": "HAProxy", "replicas": replicas});
+            let traffic: Traffic = serde_json::from_value(traffic).unwrap();
+            let (draining, standbys) = (BTreeMap::new(), Vec::new());
+            let (generation, holds, balancers) = (1, false, ready);
+            Service { generation, holds, traffic: traffic.clone(), draining, balancers, standbys }
+                .sharing(&traffic)
+        };
+        assert_eq!(sharing(Some(3), Some(2)), 2);
+        assert_eq!(sharing(Some(3), Some(4)), 3, "a rollout has one more");
+        assert_eq!((sharing(Some(3), None), sharing(Some(3), Some(0))), (3, 1));
+        assert_eq!(sharing(None, Some(7)), 7, "somebody else scales them");
+        assert_eq!(sharing(None, None), 2);
     }
 
     #[test]

@@ -32,6 +32,7 @@ const CONNECTIONS: &str =
 const ACCEPTED: &str = "Connections that NGINX accepted, those of its agent and of the kubelet included";
 const REQUESTS: &str = "Requests that NGINX took, those of its agent and of the kubelet included";
 const LEAVING: &str = "NGINX's workers of configurations before, which still finish what they have";
+const SATURATION: &str = "Percent in use of what the balancer can take: connections of its most, or CPU time over 30 s, whichever is more";
 const IN_SYNC: &str = "1 if what runs was read back and is what is wanted";
 
 /// Every metric of one agent.
@@ -47,6 +48,7 @@ pub struct AgentMetrics {
     drained: Gauge,
     held: Gauge,
     in_sync: Gauge,
+    saturation: Gauge,
     shares: Family<StandbyLabels, Gauge>,
     answering: Family<StandbyLabels, Gauge>,
     connections: Gauge,
@@ -82,6 +84,7 @@ impl AgentMetrics {
             drained: Gauge::default(),
             held: Gauge::default(),
             in_sync: Gauge::default(),
+            saturation: Gauge::default(),
             shares: Family::default(),
             answering: Family::default(),
             connections: Gauge::default(),
@@ -104,6 +107,7 @@ impl AgentMetrics {
         registry.register("plimsoll_balancer_drained", DRAINED, metrics.drained.clone());
         registry.register("plimsoll_balancer_held", HELD, metrics.held.clone());
         registry.register("plimsoll_balancer_in_sync", IN_SYNC, metrics.in_sync.clone());
+        registry.register("plimsoll_balancer_saturation", SATURATION, metrics.saturation.clone());
         registry.register("plimsoll_balancer_standby_share", SHARE, metrics.shares.clone());
         registry.register("plimsoll_balancer_standby_answering", ANSWERING, metrics.answering.clone());
         if software == Software::NGINX {
@@ -148,6 +152,11 @@ impl AgentMetrics {
         self.drained.set(i64::try_from(status.drained.len()).unwrap_or(i64::MAX));
         self.held.set(status.held.into());
         self.in_sync.set(status.in_sync.into());
+    }
+
+    /// So many percent of what the balancer can take are in use.
+    pub fn saturated(&self, percent: u8) {
+        self.saturation.set(percent.into());
     }
 
     /// What standbys get, of which there are these.
@@ -200,6 +209,7 @@ pub fn table() -> String {
         ("drained", "gauge", "", "pods", DRAINED),
         ("held", "gauge", "", "requests", HELD),
         ("in_sync", "gauge", "", "", IN_SYNC),
+        ("saturation", "gauge", "", "percent", SATURATION),
         ("standby_share", "gauge", "`standby`", "percent", SHARE),
         ("standby_answering", "gauge", "`standby`", "", ANSWERING),
         ("nginx_connections", "gauge", "", "connections", CONNECTIONS),

@@ -18,6 +18,7 @@ mod pilot;
 mod probe;
 mod report;
 mod run;
+mod saturation;
 mod server;
 mod setup;
 mod specs;

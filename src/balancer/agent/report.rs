@@ -43,16 +43,18 @@ impl Reporter {
         }
     }
 
-    /// Keeps the entry as `wanted` says, and writes it again when `present` says that it is gone.
+    /// Keeps the entry as `wanted` and `saturation` say, and writes it again when `present` says that it is gone.
     pub async fn run(
         self,
         mut wanted: watch::Receiver<BalancerStatus>,
+        mut saturation: watch::Receiver<Option<i32>>,
         mut present: watch::Receiver<bool>,
         metrics: &AgentMetrics,
     ) {
         let mut pace = Pace::default();
         loop {
-            let status = wanted.borrow_and_update().clone();
+            let saturation_now = *saturation.borrow_and_update();
+            let status = BalancerStatus { saturation: saturation_now, ..wanted.borrow_and_update().clone() };
             // Nothing is said before the pilot has said something: an entry without a name would be nobody's.
             let due = if status.pod.is_empty() { None } else { pace.due(&status) };
             let wait = async {
@@ -69,6 +71,7 @@ impl Reporter {
                     }
                     continue;
                 }
+                Ok(()) = saturation.changed() => continue,
                 Ok(()) = present.changed() => {
                     if !*present.borrow_and_update() {
                         pace.lost();

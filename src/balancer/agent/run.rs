@@ -19,6 +19,7 @@ use super::{
     pilot::Pilot,
     probe::{Answers, Prober},
     report::Reporter,
+    saturation,
     server::{Served, serve},
     setup::{Links, Setup},
     watches,
@@ -93,6 +94,7 @@ pub async fn run(options: AgentOptions) -> Result<(), AgentError> {
     let (told, answers) = watch::channel(Answers::default());
     let authorities = Mounted::at(options.secrets.join("authorities"));
     let (present, is_present) = watch::channel(true);
+    let (saturated, saturation) = watch::channel(None);
 
     let gate_at = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), options.gate_port);
     // Without a queue behind it a gate would be of no use.
@@ -139,7 +141,8 @@ pub async fn run(options: AgentOptions) -> Result<(), AgentError> {
         () = driver.hand_over() => {}
         () = pilot.run() => {}
         () = prober.run(known.subscribe(), told) => {}
-        () = report.run(wanted_status, is_present, &metrics) => {}
+        () = report.run(wanted_status, saturation, is_present, &metrics) => {}
+        () = saturation::run(&driver, &metrics, saturated) => {}
         () = watches::service(client.clone(), namespace.clone(), service.clone(), options.pod, known.clone(), present) => {}
         () = watches::endpoints(client, namespace, service, known) => {}
         served = serve(listener, served) => served.map_err(port(options.port))?,

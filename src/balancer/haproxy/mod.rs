@@ -41,7 +41,7 @@ use std::{
 use tokio::sync::Mutex;
 
 use self::command::{Command, FileWord};
-use super::{DriverError, Epoch, Wanted};
+use super::{DriverError, Epoch, Usage, Wanted};
 
 /// As it is called in messages.
 const NAME: &str = "HAProxy";
@@ -109,6 +109,15 @@ impl HaProxy {
     pub async fn epoch(&self) -> Result<Epoch, DriverError> {
         let info = socket::ask(&self.paths.admin, &Command::ShowInfo).await?;
         Ok(Epoch::read(&info)?)
+    }
+
+    /// How much of what it can take is in use.
+    ///
+    /// # Errors
+    /// As [`Self::observe`].
+    pub async fn usage(&self) -> Result<Usage, DriverError> {
+        let info = socket::ask(&self.paths.admin, &Command::ShowInfo).await?;
+        Ok(Usage::read(&info)?)
     }
 
     /// Requests that wait although no replica is there to serve them.

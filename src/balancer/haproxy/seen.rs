@@ -10,7 +10,7 @@ use super::{
     config::GATE,
     standbys::{is_standby, is_standby_backend},
 };
-use crate::balancer::Epoch;
+use crate::balancer::{Epoch, Usage};
 
 /// One process and what it does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +45,23 @@ impl Epoch {
             field(info, name)?.parse().map_err(|_| Unreadable { command: "show info", missing: name })
         };
         Ok(Self { pid: u32::try_from(number("Pid")?).unwrap_or_default(), start: number("Start_time_sec")? })
+    }
+}
+
+impl Usage {
+    /// From the answer to `show info`.
+    ///
+    /// # Errors
+    /// It lacks something.
+    pub fn read(info: &str) -> Result<Self, Unreadable> {
+        let number = |name| -> Result<u64, Unreadable> {
+            field(info, name)?.parse().map_err(|_| Unreadable { command: "show info", missing: name })
+        };
+        let idle = number("Idle_pct")?.min(100);
+        Ok(Self {
+            connections: Self::percent(number("CurrConns")?, number("Maxconn")?),
+            cpu: Self::percent(100 - idle, 100),
+        })
     }
 }
 

@@ -11,6 +11,7 @@ mod probe;
 mod process;
 mod reload;
 mod stop;
+mod supervisor;
 #[cfg(test)]
 mod tests;
 mod workers;
@@ -19,13 +20,14 @@ pub use config::Config;
 pub use paths::{OWN_PORT, Paths};
 pub use probe::Counters;
 pub use stop::Connected;
+pub use supervisor::{SuperviseError, supervise};
 
 use std::{collections::BTreeSet, time::Duration};
 
 use tokio::{sync::Mutex, time::Instant};
 
-use self::workers::Knowledge;
-use super::{DriverError, Epoch, Look, Outcome, Wanted, files};
+use self::{process::Processes, workers::Knowledge};
+use super::{DriverError, Epoch, Look, Outcome, Usage, Wanted, files};
 
 /// As it is called in messages.
 const NAME: &str = "NGINX";
@@ -36,6 +38,8 @@ const APART: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Nginx {
     paths: Paths,
+    /// Whether it is in another container, and reached through its supervisor there.
+    supervised: bool,
     /// Held while synchronising, which is done by one at a time.
     state: Mutex<State>,
 }
@@ -51,10 +55,16 @@ struct State {
 }
 
 impl Nginx {
-    /// The one at `paths`, running or not.
+    /// The one at `paths` in this container, running or not.
     #[must_use]
     pub fn new(paths: Paths) -> Self {
-        Self { paths, state: Mutex::default() }
+        Self { paths, supervised: false, state: Mutex::default() }
+    }
+
+    /// The one at `paths` in another container, where [`supervise`] runs it.
+    #[must_use]
+    pub fn supervised(paths: Paths) -> Self {
+        Self { supervised: true, ..Self::new(paths) }
     }
 
     /// Where it is.
@@ -67,10 +77,18 @@ impl Nginx {
     ///
     /// # Errors
     /// None does.
-    pub fn epoch(&self) -> Result<Epoch, DriverError> {
+    pub async fn epoch(&self) -> Result<Epoch, DriverError> {
+        Ok(self.processes().await?.master)
+    }
+
+    async fn processes(&self) -> Result<Processes, DriverError> {
+        let found = if self.supervised {
+            supervisor::processes(&self.paths.supervisor).await?
+        } else {
+            Processes::here(&self.paths.pid)
+        };
         let file = self.paths.pid.display();
-        process::master(&self.paths.pid)
-            .ok_or_else(|| DriverError::Down(format!("{file} names no master process of NGINX")))
+        found.ok_or_else(|| DriverError::Down(format!("{file} names no master process of NGINX")))
     }
 
     /// Until when a change has to wait for those after it; `None` if none was made yet.
@@ -93,9 +111,10 @@ impl Nginx {
                 return Err(error);
             }
         };
-        let master = self.epoch()?;
+        let found = self.processes().await?;
+        let master = found.master;
         if state.master != Some(master) {
-            self.greet(&mut state, master).await;
+            self.greet(&mut state, &found).await;
         }
         let reloaded = served != config.structure;
         if reloaded {
@@ -103,7 +122,7 @@ impl Nginx {
         } else {
             self.write(&config).await?;
         }
-        state.knowledge.learn(master.pid, Some(&config::ready(wanted)));
+        state.knowledge.learn(&self.processes().await?.workers, Some(&config::ready(wanted)));
         Ok(Outcome {
             look: Look { epoch: master, serving: config::ready(wanted), down: BTreeSet::new(), held: 0 },
             in_sync: true,
@@ -120,7 +139,7 @@ impl Nginx {
     /// # Errors
     /// NGINX does not run or does not answer.
     pub async fn look(&self) -> Result<Look, DriverError> {
-        let (epoch, served) = (self.epoch()?, self.served().await?);
+        let (epoch, served) = (self.epoch().await?, self.served().await?);
         let file = files::read(&self.paths.config).await?.unwrap_or_default();
         let serving = match config::structure_of(&file) {
             Some(structure) if structure == served => config::pods_of(&file),
@@ -139,7 +158,7 @@ impl Nginx {
         }
         let mut state = self.state.lock().await;
         let look = self.look().await?;
-        state.knowledge.learn(look.epoch.pid, Some(&look.serving));
+        state.knowledge.learn(&self.processes().await?.workers, Some(&look.serving));
         Ok(pods.iter().filter(|pod| !state.knowledge.knows(pod)).cloned().collect())
     }
 
@@ -151,9 +170,19 @@ impl Nginx {
         let text = probe::get(self.paths.own, config::COUNTERS).await?;
         let error = || DriverError::Down("its counters are not as its manual says".to_owned());
         let mut counters = Counters::read(&text).ok_or_else(error)?;
-        let workers = process::workers(self.epoch()?.pid);
+        let workers = self.processes().await?.workers;
         counters.leaving = workers.iter().filter(|worker| worker.leaving).count() as u64;
         Ok(counters)
+    }
+
+    /// How much of what it can take is in use; it does not say how busy it is.
+    ///
+    /// # Errors
+    /// NGINX does not run or does not answer.
+    pub async fn usage(&self) -> Result<Usage, DriverError> {
+        let file = files::read(&self.paths.config).await?.unwrap_or_default();
+        let active = self.counters().await?.active;
+        Ok(Usage { connections: Usage::percent(active, probe::clients_of(&file)), cpu: None })
     }
 
     /// The structure that new connections are served by.
@@ -162,10 +191,10 @@ impl Nginx {
     }
 
     /// A master that was not seen before, also at the agent's own start.
-    async fn greet(&self, state: &mut State, master: Epoch) {
+    async fn greet(&self, state: &mut State, found: &Processes) {
         let _gone_is_fine = tokio::fs::remove_file(self.paths.stopping()).await;
         let pods = self.look().await.ok().map(|look| look.serving);
-        state.master = Some(master);
-        state.knowledge.learn(master.pid, pods.as_ref());
+        state.master = Some(found.master);
+        state.knowledge.learn(&found.workers, pods.as_ref());
     }
 }

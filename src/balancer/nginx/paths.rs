@@ -21,6 +21,8 @@ pub struct Paths {
     pub config: PathBuf,
     /// Where the master writes its process id.
     pub pid: PathBuf,
+    /// Socket of the supervisor in NGINX's container.
+    pub supervisor: PathBuf,
     /// Address that the ports for others are bound to; an unspecified IPv6 address takes IPv4 too.
     pub listen: IpAddr,
     /// Port of `/healthz`.
@@ -38,6 +40,7 @@ impl Paths {
             folder: folder.to_owned(),
             config: folder.join("nginx.conf"),
             pid: folder.join("nginx.pid"),
+            supervisor: folder.join("supervisor.sock"),
             listen: Ipv4Addr::UNSPECIFIED.into(),
             health: HEALTH_PORT,
             own: (Ipv4Addr::LOCALHOST, OWN_PORT).into(),

@@ -39,6 +39,15 @@ impl Counters {
     }
 }
 
+/// Clients that a configuration has room for: each takes a second connection, to its replica. 0 if it does not say.
+pub(super) fn clients_of(config: &str) -> u64 {
+    let number = |name: &str| {
+        let value = config.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_suffix(';'));
+        value.and_then(|value| value.trim().parse::<u64>().ok()).unwrap_or_default()
+    };
+    number("worker_processes ").saturating_mul(number("worker_connections ")) / 2
+}
+
 /// The body of the answer to a request for `path`.
 pub(super) async fn get(address: SocketAddr, path: &str) -> Result<String, DriverError> {
     let answer = match timeout(PATIENCE, exchange(address, path)).await {
@@ -76,5 +85,12 @@ mod tests {
             Some(Counters { active: 3, accepted: 15, requests: 39, leaving: 0 })
         );
         assert_eq!(Counters::read("something else"), None);
+    }
+
+    #[test]
+    fn the_room_for_clients_is_that_of_the_configuration() {
+        let config = "worker_processes 2;\nevents {\n    worker_connections 8192;\n}\n";
+        assert_eq!(clients_of(config), 8192);
+        assert_eq!(clients_of("worker_processes auto;"), 0);
     }
 }

@@ -1,5 +1,5 @@
-//! NGINX's processes and connections, as the kernel tells: `proc(5)`. Needs the process namespace of NGINX's container,
-//! which the pod shares, and its network namespace.
+//! NGINX's processes and connections, as the kernel tells: `proc(5)`. The processes are seen in NGINX's container alone, the
+//! connections in its whole pod.
 
 use std::{
     collections::BTreeSet,
@@ -8,10 +8,30 @@ use std::{
     path::Path,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::balancer::Epoch;
 
+/// A master and its workers, those of configurations before included.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Processes {
+    /// The master.
+    pub master: Epoch,
+    /// Its workers.
+    pub workers: Vec<Worker>,
+}
+
+impl Processes {
+    /// Those of this container whose master stands in the file; `None` if there is none, or the id is another's by now.
+    #[must_use]
+    pub fn here(pid_file: &Path) -> Option<Self> {
+        let master = master(pid_file)?;
+        Some(Self { master, workers: workers(master.pid) })
+    }
+}
+
 /// A worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Worker {
     /// Which process.
     pub epoch: Epoch,
@@ -19,15 +39,13 @@ pub struct Worker {
     pub leaving: bool,
 }
 
-/// The master whose process id stands in the file; `None` if there is none, or the id is another's by now.
-pub fn master(pid_file: &Path) -> Option<Epoch> {
+fn master(pid_file: &Path) -> Option<Epoch> {
     let pid: u32 = fs::read_to_string(pid_file).ok()?.trim().parse().ok()?;
     let stat = Stat::of(pid)?;
     title(pid).starts_with("nginx: master process").then_some(Epoch { pid, start: stat.start })
 }
 
-/// The workers of a master, those of configurations before included.
-pub fn workers(master: u32) -> Vec<Worker> {
+fn workers(master: u32) -> Vec<Worker> {
     let Ok(folder) = fs::read_dir("/proc") else { return Vec::new() };
     let pids = folder.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     let worker = |pid: u32| {

@@ -9,9 +9,9 @@ use std::{
 use tokio::{fs, time::sleep};
 
 use super::{
-    NAME, Nginx, State,
+    NAME, Nginx, Paths, State,
     config::{Config, ports_of, structure_of},
-    process,
+    process, supervisor,
 };
 use crate::balancer::{DriverError, Wanted, files};
 
@@ -74,7 +74,8 @@ impl Nginx {
                 files::replace(&self.paths.config, &before).await?;
             }
             // Whichever workers there are now, it is not known what they have.
-            state.knowledge.learn(state.master.unwrap_or_default().pid, None);
+            let found = self.processes().await.map(|found| found.workers);
+            state.knowledge.learn(&found.unwrap_or_default(), None);
         }
         taken_over
     }
@@ -87,12 +88,13 @@ impl Nginx {
 
     /// Signals the master, and waits until no worker from before takes connections.
     async fn take_over(&self, structure: &str) -> Result<(), DriverError> {
-        let master = self.epoch()?;
-        let old: Vec<_> = process::workers(master.pid).iter().map(|worker| worker.epoch).collect();
+        let old: Vec<_> = self.processes().await?.workers.iter().map(|worker| worker.epoch).collect();
         let failed = |words: String| DriverError::Reload { by: NAME, words };
-        let arguments = ["-s", "reload", "-e", "stderr", "-c"].map(OsStr::new);
-        let arguments: Vec<&OsStr> = arguments.into_iter().chain([self.paths.config.as_os_str()]).collect();
-        let (sent, said) = files::run(&self.paths.program, &arguments).await?;
+        let (sent, said) = if self.supervised {
+            supervisor::reload(&self.paths.supervisor).await?
+        } else {
+            signal(&self.paths, "reload").await?
+        };
         if !sent {
             return Err(failed(first(&said)));
         }
@@ -100,7 +102,7 @@ impl Nginx {
         let mut last = String::new();
         while begin.elapsed() < PATIENCE {
             let takes = |worker: &process::Worker| old.contains(&worker.epoch) && !worker.leaving;
-            if process::workers(master.pid).iter().any(takes) {
+            if self.processes().await?.workers.iter().any(takes) {
                 "after 15 s the workers before still take connections".clone_into(&mut last);
             } else {
                 match self.served().await {
@@ -113,6 +115,13 @@ impl Nginx {
         }
         Err(failed(last))
     }
+}
+
+/// Has the master of this container do what `nginx -s` knows: whether it took the signal, and what was said.
+pub(super) async fn signal(paths: &Paths, how: &str) -> Result<(bool, String), DriverError> {
+    let arguments = ["-s", how, "-e", "stderr", "-c"].map(OsStr::new);
+    let arguments: Vec<&OsStr> = arguments.into_iter().chain([paths.config.as_os_str()]).collect();
+    files::run(&paths.program, &arguments).await
 }
 
 /// What NGINX's own check says against a configuration; `None` if it takes it.

@@ -20,7 +20,7 @@ impl Connected {
     /// # Errors
     /// NGINX does not run.
     pub async fn look(&mut self, nginx: &Nginx) -> Result<(u64, u64), DriverError> {
-        nginx.epoch()?;
+        nginx.epoch().await?;
         let file = files::read(&nginx.paths.config).await?.unwrap_or_default();
         let clients = process::clients(&ports_of(&file));
         self.ever.extend(clients.recent);

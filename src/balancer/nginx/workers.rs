@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::process::{self, Worker};
+use super::process::Worker;
 use crate::balancer::Epoch;
 
 /// What each living worker was started with; `None` where that is not known: it may know every pod.
@@ -13,17 +13,8 @@ use crate::balancer::Epoch;
 pub(super) struct Knowledge(BTreeMap<Epoch, Option<Arc<BTreeSet<String>>>>);
 
 impl Knowledge {
-    /// Workers of `master` that are new have `pods`; those that are gone are forgotten.
-    pub fn learn(&mut self, master: u32, pods: Option<&BTreeSet<String>>) {
-        self.note(&process::workers(master), pods);
-    }
-
-    /// Whether some worker may send a request to `pod`.
-    pub fn knows(&self, pod: &str) -> bool {
-        self.0.values().any(|pods| pods.as_ref().is_none_or(|pods| pods.contains(pod)))
-    }
-
-    fn note(&mut self, workers: &[Worker], pods: Option<&BTreeSet<String>>) {
+    /// Of all `workers` there are, those that are new have `pods`; those that are gone are forgotten.
+    pub fn learn(&mut self, workers: &[Worker], pods: Option<&BTreeSet<String>>) {
         let pods = pods.map(|pods| Arc::new(pods.clone()));
         self.0.retain(|epoch, _| workers.iter().any(|worker| worker.epoch == *epoch));
         for worker in workers {
@@ -31,6 +22,11 @@ impl Knowledge {
             let with = if worker.leaving { None } else { pods.clone() };
             self.0.entry(worker.epoch).or_insert(with);
         }
+    }
+
+    /// Whether some worker may send a request to `pod`.
+    pub fn knows(&self, pod: &str) -> bool {
+        self.0.values().any(|pods| pods.as_ref().is_none_or(|pods| pods.contains(pod)))
     }
 }
 
@@ -48,13 +44,13 @@ mod tests {
         let [both, one] =
             [&both[..], &one[..]].map(|pods| pods.iter().map(|pod| (*pod).to_owned()).collect());
         let mut knowledge = Knowledge::default();
-        knowledge.note(&[worker(1, false), worker(2, false)], Some(&both));
+        knowledge.learn(&[worker(1, false), worker(2, false)], Some(&both));
         assert!(knowledge.knows("b") && !knowledge.knows("c"));
-        knowledge.note(&[worker(1, true), worker(2, true), worker(3, false)], Some(&one));
+        knowledge.learn(&[worker(1, true), worker(2, true), worker(3, false)], Some(&one));
         assert!(knowledge.knows("b"), "old workers finish");
-        knowledge.note(&[worker(2, true), worker(3, false)], Some(&one));
+        knowledge.learn(&[worker(2, true), worker(3, false)], Some(&one));
         assert!(knowledge.knows("b"), "one of them still does");
-        knowledge.note(&[worker(3, false)], Some(&one));
+        knowledge.learn(&[worker(3, false)], Some(&one));
         assert!(!knowledge.knows("b") && knowledge.knows("a"));
     }
 
@@ -62,12 +58,12 @@ mod tests {
     fn what_a_worker_of_an_unknown_past_knows_is_everything() {
         let mut knowledge = Knowledge::default();
         let pods = BTreeSet::from(["a".to_owned()]);
-        knowledge.note(&[worker(1, true), worker(2, false)], Some(&pods));
+        knowledge.learn(&[worker(1, true), worker(2, false)], Some(&pods));
         assert!(knowledge.knows("never-heard-of"));
-        knowledge.note(&[worker(2, false)], Some(&pods));
+        knowledge.learn(&[worker(2, false)], Some(&pods));
         assert!(!knowledge.knows("never-heard-of"));
         let again = Worker { epoch: Epoch { pid: 2, start: 9 }, leaving: false };
-        knowledge.note(&[again], None);
+        knowledge.learn(&[again], None);
         assert!(knowledge.knows("never-heard-of"), "an id that returned is another worker");
     }
 }

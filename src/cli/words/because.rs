@@ -81,6 +81,8 @@ pub fn because(bound: &Reason, reasons: &[Reason]) -> String {
         | C::ZonesServing
         | C::BalancersInSync
         | C::BalancersStarting
+        | C::HeadroomLeft
+        | C::BalancersSaturated
         | C::BalancerOutOfSync
         | C::BalancersFailed
         | C::RouteInSync

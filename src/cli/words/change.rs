@@ -116,8 +116,12 @@ fn remedy(bound: &Reason, reasons: &[Reason]) -> String {
         | C::WithinLimits
         | C::ZonesServing
         | C::BalancersInSync
+        | C::HeadroomLeft
         | C::RouteInSync
         | C::RouteChanged => "Nothing binds: it changes when a KPI or the spec does.",
+        C::BalancersSaturated => {
+            "Raise spec.traffic.replicas, or the resources of spec.traffic.container; or let an autoscaler have the replicas."
+        }
         C::Observing => TO_AUTO,
         C::Paused => "Set spec.mode to Auto to let Plimsoll act, or to Observe to see what it would do.",
         C::InvalidSpec => "Correct the field that is named in the message.",

@@ -103,6 +103,8 @@ pub fn sentence(reason: &Reason) -> String {
         | C::ZonesServing
         | C::BalancersInSync
         | C::BalancersStarting
+        | C::HeadroomLeft
+        | C::BalancersSaturated
         | C::BalancerOutOfSync
         | C::BalancersFailed
         | C::RouteInSync
@@ -156,6 +158,8 @@ pub fn fact(code: ReasonCode) -> &'static str {
         C::BalancersInSync => "every balancer runs what is wanted of it",
         C::BalancersStarting => "balancers are starting or taking a change over",
         C::BalancerOutOfSync => "a balancer does not run what is wanted of it",
+        C::HeadroomLeft => "no balancer is near the most that it can take",
+        C::BalancersSaturated => "a balancer is near the most that it can take",
         C::BalancersFailed => "the balancers could not be brought about",
         C::RouteInSync => "the rule has its weights, is accepted and answers",
         C::RouteChanged => "the weights of the rule were changed",

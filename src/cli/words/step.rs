@@ -44,6 +44,8 @@ pub fn step(code: ReasonCode) -> Step {
         | C::ZonesServing
         | C::BalancersInSync
         | C::BalancersStarting
+        | C::HeadroomLeft
+        | C::BalancersSaturated
         | C::RouteInSync
         | C::RouteChanged
         | C::NoOutliers

@@ -2,6 +2,7 @@
 //!
 //! Each index is the only reader of its watch; a relist fills a fresh index and takes its place at once.
 
+mod fronts;
 mod nodes;
 mod owner;
 mod pods;
@@ -11,6 +12,7 @@ mod targets;
 
 use std::sync::{Arc, RwLock};
 
+pub use fronts::{Front, Rollout};
 use futures::{Stream, StreamExt};
 use kube::runtime::watcher;
 pub use nodes::NodeIndex;
@@ -18,7 +20,7 @@ pub use owner::{OwnedBy, Owner, Selected};
 pub use pods::{BalancerPod, PodIndex};
 pub use routes::{RouteIndex, Served, route_workload};
 pub use scalers::{Scaler, ScalerIndex, scaled_object_resource};
-pub use targets::{Front, Target, TargetIndex};
+pub use targets::{Target, TargetIndex};
 use tokio::sync::mpsc;
 
 use crate::api::ScaleTargetRef;

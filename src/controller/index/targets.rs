@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 
 use k8s_openapi::{
-    api::apps::v1::{Deployment, ReplicaSet, StatefulSet},
+    api::{
+        apps::v1::{Deployment, ReplicaSet, StatefulSet},
+        core::v1::PodTemplateSpec,
+    },
     apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta},
 };
 use kube::core::Selector;
 
-use super::{Follow, Owner, Selected, Workload};
-use crate::{actuate::balancer, api::BALANCER_LABEL};
+use super::{Follow, Front, Owner, Selected, Workload};
 
 /// A workload with a scale.
 #[derive(Clone, Debug)]
@@ -28,6 +30,8 @@ pub struct Target {
     pub owner: Owner,
     /// The label and its value that pods of the current revision have, where that is known.
     pub revision: Option<(String, String)>,
+    /// The priority class that its pod template names, where there is a template to see.
+    pub priority_class: Option<String>,
 }
 
 impl Target {
@@ -48,17 +52,6 @@ pub struct TargetIndex {
     deployments: HashMap<String, Option<String>>,
     /// Deployments of balancers only: how each was last seen.
     fronts: HashMap<(String, String), Front>,
-}
-
-/// A Deployment of balancers, as it was last seen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Front {
-    /// The ScalableService that it belongs to.
-    pub service: String,
-    /// What its objects were applied from.
-    pub hash: Option<String>,
-    /// Changes whenever somebody changes its spec.
-    pub generation: i64,
 }
 
 impl TargetIndex {
@@ -108,7 +101,12 @@ fn workload(kind: &str, (namespace, name): (String, String)) -> Workload {
 }
 
 /// A target by what the built-in kinds say alike; what they leave out has Kubernetes' defaults.
-fn target(meta: &ObjectMeta, replicas: Option<i32>, ready: Option<i32>, selector: LabelSelector) -> Target {
+fn target(
+    meta: &ObjectMeta,
+    (replicas, ready): (Option<i32>, Option<i32>),
+    selector: LabelSelector,
+    template: Option<PodTemplateSpec>,
+) -> Target {
     Target {
         uid: meta.uid.clone(),
         version: meta.resource_version.clone(),
@@ -117,24 +115,21 @@ fn target(meta: &ObjectMeta, replicas: Option<i32>, ready: Option<i32>, selector
         selector: Selector::try_from(selector).ok().filter(|selector| !selector.selects_all()),
         owner: meta.uid.clone().map_or(Owner::Any, Owner::Itself),
         revision: None,
+        priority_class: template
+            .and_then(|template| template.spec?.priority_class_name)
+            .filter(|class| !class.is_empty()),
     }
 }
 
 impl Follow<Deployment> for TargetIndex {
     fn apply(&mut self, object: Deployment) -> Option<Workload> {
-        let spec = object.spec.unwrap_or_default();
-        let ready = object.status.and_then(|status| status.ready_replicas);
-        let target = target(&object.metadata, spec.replicas, ready, spec.selector);
-        let labels = object.metadata.labels.as_ref();
-        if let Some(service) = labels.and_then(|labels| labels.get(BALANCER_LABEL)) {
-            let annotations = object.metadata.annotations.as_ref();
-            let front = Front {
-                service: service.clone(),
-                hash: annotations.and_then(|own| own.get(balancer::HASH)).cloned(),
-                generation: object.metadata.generation.unwrap_or_default(),
-            };
+        if let Some(front) = Front::of(&object) {
             self.fronts.insert(key(&object.metadata), front);
         }
+        let spec = object.spec.unwrap_or_default();
+        let ready = object.status.and_then(|status| status.ready_replicas);
+        let numbers = (spec.replicas, ready);
+        let target = target(&object.metadata, numbers, spec.selector, Some(spec.template));
         self.put("Deployment", &object.metadata, target)
     }
 
@@ -151,7 +146,12 @@ impl Follow<StatefulSet> for TargetIndex {
         let revision = status.update_revision.map(|hash| ("controller-revision-hash".to_owned(), hash));
         let target = Target {
             revision,
-            ..target(&object.metadata, spec.replicas, status.ready_replicas, spec.selector)
+            ..target(
+                &object.metadata,
+                (spec.replicas, status.ready_replicas),
+                spec.selector,
+                Some(spec.template),
+            )
         };
         self.put("StatefulSet", &object.metadata, target)
     }
@@ -176,7 +176,7 @@ impl Follow<ReplicaSet> for TargetIndex {
         }
         let spec = object.spec.unwrap_or_default();
         let ready = object.status.and_then(|status| status.ready_replicas);
-        let target = target(&object.metadata, spec.replicas, ready, spec.selector);
+        let target = target(&object.metadata, (spec.replicas, ready), spec.selector, spec.template);
         self.put("ReplicaSet", &object.metadata, target)
     }
 

@@ -175,8 +175,9 @@ fn collect(value: &Value, path: &mut Path, kind: &Kind, fields: &mut BTreeSet<Pa
 
 /// Whether the object at `path` is replaced as a whole (`x-kubernetes-map-type: atomic`).
 fn is_atomic_map(path: &[Step], kind: &Kind) -> bool {
-    const ATOMIC: [&str; 8] = [
+    const ATOMIC: [&str; 9] = [
         "selector",
+        "podSelector",
         "nodeSelector",
         "labelSelector",
         "roleRef",

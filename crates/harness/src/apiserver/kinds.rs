@@ -198,6 +198,7 @@ pub(crate) fn built_in() -> Vec<Kind> {
         kind("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", &["status"]),
         kind("coordination.k8s.io", "v1", "Lease", "leases", &[]),
         kind("events.k8s.io", "v1", "Event", "events", &[]),
+        kind("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", &[]).with_generation(),
         kind("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", &["status"]).with_generation(),
         kind("rbac.authorization.k8s.io", "v1", "Role", "roles", &[]),
         kind("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings", &[]),

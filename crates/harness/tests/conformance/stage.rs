@@ -42,6 +42,7 @@ pub fn resource(plural: &str) -> ApiResource {
         "horizontalpodautoscalers" => ("autoscaling", "v2", "HorizontalPodAutoscaler"),
         "leases" => ("coordination.k8s.io", "v1", "Lease"),
         "events" => ("events.k8s.io", "v1", "Event"),
+        "networkpolicies" => ("networking.k8s.io", "v1", "NetworkPolicy"),
         "poddisruptionbudgets" => ("policy", "v1", "PodDisruptionBudget"),
         "roles" => ("rbac.authorization.k8s.io", "v1", "Role"),
         "rolebindings" => ("rbac.authorization.k8s.io", "v1", "RoleBinding"),

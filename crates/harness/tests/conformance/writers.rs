@@ -11,7 +11,7 @@ use kube::{
 use plimsoll::{
     actuate::{
         self, Events, FoundPolicy, Note, ScaleError,
-        balancer::{self, BalancerError, Images, Objects},
+        balancer::{self, Backend, BalancerError, Images, NetworkRules, Objects, Setup},
     },
     api::{BalancerStatus, ReasonCode, ScalableService, ScalableServiceStatus},
     lease::WriteError,
@@ -98,11 +98,16 @@ pub async fn report(
     api.patch_status(name, &params, &Patch::Apply(patch)).await.map(drop)
 }
 
-pub fn balancer_objects(service: &ScalableService) -> Objects {
+/// With every object that there can be.
+fn setup() -> Setup {
     let images =
         Images { agent: "plimsoll:1".into(), haproxy: "haproxy:2.8".into(), nginx: "nginx:1.28".into() };
+    Setup { network_policy: Some(NetworkRules::default()), ..Setup::of(images) }
+}
+
+pub fn balancer_objects(service: &ScalableService) -> Objects {
     let selector = BTreeMap::from([("app".to_owned(), "checkout".to_owned())]);
-    balancer::objects(service, &images, &selector).unwrap()
+    balancer::objects(service, &setup(), &Backend { selector, priority_class: None }).unwrap()
 }
 
 pub async fn apply_balancer(client: &Controller, objects: &Objects) -> Result<(), BalancerError> {
@@ -110,7 +115,7 @@ pub async fn apply_balancer(client: &Controller, objects: &Objects) -> Result<()
 }
 
 pub async fn remove_balancer(client: &Controller, service: &ScalableService) -> Result<(), BalancerError> {
-    balancer::remove(client, service, &client.permit()).await
+    balancer::remove(client, service, Some(&setup()), &client.permit()).await
 }
 
 pub async fn patch_route(client: &Controller, name: &str, patch: Value) -> Result<DynamicObject, Error> {

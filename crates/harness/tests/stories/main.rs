@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod api_server;
+mod balancers;
 mod conflict;
 mod events;
 mod leader;
@@ -19,4 +20,5 @@ mod schedule;
 mod sources;
 mod takeover;
 mod unreadable;
+mod waves;
 mod writes;

@@ -11,13 +11,14 @@ use crate::{
     writers::{apply_balancer, balancer_objects, remove_balancer},
 };
 
-const OBJECTS: [(&str, &str); 7] = [
+const OBJECTS: [(&str, &str); 8] = [
     ("services", "shop-endpoints"),
     ("serviceaccounts", "shop-lb"),
     ("roles", "shop-lb"),
     ("rolebindings", "shop-lb"),
     ("services", "shop-lb"),
     ("poddisruptionbudgets", "shop-lb"),
+    ("networkpolicies", "shop-lb"),
     ("deployments", "shop-lb"),
 ];
 
@@ -34,11 +35,16 @@ pub async fn all(play: &mut Play) {
     shop["spec"]["traffic"] = json!({
         "provider": "NGINX", "targetPort": 9090, "replicas": 3, "listeners": [{"port": 443}, {"port": 81}],
     });
-    play.apply("scalableservices", shop).await;
+    play.apply("scalableservices", shop.clone()).await;
     apply(play, "applied for another spec").await;
     play.patch("services", "shop-lb", None, json!({"spec": {"selector": {"edited": "yes"}}})).await;
     play.patch("deployments", "shop-lb", None, json!({"spec": {"replicas": 9}})).await;
     apply(play, "applied after edits of a user").await;
+    shop["spec"]["traffic"].as_object_mut().unwrap().remove("replicas");
+    play.apply("scalableservices", shop).await;
+    apply(play, "applied with replicas that are anybody's").await;
+    play.patch("deployments", "shop-lb", None, json!({"spec": {"replicas": 5}})).await;
+    apply(play, "applied after somebody scaled").await;
     read_standby(play).await;
     remove(play).await;
 }

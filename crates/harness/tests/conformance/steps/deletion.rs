@@ -7,9 +7,15 @@ use super::objects::object;
 use crate::{play::Play, stage::api};
 
 pub async fn all(play: &mut Play) {
-    for plural in
-        ["deployments", "poddisruptionbudgets", "roles", "rolebindings", "serviceaccounts", "services"]
-    {
+    for plural in [
+        "deployments",
+        "networkpolicies",
+        "poddisruptionbudgets",
+        "roles",
+        "rolebindings",
+        "serviceaccounts",
+        "services",
+    ] {
         delete(play, plural).await;
     }
     for plural in ["deployments", "services", "backendtrafficpolicies"] {

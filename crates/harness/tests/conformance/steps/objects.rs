@@ -31,6 +31,7 @@ pub fn object(plural: &str, name: &str) -> Value {
             "scaleTargetRef": {"kind": "Deployment", "name": name}, "minReplicas": 2, "maxReplicas": 10,
             "kpis": [{"name": "load", "type": "Load", "query": "load", "perReplica": "10"}],
         }),
+        "networkpolicies" => json!({"podSelector": {"matchLabels": labels}, "policyTypes": ["Ingress"]}),
         "poddisruptionbudgets" => json!({"maxUnavailable": 1, "selector": {"matchLabels": labels}}),
         "services" => json!({"selector": labels, "ports": [{"name": "http", "port": 80, "protocol": "TCP"}]}),
         "httproutes" => json!({"rules": [{"backendRefs": [

@@ -1,0 +1,160 @@
+//! The objects of balancers: who owns their replicas, and what becomes of a removal that is interrupted.
+
+use std::time::Duration;
+
+use plimsoll_harness::{
+    apiserver::{Effect, Scope},
+    history::Version,
+    world::{World, setup},
+};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use crate::manifests::{DialService, deployment, dial};
+
+const NAMESPACE: &str = "balancers";
+const SOON: Duration = Duration::from_secs(30);
+
+/// A service `web` with balancers; `more` is added to its `spec.traffic`.
+fn serve(world: &World, more: &Value) {
+    deployment(world, NAMESPACE, "web", 2);
+    world.prometheus.set(&dial(NAMESPACE), 15.0);
+    DialService::on(NAMESPACE, "web").apply(world);
+    let mut traffic = json!({"provider": "HAProxy", "targetPort": 8080, "listeners": [{"port": 80}]});
+    json_patch::merge(&mut traffic, more);
+    world.objects.patch("scalableservices", NAMESPACE, "web", json!({"spec": {"traffic": traffic}}));
+}
+
+/// Changes `spec.traffic`, and waits until that generation is applied.
+async fn change(world: &World, traffic: &Value) {
+    world.objects.patch("scalableservices", NAMESPACE, "web", json!({"spec": {"traffic": traffic}}));
+    let service = world.objects.get("scalableservices", NAMESPACE, "web").unwrap();
+    let generation = service["metadata"]["generation"].to_string();
+    let applied = || {
+        let balancers = world.objects.get("deployments", NAMESPACE, "web-lb")?;
+        let found = balancers["metadata"]["annotations"]["plimsoll.dev/applied-generation"].as_str()?;
+        (found == generation).then_some(())
+    };
+    world.until("the spec is applied", SOON, applied).await;
+    sleep(Duration::from_secs(2)).await;
+}
+
+fn replicas(world: &World) -> Option<i64> {
+    world.objects.get("deployments", NAMESPACE, "web-lb")?["spec"]["replicas"].as_i64()
+}
+
+async fn until_replicas(world: &World, wanted: i64) {
+    let fits = || (replicas(world) == Some(wanted)).then_some(());
+    world.until(&format!("{wanted} balancers"), SOON, fits).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn balancers_that_somebody_else_scales_stay_as_they_are_when_the_spec_changes() {
+    let world = World::default();
+    let _operator = world.operator_of("plimsoll-0", setup("plimsoll"));
+    serve(&world, &json!({}));
+    until_replicas(&world, 2).await;
+    world.objects.patch("deployments", NAMESPACE, "web-lb", json!({"spec": {"replicas": 4}}));
+    for timeout in ["20s", "40s"] {
+        change(&world, &json!({"drain": {"timeout": timeout}})).await;
+        assert_eq!(replicas(&world), Some(4), "{timeout}");
+    }
+    // The control: what the spec says is taken back from whoever changes it.
+    change(&world, &json!({"replicas": 3})).await;
+    until_replicas(&world, 3).await;
+    world.objects.patch("deployments", NAMESPACE, "web-lb", json!({"spec": {"replicas": 4}}));
+    change(&world, &json!({"drain": {"timeout": "50s"}})).await;
+    until_replicas(&world, 3).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn balancers_whose_number_leaves_the_spec_stay_as_many_as_they_are() {
+    let world = World::default();
+    let _operator = world.operator_of("plimsoll-0", setup("plimsoll"));
+    serve(&world, &json!({"replicas": 3}));
+    until_replicas(&world, 3).await;
+    change(&world, &json!({"replicas": null})).await;
+    assert_eq!(replicas(&world), Some(3));
+    world.objects.patch("deployments", NAMESPACE, "web-lb", json!({"spec": {"replicas": 5}}));
+    change(&world, &json!({"drain": {"timeout": "20s"}})).await;
+    assert_eq!(replicas(&world), Some(5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn balancers_have_the_priority_of_the_service_s_own_pods_and_keep_it_when_the_target_is_gone() {
+    let world = World::default();
+    let mut setup = setup("plimsoll");
+    setup.pod.priority_class_name = Some("edge".to_owned());
+    let _operator = world.operator_of("plimsoll-0", setup);
+    serve(&world, &json!({}));
+    let class = || {
+        let balancers = world.objects.get("deployments", NAMESPACE, "web-lb")?;
+        balancers["spec"]["template"]["spec"]["priorityClassName"].as_str().map(str::to_owned)
+    };
+    world.until("the operator's default", SOON, || (class()? == "edge").then_some(())).await;
+    let template = json!({"spec": {"template": {"spec": {"priorityClassName": "shop-critical"}}}});
+    world.objects.patch("deployments", NAMESPACE, "web", template);
+    world.until("that of the target", SOON, || (class()? == "shop-critical").then_some(())).await;
+    world.objects.delete("deployments", NAMESPACE, "web");
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(class().as_deref(), Some("shop-critical"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_balancer_that_is_nearly_full_is_told_in_a_condition() {
+    let world = World::default();
+    let _operator = world.operator_of("plimsoll-0", setup("plimsoll"));
+    serve(&world, &json!({}));
+    let service = world.follow("scalableservices", NAMESPACE, "web");
+    let two = |version: &Version| version.number("/status/traffic/readyBalancers") == 2;
+    service.wait("with two balancers", SOON, two).await;
+    assert_eq!(service.last().condition("TrafficHeadroom"), "", "nobody has said anything");
+    let pods = world.objects.list("pods", NAMESPACE);
+    let pod = pods.iter().find(|pod| pod["metadata"]["labels"]["plimsoll.dev/balancer"] == "web").unwrap();
+    for (percent, begins) in
+        [(30, "True HeadroomLeft"), (92, "False BalancersSaturated"), (60, "True HeadroomLeft")]
+    {
+        let entry = json!({"pod": pod["metadata"]["name"], "inSync": true, "saturation": percent});
+        let status = json!({"status": {"traffic": {"balancers": [entry]}}});
+        world.objects.patch_status("scalableservices", NAMESPACE, "web", status);
+        let told = |version: &Version| version.condition("TrafficHeadroom").starts_with(begins);
+        service.wait(begins, Duration::from_secs(60), told).await;
+    }
+}
+
+/// The objects of the balancers that are there, as `PLURAL/NAME`.
+fn left(world: &World) -> Vec<String> {
+    let kinds =
+        ["services", "serviceaccounts", "roles", "rolebindings", "poddisruptionbudgets", "deployments"];
+    let named = |plural: &str| -> Vec<String> {
+        let objects = world.objects.list(plural, NAMESPACE).into_iter();
+        let ours = objects.filter(|object| object["metadata"]["labels"]["plimsoll.dev/balancer"] == "web");
+        ours.map(|object| format!("{plural}/{}", object["metadata"]["name"].as_str().unwrap_or_default()))
+            .collect()
+    };
+    kinds.iter().flat_map(|plural| named(plural)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removal_that_is_interrupted_is_finished_by_the_next_operator() {
+    let world = World::default();
+    let first = world.operator_of("plimsoll-0", setup("plimsoll"));
+    serve(&world, &json!({}));
+    until_replicas(&world, 2).await;
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(left(&world).len(), 7);
+    let refused = world.server.fault(
+        Scope::all().verb("delete").resource("roles"),
+        Effect::Status { code: 500, retry_after: None },
+    );
+    world.objects.patch("scalableservices", NAMESPACE, "web", json!({"spec": {"traffic": null}}));
+    let begun = || (left(&world).len() < 7).then_some(());
+    world.until("the removal has begun", SOON, begun).await;
+    sleep(Duration::from_secs(5)).await;
+    first.kill().await;
+    refused.end();
+    assert!(!left(&world).is_empty(), "it was interrupted");
+    let _second = world.operator_of("plimsoll-0", setup("plimsoll"));
+    let removed = || left(&world).is_empty().then_some(());
+    world.until("everything is removed", Duration::from_secs(60), removed).await;
+}

@@ -1,0 +1,65 @@
+//! The NetworkPolicy of a balancer's pods, which only the operator's configuration asks for. Pure.
+
+use k8s_openapi::{
+    api::networking::v1::{
+        NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
+    },
+    apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
+};
+use serde::Deserialize;
+
+use super::{
+    AGENT_PORT,
+    maker::{Maker, inside},
+};
+use crate::balancer::HEALTH_PORT;
+
+/// Who may reach the balancers. What they may reach is not limited: the replicas' and the API server's addresses are not
+/// known beforehand.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NetworkRules {
+    /// Who may reach the listeners; everybody if it is empty.
+    #[serde(default)]
+    pub from: Vec<NetworkPolicyPeer>,
+    /// Who may reach the metrics; everybody if it is empty. The kubelet's probes come from the pod's own node, which
+    /// Kubernetes lets through.
+    #[serde(default)]
+    pub metrics_from: Vec<NetworkPolicyPeer>,
+}
+
+impl Maker<'_> {
+    pub fn network_policy(&self) -> Option<NetworkPolicy> {
+        let rules = self.setup.network_policy.as_ref()?;
+        let listeners = self.traffic.listeners.iter().map(|listener| inside(listener.port));
+        let metrics = [HEALTH_PORT, AGENT_PORT].map(i32::from);
+        Some(NetworkPolicy {
+            metadata: self.metadata(&self.name),
+            spec: Some(NetworkPolicySpec {
+                pod_selector: Some(LabelSelector {
+                    match_labels: Some(self.selector()),
+                    ..LabelSelector::default()
+                }),
+                policy_types: Some(vec!["Ingress".to_owned()]),
+                ingress: Some(vec![
+                    ingress(listeners, &rules.from),
+                    ingress(metrics.into_iter(), &rules.metrics_from),
+                ]),
+                egress: None,
+            }),
+        })
+    }
+}
+
+fn ingress(ports: impl Iterator<Item = i32>, from: &[NetworkPolicyPeer]) -> NetworkPolicyIngressRule {
+    let port = |port| NetworkPolicyPort {
+        port: Some(IntOrString::Int(port)),
+        protocol: Some("TCP".to_owned()),
+        end_port: None,
+    };
+    NetworkPolicyIngressRule {
+        ports: Some(ports.map(port).collect()),
+        // An empty list would be no peer at all in other places of the API.
+        from: Some(from.to_vec()).filter(|from| !from.is_empty()),
+    }
+}

@@ -1,0 +1,103 @@
+//! Who owns `spec.replicas` of a balancer's Deployment: the spec, or without `traffic.replicas` whoever scales it.
+
+use std::borrow::Cow;
+
+use k8s_openapi::{api::apps::v1::Deployment, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use kube::{
+    Api, Resource as _, ResourceExt as _,
+    api::{DynamicObject, PartialObjectMeta, Patch, PatchParams},
+};
+use serde_json::json;
+
+use super::FIELD_MANAGER;
+use crate::{
+    api::Traffic,
+    lease::{Permit, WriteError},
+};
+
+/// Owner of `spec.replicas` once it is somebody else's to change. The API server removes a field that its last owner does
+/// not apply any more, and a Deployment without it has one replica.
+const REPLICAS_MANAGER: &str = "plimsoll-balancer-replicas";
+
+/// What to apply of `object`, which is not owned by another. A new Deployment gets its first replicas; one whose replicas
+/// are ours and not in the spec any more has them handed over first, as they are.
+///
+/// # Errors
+/// The replicas can't be read or handed over.
+pub(super) async fn settle<'a>(
+    api: &Api<DynamicObject>,
+    object: &'a DynamicObject,
+    there: Option<&PartialObjectMeta<DynamicObject>>,
+    permit: &Permit,
+) -> Result<Cow<'a, DynamicObject>, WriteError> {
+    let is_deployment = object.types.as_ref().is_some_and(|types| types.kind == Deployment::kind(&()));
+    if !is_deployment || object.data.pointer("/spec/replicas").is_some() {
+        return Ok(Cow::Borrowed(object));
+    }
+    match there {
+        None => {
+            let mut object = object.clone();
+            if let Some(spec) = object.data.get_mut("spec").and_then(serde_json::Value::as_object_mut) {
+                spec.insert("replicas".to_owned(), json!(Traffic::REPLICAS));
+            }
+            Ok(Cow::Owned(object))
+        }
+        Some(there) => {
+            if are_ours(&there.metadata) {
+                hand_over(api, object, permit).await?;
+            }
+            Ok(Cow::Borrowed(object))
+        }
+    }
+}
+
+/// Whether an earlier apply set them, and nobody has changed them since.
+fn are_ours(metadata: &ObjectMeta) -> bool {
+    let mut entries = metadata.managed_fields.iter().flatten();
+    entries.any(|entry| {
+        let ours = entry.manager.as_deref() == Some(FIELD_MANAGER)
+            && entry.operation.as_deref() == Some("Apply")
+            && entry.subresource.is_none();
+        let fields = entry.fields_v1.as_ref().map(|fields| &fields.0);
+        ours && fields.is_some_and(|fields| fields.pointer("/f:spec/f:replicas").is_some())
+    })
+}
+
+/// Who scales in the moment between the two requests is overruled once.
+async fn hand_over(
+    api: &Api<DynamicObject>,
+    object: &DynamicObject,
+    permit: &Permit,
+) -> Result<(), WriteError> {
+    let name = object.name_any();
+    let scale = permit.read(api.get_scale(&name)).await?;
+    let replicas = scale.spec.and_then(|spec| spec.replicas).unwrap_or(Traffic::REPLICAS);
+    let own = json!({
+        "apiVersion": Deployment::api_version(&()),
+        "kind": Deployment::kind(&()),
+        "metadata": {"name": name, "namespace": object.namespace()},
+        "spec": {"replicas": replicas},
+    });
+    let params = PatchParams::apply(REPLICAS_MANAGER).force();
+    permit.write(api.patch(&name, &params, &Patch::Apply(own))).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replicas_are_ours_as_long_as_nobody_else_has_changed_them() {
+        let metadata = |manager: &str, operation: &str, spec: serde_json::Value| -> ObjectMeta {
+            serde_json::from_value(json!({"managedFields": [
+                {"manager": manager, "operation": operation, "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": spec}},
+            ]}))
+            .unwrap()
+        };
+        let replicas = json!({"f:replicas": {}});
+        assert!(are_ours(&metadata(FIELD_MANAGER, "Apply", replicas.clone())));
+        assert!(!are_ours(&metadata(FIELD_MANAGER, "Apply", json!({"f:template": {}}))));
+        assert!(!are_ours(&metadata("kubectl", "Update", replicas.clone())));
+        assert!(!are_ours(&metadata(REPLICAS_MANAGER, "Apply", replicas)));
+    }
+}

@@ -1,0 +1,101 @@
+//! What `spec.traffic.pod` and `spec.traffic.container` say of a balancer's pod, over the operator's defaults. Pure.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::core::v1::{
+        Affinity, LocalObjectReference, PodSecurityContext, ResourceRequirements, SeccompProfile, Toleration,
+    },
+    apimachinery::pkg::api::resource::Quantity,
+};
+
+use super::{maker::Maker, pod::resources};
+use crate::api::{BalancerPod, ContainerResources};
+
+/// A user that no image has by name; files and sockets of the pod are this user's alone.
+const USER: i64 = 65_532;
+
+type Text = BTreeMap<String, String>;
+
+impl Maker<'_> {
+    /// A field of the spec, or of the operator's configuration.
+    fn given<T: Clone>(&self, field: impl Fn(&BalancerPod) -> &Option<T>) -> Option<T> {
+        let own = self.traffic.pod.as_ref().and_then(|pod| field(pod).as_ref());
+        own.or(field(&self.setup.pod).as_ref()).cloned()
+    }
+
+    /// The configuration's entries, then those of the spec, which win.
+    fn merged(&self, field: impl Fn(&BalancerPod) -> &Text) -> Text {
+        let own = self.traffic.pod.iter().flat_map(|pod| field(pod).clone());
+        field(&self.setup.pod).clone().into_iter().chain(own).collect()
+    }
+
+    /// Those that select the pods can't be replaced.
+    pub(super) fn pod_labels(&self) -> Text {
+        let mut labels = self.merged(|pod| &pod.labels);
+        labels.extend(self.labels());
+        labels
+    }
+
+    pub(super) fn pod_annotations(&self, ours: Text) -> Text {
+        ours.into_iter().chain(self.merged(|pod| &pod.annotations)).collect()
+    }
+
+    pub(super) fn node_selector(&self) -> Option<Text> {
+        self.given(|pod| &pod.node_selector)
+    }
+
+    pub(super) fn tolerations(&self) -> Option<Vec<Toleration>> {
+        self.given(|pod| &pod.tolerations)
+    }
+
+    pub(super) fn affinity(&self) -> Option<Affinity> {
+        self.given(|pod| &pod.affinity)
+    }
+
+    pub(super) fn pull_secrets(&self) -> Option<Vec<LocalObjectReference>> {
+        self.given(|pod| &pod.image_pull_secrets)
+    }
+
+    /// The target's class comes before the configuration's: a balancer that is evicted before the pods behind it takes the
+    /// whole service along.
+    pub(super) fn priority_class(&self) -> Option<String> {
+        let own = self.traffic.pod.as_ref().and_then(|pod| pod.priority_class_name.as_ref());
+        let class = own.or(self.backend.priority_class.as_ref());
+        class.or(self.setup.pod.priority_class_name.as_ref()).cloned()
+    }
+
+    /// Restricted Pod Security with a user of our own, unless the cluster has its own ranges (OpenShift).
+    pub(super) fn pod_security(&self) -> PodSecurityContext {
+        self.given(|pod| &pod.security_context).unwrap_or_else(|| PodSecurityContext {
+            run_as_non_root: Some(true),
+            run_as_user: Some(USER),
+            run_as_group: Some(USER),
+            fs_group: Some(USER),
+            seccomp_profile: Some(SeccompProfile {
+                type_: "RuntimeDefault".to_owned(),
+                localhost_profile: None,
+            }),
+            ..PodSecurityContext::default()
+        })
+    }
+
+    /// Of the container that balances.
+    pub(super) fn resources(&self) -> ResourceRequirements {
+        let own = self.traffic.container.as_ref().and_then(|container| container.resources.as_ref());
+        own.or(self.setup.container.resources.as_ref())
+            .map_or_else(|| resources("100m", "64Mi", "512Mi"), requirements)
+    }
+}
+
+fn requirements(resources: &ContainerResources) -> ResourceRequirements {
+    let each = |given: &BTreeMap<String, crate::api::Quantity>| {
+        let each = given.iter().map(|(name, quantity)| (name.clone(), Quantity(quantity.0.clone())));
+        Some(each.collect::<BTreeMap<_, _>>()).filter(|given| !given.is_empty())
+    };
+    ResourceRequirements {
+        requests: each(&resources.requests),
+        limits: each(&resources.limits),
+        ..ResourceRequirements::default()
+    }
+}

@@ -1,0 +1,82 @@
+//! `spec.traffic.service`: the balancer's own Service. Names are those of core/v1.
+
+use std::collections::BTreeMap;
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The balancer's own Service.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = (
+        "self.type == 'LoadBalancer' || (!has(self.loadBalancerClass) && !has(self.loadBalancerSourceRanges))",
+        "traffic.service.loadBalancerClass and loadBalancerSourceRanges are possible with type LoadBalancer alone"
+    ),
+    validation = (
+        "self.type != 'ClusterIP' || !has(self.externalTrafficPolicy)",
+        "traffic.service.externalTrafficPolicy is not possible with type ClusterIP"
+    )
+)]
+pub struct FrontService {
+    /// ClusterIP (the default), NodePort or LoadBalancer.
+    #[serde(default, rename = "type")]
+    pub type_: FrontServiceType,
+    /// Annotations, as a cloud's load balancer takes its settings.
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
+    /// Which implementation makes the load balancer, if not the cluster's default; with type LoadBalancer. Kubernetes lets
+    /// nobody change it later: the Service has to be deleted first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 316), regex(pattern = "^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?$"))]
+    pub load_balancer_class: Option<String>,
+    /// Addresses from which the cloud's load balancer can be reached, as CIDRs; with type LoadBalancer. Everybody without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 64),
+        inner(length(max = 43), regex(pattern = "^[0-9A-Fa-f:.]+/[0-9]{1,3}$"))
+    )]
+    pub load_balancer_source_ranges: Option<Vec<String>>,
+    /// Local keeps the client's address and sends to balancers of the same node alone, so nodes without one must be out of
+    /// the cloud's load balancer; with types NodePort and LoadBalancer. Kubernetes' default is Cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_traffic_policy: Option<ExternalTrafficPolicy>,
+    /// Address families of the Service. Kubernetes' default is SingleStack.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip_family_policy: Option<IpFamilyPolicy>,
+}
+
+/// `type` of a Service.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, strum::IntoStaticStr,
+)]
+pub enum FrontServiceType {
+    /// Inside of the cluster.
+    #[default]
+    ClusterIP,
+    /// On a port of every node.
+    NodePort,
+    /// A cloud's load balancer in front.
+    LoadBalancer,
+}
+
+/// `externalTrafficPolicy` of a Service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, strum::IntoStaticStr)]
+pub enum ExternalTrafficPolicy {
+    /// To balancers of all nodes.
+    Cluster,
+    /// To balancers of the node that was reached.
+    Local,
+}
+
+/// `ipFamilyPolicy` of a Service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, strum::IntoStaticStr)]
+pub enum IpFamilyPolicy {
+    /// One family.
+    SingleStack,
+    /// Both, where the cluster has both.
+    PreferDualStack,
+    /// Both, or no Service.
+    RequireDualStack,
+}

@@ -1,0 +1,99 @@
+//! How saturated the balancer is, for its entry in status and its metrics.
+
+use std::{collections::VecDeque, time::Duration};
+
+use tokio::{sync::watch, time::sleep};
+
+use super::metrics::AgentMetrics;
+use crate::balancer::{Driver, Usage};
+
+/// How often is looked.
+const EVERY: Duration = Duration::from_secs(5);
+/// Looks over which CPU time is averaged, 30 s in all: a burst of a second costs nobody a request.
+const AVERAGED: usize = 6;
+/// What is told moves in steps of at least so many points, since each is a write to the API server.
+const STEP: u8 = 10;
+
+/// The last looks, and what was told of them.
+#[derive(Debug, Default)]
+struct Saturation {
+    cpu: VecDeque<u8>,
+    told: Option<u8>,
+}
+
+impl Saturation {
+    /// Percent in use: the larger of connections and CPU time. `None` if nothing is known.
+    fn now(&mut self, usage: Usage) -> Option<u8> {
+        match usage.cpu {
+            Some(cpu) => self.cpu.push_back(cpu),
+            None => self.cpu.clear(),
+        }
+        while self.cpu.len() > AVERAGED {
+            self.cpu.pop_front();
+        }
+        let sum: u64 = self.cpu.iter().map(|cpu| u64::from(*cpu)).sum();
+        let cpu = sum.checked_div(self.cpu.len() as u64).and_then(|mean| u8::try_from(mean).ok());
+        usage.connections.max(cpu)
+    }
+
+    /// What to tell: the last word as long as it is about right.
+    fn tell(&mut self, now: Option<u8>) -> Option<u8> {
+        let about = matches!((self.told, now), (Some(told), Some(now)) if told.abs_diff(now) < STEP);
+        if !about {
+            self.told = now;
+        }
+        self.told
+    }
+}
+
+/// Looks until nobody listens any more. A balancer that does not run is not saturated.
+pub async fn run(driver: &Driver, metrics: &AgentMetrics, told: watch::Sender<Option<i32>>) {
+    let mut saturation = Saturation::default();
+    while !told.is_closed() {
+        let usage = driver.usage().await.unwrap_or_default();
+        let now = saturation.now(usage);
+        metrics.saturated(now.unwrap_or_default());
+        let tells = saturation.tell(now).map(i32::from);
+        told.send_if_modified(|before| std::mem::replace(before, tells) != tells);
+        sleep(EVERY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn usage(connections: u8, cpu: u8) -> Usage {
+        Usage { connections: Some(connections), cpu: Some(cpu) }
+    }
+
+    #[test]
+    fn connections_count_at_once_and_cpu_time_on_average() {
+        let mut saturation = Saturation::default();
+        assert_eq!(saturation.now(Usage::default()), None);
+        for _ in 0..5 {
+            assert_eq!(saturation.now(usage(10, 20)), Some(20));
+        }
+        assert_eq!(saturation.now(usage(10, 100)), Some(33), "a burst");
+        assert_eq!(saturation.now(usage(95, 20)), Some(95));
+        for _ in 0..6 {
+            saturation.now(usage(10, 90));
+        }
+        assert_eq!(saturation.now(usage(10, 90)), Some(90));
+        assert_eq!(
+            saturation.now(Usage { cpu: None, ..usage(15, 0) }),
+            Some(15),
+            "NGINX has connections alone"
+        );
+    }
+
+    #[test]
+    fn what_moves_a_little_is_not_told_again() {
+        let mut saturation = Saturation::default();
+        let told: Vec<_> = [None, Some(40), Some(49), Some(50), Some(42), Some(40), None]
+            .into_iter()
+            .map(|now| saturation.tell(now))
+            .collect();
+        assert_eq!(told, [None, Some(40), Some(40), Some(50), Some(50), Some(40), None]);
+    }
+}

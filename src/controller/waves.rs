@@ -1,0 +1,262 @@
+//! Rollouts of balancers after the operator, or its configuration, changed: a bounded number at a time, the least critical
+//! services first, each when one before it is complete.
+//!
+//! Nothing is stored. A service whose balancers are of an earlier operator asks at each of its looks, and how far a rollout is
+//! stands in its Deployment, so another leader goes on where the last one ended.
+
+use std::{
+    cmp::Reverse,
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::{context::Context, index::Rollout, state::Key};
+use crate::api::{Criticality, ScalableServiceSpec};
+
+/// So long after the first question all services may take to say how their balancers are; then the order is that of those
+/// that have. One whose target is refused may say nothing at all.
+const GATHER: Duration = Duration::from_secs(30);
+/// A rollout without progress for this time is waited for no longer: the default of a Deployment's
+/// `progressDeadlineSeconds`.
+const STUCK_AFTER: Duration = Duration::from_secs(600);
+/// Who asks is back after two periods and this time at the latest, or does not ask any more.
+const LATE: Duration = Duration::from_secs(30);
+
+/// The rollouts that are due and those under way, in all scopes.
+#[derive(Debug, Default)]
+pub struct Waves(Mutex<Plan>);
+
+#[derive(Debug, Default)]
+struct Plan {
+    /// The term as the leader that all of this belongs to.
+    term: Option<i32>,
+    /// When the first service asked.
+    began: Option<Instant>,
+    places: BTreeMap<Key, Place>,
+}
+
+/// Where a service is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// It asks, and will ask again before `until`.
+    Waiting {
+        criticality: Criticality,
+        until: Instant,
+    },
+    /// Pods that are new and available, and since when there are no more.
+    Rolling {
+        progress: (i32, i32),
+        since: Instant,
+    },
+    Complete,
+}
+
+/// A service whose balancers are due.
+#[derive(Clone, Debug)]
+pub struct Asker<'a> {
+    key: &'a Key,
+    criticality: Criticality,
+    period: Duration,
+}
+
+impl<'a> Asker<'a> {
+    /// The service `key`.
+    #[must_use]
+    pub fn of(key: &'a Key, spec: &ScalableServiceSpec) -> Self {
+        Self { key, criticality: spec.criticality, period: Duration::from(spec.period) }
+    }
+}
+
+impl Waves {
+    /// Whether the balancers of a service may be rolled out now, beside at most `limit` (1 at least) in all. Who was admitted
+    /// stays so until its rollout is told to be complete.
+    pub fn admit(&self, asker: &Asker<'_>, limit: usize, context: &Context) -> bool {
+        let mut plan = self.plan(context.shell.leader.term());
+        plan.admit(asker, limit, || balanced(context), Instant::now())
+    }
+
+    /// How far the rollout of a service's balancers is; `None` while the watch has yet to show what was applied.
+    pub fn tell(&self, key: &Key, rollout: Option<Rollout>, term: Option<i32>) {
+        self.plan(term).tell(key, rollout, Instant::now());
+    }
+
+    /// The service has no balancers any more.
+    pub fn forget(&self, key: &Key) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).places.remove(key);
+    }
+
+    fn plan(&self, term: Option<i32>) -> MutexGuard<'_, Plan> {
+        let mut plan = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if plan.term != term {
+            *plan = Plan { term, ..Plan::default() };
+        }
+        plan
+    }
+}
+
+/// The services that have balancers, in all scopes.
+fn balanced(context: &Context) -> Vec<Key> {
+    let services = context.shell.services.all().into_iter();
+    let balanced = services.filter_map(|service| {
+        let meta = &service.0.as_ref().ok().filter(|service| service.spec.balanced().is_some())?.metadata;
+        Some((meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default()))
+    });
+    balanced.collect()
+}
+
+impl Plan {
+    fn admit(
+        &mut self,
+        asker: &Asker<'_>,
+        limit: usize,
+        all: impl FnOnce() -> Vec<Key>,
+        now: Instant,
+    ) -> bool {
+        if matches!(self.places.get(asker.key), Some(Place::Rolling { .. })) {
+            return true;
+        }
+        let until = now + 2 * asker.period + LATE;
+        let waiting = Place::Waiting { criticality: asker.criticality, until };
+        self.places.insert(asker.key.clone(), waiting);
+        let began = *self.began.get_or_insert(now);
+        if now < began + GATHER && !all().iter().all(|key| self.places.contains_key(key)) {
+            return false;
+        }
+        let rolling = self.places.values().filter(|place| place.is_rolling(now)).count();
+        let own = (Reverse(asker.criticality), asker.key);
+        let before = self.places.iter().filter(|(key, place)| match place {
+            Place::Waiting { criticality, until } => now < *until && (Reverse(*criticality), *key) < own,
+            Place::Rolling { .. } | Place::Complete => false,
+        });
+        let admitted = rolling + before.count() < limit.max(1);
+        if admitted {
+            self.places.insert(asker.key.clone(), Place::Rolling { progress: (0, 0), since: now });
+        }
+        admitted
+    }
+
+    fn tell(&mut self, key: &Key, rollout: Option<Rollout>, now: Instant) {
+        let place = match rollout {
+            Some(rollout) if rollout.is_complete => Place::Complete,
+            Some(Rollout { updated, available, .. }) => {
+                let progress = (updated, available);
+                match self.places.get(key) {
+                    Some(place @ Place::Rolling { progress: before, .. }) if *before == progress => *place,
+                    _ => Place::Rolling { progress, since: now },
+                }
+            }
+            None => return,
+        };
+        self.places.insert(key.clone(), place);
+    }
+}
+
+impl Place {
+    /// Whether it is waited for.
+    fn is_rolling(&self, now: Instant) -> bool {
+        matches!(self, Self::Rolling { since, .. } if now < *since + STUCK_AFTER)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PERIOD: Duration = Duration::from_secs(15);
+
+    fn key(name: &str) -> Key {
+        ("shop".to_owned(), name.to_owned())
+    }
+
+    struct Services {
+        plan: Plan,
+        all: Vec<(Key, Criticality)>,
+        now: Instant,
+    }
+
+    impl Services {
+        fn new(all: &[(&str, Criticality)]) -> Self {
+            let all = all.iter().map(|(name, criticality)| (key(name), *criticality)).collect();
+            Self { plan: Plan::default(), all, now: Instant::now() }
+        }
+
+        fn ask(&mut self, name: &str, limit: usize) -> bool {
+            let key = key(name);
+            let criticality = self.all.iter().find(|(other, _)| *other == key).unwrap().1;
+            let asker = Asker { key: &key, criticality, period: PERIOD };
+            let all = self.all.iter().map(|(key, _)| key.clone()).collect();
+            self.plan.admit(&asker, limit, || all, self.now)
+        }
+
+        /// Those that are admitted of all that ask.
+        fn round(&mut self, limit: usize) -> Vec<String> {
+            let names: Vec<String> = self.all.iter().map(|(key, _)| key.1.clone()).collect();
+            names.into_iter().filter(|name| self.ask(name, limit)).collect()
+        }
+
+        fn tell(&mut self, name: &str, updated: i32, is_complete: bool) {
+            let rollout = Rollout { updated, available: 2, is_complete };
+            self.plan.tell(&key(name), Some(rollout), self.now);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_least_critical_go_first_and_the_next_when_one_is_complete() {
+        let mut services = Services::new(&[
+            ("a", Criticality::CriticalPlus),
+            ("b", Criticality::Sheddable),
+            ("c", Criticality::Critical),
+            ("d", Criticality::Sheddable),
+        ]);
+        assert!(services.round(1).is_empty(), "only the last of them knows that all have asked");
+        assert_eq!(services.round(1), ["b"]);
+        assert_eq!(services.round(1), ["b"], "it may try again, the others wait");
+        services.plan.tell(&key("b"), None, services.now);
+        assert_eq!(services.round(1), ["b"], "the watch has yet to show it");
+        services.tell("b", 1, false);
+        assert!(!services.ask("d", 1));
+        services.tell("b", 2, true);
+        assert!(!services.ask("c", 1), "d goes before it");
+        assert!(services.ask("d", 1));
+        services.tell("d", 2, true);
+        assert!(services.ask("c", 2) && services.ask("a", 2), "two at a time");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_ask_and_a_rollout_that_is_stuck_are_not_waited_for_for_ever() {
+        let mut services = Services::new(&[
+            ("a", Criticality::Critical),
+            ("silent", Criticality::Sheddable),
+            ("z", Criticality::Critical),
+        ]);
+        assert!(!services.ask("a", 1), "silent may be due before it");
+        services.now += GATHER;
+        assert!(services.ask("a", 1));
+        services.tell("a", 1, false);
+        services.now += STUCK_AFTER - Duration::from_secs(1);
+        services.tell("a", 2, false);
+        services.now += STUCK_AFTER - Duration::from_secs(1);
+        services.tell("a", 2, false);
+        assert!(!services.ask("z", 1), "it went on in the meantime");
+        services.now += Duration::from_secs(1);
+        assert!(services.ask("z", 1));
+
+        let mut services = Services::new(&[("a", Criticality::Critical), ("gone", Criticality::Sheddable)]);
+        services.ask("gone", 1);
+        assert!(!services.ask("a", 1));
+        services.now += 2 * PERIOD + LATE;
+        assert!(services.ask("a", 1), "it has stopped asking");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_leader_counts_what_is_rolled_out_already() {
+        let mut services = Services::new(&[("a", Criticality::Sheddable), ("b", Criticality::Critical)]);
+        services.tell("a", 1, false);
+        assert!(!services.ask("b", 1), "the leader before began it");
+        services.tell("a", 2, true);
+        assert!(services.ask("b", 1));
+    }
+}
