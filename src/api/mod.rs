@@ -6,6 +6,7 @@ mod balancing;
 mod capabilities;
 mod conditions;
 mod failover;
+mod forwarding;
 mod gateway;
 mod priority;
 mod quantity;
@@ -26,6 +27,7 @@ pub use failover::{
     FAILOVER_TO_ANNOTATION, FREEZE_ANNOTATION, Failover, FailoverState, FailoverStatus, Leave,
     LeaveCondition, PRIMARY, Return, ReturnMode,
 };
+pub use forwarding::{AccessLog, is_network};
 pub use gateway::GatewayRule;
 pub use priority::{HeaderMatch, Priority, RequestMatch};
 pub use quantity::Quantity;

@@ -33,7 +33,7 @@ static DURATION: LazyLock<Option<Regex>> = LazyLock::new(|| {
 });
 
 /// What the patterns of the schema mean. A test holds this list against the schema.
-pub const PATTERNS: [(&str, &str); 12] = [
+pub const PATTERNS: [(&str, &str); 13] = [
     (
         "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
         "lower-case letters, digits and -, with a letter or a digit at both ends",
@@ -51,6 +51,7 @@ pub const PATTERNS: [(&str, &str); 12] = [
     ("^[A-Z][A-Za-z0-9]*$", "letters and digits, with a capital letter first"),
     (r"^\S+ +\S+ +\S+ +\S+ +\S+$", "the five fields of a cron expression with spaces between them alone"),
     ("^[A-Za-z0-9_+/-]+$", "an IANA name such as Europe/Berlin"),
+    ("^[0-9A-Fa-f.:]+/[0-9]{1,3}$", "a network such as 10.0.0.0/8 or 2001:db8::/32"),
     ("^/[A-Za-z0-9._~!$&()*+,;=:@%/-]*$", "a path that begins with / and has no ? or #"),
     ("^[A-Za-z0-9_-]+$", "letters, digits, _ and -"),
     ("^[A-Za-z0-9-]+$", "letters, digits and -"),
