@@ -1,11 +1,11 @@
 //! `plimsoll`: argument parsing and hand-over, nothing else.
 
-use std::{io, net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{io, net::SocketAddr, num::NonZeroU32, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use plimsoll::{
     api::Software,
-    balancer::{agent, nginx},
+    balancer::{Resources, agent, nginx},
     cli::{decide, generate},
     controller,
     telemetry::{LogFormat, init_log},
@@ -98,6 +98,12 @@ enum LbAgent {
         /// Port on the loopback that takes the first request of a start from zero.
         #[arg(long, default_value_t = 9103)]
         gate_port: u16,
+        /// Limit of memory of the container of what balances, in bytes.
+        #[arg(long, env = "BALANCER_MEMORY", default_value_t = Resources::default().memory)]
+        memory: u64,
+        /// Limit of CPUs of the container of what balances, rounded up.
+        #[arg(long, env = "BALANCER_CPUS", default_value_t = Resources::default().cpus)]
+        cpus: NonZeroU32,
         /// How log lines look.
         #[arg(long, value_enum, default_value = "text")]
         log_format: LogFormat,
@@ -187,6 +193,8 @@ fn lb_agent(verb: LbAgent) -> Result<ExitCode, Box<dyn std::error::Error>> {
             secrets,
             port,
             gate_port,
+            memory,
+            cpus,
             log_format,
             log,
         } => {
@@ -195,8 +203,18 @@ fn lb_agent(verb: LbAgent) -> Result<ExitCode, Box<dyn std::error::Error>> {
             let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
             let pod = pod_name;
             let software = provider;
-            let options =
-                agent::AgentOptions { software, namespace, service, pod, folder, secrets, port, gate_port };
+            let resources = Resources { memory, cpus };
+            let options = agent::AgentOptions {
+                software,
+                namespace,
+                service,
+                pod,
+                folder,
+                secrets,
+                port,
+                gate_port,
+                resources,
+            };
             runtime()?.block_on(agent::run(options))?;
         }
         LbAgent::Install { path } => agent::install(&path)?,

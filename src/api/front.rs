@@ -35,7 +35,7 @@ pub struct FrontService {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 64),
-        inner(length(max = 43), regex(pattern = "^[0-9A-Fa-f:.]+/[0-9]{1,3}$"))
+        inner(length(max = 43), regex(pattern = "^[0-9A-Fa-f.:]+/[0-9]{1,3}$"))
     )]
     pub load_balancer_source_ranges: Option<Vec<String>>,
     /// Local keeps the client's address and sends to balancers of the same node alone, so nodes without one must be out of

@@ -6,6 +6,7 @@ mod balancing;
 mod capabilities;
 mod conditions;
 mod failover;
+mod forwarding;
 mod front;
 mod gateway;
 mod pod;
@@ -28,6 +29,7 @@ pub use failover::{
     FAILOVER_TO_ANNOTATION, FREEZE_ANNOTATION, Failover, FailoverState, FailoverStatus, Leave,
     LeaveCondition, PRIMARY, Return, ReturnMode,
 };
+pub use forwarding::{AccessLog, is_network};
 pub use front::{ExternalTrafficPolicy, FrontService, FrontServiceType, IpFamilyPolicy};
 pub use gateway::GatewayRule;
 pub use pod::{BalancerContainer, BalancerPod, ContainerResources};

@@ -5,7 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BalancerContainer, BalancerPod, FrontService, FrontServiceType, GatewayRule, Priority, Provider, Retries,
+    AccessLog, BalancerContainer, BalancerPod, FrontService, FrontServiceType, GatewayRule, Priority,
+    Provider, Retries,
 };
 
 /// The load balancer in front: one that Plimsoll runs, feeds and drains, or a rule of an HTTPRoute that it steers.
@@ -58,16 +59,21 @@ use super::{
         "traffic.targetPort and traffic.listeners are required with provider HAProxy or NGINX"
     ),
     validation = (
+        "!self.proxyProtocol || size(self.trustedProxies) > 0",
+        "traffic.proxyProtocol needs traffic.trustedProxies: of anybody else it would be believed who the client is"
+    ),
+    validation = (
         "self.provider != 'Gateway' || (!has(self.targetPort) && size(self.listeners) == 0 && \
          (!has(self.replicas) || self.replicas == 2) && !has(self.minReadySeconds) && !has(self.pod) && \
          !has(self.container) && self.service.type == 'ClusterIP' && size(self.service.annotations) == 0 && \
          !has(self.service.ipFamilyPolicy) && \
          !has(self.sessionPersistence) && duration(self.drain.timeout) == duration('30s') && \
          !has(self.limits.connectionsPerReplica) && duration(self.limits.queueTimeout) == duration('30s') && \
-         duration(self.timeouts.backendRequest) == duration('60s') && size(self.priorities) == 0)",
+         duration(self.timeouts.backendRequest) == duration('60s') && size(self.priorities) == 0 && \
+         size(self.trustedProxies) == 0 && !self.proxyProtocol && self.accessLog == 'Off')",
         "traffic can have gateway, algorithm, healthCheck, slowStart and retries with provider Gateway: listeners, \
-         targetPort, replicas, minReadySeconds, pod, container, service, sessionPersistence, drain, limits, timeouts \
-         and priorities are for balancers that Plimsoll runs"
+         targetPort, replicas, minReadySeconds, pod, container, service, sessionPersistence, drain, limits, timeouts, \
+         priorities, trustedProxies, proxyProtocol and accessLog are for balancers that Plimsoll runs"
     ),
     validation = (
         "self.provider != 'Gateway' || self.algorithm != 'SourceHash' || duration(self.slowStart) == duration('0s')",
@@ -151,6 +157,19 @@ pub struct Traffic {
     #[serde(default)]
     #[schemars(length(max = 16))]
     pub priorities: Vec<Priority>,
+    /// Networks (CIDR) of proxies in front, such as a cloud's load balancer or a CDN. What their requests say in
+    /// X-Forwarded-For, X-Forwarded-Proto, X-Forwarded-Host, X-Real-IP, Forwarded and X-Request-Id is passed on; of all others
+    /// it is replaced by what the balancer sees.
+    #[serde(default)]
+    #[schemars(length(max = 32), inner(length(max = 43), regex(pattern = "^[0-9A-Fa-f.:]+/[0-9]{1,3}$")))]
+    pub trusted_proxies: Vec<String>,
+    /// Connections of `trustedProxies` begin with the client's address in the PROXY protocol, version 1 or 2. With HAProxy
+    /// others connect without it; with NGINX they must send it too, and what they say there counts for nothing.
+    #[serde(default)]
+    pub proxy_protocol: bool,
+    /// Which requests are logged: Off (the default), Errors, Sampled or All.
+    #[serde(default)]
+    pub access_log: AccessLog,
 }
 
 impl Traffic {
@@ -307,7 +326,9 @@ impl Default for Limits {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Timeouts {
-    /// Longest silence of a replica within a request, from 1s to 1h; upgraded connections may be silent for an hour.
+    /// Longest silence of a replica within a request, from 1s to 1h; a WebSocket may be silent for an hour. A client has 10 s for
+    /// the head of a request and, with HAProxy, for its body or the first 16 KiB of it, before a replica gets it; with NGINX no
+    /// pause within a body may be longer.
     #[serde(default = "backend_request")]
     #[x_kube(validation = (
         "duration(self) >= duration('1s') && duration(self) <= duration('1h')",

@@ -12,6 +12,7 @@ pub mod gateway;
 pub mod haproxy;
 pub mod nginx;
 mod pem;
+mod resources;
 mod text;
 mod usage;
 mod wanted;
@@ -19,12 +20,22 @@ mod wanted;
 pub use driver::{CertificateChange, Driver, Epoch, Look, Outcome};
 pub use error::DriverError;
 pub use pem::{NoPem, Pem};
+pub use resources::{Capacity, Resources};
 pub use text::ConfigError;
 pub use usage::Usage;
 pub use wanted::{Endpoint, Endpoints, LOW_PORTS_UP, Listen, Server, ServerState, Standby, Wanted, wanted};
 
 /// Port of the pods for `/healthz` of what balances, and for HAProxy's own metrics.
 pub const HEALTH_PORT: u16 = 9101;
+/// Header of a request that a balancer of a service with standbys sends on: the server it was given to. A name with `_` at its
+/// beginning is a standby, or the gate before one; a balancer that gets such a request serves it from its own replicas, or answers
+/// 508 (Loop Detected, RFC 5842), so that two services that are each other's standby form no loop. RFC 8586's `CDN-Loop` is not
+/// used: it must be passed on, also by replicas to services that have nothing to do with the failover.
+const SERVER_HEADER: &str = "Plimsoll-Server";
+/// Suites of TLS 1.2 with forward secrecy and authenticated encryption: those of Mozilla's intermediate configuration that need
+/// no parameters of Diffie-Hellman.
+const TLS12_CIPHERS: &str = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:\
+                             ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
 /// Ports of a balancer's pods that no listener may have: of its health and metrics, of its agent, of the gate, of NGINX for
 /// itself.
 pub const OWN_PORTS: std::ops::RangeInclusive<u16> = 9101..=9104;

@@ -8,6 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::Resources;
 use crate::api::{StandbyTls, Traffic};
 
 /// Everything that a balancer should be.
@@ -32,6 +33,8 @@ pub struct Wanted {
     pub standbys: Vec<Standby>,
     /// The file with the certificates of the authorities, for each Secret that a standby's `tls` names.
     pub authorities: BTreeMap<String, PathBuf>,
+    /// What the container of the balancer has.
+    pub resources: Resources,
 }
 
 /// Somewhere else that can serve the same requests.
@@ -183,7 +186,8 @@ pub const LOW_PORTS_UP: u16 = 10_000;
 /// What a balancer should be for `traffic`.
 ///
 /// A pod that is ready gets requests unless it is in `draining`; one that terminates but still serves is drained; all
-/// others are no servers at all. The standbys are the caller's to add.
+/// others are no servers at all. Where nobody is ready and no request can wait at a gate, those that terminate but still serve get
+/// requests, as kube-proxy sends them there (KEP-1669), unless they are in `draining`. The standbys and the resources are the caller's to add.
 #[must_use]
 pub fn wanted(
     service: (String, String),
@@ -195,8 +199,17 @@ pub fn wanted(
     certificates: &Path,
 ) -> Wanted {
     let port = traffic.target_port.and_then(|port| u16::try_from(port).ok()).unwrap_or_default();
+    let is_ready = |(pod, endpoint): (&String, &Endpoint)| {
+        endpoint.ready && !endpoint.terminating && !draining.contains(pod)
+    };
+    let only_terminating = gate.is_none() && !endpoints.0.iter().any(is_ready);
     let server = |(pod, endpoint): (&String, &Endpoint)| {
         let state = match endpoint {
+            Endpoint { terminating: true, serving: true, .. }
+                if only_terminating && !draining.contains(pod) =>
+            {
+                ServerState::Ready
+            }
             Endpoint { terminating: true, serving: true, .. } => ServerState::Drain,
             Endpoint { terminating: false, ready: true, .. } if draining.contains(pod) => ServerState::Drain,
             Endpoint { terminating: false, ready: true, .. } => ServerState::Ready,
@@ -224,6 +237,7 @@ pub fn wanted(
         gate,
         standbys: Vec::new(),
         authorities: BTreeMap::new(),
+        resources: Resources::default(),
     }
 }
 
@@ -250,6 +264,41 @@ mod tests {
 
     fn shares(wanted: &Wanted) -> Vec<u8> {
         wanted.shares().map(|(_, share)| share).collect()
+    }
+
+    #[test]
+    fn a_pod_that_terminates_but_still_serves_gets_requests_only_when_no_other_can_and_none_can_wait() {
+        let pod = |ip: u8, ready, serving, terminating| Endpoint {
+            ip: [10, 0, 0, ip].into(),
+            ready,
+            serving,
+            terminating,
+            zone: None,
+        };
+        let traffic = with(Vec::new(), &json!({})).traffic;
+        let states = |pods: &[(&str, Endpoint)], draining: &[&str], gate: Option<SocketAddr>| {
+            let endpoints =
+                Endpoints(pods.iter().map(|(name, pod)| ((*name).to_owned(), pod.clone())).collect());
+            let draining = draining.iter().map(|name| (*name).to_owned()).collect();
+            let service = ("shop".to_owned(), "checkout".to_owned());
+            let wanted = wanted(service, 1, &traffic, &endpoints, &draining, gate, Path::new("/run"));
+            wanted.servers.into_iter().map(|(name, server)| (name, server.state)).collect::<Vec<_>>()
+        };
+        let of =
+            |state, names: &[&str]| names.iter().map(|name| ((*name).to_owned(), state)).collect::<Vec<_>>();
+        let ending = ("a", pod(1, false, true, true));
+        let dead = ("b", pod(2, false, false, true));
+        let starting = ("c", pod(3, false, false, false));
+        let serving = ("d", pod(4, true, true, false));
+        let all_end = [ending.clone(), dead, starting];
+        assert_eq!(states(&all_end, &[], None), of(ServerState::Ready, &["a"]));
+        let gate = Some(([127, 0, 0, 1], 9103).into());
+        assert_eq!(states(&all_end, &[], gate), of(ServerState::Drain, &["a"]), "requests wait");
+        assert_eq!(states(&all_end, &["a"], None), of(ServerState::Drain, &["a"]), "it was chosen to go");
+        let both = states(&[ending.clone(), serving.clone()], &[], None);
+        assert_eq!(both, [of(ServerState::Drain, &["a"]), of(ServerState::Ready, &["d"])].concat());
+        let drained = states(&[ending, serving], &["d"], None);
+        assert_eq!(drained, [of(ServerState::Ready, &["a"]), of(ServerState::Drain, &["d"])].concat());
     }
 
     #[test]

@@ -51,12 +51,12 @@ pub const PATTERNS: [(&str, &str); 14] = [
     ("^[A-Z][A-Za-z0-9]*$", "letters and digits, with a capital letter first"),
     (r"^\S+ +\S+ +\S+ +\S+ +\S+$", "the five fields of a cron expression with spaces between them alone"),
     ("^[A-Za-z0-9_+/-]+$", "an IANA name such as Europe/Berlin"),
+    ("^[0-9A-Fa-f.:]+/[0-9]{1,3}$", "a network such as 10.0.0.0/8 or 2001:db8::/32"),
     ("^/[A-Za-z0-9._~!$&()*+,;=:@%/-]*$", "a path that begins with / and has no ? or #"),
     ("^[A-Za-z0-9_-]+$", "letters, digits, _ and -"),
     ("^[A-Za-z0-9-]+$", "letters, digits and -"),
     ("^[ -~]+$", "printable ASCII characters"),
     ("^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?$", "a name such as example.com/internal"),
-    ("^[0-9A-Fa-f:.]+/[0-9]{1,3}$", "a CIDR such as 192.0.2.0/24"),
 ];
 
 /// Adds what `schema` does not allow of `node`, which stands at `path`.

@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use plimsoll::{
     api::{BalancerStatus, Software, Traffic},
     balancer::{
-        Driver, Endpoint,
+        Driver, Endpoint, Resources,
         agent::{
             AgentMetrics, Answers, Gate, Known, Links, Mounted, Pilot, Prober, Replicas, Service, Setup,
         },
@@ -59,6 +59,7 @@ impl Scene {
             driver: Arc::clone(&driver),
             service: ("shop".to_owned(), "checkout".to_owned()),
             pod: "checkout-lb-1".to_owned(),
+            resources: Resources::default(),
             gate: gate.address().unwrap(),
             secrets: balancer.folder.join("certificates"),
             authorities: authorities.clone(),

@@ -2,14 +2,17 @@
 
 use std::{fs, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use plimsoll::balancer::{CertificateChange, DriverError, ServerState::Ready, haproxy::Step};
+use plimsoll::balancer::{CertificateChange, DriverError, Listen, ServerState::Ready, haproxy::Step};
 use rustls::{
     ClientConfig, ClientConnection, StreamOwned,
     pki_types::{CertificateDer, ServerName, pem::PemObject as _},
 };
 use serde_json::json;
 
-use crate::support::{Balancer, Client, P256, Reached as _, Replica, self_signed, steps, wanted};
+use crate::support::{
+    Balancer, Client, P256, Reached as _, Replica, TLS12, balancer::free_port, self_signed, steps,
+    takes_tls12, wanted,
+};
 
 /// A certificate for `shop.example` that signs itself, and its key.
 fn pair(folder: &Path, name: &str, kind: &[&str]) -> (String, String) {
@@ -110,4 +113,38 @@ async fn plain_listeners_say_so_and_health_and_metrics_are_there() {
     assert!(head.contains("x-forwarded-proto: http\r\n"), "{head}");
     let own: SocketAddr = ([127, 0, 0, 1], balancer.driver.paths().metrics).into();
     assert_eq!(Client::new(own).get("/healthz", &[]).await.unwrap().status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_tls_cookies_are_secure_and_suites_without_forward_secrecy_are_refused() {
+    let replica = Replica::start("checkout-0", Duration::ZERO).await;
+    let balancer = Balancer::new();
+    let file = balancer.folder.join("shop-tls.pem");
+    let (crt, key) = pair(&balancer.folder, "shop", &["-newkey", "rsa:2048"]);
+    fs::write(&file, format!("{crt}{key}")).unwrap();
+    let mut wanted = wanted(json!({"sessionPersistence": {"cookie": "SID"}})).with([replica.server(Ready)]);
+    let plain = wanted.front();
+    wanted.standbys = vec![replica.standby(0)];
+    wanted.listeners.push(Listen { port: free_port(), certificate: Some(file) });
+    let secure: SocketAddr = ([127, 0, 0, 1], wanted.listeners[1].port).into();
+    let _balancer = balancer.run(&wanted).await;
+    let cookies = |answer: &str| {
+        let cookie = |line: &str| line.to_lowercase().starts_with("set-cookie: sid").then(|| line.to_owned());
+        answer.lines().filter_map(cookie).collect::<Vec<_>>()
+    };
+    let set = cookies(&get(secure, &crt).unwrap());
+    assert_eq!(set.len(), 2, "{set:?}");
+    assert!(
+        set.iter().all(|cookie| cookie.contains("; Secure") && cookie.contains("; SameSite=Lax")),
+        "{set:?}"
+    );
+    let set = cookies(&Client::new(plain).get("/", &[]).await.unwrap().head);
+    assert_eq!(set.len(), 2, "{set:?}");
+    assert!(
+        set.iter().all(|cookie| !cookie.contains("Secure") && cookie.contains("; SameSite=Lax")),
+        "{set:?}"
+    );
+    for (suite, fits) in TLS12 {
+        assert_eq!(takes_tls12(secure, suite), fits, "{suite}");
+    }
 }

@@ -9,7 +9,7 @@ use plimsoll::{
 use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
 use serde_json::{Value, json};
 
-use crate::support::{Balancer, traffic, wanted};
+use crate::support::{Balancer, forwarded, traffic, wanted};
 
 const PATH: &str = "/[A-Za-z0-9._~!$&()*+,;=:@%/-]{0,60}";
 
@@ -50,15 +50,16 @@ fn specs() -> impl Strategy<Value = Traffic> {
     (
         (algorithm, prop::option::of(checks()), cookie, priorities),
         (seconds(0, 600), seconds(0, 3600), seconds(1, 600), seconds(1, 3600)),
-        (0..=10, on, prop::option::of(1..100_000)),
+        (0..=10, on, prop::option::of(1..100_000), forwarded::fields()),
     )
-        .prop_map(|((algorithm, check, cookie, priorities), (slow, drain, queue, answer), (attempts, on, most))| {
+        .prop_map(|((algorithm, check, cookie, priorities), (slow, drain, queue, answer), (attempts, on, most, front))| {
             let mut spec = json!({
                 "algorithm": algorithm, "priorities": priorities, "slowStart": slow, "drain": {"timeout": drain},
                 "retries": {"attempts": attempts, "retryOn": on}, "timeouts": {"backendRequest": answer},
                 "limits": {"queueTimeout": queue},
             });
             let fields = spec.as_object_mut().unwrap();
+            fields.extend(front.as_object().unwrap().clone());
             check.map(|check| fields.insert("healthCheck".to_owned(), check));
             cookie.map(|cookie| fields.insert("sessionPersistence".to_owned(), json!({"cookie": cookie})));
             if let Some(most) = most {

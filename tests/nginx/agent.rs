@@ -10,7 +10,7 @@ use std::{
 use plimsoll::{
     api::{BalancerStatus, Software},
     balancer::{
-        Driver, Endpoint, Endpoints,
+        Driver, Endpoint, Endpoints, Resources,
         agent::{
             AgentMetrics, Answers, Carried, Known, Links, Mounted, Pilot, Replicas, Service, Setup, stop,
         },
@@ -48,6 +48,7 @@ impl Scene {
             driver: Arc::new(Driver::Nginx(Nginx::new(proxy.paths.clone()))),
             service: ("shop".to_owned(), "checkout".to_owned()),
             pod: "checkout-lb-1".to_owned(),
+            resources: Resources::default(),
             gate: (Ipv4Addr::LOCALHOST, 9).into(),
             secrets: proxy.folder.join("certificates"),
             authorities: Mounted::at(proxy.folder.join("authorities")),

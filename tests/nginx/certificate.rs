@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::{
     proxy::{Proxy, wanted},
-    support::{P256, Reached as _, Replica, eventually, self_signed},
+    support::{P256, Reached as _, Replica, TLS12, eventually, self_signed, takes_tls12},
 };
 
 fn pair(folder: &Path, name: &str) -> (String, String) {
@@ -67,4 +67,19 @@ async fn a_new_certificate_is_served_after_a_reload_and_a_wrong_one_changes_noth
     let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&file).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
     eventually("the new one is served", || async { (served(front).0 == "two").then_some(()) }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn suites_of_tls_12_without_forward_secrecy_are_refused() {
+    let a = Replica::start("a", std::time::Duration::ZERO).await;
+    let proxy = Proxy::new();
+    let (crt, key) = self_signed(&proxy.folder, "one", "/CN=one", &["-newkey", "rsa:2048"]);
+    let file = proxy.folder.join("shop-tls.pem");
+    fs::write(&file, format!("{crt}{key}")).unwrap();
+    let mut wanted = wanted(&json!({})).with([a.server(Ready)]);
+    wanted.listeners[0].certificate = Some(file);
+    let _proxy = proxy.run(&wanted).await;
+    for (suite, fits) in TLS12 {
+        assert_eq!(takes_tls12(wanted.front(), suite), fits, "{suite}");
+    }
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     proxy::{Proxy, wanted},
-    support::traffic,
+    support::{forwarded, traffic},
 };
 
 fn seconds(from: u64, to: u64) -> impl Strategy<Value = String> {
@@ -28,12 +28,14 @@ fn specs() -> impl Strategy<Value = Traffic> {
         json!([both[0], both[1], "Http503"]),
     ]);
     let passive = prop::option::of(1..1000);
-    (algorithm, on, passive, 0..=10, seconds(0, 3600), seconds(1, 3600)).prop_map(
-        |(algorithm, on, passive, attempts, drain, answer)| {
+    let front = forwarded::fields();
+    (algorithm, on, passive, 0..=10, seconds(0, 3600), seconds(1, 3600), front).prop_map(
+        |(algorithm, on, passive, attempts, drain, answer, front)| {
             let mut spec = json!({
                 "provider": "NGINX", "algorithm": algorithm, "drain": {"timeout": drain},
                 "retries": {"attempts": attempts}, "timeouts": {"backendRequest": answer},
             });
+            spec.as_object_mut().unwrap().extend(front.as_object().unwrap().clone());
             if !on.is_null() {
                 spec["retries"]["retryOn"] = on;
             }

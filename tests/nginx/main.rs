@@ -2,12 +2,16 @@
 //! packages).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod abuse;
+mod access_log;
 mod agent;
 mod certificate;
 mod change;
 mod config;
 mod drain;
 mod failover;
+mod forwarded;
+mod loops;
 mod passing;
 mod process;
 mod proxy;

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr},
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -34,6 +34,11 @@ pub struct Proxy {
 impl Proxy {
     /// Nothing runs yet.
     pub fn new() -> Self {
+        Self::on(Ipv4Addr::LOCALHOST.into())
+    }
+
+    /// The same, to listen on that address.
+    pub fn on(listen: IpAddr) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("plimsoll-nginx-{}-{number}", std::process::id()));
@@ -41,7 +46,7 @@ impl Proxy {
         drop(fs::remove_dir_all(&folder));
         fs::create_dir_all(&folder).unwrap();
         let paths = Paths {
-            listen: Ipv4Addr::LOCALHOST.into(),
+            listen,
             health: free_port(),
             own: (Ipv4Addr::LOCALHOST, free_port()).into(),
             ..Paths::in_folder(&folder)
@@ -57,7 +62,12 @@ impl Proxy {
 
     /// Runs what is wanted.
     pub async fn start(wanted: &Wanted) -> Self {
-        let mut proxy = Self::new();
+        Self::new().run(wanted).await
+    }
+
+    /// The same, of one that does not run yet.
+    pub async fn run(self, wanted: &Wanted) -> Self {
+        let mut proxy = self;
         let error = proxy.driver.sync(wanted).await.unwrap_err();
         assert!(error.is_down(), "{error}");
         proxy.spawn();
@@ -67,7 +77,9 @@ impl Proxy {
 
     /// Starts the program, as the container would.
     pub fn spawn(&mut self) {
-        let log = fs::File::create(self.folder.join("nginx.log")).unwrap();
+        // NGINX opens its standard output anew for its access log.
+        let log = self.folder.join("nginx.log");
+        let log = fs::File::options().create(true).append(true).open(log).unwrap();
         let child = Command::new("nginx")
             .args(["-e", "stderr", "-c"])
             .arg(&self.paths.config)
@@ -108,6 +120,13 @@ impl Proxy {
         self.spawn();
         let served = || async { self.driver.counters().await };
         eventually("NGINX serves again", served).await;
+    }
+
+    /// The processes of the workers.
+    pub fn workers(&self) -> Vec<u32> {
+        let pid = self.master.as_ref().unwrap().id();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        children.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
     }
 
     pub fn log(&self) -> String {

@@ -10,8 +10,9 @@ use k8s_openapi::{
         Capabilities, ConfigMapProjection, Container, ContainerPort, DownwardAPIProjection,
         DownwardAPIVolumeFile, EmptyDirVolumeSource, EnvVar, EnvVarSource, ExecAction, HTTPGetAction,
         KeyToPath, Lifecycle, LifecycleHandler, ObjectFieldSelector, PodSpec, PodTemplateSpec, Probe,
-        ProjectedVolumeSource, ResourceRequirements, SecretVolumeSource, SecurityContext,
-        ServiceAccountTokenProjection, TopologySpreadConstraint, Volume, VolumeMount, VolumeProjection,
+        ProjectedVolumeSource, ResourceFieldSelector, ResourceRequirements, SecretVolumeSource,
+        SecurityContext, ServiceAccountTokenProjection, TopologySpreadConstraint, Volume, VolumeMount,
+        VolumeProjection,
     },
     apimachinery::pkg::{
         api::resource::Quantity,
@@ -126,7 +127,12 @@ impl Maker<'_> {
             image: Some(images.of(self.software).to_owned()),
             command: Some(vec![PROGRAM.to_owned()]),
             args: Some(args.into()),
-            env: Some(vec![field("POD_NAME", "metadata.name"), field("POD_NAMESPACE", "metadata.namespace")]),
+            env: Some(vec![
+                field("POD_NAME", "metadata.name"),
+                field("POD_NAMESPACE", "metadata.namespace"),
+                self.limit("BALANCER_MEMORY", "limits.memory"),
+                self.limit("BALANCER_CPUS", "limits.cpu"),
+            ]),
             // A native sidecar: what balances starts when its configuration is there, and the agent ends after it.
             restart_policy: Some("Always".to_owned()),
             ports: Some(vec![port("agent-metrics", i32::from(AGENT_PORT))]),
@@ -137,6 +143,23 @@ impl Maker<'_> {
             security_context: Some(restricted()),
             volume_mounts: Some(mounts),
             ..Container::default()
+        }
+    }
+
+    /// A limit of what balances: in bytes, or in CPUs rounded up; what the node has where there is none.
+    fn limit(&self, name: &str, resource: &str) -> EnvVar {
+        let resource_field_ref = ResourceFieldSelector {
+            container_name: Some(self.program().to_owned()),
+            resource: resource.to_owned(),
+            divisor: None,
+        };
+        EnvVar {
+            name: name.to_owned(),
+            value_from: Some(EnvVarSource {
+                resource_field_ref: Some(resource_field_ref),
+                ..EnvVarSource::default()
+            }),
+            ..EnvVar::default()
         }
     }
 

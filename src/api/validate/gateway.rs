@@ -2,8 +2,8 @@
 
 use super::{duration, is_object_name, text};
 use crate::api::{
-    Algorithm, Drain, FrontService, GatewayRule, Limits, Provider, RetryOn, ScalableServiceSpec, Timeouts,
-    Traffic,
+    AccessLog, Algorithm, Drain, FrontService, GatewayRule, Limits, Provider, RetryOn, ScalableServiceSpec,
+    Timeouts, Traffic,
 };
 use crate::input::words::{key, quoted};
 
@@ -118,6 +118,10 @@ fn set(traffic: &Traffic) -> Vec<(&'static str, String)> {
     is("limits", *limits != Limits::default(), &something);
     is("timeouts", traffic.timeouts != Timeouts::default(), &something);
     is("priorities", !traffic.priorities.is_empty(), &something);
+    is("trustedProxies", !traffic.trusted_proxies.is_empty(), &something);
+    is("proxyProtocol", traffic.proxy_protocol, &something);
+    let access_log: &str = traffic.access_log.into();
+    is("accessLog", traffic.access_log != AccessLog::Off, &|| access_log.to_owned());
     found
 }
 
@@ -161,6 +165,8 @@ mod tests {
             ("service is set", "service: {ipFamilyPolicy: PreferDualStack}"),
             ("service is set", "service: {type: LoadBalancer}"),
             ("sessionPersistence is set", "sessionPersistence: {cookie: SID}"),
+            ("trustedProxies is set", "trustedProxies: [10.0.0.0/8]"),
+            ("accessLog is All", "accessLog: All"),
             ("drain.timeout is 10s", "drain: {timeout: 10s}"),
             ("limits is set", "limits: {queueTimeout: 10s}"),
             ("timeouts is set", "timeouts: {backendRequest: 5s}"),

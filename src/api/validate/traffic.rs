@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 
 use super::{duration, text};
 use crate::{
-    api::{Algorithm, HealthCheck, Listener, Priority, RequestMatch, Traffic},
+    api::{Algorithm, HealthCheck, Listener, Priority, RequestMatch, Traffic, is_network},
     input::words::quoted,
 };
 
@@ -82,6 +82,7 @@ pub(super) fn rules(traffic: &Traffic, wrong: &mut Vec<String>) -> TrafficRules 
     let answer = traffic.timeouts.backend_request;
     length(&format!("{path}.timeouts.backendRequest"), answer, second..=minutes(60), "1s to 1h", wrong);
     priorities(&traffic.priorities, wrong);
+    proxies(traffic, wrong);
     TrafficRules { drain_timeout, connections_per_replica: limits.connections_per_replica }
 }
 
@@ -157,6 +158,28 @@ fn priorities(priorities: &[Priority], wrong: &mut Vec<String>) {
     }
 }
 
+fn proxies(traffic: &Traffic, wrong: &mut Vec<String>) {
+    let path = "spec.traffic.trustedProxies";
+    if traffic.trusted_proxies.len() > 32 {
+        let found = traffic.trusted_proxies.len();
+        wrong.push(format!("{path} has {found} entries; it must have at most 32"));
+    }
+    for (index, network) in traffic.trusted_proxies.iter().enumerate() {
+        if !is_network(network) {
+            let found = quoted(network);
+            wrong.push(format!(
+                "{path}[{index}] is {found}; it must be a network such as 10.0.0.0/8 or 2001:db8::/32"
+            ));
+        }
+    }
+    if traffic.proxy_protocol && traffic.trusted_proxies.is_empty() {
+        wrong.push(
+            "spec.traffic.proxyProtocol is true; it needs trustedProxies, since anybody else could say to be any client"
+                .to_owned(),
+        );
+    }
+}
+
 fn request_path(path: &str, found: &str, wrong: &mut Vec<String>) {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._~!$&()*+,;=:@%/-".contains(c);
     chars(path, found, 256, allowed, "characters that a path has unquoted", wrong);
@@ -219,6 +242,7 @@ mod tests {
                    healthCheck: {path: /healthz?, interval: 100ms, passive: {consecutiveErrors: 5}}, \
                    retries: {attempts: 0, retryOn: [ConnectFailure, EmptyResponse]}, \
                    limits: {connectionsPerReplica: 64, queueTimeout: 1s}, timeouts: {backendRequest: 1h}, \
+                   trustedProxies: [10.0.0.0/8, '2001:db8::/32'], proxyProtocol: true, accessLog: Sampled, \
                    priorities: [{match: {pathPrefix: /a, header: {name: X-Tier, value: 'a \"b\" c'}}, criticality: Sheddable}], \
                    service: {type: LoadBalancer, loadBalancerClass: example.com/internal, externalTrafficPolicy: Local, \
                    loadBalancerSourceRanges: [192.0.2.0/24, '2001:db8::/48'], ipFamilyPolicy: PreferDualStack}, \
@@ -261,6 +285,10 @@ mod tests {
             ("retries.retryOn", "retries: {retryOn: []}"),
             ("sessionPersistence.cookie", "sessionPersistence: {cookie: 'a;b'}"),
             ("sessionPersistence is set", "algorithm: SourceHash, sessionPersistence: {cookie: SID}"),
+            ("trustedProxies[0]", "trustedProxies: [10.0.0.0]"),
+            ("trustedProxies[1]", "trustedProxies: ['2001:db8::/128', 10.0.0.0/33]"),
+            ("trustedProxies[0]", "trustedProxies: [10.0.0.0/08]"),
+            ("proxyProtocol is true", "proxyProtocol: true"),
             ("priorities[0].match is empty", "priorities: [{match: {}, criticality: Critical}]"),
             ("pathPrefix", "priorities: [{match: {pathPrefix: \"/a\\nb\"}, criticality: Critical}]"),
             (

@@ -339,7 +339,8 @@ impl Pilot {
             spec.holds.then_some(self.setup.gate),
             self.certificates.folder(),
         );
-        let wanted = Wanted { balancers: now.sharing(&spec.traffic), ..wanted };
+        let (balancers, resources) = (now.sharing(&spec.traffic), self.setup.resources);
+        let wanted = Wanted { balancers, resources, ..wanted };
         wanted.and_standbys(spec.standbys_as_of(now), self.authorities.files().clone())
     }
 

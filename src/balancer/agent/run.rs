@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     api::{BalancerStatus, Software},
-    balancer::Driver,
+    balancer::{Driver, Resources},
     shutdown,
     telemetry::Health,
 };
@@ -51,6 +51,8 @@ pub struct AgentOptions {
     pub port: u16,
     /// Port of the gate, on the loopback.
     pub gate_port: u16,
+    /// What the container of the balancer has.
+    pub resources: Resources,
 }
 
 /// Why an agent can't start, or ended.
@@ -120,6 +122,7 @@ pub async fn run(options: AgentOptions) -> Result<(), AgentError> {
         driver: Arc::clone(&driver),
         service: (options.namespace.clone(), options.service.clone()),
         pod: options.pod.clone(),
+        resources: options.resources,
         gate: gate_at,
         secrets: options.secrets.join("certificates"),
         authorities: authorities.clone(),

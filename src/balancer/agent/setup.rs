@@ -12,7 +12,11 @@ use super::{
     authorities::Mounted, carried::Carried, gate::Replicas, known::Known, metrics::AgentMetrics,
     probe::Answers,
 };
-use crate::{api::BalancerStatus, balancer::Driver, telemetry::Health};
+use crate::{
+    api::BalancerStatus,
+    balancer::{Driver, Resources},
+    telemetry::Health,
+};
 
 /// What an agent is given.
 #[derive(Debug)]
@@ -23,6 +27,8 @@ pub struct Setup {
     pub service: (String, String),
     /// The pod that this runs in.
     pub pod: String,
+    /// What the container of the balancer has.
+    pub resources: Resources,
     /// Where the gate listens.
     pub gate: SocketAddr,
     /// The Secrets with certificates, each in a folder of its name.

@@ -10,8 +10,9 @@ use super::{
 };
 use crate::balancer::{CertificateChange, DriverError, Pem, files};
 
-/// The longest PEM that fits into a command: the buffer of the configuration less the command's own line.
-const LONGEST: usize = 32_768 - 1_536;
+/// The longest PEM that fits into a command: HAProxy's buffer (`tune.bufsize`, 16 KiB unless it is set) less the command's own
+/// line. A larger buffer would cost each request of a client twice as much.
+const LONGEST: usize = 16_384 - 1_536;
 
 impl HaProxy {
     /// Puts the certificate and key of a Secret of type `kubernetes.io/tls` into `file`, and has HAProxy serve it.

@@ -1,23 +1,22 @@
 //! haproxy.cfg, from what is wanted. Pure.
 
-use std::{
-    collections::BTreeSet,
-    fmt::Write as _,
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
-use super::{keywords::Keywords, paths::Paths, quote::quoted, standbys};
+use super::{
+    frontend::{addresses, frontend},
+    keywords::Keywords,
+    paths::Paths,
+    quote::quoted,
+    standbys,
+};
 use crate::{
-    api::{Algorithm, Criticality, RequestMatch, RetryOn, Traffic},
+    api::{Algorithm, RetryOn, Traffic},
     balancer::{
-        ConfigError, OWN_PORTS, Server, ServerState, Wanted,
+        Capacity, ConfigError, OWN_PORTS, Server, ServerState, TLS12_CIPHERS, Wanted,
         text::{fingerprint, name},
     },
 };
 
-/// Name of the frontend that clients connect to.
-pub(super) const LISTENERS: &str = "listeners";
 /// Name of the gate server: one that no pod can have.
 pub const GATE: &str = "_gate";
 /// Within this time after a reload or a stop the connections of idle clients are closed, one after the other.
@@ -103,13 +102,22 @@ fn global(wanted: &Wanted, paths: &Paths, structure: &str) -> Result<String, Con
     // A reload or a stop must not cut what a replica that is drained could still finish.
     let hard_stop = Duration::from(wanted.traffic.drain.timeout).max(Duration::from_secs(1));
     let spread = (hard_stop / 2).min(CLOSING_MAX);
+    let Capacity { threads, connections, streams } = wanted.resources.capacity();
+    let sockets = connections + Capacity::RESERVED;
     let mut text = format!(
         "global
     # `show info` tells by it what a process was started with.
     description structure={structure}
     stats socket {admin} mode 600 level admin expose-fd listeners
-    # Without a limit of the system's own, memory would be taken for a million connections.
-    fd-hard-limit 65536
+    # Made of the pod's resources. Those of clients are limited to {connections}; the rest is for health checks and metrics.
+    nbthread {threads}
+    maxconn {sockets}
+    # A stream whose answer the client does not read keeps buffers, for as long as the client likes.
+    tune.h2.max-concurrent-streams {streams}
+    # Since 3.1 an upload may fill 1.6 MB for each connection.
+    .if version_atleast(3.1)
+        tune.h2.fe.rxbuf 65536
+    .endif
     # After a reload or a stop, idle clients are told to go one after the other, and the rest may finish.
     close-spread-time {}ms
     hard-stop-after {}ms
@@ -118,10 +126,13 @@ fn global(wanted: &Wanted, paths: &Paths, structure: &str) -> Result<String, Con
         hard_stop.as_millis(),
     );
     if wanted.listeners.iter().any(|listen| listen.certificate.is_some()) {
-        text += "    ssl-default-bind-options ssl-min-ver TLSv1.2
-    # A certificate with its chain and key must fit into a buffer to be swapped without a reload.
-    tune.bufsize 32768
-";
+        let _ = write!(
+            text,
+            "    ssl-default-bind-options ssl-min-ver TLSv1.2
+    # Forward secrecy and authenticated encryption alone, as TLS 1.3 has it.
+    ssl-default-bind-ciphers {TLS12_CIPHERS}
+"
+        );
     }
     Ok(text)
 }
@@ -150,13 +161,15 @@ fn defaults(wanted: &Wanted) -> String {
     mode http
     # A client that went away while its request waited costs no replica anything. It is the frontend that notices.
     option abortonclose
+    # A replica is given a request once its body, or the first 16 KiB of it, is there: `timeout http-request` is for that too.
+    option http-buffer-request
     timeout connect {connect}
     timeout http-request 10s
     timeout http-keep-alive 75s
     timeout client {longest}ms
     timeout queue {queue}ms
 {why}    timeout server {server}ms
-    # WebSockets and other upgraded connections.
+    # WebSockets: nothing else becomes a tunnel.
     timeout tunnel 1h
     timeout client-fin 30s
     timeout server-fin 30s
@@ -164,92 +177,18 @@ fn defaults(wanted: &Wanted) -> String {
     )
 }
 
-fn frontend(wanted: &Wanted, paths: &Paths) -> Result<String, ConfigError> {
-    let mut text = format!("frontend {LISTENERS}\n");
-    for listen in &wanted.listeners {
-        let _ = write!(text, "    bind {}", bound(paths.listen, listen.port));
-        if let Some(certificate) = &listen.certificate {
-            let file = quoted("the path of a certificate", &certificate.display().to_string())?;
-            let _ = write!(text, " ssl crt {file} alpn h2,http/1.1");
-        }
-        text.push('\n');
-    }
-    text += "    option forwardfor
-    http-request set-header X-Forwarded-Proto http unless { ssl_fc }
-    http-request set-header X-Forwarded-Proto https if { ssl_fc }
-";
-    text += &priorities(&wanted.traffic)?;
-    text += &standbys::split(wanted, paths)?;
-    let _ = writeln!(text, "    default_backend {}", name("the service", backend(wanted))?);
-    Ok(text)
-}
-
-/// An unspecified IPv6 address takes IPv4 too.
-fn bound(address: IpAddr, port: u16) -> String {
-    match address {
-        IpAddr::V6(address) if address.is_unspecified() => format!("[::]:{port} v4v6"),
-        address => SocketAddr::new(address, port).to_string(),
-    }
-}
-
-fn priorities(traffic: &Traffic) -> Result<String, ConfigError> {
-    if traffic.priorities.is_empty() {
-        return Ok(String::new());
-    }
-    let mut text =
-        String::from("    # Lower classes leave the queue first; requests without one are of class 0.\n");
-    let mut rules = Vec::new();
-    for (number, priority) in traffic.priorities.iter().enumerate() {
-        let mut conditions = String::new();
-        for (acl, test) in tests(number, &priority.match_)? {
-            // A named ACL: in an anonymous one a value of `}` would end it.
-            let _ = writeln!(text, "    acl {acl} {test}");
-            let _ = write!(conditions, " {acl}");
-        }
-        let class = class(priority.criticality);
-        rules.push(format!("    http-request set-priority-class int({class}) if{conditions}\n"));
-    }
-    text += "    # The last rule that matches counts, so the spec's first stands last.\n";
-    rules.reverse();
-    Ok(text + &rules.concat())
-}
-
-/// ACLs that must all hold, with their names.
-fn tests(number: usize, request: &RequestMatch) -> Result<Vec<(String, String)>, ConfigError> {
-    let field = format!("traffic.priorities[{number}].match");
-    let mut tests = Vec::new();
-    if let Some(prefix) = &request.path_prefix {
-        let prefix = quoted(&format!("{field}.pathPrefix"), prefix)?;
-        tests.push((format!("priority_{number}_path"), format!("path -m beg -- {prefix}")));
-    }
-    if let Some(header) = &request.header {
-        let key = name(&format!("{field}.header.name"), &header.name)?;
-        let value = quoted(&format!("{field}.header.value"), &header.value)?;
-        tests.push((format!("priority_{number}_header"), format!("req.fhdr({key}) -m str -- {value}")));
-    }
-    Ok(tests)
-}
-
-/// What nothing matches is Critical, of HAProxy's own class 0.
-fn class(criticality: Criticality) -> i32 {
-    match criticality {
-        Criticality::CriticalPlus => -1,
-        Criticality::Critical => 0,
-        Criticality::SheddablePlus => 1,
-        Criticality::Sheddable => 2,
-    }
-}
-
 /// What HAProxy tells of itself.
 fn own(paths: &Paths) -> String {
+    let binds: String = addresses(paths.listen, paths.metrics)
+        .iter()
+        .map(|address| format!("    bind {address}\n"))
+        .collect();
     format!(
         "frontend metrics
-    bind {}
-    monitor-uri /healthz
+{binds}    monitor-uri /healthz
     http-request use-service prometheus-exporter if {{ path /metrics }}
     http-request return status 404
-",
-        bound(paths.listen, paths.metrics)
+"
     )
 }
 
@@ -269,6 +208,7 @@ fn service(wanted: &Wanted, with_servers: bool) -> Result<String, ConfigError> {
     srvtcpka-intvl 1s
     srvtcpka-cnt 3
 ";
+    text += &standbys::marker(wanted);
     text += &checks(wanted)?;
     text += &stickiness(wanted)?;
     if let Some(gate) = wanted.gate {
@@ -349,7 +289,7 @@ fn stickiness(wanted: &Wanted) -> Result<String, ConfigError> {
     let key = name("namespace and service", &key)?;
     let mut text = format!(
         "    # Made of each replica's address and the key: the same on every balancer.
-    cookie {cookie} insert indirect nocache httponly dynamic
+    cookie {cookie} insert indirect nocache httponly attr SameSite=Lax dynamic
     dynamic-cookie-key {key}
 "
     );

@@ -3,7 +3,7 @@
 use super::{
     HaProxy, NAME,
     command::{Answer, Command, Word},
-    config::LISTENERS,
+    frontend::LISTENERS,
     seen::Unreadable,
     socket,
 };

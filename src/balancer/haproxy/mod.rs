@@ -3,11 +3,14 @@
 //! The file always says what runs, so that a process that starts finds its servers; what runs is changed by commands
 //! and read back. Everything is planned from what was read back, so whatever was cut short is simply planned again.
 
+mod access_log;
 mod apply;
 mod certs;
 mod check;
 mod command;
 mod config;
+mod forwarded;
+mod frontend;
 mod handover;
 mod keywords;
 mod limits;

@@ -24,11 +24,12 @@ use super::{
     paths::Paths,
 };
 use crate::balancer::{
-    ConfigError, Standby, Wanted,
+    ConfigError, SERVER_HEADER, Standby, Wanted,
     text::{name, path},
 };
 
-/// Stands before a standby's name in the name of the server in its own backend. No pod can be called so.
+/// Stands before a standby's name in the name of the server in its own backend. No pod can be called so, and a balancer knows by
+/// the `_` that another one sent a request to a standby ([`SERVER_HEADER`]).
 const OWN: &str = "_standby_";
 /// The same in the service's backend.
 const INSTEAD: &str = "_instead_";
@@ -98,7 +99,16 @@ pub(super) fn map(wanted: &Wanted) -> Result<String, ConfigError> {
     Ok(text)
 }
 
-/// Of the frontend: the draw, and who gets what.
+/// Of a backend: each request says which server it was given to. Only HAProxy itself knows that of one that has waited.
+pub(super) fn marker(wanted: &Wanted) -> String {
+    if wanted.standbys.is_empty() {
+        return String::new();
+    }
+    format!("    http-send-name-header {SERVER_HEADER}\n")
+}
+
+/// Of the frontend: the draw, and who gets what. A request that comes from another balancer of a service that failed over is
+/// served here, or by nobody.
 pub(super) fn split(wanted: &Wanted, paths: &Paths) -> Result<String, ConfigError> {
     if wanted.standbys.is_empty() {
         return Ok(String::new());
@@ -108,6 +118,12 @@ pub(super) fn split(wanted: &Wanted, paths: &Paths) -> Result<String, ConfigErro
     let mut text =
         format!("    # Standbys get requests by the numbers in {map}, which change at any time.\n");
     text += &draw(wanted)?;
+    text += "    acl was_sent_on var(txn.sent_on) -m bool\n";
+    if let Some(last) = wanted.standbys.last() {
+        let last = name("the name of a standby", &last.name)?;
+        let _ = writeln!(text, "    acl nothing_is_left str({last}),map_str_int({map},0) ge 100");
+    }
+    text += "    http-request return status 508 if was_sent_on nothing_is_left\n";
     let mut uses = String::new();
     for standby in &wanted.standbys {
         let standby = name("the name of a standby", &standby.name)?;
@@ -116,7 +132,7 @@ pub(super) fn split(wanted: &Wanted, paths: &Paths) -> Result<String, ConfigErro
             "    acl goes_to_{standby} str({standby}),map_str_int({map},0),sub(txn.draw) gt 0"
         );
         let service = name("the service", backend(wanted))?;
-        let _ = writeln!(uses, "    use_backend {service}_{standby} if goes_to_{standby}");
+        let _ = writeln!(uses, "    use_backend {service}_{standby} if goes_to_{standby} !was_sent_on");
     }
     Ok(text + &uses)
 }
@@ -133,7 +149,7 @@ fn draw(wanted: &Wanted) -> Result<String, ConfigError> {
     http-request set-var(txn.draw) rand(100) if !has_draw
     http-request set-var(txn.drawn) bool(true) if !has_draw
     http-request replace-header Cookie '^(.*;\\s*)?{cookie}-draw=[^;]*(;\\s*(.*))?$' '\\1\\3'
-    http-response add-header Set-Cookie '{cookie}-draw=%[var(txn.draw)]; path=/; HttpOnly' if {{ var(txn.drawn) -m bool }}
+    http-response add-header Set-Cookie '{cookie}-draw=%[var(txn.draw)]; path=/; HttpOnly; SameSite=Lax' if {{ var(txn.drawn) -m bool }}
 "
     ))
 }
@@ -145,6 +161,7 @@ pub(super) fn backends(wanted: &Wanted, with_servers: bool) -> Result<Vec<String
         let standby_name = name("the name of a standby", &standby.name)?;
         let mut text = format!("backend {service}_{standby_name}\n");
         text += &retries(&wanted.traffic);
+        text += &marker(wanted);
         text += &checks(wanted)?;
         let _ = writeln!(
             text,

@@ -1,18 +1,17 @@
 //! nginx.conf, from what is wanted. Pure.
 
-use std::{
-    collections::BTreeSet,
-    fmt::Write as _,
-    net::{IpAddr, SocketAddr},
-    path::Path,
-    time::Duration,
-};
+use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
-use super::paths::Paths;
+use super::{
+    access_log, headers,
+    listener::{binds, listener},
+    paths::Paths,
+    standbys::standbys,
+};
 use crate::{
     api::{Algorithm, RetryOn, Traffic},
     balancer::{
-        ConfigError, Listen, OWN_PORTS, ServerState, Standby, Wanted,
+        Capacity, ConfigError, OWN_PORTS, ServerState, TLS12_CIPHERS, Wanted,
         text::{fingerprint, name, path},
     },
 };
@@ -99,7 +98,9 @@ fn ports_differ(wanted: &Wanted, paths: &Paths) -> Result<(), ConfigError> {
 fn sections(wanted: &Wanted, paths: &Paths, structure: &str) -> Result<String, ConfigError> {
     let mut text = process(wanted, paths)?;
     text += "\nhttp {\n";
-    text += &defaults(&wanted.traffic, &folder(paths)?);
+    text += &access_log::format(&wanted.traffic);
+    text += &defaults(wanted, &folder(paths)?);
+    text += &headers::of(&wanted.traffic)?;
     text += &upstream(wanted)?;
     text += &standbys(wanted)?;
     for listen in &wanted.listeners {
@@ -110,7 +111,7 @@ fn sections(wanted: &Wanted, paths: &Paths, structure: &str) -> Result<String, C
     Ok(text)
 }
 
-fn folder(paths: &Paths) -> Result<String, ConfigError> {
+pub(super) fn folder(paths: &Paths) -> Result<String, ConfigError> {
     let folder = paths.folder.display().to_string();
     path("the folder", &folder).map(ToOwned::to_owned)
 }
@@ -119,30 +120,33 @@ fn process(wanted: &Wanted, paths: &Paths) -> Result<String, ConfigError> {
     let pid = paths.pid.display().to_string();
     // Workers of a configuration before must not cut what a replica that is drained could still finish.
     let shutdown = Duration::from(wanted.traffic.drain.timeout).max(Duration::from_secs(1));
+    let Capacity { threads, connections, .. } = wanted.resources.capacity();
+    // A request has two, its client's and its replica's, and one worker may have all requests.
+    let sockets = 2 * connections + Capacity::RESERVED;
     Ok(format!(
         "daemon off;
 pid {};
 error_log stderr warn;
-# The more cores, the more balancers: each reload doubles the workers for as long as the old ones have to finish.
-worker_processes 2;
-worker_rlimit_nofile 16384;
+# Made of the pod's resources; each reload doubles the workers for as long as the old ones have to finish.
+worker_processes {threads};
+worker_rlimit_nofile {};
 # Workers of a configuration before may take so long for what they have.
 worker_shutdown_timeout {};
 
 events {{
-    worker_connections 8192;
+    worker_connections {sockets};
 }}
 ",
         path("the path of the process id", &pid)?,
+        2 * sockets,
         time(shutdown),
     ))
 }
 
-fn defaults(traffic: &Traffic, folder: &str) -> String {
-    let answer = time(traffic.timeouts.backend_request.into());
+fn defaults(wanted: &Wanted, folder: &str) -> String {
+    let answer = time(wanted.traffic.timeouts.backend_request.into());
     let mut text = format!(
-        "    access_log off;
-    server_tokens off;
+        "    server_tokens off;
     # Nothing is kept on a disk: what comes is passed on as it comes, in both directions.
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
@@ -156,33 +160,40 @@ fn defaults(traffic: &Traffic, folder: &str) -> String {
 
     client_header_timeout 10s;
     keepalive_timeout 75s;
-    keepalive_requests 100000;
-    client_body_timeout {answer};
+    # A client that opens streams and resets them (CVE-2023-44487) has to connect anew after so many.
+    keepalive_requests 1000;
+    client_body_timeout 10s;
     send_timeout {answer};
     proxy_connect_timeout 3s;
     proxy_send_timeout {answer};
     proxy_read_timeout {answer};
 
-    map $http_upgrade $connection_to_replica {{
-        default upgrade;
-        '' close;
-    }}
+    # Requests of all connections together; a stream of HTTP/2 whose answer the client does not read keeps buffers.
+    limit_conn_zone clients zone=requests:64k;
+    limit_conn_status 503;
+    # A line for each refused request would be another attack.
+    limit_conn_log_level info;
+    http2_max_concurrent_streams {};
+    http2_body_preread_size 16k;
+    client_body_buffer_size 16k;
+
     # Connections to replicas are not kept: a replica that ends closes none under a request.
     proxy_http_version 1.1;
-    proxy_set_header Host $http_host;
-    proxy_set_header Connection $connection_to_replica;
-    proxy_set_header Upgrade $http_upgrade;
-    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-    proxy_set_header X-Forwarded-Proto $scheme;
-"
+",
+        wanted.resources.capacity().streams
     );
-    text += &retries(traffic);
-    if traffic.listeners.iter().any(|listener| listener.tls.is_some()) {
-        text += "
+    text += &retries(&wanted.traffic);
+    if wanted.listeners.iter().any(|listen| listen.certificate.is_some()) {
+        let _ = write!(
+            text,
+            "
     ssl_protocols TLSv1.2 TLSv1.3;
+    # Forward secrecy and authenticated encryption alone, as TLS 1.3 has it.
+    ssl_ciphers {TLS12_CIPHERS};
     ssl_session_cache shared:tls:10m;
     ssl_session_timeout 1h;
-";
+"
+        );
     }
     text
 }
@@ -247,181 +258,26 @@ fn upstream(wanted: &Wanted) -> Result<String, ConfigError> {
     Ok(text + "    }\n")
 }
 
-/// The variable that names who gets a request, where standbys get some.
-const BACKEND: &str = "$backend";
-/// Its value where the request is the service's own and no replica is there.
-const NOBODY: &str = "nobody";
-
-fn shifts(wanted: &Wanted) -> bool {
-    wanted.primary_share() < 100
-}
-
-/// Standbys that get requests, and who gets which. A share of nothing is not there, so that nothing is reloaded for it.
-fn standbys(wanted: &Wanted) -> Result<String, ConfigError> {
-    if !shifts(wanted) {
-        return Ok(String::new());
-    }
-    let service = name("the service", &wanted.service.1)?;
-    let mut rest = if ready(wanted).is_empty() { NOBODY.to_owned() } else { service.to_owned() };
-    let (mut upstreams, mut parts) = (String::new(), Vec::new());
-    for (standby, share) in wanted.shares().filter(|(_, share)| *share > 0) {
-        // A single one stays in whatever fails: nobody would be left.
-        let fails = if standby.addresses.len() > 1 { "max_fails=1 fail_timeout=5s" } else { "max_fails=0" };
-        let servers: String =
-            standby.addresses.iter().map(|address| format!("        server {address} {fails};\n")).collect();
-        let standby = name("the name of a standby", &standby.name)?;
-        let upstream = format!("{service}_{standby}");
-        let _ = write!(
-            upstreams,
-            "
-    upstream {upstream} {{
-{servers}    }}
-"
-        );
-        parts.push(format!("        {share}% {upstream};\n"));
-        if wanted.primary_share() == 0 {
-            rest = upstream;
-        }
-    }
-    if wanted.primary_share() == 0 {
-        parts.pop();
-    }
-    let text = format!(
-        "{upstreams}
-    # Of a hundred requests, drawn at random, standbys get so many.
-    split_clients $request_id {BACKEND} {{
-{}        * {rest};
-    }}
-",
-        parts.concat()
-    );
-    Ok(text + &proofs(wanted)?)
-}
-
-/// The standbys that get requests and have to prove who they are, with what they are asked to prove it by.
-fn proven(wanted: &Wanted) -> Vec<(&Standby, &str, &Path)> {
-    let shares = wanted.shares().filter(|(_, share)| *share > 0);
-    shares
-        .filter_map(|(standby, _)| wanted.proof(standby).map(|(host, file)| (standby, host, file)))
-        .collect()
-}
-
-/// How standbys over TLS prove who they are. There is one list of authorities for all of them, as the spec's rules say.
-fn proofs(wanted: &Wanted) -> Result<String, ConfigError> {
-    let proven = proven(wanted);
-    let Some((_, _, authorities)) = proven.first() else { return Ok(String::new()) };
-    let service = name("the service", &wanted.service.1)?;
-    let (mut schemes, mut names) = (String::new(), String::new());
-    for (standby, hostname, _) in &proven {
-        let standby = name("the name of a standby", &standby.name)?;
-        let _ = writeln!(schemes, "        {service}_{standby} https;");
-        let _ =
-            writeln!(names, "        {service}_{standby} {};", name("the hostname of a standby", hostname)?);
-    }
-    let file = authorities.display().to_string();
-    Ok(format!(
-        "
-    # Over TLS, and only to who proves by its certificate to be the standby.
-    map {BACKEND} $backend_scheme {{
-{schemes}        default http;
-    }}
-    map {BACKEND} $backend_name {{
-{names}        default '';
-    }}
-    proxy_ssl_verify on;
-    proxy_ssl_verify_depth 9;
-    proxy_ssl_trusted_certificate {};
-    proxy_ssl_server_name on;
-    proxy_ssl_name $backend_name;
-    proxy_ssl_protocols TLSv1.2 TLSv1.3;
-",
-        path("the path of authorities", &file)?
-    ))
-}
-
-fn listener(wanted: &Wanted, paths: &Paths, listen: &Listen, structure: &str) -> Result<String, ConfigError> {
-    let address = bound(paths.listen, listen.port);
-    let mut text = String::from("\n    server {\n");
-    match &listen.certificate {
-        None => {
-            let _ = writeln!(text, "        listen {address};");
-        }
-        Some(certificate) => {
-            let file = certificate.display().to_string();
-            let file = path("the path of a certificate", &file)?;
-            let _ = write!(
-                text,
-                "        listen {address} ssl http2;
-        ssl_certificate {file};
-        ssl_certificate_key {file};
-"
-            );
-        }
-    }
-    if ready(wanted).is_empty() && !shifts(wanted) {
-        return Ok(text + "        location / {\n            return 503;\n        }\n    }\n");
-    }
-    let (service, folder) = (name("the service", &wanted.service.1)?, folder(paths)?);
-    let to = if shifts(wanted) { BACKEND } else { service };
-    let scheme = if proven(wanted).is_empty() { "http" } else { "$backend_scheme" };
-    let nobody = if ready(wanted).is_empty() && wanted.primary_share() > 0 {
-        format!("            if ({BACKEND} = {NOBODY}) {{ return 503; }}\n")
-    } else {
-        String::new()
-    };
-    let _ = write!(
-        text,
-        "        location / {{
-            # Before these workers end, their clients are told with each answer to connect anew.
-            error_page 418 = @leaving;
-            error_page 419 = @upgraded;
-{nobody}            if ($http_upgrade ~* ^websocket$) {{ return 419; }}
-            if (-f {folder}/leaving-{structure}) {{ return 418; }}
-            if (-f {folder}/stopping) {{ return 418; }}
-            proxy_pass {scheme}://{to};
-        }}
-        location @leaving {{
-            keepalive_timeout 0;
-            proxy_pass {scheme}://{to};
-        }}
-        location @upgraded {{
-            proxy_read_timeout 1h;
-            proxy_send_timeout 1h;
-            proxy_pass {scheme}://{to};
-        }}
-    }}
-"
-    );
-    Ok(text)
-}
-
-/// An unspecified IPv6 address takes IPv4 too.
-fn bound(address: IpAddr, port: u16) -> String {
-    match address {
-        IpAddr::V6(address) if address.is_unspecified() => format!("[::]:{port} ipv6only=off"),
-        address => SocketAddr::new(address, port).to_string(),
-    }
-}
-
 fn own(paths: &Paths, structure: &str) -> String {
+    let health = binds(paths.listen, paths.health, "");
     format!(
         "
     # What NGINX tells of itself: the kubelet whether it serves, its agent what.
     server {{
-        listen {};
+{health}        access_log off;
         keepalive_timeout 0;
         location = /healthz {{ return 200; }}
         location / {{ return 404; }}
     }}
     server {{
         listen {};
+        access_log off;
         keepalive_timeout 0;
         location = {STRUCTURE} {{ return 200 \"{structure}\"; }}
         location = {COUNTERS} {{ stub_status; }}
         location / {{ return 404; }}
     }}
 ",
-        bound(paths.listen, paths.health),
         paths.own,
     )
 }

@@ -4,12 +4,16 @@
 //! Old workers finish what they have. Which workers may still send something to a replica is remembered, so that it
 //! is told as drained only when the last of them is gone.
 
+mod access_log;
 mod certs;
 mod config;
+mod headers;
+mod listener;
 mod paths;
 mod probe;
 mod process;
 mod reload;
+mod standbys;
 mod stop;
 mod supervisor;
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     api::StandbyTls,
     balancer::{
-        ConfigError, Listen, Server,
+        ConfigError, Listen, Resources, Server,
         ServerState::{self, Drain, Ready},
         Standby, Wanted,
     },
@@ -38,6 +38,7 @@ fn wanted(more: &Value) -> Wanted {
         gate: None,
         standbys: Vec::new(),
         authorities: BTreeMap::new(),
+        resources: Resources::default(),
     }
 }
 
@@ -107,7 +108,8 @@ fn without_a_replica_nothing_is_asked_and_an_ipv6_cluster_is_listened_to() {
         text.contains("return 503;") && !text.contains("upstream checkout") && !text.contains("proxy_pass"),
         "{text}"
     );
-    assert!(text.contains("listen [::]:10080 ipv6only=off;\n"), "{text}");
+    let sockets = "        listen 0.0.0.0:10080;\n        listen [::]:10080 ipv6only=on;\n";
+    assert!(text.contains(sockets), "{text}");
     assert_eq!((ports_of(&text), pods_of(&text)), (BTreeSet::from([10_080]), BTreeSet::new()));
 }
 
@@ -141,17 +143,29 @@ fn standbys_get_their_shares_and_cost_nothing_without_one() {
     }
 
     # Of a hundred requests, drawn at random, standbys get so many.
-    split_clients $request_id $backend {
+    split_clients $request_id $drawn {
         30% checkout_east;
         * checkout;
     }
+    # A request that another balancer sent to a standby is not sent on once more.
+    map $http_plimsoll_server $backend {
+        ~^_ checkout;
+        default $drawn;
+    }
+    map $backend $server_name_to_standby {
+        checkout_east _standby_east;
+        default '';
+    }
+    proxy_set_header Plimsoll-Server $server_name_to_standby;
     ");
     assert_eq!(split.text.matches("proxy_pass http://$backend;").count(), 3, "{}", split.text);
     wanted.standbys = vec![standby("east", "10.1.0.1:80", 40), standby("west", "[2001:db8::1]:80", 60)];
     wanted.servers.clear();
     let all = config(&wanted);
     assert!(all.text.contains("        40% checkout_east;\n        * checkout_west;\n"), "{}", all.text);
-    assert!(!all.text.contains("503"), "{}", all.text);
+    assert!(all.text.contains("        ~^_ _loop;\n"), "{}", all.text);
+    assert!(all.text.contains("if ($backend = _loop) { return 508; }"), "{}", all.text);
+    assert!(!all.text.contains("return 503"), "{}", all.text);
     wanted.standbys[1].weight = 50;
     let rest = config(&wanted).text;
     assert!(

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{
@@ -15,7 +15,7 @@ use std::{
 use plimsoll::{
     api::Traffic,
     balancer::{
-        Listen, Server, Wanted,
+        Listen, Resources, Server, Wanted,
         haproxy::{HaProxy, Paths, Report},
     },
 };
@@ -43,6 +43,7 @@ pub fn wanted(more: Value) -> Wanted {
         gate: None,
         standbys: Vec::new(),
         authorities: BTreeMap::new(),
+        resources: Resources::default(),
     }
 }
 
@@ -64,20 +65,29 @@ pub struct Balancer {
 impl Balancer {
     /// Nothing runs yet.
     pub fn new() -> Self {
+        Self::on(Ipv4Addr::LOCALHOST.into())
+    }
+
+    /// The same, to listen on that address.
+    pub fn on(listen: IpAddr) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("plimsoll-haproxy-{}-{number}", std::process::id()));
         // A run that was killed may have had the same process id.
         drop(fs::remove_dir_all(&folder));
         fs::create_dir_all(&folder).unwrap();
-        let paths =
-            Paths { listen: Ipv4Addr::LOCALHOST.into(), metrics: free_port(), ..Paths::in_folder(&folder) };
+        let paths = Paths { listen, metrics: free_port(), ..Paths::in_folder(&folder) };
         Self { driver: HaProxy::new(paths), folder, master: None }
     }
 
     /// Runs what is wanted.
     pub async fn start(wanted: &Wanted) -> Self {
-        let mut balancer = Self::new();
+        Self::new().run(wanted).await
+    }
+
+    /// The same, of one that does not run yet.
+    pub async fn run(self, wanted: &Wanted) -> Self {
+        let mut balancer = self;
         let error = balancer.driver.sync(wanted).await.unwrap_err();
         assert!(error.is_down(), "{error}");
         balancer.spawn();
@@ -103,6 +113,11 @@ impl Balancer {
             .spawn()
             .expect("these tests need the program `haproxy` (Debian: apt-get install haproxy)");
         self.master = Some(child);
+    }
+
+    /// What it wrote to standard output and standard error.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("haproxy.log")).unwrap_or_default()
     }
 
     /// Until it answers.

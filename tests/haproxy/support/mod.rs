@@ -2,12 +2,15 @@
 
 pub mod balancer;
 mod client;
+pub mod forwarded;
+pub mod http2;
 mod openssl;
 mod replica;
+pub mod upgrade;
 
 pub use balancer::{Balancer, Reached, traffic, wanted};
 pub use client::{Client, Load};
-pub use openssl::{P256, self_signed};
+pub use openssl::{P256, TLS12, self_signed, takes_tls12};
 pub use replica::{Replica, all_served};
 
 use std::{
@@ -16,6 +19,13 @@ use std::{
 };
 
 use plimsoll::balancer::haproxy::{Report, Step};
+
+/// The most memory that a process ever had, in bytes.
+pub fn memory(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+}
 
 /// Asks until there is something.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, ask: impl Fn() -> F) -> T {

@@ -1,10 +1,10 @@
 //! `spec.traffic.service`, `pod` and `container`: what the schema and its CEL rules refuse of the balancers' objects.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::collections::BTreeMap;
 
 use super::{chars, number};
 use crate::{
-    api::{BalancerPod, ContainerResources, FrontService, FrontServiceType, Quantity, Traffic},
+    api::{BalancerPod, ContainerResources, FrontService, FrontServiceType, Quantity, Traffic, is_network},
     input::words::quoted,
 };
 
@@ -50,25 +50,14 @@ fn service(service: &FrontService, wrong: &mut Vec<String>) {
         } else if !(1..=64).contains(&ranges.len()) {
             wrong.push(format!("{field} has {} entries; it must have 1 to 64", ranges.len()));
         }
-        for (index, range) in ranges.iter().enumerate().filter(|(_, range)| !is_cidr(range)) {
+        for (index, range) in ranges.iter().enumerate().filter(|(_, range)| !is_network(range)) {
             let found = quoted(range);
-            wrong.push(format!("{field}[{index}] is {found}; it must be a CIDR such as 192.0.2.0/24"));
+            wrong.push(format!("{field}[{index}] is {found}; it must be a network such as 192.0.2.0/24"));
         }
     }
     if service.external_traffic_policy.is_some() && service.type_ == FrontServiceType::ClusterIP {
         wrong.push(format!("{path}.externalTrafficPolicy is set; it is not possible with type ClusterIP"));
     }
-}
-
-/// Whether `range` is an address with the length of a prefix.
-fn is_cidr(range: &str) -> bool {
-    let Some((address, length)) = range.split_once('/') else { return false };
-    let most = match address.parse::<IpAddr>() {
-        Ok(IpAddr::V4(_)) => 32,
-        Ok(IpAddr::V6(_)) => 128,
-        Err(_) => return false,
-    };
-    length.chars().all(|c| c.is_ascii_digit()) && length.parse::<u8>().is_ok_and(|length| length <= most)
 }
 
 fn pod(pod: &BalancerPod, wrong: &mut Vec<String>) {

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     api::StandbyTls,
     balancer::{
-        ConfigError, Listen,
+        ConfigError, Listen, Resources,
         ServerState::{Drain, Ready},
         Standby, Wanted,
     },
@@ -51,6 +51,37 @@ fn everything_at_once() {
     wanted.servers.insert("checkout-1".to_owned(), server("[2001:db8::1]:8080", Drain));
     wanted.standbys = vec![standby("east", Some("10.1.0.1:8080"), 100), standby("west", None, 10)];
     insta::assert_snapshot!(config(&wanted).text);
+}
+
+#[test]
+fn what_clients_may_take_follows_the_resources_of_the_pod() {
+    let mut wanted = wanted(json!({}));
+    wanted.standbys = vec![standby("east", None, 0)];
+    let text = config(&wanted).text;
+    for line in [
+        "    nbthread 2\n    maxconn 3612\n",
+        "    tune.h2.max-concurrent-streams 26\n",
+        "    maxconn 3356\n",
+        "set-var(txn.requests) be_conn(checkout_east),add(txn.requests)\n",
+        "return status 503 hdr Retry-After 1 if { var(txn.requests) -m int ge 3356 }\n",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    wanted.resources = Resources { memory: 64 << 20, ..wanted.resources };
+    assert!(config(&wanted).text.contains("    maxconn 426\n"));
+}
+
+#[test]
+fn only_trusted_proxies_may_speak_the_proxy_protocol_and_a_network_is_a_network() {
+    let more = json!({"trustedProxies": ["10.0.0.0/8", "2001:db8::/32"], "proxyProtocol": true});
+    let text = config(&wanted(more)).text;
+    let rules = "    acl trusted_proxy src 10.0.0.0/8
+    acl trusted_proxy src 2001:db8::/32
+    tcp-request connection expect-proxy layer4 if trusted_proxy
+";
+    assert!(text.contains(rules), "{text}");
+    let hostile = wanted(json!({"trustedProxies": ["10.0.0.0/8\n    bind :1"]}));
+    assert!(matches!(Config::of(&hostile, &paths()), Err(ConfigError::Name { .. })));
 }
 
 #[test]
@@ -155,10 +186,13 @@ fn the_structure_is_everything_but_the_servers() {
 }
 
 #[test]
-fn an_ipv6_cluster_is_listened_to() {
+fn ipv4_and_ipv6_are_listened_to_on_sockets_of_their_own() {
     let paths = Paths { listen: "::".parse().unwrap(), ..paths() };
     let text = Config::of(&wanted(json!({})), &paths).unwrap().text;
-    assert!(text.contains("bind [::]:10080 v4v6\n") && text.contains("bind [::]:9101 v4v6\n"), "{text}");
+    for port in [10_080, 9101] {
+        let sockets = format!("    bind 0.0.0.0:{port}\n    bind [::]:{port} v6only\n");
+        assert!(text.contains(&sockets), "{text}");
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, path::Path};
 use serde_json::{Value, json};
 
 use super::Paths;
-use crate::balancer::{Listen, Server, ServerState, Standby, Wanted};
+use crate::balancer::{Listen, Resources, Server, ServerState, Standby, Wanted};
 
 /// `shop/checkout` with the defaults of the CRD and what `more` says.
 fn wanted(more: Value) -> Wanted {
@@ -27,6 +27,7 @@ fn wanted(more: Value) -> Wanted {
         gate: None,
         standbys: Vec::new(),
         authorities: BTreeMap::new(),
+        resources: Resources::default(),
     }
 }
 

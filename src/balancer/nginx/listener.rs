@@ -1,0 +1,84 @@
+//! The servers that clients connect to in nginx.conf.
+
+use std::{
+    fmt::Write as _,
+    net::{IpAddr, SocketAddr},
+};
+
+use super::{
+    config::{folder, ready},
+    headers::UPGRADE,
+    paths::Paths,
+    standbys::{BACKEND, LOOP, NOBODY, proven, shifts},
+};
+use crate::balancer::{
+    ConfigError, Listen, Wanted,
+    text::{name, path},
+};
+
+/// A server for the requests that come to one port.
+pub(super) fn listener(
+    wanted: &Wanted,
+    paths: &Paths,
+    listen: &Listen,
+    structure: &str,
+) -> Result<String, ConfigError> {
+    let tls = if listen.certificate.is_some() { " ssl http2" } else { "" };
+    let proxy = if wanted.traffic.proxy_protocol { " proxy_protocol" } else { "" };
+    let mut text = String::from("\n    server {\n");
+    text += &binds(paths.listen, listen.port, &format!("{tls}{proxy}"));
+    let _ = writeln!(text, "        limit_conn requests {};", wanted.resources.capacity().connections);
+    if let Some(certificate) = &listen.certificate {
+        let file = certificate.display().to_string();
+        let file = path("the path of a certificate", &file)?;
+        let _ = writeln!(text, "        ssl_certificate {file};\n        ssl_certificate_key {file};");
+    }
+    if ready(wanted).is_empty() && !shifts(wanted) {
+        return Ok(text + "        location / {\n            return 503;\n        }\n    }\n");
+    }
+    let (service, folder) = (name("the service", &wanted.service.1)?, folder(paths)?);
+    let to = if shifts(wanted) { BACKEND } else { service };
+    let scheme = if proven(wanted).is_empty() { "http" } else { "$backend_scheme" };
+    let nobody = if wanted.primary_share() == 0 {
+        format!("            if ({BACKEND} = {LOOP}) {{ return 508; }}\n")
+    } else if ready(wanted).is_empty() {
+        format!("            if ({BACKEND} = {NOBODY}) {{ return 503; }}\n")
+    } else {
+        String::new()
+    };
+    let _ = write!(
+        text,
+        "        location / {{
+            # Before these workers end, their clients are told with each answer to connect anew.
+            error_page 418 = @leaving;
+            error_page 419 = @upgraded;
+{nobody}            if ({UPGRADE}) {{ return 419; }}
+            if (-f {folder}/leaving-{structure}) {{ return 418; }}
+            if (-f {folder}/stopping) {{ return 418; }}
+            proxy_pass {scheme}://{to};
+        }}
+        location @leaving {{
+            keepalive_timeout 0;
+            proxy_pass {scheme}://{to};
+        }}
+        location @upgraded {{
+            proxy_read_timeout 1h;
+            proxy_send_timeout 1h;
+            proxy_pass {scheme}://{to};
+        }}
+    }}
+"
+    );
+    Ok(text)
+}
+
+/// Directives that listen on a port. An unspecified IPv6 address stands for IPv4 too, on a socket of its own: on one for both, an
+/// IPv4 client's address is written as `::ffff:192.0.2.1`.
+pub(super) fn binds(address: IpAddr, port: u16, parameters: &str) -> String {
+    match address {
+        IpAddr::V6(address) if address.is_unspecified() => format!(
+            "        listen 0.0.0.0:{port}{parameters};\n        listen [::]:{port}{parameters} ipv6only=on;\n"
+        ),
+        address => format!("        listen {}{parameters};\n", SocketAddr::new(address, port)),
+    }
+}

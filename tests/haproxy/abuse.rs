@@ -1,0 +1,154 @@
+//! Clients that mean harm: to the memory of the balancer, to the places of a replica, and around its rules. Each attack is
+//! also made on a HAProxy without what holds it off, and must succeed there.
+
+use std::{fs, num::NonZeroU32, time::Duration};
+
+use plimsoll::balancer::{Resources, Server, ServerState::Ready, Wanted, haproxy::Config};
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
+
+use crate::support::{
+    Balancer, Client, Reached as _, Replica, eventually,
+    http2::{flood, plain},
+    memory,
+    upgrade::{CONNECT, NO_WEBSOCKETS, WEBSOCKET, answer, upgrades_to_anything},
+    wait, wanted,
+};
+
+const MEMORY: u64 = 64 << 20;
+
+/// Runs it with another text than the driver's.
+async fn with(wanted: &Wanted, change: impl Fn(&str) -> String) -> Balancer {
+    let mut balancer = Balancer::new();
+    let text = Config::of(wanted, balancer.driver.paths()).unwrap().text;
+    fs::write(&balancer.driver.paths().config, change(&text)).unwrap();
+    balancer.spawn();
+    balancer.up().await;
+    balancer
+}
+
+/// The text without the lines that contain `part`, of which there must be one.
+fn without(text: &str, part: &str) -> String {
+    assert!(text.contains(part), "{part}: {text}");
+    let kept: Vec<&str> = text.lines().filter(|line| !line.contains(part)).collect();
+    kept.join("\n") + "\n"
+}
+
+/// A replica whose answers fill a buffer.
+async fn verbose() -> (Replica, (String, Server)) {
+    let replica = Replica::start(&"x".repeat(64 << 10), Duration::ZERO).await;
+    let server = Server { address: replica.address, state: Ready };
+    (replica, ("checkout-0".to_owned(), server))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn abuse_streams_whose_answers_nobody_reads_fit_into_the_memory_and_leave_the_health_check_alone() {
+    let (_replica, server) = verbose().await;
+    let resources = Resources { memory: MEMORY, cpus: NonZeroU32::MIN };
+    let wanted = Wanted { resources, ..wanted(json!({})).with([server]) };
+    let front = wanted.front();
+    let most = resources.capacity().connections;
+
+    let balancer = Balancer::start(&wanted).await;
+    let mut attackers = Vec::new();
+    let mut opened = 0;
+    while opened < most + 50 {
+        let mut attacker = plain(front).unwrap();
+        opened += flood(&mut attacker, 100).unwrap();
+        attackers.push(attacker);
+    }
+    assert!(attackers.len() > 20, "{} connections were enough", attackers.len());
+    eventually("no more requests are taken", || async {
+        (Client::new(front).get("/", &[]).await.unwrap().status == 503).then_some(())
+    })
+    .await;
+    let own = ([127, 0, 0, 1], balancer.driver.paths().metrics).into();
+    assert_eq!(Client::new(own).get("/healthz", &[]).await.unwrap().status, 200);
+    let used = memory(balancer.driver.epoch().await.unwrap().pid);
+    println!("{opened} streams of {} connections: {} KiB", attackers.len(), used >> 10);
+    assert!(used < MEMORY / 2, "{used} bytes");
+    drop(attackers);
+    eventually("it serves again", || async {
+        (Client::new(front).get("/", &[]).await.unwrap().status == 200).then_some(())
+    })
+    .await;
+    drop(balancer);
+
+    let balancer = with(&wanted, |text| {
+        let text =
+            without(&without(text, "tune.h2.max-concurrent-streams"), "http-request return status 503");
+        text.replace("\n    maxconn 426\n", "\n    maxconn 4000\n")
+    })
+    .await;
+    let mut attackers = Vec::new();
+    for _ in 0..30 {
+        let mut attacker = plain(front).unwrap();
+        assert_eq!(flood(&mut attacker, 100).unwrap(), 100);
+        attackers.push(attacker);
+    }
+    let pid = balancer.driver.epoch().await.unwrap().pid;
+    eventually("without limits the memory is not enough", || async { (memory(pid) > MEMORY).then_some(()) })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn abuse_nothing_but_a_websocket_opens_a_tunnel() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = Server { address: listener.local_addr().unwrap(), state: Ready };
+    tokio::spawn(upgrades_to_anything(listener));
+    let wanted = wanted(json!({})).with([("checkout-0".to_owned(), server)]);
+    let front = wanted.front();
+    let balancer = Balancer::start(&wanted).await;
+    for head in NO_WEBSOCKETS {
+        let (_stream, got) = answer(front, head).await;
+        let served = got.starts_with("http/1.1 200")
+            && !got.contains("upgrade: ")
+            && !got.contains("http2-settings: ");
+        assert!(served || got.starts_with("http/1.1 400"), "{head}\n{got}");
+    }
+    assert!(answer(front, CONNECT).await.1.starts_with("http/1.1 405"));
+    let (mut stream, got) = answer(front, WEBSOCKET).await;
+    assert!(got.starts_with("http/1.1 101"), "{got}");
+    stream.write_all(b"frames").await.unwrap();
+    let mut echoed = [0; 6];
+    timeout(Duration::from_secs(5), stream.read_exact(&mut echoed)).await.unwrap().unwrap();
+    assert_eq!(&echoed, b"frames");
+    drop((balancer, stream));
+
+    let _balancer = with(&wanted, |text| without(text, "http-request del-header Upgrade")).await;
+    let (_stream, got) = answer(front, NO_WEBSOCKETS[0]).await;
+    assert!(got.starts_with("http/1.1 101"), "without the rule a tunnel is open: {got}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn abuse_bodies_that_do_not_come_take_no_place_of_a_replica() {
+    // It takes a head for a request, and has a place taken for as long as it works on it.
+    let replica = Replica::start("a", Duration::from_secs(5)).await;
+    let limited = wanted(json!({"limits": {"connectionsPerReplica": 2}})).with([replica.server(Ready)]);
+    let front = limited.front();
+    let slow = || async {
+        let mut slow = Vec::new();
+        for _ in 0..4 {
+            let mut stream = TcpStream::connect(front).await.unwrap();
+            let head = "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\nsome";
+            stream.write_all(head.as_bytes()).await.unwrap();
+            slow.push(stream);
+        }
+        wait(200).await;
+        slow
+    };
+    let honest = || async { timeout(Duration::from_secs(1), Client::new(front).get("/1ms", &[])).await };
+    let balancer = Balancer::start(&limited).await;
+    let attackers = slow().await;
+    assert_eq!(honest().await.expect("it need not wait").unwrap().status, 200);
+    assert_eq!(replica.served(), 1, "of the others it knows nothing yet");
+    drop((balancer, attackers));
+
+    let _balancer = with(&limited, |text| without(text, "option http-buffer-request")).await;
+    let _attackers = slow().await;
+    assert!(honest().await.is_err(), "without the option the places are taken");
+}

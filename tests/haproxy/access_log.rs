@@ -1,0 +1,61 @@
+//! The access log: lines of JSON, of the requests that the spec asks for.
+
+use std::time::Duration;
+
+use plimsoll::balancer::ServerState::Ready;
+use serde_json::{Value, json};
+
+use crate::support::{Balancer, Client, Reached as _, Replica, eventually, wanted};
+
+const STRANGE: &str = "/a\"b\\c]?token=secret";
+
+/// What is logged of a request to each of the paths, once a line of `last` is there.
+async fn logged(which: &str, paths: &[&str], last: Option<&str>) -> Vec<Value> {
+    let replica = Replica::start("checkout-0", Duration::ZERO).await;
+    let wanted = wanted(json!({"accessLog": which})).with([replica.server(Ready)]);
+    let balancer = Balancer::start(&wanted).await;
+    for path in paths {
+        Client::new(wanted.front()).get(path, &[]).await.unwrap();
+    }
+    let lines = || {
+        let line = |line: &str| line.starts_with('{').then(|| serde_json::from_str(line).unwrap());
+        balancer.log().lines().filter_map(line).collect::<Vec<Value>>()
+    };
+    let is_complete = || last.is_none_or(|last| lines().iter().any(|line| line["path"] == last));
+    eventually("the last line", || async { is_complete().then_some(()) }).await;
+    let id = |head: &String| {
+        let head = head.to_lowercase();
+        let id = head.lines().find_map(|line| line.strip_prefix("x-request-id: ").map(str::to_owned));
+        json!(id.unwrap())
+    };
+    let ids: Vec<Value> = replica.heads.lock().unwrap().iter().map(id).collect();
+    let lines = lines();
+    assert!(lines.iter().all(|line| ids.contains(&line["x_request_id"])), "{lines:?}");
+    lines
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_request_is_a_line_of_json_without_the_query_whatever_its_path_is() {
+    let lines = logged("All", &[STRANGE, "/503"], Some("/503")).await;
+    assert_eq!(lines.len(), 2);
+    let line = &lines[0];
+    assert_eq!((&line["path"], &line["response_code"]), (&json!("/a\"b\\c]"), &json!(200)));
+    assert_eq!((&line["method"], &line["authority"]), (&json!("GET"), &json!("shop.example")));
+    assert_eq!(line["downstream_remote_address"], json!("127.0.0.1"));
+    assert_eq!(
+        (&line["upstream_cluster"], &line["upstream_host"]),
+        (&json!("checkout"), &json!("checkout-0"))
+    );
+    assert!(line["duration_ms"].is_i64() && line["time"].as_str().unwrap().ends_with('Z'), "{line}");
+    assert_eq!(lines[1]["response_code"], json!(503));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_requests_that_went_well_none_or_one_in_a_hundred_is_logged() {
+    let paths = [vec!["/"; 60], vec!["/503"]].concat();
+    let errors = logged("Errors", &paths, Some("/503")).await;
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    let sampled = logged("Sampled", &paths, Some("/503")).await;
+    assert!(sampled.len() < 20, "{sampled:?}");
+    assert_eq!(logged("Off", &paths, None).await, Vec::<Value>::new());
+}

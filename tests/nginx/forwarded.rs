@@ -1,0 +1,67 @@
+//! Who the client is: what the balancer sees, and what only a trusted proxy may say.
+
+use std::{net::Ipv6Addr, time::Duration};
+
+use plimsoll::balancer::ServerState::Ready;
+use serde_json::{Value, json};
+
+use crate::{
+    proxy::{Proxy, wanted},
+    support::{
+        Client, Reached as _, Replica,
+        forwarded::{FORGED, through_proxy, values},
+    },
+};
+
+/// The replica behind a balancer on all addresses, after one request with what a client may forge.
+async fn asked(more: &Value) -> Replica {
+    let replica = Replica::start("checkout-0", Duration::ZERO).await;
+    let wanted = wanted(more).with([replica.server(Ready)]);
+    let _proxy = Proxy::on(Ipv6Addr::UNSPECIFIED.into()).run(&wanted).await;
+    let over_ipv6 = (Ipv6Addr::LOCALHOST, wanted.front().port()).into();
+    assert_eq!(Client::new(over_ipv6).get("/", &[]).await.unwrap().status, 200);
+    assert_eq!(values(&replica, "x-forwarded-for"), ["::1"]);
+    assert_eq!(Client::new(wanted.front()).get("/", &FORGED).await.unwrap().status, 200);
+    replica
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_clients_say_of_themselves_is_replaced_and_an_ipv4_address_is_written_as_one() {
+    let replica = asked(&json!({})).await;
+    assert_eq!(values(&replica, "x-forwarded-for"), ["127.0.0.1"]);
+    assert_eq!(values(&replica, "x-real-ip"), ["127.0.0.1"]);
+    assert_eq!(values(&replica, "x-forwarded-host"), ["shop.example"]);
+    assert_eq!(values(&replica, "x-forwarded-proto"), ["http"]);
+    for header in ["forwarded", "x-forwarded-prefix", "plimsoll-server"] {
+        assert_eq!(values(&replica, header), Vec::<String>::new(), "{header}");
+    }
+    let id = values(&replica, "x-request-id");
+    assert!(id.len() == 1 && id[0] != "0123456789" && id[0].len() >= 32, "{id:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_trusted_proxy_says_of_its_client_is_passed_on() {
+    let replica = asked(&json!({"trustedProxies": ["127.0.0.0/8"]})).await;
+    assert_eq!(values(&replica, "x-forwarded-for"), ["10.9.8.7, 127.0.0.1"]);
+    assert_eq!(values(&replica, "x-real-ip"), ["10.9.8.7"]);
+    assert_eq!(values(&replica, "x-forwarded-host"), ["bank.example"]);
+    assert_eq!(values(&replica, "x-forwarded-proto"), ["https"]);
+    assert_eq!(values(&replica, "forwarded"), ["for=10.9.8.7;proto=https"]);
+    assert_eq!(values(&replica, "x-forwarded-prefix"), ["/admin"]);
+    assert_eq!(values(&replica, "x-request-id"), ["0123456789"]);
+    assert_eq!(values(&replica, "plimsoll-server"), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_proxy_protocol_names_the_client_if_a_trusted_proxy_speaks_it() {
+    let replica = Replica::start("checkout-0", Duration::ZERO).await;
+    let more = json!({"trustedProxies": ["127.0.0.0/8"], "proxyProtocol": true});
+    let wanted = wanted(&more).with([replica.server(Ready)]);
+    let _proxy = Proxy::on(Ipv6Addr::UNSPECIFIED.into()).run(&wanted).await;
+    let port = wanted.front().port();
+    assert_eq!(through_proxy(port, [127, 0, 0, 1].into()).await, "HTTP/1.1 200 OK");
+    assert_eq!(values(&replica, "x-forwarded-for"), ["192.0.2.7"], "the client itself is not trusted");
+    assert_eq!(values(&replica, "x-real-ip"), ["192.0.2.7"]);
+    assert_eq!(through_proxy(port, Ipv6Addr::LOCALHOST.into()).await, "HTTP/1.1 200 OK");
+    assert_eq!(values(&replica, "x-forwarded-for"), ["::1"], "of anybody else it counts for nothing");
+}
