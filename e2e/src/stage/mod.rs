@@ -46,11 +46,18 @@ pub struct Install {
     pub stale_after: u32,
     /// Replicas of the operator.
     pub replicas: u8,
+    /// Further values, as `name=value`.
+    pub settings: Vec<String>,
 }
 
 impl Default for Install {
     fn default() -> Self {
-        Self { sources: vec![("default", "http://prometheus.monitoring:9090")], stale_after: 15, replicas: 2 }
+        Self {
+            sources: vec![("default", "http://prometheus.monitoring:9090")],
+            stale_after: 15,
+            replicas: 2,
+            settings: Vec::new(),
+        }
     }
 }
 
@@ -94,6 +101,7 @@ impl Stage {
             format!("{source}.name={name},{source}.url={url},{source}.staleAfter={}s", install.stale_after)
         });
         settings.extend(sources);
+        settings.extend(install.settings.iter().cloned());
         let mut arguments = vec!["upgrade", "--install", "plimsoll"];
         let chart = chart.to_string_lossy();
         arguments.extend([chart.as_ref(), "--namespace", OPERATOR_NAMESPACE, "--create-namespace"]);

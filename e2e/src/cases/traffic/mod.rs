@@ -16,6 +16,7 @@ pub mod processes;
 mod rollout;
 mod sticky;
 mod streams;
+mod waves;
 mod zero;
 
 use super::{Case, Lane};
@@ -95,6 +96,13 @@ pub const CASES: &[Case] = &[
         must: "agent, controllers and API server die under load: none lost; one HAProxy of two: only what it had",
         lane: Lane::Alone,
         run: killed::run,
+    },
+    Case {
+        name: "traffic-waves",
+        must: "an upgrade rolls out the balancers of six services under load, two at a time and the least critical first: none \
+               lost; without a limit it rolls out more at the same time",
+        lane: Lane::Alone,
+        run: waves::run,
     },
 ];
 

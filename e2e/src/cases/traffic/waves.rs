@@ -1,0 +1,199 @@
+//! An upgrade of the operator changes the balancers of every service: they are rolled out in waves.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context, Result, ensure};
+
+use super::{flow::Flow, front::seconds};
+use crate::{
+    cases::{
+        Theatre, install,
+        scene::{Scene, Sight, Trail},
+    },
+    process::wait_for,
+    stage::{Install, Shop, service_url},
+};
+
+const NAMESPACE: &str = "traffic-waves";
+/// The services and their criticality, in the order in which their balancers are due.
+const SERVICES: [(&str, &str); 6] = [
+    ("ads", "Sheddable"),
+    ("trends", "Sheddable"),
+    ("reviews", "SheddablePlus"),
+    ("cart", "Critical"),
+    ("search", "Critical"),
+    ("checkout", "CriticalPlus"),
+];
+/// `balancers.maxConcurrentRollouts` of the upgrade.
+const AT_ONCE: usize = 2;
+/// Requests a second on kept and, as many, on fresh connections, over all services.
+const RATE: u32 = 60;
+/// Longer than both upgrades take.
+const SECONDS: u32 = 300;
+const ROLLED_WITHIN: Duration = Duration::from_secs(150);
+
+pub fn run(theatre: &Theatre) -> Result<String> {
+    let scene = Scene::open(theatre, NAMESPACE)?;
+    let seen = upgrades(&scene);
+    // Whatever was seen, what comes after this case finds the release.
+    scene.stage.install(&install())?;
+    seen
+}
+
+fn upgrades(scene: &Scene<'_>) -> Result<String> {
+    let urls = serve(scene)?;
+    let (first, others) = urls.split_first().context("there is no service")?;
+    let others: Vec<_> = others.iter().map(|url| format!("--target={url}")).collect();
+    let others: Vec<_> = others.iter().map(String::as_str).collect();
+    let rollouts = Rollouts::follow(scene)?;
+
+    let flow = Flow::start(scene.stage, first, RATE, SECONDS, &others)?;
+    let (waves, order) = rollouts.of_upgrade(scene, "waves", AT_ONCE)?;
+    let account = flow.finish(true)?;
+    scene.explain("checkout", &["2/2 in sync"])?;
+    let (at_once, _) = rollouts.of_upgrade(scene, "control", SERVICES.len())?;
+
+    ensure!(waves.most <= AT_ONCE, "{} services were rolled out at the same time", waves.most);
+    ensure!(at_once.most > AT_ONCE, "control: {} at the same time, so waves are not seen", at_once.most);
+    let due = SERVICES.map(|(name, _)| name);
+    // Two begin at the same time, and either may be seen first.
+    let wave = |order: &[&str]| -> Vec<Vec<String>> {
+        let sorted = |pair: &[&str]| {
+            let mut pair: Vec<_> = pair.iter().map(|name| (*name).to_owned()).collect();
+            pair.sort();
+            pair
+        };
+        order.chunks(AT_ONCE).map(sorted).collect()
+    };
+    let begun: Vec<_> = order.iter().map(String::as_str).collect();
+    ensure!(wave(&begun).first() == wave(&due).first(), "the order was {begun:?}");
+    ensure!(begun.last() == due.last(), "the order was {begun:?}");
+    account.none_lost("an upgrade in waves")?;
+    Ok(format!(
+        "at most {} of 6 at a time in {:.0} s, in the order {}; {} requests, none lost; control: {} at a time in {:.0} s",
+        waves.most,
+        waves.took,
+        order.join(", "),
+        account.sent(),
+        at_once.most,
+        at_once.took,
+    ))
+}
+
+/// Sets the services up; the URLs of their balancers.
+fn serve(scene: &Scene<'_>) -> Result<Vec<String>> {
+    let mut manifest = String::new();
+    for (name, criticality) in SERVICES {
+        manifest += &shop(name).manifest(&scene.stage.built.shop_image);
+        let _ = write!(
+            manifest,
+            "---
+apiVersion: plimsoll.dev/v1alpha1
+kind: ScalableService
+metadata: {{name: {name}, namespace: {NAMESPACE}}}
+spec:
+  criticality: {criticality}
+  scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: {name}}}
+  minReplicas: 1
+  maxReplicas: 2
+  period: 5s
+  kpis: [{{name: load, type: Load, query: vector(1), perReplica: \"10\"}}]
+  traffic:
+    provider: HAProxy
+    targetPort: 8080
+    listeners: [{{port: 80}}]
+    drain: {{timeout: 5s}}
+    container: {{resources: {{requests: {{cpu: 10m, memory: 32Mi}}}}}}
+"
+        );
+    }
+    scene.apply(&manifest)?;
+    for (name, _) in SERVICES {
+        let trail = scene.follow("scalableservice", name)?;
+        trail.wait("with two balancers in sync", Duration::from_secs(90), |sight| {
+            sight.condition("TrafficSynced").starts_with("True")
+                && sight.number("/status/traffic/readyBalancers") == 2
+        })?;
+    }
+    SERVICES.iter().map(|(name, _)| service_url(scene.stage, NAMESPACE, &format!("{name}-lb"), 80)).collect()
+}
+
+fn shop(name: &str) -> Shop<'_> {
+    Shop {
+        namespace: NAMESPACE,
+        name,
+        replicas: 1,
+        workers: 16,
+        service_time: "5ms",
+        startup: "0s",
+        more: &[],
+    }
+}
+
+/// The balancers' Deployments, each with its own watch.
+struct Rollouts(Vec<(&'static str, Trail)>);
+
+/// What was seen of an upgrade.
+struct Seen {
+    /// Most services that were rolled out at the same time.
+    most: usize,
+    /// Seconds to the end of the last rollout.
+    took: f64,
+}
+
+impl Rollouts {
+    fn follow(scene: &Scene<'_>) -> Result<Self> {
+        let trail =
+            |(name, _): &(&'static str, _)| Ok((*name, scene.follow("deployment", &format!("{name}-lb"))?));
+        SERVICES.iter().map(trail).collect::<Result<_>>().map(Self)
+    }
+
+    /// Upgrades the release so that every balancer's pods change, and returns what was seen, with the services in the order in
+    /// which their rollouts began.
+    fn of_upgrade(&self, scene: &Scene<'_>, mark: &str, at_once: usize) -> Result<(Seen, Vec<String>)> {
+        let begin = SystemTime::now();
+        let settings = vec![
+            format!("balancers.pod.annotations.upgrade={mark}"),
+            format!("balancers.maxConcurrentRollouts={at_once}"),
+        ];
+        scene.stage.install(&Install { settings, ..install() })?;
+        let complete = |trail: &Trail| {
+            trail.last().is_some_and(|sight| sight.text(ANNOTATION) == mark && !is_rolling(&sight))
+        };
+        wait_for(&format!("the upgrade {mark} of all balancers"), ROLLED_WITHIN, || {
+            Ok(self.0.iter().all(|(_, trail)| complete(trail)))
+        })?;
+        let took = seconds(begin, SystemTime::now());
+        let mut sights: Vec<_> = self
+            .0
+            .iter()
+            .flat_map(|(name, trail)| trail.all().into_iter().map(move |sight| (*name, sight)))
+            .filter(|(_, sight)| sight.at >= begin)
+            .collect();
+        sights.sort_by_key(|(_, sight)| sight.at);
+        let (mut most, mut order, mut rolling) = (0, Vec::new(), BTreeMap::new());
+        for (name, sight) in &sights {
+            if sight.text(ANNOTATION) == mark && !order.contains(&(*name).to_owned()) {
+                order.push((*name).to_owned());
+            }
+            rolling.insert(*name, is_rolling(sight));
+            most = most.max(rolling.values().filter(|is| **is).count());
+        }
+        Ok((Seen { most, took }, order))
+    }
+}
+
+/// What the upgrade changes.
+const ANNOTATION: &str = "/spec/template/metadata/annotations/upgrade";
+
+/// Whether some of the Deployment's pods are old, or some of the new ones not available.
+fn is_rolling(sight: &Sight) -> bool {
+    let wanted = sight.wanted();
+    let all = ["/status/updatedReplicas", "/status/availableReplicas", "/status/replicas"];
+    sight.number("/status/observedGeneration") < sight.generation()
+        || all.iter().any(|field| sight.number(field) != wanted)
+}
