@@ -49,7 +49,12 @@ impl Workloads {
         let all = self.objects.all();
         let of_kind = |kind: &'static str| all.iter().filter(move |object| object["kind"] == kind);
         of_kind("Pod").for_each(|pod| self.pod(pod));
-        of_kind("Deployment").for_each(|deployment| self.deployment(deployment));
+        let changed = self.objects.all();
+        let now = |kind: &'static str| {
+            changed.iter().map(|object| &**object).filter(move |object| object["kind"] == kind)
+        };
+        let (pods, replica_sets) = (now("Pod").collect::<Vec<_>>(), now("ReplicaSet").collect::<Vec<_>>());
+        of_kind("Deployment").for_each(|deployment| self.deployment(deployment, &pods, &replica_sets));
         self.collect_garbage(&all);
     }
 
@@ -82,65 +87,57 @@ impl Workloads {
     }
 
     /// Rolls out the newest template with a surge of one, so that no pod ends before another is ready in its place.
-    fn deployment(&mut self, deployment: &Value) {
+    fn deployment(&mut self, deployment: &Value, all: &[&Value], replica_sets: &[&Value]) {
         let (namespace, name) = named(deployment);
         let current = format!("{name}-{}", hash(&deployment["spec"]["template"]));
-        if self.objects.get("replicasets", &namespace, &current).is_none() {
-            self.create_replica_set(deployment, &current);
-        }
+        let belongs =
+            |one: &&Value| one["metadata"]["ownerReferences"][0]["uid"] == deployment["metadata"]["uid"];
+        let own: Vec<&Value> = replica_sets.iter().copied().filter(belongs).collect();
+        let Some(owner) = own.iter().copied().find(|one| named(one).1 == current) else {
+            // The next step makes its pods.
+            return self.create_replica_set(deployment, &current, own.len() + 1);
+        };
         let of = |replica_set: &Value| replica_set["metadata"]["uid"].clone();
-        let (owner, old) = self.replica_sets(deployment, &current);
-        let old: Vec<Value> = old.iter().map(of).collect();
-        let mut pods: Vec<Value> = self.objects.list("pods", &namespace);
-        pods.retain(|pod| pod.pointer("/metadata/deletionTimestamp").is_none());
+        let old: Vec<Value> = own.into_iter().map(of).filter(|uid| *uid != of(owner)).collect();
+        let lives = |pod: &&Value| pod.pointer("/metadata/deletionTimestamp").is_none();
         let owned = |pod: &Value| pod["metadata"]["ownerReferences"][0]["uid"].clone();
-        let mut before: Vec<Value> = pods.iter().filter(|pod| old.contains(&owned(pod))).cloned().collect();
-        pods.retain(|pod| owned(pod) == of(&owner));
+        let (uid, all) = (of(owner), || all.iter().copied().filter(lives));
+        let mut before: Vec<&Value> = all().filter(|pod| old.contains(&owned(pod))).collect();
+        let mut pods: Vec<&Value> = all().filter(|pod| owned(pod) == uid).collect();
         let wanted = deployment["spec"]["replicas"].as_u64().unwrap_or(1) as usize;
         let surge = usize::from(!before.is_empty());
         let missing = (wanted + surge).saturating_sub(pods.len() + before.len());
         let created = missing.min(wanted.saturating_sub(pods.len()));
         for _ in 0..created {
-            self.create_pod(deployment, &owner);
+            self.create_pod(deployment, owner);
         }
         // The ReplicaSet controller's order: not ready, then the lowest deletion cost, then the youngest.
         pods.sort_by_key(|pod| (is_ready(pod), deletion_cost(pod), std::cmp::Reverse(named(pod).1)));
         let surplus = pods.len().saturating_sub(wanted);
-        let mut gone: Vec<Value> = pods.drain(..surplus).collect();
-        before.sort_by_key(is_ready);
+        let mut gone: Vec<&Value> = pods.drain(..surplus).collect();
+        before.sort_by_key(|pod| is_ready(pod));
         let ready = pods.iter().chain(&before).filter(|pod| is_ready(pod)).count();
         let unready = before.iter().filter(|pod| !is_ready(pod)).count();
         gone.extend(before.drain(..(unready + ready.saturating_sub(wanted)).min(before.len())));
-        for pod in &gone {
+        for pod in gone {
             let (namespace, name) = named(pod);
             self.objects.delete("pods", &namespace, &name);
         }
         let ready = pods.iter().chain(&before).filter(|pod| is_ready(pod)).count();
-        let status = json!({"status": {
+        let status = json!({
             "observedGeneration": deployment["metadata"]["generation"],
             "replicas": pods.len() + created + before.len(),
             "updatedReplicas": pods.len() + created,
             "readyReplicas": ready,
             "availableReplicas": ready,
-        }});
-        self.objects.patch_status("deployments", &namespace, &name, status);
+        });
+        if deployment["status"] != status {
+            self.objects.patch_status("deployments", &namespace, &name, json!({ "status": status }));
+        }
     }
 
-    /// The one with the newest template, and those from before.
-    fn replica_sets(&self, deployment: &Value, current: &str) -> (Value, Vec<Value>) {
+    fn create_replica_set(&self, deployment: &Value, name: &str, revision: usize) {
         let (namespace, _) = named(deployment);
-        let mut all = self.objects.list("replicasets", &namespace);
-        all.retain(|one| one["metadata"]["ownerReferences"][0]["uid"] == deployment["metadata"]["uid"]);
-        let at = all.iter().position(|one| named(one).1 == current).expect("it was created");
-        (all.remove(at), all)
-    }
-
-    fn create_replica_set(&self, deployment: &Value, name: &str) {
-        let (namespace, _) = named(deployment);
-        let others = self.objects.list("replicasets", &namespace);
-        let own =
-            |one: &&Value| one["metadata"]["ownerReferences"][0]["uid"] == deployment["metadata"]["uid"];
-        let revision = others.iter().filter(own).count() + 1;
         let template = &deployment["spec"]["template"];
         let mut labels = template["metadata"]["labels"].clone();
         labels["pod-template-hash"] = json!(hash(template));

@@ -24,6 +24,8 @@ const SERVICES: [(&str, &str); 6] = [
     ("ads", "Sheddable"),
     ("trends", "Sheddable"),
 ];
+/// Between two looks of a story: far less than a rollout takes.
+const A_MOMENT: Duration = Duration::from_millis(200);
 /// More than a rollout without progress is waited for.
 const STUCK: Duration = Duration::from_secs(660);
 
@@ -92,7 +94,7 @@ impl Upgrade {
         while !SERVICES.iter().all(|(name, _)| complete(name)) {
             assert!(Instant::now() < end, "not within {within:?}; begun are {:?}", self.order);
             self.look(world);
-            sleep(Duration::from_millis(20)).await;
+            sleep(A_MOMENT).await;
         }
     }
 
@@ -140,7 +142,7 @@ async fn an_operator_that_is_killed_during_an_upgrade_is_followed_by_one_that_go
     let mut upgrade = Upgrade::default();
     while upgrade.order.len() < 2 {
         upgrade.look(&world);
-        sleep(Duration::from_millis(20)).await;
+        sleep(A_MOMENT).await;
     }
     killed.kill().await;
     let _next = world.operator_of("plimsoll-0", upgraded(1));
