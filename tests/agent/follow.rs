@@ -147,7 +147,8 @@ async fn a_replica_that_is_ready_and_fails_the_checks_is_told_within_seconds() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_balancer_that_is_left_gives_each_replica_its_whole_limit() {
-    let mut scene = Scene::running(1, &json!({"limits": {"connectionsPerReplica": 10}})).await;
+    let more = json!({"replicas": 2, "limits": {"connectionsPerReplica": 10}});
+    let mut scene = Scene::running(1, &more).await;
     let _replica = scene.replica(1, Duration::ZERO).await;
     scene.programmed(1).await;
     for (ready, share) in [(None, 5), (Some(1), 10), (Some(3), 5), (Some(0), 10), (Some(2), 5)] {

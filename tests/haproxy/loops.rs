@@ -10,8 +10,8 @@ use crate::support::{Balancer, Client, Reached as _, Replica, eventually, wanted
 
 /// With the front door of another service, or its own, as its standby.
 fn with_standby(wanted: &Wanted, other: &Wanted, weight: u8) -> Wanted {
-    let address = Some(other.front());
-    let standby = Standby { name: "other".to_owned(), address, weight, replicas: 1, tls: None };
+    let addresses = vec![other.front()];
+    let standby = Standby { name: "other".to_owned(), addresses, weight, replicas: 1, tls: None };
     Wanted { standbys: vec![standby], ..wanted.clone() }
 }
 

@@ -12,8 +12,8 @@ use crate::{
 
 /// With the front door of another service, or its own, as its standby.
 fn with_standby(wanted: &Wanted, other: &Wanted, weight: u8) -> Wanted {
-    let address = Some(other.front());
-    let standby = Standby { name: "other".to_owned(), address, weight, replicas: 0, tls: None };
+    let addresses = vec![other.front()];
+    let standby = Standby { name: "other".to_owned(), addresses, weight, replicas: 0, tls: None };
     Wanted { standbys: vec![standby], ..wanted.clone() }
 }
 
