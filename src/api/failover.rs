@@ -33,8 +33,8 @@ pub struct Failover {
     pub r#return: Return,
     /// Most switches to a standby within an hour; then a primary that fails and yet serves keeps its requests until the
     /// hour is over, or a person moves requests, which starts the count anew. One that serves nothing, or fails while
-    /// requests come back, is left in any case. A return is no switch: once the primary has been well for `return.for` it
-    /// gets its requests back, whatever was switched before. A move to a standby without a ready replica while the primary
+    /// requests come back, is left in any case. A return is no switch and needs none: once the primary has been well
+    /// for `return.for`, doubled with each switch of the hour, it gets its requests back. A move to a standby without a ready replica while the primary
     /// has none either is no switch.
     #[serde(default = "max_switches")]
     #[schemars(range(min = 2, max = 60))]

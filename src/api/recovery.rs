@@ -76,8 +76,8 @@ pub struct KpiByPod {
     /// What it must reach besides, in the unit of the query, so that noise among small numbers ejects nobody.
     pub at_least: Quantity,
     /// Fewest requests of a replica within the range of the query for its number to count, as
-    /// `success_rate_request_volume` of Envoy, whose default this is; 0 for any number. A replica with fewer is neither judged,
-    /// nor is another one compared with it. Applies to a query whose requests are known: see `volumeQuery`.
+    /// `success_rate_request_volume` of Envoy, whose default this is; 0 for any number. Replicas with fewer are not
+    /// judged and are left out of the comparison. Applies to a query whose requests are known: see `volumeQuery`.
     #[serde(default = "request_volume")]
     #[schemars(range(min = 0))]
     pub request_volume: i32,

@@ -60,7 +60,7 @@ use super::{
     ),
     validation = (
         "!self.proxyProtocol || size(self.trustedProxies) > 0",
-        "traffic.proxyProtocol needs traffic.trustedProxies: of anybody else it would be believed who the client is"
+        "traffic.proxyProtocol needs traffic.trustedProxies: otherwise any client could claim any address"
     ),
     validation = (
         "self.provider != 'Gateway' || (!has(self.targetPort) && size(self.listeners) == 0 && \

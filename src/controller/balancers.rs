@@ -41,7 +41,7 @@ pub struct KnownObjects {
     found: Option<i64>,
     /// They are those of an earlier operator, and wait for their turn.
     pending: bool,
-    /// Some of them may be left of a removal that did not end.
+    /// Some of them may be there without the Deployment: they were applied in part, or a removal did not end.
     leftover: bool,
     /// Why they could not be applied, or removed.
     trouble: Option<String>,
@@ -225,7 +225,8 @@ async fn apply(
         }
         tracing::info!(namespace = key.0, name = key.1, "the balancers are rolled out to this operator's");
     }
-    (known.applied, known.pending) = (None, false);
+    // Objects before one that cannot be applied are there all the same, and have to go with `spec.traffic`.
+    (known.applied, known.pending, known.leftover) = (None, false, true);
     let permit = context.shell.leader.permit(OBJECTS_TIMEOUT);
     let applied = balancer::apply(&context.shell.client, &objects, &permit).await;
     if written(applied, "applied")? {

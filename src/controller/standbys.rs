@@ -219,8 +219,12 @@ async fn of_host(host: &str, port: i32, last: &[SocketAddr]) -> Result<Vec<Socke
 
 /// Of many addresses those that can be used at a time: the ones of before that are still listed, then the first others. A
 /// name server that tells another part of many each time moves as few requests as can be.
+///
+/// IPv6 addresses are used only where there is no IPv4 address: a cluster with IPv4 alone has no route to them.
 fn chosen(found: &[SocketAddr], last: &[SocketAddr]) -> Vec<SocketAddr> {
-    let (kept, new): (Vec<SocketAddr>, Vec<SocketAddr>) = found.iter().partition(|one| last.contains(one));
+    let has_ipv4 = found.iter().any(SocketAddr::is_ipv4);
+    let found = found.iter().filter(|one| one.is_ipv4() || !has_ipv4);
+    let (kept, new): (Vec<SocketAddr>, Vec<SocketAddr>) = found.partition(|one| last.contains(one));
     let mut chosen: Vec<_> = kept.into_iter().chain(new).take(StandbyStatus::ADDRESSES_MAX).collect();
     chosen.sort_unstable();
     chosen
@@ -333,6 +337,9 @@ mod tests {
         assert_eq!(chosen(&all, &all[12..]), all[12..], "though others come before them");
         assert_eq!(chosen(&all[5..], &all[3..11]), all[5..13]);
         assert_eq!(chosen(&all[..2], &all[5..]), all[..2], "what is listed no more goes");
+        let both = at(&["192.0.2.1:80", "[2001:db8::1]:80"]);
+        assert_eq!(chosen(&both, &both[1..]), both[..1], "IPv6 only where there is no IPv4");
+        assert_eq!(chosen(&both[1..], &[]), both[1..]);
     }
 
     #[test]

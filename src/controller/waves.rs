@@ -1,8 +1,8 @@
 //! Rollouts of balancers after the operator, or its configuration, changed: a bounded number at a time, the least critical
 //! services first, each when one before it is complete.
 //!
-//! Nothing is stored. A service whose balancers are of an earlier operator asks at each of its looks, and how far a rollout is
-//! stands in its Deployment, so another leader goes on where the last one ended.
+//! Nothing is stored. A service whose balancers are of an earlier operator asks at each of its looks. The progress of a rollout is
+//! read from its Deployment, so a new leader continues it.
 
 use std::{
     cmp::Reverse,
@@ -22,7 +22,7 @@ const GATHER: Duration = Duration::from_secs(30);
 /// A rollout without progress for this time is waited for no longer: the default of a Deployment's
 /// `progressDeadlineSeconds`.
 const STUCK_AFTER: Duration = Duration::from_secs(600);
-/// Who asks is back after two periods and this time at the latest, or does not ask any more.
+/// A service that has not asked again after two periods and this time is no longer waiting.
 const LATE: Duration = Duration::from_secs(30);
 
 /// The rollouts that are due and those under way, in all scopes.

@@ -156,14 +156,22 @@ fn defaults(wanted: &Wanted) -> String {
         }
         _ => (answer, ""),
     };
+    // Without a limit there are no places to take, and a client may wait for an answer before it sends on.
+    let whole = match traffic.limits.connections_per_replica {
+        Some(_) => {
+            "    # A body that does not come takes no place of a replica: a request is given to one once its body, or the first
+    # 16 KiB of it, is there. `timeout http-request` is for that too.
+    option http-buffer-request
+"
+        }
+        None => "",
+    };
     format!(
         "defaults
     mode http
     # A client that went away while its request waited costs no replica anything. It is the frontend that notices.
     option abortonclose
-    # A replica is given a request once its body, or the first 16 KiB of it, is there: `timeout http-request` is for that too.
-    option http-buffer-request
-    timeout connect {connect}
+{whole}    timeout connect {connect}
     timeout http-request 10s
     timeout http-keep-alive 75s
     timeout client {longest}ms

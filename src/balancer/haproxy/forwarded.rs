@@ -1,5 +1,4 @@
-//! Who the client is, as a request says it to a replica: what clients say of themselves counts for nothing, and what a trusted
-//! proxy says for all.
+//! Headers that identify the client. Values from clients are replaced; values from trusted proxies are passed on.
 
 use std::fmt::Write as _;
 
@@ -29,6 +28,10 @@ pub(super) fn headers(traffic: &Traffic) -> String {
     let mut text = String::from("    # Who the client is says the balancer, or a trusted proxy.\n");
     for header in ["Forwarded", "X-Real-IP", "X-Forwarded- -m beg"] {
         let _ = writeln!(text, "    http-request del-header {header}{unless}");
+    }
+    // CGI and WSGI servers read `X_Real_IP` as `X-Real-IP`.
+    for header in ["X_Forwarded_ -m beg", "X_Real_IP", "X_Request_Id"] {
+        let _ = writeln!(text, "    http-request del-header {header}");
     }
     if trusted {
         text += "    http-request del-header X-Forwarded-Proto unless { req.fhdr(x-forwarded-proto) -i -m str http https }

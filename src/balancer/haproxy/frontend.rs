@@ -16,7 +16,7 @@ use crate::{
 pub(super) const LISTENERS: &str = "listeners";
 
 /// Of HTTP/2, extended CONNECT is the request of a WebSocket (RFC 8441): HAProxy makes a GET of it, and a key later.
-const UPGRADES: &str = "    # Only a WebSocket (RFC 6455) becomes a tunnel: what passes in one has no rule, no limit and no end to a drain.
+const UPGRADES: &str = "    # Only a WebSocket (RFC 6455) may become a tunnel: rules and limits do not apply inside one, and it delays draining.
     http-request return status 405 if { method CONNECT }
     acl has_websocket_key req.fhdr(sec-websocket-key) -m reg ^[A-Za-z0-9+/]{22}==$
     acl has_websocket_key fc_http_major eq 2

@@ -121,8 +121,9 @@ fn process(wanted: &Wanted, paths: &Paths) -> Result<String, ConfigError> {
     // Workers of a configuration before must not cut what a replica that is drained could still finish.
     let shutdown = Duration::from(wanted.traffic.drain.timeout).max(Duration::from_secs(1));
     let Capacity { threads, connections, .. } = wanted.resources.capacity();
-    // A request has two, its client's and its replica's, and one worker may have all requests.
-    let sockets = 2 * connections + Capacity::RESERVED;
+    // A request has two, its client's and its replica's. Each worker has its part: idle clients of all workers together must
+    // fit into the memory, and `limit_conn` does not count them.
+    let sockets = (2 * connections).div_ceil(threads) + Capacity::RESERVED;
     Ok(format!(
         "daemon off;
 pid {};

@@ -1,5 +1,4 @@
-//! What a request says to a replica of its client: what clients say of themselves counts for nothing, and what a trusted proxy
-//! says for all.
+//! Headers that identify the client. Values from clients are replaced; values from trusted proxies are passed on.
 
 use std::fmt::Write as _;
 
@@ -12,8 +11,23 @@ use crate::{
 pub(super) const UPGRADE: &str = "$upgrade_to";
 
 /// Headers that only a trusted proxy may send.
-const OF_PROXIES: [&str; 5] =
-    ["Forwarded", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Server", "X-Forwarded-Ssl"];
+/// NGINX cannot remove all headers with a prefix, so this list has those that servers and frameworks read.
+const OF_PROXIES: [&str; 14] = [
+    "Forwarded",
+    "X-Forwarded-By",
+    "X-Forwarded-Client-Cert",
+    "X-Forwarded-Email",
+    "X-Forwarded-Groups",
+    "X-Forwarded-Method",
+    "X-Forwarded-Port",
+    "X-Forwarded-Preferred-Username",
+    "X-Forwarded-Prefix",
+    "X-Forwarded-Scheme",
+    "X-Forwarded-Server",
+    "X-Forwarded-Ssl",
+    "X-Forwarded-Uri",
+    "X-Forwarded-User",
+];
 
 pub(super) fn of(traffic: &Traffic) -> Result<String, ConfigError> {
     let mut networks = String::new();

@@ -63,7 +63,7 @@ pub(super) struct Signs {
 impl Signs {
     /// Nothing is bad, nothing unknown, and enough is ready.
     pub fn well(&self) -> bool {
-        self.ready && self.bad.is_empty() && self.unknown.is_empty()
+        self.ready && self.bad.is_empty() && self.few.is_empty() && self.unknown.is_empty()
     }
 }
 

@@ -193,7 +193,9 @@ impl Turn<'_> {
         let stood = first || self.now.duration_since(stepped) >= dwell;
         let needed = self.needed_at(course, share);
         let ready = self.seen.pods.ready();
-        if stood && ready >= needed && (self.signs.bad.is_empty() || !careful) {
+        // Of few requests a bad share takes none away, and brings no more.
+        let looks_bad = !self.signs.bad.is_empty() || !self.signs.few.is_empty();
+        if stood && ready >= needed && (!looks_bad || !careful) {
             course.give_only(from, 100 - share);
             self.memory.stepped = Some(self.now);
         }

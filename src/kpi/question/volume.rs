@@ -82,6 +82,12 @@ fn counted(expr: &Expr) -> Option<Expr> {
     (count.counters > 0 && !count.unsound).then_some(counted)
 }
 
+/// Whether a counter adds up seconds or bytes, by the names that Prometheus and OpenMetrics ask for.
+fn measures_a_quantity(name: &str) -> bool {
+    let measured = name.strip_suffix("_total").or_else(|| name.strip_suffix("_sum"));
+    measured.is_some_and(|name| ["_seconds", "_bytes"].iter().any(|unit| name.ends_with(unit)))
+}
+
 struct Count {
     counters: usize,
     unsound: bool,
@@ -93,6 +99,9 @@ impl ExprVisitorMut for Count {
     fn pre_visit(&mut self, expr: &mut Expr) -> Result<bool, Infallible> {
         match expr {
             Expr::Subquery(_) => self.unsound = true,
+            Expr::MatrixSelector(matrix) => {
+                self.unsound |= matrix.vs.name.as_deref().is_some_and(measures_a_quantity);
+            }
             Expr::Binary(binary) => {
                 self.unsound |= matches!(binary.op.to_string().as_str(), "*" | "/" | "%" | "^");
             }
@@ -157,7 +166,10 @@ mod tests {
                 "max without (le) (sum by (le) (increase(t_bucket[1m])))",
             ),
             ("histogram_quantile(0.9, rate(t_bucket[1m]))", "max without (le) (increase(t_bucket[1m]))"),
-            ("histogram_quantile(0.9, sum(rate(t[1m])))", "histogram_count(sum(increase(t[1m])))"),
+            (
+                "histogram_quantile(0.9, sum(rate(t_seconds[1m])))",
+                "histogram_count(sum(increase(t_seconds[1m])))",
+            ),
         ] {
             assert_eq!(volume(query).as_deref(), Some(expected), "{query}");
         }
@@ -170,6 +182,7 @@ mod tests {
             "sum(rate(r[1m]))",
             "sum(rate(e[1m])) / 60",
             "sum(rate(cpu[1m])) / sum(limits)",
+            "sum(rate(busy_seconds_total[1m])) / sum(rate(worked_seconds_total[1m]))",
             "sum(rate(e[1m])) / (sum(rate(r[1m])) * 60)",
             "max_over_time((sum(rate(e[1m])) / sum(rate(r[1m])))[10m:])",
             "service:errors:ratio_rate1m",

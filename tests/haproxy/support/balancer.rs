@@ -47,12 +47,18 @@ pub fn wanted(more: Value) -> Wanted {
     }
 }
 
-/// A port without a listener, below the kernel's ephemeral range, and never the same twice. Each process begins at another
-/// number: two processes must not choose the same port between the check and the use.
+/// A port without a listener, below the kernel's ephemeral range, and never the same twice. Two processes must not choose the
+/// same port between the check and the use, so each has 300 ports of its own: it listens on a port that stands for them.
 pub fn free_port() -> u16 {
-    static NEXT: LazyLock<AtomicU16> =
-        LazyLock::new(|| AtomicU16::new(20_000 + u16::try_from(std::process::id() % 60).unwrap() * 200));
-    let mut ports = std::iter::repeat_with(|| NEXT.fetch_add(1, Ordering::Relaxed));
+    static OWN: LazyLock<(TcpListener, AtomicU16)> = LazyLock::new(|| {
+        let claimed = |part: u16| {
+            let claim = TcpListener::bind((Ipv4Addr::LOCALHOST, 19_900 + part)).ok()?;
+            Some((claim, AtomicU16::new(20_000 + part * 300)))
+        };
+        let first = u16::try_from(std::process::id() % 40).unwrap();
+        (0..40).find_map(|next| claimed((first + next) % 40)).expect("40 processes have ports already")
+    });
+    let mut ports = std::iter::repeat_with(|| OWN.1.fetch_add(1, Ordering::Relaxed));
     ports.find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()).unwrap()
 }
 

@@ -23,13 +23,16 @@ pub fn fields() -> impl Strategy<Value = Value> {
 }
 
 /// Headers of a client that takes itself for a proxy.
-pub const FORGED: [&str; 8] = [
+pub const FORGED: [&str; 11] = [
     "x-forwarded-for: 10.9.8.7",
     "x-real-ip: 10.9.8.7",
     "forwarded: for=10.9.8.7;proto=https",
     "x-forwarded-host: bank.example",
     "x-forwarded-proto: https",
     "x-forwarded-prefix: /admin",
+    "x-forwarded-user: root",
+    "x_forwarded_for: 10.9.8.7",
+    "x_real_ip: 10.9.8.7",
     "x-request-id: 0123456789",
     "plimsoll-server: checkout-9",
 ];

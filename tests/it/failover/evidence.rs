@@ -167,8 +167,16 @@ fn a_share_of_too_few_requests_is_neither_bad_nor_good() {
     // With one more it is.
     world.volume = Volume::Counted(Value::Single(100.0));
     world.until(State::Shifting, 20_000);
-    // A primary without requests gets them back all the same, and so in each step of the ramp.
-    (world.errors, world.volume) = ((KpiState::Fresh, 0.9), few);
+    // It is not well either: a bad share of few requests brings none back, and ends a ramp at its step.
+    (world.errors, world.volume) = ((KpiState::Fresh, 0.9), few.clone());
+    world.run(60_000);
+    world.stands(State::Standby, ReasonCode::StandbyServes, 100);
+    world.errors = (KpiState::Fresh, 0.0);
+    world.until(State::Returning, 60_000);
+    world.errors = (KpiState::Fresh, 0.9);
+    world.run(60_000);
+    assert_eq!(world.told.as_ref().unwrap().state, State::Returning);
+    world.errors = (KpiState::Fresh, 0.0);
     world.until(State::Primary, 60_000);
     // What can't be counted is unknown, and moves nothing.
     world.volume = Volume::Unknown("source \"default\" did not answer".to_owned());

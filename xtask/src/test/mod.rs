@@ -60,16 +60,15 @@ fn real_programs(counts: &mut Counts) {
     let cluster =
         Beside::start(|| Cluster::up(&Options { nodes: 2, ..Options::default() }).map(|_| Counts::right(1)));
     let api_server = Beside::start(|| twice(|| tests(API_SERVER)));
-    let releases = Beside::start(|| {
-        let counts = Release::ALL.into_iter().map(balancers_of).collect::<Result<Vec<_>>>()?;
-        Ok(counts.into_iter().fold(Counts::default(), Counts::and))
-    });
+    let releases = Release::ALL.map(|release| (release, Beside::start(move || balancers_of(release))));
     for (name, with) in
         [("kpi", "Prometheus"), ("haproxy", "HAProxy"), ("nginx", "NGINX"), ("agent", "HAProxy")]
     {
         counts.step(&format!("real {with}: {name}"), || twice(|| tests(&[&format!("--test={name}")])));
     }
-    counts.step("real HAProxy and NGINX of the next releases of Debian", || releases.join());
+    for (release, tests) in releases {
+        counts.step(&format!("real HAProxy and NGINX of Debian {release}"), || tests.join());
+    }
     counts.step("real API server without nodes", || api_server.join());
     counts.step("cluster", || cluster.join());
     for name in ["lease", "evict"] {

@@ -24,7 +24,7 @@ pub const CASES: &[Case] = &[
         name: "recovery-budget",
         must: "five of ten answer 30 % errors: never more than two are out, one is replaced at a time, the condition says so; \
                once the budget is half of the replicas, more are",
-        lane: Lane::Busy,
+        lane: Lane::Quiet,
         run: budget::run,
     },
     Case {
