@@ -45,7 +45,7 @@ pub(super) fn of(traffic: &Traffic) -> Result<String, ConfigError> {
     let _ = write!(
         text,
         r#"
-    # Only a WebSocket (RFC 6455) becomes a tunnel: what passes in one has no rule and no end to a drain.
+    # Only a WebSocket (RFC 6455) may become a tunnel: rules do not apply inside one, and it delays draining.
     map "$request_method:$http_upgrade:$http_connection:$http_sec_websocket_key" {UPGRADE} {{
         "~*^GET:websocket:([^:]*,)?\s*upgrade\s*(,[^:]*)?:[A-Za-z0-9+/]{{22}}==$" websocket;
         default '';
