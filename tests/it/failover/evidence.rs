@@ -168,7 +168,7 @@ fn a_share_of_too_few_requests_is_neither_bad_nor_good() {
     world.volume = Volume::Counted(Value::Single(100.0));
     world.until(State::Shifting, 20_000);
     // It is not well either: a bad share of few requests brings none back, and ends a ramp at its step.
-    (world.errors, world.volume) = ((KpiState::Fresh, 0.9), few.clone());
+    (world.errors, world.volume) = ((KpiState::Fresh, 0.9), few);
     world.run(60_000);
     world.stands(State::Standby, ReasonCode::StandbyServes, 100);
     world.errors = (KpiState::Fresh, 0.0);

@@ -175,7 +175,7 @@ fn the_structure_is_everything_but_the_servers() {
     assert_eq!(structure_of(&before.text), Some(before.structure.as_str()));
     wanted.generation = 8;
     wanted.balancers = 5;
-    wanted.traffic.limits.connections_per_replica = None;
+    wanted.traffic.limits.connections_per_replica = Some(63);
     wanted.servers.insert("checkout-0".to_owned(), server("10.0.0.1:8080", Ready));
     let after = config(&wanted);
     assert_eq!(after.structure, before.structure);
