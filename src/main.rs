@@ -203,7 +203,7 @@ fn lb_agent(verb: LbAgent) -> Result<ExitCode, Box<dyn std::error::Error>> {
             let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
             let pod = pod_name;
             let software = provider;
-            let resources = Resources { memory, cpus };
+            let resources = Resources { memory, cpus, ..Resources::default() }.with_own_descriptors();
             let options = agent::AgentOptions {
                 software,
                 namespace,

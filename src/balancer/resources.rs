@@ -11,8 +11,10 @@ const BASE: u64 = 20 << 20;
 const PER_THREAD: u64 = 128 << 20;
 /// Fewest connections, whatever the limit of memory is.
 const CONNECTIONS_MIN: u32 = 64;
-/// Most connections: with those to replicas, about as many descriptors as a container may open.
+/// Most connections: more balancers are better than fuller ones.
 const CONNECTIONS_MAX: u32 = 30_000;
+/// As many open files as that many connections need, with those to replicas and the reserve.
+const DESCRIPTORS_MAX: u32 = 65_536;
 /// Most threads that HAProxy has.
 const THREADS_MAX: u32 = 64;
 /// So many HTTP/2 connections with all their streams take every place.
@@ -29,12 +31,14 @@ pub struct Resources {
     pub memory: u64,
     /// Limit of CPUs, rounded up; those of the node where there is none.
     pub cpus: NonZeroU32,
+    /// Open files of a process, `RLIMIT_NOFILE`: HAProxy does not start if it could need more.
+    pub descriptors: u32,
 }
 
 impl Default for Resources {
-    /// 512 MiB and two CPUs, where nobody says.
+    /// 512 MiB, two CPUs, and all descriptors that a balancer uses.
     fn default() -> Self {
-        Self { memory: 512 << 20, cpus: NonZeroU32::MIN.saturating_add(1) }
+        Self { memory: 512 << 20, cpus: NonZeroU32::MIN.saturating_add(1), descriptors: DESCRIPTORS_MAX }
     }
 }
 
@@ -55,12 +59,22 @@ impl Capacity {
 }
 
 impl Resources {
+    /// With the hard limit of open files of this process: all containers of a pod have that of the container runtime.
+    #[must_use]
+    pub fn with_own_descriptors(self) -> Self {
+        let hard = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+        let hard = hard.map_or(u32::MAX, |hard| u32::try_from(hard).unwrap_or(u32::MAX));
+        Self { descriptors: hard.min(DESCRIPTORS_MAX), ..self }
+    }
+
     /// What clients may take. A process has half of the memory: one from before a reload finishes with what it has.
     #[must_use]
     pub fn capacity(self) -> Capacity {
         let of_process = (self.memory / 2).saturating_sub(BASE);
         let fitting = u32::try_from(of_process / EACH).unwrap_or(u32::MAX);
-        let connections = fitting.clamp(CONNECTIONS_MIN, CONNECTIONS_MAX);
+        // A request has two, its client's and its replica's.
+        let open = (self.descriptors / 2).saturating_sub(2 * Capacity::RESERVED);
+        let connections = fitting.min(open).clamp(CONNECTIONS_MIN, CONNECTIONS_MAX);
         let most = u32::try_from(self.memory / PER_THREAD).unwrap_or(u32::MAX).clamp(1, THREADS_MAX);
         Capacity {
             threads: self.cpus.get().min(most),
@@ -75,7 +89,8 @@ mod tests {
     use super::*;
 
     fn of(mebibytes: u64, cpus: u32) -> Capacity {
-        Resources { memory: mebibytes << 20, cpus: NonZeroU32::new(cpus).unwrap() }.capacity()
+        let cpus = NonZeroU32::new(cpus).unwrap();
+        Resources { memory: mebibytes << 20, cpus, ..Resources::default() }.capacity()
     }
 
     #[test]
@@ -84,6 +99,13 @@ mod tests {
         assert_eq!(of(512, 2), Capacity { threads: 2, connections: 3356, streams: 26 });
         assert_eq!(of(64, 64), Capacity { threads: 1, connections: 170, streams: 10 });
         assert_eq!(of(2048, 1), Capacity { threads: 1, connections: 14_279, streams: 100 });
+    }
+
+    #[test]
+    fn what_clients_take_fits_into_the_open_files_of_a_process() {
+        let few = Resources { memory: 1 << 40, descriptors: 20_000, ..Resources::default() };
+        assert_eq!(few.capacity().connections, 9488);
+        assert_eq!(Resources { descriptors: 0, ..few }.capacity().connections, CONNECTIONS_MIN);
     }
 
     #[test]

@@ -48,7 +48,7 @@ async fn verbose() -> (Replica, (String, Server)) {
 #[tokio::test(flavor = "multi_thread")]
 async fn abuse_streams_whose_answers_nobody_reads_fit_into_the_memory_and_leave_the_health_check_alone() {
     let (_replica, server) = verbose().await;
-    let resources = Resources { memory: MEMORY, cpus: NonZeroU32::MIN };
+    let resources = Resources { memory: MEMORY, cpus: NonZeroU32::MIN, ..Resources::default() };
     let wanted = Wanted { resources, ..wanted(json!({})).with([server]) };
     let front = wanted.front();
     let most = resources.capacity().connections;

@@ -66,7 +66,7 @@ fn used(proxy: &Proxy) -> u64 {
 async fn abuse_streams_whose_answers_nobody_reads_fit_into_the_memory_and_leave_the_health_check_alone() {
     let replica = Replica::start(&"x".repeat(64 << 10), Duration::ZERO).await;
     let server = Server { address: replica.address, state: Ready };
-    let resources = Resources { memory: MEMORY, cpus: NonZeroU32::MIN };
+    let resources = Resources { memory: MEMORY, cpus: NonZeroU32::MIN, ..Resources::default() };
     let proxy = Proxy::new();
     let extensions =
         ["-addext", "subjectAltName=DNS:shop.example", "-addext", "basicConstraints=critical,CA:FALSE"];

@@ -139,7 +139,7 @@ events {{
 }}
 ",
         path("the path of the process id", &pid)?,
-        2 * sockets,
+        (2 * sockets).min(wanted.resources.descriptors),
         time(shutdown),
     ))
 }
