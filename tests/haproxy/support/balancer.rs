@@ -48,15 +48,14 @@ pub fn wanted(more: Value) -> Wanted {
 }
 
 /// A port without a listener, below the kernel's ephemeral range, and never the same twice. Two processes must not choose the
-/// same port between the check and the use, so each has 300 ports of its own: it listens on a port that stands for them.
+/// same port between the check and the use, so each has 1,200 ports of its own: it listens on a port that stands for them.
 pub fn free_port() -> u16 {
     static OWN: LazyLock<(TcpListener, AtomicU16)> = LazyLock::new(|| {
         let claimed = |part: u16| {
             let claim = TcpListener::bind((Ipv4Addr::LOCALHOST, 19_900 + part)).ok()?;
-            Some((claim, AtomicU16::new(20_000 + part * 300)))
+            Some((claim, AtomicU16::new(20_000 + part * 1200)))
         };
-        let first = u16::try_from(std::process::id() % 40).unwrap();
-        (0..40).find_map(|next| claimed((first + next) % 40)).expect("40 processes have ports already")
+        (0..10).find_map(claimed).expect("ten processes have all ports")
     });
     let mut ports = std::iter::repeat_with(|| OWN.1.fetch_add(1, Ordering::Relaxed));
     ports.find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()).unwrap()
