@@ -33,6 +33,15 @@ impl Counts {
         Self { passed, ..Self::default() }
     }
 
+    /// Both together, as one step.
+    pub fn and(mut self, other: Self) -> Self {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.crashed += other.crashed;
+        self.flaky.extend(other.flaky);
+        self
+    }
+
     /// Runs one step and adds what it counted; a step that can't run has failed.
     pub fn step(&mut self, name: &str, run: impl FnOnce() -> Result<Self>) {
         println!("==> {name}");
