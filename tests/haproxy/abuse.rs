@@ -108,8 +108,9 @@ async fn abuse_nothing_but_a_websocket_opens_a_tunnel() {
         let served = got.starts_with("http/1.1 200")
             && !got.contains("upgrade: ")
             && !got.contains("http2-settings: ");
-        // Since 3.0 HAProxy takes `h2c` out of the list itself, and a WebSocket is left.
-        let of_websocket = head.contains("websocket, h2c") && got.contains("\nupgrade: websocket\r\n");
+        // Since 3.0 HAProxy takes `h2c` out of a list itself, and a WebSocket is left.
+        let was_listed = head.contains("h2c") && head.contains("websocket");
+        let of_websocket = was_listed && got.contains("\nupgrade: websocket\r\n");
         assert!(served || of_websocket || got.starts_with("http/1.1 400"), "{head}\n{got}");
     }
     assert!(answer(front, CONNECT).await.1.starts_with("http/1.1 405"));
@@ -122,7 +123,8 @@ async fn abuse_nothing_but_a_websocket_opens_a_tunnel() {
     drop((balancer, stream));
 
     let _balancer = with(&wanted, |text| without(text, "http-request del-header Upgrade")).await;
-    let (_stream, got) = answer(front, NO_WEBSOCKETS[0]).await;
+    // Not h2c: HAProxy 3 opens no tunnel for that in any case.
+    let (_stream, got) = answer(front, NO_WEBSOCKETS[1]).await;
     assert!(got.starts_with("http/1.1 101"), "without the rule a tunnel is open: {got}");
 }
 
