@@ -187,7 +187,7 @@ impl Drop for Plain {
 fn plain_config(front: SocketAddr, servers: &[(String, Server)]) -> String {
     let mut config = format!(
         "global
-    maxconn 10000
+    maxconn 4000
 defaults
     mode http
     timeout connect 3s
