@@ -44,7 +44,7 @@ pub async fn measure(shop: &Path) -> Value {
     let (mut all, mut ratios) = ([Figures::default(), Figures::default()], Figures::default());
     for run in 0..RUNS {
         let mut of = [Run::default(), Run::default()];
-        // Who is measured first changes with each run.
+        // The order alternates, so that neither is always measured on a warmer machine.
         for place in [run % 2, (run + 1) % 2] {
             let (front, pid) = if place == 0 { generated } else { (plain.0, plain.1) };
             of[place] = Run::of(shop, front, pid, direct).await;

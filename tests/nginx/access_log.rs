@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 
 use crate::{
     proxy::{Proxy, wanted},
-    support::{Client, Reached as _, Replica, eventually},
+    support::{
+        Client, Reached as _, Replica,
+        access_log::{self, STRANGE},
+    },
 };
-
-const STRANGE: &str = "/a\"b\\c]?token=secret";
 
 /// What is logged of a request to each of the paths, once a line of `last` is there.
 async fn logged(which: &str, paths: &[&str], last: Option<&str>) -> Vec<Value> {
@@ -20,21 +21,7 @@ async fn logged(which: &str, paths: &[&str], last: Option<&str>) -> Vec<Value> {
     for path in paths {
         Client::new(wanted.front()).get(path, &[]).await.unwrap();
     }
-    let lines = || {
-        let line = |line: &str| line.starts_with('{').then(|| serde_json::from_str(line).unwrap());
-        proxy.log().lines().filter_map(line).collect::<Vec<Value>>()
-    };
-    let is_complete = || last.is_none_or(|last| lines().iter().any(|line| line["path"] == last));
-    eventually("the last line", || async { is_complete().then_some(()) }).await;
-    let id = |head: &String| {
-        let head = head.to_lowercase();
-        let id = head.lines().find_map(|line| line.strip_prefix("x-request-id: ").map(str::to_owned));
-        json!(id.unwrap())
-    };
-    let ids: Vec<Value> = replica.heads.lock().unwrap().iter().map(id).collect();
-    let lines = lines();
-    assert!(lines.iter().all(|line| ids.contains(&line["x_request_id"])), "{lines:?}");
-    lines
+    access_log::lines(|| proxy.log(), &replica, last).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -54,3 +54,24 @@ pub async fn through_proxy(port: u16, address: IpAddr) -> String {
     let _cut_is_fine = stream.read_to_string(&mut answer).await;
     answer.lines().next().unwrap_or_default().to_owned()
 }
+
+/// Checks that an IPv4 client on this machine sent [`FORGED`], and that nothing of it counts.
+pub fn assert_replaced(replica: &Replica) {
+    assert_eq!(values(replica, "x-forwarded-for"), ["127.0.0.1"]);
+    assert_eq!(values(replica, "x-real-ip"), ["127.0.0.1"]);
+    assert_eq!(values(replica, "x-forwarded-host"), ["shop.example"]);
+    assert_eq!(values(replica, "x-forwarded-proto"), ["http"]);
+    let none = [
+        "forwarded",
+        "x-forwarded-prefix",
+        "x-forwarded-user",
+        "x_forwarded_for",
+        "x_real_ip",
+        "plimsoll-server",
+    ];
+    for header in none {
+        assert_eq!(values(replica, header), Vec::<String>::new(), "{header}");
+    }
+    let id = values(replica, "x-request-id");
+    assert!(id.len() == 1 && id[0] != "0123456789" && id[0].len() >= 32, "{id:?}");
+}

@@ -1,5 +1,6 @@
 //! What the tests share: a HAProxy of their own, replicas that answer, clients that count.
 
+pub mod access_log;
 pub mod balancer;
 mod client;
 pub mod forwarded;

@@ -1,0 +1,27 @@
+//! The access log of a balancer in front of one replica.
+
+use serde_json::{Value, json};
+
+use super::{Replica, eventually};
+
+/// A path that would break a line of JSON if it were not escaped.
+pub const STRANGE: &str = "/a\"b\\c]?token=secret";
+
+/// The lines of JSON in `log`, once there is one of the path `last`. Each has the ID of a request that the replica got.
+pub async fn lines(log: impl Fn() -> String, replica: &Replica, last: Option<&str>) -> Vec<Value> {
+    let lines = || {
+        let line = |line: &str| line.starts_with('{').then(|| serde_json::from_str(line).unwrap());
+        log().lines().filter_map(line).collect::<Vec<Value>>()
+    };
+    let is_complete = || last.is_none_or(|last| lines().iter().any(|line| line["path"] == last));
+    eventually("the last line", || async { is_complete().then_some(()) }).await;
+    let id = |head: &String| {
+        let head = head.to_lowercase();
+        let id = head.lines().find_map(|line| line.strip_prefix("x-request-id: ").map(str::to_owned));
+        json!(id.unwrap())
+    };
+    let ids: Vec<Value> = replica.heads.lock().unwrap().iter().map(id).collect();
+    let lines = lines();
+    assert!(lines.iter().all(|line| ids.contains(&line["x_request_id"])), "{lines:?}");
+    lines
+}
