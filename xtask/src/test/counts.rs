@@ -33,13 +33,12 @@ impl Counts {
         Self { passed, ..Self::default() }
     }
 
-    /// Both together, as one step.
-    pub fn and(mut self, other: Self) -> Self {
+    /// Adds what others counted, as part of the same step.
+    pub fn add(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed += other.failed;
         self.crashed += other.crashed;
         self.flaky.extend(other.flaky);
-        self
     }
 
     /// Runs one step and adds what it counted; a step that can't run has failed.
@@ -50,11 +49,10 @@ impl Counts {
             println!("error: {error:#}");
             Self { failed: 1, ..Self::default() }
         });
-        let (took, Self { passed, failed, flaky, .. }) = (begin.elapsed(), counts);
-        self.passed += passed;
-        self.failed += failed;
-        self.flaky.extend(flaky);
+        let took = begin.elapsed();
+        let Self { passed, failed, .. } = counts;
         println!("<== {name}: {passed} right, {failed} wrong, {:.0} s", took.as_secs_f64());
+        self.add(counts);
         self.steps.push((name.to_owned(), took));
     }
 

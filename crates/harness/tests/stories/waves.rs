@@ -50,6 +50,17 @@ async fn six_services() -> (World, Operator) {
     (world, operator)
 }
 
+/// The same services and the new operator, of whose version the balancers of `ads`, which are due first, never become ready.
+async fn an_upgrade_that_is_stuck() -> (World, Operator) {
+    let (world, old) = six_services().await;
+    let labels = json!({"spec": {"traffic": {"pod": {"labels": {NEVER_READY_WITH: NEW}}}}});
+    world.objects.patch("scalableservices", NAMESPACE, "ads", labels);
+    sleep(Duration::from_secs(20)).await;
+    old.terminate().await;
+    let new = world.operator_of("plimsoll-0", upgraded(1));
+    (world, new)
+}
+
 /// The balancers of a service.
 struct Balancers {
     image: String,
@@ -152,13 +163,7 @@ async fn an_operator_that_is_killed_during_an_upgrade_is_followed_by_one_that_go
 
 #[tokio::test(start_paused = true)]
 async fn a_rollout_that_is_stuck_holds_up_the_others_for_a_while_only_and_its_old_balancers_serve_on() {
-    let (world, old) = six_services().await;
-    // Of the new version, these balancers never become ready.
-    let labels = json!({"spec": {"traffic": {"pod": {"labels": {NEVER_READY_WITH: NEW}}}}});
-    world.objects.patch("scalableservices", NAMESPACE, "ads", labels);
-    sleep(Duration::from_secs(20)).await;
-    old.terminate().await;
-    let _new = world.operator_of("plimsoll-0", upgraded(1));
+    let (world, _new) = an_upgrade_that_is_stuck().await;
     let mut upgrade = Upgrade::default();
     let begin = Instant::now();
     while begin.elapsed() < Duration::from_secs(500) {
@@ -172,12 +177,7 @@ async fn a_rollout_that_is_stuck_holds_up_the_others_for_a_while_only_and_its_ol
 
 #[tokio::test(start_paused = true)]
 async fn a_change_of_a_service_s_own_spec_does_not_wait_for_its_turn() {
-    let (world, old) = six_services().await;
-    let labels = json!({"spec": {"traffic": {"pod": {"labels": {NEVER_READY_WITH: NEW}}}}});
-    world.objects.patch("scalableservices", NAMESPACE, "ads", labels);
-    sleep(Duration::from_secs(20)).await;
-    old.terminate().await;
-    let _new = world.operator_of("plimsoll-0", upgraded(1));
+    let (world, _new) = an_upgrade_that_is_stuck().await;
     sleep(Duration::from_secs(60)).await;
     assert_eq!(Balancers::of(&world, "checkout").image, OLD, "it waits for its turn");
     let drain = json!({"spec": {"traffic": {"drain": {"timeout": "45s"}}}});
