@@ -70,7 +70,7 @@ traffic.enabled. tests/cluster-rbac.yaml and tests/traffic-rbac.yaml hold the ex
   resources: [networkpolicies]
   verbs: [create, delete, get, patch]
 {{- end }}
-# What the agents beside them may read: nobody can give rights that they don't have.
+# Read by the agents; the API server lets an account grant only rights that it has.
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
   verbs: [get, list, watch]

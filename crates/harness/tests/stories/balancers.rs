@@ -59,7 +59,7 @@ async fn balancers_that_somebody_else_scales_stay_as_they_are_when_the_spec_chan
         change(&world, &json!({"drain": {"timeout": timeout}})).await;
         assert_eq!(replicas(&world), Some(4), "{timeout}");
     }
-    // The control: what the spec says is taken back from whoever changes it.
+    // Control: a number of replicas in the spec is restored after any other change.
     change(&world, &json!({"replicas": 3})).await;
     until_replicas(&world, 3).await;
     world.objects.patch("deployments", NAMESPACE, "web-lb", json!({"spec": {"replicas": 4}}));
@@ -108,7 +108,7 @@ async fn a_balancer_that_is_nearly_full_is_told_in_a_condition() {
     let service = world.follow("scalableservices", NAMESPACE, "web");
     let two = |version: &Version| version.number("/status/traffic/readyBalancers") == 2;
     service.wait("with two balancers", SOON, two).await;
-    assert_eq!(service.last().condition("TrafficHeadroom"), "", "nobody has said anything");
+    assert_eq!(service.last().condition("TrafficHeadroom"), "", "no balancer has reported yet");
     let pods = world.objects.list("pods", NAMESPACE);
     let pod = pods.iter().find(|pod| pod["metadata"]["labels"]["plimsoll.dev/balancer"] == "web").unwrap();
     for (percent, begins) in
