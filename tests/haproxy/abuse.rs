@@ -16,7 +16,7 @@ use crate::support::{
     http2::{flood, plain},
     memory,
     upgrade::{CONNECT, NO_WEBSOCKETS, WEBSOCKET, answer, upgrades_to_anything},
-    wait, wanted,
+    unused_address, wait, wanted,
 };
 
 const MEMORY: u64 = 64 << 20;
@@ -97,7 +97,7 @@ async fn abuse_streams_whose_answers_nobody_reads_fit_into_the_memory_and_leave_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn abuse_nothing_but_a_websocket_opens_a_tunnel() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = TcpListener::bind(unused_address()).await.unwrap();
     let server = Server { address: listener.local_addr().unwrap(), state: Ready };
     tokio::spawn(upgrades_to_anything(listener));
     let wanted = wanted(json!({})).with([("checkout-0".to_owned(), server)]);

@@ -9,7 +9,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::support::{Balancer, Client, Reached as _, Replica, eventually, wanted};
+use crate::support::{Balancer, Client, Reached as _, Replica, eventually, unused_address, wanted};
 
 /// Upgrades one connection and echoes what comes on it.
 async fn upgrades(listener: TcpListener) {
@@ -33,7 +33,7 @@ async fn echo(stream: &mut TcpStream, text: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upgraded_connection_outlives_drain_and_reload_and_holds_its_replica() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = TcpListener::bind(unused_address()).await.unwrap();
     let other = Replica::start("checkout-1", Duration::ZERO).await;
     let address = listener.local_addr().unwrap();
     let server = |state| ("checkout-0".to_owned(), plimsoll::balancer::Server { address, state });

@@ -8,7 +8,7 @@ use std::{
 use plimsoll::balancer::{Epoch, ServerState::Ready, Standby, Wanted, haproxy::AdminState};
 use serde_json::{Value, json};
 
-use crate::support::{Balancer, Client, Load, Reached as _, Replica, eventually, steps, wait, wanted};
+use crate::support::{Balancer, Client, Load, Reached as _, Replica, eventually, steps, unused_address, wait, wanted};
 
 const DELAY: Duration = Duration::from_millis(2);
 
@@ -254,7 +254,7 @@ async fn what_waits_for_the_primary_is_served_by_the_standby() {
 /// The same for the request at the gate, and those behind it, of a service at zero.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_behind_the_gate_is_served_by_the_standby() {
-    let gate = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gate = tokio::net::TcpListener::bind(unused_address()).await.unwrap();
     for algorithm in ["LeastConnections", "SourceHash"] {
         let scene = Scene::new(json!({"algorithm": algorithm})).await;
         let none = scene.only_primary.with([]);

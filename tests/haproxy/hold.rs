@@ -12,13 +12,13 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::support::{Balancer, Client, Reached as _, Replica, eventually, wait, wanted};
+use crate::support::{Balancer, Client, Reached as _, Replica, eventually, unused_address, wait, wanted};
 
 const REQUESTS: usize = 1000;
 
 /// `REQUESTS` at once at zero, then one replica; how long the first answer took from there.
 async fn from_zero(algorithm: &str, limits: &Value) -> Duration {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = TcpListener::bind(unused_address()).await.unwrap();
     let mut empty = wanted(json!({"algorithm": algorithm, "limits": limits}));
     empty.gate = Some(listener.local_addr().unwrap());
     let balancer = Balancer::start(&empty).await;
@@ -91,7 +91,7 @@ async fn control_without_a_gate_requests_at_zero_are_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_waits_no_longer_than_the_queue_timeout() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = TcpListener::bind(unused_address()).await.unwrap();
     let mut empty = wanted(json!({"limits": {"queueTimeout": "1s"}}));
     empty.gate = Some(listener.local_addr().unwrap());
     let _balancer = Balancer::start(&empty).await;

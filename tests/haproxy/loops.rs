@@ -6,7 +6,7 @@ use plimsoll::balancer::{ServerState::Ready, Standby, Wanted};
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::support::{Balancer, Client, Reached as _, Replica, eventually, wanted};
+use crate::support::{Balancer, Client, Reached as _, Replica, eventually, unused_address, wanted};
 
 /// With the front door of another service, or its own, as its standby.
 fn with_standby(wanted: &Wanted, other: &Wanted, weight: u8) -> Wanted {
@@ -40,7 +40,7 @@ async fn services_that_are_each_others_standby_form_no_loop() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_waited_for_a_replica_says_too_that_it_was_sent_on() {
-    let gate = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gate = TcpListener::bind(unused_address()).await.unwrap();
     let standby = Replica::start("other", Duration::ZERO).await;
     let mut service = wanted(json!({"algorithm": "RoundRobin"}));
     service.gate = Some(gate.local_addr().unwrap());

@@ -6,7 +6,7 @@ use plimsoll::balancer::{Server, ServerState::Ready};
 use serde_json::{Value, json};
 use tokio::{net::TcpSocket, time::Instant};
 
-use crate::support::{Balancer, Load, Reached as _, Replica, wait, wanted};
+use crate::support::{Balancer, Load, Reached as _, Replica, unused_address, wait, wanted};
 
 const DELAY: Duration = Duration::from_millis(2);
 
@@ -19,7 +19,7 @@ struct BlackHole {
 impl BlackHole {
     async fn open() -> Self {
         let socket = TcpSocket::new_v4().unwrap();
-        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        socket.bind(unused_address()).unwrap();
         let listener = socket.listen(0).unwrap();
         let address = listener.local_addr().unwrap();
         let mut streams = Vec::new();

@@ -20,7 +20,7 @@ use crate::{
     support::{
         P256, Reached as _, Replica, eventually,
         http2::{flood, plain},
-        memory, self_signed,
+        memory, self_signed, unused_address,
         upgrade::{CONNECT, NO_WEBSOCKETS, WEBSOCKET, answer, upgrades_to_anything},
     },
 };
@@ -125,7 +125,7 @@ async fn abuse_streams_whose_answers_nobody_reads_fit_into_the_memory_and_leave_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn abuse_nothing_but_a_websocket_opens_a_tunnel() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = TcpListener::bind(unused_address()).await.unwrap();
     let server = Server { address: listener.local_addr().unwrap(), state: Ready };
     tokio::spawn(upgrades_to_anything(listener));
     let wanted = wanted(&json!({})).with([("checkout-0".to_owned(), server)]);

@@ -120,20 +120,21 @@ impl Scene {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_change_is_made_at_once_and_those_after_it_together() {
+async fn changes_that_come_soon_after_one_another_are_made_by_one_reload() {
     let mut scene = Scene::running().await;
-    let begin = Instant::now();
     let mut replicas = vec![scene.replica(1).await];
     scene.until("the first is programmed", |status| status.programmed == 1).await;
-    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    let (begin, before) = (Instant::now(), scene.metric("plimsoll_balancer_reloads_total"));
     let load = Load::start(scene.front, 4, true, "/");
     for number in 2..12 {
         replicas.push(scene.replica(number).await);
         wait(100).await;
     }
     scene.until("all are programmed", |status| status.in_sync && status.programmed == 11).await;
-    let reloads = scene.metric("plimsoll_balancer_reloads_total");
-    assert!(reloads <= 4.0, "{reloads} reloads for 11 changes in a second");
+    let reloads = scene.metric("plimsoll_balancer_reloads_total") - before;
+    // At most one each two seconds, however long a busy machine takes for the changes.
+    let most = 1.0 + begin.elapsed().as_secs_f64() / 2.0;
+    assert!(reloads <= most && reloads < 10.0, "{reloads} reloads for 10 changes in {:?}", begin.elapsed());
     all_served(&replicas).await;
     let account = load.finish().await;
     assert!(account.ok > 100);

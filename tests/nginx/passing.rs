@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::{
     proxy::{Proxy, wanted},
-    support::{Client, Reached as _, Replica, upgrade::WEBSOCKET},
+    support::{Client, Reached as _, Replica, unused_address, upgrade::WEBSOCKET},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,7 +70,7 @@ async fn echo(listener: TcpListener) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_and_websockets_pass_and_a_websocket_outlives_a_reload() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = TcpListener::bind(unused_address()).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(echo(listener));
     let server = plimsoll::balancer::Server { address, state: Ready };

@@ -16,10 +16,21 @@ pub use replica::{Replica, all_served};
 
 use std::{
     future::Future,
+    net::{Ipv4Addr, SocketAddr},
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
 use plimsoll::balancer::haproxy::{Report, Step};
+
+/// An unused loopback address, with port 0 for any free port. Each call returns another address: a balancer of another
+/// test may still check the health of a replica that ended, and the kernel may assign the port of that replica anew.
+pub fn unused_address() -> SocketAddr {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = (std::process::id() & 0x3ff) << 12 | (COUNT.fetch_add(1, Ordering::Relaxed) & 0xfff);
+    let network = u32::from(Ipv4Addr::new(127, 64, 0, 0));
+    (Ipv4Addr::from(network + number), 0).into()
+}
 
 /// The most memory that a process ever had, in bytes.
 pub fn memory(pid: u32) -> u64 {

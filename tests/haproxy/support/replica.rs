@@ -34,7 +34,7 @@ impl Replica {
     /// Works on each request for `delay`; on one whose path says so (`/1500ms`) for that long. `/503` is answered so, and
     /// `/hangup` not at all.
     pub async fn start(name: &str, delay: Duration) -> Self {
-        Self::start_at("127.0.0.1:0".parse().unwrap(), name, delay).await
+        Self::start_at(super::unused_address(), name, delay).await
     }
 
     /// The same at a certain address.
