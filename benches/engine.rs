@@ -9,10 +9,8 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use plimsoll::{
-    api::{Goal, ScalableServiceSpec, Validated},
-    engine::{Change, Memory, Observation, Pod, Pods, Sample, Value, decide},
-};
+use plimsoll_api::{Goal, ScalableServiceSpec, Validated};
+use plimsoll_engine::{Change, Memory, Observation, Pod, Pods, Sample, Value, alone, turn};
 use serde_json::{Value as Json, json};
 
 /// Batches of which the fastest, the median and the slowest are told.
@@ -106,7 +104,8 @@ impl Life<'_> {
         let begin = Instant::now();
         for (now, seen) in &mut moments {
             seen.replicas = self.replicas;
-            let decision = black_box(decide(self.spec, black_box(seen), &mut self.memory, *now));
+            let decision =
+                black_box(turn(self.spec, black_box(seen), &mut self.memory, *now, &mut alone).decision);
             if decision.replicas != self.replicas {
                 self.changes += 1;
                 self.memory.changed(Change { at: *now, from: self.replicas, to: decision.replicas });

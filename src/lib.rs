@@ -2,12 +2,11 @@
 #![deny(missing_docs)]
 
 pub mod actuate;
-pub mod api;
 pub mod balancer;
 pub mod cli;
 pub mod clock;
 pub mod controller;
-pub mod engine;
+pub mod explain;
 pub mod input;
 pub mod kpi;
 pub mod lease;

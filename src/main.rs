@@ -4,12 +4,12 @@ use std::{io, net::SocketAddr, num::NonZeroU32, path::PathBuf, process::ExitCode
 
 use clap::{Parser, Subcommand};
 use plimsoll::{
-    api::Software,
     balancer::{Resources, agent, nginx},
     cli::{decide, generate},
     controller,
     telemetry::{LogFormat, init_log},
 };
+use plimsoll_api::Software;
 
 /// Keeps every service of a Kubernetes cluster above its load line.
 #[derive(Parser)]

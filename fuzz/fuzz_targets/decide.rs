@@ -7,10 +7,8 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use plimsoll::{
-    api::Validated,
-    cli::decide::{run, service},
-};
+use plimsoll::{cli::decide::{run, service}};
+use plimsoll_api::Validated;
 
 static SERVICE: LazyLock<Option<Validated>> =
     LazyLock::new(|| service(include_bytes!("../../examples/http-service.yaml")).ok());

@@ -33,10 +33,8 @@ pub use self::{
     setup::{Images, Setup},
 };
 use super::owned;
-use crate::{
-    api::{ScalableService, balancer_name},
-    lease::{Permit, WriteError},
-};
+use crate::lease::{Permit, WriteError};
+use plimsoll_api::{ScalableService, balancer_name};
 
 /// Owner of every field in `managedFields`.
 const FIELD_MANAGER: &str = "plimsoll-balancer";

@@ -18,7 +18,8 @@ use kube::{
     api::{Patch, PatchParams, PostParams},
 };
 
-use crate::{api::ReasonCode, clock::Clock, lease::Permit};
+use crate::{clock::Clock, lease::Permit};
+use plimsoll_api::ReasonCode;
 
 /// The API server accepts 1024 bytes.
 const NOTE_MAX: usize = 1000;

@@ -9,10 +9,10 @@ use serde_json::Value;
 
 use super::owned;
 use crate::{
-    api::ScalableService,
     balancer::gateway::{policy_resource, route_resource},
     lease::{Permit, WriteError},
 };
+use plimsoll_api::ScalableService;
 
 /// Owner of the weights and of the policy's fields in `managedFields`.
 const FIELD_MANAGER: &str = "plimsoll-gateway";

@@ -5,10 +5,8 @@ use kube::{
     api::{DeleteParams, DynamicObject, Preconditions},
 };
 
-use crate::{
-    api::ScalableService,
-    lease::{Permit, WriteError},
-};
+use crate::lease::{Permit, WriteError};
+use plimsoll_api::ScalableService;
 
 /// Whether `object` belongs to `service`.
 pub(super) fn belongs_to<K: ResourceExt>(object: &K, service: &ScalableService) -> bool {

@@ -6,10 +6,8 @@ use kube::{
 };
 use serde_json::json;
 
-use crate::{
-    api::{ScalableService, ScalableServiceStatus},
-    lease::{Permit, WriteError},
-};
+use crate::lease::{Permit, WriteError};
+use plimsoll_api::{ScalableService, ScalableServiceStatus};
 
 /// Owner of `status` in `managedFields`.
 const FIELD_MANAGER: &str = "plimsoll-status";

@@ -13,7 +13,7 @@ use super::{
     haproxy::{self, HaProxy},
     nginx::{self, Counters, Nginx},
 };
-use crate::api::Software;
+use plimsoll_api::Software;
 
 /// What balances on this machine.
 #[derive(Debug)]

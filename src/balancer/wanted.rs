@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::Resources;
-use crate::api::{StandbyTls, Traffic};
+use plimsoll_api::{StandbyTls, Traffic};
 
 /// Everything that a balancer should be.
 #[derive(Clone, Debug, PartialEq)]

@@ -17,10 +17,8 @@ use thiserror::Error;
 pub use line::{KpiAnswer, NoNumber, ObservationLine, Unusable};
 pub use service::service;
 
-use crate::{
-    api::{Invalid, KpiState, Reason, Validated},
-    engine::{Change, Memory, Observation, Pods, Sample, decide},
-};
+use plimsoll_api::{Invalid, KpiState, Reason, Validated};
+use plimsoll_engine::{Change, Memory, Observation, Pods, Sample, alone, turn};
 
 /// What is answered to one line.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
@@ -144,7 +142,7 @@ impl Filter<'_> {
             held: line.held,
             ..Observation::default()
         };
-        let decision = decide(self.spec, &seen, &mut self.memory, now);
+        let decision = turn(self.spec, &seen, &mut self.memory, now, &mut alone).decision;
         self.last = Some(Last { time: now, replicas: line.replicas, decided: decision.replicas });
         Ok(DecisionLine { time: line.time, replicas: decision.replicas, reasons: decision.reasons })
     }

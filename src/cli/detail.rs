@@ -10,9 +10,10 @@ use super::{
     recovery,
     style::{Paint, Style},
     table::{Cell, Table},
-    traffic, words,
+    traffic,
 };
-use crate::api::{DecisionRecord, KpiState, KpiStatus, KpiType, ScalableService};
+use crate::explain;
+use plimsoll_api::{DecisionRecord, KpiState, KpiStatus, KpiType, ScalableService};
 
 /// The blocks below the service's line.
 pub fn render(service: &ScalableService, left_out: usize, now: Timestamp, style: &Style) -> String {
@@ -98,7 +99,7 @@ fn kpis(kpis: &[KpiStatus], now: Timestamp) -> Option<Table> {
         let fresh = kpi.state == KpiState::Fresh;
         table.push(vec![
             kpi.name.as_str().into(),
-            finite(kpi.value).map_or_else(|| "-".to_owned(), words::number).into(),
+            finite(kpi.value).map_or_else(|| "-".to_owned(), explain::number).into(),
             target(kpi).into(),
             used(kpi),
             kpi.proposal.map_or_else(|| "-".to_owned(), |count| count.to_string()).into(),
@@ -114,7 +115,7 @@ fn kpis(kpis: &[KpiStatus], now: Timestamp) -> Option<Table> {
 }
 
 fn target(kpi: &KpiStatus) -> String {
-    let target = words::number(kpi.target);
+    let target = explain::number(kpi.target);
     match kpi.type_ {
         KpiType::Load => format!("{target} a replica"),
         KpiType::Utilization => target,
@@ -146,8 +147,8 @@ fn decisions(records: &[DecisionRecord], now: Timestamp) -> Option<Table> {
         } else {
             format!("{} → {}", record.from, record.to)
         };
-        let why = words::binding(&record.reasons)
-            .map_or_else(|| "not recorded".to_owned(), |bound| words::because(bound, &record.reasons));
+        let why = explain::binding(&record.reasons)
+            .map_or_else(|| "not recorded".to_owned(), |bound| explain::because(bound, &record.reasons));
         table.push(vec![format!("{} ago", age(&record.time, now)).into(), replicas.into(), why.into()]);
     }
     (!records.is_empty()).then_some(table)

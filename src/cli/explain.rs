@@ -11,9 +11,9 @@ use super::{
     recovery,
     style::{Paint, Style},
     traffic,
-    words::{self, Step},
 };
-use crate::api::{
+use crate::explain::{self, Step};
+use plimsoll_api::{
     ConditionType, DecisionRecord, KpiState, KpiStatus, Mode, Reason, ReasonCode, ScalableService,
     ScalableServiceStatus,
 };
@@ -52,11 +52,11 @@ fn explain(service: &ScalableService, left_out: usize, now: Timestamp, style: &S
     lines.extend(failover::lines(service, now, style));
     lines.extend(recovery::lines(service, now, style));
     lines.push(String::new());
-    if let Some(bound) = words::binding(&reasons) {
+    if let Some(bound) = explain::binding(&reasons) {
         let name = bound.name.as_ref().map_or_else(String::new, |name| format!(" ({name})"));
         lines.push(format!("{} {}{name}", style.paint(Paint::Strong, "Bound by:"), bound.code.name()));
     }
-    let change = words::what_would_change(&reasons);
+    let change = explain::what_would_change(&reasons);
     lines.push(format!("{} {change}", style.paint(Paint::Strong, "What would change it:")));
     lines.extend(concerns(status, now, style));
     lines
@@ -67,18 +67,18 @@ fn reasons(service: &ScalableService, record: Option<&DecisionRecord>, now: Time
     let mut reasons = record.map_or_else(Vec::new, |record| {
         #[expect(clippy::cast_precision_loss, reason = "seconds since a decision are far below 2^53")]
         let passed = elapsed(&record.time, now) as f64;
-        words::aged(&record.reasons, passed)
+        explain::aged(&record.reasons, passed)
     });
     let replicas = service.status.as_ref().and_then(|status| status.replicas).unwrap_or_default();
     if service.spec.mode == Mode::Paused && !reasons.iter().any(|reason| reason.code == ReasonCode::Paused) {
         reasons.push(Reason::new(ReasonCode::Paused, replicas, replicas));
     }
     if let Some(ready) = condition(service, ConditionType::Ready).filter(|ready| ready.status != "True")
-        && let Some(code) = words::code_of(&ready.reason)
+        && let Some(code) = explain::code_of(&ready.reason)
     {
-        let trouble = words::step(code) == Step::Trouble;
-        let asked = words::binding(&reasons).is_some_and(|bound| {
-            matches!(words::step(bound.code), Step::Proposal | Step::Limit) || bound.from != bound.to
+        let trouble = explain::step(code) == Step::Trouble;
+        let asked = explain::binding(&reasons).is_some_and(|bound| {
+            matches!(explain::step(bound.code), Step::Proposal | Step::Limit) || bound.from != bound.to
         });
         if trouble || !asked {
             reasons.retain(|reason| reason.code != code);
@@ -105,13 +105,13 @@ fn answer(
         (Some(count), None) => format!("{name} has {}", counted(count)),
         (None, _) => name.to_owned(),
     };
-    let Some(bound) = words::binding(reasons) else {
+    let Some(bound) = explain::binding(reasons) else {
         return format!("{has}: nothing was decided yet.");
     };
-    let because = words::because(bound, reasons);
+    let because = explain::because(bound, reasons);
     let other =
         status.desired_replicas.filter(|desired| status.replicas.is_some_and(|count| count != *desired));
-    match (words::step(bound.code), service.spec.mode, other) {
+    match (explain::step(bound.code), service.spec.mode, other) {
         (Step::Trouble, ..) if bound.detail.is_some() => {
             let left = if status.replicas.is_some() { "and is left at that" } else { "is left as it is" };
             format!("{has} {left}: {}.", bound.detail.as_deref().unwrap_or_default().trim_end_matches('.'))
@@ -138,7 +138,7 @@ fn answer(
 /// The answer speaks of one KPI: that others are missing, and what follows from it, must not be left to the steps.
 fn only_up(service: &ScalableService, status: &ScalableServiceStatus, reasons: &[Reason]) -> Option<String> {
     let metrics = condition(service, ConditionType::MetricsAvailable)?;
-    let asked = words::binding(reasons).is_some_and(|bound| words::step(bound.code) == Step::Proposal);
+    let asked = explain::binding(reasons).is_some_and(|bound| explain::step(bound.code) == Step::Proposal);
     if !asked || metrics.reason != ReasonCode::MetricsIncomplete.name() {
         return None;
     }
@@ -154,8 +154,10 @@ fn counted(count: i32) -> String {
 /// The KPIs as they were last seen, which may be later than the decision.
 fn seen_now(status: &ScalableServiceStatus, now: Timestamp, style: &Style) -> Option<String> {
     let one = |kpi: &KpiStatus| {
-        let value =
-            kpi.value.filter(|value| value.is_finite()).map_or_else(|| "no value".to_owned(), words::number);
+        let value = kpi
+            .value
+            .filter(|value| value.is_finite())
+            .map_or_else(|| "no value".to_owned(), explain::number);
         let when =
             kpi.sample_time.as_ref().map_or_else(String::new, |time| format!(", {} ago", age(time, now)));
         let state: &'static str = kpi.state.into();
@@ -186,11 +188,11 @@ fn steps(record: &DecisionRecord, now: Timestamp, style: &Style) -> Vec<String> 
         .collect();
     let width = shown.len().to_string().len();
     lines.extend(shown.iter().enumerate().map(|(index, reason)| {
-        let arrow = match words::step(reason.code) {
+        let arrow = match explain::step(reason.code) {
             Step::Proposal | Step::Limit => format!(" → {}", reason.to),
             Step::Note | Step::End | Step::Trouble => String::new(),
         };
-        format!("  {:>width$}. {}{}", index + 1, words::sentence(reason), style.paint(Paint::Good, &arrow))
+        format!("  {:>width$}. {}{}", index + 1, explain::sentence(reason), style.paint(Paint::Good, &arrow))
     }));
     lines
 }

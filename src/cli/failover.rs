@@ -6,7 +6,7 @@ use super::{
     age::age,
     style::{Paint, Style},
 };
-use crate::api::{FAILOVER_TO_ANNOTATION, FREEZE_ANNOTATION, PRIMARY, ScalableService, StandbyStatus};
+use plimsoll_api::{FAILOVER_TO_ANNOTATION, FREEZE_ANNOTATION, PRIMARY, ScalableService, StandbyStatus};
 
 /// `Failover: Standby for 3m, primary 0%, standby 100%`, and a line for each standby that is not ready; nothing for a
 /// service without any.

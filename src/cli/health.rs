@@ -2,8 +2,9 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::{style::Paint, words};
-use crate::api::{ConditionType, Mode, ReasonCode, ScalableService};
+use super::style::Paint;
+use crate::explain;
+use plimsoll_api::{ConditionType, Mode, ReasonCode, ScalableService};
 
 /// How a service is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +90,7 @@ pub fn judged(condition: &Condition) -> Option<Health> {
         return None;
     };
     // A window, a rate or a floor at work is what the user asked for; a ceiling or a lack of evidence is not.
-    let code = words::code_of(&condition.reason);
+    let code = explain::code_of(&condition.reason);
     let asked_for = match code {
         Some(ReasonCode::MaxReplicas | ReasonCode::HeldWithoutEvidence | ReasonCode::ScalingIneffective)
         | None => false,

@@ -10,7 +10,6 @@ mod recovery;
 pub mod status;
 pub mod style;
 pub mod table;
-pub mod words;
 
 mod detail;
 mod failover;

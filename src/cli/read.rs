@@ -8,11 +8,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::age::age;
-use crate::{
-    api::{
-        BalancerStatus, DecisionRecord, Draining, FailoverStatus, KpiStatus, Reason, ScalableService, Summary,
-    },
-    input::{json, typed},
+use crate::input::{json, typed};
+use plimsoll_api::{
+    BalancerStatus, DecisionRecord, Draining, FailoverStatus, KpiStatus, Reason, ScalableService, Summary,
 };
 
 /// An object as far as it could be read.

@@ -9,7 +9,7 @@ use super::{
     style::{Paint, Style},
     table::{Cell, Table},
 };
-use crate::api::ScalableService;
+use plimsoll_api::ScalableService;
 
 /// A table with a line for each service.
 #[must_use]

@@ -6,7 +6,7 @@ use super::{
     health::condition,
     style::{Paint, Style},
 };
-use crate::api::{BalancerStatus, ConditionType, ScalableService, Traffic};
+use plimsoll_api::{BalancerStatus, ConditionType, ScalableService, Traffic};
 
 /// `Balancers: 2/2 in sync, 10 programmed, 0 draining, 0 held`, with `5 down` where replicas fail the checks, or whether the
 /// rule of a Gateway is as it should be; nothing for a service without any.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::engine::SAME_SAMPLE;
+use plimsoll_engine::SAME_SAMPLE;
 
 /// Time for a scrape to become visible to queries, on top of what was measured.
 const MARGIN: SignedDuration = SignedDuration::from_millis(40);

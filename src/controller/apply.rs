@@ -8,11 +8,11 @@ use tokio::time::sleep;
 use super::{context::Context, index::read, state::Key};
 use crate::{
     actuate::{self, FoundScale, ScaleError},
-    api::{ReasonCode, ScalableService},
-    engine::{Decision, Observation},
     lease::{Permit, WriteError},
     telemetry::WriteResult,
 };
+use plimsoll_api::{ReasonCode, ScalableService};
+use plimsoll_engine::{Decision, Observation};
 
 /// A write that takes longer has failed.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);

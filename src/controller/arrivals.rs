@@ -14,7 +14,7 @@ use super::{
     outcome::Outcome,
     state::{Key, State},
 };
-use crate::api::{Arrival, ScalableService};
+use plimsoll_api::{Arrival, ScalableService};
 
 /// So long they are told of.
 const CAUGHT_UP: SignedDuration = SignedDuration::from_secs(leaving::CAUGHT_UP.as_secs().cast_signed());

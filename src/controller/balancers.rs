@@ -20,10 +20,10 @@ use crate::{
         self,
         balancer::{self, Backend, BalancerError, Objects},
     },
-    api::{RecoveryStatus, ScalableService, Traffic, balancer_name},
-    engine::Rotation,
     lease::WriteError,
 };
+use plimsoll_api::{RecoveryStatus, ScalableService, Traffic, balancer_name};
+use plimsoll_engine::Rotation;
 
 /// What nobody watches (Services, roles, budgets) is put right after this time at the latest.
 const AGAIN_AFTER: Duration = Duration::from_secs(600);

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::broadcast;
 
 use super::state::Key;
-use crate::engine::{Asked, Capacity};
+use plimsoll_engine::{Asked, Capacity};
 
 /// Switches are looked at for so long together.
 const MINUTE: SignedDuration = SignedDuration::from_mins(1);

@@ -7,10 +7,10 @@ use thiserror::Error;
 
 use crate::{
     actuate::balancer::{Images, NetworkRules, Setup},
-    api::{BalancerContainer, BalancerPod},
     input::{typed, yaml},
     kpi::SourceConfig,
 };
+use plimsoll_api::{BalancerContainer, BalancerPod};
 
 /// The file given by `--config`.
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -17,13 +17,13 @@ use super::{
 };
 use crate::{
     actuate::{EventQueue, Evictor, balancer::Setup},
-    api::GatewayRule,
     clock::Clock,
     kpi::KpiReader,
     lease::Leader,
     random::Random,
     telemetry::{Health, Metrics},
 };
+use plimsoll_api::GatewayRule;
 
 /// Parts that all scopes share.
 pub struct Shell {

@@ -20,14 +20,13 @@ use super::{
     standbys::{Asked, KnownStandby},
     state::{Key, State},
 };
-use crate::{
-    actuate,
-    api::{
-        FAILOVER_TO_ANNOTATION, FREEZE_ANNOTATION, Failover, FailoverState, FailoverStatus, Mode, PRIMARY,
-        ScalableService, ScalableServiceStatus, Standby, StandbyFor, StandbyService, Validated,
-        balancer_name,
-    },
-    engine::{self, Capacity, Decision, Memory, Observation, Order, Shift, StandbySeen, Standing},
+use crate::actuate;
+use plimsoll_api::{
+    FAILOVER_TO_ANNOTATION, FREEZE_ANNOTATION, Failover, FailoverState, FailoverStatus, Mode, PRIMARY,
+    ScalableService, ScalableServiceStatus, Standby, StandbyFor, StandbyService, balancer_name,
+};
+use plimsoll_engine::{
+    Capacity, Decision, Departure, Observation, Order, Shift, StandbySeen, Standing, Veto,
 };
 
 /// What is seen around the failover of a service; `None` without `spec.failover`.
@@ -84,54 +83,24 @@ pub fn order(service: &ScalableService) -> Option<Order> {
     annotations.get(FAILOVER_TO_ANNOTATION).map(|name| Order::To(name.clone()))
 }
 
-/// Decides where requests go `among` the others, so that what they decide at the same moment counts.
-pub fn decide(
-    service: &ScalableService,
-    key: &Key,
-    spec: &Validated,
-    seen: &mut Observation,
-    (memory, now): (&mut Memory, Timestamp),
-    among: (&Board, &Services),
-) -> Option<Shift> {
-    let mut shift = engine::fail_over(spec, seen, memory, now);
-    // Each refusal takes away a standby, or the right to leave because of a KPI.
-    for _ in 0..=service.spec.failover.as_ref()?.backends.len() {
-        let Some(standing) = refused(service, key, seen, shift.as_ref(), now, among) else { break };
-        seen.standing = Some(standing);
-        shift = engine::fail_over(spec, seen, memory, now);
-    }
-    shift
-}
-
-/// Notes that a service leaves its primary, before anything waits. If it may not, since others were faster: how things
-/// stand, to be decided on anew.
-fn refused(
-    service: &ScalableService,
-    key: &Key,
-    seen: &Observation,
-    shift: Option<&Shift>,
+/// The answer of the other services to a departure of this one. A departure that is granted is noted before anything waits,
+/// so that what others decide at the same moment counts.
+pub fn fleet<'a>(
+    service: &'a ScalableService,
+    key: &'a Key,
     now: Timestamp,
-    (board, services): (&Board, &Services),
-) -> Option<Standing> {
-    let (standing, status) = (seen.standing.as_ref()?, &shift?.status);
-    let was_here = standing.told.as_ref().is_none_or(|told| told.active == PRIMARY);
-    if !was_here || status.active == PRIMARY {
-        return None;
+    (board, services): (&'a Board, &'a Services),
+) -> impl FnMut(Departure<'_>) -> Result<(), Veto> + 'a {
+    move |departure| {
+        let backends = service.spec.failover.iter().flat_map(|failover| &failover.backends);
+        let spec = backends.clone().find(|spec| spec.name == departure.to);
+        let to = spec.and_then(|spec| behind(spec.service.as_ref()?, key, services)).map(|(to, _)| to);
+        if board.leave(key, to.as_ref(), departure.sources, now) {
+            return Ok(());
+        }
+        let trouble = to.filter(|to| board.is_away(to)).map(|to| circular(&to));
+        Err(Veto { crowded: board.crowded(key, now), trouble })
     }
-    let specs = service.spec.failover.iter().flat_map(|failover| &failover.backends);
-    let spec = specs.clone().find(|spec| spec.name == status.active);
-    let to = spec.and_then(|spec| behind(spec.service.as_ref()?, key, services)).map(|(to, _)| to);
-    // What a person or its own pods say is done, unless it would send requests in a circle.
-    if board.leave(key, to.as_ref(), &shift?.sources, now) {
-        return None;
-    }
-    let mut standing = standing.clone();
-    standing.crowded = board.crowded(key, now);
-    if let Some(to) = to.filter(|to| board.is_away(to)) {
-        let seen = standing.standbys.iter_mut().filter(|seen| seen.name == status.active);
-        seen.for_each(|seen| seen.trouble = Some(circular(&to)));
-    }
-    Some(standing)
 }
 
 /// Tells the balancers of new shares at once: they must not wait for replicas to be written, least of all while the

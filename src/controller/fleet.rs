@@ -5,10 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::index::BalancerPod;
-use crate::{
-    api::{BalancerStatus, ConditionType, ReasonCode, ScalableServiceStatus, Verdict},
-    engine::{Member, Rotation, Witness},
-};
+use plimsoll_api::{BalancerStatus, ConditionType, ReasonCode, ScalableServiceStatus, Verdict};
+use plimsoll_engine::{Member, Rotation, Witness};
 
 /// From so many percent in use on a balancer is saturated: queues and answers get long well before it is full, and the others
 /// must be able to take what one that dies has.
@@ -227,7 +225,7 @@ fn entries(status: Option<&ScalableServiceStatus>) -> &[BalancerStatus] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::TrafficStatus;
+    use plimsoll_api::TrafficStatus;
 
     fn pod(name: &str, ready: bool, ending: bool) -> BalancerPod {
         BalancerPod { name: name.into(), ready, ending, fading: false }

@@ -21,11 +21,11 @@ use super::{
 };
 use crate::{
     actuate::{self, Note},
-    api::{ConditionType, GatewayRule, Mode, Provider, ReasonCode, ScalableService, Verdict},
     balancer::gateway::{Plan, Route, Share, plan, shares},
     lease::WriteError,
 };
 use given::{Given, UNDONE_WITHIN};
+use plimsoll_api::{ConditionType, GatewayRule, Mode, Provider, ReasonCode, ScalableService, Verdict};
 use policy::KnownPolicy;
 use proof::Proof;
 

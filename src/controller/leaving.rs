@@ -9,7 +9,8 @@ use std::{
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::{api::ScalableServiceStatus, engine::Rotation};
+use plimsoll_api::ScalableServiceStatus;
+use plimsoll_engine::Rotation;
 
 /// So long after a replica is on its way out the balancers are still told to leave it alone: more than the controller
 /// of EndpointSlices takes on a busy cluster, or to be led anew (15 s).
@@ -63,7 +64,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::engine::Member;
+    use plimsoll_engine::Member;
 
     fn rotation(pods: &[&str]) -> Rotation {
         let member = |name: &&str| Member {

@@ -8,7 +8,8 @@ use kube::Resource;
 use tokio::time::sleep;
 
 use super::{apply::WRITE_TIMEOUT, context::Context, index::read};
-use crate::{actuate, api::TrafficStatus};
+use crate::actuate;
+use plimsoll_api::TrafficStatus;
 
 /// Time between two rounds. A mark is taken off in the second round that finds it: a watch may be a little behind a drain
 /// that has just begun.

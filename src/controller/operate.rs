@@ -29,7 +29,6 @@ use super::{
 };
 use crate::{
     actuate::{EventQueue, Events, Evictor, balancer::Setup},
-    api::ScalableService,
     clock::Clock,
     kpi::KpiReader,
     lease::{self, LeaseConfig, LeaseParams},
@@ -37,6 +36,7 @@ use crate::{
     random::Random,
     telemetry::{Health, Metrics},
 };
+use plimsoll_api::ScalableService;
 
 /// Workload changes that wait to be mapped to services.
 const CHANGES_MAX: usize = 4096;

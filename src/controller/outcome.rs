@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::{
-    api::{Arrival, ReasonCode},
-    engine::{Decision, Recovery, Shift},
-};
+use plimsoll_api::{Arrival, ReasonCode};
+use plimsoll_engine::{Decision, Recovery, Shift};
 
 /// What came of one look.
 #[derive(Clone, Debug, PartialEq)]

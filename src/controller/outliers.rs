@@ -10,12 +10,9 @@ use super::{
     index::{Target, read},
     state::{Key, State},
 };
-use crate::{
-    api::{KpiState, OutlierRules},
-    engine::{Decision, Memory, Peers, Recovery, Sample},
-    kpi::Asker,
-    telemetry::WriteResult,
-};
+use crate::{kpi::Asker, telemetry::WriteResult};
+use plimsoll_api::{KpiState, OutlierRules};
+use plimsoll_engine::{Decision, Memory, Peers, Recovery, Sample};
 
 /// The replicas side by side, by an answer that is at most `age` old and comes within `patience`; `None` without
 /// `spec.recovery`, or if the target's pods can't be listed.

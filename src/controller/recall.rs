@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use super::context::Context;
-use crate::{
-    api::Validated,
-    engine::{Memory, Observation, RECALLED},
-    kpi::Asker,
-};
+use crate::kpi::Asker;
+use plimsoll_api::Validated;
+use plimsoll_engine::{Memory, Observation, RECALLED};
 
 /// Time between two numbers of the past: half of the minute that the engine goes by.
 const STEP: Duration = Duration::from_secs(30);

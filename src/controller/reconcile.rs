@@ -24,12 +24,9 @@ use super::{
     subject::{self, Refused, Subject, dereference},
     zones,
 };
-use crate::{
-    api::{Goal, KpiState, ScalableService, ScalableServiceStatus, Validated},
-    controller::index::Target,
-    engine::{self, Change, Memory, Observation, Pods},
-    kpi::Asker,
-};
+use crate::{controller::index::Target, kpi::Asker};
+use plimsoll_api::{Goal, KpiState, ScalableService, ScalableServiceStatus, Validated};
+use plimsoll_engine::{Change, Memory, Observation, Pods, Turn, past_proposals, turn, turn_unscaled};
 
 /// An answer of Prometheus may be this old; services that ask the same within it share one query.
 const ANSWER_AGE_MAX: Duration = Duration::from_millis(500);
@@ -153,7 +150,7 @@ async fn look(service: &ScalableService, key: &Key, state: &mut State, context: 
     state.unscaled = Memory::default();
     state.scale.correct(&mut subject.target);
     follow_target(service, &subject.target, state, context.shell.clock.now());
-    let mut seen = Observation { asked, ..observe(service, &subject, key, state, context).await };
+    let seen = Observation { asked, ..observe(service, &subject, key, state, context).await };
     if state.memory.is_none() {
         state.memory = Some(remember(service, &subject.spec, key, state, context).await);
     }
@@ -172,10 +169,9 @@ async fn look(service: &ScalableService, key: &Key, state: &mut State, context: 
         memory.changed(change);
     }
     let began = Instant::now();
-    let mut recovery = engine::judge(&subject.spec, &seen, memory, now);
-    let shift = failover::decide(service, key, &subject.spec, &mut seen, (memory, now), context.others());
-    seen.returning = shift.as_ref().map_or(0, |shift| shift.floor);
-    let mut decision = engine::decide(&subject.spec, &seen, memory, now);
+    let mut fleet = failover::fleet(service, key, now, context.others());
+    let Turn { mut decision, failover: shift, mut recovery } =
+        turn(&subject.spec, &seen, memory, now, &mut fleet);
     context.shell.metrics.decided(decision.bound_by, began.elapsed());
     failover::tell(service, key, Some(&decision), &seen, (shift.as_ref(), settled), context.others());
     let told = state.written.as_ref().map(|(status, _)| status);
@@ -250,11 +246,11 @@ async fn refuse(
         balancers::bring_about(service, &subject.target, key, state, context).await;
     }
     if let Some(subject) = subject.filter(|_| service.spec.failover.is_some()) {
-        let mut seen = observe(service, &subject, key, state, context).await;
+        let seen = observe(service, &subject, key, state, context).await;
         let now = context.shell.clock.now();
         let settled = gateway::is_settled(service, state);
-        let memory = &mut state.unscaled;
-        shift = failover::decide(service, key, &subject.spec, &mut seen, (memory, now), context.others());
+        let mut fleet = failover::fleet(service, key, now, context.others());
+        shift = turn_unscaled(&subject.spec, &seen, &mut state.unscaled, now, &mut fleet);
         failover::tell(service, key, None, &seen, (shift.as_ref(), settled), context.others());
         failover::announce(key, state.told(), shift.as_ref(), context).await;
         let next = shift.as_ref().and_then(|shift| Duration::try_from(shift.next_look?).ok());
@@ -344,7 +340,7 @@ async fn remember(
     let full = decisions.len() >= ScalableServiceStatus::DECISIONS_MAX;
     let oldest = decisions.last().filter(|_| full);
     let known_since = oldest.map_or(created, |oldest| oldest.time.0.max(created));
-    Memory::rebuilt(engine::past_proposals(spec, &histories, now), changes).known_since(known_since)
+    Memory::rebuilt(past_proposals(spec, &histories, now), changes).known_since(known_since)
 }
 
 /// Begins a new memory if the target is another one than before: what the other target needed says nothing of this one.

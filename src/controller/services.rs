@@ -9,7 +9,7 @@ use kube::{
 };
 
 use super::state::Key;
-use crate::api::ScalableService;
+use plimsoll_api::ScalableService;
 
 type Object = DeserializeGuard<ScalableService>;
 

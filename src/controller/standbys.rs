@@ -16,11 +16,8 @@ use tokio::{
 };
 
 use super::state::Key;
-use crate::{
-    actuate::said,
-    api::{Standby, StandbyAddress, StandbyService, StandbyStatus},
-    names,
-};
+use crate::{actuate::said, names};
+use plimsoll_api::{Standby, StandbyAddress, StandbyService, StandbyStatus};
 
 /// An address is believed for so long before it is asked for again.
 const ADDRESS_AGE_MAX: Duration = Duration::from_secs(10);

@@ -15,10 +15,8 @@ use super::{
 };
 #[cfg(doc)]
 use crate::lease::Leadership;
-use crate::{
-    api::{ScalableServiceStatus, ScaleTargetRef},
-    engine::{Change, Memory, Order},
-};
+use plimsoll_api::{ScalableServiceStatus, ScaleTargetRef};
+use plimsoll_engine::{Change, Memory, Order};
 
 /// Looks a second that a start is spread over, so that a thousand services do not ask at once.
 const FIRST_LOOKS_PER_SECOND: f64 = 200.0;

@@ -16,10 +16,10 @@ use super::{
 };
 use crate::{
     actuate,
-    api::{FailoverStatus, ScalableService, ScalableServiceStatus},
     lease::WriteError,
     telemetry::{ServiceLook, TrafficLook, WriteResult},
 };
+use plimsoll_api::{FailoverStatus, ScalableService, ScalableServiceStatus};
 
 /// The watch shows a write of ours within this time.
 const SEEN_WITHIN: Duration = Duration::from_secs(5);

@@ -10,7 +10,7 @@ use super::{
     state::Key,
     target::parse_selector,
 };
-use crate::api::{ReasonCode, ScalableService, Validated};
+use plimsoll_api::{ReasonCode, ScalableService, Validated};
 
 /// What is to be scaled, by which rules.
 pub struct Subject {

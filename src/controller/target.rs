@@ -16,10 +16,8 @@ use thiserror::Error;
 use tokio::time::{Instant, timeout};
 
 use super::index::{Front, Owner, Shared, Target, TargetIndex, Workload, read};
-use crate::{
-    actuate::{FoundScale, said},
-    api::{ReasonCode, ScaleTargetRef},
-};
+use crate::actuate::{FoundScale, said};
+use plimsoll_api::{ReasonCode, ScaleTargetRef};
 
 /// Why a target can't be scaled.
 #[derive(Debug, Error)]

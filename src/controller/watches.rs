@@ -28,10 +28,8 @@ use super::{
     index::{Follow, NodeIndex, Served, Shared, Workload, follow, read, scaled_object_resource, write},
     target::is_missing_kind,
 };
-use crate::{
-    api::ScalableService, balancer::gateway::route_resource, pauses::Pauses, random::Random,
-    telemetry::Health,
-};
+use crate::{balancer::gateway::route_resource, pauses::Pauses, random::Random, telemetry::Health};
+use plimsoll_api::ScalableService;
 
 /// How often is asked whether KEDA has come to the cluster.
 const KEDA_PAUSE: Duration = Duration::from_secs(15);

@@ -14,7 +14,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{context::Context, index::Rollout, state::Key};
-use crate::api::{Criticality, ScalableServiceSpec};
+use plimsoll_api::{Criticality, ScalableServiceSpec};
 
 /// So long after the first question all services may take to say how their balancers are; then the order is that of those
 /// that have. One whose target is refused may say nothing at all.

@@ -9,10 +9,8 @@ use super::{
     outcome::Outcome,
     state::{Key, State},
 };
-use crate::{
-    api::ScalableService,
-    engine::{Member, Placed, Topology, Witness},
-};
+use plimsoll_api::ScalableService;
+use plimsoll_engine::{Member, Placed, Topology, Witness};
 
 /// The replicas with zones and nodes; `None` if the target's pods can't be listed.
 pub fn topology(

@@ -2,7 +2,8 @@
 
 use serde::Deserialize as _;
 
-use super::{tree::Node, words::quoted};
+use super::tree::Node;
+use plimsoll_api::words::quoted;
 
 /// The one value of a line.
 ///

@@ -7,7 +7,6 @@ pub mod json;
 pub mod schema;
 mod tree;
 mod typed;
-pub mod words;
 pub mod yaml;
 
 #[cfg(test)]

@@ -8,10 +8,8 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use regex::Regex;
 
-use super::{
-    tree::Node,
-    words::{any_of, child, key, unknown_field},
-};
+use super::tree::Node;
+use plimsoll_api::words::{any_of, child, key, unknown_field};
 
 /// Something that the schema does not allow.
 #[derive(Clone, Debug, PartialEq, Eq)]

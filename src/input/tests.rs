@@ -1,10 +1,7 @@
 //! Sentences of the readers by themselves; those of whole specs and lines are in `tests/it`.
 
-use super::{
-    Node, json, typed,
-    words::{any_of, key, near, quoted},
-    yaml,
-};
+use super::{Node, json, typed, yaml};
+use plimsoll_api::words::{any_of, key, near, quoted};
 
 #[test]
 fn a_long_text_is_cut_and_its_length_told() {

@@ -9,7 +9,7 @@ use serde::{
 };
 use serde_json::Number;
 
-use super::words::{a_list, child, quoted};
+use plimsoll_api::words::{a_list, child, quoted};
 
 /// Every whole number up to here is a float too (2^53).
 const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;

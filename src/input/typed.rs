@@ -11,10 +11,8 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-use super::{
-    tree::Node,
-    words::{any_of, child, quoted, unknown_field},
-};
+use super::tree::Node;
+use plimsoll_api::words::{any_of, child, quoted, unknown_field};
 
 /// Reads `node`, which stands at `path` of its document, as a `T`. A field that is null is one that is left out.
 ///

@@ -12,8 +12,8 @@ use super::answer::{Answer, Data, Series};
 use super::clock::ClockVerdict;
 use super::failure::Failure;
 use super::question::{Evidence, Question, read_probe};
-use crate::api::{Goal, KpiState};
-use crate::engine::{Sample, Value, Volume};
+use plimsoll_api::{Goal, KpiState};
+use plimsoll_engine::{Sample, Value, Volume};
 
 /// A query's result, and what its evaluation time says.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ use super::answer::{Data, Track};
 use super::reader::KpiReader;
 use super::slots::Asker;
 use super::transport::Request;
-use crate::api::{Goal, KpiRule};
+use plimsoll_api::{Goal, KpiRule};
 
 /// Most points that are asked for; Prometheus refuses more than 11,000.
 const POINTS_MAX: f64 = 1000.0;
@@ -112,8 +112,8 @@ mod tests {
     use jiff::Timestamp;
 
     use super::merged;
-    use crate::api::Goal;
     use crate::kpi::answer::{Labels, Track};
+    use plimsoll_api::Goal;
 
     fn track(pod: Option<&str>, values: &[f64]) -> Track {
         let points =

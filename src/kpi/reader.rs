@@ -15,9 +15,9 @@ use super::recent::Recent;
 use super::slots::Asker;
 use super::source::{ConfigError, SourceConfig, check};
 use super::transport::{Connect, connect};
-use crate::api::{Goal, KpiRule, KpiState, OutlierRules, VolumeRule};
 use crate::clock::Clock;
-use crate::engine::{Sample, Volume};
+use plimsoll_api::{Goal, KpiRule, KpiState, OutlierRules, VolumeRule};
+use plimsoll_engine::{Sample, Volume};
 
 /// Queries whose parse is remembered.
 const QUESTIONS_MAX: usize = 32_768;

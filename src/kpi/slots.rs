@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use crate::api::Criticality;
+use plimsoll_api::Criticality;
 
 /// The service that asks. Slots are shared among services.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -20,7 +20,7 @@ use super::{
     },
     text::open_metrics,
 };
-use crate::api::ReasonCode;
+use plimsoll_api::ReasonCode;
 
 /// How a write to the cluster ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, IntoStaticStr)]

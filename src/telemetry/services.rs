@@ -18,7 +18,7 @@ use super::{
         REQUESTS_HELD, Row, STANDBY_WEIGHT, WATCH_SYNCED,
     },
 };
-use crate::api::{ConditionType, KpiState, KpiStatus, Verdict};
+use plimsoll_api::{ConditionType, KpiState, KpiStatus, Verdict};
 
 /// KPIs of one service that have series; more are left out, which a valid ScalableService never has.
 const KPIS_MAX: usize = 16;

@@ -12,7 +12,7 @@ use strum::IntoEnumIterator;
 use tokio::{net::TcpListener, sync::oneshot};
 
 use super::{Health, Metrics, ServiceLook, TrafficLook, WriteResult, serve, table};
-use crate::api::{ConditionType, KpiState, KpiStatus, KpiType, ReasonCode, Verdict};
+use plimsoll_api::{ConditionType, KpiState, KpiStatus, KpiType, ReasonCode, Verdict};
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 

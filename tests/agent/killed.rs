@@ -5,10 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use plimsoll::{
-    api::Software,
-    balancer::{ServerState, agent::stop},
-};
+use plimsoll::balancer::{ServerState, agent::stop};
+use plimsoll_api::Software;
 use serde_json::json;
 use tokio::{io::AsyncWriteExt as _, net::UnixStream, task::JoinSet};
 

@@ -9,7 +9,6 @@ use std::{
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use plimsoll::{
-    api::{BalancerStatus, Software, Traffic},
     balancer::{
         Driver, Endpoint, Resources,
         agent::{
@@ -19,6 +18,7 @@ use plimsoll::{
     },
     telemetry::Health,
 };
+use plimsoll_api::{BalancerStatus, Software, Traffic};
 use serde_json::{Value, json};
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 

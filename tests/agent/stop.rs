@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use plimsoll::{api::Software, balancer::agent::stop};
+use plimsoll::balancer::agent::stop;
+use plimsoll_api::Software;
 use serde_json::json;
 
 use crate::{

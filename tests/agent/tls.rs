@@ -2,7 +2,8 @@
 
 use std::{fs, net::SocketAddr, time::Duration};
 
-use plimsoll::{api::StandbyTls, balancer::Standby};
+use plimsoll::balancer::Standby;
+use plimsoll_api::StandbyTls;
 use serde_json::json;
 
 use crate::{

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use plimsoll::api::Arrival;
+use plimsoll_api::Arrival;
 use serde_json::json;
 
 use crate::{

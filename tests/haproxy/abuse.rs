@@ -14,9 +14,9 @@ use tokio::{
 use crate::support::{
     Balancer, Client, Reached as _, Replica, eventually,
     http2::{flood, plain},
-    memory,
+    memory, unused_address,
     upgrade::{CONNECT, NO_WEBSOCKETS, WEBSOCKET, answer, upgrades_to_anything},
-    unused_address, wait, wanted,
+    wait, wanted,
 };
 
 const MEMORY: u64 = 64 << 20;

@@ -2,10 +2,8 @@
 
 use std::{net::SocketAddr, path::PathBuf, process::Command, time::Duration};
 
-use plimsoll::{
-    api::{Algorithm, RetryOn, StandbyTls, Traffic},
-    balancer::{ConfigError, Listen, Server, ServerState, Standby, Wanted, haproxy::Config},
-};
+use plimsoll::balancer::{ConfigError, Listen, Server, ServerState, Standby, Wanted, haproxy::Config};
+use plimsoll_api::{Algorithm, RetryOn, StandbyTls, Traffic};
 use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
 use serde_json::{Value, json};
 

@@ -8,7 +8,9 @@ use std::{
 use plimsoll::balancer::{Epoch, ServerState::Ready, Standby, Wanted, haproxy::AdminState};
 use serde_json::{Value, json};
 
-use crate::support::{Balancer, Client, Load, Reached as _, Replica, eventually, steps, unused_address, wait, wanted};
+use crate::support::{
+    Balancer, Client, Load, Reached as _, Replica, eventually, steps, unused_address, wait, wanted,
+};
 
 const DELAY: Duration = Duration::from_millis(2);
 

@@ -2,10 +2,8 @@
 
 use std::sync::LazyLock;
 
-use plimsoll::{
-    api::Validated,
-    cli::decide::{run, service},
-};
+use plimsoll::cli::decide::{run, service};
+use plimsoll_api::Validated;
 use proptest::prelude::*;
 use serde_json::Value;
 

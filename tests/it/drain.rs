@@ -3,10 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
-use plimsoll::{
-    api::ReasonCode,
-    engine::{Drain, Member, Memory, Observation, Pod, Pods, Rotation, decide, drain},
-};
+use plimsoll_api::ReasonCode;
+use plimsoll_engine::{Drain, Member, Memory, Observation, Pod, Pods, Rotation, alone, drain, turn};
 use proptest::prelude::*;
 
 use super::fixtures::{fresh, spec};
@@ -342,7 +340,7 @@ traffic: {provider: HAProxy, targetPort: 8080, listeners: [{port: 80}], limits: 
 "#;
 
 fn observed(load: f64, replicas: i32, ready: i32, held: i32, now: Timestamp) -> Observation {
-    let sample = plimsoll::engine::Sample { at: Some(now), ..fresh(load) };
+    let sample = plimsoll_engine::Sample { at: Some(now), ..fresh(load) };
     Observation {
         replicas,
         pods: Pods::Counted { ready },
@@ -356,7 +354,8 @@ fn observed(load: f64, replicas: i32, ready: i32, held: i32, now: Timestamp) -> 
 fn requests_that_wait_wake_a_service_and_the_next_zero_waits_for_the_window() {
     let (spec, mut memory) = (spec(SHOP), Memory::default());
     let mut look = |second, replicas, ready, held| {
-        decide(&spec, &observed(0.0, replicas, ready, held, at(second)), &mut memory, at(second))
+        turn(&spec, &observed(0.0, replicas, ready, held, at(second)), &mut memory, at(second), &mut alone)
+            .decision
     };
     assert_eq!(look(0, 0, 0, 0).replicas, 0);
     let woken = look(1, 0, 0, 1);
@@ -383,7 +382,7 @@ fn a_decision_waits_for_the_drain_and_says_so() {
         });
         let mut seen = observed(650.0, world.replicas, 0, 0, at(world.second));
         (seen.pods, seen.rotation) = (Pods::Listed(pods.collect()), Some(world.rotation.clone()));
-        decide(&spec, &seen, &mut memory, at(world.second))
+        turn(&spec, &seen, &mut memory, at(world.second), &mut alone).decision
     };
     look(&world);
     world.second = 61;
@@ -397,7 +396,7 @@ fn a_decision_waits_for_the_drain_and_says_so() {
     let waits = look(&world);
     let reason = waits.reasons.iter().find(|reason| reason.code == ReasonCode::Draining).unwrap();
     assert_eq!(
-        plimsoll::cli::words::sentence(reason),
+        plimsoll::explain::sentence(reason),
         "3 of 10 replicas are being drained, 12 s so far, at most 30 s"
     );
     assert_eq!(waits.next_look, SignedDuration::from_secs(1));
@@ -419,7 +418,7 @@ fn a_restart_goes_on_with_the_drain_that_it_finds() {
     let mut look = |world: &World| {
         let mut seen = observed(650.0, world.replicas, 10, 0, at(world.second));
         seen.rotation = Some(world.rotation.clone());
-        decide(&spec, &seen, &mut memory, at(world.second))
+        turn(&spec, &seen, &mut memory, at(world.second), &mut alone).decision
     };
     world.second = 12;
     let first = look(&world);

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use plimsoll::{
-    api::{KpiState, ReasonCode, ReasonCode::*, SelectPolicy},
-    engine::{Decision, Memory, Observation, Past, Pod, Pods, Sample, Value, decide, past_proposals},
+use plimsoll_api::{KpiState, ReasonCode, ReasonCode::*, SelectPolicy};
+use plimsoll_engine::{
+    Decision, Memory, Observation, Past, Pod, Pods, Sample, Value, alone, past_proposals, turn,
 };
 
 use super::fixtures::{Driven, fresh};
@@ -191,10 +191,10 @@ fn replicas_after_a_restart(shop: &Driven, memory: &mut Memory, samples: &[(&str
         samples: samples.collect(),
         ..Observation::default()
     };
-    let first = decide(&shop.spec, &seen, memory, shop.now);
+    let first = turn(&shop.spec, &seen, memory, shop.now, &mut alone).decision;
     assert_eq!(first.replicas, 12);
     let at = |look: i64| shop.now + jiff::SignedDuration::from_secs(15 * look);
-    (1..=20).map(|look| decide(&shop.spec, &seen, memory, at(look)).replicas).collect()
+    (1..=20).map(|look| turn(&shop.spec, &seen, memory, at(look), &mut alone).decision.replicas).collect()
 }
 
 const QUEUE: &str = r#"
@@ -471,6 +471,6 @@ kpis: [{name: cpu, type: Utilization, query: q, target: "0.5"}]
     let mut memory = shop.memory.clone();
     for second in 0..60 {
         let now = shop.now + jiff::SignedDuration::from_secs(second);
-        assert_eq!(decide(&shop.spec, &seen, &mut memory, now).replicas, 10);
+        assert_eq!(turn(&shop.spec, &seen, &mut memory, now, &mut alone).decision.replicas, 10);
     }
 }

@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
-use plimsoll::{
-    api::{KpiState, ReasonCode::*},
-    engine::{Sample, Value},
-};
+use plimsoll_api::{KpiState, ReasonCode::*};
+use plimsoll_engine::{Sample, Value};
 use proptest::prelude::*;
 
 use super::fixtures::{Driven, fresh};

@@ -1,10 +1,8 @@
 //! A service from YAML, driven through time.
 
 use jiff::{SignedDuration, Timestamp};
-use plimsoll::{
-    api::{ReasonCode, ScalableServiceSpec, Validated},
-    engine::{Change, Decision, Memory, Observation, Pods, Sample, decide},
-};
+use plimsoll_api::{ReasonCode, ScalableServiceSpec, Validated};
+use plimsoll_engine::{Change, Decision, Memory, Observation, Pods, Sample, alone, turn};
 
 /// The spec of a YAML text, validated.
 pub fn spec(yaml: &str) -> Validated {
@@ -48,7 +46,7 @@ impl Driven {
             samples: samples.iter().map(|(name, sample)| ((*name).to_owned(), stamp(sample))).collect(),
             ..Observation::default()
         };
-        let decision = decide(&self.spec, &seen, &mut self.memory, self.now);
+        let decision = turn(&self.spec, &seen, &mut self.memory, self.now, &mut alone).decision;
         let last = decision.reasons.last().unwrap().code;
         if matches!(last, ReasonCode::ScaledUp | ReasonCode::ScaledDown) {
             self.memory.changed(Change { at: self.now, from: self.replicas, to: decision.replicas });

@@ -2,12 +2,8 @@
 
 use std::{fs, path::Path, process::Command};
 
-use plimsoll::{
-    api::{ConditionType, ScalableServiceStatus},
-    balancer::agent,
-    cli::generate,
-    telemetry::Metrics,
-};
+use plimsoll::{balancer::agent, cli::generate, telemetry::Metrics};
+use plimsoll_api::{ConditionType, ScalableServiceStatus};
 
 /// Every generated file, by its path in the repository.
 fn files() -> Vec<(&'static str, String)> {

@@ -1,10 +1,10 @@
 //! Specs and observation lines that can't be used, and unusual ones that can, as a user of `plimsoll decide` writes them.
 
 use plimsoll::{
-    api::Validated,
     cli::decide::{run, service},
     input::schema::PATTERNS,
 };
+use plimsoll_api::Validated;
 use serde_json::Value;
 
 /// A service by its fields below `spec`, one a line.

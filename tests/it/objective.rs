@@ -1,9 +1,7 @@
 //! What an Objective does about a breach: when it raises, when it gives up, when it tries anew.
 
-use plimsoll::{
-    api::{KpiState, ReasonCode::*},
-    engine::{Decision, Sample},
-};
+use plimsoll_api::{KpiState, ReasonCode::*};
+use plimsoll_engine::{Decision, Sample};
 
 use super::fixtures::{Driven, fresh};
 

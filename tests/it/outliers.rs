@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use plimsoll::{
-    api::{Ejected, KpiState, ReasonCode, RecoveryStatus, Replaced, Returned, Validated},
-    engine::{Member, Memory, Observation, Peers, Recovery, Rotation, Sample, Value, Volume, drain, judge},
+use plimsoll_api::{Ejected, KpiState, ReasonCode, RecoveryStatus, Replaced, Returned, Validated};
+use plimsoll_engine::{
+    Member, Memory, Observation, Peers, Recovery, Rotation, Sample, Value, Volume, alone, drain, turn,
 };
 use proptest::prelude::*;
 
@@ -122,7 +122,7 @@ impl World {
             ..Rotation::default()
         });
         let seen = Observation { replicas, rotation, peers: Some(peers), ..Observation::default() };
-        let mut recovery = judge(&self.spec, &seen, &mut self.memory, now).unwrap();
+        let mut recovery = turn(&self.spec, &seen, &mut self.memory, now, &mut alone).recovery.unwrap();
         if let Some(pod) = recovery.evict.take() {
             match self.refuses {
                 Some(why) => recovery.not_evicted(&mut self.memory, &pod, true, why, now),
@@ -356,7 +356,14 @@ fn the_same_sample_counts_once() {
     let seen = Observation { replicas: 5, peers: Some(peers), ..Observation::default() };
     let mut memory = Memory::default();
     for second in 0..10 {
-        assert!(judge(&spec, &seen, &mut memory, at(second)).unwrap().status.ejected.is_empty());
+        assert!(
+            turn(&spec, &seen, &mut memory, at(second), &mut alone)
+                .recovery
+                .unwrap()
+                .status
+                .ejected
+                .is_empty()
+        );
     }
 }
 
@@ -475,7 +482,7 @@ proptest! {
             let peers = Peers { sample, members: members.clone(), told };
             let rotation = traffic.then(|| Rotation { members: members.clone(), ejected: before.clone(), ..Rotation::default() });
             let seen = Observation { replicas: look.replicas, rotation, peers: Some(peers), ..Observation::default() };
-            let mut recovery = judge(&spec, &seen, &mut memory, now).unwrap();
+            let mut recovery = turn(&spec, &seen, &mut memory, now, &mut alone).recovery.unwrap();
             let out = recovery.status.ejected_pods();
             let new: Vec<&String> = out.difference(&before).collect();
             let allowed = usize::try_from(look.replicas * percent / 100).unwrap().max(1);
@@ -519,7 +526,7 @@ proptest! {
             let sample = Sample::unusable(KpiState::Error, "nobody answers");
             let peers = Peers { sample, members: members.clone(), told };
             let seen = Observation { replicas: 12, peers: Some(peers), ..Observation::default() };
-            told = judge(&spec, &seen, &mut memory, at(hour * 3600)).unwrap().status;
+            told = turn(&spec, &seen, &mut memory, at(hour * 3600), &mut alone).recovery.unwrap().status;
         }
         prop_assert!(told.ejected.is_empty(), "{told:?}");
     }

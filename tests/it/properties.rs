@@ -2,10 +2,8 @@
 
 use proptest::prelude::*;
 
-use plimsoll::{
-    api::{KpiState, ReasonCode, Validated},
-    engine::{Sample, Value},
-};
+use plimsoll_api::{KpiState, ReasonCode, Validated};
+use plimsoll_engine::{Sample, Value};
 
 use super::fixtures::{Driven, fresh, parse};
 
@@ -112,7 +110,7 @@ proptest! {
     #[test]
     fn still_at_constant_load(yaml in specs(), start in 1..40i32, load in 0.0..500.0f64) {
         let mut service = Driven::new(&yaml, start);
-        service.spec.scale_down.select = plimsoll::api::SelectPolicy::Max;
+        service.spec.scale_down.select = plimsoll_api::SelectPolicy::Max;
         let samples = [("load", fresh(load)), ("cpu", fresh(0.0)), ("slow", fresh(0.1))];
         for _ in 0..400 {
             service.look(15, &samples);
@@ -140,7 +138,7 @@ kpis: [{name: load, type: Load, query: a, perReplica: "10"}]
         spec.behavior.scale_up.policies[0].value = value;
         spec.behavior.scale_down.stabilization_window_seconds = Some(window);
         spec.schedule[0].start = start;
-        spec.kpis[0].per_replica = Some(plimsoll::api::Quantity(number));
+        spec.kpis[0].per_replica = Some(plimsoll_api::Quantity(number));
         match Validated::new(&spec) {
             Err(invalid) => prop_assert!(invalid.0.iter().all(|sentence| sentence.starts_with("spec."))),
             Ok(spec) => {

@@ -1,7 +1,7 @@
 //! The replicas of a standby: its own and those that others ask for.
 
 use jiff::{SignedDuration, Timestamp};
-use plimsoll::engine::{Asked, Decision, Memory, Observation, Pods, decide};
+use plimsoll_engine::{Asked, Decision, Memory, Observation, Pods, alone, turn};
 use proptest::prelude::*;
 
 use super::fixtures::{fresh, spec};
@@ -29,7 +29,7 @@ proptest! {
                 asked: Asked { replicas: asked, arrived },
                 ..Observation::default()
             };
-            let decision = decide(&spec, &seen, memory, now);
+            let decision = turn(&spec, &seen, memory, now, &mut alone).decision;
             replicas = decision.replicas;
             decision
         };

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
-use plimsoll::{
-    api::{KpiState, ReasonCode::*},
-    engine::{Change, Decision, Memory, Observation, Past, Placed, Pods, Sample, Topology, Witness, decide},
+use plimsoll_api::{KpiState, ReasonCode::*};
+use plimsoll_engine::{
+    Change, Decision, Memory, Observation, Past, Placed, Pods, Sample, Topology, Witness, alone, turn,
 };
 use proptest::prelude::*;
 
@@ -68,7 +68,7 @@ impl Driven {
             topology: Some(topology.clone()),
             ..Observation::default()
         };
-        let decision = decide(&self.spec, &seen, &mut self.memory, self.now);
+        let decision = turn(&self.spec, &seen, &mut self.memory, self.now, &mut alone).decision;
         if decision.replicas != self.replicas {
             self.memory.changed(Change { at: self.now, from: self.replicas, to: decision.replicas });
             self.replicas = decision.replicas;
@@ -147,8 +147,8 @@ fn more_load_raises_further_and_max_replicas_and_policies_hold() {
     let most = busy.in_zones(15, &[("load", fresh(3000.0))], &cut_off(even(5)));
     assert_eq!((most.replicas, most.bound_by), (40, MaxReplicas));
     let mut limited = shop(SHOP, "load", 1000.0);
-    limited.spec.scale_up.policies = vec![plimsoll::api::ScalingPolicy {
-        type_: plimsoll::api::PolicyType::Pods,
+    limited.spec.scale_up.policies = vec![plimsoll_api::ScalingPolicy {
+        type_: plimsoll_api::PolicyType::Pods,
         value: 4,
         period_seconds: 60,
     }];

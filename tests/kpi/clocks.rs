@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use plimsoll::api::KpiState;
 use plimsoll::kpi::{KpiReader, SourceConfig};
+use plimsoll_api::KpiState;
 
 use crate::support::{Exporter, LOAD, Prometheus, Proxy, ask};
 

@@ -3,9 +3,9 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use plimsoll::api::KpiState;
-use plimsoll::engine::Sample;
 use plimsoll::kpi::{BasicAuth, BreakerState, KpiReader, SourceConfig};
+use plimsoll_api::KpiState;
+use plimsoll_engine::Sample;
 
 use crate::support::{LOAD, OBJECTIVE, Recorder, ask};
 

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use plimsoll::api::{KpiState, VolumeRule};
-use plimsoll::engine::{Value, Volume};
 use plimsoll::kpi::{KpiReader, Question, SourceConfig};
+use plimsoll_api::{KpiState, VolumeRule};
+use plimsoll_engine::{Value, Volume};
 
 use crate::support::{AVERAGE, Exporter, LOAD, OBJECTIVE, Prometheus, ask, asker, eventually, rule};
 
@@ -85,7 +85,7 @@ async fn every_shape_of_answer_is_told_apart() {
         let text = sample.message.clone().unwrap_or_default();
         assert!(sample.state == state && text.contains(message), "{query}: {sample:?}");
     }
-    let elsewhere = plimsoll::api::KpiRule { source: "thanos".into(), ..rule(LOAD, RATE) };
+    let elsewhere = plimsoll_api::KpiRule { source: "thanos".into(), ..rule(LOAD, RATE) };
     let sample = reader.ask(&asker(), &[elsewhere], Duration::ZERO).await.remove("k").unwrap();
     let expected = "source \"thanos\" is not in the operator's configuration, which has: default";
     assert_eq!((sample.state, sample.message.as_deref()), (KpiState::Error, Some(expected)));
@@ -98,7 +98,7 @@ async fn the_requests_behind_an_answer_are_counted_where_they_are_needed() {
     let reader = reader(&prometheus, Duration::from_secs(10));
     let share = "sum(rate(app_requests_total[5s])) / sum(rate(app_requests_total[5s]))";
     let volume = async |query: &str, volume: VolumeRule| {
-        let rule = plimsoll::api::KpiRule { volume, ..rule(OBJECTIVE, query) };
+        let rule = plimsoll_api::KpiRule { volume, ..rule(OBJECTIVE, query) };
         reader.ask(&asker(), &[rule], Duration::ZERO).await.remove("k").unwrap().volume
     };
     let counted = volume(share, VolumeRule::OfQuery).await.total().unwrap();

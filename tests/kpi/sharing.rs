@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use plimsoll::api::KpiState;
 use plimsoll::kpi::{KpiReader, QueryObserver, SourceConfig};
+use plimsoll_api::KpiState;
 
 use crate::support::{LOAD, OBJECTIVE, Recorder, asker, rule};
 
@@ -79,7 +79,7 @@ async fn no_more_queries_are_out_than_allowed() {
     let config = SourceConfig { max_concurrency: 1, timeout: Duration::from_millis(700).into(), ..config };
     let reader = KpiReader::new(vec![config]).unwrap();
     let rules: Vec<_> = (0..8)
-        .map(|n| plimsoll::api::KpiRule { name: format!("k{n}"), ..rule(OBJECTIVE, &format!("vector({n})")) })
+        .map(|n| plimsoll_api::KpiRule { name: format!("k{n}"), ..rule(OBJECTIVE, &format!("vector({n})")) })
         .collect();
     let samples = reader.ask(&asker(), &rules, Duration::ZERO).await;
     let fresh = samples.values().filter(|sample| sample.state == KpiState::Fresh).count();

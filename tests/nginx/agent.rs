@@ -8,7 +8,6 @@ use std::{
 };
 
 use plimsoll::{
-    api::{BalancerStatus, Software},
     balancer::{
         Driver, Endpoint, Endpoints, Resources,
         agent::{
@@ -18,6 +17,7 @@ use plimsoll::{
     },
     telemetry::Health,
 };
+use plimsoll_api::{BalancerStatus, Software};
 use serde_json::json;
 use tokio::{sync::watch, time::timeout};
 

@@ -2,10 +2,8 @@
 
 use std::{fs, path::PathBuf, process::Command};
 
-use plimsoll::{
-    api::{StandbyTls, Traffic},
-    balancer::{ConfigError, Listen, Server, ServerState, Standby, Wanted, nginx::Config},
-};
+use plimsoll::balancer::{ConfigError, Listen, Server, ServerState, Standby, Wanted, nginx::Config};
+use plimsoll_api::{StandbyTls, Traffic};
 use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
 use serde_json::{Value, json};
 

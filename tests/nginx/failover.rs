@@ -5,10 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use plimsoll::{
-    api::StandbyTls,
-    balancer::{ServerState::Ready, Standby, Wanted},
-};
+use plimsoll::balancer::{ServerState::Ready, Standby, Wanted};
+use plimsoll_api::StandbyTls;
 use serde_json::json;
 
 use crate::{

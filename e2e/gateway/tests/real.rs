@@ -11,12 +11,12 @@ use std::time::Duration;
 use kube::Client;
 use plimsoll::{
     actuate,
-    api::Traffic,
     balancer::gateway::{Plan, Route, Share, plan, policy},
     clock::Clock,
     lease::{Leader, Leadership, LeaseConfig, LeaseParams, elect, identity},
     random::Random,
 };
+use plimsoll_api::Traffic;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 

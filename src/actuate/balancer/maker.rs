@@ -17,10 +17,8 @@ use k8s_openapi::{
 use kube::{Resource as _, ResourceExt as _};
 
 use super::{AGENT_PORT, Backend, BalancerError, GATE_PORT, Setup, endpoints_name};
-use crate::{
-    api::{BALANCER_LABEL, GROUP, ScalableService, Software, Traffic, balancer_name},
-    balancer::{HEALTH_PORT, LOW_PORTS_UP, nginx::OWN_PORT},
-};
+use crate::balancer::{HEALTH_PORT, LOW_PORTS_UP, nginx::OWN_PORT};
+use plimsoll_api::{BALANCER_LABEL, GROUP, ScalableService, Software, Traffic, balancer_name};
 
 /// The longest name of a ScalableService with `spec.traffic`: `NAME-endpoints` is the name of a Service.
 pub(super) const NAME_MAX: usize = 63 - "-endpoints".len();

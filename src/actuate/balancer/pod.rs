@@ -26,7 +26,8 @@ use super::{
     Images,
     maker::{Maker, inside},
 };
-use crate::{api::Software, balancer::HEALTH_PORT};
+use crate::balancer::HEALTH_PORT;
+use plimsoll_api::Software;
 
 /// Port of the agent's own metrics and health.
 pub const AGENT_PORT: u16 = 9102;

@@ -10,10 +10,8 @@ use kube::{
 use serde_json::json;
 
 use super::FIELD_MANAGER;
-use crate::{
-    api::Traffic,
-    lease::{Permit, WriteError},
-};
+use crate::lease::{Permit, WriteError};
+use plimsoll_api::Traffic;
 
 /// Owner of `spec.replicas` once it is somebody else's to change. The API server removes a field that its last owner does
 /// not apply any more, and a Deployment without it has one replica.

@@ -10,7 +10,7 @@ use k8s_openapi::{
 };
 
 use super::{maker::Maker, pod::resources};
-use crate::api::{BalancerPod, ContainerResources};
+use plimsoll_api::{BalancerPod, ContainerResources};
 
 /// A user that no image has by name; files and sockets of the pod are this user's alone.
 const USER: i64 = 65_532;
@@ -89,7 +89,7 @@ impl Maker<'_> {
 }
 
 fn requirements(resources: &ContainerResources) -> ResourceRequirements {
-    let each = |given: &BTreeMap<String, crate::api::Quantity>| {
+    let each = |given: &BTreeMap<String, plimsoll_api::Quantity>| {
         let each = given.iter().map(|(name, quantity)| (name.clone(), Quantity(quantity.0.clone())));
         Some(each.collect::<BTreeMap<_, _>>()).filter(|given| !given.is_empty())
     };

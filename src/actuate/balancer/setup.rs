@@ -1,6 +1,6 @@
 //! What the balancers of all services are made of: the operator's configuration.
 
-use crate::api::{BalancerContainer, BalancerPod, Software};
+use plimsoll_api::{BalancerContainer, BalancerPod, Software};
 
 use super::NetworkRules;
 

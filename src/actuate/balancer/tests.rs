@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::api::BALANCER_LABEL;
+use plimsoll_api::BALANCER_LABEL;
 
 /// A service with `spec.traffic`; `more` replaces parts of that.
 fn service(name: &str, more: &serde_json::Value) -> ScalableService {

@@ -9,10 +9,8 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{
-    api::Arrival,
-    balancer::{Endpoint, Endpoints},
-};
+use crate::balancer::{Endpoint, Endpoints};
+use plimsoll_api::Arrival;
 
 /// Nobody is believed to be ready for longer without being listed: the controller may be away, and the pod gone.
 const TRUSTED: Duration = Duration::from_secs(30);

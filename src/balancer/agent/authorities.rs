@@ -22,10 +22,8 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use crate::{
-    api::StandbyTls,
-    balancer::{Standby, text::fingerprint},
-};
+use crate::balancer::{Standby, text::fingerprint};
+use plimsoll_api::StandbyTls;
 
 /// Key of the Secret, as cert-manager and `kubernetes.io/tls` have it.
 const KEY: &str = "ca.crt";

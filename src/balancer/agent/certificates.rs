@@ -8,10 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{
-    api::Listener,
-    balancer::{CertificateChange, Driver},
-};
+use crate::balancer::{CertificateChange, Driver};
+use plimsoll_api::Listener;
 
 /// How soon a content that was not taken is tried again.
 const AGAIN: Duration = Duration::from_secs(30);

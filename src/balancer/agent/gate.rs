@@ -16,7 +16,7 @@ use super::{
     authorities::{Connection, Mounted},
     carried::{self, Carried},
 };
-use crate::api::StandbyTls;
+use plimsoll_api::StandbyTls;
 
 /// Connections that are held at a time. One HAProxy process sends one; those before a reload may each have one too.
 const HELD_MAX: usize = 64;

@@ -14,10 +14,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{Deserialize, Serialize};
 
 use super::arrived::Arrived;
-use crate::{
-    api::Traffic,
-    balancer::{Endpoints, Standby},
-};
+use crate::balancer::{Endpoints, Standby};
+use plimsoll_api::Traffic;
 
 /// Who is bound to a replica by a cookie is sent elsewhere so long before its time to drain is over: what it has then is
 /// finished within it. At most a third of that time.

@@ -8,11 +8,8 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::{
-    api::{BalancerStatus, Software},
-    balancer::nginx::Counters,
-    telemetry::open_metrics,
-};
+use crate::{balancer::nginx::Counters, telemetry::open_metrics};
+use plimsoll_api::{BalancerStatus, Software};
 
 const APPLIED: &str =
     "Time from an endpoint's change, as the watch told it, until the balancer was read back with it";

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::api::BalancerStatus;
+use plimsoll_api::BalancerStatus;
 
 /// Between two writes that nobody waits for.
 const APART: Duration = Duration::from_secs(1);

@@ -21,10 +21,8 @@ use super::{
     setup::{Links, Setup},
     specs::Specs,
 };
-use crate::{
-    api::BalancerStatus,
-    balancer::{DriverError, Endpoints, Epoch, Look, Outcome, Standby, Wanted, wanted},
-};
+use crate::balancer::{DriverError, Endpoints, Epoch, Look, Outcome, Standby, Wanted, wanted};
+use plimsoll_api::BalancerStatus;
 
 /// A change waits this long for the next one…
 const SETTLES: Duration = Duration::from_millis(20);

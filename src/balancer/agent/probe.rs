@@ -26,7 +26,7 @@ use super::{
     known::{Known, Service},
     metrics::AgentMetrics,
 };
-use crate::api::{HealthCheck, NotAnswering, StandbyTls};
+use plimsoll_api::{HealthCheck, NotAnswering, StandbyTls};
 
 /// Bytes of an answer that are read: its first line is all that counts.
 const LONGEST: u64 = 1024;

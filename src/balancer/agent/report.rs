@@ -13,10 +13,8 @@ use tokio::{
 };
 
 use super::{metrics::AgentMetrics, pace::Pace};
-use crate::{
-    actuate::{result_of, said},
-    api::{BalancerStatus, ScalableService},
-};
+use crate::actuate::{result_of, said};
+use plimsoll_api::{BalancerStatus, ScalableService};
 
 /// The longest write.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -25,11 +25,11 @@ use super::{
     watches,
 };
 use crate::{
-    api::{BalancerStatus, Software},
     balancer::{Driver, Resources},
     shutdown,
     telemetry::Health,
 };
+use plimsoll_api::{BalancerStatus, Software};
 
 /// How an agent is started.
 #[derive(Clone, Debug)]

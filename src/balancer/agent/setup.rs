@@ -13,10 +13,10 @@ use super::{
     probe::Answers,
 };
 use crate::{
-    api::BalancerStatus,
     balancer::{Driver, Resources},
     telemetry::Health,
 };
+use plimsoll_api::BalancerStatus;
 
 /// What an agent is given.
 #[derive(Debug)]

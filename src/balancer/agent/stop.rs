@@ -9,14 +9,12 @@ use std::{path::Path, time::Duration};
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
 
-use crate::{
-    api::Software,
-    balancer::{
-        DriverError,
-        haproxy::{self, HaProxy},
-        nginx::{self, Connected, Nginx},
-    },
+use crate::balancer::{
+    DriverError,
+    haproxy::{self, HaProxy},
+    nginx::{self, Connected, Nginx},
 };
+use plimsoll_api::Software;
 
 /// How often is looked.
 const POLL: Duration = Duration::from_millis(200);

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::route::{BackendRef, Route, Rule};
-use crate::api::{FailoverStatus, GatewayRule, PRIMARY, ScalableServiceSpec};
+use plimsoll_api::{FailoverStatus, GatewayRule, PRIMARY, ScalableServiceSpec};
 
 /// Sum of all weights, so that a weight reads as a percentage.
 const ALL: i32 = 100;

@@ -14,7 +14,7 @@ use super::{
     accepted::{Found, find},
     route::{GROUP, ParentRef},
 };
-use crate::api::{Algorithm, GatewayRule, HealthCheck, Retries, Traffic};
+use plimsoll_api::{Algorithm, GatewayRule, HealthCheck, Retries, Traffic};
 
 /// Answers of a check that are good: 2xx and 3xx, as `healthCheck.path` promises; Envoy Gateway's default is 200 alone.
 const GOOD: [u16; 19] =

@@ -1,7 +1,7 @@
 //! The access log: a line of JSON on standard output for each request, with Envoy's names where it has one. What HAProxy has to
 //! say of its servers is on standard error in any case.
 
-use crate::api::{AccessLog, Traffic};
+use plimsoll_api::{AccessLog, Traffic};
 
 /// Texts of clients are escaped; the rest is numbers, addresses and names of servers.
 const LINE: &str = r#"{"time":"%[date,utime(%Y-%m-%dT%H:%M:%SZ)]","x_request_id":"%[var(txn.id),json(utf8s)]","downstream_remote_address":"%ci","method":"%[var(txn.method),json(utf8s)]","authority":"%[var(txn.authority),json(utf8s)]","path":"%[var(txn.path),json(utf8s)]","response_code":%ST,"response_flags":"%ts","bytes_received":%U,"bytes_sent":%B,"queued_ms":%Tw,"duration_ms":%Ta,"upstream_cluster":"%b","upstream_host":"%s"}"#;

@@ -9,13 +9,11 @@ use super::{
     quote::quoted,
     standbys,
 };
-use crate::{
-    api::{Algorithm, RetryOn, Traffic},
-    balancer::{
-        Capacity, ConfigError, OWN_PORTS, Server, ServerState, TLS12_CIPHERS, Wanted,
-        text::{fingerprint, name},
-    },
+use crate::balancer::{
+    Capacity, ConfigError, OWN_PORTS, Server, ServerState, TLS12_CIPHERS, Wanted,
+    text::{fingerprint, name},
 };
+use plimsoll_api::{Algorithm, RetryOn, Traffic};
 
 /// Name of the gate server: one that no pod can have.
 pub const GATE: &str = "_gate";

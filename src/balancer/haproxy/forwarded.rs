@@ -2,10 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::{
-    api::Traffic,
-    balancer::{ConfigError, SERVER_HEADER, text::path},
-};
+use crate::balancer::{ConfigError, SERVER_HEADER, text::path};
+use plimsoll_api::Traffic;
 
 /// The proxies that are trusted, and whether they begin a connection with the PROXY protocol. It is the sender of packets that
 /// is asked for; in later rules `src` is whom the PROXY protocol names.

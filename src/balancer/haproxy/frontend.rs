@@ -7,10 +7,8 @@ use std::{
 };
 
 use super::{access_log, config::backend, forwarded, paths::Paths, quote::quoted, standbys};
-use crate::{
-    api::{Criticality, RequestMatch, Traffic},
-    balancer::{ConfigError, Wanted, text::name},
-};
+use crate::balancer::{ConfigError, Wanted, text::name};
+use plimsoll_api::{Criticality, RequestMatch, Traffic};
 
 /// Its name.
 pub(super) const LISTENERS: &str = "listeners";

@@ -3,7 +3,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::api::Traffic;
+use plimsoll_api::Traffic;
 
 /// Idle connections to a replica are closed after about a second: one that a replica closes just when a request is
 /// put on it costs that request, and on HAProxy 2.6 idle connections keep a server from being deleted.

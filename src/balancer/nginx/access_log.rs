@@ -1,6 +1,6 @@
 //! The access log: a line of JSON on standard output for each request, with Envoy's names where it has one.
 
-use crate::api::{AccessLog, Traffic};
+use plimsoll_api::{AccessLog, Traffic};
 
 /// Texts of clients are escaped by `escape=json`. The query of a path is left out, since it may have secrets.
 const FORMAT: &str = r#"

@@ -8,13 +8,11 @@ use super::{
     paths::Paths,
     standbys::standbys,
 };
-use crate::{
-    api::{Algorithm, RetryOn, Traffic},
-    balancer::{
-        Capacity, ConfigError, OWN_PORTS, ServerState, TLS12_CIPHERS, Wanted,
-        text::{fingerprint, name, path},
-    },
+use crate::balancer::{
+    Capacity, ConfigError, OWN_PORTS, ServerState, TLS12_CIPHERS, Wanted,
+    text::{fingerprint, name, path},
 };
+use plimsoll_api::{Algorithm, RetryOn, Traffic};
 
 /// Where it is told what is served, on the address of the agent alone.
 pub(super) const STRUCTURE: &str = "/plimsoll/structure";

@@ -2,10 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::{
-    api::Traffic,
-    balancer::{ConfigError, text::path},
-};
+use crate::balancer::{ConfigError, text::path};
+use plimsoll_api::Traffic;
 
 /// Not empty in a request that may turn its connection into a tunnel.
 pub(super) const UPGRADE: &str = "$upgrade_to";

@@ -11,14 +11,12 @@ use super::{
     Config, Paths,
     config::{pods_of, ports_of, ready, structure_of},
 };
-use crate::{
-    api::StandbyTls,
-    balancer::{
-        ConfigError, Listen, Resources, Server,
-        ServerState::{self, Drain, Ready},
-        Standby, Wanted,
-    },
+use crate::balancer::{
+    ConfigError, Listen, Resources, Server,
+    ServerState::{self, Drain, Ready},
+    Standby, Wanted,
 };
+use plimsoll_api::StandbyTls;
 
 fn paths() -> Paths {
     Paths::in_folder(Path::new("/run/plimsoll"))

@@ -5,13 +5,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use strum::{EnumIter, EnumString, IntoEnumIterator as _, IntoStaticStr};
 
-use crate::{
-    api::KpiState,
-    input::{
-        Node, json,
-        words::{any_of, child, unknown_field},
-    },
-};
+use crate::input::{Node, json};
+use plimsoll_api::KpiState;
+use plimsoll_api::words::{any_of, child, unknown_field};
 
 /// The first moment that `time` may have, in Unix time: the begin of the year 1.
 const FIRST: f64 = -62_135_596_800.0;

@@ -10,16 +10,13 @@ use k8s_openapi::{
 use kube::CustomResourceExt as _;
 use schemars::generate::SchemaSettings;
 
-use crate::{
-    api::{GROUP, Invalid, ScalableService, ScalableServiceSpec, VERSION, Validated},
-    input::{
-        Node,
-        schema::{Problem, allowed, check},
-        typed,
-        words::near,
-        yaml,
-    },
+use crate::input::{
+    Node,
+    schema::{Problem, allowed, check},
+    typed, yaml,
 };
+use plimsoll_api::words::near;
+use plimsoll_api::{GROUP, Invalid, ScalableService, ScalableServiceSpec, VERSION, Validated};
 
 const KIND: &str = "ScalableService";
 

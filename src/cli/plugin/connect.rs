@@ -16,7 +16,7 @@ use super::{
     failure::Failure,
     proxy::{self, Environment},
 };
-use crate::api::ScalableService;
+use plimsoll_api::ScalableService;
 
 /// Longest time for a connection, and for one answer: a person waits for it.
 const CONNECT: Duration = Duration::from_secs(5);

@@ -10,10 +10,8 @@ use super::{
     connect::Cluster,
     failure::Failure,
 };
-use crate::{
-    api::{FAILOVER_TO_ANNOTATION, FREEZE_ANNOTATION, Mode, PRIMARY, ScalableService},
-    cli::read::Listed,
-};
+use crate::cli::read::Listed;
+use plimsoll_api::{FAILOVER_TO_ANNOTATION, FREEZE_ANNOTATION, Mode, PRIMARY, ScalableService};
 
 /// The controller notices that an order is withdrawn within this time, if it runs.
 const WITHDRAWN: Duration = Duration::from_secs(5);

@@ -9,17 +9,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use strum::IntoEnumIterator;
 
-use super::{
-    explain,
-    read::Listed,
-    status,
-    style::Style,
-    words::{because, binding, sentence, what_would_change},
-};
-use crate::{
-    api::{KpiState, Reason, ReasonCode, Validated},
-    engine::{Memory, Observation, Pods, Sample, decide},
-};
+use super::{explain, read::Listed, status, style::Style};
+use crate::explain::{because, binding, sentence, what_would_change};
+use plimsoll_api::{KpiState, Reason, ReasonCode, Validated};
+use plimsoll_engine::{Memory, Observation, Pods, Sample, alone, turn};
 
 #[derive(Deserialize)]
 struct Cases {
@@ -237,7 +230,7 @@ kpis:
                 samples.insert((*name).to_owned(), Sample::unusable(KpiState::Stale, "old"));
             }
             let seen = Observation { replicas, pods: Pods::Counted { ready: replicas }, samples, held, ..Observation::default() };
-            let decision = decide(&spec, &seen, &mut memory, at);
+            let decision = turn(&spec, &seen, &mut memory, at, &mut alone).decision;
             let bound = binding(&decision.reasons).map(|reason| reason.code);
             prop_assert_eq!(bound, Some(decision.bound_by), "{:#?}", decision.reasons);
         }

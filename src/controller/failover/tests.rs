@@ -4,10 +4,8 @@ use jiff::SignedDuration;
 use kube::runtime::{reflector, watcher};
 
 use super::*;
-use crate::{
-    api::{ReasonCode, ScalableService},
-    engine::{Pods, Sample, StandbySeen},
-};
+use plimsoll_api::{ReasonCode, ScalableService, Validated};
+use plimsoll_engine::{Memory, Pods, Sample, StandbySeen, turn};
 
 const SHOP: &str = r#"
 apiVersion: plimsoll.dev/v1alpha1
@@ -43,7 +41,7 @@ impl Shop {
             ..StandbySeen::default()
         };
         let standing = Standing { told: self.told.clone(), standbys: vec![standby], ..Standing::default() };
-        let mut seen = Observation {
+        let seen = Observation {
             replicas: 4,
             pods: Pods::Counted { ready },
             samples: BTreeMap::from([("errors".to_owned(), Sample::fresh(errors, now))]),
@@ -51,9 +49,9 @@ impl Shop {
             ..Observation::default()
         };
         let spec = Validated::new(&self.service.spec).unwrap();
-        let among = (board, &Services::default());
-        let shift =
-            decide(&self.service, &self.key, &spec, &mut seen, (&mut self.memory, now), among).unwrap();
+        let services = Services::default();
+        let mut fleet = fleet(&self.service, &self.key, now, (board, &services));
+        let shift = turn(&spec, &seen, &mut self.memory, now, &mut fleet).failover.unwrap();
         self.told = Some(shift.status.clone());
         shift
     }

@@ -13,11 +13,11 @@ use tokio::time::Instant;
 use super::{AFTER_FAILURE, Said, Turn};
 use crate::{
     actuate::{self, FoundPolicy, Note},
-    api::{Mode, ReasonCode, ScalableService},
     balancer::gateway::{Word, policy, policy_accepted, policy_fields},
     controller::{apply::WRITE_TIMEOUT, context::Context},
     lease::{Permit, WriteError},
 };
+use plimsoll_api::{Mode, ReasonCode, ScalableService};
 
 /// Time between two looks while its Gateways have yet to accept it.
 const AGAIN: Duration = Duration::from_secs(1);

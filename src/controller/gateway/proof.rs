@@ -13,7 +13,6 @@ use tokio::{
 use super::{AGAIN, Said, Turn, direct};
 use crate::{
     actuate::said,
-    api::ReasonCode,
     balancer::gateway::{
         Gateway, ParentRef, Question, Route, Rule, Word, accepted, gateway_resource,
         probe::{self, Doubt},
@@ -21,6 +20,7 @@ use crate::{
     },
     controller::index::route_workload,
 };
+use plimsoll_api::ReasonCode;
 
 /// Requests in a row that have to be answered before a change counts as done: a tenth of the requests that goes
 /// nowhere is overlooked by one of eight looks.

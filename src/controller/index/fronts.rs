@@ -2,7 +2,8 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 
-use crate::{actuate::balancer, api::BALANCER_LABEL};
+use crate::actuate::balancer;
+use plimsoll_api::BALANCER_LABEL;
 
 /// A Deployment of balancers, as it was last seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -23,7 +23,7 @@ pub use scalers::{Scaler, ScalerIndex, scaled_object_resource};
 pub use targets::{Target, TargetIndex};
 use tokio::sync::mpsc;
 
-use crate::api::ScaleTargetRef;
+use plimsoll_api::ScaleTargetRef;
 
 /// An index that one watch of `K` feeds.
 pub trait Follow<K>: Default {

@@ -13,7 +13,8 @@ use kube::{
 };
 
 use super::{Follow, OwnedBy, Selected, Workload, nodes::ZONE_LABEL};
-use crate::{actuate::COST_BEFORE, api::BALANCER_LABEL, engine};
+use crate::actuate::COST_BEFORE;
+use plimsoll_api::BALANCER_LABEL;
 
 /// All pods that are watched.
 #[derive(Debug, Default)]
@@ -75,11 +76,11 @@ impl PodIndex {
         namespace: &str,
         selected: Selected<'_>,
         revision: Option<&(String, String)>,
-    ) -> Vec<engine::Pod> {
+    ) -> Vec<plimsoll_engine::Pod> {
         let current =
             |entry: &Entry| revision.is_none_or(|(key, value)| entry.labels.get(key) == Some(value));
         self.staying(namespace, selected)
-            .map(|(name, entry)| engine::Pod {
+            .map(|(name, entry)| plimsoll_engine::Pod {
                 name: name.clone(),
                 ready: entry.ready,
                 starting: !entry.ready && current(entry),
@@ -89,9 +90,9 @@ impl PodIndex {
 
     /// The same pods, with what a choice among them needs.
     #[must_use]
-    pub fn members(&self, namespace: &str, selected: Selected<'_>) -> Vec<engine::Member> {
+    pub fn members(&self, namespace: &str, selected: Selected<'_>) -> Vec<plimsoll_engine::Member> {
         self.staying(namespace, selected)
-            .map(|(name, entry)| engine::Member {
+            .map(|(name, entry)| plimsoll_engine::Member {
                 name: name.clone(),
                 ready: entry.ready,
                 created: entry.created,

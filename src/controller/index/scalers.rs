@@ -10,7 +10,7 @@ use kube::{
 };
 
 use super::{Follow, Workload};
-use crate::api::{GatewayRule, ScalableService};
+use plimsoll_api::{GatewayRule, ScalableService};
 
 /// One object that scales a workload.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,10 +7,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use super::{conditions::bound, failover, outliers, status::changed, zones};
 use crate::{
     actuate::Note,
-    api::{Arrival, ReasonCode, RecoveryStatus, ScalableServiceStatus, Summary, TrafficStatus},
-    cli::words,
     controller::outcome::{Outcome, Written},
+    explain,
 };
+use plimsoll_api::{Arrival, ReasonCode, RecoveryStatus, ScalableServiceStatus, Summary, TrafficStatus};
 
 /// Changes that nobody waits for (a KPI that moved a little) are written at most this often.
 pub const SOFT_PAUSE: Duration = Duration::from_secs(30);
@@ -112,7 +112,7 @@ pub fn notes(old: &ScalableServiceStatus, new: &ScalableServiceStatus, outcome: 
         notes.push(Note { warning: false, reason, message });
         let late = done.decision.reasons.iter().find(|reason| reason.code == ReasonCode::DrainTimedOut);
         if let Some(late) = late {
-            notes.push(Note { warning: true, reason: late.code, message: words::sentence(late) });
+            notes.push(Note { warning: true, reason: late.code, message: explain::sentence(late) });
         }
     }
     notes.extend(outliers::notes(old, new, outcome));

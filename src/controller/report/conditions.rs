@@ -2,10 +2,10 @@
 
 use super::{failover, outliers, zones};
 use crate::{
-    api::{ConditionType, KpiState, KpiStatus, KpiType, Mode, ReasonCode, Verdict},
-    cli::words,
     controller::outcome::{Done, Outcome, Refusal, Written},
+    explain,
 };
+use plimsoll_api::{ConditionType, KpiState, KpiStatus, KpiType, Mode, ReasonCode, Verdict};
 
 /// What is to be said of each condition; `traffic` is what is to be said of the balancers, if there are to be any.
 #[must_use]
@@ -136,7 +136,7 @@ fn limited(done: &Done) -> Verdict {
 
 /// The sentence of the step that bound the decision.
 pub(super) fn bound(done: &Done) -> String {
-    words::binding(&done.decision.reasons).map_or_else(String::new, words::sentence)
+    explain::binding(&done.decision.reasons).map_or_else(String::new, explain::sentence)
 }
 
 fn said(done: &Done, code: ReasonCode) -> String {
@@ -145,5 +145,5 @@ fn said(done: &Done, code: ReasonCode) -> String {
         .iter()
         .rev()
         .find(|reason| reason.code == code)
-        .map_or_else(String::new, words::sentence)
+        .map_or_else(String::new, explain::sentence)
 }

@@ -1,19 +1,15 @@
 //! What is said of failover: the conditions `FailoverReady` and `PrimaryActive`, and their events.
 
-use crate::{
-    actuate::Note,
-    api::{ConditionType, FailoverState, PRIMARY, ReasonCode, ScalableServiceStatus, Verdict},
-    cli::words,
-    controller::outcome::Outcome,
-    engine::Shift,
-};
+use crate::{actuate::Note, controller::outcome::Outcome, explain};
+use plimsoll_api::{ConditionType, FailoverState, PRIMARY, ReasonCode, ScalableServiceStatus, Verdict};
+use plimsoll_engine::Shift;
 
 /// The two conditions.
 #[must_use]
 pub fn verdicts(shift: &Shift) -> [Verdict; 2] {
     let ready = &shift.ready;
     let can = ready.code == ReasonCode::StandbyReady;
-    [Verdict::new(ConditionType::FailoverReady, can, ready.code, words::sentence(ready)), active(shift)]
+    [Verdict::new(ConditionType::FailoverReady, can, ready.code, explain::sentence(ready)), active(shift)]
 }
 
 /// Whether the primary gets all requests, and should.
@@ -22,15 +18,17 @@ fn active(shift: &Shift) -> Verdict {
     let here = status.active == PRIMARY && status.away() == 0;
     let type_ = ConditionType::PrimaryActive;
     match shift.reasons.first() {
-        Some(reason) => Verdict::new(type_, here, reason.code, words::sentence(reason)),
-        None => Verdict::new(type_, here, ReasonCode::PrimaryServes, words::fact(ReasonCode::PrimaryServes)),
+        Some(reason) => Verdict::new(type_, here, reason.code, explain::sentence(reason)),
+        None => {
+            Verdict::new(type_, here, ReasonCode::PrimaryServes, explain::fact(ReasonCode::PrimaryServes))
+        }
     }
 }
 
 /// What the balancers have to hear at once.
 pub fn told(status: &ScalableServiceStatus) -> impl PartialEq {
     let failover = status.failover.as_ref();
-    let backend = |standby: &crate::api::StandbyStatus| {
+    let backend = |standby: &plimsoll_api::StandbyStatus| {
         (standby.name.clone(), standby.weight, standby.addresses.clone())
     };
     failover.map(|failover| {
@@ -53,17 +51,17 @@ pub fn notes(old: &ScalableServiceStatus, new: &ScalableServiceStatus, outcome: 
         && worth_an_event(before, now.state)
     {
         let calm = matches!(now.state, FailoverState::Primary | FailoverState::Returning);
-        notes.push(Note { warning: !calm, reason: first.code, message: words::sentence(first) });
+        notes.push(Note { warning: !calm, reason: first.code, message: explain::sentence(first) });
     }
     let alone = [ReasonCode::NoStandbyReady, ReasonCode::FleetLimit];
     if let Some(first) = shift.reasons.first().filter(|first| alone.contains(&first.code))
         && reason_of(old, "PrimaryActive") != reason_of(new, "PrimaryActive")
     {
-        notes.push(Note { warning: true, reason: first.code, message: words::sentence(first) });
+        notes.push(Note { warning: true, reason: first.code, message: explain::sentence(first) });
     }
     if reason_of(old, "FailoverReady") != reason_of(new, "FailoverReady") {
         let warning = shift.ready.code != ReasonCode::StandbyReady;
-        notes.push(Note { warning, reason: shift.ready.code, message: words::sentence(&shift.ready) });
+        notes.push(Note { warning, reason: shift.ready.code, message: explain::sentence(&shift.ready) });
     }
     notes
 }

@@ -1,12 +1,8 @@
 //! What is said of replicas that stand out: the condition `ReplicasHealthy` and its events.
 
-use crate::{
-    actuate::Note,
-    api::{ConditionType, Reason, ReasonCode, RecoveryStatus, ScalableServiceStatus, Verdict},
-    cli::words,
-    controller::outcome::Outcome,
-    engine::Recovery,
-};
+use crate::{actuate::Note, controller::outcome::Outcome, explain};
+use plimsoll_api::{ConditionType, Reason, ReasonCode, RecoveryStatus, ScalableServiceStatus, Verdict};
+use plimsoll_engine::Recovery;
 
 /// Sentences in a condition; the rest is counted.
 const SENTENCES_MAX: usize = 3;
@@ -33,7 +29,7 @@ pub fn verdict(recovery: &Recovery) -> Verdict {
 }
 
 fn said(reasons: &[Reason]) -> String {
-    let shown: Vec<String> = reasons.iter().take(SENTENCES_MAX).map(words::sentence).collect();
+    let shown: Vec<String> = reasons.iter().take(SENTENCES_MAX).map(explain::sentence).collect();
     let more = reasons.len().saturating_sub(SENTENCES_MAX);
     let rest = if more > 0 { format!("; and {more} more") } else { String::new() };
     shown.join("; ") + &rest
@@ -54,7 +50,7 @@ pub fn notes(old: &ScalableServiceStatus, new: &ScalableServiceStatus, outcome: 
     if let Some(first) = reasons.first().filter(|first| told.contains(&first.code))
         && reason(old) != reason(new)
     {
-        notes.push(Note { warning: true, reason: first.code, message: words::sentence(first) });
+        notes.push(Note { warning: true, reason: first.code, message: explain::sentence(first) });
     }
     notes
 }
@@ -62,13 +58,13 @@ pub fn notes(old: &ScalableServiceStatus, new: &ScalableServiceStatus, outcome: 
 fn moves(before: &RecoveryStatus, now: &RecoveryStatus, reasons: &[Reason]) -> Vec<Note> {
     let mut notes = Vec::new();
     let was_out = before.ejected_pods();
-    let plain = |code, pod: &str| words::sentence(&Reason::new(code, 0, 0).about(pod));
+    let plain = |code, pod: &str| explain::sentence(&Reason::new(code, 0, 0).about(pod));
     for out in &now.ejected {
         let pod = &out.pod;
         if !was_out.contains(pod) {
             let code = ReasonCode::OutlierEjected;
             let why = reasons.iter().find(|reason| reason.code == code && reason.name.as_ref() == Some(pod));
-            let message = why.map_or_else(|| plain(code, pod), words::sentence);
+            let message = why.map_or_else(|| plain(code, pod), explain::sentence);
             notes.push(Note { warning: true, reason: code, message });
         }
         let evicted = before.ejected.iter().any(|old| old.pod == *pod && old.evicted.is_some());

@@ -6,12 +6,12 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::{
-    api::{
-        DecisionRecord, Draining, KpiState, KpiStatus, KpiType, ReasonCode, RecoveryStatus, ScalableService,
-        ScalableServiceSpec, ScalableServiceStatus, Summary, TrafficStatus, Verdict, merge_conditions,
-    },
-    cli::words,
     controller::outcome::{Done, Outcome, Refusal},
+    explain,
+};
+use plimsoll_api::{
+    DecisionRecord, Draining, KpiState, KpiStatus, KpiType, ReasonCode, RecoveryStatus, ScalableService,
+    ScalableServiceSpec, ScalableServiceStatus, Summary, TrafficStatus, Verdict, merge_conditions,
 };
 
 /// The status to write after `outcome`.
@@ -137,7 +137,7 @@ fn nearest(kpis: &[KpiStatus], replicas: i32) -> String {
         .filter_map(|kpi| Some((kpi.used?, kpi.value?, kpi)));
     if let Some((_, value, kpi)) = usable.max_by(|(a, ..), (b, ..)| a.total_cmp(b)) {
         let limit = if kpi.type_ == KpiType::Load { kpi.target * f64::from(replicas) } else { kpi.target };
-        return format!("{} {}/{}", kpi.name, words::number(value), words::number(limit));
+        return format!("{} {}/{}", kpi.name, explain::number(value), explain::number(limit));
     }
     kpis.first().map_or_else(
         || "-".into(),

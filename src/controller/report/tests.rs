@@ -5,16 +5,13 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Worth, notes, status, verdicts, worth};
-use crate::{
-    api::{
-        Arrival, ConditionType, Draining, Ejected, KpiState, Mode, Reason, ReasonCode, RecoveryStatus,
-        Returned, ScalableServiceSpec, ScalableServiceStatus, TrafficStatus, Validated, Verdict,
-    },
-    controller::outcome::{Done, Outcome, Refusal, Written},
-    engine::{
-        Memory, Observation, Placed, Pods, Recovery, Sample, Shift, StandbySeen, Standing, Topology, decide,
-        fail_over,
-    },
+use crate::controller::outcome::{Done, Outcome, Refusal, Written};
+use plimsoll_api::{
+    Arrival, ConditionType, Draining, Ejected, KpiState, Mode, Reason, ReasonCode, RecoveryStatus, Returned,
+    ScalableServiceSpec, ScalableServiceStatus, TrafficStatus, Validated, Verdict,
+};
+use plimsoll_engine::{
+    Memory, Observation, Placed, Pods, Recovery, Sample, StandbySeen, Standing, Topology, Turn, alone, turn,
 };
 
 const SHOP: &str = r#"
@@ -66,10 +63,12 @@ impl Story {
             pods: Pods::Counted { ready },
             samples: BTreeMap::from([("load".into(), load), ("latency".into(), latency)]),
             topology: self.topology.clone(),
+            standing: self.standing(),
             ..Observation::default()
         };
         let spec = Validated::new(&self.spec).unwrap();
-        let decision = decide(&spec, &seen, &mut self.memory, self.now);
+        let Turn { decision, failover: shift, .. } =
+            turn(&spec, &seen, &mut self.memory, self.now, &mut alone);
         let writes = decision.has(ReasonCode::ScaledUp) || decision.has(ReasonCode::ScaledDown);
         let done = Done {
             at: self.now,
@@ -83,19 +82,16 @@ impl Story {
             arrived: Vec::new(),
             balancers: None,
             recovery: self.recovery.clone(),
-            shift: self.shift(&spec, ready),
+            shift,
             decision,
         };
         self.replicas = done.now;
         self.tell(&Outcome::Done(Box::new(done)))
     }
 
-    fn shift(&mut self, spec: &Validated, ready: i32) -> Option<Shift> {
+    fn standing(&self) -> Option<Standing> {
         let told = self.status.failover.clone();
-        let standing = Standing { told, standbys: self.standbys.clone()?, ..Standing::default() };
-        let pods = Pods::Counted { ready };
-        let seen = Observation { replicas: 4, pods, standing: Some(standing), ..Observation::default() };
-        fail_over(spec, &seen, &mut self.memory, self.now)
+        Some(Standing { told, standbys: self.standbys.clone()?, ..Standing::default() })
     }
 
     fn tell(&mut self, outcome: &Outcome) -> (Worth, Vec<(bool, ReasonCode)>) {

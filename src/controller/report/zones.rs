@@ -1,11 +1,8 @@
 //! What is said of the zones that the replicas are in: the condition `ZonesServing` and its events.
 
-use crate::{
-    actuate::Note,
-    api::{ConditionType, Reason, ReasonCode, ScalableServiceStatus, Verdict},
-    cli::words,
-    engine::Zones,
-};
+use crate::{actuate::Note, explain};
+use plimsoll_api::{ConditionType, Reason, ReasonCode, ScalableServiceStatus, Verdict};
+use plimsoll_engine::Zones;
 
 /// The condition: False while a zone is lost with all of its replicas.
 #[must_use]
@@ -20,7 +17,7 @@ pub fn verdict(zones: &Zones) -> Verdict {
         .about(&names.join(", "))
         .with("lost", f64::from(zones.replicas_lost))
         .with("left", f64::from(zones.replicas_left));
-    Verdict::new(type_, false, ReasonCode::ZoneLost, words::sentence(&reason))
+    Verdict::new(type_, false, ReasonCode::ZoneLost, explain::sentence(&reason))
 }
 
 /// The events between two statuses: a zone was lost, and none is any more.

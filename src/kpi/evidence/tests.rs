@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Form, Heard, Hearing};
-use crate::api::{Goal, KpiState};
-use crate::engine::{Sample, Value};
 use crate::kpi::answer::{Answer, Data, Labels, Series, timestamp};
 use crate::kpi::clock::ClockVerdict;
 use crate::kpi::{Failure, Question};
+use plimsoll_api::{Goal, KpiState};
+use plimsoll_engine::{Sample, Value};
 
 const NOW: f64 = 1_800_000_000.0;
 const LOAD: Goal = Goal::PerReplica(1.0);

@@ -12,13 +12,11 @@ use std::{
     },
 };
 
-use plimsoll::{
-    api::Traffic,
-    balancer::{
-        Listen, Resources, Server, Wanted,
-        haproxy::{HaProxy, Paths, Report},
-    },
+use plimsoll::balancer::{
+    Listen, Resources, Server, Wanted,
+    haproxy::{HaProxy, Paths, Report},
 };
+use plimsoll_api::Traffic;
 use serde_json::{Value, json};
 
 use super::eventually;

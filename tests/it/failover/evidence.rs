@@ -1,10 +1,8 @@
 //! What a KPI is worth as a sign: unknown, empty, old, by pod.
 
 use jiff::SignedDuration;
-use plimsoll::{
-    api::{FailoverState as State, KpiState, ReasonCode},
-    engine::{Sample, Value, Volume, fail_over},
-};
+use plimsoll_api::{FailoverState as State, KpiState, ReasonCode};
+use plimsoll_engine::{Sample, Value, Volume, alone, turn};
 
 use super::world::{World, at, away, quick};
 
@@ -80,7 +78,8 @@ fn a_utilization_by_pod_is_its_average() {
     {
         let mut seen = world.seen();
         seen.samples.insert("errors".to_owned(), use_of_cpu(each, number));
-        let shift = fail_over(&world.spec, &seen, &mut world.memory, at(number * 1000)).unwrap();
+        let shift =
+            turn(&world.spec, &seen, &mut world.memory, at(number * 1000), &mut alone).failover.unwrap();
         assert_eq!(shift.status.state, state, "{number}");
     }
 }

@@ -2,10 +2,8 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use plimsoll::{
-    api::{FailoverState as State, FailoverStatus, KpiState, StandbyStatus},
-    engine::{Memory, Order, fail_over},
-};
+use plimsoll_api::{FailoverState as State, FailoverStatus, KpiState, StandbyStatus};
+use plimsoll_engine::{Memory, Order, alone, turn};
 use proptest::prelude::*;
 
 use super::world::{B, C, World, at, far, shop};
@@ -116,7 +114,7 @@ impl Judge {
         let (before, seen, mut memory) = (world.told.clone().unwrap(), world.seen(), world.memory.clone());
         let expected = world.told.as_ref().unwrap().expected_replicas.max(world.ready).min(world.replicas);
         let shift = world.look();
-        let again = fail_over(&world.spec, &seen, &mut memory, at(world.millis)).unwrap();
+        let again = turn(&world.spec, &seen, &mut memory, at(world.millis), &mut alone).failover.unwrap();
         prop_assert_eq!(&again, &shift);
         let after = &shift.status;
         let ordered = matches!(world.order, Some(Order::To(_)));

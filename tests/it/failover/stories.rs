@@ -1,10 +1,8 @@
 //! Stories with numbers.
 
 use jiff::SignedDuration;
-use plimsoll::{
-    api::{FailoverState as State, KpiState, ReasonCode, SignRule},
-    engine::{Capacity, Order},
-};
+use plimsoll_api::{FailoverState as State, KpiState, ReasonCode, SignRule};
+use plimsoll_engine::{Capacity, Order};
 
 use super::world::{B, C, World, away, quick, shop, shop_at_gateway, shop_in};
 

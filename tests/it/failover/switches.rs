@@ -1,9 +1,7 @@
 //! What counts as a switch, and how often requests may move: at the start, at a primary that flaps, after the limit.
 
-use plimsoll::{
-    api::{FailoverState as State, KpiState, ReasonCode},
-    engine::{Capacity, Order},
-};
+use plimsoll_api::{FailoverState as State, KpiState, ReasonCode};
+use plimsoll_engine::{Capacity, Order};
 
 use super::world::{B, World, away, quick, shop};
 

@@ -3,11 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
-use plimsoll::{
-    api::{FailoverState as State, FailoverStatus, KpiState, ReasonCode, Validated},
-    engine::{
-        Capacity, Memory, Observation, Order, Pods, Sample, Shift, StandbySeen, Standing, Volume, fail_over,
-    },
+use plimsoll_api::{FailoverState as State, FailoverStatus, KpiState, ReasonCode, Validated};
+use plimsoll_engine::{
+    Capacity, Memory, Observation, Order, Pods, Sample, Shift, StandbySeen, Standing, Volume, alone, turn,
 };
 
 use crate::fixtures::spec;
@@ -149,7 +147,7 @@ impl World {
 
     pub fn look(&mut self) -> Shift {
         let seen = self.seen();
-        let shift = fail_over(&self.spec, &seen, &mut self.memory, at(self.millis)).unwrap();
+        let shift = turn(&self.spec, &seen, &mut self.memory, at(self.millis), &mut alone).failover.unwrap();
         let next = shift.next_look.map_or(15_000, |next| i64::try_from(next.as_millis()).unwrap());
         self.due = self.millis + next.min(15_000);
         if self.told.as_ref().is_some_and(|told| told.active != shift.status.active) {

@@ -10,9 +10,9 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use plimsoll::api::{Criticality, Goal, KpiRule, VolumeRule};
-use plimsoll::engine::Sample;
 use plimsoll::kpi::{Asker, KpiReader};
+use plimsoll_api::{Criticality, Goal, KpiRule, VolumeRule};
+use plimsoll_engine::Sample;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 

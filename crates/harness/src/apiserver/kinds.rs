@@ -110,7 +110,7 @@ impl Kind {
     #[must_use]
     pub fn scalable_service() -> Self {
         use kube::CustomResourceExt as _;
-        let crd = serde_json::to_value(plimsoll::api::ScalableService::crd()).unwrap_or_default();
+        let crd = serde_json::to_value(plimsoll_api::ScalableService::crd()).unwrap_or_default();
         let schema = crd.pointer("/spec/versions/0/schema/openAPIV3Schema").cloned().unwrap_or_default();
         let kind = Self::custom("plimsoll.dev", "v1alpha1", "ScalableService", "scalableservices", schema);
         let scale = ScalePaths {

@@ -13,9 +13,9 @@ use plimsoll::{
         self, Events, FoundPolicy, Note, ScaleError,
         balancer::{self, Backend, BalancerError, Images, NetworkRules, Objects, Setup},
     },
-    api::{BalancerStatus, ReasonCode, ScalableService, ScalableServiceStatus},
     lease::WriteError,
 };
+use plimsoll_api::{BalancerStatus, ReasonCode, ScalableService, ScalableServiceStatus};
 use serde_json::{Value, json};
 
 use crate::{controller::Controller, stage::NAMESPACE};

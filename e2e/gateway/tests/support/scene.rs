@@ -189,7 +189,7 @@ impl Scene {
                 "state": "Shifting", "since": "2026-01-01T00:00:00Z", "active": "standby",
                 "backends": [{"name": "standby", "weight": weight, "ready": true}],
             }}});
-            let api: Api<plimsoll::api::ScalableService> = Api::namespaced(self.client.clone(), "default");
+            let api: Api<plimsoll_api::ScalableService> = Api::namespaced(self.client.clone(), "default");
             api.patch_status("web", &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
         }
         let child = Command::new(std::env::current_exe().unwrap())

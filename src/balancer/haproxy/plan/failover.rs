@@ -3,7 +3,6 @@
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use super::{Phases, Step};
-use crate::api::StandbyStatus;
 use crate::balancer::{
     Standby, Wanted,
     haproxy::{
@@ -13,6 +12,7 @@ use crate::balancer::{
         standbys::{bounds, instead, own, slots},
     },
 };
+use plimsoll_api::StandbyStatus;
 
 impl Phases {
     /// Brings standbys and shares about. `ready` of a replica comes before, since a share that returns needs it.

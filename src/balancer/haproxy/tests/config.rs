@@ -8,14 +8,12 @@ use super::{
     super::{Config, Paths, config::structure_of},
     paths, server, standby, wanted,
 };
-use crate::{
-    api::StandbyTls,
-    balancer::{
-        ConfigError, Listen, Resources,
-        ServerState::{Drain, Ready},
-        Standby, Wanted,
-    },
+use crate::balancer::{
+    ConfigError, Listen, Resources,
+    ServerState::{Drain, Ready},
+    Standby, Wanted,
 };
+use plimsoll_api::StandbyTls;
 
 fn config(wanted: &Wanted) -> Config {
     Config::of(wanted, &paths()).unwrap()

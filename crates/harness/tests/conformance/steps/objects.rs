@@ -1,6 +1,6 @@
 //! Objects that the real server accepts.
 
-use plimsoll::api::ScalableService;
+use plimsoll_api::ScalableService;
 use serde_json::{Value, json};
 
 use crate::{play::Play, stage::NAMESPACE};

@@ -1,6 +1,6 @@
 //! The status of a ScalableService by server-side apply: the controller's part, and the entries of the agents.
 
-use plimsoll::api::{BalancerStatus, ScalableServiceStatus};
+use plimsoll_api::{BalancerStatus, ScalableServiceStatus};
 use serde_json::{Value, json};
 
 use super::objects::object;

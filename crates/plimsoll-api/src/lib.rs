@@ -1,0 +1,71 @@
+//! The `ScalableService` resource as Rust types: spec, status, reasons, validation.
+//!
+//! Data only: nothing in here knows a client, a clock or an environment.
+
+mod balancing;
+mod capabilities;
+mod conditions;
+mod failover;
+mod forwarding;
+mod front;
+mod gateway;
+mod pod;
+mod priority;
+mod quantity;
+mod reason;
+mod recovery;
+mod retries;
+mod schedule;
+mod spec;
+mod standby;
+mod status;
+mod traffic;
+mod validate;
+pub mod words;
+
+pub use balancing::{Arrival, BalancerStatus, Draining, TrafficStatus};
+pub use capabilities::{Capabilities, Provider, Software};
+pub use conditions::{ConditionType, Verdict, merge_conditions};
+pub use failover::{
+    FAILOVER_TO_ANNOTATION, FREEZE_ANNOTATION, Failover, FailoverState, FailoverStatus, Leave,
+    LeaveCondition, PRIMARY, Return, ReturnMode,
+};
+pub use forwarding::{AccessLog, is_network};
+pub use front::{ExternalTrafficPolicy, FrontService, FrontServiceType, IpFamilyPolicy};
+pub use gateway::GatewayRule;
+pub use pod::{BalancerContainer, BalancerPod, ContainerResources};
+pub use priority::{HeaderMatch, Priority, RequestMatch};
+pub use quantity::Quantity;
+pub use reason::{Reason, ReasonCode};
+pub use recovery::{Ejected, KpiByPod, Outliers, Recovery, RecoveryStatus, Replaced, Returned};
+pub use retries::{Retries, RetryOn};
+pub use schedule::Schedule;
+pub use spec::{
+    Behavior, Criticality, Kpi, KpiType, Mode, OnEmpty, PolicyType, ScalableService, ScalableServiceSpec,
+    ScaleTargetRef, ScalingPolicy, ScalingRules, ScheduleEntry, SelectPolicy,
+};
+pub use standby::{
+    NotAnswering, Standby, StandbyAddress, StandbyFor, StandbyService, StandbyStatus, StandbyTls,
+};
+pub use status::{DecisionRecord, KpiState, KpiStatus, ScalableServiceStatus, Summary};
+pub use traffic::{
+    Algorithm, Drain, HealthCheck, Limits, Listener, ListenerTls, PassiveCheck, SessionPersistence, Timeouts,
+    Traffic,
+};
+pub use validate::{
+    FailoverRules, Goal, Invalid, KpiRule, MoveRules, OutlierRules, SignRule, TrafficRules, Validated,
+    VolumeRule,
+};
+
+/// The API group of every resource of ours.
+pub const GROUP: &str = "plimsoll.dev";
+/// Label of every pod of a balancer and of its Deployment: the name of the ScalableService.
+pub const BALANCER_LABEL: &str = "plimsoll.dev/balancer";
+/// The one version that is served so far.
+pub const VERSION: &str = "v1alpha1";
+
+/// Name of the balancer: of its Deployment, of the Service in front of it, and of all that is for its pods.
+#[must_use]
+pub fn balancer_name(service: &str) -> String {
+    format!("{service}-lb")
+}

@@ -1,0 +1,284 @@
+//! How many replicas: the proposals of the KPIs, then every demand and every limit in order.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    Decision, Drain, Memory, Observation, Topology, Zones,
+    evidence::Evidence,
+    memory::BURST_HOLD,
+    proposal::{Hold, Look, look_at_kpis},
+    rate, stabilize, standby,
+    step::Step,
+    traffic, zones,
+};
+use plimsoll_api::{Goal, KpiState, Mode, Reason, ReasonCode, Validated};
+
+/// The next look after a raise comes no sooner, since Prometheus scrapes no more often.
+const SOONEST: SignedDuration = SignedDuration::from_secs(1);
+
+/// What the stages decide on.
+struct Facts<'a> {
+    spec: &'a Validated,
+    seen: &'a Observation,
+    looks: &'a [Look],
+    /// Replicas that requests need which come back from a standby.
+    returning: i32,
+    now: Timestamp,
+}
+
+/// A decision in the making.
+struct Draft {
+    step: Step,
+    /// Replicas that requests held at the balancers need; 0 if none are held.
+    woken: i32,
+    /// Replicas that the service needs for its own requests.
+    own: i32,
+    /// The first look with this memory.
+    first_look: bool,
+    zones: Option<Zones>,
+    /// Replicas that a lost zone needs elsewhere; 0 without a loss.
+    raised: i32,
+    drain: Option<Drain>,
+}
+
+/// One stage: changes the replicas, and leaves its reason if it does.
+type Stage = fn(&Facts<'_>, &mut Draft, &mut Memory);
+
+/// What raises the largest proposal, in order. What comes of it is `Decision::proposed`.
+const DEMANDS: &[Stage] = &[schedule, failover];
+
+/// What limits the demand, in order.
+const LIMITS: &[Stage] = &[
+    evidence,
+    burst,
+    stabilisation,
+    first_look,
+    held_requests,
+    lost_zones,
+    rate_policies,
+    min_replicas,
+    max_replicas,
+    drain,
+];
+
+/// Decides how many replicas the service should have at `now`: the largest proposal of the KPIs, then [`DEMANDS`], then
+/// [`LIMITS`], then the mode. Same input, same decision.
+pub(super) fn decide(
+    spec: &Validated,
+    seen: &Observation,
+    graded: &Evidence,
+    returning: i32,
+    memory: &mut Memory,
+    now: Timestamp,
+) -> Decision {
+    let looks = look_at_kpis(spec, seen, graded, memory, now);
+    let facts = Facts { spec, seen, looks: &looks, returning, now };
+    let step = largest(&looks, seen.replicas, spec.min_replicas);
+    let mut draft = Draft {
+        own: step.replicas,
+        step,
+        woken: traffic::woken(spec, seen),
+        first_look: !std::mem::replace(&mut memory.looked, true),
+        zones: seen.topology.as_ref().and_then(Topology::zones),
+        raised: 0,
+        drain: None,
+    };
+    DEMANDS.iter().for_each(|stage| stage(&facts, &mut draft, memory));
+    let proposed = draft.step.replicas.max(draft.woken);
+    LIMITS.iter().for_each(|stage| stage(&facts, &mut draft, memory));
+    let Draft { mut step, own, zones, drain, .. } = draft;
+    conclude(&mut step, seen.replicas, spec.mode);
+    let raised = spec.mode == Mode::Auto && step.replicas > seen.replicas;
+    let next_look = next_look(spec, raised, drain.as_ref(), now);
+    Decision {
+        replicas: step.replicas,
+        reasons: step.reasons,
+        bound_by: step.bound_by,
+        proposed,
+        own: own.clamp(0, spec.max_replicas),
+        kpis: looks.into_iter().map(|look| look.status).collect(),
+        next_look,
+        drain,
+        zones,
+    }
+}
+
+fn schedule(facts: &Facts<'_>, draft: &mut Draft, _: &mut Memory) {
+    let holding = facts.spec.schedule.iter().filter(|entry| entry.holds(facts.now));
+    if let Some(entry) = holding.max_by_key(|entry| entry.min_replicas) {
+        draft.step.at_least(entry.min_replicas, |from, to| {
+            Reason::new(ReasonCode::ScheduleFloor, from, to)
+                .about(&entry.name)
+                .with("minReplicas", f64::from(to))
+        });
+    }
+}
+
+/// Raises a standby for the requests of others, and a primary for those that come back to it.
+fn failover(facts: &Facts<'_>, draft: &mut Draft, memory: &mut Memory) {
+    draft.own = standby::raise(&mut draft.step, facts.seen, facts.returning, memory);
+}
+
+/// The largest proposal; without any, what there is, or the minimum for a service that only has a schedule.
+fn largest(looks: &[Look], current: i32, min_replicas: i32) -> Step {
+    let mut reasons: Vec<Reason> = looks.iter().flat_map(|look| look.reasons.clone()).collect();
+    if looks.is_empty() {
+        let reason = Reason::new(ReasonCode::MinReplicas, current, min_replicas);
+        reasons.push(reason.with("minReplicas", f64::from(min_replicas)));
+        return Step { replicas: min_replicas, reasons, bound_by: ReasonCode::MinReplicas };
+    }
+    let idle = idle(looks);
+    let counted = looks.iter().filter(|look| !idle || matches!(look.goal, Goal::PerReplica(_)));
+    let winner =
+        counted.filter_map(|look| Some((look.proposal?, look))).max_by_key(|(replicas, _)| *replicas);
+    match winner {
+        Some((replicas, look)) => {
+            let asks = |reason: &&Reason| reason.to == replicas && reason.code != ReasonCode::KpiNotFresh;
+            let bound_by = look
+                .reasons
+                .iter()
+                .rev()
+                .find(asks)
+                .map_or(ReasonCode::WithinTolerance, |reason| reason.code);
+            Step { replicas, reasons, bound_by }
+        }
+        None => {
+            let bound_by = reasons.last().map_or(ReasonCode::WithinTolerance, |reason| reason.code);
+            Step { replicas: current, reasons, bound_by }
+        }
+    }
+}
+
+/// Every Load says zero and nothing else asks for more than the one replica that any use above zero asks for.
+fn idle(looks: &[Look]) -> bool {
+    let mut loads = looks.iter().filter(|look| matches!(look.goal, Goal::PerReplica(_))).peekable();
+    loads.peek().is_some()
+        && loads.all(|look| look.proposal == Some(0) && look.state == KpiState::Fresh)
+        && looks.iter().all(|look| look.proposal.is_none_or(|replicas| replicas <= 1))
+}
+
+/// The longest range behind a proposal.
+fn reach(looks: &[Look]) -> SignedDuration {
+    let proposing = looks.iter().filter(|look| look.proposal.is_some());
+    proposing.map(|look| look.reach).max().unwrap_or_default()
+}
+
+/// No scale-down without fresh evidence from every KPI, nor while an objective is near its limit.
+fn evidence(facts: &Facts<'_>, Draft { step, .. }: &mut Draft, _: &mut Memory) {
+    let (looks, current) = (facts.looks, facts.seen.replicas);
+    let doubt = |look: &Look| match (look.holds?, look.state) {
+        (Hold::Objective, _) => None,
+        (Hold::NotFresh, KpiState::Fresh) => Some(format!("{} is unmeasured", look.name)),
+        (Hold::NotFresh, state) => {
+            let state: &'static str = state.into();
+            Some(format!("{} is {state}", look.name))
+        }
+    };
+    let blind: Vec<String> = looks.iter().filter_map(doubt).collect();
+    if !blind.is_empty() {
+        step.at_least(current, |from, to| {
+            Reason::new(ReasonCode::HeldWithoutEvidence, from, to).detailed(blind.join(", "))
+        });
+    }
+    let tight = looks.iter().find(|look| look.holds == Some(Hold::Objective));
+    if let Some(look) = tight
+        && step.replicas < current
+        && let Some(reason) = look.reasons.last()
+    {
+        let mut reason = reason.clone();
+        (reason.from, reason.to) = (step.replicas, current);
+        step.bind(reason);
+    }
+}
+
+/// No scale-down while a burst lasts.
+fn burst(facts: &Facts<'_>, draft: &mut Draft, memory: &mut Memory) {
+    let now = facts.now;
+    if facts.looks.iter().any(|look| look.burst) {
+        memory.burst_until = now.checked_add(BURST_HOLD).ok();
+    }
+    if let Some(until) = memory.burst_until.filter(|until| *until > now) {
+        let left = until.duration_since(now).as_secs_f64().ceil();
+        draft.step.at_least(facts.seen.replicas, |from, to| {
+            Reason::new(ReasonCode::HeldForBurst, from, to).with("secondsLeft", left)
+        });
+    }
+}
+
+/// The windows of autoscaling/v2 over what is needed, lost zones and held requests included.
+fn stabilisation(facts: &Facts<'_>, draft: &mut Draft, memory: &mut Memory) {
+    let Facts { spec, seen, looks, now, .. } = *facts;
+    draft.raised = zones::raised(draft.zones.as_ref(), looks, spec, seen, memory, now);
+    let windows = stabilize::Windows::of(spec, reach(looks));
+    if draft.first_look && !memory.explains(seen.replicas, windows.down, now) {
+        // As in autoscaling/v2: what happened before is not known, so what there is counts as recommended.
+        memory.recommendations.record(now, seen.replicas, windows.longest());
+    }
+    // What woke a service counts as recommended, so that the KPIs' next zero has to wait for the window; and so does
+    // what is raised for a zone, until it has served again for as long.
+    let recommended = draft.step.replicas.max(draft.woken).max(draft.raised.min(spec.max_replicas));
+    memory.recommendations.record(now, recommended, windows.longest());
+    stabilize::stabilize(&mut draft.step, seen.replicas, &memory.recommendations, &windows, now);
+}
+
+/// No scale-down on the first look after a start or a change of leader.
+fn first_look(facts: &Facts<'_>, draft: &mut Draft, _: &mut Memory) {
+    if draft.first_look {
+        let left = facts.spec.period.as_secs_f64();
+        draft.step.at_least(facts.seen.replicas, |from, to| {
+            Reason::new(ReasonCode::HeldOnFirstLook, from, to).with("secondsLeft", left)
+        });
+    }
+}
+
+fn held_requests(facts: &Facts<'_>, draft: &mut Draft, _: &mut Memory) {
+    traffic::wake(&mut draft.step, facts.seen, draft.woken);
+}
+
+fn lost_zones(_: &Facts<'_>, draft: &mut Draft, _: &mut Memory) {
+    zones::raise(&mut draft.step, draft.zones.as_ref(), draft.raised);
+}
+
+fn rate_policies(facts: &Facts<'_>, draft: &mut Draft, memory: &mut Memory) {
+    let rules = (&facts.spec.scale_up, &facts.spec.scale_down);
+    rate::limit(&mut draft.step, facts.seen.replicas, &memory.changes, rules, facts.now);
+}
+
+fn min_replicas(facts: &Facts<'_>, draft: &mut Draft, _: &mut Memory) {
+    draft.step.at_least(facts.spec.min_replicas, |from, to| {
+        Reason::new(ReasonCode::MinReplicas, from, to).with("minReplicas", f64::from(to))
+    });
+}
+
+fn max_replicas(facts: &Facts<'_>, draft: &mut Draft, _: &mut Memory) {
+    draft.step.at_most(facts.spec.max_replicas, |from, to| {
+        Reason::new(ReasonCode::MaxReplicas, from, to).with("maxReplicas", f64::from(to))
+    });
+}
+
+/// Replicas that are to go finish their requests first.
+fn drain(facts: &Facts<'_>, draft: &mut Draft, _: &mut Memory) {
+    let Facts { spec, seen, now, .. } = *facts;
+    draft.drain = traffic::drain_first(&mut draft.step, spec, seen, now, draft.first_look);
+}
+
+fn conclude(step: &mut Step, current: i32, mode: Mode) {
+    let (from, to) = (current, step.replicas);
+    let code = match mode {
+        Mode::Paused => ReasonCode::Paused,
+        Mode::Observe => ReasonCode::Observing,
+        Mode::Auto if to > from => ReasonCode::ScaledUp,
+        Mode::Auto if to < from => ReasonCode::ScaledDown,
+        Mode::Auto => ReasonCode::Steady,
+    };
+    step.reasons.push(Reason::new(code, from, to));
+}
+
+/// When to look again. A rise is seldom over when it is first seen, so after a raise it is sooner.
+fn next_look(spec: &Validated, raised: bool, drain: Option<&Drain>, now: Timestamp) -> SignedDuration {
+    let soon = (spec.period / 4).max(SOONEST).min(spec.period);
+    let usual = if raised { soon } else { spec.period };
+    let changes = spec.schedule.iter().filter_map(|entry| entry.next_change(now));
+    let changes = changes.map(|change| change.duration_since(now));
+    changes.chain(drain.and_then(Drain::next_look)).fold(usual, SignedDuration::min)
+}

@@ -1,0 +1,81 @@
+//! Load: a total, divided by what one replica carries (autoscaling/v2 `AverageValue`).
+
+use super::{
+    memory::KpiMemory,
+    proposal::{Proposal, Seen, replicas_for, tolerated},
+};
+use plimsoll_api::{Reason, ReasonCode};
+
+/// A newest scrape above this multiple of the window's average is a burst (Knative's panic threshold, 200 %).
+const BURST_AT_ONCE: f64 = 2.0;
+/// Three scrapes in a row above this multiple are a burst too: noise does not last.
+const BURST_SUSTAINED: f64 = 1.25;
+/// Scrapes in a row that make a smaller rise believable.
+const SUSTAINED_SCRAPES: usize = 3;
+
+pub(super) fn propose(seen: &Seen<'_>, per_replica: f64, memory: &mut KpiMemory) -> Proposal {
+    let Some(value) = seen.sample.number() else { return Proposal::default() };
+    let current = seen.observation.replicas;
+    let name = &seen.rule.name;
+    let capacity = per_replica * f64::from(current);
+    let mut proposal = Proposal {
+        value: Some(value),
+        used: (current > 0).then(|| value / capacity).or((value > 0.0).then_some(f64::MAX)).or(Some(0.0)),
+        ..Proposal::default()
+    };
+    let (up, down) = (seen.spec.scale_up.tolerance, seen.spec.scale_down.tolerance);
+    let asks = |load: f64| {
+        let ratio = load / capacity;
+        let within = current > 0 && ratio <= 1.0 + up && ratio >= 1.0 - down;
+        if within {
+            (ReasonCode::WithinTolerance, current)
+        } else {
+            (ReasonCode::LoadProposal, replicas_for(load / per_replica))
+        }
+    };
+    let (mut code, mut wanted) = asks(value);
+    // Targets that are missing are a reason to keep replicas, and none to add some.
+    let estimate = (seen.share < 1.0 && wanted < current).then(|| value / seen.share);
+    if let Some((estimated, needed)) = estimate.map(asks) {
+        (code, wanted) = (estimated, needed.min(current));
+    }
+    let mut reason =
+        Reason::new(code, current, wanted).about(name).with("value", value).with("perReplica", per_replica);
+    if let Some(estimate) = estimate {
+        reason = reason.with("estimate", estimate);
+    }
+    let newest = burst(seen, value, memory).map(|newest| (newest, asks(newest).1));
+    if let Some((newest, needed)) = newest.filter(|(_, needed)| *needed > wanted) {
+        let reason = Reason::new(ReasonCode::BurstProposal, current, needed).about(name);
+        proposal
+            .reasons
+            .push(reason.with("value", newest).with("average", value).with("perReplica", per_replica));
+        proposal.replicas = Some(needed);
+        // Only a burst that there are not enough replicas for is a reason to keep them all for a while.
+        proposal.burst = needed > current;
+        return proposal;
+    }
+    proposal.reasons.push(match code {
+        ReasonCode::WithinTolerance => tolerated(reason, value, capacity, (up, down)),
+        _ => reason,
+    });
+    proposal.replicas = Some(wanted);
+    proposal
+}
+
+/// The load to act on at once, if the newest scrapes are far above the window's average.
+fn burst(seen: &Seen<'_>, average: f64, memory: &mut KpiMemory) -> Option<f64> {
+    let newest = seen.sample.newest.filter(|newest| newest.is_finite())?;
+    let at = seen.sample.at.unwrap_or(seen.now);
+    if memory.newest.back().is_none_or(|(last, _)| *last < at) {
+        memory.newest.push_back((at, newest));
+        while memory.newest.len() > SUSTAINED_SCRAPES {
+            memory.newest.pop_front();
+        }
+    }
+    if newest > average * BURST_AT_ONCE {
+        return Some(newest);
+    }
+    let lowest = memory.newest.iter().map(|(_, value)| *value).fold(f64::INFINITY, f64::min);
+    (memory.newest.len() == SUSTAINED_SCRAPES && lowest > average * BURST_SUSTAINED).then_some(lowest)
+}

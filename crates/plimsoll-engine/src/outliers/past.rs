@@ -1,0 +1,146 @@
+//! Who is out and who came back: the part of the past that status keeps.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::{Member, Peers};
+use plimsoll_api::{Ejected, RecoveryStatus, Replaced, Returned};
+
+/// No hold, and no pause between two replacements, is longer.
+const HOLD_MAX: SignedDuration = SignedDuration::from_hours(1);
+/// Who did well for this time after a return has no past, and neither have replacements.
+const REMEMBERED: SignedDuration = SignedDuration::from_hours(1);
+/// Who was evicted stays in the list for so long after the watch lost sight of it: its endpoint may still look ready, and
+/// it must not get requests in its last moments.
+const LINGER: SignedDuration = SignedDuration::from_secs(5);
+
+/// Who is out and who came back.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Past {
+    ejected: BTreeMap<String, Ejected>,
+    returned: BTreeMap<String, Returned>,
+    replaced: Option<Replaced>,
+}
+
+impl Past {
+    /// What status tells, without what is over: pods that are gone, and times that lie too far back or ahead.
+    pub fn of(peers: &Peers, now: Timestamp) -> Self {
+        let told = &peers.told;
+        // Before the watch has listed any pod, none of them is known to be gone.
+        let unlisted = peers.members.is_empty();
+        let member = |pod: &str| peers.members.iter().find(|member| member.name == pod);
+        // A StatefulSet gives the name of a pod to the next one.
+        let same = |member: &Member, since: &Time| member.created <= since.0;
+        let lingers = |ejected: &Ejected| {
+            ejected.evicted.as_ref().is_some_and(|at| now.duration_since(at.0).abs() < LINGER)
+        };
+        let stays = |ejected: &&Ejected| match member(&ejected.pod) {
+            Some(member) => same(member, &ejected.since),
+            None => unlisted || lingers(ejected),
+        };
+        let ejected = told.ejected.iter().filter(stays).map(|ejected| {
+            let since = ejected.since.0.min(now);
+            let latest = after(now, HOLD_MAX + HOLD_MAX);
+            let (since, until) = (Time(since), Time(ejected.until.0.min(latest)));
+            // An eviction that the pod outlives did not take place.
+            let evicted = ejected.evicted.clone().filter(|_| lingers(ejected));
+            let (pod, ejections) = (ejected.pod.clone(), ejected.ejections.max(1));
+            (pod.clone(), Ejected { pod, since, until, ejections, evicted })
+        });
+        let known = |returned: &&Returned| {
+            let recent = now.duration_since(returned.since.0) < REMEMBERED;
+            let there = member(&returned.pod).map_or(unlisted, |member| same(member, &returned.since));
+            recent && there
+        };
+        let returned = told.returned.iter().filter(known).map(|returned| {
+            let since = Time(returned.since.0.min(now));
+            (returned.pod.clone(), Returned { since, ..returned.clone() })
+        });
+        let replaced = told.replaced.clone().filter(|last| now.duration_since(last.at.0) < REMEMBERED);
+        let replaced = replaced.map(|last| Replaced { at: Time(last.at.0.min(now)), ..last });
+        Self { ejected: ejected.collect(), returned: returned.collect(), replaced }
+    }
+
+    /// Lets those come back whose hold is over, and the newest of those that are more than `allowed`.
+    pub fn give_back(&mut self, now: Timestamp, allowed: usize) {
+        let over = |out: &&Ejected| out.evicted.is_none() && out.until.0 <= now;
+        let over: Vec<String> = self.ejected.values().filter(over).map(|out| out.pod.clone()).collect();
+        over.iter().for_each(|pod| self.give_back_one(pod, now));
+        while self.out() > allowed {
+            let newest =
+                self.ejected.values().filter(|out| out.evicted.is_none()).max_by_key(|out| out.since.0);
+            let Some(pod) = newest.map(|out| out.pod.clone()) else { return };
+            self.give_back_one(&pod, now);
+        }
+    }
+
+    fn give_back_one(&mut self, pod: &str, now: Timestamp) {
+        let Some(out) = self.ejected.remove(pod) else { return };
+        let returned = Returned { pod: out.pod, since: Time(now), ejections: out.ejections };
+        self.returned.insert(pod.to_owned(), returned);
+    }
+
+    /// Takes a replica out; `drain` is how long its requests may take before it is replaced.
+    pub fn eject(&mut self, pod: &str, base: SignedDuration, drain: SignedDuration, now: Timestamp) {
+        let before = self.returned.remove(pod).map_or(0, |returned| returned.ejections.max(0));
+        let hold = doubled(base, before) + drain;
+        let ejected = Ejected {
+            pod: pod.to_owned(),
+            since: Time(now),
+            until: Time(after(now, hold)),
+            ejections: before.saturating_add(1),
+            evicted: None,
+        };
+        self.ejected.insert(pod.to_owned(), ejected);
+    }
+
+    /// Whether a replacement is under way, or the pause after the last one.
+    pub fn replaces(&self, base: SignedDuration, now: Timestamp) -> bool {
+        // Half of the hold at first: who waits for its turn does not come back meanwhile.
+        let pauses =
+            |last: &Replaced| now.duration_since(last.at.0) < doubled(base / 2, last.count.max(1) - 1);
+        self.ejected.values().any(|out| out.evicted.is_some()) || self.replaced.as_ref().is_some_and(pauses)
+    }
+
+    /// Whether a replica is out.
+    pub fn is_out(&self, pod: &str) -> bool {
+        self.ejected.contains_key(pod)
+    }
+
+    /// Replicas that are out and not evicted.
+    pub fn out(&self) -> usize {
+        self.ejected.values().filter(|out| out.evicted.is_none()).count()
+    }
+
+    /// Those that are out.
+    pub fn ejected(&self) -> impl Iterator<Item = &Ejected> {
+        self.ejected.values()
+    }
+
+    /// As status tells it.
+    pub fn status(self) -> RecoveryStatus {
+        RecoveryStatus {
+            ejected: self.ejected.into_values().collect(),
+            returned: self.returned.into_values().collect(),
+            replaced: self.replaced,
+        }
+    }
+}
+
+/// Notes a replacement.
+pub(super) fn replaced(status: &mut RecoveryStatus, now: Timestamp) {
+    let count = status.replaced.as_ref().map_or(0, |last| last.count.max(0)).saturating_add(1);
+    status.replaced = Some(Replaced { at: Time(now), count });
+}
+
+/// `base`, twice as long for each time before, at most an hour.
+fn doubled(base: SignedDuration, times: i32) -> SignedDuration {
+    let factor = 1_i32.checked_shl(u32::try_from(times.clamp(0, 30)).unwrap_or_default()).unwrap_or(i32::MAX);
+    base.checked_mul(factor).unwrap_or(HOLD_MAX).min(HOLD_MAX)
+}
+
+fn after(now: Timestamp, time: SignedDuration) -> Timestamp {
+    now.checked_add(time).unwrap_or(Timestamp::MAX)
+}

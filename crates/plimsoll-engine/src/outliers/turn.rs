@@ -1,0 +1,229 @@
+//! One look at the replicas: what the samples say, who may go, what is to be said.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    OutlierMemory, PAUSE, Peers, RETRY, Refused,
+    past::Past,
+    suspects::{Suspect, suspects},
+};
+use crate::{Member, Observation, Value, Volume, observation::is_apart};
+use plimsoll_api::{Ejected, KpiState, OutlierRules, Reason, ReasonCode, Validated};
+
+/// What the samples say.
+pub(super) enum Verdict {
+    /// Nothing that could be used: why.
+    Unknown(String),
+    /// Too few replicas have a number: how many.
+    TooFew(usize),
+    /// Those that stand out.
+    Seen(Vec<Suspect>),
+}
+
+/// What one look is made of.
+pub(super) struct Turn<'a> {
+    pub spec: &'a Validated,
+    pub rules: &'a OutlierRules,
+    pub seen: &'a Observation,
+    pub peers: &'a Peers,
+    pub now: Timestamp,
+}
+
+impl Turn<'_> {
+    /// Replicas that may be missing.
+    pub fn allowed(&self) -> usize {
+        let replicas = usize::try_from(self.seen.replicas).unwrap_or_default();
+        let percent = usize::try_from(self.rules.max_ejection_percent).unwrap_or_default();
+        (replicas.saturating_mul(percent) / 100).max(1)
+    }
+
+    /// Replicas that may be ejected besides those that are missing.
+    pub fn room(&self, past: &Past) -> usize {
+        let serving = self.peers.members.iter().filter(|member| self.serves(member, past)).count();
+        let missing = usize::try_from(self.seen.replicas).unwrap_or_default().saturating_sub(serving);
+        self.allowed().saturating_sub(missing.max(past.out()))
+    }
+
+    fn serves(&self, member: &Member, past: &Past) -> bool {
+        member.ready && !past.is_out(&member.name) && !self.goes(&member.name)
+    }
+
+    /// Whether a scale-down takes the replica anyway.
+    fn goes(&self, pod: &str) -> bool {
+        self.seen.rotation.as_ref().is_some_and(|rotation| rotation.draining.contains_key(pod))
+    }
+
+    /// Judges the sample, and counts it if it is a new one.
+    pub fn look(&self, memory: &mut OutlierMemory, past: &Past) -> Verdict {
+        let sample = &self.peers.sample;
+        let (by_pod, at) = match (sample.state, &sample.value, sample.at) {
+            (KpiState::Fresh, Some(Value::ByPod(by_pod)), Some(at)) => (by_pod, at),
+            // Nobody got requests, as it seems.
+            (KpiState::Empty, ..) => {
+                memory.strikes.clear();
+                return Verdict::TooFew(0);
+            }
+            (state, ..) => {
+                // What is not known neither clears nor confirms: it breaks the row.
+                memory.strikes.clear();
+                let name: &'static str = state.into();
+                let why = sample.message.as_deref().unwrap_or("the answer has no numbers by pod");
+                return Verdict::Unknown(format!("{name}: {why}"));
+            }
+        };
+        if let Volume::Unknown(why) = &sample.volume {
+            memory.strikes.clear();
+            return Verdict::Unknown(format!("the number of requests is unknown: {why}"));
+        }
+        let judged = self
+            .peers
+            .members
+            .iter()
+            .filter(|member| self.serves(member, past) && self.has_requests(&member.name));
+        let values: BTreeMap<&str, f64> = judged
+            .filter_map(|member| Some((member.name.as_str(), *by_pod.get(&member.name)?)))
+            .filter(|(_, value)| value.is_finite())
+            .collect();
+        let Some(suspects) = suspects(&values, self.rules) else {
+            memory.strikes.clear();
+            return Verdict::TooFew(values.len());
+        };
+        // Looks in between are at the same events: they neither clear nor confirm.
+        if is_apart(at, memory.at, sample.reach) {
+            let names: BTreeSet<&str> = suspects.iter().map(|suspect| suspect.pod.as_str()).collect();
+            memory.at = Some(at);
+            memory.strikes.retain(|pod, _| names.contains(pod.as_str()));
+            for pod in names {
+                let strikes = memory.strikes.entry(pod.to_owned()).or_default();
+                *strikes = strikes.saturating_add(1);
+            }
+        }
+        Verdict::Seen(suspects)
+    }
+
+    /// Whether a replica had requests enough for its number to say something.
+    fn has_requests(&self, pod: &str) -> bool {
+        match &self.peers.sample.volume {
+            Volume::Counted(Value::ByPod(by_pod)) => {
+                by_pod.get(pod).is_some_and(|count| *count >= self.rules.request_volume)
+            }
+            Volume::Counted(Value::Single(count)) => *count >= self.rules.request_volume,
+            Volume::Uncounted | Volume::Unknown(_) => true,
+        }
+    }
+
+    /// Those that stood out often enough, the worst first.
+    pub fn due(&self, verdict: &Verdict, memory: &OutlierMemory) -> Vec<Suspect> {
+        let Verdict::Seen(suspects) = verdict else { return Vec::new() };
+        let often = |pod: &str| memory.strikes.get(pod).is_some_and(|strikes| *strikes >= self.rules.samples);
+        suspects.iter().filter(|suspect| often(&suspect.pod)).cloned().collect()
+    }
+
+    /// How long the requests of an ejected replica may take before it is evicted.
+    pub fn drain_time(&self) -> SignedDuration {
+        let drain = self.spec.traffic.map(|traffic| traffic.drain_timeout).filter(|_| self.rules.replace);
+        drain.unwrap_or_default()
+    }
+
+    /// The replica to evict now.
+    pub fn replaceable(&self, past: &Past, memory: &OutlierMemory) -> Option<String> {
+        let fresh = self.peers.sample.state == KpiState::Fresh;
+        let others_ready = self.peers.members.iter().all(|member| member.ready || past.is_out(&member.name));
+        let complete = i32::try_from(self.peers.members.len()).is_ok_and(|count| count >= self.seen.replicas);
+        let recent = |at| (SignedDuration::ZERO..RETRY).contains(&self.now.duration_since(at));
+        let tried = memory.refused.as_ref().is_some_and(|refused| recent(refused.at));
+        if !(self.rules.replace && fresh && others_ready && complete)
+            || tried
+            || past.replaces(self.rules.base_ejection_time, self.now)
+        {
+            return None;
+        }
+        let told = self.peers.told.ejected_pods();
+        let here = |pod: &str| self.peers.members.iter().any(|member| member.name == pod);
+        let ready = |ejected: &&Ejected| {
+            let pod = &ejected.pod;
+            told.contains(pod) && here(pod) && !self.goes(pod) && self.finished(pod, ejected.since.0)
+        };
+        past.ejected().filter(ready).min_by_key(|ejected| ejected.since.0).map(|ejected| ejected.pod.clone())
+    }
+
+    /// Whether the requests of a replica are over, or had their time.
+    fn finished(&self, pod: &str, since: Timestamp) -> bool {
+        let Some(traffic) = self.spec.traffic else { return true };
+        let said =
+            self.seen.rotation.as_ref().is_some_and(|rotation| rotation.finished(pod, since, self.now));
+        said || self.now.duration_since(since) >= traffic.drain_timeout
+    }
+
+    pub fn next_look(&self, past: &Past) -> Option<SignedDuration> {
+        let waits = self.rules.replace && past.ejected().any(|ejected| ejected.evicted.is_none());
+        if waits {
+            return Some(PAUSE);
+        }
+        let returns = past.ejected().map(|ejected| ejected.until.0).min()?;
+        Some(returns.duration_since(self.now).max(PAUSE))
+    }
+
+    pub fn reason(&self, code: ReasonCode) -> Reason {
+        Reason::new(code, self.seen.replicas, self.seen.replicas)
+    }
+
+    pub fn reasons(
+        &self,
+        past: &Past,
+        memory: &OutlierMemory,
+        verdict: &Verdict,
+        left: &[Suspect],
+    ) -> Vec<Reason> {
+        let mut reasons: Vec<Reason> = memory.refused.iter().map(Refused::reason).collect();
+        if !left.is_empty() {
+            let serving = self.peers.members.iter().filter(|member| self.serves(member, past)).count();
+            let replicas = usize::try_from(self.seen.replicas).unwrap_or_default();
+            let names: Vec<&str> = left.iter().map(|suspect| suspect.pod.as_str()).collect();
+            let reason = self.reason(ReasonCode::EjectionBudgetSpent).with("outliers", number(left.len()));
+            let reason = reason.with("missing", number(replicas.saturating_sub(serving)));
+            reasons.push(reason.with("allowed", number(self.allowed())).detailed(listed(&names)));
+        }
+        reasons.extend(past.ejected().map(|ejected| {
+            let reason = self.reason(ReasonCode::OutlierEjected).about(&ejected.pod);
+            match memory.ejected_for.get(&ejected.pod) {
+                Some((value, median)) => reason.with("value", *value).with("median", *median),
+                None => reason,
+            }
+        }));
+        if reasons.is_empty() {
+            reasons.push(self.calm(verdict));
+        }
+        reasons
+    }
+
+    /// What is to be said while nobody is out.
+    fn calm(&self, verdict: &Verdict) -> Reason {
+        match verdict {
+            Verdict::Unknown(why) => self.reason(ReasonCode::OutliersUnknown).detailed(why.clone()),
+            Verdict::TooFew(count) => self.reason(ReasonCode::TooFewPeers).with("replicas", number(*count)),
+            Verdict::Seen(_) => self.reason(ReasonCode::NoOutliers),
+        }
+    }
+
+    /// What would be done in mode Auto.
+    pub fn would(&self, out: &[Suspect], verdict: &Verdict) -> Vec<Reason> {
+        if out.is_empty() {
+            return vec![self.calm(verdict)];
+        }
+        let names: Vec<&str> = out.iter().map(|suspect| suspect.pod.as_str()).collect();
+        vec![self.reason(ReasonCode::Observing).detailed(listed(&names))]
+    }
+}
+
+/// At most five names: a status is no list of pods.
+fn listed(names: &[&str]) -> String {
+    let (shown, more) = (names.iter().take(5).copied().collect::<Vec<_>>().join(", "), names.len());
+    if more > 5 { format!("{shown} and {} more", more - 5) } else { shown }
+}
+
+fn number(count: usize) -> f64 {
+    u32::try_from(count).map_or(f64::MAX, f64::from)
+}

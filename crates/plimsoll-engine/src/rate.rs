@@ -1,0 +1,92 @@
+//! Rate policies of autoscaling/v2: how far the replicas may move within a period.
+
+use std::collections::VecDeque;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{memory::Change, step::Step};
+use plimsoll_api::{MoveRules, PolicyType, Reason, ReasonCode, ScalingPolicy, SelectPolicy};
+
+/// Limits `step` by the policies of the direction in which it moves.
+pub(super) fn limit(
+    step: &mut Step,
+    current: i32,
+    changes: &VecDeque<Change>,
+    (up, down): (&MoveRules, &MoveRules),
+    now: Timestamp,
+) {
+    if step.replicas > current {
+        let limit =
+            bound(up, current, |policy| (ceiling(policy, start(changes, policy, current, now)), *policy));
+        if let Some((limit, policy)) = limit {
+            let limit = limit.max(current);
+            step.at_most(limit, |from, to| reason(ReasonCode::ScaleUpRateLimited, from, to, policy));
+        }
+    } else if step.replicas < current {
+        let limit =
+            bound(down, current, |policy| (-floor(policy, start(changes, policy, current, now)), *policy));
+        if let Some((limit, policy)) = limit {
+            let limit = if policy.is_some() { (-limit).min(current) } else { current };
+            step.at_least(limit, |from, to| reason(ReasonCode::ScaleDownRateLimited, from, to, policy));
+        }
+    }
+}
+
+/// The policy that counts, with its limit; larger limits allow more. `None` means no limit at all.
+fn bound(
+    rules: &MoveRules,
+    current: i32,
+    limit: impl Fn(&ScalingPolicy) -> (i32, ScalingPolicy),
+) -> Option<(i32, Option<ScalingPolicy>)> {
+    let limits = rules.policies.iter().map(limit);
+    match rules.select {
+        SelectPolicy::Disabled => return Some((current, None)),
+        SelectPolicy::Max => limits.max_by_key(|(limit, _)| *limit),
+        SelectPolicy::Min => limits.min_by_key(|(limit, _)| *limit),
+    }
+    .map(|(limit, policy)| (limit, Some(policy)))
+}
+
+/// Replicas at the start of the policy's period: `current` without what was changed since, and never fewer than none.
+fn start(changes: &VecDeque<Change>, policy: &ScalingPolicy, current: i32, now: Timestamp) -> i32 {
+    let period = SignedDuration::from_secs(i64::from(policy.period_seconds));
+    let since = changes.iter().filter(|change| now.duration_since(change.at) < period);
+    let changed: i64 = since.map(|change| i64::from(change.to) - i64::from(change.from)).sum();
+    i32::try_from((i64::from(current) - changed).max(0)).unwrap_or(i32::MAX)
+}
+
+fn ceiling(policy: &ScalingPolicy, start: i32) -> i32 {
+    match policy.type_ {
+        PolicyType::Pods => start.saturating_add(policy.value),
+        // A percentage of nothing would never leave zero.
+        PolicyType::Percent => share(start.max(1), 100 + i64::from(policy.value), true),
+    }
+}
+
+fn floor(policy: &ScalingPolicy, start: i32) -> i32 {
+    match policy.type_ {
+        PolicyType::Pods => start.saturating_sub(policy.value).max(0),
+        PolicyType::Percent => share(start, (100 - i64::from(policy.value)).max(0), false),
+    }
+}
+
+fn share(start: i32, percent: i64, up: bool) -> i32 {
+    let hundredths = i64::from(start) * percent;
+    let whole = if up {
+        hundredths.div_euclid(100) + i64::from(hundredths.rem_euclid(100) > 0)
+    } else {
+        hundredths / 100
+    };
+    i32::try_from(whole).unwrap_or(i32::MAX)
+}
+
+fn reason(code: ReasonCode, from: i32, to: i32, policy: Option<ScalingPolicy>) -> Reason {
+    let reason = Reason::new(code, from, to).with("limit", f64::from(to));
+    match policy {
+        None => reason.with("disabled", 1.0),
+        Some(policy) => reason
+            .with("policyValue", f64::from(policy.value))
+            .with("periodSeconds", f64::from(policy.period_seconds))
+            .with("percent", f64::from(u8::from(policy.type_ == PolicyType::Percent))),
+    }
+}

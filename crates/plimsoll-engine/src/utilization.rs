@@ -1,0 +1,115 @@
+//! Utilization: autoscaling/v2's arithmetic with missing and unready pods (replica_calculator.go, `GetResourceReplicas`).
+
+use super::{
+    observation::{self, Pods, Value},
+    proposal::{Hold, Proposal, Seen, replicas_for, tolerated},
+};
+use plimsoll_api::{Reason, ReasonCode};
+
+/// The pods behind an average.
+struct Measured {
+    /// What the ready pods with a sample use on average.
+    average: f64,
+    /// How many these are.
+    pods: f64,
+    /// Ready pods without a sample.
+    missing: f64,
+    /// Pods that are not ready.
+    unready: f64,
+}
+
+pub(super) fn propose(seen: &Seen<'_>, target: f64) -> Proposal {
+    let current = seen.observation.replicas;
+    let name = &seen.rule.name;
+    let Some(measured) = measure(seen).filter(|measured| measured.pods > 0.0) else {
+        let reason = Reason::new(ReasonCode::NoReadyReplicas, current, current).about(name);
+        return Proposal { holds: Some(Hold::NotFresh), reasons: vec![reason], ..Proposal::default() };
+    };
+    let (up, down) = (seen.spec.scale_up.tolerance, seen.spec.scale_down.tolerance);
+    let wanted = wanted(&measured, target, current, (up, down));
+    let average = measured.average;
+    let (code, wanted) = match wanted {
+        Some(wanted) => (ReasonCode::UtilizationProposal, wanted),
+        None => (ReasonCode::WithinTolerance, current),
+    };
+    let reason = Reason::new(code, current, wanted)
+        .about(name)
+        .with("value", average)
+        .with("target", target)
+        .with("ready", measured.pods)
+        .with("missing", measured.missing)
+        .with("unready", measured.unready);
+    let reason = match code {
+        ReasonCode::WithinTolerance => tolerated(reason, average, target, (up, down)),
+        _ => reason,
+    };
+    Proposal {
+        replicas: Some(wanted),
+        reasons: vec![reason],
+        value: Some(average),
+        used: Some(average / target),
+        ..Proposal::default()
+    }
+}
+
+fn measure(seen: &Seen<'_>) -> Option<Measured> {
+    let pods = &seen.observation.pods;
+    let all_unready = f64::from(pods.unready(seen.observation.replicas));
+    let rotation = seen.observation.rotation.as_ref();
+    let ejected = |pod: &str| rotation.is_some_and(|rotation| rotation.ejected.contains(pod));
+    match (seen.sample.value.as_ref()?, pods) {
+        (Value::Single(average), _) => {
+            let ready = f64::from(pods.ready());
+            Some(Measured { average: *average, pods: ready, missing: 0.0, unready: all_unready })
+        }
+        (Value::ByPod(by_pod), Pods::Counted { ready }) => {
+            let seen = f64::from(u32::try_from(by_pod.len()).unwrap_or(u32::MAX));
+            let average = observation::average(by_pod.values().copied())?;
+            let missing = (f64::from(*ready) - seen).max(0.0);
+            let unready = (all_unready - (seen - f64::from(*ready)).max(0.0)).max(0.0);
+            Some(Measured { average, pods: seen, missing, unready })
+        }
+        (Value::ByPod(by_pod), Pods::Listed(listed)) => {
+            let (mut used, mut missing, mut unready) = (Vec::new(), 0.0, 0.0);
+            // A replica that gets no requests says nothing about how busy the others are.
+            for pod in listed.iter().filter(|pod| !ejected(&pod.name)) {
+                match by_pod.get(&pod.name) {
+                    _ if !pod.ready => unready += 1.0,
+                    None => missing += 1.0,
+                    Some(usage) => used.push(*usage),
+                }
+            }
+            let pods = f64::from(u32::try_from(used.len()).unwrap_or(u32::MAX));
+            let average = observation::average(used.iter().copied())?;
+            Some(Measured { average, pods, missing, unready })
+        }
+    }
+}
+
+/// Replicas to have, or `None` to keep what there is.
+///
+/// Missing pods count against the change: as fully used before a scale-down, as idle before a scale-up; so do unready
+/// ones before a scale-up. A change that this turns around or makes smaller than the tolerance does not happen.
+fn wanted(measured: &Measured, target: f64, current: i32, (up, down): (f64, f64)) -> Option<i32> {
+    let within = |ratio: f64| ratio <= 1.0 + up && ratio >= 1.0 - down;
+    let Measured { average, pods, missing, unready } = *measured;
+    let ratio = average / target;
+    let dampened_up = ratio > 1.0 && unready > 0.0;
+    if missing == 0.0 && !dampened_up {
+        return (!within(ratio)).then(|| replicas_for(ratio * pods));
+    }
+    // Shares of pods before products with their numbers: these may leave the range of an f64, and those can't.
+    let (counted, others) = if ratio < 1.0 {
+        (pods + missing, missing * (target.max(1.0) / target))
+    } else {
+        (pods + missing + unready, 0.0)
+    };
+    let dampened = ratio * (pods / counted) + others / counted;
+    let flips = (ratio < 1.0) != (dampened < 1.0);
+    if within(dampened) || flips {
+        return None;
+    }
+    let wanted = replicas_for(dampened * counted);
+    let against = (dampened < 1.0 && wanted > current) || (dampened > 1.0 && wanted < current);
+    (!against).then_some(wanted)
+}
