@@ -4,8 +4,6 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{RetryOn, ScalableServiceSpec, Traffic};
-
 /// Who balances.
 #[derive(
     Clone,
@@ -49,26 +47,6 @@ impl Provider {
             Self::HAProxy => Some(Software::HAProxy),
             Self::NGINX => Some(Software::NGINX),
             Self::Gateway => None,
-        }
-    }
-}
-
-impl ScalableServiceSpec {
-    /// `traffic`, if Plimsoll runs balancers for it.
-    #[must_use]
-    pub fn balanced(&self) -> Option<&Traffic> {
-        self.traffic.as_ref().filter(|traffic| traffic.provider.software().is_some())
-    }
-}
-
-impl Traffic {
-    /// After what a request is sent again, if `retries.attempts` lets it.
-    #[must_use]
-    pub fn retry_on(&self) -> &[RetryOn] {
-        match (&self.retries.on, self.provider) {
-            (Some(on), _) => on,
-            (None, Provider::NGINX) => &[RetryOn::ConnectFailure, RetryOn::EmptyResponse],
-            (None, _) => &[RetryOn::ConnectFailure],
         }
     }
 }

@@ -9,6 +9,7 @@ mod failover;
 mod forwarding;
 mod front;
 mod gateway;
+mod kpi;
 mod pod;
 mod priority;
 mod quantity;
@@ -33,16 +34,17 @@ pub use failover::{
 pub use forwarding::{AccessLog, is_network};
 pub use front::{ExternalTrafficPolicy, FrontService, FrontServiceType, IpFamilyPolicy};
 pub use gateway::GatewayRule;
+pub use kpi::{Kpi, KpiType, OnEmpty};
 pub use pod::{BalancerContainer, BalancerPod, ContainerResources};
-pub use priority::{HeaderMatch, Priority, RequestMatch};
+pub use priority::{Criticality, HeaderMatch, Priority, RequestMatch};
 pub use quantity::Quantity;
 pub use reason::{Reason, ReasonCode};
 pub use recovery::{Ejected, KpiByPod, Outliers, Recovery, RecoveryStatus, Replaced, Returned};
 pub use retries::{Retries, RetryOn};
 pub use schedule::Schedule;
 pub use spec::{
-    Behavior, Criticality, Kpi, KpiType, Mode, OnEmpty, PolicyType, ScalableService, ScalableServiceSpec,
-    ScaleTargetRef, ScalingPolicy, ScalingRules, ScheduleEntry, SelectPolicy,
+    Behavior, Mode, PolicyType, ScalableService, ScalableServiceSpec, ScaleTargetRef, ScalingPolicy,
+    ScalingRules, ScheduleEntry, SelectPolicy,
 };
 pub use standby::{
     NotAnswering, Standby, StandbyAddress, StandbyFor, StandbyService, StandbyStatus, StandbyTls,
@@ -68,4 +70,10 @@ pub const VERSION: &str = "v1alpha1";
 #[must_use]
 pub fn balancer_name(service: &str) -> String {
     format!("{service}-lb")
+}
+
+/// Name of the headless Service whose EndpointSlices the balancers of a service follow.
+#[must_use]
+pub fn endpoints_name(service: &str) -> String {
+    format!("{service}-endpoints")
 }
