@@ -9,10 +9,11 @@ use jiff::Timestamp;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::answer::Answer;
-use super::breaker::{Breaker, BreakerState, Outcome};
+use super::breaker::Outcome;
 use super::clock::{ClockMemory, ClockVerdict};
 use super::evidence::Heard;
 use super::failure::Failure;
+use super::health::{Health, SourceHealth};
 use super::parts::{QueryObserver, ReaderParts};
 use super::recent::Recent;
 use super::slots::{Asker, Slots};
@@ -22,8 +23,6 @@ use crate::clock::Clock;
 
 /// Distinct queries of one source that are remembered: 20,000 KPIs with value, burst twin and probe.
 const QUERIES_MAX: usize = 65_536;
-/// A difference between the clocks that is worth telling.
-const SKEW_REPORTED: f64 = 30.0;
 /// Share of what is left until a query's deadline that the server may take: the rest is for the way. So the server gives an
 /// expensive query up, and says so, before we stop waiting.
 const SERVER_SHARE: f64 = 0.9;
@@ -45,30 +44,6 @@ pub(super) struct Source {
     epoch: Instant,
 }
 
-/// How a source is.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SourceHealth {
-    /// What happens to the next query.
-    pub breaker: BreakerState,
-    /// Failures of the source since its last answer; refused queries are none.
-    pub failures: u32,
-    /// What the last query that failed said, refused ones included; `None` once one succeeds.
-    pub last_error: Option<String>,
-    /// The source's clock minus ours, if they differ by more than 30 s. It makes nothing stale by itself.
-    pub skew_seconds: Option<f64>,
-}
-
-struct Health {
-    breaker: Breaker,
-    /// Whether the query is out that tells if the source answers at all.
-    checking: bool,
-    /// When the last answer came, a refusal of one query included.
-    answered: Option<Duration>,
-    last_error: Option<String>,
-    /// The server's clock minus ours, as far as the time of the round trip does not explain it.
-    skew: Option<f64>,
-}
-
 /// What is known of one query.
 #[derive(Default)]
 struct Query {
@@ -86,13 +61,7 @@ impl Source {
             stale_after: config.stale_after.into(),
             slots: Slots::new(config.max_concurrency),
             transport: (parts.connect)(config)?,
-            health: Mutex::new(Health {
-                breaker: Breaker::new(),
-                checking: false,
-                answered: None,
-                last_error: None,
-                skew: None,
-            }),
+            health: Mutex::new(Health::new()),
             queries: Mutex::new(Recent::new(QUERIES_MAX)),
             observer: Arc::clone(&parts.observer),
             clock: parts.clock.clone(),
@@ -109,13 +78,7 @@ impl Source {
     }
 
     pub(super) fn health(&self) -> SourceHealth {
-        let health = lock(&self.health);
-        SourceHealth {
-            breaker: health.breaker.state(),
-            failures: health.breaker.failures(),
-            last_error: health.last_error.clone(),
-            skew_seconds: health.skew.filter(|skew| skew.abs() > SKEW_REPORTED),
-        }
+        lock(&self.health).told()
     }
 
     /// The server's clock minus ours in seconds; 0 as long as it is not known.

@@ -22,7 +22,7 @@ pub trait QueryObserver: Send + Sync {
     fn on_query(&self, source: &str, result: &'static str, seconds: f64);
 }
 
-/// An observer that nobody needs.
+/// The observer of a reader without metrics.
 pub(super) struct Nobody;
 
 impl QueryObserver for Nobody {

@@ -9,7 +9,8 @@ use jiff::SignedDuration;
 
 use super::connection::connect;
 use super::evidence::{Form, Hearing, volume};
-use super::flight::{Source, SourceHealth};
+use super::flight::Source;
+use super::health::SourceHealth;
 use super::parts::{Nobody, QueryObserver, ReaderParts};
 use super::question::{Question, QuestionError};
 use super::recent::Recent;

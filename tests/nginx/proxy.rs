@@ -1,11 +1,10 @@
 //! A real NGINX in a folder of its own.
 
 use std::{
+    ffi::OsStr,
     fs,
     net::{IpAddr, Ipv4Addr},
     path::PathBuf,
-    process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -15,7 +14,12 @@ use plimsoll::balancer::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{self, balancer::free_port, eventually};
+use crate::support::{
+    self,
+    balancer::free_port,
+    eventually,
+    program::{self, Program},
+};
 
 /// A service without replicas, with a listener on a free port.
 pub fn wanted(more: &Value) -> Wanted {
@@ -28,7 +32,7 @@ pub struct Proxy {
     pub driver: Driver,
     pub paths: Paths,
     pub folder: PathBuf,
-    master: Option<Child>,
+    program: Program,
 }
 
 impl Proxy {
@@ -39,12 +43,8 @@ impl Proxy {
 
     /// The same, to listen on that address.
     pub fn on(listen: IpAddr) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("plimsoll-nginx-{}-{number}", std::process::id()));
-        // A run that was killed may have had the same process id.
-        drop(fs::remove_dir_all(&folder));
-        fs::create_dir_all(&folder).unwrap();
+        let program = Program::new("nginx");
+        let folder = program.folder.clone();
         let paths = Paths {
             listen,
             health: free_port(),
@@ -52,7 +52,7 @@ impl Proxy {
             ..Paths::in_folder(&folder)
         };
         let driver = Driver::Nginx(Nginx::new(paths.clone()));
-        Self { driver, paths, folder, master: None }
+        Self { driver, paths, folder, program }
     }
 
     /// Another driver of the same NGINX, as an agent that starts anew has.
@@ -77,18 +77,8 @@ impl Proxy {
 
     /// Starts the program, as the container would.
     pub fn spawn(&mut self) {
-        // NGINX opens its standard output anew for its access log.
-        let log = self.folder.join("nginx.log");
-        let log = fs::File::options().create(true).append(true).open(log).unwrap();
-        let child = Command::new("nginx")
-            .args(["-e", "stderr", "-c"])
-            .arg(&self.paths.config)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .expect("these tests need the program `nginx` (Debian: apt-get install nginx-light)");
-        self.master = Some(child);
+        let arguments = ["-e", "stderr", "-c"].map(OsStr::new).into_iter();
+        self.program.spawn(arguments.chain([self.paths.config.as_os_str()]));
     }
 
     /// Until it serves what is wanted.
@@ -108,15 +98,18 @@ impl Proxy {
         self.driver.counters().await.unwrap().leaving
     }
 
+    fn pid(&self) -> u32 {
+        self.program.process.as_ref().unwrap().id()
+    }
+
     pub fn signal(&self, signal: &str) {
-        let pid = self.master.as_ref().unwrap().id();
-        Command::new("kill").args([signal, &pid.to_string()]).status().unwrap();
+        program::signal(signal, self.pid());
     }
 
     /// Ends it at once, with all that it has, and starts it again.
     pub async fn restart(&mut self) {
         self.signal("-TERM");
-        self.master.take().unwrap().wait().unwrap();
+        self.program.wait();
         self.spawn();
         let served = || async { self.driver.counters().await };
         eventually("NGINX serves again", served).await;
@@ -124,23 +117,13 @@ impl Proxy {
 
     /// The processes of the workers.
     pub fn workers(&self) -> Vec<u32> {
-        let pid = self.master.as_ref().unwrap().id();
+        let pid = self.pid();
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
         children.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
     }
 
     pub fn log(&self) -> String {
-        fs::read_to_string(self.folder.join("nginx.log")).unwrap_or_default()
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        if let Some(mut master) = self.master.take() {
-            Command::new("kill").args(["-TERM", &master.id().to_string()]).status().unwrap();
-            drop(master.wait());
-        }
-        drop(fs::remove_dir_all(&self.folder));
+        self.program.log()
     }
 }
 

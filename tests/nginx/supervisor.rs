@@ -24,7 +24,7 @@ struct Supervisor(Child);
 
 impl Supervisor {
     fn start(proxy: &Proxy) -> Self {
-        let log = fs::File::create(proxy.folder.join("nginx.log")).unwrap();
+        let log = fs::File::create(proxy.folder.join("log")).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_plimsoll"))
             .args(["lb-agent", "supervise", "--folder"])
             .arg(&proxy.folder)

@@ -30,5 +30,7 @@ pub fn parameters(common_name: &str, places: &[&str]) -> CertificateParams {
     parameters.distinguished_name = DistinguishedName::new();
     parameters.distinguished_name.push(DnType::CommonName, common_name);
     parameters.is_ca = IsCa::ExplicitNoCa;
+    // OpenSSL tells two authorities of the same name apart by it.
+    parameters.use_authority_key_identifier_extension = true;
     parameters
 }

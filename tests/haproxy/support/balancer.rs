@@ -2,13 +2,12 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    ffi::OsStr,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     path::PathBuf,
-    process::{Child, Command, Stdio},
     sync::{
         LazyLock,
-        atomic::{AtomicU16, AtomicU32, Ordering},
+        atomic::{AtomicU16, Ordering},
     },
 };
 
@@ -19,7 +18,10 @@ use plimsoll::balancer::{
 use plimsoll_api::Traffic;
 use serde_json::{Value, json};
 
-use super::eventually;
+use super::{
+    eventually,
+    program::{Program, signal},
+};
 
 /// `spec.traffic` with the defaults and what `more` says.
 pub fn traffic(more: Value) -> Traffic {
@@ -62,7 +64,7 @@ pub fn free_port() -> u16 {
 pub struct Balancer {
     pub driver: HaProxy,
     pub folder: PathBuf,
-    master: Option<Child>,
+    program: Program,
 }
 
 impl Balancer {
@@ -73,14 +75,10 @@ impl Balancer {
 
     /// The same, to listen on that address.
     pub fn on(listen: IpAddr) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("plimsoll-haproxy-{}-{number}", std::process::id()));
-        // A run that was killed may have had the same process id.
-        drop(fs::remove_dir_all(&folder));
-        fs::create_dir_all(&folder).unwrap();
+        let program = Program::new("haproxy");
+        let folder = program.folder.clone();
         let paths = Paths { listen, metrics: free_port(), ..Paths::in_folder(&folder) };
-        Self { driver: HaProxy::new(paths), folder, master: None }
+        Self { driver: HaProxy::new(paths), folder, program }
     }
 
     /// Runs what is wanted.
@@ -102,25 +100,15 @@ impl Balancer {
     /// Starts the program, as the container would.
     pub fn spawn(&mut self) {
         let paths = self.driver.paths();
-        let log = fs::File::create(self.folder.join("haproxy.log")).unwrap();
-        let child = Command::new("haproxy")
-            .args(["-W", "-db", "-f"])
-            .arg(&paths.config)
-            .arg("-S")
-            .arg(&paths.master)
-            .arg("-x")
-            .arg(&paths.listening)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .expect("these tests need the program `haproxy` (Debian: apt-get install haproxy)");
-        self.master = Some(child);
+        let arguments = ["-W", "-db", "-f"].map(OsStr::new).into_iter();
+        let arguments =
+            arguments.chain([paths.config.as_os_str(), OsStr::new("-S"), paths.master.as_os_str()]);
+        self.program.spawn(arguments.chain([OsStr::new("-x"), paths.listening.as_os_str()]));
     }
 
     /// What it wrote to standard output and standard error.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.folder.join("haproxy.log")).unwrap_or_default()
+        self.program.log()
     }
 
     /// Until it answers.
@@ -149,22 +137,8 @@ impl Balancer {
     pub async fn kill(&mut self) {
         let pid = self.driver.observe().await.unwrap().epoch.pid;
         signal("-KILL", pid);
-        self.master.take().unwrap().wait().unwrap();
+        self.program.wait();
     }
-}
-
-impl Drop for Balancer {
-    fn drop(&mut self) {
-        if let Some(mut master) = self.master.take() {
-            signal("-TERM", master.id());
-            drop(master.wait());
-        }
-        drop(fs::remove_dir_all(&self.folder));
-    }
-}
-
-fn signal(signal: &str, pid: u32) {
-    Command::new("kill").args([signal, &pid.to_string()]).status().unwrap();
 }
 
 /// Where clients reach it.

@@ -7,6 +7,7 @@ pub mod forwarded;
 pub mod http2;
 #[path = "../../support/pki.rs"]
 pub mod pki;
+pub mod program;
 mod replica;
 mod tls;
 pub mod upgrade;
