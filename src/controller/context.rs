@@ -10,8 +10,8 @@ use super::{
     index::{
         NodeIndex, PodIndex, RouteIndex, Scaler, ScalerIndex, Served, Shared, Workload, read, route_workload,
     },
+    key::ServiceKey,
     services::Services,
-    state::{Key, States},
     target::{BuiltIn, Targets},
     waves::Waves,
 };
@@ -97,8 +97,6 @@ pub struct Context {
     pub routes: Routes,
     /// Is told of what services should look at.
     pub changed: mpsc::Sender<Workload>,
-    /// What is remembered of each service.
-    pub states: States,
     scalers: [Shared<ScalerIndex>; 3],
 }
 
@@ -109,7 +107,7 @@ impl Context {
         let targets = Targets::new(shell.client.clone(), indexes.built_in);
         let scalers = [indexes.services, indexes.autoscalers, indexes.scaled_objects];
         let Indexes { pods, nodes, routes, .. } = indexes;
-        Self { shell, pods, nodes, targets, routes, changed, states: States::default(), scalers }
+        Self { shell, pods, nodes, targets, routes, changed, scalers }
     }
 
     /// What services tell each other, and the services.
@@ -126,17 +124,19 @@ impl Context {
 
     /// The ScalableServices that scale `workload`, whose balancers it runs, or that steer it.
     #[must_use]
-    pub fn services_of(&self, workload: &Workload) -> Vec<Key> {
+    pub fn services_of(&self, workload: &Workload) -> Vec<ServiceKey> {
         let [services, ..] = &self.scalers;
         let Workload { namespace, name, .. } = workload;
         if *workload == route_workload(namespace, name) {
             let names = read(services, |index| index.steering(namespace, name));
-            return names.into_iter().map(|name| (namespace.clone(), name)).collect();
+            return names.into_iter().map(|name| ServiceKey::new(namespace, name)).collect();
         }
-        let key = |scaler: &Scaler| (scaler.workload.namespace.clone(), scaler.name.clone());
-        let mut keys: Vec<Key> = read(services, |index| index.of(workload).iter().map(key).collect());
+        let key = |scaler: &Scaler| ServiceKey::new(&scaler.workload.namespace, &scaler.name);
+        let mut keys: Vec<ServiceKey> = read(services, |index| index.of(workload).iter().map(key).collect());
         // A Deployment of balancers scales nothing, but its service waits for it.
-        keys.extend(self.targets.front(workload).map(|front| (workload.namespace.clone(), front.service)));
+        keys.extend(
+            self.targets.front(workload).map(|front| ServiceKey::new(&workload.namespace, front.service)),
+        );
         keys
     }
 
@@ -145,19 +145,5 @@ impl Context {
     pub fn keeper_of(&self, namespace: &str, rule: &GatewayRule) -> Option<String> {
         let [services, ..] = &self.scalers;
         read(services, |index| index.keeper(namespace, rule).map(str::to_owned))
-    }
-
-    /// Forgets a service that is gone.
-    pub fn forget(&self, key: &Key) {
-        self.states.forget(key);
-        self.shell.waves.forget(key);
-        self.leave(key);
-    }
-
-    /// Takes a service off the board and out of the metrics, since this process does not lead. Its state is kept for the case
-    /// that this process leads again before any other.
-    pub fn leave(&self, key: &Key) {
-        self.shell.board.forget(key);
-        self.shell.metrics.forget(&key.0, &key.1);
     }
 }

@@ -4,13 +4,18 @@ use std::{collections::BTreeSet, time::Duration};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::{conditions::bound, failover, outliers, status::changed, zones};
+use super::{conditions::bound, status::changed};
 use crate::{
     actuate::Note,
-    controller::outcome::{Outcome, Written},
+    controller::{
+        capability::Reported,
+        outcome::{Outcome, Written},
+    },
     explain,
 };
-use plimsoll_api::{Arrival, ReasonCode, RecoveryStatus, ScalableServiceStatus, Summary, TrafficStatus};
+use plimsoll_api::{
+    Arrival, ReasonCode, RecoveryStatus, ScalableServiceStatus, StandbyStatus, Summary, TrafficStatus,
+};
 
 /// Changes that nobody waits for (a KPI that moved a little) are written at most this often.
 pub const SOFT_PAUSE: Duration = Duration::from_secs(30);
@@ -38,7 +43,7 @@ pub fn worth(old: &ScalableServiceStatus, new: &ScalableServiceStatus) -> Worth 
     if draining(old) != draining(new)
         || arrived(old) != arrived(new)
         || ejected(old) != ejected(new)
-        || failover::told(old) != failover::told(new)
+        || shares(old) != shares(new)
     {
         return Worth::Urgent;
     }
@@ -80,6 +85,16 @@ fn ejected(status: &ScalableServiceStatus) -> BTreeSet<String> {
     status.recovery.as_ref().map(RecoveryStatus::ejected_pods).unwrap_or_default()
 }
 
+/// What each backend gets, which balancers have to follow at once.
+fn shares(status: &ScalableServiceStatus) -> impl PartialEq {
+    let failover = status.failover.as_ref();
+    let backend = |standby: &StandbyStatus| (standby.name.clone(), standby.weight, standby.addresses.clone());
+    failover.map(|failover| {
+        let backends: Vec<_> = failover.backends.iter().map(backend).collect();
+        (failover.active.clone(), backends)
+    })
+}
+
 /// What has to be right at once.
 fn hard(status: &ScalableServiceStatus) -> impl PartialEq {
     let conditions: Vec<_> = status
@@ -99,25 +114,23 @@ fn hard(status: &ScalableServiceStatus) -> impl PartialEq {
     (conditions, kpis, changes, summary, counts, parts)
 }
 
-/// The events between two statuses.
+/// The events of every service between two statuses.
 #[must_use]
-pub fn notes(old: &ScalableServiceStatus, new: &ScalableServiceStatus, outcome: &Outcome) -> Vec<Note> {
+pub fn notes(Reported { old, new, outcome }: &Reported<'_>) -> Vec<Note> {
     let mut notes = Vec::new();
     if let Outcome::Done(done) = outcome
-        && matches!(done.written, Written::Changed)
+        && matches!(done.progress.written, Written::Changed)
     {
-        let (from, to) = (done.seen, done.decision.replicas);
+        let (from, to) = (done.decided.seen, done.decided.decision.replicas);
         let reason = if to > from { ReasonCode::ScaledUp } else { ReasonCode::ScaledDown };
         let message = format!("{from} -> {to} replicas. {}", bound(done));
         notes.push(Note { warning: false, reason, message });
-        let late = done.decision.reasons.iter().find(|reason| reason.code == ReasonCode::DrainTimedOut);
+        let late =
+            done.decided.decision.reasons.iter().find(|reason| reason.code == ReasonCode::DrainTimedOut);
         if let Some(late) = late {
             notes.push(Note { warning: true, reason: late.code, message: explain::sentence(late) });
         }
     }
-    notes.extend(outliers::notes(old, new, outcome));
-    notes.extend(failover::notes(old, new, outcome));
-    notes.extend(zones::notes(old, new));
     let ready = |status: &ScalableServiceStatus| -> Option<Condition> {
         status.conditions.iter().find(|condition| condition.type_ == "Ready").cloned()
     };

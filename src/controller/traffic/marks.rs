@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, convert::Infallible, sync::Arc, time::Duration}
 use kube::Resource;
 use tokio::time::sleep;
 
-use super::{apply::WRITE_TIMEOUT, context::Context, index::read};
+use super::super::{context::Context, index::read, scale::WRITE_TIMEOUT, scope::Scope};
 use crate::actuate;
 use plimsoll_api::TrafficStatus;
 
@@ -19,13 +19,14 @@ const PAUSE: Duration = Duration::from_secs(30);
 type PodKey = (String, String);
 
 /// Makes a round now and then while this process leads.
-pub async fn sweep(context: Arc<Context>) -> Infallible {
+pub async fn sweep(scope: Arc<Scope>) -> Infallible {
     let mut before = BTreeSet::new();
     loop {
         sleep(PAUSE).await;
+        let context = &scope.context;
         let shell = &context.shell;
         let knows = shell.leader.leads() && shell.health.is_ready() && shell.services.listed();
-        let left = if knows { left(&context) } else { BTreeSet::new() };
+        let left = if knows { left(context) } else { BTreeSet::new() };
         for (namespace, pod) in left.intersection(&before) {
             let permit = shell.leader.permit(WRITE_TIMEOUT);
             match actuate::unmark(&shell.client, namespace, pod, &permit).await {

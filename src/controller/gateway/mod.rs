@@ -13,11 +13,15 @@ use std::time::Duration;
 use kube::Resource as _;
 use tokio::time::Instant;
 
+use futures::future::{BoxFuture, FutureExt as _};
+
 use super::{
-    apply::WRITE_TIMEOUT,
+    capability::{Capability, Effect, Sight, View},
     context::Context,
+    core::Core,
     index::{Served, read},
-    state::{Key, State},
+    key::ServiceKey,
+    scale::WRITE_TIMEOUT,
 };
 use crate::{
     actuate::{self, Note},
@@ -61,56 +65,70 @@ fn steered(service: &ScalableService) -> Option<&GatewayRule> {
     traffic.gateway.as_ref()
 }
 
-/// What is to be said of `TrafficSynced`; `None` if the service steers no rule.
-pub fn verdict(service: &ScalableService, state: &State) -> Option<Verdict> {
-    steered(service)?;
-    let (status, reason, message) = state.route.verdict.clone()?;
-    Some(Verdict { type_: ConditionType::TrafficSynced, status, reason, message })
+/// Steers the rule of an HTTPRoute.
+#[derive(Debug, Default)]
+pub struct Steering {
+    known: KnownRoute,
+    /// When to look again, where no watch will call for it.
+    again: Option<Duration>,
 }
 
-/// Why no weight of the rule can be set, so that no standby gets a request; `None` if nothing is known against it.
-pub fn refusal(service: &ScalableService, state: &State) -> Option<String> {
-    steered(service)?;
-    let (status, reason, sentence) = state.route.verdict.as_ref()?;
-    let refused = matches!(reason, ReasonCode::RouteRefused | ReasonCode::RouteNotFound);
-    (*status == Some(false) && refused).then(|| sentence.clone())
+impl Capability for Steering {
+    fn sight(&self, view: &View<'_>, _: &Core, sight: &mut Sight) {
+        if steered(view.service).is_none() {
+            return;
+        }
+        sight.settled = matches!(self.known.verdict, Some((Some(true), ..)));
+        let Some((status, reason, message)) = self.known.verdict.clone() else { return };
+        let refused = matches!(reason, ReasonCode::RouteRefused | ReasonCode::RouteNotFound);
+        sight.refusal = (status == Some(false) && refused).then(|| message.clone());
+        sight.traffic = Some(Verdict { type_: ConditionType::TrafficSynced, status, reason, message });
+    }
+
+    fn effects(&mut self, view: &View<'_>, _: &Core) -> Vec<Effect> {
+        let due = steered(view.service).is_some() || self.known.policy.is_there();
+        self.again = None;
+        due.then(|| Effect::new("steer the rule")).into_iter().collect()
+    }
+
+    fn execute<'a>(&'a mut self, _: &'a Effect, view: &'a View<'_>, core: &'a mut Core) -> BoxFuture<'a, ()> {
+        async move {
+            self.again = match steered(view.service) {
+                Some(rule) => steer(&mut self.known, rule, view, core).await,
+                None => {
+                    let mut policy = std::mem::take(&mut self.known).policy;
+                    let again = policy::leave(view.service, &mut policy, view.context).await;
+                    self.known.policy = policy;
+                    again
+                }
+            };
+        }
+        .boxed()
+    }
+
+    fn next_turn(&self) -> Option<Duration> {
+        self.again
+    }
 }
 
-/// Whether the weights of before are in force; so they are where no rule is steered.
-pub fn is_settled(service: &ScalableService, state: &State) -> bool {
-    steered(service).is_none() || matches!(state.route.verdict, Some((Some(true), ..)))
-}
-
-/// Brings the weights of the rule about and finds out whether they are in force. Returns when to look again, where no
-/// watch will call for it.
-pub async fn bring_about(
-    service: &ScalableService,
-    key: &Key,
-    state: &mut State,
-    context: &Context,
-) -> Option<Duration> {
-    let Some(rule) = steered(service) else {
-        let mut policy = std::mem::take(&mut state.route).policy;
-        let again = policy::leave(service, &mut policy, context).await;
-        state.route.policy = policy;
-        return again;
-    };
-    let status = state.told().and_then(|status| status.failover.as_ref());
-    let shares = shares((&key.0, &key.1), &service.spec, rule, status);
+/// Gives the rule its weights and finds out whether they are in force. Returns when to look again, where no watch will call
+/// for it.
+async fn steer(known: &mut KnownRoute, rule: &GatewayRule, view: &View<'_>, core: &Core) -> Option<Duration> {
+    let View { service, key, context, .. } = view;
+    let status = core.told().and_then(|status| status.failover.as_ref());
+    let shares = shares((&key.namespace, &key.name), &service.spec, rule, status);
     let turn = Turn { service, key, rule, shares, context };
-    let known = &mut state.route;
     let before = known.verdict.as_ref().map(|(_, reason, _)| *reason);
-    let keeper = context.keeper_of(&key.0, rule).filter(|keeper| *keeper != key.1);
+    let keeper = context.keeper_of(&key.namespace, rule).filter(|keeper| *keeper != key.name);
     let (weights, again) = turn.step(known, keeper.as_deref()).await;
     let (policy, later) = turn.policy(keeper.is_none(), &mut known.policy).await;
     let said = together(weights, policy);
-    let again = again.into_iter().chain(later).min();
     if before != Some(said.1) {
         let (reason, message) = (said.1.name(), &said.2);
-        tracing::info!(namespace = key.0, name = key.1, reason, "{message}");
+        tracing::info!(namespace = key.namespace, name = key.name, reason, "{message}");
     }
     known.verdict = Some(said);
-    again
+    again.into_iter().chain(later).min()
 }
 
 /// What is said of both: the trouble, of the weights first.
@@ -128,7 +146,7 @@ fn together(weights: Said, policy: Option<Said>) -> Said {
 
 struct Turn<'a> {
     service: &'a ScalableService,
-    key: &'a Key,
+    key: &'a ServiceKey,
     rule: &'a GatewayRule,
     shares: Vec<Share>,
     context: &'a Context,
@@ -176,7 +194,7 @@ impl Turn<'_> {
     /// The route, as the watch or our own last write knows it.
     fn route(&self, known: &mut KnownRoute) -> Result<Route, Said> {
         let routes = &self.context.routes;
-        let (namespace, name) = (&self.key.0, &self.rule.http_route);
+        let (namespace, name) = (&self.key.namespace, &self.rule.http_route);
         match read(&routes.served, |served| *served) {
             Served::Yes => {}
             Served::Off => {

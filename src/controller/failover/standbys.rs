@@ -15,7 +15,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::state::Key;
+use super::super::key::ServiceKey;
 use crate::{actuate::said, names};
 use plimsoll_api::{Standby, StandbyAddress, StandbyService, StandbyStatus};
 
@@ -68,7 +68,7 @@ impl KnownStandbys {
         specs: &[Standby],
         told: impl Fn(&str) -> Vec<SocketAddr>,
         asked: &Asked<'_>,
-        key: &Key,
+        key: &ServiceKey,
         client: &Client,
     ) -> Vec<&KnownStandby> {
         let mut before = std::mem::take(&mut self.0);
@@ -81,7 +81,7 @@ impl KnownStandbys {
                 if consents { KnownStandby::new(spec, told) } else { KnownStandby::refused(spec, key) }
             });
             async move {
-                if known.consents { known.look(asked.connect, &key.0, client).await } else { known }
+                if known.consents { known.look(asked.connect, &key.namespace, client).await } else { known }
             }
         });
         let known = futures::future::join_all(looks).await;
@@ -97,7 +97,7 @@ impl KnownStandby {
     }
 
     /// One that may not be looked at. The sentence is the same whatever there is.
-    fn refused(spec: &Standby, (namespace, name): &Key) -> Self {
+    fn refused(spec: &Standby, ServiceKey { namespace, name }: &ServiceKey) -> Self {
         let trouble = format!(
             "it is in another namespace, where the ScalableService behind it has to name {namespace}/{name} in spec.standbyFor"
         );
@@ -266,7 +266,7 @@ mod tests {
         let text = format!("{{name: far, service: {{namespace: other, name: spare, port: {port}}}}}");
         let spec: Standby = serde_saphyr::from_str(&text).unwrap();
         let asked = Asked { consents: &|_| consents, connect };
-        let key = ("shop".to_owned(), "checkout".to_owned());
+        let key = ServiceKey::new("shop", "checkout");
         let mut known = KnownStandbys::default();
         let found = known.look(&[spec], |_| Vec::new(), &asked, &key, client).await;
         (found[0].addresses.clone(), found[0].trouble.clone(), found[0].answers())

@@ -2,12 +2,11 @@
 
 use kube::ResourceExt as _;
 
-use super::{
+use super::super::{
     conflict,
     context::Context,
     index::{Owner, Scaler, Target, Workload},
-    outcome::Outcome,
-    state::Key,
+    key::ServiceKey,
     target::parse_selector,
 };
 use plimsoll_api::{ReasonCode, ScalableService, Validated};
@@ -36,7 +35,7 @@ pub struct Refused {
 /// It is not to be scaled by us.
 pub async fn dereference(
     service: &ScalableService,
-    key: &Key,
+    key: &ServiceKey,
     context: &Context,
 ) -> Result<Subject, Refused> {
     let spec = Validated::of(service).map_err(|invalid| Refused {
@@ -44,7 +43,7 @@ pub async fn dereference(
         message: invalid.to_string(),
         subject: None,
     })?;
-    let target = match context.targets.find(&key.0, &service.spec.scale_target_ref).await {
+    let target = match context.targets.find(&key.namespace, &service.spec.scale_target_ref).await {
         Ok(target) => target,
         Err(error) => {
             let (reason, message) = (error.reason(), error.to_string());
@@ -63,29 +62,20 @@ pub async fn dereference(
     }
 }
 
-/// Whether the watches show something else than the last look found: the target has appeared or has gone, or another scaler
-/// has.
+/// Whose the target is, as the watches show it; empty if it is ours to scale, or if no watch knows.
 #[must_use]
-pub fn changed(service: &ScalableService, key: &Key, last: Option<&Outcome>, context: &Context) -> bool {
-    let missing = || context.targets.is_missing(&key.0, &service.spec.scale_target_ref);
-    match last {
-        None => false,
-        Some(Outcome::Done(_)) => missing() || kept_by(service, key, context).is_some(),
-        Some(Outcome::Refused(refusal)) => match refusal.reason {
-            ReasonCode::TargetNotFound => !missing() && context.targets.knows(&service.spec.scale_target_ref),
-            ReasonCode::ScalerConflict => {
-                missing() || kept_by(service, key, context).as_ref() != Some(&refusal.message)
-            }
-            _ => false,
-        },
+pub fn whose(service: &ScalableService, key: &ServiceKey, context: &Context) -> String {
+    if context.targets.is_missing(&key.namespace, &service.spec.scale_target_ref) {
+        return "missing".to_owned();
     }
+    kept_by(service, key, context).unwrap_or_default()
 }
 
 /// Who scales the target instead, in a sentence.
-fn kept_by(service: &ScalableService, key: &Key, context: &Context) -> Option<String> {
-    let workload = Workload::target(&key.0, &service.spec.scale_target_ref);
+fn kept_by(service: &ScalableService, key: &ServiceKey, context: &Context) -> Option<String> {
+    let workload = Workload::target(&key.namespace, &service.spec.scale_target_ref);
     let created = service.creation_timestamp().map_or(0, |time| time.0.as_second());
-    let me = Scaler { kind: "ScalableService", name: key.1.clone(), created, workload };
+    let me = Scaler { kind: "ScalableService", name: key.name.clone(), created, workload };
     conflict::keeper(&me, &context.scalers_of(&me.workload)).map(conflict::message)
 }
 
