@@ -83,6 +83,15 @@ pub struct Routes {
     pub served: Shared<Served>,
 }
 
+/// The services of all scopes, and what they tell each other.
+#[derive(Clone, Copy)]
+pub struct Others<'a> {
+    /// What they tell each other.
+    pub board: &'a Board,
+    /// The services.
+    pub services: &'a Services,
+}
+
 /// One scope.
 pub struct Context {
     /// Parts that all scopes share.
@@ -110,10 +119,10 @@ impl Context {
         Self { shell, pods, nodes, targets, routes, changed, scalers }
     }
 
-    /// What services tell each other, and the services.
+    /// The services, and what they tell each other.
     #[must_use]
-    pub fn others(&self) -> (&Board, &Services) {
-        (&self.shell.board, &self.shell.services)
+    pub fn others(&self) -> Others<'_> {
+        Others { board: &self.shell.board, services: &self.shell.services }
     }
 
     /// Everything that scales `workload`.

@@ -169,14 +169,7 @@ fn controllers(
                 write(&indexes.routes.served, |served| *served = Served::Off);
             }
             let (changed, changes) = mpsc::channel(CHANGES_MAX);
-            watches::start(
-                tasks,
-                (&shell.client, &shell.random),
-                namespace,
-                &indexes,
-                &shell.health,
-                &changed,
-            );
+            watches::start(tasks, shell, namespace, &indexes, &changed);
             let scope = Scope::new(Context::new(Arc::clone(shell), indexes, changed));
             control(namespace, Arc::new(scope), changes, stop.clone())
         })

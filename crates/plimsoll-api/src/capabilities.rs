@@ -4,7 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{RetryOn, ScalableServiceSpec, Traffic};
+use super::{GatewayRule, RetryOn, ScalableServiceSpec, Traffic};
 
 /// Who balances.
 #[derive(
@@ -53,11 +53,42 @@ impl Provider {
     }
 }
 
+/// What carries the requests of a service.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Carrier<'a> {
+    /// Balancers that Plimsoll runs.
+    Balancers(&'a Traffic),
+    /// A rule of an HTTPRoute, whose Gateways somebody else runs.
+    Rule(&'a GatewayRule),
+}
+
 impl ScalableServiceSpec {
+    /// What carries the requests; `None` without `traffic`, or if a Gateway's rule is not named, which the CRD refuses.
+    #[must_use]
+    pub fn carrier(&self) -> Option<Carrier<'_>> {
+        let traffic = self.traffic.as_ref()?;
+        match traffic.provider.software() {
+            Some(_) => Some(Carrier::Balancers(traffic)),
+            None => traffic.gateway.as_ref().map(Carrier::Rule),
+        }
+    }
+
     /// `traffic`, if Plimsoll runs balancers for it.
     #[must_use]
     pub fn balanced(&self) -> Option<&Traffic> {
-        self.traffic.as_ref().filter(|traffic| traffic.provider.software().is_some())
+        match self.carrier()? {
+            Carrier::Balancers(traffic) => Some(traffic),
+            Carrier::Rule(_) => None,
+        }
+    }
+
+    /// The rule that failover steers, if a Gateway carries the requests.
+    #[must_use]
+    pub fn steered(&self) -> Option<&GatewayRule> {
+        match self.carrier()? {
+            Carrier::Balancers(_) => None,
+            Carrier::Rule(rule) => Some(rule),
+        }
     }
 }
 

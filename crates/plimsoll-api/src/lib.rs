@@ -24,7 +24,7 @@ mod validate;
 pub mod words;
 
 pub use balancing::{Arrival, BalancerStatus, Draining, TrafficStatus};
-pub use capabilities::{Capabilities, Provider, Software};
+pub use capabilities::{Capabilities, Carrier, Provider, Software};
 pub use conditions::{ConditionType, Verdict, merge_conditions};
 pub use failover::{
     FAILOVER_TO_ANNOTATION, FREEZE_ANNOTATION, Failover, FailoverState, FailoverStatus, Leave,
@@ -45,7 +45,7 @@ pub use spec::{
     ScaleTargetRef, ScalingPolicy, ScalingRules, ScheduleEntry, SelectPolicy,
 };
 pub use standby::{
-    NotAnswering, Standby, StandbyAddress, StandbyFor, StandbyService, StandbyStatus, StandbyTls,
+    Backend, NotAnswering, Standby, StandbyAddress, StandbyFor, StandbyService, StandbyStatus, StandbyTls,
 };
 pub use status::{DecisionRecord, KpiState, KpiStatus, ScalableServiceStatus, Summary};
 pub use traffic::{

@@ -240,8 +240,7 @@ fn lost_zones(_: &Facts<'_>, draft: &mut Draft, _: &mut Memory) {
 }
 
 fn rate_policies(facts: &Facts<'_>, draft: &mut Draft, memory: &mut Memory) {
-    let rules = (&facts.spec.scale_up, &facts.spec.scale_down);
-    rate::limit(&mut draft.step, facts.seen.replicas, &memory.changes, rules, facts.now);
+    rate::limit(&mut draft.step, facts.seen.replicas, &memory.changes, facts.spec, facts.now);
 }
 
 fn min_replicas(facts: &Facts<'_>, draft: &mut Draft, _: &mut Memory) {

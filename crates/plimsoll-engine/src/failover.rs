@@ -9,7 +9,7 @@ mod signs;
 mod standbys;
 mod turn;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::SocketAddr};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -37,8 +37,8 @@ pub struct Standing {
 pub struct StandbySeen {
     /// Its name in the spec.
     pub name: String,
-    /// `IP:PORT` of each of its addresses; empty as long as they are not known.
-    pub addresses: Vec<String>,
+    /// Its addresses; empty as long as they are not known.
+    pub addresses: Vec<SocketAddr>,
     /// Why it would take no request, in a sentence.
     pub trouble: Option<String>,
     /// What its ScalableService has; `None` if nothing scales it.

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use kube::{ResourceExt as _, core::DeserializeGuard};
 
 use crate::controller::{
-    board::{Ask, Board, Entry, Left},
-    context::Context,
+    board::{Ask, Entry, Left},
+    context::{Context, Others},
     key::ServiceKey,
     outcome::Outcome,
     services::Services,
@@ -47,7 +47,7 @@ pub fn consent(
     key: &ServiceKey,
     departure: Departure<'_>,
     now: Timestamp,
-    (board, services): (&Board, &Services),
+    Others { board, services }: Others<'_>,
 ) -> Result<(), Veto> {
     let backends = service.spec.failover.iter().flat_map(|failover| &failover.backends);
     let spec = backends.clone().find(|spec| spec.name == departure.to);
@@ -67,7 +67,7 @@ pub fn tell(
     outcome: &Outcome,
     seen: &Observation,
     settled: bool,
-    (board, services): (&Board, &Services),
+    Others { board, services }: Others<'_>,
 ) {
     let ready = seen.pods.ready();
     let capacity = match outcome {

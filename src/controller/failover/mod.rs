@@ -4,14 +4,13 @@ mod claims;
 mod report;
 mod standbys;
 
-use std::net::SocketAddr;
-
 use self::{
     claims::{behind, consents, order, shares},
     standbys::{Asked, KnownStandby, KnownStandbys},
 };
 use super::{
     capability::{Capability, Effect, Look, Part, Reported, Sight, Signals, View},
+    context::Others,
     core::Core,
     index::Target,
     key::ServiceKey,
@@ -62,8 +61,8 @@ impl Capability for Failing {
     }
 
     fn consent(&self, view: &View<'_>, departure: Departure<'_>) -> Result<(), Veto> {
-        let (board, services) = view.context.others();
-        claims::consent(view.service, view.key, departure, view.context.shell.clock.now(), (board, services))
+        let now = view.context.shell.clock.now();
+        claims::consent(view.service, view.key, departure, now, view.context.others())
     }
 
     fn decided(&mut self, view: &View<'_>, core: &mut Core) {
@@ -156,7 +155,8 @@ fn in_doubt(service: &ScalableService, target: &Target) -> bool {
 }
 
 fn seen(spec: &Standby, known: &KnownStandby, before: bool, view: &View<'_>) -> StandbySeen {
-    let (key, fleet, (board, services)) = (view.key, view.sight.fleet.as_ref(), view.context.others());
+    let (key, fleet) = (view.key, view.sight.fleet.as_ref());
+    let Others { board, services } = view.context.others();
     let behind = spec.service.as_ref().and_then(|to| behind(to, key, services));
     let behind = behind.filter(|_| consents(spec, key, services));
     let away = behind.as_ref().map(|(standby, _)| standby).filter(|standby| board.is_away(standby));
@@ -184,6 +184,5 @@ fn seen(spec: &Standby, known: &KnownStandby, before: bool, view: &View<'_>) -> 
     let unmeasured = Capacity { ready: 0, own: 0, most: i32::MAX };
     let measured = |standby: &ServiceKey| board.capacity_for(key, standby).unwrap_or(unmeasured);
     let capacity = behind.as_ref().map(|(standby, _)| measured(standby));
-    let addresses = known.addresses.iter().map(SocketAddr::to_string).collect();
-    StandbySeen { name: spec.name.clone(), addresses, trouble, capacity }
+    StandbySeen { name: spec.name.clone(), addresses: known.addresses.clone(), trouble, capacity }
 }

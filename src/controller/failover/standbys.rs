@@ -17,7 +17,7 @@ use tokio::{
 
 use super::super::key::ServiceKey;
 use crate::{actuate::said, names};
-use plimsoll_api::{Standby, StandbyAddress, StandbyService, StandbyStatus};
+use plimsoll_api::{Backend, Standby, StandbyAddress, StandbyService, StandbyStatus};
 
 /// An address is believed for so long before it is asked for again.
 const ADDRESS_AGE_MAX: Duration = Duration::from_secs(10);
@@ -152,7 +152,7 @@ async fn find(
     client: Client,
 ) -> Found {
     let late = |_| Err(format!("its address was not told within {} s", PATIENCE.as_secs()));
-    let places = addresses(&spec, &last, (&namespace, &client), connect);
+    let places = addresses(&spec, &last, &namespace, &client, connect);
     let addresses = timeout(PATIENCE, places).await.unwrap_or_else(late);
     let connected = match addresses.as_ref().ok().and_then(|found| found.first()).filter(|_| connect) {
         Some(address) => Some(matches!(timeout(PATIENCE, TcpStream::connect(address)).await, Ok(Ok(_)))),
@@ -166,21 +166,25 @@ async fn find(
 async fn addresses(
     spec: &Standby,
     last: &[SocketAddr],
-    (namespace, client): (&str, &Client),
+    namespace: &str,
+    client: &Client,
     connect: bool,
 ) -> Result<Vec<SocketAddr>, String> {
-    match (&spec.service, &spec.address) {
-        (Some(service), _) => of_service(service, last, (namespace, client), connect).await,
-        (None, Some(_)) if connect => Err("without a balancer of ours it must be a service".to_owned()),
-        (None, Some(StandbyAddress { host, port })) => of_host(host, *port, last).await,
-        (None, None) => Err("it has neither service nor address".to_owned()),
+    match spec.backend() {
+        Some(Backend::Service(service)) => of_service(service, last, namespace, client, connect).await,
+        Some(Backend::Address(_)) if connect => {
+            Err("without a balancer of ours it must be a service".to_owned())
+        }
+        Some(Backend::Address(StandbyAddress { host, port })) => of_host(host, *port, last).await,
+        None => Err("it must have either service or address".to_owned()),
     }
 }
 
 async fn of_service(
     to: &StandbyService,
     last: &[SocketAddr],
-    (namespace, client): (&str, &Client),
+    namespace: &str,
+    client: &Client,
     connect: bool,
 ) -> Result<Vec<SocketAddr>, String> {
     let namespace = to.namespace.as_deref().unwrap_or(namespace);

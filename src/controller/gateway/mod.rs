@@ -29,7 +29,7 @@ use crate::{
     lease::WriteError,
 };
 use given::{Given, UNDONE_WITHIN};
-use plimsoll_api::{ConditionType, GatewayRule, Mode, Provider, ReasonCode, ScalableService, Verdict};
+use plimsoll_api::{ConditionType, GatewayRule, Mode, ReasonCode, ScalableService, Verdict};
 use policy::KnownPolicy;
 use proof::Proof;
 
@@ -59,12 +59,6 @@ pub struct KnownRoute {
 
 type Said = (Option<bool>, ReasonCode, String);
 
-/// The rule that a service steers, if it does.
-fn steered(service: &ScalableService) -> Option<&GatewayRule> {
-    let traffic = service.spec.traffic.as_ref().filter(|traffic| traffic.provider == Provider::Gateway)?;
-    traffic.gateway.as_ref()
-}
-
 /// Steers the rule of an HTTPRoute.
 #[derive(Debug, Default)]
 pub struct Steering {
@@ -75,7 +69,7 @@ pub struct Steering {
 
 impl Capability for Steering {
     fn sight(&self, view: &View<'_>, _: &Core, sight: &mut Sight) {
-        if steered(view.service).is_none() {
+        if view.service.spec.steered().is_none() {
             return;
         }
         sight.settled = matches!(self.known.verdict, Some((Some(true), ..)));
@@ -86,14 +80,14 @@ impl Capability for Steering {
     }
 
     fn effects(&mut self, view: &View<'_>, _: &Core) -> Vec<Effect> {
-        let due = steered(view.service).is_some() || self.known.policy.is_there();
+        let due = view.service.spec.steered().is_some() || self.known.policy.is_there();
         self.again = None;
         due.then(|| Effect::new("steer the rule")).into_iter().collect()
     }
 
     fn execute<'a>(&'a mut self, _: &'a Effect, view: &'a View<'_>, core: &'a mut Core) -> BoxFuture<'a, ()> {
         async move {
-            self.again = match steered(view.service) {
+            self.again = match view.service.spec.steered() {
                 Some(rule) => steer(&mut self.known, rule, view, core).await,
                 None => {
                     let mut policy = std::mem::take(&mut self.known).policy;

@@ -317,7 +317,7 @@ fn a_failover_is_told_by_two_conditions_and_an_event_for_each_state() {
     story.spec.failover = Some(serde_saphyr::from_str(failover).unwrap());
     let spare = |trouble: Option<&str>| StandbySeen {
         name: "spare".into(),
-        addresses: vec!["10.0.0.9:80".into()],
+        addresses: vec!["10.0.0.9:80".parse().unwrap()],
         trouble: trouble.map(str::to_owned),
         capacity: None,
     };

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use kube::runtime::{reflector, watcher};
 
 use super::*;
-use crate::controller::outcome::Refusal;
+use crate::controller::{board::Board, outcome::Refusal};
 use plimsoll_api::{ReasonCode, ScalableService, Validated};
 use plimsoll_engine::{Memory, Pods, Sample, Shift, StandbySeen, Standing, turn};
 
@@ -38,7 +38,7 @@ impl Shop {
     fn look(&mut self, board: &Board, errors: f64, ready: i32, now: Timestamp) -> Shift {
         let standby = StandbySeen {
             name: "spare".to_owned(),
-            addresses: vec!["192.0.2.1:80".to_owned()],
+            addresses: vec!["192.0.2.1:80".parse().unwrap()],
             ..StandbySeen::default()
         };
         let standing = Standing { told: self.told.clone(), standbys: vec![standby], ..Standing::default() };
@@ -51,8 +51,9 @@ impl Shop {
         };
         let spec = Validated::new(&self.service.spec).unwrap();
         let services = Services::default();
-        let mut fleet =
-            |departure: Departure<'_>| consent(&self.service, &self.key, departure, now, (board, &services));
+        let mut fleet = |departure: Departure<'_>| {
+            consent(&self.service, &self.key, departure, now, Others { board, services: &services })
+        };
         let shift = turn(&spec, &seen, &mut self.memory, now, &mut fleet).failover.unwrap();
         self.told = Some(shift.status.clone());
         shift
@@ -106,7 +107,14 @@ fn a_standby_keeps_its_replicas_until_no_request_can_reach_it() {
             shift: Some(shift.clone()),
         };
         let outcome = Outcome::Refused(Box::new(refusal));
-        tell(&shop.service, &shop.key, &outcome, &seen, settled, (&board, &services));
+        tell(
+            &shop.service,
+            &shop.key,
+            &outcome,
+            &seen,
+            settled,
+            Others { board: &board, services: &services },
+        );
         board.asked(&spare.key).replicas
     };
     assert_eq!(asked(4, 100, true), 4);
