@@ -44,11 +44,11 @@ use plimsoll_api::ScalableService;
 const CHANGES_MAX: usize = 4096;
 /// Time that turns get to end when the operator is stopped. With the time for events and for the release of the lease it is
 /// less than the pod's grace period, which is 30 s in the chart.
-const TURNS_END_WITHIN: Duration = Duration::from_secs(10);
+pub const TURNS_END_WITHIN: Duration = Duration::from_secs(10);
 /// Time that the events in the queue then get to be published.
 const EVENTS_END_WITHIN: Duration = Duration::from_secs(2);
 /// Name of the Lease.
-const LEASE: &str = "plimsoll";
+pub const LEASE: &str = "plimsoll";
 
 /// What an operator works with: all that it knows of the outside world.
 pub struct Surroundings {

@@ -6,17 +6,22 @@ use kube::{Resource, core::DeserializeGuard, runtime::controller::Action};
 use tokio::time::Instant;
 
 use super::{
-    capability::{Capability, Sight, Signals, View},
+    capability::{Capability, Effect, Sight, Signals, View},
     context::Context,
     core::Core,
+    ending::end,
     failover,
     key::ServiceKey,
     look::{look, schedule},
     outcome::{Outcome, Written},
     report,
-    scale::pods,
+    scale::{WRITE_TIMEOUT, pods},
     scope::Scope,
     state::{Owner, State},
+};
+use crate::{
+    actuate::{add_finalizer, has_finalizer},
+    lease::WriteError,
 };
 use plimsoll_api::ScalableService;
 use plimsoll_engine::Pods;
@@ -35,14 +40,14 @@ pub async fn reconcile(
     let key =
         ServiceKey::new(meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default());
     let context = &scope.context;
-    if meta.deletion_timestamp.is_some() {
-        scope.forget(&key);
-        return Ok(Action::await_change());
-    }
     let Some(term) = context.shell.leader.term() else {
         scope.leave(&key);
         return Ok(Action::requeue(NOT_LEADING));
     };
+    if meta.deletion_timestamp.is_some() {
+        scope.forget(&key);
+        return Ok(end(meta, &key, context).await);
+    }
     let service = match &object.0 {
         Ok(service) => service,
         Err(invalid) => {
@@ -91,7 +96,10 @@ async fn turn(service: &ScalableService, key: &ServiceKey, state: &mut State, co
     }
     for capability in capabilities.iter_mut() {
         for effect in capability.effects(&view, core) {
-            capability.execute(&effect, &view, core).await;
+            match persisted(&effect, &view).await {
+                Ok(()) => capability.execute(&effect, &view, core).await,
+                Err(why) => capability.stopped(&effect, &why),
+            }
         }
     }
     schedule(core, &view);
@@ -101,6 +109,16 @@ async fn turn(service: &ScalableService, key: &ServiceKey, state: &mut State, co
     let due = core.due.saturating_duration_since(Instant::now());
     let own = capabilities.iter().filter_map(|capability| capability.next_turn());
     own.chain(again).fold(due, Duration::min)
+}
+
+/// Persists what has to be known before an effect is carried out: that its deletion has to put something back.
+async fn persisted(effect: &Effect, view: &View<'_>) -> Result<(), WriteError> {
+    let meta = &view.service.metadata;
+    if !effect.is_restored || has_finalizer(meta) {
+        return Ok(());
+    }
+    let shell = &view.context.shell;
+    add_finalizer(&shell.client, meta, &shell.leader.permit(WRITE_TIMEOUT)).await
 }
 
 fn see(capabilities: &[Box<dyn Capability>], view: &mut View<'_>, core: &Core) {

@@ -8,9 +8,15 @@ mod view;
 use std::{fmt::Debug, time::Duration};
 
 use futures::future::{BoxFuture, FutureExt as _, ready};
+use kube::Client;
 
-use super::{core::Core, failover, gateway, outcome::Outcome, recovery, scale, traffic, zones};
-use crate::actuate::Note;
+use super::{
+    core::Core, failover, gateway, key::ServiceKey, outcome::Outcome, recovery, scale, traffic, zones,
+};
+use crate::{
+    actuate::Note,
+    lease::{Permit, WriteError},
+};
 use plimsoll_api::{ScalableServiceStatus, Verdict};
 use plimsoll_engine::{Departure, Observation, Veto};
 
@@ -81,6 +87,20 @@ pub trait Capability: Debug + Send + Sync {
         _core: &'a mut Core,
     ) -> BoxFuture<'a, ()> {
         ready(()).boxed()
+    }
+
+    /// Takes note that an effect was not carried out, since what has to be persisted before it could not be.
+    fn stopped(&mut self, _effect: &Effect, _why: &WriteError) {}
+
+    /// Puts back what it changed for a service that is being deleted, or released by an operator that is uninstalled.
+    /// Returns what was put back, a sentence for each object.
+    fn restore<'a>(
+        &'a self,
+        _key: &'a ServiceKey,
+        _client: &'a Client,
+        _permit: &'a Permit,
+    ) -> BoxFuture<'a, Result<Vec<String>, WriteError>> {
+        ready(Ok(Vec::new())).boxed()
     }
 
     /// Brings the outcome of the last look up to date.

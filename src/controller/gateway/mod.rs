@@ -7,10 +7,11 @@ mod direct;
 mod given;
 mod policy;
 mod proof;
+mod restore;
 
 use std::time::Duration;
 
-use kube::Resource as _;
+use kube::{Client, Resource as _};
 use tokio::time::Instant;
 
 use futures::future::{BoxFuture, FutureExt as _};
@@ -26,7 +27,7 @@ use super::{
 use crate::{
     actuate::{self, Note},
     balancer::gateway::{Plan, Route, Share, plan, shares},
-    lease::WriteError,
+    lease::{Permit, WriteError},
 };
 use given::{Given, UNDONE_WITHIN};
 use plimsoll_api::{ConditionType, GatewayRule, Mode, ReasonCode, ScalableService, Verdict};
@@ -79,10 +80,16 @@ impl Capability for Steering {
         sight.traffic = Some(Verdict { type_: ConditionType::TrafficSynced, status, reason, message });
     }
 
-    fn effects(&mut self, view: &View<'_>, _: &Core) -> Vec<Effect> {
-        let due = view.service.spec.steered().is_some() || self.known.policy.is_there();
+    fn effects(&mut self, view: &View<'_>, core: &Core) -> Vec<Effect> {
         self.again = None;
-        due.then(|| Effect::new("steer the rule")).into_iter().collect()
+        match view.service.spec.steered() {
+            Some(rule) if Turn::of(rule, view, core).writes(&mut self.known) => {
+                vec![Effect::restored("steer the rule")]
+            }
+            Some(_) => vec![Effect::new("steer the rule")],
+            None if self.known.policy.is_there() => vec![Effect::new("delete the policy")],
+            None => Vec::new(),
+        }
     }
 
     fn execute<'a>(&'a mut self, _: &'a Effect, view: &'a View<'_>, core: &'a mut Core) -> BoxFuture<'a, ()> {
@@ -100,6 +107,25 @@ impl Capability for Steering {
         .boxed()
     }
 
+    fn stopped(&mut self, effect: &Effect, why: &WriteError) {
+        let sentence =
+            format!("{} waits: the finalizer of the service can't be written: {}", effect.name, why.said());
+        let stale = actuate::is_stale(why);
+        let (status, reason) =
+            if stale { (None, ReasonCode::RouteProgressing) } else { (Some(false), ReasonCode::RouteFailed) };
+        self.known.verdict = Some((status, reason, sentence));
+        self.again = Some(if stale { AFTER_CONFLICT } else { AFTER_FAILURE });
+    }
+
+    fn restore<'a>(
+        &'a self,
+        key: &'a ServiceKey,
+        client: &'a Client,
+        permit: &'a Permit,
+    ) -> BoxFuture<'a, Result<Vec<String>, WriteError>> {
+        restore::weights(key, client, permit).boxed()
+    }
+
     fn next_turn(&self) -> Option<Duration> {
         self.again
     }
@@ -108,12 +134,10 @@ impl Capability for Steering {
 /// Gives the rule its weights and finds out whether they are in force. Returns when to look again, where no watch will call
 /// for it.
 async fn steer(known: &mut KnownRoute, rule: &GatewayRule, view: &View<'_>, core: &Core) -> Option<Duration> {
-    let View { service, key, context, .. } = view;
-    let status = core.told().and_then(|status| status.failover.as_ref());
-    let shares = shares((&key.namespace, &key.name), &service.spec, rule, status);
-    let turn = Turn { service, key, rule, shares, context };
+    let key = view.key;
+    let turn = Turn::of(rule, view, core);
     let before = known.verdict.as_ref().map(|(_, reason, _)| *reason);
-    let keeper = context.keeper_of(&key.namespace, rule).filter(|keeper| *keeper != key.name);
+    let keeper = turn.keeper();
     let (weights, again) = turn.step(known, keeper.as_deref()).await;
     let (policy, later) = turn.policy(keeper.is_none(), &mut known.policy).await;
     let said = together(weights, policy);
@@ -146,7 +170,32 @@ struct Turn<'a> {
     context: &'a Context,
 }
 
-impl Turn<'_> {
+impl<'a> Turn<'a> {
+    fn of(rule: &'a GatewayRule, view: &View<'a>, core: &Core) -> Self {
+        let View { service, key, context, .. } = *view;
+        let status = core.told().and_then(|status| status.failover.as_ref());
+        let shares = shares((&key.namespace, &key.name), &service.spec, rule, status);
+        Self { service, key, rule, shares, context }
+    }
+
+    /// Another service that the rule belongs to.
+    fn keeper(&self) -> Option<String> {
+        let keeper = self.context.keeper_of(&self.key.namespace, self.rule);
+        keeper.filter(|keeper| *keeper != self.key.name)
+    }
+
+    /// The next change of the rule.
+    fn plan(&self, route: &Route, known: &KnownRoute) -> Plan {
+        plan(route, &self.rule.rule, &self.shares, &known.given.shares, &self.key.name)
+    }
+
+    /// Whether the next step changes weights.
+    fn writes(&self, known: &mut KnownRoute) -> bool {
+        self.service.spec.mode == Mode::Auto
+            && self.keeper().is_none()
+            && self.route(known).is_ok_and(|route| matches!(self.plan(&route, known), Plan::Change(_)))
+    }
+
     /// `keeper` is another service that the rule belongs to.
     async fn step(&self, known: &mut KnownRoute, keeper: Option<&str>) -> (Said, Option<Duration>) {
         if let Some(keeper) = keeper {
@@ -165,7 +214,7 @@ impl Turn<'_> {
                 return (said, again);
             }
         };
-        match plan(&route, &self.rule.rule, &self.shares, &known.given.shares) {
+        match self.plan(&route, known) {
             Plan::InSync => {
                 // What is right without us is ours to take back as well.
                 known.given.shares.clone_from(&self.shares);
@@ -228,7 +277,7 @@ impl Turn<'_> {
         &self,
         route: &Route,
         known: &mut KnownRoute,
-        patch: serde_json::Value,
+        patch: Vec<serde_json::Value>,
         what: String,
     ) -> (Said, Option<Duration>) {
         let shell = &self.context.shell;
