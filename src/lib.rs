@@ -2,11 +2,14 @@
 #![deny(missing_docs)]
 
 pub mod actuate;
+pub mod api_error;
 pub mod balancer;
 pub mod cli;
 pub mod clock;
 pub mod controller;
 pub mod explain;
+pub mod field_managers;
+pub mod fingerprint;
 pub mod input;
 pub mod kpi;
 pub mod lease;

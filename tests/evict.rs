@@ -3,20 +3,16 @@
 // Clippy knows the test functions, but not what they share.
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
-use std::{
-    future::pending,
-    sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
-};
+#[path = "support/namespace.rs"]
+mod namespace;
+
+use std::{future::pending, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::{
-    core::v1::{Namespace, Pod},
-    policy::v1::PodDisruptionBudget,
-};
+use k8s_openapi::api::{core::v1::Pod, policy::v1::PodDisruptionBudget};
 use kube::{
     Api, Client,
-    api::{DeleteParams, Patch, PatchParams, PostParams},
+    api::{Patch, PatchParams, PostParams},
 };
 use plimsoll::{
     actuate::{Evictor, client_without_retries, said},
@@ -55,22 +51,10 @@ async fn lead(client: Client, namespace: &str) -> (Leader, JoinSet<()>) {
 
 impl Scene {
     async fn new() -> Self {
-        assert!(
-            std::env::var_os("KUBECONFIG").is_some(),
-            "KUBECONFIG is not set; it must name the kubeconfig of a cluster for tests"
-        );
-        let config = kube::Config::infer().await.expect("KUBECONFIG names a cluster that can be used");
+        let config = namespace::config().await;
         let evictor = Evictor::new(client_without_retries(config.clone()).expect("a client"));
         let client = Client::try_from(config).expect("a client");
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let namespace = format!("plimsoll-evict-{}-{count}", std::process::id());
-        let object: Namespace =
-            serde_json::from_value(json!({"metadata": {"name": namespace}})).expect("a namespace");
-        Api::all(client.clone())
-            .create(&PostParams::default(), &object)
-            .await
-            .expect("a namespace can be made");
+        let namespace = namespace::create(&client, "evict").await;
         let (leader, election) = lead(client.clone(), &namespace).await;
         Self { client, evictor, leader, namespace, _election: election }
     }
@@ -134,11 +118,7 @@ impl Scene {
     }
 
     async fn end(self) {
-        let namespaces: Api<Namespace> = Api::all(self.client);
-        namespaces
-            .delete(&self.namespace, &DeleteParams::default())
-            .await
-            .expect("the namespace can be deleted");
+        namespace::delete(&self.client, &self.namespace).await;
     }
 }
 

@@ -2,16 +2,18 @@
 // Clippy knows the test functions, but not what they share.
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
+#[path = "support/namespace.rs"]
+mod namespace;
+
 use std::{
     pin::Pin,
-    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
-use k8s_openapi::api::{coordination::v1::Lease, core::v1::Namespace};
+use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
     Api, Client,
-    api::{DeleteParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, Patch, PatchParams},
     config::{Config, KubeConfigOptions},
 };
 use plimsoll::{
@@ -42,20 +44,8 @@ struct Cluster {
 
 impl Cluster {
     async fn new() -> Self {
-        assert!(
-            std::env::var_os("KUBECONFIG").is_some(),
-            "KUBECONFIG is not set; it must name the kubeconfig of a cluster for tests"
-        );
-        let client = Client::try_default().await.expect("KUBECONFIG names a cluster that can be used");
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let namespace = format!("plimsoll-lease-{}-{count}", std::process::id());
-        let mut object = Namespace::default();
-        object.metadata.name = Some(namespace.clone());
-        Api::all(client.clone())
-            .create(&PostParams::default(), &object)
-            .await
-            .expect("a namespace can be made");
+        let client = Client::try_from(namespace::config().await).expect("a client");
+        let namespace = namespace::create(&client, "lease").await;
         Self { client, namespace }
     }
 
@@ -88,11 +78,7 @@ impl Cluster {
     }
 
     async fn end(self) {
-        let namespaces: Api<Namespace> = Api::all(self.client);
-        namespaces
-            .delete(&self.namespace, &DeleteParams::default())
-            .await
-            .expect("the namespace can be deleted");
+        namespace::delete(&self.client, &self.namespace).await;
     }
 }
 

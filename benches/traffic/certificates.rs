@@ -4,12 +4,12 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::Command,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use plimsoll::balancer::{CertificateChange, ServerState::Ready};
+use rcgen::{BasicConstraints, IsCa, Issuer, KeyPair};
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore,
     pki_types::{CertificateDer, ServerName, pem::PemObject as _},
@@ -20,7 +20,7 @@ use crate::{
     RUNS,
     figures::{percentiles, spread},
     shop::{Load, Replicas},
-    support::{Balancer, Reached as _, wait, wanted},
+    support::{Balancer, Reached as _, p256, pki::parameters, wait, wanted},
 };
 
 const RATE: u32 = 200;
@@ -32,7 +32,7 @@ pub async fn measure(shop: &Path) -> Value {
     let folder = std::env::temp_dir().join(format!("plimsoll-traffic-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
     let authority = Authority::new(&folder);
-    let pairs: Vec<_> = (0..=CHANGES).map(|number| authority.pair(number)).collect();
+    let pairs: Vec<_> = (0..=CHANGES).map(|_| authority.pair()).collect();
     let mut figures = json!({
         "change": format!("certificate and key replaced {CHANGES} times"),
         "load": format!("{RATE} requests/s over TLS, open loop"),
@@ -44,7 +44,7 @@ pub async fn measure(shop: &Path) -> Value {
             lost.push(run.0);
             served.extend(run.1);
             // A certificate of nobody that the clients trust: they must notice.
-            let strange = Authority::new(&folder.join("strange")).pair(0);
+            let strange = Authority::new(&folder.join("strange")).pair();
             control.push(self::run(shop, &authority, &pairs[..1], per_connection, &strange).await.0);
         }
         figures[name] = json!({
@@ -119,75 +119,29 @@ fn serves(front: SocketAddr, pair: &Pair) -> bool {
 }
 
 struct Authority {
-    folder: PathBuf,
     file: PathBuf,
+    issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
     fn new(folder: &Path) -> Self {
         fs::create_dir_all(folder).unwrap();
+        let mut parameters = parameters("bench", &[]);
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = p256();
         let file = folder.join("ca.crt");
-        openssl(&[
-            "req",
-            "-x509",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=bench",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-keyout",
-            text(&folder.join("ca.key")),
-            "-out",
-            text(&file),
-        ]);
-        Self { folder: folder.to_owned(), file }
+        fs::write(&file, parameters.self_signed(&key).unwrap().pem()).unwrap();
+        Self { file, issuer: Issuer::new(parameters, key) }
     }
 
-    fn pair(&self, number: usize) -> Pair {
-        let path = |name: &str| self.folder.join(format!("{number}.{name}"));
-        let (crt, key) = (path("crt"), path("key"));
-        openssl(&[
-            "req",
-            "-x509",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=shop.example",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-addext",
-            "subjectAltName=DNS:shop.example",
-            "-addext",
-            "basicConstraints=critical,CA:FALSE",
-            "-CA",
-            text(&self.file),
-            "-CAkey",
-            text(&self.folder.join("ca.key")),
-            "-keyout",
-            text(&key),
-            "-out",
-            text(&crt),
-        ]);
+    fn pair(&self) -> Pair {
+        let key = p256();
+        let certificate =
+            parameters("shop.example", &["shop.example"]).signed_by(&key, &self.issuer).unwrap();
         Pair {
-            certificate: fs::read_to_string(crt).unwrap(),
-            key: fs::read_to_string(key).unwrap(),
+            certificate: certificate.pem(),
+            key: key.serialize_pem(),
             authority: CertificateDer::from_pem_file(&self.file).unwrap(),
         }
     }
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
-fn openssl(arguments: &[&str]) {
-    let made = Command::new("openssl").args(arguments).output().expect("the program `openssl` is needed");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }

@@ -1,14 +1,13 @@
 //! The objects of a balancer: Deployment, Services, ServiceAccount with the least rights, PodDisruptionBudget,
 //! NetworkPolicy. Pure but for [`apply`] and [`remove`].
 
+mod error;
 mod maker;
 mod pod;
 mod policy;
 mod replicas;
 mod settings;
 mod setup;
-
-use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::{
@@ -24,20 +23,17 @@ use kube::{
     Api, Client, Resource, ResourceExt as _,
     api::{ApiResource, DynamicObject, Patch, PatchParams},
 };
-use thiserror::Error;
 
-use self::maker::{Maker, NAME_MAX};
+use self::maker::Maker;
 pub use self::{
-    pod::{AGENT_PORT, GATE_PORT},
-    policy::NetworkRules,
-    setup::{Images, Setup},
+    error::BalancerError,
+    maker::{AGENT_PORT, Backend, GATE_PORT},
+    setup::{Images, NetworkRules, Setup},
 };
 use super::owned;
-use crate::lease::{Permit, WriteError};
-use plimsoll_api::{ScalableService, balancer_name};
+use crate::{field_managers, fingerprint::fingerprint, lease::Permit};
+use plimsoll_api::{ScalableService, balancer_name, endpoints_name};
 
-/// Owner of every field in `managedFields`.
-const FIELD_MANAGER: &str = "plimsoll-balancer";
 /// On the Deployment, which is applied last: stands for all objects as they were applied.
 pub const HASH: &str = "plimsoll.dev/objects-hash";
 /// On the Deployment: the generation of the ScalableService that the objects were applied from.
@@ -67,70 +63,6 @@ impl Objects {
     pub fn iter(&self) -> impl Iterator<Item = &DynamicObject> {
         self.objects.iter().map(|(_, object)| object)
     }
-}
-
-/// Why there can't be a balancer.
-#[derive(Debug, Error)]
-pub enum BalancerError {
-    /// No `spec.traffic`, or none that Plimsoll runs balancers for.
-    #[error("there is no spec.traffic with a targetPort and a provider that Plimsoll runs")]
-    NoTraffic,
-    /// A Service can't be named after it.
-    #[error(
-        "metadata.name {0:?} can't have a spec.traffic: its Services are named after it, so it must begin with a letter \
-         and have at most {NAME_MAX} letters, digits and -"
-    )]
-    Name(String),
-    /// Nothing would be selected, or everything.
-    #[error("the target's selector has no label with a value, which traffic needs to find the pods")]
-    NoSelector,
-    /// A port of the balancer's pod has another use.
-    #[error(
-        "spec.traffic.listeners has port {port}, which is not possible: port {inside} of the balancer's pods has another use \
-         (ports below 1024 listen 10000 higher there, and 9101 to 9104 are their own); take another"
-    )]
-    Port {
-        /// As in the spec.
-        port: i32,
-        /// The pod's.
-        inside: i32,
-    },
-    /// A name is taken.
-    #[error("the {kind} {name} is there and does not belong to this ScalableService; rename one of them")]
-    Taken {
-        /// The kind of the object.
-        kind: String,
-        /// Its name.
-        name: String,
-    },
-    /// The write has no result.
-    #[error("the {kind} {name} can't be written: {}", .error.said())]
-    Write {
-        /// The kind of the object.
-        kind: String,
-        /// Its name.
-        name: String,
-        /// Why not.
-        error: WriteError,
-    },
-    /// An object is no JSON, which can't be.
-    #[error("an object of the balancer can't be written down: {0}")]
-    Json(#[from] serde_json::Error),
-}
-
-/// Name of the headless Service whose EndpointSlices the agents follow.
-#[must_use]
-pub fn endpoints_name(service: &str) -> String {
-    format!("{service}-endpoints")
-}
-
-/// What balancers take from the target that they stand in front of.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Backend {
-    /// The labels of its pods.
-    pub selector: BTreeMap<String, String>,
-    /// The priority class of its pods, if its template names one.
-    pub priority_class: Option<String>,
 }
 
 /// The objects for `service`, which stands in front of `backend`.
@@ -177,7 +109,7 @@ pub fn objects(
 /// # Errors
 /// One of them belongs to another owner, or a write has no result.
 pub async fn apply(client: &Client, objects: &Objects, permit: &Permit) -> Result<(), BalancerError> {
-    let params = PatchParams::apply(FIELD_MANAGER).force();
+    let params = PatchParams::apply(field_managers::BALANCER).force();
     for (resource, object) in &objects.objects {
         let (kind, name) = (resource.kind.clone(), object.name_any());
         let namespace = object.namespace().unwrap_or_default();
@@ -240,12 +172,6 @@ where
 {
     let object: DynamicObject = serde_json::from_value(serde_json::to_value(object)?)?;
     Ok((ApiResource::erase::<K>(&()), object))
-}
-
-/// FNV-1a, 64 bits: the same in every build, so that an upgrade does not write what did not change.
-fn fingerprint(text: &str) -> String {
-    let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    format!("{:016x}", text.bytes().fold(0xcbf2_9ce4_8422_2325, mix))
 }
 
 #[cfg(test)]

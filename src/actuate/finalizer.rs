@@ -9,12 +9,13 @@ use kube::{
 use plimsoll_api::ScalableService;
 use serde_json::{Value, json};
 
-use crate::lease::{Permit, WriteError};
+use crate::{
+    field_managers,
+    lease::{Permit, WriteError},
+};
 
 /// Its name.
 pub const FINALIZER: &str = "plimsoll.dev/restore";
-/// Owner of the finalizer in `managedFields`.
-const FIELD_MANAGER: &str = "plimsoll-finalizer";
 
 /// Whether an object has the finalizer.
 #[must_use]
@@ -66,7 +67,8 @@ async fn patch(
     all.extend(operations);
     let patch =
         serde_json::from_value(Value::Array(all)).map(Patch::<()>::Json).map_err(kube::Error::SerdeError)?;
-    let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let params =
+        PatchParams { field_manager: Some(field_managers::FINALIZER.to_owned()), ..PatchParams::default() };
     permit.write(api.patch_metadata(name, &params, &patch)).await?;
     Ok(())
 }

@@ -10,12 +10,10 @@ use serde_json::Value;
 use super::owned;
 use crate::{
     balancer::gateway::{policy_resource, route_resource},
+    field_managers,
     lease::{Permit, WriteError},
 };
 use plimsoll_api::ScalableService;
-
-/// Owner of the weights and of the policy's fields in `managedFields`.
-const FIELD_MANAGER: &str = "plimsoll-gateway";
 
 /// The HTTPRoutes of a namespace; none if the cluster does not serve the kind.
 ///
@@ -45,7 +43,8 @@ pub async fn patch_route(
     let patch = serde_json::from_value(Value::Array(patch))
         .map(Patch::<()>::Json)
         .map_err(kube::Error::SerdeError)?;
-    let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let params =
+        PatchParams { field_manager: Some(field_managers::GATEWAY.to_owned()), ..PatchParams::default() };
     permit.write(api.patch(name, &params, &patch)).await
 }
 
@@ -101,7 +100,7 @@ pub async fn apply_policy(
     let name = service.name_any();
     let mut policy = DynamicObject::new(&name, &policy_resource()).data(serde_json::json!({"spec": spec}));
     policy.metadata.owner_references = service.controller_owner_ref(&()).map(|owner| vec![owner]);
-    let params = PatchParams::apply(FIELD_MANAGER).force();
+    let params = PatchParams::apply(field_managers::GATEWAY).force();
     permit.write(policies(client, service).patch(&name, &params, &Patch::Apply(&policy))).await
 }
 

@@ -7,10 +7,11 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use crate::lease::{Permit, WriteError};
+use crate::{
+    field_managers,
+    lease::{Permit, WriteError},
+};
 
-/// Owner of the annotations in `managedFields`.
-const FIELD_MANAGER: &str = "plimsoll-drain";
 /// What the ReplicaSet controller reads: the lowest goes first; 0 without it.
 const COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 /// What [`COST`] was before, empty for nothing; a pod with this annotation bears our mark.
@@ -45,7 +46,8 @@ pub async fn unmark(client: &Client, namespace: &str, pod: &str, permit: &Permit
 }
 
 async fn patch(api: &Api<Pod>, pod: &str, annotations: Value) -> Result<(), kube::Error> {
-    let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let params =
+        PatchParams { field_manager: Some(field_managers::DRAIN.to_owned()), ..PatchParams::default() };
     let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
     match api.patch_metadata(pod, &params, &patch).await {
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),

@@ -2,7 +2,6 @@
 //! sends its requests through a [`Permit`](crate::lease::Permit), so that only the leader writes.
 
 pub mod balancer;
-mod error;
 mod event;
 mod event_queue;
 mod evict;
@@ -13,7 +12,7 @@ mod owned;
 mod scale;
 mod status;
 
-pub use error::{result_of, said};
+pub use crate::api_error::{result_of, said};
 pub use event::{Events, Note};
 pub use event_queue::EventQueue;
 pub use evict::{Evictor, client_without_retries};

@@ -7,10 +7,10 @@ use kube::{
 };
 use thiserror::Error;
 
-use crate::lease::{Permit, WriteError};
-
-/// Owner of `spec.replicas` in `managedFields`.
-const FIELD_MANAGER: &str = "plimsoll-replicas";
+use crate::{
+    field_managers,
+    lease::{Permit, WriteError},
+};
 
 /// A scale as the API server has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +64,8 @@ pub async fn write_scale(
         return Err(ScaleError::Changed { expected, found });
     }
     scale.spec.get_or_insert_default().replicas = Some(replicas);
-    let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+    let params =
+        PostParams { field_manager: Some(field_managers::REPLICAS.to_owned()), ..PostParams::default() };
     let written = permit.write(api.replace_scale(name, &params, &scale)).await?;
     Ok(FoundScale::from(&written))
 }

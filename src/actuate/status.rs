@@ -6,11 +6,11 @@ use kube::{
 };
 use serde_json::json;
 
-use crate::lease::{Permit, WriteError};
+use crate::{
+    field_managers,
+    lease::{Permit, WriteError},
+};
 use plimsoll_api::{ScalableService, ScalableServiceStatus};
-
-/// Owner of `status` in `managedFields`.
-const FIELD_MANAGER: &str = "plimsoll-status";
 
 /// Writes the whole status, but for what the balancers' agents say: each owns its own entry of `traffic.balancers`.
 pub async fn write_status(
@@ -31,7 +31,7 @@ pub async fn write_status(
         "metadata": {"name": name, "namespace": namespace},
         "status": status,
     });
-    let params = PatchParams::apply(FIELD_MANAGER).force();
+    let params = PatchParams::apply(field_managers::STATUS).force();
     permit.write(api.patch_status(name, &params, &Patch::Apply(patch))).await?;
     Ok(())
 }
@@ -50,9 +50,7 @@ pub async fn forget_balancer(
         "kind": "ScalableService",
         "metadata": {"name": name, "namespace": namespace},
     });
-    // A field manager has at most 128 characters.
-    let agent: String = format!("plimsoll-lb-{pod}").chars().take(128).collect();
-    let params = PatchParams::apply(&agent).force();
+    let params = PatchParams::apply(&field_managers::agent(pod)).force();
     permit.write(api.patch_status(name, &params, &Patch::Apply(patch))).await?;
     Ok(())
 }

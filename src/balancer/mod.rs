@@ -5,20 +5,25 @@
 //! one, and reads back what came of them.
 
 pub mod agent;
+mod certificate;
 mod driver;
 mod error;
 mod files;
 pub mod gateway;
 pub mod haproxy;
+mod look;
 pub mod nginx;
 mod pem;
 mod resources;
+#[cfg(test)]
+mod sample;
 mod text;
 mod usage;
 mod wanted;
 
-pub use driver::{CertificateChange, Driver, Epoch, Look, Outcome};
+pub use driver::Driver;
 pub use error::DriverError;
+pub use look::{CertificateChange, Epoch, Look, Outcome};
 pub use pem::{NoPem, Pem};
 pub use resources::{Capacity, Resources};
 pub use text::ConfigError;

@@ -69,12 +69,6 @@ fn word<'a>(field: &str, text: &'a str, allowed: &'static str) -> Result<&'a str
     Err(ConfigError::Name { field: field.to_owned(), text: text.chars().take(64).collect(), allowed })
 }
 
-/// FNV-1a, 64 bits: the same in every build, and nobody gains by two configurations with the same one.
-pub(super) fn fingerprint(text: &str) -> String {
-    let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    format!("{:016x}", text.bytes().fold(0xcbf2_9ce4_8422_2325, mix))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -75,6 +75,17 @@ impl Wanted {
         Self { standbys: standbys.into_iter().map(standby).collect(), authorities, ..self }
     }
 
+    /// The servers that are to get requests, by their pods.
+    pub fn ready(&self) -> impl Iterator<Item = (&String, &Server)> {
+        self.servers.iter().filter(|(_, server)| server.state == ServerState::Ready)
+    }
+
+    /// The pods that are to get requests.
+    #[must_use]
+    pub fn ready_pods(&self) -> BTreeSet<String> {
+        self.ready().map(|(pod, _)| pod.clone()).collect()
+    }
+
     /// By what a standby over TLS has to prove who it is: the name in its certificate, and the authorities' file.
     #[must_use]
     pub fn proof<'a>(&'a self, standby: &'a Standby) -> Option<(&'a str, &'a Path)> {

@@ -1,9 +1,12 @@
 //! The step that bound a decision as the answer to "why this many?".
 
 use super::{
-    detail, flag, held_since, left, limit, numbers, policy, replicas,
-    sentence::{above_limit, draining, fact, lost, sentence},
-    who, with, with_seconds,
+    fact::fact,
+    phrase::{
+        counted, detail, flag, held_since, left, limit, numbers, policy, replicas, who, with, with_seconds,
+    },
+    sentence::{above_limit, draining, lost, sentence},
+    step::demand,
 };
 use plimsoll_api::{Reason, ReasonCode};
 
@@ -56,7 +59,7 @@ pub fn because(bound: &Reason, reasons: &[Reason]) -> String {
         C::MinReplicas => format!("minReplicas is {}{}", bound.to, asked(bound, reasons, "only ")),
         C::MaxReplicas => format!("maxReplicas is {}{}", bound.to, asked(bound, reasons, "")),
         C::RequestsHeld => {
-            format!("{} for a replica", super::counted(bound, "held", "request waits", "requests wait"))
+            format!("{} for a replica", counted(bound, "held", "request waits", "requests wait"))
         }
         C::ZoneLost => format!("{}, and those that are left carry the load", lost(bound)),
         C::Draining => draining(bound),
@@ -168,7 +171,7 @@ fn rate_limited(bound: &Reason, reasons: &[Reason], direction: &str) -> String {
 
 /// Who asked for what the limit changed: `, though throughput asks for 74`.
 fn asked(bound: &Reason, reasons: &[Reason], only: &str) -> String {
-    match super::demand(reasons) {
+    match demand(reasons) {
         Some(reason) if reason.to == bound.from => {
             format!(", though {} asks for {only}{}", who(reason, "a KPI"), reason.to)
         }

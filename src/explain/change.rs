@@ -1,7 +1,9 @@
 //! What bound a decision and what would have to change for another outcome.
 
 use super::{
-    binding, demand, finite, flag, held_since, left, limit, number, numbers, policy, replicas, who, with,
+    number::{number, seconds},
+    phrase::{finite, flag, held_since, left, limit, numbers, policy, replicas, who, with},
+    step::{binding, demand},
 };
 use plimsoll_api::{Reason, ReasonCode};
 
@@ -238,7 +240,7 @@ fn schedule(bound: &Reason) -> String {
 fn hold(bound: &Reason, why: &str) -> String {
     let stays = format!("It stays at {}", bound.to);
     match finite(bound, "secondsLeft") {
-        Some(left) if left > 0.0 => format!("{stays} for {} more: {why}.", super::seconds(left)),
+        Some(left) if left > 0.0 => format!("{stays} for {} more: {why}.", seconds(left)),
         Some(_) => format!("The hold is over by now ({why}): the next look decides again."),
         None => format!("{stays} for a while: {why}."),
     }
@@ -249,7 +251,7 @@ fn stabilized(bound: &Reason, direction: &str) -> String {
     let only = if direction == "scaleUp" { "only " } else { "" };
     let window = match finite(bound, "rangeSeconds") {
         Some(range) => {
-            format!("a fall counts once it fills the range of its query, {}", super::seconds(range))
+            format!("a fall counts once it fills the range of its query, {}", seconds(range))
         }
         None => format!("{direction}.stabilizationWindowSeconds{}", with(bound, "windowSeconds", " ", "")),
     };
@@ -259,7 +261,7 @@ fn stabilized(bound: &Reason, direction: &str) -> String {
     };
     match finite(bound, "secondsLeft") {
         Some(left) if left > 0.0 => {
-            format!("It stays at {stays} for {} more: {needed} ({window}).", super::seconds(left))
+            format!("It stays at {stays} for {} more: {needed} ({window}).", seconds(left))
         }
         Some(_) => format!(
             "The proposal that held {held} has left the window by now ({window}): the next look decides again."

@@ -1,6 +1,9 @@
 //! The sentences about failover.
 
-use super::{detail, numbers, replicas, sentence::fact, who, with};
+use super::{
+    fact::fact,
+    phrase::{detail, numbers, replicas, who, with},
+};
 use plimsoll_api::{Reason, ReasonCode};
 
 /// What is to be said of failover, without a full stop.

@@ -1,6 +1,10 @@
 //! The sentences about replicas that stand out from their peers.
 
-use super::{detail, finite, number, numbers, sentence::fact, who};
+use super::{
+    fact::fact,
+    number::number,
+    phrase::{counted, detail, finite, numbers, who},
+};
 use plimsoll_api::{Reason, ReasonCode};
 
 /// What is to be said of outliers, without a full stop.
@@ -34,7 +38,7 @@ fn budget(reason: &Reason) -> String {
     let Some([missing, allowed]) = numbers(reason, ["missing", "allowed"]) else {
         return format!("{}{}", fact(reason.code), detail(reason));
     };
-    let more = super::counted(reason, "outliers", "more replica stands out", "more replicas stand out");
+    let more = counted(reason, "outliers", "more replica stands out", "more replicas stand out");
     let verb = if missing == "1" { "is" } else { "are" };
     format!("{more}, but {missing} of {} {verb} missing, where {allowed} may be{}", reason.to, detail(reason))
 }

@@ -1,10 +1,15 @@
 //! One step of a decision as a sentence.
 
 use super::{
-    detail, finite, flag, held_since, left, limit, numbers, policy, replicas, seconds, who, with,
-    with_seconds,
+    fact::fact,
+    failover::failover,
+    number::seconds,
+    outlier::outlier,
+    phrase::{
+        counted, detail, finite, flag, held_since, left, limit, numbers, policy, replicas, who, with,
+        with_seconds,
+    },
 };
-use super::{failover::failover, outlier::outlier};
 use plimsoll_api::{Reason, ReasonCode};
 
 /// The step with its numbers as one short sentence without a full stop, such as
@@ -49,13 +54,13 @@ pub fn sentence(reason: &Reason) -> String {
             format!("lowered from {} to maxReplicas {}", reason.from, bound(reason, "maxReplicas"))
         }
         C::RequestsHeld => {
-            let held = super::counted(reason, "held", "request waits", "requests wait");
+            let held = counted(reason, "held", "request waits", "requests wait");
             format!("{held} at the load balancer for a replica, which asks for {}", replicas(reason.to))
         }
         C::ZoneLost => zone_lost(reason),
         C::Draining => draining(reason),
         C::DrainTimedOut => {
-            let who = super::counted(reason, "draining", "replica goes", "replicas go");
+            let who = counted(reason, "draining", "replica goes", "replicas go");
             format!(
                 "{who} with requests left{}",
                 with_seconds(reason, "timeoutSeconds", " after ", " (drain.timeout)")
@@ -121,93 +126,6 @@ pub fn sentence(reason: &Reason) -> String {
     }
 }
 
-/// What a code says by itself, for those that come without numbers.
-pub fn fact(code: ReasonCode) -> &'static str {
-    use ReasonCode as C;
-    match code {
-        C::InvalidSpec => "the spec says something that can't be",
-        C::TargetNotFound => "the target does not exist",
-        C::TargetNotScalable => "the target has no scale subresource",
-        C::ScalerConflict => "something else scales the same target",
-        C::ScaleFailed => "the target's scale could not be read or written",
-        C::MetricsUnavailable => "no KPI has a fresh sample",
-        C::MetricsIncomplete => "some KPI has no fresh sample",
-        C::MetricsFresh => "every KPI has a fresh sample",
-        C::WithinLimits => "what is wanted lies within the limits",
-        C::Progressing => "replicas are on their way to what is desired",
-        C::LoadProposal | C::BurstProposal | C::UtilizationProposal => "a KPI asks for it",
-        C::WithinTolerance => "a KPI is close to its target",
-        C::ObjectiveBreached | C::ObjectiveSettling | C::ScalingIneffective => "an objective is broken",
-        C::ObjectiveNear => "an objective is near its limit",
-        C::KpiNotFresh => "a KPI has no fresh sample",
-        C::EmptyMeansZero => "an empty answer counts as 0",
-        C::NoReadyReplicas => "no replica is ready",
-        C::ScheduleFloor => "a schedule asks for it",
-        C::HeldWithoutEvidence => "nothing is scaled down without fresh evidence",
-        C::HeldOnFirstLook => "Plimsoll has only just begun to look",
-        C::HeldForBurst => "a burst is only just over",
-        C::ScaleUpStabilized | C::ScaleDownStabilized => "a stabilization window holds it",
-        C::ScaleUpRateLimited | C::ScaleDownRateLimited => "a rate policy limits the change",
-        C::MinReplicas => "minReplicas holds",
-        C::MaxReplicas => "maxReplicas binds",
-        C::RequestsHeld => "requests wait for a replica",
-        C::ZoneLost => "all replicas of a zone are lost",
-        C::ZonesServing => "no zone is lost",
-        C::Draining => "replicas that are to go finish their requests first",
-        C::DrainTimedOut => "replicas went with requests left",
-        C::BalancersInSync => "every balancer runs what is wanted of it",
-        C::BalancersStarting => "balancers are starting or taking a change over",
-        C::BalancerOutOfSync => "a balancer does not run what is wanted of it",
-        C::HeadroomLeft => "no balancer is near the most that it can take",
-        C::BalancersSaturated => "a balancer is near the most that it can take",
-        C::BalancersFailed => "the balancers could not be brought about",
-        C::RouteInSync => "the rule has its weights, is accepted and answers",
-        C::RouteChanged => "the weights of the rule were changed",
-        C::RouteProgressing => "the Gateways are taking a change over",
-        C::RouteNotFound => "there is no such HTTPRoute",
-        C::RouteRefused => "the rule can't be steered",
-        C::RouteNotAccepted => "a Gateway does not accept the HTTPRoute",
-        C::RouteNotServing => "a Gateway does not answer as the service does",
-        C::RouteFailed => "the weights of the rule could not be written",
-        C::PolicyNotServed => "the cluster has no BackendTrafficPolicy",
-        C::PolicyNotAccepted => "a Gateway does not accept the BackendTrafficPolicy",
-        C::PolicyFailed => "the BackendTrafficPolicy could not be written",
-        C::NoOutliers => "no replica stands out from its peers",
-        C::OutliersUnknown => "no replica is judged without fresh evidence",
-        C::TooFewPeers => "too few replicas have a number to compare one with the others",
-        C::OutlierEjected => "a replica stands out from its peers and is out",
-        C::EjectionBudgetSpent => "more replicas stand out than may be ejected",
-        C::OutlierReturned => "a replica came back into rotation",
-        C::OutlierReplaced => "a replica that stood out was evicted",
-        C::EvictionRefused => "a PodDisruptionBudget does not allow an eviction",
-        C::EvictionFailed => "a replica could not be evicted",
-        C::StandbyFloor => "another service needs it as its standby",
-        C::ReturnFloor => "requests come back from a standby",
-        C::PrimaryServes => "the service itself gets all requests",
-        C::PrimaryFailing => "there are signs that the service fails",
-        C::NoStandbyReady => "the service fails, and no standby would take its requests",
-        C::FleetLimit => {
-            "a KPI says that the service fails, as it does of many others: it is not believed yet"
-        }
-        C::MovingToStandby => "requests move to a standby",
-        C::StandbyServes => "all requests go to a standby",
-        C::MovingToPrimary => "requests come back from a standby",
-        C::SwitchLimit => {
-            "the service itself fails and keeps its requests: there were too many switches within the hour"
-        }
-        C::EvidenceUnknown => "requests stay where they are, since what would move them is not known",
-        C::FrozenByAnnotation => "requests stay where they are, as a person said",
-        C::MovedByAnnotation => "requests go where a person said",
-        C::StandbyReady => "a standby would take all requests now",
-        C::StandbyNotReady => "no standby would take all requests now",
-        C::Steady => "the replicas are what they should be",
-        C::ScaledUp => "replicas were raised",
-        C::ScaledDown => "replicas were lowered",
-        C::Observing => "spec.mode is Observe",
-        C::Paused => "spec.mode is Paused",
-    }
-}
-
 fn kpi(reason: &Reason) -> &str {
     who(reason, "a KPI")
 }
@@ -252,7 +170,7 @@ fn burst(reason: &Reason) -> String {
 }
 
 fn utilization(reason: &Reason) -> String {
-    let ask = format!("asks for {}{}", replicas(reason.to), counted(reason));
+    let ask = format!("asks for {}{}", replicas(reason.to), absent_pods(reason));
     match numbers(reason, ["value", "target"]) {
         Some([value, target]) => format!("{}: {value} against a target of {target} {ask}", kpi(reason)),
         None => format!("{}{} {ask}", kpi(reason), with(reason, "value", ": ", "")),
@@ -260,7 +178,7 @@ fn utilization(reason: &Reason) -> String {
 }
 
 /// Pods that the average had to do without, since they explain a number that looks wrong.
-fn counted(reason: &Reason) -> String {
+fn absent_pods(reason: &Reason) -> String {
     let absent: Vec<String> = [("missing", "without a sample"), ("unready", "not ready")]
         .into_iter()
         .filter(|(key, _)| reason.number(key).is_some_and(|count| count > 0.0))

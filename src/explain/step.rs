@@ -114,7 +114,7 @@ pub fn binding(reasons: &[Reason]) -> Option<&Reason> {
         .find(|reason| reason.code == ReasonCode::Paused)
         .or_else(|| of(Step::Trouble))
         .or_else(|| limits(reasons).last())
-        .or_else(|| super::winner(reasons))
+        .or_else(|| winner(reasons))
         .or_else(|| of(Step::Limit))
         .or_else(|| of(Step::Note))
         .or_else(|| of(Step::End))
@@ -130,6 +130,24 @@ pub(super) fn limits(reasons: &[Reason]) -> impl Iterator<Item = &Reason> {
         reason.from != reason.to && (step(reason.code) == Step::Limit || again(*index, reason))
     };
     reasons.iter().enumerate().filter(limits).map(|(_, reason)| reason)
+}
+
+/// The proposal that won: the one that asks for what the limits then found, or for the most; as in the engine the
+/// last of equals.
+fn winner(reasons: &[Reason]) -> Option<&Reason> {
+    let end = || reasons.iter().rev().find(|reason| step(reason.code) == Step::End).map(|end| end.to);
+    let proposed = limits(reasons).next().map(|limit| limit.from).or_else(end);
+    let proposals = || reasons.iter().filter(|reason| step(reason.code) == Step::Proposal);
+    proposals()
+        .rev()
+        .find(|reason| Some(reason.to) == proposed)
+        .or_else(|| proposals().max_by_key(|reason| reason.to))
+}
+
+/// What lifted the replicas to where a limit found them: the schedule if it did, else the proposal that won.
+pub(super) fn demand(reasons: &[Reason]) -> Option<&Reason> {
+    let lifted = |reason: &&Reason| reason.code == ReasonCode::ScheduleFloor && reason.to > reason.from;
+    reasons.iter().rev().find(lifted).or_else(|| winner(reasons))
 }
 
 /// The reasons as they stand `elapsed` seconds after they were written: what is left of a wait has become less.

@@ -2,7 +2,7 @@
 //! Deadlines, slots and breaker are the caller's.
 
 use std::error::Error;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -39,6 +39,14 @@ enum Auth {
     None,
     Bearer(WatchedFile),
     Basic(String, WatchedFile),
+}
+
+/// HTTP to the source that `config` describes. Its files are read once, so that mistakes show at the start.
+///
+/// # Errors
+/// A sentence for each file that can't be used.
+pub fn connect(config: &SourceConfig) -> Result<Arc<dyn Transport>, Vec<String>> {
+    Ok(Arc::new(Connection::open(config)?))
 }
 
 impl Connection {

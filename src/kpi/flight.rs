@@ -9,11 +9,11 @@ use jiff::Timestamp;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::answer::Answer;
-use super::breaker::{Breaker, Outcome};
+use super::breaker::{Breaker, BreakerState, Outcome};
 use super::clock::{ClockMemory, ClockVerdict};
 use super::evidence::Heard;
 use super::failure::Failure;
-use super::reader::{QueryObserver, ReaderParts, SourceHealth};
+use super::parts::{QueryObserver, ReaderParts};
 use super::recent::Recent;
 use super::slots::{Asker, Slots};
 use super::source::SourceConfig;
@@ -43,6 +43,19 @@ pub(super) struct Source {
     clock: Clock,
     /// What monotonic times are counted from.
     epoch: Instant,
+}
+
+/// How a source is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceHealth {
+    /// What happens to the next query.
+    pub breaker: BreakerState,
+    /// Failures of the source since its last answer; refused queries are none.
+    pub failures: u32,
+    /// What the last query that failed said, refused ones included; `None` once one succeeds.
+    pub last_error: Option<String>,
+    /// The source's clock minus ours, if they differ by more than 30 s. It makes nothing stale by itself.
+    pub skew_seconds: Option<f64>,
 }
 
 struct Health {

@@ -7,56 +7,20 @@ use std::time::Duration;
 use futures::future::{OptionFuture, join_all, join4};
 use jiff::SignedDuration;
 
-use super::breaker::BreakerState;
+use super::connection::connect;
 use super::evidence::{Form, Hearing, volume};
-use super::flight::Source;
+use super::flight::{Source, SourceHealth};
+use super::parts::{Nobody, QueryObserver, ReaderParts};
 use super::question::{Question, QuestionError};
 use super::recent::Recent;
 use super::slots::Asker;
 use super::source::{ConfigError, SourceConfig, check};
-use super::transport::{Connect, connect};
 use crate::clock::Clock;
 use plimsoll_api::{Goal, KpiRule, KpiState, OutlierRules, VolumeRule};
 use plimsoll_engine::{Sample, Volume};
 
 /// Queries whose parse is remembered.
 const QUESTIONS_MAX: usize = 32_768;
-
-/// Is told of every query, for metrics.
-pub trait QueryObserver: Send + Sync {
-    /// A query to `source` ended. `result` is `success`, `partial` or [`super::Failure::label`]; `seconds` is what
-    /// it took, the wait for a slot included. Answers that were shared or kept are no query.
-    fn on_query(&self, source: &str, result: &'static str, seconds: f64);
-}
-
-struct Nobody;
-
-impl QueryObserver for Nobody {
-    fn on_query(&self, _: &str, _: &'static str, _: f64) {}
-}
-
-/// How a source is.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SourceHealth {
-    /// What happens to the next query.
-    pub breaker: BreakerState,
-    /// Failures of the source since its last answer; refused queries are none.
-    pub failures: u32,
-    /// What the last query that failed said, refused ones included; `None` once one succeeds.
-    pub last_error: Option<String>,
-    /// The source's clock minus ours, if they differ by more than 30 s. It makes nothing stale by itself.
-    pub skew_seconds: Option<f64>,
-}
-
-/// What a reader works with.
-pub struct ReaderParts<'a> {
-    /// Opens the way to each source.
-    pub connect: &'a Connect<'a>,
-    /// Receives every query.
-    pub observer: Arc<dyn QueryObserver>,
-    /// The time of day, which samples are dated with.
-    pub clock: Clock,
-}
 
 /// What is asked of whom.
 #[derive(Clone, Copy)]

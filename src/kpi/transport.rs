@@ -5,7 +5,6 @@ use std::{sync::Arc, time::Duration};
 use futures::future::BoxFuture;
 
 use super::answer::Answer;
-use super::connection::Connection;
 use super::failure::Failure;
 use super::source::SourceConfig;
 
@@ -36,13 +35,5 @@ pub trait Transport: Send + Sync {
     fn ask<'a>(&'a self, request: Request<'a>, limit: Duration) -> BoxFuture<'a, Result<Answer, Failure>>;
 }
 
-/// Opens the way to a source, as [`connect`] does; the error has a sentence for each mistake.
+/// Opens the way to a source, as [`super::connect`] does; the error has a sentence for each mistake.
 pub type Connect<'a> = dyn Fn(&SourceConfig) -> Result<Arc<dyn Transport>, Vec<String>> + 'a;
-
-/// HTTP to the source that `config` describes. Its files are read once, so that mistakes show at the start.
-///
-/// # Errors
-/// A sentence for each file that can't be used.
-pub fn connect(config: &SourceConfig) -> Result<Arc<dyn Transport>, Vec<String>> {
-    Ok(Arc::new(Connection::open(config)?))
-}

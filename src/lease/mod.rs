@@ -18,8 +18,8 @@ mod run;
 pub use candidate::{Answer, Candidate, Step};
 pub use evaluate::{Action, LeaseView, evaluate};
 pub use params::{InvalidLeaseParams, LeaseParams};
-pub use permit::{Permit, WriteError};
-pub use run::{Elector, Leader, LeaseConfig, elect, identity};
+pub use permit::{Leader, Permit, WriteError};
+pub use run::{Elector, LeaseConfig, elect, identity};
 
 use jiff::Timestamp;
 

@@ -1,4 +1,4 @@
-//! The right to write, which every writing request needs: it ends with the lease, and at the writer's own time limit.
+//! Who leads, and the right to write that it gives, which every writing request needs: it ends with the lease, and at the writer's own time limit.
 
 use std::{
     future::{Future, poll_fn},
@@ -8,9 +8,61 @@ use std::{
 };
 
 use thiserror::Error;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until, timeout_at},
+};
 
-use super::Leader;
+use super::Leadership;
+
+/// What the rest of the process knows about the lease.
+#[derive(Clone, Debug)]
+pub struct Leader {
+    pub(super) state: watch::Receiver<Leadership>,
+    pub(super) until: watch::Receiver<Option<Instant>>,
+}
+
+impl Leader {
+    /// Who leads; changes are signalled, also that the elector ended.
+    #[must_use]
+    pub fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.state.clone()
+    }
+
+    /// Whether this process leads at this moment, by the clock and not by what was published: a process that was paused
+    /// learns of the loss late. A writer needs a [`Permit`], which checks this itself.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        self.leads_until().is_some()
+    }
+
+    /// The term in which this process leads at this moment: see [`Leadership::term`].
+    #[must_use]
+    pub fn term(&self) -> Option<i32> {
+        self.leads_until()?;
+        self.state.borrow().term()
+    }
+
+    /// The right to write as long as this process leads, for `limit` from now. It can be asked for at any time; the lease
+    /// is checked when a request is sent.
+    #[must_use]
+    pub fn permit(&self, limit: Duration) -> Permit {
+        Permit::new(self.clone(), limit)
+    }
+
+    /// The deadline of the lease; `None` if this process does not lead at this moment.
+    pub(super) fn leads_until(&self) -> Option<Instant> {
+        let until = (*self.until.borrow()).filter(|until| Instant::now() < *until);
+        until.filter(|_| self.state.borrow().is_leading())
+    }
+
+    /// Waits until the deadline of the lease changes. An elector that ends changes it for the last time.
+    pub(super) async fn renewed(&mut self) {
+        if self.until.changed().await.is_err() {
+            std::future::pending().await
+        }
+    }
+}
 
 /// Why a write has no result.
 #[derive(Debug, Error)]
@@ -124,13 +176,9 @@ mod tests {
     use std::{cell::Cell, future::pending};
 
     use jiff::Timestamp;
-    use tokio::{
-        sync::watch,
-        time::{advance, sleep},
-    };
+    use tokio::time::{advance, sleep};
 
     use super::*;
-    use crate::lease::Leadership;
 
     const LIMIT: Duration = Duration::from_secs(10);
 

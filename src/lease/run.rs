@@ -13,7 +13,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::{Answer, Candidate, Leadership, LeaseParams, Permit, Step};
+use super::{Answer, Candidate, Leader, Leadership, LeaseParams, Step};
 use crate::{clock::Clock, random::Random};
 
 /// Which lease, and in whose name.
@@ -46,55 +46,6 @@ pub fn elect(client: Client, config: LeaseConfig, clock: Clock, random: Random) 
     let told = Told { state, until };
     let elector = Elector { requests, candidate, clock, start: Instant::now(), told, trouble: None };
     (elector, Leader { state: seen_state, until: seen_until })
-}
-
-/// What the rest of the process knows about the lease.
-#[derive(Clone, Debug)]
-pub struct Leader {
-    pub(super) state: watch::Receiver<Leadership>,
-    pub(super) until: watch::Receiver<Option<Instant>>,
-}
-
-impl Leader {
-    /// Who leads; changes are signalled, also that the elector ended.
-    #[must_use]
-    pub fn leadership(&self) -> watch::Receiver<Leadership> {
-        self.state.clone()
-    }
-
-    /// Whether this process leads at this moment, by the clock and not by what was published: a process that was paused
-    /// learns of the loss late. A writer needs a [`Permit`], which checks this itself.
-    #[must_use]
-    pub fn leads(&self) -> bool {
-        self.leads_until().is_some()
-    }
-
-    /// The term in which this process leads at this moment: see [`Leadership::term`].
-    #[must_use]
-    pub fn term(&self) -> Option<i32> {
-        self.leads_until()?;
-        self.state.borrow().term()
-    }
-
-    /// The right to write as long as this process leads, for `limit` from now. It can be asked for at any time; the lease
-    /// is checked when a request is sent.
-    #[must_use]
-    pub fn permit(&self, limit: Duration) -> Permit {
-        Permit::new(self.clone(), limit)
-    }
-
-    /// The deadline of the lease; `None` if this process does not lead at this moment.
-    pub(super) fn leads_until(&self) -> Option<Instant> {
-        let until = (*self.until.borrow()).filter(|until| Instant::now() < *until);
-        until.filter(|_| self.state.borrow().is_leading())
-    }
-
-    /// Waits until the deadline of the lease changes. An elector that ends changes it for the last time.
-    pub(super) async fn renewed(&mut self) {
-        if self.until.changed().await.is_err() {
-            std::future::pending().await
-        }
-    }
 }
 
 /// Takes part in the election of a leader.

@@ -13,10 +13,11 @@ use strum::{EnumIter, IntoEnumIterator, IntoStaticStr};
 
 use super::{
     Health, ServiceLook,
+    document::markdown,
     services::{Reader, Services},
     table::{
         BUILD_INFO, DECISIONS, EVALUATION, EVICTIONS, LEADER, QUERIES, QUERY, Row, SAMPLE_TO_WRITE,
-        SCALE_WRITES, SERVICES, STATUS_WRITES, markdown,
+        SCALE_WRITES, SERVICES, STATUS_WRITES,
     },
     text::open_metrics,
 };

@@ -1,5 +1,6 @@
 //! What Plimsoll says about itself: metrics, logs and health. It decides nothing and writes nothing to the cluster.
 
+mod document;
 mod health;
 mod log;
 mod metrics;

@@ -1,10 +1,6 @@
 //! The one table of metrics: what is registered, what is exposed and what the documentation says come from it.
 
-use std::fmt::Write as _;
-
 use prometheus_client::registry::Unit;
-
-use super::services::series_per_service_max;
 
 /// A metric's type in OpenMetrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
@@ -111,23 +107,4 @@ metrics! {
         "Evictions of replicas that stand out from their peers by how they ended";
     SAMPLE_TO_WRITE = Histogram "plimsoll_sample_to_write_seconds" [] "seconds"
         "Age of the newest sample behind a decision when the target's scale was written";
-}
-
-/// The documentation of every metric, as Markdown.
-pub(super) fn markdown() -> String {
-    let mut text = format!(
-        "# Metrics\n\n\
-         Plimsoll exposes these on `/metrics` in OpenMetrics text. A ScalableService has at most \
-         {} series, and none after it is deleted; no label holds a pod, a UID, a URL or the \
-         text of an error.\n\n\
-         | name | type | labels | unit | meaning |\n|---|---|---|---|---|\n",
-        series_per_service_max()
-    );
-    for Row { name, kind, labels, unit, help } in ALL {
-        let kind: &'static str = kind.into();
-        let labels = labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");
-        // Writing into a String can't fail.
-        let _ = writeln!(text, "| `{name}` | {kind} | {labels} | {unit} | {help}. |");
-    }
-    text
 }

@@ -4,7 +4,6 @@ use std::{
     fs,
     net::SocketAddr,
     path::Path,
-    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -12,7 +11,8 @@ use serde_json::json;
 
 use crate::{
     scene::Scene,
-    support::{P256, self_signed, wait},
+    served::served,
+    support::{p256, self_signed, wait},
 };
 
 /// A Secret as the kubelet mounts it: files are links into `..data`, which is moved to a new folder at once.
@@ -30,26 +30,10 @@ fn mount(secret: &Path, version: &str, (crt, key): &(String, String)) {
     }
 }
 
-fn pair(folder: &Path, name: &str) -> (String, String) {
-    self_signed(folder, name, &format!("/CN={name}"), &P256)
-}
-
-/// The name in the certificate that is served.
-fn served(front: SocketAddr) -> String {
-    let client = Command::new("openssl")
-        .args(["s_client", "-connect", &front.to_string()])
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&client.stdout).into_owned();
-    let subject = text.lines().find_map(|line| line.strip_prefix("subject="));
-    subject.unwrap_or_default().replace("CN = ", "").trim().to_owned()
-}
-
 async fn within_two_seconds(front: SocketAddr, name: &str) {
     let changed = Instant::now();
-    while served(front) != name {
-        assert!(changed.elapsed() < Duration::from_secs(2), "it still serves {}", served(front));
+    while served(front).0 != name {
+        assert!(changed.elapsed() < Duration::from_secs(2), "it still serves {}", served(front).0);
         wait(20).await;
     }
 }
@@ -59,7 +43,7 @@ async fn a_secret_that_changes_is_served_within_two_seconds_and_a_wrong_one_is_t
     let mut scene = Scene::new().await;
     let secret = scene.balancer.folder.join("certificates/shop-tls");
     fs::create_dir_all(&secret).unwrap();
-    let pairs: Vec<_> = ["one", "two", "three"].map(|name| pair(&scene.balancer.folder, name)).into();
+    let pairs: Vec<_> = ["one", "two", "three"].map(|name| self_signed(name, &[], &p256())).into();
     mount(&secret, "..1", &pairs[0]);
     let listeners = json!([{"port": scene.front.port(), "tls": {"secretName": "shop-tls"}}]);
     scene.told(|known| known.endpoints = Some(plimsoll::balancer::Endpoints::default()));
@@ -71,7 +55,7 @@ async fn a_secret_that_changes_is_served_within_two_seconds_and_a_wrong_one_is_t
     assert_eq!(mode & 0o777, 0o600);
     scene.balancer.spawn();
     scene.until("it is in sync", |status| status.in_sync).await;
-    assert_eq!(served(scene.front), "one");
+    assert_eq!(served(scene.front).0, "one");
 
     mount(&secret, "..2", &pairs[1]);
     within_two_seconds(scene.front, "two").await;
@@ -80,10 +64,10 @@ async fn a_secret_that_changes_is_served_within_two_seconds_and_a_wrong_one_is_t
     mount(&secret, "..3", &(pairs[2].0.clone(), pairs[0].1.clone()));
     let status = scene.until("it is told", |status| status.message.is_some()).await;
     assert!(status.message.unwrap().contains("shop-tls"), "by name");
-    assert_eq!(served(scene.front), "two");
+    assert_eq!(served(scene.front).0, "two");
     mount(&secret, "..4", &pairs[2]);
     scene.until("it is in sync", |status| status.in_sync && status.message.is_none()).await;
-    assert_eq!(served(scene.front), "three");
+    assert_eq!(served(scene.front).0, "three");
 
     // While a newer spec is refused, since its Secret is not there, the one that runs goes on to be followed.
     scene.tell(

@@ -7,6 +7,8 @@ mod follow;
 mod killed;
 mod outage;
 mod scene;
+#[path = "../support/served.rs"]
+mod served;
 mod sticky;
 mod stop;
 #[path = "../haproxy/support/mod.rs"]

@@ -1,6 +1,6 @@
 //! A standby over TLS.
 
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{net::SocketAddr, sync::Arc};
 
 use rustls::{
     ServerConfig,
@@ -10,7 +10,7 @@ use rustls::{
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use crate::support::{P256, self_signed};
+use crate::support::{p256, self_signed};
 
 /// A certificate that vouches for itself, and its key, in PEM.
 pub struct Certificate {
@@ -20,10 +20,8 @@ pub struct Certificate {
 
 impl Certificate {
     /// For a DNS name.
-    pub fn of(host: &str, folder: &Path) -> Self {
-        let name = format!("subjectAltName=DNS:{host}");
-        let extensions = ["-addext", &name, "-addext", "basicConstraints=critical,CA:FALSE"];
-        let (pem, key) = self_signed(folder, "standby", "/CN=standby", &[&extensions[..], &P256].concat());
+    pub fn of(host: &str) -> Self {
+        let (pem, key) = self_signed("standby", &[host], &p256());
         Self { pem, key }
     }
 

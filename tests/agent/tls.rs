@@ -37,7 +37,7 @@ impl Scene {
     /// A standby that is trusted and known, with that share of the requests; and where TLS to it ends.
     async fn proven_standby(&mut self, weight: u8) -> (Replica, SocketAddr) {
         let east = Replica::start("east", Duration::ZERO).await;
-        let certificate = Certificate::of("east.example", &self.balancer.folder);
+        let certificate = Certificate::of("east.example");
         let address = certificate.in_front_of(east.address).await;
         self.trust(&certificate.pem);
         self.shift_over_tls(address, "east.example", weight);
@@ -62,7 +62,7 @@ async fn a_standby_that_proves_who_it_is_gets_requests_and_no_other() {
     let _primary = scene.replica(1, Duration::ZERO).await;
     scene.programmed(1).await;
     let east = Replica::start("east", Duration::ZERO).await;
-    let certificate = Certificate::of("east.example", &scene.balancer.folder);
+    let certificate = Certificate::of("east.example");
     let address = certificate.in_front_of(east.address).await;
     let get = |scene: &Scene| Client::new(scene.front);
 
@@ -89,7 +89,7 @@ async fn a_standby_that_proves_who_it_is_gets_requests_and_no_other() {
     assert_eq!(east.served(), served);
 
     // Another authority: those that were trusted before are so no more.
-    let other = Certificate::of("east.example", &scene.balancer.folder);
+    let other = Certificate::of("east.example");
     scene.shift_over_tls(address, "east.example", 100);
     scene.until("it answers", |status| status.answering == ["east"]).await;
     scene.trust(&other.pem);

@@ -16,7 +16,7 @@ use crate::support::{
     http2::{flood, plain},
     memory, unused_address,
     upgrade::{CONNECT, NO_WEBSOCKETS, WEBSOCKET, answer, upgrades_to_anything},
-    wait, wanted,
+    wait, wanted, without,
 };
 
 const MEMORY: u64 = 64 << 20;
@@ -29,13 +29,6 @@ async fn with(wanted: &Wanted, change: impl Fn(&str) -> String) -> Balancer {
     balancer.spawn();
     balancer.up().await;
     balancer
-}
-
-/// The text without the lines that contain `part`, of which there must be one.
-fn without(text: &str, part: &str) -> String {
-    assert!(text.contains(part), "{part}: {text}");
-    let kept: Vec<&str> = text.lines().filter(|line| !line.contains(part)).collect();
-    kept.join("\n") + "\n"
 }
 
 /// A replica whose answers fill a buffer.

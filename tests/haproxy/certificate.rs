@@ -1,8 +1,9 @@
 //! Certificates are swapped under load.
 
-use std::{fs, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{fs, net::SocketAddr, sync::Arc, time::Duration};
 
 use plimsoll::balancer::{CertificateChange, DriverError, Listen, ServerState::Ready, haproxy::Step};
+use rcgen::KeyPair;
 use rustls::{
     ClientConfig, ClientConnection, StreamOwned,
     pki_types::{CertificateDer, ServerName, pem::PemObject as _},
@@ -10,15 +11,13 @@ use rustls::{
 use serde_json::json;
 
 use crate::support::{
-    Balancer, Client, P256, Reached as _, Replica, TLS12, balancer::free_port, self_signed, steps,
-    takes_tls12, wanted,
+    Balancer, Client, Reached as _, Replica, TLS12, balancer::free_port, p256, rsa2048, rsa4096, self_signed,
+    steps, takes_tls12, wanted,
 };
 
 /// A certificate for `shop.example` that signs itself, and its key.
-fn pair(folder: &Path, name: &str, kind: &[&str]) -> (String, String) {
-    let extensions =
-        ["-addext", "subjectAltName=DNS:shop.example", "-addext", "basicConstraints=critical,CA:FALSE"];
-    self_signed(folder, name, "/CN=shop.example", &[&extensions, kind].concat())
+fn pair(key: &KeyPair) -> (String, String) {
+    self_signed("shop.example", &["shop.example"], key)
 }
 
 /// One request on a connection of its own, by a client that trusts only this certificate.
@@ -45,7 +44,7 @@ async fn a_new_certificate_is_served_at_once_and_a_wrong_one_never() {
     let file = balancer.folder.join("shop-tls.pem");
     let mut wanted = wanted(json!({})).with([replica.server(Ready)]);
     wanted.listeners[0].certificate = Some(file.clone());
-    let first = pair(&balancer.folder, "first", &P256);
+    let first = pair(&p256());
     let change = balancer.driver.set_certificate(&file, &first.0, &first.1).await.unwrap();
     assert_eq!(change, CertificateChange::Written, "HAProxy does not run yet");
     let mut balancer = balancer;
@@ -63,10 +62,8 @@ async fn a_new_certificate_is_served_at_once_and_a_wrong_one_never() {
 
     let epoch = balancer.driver.epoch().await.unwrap();
     let mut before = first.clone();
-    for (round, kind) in
-        [&P256[..], &["-newkey", "rsa:2048"], &P256, &["-newkey", "rsa:4096"]].into_iter().enumerate()
-    {
-        let next = pair(&balancer.folder, &format!("next-{round}"), kind);
+    for (round, key) in [p256(), rsa2048(), p256(), rsa4096()].into_iter().enumerate() {
+        let next = pair(&key);
         // With blank lines and words between the blocks, as people paste them.
         let crt = format!("shop.example, round {round}\n\n{}\n\n", next.0);
         let change = balancer.driver.set_certificate(&file, &crt, &next.1).await.unwrap();
@@ -120,7 +117,7 @@ async fn over_tls_cookies_are_secure_and_suites_without_forward_secrecy_are_refu
     let replica = Replica::start("checkout-0", Duration::ZERO).await;
     let balancer = Balancer::new();
     let file = balancer.folder.join("shop-tls.pem");
-    let (crt, key) = pair(&balancer.folder, "shop", &["-newkey", "rsa:2048"]);
+    let (crt, key) = pair(&rsa2048());
     fs::write(&file, format!("{crt}{key}")).unwrap();
     let mut wanted = wanted(json!({"sessionPersistence": {"cookie": "SID"}})).with([replica.server(Ready)]);
     let plain = wanted.front();

@@ -9,17 +9,9 @@ use crate::support::{Balancer, Client, Load, Reached as _, Replica, all_served, 
 
 const DELAY: Duration = Duration::from_millis(2);
 
-async fn replicas(count: usize) -> Vec<Replica> {
-    let mut replicas = Vec::new();
-    for number in 0..count {
-        replicas.push(Replica::start(&format!("checkout-{number}"), DELAY).await);
-    }
-    replicas
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_come_and_go_under_load_and_nothing_is_lost() {
-    let replicas = replicas(30).await;
+    let replicas = Replica::several(30, DELAY).await;
     let empty = wanted(json!({"healthCheck": {"interval": "500ms"}}));
     let few = empty.with(replicas[..3].iter().map(|replica| replica.server(Ready)));
     let many = empty.with(replicas.iter().map(|replica| replica.server(Ready)));
@@ -60,7 +52,7 @@ async fn replicas_come_and_go_under_load_and_nothing_is_lost() {
 /// If this shows no loss, the test above is blind.
 #[tokio::test(flavor = "multi_thread")]
 async fn control_a_replica_that_is_not_drained_costs_requests() {
-    let replicas = replicas(3).await;
+    let replicas = Replica::several(3, DELAY).await;
     let wanted = wanted(json!({})).with(replicas.iter().map(|replica| replica.server(Ready)));
     let _balancer = Balancer::start(&wanted).await;
     let load = Load::start(wanted.front(), 8, true, "/100ms");
@@ -72,7 +64,7 @@ async fn control_a_replica_that_is_not_drained_costs_requests() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_that_another_pod_has_now_is_taken_over() {
-    let replicas = replicas(2).await;
+    let replicas = Replica::several(2, DELAY).await;
     let empty = wanted(json!({"healthCheck": {"interval": "100ms", "rise": 10, "fall": 1}}));
     let (name, mut server) = replicas[0].server(Ready);
     let before = empty.with([(name.clone(), server)]);
@@ -92,7 +84,7 @@ async fn an_address_that_another_pod_has_now_is_taken_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_limit_of_connections_takes_no_reload() {
-    let replicas = replicas(2).await;
+    let replicas = Replica::several(2, DELAY).await;
     let mut wanted = wanted(json!({"limits": {"connectionsPerReplica": 9}}))
         .with(replicas.iter().map(|r| r.server(Ready)));
     wanted.balancers = 2;
@@ -115,7 +107,7 @@ async fn another_limit_of_connections_takes_no_reload() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delete_that_is_refused_is_tried_again() {
-    let replicas = replicas(2).await;
+    let replicas = Replica::several(2, DELAY).await;
     let empty = wanted(json!({}));
     let both = empty.with(replicas.iter().map(|replica| replica.server(Ready)));
     let one = empty.with([replicas[0].server(Ready)]);
@@ -142,7 +134,7 @@ async fn a_delete_that_is_refused_is_tried_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_that_was_cut_short_is_finished_by_the_next() {
-    let replicas = replicas(2).await;
+    let replicas = Replica::several(2, DELAY).await;
     let wanted = wanted(json!({"healthCheck": {}, "sessionPersistence": {"cookie": "SID"}}));
     let after = wanted.with(replicas.iter().map(|replica| replica.server(Ready)));
     let balancer = Balancer::start(&wanted).await;
@@ -159,7 +151,7 @@ async fn a_batch_that_was_cut_short_is_finished_by_the_next() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_somebody_else_did_is_undone_or_told() {
-    let replicas = replicas(2).await;
+    let replicas = Replica::several(2, DELAY).await;
     let wanted = wanted(json!({})).with(replicas.iter().map(|replica| replica.server(Ready)));
     let balancer = Balancer::start(&wanted).await;
     balancer.ask("set server checkout/checkout-0 state maint").await;

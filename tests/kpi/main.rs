@@ -1,9 +1,12 @@
-//! KPIs against a real Prometheus, and against servers that misbehave. Needs `prometheus` and `openssl`
-//! (Debian packages).
+//! KPIs against a real Prometheus, and against servers that misbehave. Needs `prometheus` (a
+//! Debian package).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod clocks;
 mod failures;
+#[path = "../support/pki.rs"]
+#[allow(dead_code)]
+mod pki;
 mod prometheus;
 mod sharing;
 mod support;

@@ -4,7 +4,6 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,35 +14,14 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
+use crate::pki::{p256, self_signed};
 use crate::support::{OBJECTIVE, ask};
 
 /// A certificate for 127.0.0.1 that signs itself: `NAME.pem` and `NAME.key`.
 fn certificate(directory: &Path, name: &str) {
-    let config = directory.join("openssl.cnf");
-    let text = "[req]\ndistinguished_name=dn\nx509_extensions=ext\nprompt=no\n[dn]\nCN=plimsoll test\n\
-                [ext]\nsubjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n";
-    fs::write(&config, text).unwrap();
-    let made = Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-nodes",
-            "-days",
-            "2",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-        ])
-        .arg("-config")
-        .arg(&config)
-        .arg("-keyout")
-        .arg(directory.join(format!("{name}.key")))
-        .arg("-out")
-        .arg(directory.join(format!("{name}.pem")))
-        .output()
-        .expect("this test needs the program `openssl`");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let (pem, key) = self_signed("plimsoll test", &["127.0.0.1"], &p256());
+    fs::write(directory.join(format!("{name}.pem")), pem).unwrap();
+    fs::write(directory.join(format!("{name}.key")), key).unwrap();
 }
 
 /// Answers every request with the number 1, taken now, one connection after the other.

@@ -18,10 +18,11 @@ use tokio::{
 use crate::{
     proxy::{Proxy, wanted},
     support::{
-        P256, Reached as _, Replica, eventually,
+        Reached as _, Replica, eventually,
         http2::{flood, plain},
-        memory, self_signed, unused_address,
+        memory, p256, self_signed, unused_address,
         upgrade::{CONNECT, NO_WEBSOCKETS, WEBSOCKET, answer, upgrades_to_anything},
+        without,
     },
 };
 
@@ -35,12 +36,6 @@ async fn with(wanted: &Wanted, proxy: Proxy, change: impl Fn(&str) -> String) ->
     proxy.spawn();
     eventually("NGINX serves", || async { proxy.driver.counters().await }).await;
     proxy
-}
-
-fn without(text: &str, part: &str) -> String {
-    assert!(text.contains(part), "{part}: {text}");
-    let kept: Vec<&str> = text.lines().filter(|line| !line.contains(part)).collect();
-    kept.join("\n") + "\n"
 }
 
 /// A connection over TLS for HTTP/2, of a client that trusts only this certificate.
@@ -68,12 +63,9 @@ async fn abuse_streams_whose_answers_nobody_reads_fit_into_the_memory_and_leave_
     let server = Server { address: replica.address, state: Ready };
     let resources = Resources { memory: MEMORY, cpus: NonZeroU32::MIN, ..Resources::default() };
     let proxy = Proxy::new();
-    let extensions =
-        ["-addext", "subjectAltName=DNS:shop.example", "-addext", "basicConstraints=critical,CA:FALSE"];
     // The folder of an NGINX goes with it.
     let folder = tempfile::tempdir().unwrap();
-    let (pem, key) =
-        self_signed(folder.path(), "shop", "/CN=shop.example", &[&extensions[..], &P256].concat());
+    let (pem, key) = self_signed("shop.example", &["shop.example"], &p256());
     let file = folder.path().join("shop-tls.pem");
     fs::write(&file, format!("{pem}{key}")).unwrap();
     let mut wanted = Wanted { resources, ..wanted(&json!({})).with([("checkout-0".to_owned(), server)]) };

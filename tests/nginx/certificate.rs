@@ -1,41 +1,21 @@
 //! Certificates: a new one is a reload, a wrong one is none.
 
-use std::{
-    fs,
-    net::SocketAddr,
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::fs;
 
 use plimsoll::balancer::{CertificateChange, DriverError, ServerState::Ready};
 use serde_json::json;
 
 use crate::{
     proxy::{Proxy, wanted},
-    support::{P256, Reached as _, Replica, TLS12, eventually, self_signed, takes_tls12},
+    served::served,
+    support::{Reached as _, Replica, TLS12, eventually, p256, rsa2048, self_signed, takes_tls12},
 };
-
-fn pair(folder: &Path, name: &str) -> (String, String) {
-    self_signed(folder, name, &format!("/CN={name}"), &P256)
-}
-
-/// The name in the certificate that is served, and the protocol that was agreed on.
-fn served(front: SocketAddr) -> (String, bool) {
-    let client = Command::new("openssl")
-        .args(["s_client", "-alpn", "h2", "-connect", &front.to_string()])
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&client.stdout).into_owned();
-    let subject = text.lines().find_map(|line| line.strip_prefix("subject=")).unwrap_or_default();
-    (subject.replace("CN = ", "").trim().to_owned(), text.contains("ALPN protocol: h2"))
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_certificate_is_served_after_a_reload_and_a_wrong_one_changes_nothing() {
     let a = Replica::start("a", std::time::Duration::ZERO).await;
     let mut proxy = Proxy::new();
-    let [one, two] = ["one", "two"].map(|name| pair(&proxy.folder, name));
+    let [one, two] = ["one", "two"].map(|name| self_signed(name, &[], &p256()));
     let file = proxy.folder.join("shop-tls.pem");
     let listeners = json!([{"port": 443, "tls": {"secretName": "shop-tls"}}]);
     let mut wanted = wanted(&json!({"listeners": listeners})).with([a.server(Ready)]);
@@ -73,7 +53,7 @@ async fn a_new_certificate_is_served_after_a_reload_and_a_wrong_one_changes_noth
 async fn suites_of_tls_12_without_forward_secrecy_are_refused() {
     let a = Replica::start("a", std::time::Duration::ZERO).await;
     let proxy = Proxy::new();
-    let (crt, key) = self_signed(&proxy.folder, "one", "/CN=one", &["-newkey", "rsa:2048"]);
+    let (crt, key) = self_signed("one", &[], &rsa2048());
     let file = proxy.folder.join("shop-tls.pem");
     fs::write(&file, format!("{crt}{key}")).unwrap();
     let mut wanted = wanted(&json!({})).with([a.server(Ready)]);

@@ -13,17 +13,9 @@ use crate::{
 
 const DELAY: Duration = Duration::from_millis(2);
 
-async fn replicas(count: usize) -> Vec<Replica> {
-    let mut replicas = Vec::new();
-    for number in 0..count {
-        replicas.push(Replica::start(&format!("checkout-{number}"), DELAY).await);
-    }
-    replicas
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_changes_under_load_lose_nothing_on_fresh_and_on_kept_connections() {
-    let replicas = replicas(20).await;
+    let replicas = Replica::several(20, DELAY).await;
     let empty = wanted(&json!({"retries": {"attempts": 0}}));
     let few = empty.with(replicas[..3].iter().map(|replica| replica.server(Ready)));
     let many = empty.with(replicas.iter().map(|replica| replica.server(Ready)));
@@ -68,7 +60,7 @@ async fn ten_changes_under_load_lose_nothing_on_fresh_and_on_kept_connections() 
 /// If this shows no loss, the test above is blind.
 #[tokio::test(flavor = "multi_thread")]
 async fn control_an_nginx_that_is_restarted_costs_requests() {
-    let replicas = replicas(3).await;
+    let replicas = Replica::several(3, DELAY).await;
     let wanted = wanted(&json!({})).with(replicas.iter().map(|replica| replica.server(Ready)));
     let mut proxy = Proxy::start(&wanted).await;
     let load = Load::start(wanted.front(), 8, false, "/100ms");
@@ -83,7 +75,7 @@ async fn control_an_nginx_that_is_restarted_costs_requests() {
 /// What a plain reload does to kept connections, and so what the announcement is for.
 #[tokio::test(flavor = "multi_thread")]
 async fn control_a_reload_that_is_not_announced_costs_requests_on_kept_connections() {
-    let replicas = replicas(3).await;
+    let replicas = Replica::several(3, DELAY).await;
     let wanted = wanted(&json!({})).with(replicas.iter().map(|replica| replica.server(Ready)));
     let proxy = Proxy::start(&wanted).await;
     // Each connection of each reload is lost or not by chance: there are 640 of them.
@@ -101,7 +93,7 @@ async fn control_a_reload_that_is_not_announced_costs_requests_on_kept_connectio
 /// And what a replica does that is stopped without having been drained.
 #[tokio::test(flavor = "multi_thread")]
 async fn control_a_replica_that_is_not_drained_costs_requests() {
-    let replicas = replicas(3).await;
+    let replicas = Replica::several(3, DELAY).await;
     let wanted = wanted(&json!({"retries": {"attempts": 0}}))
         .with(replicas.iter().map(|replica| replica.server(Ready)));
     let _proxy = Proxy::start(&wanted).await;

@@ -99,7 +99,7 @@ async fn a_standby_over_tls_gets_its_share_while_it_proves_who_it_is() {
         (Replica::start("primary", Duration::ZERO).await, Replica::start("east", Duration::ZERO).await);
     let only = wanted(&json!({"retries": {"attempts": 0}})).with([primary.server(Ready)]);
     let proxy = Proxy::start(&only).await;
-    let certificate = Certificate::of("east.example", &proxy.folder);
+    let certificate = Certificate::of("east.example");
     let address = certificate.in_front_of(east.address).await;
     let file = proxy.folder.join("authorities.pem");
     std::fs::write(&file, &certificate.pem).unwrap();

@@ -15,6 +15,8 @@ mod loops;
 mod passing;
 mod process;
 mod proxy;
+#[path = "../support/served.rs"]
+mod served;
 mod supervisor;
 #[path = "../haproxy/support/mod.rs"]
 #[allow(dead_code, unused_imports)]

@@ -8,6 +8,7 @@ pub mod apiserver;
 pub mod election;
 pub mod explain;
 pub mod history;
+mod pods;
 pub mod prometheus;
 pub mod workloads;
 pub mod world;

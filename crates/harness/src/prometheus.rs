@@ -5,6 +5,7 @@
 
 mod answer;
 mod outage;
+mod value;
 
 use std::{
     collections::BTreeMap,
@@ -22,24 +23,7 @@ use serde_json::Value as Json;
 use tokio::time::sleep;
 
 pub use outage::Outage;
-
-/// What a query answers at a time.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Value {
-    /// No series.
-    Nothing,
-    /// One series.
-    Number(f64),
-    /// One series for each pod.
-    Pods(BTreeMap<String, f64>),
-    /// One series, made of those of so many scrape targets.
-    Total {
-        /// Its value.
-        value: f64,
-        /// Scrape targets behind it.
-        targets: u32,
-    },
-}
+pub use value::Value;
 
 impl From<f64> for Value {
     fn from(number: f64) -> Self {

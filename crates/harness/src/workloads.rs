@@ -6,7 +6,12 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 
-use crate::apiserver::{ApiServer, Objects};
+use plimsoll::fingerprint;
+
+use crate::{
+    apiserver::{ApiServer, Objects},
+    pods::is_ready,
+};
 
 /// From the creation of a pod until it is ready.
 const READY_AFTER: Duration = Duration::from_millis(500);
@@ -213,15 +218,6 @@ fn owner(object: &Value) -> Value {
     })
 }
 
-/// Whether the condition Ready of a pod is True.
-pub(crate) fn is_ready(pod: &Value) -> bool {
-    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
-    conditions
-        .into_iter()
-        .flatten()
-        .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
-}
-
 fn never_becomes_ready(pod: &Value) -> bool {
     let image = pod["metadata"]["labels"][NEVER_READY_WITH].as_str();
     let containers = |field: &str| pod["spec"][field].as_array().cloned().unwrap_or_default();
@@ -231,9 +227,7 @@ fn never_becomes_ready(pod: &Value) -> bool {
 
 /// Of a pod template (FNV-1a), as in the names of ReplicaSets.
 fn hash(template: &Value) -> String {
-    let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    let hash = template.to_string().bytes().fold(0xcbf2_9ce4_8422_2325, mix);
-    format!("{:010x}", hash & 0xff_ffff_ffff)
+    format!("{:010x}", fingerprint::hash(&template.to_string()) & 0xff_ffff_ffff)
 }
 
 fn deletion_cost(pod: &Value) -> i64 {

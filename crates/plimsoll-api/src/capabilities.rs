@@ -4,8 +4,6 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{GatewayRule, RetryOn, ScalableServiceSpec, Traffic};
-
 /// Who balances.
 #[derive(
     Clone,
@@ -49,57 +47,6 @@ impl Provider {
             Self::HAProxy => Some(Software::HAProxy),
             Self::NGINX => Some(Software::NGINX),
             Self::Gateway => None,
-        }
-    }
-}
-
-/// What carries the requests of a service.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Carrier<'a> {
-    /// Balancers that Plimsoll runs.
-    Balancers(&'a Traffic),
-    /// A rule of an HTTPRoute, whose Gateways somebody else runs.
-    Rule(&'a GatewayRule),
-}
-
-impl ScalableServiceSpec {
-    /// What carries the requests; `None` without `traffic`, or if a Gateway's rule is not named, which the CRD refuses.
-    #[must_use]
-    pub fn carrier(&self) -> Option<Carrier<'_>> {
-        let traffic = self.traffic.as_ref()?;
-        match traffic.provider.software() {
-            Some(_) => Some(Carrier::Balancers(traffic)),
-            None => traffic.gateway.as_ref().map(Carrier::Rule),
-        }
-    }
-
-    /// `traffic`, if Plimsoll runs balancers for it.
-    #[must_use]
-    pub fn balanced(&self) -> Option<&Traffic> {
-        match self.carrier()? {
-            Carrier::Balancers(traffic) => Some(traffic),
-            Carrier::Rule(_) => None,
-        }
-    }
-
-    /// The rule that failover steers, if a Gateway carries the requests.
-    #[must_use]
-    pub fn steered(&self) -> Option<&GatewayRule> {
-        match self.carrier()? {
-            Carrier::Balancers(_) => None,
-            Carrier::Rule(rule) => Some(rule),
-        }
-    }
-}
-
-impl Traffic {
-    /// After what a request is sent again, if `retries.attempts` lets it.
-    #[must_use]
-    pub fn retry_on(&self) -> &[RetryOn] {
-        match (&self.retries.on, self.provider) {
-            (Some(on), _) => on,
-            (None, Provider::NGINX) => &[RetryOn::ConnectFailure, RetryOn::EmptyResponse],
-            (None, _) => &[RetryOn::ConnectFailure],
         }
     }
 }

@@ -9,6 +9,7 @@ mod failover;
 mod forwarding;
 mod front;
 mod gateway;
+mod kpi;
 mod pod;
 mod priority;
 mod quantity;
@@ -24,7 +25,7 @@ mod validate;
 pub mod words;
 
 pub use balancing::{Arrival, BalancerStatus, Draining, TrafficStatus};
-pub use capabilities::{Capabilities, Carrier, Provider, Software};
+pub use capabilities::{Capabilities, Provider, Software};
 pub use conditions::{ConditionType, Verdict, merge_conditions};
 pub use failover::{
     FAILOVER_TO_ANNOTATION, FREEZE_ANNOTATION, Failover, FailoverState, FailoverStatus, Leave,
@@ -33,24 +34,25 @@ pub use failover::{
 pub use forwarding::{AccessLog, is_network};
 pub use front::{ExternalTrafficPolicy, FrontService, FrontServiceType, IpFamilyPolicy};
 pub use gateway::GatewayRule;
+pub use kpi::{Kpi, KpiType, OnEmpty};
 pub use pod::{BalancerContainer, BalancerPod, ContainerResources};
-pub use priority::{HeaderMatch, Priority, RequestMatch};
+pub use priority::{Criticality, HeaderMatch, Priority, RequestMatch};
 pub use quantity::Quantity;
 pub use reason::{Reason, ReasonCode};
 pub use recovery::{Ejected, KpiByPod, Outliers, Recovery, RecoveryStatus, Replaced, Returned};
 pub use retries::{Retries, RetryOn};
 pub use schedule::Schedule;
 pub use spec::{
-    Behavior, Criticality, Kpi, KpiType, Mode, OnEmpty, PolicyType, ScalableService, ScalableServiceSpec,
-    ScaleTargetRef, ScalingPolicy, ScalingRules, ScheduleEntry, SelectPolicy,
+    Behavior, Mode, PolicyType, ScalableService, ScalableServiceSpec, ScaleTargetRef, ScalingPolicy,
+    ScalingRules, ScheduleEntry, SelectPolicy,
 };
 pub use standby::{
     Backend, NotAnswering, Standby, StandbyAddress, StandbyFor, StandbyService, StandbyStatus, StandbyTls,
 };
 pub use status::{DecisionRecord, KpiState, KpiStatus, ScalableServiceStatus, Summary};
 pub use traffic::{
-    Algorithm, Drain, HealthCheck, Limits, Listener, ListenerTls, PassiveCheck, SessionPersistence, Timeouts,
-    Traffic,
+    Algorithm, Carrier, Drain, HealthCheck, Limits, Listener, ListenerTls, PassiveCheck, SessionPersistence,
+    Timeouts, Traffic,
 };
 pub use validate::{
     FailoverRules, Goal, Invalid, KpiRule, MoveRules, OutlierRules, SignRule, TrafficRules, Validated,
@@ -68,4 +70,10 @@ pub const VERSION: &str = "v1alpha1";
 #[must_use]
 pub fn balancer_name(service: &str) -> String {
     format!("{service}-lb")
+}
+
+/// Name of the headless Service whose EndpointSlices the balancers of a service follow.
+#[must_use]
+pub fn endpoints_name(service: &str) -> String {
+    format!("{service}-endpoints")
 }

@@ -1,10 +1,8 @@
-//! `spec.traffic.priorities`: which requests go first.
+//! How much services and requests matter: `spec.criticality`, and `spec.traffic.priorities`.
 
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-use super::Criticality;
 
 /// How much some requests matter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -42,4 +40,20 @@ pub struct HeaderMatch {
     /// Value, as it is; printable ASCII.
     #[schemars(length(min = 1, max = 256), regex(pattern = "^[ -~]+$"))]
     pub value: String,
+}
+
+/// Criticality of a service, from Google's load-shedding classes (SRE book, chapter 21).
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+pub enum Criticality {
+    /// Must never give way.
+    CriticalPlus,
+    /// What users notice at once.
+    #[default]
+    Critical,
+    /// May be degraded for minutes.
+    SheddablePlus,
+    /// May be off for hours.
+    Sheddable,
 }

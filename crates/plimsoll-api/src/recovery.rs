@@ -8,7 +8,10 @@ use kube::{KubeSchema, core::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Quantity, validate::REQUEST_VOLUME};
+use super::Quantity;
+
+/// `success_rate_request_volume` of Envoy's outlier detection, whose default this is too.
+pub(crate) const REQUEST_VOLUME: i32 = 100;
 
 /// What is done about replicas that are ready and yet do their work badly.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -4,7 +4,10 @@ use kube::{CustomResource, KubeSchema, core::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Failover, Quantity, Recovery, ScalableServiceStatus, StandbyFor, Traffic};
+use super::{
+    Carrier, Criticality, Failover, GatewayRule, Kpi, Quantity, Recovery, ScalableServiceStatus, StandbyFor,
+    Traffic,
+};
 
 /// Keeps one scalable workload within its objectives.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -157,6 +160,36 @@ pub struct ScalableServiceSpec {
     pub standby_for: Vec<StandbyFor>,
 }
 
+impl ScalableServiceSpec {
+    /// What carries the requests; `None` without `traffic`, or if a Gateway's rule is not named, which the CRD refuses.
+    #[must_use]
+    pub fn carrier(&self) -> Option<Carrier<'_>> {
+        let traffic = self.traffic.as_ref()?;
+        match traffic.provider.software() {
+            Some(_) => Some(Carrier::Balancers(traffic)),
+            None => traffic.gateway.as_ref().map(Carrier::Rule),
+        }
+    }
+
+    /// `traffic`, if Plimsoll runs balancers for it.
+    #[must_use]
+    pub fn balanced(&self) -> Option<&Traffic> {
+        match self.carrier()? {
+            Carrier::Balancers(traffic) => Some(traffic),
+            Carrier::Rule(_) => None,
+        }
+    }
+
+    /// The rule that failover steers, if a Gateway carries the requests.
+    #[must_use]
+    pub fn steered(&self) -> Option<&GatewayRule> {
+        match self.carrier()? {
+            Carrier::Balancers(_) => None,
+            Carrier::Rule(rule) => Some(rule),
+        }
+    }
+}
+
 /// What Plimsoll may do with the target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Mode {
@@ -167,22 +200,6 @@ pub enum Mode {
     Observe,
     /// Hold the replicas as they are.
     Paused,
-}
-
-/// Criticality of a service, from Google's load-shedding classes (SRE book, chapter 21).
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
-pub enum Criticality {
-    /// Must never give way.
-    CriticalPlus,
-    /// What users notice at once.
-    #[default]
-    Critical,
-    /// May be degraded for minutes.
-    SheddablePlus,
-    /// May be off for hours.
-    Sheddable,
 }
 
 /// A workload with a scale subresource, as in autoscaling/v2 `CrossVersionObjectReference`.
@@ -203,93 +220,6 @@ pub struct ScaleTargetRef {
     /// Name, in the namespace of the ScalableService.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-}
-
-/// One key performance indicator: a question to Prometheus and what its answer should be.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = (
-        "self.type == 'Load' ? has(self.perReplica) && !has(self.target) && !has(self.atMost) : true",
-        "a KPI of type Load takes perReplica, and neither target nor atMost"
-    ),
-    validation = (
-        "self.type == 'Utilization' ? has(self.target) && !has(self.perReplica) && !has(self.atMost) : true",
-        "a KPI of type Utilization takes target, and neither perReplica nor atMost"
-    ),
-    validation = (
-        "self.type == 'Objective' ? has(self.atMost) && !has(self.perReplica) && !has(self.target) : true",
-        "a KPI of type Objective takes atMost, and neither perReplica nor target"
-    ),
-    validation = (
-        "!has(self.perReplica) || (isQuantity(string(self.perReplica)) && quantity(string(self.perReplica)).isGreaterThan(quantity('0')))",
-        "perReplica must be a quantity above 0, for example \"120\""
-    ),
-    validation = (
-        "!has(self.target) || (isQuantity(string(self.target)) && quantity(string(self.target)).isGreaterThan(quantity('0')) && !quantity(string(self.target)).isGreaterThan(quantity('1')))",
-        "target must be a quantity above 0 and at most 1, for example \"0.7\""
-    ),
-    validation = (
-        "!has(self.atMost) || (isQuantity(string(self.atMost)) && quantity(string(self.atMost)).isGreaterThan(quantity('0')))",
-        "atMost must be a quantity above 0, for example \"0.25\""
-    ),
-    validation = (
-        "self.type != 'Utilization' || self.onEmpty == 'Hold'",
-        "onEmpty Zero is not allowed for type Utilization: replicas that report nothing are not idle"
-    )
-)]
-pub struct Kpi {
-    /// A name that is unique within the service; shown in status, events and metrics.
-    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
-    pub name: String,
-    /// How the answer is read.
-    #[serde(rename = "type")]
-    pub type_: KpiType,
-    /// PromQL whose answer is a scalar, one series, or (Utilization) one series for each pod with a label `pod`.
-    #[schemars(length(min = 1, max = 4096))]
-    pub query: String,
-    /// Name of a Prometheus source in the operator's configuration.
-    #[serde(default = "default_source")]
-    #[schemars(length(min = 1, max = 63))]
-    pub source: String,
-    /// Load: what one replica carries, in the unit of the query.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub per_replica: Option<Quantity>,
-    /// Utilization: the average that each replica should have, above 0 and at most 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub target: Option<Quantity>,
-    /// Objective: the limit that must hold, in the unit of the query.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at_most: Option<Quantity>,
-    /// PromQL for the number of requests behind the answer; by default what the query divides by, or the observations of
-    /// its `histogram_quantile`. For `failover.leave.when[].requestVolume`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 4096))]
-    pub volume_query: Option<String>,
-    /// What an empty answer means: Hold (unknown, the default) or Zero.
-    #[serde(default)]
-    pub on_empty: OnEmpty,
-}
-
-/// How the answer of a KPI is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-pub enum KpiType {
-    /// A total that grows with traffic: a rate, a queue length, a lag, a concurrency.
-    Load,
-    /// An average over the ready replicas, 0..1.
-    Utilization,
-    /// A limit that must hold and that is not proportional to replicas.
-    Objective,
-}
-
-/// What an empty answer means.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum OnEmpty {
-    /// Nothing is known: no scale-down on it.
-    #[default]
-    Hold,
-    /// The value is 0.
-    Zero,
 }
 
 /// autoscaling/v2 `HorizontalPodAutoscalerBehavior`, with Plimsoll's defaults.
@@ -433,10 +363,6 @@ fn apps_v1() -> String {
 
 fn utc() -> String {
     "UTC".into()
-}
-
-fn default_source() -> String {
-    "default".into()
 }
 
 fn default_period() -> Duration {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AccessLog, BalancerContainer, BalancerPod, FrontService, FrontServiceType, GatewayRule, Priority,
-    Provider, Retries,
+    Provider, Retries, RetryOn,
 };
 
 /// The load balancer in front: one that Plimsoll runs, feeds and drains, or a rule of an HTTPRoute that it steers.
@@ -173,6 +173,16 @@ pub struct Traffic {
 }
 
 impl Traffic {
+    /// After what a request is sent again, if `retries.attempts` lets it.
+    #[must_use]
+    pub fn retry_on(&self) -> &[RetryOn] {
+        match (&self.retries.on, self.provider) {
+            (Some(on), _) => on,
+            (None, Provider::NGINX) => &[RetryOn::ConnectFailure, RetryOn::EmptyResponse],
+            (None, _) => &[RetryOn::ConnectFailure],
+        }
+    }
+
     /// Balancers at first, where the spec does not say how many.
     pub const REPLICAS: i32 = 2;
     /// Seconds within which the common clouds register a target and find it healthy: two checks of 10 s (the default of
@@ -378,4 +388,13 @@ fn queue_timeout() -> Duration {
 
 fn backend_request() -> Duration {
     seconds(60)
+}
+
+/// What carries the requests of a service.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Carrier<'a> {
+    /// Balancers that Plimsoll runs.
+    Balancers(&'a Traffic),
+    /// A rule of an HTTPRoute, whose Gateways somebody else runs.
+    Rule(&'a GatewayRule),
 }

@@ -3,8 +3,10 @@
 //! The API server refuses most of what is refused here by its CEL rules; `decide` reads files that it never saw,
 //! and a cron expression is beyond CEL.
 
+mod checks;
 mod failover;
 mod gateway;
+mod kpi;
 mod provider;
 mod recovery;
 mod traffic;
@@ -12,15 +14,19 @@ mod volume;
 
 pub use failover::{FailoverRules, SignRule};
 use jiff::{SignedDuration, Timestamp};
+pub use kpi::{Goal, KpiRule};
 pub use recovery::OutlierRules;
 use thiserror::Error;
 pub use traffic::TrafficRules;
-pub(super) use volume::REQUEST_VOLUME;
 pub use volume::VolumeRule;
 
+use self::{
+    checks::{duration, text, unique},
+    kpi::kpi_rule,
+};
 use super::{
-    Criticality, GROUP, Kpi, KpiType, Mode, OnEmpty, Quantity, ScalableService, ScalableServiceSpec,
-    ScaleTargetRef, ScalingPolicy, ScalingRules, Schedule, SelectPolicy,
+    Criticality, GROUP, KpiType, Mode, ScalableService, ScalableServiceSpec, ScaleTargetRef, ScalingPolicy,
+    ScalingRules, Schedule, SelectPolicy,
     spec::{DOWN_WINDOW_S, UP_WINDOW_S},
 };
 use crate::words::{key, quoted};
@@ -81,54 +87,6 @@ pub struct Validated {
     pub failover: Option<FailoverRules>,
 }
 
-/// A KPI with its numbers parsed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct KpiRule {
-    /// Unique within the service.
-    pub name: String,
-    /// PromQL, as the user wrote it.
-    pub query: String,
-    /// Name of the Prometheus source.
-    pub source: String,
-    /// What the answer should be.
-    pub goal: Goal,
-    /// Whether an empty answer is 0.
-    pub empty_is_zero: bool,
-    /// Where the number of requests behind it is read.
-    pub volume: VolumeRule,
-}
-
-/// What a KPI's answer should be. Every number is finite and above 0.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Goal {
-    /// What one replica carries.
-    PerReplica(f64),
-    /// The average over the ready replicas, at most 1.
-    Average(f64),
-    /// The limit of an objective.
-    AtMost(f64),
-}
-
-impl Goal {
-    /// The number itself.
-    #[must_use]
-    pub fn number(self) -> f64 {
-        match self {
-            Self::PerReplica(number) | Self::Average(number) | Self::AtMost(number) => number,
-        }
-    }
-
-    /// The type that the user wrote.
-    #[must_use]
-    pub fn kpi_type(self) -> KpiType {
-        match self {
-            Self::PerReplica(_) => KpiType::Load,
-            Self::Average(_) => KpiType::Utilization,
-            Self::AtMost(_) => KpiType::Objective,
-        }
-    }
-}
-
 /// Rules of one direction.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MoveRules {
@@ -163,8 +121,8 @@ impl Validated {
         if !(SignedDuration::from_secs(1)..=SignedDuration::from_mins(10)).contains(&period) {
             wrong.push(format!("spec.period is {}; it must be from 1s to 10m", text(&spec.period)));
         }
-        check_unique("spec.kpis", spec.kpis.iter().map(|kpi| kpi.name.as_str()), &mut wrong);
-        check_unique("spec.schedule", spec.schedule.iter().map(|entry| entry.name.as_str()), &mut wrong);
+        unique("spec.kpis", spec.kpis.iter().map(|kpi| kpi.name.as_str()), &mut wrong);
+        unique("spec.schedule", spec.schedule.iter().map(|entry| entry.name.as_str()), &mut wrong);
         let mut kpis: Vec<KpiRule> = spec
             .kpis
             .iter()
@@ -246,93 +204,6 @@ fn check_target(target: &ScaleTargetRef, wrong: &mut Vec<String>) {
     }
 }
 
-/// Whether it can be the name of an object: 1 to 253 lower-case letters, digits, `-` and `.`, with a letter or a digit at
-/// both ends.
-fn is_object_name(text: &str) -> bool {
-    let edge = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit();
-    text.len() <= 253
-        && text.chars().all(|char| edge(char) || "-.".contains(char))
-        && text.starts_with(edge)
-        && text.ends_with(edge)
-}
-
-fn check_unique<'a>(path: &str, names: impl Iterator<Item = &'a str>, wrong: &mut Vec<String>) {
-    let mut seen = std::collections::BTreeSet::new();
-    for name in names {
-        if !seen.insert(name) {
-            wrong.push(format!("{path} has the name {} twice; names must be unique", quoted(name)));
-        }
-    }
-}
-
-fn kpi_rule(index: usize, kpi: &Kpi, wrong: &mut Vec<String>) -> Option<KpiRule> {
-    let path = format!("spec.kpis[{index}]");
-    if kpi.name.is_empty() {
-        wrong.push(format!("{path}.name is empty; a KPI needs a name"));
-    }
-    if kpi.query.trim().is_empty() {
-        wrong.push(format!("{path}.query is empty; it must be PromQL"));
-    }
-    let fields = [("perReplica", &kpi.per_replica), ("target", &kpi.target), ("atMost", &kpi.at_most)];
-    let wanted = match kpi.type_ {
-        KpiType::Load => "perReplica",
-        KpiType::Utilization => "target",
-        KpiType::Objective => "atMost",
-    };
-    volume::query(&path, kpi.volume_query.as_ref(), wrong);
-    let mut number = None;
-    for (field, value) in fields {
-        match (field == wanted, value) {
-            (true, Some(value)) => number = goal(&format!("{path}.{field}"), value, kpi.type_, wrong),
-            (true, None) => wrong.push(format!("{path}.{field} is missing; type {:?} needs it", kpi.type_)),
-            (false, Some(_)) => {
-                wrong.push(format!("{path}.{field} is set; type {:?} takes {wanted} only", kpi.type_))
-            }
-            (false, None) => {}
-        }
-    }
-    let goal = match (kpi.type_, number?) {
-        (KpiType::Load, number) => Goal::PerReplica(number),
-        (KpiType::Objective, number) => Goal::AtMost(number),
-        (KpiType::Utilization, number) => Goal::Average(number),
-    };
-    let empty_is_zero = kpi.on_empty == OnEmpty::Zero;
-    if empty_is_zero && kpi.type_ == KpiType::Utilization {
-        wrong.push(format!("{path}.onEmpty is Zero; for type Utilization it must be Hold"));
-    }
-    Some(KpiRule {
-        name: kpi.name.clone(),
-        query: kpi.query.clone(),
-        source: kpi.source.clone(),
-        goal,
-        empty_is_zero,
-        volume: VolumeRule::Unused,
-    })
-}
-
-fn goal(path: &str, quantity: &Quantity, type_: KpiType, wrong: &mut Vec<String>) -> Option<f64> {
-    let (most, allowed) = match type_ {
-        KpiType::Load => (f64::MAX, "a number above 0, such as \"120\", \"0.25\" or \"250m\""),
-        KpiType::Utilization => (1.0, "a number above 0 and at most 1, such as \"0.7\""),
-        KpiType::Objective => (f64::MAX, "a number above 0, such as \"0.25\" or \"250m\""),
-    };
-    above_zero(path, quantity, most, allowed, wrong)
-}
-
-fn above_zero(
-    path: &str,
-    quantity: &Quantity,
-    most: f64,
-    allowed: &str,
-    wrong: &mut Vec<String>,
-) -> Option<f64> {
-    let value = quantity.value().filter(|value| *value > 0.0 && *value <= most);
-    if value.is_none() {
-        wrong.push(format!("{path} is {}; it must be {allowed}", quoted(&quantity.0)));
-    }
-    value
-}
-
 fn move_rules(direction: &str, rules: &ScalingRules, window: i32, wrong: &mut Vec<String>) -> MoveRules {
     let path = format!("spec.behavior.{direction}");
     let seconds = rules.stabilization_window_seconds.unwrap_or(window);
@@ -388,19 +259,6 @@ fn schedules(spec: &ScalableServiceSpec, wrong: &mut Vec<String>) -> Vec<Schedul
         }
     }
     parsed
-}
-
-fn duration(duration: &kube::core::Duration) -> SignedDuration {
-    let length =
-        SignedDuration::try_from(std::time::Duration::from(*duration)).unwrap_or(SignedDuration::MAX);
-    if duration.is_negative() { -length } else { length }
-}
-
-/// As jiff writes it: `169h`, `1m 30s`, `500ms`; with a sign where it is negative, which jiff would write as `5s ago`.
-fn text(length: &kube::core::Duration) -> String {
-    let length = duration(length);
-    let sign = if length.is_negative() { "-" } else { "" };
-    format!("{sign}{:#}", length.abs())
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     Decision, Drain, Memory, Observation, Topology, Zones,
     evidence::Evidence,
-    memory::BURST_HOLD,
-    proposal::{Hold, Look, look_at_kpis},
+    kpis::look_at_kpis,
+    proposal::{Hold, Look},
     rate, stabilize, standby,
     step::Step,
     traffic, zones,
@@ -116,7 +116,7 @@ fn schedule(facts: &Facts<'_>, draft: &mut Draft, _: &mut Memory) {
 
 /// Raises a standby for the requests of others, and a primary for those that come back to it.
 fn failover(facts: &Facts<'_>, draft: &mut Draft, memory: &mut Memory) {
-    draft.own = standby::raise(&mut draft.step, facts.seen, facts.returning, memory);
+    draft.own = standby::raise(&mut draft.step, facts.seen.asked, facts.returning, &mut memory.standby_own);
 }
 
 /// The largest proposal; without any, what there is, or the minimum for a service that only has a schedule.
@@ -195,10 +195,10 @@ fn evidence(facts: &Facts<'_>, Draft { step, .. }: &mut Draft, _: &mut Memory) {
 fn burst(facts: &Facts<'_>, draft: &mut Draft, memory: &mut Memory) {
     let now = facts.now;
     if facts.looks.iter().any(|look| look.burst) {
-        memory.burst_until = now.checked_add(BURST_HOLD).ok();
+        memory.burst.begin(now);
     }
-    if let Some(until) = memory.burst_until.filter(|until| *until > now) {
-        let left = until.duration_since(now).as_secs_f64().ceil();
+    if let Some(left) = memory.burst.left(now) {
+        let left = left.as_secs_f64().ceil();
         draft.step.at_least(facts.seen.replicas, |from, to| {
             Reason::new(ReasonCode::HeldForBurst, from, to).with("secondsLeft", left)
         });
@@ -208,7 +208,9 @@ fn burst(facts: &Facts<'_>, draft: &mut Draft, memory: &mut Memory) {
 /// The windows of autoscaling/v2 over what is needed, lost zones and held requests included.
 fn stabilisation(facts: &Facts<'_>, draft: &mut Draft, memory: &mut Memory) {
     let Facts { spec, seen, looks, now, .. } = *facts;
-    draft.raised = zones::raised(draft.zones.as_ref(), looks, spec, seen, memory, now);
+    let Memory { zones, recommendations, changes, .. } = memory;
+    let situation = zones::Situation { spec, looks, replicas: seen.replicas, recommendations, changes, now };
+    draft.raised = situation.raised(draft.zones.as_ref(), zones);
     let windows = stabilize::Windows::of(spec, reach(looks));
     if draft.first_look && !memory.explains(seen.replicas, windows.down, now) {
         // As in autoscaling/v2: what happened before is not known, so what there is counts as recommended.

@@ -7,47 +7,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::{SignedDuration, Timestamp};
 
-/// A balancer's word counts from this long after a replica was chosen: one that is left over from an earlier drain of
-/// the same replica has been taken back by then (agents write at most once a second).
-const SETTLE: SignedDuration = SignedDuration::from_secs(2);
+use super::{Member, Rotation};
+
 /// Replicas that are done wait this long for the others, so that most scale-downs are one write.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(5);
 /// How often to look while something drains or goes, in case nobody speaks up.
 const PAUSE: SignedDuration = SignedDuration::from_secs(1);
-
-/// The replicas behind a load balancer, and what the balancers say of those that are being drained.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Rotation {
-    /// Only the highest ordinals can go (StatefulSet).
-    pub ordered: bool,
-    /// The target's pods that are there to stay; one that is being deleted is gone.
-    pub members: Vec<Member>,
-    /// Pods that the target itself says are ready: with none of them in `members`, the watch has yet to list them.
-    pub ready: i32,
-    /// What was being drained at the last look, since when.
-    pub draining: BTreeMap<String, Timestamp>,
-    /// Pods that get no new requests because they stand out from their peers; the first to go in a scale-down.
-    pub ejected: BTreeSet<String>,
-    /// For each live balancer, the pods whose last request there is over.
-    pub balancers: Vec<BTreeSet<String>>,
-}
-
-/// One replica.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// Name of its pod.
-    pub name: String,
-    /// Whether it is ready.
-    pub ready: bool,
-    /// When it was created.
-    pub created: Timestamp,
-    /// Its node, once it has one.
-    pub node: Option<String>,
-    /// Its zone, where the pod tells.
-    pub zone: Option<String>,
-    /// It was marked as the next to be deleted.
-    pub marked: bool,
-}
 
 /// What to do now.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -118,7 +83,7 @@ pub fn drain(
         return next;
     }
     let age = |pod: &str| draining.get(pod).map_or(SignedDuration::ZERO, |since| now.duration_since(*since));
-    let drained = |pod: &str| rotation.drained(pod) && age(pod) >= SETTLE;
+    let drained = |pod: &str| draining.get(pod).is_some_and(|since| rotation.finished(pod, *since, now));
     let done = |pod: &str| drained(pod) || age(pod) >= timeout;
     let fresh: Vec<&Member> =
         victims.into_iter().filter(|victim| !going.contains(victim.name.as_str())).collect();
@@ -147,18 +112,6 @@ pub fn hold(rotation: &Rotation, current: i32) -> Drain {
     let draining = rotation.draining.iter().filter(|(pod, _)| there(pod) || rotation.members.is_empty());
     let draining = draining.map(|(pod, since)| (pod.clone(), *since)).collect();
     Drain { draining, replicas: current, ..Drain::default() }
-}
-
-impl Rotation {
-    /// Whether a pod that gets no new requests since then has none left. A word that is too young may be an old one.
-    pub(super) fn finished(&self, pod: &str, since: Timestamp, now: Timestamp) -> bool {
-        self.drained(pod) && now.duration_since(since) >= SETTLE
-    }
-
-    /// Whether every live balancer says that the pod's last request is over.
-    fn drained(&self, pod: &str) -> bool {
-        !self.balancers.is_empty() && self.balancers.iter().all(|drained| drained.contains(pod))
-    }
 }
 
 /// Pods above `current` whose deletion was asked for and is under way. A surge pod of a rollout is none of them.

@@ -5,100 +5,21 @@
 //! of each sign, and since when all is well, which begin anew.
 
 mod course;
+mod departure;
+mod shift;
 mod signs;
 mod standbys;
 mod turn;
 
-use std::{collections::BTreeSet, net::SocketAddr};
-
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use self::{course::Course, turn::Turn};
-use super::{Memory, Observation, evidence::Evidence, turn::Fleet};
-use plimsoll_api::{FailoverStatus, PRIMARY, Reason, Validated};
+use super::{Observation, Order, Standing, evidence::Evidence};
+use plimsoll_api::{PRIMARY, Validated};
 
+pub use departure::{Departure, Fleet, Veto, alone};
+pub use shift::Shift;
 pub(super) use signs::SignMemory;
-
-/// What is seen around a failover, besides the service itself.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Standing {
-    /// What was done before, as status tells.
-    pub told: Option<FailoverStatus>,
-    /// The standbys in the order of the spec; one that is not here is not known.
-    pub standbys: Vec<StandbySeen>,
-    /// What a person said.
-    pub order: Option<Order>,
-    /// Sources by whose KPIs so many services left their primaries within a minute that one of them may be wrong.
-    pub crowded: BTreeSet<String>,
-}
-
-/// One standby.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct StandbySeen {
-    /// Its name in the spec.
-    pub name: String,
-    /// Its addresses; empty as long as they are not known.
-    pub addresses: Vec<SocketAddr>,
-    /// Why it would take no request, in a sentence.
-    pub trouble: Option<String>,
-    /// What its ScalableService has; `None` if nothing scales it.
-    pub capacity: Option<Capacity>,
-}
-
-/// The replicas of a standby.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Capacity {
-    /// Those that are ready.
-    pub ready: i32,
-    /// Those that it needs for its own requests.
-    pub own: i32,
-    /// Its maxReplicas.
-    pub most: i32,
-}
-
-/// What a person said.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// Nothing is moved; why.
-    Freeze(String),
-    /// All requests go to this backend.
-    To(String),
-}
-
-/// Where the requests go now.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Shift {
-    /// State, weights, what is asked of the standbys.
-    pub status: FailoverStatus,
-    /// Why it stands where it stands; the first is the one to show.
-    pub reasons: Vec<Reason>,
-    /// Whether a standby would take all requests now, and which, or why not.
-    pub ready: Reason,
-    /// Sources whose KPIs alone say that the primary fails; empty if its pods or a person say so.
-    pub sources: BTreeSet<String>,
-    /// Replicas that the service itself needs for requests that come back.
-    pub floor: i32,
-    /// When to look again because of it.
-    pub next_look: Option<SignedDuration>,
-}
-
-/// A service that is about to leave its primary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Departure<'a> {
-    /// Name of the standby that is to get the requests.
-    pub to: &'a str,
-    /// Sources of the KPIs that alone say that the primary fails; empty if its pods or an annotation say so.
-    pub sources: &'a BTreeSet<String>,
-}
-
-/// Why a service may not leave its primary now.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Veto {
-    /// Sources by whose KPIs too many services have left by now.
-    pub crowded: BTreeSet<String>,
-    /// Why the standby can't take the requests, in a sentence, if that is the reason.
-    pub trouble: Option<String>,
-}
 
 /// Decides at `now` where requests go; `None` without `spec.failover`.
 ///
@@ -117,7 +38,7 @@ pub(super) fn decide(
     spec: &Validated,
     seen: &Observation,
     graded: &Evidence,
-    memory: &mut Memory,
+    memory: &mut SignMemory,
     now: Timestamp,
     fleet: &mut Fleet<'_>,
 ) -> Option<Shift> {
@@ -126,22 +47,22 @@ pub(super) fn decide(
     let mut course = Course::of(rules, &standing, now);
     course.obeyed = course.obeyed.take().filter(|name| standing.order == Some(Order::To(name.clone())));
     course.expect(seen.pods.ready(), seen.replicas);
-    let signs = memory.failover.look(spec, rules, seen, graded, course.expected, now);
+    let signs = memory.look(spec, rules, seen, graded, course.expected, now);
     // Each veto takes away a standby, or the right to leave because of a KPI.
     for _ in 0..=rules.standbys.len() {
-        let mut tried = memory.failover.clone();
+        let mut tried = memory.clone();
         let turn =
             Turn { spec, rules, seen, standing: &standing, signs: signs.clone(), memory: &mut tried, now };
         let shift = turn.shift(course.clone());
         match vetoed(&standing, &shift, fleet) {
             None => {
-                memory.failover = tried;
+                *memory = tried;
                 return Some(shift);
             }
-            Some(veto) => standing.follow(veto, &shift.status.active),
+            Some(veto) => follow(&mut standing, veto, &shift.status.active),
         }
     }
-    let turn = Turn { spec, rules, seen, standing: &standing, signs, memory: &mut memory.failover, now };
+    let turn = Turn { spec, rules, seen, standing: &standing, signs, memory, now };
     Some(turn.shift(course))
 }
 
@@ -154,13 +75,11 @@ fn vetoed(standing: &Standing, shift: &Shift, fleet: &mut Fleet<'_>) -> Option<V
     fleet(Departure { to: &shift.status.active, sources: &shift.sources }).err()
 }
 
-impl Standing {
-    /// Takes over what a veto against a departure to the standby `to` says.
-    fn follow(&mut self, Veto { crowded, trouble }: Veto, to: &str) {
-        self.crowded = crowded;
-        if trouble.is_some() {
-            let standbys = self.standbys.iter_mut().filter(|standby| standby.name == to);
-            standbys.for_each(|standby| standby.trouble.clone_from(&trouble));
-        }
+/// Takes over what a veto against a departure to the standby `to` says.
+fn follow(standing: &mut Standing, Veto { crowded, trouble }: Veto, to: &str) {
+    standing.crowded = crowded;
+    if trouble.is_some() {
+        let standbys = standing.standbys.iter_mut().filter(|standby| standby.name == to);
+        standbys.for_each(|standby| standby.trouble.clone_from(&trouble));
     }
 }

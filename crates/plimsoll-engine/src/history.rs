@@ -4,13 +4,22 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{Past, evidence::can_be_a_load, proposal::replicas_for};
+use super::{evidence::can_be_a_load, proposal::replicas_for};
 use plimsoll_api::{Goal, Validated};
+
+/// What is known of the proposals of the past, for [`super::Memory::rebuilt`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Past {
+    /// Proposals by time, oldest first.
+    pub proposals: Vec<(Timestamp, i32)>,
+    /// Whether they are all that the KPIs proposed: every KPI is a Load, and its history has no gaps.
+    pub complete: bool,
+}
 
 /// The values of one KPI at the steps of a range query, oldest first, with the KPI's name.
 pub type History = (String, Vec<(Timestamp, f64)>);
 
-/// The proposals of the past, for [`Memory::rebuilt`]: what Load KPIs would have proposed at each time until `now`.
+/// The proposals of the past, for [`super::Memory::rebuilt`]: what Load KPIs would have proposed at each time until `now`.
 ///
 /// A Load says how many replicas it needs whatever there were; a Utilization does not, and is left out.
 #[must_use]

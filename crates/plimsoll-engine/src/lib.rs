@@ -3,12 +3,15 @@
 //! No client, no runtime, no clock, no randomness, no logging, no environment: time comes in as an argument, and this crate
 //! depends on nothing that could bring one in.
 
+mod burst;
+mod changes;
 mod decide;
 mod decision;
 mod drain;
 mod evidence;
 mod failover;
 mod history;
+mod kpis;
 mod load;
 mod memory;
 mod objective;
@@ -20,20 +23,22 @@ mod recall;
 mod stabilize;
 mod standby;
 mod step;
+mod targets;
 mod traffic;
 mod turn;
 mod utilization;
 mod zones;
 
+pub use changes::Change;
 pub use decision::Decision;
-pub use drain::{Drain, Member, Rotation, drain};
-pub use failover::{Capacity, Departure, Order, Shift, StandbySeen, Standing, Veto};
-pub use history::{History, past_proposals};
-pub use memory::{Change, Memory, Past};
-pub use observation::SAME_SAMPLE;
-pub use observation::{Observation, Pod, Pods, Sample, Value, Volume};
-pub use outliers::{Peers, Recovery};
+pub use drain::{Drain, drain};
+pub use failover::{Departure, Fleet, Shift, Veto, alone};
+pub use history::{History, Past, past_proposals};
+pub use memory::Memory;
+pub use observation::{
+    Asked, Capacity, Member, Observation, Order, Peers, Placed, Pod, Pods, Rotation, SAME_SAMPLE, Sample,
+    StandbySeen, Standing, Topology, Value, Volume, Witness, Zones,
+};
+pub use outliers::Recovery;
 pub use recall::RECALLED;
-pub use standby::Asked;
-pub use turn::{Fleet, Turn, alone, turn, turn_unscaled};
-pub use zones::{Placed, Topology, Witness, Zones};
+pub use turn::{Turn, turn, turn_unscaled};

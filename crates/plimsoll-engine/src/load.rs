@@ -1,19 +1,12 @@
 //! Load: a total, divided by what one replica carries (autoscaling/v2 `AverageValue`).
 
 use super::{
-    memory::KpiMemory,
+    burst::Scrapes,
     proposal::{Proposal, Seen, is_tolerated, replicas_for, tolerated},
 };
 use plimsoll_api::{Reason, ReasonCode};
 
-/// A newest scrape above this multiple of the window's average is a burst (Knative's panic threshold, 200 %).
-const BURST_AT_ONCE: f64 = 2.0;
-/// Three scrapes in a row above this multiple are a burst too: noise does not last.
-const BURST_SUSTAINED: f64 = 1.25;
-/// Scrapes in a row that make a smaller rise believable.
-const SUSTAINED_SCRAPES: usize = 3;
-
-pub(super) fn propose(seen: &Seen<'_>, per_replica: f64, memory: &mut KpiMemory) -> Proposal {
+pub(super) fn propose(seen: &Seen<'_>, per_replica: f64, scrapes: &mut Scrapes) -> Proposal {
     let Some(value) = seen.sample.number() else { return Proposal::default() };
     let current = seen.observation.replicas;
     let name = &seen.rule.name;
@@ -42,7 +35,7 @@ pub(super) fn propose(seen: &Seen<'_>, per_replica: f64, memory: &mut KpiMemory)
     if let Some(estimate) = estimate {
         reason = reason.with("estimate", estimate);
     }
-    let newest = burst(seen, value, memory).map(|newest| (newest, asks(newest).1));
+    let newest = scrapes.burst(seen, value).map(|newest| (newest, asks(newest).1));
     if let Some((newest, needed)) = newest.filter(|(_, needed)| *needed > wanted) {
         let reason = Reason::new(ReasonCode::BurstProposal, current, needed).about(name);
         proposal
@@ -59,21 +52,4 @@ pub(super) fn propose(seen: &Seen<'_>, per_replica: f64, memory: &mut KpiMemory)
     });
     proposal.replicas = Some(wanted);
     proposal
-}
-
-/// The load to act on at once, if the newest scrapes are far above the window's average.
-fn burst(seen: &Seen<'_>, average: f64, memory: &mut KpiMemory) -> Option<f64> {
-    let newest = seen.sample.newest.filter(|newest| newest.is_finite())?;
-    let at = seen.sample.at.unwrap_or(seen.now);
-    if memory.newest.back().is_none_or(|(last, _)| *last < at) {
-        memory.newest.push_back((at, newest));
-        while memory.newest.len() > SUSTAINED_SCRAPES {
-            memory.newest.pop_front();
-        }
-    }
-    if newest > average * BURST_AT_ONCE {
-        return Some(newest);
-    }
-    let lowest = memory.newest.iter().map(|(_, value)| *value).fold(f64::INFINITY, f64::min);
-    (memory.newest.len() == SUSTAINED_SCRAPES && lowest > average * BURST_SUSTAINED).then_some(lowest)
 }

@@ -1,14 +1,23 @@
 //! What a decision needs to know of the past: an explicit value, rebuilt on start and never assumed.
 
-use std::collections::{BTreeMap, VecDeque};
+mod kpi;
+
+use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
+use self::kpi::{KpiMemory, Question};
 use super::{
-    failover::SignMemory, objective::Breach, outliers::OutlierMemory, recall::Recall,
-    stabilize::Recommendations, zones::ZoneMemory,
+    Observation, Past, Recovery,
+    burst::BurstHold,
+    changes::{Change, Changes},
+    failover::SignMemory,
+    outliers::OutlierMemory,
+    recall::{self, Recall},
+    stabilize::Recommendations,
+    zones::ZoneMemory,
 };
-use plimsoll_api::{KpiRule, KpiType};
+use plimsoll_api::{KpiRule, KpiState};
 
 /// The past of one service.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -19,12 +28,10 @@ pub struct Memory {
     pub(super) recommendations: Recommendations,
     /// Whether the recommendations that were recovered are all that was proposed.
     complete: bool,
-    /// Since when replicas are known from `changes`; `None` for as long as these reach.
-    pub(super) known_since: Option<Timestamp>,
     /// Changes that were made, for the rate policies.
-    pub(super) changes: VecDeque<Change>,
-    /// No scale-down before this time: a burst was seen.
-    pub(super) burst_until: Option<Timestamp>,
+    pub(super) changes: Changes,
+    /// No scale-down while it lasts: a burst was seen.
+    pub(super) burst: BurstHold,
     /// What is remembered of each KPI.
     pub(super) kpis: BTreeMap<String, KpiMemory>,
     /// What is remembered of replicas that stand out.
@@ -37,104 +44,16 @@ pub struct Memory {
     pub(super) zones: ZoneMemory,
 }
 
-/// What is known of the proposals of the past, for [`Memory::rebuilt`].
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Past {
-    /// Proposals by time, oldest first.
-    pub proposals: Vec<(Timestamp, i32)>,
-    /// Whether they are all that the KPIs proposed: every KPI is a Load, and its history has no gaps.
-    pub complete: bool,
-}
-
-/// A change of the target's replicas.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// When it was written.
-    pub at: Timestamp,
-    /// Replicas before.
-    pub from: i32,
-    /// Replicas after.
-    pub to: i32,
-}
-
-/// The past of one KPI.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct KpiMemory {
-    /// What it belongs to; `None` if nothing is remembered yet.
-    pub question: Option<Question>,
-    /// Scrape targets that are behind a complete answer.
-    pub targets: Option<TargetsSeen>,
-    /// Whether it is known how many there were before this memory.
-    pub recall: Recall,
-    /// When its sample was last not fresh.
-    pub doubted: Option<Timestamp>,
-    /// The newest values of the last scrapes, the newest last.
-    pub newest: VecDeque<(Timestamp, f64)>,
-    /// The breach of an Objective.
-    pub breach: Option<Breach>,
-}
-
-impl KpiMemory {
-    fn clock_set_back(&mut self, now: Timestamp) {
-        self.doubted = self.doubted.map(|at| at.min(now));
-        self.newest.retain(|(at, _)| *at <= now);
-        self.targets.iter_mut().for_each(|targets| targets.clock_set_back(now));
-        self.breach.iter_mut().for_each(|breach| breach.clock_set_back(now));
-    }
-}
-
-/// What a KPI asks, and how the answer is read. What is remembered of another question says nothing.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Question {
-    source: String,
-    query: String,
-    type_: KpiType,
-}
-
-impl Question {
-    fn is_of(&self, rule: &KpiRule) -> bool {
-        self.query == rule.query && self.source == rule.source && self.type_ == rule.goal.kpi_type()
-    }
-
-    fn of(rule: &KpiRule) -> Self {
-        Self { source: rule.source.clone(), query: rule.query.clone(), type_: rule.goal.kpi_type() }
-    }
-}
-
-/// How many scrape targets answer for each pod when none is missing.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct TargetsSeen {
-    /// What is normal.
-    pub per_pod: f64,
-    /// Pods of the last complete answer; those that were added since are not expected yet.
-    pub pods: f64,
-    /// Since when it is believed, until it has lasted.
-    pub new_since: Option<Timestamp>,
-    /// Since when there are more, and the lowest number of that time.
-    pub rising: Option<(f64, Timestamp)>,
-    /// Since when some are missing, and whether so many that the answer is partial.
-    pub missing: Option<(bool, Timestamp)>,
-}
-
-/// How long a burst keeps the replicas from falling after it was last seen (Knative's stable window).
-pub(super) const BURST_HOLD: SignedDuration = SignedDuration::from_secs(60);
-/// Longest period of a rate policy (autoscaling/v2: 1800 s): older changes are forgotten.
-const CHANGES_KEPT: SignedDuration = SignedDuration::from_secs(1800);
-/// More changes than this within [`CHANGES_KEPT`] do not happen: one look a second at most.
-const CHANGES_MAX: usize = 1800;
-
 impl Memory {
     /// A memory for a service that was scaled before this process looked at it.
     ///
     /// `past` are the proposals of the past (see [`super::past_proposals`]); `changes` those of status.
     #[must_use]
     pub fn rebuilt(past: Past, changes: impl IntoIterator<Item = Change>) -> Self {
-        let mut memory = Self { complete: past.complete, ..Self::default() };
+        let mut memory = Self { complete: past.complete, changes: Changes::told(changes), ..Self::default() };
         for (at, replicas) in past.proposals {
             memory.recommendations.record(at, replicas, SignedDuration::MAX);
         }
-        memory.changes.extend(changes);
-        memory.changes.make_contiguous().sort_by_key(|change| change.at);
         memory
     }
 
@@ -156,27 +75,21 @@ impl Memory {
     /// Says since when the target's replicas are known from the changes.
     #[must_use]
     pub fn known_since(mut self, at: Timestamp) -> Self {
-        self.known_since = Some(at);
+        self.changes.known_since = Some(at);
         self
     }
 
     /// Notes that the target's replicas were changed; the shell calls it after a successful write.
     pub fn changed(&mut self, change: Change) {
-        self.changes.push_back(change);
-        while self.changes.len() > CHANGES_MAX
-            || self.changes.front().is_some_and(|old| change.at.duration_since(old.at) > CHANGES_KEPT)
-        {
-            self.changes.pop_front();
-        }
+        self.changes.push(change);
     }
 
     /// What was noted ahead of `now` counts as noted now: a clock that was set back must not keep anything waiting until
     /// it has caught up.
     pub(super) fn clock_set_back(&mut self, now: Timestamp) {
         self.recommendations.clock_set_back(now);
-        self.changes.iter_mut().for_each(|change| change.at = change.at.min(now));
-        let burst_until = now.checked_add(BURST_HOLD).unwrap_or(Timestamp::MAX);
-        self.burst_until = self.burst_until.map(|until| until.min(burst_until));
+        self.changes.clock_set_back(now);
+        self.burst.clock_set_back(now);
         self.kpis.values_mut().for_each(|kpi| kpi.clock_set_back(now));
         self.zones.clock_set_back(now);
     }
@@ -201,4 +114,68 @@ impl Memory {
             self.interrupted();
         }
     }
+
+    /// The rules whose sample says how many scrape targets it is of, while it is not known how many are normal. What
+    /// Prometheus knows of the past [`super::RECALLED`] has to be asked, and told by [`Self::recall`] before the next decision.
+    #[must_use]
+    pub fn unrecalled<'a>(
+        &self,
+        rules: &'a [KpiRule],
+        seen: &Observation,
+        now: Timestamp,
+    ) -> Vec<&'a KpiRule> {
+        let counted = |rule: &&KpiRule| {
+            let sample = seen.samples.get(&rule.name);
+            sample.is_some_and(|sample| sample.state == KpiState::Fresh && sample.targets.is_some())
+        };
+        let open =
+            |rule: &&KpiRule| self.kpis.get(&rule.name).is_none_or(|kpi| kpi.evidence.recall.is_due(now));
+        rules.iter().filter(counted).filter(open).collect()
+    }
+
+    /// Takes how many scrape targets the KPI `name` had, oldest first, or why that can't be read. `replicas` are those that
+    /// the target wants now.
+    pub fn recall(
+        &mut self,
+        name: &str,
+        past: Result<&[(Timestamp, u32)], String>,
+        replicas: i32,
+        now: Timestamp,
+    ) {
+        let past = past.map(|past| {
+            let pods = |at| f64::from(self.changes.replicas_at(at, replicas));
+            let past = past.iter().filter(|(at, targets)| *targets > 0 && self.changes.reach(*at));
+            past.map(|(at, targets)| (*at, f64::from(*targets), pods(*at))).collect::<Vec<_>>()
+        });
+        let kept = &mut self.kpis.entry(name.to_owned()).or_default().evidence;
+        kept.recall = match past {
+            Ok(past) => {
+                kept.targets = recall::normal(&past).or(kept.targets);
+                Recall::Done
+            }
+            Err(why) => kept.recall.failed(why, now),
+        };
+    }
 }
+
+impl Recovery {
+    /// Notes that the replica was evicted.
+    pub fn evicted(&mut self, memory: &mut Memory, pod: &str, now: Timestamp) {
+        self.was_evicted(&mut memory.outliers, pod, now);
+    }
+
+    /// Notes that the replica was not evicted: a budget `refused` it, or it failed.
+    pub fn not_evicted(
+        &mut self,
+        memory: &mut Memory,
+        pod: &str,
+        refused: bool,
+        message: &str,
+        now: Timestamp,
+    ) {
+        self.was_not_evicted(&mut memory.outliers, pod, refused, message, now);
+    }
+}
+
+#[cfg(test)]
+mod tests;

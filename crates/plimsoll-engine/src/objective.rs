@@ -1,11 +1,9 @@
 //! Objective: a limit that must hold. Replicas are raised while that helps, and no longer.
 
-use std::collections::VecDeque;
-
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    memory::{Change, KpiMemory},
+    changes::Changes,
     proposal::{Hold, Proposal, Seen, replicas_for},
 };
 use plimsoll_api::{Reason, ReasonCode};
@@ -72,17 +70,12 @@ struct Raise {
     in_vain: u32,
 }
 
-pub(super) fn propose(
-    seen: &Seen<'_>,
-    limit: f64,
-    memory: &mut KpiMemory,
-    changes: &VecDeque<Change>,
-) -> Proposal {
+pub(super) fn propose(seen: &Seen<'_>, limit: f64, kept: &mut Option<Breach>, changes: &Changes) -> Proposal {
     let Some(value) = seen.sample.number() else { return Proposal::default() };
     let mut proposal = Proposal { value: Some(value), used: Some(value / limit), ..Proposal::default() };
     let current = seen.observation.replicas;
     if value <= limit {
-        memory.breach = memory.breach.and_then(|breach| breach.held(seen));
+        *kept = kept.and_then(|breach| breach.held(seen));
         if value > limit * NEAR {
             proposal.holds = Some(Hold::Objective);
             proposal.reasons.push(reason(seen, ReasonCode::ObjectiveNear, current, value, limit));
@@ -93,7 +86,7 @@ pub(super) fn propose(
     if current == 0 {
         return proposal;
     }
-    let breach = memory.breach.unwrap_or_else(|| Breach::begun(seen, value));
+    let breach = kept.unwrap_or_else(|| Breach::begun(seen, value));
     let breach = Breach { held_since: None, ..breach }.tried_anew(seen, value);
     let (breach, wanted, why) = breach.answer(seen, value, limit, changes);
     proposal.replicas = Some(wanted);
@@ -102,13 +95,13 @@ pub(super) fn propose(
         // The replicas that were added in vain may go again; those from before may not.
         proposal.holds = None;
     }
-    memory.breach = Some(breach);
+    *kept = Some(breach);
     proposal
 }
 
 /// Without requests nothing is broken: what there is counts as if the objective held.
-pub(super) fn without_value(seen: &Seen<'_>, memory: &mut KpiMemory) {
-    memory.breach = memory.breach.and_then(|breach| breach.held(seen));
+pub(super) fn without_value(seen: &Seen<'_>, kept: &mut Option<Breach>) {
+    *kept = kept.and_then(|breach| breach.held(seen));
 }
 
 impl Breach {
@@ -145,13 +138,7 @@ impl Breach {
     }
 
     /// What is done about it now: how many replicas there should be, and why.
-    fn answer(
-        mut self,
-        seen: &Seen<'_>,
-        value: f64,
-        limit: f64,
-        changes: &VecDeque<Change>,
-    ) -> (Self, i32, Reason) {
+    fn answer(mut self, seen: &Seen<'_>, value: f64, limit: f64, changes: &Changes) -> (Self, i32, Reason) {
         let current = seen.observation.replicas;
         let last = match self.done {
             Some(Done::GivenUp { last, .. }) => return self.ineffective(seen, value, limit, last),
@@ -193,9 +180,9 @@ impl Breach {
         last: Option<Raise>,
         seen: &Seen<'_>,
         ratio: f64,
-        changes: &VecDeque<Change>,
+        changes: &Changes,
     ) -> Option<SignedDuration> {
-        let raises = || changes.iter().filter(|change| change.to > change.from).map(|change| change.at);
+        let raises = || changes.raises().map(|change| change.at);
         let left = |since: Timestamp, time: SignedDuration| time - seen.now.duration_since(since);
         let current = seen.observation.replicas;
         let starting = seen.observation.pods.starting(current);

@@ -4,55 +4,18 @@
 //! Its past is what status says, so it survives a restart of whoever calls it; in memory there is only how often in a row
 //! a replica stood out, which begins anew.
 
+mod memory;
 mod past;
 mod suspects;
 mod turn;
 
-use std::collections::BTreeMap;
-
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use self::{past::Past, turn::Turn};
-use super::{Member, Memory, Observation, Sample};
+pub(super) use self::memory::OutlierMemory;
+use self::{memory::Refused, past::Past, turn::Turn};
+use super::Observation;
 use plimsoll_api::{Mode, Reason, ReasonCode, RecoveryStatus, Validated};
-
-/// How often to look while a replica waits for its replacement.
-const PAUSE: SignedDuration = SignedDuration::from_secs(1);
-/// An eviction that was refused is tried again after this time.
-const RETRY: SignedDuration = SignedDuration::from_secs(10);
-
-/// The replicas side by side.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Peers {
-    /// A number for each pod.
-    pub sample: Sample,
-    /// The target's pods that are there to stay.
-    pub members: Vec<Member>,
-    /// What was done before, as status tells.
-    pub told: RecoveryStatus,
-}
-
-/// What is remembered of the replicas besides what status tells.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct OutlierMemory {
-    /// When the sample was taken that was counted last.
-    at: Option<Timestamp>,
-    /// Samples in a row in which a replica stood out.
-    strikes: BTreeMap<String, i32>,
-    /// What replicas were ejected for: their number, and the median of their peers.
-    ejected_for: BTreeMap<String, (f64, f64)>,
-    /// The eviction that did not take place.
-    refused: Option<Refused>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-struct Refused {
-    pod: String,
-    at: Timestamp,
-    code: ReasonCode,
-    message: String,
-}
 
 /// What to do now.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -69,8 +32,8 @@ pub struct Recovery {
 
 impl Recovery {
     /// Notes that the replica was evicted.
-    pub fn evicted(&mut self, memory: &mut Memory, pod: &str, now: Timestamp) {
-        memory.outliers.refused = None;
+    pub(super) fn was_evicted(&mut self, memory: &mut OutlierMemory, pod: &str, now: Timestamp) {
+        memory.refused = None;
         self.reasons
             .retain(|other| !matches!(other.code, ReasonCode::EvictionRefused | ReasonCode::EvictionFailed));
         for ejected in self.status.ejected.iter_mut().filter(|ejected| ejected.pod == pod) {
@@ -80,9 +43,9 @@ impl Recovery {
     }
 
     /// Notes that the replica was not evicted: a budget `refused` it, or it failed.
-    pub fn not_evicted(
+    pub(super) fn was_not_evicted(
         &mut self,
-        memory: &mut Memory,
+        memory: &mut OutlierMemory,
         pod: &str,
         refused: bool,
         message: &str,
@@ -93,13 +56,7 @@ impl Recovery {
         self.reasons
             .retain(|other| !matches!(other.code, ReasonCode::EvictionRefused | ReasonCode::EvictionFailed));
         self.reasons.insert(0, refused.reason());
-        memory.outliers.refused = Some(refused);
-    }
-}
-
-impl Refused {
-    fn reason(&self) -> Reason {
-        Reason::new(self.code, 0, 0).about(&self.pod).detailed(self.message.clone())
+        memory.refused = Some(refused);
     }
 }
 
@@ -111,14 +68,18 @@ impl Refused {
 /// - One is replaced at a time: when its requests are over, all others are ready, and the evidence is fresh. The pause
 ///   before the next replacement doubles too, so that a question that is wrong can't churn through a service.
 #[must_use]
-pub fn judge(spec: &Validated, seen: &Observation, memory: &mut Memory, now: Timestamp) -> Option<Recovery> {
+pub fn judge(
+    spec: &Validated,
+    seen: &Observation,
+    memory: &mut OutlierMemory,
+    now: Timestamp,
+) -> Option<Recovery> {
     let rules = spec.outliers.as_ref()?;
     let Some(peers) = &seen.peers else {
         let reason = Reason::new(ReasonCode::OutliersUnknown, seen.replicas, seen.replicas);
         let reasons = vec![reason.detailed("the target does not say how it selects its pods")];
         return Some(Recovery { reasons, ..Recovery::default() });
     };
-    let memory = &mut memory.outliers;
     let turn = Turn { spec, rules, seen, peers, now };
     let mut past = Past::of(peers, now);
     if spec.mode == Mode::Paused {
@@ -149,12 +110,4 @@ pub fn judge(spec: &Validated, seen: &Observation, memory: &mut Memory, now: Tim
     let next_look = turn.next_look(&past);
     let reasons = turn.reasons(&past, memory, &verdict, &left);
     Some(Recovery { status: past.status(), evict, reasons, next_look })
-}
-
-impl OutlierMemory {
-    /// Forgets what belongs to replicas that are not out any more.
-    fn keep_only(&mut self, past: &Past) {
-        self.ejected_for.retain(|pod, _| past.is_out(pod));
-        self.refused = self.refused.take().filter(|refused| past.is_out(&refused.pod));
-    }
 }

@@ -2,16 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{
-    Observation,
-    evidence::{Evidence, Graded},
-    load,
-    memory::Memory,
-    objective,
-    observation::Sample,
-    utilization,
-};
-use plimsoll_api::{Goal, KpiRule, KpiState, KpiStatus, Reason, ReasonCode, Validated};
+use super::{Observation, Sample};
+use plimsoll_api::{Goal, KpiRule, KpiState, KpiStatus, Reason, Validated};
 
 /// One KPI, seen and judged.
 pub(super) struct Look {
@@ -61,84 +53,6 @@ pub(super) struct Proposal {
     pub value: Option<f64>,
     /// How much of what is allowed is used, 1 being the limit.
     pub used: Option<f64>,
-}
-
-/// Looks at every KPI of the spec, in its order.
-pub(super) fn look_at_kpis(
-    spec: &Validated,
-    seen: &Observation,
-    graded: &Evidence,
-    memory: &mut Memory,
-    now: Timestamp,
-) -> Vec<Look> {
-    let graded = spec.kpis.iter().filter_map(|rule| Some((rule, graded.get(&rule.name)?)));
-    graded.map(|(rule, graded)| look_at(spec, rule, seen, graded, memory, now)).collect()
-}
-
-fn look_at(
-    spec: &Validated,
-    rule: &KpiRule,
-    seen: &Observation,
-    Graded { sample, share, gap }: &Graded,
-    memory: &mut Memory,
-    now: Timestamp,
-) -> Look {
-    let Memory { kpis, changes, .. } = memory;
-    let kept = kpis.entry(rule.name.clone()).or_default();
-    let context = Seen { spec, rule, sample, share: *share, observation: seen, now };
-    let mut proposal = match (sample.state, rule.goal) {
-        (KpiState::Fresh | KpiState::Partial, Goal::PerReplica(per_replica)) => {
-            load::propose(&context, per_replica, kept)
-        }
-        (KpiState::Fresh | KpiState::Partial, Goal::Average(target)) => {
-            utilization::propose(&context, target)
-        }
-        (KpiState::Fresh | KpiState::Partial, Goal::AtMost(limit)) => {
-            objective::propose(&context, limit, kept, changes)
-        }
-        (KpiState::Empty | KpiState::NaN, Goal::AtMost(_)) => {
-            objective::without_value(&context, kept);
-            Proposal::default()
-        }
-        _ => Proposal::default(),
-    };
-    if sample.state != KpiState::Fresh {
-        proposal.holds = Some(Hold::NotFresh);
-        proposal.reasons.insert(0, not_fresh(rule, sample, seen.replicas));
-    } else if *gap {
-        // The average is too low yet to tell a burst by; until its range is full nothing falls anyway.
-        proposal.burst = false;
-    }
-    let status = KpiStatus {
-        name: rule.name.clone(),
-        type_: rule.goal.kpi_type(),
-        state: sample.state,
-        value: proposal.value.or_else(|| sample.number()).filter(|value| value.is_finite()),
-        target: rule.goal.number(),
-        used: proposal.used.filter(|used| used.is_finite()),
-        proposal: proposal.replicas,
-        sample_time: sample.at.map(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time),
-        message: sample.message.clone(),
-    };
-    Look {
-        name: rule.name.clone(),
-        goal: rule.goal,
-        state: sample.state,
-        proposal: proposal.replicas,
-        holds: proposal.holds,
-        burst: proposal.burst,
-        reach: sample.reach,
-        reasons: proposal.reasons,
-        status,
-    }
-}
-
-fn not_fresh(rule: &KpiRule, sample: &Sample, replicas: i32) -> Reason {
-    let state: &'static str = sample.state.into();
-    let why = sample.message.as_deref().map(|message| format!(": {message}")).unwrap_or_default();
-    Reason::new(ReasonCode::KpiNotFresh, replicas, replicas)
-        .about(&rule.name)
-        .detailed(format!("{state}{why}"))
 }
 
 /// Whether a ratio of a value to its target lies within the tolerances around 1.

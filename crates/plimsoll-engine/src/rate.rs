@@ -1,20 +1,12 @@
 //! Rate policies of autoscaling/v2: how far the replicas may move within a period.
 
-use std::collections::VecDeque;
-
 use jiff::{SignedDuration, Timestamp};
 
-use super::{memory::Change, step::Step};
+use super::{changes::Changes, step::Step};
 use plimsoll_api::{MoveRules, PolicyType, Reason, ReasonCode, ScalingPolicy, SelectPolicy, Validated};
 
 /// Limits `step` by the policies of the direction in which it moves.
-pub(super) fn limit(
-    step: &mut Step,
-    current: i32,
-    changes: &VecDeque<Change>,
-    spec: &Validated,
-    now: Timestamp,
-) {
+pub(super) fn limit(step: &mut Step, current: i32, changes: &Changes, spec: &Validated, now: Timestamp) {
     let (up, down) = (&spec.scale_up, &spec.scale_down);
     if step.replicas > current {
         let limit =
@@ -49,7 +41,7 @@ fn bound(
 }
 
 /// Replicas at the start of the policy's period: `current` without what was changed since, and never fewer than none.
-fn start(changes: &VecDeque<Change>, policy: &ScalingPolicy, current: i32, now: Timestamp) -> i32 {
+fn start(changes: &Changes, policy: &ScalingPolicy, current: i32, now: Timestamp) -> i32 {
     let period = SignedDuration::from_secs(i64::from(policy.period_seconds));
     let since = changes.iter().filter(|change| now.duration_since(change.at) < period);
     let changed: i64 = since.map(|change| i64::from(change.to) - i64::from(change.from)).sum();

@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 
 use super::{
-    Decision, Memory, Observation, Recovery, Shift,
+    Decision, Fleet, Memory, Observation, Recovery, Shift,
     decide::decide,
-    evidence,
-    failover::{self, Departure, Veto},
+    evidence::{self, Evidence},
+    failover,
     outliers::judge,
 };
 use plimsoll_api::Validated;
@@ -22,18 +22,6 @@ pub struct Turn {
     pub recovery: Option<Recovery>,
 }
 
-/// The answer of the other services to a departure from the primary. It may be asked several times in a turn, and grants
-/// at most one departure.
-pub type Fleet<'a> = dyn FnMut(Departure<'_>) -> Result<(), Veto> + 'a;
-
-/// A fleet that allows every departure: for a service without others.
-///
-/// # Errors
-/// None.
-pub fn alone(_: Departure<'_>) -> Result<(), Veto> {
-    Ok(())
-}
-
 /// Decides everything for one service at `now`. Each sample is graded once; recovery, failover and replicas all decide
 /// on that grade.
 #[must_use]
@@ -44,9 +32,9 @@ pub fn turn(
     now: Timestamp,
     fleet: &mut Fleet<'_>,
 ) -> Turn {
-    let graded = evidence::graded(spec, seen, memory, now);
-    let recovery = judge(spec, seen, memory, now);
-    let failover = failover::decide(spec, seen, &graded, memory, now, fleet);
+    let graded = graded(spec, seen, memory, now);
+    let recovery = judge(spec, seen, &mut memory.outliers, now);
+    let failover = failover::decide(spec, seen, &graded, &mut memory.failover, now, fleet);
     let returning = failover.as_ref().map_or(0, |shift| shift.floor);
     let decision = decide(spec, seen, &graded, returning, memory, now);
     Turn { decision, failover, recovery }
@@ -61,6 +49,18 @@ pub fn turn_unscaled(
     now: Timestamp,
     fleet: &mut Fleet<'_>,
 ) -> Option<Shift> {
-    let graded = evidence::graded(spec, seen, memory, now);
-    failover::decide(spec, seen, &graded, memory, now, fleet)
+    let graded = graded(spec, seen, memory, now);
+    failover::decide(spec, seen, &graded, &mut memory.failover, now, fleet)
+}
+
+/// Grades the samples of all KPIs, once in a turn: each grade is remembered for the ones after it.
+fn graded(spec: &Validated, seen: &Observation, memory: &mut Memory, now: Timestamp) -> Evidence {
+    memory.clock_set_back(now);
+    memory.keep_only(&spec.kpis);
+    let graded = spec.kpis.iter().map(|rule| {
+        let kept = memory.kpis.entry(rule.name.clone()).or_default();
+        let sample = seen.samples.get(&rule.name);
+        (rule.name.clone(), evidence::grade(rule, sample, &mut kept.evidence, seen.pods.all(), now))
+    });
+    graded.collect()
 }

@@ -1,7 +1,7 @@
 //! Utilization: autoscaling/v2's arithmetic with missing and unready pods (replica_calculator.go, `GetResourceReplicas`).
 
 use super::{
-    observation::{self, Pods, Value},
+    Pods, Value, observation,
     proposal::{Hold, Proposal, Seen, is_tolerated, replicas_for, tolerated},
 };
 use plimsoll_api::{Reason, ReasonCode, Validated};

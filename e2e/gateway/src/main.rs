@@ -4,15 +4,16 @@
 //! It knows hostnames, path prefixes and weights, plain HTTP, and Services as backends; all else of a route it does not
 //! see, and it asks for no ReferenceGrant. It can be told to lie as implementations do ([`world::Lies`]).
 
+mod args;
 mod config;
 mod haproxy;
 mod said;
 mod world;
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use clap::Parser;
+use clap::Parser as _;
 use futures::StreamExt as _;
 use kube::{
     Api, Client,
@@ -25,29 +26,12 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::{haproxy::HaProxy, said::Said, world::World};
+use crate::{args::Args, haproxy::HaProxy, said::Said, world::World};
 
 /// Time between two looks at what the watches know.
 const BEAT: Duration = Duration::from_millis(50);
 /// With the lie `early`, HAProxy is that much behind.
 const LATE: Duration = Duration::from_secs(4);
-
-#[derive(Parser)]
-#[command(version, about)]
-struct Args {
-    /// Address that Gateways get.
-    #[arg(long)]
-    address: IpAddr,
-    /// `gatewayClassName` of those that it serves.
-    #[arg(long, default_value = "stand-in")]
-    class: String,
-    /// Folder for HAProxy's configuration.
-    #[arg(long)]
-    folder: PathBuf,
-    /// Endpoints at 192.0.2.N are at 127.0.0.N: an API server takes no loopback addresses for endpoints.
-    #[arg(long)]
-    loopback: bool,
-}
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {

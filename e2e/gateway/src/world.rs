@@ -9,7 +9,7 @@ use std::{
 use kube::{ResourceExt as _, api::DynamicObject};
 use serde_json::{Value, json};
 
-use crate::Args;
+use crate::args::Args;
 
 /// Annotation of a Gateway that makes it lie.
 const LIES: &str = "plimsoll.dev/lies";

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 /// Longest duration that is accepted: 366 days.
-const LONGEST_SECONDS: f64 = 366.0 * 86_400.0;
+const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 
-/// Parses one or more numbers, each with a unit: `us`, `ms`, `s`, `m`, `h` or `d`. A bare `0` is
+/// Parses one or more numbers, each with a unit, such as `us`, `ms`, `s`, `m`, `h` or `d`. A bare `0` is
 /// allowed, any other bare number is not. The result is at most 366 days.
 pub fn parse(text: &str) -> Result<Duration, String> {
     let fail = || {
@@ -13,27 +13,15 @@ pub fn parse(text: &str) -> Result<Duration, String> {
             "{text:?} is not a duration: write numbers with a unit of us, ms, s, m, h or d, as in 250ms or 1m30s"
         )
     };
-    if text == "0" {
-        return Ok(Duration::ZERO);
-    }
-    let mut rest = text.trim();
-    let mut seconds = 0.0;
-    if rest.is_empty() {
+    // A space inside is more likely to be a mistake of quoting.
+    if text.trim().contains(char::is_whitespace) {
         return Err(fail());
     }
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(fail)?;
-        let (number, after) = rest.split_at(digits);
-        let letters = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
-        let (unit, after) = after.split_at(letters);
-        let number: f64 = number.parse().map_err(|_| fail())?;
-        seconds += number * seconds_of(unit).ok_or_else(fail)?;
-        rest = after;
-    }
-    if seconds > LONGEST_SECONDS {
+    let duration = humantime::parse_duration(text.trim()).map_err(|_| fail())?;
+    if duration > LONGEST {
         return Err(format!("{text:?} is too long: at most 366 days are allowed"));
     }
-    Duration::try_from_secs_f64(seconds).map_err(|_| fail())
+    Ok(duration)
 }
 
 /// As [`parse`], for durations that must not be zero.
@@ -42,18 +30,6 @@ pub fn parse_positive(text: &str) -> Result<Duration, String> {
         Duration::ZERO => Err(format!("{text:?} is zero: a positive duration is needed")),
         duration => Ok(duration),
     }
-}
-
-fn seconds_of(unit: &str) -> Option<f64> {
-    Some(match unit {
-        "us" | "µs" => 1e-6,
-        "ms" => 1e-3,
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3_600.0,
-        "d" => 86_400.0,
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

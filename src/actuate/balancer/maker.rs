@@ -16,12 +16,27 @@ use k8s_openapi::{
 };
 use kube::{Resource as _, ResourceExt as _};
 
-use super::{AGENT_PORT, Backend, BalancerError, GATE_PORT, Setup, endpoints_name};
+use super::{
+    error::{BalancerError, NAME_MAX},
+    setup::Setup,
+};
 use crate::balancer::{HEALTH_PORT, LOW_PORTS_UP, nginx::OWN_PORT};
-use plimsoll_api::{BALANCER_LABEL, GROUP, ScalableService, Software, Traffic, balancer_name};
+use plimsoll_api::{
+    BALANCER_LABEL, GROUP, ScalableService, Software, Traffic, balancer_name, endpoints_name,
+};
 
-/// The longest name of a ScalableService with `spec.traffic`: `NAME-endpoints` is the name of a Service.
-pub(super) const NAME_MAX: usize = 63 - "-endpoints".len();
+/// Port of the agent's own metrics and health.
+pub const AGENT_PORT: u16 = 9102;
+/// Port of the gate, on the loopback of the pod.
+pub const GATE_PORT: u16 = 9103;
+/// What balancers take from the target that they stand in front of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Backend {
+    /// The labels of its pods.
+    pub selector: BTreeMap<String, String>,
+    /// The priority class of its pods, if its template names one.
+    pub priority_class: Option<String>,
+}
 
 /// Makes the objects of one service.
 pub(super) struct Maker<'a> {

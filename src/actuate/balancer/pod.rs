@@ -23,16 +23,12 @@ use k8s_openapi::{
 use kube::ResourceExt as _;
 
 use super::{
-    Images,
-    maker::{Maker, inside},
+    maker::{AGENT_PORT, GATE_PORT, Maker, inside},
+    setup::Images,
 };
 use crate::balancer::HEALTH_PORT;
 use plimsoll_api::Software;
 
-/// Port of the agent's own metrics and health.
-pub const AGENT_PORT: u16 = 9102;
-/// Port of the gate, on the loopback of the pod.
-pub const GATE_PORT: u16 = 9103;
 /// Where the copy of the program is.
 const PROGRAM: &str = "/plimsoll/plimsoll";
 /// What agent and balancer share: configuration, certificates, sockets. In memory, for it has private keys.

@@ -6,27 +6,9 @@ use k8s_openapi::{
     },
     apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
 };
-use serde::Deserialize;
 
-use super::{
-    AGENT_PORT,
-    maker::{Maker, inside},
-};
+use super::maker::{AGENT_PORT, Maker, inside};
 use crate::balancer::HEALTH_PORT;
-
-/// Who may reach the balancers. What they may reach is not limited: the replicas' and the API server's addresses are not
-/// known beforehand.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct NetworkRules {
-    /// Who may reach the listeners; everybody if it is empty.
-    #[serde(default)]
-    pub from: Vec<NetworkPolicyPeer>,
-    /// Who may reach the metrics; everybody if it is empty. The kubelet's probes come from the pod's own node, which
-    /// Kubernetes lets through.
-    #[serde(default)]
-    pub metrics_from: Vec<NetworkPolicyPeer>,
-}
 
 impl Maker<'_> {
     pub fn network_policy(&self) -> Option<NetworkPolicy> {

@@ -9,13 +9,11 @@ use kube::{
 };
 use serde_json::json;
 
-use super::FIELD_MANAGER;
-use crate::lease::{Permit, WriteError};
+use crate::{
+    field_managers::{BALANCER, BALANCER_REPLICAS},
+    lease::{Permit, WriteError},
+};
 use plimsoll_api::Traffic;
-
-/// Owner of `spec.replicas` once it is somebody else's to change. The API server removes a field that its last owner does
-/// not apply any more, and a Deployment without it has one replica.
-const REPLICAS_MANAGER: &str = "plimsoll-balancer-replicas";
 
 /// What to apply of `object`, which is not owned by another. A new Deployment gets its first replicas; one whose replicas
 /// are ours and not in the spec any more has them handed over first, as they are.
@@ -53,7 +51,7 @@ pub(super) async fn settle<'a>(
 fn are_ours(metadata: &ObjectMeta) -> bool {
     let mut entries = metadata.managed_fields.iter().flatten();
     entries.any(|entry| {
-        let ours = entry.manager.as_deref() == Some(FIELD_MANAGER)
+        let ours = entry.manager.as_deref() == Some(BALANCER)
             && entry.operation.as_deref() == Some("Apply")
             && entry.subresource.is_none();
         let fields = entry.fields_v1.as_ref().map(|fields| &fields.0);
@@ -76,7 +74,7 @@ async fn hand_over(
         "metadata": {"name": name, "namespace": object.namespace()},
         "spec": {"replicas": replicas},
     });
-    let params = PatchParams::apply(REPLICAS_MANAGER).force();
+    let params = PatchParams::apply(BALANCER_REPLICAS).force();
     permit.write(api.patch(&name, &params, &Patch::Apply(own))).await.map(drop)
 }
 
@@ -93,9 +91,9 @@ mod tests {
             .unwrap()
         };
         let replicas = json!({"f:replicas": {}});
-        assert!(are_ours(&metadata(FIELD_MANAGER, "Apply", replicas.clone())));
-        assert!(!are_ours(&metadata(FIELD_MANAGER, "Apply", json!({"f:template": {}}))));
+        assert!(are_ours(&metadata(BALANCER, "Apply", replicas.clone())));
+        assert!(!are_ours(&metadata(BALANCER, "Apply", json!({"f:template": {}}))));
         assert!(!are_ours(&metadata("kubectl", "Update", replicas.clone())));
-        assert!(!are_ours(&metadata(REPLICAS_MANAGER, "Apply", replicas)));
+        assert!(!are_ours(&metadata(BALANCER_REPLICAS, "Apply", replicas)));
     }
 }

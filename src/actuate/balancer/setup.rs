@@ -1,8 +1,9 @@
 //! What the balancers of all services are made of: the operator's configuration.
 
-use plimsoll_api::{BalancerContainer, BalancerPod, Software};
+use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
+use serde::Deserialize;
 
-use super::NetworkRules;
+use plimsoll_api::{BalancerContainer, BalancerPod, Software};
 
 /// What the balancers of all services are made of, unless a spec says otherwise.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +18,20 @@ pub struct Setup {
     pub network_policy: Option<NetworkRules>,
     /// Services, at least 1, whose balancers are rolled at the same time after the operator or its configuration changed.
     pub concurrent_rollouts: usize,
+}
+
+/// Who may reach the balancers. What they may reach is not limited: the replicas' and the API server's addresses are not
+/// known beforehand.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NetworkRules {
+    /// Who may reach the listeners; everybody if it is empty.
+    #[serde(default)]
+    pub from: Vec<NetworkPolicyPeer>,
+    /// Who may reach the metrics; everybody if it is empty. The kubelet's probes come from the pod's own node, which
+    /// Kubernetes lets through.
+    #[serde(default)]
+    pub metrics_from: Vec<NetworkPolicyPeer>,
 }
 
 /// Images of a balancer's pod.

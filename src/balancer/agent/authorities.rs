@@ -22,7 +22,7 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use crate::balancer::{Standby, text::fingerprint};
+use crate::{balancer::Standby, fingerprint::fingerprint};
 use plimsoll_api::StandbyTls;
 
 /// Key of the Secret, as cert-manager and `kubernetes.io/tls` have it.

@@ -13,7 +13,10 @@ use tokio::{
 };
 
 use super::{metrics::AgentMetrics, pace::Pace};
-use crate::actuate::{result_of, said};
+use crate::{
+    api_error::{result_of, said},
+    field_managers,
+};
 use plimsoll_api::{BalancerStatus, ScalableService};
 
 /// The longest write.
@@ -36,8 +39,7 @@ impl Reporter {
             api: Api::namespaced(client, namespace),
             namespace: namespace.to_owned(),
             service: service.to_owned(),
-            // The API server takes 128 bytes.
-            manager: format!("plimsoll-lb-{pod}").chars().take(128).collect(),
+            manager: field_managers::agent(pod),
         }
     }
 

@@ -17,8 +17,10 @@ use super::{
     endpoints::SliceIndex,
     known::{Known, Service},
 };
-use crate::{actuate::balancer::endpoints_name, balancer::Standby, pauses::Pauses};
-use plimsoll_api::{RecoveryStatus, ScalableService, StandbyStatus, StandbyTls, Traffic, TrafficStatus};
+use crate::{balancer::Standby, pauses::Pauses};
+use plimsoll_api::{
+    RecoveryStatus, ScalableService, StandbyStatus, StandbyTls, Traffic, TrafficStatus, endpoints_name,
+};
 
 /// Of a ScalableService only what is used: the rest may be of a newer version, and costs no memory.
 type Watched = Object<Spec, Status>;

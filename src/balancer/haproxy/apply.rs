@@ -13,7 +13,7 @@ use super::{
     seen::{Counts, Seen},
     socket,
 };
-use crate::balancer::{DriverError, Epoch, ServerState, Wanted};
+use crate::balancer::{DriverError, Epoch, Wanted};
 
 /// So long after a reload the process before may still take requests: until the last connection of an idle client is closed,
 /// and what was on its way then; a process tells its start in whole seconds.
@@ -40,8 +40,10 @@ impl Report {
     /// Replicas of `wanted` that new requests go to.
     #[must_use]
     pub fn programmed(&self, wanted: &Wanted) -> usize {
-        let ready = wanted.servers.iter().filter(|(_, server)| server.state == ServerState::Ready);
-        ready.filter(|(pod, _)| self.seen.servers.get(*pod).is_some_and(|server| server.usable())).count()
+        wanted
+            .ready()
+            .filter(|(pod, _)| self.seen.servers.get(*pod).is_some_and(|server| server.usable()))
+            .count()
     }
 }
 

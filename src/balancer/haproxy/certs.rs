@@ -6,9 +6,14 @@ use super::{
     HaProxy, NAME,
     check::check,
     command::{Answer, Command, FileWord},
+    quote::quoted,
     socket,
 };
-use crate::balancer::{CertificateChange, DriverError, Pem, files};
+use crate::balancer::{
+    CertificateChange, ConfigError, DriverError, Pem,
+    certificate::{Offer, refusal},
+    files,
+};
 
 /// The longest PEM that fits into a command: HAProxy's buffer (`tune.bufsize`, 16 KiB unless it is set) less the command's own
 /// line. A larger buffer would cost each request of a client twice as much.
@@ -25,19 +30,17 @@ impl HaProxy {
         certificate: &str,
         key: &str,
     ) -> Result<CertificateChange, DriverError> {
-        let pem = Pem::of(certificate, key)?;
-        let before = files::read(file).await?;
-        if before.as_deref() == Some(pem.as_str()) {
+        let Some(offer) = Offer::of(file, certificate, key).await? else {
             return Ok(CertificateChange::None);
-        }
-        let beside = files::write_beside(file, pem.as_str()).await?;
-        self.check_certificate(file, &beside).await?;
-        if pem.as_str().len() > LONGEST {
+        };
+        let config = self.with_pair_alone(&offer.place())?;
+        offer.check(NAME, &config, check(&self.paths.program, &offer.config())).await?;
+        if offer.pem.as_str().len() > LONGEST {
             files::put_in_place(file).await?;
             return match self.observe().await {
                 Ok(seen) => {
                     let taken = self.take_over(seen.structure.as_deref().unwrap_or_default(), &seen).await;
-                    if let (Err(_), Some(before)) = (&taken, before) {
+                    if let (Err(_), Some(before)) = (&taken, offer.before) {
                         // The file says what is served, or nobody would ever try again.
                         files::replace(file, &before).await?;
                     }
@@ -47,30 +50,18 @@ impl HaProxy {
                 Err(error) => Err(error),
             };
         }
-        let swapped = self.swap(file, pem).await?;
+        let swapped = self.swap(file, offer.pem).await?;
         files::put_in_place(file).await?;
         Ok(swapped)
     }
 
-    /// Asks HAProxy's own check about the pair alone.
-    async fn check_certificate(&self, file: &Path, beside: &Path) -> Result<(), DriverError> {
-        let mut config = beside.as_os_str().to_owned();
-        config.push(".cfg");
-        let config = Path::new(&config);
-        let crt = super::quote::quoted("the path of a certificate", &beside.display().to_string())?;
-        let text = format!(
-            "frontend check\n    mode http\n    timeout client 1s\n    bind 127.0.0.1:{} ssl crt {crt}\n",
+    /// A configuration with nothing but the pair `pem`, for HAProxy's own check.
+    fn with_pair_alone(&self, pem: &str) -> Result<String, ConfigError> {
+        let pem = quoted("the path of a certificate", pem)?;
+        Ok(format!(
+            "frontend check\n    mode http\n    timeout client 1s\n    bind 127.0.0.1:{} ssl crt {pem}\n",
             self.paths.metrics
-        );
-        files::replace(config, &text).await?;
-        let refused = check(&self.paths.program, config).await;
-        let _gone_is_fine = tokio::fs::remove_file(config).await;
-        match refused? {
-            None => Ok(()),
-            Some(answer) => {
-                Err(DriverError::Certificate { by: NAME, file: file.display().to_string(), answer })
-            }
-        }
+        ))
     }
 
     async fn swap(&self, file: &Path, pem: Pem) -> Result<CertificateChange, DriverError> {
@@ -97,9 +88,7 @@ impl HaProxy {
 
 fn done(file: &Path, command: &Command, answer: &str) -> Result<(), DriverError> {
     match command.answered(answer) {
-        Answer::Refused(answer) => {
-            Err(DriverError::Certificate { by: NAME, file: file.display().to_string(), answer })
-        }
+        Answer::Refused(answer) => Err(refusal(NAME, file, answer)),
         _ => Ok(()),
     }
 }

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
 use super::{
+    backend::{GATE, GATE_COOKIE, attempts, backend, checks, cookie_key, retries},
     frontend::{addresses, frontend},
     keywords::Keywords,
     paths::Paths,
@@ -10,18 +11,13 @@ use super::{
     standbys,
 };
 use crate::balancer::{
-    Capacity, ConfigError, OWN_PORTS, Server, ServerState, TLS12_CIPHERS, Wanted,
-    text::{fingerprint, name},
+    Capacity, ConfigError, OWN_PORTS, Server, ServerState, TLS12_CIPHERS, Wanted, text::name,
 };
-use plimsoll_api::{Algorithm, RetryOn, Traffic};
+use crate::fingerprint::fingerprint;
+use plimsoll_api::{Algorithm, RetryOn};
 
-/// Name of the gate server: one that no pod can have.
-pub const GATE: &str = "_gate";
 /// Within this time after a reload or a stop the connections of idle clients are closed, one after the other.
 pub(super) const CLOSING_MAX: Duration = Duration::from_secs(5);
-/// Cookie of clients that the gate served, or a standby in the place of a replica: it binds to nothing.
-pub(super) const GATE_COOKIE: &str = "gate";
-
 /// A configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -58,18 +54,6 @@ impl Config {
 #[must_use]
 pub fn structure_of(text: &str) -> Option<&str> {
     text.lines().nth(1)?.split_once(", structure ").map(|(_, structure)| structure)
-}
-
-/// The backend: it has the service's name, by which its metrics are found.
-#[must_use]
-pub fn backend(wanted: &Wanted) -> &str {
-    &wanted.service.1
-}
-
-/// From which the cookies of servers are made: the same on every balancer of the service.
-#[must_use]
-pub fn cookie_key(wanted: &Wanted) -> String {
-    format!("{}:{}", wanted.service.0, wanted.service.1)
 }
 
 fn ports_differ(wanted: &Wanted, paths: &Paths) -> Result<(), ConfigError> {
@@ -234,58 +218,6 @@ fn service(wanted: &Wanted, with_servers: bool) -> Result<String, ConfigError> {
         text += &servers(wanted)?;
     }
     Ok(text)
-}
-
-/// How often a request is tried again.
-fn attempts(traffic: &Traffic) -> i32 {
-    if traffic.retry_on().is_empty() { 0 } else { traffic.retries.attempts }
-}
-
-/// How the servers of a backend are checked, where they are.
-pub(super) fn checks(wanted: &Wanted) -> Result<String, ConfigError> {
-    let check = wanted.traffic.health_check.as_ref();
-    let Some(path) = check.and_then(|check| check.path.as_ref()) else { return Ok(String::new()) };
-    let path = quoted("traffic.healthCheck.path", path)?;
-    let (namespace, service) = &wanted.service;
-    Ok(format!(
-        "    option httpchk
-    http-check send meth GET uri {path} ver HTTP/1.1 hdr Host {service}.{namespace} hdr User-Agent plimsoll
-    http-check expect status 200-399
-"
-    ))
-}
-
-/// After what, and how often, a backend sends a request again.
-pub(super) fn retries(traffic: &Traffic) -> String {
-    let on = |wanted: RetryOn| traffic.retry_on().contains(&wanted);
-    let mut events = Vec::new();
-    for (event, word) in [
-        (RetryOn::ConnectFailure, "conn-failure"),
-        (RetryOn::EmptyResponse, "empty-response"),
-        (RetryOn::Http503, "503"),
-    ] {
-        if on(event) {
-            events.push(word);
-        }
-    }
-    let attempts = attempts(traffic);
-    let mut text = format!(
-        "    retries {attempts}
-    option redispatch 1
-"
-    );
-    if attempts > 0 {
-        let _ = writeln!(text, "    retry-on {}", events.join(" "));
-    }
-    if attempts > 0 && (on(RetryOn::EmptyResponse) || on(RetryOn::Http503)) {
-        text += "    # What a replica may have begun is repeated only where that does no harm.
-    acl may_be_repeated method GET HEAD OPTIONS PUT DELETE
-    acl has_body req.hdr_val(content-length) gt 0
-    acl has_body req.hdr(transfer-encoding) -m found
-    http-request disable-l7-retry if !may_be_repeated or has_body
-";
-    }
-    text
 }
 
 fn stickiness(wanted: &Wanted) -> Result<String, ConfigError> {

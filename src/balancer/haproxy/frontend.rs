@@ -6,7 +6,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
 };
 
-use super::{access_log, config::backend, forwarded, paths::Paths, quote::quoted, standbys};
+use super::{access_log, backend::backend, forwarded, paths::Paths, quote::quoted, standbys};
 use crate::balancer::{ConfigError, Wanted, text::name};
 use plimsoll_api::{Criticality, RequestMatch, Traffic};
 

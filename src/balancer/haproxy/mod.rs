@@ -5,6 +5,7 @@
 
 mod access_log;
 mod apply;
+mod backend;
 mod certs;
 mod check;
 mod command;
@@ -27,8 +28,9 @@ mod standbys;
 mod tests;
 
 pub use apply::{Done, Report};
+pub use backend::GATE;
 pub use command::{AdminState, Answer, BadWord};
-pub use config::{Config, GATE};
+pub use config::Config;
 pub use listeners::Clients;
 pub use listening::Listening;
 pub use paths::Paths;

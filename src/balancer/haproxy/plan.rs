@@ -9,8 +9,8 @@ mod failover;
 use std::net::SocketAddr;
 
 use super::{
+    backend::{GATE, backend, cookie_key},
     command::{AdminState, BadWord, Command, FileWord, ServerName, Word},
-    config::{GATE, backend, cookie_key},
     keywords::Keywords,
     limits,
     paths::Paths,
@@ -125,7 +125,7 @@ pub fn plan(wanted: &Wanted, seen: &Seen) -> Vec<Step> {
     }
     plan.fail_over(wanted, seen, checks);
     if let Some(gate) = seen.gate {
-        let serves = wanted.servers.values().any(|server| server.state == ServerState::Ready);
+        let serves = wanted.ready().next().is_some();
         let serves = serves || !wanted.instead().is_empty();
         let most = limits::of_gate(wanted, gate.queued > 0 && serves);
         if gate.maxconn != most {

@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
+    backend::GATE,
     command::AdminState,
-    config::GATE,
     standbys::{is_standby, is_standby_backend},
 };
 use crate::balancer::{Epoch, Usage};

@@ -19,7 +19,7 @@
 use std::{fmt::Write as _, net::SocketAddr};
 
 use super::{
-    config::{GATE_COOKIE, backend, checks, retries},
+    backend::{GATE_COOKIE, backend, checks, retries},
     keywords::Keywords,
     paths::Paths,
 };

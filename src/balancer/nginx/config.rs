@@ -9,9 +9,10 @@ use super::{
     standbys::standbys,
 };
 use crate::balancer::{
-    Capacity, ConfigError, OWN_PORTS, ServerState, TLS12_CIPHERS, Wanted,
-    text::{fingerprint, name, path},
+    Capacity, ConfigError, OWN_PORTS, TLS12_CIPHERS, Wanted,
+    text::{name, path},
 };
+use crate::fingerprint::fingerprint;
 use plimsoll_api::{Algorithm, RetryOn, Traffic};
 
 /// Where it is told what is served, on the address of the agent alone.
@@ -80,13 +81,6 @@ pub fn ports_of(text: &str) -> BTreeSet<u16> {
     clients.lines().filter_map(port).collect()
 }
 
-/// The pods that are to get requests.
-#[must_use]
-pub fn ready(wanted: &Wanted) -> BTreeSet<String> {
-    let ready = wanted.servers.iter().filter(|(_, server)| server.state == ServerState::Ready);
-    ready.map(|(pod, _)| pod.clone()).collect()
-}
-
 fn ports_differ(wanted: &Wanted, paths: &Paths) -> Result<(), ConfigError> {
     let mut seen: BTreeSet<u16> = OWN_PORTS.chain([paths.health, paths.own.port()]).collect();
     let twice = wanted.listeners.iter().map(|listen| listen.port).find(|port| !seen.insert(*port));
@@ -97,7 +91,7 @@ fn sections(wanted: &Wanted, paths: &Paths, structure: &str) -> Result<String, C
     let mut text = process(wanted, paths)?;
     text += "\nhttp {\n";
     text += &access_log::format(&wanted.traffic);
-    text += &defaults(wanted, &folder(paths)?);
+    text += &defaults(wanted, &paths.folder_text()?);
     text += &headers::of(&wanted.traffic)?;
     text += &upstream(wanted)?;
     text += &standbys(wanted)?;
@@ -107,11 +101,6 @@ fn sections(wanted: &Wanted, paths: &Paths, structure: &str) -> Result<String, C
     text += &own(paths, structure);
     text += "}\n";
     Ok(text)
-}
-
-pub(super) fn folder(paths: &Paths) -> Result<String, ConfigError> {
-    let folder = paths.folder.display().to_string();
-    path("the folder", &folder).map(ToOwned::to_owned)
 }
 
 fn process(wanted: &Wanted, paths: &Paths) -> Result<String, ConfigError> {
@@ -229,7 +218,7 @@ fn retries(traffic: &Traffic) -> String {
 fn upstream(wanted: &Wanted) -> Result<String, ConfigError> {
     let traffic = &wanted.traffic;
     let service = name("the service", &wanted.service.1)?;
-    if ready(wanted).is_empty() {
+    if wanted.ready().next().is_none() {
         return Ok(String::new());
     }
     let algorithm = match traffic.algorithm {
@@ -250,7 +239,7 @@ fn upstream(wanted: &Wanted) -> Result<String, ConfigError> {
         zone {service} 4m;
 {algorithm}"
     );
-    for (pod, server) in wanted.servers.iter().filter(|(_, server)| server.state == ServerState::Ready) {
+    for (pod, server) in wanted.ready() {
         let pod = name("the name of a pod", pod)?;
         let _ = writeln!(text, "        server {} {fails}{POD}{pod}", server.address);
     }

@@ -6,7 +6,6 @@ use std::{
 };
 
 use super::{
-    config::{folder, ready},
     headers::UPGRADE,
     paths::Paths,
     standbys::{BACKEND, LOOP, NOBODY, proven, shifts},
@@ -33,15 +32,15 @@ pub(super) fn listener(
         let file = path("the path of a certificate", &file)?;
         let _ = writeln!(text, "        ssl_certificate {file};\n        ssl_certificate_key {file};");
     }
-    if ready(wanted).is_empty() && !shifts(wanted) {
+    if wanted.ready().next().is_none() && !shifts(wanted) {
         return Ok(text + "        location / {\n            return 503;\n        }\n    }\n");
     }
-    let (service, folder) = (name("the service", &wanted.service.1)?, folder(paths)?);
+    let (service, folder) = (name("the service", &wanted.service.1)?, paths.folder_text()?);
     let to = if shifts(wanted) { BACKEND } else { service };
     let scheme = if proven(wanted).is_empty() { "http" } else { "$backend_scheme" };
     let nobody = if wanted.primary_share() == 0 {
         format!("            if ({BACKEND} = {LOOP}) {{ return 508; }}\n")
-    } else if ready(wanted).is_empty() {
+    } else if wanted.ready().next().is_none() {
         format!("            if ({BACKEND} = {NOBODY}) {{ return 503; }}\n")
     } else {
         String::new()

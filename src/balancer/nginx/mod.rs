@@ -12,6 +12,7 @@ mod listener;
 mod paths;
 mod probe;
 mod process;
+mod program;
 mod reload;
 mod standbys;
 mod stop;
@@ -31,7 +32,7 @@ use std::{collections::BTreeSet, time::Duration};
 use tokio::{sync::Mutex, time::Instant};
 
 use self::{process::Processes, workers::Knowledge};
-use super::{DriverError, Epoch, Look, Outcome, Usage, Wanted, files};
+use super::{DriverError, Epoch, Look, Outcome, Usage, Wanted, certificate, files};
 
 /// As it is called in messages.
 const NAME: &str = "NGINX";
@@ -107,7 +108,7 @@ impl Nginx {
     /// not run, so that it starts with it ([`DriverError::is_down`]).
     pub async fn sync(&self, wanted: &Wanted) -> Result<Outcome, DriverError> {
         let mut state = self.state.lock().await;
-        let config = Config::of(wanted, &self.paths, &certs::marks(wanted).await)?;
+        let config = Config::of(wanted, &self.paths, &certificate::marks(wanted).await)?;
         let served = match self.served().await {
             Ok(served) => served,
             Err(error) => {
@@ -126,9 +127,9 @@ impl Nginx {
         } else {
             self.write(&config).await?;
         }
-        state.knowledge.learn(&self.processes().await?.workers, Some(&config::ready(wanted)));
+        state.knowledge.learn(&self.processes().await?.workers, Some(&wanted.ready_pods()));
         Ok(Outcome {
-            look: Look { epoch: master, serving: config::ready(wanted), down: BTreeSet::new(), held: 0 },
+            look: Look { epoch: master, serving: wanted.ready_pods(), down: BTreeSet::new(), held: 0 },
             in_sync: true,
             changes: usize::from(reloaded),
             reloaded,

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::balancer::HEALTH_PORT;
+use crate::balancer::{ConfigError, HEALTH_PORT, text::path};
 
 /// Port on the loopback where NGINX tells its agent what it serves.
 pub const OWN_PORT: u16 = 9104;
@@ -45,6 +45,12 @@ impl Paths {
             health: HEALTH_PORT,
             own: (Ipv4Addr::LOCALHOST, OWN_PORT).into(),
         }
+    }
+
+    /// The folder as a word of the configuration.
+    pub(super) fn folder_text(&self) -> Result<String, ConfigError> {
+        let folder = self.folder.display().to_string();
+        path("the folder", &folder).map(ToOwned::to_owned)
     }
 
     /// While it is there, workers of `structure` tell each client with its answer to close the connection.

@@ -2,7 +2,6 @@
 
 use std::{fmt::Write as _, path::Path};
 
-use super::config::ready;
 use crate::balancer::{
     ConfigError, SERVER_HEADER, Standby, Wanted,
     text::{name, path},
@@ -26,7 +25,7 @@ pub(super) fn standbys(wanted: &Wanted) -> Result<String, ConfigError> {
         return Ok(format!("    proxy_set_header {SERVER_HEADER} '';\n"));
     }
     let service = name("the service", &wanted.service.1)?;
-    let mut rest = if ready(wanted).is_empty() { NOBODY.to_owned() } else { service.to_owned() };
+    let mut rest = if wanted.ready().next().is_none() { NOBODY.to_owned() } else { service.to_owned() };
     let own = if wanted.primary_share() == 0 { LOOP.to_owned() } else { rest.clone() };
     let (mut upstreams, mut parts, mut names) = (String::new(), Vec::new(), String::new());
     for (standby, share) in wanted.shares().filter(|(_, share)| *share > 0) {

@@ -20,7 +20,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Paths, process::Processes, reload};
+use super::{paths::Paths, process::Processes, program};
 use crate::balancer::DriverError;
 
 /// The longest answer in time: longer than NGINX takes to hand a signal on.
@@ -35,7 +35,7 @@ const UNACCEPTED: Duration = Duration::from_millis(100);
 enum Question {
     /// Which processes there are: answered by an `Option<Processes>`.
     Processes,
-    /// Have new workers take the configuration over: answered as [`reload::signal`] is.
+    /// Have new workers take the configuration over: answered as [`program::signal`] is.
     Reload,
 }
 
@@ -108,7 +108,7 @@ fn listen(socket: &Path) -> io::Result<UnixListener> {
 
 /// One that has no process id yet takes no signal.
 async fn end(nginx: &mut Child, paths: &Paths, how: &str) {
-    if !matches!(reload::signal(paths, how).await, Ok((true, _))) {
+    if !matches!(program::signal(paths, how).await, Ok((true, _))) {
         // It is gone already if that fails.
         let _gone = nginx.start_kill();
     }
@@ -125,7 +125,7 @@ async fn answer(stream: UnixStream, paths: Paths) {
     let text = match serde_json::from_str(&line) {
         Ok(Question::Processes) => serde_json::to_string(&Processes::here(&paths.pid)),
         Ok(Question::Reload) => {
-            let done = reload::signal(&paths, "reload").await;
+            let done = program::signal(&paths, "reload").await;
             serde_json::to_string(&done.unwrap_or_else(|error| (false, error.to_string())))
         }
         Err(_) => return,

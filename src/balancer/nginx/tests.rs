@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 
 use super::{
     Config, Paths,
-    config::{pods_of, ports_of, ready, structure_of},
+    config::{pods_of, ports_of, structure_of},
 };
 use crate::balancer::{
-    ConfigError, Listen, Resources, Server,
-    ServerState::{self, Drain, Ready},
+    ConfigError, Listen,
+    ServerState::{Drain, Ready},
     Standby, Wanted,
+    sample::{self, server},
 };
 use plimsoll_api::StandbyTls;
 
@@ -22,26 +23,8 @@ fn paths() -> Paths {
     Paths::in_folder(Path::new("/run/plimsoll"))
 }
 
-/// `shop/checkout` with the defaults of the CRD and what `more` says.
 fn wanted(more: &Value) -> Wanted {
-    let mut spec = json!({"provider": "NGINX", "targetPort": 8080, "listeners": [{"port": 80}]});
-    spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    Wanted {
-        generation: 7,
-        service: ("shop".to_owned(), "checkout".to_owned()),
-        traffic: serde_json::from_value(spec).unwrap(),
-        listeners: vec![Listen { port: 10_080, certificate: None }],
-        servers: BTreeMap::new(),
-        balancers: 2,
-        gate: None,
-        standbys: Vec::new(),
-        authorities: BTreeMap::new(),
-        resources: Resources::default(),
-    }
-}
-
-fn server(address: &str, state: ServerState) -> Server {
-    Server { address: address.parse().unwrap(), state }
+    sample::wanted("NGINX", more)
 }
 
 fn config(wanted: &Wanted) -> Config {
@@ -71,7 +54,7 @@ fn everything_at_once() {
     wanted.servers.insert("checkout-1".to_owned(), server("[2001:db8::1]:8080", Ready));
     wanted.servers.insert("checkout-2".to_owned(), server("10.0.0.3:8080", Drain));
     let config = config(&wanted);
-    assert_eq!(pods_of(&config.text), ready(&wanted));
+    assert_eq!(pods_of(&config.text), wanted.ready_pods());
     assert_eq!(ports_of(&config.text), BTreeSet::from([10_080, 10_443]));
     insta::assert_snapshot!(config.text);
 }
@@ -134,7 +117,7 @@ fn standbys_get_their_shares_and_cost_nothing_without_one() {
     };
     wanted.standbys[0].weight = 30;
     let split = config(&wanted);
-    assert_eq!(pods_of(&split.text), ready(&wanted), "a standby is no pod");
+    assert_eq!(pods_of(&split.text), wanted.ready_pods(), "a standby is no pod");
     insta::assert_snapshot!(part(&split.text), @r"
     upstream checkout_east {
         server 10.1.0.1:80 max_fails=0;

@@ -16,6 +16,7 @@ use super::{
     failure::Failure,
     proxy::{self, Environment},
 };
+use crate::field_managers;
 use plimsoll_api::ScalableService;
 
 /// Longest time for a connection, and for one answer: a person waits for it.
@@ -64,7 +65,7 @@ impl Cluster {
     pub async fn annotate(&self, name: &str, annotations: Value) -> Result<(), Failure> {
         let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
         let params =
-            PatchParams { field_manager: Some("kubectl-plimsoll".to_owned()), ..PatchParams::default() };
+            PatchParams { field_manager: Some(field_managers::PLUGIN.to_owned()), ..PatchParams::default() };
         self.answer("patch", Some(name), self.api.patch(name, &params, &patch)).await?;
         Ok(())
     }

@@ -5,14 +5,17 @@ pub mod balancer;
 mod client;
 pub mod forwarded;
 pub mod http2;
-mod openssl;
+#[path = "../../support/pki.rs"]
+pub mod pki;
 mod replica;
+mod tls;
 pub mod upgrade;
 
 pub use balancer::{Balancer, Reached, traffic, wanted};
 pub use client::{Client, Load};
-pub use openssl::{P256, TLS12, self_signed, takes_tls12};
+pub use pki::{p256, rsa2048, rsa4096, self_signed};
 pub use replica::{Replica, all_served};
+pub use tls::{TLS12, takes_tls12};
 
 use std::{
     future::Future,
@@ -37,6 +40,13 @@ pub fn memory(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+}
+
+/// The configuration without the lines that contain `part`, of which there must be one.
+pub fn without(text: &str, part: &str) -> String {
+    assert!(text.contains(part), "{part}: {text}");
+    let kept: Vec<&str> = text.lines().filter(|line| !line.contains(part)).collect();
+    kept.join("\n") + "\n"
 }
 
 /// Asks until there is something.

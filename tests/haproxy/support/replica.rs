@@ -37,6 +37,15 @@ impl Replica {
         Self::start_at(super::unused_address(), name, delay).await
     }
 
+    /// `checkout-0` and those after it.
+    pub async fn several(count: usize, delay: Duration) -> Vec<Self> {
+        let mut replicas = Vec::new();
+        for number in 0..count {
+            replicas.push(Self::start(&format!("checkout-{number}"), delay).await);
+        }
+        replicas
+    }
+
     /// The same at a certain address.
     pub async fn start_at(address: SocketAddr, name: &str, delay: Duration) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();

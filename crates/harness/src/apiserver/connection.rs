@@ -8,22 +8,19 @@ use std::{
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use http::{Response, header};
-use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
-use kube::client::Body;
-use serde_json::Value;
+use http::Response;
+use kube::client::{Body, Client, retry::RetryPolicy};
 use tokio::time::sleep;
-use tower::BoxError;
+use tower::{BoxError, ServiceBuilder, retry::RetryLayer};
 
 use super::{
-    ApiServer,
+    answer::{AnswerBody, response},
     calls::Call,
     failure::Failure,
     faults::{Effect, Target},
     request::Route,
+    server::ApiServer,
 };
-
-pub(super) type AnswerBody = UnsyncBoxBody<Bytes, BoxError>;
 
 /// One client's way to the server.
 #[derive(Clone)]
@@ -84,6 +81,25 @@ impl tower::Service<http::Request<Body>> for Connection {
 }
 
 impl ApiServer {
+    /// A client named `name` with the retries that kube's own has (429, 503 and 504, up to 15 times).
+    #[must_use]
+    pub fn client(&self, name: &str) -> Client {
+        let service = ServiceBuilder::new()
+            .layer(RetryLayer::new(RetryPolicy::server_retry()))
+            .service(self.connection(name));
+        Client::new(service, "default")
+    }
+
+    /// A client named `name` that asks once.
+    #[must_use]
+    pub fn client_without_retries(&self, name: &str) -> Client {
+        Client::new(self.connection(name), "default")
+    }
+
+    fn connection(&self, name: &str) -> Connection {
+        Connection::new(self.clone(), name)
+    }
+
     /// Waits until a fault that swallows requests or answers is over. What the client then sees is a connection that is
     /// reset.
     async fn reset_after(
@@ -122,17 +138,4 @@ impl ApiServer {
         self.note(Call::new(client, parts.method.as_str(), parts.uri.path()), code);
         response(code, &Failure::injected(code, retry_after).status(), retry_after)
     }
-}
-
-pub(super) fn response(code: u16, value: &Value, retry_after: Option<u32>) -> Response<AnswerBody> {
-    let (type_, text) = match value {
-        Value::String(text) => ("text/plain", text.clone()),
-        value => ("application/json", value.to_string()),
-    };
-    let mut response = Response::builder().status(code).header(header::CONTENT_TYPE, type_);
-    if let Some(seconds) = retry_after {
-        response = response.header(header::RETRY_AFTER, seconds);
-    }
-    let body = Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed_unsync();
-    response.body(body).expect("status and headers are valid")
 }

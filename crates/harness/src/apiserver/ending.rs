@@ -4,8 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::{
-    serve::seconds,
     store::{Key, Store},
+    times::seconds,
 };
 
 /// Ends an object: at once, or by a mark if finalizers or, of a pod on a node, its grace period come first. Returns it if

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use super::{
     failure::Failure,
-    serve::seconds,
     store::{Key, Store},
+    times::seconds,
 };
-use crate::workloads::is_ready;
+use crate::pods::is_ready;
 
 /// Checks that the budget of `pod` allows its eviction, and takes note of the eviction in the status of the budget.
 pub(crate) fn take_from_budget(store: &mut Store, pod: &Value, now: Timestamp) -> Result<(), Failure> {

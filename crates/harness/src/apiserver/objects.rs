@@ -5,11 +5,11 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde_json::{Value, json};
 
 use super::{
-    ApiServer, State,
     failure::Failure,
     kinds::Kind,
     request::{PatchType, Request, Verb},
     serve,
+    server::{ApiServer, State},
     store::Key,
 };
 
@@ -19,11 +19,15 @@ pub struct Objects {
     server: ApiServer,
 }
 
-impl Objects {
-    pub(super) fn new(server: ApiServer) -> Self {
-        Self { server }
+impl ApiServer {
+    /// The objects without HTTP, for a user or a controller of Kubernetes that a test acts for.
+    #[must_use]
+    pub fn objects(&self) -> Objects {
+        Objects { server: self.clone() }
     }
+}
 
+impl Objects {
     /// An object by the plural of its kind.
     #[must_use]
     pub fn get(&self, plural: &str, namespace: &str, name: &str) -> Option<Value> {

@@ -14,6 +14,7 @@ use super::{
     request::{PatchType, Request, Verb},
     scale::scale_of,
     store::{Key, Store},
+    times::seconds,
 };
 
 /// What a call is answered with.
@@ -319,11 +320,6 @@ impl Call<'_> {
 
 /// Kinds whose deletion is answered with the object instead of a Status.
 const RETURNED: [&str; 3] = ["pods", "serviceaccounts", "services"];
-
-/// As the API server keeps times of metadata: whole seconds.
-pub(crate) fn seconds(at: Timestamp) -> String {
-    Timestamp::from_second(at.as_second()).unwrap_or(at).to_string()
-}
 
 fn set(object: &mut Value, pointer: &str, value: Value) {
     let mut at = object;

@@ -13,9 +13,10 @@ use tokio::{
 use tower::BoxError;
 
 use super::{
-    ApiServer, State,
     failure::Failure,
+    open_watch::Mode,
     request::Request,
+    server::{ApiServer, State},
     store::{Change, ChangeType, is_of},
 };
 
@@ -23,25 +24,6 @@ use super::{
 const BOOKMARK: Duration = Duration::from_secs(60);
 /// Longest time without a `timeoutSeconds`.
 const LONGEST: u64 = 1800;
-
-/// What becomes of an open watch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
-    Open,
-    /// The connection broke.
-    Dropped,
-    /// Nothing arrives any more, and neither side notices.
-    HalfOpen,
-}
-
-/// A watch that is open.
-#[derive(Debug)]
-pub(crate) struct OpenWatch {
-    pub(crate) id: u64,
-    pub(crate) client: String,
-    pub(crate) resource: &'static str,
-    pub(crate) mode: Mode,
-}
 
 struct Watching {
     server: ApiServer,

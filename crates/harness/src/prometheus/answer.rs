@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use plimsoll::kpi::{Answer, Failure};
 use serde_json::{Value as Json, json};
 
-use super::Value;
+use super::value::Value;
 
 /// Seconds since the epoch, as Prometheus writes them.
 fn time(at: Timestamp) -> f64 {

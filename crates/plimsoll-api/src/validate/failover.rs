@@ -2,7 +2,12 @@
 
 use jiff::SignedDuration;
 
-use super::{KpiRule, REQUEST_VOLUME, VolumeRule, check_unique, duration, is_object_name, text, volume};
+use super::{
+    checks::{duration, is_object_name, text, unique},
+    kpi::KpiRule,
+    volume::{self, VolumeRule},
+};
+use crate::recovery::REQUEST_VOLUME;
 use crate::words::{key, quoted};
 use crate::{
     Failover, LeaveCondition, PRIMARY, Quantity, ReturnMode, ScalableService, ScalableServiceSpec, Standby,
@@ -166,7 +171,7 @@ fn standbys(standbys: &[Standby], wrong: &mut Vec<String>) {
     if standbys.is_empty() {
         wrong.push(format!("{path} is empty; it must have at least one standby"));
     }
-    check_unique(path, standbys.iter().map(|standby| standby.name.as_str()), wrong);
+    unique(path, standbys.iter().map(|standby| standby.name.as_str()), wrong);
     for (index, standby) in standbys.iter().enumerate() {
         if let Some(tls) = &standby.tls {
             proof(&format!("{path}[{index}].tls"), tls, wrong);

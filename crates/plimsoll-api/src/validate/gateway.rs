@@ -1,6 +1,6 @@
 //! `spec.traffic` with provider Gateway: everything that the schema and its CEL rules refuse, a sentence each.
 
-use super::{duration, is_object_name, text};
+use super::checks::{duration, is_object_name, text};
 use crate::words::{key, quoted};
 use crate::{
     AccessLog, Algorithm, Drain, FrontService, GatewayRule, Limits, Provider, RetryOn, ScalableServiceSpec,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{duration, text};
+use super::checks::{duration, text};
 use crate::{HealthCheck, Limits, RetryOn, ScalableServiceSpec, Traffic};
 
 /// Checks the spec against what its provider can do.

@@ -2,7 +2,10 @@
 
 use jiff::SignedDuration;
 
-use super::{VolumeRule, above_zero, duration, text, volume};
+use super::{
+    checks::{above_zero, duration, text},
+    volume::{self, VolumeRule},
+};
 use crate::Recovery;
 use crate::words::quoted;
 

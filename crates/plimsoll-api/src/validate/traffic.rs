@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, ops::RangeInclusive};
 
 use jiff::SignedDuration;
 
-use super::{duration, text};
+use super::checks::{chars, duration, number, text};
 use crate::words::quoted;
 use crate::{Algorithm, HealthCheck, Listener, Priority, RequestMatch, Traffic, is_network};
 
@@ -183,26 +183,6 @@ fn request_path(path: &str, found: &str, wrong: &mut Vec<String>) {
     chars(path, found, 256, allowed, "characters that a path has unquoted", wrong);
     if !found.is_empty() && !found.starts_with('/') {
         wrong.push(format!("{path} is {}; it must begin with /", quoted(found)));
-    }
-}
-
-fn chars(
-    path: &str,
-    found: &str,
-    most: usize,
-    allowed: impl Fn(char) -> bool,
-    what: &str,
-    wrong: &mut Vec<String>,
-) {
-    if !(1..=most).contains(&found.len()) || !found.chars().all(allowed) {
-        wrong.push(format!("{path} is {}; it must be 1 to {most} {what}", quoted(found)));
-    }
-}
-
-fn number(path: &str, found: i32, allowed: RangeInclusive<i32>, wrong: &mut Vec<String>) {
-    if !allowed.contains(&found) {
-        let (least, most) = (allowed.start(), allowed.end());
-        wrong.push(format!("{path} is {found}; it must be from {least} to {most}"));
     }
 }
 

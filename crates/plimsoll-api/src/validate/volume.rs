@@ -1,8 +1,5 @@
 //! How many requests an answer must be made of: `requestVolume` and `volumeQuery`.
 
-/// `success_rate_request_volume` of Envoy's outlier detection, whose default this is too.
-pub(crate) const REQUEST_VOLUME: i32 = 100;
-
 /// Where the number of requests behind an answer is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum VolumeRule {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::Standing;
+use crate::Standing;
 use plimsoll_api::{FailoverRules, FailoverState, FailoverStatus, PRIMARY, StandbyStatus};
 
 /// Switches are counted for so long.

@@ -2,7 +2,8 @@
 
 use jiff::SignedDuration;
 
-use super::{StandbySeen, course::Course, turn::Turn};
+use super::{course::Course, turn::Turn};
+use crate::StandbySeen;
 use plimsoll_api::{Reason, ReasonCode as Code};
 
 /// A standby that takes no requests any more is left after this time: its checks have failed several times by then.

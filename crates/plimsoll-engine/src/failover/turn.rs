@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Order, Shift, Standing,
     course::Course,
+    shift::Shift,
     signs::{SignMemory, Signs},
 };
-use crate::Observation;
+use crate::{Observation, Order, Standing};
 use plimsoll_api::{
     FailoverRules, FailoverState as State, Mode, PRIMARY, Reason, ReasonCode as Code, Validated,
 };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Member, Peers};
+use crate::{Member, Peers};
 use plimsoll_api::{Ejected, RecoveryStatus, Replaced, Returned};
 
 /// No hold, and no pause between two replacements, is longer.

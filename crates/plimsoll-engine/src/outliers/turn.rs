@@ -5,12 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    OutlierMemory, PAUSE, Peers, RETRY, Refused,
+    memory::{OutlierMemory, Refused},
     past::Past,
     suspects::{Suspect, suspects},
 };
-use crate::{Member, Observation, Value, Volume, observation::is_apart};
+use crate::{Member, Observation, Peers, Value, Volume, observation::is_apart};
 use plimsoll_api::{Ejected, KpiState, OutlierRules, Reason, ReasonCode, Validated};
+
+/// How often to look while a replica waits for its replacement.
+const PAUSE: SignedDuration = SignedDuration::from_secs(1);
+/// An eviction that was refused is tried again after this time.
+const RETRY: SignedDuration = SignedDuration::from_secs(10);
 
 /// What the samples say.
 pub(super) enum Verdict {

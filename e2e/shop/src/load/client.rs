@@ -1,7 +1,5 @@
 //! One HTTP exchange on a connection that is counted out: no retries, no hidden queue.
 
-use std::error::Error as _;
-use std::io::{Error as IoError, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -14,11 +12,11 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::Instant;
 
+use super::failure::{failure_of, failure_of_io};
 use super::report::Failure;
 use super::tls::Tls;
 
@@ -181,35 +179,4 @@ async fn speak(
     // Its end reaches the request that is on it; there is nothing more to report here.
     tokio::spawn(connection);
     Ok(sender)
-}
-
-fn failure_of(error: &hyper::Error) -> Failure {
-    if let Some(source) = error.source().and_then(|source| source.downcast_ref::<IoError>()) {
-        return failure_of_io(source);
-    }
-    if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
-        Failure::Closed
-    } else if error.is_parse() {
-        Failure::Malformed
-    } else {
-        Failure::Other
-    }
-}
-
-pub(super) fn failure_of_io(error: &IoError) -> Failure {
-    match error.kind() {
-        ErrorKind::ConnectionRefused => Failure::Refused,
-        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe => Failure::Reset,
-        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::NetworkDown => {
-            Failure::Unreachable
-        }
-        ErrorKind::TimedOut => Failure::Timeout,
-        ErrorKind::UnexpectedEof => Failure::Closed,
-        ErrorKind::AddrNotAvailable => Failure::ClientResources,
-        _ => match Errno::from_io_error(error) {
-            Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS) => Failure::ClientResources,
-            Some(Errno::PERM) => Failure::Unreachable,
-            _ => Failure::Other,
-        },
-    }
 }

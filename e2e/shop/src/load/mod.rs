@@ -2,6 +2,7 @@
 //! the ones before; latency counts from that moment; nothing is retried or left out.
 
 mod client;
+mod failure;
 mod report;
 mod shape;
 #[cfg(test)]

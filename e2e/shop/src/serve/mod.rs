@@ -94,7 +94,9 @@ fn router(shop: Arc<Shop>) -> Router {
         .route("/fault", get(show_fault).post(set_fault))
         .route(
             "/stream",
-            get(|State(shop): State<Arc<Shop>>, uri: Uri| async move { stream::answer(&shop, &uri) }),
+            get(|State(shop): State<Arc<Shop>>, uri: Uri| async move {
+                stream::answer(&shop.metrics, &shop.pod, &uri)
+            }),
         )
         .fallback(work)
         .with_state(shop)

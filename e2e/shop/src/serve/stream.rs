@@ -15,21 +15,20 @@ use tokio::time::{Interval, interval};
 
 use crate::http;
 
-use super::Shop;
-use super::metrics::{Ended, InFlight};
+use super::metrics::{Ended, InFlight, Metrics};
 
 /// Between two lines.
 const PERIOD: Duration = Duration::from_millis(250);
 /// Longest stream in seconds, an hour.
 const LONGEST: u64 = 3_600;
 
-/// Answers `/stream?seconds=N`; without N for ten seconds. It needs no worker.
-pub fn answer(shop: &Arc<Shop>, uri: &Uri) -> Response {
-    let request = shop.metrics.begin();
+/// Answers `/stream?seconds=N` as `pod`; without N for ten seconds. It needs no worker.
+pub fn answer(metrics: &Arc<Metrics>, pod: &str, uri: &Uri) -> Response {
+    let request = metrics.begin();
     match http::number_in(uri, "seconds", 10, LONGEST) {
         Ok(seconds) => {
             let left = seconds * (1_000 / PERIOD.as_millis() as u64);
-            let line = Bytes::from(format!("{}\n", shop.pod));
+            let line = Bytes::from(format!("{pod}\n"));
             let lines = Lines { line, left, period: interval(PERIOD), request: Some(request) };
             Body::new(lines).into_response()
         }

@@ -18,7 +18,7 @@ fn name() -> ServerName {
 #[test]
 fn commands_are_those_of_the_manual() {
     let keywords = Keywords::of(
-        &super::wanted(serde_json::json!({
+        &super::wanted(&serde_json::json!({
             "healthCheck": {"path": "/healthz", "passive": {"consecutiveErrors": 5}}, "slowStart": "10s",
         }))
         .traffic,

@@ -21,14 +21,14 @@ fn config(wanted: &Wanted) -> Config {
 
 #[test]
 fn the_defaults() {
-    let mut wanted = wanted(json!({}));
+    let mut wanted = wanted(&json!({}));
     wanted.servers.insert("checkout-7d9c6b-x2x4z".to_owned(), server("10.0.0.1:8080", Ready));
     insta::assert_snapshot!(config(&wanted).text);
 }
 
 #[test]
 fn everything_at_once() {
-    let mut wanted = wanted(json!({
+    let mut wanted = wanted(&json!({
         "algorithm": "RoundRobin",
         "healthCheck": {"path": "/healthz?deep=1", "passive": {"consecutiveErrors": 5}},
         "sessionPersistence": {"cookie": "SID"},
@@ -53,7 +53,7 @@ fn everything_at_once() {
 
 #[test]
 fn what_clients_may_take_follows_the_resources_of_the_pod() {
-    let mut wanted = wanted(json!({}));
+    let mut wanted = wanted(&json!({}));
     wanted.standbys = vec![standby("east", None, 0)];
     let text = config(&wanted).text;
     for line in [
@@ -72,19 +72,19 @@ fn what_clients_may_take_follows_the_resources_of_the_pod() {
 #[test]
 fn only_trusted_proxies_may_speak_the_proxy_protocol_and_a_network_is_a_network() {
     let more = json!({"trustedProxies": ["10.0.0.0/8", "2001:db8::/32"], "proxyProtocol": true});
-    let text = config(&wanted(more)).text;
+    let text = config(&wanted(&more)).text;
     let rules = "    acl trusted_proxy src 10.0.0.0/8
     acl trusted_proxy src 2001:db8::/32
     tcp-request connection expect-proxy layer4 if trusted_proxy
 ";
     assert!(text.contains(rules), "{text}");
-    let hostile = wanted(json!({"trustedProxies": ["10.0.0.0/8\n    bind :1"]}));
+    let hostile = wanted(&json!({"trustedProxies": ["10.0.0.0/8\n    bind :1"]}));
     assert!(matches!(Config::of(&hostile, &paths()), Err(ConfigError::Name { .. })));
 }
 
 #[test]
 fn standbys_and_their_shares() {
-    let mut wanted = wanted(json!({"limits": {"connectionsPerReplica": 10}}));
+    let mut wanted = wanted(&json!({"limits": {"connectionsPerReplica": 10}}));
     wanted.servers.insert("checkout-0".to_owned(), server("10.0.0.1:8080", Ready));
     wanted.standbys = vec![
         standby("east", Some("10.1.0.1:8080"), 30),
@@ -113,7 +113,7 @@ fn standbys_and_their_shares() {
 
 #[test]
 fn a_standby_has_a_server_for_each_address_and_a_new_address_rarely_takes_a_reload() {
-    let mut wanted = wanted(json!({"limits": {"connectionsPerReplica": 10}}));
+    let mut wanted = wanted(&json!({"limits": {"connectionsPerReplica": 10}}));
     let mut of = |count: u8| {
         let addresses = (1..=count).map(|last| ([10, 1, 0, last], 80).into()).collect();
         wanted.standbys = vec![Standby { addresses, ..standby("east", None, 100) }];
@@ -146,7 +146,7 @@ fn a_standby_over_tls_has_to_prove_who_it_is_wherever_it_is_a_server() {
     let east = Standby { tls: Some(tls), ..standby("east", Some("10.1.0.1:443"), 100) };
     let trusting = |file: &str| {
         let files = BTreeMap::from([("east-ca".to_owned(), file.into())]);
-        config(&wanted(json!({})).and_standbys(vec![east.clone()], files))
+        config(&wanted(&json!({})).and_standbys(vec![east.clone()], files))
     };
     let before = trusting("/run/plimsoll/authorities-1.pem");
     let proof = "ssl verify required ca-file /run/plimsoll/authorities-1.pem sni str(east.example) verifyhost east.example \
@@ -156,19 +156,19 @@ fn a_standby_over_tls_has_to_prove_who_it_is_wherever_it_is_a_server() {
     let of: Vec<String> = proven.iter().map(words).collect();
     assert_eq!(of, ["server _instead_east", "default-server pool-purge-delay"], "{}", before.text);
     assert_ne!(trusting("/run/plimsoll/authorities-2.pem").structure, before.structure, "it takes a reload");
-    let unproven = config(&wanted(json!({})).and_standbys(vec![east.clone()], BTreeMap::new()));
+    let unproven = config(&wanted(&json!({})).and_standbys(vec![east.clone()], BTreeMap::new()));
     assert!(unproven.text.contains("server _standby_east 127.0.0.1:1 disabled"), "{}", unproven.text);
     for bad in ["a b", "a)", "a\n", ""] {
         let tls = StandbyTls { hostname: bad.to_owned(), ca_secret_name: "east-ca".to_owned() };
         let files = BTreeMap::from([("east-ca".to_owned(), "/run/a.pem".into())]);
-        let wanted = wanted(json!({})).and_standbys(vec![Standby { tls: Some(tls), ..east.clone() }], files);
+        let wanted = wanted(&json!({})).and_standbys(vec![Standby { tls: Some(tls), ..east.clone() }], files);
         assert!(matches!(Config::of(&wanted, &paths()), Err(ConfigError::Name { .. })), "{bad:?}");
     }
 }
 
 #[test]
 fn the_structure_is_everything_but_the_servers() {
-    let mut wanted = wanted(json!({"limits": {"connectionsPerReplica": 64}}));
+    let mut wanted = wanted(&json!({"limits": {"connectionsPerReplica": 64}}));
     let before = config(&wanted);
     assert_eq!(structure_of(&before.text), Some(before.structure.as_str()));
     wanted.generation = 8;
@@ -186,7 +186,7 @@ fn the_structure_is_everything_but_the_servers() {
 #[test]
 fn ipv4_and_ipv6_are_listened_to_on_sockets_of_their_own() {
     let paths = Paths { listen: "::".parse().unwrap(), ..paths() };
-    let text = Config::of(&wanted(json!({})), &paths).unwrap().text;
+    let text = Config::of(&wanted(&json!({})), &paths).unwrap().text;
     for port in [10_080, 9101] {
         let sockets = format!("    bind 0.0.0.0:{port}\n    bind [::]:{port} v6only\n");
         assert!(text.contains(&sockets), "{text}");
@@ -195,11 +195,11 @@ fn ipv4_and_ipv6_are_listened_to_on_sockets_of_their_own() {
 
 #[test]
 fn what_can_not_be_written_is_refused_with_its_field() {
-    let mut twice = wanted(json!({}));
+    let mut twice = wanted(&json!({}));
     twice.listeners.push(Listen { port: 10_080, certificate: None });
     assert_eq!(Config::of(&twice, &paths()), Err(ConfigError::SamePort(10_080)));
     let rule = |value: &str| {
-        wanted(json!({"priorities": [
+        wanted(&json!({"priorities": [
             {"match": {"header": {"name": "x", "value": value}}, "criticality": "Critical"},
         ]}))
     };
@@ -209,7 +209,7 @@ fn what_can_not_be_written_is_refused_with_its_field() {
         "traffic.priorities[0].match.header.value is \"a\\n    server evil 6.6.6.6:80\", which can't be written into a \
          configuration: printable ASCII of at most 512 bytes can"
     );
-    let mut pod = wanted(json!({}));
+    let mut pod = wanted(&json!({}));
     pod.servers.insert("a b".to_owned(), server("10.0.0.1:8080", Ready));
     assert!(matches!(Config::of(&pod, &paths()), Err(ConfigError::Name { .. })));
 }
@@ -217,9 +217,9 @@ fn what_can_not_be_written_is_refused_with_its_field() {
 #[test]
 fn shares_of_the_limit_are_never_less_than_it() {
     for (limit, balancers, share) in [(64, 2, 32), (65, 2, 33), (1, 20, 1), (100, 3, 34)] {
-        let mut wanted = wanted(json!({"limits": {"connectionsPerReplica": limit}}));
+        let mut wanted = wanted(&json!({"limits": {"connectionsPerReplica": limit}}));
         wanted.balancers = balancers;
         assert_eq!(wanted.connections_per_server(), Some(share));
     }
-    assert_eq!(wanted(json!({})).connections_per_server(), None);
+    assert_eq!(wanted(&json!({})).connections_per_server(), None);
 }

@@ -11,8 +11,8 @@ use serde_json::json;
 use super::{
     super::{
         Epoch, Seen, SeenServer, Step,
+        backend::GATE,
         command::{AdminState, Answer, Command},
-        config::GATE,
         plan,
         standbys::{instead, is_standby, own},
     },
@@ -194,7 +194,7 @@ fn wanteds() -> impl Strategy<Value = Wanted> {
             fields.insert("limits".to_owned(), json!({"connectionsPerReplica": 4}));
         }
         let gate = Some("127.0.0.1:9103".parse().unwrap());
-        Wanted { servers, gate, standbys, ..wanted(traffic) }
+        Wanted { servers, gate, standbys, ..wanted(&traffic) }
     })
 }
 
@@ -258,7 +258,7 @@ proptest! {
 
 #[test]
 fn adding_comes_first_and_cookies_before_requests() {
-    let mut wanted = wanted(json!({"sessionPersistence": {"cookie": "SID"}, "healthCheck": {}}));
+    let mut wanted = wanted(&json!({"sessionPersistence": {"cookie": "SID"}, "healthCheck": {}}));
     let mut seen = Seen {
         epoch: Epoch::default(),
         version: String::new(),

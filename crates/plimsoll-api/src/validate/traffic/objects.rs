@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{chars, number};
+use crate::validate::checks::{chars, number};
 use crate::words::quoted;
 use crate::{BalancerPod, ContainerResources, FrontService, FrontServiceType, Quantity, Traffic, is_network};
 

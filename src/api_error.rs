@@ -1,4 +1,4 @@
-//! What a failed request says, in words for people and as a label for metrics.
+//! What a failed request to the API server says, in words for people and as a label for metrics.
 
 use crate::{lease::WriteError, telemetry::WriteResult};
 

@@ -1,0 +1,73 @@
+//! Checks that several parts of a spec need, and the numbers and words that go with them.
+
+use std::ops::RangeInclusive;
+
+use jiff::SignedDuration;
+
+use crate::{Quantity, words::quoted};
+
+/// Whether it can be the name of an object: 1 to 253 lower-case letters, digits, `-` and `.`, with a letter or a digit at
+/// both ends.
+pub fn is_object_name(text: &str) -> bool {
+    let edge = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit();
+    text.len() <= 253
+        && text.chars().all(|char| edge(char) || "-.".contains(char))
+        && text.starts_with(edge)
+        && text.ends_with(edge)
+}
+
+pub fn unique<'a>(path: &str, names: impl Iterator<Item = &'a str>, wrong: &mut Vec<String>) {
+    let mut seen = std::collections::BTreeSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            wrong.push(format!("{path} has the name {} twice; names must be unique", quoted(name)));
+        }
+    }
+}
+
+pub fn above_zero(
+    path: &str,
+    quantity: &Quantity,
+    most: f64,
+    allowed: &str,
+    wrong: &mut Vec<String>,
+) -> Option<f64> {
+    let value = quantity.value().filter(|value| *value > 0.0 && *value <= most);
+    if value.is_none() {
+        wrong.push(format!("{path} is {}; it must be {allowed}", quoted(&quantity.0)));
+    }
+    value
+}
+
+pub fn duration(duration: &kube::core::Duration) -> SignedDuration {
+    let length =
+        SignedDuration::try_from(std::time::Duration::from(*duration)).unwrap_or(SignedDuration::MAX);
+    if duration.is_negative() { -length } else { length }
+}
+
+/// As jiff writes it: `169h`, `1m 30s`, `500ms`; with a sign where it is negative, which jiff would write as `5s ago`.
+pub fn text(length: &kube::core::Duration) -> String {
+    let length = duration(length);
+    let sign = if length.is_negative() { "-" } else { "" };
+    format!("{sign}{:#}", length.abs())
+}
+
+pub fn chars(
+    path: &str,
+    found: &str,
+    most: usize,
+    allowed: impl Fn(char) -> bool,
+    what: &str,
+    wrong: &mut Vec<String>,
+) {
+    if !(1..=most).contains(&found.len()) || !found.chars().all(allowed) {
+        wrong.push(format!("{path} is {}; it must be 1 to {most} {what}", quoted(found)));
+    }
+}
+
+pub fn number(path: &str, found: i32, allowed: RangeInclusive<i32>, wrong: &mut Vec<String>) {
+    if !allowed.contains(&found) {
+        let (least, most) = (allowed.start(), allowed.end());
+        wrong.push(format!("{path} is {found}; it must be from {least} to {most}"));
+    }
+}

@@ -1,0 +1,123 @@
+//! Where the replicas are: which zones serve, and which are lost.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One replica that the balancers find down is a replica that is down, and not a zone.
+const REPLICAS_LEAST: usize = 2;
+
+/// Where the replicas are, and what the load balancers say of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Topology {
+    /// The target's pods that are there to stay.
+    pub replicas: Vec<Placed>,
+    /// Each load balancer that is ready and in sync.
+    pub balancers: Vec<Witness>,
+}
+
+/// One replica with its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// Name of its pod.
+    pub name: String,
+    /// Its zone, if that is known; who has no node yet has none.
+    pub zone: Option<String>,
+    /// Its condition Ready.
+    pub ready: bool,
+    /// Whether its node is ready, if that is known.
+    pub node_ready: Option<bool>,
+}
+
+/// What one load balancer says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Witness {
+    /// Its own zone, if that is known.
+    pub zone: Option<String>,
+    /// Ready replicas that fail its checks.
+    pub down: BTreeSet<String>,
+    /// `down` is cut short: it says nothing of who comes after its last name.
+    pub cut: bool,
+}
+
+/// The zones that have replicas.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Zones {
+    /// Zones with a replica that serves.
+    pub serving: BTreeSet<String>,
+    /// Zones all of whose replicas are lost; empty unless another one serves.
+    pub lost: BTreeSet<String>,
+    /// Replicas in lost zones.
+    pub replicas_lost: i32,
+    /// Replicas in all other zones, those that are starting included.
+    pub replicas_left: i32,
+}
+
+/// What can be said of one replica.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Serves,
+    Unknown,
+    /// The balancers find it down.
+    Down,
+    /// Its node is gone.
+    NodeGone,
+}
+
+impl Topology {
+    /// Which zones serve, and which are lost; `None` if no replica's zone is known.
+    ///
+    /// A zone is lost if none of its replicas serves, and its node is gone or at least two of its replicas are down,
+    /// while another zone serves. Who is starting says nothing.
+    #[must_use]
+    pub fn zones(&self) -> Option<Zones> {
+        let mut by_zone = BTreeMap::<&str, Vec<Fate>>::new();
+        for replica in &self.replicas {
+            if let Some(zone) = replica.zone.as_deref() {
+                by_zone.entry(zone).or_default().push(self.fate(replica, zone));
+            }
+        }
+        if by_zone.is_empty() {
+            return None;
+        }
+        let serves = |fates: &[Fate]| fates.contains(&Fate::Serves);
+        let is_lost = |fates: &[Fate]| {
+            let down = fates.iter().filter(|fate| **fate == Fate::Down).count();
+            !serves(fates) && (fates.contains(&Fate::NodeGone) || down >= REPLICAS_LEAST)
+        };
+        let named = |wanted: &dyn Fn(&[Fate]) -> bool| -> BTreeSet<String> {
+            by_zone.iter().filter(|(_, fates)| wanted(fates)).map(|(zone, _)| (*zone).to_owned()).collect()
+        };
+        let serving = named(&serves);
+        let lost = if serving.is_empty() { BTreeSet::new() } else { named(&is_lost) };
+        let (mut replicas_lost, mut replicas_left) = (0, 0);
+        for (zone, fates) in &by_zone {
+            let replicas = i32::try_from(fates.len()).unwrap_or(i32::MAX);
+            let sum = if lost.contains(*zone) { &mut replicas_lost } else { &mut replicas_left };
+            *sum += replicas;
+        }
+        Some(Zones { serving, lost, replicas_lost, replicas_left })
+    }
+
+    fn fate(&self, replica: &Placed, zone: &str) -> Fate {
+        if !replica.ready {
+            return if replica.node_ready == Some(false) { Fate::NodeGone } else { Fate::Unknown };
+        }
+        // The last word of a balancer that may be lost with the zone says nothing of it.
+        let others = || self.balancers.iter().filter(|balancer| balancer.zone.as_deref() != Some(zone));
+        let (mut up, mut down) = (0_usize, 0_usize);
+        for said in others().filter_map(|balancer| balancer.says_down(&replica.name)) {
+            *(if said { &mut down } else { &mut up }) += 1;
+        }
+        match (up, down) {
+            (0, 0) if others().next().is_some() => Fate::Unknown,
+            _ if down > up => Fate::Down,
+            _ => Fate::Serves,
+        }
+    }
+}
+
+impl Witness {
+    fn says_down(&self, pod: &str) -> Option<bool> {
+        let beyond = self.cut && self.down.last().is_none_or(|last| pod > last.as_str());
+        (!beyond).then(|| self.down.contains(pod))
+    }
+}
