@@ -1,6 +1,8 @@
 //! What is written to the cluster, one file for each kind of action and one field manager for each concern. Each writer
 //! sends its requests through a [`Permit`](crate::lease::Permit), so that only the leader writes.
 
+use std::time::Duration;
+
 pub mod balancer;
 mod event;
 mod event_queue;
@@ -21,3 +23,6 @@ pub use gateway::{FoundPolicy, apply_policy, delete_policy, find_policy, is_stal
 pub use mark::{COST_BEFORE, mark, unmark};
 pub use scale::{FoundScale, ScaleError, write_scale};
 pub use status::{forget_balancer, write_status};
+
+/// A write that takes longer has failed.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);

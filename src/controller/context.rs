@@ -8,7 +8,8 @@ use tokio::sync::mpsc;
 use super::{
     board::Board,
     index::{
-        NodeIndex, PodIndex, RouteIndex, Scaler, ScalerIndex, Served, Shared, Workload, read, route_workload,
+        NodeIndex, PodIndex, RouteIndex, Scaler, ScalerIndex, Served, Shared, Target, Workload, read,
+        route_workload,
     },
     key::ServiceKey,
     services::Services,
@@ -24,6 +25,7 @@ use crate::{
     telemetry::{Health, Metrics},
 };
 use plimsoll_api::GatewayRule;
+use plimsoll_engine::Pods;
 
 /// Parts that all scopes share.
 pub struct Shell {
@@ -123,6 +125,17 @@ impl Context {
     #[must_use]
     pub fn others(&self) -> Others<'_> {
         Others { board: &self.shell.board, services: &self.shell.services }
+    }
+
+    /// The pods of a target, as the watches know them.
+    #[must_use]
+    pub fn pods_of(&self, target: &Target, key: &ServiceKey) -> Pods {
+        match target.selected() {
+            Some(selected) => Pods::Listed(read(&self.pods, |index| {
+                index.select(&key.namespace, selected, target.revision.as_ref())
+            })),
+            None => Pods::Counted { ready: target.ready },
+        }
     }
 
     /// Everything that scales `workload`.

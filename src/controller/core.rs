@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    align::Scrapes, capability::Signals, index::Target, outcome::Outcome, scale::KnownScale,
+    align::Scrapes, index::Target, known_scale::KnownScale, outcome::Outcome, signals::Signals,
     unwritten::Unwritten,
 };
 use plimsoll_api::{ScalableService, ScalableServiceStatus, ScaleTargetRef};
@@ -28,8 +28,6 @@ pub struct Core {
     pub scale: KnownScale,
     /// When to look at the KPIs next.
     pub due: Instant,
-    /// Generation of the spec at the last look.
-    pub generation: Option<i64>,
     /// What the watches showed in the last turn.
     pub signals: Signals,
     /// What came of the last look.
@@ -55,7 +53,6 @@ impl Core {
             target: None,
             scale: KnownScale::default(),
             due,
-            generation: None,
             signals: Signals::default(),
             last: None,
             scrapes: Scrapes::default(),
@@ -68,6 +65,11 @@ impl Core {
     /// The last written status: what balancers follow, whatever was decided since.
     pub fn told(&self) -> Option<&ScalableServiceStatus> {
         self.written.as_ref().map(|(status, _)| &**status)
+    }
+
+    /// Whether the last look made a decision.
+    pub fn is_done(&self) -> bool {
+        self.last.as_ref().is_some_and(|outcome| outcome.done().is_some())
     }
 
     /// Begins a new memory if the target is another one than before: what the other target needed says nothing of this one.

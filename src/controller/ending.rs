@@ -6,9 +6,9 @@ use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Client, runtime::controller::Action};
 
-use super::{capability, context::Context, key::ServiceKey, scale::WRITE_TIMEOUT};
+use super::{capabilities, context::Context, key::ServiceKey};
 use crate::{
-    actuate::{has_finalizer, remove_finalizer},
+    actuate::{WRITE_TIMEOUT, has_finalizer, remove_finalizer},
     lease::{Permit, WriteError},
 };
 
@@ -46,7 +46,7 @@ pub async fn end(meta: &ObjectMeta, key: &ServiceKey, context: &Context) -> Acti
 /// The first thing that could not be put back; all others are tried.
 pub async fn restore(key: &ServiceKey, client: &Client, permit: &Permit) -> Result<(), WriteError> {
     let mut failed = None;
-    for capability in capability::all() {
+    for capability in capabilities::all() {
         match capability.restore(key, client, permit).await {
             Ok(restored) => restored.iter().for_each(|what| {
                 tracing::info!(namespace = key.namespace, name = key.name, "put back: {what}");

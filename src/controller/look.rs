@@ -13,7 +13,7 @@ use super::{
     outcome::{Decided, Done, Outcome, Progress, Refusal, Written},
     recall::recall,
     report,
-    scale::{Refused, Subject, dereference},
+    subject::{Refused, Subject, dereference},
 };
 use plimsoll_api::{Goal, KpiState, ScalableServiceStatus, Validated};
 use plimsoll_engine::{
@@ -82,7 +82,6 @@ async fn decide(
     let selector = subject.target.selector.as_ref().map(ToString::to_string);
     let decided = Decided { at: now, seen: seen.replicas, floor: spec.floor(now), selector, decision, shift };
     core.last = Some(Outcome::Done(Box::new(Done { decided, progress })));
-    core.decided = Some(Instant::now());
     (view.subject, view.seen) = (Some(subject), Some(seen));
 }
 
@@ -93,7 +92,6 @@ async fn refuse(view: &mut View<'_>, refused: Refused, core: &mut Core, capabili
         core.forget_decisions();
     }
     view.context.shell.board.unscaled(view.key);
-    let mut wait = Duration::from(view.service.spec.period);
     let mut shift = None;
     if let Some(subject) = subject.as_ref().filter(|_| view.service.spec.failover.is_some()) {
         let seen = observe(view, subject, core, capabilities).await;
@@ -101,18 +99,15 @@ async fn refuse(view: &mut View<'_>, refused: Refused, core: &mut Core, capabili
         shift = turn_unscaled(&subject.spec, &seen, &mut core.unscaled, now, &mut |departure| {
             consent(capabilities, view, departure)
         });
-        let next = shift.as_ref().and_then(|shift| Duration::try_from(shift.next_look?).ok());
-        wait = next.map_or(wait, |next| next.min(wait));
         view.seen = Some(seen);
     }
     view.subject = subject;
-    core.due = Instant::now() + wait;
     core.last = Some(Outcome::Refused(Box::new(Refusal { reason, message, shift })));
 }
 
 /// A departure from the primary is allowed unless one capability has something against it.
 fn consent(capabilities: &Capabilities, view: &View<'_>, departure: Departure<'_>) -> Result<(), Veto> {
-    capabilities.iter().try_for_each(|capability| capability.consent(view, departure))
+    capabilities.iter().rev().try_for_each(|capability| capability.consent(view, departure))
 }
 
 /// Samples, pods and everything else that the capabilities see, all at the same time.
@@ -162,10 +157,29 @@ async fn remember(view: &View<'_>, spec: &Validated, core: &Core) -> Memory {
     Memory::rebuilt(past_proposals(spec, &histories, now), changes).known_since(known_since)
 }
 
+/// Plans the next look, once what this one decided is written.
+pub fn schedule(view: &View<'_>, core: &mut Core) {
+    let now = Instant::now();
+    match &core.last {
+        Some(Outcome::Done(_)) => {
+            let wait = after_decision(view, core);
+            (core.decided, core.due) = (Some(now), now + wait);
+        }
+        Some(Outcome::Refused(refusal)) => {
+            let next = refusal.shift.as_ref().and_then(|shift| Duration::try_from(shift.next_look?).ok());
+            let period = Duration::from(view.service.spec.period);
+            core.due = now + next.map_or(period, |next| next.min(period));
+        }
+        None => {}
+    }
+}
+
 /// When to look again: just after the next scrape, at once after a conflict, later and later while writes fail.
-pub fn schedule(core: &mut Core, view: &View<'_>) {
+fn after_decision(view: &View<'_>, core: &mut Core) -> Duration {
     let done = core.last.as_ref().and_then(Outcome::done);
-    let (Some(seen), Some(subject), Some(done)) = (&view.seen, &view.subject, done) else { return };
+    let (Some(seen), Some(subject), Some(done)) = (&view.seen, &view.subject, done) else {
+        return Duration::ZERO;
+    };
     let Done { decided, progress } = done;
     let sooner = [
         progress.recovery.as_ref().and_then(|recovery| recovery.next_look),
@@ -186,7 +200,8 @@ pub fn schedule(core: &mut Core, view: &View<'_>) {
         None => (0, Duration::try_from(wait).unwrap_or_default()),
         Some(first) => (core.failures.saturating_add(1), backoff(first, core.failures)),
     };
-    (core.failures, core.due) = (failures, Instant::now() + wait);
+    core.failures = failures;
+    wait
 }
 
 /// When the newest sample of the first KPI that has one was taken.

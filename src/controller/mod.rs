@@ -2,6 +2,7 @@
 
 mod align;
 mod board;
+mod capabilities;
 mod capability;
 mod config;
 mod conflict;
@@ -13,6 +14,7 @@ mod fleet;
 mod gateway;
 mod index;
 mod key;
+mod known_scale;
 mod look;
 mod operate;
 mod outcome;
@@ -25,7 +27,9 @@ mod run;
 mod scale;
 mod scope;
 mod services;
+mod signals;
 mod state;
+mod subject;
 mod target;
 mod traffic;
 mod unwritten;

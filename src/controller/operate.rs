@@ -202,7 +202,7 @@ fn control(
     let done = controller.run(reconcile, |_, error, _| match *error {}, Arc::clone(&scope));
     async move {
         let mut done = std::pin::pin!(done);
-        let mut sweep = std::pin::pin!(marks::sweep(Arc::clone(&scope)));
+        let mut sweep = std::pin::pin!(marks::sweep(Arc::clone(&scope.context)));
         let mut beat = interval(Duration::from_secs(2));
         loop {
             tokio::select! {

@@ -6,25 +6,22 @@ use kube::{Resource, core::DeserializeGuard, runtime::controller::Action};
 use tokio::time::Instant;
 
 use super::{
-    capability::{Capability, Effect, Sight, Signals, View},
+    capability::{Capability, Effect, Phase, Sight, View},
     context::Context,
     core::Core,
     ending::end,
-    failover,
     key::ServiceKey,
     look::{look, schedule},
-    outcome::{Outcome, Written},
     report,
-    scale::{WRITE_TIMEOUT, pods},
     scope::Scope,
+    signals::Signals,
     state::{Owner, State},
 };
 use crate::{
-    actuate::{add_finalizer, has_finalizer},
+    actuate::{WRITE_TIMEOUT, add_finalizer, has_finalizer},
     lease::WriteError,
 };
 use plimsoll_api::ScalableService;
-use plimsoll_engine::Pods;
 
 /// Pause before the lease is checked again. A renewal just after the deadline begins no new term, so no event follows it.
 const NOT_LEADING: Duration = Duration::from_secs(30);
@@ -67,7 +64,6 @@ pub async fn reconcile(
     if scope.states.disown(&key, &owner) {
         scope.leave(&key);
     }
-    failover::begin(context);
     let state = scope.states.of(&key, owner, Duration::from(service.spec.period));
     let mut state = state.lock().await;
     Ok(Action::requeue(turn(service, &key, &mut state, context).await))
@@ -81,34 +77,38 @@ async fn turn(service: &ScalableService, key: &ServiceKey, state: &mut State, co
     }
     let sight = Sight::default();
     let mut view = View { service, key, context, sight, subject: None, seen: None };
-    see(capabilities, &mut view, core);
-    let signals = signals(capabilities, &view, core);
+    see(&mut view, capabilities);
+    let signals = signals(&view, core, capabilities);
     let cause = signals.cause(&core.signals);
     core.signals = signals;
     if let Some(cause) = cause {
         tracing::debug!(namespace = key.namespace, name = key.name, cause, "looked at before it is due");
     }
     if cause.is_some() || Instant::now() >= core.due {
-        core.generation = service.metadata.generation;
         look(&mut view, core, capabilities).await;
-    } else {
-        refresh(&view, core);
+        carry_out(Phase::Decision, &view, core, capabilities).await;
+        schedule(&view, core);
     }
-    for capability in capabilities.iter_mut() {
-        for effect in capability.effects(&view, core) {
-            match persisted(&effect, &view).await {
-                Ok(()) => capability.execute(&effect, &view, core).await,
-                Err(why) => capability.stopped(&effect, &why),
-            }
-        }
-    }
-    schedule(core, &view);
-    see(capabilities, &mut view, core);
+    carry_out(Phase::Upkeep, &view, core, capabilities).await;
+    see(&mut view, capabilities);
     capabilities.iter_mut().for_each(|capability| capability.follow(&view, core));
     let again = report::report(&view, core, capabilities).await;
+    carry_out(Phase::Cleanup, &view, core, capabilities).await;
     let due = core.due.saturating_duration_since(Instant::now());
     let own = capabilities.iter().filter_map(|capability| capability.next_turn());
     own.chain(again).fold(due, Duration::min)
+}
+
+/// Carries out the effects of a phase, one after the other: each sees what the ones before it wrote.
+async fn carry_out(phase: Phase, view: &View<'_>, core: &mut Core, capabilities: &mut [Box<dyn Capability>]) {
+    for capability in capabilities {
+        let Some(effect) = capability.effect(phase, view, core) else { continue };
+        tracing::trace!(namespace = view.key.namespace, name = view.key.name, effect = effect.name);
+        match persisted(&effect, view).await {
+            Ok(()) => capability.execute(phase, view, core).await,
+            Err(why) => capability.stopped(&effect, &why),
+        }
+    }
 }
 
 /// Persists what has to be known before an effect is carried out: that its deletion has to put something back.
@@ -121,40 +121,17 @@ async fn persisted(effect: &Effect, view: &View<'_>) -> Result<(), WriteError> {
     add_finalizer(&shell.client, meta, &shell.leader.permit(WRITE_TIMEOUT)).await
 }
 
-fn see(capabilities: &[Box<dyn Capability>], view: &mut View<'_>, core: &Core) {
+/// What several capabilities need to know.
+fn see(view: &mut View<'_>, capabilities: &[Box<dyn Capability>]) {
     let mut sight = Sight::default();
-    capabilities.iter().for_each(|capability| capability.sight(view, core, &mut sight));
+    capabilities.iter().for_each(|capability| capability.sight(view, &mut sight));
     view.sight = sight;
 }
 
 /// What calls for a look before it is due.
-fn signals(capabilities: &[Box<dyn Capability>], view: &View<'_>, core: &Core) -> Signals {
+fn signals(view: &View<'_>, core: &Core, capabilities: &[Box<dyn Capability>]) -> Signals {
     let mut signals = Signals::default();
-    let generation = view.service.metadata.generation.unwrap_or_default();
-    signals.note_if(core.generation.is_some(), "the spec", generation.to_string());
+    signals.note_if(core.last.is_some(), "the spec", view.service.metadata.generation);
     capabilities.iter().for_each(|capability| capability.signals(view, core, &mut signals));
     signals
-}
-
-/// Between two looks: what the watches know by now of replicas and pods.
-fn refresh(view: &View<'_>, core: &mut Core) {
-    let View { service, key, context, .. } = view;
-    let found = context.targets.watched(&key.namespace, &service.spec.scale_target_ref);
-    let (Some(done), Some(mut target)) = (core.last.as_mut().and_then(Outcome::done_mut), found) else {
-        return;
-    };
-    core.scale.correct(&mut target);
-    let pods = pods(&target, key, context);
-    let progress = &mut done.progress;
-    progress.ready = pods.ready();
-    // Of a StatefulSet one comes back under its name, and that is another one.
-    if let Pods::Listed(there) = &pods {
-        progress.leaving.retain(|name, _| !there.iter().any(|pod| pod.name == *name));
-    }
-    if progress.written == Written::Changed {
-        // The change has been reported; from here on it is how things are.
-        progress.written = Written::Nothing;
-    }
-    progress.now = target.replicas;
-    context.shell.board.ready(key, progress.ready);
 }

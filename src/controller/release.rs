@@ -14,10 +14,9 @@ use super::{
     ending::restore,
     key::ServiceKey,
     operate::{LEASE, TURNS_END_WITHIN},
-    scale::WRITE_TIMEOUT,
 };
 use crate::{
-    actuate::{has_finalizer, remove_finalizer},
+    actuate::{WRITE_TIMEOUT, has_finalizer, remove_finalizer},
     clock::Clock,
     lease::{self, LeaseConfig, LeaseParams, WriteError},
     random::Random,

@@ -1,11 +1,13 @@
 //! One scope (the cluster, or one namespace): what a turn needs there, and the states of its services.
 
+use std::sync::Arc;
+
 use super::{context::Context, key::ServiceKey, state::States};
 
 /// One scope.
 pub struct Scope {
     /// What a turn needs.
-    pub context: Context,
+    pub context: Arc<Context>,
     /// What is remembered of each service.
     pub states: States,
 }
@@ -14,7 +16,7 @@ impl Scope {
     /// A scope without any state yet.
     #[must_use]
     pub fn new(context: Context) -> Self {
-        Self { context, states: States::default() }
+        Self { context: Arc::new(context), states: States::default() }
     }
 
     /// Forgets a service that is gone.

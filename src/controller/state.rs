@@ -9,11 +9,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{
-    capability::{self, Capability},
-    core::Core,
-    key::ServiceKey,
-};
+use super::{capabilities, capability::Capability, core::Core, key::ServiceKey};
 #[cfg(doc)]
 use crate::lease::Leadership;
 
@@ -54,7 +50,7 @@ impl States {
         let (_, state) = states.entry(key.clone()).or_insert_with(|| {
             let spread = Duration::from_secs_f64(others / FIRST_LOOKS_PER_SECOND).min(period);
             let core = Core::due_at(Instant::now() + spread.mul_f64(fraction(key)));
-            let state = State { core, capabilities: capability::all() };
+            let state = State { core, capabilities: capabilities::all() };
             (owner, Arc::new(tokio::sync::Mutex::new(state)))
         });
         Arc::clone(state)

@@ -1,7 +1,18 @@
 //! A write that a capability is about to make.
 
-/// One write, or several that belong together.
+/// When in a turn effects are carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// What a look decided: where requests go, how many replicas there are. The next look is planned after it.
+    Decision,
+    /// Objects beside the target that are kept as they should be; the status says how they are.
+    Upkeep,
+    /// What nobody waits for, after the status.
+    Cleanup,
+}
+
+/// One write, or several that belong together. A capability has at most one in each phase, and knows what it writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Effect {
     /// What it is, for the log.
     pub name: &'static str,
@@ -10,7 +21,7 @@ pub struct Effect {
 }
 
 impl Effect {
-    /// An effect on objects of our own, or one whose result is the wanted state: nothing has to be put back.
+    /// An effect on the target or on objects of our own: its result is the wanted state.
     #[must_use]
     pub fn new(name: &'static str) -> Self {
         Self { name, is_restored: false }

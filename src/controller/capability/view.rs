@@ -8,10 +8,10 @@ use super::super::{
     fleet::Fleet,
     index::{BalancerPod, read},
     key::ServiceKey,
-    scale::Subject,
+    subject::Subject,
 };
 use crate::kpi::Asker;
-use plimsoll_api::{ScalableService, Verdict};
+use plimsoll_api::ScalableService;
 use plimsoll_engine::Observation;
 
 /// One service in one turn.
@@ -22,7 +22,7 @@ pub struct View<'a> {
     pub key: &'a ServiceKey,
     /// What the turn works with.
     pub context: &'a Context,
-    /// What the watches know that several capabilities need.
+    /// What several capabilities need to know.
     pub sight: Sight,
     /// What is scaled; `None` in a turn that does not look, or where nothing is known of the target.
     pub subject: Option<Subject>,
@@ -30,13 +30,11 @@ pub struct View<'a> {
     pub seen: Option<Observation>,
 }
 
-/// What the watches know that several capabilities need.
+/// What several capabilities need to know.
 #[derive(Clone, Debug)]
 pub struct Sight {
     /// The balancers; `None` if Plimsoll runs none for the service.
     pub fleet: Option<Fleet>,
-    /// The condition `TrafficSynced`; `None` without `spec.traffic`.
-    pub traffic: Option<Verdict>,
     /// Why no standby can get a request; `None` if nothing is known against it.
     pub refusal: Option<String>,
     /// Whether the shares of before are in force.
@@ -45,7 +43,7 @@ pub struct Sight {
 
 impl Default for Sight {
     fn default() -> Self {
-        Self { fleet: None, traffic: None, refusal: None, settled: true }
+        Self { fleet: None, refusal: None, settled: true }
     }
 }
 

@@ -1,15 +1,11 @@
 //! What a service has, and what it asks of its standbys, as it stands on the board.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
-use jiff::Timestamp;
 use kube::{ResourceExt as _, core::DeserializeGuard};
 
 use crate::controller::{
-    board::{Ask, Entry, Left},
+    board::{Ask, Asks, Entry, Left},
     context::{Context, Others},
     key::ServiceKey,
     outcome::Outcome,
@@ -23,7 +19,7 @@ use plimsoll_engine::{Capacity, Departure, Observation, Order, Veto};
 
 /// What an annotation orders.
 #[must_use]
-pub fn order(service: &ScalableService) -> Option<Order> {
+pub(super) fn order(service: &ScalableService) -> Option<Order> {
     let annotations = service.annotations();
     if let Some(why) = annotations.get(FREEZE_ANNOTATION) {
         return Some(Order::Freeze(why.clone()));
@@ -33,7 +29,7 @@ pub fn order(service: &ScalableService) -> Option<Order> {
 
 /// The share of each standby.
 #[must_use]
-pub fn shares(status: &FailoverStatus) -> Vec<(&str, i32)> {
+pub(super) fn shares(status: &FailoverStatus) -> Vec<(&str, i32)> {
     status.backends.iter().map(|standby| (standby.name.as_str(), standby.weight)).collect()
 }
 
@@ -42,26 +38,25 @@ pub fn shares(status: &FailoverStatus) -> Vec<(&str, i32)> {
 ///
 /// # Errors
 /// They do not.
-pub fn consent(
+pub(super) fn consent(
     service: &ScalableService,
     key: &ServiceKey,
     departure: Departure<'_>,
-    now: Timestamp,
     Others { board, services }: Others<'_>,
 ) -> Result<(), Veto> {
     let backends = service.spec.failover.iter().flat_map(|failover| &failover.backends);
     let spec = backends.clone().find(|spec| spec.name == departure.to);
     let to = spec.and_then(|spec| behind(spec.service.as_ref()?, key, services)).map(|(to, _)| to);
-    if board.leave(key, to.as_ref(), departure.sources, now) {
+    if board.leave(key, to.as_ref(), departure.sources, departure.at) {
         return Ok(());
     }
     let trouble = to.filter(|to| board.is_away(to)).map(|to| circular(&to));
-    Err(Veto { crowded: board.crowded(key, now), trouble })
+    Err(Veto { crowded: board.crowded(key, departure.at), trouble })
 }
 
 /// Tells the board what this service has and needs now. `settled`: the shares of before are in force, so that a standby
 /// without one has no requests any more.
-pub fn tell(
+pub(super) fn tell(
     service: &ScalableService,
     key: &ServiceKey,
     outcome: &Outcome,
@@ -85,7 +80,7 @@ pub fn tell(
 }
 
 /// Reads the board from the status of all services, unless that was done since this process leads.
-pub fn begin(context: &Context) {
+pub(super) fn begin(context: &Context) {
     let services = &context.shell.services;
     context.shell.board.begin(|| {
         let all = services.all();
@@ -140,12 +135,7 @@ fn entry(
     Entry { capacity, asks, away }
 }
 
-fn asks(
-    failover: &Failover,
-    key: &ServiceKey,
-    status: Option<&FailoverStatus>,
-    services: &Services,
-) -> BTreeMap<ServiceKey, Ask> {
+fn asks(failover: &Failover, key: &ServiceKey, status: Option<&FailoverStatus>, services: &Services) -> Asks {
     let asks = failover.backends.iter().filter_map(|spec| {
         let told = status?.standby(&spec.name).filter(|told| told.replicas > 0)?;
         // Status is anybody's who may write it: what is asked of another namespace is so only with its consent.
@@ -157,7 +147,7 @@ fn asks(
 }
 
 /// The ScalableService behind a Service: of the same name, or the one whose balancers it leads to.
-pub fn behind(
+pub(super) fn behind(
     to: &StandbyService,
     key: &ServiceKey,
     services: &Services,
@@ -172,7 +162,7 @@ pub fn behind(
 
 /// Whether a standby may be looked at and asked for replicas: one of this namespace, or whose ScalableService names this
 /// service. Without that nothing about another namespace is told, not even whether there is such a Service.
-pub fn consents(spec: &Standby, key: &ServiceKey, services: &Services) -> bool {
+pub(super) fn consents(spec: &Standby, key: &ServiceKey, services: &Services) -> bool {
     let Some(to) = &spec.service else { return true };
     if to.namespace.as_ref().is_none_or(|namespace| *namespace == key.namespace) {
         return true;
@@ -183,7 +173,7 @@ pub fn consents(spec: &Standby, key: &ServiceKey, services: &Services) -> bool {
         .unwrap_or(false)
 }
 
-pub fn circular(standby: &ServiceKey) -> String {
+pub(super) fn circular(standby: &ServiceKey) -> String {
     format!("{standby} sends its own requests elsewhere now, so they might come back")
 }
 

@@ -9,39 +9,38 @@ use self::{
     standbys::{Asked, KnownStandby, KnownStandbys},
 };
 use super::{
-    capability::{Capability, Effect, Look, Part, Reported, Sight, Signals, View},
+    capability::{Capability, Effect, Look, Part, Phase, Reported, Sight, View},
     context::Others,
     core::Core,
+    fleet::Fleet,
     index::Target,
     key::ServiceKey,
     outcome::Outcome,
-    scale::{WRITE_TIMEOUT, pods},
+    signals::Signals,
 };
-use crate::actuate::{self, Note};
+use crate::actuate::{self, Note, WRITE_TIMEOUT};
 use futures::future::{BoxFuture, FutureExt as _};
 use plimsoll_api::{FailoverState, PRIMARY, ScalableService, ScalableServiceStatus, Standby, Verdict};
 use plimsoll_engine::{Capacity, Departure, StandbySeen, Standing, Veto};
-
-pub use claims::begin;
 
 /// Follows the standbys, and sends requests to them and back.
 #[derive(Debug, Default)]
 pub struct Failing {
     standbys: KnownStandbys,
+    /// The status with new shares that is to be written at once.
+    announced: Option<ScalableServiceStatus>,
 }
 
 impl Capability for Failing {
     fn signals(&self, view: &View<'_>, core: &Core, signals: &mut Signals) {
+        claims::begin(view.context);
         let asked = view.context.shell.board.asked(view.key).replicas;
-        signals.note("what others ask", if asked == 0 { String::new() } else { asked.to_string() });
-        let order = order(view.service).map(|order| format!("{order:?}"));
-        signals.note("the annotations of failover", order.unwrap_or_default());
-        let answering = view.sight.fleet.as_ref().map(|fleet| fleet.answering_all());
-        let answering = answering.filter(|answering| answering.iter().any(|names| !names.is_empty()));
-        let answering = answering.map(|answering| format!("{answering:?}"));
-        signals.note("the standbys that answer", answering.unwrap_or_default());
-        if let Some((ready, fewer)) = ready(view, core) {
-            signals.note_if(fewer, "fewer replicas are ready", ready.to_string());
+        signals.note("what others ask", Some(asked).filter(|asked| *asked != 0));
+        signals.note("the annotations of failover", order(view.service));
+        if view.service.spec.failover.is_some() {
+            let fleet = view.sight.fleet.as_ref();
+            signals.note("the standbys that answer", fleet.map(Fleet::answering_all));
+            signals.call_if(has_lost_replicas(view, core), "fewer ready replicas");
         }
     }
 
@@ -50,19 +49,12 @@ impl Capability for Failing {
         view.service.spec.failover.is_some() && in_doubt(view.service, &subject.target)
     }
 
-    fn observe<'a>(&'a mut self, look: Look<'a>) -> BoxFuture<'a, Part> {
-        async move {
-            let asked = look.view.context.shell.board.asked(look.view.key);
-            let standing = self.standing(look.view, look.core).await;
-            let part: Part = Box::new(move |seen| (seen.asked, seen.standing) = (asked, standing));
-            part
-        }
-        .boxed()
+    fn observe<'a>(&'a mut self, look: Look<'a>) -> BoxFuture<'a, Part<'a>> {
+        standing(&mut self.standbys, look).boxed()
     }
 
     fn consent(&self, view: &View<'_>, departure: Departure<'_>) -> Result<(), Veto> {
-        let now = view.context.shell.clock.now();
-        claims::consent(view.service, view.key, departure, now, view.context.others())
+        claims::consent(view.service, view.key, departure, view.context.others())
     }
 
     fn decided(&mut self, view: &View<'_>, core: &mut Core) {
@@ -71,14 +63,15 @@ impl Capability for Failing {
         }
     }
 
-    fn effects(&mut self, view: &View<'_>, core: &Core) -> Vec<Effect> {
-        let due = view.seen.is_some() && announced(core).is_some();
-        due.then(|| Effect::new("announce shares")).into_iter().collect()
+    fn effect(&mut self, phase: Phase, view: &View<'_>, core: &Core) -> Option<Effect> {
+        let due = phase == Phase::Decision && view.seen.is_some();
+        self.announced = announced(core).filter(|_| due);
+        self.announced.as_ref().map(|_| Effect::new("announce the shares"))
     }
 
-    fn execute<'a>(&'a mut self, _: &'a Effect, view: &'a View<'_>, core: &'a mut Core) -> BoxFuture<'a, ()> {
+    fn execute<'a>(&'a mut self, _: Phase, view: &'a View<'_>, _: &'a mut Core) -> BoxFuture<'a, ()> {
         async move {
-            let Some(status) = announced(core) else { return };
+            let Some(status) = self.announced.take() else { return };
             let permit = view.context.shell.leader.permit(WRITE_TIMEOUT);
             let (client, key) = (&view.context.shell.client, view.key);
             // One that fails is written again with the rest.
@@ -104,33 +97,35 @@ fn announced(core: &Core) -> Option<ScalableServiceStatus> {
     moved.then(|| ScalableServiceStatus { failover: Some(shift.status.clone()), ..told.clone() })
 }
 
-/// Replicas of a service with a failover that are ready, and whether they are fewer than at the last look.
-fn ready(view: &View<'_>, core: &Core) -> Option<(i32, bool)> {
-    view.service.spec.failover.as_ref()?;
-    let done = core.last.as_ref()?.done()?;
-    let target = view.context.targets.watched(&view.key.namespace, &view.service.spec.scale_target_ref)?;
-    let ready = pods(&target, view.key, view.context).ready();
-    Some((ready, ready < done.progress.ready))
+/// Whether fewer replicas are ready than the last look found.
+fn has_lost_replicas(view: &View<'_>, core: &Core) -> bool {
+    let done = core.last.as_ref().and_then(Outcome::done);
+    let target = view.context.targets.watched(&view.key.namespace, &view.service.spec.scale_target_ref);
+    let (Some(done), Some(target)) = (done, target) else { return false };
+    view.context.pods_of(&target, view.key).ready() < done.progress.ready
 }
 
-impl Failing {
-    /// What is seen around the failover of a service; `None` without `spec.failover`.
-    async fn standing(&mut self, view: &View<'_>, core: &Core) -> Option<Standing> {
-        let View { service, key, context, sight, .. } = view;
-        let failover = service.spec.failover.as_ref()?;
-        let told = core.told().and_then(|status| status.failover.clone());
-        let before = |name: &str| told.as_ref().and_then(|told| told.standby(name));
-        let addresses = |name: &str| {
-            before(name).map_or_else(Vec::new, |before| {
-                before.addresses.iter().filter_map(|address| address.parse().ok()).collect()
-            })
-        };
-        let shell = &context.shell;
-        let consents = |spec: &Standby| consents(spec, key, &shell.services);
-        let asked_for = Asked { consents: &consents, connect: sight.fleet.is_none() };
-        let known = self.standbys.look(&failover.backends, addresses, &asked_for, key, &shell.client).await;
-        let standbys = failover.backends.iter().zip(known);
-        let standbys = standbys.map(|(spec, known)| {
+/// What is seen around a failover, and what others ask of this service.
+async fn standing<'a>(standbys: &'a mut KnownStandbys, look: Look<'a>) -> Part<'a> {
+    let Look { view, core, .. } = look;
+    let View { service, key, context, sight, .. } = view;
+    let asked = move || context.shell.board.asked(key);
+    let Some(failover) = service.spec.failover.as_ref() else {
+        return Box::new(move |seen| seen.asked = asked());
+    };
+    let told = core.told().and_then(|status| status.failover.as_ref());
+    let before = move |name: &str| told.and_then(|told| told.standby(name));
+    let addresses = |name: &str| {
+        before(name).map_or_else(Vec::new, |before| {
+            before.addresses.iter().filter_map(|address| address.parse().ok()).collect()
+        })
+    };
+    let shell = &context.shell;
+    let consents = |spec: &Standby| consents(spec, key, &shell.services);
+    let asked_for = Asked { consents: &consents, connect: sight.fleet.is_none() };
+    let known = standbys.look(&failover.backends, addresses, &asked_for, key, &shell.client).await;
+    Box::new(move |observation| {
+        let standbys = failover.backends.iter().zip(known).map(|(spec, known)| {
             let ready = before(&spec.name).is_some_and(|before| before.ready);
             let mut seen = seen(spec, known, ready, view);
             // A standby that has requests keeps them: there is no way to take them back either.
@@ -139,10 +134,11 @@ impl Failing {
             }
             seen
         });
-        let standbys = standbys.collect();
+        let (standbys, order) = (standbys.collect(), order(service));
         let crowded = shell.board.crowded(key, shell.clock.now());
-        Some(Standing { told, standbys, order: order(service), crowded })
-    }
+        observation.asked = asked();
+        observation.standing = Some(Standing { told: told.cloned(), standbys, order, crowded });
+    })
 }
 
 /// Whether the next sample of readiness must not wait for a slow Prometheus: requests move, or may have to.

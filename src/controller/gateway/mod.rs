@@ -17,15 +17,14 @@ use tokio::time::Instant;
 use futures::future::{BoxFuture, FutureExt as _};
 
 use super::{
-    capability::{Capability, Effect, Sight, View},
+    capability::{Capability, Effect, Phase, Sight, View},
     context::Context,
     core::Core,
     index::{Served, read},
     key::ServiceKey,
-    scale::WRITE_TIMEOUT,
 };
 use crate::{
-    actuate::{self, Note},
+    actuate::{self, Note, WRITE_TIMEOUT},
     balancer::gateway::{Plan, Route, Share, plan, shares},
     lease::{Permit, WriteError},
 };
@@ -43,7 +42,7 @@ const AFTER_CONFLICT: Duration = Duration::from_millis(200);
 
 /// What is remembered of the rule that a service steers.
 #[derive(Debug, Default)]
-pub struct KnownRoute {
+struct KnownRoute {
     /// What is to be said of `TrafficSynced`.
     verdict: Option<Said>,
     /// The route as the last write left it, until the watch shows it.
@@ -69,30 +68,31 @@ pub struct Steering {
 }
 
 impl Capability for Steering {
-    fn sight(&self, view: &View<'_>, _: &Core, sight: &mut Sight) {
+    fn sight(&self, view: &View<'_>, sight: &mut Sight) {
         if view.service.spec.steered().is_none() {
             return;
         }
         sight.settled = matches!(self.known.verdict, Some((Some(true), ..)));
-        let Some((status, reason, message)) = self.known.verdict.clone() else { return };
+        let Some((status, reason, message)) = &self.known.verdict else { return };
         let refused = matches!(reason, ReasonCode::RouteRefused | ReasonCode::RouteNotFound);
-        sight.refusal = (status == Some(false) && refused).then(|| message.clone());
-        sight.traffic = Some(Verdict { type_: ConditionType::TrafficSynced, status, reason, message });
+        sight.refusal = (*status == Some(false) && refused).then(|| message.clone());
     }
 
-    fn effects(&mut self, view: &View<'_>, core: &Core) -> Vec<Effect> {
+    fn effect(&mut self, phase: Phase, view: &View<'_>, core: &Core) -> Option<Effect> {
+        if phase != Phase::Upkeep {
+            return None;
+        }
         self.again = None;
         match view.service.spec.steered() {
             Some(rule) if Turn::of(rule, view, core).writes(&mut self.known) => {
-                vec![Effect::restored("steer the rule")]
+                Some(Effect::restored("set the weights of a rule"))
             }
-            Some(_) => vec![Effect::new("steer the rule")],
-            None if self.known.policy.is_there() => vec![Effect::new("delete the policy")],
-            None => Vec::new(),
+            Some(_) => Some(Effect::new("check the weights of a rule")),
+            None => self.known.policy.was_looked_for().then(|| Effect::new("delete the policy of a rule")),
         }
     }
 
-    fn execute<'a>(&'a mut self, _: &'a Effect, view: &'a View<'_>, core: &'a mut Core) -> BoxFuture<'a, ()> {
+    fn execute<'a>(&'a mut self, _: Phase, view: &'a View<'_>, core: &'a mut Core) -> BoxFuture<'a, ()> {
         async move {
             self.again = match view.service.spec.steered() {
                 Some(rule) => steer(&mut self.known, rule, view, core).await,
@@ -124,6 +124,12 @@ impl Capability for Steering {
         permit: &'a Permit,
     ) -> BoxFuture<'a, Result<Vec<String>, WriteError>> {
         restore::weights(key, client, permit).boxed()
+    }
+
+    fn synced(&self, view: &View<'_>) -> Option<Verdict> {
+        view.service.spec.steered()?;
+        let (status, reason, message) = self.known.verdict.clone()?;
+        Some(Verdict { type_: ConditionType::TrafficSynced, status, reason, message })
     }
 
     fn next_turn(&self) -> Option<Duration> {

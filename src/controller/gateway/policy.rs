@@ -12,9 +12,9 @@ use tokio::time::Instant;
 
 use super::{AFTER_FAILURE, Said, Turn};
 use crate::{
-    actuate::{self, FoundPolicy, Note},
+    actuate::{self, FoundPolicy, Note, WRITE_TIMEOUT},
     balancer::gateway::{Word, policy, policy_accepted, policy_fields},
-    controller::{context::Context, scale::WRITE_TIMEOUT},
+    controller::context::Context,
     lease::{Permit, WriteError},
 };
 use plimsoll_api::{Mode, ReasonCode, ScalableService};
@@ -39,7 +39,7 @@ pub(super) struct KnownPolicy {
 
 impl KnownPolicy {
     /// Whether this process has looked for a policy.
-    pub(super) fn is_there(&self) -> bool {
+    pub(super) fn was_looked_for(&self) -> bool {
         self.wanted.is_some()
     }
 }

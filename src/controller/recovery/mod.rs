@@ -6,13 +6,15 @@ use futures::future::{BoxFuture, FutureExt as _};
 use tokio::time::timeout;
 
 use super::{
-    capability::{Capability, Effect, Look, Part, Reported, Sight, View},
+    capability::{Capability, Effect, Look, Part, Phase, Reported, Sight, View},
     core::Core,
     index::read,
     outcome::Outcome,
-    scale::WRITE_TIMEOUT,
 };
-use crate::{actuate::Note, telemetry::WriteResult};
+use crate::{
+    actuate::{Note, WRITE_TIMEOUT},
+    telemetry::WriteResult,
+};
 use plimsoll_api::{KpiState, Verdict};
 use plimsoll_engine::{Peers, Sample};
 
@@ -24,21 +26,16 @@ pub struct Recovering {
 }
 
 impl Capability for Recovering {
-    fn observe<'a>(&'a mut self, look: Look<'a>) -> BoxFuture<'a, Part> {
-        async move {
-            let peers = peers(look).await;
-            let part: Part = Box::new(move |seen| seen.peers = peers);
-            part
-        }
-        .boxed()
+    fn observe<'a>(&'a mut self, look: Look<'a>) -> BoxFuture<'a, Part<'a>> {
+        peers(look).boxed()
     }
 
-    fn effects(&mut self, view: &View<'_>, core: &Core) -> Vec<Effect> {
-        self.evict = due(core).filter(|_| view.seen.is_some());
-        self.evict.iter().map(|_| Effect::new("evict")).collect()
+    fn effect(&mut self, phase: Phase, view: &View<'_>, core: &Core) -> Option<Effect> {
+        self.evict = due(core).filter(|_| phase == Phase::Decision && view.seen.is_some());
+        self.evict.as_ref().map(|_| Effect::new("evict an outlier"))
     }
 
-    fn execute<'a>(&'a mut self, _: &'a Effect, view: &'a View<'_>, core: &'a mut Core) -> BoxFuture<'a, ()> {
+    fn execute<'a>(&'a mut self, _: Phase, view: &'a View<'_>, core: &'a mut Core) -> BoxFuture<'a, ()> {
         async move {
             if let Some(pod) = self.evict.take() {
                 evict(&pod, view, core).await;
@@ -57,18 +54,21 @@ impl Capability for Recovering {
     }
 }
 
-/// The replicas side by side; `None` without `spec.recovery`, or if the target's pods can't be listed.
-async fn peers(look: Look<'_>) -> Option<Peers> {
+/// The replicas side by side; nothing without `spec.recovery`, or if the target's pods can't be listed.
+async fn peers(look: Look<'_>) -> Part<'_> {
     let Look { view, core, subject, age, patience } = look;
-    let (rules, selected) = (subject.spec.outliers.as_ref()?, subject.target.selected()?);
-    let (key, context) = (view.key, view.context);
+    let (Some(rules), Some(selected)) = (subject.spec.outliers.as_ref(), subject.target.selected()) else {
+        return Box::new(|_| {});
+    };
     let asker = view.asker();
-    let ask = context.shell.kpis.ask_by_pod(&asker, rules, age);
+    let ask = view.context.shell.kpis.ask_by_pod(&asker, rules, age);
     let late = |_| Sample::unusable(KpiState::Error, "not waited for, since requests wait for a replica");
     let sample = timeout(patience, ask).await.unwrap_or_else(late);
-    let members = read(&context.pods, |index| index.members(&key.namespace, selected));
-    let told = core.told().and_then(|status| status.recovery.clone()).unwrap_or_default();
-    Some(Peers { sample, members, told })
+    Box::new(move |seen| {
+        let members = read(&view.context.pods, |index| index.members(&view.key.namespace, selected));
+        let told = core.told().and_then(|status| status.recovery.clone()).unwrap_or_default();
+        seen.peers = Some(Peers { sample, members, told });
+    })
 }
 
 /// The replica to evict, unless a scale-down takes it anyway.

@@ -7,10 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use super::{conditions::bound, status::changed};
 use crate::{
     actuate::Note,
-    controller::{
-        capability::Reported,
-        outcome::{Outcome, Written},
-    },
+    controller::{capability::Reported, outcome::Written},
     explain,
 };
 use plimsoll_api::{
@@ -114,12 +111,12 @@ fn hard(status: &ScalableServiceStatus) -> impl PartialEq {
     (conditions, kpis, changes, summary, counts, parts)
 }
 
-/// The events of every service between two statuses.
+/// The events of a change of the replicas.
 #[must_use]
-pub fn notes(Reported { old, new, outcome }: &Reported<'_>) -> Vec<Note> {
+pub fn scaled(change: &Reported<'_>) -> Vec<Note> {
     let mut notes = Vec::new();
-    if let Outcome::Done(done) = outcome
-        && matches!(done.progress.written, Written::Changed)
+    if let Some(done) = change.outcome.done()
+        && done.progress.written == Written::Changed
     {
         let (from, to) = (done.decided.seen, done.decided.decision.replicas);
         let reason = if to > from { ReasonCode::ScaledUp } else { ReasonCode::ScaledDown };
@@ -131,40 +128,44 @@ pub fn notes(Reported { old, new, outcome }: &Reported<'_>) -> Vec<Note> {
             notes.push(Note { warning: true, reason: late.code, message: explain::sentence(late) });
         }
     }
+    notes
+}
+
+/// Reasons of the condition Ready that are events of their own.
+const READY_EVENTS: &[ReasonCode] = &[
+    ReasonCode::ScalerConflict,
+    ReasonCode::TargetNotFound,
+    ReasonCode::TargetNotScalable,
+    ReasonCode::InvalidSpec,
+    ReasonCode::MetricsUnavailable,
+    ReasonCode::MetricsIncomplete,
+    ReasonCode::ScaleFailed,
+    ReasonCode::ScalingIneffective,
+    ReasonCode::MaxReplicas,
+    ReasonCode::BalancersFailed,
+    ReasonCode::BalancerOutOfSync,
+    ReasonCode::RouteNotFound,
+    ReasonCode::RouteRefused,
+    ReasonCode::RouteNotAccepted,
+    ReasonCode::RouteNotServing,
+    ReasonCode::RouteFailed,
+    ReasonCode::PolicyNotServed,
+    ReasonCode::PolicyNotAccepted,
+    ReasonCode::PolicyFailed,
+];
+
+/// The event of the condition Ready: a reason to look at, or that all is well again.
+#[must_use]
+pub fn ready(change: &Reported<'_>) -> Option<Note> {
     let ready = |status: &ScalableServiceStatus| -> Option<Condition> {
         status.conditions.iter().find(|condition| condition.type_ == "Ready").cloned()
     };
-    if let Some(now) = ready(new) {
-        let before = ready(old);
-        let reason_changed = before.as_ref().is_none_or(|before| before.reason != now.reason);
-        let code = [
-            ReasonCode::ScalerConflict,
-            ReasonCode::TargetNotFound,
-            ReasonCode::TargetNotScalable,
-            ReasonCode::InvalidSpec,
-            ReasonCode::MetricsUnavailable,
-            ReasonCode::MetricsIncomplete,
-            ReasonCode::ScaleFailed,
-            ReasonCode::ScalingIneffective,
-            ReasonCode::MaxReplicas,
-            ReasonCode::BalancersFailed,
-            ReasonCode::BalancerOutOfSync,
-            ReasonCode::RouteNotFound,
-            ReasonCode::RouteRefused,
-            ReasonCode::RouteNotAccepted,
-            ReasonCode::RouteNotServing,
-            ReasonCode::RouteFailed,
-            ReasonCode::PolicyNotServed,
-            ReasonCode::PolicyNotAccepted,
-            ReasonCode::PolicyFailed,
-        ]
-        .into_iter()
-        .find(|code| code.name() == now.reason);
-        if let (true, Some(reason)) = (reason_changed, code) {
-            notes.push(Note { warning: true, reason, message: now.message });
-        } else if before.is_some_and(|before| before.status == "False") && now.status == "True" {
-            notes.push(Note { warning: false, reason: ReasonCode::Steady, message: "works again".into() });
-        }
+    let (before, now) = (ready(change.old), ready(change.new)?);
+    let is_new = before.as_ref().is_none_or(|before| before.reason != now.reason);
+    let code = READY_EVENTS.iter().find(|code| code.name() == now.reason);
+    if let (true, Some(reason)) = (is_new, code) {
+        return Some(Note { warning: true, reason: *reason, message: now.message });
     }
-    notes
+    let is_well = before.is_some_and(|before| before.status == "False") && now.status == "True";
+    is_well.then(|| Note { warning: false, reason: ReasonCode::Steady, message: "works again".into() })
 }

@@ -17,19 +17,20 @@ use plimsoll_api::{Mode, Verdict};
 pub use status::{changed, decisions_of, own_status};
 pub use write::report;
 
-/// All conditions of a service.
+/// All conditions of a service; `traffic` is `TrafficSynced`.
 fn conditions(
     capabilities: &[Box<dyn Capability>],
     mode: Mode,
+    traffic: Option<&Verdict>,
     sight: &Sight,
     outcome: &Outcome,
 ) -> Vec<Verdict> {
     let own = capabilities.iter().flat_map(|capability| capability.conditions(sight, outcome));
-    conditions::conditions(mode, outcome, sight.traffic.as_ref()).into_iter().chain(own).collect()
+    conditions::conditions(mode, outcome, traffic).into_iter().chain(own).collect()
 }
 
 /// All events between two statuses.
 fn notes(capabilities: &[Box<dyn Capability>], change: &Reported<'_>) -> Vec<Note> {
     let own = capabilities.iter().flat_map(|capability| capability.notes(change));
-    changes::notes(change).into_iter().chain(own).collect()
+    changes::scaled(change).into_iter().chain(own).chain(changes::ready(change)).collect()
 }

@@ -10,7 +10,8 @@ use super::{
     status::status,
 };
 use crate::controller::{
-    capability::{self, Reported, Sight},
+    capabilities,
+    capability::{Reported, Sight},
     outcome::{Decided, Done, Outcome, Progress, Refusal, Written},
 };
 use plimsoll_api::{
@@ -102,9 +103,9 @@ impl Story {
     }
 
     fn tell(&mut self, outcome: &Outcome) -> (Worth, Vec<(bool, ReasonCode)>) {
-        let capabilities = capability::all();
-        let sight = Sight { traffic: self.traffic.clone(), ..Sight::default() };
-        let conditions = conditions(&capabilities, self.spec.mode, &sight, outcome);
+        let capabilities = capabilities::all();
+        let (mode, traffic) = (self.spec.mode, self.traffic.as_ref());
+        let conditions = conditions(&capabilities, mode, traffic, &Sight::default(), outcome);
         let new = status(&self.spec, Some(1), &self.status, outcome, &conditions, self.now);
         let worth = worth(&self.status, &new);
         let notes = notes(&capabilities, &Reported { old: &self.status, new: &new, outcome });

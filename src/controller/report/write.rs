@@ -12,14 +12,13 @@ use super::{
     status::status,
 };
 use crate::{
-    actuate,
+    actuate::{self, WRITE_TIMEOUT},
     controller::{
         capability::{Capability, Reported, View},
         context::Context,
         core::Core,
         key::ServiceKey,
         outcome::{Outcome, Written},
-        scale::WRITE_TIMEOUT,
         unwritten::Unwritten,
     },
     lease::WriteError,
@@ -46,7 +45,8 @@ pub async fn report(
     let outcome = core.last.as_ref()?;
     let (old, at) = core.written.clone()?;
     let (shell, generation, now) = (&context.shell, service.metadata.generation, context.shell.clock.now());
-    let conditions = conditions(capabilities, service.spec.mode, sight, outcome);
+    let traffic = capabilities.iter().find_map(|capability| capability.synced(view));
+    let conditions = conditions(capabilities, service.spec.mode, traffic.as_ref(), sight, outcome);
     // What was decided since the last status that was written stands in the last one that was tried.
     let last = core.unwritten.announced.as_ref().unwrap_or(&old);
     let new = status(&service.spec, generation, last, outcome, &conditions, now);

@@ -7,15 +7,12 @@ use tokio::time::sleep;
 
 use super::super::{capability::View, context::Context, index::read, key::ServiceKey, outcome::Written};
 use crate::{
-    actuate::{self, FoundScale, ScaleError},
+    actuate::{self, FoundScale, ScaleError, WRITE_TIMEOUT},
     lease::{Permit, WriteError},
     telemetry::WriteResult,
 };
 use plimsoll_api::ReasonCode;
 use plimsoll_engine::{Decision, Observation};
-
-/// A write that takes longer has failed.
-pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The ReplicaSet controller hears of marks and of replicas by watches of their own, and deletes whom it likes where it
 /// hears of the replicas first. So it gets this long after our own watch has shown the marks.

@@ -1,24 +1,17 @@
 //! The replicas: which pods there are, and the scale that is written.
 
 mod apply;
-mod known;
-mod subject;
 
 use futures::future::{BoxFuture, FutureExt as _, ready};
 
 use super::{
-    capability::{Capability, Effect, Look, Part, Signals, View},
-    context::Context,
+    capability::{Capability, Effect, Look, Part, Phase, View},
     core::Core,
-    index::{Target, read},
-    key::ServiceKey,
     outcome::{Outcome, Written},
+    signals::Signals,
+    subject,
 };
-use plimsoll_engine::{Change, Pods};
-
-pub use apply::WRITE_TIMEOUT;
-pub use known::KnownScale;
-pub use subject::{Refused, Subject, dereference};
+use plimsoll_engine::Change;
 
 /// Scales the target.
 #[derive(Debug, Default)]
@@ -26,27 +19,51 @@ pub struct Scaling;
 
 impl Capability for Scaling {
     fn signals(&self, view: &View<'_>, core: &Core, signals: &mut Signals) {
-        let whose = subject::whose(view.service, view.key, view.context);
-        signals.note_if(core.last.is_some(), "the target", whose);
+        let another = subject::is_another(view.service, view.key, core.last.as_ref(), view.context);
+        signals.call_if(another, "the target, or who scales it");
     }
 
-    fn observe<'a>(&'a mut self, look: Look<'a>) -> BoxFuture<'a, Part> {
-        let target = &look.subject.target;
-        let (replicas, pods) = (target.replicas, pods(target, look.view.key, look.view.context));
-        let part: Part = Box::new(move |seen| (seen.replicas, seen.pods) = (replicas, pods));
+    fn observe<'a>(&'a mut self, look: Look<'a>) -> BoxFuture<'a, Part<'a>> {
+        let part: Part<'a> = Box::new(move |seen| {
+            let target = &look.subject.target;
+            seen.replicas = target.replicas;
+            seen.pods = look.view.context.pods_of(target, look.view.key);
+        });
         ready(part).boxed()
     }
 
-    fn effects(&mut self, view: &View<'_>, core: &Core) -> Vec<Effect> {
-        let done = core.last.as_ref().and_then(Outcome::done).filter(|_| view.seen.is_some());
-        let decision = done.map(|done| &done.decided.decision);
-        let due = decision.is_some_and(apply::writes);
-        due.then(|| Effect::new("scale")).into_iter().collect()
+    fn effect(&mut self, phase: Phase, view: &View<'_>, core: &Core) -> Option<Effect> {
+        let done = core.last.as_ref()?.done().filter(|_| phase == Phase::Decision && view.seen.is_some())?;
+        apply::writes(&done.decided.decision).then(|| Effect::new("write the scale"))
     }
 
-    fn execute<'a>(&'a mut self, _: &'a Effect, view: &'a View<'_>, core: &'a mut Core) -> BoxFuture<'a, ()> {
+    fn execute<'a>(&'a mut self, _: Phase, view: &'a View<'_>, core: &'a mut Core) -> BoxFuture<'a, ()> {
         write(view, core).boxed()
     }
+
+    fn follow(&mut self, view: &View<'_>, core: &mut Core) {
+        if view.seen.is_none() {
+            refresh(view, core);
+        }
+    }
+}
+
+/// Between two looks: what the watches know by now of replicas and pods.
+fn refresh(view: &View<'_>, core: &mut Core) {
+    let View { service, key, context, .. } = view;
+    let found = context.targets.watched(&key.namespace, &service.spec.scale_target_ref);
+    let (Some(done), Some(mut target)) = (core.last.as_mut().and_then(Outcome::done_mut), found) else {
+        return;
+    };
+    core.scale.correct(&mut target);
+    let progress = &mut done.progress;
+    progress.ready = context.pods_of(&target, key).ready();
+    progress.now = target.replicas;
+    if progress.written == Written::Changed {
+        // The change has been reported; from here on it is how things are.
+        progress.written = Written::Nothing;
+    }
+    context.shell.board.ready(key, progress.ready);
 }
 
 async fn write(view: &View<'_>, core: &mut Core) {
@@ -66,14 +83,4 @@ async fn write(view: &View<'_>, core: &mut Core) {
         Written::Nothing | Written::NotLeading | Written::Conflict(_) => {}
     }
     done.progress.written = applied.written;
-}
-
-/// The target's pods, as the watches know them.
-pub fn pods(target: &Target, key: &ServiceKey, context: &Context) -> Pods {
-    match target.selected() {
-        Some(selected) => Pods::Listed(read(&context.pods, |index| {
-            index.select(&key.namespace, selected, target.revision.as_ref())
-        })),
-        None => Pods::Counted { ready: target.ready },
-    }
 }

@@ -7,8 +7,8 @@ use std::{collections::BTreeSet, convert::Infallible, sync::Arc, time::Duration}
 use kube::Resource;
 use tokio::time::sleep;
 
-use super::super::{context::Context, index::read, scale::WRITE_TIMEOUT, scope::Scope};
-use crate::actuate;
+use super::super::{context::Context, index::read};
+use crate::actuate::{self, WRITE_TIMEOUT};
 use plimsoll_api::TrafficStatus;
 
 /// Time between two rounds. A mark is taken off in the second round that finds it: a watch may be a little behind a drain
@@ -19,14 +19,13 @@ const PAUSE: Duration = Duration::from_secs(30);
 type PodKey = (String, String);
 
 /// Makes a round now and then while this process leads.
-pub async fn sweep(scope: Arc<Scope>) -> Infallible {
+pub async fn sweep(context: Arc<Context>) -> Infallible {
     let mut before = BTreeSet::new();
     loop {
         sleep(PAUSE).await;
-        let context = &scope.context;
         let shell = &context.shell;
         let knows = shell.leader.leads() && shell.health.is_ready() && shell.services.listed();
-        let left = if knows { left(context) } else { BTreeSet::new() };
+        let left = if knows { left(&context) } else { BTreeSet::new() };
         for (namespace, pod) in left.intersection(&before) {
             let permit = shell.leader.permit(WRITE_TIMEOUT);
             match actuate::unmark(&shell.client, namespace, pod, &permit).await {

@@ -5,45 +5,46 @@ mod leaving;
 pub mod marks;
 mod objects;
 
+use std::collections::BTreeMap;
+
 use futures::future::{BoxFuture, FutureExt as _, ready};
+use jiff::Timestamp;
+use tokio::time::Instant;
 
 use self::{leaving::Leaving, objects::KnownObjects};
 use super::{
-    capability::{Capability, Effect, Look, Part, Sight, Signals, View},
+    capability::{Capability, Effect, Look, Part, Phase, Sight, View},
     core::Core,
     fleet::Fleet,
     index::{Target, read},
     outcome::Outcome,
-    scale::WRITE_TIMEOUT,
+    signals::Signals,
 };
-use crate::{actuate, lease::WriteError};
+use crate::{
+    actuate::{self, WRITE_TIMEOUT},
+    lease::WriteError,
+};
 use plimsoll_api::{RecoveryStatus, Traffic, Verdict};
-use plimsoll_engine::Rotation;
-use tokio::time::Instant;
-
-/// The effect on the balancers' objects.
-const OBJECTS: &str = "reconcile the load balancer";
-/// The effect on the status of balancers that are gone.
-const FORGET: &str = "remove the status of departed balancers";
+use plimsoll_engine::{Pods, Rotation};
 
 /// Runs the balancers, and follows what they report.
 #[derive(Debug, Default)]
 pub struct Balancing {
     objects: KnownObjects,
     leaving: Leaving,
+    /// Balancers that are gone and still have an entry in the status.
+    departed: Vec<String>,
 }
 
 impl Capability for Balancing {
-    fn sight(&self, view: &View<'_>, _: &Core, sight: &mut Sight) {
+    fn sight(&self, view: &View<'_>, sight: &mut Sight) {
         let Some(traffic) = view.service.spec.balanced() else { return };
         let (key, context) = (view.key, view.context);
         let scaled = || objects::front(key, context).map(|front| front.replicas);
         let wanted = traffic.replicas.or_else(scaled).unwrap_or(Traffic::REPLICAS);
         let trouble = self.objects.trouble.clone();
         let fleet = Fleet::new(wanted, view.balancers(), view.service.status.as_ref(), trouble);
-        let fleet = Fleet { pending: self.objects.pending, ..fleet };
-        sight.traffic = Some(fleet.verdict(view.service.metadata.generation));
-        sight.fleet = Some(fleet);
+        sight.fleet = Some(Fleet { pending: self.objects.pending, ..fleet });
     }
 
     fn signals(&self, view: &View<'_>, core: &Core, signals: &mut Signals) {
@@ -51,59 +52,57 @@ impl Capability for Balancing {
         let done = core.last.as_ref().and_then(Outcome::done);
         let nobody = done.is_none_or(|done| done.progress.ready == 0);
         let held = fleet.held();
-        let value = if held == 0 { String::new() } else { held.to_string() };
         let drains = core.told().is_some_and(|status| {
             status.traffic.as_ref().is_some_and(|traffic| !traffic.draining.is_empty())
                 || status.recovery.as_ref().is_some_and(|recovery| !recovery.ejected.is_empty())
         });
-        signals.note_if(drains || (held > 0 && nobody), "requests held", value);
-        signals.note_if(drains, "drained replicas", format!("{:?}", fleet.drained_all()));
+        signals.note_if(drains || (held > 0 && nobody), "held requests", Some(held).filter(|held| *held > 0));
+        signals.note_if(drains, "drained replicas", Some(fleet.drained_all()));
     }
 
     fn hurries(&self, look: &Look<'_>) -> bool {
-        let held = look.view.sight.fleet.as_ref().map_or(0, Fleet::held);
-        look.subject.target.ready == 0 && held > 0
+        look.subject.target.ready == 0 && look.view.sight.fleet.as_ref().is_some_and(|fleet| fleet.held() > 0)
     }
 
-    fn observe<'a>(&'a mut self, look: Look<'a>) -> BoxFuture<'a, Part> {
-        let held = look.view.sight.fleet.as_ref().map_or(0, Fleet::held);
-        let rotation = rotation(look.view, &look.subject.target, look.core);
-        let part: Part = Box::new(move |seen| (seen.held, seen.rotation) = (held, rotation));
+    fn observe<'a>(&'a mut self, look: Look<'a>) -> BoxFuture<'a, Part<'a>> {
+        let part: Part<'a> = Box::new(move |seen| {
+            seen.held = look.view.sight.fleet.as_ref().map_or(0, Fleet::held);
+            seen.rotation = rotation(look.view, &look.subject.target, look.core);
+        });
         ready(part).boxed()
     }
 
     fn decided(&mut self, view: &View<'_>, core: &mut Core) {
-        let Some(seen) = &view.seen else { return };
-        let rotation = seen.rotation.as_ref();
-        if core.last.as_ref().and_then(Outcome::done).is_some() {
-            let leaving = self.leaving.now(rotation, core.told(), Instant::now());
-            if let Some(done) = core.last.as_mut().and_then(Outcome::done_mut) {
-                done.progress.leaving = leaving;
+        let (Some(seen), true) = (&view.seen, core.is_done()) else { return };
+        let leaving = self.leaving.now(seen.rotation.as_ref(), core.told(), Instant::now());
+        if let Some(done) = core.last.as_mut().and_then(Outcome::done_mut) {
+            done.progress.leaving = leaving;
+        }
+    }
+
+    fn effect(&mut self, phase: Phase, view: &View<'_>, core: &Core) -> Option<Effect> {
+        match phase {
+            Phase::Decision => None,
+            Phase::Upkeep => {
+                let target = &view.subject.as_ref()?.target;
+                let due = core.is_done() || target.selector.is_some();
+                due.then(|| Effect::new("reconcile the load balancer"))
+            }
+            Phase::Cleanup => {
+                self.departed = departed(view);
+                (!self.departed.is_empty()).then(|| Effect::new("remove the status of departed balancers"))
             }
         }
     }
 
-    fn effects(&mut self, view: &View<'_>, core: &Core) -> Vec<Effect> {
-        let done = core.last.as_ref().is_some_and(|outcome| outcome.done().is_some());
-        let subject = view.subject.as_ref();
-        let objects = subject.filter(|subject| done || subject.target.selector.is_some());
-        let objects = objects.map(|_| Effect::new(OBJECTS));
-        let forget = (!self.departed(view).is_empty()).then(|| Effect::new(FORGET));
-        objects.into_iter().chain(forget).collect()
-    }
-
-    fn execute<'a>(
-        &'a mut self,
-        effect: &'a Effect,
-        view: &'a View<'_>,
-        _: &'a mut Core,
-    ) -> BoxFuture<'a, ()> {
+    fn execute<'a>(&'a mut self, phase: Phase, view: &'a View<'_>, _: &'a mut Core) -> BoxFuture<'a, ()> {
         async move {
-            match (&view.subject, effect.name) {
-                (Some(subject), OBJECTS) => {
+            match (phase, &view.subject) {
+                (Phase::Decision, _) | (Phase::Upkeep, None) => {}
+                (Phase::Upkeep, Some(subject)) => {
                     objects::reconcile(view, &subject.target, &mut self.objects).await;
                 }
-                _ => self.forget_departed(view).await,
+                (Phase::Cleanup, _) => forget(std::mem::take(&mut self.departed), view).await,
             }
         }
         .boxed()
@@ -112,9 +111,15 @@ impl Capability for Balancing {
     fn follow(&mut self, view: &View<'_>, core: &mut Core) {
         let arrived = arrivals::arrived(view, core).unwrap_or_default();
         let balancers = view.sight.fleet.as_ref().and_then(|fleet| i32::try_from(fleet.ready()).ok());
-        if let Some(done) = core.last.as_mut().and_then(Outcome::done_mut) {
-            (done.progress.arrived, done.progress.balancers) = (arrived, balancers);
+        let Some(done) = core.last.as_mut().and_then(Outcome::done_mut) else { return };
+        (done.progress.arrived, done.progress.balancers) = (arrived, balancers);
+        if view.seen.is_none() {
+            stay(&mut done.progress.leaving, view);
         }
+    }
+
+    fn synced(&self, view: &View<'_>) -> Option<Verdict> {
+        Some(view.sight.fleet.as_ref()?.verdict(view.service.metadata.generation))
     }
 
     fn conditions(&self, sight: &Sight, _: &Outcome) -> Vec<Verdict> {
@@ -122,23 +127,31 @@ impl Capability for Balancing {
     }
 }
 
-impl Balancing {
-    /// Balancers that are gone and still have an entry in the status.
-    fn departed(&self, view: &View<'_>) -> Vec<String> {
-        let wanted =
-            view.service.spec.balanced().map(|traffic| traffic.replicas.unwrap_or(Traffic::REPLICAS));
-        let fleet = Fleet::new(wanted.unwrap_or(0), view.balancers(), None, None);
-        fleet.stale(view.service.status.as_ref())
+/// Removes the replicas that are there again from those that are leaving: of a StatefulSet one comes back under its name,
+/// and that is another one.
+fn stay(leaving: &mut BTreeMap<String, Timestamp>, view: &View<'_>) {
+    let found = view.context.targets.watched(&view.key.namespace, &view.service.spec.scale_target_ref);
+    let Some(target) = found.filter(|_| !leaving.is_empty()) else { return };
+    if let Pods::Listed(there) = view.context.pods_of(&target, view.key) {
+        leaving.retain(|name, _| !there.iter().any(|pod| pod.name == *name));
     }
+}
 
-    async fn forget_departed(&self, view: &View<'_>) {
-        let (shell, namespace, name) = (&view.context.shell, &view.key.namespace, &view.key.name);
-        for pod in self.departed(view) {
-            let permit = shell.leader.permit(WRITE_TIMEOUT);
-            let forgotten = actuate::forget_balancer(&shell.client, namespace, name, &pod, &permit).await;
-            if let Err(error @ WriteError::Api(_)) = forgotten {
-                tracing::debug!(namespace, name, pod, error = error.said(), "an entry of status stays");
-            }
+/// Balancers that are gone and still have an entry in the status.
+fn departed(view: &View<'_>) -> Vec<String> {
+    let traffic = view.service.spec.balanced();
+    let wanted = traffic.map_or(0, |traffic| traffic.replicas.unwrap_or(Traffic::REPLICAS));
+    Fleet::new(wanted, view.balancers(), None, None).stale(view.service.status.as_ref())
+}
+
+/// Removes the entries of balancers from the status.
+async fn forget(departed: Vec<String>, view: &View<'_>) {
+    let (shell, namespace, name) = (&view.context.shell, &view.key.namespace, &view.key.name);
+    for pod in departed {
+        let permit = shell.leader.permit(WRITE_TIMEOUT);
+        let forgotten = actuate::forget_balancer(&shell.client, namespace, name, &pod, &permit).await;
+        if let Err(error @ WriteError::Api(_)) = forgotten {
+            tracing::debug!(namespace, name, pod, error = error.said(), "an entry of status stays");
         }
     }
 }

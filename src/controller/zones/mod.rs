@@ -2,13 +2,16 @@
 
 mod report;
 
+use std::collections::BTreeSet;
+
 use futures::future::{BoxFuture, FutureExt as _, ready};
 
 use super::{
-    capability::{Capability, Look, Part, Reported, Sight, Signals, View},
+    capability::{Capability, Look, Part, Reported, Sight, View},
     core::Core,
     index::{NodeIndex, Target, read},
     outcome::Outcome,
+    signals::Signals,
 };
 use crate::actuate::Note;
 use plimsoll_api::Verdict;
@@ -20,16 +23,23 @@ pub struct Placing;
 
 impl Capability for Placing {
     fn signals(&self, view: &View<'_>, core: &Core, signals: &mut Signals) {
-        let done = core.last.as_ref().and_then(Outcome::done);
-        let zones = done.and_then(|done| done.decided.decision.zones.as_ref());
-        let before = zones.is_some_and(|zones| !zones.lost.is_empty());
-        let lost = if before || is_suspected(view) { lost(view) } else { None };
-        signals.note_if(done.is_some(), "the lost zones", lost.unwrap_or_default());
+        let Some(done) = core.last.as_ref().and_then(Outcome::done) else { return };
+        let zones = done.decided.decision.zones.as_ref();
+        let before = zones.map(|zones| &zones.lost).filter(|lost| !lost.is_empty());
+        if before.is_none() && !is_suspected(view) {
+            return;
+        }
+        let Some(lost) = lost(view) else { return };
+        let others = before.map_or(!lost.is_empty(), |before| *before != lost);
+        if others {
+            let (namespace, name) = (&view.key.namespace, &view.key.name);
+            tracing::info!(namespace, name, ?lost, "other zones are lost than before");
+        }
+        signals.call_if(others, "the lost zones");
     }
 
-    fn observe<'a>(&'a mut self, look: Look<'a>) -> BoxFuture<'a, Part> {
-        let topology = topology(look.view, &look.subject.target);
-        let part: Part = Box::new(move |seen| seen.topology = topology);
+    fn observe<'a>(&'a mut self, look: Look<'a>) -> BoxFuture<'a, Part<'a>> {
+        let part: Part<'a> = Box::new(move |seen| seen.topology = topology(look.view, &look.subject.target));
         ready(part).boxed()
     }
 
@@ -61,11 +71,11 @@ fn topology(view: &View<'_>, target: &Target) -> Option<Topology> {
     }))
 }
 
-/// The names of the zones that are lost now.
-fn lost(view: &View<'_>) -> Option<String> {
+/// The zones that are lost now; `None` if the target is not watched.
+fn lost(view: &View<'_>) -> Option<BTreeSet<String>> {
     let target = view.context.targets.watched(&view.key.namespace, &view.service.spec.scale_target_ref)?;
-    let lost = topology(view, &target)?.zones()?.lost;
-    Some(lost.into_iter().collect::<Vec<_>>().join(", "))
+    let zones = topology(view, &target).and_then(|topology| topology.zones());
+    Some(zones.map(|zones| zones.lost).unwrap_or_default())
 }
 
 /// Whether anything says that some replica might be lost: cheap, since every change of an object asks for it.

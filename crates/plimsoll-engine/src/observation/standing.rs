@@ -41,8 +41,8 @@ pub struct Capacity {
     pub most: i32,
 }
 
-/// What a person said.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What an annotation orders.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Order {
     /// Nothing is moved; why.
     Freeze(String),

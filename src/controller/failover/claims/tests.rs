@@ -1,7 +1,11 @@
 //! What services may have of each other, and those that fail at the same moment: one KPI that all of them ask may be wrong.
 
+use std::collections::BTreeMap;
+
 use jiff::SignedDuration;
 use kube::runtime::{reflector, watcher};
+
+use jiff::Timestamp;
 
 use super::*;
 use crate::controller::{board::Board, outcome::Refusal};
@@ -52,7 +56,7 @@ impl Shop {
         let spec = Validated::new(&self.service.spec).unwrap();
         let services = Services::default();
         let mut fleet = |departure: Departure<'_>| {
-            consent(&self.service, &self.key, departure, now, Others { board, services: &services })
+            consent(&self.service, &self.key, departure, Others { board, services: &services })
         };
         let shift = turn(&spec, &seen, &mut self.memory, now, &mut fleet).failover.unwrap();
         self.told = Some(shift.status.clone());

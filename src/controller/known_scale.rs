@@ -1,6 +1,6 @@
 //! The newest scale that is known of a target: a watch may be behind what was read or written. Pure.
 
-use super::super::index::Target;
+use super::index::Target;
 use crate::actuate::FoundScale;
 
 /// The scale of one target as it was last read or written.

@@ -2,11 +2,12 @@
 
 use kube::ResourceExt as _;
 
-use super::super::{
+use super::{
     conflict,
     context::Context,
     index::{Owner, Scaler, Target, Workload},
     key::ServiceKey,
+    outcome::Outcome,
     target::parse_selector,
 };
 use plimsoll_api::{ReasonCode, ScalableService, Validated};
@@ -62,13 +63,27 @@ pub async fn dereference(
     }
 }
 
-/// Whose the target is, as the watches show it; empty if it is ours to scale, or if no watch knows.
+/// Whether the watches show something else than the last look found: the target has appeared or has gone, or another scaler
+/// has.
 #[must_use]
-pub fn whose(service: &ScalableService, key: &ServiceKey, context: &Context) -> String {
-    if context.targets.is_missing(&key.namespace, &service.spec.scale_target_ref) {
-        return "missing".to_owned();
+pub fn is_another(
+    service: &ScalableService,
+    key: &ServiceKey,
+    last: Option<&Outcome>,
+    context: &Context,
+) -> bool {
+    let missing = || context.targets.is_missing(&key.namespace, &service.spec.scale_target_ref);
+    match last {
+        None => false,
+        Some(Outcome::Done(_)) => missing() || kept_by(service, key, context).is_some(),
+        Some(Outcome::Refused(refusal)) => match refusal.reason {
+            ReasonCode::TargetNotFound => !missing() && context.targets.knows(&service.spec.scale_target_ref),
+            ReasonCode::ScalerConflict => {
+                missing() || kept_by(service, key, context).as_ref() != Some(&refusal.message)
+            }
+            _ => false,
+        },
     }
-    kept_by(service, key, context).unwrap_or_default()
 }
 
 /// Who scales the target instead, in a sentence.
