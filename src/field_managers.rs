@@ -13,6 +13,8 @@ pub const BALANCER_REPLICAS: &str = "plimsoll-balancer-replicas";
 pub const GATEWAY: &str = "plimsoll-gateway";
 /// Owner of the annotations of pods that are to be deleted first.
 pub const DRAIN: &str = "plimsoll-drain";
+/// Owner of the finalizer of a ScalableService.
+pub const FINALIZER: &str = "plimsoll-finalizer";
 /// Owner of what a person sets with the kubectl plugin.
 pub const PLUGIN: &str = "kubectl-plimsoll";
 

@@ -62,6 +62,22 @@ enum Verb {
         #[arg(short, long)]
         file: PathBuf,
     },
+    /// Put back what the operator changed outside of its own objects, such as weights of HTTPRoutes, and remove its finalizer
+    /// from all ScalableServices, so that they can be deleted without it.
+    ///
+    /// The chart runs this after an operator with load balancers was uninstalled. It waits up to a minute for the operator's
+    /// lease.
+    Release {
+        /// The namespaces that the operator worked in, separated by commas; all by default.
+        #[arg(long, value_delimiter = ',')]
+        namespaces: Vec<String>,
+        /// Name of this pod, for the lease.
+        #[arg(long, env = "POD_NAME", default_value = "plimsoll-release")]
+        pod_name: String,
+        /// The operator's namespace, where the lease is.
+        #[arg(long, env = "POD_NAMESPACE", default_value = "default")]
+        pod_namespace: String,
+    },
     /// Print the CustomResourceDefinitions as YAML.
     Crds,
     /// What runs beside each load balancer; the operator starts it.
@@ -170,6 +186,15 @@ fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
                     other => other.into(),
                 })?;
             Ok(if unusable == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Verb::Release { namespaces, pod_name, pod_namespace } => {
+            init_log(LogFormat::Text, "info")?;
+            // The only error is that a provider is there already, which does as well.
+            let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+            let options = controller::ReleaseOptions { namespaces, pod_name, pod_namespace };
+            let released = tokio::runtime::Runtime::new()?.block_on(controller::release(options))?;
+            println!("released {released} ScalableServices");
+            Ok(ExitCode::SUCCESS)
         }
         Verb::Crds => {
             print!("{}", generate::crd_yaml()?);

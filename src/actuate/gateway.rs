@@ -3,7 +3,7 @@
 
 use kube::{
     Api, Client, Resource as _, ResourceExt as _,
-    api::{DynamicObject, Patch, PatchParams},
+    api::{DynamicObject, ListParams, Patch, PatchParams},
 };
 use serde_json::Value;
 
@@ -15,6 +15,19 @@ use crate::{
 };
 use plimsoll_api::ScalableService;
 
+/// The HTTPRoutes of a namespace; none if the cluster does not serve the kind.
+///
+/// # Errors
+/// The API server refused, or did not answer.
+pub async fn routes_of(client: &Client, namespace: &str) -> Result<Vec<DynamicObject>, kube::Error> {
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &route_resource());
+    match api.list(&ListParams::default()).await {
+        Ok(routes) => Ok(routes.items),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Applies the operations of `patch`, a JSON patch (RFC 6902), all or none. Returns the route as it is since.
 ///
 /// # Errors
@@ -23,11 +36,13 @@ pub async fn patch_route(
     client: &Client,
     namespace: &str,
     name: &str,
-    patch: Value,
+    patch: Vec<Value>,
     permit: &Permit,
 ) -> Result<DynamicObject, WriteError> {
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &route_resource());
-    let patch = serde_json::from_value(patch).map(Patch::<()>::Json).map_err(kube::Error::SerdeError)?;
+    let patch = serde_json::from_value(Value::Array(patch))
+        .map(Patch::<()>::Json)
+        .map_err(kube::Error::SerdeError)?;
     let params =
         PatchParams { field_manager: Some(field_managers::GATEWAY.to_owned()), ..PatchParams::default() };
     permit.write(api.patch(name, &params, &patch)).await

@@ -8,10 +8,11 @@ use tokio::sync::mpsc;
 use super::{
     board::Board,
     index::{
-        NodeIndex, PodIndex, RouteIndex, Scaler, ScalerIndex, Served, Shared, Workload, read, route_workload,
+        NodeIndex, PodIndex, RouteIndex, Scaler, ScalerIndex, Served, Shared, Target, Workload, read,
+        route_workload,
     },
+    key::ServiceKey,
     services::Services,
-    state::{Key, States},
     target::{BuiltIn, Targets},
     waves::Waves,
 };
@@ -24,6 +25,7 @@ use crate::{
     telemetry::{Health, Metrics},
 };
 use plimsoll_api::GatewayRule;
+use plimsoll_engine::Pods;
 
 /// Parts that all scopes share.
 pub struct Shell {
@@ -83,6 +85,15 @@ pub struct Routes {
     pub served: Shared<Served>,
 }
 
+/// The services of all scopes, and what they tell each other.
+#[derive(Clone, Copy)]
+pub struct Others<'a> {
+    /// What they tell each other.
+    pub board: &'a Board,
+    /// The services.
+    pub services: &'a Services,
+}
+
 /// One scope.
 pub struct Context {
     /// Parts that all scopes share.
@@ -97,8 +108,6 @@ pub struct Context {
     pub routes: Routes,
     /// Is told of what services should look at.
     pub changed: mpsc::Sender<Workload>,
-    /// What is remembered of each service.
-    pub states: States,
     scalers: [Shared<ScalerIndex>; 3],
 }
 
@@ -109,13 +118,24 @@ impl Context {
         let targets = Targets::new(shell.client.clone(), indexes.built_in);
         let scalers = [indexes.services, indexes.autoscalers, indexes.scaled_objects];
         let Indexes { pods, nodes, routes, .. } = indexes;
-        Self { shell, pods, nodes, targets, routes, changed, states: States::default(), scalers }
+        Self { shell, pods, nodes, targets, routes, changed, scalers }
     }
 
-    /// What services tell each other, and the services.
+    /// The services, and what they tell each other.
     #[must_use]
-    pub fn others(&self) -> (&Board, &Services) {
-        (&self.shell.board, &self.shell.services)
+    pub fn others(&self) -> Others<'_> {
+        Others { board: &self.shell.board, services: &self.shell.services }
+    }
+
+    /// The pods of a target, as the watches know them.
+    #[must_use]
+    pub fn pods_of(&self, target: &Target, key: &ServiceKey) -> Pods {
+        match target.selected() {
+            Some(selected) => Pods::Listed(read(&self.pods, |index| {
+                index.select(&key.namespace, selected, target.revision.as_ref())
+            })),
+            None => Pods::Counted { ready: target.ready },
+        }
     }
 
     /// Everything that scales `workload`.
@@ -126,17 +146,19 @@ impl Context {
 
     /// The ScalableServices that scale `workload`, whose balancers it runs, or that steer it.
     #[must_use]
-    pub fn services_of(&self, workload: &Workload) -> Vec<Key> {
+    pub fn services_of(&self, workload: &Workload) -> Vec<ServiceKey> {
         let [services, ..] = &self.scalers;
         let Workload { namespace, name, .. } = workload;
         if *workload == route_workload(namespace, name) {
             let names = read(services, |index| index.steering(namespace, name));
-            return names.into_iter().map(|name| (namespace.clone(), name)).collect();
+            return names.into_iter().map(|name| ServiceKey::new(namespace, name)).collect();
         }
-        let key = |scaler: &Scaler| (scaler.workload.namespace.clone(), scaler.name.clone());
-        let mut keys: Vec<Key> = read(services, |index| index.of(workload).iter().map(key).collect());
+        let key = |scaler: &Scaler| ServiceKey::new(&scaler.workload.namespace, &scaler.name);
+        let mut keys: Vec<ServiceKey> = read(services, |index| index.of(workload).iter().map(key).collect());
         // A Deployment of balancers scales nothing, but its service waits for it.
-        keys.extend(self.targets.front(workload).map(|front| (workload.namespace.clone(), front.service)));
+        keys.extend(
+            self.targets.front(workload).map(|front| ServiceKey::new(&workload.namespace, front.service)),
+        );
         keys
     }
 
@@ -145,19 +167,5 @@ impl Context {
     pub fn keeper_of(&self, namespace: &str, rule: &GatewayRule) -> Option<String> {
         let [services, ..] = &self.scalers;
         read(services, |index| index.keeper(namespace, rule).map(str::to_owned))
-    }
-
-    /// Forgets a service that is gone.
-    pub fn forget(&self, key: &Key) {
-        self.states.forget(key);
-        self.shell.waves.forget(key);
-        self.leave(key);
-    }
-
-    /// Takes a service off the board and out of the metrics, since this process does not lead. Its state is kept for the case
-    /// that this process leads again before any other.
-    pub fn leave(&self, key: &Key) {
-        self.shell.board.forget(key);
-        self.shell.metrics.forget(&key.0, &key.1);
     }
 }

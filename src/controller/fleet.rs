@@ -25,16 +25,6 @@ pub struct Fleet {
     pub pending: bool,
 }
 
-/// What balancers said that may call for a look at once: requests held, the pods that each has drained, the
-/// standbys that answer it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Word {
-    held: i32,
-    drained: Vec<Vec<String>>,
-    /// The standbys that answer each of them.
-    pub answering: Vec<Vec<String>>,
-}
-
 impl Fleet {
     /// Each pod with its entry in `status`.
     #[must_use]
@@ -124,12 +114,16 @@ impl Fleet {
         entries.find(|entry| entry.name == standby).map(|entry| entry.message.as_str())
     }
 
-    /// What may call for a look at once.
+    /// The replicas that each balancer has drained.
     #[must_use]
-    pub fn word(&self) -> Word {
-        let drained = self.balancers.iter().filter_map(|(_, said)| Some(said.as_ref()?.drained.clone()));
-        let answering = self.balancers.iter().filter_map(|(_, said)| Some(said.as_ref()?.answering.clone()));
-        Word { held: self.held(), drained: drained.collect(), answering: answering.collect() }
+    pub fn drained_all(&self) -> Vec<&[String]> {
+        self.balancers.iter().filter_map(|(_, said)| Some(said.as_ref()?.drained.as_slice())).collect()
+    }
+
+    /// The standbys that answer each balancer.
+    #[must_use]
+    pub fn answering_all(&self) -> Vec<&[String]> {
+        self.balancers.iter().filter_map(|(_, said)| Some(said.as_ref()?.answering.as_slice())).collect()
     }
 
     /// Balancers that run what is wanted of them at `generation`.

@@ -21,9 +21,11 @@ use super::{
     board::Board,
     context::{Context, Indexes, Shell},
     index::{Served, Workload, write},
-    marks,
+    key::ServiceKey,
     reconcile::reconcile,
+    scope::Scope,
     services::Services,
+    traffic::marks,
     watches,
     waves::Waves,
 };
@@ -42,11 +44,11 @@ use plimsoll_api::ScalableService;
 const CHANGES_MAX: usize = 4096;
 /// Time that turns get to end when the operator is stopped. With the time for events and for the release of the lease it is
 /// less than the pod's grace period, which is 30 s in the chart.
-const TURNS_END_WITHIN: Duration = Duration::from_secs(10);
+pub const TURNS_END_WITHIN: Duration = Duration::from_secs(10);
 /// Time that the events in the queue then get to be published.
 const EVENTS_END_WITHIN: Duration = Duration::from_secs(2);
 /// Name of the Lease.
-const LEASE: &str = "plimsoll";
+pub const LEASE: &str = "plimsoll";
 
 /// What an operator works with: all that it knows of the outside world.
 pub struct Surroundings {
@@ -167,16 +169,9 @@ fn controllers(
                 write(&indexes.routes.served, |served| *served = Served::Off);
             }
             let (changed, changes) = mpsc::channel(CHANGES_MAX);
-            watches::start(
-                tasks,
-                (&shell.client, &shell.random),
-                namespace,
-                &indexes,
-                &shell.health,
-                &changed,
-            );
-            let context = Arc::new(Context::new(Arc::clone(shell), indexes, changed));
-            control(namespace, context, changes, stop.clone())
+            watches::start(tasks, shell, namespace, &indexes, &changed);
+            let scope = Scope::new(Context::new(Arc::clone(shell), indexes, changed));
+            control(namespace, Arc::new(scope), changes, stop.clone())
         })
         .collect();
     async move {
@@ -187,41 +182,42 @@ fn controllers(
 /// The loop of one scope.
 fn control(
     namespace: Option<&str>,
-    context: Arc<Context>,
+    scope: Arc<Scope>,
     changes: mpsc::Receiver<Workload>,
     stop: Stop,
 ) -> impl Future<Output = ()> + use<> {
-    let client = context.shell.client.clone();
+    let shell = Arc::clone(&scope.context.shell);
+    let client = shell.client.clone();
     let api: Api<DeserializeGuard<ScalableService>> = match namespace {
         Some(namespace) => Api::namespaced(client, namespace),
         None => Api::all(client),
     };
-    let leading = leading(&context, namespace);
-    let touched = touched(&context, namespace, changes);
-    let controller =
-        Controller::new(api, watches::config()).trigger_backoff(Pauses::new(&context.shell.random));
+    let leading = leading(&scope, namespace);
+    let touched = touched(&scope, namespace, changes);
+    let controller = Controller::new(api, watches::config()).trigger_backoff(Pauses::new(&shell.random));
     let store = controller.store();
-    context.shell.services.add(store.clone());
+    shell.services.add(store.clone());
     // A status that we wrote comes back as a change; a turn that is not due costs nothing.
     let controller = controller.reconcile_all_on(leading).reconcile_on(touched).graceful_shutdown_on(stop);
-    let done = controller.run(reconcile, |_, error, _| match *error {}, Arc::clone(&context));
+    let done = controller.run(reconcile, |_, error, _| match *error {}, Arc::clone(&scope));
     async move {
         let mut done = std::pin::pin!(done);
-        let mut sweep = std::pin::pin!(marks::sweep(Arc::clone(&context)));
+        let mut sweep = std::pin::pin!(marks::sweep(Arc::clone(&scope.context)));
         let mut beat = interval(Duration::from_secs(2));
         loop {
             tokio::select! {
                 // In a fixed order, so that a test can repeat a run.
                 biased;
                 _ = beat.tick() => {
-                    context.shell.health.beat();
-                    context.shell.metrics.set_services(store.state().len());
-                    context.shell.metrics.set_leader(context.shell.leader.leads());
+                    shell.health.beat();
+                    shell.metrics.set_services(store.state().len());
+                    shell.metrics.set_leader(shell.leader.leads());
                 }
                 result = done.next() => match result {
                     None => break,
                     Some(Err(ControllerError::ObjectNotFound(gone))) => {
-                        context.forget(&(gone.namespace.clone().unwrap_or_default(), gone.name.clone()));
+                        let namespace = gone.namespace.clone().unwrap_or_default();
+                        scope.forget(&ServiceKey::new(namespace, &gone.name));
                     }
                     Some(Err(error)) => tracing::debug!(%error, "the queue of services"),
                     Some(Ok(_)) => {}
@@ -234,24 +230,21 @@ fn control(
 
 /// An item whenever this process becomes the leader. What was known before another process led is forgotten. If the lease
 /// could not be renewed for a while, but no other process has led, it is kept.
-fn leading(
-    context: &Arc<Context>,
-    namespace: Option<&str>,
-) -> impl futures::Stream<Item = ()> + Send + use<> {
-    let leadership = context.shell.leader.leadership();
-    let context = Arc::clone(context);
+fn leading(scope: &Arc<Scope>, namespace: Option<&str>) -> impl futures::Stream<Item = ()> + Send + use<> {
+    let leadership = scope.context.shell.leader.leadership();
+    let scope = Arc::clone(scope);
     let namespace = namespace.map(str::to_owned);
     stream::unfold((leadership, None), move |(mut leadership, mut led)| {
-        let (context, namespace) = (Arc::clone(&context), namespace.clone());
+        let (scope, namespace) = (Arc::clone(&scope), namespace.clone());
         async move {
             loop {
                 let term = leadership.borrow_and_update().term();
                 if term != led {
-                    context.shell.board.forget_all(namespace.as_deref());
-                    context.shell.metrics.forget_all();
+                    scope.context.shell.board.forget_all(namespace.as_deref());
+                    scope.context.shell.metrics.forget_all();
                     led = term;
                     if let Some(term) = term {
-                        context.states.keep_term(term);
+                        scope.states.keep_term(term);
                         return Some(((), (leadership, led)));
                     }
                 }
@@ -266,14 +259,14 @@ fn leading(
 
 /// The services whose target changed, and those of which others ask something else.
 fn touched(
-    context: &Arc<Context>,
+    scope: &Arc<Scope>,
     namespace: Option<&str>,
     changes: mpsc::Receiver<Workload>,
 ) -> impl futures::Stream<Item = ObjectRef<DeserializeGuard<ScalableService>>> + Send + use<> {
-    let context = Arc::clone(context);
+    let scope = Arc::clone(scope);
     let changes =
         stream::unfold(changes, |mut changes| async move { Some((changes.recv().await?, changes)) });
-    let asked = stream::unfold(context.shell.board.changes(), |mut asked| async move {
+    let asked = stream::unfold(scope.context.shell.board.changes(), |mut asked| async move {
         loop {
             match asked.recv().await {
                 Ok(key) => return Some((key, asked)),
@@ -283,14 +276,14 @@ fn touched(
             }
         }
     });
-    let touched = changes.flat_map(move |workload| stream::iter(context.services_of(&workload)));
+    let touched = changes.flat_map(move |workload| stream::iter(scope.context.services_of(&workload)));
     // The board is of all scopes; what is another's is not here.
     let namespace = namespace.map(str::to_owned);
-    let asked = asked.filter(move |(of, _)| {
-        let here = namespace.as_ref().is_none_or(|namespace| namespace == of);
+    let asked = asked.filter(move |key: &ServiceKey| {
+        let here = namespace.as_ref().is_none_or(|namespace| *namespace == key.namespace);
         async move { here }
     });
-    stream::select(touched, asked.boxed()).map(|(namespace, name)| ObjectRef::new(&name).within(&namespace))
+    stream::select(touched, asked.boxed()).map(|key| ObjectRef::new(&key.name).within(&key.namespace))
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
-//! What came of one look at a service.
+//! What came of one look at a service: what was decided, which stays, and what changes between two looks.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use jiff::Timestamp;
 
-use plimsoll_api::{Arrival, ReasonCode};
+use plimsoll_api::{Arrival, Reason, ReasonCode};
 use plimsoll_engine::{Decision, Recovery, Shift};
 
 /// What came of one look.
@@ -47,7 +47,24 @@ impl Outcome {
     pub fn shift(&self) -> Option<&Shift> {
         match self {
             Self::Refused(refusal) => refusal.shift.as_ref(),
-            Self::Done(done) => done.shift.as_ref(),
+            Self::Done(done) => done.decided.shift.as_ref(),
+        }
+    }
+
+    /// The decision and what became of it, unless the service was refused.
+    #[must_use]
+    pub fn done(&self) -> Option<&Done> {
+        match self {
+            Self::Done(done) => Some(done),
+            Self::Refused(_) => None,
+        }
+    }
+
+    /// The same, to be brought up to date.
+    pub fn done_mut(&mut self) -> Option<&mut Done> {
+        match self {
+            Self::Done(done) => Some(done),
+            Self::Refused(_) => None,
         }
     }
 }
@@ -55,23 +72,39 @@ impl Outcome {
 /// A decision and what became of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Done {
+    /// What was decided.
+    pub decided: Decided,
+    /// What became of it.
+    pub progress: Progress,
+}
+
+/// What was decided, and on what.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decided {
     /// When it was decided.
     pub at: Timestamp,
     /// Replicas that the target wanted when it was decided.
     pub seen: i32,
-    /// Replicas that the target wants by now.
-    pub now: i32,
-    /// Pods that are ready.
-    pub ready: i32,
     /// The fewest replicas when it was decided: minReplicas, or more while a schedule holds.
     pub floor: i32,
     /// The target's selector, as text.
     pub selector: Option<String>,
-    /// What was decided.
+    /// How many replicas there should be.
     pub decision: Decision,
-    /// What became of it.
+    /// Where requests go; `None` without `spec.failover`.
+    pub shift: Option<Shift>,
+}
+
+/// What became of a decision until now.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Progress {
+    /// Replicas that the target wants by now.
+    pub now: i32,
+    /// Pods that are ready.
+    pub ready: i32,
+    /// What became of the write of the replicas.
     pub written: Written,
-    /// Pods that were let go and that balancers are still to leave alone, with when they were chosen.
+    /// Departed pods that balancers still have to leave alone, with when they were chosen.
     pub leaving: BTreeMap<String, Timestamp>,
     /// Pods that became ready while requests waited for the first one.
     pub arrived: Vec<Arrival>,
@@ -79,17 +112,53 @@ pub struct Done {
     pub balancers: Option<i32>,
     /// What was done about outliers; `None` without `spec.recovery`.
     pub recovery: Option<Recovery>,
-    /// Where requests go; `None` without `spec.failover`.
-    pub shift: Option<Shift>,
 }
 
-/// What became of a decision.
-#[derive(Clone, Debug, PartialEq, Eq)]
+impl Done {
+    /// The steps of the decision. The last one says what was made of it: only what the API server accepted is a change.
+    #[must_use]
+    pub fn reasons(&self) -> Cow<'_, [Reason]> {
+        let reasons = &self.decided.decision.reasons;
+        match (self.progress.written.why_not(), reasons.split_last()) {
+            (Some(why), Some((last, before))) if is_a_change(last) => {
+                let failed = Reason::new(ReasonCode::ScaleFailed, last.from, last.to).detailed(why);
+                Cow::Owned(before.iter().cloned().chain([failed]).collect())
+            }
+            _ => Cow::Borrowed(reasons),
+        }
+    }
+}
+
+/// Whether a reason says that the replicas were changed.
+#[must_use]
+pub fn is_a_change(reason: &Reason) -> bool {
+    matches!(reason.code, ReasonCode::ScaledUp | ReasonCode::ScaledDown)
+}
+
+/// What became of the write of the replicas.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Written {
-    /// There was nothing to write, or nothing may be written.
+    /// There was nothing to write, or the change has been reported.
+    #[default]
     Nothing,
     /// The replicas were changed.
     Changed,
-    /// They should have been, but the write failed.
+    /// This process does not lead.
+    NotLeading,
+    /// Another client changed the target between the read and the write; in a sentence.
+    Conflict(String),
+    /// They should have been changed, but the write failed.
     Failed(String),
+}
+
+impl Written {
+    /// Why a change was not made.
+    #[must_use]
+    pub fn why_not(&self) -> Option<&str> {
+        match self {
+            Self::Nothing | Self::Changed => None,
+            Self::NotLeading => Some("this process does not lead"),
+            Self::Conflict(why) | Self::Failed(why) => Some(why),
+        }
+    }
 }

@@ -8,7 +8,7 @@ use kube::{
     runtime::reflector::{ObjectRef, Store},
 };
 
-use super::state::Key;
+use super::key::ServiceKey;
 use plimsoll_api::ScalableService;
 
 type Object = DeserializeGuard<ScalableService>;
@@ -29,7 +29,7 @@ impl Services {
     }
 
     /// One of them; also one that is not understood.
-    pub fn get(&self, (namespace, name): &Key) -> Option<Arc<Object>> {
+    pub fn get(&self, ServiceKey { namespace, name }: &ServiceKey) -> Option<Arc<Object>> {
         let reference = ObjectRef::new(name).within(namespace);
         self.stores().iter().find_map(|store| store.get(&reference))
     }

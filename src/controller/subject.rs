@@ -6,8 +6,8 @@ use super::{
     conflict,
     context::Context,
     index::{Owner, Scaler, Target, Workload},
+    key::ServiceKey,
     outcome::Outcome,
-    state::Key,
     target::parse_selector,
 };
 use plimsoll_api::{ReasonCode, ScalableService, Validated};
@@ -36,7 +36,7 @@ pub struct Refused {
 /// It is not to be scaled by us.
 pub async fn dereference(
     service: &ScalableService,
-    key: &Key,
+    key: &ServiceKey,
     context: &Context,
 ) -> Result<Subject, Refused> {
     let spec = Validated::of(service).map_err(|invalid| Refused {
@@ -44,7 +44,7 @@ pub async fn dereference(
         message: invalid.to_string(),
         subject: None,
     })?;
-    let target = match context.targets.find(&key.0, &service.spec.scale_target_ref).await {
+    let target = match context.targets.find(&key.namespace, &service.spec.scale_target_ref).await {
         Ok(target) => target,
         Err(error) => {
             let (reason, message) = (error.reason(), error.to_string());
@@ -66,8 +66,13 @@ pub async fn dereference(
 /// Whether the watches show something else than the last look found: the target has appeared or has gone, or another scaler
 /// has.
 #[must_use]
-pub fn changed(service: &ScalableService, key: &Key, last: Option<&Outcome>, context: &Context) -> bool {
-    let missing = || context.targets.is_missing(&key.0, &service.spec.scale_target_ref);
+pub fn is_another(
+    service: &ScalableService,
+    key: &ServiceKey,
+    last: Option<&Outcome>,
+    context: &Context,
+) -> bool {
+    let missing = || context.targets.is_missing(&key.namespace, &service.spec.scale_target_ref);
     match last {
         None => false,
         Some(Outcome::Done(_)) => missing() || kept_by(service, key, context).is_some(),
@@ -82,10 +87,10 @@ pub fn changed(service: &ScalableService, key: &Key, last: Option<&Outcome>, con
 }
 
 /// Who scales the target instead, in a sentence.
-fn kept_by(service: &ScalableService, key: &Key, context: &Context) -> Option<String> {
-    let workload = Workload::target(&key.0, &service.spec.scale_target_ref);
+fn kept_by(service: &ScalableService, key: &ServiceKey, context: &Context) -> Option<String> {
+    let workload = Workload::target(&key.namespace, &service.spec.scale_target_ref);
     let created = service.creation_timestamp().map_or(0, |time| time.0.as_second());
-    let me = Scaler { kind: "ScalableService", name: key.1.clone(), created, workload };
+    let me = Scaler { kind: "ScalableService", name: key.name.clone(), created, workload };
     conflict::keeper(&me, &context.scalers_of(&me.workload)).map(conflict::message)
 }
 

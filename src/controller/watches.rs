@@ -24,7 +24,7 @@ use serde::de::DeserializeOwned;
 use tokio::{sync::mpsc, task::JoinSet, time::sleep};
 
 use super::{
-    context::{Indexes, Routes},
+    context::{Indexes, Routes, Shell},
     index::{Follow, NodeIndex, Served, Shared, Workload, follow, read, scaled_object_resource, write},
     target::is_missing_kind,
 };
@@ -48,12 +48,12 @@ pub fn config() -> watcher::Config {
 /// Starts every watch of `namespace` (`None`: of the cluster). `changed` is told which workloads changed.
 pub fn start(
     tasks: &mut JoinSet<()>,
-    (client, random): (&Client, &Random),
+    shell: &Shell,
     namespace: Option<&str>,
     indexes: &Indexes,
-    health: &Health,
     changed: &mpsc::Sender<Workload>,
 ) {
+    let Shell { client, random, health, .. } = shell;
     let mut watches = Watches { tasks, client, random, namespace, health, changed };
     watches.add::<Pod, _>("pods", &indexes.pods);
     watches.add::<Deployment, _>("deployments", &indexes.built_in.deployments);

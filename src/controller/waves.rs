@@ -13,7 +13,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{context::Context, index::Rollout, state::Key};
+use super::{index::Rollout, key::ServiceKey, services::Services};
 use plimsoll_api::{Criticality, ScalableServiceSpec};
 
 /// So long after the first question all services may take to say how their balancers are; then the order is that of those
@@ -35,7 +35,7 @@ struct Plan {
     term: Option<i32>,
     /// When the first service asked.
     began: Option<Instant>,
-    places: BTreeMap<Key, Place>,
+    places: BTreeMap<ServiceKey, Place>,
 }
 
 /// Where a service is.
@@ -57,7 +57,7 @@ enum Place {
 /// A service whose balancers are due.
 #[derive(Clone, Debug)]
 pub struct Asker<'a> {
-    key: &'a Key,
+    key: &'a ServiceKey,
     criticality: Criticality,
     period: Duration,
 }
@@ -65,7 +65,7 @@ pub struct Asker<'a> {
 impl<'a> Asker<'a> {
     /// The service `key`.
     #[must_use]
-    pub fn of(key: &'a Key, spec: &ScalableServiceSpec) -> Self {
+    pub fn of(key: &'a ServiceKey, spec: &ScalableServiceSpec) -> Self {
         Self { key, criticality: spec.criticality, period: Duration::from(spec.period) }
     }
 }
@@ -73,18 +73,17 @@ impl<'a> Asker<'a> {
 impl Waves {
     /// Whether the balancers of a service may be rolled out now, beside at most `limit` (1 at least) in all. Who was admitted
     /// stays so until its rollout is told to be complete.
-    pub fn admit(&self, asker: &Asker<'_>, limit: usize, context: &Context) -> bool {
-        let mut plan = self.plan(context.shell.leader.term());
-        plan.admit(asker, limit, || balanced(context), Instant::now())
+    pub fn admit(&self, asker: &Asker<'_>, limit: usize, services: &Services, term: Option<i32>) -> bool {
+        self.plan(term).admit(asker, limit, || balanced(services), Instant::now())
     }
 
     /// How far the rollout of a service's balancers is; `None` while the watch has yet to show what was applied.
-    pub fn tell(&self, key: &Key, rollout: Option<Rollout>, term: Option<i32>) {
+    pub fn tell(&self, key: &ServiceKey, rollout: Option<Rollout>, term: Option<i32>) {
         self.plan(term).tell(key, rollout, Instant::now());
     }
 
     /// The service has no balancers any more.
-    pub fn forget(&self, key: &Key) {
+    pub fn forget(&self, key: &ServiceKey) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).places.remove(key);
     }
 
@@ -98,11 +97,13 @@ impl Waves {
 }
 
 /// The services that have balancers, in all scopes.
-fn balanced(context: &Context) -> Vec<Key> {
-    let services = context.shell.services.all().into_iter();
+fn balanced(services: &Services) -> Vec<ServiceKey> {
+    let services = services.all().into_iter();
     let balanced = services.filter_map(|service| {
         let meta = &service.0.as_ref().ok().filter(|service| service.spec.balanced().is_some())?.metadata;
-        Some((meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default()))
+        let (namespace, name) =
+            (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default());
+        Some(ServiceKey::new(namespace, name))
     });
     balanced.collect()
 }
@@ -112,7 +113,7 @@ impl Plan {
         &mut self,
         asker: &Asker<'_>,
         limit: usize,
-        all: impl FnOnce() -> Vec<Key>,
+        all: impl FnOnce() -> Vec<ServiceKey>,
         now: Instant,
     ) -> bool {
         if matches!(self.places.get(asker.key), Some(Place::Rolling { .. })) {
@@ -138,7 +139,7 @@ impl Plan {
         admitted
     }
 
-    fn tell(&mut self, key: &Key, rollout: Option<Rollout>, now: Instant) {
+    fn tell(&mut self, key: &ServiceKey, rollout: Option<Rollout>, now: Instant) {
         let place = match rollout {
             Some(rollout) if rollout.is_complete => Place::Complete,
             Some(Rollout { updated, available, .. }) => {
@@ -167,13 +168,13 @@ mod tests {
 
     const PERIOD: Duration = Duration::from_secs(15);
 
-    fn key(name: &str) -> Key {
-        ("shop".to_owned(), name.to_owned())
+    fn key(name: &str) -> ServiceKey {
+        ServiceKey::new("shop", name)
     }
 
     struct Services {
         plan: Plan,
-        all: Vec<(Key, Criticality)>,
+        all: Vec<(ServiceKey, Criticality)>,
         now: Instant,
     }
 
@@ -193,7 +194,7 @@ mod tests {
 
         /// Those that are admitted of all that ask.
         fn round(&mut self, limit: usize) -> Vec<String> {
-            let names: Vec<String> = self.all.iter().map(|(key, _)| key.1.clone()).collect();
+            let names: Vec<String> = self.all.iter().map(|(key, _)| key.name.clone()).collect();
             names.into_iter().filter(|name| self.ask(name, limit)).collect()
         }
 

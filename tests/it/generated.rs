@@ -30,7 +30,7 @@ fn commands() -> String {
     let plimsoll = env!("CARGO_BIN_EXE_plimsoll");
     let plugin = env!("CARGO_BIN_EXE_kubectl-plimsoll");
     for (program, shown, verbs) in [
-        (plimsoll, "plimsoll", &["controller", "decide", "crds", "lb-agent"][..]),
+        (plimsoll, "plimsoll", &["controller", "decide", "release", "crds", "lb-agent"][..]),
         (plugin, "kubectl plimsoll", &["status", "explain", "failover", "freeze", "unfreeze", "version"][..]),
     ] {
         for verb in std::iter::once(None).chain(verbs.iter().map(Some)) {

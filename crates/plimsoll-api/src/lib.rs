@@ -47,12 +47,12 @@ pub use spec::{
     ScalingRules, ScheduleEntry, SelectPolicy,
 };
 pub use standby::{
-    NotAnswering, Standby, StandbyAddress, StandbyFor, StandbyService, StandbyStatus, StandbyTls,
+    Backend, NotAnswering, Standby, StandbyAddress, StandbyFor, StandbyService, StandbyStatus, StandbyTls,
 };
 pub use status::{DecisionRecord, KpiState, KpiStatus, ScalableServiceStatus, Summary};
 pub use traffic::{
-    Algorithm, Drain, HealthCheck, Limits, Listener, ListenerTls, PassiveCheck, SessionPersistence, Timeouts,
-    Traffic,
+    Algorithm, Carrier, Drain, HealthCheck, Limits, Listener, ListenerTls, PassiveCheck, SessionPersistence,
+    Timeouts, Traffic,
 };
 pub use validate::{
     FailoverRules, Goal, Invalid, KpiRule, MoveRules, OutlierRules, SignRule, TrafficRules, Validated,

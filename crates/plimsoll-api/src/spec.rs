@@ -4,7 +4,10 @@ use kube::{CustomResource, KubeSchema, core::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Criticality, Failover, Kpi, Quantity, Recovery, ScalableServiceStatus, StandbyFor, Traffic};
+use super::{
+    Carrier, Criticality, Failover, GatewayRule, Kpi, Quantity, Recovery, ScalableServiceStatus, StandbyFor,
+    Traffic,
+};
 
 /// Keeps one scalable workload within its objectives.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -158,10 +161,32 @@ pub struct ScalableServiceSpec {
 }
 
 impl ScalableServiceSpec {
+    /// What carries the requests; `None` without `traffic`, or if a Gateway's rule is not named, which the CRD refuses.
+    #[must_use]
+    pub fn carrier(&self) -> Option<Carrier<'_>> {
+        let traffic = self.traffic.as_ref()?;
+        match traffic.provider.software() {
+            Some(_) => Some(Carrier::Balancers(traffic)),
+            None => traffic.gateway.as_ref().map(Carrier::Rule),
+        }
+    }
+
     /// `traffic`, if Plimsoll runs balancers for it.
     #[must_use]
     pub fn balanced(&self) -> Option<&Traffic> {
-        self.traffic.as_ref().filter(|traffic| traffic.provider.software().is_some())
+        match self.carrier()? {
+            Carrier::Balancers(traffic) => Some(traffic),
+            Carrier::Rule(_) => None,
+        }
+    }
+
+    /// The rule that failover steers, if a Gateway carries the requests.
+    #[must_use]
+    pub fn steered(&self) -> Option<&GatewayRule> {
+        match self.carrier()? {
+            Carrier::Balancers(_) => None,
+            Carrier::Rule(rule) => Some(rule),
+        }
     }
 }
 

@@ -29,6 +29,27 @@ pub struct Standby {
     pub tls: Option<StandbyTls>,
 }
 
+/// Where a standby is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend<'a> {
+    /// A Service of this cluster.
+    Service(&'a StandbyService),
+    /// An address outside of the cluster.
+    Address(&'a StandbyAddress),
+}
+
+impl Standby {
+    /// Where it is; `None` unless it says exactly one of both, as the CRD demands.
+    #[must_use]
+    pub fn backend(&self) -> Option<Backend<'_>> {
+        match (&self.service, &self.address) {
+            (Some(service), None) => Some(Backend::Service(service)),
+            (None, Some(address)) => Some(Backend::Address(address)),
+            (Some(_), Some(_)) | (None, None) => None,
+        }
+    }
+}
+
 /// A Service, and the ScalableService behind it if there is one: of the same name, or the one whose balancers' Service
 /// (`NAME-lb`) it is. That one is scaled up before requests move. A Service of another namespace needs such a ScalableService,
 /// which must name this service in its `standbyFor`. One of type ExternalName can't be a standby behind a Gateway.

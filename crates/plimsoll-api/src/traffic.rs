@@ -389,3 +389,12 @@ fn queue_timeout() -> Duration {
 fn backend_request() -> Duration {
     seconds(60)
 }
+
+/// What carries the requests of a service.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Carrier<'a> {
+    /// Balancers that Plimsoll runs.
+    Balancers(&'a Traffic),
+    /// A rule of an HTTPRoute, whose Gateways somebody else runs.
+    Rule(&'a GatewayRule),
+}

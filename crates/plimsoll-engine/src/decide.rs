@@ -74,13 +74,14 @@ pub(super) fn decide(
     let looks = look_at_kpis(spec, seen, graded, memory, now);
     let facts = Facts { spec, seen, looks: &looks, returning, now };
     let step = largest(&looks, seen.replicas, spec.min_replicas);
+    let zones = seen.topology.as_ref().and_then(Topology::zones);
     let mut draft = Draft {
         own: step.replicas,
         step,
         woken: traffic::woken(spec, seen),
         first_look: !std::mem::replace(&mut memory.looked, true),
-        zones: seen.topology.as_ref().and_then(Topology::zones),
-        raised: 0,
+        raised: raised(&facts, zones.as_ref(), memory),
+        zones,
         drain: None,
     };
     DEMANDS.iter().for_each(|stage| stage(&facts, &mut draft, memory));
@@ -101,6 +102,14 @@ pub(super) fn decide(
         drain,
         zones,
     }
+}
+
+/// Replicas that a lost zone needs elsewhere.
+fn raised(facts: &Facts<'_>, lost: Option<&Zones>, memory: &mut Memory) -> i32 {
+    let Facts { spec, seen, looks, now, .. } = *facts;
+    let Memory { zones, recommendations, changes, .. } = memory;
+    let situation = zones::Situation { spec, looks, replicas: seen.replicas, recommendations, changes, now };
+    situation.raised(lost, zones)
 }
 
 fn schedule(facts: &Facts<'_>, draft: &mut Draft, _: &mut Memory) {
@@ -208,9 +217,6 @@ fn burst(facts: &Facts<'_>, draft: &mut Draft, memory: &mut Memory) {
 /// The windows of autoscaling/v2 over what is needed, lost zones and held requests included.
 fn stabilisation(facts: &Facts<'_>, draft: &mut Draft, memory: &mut Memory) {
     let Facts { spec, seen, looks, now, .. } = *facts;
-    let Memory { zones, recommendations, changes, .. } = memory;
-    let situation = zones::Situation { spec, looks, replicas: seen.replicas, recommendations, changes, now };
-    draft.raised = situation.raised(draft.zones.as_ref(), zones);
     let windows = stabilize::Windows::of(spec, reach(looks));
     if draft.first_look && !memory.explains(seen.replicas, windows.down, now) {
         // As in autoscaling/v2: what happened before is not known, so what there is counts as recommended.
@@ -242,8 +248,7 @@ fn lost_zones(_: &Facts<'_>, draft: &mut Draft, _: &mut Memory) {
 }
 
 fn rate_policies(facts: &Facts<'_>, draft: &mut Draft, memory: &mut Memory) {
-    let rules = (&facts.spec.scale_up, &facts.spec.scale_down);
-    rate::limit(&mut draft.step, facts.seen.replicas, &memory.changes, rules, facts.now);
+    rate::limit(&mut draft.step, facts.seen.replicas, &memory.changes, facts.spec, facts.now);
 }
 
 fn min_replicas(facts: &Facts<'_>, draft: &mut Draft, _: &mut Memory) {

@@ -29,15 +29,6 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// Notes that the change was not made, and why: only what the API server accepted is a change.
-    pub fn not_made(&mut self, why: impl Into<String>) {
-        if let Some(last) = self.reasons.last_mut()
-            && matches!(last.code, ReasonCode::ScaledUp | ReasonCode::ScaledDown)
-        {
-            *last = Reason::new(ReasonCode::ScaleFailed, last.from, last.to).detailed(why);
-        }
-    }
-
     /// Whether some step has this code.
     #[must_use]
     pub fn has(&self, code: ReasonCode) -> bool {

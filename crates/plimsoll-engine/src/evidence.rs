@@ -1,7 +1,5 @@
 //! What a sample is worth in the light of the ones before it.
 
-use std::collections::BTreeMap;
-
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
@@ -13,6 +11,7 @@ use plimsoll_api::{Goal, KpiRule, KpiState};
 
 /// Part of a KPI's goal below which a number is nothing.
 const NOTHING: f64 = 1e-6;
+
 /// What a sample is worth.
 pub(super) struct Graded {
     /// The sample as the decision may use it: an empty answer that means zero is one, a halved one is partial.
@@ -23,8 +22,8 @@ pub(super) struct Graded {
     pub gap: bool,
 }
 
-/// What the sample of each KPI of the spec is worth, by the KPI's name.
-pub(super) type Evidence = BTreeMap<String, Graded>;
+/// What the sample of each KPI of the spec is worth, in the order of the spec.
+pub(super) type Evidence = Vec<Graded>;
 
 /// What is remembered of the samples of one KPI.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -11,13 +11,15 @@ mod signs;
 mod standbys;
 mod turn;
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 
 use self::{course::Course, turn::Turn};
 use super::{Observation, Order, Standing, evidence::Evidence};
 use plimsoll_api::{PRIMARY, Validated};
 
-pub use departure::{Departure, Fleet, Veto, alone};
+pub use departure::{Consent, Departure, Veto, alone};
 pub use shift::Shift;
 pub(super) use signs::SignMemory;
 
@@ -31,8 +33,8 @@ pub(super) use signs::SignMemory;
 ///   the replicas for it. A sign of failure takes them away again.
 /// - A primary that has never been ready is not left. One that serves is not left more than `maxSwitchesPerHour` times within
 ///   an hour, unless it fails while requests come back; one that serves nothing is left in any case. A return is no
-///   switch and never limited. What a person says is always done, and starts the count anew.
-/// - `fleet` may veto a departure: because of a KPI that too many services leave by, or of a standby that would send the
+///   switch and never limited. An annotation is always followed, and starts the count anew.
+/// - The other services may veto a departure: because of a KPI that too many services leave by, or of a standby that would send the
 ///   requests in a circle. Then it is decided anew with what the veto says.
 pub(super) fn decide(
     spec: &Validated,
@@ -40,10 +42,10 @@ pub(super) fn decide(
     graded: &Evidence,
     memory: &mut SignMemory,
     now: Timestamp,
-    fleet: &mut Fleet<'_>,
+    consent: &mut Consent<'_>,
 ) -> Option<Shift> {
     let rules = spec.failover.as_ref()?;
-    let mut standing = seen.standing.clone()?;
+    let mut standing = Cow::Borrowed(seen.standing.as_ref()?);
     let mut course = Course::of(rules, &standing, now);
     course.obeyed = course.obeyed.take().filter(|name| standing.order == Some(Order::To(name.clone())));
     course.expect(seen.pods.ready(), seen.replicas);
@@ -51,28 +53,27 @@ pub(super) fn decide(
     // Each veto takes away a standby, or the right to leave because of a KPI.
     for _ in 0..=rules.standbys.len() {
         let mut tried = memory.clone();
-        let turn =
-            Turn { spec, rules, seen, standing: &standing, signs: signs.clone(), memory: &mut tried, now };
+        let turn = Turn { spec, rules, seen, standing: &standing, signs: &signs, memory: &mut tried, now };
         let shift = turn.shift(course.clone());
-        match vetoed(&standing, &shift, fleet) {
+        match vetoed(&standing, &shift, now, consent) {
             None => {
                 *memory = tried;
                 return Some(shift);
             }
-            Some(veto) => follow(&mut standing, veto, &shift.status.active),
+            Some(veto) => follow(standing.to_mut(), veto, &shift.status.active),
         }
     }
-    let turn = Turn { spec, rules, seen, standing: &standing, signs, memory, now };
+    let turn = Turn { spec, rules, seen, standing: &standing, signs: &signs, memory, now };
     Some(turn.shift(course))
 }
 
 /// The veto against a departure from the primary; `None` if there is no departure, or if it is granted.
-fn vetoed(standing: &Standing, shift: &Shift, fleet: &mut Fleet<'_>) -> Option<Veto> {
+fn vetoed(standing: &Standing, shift: &Shift, at: Timestamp, consent: &mut Consent<'_>) -> Option<Veto> {
     let was_here = standing.told.as_ref().is_none_or(|told| told.active == PRIMARY);
     if !was_here || shift.status.active == PRIMARY {
         return None;
     }
-    fleet(Departure { to: &shift.status.active, sources: &shift.sources }).err()
+    consent(Departure { to: &shift.status.active, sources: &shift.sources, at }).err()
 }
 
 /// Takes over what a veto against a departure to the standby `to` says.

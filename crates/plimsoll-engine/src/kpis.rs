@@ -19,8 +19,11 @@ pub(super) fn look_at_kpis(
     memory: &mut Memory,
     now: Timestamp,
 ) -> Vec<Look> {
-    let graded = spec.kpis.iter().filter_map(|rule| Some((rule, graded.get(&rule.name)?)));
-    graded.map(|(rule, graded)| look_at(spec, rule, seen, graded, memory, now)).collect()
+    spec.kpis
+        .iter()
+        .zip(graded)
+        .map(|(rule, graded)| look_at(spec, rule, seen, graded, memory, now))
+        .collect()
 }
 
 fn look_at(

@@ -1,7 +1,7 @@
 //! The pure core: [`turn`]`(spec, observation, memory, now)`.
 //!
-//! No client, no runtime, no clock, no randomness, no logging, no environment: time comes in as an argument, and this crate
-//! depends on nothing that could bring one in.
+//! No client, no runtime, no clock, no randomness, no logging, no environment: time comes in as an argument. The crate depends
+//! on none of them, and its `clippy.toml` forbids those of the standard library.
 
 mod burst;
 mod changes;
@@ -32,7 +32,7 @@ mod zones;
 pub use changes::Change;
 pub use decision::Decision;
 pub use drain::{Drain, drain};
-pub use failover::{Departure, Fleet, Shift, Veto, alone};
+pub use failover::{Consent, Departure, Shift, Veto, alone};
 pub use history::{History, Past, past_proposals};
 pub use memory::Memory;
 pub use observation::{

@@ -2,7 +2,7 @@
 
 use super::{
     burst::Scrapes,
-    proposal::{Proposal, Seen, replicas_for, tolerated},
+    proposal::{Proposal, Seen, is_tolerated, replicas_for, tolerated},
 };
 use plimsoll_api::{Reason, ReasonCode};
 
@@ -16,11 +16,9 @@ pub(super) fn propose(seen: &Seen<'_>, per_replica: f64, scrapes: &mut Scrapes) 
         used: (current > 0).then(|| value / capacity).or((value > 0.0).then_some(f64::MAX)).or(Some(0.0)),
         ..Proposal::default()
     };
-    let (up, down) = (seen.spec.scale_up.tolerance, seen.spec.scale_down.tolerance);
     let asks = |load: f64| {
         let ratio = load / capacity;
-        let within = current > 0 && ratio <= 1.0 + up && ratio >= 1.0 - down;
-        if within {
+        if current > 0 && is_tolerated(ratio, seen.spec) {
             (ReasonCode::WithinTolerance, current)
         } else {
             (ReasonCode::LoadProposal, replicas_for(load / per_replica))
@@ -49,7 +47,7 @@ pub(super) fn propose(seen: &Seen<'_>, per_replica: f64, scrapes: &mut Scrapes) 
         return proposal;
     }
     proposal.reasons.push(match code {
-        ReasonCode::WithinTolerance => tolerated(reason, value, capacity, (up, down)),
+        ReasonCode::WithinTolerance => tolerated(reason, value, capacity, seen.spec),
         _ => reason,
     });
     proposal.replicas = Some(wanted);

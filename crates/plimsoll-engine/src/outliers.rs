@@ -67,8 +67,7 @@ impl Recovery {
 /// - Who is ejected comes back after a time that doubles with each relapse, unless it was replaced by then.
 /// - One is replaced at a time: when its requests are over, all others are ready, and the evidence is fresh. The pause
 ///   before the next replacement doubles too, so that a question that is wrong can't churn through a service.
-#[must_use]
-pub fn judge(
+pub(super) fn judge(
     spec: &Validated,
     seen: &Observation,
     memory: &mut OutlierMemory,

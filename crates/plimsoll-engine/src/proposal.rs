@@ -55,8 +55,14 @@ pub(super) struct Proposal {
     pub used: Option<f64>,
 }
 
-/// The numbers of a value that lies within the tolerances (upward, downward) around its target.
-pub(super) fn tolerated(reason: Reason, value: f64, target: f64, (up, down): (f64, f64)) -> Reason {
+/// Whether a ratio of a value to its target lies within the tolerances around 1.
+pub(super) fn is_tolerated(ratio: f64, spec: &Validated) -> bool {
+    ratio <= 1.0 + spec.scale_up.tolerance && ratio >= 1.0 - spec.scale_down.tolerance
+}
+
+/// The numbers of a value that lies within the tolerances around its target.
+pub(super) fn tolerated(reason: Reason, value: f64, target: f64, spec: &Validated) -> Reason {
+    let (up, down) = (spec.scale_up.tolerance, spec.scale_down.tolerance);
     reason
         .with("target", target)
         .with("tolerance", if value > target { up } else { down })

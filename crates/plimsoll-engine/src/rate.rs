@@ -3,16 +3,11 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{changes::Changes, step::Step};
-use plimsoll_api::{MoveRules, PolicyType, Reason, ReasonCode, ScalingPolicy, SelectPolicy};
+use plimsoll_api::{MoveRules, PolicyType, Reason, ReasonCode, ScalingPolicy, SelectPolicy, Validated};
 
 /// Limits `step` by the policies of the direction in which it moves.
-pub(super) fn limit(
-    step: &mut Step,
-    current: i32,
-    changes: &Changes,
-    (up, down): (&MoveRules, &MoveRules),
-    now: Timestamp,
-) {
+pub(super) fn limit(step: &mut Step, current: i32, changes: &Changes, spec: &Validated, now: Timestamp) {
+    let (up, down) = (&spec.scale_up, &spec.scale_down);
     if step.replicas > current {
         let limit =
             bound(up, current, |policy| (ceiling(policy, start(changes, policy, current, now)), *policy));

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{
-    Decision, Fleet, Memory, Observation, Recovery, Shift,
+    Consent, Decision, Memory, Observation, Recovery, Shift,
     decide::decide,
     evidence::{self, Evidence},
     failover,
@@ -30,11 +30,11 @@ pub fn turn(
     seen: &Observation,
     memory: &mut Memory,
     now: Timestamp,
-    fleet: &mut Fleet<'_>,
+    consent: &mut Consent<'_>,
 ) -> Turn {
     let graded = graded(spec, seen, memory, now);
     let recovery = judge(spec, seen, &mut memory.outliers, now);
-    let failover = failover::decide(spec, seen, &graded, &mut memory.failover, now, fleet);
+    let failover = failover::decide(spec, seen, &graded, &mut memory.failover, now, consent);
     let returning = failover.as_ref().map_or(0, |shift| shift.floor);
     let decision = decide(spec, seen, &graded, returning, memory, now);
     Turn { decision, failover, recovery }
@@ -47,10 +47,10 @@ pub fn turn_unscaled(
     seen: &Observation,
     memory: &mut Memory,
     now: Timestamp,
-    fleet: &mut Fleet<'_>,
+    consent: &mut Consent<'_>,
 ) -> Option<Shift> {
     let graded = graded(spec, seen, memory, now);
-    failover::decide(spec, seen, &graded, &mut memory.failover, now, fleet)
+    failover::decide(spec, seen, &graded, &mut memory.failover, now, consent)
 }
 
 /// Grades the samples of all KPIs, once in a turn: each grade is remembered for the ones after it.
@@ -60,7 +60,7 @@ fn graded(spec: &Validated, seen: &Observation, memory: &mut Memory, now: Timest
     let graded = spec.kpis.iter().map(|rule| {
         let kept = memory.kpis.entry(rule.name.clone()).or_default();
         let sample = seen.samples.get(&rule.name);
-        (rule.name.clone(), evidence::grade(rule, sample, &mut kept.evidence, seen.pods.all(), now))
+        evidence::grade(rule, sample, &mut kept.evidence, seen.pods.all(), now)
     });
     graded.collect()
 }

@@ -2,9 +2,9 @@
 
 use super::{
     Pods, Value, observation,
-    proposal::{Hold, Proposal, Seen, replicas_for, tolerated},
+    proposal::{Hold, Proposal, Seen, is_tolerated, replicas_for, tolerated},
 };
-use plimsoll_api::{Reason, ReasonCode};
+use plimsoll_api::{Reason, ReasonCode, Validated};
 
 /// The pods behind an average.
 struct Measured {
@@ -25,8 +25,7 @@ pub(super) fn propose(seen: &Seen<'_>, target: f64) -> Proposal {
         let reason = Reason::new(ReasonCode::NoReadyReplicas, current, current).about(name);
         return Proposal { holds: Some(Hold::NotFresh), reasons: vec![reason], ..Proposal::default() };
     };
-    let (up, down) = (seen.spec.scale_up.tolerance, seen.spec.scale_down.tolerance);
-    let wanted = wanted(&measured, target, current, (up, down));
+    let wanted = wanted(&measured, target, current, seen.spec);
     let average = measured.average;
     let (code, wanted) = match wanted {
         Some(wanted) => (ReasonCode::UtilizationProposal, wanted),
@@ -40,7 +39,7 @@ pub(super) fn propose(seen: &Seen<'_>, target: f64) -> Proposal {
         .with("missing", measured.missing)
         .with("unready", measured.unready);
     let reason = match code {
-        ReasonCode::WithinTolerance => tolerated(reason, average, target, (up, down)),
+        ReasonCode::WithinTolerance => tolerated(reason, average, target, seen.spec),
         _ => reason,
     };
     Proposal {
@@ -90,8 +89,8 @@ fn measure(seen: &Seen<'_>) -> Option<Measured> {
 ///
 /// Missing pods count against the change: as fully used before a scale-down, as idle before a scale-up; so do unready
 /// ones before a scale-up. A change that this turns around or makes smaller than the tolerance does not happen.
-fn wanted(measured: &Measured, target: f64, current: i32, (up, down): (f64, f64)) -> Option<i32> {
-    let within = |ratio: f64| ratio <= 1.0 + up && ratio >= 1.0 - down;
+fn wanted(measured: &Measured, target: f64, current: i32, spec: &Validated) -> Option<i32> {
+    let within = |ratio: f64| is_tolerated(ratio, spec);
     let Measured { average, pods, missing, unready } = *measured;
     let ratio = average / target;
     let dampened_up = ratio > 1.0 && unready > 0.0;

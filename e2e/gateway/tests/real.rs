@@ -166,7 +166,7 @@ async fn a_concurrent_edit_is_never_lost(scene: &Scene) {
         )
     };
     let seen = scene.route_object().await;
-    let Plan::Change(change) = plan(&Route::of(&seen).unwrap(), "main", &shares(40), &[]) else {
+    let Plan::Change(change) = plan(&Route::of(&seen).unwrap(), "main", &shares(40), &[], "shop") else {
         panic!("there is something to change")
     };
     // The rules swap places: an index alone would hit the wrong rule.
@@ -181,15 +181,15 @@ async fn a_concurrent_edit_is_never_lost(scene: &Scene) {
     assert_eq!(scene.get("httproute", "shop").await.get("spec"), edited.get("spec"));
     // On what there is now, it works, and hits the right rule.
     let seen = scene.route_object().await;
-    let Plan::Change(change) = plan(&Route::of(&seen).unwrap(), "main", &shares(40), &[]) else {
+    let Plan::Change(change) = plan(&Route::of(&seen).unwrap(), "main", &shares(40), &[], "shop") else {
         panic!("there is something to change")
     };
     let object = actuate::patch_route(&client, "default", "shop", change.patch, &permit()).await.unwrap();
-    assert_eq!(plan(&Route::of(&object).unwrap(), "main", &shares(40), &[]), Plan::InSync);
+    assert_eq!(plan(&Route::of(&object).unwrap(), "main", &shares(40), &[], "shop"), Plan::InSync);
     let now = scene.get("httproute", "shop").await;
     assert_eq!((weights(&now, 0), weights(&now, 1)), (vec![40, 60], vec![7, 3]));
     // A weight that the schema refuses is no conflict.
-    let wrong = json!([{"op": "add", "path": "/spec/rules/0/backendRefs/0/weight", "value": -1}]);
+    let wrong = vec![json!({"op": "add", "path": "/spec/rules/0/backendRefs/0/weight", "value": -1})];
     let error = actuate::patch_route(&client, "default", "shop", wrong, &permit()).await.unwrap_err();
     assert!(!actuate::is_stale(&error), "{error:?}");
 }

@@ -6,6 +6,8 @@
 //! together with answers.
 
 mod accepted;
+mod change;
+mod original;
 mod plan;
 mod policy;
 pub mod probe;
@@ -13,7 +15,9 @@ mod question;
 mod route;
 
 pub use accepted::{Word, accepted};
-pub use plan::{Change, Plan, Share, plan, shares};
+pub use change::Change;
+pub use original::{ORIGINALS_ANNOTATION, put_back};
+pub use plan::{Plan, Share, plan, shares};
 pub use policy::{policy, policy_accepted, policy_fields, policy_resource};
 pub use question::{Gateway, Question, questions};
 pub use route::{API_VERSION, BackendRef, ParentRef, Route, Rule, gateway_resource, route_resource};

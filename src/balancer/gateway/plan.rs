@@ -1,8 +1,12 @@
 //! Which weights a rule should have, and the change that gives it those.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::route::{BackendRef, Route, Rule};
+use super::{
+    change::Change,
+    original,
+    route::{BackendRef, Route, Rule},
+};
 use plimsoll_api::{FailoverStatus, GatewayRule, PRIMARY, ScalableServiceSpec};
 
 /// Sum of all weights, so that a weight reads as a percentage.
@@ -32,15 +36,6 @@ pub enum Plan {
     Change(Change),
     /// Plimsoll can't tell what to change, or must not: why, in a sentence.
     Refused(String),
-}
-
-/// A change of weights.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Change {
-    /// A JSON patch (RFC 6902) that fails unless the route is as it was seen.
-    pub patch: Value,
-    /// What changes: `shop 100 -> 0, shop-b 0 -> 100`.
-    pub what: String,
 }
 
 /// The share of the service and of each of its standbys: what `status.failover` gives to a standby, and the rest to the
@@ -81,40 +76,35 @@ pub fn shares(
 ///
 /// Nothing is ever added: which Services a rule has, with which filters, is its owner's to say. A backend that is
 /// nobody's share would get requests that failover knows nothing of, so it must have the weight 0; it gets that where it
-/// was one of the `former` shares, such as of a standby that the spec has no more.
+/// was one of the `former` shares, such as of a standby that the spec has no more. The weights before are recorded as those
+/// that the service `by` changed.
 #[must_use]
-pub fn plan(route: &Route, name: &str, shares: &[Share], former: &[Share]) -> Plan {
+pub fn plan(route: &Route, name: &str, shares: &[Share], former: &[Share], by: &str) -> Plan {
     let (index, rule) = match find(route, name) {
         Ok(found) => found,
         Err(sentence) => return Plan::Refused(sentence),
     };
-    let mut changes = Vec::new();
-    let mut ours = Vec::new();
+    let mut ours: Vec<(usize, &BackendRef, i32)> = Vec::new();
+    let has = |ours: &[(usize, _, _)], place| ours.iter().any(|(known, ..)| *known == place);
     for share in shares {
         let place = match place(route, rule, share) {
             Ok(place) => place,
             Err(sentence) => return Plan::Refused(sentence),
         };
-        if ours.contains(&place.0) {
+        if has(&ours, place.0) {
             return Plan::Refused(format!(
                 "rule {name} of HTTPRoute {} has one backendRef {} for both {} and another backend; each must have its own",
                 route.name, share.service, share.backend
             ));
         }
-        ours.push(place.0);
-        if place.1.weight() != share.weight {
-            changes.push((place.0, place.1, share.weight));
-        }
+        ours.push((place.0, place.1, share.weight));
     }
     for place in former.iter().filter_map(|share| place(route, rule, share).ok()) {
-        if !ours.contains(&place.0) {
-            ours.push(place.0);
-            if place.1.weight() != 0 {
-                changes.push((place.0, place.1, 0));
-            }
+        if !has(&ours, place.0) {
+            ours.push((place.0, place.1, 0));
         }
     }
-    let others = rule.backend_refs.iter().enumerate().filter(|(place, _)| !ours.contains(place));
+    let others = rule.backend_refs.iter().enumerate().filter(|(place, _)| !has(&ours, *place));
     if let Some((_, other)) = others.into_iter().find(|(_, backend)| backend.weight() > 0) {
         let (weight, other) = (other.weight(), &other.name);
         return Plan::Refused(format!(
@@ -123,7 +113,15 @@ pub fn plan(route: &Route, name: &str, shares: &[Share], former: &[Share]) -> Pl
             route.name
         ));
     }
-    if changes.is_empty() { Plan::InSync } else { Plan::Change(change(route, index, name, &changes)) }
+    let changes: Vec<_> =
+        ours.iter().copied().filter(|(_, backend, weight)| backend.weight() != *weight).collect();
+    if changes.is_empty() {
+        return Plan::InSync;
+    }
+    let mut change = change(route, index, name, &changes);
+    let given: Vec<_> = ours.iter().map(|(_, backend, weight)| (*backend, *weight)).collect();
+    change.patch.extend(original::record(route, name, by, &given));
+    Plan::Change(change)
 }
 
 fn find<'a>(route: &'a Route, name: &str) -> Result<(usize, &'a Rule), String> {
@@ -197,5 +195,5 @@ fn change(route: &Route, index: usize, name: &str, changes: &[(usize, &BackendRe
         patch.push(json!({"op": "add", "path": format!("{path}/weight"), "value": weight}));
         what.push(format!("{} {} -> {weight}", backend.name, backend.weight()));
     }
-    Change { patch: Value::Array(patch), what: what.join(", ") }
+    Change { patch, what: what.join(", ") }
 }

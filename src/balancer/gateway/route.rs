@@ -7,6 +7,8 @@ use kube::{
 };
 use serde::Deserialize;
 
+use super::original::{self, ORIGINALS_ANNOTATION, Originals};
+
 /// Of the Gateway API.
 pub(super) const GROUP: &str = "gateway.networking.k8s.io";
 /// Group and version of HTTPRoute and Gateway.
@@ -45,6 +47,10 @@ pub struct Route {
     pub rules: Vec<Rule>,
     /// What controllers say of it.
     pub said: Vec<ParentStatus>,
+    /// Whether it has any annotation.
+    pub(super) is_annotated: bool,
+    /// The weights that rules had before Plimsoll changed them.
+    pub(super) originals: Originals,
 }
 
 /// Where a route wants to be.
@@ -263,6 +269,8 @@ impl Route {
             hostnames: spec.hostnames,
             rules: spec.rules,
             said: status.parents,
+            is_annotated: object.metadata.annotations.is_some(),
+            originals: original::read(object.annotations().get(ORIGINALS_ANNOTATION)),
         })
     }
 }

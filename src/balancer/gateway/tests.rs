@@ -5,7 +5,7 @@ use std::slice::from_ref;
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
-use super::{Gateway, Plan, Route, Share, Word, accepted, plan, questions};
+use super::{Gateway, ORIGINALS_ANNOTATION, Plan, Route, Share, Word, accepted, plan, put_back, questions};
 
 fn object(kind: &str, more: Value) -> DynamicObject {
     let mut object = json!({
@@ -43,7 +43,7 @@ fn shares(primary: i32) -> [Share; 2] {
 fn only_wrong_weights_of_the_named_rule_are_changed_and_everything_is_tested() {
     let backends =
         json!([{"name": "web", "port": 80}, {"name": "web", "namespace": "z", "port": 80, "weight": 0}]);
-    let Plan::Change(change) = plan(&main_rule(&backends), "main", &shares(100), &[]) else {
+    let Plan::Change(change) = plan(&main_rule(&backends), "main", &shares(100), &[], "shop") else {
         panic!("a change")
     };
     assert_eq!(change.what, "web 1 -> 100");
@@ -53,11 +53,21 @@ fn only_wrong_weights_of_the_named_rule_are_changed_and_everything_is_tested() {
         {"op": "test", "path": "/spec/rules/1/name", "value": "main"},
         {"op": "test", "path": "/spec/rules/1/backendRefs/0/name", "value": "web"},
         {"op": "add", "path": "/spec/rules/1/backendRefs/0/weight", "value": 100},
+        {"op": "add", "path": "/metadata/annotations", "value": {}},
     ]);
-    assert_eq!(change.patch, expected);
+    let (record, rest) = change.patch.split_last().unwrap();
+    assert_eq!(json!(rest), expected);
+    let original: Value = serde_json::from_str(record["value"].as_str().unwrap()).unwrap();
+    let weight = |namespace: Option<&str>, weight: i32| match namespace {
+        None => json!({"name": "web", "port": 80, "weight": weight}),
+        Some(namespace) => json!({"name": "web", "namespace": namespace, "port": 80, "weight": weight}),
+    };
+    let (before, given) =
+        ([weight(None, 1), weight(Some("z"), 0)], [weight(None, 100), weight(Some("z"), 0)]);
+    assert_eq!(original, json!({"main": {"by": "shop", "before": before, "given": given}}));
     let right = json!([{"name": "web", "weight": 40}, {"name": "web", "namespace": "z", "port": 80, "weight": 60},
                        {"name": "old", "port": 80, "weight": 0}]);
-    assert_eq!(plan(&main_rule(&right), "main", &shares(40), &[]), Plan::InSync);
+    assert_eq!(plan(&main_rule(&right), "main", &shares(40), &[], "shop"), Plan::InSync);
 }
 
 #[test]
@@ -65,14 +75,15 @@ fn a_standby_that_was_one_gives_its_weight_back() {
     let backends =
         json!([{"name": "web", "weight": 0}, {"name": "web", "namespace": "z", "port": 80, "weight": 100}]);
     let [primary, standby] = shares(100);
-    let Plan::Change(change) = plan(&main_rule(&backends), "main", from_ref(&primary), from_ref(&standby))
+    let Plan::Change(change) =
+        plan(&main_rule(&backends), "main", from_ref(&primary), from_ref(&standby), "shop")
     else {
         panic!("a change")
     };
     assert_eq!(change.what, "web 0 -> 100, web 100 -> 0");
     let gone = json!([{"name": "web", "weight": 100}]);
     assert_eq!(
-        plan(&main_rule(&gone), "main", &[primary], &[standby]),
+        plan(&main_rule(&gone), "main", &[primary], &[standby], "shop"),
         Plan::InSync,
         "it needs no place any more"
     );
@@ -94,7 +105,9 @@ fn what_cant_be_steered_is_said() {
         ),
         (main_rule(&stranger), "a backendRef old with weight 1"),
     ] {
-        let Plan::Refused(sentence) = plan(&route, "main", &shares(100), &[]) else { panic!("{words}") };
+        let Plan::Refused(sentence) = plan(&route, "main", &shares(100), &[], "shop") else {
+            panic!("{words}")
+        };
         assert!(sentence.contains(words), "{sentence}");
     }
 }
@@ -104,7 +117,7 @@ fn two_shares_of_one_service_are_refused() {
     let [primary, standby] = shares(100);
     let same = Share { namespace: "a".into(), ..standby };
     let backends = json!([{"name": "web", "port": 80, "weight": 100}]);
-    let Plan::Refused(sentence) = plan(&main_rule(&backends), "main", &[primary, same], &[]) else {
+    let Plan::Refused(sentence) = plan(&main_rule(&backends), "main", &[primary, same], &[], "shop") else {
         panic!("it would go to 0 and 100 in turn")
     };
     assert!(sentence.contains("one backendRef web for both b and another backend"), "{sentence}");
@@ -216,4 +229,51 @@ fn only_listeners_that_take_the_route_are_asked() {
     assert_eq!(ports(&gateway), [1, 2, 3, 6], "in the route's namespace");
     gateway.metadata.namespace = Some("infra".into());
     assert_eq!(ports(&gateway), [3, 6], "in another one");
+}
+
+/// A route with these weights of its two backends, and what is recorded on it.
+fn steered(weights: [i32; 2], record: &Value) -> Route {
+    let [web, standby] = weights;
+    let backends = json!([{"name": "web", "weight": web}, {"name": "web", "namespace": "z", "port": 80, "weight": standby}]);
+    let spec = json!({"rules": [{"name": "main", "backendRefs": backends}]});
+    let annotations = json!({ORIGINALS_ANNOTATION: record.to_string()});
+    let metadata = json!({"name": "shop", "namespace": "a", "uid": "u", "resourceVersion": "7", "annotations": annotations});
+    Route::of(&object("HTTPRoute", json!({"metadata": metadata, "spec": spec}))).unwrap()
+}
+
+/// What a service records when it gives a rule with the weights 3 and 1 its own.
+fn record(by: &str) -> Value {
+    let backends =
+        json!([{"name": "web", "weight": 3}, {"name": "web", "namespace": "z", "port": 80, "weight": 1}]);
+    let Plan::Change(change) = plan(&main_rule(&backends), "main", &shares(100), &[], by) else {
+        panic!("a change")
+    };
+    serde_json::from_str(change.patch.last().unwrap()["value"].as_str().unwrap()).unwrap()
+}
+
+#[test]
+fn weights_are_put_back_as_they_were_before_the_first_change() {
+    // 3 and 1 became 100 and 0, and then 40 and 60.
+    let Plan::Change(second) = plan(&steered([100, 0], &record("shop")), "main", &shares(40), &[], "shop")
+    else {
+        panic!("a change")
+    };
+    let recorded = serde_json::from_str(second.patch.last().unwrap()["value"].as_str().unwrap()).unwrap();
+    let change = put_back(&steered([40, 60], &recorded), "shop").unwrap();
+    assert_eq!(change.what, "web 40 -> 3, web 60 -> 1");
+    let remove = json!({"op": "remove", "path": "/metadata/annotations/plimsoll.dev~1original-weights"});
+    assert_eq!(change.patch.last().unwrap(), &remove);
+}
+
+#[test]
+fn what_somebody_else_changed_since_or_recorded_is_left_alone() {
+    let change = put_back(&steered([90, 10], &record("shop")), "shop").unwrap();
+    assert_eq!(change.what, "rule main was changed by somebody else since and stays as it is");
+    assert!(change.patch.iter().all(|operation| !operation["path"].as_str().unwrap().ends_with("/weight")));
+    assert_eq!(put_back(&steered([100, 0], &record("another")), "shop"), None);
+    let mut forged = record("shop");
+    forged["main"]["before"][0]["weight"] = json!(-1);
+    let change = put_back(&steered([100, 0], &forged), "shop").unwrap();
+    assert!(change.what.contains("stays as it is"), "no weight of the Gateway API: {}", change.what);
+    assert_eq!(put_back(&steered([100, 0], &json!("no record")), "shop"), None);
 }

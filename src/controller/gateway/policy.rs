@@ -12,9 +12,9 @@ use tokio::time::Instant;
 
 use super::{AFTER_FAILURE, Said, Turn};
 use crate::{
-    actuate::{self, FoundPolicy, Note},
+    actuate::{self, FoundPolicy, Note, WRITE_TIMEOUT},
     balancer::gateway::{Word, policy, policy_accepted, policy_fields},
-    controller::{apply::WRITE_TIMEOUT, context::Context},
+    controller::context::Context,
     lease::{Permit, WriteError},
 };
 use plimsoll_api::{Mode, ReasonCode, ScalableService};
@@ -35,6 +35,13 @@ pub(super) struct KnownPolicy {
     found: Option<Said>,
     /// No look before this moment; `None` once there is nothing to be looked for.
     next: Option<Instant>,
+}
+
+impl KnownPolicy {
+    /// Whether this process has looked for a policy.
+    pub(super) fn was_looked_for(&self) -> bool {
+        self.wanted.is_some()
+    }
 }
 
 /// Deletes the policy of a service that steers no rule any more; when to try again.
@@ -111,7 +118,7 @@ impl Turn<'_> {
             FoundPolicy::Foreign => {
                 let sentence = format!(
                     "BackendTrafficPolicy {} is there and does not belong to this ScalableService; rename one of them",
-                    self.key.1
+                    self.key.name
                 );
                 ((Some(false), ReasonCode::PolicyFailed, sentence), LATER)
             }
@@ -181,7 +188,7 @@ impl Turn<'_> {
     }
 
     fn named(&self) -> String {
-        format!("BackendTrafficPolicy {} ({})", self.key.1, self.fields())
+        format!("BackendTrafficPolicy {} ({})", self.key.name, self.fields())
     }
 
     fn fields(&self) -> String {

@@ -33,6 +33,12 @@ impl NodeIndex {
         self.nodes.get(name)
     }
 
+    /// The zone of a node, if it is known.
+    #[must_use]
+    pub fn zone_of(&self, node: Option<&str>) -> Option<String> {
+        node.and_then(|node| self.get(node))?.zone.as_deref().map(str::to_owned)
+    }
+
     /// Whether every node is ready.
     #[must_use]
     pub fn all_ready(&self) -> bool {

@@ -4,13 +4,15 @@ use std::{collections::BTreeSet, time::Duration};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::{conditions::bound, failover, outliers, status::changed, zones};
+use super::{conditions::bound, status::changed};
 use crate::{
     actuate::Note,
-    controller::outcome::{Outcome, Written},
+    controller::{capability::Reported, outcome::Written},
     explain,
 };
-use plimsoll_api::{Arrival, ReasonCode, RecoveryStatus, ScalableServiceStatus, Summary, TrafficStatus};
+use plimsoll_api::{
+    Arrival, ReasonCode, RecoveryStatus, ScalableServiceStatus, StandbyStatus, Summary, TrafficStatus,
+};
 
 /// Changes that nobody waits for (a KPI that moved a little) are written at most this often.
 pub const SOFT_PAUSE: Duration = Duration::from_secs(30);
@@ -38,7 +40,7 @@ pub fn worth(old: &ScalableServiceStatus, new: &ScalableServiceStatus) -> Worth 
     if draining(old) != draining(new)
         || arrived(old) != arrived(new)
         || ejected(old) != ejected(new)
-        || failover::told(old) != failover::told(new)
+        || shares(old) != shares(new)
     {
         return Worth::Urgent;
     }
@@ -80,6 +82,16 @@ fn ejected(status: &ScalableServiceStatus) -> BTreeSet<String> {
     status.recovery.as_ref().map(RecoveryStatus::ejected_pods).unwrap_or_default()
 }
 
+/// What each backend gets, which balancers have to follow at once.
+fn shares(status: &ScalableServiceStatus) -> impl PartialEq {
+    let failover = status.failover.as_ref();
+    let backend = |standby: &StandbyStatus| (standby.name.clone(), standby.weight, standby.addresses.clone());
+    failover.map(|failover| {
+        let backends: Vec<_> = failover.backends.iter().map(backend).collect();
+        (failover.active.clone(), backends)
+    })
+}
+
 /// What has to be right at once.
 fn hard(status: &ScalableServiceStatus) -> impl PartialEq {
     let conditions: Vec<_> = status
@@ -99,59 +111,61 @@ fn hard(status: &ScalableServiceStatus) -> impl PartialEq {
     (conditions, kpis, changes, summary, counts, parts)
 }
 
-/// The events between two statuses.
+/// The events of a change of the replicas.
 #[must_use]
-pub fn notes(old: &ScalableServiceStatus, new: &ScalableServiceStatus, outcome: &Outcome) -> Vec<Note> {
+pub fn scaled(change: &Reported<'_>) -> Vec<Note> {
     let mut notes = Vec::new();
-    if let Outcome::Done(done) = outcome
-        && matches!(done.written, Written::Changed)
+    if let Some(done) = change.outcome.done()
+        && done.progress.written == Written::Changed
     {
-        let (from, to) = (done.seen, done.decision.replicas);
+        let (from, to) = (done.decided.seen, done.decided.decision.replicas);
         let reason = if to > from { ReasonCode::ScaledUp } else { ReasonCode::ScaledDown };
         let message = format!("{from} -> {to} replicas. {}", bound(done));
         notes.push(Note { warning: false, reason, message });
-        let late = done.decision.reasons.iter().find(|reason| reason.code == ReasonCode::DrainTimedOut);
+        let late =
+            done.decided.decision.reasons.iter().find(|reason| reason.code == ReasonCode::DrainTimedOut);
         if let Some(late) = late {
             notes.push(Note { warning: true, reason: late.code, message: explain::sentence(late) });
         }
     }
-    notes.extend(outliers::notes(old, new, outcome));
-    notes.extend(failover::notes(old, new, outcome));
-    notes.extend(zones::notes(old, new));
+    notes
+}
+
+/// Reasons of the condition Ready that are events of their own.
+const READY_EVENTS: &[ReasonCode] = &[
+    ReasonCode::ScalerConflict,
+    ReasonCode::TargetNotFound,
+    ReasonCode::TargetNotScalable,
+    ReasonCode::InvalidSpec,
+    ReasonCode::MetricsUnavailable,
+    ReasonCode::MetricsIncomplete,
+    ReasonCode::ScaleFailed,
+    ReasonCode::ScalingIneffective,
+    ReasonCode::MaxReplicas,
+    ReasonCode::BalancersFailed,
+    ReasonCode::BalancerOutOfSync,
+    ReasonCode::RouteNotFound,
+    ReasonCode::RouteRefused,
+    ReasonCode::RouteNotAccepted,
+    ReasonCode::RouteNotServing,
+    ReasonCode::RouteFailed,
+    ReasonCode::PolicyNotServed,
+    ReasonCode::PolicyNotAccepted,
+    ReasonCode::PolicyFailed,
+];
+
+/// The event of the condition Ready: a reason to look at, or that all is well again.
+#[must_use]
+pub fn ready(change: &Reported<'_>) -> Option<Note> {
     let ready = |status: &ScalableServiceStatus| -> Option<Condition> {
         status.conditions.iter().find(|condition| condition.type_ == "Ready").cloned()
     };
-    if let Some(now) = ready(new) {
-        let before = ready(old);
-        let reason_changed = before.as_ref().is_none_or(|before| before.reason != now.reason);
-        let code = [
-            ReasonCode::ScalerConflict,
-            ReasonCode::TargetNotFound,
-            ReasonCode::TargetNotScalable,
-            ReasonCode::InvalidSpec,
-            ReasonCode::MetricsUnavailable,
-            ReasonCode::MetricsIncomplete,
-            ReasonCode::ScaleFailed,
-            ReasonCode::ScalingIneffective,
-            ReasonCode::MaxReplicas,
-            ReasonCode::BalancersFailed,
-            ReasonCode::BalancerOutOfSync,
-            ReasonCode::RouteNotFound,
-            ReasonCode::RouteRefused,
-            ReasonCode::RouteNotAccepted,
-            ReasonCode::RouteNotServing,
-            ReasonCode::RouteFailed,
-            ReasonCode::PolicyNotServed,
-            ReasonCode::PolicyNotAccepted,
-            ReasonCode::PolicyFailed,
-        ]
-        .into_iter()
-        .find(|code| code.name() == now.reason);
-        if let (true, Some(reason)) = (reason_changed, code) {
-            notes.push(Note { warning: true, reason, message: now.message });
-        } else if before.is_some_and(|before| before.status == "False") && now.status == "True" {
-            notes.push(Note { warning: false, reason: ReasonCode::Steady, message: "works again".into() });
-        }
+    let (before, now) = (ready(change.old), ready(change.new)?);
+    let is_new = before.as_ref().is_none_or(|before| before.reason != now.reason);
+    let code = READY_EVENTS.iter().find(|code| code.name() == now.reason);
+    if let (true, Some(reason)) = (is_new, code) {
+        return Some(Note { warning: true, reason: *reason, message: now.message });
     }
-    notes
+    let is_well = before.is_some_and(|before| before.status == "False") && now.status == "True";
+    is_well.then(|| Note { warning: false, reason: ReasonCode::Steady, message: "works again".into() })
 }

@@ -1,25 +1,19 @@
 //! What each condition says, by KEP-1623 and kstatus.
 
-use super::{failover, outliers, zones};
 use crate::{
     controller::outcome::{Done, Outcome, Refusal, Written},
     explain,
 };
 use plimsoll_api::{ConditionType, KpiState, KpiStatus, KpiType, Mode, ReasonCode, Verdict};
 
-/// What is to be said of each condition; `traffic` is what is to be said of the balancers, if there are to be any.
+/// The conditions of every service; `traffic` is the one of its traffic, on which Ready depends as well.
 #[must_use]
-pub fn verdicts(mode: Mode, outcome: &Outcome, traffic: Option<Verdict>) -> Vec<Verdict> {
+pub fn conditions(mode: Mode, outcome: &Outcome, traffic: Option<&Verdict>) -> Vec<Verdict> {
     let mut verdicts = match outcome {
         Outcome::Refused(refusal) => refused(refusal),
-        Outcome::Done(done) => decided(mode, done, traffic.as_ref()),
+        Outcome::Done(done) => decided(mode, done, traffic),
     };
-    verdicts.extend(traffic);
-    verdicts.extend(outcome.shift().into_iter().flat_map(failover::verdicts));
-    if let Outcome::Done(done) = outcome {
-        verdicts.extend(done.recovery.as_ref().map(outliers::verdict));
-        verdicts.extend(done.decision.zones.as_ref().map(zones::verdict));
-    }
+    verdicts.extend(traffic.cloned());
     verdicts
 }
 
@@ -40,9 +34,9 @@ fn decided(mode: Mode, done: &Done, traffic: Option<&Verdict>) -> Vec<Verdict> {
     let metrics = metrics(done);
     let active = active(mode, done);
     let limited = limited(done);
-    let wanted = done.now;
-    let progress = format!("{} of {wanted} replicas are ready", done.ready);
-    let reconciling = done.ready < wanted;
+    let wanted = done.progress.now;
+    let progress = format!("{} of {wanted} replicas are ready", done.progress.ready);
+    let reconciling = done.progress.ready < wanted;
     let ready = if metrics.status != Some(true) {
         Verdict { type_: ConditionType::Ready, ..metrics.clone() }
     } else if active.reason == ReasonCode::ScaleFailed {
@@ -55,7 +49,7 @@ fn decided(mode: Mode, done: &Done, traffic: Option<&Verdict>) -> Vec<Verdict> {
             (Mode::Paused, ..) => ReasonCode::Paused,
             (Mode::Observe, ..) => ReasonCode::Observing,
             (Mode::Auto, Some(true), _) if limited.reason != ReasonCode::MinReplicas => limited.reason,
-            _ if done.decision.bound_by == ReasonCode::Draining => ReasonCode::Draining,
+            _ if done.decided.decision.bound_by == ReasonCode::Draining => ReasonCode::Draining,
             (Mode::Auto, _, true) => ReasonCode::Progressing,
             (Mode::Auto, ..) => ReasonCode::Steady,
         };
@@ -78,9 +72,10 @@ fn decided(mode: Mode, done: &Done, traffic: Option<&Verdict>) -> Vec<Verdict> {
 
 fn metrics(done: &Done) -> Verdict {
     // A service at zero has no replicas that could report anything but its load.
-    let expected =
-        |kpi: &&KpiStatus| done.seen > 0 || kpi.type_ == KpiType::Load || kpi.state != KpiState::Empty;
-    let kpis: Vec<_> = done.decision.kpis.iter().filter(expected).collect();
+    let expected = |kpi: &&KpiStatus| {
+        done.decided.seen > 0 || kpi.type_ == KpiType::Load || kpi.state != KpiState::Empty
+    };
+    let kpis: Vec<_> = done.decided.decision.kpis.iter().filter(expected).collect();
     let missing: Vec<String> = kpis
         .iter()
         .filter(|kpi| kpi.state != KpiState::Fresh)
@@ -99,7 +94,7 @@ fn metrics(done: &Done) -> Verdict {
 }
 
 fn active(mode: Mode, done: &Done) -> Verdict {
-    let (status, reason, message) = match (mode, &done.written) {
+    let (status, reason, message) = match (mode, &done.progress.written) {
         (_, Written::Failed(error)) => (false, ReasonCode::ScaleFailed, error.clone()),
         (Mode::Observe, _) => {
             (false, ReasonCode::Observing, "mode is Observe: nothing is written to the target".into())
@@ -111,7 +106,7 @@ fn active(mode: Mode, done: &Done) -> Verdict {
 }
 
 fn limited(done: &Done) -> Verdict {
-    let decision = &done.decision;
+    let decision = &done.decided.decision;
     let limits = [
         ReasonCode::MaxReplicas,
         ReasonCode::MinReplicas,
@@ -136,14 +131,11 @@ fn limited(done: &Done) -> Verdict {
 
 /// The sentence of the step that bound the decision.
 pub(super) fn bound(done: &Done) -> String {
-    explain::binding(&done.decision.reasons).map_or_else(String::new, explain::sentence)
+    explain::binding(&done.reasons()).map_or_else(String::new, explain::sentence)
 }
 
 fn said(done: &Done, code: ReasonCode) -> String {
-    done.decision
-        .reasons
-        .iter()
-        .rev()
-        .find(|reason| reason.code == code)
-        .map_or_else(String::new, explain::sentence)
+    let reasons = done.reasons();
+    let reason = reasons.iter().rev().find(|reason| reason.code == code);
+    reason.map_or_else(String::new, explain::sentence)
 }

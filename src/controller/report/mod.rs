@@ -1,14 +1,36 @@
-//! From an outcome to what a user sees: status, conditions, events. Pure.
+//! From an outcome to what a user sees: status, conditions, events. Pure, but for [`report`], which writes them.
 
 mod changes;
 mod conditions;
-mod failover;
-mod outliers;
 mod status;
 #[cfg(test)]
 mod tests;
-mod zones;
+mod write;
 
-pub use changes::{HARD_PAUSE, SOFT_PAUSE, Worth, notes, worth};
-pub use conditions::verdicts;
-pub use status::{changed, decisions_of, own_status, status};
+use super::{
+    capability::{Capability, Reported, Sight},
+    outcome::Outcome,
+};
+use crate::actuate::Note;
+use plimsoll_api::{Mode, Verdict};
+
+pub use status::{changed, decisions_of, own_status};
+pub use write::report;
+
+/// All conditions of a service; `traffic` is `TrafficSynced`.
+fn conditions(
+    capabilities: &[Box<dyn Capability>],
+    mode: Mode,
+    traffic: Option<&Verdict>,
+    sight: &Sight,
+    outcome: &Outcome,
+) -> Vec<Verdict> {
+    let own = capabilities.iter().flat_map(|capability| capability.conditions(sight, outcome));
+    conditions::conditions(mode, outcome, traffic).into_iter().chain(own).collect()
+}
+
+/// All events between two statuses.
+fn notes(capabilities: &[Box<dyn Capability>], change: &Reported<'_>) -> Vec<Note> {
+    let own = capabilities.iter().flat_map(|capability| capability.notes(change));
+    changes::scaled(change).into_iter().chain(own).chain(changes::ready(change)).collect()
+}

@@ -6,11 +6,11 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::{
-    controller::outcome::{Done, Outcome, Refusal},
+    controller::outcome::{Done, Outcome, Refusal, is_a_change},
     explain,
 };
 use plimsoll_api::{
-    DecisionRecord, Draining, KpiState, KpiStatus, KpiType, ReasonCode, RecoveryStatus, ScalableService,
+    DecisionRecord, Draining, KpiState, KpiStatus, KpiType, RecoveryStatus, ScalableService,
     ScalableServiceSpec, ScalableServiceStatus, Summary, TrafficStatus, Verdict, merge_conditions,
 };
 
@@ -56,15 +56,15 @@ pub fn status(
             ..old.clone()
         },
         Outcome::Done(done) => {
-            let decision = &done.decision;
-            let wanted = done.now;
+            let decision = &done.decided.decision;
+            let wanted = done.progress.now;
             let decisions = ring(decisions, done);
             ScalableServiceStatus {
                 observed_generation: generation,
                 replicas: Some(wanted),
-                ready_replicas: Some(done.ready),
+                ready_replicas: Some(done.progress.ready),
                 desired_replicas: Some(decision.replicas),
-                selector: done.selector.clone(),
+                selector: done.decided.selector.clone(),
                 last_scale_time: decisions
                     .iter()
                     .find(|record| changed(record))
@@ -72,15 +72,15 @@ pub fn status(
                 summary: Summary {
                     target,
                     range,
-                    replicas: format!("{}/{}", done.ready, decision.replicas),
+                    replicas: format!("{}/{}", done.progress.ready, decision.replicas),
                     kpi: nearest(&decision.kpis, wanted),
                     why: decision.bound_by.name().into(),
                 },
                 kpis: decision.kpis.clone(),
                 decisions,
                 traffic: spec.balanced().map(|_| traffic(done)),
-                recovery: done.recovery.as_ref().map(|recovery| recovery.status.clone()),
-                failover: done.shift.as_ref().map(|shift| shift.status.clone()),
+                recovery: done.progress.recovery.as_ref().map(|recovery| recovery.status.clone()),
+                failover: done.decided.shift.as_ref().map(|shift| shift.status.clone()),
                 conditions: merge_conditions(&old.conditions, verdicts, generation, &time),
             }
         }
@@ -118,13 +118,13 @@ fn left(refusal: &Refusal, old: Option<&TrafficStatus>) -> TrafficStatus {
 
 /// Who is being drained, or was and is on its way out, and who arrived; what the balancers say of themselves is theirs to write.
 fn traffic(done: &Done) -> TrafficStatus {
-    let chosen = done.decision.drain.iter().flat_map(|drain| &drain.draining);
-    let all: BTreeMap<_, _> = done.leaving.iter().chain(chosen).collect();
+    let chosen = done.decided.decision.drain.iter().flat_map(|drain| &drain.draining);
+    let all: BTreeMap<_, _> = done.progress.leaving.iter().chain(chosen).collect();
     let draining = all.into_iter().map(|(pod, since)| Draining { pod: pod.clone(), since: Time(*since) });
     TrafficStatus {
         draining: draining.collect(),
-        arrived: done.arrived.clone(),
-        ready_balancers: done.balancers,
+        arrived: done.progress.arrived.clone(),
+        ready_balancers: done.progress.balancers,
         balancers: Vec::new(),
     }
 }
@@ -151,10 +151,10 @@ fn nearest(kpis: &[KpiStatus], replicas: i32) -> String {
 /// The decisions that changed the replicas, the newest first, after the last one if that changed nothing.
 fn ring(old: &[DecisionRecord], done: &Done) -> Vec<DecisionRecord> {
     let record = DecisionRecord {
-        time: Time(done.at),
-        from: done.seen,
-        to: done.decision.replicas,
-        reasons: done.decision.reasons.clone(),
+        time: Time(done.decided.at),
+        from: done.decided.seen,
+        to: done.decided.decision.replicas,
+        reasons: done.reasons().into_owned(),
     };
     let changes =
         old.iter().filter(|old| changed(old) && old.time != record.time).cloned().collect::<Vec<_>>();
@@ -163,8 +163,5 @@ fn ring(old: &[DecisionRecord], done: &Done) -> Vec<DecisionRecord> {
 
 /// Whether a record is of a decision that changed the replicas.
 pub fn changed(record: &DecisionRecord) -> bool {
-    record
-        .reasons
-        .last()
-        .is_some_and(|last| matches!(last.code, ReasonCode::ScaledUp | ReasonCode::ScaledDown))
+    record.reasons.last().is_some_and(is_a_change)
 }

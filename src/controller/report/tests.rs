@@ -4,8 +4,16 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Worth, notes, status, verdicts, worth};
-use crate::controller::outcome::{Done, Outcome, Refusal, Written};
+use super::{
+    changes::{Worth, worth},
+    conditions, notes,
+    status::status,
+};
+use crate::controller::{
+    capabilities,
+    capability::{Reported, Sight},
+    outcome::{Decided, Done, Outcome, Progress, Refusal, Written},
+};
 use plimsoll_api::{
     Arrival, ConditionType, Draining, Ejected, KpiState, Mode, Reason, ReasonCode, RecoveryStatus, Returned,
     ScalableServiceSpec, ScalableServiceStatus, TrafficStatus, Validated, Verdict,
@@ -70,23 +78,23 @@ impl Story {
         let Turn { decision, failover: shift, .. } =
             turn(&spec, &seen, &mut self.memory, self.now, &mut alone);
         let writes = decision.has(ReasonCode::ScaledUp) || decision.has(ReasonCode::ScaledDown);
-        let done = Done {
+        let decided = Decided {
             at: self.now,
             seen: self.replicas,
-            now: if writes { decision.replicas } else { self.replicas },
-            ready,
             floor: spec.min_replicas,
             selector: Some("app=checkout".into()),
-            written: if writes { Written::Changed } else { Written::Nothing },
-            leaving: BTreeMap::new(),
-            arrived: Vec::new(),
-            balancers: None,
-            recovery: self.recovery.clone(),
-            shift,
             decision,
+            shift,
         };
-        self.replicas = done.now;
-        self.tell(&Outcome::Done(Box::new(done)))
+        let progress = Progress {
+            now: if writes { decided.decision.replicas } else { self.replicas },
+            ready,
+            written: if writes { Written::Changed } else { Written::Nothing },
+            recovery: self.recovery.clone(),
+            ..Progress::default()
+        };
+        self.replicas = progress.now;
+        self.tell(&Outcome::Done(Box::new(Done { decided, progress })))
     }
 
     fn standing(&self) -> Option<Standing> {
@@ -95,11 +103,13 @@ impl Story {
     }
 
     fn tell(&mut self, outcome: &Outcome) -> (Worth, Vec<(bool, ReasonCode)>) {
-        let verdicts = verdicts(self.spec.mode, outcome, self.traffic.clone());
-        let new = status(&self.spec, Some(1), &self.status, outcome, &verdicts, self.now);
+        let capabilities = capabilities::all();
+        let (mode, traffic) = (self.spec.mode, self.traffic.as_ref());
+        let conditions = conditions(&capabilities, mode, traffic, &Sight::default(), outcome);
+        let new = status(&self.spec, Some(1), &self.status, outcome, &conditions, self.now);
         let worth = worth(&self.status, &new);
-        let events =
-            notes(&self.status, &new, outcome).into_iter().map(|note| (note.warning, note.reason)).collect();
+        let notes = notes(&capabilities, &Reported { old: &self.status, new: &new, outcome });
+        let events = notes.into_iter().map(|note| (note.warning, note.reason)).collect();
         self.status = new;
         (worth, events)
     }
@@ -308,7 +318,7 @@ fn a_failover_is_told_by_two_conditions_and_an_event_for_each_state() {
     story.spec.failover = Some(serde_saphyr::from_str(failover).unwrap());
     let spare = |trouble: Option<&str>| StandbySeen {
         name: "spare".into(),
-        addresses: vec!["10.0.0.9:80".into()],
+        addresses: vec!["10.0.0.9:80".parse().unwrap()],
         trouble: trouble.map(str::to_owned),
         capacity: None,
     };

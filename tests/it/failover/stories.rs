@@ -172,7 +172,7 @@ fn without_a_standby_requests_stay() {
     world.run(1000);
     world.stands(State::Suspect, ReasonCode::NoStandbyReady, 0);
     assert!(world.last.as_ref().unwrap().ready.detail.as_ref().unwrap().contains("address"));
-    world.fars[0].seen.addresses = vec!["192.0.2.1:80".to_owned()];
+    world.fars[0].seen.addresses = vec!["192.0.2.1:80".parse().unwrap()];
     world.run(1000);
     world.stands(State::Standby, ReasonCode::StandbyServes, 100);
 }

@@ -55,7 +55,7 @@ pub struct Far {
 
 pub fn far(name: &str, most: i32, pace: i64) -> Far {
     let capacity = Some(Capacity { ready: 2, own: 2, most });
-    let addresses = vec!["192.0.2.1:80".to_owned()];
+    let addresses = vec!["192.0.2.1:80".parse().unwrap()];
     Far { seen: StandbySeen { name: name.to_owned(), addresses, trouble: None, capacity }, pace, since: 0 }
 }
 

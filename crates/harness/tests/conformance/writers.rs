@@ -119,6 +119,7 @@ pub async fn remove_balancer(client: &Controller, service: &ScalableService) -> 
 }
 
 pub async fn patch_route(client: &Controller, name: &str, patch: Value) -> Result<DynamicObject, Error> {
+    let Value::Array(patch) = patch else { panic!("{patch} is no JSON patch") };
     answered(actuate::patch_route(client, NAMESPACE, name, patch, &client.permit()).await)
 }
 

@@ -181,9 +181,8 @@ fn standbys(standbys: &[Standby], wrong: &mut Vec<String>) {
                 "{path}[{index}].name is {PRIMARY}; that is the service itself, a standby needs another name"
             ));
         }
-        let both = standby.service.is_some();
-        if both == standby.address.is_some() {
-            let found = if both { "both" } else { "none" };
+        if standby.backend().is_none() {
+            let found = if standby.service.is_some() { "both" } else { "none" };
             wrong.push(format!(
                 "{path}[{index}] has {found} of service and address; it must have one of them"
             ));

@@ -1,5 +1,7 @@
 //! Where requests go and went: what status tells, as something to work on.
 
+use std::net::SocketAddr;
+
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -141,13 +143,13 @@ impl Course {
         let since = self.told.as_ref().filter(|told| told.state == state).map(|told| told.since.clone());
         let backends = self.names.iter().enumerate().map(|(index, name)| {
             let seen = standing.standbys.iter().find(|seen| seen.name == *name);
-            let known = seen.filter(|seen| !seen.addresses.is_empty());
+            let known = seen.map(|seen| seen.addresses.as_slice()).filter(|addresses| !addresses.is_empty());
             let needed = self.active == Some(index) || self.weight(index) > 0;
             let asks = needed && seen.is_some_and(|seen| seen.capacity.is_some());
             StandbyStatus {
                 name: name.clone(),
                 weight: self.weight(index),
-                addresses: known.map_or_else(|| self.told_addresses(name), |seen| seen.addresses.clone()),
+                addresses: known.map_or_else(|| self.told_addresses(name), to_strings),
                 ready: seen.is_some_and(|seen| seen.trouble.is_none()),
                 replicas: if asks { self.expected.max(self.needed) } else { 0 },
                 message: seen.and_then(|seen| seen.trouble.clone()),
@@ -165,4 +167,8 @@ impl Course {
             backends: backends.collect(),
         }
     }
+}
+
+fn to_strings(addresses: &[SocketAddr]) -> Vec<String> {
+    addresses.iter().map(SocketAddr::to_string).collect()
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+
 /// A service that is about to leave its primary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Departure<'a> {
@@ -9,6 +11,8 @@ pub struct Departure<'a> {
     pub to: &'a str,
     /// Sources of the KPIs that alone say that the primary fails; empty if its pods or an annotation say so.
     pub sources: &'a BTreeSet<String>,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// Why a service may not leave its primary now.
@@ -22,9 +26,9 @@ pub struct Veto {
 
 /// The answer of the other services to a departure from the primary. It may be asked several times in a turn, and grants
 /// at most one departure.
-pub type Fleet<'a> = dyn FnMut(Departure<'_>) -> Result<(), Veto> + 'a;
+pub type Consent<'a> = dyn FnMut(Departure<'_>) -> Result<(), Veto> + 'a;
 
-/// A fleet that allows every departure: for a service without others.
+/// Allows every departure: for a service without others.
 ///
 /// # Errors
 /// None.

@@ -105,7 +105,8 @@ impl SignMemory {
                     (sign, None, SignedDuration::ZERO)
                 }
                 SignRule::KpiAbove { kpi, above, volume } => {
-                    let sample = graded.get(kpi).map(|graded| &graded.sample);
+                    let mut graded = spec.kpis.iter().zip(graded);
+                    let sample = graded.find(|(rule, _)| rule.name == *kpi).map(|(_, graded)| &graded.sample);
                     let reach = sample.map_or(SignedDuration::ZERO, |sample| sample.reach);
                     (by_kpi(sample, kpi, *above, *volume), sample.and_then(|sample| sample.at), reach)
                 }

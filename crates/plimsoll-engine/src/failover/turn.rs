@@ -26,7 +26,7 @@ pub(super) struct Turn<'a> {
     pub rules: &'a FailoverRules,
     pub seen: &'a Observation,
     pub standing: &'a Standing,
-    pub signs: Signs,
+    pub signs: &'a Signs,
     pub memory: &'a mut SignMemory,
     pub now: Timestamp,
 }
@@ -55,7 +55,7 @@ impl Turn<'_> {
         let floor = self.floor(&course);
         course.expect(self.seen.pods.ready(), self.seen.replicas);
         let ordered = matches!(standing.order, Some(Order::To(_)));
-        let sources = if ordered { BTreeSet::new() } else { self.signs.sources };
+        let sources = if ordered { BTreeSet::new() } else { self.signs.sources.clone() };
         let status = course.status(standing, state, self.now);
         Shift { status, reasons: vec![reason], ready, sources, floor, next_look }
     }

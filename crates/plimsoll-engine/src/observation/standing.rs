@@ -1,6 +1,6 @@
 //! What is seen around a failover.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::SocketAddr};
 
 use plimsoll_api::FailoverStatus;
 
@@ -22,8 +22,8 @@ pub struct Standing {
 pub struct StandbySeen {
     /// Its name in the spec.
     pub name: String,
-    /// `IP:PORT` of each of its addresses; empty as long as they are not known.
-    pub addresses: Vec<String>,
+    /// Its addresses; empty as long as they are not known.
+    pub addresses: Vec<SocketAddr>,
     /// Why it would take no request, in a sentence.
     pub trouble: Option<String>,
     /// What its ScalableService has; `None` if nothing scales it.
@@ -41,8 +41,8 @@ pub struct Capacity {
     pub most: i32,
 }
 
-/// What a person said.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What an annotation orders.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Order {
     /// Nothing is moved; why.
     Freeze(String),

@@ -7,25 +7,29 @@ mod direct;
 mod given;
 mod policy;
 mod proof;
+mod restore;
 
 use std::time::Duration;
 
-use kube::Resource as _;
+use kube::{Client, Resource as _};
 use tokio::time::Instant;
 
+use futures::future::{BoxFuture, FutureExt as _};
+
 use super::{
-    apply::WRITE_TIMEOUT,
+    capability::{Capability, Effect, Phase, Sight, View},
     context::Context,
+    core::Core,
     index::{Served, read},
-    state::{Key, State},
+    key::ServiceKey,
 };
 use crate::{
-    actuate::{self, Note},
+    actuate::{self, Note, WRITE_TIMEOUT},
     balancer::gateway::{Plan, Route, Share, plan, shares},
-    lease::WriteError,
+    lease::{Permit, WriteError},
 };
 use given::{Given, UNDONE_WITHIN};
-use plimsoll_api::{ConditionType, GatewayRule, Mode, Provider, ReasonCode, ScalableService, Verdict};
+use plimsoll_api::{ConditionType, GatewayRule, Mode, ReasonCode, ScalableService, Verdict};
 use policy::KnownPolicy;
 use proof::Proof;
 
@@ -38,7 +42,7 @@ const AFTER_CONFLICT: Duration = Duration::from_millis(200);
 
 /// What is remembered of the rule that a service steers.
 #[derive(Debug, Default)]
-pub struct KnownRoute {
+struct KnownRoute {
     /// What is to be said of `TrafficSynced`.
     verdict: Option<Said>,
     /// The route as the last write left it, until the watch shows it.
@@ -55,62 +59,100 @@ pub struct KnownRoute {
 
 type Said = (Option<bool>, ReasonCode, String);
 
-/// The rule that a service steers, if it does.
-fn steered(service: &ScalableService) -> Option<&GatewayRule> {
-    let traffic = service.spec.traffic.as_ref().filter(|traffic| traffic.provider == Provider::Gateway)?;
-    traffic.gateway.as_ref()
+/// Steers the rule of an HTTPRoute.
+#[derive(Debug, Default)]
+pub struct Steering {
+    known: KnownRoute,
+    /// When to look again, where no watch will call for it.
+    again: Option<Duration>,
 }
 
-/// What is to be said of `TrafficSynced`; `None` if the service steers no rule.
-pub fn verdict(service: &ScalableService, state: &State) -> Option<Verdict> {
-    steered(service)?;
-    let (status, reason, message) = state.route.verdict.clone()?;
-    Some(Verdict { type_: ConditionType::TrafficSynced, status, reason, message })
+impl Capability for Steering {
+    fn sight(&self, view: &View<'_>, sight: &mut Sight) {
+        if view.service.spec.steered().is_none() {
+            return;
+        }
+        sight.settled = matches!(self.known.verdict, Some((Some(true), ..)));
+        let Some((status, reason, message)) = &self.known.verdict else { return };
+        let refused = matches!(reason, ReasonCode::RouteRefused | ReasonCode::RouteNotFound);
+        sight.refusal = (*status == Some(false) && refused).then(|| message.clone());
+    }
+
+    fn effect(&mut self, phase: Phase, view: &View<'_>, core: &Core) -> Option<Effect> {
+        if phase != Phase::Upkeep {
+            return None;
+        }
+        self.again = None;
+        match view.service.spec.steered() {
+            Some(rule) if Turn::of(rule, view, core).writes(&mut self.known) => {
+                Some(Effect::restored("set the weights of a rule"))
+            }
+            Some(_) => Some(Effect::new("check the weights of a rule")),
+            None => self.known.policy.was_looked_for().then(|| Effect::new("delete the policy of a rule")),
+        }
+    }
+
+    fn execute<'a>(&'a mut self, _: Phase, view: &'a View<'_>, core: &'a mut Core) -> BoxFuture<'a, ()> {
+        async move {
+            self.again = match view.service.spec.steered() {
+                Some(rule) => steer(&mut self.known, rule, view, core).await,
+                None => {
+                    let mut policy = std::mem::take(&mut self.known).policy;
+                    let again = policy::leave(view.service, &mut policy, view.context).await;
+                    self.known.policy = policy;
+                    again
+                }
+            };
+        }
+        .boxed()
+    }
+
+    fn stopped(&mut self, effect: &Effect, why: &WriteError) {
+        let sentence =
+            format!("{} waits: the finalizer of the service can't be written: {}", effect.name, why.said());
+        let stale = actuate::is_stale(why);
+        let (status, reason) =
+            if stale { (None, ReasonCode::RouteProgressing) } else { (Some(false), ReasonCode::RouteFailed) };
+        self.known.verdict = Some((status, reason, sentence));
+        self.again = Some(if stale { AFTER_CONFLICT } else { AFTER_FAILURE });
+    }
+
+    fn restore<'a>(
+        &'a self,
+        key: &'a ServiceKey,
+        client: &'a Client,
+        permit: &'a Permit,
+    ) -> BoxFuture<'a, Result<Vec<String>, WriteError>> {
+        restore::weights(key, client, permit).boxed()
+    }
+
+    fn synced(&self, view: &View<'_>) -> Option<Verdict> {
+        view.service.spec.steered()?;
+        let (status, reason, message) = self.known.verdict.clone()?;
+        Some(Verdict { type_: ConditionType::TrafficSynced, status, reason, message })
+    }
+
+    fn next_turn(&self) -> Option<Duration> {
+        self.again
+    }
 }
 
-/// Why no weight of the rule can be set, so that no standby gets a request; `None` if nothing is known against it.
-pub fn refusal(service: &ScalableService, state: &State) -> Option<String> {
-    steered(service)?;
-    let (status, reason, sentence) = state.route.verdict.as_ref()?;
-    let refused = matches!(reason, ReasonCode::RouteRefused | ReasonCode::RouteNotFound);
-    (*status == Some(false) && refused).then(|| sentence.clone())
-}
-
-/// Whether the weights of before are in force; so they are where no rule is steered.
-pub fn is_settled(service: &ScalableService, state: &State) -> bool {
-    steered(service).is_none() || matches!(state.route.verdict, Some((Some(true), ..)))
-}
-
-/// Brings the weights of the rule about and finds out whether they are in force. Returns when to look again, where no
-/// watch will call for it.
-pub async fn bring_about(
-    service: &ScalableService,
-    key: &Key,
-    state: &mut State,
-    context: &Context,
-) -> Option<Duration> {
-    let Some(rule) = steered(service) else {
-        let mut policy = std::mem::take(&mut state.route).policy;
-        let again = policy::leave(service, &mut policy, context).await;
-        state.route.policy = policy;
-        return again;
-    };
-    let status = state.told().and_then(|status| status.failover.as_ref());
-    let shares = shares((&key.0, &key.1), &service.spec, rule, status);
-    let turn = Turn { service, key, rule, shares, context };
-    let known = &mut state.route;
+/// Gives the rule its weights and finds out whether they are in force. Returns when to look again, where no watch will call
+/// for it.
+async fn steer(known: &mut KnownRoute, rule: &GatewayRule, view: &View<'_>, core: &Core) -> Option<Duration> {
+    let key = view.key;
+    let turn = Turn::of(rule, view, core);
     let before = known.verdict.as_ref().map(|(_, reason, _)| *reason);
-    let keeper = context.keeper_of(&key.0, rule).filter(|keeper| *keeper != key.1);
+    let keeper = turn.keeper();
     let (weights, again) = turn.step(known, keeper.as_deref()).await;
     let (policy, later) = turn.policy(keeper.is_none(), &mut known.policy).await;
     let said = together(weights, policy);
-    let again = again.into_iter().chain(later).min();
     if before != Some(said.1) {
         let (reason, message) = (said.1.name(), &said.2);
-        tracing::info!(namespace = key.0, name = key.1, reason, "{message}");
+        tracing::info!(namespace = key.namespace, name = key.name, reason, "{message}");
     }
     known.verdict = Some(said);
-    again
+    again.into_iter().chain(later).min()
 }
 
 /// What is said of both: the trouble, of the weights first.
@@ -128,13 +170,38 @@ fn together(weights: Said, policy: Option<Said>) -> Said {
 
 struct Turn<'a> {
     service: &'a ScalableService,
-    key: &'a Key,
+    key: &'a ServiceKey,
     rule: &'a GatewayRule,
     shares: Vec<Share>,
     context: &'a Context,
 }
 
-impl Turn<'_> {
+impl<'a> Turn<'a> {
+    fn of(rule: &'a GatewayRule, view: &View<'a>, core: &Core) -> Self {
+        let View { service, key, context, .. } = *view;
+        let status = core.told().and_then(|status| status.failover.as_ref());
+        let shares = shares((&key.namespace, &key.name), &service.spec, rule, status);
+        Self { service, key, rule, shares, context }
+    }
+
+    /// Another service that the rule belongs to.
+    fn keeper(&self) -> Option<String> {
+        let keeper = self.context.keeper_of(&self.key.namespace, self.rule);
+        keeper.filter(|keeper| *keeper != self.key.name)
+    }
+
+    /// The next change of the rule.
+    fn plan(&self, route: &Route, known: &KnownRoute) -> Plan {
+        plan(route, &self.rule.rule, &self.shares, &known.given.shares, &self.key.name)
+    }
+
+    /// Whether the next step changes weights.
+    fn writes(&self, known: &mut KnownRoute) -> bool {
+        self.service.spec.mode == Mode::Auto
+            && self.keeper().is_none()
+            && self.route(known).is_ok_and(|route| matches!(self.plan(&route, known), Plan::Change(_)))
+    }
+
     /// `keeper` is another service that the rule belongs to.
     async fn step(&self, known: &mut KnownRoute, keeper: Option<&str>) -> (Said, Option<Duration>) {
         if let Some(keeper) = keeper {
@@ -153,7 +220,7 @@ impl Turn<'_> {
                 return (said, again);
             }
         };
-        match plan(&route, &self.rule.rule, &self.shares, &known.given.shares) {
+        match self.plan(&route, known) {
             Plan::InSync => {
                 // What is right without us is ours to take back as well.
                 known.given.shares.clone_from(&self.shares);
@@ -176,7 +243,7 @@ impl Turn<'_> {
     /// The route, as the watch or our own last write knows it.
     fn route(&self, known: &mut KnownRoute) -> Result<Route, Said> {
         let routes = &self.context.routes;
-        let (namespace, name) = (&self.key.0, &self.rule.http_route);
+        let (namespace, name) = (&self.key.namespace, &self.rule.http_route);
         match read(&routes.served, |served| *served) {
             Served::Yes => {}
             Served::Off => {
@@ -216,7 +283,7 @@ impl Turn<'_> {
         &self,
         route: &Route,
         known: &mut KnownRoute,
-        patch: serde_json::Value,
+        patch: Vec<serde_json::Value>,
         what: String,
     ) -> (Said, Option<Duration>) {
         let shell = &self.context.shell;

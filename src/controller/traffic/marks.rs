@@ -7,8 +7,8 @@ use std::{collections::BTreeSet, convert::Infallible, sync::Arc, time::Duration}
 use kube::Resource;
 use tokio::time::sleep;
 
-use super::{apply::WRITE_TIMEOUT, context::Context, index::read};
-use crate::actuate;
+use super::super::{context::Context, index::read};
+use crate::actuate::{self, WRITE_TIMEOUT};
 use plimsoll_api::TrafficStatus;
 
 /// Time between two rounds. A mark is taken off in the second round that finds it: a watch may be a little behind a drain

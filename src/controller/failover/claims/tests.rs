@@ -1,11 +1,16 @@
 //! What services may have of each other, and those that fail at the same moment: one KPI that all of them ask may be wrong.
 
+use std::collections::BTreeMap;
+
 use jiff::SignedDuration;
 use kube::runtime::{reflector, watcher};
 
+use jiff::Timestamp;
+
 use super::*;
+use crate::controller::{board::Board, outcome::Refusal};
 use plimsoll_api::{ReasonCode, ScalableService, Validated};
-use plimsoll_engine::{Memory, Pods, Sample, StandbySeen, turn};
+use plimsoll_engine::{Memory, Pods, Sample, Shift, StandbySeen, Standing, turn};
 
 const SHOP: &str = r#"
 apiVersion: plimsoll.dev/v1alpha1
@@ -23,7 +28,7 @@ spec:
 
 struct Shop {
     service: ScalableService,
-    key: Key,
+    key: ServiceKey,
     memory: Memory,
     told: Option<FailoverStatus>,
 }
@@ -31,13 +36,13 @@ struct Shop {
 impl Shop {
     fn named(name: &str) -> Self {
         let service = serde_saphyr::from_str(&SHOP.replace("NAME", name)).unwrap();
-        Self { service, key: ("shops".to_owned(), name.to_owned()), memory: Memory::default(), told: None }
+        Self { service, key: ServiceKey::new("shops", name), memory: Memory::default(), told: None }
     }
 
     fn look(&mut self, board: &Board, errors: f64, ready: i32, now: Timestamp) -> Shift {
         let standby = StandbySeen {
             name: "spare".to_owned(),
-            addresses: vec!["192.0.2.1:80".to_owned()],
+            addresses: vec!["192.0.2.1:80".parse().unwrap()],
             ..StandbySeen::default()
         };
         let standing = Standing { told: self.told.clone(), standbys: vec![standby], ..Standing::default() };
@@ -50,7 +55,9 @@ impl Shop {
         };
         let spec = Validated::new(&self.service.spec).unwrap();
         let services = Services::default();
-        let mut fleet = fleet(&self.service, &self.key, now, (board, &services));
+        let mut fleet = |departure: Departure<'_>| {
+            consent(&self.service, &self.key, departure, Others { board, services: &services })
+        };
         let shift = turn(&spec, &seen, &mut self.memory, now, &mut fleet).failover.unwrap();
         self.told = Some(shift.status.clone());
         shift
@@ -98,7 +105,20 @@ fn a_standby_keeps_its_replicas_until_no_request_can_reach_it() {
         for standby in &mut shift.status.backends {
             (standby.replicas, standby.weight) = (replicas, weight);
         }
-        tell(&shop.service, &shop.key, None, &seen, (Some(&shift), settled), (&board, &services));
+        let refusal = Refusal {
+            reason: ReasonCode::ScalerConflict,
+            message: String::new(),
+            shift: Some(shift.clone()),
+        };
+        let outcome = Outcome::Refused(Box::new(refusal));
+        tell(
+            &shop.service,
+            &shop.key,
+            &outcome,
+            &seen,
+            settled,
+            Others { board: &board, services: &services },
+        );
         board.asked(&spare.key).replicas
     };
     assert_eq!(asked(4, 100, true), 4);

@@ -25,18 +25,6 @@ fn active(shift: &Shift) -> Verdict {
     }
 }
 
-/// What the balancers have to hear at once.
-pub fn told(status: &ScalableServiceStatus) -> impl PartialEq {
-    let failover = status.failover.as_ref();
-    let backend = |standby: &plimsoll_api::StandbyStatus| {
-        (standby.name.clone(), standby.weight, standby.addresses.clone())
-    };
-    failover.map(|failover| {
-        let backends: Vec<_> = failover.backends.iter().map(backend).collect();
-        (failover.active.clone(), backends)
-    })
-}
-
 /// The events between two statuses: where requests go, why they stay, and whether a standby would take them.
 #[must_use]
 pub fn notes(old: &ScalableServiceStatus, new: &ScalableServiceStatus, outcome: &Outcome) -> Vec<Note> {

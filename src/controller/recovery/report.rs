@@ -39,7 +39,7 @@ fn said(reasons: &[Reason]) -> String {
 #[must_use]
 pub fn notes(old: &ScalableServiceStatus, new: &ScalableServiceStatus, outcome: &Outcome) -> Vec<Note> {
     let (Outcome::Done(done), Some(now)) = (outcome, &new.recovery) else { return Vec::new() };
-    let reasons = done.recovery.as_ref().map_or(&[][..], |recovery| &recovery.reasons);
+    let reasons = done.progress.recovery.as_ref().map_or(&[][..], |recovery| &recovery.reasons);
     let before = old.recovery.clone().unwrap_or_default();
     let mut notes = moves(&before, now, reasons);
     let reason = |status: &ScalableServiceStatus| {

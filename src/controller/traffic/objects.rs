@@ -1,29 +1,22 @@
-//! The balancers of a service, from the shell's side: what the watches know of them, and their objects.
+//! The objects of a service's balancers: applied, put right and removed.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use kube::core::{Expression, Selector};
 use tokio::time::Instant;
 
-use super::{
-    apply::WRITE_TIMEOUT,
+use super::super::{
+    capability::View,
     context::Context,
-    fleet::Fleet,
-    index::{Front, Target, Workload, read},
-    outcome::Outcome,
-    state::{Key, State},
+    index::{Front, Target, Workload},
+    key::ServiceKey,
     waves::Asker,
-    zones,
 };
 use crate::{
-    actuate::{
-        self,
-        balancer::{self, Backend, BalancerError, Objects},
-    },
+    actuate::balancer::{self, Backend, BalancerError, Objects},
     lease::WriteError,
 };
-use plimsoll_api::{RecoveryStatus, ScalableService, Traffic, balancer_name};
-use plimsoll_engine::Rotation;
+use plimsoll_api::{ScalableService, balancer_name};
 
 /// What nobody watches (Services, roles, budgets) is put right after this time at the latest.
 const AGAIN_AFTER: Duration = Duration::from_secs(600);
@@ -40,11 +33,11 @@ pub struct KnownObjects {
     /// The generation of the spec when this process first looked.
     found: Option<i64>,
     /// They are those of an earlier operator, and wait for their turn.
-    pending: bool,
+    pub pending: bool,
     /// Some of them may be there without the Deployment: they were applied in part, or a removal did not end.
     leftover: bool,
     /// Why they could not be applied, or removed.
-    trouble: Option<String>,
+    pub trouble: Option<String>,
 }
 
 #[derive(Debug)]
@@ -97,96 +90,25 @@ impl KnownObjects {
     }
 
     /// Tells whose turn is next how far this rollout is.
-    fn tell(&self, key: &Key, front: Option<&Front>, context: &Context) {
+    fn tell(&self, key: &ServiceKey, front: Option<&Front>, context: &Context) {
         let Some(applied) = &self.applied else { return };
         let rollout = front.filter(|front| front.hash.as_ref() == Some(&applied.hash));
         context.shell.waves.tell(key, rollout.map(|front| front.rollout), context.shell.leader.term());
     }
 }
 
-/// The balancers of a service; `None` if Plimsoll runs none for it.
-pub fn fleet(service: &ScalableService, key: &Key, state: &State, context: &Context) -> Option<Fleet> {
-    let traffic = service.spec.balanced()?;
-    let pods = read(&context.pods, |index| index.balancers(&key.0, &key.1, context.shell.clock.now()));
-    let scaled = || front(key, context).map(|front| front.replicas);
-    let wanted = traffic.replicas.or_else(scaled).unwrap_or(Traffic::REPLICAS);
-    let trouble = state.objects.trouble.clone();
-    let fleet = Fleet::new(wanted, pods, service.status.as_ref(), trouble);
-    Some(Fleet { pending: state.objects.pending, ..fleet })
-}
-
 /// The Deployment of the service's balancers, as the watch shows it.
-fn front(key: &Key, context: &Context) -> Option<Front> {
-    let name = balancer_name(&key.1);
-    let front = Workload { kind: "Deployment".to_owned(), namespace: key.0.clone(), name };
-    context.targets.front(&front).filter(|front| front.service == key.1)
-}
-
-/// Puts into the outcome how many balancers are ready.
-pub fn count(fleet: Option<&Fleet>, state: &mut State) {
-    if let Some(Outcome::Done(done)) = &mut state.last {
-        done.balancers = fleet.and_then(|fleet| i32::try_from(fleet.ready()).ok());
-    }
-}
-
-/// The replicas as the balancers have them; `None` if the target's pods can't be listed.
-pub fn rotation(
-    service: &ScalableService,
-    target: &Target,
-    key: &Key,
-    fleet: &Fleet,
-    state: &State,
-    context: &Context,
-) -> Option<Rotation> {
-    context.shell.balancers.as_ref()?;
-    let selected = target.selected()?;
-    let mut members = read(&context.pods, |index| index.members(&key.0, selected));
-    read(&context.nodes, |nodes| {
-        for member in &mut members {
-            member.zone = member.zone.take().or_else(|| zones::zone_of(member.node.as_deref(), nodes));
-        }
-    });
-    let told = state.told();
-    let draining =
-        told.and_then(|status| status.traffic.as_ref()).into_iter().flat_map(|traffic| &traffic.draining);
-    let draining = draining.map(|draining| (draining.pod.clone(), draining.since.0)).collect();
-    let recovery = told.and_then(|status| status.recovery.as_ref());
-    let ejected = recovery.map(RecoveryStatus::ejected_pods).unwrap_or_default();
-    let ordered = service.spec.scale_target_ref.kind == "StatefulSet";
-    Some(fleet.rotation(ordered, members, target.ready, draining, ejected))
-}
-
-/// Removes what balancers said that are gone.
-pub async fn forget_gone(service: &ScalableService, key: &Key, context: &Context) {
-    let pods = read(&context.pods, |index| index.balancers(&key.0, &key.1, context.shell.clock.now()));
-    let wanted = service.spec.balanced().map_or(0, |traffic| traffic.replicas.unwrap_or(Traffic::REPLICAS));
-    let fleet = Fleet::new(wanted, pods, None, None);
-    for pod in fleet.stale(service.status.as_ref()) {
-        let permit = context.shell.leader.permit(WRITE_TIMEOUT);
-        let forgotten = actuate::forget_balancer(&context.shell.client, &key.0, &key.1, &pod, &permit).await;
-        if let Err(error @ WriteError::Api(_)) = forgotten {
-            tracing::debug!(
-                namespace = key.0,
-                name = key.1,
-                pod,
-                error = error.said(),
-                "an entry of status stays"
-            );
-        }
-    }
+pub fn front(key: &ServiceKey, context: &Context) -> Option<Front> {
+    let (namespace, name) = (key.namespace.clone(), balancer_name(&key.name));
+    let front = Workload { kind: "Deployment".to_owned(), namespace, name };
+    context.targets.front(&front).filter(|front| front.service == key.name)
 }
 
 /// Applies the objects of the balancers where they are not as they should be, and removes them where there should be
 /// none. The balancers serve in every mode: they are ours, the target is not.
-pub async fn bring_about(
-    service: &ScalableService,
-    target: &Target,
-    key: &Key,
-    state: &mut State,
-    context: &Context,
-) {
+pub async fn reconcile(view: &View<'_>, target: &Target, objects: &mut KnownObjects) {
+    let View { service, key, context, .. } = view;
     let front = front(key, context);
-    let objects = &mut state.objects;
     let changed = if service.spec.balanced().is_some() {
         let changed = apply(service, target, key, objects, front.as_ref(), context).await;
         objects.tell(key, front.as_ref(), context);
@@ -199,14 +121,15 @@ pub async fn bring_about(
     };
     objects.trouble = changed.err();
     if let Some(error) = &objects.trouble {
-        tracing::warn!(namespace = key.0, name = key.1, error, "the balancers are not as they should be");
+        let (namespace, name) = (&key.namespace, &key.name);
+        tracing::warn!(namespace, name, error, "failed to reconcile the load balancer");
     }
 }
 
 async fn apply(
     service: &ScalableService,
     target: &Target,
-    key: &Key,
+    key: &ServiceKey,
     known: &mut KnownObjects,
     front: Option<&Front>,
     context: &Context,
@@ -219,11 +142,16 @@ async fn apply(
     let objects = balancer::objects(service, setup, &from.backend).map_err(|error| error.to_string())?;
     if known.are_of_another_operator(&objects, from.generation, front) {
         let asker = Asker::of(key, &service.spec);
-        known.pending = !context.shell.waves.admit(&asker, setup.concurrent_rollouts, context);
+        let (shell, limit) = (&context.shell, setup.concurrent_rollouts);
+        known.pending = !shell.waves.admit(&asker, limit, &shell.services, shell.leader.term());
         if known.pending {
             return Ok(());
         }
-        tracing::info!(namespace = key.0, name = key.1, "the balancers are rolled out to this operator's");
+        tracing::info!(
+            namespace = key.namespace,
+            name = key.name,
+            "the balancers are rolled out to this operator's"
+        );
     }
     // Objects before one that cannot be applied are there all the same, and have to go with `spec.traffic`.
     (known.applied, known.pending, known.leftover) = (None, false, true);

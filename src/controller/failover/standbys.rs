@@ -15,9 +15,9 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::state::Key;
+use super::super::key::ServiceKey;
 use crate::{actuate::said, names};
-use plimsoll_api::{Standby, StandbyAddress, StandbyService, StandbyStatus};
+use plimsoll_api::{Backend, Standby, StandbyAddress, StandbyService, StandbyStatus};
 
 /// An address is believed for so long before it is asked for again.
 const ADDRESS_AGE_MAX: Duration = Duration::from_secs(10);
@@ -68,7 +68,7 @@ impl KnownStandbys {
         specs: &[Standby],
         told: impl Fn(&str) -> Vec<SocketAddr>,
         asked: &Asked<'_>,
-        key: &Key,
+        key: &ServiceKey,
         client: &Client,
     ) -> Vec<&KnownStandby> {
         let mut before = std::mem::take(&mut self.0);
@@ -81,7 +81,7 @@ impl KnownStandbys {
                 if consents { KnownStandby::new(spec, told) } else { KnownStandby::refused(spec, key) }
             });
             async move {
-                if known.consents { known.look(asked.connect, &key.0, client).await } else { known }
+                if known.consents { known.look(asked.connect, &key.namespace, client).await } else { known }
             }
         });
         let known = futures::future::join_all(looks).await;
@@ -97,7 +97,7 @@ impl KnownStandby {
     }
 
     /// One that may not be looked at. The sentence is the same whatever there is.
-    fn refused(spec: &Standby, (namespace, name): &Key) -> Self {
+    fn refused(spec: &Standby, ServiceKey { namespace, name }: &ServiceKey) -> Self {
         let trouble = format!(
             "it is in another namespace, where the ScalableService behind it has to name {namespace}/{name} in spec.standbyFor"
         );
@@ -152,7 +152,7 @@ async fn find(
     client: Client,
 ) -> Found {
     let late = |_| Err(format!("its address was not told within {} s", PATIENCE.as_secs()));
-    let places = addresses(&spec, &last, (&namespace, &client), connect);
+    let places = addresses(&spec, &last, &namespace, &client, connect);
     let addresses = timeout(PATIENCE, places).await.unwrap_or_else(late);
     let connected = match addresses.as_ref().ok().and_then(|found| found.first()).filter(|_| connect) {
         Some(address) => Some(matches!(timeout(PATIENCE, TcpStream::connect(address)).await, Ok(Ok(_)))),
@@ -166,21 +166,25 @@ async fn find(
 async fn addresses(
     spec: &Standby,
     last: &[SocketAddr],
-    (namespace, client): (&str, &Client),
+    namespace: &str,
+    client: &Client,
     connect: bool,
 ) -> Result<Vec<SocketAddr>, String> {
-    match (&spec.service, &spec.address) {
-        (Some(service), _) => of_service(service, last, (namespace, client), connect).await,
-        (None, Some(_)) if connect => Err("without a balancer of ours it must be a service".to_owned()),
-        (None, Some(StandbyAddress { host, port })) => of_host(host, *port, last).await,
-        (None, None) => Err("it has neither service nor address".to_owned()),
+    match spec.backend() {
+        Some(Backend::Service(service)) => of_service(service, last, namespace, client, connect).await,
+        Some(Backend::Address(_)) if connect => {
+            Err("without a balancer of ours it must be a service".to_owned())
+        }
+        Some(Backend::Address(StandbyAddress { host, port })) => of_host(host, *port, last).await,
+        None => Err("it must have either service or address".to_owned()),
     }
 }
 
 async fn of_service(
     to: &StandbyService,
     last: &[SocketAddr],
-    (namespace, client): (&str, &Client),
+    namespace: &str,
+    client: &Client,
     connect: bool,
 ) -> Result<Vec<SocketAddr>, String> {
     let namespace = to.namespace.as_deref().unwrap_or(namespace);
@@ -266,7 +270,7 @@ mod tests {
         let text = format!("{{name: far, service: {{namespace: other, name: spare, port: {port}}}}}");
         let spec: Standby = serde_saphyr::from_str(&text).unwrap();
         let asked = Asked { consents: &|_| consents, connect };
-        let key = ("shop".to_owned(), "checkout".to_owned());
+        let key = ServiceKey::new("shop", "checkout");
         let mut known = KnownStandbys::default();
         let found = known.look(&[spec], |_| Vec::new(), &asked, &key, client).await;
         (found[0].addresses.clone(), found[0].trouble.clone(), found[0].answers())

@@ -7,58 +7,40 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
-    context::Context,
-    fleet::Fleet,
-    index::{Workload, read, write},
+    super::{
+        capability::View,
+        core::Core,
+        fleet::Fleet,
+        index::{Workload, read, write},
+    },
     leaving,
-    outcome::Outcome,
-    state::{Key, State},
 };
-use plimsoll_api::{Arrival, ScalableService};
+use plimsoll_api::Arrival;
 
 /// So long they are told of.
 const CAUGHT_UP: SignedDuration = SignedDuration::from_secs(leaving::CAUGHT_UP.as_secs().cast_signed());
 /// As many as serve until EndpointSlices list the others.
 const MOST: usize = 10;
 
-/// Puts into the outcome whom the balancers are to be told of; and while they wait for a first replica, has the watch of
-/// pods call when one is ready.
-pub fn follow(
-    service: &ScalableService,
-    key: &Key,
-    fleet: Option<&Fleet>,
-    state: &mut State,
-    context: &Context,
-) {
-    let awaited = fleet.is_some_and(Fleet::awaits_first);
-    let arrived = arrived(service, key, awaited, state, context).unwrap_or_default();
-    if let Some(Outcome::Done(done)) = &mut state.last {
-        done.arrived = arrived;
-    }
-}
-
-/// `None` if nobody waits and nobody was told of, or if the target's pods are not known.
-fn arrived(
-    service: &ScalableService,
-    key: &Key,
-    awaited: bool,
-    state: &State,
-    context: &Context,
-) -> Option<Vec<Arrival>> {
+/// The replicas that balancers are to be told of; while balancers wait for a first replica, the watch of pods calls when
+/// one is ready. `None` if nobody waits and nobody was told of, or if the target's pods are not known.
+pub fn arrived(view: &View<'_>, core: &Core) -> Option<Vec<Arrival>> {
+    let View { service, key, context, sight, .. } = view;
+    let awaited = sight.fleet.as_ref().is_some_and(Fleet::awaits_first);
     let reference = &service.spec.scale_target_ref;
-    let workload = Workload::target(&key.0, reference);
+    let workload = Workload::target(&key.namespace, reference);
     let called = read(&context.pods, |pods| pods.calls(&workload));
-    let told = state.told().and_then(|status| status.traffic.as_ref());
+    let told = core.told().and_then(|status| status.traffic.as_ref());
     let told = told.map_or(&[][..], |traffic| traffic.arrived.as_slice());
     if !awaited && !called && told.is_empty() {
         return None;
     }
-    let target = context.targets.watched(&key.0, reference)?;
+    let target = context.targets.watched(&key.namespace, reference)?;
     let selected = target.selected()?;
     if called != awaited {
         write(&context.pods, |pods| pods.call(workload, awaited.then(|| selected.selector.clone())));
     }
-    let ready = read(&context.pods, |pods| pods.ready(&key.0, selected));
+    let ready = read(&context.pods, |pods| pods.ready(&key.namespace, selected));
     // Whole seconds, as the API server keeps them: what was written is what is read back.
     let at = context.shell.clock.now();
     Some(now(&ready, awaited, told, Timestamp::from_second(at.as_second()).unwrap_or(at)))

@@ -1,0 +1,137 @@
+//! The weights that a rule had before Plimsoll changed them: recorded on the route in the patch that changes them, and put
+//! back when the service that changed them is gone.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{
+    change::Change,
+    route::{BackendRef, Route, Rule},
+};
+
+/// The annotation of an HTTPRoute with its [`Originals`], as JSON.
+pub const ORIGINALS_ANNOTATION: &str = "plimsoll.dev/original-weights";
+/// The annotation as a part of a JSON pointer.
+const POINTER: &str = "/metadata/annotations/plimsoll.dev~1original-weights";
+
+/// The rules whose weights were changed, by their names.
+pub(super) type Originals = BTreeMap<String, Original>;
+
+/// The weights of one rule before they were changed, and those that it was given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Original {
+    /// Name of the ScalableService that changed them.
+    by: String,
+    before: Vec<Weight>,
+    given: Vec<Weight>,
+}
+
+/// The weight of one backendRef.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Weight {
+    name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    namespace: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    port: Option<i32>,
+    weight: i32,
+}
+
+impl Weight {
+    fn of(backend: &BackendRef, weight: i32) -> Self {
+        let BackendRef { name, namespace, port, .. } = backend;
+        Self { name: name.clone(), namespace: namespace.clone(), port: *port, weight }
+    }
+
+    fn is_of(&self, backend: &BackendRef) -> bool {
+        backend.name == self.name && backend.namespace == self.namespace && backend.port == self.port
+    }
+}
+
+/// The annotation's value as it is read: users may write it, so what is not understood counts as nothing.
+pub(super) fn read(annotation: Option<&String>) -> Originals {
+    annotation.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+}
+
+/// The operations that record what the rule `name` had before the service `by` gives its backends the weights of `given`.
+pub(super) fn record(route: &Route, name: &str, by: &str, given: &[(&BackendRef, i32)]) -> Vec<Value> {
+    let mut originals = route.originals.clone();
+    let known = originals.remove(name).filter(|original| original.by == by);
+    let before = |backend: &BackendRef| {
+        let known = known.iter().flat_map(|original| &original.before).find(|weight| weight.is_of(backend));
+        known.cloned().unwrap_or_else(|| Weight::of(backend, backend.weight()))
+    };
+    let original = Original {
+        by: by.to_owned(),
+        before: given.iter().map(|(backend, _)| before(backend)).collect(),
+        given: given.iter().map(|(backend, weight)| Weight::of(backend, *weight)).collect(),
+    };
+    originals.insert(name.to_owned(), original);
+    write(route, &originals)
+}
+
+fn write(route: &Route, originals: &Originals) -> Vec<Value> {
+    if originals.is_empty() {
+        return vec![json!({"op": "remove", "path": POINTER})];
+    }
+    // A map of strings has a JSON form.
+    let value = serde_json::to_string(originals).unwrap_or_default();
+    let none =
+        (!route.is_annotated).then(|| json!({"op": "add", "path": "/metadata/annotations", "value": {}}));
+    none.into_iter().chain([json!({"op": "add", "path": POINTER, "value": value})]).collect()
+}
+
+/// The change that puts back what the service `by` changed on a route; `None` if it changed nothing. Weights that somebody
+/// else has changed since are left as they are; [`Change::what`] says so.
+#[must_use]
+pub fn put_back(route: &Route, by: &str) -> Option<Change> {
+    let mut left = route.originals.clone();
+    left.retain(|_, original| original.by != by);
+    if left.len() == route.originals.len() {
+        return None;
+    }
+    let mut patch = vec![
+        json!({"op": "test", "path": "/metadata/uid", "value": route.uid}),
+        json!({"op": "test", "path": "/metadata/resourceVersion", "value": route.resource_version}),
+    ];
+    let mut what = Vec::new();
+    for (name, original) in route.originals.iter().filter(|(_, original)| original.by == by) {
+        let named = |(_, rule): &(usize, &Rule)| rule.name.as_ref() == Some(name);
+        let Some((index, rule)) = route.rules.iter().enumerate().find(named) else { continue };
+        match restored(rule, original) {
+            Some(weights) => {
+                for (place, backend, weight) in weights {
+                    let path = format!("/spec/rules/{index}/backendRefs/{place}/weight");
+                    patch.push(json!({"op": "add", "path": path, "value": weight}));
+                    what.push(format!("{} {} -> {weight}", backend.name, backend.weight()));
+                }
+            }
+            None => what.push(format!("rule {name} was changed by somebody else since and stays as it is")),
+        }
+    }
+    patch.extend(write(route, &left));
+    Some(Change { patch, what: what.join(", ") })
+}
+
+/// The backends of a rule with the weights that they had before; `None` if they no longer have those that they were given.
+fn restored<'a>(rule: &'a Rule, original: &Original) -> Option<Vec<(usize, &'a BackendRef, i32)>> {
+    let find = |weight: &Weight| {
+        let mut backends = rule.backend_refs.iter().enumerate();
+        backends.find(|(_, backend)| weight.is_of(backend))
+    };
+    let stands = |given: &Weight| find(given).is_some_and(|(_, backend)| backend.weight() == given.weight);
+    if !original.given.iter().all(stands) {
+        return None;
+    }
+    original
+        .before
+        .iter()
+        .map(|before| {
+            let (place, backend) = find(before)?;
+            // What users wrote into the annotation must be a weight of the Gateway API.
+            (0..=1_000_000).contains(&before.weight).then_some((place, backend, before.weight))
+        })
+        .collect()
+}

@@ -1,0 +1,181 @@
+//! What a service has, and what it asks of its standbys, as it stands on the board.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use kube::{ResourceExt as _, core::DeserializeGuard};
+
+use crate::controller::{
+    board::{Ask, Asks, Entry, Left},
+    context::{Context, Others},
+    key::ServiceKey,
+    outcome::Outcome,
+    services::Services,
+};
+use plimsoll_api::{
+    FAILOVER_TO_ANNOTATION, FREEZE_ANNOTATION, Failover, FailoverStatus, Mode, PRIMARY, ScalableService,
+    ScalableServiceStatus, Standby, StandbyFor, StandbyService, balancer_name,
+};
+use plimsoll_engine::{Capacity, Departure, Observation, Order, Veto};
+
+/// What an annotation orders.
+#[must_use]
+pub(super) fn order(service: &ScalableService) -> Option<Order> {
+    let annotations = service.annotations();
+    if let Some(why) = annotations.get(FREEZE_ANNOTATION) {
+        return Some(Order::Freeze(why.clone()));
+    }
+    annotations.get(FAILOVER_TO_ANNOTATION).map(|name| Order::To(name.clone()))
+}
+
+/// The share of each standby.
+#[must_use]
+pub(super) fn shares(status: &FailoverStatus) -> Vec<(&str, i32)> {
+    status.backends.iter().map(|standby| (standby.name.as_str(), standby.weight)).collect()
+}
+
+/// Whether the other services allow a departure of this one. One that is allowed is noted before anything waits, so that
+/// what others decide at the same moment counts.
+///
+/// # Errors
+/// They do not.
+pub(super) fn consent(
+    service: &ScalableService,
+    key: &ServiceKey,
+    departure: Departure<'_>,
+    Others { board, services }: Others<'_>,
+) -> Result<(), Veto> {
+    let backends = service.spec.failover.iter().flat_map(|failover| &failover.backends);
+    let spec = backends.clone().find(|spec| spec.name == departure.to);
+    let to = spec.and_then(|spec| behind(spec.service.as_ref()?, key, services)).map(|(to, _)| to);
+    if board.leave(key, to.as_ref(), departure.sources, departure.at) {
+        return Ok(());
+    }
+    let trouble = to.filter(|to| board.is_away(to)).map(|to| circular(&to));
+    Err(Veto { crowded: board.crowded(key, departure.at), trouble })
+}
+
+/// Tells the board what this service has and needs now. `settled`: the shares of before are in force, so that a standby
+/// without one has no requests any more.
+pub(super) fn tell(
+    service: &ScalableService,
+    key: &ServiceKey,
+    outcome: &Outcome,
+    seen: &Observation,
+    settled: bool,
+    Others { board, services }: Others<'_>,
+) {
+    let ready = seen.pods.ready();
+    let capacity = match outcome {
+        Outcome::Done(done) => capacity(service, ready, done.decided.decision.own),
+        // A service that is not scaled for now has what it has.
+        Outcome::Refused(_) => Capacity { ready, own: 0, most: ready },
+    };
+    let status = outcome.shift().map(|shift| &shift.status);
+    let mut entry = entry(service, key, Some(capacity), status, services);
+    let before = seen.standing.as_ref().and_then(|standing| standing.told.as_ref());
+    if !settled || before.map(shares) != status.map(shares) {
+        entry.asks = entry.asks.map(|asks| board.and_still(key, asks));
+    }
+    board.say(key, entry);
+}
+
+/// Reads the board from the status of all services, unless that was done since this process leads.
+pub(super) fn begin(context: &Context) {
+    let services = &context.shell.services;
+    context.shell.board.begin(|| {
+        let all = services.all();
+        let known = all.iter().filter_map(|object| object.0.as_ref().ok());
+        known.filter_map(|service| Some(before(service, service.status.as_ref()?, services))).collect()
+    });
+}
+
+fn before(
+    service: &ScalableService,
+    status: &ScalableServiceStatus,
+    services: &Services,
+) -> (ServiceKey, Entry, Option<Left>) {
+    let key = ServiceKey::of(service);
+    // What it needs itself is not told: that what it has is needed is the careful guess.
+    let of = |ready| capacity(service, ready, status.replicas.unwrap_or(ready));
+    let capacity = status.ready_replicas.map(of);
+    let failover = status.failover.as_ref();
+    let left = failover.filter(|failover| failover.active != PRIMARY);
+    let left = left.and_then(|failover| failover.switches.last());
+    let left = left.map(|at| Left { at: at.0, sources: sources(service, status) });
+    let entry = entry(service, &key, capacity, failover, services);
+    (key, entry, left)
+}
+
+/// The sources by whose KPIs a service may have left its primary. Status does not tell; what has no replica left for that.
+fn sources(service: &ScalableService, status: &ScalableServiceStatus) -> BTreeSet<String> {
+    if status.ready_replicas.is_none_or(|ready| ready == 0) || order(service).is_some() {
+        return BTreeSet::new();
+    }
+    let signs = service.spec.failover.iter().flat_map(|failover| &failover.leave.when);
+    let names: BTreeSet<&String> = signs.filter_map(|sign| sign.kpi.as_ref()).collect();
+    let kpis = service.spec.kpis.iter().filter(|kpi| names.contains(&kpi.name));
+    kpis.map(|kpi| kpi.source.clone()).collect()
+}
+
+/// What a service has, and can get: no more than it has where nothing is written.
+fn capacity(service: &ScalableService, ready: i32, own: i32) -> Capacity {
+    let most = if service.spec.mode == Mode::Auto { service.spec.max_replicas } else { ready };
+    Capacity { ready, own, most }
+}
+
+fn entry(
+    service: &ScalableService,
+    key: &ServiceKey,
+    capacity: Option<Capacity>,
+    status: Option<&FailoverStatus>,
+    services: &Services,
+) -> Entry {
+    let away = status.is_some_and(|status| status.active != PRIMARY || status.away() > 0);
+    let asks = service.spec.failover.as_ref().map(|failover| asks(failover, key, status, services));
+    Entry { capacity, asks, away }
+}
+
+fn asks(failover: &Failover, key: &ServiceKey, status: Option<&FailoverStatus>, services: &Services) -> Asks {
+    let asks = failover.backends.iter().filter_map(|spec| {
+        let told = status?.standby(&spec.name).filter(|told| told.replicas > 0)?;
+        // Status is anybody's who may write it: what is asked of another namespace is so only with its consent.
+        let (standby, _) =
+            behind(spec.service.as_ref()?, key, services).filter(|_| consents(spec, key, services))?;
+        Some((standby, Ask { replicas: told.replicas, share: told.weight }))
+    });
+    asks.collect()
+}
+
+/// The ScalableService behind a Service: of the same name, or the one whose balancers it leads to.
+pub(super) fn behind(
+    to: &StandbyService,
+    key: &ServiceKey,
+    services: &Services,
+) -> Option<(ServiceKey, Arc<DeserializeGuard<ScalableService>>)> {
+    let namespace = to.namespace.as_ref().unwrap_or(&key.namespace);
+    let same = ServiceKey::new(namespace, &to.name);
+    let behind = to.name.strip_suffix("-lb").map(|name| ServiceKey::new(namespace, name));
+    let behind = behind.filter(|behind| balancer_name(&behind.name) == to.name);
+    let candidates = [Some(same), behind].into_iter().flatten().filter(|candidate| candidate != key);
+    candidates.filter_map(|candidate| services.get(&candidate).map(|object| (candidate, object))).next()
+}
+
+/// Whether a standby may be looked at and asked for replicas: one of this namespace, or whose ScalableService names this
+/// service. Without that nothing about another namespace is told, not even whether there is such a Service.
+pub(super) fn consents(spec: &Standby, key: &ServiceKey, services: &Services) -> bool {
+    let Some(to) = &spec.service else { return true };
+    if to.namespace.as_ref().is_none_or(|namespace| *namespace == key.namespace) {
+        return true;
+    }
+    let me = |may: &StandbyFor| may.namespace == key.namespace && may.name == key.name;
+    behind(to, key, services)
+        .and_then(|(_, object)| object.0.as_ref().ok().map(|object| object.spec.standby_for.iter().any(me)))
+        .unwrap_or(false)
+}
+
+pub(super) fn circular(standby: &ServiceKey) -> String {
+    format!("{standby} sends its own requests elsewhere now, so they might come back")
+}
+
+#[cfg(test)]
+mod tests;

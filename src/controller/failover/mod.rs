@@ -1,0 +1,184 @@
+//! Failover: what is known of the standbys, what an annotation orders, and what is asked of whom.
+
+mod claims;
+mod report;
+mod standbys;
+
+use self::{
+    claims::{behind, consents, order, shares},
+    standbys::{Asked, KnownStandby, KnownStandbys},
+};
+use super::{
+    capability::{Capability, Effect, Look, Part, Phase, Reported, Sight, View},
+    context::Others,
+    core::Core,
+    fleet::Fleet,
+    index::Target,
+    key::ServiceKey,
+    outcome::Outcome,
+    signals::Signals,
+};
+use crate::actuate::{self, Note, WRITE_TIMEOUT};
+use futures::future::{BoxFuture, FutureExt as _};
+use plimsoll_api::{FailoverState, PRIMARY, ScalableService, ScalableServiceStatus, Standby, Verdict};
+use plimsoll_engine::{Capacity, Departure, StandbySeen, Standing, Veto};
+
+/// Follows the standbys, and sends requests to them and back.
+#[derive(Debug, Default)]
+pub struct Failing {
+    standbys: KnownStandbys,
+    /// The status with new shares that is to be written at once.
+    announced: Option<ScalableServiceStatus>,
+}
+
+impl Capability for Failing {
+    fn signals(&self, view: &View<'_>, core: &Core, signals: &mut Signals) {
+        claims::begin(view.context);
+        let asked = view.context.shell.board.asked(view.key).replicas;
+        signals.note("what others ask", Some(asked).filter(|asked| *asked != 0));
+        signals.note("the annotations of failover", order(view.service));
+        if view.service.spec.failover.is_some() {
+            let fleet = view.sight.fleet.as_ref();
+            signals.note("the standbys that answer", fleet.map(Fleet::answering_all));
+            signals.call_if(has_lost_replicas(view, core), "fewer ready replicas");
+        }
+    }
+
+    fn hurries(&self, look: &Look<'_>) -> bool {
+        let Look { view, subject, .. } = look;
+        view.service.spec.failover.is_some() && in_doubt(view.service, &subject.target)
+    }
+
+    fn observe<'a>(&'a mut self, look: Look<'a>) -> BoxFuture<'a, Part<'a>> {
+        standing(&mut self.standbys, look).boxed()
+    }
+
+    fn consent(&self, view: &View<'_>, departure: Departure<'_>) -> Result<(), Veto> {
+        claims::consent(view.service, view.key, departure, view.context.others())
+    }
+
+    fn decided(&mut self, view: &View<'_>, core: &mut Core) {
+        if let (Some(seen), Some(outcome)) = (&view.seen, &core.last) {
+            claims::tell(view.service, view.key, outcome, seen, view.sight.settled, view.context.others());
+        }
+    }
+
+    fn effect(&mut self, phase: Phase, view: &View<'_>, core: &Core) -> Option<Effect> {
+        let due = phase == Phase::Decision && view.seen.is_some();
+        self.announced = announced(core).filter(|_| due);
+        self.announced.as_ref().map(|_| Effect::new("announce the shares"))
+    }
+
+    fn execute<'a>(&'a mut self, _: Phase, view: &'a View<'_>, _: &'a mut Core) -> BoxFuture<'a, ()> {
+        async move {
+            let Some(status) = self.announced.take() else { return };
+            let permit = view.context.shell.leader.permit(WRITE_TIMEOUT);
+            let (client, key) = (&view.context.shell.client, view.key);
+            // One that fails is written again with the rest.
+            let _ = actuate::write_status(client, &key.namespace, &key.name, &status, &permit).await;
+        }
+        .boxed()
+    }
+
+    fn conditions(&self, _: &Sight, outcome: &Outcome) -> Vec<Verdict> {
+        outcome.shift().map(report::verdicts).into_iter().flatten().collect()
+    }
+
+    fn notes(&self, change: &Reported<'_>) -> Vec<Note> {
+        report::notes(change.old, change.new, change.outcome)
+    }
+}
+
+/// The status with new shares, which balancers have to follow at once: they must not wait for replicas to be written, least
+/// of all while the API server is slow. The rest of the status follows.
+fn announced(core: &Core) -> Option<ScalableServiceStatus> {
+    let (told, shift) = (core.told()?, core.last.as_ref()?.shift()?);
+    let moved = told.failover.as_ref().is_some_and(|before| shares(before) != shares(&shift.status));
+    moved.then(|| ScalableServiceStatus { failover: Some(shift.status.clone()), ..told.clone() })
+}
+
+/// Whether fewer replicas are ready than the last look found.
+fn has_lost_replicas(view: &View<'_>, core: &Core) -> bool {
+    let done = core.last.as_ref().and_then(Outcome::done);
+    let target = view.context.targets.watched(&view.key.namespace, &view.service.spec.scale_target_ref);
+    let (Some(done), Some(target)) = (done, target) else { return false };
+    view.context.pods_of(&target, view.key).ready() < done.progress.ready
+}
+
+/// What is seen around a failover, and what others ask of this service.
+async fn standing<'a>(standbys: &'a mut KnownStandbys, look: Look<'a>) -> Part<'a> {
+    let Look { view, core, .. } = look;
+    let View { service, key, context, sight, .. } = view;
+    let asked = move || context.shell.board.asked(key);
+    let Some(failover) = service.spec.failover.as_ref() else {
+        return Box::new(move |seen| seen.asked = asked());
+    };
+    let told = core.told().and_then(|status| status.failover.as_ref());
+    let before = move |name: &str| told.and_then(|told| told.standby(name));
+    let addresses = |name: &str| {
+        before(name).map_or_else(Vec::new, |before| {
+            before.addresses.iter().filter_map(|address| address.parse().ok()).collect()
+        })
+    };
+    let shell = &context.shell;
+    let consents = |spec: &Standby| consents(spec, key, &shell.services);
+    let asked_for = Asked { consents: &consents, connect: sight.fleet.is_none() };
+    let known = standbys.look(&failover.backends, addresses, &asked_for, key, &shell.client).await;
+    Box::new(move |observation| {
+        let standbys = failover.backends.iter().zip(known).map(|(spec, known)| {
+            let ready = before(&spec.name).is_some_and(|before| before.ready);
+            let mut seen = seen(spec, known, ready, view);
+            // A standby that has requests keeps them: there is no way to take them back either.
+            if before(&spec.name).is_none_or(|before| before.weight == 0) {
+                seen.trouble = seen.trouble.or_else(|| sight.refusal.clone());
+            }
+            seen
+        });
+        let (standbys, order) = (standbys.collect(), order(service));
+        let crowded = shell.board.crowded(key, shell.clock.now());
+        observation.asked = asked();
+        observation.standing = Some(Standing { told: told.cloned(), standbys, order, crowded });
+    })
+}
+
+/// Whether the next sample of readiness must not wait for a slow Prometheus: requests move, or may have to.
+fn in_doubt(service: &ScalableService, target: &Target) -> bool {
+    let told = service.status.as_ref().and_then(|status| status.failover.as_ref());
+    told.is_some_and(|told| match told.state {
+        FailoverState::Suspect | FailoverState::Shifting | FailoverState::Returning => true,
+        _ => told.active == PRIMARY && target.ready < told.expected_replicas,
+    })
+}
+
+fn seen(spec: &Standby, known: &KnownStandby, before: bool, view: &View<'_>) -> StandbySeen {
+    let (key, fleet) = (view.key, view.sight.fleet.as_ref());
+    let Others { board, services } = view.context.others();
+    let behind = spec.service.as_ref().and_then(|to| behind(to, key, services));
+    let behind = behind.filter(|_| consents(spec, key, services));
+    let away = behind.as_ref().map(|(standby, _)| standby).filter(|standby| board.is_away(standby));
+    let answers = match fleet {
+        Some(fleet) => fleet.answering(&spec.name),
+        None => known.answers(),
+    };
+    let trouble =
+        match (&known.trouble, answers) {
+            (Some(trouble), _) => Some(trouble.clone()),
+            _ if away.is_some() => away.map(claims::circular),
+            (None, Some(true)) => None,
+            (None, Some(false)) => {
+                let why = fleet.and_then(|fleet| fleet.why_not_answering(&spec.name));
+                Some(why.map_or_else(
+                    || "it does not answer".to_owned(),
+                    |why| format!("it does not answer: {why}"),
+                ))
+            }
+            // What is not known is as it was.
+            (None, None) if before => None,
+            (None, None) => Some("no balancer has asked it yet".to_owned()),
+        };
+    // One that has yet to say what it has gets nothing before it is needed.
+    let unmeasured = Capacity { ready: 0, own: 0, most: i32::MAX };
+    let measured = |standby: &ServiceKey| board.capacity_for(key, standby).unwrap_or(unmeasured);
+    let capacity = behind.as_ref().map(|(standby, _)| measured(standby));
+    StandbySeen { name: spec.name.clone(), addresses: known.addresses.clone(), trouble, capacity }
+}

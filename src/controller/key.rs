@@ -1,0 +1,34 @@
+//! The name of a ScalableService.
+
+use std::fmt;
+
+use kube::ResourceExt as _;
+use plimsoll_api::ScalableService;
+
+/// Namespace and name of a ScalableService.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceKey {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl ServiceKey {
+    /// The key of the service `name` in `namespace`.
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+
+    /// The key of `service`.
+    #[must_use]
+    pub fn of(service: &ScalableService) -> Self {
+        Self::new(service.namespace().unwrap_or_default(), service.name_any())
+    }
+}
+
+impl fmt::Display for ServiceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}

@@ -1,0 +1,107 @@
+//! Replicas that stand out from their peers: what is asked about them, and the eviction of one.
+
+mod report;
+
+use futures::future::{BoxFuture, FutureExt as _};
+use tokio::time::timeout;
+
+use super::{
+    capability::{Capability, Effect, Look, Part, Phase, Reported, Sight, View},
+    core::Core,
+    index::read,
+    outcome::Outcome,
+};
+use crate::{
+    actuate::{Note, WRITE_TIMEOUT},
+    telemetry::WriteResult,
+};
+use plimsoll_api::{KpiState, Verdict};
+use plimsoll_engine::{Peers, Sample};
+
+/// Asks for the replicas side by side, and evicts the one that is to be replaced.
+#[derive(Debug, Default)]
+pub struct Recovering {
+    /// The replica that is to be evicted.
+    evict: Option<String>,
+}
+
+impl Capability for Recovering {
+    fn observe<'a>(&'a mut self, look: Look<'a>) -> BoxFuture<'a, Part<'a>> {
+        peers(look).boxed()
+    }
+
+    fn effect(&mut self, phase: Phase, view: &View<'_>, core: &Core) -> Option<Effect> {
+        self.evict = due(core).filter(|_| phase == Phase::Decision && view.seen.is_some());
+        self.evict.as_ref().map(|_| Effect::new("evict an outlier"))
+    }
+
+    fn execute<'a>(&'a mut self, _: Phase, view: &'a View<'_>, core: &'a mut Core) -> BoxFuture<'a, ()> {
+        async move {
+            if let Some(pod) = self.evict.take() {
+                evict(&pod, view, core).await;
+            }
+        }
+        .boxed()
+    }
+
+    fn conditions(&self, _: &Sight, outcome: &Outcome) -> Vec<Verdict> {
+        let recovery = outcome.done().and_then(|done| done.progress.recovery.as_ref());
+        recovery.map(report::verdict).into_iter().collect()
+    }
+
+    fn notes(&self, change: &Reported<'_>) -> Vec<Note> {
+        report::notes(change.old, change.new, change.outcome)
+    }
+}
+
+/// The replicas side by side; nothing without `spec.recovery`, or if the target's pods can't be listed.
+async fn peers(look: Look<'_>) -> Part<'_> {
+    let Look { view, core, subject, age, patience } = look;
+    let (Some(rules), Some(selected)) = (subject.spec.outliers.as_ref(), subject.target.selected()) else {
+        return Box::new(|_| {});
+    };
+    let asker = view.asker();
+    let ask = view.context.shell.kpis.ask_by_pod(&asker, rules, age);
+    let late = |_| Sample::unusable(KpiState::Error, "not waited for, since requests wait for a replica");
+    let sample = timeout(patience, ask).await.unwrap_or_else(late);
+    Box::new(move |seen| {
+        let members = read(&view.context.pods, |index| index.members(&view.key.namespace, selected));
+        let told = core.told().and_then(|status| status.recovery.clone()).unwrap_or_default();
+        seen.peers = Some(Peers { sample, members, told });
+    })
+}
+
+/// The replica to evict, unless a scale-down takes it anyway.
+fn due(core: &Core) -> Option<String> {
+    let done = core.last.as_ref()?.done()?;
+    let pod = done.progress.recovery.as_ref()?.evict.clone()?;
+    let drain = done.decided.decision.drain.as_ref();
+    (!drain.is_some_and(|drain| drain.draining.contains_key(&pod))).then_some(pod)
+}
+
+/// Evicts a replica, and notes what came of it.
+async fn evict(pod: &str, view: &View<'_>, core: &mut Core) {
+    let Core { last, memory, .. } = core;
+    let done = last.as_mut().and_then(Outcome::done_mut);
+    let Some(recovery) = done.and_then(|done| done.progress.recovery.as_mut()) else { return };
+    let since = recovery.status.ejected.iter().find(|ejected| ejected.pod == *pod).map(|out| out.since.0);
+    let (Some(since), Some(memory)) = (since, memory.as_mut()) else { return };
+    let (shell, namespace, name) = (&view.context.shell, &view.key.namespace, &view.key.name);
+    let permit = shell.leader.permit(WRITE_TIMEOUT);
+    let (result, error) = match shell.evictor.evict(namespace, pod, since, &permit).await {
+        Ok(()) => (WriteResult::Ok, String::new()),
+        Err(error) => match error.result() {
+            Some(result) => (result, error.said()),
+            // The new leader decides anew.
+            None => return,
+        },
+    };
+    shell.metrics.evicted(result);
+    let now = shell.clock.now();
+    if result == WriteResult::Ok {
+        tracing::info!(namespace, name, pod, "a replica that stood out was evicted");
+        return recovery.evicted(memory, pod, now);
+    }
+    tracing::warn!(namespace, name, pod, error, "a replica that stands out was not evicted");
+    recovery.not_evicted(memory, pod, result == WriteResult::TooManyRequests, &error, now);
+}

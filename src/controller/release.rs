@@ -1,0 +1,138 @@
+//! `plimsoll release`: what an operator that is uninstalled leaves behind. What it changed outside of its own objects is put
+//! back, and no ScalableService keeps a finalizer that nobody would remove.
+
+use std::time::Duration;
+
+use kube::{Api, Client, api::ListParams};
+use thiserror::Error;
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+use super::{
+    ending::restore,
+    key::ServiceKey,
+    operate::{LEASE, TURNS_END_WITHIN},
+};
+use crate::{
+    actuate::{WRITE_TIMEOUT, has_finalizer, remove_finalizer},
+    clock::Clock,
+    lease::{self, LeaseConfig, LeaseParams, WriteError},
+    random::Random,
+};
+use plimsoll_api::ScalableService;
+
+/// An operator that ended without releasing its lease leaves it to run out; then this process leads.
+const LEADS_WITHIN: Duration = Duration::from_secs(60);
+/// How often it looks whether it leads.
+const GLANCE: Duration = Duration::from_millis(200);
+/// Services in one answer.
+const PAGE: u32 = 500;
+
+/// Which operator is uninstalled.
+#[derive(Clone, Debug)]
+pub struct ReleaseOptions {
+    /// The namespaces that it worked in; none means all.
+    pub namespaces: Vec<String>,
+    /// Name of this pod, for the lease.
+    pub pod_name: String,
+    /// The operator's namespace, where the lease is.
+    pub pod_namespace: String,
+}
+
+/// Why services could not be released.
+#[derive(Debug, Error)]
+pub enum ReleaseError {
+    /// Neither a kubeconfig nor a service account was found.
+    #[error("no cluster is configured: {0}")]
+    NoCluster(#[from] kube::config::InferConfigError),
+    /// The API server refused, or did not answer.
+    #[error("ScalableServices can't be listed: {0}")]
+    List(#[from] kube::Error),
+    /// Another operator leads.
+    #[error("the lease plimsoll in namespace {0} is still held by an operator: end it first")]
+    Led(String),
+    /// Some of them keep the finalizer.
+    #[error("{0}")]
+    Kept(String),
+}
+
+/// Releases all services that have the finalizer. Returns how many these were.
+///
+/// # Errors
+/// Another operator leads, or a service could not be released: then all others are.
+pub async fn release(options: ReleaseOptions) -> Result<usize, ReleaseError> {
+    let client = Client::try_from(kube::Config::infer().await?)?;
+    release_with(client, options, Clock::system(), Random::system()).await
+}
+
+/// The same with the outside world given.
+///
+/// # Errors
+/// As [`release`].
+pub async fn release_with(
+    client: Client,
+    options: ReleaseOptions,
+    clock: Clock,
+    random: Random,
+) -> Result<usize, ReleaseError> {
+    let config = LeaseConfig {
+        namespace: options.pod_namespace.clone(),
+        name: LEASE.to_owned(),
+        identity: lease::identity(&options.pod_name, &random),
+        params: LeaseParams::default(),
+    };
+    let (elector, leader) = lease::elect(client.clone(), config, clock, random);
+    let (done, ended) = tokio::sync::oneshot::channel::<()>();
+    let mut election = JoinSet::new();
+    election.spawn(elector.run(async {
+        let _ = ended.await;
+    }));
+    let led = async {
+        while !leader.leads() {
+            sleep(GLANCE).await;
+        }
+    };
+    timeout(LEADS_WITHIN, led).await.map_err(|_| ReleaseError::Led(options.pod_namespace))?;
+    let mut kept = Vec::new();
+    let mut released = 0;
+    for service in services(&client, &options.namespaces).await? {
+        let permit = leader.permit(WRITE_TIMEOUT);
+        let key = ServiceKey::of(&service);
+        let put_back = restore(&key, &client, &permit).await;
+        let freed: Result<(), WriteError> = match put_back {
+            Ok(()) => remove_finalizer(&client, &service.metadata, &permit).await,
+            Err(error) => Err(error),
+        };
+        match freed {
+            Ok(()) => released += 1,
+            Err(error) => kept.push(format!("{key}: {}", error.said())),
+        }
+    }
+    drop(done);
+    // The lease is released.
+    let _ = timeout(TURNS_END_WITHIN, election.join_next()).await;
+    if kept.is_empty() { Ok(released) } else { Err(ReleaseError::Kept(kept.join("; "))) }
+}
+
+/// The services that have the finalizer.
+async fn services(client: &Client, namespaces: &[String]) -> Result<Vec<ScalableService>, kube::Error> {
+    let apis: Vec<Api<ScalableService>> = match namespaces {
+        [] => vec![Api::all(client.clone())],
+        named => named.iter().map(|namespace| Api::namespaced(client.clone(), namespace)).collect(),
+    };
+    let mut found = Vec::new();
+    for api in apis {
+        let mut page = ListParams::default().limit(PAGE);
+        loop {
+            let list = api.list(&page).await?;
+            found.extend(list.items.into_iter().filter(|service| has_finalizer(&service.metadata)));
+            match list.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => page = ListParams::default().limit(PAGE).continue_token(&token),
+                None => break,
+            }
+        }
+    }
+    Ok(found)
+}

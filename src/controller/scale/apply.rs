@@ -1,0 +1,143 @@
+//! Step 4 of a turn (client): the replicas, and before them the marks of those that are to go.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::sleep;
+
+use super::super::{capability::View, context::Context, index::read, key::ServiceKey, outcome::Written};
+use crate::{
+    actuate::{self, FoundScale, ScaleError, WRITE_TIMEOUT},
+    lease::{Permit, WriteError},
+    telemetry::WriteResult,
+};
+use plimsoll_api::ReasonCode;
+use plimsoll_engine::{Decision, Observation};
+
+/// The ReplicaSet controller hears of marks and of replicas by watches of their own, and deletes whom it likes where it
+/// hears of the replicas first. So it gets this long after our own watch has shown the marks.
+const HEEDED: Duration = Duration::from_secs(1);
+/// How often to look whether it has.
+const GLANCE: Duration = Duration::from_millis(20);
+
+/// What became of a write of the replicas.
+pub struct Applied {
+    /// How it ended.
+    pub written: Written,
+    /// The scale as it was found or is since, if that is known.
+    pub found: Option<FoundScale>,
+}
+
+impl From<Written> for Applied {
+    fn from(written: Written) -> Self {
+        Self { written, found: None }
+    }
+}
+
+/// Whether a decision changes the target or the marks of its pods.
+pub fn writes(decision: &Decision) -> bool {
+    scales(decision) || decision.drain.as_ref().is_some_and(|drain| !drain.stay.is_empty())
+}
+
+fn scales(decision: &Decision) -> bool {
+    decision.has(ReasonCode::ScaledUp) || decision.has(ReasonCode::ScaledDown)
+}
+
+/// Writes the replicas, if they change and this process still leads.
+pub async fn apply(view: &View<'_>, seen: &Observation, decision: &Decision) -> Applied {
+    let shell = &view.context.shell;
+    let permit = shell.leader.permit(WRITE_TIMEOUT);
+    let applied = write(view, seen, decision, &permit).await.unwrap_or_else(|failed| failed);
+    if applied.written == Written::Changed {
+        shell.metrics.scale_written(WriteResult::Ok, newest(seen, shell.clock.now()));
+    }
+    applied
+}
+
+async fn write(
+    view: &View<'_>,
+    seen: &Observation,
+    decision: &Decision,
+    permit: &Permit,
+) -> Result<Applied, Applied> {
+    let View { service, key, context, .. } = view;
+    let (client, namespace) = (&context.shell.client, &key.namespace);
+    let unmarked = |pod: &str, error: WriteError| {
+        let sentence = format!("pod {pod} can't be marked as the next to be deleted: {}", error.said());
+        Applied::from(unwritten(&error, context).unwrap_or(Written::Failed(sentence)))
+    };
+    for pod in decision.drain.iter().flat_map(|drain| &drain.stay) {
+        actuate::unmark(client, namespace, pod, permit).await.map_err(|error| unmarked(pod, error))?;
+    }
+    if !scales(decision) {
+        return Ok(Written::Nothing.into());
+    }
+    let ordered = seen.rotation.as_ref().is_some_and(|rotation| rotation.ordered);
+    let go = decision.drain.iter().filter(|_| !ordered).flat_map(|drain| &drain.go);
+    let marks = go.clone().map(|pod| async move {
+        actuate::mark(client, namespace, pod, permit).await.map_err(|error| unmarked(pod, error))
+    });
+    let new = futures::future::try_join_all(marks).await?.contains(&true);
+    let late = |error: WriteError| Applied::from(unwritten(&error, context).unwrap_or(Written::NotLeading));
+    permit.within(heeded(key, go, new, context)).await.map_err(late)?;
+    let reference = &service.spec.scale_target_ref;
+    let api = permit.within(context.targets.api(namespace, reference)).await.map_err(late)?;
+    let api = api.map_err(|error| Written::Failed(error.to_string()))?;
+    let written = actuate::write_scale(&api, &reference.name, seen.replicas, decision.replicas, permit).await;
+    let changed = |found| Applied { written: Written::Changed, found: Some(found) };
+    written.map(changed).map_err(|error| refused(error, context))
+}
+
+/// Waits until the marks of those that `go` are heeded; some of them may be `new`.
+async fn heeded<'a>(
+    key: &ServiceKey,
+    go: impl Iterator<Item = &'a String> + Clone,
+    new: bool,
+    context: &Context,
+) {
+    // The next look tells by its mark who was let go: without it, one that is about to be deleted would get requests.
+    while !read(&context.pods, |pods| go.clone().all(|pod| pods.goes_first(&key.namespace, pod))) {
+        sleep(GLANCE).await;
+    }
+    if new {
+        sleep(HEEDED).await;
+    }
+}
+
+/// What becomes of a decision if this process does not lead, or if its time is over; `None` for another failure.
+fn unwritten(error: &WriteError, context: &Context) -> Option<Written> {
+    match error {
+        WriteError::NotLeading => Some(Written::NotLeading),
+        WriteError::Timeout(limit) => {
+            context.shell.metrics.scale_written(WriteResult::Timeout, None);
+            Some(Written::Failed(format!("the scale was not written within {} s", limit.as_secs())))
+        }
+        WriteError::Api(_) => None,
+    }
+}
+
+/// What becomes of a decision whose scale could not be written.
+fn refused(error: ScaleError, context: &Context) -> Applied {
+    let result = match &error {
+        ScaleError::Changed { .. } => WriteResult::Conflict,
+        ScaleError::Write(error) => match unwritten(error, context) {
+            Some(written) => return written.into(),
+            None => error.result().unwrap_or(WriteResult::Error),
+        },
+    };
+    context.shell.metrics.scale_written(result, None);
+    let message = error.to_string();
+    match (result, error) {
+        (_, ScaleError::Changed { found, .. }) => {
+            Applied { written: Written::Conflict(message), found: Some(found) }
+        }
+        (WriteResult::Conflict, _) => Written::Conflict(message).into(),
+        _ => Written::Failed(message).into(),
+    }
+}
+
+/// Age of the newest sample, by our clock.
+fn newest(seen: &Observation, now: Timestamp) -> Option<Duration> {
+    let newest = seen.samples.values().filter_map(|sample| sample.at).max()?;
+    Duration::try_from(now.duration_since(newest)).ok()
+}

@@ -1,0 +1,178 @@
+//! The balancers of a service: their objects, what they report, and which replicas they serve or leave alone.
+
+mod arrivals;
+mod leaving;
+pub mod marks;
+mod objects;
+
+use std::collections::BTreeMap;
+
+use futures::future::{BoxFuture, FutureExt as _, ready};
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use self::{leaving::Leaving, objects::KnownObjects};
+use super::{
+    capability::{Capability, Effect, Look, Part, Phase, Sight, View},
+    core::Core,
+    fleet::Fleet,
+    index::{Target, read},
+    outcome::Outcome,
+    signals::Signals,
+};
+use crate::{
+    actuate::{self, WRITE_TIMEOUT},
+    lease::WriteError,
+};
+use plimsoll_api::{RecoveryStatus, Traffic, Verdict};
+use plimsoll_engine::{Pods, Rotation};
+
+/// Runs the balancers, and follows what they report.
+#[derive(Debug, Default)]
+pub struct Balancing {
+    objects: KnownObjects,
+    leaving: Leaving,
+    /// Balancers that are gone and still have an entry in the status.
+    departed: Vec<String>,
+}
+
+impl Capability for Balancing {
+    fn sight(&self, view: &View<'_>, sight: &mut Sight) {
+        let Some(traffic) = view.service.spec.balanced() else { return };
+        let (key, context) = (view.key, view.context);
+        let scaled = || objects::front(key, context).map(|front| front.replicas);
+        let wanted = traffic.replicas.or_else(scaled).unwrap_or(Traffic::REPLICAS);
+        let trouble = self.objects.trouble.clone();
+        let fleet = Fleet::new(wanted, view.balancers(), view.service.status.as_ref(), trouble);
+        sight.fleet = Some(Fleet { pending: self.objects.pending, ..fleet });
+    }
+
+    fn signals(&self, view: &View<'_>, core: &Core, signals: &mut Signals) {
+        let Some(fleet) = &view.sight.fleet else { return };
+        let done = core.last.as_ref().and_then(Outcome::done);
+        let nobody = done.is_none_or(|done| done.progress.ready == 0);
+        let held = fleet.held();
+        let drains = core.told().is_some_and(|status| {
+            status.traffic.as_ref().is_some_and(|traffic| !traffic.draining.is_empty())
+                || status.recovery.as_ref().is_some_and(|recovery| !recovery.ejected.is_empty())
+        });
+        signals.note_if(drains || (held > 0 && nobody), "held requests", Some(held).filter(|held| *held > 0));
+        signals.note_if(drains, "drained replicas", Some(fleet.drained_all()));
+    }
+
+    fn hurries(&self, look: &Look<'_>) -> bool {
+        look.subject.target.ready == 0 && look.view.sight.fleet.as_ref().is_some_and(|fleet| fleet.held() > 0)
+    }
+
+    fn observe<'a>(&'a mut self, look: Look<'a>) -> BoxFuture<'a, Part<'a>> {
+        let part: Part<'a> = Box::new(move |seen| {
+            seen.held = look.view.sight.fleet.as_ref().map_or(0, Fleet::held);
+            seen.rotation = rotation(look.view, &look.subject.target, look.core);
+        });
+        ready(part).boxed()
+    }
+
+    fn decided(&mut self, view: &View<'_>, core: &mut Core) {
+        let (Some(seen), true) = (&view.seen, core.is_done()) else { return };
+        let leaving = self.leaving.now(seen.rotation.as_ref(), core.told(), Instant::now());
+        if let Some(done) = core.last.as_mut().and_then(Outcome::done_mut) {
+            done.progress.leaving = leaving;
+        }
+    }
+
+    fn effect(&mut self, phase: Phase, view: &View<'_>, core: &Core) -> Option<Effect> {
+        match phase {
+            Phase::Decision => None,
+            Phase::Upkeep => {
+                let target = &view.subject.as_ref()?.target;
+                let due = core.is_done() || target.selector.is_some();
+                due.then(|| Effect::new("reconcile the load balancer"))
+            }
+            Phase::Cleanup => {
+                self.departed = departed(view);
+                (!self.departed.is_empty()).then(|| Effect::new("remove the status of departed balancers"))
+            }
+        }
+    }
+
+    fn execute<'a>(&'a mut self, phase: Phase, view: &'a View<'_>, _: &'a mut Core) -> BoxFuture<'a, ()> {
+        async move {
+            match (phase, &view.subject) {
+                (Phase::Decision, _) | (Phase::Upkeep, None) => {}
+                (Phase::Upkeep, Some(subject)) => {
+                    objects::reconcile(view, &subject.target, &mut self.objects).await;
+                }
+                (Phase::Cleanup, _) => forget(std::mem::take(&mut self.departed), view).await,
+            }
+        }
+        .boxed()
+    }
+
+    fn follow(&mut self, view: &View<'_>, core: &mut Core) {
+        let arrived = arrivals::arrived(view, core).unwrap_or_default();
+        let balancers = view.sight.fleet.as_ref().and_then(|fleet| i32::try_from(fleet.ready()).ok());
+        let Some(done) = core.last.as_mut().and_then(Outcome::done_mut) else { return };
+        (done.progress.arrived, done.progress.balancers) = (arrived, balancers);
+        if view.seen.is_none() {
+            stay(&mut done.progress.leaving, view);
+        }
+    }
+
+    fn synced(&self, view: &View<'_>) -> Option<Verdict> {
+        Some(view.sight.fleet.as_ref()?.verdict(view.service.metadata.generation))
+    }
+
+    fn conditions(&self, sight: &Sight, _: &Outcome) -> Vec<Verdict> {
+        sight.fleet.as_ref().and_then(Fleet::headroom).into_iter().collect()
+    }
+}
+
+/// Removes the replicas that are there again from those that are leaving: of a StatefulSet one comes back under its name,
+/// and that is another one.
+fn stay(leaving: &mut BTreeMap<String, Timestamp>, view: &View<'_>) {
+    let found = view.context.targets.watched(&view.key.namespace, &view.service.spec.scale_target_ref);
+    let Some(target) = found.filter(|_| !leaving.is_empty()) else { return };
+    if let Pods::Listed(there) = view.context.pods_of(&target, view.key) {
+        leaving.retain(|name, _| !there.iter().any(|pod| pod.name == *name));
+    }
+}
+
+/// Balancers that are gone and still have an entry in the status.
+fn departed(view: &View<'_>) -> Vec<String> {
+    let traffic = view.service.spec.balanced();
+    let wanted = traffic.map_or(0, |traffic| traffic.replicas.unwrap_or(Traffic::REPLICAS));
+    Fleet::new(wanted, view.balancers(), None, None).stale(view.service.status.as_ref())
+}
+
+/// Removes the entries of balancers from the status.
+async fn forget(departed: Vec<String>, view: &View<'_>) {
+    let (shell, namespace, name) = (&view.context.shell, &view.key.namespace, &view.key.name);
+    for pod in departed {
+        let permit = shell.leader.permit(WRITE_TIMEOUT);
+        let forgotten = actuate::forget_balancer(&shell.client, namespace, name, &pod, &permit).await;
+        if let Err(error @ WriteError::Api(_)) = forgotten {
+            tracing::debug!(namespace, name, pod, error = error.said(), "an entry of status stays");
+        }
+    }
+}
+
+/// The replicas as the balancers have them; `None` without balancers, or if the target's pods can't be listed.
+fn rotation(view: &View<'_>, target: &Target, core: &Core) -> Option<Rotation> {
+    let View { service, key, context, sight, .. } = view;
+    context.shell.balancers.as_ref()?;
+    let (fleet, selected) = (sight.fleet.as_ref()?, target.selected()?);
+    let mut members = read(&context.pods, |index| index.members(&key.namespace, selected));
+    read(&context.nodes, |nodes| {
+        for member in &mut members {
+            member.zone = member.zone.take().or_else(|| nodes.zone_of(member.node.as_deref()));
+        }
+    });
+    let told = core.told();
+    let draining =
+        told.and_then(|status| status.traffic.as_ref()).into_iter().flat_map(|traffic| &traffic.draining);
+    let draining = draining.map(|draining| (draining.pod.clone(), draining.since.0)).collect();
+    let recovery = told.and_then(|status| status.recovery.as_ref());
+    let ejected = recovery.map(RecoveryStatus::ejected_pods).unwrap_or_default();
+    let ordered = service.spec.scale_target_ref.kind == "StatefulSet";
+    Some(fleet.rotation(ordered, members, target.ready, draining, ejected))
+}

@@ -1,0 +1,96 @@
+//! Where a service's replicas are, from the watches, and what its balancers say of them.
+
+mod report;
+
+use std::collections::BTreeSet;
+
+use futures::future::{BoxFuture, FutureExt as _, ready};
+
+use super::{
+    capability::{Capability, Look, Part, Reported, Sight, View},
+    core::Core,
+    index::{NodeIndex, Target, read},
+    outcome::Outcome,
+    signals::Signals,
+};
+use crate::actuate::Note;
+use plimsoll_api::Verdict;
+use plimsoll_engine::{Member, Placed, Topology, Witness};
+
+/// Observes in which zones the replicas are, and which zones are lost.
+#[derive(Debug, Default)]
+pub struct Placing;
+
+impl Capability for Placing {
+    fn signals(&self, view: &View<'_>, core: &Core, signals: &mut Signals) {
+        let Some(done) = core.last.as_ref().and_then(Outcome::done) else { return };
+        let zones = done.decided.decision.zones.as_ref();
+        let before = zones.map(|zones| &zones.lost).filter(|lost| !lost.is_empty());
+        if before.is_none() && !is_suspected(view) {
+            return;
+        }
+        let Some(lost) = lost(view) else { return };
+        let others = before.map_or(!lost.is_empty(), |before| *before != lost);
+        if others {
+            let (namespace, name) = (&view.key.namespace, &view.key.name);
+            tracing::info!(namespace, name, ?lost, "other zones are lost than before");
+        }
+        signals.call_if(others, "the lost zones");
+    }
+
+    fn observe<'a>(&'a mut self, look: Look<'a>) -> BoxFuture<'a, Part<'a>> {
+        let part: Part<'a> = Box::new(move |seen| seen.topology = topology(look.view, &look.subject.target));
+        ready(part).boxed()
+    }
+
+    fn conditions(&self, _: &Sight, outcome: &Outcome) -> Vec<Verdict> {
+        let zones = outcome.done().and_then(|done| done.decided.decision.zones.as_ref());
+        zones.map(report::verdict).into_iter().collect()
+    }
+
+    fn notes(&self, change: &Reported<'_>) -> Vec<Note> {
+        report::notes(change.old, change.new).into_iter().collect()
+    }
+}
+
+/// The replicas with zones and nodes; `None` if the target's pods can't be listed.
+fn topology(view: &View<'_>, target: &Target) -> Option<Topology> {
+    let View { key, context, sight, .. } = view;
+    let selected = target.selected()?;
+    let members = read(&context.pods, |index| index.members(&key.namespace, selected));
+    let witnesses = sight.fleet.as_ref().map(|fleet| fleet.witnesses()).unwrap_or_default();
+    Some(read(&context.nodes, |nodes| Topology {
+        replicas: members.into_iter().map(|member| placed(member, nodes)).collect(),
+        balancers: witnesses
+            .into_iter()
+            .map(|(pod, witness)| {
+                let (node, zone) = read(&context.pods, |index| index.place(&key.namespace, &pod));
+                Witness { zone: zone.or_else(|| nodes.zone_of(node.as_deref())), ..witness }
+            })
+            .collect(),
+    }))
+}
+
+/// The zones that are lost now; `None` if the target is not watched.
+fn lost(view: &View<'_>) -> Option<BTreeSet<String>> {
+    let target = view.context.targets.watched(&view.key.namespace, &view.service.spec.scale_target_ref)?;
+    let zones = topology(view, &target).and_then(|topology| topology.zones());
+    Some(zones.map(|zones| zones.lost).unwrap_or_default())
+}
+
+/// Whether anything says that some replica might be lost: cheap, since every change of an object asks for it.
+fn is_suspected(view: &View<'_>) -> bool {
+    let traffic = view.service.status.as_ref().and_then(|status| status.traffic.as_ref());
+    let down = traffic.is_some_and(|traffic| traffic.balancers.iter().any(|said| !said.down.is_empty()));
+    down || !read(&view.context.nodes, NodeIndex::all_ready)
+}
+
+fn placed(member: Member, nodes: &NodeIndex) -> Placed {
+    let node = member.node.as_deref();
+    Placed {
+        zone: member.zone.or_else(|| nodes.zone_of(node)),
+        node_ready: node.and_then(|node| nodes.get(node)).and_then(|node| node.ready),
+        name: member.name,
+        ready: member.ready,
+    }
+}
