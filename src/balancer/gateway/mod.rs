@@ -16,11 +16,13 @@ mod route;
 
 pub use accepted::{Word, accepted};
 pub use change::Change;
-pub use original::{ORIGINALS_ANNOTATION, put_back};
+pub use original::put_back;
 pub use plan::{Plan, Share, plan, shares};
 pub use policy::{policy, policy_accepted, policy_fields, policy_resource};
 pub use question::{Gateway, Question, questions};
-pub use route::{API_VERSION, BackendRef, ParentRef, Route, Rule, gateway_resource, route_resource};
+pub use route::{
+    API_VERSION, BackendRef, ORIGINALS_ANNOTATION, ParentRef, Route, Rule, gateway_resource, route_resource,
+};
 
 #[cfg(test)]
 mod tests;

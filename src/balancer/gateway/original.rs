@@ -11,17 +11,15 @@ use super::{
     route::{BackendRef, Route, Rule},
 };
 
-/// The annotation of an HTTPRoute with its [`Originals`], as JSON.
-pub const ORIGINALS_ANNOTATION: &str = "plimsoll.dev/original-weights";
-/// The annotation as a part of a JSON pointer.
+/// The annotation ([`super::ORIGINALS_ANNOTATION`]) as a part of a JSON pointer.
 const POINTER: &str = "/metadata/annotations/plimsoll.dev~1original-weights";
 
 /// The rules whose weights were changed, by their names.
-pub(super) type Originals = BTreeMap<String, Original>;
+type Originals = BTreeMap<String, Original>;
 
 /// The weights of one rule before they were changed, and those that it was given.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Original {
+struct Original {
     /// Name of the ScalableService that changed them.
     by: String,
     before: Vec<Weight>,
@@ -50,14 +48,14 @@ impl Weight {
     }
 }
 
-/// The annotation's value as it is read: users may write it, so what is not understood counts as nothing.
-pub(super) fn read(annotation: Option<&String>) -> Originals {
-    annotation.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+/// What the route's annotation says: users may write it, so what is not understood counts as nothing.
+fn read(route: &Route) -> Originals {
+    route.originals.as_ref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
 }
 
 /// The operations that record what the rule `name` had before the service `by` gives its backends the weights of `given`.
 pub(super) fn record(route: &Route, name: &str, by: &str, given: &[(&BackendRef, i32)]) -> Vec<Value> {
-    let mut originals = route.originals.clone();
+    let mut originals = read(route);
     let known = originals.remove(name).filter(|original| original.by == by);
     let before = |backend: &BackendRef| {
         let known = known.iter().flat_map(|original| &original.before).find(|weight| weight.is_of(backend));
@@ -87,9 +85,9 @@ fn write(route: &Route, originals: &Originals) -> Vec<Value> {
 /// else has changed since are left as they are; [`Change::what`] says so.
 #[must_use]
 pub fn put_back(route: &Route, by: &str) -> Option<Change> {
-    let mut left = route.originals.clone();
-    left.retain(|_, original| original.by != by);
-    if left.len() == route.originals.len() {
+    let (own, left): (Originals, Originals) =
+        read(route).into_iter().partition(|(_, original)| original.by == by);
+    if own.is_empty() {
         return None;
     }
     let mut patch = vec![
@@ -97,7 +95,7 @@ pub fn put_back(route: &Route, by: &str) -> Option<Change> {
         json!({"op": "test", "path": "/metadata/resourceVersion", "value": route.resource_version}),
     ];
     let mut what = Vec::new();
-    for (name, original) in route.originals.iter().filter(|(_, original)| original.by == by) {
+    for (name, original) in &own {
         let named = |(_, rule): &(usize, &Rule)| rule.name.as_ref() == Some(name);
         let Some((index, rule)) = route.rules.iter().enumerate().find(named) else { continue };
         match restored(rule, original) {

@@ -7,10 +7,10 @@ use kube::{
 };
 use serde::Deserialize;
 
-use super::original::{self, ORIGINALS_ANNOTATION, Originals};
-
 /// Of the Gateway API.
 pub(super) const GROUP: &str = "gateway.networking.k8s.io";
+/// The annotation of an HTTPRoute with the weights that its rules had before Plimsoll changed them, as JSON.
+pub const ORIGINALS_ANNOTATION: &str = "plimsoll.dev/original-weights";
 /// Group and version of HTTPRoute and Gateway.
 pub const API_VERSION: &str = "gateway.networking.k8s.io/v1";
 
@@ -49,8 +49,8 @@ pub struct Route {
     pub said: Vec<ParentStatus>,
     /// Whether it has any annotation.
     pub(super) is_annotated: bool,
-    /// The weights that rules had before Plimsoll changed them.
-    pub(super) originals: Originals,
+    /// The value of [`ORIGINALS_ANNOTATION`].
+    pub(super) originals: Option<String>,
 }
 
 /// Where a route wants to be.
@@ -270,7 +270,7 @@ impl Route {
             rules: spec.rules,
             said: status.parents,
             is_annotated: object.metadata.annotations.is_some(),
-            originals: original::read(object.annotations().get(ORIGINALS_ANNOTATION)),
+            originals: object.annotations().get(ORIGINALS_ANNOTATION).cloned(),
         })
     }
 }
