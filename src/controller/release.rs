@@ -126,7 +126,12 @@ async fn services(client: &Client, namespaces: &[String]) -> Result<Vec<Scalable
     for api in apis {
         let mut page = ListParams::default().limit(PAGE);
         loop {
-            let list = api.list(&page).await?;
+            let list = match api.list(&page).await {
+                Ok(list) => list,
+                // The CRD was uninstalled as well.
+                Err(kube::Error::Api(status)) if status.code == 404 => break,
+                Err(error) => return Err(error),
+            };
             found.extend(list.items.into_iter().filter(|service| has_finalizer(&service.metadata)));
             match list.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => page = ListParams::default().limit(PAGE).continue_token(&token),

@@ -62,8 +62,8 @@ fn the_operator_gets_its_clock_and_its_randomness_from_outside() {
         "Clock::system",
         "Random::system",
     ];
-    // The process, which hands the system's clock to the operator; and the reader's constructor for its own tests.
-    let may_have_the_system_s = ["src/controller/run.rs", "src/kpi/reader.rs"];
+    // The processes, which hand the system's clock on; and the reader's constructor for its own tests.
+    let may_have_the_system_s = ["src/controller/run.rs", "src/controller/release.rs", "src/kpi/reader.rs"];
     for (path, text) in rooms.into_iter().flat_map(sources) {
         // A whole file of tests, which its parent declares below `#[cfg(test)]`.
         if path.ends_with("/tests.rs") || path.ends_with("/simulation.rs") {

@@ -42,6 +42,10 @@ traffic.enabled. tests/cluster-rbac.yaml and tests/traffic-rbac.yaml hold the ex
   resources: [events]
   verbs: [create, patch]
 {{- if .Values.traffic.enabled }}
+# The finalizer of a service whose HTTPRoute was changed: its weights are put back before the service is gone.
+- apiGroups: [plimsoll.dev]
+  resources: [scalableservices]
+  verbs: [patch]
 # Routes whose weights follow failover (spec.traffic.provider Gateway), and the Gateways that are asked whether they answer.
 - apiGroups: [gateway.networking.k8s.io]
   resources: [httproutes]

@@ -107,9 +107,11 @@ impl Capability for Steering {
         .boxed()
     }
 
-    fn stopped(&mut self, effect: &Effect, why: &WriteError) {
-        let sentence =
-            format!("{} waits: the finalizer of the service can't be written: {}", effect.name, why.said());
+    fn stopped(&mut self, _: &Effect, why: &WriteError) {
+        let sentence = format!(
+            "the weights wait for the finalizer of the service, which can't be written: {}",
+            why.said()
+        );
         let stale = actuate::is_stale(why);
         let (status, reason) =
             if stale { (None, ReasonCode::RouteProgressing) } else { (Some(false), ReasonCode::RouteFailed) };

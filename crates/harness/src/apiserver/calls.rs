@@ -54,6 +54,7 @@ pub const CALLS: &[&str] = &[
     "patch(apply) serviceaccounts",
     "patch(apply) services",
     "patch(json) httproutes",
+    "patch(json) scalableservices (metadata)",
     "patch(merge) events",
     "patch(merge) pods (metadata)",
     "update deployments/scale",

@@ -36,7 +36,7 @@ impl Scope {
         Self { resource: Some(resource), ..self }
     }
 
-    /// `status`, `scale` or `eviction`.
+    /// `status`, `scale` or `eviction`; empty for the object itself.
     #[must_use]
     pub fn subresource(self, subresource: &'static str) -> Self {
         Self { subresource: Some(subresource), ..self }
@@ -46,7 +46,9 @@ impl Scope {
         self.client.as_deref().is_none_or(|client| client == request.client)
             && self.verb.is_none_or(|verb| verb == request.verb)
             && self.resource.is_none_or(|resource| resource == request.resource)
-            && self.subresource.is_none_or(|subresource| Some(subresource) == request.subresource)
+            && self
+                .subresource
+                .is_none_or(|subresource| subresource == request.subresource.unwrap_or_default())
     }
 }
 

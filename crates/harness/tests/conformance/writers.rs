@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{ObjectReference, Pod};
+use k8s_openapi::{
+    api::core::v1::{ObjectReference, Pod},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
 use kube::{
     Api, Client, Error,
     api::{DynamicObject, Patch, PatchParams, PostParams},
@@ -121,6 +124,14 @@ pub async fn remove_balancer(client: &Controller, service: &ScalableService) -> 
 pub async fn patch_route(client: &Controller, name: &str, patch: Value) -> Result<DynamicObject, Error> {
     let Value::Array(patch) = patch else { panic!("{patch} is no JSON patch") };
     answered(actuate::patch_route(client, NAMESPACE, name, patch, &client.permit()).await)
+}
+
+pub async fn add_finalizer(client: &Controller, meta: &ObjectMeta) -> Result<(), Error> {
+    answered(actuate::add_finalizer(client, meta, &client.permit()).await)
+}
+
+pub async fn remove_finalizer(client: &Controller, meta: &ObjectMeta) -> Result<(), Error> {
+    answered(actuate::remove_finalizer(client, meta, &client.permit()).await)
 }
 
 pub async fn find_policy(client: &Client, service: &ScalableService) -> Result<FoundPolicy, Error> {

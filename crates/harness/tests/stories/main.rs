@@ -16,6 +16,7 @@ mod modes;
 mod outage;
 mod outage_faults;
 mod restart;
+mod restore;
 mod schedule;
 mod sources;
 mod takeover;

@@ -7,7 +7,9 @@ use super::objects::{object, service};
 use crate::{
     play::Play,
     stage::api,
-    writers::{apply_policy, delete_policy, find_policy, is_stale, patch_route},
+    writers::{
+        add_finalizer, apply_policy, delete_policy, find_policy, is_stale, patch_route, remove_finalizer,
+    },
 };
 
 /// Before the kinds are served.
@@ -28,7 +30,28 @@ pub async fn unserved(play: &mut Play) {
 pub async fn served(play: &mut Play) {
     routes(play).await;
     policies(play).await;
+    finalizer(play).await;
+}
+
+/// The finalizer of a service: it holds a deletion up until it is removed.
+async fn finalizer(play: &mut Play) {
+    let client = play.client.clone();
+    let before = service(play, "gate").await.metadata;
+    let removed = remove_finalizer(&client, &before).await;
+    play.record_result("remove a finalizer that is not there", removed);
+    let added = add_finalizer(&client, &before).await;
+    play.record_result("add the finalizer", added);
+    play.observe("with a finalizer", "scalableservices", "gate").await;
+    let error = add_finalizer(&client, &before).await.expect_err("it has changed since");
+    play.record("add it to what has changed", &json!({"error": play.error(&error)}));
+    play.record("that is stale", &json!(is_stale(error)));
     play.stage().delete("scalableservices", "gate").await;
+    play.observe("deleted with a finalizer", "scalableservices", "gate").await;
+    let ending = service(play, "gate").await.metadata;
+    let removed = remove_finalizer(&client, &ending).await;
+    play.record_result("remove the finalizer", removed);
+    let gone = add_finalizer(&client, &ending).await;
+    play.record_result("add a finalizer to what is gone", gone);
 }
 
 fn weights(first: i64, second: i64) -> Value {

@@ -1,0 +1,173 @@
+//! What the operator changes outside of its own objects: recorded with the change, and put back when its service is gone.
+
+use std::time::Duration;
+
+use plimsoll::{
+    controller::{ReleaseOptions, release_with},
+    random::Random,
+};
+use plimsoll_harness::{
+    apiserver::{Effect, Kind, Scope},
+    world::{Operator, World},
+};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use crate::manifests::{DialService, deployment, dial};
+
+const NAMESPACE: &str = "routes";
+const FINALIZER: &str = "plimsoll.dev/restore";
+const ORIGINALS: &str = "plimsoll.dev/original-weights";
+/// Longer than a turn takes.
+const SOON: Duration = Duration::from_secs(20);
+
+/// An HTTPRoute with the weights 3 and 1, and a service that is to steer it: all requests go to the service itself.
+fn steered() -> World {
+    let world = World::default();
+    world.server.serve(Kind::custom("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes", json!({})));
+    deployment(&world, NAMESPACE, "web", 2);
+    world.prometheus.set(&dial(NAMESPACE), 15.0);
+    world.objects.apply(
+        r"
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: web, namespace: routes, annotations: {team: shop}}
+spec:
+  parentRefs: [{name: front}]
+  rules:
+  - {name: other, backendRefs: [{name: web, port: 80, weight: 7}]}
+  - {name: main, backendRefs: [{name: web, port: 80, weight: 3}, {name: web-b, port: 80, weight: 1}]}
+",
+    );
+    DialService::on(NAMESPACE, "web").apply(&world);
+    let failover = json!({"backends": [{"name": "b", "service": {"name": "web-b", "port": 80}}]});
+    let traffic = json!({"provider": "Gateway", "gateway": {"httpRoute": "web", "rule": "main"}});
+    let spec = json!({"spec": {"traffic": traffic, "failover": failover}});
+    world.objects.patch("scalableservices", NAMESPACE, "web", spec);
+    world
+}
+
+async fn operator(world: &World) -> Operator {
+    let operator = world.operator_with_balancers("plimsoll-0");
+    world.until("it steers the rule", SOON, || (weights(world) == [100, 0]).then_some(())).await;
+    operator
+}
+
+fn weights(world: &World) -> Vec<i64> {
+    let route = world.objects.get("httproutes", NAMESPACE, "web").unwrap();
+    let backends = route.pointer("/spec/rules/1/backendRefs").and_then(Value::as_array).unwrap();
+    backends.iter().map(|backend| backend["weight"].as_i64().unwrap()).collect()
+}
+
+fn annotations(world: &World) -> Value {
+    let route = world.objects.get("httproutes", NAMESPACE, "web").unwrap();
+    route["metadata"]["annotations"].clone()
+}
+
+fn service(world: &World) -> Option<Value> {
+    world.objects.get("scalableservices", NAMESPACE, "web")
+}
+
+async fn deleted(world: &World, within: Duration) -> Duration {
+    let begin = Instant::now();
+    world.objects.delete("scalableservices", NAMESPACE, "web");
+    world.until("it is gone", within, || service(world).is_none().then_some(())).await;
+    begin.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_service_leaves_a_rule_with_the_weights_that_it_had() {
+    let world = steered();
+    let _operator = operator(&world).await;
+    assert_eq!(service(&world).unwrap()["metadata"]["finalizers"], json!([FINALIZER]));
+    let place = |resource: &str| {
+        let mut calls = world.server.calls().into_iter().map(|call| call.shape);
+        calls.position(|shape| shape.starts_with(&format!("patch(json) {resource}"))).unwrap()
+    };
+    assert!(place("scalableservices") < place("httproutes"), "what has to be put back is known before");
+    assert!(annotations(&world)[ORIGINALS].is_string());
+    deleted(&world, SOON).await;
+    assert_eq!(weights(&world), [3, 1]);
+    assert_eq!(annotations(&world), json!({"team": "shop"}), "and nothing of ours is left");
+}
+
+/// Without its code, the route is changed all the same, and nobody would put it back.
+#[tokio::test(start_paused = true)]
+async fn a_finalizer_that_cannot_be_written_stops_the_change() {
+    let world = steered();
+    let patches = Scope::all().verb("patch").resource("scalableservices").subresource("");
+    let refused = world.server.fault(patches, Effect::Status { code: 403, retry_after: None });
+    let _operator = world.operator_with_balancers("plimsoll-0");
+    let follow = world.follow("scalableservices", NAMESPACE, "web");
+    let waits = "False RouteFailed the weights wait for the finalizer";
+    let says_so =
+        follow.wait("it says so", SOON, |version| version.condition("TrafficSynced").starts_with(waits));
+    says_so.await;
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(weights(&world), [3, 1]);
+    drop(refused);
+    world.until("it steers the rule", SOON, || (weights(&world) == [100, 0]).then_some(())).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn weights_that_somebody_else_has_changed_since_stay_as_they_are() {
+    let world = steered();
+    let operator = operator(&world).await;
+    world.objects.patch("scalableservices", NAMESPACE, "web", json!({"spec": {"mode": "Paused"}}));
+    sleep(SOON).await;
+    let rules = json!([{"name": "other", "backendRefs": [{"name": "web", "port": 80, "weight": 7}]},
+                       {"name": "main", "backendRefs": [{"name": "web", "port": 80, "weight": 50},
+                                                        {"name": "web-b", "port": 80, "weight": 50}]}]);
+    world.objects.patch("httproutes", NAMESPACE, "web", json!({"spec": {"rules": rules}}));
+    deleted(&world, SOON).await;
+    assert_eq!(weights(&world), [50, 50]);
+    assert_eq!(annotations(&world), json!({"team": "shop"}));
+    drop(operator);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_waits_for_a_minute_at_most_and_not_at_all_for_a_route_that_is_gone() {
+    let world = steered();
+    let _operator = operator(&world).await;
+    let patches = Scope::all().verb("patch").resource("httproutes");
+    let _refused = world.server.fault(patches, Effect::Status { code: 403, retry_after: None });
+    let waited = deleted(&world, Duration::from_secs(90)).await;
+    assert!(waited > Duration::from_secs(50), "it is tried again: {waited:?}");
+    assert_eq!(weights(&world), [100, 0]);
+
+    let world = steered();
+    let _operator = operator(&world).await;
+    world.objects.delete("httproutes", NAMESPACE, "web");
+    let waited = deleted(&world, SOON).await;
+    assert!(waited < Duration::from_secs(5), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_is_deleted_while_no_operator_runs_is_put_back_by_the_next_one() {
+    let world = steered();
+    operator(&world).await.kill().await;
+    world.objects.delete("scalableservices", NAMESPACE, "web");
+    sleep(SOON).await;
+    assert!(service(&world).is_some(), "it waits");
+    let _next = world.operator_with_balancers("plimsoll-1");
+    world.until("it is gone", Duration::from_secs(60), || service(&world).is_none().then_some(())).await;
+    assert_eq!(weights(&world), [3, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_that_is_uninstalled_leaves_no_finalizer_and_no_weight_of_its_own() {
+    let world = steered();
+    operator(&world).await.terminate().await;
+    let options = ReleaseOptions {
+        namespaces: Vec::new(),
+        pod_name: "plimsoll-release".to_owned(),
+        pod_namespace: "plimsoll-system".to_owned(),
+    };
+    let client = world.server.client("plimsoll-release");
+    let released = release_with(client, options, world.clock.clone(), Random::new(|| 7)).await.unwrap();
+    assert_eq!(released, 1);
+    assert_eq!(weights(&world), [3, 1]);
+    let finalizers = service(&world).unwrap()["metadata"]["finalizers"].clone();
+    assert!(finalizers.is_null() || finalizers == json!([]), "{finalizers}");
+    deleted(&world, Duration::from_secs(1)).await;
+}
