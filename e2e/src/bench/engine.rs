@@ -7,7 +7,6 @@ use serde_json::Value;
 
 use crate::process::finish;
 
-/// Builds and runs `benches/engine.rs`; its line of JSON.
 pub fn run() -> Result<Value> {
     root_bench("engine", &[])
 }

@@ -30,12 +30,10 @@ const EVENTS: &[&str] = &[
 /// Those that take their time: two hours for all five runs.
 const LONG: &[&str] = &["long-endpoints", "long-api", "long-flap", "long-blind"];
 
-/// Plays them, prints their table, and returns it.
 pub fn run() -> Result<Value> {
     table(EVENTS)
 }
 
-/// The same for the long ones.
 pub fn run_long() -> Result<Value> {
     table(LONG)
 }

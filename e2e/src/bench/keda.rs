@@ -3,12 +3,13 @@
 use std::{
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::system::wait_for_api;
+use super::system::{uninstall, wait_for_api};
 use crate::{
     cluster::{Image, KEDA},
     process::finish,
@@ -22,7 +23,6 @@ const ADAPTER_IMAGE: &str = "plimsoll.local/keda-adapter:2.21.0";
 const METRICS_API: &str = "v1beta1.external.metrics.k8s.io";
 const MANIFEST: &str = include_str!("../../programs/keda/keda.yaml");
 
-/// What is built.
 pub struct Programs {
     bin: PathBuf,
     crds: PathBuf,
@@ -46,7 +46,6 @@ pub struct Keda<'a> {
 }
 
 impl<'a> Keda<'a> {
-    /// Installs it and waits until the API server can ask it for metrics.
     pub fn install(stage: &'a Stage, programs: &Programs) -> Result<Self> {
         let cluster = &stage.cluster;
         cluster.load_image(OPERATOR_IMAGE, &Image::of_program(&programs.bin.join("keda-operator")))?;
@@ -56,8 +55,8 @@ impl<'a> Keda<'a> {
         cluster.kubectl(&["apply", "--server-side", "--force-conflicts", &keda.crds])?;
         cluster.apply(MANIFEST)?;
         // The operator makes the certificates first; the kubelet shows them to it within two minutes.
-        for name in ["deployment/keda-operator", "deployment/keda-metrics-apiserver"] {
-            cluster.kubectl(&["--namespace", NAMESPACE, "rollout", "status", name, "--timeout=240s"])?;
+        for name in ["keda-operator", "keda-metrics-apiserver"] {
+            cluster.rolled_out(NAMESPACE, name, Duration::from_secs(240))?;
         }
         wait_for_api(stage, METRICS_API)?;
         Ok(keda)
@@ -68,18 +67,14 @@ impl Drop for Keda<'_> {
     fn drop(&mut self) {
         // KEDA takes its finalizers off while it still runs; without it their namespaces would never go. Then the API
         // that nobody serves any more: it would hinder the removal of every namespace.
-        for arguments in [
-            &["scaledobjects", "--all", "--all-namespaces", "--timeout=60s"][..],
-            &["apiservice", METRICS_API],
-            &["namespace", NAMESPACE],
-            &["clusterrolebinding", "plimsoll-bench:keda", "plimsoll-bench:keda-metrics"],
-            &["clusterrole", "plimsoll-bench:keda-metrics"],
-            &[&self.crds],
-        ] {
-            let arguments = [&["delete", "--ignore-not-found"], arguments].concat();
-            if let Err(error) = self.stage.cluster.kubectl(&arguments) {
-                eprintln!("something of KEDA stays: {error:#}");
-            }
-        }
+        let what = [
+            "scaledobjects --all --all-namespaces --timeout=60s",
+            &format!("apiservice {METRICS_API}"),
+            &format!("namespace {NAMESPACE}"),
+            "clusterrolebinding plimsoll-bench:keda plimsoll-bench:keda-metrics",
+            "clusterrole plimsoll-bench:keda-metrics",
+            &self.crds,
+        ];
+        uninstall(self.stage, "KEDA", &what);
     }
 }

@@ -36,14 +36,12 @@ const MOST_BEFORE: i64 = 3;
 const ENOUGH: i64 = 36;
 /// Longer than the query's window, so that the old load is all that it shows.
 const QUIET: Duration = Duration::from_secs(18);
-/// The longest wait for enough replicas.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// After enough are wanted: whether more are wanted than the load needs.
 const OVERSHOOT: Duration = Duration::from_secs(8);
 /// A load that goes on until it is ended.
 const LONG: &str = "3600s";
 
-/// What one system did at all steps.
 #[derive(Default)]
 struct Times {
     first_raise: Spread,
@@ -56,7 +54,6 @@ struct Times {
 struct Scene {
     namespace: String,
     url: String,
-    /// Goes on until the scene is dropped.
     _load: Load,
 }
 
@@ -141,9 +138,7 @@ fn names(system: System) -> Vec<String> {
 /// The CPU of the requests that one replica is to carry, as a quantity: it is what their rate is in the CPU's words.
 fn cpu_of_requests(stage: &Stage, scene: &Scene) -> Result<String> {
     const MORE: u32 = 180;
-    let pods = ["--namespace", &scene.namespace, "get", "pods", "--selector=app=shop", "--output=json"];
-    let pods: Value = serde_json::from_str(&stage.cluster.kubectl(&pods)?)?;
-    let pods = pods.pointer("/items").and_then(Value::as_array).context("no pods")?;
+    let pods = stage.cluster.list(&scene.namespace, "pods --selector=app=shop")?;
     let pids = pods.iter().map(|pod| process::of_pod(pod, "plimsoll-shop").context("a pod has no process"));
     let pids = pids.collect::<Result<Vec<_>>>()?;
     let used = || pids.iter().map(|pid| process::cpu_seconds(*pid)).sum::<Result<f64>>();
@@ -206,7 +201,6 @@ impl Scene {
         stage.cluster.apply(&(deployment + &system.manifest(&rule))).map(drop)
     }
 
-    /// More requests/s from now on.
     fn load(&self, stage: &Stage, more: u32) -> Result<Load> {
         start(stage, &self.url, more)
     }

@@ -17,7 +17,6 @@ use crate::stage::Stage;
 const NAMESPACE: &str = "bench-many";
 const SERVICES: usize = 200;
 const REPETITIONS: i64 = 3;
-/// The longest wait for the last write.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Between two steps: the pods of the one are made before the other.
 const PAUSE: Duration = Duration::from_secs(8);
@@ -28,7 +27,6 @@ struct Times {
     last: Spread,
 }
 
-/// Repeats the step for each system in turn.
 pub fn run(stage: &Stage, systems: &[System]) -> Result<Value> {
     let mut figures = json!({
         "what": "seconds from a sample that Prometheus answers with to the first and to the last changed spec.replicas",

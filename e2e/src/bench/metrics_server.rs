@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::system::wait_for_api;
+use super::system::{uninstall, wait_for_api};
 use crate::{
     cluster::{Image, METRICS_SERVER},
     stage::Stage,
@@ -25,7 +25,6 @@ pub struct MetricsServer<'a> {
 }
 
 impl<'a> MetricsServer<'a> {
-    /// Installs it and waits until the API server can ask it.
     pub fn install(stage: &'a Stage, program: &Path) -> Result<Self> {
         let cluster = &stage.cluster;
         cluster.load_image(IMAGE, &Image::of_program(program))?;
@@ -39,21 +38,13 @@ impl<'a> MetricsServer<'a> {
 impl Drop for MetricsServer<'_> {
     fn drop(&mut self) {
         // The API first: one that nobody serves hinders the removal of every namespace.
-        for arguments in [
-            &["apiservice", METRICS_API][..],
-            &["namespace", "metrics-server"],
-            &["--namespace=kube-system", "rolebinding", "plimsoll-bench:metrics-server"],
-            &[
-                "clusterrolebinding",
-                "plimsoll-bench:metrics-server",
-                "plimsoll-bench:metrics-server-delegator",
-            ],
-            &["clusterrole", "plimsoll-bench:metrics-server"],
-        ] {
-            let arguments = [&["delete", "--ignore-not-found"], arguments].concat();
-            if let Err(error) = self.stage.cluster.kubectl(&arguments) {
-                eprintln!("something of metrics-server stays: {error:#}");
-            }
-        }
+        let what = [
+            &format!("apiservice {METRICS_API}"),
+            "namespace metrics-server",
+            "rolebinding plimsoll-bench:metrics-server",
+            "clusterrolebinding plimsoll-bench:metrics-server plimsoll-bench:metrics-server-delegator",
+            "clusterrole plimsoll-bench:metrics-server",
+        ];
+        uninstall(self.stage, "metrics-server", &what);
     }
 }

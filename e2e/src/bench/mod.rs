@@ -36,12 +36,9 @@ use self::{figures::Machine, keda::Keda, metrics_server::MetricsServer, system::
 /// How often Prometheus scrapes in every bench: what the peers' own figures are given for.
 const SCRAPE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Where a bench runs.
 #[derive(Clone, Copy)]
 enum Place {
-    /// On this machine alone.
     Machine(fn() -> Result<Value>),
-    /// On the cluster, for each of the systems.
     Cluster(fn(&Stage, &[System]) -> Result<Value>),
     /// On the cluster under a load that costs CPU.
     Load(fn(&Stage, &[System]) -> Result<Value>),

@@ -18,14 +18,12 @@ use super::{
 use crate::stage::Stage;
 
 const NAMESPACE: &str = "bench-sample";
-/// Steps of the gauge.
 const STEPS: usize = 20;
 /// Deployments for each system, each with a question of its own.
 const DEPLOYMENTS: usize = 4;
 /// The HorizontalPodAutoscaler looks every 15 s, a whole number of scrapes: its Deployments begin at four different
 /// moments of its period, or all would be measured at one.
 const APART: Duration = Duration::from_millis(3_750);
-/// The longest wait for the last step.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A value and when Prometheus had it.

@@ -18,7 +18,6 @@ const LINE: &str = r#"jsonpath={.metadata.name} {.spec.replicas}{"\n"}"#;
 
 type Seen = BTreeMap<String, Vec<(Instant, i64)>>;
 
-/// A watch that goes on until it is dropped.
 pub struct Watch {
     child: Child,
     seen: Arc<Mutex<Seen>>,
@@ -60,12 +59,10 @@ impl Watch {
         changes.iter().find(|(at, wanted)| *at >= from && *wanted >= replicas).map(|(at, _)| *at)
     }
 
-    /// What a Deployment wants now.
     pub fn wanted(&self, name: &str) -> Option<i64> {
         self.seen().get(name)?.last().map(|(_, wanted)| *wanted)
     }
 
-    /// What a Deployment wanted at a moment.
     pub fn wanted_at(&self, name: &str, moment: Instant) -> Option<i64> {
         let seen = self.seen();
         seen.get(name)?.iter().take_while(|(at, _)| *at <= moment).last().map(|(_, wanted)| *wanted)

@@ -11,13 +11,11 @@ use crate::cluster::{Cluster, Component};
 pub struct Away<'a>(Option<&'a Cluster>);
 
 impl<'a> Away<'a> {
-    /// Kills the API server, as a crash would.
     pub fn of(cluster: &'a Cluster) -> Result<Self> {
         cluster.kill9(Component::ApiServer)?;
         Ok(Self(Some(cluster)))
     }
 
-    /// Starts it.
     pub fn end(mut self) -> Result<()> {
         self.0.take().map_or(Ok(()), back)
     }

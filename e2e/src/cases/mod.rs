@@ -1,12 +1,12 @@
 //! What is proven on the real cluster, case by case. Each case says what must be, and what was seen.
 
-mod authority;
 mod away;
 mod failover;
 mod lanes;
 mod life;
 mod outage;
 mod pods;
+mod prelude;
 mod recovery;
 mod repeat;
 mod scaling;
@@ -16,7 +16,7 @@ mod traffic;
 use std::{
     cell::RefCell,
     panic::{AssertUnwindSafe, catch_unwind},
-    process::Command,
+    sync::Mutex,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -26,14 +26,12 @@ use serde_json::json;
 
 use crate::{
     cluster::Options,
-    process::finish,
     stage::{FaultProxy, Install, Profile, Stage},
 };
 
 pub use lanes::Lane;
 pub use repeat::{Repeated, repeat};
 
-/// One thing that is proven.
 pub struct Case {
     /// Name for `cargo xtask e2e NAME`: a group and a word, as in `outage-empty`.
     pub name: &'static str,
@@ -45,12 +43,12 @@ pub struct Case {
     pub run: fn(&Theatre) -> Result<String>,
 }
 
-/// What every case can use.
 pub struct Theatre {
-    /// The cluster with Plimsoll in it.
     pub stage: Stage,
     /// What stands between Plimsoll's source [`FaultProxy::SOURCE`] and Prometheus.
     pub prometheus: FaultProxy,
+    /// What the cases `outage-*` share, once one of them has set it up.
+    outage: Mutex<Option<outage::Outage>>,
 }
 
 thread_local! {
@@ -73,7 +71,6 @@ fn all() -> Vec<&'static Case> {
     groups.iter().flat_map(|group| group.iter()).collect()
 }
 
-/// How a case ended.
 struct Ended {
     case: &'static Case,
     took: Duration,
@@ -82,12 +79,9 @@ struct Ended {
     first: Option<anyhow::Error>,
 }
 
-/// How many cases passed and failed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Cases that held.
     pub passed: usize,
-    /// Cases that did not.
     pub failed: usize,
     /// Those of the former that held only at their second try.
     pub flaky: Vec<&'static str>,
@@ -194,12 +188,11 @@ fn install() -> Install {
 }
 
 impl Theatre {
-    /// Two nodes, and what [`install`] says.
     fn open(profile: Profile) -> Result<Self> {
         let options = Options { nodes: 2, ..Options::default() };
         let stage = Stage::set(&options, &install(), profile)?;
         let prometheus = FaultProxy::deploy(&stage)?;
-        Ok(Self { stage, prometheus })
+        Ok(Self { stage, prometheus, outage: Mutex::new(None) })
     }
 
     /// What `kubectl plimsoll explain` says of a service at the decisive moment of a case, for the reader of the run.
@@ -207,14 +200,11 @@ impl Theatre {
     pub fn explain(&self, namespace: &str, name: &str, words: &[&str]) -> Result<()> {
         let begin = Instant::now();
         loop {
-            let object = self.stage.get(namespace, "scalableservice", name)?;
+            let object = self.stage.cluster.get(namespace, "scalableservice", name)?;
             let replicas = object.pointer("/status/replicas");
             let number =
                 replicas.map_or_else(String::new, |replicas| format!("{name} has {replicas} replica"));
-            let mut command = Command::new(&self.stage.built.plugin);
-            command.env("KUBECONFIG", self.stage.cluster.kubeconfig());
-            command.args(["explain", name, "--namespace", namespace]);
-            let text = finish(command, "")?;
+            let text = self.stage.plugin(namespace, &["explain", name])?;
             let missing = [number.as_str()].iter().chain(words).find(|word| !text.contains(**word)).copied();
             match missing {
                 None => {

@@ -30,7 +30,6 @@ pub fn requests(sent: u64, lost: u64, control_lost: u64) {
     count("lost by the control", control_lost);
 }
 
-/// What came of several runs of a case.
 pub struct Repeated {
     case: &'static Case,
     runs: usize,
@@ -41,9 +40,6 @@ pub struct Repeated {
 
 /// Plays the cases one after the other, `runs` times, on a cluster that is set up once; after each round, tells a table of
 /// what was seen so far.
-///
-/// # Errors
-/// A name is none of a case, or the cluster can't be set up. A case that does not hold is a result.
 pub fn repeat(names: &[&str], runs: usize) -> Result<Vec<Repeated>> {
     let known = all();
     let unknown: Vec<_> = names.iter().filter(|name| !known.iter().any(|case| case.name == **name)).collect();
@@ -87,7 +83,6 @@ impl Repeated {
     }
 
     /// Its name with the same for a machine.
-    #[must_use]
     pub fn json(&self) -> (String, Value) {
         let figures = self.figures.iter().map(|(name, values)| {
             let [min, median, max] = spread(values);

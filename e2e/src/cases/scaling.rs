@@ -8,7 +8,6 @@ mod zero;
 
 use super::{Case, Lane};
 
-/// The cases `scale-*`.
 pub const CASES: &[Case] = &[
     Case {
         name: "scale-steps",

@@ -2,40 +2,53 @@
 
 mod trail;
 
-use std::{process::Command, time::Duration};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
-use serde_json::Value;
+use anyhow::Result;
+use serde_json::{Value, json};
 
 pub use trail::{Sight, Trail};
 
 use super::Theatre;
 use crate::{
     cluster::PAUSE_IMAGE,
-    process::{finish, wait_for},
-    stage::{Stage, queue, service_url},
+    stage::{Dial, Stage},
 };
 
 /// A namespace that is made anew and deleted, without waiting, when the case is over.
 pub struct Scene<'a> {
     theatre: &'a Theatre,
-    /// The cluster.
     pub stage: &'a Stage,
-    /// Its name.
     pub namespace: &'static str,
 }
 
 impl<'a> Scene<'a> {
-    /// An empty namespace.
     pub fn open(theatre: &'a Theatre, namespace: &'static str) -> Result<Self> {
         theatre.stage.fresh_namespace(namespace)?;
         Ok(Self { theatre, stage: &theatre.stage, namespace })
     }
 
-    /// kubectl in this namespace.
-    pub fn kubectl(&self, arguments: &[&str]) -> Result<String> {
-        let all: Vec<&str> = ["--namespace", self.namespace].iter().chain(arguments).copied().collect();
-        self.stage.cluster.kubectl(&all)
+    /// kubectl in this namespace; blanks separate its arguments.
+    pub fn kubectl(&self, words: &str) -> Result<String> {
+        self.stage.cluster.kubectl_in(self.namespace, words)
+    }
+
+    /// Changes an object, given as `KIND NAME` and further flags, by a JSON merge patch or, if it is a list, a JSON patch.
+    pub fn patch(&self, object: &str, patch: &Value) -> Result<()> {
+        let type_ = if patch.is_array() { "json" } else { "merge" };
+        let words = ["--namespace", self.namespace, "patch"].into_iter().chain(object.split_whitespace());
+        let words: Vec<&str> = words.chain(["--type", type_, "--patch"]).collect();
+        let patch = patch.to_string();
+        self.stage.cluster.kubectl(&[&words[..], &[&patch]].concat()).map(drop)
+    }
+
+    /// Waits until all pods of a Deployment are of its newest template, and available.
+    pub fn rolled_out(&self, deployment: &str, within: Duration) -> Result<()> {
+        self.stage.cluster.rolled_out(self.namespace, deployment, within)
+    }
+
+    pub fn dial(&self) -> Result<Dial> {
+        Dial::deploy(self.stage, self.namespace)
     }
 
     /// Applies YAML whose objects name this namespace.
@@ -60,9 +73,14 @@ spec:
         ))
     }
 
-    /// An object as JSON.
+    pub fn secret(&self, name: &str, type_: &str, data: &Value) -> Result<()> {
+        let metadata = json!({"name": name, "namespace": self.namespace});
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": type_, "stringData": data});
+        self.apply(&secret.to_string())
+    }
+
     pub fn get(&self, kind: &str, name: &str) -> Result<Value> {
-        self.stage.get(self.namespace, kind, name)
+        self.stage.cluster.get(self.namespace, kind, name)
     }
 
     /// What becomes of an object from now on.
@@ -75,19 +93,16 @@ spec:
         self.theatre.explain(self.namespace, name, words)
     }
 
-    /// `kubectl plimsoll` in this namespace.
+    /// `kubectl plimsoll` in this namespace, found by kubectl as a user's is.
     pub fn plugin(&self, arguments: &[&str]) -> Result<String> {
-        let mut command = Command::new(&self.stage.built.plugin);
-        command.env("KUBECONFIG", self.stage.cluster.kubeconfig());
-        command.args(arguments).args(["--namespace", self.namespace]);
-        finish(command, "")
+        self.stage.plugin(self.namespace, arguments)
     }
 
     /// Waits until a ScalableService says Ready=True for its newest spec.
     pub fn wait_ready(&self, name: &str, within: Duration) -> Result<()> {
-        let timeout = format!("--timeout={}s", within.as_secs());
-        let service = format!("scalableservice/{name}");
-        self.kubectl(&["wait", "--for=condition=Ready", &service, &timeout]).map(drop)
+        let timeout = within.as_secs();
+        self.kubectl(&format!("wait --for=condition=Ready scalableservice/{name} --timeout={timeout}s"))?;
+        Ok(())
     }
 
     /// A Deployment of programs that do nothing, which are ready at once.
@@ -97,8 +112,7 @@ spec:
         self.apply(&format!(
             "apiVersion: apps/v1\nkind: Deployment\nmetadata: {metadata}\nspec:\n  replicas: {replicas}\n{pods}"
         ))?;
-        let deployment = format!("deployment/{name}");
-        self.kubectl(&["rollout", "status", &deployment, "--timeout=60s"]).map(drop)
+        self.rolled_out(name, Duration::from_secs(60))
     }
 }
 
@@ -125,51 +139,8 @@ pub fn idle_pods(name: &str) -> String {
     )
 }
 
-/// A load that is what the case says: a queue whose length is set, scraped as any other.
-pub struct Dial {
-    url: String,
-}
-
-impl Dial {
-    /// The load that it shows, as PromQL.
-    pub fn query(namespace: &str) -> String {
-        format!(r#"sum(shop_queue_jobs{{namespace="{namespace}", app="dial"}})"#)
-    }
-
-    /// Deploys it, at zero.
-    pub fn deploy(scene: &Scene<'_>) -> Result<Self> {
-        scene.apply(&queue(scene.namespace, "dial", &scene.stage.built.shop_image))?;
-        scene.kubectl(&["rollout", "status", "deployment/dial", "--timeout=60s"])?;
-        let dial = Self { url: service_url(scene.stage, scene.namespace, "dial", 8080)? };
-        // kube-proxy hears of a Service by a watch of its own, and its address may have been another's before.
-        wait_for("the dial", Duration::from_secs(10), || dial.call("GET", "/", "").map(|_| true))?;
-        Ok(dial)
-    }
-
-    /// Sets the load.
-    pub fn set(&self, jobs: u64) -> Result<()> {
-        let waiting = self.call("GET", "/", "")?;
-        let now = waiting.get("waiting").and_then(Value::as_u64).context("the dial does not say its load")?;
-        if jobs > now {
-            self.call("POST", &format!("/jobs?n={}", jobs - now), "")?;
-        } else if jobs < now {
-            let taken = self.call("POST", &format!("/take?max={}", now - jobs), "")?;
-            self.call("POST", "/done", &taken.to_string())?;
-        }
-        Ok(())
-    }
-
-    fn call(&self, method: &str, path: &str, body: &str) -> Result<Value> {
-        let url = format!("{}{path}", self.url);
-        let answer = if method == "GET" { ureq::get(&url).call() } else { ureq::post(&url).send(body) };
-        let text = answer.with_context(|| url.clone())?.body_mut().read_to_string()?;
-        serde_json::from_str(&text).with_context(|| format!("{url} answered {text}"))
-    }
-}
-
 /// A ScalableService on the namespace's dial: one replica for each 10 of it, a look every second.
 pub struct DialService<'a> {
-    /// Its name.
     pub name: &'a str,
     /// apiVersion, kind and name of what it scales.
     pub target: (&'a str, &'a str, &'a str),
@@ -183,7 +154,6 @@ impl<'a> DialService<'a> {
         Self { name, target: ("apps/v1", "Deployment", name), window: 0 }
     }
 
-    /// Applies it.
     pub fn apply(&self, scene: &Scene<'_>) -> Result<()> {
         let Self { name, target: (version, kind, target), window } = self;
         let namespace = scene.namespace;

@@ -7,7 +7,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The trees that the machine has.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Trees {
     /// Where controllers are, so where a node's groups must be made.
@@ -16,10 +15,6 @@ pub struct Trees {
     all: Vec<PathBuf>,
 }
 
-/// Finds the trees.
-///
-/// # Errors
-/// There is none, so no container can be limited or found.
 pub fn trees() -> Result<Trees> {
     let mounts = fs::read_to_string("/proc/self/mounts").context("cannot read /proc/self/mounts")?;
     let trees = trees_in(&mounts);
@@ -30,9 +25,6 @@ pub fn trees() -> Result<Trees> {
 }
 
 /// Makes a group in every tree, ready for a kubelet to make groups below it.
-///
-/// # Errors
-/// A tree does not take it.
 pub fn create(group: &str) -> Result<()> {
     for tree in trees()?.with_controllers {
         let mut folder = tree;
@@ -53,9 +45,6 @@ pub fn create(group: &str) -> Result<()> {
 }
 
 /// Kills every process in a group and below.
-///
-/// # Errors
-/// Some are still there after 10 s.
 pub fn kill(group: &str) -> Result<()> {
     wait_for(&format!("end of the processes in the cgroup {group}"), Duration::from_secs(10), || {
         let processes = processes(group)?;
@@ -65,9 +54,6 @@ pub fn kill(group: &str) -> Result<()> {
 }
 
 /// Removes a group and all below it; its processes must have ended.
-///
-/// # Errors
-/// A group is still in use after 5 s.
 pub fn remove(group: &str) -> Result<()> {
     let folders: Vec<PathBuf> = trees()?.all.into_iter().map(|tree| below(&tree, group)).collect();
     wait_for(&format!("end of the cgroup {group}"), Duration::from_secs(5), || {
@@ -77,9 +63,6 @@ pub fn remove(group: &str) -> Result<()> {
 }
 
 /// Process ids in a group and below, in any tree.
-///
-/// # Errors
-/// No cgroup is mounted.
 pub fn processes(group: &str) -> Result<Vec<u32>> {
     let mut found = Vec::new();
     for tree in trees()?.all {

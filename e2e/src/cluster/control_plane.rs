@@ -14,13 +14,9 @@ use std::time::Duration;
 const ETCD: &str = "127.0.0.1:12379";
 const ETCD_PEERS: &str = "127.0.0.1:12380";
 
-/// How long a program of the control plane may take to become ready.
 const READY_DEADLINE: Duration = Duration::from_secs(60);
 
 /// The store. Nothing is synced to disk: a crash of the machine loses the cluster, which is fine for tests.
-///
-/// # Errors
-/// The program is not built.
 pub fn etcd(state: &State, programs: &Programs) -> Result<Daemon> {
     let args = vec![
         "--name=plimsoll-dev".to_owned(),
@@ -37,9 +33,6 @@ pub fn etcd(state: &State, programs: &Programs) -> Result<Daemon> {
 }
 
 /// The API server, with authentication by token and the aggregation layer.
-///
-/// # Errors
-/// The program is not built.
 pub fn api_server(state: &State, programs: &Programs) -> Result<Daemon> {
     let file = |flag: &str, name: &str| format!("--{flag}={}", state.text(&format!("pki/{name}")));
     let mut args = vec![
@@ -81,9 +74,6 @@ pub fn api_server(state: &State, programs: &Programs) -> Result<Daemon> {
 }
 
 /// The controllers. The HorizontalPodAutoscaler's period stays at its default of 15 s, since we compare with it.
-///
-/// # Errors
-/// The program is not built.
 pub fn controller_manager(state: &State, programs: &Programs) -> Result<Daemon> {
     let name = "kube-controller-manager";
     let pki = |name: &str| state.text(&format!("pki/{name}"));
@@ -105,18 +95,10 @@ pub fn controller_manager(state: &State, programs: &Programs) -> Result<Daemon> 
     daemon(state, programs, name, args)
 }
 
-/// The scheduler.
-///
-/// # Errors
-/// The program is not built.
 pub fn scheduler(state: &State, programs: &Programs) -> Result<Daemon> {
     daemon(state, programs, "kube-scheduler", client_args(state, "kube-scheduler"))
 }
 
-/// Waits until etcd answers.
-///
-/// # Errors
-/// It ended or does not answer in time; the message has the end of its log.
 pub fn wait_for_etcd(etcd: &Daemon) -> Result<()> {
     etcd.wait_until("answer of etcd", READY_DEADLINE, || {
         Ok(http_get(ETCD, "/health")?.contains("\"health\":\"true\""))
@@ -124,9 +106,6 @@ pub fn wait_for_etcd(etcd: &Daemon) -> Result<()> {
 }
 
 /// Waits until the API server is ready, its first roles included.
-///
-/// # Errors
-/// It ended or is not ready in time; the message has the end of its log.
 pub fn wait_for_api_server(server: &Daemon, state: &State, programs: &Programs) -> Result<()> {
     let kubectl = programs.path("kubectl")?;
     let kubeconfig = format!("--kubeconfig={}", state.kubeconfig().display());

@@ -32,17 +32,11 @@ const ENVOY_GATEWAY: Module = Module {
 };
 
 /// The folder with the Gateway API's definitions of the standard channel, a file each; downloaded once.
-///
-/// # Errors
-/// Go is missing, or the module can't be had.
 pub fn definitions() -> Result<PathBuf> {
     Ok(GATEWAY_API.folder()?.join("config/crd/standard"))
 }
 
 /// The file with Envoy Gateway's definition of BackendTrafficPolicy; downloaded once.
-///
-/// # Errors
-/// Go is missing, or the module can't be had.
 pub fn backend_traffic_policy() -> Result<PathBuf> {
     let generated = "charts/gateway-helm/charts/crds/crds/generated";
     let file = "gateway.envoyproxy.io_backendtrafficpolicies.yaml";

@@ -27,9 +27,7 @@ pub struct Image {
     pub entrypoint: Vec<String>,
     /// `uid:gid`.
     pub user: String,
-    /// `NAME=value`.
     pub environment: Vec<String>,
-    /// Labels of the image's configuration.
     pub labels: BTreeMap<String, String>,
     files: BTreeMap<String, Source>,
 }
@@ -45,7 +43,6 @@ enum Source {
 pub struct Archive {
     /// Full name, with a registry's host before it.
     pub name: String,
-    /// The OCI archive.
     pub path: PathBuf,
     /// Digest of the manifest, as containerd shows it: `sha256:…`.
     pub digest: String,
@@ -53,7 +50,6 @@ pub struct Archive {
 
 impl Image {
     /// An image that starts a program of the host, which is put at `/bin/<its name>`.
-    #[must_use]
     pub fn of_program(program: &Path) -> Self {
         let name = program.file_name().unwrap_or_default().to_string_lossy();
         let target = format!("/bin/{name}");
@@ -68,9 +64,6 @@ impl Image {
     }
 
     /// Debian's HAProxy, as `/usr/sbin/haproxy`; it must be installed, as [`Cluster::up`](super::Cluster::up) sees to.
-    ///
-    /// # Errors
-    /// It is not installed.
     pub fn of_haproxy() -> Result<Self> {
         let program = find_program("haproxy").context("haproxy is not installed")?;
         let mut image = Self::of_program(&program);
@@ -83,9 +76,6 @@ impl Image {
 
     /// Debian's NGINX, as `/usr/sbin/nginx`, with the libraries of the `agent` that runs in its image too; it must be
     /// installed, as [`Cluster::up`](super::Cluster::up) sees to.
-    ///
-    /// # Errors
-    /// It is not installed.
     pub fn of_nginx(agent: &Path) -> Result<Self> {
         let program = find_program("nginx").context("nginx is not installed")?;
         let mut image = Self::of_program(&program);
@@ -99,23 +89,17 @@ impl Image {
     }
 
     /// Adds a file of the host; of a program the shared libraries come along.
-    #[must_use]
     pub fn with_file(mut self, target: &str, source: &Path) -> Self {
         self.files.insert(target.to_owned(), Source::File(source.to_owned()));
         self
     }
 
-    /// Adds a file with this text.
-    #[must_use]
     pub fn with_text(mut self, target: &str, text: &str) -> Self {
         self.files.insert(target.to_owned(), Source::Text(text.to_owned()));
         self
     }
 
     /// Writes the archive into the cache, unless it is there for exactly these files.
-    ///
-    /// # Errors
-    /// The name has no registry's host, a file cannot be read, or the cache cannot be written.
     pub fn build(&self, name: &str) -> Result<Archive> {
         if !name.split_once('/').is_some_and(|(host, rest)| host.contains('.') && rest.contains(':')) {
             bail!(

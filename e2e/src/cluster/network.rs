@@ -11,22 +11,17 @@ use std::fs;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-/// Nodes that a cluster can have.
 pub const NODE_COUNT: u8 = 2;
 
 /// Node 1 is the host itself, by an address on our bridge.
 pub const API_SERVER_ADDRESS: &str = "10.250.0.1";
 
-/// Port of the API server.
 pub const API_SERVER_PORT: u16 = 6443;
 
-/// Pods of all nodes.
 pub const POD_RANGE: &str = "10.244.0.0/16";
 
-/// Virtual addresses of Services.
 pub const SERVICE_RANGE: &str = "10.96.0.0/16";
 
-/// Where Debian puts the CNI plug-ins.
 pub const CNI_PLUGINS: &str = "/usr/lib/cni";
 
 /// Prefix of the names of our bridges and networks.
@@ -42,33 +37,25 @@ const RULE_MARK: &str = "plimsoll-dev";
 const KUBERNETES_MARKS: [&str; 2] = ["KUBE-", "CNI-"];
 
 /// `plimsoll-1`, `plimsoll-2`: the node, its network namespace (of the second) and its folder.
-#[must_use]
 pub fn node_name(number: u8) -> String {
     format!("{OUR_PREFIX}-{number}")
 }
 
-/// The node's address on the bridge.
-#[must_use]
 pub fn node_address(number: u8) -> String {
     format!("10.250.0.{number}")
 }
 
 /// The network namespace of a node; the first is the host.
-#[must_use]
 pub fn node_namespace(number: u8) -> Option<String> {
     (number > 1).then(|| node_name(number))
 }
 
 /// Name of a node's CNI network, which is that of its bridge.
-#[must_use]
 pub fn network_name(number: u8) -> String {
     format!("{OUR_PREFIX}-pods{number}")
 }
 
 /// Makes the bridge and lets the host forward between pods.
-///
-/// # Errors
-/// An address range is in use, another Kubernetes has its rules on this machine, or a tool fails.
 pub fn create(state: &State) -> Result<()> {
     check_ranges(&run("ip", &["-json", "route", "show", "table", "all"])?)?;
     ip(&format!("link add {BRIDGE} type bridge"))?;
@@ -85,9 +72,6 @@ pub fn create(state: &State) -> Result<()> {
 }
 
 /// Connects a node: its namespace (not for the first), its routes, and its CNI configuration.
-///
-/// # Errors
-/// A tool fails, or the configuration cannot be written.
 pub fn connect_node(state: &State, number: u8) -> Result<()> {
     if let Some(namespace) = node_namespace(number) {
         let (outside, name) = (format!("{OUR_PREFIX}-n{number}"), &namespace);
@@ -109,9 +93,6 @@ pub fn connect_node(state: &State, number: u8) -> Result<()> {
 }
 
 /// Takes a node's links away; what is not there is fine.
-///
-/// # Errors
-/// A link or namespace is there and cannot be removed.
 pub fn disconnect_node(number: u8) -> Result<()> {
     if let Some(namespace) = node_namespace(number) {
         // The route goes over the common bridge, so it does not go with the link.
@@ -125,9 +106,6 @@ pub fn disconnect_node(number: u8) -> Result<()> {
 }
 
 /// Takes the bridge and all Kubernetes rules away; what is not there is fine.
-///
-/// # Errors
-/// A tool fails.
 pub fn remove() -> Result<()> {
     remove_link(BRIDGE)?;
     for family in ["iptables", "ip6tables"] {
@@ -140,19 +118,12 @@ pub fn remove() -> Result<()> {
     Ok(())
 }
 
-/// Whether our bridge or rules are there.
-///
-/// # Errors
-/// iptables cannot be asked.
 pub fn exists() -> Result<bool> {
     let bridge = Path::new("/sys/class/net").join(BRIDGE).exists();
     Ok(bridge || saved_rules("iptables")?.contains(RULE_MARK))
 }
 
 /// Refuses to work beside another Kubernetes, whose rules ours would destroy.
-///
-/// # Errors
-/// kube-proxy's chains are there, and not from us.
 pub fn refuse_foreign_rules() -> Result<()> {
     if !exists()? && saved_rules("iptables")?.contains(":KUBE-SERVICES") {
         bail!(

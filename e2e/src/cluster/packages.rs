@@ -32,9 +32,6 @@ const PACKAGES: &[(&str, &str)] = &[
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 /// Installs the packages that are missing, without starting their services.
-///
-/// # Errors
-/// There is no apt, or it fails.
 pub fn ensure() -> Result<()> {
     let missing =
         missing(|probe| probe.starts_with('/') && Path::new(probe).exists() || find_program(probe).is_some());

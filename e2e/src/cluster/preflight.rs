@@ -23,9 +23,6 @@ const PORTS: [(&str, u16, &str); 9] = [
 ];
 
 /// Checks what can be checked before anything is changed.
-///
-/// # Errors
-/// Not root, no cgroup, too little disk space.
 pub fn check() -> Result<()> {
     require_root()?;
     cgroup::trees()?;
@@ -33,17 +30,11 @@ pub fn check() -> Result<()> {
 }
 
 /// Checks that no other Kubernetes is in the way; needs the tools that the packages bring.
-///
-/// # Errors
-/// Another Kubernetes has its rules here.
 pub fn check_neighbours() -> Result<()> {
     network::refuse_foreign_rules()
 }
 
 /// Checks that the ports are free; our bridge must be there, and nothing of ours may run.
-///
-/// # Errors
-/// A port is taken.
 pub fn check_ports() -> Result<()> {
     for (address, port, owner) in PORTS {
         TcpListener::bind((address, port)).with_context(|| {
@@ -54,9 +45,6 @@ pub fn check_ports() -> Result<()> {
 }
 
 /// Checks that the caller is root.
-///
-/// # Errors
-/// The caller is not root.
 pub fn require_root() -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         bail!("a cluster needs root (namespaces, mounts, cgroups, iptables); run it as root or by sudo");
@@ -65,9 +53,6 @@ pub fn require_root() -> Result<()> {
 }
 
 /// Checks the free disk space at a path.
-///
-/// # Errors
-/// There is less than `needed` bytes.
 pub fn check_space(path: &Path, needed: u64, purpose: &str) -> Result<()> {
     let disk = rustix::fs::statvfs(path)
         .with_context(|| format!("cannot ask for the disk of {}", path.display()))?;

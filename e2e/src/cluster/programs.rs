@@ -117,18 +117,12 @@ pub struct Programs {
 
 impl Programs {
     /// Builds what the cache does not have yet: about ten minutes on two cores the first time.
-    ///
-    /// # Errors
-    /// Go is missing, the disk is too full, or a build fails.
     pub fn ensure() -> Result<Self> {
         let folders = CLUSTER_MODULES.iter().map(Module::ensure).collect::<Result<_>>()?;
         Ok(Self { folders })
     }
 
     /// Builds the one program of this name alone, unless the cache has it, and returns its path.
-    ///
-    /// # Errors
-    /// As [`Self::ensure`], or no module gives a program of this name.
     pub fn ensure_one(name: &str) -> Result<PathBuf> {
         let has = |module: &&Module| module.programs.iter().any(|(program, _)| *program == name);
         let module = CLUSTER_MODULES.iter().find(has);
@@ -136,9 +130,6 @@ impl Programs {
     }
 
     /// Finds the programs without building any.
-    ///
-    /// # Errors
-    /// One of them is not built.
     pub fn find() -> Result<Self> {
         let find = |module: &Module| {
             let folder = module.folder()?;
@@ -151,16 +142,12 @@ impl Programs {
     }
 
     /// The full path of a program.
-    ///
-    /// # Errors
-    /// No module gives a program of this name.
     pub fn path(&self, name: &str) -> Result<PathBuf> {
         let found = self.folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file());
         found.with_context(|| format!("no built program is called {name:?}"))
     }
 
     /// The folders with the programs, for PATH.
-    #[must_use]
     pub fn folders(&self) -> &[PathBuf] {
         &self.folders
     }
@@ -168,9 +155,6 @@ impl Programs {
 
 impl Module {
     /// Builds the module's programs unless the cache has them, and returns their folder.
-    ///
-    /// # Errors
-    /// Go is missing, the disk is too full, or the build fails.
     pub fn ensure(&self) -> Result<PathBuf> {
         let folder = self.folder()?;
         if folder.is_dir() {

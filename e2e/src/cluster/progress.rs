@@ -4,9 +4,6 @@ use anyhow::{Context, Result};
 use std::time::{Duration, Instant};
 
 /// Does one named step and tells how long it took.
-///
-/// # Errors
-/// Those of the step, with its name before them.
 pub fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     let start = Instant::now();
     let done = work().with_context(|| format!("{name} failed"))?;
@@ -20,7 +17,6 @@ pub fn note(text: &str) {
 }
 
 /// A duration for a person: `45 s`, `2 min 5 s`.
-#[must_use]
 pub fn pretty(duration: Duration) -> String {
     match (duration.as_secs() / 60, duration.as_secs() % 60) {
         (0, seconds) => format!("{seconds} s"),

@@ -33,9 +33,6 @@ impl Release {
 
     /// The folder with the programs `haproxy` and `nginx`, for the front of a PATH. They are fetched once, with every
     /// library that they need down to the C library, and nothing of the system is changed.
-    ///
-    /// # Errors
-    /// The system's mirror does not have them, or cannot be reached.
     pub fn programs(self) -> Result<PathBuf> {
         let folder = cache_folder(&format!("debian-{self}"))?;
         let bin = folder.join("bin");

@@ -36,45 +36,35 @@ impl Default for State {
 
 impl State {
     /// The folder itself.
-    #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
     }
 
     /// A path in the folder.
-    #[must_use]
     pub fn path(&self, relative: &str) -> PathBuf {
         self.root.join(relative)
     }
 
     /// A path in the folder, as text for a command line or a configuration.
-    #[must_use]
     pub fn text(&self, relative: &str) -> String {
         self.path(relative).display().to_string()
     }
 
-    /// The administrator's kubeconfig.
-    #[must_use]
     pub fn kubeconfig(&self) -> PathBuf {
         self.path("kubeconfig")
     }
 
     /// The log of a program.
-    #[must_use]
     pub fn log(&self, name: &str) -> PathBuf {
         self.root.join("logs").join(format!("{name}.log"))
     }
 
     /// The pid file of a program.
-    #[must_use]
     pub fn pid_file(&self, name: &str) -> PathBuf {
         self.root.join("run").join(format!("{name}.pid"))
     }
 
     /// Makes the folders; only root may look into them.
-    ///
-    /// # Errors
-    /// A folder cannot be made.
     pub fn create(&self) -> Result<()> {
         for folder in ["", "logs", "run", "pki", "kubeconfigs"] {
             let path = self.root.join(folder);
@@ -86,23 +76,16 @@ impl State {
     }
 
     /// What the running cluster was started with; none when there is no complete cluster.
-    #[must_use]
     pub fn record(&self) -> Option<Record> {
         serde_json::from_str(&fs::read_to_string(self.path(RECORD)).ok()?).ok()
     }
 
     /// Marks the cluster as complete.
-    ///
-    /// # Errors
-    /// The file cannot be written.
     pub fn write_record(&self, record: &Record) -> Result<()> {
         write_private(&self.path(RECORD), &serde_json::to_string(record)?)
     }
 
     /// From now on the cluster is not complete any more.
-    ///
-    /// # Errors
-    /// The file is there and cannot be removed.
     pub fn remove_record(&self) -> Result<()> {
         match fs::remove_file(self.path(RECORD)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -114,9 +97,6 @@ impl State {
 }
 
 /// A folder below the user's cache (`$XDG_CACHE_HOME/plimsoll`, otherwise `~/.cache/plimsoll`), made when missing.
-///
-/// # Errors
-/// Neither variable is set, or the folder cannot be made.
 pub fn cache_folder(name: &str) -> Result<PathBuf> {
     let base = match std::env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()) {
         Some(cache) => PathBuf::from(cache),

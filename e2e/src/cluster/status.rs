@@ -7,7 +7,6 @@ use std::fmt;
 /// A program of the cluster.
 #[derive(Debug)]
 pub struct Part {
-    /// What people call it.
     pub name: String,
     /// Its process id, while it runs.
     pub pid: Option<u32>,
@@ -28,9 +27,6 @@ pub struct Status {
 
 impl Cluster {
     /// Looks at the programs and asks the API server for nodes and pods.
-    ///
-    /// # Errors
-    /// No cgroup is mounted.
     pub fn status(&self) -> Result<Status> {
         let daemons = self.control_plane().into_iter().chain(self.nodes.iter().flat_map(node::Node::daemons));
         let parts = daemons.map(|daemon| Part {
@@ -61,7 +57,6 @@ impl Cluster {
 
 impl Status {
     /// Whether every program runs.
-    #[must_use]
     pub fn is_complete(&self) -> bool {
         self.parts.iter().all(|part| part.pid.is_some())
     }

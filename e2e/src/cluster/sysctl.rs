@@ -24,9 +24,6 @@ const CHANGED_BY_KUBERNETES: [&str; 7] = [
 ];
 
 /// Remembers all that the cluster changes and sets what it needs.
-///
-/// # Errors
-/// The kernel does not have or does not take a setting.
 pub fn prepare(state: &State) -> Result<()> {
     if read(BRIDGE_CALLS).is_none() && find_program("modprobe").is_some() {
         run("modprobe", &["br_netfilter"]).context(
@@ -40,9 +37,6 @@ pub fn prepare(state: &State) -> Result<()> {
 }
 
 /// Sets what a node in a network namespace of its own needs.
-///
-/// # Errors
-/// The kernel does not take a setting.
 pub fn prepare_namespace(namespace: &str) -> Result<()> {
     let script: Vec<String> =
         NEEDED.iter().map(|(name, value)| format!("echo {value} > /proc/sys/{name}")).collect();
@@ -51,9 +45,6 @@ pub fn prepare_namespace(namespace: &str) -> Result<()> {
 }
 
 /// Puts back what was remembered.
-///
-/// # Errors
-/// The kernel does not take a setting.
 pub fn restore(state: &State) -> Result<()> {
     let text = fs::read_to_string(state.path("sysctls.json")).unwrap_or_default();
     let before: BTreeMap<String, String> = serde_json::from_str(&text).unwrap_or_default();

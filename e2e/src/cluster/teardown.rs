@@ -7,7 +7,7 @@ use super::node::{CGROUP_ROOT, cgroup_of, kill_containers};
 use super::programs::remove_folder;
 use super::state::State;
 use super::{cgroup, network, sysctl};
-use crate::process::{arguments_of, process_ids, run, signal_process, wait_for};
+use crate::process::{arguments_of, processes, run, signal_process, wait_for};
 use anyhow::{Result, bail};
 use rustix::process::Signal;
 use std::fs;
@@ -43,17 +43,11 @@ const SHARED_FOLDERS: [&str; 12] = [
 ];
 
 /// Whether anything of a cluster is on this machine.
-///
-/// # Errors
-/// iptables cannot be asked.
 pub fn is_needed(state: &State) -> Result<bool> {
     Ok(state.root().exists() || network::exists()? || !our_processes(state.root()).is_empty())
 }
 
 /// Removes a whole cluster; running it again, or without a cluster, is fine.
-///
-/// # Errors
-/// Something cannot be removed; the message says what.
 pub fn all(state: &State) -> Result<()> {
     state.remove_record()?;
     kill_programs(state.root())?;
@@ -73,9 +67,6 @@ pub fn all(state: &State) -> Result<()> {
 }
 
 /// Removes one node and leaves the rest of the cluster alone.
-///
-/// # Errors
-/// As [`all`].
 pub fn node(state: &State, number: u8) -> Result<()> {
     let folder = state.path(&node_name(number));
     kill_programs(&folder)?;
@@ -98,9 +89,9 @@ fn kill_programs(folder: &Path) -> Result<()> {
 }
 
 fn our_processes(folder: &Path) -> Vec<u32> {
-    let rank = |pid: &u32| program_rank(&arguments_of(*pid), folder);
-    let mut found: Vec<(usize, u32)> =
-        process_ids().into_iter().filter_map(|pid| Some((rank(&pid)?, pid))).collect();
+    let rank = |process: &_| program_rank(&arguments_of(process), folder);
+    let found = processes().filter_map(|process| Some((rank(&process)?, process.pid.unsigned_abs())));
+    let mut found: Vec<(usize, u32)> = found.collect();
     found.sort_unstable();
     found.into_iter().map(|(_, pid)| pid).collect()
 }

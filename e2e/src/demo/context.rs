@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::place::{Generator, Place};
 use crate::{
     cluster::{Archive, Client, Image, Programs, prometheus_for},
+    object::Object,
     process::wait_for,
     stage::{Built, Profile},
 };
@@ -18,7 +19,6 @@ const CRD: &str = "scalableservices.plimsoll.dev";
 /// Reasons of a container that waits for an image which it will not get.
 const NO_IMAGE: [&str; 4] = ["ErrImageNeverPull", "ErrImagePull", "ImagePullBackOff", "InvalidImageName"];
 
-/// The cluster.
 #[derive(Debug, Clone)]
 pub struct Target {
     /// Its context in the kubeconfig.
@@ -78,9 +78,9 @@ impl Place {
         let policy = self.pull_policy;
         self.client.apply(&prometheus_for(NAMESPACE, &images.name(2), policy))?;
         // What an earlier demo left.
-        self.kubectl(&["delete", "pod/load", "deployment/checkout", "--ignore-not-found"])?;
+        self.kubectl("delete pod/load deployment/checkout --ignore-not-found")?;
         // Also pods that waited for an image: they would go on to say that it is missing when it is there by now.
-        self.kubectl(&["delete", "pods", "--field-selector=status.phase=Pending", "--ignore-not-found"])?;
+        self.kubectl("delete pods --field-selector=status.phase=Pending --ignore-not-found")?;
         let name = images.name(0);
         let (repository, tag) = name.rsplit_once(':').context("an image without a tag")?;
         let chart = built.workspace.join("charts/plimsoll").display().to_string();
@@ -106,10 +106,9 @@ impl Place {
         sleep(Duration::from_secs(2));
         let mut missing = None;
         wait_for("Prometheus and Plimsoll", Duration::from_secs(120), || {
-            let pods: Value = serde_json::from_str(&self.kubectl(&["get", "pods", "--output=json"])?)?;
-            let pods = pods.pointer("/items").and_then(Value::as_array).cloned().unwrap_or_default();
+            let pods = self.client.list(NAMESPACE, "pods")?;
             missing = pods.iter().find_map(without_image);
-            Ok(missing.is_some() || pods.len() >= 3 && pods.iter().all(is_ready))
+            Ok(missing.is_some() || pods.len() >= 3 && pods.iter().all(|pod| pod.is("Ready")))
         })?;
         match missing {
             Some(image) => bail!("the nodes do not have the image {image}; {}", images.how()),
@@ -138,20 +137,10 @@ fn kubectl(Target { context, .. }: &Target) -> String {
     format!("kubectl --context {context}")
 }
 
-fn is_ready(pod: &Value) -> bool {
-    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
-    let ready = |condition: &&Value| condition.get("type").is_some_and(|type_| type_ == "Ready");
-    conditions.is_some_and(|all| all.iter().find(ready).is_some_and(|ready| ready["status"] == "True"))
-}
-
 /// The image that a container of the pod waits for in vain.
 fn without_image(pod: &Value) -> Option<String> {
-    let containers = pod.pointer("/status/containerStatuses")?.as_array()?;
-    let waits = |container: &&Value| {
-        let reason = container.pointer("/state/waiting/reason").and_then(Value::as_str);
-        reason.is_some_and(|reason| NO_IMAGE.contains(&reason))
-    };
-    containers.iter().find(waits)?.get("image")?.as_str().map(str::to_owned)
+    let waits = |container: &&Value| NO_IMAGE.contains(&container.text("/state/waiting/reason"));
+    Some(pod.list("/status/containerStatuses").iter().find(waits)?.text("/image").to_owned())
 }
 
 impl Images {

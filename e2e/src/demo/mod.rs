@@ -10,10 +10,12 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use serde_json::Value;
 
 use self::place::Place;
-use crate::stage::{Load, Second, Shop};
+use crate::{
+    object::Object,
+    stage::{Load, Second, Shop, Summary},
+};
 
 pub use self::context::Target;
 
@@ -84,26 +86,20 @@ pub fn run(on: &On) -> Result<()> {
     };
     place.deploy(&shop)?;
     place.client.apply(&SERVICE.replace("NAMESPACE", place.namespace))?;
-    place.kubectl(&["wait", "--for=condition=Ready", "ssvc/checkout", "--timeout=60s"])?;
+    place.kubectl("wait --for=condition=Ready ssvc/checkout --timeout=60s")?;
     say(begin, "three minutes of load: a rise, a jump to more than twice as much, a fall");
     let objective = format!("--objective={OBJECTIVE_S}s");
     // A Service balances connections, not requests: one that lives long would keep its load on an old pod.
     let flags = [&objective, "--timeout=5s", "--requests-per-connection=1"];
     let load = place.load(NAME, SHAPE, &flags)?;
-    let (summary, peak) = watch(&place, load)?;
+    let (account, seconds, peak) = watch(&place, load)?;
     println!();
-    println!("{}", place.kubectl(&["get", "ssvc", NAME])?);
-    conclude(&place, &summary, peak)
+    println!("{}", place.kubectl("get ssvc checkout")?);
+    conclude(&place, &account, &seconds, peak)
 }
 
-/// What is kept of each second, to be judged at the end.
-struct Judged {
-    seconds: Vec<Second>,
-    account: crate::stage::Summary,
-}
-
-/// Prints a line every few seconds until the load ends. Returns the account and the most replicas that were ready.
-fn watch(place: &Place, mut load: Load) -> Result<(Judged, i64)> {
+/// Prints a line every few seconds until the load ends. Returns its account, and the most replicas that were ready.
+fn watch(place: &Place, mut load: Load) -> Result<(Summary, Vec<Second>, i64)> {
     println!();
     println!("{:>6} {:>9} {:>9} {:>8} {:>9} {:>6}  why", "time", "req/s", "wanted", "ready", "p99", "lost");
     let (mut shown, mut peak) = (0, 0);
@@ -115,8 +111,8 @@ fn watch(place: &Place, mut load: Load) -> Result<(Judged, i64)> {
         let (wanted, ready) = replicas(place)?;
         peak = peak.max(ready);
         let lost: u64 = seconds.iter().map(Second::lost).sum();
-        let object = place.get("ssvc", NAME)?;
-        let why = object.pointer("/status/summary/why").and_then(Value::as_str).unwrap_or("-");
+        let object = place.client.get(place.namespace, "ssvc", NAME)?;
+        let why = object.text("/status/summary/why");
         println!(
             "{:>5.0}s {:>9.0} {wanted:>9} {ready:>8} {:>7.0}ms {lost:>6}  {why}",
             last.t,
@@ -125,12 +121,11 @@ fn watch(place: &Place, mut load: Load) -> Result<(Judged, i64)> {
         );
         std::io::stdout().flush()?;
     }
-    let seconds = load.seconds();
-    Ok((Judged { seconds, account: load.finish(false)? }, peak))
+    let (account, seconds) = load.finish_by_second(false)?;
+    Ok((account, seconds, peak))
 }
 
-fn conclude(place: &Place, judged: &Judged, peak: i64) -> Result<()> {
-    let Judged { seconds, account } = judged;
+fn conclude(place: &Place, account: &Summary, seconds: &[Second], peak: i64) -> Result<()> {
     let after_jump = |second: &&Second| (JUMP_S..JUMP_S + REACTION_S).contains(&second.t);
     let outside: Vec<_> = seconds.iter().filter(|second| !after_jump(second)).collect();
     let (sent, late) =
@@ -161,9 +156,8 @@ fn conclude(place: &Place, judged: &Judged, peak: i64) -> Result<()> {
 
 /// Replicas that the shop wants and those that are ready.
 fn replicas(place: &Place) -> Result<(i64, i64)> {
-    let deployment = place.get("deployment", NAME)?;
-    let number = |path: &str| deployment.pointer(path).and_then(Value::as_i64).unwrap_or(0);
-    Ok((number("/spec/replicas"), number("/status/readyReplicas")))
+    let deployment = place.client.get(place.namespace, "deployment", NAME)?;
+    Ok((deployment.wanted(), deployment.number("/status/readyReplicas")))
 }
 
 fn say(begin: Instant, what: &str) {

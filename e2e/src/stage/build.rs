@@ -21,8 +21,6 @@ pub enum Profile {
 }
 
 impl Profile {
-    /// As cargo names it.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Suite => "suite",
@@ -35,7 +33,6 @@ impl Profile {
     /// The suite compiles the workspace by Clippy's driver, which is rustc with its lints: `cargo clippy` would check all
     /// dependencies once more, which takes minutes on two cores. The second variable is how `cargo clippy -- --deny=warnings`
     /// hands its arguments to the driver.
-    #[must_use]
     pub fn environment(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Suite => &[
@@ -46,7 +43,6 @@ impl Profile {
         }
     }
 
-    /// What cargo has to do for the programs.
     fn arguments(self) -> &'static [&'static str] {
         match self {
             // Without the tests, cargo would choose other features of the dependencies, and build these anew.
@@ -58,13 +54,9 @@ impl Profile {
     }
 }
 
-/// What was built.
 pub struct Built {
-    /// Root of the workspace.
     pub workspace: PathBuf,
-    /// The operator.
     pub plimsoll: PathBuf,
-    /// The kubectl plugin.
     pub plugin: PathBuf,
     /// The sample shop and the load generator.
     pub shop: PathBuf,
@@ -72,7 +64,6 @@ pub struct Built {
     pub gateway: PathBuf,
     /// Image of the operator; its tag changes with its content, so that an upgrade rolls it out.
     pub plimsoll_image: String,
-    /// Image of the shop.
     pub shop_image: String,
     /// Image of Debian's HAProxy; its tag is that of its program's content, as of the others.
     pub haproxy_image: String,

@@ -29,7 +29,6 @@ impl GatewayStandIn {
         Ok(Self { child })
     }
 
-    /// URL of a listener.
     pub fn url(port: u16) -> String {
         format!("http://{}:{port}", node_address(1))
     }

@@ -13,83 +13,57 @@ use serde::Deserialize;
 
 use super::Stage;
 
-/// One second of a run.
+/// A second of a run. As in [`Summary`], times are in seconds.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Second {
-    /// Seconds since the start.
+    /// Since the start.
     pub t: f64,
-    /// Requests a second that the shape asks for.
+    /// What the shape asks for.
     pub offered: f64,
-    /// Requests that were due.
     pub sent: u64,
-    /// Answered well.
-    pub ok: u64,
-    /// Answered with an error.
     pub http_errors: u64,
-    /// Not answered.
     pub transport_errors: u64,
     /// Slower than the objective, or not answered well.
     pub late: u64,
-    /// When the first good answer of this second was complete, in seconds since 1970.
-    #[serde(default)]
+    /// When the first good answer of this second was complete, since 1970.
     pub first_ok: Option<f64>,
-    /// Seconds.
-    pub p50: Option<f64>,
-    /// Seconds.
     pub p99: Option<f64>,
 }
 
 impl Second {
-    /// Requests that were not answered well.
     pub fn lost(&self) -> u64 {
         self.http_errors + self.transport_errors
     }
 }
 
-/// The whole run.
+/// A whole run.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
-    /// Answers by their code.
-    #[serde(default)]
     pub codes: BTreeMap<u16, u64>,
     /// Requests without an answer, by the reason.
-    #[serde(default)]
     pub failures: BTreeMap<String, u64>,
-    /// When the first good answer was complete, in seconds since 1970.
-    #[serde(default)]
+    /// When the first good answer was complete, since 1970.
     pub first_ok: Option<f64>,
-    /// When the last request that got none ended, in seconds since 1970.
-    #[serde(default)]
+    /// When the last request that got none ended, since 1970.
     pub last_bad: Option<f64>,
-    /// Connections that were opened.
-    #[serde(default)]
     pub connections: u64,
-    /// Requests that were due.
+    /// Those that were due.
     pub sent: u64,
-    /// Answered well.
     pub ok: u64,
-    /// Answered with an error.
     pub http_errors: u64,
-    /// Not answered.
     pub transport_errors: u64,
     /// Slower than the objective, or not answered well.
     pub late: u64,
-    /// Seconds.
-    pub p50: Option<f64>,
-    /// Seconds.
     pub p99: Option<f64>,
-    /// Seconds.
     pub max: Option<f64>,
-    /// Longest delay in seconds between the moment a request was due and its start: this machine's own lateness, which
-    /// is part of every latency.
-    #[serde(default)]
+    /// Longest delay between the moment a request was due and its start: this machine's own lateness, which is part of
+    /// every latency.
     pub max_lag_seconds: f64,
 }
 
 impl Summary {
-    /// Requests that were not answered well.
     pub fn lost(&self) -> u64 {
         self.http_errors + self.transport_errors
     }
@@ -100,7 +74,6 @@ struct Last {
     summary: Summary,
 }
 
-/// A run that goes on.
 pub struct Load {
     child: Child,
     seconds: Arc<Mutex<Vec<Second>>>,
@@ -115,7 +88,6 @@ impl Load {
         Self::of(command)
     }
 
-    /// Starts a command whose output is a load generator's.
     pub fn of(mut command: Command) -> Result<Self> {
         let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start the load generator")?;
         let output = child.stdout.take().context("the load generator has no output")?;
@@ -138,12 +110,10 @@ impl Load {
         Ok(Self { child, seconds, reader: Some(reader) })
     }
 
-    /// The seconds so far.
     pub fn seconds(&self) -> Vec<Second> {
         self.seconds.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether it still runs.
     pub fn runs(&mut self) -> Result<bool> {
         Ok(self.child.try_wait()?.is_none())
     }
@@ -158,7 +128,6 @@ impl Load {
         self.finish_by_second(early).map(|(summary, _)| summary)
     }
 
-    /// The same, with all of its seconds.
     pub fn finish_by_second(mut self, early: bool) -> Result<(Summary, Vec<Second>)> {
         if early {
             self.end();

@@ -1,19 +1,22 @@
 //! The sample shop in the cluster: a Deployment with a Service, or a queue with its workers.
 
+use std::time::Duration;
+
 use anyhow::Result;
 
 use super::Stage;
+use crate::object::Object;
+
+/// Until all of its pods are ready: images are there, and two cores start about ten pods in as many seconds.
+const READY_WITHIN: Duration = Duration::from_secs(90);
 
 /// A shop: `replicas` pods with `workers` workers each, of `service_time`.
 #[derive(Debug, Clone)]
 pub struct Shop<'a> {
-    /// Namespace.
     pub namespace: &'a str,
     /// Name of Deployment, Service and label `app`.
     pub name: &'a str,
-    /// Replicas at the start.
     pub replicas: u32,
-    /// Requests that one pod serves at the same time.
     pub workers: u32,
     /// Time of one request, as in `50ms`.
     pub service_time: &'a str,
@@ -24,20 +27,15 @@ pub struct Shop<'a> {
 }
 
 impl Shop<'_> {
-    /// Deploys it and waits until it is ready.
     pub fn deploy(&self, stage: &Stage) -> Result<()> {
         stage.cluster.apply(&self.manifest(&stage.built.shop_image))?;
-        let deployment = format!("deployment/{}", self.name);
-        let arguments = ["--namespace", self.namespace, "rollout", "status", &deployment, "--timeout=90s"];
-        stage.cluster.kubectl(&arguments).map(drop)
+        stage.cluster.rolled_out(self.namespace, self.name, READY_WITHIN)
     }
 
-    /// URL of its Service, from the host.
     pub fn url(&self, stage: &Stage) -> Result<String> {
         service_url(stage, self.namespace, self.name, 8080)
     }
 
-    /// Its Deployment and its Service.
     pub fn manifest(&self, image: &str) -> String {
         let Self { namespace, name, replicas, workers, service_time, startup, more } = self;
         let more: String = more.iter().map(|argument| format!(", {argument:?}")).collect();
@@ -51,9 +49,7 @@ impl Shop<'_> {
 /// A queue and its workers: `NAME` is the queue, `NAME-worker` works it off.
 #[derive(Debug, Clone)]
 pub struct Queue<'a> {
-    /// Namespace.
     pub namespace: &'a str,
-    /// Name of the queue.
     pub name: &'a str,
     /// Time of one job, as in `200ms`.
     pub job_time: &'a str,
@@ -68,14 +64,9 @@ impl Queue<'_> {
         let arguments = format!(r#"["work", "--queue=http://{name}:8080", "--job-time={job_time}"]"#);
         let manifest = queue(namespace, name, image) + &deployment(namespace, &worker, 1, image, &arguments);
         stage.cluster.apply(&manifest)?;
-        let queue = format!("deployment/{name}");
-        stage
-            .cluster
-            .kubectl(&["--namespace", namespace, "rollout", "status", &queue, "--timeout=90s"])
-            .map(drop)
+        stage.cluster.rolled_out(namespace, name, READY_WITHIN)
     }
 
-    /// URL of the queue, from the host.
     pub fn url(&self, stage: &Stage) -> Result<String> {
         service_url(stage, self.namespace, self.name, 8080)
     }
@@ -88,15 +79,8 @@ pub fn queue(namespace: &str, name: &str, image: &str) -> String {
 
 /// URL of a Service, from the host: kube-proxy's rules hold there too.
 pub fn service_url(stage: &Stage, namespace: &str, name: &str, port: u16) -> Result<String> {
-    let address = stage.cluster.kubectl(&[
-        "--namespace",
-        namespace,
-        "get",
-        "service",
-        name,
-        "--output=jsonpath={.spec.clusterIP}",
-    ])?;
-    Ok(format!("http://{address}:{port}"))
+    let service = stage.cluster.get(namespace, "service", name)?;
+    Ok(format!("http://{}:{port}", service.text("/spec/clusterIP")))
 }
 
 fn deployment(namespace: &str, name: &str, replicas: u32, image: &str, arguments: &str) -> String {

@@ -15,10 +15,8 @@ const STALLED: Duration = Duration::from_secs(5);
 /// Stack of a thread that only reads lines.
 const STACK: usize = 128 << 10;
 
-/// One long answer.
 #[derive(Debug, Clone)]
 pub struct Stream {
-    /// When the request was sent.
     pub opened: SystemTime,
     /// Who sends it, once the first line has come.
     pub pod: Option<String>,
@@ -53,7 +51,6 @@ impl Streams {
         Ok(Self { seen, sockets })
     }
 
-    /// Waits until each has its first line.
     pub fn wait(&self, within: Duration) -> Result<()> {
         let begin = Instant::now();
         while self.all().iter().any(|stream| stream.pod.is_none()) {
@@ -66,8 +63,6 @@ impl Streams {
         Ok(())
     }
 
-    /// The streams as they are now.
-    #[must_use]
     pub fn all(&self) -> Vec<Stream> {
         lock(&self.seen).clone()
     }

@@ -1,23 +1,7 @@
 //! A primary that is ready for ten seconds and not ready for ten.
 
-use std::{
-    thread::sleep,
-    time::{Duration, Instant},
-};
-
-use anyhow::{Result, ensure};
-
-use super::{spare, switches};
-use crate::cases::{
-    Theatre,
-    pods::fault,
-    repeat::{count, requests},
-    scene::{Scene, Sight},
-    traffic::{
-        flow::Flow,
-        front::{CONTROL, Front, SHOP, Setup, control},
-    },
-};
+use super::{spare, standby_ready, switches};
+use crate::cases::prelude::*;
 
 const SETUP: Setup = Setup {
     more_spec: r#"failover:
@@ -32,7 +16,6 @@ const HALF: Duration = Duration::from_secs(10);
 const FEW: (u32, usize) = (4, 3);
 /// The same of ten minutes: after seven stays the next one is of 384 s.
 const MANY: (u32, usize) = (30, 8);
-/// Requests a second on kept and on fresh connections.
 const RATE: u32 = 20;
 
 pub fn run(theatre: &Theatre) -> Result<String> {
@@ -47,8 +30,7 @@ fn flap(theatre: &Theatre, (periods, allowed): (u32, usize)) -> Result<String> {
     let other = Scene::open(theatre, "flap-spare")?;
     let front = Front::set(theatre, &SETUP, |_| Ok(()))?;
     spare(&other, front.scene.namespace)?;
-    let ready = |sight: &Sight| sight.condition("FailoverReady").starts_with("True");
-    front.service.wait("with a standby that is ready", Duration::from_secs(20), ready)?;
+    standby_ready(&front.service)?;
     let plain = control(&front.scene, &Setup { replicas: 1, ..SETUP })?;
     let longest = (periods + 2) * 20;
     let flow = Flow::start(front.scene.stage, &front.url, RATE, longest, &[])?;

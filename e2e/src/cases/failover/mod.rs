@@ -6,18 +6,9 @@ mod refused;
 mod standby;
 mod tls;
 
-use std::time::Duration;
-
-use anyhow::Result;
-use serde_json::Value;
-
-use super::{
-    Case, Lane,
-    scene::{Dial, Scene, Sight, Trail},
-};
+use super::prelude::*;
 use crate::stage::Shop;
 
-/// The cases `failover-*`.
 pub const CASES: &[Case] = &[
     Case {
         name: "failover-standby",
@@ -102,17 +93,19 @@ spec:
     ))
 }
 
-/// The share of the requests that the standby gets, as the status says.
+fn standby_ready(service: &Trail) -> Result<()> {
+    let ready = |sight: &Sight| sight.is("FailoverReady");
+    service.wait("with a standby that is ready", Duration::from_secs(20), ready).map(drop)
+}
+
 fn weight(sight: &Sight) -> i64 {
     sight.number("/status/failover/backends/0/weight")
 }
 
-/// Where the failover stands, as the status says.
 fn state(sight: &Sight) -> &str {
     sight.text("/status/failover/state")
 }
 
-/// The switches within the hour, as the status says.
 fn switches(sight: &Sight) -> usize {
-    sight.object.pointer("/status/failover/switches").and_then(Value::as_array).map_or(0, Vec::len)
+    sight.list("/status/failover/switches").len()
 }

@@ -1,25 +1,7 @@
 //! One primary and one standby through a slow failure, an outage of Prometheus and a sudden death.
 
-use std::{
-    thread::sleep,
-    time::{Duration, SystemTime},
-};
-
-use anyhow::{Context, Result, ensure};
-
-use super::{SPARE, refused, spare, state, weight};
-use crate::cases::{
-    Theatre,
-    pods::{Pod, fault, pods},
-    repeat::{count, figure},
-    scene::{Scene, Sight, Trail},
-    traffic::{
-        flow::Flow,
-        front::{CONTROL, Front, SHOP, Setup, control, seconds, unix},
-        processes::kill,
-    },
-};
-use crate::process::wait_for;
+use super::{SPARE, refused, spare, standby_ready, state, weight};
+use crate::cases::{prelude::*, traffic::processes::kill};
 
 const SETUP: Setup = Setup {
     more_spec: r#"failover:
@@ -37,7 +19,6 @@ const SETUP: Setup = Setup {
   atMost: "1""#,
     ..Setup::of("failover", 4)
 };
-/// Requests a second on kept and on fresh connections.
 const RATE: u32 = 40;
 /// Until the rate of errors is above its limit in three samples of 5 s each, and the standby has its replicas.
 const LEFT_WITHIN: Duration = Duration::from_secs(35);
@@ -54,8 +35,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let other = Scene::open(theatre, "failover-spare")?;
     let front = Front::set(theatre, &SETUP, |_| Ok(()))?;
     let standby = spare(&other, front.scene.namespace)?;
-    let ready = |sight: &Sight| sight.condition("FailoverReady").starts_with("True");
-    front.service.wait("with a standby that is ready", Duration::from_secs(20), ready)?;
+    standby_ready(&front.service)?;
     let slow = degrade(&front, &standby)?;
     let blind = without_prometheus(theatre, &front)?;
     let sudden = die(&front)?;
@@ -191,37 +171,30 @@ fn kill_again(mut left: Vec<Pod>) -> Result<()> {
 fn dead_since(target: &Trail, from: SystemTime, to: SystemTime) -> Option<Sight> {
     let sights = target.all();
     let dead = |sight: &Sight| sight.number("/status/readyReplicas") == 0;
-    let mut dies = sights.windows(2).rev().filter_map(|pair| match pair {
-        [before, after] if !dead(before) && dead(after) => Some(after),
-        _ => None,
-    });
-    dies.find(|sight| sight.at >= from && sight.at <= to).cloned()
+    let mut dies = sights.iter().zip(sights.iter().skip(1)).rev().filter(|(a, b)| !dead(a) && dead(b));
+    dies.find(|(_, sight)| (from..=to).contains(&sight.at)).map(|(_, sight)| sight.clone())
 }
 
 /// A person sends all requests to the standby, and back.
 fn by_hand(front: &Front<'_>) -> Result<String> {
     let scene = &front.scene;
     let flow = Flow::start(scene.stage, &front.url, RATE, 60, &[])?;
-    let plugin = |arguments: &[&str]| scene.plugin(arguments);
-    plugin(&["failover", SHOP, "--to", SPARE])?;
+    scene.plugin(&["failover", SHOP, "--to", SPARE])?;
     let begun = SystemTime::now();
     let there = |sight: &Sight| sight.at >= begun && weight(sight) == 100;
     let moved = front.service.wait("sent to the standby", Duration::from_secs(15), there)?;
     // The primary is well, and stays without requests until somebody says otherwise.
     front.service.stays("on the standby", Duration::from_secs(8), |sight| weight(sight) == 100)?;
     scene.explain(SHOP, &["sent to spare by hand"])?;
-    plugin(&["failover", SHOP, "--to", "primary"])?;
+    scene.plugin(&["failover", SHOP, "--to", "primary"])?;
     let back =
         front.service.wait("sent back", BACK_WITHIN, |sight| sight.at > moved.at && weight(sight) == 0)?;
-    plugin(&["freeze", SHOP, "--reason=e2e"])?;
+    scene.plugin(&["freeze", SHOP, "--reason=e2e"])?;
     front.service.wait("frozen", Duration::from_secs(5), |sight| state(sight) == "Frozen")?;
-    plugin(&["unfreeze", SHOP])?;
+    scene.plugin(&["unfreeze", SHOP])?;
     front.service.wait("not frozen", Duration::from_secs(5), |sight| state(sight) == "Primary")?;
     let account = flow.finish(true)?;
     account.none_lost("sent there and back by hand")?;
-    Ok(format!(
-        "by hand there in {:.1} s, and back, none of {} lost",
-        seconds(begun, moved.at),
-        account.sent()
-    ) + &format!(" ({:.1} s)", seconds(moved.at, back.at)))
+    let (there, back) = (seconds(begun, moved.at), seconds(moved.at, back.at));
+    Ok(format!("by hand there in {there:.1} s, and back in {back:.1} s, none of {} lost", account.sent()))
 }

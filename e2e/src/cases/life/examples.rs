@@ -1,13 +1,8 @@
 //! Every file in `examples/`, as a user applies it.
 
+use crate::{cases::prelude::*, stage::GatewayStandIn};
 use std::{collections::BTreeMap, fs};
 
-use anyhow::{Context, Result, ensure};
-use serde_json::Value;
-
-use crate::{cases::Theatre, stage::GatewayStandIn};
-
-/// The image that stands in the files.
 const IMAGE: &str = "plimsoll.local/shop:dev";
 
 pub fn run(theatre: &Theatre) -> Result<String> {
@@ -40,32 +35,20 @@ fn apply(theatre: &Theatre, examples: &BTreeMap<String, String>, namespaces: &[&
         );
     }
     for namespace in namespaces {
-        let wait = ["wait", "--for=condition=Ready", "scalableservices", "--all", "--timeout=60s"];
-        let within = [&["--namespace", namespace], &wait[..]].concat();
-        if let Err(error) = cluster.kubectl(&within) {
-            let said =
-                cluster.kubectl(&["--namespace", namespace, "get", "scalableservices", "--output=yaml"])?;
-            return Err(error.context(said));
+        let ready = "wait --for=condition=Ready scalableservices --all --timeout=60s";
+        if let Err(error) = cluster.kubectl_in(namespace, ready) {
+            return Err(error.context(cluster.kubectl_in(namespace, "get scalableservices --output=yaml")?));
         }
     }
     // Not only ready, but with all of their replicas.
     for namespace in namespaces {
-        let settled =
-            ["wait", "--for=condition=Reconciling=False", "scalableservices", "--all", "--timeout=30s"];
-        cluster.kubectl(&[&["--namespace", namespace], &settled[..]].concat())?;
+        let settled = "wait --for=condition=Reconciling=False scalableservices --all --timeout=30s";
+        cluster.kubectl_in(namespace, settled)?;
     }
     for namespace in namespaces {
-        let list = [
-            "--namespace",
-            namespace,
-            "get",
-            "scalableservices",
-            "--output=jsonpath={.items[*].metadata.name}",
-        ];
-        for name in cluster.kubectl(&list)?.split_whitespace() {
-            let service = theatre.stage.get(namespace, "scalableservice", name)?;
+        for service in cluster.list(namespace, "scalableservices")? {
             let kpi = service.pointer("/spec/kpis/0/name").and_then(Value::as_str).unwrap_or("minReplicas");
-            theatre.explain(namespace, name, &[kpi])?;
+            theatre.explain(namespace, service.text("/metadata/name"), &[kpi])?;
         }
     }
     let all = cluster.kubectl(&["get", "scalableservices", "--all-namespaces", "--no-headers"])?;

@@ -1,25 +1,7 @@
 //! One replica of ten answers errors.
 
-use std::{
-    thread::sleep,
-    time::{Duration, SystemTime},
-};
-
-use anyhow::{Context, Result, ensure};
-
 use super::{EJECTED_WITHIN, ERRORS, ejected, setup};
-use crate::{
-    cases::{
-        Theatre,
-        pods::pods,
-        repeat::{count, figure},
-        traffic::{
-            flow::Flow,
-            front::{CONTROL, Front, SHOP, Setup, control, seconds, unix},
-        },
-    },
-    process::wait_for,
-};
+use crate::cases::prelude::*;
 
 const SETUP: Setup = setup(
     "recovery-outlier",
@@ -41,7 +23,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let front = Front::set(theatre, &SETUP, |_| Ok(()))?;
     let (scene, stage) = (&front.scene, front.scene.stage);
     let plain = control(scene, &Setup { replicas: 5, ..SETUP })?;
-    let first = |app: &str| -> Result<_> { pods(scene, app)?.into_iter().next().context("there is no pod") };
+    let first = |app| pods(scene, app)?.into_iter().next().context("there is no pod");
     let (sick, sister) = (first(SHOP)?, first(CONTROL)?);
     let flow = Flow::start(stage, &front.url, RATE, 60, &[])?;
     let beside = Flow::start(stage, &plain, RATE / 4, 60, &[])?;
@@ -74,13 +56,8 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     ensure!(refused == 0, "the ejection itself lost {refused} requests: {}", account.why());
     let last = account.last_bad().unwrap_or_default() - unix(out.at);
     ensure!(last <= TOLD, "errors went on for {last:.1} s after the ejection: {}", account.why());
-    let others = front
-        .service
-        .all()
-        .iter()
-        .flat_map(|sight| ejected(sight, true))
-        .filter(|pod| *pod != sick.name)
-        .count();
+    let all = front.service.all();
+    let others = all.iter().flat_map(|sight| ejected(sight, true)).filter(|pod| *pod != sick.name).count();
     ensure!(others == 0, "replicas that answered well were ejected too");
     let goes_on =
         without.last_bad().context("the control has no error, so none would be seen")? - unix(ended);

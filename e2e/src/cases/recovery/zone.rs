@@ -1,26 +1,6 @@
 //! A zone loses its power: its only node with every pod on it.
 
-use std::{
-    thread::sleep,
-    time::{Duration, Instant, SystemTime},
-};
-
-use anyhow::{Context, Result, ensure};
-use serde_json::Value;
-
-use crate::{
-    cases::{
-        Theatre,
-        repeat::{count, figure},
-        scene::Scene,
-        traffic::{
-            flow::Flow,
-            front::{CONTROL, Front, SHOP, Setup, control, spread},
-        },
-    },
-    cluster::Cluster,
-    process::wait_for,
-};
+use crate::{cases::prelude::*, cluster::Cluster};
 
 /// Eight replicas of ten requests a second each, four in each zone: half of them do not carry the load.
 const SETUP: Setup = Setup {
@@ -68,7 +48,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let at = SystemTime::now();
     let (cut, dark) = (begin.elapsed().as_secs_f64(), PowerCut::of_node_2(&stage.cluster)?);
     let lost = front.service.wait("with a lost zone", Duration::from_secs(45), |sight| {
-        sight.condition("ZonesServing").starts_with("False ZoneLost")
+        sight.says("ZonesServing").starts_with("False ZoneLost")
     })?;
     let noticed = begin.elapsed().as_secs_f64() - cut;
     let raised = front.target.wait("raised", Duration::from_secs(45), |sight| {
@@ -81,7 +61,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let evicted = there.saturating_sub(on_node(scene, SHOP, "plimsoll-2")?);
     dark.end()?;
     front.service.wait("without a lost zone", Duration::from_secs(60), |sight| {
-        sight.at > lost.at && sight.condition("ZonesServing").starts_with("True")
+        sight.at > lost.at && sight.is("ZonesServing")
     })?;
     let late = [&through, &load, &beside].map(Flow::late);
     let (through, account, without) = (through.finish(true)?, load.finish(true)?, beside.finish(true)?);
@@ -122,14 +102,8 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     ))
 }
 
-/// Pods of an app on a node that are not being deleted.
 fn on_node(scene: &Scene<'_>, app: &str, node: &str) -> Result<usize> {
-    let (selector, field) =
-        (format!("--selector=app={app}"), format!("--field-selector=spec.nodeName={node}"));
-    let list = scene.kubectl(&["get", "pods", &selector, &field, "--output=json"])?;
-    let list: Value = serde_json::from_str(&list)?;
-    let items = list.pointer("/items").and_then(Value::as_array).cloned().unwrap_or_default();
-    Ok(items.iter().filter(|pod| pod.pointer("/metadata/deletionTimestamp").is_none()).count())
+    Ok(pods(scene, app)?.iter().filter(|pod| pod.node == node).count())
 }
 
 /// Node 2 without power until [`PowerCut::end`], or until this value is dropped: a case that fails must not leave the
@@ -163,13 +137,8 @@ fn back(cluster: &Cluster) -> Result<()> {
     cluster.start_node(2)?;
     cluster.wait_for_nodes()?;
     wait_for("all Deployments available after the power cut", Duration::from_secs(120), || {
-        let list = cluster.kubectl(&["get", "deployments", "--all-namespaces", "--output=json"])?;
-        let list: Value = serde_json::from_str(&list)?;
-        let number =
-            |deployment: &Value, path: &str| deployment.pointer(path).and_then(Value::as_i64).unwrap_or(0);
-        let items = list.pointer("/items").and_then(Value::as_array).cloned().unwrap_or_default();
-        Ok(items.iter().all(|deployment| {
-            number(deployment, "/status/availableReplicas") >= number(deployment, "/spec/replicas")
-        }))
+        let deployments = cluster.list("default", "deployments --all-namespaces")?;
+        let available = |deployment: &Value| deployment.number("/status/availableReplicas");
+        Ok(deployments.iter().all(|deployment| available(deployment) >= deployment.wanted()))
     })
 }

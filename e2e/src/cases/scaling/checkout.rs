@@ -1,20 +1,12 @@
 //! The shop that is scaled under load, and its careless sister that loses requests.
 
-use std::{thread::sleep, time::Duration};
-
-use anyhow::{Context, Result};
-
 use crate::{
-    cases::scene::Scene,
-    process::wait_for,
+    cases::prelude::*,
     stage::{Load, Shop},
 };
 
-/// Deployment and Service of the shop.
 const NAME: &str = "checkout";
-/// Deployment and Service of the shop that does not drain.
 const CARELESS: &str = "careless";
-/// Replicas of the latter.
 const CARELESS_REPLICAS: u32 = 4;
 /// Within this time pods that are told to go are gone, and what they had in hand is counted.
 const SEEN: Duration = Duration::from_secs(20);
@@ -38,7 +30,7 @@ pub fn careless(scene: &Scene<'_>) -> Result<u64> {
     let url = shop(scene, CARELESS, CARELESS_REPLICAS, (20, "300ms"), &at_once)?;
     let load = load(scene, &url, "120@60s")?;
     sleep(Duration::from_secs(1));
-    scene.kubectl(&["delete", "pods", "--selector=app=careless", "--wait=false"])?;
+    scene.kubectl("delete pods --selector=app=careless --wait=false")?;
     wait_for("a request that is lost with a pod that does not drain", SEEN, || {
         Ok(load.seconds().iter().any(|second| second.lost() > 0))
     })

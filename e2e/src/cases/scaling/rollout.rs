@@ -1,14 +1,7 @@
 //! A rollout while the load is at its highest.
 
-use std::{thread::sleep, time::Duration};
-
-use anyhow::{Result, ensure};
-
 use super::checkout;
-use crate::cases::{
-    Theatre,
-    scene::{Scene, Sight},
-};
+use crate::cases::prelude::*;
 
 const NAMESPACE: &str = "scale-rollout";
 /// At 50 a replica: 3 replicas (the minimum is 4), then 6, cut short when the rollout is over.
@@ -43,8 +36,8 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let scene = Scene::open(theatre, NAMESPACE)?;
     let url = checkout::deploy(&scene, 4)?;
     // The worst surge that there is: every pod twice.
-    let surge = r#"{"spec":{"strategy":{"rollingUpdate":{"maxSurge":"100%","maxUnavailable":0}}}}"#;
-    scene.kubectl(&["patch", "deployment", "checkout", "--patch", surge])?;
+    let surge = json!({"rollingUpdate": {"maxSurge": "100%", "maxUnavailable": 0}});
+    scene.patch("deployment checkout", &json!({"spec": {"strategy": surge}}))?;
     scene.apply(SERVICE)?;
     scene.wait_ready("checkout", Duration::from_secs(30))?;
     let deployment = scene.follow("deployment", "checkout")?;
@@ -52,8 +45,8 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let grown = |sight: &Sight| sight.wanted() >= 6 && sight.number("/status/readyReplicas") >= 6;
     deployment.wait("grown for the spike", Duration::from_secs(30), grown)?;
     sleep(Duration::from_secs(2));
-    scene.kubectl(&["rollout", "restart", "deployment/checkout"])?;
-    scene.kubectl(&["rollout", "status", "deployment/checkout", "--timeout=60s"])?;
+    scene.kubectl("rollout restart deployment/checkout")?;
+    scene.rolled_out("checkout", Duration::from_secs(60))?;
     scene.explain("checkout", &["throughput"])?;
     // Until the last of the old pods has drained.
     sleep(Duration::from_secs(7));

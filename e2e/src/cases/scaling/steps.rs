@@ -1,20 +1,8 @@
 //! The shop under a load that jumps, steps and falls.
 
-use std::{
-    process::Command,
-    thread::sleep,
-    time::{Duration, Instant},
-};
-
-use anyhow::{Context, Result, bail, ensure};
-
 use super::checkout;
 use crate::{
-    cases::{
-        Theatre,
-        scene::{Scene, Trail},
-    },
-    process::finish,
+    cases::prelude::*,
     stage::{Load, Second, Summary},
 };
 
@@ -86,7 +74,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
 }
 
 fn wants(deployment: &Trail, when: &str, allowed: std::ops::RangeInclusive<i64>) -> Result<i64> {
-    let wanted = deployment.last().context("the Deployment is gone")?.wanted();
+    let wanted = deployment.last()?.wanted();
     ensure!(allowed.contains(&wanted), "{when}: {wanted} replicas; {allowed:?} are right");
     Ok(wanted)
 }
@@ -95,8 +83,9 @@ fn wants(deployment: &Trail, when: &str, allowed: std::ops::RangeInclusive<i64>)
 fn truth(scene: &Scene<'_>) -> Result<String> {
     let mut said = String::new();
     for _ in 0..10 {
-        let text = scene.kubectl(&["get", "ssvc", "checkout"])?;
-        let (wanted, ready) = scene.stage.replicas(NAMESPACE, "deployment", "checkout")?;
+        let text = scene.kubectl("get ssvc checkout")?;
+        let deployment = scene.get("deployment", "checkout")?;
+        let (wanted, ready) = (deployment.wanted(), deployment.number("/status/readyReplicas"));
         if let Some(line) = text.lines().find(|line| line.chars().count() > 120) {
             bail!("a line of `kubectl get ssvc` has {} characters: {line}", line.chars().count());
         }
@@ -115,7 +104,7 @@ fn truth(scene: &Scene<'_>) -> Result<String> {
 
 /// Events (one for each change, with its numbers), `kubectl wait` and the plugin all know what happened.
 fn told(scene: &Scene<'_>, wanted: &[i64]) -> Result<()> {
-    let described = scene.kubectl(&["describe", "ssvc", "checkout"])?;
+    let described = scene.kubectl("describe ssvc checkout")?;
     for (from, to) in wanted.iter().zip(wanted.iter().skip(1)) {
         let reason = if to > from { "ScaledUp" } else { "ScaledDown" };
         let text = format!(" {from} -> {to} replicas");
@@ -123,24 +112,14 @@ fn told(scene: &Scene<'_>, wanted: &[i64]) -> Result<()> {
         ensure!(told, "`kubectl describe` has no event {reason} with{text}: {described}");
     }
     scene.wait_ready("checkout", Duration::from_secs(5))?;
-    let status = plugin(scene, &["status", "checkout"])?;
+    let status = scene.plugin(&["status", "checkout"])?;
     ensure!(
         status.contains("deployment/checkout") && status.contains("2-20"),
         "`kubectl plimsoll status`: {status}"
     );
-    let why = plugin(scene, &["explain", "checkout"])?;
+    let why = scene.plugin(&["explain", "checkout"])?;
     ensure!(why.contains("demand") && why.contains("2 replicas"), "`kubectl plimsoll explain`: {why}");
     Ok(())
-}
-
-/// `kubectl plimsoll`, found by kubectl as a user's is.
-fn plugin(scene: &Scene<'_>, arguments: &[&str]) -> Result<String> {
-    let folder = scene.stage.built.plugin.parent().context("the plugin has no folder")?;
-    let path = std::env::join_paths([folder])?;
-    let mut command = Command::new(scene.stage.cluster.program("kubectl")?);
-    command.env("KUBECONFIG", scene.stage.cluster.kubeconfig()).env("PATH", path);
-    command.args(["plimsoll", "--namespace", scene.namespace]).args(arguments);
-    finish(command, "")
 }
 
 /// Every request is accounted for and none is lost; outside of the reaction time the objective holds.
@@ -157,12 +136,8 @@ fn account(load: Load) -> Result<(Summary, String)> {
         in_time * 100.0,
         account.max_lag_seconds * 1e3
     );
-    let late_in = |second: &&&Second| second.late > 0;
-    let those: Vec<_> = outside
-        .iter()
-        .filter(late_in)
-        .map(|second| format!("{} in second {}", second.late, second.t))
-        .collect();
+    let those = outside.iter().filter(|second| second.late > 0);
+    let those: Vec<_> = those.map(|second| format!("{} in second {}", second.late, second.t)).collect();
     ensure!(in_time >= IN_TIME, "{said}; late were {}", those.join(", "));
     Ok((account, said))
 }

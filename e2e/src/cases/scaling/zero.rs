@@ -1,18 +1,6 @@
 //! To zero and back.
 
-use std::time::Duration;
-
-use anyhow::{Result, bail, ensure};
-use serde_json::Value;
-
-use crate::{
-    cases::{
-        Theatre,
-        scene::{Scene, Trail},
-    },
-    process::wait_for,
-    stage::Queue,
-};
+use crate::{cases::prelude::*, stage::Queue};
 
 const NAMESPACE: &str = "scale-zero";
 /// Of 200 ms each: four workers need ten seconds.
@@ -67,24 +55,14 @@ pub fn run(theatre: &Theatre) -> Result<String> {
 fn recorded(scene: &Scene<'_>, workers: &Trail) -> Result<()> {
     let service = scene.follow("scalableservice", "worker")?;
     service.wait("telling of 0 -> 4", Duration::from_secs(5), |sight| {
-        let decisions = sight.object.pointer("/status/decisions").and_then(Value::as_array);
-        decisions.into_iter().flatten().any(|record| {
-            let number = |field: &str| record.get(field).and_then(Value::as_i64);
-            number("from") == Some(0) && number("to") == Some(4)
-        })
+        let decisions = sight.list("/status/decisions").iter();
+        decisions.into_iter().any(|record| record["from"] == json!(0) && record["to"] == json!(4))
     })?;
-    let Some(deployment) = workers.last() else { bail!("the workers are gone") };
-    let text =
-        scene.kubectl(&["get", "deployment", "orders-worker", "--show-managed-fields", "--output=json"])?;
-    let object: Value = serde_json::from_str(&text)?;
-    let managers = object.pointer("/metadata/managedFields").and_then(Value::as_array).cloned();
+    let deployment = workers.last()?;
+    let object = scene.get("deployment", "orders-worker --show-managed-fields")?;
     let owns = |entry: &&Value| entry.pointer("/fieldsV1/f:spec/f:replicas").is_some();
-    let owners: Vec<_> = managers
-        .iter()
-        .flatten()
-        .filter(owns)
-        .filter_map(|entry| entry.get("manager").and_then(Value::as_str))
-        .collect();
+    let owners = object.list("/metadata/managedFields").iter().filter(owns);
+    let owners: Vec<_> = owners.map(|entry| entry.text("/manager")).collect();
     // Kubernetes forgets the owner for good once a scale was 0, which its Scale leaves out.
     ensure!(
         owners.iter().all(|owner| *owner == "plimsoll-replicas"),

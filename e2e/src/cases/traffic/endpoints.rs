@@ -1,26 +1,12 @@
 //! Replicas come and go under load, again and again.
 
+use crate::{
+    cases::prelude::*,
+    metrics::{applied_within, fetch, sample},
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    thread::sleep,
-    time::{Duration, SystemTime},
-};
-
-use anyhow::{Context, Result, ensure};
-use serde_json::Value;
-
-use super::{
-    flow::{Account, Flow},
-    front::{CONTROL, Front, SHOP, Setup, control, unix},
-};
-use crate::{
-    cases::{
-        Theatre,
-        repeat::{figure, requests},
-        scene::Trail,
-    },
-    metrics::{applied_within, fetch, sample},
 };
 
 /// With room for what waits while pods start on the same two cores: a shop that turns requests away by itself would be
@@ -35,12 +21,10 @@ const RATE: u32 = 100;
 /// From the watch event until HAProxy serves a replica, 99 of 100 times, in milliseconds.
 const APPLIED_WITHIN: f64 = 100.0;
 
-/// How far and how often.
 struct Course {
     setup: Setup,
     many: u32,
     times: usize,
-    /// Until all of them are there, or gone.
     within: Duration,
 }
 
@@ -106,8 +90,8 @@ fn course(theatre: &Theatre, course: &Course) -> Result<String> {
 /// Goes back to few; whoever goes must have been drained.
 fn go_back(front: &Front<'_>, few: u32, within: Duration) -> Result<()> {
     let pods = || -> Result<BTreeSet<String>> {
-        let names = front.scene.kubectl(&["get", "pods", "--selector=app=shop", "--output=name"])?;
-        Ok(names.lines().map(|name| name.trim_start_matches("pod/").to_owned()).collect())
+        let list = front.scene.stage.cluster.list(front.scene.namespace, "pods --selector=app=shop")?;
+        Ok(list.iter().map(|pod| pod.text("/metadata/name").to_owned()).collect())
     };
     let (before, asked) = (pods()?, SystemTime::now());
     front.ask(few)?;
@@ -126,7 +110,7 @@ fn lowered_at_once(front: &Front<'_>, setup: &Setup) -> Result<Account> {
     let plain = control(&front.scene, &slow)?;
     let flow = Flow::start(front.scene.stage, &plain, RATE, 4, &[])?;
     sleep(Duration::from_secs(1));
-    front.scene.kubectl(&["scale", "deployment", CONTROL, "--replicas=4"])?;
+    front.scene.kubectl(&format!("scale deployment {CONTROL} --replicas=4"))?;
     let account = flow.finish(false)?;
     account.some_lost("control")?;
     Ok(account)
@@ -134,7 +118,7 @@ fn lowered_at_once(front: &Front<'_>, setup: &Setup) -> Result<Account> {
 
 /// When each HAProxy process began to serve, as it tells itself, by pod; a reload is a new process.
 fn starts(front: &Front<'_>) -> Result<BTreeMap<String, String>> {
-    let of = |balancer: &super::front::Balancer| {
+    let of = |balancer: &Pod| {
         let text = fetch(&format!("http://{}:9101/metrics", balancer.ip))?;
         let start = sample(&text, "haproxy_process_start_time_seconds").context("no start time")?;
         Ok((balancer.name.clone(), format!("{start:.0}")))
@@ -149,16 +133,14 @@ struct First {
 }
 
 fn first_requests(front: &Front<'_>) -> Result<First> {
-    let template = r#"jsonpath={range .items[*]}{.metadata.name} {.status.podIP}{"\n"}{end}"#;
-    let pods = front.scene.kubectl(&["get", "pods", "--selector=app=shop", "--output", template])?;
     let mut first = First { forwarded: BTreeMap::new(), direct: BTreeMap::new() };
-    for (pod, ip) in pods.lines().filter_map(|line| line.split_once(' ')) {
-        let text = fetch(&format!("http://{ip}:8080/metrics"))?;
+    for pod in pods(&front.scene, SHOP)? {
+        let text = fetch(&format!("http://{}:8080/metrics", pod.ip))?;
         let name = "shop_first_request_timestamp_seconds";
         for (forwarded, into) in [("true", &mut first.forwarded), ("false", &mut first.direct)] {
             let at = sample(&text, &format!("{name}{{forwarded=\"{forwarded}\"}}")).unwrap_or(0.0);
             if at > 0.0 {
-                into.insert(pod.to_owned(), at);
+                into.insert(pod.name.clone(), at);
             }
         }
     }
@@ -169,13 +151,9 @@ fn first_requests(front: &Front<'_>) -> Result<First> {
 fn delays(slices: &Trail, first: &BTreeMap<String, f64>) -> Vec<f64> {
     let mut ready: BTreeMap<String, SystemTime> = BTreeMap::new();
     for sight in slices.all() {
-        let endpoints =
-            sight.object.pointer("/endpoints").and_then(Value::as_array).cloned().unwrap_or_default();
-        let is_ready =
-            |endpoint: &&Value| endpoint.pointer("/conditions/ready").and_then(Value::as_bool) == Some(true);
-        for endpoint in endpoints.iter().filter(is_ready) {
-            let pod = endpoint.pointer("/targetRef/name").and_then(Value::as_str).unwrap_or_default();
-            ready.entry(pod.to_owned()).or_insert(sight.at);
+        let is_ready = |endpoint: &&Value| endpoint.pointer("/conditions/ready") == Some(&json!(true));
+        for endpoint in sight.list("/endpoints").iter().filter(is_ready) {
+            ready.entry(endpoint.text("/targetRef/name").to_owned()).or_insert(sight.at);
         }
     }
     // The replicas of the beginning were ready before the trail began.

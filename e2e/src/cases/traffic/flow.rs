@@ -12,7 +12,6 @@ pub struct Flow {
     fresh: Load,
 }
 
-/// What came of a flow.
 pub struct Account {
     /// On connections that carry up to 1,000 requests.
     pub kept: Summary,
@@ -40,7 +39,6 @@ impl Flow {
         seconds.filter(|second| second.late > 0).map(|second| second.t).collect()
     }
 
-    /// Ends it now, or waits for its end.
     pub fn finish(self, early: bool) -> Result<Account> {
         if early {
             self.fresh.end();
@@ -51,17 +49,14 @@ impl Flow {
 }
 
 impl Account {
-    /// Requests.
     pub fn sent(&self) -> u64 {
         self.kept.sent + self.fresh.sent
     }
 
-    /// Those that were not answered well.
     pub fn lost(&self) -> u64 {
         self.kept.lost() + self.fresh.lost()
     }
 
-    /// Those that were answered well.
     pub fn ok(&self) -> u64 {
         self.kept.ok + self.fresh.ok
     }
@@ -76,7 +71,6 @@ impl Account {
         self.worse(|summary| summary.p99) * 1e3
     }
 
-    /// The slowest answer, in milliseconds.
     pub fn slowest_ms(&self) -> f64 {
         self.worse(|summary| summary.max) * 1e3
     }
@@ -96,7 +90,6 @@ impl Account {
         [self.kept.last_bad, self.fresh.last_bad].into_iter().flatten().reduce(f64::max)
     }
 
-    /// Nothing may be lost.
     pub fn none_lost(&self, when: &str) -> Result<()> {
         ensure!(self.lost() == 0, "{when}: lost {}", self.why());
         Ok(())

@@ -1,35 +1,16 @@
 //! Whatever makes the balancers work dies under load, one after the other.
 
-use std::{
-    thread::sleep,
-    time::{Duration, SystemTime},
-};
-
-use anyhow::{Context, Result, ensure};
-
-use super::{
-    flow::{Account, Flow},
-    front::{Front, SHOP, Setup, seconds, spread, unix},
-    processes::kill,
-};
+use super::processes::kill;
 use crate::{
-    cases::{
-        Theatre,
-        away::Away,
-        repeat::{count, figure, requests},
-    },
+    cases::{away::Away, prelude::*},
     stage::{OPERATOR_NAMESPACE, Stage},
 };
 
 /// Requests of 100 ms, so that a balancer has some whenever it dies.
 const SETUP: Setup = Setup { workers: 8, service_time: "100ms", ..Setup::of("traffic-killed", 4) };
-/// Requests a second on kept and on fresh connections.
 const RATE: u32 = 60;
-/// How long the API server is away.
 const AWAY: u32 = 15;
-/// The same in the long case.
 const MINUTE: u32 = 60;
-/// Within this time both balancers are ready again.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// Within so many seconds of HAProxy's death the last of its clients has found out.
 const CUT_WITHIN: f64 = 0.5;
@@ -157,13 +138,6 @@ fn only_its_own(account: &Account) -> Result<()> {
 }
 
 fn operators(stage: &Stage) -> Result<()> {
-    let namespace = format!("--namespace={OPERATOR_NAMESPACE}");
-    let uids = stage.cluster.kubectl(&[
-        &namespace,
-        "get",
-        "pods",
-        "--selector=app.kubernetes.io/name=plimsoll",
-        "--output=jsonpath={.items[*].metadata.uid}",
-    ])?;
-    uids.split_whitespace().try_for_each(|uid| kill(uid, "plimsoll controller").map(drop))
+    let pods = stage.cluster.list(OPERATOR_NAMESPACE, "pods --selector=app.kubernetes.io/name=plimsoll")?;
+    pods.iter().try_for_each(|pod| kill(pod.text("/metadata/uid"), "plimsoll controller").map(drop))
 }

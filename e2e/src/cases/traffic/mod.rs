@@ -21,7 +21,6 @@ mod zero;
 
 use super::{Case, Lane};
 
-/// The cases `traffic-*`.
 pub const CASES: &[Case] = &[
     Case {
         name: "traffic-drain",

@@ -1,21 +1,7 @@
 //! Half as much again as the shop can serve; what is essential does not notice.
 
-use std::{thread::sleep, time::Duration};
-
-use anyhow::{Result, ensure};
-
-use super::{
-    documented,
-    flow::{Account, Flow},
-    front::{Front, Setup},
-};
-use crate::{
-    cases::{
-        Theatre,
-        repeat::{count, figure},
-    },
-    stage::Stage,
-};
+use super::documented;
+use crate::{cases::prelude::*, stage::Stage};
 
 /// Two replicas serve 4 requests at a time each, of 50 ms: 160 requests a second. The balancers hold the rest.
 const SETUP: Setup = Setup {
@@ -39,7 +25,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
         kpis = documented::tell(stage, SETUP.namespace)?;
         Ok(())
     })?;
-    front.change(&serde_json::json!({"priorities": []}), Duration::from_secs(15))?;
+    front.change(&json!({"priorities": []}), Duration::from_secs(15))?;
     let (without, _) = overload(stage, &front.url, || Ok(()))?;
     count("requests", essential.sent());
     count("lost", essential.lost());

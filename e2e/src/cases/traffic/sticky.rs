@@ -1,18 +1,10 @@
 //! Clients that are bound to a replica by a cookie, while replicas come and go.
 
-use std::{
-    collections::BTreeSet,
-    thread::sleep,
-    time::{Duration, SystemTime},
-};
-
-use anyhow::{Context, Result, ensure};
-
-use super::front::{Front, Setup, seconds};
 use crate::{
-    cases::{Theatre, repeat::count},
+    cases::prelude::*,
     stage::{Client, StickyClients, Visit},
 };
+use std::collections::BTreeSet;
 
 const SETUP: Setup = Setup {
     traffic: "listeners: [{port: 80}]\nsessionPersistence: {cookie: SHOP}\ndrain: {timeout: 5s}",

@@ -1,22 +1,11 @@
 //! Answers that go on for minutes, through a scale-down, and a change of the configuration in the middle of it: HAProxy's
 //! new processes know nothing of the streams that the old ones still carry.
 
-use std::{
-    collections::BTreeSet,
-    thread::sleep,
-    time::{Duration, SystemTime},
-};
-
-use anyhow::{Result, ensure};
-
-use super::front::{CARELESS, CONTROL, Front, Setup, control, seconds};
 use crate::{
-    cases::{
-        Theatre,
-        repeat::{count, figure},
-    },
+    cases::prelude::*,
     stage::{Stream, Streams},
 };
+use std::collections::BTreeSet;
 
 const SETUP: Setup = Setup {
     more: CARELESS,
@@ -26,9 +15,7 @@ const SETUP: Setup = Setup {
 const STREAMS: usize = 200;
 /// Streams that are opened once the drain has begun.
 const NEW: usize = 40;
-/// `drain.timeout`.
 const TIMEOUT: f64 = 15.0;
-/// Longer than the case.
 const SECONDS: u64 = 120;
 /// From the write of the status until both balancers have obeyed.
 const OBEYED: Duration = Duration::from_millis(500);
@@ -42,12 +29,12 @@ pub fn run(theatre: &Theatre) -> Result<String> {
 
     let asked = SystemTime::now();
     front.ask(4)?;
-    front.scene.kubectl(&["scale", "deployment", CONTROL, "--replicas=4"])?;
+    front.scene.kubectl(&format!("scale deployment {CONTROL} --replicas=4"))?;
     let (begun, victims) = front.draining(asked, Duration::from_secs(10))?;
     sleep(OBEYED);
     let new = Streams::open(&front.url, NEW, SECONDS)?;
     new.wait(Duration::from_secs(5))?;
-    front.change(&serde_json::json!({"algorithm": "RoundRobin"}), Duration::from_secs(10))?;
+    front.change(&json!({"algorithm": "RoundRobin"}), Duration::from_secs(10))?;
     none_ended(&old, "by the change of the configuration")?;
     let changed = SystemTime::now();
     front.wait_for(4, Duration::from_secs(25))?;

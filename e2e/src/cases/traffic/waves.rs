@@ -1,22 +1,10 @@
 //! An upgrade of the operator changes the balancers of every service: they are rolled out in waves.
 
-use std::{
-    collections::BTreeMap,
-    fmt::Write as _,
-    time::{Duration, SystemTime},
-};
-
-use anyhow::{Context, Result, ensure};
-
-use super::{flow::Flow, front::seconds};
 use crate::{
-    cases::{
-        Theatre, install,
-        scene::{Scene, Sight, Trail},
-    },
-    process::wait_for,
+    cases::{install, prelude::*},
     stage::{Install, Shop, service_url},
 };
+use std::{collections::BTreeMap, fmt::Write as _};
 
 const NAMESPACE: &str = "traffic-waves";
 /// The services and their criticality, in the order in which their balancers are due.
@@ -115,8 +103,7 @@ spec:
     for (name, _) in SERVICES {
         let trail = scene.follow("scalableservice", name)?;
         trail.wait("with two balancers in sync", Duration::from_secs(90), |sight| {
-            sight.condition("TrafficSynced").starts_with("True")
-                && sight.number("/status/traffic/readyBalancers") == 2
+            sight.is("TrafficSynced") && sight.number("/status/traffic/readyBalancers") == 2
         })?;
     }
     SERVICES.iter().map(|(name, _)| service_url(scene.stage, NAMESPACE, &format!("{name}-lb"), 80)).collect()
@@ -137,7 +124,6 @@ fn shop(name: &str) -> Shop<'_> {
 /// The balancers' Deployments, each with its own watch.
 struct Rollouts(Vec<(&'static str, Trail)>);
 
-/// What was seen of an upgrade.
 struct Seen {
     /// Most services that were rolled out at the same time.
     most: usize,
@@ -162,7 +148,7 @@ impl Rollouts {
         ];
         scene.stage.install(&Install { settings, ..install() })?;
         let complete = |trail: &Trail| {
-            trail.last().is_some_and(|sight| sight.text(ANNOTATION) == mark && !is_rolling(&sight))
+            trail.last().is_ok_and(|sight| sight.text(ANNOTATION) == mark && !is_rolling(&sight))
         };
         wait_for(&format!("the upgrade {mark} of all balancers"), ROLLED_WITHIN, || {
             Ok(self.0.iter().all(|(_, trail)| complete(trail)))
@@ -187,7 +173,6 @@ impl Rollouts {
     }
 }
 
-/// What the upgrade changes.
 const ANNOTATION: &str = "/spec/template/metadata/annotations/upgrade";
 
 /// Whether some of the Deployment's pods are old, or some of the new ones not available.

@@ -1,22 +1,7 @@
 //! A thousand requests at once find no replica: twice, the second time half of them on connections from the first.
 
-use std::{
-    thread::sleep,
-    time::{Duration, Instant, SystemTime},
-};
-
-use anyhow::{Context, Result, ensure};
-
-use super::{
-    flow::why,
-    front::{Front, SHOP, Setup, seconds, unix},
-};
 use crate::{
-    cases::{
-        Theatre,
-        repeat::{figure, requests},
-        scene::{Sight, Trail},
-    },
+    cases::prelude::*,
     stage::{Load, Summary, service_url},
 };
 
@@ -109,13 +94,10 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     ))
 }
 
-/// One rise from zero.
 struct Wake {
     /// What the requests on fresh connections came to.
     fresh: Summary,
-    /// When replicas were asked for.
     woken: Sight,
-    /// When the first pod was ready.
     ready: Sight,
 }
 
@@ -141,7 +123,6 @@ impl Wake {
     }
 }
 
-/// Ready, and not about to go.
 fn is_ready(pod: &Sight) -> bool {
-    pod.condition("Ready").starts_with("True") && pod.object.pointer("/metadata/deletionTimestamp").is_none()
+    pod.is("Ready") && !pod.is_going()
 }
