@@ -16,10 +16,8 @@ use std::time::{Duration, Instant};
 
 /// Where programs are looked for; a root shell's PATH may lack the `sbin` folders.
 pub const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
 const POLL: Duration = Duration::from_millis(100);
 
-/// Runs a program to its end and returns its standard output.
 pub fn run<A: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: &[A]) -> Result<String> {
     run_with_input(program, args, "")
 }
@@ -83,7 +81,6 @@ pub fn signal_process(pid: u32, signal: Signal) {
     }
 }
 
-/// Every process that there is now.
 pub fn processes() -> impl Iterator<Item = Process> {
     procfs::process::all_processes().into_iter().flatten().flatten()
 }
@@ -108,7 +105,6 @@ pub fn is_in_cgroup(process: &Process, name: &str) -> bool {
     process.cgroups().is_ok_and(|groups| groups.0.iter().any(|group| group.pathname.contains(name)))
 }
 
-/// Writes a file that only its owner may read.
 pub fn write_private(path: &Path, content: &str) -> Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
     let file: std::io::Result<File> =

@@ -27,7 +27,6 @@ use crate::{
 const NAMESPACE: &str = "bench-agent";
 const CRD: &str = "scalableservices.plimsoll.dev";
 const SLICES: usize = 5;
-/// As the EndpointSlice controller fills them by default.
 const ENDPOINTS_OF_SLICE: usize = 100;
 const CHANGES_PER_SECOND: u32 = 50;
 const MEASURED: Duration = Duration::from_secs(30);
@@ -35,7 +34,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The agent's port; none that a program of the cluster has.
 const PORT: u16 = 29_102;
 
-/// Measures idle, then under change.
 pub fn run() -> Result<Value> {
     let built = Built::make(Profile::Image)?;
     let program = release(&built.workspace)?;
@@ -120,7 +118,6 @@ fn measure(cluster: &Cluster, program: &Path, folder: &Path) -> Result<Value> {
     Ok(figures)
 }
 
-/// Turns the readiness of one endpoint after the other, evenly over the time; how often.
 fn change(http: &ureq::Agent, proxy: &Proxy) -> Result<u32> {
     let begin = Instant::now();
     let pause = Duration::from_secs(1) / CHANGES_PER_SECOND;
@@ -226,9 +223,8 @@ struct Proxy {
 
 impl Proxy {
     fn start(cluster: &Cluster) -> Result<Self> {
-        let mut command = Command::new(cluster.program("kubectl")?);
-        command.args(["proxy", "--port=0"]).env("KUBECONFIG", cluster.kubeconfig()).stdout(Stdio::piped());
-        let mut process = Running::start(&mut command)?;
+        let mut command = cluster.kubectl_command(&["proxy", "--port=0"]);
+        let mut process = Running::start(command.stdout(Stdio::piped()))?;
         let output = process.0.stdout.take().context("no output of kubectl proxy")?;
         let mut line = String::new();
         BufReader::new(output).read_line(&mut line)?;

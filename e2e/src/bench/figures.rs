@@ -73,7 +73,6 @@ impl Machine {
         Ok(Self { began: Instant::now(), load_average: load_average()? })
     }
 
-    /// The figures with what they were measured on.
     pub fn around(&self, name: &str, mut figures: Value) -> Result<Value> {
         let fields = figures.as_object_mut().context("the figures of a bench are an object")?;
         fields.insert("bench".to_owned(), json!(name));

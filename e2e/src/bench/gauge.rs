@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Result, ensure};
 
+use super::system::{Rule, System, unschedulable};
 use crate::{
     process::wait_for,
     stage::{Dial, Prometheus, Stage},
@@ -25,7 +26,6 @@ pub struct Gauge {
 }
 
 impl Gauge {
-    /// Deploys it and waits until Prometheus knows its value.
     pub fn deploy(stage: &Stage, namespace: &'static str, value: i64) -> Result<Self> {
         let (dial, prometheus) = (Dial::deploy(stage, namespace)?, Prometheus::of(stage)?);
         let gauge = Self { namespace, dial, prometheus, value: Cell::new(0) };
@@ -37,6 +37,13 @@ impl Gauge {
     /// PromQL for its value; another `number` is another question about the same.
     pub fn query(&self, number: usize) -> String {
         format!(r#"max(shop_queue_jobs{{namespace="{}", app="dial", pod!="{number}"}})"#, self.namespace)
+    }
+
+    /// A Deployment that a system scales to the gauge's value.
+    pub fn follower(&self, system: System, name: &str, number: usize) -> String {
+        let (namespace, query) = (self.namespace, self.query(number));
+        let rule = Rule { namespace, name, query: &query, per_replica: "1", min: 1, max: 1_000 };
+        unschedulable(namespace, name, 1) + &system.manifest(&rule)
     }
 
     pub fn value(&self) -> i64 {

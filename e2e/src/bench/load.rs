@@ -28,7 +28,6 @@ const DEPLOYMENTS: usize = 3;
 const APART: Duration = Duration::from_secs(5);
 const BEFORE: u32 = 20;
 const AFTER: u32 = 400;
-/// Requests/s that one replica is to carry.
 const PER_REPLICA: u32 = 10;
 /// Two replicas carry the load before the step; what a pod uses without requests may make them three on CPU.
 const MOST_BEFORE: i64 = 3;
@@ -39,7 +38,6 @@ const QUIET: Duration = Duration::from_secs(18);
 const PATIENCE: Duration = Duration::from_secs(120);
 /// After enough are wanted: whether more are wanted than the load needs.
 const OVERSHOOT: Duration = Duration::from_secs(8);
-/// A load that goes on until it is ended.
 const LONG: &str = "3600s";
 
 #[derive(Default)]
@@ -57,7 +55,6 @@ struct Scene {
     _load: Load,
 }
 
-/// Steps one shop after the other, and tells how long each system takes.
 pub fn run(stage: &Stage, systems: &[System]) -> Result<Value> {
     let scenes = (0..SHOPS).map(|number| Scene::open(stage, number)).collect::<Result<Vec<_>>>()?;
     let first = scenes.first().context("there is a shop")?;
@@ -127,11 +124,10 @@ fn query(namespace: &str, number: usize) -> String {
     )
 }
 
-/// Deployments that a system scales in a scene.
 fn names(system: System) -> Vec<String> {
     match system {
         System::Cpu => vec![NAME.to_owned()],
-        _ => (0..DEPLOYMENTS).map(|number| format!("{}-{number}", system.prefix())).collect(),
+        _ => system.names(DEPLOYMENTS),
     }
 }
 
@@ -142,7 +138,7 @@ fn cpu_of_requests(stage: &Stage, scene: &Scene) -> Result<String> {
     let pids = pods.iter().map(|pod| process::of_pod(pod, "plimsoll-shop").context("a pod has no process"));
     let pids = pids.collect::<Result<Vec<_>>>()?;
     let used = || pids.iter().map(|pid| process::cpu_seconds(*pid)).sum::<Result<f64>>();
-    let load = scene.load(stage, MORE)?;
+    let load = start(stage, &scene.url, MORE)?;
     sleep(Duration::from_secs(2));
     let (before, begin) = (used()?, Instant::now());
     sleep(Duration::from_secs(10));
@@ -155,23 +151,13 @@ fn cpu_of_requests(stage: &Stage, scene: &Scene) -> Result<String> {
 }
 
 impl Scene {
-    /// A new namespace with a shop of two pods under the load before the step.
     fn open(stage: &Stage, number: usize) -> Result<Self> {
         let namespace = format!("bench-load-{number}");
         stage.fresh_namespace(&namespace)?;
         // Two pods could serve it all: what is measured does not depend on how fast replicas start.
-        let shop = Shop {
-            namespace: &namespace,
-            name: NAME,
-            replicas: 2,
-            workers: 64,
-            service_time: "20ms",
-            startup: "0s",
-            // A millisecond of CPU for each request.
-            more: &["--queue-limit=1000", "--cpu-share=0.05"],
-        };
-        shop.deploy(stage)?;
-        let url = shop.url(stage)?;
+        // Each takes a millisecond of CPU.
+        let more = &["--queue-limit=1000", "--cpu-share=0.05"];
+        let url = Shop { workers: 64, more, ..Shop::of(&namespace, NAME, 2) }.serve(stage)?;
         let load = start(stage, &url, BEFORE)?;
         Ok(Self { namespace, url, _load: load })
     }
@@ -201,10 +187,6 @@ impl Scene {
         stage.cluster.apply(&(deployment + &system.manifest(&rule))).map(drop)
     }
 
-    fn load(&self, stage: &Stage, more: u32) -> Result<Load> {
-        start(stage, &self.url, more)
-    }
-
     /// Steps, waits until every system wants enough, and removes the scene.
     fn step(self, stage: &Stage, all: &mut [(System, Times)]) -> Result<()> {
         let deployments: Vec<String> = all.iter().flat_map(|(system, _)| names(*system)).collect();
@@ -215,7 +197,7 @@ impl Scene {
                 bail!("{name} wants {before} replicas before the step; 2 are enough");
             }
         }
-        let load = self.load(stage, AFTER - BEFORE)?;
+        let load = start(stage, &self.url, AFTER - BEFORE)?;
         let stepped = Instant::now();
         watch.wait(&deployments, ENOUGH, stepped, PATIENCE);
         sleep(OVERSHOOT);

@@ -9,7 +9,7 @@ use super::{
     SCRAPE_INTERVAL,
     figures::{Spread, put, ratios},
     gauge::Gauge,
-    system::{Rule, System, unschedulable},
+    system::System,
     watch::Watch,
 };
 use crate::stage::Stage;
@@ -62,17 +62,9 @@ pub fn run(stage: &Stage, systems: &[System]) -> Result<Value> {
 fn measure(stage: &Stage, system: System) -> Result<Times> {
     stage.fresh_namespace(NAMESPACE)?;
     let gauge = Gauge::deploy(stage, NAMESPACE, 1)?;
-    let names: Vec<String> = (0..SERVICES).map(|number| format!("{}-{number}", system.prefix())).collect();
-    let manifest: String = names
-        .iter()
-        .enumerate()
-        .map(|(number, name)| {
-            let query = gauge.query(number);
-            let rule =
-                Rule { namespace: NAMESPACE, name, query: &query, per_replica: "1", min: 1, max: 1_000 };
-            unschedulable(NAMESPACE, name, 1) + &system.manifest(&rule)
-        })
-        .collect();
+    let names = system.names(SERVICES);
+    let manifest = names.iter().enumerate().map(|(number, name)| gauge.follower(system, name, number));
+    let manifest: String = manifest.collect();
     stage.cluster.apply(&manifest)?;
     system.wait(stage, NAMESPACE)?;
     let watch = Watch::begin(stage, NAMESPACE, SERVICES + 1)?;

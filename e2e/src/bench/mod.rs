@@ -17,7 +17,6 @@ mod process;
 mod sample;
 mod steady;
 mod system;
-mod traffic;
 mod verdict;
 mod watch;
 
@@ -44,10 +43,9 @@ enum Place {
     Load(fn(&Stage, &[System]) -> Result<Value>),
 }
 
-/// Every bench, in the order in which they run.
 const ALL: [(&str, Place); 9] = [
     ("engine", Place::Machine(engine::run)),
-    ("traffic", Place::Machine(traffic::run)),
+    ("traffic", Place::Machine(engine::traffic)),
     // Needs a cluster, but no operator on it.
     ("traffic-agent", Place::Machine(agent::run)),
     // Sets its cluster up as the cases need it.
@@ -101,7 +99,6 @@ pub fn run(wanted: Option<&str>, keda: bool) -> Result<()> {
     Ok(())
 }
 
-/// Who is measured in a place.
 fn systems(place: Place, keda: bool) -> &'static [System] {
     match place {
         _ if keda => &[System::Plimsoll, System::Defaults, System::Keda],

@@ -16,7 +16,6 @@ pub fn of_pod(pod: &Value, program: &str) -> Option<u32> {
     found.map(|process| process.pid.unsigned_abs())
 }
 
-/// CPU time of a process, in user and kernel.
 pub fn cpu_seconds(pid: u32) -> Result<f64> {
     let stat = process_of(pid).with_context(|| format!("the process {pid} has gone"))?.stat()?;
     Ok((stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64)

@@ -12,7 +12,7 @@ use super::{
     SCRAPE_INTERVAL,
     figures::{Spread, put, ratios},
     gauge::Gauge,
-    system::{Rule, System, unschedulable},
+    system::System,
     watch::Watch,
 };
 use crate::stage::Stage;
@@ -26,29 +26,17 @@ const DEPLOYMENTS: usize = 4;
 const APART: Duration = Duration::from_millis(3_750);
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A value and when Prometheus had it.
 struct Step {
     value: i64,
     visible: Instant,
 }
 
-/// Steps the gauge, and tells how long each system takes from the sample to the write.
 pub fn run(stage: &Stage, systems: &[System]) -> Result<Value> {
     stage.fresh_namespace(NAMESPACE)?;
     let gauge = Gauge::deploy(stage, NAMESPACE, 1)?;
     for (index, system) in systems.iter().enumerate() {
-        for number in 0..DEPLOYMENTS {
-            let name = format!("{}-{number}", system.prefix());
-            let query = gauge.query(index * DEPLOYMENTS + number);
-            let rule = Rule {
-                namespace: NAMESPACE,
-                name: &name,
-                query: &query,
-                per_replica: "1",
-                min: 1,
-                max: 1_000,
-            };
-            stage.cluster.apply(&(unschedulable(NAMESPACE, &name, 1) + &system.manifest(&rule)))?;
+        for (number, name) in system.names(DEPLOYMENTS).iter().enumerate() {
+            stage.cluster.apply(&gauge.follower(*system, name, index * DEPLOYMENTS + number))?;
             sleep(APART);
         }
         system.wait(stage, NAMESPACE)?;
@@ -67,7 +55,7 @@ pub fn run(stage: &Stage, systems: &[System]) -> Result<Value> {
     for system in systems {
         let mut spread = Spread::default();
         for Step { value, visible } in &steps {
-            for name in names(*system) {
+            for name in system.names(DEPLOYMENTS) {
                 if !watch.wait(std::slice::from_ref(&name), *value, *visible, PATIENCE) {
                     bail!("{name} did not want {value} replicas within {} s", PATIENCE.as_secs());
                 }
@@ -87,10 +75,6 @@ pub fn run(stage: &Stage, systems: &[System]) -> Result<Value> {
     Ok(figures)
 }
 
-fn names(system: System) -> Vec<String> {
-    (0..DEPLOYMENTS).map(|number| format!("{}-{number}", system.prefix())).collect()
-}
-
 /// Each step is more than the tolerance of 10 % that all systems have. It does not wait for the slower systems: what
 /// counts for a step is the first write that is at least as high.
 fn climb(gauge: &Gauge, watch: &Watch) -> Result<Vec<Step>> {
@@ -99,7 +83,7 @@ fn climb(gauge: &Gauge, watch: &Watch) -> Result<Vec<Step>> {
         let value = (gauge.value() + 1).max((gauge.value() * 112 + 99) / 100);
         gauge.raise_to(value)?;
         let visible = gauge.visible()?;
-        watch.wait(&names(System::Plimsoll), value, visible, Duration::from_secs(10));
+        watch.wait(&System::Plimsoll.names(DEPLOYMENTS), value, visible, Duration::from_secs(10));
         steps.push(Step { value, visible });
         eprintln!("  step {} of {STEPS}: {value}", number + 1);
         // The golden ratio's multiples spread evenly: the next step comes at another moment between two scrapes.

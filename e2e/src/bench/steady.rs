@@ -30,7 +30,6 @@ const QUESTIONS: [usize; 2] = [SERVICES, 10];
 const SETTLE: Duration = Duration::from_secs(75);
 const MEASURED: Duration = Duration::from_secs(60);
 
-/// Measures with a question for each service, and with ten for all.
 pub fn run(stage: &Stage, _systems: &[System]) -> Result<Value> {
     stage.fresh_namespace(NAMESPACE)?;
     // Nothing in the queue and none wanted, so that a thousand Deployments have no pod.

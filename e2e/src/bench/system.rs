@@ -48,6 +48,11 @@ impl System {
         }
     }
 
+    /// The names of its first Deployments.
+    pub fn names(self, count: usize) -> Vec<String> {
+        (0..count).map(|number| format!("{}-{number}", self.prefix())).collect()
+    }
+
     pub fn is_ours(self) -> bool {
         matches!(self, Self::Plimsoll | Self::Defaults)
     }
@@ -99,7 +104,6 @@ spec:
         }
     }
 
-    /// Waits until it reads the metrics of everything that it scales in a namespace.
     pub fn wait(self, stage: &Stage, namespace: &str) -> Result<()> {
         let conditions: &[(&str, &str)] = match self {
             Self::Plimsoll | Self::Defaults => &[("scalableservices", "MetricsAvailable")],
@@ -113,7 +117,6 @@ spec:
         Ok(())
     }
 
-    /// Removes everything with which it scales in a namespace.
     pub fn remove(self, stage: &Stage, namespace: &str) -> Result<()> {
         let kind = match self {
             Self::Plimsoll | Self::Defaults => "scalableservices",

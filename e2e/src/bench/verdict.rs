@@ -11,7 +11,6 @@ const AT_MOST: &[(&str, &str, f64)] = &[
     ("residentMostMiB", "max", 20.0),
 ];
 
-/// What did not hold, by its place in the figures.
 pub fn broken(figures: &Value) -> Vec<String> {
     let mut broken = Vec::new();
     look(figures, "", &mut broken);

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::{self, sleep},
     time::{Duration, Instant},
@@ -24,11 +24,9 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Begins to watch, and returns when `count` Deployments are known.
     pub fn begin(stage: &Stage, namespace: &str, count: usize) -> Result<Self> {
-        let mut command = Command::new(stage.cluster.program("kubectl")?);
-        command.env("KUBECONFIG", stage.cluster.kubeconfig()).args(["--namespace", namespace]);
-        command.args(["get", "deployments", "--watch", "--output", LINE]);
+        let mut command = stage.cluster.kubectl_command(&["--namespace", namespace, "get", "deployments"]);
+        command.args(["--watch", "--output", LINE]);
         let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start kubectl")?;
         let output = child.stdout.take().context("kubectl has no output")?;
         let watch = Self { child, seen: Arc::default() };

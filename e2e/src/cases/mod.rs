@@ -1,6 +1,6 @@
 //! What is proven on the real cluster, case by case. Each case says what must be, and what was seen.
 
-mod away;
+mod broken;
 mod failover;
 mod lanes;
 mod life;
@@ -17,7 +17,6 @@ use std::{
     cell::RefCell,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Mutex,
-    thread::sleep,
     time::{Duration, Instant},
 };
 
@@ -26,6 +25,7 @@ use serde_json::json;
 
 use crate::{
     cluster::Options,
+    process::wait_for,
     stage::{FaultProxy, Install, Profile, Stage},
 };
 
@@ -35,9 +35,7 @@ pub use repeat::{Repeated, repeat};
 pub struct Case {
     /// Name for `cargo xtask e2e NAME`: a group and a word, as in `outage-empty`.
     pub name: &'static str,
-    /// What must be.
     pub must: &'static str,
-    /// What may run at the same time.
     pub lane: Lane,
     /// Proves it; says in a few words what was seen.
     pub run: fn(&Theatre) -> Result<String>,
@@ -77,6 +75,8 @@ struct Ended {
     seen: Result<String>,
     /// What a first try failed with.
     first: Option<anyhow::Error>,
+    /// What it measured.
+    figures: Vec<(&'static str, f64)>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -167,11 +167,12 @@ fn perform(case: &'static Case, theatre: &Theatre) -> Ended {
     let explained = EXPLAINED.take();
     explained.iter().flat_map(|text| text.lines()).for_each(|line| println!("    | {line}"));
     let silent = explained.is_empty();
+    let figures = repeat::take();
     let seen = seen.and_then(|seen| {
         ensure!(!silent, "the case does not ask `kubectl plimsoll explain` for its decisive moment");
-        Ok(seen)
+        Ok(std::iter::once(seen).chain(figures.iter().map(repeat::told)).collect::<Vec<_>>().join("; "))
     });
-    let end = Ended { case, took: begin.elapsed(), seen, first: None };
+    let end = Ended { case, took: begin.elapsed(), seen, first: None, figures };
     match &end.seen {
         Ok(seen) => println!("{} ok in {:.0} s: {seen}", case.name, end.took.as_secs_f64()),
         Err(error) => println!("{} FAILED after {:.0} s: {error:#}", case.name, end.took.as_secs_f64()),
@@ -198,24 +199,18 @@ impl Theatre {
     /// What `kubectl plimsoll explain` says of a service at the decisive moment of a case, for the reader of the run.
     /// It must say how many replicas there are, and all of `words`: the KPI, the limit, what is missing.
     pub fn explain(&self, namespace: &str, name: &str, words: &[&str]) -> Result<()> {
-        let begin = Instant::now();
-        loop {
+        let mut text = String::new();
+        wait_for(&format!("`kubectl plimsoll explain {name}`"), EXPLAINED_WITHIN, || {
             let object = self.stage.cluster.get(namespace, "scalableservice", name)?;
             let replicas = object.pointer("/status/replicas");
             let number =
-                replicas.map_or_else(String::new, |replicas| format!("{name} has {replicas} replica"));
-            let text = self.stage.plugin(namespace, &["explain", name])?;
+                replicas.map(|replicas| format!("{name} has {replicas} replica")).unwrap_or_default();
+            text = self.stage.plugin(namespace, &["explain", name])?;
             let missing = [number.as_str()].iter().chain(words).find(|word| !text.contains(**word)).copied();
-            match missing {
-                None => {
-                    EXPLAINED.with_borrow_mut(|explained| explained.push(text));
-                    return Ok(());
-                }
-                Some(missing) if begin.elapsed() > EXPLAINED_WITHIN => {
-                    bail!("`kubectl plimsoll explain {name}` does not say {missing:?}: {text}")
-                }
-                Some(_) => sleep(Duration::from_millis(200)),
-            }
-        }
+            ensure!(missing.is_none(), "it does not say {missing:?}: {text}");
+            Ok(true)
+        })?;
+        EXPLAINED.with_borrow_mut(|explained| explained.push(text));
+        Ok(())
     }
 }

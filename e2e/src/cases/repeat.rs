@@ -9,7 +9,6 @@ use super::{Case, Ended, Theatre, all, perform};
 use crate::stage::Profile;
 
 thread_local! {
-    /// What was measured in the case that this thread runs.
     static FIGURES: RefCell<Vec<(&'static str, f64)>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -18,7 +17,6 @@ pub fn figure(name: &'static str, value: f64) {
     FIGURES.with_borrow_mut(|figures| figures.push((name, value)));
 }
 
-/// The same for something that is counted.
 pub fn count(name: &'static str, count: impl TryInto<u32>) {
     figure(name, f64::from(count.try_into().unwrap_or(u32::MAX)));
 }
@@ -28,6 +26,17 @@ pub fn requests(sent: u64, lost: u64, control_lost: u64) {
     count("requests", sent);
     count("lost", lost);
     count("lost by the control", control_lost);
+}
+
+/// Takes what the case of this thread has noted.
+pub fn take() -> Vec<(&'static str, f64)> {
+    FIGURES.take()
+}
+
+/// A figure for people: `first answer 0.2 s`.
+pub fn told((name, value): &(&'static str, f64)) -> String {
+    let (name, unit) = name.rsplit_once(", ").unwrap_or((name, ""));
+    format!("{name} {} {unit}", text(*value)).trim_end().to_owned()
 }
 
 pub struct Repeated {
@@ -61,17 +70,15 @@ impl Repeated {
     }
 
     fn play(&mut self, theatre: &Theatre) {
-        FIGURES.take();
-        let Ended { seen, .. } = perform(self.case, theatre);
+        let Ended { seen, figures, .. } = perform(self.case, theatre);
         self.runs += 1;
         // Also of a run that did not hold: what was too much is to be seen.
-        for (name, value) in FIGURES.take() {
+        for (name, value) in figures {
             self.figures.entry(name).or_default().push(value);
         }
         self.failures.extend(seen.err().map(|error| format!("{error:#}")));
     }
 
-    /// A line for the case, one for each figure, one for each run in which it did not hold.
     fn tell(&self) {
         let held = self.runs - self.failures.len();
         println!("{:<22} held {held} of {}: {}", self.case.name, self.runs, self.case.must);
@@ -82,7 +89,6 @@ impl Repeated {
         self.failures.iter().for_each(|why| println!("{:<22}   did not hold: {why}", ""));
     }
 
-    /// Its name with the same for a machine.
     pub fn json(&self) -> (String, Value) {
         let figures = self.figures.iter().map(|(name, values)| {
             let [min, median, max] = spread(values);

@@ -13,7 +13,6 @@ use std::time::Duration;
 const COREDNS: &str = include_str!("../../manifests/coredns.yaml");
 const PROMETHEUS: &str = include_str!("../../manifests/prometheus.yaml");
 const PAUSE_SOURCE: &str = include_str!("../../programs/pause/pause.c");
-
 const COREDNS_IMAGE: &str = "plimsoll.local/coredns:1";
 const PROMETHEUS_IMAGE: &str = "plimsoll.local/prometheus:1";
 

@@ -15,7 +15,6 @@ use crate::process::{finish, wait_for};
 
 const READY_DEADLINE: Duration = Duration::from_secs(60);
 
-/// Both processes; they end when it is dropped.
 #[derive(Debug)]
 pub struct BareApiServer {
     folder: PathBuf,
@@ -24,7 +23,6 @@ pub struct BareApiServer {
 }
 
 impl BareApiServer {
-    /// Starts it with its files in `folder`.
     pub fn start(folder: &Path) -> Result<Self> {
         let program = Programs::ensure_one;
         let [etcd, peers, api] = free_ports()?;
@@ -76,7 +74,6 @@ impl BareApiServer {
         self.folder.join("kubeconfig")
     }
 
-    /// kubectl as administrator, with `input` on its standard input.
     pub fn kubectl(&self, arguments: &[&str], input: &str) -> Result<String> {
         let mut command = Command::new(&self.kubectl);
         command.arg(format!("--kubeconfig={}", self.kubeconfig().display())).args(arguments);

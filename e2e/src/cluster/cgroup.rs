@@ -24,7 +24,6 @@ pub fn trees() -> Result<Trees> {
     Ok(trees)
 }
 
-/// Makes a group in every tree, ready for a kubelet to make groups below it.
 pub fn create(group: &str) -> Result<()> {
     for tree in trees()?.with_controllers {
         let mut folder = tree;
@@ -44,7 +43,6 @@ pub fn create(group: &str) -> Result<()> {
     Ok(())
 }
 
-/// Kills every process in a group and below.
 pub fn kill(group: &str) -> Result<()> {
     wait_for(&format!("end of the processes in the cgroup {group}"), Duration::from_secs(10), || {
         let processes = processes(group)?;
@@ -62,7 +60,6 @@ pub fn remove(group: &str) -> Result<()> {
     })
 }
 
-/// Process ids in a group and below, in any tree.
 pub fn processes(group: &str) -> Result<Vec<u32>> {
     let mut found = Vec::new();
     for tree in trees()?.all {

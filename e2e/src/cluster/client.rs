@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// Where kubectl and helm are, and which cluster they speak to.
 #[derive(Debug, Clone)]
 pub struct Client {
     kubectl: PathBuf,
@@ -46,7 +45,6 @@ impl Client {
         finish(self.kubectl_command(args), "")
     }
 
-    /// As [`Self::kubectl`], with `input` on its standard input.
     pub fn kubectl_with_input(&self, args: &[&str], input: &str) -> Result<String> {
         finish(self.kubectl_command(args), input)
     }
@@ -87,7 +85,6 @@ impl Client {
         finish(command, "")
     }
 
-    /// kubectl, to be started by the caller.
     pub fn kubectl_command(&self, args: &[&str]) -> Command {
         let context = self.context.iter().flat_map(|context| ["--context", context]);
         let mut command = self.command(&self.kubectl);

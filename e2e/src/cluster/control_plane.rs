@@ -4,16 +4,14 @@ use super::network::{API_SERVER_ADDRESS, API_SERVER_PORT, POD_RANGE, SERVICE_RAN
 use super::pki;
 use super::programs::Programs;
 use super::state::State;
+use crate::metrics::fetch;
 use crate::process::{Daemon, run};
 use anyhow::Result;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// Ports of our own, so that another etcd on the machine is no hindrance.
 const ETCD: &str = "127.0.0.1:12379";
 const ETCD_PEERS: &str = "127.0.0.1:12380";
-
 const READY_DEADLINE: Duration = Duration::from_secs(60);
 
 /// The store. Nothing is synced to disk: a crash of the machine loses the cluster, which is fine for tests.
@@ -101,11 +99,10 @@ pub fn scheduler(state: &State, programs: &Programs) -> Result<Daemon> {
 
 pub fn wait_for_etcd(etcd: &Daemon) -> Result<()> {
     etcd.wait_until("answer of etcd", READY_DEADLINE, || {
-        Ok(http_get(ETCD, "/health")?.contains("\"health\":\"true\""))
+        Ok(fetch(&format!("http://{ETCD}/health"))?.contains("\"health\":\"true\""))
     })
 }
 
-/// Waits until the API server is ready, its first roles included.
 pub fn wait_for_api_server(server: &Daemon, state: &State, programs: &Programs) -> Result<()> {
     let kubectl = programs.path("kubectl")?;
     let kubeconfig = format!("--kubeconfig={}", state.kubeconfig().display());
@@ -114,7 +111,6 @@ pub fn wait_for_api_server(server: &Daemon, state: &State, programs: &Programs) 
     })
 }
 
-/// What the programs that talk to the API server have in common.
 fn client_args(state: &State, name: &str) -> Vec<String> {
     let kubeconfig = pki::kubeconfig(state, name);
     vec![
@@ -136,15 +132,4 @@ fn daemon(state: &State, programs: &Programs, name: &str, args: Vec<String>) -> 
         log: state.log(name),
         pid_file: state.pid_file(name),
     })
-}
-
-/// The answer to a GET, headers included; for the plain HTTP of health endpoints on this machine.
-fn http_get(address: &str, path: &str) -> Result<String> {
-    let socket: SocketAddr = address.parse()?;
-    let mut stream = TcpStream::connect_timeout(&socket, Duration::from_secs(1))?;
-    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer)
 }

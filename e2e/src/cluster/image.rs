@@ -14,31 +14,24 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// User and group of a container whose image names no other; nobody on the host.
-pub const DEFAULT_USER: &str = "65532:65532";
-
+/// User and group of every container; nobody on the host.
+const USER: &str = "65532:65532";
 /// A file in every image, so that programs that ask for the user's name get an answer.
 const PASSWD: &str = "root:x:0:0:root:/:/bin/false\nnonroot:x:65532:65532:nonroot:/:/bin/false\n";
 
 /// What an image is made of. The image has one layer, with an empty `/tmp` that all may write to.
 #[derive(Debug, Clone)]
 pub struct Image {
-    /// The program and its first arguments.
-    pub entrypoint: Vec<String>,
-    /// `uid:gid`.
-    pub user: String,
-    pub environment: Vec<String>,
-    pub labels: BTreeMap<String, String>,
+    entrypoint: String,
     files: BTreeMap<String, Source>,
 }
 
 #[derive(Debug, Clone)]
 enum Source {
     File(PathBuf),
-    Text(String),
+    Text(&'static str),
 }
 
-/// An image as an archive on disk, ready to be imported.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Archive {
     /// Full name, with a registry's host before it.
@@ -51,51 +44,38 @@ pub struct Archive {
 impl Image {
     /// An image that starts a program of the host, which is put at `/bin/<its name>`.
     pub fn of_program(program: &Path) -> Self {
-        let name = program.file_name().unwrap_or_default().to_string_lossy();
-        let target = format!("/bin/{name}");
-        let image = Self {
-            entrypoint: vec![target.clone()],
-            user: DEFAULT_USER.to_owned(),
-            environment: Vec::new(),
-            labels: BTreeMap::new(),
-            files: BTreeMap::new(),
-        };
-        image.with_text("/etc/passwd", PASSWD).with_file(&target, program)
+        Self::starting("/bin", program)
     }
 
     /// Debian's HAProxy, as `/usr/sbin/haproxy`; it must be installed, as [`Cluster::up`](super::Cluster::up) sees to.
     pub fn of_haproxy() -> Result<Self> {
-        let program = find_program("haproxy").context("haproxy is not installed")?;
-        let mut image = Self::of_program(&program);
-        image.files.remove("/bin/haproxy");
-        image.entrypoint = vec!["/usr/sbin/haproxy".to_owned()];
-        image = image.with_file("/usr/sbin/haproxy", &program);
-        // OpenSSL looks for it at its start, through this path of Debian's.
-        Ok(image.with_file("/usr/lib/ssl/openssl.cnf", Path::new("/etc/ssl/openssl.cnf")))
+        Self::of_daemon("haproxy")
     }
 
     /// Debian's NGINX, as `/usr/sbin/nginx`, with the libraries of the `agent` that runs in its image too; it must be
     /// installed, as [`Cluster::up`](super::Cluster::up) sees to.
     pub fn of_nginx(agent: &Path) -> Result<Self> {
-        let program = find_program("nginx").context("nginx is not installed")?;
-        let mut image = Self::of_program(&program);
-        image.files.remove("/bin/nginx");
-        image.entrypoint = vec!["/usr/sbin/nginx".to_owned()];
-        image = image.with_file("/usr/sbin/nginx", &program);
-        for library in libraries(agent) {
-            image = image.with_file(&library, Path::new(&library));
-        }
-        Ok(image.with_file("/usr/lib/ssl/openssl.cnf", Path::new("/etc/ssl/openssl.cnf")))
+        let libraries = libraries(agent).into_iter();
+        Ok(libraries.fold(Self::of_daemon("nginx")?, |image, file| image.with_file(&file, Path::new(&file))))
+    }
+
+    fn of_daemon(name: &str) -> Result<Self> {
+        let program = find_program(name).with_context(|| format!("{name} is not installed"))?;
+        // OpenSSL looks for it at its start, through this path of Debian's.
+        let configuration = Path::new("/etc/ssl/openssl.cnf");
+        Ok(Self::starting("/usr/sbin", &program).with_file("/usr/lib/ssl/openssl.cnf", configuration))
+    }
+
+    fn starting(folder: &str, program: &Path) -> Self {
+        let name = program.file_name().unwrap_or_default().to_string_lossy();
+        let entrypoint = format!("{folder}/{name}");
+        let files = BTreeMap::from([("/etc/passwd".to_owned(), Source::Text(PASSWD))]);
+        Self { entrypoint: entrypoint.clone(), files }.with_file(&entrypoint, program)
     }
 
     /// Adds a file of the host; of a program the shared libraries come along.
     pub fn with_file(mut self, target: &str, source: &Path) -> Self {
         self.files.insert(target.to_owned(), Source::File(source.to_owned()));
-        self
-    }
-
-    pub fn with_text(mut self, target: &str, text: &str) -> Self {
-        self.files.insert(target.to_owned(), Source::Text(text.to_owned()));
         self
     }
 
@@ -131,10 +111,7 @@ impl Image {
     /// Changes with any input, by size and time of the files as `make` does: hashing a program takes too long.
     fn key(&self, name: &str) -> Result<String> {
         let mut hash = Sha256::new();
-        hash.update(format!(
-            "{name} {:?} {} {:?} {:?}",
-            self.entrypoint, self.user, self.environment, self.labels
-        ));
+        hash.update(format!("{name} {}", self.entrypoint));
         for (target, source) in &self.files {
             match source {
                 Source::Text(text) => hash.update(format!("{target}\0{text}\0")),
@@ -152,12 +129,11 @@ impl Image {
         Ok(format!("{:x}", hash.finalize()).chars().take(16).collect())
     }
 
-    /// Every file of the layer by its path, with mode and bytes.
     fn contents(&self) -> Result<Contents> {
         let mut contents = Contents::new();
         for (target, source) in &self.files {
             let entry = match source {
-                Source::Text(text) => (0o644, text.clone().into_bytes()),
+                Source::Text(text) => (0o644, text.as_bytes().to_owned()),
                 Source::File(path) => read_file(path)?,
             };
             if let Source::File(path) = source
@@ -173,15 +149,13 @@ impl Image {
     }
 
     fn configuration(&self, layer: &[u8]) -> Value {
-        let path = [String::from("PATH=/usr/sbin:/usr/bin:/sbin:/bin")];
         json!({
             "architecture": architecture(),
             "os": "linux",
             "config": {
-                "Entrypoint": self.entrypoint,
-                "User": self.user,
-                "Env": path.iter().chain(&self.environment).collect::<Vec<_>>(),
-                "Labels": self.labels,
+                "Entrypoint": [self.entrypoint],
+                "User": USER,
+                "Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
                 "WorkingDir": "/"
             },
             "rootfs": { "type": "layers", "diff_ids": [digest(layer)] }
@@ -237,17 +211,14 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_file_or_label_is_another_image() {
+    fn a_changed_file_is_another_image() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("app");
         fs::write(&file, "one").unwrap();
-        let mut image = Image::of_program(&file);
+        let image = Image::of_program(&file);
         let first = image.key("plimsoll.local/app:1").unwrap();
         fs::write(&file, "three").unwrap();
-        let second = image.key("plimsoll.local/app:1").unwrap();
-        image.labels.insert("revision".into(), "2".into());
-        let third = image.key("plimsoll.local/app:1").unwrap();
-        assert!(first != second && second != third && first != third);
+        assert_ne!(first, image.key("plimsoll.local/app:1").unwrap());
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub use network::node_address;
 pub use node::PAUSE_IMAGE;
 pub use programs::{KEDA, KUBECONFORM, METRICS_SERVER, Module, Programs};
 pub use state::{Record, cache_folder};
-pub use status::{Part, Status};
+pub use status::Status;
 
 use crate::process::Daemon;
 use anyhow::{Context, Result, bail};
@@ -48,15 +48,12 @@ use std::time::Duration;
 
 /// Only one run at a time changes the cluster. Outside of the state folder, which comes and goes.
 const LOCK: &str = "/run/lock/plimsoll-dev.lock";
-
 const NODE_DEADLINE: Duration = Duration::from_secs(60);
-
 /// What a program of the control plane gets to end gracefully. The API server would wait for open watches for a minute.
 const STOP_GRACE: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Number of nodes, 1 or 2.
     pub nodes: u8,
     /// How often Prometheus scrapes pods, at least 100 ms.
     pub scrape_interval: Duration,
@@ -69,7 +66,6 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Those of the cluster that runs on this machine, if there is one.
     pub fn of_running_cluster() -> Option<Self> {
         let record = State::default().record()?;
         Some(Self { nodes: record.nodes, scrape_interval: Duration::from_millis(record.scrape_interval_ms) })
@@ -111,7 +107,6 @@ impl Deref for Cluster {
 }
 
 impl Cluster {
-    /// Installs the packages and builds the programs that are missing; changes nothing that runs.
     pub fn prepare() -> Result<Programs> {
         preflight::check()?;
         packages::ensure()?;
@@ -186,7 +181,6 @@ impl Cluster {
         self.programs.folders()
     }
 
-    /// The full path of a built program, such as `kubectl`.
     pub fn program(&self, name: &str) -> Result<PathBuf> {
         self.programs.path(name)
     }

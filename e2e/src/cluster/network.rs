@@ -6,34 +6,25 @@ use super::state::State;
 use super::sysctl;
 use crate::process::{find_program, run, run_with_input};
 use anyhow::{Context, Result, bail};
+use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
 pub const NODE_COUNT: u8 = 2;
-
 /// Node 1 is the host itself, by an address on our bridge.
 pub const API_SERVER_ADDRESS: &str = "10.250.0.1";
-
 pub const API_SERVER_PORT: u16 = 6443;
-
 pub const POD_RANGE: &str = "10.244.0.0/16";
-
 pub const SERVICE_RANGE: &str = "10.96.0.0/16";
-
 pub const CNI_PLUGINS: &str = "/usr/lib/cni";
-
-/// Prefix of the names of our bridges and networks.
 const OUR_PREFIX: &str = "plimsoll";
-
 const BRIDGE: &str = "plimsoll0";
 const NODE_RANGE: &str = "10.250.0.0/24";
-
 /// Marks our own iptables rules, so that they are found again without the state folder.
 const RULE_MARK: &str = "plimsoll-dev";
 
-/// Chains that kube-proxy, kubelet and CNI plug-ins make.
 const KUBERNETES_MARKS: [&str; 2] = ["KUBE-", "CNI-"];
 
 /// `plimsoll-1`, `plimsoll-2`: the node, its network namespace (of the second) and its folder.
@@ -50,12 +41,10 @@ pub fn node_namespace(number: u8) -> Option<String> {
     (number > 1).then(|| node_name(number))
 }
 
-/// Name of a node's CNI network, which is that of its bridge.
 pub fn network_name(number: u8) -> String {
     format!("{OUR_PREFIX}-pods{number}")
 }
 
-/// Makes the bridge and lets the host forward between pods.
 pub fn create(state: &State) -> Result<()> {
     check_ranges(&run("ip", &["-json", "route", "show", "table", "all"])?)?;
     ip(&format!("link add {BRIDGE} type bridge"))?;
@@ -71,7 +60,6 @@ pub fn create(state: &State) -> Result<()> {
     Ok(())
 }
 
-/// Connects a node: its namespace (not for the first), its routes, and its CNI configuration.
 pub fn connect_node(state: &State, number: u8) -> Result<()> {
     if let Some(namespace) = node_namespace(number) {
         let (outside, name) = (format!("{OUR_PREFIX}-n{number}"), &namespace);
@@ -206,20 +194,12 @@ fn check_ranges(routes: &str) -> Result<()> {
 
 /// Whether two IPv4 ranges share an address; a route to everything (`default`) shares none.
 fn overlap(left: &str, right: &str) -> bool {
-    match (parse_range(left), parse_range(right)) {
-        (Some((left, left_bits)), Some((right, right_bits))) => {
-            let bits = left_bits.min(right_bits);
-            bits > 0 && (left ^ right) >> (32 - bits) == 0
-        }
-        _ => false,
-    }
-}
-
-fn parse_range(text: &str) -> Option<(u32, u32)> {
-    let (address, bits) = text.split_once('/').unwrap_or((text, "32"));
-    let address: Ipv4Addr = address.parse().ok()?;
-    let bits = bits.parse().ok().filter(|bits| *bits <= 32)?;
-    Some((address.into(), bits))
+    let range = |text: &str| text.parse().or_else(|_| text.parse::<Ipv4Addr>().map(Ipv4Net::from)).ok();
+    let (left, right): (Option<Ipv4Net>, Option<Ipv4Net>) = (range(left), range(right));
+    left.zip(right).is_some_and(|(left, right)| {
+        let everything = left.prefix_len() == 0 || right.prefix_len() == 0;
+        !everything && (left.contains(&right) || right.contains(&left))
+    })
 }
 
 #[cfg(test)]

@@ -16,7 +16,6 @@ use std::time::Duration;
 
 /// Name of the image that holds a pod's namespaces; a full name, or containerd would look for it at Docker's.
 pub const PAUSE_IMAGE: &str = "plimsoll.local/pause:1";
-
 const READY_DEADLINE: Duration = Duration::from_secs(30);
 
 /// A node by its number: 1 is the host, 2 is a network namespace with a zone of its own.
@@ -115,18 +114,15 @@ impl Node {
         kill_containers(&self.state, self.number)
     }
 
-    /// Memory in RAM of the shims between containerd and the containers, in bytes.
     pub fn shim_memory(&self) -> u64 {
         shims(&self.state, self.number).into_iter().map(resident_bytes).sum()
     }
 }
 
-/// The cgroup that holds every container of a node.
 pub fn cgroup_of(number: u8) -> String {
     format!("{CGROUP_ROOT}/{}", node_name(number))
 }
 
-/// The cgroup that holds the nodes' cgroups.
 pub const CGROUP_ROOT: &str = "/plimsoll-dev";
 
 /// Kills the containers of a node and the shims that watch them; needs no running program.
@@ -147,7 +143,6 @@ fn is_shim_of(arguments: &str, socket: &str) -> bool {
     is_shim && words.any(|word| word == socket)
 }
 
-/// containerd's socket in a node's folder.
 pub fn socket_of(folder: &str) -> String {
     format!("{folder}/containerd.sock")
 }

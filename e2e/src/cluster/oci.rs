@@ -13,7 +13,6 @@ pub type Contents = BTreeMap<String, (u32, Vec<u8>)>;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
-/// The layer's tar: the same files give the same bytes.
 pub fn write_layer(contents: &Contents) -> Result<Vec<u8>> {
     let mut tar = tar::Builder::new(Vec::new());
     let mut folders: BTreeMap<PathBuf, u32> = BTreeMap::from([(PathBuf::from("tmp"), 0o1777)]);
@@ -32,7 +31,6 @@ pub fn write_layer(contents: &Contents) -> Result<Vec<u8>> {
     Ok(tar.into_inner()?)
 }
 
-/// Writes the OCI image layout as one tar and returns the digest of the manifest.
 pub fn write_archive(path: &Path, name: &str, layer: &[u8], configuration: &Value) -> Result<String> {
     let configuration = serde_json::to_vec(configuration)?;
     let manifest = serde_json::to_vec(&json!({
@@ -92,7 +90,6 @@ pub fn digest(bytes: &[u8]) -> String {
     format!("sha256:{:x}", Sha256::digest(bytes))
 }
 
-/// The machine's architecture as OCI names it.
 pub fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",

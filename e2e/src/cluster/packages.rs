@@ -31,7 +31,6 @@ const PACKAGES: &[(&str, &str)] = &[
 /// Debian's own hook: while it answers 101, installing a package starts no service.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
-/// Installs the packages that are missing, without starting their services.
 pub fn ensure() -> Result<()> {
     let missing =
         missing(|probe| probe.starts_with('/') && Path::new(probe).exists() || find_program(probe).is_some());

@@ -23,7 +23,6 @@ const API_SERVER_NAMES: [&str; 6] = [
     API_SERVER_ADDRESS,
 ];
 
-/// Makes every certificate, key, token and kubeconfig.
 pub fn create(state: &State) -> Result<()> {
     let write = |name: &str, Signed { certificate, key }: &Signed| {
         write_private(&state.path(&format!("pki/{name}.crt")), certificate)?;
@@ -48,7 +47,6 @@ pub fn create_service_account_key(folder: &Path) -> Result<()> {
     write_private(&folder.join("sa.pub"), &key.public_key_pem())
 }
 
-/// The kubeconfig of one of the cluster's own programs.
 pub fn kubeconfig(state: &State, name: &str) -> String {
     state.text(&format!("kubeconfigs/{name}"))
 }

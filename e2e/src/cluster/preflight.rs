@@ -1,7 +1,7 @@
 //! What a machine must have before anything on it is changed.
 
+use super::cgroup;
 use super::network::{API_SERVER_ADDRESS, API_SERVER_PORT};
-use super::{cgroup, network};
 use anyhow::{Context, Result, bail};
 use std::net::TcpListener;
 use std::path::Path;
@@ -29,11 +29,6 @@ pub fn check() -> Result<()> {
     check_space(Path::new("/var/lib"), CLUSTER_SPACE, "run a cluster")
 }
 
-/// Checks that no other Kubernetes is in the way; needs the tools that the packages bring.
-pub fn check_neighbours() -> Result<()> {
-    network::refuse_foreign_rules()
-}
-
 /// Checks that the ports are free; our bridge must be there, and nothing of ours may run.
 pub fn check_ports() -> Result<()> {
     for (address, port, owner) in PORTS {
@@ -44,7 +39,6 @@ pub fn check_ports() -> Result<()> {
     Ok(())
 }
 
-/// Checks that the caller is root.
 pub fn require_root() -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         bail!("a cluster needs root (namespaces, mounts, cgroups, iptables); run it as root or by sudo");
@@ -52,7 +46,6 @@ pub fn require_root() -> Result<()> {
     Ok(())
 }
 
-/// Checks the free disk space at a path.
 pub fn check_space(path: &Path, needed: u64, purpose: &str) -> Result<()> {
     let disk = rustix::fs::statvfs(path)
         .with_context(|| format!("cannot ask for the disk of {}", path.display()))?;

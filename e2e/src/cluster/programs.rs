@@ -4,13 +4,13 @@
 
 use super::progress::{note, pretty};
 use super::state::cache_folder;
-use crate::process::find_program;
+use crate::process::{find_program, finish};
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Instant;
 
 /// Free disk space that a first build takes, in bytes: module and build caches of Go, and the programs.
 const BUILD_SPACE: u64 = 8 << 30;
@@ -46,7 +46,6 @@ macro_rules! module {
     };
 }
 
-/// What every cluster needs.
 static CLUSTER_MODULES: &[Module] = &[
     module!(
         "kubernetes",
@@ -109,7 +108,6 @@ pub static METRICS_SERVER: Module = module!(
     &[("metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server")]
 );
 
-/// The built programs.
 #[derive(Debug, Clone)]
 pub struct Programs {
     folders: Vec<PathBuf>,
@@ -129,7 +127,6 @@ impl Programs {
         Ok(module.with_context(|| format!("no module gives a program {name:?}"))?.ensure()?.join(name))
     }
 
-    /// Finds the programs without building any.
     pub fn find() -> Result<Self> {
         let find = |module: &Module| {
             let folder = module.folder()?;
@@ -141,7 +138,6 @@ impl Programs {
         Ok(Self { folders: CLUSTER_MODULES.iter().map(find).collect::<Result<_>>()? })
     }
 
-    /// The full path of a program.
     pub fn path(&self, name: &str) -> Result<PathBuf> {
         let found = self.folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file());
         found.with_context(|| format!("no built program is called {name:?}"))
@@ -198,45 +194,16 @@ impl Module {
         if let Some(main_go) = self.main_go {
             fs::write(folder.join("main.go"), main_go)?;
         }
-        let log = folder.join("build.log");
-        let output = File::create(&log)?;
-        let mut child = Command::new("go")
-            .args([
-                "build",
-                "-trimpath",
-                "-buildvcs=false",
-                "-ldflags",
-                self.linker_flags,
-                "-tags",
-                self.tags,
-                "-o",
-            ])
-            .arg(format!("{}/", bin.display()))
-            .args(self.programs.iter().map(|(_, package)| package))
-            .current_dir(folder)
-            .env("CGO_ENABLED", "0")
-            .env("GOWORK", "off")
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output)
-            .spawn()
-            .context("cannot start go")?;
         let what = format!("building {} {}", self.name, self.version);
-        let (start, mut told) = (Instant::now(), Duration::ZERO);
         note(&format!("{what} (once; minutes on two cores)"));
-        let status = loop {
-            if let Some(status) = child.try_wait()? {
-                break status;
-            }
-            std::thread::sleep(Duration::from_millis(200));
-            if start.elapsed() - told > Duration::from_secs(20) {
-                told = start.elapsed();
-                note(&format!("{what} … {}", pretty(told)));
-            }
-        };
-        if !status.success() {
-            bail!("{what} failed: {}", fs::read_to_string(&log)?.trim());
-        }
+        let start = Instant::now();
+        let mut go = Command::new("go");
+        go.args(["build", "-trimpath", "-buildvcs=false", "-ldflags", self.linker_flags, "-tags", self.tags]);
+        go.arg("-o")
+            .arg(format!("{}/", bin.display()))
+            .args(self.programs.iter().map(|(_, package)| package));
+        go.current_dir(folder).env("CGO_ENABLED", "0").env("GOWORK", "off");
+        finish(go, "").with_context(|| format!("{what} failed"))?;
         for (name, package) in self.programs {
             fs::rename(bin.join(go_output_name(package)), bin.join(name))
                 .with_context(|| format!("go built {package}, but no {name}"))?;

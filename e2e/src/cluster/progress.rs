@@ -11,7 +11,6 @@ pub fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     Ok(done)
 }
 
-/// Tells something that is no step.
 pub fn note(text: &str) {
     eprintln!("  {text}");
 }

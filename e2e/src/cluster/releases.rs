@@ -13,9 +13,7 @@ use anyhow::{Context, Result};
 use super::{progress::note, state::cache_folder};
 use crate::process::finish;
 
-/// Signs all releases.
 const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-/// Programs, by their packages' names.
 const PROGRAMS: [&str; 2] = ["haproxy", "nginx"];
 
 /// A release after Debian 12, which has HAProxy 2.6 and NGINX 1.22.
@@ -28,7 +26,6 @@ pub enum Release {
 }
 
 impl Release {
-    /// Every release, the oldest first.
     pub const ALL: [Self; 2] = [Self::Trixie, Self::Forky];
 
     /// The folder with the programs `haproxy` and `nginx`, for the front of a PATH. They are fetched once, with every

@@ -10,19 +10,15 @@ use std::path::{Path, PathBuf};
 
 /// One cluster on a machine, so one fixed folder. Sockets in it must stay below 108 bytes.
 const ROOT: &str = "/var/lib/plimsoll-dev";
-
 const RECORD: &str = "cluster.json";
 
 /// What a complete cluster was started with; its file is written last and removed first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// Number of nodes, 1 or 2.
     pub nodes: u8,
-    /// Prometheus' scrape interval in milliseconds.
     pub scrape_interval_ms: u64,
 }
 
-/// The folders and files of a cluster.
 #[derive(Debug, Clone)]
 pub struct State {
     root: PathBuf,
@@ -35,17 +31,14 @@ impl Default for State {
 }
 
 impl State {
-    /// The folder itself.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// A path in the folder.
     pub fn path(&self, relative: &str) -> PathBuf {
         self.root.join(relative)
     }
 
-    /// A path in the folder, as text for a command line or a configuration.
     pub fn text(&self, relative: &str) -> String {
         self.path(relative).display().to_string()
     }
@@ -54,12 +47,10 @@ impl State {
         self.path("kubeconfig")
     }
 
-    /// The log of a program.
     pub fn log(&self, name: &str) -> PathBuf {
         self.root.join("logs").join(format!("{name}.log"))
     }
 
-    /// The pid file of a program.
     pub fn pid_file(&self, name: &str) -> PathBuf {
         self.root.join("run").join(format!("{name}.pid"))
     }
@@ -80,7 +71,6 @@ impl State {
         serde_json::from_str(&fs::read_to_string(self.path(RECORD)).ok()?).ok()
     }
 
-    /// Marks the cluster as complete.
     pub fn write_record(&self, record: &Record) -> Result<()> {
         write_private(&self.path(RECORD), &serde_json::to_string(record)?)
     }

@@ -9,7 +9,6 @@ use std::fs;
 /// Lets the rules of kube-proxy see traffic between pods on one bridge.
 const BRIDGE_CALLS: &str = "net/bridge/bridge-nf-call-iptables";
 
-/// What we set.
 const NEEDED: [(&str, &str); 2] = [("net/ipv4/ip_forward", "1"), (BRIDGE_CALLS, "1")];
 
 /// What kubelet and kube-proxy set by themselves.
@@ -44,7 +43,6 @@ pub fn prepare_namespace(namespace: &str) -> Result<()> {
     run("nsenter", &[inside.as_str(), "sh", "-ec", &script.join("\n")]).map(drop)
 }
 
-/// Puts back what was remembered.
 pub fn restore(state: &State) -> Result<()> {
     let text = fs::read_to_string(state.path("sysctls.json")).unwrap_or_default();
     let before: BTreeMap<String, String> = serde_json::from_str(&text).unwrap_or_default();

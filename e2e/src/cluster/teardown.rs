@@ -42,7 +42,6 @@ const SHARED_FOLDERS: [&str; 12] = [
     "/var/lib/cni",
 ];
 
-/// Whether anything of a cluster is on this machine.
 pub fn is_needed(state: &State) -> Result<bool> {
     Ok(state.root().exists() || network::exists()? || !our_processes(state.root()).is_empty())
 }
@@ -66,7 +65,6 @@ pub fn all(state: &State) -> Result<()> {
     remove_unmounted(state.root())
 }
 
-/// Removes one node and leaves the rest of the cluster alone.
 pub fn node(state: &State, number: u8) -> Result<()> {
     let folder = state.path(&node_name(number));
     kill_programs(&folder)?;
@@ -134,7 +132,6 @@ fn remove_unmounted(folder: &Path) -> Result<()> {
     remove_folder(folder)
 }
 
-/// Removes what the containers of a node leave in shared folders.
 fn remove_traces(state: &State, number: u8) {
     let folder = state.path(&node_name(number));
     let sandboxes = folder.join("containerd/io.containerd.grpc.v1.cri/sandboxes");
@@ -150,7 +147,6 @@ fn remove_traces(state: &State, number: u8) {
     });
 }
 
-/// Removes what is shared by the nodes and used by nobody any more.
 fn remove_shared_traces() {
     let sockets = fs::read_to_string("/proc/net/unix").unwrap_or_default();
     remove_files("/run/containerd/s", |path| !sockets.contains(&path.display().to_string()));

@@ -21,7 +21,6 @@ const NO_IMAGE: [&str; 4] = ["ErrImageNeverPull", "ErrImagePull", "ImagePullBack
 
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// Its context in the kubeconfig.
     pub context: String,
     /// Without one, kubectl's own rules.
     pub kubeconfig: Option<PathBuf>,
@@ -29,7 +28,6 @@ pub struct Target {
     pub registry: Option<String>,
 }
 
-/// The images that the cluster needs.
 struct Images {
     archives: [Archive; 3],
     registry: Option<String>,

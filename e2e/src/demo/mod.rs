@@ -52,16 +52,13 @@ spec:
     scaleDown: {stabilizationWindowSeconds: 30}
 "#;
 
-/// Where the demo is shown.
 #[derive(Debug)]
 pub enum On {
     /// On a cluster of this machine, made with this number of nodes unless it runs already.
     Machine(u8),
-    /// On an existing cluster.
     Context(Target),
 }
 
-/// Shows the main job and leaves the cluster up.
 pub fn run(on: &On) -> Result<()> {
     let begin = Instant::now();
     let place = match on {
@@ -75,16 +72,8 @@ pub fn run(on: &On) -> Result<()> {
         }
     };
     say(begin, "deploying the shop and its ScalableService");
-    let shop = Shop {
-        namespace: place.namespace,
-        name: NAME,
-        replicas: 2,
-        workers: 4,
-        service_time: "50ms",
-        startup: "2s",
-        more: &["--queue-limit=400"],
-    };
-    place.deploy(&shop)?;
+    let shop = Shop::of(place.namespace, NAME, 2);
+    place.deploy(&Shop { service_time: "50ms", startup: "2s", more: &["--queue-limit=400"], ..shop })?;
     place.client.apply(&SERVICE.replace("NAMESPACE", place.namespace))?;
     place.kubectl("wait --for=condition=Ready ssvc/checkout --timeout=60s")?;
     say(begin, "three minutes of load: a rise, a jump to more than twice as much, a fall");
@@ -154,7 +143,6 @@ fn conclude(place: &Place, account: &Summary, seconds: &[Second], peak: i64) -> 
     Ok(())
 }
 
-/// Replicas that the shop wants and those that are ready.
 fn replicas(place: &Place) -> Result<(i64, i64)> {
     let deployment = place.client.get(place.namespace, "deployment", NAME)?;
     Ok((deployment.wanted(), deployment.number("/status/readyReplicas")))

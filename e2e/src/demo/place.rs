@@ -10,15 +10,11 @@ use crate::{
     stage::{Install, Load, Profile, Shop, Stage},
 };
 
-/// Where the shop is.
 pub struct Place {
     pub client: Client,
-    /// Namespace of the shop.
     pub namespace: &'static str,
     pub image: String,
-    /// Of that image.
     pub pull_policy: &'static str,
-    /// Who sends the load.
     pub generator: Generator,
     /// Commands that set up a shell for the next ones.
     pub exports: Vec<String>,
@@ -28,7 +24,6 @@ pub struct Place {
     pub removal: Vec<String>,
 }
 
-/// The load generator.
 pub enum Generator {
     /// On this machine, which reaches Services by kube-proxy's rules.
     Program(PathBuf),
@@ -37,7 +32,6 @@ pub enum Generator {
 }
 
 impl Place {
-    /// The cluster of this machine, made if need be.
     pub fn machine(nodes: u8) -> Result<Self> {
         let stage =
             Stage::set(&Options { nodes, ..Options::default() }, &Install::default(), Profile::Image)?;
@@ -59,7 +53,6 @@ impl Place {
         })
     }
 
-    /// Deploys a shop and waits until it is ready.
     pub fn deploy(&self, shop: &Shop<'_>) -> Result<()> {
         let manifest = shop.manifest(&self.image);
         let policy = format!("imagePullPolicy: {}", self.pull_policy);
@@ -67,7 +60,6 @@ impl Place {
         self.client.rolled_out(self.namespace, shop.name, Duration::from_secs(90))
     }
 
-    /// Sends what `shape` asks for to a shop.
     pub fn load(&self, shop: &str, shape: &str, flags: &[&str]) -> Result<Load> {
         match &self.generator {
             Generator::Program(program) => {

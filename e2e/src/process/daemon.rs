@@ -10,7 +10,6 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const END_DEADLINE: Duration = Duration::from_secs(5);
-
 const LOG_TAIL_LINES: usize = 12;
 
 /// A program with its own session, a log file, a pid file.
@@ -52,7 +51,6 @@ impl Daemon {
             .with_context(|| format!("cannot write {}", self.pid_file.display()))
     }
 
-    /// Asks the program to end, and kills it after `grace`.
     pub fn stop(&self, grace: Duration) -> Result<()> {
         self.signal(Signal::TERM);
         let start = Instant::now();
@@ -116,7 +114,6 @@ impl Daemon {
         }
     }
 
-    /// Memory that the program has in RAM, in bytes; zero when it does not run.
     pub fn memory(&self) -> u64 {
         self.pid().map_or(0, resident_bytes)
     }

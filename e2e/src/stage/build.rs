@@ -11,7 +11,6 @@ use sha2::{Digest, Sha256};
 
 use crate::process::{find_program, finish};
 
-/// How the programs are built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
     /// That of the tests: their build gives the programs as well.
@@ -58,7 +57,6 @@ pub struct Built {
     pub workspace: PathBuf,
     pub plimsoll: PathBuf,
     pub plugin: PathBuf,
-    /// The sample shop and the load generator.
     pub shop: PathBuf,
     /// The stand-in for an implementation of the Gateway API.
     pub gateway: PathBuf,
@@ -67,7 +65,6 @@ pub struct Built {
     pub shop_image: String,
     /// Image of Debian's HAProxy; its tag is that of its program's content, as of the others.
     pub haproxy_image: String,
-    /// Image of Debian's NGINX, the same.
     pub nginx_image: String,
 }
 
@@ -102,13 +99,8 @@ impl Built {
 pub fn release(workspace: &Path) -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(&cargo);
-    command.current_dir(workspace).args([
-        "build",
-        "--quiet",
-        "--release",
-        "--package=plimsoll",
-        "--bin=plimsoll",
-    ]);
+    command.current_dir(workspace);
+    command.args(["build", "--quiet", "--release", "--package=plimsoll", "--bin=plimsoll"]);
     finish(command, "").context("the release can't be built")?;
     Ok(target_folder(&cargo, workspace)?.join("release/plimsoll"))
 }

@@ -18,7 +18,7 @@ impl GatewayStandIn {
         let definitions = gateway_api::definitions()?.display().to_string();
         stage.cluster.kubectl(&["apply", "--server-side", "--filename", &definitions])?;
         stage.cluster.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"])?;
-        let folder = cache_folder("gateway-stand-in")?;
+        let folder = cache_folder(&format!("gateway-{class}"))?;
         let child = Command::new(&stage.built.gateway)
             .args(["--address", &node_address(1), "--class", class, "--folder"])
             .arg(folder)

@@ -64,8 +64,43 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Of several runs at once: their sums, and what was worst.
+    pub fn of(runs: &[&Self]) -> Self {
+        let mut all = Self::default();
+        for run in runs {
+            run.codes.iter().for_each(|(code, count)| *all.codes.entry(*code).or_default() += count);
+            run.failures
+                .iter()
+                .for_each(|(why, count)| *all.failures.entry(why.clone()).or_default() += count);
+            all.connections += run.connections;
+            all.sent += run.sent;
+            all.ok += run.ok;
+            all.http_errors += run.http_errors;
+            all.transport_errors += run.transport_errors;
+            all.late += run.late;
+        }
+        let worst =
+            |figure: fn(&Self) -> Option<f64>| runs.iter().filter_map(|run| figure(run)).reduce(f64::max);
+        let (last_bad, p99, max) = (worst(|run| run.last_bad), worst(|run| run.p99), worst(|run| run.max));
+        Self { last_bad, p99, max, ..all }
+    }
+
     pub fn lost(&self) -> u64 {
         self.http_errors + self.transport_errors
+    }
+
+    pub fn p99_ms(&self) -> f64 {
+        self.p99.unwrap_or_default() * 1e3
+    }
+
+    /// The slowest answer.
+    pub fn slowest_ms(&self) -> f64 {
+        self.max.unwrap_or_default() * 1e3
+    }
+
+    /// Requests that ended with one of these failures.
+    pub fn failed(&self, failures: &[&str]) -> u64 {
+        failures.iter().filter_map(|failure| self.failures.get(*failure)).sum()
     }
 }
 

@@ -28,20 +28,17 @@ use crate::{
 
 pub const OPERATOR_NAMESPACE: &str = "plimsoll-system";
 
-/// A cluster with Plimsoll in it.
 pub struct Stage {
     pub cluster: Cluster,
     pub built: Built,
 }
 
-/// What the operator's chart is installed with.
 #[derive(Debug, Clone)]
 pub struct Install {
     pub sources: Vec<(&'static str, &'static str)>,
     /// Age in seconds above which a sample of theirs is stale.
     pub stale_after: u32,
     pub replicas: u8,
-    /// Further values, as `name=value`.
     pub settings: Vec<String>,
 }
 

@@ -10,7 +10,6 @@ use crate::object::Object;
 /// Until all of its pods are ready: images are there, and two cores start about ten pods in as many seconds.
 const READY_WITHIN: Duration = Duration::from_secs(90);
 
-/// A shop: `replicas` pods with `workers` workers each, of `service_time`.
 #[derive(Debug, Clone)]
 pub struct Shop<'a> {
     pub namespace: &'a str,
@@ -26,7 +25,12 @@ pub struct Shop<'a> {
     pub more: &'a [&'a str],
 }
 
-impl Shop<'_> {
+impl<'a> Shop<'a> {
+    /// One that serves a request in 20 ms and is ready at once.
+    pub const fn of(namespace: &'a str, name: &'a str, replicas: u32) -> Self {
+        Self { namespace, name, replicas, workers: 4, service_time: "20ms", startup: "0s", more: &[] }
+    }
+
     pub fn deploy(&self, stage: &Stage) -> Result<()> {
         stage.cluster.apply(&self.manifest(&stage.built.shop_image))?;
         stage.cluster.rolled_out(self.namespace, self.name, READY_WITHIN)
@@ -34,6 +38,11 @@ impl Shop<'_> {
 
     pub fn url(&self, stage: &Stage) -> Result<String> {
         service_url(stage, self.namespace, self.name, 8080)
+    }
+
+    pub fn serve(&self, stage: &Stage) -> Result<String> {
+        self.deploy(stage)?;
+        self.url(stage)
     }
 
     pub fn manifest(&self, image: &str) -> String {
@@ -56,7 +65,6 @@ pub struct Queue<'a> {
 }
 
 impl Queue<'_> {
-    /// Deploys both and waits until the queue is ready.
     pub fn deploy(&self, stage: &Stage) -> Result<()> {
         let Self { namespace, name, job_time } = self;
         let image = &stage.built.shop_image;

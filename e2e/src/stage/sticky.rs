@@ -14,7 +14,6 @@ use anyhow::{Result, anyhow};
 const PAUSE: Duration = Duration::from_millis(150);
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// One request and what came of it.
 #[derive(Debug, Clone)]
 pub struct Visit {
     pub at: SystemTime,
@@ -24,7 +23,6 @@ pub struct Visit {
 
 pub type Client = Vec<Visit>;
 
-/// Clients that go on until they are told to stop.
 pub struct StickyClients {
     over: Arc<AtomicBool>,
     clients: Vec<JoinHandle<Client>>,

@@ -12,7 +12,6 @@ use anyhow::{Context, Result, bail};
 
 /// A stream without a line for this long has stalled: one is due every 250 ms.
 const STALLED: Duration = Duration::from_secs(5);
-/// Stack of a thread that only reads lines.
 const STACK: usize = 128 << 10;
 
 #[derive(Debug, Clone)]
@@ -24,7 +23,6 @@ pub struct Stream {
     pub ended: Option<(SystemTime, bool)>,
 }
 
-/// Streams that are read until this value is dropped.
 pub struct Streams {
     seen: Arc<Mutex<Vec<Stream>>>,
     sockets: Vec<TcpStream>,

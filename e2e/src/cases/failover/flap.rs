@@ -9,7 +9,6 @@ const SETUP: Setup = Setup {
   return: {for: 6s, ramp: [100]}"#,
     ..Setup::of("failover-flap", 4)
 };
-/// Half of a period of the flapping.
 const HALF: Duration = Duration::from_secs(10);
 /// Periods, and most switches in them: the stays at the standby are at least 6 s, 12 s and 24 s, and the last one is longer
 /// than a period.
@@ -55,16 +54,9 @@ fn flap(theatre: &Theatre, (periods, allowed): (u32, usize)) -> Result<String> {
     );
     front.scene.explain(SHOP, &["of 3 switches"])?;
     let (account, without) = (flow.finish(true)?, beside.finish(true)?);
-    requests(account.sent(), account.lost(), without.lost());
+    requests(account.sent, account.lost(), without.lost());
     account.none_lost("it flapped, though every replica still served")?;
     without.some_lost("control, a plain Service that flaps beside it")?;
     count("switches", most);
-    Ok(format!(
-        "{periods} times not ready for {} s: {most} switches, with longer and longer stays at the standby; none of {} \
-         requests lost; control, a plain Service, lost {} of {}",
-        HALF.as_secs(),
-        account.sent(),
-        without.lost(),
-        without.sent()
-    ))
+    Ok(format!("{periods} times not ready for {HALF:?}"))
 }

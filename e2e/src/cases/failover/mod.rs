@@ -21,13 +21,13 @@ pub const CASES: &[Case] = &[
     Case {
         name: "failover-flap",
         must: "a primary that flaps every 20 s: each stay at the standby is twice as long, so four failures are three switches",
-        lane: Lane::Quiet,
+        lane: Lane::Light,
         run: flap::run,
     },
     Case {
         name: "failover-tls",
         must: "a standby over TLS gets requests, and none once it no longer proves who it is, which FailoverReady tells",
-        lane: Lane::Quiet,
+        lane: Lane::Light,
         run: tls::run,
     },
 ];
@@ -48,7 +48,6 @@ pub const LONG: &[Case] = &[
     },
 ];
 
-/// Deployment, Service and ScalableService of the standby.
 const SPARE: &str = "spare";
 
 /// A standby in a namespace of its own, with one replica that has nothing to do, and up to ten. It may be the standby of
@@ -62,17 +61,9 @@ fn spare(scene: &Scene<'_>, primary: &str) -> Result<Trail> {
 /// The same with so many replicas at least, and more of the spec on a line of its own; not waited for.
 fn stand_by(scene: &Scene<'_>, primary: &str, replicas: u32, more: &str) -> Result<()> {
     let namespace = scene.namespace;
-    let shop = Shop {
-        namespace,
-        name: SPARE,
-        replicas,
-        workers: 4,
-        service_time: "20ms",
-        startup: "0s",
-        // What has waited for the switch comes all at once, and a shop that turns some of it away would look like a loss.
-        more: &["--drain-delay=3s", "--queue-limit=2000"],
-    };
-    shop.deploy(scene.stage)?;
+    // What has waited for the switch comes all at once, and a shop that turns some of it away would look like a loss.
+    let flags = &["--drain-delay=3s", "--queue-limit=2000"];
+    Shop { more: flags, ..Shop::of(namespace, SPARE, replicas) }.deploy(scene.stage)?;
     let query = Dial::query(primary);
     scene.apply(&format!(
         r#"

@@ -6,7 +6,7 @@ use crate::cases::prelude::*;
 /// The next look, and three samples after it.
 const LEFT_WITHIN: Duration = Duration::from_secs(10);
 
-pub fn run(front: &Front<'_>) -> Result<String> {
+pub fn run(front: &Front<'_>) -> Result<()> {
     let scene = &front.scene;
     scene.autoscale(SHOP)?;
     let refused = |sight: &Sight| sight.says("Ready").starts_with("False ScalerConflict");
@@ -33,10 +33,7 @@ pub fn run(front: &Front<'_>) -> Result<String> {
     let gone = front.service.wait("on the standby without a target", LEFT_WITHIN, |sight| {
         sight.at >= deleted && sight.says("Ready").starts_with("False TargetNotFound") && weight(sight) == 100
     })?;
-    Ok(format!(
-        "while an HPA has the target, there {:.1} s after no replica was ready, and back; {:.1} s after the Deployment was \
-         deleted there again",
-        seconds(broke, left.at),
-        seconds(deleted, gone.at)
-    ))
+    figure("refused, not ready until on the standby, s", seconds(broke, left.at));
+    figure("deleted until on the standby, s", seconds(deleted, gone.at));
+    Ok(())
 }

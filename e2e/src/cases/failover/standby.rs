@@ -36,16 +36,16 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let front = Front::set(theatre, &SETUP, |_| Ok(()))?;
     let standby = spare(&other, front.scene.namespace)?;
     standby_ready(&front.service)?;
-    let slow = degrade(&front, &standby)?;
-    let blind = without_prometheus(theatre, &front)?;
-    let sudden = die(&front)?;
-    let moved = by_hand(&front)?;
-    let refused = refused::run(&front)?;
-    Ok(format!("{slow}; {blind}; {sudden}; {moved}; {refused}"))
+    degrade(&front, &standby)?;
+    without_prometheus(theatre, &front)?;
+    die(&front)?;
+    by_hand(&front)?;
+    refused::run(&front)?;
+    Ok("moved by errors, by death, by hand, while an HPA has the target, and when that is deleted".to_owned())
 }
 
 /// Half of the answers are errors, but every replica is ready: the standby is scaled up first.
-fn degrade(front: &Front<'_>, standby: &Trail) -> Result<String> {
+fn degrade(front: &Front<'_>, standby: &Trail) -> Result<()> {
     let begun = fault(&front.scene, SHOP, r#"{"errors": 0.5}"#)?;
     let flow = Flow::start(front.scene.stage, &front.url, RATE, 60, &[])?;
     let moved = front.service.wait("on the standby", LEFT_WITHIN, |sight| weight(sight) == 100)?;
@@ -53,7 +53,7 @@ fn degrade(front: &Front<'_>, standby: &Trail) -> Result<String> {
     let switched = unix(moved.at);
     sleep(Duration::from_secs(3));
     let account = flow.finish(true)?;
-    let last = account.last_bad().context("no request met an error, so none would be seen")? - switched;
+    let last = account.last_bad.context("no request met an error, so none would be seen")? - switched;
     ensure!(last <= 1.0, "errors went on for {last:.1} s after all requests had moved: {}", account.why());
     // What it got was never more than it had replicas ready for, of the four that are needed.
     let begun_to_move = |sight: &&Sight| weight(sight) > 0 && sight.at <= moved.at;
@@ -70,11 +70,8 @@ fn degrade(front: &Front<'_>, standby: &Trail) -> Result<String> {
     ensure!(asked.at <= moved.at, "the standby was scaled up after the requests had moved");
     figure("degraded until the standby is scaled up, s", seconds(begun, asked.at));
     figure("scaled up until all requests moved, s", seconds(asked.at, moved.at));
-    Ok(format!(
-        "errors: the standby went 1 -> 4 replicas after {:.1} s, all requests {:.1} s later, last error {last:.1} s after that",
-        seconds(begun, asked.at),
-        seconds(asked.at, moved.at),
-    ))
+    figure("all requests moved until the last error, s", last);
+    Ok(())
 }
 
 /// The last that was seen of a trail before a moment, or just after it.
@@ -85,7 +82,7 @@ fn before(trail: &Trail, at: SystemTime) -> Option<Sight> {
 }
 
 /// The primary is well again, and nobody can tell.
-fn without_prometheus(theatre: &Theatre, front: &Front<'_>) -> Result<String> {
+fn without_prometheus(theatre: &Theatre, front: &Front<'_>) -> Result<()> {
     theatre.prometheus.take_down()?;
     front.service.wait("frozen", Duration::from_secs(15), |sight| state(sight) == "Frozen")?;
     fault(&front.scene, SHOP, "{}")?;
@@ -101,17 +98,12 @@ fn without_prometheus(theatre: &Theatre, front: &Front<'_>) -> Result<String> {
     sleep(Duration::from_secs(2));
     let account = flow.finish(true)?;
     account.none_lost("they came back")?;
-    count("lost on the way back", account.lost());
-    Ok(format!(
-        "Prometheus out for {} s: no return; back {:.1} s after it in two steps, none of {} lost",
-        BLIND.as_secs(),
-        seconds(healed, back.at),
-        account.sent()
-    ))
+    figure("Prometheus back until on the primary, s", seconds(healed, back.at));
+    Ok(())
 }
 
 /// Every replica dies, again and again, until the kubelet lets it wait; and those of the control, too.
-fn die(front: &Front<'_>) -> Result<String> {
+fn die(front: &Front<'_>) -> Result<()> {
     let scene = &front.scene;
     let plain = control(scene, &SETUP)?;
     let flow = Flow::start(scene.stage, &front.url, RATE, 60, &[])?;
@@ -130,13 +122,13 @@ fn die(front: &Front<'_>) -> Result<String> {
     })?;
     sleep(Duration::from_secs(2));
     let (account, without) = (flow.finish(true)?, beside.finish(true)?);
-    count("requests", account.sent());
+    count("requests", account.sent);
     count("failed, nearly all before the switch", account.lost());
     count("lost by the control", without.lost());
     let switched = seconds(evidence.at, moved.at);
     figure("no pod ready until on the standby, s", switched);
     account.some_lost("all replicas died")?;
-    let last = account.last_bad().context("nothing was lost")? - unix(evidence.at);
+    let last = account.last_bad.context("nothing was lost")? - unix(evidence.at);
     figure("no pod ready until the last loss, s", last);
     ensure!(switched <= SWITCHED_WITHIN, "on the standby {switched:.1} s after the evidence");
     ensure!(
@@ -144,19 +136,11 @@ fn die(front: &Front<'_>) -> Result<String> {
         "requests were lost until {last:.1} s after the evidence, the switch was at {switched:.1} s: {}",
         account.why()
     );
-    let goes_on = without.last_bad().context("the control lost nothing")? - unix(evidence.at);
+    let goes_on = without.last_bad.context("the control lost nothing")? - unix(evidence.at);
     ensure!(goes_on > last + 3.0, "the control was well again after {goes_on:.1} s, as soon as the service");
     figure("the same in the control, s", goes_on);
-    Ok(format!(
-        "all pods killed: on the standby {:.1} s after the last one was not ready, last request lost {last:.1} s after that; \
-         {} of {} in all, the way back included (control: until {goes_on:.1} s, {} of {}); back after {:.1} s",
-        switched,
-        account.lost(),
-        account.sent(),
-        without.lost(),
-        without.sent(),
-        seconds(moved.at, back.at)
-    ))
+    figure("on the standby until back, s", seconds(moved.at, back.at));
+    Ok(())
 }
 
 /// Kills each once more as soon as it has been started anew: after that the kubelet lets it wait for 10 s.
@@ -176,7 +160,7 @@ fn dead_since(target: &Trail, from: SystemTime, to: SystemTime) -> Option<Sight>
 }
 
 /// A person sends all requests to the standby, and back.
-fn by_hand(front: &Front<'_>) -> Result<String> {
+fn by_hand(front: &Front<'_>) -> Result<()> {
     let scene = &front.scene;
     let flow = Flow::start(scene.stage, &front.url, RATE, 60, &[])?;
     scene.plugin(&["failover", SHOP, "--to", SPARE])?;
@@ -196,5 +180,7 @@ fn by_hand(front: &Front<'_>) -> Result<String> {
     let account = flow.finish(true)?;
     account.none_lost("sent there and back by hand")?;
     let (there, back) = (seconds(begun, moved.at), seconds(moved.at, back.at));
-    Ok(format!("by hand there in {there:.1} s, and back in {back:.1} s, none of {} lost", account.sent()))
+    figure("by hand until on the standby, s", there);
+    figure("by hand until back, s", back);
+    Ok(())
 }

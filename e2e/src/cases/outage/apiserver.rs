@@ -1,8 +1,8 @@
 //! The API server that the operators write to is killed.
 
-use super::scene::{LASTS, NAMESPACE, RECOVERY, play};
+use super::scene::{LASTS, NAMESPACE, RECOVERY, ROOM, play};
 use crate::{
-    cases::{away::Away, prelude::*},
+    cases::{broken::Broken, prelude::*},
     stage::OPERATOR_NAMESPACE,
 };
 
@@ -18,16 +18,16 @@ pub const API_SERVER: Case = Case {
     must: "the API server is killed while the load doubles: replicas hold, and follow once it is back",
     lane: Lane::Alone,
     run: |theatre| {
-        play(theatre, |scene| {
+        play(theatre, ROOM, |scene| {
             let (stage, cluster) = (&theatre.stage, &theatre.stage.cluster);
             let (before, began) = (scene.replicas()?, SystemTime::now());
             let lease = Trail::of(cluster, OPERATOR_NAMESPACE, "lease", "plimsoll")?;
-            let killed = Away::of(cluster)?;
+            let killed = Broken::api_server(cluster)?;
             let more = scene.more_load(stage, RISE)?;
             sleep(LASTS);
             let renewed = lease.last()?.text("/spec/renewTime").to_owned();
             let back = SystemTime::now();
-            killed.end()?;
+            killed.heal()?;
             let led = lease.wait_since("renewed by a leader", back, TAKE_OVER, |lease| {
                 lease.text("/spec/renewTime") != renewed
             })?;

@@ -1,10 +1,7 @@
 //! A node's agent stops: its pods run on, but nobody can tell.
 
-use super::scene::{NAMESPACE, play};
-use crate::{
-    cases::prelude::*,
-    cluster::{Cluster, Component},
-};
+use super::scene::{NAMESPACE, ROOM, play};
+use crate::cases::{broken::Broken, prelude::*};
 
 /// The grace period of a node (20 s), its last lease (5 s), and a look.
 const UNREADY: Duration = Duration::from_secs(45);
@@ -14,13 +11,13 @@ pub const KUBELET: Case = Case {
     must: "the kubelet of node 2 stops and its pods count as unready: replicas hold, the status counts what is ready",
     lane: Lane::Alone,
     run: |theatre| {
-        play(theatre, |scene| {
+        play(theatre, ROOM, |scene| {
             let (stage, cluster) = (&theatre.stage, &theatre.stage.cluster);
             let there = "pods --selector=app=shop --field-selector=spec.nodeName=plimsoll-2";
             let there = cluster.list(NAMESPACE, there)?.len();
             ensure!(there > 0, "no pod of the shop is on node 2");
             let (before, began) = (scene.replicas()?, SystemTime::now());
-            let stopped = Stopped::kubelet_2(cluster)?;
+            let stopped = Broken::kubelet_2(cluster)?;
             let told = scene.service.wait_since("with fewer ready", began, UNREADY, |service| {
                 service.number("/status/readyReplicas") < before && service.is("Reconciling")
             })?;
@@ -29,7 +26,7 @@ pub const KUBELET: Case = Case {
             let progress = scene.service.last()?.says("Reconciling");
             ensure!(progress.starts_with("True"), "Reconciling is {progress} while pods are unready");
             theatre.explain(NAMESPACE, SHOP, &["throughput", "replicas are ready"])?;
-            stopped.start()?;
+            stopped.heal()?;
             let healed = SystemTime::now();
             let within = Duration::from_secs(30);
             let recovered = scene.service.wait_since("all ready again", healed, within, |service| {
@@ -42,24 +39,3 @@ pub const KUBELET: Case = Case {
         })
     },
 };
-
-/// A kubelet that is stopped until it is started, or this value dropped.
-struct Stopped<'a>(&'a Cluster);
-
-impl<'a> Stopped<'a> {
-    fn kubelet_2(cluster: &'a Cluster) -> Result<Self> {
-        cluster.stop(Component::Kubelet(2))?;
-        Ok(Self(cluster))
-    }
-
-    fn start(self) -> Result<()> {
-        self.0.start(Component::Kubelet(2))
-    }
-}
-
-impl Drop for Stopped<'_> {
-    fn drop(&mut self) {
-        // Starting what runs does nothing.
-        let _ = self.0.start(Component::Kubelet(2));
-    }
-}

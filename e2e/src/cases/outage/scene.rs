@@ -18,6 +18,8 @@ pub const LASTS: Duration = Duration::from_secs(12);
 pub const RECOVERY: Duration = Duration::from_secs(15);
 /// Longest range of the queries.
 pub const RANGE: Duration = Duration::from_secs(10);
+/// `maxReplicas` where the load rises.
+pub const ROOM: u32 = 24;
 /// Replicas at which the steady load lies within the tolerance, so that nothing moves.
 const STEADY: RangeInclusive<i64> = 10..=13;
 
@@ -31,7 +33,7 @@ metadata: {name: shop, namespace: outages}
 spec:
   scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: shop}
   minReplicas: 2
-  maxReplicas: 24
+  maxReplicas: MOST
   period: 1s
   behavior: {scaleDown: {stabilizationWindowSeconds: 0, tolerance: "0.22"}}
   kpis:
@@ -74,6 +76,7 @@ spec:
 const CALM_WITHIN: Duration = Duration::from_secs(120);
 
 pub struct Outage {
+    most: u32,
     url: String,
     load: Load,
     pub target: Trail,
@@ -81,11 +84,10 @@ pub struct Outage {
     pub twin: Trail,
 }
 
-/// Plays a case in the scene, which the first one sets up, once all is calm.
-pub fn play<T>(theatre: &Theatre, act: impl FnOnce(&mut Outage) -> Result<T>) -> Result<T> {
+pub fn play<T>(theatre: &Theatre, most: u32, act: impl FnOnce(&mut Outage) -> Result<T>) -> Result<T> {
     let mut kept = theatre.outage.lock().unwrap_or_else(PoisonError::into_inner);
-    if kept.is_none() {
-        *kept = Some(Outage::set(&theatre.stage)?);
+    if kept.as_ref().is_none_or(|scene| scene.most != most) {
+        *kept = Some(Outage::set(&theatre.stage, most)?);
     }
     let scene = kept.as_mut().context("the scene was not set")?;
     scene.calm().context("before the case")?;
@@ -110,17 +112,11 @@ pub fn strike(theatre: &Theatre) -> Result<()> {
 }
 
 impl Outage {
-    fn set(stage: &Stage) -> Result<Self> {
+    fn set(stage: &Stage, most: u32) -> Result<Self> {
         stage.fresh_namespace(NAMESPACE)?;
-        let shop = |name, replicas| Shop {
-            namespace: NAMESPACE,
-            name,
-            replicas,
-            workers: 4,
-            service_time: "60ms",
-            startup: "0s",
-            more: &["--queue-limit=500"],
-        };
+        let more = &["--queue-limit=500"];
+        let shop =
+            |name, replicas| Shop { service_time: "60ms", more, ..Shop::of(NAMESPACE, name, replicas) };
         for (name, replicas) in [(TWIN, 3), (ELSEWHERE, 1), (SHOP, 10)] {
             shop(name, replicas).deploy(stage)?;
         }
@@ -128,10 +124,10 @@ impl Outage {
         let load = load(stage, &url, "105@900s")?;
         // The first answers shall be about a window that is full of load.
         sleep(RANGE + Duration::from_secs(2));
-        stage.cluster.apply(SERVICES)?;
+        stage.cluster.apply(&SERVICES.replace("MOST", &most.to_string()))?;
         let follow = |kind, name| Trail::of(&stage.cluster, NAMESPACE, kind, name);
         let (target, service) = (follow("deployment", SHOP)?, follow("scalableservice", SHOP)?);
-        Ok(Self { url, load, target, service, twin: follow("deployment", TWIN)? })
+        Ok(Self { most, url, load, target, service, twin: follow("deployment", TWIN)? })
     }
 
     /// Waits until nothing of an earlier case is left: steady replicas, all of them ready, and a status that says so.
@@ -172,7 +168,6 @@ impl Outage {
             .wait_since(&should, from, within, |object| object.condition("Ready").text("/status") == status)
     }
 
-    /// The last decisions with what they were made from, for the report of a failure.
     pub fn decisions(&self) -> String {
         let Ok(service) = self.service.last() else { return "no decisions".to_owned() };
         let reason = |reason: &Value| format!("{} {}", reason.text("/code"), reason["numbers"]);

@@ -63,8 +63,7 @@ impl Trail {
     }
 
     fn start(cluster: &Cluster, namespace: &str, which: &[&str]) -> Result<Self> {
-        let mut command = Command::new(cluster.program("kubectl")?);
-        command.env("KUBECONFIG", cluster.kubeconfig()).args(["--namespace", namespace, "get"]);
+        let mut command = cluster.kubectl_command(&["--namespace", namespace, "get"]);
         command.args(which).args(["--watch", "--output=json", LONGEST]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let (seen, watch) = <(Arc<Mutex<Vec<Sight>>>, Arc<Mutex<Watch>>)>::default();

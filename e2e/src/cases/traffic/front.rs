@@ -12,7 +12,6 @@ use crate::{
 
 /// Deployment and ScalableService behind the balancers.
 pub const SHOP: &str = "shop";
-/// Deployment and Service of the sister.
 pub const CONTROL: &str = "control";
 /// What makes a shop end at once when it is told to, whatever it has begun.
 pub const CARELESS: &[&str] = &["--drain-delay=0s", "--shutdown-grace=0s", "--service-jitter=0"];
@@ -24,7 +23,6 @@ pub struct Setup {
     pub replicas: u32,
     pub most: u32,
     pub workers: u32,
-    /// Time of a request.
     pub service_time: &'static str,
     pub more: &'static [&'static str],
     pub window: u32,
@@ -54,22 +52,14 @@ impl Setup {
     }
 
     pub fn shop(&self, name: &'static str) -> Shop<'_> {
-        Shop {
-            namespace: self.namespace,
-            name,
-            replicas: self.replicas,
-            workers: self.workers,
-            service_time: self.service_time,
-            startup: "0s",
-            more: self.more,
-        }
+        let Self { namespace, replicas, workers, service_time, more, .. } = *self;
+        Shop { workers, service_time, more, ..Shop::of(namespace, name, replicas) }
     }
 }
 
 pub struct Front<'a> {
     pub scene: Scene<'a>,
     dial: Dial,
-    /// URL of the balancers, from the host.
     pub url: String,
     pub target: Trail,
     pub service: Trail,
@@ -107,7 +97,6 @@ impl<'a> Front<'a> {
         self.dial.set(u64::from(replicas) * 10)
     }
 
-    /// Waits until the Deployment wants and has so many pods, all of them ready.
     pub fn wait_for(&self, replicas: u32, within: Duration) -> Result<Sight> {
         let wanted = i64::from(replicas);
         self.target.wait(&format!("at {replicas}"), within, |sight| {
@@ -117,7 +106,6 @@ impl<'a> Front<'a> {
         })
     }
 
-    /// The balancers' pods that are not being deleted.
     pub fn balancers(&self) -> Result<Vec<Pod>> {
         Pod::all(&self.scene, &format!("plimsoll.dev/balancer={SHOP}"))
     }
@@ -171,7 +159,6 @@ impl<'a> Front<'a> {
     }
 }
 
-/// Pods that the status says are being drained.
 fn victims(sight: &Sight) -> Vec<String> {
     sight.list("/status/traffic/draining").iter().map(|entry| entry.text("/pod").to_owned()).collect()
 }
@@ -182,11 +169,8 @@ pub fn serve_with(scene: &Scene<'_>, Signed { certificate, key }: &Signed) -> Re
     scene.secret("shop-tls", "kubernetes.io/tls", &json!({"tls.crt": certificate, "tls.key": key}))
 }
 
-/// Deploys the sister, and returns the URL of its plain Service.
 pub fn control(scene: &Scene<'_>, setup: &Setup) -> Result<String> {
-    let shop = setup.shop(CONTROL);
-    shop.deploy(scene.stage)?;
-    shop.url(scene.stage)
+    setup.shop(CONTROL).serve(scene.stage)
 }
 
 pub fn seconds(from: SystemTime, to: SystemTime) -> f64 {

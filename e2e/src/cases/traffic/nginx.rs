@@ -38,16 +38,9 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let made = reloads(&front)? - before;
     ensure!(made >= 8.0, "two balancers were reloaded {made} times for ten changes of replicas");
     figure("reloads done", made);
-    Ok(format!(
-        "{} changes of replicas, {made} reloads of two balancers: {} requests on fresh connections, none lost; {} of {} on \
-         kept ones ({}); control lost {}",
-        UP.len() + DOWN.len(),
-        account.fresh.sent,
-        account.kept.lost(),
-        account.kept.sent,
-        why(&account.kept),
-        control.why()
-    ))
+    let changes = UP.len() + DOWN.len();
+    let (kept, control) = (why(&account.kept), control.why());
+    Ok(format!("{changes} changes of replicas; lost on kept connections: {kept}; control lost {control}"))
 }
 
 /// Asks for this many replicas, and waits until they are what the Deployment wants, ready or not.

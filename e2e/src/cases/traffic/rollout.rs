@@ -28,12 +28,9 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let (account, control) = (flow.finish(true)?, beside.finish(true)?);
     control.some_lost("control, a plain Service before a shop that does not drain")?;
     account.none_lost("rollouts of shop and balancers")?;
-    Ok(format!(
-        "rolled out within {took:.0?} s (shop, control, balancers), the old pods gone after {all:.0} s; {} requests, \
-         none lost; control lost {}",
-        account.sent(),
-        control.why()
-    ))
+    requests(account.sent, account.lost(), control.lost());
+    figure("until the old pods were gone, s", all);
+    Ok(format!("rolled out within {took:.0?} s (shop, control, balancers); control lost {}", control.why()))
 }
 
 /// Waits for the end of the old balancers: what they had must not be lost either.
