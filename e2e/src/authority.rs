@@ -1,6 +1,6 @@
 //! A certificate authority, and what it signs.
 
-use anyhow::{Context, Result};
+use crate::prelude::*;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
     IsCa, KeyPair, KeyUsagePurpose,

@@ -10,5 +10,6 @@ pub mod cluster;
 pub mod demo;
 pub mod metrics;
 pub mod object;
+mod prelude;
 pub mod process;
 pub mod stage;

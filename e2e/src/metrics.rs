@@ -1,6 +1,7 @@
 //! Pages of metrics, and what they say.
 
-use anyhow::{Context as _, Result};
+use crate::prelude::*;
+use anyhow::Context as _;
 
 const APPLIED: &str = "plimsoll_balancer_endpoint_applied_seconds";
 

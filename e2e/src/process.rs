@@ -4,15 +4,14 @@ mod daemon;
 
 pub use daemon::Daemon;
 
-use anyhow::{Context, Result, bail};
+use crate::prelude::*;
 use procfs::process::Process;
 use rustix::process::{Pid, Signal, kill_process};
-use std::ffi::OsStr;
-use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::{
+    ffi::OsStr,
+    fs::{File, OpenOptions},
+    io::Write,
+};
 
 /// Where programs are looked for; a root shell's PATH may lack the `sbin` folders.
 pub const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

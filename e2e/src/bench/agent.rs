@@ -3,26 +3,16 @@
 //! The agent is the real process with a real HAProxy on this machine; the endpoints are EndpointSlices that the bench
 //! writes to the cluster's API server. No operator is needed.
 
-use std::{
-    fs,
-    io::{BufRead as _, BufReader},
-    path::Path,
-    process::{Child, Command, Stdio},
-    thread::sleep,
-    time::{Duration, Instant},
-};
-
-use anyhow::{Context, Result, ensure};
-use rustix::process::Signal;
-use serde_json::{Value, json};
-
 use super::{figures::put, process::cpu_seconds};
 use crate::{
     cluster::{Cluster, Options},
     metrics::{applied, applied_within, sample},
-    process::{process_of, run as run_program, signal_process, wait_for},
+    prelude::*,
+    process::{process_of, run as run_program, signal_process},
     stage::{Built, Profile, release},
 };
+use rustix::process::Signal;
+use std::io::{BufRead as _, BufReader};
 
 const NAMESPACE: &str = "bench-agent";
 const CRD: &str = "scalableservices.plimsoll.dev";

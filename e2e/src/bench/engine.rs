@@ -1,12 +1,8 @@
 //! The root package's own benches, started and read: microseconds for one decision, and what a change behind HAProxy
 //! costs.
 
-use std::{path::Path, process::Command};
-
-use anyhow::{Context, Result};
-use serde_json::Value;
-
 use crate::{
+    prelude::*,
     process::finish,
     stage::{Built, Profile},
 };

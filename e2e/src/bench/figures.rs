@@ -1,14 +1,7 @@
 //! Numbers of a bench: their spread, and the machine that they were measured on.
 
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
-
-use anyhow::{Context, Result};
-use serde_json::{Value, json};
-
 use super::system::System;
+use crate::prelude::*;
 
 #[derive(Debug, Clone, Default)]
 pub struct Spread(Vec<Duration>);

@@ -1,18 +1,11 @@
 //! A gauge that steps when it is told to, and when Prometheus knows of it.
 
-use std::{
-    cell::Cell,
-    thread::sleep,
-    time::{Duration, Instant},
-};
-
-use anyhow::{Result, ensure};
-
 use super::system::{Rule, System, unschedulable};
 use crate::{
-    process::wait_for,
+    prelude::*,
     stage::{Dial, Prometheus, Stage},
 };
+use std::cell::Cell;
 
 const POLL: Duration = Duration::from_millis(20);
 /// A sample takes one scrape interval at the most; this is patience with a busy machine.

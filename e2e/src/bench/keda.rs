@@ -1,17 +1,9 @@
 //! KEDA as the peer: its operator and its metrics adapter, built here, with the arguments of its own manifests.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
-
-use anyhow::{Context, Result};
-use serde_json::Value;
-
 use super::system::{uninstall, wait_for_api};
 use crate::{
     cluster::{Image, KEDA},
+    prelude::*,
     process::finish,
     stage::Stage,
 };

@@ -3,14 +3,6 @@
 //! Every system sees the same step at the same moment. Three shops step one after the other, so that the systems are
 //! in their steady state at each.
 
-use std::{
-    thread::sleep,
-    time::{Duration, Instant},
-};
-
-use anyhow::{Context, Result, bail};
-use serde_json::{Value, json};
-
 use super::{
     SCRAPE_INTERVAL,
     figures::{Spread, put, ratios},
@@ -18,7 +10,10 @@ use super::{
     system::{Rule, System, unschedulable},
     watch::Watch,
 };
-use crate::stage::{Load, Shop, Stage};
+use crate::{
+    prelude::*,
+    stage::{Load, Shop, Stage},
+};
 
 const NAME: &str = "shop";
 const SHOPS: usize = 3;

@@ -1,10 +1,5 @@
 //! Two hundred services that step at once: from the sample to the first write and to the last.
 
-use std::{thread::sleep, time::Duration};
-
-use anyhow::{Result, bail};
-use serde_json::{Value, json};
-
 use super::{
     SCRAPE_INTERVAL,
     figures::{Spread, put, ratios},
@@ -12,7 +7,7 @@ use super::{
     system::System,
     watch::Watch,
 };
-use crate::stage::Stage;
+use crate::{prelude::*, stage::Stage};
 
 const NAMESPACE: &str = "bench-many";
 const SERVICES: usize = 200;

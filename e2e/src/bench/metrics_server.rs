@@ -1,12 +1,9 @@
 //! metrics-server: what the cluster's own HorizontalPodAutoscaler reads the CPU of pods from.
 
-use std::path::{Path, PathBuf};
-
-use anyhow::Result;
-
 use super::system::{uninstall, wait_for_api};
 use crate::{
     cluster::{Image, METRICS_SERVER},
+    prelude::*,
     stage::Stage,
 };
 

@@ -20,17 +20,12 @@ mod system;
 mod verdict;
 mod watch;
 
-use std::time::Duration;
-
-use anyhow::{Result, bail, ensure};
-use serde_json::Value;
-
+use self::{figures::Machine, keda::Keda, metrics_server::MetricsServer, system::System};
 use crate::{
     cluster::Options,
+    prelude::*,
     stage::{Install, Profile, Stage},
 };
-
-use self::{figures::Machine, keda::Keda, metrics_server::MetricsServer, system::System};
 
 /// How often Prometheus scrapes in every bench: what the peers' own figures are given for.
 const SCRAPE_INTERVAL: Duration = Duration::from_secs(5);

@@ -1,10 +1,7 @@
 //! Processes of pods, as the host sees them.
 
-use anyhow::{Context, Result};
-use serde_json::Value;
-
 use crate::{
-    object::Object,
+    prelude::*,
     process::{is_in_cgroup, process_of, processes},
 };
 

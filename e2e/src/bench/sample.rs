@@ -1,13 +1,5 @@
 //! From a sample that Prometheus can be asked for to a changed `spec.replicas`.
 
-use std::{
-    thread::sleep,
-    time::{Duration, Instant},
-};
-
-use anyhow::{Result, bail};
-use serde_json::{Value, json};
-
 use super::{
     SCRAPE_INTERVAL,
     figures::{Spread, put, ratios},
@@ -15,7 +7,7 @@ use super::{
     system::System,
     watch::Watch,
 };
-use crate::stage::Stage;
+use crate::{prelude::*, stage::Stage};
 
 const NAMESPACE: &str = "bench-sample";
 const STEPS: usize = 20;

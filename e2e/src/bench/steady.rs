@@ -1,13 +1,5 @@
 //! What a thousand services cost while nothing changes: CPU and memory of the leader, its queries, its writes.
 
-use std::{
-    thread::sleep,
-    time::{Duration, Instant},
-};
-
-use anyhow::{Context, Result};
-use serde_json::{Value, json};
-
 use super::{
     SCRAPE_INTERVAL,
     figures::put,
@@ -17,7 +9,7 @@ use super::{
 };
 use crate::{
     metrics::{fetch, total},
-    object::Object,
+    prelude::*,
     process::resident_bytes,
     stage::{OPERATOR_NAMESPACE, Stage},
 };

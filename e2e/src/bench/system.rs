@@ -1,10 +1,6 @@
 //! The systems that are compared, and one rule in the words of each.
 
-use std::time::Duration;
-
-use anyhow::{Result, ensure};
-
-use crate::{object::Object, process::wait_for, stage::Stage};
+use crate::{prelude::*, stage::Stage};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum System {

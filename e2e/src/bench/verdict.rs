@@ -1,6 +1,6 @@
 //! What a bench's figures say of what is promised: nothing lost but by the controls, every case held, limits kept.
 
-use serde_json::Value;
+use crate::prelude::*;
 
 /// Figures by their names, the part of one that counts, and what it may be at most.
 const AT_MOST: &[(&str, &str, f64)] = &[

@@ -1,17 +1,11 @@
 //! When `spec.replicas` of a namespace's Deployments changed, by our clock: the lines of `kubectl get --watch`.
 
+use crate::{prelude::*, stage::Stage};
 use std::{
-    collections::BTreeMap,
     io::{BufRead, BufReader},
-    process::{Child, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    thread::{self, sleep},
-    time::{Duration, Instant},
+    thread,
 };
-
-use anyhow::{Context, Result};
-
-use crate::stage::Stage;
 
 /// Name and `spec.replicas` of each Deployment, on a line each time that it changes.
 const LINE: &str = r#"jsonpath={.metadata.name} {.spec.replicas}{"\n"}"#;

@@ -4,28 +4,26 @@ use std::{panic::resume_unwind, thread::scope};
 
 use super::{Case, Ended, Theatre, perform};
 
-/// What may run beside a case: at most one of each of the first three lanes. Two cores start few pods at a time: with two
-/// busy cases at once, latencies would be those of this machine.
+/// What may run beside a case. Two cores start few pods at a time: with two busy cases at once, or with a third one beside
+/// them, latencies would be those of this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lane {
-    /// It measures latencies, or starts many pods at once.
+    /// Quiet cases: it starts many pods, or measures latencies.
     Busy,
-    /// It sends requests, and counts those that are lost.
+    /// A busy case: it mostly waits.
     Quiet,
-    /// It mostly waits: few pods, next to no requests.
-    Light,
-    /// Nothing may run beside it: it takes away what all cases need (an operator, a node, the API server).
+    /// Nothing: it takes away what all cases need (an operator, a node, the API server), or goes on loading the machine.
     Alone,
 }
 
-/// Plays the cases: the first three lanes side by side, then the rest. The results have the order of `cases`.
+/// Plays the cases: those of the busy lane and of the quiet one side by side, then the rest. The results have the order of `cases`.
 pub fn play(cases: &[&'static Case], theatre: &Theatre) -> Vec<Ended> {
     let of = |lane: Lane| {
         let cases = cases.iter().copied().enumerate().filter(move |(_, case)| case.lane == lane);
         cases.map(|(place, case)| (place, perform(case, theatre))).collect::<Vec<_>>()
     };
     let mut ended = scope(|threads| {
-        let lanes = [Lane::Busy, Lane::Quiet, Lane::Light].map(|lane| threads.spawn(move || of(lane)));
+        let lanes = [Lane::Busy, Lane::Quiet].map(|lane| threads.spawn(move || of(lane)));
         let ended = lanes.into_iter().map(|lane| lane.join().unwrap_or_else(|panic| resume_unwind(panic)));
         ended.flatten().collect::<Vec<_>>()
     });

@@ -15,7 +15,7 @@ pub const CASES: &[Case] = &[
     Case {
         name: "life-examples",
         must: "every example applies and becomes Ready",
-        lane: Lane::Light,
+        lane: Lane::Quiet,
         run: examples::run,
     },
 ];

@@ -13,20 +13,15 @@ mod scaling;
 mod scene;
 mod traffic;
 
+use crate::{
+    cluster::Options,
+    prelude::*,
+    stage::{FaultProxy, Install, Profile, Stage},
+};
 use std::{
     cell::RefCell,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Mutex,
-    time::{Duration, Instant},
-};
-
-use anyhow::{Result, anyhow, bail, ensure};
-use serde_json::json;
-
-use crate::{
-    cluster::Options,
-    process::wait_for,
-    stage::{FaultProxy, Install, Profile, Stage},
 };
 
 pub use lanes::Lane;

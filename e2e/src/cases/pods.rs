@@ -1,12 +1,7 @@
 //! Pods of a case, and the switches that make those of a shop fail.
 
-use std::time::SystemTime;
-
-use anyhow::{Context, Result};
-use serde_json::Value;
-
 use super::scene::Scene;
-use crate::object::Object;
+use crate::prelude::*;
 
 #[derive(Debug, Clone)]
 pub struct Pod {

@@ -1,13 +1,5 @@
 //! What nearly every case uses.
 
-pub use std::{
-    thread::sleep,
-    time::{Duration, Instant, SystemTime},
-};
-
-pub use anyhow::{Context, Result, anyhow, bail, ensure};
-pub use serde_json::{Value, json};
-
 pub use super::{
     Case, Lane, Theatre,
     pods::{Pod, fault, pods},
@@ -18,4 +10,4 @@ pub use super::{
         front::{CARELESS, CONTROL, Front, SHOP, Setup, control, seconds, spread, unix},
     },
 };
-pub use crate::{object::Object, process::wait_for, stage::Dial};
+pub use crate::{prelude::*, stage::Dial};

@@ -1,12 +1,8 @@
 //! Cases played several times, and the figures that each run tells beside its verdict.
 
-use std::{cell::RefCell, collections::BTreeMap};
-
-use anyhow::{Result, ensure};
-use serde_json::{Value, json};
-
 use super::{Case, Ended, Theatre, all, perform};
-use crate::stage::Profile;
+use crate::{prelude::*, stage::Profile};
+use std::cell::RefCell;
 
 thread_local! {
     static FIGURES: RefCell<Vec<(&'static str, f64)>> = const { RefCell::new(Vec::new()) };

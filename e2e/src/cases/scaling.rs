@@ -18,7 +18,7 @@ pub const CASES: &[Case] = &[
     Case {
         name: "scale-zero",
         must: "workers go to zero and back, from 0 to all of them with one write, and every job is done",
-        lane: Lane::Light,
+        lane: Lane::Quiet,
         run: zero::run,
     },
     Case {
@@ -30,19 +30,19 @@ pub const CASES: &[Case] = &[
     Case {
         name: "scale-statefulset",
         must: "a StatefulSet follows the load up and down",
-        lane: Lane::Light,
+        lane: Lane::Quiet,
         run: targets::stateful_set,
     },
     Case {
         name: "scale-custom",
         must: "any resource with /scale follows, once the chart allows it; before, status says what is missing",
-        lane: Lane::Light,
+        lane: Lane::Quiet,
         run: targets::custom,
     },
     Case {
         name: "scale-kubectl",
         must: "`kubectl scale` sets the floor, and /status and /scale are subresources of their own",
-        lane: Lane::Light,
+        lane: Lane::Quiet,
         run: targets::kubectl_scale,
     },
 ];

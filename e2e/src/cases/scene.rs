@@ -2,18 +2,14 @@
 
 mod trail;
 
-use std::time::Duration;
-
-use anyhow::Result;
-use serde_json::{Value, json};
-
-pub use trail::{Sight, Trail};
-
 use super::Theatre;
 use crate::{
     cluster::PAUSE_IMAGE,
-    stage::{Dial, Stage},
+    prelude::*,
+    stage::{Dial, Stage, scalable_service},
 };
+
+pub use trail::{Sight, Trail};
 
 /// A namespace that is made anew and deleted, without waiting, when the case is over.
 pub struct Scene<'a> {
@@ -33,13 +29,9 @@ impl<'a> Scene<'a> {
         self.stage.cluster.kubectl_in(self.namespace, words)
     }
 
-    /// Changes an object, given as `KIND NAME` and further flags, by a JSON merge patch or, if it is a list, a JSON patch.
+    /// Changes an object of this namespace.
     pub fn patch(&self, object: &str, patch: &Value) -> Result<()> {
-        let type_ = if patch.is_array() { "json" } else { "merge" };
-        let words = ["--namespace", self.namespace, "patch"].into_iter().chain(object.split_whitespace());
-        let words: Vec<&str> = words.chain(["--type", type_, "--patch"]).collect();
-        let patch = patch.to_string();
-        self.stage.cluster.kubectl(&[&words[..], &[&patch]].concat()).map(drop)
+        self.stage.cluster.patch(self.namespace, object, patch)
     }
 
     /// Waits until all pods of a Deployment are of its newest template, and available.
@@ -155,23 +147,13 @@ impl<'a> DialService<'a> {
     }
 
     pub fn apply(&self, scene: &Scene<'_>) -> Result<()> {
-        let Self { name, target: (version, kind, target), window } = self;
-        let namespace = scene.namespace;
-        let query = Dial::query(namespace);
-        scene.apply(&format!(
-            r#"
-apiVersion: plimsoll.dev/v1alpha1
-kind: ScalableService
-metadata: {{name: {name}, namespace: {namespace}}}
-spec:
-  scaleTargetRef: {{apiVersion: {version}, kind: {kind}, name: {target}}}
-  minReplicas: 1
-  maxReplicas: 10
-  period: 1s
-  kpis:
-  - {{name: dial, type: Load, query: '{query}', perReplica: "10"}}
-  behavior: {{scaleDown: {{stabilizationWindowSeconds: {window}}}}}
-"#
-        ))
+        let (namespace, (version, kind, target)) = (scene.namespace, self.target);
+        let target = format!("{{apiVersion: {version}, kind: {kind}, name: {target}}}");
+        let (query, window) = (Dial::query(namespace), self.window);
+        let spec = format!(
+            "kpis: [{{name: dial, type: Load, query: '{query}', perReplica: \"10\"}}]\n\
+             behavior: {{scaleDown: {{stabilizationWindowSeconds: {window}}}}}"
+        );
+        scene.apply(&scalable_service((namespace, self.name), &target, 1..=10, &spec))
     }
 }

@@ -1,14 +1,7 @@
 //! What runs inside of every cluster: CoreDNS, and Prometheus that scrapes annotated pods.
 
-use super::Cluster;
-use super::image::Image;
-use super::node::PAUSE_IMAGE;
-use super::state::cache_folder;
-use crate::process::run;
-use anyhow::{Context, Result};
-use std::fs;
-use std::path::PathBuf;
-use std::time::Duration;
+use super::{Cluster, image::Image, node::PAUSE_IMAGE, state::cache_folder};
+use crate::{prelude::*, process::run};
 
 const COREDNS: &str = include_str!("../../manifests/coredns.yaml");
 const PROMETHEUS: &str = include_str!("../../manifests/prometheus.yaml");

@@ -1,17 +1,8 @@
 //! An API server alone with its etcd, on loopback: for tests that need real schemas and watches, but no nodes.
 
-use std::{
-    fs,
-    net::TcpListener,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
-
-use anyhow::{Context, Result, bail};
-
 use super::{pki::create_service_account_key, programs::Programs};
-use crate::process::{finish, wait_for};
+use crate::{prelude::*, process::finish};
+use std::net::TcpListener;
 
 const READY_DEADLINE: Duration = Duration::from_secs(60);
 

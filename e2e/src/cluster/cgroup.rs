@@ -1,11 +1,7 @@
 //! Control groups of the nodes, in cgroup v1 (one tree for each controller) and v2 (one tree).
 
-use crate::process::{signal_process, wait_for};
-use anyhow::{Context, Result, bail};
+use crate::{prelude::*, process::signal_process};
 use rustix::process::Signal;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 #[derive(Debug, PartialEq, Eq)]
 pub struct Trees {

@@ -1,12 +1,9 @@
 //! kubectl and helm, pointed at one cluster.
 
-use crate::object::Object;
-use crate::process::{find_program, finish};
-use anyhow::{Context, Result};
-use serde_json::Value;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
+use crate::{
+    prelude::*,
+    process::{find_program, finish},
+};
 
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -70,6 +67,15 @@ impl Client {
         let text = self.kubectl_in(namespace, &format!("get {words} --output=json"))?;
         let list: Value = serde_json::from_str(&text).with_context(|| format!("{words} are not JSON"))?;
         Ok(list.list("/items").to_vec())
+    }
+
+    /// Changes an object, given as `KIND NAME` and further flags, by a JSON merge patch or, if it is a list, a JSON patch.
+    pub fn patch(&self, namespace: &str, object: &str, patch: &Value) -> Result<()> {
+        let type_ = if patch.is_array() { "json" } else { "merge" };
+        let words = ["--namespace", namespace, "patch"].into_iter().chain(object.split_whitespace());
+        let words: Vec<&str> = words.chain(["--type", type_, "--patch"]).collect();
+        let patch = patch.to_string();
+        self.kubectl(&[&words[..], &[&patch]].concat()).map(drop)
     }
 
     /// Waits until all pods of a Deployment are of its newest template, and available.

@@ -1,13 +1,16 @@
 //! etcd, kube-apiserver, kube-controller-manager and kube-scheduler: how each is started and when it is ready.
 
-use super::network::{API_SERVER_ADDRESS, API_SERVER_PORT, POD_RANGE, SERVICE_RANGE};
-use super::pki;
-use super::programs::Programs;
-use super::state::State;
-use crate::metrics::fetch;
-use crate::process::{Daemon, run};
-use anyhow::Result;
-use std::time::Duration;
+use super::{
+    network::{API_SERVER_ADDRESS, API_SERVER_PORT, POD_RANGE, SERVICE_RANGE},
+    pki,
+    programs::Programs,
+    state::State,
+};
+use crate::{
+    metrics::fetch,
+    prelude::*,
+    process::{Daemon, run},
+};
 
 /// Ports of our own, so that another etcd on the machine is no hindrance.
 const ETCD: &str = "127.0.0.1:12379";

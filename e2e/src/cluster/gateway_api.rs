@@ -1,13 +1,8 @@
 //! Resource definitions from Go modules, of which nothing is built: those of the Gateway API (the oldest release whose
 //! standard channel names rules) and of Envoy Gateway.
 
-use std::{fs, path::PathBuf, process::Command};
-
-use anyhow::{Context, Result};
-use serde_json::Value;
-
 use super::state::cache_folder;
-use crate::process::finish;
+use crate::{prelude::*, process::finish};
 
 struct Module {
     /// Of the folder in the cache.

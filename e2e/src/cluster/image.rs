@@ -2,17 +2,17 @@
 //!
 //! A program's shared libraries come along, as `ldd` names them.
 
-use super::oci::{Contents, architecture, digest, write_archive, write_layer};
-use super::programs::{lock, remove_folder};
-use super::state::cache_folder;
-use crate::process::{find_program, run};
-use anyhow::{Context, Result, bail};
-use serde_json::{Value, json};
+use super::{
+    oci::{Contents, architecture, digest, write_archive, write_layer},
+    programs::{lock, remove_folder},
+    state::cache_folder,
+};
+use crate::{
+    prelude::*,
+    process::{find_program, run},
+};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
-use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 
 /// User and group of every container; nobody on the host.
 const USER: &str = "65532:65532";

@@ -1,10 +1,10 @@
 //! The steps of `up`: from nothing to a ready cluster, and from one cluster to another.
 
-use super::node::Node;
-use super::progress::step;
-use super::{Archive, Cluster, Component, Options, Record, addons, network, pki, preflight, teardown};
-use anyhow::Result;
-use std::fs;
+use super::{
+    Archive, Cluster, Component, Options, Record, addons, network, node::Node, pki, preflight,
+    progress::step, teardown,
+};
+use crate::prelude::*;
 
 impl Cluster {
     pub(super) fn create(&self, options: &Options) -> Result<()> {

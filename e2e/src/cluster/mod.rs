@@ -36,15 +36,14 @@ pub use programs::{KEDA, KUBECONFORM, METRICS_SERVER, Module, Programs};
 pub use state::{Record, cache_folder};
 pub use status::Status;
 
-use crate::process::Daemon;
-use anyhow::{Context, Result, bail};
+use crate::{prelude::*, process::Daemon};
 use lifecycle::import;
 use node::Node;
 use state::State;
-use std::fs::{self, File};
-use std::ops::Deref;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::{
+    fs::{self, File},
+    ops::Deref,
+};
 
 /// Only one run at a time changes the cluster. Outside of the state folder, which comes and goes.
 const LOCK: &str = "/run/lock/plimsoll-dev.lock";

@@ -2,15 +2,13 @@
 //!
 //! No real interface is touched, and nothing leaves the machine.
 
-use super::state::State;
-use super::sysctl;
-use crate::process::{find_program, run, run_with_input};
-use anyhow::{Context, Result, bail};
+use super::{state::State, sysctl};
+use crate::{
+    prelude::*,
+    process::{find_program, run, run_with_input},
+};
 use ipnet::Ipv4Net;
-use serde_json::{Value, json};
-use std::fs;
 use std::net::Ipv4Addr;
-use std::path::Path;
 
 pub const NODE_COUNT: u8 = 2;
 /// Node 1 is the host itself, by an address on our bridge.

@@ -1,18 +1,18 @@
 //! One node: containerd, kubelet and kube-proxy, with a folder, a cgroup and (from the second on) a network of its own.
 
-use super::network::{self, node_name, node_namespace};
-use super::node_config::{
-    containerd_configuration, kube_proxy_configuration, kubelet_args, kubelet_configuration,
+use super::{
+    cgroup,
+    network::{self, node_name, node_namespace},
+    node_config::{containerd_configuration, kube_proxy_configuration, kubelet_args, kubelet_configuration},
+    pki,
+    programs::Programs,
+    state::State,
 };
-use super::programs::Programs;
-use super::state::State;
-use super::{cgroup, pki};
-use crate::process::{Daemon, arguments_of, find_program, processes, resident_bytes, run, signal_process};
-use anyhow::{Context, Result};
+use crate::{
+    prelude::*,
+    process::{Daemon, arguments_of, find_program, processes, resident_bytes, run, signal_process},
+};
 use rustix::process::Signal;
-use std::fs;
-use std::path::PathBuf;
-use std::time::Duration;
 
 /// Name of the image that holds a pod's namespaces; a full name, or containerd would look for it at Docker's.
 pub const PAUSE_IMAGE: &str = "plimsoll.local/pause:1";

@@ -1,12 +1,8 @@
 //! The OCI image layout as one tar: a layer, a configuration, a manifest and an index.
 
-use anyhow::{Context, Result};
-use serde_json::{Value, json};
+use crate::prelude::*;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::{fs::File, io::Write};
 
 /// The files of a layer by their path, with mode and bytes.
 pub type Contents = BTreeMap<String, (u32, Vec<u8>)>;

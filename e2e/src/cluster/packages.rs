@@ -1,12 +1,11 @@
 //! Debian packages that the cluster needs; only what is missing is installed.
 
 use super::progress::note;
-use crate::process::{find_program, finish};
-use anyhow::{Context, Result, bail};
-use std::fs;
+use crate::{
+    prelude::*,
+    process::{find_program, finish},
+};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-use std::process::Command;
 
 /// A package, and a file or program that shows that it is there. HAProxy, NGINX, patchelf and Prometheus are for tests
 /// beside the cluster; the Prometheus inside of it is built, since Debian's cannot discover pods.

@@ -1,14 +1,16 @@
 //! Who may talk to whom: certificates, tokens, and the kubeconfigs that hold them.
 
-use super::network::{API_SERVER_ADDRESS, API_SERVER_PORT, NODE_COUNT, node_name};
-use super::state::State;
-use crate::authority::{Authority, Signed};
-use crate::process::write_private;
-use anyhow::{Context, Result};
+use super::{
+    network::{API_SERVER_ADDRESS, API_SERVER_PORT, NODE_COUNT, node_name},
+    state::State,
+};
+use crate::{
+    authority::{Authority, Signed},
+    prelude::*,
+    process::write_private,
+};
 use rcgen::KeyPair;
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
+use std::{fs::File, io::Read};
 
 /// Name of the cluster, the administrator and the context in the kubeconfigs.
 const CLUSTER_NAME: &str = "plimsoll-dev";

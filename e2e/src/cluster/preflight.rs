@@ -1,10 +1,11 @@
 //! What a machine must have before anything on it is changed.
 
-use super::cgroup;
-use super::network::{API_SERVER_ADDRESS, API_SERVER_PORT};
-use anyhow::{Context, Result, bail};
+use super::{
+    cgroup,
+    network::{API_SERVER_ADDRESS, API_SERVER_PORT},
+};
+use crate::prelude::*;
 use std::net::TcpListener;
-use std::path::Path;
 
 /// Free disk space that a cluster takes, in bytes: images, their unpacked layers, logs, etcd.
 const CLUSTER_SPACE: u64 = 3 << 30;

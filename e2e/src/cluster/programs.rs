@@ -2,15 +2,16 @@
 //!
 //! `e2e/programs/<module>` holds the pinned `go.mod` and `go.sum` of each.
 
-use super::progress::{note, pretty};
-use super::state::cache_folder;
-use crate::process::{find_program, finish};
-use anyhow::{Context, Result, bail};
+use super::{
+    progress::{note, pretty},
+    state::cache_folder,
+};
+use crate::{
+    prelude::*,
+    process::{find_program, finish},
+};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Instant;
 
 /// Free disk space that a first build takes, in bytes: module and build caches of Go, and the programs.
 const BUILD_SPACE: u64 = 8 << 30;

@@ -1,7 +1,6 @@
 //! What a person sees while the cluster is made: one line for each step, on standard error.
 
-use anyhow::{Context, Result};
-use std::time::{Duration, Instant};
+use crate::prelude::*;
 
 /// Does one named step and tells how long it took.
 pub fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {

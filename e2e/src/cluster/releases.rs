@@ -1,17 +1,11 @@
 //! HAProxy and NGINX of the next releases of Debian, beside the system's own: Plimsoll has to work with all of them.
 
+use super::{progress::note, state::cache_folder};
+use crate::{prelude::*, process::finish};
 use std::{
     fmt::{self, Display, Formatter},
-    fs,
     os::unix::fs::symlink,
-    path::{Path, PathBuf},
-    process::Command,
 };
-
-use anyhow::{Context, Result};
-
-use super::{progress::note, state::cache_folder};
-use crate::process::finish;
 
 const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const PROGRAMS: [&str; 2] = ["haproxy", "nginx"];

@@ -2,11 +2,8 @@
 //!
 //! Programs and images that outlive a cluster are in the user's cache instead.
 
-use crate::process::write_private;
-use anyhow::{Context, Result};
+use crate::{prelude::*, process::write_private};
 use serde::{Deserialize, Serialize};
-use std::fs;
-use std::path::{Path, PathBuf};
 
 /// One cluster on a machine, so one fixed folder. Sockets in it must stay below 108 bytes.
 const ROOT: &str = "/var/lib/plimsoll-dev";

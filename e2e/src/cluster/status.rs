@@ -1,8 +1,7 @@
 //! What runs, and how much memory it takes; for people.
 
 use super::{Cluster, cgroup, node};
-use crate::process::resident_bytes;
-use anyhow::Result;
+use crate::{prelude::*, process::resident_bytes};
 use std::fmt;
 
 #[derive(Debug)]

@@ -1,10 +1,10 @@
 //! Kernel settings that the cluster changes: remembered before, put back after.
 
 use super::state::State;
-use crate::process::{find_program, run, write_private};
-use anyhow::{Context, Result};
-use std::collections::BTreeMap;
-use std::fs;
+use crate::{
+    prelude::*,
+    process::{find_program, run, write_private},
+};
 
 /// Lets the rules of kube-proxy see traffic between pods on one bridge.
 const BRIDGE_CALLS: &str = "net/bridge/bridge-nf-call-iptables";

@@ -2,17 +2,19 @@
 //!
 //! Stopping kubelet and containerd leaves containers, mounts, rules, cgroups and namespaces behind.
 
-use super::network::{NODE_COUNT, network_name, node_name};
-use super::node::{CGROUP_ROOT, cgroup_of, kill_containers};
-use super::programs::remove_folder;
-use super::state::State;
-use super::{cgroup, network, sysctl};
-use crate::process::{arguments_of, processes, run, signal_process, wait_for};
-use anyhow::{Result, bail};
+use super::{
+    cgroup, network,
+    network::{NODE_COUNT, network_name, node_name},
+    node::{CGROUP_ROOT, cgroup_of, kill_containers},
+    programs::remove_folder,
+    state::State,
+    sysctl,
+};
+use crate::{
+    prelude::*,
+    process::{arguments_of, processes, run, signal_process},
+};
 use rustix::process::Signal;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// Programs of a cluster; each has a path of the state folder among its arguments.
 const PROGRAMS: [&str; 8] = [

@@ -1,15 +1,9 @@
 //! An existing cluster for the demo: all of it in one namespace, beside what else runs there.
 
-use std::{path::PathBuf, thread::sleep, time::Duration};
-
-use anyhow::{Context, Result, bail};
-use serde_json::Value;
-
 use super::place::{Generator, Place};
 use crate::{
     cluster::{Archive, Client, Image, Programs, prometheus_for},
-    object::Object,
-    process::wait_for,
+    prelude::*,
     stage::{Built, Profile},
 };
 

@@ -3,19 +3,12 @@
 mod context;
 mod place;
 
-use std::{
-    io::Write,
-    thread::sleep,
-    time::{Duration, Instant},
-};
-
-use anyhow::{Result, bail};
-
 use self::place::Place;
 use crate::{
-    object::Object,
-    stage::{Load, Second, Shop, Summary},
+    prelude::*,
+    stage::{Load, Second, Shop, Summary, scalable_service},
 };
+use std::io::Write;
 
 pub use self::context::Target;
 
@@ -29,28 +22,18 @@ const REACTION_S: f64 = 12.0;
 /// Second of the shape at which the load jumps.
 const JUMP_S: f64 = 80.0;
 
-const SERVICE: &str = r#"
-apiVersion: plimsoll.dev/v1alpha1
-kind: ScalableService
-metadata: {name: checkout, namespace: NAMESPACE}
-spec:
-  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: checkout}
-  minReplicas: 2
-  maxReplicas: 20
-  period: 1s
-  kpis:
-  - name: demand # what is served, and what waits: an overloaded service serves less than it is asked for
-    type: Load
-    query: sum(rate(http_requests_total{namespace="NAMESPACE", app="checkout"}[15s])) + sum(http_queue_length{namespace="NAMESPACE", app="checkout"})
-    perReplica: "50"
-  - name: latency-p99
-    type: Objective
-    query: histogram_quantile(0.99, sum by (le) (rate(http_request_duration_seconds_bucket{namespace="NAMESPACE", app="checkout"}[15s]))) >= 0
-    atMost: "0.25"
-    onEmpty: Zero # without requests there is no percentile, and nothing that is too slow
-  behavior:
-    scaleDown: {stabilizationWindowSeconds: 30}
-"#;
+const SPEC: &str = r#"kpis:
+- name: demand # what is served, and what waits: an overloaded service serves less than it is asked for
+  type: Load
+  query: sum(rate(http_requests_total{namespace="NAMESPACE", app="checkout"}[15s])) + sum(http_queue_length{namespace="NAMESPACE", app="checkout"})
+  perReplica: "50"
+- name: latency-p99
+  type: Objective
+  query: histogram_quantile(0.99, sum by (le) (rate(http_request_duration_seconds_bucket{namespace="NAMESPACE", app="checkout"}[15s]))) >= 0
+  atMost: "0.25"
+  onEmpty: Zero # without requests there is no percentile, and nothing that is too slow
+behavior:
+  scaleDown: {stabilizationWindowSeconds: 30}"#;
 
 #[derive(Debug)]
 pub enum On {
@@ -74,7 +57,9 @@ pub fn run(on: &On) -> Result<()> {
     say(begin, "deploying the shop and its ScalableService");
     let shop = Shop::of(place.namespace, NAME, 2);
     place.deploy(&Shop { service_time: "50ms", startup: "2s", more: &["--queue-limit=400"], ..shop })?;
-    place.client.apply(&SERVICE.replace("NAMESPACE", place.namespace))?;
+    let spec = SPEC.replace("NAMESPACE", place.namespace);
+    let target = "{kind: Deployment, name: checkout}";
+    place.client.apply(&scalable_service((place.namespace, NAME), target, 2..=20, &spec))?;
     place.kubectl("wait --for=condition=Ready ssvc/checkout --timeout=60s")?;
     say(begin, "three minutes of load: a rise, a jump to more than twice as much, a fall");
     let objective = format!("--objective={OBJECTIVE_S}s");

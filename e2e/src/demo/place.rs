@@ -1,12 +1,8 @@
 //! A cluster with Plimsoll and Prometheus in it, and how a load reaches its shop.
 
-use std::{path::PathBuf, process::Command, time::Duration};
-
-use anyhow::Result;
-
 use crate::{
     cluster::{Client, Options},
-    object::Object,
+    prelude::*,
     stage::{Install, Load, Profile, Shop, Stage},
 };
 

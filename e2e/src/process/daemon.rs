@@ -1,13 +1,10 @@
 //! A program that goes on when we end, found again by its pid file.
 
-use super::{SEARCH_PATH, process_of, resident_bytes, signal_process, wait_for};
-use anyhow::{Context, Result, bail};
+use super::{SEARCH_PATH, process_of, resident_bytes, signal_process};
+use crate::prelude::*;
 use procfs::process::Stat;
 use rustix::process::Signal;
 use std::fs::{self, OpenOptions};
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 const END_DEADLINE: Duration = Duration::from_secs(5);
 const LOG_TAIL_LINES: usize = 12;

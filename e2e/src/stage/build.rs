@@ -1,15 +1,10 @@
 //! The programs of this workspace, built once for all images, and named by what is in them.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
+use crate::{
+    prelude::*,
+    process::{find_program, finish},
 };
-
-use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
-
-use crate::process::{find_program, finish};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {

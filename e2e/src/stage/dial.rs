@@ -1,12 +1,7 @@
 //! A load that is set by hand.
 
-use std::time::Duration;
-
-use anyhow::{Context, Result};
-use serde_json::Value;
-
 use super::{Stage, queue, service_url};
-use crate::process::wait_for;
+use crate::prelude::*;
 
 /// A load that is what it is set to: a queue whose length is set, scraped as any other.
 pub struct Dial {

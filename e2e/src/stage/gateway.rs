@@ -1,11 +1,10 @@
 //! The Gateway API on the cluster: its own definitions, and the stand-in for an implementation, on the host.
 
-use std::process::{Child, Command, Stdio};
-
-use anyhow::{Context, Result};
-
 use super::Stage;
-use crate::cluster::{cache_folder, gateway_api, node_address};
+use crate::{
+    cluster::{cache_folder, gateway_api, node_address},
+    prelude::*,
+};
 
 /// The stand-in; it ends when it is dropped.
 pub struct GatewayStandIn {

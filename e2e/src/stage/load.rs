@@ -1,17 +1,13 @@
 //! The load generator as a process beside the test: its seconds as they come, its account at the end.
 
+use super::Stage;
+use crate::prelude::*;
+use serde::Deserialize;
 use std::{
-    collections::BTreeMap,
     io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
     sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
 };
-
-use anyhow::{Context, Result, bail};
-use serde::Deserialize;
-
-use super::Stage;
 
 /// A second of a run. As in [`Summary`], times are in seconds.
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -5,6 +5,7 @@ mod dial;
 mod gateway;
 mod load;
 mod prometheus;
+mod service;
 mod shop;
 mod sticky;
 mod streams;
@@ -14,15 +15,14 @@ pub use dial::Dial;
 pub use gateway::GatewayStandIn;
 pub use load::{Load, Second, Summary};
 pub use prometheus::{FaultProxy, Prometheus};
+pub use service::scalable_service;
 pub use shop::{Queue, Shop, queue, service_url};
 pub use sticky::{Client, StickyClients, Visit};
 pub use streams::{Stream, Streams};
 
-use anyhow::{Context, Result, bail};
-
 use crate::{
     cluster::{Cluster, Image, Options},
-    object::Object,
+    prelude::*,
     process::finish,
 };
 

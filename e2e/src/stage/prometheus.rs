@@ -1,12 +1,7 @@
 //! Prometheus, and between it and the operator a proxy that makes it unreachable on demand.
 
-use std::time::Duration;
-
-use anyhow::{Context, Result};
-use serde_json::{Value, json};
-
 use super::{Stage, shop::service_url};
-use crate::process::wait_for;
+use crate::prelude::*;
 
 const NAMESPACE: &str = "monitoring";
 const NAME: &str = "prometheus-faults";

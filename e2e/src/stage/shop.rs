@@ -1,11 +1,7 @@
 //! The sample shop in the cluster: a Deployment with a Service, or a queue with its workers.
 
-use std::time::Duration;
-
-use anyhow::Result;
-
 use super::Stage;
-use crate::object::Object;
+use crate::prelude::*;
 
 /// Until all of its pods are ready: images are there, and two cores start about ten pods in as many seconds.
 const READY_WITHIN: Duration = Duration::from_secs(90);

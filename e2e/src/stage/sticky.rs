@@ -1,15 +1,13 @@
 //! Clients that come again and again with the cookie they were given, and note which pod answered.
 
+use crate::prelude::*;
 use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread::{JoinHandle, sleep, spawn},
-    time::{Duration, SystemTime},
+    thread::{JoinHandle, spawn},
 };
-
-use anyhow::{Result, anyhow};
 
 const PAUSE: Duration = Duration::from_millis(150);
 const TIMEOUT: Duration = Duration::from_secs(10);

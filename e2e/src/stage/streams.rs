@@ -1,14 +1,12 @@
 //! Clients that each read one long answer of the shop, and note which pod sent it and how it ended.
 
+use crate::prelude::*;
 use std::{
     io::{BufRead, BufReader, Write},
     net::{Shutdown, TcpStream},
     sync::{Arc, Mutex, PoisonError},
-    thread::{Builder, sleep},
-    time::{Duration, Instant, SystemTime},
+    thread::Builder,
 };
-
-use anyhow::{Context, Result, bail};
 
 /// A stream without a line for this long has stalled: one is due every 250 ms.
 const STALLED: Duration = Duration::from_secs(5);

@@ -7,7 +7,7 @@ mod standby;
 mod tls;
 
 use super::prelude::*;
-use crate::stage::Shop;
+use crate::stage::{Shop, scalable_service};
 
 pub const CASES: &[Case] = &[
     Case {
@@ -21,13 +21,13 @@ pub const CASES: &[Case] = &[
     Case {
         name: "failover-flap",
         must: "a primary that flaps every 20 s: each stay at the standby is twice as long, so four failures are three switches",
-        lane: Lane::Light,
+        lane: Lane::Quiet,
         run: flap::run,
     },
     Case {
         name: "failover-tls",
         must: "a standby over TLS gets requests, and none once it no longer proves who it is, which FailoverReady tells",
-        lane: Lane::Light,
+        lane: Lane::Busy,
         run: tls::run,
     },
 ];
@@ -65,23 +65,13 @@ fn stand_by(scene: &Scene<'_>, primary: &str, replicas: u32, more: &str) -> Resu
     let flags = &["--drain-delay=3s", "--queue-limit=2000"];
     Shop { more: flags, ..Shop::of(namespace, SPARE, replicas) }.deploy(scene.stage)?;
     let query = Dial::query(primary);
-    scene.apply(&format!(
-        r#"
-apiVersion: plimsoll.dev/v1alpha1
-kind: ScalableService
-metadata: {{name: {SPARE}, namespace: {namespace}}}
-spec:
-  scaleTargetRef: {{kind: Deployment, name: {SPARE}}}
-  minReplicas: {replicas}
-  maxReplicas: 10
-  period: 1s
-  kpis:
-  - {{name: idle, type: Load, query: '0 * {query}', perReplica: "10"}}
-  behavior: {{scaleDown: {{stabilizationWindowSeconds: 0}}}}
-  standbyFor: [{{namespace: {primary}, name: shop}}]
-  {more}
-"#
-    ))
+    let spec = format!(
+        "kpis: [{{name: idle, type: Load, query: '0 * {query}', perReplica: \"10\"}}]\n\
+         behavior: {{scaleDown: {{stabilizationWindowSeconds: 0}}}}\n\
+         standbyFor: [{{namespace: {primary}, name: shop}}]\n{more}"
+    );
+    let target = "{kind: Deployment, name: spare}";
+    scene.apply(&scalable_service((namespace, SPARE), target, replicas..=10, &spec))
 }
 
 fn standby_ready(service: &Trail) -> Result<()> {

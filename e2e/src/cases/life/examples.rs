@@ -1,7 +1,6 @@
 //! Every file in `examples/`, as a user applies it.
 
 use crate::{cases::prelude::*, stage::GatewayStandIn};
-use std::{collections::BTreeMap, fs};
 
 const IMAGE: &str = "plimsoll.local/shop:dev";
 

@@ -1,6 +1,6 @@
 //! The API server that the operators write to is killed.
 
-use super::scene::{LASTS, NAMESPACE, RECOVERY, ROOM, play};
+use super::scene::{LASTS, NAMESPACE, RECOVERY, play};
 use crate::{
     cases::{broken::Broken, prelude::*},
     stage::OPERATOR_NAMESPACE,
@@ -18,8 +18,9 @@ pub const API_SERVER: Case = Case {
     must: "the API server is killed while the load doubles: replicas hold, and follow once it is back",
     lane: Lane::Alone,
     run: |theatre| {
-        play(theatre, ROOM, |scene| {
+        play(theatre, |scene| {
             let (stage, cluster) = (&theatre.stage, &theatre.stage.cluster);
+            scene.limit(stage, 24)?;
             let (before, began) = (scene.replicas()?, SystemTime::now());
             let lease = Trail::of(cluster, OPERATOR_NAMESPACE, "lease", "plimsoll")?;
             let killed = Broken::api_server(cluster)?;
@@ -42,6 +43,7 @@ pub const API_SERVER: Case = Case {
             let replicas: Vec<_> = scene.target.since(began).iter().map(|sight| sight.wanted()).collect();
             ensure!(replicas.is_sorted(), "the load only rose, but the replicas were {replicas:?}");
             more.finish(true)?;
+            scene.limit(stage, 10)?;
             Ok(format!("{line}; a leader {led:.1} s after its start"))
         })
     },

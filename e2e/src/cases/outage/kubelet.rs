@@ -1,6 +1,6 @@
 //! A node's agent stops: its pods run on, but nobody can tell.
 
-use super::scene::{NAMESPACE, ROOM, play};
+use super::scene::{NAMESPACE, play};
 use crate::cases::{broken::Broken, prelude::*};
 
 /// The grace period of a node (20 s), its last lease (5 s), and a look.
@@ -11,7 +11,7 @@ pub const KUBELET: Case = Case {
     must: "the kubelet of node 2 stops and its pods count as unready: replicas hold, the status counts what is ready",
     lane: Lane::Alone,
     run: |theatre| {
-        play(theatre, ROOM, |scene| {
+        play(theatre, |scene| {
             let (stage, cluster) = (&theatre.stage, &theatre.stage.cluster);
             let there = "pods --selector=app=shop --field-selector=spec.nodeName=plimsoll-2";
             let there = cluster.list(NAMESPACE, there)?.len();

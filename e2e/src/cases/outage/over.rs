@@ -1,6 +1,6 @@
 //! What comes after: a load that really falls is followed.
 
-use super::scene::{NAMESPACE, ROOM, play, strike};
+use super::scene::{NAMESPACE, play, strike};
 use crate::cases::prelude::*;
 
 pub const OVER: Case = Case {
@@ -8,7 +8,7 @@ pub const OVER: Case = Case {
     must: "after all that, a fall of the load that is real lowers the replicas: nothing is stuck",
     lane: Lane::Alone,
     run: |theatre| {
-        let fell = play(theatre, ROOM, |scene| {
+        let fell = play(theatre, |scene| {
             let (before, began) = (scene.replicas()?, SystemTime::now());
             scene.replace_load(&theatre.stage, "30@120s")?;
             let few = |target: &Sight| (3..=4).contains(&target.wanted());

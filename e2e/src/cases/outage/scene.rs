@@ -1,11 +1,10 @@
 //! A shop under a steady load, kept by a ScalableService that would carry out any scale-down at once.
 
-use std::{collections::BTreeSet, ops::RangeInclusive, sync::PoisonError};
-
 use crate::{
     cases::prelude::*,
-    stage::{Load, OPERATOR_NAMESPACE, Shop, Stage},
+    stage::{Load, OPERATOR_NAMESPACE, Shop, Stage, scalable_service},
 };
+use std::{ops::RangeInclusive, sync::PoisonError};
 
 pub const NAMESPACE: &str = "outages";
 /// Another Deployment, scaled by the same load, whose user said that no answer means no load.
@@ -18,65 +17,43 @@ pub const LASTS: Duration = Duration::from_secs(12);
 pub const RECOVERY: Duration = Duration::from_secs(15);
 /// Longest range of the queries.
 pub const RANGE: Duration = Duration::from_secs(10);
-/// `maxReplicas` where the load rises.
-pub const ROOM: u32 = 24;
 /// Replicas at which the steady load lies within the tolerance, so that nothing moves.
 const STEADY: RangeInclusive<i64> = 10..=13;
 
 /// 105 requests a second, 10 for each replica: 10 replicas, which fall to what is needed only from 14 on,
 /// so that no jitter of a scrape looks like an unsafe scale-down. No window: one would happen at once.
 /// The backlog is measured elsewhere and asks for nothing: while it alone is known, it votes for the minimum.
-const SERVICES: &str = r#"
-apiVersion: plimsoll.dev/v1alpha1
-kind: ScalableService
-metadata: {name: shop, namespace: outages}
-spec:
-  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: shop}
-  minReplicas: 2
-  maxReplicas: MOST
-  period: 1s
-  behavior: {scaleDown: {stabilizationWindowSeconds: 0, tolerance: "0.22"}}
-  kpis:
-  - name: throughput
-    type: Load
-    query: sum(rate(http_requests_total{namespace="outages", app="shop"}[10s]))
-    perReplica: "10"
-  - name: busy
-    type: Utilization
-    query: sum by (pod) (rate(http_request_duration_seconds_sum{namespace="outages", app="shop"}[5s])) / 4
-    target: "0.8"
-  - name: latency-p99
-    type: Objective
-    query: histogram_quantile(0.99, sum by (le) (rate(http_request_duration_seconds_bucket{namespace="outages", app="shop"}[5s])))
-    atMost: "4"
-  - name: backlog
-    type: Load
-    query: sum(http_queue_length{namespace="outages", app="elsewhere"})
-    perReplica: "10"
----
-apiVersion: plimsoll.dev/v1alpha1
-kind: ScalableService
-metadata: {name: twin, namespace: outages}
-spec:
-  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: twin}
-  minReplicas: 1
-  maxReplicas: 3
-  period: 1s
-  behavior: {scaleDown: {stabilizationWindowSeconds: 0}}
-  kpis:
-  - name: throughput
-    type: Load
-    query: sum(rate(http_requests_total{namespace="outages", app="shop"}[10s]))
-    perReplica: "50"
-    onEmpty: Zero
-"#;
+const SPEC: &str = r#"behavior: {scaleDown: {stabilizationWindowSeconds: 0, tolerance: "0.22"}}
+kpis:
+- name: throughput
+  type: Load
+  query: sum(rate(http_requests_total{namespace="outages", app="shop"}[10s]))
+  perReplica: "10"
+- name: busy
+  type: Utilization
+  query: sum by (pod) (rate(http_request_duration_seconds_sum{namespace="outages", app="shop"}[5s])) / 4
+  target: "0.8"
+- name: latency-p99
+  type: Objective
+  query: histogram_quantile(0.99, sum by (le) (rate(http_request_duration_seconds_bucket{namespace="outages", app="shop"}[5s])))
+  atMost: "4"
+- name: backlog
+  type: Load
+  query: sum(http_queue_length{namespace="outages", app="elsewhere"})
+  perReplica: "10""#;
+const TWIN_SPEC: &str = r#"behavior: {scaleDown: {stabilizationWindowSeconds: 0}}
+kpis:
+- name: throughput
+  type: Load
+  query: sum(rate(http_requests_total{namespace="outages", app="shop"}[10s]))
+  perReplica: "50"
+  onEmpty: Zero"#;
 
 /// A burst keeps the replicas from falling for 60 s. A kubelet that lost the API server may ask for its pods again only
 /// after as long, by the back-off of client-go.
 const CALM_WITHIN: Duration = Duration::from_secs(120);
 
 pub struct Outage {
-    most: u32,
     url: String,
     load: Load,
     pub target: Trail,
@@ -84,10 +61,11 @@ pub struct Outage {
     pub twin: Trail,
 }
 
-pub fn play<T>(theatre: &Theatre, most: u32, act: impl FnOnce(&mut Outage) -> Result<T>) -> Result<T> {
+/// Plays a case in the scene, which the first one sets up, once all is calm.
+pub fn play<T>(theatre: &Theatre, act: impl FnOnce(&mut Outage) -> Result<T>) -> Result<T> {
     let mut kept = theatre.outage.lock().unwrap_or_else(PoisonError::into_inner);
-    if kept.as_ref().is_none_or(|scene| scene.most != most) {
-        *kept = Some(Outage::set(&theatre.stage, most)?);
+    if kept.is_none() {
+        *kept = Some(Outage::set(&theatre.stage)?);
     }
     let scene = kept.as_mut().context("the scene was not set")?;
     scene.calm().context("before the case")?;
@@ -112,7 +90,7 @@ pub fn strike(theatre: &Theatre) -> Result<()> {
 }
 
 impl Outage {
-    fn set(stage: &Stage, most: u32) -> Result<Self> {
+    fn set(stage: &Stage) -> Result<Self> {
         stage.fresh_namespace(NAMESPACE)?;
         let more = &["--queue-limit=500"];
         let shop =
@@ -124,10 +102,12 @@ impl Outage {
         let load = load(stage, &url, "105@900s")?;
         // The first answers shall be about a window that is full of load.
         sleep(RANGE + Duration::from_secs(2));
-        stage.cluster.apply(&SERVICES.replace("MOST", &most.to_string()))?;
+        let service = scalable_service((NAMESPACE, SHOP), "{kind: Deployment, name: shop}", 2..=10, SPEC);
+        let twin = scalable_service((NAMESPACE, TWIN), "{kind: Deployment, name: twin}", 1..=3, TWIN_SPEC);
+        stage.cluster.apply(&(service + &twin))?;
         let follow = |kind, name| Trail::of(&stage.cluster, NAMESPACE, kind, name);
         let (target, service) = (follow("deployment", SHOP)?, follow("scalableservice", SHOP)?);
-        Ok(Self { most, url, load, target, service, twin: follow("deployment", TWIN)? })
+        Ok(Self { url, load, target, service, twin: follow("deployment", TWIN)? })
     }
 
     /// Waits until nothing of an earlier case is left: steady replicas, all of them ready, and a status that says so.
@@ -149,6 +129,13 @@ impl Outage {
 
     pub fn replicas(&self) -> Result<i64> {
         Ok(self.target.last()?.wanted())
+    }
+
+    /// Sets `maxReplicas`. It is ten where the load stays, so that a burst of this machine raises nothing, which would fall
+    /// again; a user's limit is obeyed at once, also while a burst keeps replicas from falling.
+    pub fn limit(&self, stage: &Stage, replicas: u32) -> Result<()> {
+        let spec = json!({"spec": {"maxReplicas": replicas}});
+        stage.cluster.patch(NAMESPACE, "scalableservice shop", &spec)
     }
 
     pub fn more_load(&self, stage: &Stage, shape: &str) -> Result<Load> {

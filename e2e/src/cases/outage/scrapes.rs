@@ -1,14 +1,14 @@
 //! Prometheus answers well, but does not see the pods any more.
 
-use super::scene::{NAMESPACE, Outage, RANGE, RECOVERY, TWIN, lowest, play, strike};
+use super::scene::{NAMESPACE, Outage, RANGE, RECOVERY, TWIN, lowest, play};
 use crate::{cases::prelude::*, stage::Stage};
 
 pub const HALF: Case = Case {
     name: "outage-half-scraped",
     must: "half of the pods are not scraped, and Prometheus says success: replicas hold, the status counts targets",
-    lane: Lane::Light,
+    lane: Lane::Alone,
     run: |theatre| {
-        play(theatre, NO_ROOM, |scene| {
+        play(theatre, |scene| {
             let (began, line) = unscraped(theatre, scene, 2, |_, _, _| Ok(()))?;
             let complaints: Vec<_> = scene.complaints(began).iter().map(|said| said.says("Ready")).collect();
             let counted = complaints.iter().any(|said| said.contains("scrape targets answered, where"));
@@ -21,9 +21,9 @@ pub const HALF: Case = Case {
 pub const ALL: Case = Case {
     name: "outage-scrape",
     must: "no pod is scraped: replicas hold; those of a twin with onEmpty: Zero fall, as its user asked for",
-    lane: Lane::Light,
+    lane: Lane::Alone,
     run: |theatre| {
-        let seen = play(theatre, NO_ROOM, |scene| {
+        play(theatre, |scene| {
             let twin = scene.twin.last()?.wanted();
             ensure!(twin == 3, "the twin has {twin} replicas, not 3");
             // The negative control: the same watch, load and fault show a scale-down where there is one.
@@ -32,14 +32,10 @@ pub const ALL: Case = Case {
             })?;
             let fell = lowest(&theatre.stage, &scene.twin, TWIN, began)?;
             Ok(format!("{line}; twin with onEmpty: Zero {twin} -> {fell}"))
-        });
-        strike(theatre)?;
-        seen
+        })
     },
 };
 
-/// What there is suffices: a burst of this machine must not raise the replicas meanwhile, since they would fall again.
-const NO_ROOM: u32 = 10;
 /// Prometheus hands on what it discovers every 5 s, and takes it up every 5 s.
 const DISCOVERED: Duration = Duration::from_secs(10);
 /// Time within which it shows that pods are not scraped, also one that was started meanwhile: until the last scrape is

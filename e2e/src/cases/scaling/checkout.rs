@@ -2,7 +2,7 @@
 
 use crate::{
     cases::prelude::*,
-    stage::{Load, Shop},
+    stage::{Load, Shop, scalable_service},
 };
 
 const NAME: &str = "checkout";
@@ -15,6 +15,11 @@ const SEEN: Duration = Duration::from_secs(20);
 pub fn deploy(scene: &Scene<'_>, replicas: u32) -> Result<String> {
     let shop = Shop::of(scene.namespace, NAME, replicas);
     Shop { service_time: "50ms", startup: "1s", more: &["--queue-limit=400"], ..shop }.serve(scene.stage)
+}
+
+/// What scales it.
+pub fn service(namespace: &str, least: u32, spec: &str) -> String {
+    scalable_service((namespace, NAME), "{kind: Deployment, name: checkout}", least..=20, spec)
 }
 
 /// Puts it under load. A Service balances connections, not requests: one that lives long would keep its load on an

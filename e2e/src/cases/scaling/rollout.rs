@@ -9,23 +9,13 @@ const SHAPE: &str = "140@6s,290@120s";
 
 /// A Load and a Utilization, since the latter is an average over pods, which a surge dilutes: the share of its four
 /// workers that a pod's answers of 50 ms took, which a machine that stalls does not drive up.
-const SERVICE: &str = r#"
-apiVersion: plimsoll.dev/v1alpha1
-kind: ScalableService
-metadata: {name: checkout, namespace: scale-rollout}
-spec:
-  scaleTargetRef: {kind: Deployment, name: checkout}
-  minReplicas: 4
-  maxReplicas: 20
-  period: 1s
-  kpis:
-  - {name: throughput, type: Load, query: 'sum(rate(http_requests_total{namespace="scale-rollout", app="checkout"}[8s]))', perReplica: "50"}
-  - name: occupancy
-    type: Utilization
-    query: 'avg by (pod) (sum by (pod) (rate(http_requests_total{namespace="scale-rollout", app="checkout"}[8s])) * 0.05 / 4)'
-    target: "0.8"
-  behavior: {scaleDown: {stabilizationWindowSeconds: 0}}
-"#;
+const SPEC: &str = r#"kpis:
+- {name: throughput, type: Load, query: 'sum(rate(http_requests_total{namespace="scale-rollout", app="checkout"}[8s]))', perReplica: "50"}
+- name: occupancy
+  type: Utilization
+  query: 'avg by (pod) (sum by (pod) (rate(http_requests_total{namespace="scale-rollout", app="checkout"}[8s])) * 0.05 / 4)'
+  target: "0.8"
+behavior: {scaleDown: {stabilizationWindowSeconds: 0}}"#;
 
 /// Six are right. Surge pods that were counted would make twelve or more: what is served by six is taken for the work
 /// of each of twelve. A machine that stalls is a real burst when it goes on, which may ask for some more: fewer than
@@ -38,7 +28,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     // The worst surge that there is: every pod twice.
     let surge = json!({"rollingUpdate": {"maxSurge": "100%", "maxUnavailable": 0}});
     scene.patch("deployment checkout", &json!({"spec": {"strategy": surge}}))?;
-    scene.apply(SERVICE)?;
+    scene.apply(&checkout::service(NAMESPACE, 4, SPEC))?;
     scene.wait_ready("checkout", Duration::from_secs(30))?;
     let deployment = scene.follow("deployment", "checkout")?;
     let load = checkout::load(&scene, &url, SHAPE)?;

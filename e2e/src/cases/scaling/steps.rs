@@ -20,26 +20,16 @@ const IN_TIME: f64 = 0.98;
 /// Most that the jump and its backlog can ask for: both queues full, (220 + 2 x 400 / 2) / 50.
 const MOST: i64 = 13;
 
-const SERVICE: &str = r#"
-apiVersion: plimsoll.dev/v1alpha1
-kind: ScalableService
-metadata: {name: checkout, namespace: scale-steps}
-spec:
-  scaleTargetRef: {kind: Deployment, name: checkout}
-  minReplicas: 2
-  maxReplicas: 20
-  period: 1s
-  kpis:
-  - name: demand # what is served, and what waits, to be worked off within two seconds
-    type: Load
-    query: 'sum(rate(http_requests_total{namespace="scale-steps", app="checkout"}[5s])) + sum(http_queue_length{namespace="scale-steps", app="checkout"}) / 2'
-    perReplica: "50"
-  - name: latency-p99
-    type: Objective
-    query: 'histogram_quantile(0.99, sum by (le) (rate(http_request_duration_seconds_bucket{namespace="scale-steps", app="checkout"}[5s])))'
-    atMost: "0.25"
-  behavior: {scaleDown: {stabilizationWindowSeconds: 5}}
-"#;
+const SPEC: &str = r#"kpis:
+- name: demand # what is served, and what waits, to be worked off within two seconds
+  type: Load
+  query: 'sum(rate(http_requests_total{namespace="scale-steps", app="checkout"}[5s])) + sum(http_queue_length{namespace="scale-steps", app="checkout"}) / 2'
+  perReplica: "50"
+- name: latency-p99
+  type: Objective
+  query: 'histogram_quantile(0.99, sum by (le) (rate(http_request_duration_seconds_bucket{namespace="scale-steps", app="checkout"}[5s])))'
+  atMost: "0.25"
+behavior: {scaleDown: {stabilizationWindowSeconds: 5}}"#;
 
 pub fn run(theatre: &Theatre) -> Result<String> {
     let scene = Scene::open(theatre, NAMESPACE)?;
@@ -47,7 +37,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let load = checkout::load(&scene, &url, SHAPE)?;
     let begin = Instant::now();
     let deployment = scene.follow("deployment", "checkout")?;
-    scene.apply(SERVICE)?;
+    scene.apply(&checkout::service(NAMESPACE, 2, SPEC))?;
     let at = |second: u64| sleep(Duration::from_secs(second).saturating_sub(begin.elapsed()));
     at(16);
     let jumped = wants(&deployment, "the jump to 220 requests/s", 5..=MOST)?;

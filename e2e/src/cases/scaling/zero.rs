@@ -1,25 +1,18 @@
 //! To zero and back.
 
-use crate::{cases::prelude::*, stage::Queue};
+use crate::{
+    cases::prelude::*,
+    stage::{Queue, scalable_service},
+};
 
 const NAMESPACE: &str = "scale-zero";
 /// Of 200 ms each: four workers need ten seconds.
 const JOBS: u64 = 200;
 
 /// 50 jobs for each worker, so that [`JOBS`] ask for four.
-const SERVICE: &str = r#"
-apiVersion: plimsoll.dev/v1alpha1
-kind: ScalableService
-metadata: {name: worker, namespace: scale-zero}
-spec:
-  scaleTargetRef: {kind: Deployment, name: orders-worker}
-  minReplicas: 0
-  maxReplicas: 8
-  period: 1s
-  kpis:
-  - {name: backlog, type: Load, query: 'sum(shop_queue_jobs{namespace="scale-zero", app="orders"})', perReplica: "50"}
-  behavior: {scaleDown: {stabilizationWindowSeconds: 5}}
-"#;
+const SPEC: &str = r#"kpis:
+- {name: backlog, type: Load, query: 'sum(shop_queue_jobs{namespace="scale-zero", app="orders"})', perReplica: "50"}
+behavior: {scaleDown: {stabilizationWindowSeconds: 5}}"#;
 
 pub fn run(theatre: &Theatre) -> Result<String> {
     let scene = Scene::open(theatre, NAMESPACE)?;
@@ -27,7 +20,12 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     queue.deploy(scene.stage)?;
     let url = queue.url(scene.stage)?;
     let workers = scene.follow("deployment", "orders-worker")?;
-    scene.apply(SERVICE)?;
+    scene.apply(&scalable_service(
+        (NAMESPACE, "worker"),
+        "{kind: Deployment, name: orders-worker}",
+        0..=8,
+        SPEC,
+    ))?;
     let idle = workers.wait("at zero", Duration::from_secs(30), |sight| sight.wanted() == 0)?;
     scene.wait_ready("worker", Duration::from_secs(10))?;
     ureq::post(&format!("{url}/jobs?n={JOBS}")).send_empty()?;

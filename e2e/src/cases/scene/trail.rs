@@ -1,18 +1,14 @@
 //! What becomes of one object: a watch that is read along, without a gap as long as there is an API server.
 
+use crate::{cluster::Cluster, prelude::*};
+use serde_json::Deserializer;
 use std::{
     io::BufReader,
     ops::Deref,
-    process::{Child, ChildStdout, Command, Stdio},
+    process::ChildStdout,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    thread::{sleep, spawn},
-    time::{Duration, SystemTime},
+    thread::spawn,
 };
-
-use anyhow::{Context, Result, bail};
-use serde_json::{Deserializer, Value};
-
-use crate::{cluster::Cluster, object::Object};
 
 /// Pause before a watch that ended begins anew.
 const AGAIN: Duration = Duration::from_millis(200);

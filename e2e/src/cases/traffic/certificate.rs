@@ -1,7 +1,5 @@
 //! The certificate is replaced under load on TLS, several times.
 
-use std::fs;
-
 use super::{
     front::{HOST, serve_with},
     processes::kill,

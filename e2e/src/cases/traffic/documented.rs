@@ -1,9 +1,10 @@
 //! The KPIs that `examples/README.md` has of a balancer, asked of Prometheus as they stand there.
 
-use anyhow::{Result, ensure};
-
 use super::front::SHOP;
-use crate::stage::{Prometheus, Stage};
+use crate::{
+    prelude::*,
+    stage::{Prometheus, Stage},
+};
 
 const DOCUMENT: &str = include_str!("../../../../examples/README.md");
 

@@ -4,7 +4,6 @@ use crate::{
     cases::prelude::*,
     metrics::{applied_within, fetch, sample},
 };
-use std::collections::{BTreeMap, BTreeSet};
 
 /// With room for what waits while pods start on the same two cores: a shop that turns requests away by itself would be
 /// told from a balancer that loses them by nothing.
@@ -47,7 +46,7 @@ fn course(theatre: &Theatre, course: &Course) -> Result<String> {
     let direct = crate::stage::service_url(stage, setup.namespace, SHOP, 8080)?;
     let longest = u32::try_from(within.as_secs())?.saturating_mul(3);
     let flow = Flow::start(stage, &front.url, RATE, longest, &[])?;
-    let before = (starts(&front)?, front.agents()?);
+    let before = (front.starts()?, front.agents()?);
     let (mut through, mut beside) = (Vec::new(), Vec::new());
     for _ in 0..*times {
         let probe = Flow::start(stage, &direct, RATE, longest, &[])?;
@@ -63,7 +62,7 @@ fn course(theatre: &Theatre, course: &Course) -> Result<String> {
     }
     sleep(Duration::from_millis(500));
     let account = flow.finish(true)?;
-    let after = (starts(&front)?, front.agents()?);
+    let after = (front.starts()?, front.agents()?);
     let lost = lowered_at_once(&front, setup)?;
     requests(account.sent, account.lost(), lost.lost());
     account.none_lost(&format!("{few} -> {many} -> {few}"))?;
@@ -109,16 +108,6 @@ fn lowered_at_once(front: &Front<'_>, setup: &Setup) -> Result<Account> {
     let account = flow.finish(false)?;
     account.some_lost("control")?;
     Ok(account)
-}
-
-/// When each HAProxy process began to serve, as it tells itself, by pod; a reload is a new process.
-fn starts(front: &Front<'_>) -> Result<BTreeMap<String, String>> {
-    let of = |balancer: &Pod| {
-        let text = fetch(&format!("http://{}:9101/metrics", balancer.ip))?;
-        let start = sample(&text, "haproxy_process_start_time_seconds").context("no start time")?;
-        Ok((balancer.name.clone(), format!("{start:.0}")))
-    };
-    front.balancers()?.iter().map(of).collect()
 }
 
 struct First {

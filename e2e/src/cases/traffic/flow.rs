@@ -1,10 +1,10 @@
 //! Open-loop load in both ways that clients connect, every request of it accounted.
 
-use std::{collections::BTreeMap, ops::Deref};
-
-use anyhow::{Result, ensure};
-
-use crate::stage::{Load, Stage, Summary};
+use crate::{
+    prelude::*,
+    stage::{Load, Stage, Summary},
+};
+use std::ops::Deref;
 
 pub struct Flow {
     kept: Load,

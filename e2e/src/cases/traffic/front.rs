@@ -1,14 +1,13 @@
 //! A shop behind two balancers, with as many replicas as a dial asks for; and beside it, behind a plain Service, its
 //! sister, to which happens the same without Plimsoll.
 
-use std::{collections::BTreeSet, time::UNIX_EPOCH};
-
 use crate::{
     authority::Signed,
     cases::prelude::*,
-    metrics::fetch,
-    stage::{Shop, service_url},
+    metrics::{fetch, sample},
+    stage::{Shop, scalable_service, service_url},
 };
+use std::time::UNIX_EPOCH;
 
 /// Deployment and ScalableService behind the balancers.
 pub const SHOP: &str = "shop";
@@ -110,6 +109,15 @@ impl<'a> Front<'a> {
         Pod::all(&self.scene, &format!("plimsoll.dev/balancer={SHOP}"))
     }
 
+    /// When each HAProxy process began to serve, as it tells itself, in seconds since 1970; a reload is a new process.
+    pub fn starts(&self) -> Result<Vec<f64>> {
+        let of = |balancer: &Pod| {
+            let text = fetch(&format!("http://{}:9101/metrics", balancer.ip))?;
+            sample(&text, "haproxy_process_start_time_seconds").context("no start time")
+        };
+        self.balancers()?.iter().map(of).collect()
+    }
+
     pub fn agents(&self) -> Result<Vec<String>> {
         let page = |balancer: &Pod| fetch(&format!("http://{}:9102/metrics", balancer.ip));
         self.balancers()?.iter().map(page).collect()
@@ -191,30 +199,19 @@ pub fn spread(front: &Front<'_>) -> Result<()> {
 
 fn service(setup: &Setup) -> String {
     let Setup { namespace, provider, most, window, traffic, more_kpis, more_spec, .. } = setup;
-    let more_kpis = more_kpis.replace('\n', "\n  ");
-    let traffic = traffic.replace('\n', "\n    ");
-    let more_spec = more_spec.replace('\n', "\n  ");
+    let traffic = traffic.replace('\n', "\n  ");
     let query = Dial::query(namespace);
-    let min = u32::from(setup.replicas > 0);
-    format!(
-        r#"
-apiVersion: plimsoll.dev/v1alpha1
-kind: ScalableService
-metadata: {{name: {SHOP}, namespace: {namespace}}}
-spec:
-  scaleTargetRef: {{kind: Deployment, name: {SHOP}}}
-  minReplicas: {min}
-  maxReplicas: {most}
-  period: 1s
-  kpis:
-  - {{name: dial, type: Load, query: '{query}', perReplica: "10"}}
-  {more_kpis}
-  behavior: {{scaleDown: {{stabilizationWindowSeconds: {window}}}}}
-  traffic:
-    provider: {provider}
-    targetPort: 8080
-    {traffic}
-  {more_spec}
-"#
-    )
+    let spec = format!(
+        r#"kpis:
+- {{name: dial, type: Load, query: '{query}', perReplica: "10"}}
+{more_kpis}
+behavior: {{scaleDown: {{stabilizationWindowSeconds: {window}}}}}
+traffic:
+  provider: {provider}
+  targetPort: 8080
+  {traffic}
+{more_spec}"#
+    );
+    let replicas = u32::from(setup.replicas > 0)..=*most;
+    scalable_service((namespace, SHOP), "{kind: Deployment, name: shop}", replicas, &spec)
 }

@@ -1,6 +1,9 @@
 //! A rule of an HTTPRoute follows failover: real requests through a Gateway, which lies as implementations do.
 
-use crate::{cases::prelude::*, stage::GatewayStandIn};
+use crate::{
+    cases::prelude::*,
+    stage::{GatewayStandIn, scalable_service},
+};
 
 const NAMESPACE: &str = "traffic-gateway";
 const PORT: u16 = 18_090;
@@ -114,9 +117,7 @@ fn fight(scene: &Scene<'_>, service: &Trail) -> Result<usize> {
 }
 
 fn claim(scene: &Scene<'_>) -> Result<()> {
-    let claim = objects().rsplit("---").next().unwrap_or_default().replace("name: shop,", "name: claimant,");
-    let claim = claim.replace("kind: Deployment, name: shop", "kind: Deployment, name: standby");
-    scene.apply(&claim)?;
+    scene.apply(&service("claimant", "standby"))?;
     let claimant = scene.follow("scalableservice", "claimant")?;
     says(&claimant, "False", "is steered by the ScalableService shop, which is older")?;
     only(&answers()?, "shop")?;
@@ -200,10 +201,23 @@ fn rest(route: &Value) -> Value {
     spec
 }
 
+fn service(name: &str, target: &str) -> String {
+    let spec = format!(
+        r#"kpis: [{{name: dial, type: Load, query: '{}', perReplica: "10"}}]
+traffic:
+  provider: Gateway
+  gateway: {{httpRoute: shop, rule: main, service: shop-pods}}
+failover:
+  backends: [{{name: standby, service: {{name: standby, port: 8080}}}}]
+  return: {{for: 1s, ramp: [100]}}"#,
+        Dial::query(NAMESPACE)
+    );
+    scalable_service((NAMESPACE, name), &format!("{{kind: Deployment, name: {target}}}"), 2..=10, &spec)
+}
+
 fn objects() -> String {
-    let query = Dial::query(NAMESPACE);
     format!(
-        r#"
+        r"
 apiVersion: v1
 kind: Service
 metadata: {{name: shop-pods, namespace: {NAMESPACE}}}
@@ -237,25 +251,6 @@ spec:
     backendRefs:
     - {{name: shop-pods, port: 8080, weight: 100}}
     - {{name: standby, port: 8080, weight: 0}}
----
-apiVersion: plimsoll.dev/v1alpha1
-kind: ScalableService
-metadata: {{name: shop, namespace: {NAMESPACE}}}
-spec:
-  scaleTargetRef: {{kind: Deployment, name: shop}}
-  minReplicas: 2
-  maxReplicas: 10
-  period: 1s
-  kpis:
-  - {{name: dial, type: Load, query: '{query}', perReplica: "10"}}
-  traffic:
-    provider: Gateway
-    gateway: {{httpRoute: shop, rule: main, service: shop-pods}}
-  failover:
-    backends:
-    - name: standby
-      service: {{name: standby, port: 8080}}
-    return: {{for: 1s, ramp: [100]}}
-"#
-    )
+"
+    ) + &service("shop", "shop")
 }

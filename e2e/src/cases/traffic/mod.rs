@@ -44,7 +44,7 @@ pub const CASES: &[Case] = &[
     Case {
         name: "traffic-rollout",
         must: "rollouts of the shop and of its balancers under load: none lost",
-        lane: Lane::Quiet,
+        lane: Lane::Busy,
         run: rollout::run,
     },
     Case {
@@ -56,13 +56,13 @@ pub const CASES: &[Case] = &[
     Case {
         name: "traffic-objects",
         must: "spec.traffic taken away: nothing is left of the balancers, the replicas stay; what is somebody else's is left alone",
-        lane: Lane::Light,
+        lane: Lane::Quiet,
         run: objects::run,
     },
     Case {
         name: "traffic-sticky",
         must: "each client with a cookie stays on its replica while that lives, through 10 -> 20 -> 10",
-        lane: Lane::Quiet,
+        lane: Lane::Busy,
         run: sticky::run,
     },
     Case {
@@ -80,7 +80,7 @@ pub const CASES: &[Case] = &[
     Case {
         name: "traffic-nginx",
         must: "behind NGINX, replicas change ten times under load: none lost on fresh connections; lowered at once, some are",
-        lane: Lane::Quiet,
+        lane: Lane::Busy,
         run: nginx::run,
     },
     Case {

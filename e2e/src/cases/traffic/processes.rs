@@ -1,9 +1,10 @@
 //! Processes of a pod on this host: those in the pod's cgroup.
 
-use anyhow::{Result, ensure};
+use crate::{
+    prelude::*,
+    process::{arguments_of, is_in_cgroup, processes, signal_process},
+};
 use rustix::process::Signal;
-
-use crate::process::{arguments_of, is_in_cgroup, processes, signal_process};
 
 /// Kills, as a crash would, the processes of a pod whose arguments contain `word`. Returns how many there were, at least
 /// one.

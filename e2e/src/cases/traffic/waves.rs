@@ -4,10 +4,7 @@ use crate::{
     cases::{install, prelude::*},
     stage::{Install, Shop, service_url},
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt::Write as _,
-};
+use std::fmt::Write as _;
 
 const NAMESPACE: &str = "traffic-waves";
 /// The services and their criticality, in the order in which their balancers are due.
