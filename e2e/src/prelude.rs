@@ -2,7 +2,6 @@
 
 pub use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread::sleep,
@@ -10,6 +9,7 @@ pub use std::{
 };
 
 pub use anyhow::{Context, Result, anyhow, bail, ensure};
+pub use fs_err as fs;
 pub use serde_json::{Value, json};
 
 pub use crate::{object::Object, process::wait_for};

@@ -188,9 +188,7 @@ impl Scene {
         let watch = Watch::begin(stage, &self.namespace, deployments.len())?;
         for name in &deployments {
             let before = watch.wanted(name).with_context(|| format!("the watch does not know {name}"))?;
-            if before > MOST_BEFORE {
-                bail!("{name} wants {before} replicas before the step; 2 are enough");
-            }
+            ensure!(before <= MOST_BEFORE, "{name} wants {before} replicas before the step; 2 are enough");
         }
         let load = start(stage, &self.url, AFTER - BEFORE)?;
         let stepped = Instant::now();

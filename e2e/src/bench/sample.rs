@@ -48,9 +48,8 @@ pub fn run(stage: &Stage, systems: &[System]) -> Result<Value> {
         let mut spread = Spread::default();
         for Step { value, visible } in &steps {
             for name in system.names(DEPLOYMENTS) {
-                if !watch.wait(std::slice::from_ref(&name), *value, *visible, PATIENCE) {
-                    bail!("{name} did not want {value} replicas within {} s", PATIENCE.as_secs());
-                }
+                let in_time = watch.wait(std::slice::from_ref(&name), *value, *visible, PATIENCE);
+                ensure!(in_time, "{name} did not want {value} replicas within {PATIENCE:?}");
                 if let Some(at) = watch.reached(&name, *value, *visible) {
                     spread.add(at.duration_since(*visible));
                 }

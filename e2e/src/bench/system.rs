@@ -132,17 +132,6 @@ pub fn wait_for_api(stage: &Stage, name: &str) -> Result<()> {
     })
 }
 
-/// Deletes what a peer consists of, a line of kubectl's words for each kind.
-pub fn uninstall(stage: &Stage, name: &str, what: &[&str]) {
-    for words in what {
-        if let Err(error) =
-            stage.cluster.kubectl_in("kube-system", &format!("delete --ignore-not-found {words}"))
-        {
-            eprintln!("something of {name} stays: {error:#}");
-        }
-    }
-}
-
 /// A Deployment that no node takes: its pods stay Pending and cost no memory, and nothing but the
 /// scaling is measured.
 pub fn unschedulable(namespace: &str, name: &str, replicas: u32) -> String {

@@ -1,7 +1,11 @@
 //! Pods of a case, and the switches that make those of a shop fail.
 
 use super::scene::Scene;
-use crate::prelude::*;
+use crate::{
+    prelude::*,
+    process::{arguments_of, is_in_cgroup, processes, signal_process},
+};
+use rustix::process::Signal;
 
 #[derive(Debug, Clone)]
 pub struct Pod {
@@ -49,4 +53,13 @@ impl Pod {
         ureq::post(&url).send(switches).with_context(|| url.clone())?;
         Ok(SystemTime::now())
     }
+}
+
+/// Kills, as a crash would, the processes of a pod on this host whose arguments contain `word`. There must be one.
+pub fn kill(uid: &str, word: &str) -> Result<()> {
+    let of_pod = processes().filter(|process| is_in_cgroup(process, uid));
+    let found: Vec<_> = of_pod.filter(|process| arguments_of(process).contains(word)).collect();
+    ensure!(!found.is_empty(), "the pod {uid} has no process {word:?}");
+    found.iter().for_each(|process| signal_process(process.pid.unsigned_abs(), Signal::KILL));
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 pub use super::{
     Case, Lane, Theatre,
-    pods::{Pod, fault, pods},
+    pods::{Pod, fault, kill, pods},
     repeat::{count, figure, requests},
     scene::{DialService, Scene, Sight, Trail},
     traffic::{

@@ -72,7 +72,7 @@ impl BareApiServer {
     }
 
     fn spawn(&mut self, name: &str, program: &Path, arguments: &[String]) -> Result<()> {
-        let log = fs::File::create(self.folder.join(format!("{name}.log")))?;
+        let log = fs::File::create(self.folder.join(format!("{name}.log")))?.into_file();
         let mut command = Command::new(program);
         command.args(arguments).current_dir(&self.folder).stdin(Stdio::null());
         command.stdout(log.try_clone()?).stderr(log);
@@ -82,9 +82,12 @@ impl BareApiServer {
 
     fn all_run(&mut self) -> Result<()> {
         for child in &mut self.children {
-            if let Some(status) = child.try_wait()? {
-                bail!("a program ended with {status}; see its log in {}", self.folder.display());
-            }
+            let status = child.try_wait()?;
+            ensure!(
+                status.is_none(),
+                "a program ended ({status:?}); see its log in {}",
+                self.folder.display()
+            );
         }
         Ok(())
     }

@@ -14,9 +14,7 @@ pub struct Trees {
 pub fn trees() -> Result<Trees> {
     let mounts = fs::read_to_string("/proc/self/mounts").context("cannot read /proc/self/mounts")?;
     let trees = trees_in(&mounts);
-    if trees.all.is_empty() {
-        bail!("no cgroup is mounted: containers need one; mount cgroup2 at /sys/fs/cgroup");
-    }
+    ensure!(!trees.all.is_empty(), "no cgroup is mounted for containers; mount cgroup2 at /sys/fs/cgroup");
     Ok(trees)
 }
 
@@ -27,8 +25,7 @@ pub fn create(group: &str) -> Result<()> {
             enable_controllers(&folder)?;
             let child = folder.join(name);
             if !child.is_dir() {
-                fs::create_dir(&child)
-                    .with_context(|| format!("cannot make the cgroup {}", child.display()))?;
+                fs::create_dir(&child)?;
             }
             inherit_cpuset(&folder, &child)?;
             weigh(&child)?;
@@ -92,9 +89,7 @@ fn enable_controllers(folder: &Path) -> Result<()> {
     };
     for controller in controllers.split_whitespace() {
         let file = folder.join("cgroup.subtree_control");
-        fs::write(&file, format!("+{controller}")).with_context(|| {
-            format!("cannot hand the cgroup controller {controller} down in {}", file.display())
-        })?;
+        fs::write(&file, format!("+{controller}"))?;
     }
     Ok(())
 }
@@ -107,8 +102,7 @@ fn inherit_cpuset(parent: &Path, child: &Path) -> Result<()> {
             continue;
         }
         if fs::read_to_string(child.join(file))?.trim().is_empty() {
-            fs::write(child.join(file), fs::read_to_string(parent.join(file))?)
-                .with_context(|| format!("cannot set {file} of the cgroup {}", child.display()))?;
+            fs::write(child.join(file), fs::read_to_string(parent.join(file))?)?;
         }
     }
     Ok(())
@@ -127,8 +121,7 @@ fn weigh(group: &Path) -> Result<()> {
         return Ok(());
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    fs::write(&file, (1024 * cores * BUSY).to_string())
-        .with_context(|| format!("cannot write {}", file.display()))
+    Ok(fs::write(&file, (1024 * cores * BUSY).to_string())?)
 }
 
 fn collect_processes(folder: &Path, found: &mut Vec<u32>) {

@@ -81,11 +81,10 @@ impl Image {
 
     /// Writes the archive into the cache, unless it is there for exactly these files.
     pub fn build(&self, name: &str) -> Result<Archive> {
-        if !name.split_once('/').is_some_and(|(host, rest)| host.contains('.') && rest.contains(':')) {
-            bail!(
-                "the image name {name:?} must be full, like plimsoll.local/app:1, or it would be looked up at Docker's registry"
-            );
-        }
+        // Another would be looked up at Docker's registry.
+        let is_full =
+            name.split_once('/').is_some_and(|(host, rest)| host.contains('.') && rest.contains(':'));
+        ensure!(is_full, "the image name {name:?} must be full, like plimsoll.local/app:1");
         let cache = cache_folder("images")?;
         let folder = cache.join(name.replace(['/', ':'], "_"));
         let _one_writer = lock(&cache.join(".lock"))?;
@@ -116,7 +115,7 @@ impl Image {
             match source {
                 Source::Text(text) => hash.update(format!("{target}\0{text}\0")),
                 Source::File(path) => {
-                    let of = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
+                    let of = fs::metadata(path)?;
                     let (size, seconds, nanoseconds) = (of.size(), of.mtime(), of.mtime_nsec());
                     hash.update(format!(
                         "{target}\0{} {size} {seconds} {nanoseconds} {}\0",
@@ -164,7 +163,7 @@ impl Image {
 }
 
 fn read_file(path: &Path) -> Result<(u32, Vec<u8>)> {
-    let bytes = fs::read(path).with_context(|| format!("cannot read {} for an image", path.display()))?;
+    let bytes = fs::read(path)?;
     let executable = fs::metadata(path)?.mode() & 0o111 != 0;
     Ok((if executable { 0o755 } else { 0o644 }, bytes))
 }

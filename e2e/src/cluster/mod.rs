@@ -37,13 +37,11 @@ pub use state::{Record, cache_folder};
 pub use status::Status;
 
 use crate::{prelude::*, process::Daemon};
+use fs_err::File;
 use lifecycle::import;
 use node::Node;
 use state::State;
-use std::{
-    fs::{self, File},
-    ops::Deref,
-};
+use std::ops::Deref;
 
 /// Only one run at a time changes the cluster. Outside of the state folder, which comes and goes.
 const LOCK: &str = "/run/lock/plimsoll-dev.lock";
@@ -116,27 +114,25 @@ impl Cluster {
     ///
     /// The first call on a machine builds Kubernetes, which takes about ten minutes on two cores.
     pub fn up(options: &Options) -> Result<Self> {
-        if !(1..=network::NODE_COUNT).contains(&options.nodes) {
-            bail!("nodes is {}; allowed are 1 and {}", options.nodes, network::NODE_COUNT);
-        }
-        if options.scrape_interval < Duration::from_millis(100) {
-            bail!("scrape_interval is {:?}; allowed is 100ms and more", options.scrape_interval);
-        }
+        let Options { nodes, scrape_interval } = *options;
+        ensure!((1..=network::NODE_COUNT).contains(&nodes), "nodes is {nodes}; allowed are 1 and 2");
+        let shortest = Duration::from_millis(100);
+        ensure!(
+            scrape_interval >= shortest,
+            "scrape_interval is {scrape_interval:?}, and {shortest:?} the least"
+        );
         let programs = Self::prepare()?;
         let _one_change_at_a_time = lock()?;
         let state = State::default();
-        let cluster = Self::describe(state, programs, options.nodes)?;
+        let cluster = Self::describe(state, programs, nodes)?;
         let record = cluster.state.record().filter(|_| cluster.etcd.is_running());
         match record {
             Some(record) => cluster.adjust(&record, options).context(
                 "cannot bring the running cluster in order; `cargo xtask cluster down` removes it",
             )?,
             None => cluster.create(options).with_context(|| {
-                let logs = cluster.state.root().join("logs");
-                format!(
-                    "no cluster (logs are in {}; `cargo xtask cluster down` removes what was made)",
-                    logs.display()
-                )
+                let logs = cluster.state.text("logs");
+                format!("no cluster (logs are in {logs}; `cargo xtask cluster down` removes what was made)")
             })?,
         }
         cluster.state.write_record(&record_of(options))?;
@@ -146,13 +142,11 @@ impl Cluster {
     pub fn attach() -> Result<Self> {
         preflight::require_root()?;
         let state = State::default();
-        let Some(record) = state.record() else {
-            bail!("no cluster runs on this machine; `cargo xtask cluster up` makes one");
-        };
+        let up = "`cargo xtask cluster up` makes one";
+        let record = state.record().with_context(|| format!("no cluster runs on this machine; {up}"))?;
         let cluster = Self::describe(state, Programs::find()?, record.nodes)?;
-        if !cluster.control_plane().iter().any(|daemon| daemon.is_running()) {
-            bail!("the cluster of this machine is dead; `cargo xtask cluster up` makes it anew");
-        }
+        let is_alive = cluster.control_plane().iter().any(|daemon| daemon.is_running());
+        ensure!(is_alive, "the cluster of this machine is dead; {up}");
         Ok(cluster)
     }
 
@@ -191,8 +185,7 @@ impl Cluster {
         let archive = image.build(name)?;
         self.nodes.iter().try_for_each(|node| import(node, &archive))?;
         let record = self.images_folder()?.join(name.replace(['/', ':'], "_"));
-        fs::write(&record, serde_json::to_string(&archive)?)
-            .with_context(|| format!("cannot write {}", record.display()))
+        Ok(fs::write(&record, serde_json::to_string(&archive)?)?)
     }
 
     /// Ends a program gracefully; what it looks after goes on.
@@ -260,7 +253,7 @@ impl Cluster {
 
     fn images_folder(&self) -> Result<PathBuf> {
         let folder = self.state.path("images");
-        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        fs::create_dir_all(&folder)?;
         Ok(folder)
     }
 

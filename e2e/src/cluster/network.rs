@@ -74,8 +74,7 @@ pub fn connect_node(state: &State, number: u8) -> Result<()> {
     let folder = state.path(&node_name(number)).join("cni");
     fs::create_dir_all(&folder)?;
     let configuration = cni_configuration(number, &state.text(&format!("{}/ipam", node_name(number))));
-    fs::write(folder.join("10-pods.conflist"), serde_json::to_string_pretty(&configuration)?)
-        .with_context(|| format!("cannot write into {}", folder.display()))
+    Ok(fs::write(folder.join("10-pods.conflist"), serde_json::to_string_pretty(&configuration)?)?)
 }
 
 /// Takes a node's links away; what is not there is fine.

@@ -70,17 +70,14 @@ impl Node {
         cgroup::create(&cgroup_of(self.number))?;
         let name = self.name();
         let folder = self.folder().display().to_string();
-        let write = |file: &str, content: &str| {
-            let path = self.folder().join(file);
-            fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))
-        };
+        let write = |file: &str, content: &str| fs::write(self.folder().join(file), content);
         write("containerd.toml", &containerd_configuration(&folder))?;
         write(
             "kubelet.json",
             &serde_json::to_string_pretty(&kubelet_configuration(&self.state, self.number))?,
         )?;
         let proxy = kube_proxy_configuration(&pki::kubeconfig(&self.state, "kube-proxy"), self.number, &name);
-        write("kube-proxy.json", &serde_json::to_string_pretty(&proxy)?)
+        Ok(write("kube-proxy.json", &serde_json::to_string_pretty(&proxy)?)?)
     }
 
     pub fn start_containerd(&self) -> Result<()> {

@@ -97,7 +97,6 @@ pub fn architecture() -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
     use std::io::Read;
 
     fn entries(bytes: &[u8]) -> BTreeMap<String, Vec<u8>> {

@@ -5,7 +5,7 @@ use crate::{
     prelude::*,
     process::{find_program, finish},
 };
-use std::os::unix::fs::OpenOptionsExt;
+use fs_err::os::unix::fs::OpenOptionsExt;
 
 /// A package, and a file or program that shows that it is there. HAProxy, NGINX, patchelf and Prometheus are for tests
 /// beside the cluster; the Prometheus inside of it is built, since Debian's cannot discover pods.
@@ -37,11 +37,8 @@ pub fn ensure() -> Result<()> {
         return Ok(());
     }
     let names = missing.join(" ");
-    if find_program("apt-get").is_none() {
-        bail!(
-            "missing: {names}; there is no apt-get here, so install the like of these Debian packages by hand"
-        );
-    }
+    let apt_get = find_program("apt-get");
+    ensure!(apt_get.is_some(), "there is no apt-get: install the like of these Debian packages: {names}");
     note(&format!("installing Debian packages: {names}"));
     let _no_service_starts = ServicesStayOff::new()?;
     apt(&["update"]).context("apt-get cannot read its lists; is there a network or a mirror?")?;

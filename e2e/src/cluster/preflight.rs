@@ -41,9 +41,7 @@ pub fn check_ports() -> Result<()> {
 }
 
 pub fn require_root() -> Result<()> {
-    if !rustix::process::geteuid().is_root() {
-        bail!("a cluster needs root (namespaces, mounts, cgroups, iptables); run it as root or by sudo");
-    }
+    ensure!(rustix::process::geteuid().is_root(), "a cluster needs root: run it as root or by sudo");
     Ok(())
 }
 
@@ -51,13 +49,7 @@ pub fn check_space(path: &Path, needed: u64, purpose: &str) -> Result<()> {
     let disk = rustix::fs::statvfs(path)
         .with_context(|| format!("cannot ask for the disk of {}", path.display()))?;
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-    if free < needed {
-        bail!(
-            "the disk of {} is too full to {purpose}: {} MiB free, {} MiB needed",
-            path.display(),
-            free >> 20,
-            needed >> 20
-        );
-    }
+    let (path, free_mib, needed_mib) = (path.display(), free >> 20, needed >> 20);
+    ensure!(free >= needed, "{path} has {free_mib} MiB free, and {needed_mib} are needed to {purpose}");
     Ok(())
 }

@@ -2,16 +2,13 @@
 //!
 //! `e2e/programs/<module>` holds the pinned `go.mod` and `go.sum` of each.
 
-use super::{
-    progress::{note, pretty},
-    state::cache_folder,
-};
+use super::{progress::note, state::cache_folder};
 use crate::{
     prelude::*,
     process::{find_program, finish},
 };
+use fs_err::File;
 use sha2::{Digest, Sha256};
-use std::fs::{self, File};
 
 /// Free disk space that a first build takes, in bytes: module and build caches of Go, and the programs.
 const BUILD_SPACE: u64 = 8 << 30;
@@ -131,9 +128,8 @@ impl Programs {
     pub fn find() -> Result<Self> {
         let find = |module: &Module| {
             let folder = module.folder()?;
-            if !folder.is_dir() {
-                bail!("{} {} is not built; run `cargo xtask cluster up`", module.name, module.version);
-            }
+            let (name, version) = (module.name, module.version);
+            ensure!(folder.is_dir(), "{name} {version} is not built; run `cargo xtask cluster up`");
             Ok(folder.join("bin"))
         };
         Ok(Self { folders: CLUSTER_MODULES.iter().map(find).collect::<Result<_>>()? })
@@ -164,7 +160,7 @@ impl Module {
             let unfinished = cache.join(format!(".building-{}", self.name));
             remove_folder(&unfinished)?;
             self.build(&unfinished)?;
-            fs::rename(&unfinished, &folder).with_context(|| format!("cannot make {}", folder.display()))?;
+            fs::rename(&unfinished, &folder)?;
         }
         Ok(folder.join("bin"))
     }
@@ -189,7 +185,7 @@ impl Module {
 
     fn build(&self, folder: &Path) -> Result<()> {
         let bin = folder.join("bin");
-        fs::create_dir_all(&bin).with_context(|| format!("cannot make {}", bin.display()))?;
+        fs::create_dir_all(&bin)?;
         fs::write(folder.join("go.mod"), self.go_mod)?;
         fs::write(folder.join("go.sum"), self.go_sum)?;
         if let Some(main_go) = self.main_go {
@@ -206,10 +202,9 @@ impl Module {
         go.current_dir(folder).env("CGO_ENABLED", "0").env("GOWORK", "off");
         finish(go, "").with_context(|| format!("{what} failed"))?;
         for (name, package) in self.programs {
-            fs::rename(bin.join(go_output_name(package)), bin.join(name))
-                .with_context(|| format!("go built {package}, but no {name}"))?;
+            fs::rename(bin.join(go_output_name(package)), bin.join(name))?;
         }
-        note(&format!("{what} took {}", pretty(start.elapsed())));
+        note(&format!("{what} took {}", format_args!("{} s", start.elapsed().as_secs())));
         Ok(())
     }
 }
@@ -221,17 +216,15 @@ fn go_output_name(package: &str) -> &str {
 }
 
 fn check_tools(cache: &Path) -> Result<()> {
-    if find_program("go").is_none() {
-        bail!(
-            "Go is missing: Kubernetes is built from its source here; install Go 1.26 or newer (https://go.dev/dl) and have it in PATH"
-        );
-    }
+    find_program("go").context(
+        "Go is missing: Kubernetes is built from its source here; install Go 1.26 or newer (https://go.dev/dl)",
+    )?;
     super::preflight::check_space(cache, BUILD_SPACE, "build Kubernetes")
 }
 
 /// Holds the lock file until the answer is dropped; tells when it has to wait.
 pub(super) fn lock(path: &Path) -> Result<File> {
-    let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+    let file = File::create(path)?;
     if file.try_lock().is_err() {
         note(&format!("waiting for another run that holds {}", path.display()));
         file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
@@ -242,9 +235,7 @@ pub(super) fn lock(path: &Path) -> Result<File> {
 /// Removes a folder with all in it; one that is not there is fine.
 pub(super) fn remove_folder(path: &Path) -> Result<()> {
     match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", path.display()))
-        }
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),
     }
 }

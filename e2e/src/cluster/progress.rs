@@ -13,11 +13,3 @@ pub fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
 pub fn note(text: &str) {
     eprintln!("  {text}");
 }
-
-/// A duration for a person: `45 s`, `2 min 5 s`.
-pub fn pretty(duration: Duration) -> String {
-    match (duration.as_secs() / 60, duration.as_secs() % 60) {
-        (0, seconds) => format!("{seconds} s"),
-        (minutes, seconds) => format!("{minutes} min {seconds} s"),
-    }
-}

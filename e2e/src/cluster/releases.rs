@@ -2,10 +2,7 @@
 
 use super::{progress::note, state::cache_folder};
 use crate::{prelude::*, process::finish};
-use std::{
-    fmt::{self, Display, Formatter},
-    os::unix::fs::symlink,
-};
+use std::os::unix::fs::symlink;
 
 const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const PROGRAMS: [&str; 2] = ["haproxy", "nginx"];
@@ -25,12 +22,12 @@ impl Release {
     /// The folder with the programs `haproxy` and `nginx`, for the front of a PATH. They are fetched once, with every
     /// library that they need down to the C library, and nothing of the system is changed.
     pub fn programs(self) -> Result<PathBuf> {
-        let folder = cache_folder(&format!("debian-{self}"))?;
+        let folder = cache_folder(&format!("debian-{}", self.name()))?;
         let bin = folder.join("bin");
         // A machine that was stopped while it wrote leaves empty files.
         if versions(&bin).is_err() {
-            note(&format!("fetching HAProxy and NGINX of Debian {self}"));
-            self.fetch(&folder).with_context(|| format!("packages of Debian {self} cannot be fetched"))?;
+            note(&format!("fetching HAProxy and NGINX of Debian {}", self.name()));
+            self.fetch(&folder).context("the packages cannot be fetched")?;
             link(&folder)?;
         }
         for version in versions(&bin)? {
@@ -39,12 +36,19 @@ impl Release {
         Ok(bin)
     }
 
+    fn name(self) -> &'static str {
+        match self {
+            Self::Trixie => "trixie",
+            Self::Forky => "forky",
+        }
+    }
+
     fn fetch(self, folder: &Path) -> Result<()> {
         for part in ["lists/partial", "cache/archives/partial", "root"] {
             fs::create_dir_all(folder.join(part))?;
         }
         fs::write(folder.join("status"), "")?;
-        let sources = format!("deb [signed-by={KEYS}] {} {self} main\n", mirror()?);
+        let sources = format!("deb [signed-by={KEYS}] {} {} main\n", mirror()?, self.name());
         fs::write(folder.join("sources.list"), sources)?;
         apt(folder, &["update"])?;
         let install = ["install", "--yes", "--no-install-recommends", "--download-only"];
@@ -58,15 +62,6 @@ impl Release {
             }
         }
         Ok(())
-    }
-}
-
-impl Display for Release {
-    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Trixie => "trixie",
-            Self::Forky => "forky",
-        })
     }
 }
 

@@ -55,12 +55,10 @@ impl State {
     /// Makes the folders; only root may look into them.
     pub fn create(&self) -> Result<()> {
         for folder in ["", "logs", "run", "pki", "kubeconfigs"] {
-            let path = self.root.join(folder);
-            fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+            fs::create_dir_all(self.root.join(folder))?;
         }
         use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(&self.root, fs::Permissions::from_mode(0o700))
-            .with_context(|| format!("cannot protect {}", self.root.display()))
+        Ok(fs::set_permissions(&self.root, std::fs::Permissions::from_mode(0o700))?)
     }
 
     /// What the running cluster was started with; none when there is no complete cluster.
@@ -75,9 +73,7 @@ impl State {
     /// From now on the cluster is not complete any more.
     pub fn remove_record(&self) -> Result<()> {
         match fs::remove_file(self.path(RECORD)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("cannot remove {}", self.path(RECORD).display()))
-            }
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
             _ => Ok(()),
         }
     }
@@ -85,16 +81,9 @@ impl State {
 
 /// A folder below the user's cache (`$XDG_CACHE_HOME/plimsoll`, otherwise `~/.cache/plimsoll`), made when missing.
 pub fn cache_folder(name: &str) -> Result<PathBuf> {
-    let base = match std::env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()) {
-        Some(cache) => PathBuf::from(cache),
-        None => {
-            let home = std::env::var_os("HOME").context(
-                "no folder for built programs: neither XDG_CACHE_HOME nor HOME is set; set one of them",
-            )?;
-            PathBuf::from(home).join(".cache")
-        }
-    };
-    let folder = base.join("plimsoll").join(name);
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
+    let folder = cache.context("neither XDG_CACHE_HOME nor HOME is set")?.join("plimsoll").join(name);
+    fs::create_dir_all(&folder)?;
     Ok(folder)
 }

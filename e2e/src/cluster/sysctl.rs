@@ -55,6 +55,5 @@ fn read(name: &str) -> Option<String> {
 }
 
 fn write(name: &str, value: &str) -> Result<()> {
-    fs::write(format!("/proc/sys/{name}"), value)
-        .with_context(|| format!("cannot set the kernel setting {} to {value}", name.replace('/', ".")))
+    Ok(fs::write(format!("/proc/sys/{name}"), value)?)
 }

@@ -124,13 +124,8 @@ fn mounts_below(mountinfo: &str, folder: &Path) -> Vec<PathBuf> {
 
 /// Removes a folder, but never through a mount into somebody else's files.
 fn remove_unmounted(folder: &Path) -> Result<()> {
-    if let Some(mount) = mounts_below(&fs::read_to_string("/proc/self/mountinfo")?, folder).first() {
-        bail!(
-            "{} is still mounted, so {} is kept; unmount it and try again",
-            mount.display(),
-            folder.display()
-        );
-    }
+    let mounts = mounts_below(&fs::read_to_string("/proc/self/mountinfo")?, folder);
+    ensure!(mounts.is_empty(), "{mounts:?} are still mounted, so {} is kept", folder.display());
     remove_folder(folder)
 }
 

@@ -122,9 +122,8 @@ fn conclude(place: &Place, account: &Summary, seconds: &[Second], peak: i64) -> 
     println!("  {kubectl} -n {namespace} describe ssvc {NAME}");
     println!("and take it down with");
     place.removal.iter().for_each(|line| println!("  {line}"));
-    if in_time < 99.0 || lost > 0 {
-        bail!("the shop was not kept within its objectives: {in_time:.2} % in time, {lost} lost");
-    }
+    let is_kept = in_time >= 99.0 && lost == 0;
+    ensure!(is_kept, "the shop was not kept within its objectives: {in_time:.2} % in time, {lost} lost");
     Ok(())
 }
 

@@ -2,9 +2,9 @@
 
 use super::{SEARCH_PATH, process_of, resident_bytes, signal_process};
 use crate::prelude::*;
+use fs_err::OpenOptions;
 use procfs::process::Stat;
 use rustix::process::Signal;
-use std::fs::{self, OpenOptions};
 
 const END_DEADLINE: Duration = Duration::from_secs(5);
 const LOG_TAIL_LINES: usize = 12;
@@ -31,8 +31,7 @@ impl Daemon {
         }
         // A killed program holds its ports until its last thread has gone.
         wait_for(&format!("end of the former {}", self.name), END_DEADLINE, || Ok(!self.is_ending()))?;
-        let log = OpenOptions::new().create(true).append(true).open(&self.log);
-        let log = log.with_context(|| format!("cannot open the log {}", self.log.display()))?;
+        let log = OpenOptions::new().create(true).append(true).open(&self.log)?.into_file();
         let mut child = self
             .command()
             .stdin(Stdio::null())
@@ -44,8 +43,7 @@ impl Daemon {
         // Somebody must collect the exit status, or a program that died would look alive as a zombie.
         std::thread::spawn(move || child.wait());
         let started = stat_of(pid).map_or(0, |stat| stat.starttime);
-        fs::write(&self.pid_file, format!("{pid} {started}\n"))
-            .with_context(|| format!("cannot write {}", self.pid_file.display()))
+        Ok(fs::write(&self.pid_file, format!("{pid} {started}\n"))?)
     }
 
     pub fn stop(&self, grace: Duration) -> Result<()> {

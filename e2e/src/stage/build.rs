@@ -109,7 +109,7 @@ fn target_folder(cargo: &std::ffi::OsStr, workspace: &Path) -> Result<PathBuf> {
 }
 
 fn tagged(name: &str, program: &Path) -> Result<String> {
-    let content = fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
+    let content = fs::read(program)?;
     let digest = Sha256::digest(content);
     let tag: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
     Ok(format!("{name}:{tag}"))

@@ -165,14 +165,14 @@ impl Load {
         }
         self.child.wait()?;
         let reader = self.reader.take().context("the load generator was read to its end before")?;
-        let summary = match reader.join() {
-            Ok(summary) => summary?.context("the load generator ended without an account")?,
-            Err(_) => bail!("reading the load generator's output failed"),
-        };
+        let summary = reader.join().map_err(|_| anyhow!("reading the load generator's output failed"))??;
+        let summary = summary.context("the load generator ended without an account")?;
         let Summary { sent, ok, http_errors, transport_errors, .. } = summary;
-        if sent != ok + http_errors + transport_errors {
-            bail!("of {sent} requests only {ok} + {http_errors} + {transport_errors} are accounted for");
-        }
+        let all = ok + http_errors + transport_errors;
+        ensure!(
+            sent == all,
+            "of {sent} requests only {ok} + {http_errors} + {transport_errors} are accounted for"
+        );
         let seconds = self.seconds();
         Ok((summary, seconds))
     }

@@ -74,31 +74,28 @@ impl Stage {
 
     /// Installs the chart, or upgrades it, and waits until it is ready.
     pub fn install(&self, install: &Install) -> Result<()> {
-        let (repository, tag) =
-            self.built.plimsoll_image.rsplit_once(':').context("an image without a tag")?;
-        let chart = self.built.workspace.join("charts/plimsoll");
-        let mut settings = vec![
-            format!("image.repository={repository}"),
-            "image.pullPolicy=Never".to_owned(),
-            "traffic.enabled=true".to_owned(),
-            format!("balancers.agentImage={}", self.built.plimsoll_image),
-            format!("balancers.haproxyImage={}", self.built.haproxy_image),
-            format!("balancers.nginxImage={}", self.built.nginx_image),
-            format!("replicas={}", install.replicas),
-        ];
+        let built = &self.built;
+        let (repository, tag) = built.plimsoll_image.rsplit_once(':').context("an image without a tag")?;
         let sources = install.sources.iter().enumerate().map(|(number, (name, url))| {
-            let source = format!("sources[{number}]");
-            format!("{source}.name={name},{source}.url={url},{source}.staleAfter={}s", install.stale_after)
+            let (source, stale_after) = (format!("sources[{number}]"), install.stale_after);
+            format!("{source}.name={name},{source}.url={url},{source}.staleAfter={stale_after}s")
         });
-        settings.extend(sources);
-        settings.extend(install.settings.iter().cloned());
-        let mut arguments = vec!["upgrade", "--install", "plimsoll"];
-        let chart = chart.to_string_lossy();
-        arguments.extend([chart.as_ref(), "--namespace", OPERATOR_NAMESPACE, "--create-namespace"]);
-        arguments.extend(["--wait", "--timeout", "120s"]);
+        let images = format!(
+            "balancers.haproxyImage={},balancers.nginxImage={}",
+            built.haproxy_image, built.nginx_image
+        );
+        let settings = [
+            format!("image.repository={repository},image.pullPolicy=Never,replicas={}", install.replicas),
+            format!("traffic.enabled=true,balancers.agentImage={},{images}", built.plimsoll_image),
+        ];
+        let settings: Vec<_> =
+            settings.into_iter().chain(sources).chain(install.settings.iter().cloned()).collect();
         // A tag of digits only would be taken for a number.
-        let tag = format!("image.tag={tag}");
-        arguments.extend(["--set-string", tag.as_str()]);
+        let (tag, chart) = (format!("image.tag={tag}"), built.workspace.join("charts/plimsoll"));
+        let chart = chart.to_string_lossy();
+        let mut arguments =
+            vec!["upgrade", "--install", "plimsoll", &chart, "--namespace", OPERATOR_NAMESPACE];
+        arguments.extend(["--create-namespace", "--wait", "--timeout", "120s", "--set-string", &tag]);
         arguments.extend(settings.iter().flat_map(|setting| ["--set", setting.as_str()]));
         self.cluster.helm(&arguments)?;
         Ok(())

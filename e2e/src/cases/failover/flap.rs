@@ -48,10 +48,7 @@ fn flap(theatre: &Theatre, (periods, allowed): (u32, usize)) -> Result<String> {
     }
     let sights = front.service.all();
     let most = sights.iter().map(switches).max().unwrap_or_default();
-    ensure!(
-        (1..=allowed).contains(&most),
-        "there were {most} switches in {periods} periods, not {allowed} at most"
-    );
+    ensure!((1..=allowed).contains(&most), "{most} switches in {periods} periods, not 1 to {allowed}");
     front.scene.explain(SHOP, &["of 3 switches"])?;
     let (account, without) = (flow.finish(true)?, beside.finish(true)?);
     requests(account.sent, account.lost(), without.lost());

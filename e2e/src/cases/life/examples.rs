@@ -10,15 +10,13 @@ pub fn run(theatre: &Theatre) -> Result<String> {
         examples.values().flat_map(|text| text.lines()).filter_map(namespace).collect();
     ensure!(namespaces.len() >= examples.len(), "a file without a namespace of its own: {namespaces:?}");
     let cluster = &theatre.stage.cluster;
-    let mut delete = vec!["delete", "namespace", "--ignore-not-found", "--timeout=90s"];
-    delete.extend(&namespaces);
-    cluster.kubectl(&delete)?;
+    let delete = format!("delete namespace --ignore-not-found --timeout=90s {}", namespaces.join(" "));
+    cluster.kubectl_in("default", &delete)?;
     // One of the files has a Gateway, which somebody has to serve.
     let stand_in = GatewayStandIn::start(&theatre.stage, "example")?;
     let seen = apply(theatre, &examples, &namespaces);
     drop(stand_in);
-    delete.push("--wait=false");
-    cluster.kubectl(&delete)?;
+    cluster.kubectl_in("default", &format!("{delete} --wait=false"))?;
     seen
 }
 
@@ -28,10 +26,8 @@ fn apply(theatre: &Theatre, examples: &BTreeMap<String, String>, namespaces: &[&
         ensure!(text.contains(IMAGE), "{file} does not use the image {IMAGE}");
         let text = text.replace(IMAGE, &theatre.stage.built.shop_image);
         let applied = cluster.apply(&text).with_context(|| file.clone())?;
-        ensure!(
-            applied.contains("scalableservice.plimsoll.dev/"),
-            "{file} has no ScalableService: {applied}"
-        );
+        let has_one = applied.contains("scalableservice.plimsoll.dev/");
+        ensure!(has_one, "{file} has no ScalableService: {applied}");
     }
     for namespace in namespaces {
         let ready = "wait --for=condition=Ready scalableservices --all --timeout=60s";
@@ -60,11 +56,10 @@ fn apply(theatre: &Theatre, examples: &BTreeMap<String, String>, namespaces: &[&
 fn read(theatre: &Theatre) -> Result<BTreeMap<String, String>> {
     let folder = theatre.stage.built.workspace.join("examples");
     let mut examples = BTreeMap::new();
-    for entry in fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
+    for entry in fs::read_dir(&folder)? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "yaml") {
-            let text =
-                fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            let text = fs::read_to_string(&path)?;
             examples.insert(path.file_name().unwrap_or_default().to_string_lossy().into_owned(), text);
         }
     }

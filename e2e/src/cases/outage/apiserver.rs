@@ -43,7 +43,6 @@ pub const API_SERVER: Case = Case {
             let replicas: Vec<_> = scene.target.since(began).iter().map(|sight| sight.wanted()).collect();
             ensure!(replicas.is_sorted(), "the load only rose, but the replicas were {replicas:?}");
             more.finish(true)?;
-            scene.limit(stage, 10)?;
             Ok(format!("{line}; a leader {led:.1} s after its start"))
         })
     },

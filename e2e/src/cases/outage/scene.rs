@@ -131,8 +131,8 @@ impl Outage {
         Ok(self.target.last()?.wanted())
     }
 
-    /// Sets `maxReplicas`. It is ten where the load stays, so that a burst of this machine raises nothing, which would fall
-    /// again; a user's limit is obeyed at once, also while a burst keeps replicas from falling.
+    /// Sets `maxReplicas`. It is ten until the load rises, so that a burst of this machine raises nothing that would fall
+    /// again.
     pub fn limit(&self, stage: &Stage, replicas: u32) -> Result<()> {
         let spec = json!({"spec": {"maxReplicas": replicas}});
         stage.cluster.patch(NAMESPACE, "scalableservice shop", &spec)

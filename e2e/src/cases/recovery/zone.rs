@@ -72,11 +72,8 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     ensure!(through.late > 0, "no request was late or lost, so the cut is not seen");
     ensure!(healed <= WITHIN, "requests to the balancer that stays were late or lost for {healed:.0} s");
     ensure!(served <= SERVICE_WITHIN, "requests through the Service were late or lost for {served:.0} s");
-    ensure!(
-        ended - cut - sick <= END,
-        "the control was well again {:.0} s before the power returned",
-        ended - cut - sick
-    );
+    let well = ended - cut - sick;
+    ensure!(well <= END, "the control was well again {well:.0} s before the power returned");
     figure("power cut until noticed, s", noticed);
     figure("power cut until raised, s", raised.1);
     figure("until within the objective, balancer, s", healed);

@@ -103,10 +103,8 @@ fn told(scene: &Scene<'_>, wanted: &[i64]) -> Result<()> {
     }
     scene.wait_ready("checkout", Duration::from_secs(5))?;
     let status = scene.plugin(&["status", "checkout"])?;
-    ensure!(
-        status.contains("deployment/checkout") && status.contains("2-20"),
-        "`kubectl plimsoll status`: {status}"
-    );
+    let told = status.contains("deployment/checkout") && status.contains("2-20");
+    ensure!(told, "`kubectl plimsoll status`: {status}");
     let why = scene.plugin(&["explain", "checkout"])?;
     ensure!(why.contains("demand") && why.contains("2 replicas"), "`kubectl plimsoll explain`: {why}");
     Ok(())

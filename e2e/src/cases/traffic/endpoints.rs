@@ -55,9 +55,8 @@ fn course(theatre: &Theatre, course: &Course) -> Result<String> {
         front.wait_for(*many, *within)?;
         sleep(Duration::from_millis(700));
         probe.finish(true)?;
-        let first = first_requests(&front)?;
-        through.extend(delays(&ours, &first.forwarded));
-        beside.extend(delays(&plain, &first.direct));
+        through.extend(delays(&ours, &first_requests(&front, true)?));
+        beside.extend(delays(&plain, &first_requests(&front, false)?));
         go_back(&front, few, *within)?;
     }
     sleep(Duration::from_millis(500));
@@ -69,12 +68,12 @@ fn course(theatre: &Theatre, course: &Course) -> Result<String> {
     ensure!(before.0 == after.0, "HAProxy was started anew or reloaded: {:?} became {:?}", before.0, after.0);
     let applied = applied_within(&before.1, &after.1, 0.99).context("no agent applied 99 of 100 changes")?;
     ensure!(applied <= APPLIED_WITHIN, "99 of 100 changes were applied within {applied:.0} ms only");
-    let (ours, theirs) = (Spread::of(&mut through)?, Spread::of(&mut beside)?);
+    let ((median, p99), (their_median, their_p99)) = (spread_of(&mut through)?, spread_of(&mut beside)?);
     figure("watch event until applied, p99 at most, ms", applied);
-    figure("ready until first request, median, ms", ours.median);
-    figure("ready until first request, p99, ms", ours.p99);
-    figure("the same of kube-proxy, median, ms", theirs.median);
-    figure("the same of kube-proxy, p99, ms", theirs.p99);
+    figure("ready until first request, median, ms", median);
+    figure("ready until first request, p99, ms", p99);
+    figure("the same of kube-proxy, median, ms", their_median);
+    figure("the same of kube-proxy, p99, ms", their_p99);
     Ok(format!(
         "{times} times {few} -> {many} -> {few}; control, a plain Service lowered from 8 to 4 at once, lost {}",
         lost.why()
@@ -110,21 +109,14 @@ fn lowered_at_once(front: &Front<'_>, setup: &Setup) -> Result<Account> {
     Ok(account)
 }
 
-struct First {
-    forwarded: BTreeMap<String, f64>,
-    direct: BTreeMap<String, f64>,
-}
-
-fn first_requests(front: &Front<'_>) -> Result<First> {
-    let mut first = First { forwarded: BTreeMap::new(), direct: BTreeMap::new() };
+/// When the first request came to each pod, through a balancer or directly, in seconds since 1970.
+fn first_requests(front: &Front<'_>, forwarded: bool) -> Result<BTreeMap<String, f64>> {
+    let name = format!("shop_first_request_timestamp_seconds{{forwarded=\"{forwarded}\"}}");
+    let mut first = BTreeMap::new();
     for pod in pods(&front.scene, SHOP)? {
-        let text = fetch(&format!("http://{}:8080/metrics", pod.ip))?;
-        let name = "shop_first_request_timestamp_seconds";
-        for (forwarded, into) in [("true", &mut first.forwarded), ("false", &mut first.direct)] {
-            let at = sample(&text, &format!("{name}{{forwarded=\"{forwarded}\"}}")).unwrap_or(0.0);
-            if at > 0.0 {
-                into.insert(pod.name.clone(), at);
-            }
+        let at = sample(&fetch(&format!("http://{}:8080/metrics", pod.ip))?, &name).unwrap_or(0.0);
+        if at > 0.0 {
+            first.insert(pod.name, at);
         }
     }
     Ok(first)
@@ -148,16 +140,9 @@ fn delays(slices: &Trail, first: &BTreeMap<String, f64>) -> Vec<f64> {
     first.iter().filter_map(delay).collect()
 }
 
-struct Spread {
-    median: f64,
-    p99: f64,
-}
-
-impl Spread {
-    fn of(delays: &mut [f64]) -> Result<Self> {
-        delays.sort_by(f64::total_cmp);
-        let at = |share: usize| delays.get(delays.len() * share / 100).or(delays.last()).copied();
-        let (median, p99) = at(50).zip(at(99)).context("no pod was new")?;
-        Ok(Self { median, p99 })
-    }
+/// The median and the 99th percentile.
+fn spread_of(delays: &mut [f64]) -> Result<(f64, f64)> {
+    delays.sort_by(f64::total_cmp);
+    let at = |share: usize| delays.get(delays.len() * share / 100).or(delays.last()).copied();
+    at(50).zip(at(99)).context("no pod was new")
 }

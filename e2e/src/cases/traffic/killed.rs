@@ -1,6 +1,5 @@
 //! Whatever makes the balancers work dies under load, one after the other.
 
-use super::processes::kill;
 use crate::{
     cases::{broken::Broken, prelude::*},
     stage::{OPERATOR_NAMESPACE, Stage},
@@ -52,11 +51,8 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     controller.none_lost("the controllers killed")?;
     api.none_lost("the API server stopped and an agent killed")?;
     control.some_lost("HAProxy and its agent killed")?;
-    ensure!(
-        control.failed(&["refused"]) > 0,
-        "with its agent killed too nobody was refused: {}",
-        control.why()
-    );
+    let refused = control.failed(&["refused"]);
+    ensure!(refused > 0, "with its agent killed too nobody was refused: {}", control.why());
     let last = haproxy.last_bad.map_or(0.0, |last| last - unix(killed));
     count("HAProxy killed: cut with the process", haproxy.failed(CUT));
     figure("HAProxy's death until the last loss, s", last);
@@ -113,10 +109,8 @@ fn during<T>(front: &Front<'_>, seconds: u32, fault: impl FnOnce() -> Result<T>)
 /// A process that dies takes its connections along. No more.
 fn only_its_own(account: &Account) -> Result<()> {
     for (failure, count) in &account.failures {
-        ensure!(
-            CUT.contains(&failure.as_str()),
-            "{count} requests ended with {failure}, which is no end of a connection of a killed process"
-        );
+        let is_cut = CUT.contains(&failure.as_str());
+        ensure!(is_cut, "{count} requests ended with {failure}, which is no end by a killed process");
     }
     let answered = account.http_errors;
     ensure!(answered == 0, "{answered} requests were answered with an error: {}", account.why());
@@ -125,5 +119,5 @@ fn only_its_own(account: &Account) -> Result<()> {
 
 fn operators(stage: &Stage) -> Result<()> {
     let pods = stage.cluster.list(OPERATOR_NAMESPACE, "pods --selector=app.kubernetes.io/name=plimsoll")?;
-    pods.iter().try_for_each(|pod| kill(pod.text("/metadata/uid"), "plimsoll controller").map(drop))
+    pods.iter().try_for_each(|pod| kill(pod.text("/metadata/uid"), "plimsoll controller"))
 }

@@ -12,7 +12,6 @@ mod killed;
 mod nginx;
 mod objects;
 mod priorities;
-pub mod processes;
 mod rollout;
 mod sticky;
 mod streams;

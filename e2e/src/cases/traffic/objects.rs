@@ -34,10 +34,8 @@ pub fn run(theatre: &Theatre) -> Result<String> {
         sight.says("TrafficSynced").contains("shop-lb is there and does not belong to this ScalableService")
     })?;
     let foreign = scene.get("service", "shop-lb")?;
-    ensure!(
-        foreign.pointer("/spec/selector") == Some(&json!({"app": "somebody"})),
-        "somebody's Service was changed: {foreign}"
-    );
+    let is_as_before = foreign.pointer("/spec/selector") == Some(&json!({"app": "somebody"}));
+    ensure!(is_as_before, "somebody's Service was changed: {foreign}");
     scene.kubectl("delete service shop-lb")?;
     front.service.wait("in sync again", WITHIN, |sight| sight.at > told.at && sight.is("TrafficSynced"))?;
     scene.explain(SHOP, &["2/2 in sync"])?;

@@ -39,9 +39,8 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     essential.none_lost("essential")?;
     ensure!(
         essential.late == 0,
-        "essential: {} of {} late, the slowest {:.0} ms",
+        "{} essential ones late, {:.0} ms at most",
         essential.late,
-        essential.sent,
         essential.slowest_ms()
     );
     ensure!(optional.lost() > 0, "nothing was shed, so there was no overload");

@@ -56,11 +56,8 @@ fn moves<'a>(client: &'a Client, victims: &BTreeSet<String>, asked: SystemTime) 
     for (before, after) in &changes {
         let left = before.pod.as_ref().ok().context("checked above")?;
         ensure!(victims.contains(left), "a client left {left}, which stayed, for {:?}", after.pod);
-        ensure!(
-            after.at >= asked,
-            "a client left {left} {:.1} s before fewer replicas were asked for",
-            seconds(after.at, asked)
-        );
+        let early = seconds(after.at, asked);
+        ensure!(after.at >= asked, "a client left {left} {early:.1} s before fewer replicas were asked for");
     }
     ensure!(changes.len() <= 1, "a client moved {} times", changes.len());
     Ok(!changes.is_empty())

@@ -48,39 +48,25 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let (kept, by_second) = kept.finish_by_second(false)?;
     let on_kept: Vec<f64> = by_second.iter().filter_map(|second| second.first_ok).collect();
 
-    let (sent, lost) = [&first.fresh, &again.fresh, &kept]
-        .iter()
-        .fold((0, 0), |(sent, lost), summary| (sent + summary.sent, lost + summary.lost()));
+    let all = Summary::of(&[&first.fresh, &again.fresh, &kept]);
     let answered = [first.answered(&on_kept)?, again.answered(&on_kept)?];
-    let slowest = [first.fresh.max, again.fresh.max, kept.max].into_iter().flatten().fold(0.0, f64::max);
-    requests(sent, lost, control.lost());
+    requests(all.sent, all.lost(), control.lost());
     for (wake, answered) in [&first, &again].into_iter().zip(answered) {
         figure("first pod ready after, s", seconds(wake.woken.at, wake.ready.at));
         figure("first answer after readiness, ms", answered * 1e3);
     }
-    figure("last answer, s", slowest);
+    figure("last answer, s", all.slowest_ms() / 1e3);
     count("kept connections", kept.connections);
     figure("at zero again after, s", seconds(first.woken.at, asleep.at));
-    let told = [&first.fresh, &again.fresh, &kept].map(why);
+    ensure!(all.lost() == 0, "{} of {} lost: {}", all.lost(), all.sent, why(&all));
+    let (sent, connections) = (kept.sent, kept.connections);
     ensure!(
-        lost == 0,
-        "{lost} of {sent} lost: fresh: {}; fresh, again: {}; kept: {}",
-        told[0],
-        told[1],
-        told[2]
-    );
-    ensure!(
-        kept.connections <= kept.sent * 6 / 10,
-        "{} requests on kept connections took {}: they were not kept",
-        kept.sent,
-        kept.connections
+        connections <= sent * 6 / 10,
+        "{sent} requests took {connections} connections: they were not kept"
     );
     for answered in answered {
-        ensure!(
-            answered <= FIRST_WITHIN,
-            "the first answer came {:.0} ms after the first pod was ready",
-            answered * 1e3
-        );
+        let in_time = answered <= FIRST_WITHIN;
+        ensure!(in_time, "the first answer came {:.0} ms after the first pod was ready", answered * 1e3);
     }
     Ok(format!("0 -> {} replicas; control, a plain Service, lost {}", first.woken.wanted(), why(&control)))
 }
