@@ -25,7 +25,6 @@ impl Authority {
         Ok(Self(issuer.with_context(|| format!("no certificate authority {name}"))?))
     }
 
-    /// Its own.
     pub fn own(&self) -> Signed {
         Signed { certificate: self.0.pem(), key: self.0.key().serialize_pem() }
     }

@@ -20,7 +20,6 @@ pub fn total(page: &str, name: &str) -> f64 {
     values.filter_map(|(_, value)| value.parse::<f64>().ok()).sum()
 }
 
-/// How many changes of endpoints an agent has applied.
 pub fn applied(page: &str) -> f64 {
     sample(page, &format!("{APPLIED}_count")).unwrap_or(0.0)
 }

@@ -28,12 +28,10 @@ pub trait Object {
         format!("{status} {reason} {message}").trim().to_owned()
     }
 
-    /// Whether a condition is True.
     fn is(&self, type_: &str) -> bool {
         self.condition(type_).text("/status") == "True"
     }
 
-    /// The replicas that are wanted of a workload.
     fn wanted(&self) -> i64 {
         self.number("/spec/replicas")
     }
@@ -43,7 +41,6 @@ pub trait Object {
         self.number("/metadata/generation")
     }
 
-    /// Whether it was told to go.
     fn is_going(&self) -> bool {
         !self.text("/metadata/deletionTimestamp").is_empty()
     }

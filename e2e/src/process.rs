@@ -52,12 +52,10 @@ pub fn finish(mut command: Command, input: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The full path of a program, if it is installed.
 pub fn find_program(name: &str) -> Option<PathBuf> {
     search_path().split(':').map(|folder| Path::new(folder).join(name)).find(|path| path.is_file())
 }
 
-/// Calls `probe` until it is true.
 pub fn wait_for(what: &str, deadline: Duration, mut probe: impl FnMut() -> Result<bool>) -> Result<()> {
     let start = Instant::now();
     loop {
@@ -84,7 +82,6 @@ pub fn processes() -> impl Iterator<Item = Process> {
     procfs::process::all_processes().into_iter().flatten().flatten()
 }
 
-/// The one of an id, while there is one.
 pub fn process_of(pid: u32) -> Option<Process> {
     Process::new(i32::try_from(pid).ok()?).ok()
 }
@@ -113,10 +110,7 @@ pub fn write_private(path: &Path, content: &str) -> Result<()> {
 }
 
 fn search_path() -> String {
-    match std::env::var("PATH") {
-        Ok(path) => format!("{path}:{SEARCH_PATH}"),
-        Err(_) => SEARCH_PATH.to_owned(),
-    }
+    std::env::var("PATH").map_or_else(|_| SEARCH_PATH.to_owned(), |path| format!("{path}:{SEARCH_PATH}"))
 }
 
 fn command_line(command: &Command) -> String {

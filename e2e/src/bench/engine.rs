@@ -11,7 +11,6 @@ pub fn run() -> Result<Value> {
     root_bench("engine", &[])
 }
 
-/// With the sample shop as load and replicas.
 pub fn traffic() -> Result<Value> {
     let built = Built::make(Profile::Image)?;
     root_bench("traffic", &[built.shop.to_str().context("the path of the shop is no text")?])

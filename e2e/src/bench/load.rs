@@ -157,7 +157,6 @@ impl Scene {
         Ok(Self { namespace, url, _load: load })
     }
 
-    /// Lets a system scale its Deployment of this number, if it has one.
     fn add(
         &self,
         stage: &Stage,

@@ -36,21 +36,12 @@ pub fn run(stage: &Stage, systems: &[System]) -> Result<Value> {
     let mut all = Vec::new();
     for system in systems {
         let times = measure(stage, *system)?;
-        put(
-            &mut figures,
-            system.name(),
-            json!({"firstRaise_s": times.first.seconds(), "lastRaise_s": times.last.seconds()}),
-        );
+        let told = json!({"firstRaise_s": times.first.seconds(), "lastRaise_s": times.last.seconds()});
+        put(&mut figures, system.name(), told);
         all.push((*system, times));
     }
-    put(
-        &mut figures,
-        "ratioOfMedians",
-        json!({
-            "firstRaise": ratios(&all, |times| &times.first),
-            "lastRaise": ratios(&all, |times| &times.last),
-        }),
-    );
+    let (first, last) = (ratios(&all, |times| &times.first), ratios(&all, |times| &times.last));
+    put(&mut figures, "ratioOfMedians", json!({"firstRaise": first, "lastRaise": last}));
     Ok(figures)
 }
 

@@ -15,7 +15,6 @@ const KEDA_MANIFEST: &str = include_str!("../../programs/keda/keda.yaml");
 const METRICS_API: &str = "v1beta1.metrics.k8s.io";
 const METRICS_MANIFEST: &str = include_str!("../../programs/metrics-server/metrics-server.yaml");
 
-/// A peer that is built.
 pub enum Peer {
     Keda { bin: PathBuf, crds: PathBuf },
     MetricsServer { bin: PathBuf },

@@ -11,7 +11,6 @@ use crate::{prelude::*, stage::Stage};
 
 const NAMESPACE: &str = "bench-sample";
 const STEPS: usize = 20;
-/// Deployments for each system, each with a question of its own.
 const DEPLOYMENTS: usize = 4;
 /// The HorizontalPodAutoscaler looks every 15 s, a whole number of scrapes: its Deployments begin at four different
 /// moments of its period, or all would be measured at one.

@@ -1,6 +1,9 @@
 //! The systems that are compared, and one rule in the words of each.
 
-use crate::{prelude::*, stage::Stage};
+use crate::{
+    prelude::*,
+    stage::{Stage, idle_deployment},
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum System {
@@ -44,7 +47,6 @@ impl System {
         }
     }
 
-    /// The names of its first Deployments.
     pub fn names(self, count: usize) -> Vec<String> {
         (0..count).map(|number| format!("{}-{number}", self.prefix())).collect()
     }
@@ -135,20 +137,5 @@ pub fn wait_for_api(stage: &Stage, name: &str) -> Result<()> {
 /// A Deployment that no node takes: its pods stay Pending and cost no memory, and nothing but the
 /// scaling is measured.
 pub fn unschedulable(namespace: &str, name: &str, replicas: u32) -> String {
-    format!(
-        r#"---
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: {name}, namespace: {namespace}}}
-spec:
-  replicas: {replicas}
-  selector: {{matchLabels: {{app: {name}}}}}
-  template:
-    metadata: {{labels: {{app: {name}}}}}
-    spec:
-      nodeSelector: {{plimsoll.dev/bench: nowhere}}
-      containers: [{{name: pause, image: "{}", imagePullPolicy: Never}}]
-"#,
-        crate::cluster::PAUSE_IMAGE
-    )
+    idle_deployment(namespace, name, replicas, "{plimsoll.dev/bench: nowhere}")
 }

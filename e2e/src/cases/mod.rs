@@ -68,9 +68,7 @@ struct Ended {
     case: &'static Case,
     took: Duration,
     seen: Result<String>,
-    /// What a first try failed with.
     first: Option<anyhow::Error>,
-    /// What it measured.
     figures: Vec<(&'static str, f64)>,
 }
 

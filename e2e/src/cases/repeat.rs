@@ -24,7 +24,6 @@ pub fn requests(sent: u64, lost: u64, control_lost: u64) {
     count("lost by the control", control_lost);
 }
 
-/// Takes what the case of this thread has noted.
 pub fn take() -> Vec<(&'static str, f64)> {
     FIGURES.take()
 }
@@ -38,7 +37,6 @@ pub fn told((name, value): &(&'static str, f64)) -> String {
 pub struct Repeated {
     case: &'static Case,
     runs: usize,
-    /// Why it did not hold, for each run in which it did not.
     failures: Vec<String>,
     figures: BTreeMap<&'static str, Vec<f64>>,
 }

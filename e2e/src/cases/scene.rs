@@ -4,9 +4,8 @@ mod trail;
 
 use super::Theatre;
 use crate::{
-    cluster::PAUSE_IMAGE,
     prelude::*,
-    stage::{Dial, Stage, scalable_service},
+    stage::{Dial, Stage, idle_deployment, scalable_service},
 };
 
 pub use trail::{Sight, Trail};
@@ -29,7 +28,6 @@ impl<'a> Scene<'a> {
         self.stage.cluster.kubectl_in(self.namespace, words)
     }
 
-    /// Changes an object of this namespace.
     pub fn patch(&self, object: &str, patch: &Value) -> Result<()> {
         self.stage.cluster.patch(self.namespace, object, patch)
     }
@@ -75,12 +73,10 @@ spec:
         self.stage.cluster.get(self.namespace, kind, name)
     }
 
-    /// What becomes of an object from now on.
     pub fn follow(&self, kind: &str, name: &str) -> Result<Trail> {
         Trail::of(&self.stage.cluster, self.namespace, kind, name)
     }
 
-    /// [`Theatre::explain`] for a service of this namespace.
     pub fn explain(&self, name: &str, words: &[&str]) -> Result<()> {
         self.theatre.explain(self.namespace, name, words)
     }
@@ -99,11 +95,7 @@ spec:
 
     /// A Deployment of programs that do nothing, which are ready at once.
     pub fn idle_deployment(&self, name: &str, replicas: u32) -> Result<()> {
-        let metadata = format!("{{name: {name}, namespace: {}}}", self.namespace);
-        let pods = idle_pods(name);
-        self.apply(&format!(
-            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {metadata}\nspec:\n  replicas: {replicas}\n{pods}"
-        ))?;
+        self.apply(&idle_deployment(self.namespace, name, replicas, "{}"))?;
         self.rolled_out(name, Duration::from_secs(60))
     }
 }
@@ -117,26 +109,11 @@ impl Drop for Scene<'_> {
     }
 }
 
-/// Selector and template of pods that do nothing, for a workload's spec.
-pub fn idle_pods(name: &str) -> String {
-    format!(
-        r"  selector: {{matchLabels: {{app: {name}}}}}
-  template:
-    metadata: {{labels: {{app: {name}}}}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-      - {{name: idle, image: '{PAUSE_IMAGE}', imagePullPolicy: IfNotPresent, resources: {{requests: {{cpu: 1m, memory: 4Mi}}}}}}
-"
-    )
-}
-
 /// A ScalableService on the namespace's dial: one replica for each 10 of it, a look every second.
 pub struct DialService<'a> {
     pub name: &'a str,
     /// apiVersion, kind and name of what it scales.
     pub target: (&'a str, &'a str, &'a str),
-    /// scaleDown.stabilizationWindowSeconds.
     pub window: u32,
 }
 

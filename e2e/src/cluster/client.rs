@@ -16,7 +16,6 @@ pub struct Client {
 }
 
 impl Client {
-    /// The administrator of the cluster of this machine.
     pub(super) fn of_machine(kubectl: PathBuf, helm: PathBuf, kubeconfig: PathBuf) -> Self {
         Self { kubectl, helm, kubeconfig: Some(kubeconfig), context: None }
     }

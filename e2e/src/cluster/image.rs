@@ -34,7 +34,6 @@ enum Source {
 
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Archive {
-    /// Full name, with a registry's host before it.
     pub name: String,
     pub path: PathBuf,
     /// Digest of the manifest, as containerd shows it: `sha256:…`.
@@ -90,9 +89,8 @@ impl Image {
         let _one_writer = lock(&cache.join(".lock"))?;
         let key = self.key(name)?;
         let record = folder.join(format!("{key}.json"));
-        if let Some(archive) =
-            fs::read_to_string(&record).ok().and_then(|text| serde_json::from_str(&text).ok())
-        {
+        let known = fs::read_to_string(&record).ok().and_then(|text| serde_json::from_str(&text).ok());
+        if let Some(archive) = known {
             return Ok(archive);
         }
         // Only the newest of a name is kept.
@@ -116,12 +114,8 @@ impl Image {
                 Source::Text(text) => hash.update(format!("{target}\0{text}\0")),
                 Source::File(path) => {
                     let of = fs::metadata(path)?;
-                    let (size, seconds, nanoseconds) = (of.size(), of.mtime(), of.mtime_nsec());
-                    hash.update(format!(
-                        "{target}\0{} {size} {seconds} {nanoseconds} {}\0",
-                        path.display(),
-                        of.mode()
-                    ));
+                    let (size, mode, at, nanoseconds) = (of.size(), of.mode(), of.mtime(), of.mtime_nsec());
+                    hash.update(format!("{target}\0{path:?} {size} {at} {nanoseconds} {mode}\0"));
                 }
             }
         }

@@ -69,14 +69,11 @@ impl Options {
     }
 }
 
-/// A program that a test can stop, kill and start again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Component {
     Etcd,
     ApiServer,
-    /// The agent of a node, by its number.
     Kubelet(u8),
-    /// What makes Services reachable from a node, by its number.
     KubeProxy(u8),
 }
 

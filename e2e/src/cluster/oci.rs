@@ -4,7 +4,6 @@ use crate::prelude::*;
 use sha2::{Digest, Sha256};
 use std::{fs::File, io::Write};
 
-/// The files of a layer by their path, with mode and bytes.
 pub type Contents = BTreeMap<String, (u32, Vec<u8>)>;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -49,13 +48,8 @@ pub fn write_archive(path: &Path, name: &str, layer: &[u8], configuration: &Valu
     append(&mut tar, "oci-layout", tar::EntryType::Regular, 0o644, layout)?;
     append(&mut tar, "index.json", tar::EntryType::Regular, 0o644, &index)?;
     for blob in [&manifest, &configuration, layer] {
-        append(
-            &mut tar,
-            &format!("blobs/{}", digest(blob).replace(':', "/")),
-            tar::EntryType::Regular,
-            0o644,
-            blob,
-        )?;
+        let path = format!("blobs/{}", digest(blob).replace(':', "/"));
+        append(&mut tar, &path, tar::EntryType::Regular, 0o644, blob)?;
     }
     tar.into_inner()?.sync_data()?;
     Ok(digest(&manifest))

@@ -53,18 +53,14 @@ pub fn kubeconfig(state: &State, name: &str) -> String {
     state.text(&format!("kubeconfigs/{name}"))
 }
 
-/// One who has a token: the file's name, the user's name, and the group, if any.
-type Identity = (String, String, &'static str);
-
-fn identities() -> Vec<Identity> {
-    let mut all = vec![(String::from("admin"), CLUSTER_NAME.to_owned(), "system:masters")];
-    for program in ["kube-controller-manager", "kube-scheduler", "kube-proxy"] {
-        all.push((program.to_owned(), format!("system:{program}"), ""));
-    }
-    for node in (1..=NODE_COUNT).map(node_name) {
-        all.push((node.clone(), format!("system:node:{node}"), "system:nodes"));
-    }
-    all
+/// Those who have a token: the file's name, the user's name, and the group, if any.
+fn identities() -> Vec<(String, String, &'static str)> {
+    let programs = ["kube-controller-manager", "kube-scheduler", "kube-proxy"].into_iter();
+    let nodes = (1..=NODE_COUNT).map(node_name);
+    std::iter::once((String::from("admin"), CLUSTER_NAME.to_owned(), "system:masters"))
+        .chain(programs.map(|program| (program.to_owned(), format!("system:{program}"), "")))
+        .chain(nodes.map(|node| (node.clone(), format!("system:node:{node}"), "system:nodes")))
+        .collect()
 }
 
 fn create_kubeconfigs(state: &State) -> Result<()> {

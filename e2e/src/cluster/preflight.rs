@@ -23,7 +23,6 @@ const PORTS: [(&str, u16, &str); 9] = [
     (API_SERVER_ADDRESS, 10259, "kube-scheduler"),
 ];
 
-/// Checks what can be checked before anything is changed.
 pub fn check() -> Result<()> {
     require_root()?;
     cgroup::trees()?;

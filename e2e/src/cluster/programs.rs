@@ -13,7 +13,6 @@ use sha2::{Digest, Sha256};
 /// Free disk space that a first build takes, in bytes: module and build caches of Go, and the programs.
 const BUILD_SPACE: u64 = 8 << 30;
 
-/// A Go module of ours with the programs that it gives.
 #[derive(Debug)]
 pub struct Module {
     name: &'static str,
@@ -140,7 +139,6 @@ impl Programs {
         found.with_context(|| format!("no built program is called {name:?}"))
     }
 
-    /// The folders with the programs, for PATH.
     pub fn folders(&self) -> &[PathBuf] {
         &self.folders
     }

@@ -2,7 +2,6 @@
 
 use crate::prelude::*;
 
-/// Does one named step and tells how long it took.
 pub fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     let start = Instant::now();
     let done = work().with_context(|| format!("{name} failed"))?;

@@ -1,7 +1,10 @@
 //! HAProxy and NGINX of the next releases of Debian, beside the system's own: Plimsoll has to work with all of them.
 
 use super::{progress::note, state::cache_folder};
-use crate::{prelude::*, process::finish};
+use crate::{
+    prelude::*,
+    process::{finish, run},
+};
 use std::os::unix::fs::symlink;
 
 const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -56,9 +59,7 @@ impl Release {
         for file in fs::read_dir(folder.join("cache/archives"))? {
             let file = file?.path();
             if file.extension().is_some_and(|extension| extension == "deb") {
-                let mut command = Command::new("dpkg-deb");
-                command.arg("--extract").arg(&file).arg(folder.join("root"));
-                finish(command, "")?;
+                run("dpkg-deb", &[Path::new("--extract"), &file, &folder.join("root")])?;
             }
         }
         Ok(())
@@ -79,11 +80,9 @@ fn versions(bin: &Path) -> Result<Vec<String>> {
     PROGRAMS.iter().map(version).collect()
 }
 
-/// The mirror that the system itself is set up with.
 fn mirror() -> Result<String> {
-    let mut command = Command::new("apt-get");
-    command.args(["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Component: main"]);
-    let said = finish(command, "")?;
+    let targets = ["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Component: main"];
+    let said = run("apt-get", &targets)?;
     said.lines().next().map(str::to_owned).context("apt-get has no source with the component main")
 }
 
@@ -117,11 +116,10 @@ fn link(folder: &Path) -> Result<()> {
     fs::create_dir_all(&bin)?;
     for name in PROGRAMS {
         let program = folder.join("root/usr/sbin").join(name);
-        let mut command = Command::new("patchelf");
-        command.arg("--set-interpreter").arg(&loader);
         // A plain RPATH holds for the libraries of libraries, too.
-        command.arg("--force-rpath").arg("--set-rpath").arg(&libraries).arg(&program);
-        finish(command, "")?;
+        let [interpreter, force, rpath] =
+            ["--set-interpreter", "--force-rpath", "--set-rpath"].map(Path::new);
+        run("patchelf", &[interpreter, &loader, force, rpath, &libraries, &program])?;
         symlink(&program, bin.join(name))?;
     }
     Ok(())

@@ -52,7 +52,6 @@ impl State {
         self.root.join("run").join(format!("{name}.pid"))
     }
 
-    /// Makes the folders; only root may look into them.
     pub fn create(&self) -> Result<()> {
         for folder in ["", "logs", "run", "pki", "kubeconfigs"] {
             fs::create_dir_all(self.root.join(folder))?;

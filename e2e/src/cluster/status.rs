@@ -35,7 +35,6 @@ impl Cluster {
 }
 
 impl Status {
-    /// Whether every program runs.
     pub fn is_complete(&self) -> bool {
         self.is_complete
     }

@@ -16,7 +16,6 @@ const NO_IMAGE: [&str; 4] = ["ErrImageNeverPull", "ErrImagePull", "ImagePullBack
 #[derive(Debug, Clone)]
 pub struct Target {
     pub context: String,
-    /// Without one, kubectl's own rules.
     pub kubeconfig: Option<PathBuf>,
     /// Where the images were pushed to, as in `localhost:5000/plimsoll`. Without one, they are on the nodes.
     pub registry: Option<String>,
@@ -44,7 +43,7 @@ impl Place {
         };
         println!("{}", images.needed(&target.context));
         let folder = built.plugin.parent().unwrap_or(&built.plugin).display().to_string();
-        let kubectl = kubectl(target);
+        let kubectl = format!("kubectl --context {}", target.context);
         let helm = format!("helm --kube-context {}", target.context);
         let kubeconfig = target.kubeconfig.iter();
         let kubeconfig = kubeconfig.map(|path| format!("export KUBECONFIG={}", path.display()));
@@ -125,10 +124,6 @@ fn refuse_what_is_there(client: &Client, context: &str) -> Result<()> {
     }
 }
 
-fn kubectl(Target { context, .. }: &Target) -> String {
-    format!("kubectl --context {context}")
-}
-
 /// The image that a container of the pod waits for in vain.
 fn without_image(pod: &Value) -> Option<String> {
     let waits = |container: &&Value| NO_IMAGE.contains(&container.text("/state/waiting/reason"));
@@ -136,7 +131,6 @@ fn without_image(pod: &Value) -> Option<String> {
 }
 
 impl Images {
-    /// Name under which the cluster finds an archive's image.
     fn name(&self, index: usize) -> String {
         let name = self.archives.get(index).map(|archive| archive.name.clone()).unwrap_or_default();
         match &self.registry {

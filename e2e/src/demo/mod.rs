@@ -15,11 +15,9 @@ pub use self::context::Target;
 const NAME: &str = "checkout";
 /// A pod has 4 workers of 50 ms: 80 requests a second at the most, of which 50 are wanted.
 const SHAPE: &str = "40@15s,40..300@45s,300@20s,650@25s,300@15s,300..40@20s,40@40s";
-/// What the demo promises of its own service.
 const OBJECTIVE_S: f64 = 0.25;
 /// Seconds after the jump in which late answers are told apart: pods need time to start.
 const REACTION_S: f64 = 12.0;
-/// Second of the shape at which the load jumps.
 const JUMP_S: f64 = 80.0;
 
 const SPEC: &str = r#"kpis:

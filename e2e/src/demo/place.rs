@@ -16,7 +16,6 @@ pub struct Place {
     pub exports: Vec<String>,
     /// kubectl as the user is to type it.
     pub kubectl: String,
-    /// Commands that remove what the demo made.
     pub removal: Vec<String>,
 }
 

@@ -17,14 +17,12 @@ pub struct Daemon {
     pub args: Vec<String>,
     /// Name of the network namespace that it runs in, as `ip netns` knows it; otherwise the host's.
     pub netns: Option<String>,
-    /// What it writes goes here; appended to.
     pub log: PathBuf,
     /// Holds the process id and the time of its start, so that a reused id is not mistaken for ours.
     pub pid_file: PathBuf,
 }
 
 impl Daemon {
-    /// Starts the program, unless it runs already.
     pub fn start(&self) -> Result<()> {
         if self.is_running() {
             return Ok(());
@@ -55,7 +53,6 @@ impl Daemon {
         self.kill9()
     }
 
-    /// Kills the program at once, as a crash would.
     pub fn kill9(&self) -> Result<()> {
         self.signal(Signal::KILL);
         let has_ended = || Ok(!self.is_running() && !self.is_ending());
@@ -143,7 +140,6 @@ fn stat_of(pid: u32) -> Option<Stat> {
     process_of(pid)?.stat().ok()
 }
 
-/// It has ended, and nobody has collected its exit status yet.
 fn is_zombie(stat: &Stat) -> bool {
     matches!(stat.state, 'Z' | 'X')
 }

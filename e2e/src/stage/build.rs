@@ -53,7 +53,6 @@ pub struct Built {
     pub plimsoll: PathBuf,
     pub plugin: PathBuf,
     pub shop: PathBuf,
-    /// The stand-in for an implementation of the Gateway API.
     pub gateway: PathBuf,
     /// Image of the operator; its tag changes with its content, so that an upgrade rolls it out.
     pub plimsoll_image: String,
@@ -67,12 +66,10 @@ impl Built {
     /// Builds with cargo's `profile`; HAProxy and NGINX must be installed.
     pub fn make(profile: Profile) -> Result<Self> {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace")?.to_owned();
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut command = Command::new(&cargo);
-        command.current_dir(&workspace).args(profile.arguments());
+        let mut command = cargo(&workspace, profile.arguments());
         command.args(["--quiet", "--profile", profile.name()]).envs(profile.environment().iter().copied());
         finish(command, "").context("the images can't be made without the programs")?;
-        let folder = target_folder(&cargo, &workspace)?.join(profile.name());
+        let folder = target_folder(&workspace)?.join(profile.name());
         let program = |name: &str| folder.join(name);
         let haproxy = find_program("haproxy").context("haproxy is not installed")?;
         let nginx = find_program("nginx").context("nginx is not installed")?;
@@ -92,17 +89,19 @@ impl Built {
 
 /// The operator's program as it is released, for figures of what it takes: a larger one takes more memory.
 pub fn release(workspace: &Path) -> Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(&cargo);
-    command.current_dir(workspace);
-    command.args(["build", "--quiet", "--release", "--package=plimsoll", "--bin=plimsoll"]);
-    finish(command, "").context("the release can't be built")?;
-    Ok(target_folder(&cargo, workspace)?.join("release/plimsoll"))
+    let arguments = ["build", "--quiet", "--release", "--package=plimsoll", "--bin=plimsoll"];
+    finish(cargo(workspace, &arguments), "").context("the release can't be built")?;
+    Ok(target_folder(workspace)?.join("release/plimsoll"))
 }
 
-fn target_folder(cargo: &std::ffi::OsStr, workspace: &Path) -> Result<PathBuf> {
-    let mut command = Command::new(cargo);
-    command.current_dir(workspace).args(["metadata", "--format-version=1", "--no-deps", "--offline"]);
+fn cargo(workspace: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(workspace).args(arguments);
+    command
+}
+
+fn target_folder(workspace: &Path) -> Result<PathBuf> {
+    let command = cargo(workspace, &["metadata", "--format-version=1", "--no-deps", "--offline"]);
     let metadata: serde_json::Value = serde_json::from_str(&finish(command, "")?)?;
     let folder = metadata.get("target_directory").and_then(serde_json::Value::as_str);
     Ok(PathBuf::from(folder.context("cargo metadata names no target folder")?))

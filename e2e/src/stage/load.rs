@@ -13,9 +13,7 @@ use std::{
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Second {
-    /// Since the start.
     pub t: f64,
-    /// What the shape asks for.
     pub offered: f64,
     pub sent: u64,
     pub http_errors: u64,
@@ -33,7 +31,6 @@ impl Second {
     }
 }
 
-/// A whole run.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
@@ -45,7 +42,6 @@ pub struct Summary {
     /// When the last request that got none ended, since 1970.
     pub last_bad: Option<f64>,
     pub connections: u64,
-    /// Those that were due.
     pub sent: u64,
     pub ok: u64,
     pub http_errors: u64,
@@ -89,12 +85,10 @@ impl Summary {
         self.p99.unwrap_or_default() * 1e3
     }
 
-    /// The slowest answer.
     pub fn slowest_ms(&self) -> f64 {
         self.max.unwrap_or_default() * 1e3
     }
 
-    /// Requests that ended with one of these failures.
     pub fn failed(&self, failures: &[&str]) -> u64 {
         failures.iter().filter_map(|failure| self.failures.get(*failure)).sum()
     }

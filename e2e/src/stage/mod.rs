@@ -16,7 +16,7 @@ pub use gateway::GatewayStandIn;
 pub use load::{Load, Second, Summary};
 pub use prometheus::{FaultProxy, Prometheus};
 pub use service::scalable_service;
-pub use shop::{Queue, Shop, queue, service_url};
+pub use shop::{Queue, Shop, idle_deployment, idle_pods, queue, service_url};
 pub use sticky::{Client, StickyClients, Visit};
 pub use streams::{Stream, Streams};
 
@@ -119,7 +119,6 @@ impl Stage {
         self.cluster.kubectl(&["create", "namespace", name]).map(drop)
     }
 
-    /// The name of the pod that holds the operator's lease.
     pub fn leader(&self) -> Result<String> {
         let lease = self.cluster.get(OPERATOR_NAMESPACE, "lease", "plimsoll")?;
         match lease.text("/spec/holderIdentity").split_once('_') {

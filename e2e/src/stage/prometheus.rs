@@ -34,7 +34,6 @@ pub struct FaultProxy {
 }
 
 impl FaultProxy {
-    /// Name of the operator's source that leads to it.
     pub const SOURCE: &str = "unsteady";
     pub const URL: &str = "http://prometheus-faults.monitoring:9090";
 

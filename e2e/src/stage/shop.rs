@@ -1,7 +1,7 @@
 //! The sample shop in the cluster: a Deployment with a Service, or a queue with its workers.
 
 use super::Stage;
-use crate::prelude::*;
+use crate::{cluster::PAUSE_IMAGE, prelude::*};
 
 /// Until all of its pods are ready: images are there, and two cores start about ten pods in as many seconds.
 const READY_WITHIN: Duration = Duration::from_secs(90);
@@ -9,15 +9,11 @@ const READY_WITHIN: Duration = Duration::from_secs(90);
 #[derive(Debug, Clone)]
 pub struct Shop<'a> {
     pub namespace: &'a str,
-    /// Name of Deployment, Service and label `app`.
     pub name: &'a str,
     pub replicas: u32,
     pub workers: u32,
-    /// Time of one request, as in `50ms`.
     pub service_time: &'a str,
-    /// Time until a pod is ready, as in `3s`.
     pub startup: &'a str,
-    /// More arguments of `plimsoll-shop serve`.
     pub more: &'a [&'a str],
 }
 
@@ -56,7 +52,6 @@ impl<'a> Shop<'a> {
 pub struct Queue<'a> {
     pub namespace: &'a str,
     pub name: &'a str,
-    /// Time of one job, as in `200ms`.
     pub job_time: &'a str,
 }
 
@@ -85,6 +80,30 @@ pub fn queue(namespace: &str, name: &str, image: &str) -> String {
 pub fn service_url(stage: &Stage, namespace: &str, name: &str, port: u16) -> Result<String> {
     let service = stage.cluster.get(namespace, "service", name)?;
     Ok(format!("http://{}:{port}", service.text("/spec/clusterIP")))
+}
+
+/// A Deployment of programs that do nothing, on the nodes of a nodeSelector.
+pub fn idle_deployment(namespace: &str, name: &str, replicas: u32, nodes: &str) -> String {
+    let pods = idle_pods(name, nodes);
+    format!(
+        "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec:\n  \
+         replicas: {replicas}\n{pods}"
+    )
+}
+
+/// Selector and template of pods that do nothing, for a workload's spec.
+pub fn idle_pods(name: &str, nodes: &str) -> String {
+    format!(
+        r"  selector: {{matchLabels: {{app: {name}}}}}
+  template:
+    metadata: {{labels: {{app: {name}}}}}
+    spec:
+      nodeSelector: {nodes}
+      terminationGracePeriodSeconds: 1
+      containers:
+      - {{name: idle, image: '{PAUSE_IMAGE}', imagePullPolicy: Never, resources: {{requests: {{cpu: 1m, memory: 4Mi}}}}}}
+"
+    )
 }
 
 fn deployment(namespace: &str, name: &str, replicas: u32, image: &str, arguments: &str) -> String {

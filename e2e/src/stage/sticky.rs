@@ -15,7 +15,6 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub struct Visit {
     pub at: SystemTime,
-    /// The pod that answered well, or what went wrong.
     pub pod: Result<String, String>,
 }
 

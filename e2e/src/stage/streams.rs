@@ -15,7 +15,6 @@ const STACK: usize = 128 << 10;
 #[derive(Debug, Clone)]
 pub struct Stream {
     pub opened: SystemTime,
-    /// Who sends it, once the first line has come.
     pub pod: Option<String>,
     /// When it ended, and whether it was complete.
     pub ended: Option<(SystemTime, bool)>,
@@ -48,15 +47,11 @@ impl Streams {
     }
 
     pub fn wait(&self, within: Duration) -> Result<()> {
-        let begin = Instant::now();
-        while self.all().iter().any(|stream| stream.pod.is_none()) {
-            if begin.elapsed() > within {
-                let silent = self.all().iter().filter(|stream| stream.pod.is_none()).count();
-                bail!("{silent} of {} streams have no line after {within:?}", self.sockets.len());
-            }
-            sleep(Duration::from_millis(20));
-        }
-        Ok(())
+        wait_for("a line on every stream", within, || {
+            let silent = self.all().iter().filter(|stream| stream.pod.is_none()).count();
+            ensure!(silent == 0, "{silent} of {} have none", self.sockets.len());
+            Ok(true)
+        })
     }
 
     pub fn all(&self) -> Vec<Stream> {

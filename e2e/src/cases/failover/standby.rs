@@ -58,7 +58,9 @@ fn degrade(front: &Front<'_>, standby: &Trail) -> Result<()> {
     // What it got was never more than it had replicas ready for, of the four that are needed.
     let begun_to_move = |sight: &&Sight| weight(sight) > 0 && sight.at <= moved.at;
     for sight in front.service.all().iter().filter(begun_to_move) {
-        let had = before(standby, sight.at).map_or(0, |seen| seen.number("/status/readyReplicas"));
+        // Two watches: what one shows can be a little older than what the other does.
+        let seen = standby.since(sight.at + Duration::from_millis(500));
+        let had = seen.first().map_or(0, |seen| seen.number("/status/readyReplicas"));
         let moved = weight(sight);
         ensure!(moved <= had * 25, "{moved} % moved to {had} replicas, where four are needed");
     }
@@ -69,13 +71,6 @@ fn degrade(front: &Front<'_>, standby: &Trail) -> Result<()> {
     figure("scaled up until all requests moved, s", seconds(asked.at, moved.at));
     figure("all requests moved until the last error, s", last);
     Ok(())
-}
-
-/// The last that was seen of a trail before a moment, or just after it.
-fn before(trail: &Trail, at: SystemTime) -> Option<Sight> {
-    // Two watches: what one shows can be a little older than what the other does.
-    let limit = at + Duration::from_millis(500);
-    trail.all().into_iter().take_while(|sight| sight.at <= limit).last()
 }
 
 /// The primary is well again, and nobody can tell.
@@ -157,7 +152,6 @@ fn dead_since(target: &Trail, from: SystemTime, to: SystemTime) -> Option<Sight>
     dies.find(|(_, sight)| (from..=to).contains(&sight.at)).map(|(_, sight)| sight.clone())
 }
 
-/// A person sends all requests to the standby, and back.
 fn by_hand(front: &Front<'_>) -> Result<()> {
     let scene = &front.scene;
     let flow = Flow::start(scene.stage, &front.url, RATE, 60, &[])?;

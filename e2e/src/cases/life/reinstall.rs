@@ -43,11 +43,9 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     dial.set(75)?;
     deployment.wait("at 8, as before the uninstall", SOON, |sight| sight.wanted() == 8)?;
     ensure!(deployment.wanted().ends_with(&[6, 8]), "replicas {:?}", deployment.wanted());
-    Ok(format!(
-        "handed over {handed_over:.1} s after SIGTERM; {back:.0} s without an operator while the load asked for 2: replicas \
-         {:?}; the object kept its uid and spec",
-        deployment.wanted()
-    ))
+    figure("SIGTERM until handed over, s", handed_over);
+    figure("without an operator, s", back);
+    Ok(format!("while the load asked for 2: replicas {:?}", deployment.wanted()))
 }
 
 /// Deletes the leader's pod, as a drain of its node does. Returns how long it took until the other led.

@@ -106,7 +106,6 @@ impl<'a> Hidden<'a> {
         Ok(hidden)
     }
 
-    /// All pods of the shop, with those that were started since.
     fn those_that_came(&mut self) -> Result<()> {
         let new: Vec<_> = shop_pods(self.stage)?.into_iter().filter(|pod| !self.pods.contains(pod)).collect();
         if !new.is_empty() {

@@ -17,7 +17,6 @@ const SECONDS: u32 = 120;
 const OBJECTIVE: [&str; 1] = ["--objective=1s"];
 /// Port 80 in the pod of a balancer, which has no right to bind it.
 const PORT: u16 = 10_080;
-/// What there is before the power is cut.
 const BEFORE: Duration = Duration::from_secs(8);
 /// How long it is away, longer than what is allowed below: Kubernetes evicts after 300 s.
 const AWAY: Duration = Duration::from_secs(66);
@@ -27,7 +26,6 @@ const WITHIN: f64 = 50.0;
 /// Until the balancers' Service forgets the one in the dead zone, which Kubernetes does once it holds the node for dead, and
 /// what was sent there meanwhile has timed out.
 const SERVICE_WITHIN: f64 = 60.0;
-/// The last seconds before the power returns.
 const END: f64 = 10.0;
 
 pub fn run(theatre: &Theatre) -> Result<String> {

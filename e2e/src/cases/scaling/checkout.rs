@@ -17,7 +17,6 @@ pub fn deploy(scene: &Scene<'_>, replicas: u32) -> Result<String> {
     Shop { service_time: "50ms", startup: "1s", more: &["--queue-limit=400"], ..shop }.serve(scene.stage)
 }
 
-/// What scales it.
 pub fn service(namespace: &str, least: u32, spec: &str) -> String {
     scalable_service((namespace, NAME), "{kind: Deployment, name: checkout}", least..=20, spec)
 }

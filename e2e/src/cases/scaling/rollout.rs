@@ -49,9 +49,6 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     ensure!(account.lost() == 0, "{} of {} requests were lost", account.lost(), account.sent);
     let careless = checkout::careless(&scene)?;
     let p99 = account.p99.unwrap_or_default() * 1e3;
-    Ok(format!(
-        "wanted {wanted:?} with {most_pods} pods at the height of the surge; {} requests, none lost, p99 {p99:.0} ms \
-         (control, pods that do not drain: {careless} lost)",
-        account.sent
-    ))
+    requests(account.sent, account.lost(), careless);
+    Ok(format!("wanted {wanted:?} with {most_pods} pods at the height of the surge; p99 {p99:.0} ms"))
 }

@@ -55,11 +55,10 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     sleep(Duration::from_secs(4));
     let (account, late) = account(load)?;
     let careless = checkout::careless(&scene)?;
+    requests(account.sent, account.lost(), careless);
+    let wanted = deployment.wanted();
     Ok(format!(
-        "replicas {:?} ({jumped} for 220/s, {peak} for 340/s, {stepped} for 150/s); {} requests, none lost \
-         (control, pods that do not drain: {careless} lost); {late}; `{line}`",
-        deployment.wanted(),
-        account.sent
+        "replicas {wanted:?} ({jumped} at 220/s, {peak} at 340/s, {stepped} at 150/s); {late}; `{line}`"
     ))
 }
 

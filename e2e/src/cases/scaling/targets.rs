@@ -1,6 +1,9 @@
 //! Every kind of target, and the subresources of our own object.
 
-use crate::cases::{install, prelude::*, scene::idle_pods};
+use crate::{
+    cases::{install, prelude::*},
+    stage::idle_pods,
+};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -12,7 +15,7 @@ pub fn stateful_set(theatre: &Theatre) -> Result<String> {
         "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {{name: sessions, namespace: {}}}\nspec:\n  replicas: 1\n  \
          serviceName: sessions\n  podManagementPolicy: Parallel\n{}",
         scene.namespace,
-        idle_pods("sessions")
+        idle_pods("sessions", "{}")
     ))?;
     let set = scene.follow("statefulset", "sessions")?;
     DialService { target: ("apps/v1", "StatefulSet", "sessions"), ..DialService::on("sessions") }
@@ -101,11 +104,8 @@ fn fleet(scene: &Scene<'_>) -> Result<String> {
     scene.explain("ships", &["has 4 replicas", "dial is 35"])?;
     dial.set(15)?;
     fleet.wait("shrunk to 2", SOON, |sight| sight.wanted() == 2)?;
-    Ok(format!(
-        "without the chart's leave: {}; with it: replicas {:?}",
-        refused.says("Ready"),
-        fleet.wanted()
-    ))
+    let refused = refused.says("Ready");
+    Ok(format!("without the chart's leave: {refused}; with it: replicas {:?}", fleet.wanted()))
 }
 
 pub fn kubectl_scale(theatre: &Theatre) -> Result<String> {
@@ -138,8 +138,5 @@ pub fn kubectl_scale(theatre: &Theatre) -> Result<String> {
     service.wait("true again after a foreign hand in /status", Duration::from_secs(35), |sight| {
         sight.number("/status/replicas") == 2
     })?;
-    Ok(format!(
-        "floor 1 -> 5 -> 1 by kubectl scale: replicas {:?}; /scale says 5/5 app=web",
-        deployment.wanted()
-    ))
+    Ok(format!("floor 1 -> 5 -> 1 by kubectl scale: replicas {:?}", deployment.wanted()))
 }

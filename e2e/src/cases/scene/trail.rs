@@ -16,10 +16,8 @@ const AGAIN: Duration = Duration::from_millis(200);
 const LONGEST: &str = "--request-timeout=10m";
 const POLL: Duration = Duration::from_millis(20);
 
-/// An object as it was at some time.
 #[derive(Clone)]
 pub struct Sight {
-    /// When the watch told of it.
     pub at: SystemTime,
     object: Value,
 }
@@ -94,7 +92,6 @@ impl Trail {
         lock(&self.seen).last().cloned().with_context(|| format!("{} was never seen", self.what))
     }
 
-    /// The replicas that were wanted, one after the other.
     pub fn wanted(&self) -> Vec<i64> {
         let mut wanted: Vec<i64> = lock(&self.seen).iter().map(|sight| sight.wanted()).collect();
         wanted.dedup();
@@ -176,7 +173,6 @@ fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What matters of an object in an error message.
 fn brief(object: &Value) -> String {
     let at = |pointer: &str| object.pointer(pointer).map_or_else(|| "-".to_owned(), Value::to_string);
     format!(

@@ -22,7 +22,6 @@ pub fn tell(stage: &Stage, namespace: &str) -> Result<usize> {
     Ok(queries.len())
 }
 
-/// The queries of the table, of this service.
 fn queries(namespace: &str) -> Vec<String> {
     let rows = DOCUMENT.lines().filter(|line| line.starts_with("| ") && line.contains("haproxy_backend_"));
     let query = |row: &str| Some(row.split('`').nth(1)?.to_owned());

@@ -15,7 +15,6 @@ pub const CONTROL: &str = "control";
 /// What makes a shop end at once when it is told to, whatever it has begun.
 pub const CARELESS: &[&str] = &["--drain-delay=0s", "--shutdown-grace=0s", "--service-jitter=0"];
 
-/// What a case needs.
 pub struct Setup {
     pub namespace: &'static str,
     pub provider: &'static str,
@@ -190,9 +189,7 @@ pub fn unix(at: SystemTime) -> f64 {
 }
 
 pub fn spread(front: &Front<'_>) -> Result<()> {
-    let mut nodes: Vec<_> = front.balancers()?.into_iter().map(|balancer| balancer.node).collect();
-    nodes.sort();
-    nodes.dedup();
+    let nodes: BTreeSet<_> = front.balancers()?.into_iter().map(|balancer| balancer.node).collect();
     ensure!(nodes.len() == 2, "the balancers are all on {nodes:?}");
     Ok(())
 }

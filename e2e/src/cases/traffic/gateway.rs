@@ -26,7 +26,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     fault(&scene, "shop", r#"{"errors": 1.0}"#)?;
     scene.apply(&objects())?;
     let service = scene.follow("scalableservice", "shop")?;
-    synced(&service, "shop-pods 100, standby 0")?;
+    says(&service, "True", "shop-pods 100, standby 0")?;
     fault(&scene, "shop", "{}")?;
     let before = scene.get("httproute", "shop")?;
     only(&answers()?, "shop")?;
@@ -36,7 +36,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let edit = json!([{"op": "replace", "path": "/spec/rules/0/backendRefs/0/weight", "value": 9}]);
     scene.kubectl("annotate scalableservice shop plimsoll.dev/failover-to=standby")?;
     scene.patch("httproute shop", &edit)?;
-    synced(&service, "shop-pods 0, standby 100")?;
+    says(&service, "True", "shop-pods 0, standby 100")?;
     only(&answers()?, "standby")?;
     let after = scene.get("httproute", "shop")?;
     ensure!(weights(&after, 0) == [9, 3], "the edit is lost: {after}");
@@ -54,7 +54,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let believed = still.into_iter().find(|sight| sight.is("TrafficSynced"));
     ensure!(believed.is_none(), "a status of an older generation was believed");
     lie(&scene, "")?;
-    synced(&service, "shop-pods 100, standby 0")?;
+    says(&service, "True", "shop-pods 100, standby 0")?;
     only(&answers()?, "shop")?;
     let through = flow.finish(true)?;
     let control = killed(&scene, &service)?;
@@ -112,7 +112,7 @@ fn fight(scene: &Scene<'_>, service: &Trail) -> Result<usize> {
     // At once, after 2 s and after 4 s more.
     ensure!((2..=5).contains(&times), "the weights were taken back and set anew {times} times");
     says(service, "False", "somebody else has taken the weights back")?;
-    synced(service, "shop-pods 100, standby 0")?;
+    says(service, "True", "shop-pods 100, standby 0")?;
     Ok(times)
 }
 
@@ -139,14 +139,10 @@ fn unnamed(scene: &Scene<'_>, service: &Trail) -> Result<()> {
 /// The standby has all requests, and the spec has it no more.
 fn taken_out(scene: &Scene<'_>, service: &Trail) -> Result<()> {
     scene.kubectl("annotate scalableservice shop --overwrite plimsoll.dev/failover-to=standby")?;
-    synced(service, "shop-pods 0, standby 100")?;
+    says(service, "True", "shop-pods 0, standby 100")?;
     scene.patch("scalableservice shop", &json!([{"op": "remove", "path": "/spec/failover"}]))?;
     says(service, "True", "has the weights shop-pods 100,")?;
     only(&answers()?, "shop")
-}
-
-fn synced(service: &Trail, weights: &str) -> Result<()> {
-    says(service, "True", weights)
 }
 
 fn says(service: &Trail, status: &str, words: &str) -> Result<()> {

@@ -15,7 +15,6 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 const CUT_WITHIN: f64 = 0.5;
 /// So long the agent keeps the ports of a HAProxy that is dead.
 const BACK_WITHIN_MS: f64 = 5_000.0;
-/// How a connection ends whose other end is killed.
 const CUT: &[&str] = &["reset", "closed"];
 
 pub fn run(theatre: &Theatre) -> Result<String> {
@@ -112,8 +111,7 @@ fn only_its_own(account: &Account) -> Result<()> {
         let is_cut = CUT.contains(&failure.as_str());
         ensure!(is_cut, "{count} requests ended with {failure}, which is no end by a killed process");
     }
-    let answered = account.http_errors;
-    ensure!(answered == 0, "{answered} requests were answered with an error: {}", account.why());
+    ensure!(account.http_errors == 0, "requests were answered with an error: {}", account.why());
     Ok(())
 }
 

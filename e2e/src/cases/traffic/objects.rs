@@ -3,7 +3,6 @@
 use crate::cases::prelude::*;
 
 const SETUP: Setup = Setup::of("traffic-objects", 2);
-/// Somebody's Service that has the name of the balancers'.
 const FOREIGN: &str = "
 apiVersion: v1
 kind: Service
@@ -39,10 +38,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     scene.kubectl("delete service shop-lb")?;
     front.service.wait("in sync again", WITHIN, |sight| sight.at > told.at && sight.is("TrafficSynced"))?;
     scene.explain(SHOP, &["2/2 in sync"])?;
-    Ok(format!(
-        "without spec.traffic all {OBJECTS} were gone after {gone:.1} s, the replicas stayed; somebody's Service of that name \
-         was told and left alone, and the balancers came back when it was gone"
-    ))
+    Ok(format!("all {OBJECTS} gone {gone:.1} s after spec.traffic, and back after somebody's Service was"))
 }
 
 fn objects(scene: &Scene<'_>) -> Result<Vec<String>> {

@@ -72,7 +72,6 @@ pub fn run(theatre: &Theatre) -> Result<String> {
 }
 
 struct Wake {
-    /// What the requests on fresh connections came to.
     fresh: Summary,
     woken: Sight,
     ready: Sight,
@@ -87,7 +86,7 @@ impl Wake {
             trail.all().into_iter().find(|sight| sight.at >= begin && fits(sight))
         };
         let woken = since(&front.target, |sight| sight.wanted() > 0).context("never woken")?;
-        let ready = since(pods, is_ready).context("no pod was ever ready")?;
+        let ready = since(pods, |pod| pod.is("Ready") && !pod.is_going()).context("no pod was ever ready")?;
         Ok(Self { fresh, woken, ready })
     }
 
@@ -98,8 +97,4 @@ impl Wake {
         let all = on_kept.iter().copied().filter(|at| *at >= unix(self.woken.at)).chain(self.fresh.first_ok);
         Ok(all.reduce(f64::min).context("nothing was answered")? - ready)
     }
-}
-
-fn is_ready(pod: &Sight) -> bool {
-    pod.is("Ready") && !pod.is_going()
 }
