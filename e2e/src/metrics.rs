@@ -1,40 +1,31 @@
 //! Pages of metrics, and what they say.
 
-use anyhow::{Context as _, Result};
+use crate::prelude::*;
+use anyhow::Context as _;
 
 const APPLIED: &str = "plimsoll_balancer_endpoint_applied_seconds";
 
-/// Gets a page.
-///
-/// # Errors
-/// There is no answer, or none that is well.
 pub fn fetch(url: &str) -> Result<String> {
     Ok(ureq::get(url).call().with_context(|| url.to_owned())?.body_mut().read_to_string()?)
 }
 
 /// The value of a sample, given with its labels as in the text.
-#[must_use]
 pub fn sample(page: &str, series: &str) -> Option<f64> {
     page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.trim().parse().ok())
 }
 
-/// The sum over a metric's series.
-#[must_use]
 pub fn total(page: &str, name: &str) -> f64 {
     let series = page.lines().filter_map(|line| line.strip_prefix(name));
     let values = series.filter(|rest| rest.starts_with(['{', ' '])).filter_map(|rest| rest.rsplit_once(' '));
     values.filter_map(|(_, value)| value.parse::<f64>().ok()).sum()
 }
 
-/// How many changes of endpoints an agent has applied.
-#[must_use]
 pub fn applied(page: &str) -> f64 {
     sample(page, &format!("{APPLIED}_count")).unwrap_or(0.0)
 }
 
 /// Within which time, in milliseconds, agents applied this share of the changes that came to them between two looks at
 /// their pages: the bound of the bucket in which that is; `None` above all of them.
-#[must_use]
 pub fn applied_within(before: &[String], after: &[String], share: f64) -> Option<f64> {
     let sum = |pages: &[String], of: &dyn Fn(&str) -> f64| pages.iter().map(|page| of(page)).sum::<f64>();
     let rank = share * (sum(after, &applied) - sum(before, &applied));

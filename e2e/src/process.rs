@@ -4,33 +4,24 @@ mod daemon;
 
 pub use daemon::Daemon;
 
-use anyhow::{Context, Result, bail};
+use crate::prelude::*;
+use procfs::process::Process;
 use rustix::process::{Pid, Signal, kill_process};
-use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::{
+    ffi::OsStr,
+    fs::{File, OpenOptions},
+    io::Write,
+};
 
 /// Where programs are looked for; a root shell's PATH may lack the `sbin` folders.
 pub const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// How often a waiting call looks again.
 const POLL: Duration = Duration::from_millis(100);
 
-/// Runs a program to its end and returns its standard output.
-///
-/// # Errors
-/// The program cannot be started, or ends with a failure; the message has its standard error.
 pub fn run<A: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: &[A]) -> Result<String> {
     run_with_input(program, args, "")
 }
 
 /// As [`run`], with `input` on the program's standard input.
-///
-/// # Errors
-/// As [`run`].
 pub fn run_with_input<A: AsRef<OsStr>>(
     program: impl AsRef<OsStr>,
     args: &[A],
@@ -42,9 +33,6 @@ pub fn run_with_input<A: AsRef<OsStr>>(
 }
 
 /// Runs a prepared command to its end, with `input` on its standard input, and returns its standard output.
-///
-/// # Errors
-/// As [`run`].
 pub fn finish(mut command: Command, input: &str) -> Result<String> {
     let line = command_line(&command);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -64,16 +52,10 @@ pub fn finish(mut command: Command, input: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The full path of a program, if it is installed.
-#[must_use]
 pub fn find_program(name: &str) -> Option<PathBuf> {
     search_path().split(':').map(|folder| Path::new(folder).join(name)).find(|path| path.is_file())
 }
 
-/// Calls `probe` until it is true.
-///
-/// # Errors
-/// The deadline passes; the message says what was waited for and what the last probe said.
 pub fn wait_for(what: &str, deadline: Duration, mut probe: impl FnMut() -> Result<bool>) -> Result<()> {
     let start = Instant::now();
     loop {
@@ -96,33 +78,29 @@ pub fn signal_process(pid: u32, signal: Signal) {
     }
 }
 
-/// Every process id there is now.
-#[must_use]
-pub fn process_ids() -> Vec<u32> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+pub fn processes() -> impl Iterator<Item = Process> {
+    procfs::process::all_processes().into_iter().flatten().flatten()
+}
+
+pub fn process_of(pid: u32) -> Option<Process> {
+    Process::new(i32::try_from(pid).ok()?).ok()
 }
 
 /// The arguments of a process, separated by spaces; empty when it has gone.
-#[must_use]
-pub fn arguments_of(pid: u32) -> String {
-    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    String::from_utf8_lossy(&bytes).replace('\0', " ")
+pub fn arguments_of(process: &Process) -> String {
+    process.cmdline().unwrap_or_default().join(" ")
 }
 
 /// Memory of a process in RAM, in bytes; zero when it has gone.
-#[must_use]
 pub fn resident_bytes(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kibibytes = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-    kibibytes.unwrap_or(0) * 1024
+    process_of(pid).and_then(|process| process.status().ok()?.vmrss).unwrap_or(0) * 1024
 }
 
-/// Writes a file that only its owner may read.
-///
-/// # Errors
-/// The file cannot be written.
+/// Whether a process is in a control group of this name, or below it.
+pub fn is_in_cgroup(process: &Process, name: &str) -> bool {
+    process.cgroups().is_ok_and(|groups| groups.0.iter().any(|group| group.pathname.contains(name)))
+}
+
 pub fn write_private(path: &Path, content: &str) -> Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
     let file: std::io::Result<File> =
@@ -132,10 +110,7 @@ pub fn write_private(path: &Path, content: &str) -> Result<()> {
 }
 
 fn search_path() -> String {
-    match std::env::var("PATH") {
-        Ok(path) => format!("{path}:{SEARCH_PATH}"),
-        Err(_) => SEARCH_PATH.to_owned(),
-    }
+    std::env::var("PATH").map_or_else(|_| SEARCH_PATH.to_owned(), |path| format!("{path}:{SEARCH_PATH}"))
 }
 
 fn command_line(command: &Command) -> String {

@@ -3,41 +3,27 @@
 //! The agent is the real process with a real HAProxy on this machine; the endpoints are EndpointSlices that the bench
 //! writes to the cluster's API server. No operator is needed.
 
-use std::{
-    fs,
-    io::{BufRead as _, BufReader},
-    path::Path,
-    process::{Child, Command, Stdio},
-    thread::sleep,
-    time::{Duration, Instant},
-};
-
-use anyhow::{Context, Result, bail};
-use rustix::process::Signal;
-use serde_json::{Value, json};
-
-use super::figures::put;
+use super::{figures::put, process::cpu_seconds};
 use crate::{
     cluster::{Cluster, Options},
     metrics::{applied, applied_within, sample},
-    process::{run as run_program, signal_process, wait_for},
+    prelude::*,
+    process::{process_of, run as run_program, signal_process},
     stage::{Built, Profile, release},
 };
+use rustix::process::Signal;
+use std::io::{BufRead as _, BufReader};
 
 const NAMESPACE: &str = "bench-agent";
 const CRD: &str = "scalableservices.plimsoll.dev";
 const SLICES: usize = 5;
-/// As the EndpointSlice controller fills them by default.
 const ENDPOINTS_OF_SLICE: usize = 100;
 const CHANGES_PER_SECOND: u32 = 50;
 const MEASURED: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The agent's port; none that a program of the cluster has.
 const PORT: u16 = 29_102;
-/// Linux's clock ticks in a second, for every program (`getconf CLK_TCK`).
-const TICKS: f64 = 100.0;
 
-/// Measures idle, then under change.
 pub fn run() -> Result<Value> {
     let built = Built::make(Profile::Image)?;
     let program = release(&built.workspace)?;
@@ -112,20 +98,16 @@ fn measure(cluster: &Cluster, program: &Path, folder: &Path) -> Result<Value> {
     put(&mut changing, "p50AtMost_ms", json!(applied_within(&before, &after, 0.5)));
     put(&mut changing, "p99AtMost_ms", json!(applied_within(&before, &after, 0.99)));
     put(&mut figures, "changing", changing);
-    let entry = "--output=jsonpath={.status.traffic.balancers[0]}";
-    let entry = cluster.kubectl(&["--namespace", NAMESPACE, "get", "scalableservice", "shop", entry])?;
-    let told: Value =
-        serde_json::from_str(&entry).with_context(|| format!("the entry in status is {entry:?}"))?;
-    let all = json!(SLICES * ENDPOINTS_OF_SLICE);
-    if told.get("inSync") != Some(&json!(true)) || told.get("programmed") != Some(&all) {
-        bail!(
-            "at the end the agent should be in sync with every endpoint, but its entry in status is {told}"
-        );
-    }
+    let service = cluster.get(NAMESPACE, "scalableservice", "shop")?;
+    let told = service.pointer("/status/traffic/balancers/0").unwrap_or(&Value::Null);
+    let (in_sync, all) = (told.get("inSync") == Some(&json!(true)), SLICES * ENDPOINTS_OF_SLICE);
+    ensure!(
+        in_sync && told.get("programmed") == Some(&json!(all)),
+        "at the end the agent should be in sync with every endpoint, but its entry in status is {told}"
+    );
     Ok(figures)
 }
 
-/// Turns the readiness of one endpoint after the other, evenly over the time; how often.
 fn change(http: &ureq::Agent, proxy: &Proxy) -> Result<u32> {
     let begin = Instant::now();
     let pause = Duration::from_secs(1) / CHANGES_PER_SECOND;
@@ -191,7 +173,6 @@ endpoints:
     text
 }
 
-/// A program that ends with the bench.
 struct Running(Child);
 
 impl Running {
@@ -200,34 +181,20 @@ impl Running {
         Ok(Self(command.stdin(Stdio::null()).spawn().context(shown)?))
     }
 
-    /// CPU and memory while `work` runs, and what came of that.
     fn used<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<(Value, T)> {
-        let (before, begin) = (self.cpu_seconds()?, Instant::now());
+        let (before, begin) = (cpu_seconds(self.0.id())?, Instant::now());
         let done = work()?;
-        let cores = (self.cpu_seconds()? - before) / begin.elapsed().as_secs_f64();
-        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
-        let mebibytes = |name: &str| -> Result<f64> {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            let number = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-            let number = number.with_context(|| format!("no {name} in the agent's status"))?;
-            Ok((number / 1024.0 * 10.0).round() / 10.0)
-        };
+        let cores = (cpu_seconds(self.0.id())? - before) / begin.elapsed().as_secs_f64();
+        let status = process_of(self.0.id()).context("the agent has gone")?.status()?;
+        let mebibytes =
+            |kibibytes: Option<u64>| kibibytes.map(|number| (number as f64 / 1024.0 * 10.0).round() / 10.0);
         let figures = json!({
             "cpuCores": (cores * 1e4).round() / 1e4,
-            "residentMiB": mebibytes("VmRSS")?,
-            "residentMostMiB": mebibytes("VmHWM")?,
-            "anonymousMiB": mebibytes("RssAnon")?,
+            "residentMiB": mebibytes(status.vmrss),
+            "residentMostMiB": mebibytes(status.vmhwm),
+            "anonymousMiB": mebibytes(status.rssanon),
         });
         Ok((figures, done))
-    }
-
-    fn cpu_seconds(&self) -> Result<f64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
-        // The name in parentheses may have blanks; utime and stime are the 12th and 13th behind it.
-        let behind = stat.rsplit_once(") ").context("no stat")?.1;
-        let ticks: f64 =
-            behind.split(' ').skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum();
-        Ok(ticks / TICKS)
     }
 }
 
@@ -246,9 +213,8 @@ struct Proxy {
 
 impl Proxy {
     fn start(cluster: &Cluster) -> Result<Self> {
-        let mut command = Command::new(cluster.program("kubectl")?);
-        command.args(["proxy", "--port=0"]).env("KUBECONFIG", cluster.kubeconfig()).stdout(Stdio::piped());
-        let mut process = Running::start(&mut command)?;
+        let mut command = cluster.kubectl_command(&["proxy", "--port=0"]);
+        let mut process = Running::start(command.stdout(Stdio::piped()))?;
         let output = process.0.stdout.take().context("no output of kubectl proxy")?;
         let mut line = String::new();
         BufReader::new(output).read_line(&mut line)?;

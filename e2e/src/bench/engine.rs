@@ -1,19 +1,22 @@
-//! Microseconds for one decision: the root package's own bench, started and read.
+//! The root package's own benches, started and read: microseconds for one decision, and what a change behind HAProxy
+//! costs.
 
-use std::{path::Path, process::Command};
+use crate::{
+    prelude::*,
+    process::finish,
+    stage::{Built, Profile},
+};
 
-use anyhow::{Context, Result};
-use serde_json::Value;
-
-use crate::process::finish;
-
-/// Builds and runs `benches/engine.rs`; its line of JSON.
 pub fn run() -> Result<Value> {
     root_bench("engine", &[])
 }
 
-/// Builds and runs a bench of the root package, which prints one line of JSON.
-pub fn root_bench(name: &str, arguments: &[&str]) -> Result<Value> {
+pub fn traffic() -> Result<Value> {
+    let built = Built::make(Profile::Image)?;
+    root_bench("traffic", &[built.shop.to_str().context("the path of the shop is no text")?])
+}
+
+fn root_bench(name: &str, arguments: &[&str]) -> Result<Value> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace")?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);

@@ -1,10 +1,10 @@
 //! What becomes of requests when something happens on the cluster: the cases of traffic, failover and recovery, each
 //! played five times, with what they measured.
 
-use anyhow::Result;
-use serde_json::Value;
-
-use crate::cases::{Repeated, repeat};
+use crate::{
+    cases::{Repeated, repeat},
+    prelude::*,
+};
 
 const RUNS: usize = 5;
 /// Those that lose requests where Plimsoll does not, so that a loss would be seen; with a control in each.
@@ -30,12 +30,10 @@ const EVENTS: &[&str] = &[
 /// Those that take their time: two hours for all five runs.
 const LONG: &[&str] = &["long-endpoints", "long-api", "long-flap", "long-blind"];
 
-/// Plays them, prints their table, and returns it.
 pub fn run() -> Result<Value> {
     table(EVENTS)
 }
 
-/// The same for the long ones.
 pub fn run_long() -> Result<Value> {
     table(LONG)
 }

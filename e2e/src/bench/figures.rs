@@ -1,35 +1,23 @@
 //! Numbers of a bench: their spread, and the machine that they were measured on.
 
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
-
-use anyhow::{Context, Result};
-use serde_json::{Value, json};
-
 use super::system::System;
+use crate::prelude::*;
 
-/// Durations that were measured.
 #[derive(Debug, Clone, Default)]
 pub struct Spread(Vec<Duration>);
 
 impl Spread {
-    /// One more.
     pub fn add(&mut self, measured: Duration) {
         self.0.push(measured);
     }
 
     /// The middle one; the higher of two.
-    #[must_use]
     pub fn median(&self) -> Option<Duration> {
         let mut sorted = self.0.clone();
         sorted.sort();
         sorted.get(sorted.len() / 2).copied()
     }
 
-    /// Count, least, median and greatest, in seconds.
-    #[must_use]
     pub fn seconds(&self) -> Value {
         let seconds = |found: Option<Duration>| found.map(|found| round(found.as_secs_f64()));
         json!({
@@ -42,7 +30,6 @@ impl Spread {
 }
 
 /// The medians' ratio `ours / theirs` of each of our systems and each peer.
-#[must_use]
 pub fn ratios<T>(all: &[(System, T)], spread: impl Fn(&T) -> &Spread) -> Value {
     let mut ratios = json!({});
     for (ours, our_times) in all.iter().filter(|(system, _)| system.is_ours()) {
@@ -58,7 +45,6 @@ fn ratio(ours: &Spread, theirs: &Spread) -> Option<f64> {
     Some(round(ours.median()?.as_secs_f64() / theirs.median()?.as_secs_f64()))
 }
 
-/// Adds a figure to those of a bench.
 pub fn put(figures: &mut Value, name: &str, figure: Value) {
     if let Some(fields) = figures.as_object_mut() {
         fields.insert(name.to_owned(), figure);
@@ -70,19 +56,16 @@ fn round(number: f64) -> f64 {
     (number * 1e3).round() / 1e3
 }
 
-/// The machine when a bench began.
 pub struct Machine {
     began: Instant,
     load_average: f64,
 }
 
 impl Machine {
-    /// As it is now.
     pub fn now() -> Result<Self> {
         Ok(Self { began: Instant::now(), load_average: load_average()? })
     }
 
-    /// The figures with what they were measured on.
     pub fn around(&self, name: &str, mut figures: Value) -> Result<Value> {
         let fields = figures.as_object_mut().context("the figures of a bench are an object")?;
         fields.insert("bench".to_owned(), json!(name));

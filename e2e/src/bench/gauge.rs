@@ -1,70 +1,50 @@
-//! A gauge that steps when it is told to: the jobs of the shop's queue, which nobody works off.
+//! A gauge that steps when it is told to, and when Prometheus knows of it.
 
-use std::{
-    cell::Cell,
-    thread::sleep,
-    time::{Duration, Instant},
-};
-
-use anyhow::{Context, Result, bail};
-
+use super::system::{Rule, System, unschedulable};
 use crate::{
-    process::wait_for,
-    stage::{Prometheus, Stage, queue},
+    prelude::*,
+    stage::{Dial, Prometheus, Stage},
 };
+use std::cell::Cell;
 
-/// Name of the queue, its Service and its label `app`.
-const NAME: &str = "gauge";
-/// How often Prometheus is asked whether a sample is there.
 const POLL: Duration = Duration::from_millis(20);
 /// A sample takes one scrape interval at the most; this is patience with a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The gauge, scraped by Prometheus.
 pub struct Gauge {
-    namespace: String,
-    queue: String,
-    agent: ureq::Agent,
+    namespace: &'static str,
+    dial: Dial,
     prometheus: Prometheus,
     value: Cell<i64>,
 }
 
 impl Gauge {
-    /// Deploys it and waits until Prometheus knows its value.
-    pub fn deploy(stage: &Stage, namespace: &str, value: i64) -> Result<Self> {
-        stage.cluster.apply(&queue(namespace, NAME, &stage.built.shop_image))?;
-        let rollout = format!("deployment/{NAME}");
-        stage.cluster.kubectl(&["--namespace", namespace, "rollout", "status", &rollout, "--timeout=90s"])?;
-        let output = "--output=jsonpath=http://{.spec.clusterIP}:{.spec.ports[0].port}";
-        let gauge = Self {
-            namespace: namespace.to_owned(),
-            queue: stage.cluster.kubectl(&["--namespace", namespace, "get", "service", NAME, output])?,
-            agent: ureq::Agent::new_with_defaults(),
-            prometheus: Prometheus::of(stage)?,
-            value: Cell::new(0),
-        };
-        if value > 0 {
-            gauge.raise_to(value)?;
-        }
+    pub fn deploy(stage: &Stage, namespace: &'static str, value: i64) -> Result<Self> {
+        let (dial, prometheus) = (Dial::deploy(stage, namespace)?, Prometheus::of(stage)?);
+        let gauge = Self { namespace, dial, prometheus, value: Cell::new(0) };
+        gauge.raise_to(value)?;
         wait_for("the gauge in Prometheus", PATIENCE, || Ok(gauge.sample()? == Some(value as f64)))?;
         Ok(gauge)
     }
 
     /// PromQL for its value; another `number` is another question about the same.
     pub fn query(&self, number: usize) -> String {
-        format!(r#"max(shop_queue_jobs{{namespace="{}", app="{NAME}", pod!="{number}"}})"#, self.namespace)
+        format!(r#"max(shop_queue_jobs{{namespace="{}", app="dial", pod!="{number}"}})"#, self.namespace)
     }
 
-    /// What it stands at.
+    /// A Deployment that a system scales to the gauge's value.
+    pub fn follower(&self, system: System, name: &str, number: usize) -> String {
+        let (namespace, query) = (self.namespace, self.query(number));
+        let rule = Rule { namespace, name, query: &query, per_replica: "1", min: 1, max: 1_000 };
+        unschedulable(namespace, name, 1) + &system.manifest(&rule)
+    }
+
     pub fn value(&self) -> i64 {
         self.value.get()
     }
 
-    /// Raises it.
     pub fn raise_to(&self, value: i64) -> Result<()> {
-        let more = value - self.value.get();
-        let url = format!("{}/jobs?n={more}", self.queue);
-        self.agent.post(&url).send_empty().with_context(|| url.clone())?;
+        self.dial.set(value.unsigned_abs())?;
         self.value.set(value);
         Ok(())
     }
@@ -82,13 +62,12 @@ impl Gauge {
                 return Ok(in_vain);
             }
             in_vain = asked;
-            if begin.elapsed() > PATIENCE {
-                bail!(
-                    "Prometheus does not know after {} s that the gauge is {}",
-                    PATIENCE.as_secs(),
-                    self.value()
-                );
-            }
+            let left = PATIENCE.checked_sub(begin.elapsed());
+            ensure!(
+                left.is_some(),
+                "Prometheus does not know after {PATIENCE:?} that the gauge is {}",
+                self.value()
+            );
             sleep(POLL.saturating_sub(asked.elapsed()));
         }
     }

@@ -3,14 +3,6 @@
 //! Every system sees the same step at the same moment. Three shops step one after the other, so that the systems are
 //! in their steady state at each.
 
-use std::{
-    thread::sleep,
-    time::{Duration, Instant},
-};
-
-use anyhow::{Context, Result, bail};
-use serde_json::{Value, json};
-
 use super::{
     SCRAPE_INTERVAL,
     figures::{Spread, put, ratios},
@@ -18,7 +10,10 @@ use super::{
     system::{Rule, System, unschedulable},
     watch::Watch,
 };
-use crate::stage::{Load, Shop, Stage};
+use crate::{
+    prelude::*,
+    stage::{Load, Shop, Stage},
+};
 
 const NAME: &str = "shop";
 const SHOPS: usize = 3;
@@ -28,7 +23,6 @@ const DEPLOYMENTS: usize = 3;
 const APART: Duration = Duration::from_secs(5);
 const BEFORE: u32 = 20;
 const AFTER: u32 = 400;
-/// Requests/s that one replica is to carry.
 const PER_REPLICA: u32 = 10;
 /// Two replicas carry the load before the step; what a pod uses without requests may make them three on CPU.
 const MOST_BEFORE: i64 = 3;
@@ -36,14 +30,11 @@ const MOST_BEFORE: i64 = 3;
 const ENOUGH: i64 = 36;
 /// Longer than the query's window, so that the old load is all that it shows.
 const QUIET: Duration = Duration::from_secs(18);
-/// The longest wait for enough replicas.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// After enough are wanted: whether more are wanted than the load needs.
 const OVERSHOOT: Duration = Duration::from_secs(8);
-/// A load that goes on until it is ended.
 const LONG: &str = "3600s";
 
-/// What one system did at all steps.
 #[derive(Default)]
 struct Times {
     first_raise: Spread,
@@ -56,11 +47,9 @@ struct Times {
 struct Scene {
     namespace: String,
     url: String,
-    /// Goes on until the scene is dropped.
     _load: Load,
 }
 
-/// Steps one shop after the other, and tells how long each system takes.
 pub fn run(stage: &Stage, systems: &[System]) -> Result<Value> {
     let scenes = (0..SHOPS).map(|number| Scene::open(stage, number)).collect::<Result<Vec<_>>>()?;
     let first = scenes.first().context("there is a shop")?;
@@ -130,24 +119,21 @@ fn query(namespace: &str, number: usize) -> String {
     )
 }
 
-/// Deployments that a system scales in a scene.
 fn names(system: System) -> Vec<String> {
     match system {
         System::Cpu => vec![NAME.to_owned()],
-        _ => (0..DEPLOYMENTS).map(|number| format!("{}-{number}", system.prefix())).collect(),
+        _ => system.names(DEPLOYMENTS),
     }
 }
 
 /// The CPU of the requests that one replica is to carry, as a quantity: it is what their rate is in the CPU's words.
 fn cpu_of_requests(stage: &Stage, scene: &Scene) -> Result<String> {
     const MORE: u32 = 180;
-    let pods = ["--namespace", &scene.namespace, "get", "pods", "--selector=app=shop", "--output=json"];
-    let pods: Value = serde_json::from_str(&stage.cluster.kubectl(&pods)?)?;
-    let pods = pods.pointer("/items").and_then(Value::as_array).context("no pods")?;
+    let pods = stage.cluster.list(&scene.namespace, "pods --selector=app=shop")?;
     let pids = pods.iter().map(|pod| process::of_pod(pod, "plimsoll-shop").context("a pod has no process"));
     let pids = pids.collect::<Result<Vec<_>>>()?;
     let used = || pids.iter().map(|pid| process::cpu_seconds(*pid)).sum::<Result<f64>>();
-    let load = scene.load(stage, MORE)?;
+    let load = start(stage, &scene.url, MORE)?;
     sleep(Duration::from_secs(2));
     let (before, begin) = (used()?, Instant::now());
     sleep(Duration::from_secs(10));
@@ -160,28 +146,17 @@ fn cpu_of_requests(stage: &Stage, scene: &Scene) -> Result<String> {
 }
 
 impl Scene {
-    /// A new namespace with a shop of two pods under the load before the step.
     fn open(stage: &Stage, number: usize) -> Result<Self> {
         let namespace = format!("bench-load-{number}");
         stage.fresh_namespace(&namespace)?;
         // Two pods could serve it all: what is measured does not depend on how fast replicas start.
-        let shop = Shop {
-            namespace: &namespace,
-            name: NAME,
-            replicas: 2,
-            workers: 64,
-            service_time: "20ms",
-            startup: "0s",
-            // A millisecond of CPU for each request.
-            more: &["--queue-limit=1000", "--cpu-share=0.05"],
-        };
-        shop.deploy(stage)?;
-        let url = shop.url(stage)?;
+        // Each takes a millisecond of CPU.
+        let more = &["--queue-limit=1000", "--cpu-share=0.05"];
+        let url = Shop { workers: 64, more, ..Shop::of(&namespace, NAME, 2) }.serve(stage)?;
         let load = start(stage, &url, BEFORE)?;
         Ok(Self { namespace, url, _load: load })
     }
 
-    /// Lets a system scale its Deployment of this number, if it has one.
     fn add(
         &self,
         stage: &Stage,
@@ -206,22 +181,15 @@ impl Scene {
         stage.cluster.apply(&(deployment + &system.manifest(&rule))).map(drop)
     }
 
-    /// More requests/s from now on.
-    fn load(&self, stage: &Stage, more: u32) -> Result<Load> {
-        start(stage, &self.url, more)
-    }
-
     /// Steps, waits until every system wants enough, and removes the scene.
     fn step(self, stage: &Stage, all: &mut [(System, Times)]) -> Result<()> {
         let deployments: Vec<String> = all.iter().flat_map(|(system, _)| names(*system)).collect();
         let watch = Watch::begin(stage, &self.namespace, deployments.len())?;
         for name in &deployments {
             let before = watch.wanted(name).with_context(|| format!("the watch does not know {name}"))?;
-            if before > MOST_BEFORE {
-                bail!("{name} wants {before} replicas before the step; 2 are enough");
-            }
+            ensure!(before <= MOST_BEFORE, "{name} wants {before} replicas before the step; 2 are enough");
         }
-        let load = self.load(stage, AFTER - BEFORE)?;
+        let load = start(stage, &self.url, AFTER - BEFORE)?;
         let stepped = Instant::now();
         watch.wait(&deployments, ENOUGH, stepped, PATIENCE);
         sleep(OVERSHOOT);

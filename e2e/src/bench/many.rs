@@ -1,23 +1,17 @@
 //! Two hundred services that step at once: from the sample to the first write and to the last.
 
-use std::{thread::sleep, time::Duration};
-
-use anyhow::{Result, bail};
-use serde_json::{Value, json};
-
 use super::{
     SCRAPE_INTERVAL,
     figures::{Spread, put, ratios},
     gauge::Gauge,
-    system::{Rule, System, unschedulable},
+    system::System,
     watch::Watch,
 };
-use crate::stage::Stage;
+use crate::{prelude::*, stage::Stage};
 
 const NAMESPACE: &str = "bench-many";
 const SERVICES: usize = 200;
 const REPETITIONS: i64 = 3;
-/// The longest wait for the last write.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Between two steps: the pods of the one are made before the other.
 const PAUSE: Duration = Duration::from_secs(8);
@@ -28,7 +22,6 @@ struct Times {
     last: Spread,
 }
 
-/// Repeats the step for each system in turn.
 pub fn run(stage: &Stage, systems: &[System]) -> Result<Value> {
     let mut figures = json!({
         "what": "seconds from a sample that Prometheus answers with to the first and to the last changed spec.replicas",
@@ -43,38 +36,21 @@ pub fn run(stage: &Stage, systems: &[System]) -> Result<Value> {
     let mut all = Vec::new();
     for system in systems {
         let times = measure(stage, *system)?;
-        put(
-            &mut figures,
-            system.name(),
-            json!({"firstRaise_s": times.first.seconds(), "lastRaise_s": times.last.seconds()}),
-        );
+        let told = json!({"firstRaise_s": times.first.seconds(), "lastRaise_s": times.last.seconds()});
+        put(&mut figures, system.name(), told);
         all.push((*system, times));
     }
-    put(
-        &mut figures,
-        "ratioOfMedians",
-        json!({
-            "firstRaise": ratios(&all, |times| &times.first),
-            "lastRaise": ratios(&all, |times| &times.last),
-        }),
-    );
+    let (first, last) = (ratios(&all, |times| &times.first), ratios(&all, |times| &times.last));
+    put(&mut figures, "ratioOfMedians", json!({"firstRaise": first, "lastRaise": last}));
     Ok(figures)
 }
 
 fn measure(stage: &Stage, system: System) -> Result<Times> {
     stage.fresh_namespace(NAMESPACE)?;
     let gauge = Gauge::deploy(stage, NAMESPACE, 1)?;
-    let names: Vec<String> = (0..SERVICES).map(|number| format!("{}-{number}", system.prefix())).collect();
-    let manifest: String = names
-        .iter()
-        .enumerate()
-        .map(|(number, name)| {
-            let query = gauge.query(number);
-            let rule =
-                Rule { namespace: NAMESPACE, name, query: &query, per_replica: "1", min: 1, max: 1_000 };
-            unschedulable(NAMESPACE, name, 1) + &system.manifest(&rule)
-        })
-        .collect();
+    let names = system.names(SERVICES);
+    let manifest = names.iter().enumerate().map(|(number, name)| gauge.follower(system, name, number));
+    let manifest: String = manifest.collect();
     stage.cluster.apply(&manifest)?;
     system.wait(stage, NAMESPACE)?;
     let watch = Watch::begin(stage, NAMESPACE, SERVICES + 1)?;

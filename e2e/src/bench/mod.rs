@@ -9,48 +9,37 @@ mod engine;
 mod events;
 mod figures;
 mod gauge;
-mod keda;
 mod load;
 mod many;
-mod metrics_server;
+mod peer;
 mod process;
 mod sample;
 mod steady;
 mod system;
-mod traffic;
 mod verdict;
 mod watch;
 
-use std::time::Duration;
-
-use anyhow::{Result, bail, ensure};
-use serde_json::Value;
-
+use self::{figures::Machine, peer::Peer, system::System};
 use crate::{
     cluster::Options,
+    prelude::*,
     stage::{Install, Profile, Stage},
 };
-
-use self::{figures::Machine, keda::Keda, metrics_server::MetricsServer, system::System};
 
 /// How often Prometheus scrapes in every bench: what the peers' own figures are given for.
 const SCRAPE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Where a bench runs.
 #[derive(Clone, Copy)]
 enum Place {
-    /// On this machine alone.
     Machine(fn() -> Result<Value>),
-    /// On the cluster, for each of the systems.
     Cluster(fn(&Stage, &[System]) -> Result<Value>),
     /// On the cluster under a load that costs CPU.
     Load(fn(&Stage, &[System]) -> Result<Value>),
 }
 
-/// Every bench, in the order in which they run.
 const ALL: [(&str, Place); 9] = [
     ("engine", Place::Machine(engine::run)),
-    ("traffic", Place::Machine(traffic::run)),
+    ("traffic", Place::Machine(engine::traffic)),
     // Needs a cluster, but no operator on it.
     ("traffic-agent", Place::Machine(agent::run)),
     // Sets its cluster up as the cases need it.
@@ -69,32 +58,25 @@ pub fn run(wanted: Option<&str>, keda: bool) -> Result<()> {
     let wanted = wanted.unwrap_or_default();
     let named = ALL.into_iter().filter(|(name, _)| name.starts_with(wanted));
     let benches: Vec<_> = named.filter(|(name, _)| !long(name)).collect();
-    if benches.is_empty() {
-        bail!("no bench is named {wanted:?}; there are {}", ALL.map(|(name, _)| name).join(", "));
-    }
+    let names = ALL.map(|(name, _)| name).join(", ");
+    ensure!(!benches.is_empty(), "no bench is named {wanted:?}; there are {names}");
     let on_cluster = benches.iter().any(|(_, place)| !matches!(place, Place::Machine(_)));
     let under_load = benches.iter().any(|(_, place)| matches!(place, Place::Load(_)));
     // Built before anything is measured: the builds take both cores for minutes.
-    let keda = if keda && on_cluster { Some(keda::build()?) } else { None };
-    let metrics_server = if keda.is_none() && under_load { Some(metrics_server::build()?) } else { None };
+    let peer = match (on_cluster, keda, under_load) {
+        (true, true, _) => Some(Peer::keda()?),
+        (true, false, true) => Some(Peer::metrics_server()?),
+        _ => None,
+    };
     let stage = if on_cluster { Some(open()?) } else { None };
-    let _keda = match (&stage, &keda) {
-        (Some(stage), Some(programs)) => Some(Keda::install(stage, programs)?),
-        _ => None,
-    };
-    let _metrics_server = match (&stage, &metrics_server) {
-        (Some(stage), Some(program)) => Some(MetricsServer::install(stage, program)?),
-        _ => None,
-    };
+    let _peer = stage.as_ref().zip(peer).map(|(stage, peer)| peer.install(stage)).transpose()?;
     let mut broken = Vec::new();
     for (name, place) in benches {
         eprintln!("{name} …");
         let machine = Machine::now()?;
         let figures = match (place, &stage) {
             (Place::Machine(run), _) => run()?,
-            (Place::Cluster(run) | Place::Load(run), Some(stage)) => {
-                run(stage, systems(place, keda.is_some()))?
-            }
+            (Place::Cluster(run) | Place::Load(run), Some(stage)) => run(stage, systems(place, keda))?,
             (_, None) => bail!("{name} needs the cluster"),
         };
         broken.extend(verdict::broken(&figures).into_iter().map(|what| format!("{name}: {what}")));
@@ -104,7 +86,6 @@ pub fn run(wanted: Option<&str>, keda: bool) -> Result<()> {
     Ok(())
 }
 
-/// Who is measured in a place.
 fn systems(place: Place, keda: bool) -> &'static [System] {
     match place {
         _ if keda => &[System::Plimsoll, System::Defaults, System::Keda],

@@ -1,56 +1,33 @@
 //! From a sample that Prometheus can be asked for to a changed `spec.replicas`.
 
-use std::{
-    thread::sleep,
-    time::{Duration, Instant},
-};
-
-use anyhow::{Result, bail};
-use serde_json::{Value, json};
-
 use super::{
     SCRAPE_INTERVAL,
     figures::{Spread, put, ratios},
     gauge::Gauge,
-    system::{Rule, System, unschedulable},
+    system::System,
     watch::Watch,
 };
-use crate::stage::Stage;
+use crate::{prelude::*, stage::Stage};
 
 const NAMESPACE: &str = "bench-sample";
-/// Steps of the gauge.
 const STEPS: usize = 20;
-/// Deployments for each system, each with a question of its own.
 const DEPLOYMENTS: usize = 4;
 /// The HorizontalPodAutoscaler looks every 15 s, a whole number of scrapes: its Deployments begin at four different
 /// moments of its period, or all would be measured at one.
 const APART: Duration = Duration::from_millis(3_750);
-/// The longest wait for the last step.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A value and when Prometheus had it.
 struct Step {
     value: i64,
     visible: Instant,
 }
 
-/// Steps the gauge, and tells how long each system takes from the sample to the write.
 pub fn run(stage: &Stage, systems: &[System]) -> Result<Value> {
     stage.fresh_namespace(NAMESPACE)?;
     let gauge = Gauge::deploy(stage, NAMESPACE, 1)?;
     for (index, system) in systems.iter().enumerate() {
-        for number in 0..DEPLOYMENTS {
-            let name = format!("{}-{number}", system.prefix());
-            let query = gauge.query(index * DEPLOYMENTS + number);
-            let rule = Rule {
-                namespace: NAMESPACE,
-                name: &name,
-                query: &query,
-                per_replica: "1",
-                min: 1,
-                max: 1_000,
-            };
-            stage.cluster.apply(&(unschedulable(NAMESPACE, &name, 1) + &system.manifest(&rule)))?;
+        for (number, name) in system.names(DEPLOYMENTS).iter().enumerate() {
+            stage.cluster.apply(&gauge.follower(*system, name, index * DEPLOYMENTS + number))?;
             sleep(APART);
         }
         system.wait(stage, NAMESPACE)?;
@@ -69,10 +46,9 @@ pub fn run(stage: &Stage, systems: &[System]) -> Result<Value> {
     for system in systems {
         let mut spread = Spread::default();
         for Step { value, visible } in &steps {
-            for name in names(*system) {
-                if !watch.wait(std::slice::from_ref(&name), *value, *visible, PATIENCE) {
-                    bail!("{name} did not want {value} replicas within {} s", PATIENCE.as_secs());
-                }
+            for name in system.names(DEPLOYMENTS) {
+                let in_time = watch.wait(std::slice::from_ref(&name), *value, *visible, PATIENCE);
+                ensure!(in_time, "{name} did not want {value} replicas within {PATIENCE:?}");
                 if let Some(at) = watch.reached(&name, *value, *visible) {
                     spread.add(at.duration_since(*visible));
                 }
@@ -89,10 +65,6 @@ pub fn run(stage: &Stage, systems: &[System]) -> Result<Value> {
     Ok(figures)
 }
 
-fn names(system: System) -> Vec<String> {
-    (0..DEPLOYMENTS).map(|number| format!("{}-{number}", system.prefix())).collect()
-}
-
 /// Each step is more than the tolerance of 10 % that all systems have. It does not wait for the slower systems: what
 /// counts for a step is the first write that is at least as high.
 fn climb(gauge: &Gauge, watch: &Watch) -> Result<Vec<Step>> {
@@ -101,7 +73,7 @@ fn climb(gauge: &Gauge, watch: &Watch) -> Result<Vec<Step>> {
         let value = (gauge.value() + 1).max((gauge.value() * 112 + 99) / 100);
         gauge.raise_to(value)?;
         let visible = gauge.visible()?;
-        watch.wait(&names(System::Plimsoll), value, visible, Duration::from_secs(10));
+        watch.wait(&System::Plimsoll.names(DEPLOYMENTS), value, visible, Duration::from_secs(10));
         steps.push(Step { value, visible });
         eprintln!("  step {} of {STEPS}: {value}", number + 1);
         // The golden ratio's multiples spread evenly: the next step comes at another moment between two scrapes.

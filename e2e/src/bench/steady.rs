@@ -1,13 +1,5 @@
 //! What a thousand services cost while nothing changes: CPU and memory of the leader, its queries, its writes.
 
-use std::{
-    thread::sleep,
-    time::{Duration, Instant},
-};
-
-use anyhow::{Context, Result};
-use serde_json::{Value, json};
-
 use super::{
     SCRAPE_INTERVAL,
     figures::put,
@@ -17,6 +9,7 @@ use super::{
 };
 use crate::{
     metrics::{fetch, total},
+    prelude::*,
     process::resident_bytes,
     stage::{OPERATOR_NAMESPACE, Stage},
 };
@@ -29,7 +22,6 @@ const QUESTIONS: [usize; 2] = [SERVICES, 10];
 const SETTLE: Duration = Duration::from_secs(75);
 const MEASURED: Duration = Duration::from_secs(60);
 
-/// Measures with a question for each service, and with ten for all.
 pub fn run(stage: &Stage, _systems: &[System]) -> Result<Value> {
     stage.fresh_namespace(NAMESPACE)?;
     // Nothing in the queue and none wanted, so that a thousand Deployments have no pod.
@@ -93,13 +85,11 @@ spec:
     )
 }
 
-/// The process that decides.
 struct Leader {
     pid: u32,
     metrics: String,
 }
 
-/// What it has done since its start.
 struct Counts {
     cpu_seconds: f64,
     decisions: f64,
@@ -110,12 +100,11 @@ struct Counts {
 
 impl Leader {
     fn find(stage: &Stage) -> Result<Self> {
-        let pod = stage.get(OPERATOR_NAMESPACE, "pod", &stage.leader()?)?;
+        let pod = stage.cluster.get(OPERATOR_NAMESPACE, "pod", &stage.leader()?)?;
         let pid = process::of_pod(&pod, "plimsoll").context("the leader's process is not found")?;
-        let address = pod.pointer("/status/podIP").and_then(Value::as_str).context("no podIP")?;
-        let ports = pod.pointer("/spec/containers/0/ports").and_then(Value::as_array).context("no ports")?;
-        let port = ports.iter().find(|port| port.get("name").is_some_and(|name| name == "http"));
-        let port = port.and_then(|port| port.get("containerPort")).context("no port http")?;
+        let mut ports = pod.list("/spec/containers/0/ports").iter();
+        let port = ports.find(|port| port.text("/name") == "http").context("no port http")?;
+        let (address, port) = (pod.text("/status/podIP"), port.number("/containerPort"));
         Ok(Self { pid, metrics: format!("http://{address}:{port}/metrics") })
     }
 

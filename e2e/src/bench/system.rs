@@ -1,13 +1,10 @@
 //! The systems that are compared, and one rule in the words of each.
 
-use std::time::Duration;
+use crate::{
+    prelude::*,
+    stage::{Stage, idle_deployment},
+};
 
-use anyhow::{Result, bail};
-use serde_json::Value;
-
-use crate::{process::wait_for, stage::Stage};
-
-/// Who scales.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum System {
     /// Plimsoll with `period: 1s`, the shortest that it allows; all else by default.
@@ -20,26 +17,18 @@ pub enum System {
     Cpu,
 }
 
-/// One Deployment to be scaled.
 #[derive(Debug, Clone)]
 pub struct Rule<'a> {
-    /// Of the Deployment and of what scales it.
     pub namespace: &'a str,
-    /// Of both.
     pub name: &'a str,
     /// PromQL of a total. The total of `Cpu` is its pods' CPU.
     pub query: &'a str,
-    /// What one replica carries of it.
     pub per_replica: &'a str,
-    /// Fewest replicas.
     pub min: u32,
-    /// Most replicas.
     pub max: u32,
 }
 
 impl System {
-    /// Key of its figures.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Plimsoll => "plimsoll",
@@ -49,8 +38,6 @@ impl System {
         }
     }
 
-    /// A part of objects' names.
-    #[must_use]
     pub fn prefix(self) -> &'static str {
         match self {
             Self::Plimsoll => "ours",
@@ -60,14 +47,14 @@ impl System {
         }
     }
 
-    /// Whether it is Plimsoll.
-    #[must_use]
+    pub fn names(self, count: usize) -> Vec<String> {
+        (0..count).map(|number| format!("{}-{number}", self.prefix())).collect()
+    }
+
     pub fn is_ours(self) -> bool {
         matches!(self, Self::Plimsoll | Self::Defaults)
     }
 
-    /// The manifest of a rule.
-    #[must_use]
     pub fn manifest(self, rule: &Rule<'_>) -> String {
         let Rule { namespace, name, query, per_replica, min, max } = rule;
         match self {
@@ -115,7 +102,6 @@ spec:
         }
     }
 
-    /// Waits until it reads the metrics of everything that it scales in a namespace.
     pub fn wait(self, stage: &Stage, namespace: &str) -> Result<()> {
         let conditions: &[(&str, &str)] = match self {
             Self::Plimsoll | Self::Defaults => &[("scalableservices", "MetricsAvailable")],
@@ -123,57 +109,33 @@ spec:
             Self::Cpu => &[("horizontalpodautoscalers", "ScalingActive")],
         };
         for (kind, condition) in conditions {
-            let condition = format!("--for=condition={condition}");
-            let arguments = ["--namespace", namespace, "wait", kind, "--all", &condition, "--timeout=240s"];
-            stage.cluster.kubectl(&arguments)?;
+            let words = format!("wait {kind} --all --for=condition={condition} --timeout=240s");
+            stage.cluster.kubectl_in(namespace, &words)?;
         }
         Ok(())
     }
 
-    /// Removes everything with which it scales in a namespace.
     pub fn remove(self, stage: &Stage, namespace: &str) -> Result<()> {
         let kind = match self {
             Self::Plimsoll | Self::Defaults => "scalableservices",
             Self::Keda => "scaledobjects",
             Self::Cpu => "horizontalpodautoscalers",
         };
-        stage.cluster.kubectl(&["--namespace", namespace, "delete", kind, "--all", "--wait"]).map(drop)
+        stage.cluster.kubectl_in(namespace, &format!("delete {kind} --all")).map(drop)
     }
 }
 
 /// Waits until the API server can ask a server of metrics. The last thing that it says of it is in the error.
 pub fn wait_for_api(stage: &Stage, name: &str) -> Result<()> {
     wait_for(&format!("the API {name}"), Duration::from_secs(240), || {
-        let text = stage.cluster.kubectl(&["get", "apiservice", name, "--output=json"])?;
-        let api: Value = serde_json::from_str(&text)?;
-        let conditions = api.pointer("/status/conditions").and_then(Value::as_array);
-        let available = |condition: &&Value| condition.get("type").is_some_and(|type_| type_ == "Available");
-        match conditions.and_then(|conditions| conditions.iter().find(available)) {
-            Some(found) if found.get("status").is_some_and(|status| status == "True") => Ok(true),
-            Some(found) => bail!("{}", found.get("message").and_then(Value::as_str).unwrap_or_default()),
-            None => Ok(false),
-        }
+        let api = stage.cluster.get("default", "apiservice", name)?;
+        ensure!(api.is("Available"), "{}", api.says("Available"));
+        Ok(true)
     })
 }
 
 /// A Deployment that no node takes: its pods stay Pending and cost no memory, and nothing but the
 /// scaling is measured.
-#[must_use]
 pub fn unschedulable(namespace: &str, name: &str, replicas: u32) -> String {
-    format!(
-        r#"---
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: {name}, namespace: {namespace}}}
-spec:
-  replicas: {replicas}
-  selector: {{matchLabels: {{app: {name}}}}}
-  template:
-    metadata: {{labels: {{app: {name}}}}}
-    spec:
-      nodeSelector: {{plimsoll.dev/bench: nowhere}}
-      containers: [{{name: pause, image: "{}", imagePullPolicy: Never}}]
-"#,
-        crate::cluster::PAUSE_IMAGE
-    )
+    idle_deployment(namespace, name, replicas, "{plimsoll.dev/bench: nowhere}")
 }

@@ -1,6 +1,6 @@
 //! What a bench's figures say of what is promised: nothing lost but by the controls, every case held, limits kept.
 
-use serde_json::Value;
+use crate::prelude::*;
 
 /// Figures by their names, the part of one that counts, and what it may be at most.
 const AT_MOST: &[(&str, &str, f64)] = &[
@@ -11,7 +11,6 @@ const AT_MOST: &[(&str, &str, f64)] = &[
     ("residentMostMiB", "max", 20.0),
 ];
 
-/// What did not hold, by its place in the figures.
 pub fn broken(figures: &Value) -> Vec<String> {
     let mut broken = Vec::new();
     look(figures, "", &mut broken);

@@ -1,35 +1,26 @@
 //! When `spec.replicas` of a namespace's Deployments changed, by our clock: the lines of `kubectl get --watch`.
 
+use crate::{prelude::*, stage::Stage};
 use std::{
-    collections::BTreeMap,
     io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    thread::{self, sleep},
-    time::{Duration, Instant},
+    thread,
 };
-
-use anyhow::{Context, Result};
-
-use crate::stage::Stage;
 
 /// Name and `spec.replicas` of each Deployment, on a line each time that it changes.
 const LINE: &str = r#"jsonpath={.metadata.name} {.spec.replicas}{"\n"}"#;
 
 type Seen = BTreeMap<String, Vec<(Instant, i64)>>;
 
-/// A watch that goes on until it is dropped.
 pub struct Watch {
     child: Child,
     seen: Arc<Mutex<Seen>>,
 }
 
 impl Watch {
-    /// Begins to watch, and returns when `count` Deployments are known.
     pub fn begin(stage: &Stage, namespace: &str, count: usize) -> Result<Self> {
-        let mut command = Command::new(stage.cluster.program("kubectl")?);
-        command.env("KUBECONFIG", stage.cluster.kubeconfig()).args(["--namespace", namespace]);
-        command.args(["get", "deployments", "--watch", "--output", LINE]);
+        let mut command = stage.cluster.kubectl_command(&["--namespace", namespace, "get", "deployments"]);
+        command.args(["--watch", "--output", LINE]);
         let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start kubectl")?;
         let output = child.stdout.take().context("kubectl has no output")?;
         let watch = Self { child, seen: Arc::default() };
@@ -60,12 +51,10 @@ impl Watch {
         changes.iter().find(|(at, wanted)| *at >= from && *wanted >= replicas).map(|(at, _)| *at)
     }
 
-    /// What a Deployment wants now.
     pub fn wanted(&self, name: &str) -> Option<i64> {
         self.seen().get(name)?.last().map(|(_, wanted)| *wanted)
     }
 
-    /// What a Deployment wanted at a moment.
     pub fn wanted_at(&self, name: &str, moment: Instant) -> Option<i64> {
         let seen = self.seen();
         seen.get(name)?.iter().take_while(|(at, _)| *at <= moment).last().map(|(_, wanted)| *wanted)

@@ -5,7 +5,6 @@ mod reinstall;
 
 use super::{Case, Lane};
 
-/// The cases `life-*`.
 pub const CASES: &[Case] = &[
     Case {
         name: "life-reinstall",

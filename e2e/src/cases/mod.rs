@@ -1,56 +1,47 @@
 //! What is proven on the real cluster, case by case. Each case says what must be, and what was seen.
 
-mod authority;
-mod away;
+mod broken;
 mod failover;
 mod lanes;
 mod life;
 mod outage;
 mod pods;
+mod prelude;
 mod recovery;
 mod repeat;
 mod scaling;
 mod scene;
 mod traffic;
 
+use crate::{
+    cluster::Options,
+    prelude::*,
+    stage::{FaultProxy, Install, Profile, Stage},
+};
 use std::{
     cell::RefCell,
     panic::{AssertUnwindSafe, catch_unwind},
-    process::Command,
-    thread::sleep,
-    time::{Duration, Instant},
-};
-
-use anyhow::{Result, anyhow, bail, ensure};
-use serde_json::json;
-
-use crate::{
-    cluster::Options,
-    process::finish,
-    stage::{FaultProxy, Install, Profile, Stage},
+    sync::Mutex,
 };
 
 pub use lanes::Lane;
 pub use repeat::{Repeated, repeat};
 
-/// One thing that is proven.
 pub struct Case {
     /// Name for `cargo xtask e2e NAME`: a group and a word, as in `outage-empty`.
     pub name: &'static str,
-    /// What must be.
     pub must: &'static str,
-    /// What may run at the same time.
     pub lane: Lane,
     /// Proves it; says in a few words what was seen.
     pub run: fn(&Theatre) -> Result<String>,
 }
 
-/// What every case can use.
 pub struct Theatre {
-    /// The cluster with Plimsoll in it.
     pub stage: Stage,
     /// What stands between Plimsoll's source [`FaultProxy::SOURCE`] and Prometheus.
     pub prometheus: FaultProxy,
+    /// What the cases `outage-*` share, once one of them has set it up.
+    outage: Mutex<Option<outage::Outage>>,
 }
 
 thread_local! {
@@ -73,21 +64,17 @@ fn all() -> Vec<&'static Case> {
     groups.iter().flat_map(|group| group.iter()).collect()
 }
 
-/// How a case ended.
 struct Ended {
     case: &'static Case,
     took: Duration,
     seen: Result<String>,
-    /// What a first try failed with.
     first: Option<anyhow::Error>,
+    figures: Vec<(&'static str, f64)>,
 }
 
-/// How many cases passed and failed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Cases that held.
     pub passed: usize,
-    /// Cases that did not.
     pub failed: usize,
     /// Those of the former that held only at their second try.
     pub flaky: Vec<&'static str>,
@@ -173,11 +160,12 @@ fn perform(case: &'static Case, theatre: &Theatre) -> Ended {
     let explained = EXPLAINED.take();
     explained.iter().flat_map(|text| text.lines()).for_each(|line| println!("    | {line}"));
     let silent = explained.is_empty();
+    let figures = repeat::take();
     let seen = seen.and_then(|seen| {
         ensure!(!silent, "the case does not ask `kubectl plimsoll explain` for its decisive moment");
-        Ok(seen)
+        Ok(std::iter::once(seen).chain(figures.iter().map(repeat::told)).collect::<Vec<_>>().join("; "))
     });
-    let end = Ended { case, took: begin.elapsed(), seen, first: None };
+    let end = Ended { case, took: begin.elapsed(), seen, first: None, figures };
     match &end.seen {
         Ok(seen) => println!("{} ok in {:.0} s: {seen}", case.name, end.took.as_secs_f64()),
         Err(error) => println!("{} FAILED after {:.0} s: {error:#}", case.name, end.took.as_secs_f64()),
@@ -194,38 +182,28 @@ fn install() -> Install {
 }
 
 impl Theatre {
-    /// Two nodes, and what [`install`] says.
     fn open(profile: Profile) -> Result<Self> {
         let options = Options { nodes: 2, ..Options::default() };
         let stage = Stage::set(&options, &install(), profile)?;
         let prometheus = FaultProxy::deploy(&stage)?;
-        Ok(Self { stage, prometheus })
+        Ok(Self { stage, prometheus, outage: Mutex::new(None) })
     }
 
     /// What `kubectl plimsoll explain` says of a service at the decisive moment of a case, for the reader of the run.
     /// It must say how many replicas there are, and all of `words`: the KPI, the limit, what is missing.
     pub fn explain(&self, namespace: &str, name: &str, words: &[&str]) -> Result<()> {
-        let begin = Instant::now();
-        loop {
-            let object = self.stage.get(namespace, "scalableservice", name)?;
+        let mut text = String::new();
+        wait_for(&format!("`kubectl plimsoll explain {name}`"), EXPLAINED_WITHIN, || {
+            let object = self.stage.cluster.get(namespace, "scalableservice", name)?;
             let replicas = object.pointer("/status/replicas");
             let number =
-                replicas.map_or_else(String::new, |replicas| format!("{name} has {replicas} replica"));
-            let mut command = Command::new(&self.stage.built.plugin);
-            command.env("KUBECONFIG", self.stage.cluster.kubeconfig());
-            command.args(["explain", name, "--namespace", namespace]);
-            let text = finish(command, "")?;
+                replicas.map(|replicas| format!("{name} has {replicas} replica")).unwrap_or_default();
+            text = self.stage.plugin(namespace, &["explain", name])?;
             let missing = [number.as_str()].iter().chain(words).find(|word| !text.contains(**word)).copied();
-            match missing {
-                None => {
-                    EXPLAINED.with_borrow_mut(|explained| explained.push(text));
-                    return Ok(());
-                }
-                Some(missing) if begin.elapsed() > EXPLAINED_WITHIN => {
-                    bail!("`kubectl plimsoll explain {name}` does not say {missing:?}: {text}")
-                }
-                Some(_) => sleep(Duration::from_millis(200)),
-            }
-        }
+            ensure!(missing.is_none(), "it does not say {missing:?}: {text}");
+            Ok(true)
+        })?;
+        EXPLAINED.with_borrow_mut(|explained| explained.push(text));
+        Ok(())
     }
 }

@@ -1,34 +1,25 @@
-//! The pods of a shop, and the switches that make them fail.
-
-use std::time::SystemTime;
-
-use anyhow::{Context, Result};
-use serde_json::Value;
+//! Pods of a case, and the switches that make those of a shop fail.
 
 use super::scene::Scene;
+use crate::{
+    prelude::*,
+    process::{arguments_of, is_in_cgroup, processes, signal_process},
+};
+use rustix::process::Signal;
 
-/// A pod of a shop.
 #[derive(Debug, Clone)]
 pub struct Pod {
-    /// Its name.
     pub name: String,
-    /// Its UID, which is in the paths of its cgroups.
+    /// Part of the paths of its volumes and cgroups.
     pub uid: String,
-    /// Its address.
     pub ip: String,
-    /// Whether it is ready.
+    pub node: String,
     pub ready: bool,
 }
 
 /// The pods with this label `app` that are not being deleted, by name.
 pub fn pods(scene: &Scene<'_>, app: &str) -> Result<Vec<Pod>> {
-    let list = scene.kubectl(&["get", "pods", &format!("--selector=app={app}"), "--output=json"])?;
-    let list: Value = serde_json::from_str(&list)?;
-    let items = list.pointer("/items").and_then(Value::as_array).cloned().unwrap_or_default();
-    let alive = items.iter().filter(|pod| pod.pointer("/metadata/deletionTimestamp").is_none());
-    let mut pods: Vec<Pod> = alive.map(Pod::of).collect();
-    pods.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(pods)
+    Pod::all(scene, &format!("app={app}"))
 }
 
 /// Sets the switches of all of them, for example `{"errors": 0.3}`; `{}` takes all back.
@@ -38,25 +29,37 @@ pub fn fault(scene: &Scene<'_>, app: &str, switches: &str) -> Result<SystemTime>
 }
 
 impl Pod {
+    /// Those with this label that are not being deleted, by name.
+    pub fn all(scene: &Scene<'_>, label: &str) -> Result<Vec<Self>> {
+        let list = scene.stage.cluster.list(scene.namespace, &format!("pods --selector={label}"))?;
+        let mut pods: Vec<Self> = list.iter().filter(|pod| !pod.is_going()).map(Self::of).collect();
+        pods.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(pods)
+    }
+
     fn of(pod: &Value) -> Self {
-        let text = |path: &str| pod.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
-        let is = |condition: &Value, field: &str, value: &str| {
-            condition.get(field).and_then(Value::as_str).is_some_and(|found| found == value)
-        };
-        let ready = |condition: &Value| is(condition, "type", "Ready") && is(condition, "status", "True");
+        let text = |path: &str| pod.text(path).to_owned();
         Self {
             name: text("/metadata/name"),
             uid: text("/metadata/uid"),
             ip: text("/status/podIP"),
-            ready: conditions.into_iter().flatten().any(ready),
+            node: text("/spec/nodeName"),
+            ready: pod.is("Ready"),
         }
     }
 
-    /// Sets its switches.
     pub fn fault(&self, switches: &str) -> Result<SystemTime> {
         let url = format!("http://{}:8080/fault", self.ip);
         ureq::post(&url).send(switches).with_context(|| url.clone())?;
         Ok(SystemTime::now())
     }
+}
+
+/// Kills, as a crash would, the processes of a pod on this host whose arguments contain `word`. There must be one.
+pub fn kill(uid: &str, word: &str) -> Result<()> {
+    let of_pod = processes().filter(|process| is_in_cgroup(process, uid));
+    let found: Vec<_> = of_pod.filter(|process| arguments_of(process).contains(word)).collect();
+    ensure!(!found.is_empty(), "the pod {uid} has no process {word:?}");
+    found.iter().for_each(|process| signal_process(process.pid.unsigned_abs(), Signal::KILL));
+    Ok(())
 }

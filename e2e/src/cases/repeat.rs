@@ -1,15 +1,10 @@
 //! Cases played several times, and the figures that each run tells beside its verdict.
 
-use std::{cell::RefCell, collections::BTreeMap};
-
-use anyhow::{Result, ensure};
-use serde_json::{Value, json};
-
 use super::{Case, Ended, Theatre, all, perform};
-use crate::stage::Profile;
+use crate::{prelude::*, stage::Profile};
+use std::cell::RefCell;
 
 thread_local! {
-    /// What was measured in the case that this thread runs.
     static FIGURES: RefCell<Vec<(&'static str, f64)>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -18,7 +13,6 @@ pub fn figure(name: &'static str, value: f64) {
     FIGURES.with_borrow_mut(|figures| figures.push((name, value)));
 }
 
-/// The same for something that is counted.
 pub fn count(name: &'static str, count: impl TryInto<u32>) {
     figure(name, f64::from(count.try_into().unwrap_or(u32::MAX)));
 }
@@ -30,20 +24,25 @@ pub fn requests(sent: u64, lost: u64, control_lost: u64) {
     count("lost by the control", control_lost);
 }
 
-/// What came of several runs of a case.
+pub fn take() -> Vec<(&'static str, f64)> {
+    FIGURES.take()
+}
+
+/// A figure for people: `first answer 0.2 s`.
+pub fn told((name, value): &(&'static str, f64)) -> String {
+    let (name, unit) = name.rsplit_once(", ").unwrap_or((name, ""));
+    format!("{name} {} {unit}", text(*value)).trim_end().to_owned()
+}
+
 pub struct Repeated {
     case: &'static Case,
     runs: usize,
-    /// Why it did not hold, for each run in which it did not.
     failures: Vec<String>,
     figures: BTreeMap<&'static str, Vec<f64>>,
 }
 
 /// Plays the cases one after the other, `runs` times, on a cluster that is set up once; after each round, tells a table of
 /// what was seen so far.
-///
-/// # Errors
-/// A name is none of a case, or the cluster can't be set up. A case that does not hold is a result.
 pub fn repeat(names: &[&str], runs: usize) -> Result<Vec<Repeated>> {
     let known = all();
     let unknown: Vec<_> = names.iter().filter(|name| !known.iter().any(|case| case.name == **name)).collect();
@@ -65,17 +64,15 @@ impl Repeated {
     }
 
     fn play(&mut self, theatre: &Theatre) {
-        FIGURES.take();
-        let Ended { seen, .. } = perform(self.case, theatre);
+        let Ended { seen, figures, .. } = perform(self.case, theatre);
         self.runs += 1;
         // Also of a run that did not hold: what was too much is to be seen.
-        for (name, value) in FIGURES.take() {
+        for (name, value) in figures {
             self.figures.entry(name).or_default().push(value);
         }
         self.failures.extend(seen.err().map(|error| format!("{error:#}")));
     }
 
-    /// A line for the case, one for each figure, one for each run in which it did not hold.
     fn tell(&self) {
         let held = self.runs - self.failures.len();
         println!("{:<22} held {held} of {}: {}", self.case.name, self.runs, self.case.must);
@@ -86,8 +83,6 @@ impl Repeated {
         self.failures.iter().for_each(|why| println!("{:<22}   did not hold: {why}", ""));
     }
 
-    /// Its name with the same for a machine.
-    #[must_use]
     pub fn json(&self) -> (String, Value) {
         let figures = self.figures.iter().map(|(name, values)| {
             let [min, median, max] = spread(values);

@@ -8,7 +8,6 @@ mod zero;
 
 use super::{Case, Lane};
 
-/// The cases `scale-*`.
 pub const CASES: &[Case] = &[
     Case {
         name: "scale-steps",
@@ -37,7 +36,7 @@ pub const CASES: &[Case] = &[
     Case {
         name: "scale-custom",
         must: "any resource with /scale follows, once the chart allows it; before, status says what is missing",
-        lane: Lane::Alone,
+        lane: Lane::Quiet,
         run: targets::custom,
     },
     Case {

@@ -2,40 +2,43 @@
 
 mod trail;
 
-use std::{process::Command, time::Duration};
-
-use anyhow::{Context, Result};
-use serde_json::Value;
-
-pub use trail::{Sight, Trail};
-
 use super::Theatre;
 use crate::{
-    cluster::PAUSE_IMAGE,
-    process::{finish, wait_for},
-    stage::{Stage, queue, service_url},
+    prelude::*,
+    stage::{Dial, Stage, idle_deployment, scalable_service},
 };
+
+pub use trail::{Sight, Trail};
 
 /// A namespace that is made anew and deleted, without waiting, when the case is over.
 pub struct Scene<'a> {
     theatre: &'a Theatre,
-    /// The cluster.
     pub stage: &'a Stage,
-    /// Its name.
     pub namespace: &'static str,
 }
 
 impl<'a> Scene<'a> {
-    /// An empty namespace.
     pub fn open(theatre: &'a Theatre, namespace: &'static str) -> Result<Self> {
         theatre.stage.fresh_namespace(namespace)?;
         Ok(Self { theatre, stage: &theatre.stage, namespace })
     }
 
-    /// kubectl in this namespace.
-    pub fn kubectl(&self, arguments: &[&str]) -> Result<String> {
-        let all: Vec<&str> = ["--namespace", self.namespace].iter().chain(arguments).copied().collect();
-        self.stage.cluster.kubectl(&all)
+    /// kubectl in this namespace; blanks separate its arguments.
+    pub fn kubectl(&self, words: &str) -> Result<String> {
+        self.stage.cluster.kubectl_in(self.namespace, words)
+    }
+
+    pub fn patch(&self, object: &str, patch: &Value) -> Result<()> {
+        self.stage.cluster.patch(self.namespace, object, patch)
+    }
+
+    /// Waits until all pods of a Deployment are of its newest template, and available.
+    pub fn rolled_out(&self, deployment: &str, within: Duration) -> Result<()> {
+        self.stage.cluster.rolled_out(self.namespace, deployment, within)
+    }
+
+    pub fn dial(&self) -> Result<Dial> {
+        Dial::deploy(self.stage, self.namespace)
     }
 
     /// Applies YAML whose objects name this namespace.
@@ -60,45 +63,40 @@ spec:
         ))
     }
 
-    /// An object as JSON.
-    pub fn get(&self, kind: &str, name: &str) -> Result<Value> {
-        self.stage.get(self.namespace, kind, name)
+    pub fn secret(&self, name: &str, type_: &str, data: &Value) -> Result<()> {
+        let metadata = json!({"name": name, "namespace": self.namespace});
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": type_, "stringData": data});
+        self.apply(&secret.to_string())
     }
 
-    /// What becomes of an object from now on.
+    pub fn get(&self, kind: &str, name: &str) -> Result<Value> {
+        self.stage.cluster.get(self.namespace, kind, name)
+    }
+
     pub fn follow(&self, kind: &str, name: &str) -> Result<Trail> {
         Trail::of(&self.stage.cluster, self.namespace, kind, name)
     }
 
-    /// [`Theatre::explain`] for a service of this namespace.
     pub fn explain(&self, name: &str, words: &[&str]) -> Result<()> {
         self.theatre.explain(self.namespace, name, words)
     }
 
-    /// `kubectl plimsoll` in this namespace.
+    /// `kubectl plimsoll` in this namespace, found by kubectl as a user's is.
     pub fn plugin(&self, arguments: &[&str]) -> Result<String> {
-        let mut command = Command::new(&self.stage.built.plugin);
-        command.env("KUBECONFIG", self.stage.cluster.kubeconfig());
-        command.args(arguments).args(["--namespace", self.namespace]);
-        finish(command, "")
+        self.stage.plugin(self.namespace, arguments)
     }
 
     /// Waits until a ScalableService says Ready=True for its newest spec.
     pub fn wait_ready(&self, name: &str, within: Duration) -> Result<()> {
-        let timeout = format!("--timeout={}s", within.as_secs());
-        let service = format!("scalableservice/{name}");
-        self.kubectl(&["wait", "--for=condition=Ready", &service, &timeout]).map(drop)
+        let timeout = within.as_secs();
+        self.kubectl(&format!("wait --for=condition=Ready scalableservice/{name} --timeout={timeout}s"))?;
+        Ok(())
     }
 
     /// A Deployment of programs that do nothing, which are ready at once.
     pub fn idle_deployment(&self, name: &str, replicas: u32) -> Result<()> {
-        let metadata = format!("{{name: {name}, namespace: {}}}", self.namespace);
-        let pods = idle_pods(name);
-        self.apply(&format!(
-            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {metadata}\nspec:\n  replicas: {replicas}\n{pods}"
-        ))?;
-        let deployment = format!("deployment/{name}");
-        self.kubectl(&["rollout", "status", &deployment, "--timeout=60s"]).map(drop)
+        self.apply(&idle_deployment(self.namespace, name, replicas, "{}"))?;
+        self.rolled_out(name, Duration::from_secs(60))
     }
 }
 
@@ -111,69 +109,11 @@ impl Drop for Scene<'_> {
     }
 }
 
-/// Selector and template of pods that do nothing, for a workload's spec.
-pub fn idle_pods(name: &str) -> String {
-    format!(
-        r"  selector: {{matchLabels: {{app: {name}}}}}
-  template:
-    metadata: {{labels: {{app: {name}}}}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-      - {{name: idle, image: '{PAUSE_IMAGE}', imagePullPolicy: IfNotPresent, resources: {{requests: {{cpu: 1m, memory: 4Mi}}}}}}
-"
-    )
-}
-
-/// A load that is what the case says: a queue whose length is set, scraped as any other.
-pub struct Dial {
-    url: String,
-}
-
-impl Dial {
-    /// The load that it shows, as PromQL.
-    pub fn query(namespace: &str) -> String {
-        format!(r#"sum(shop_queue_jobs{{namespace="{namespace}", app="dial"}})"#)
-    }
-
-    /// Deploys it, at zero.
-    pub fn deploy(scene: &Scene<'_>) -> Result<Self> {
-        scene.apply(&queue(scene.namespace, "dial", &scene.stage.built.shop_image))?;
-        scene.kubectl(&["rollout", "status", "deployment/dial", "--timeout=60s"])?;
-        let dial = Self { url: service_url(scene.stage, scene.namespace, "dial", 8080)? };
-        // kube-proxy hears of a Service by a watch of its own, and its address may have been another's before.
-        wait_for("the dial", Duration::from_secs(10), || dial.call("GET", "/", "").map(|_| true))?;
-        Ok(dial)
-    }
-
-    /// Sets the load.
-    pub fn set(&self, jobs: u64) -> Result<()> {
-        let waiting = self.call("GET", "/", "")?;
-        let now = waiting.get("waiting").and_then(Value::as_u64).context("the dial does not say its load")?;
-        if jobs > now {
-            self.call("POST", &format!("/jobs?n={}", jobs - now), "")?;
-        } else if jobs < now {
-            let taken = self.call("POST", &format!("/take?max={}", now - jobs), "")?;
-            self.call("POST", "/done", &taken.to_string())?;
-        }
-        Ok(())
-    }
-
-    fn call(&self, method: &str, path: &str, body: &str) -> Result<Value> {
-        let url = format!("{}{path}", self.url);
-        let answer = if method == "GET" { ureq::get(&url).call() } else { ureq::post(&url).send(body) };
-        let text = answer.with_context(|| url.clone())?.body_mut().read_to_string()?;
-        serde_json::from_str(&text).with_context(|| format!("{url} answered {text}"))
-    }
-}
-
 /// A ScalableService on the namespace's dial: one replica for each 10 of it, a look every second.
 pub struct DialService<'a> {
-    /// Its name.
     pub name: &'a str,
     /// apiVersion, kind and name of what it scales.
     pub target: (&'a str, &'a str, &'a str),
-    /// scaleDown.stabilizationWindowSeconds.
     pub window: u32,
 }
 
@@ -183,25 +123,14 @@ impl<'a> DialService<'a> {
         Self { name, target: ("apps/v1", "Deployment", name), window: 0 }
     }
 
-    /// Applies it.
     pub fn apply(&self, scene: &Scene<'_>) -> Result<()> {
-        let Self { name, target: (version, kind, target), window } = self;
-        let namespace = scene.namespace;
-        let query = Dial::query(namespace);
-        scene.apply(&format!(
-            r#"
-apiVersion: plimsoll.dev/v1alpha1
-kind: ScalableService
-metadata: {{name: {name}, namespace: {namespace}}}
-spec:
-  scaleTargetRef: {{apiVersion: {version}, kind: {kind}, name: {target}}}
-  minReplicas: 1
-  maxReplicas: 10
-  period: 1s
-  kpis:
-  - {{name: dial, type: Load, query: '{query}', perReplica: "10"}}
-  behavior: {{scaleDown: {{stabilizationWindowSeconds: {window}}}}}
-"#
-        ))
+        let (namespace, (version, kind, target)) = (scene.namespace, self.target);
+        let target = format!("{{apiVersion: {version}, kind: {kind}, name: {target}}}");
+        let (query, window) = (Dial::query(namespace), self.window);
+        let spec = format!(
+            "kpis: [{{name: dial, type: Load, query: '{query}', perReplica: \"10\"}}]\n\
+             behavior: {{scaleDown: {{stabilizationWindowSeconds: {window}}}}}"
+        );
+        scene.apply(&scalable_service((namespace, self.name), &target, 1..=10, &spec))
     }
 }

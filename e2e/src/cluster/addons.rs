@@ -1,44 +1,24 @@
 //! What runs inside of every cluster: CoreDNS, and Prometheus that scrapes annotated pods.
 
-use super::Cluster;
-use super::image::Image;
-use super::node::PAUSE_IMAGE;
-use super::state::cache_folder;
-use crate::process::run;
-use anyhow::{Context, Result};
-use std::fs;
-use std::path::PathBuf;
-use std::time::Duration;
+use super::{Cluster, image::Image, node::PAUSE_IMAGE, state::cache_folder};
+use crate::{prelude::*, process::run};
 
 const COREDNS: &str = include_str!("../../manifests/coredns.yaml");
 const PROMETHEUS: &str = include_str!("../../manifests/prometheus.yaml");
 const PAUSE_SOURCE: &str = include_str!("../../programs/pause/pause.c");
-
 const COREDNS_IMAGE: &str = "plimsoll.local/coredns:1";
 const PROMETHEUS_IMAGE: &str = "plimsoll.local/prometheus:1";
 
-/// Puts the images that every node needs onto the nodes.
-///
-/// # Errors
-/// An image cannot be built or imported.
 pub fn load_images(cluster: &Cluster) -> Result<()> {
     cluster.load_image(PAUSE_IMAGE, &Image::of_program(&pause_program()?))?;
     cluster.load_image(COREDNS_IMAGE, &Image::of_program(&cluster.program("coredns")?))?;
     cluster.load_image(PROMETHEUS_IMAGE, &Image::of_program(&cluster.program("prometheus")?))
 }
 
-/// Applies the manifests.
-///
-/// # Errors
-/// The API server refuses one.
 pub fn apply(cluster: &Cluster, scrape_interval: Duration) -> Result<()> {
     cluster.apply(&manifests(scrape_interval)).map(drop)
 }
 
-/// Waits until both are ready.
-///
-/// # Errors
-/// They are not within 90 s.
 pub fn wait(cluster: &Cluster) -> Result<()> {
     for (namespace, name) in [("kube-system", "coredns"), ("monitoring", "prometheus")] {
         let name = format!("deployment/{name}");
@@ -54,7 +34,6 @@ fn manifests(scrape_interval: Duration) -> String {
 
 /// The manifest of a Prometheus for another cluster: as here, but in this namespace, with rights under its name, on
 /// any node.
-#[must_use]
 pub fn prometheus_for(namespace: &str, image: &str, pull_policy: &str) -> String {
     let here = ["topology.kubernetes.io/zone", "priorityClassName"];
     let lines = PROMETHEUS.lines().filter(|line| !here.iter().any(|word| line.contains(word)));
@@ -68,7 +47,6 @@ pub fn prometheus_for(namespace: &str, image: &str, pull_policy: &str) -> String
         .replace("imagePullPolicy: Never", &format!("imagePullPolicy: {pull_policy}"))
 }
 
-/// Compiles the pause program, once.
 fn pause_program() -> Result<PathBuf> {
     let folder = cache_folder("programs/pause")?;
     let (source, program, unfinished) =

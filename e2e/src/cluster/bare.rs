@@ -1,22 +1,11 @@
 //! An API server alone with its etcd, on loopback: for tests that need real schemas and watches, but no nodes.
 
-use std::{
-    fs,
-    net::TcpListener,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use super::{pki::create_service_account_key, programs::Programs};
+use crate::{prelude::*, process::finish};
+use std::net::TcpListener;
 
-use anyhow::{Context, Result, bail};
-
-use super::programs::Programs;
-use crate::process::{finish, run, wait_for};
-
-/// How long it may take to become ready.
 const READY_DEADLINE: Duration = Duration::from_secs(60);
 
-/// Both processes; they end when it is dropped.
 #[derive(Debug)]
 pub struct BareApiServer {
     folder: PathBuf,
@@ -25,20 +14,11 @@ pub struct BareApiServer {
 }
 
 impl BareApiServer {
-    /// Starts it with its files in `folder`.
-    ///
-    /// # Errors
-    /// A program is missing or can't be built, or the server is not ready in time; logs are in the folder.
     pub fn start(folder: &Path) -> Result<Self> {
         let program = Programs::ensure_one;
         let [etcd, peers, api] = free_ports()?;
         let file = |name: &str| folder.join(name).display().to_string();
-        let (key, public) = (file("sa.key"), file("sa.pub"));
-        run(
-            "openssl",
-            &["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", &key],
-        )?;
-        run("openssl", &["pkey", "-in", &key, "-pubout", "-out", &public])?;
+        create_service_account_key(folder)?;
         fs::write(file("tokens.csv"), "admin,admin,admin,system:masters\n")?;
         fs::write(file("kubeconfig"), kubeconfig(api))?;
         let mut server =
@@ -67,8 +47,8 @@ impl BareApiServer {
                 "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
                 format!("--cert-dir={}", file("certificates")),
                 "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
-                format!("--service-account-key-file={public}"),
-                format!("--service-account-signing-key-file={key}"),
+                format!("--service-account-key-file={}", file("sa.pub")),
+                format!("--service-account-signing-key-file={}", file("sa.key")),
                 format!("--token-auth-file={}", file("tokens.csv")),
                 "--authorization-mode=RBAC".to_owned(),
                 "--disable-admission-plugins=ServiceAccount".to_owned(),
@@ -81,16 +61,10 @@ impl BareApiServer {
         Ok(server)
     }
 
-    /// The administrator's kubeconfig.
-    #[must_use]
     pub fn kubeconfig(&self) -> PathBuf {
         self.folder.join("kubeconfig")
     }
 
-    /// kubectl as administrator, with `input` on its standard input.
-    ///
-    /// # Errors
-    /// kubectl fails; the message has its standard error.
     pub fn kubectl(&self, arguments: &[&str], input: &str) -> Result<String> {
         let mut command = Command::new(&self.kubectl);
         command.arg(format!("--kubeconfig={}", self.kubeconfig().display())).args(arguments);
@@ -98,7 +72,7 @@ impl BareApiServer {
     }
 
     fn spawn(&mut self, name: &str, program: &Path, arguments: &[String]) -> Result<()> {
-        let log = fs::File::create(self.folder.join(format!("{name}.log")))?;
+        let log = fs::File::create(self.folder.join(format!("{name}.log")))?.into_file();
         let mut command = Command::new(program);
         command.args(arguments).current_dir(&self.folder).stdin(Stdio::null());
         command.stdout(log.try_clone()?).stderr(log);
@@ -108,9 +82,12 @@ impl BareApiServer {
 
     fn all_run(&mut self) -> Result<()> {
         for child in &mut self.children {
-            if let Some(status) = child.try_wait()? {
-                bail!("a program ended with {status}; see its log in {}", self.folder.display());
-            }
+            let status = child.try_wait()?;
+            ensure!(
+                status.is_none(),
+                "a program ended ({status:?}); see its log in {}",
+                self.folder.display()
+            );
         }
         Ok(())
     }

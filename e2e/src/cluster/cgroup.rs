@@ -1,13 +1,8 @@
 //! Control groups of the nodes, in cgroup v1 (one tree for each controller) and v2 (one tree).
 
-use crate::process::{signal_process, wait_for};
-use anyhow::{Context, Result, bail};
+use crate::{prelude::*, process::signal_process};
 use rustix::process::Signal;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-/// The trees that the machine has.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Trees {
     /// Where controllers are, so where a node's groups must be made.
@@ -16,23 +11,13 @@ pub struct Trees {
     all: Vec<PathBuf>,
 }
 
-/// Finds the trees.
-///
-/// # Errors
-/// There is none, so no container can be limited or found.
 pub fn trees() -> Result<Trees> {
     let mounts = fs::read_to_string("/proc/self/mounts").context("cannot read /proc/self/mounts")?;
     let trees = trees_in(&mounts);
-    if trees.all.is_empty() {
-        bail!("no cgroup is mounted: containers need one; mount cgroup2 at /sys/fs/cgroup");
-    }
+    ensure!(!trees.all.is_empty(), "no cgroup is mounted for containers; mount cgroup2 at /sys/fs/cgroup");
     Ok(trees)
 }
 
-/// Makes a group in every tree, ready for a kubelet to make groups below it.
-///
-/// # Errors
-/// A tree does not take it.
 pub fn create(group: &str) -> Result<()> {
     for tree in trees()?.with_controllers {
         let mut folder = tree;
@@ -40,8 +25,7 @@ pub fn create(group: &str) -> Result<()> {
             enable_controllers(&folder)?;
             let child = folder.join(name);
             if !child.is_dir() {
-                fs::create_dir(&child)
-                    .with_context(|| format!("cannot make the cgroup {}", child.display()))?;
+                fs::create_dir(&child)?;
             }
             inherit_cpuset(&folder, &child)?;
             weigh(&child)?;
@@ -52,10 +36,6 @@ pub fn create(group: &str) -> Result<()> {
     Ok(())
 }
 
-/// Kills every process in a group and below.
-///
-/// # Errors
-/// Some are still there after 10 s.
 pub fn kill(group: &str) -> Result<()> {
     wait_for(&format!("end of the processes in the cgroup {group}"), Duration::from_secs(10), || {
         let processes = processes(group)?;
@@ -65,9 +45,6 @@ pub fn kill(group: &str) -> Result<()> {
 }
 
 /// Removes a group and all below it; its processes must have ended.
-///
-/// # Errors
-/// A group is still in use after 5 s.
 pub fn remove(group: &str) -> Result<()> {
     let folders: Vec<PathBuf> = trees()?.all.into_iter().map(|tree| below(&tree, group)).collect();
     wait_for(&format!("end of the cgroup {group}"), Duration::from_secs(5), || {
@@ -76,10 +53,6 @@ pub fn remove(group: &str) -> Result<()> {
     })
 }
 
-/// Process ids in a group and below, in any tree.
-///
-/// # Errors
-/// No cgroup is mounted.
 pub fn processes(group: &str) -> Result<Vec<u32>> {
     let mut found = Vec::new();
     for tree in trees()?.all {
@@ -116,9 +89,7 @@ fn enable_controllers(folder: &Path) -> Result<()> {
     };
     for controller in controllers.split_whitespace() {
         let file = folder.join("cgroup.subtree_control");
-        fs::write(&file, format!("+{controller}")).with_context(|| {
-            format!("cannot hand the cgroup controller {controller} down in {}", file.display())
-        })?;
+        fs::write(&file, format!("+{controller}"))?;
     }
     Ok(())
 }
@@ -131,8 +102,7 @@ fn inherit_cpuset(parent: &Path, child: &Path) -> Result<()> {
             continue;
         }
         if fs::read_to_string(child.join(file))?.trim().is_empty() {
-            fs::write(child.join(file), fs::read_to_string(parent.join(file))?)
-                .with_context(|| format!("cannot set {file} of the cgroup {}", child.display()))?;
+            fs::write(child.join(file), fs::read_to_string(parent.join(file))?)?;
         }
     }
     Ok(())
@@ -151,8 +121,7 @@ fn weigh(group: &Path) -> Result<()> {
         return Ok(());
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    fs::write(&file, (1024 * cores * BUSY).to_string())
-        .with_context(|| format!("cannot write {}", file.display()))
+    Ok(fs::write(&file, (1024 * cores * BUSY).to_string())?)
 }
 
 fn collect_processes(folder: &Path, found: &mut Vec<u32>) {

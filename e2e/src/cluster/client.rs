@@ -1,11 +1,10 @@
 //! kubectl and helm, pointed at one cluster.
 
-use crate::process::{find_program, finish};
-use anyhow::{Context, Result};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use crate::{
+    prelude::*,
+    process::{find_program, finish},
+};
 
-/// Where kubectl and helm are, and which cluster they speak to.
 #[derive(Debug, Clone)]
 pub struct Client {
     kubectl: PathBuf,
@@ -17,15 +16,11 @@ pub struct Client {
 }
 
 impl Client {
-    /// The administrator of the cluster of this machine.
     pub(super) fn of_machine(kubectl: PathBuf, helm: PathBuf, kubeconfig: PathBuf) -> Self {
         Self { kubectl, helm, kubeconfig: Some(kubeconfig), context: None }
     }
 
     /// Any cluster, by its context, with the kubectl and helm that are installed.
-    ///
-    /// # Errors
-    /// One of them is not installed, or the cluster does not answer.
     pub fn of_context(context: &str, kubeconfig: Option<&Path>) -> Result<Self> {
         let installed = |name: &str| {
             find_program(name).with_context(|| format!("{name} is missing: install it, and have it in PATH"))
@@ -42,34 +37,52 @@ impl Client {
         Ok(client)
     }
 
-    /// Runs kubectl and returns its standard output.
-    ///
-    /// # Errors
-    /// kubectl fails; the message has its standard error.
     pub fn kubectl(&self, args: &[&str]) -> Result<String> {
         finish(self.kubectl_command(args), "")
     }
 
-    /// As [`Self::kubectl`], with `input` on its standard input.
-    ///
-    /// # Errors
-    /// As [`Self::kubectl`].
     pub fn kubectl_with_input(&self, args: &[&str], input: &str) -> Result<String> {
         finish(self.kubectl_command(args), input)
     }
 
     /// Applies manifests in YAML, on the server's side, and returns what kubectl said.
-    ///
-    /// # Errors
-    /// The API server refuses one; the message says why.
     pub fn apply(&self, yaml: &str) -> Result<String> {
         self.kubectl_with_input(&["apply", "--server-side", "--force-conflicts", "--filename=-"], yaml)
     }
 
-    /// Runs helm and returns its standard output.
-    ///
-    /// # Errors
-    /// helm fails; the message has its standard error.
+    /// kubectl in a namespace; blanks separate its arguments.
+    pub fn kubectl_in(&self, namespace: &str, words: &str) -> Result<String> {
+        let words = ["--namespace", namespace].into_iter().chain(words.split_whitespace());
+        self.kubectl(&words.collect::<Vec<_>>())
+    }
+
+    pub fn get(&self, namespace: &str, kind: &str, name: &str) -> Result<Value> {
+        let text = self.kubectl_in(namespace, &format!("get {kind} {name} --output=json"))?;
+        serde_json::from_str(&text).with_context(|| format!("{kind} {name} is not JSON"))
+    }
+
+    /// The objects that `kubectl get` finds by these words, such as `pods --selector=app=shop`.
+    pub fn list(&self, namespace: &str, words: &str) -> Result<Vec<Value>> {
+        let text = self.kubectl_in(namespace, &format!("get {words} --output=json"))?;
+        let list: Value = serde_json::from_str(&text).with_context(|| format!("{words} are not JSON"))?;
+        Ok(list.list("/items").to_vec())
+    }
+
+    /// Changes an object, given as `KIND NAME` and further flags, by a JSON merge patch or, if it is a list, a JSON patch.
+    pub fn patch(&self, namespace: &str, object: &str, patch: &Value) -> Result<()> {
+        let type_ = if patch.is_array() { "json" } else { "merge" };
+        let words = ["--namespace", namespace, "patch"].into_iter().chain(object.split_whitespace());
+        let words: Vec<&str> = words.chain(["--type", type_, "--patch"]).collect();
+        let patch = patch.to_string();
+        self.kubectl(&[&words[..], &[&patch]].concat()).map(drop)
+    }
+
+    /// Waits until all pods of a Deployment are of its newest template, and available.
+    pub fn rolled_out(&self, namespace: &str, deployment: &str, within: Duration) -> Result<()> {
+        let words = format!("rollout status deployment/{deployment} --timeout={}s", within.as_secs());
+        self.kubectl_in(namespace, &words).map(drop)
+    }
+
     pub fn helm(&self, args: &[&str]) -> Result<String> {
         let context = self.context.iter().flat_map(|context| ["--kube-context", context]);
         let mut command = self.command(&self.helm);
@@ -77,8 +90,6 @@ impl Client {
         finish(command, "")
     }
 
-    /// kubectl, to be started by the caller.
-    #[must_use]
     pub fn kubectl_command(&self, args: &[&str]) -> Command {
         let context = self.context.iter().flat_map(|context| ["--context", context]);
         let mut command = self.command(&self.kubectl);
@@ -87,7 +98,6 @@ impl Client {
     }
 
     /// The flags and variables with which a user's kubectl speaks to the same cluster.
-    #[must_use]
     pub fn shown(&self) -> (Option<&Path>, Option<&str>) {
         (self.kubeconfig.as_deref(), self.context.as_deref())
     }

@@ -1,26 +1,23 @@
 //! etcd, kube-apiserver, kube-controller-manager and kube-scheduler: how each is started and when it is ready.
 
-use super::network::{API_SERVER_ADDRESS, API_SERVER_PORT, POD_RANGE, SERVICE_RANGE};
-use super::pki;
-use super::programs::Programs;
-use super::state::State;
-use crate::process::{Daemon, run};
-use anyhow::Result;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use super::{
+    network::{API_SERVER_ADDRESS, API_SERVER_PORT, POD_RANGE, SERVICE_RANGE},
+    pki,
+    programs::Programs,
+    state::State,
+};
+use crate::{
+    metrics::fetch,
+    prelude::*,
+    process::{Daemon, run},
+};
 
 /// Ports of our own, so that another etcd on the machine is no hindrance.
 const ETCD: &str = "127.0.0.1:12379";
 const ETCD_PEERS: &str = "127.0.0.1:12380";
-
-/// How long a program of the control plane may take to become ready.
 const READY_DEADLINE: Duration = Duration::from_secs(60);
 
 /// The store. Nothing is synced to disk: a crash of the machine loses the cluster, which is fine for tests.
-///
-/// # Errors
-/// The program is not built.
 pub fn etcd(state: &State, programs: &Programs) -> Result<Daemon> {
     let args = vec![
         "--name=plimsoll-dev".to_owned(),
@@ -37,9 +34,6 @@ pub fn etcd(state: &State, programs: &Programs) -> Result<Daemon> {
 }
 
 /// The API server, with authentication by token and the aggregation layer.
-///
-/// # Errors
-/// The program is not built.
 pub fn api_server(state: &State, programs: &Programs) -> Result<Daemon> {
     let file = |flag: &str, name: &str| format!("--{flag}={}", state.text(&format!("pki/{name}")));
     let mut args = vec![
@@ -81,9 +75,6 @@ pub fn api_server(state: &State, programs: &Programs) -> Result<Daemon> {
 }
 
 /// The controllers. The HorizontalPodAutoscaler's period stays at its default of 15 s, since we compare with it.
-///
-/// # Errors
-/// The program is not built.
 pub fn controller_manager(state: &State, programs: &Programs) -> Result<Daemon> {
     let name = "kube-controller-manager";
     let pki = |name: &str| state.text(&format!("pki/{name}"));
@@ -105,28 +96,16 @@ pub fn controller_manager(state: &State, programs: &Programs) -> Result<Daemon> 
     daemon(state, programs, name, args)
 }
 
-/// The scheduler.
-///
-/// # Errors
-/// The program is not built.
 pub fn scheduler(state: &State, programs: &Programs) -> Result<Daemon> {
     daemon(state, programs, "kube-scheduler", client_args(state, "kube-scheduler"))
 }
 
-/// Waits until etcd answers.
-///
-/// # Errors
-/// It ended or does not answer in time; the message has the end of its log.
 pub fn wait_for_etcd(etcd: &Daemon) -> Result<()> {
     etcd.wait_until("answer of etcd", READY_DEADLINE, || {
-        Ok(http_get(ETCD, "/health")?.contains("\"health\":\"true\""))
+        Ok(fetch(&format!("http://{ETCD}/health"))?.contains("\"health\":\"true\""))
     })
 }
 
-/// Waits until the API server is ready, its first roles included.
-///
-/// # Errors
-/// It ended or is not ready in time; the message has the end of its log.
 pub fn wait_for_api_server(server: &Daemon, state: &State, programs: &Programs) -> Result<()> {
     let kubectl = programs.path("kubectl")?;
     let kubeconfig = format!("--kubeconfig={}", state.kubeconfig().display());
@@ -135,7 +114,6 @@ pub fn wait_for_api_server(server: &Daemon, state: &State, programs: &Programs) 
     })
 }
 
-/// What the programs that talk to the API server have in common.
 fn client_args(state: &State, name: &str) -> Vec<String> {
     let kubeconfig = pki::kubeconfig(state, name);
     vec![
@@ -157,15 +135,4 @@ fn daemon(state: &State, programs: &Programs, name: &str, args: Vec<String>) -> 
         log: state.log(name),
         pid_file: state.pid_file(name),
     })
-}
-
-/// The answer to a GET, headers included; for the plain HTTP of health endpoints on this machine.
-fn http_get(address: &str, path: &str) -> Result<String> {
-    let socket: SocketAddr = address.parse()?;
-    let mut stream = TcpStream::connect_timeout(&socket, Duration::from_secs(1))?;
-    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer)
 }

@@ -2,50 +2,39 @@
 //!
 //! A program's shared libraries come along, as `ldd` names them.
 
-use super::oci::{Contents, architecture, digest, write_archive, write_layer};
-use super::programs::{lock, remove_folder};
-use super::state::cache_folder;
-use crate::process::{find_program, run};
-use anyhow::{Context, Result, bail};
-use serde_json::{Value, json};
+use super::{
+    oci::{Contents, architecture, digest, write_archive, write_layer},
+    programs::{lock, remove_folder},
+    state::cache_folder,
+};
+use crate::{
+    prelude::*,
+    process::{find_program, run},
+};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
-use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 
-/// User and group of a container whose image names no other; nobody on the host.
-pub const DEFAULT_USER: &str = "65532:65532";
-
+/// User and group of every container; nobody on the host.
+const USER: &str = "65532:65532";
 /// A file in every image, so that programs that ask for the user's name get an answer.
 const PASSWD: &str = "root:x:0:0:root:/:/bin/false\nnonroot:x:65532:65532:nonroot:/:/bin/false\n";
 
 /// What an image is made of. The image has one layer, with an empty `/tmp` that all may write to.
 #[derive(Debug, Clone)]
 pub struct Image {
-    /// The program and its first arguments.
-    pub entrypoint: Vec<String>,
-    /// `uid:gid`.
-    pub user: String,
-    /// `NAME=value`.
-    pub environment: Vec<String>,
-    /// Labels of the image's configuration.
-    pub labels: BTreeMap<String, String>,
+    entrypoint: String,
     files: BTreeMap<String, Source>,
 }
 
 #[derive(Debug, Clone)]
 enum Source {
     File(PathBuf),
-    Text(String),
+    Text(&'static str),
 }
 
-/// An image as an archive on disk, ready to be imported.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Archive {
-    /// Full name, with a registry's host before it.
     pub name: String,
-    /// The OCI archive.
     pub path: PathBuf,
     /// Digest of the manifest, as containerd shows it: `sha256:…`.
     pub digest: String,
@@ -53,83 +42,55 @@ pub struct Archive {
 
 impl Image {
     /// An image that starts a program of the host, which is put at `/bin/<its name>`.
-    #[must_use]
     pub fn of_program(program: &Path) -> Self {
-        let name = program.file_name().unwrap_or_default().to_string_lossy();
-        let target = format!("/bin/{name}");
-        let image = Self {
-            entrypoint: vec![target.clone()],
-            user: DEFAULT_USER.to_owned(),
-            environment: Vec::new(),
-            labels: BTreeMap::new(),
-            files: BTreeMap::new(),
-        };
-        image.with_text("/etc/passwd", PASSWD).with_file(&target, program)
+        Self::starting("/bin", program)
     }
 
     /// Debian's HAProxy, as `/usr/sbin/haproxy`; it must be installed, as [`Cluster::up`](super::Cluster::up) sees to.
-    ///
-    /// # Errors
-    /// It is not installed.
     pub fn of_haproxy() -> Result<Self> {
-        let program = find_program("haproxy").context("haproxy is not installed")?;
-        let mut image = Self::of_program(&program);
-        image.files.remove("/bin/haproxy");
-        image.entrypoint = vec!["/usr/sbin/haproxy".to_owned()];
-        image = image.with_file("/usr/sbin/haproxy", &program);
-        // OpenSSL looks for it at its start, through this path of Debian's.
-        Ok(image.with_file("/usr/lib/ssl/openssl.cnf", Path::new("/etc/ssl/openssl.cnf")))
+        Self::of_daemon("haproxy")
     }
 
     /// Debian's NGINX, as `/usr/sbin/nginx`, with the libraries of the `agent` that runs in its image too; it must be
     /// installed, as [`Cluster::up`](super::Cluster::up) sees to.
-    ///
-    /// # Errors
-    /// It is not installed.
     pub fn of_nginx(agent: &Path) -> Result<Self> {
-        let program = find_program("nginx").context("nginx is not installed")?;
-        let mut image = Self::of_program(&program);
-        image.files.remove("/bin/nginx");
-        image.entrypoint = vec!["/usr/sbin/nginx".to_owned()];
-        image = image.with_file("/usr/sbin/nginx", &program);
-        for library in libraries(agent) {
-            image = image.with_file(&library, Path::new(&library));
-        }
-        Ok(image.with_file("/usr/lib/ssl/openssl.cnf", Path::new("/etc/ssl/openssl.cnf")))
+        let libraries = libraries(agent).into_iter();
+        Ok(libraries.fold(Self::of_daemon("nginx")?, |image, file| image.with_file(&file, Path::new(&file))))
+    }
+
+    fn of_daemon(name: &str) -> Result<Self> {
+        let program = find_program(name).with_context(|| format!("{name} is not installed"))?;
+        // OpenSSL looks for it at its start, through this path of Debian's.
+        let configuration = Path::new("/etc/ssl/openssl.cnf");
+        Ok(Self::starting("/usr/sbin", &program).with_file("/usr/lib/ssl/openssl.cnf", configuration))
+    }
+
+    fn starting(folder: &str, program: &Path) -> Self {
+        let name = program.file_name().unwrap_or_default().to_string_lossy();
+        let entrypoint = format!("{folder}/{name}");
+        let files = BTreeMap::from([("/etc/passwd".to_owned(), Source::Text(PASSWD))]);
+        Self { entrypoint: entrypoint.clone(), files }.with_file(&entrypoint, program)
     }
 
     /// Adds a file of the host; of a program the shared libraries come along.
-    #[must_use]
     pub fn with_file(mut self, target: &str, source: &Path) -> Self {
         self.files.insert(target.to_owned(), Source::File(source.to_owned()));
         self
     }
 
-    /// Adds a file with this text.
-    #[must_use]
-    pub fn with_text(mut self, target: &str, text: &str) -> Self {
-        self.files.insert(target.to_owned(), Source::Text(text.to_owned()));
-        self
-    }
-
     /// Writes the archive into the cache, unless it is there for exactly these files.
-    ///
-    /// # Errors
-    /// The name has no registry's host, a file cannot be read, or the cache cannot be written.
     pub fn build(&self, name: &str) -> Result<Archive> {
-        if !name.split_once('/').is_some_and(|(host, rest)| host.contains('.') && rest.contains(':')) {
-            bail!(
-                "the image name {name:?} must be full, like plimsoll.local/app:1, or it would be looked up at Docker's registry"
-            );
-        }
+        // Another would be looked up at Docker's registry.
+        let is_full =
+            name.split_once('/').is_some_and(|(host, rest)| host.contains('.') && rest.contains(':'));
+        ensure!(is_full, "the image name {name:?} must be full, like plimsoll.local/app:1");
         let cache = cache_folder("images")?;
         let folder = cache.join(name.replace(['/', ':'], "_"));
         let _one_writer = lock(&cache.join(".lock"))?;
         let key = self.key(name)?;
         let record = folder.join(format!("{key}.json"));
-        if let Some(archive) =
-            fs::read_to_string(&record).ok().and_then(|text| serde_json::from_str(&text).ok())
-        {
+        let known = fs::read_to_string(&record).ok().and_then(|text| serde_json::from_str(&text).ok());
+        if let Some(archive) = known {
             return Ok(archive);
         }
         // Only the newest of a name is kept.
@@ -147,33 +108,25 @@ impl Image {
     /// Changes with any input, by size and time of the files as `make` does: hashing a program takes too long.
     fn key(&self, name: &str) -> Result<String> {
         let mut hash = Sha256::new();
-        hash.update(format!(
-            "{name} {:?} {} {:?} {:?}",
-            self.entrypoint, self.user, self.environment, self.labels
-        ));
+        hash.update(format!("{name} {}", self.entrypoint));
         for (target, source) in &self.files {
             match source {
                 Source::Text(text) => hash.update(format!("{target}\0{text}\0")),
                 Source::File(path) => {
-                    let of = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
-                    let (size, seconds, nanoseconds) = (of.size(), of.mtime(), of.mtime_nsec());
-                    hash.update(format!(
-                        "{target}\0{} {size} {seconds} {nanoseconds} {}\0",
-                        path.display(),
-                        of.mode()
-                    ));
+                    let of = fs::metadata(path)?;
+                    let (size, mode, at, nanoseconds) = (of.size(), of.mode(), of.mtime(), of.mtime_nsec());
+                    hash.update(format!("{target}\0{path:?} {size} {at} {nanoseconds} {mode}\0"));
                 }
             }
         }
         Ok(format!("{:x}", hash.finalize()).chars().take(16).collect())
     }
 
-    /// Every file of the layer by its path, with mode and bytes.
     fn contents(&self) -> Result<Contents> {
         let mut contents = Contents::new();
         for (target, source) in &self.files {
             let entry = match source {
-                Source::Text(text) => (0o644, text.clone().into_bytes()),
+                Source::Text(text) => (0o644, text.as_bytes().to_owned()),
                 Source::File(path) => read_file(path)?,
             };
             if let Source::File(path) = source
@@ -189,15 +142,13 @@ impl Image {
     }
 
     fn configuration(&self, layer: &[u8]) -> Value {
-        let path = [String::from("PATH=/usr/sbin:/usr/bin:/sbin:/bin")];
         json!({
             "architecture": architecture(),
             "os": "linux",
             "config": {
-                "Entrypoint": self.entrypoint,
-                "User": self.user,
-                "Env": path.iter().chain(&self.environment).collect::<Vec<_>>(),
-                "Labels": self.labels,
+                "Entrypoint": [self.entrypoint],
+                "User": USER,
+                "Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
                 "WorkingDir": "/"
             },
             "rootfs": { "type": "layers", "diff_ids": [digest(layer)] }
@@ -206,7 +157,7 @@ impl Image {
 }
 
 fn read_file(path: &Path) -> Result<(u32, Vec<u8>)> {
-    let bytes = fs::read(path).with_context(|| format!("cannot read {} for an image", path.display()))?;
+    let bytes = fs::read(path)?;
     let executable = fs::metadata(path)?.mode() & 0o111 != 0;
     Ok((if executable { 0o755 } else { 0o644 }, bytes))
 }
@@ -253,17 +204,14 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_file_or_label_is_another_image() {
+    fn a_changed_file_is_another_image() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("app");
         fs::write(&file, "one").unwrap();
-        let mut image = Image::of_program(&file);
+        let image = Image::of_program(&file);
         let first = image.key("plimsoll.local/app:1").unwrap();
         fs::write(&file, "three").unwrap();
-        let second = image.key("plimsoll.local/app:1").unwrap();
-        image.labels.insert("revision".into(), "2".into());
-        let third = image.key("plimsoll.local/app:1").unwrap();
-        assert!(first != second && second != third && first != third);
+        assert_ne!(first, image.key("plimsoll.local/app:1").unwrap());
     }
 
     #[test]

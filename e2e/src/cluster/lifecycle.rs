@@ -1,18 +1,17 @@
 //! The steps of `up`: from nothing to a ready cluster, and from one cluster to another.
 
-use super::node::Node;
-use super::progress::step;
-use super::{Archive, Cluster, Component, Options, Record, addons, network, pki, preflight, teardown};
-use anyhow::Result;
-use std::fs;
+use super::{
+    Archive, Cluster, Component, Options, Record, addons, network, node::Node, pki, preflight,
+    progress::step, teardown,
+};
+use crate::prelude::*;
 
 impl Cluster {
-    /// Makes a cluster on a machine that has none, step by step.
     pub(super) fn create(&self, options: &Options) -> Result<()> {
         if teardown::is_needed(&self.state)? {
             step("remains of a dead cluster", || teardown::all(&self.state))?;
         }
-        preflight::check_neighbours()?;
+        network::refuse_foreign_rules()?;
         self.state.create()?;
         step("certificates and tokens", || pki::create(&self.state))?;
         step("network", || network::create(&self.state))?;
@@ -29,7 +28,6 @@ impl Cluster {
         step("CoreDNS and Prometheus", || addons::wait(self))
     }
 
-    /// Starts what has died, and adds and removes nodes.
     pub(super) fn adjust(&self, before: &Record, options: &Options) -> Result<()> {
         self.start(Component::Etcd)?;
         self.start(Component::ApiServer)?;

@@ -34,30 +34,23 @@ pub use network::node_address;
 pub use node::PAUSE_IMAGE;
 pub use programs::{KEDA, KUBECONFORM, METRICS_SERVER, Module, Programs};
 pub use state::{Record, cache_folder};
-pub use status::{Part, Status};
+pub use status::Status;
 
-use crate::process::Daemon;
-use anyhow::{Context, Result, bail};
+use crate::{prelude::*, process::Daemon};
+use fs_err::File;
 use lifecycle::import;
 use node::Node;
 use state::State;
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::ops::Deref;
 
 /// Only one run at a time changes the cluster. Outside of the state folder, which comes and goes.
 const LOCK: &str = "/run/lock/plimsoll-dev.lock";
-
-/// How long a node may take to become ready.
 const NODE_DEADLINE: Duration = Duration::from_secs(60);
-
 /// What a program of the control plane gets to end gracefully. The API server would wait for open watches for a minute.
 const STOP_GRACE: Duration = Duration::from_secs(3);
 
-/// What a cluster is made of.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Number of nodes, 1 or 2.
     pub nodes: u8,
     /// How often Prometheus scrapes pods, at least 100 ms.
     pub scrape_interval: Duration,
@@ -70,30 +63,17 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Those of the cluster that runs on this machine, if there is one.
-    #[must_use]
     pub fn of_running_cluster() -> Option<Self> {
         let record = State::default().record()?;
         Some(Self { nodes: record.nodes, scrape_interval: Duration::from_millis(record.scrape_interval_ms) })
     }
 }
 
-/// A program that a test can stop, kill and start again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Component {
-    /// The store.
     Etcd,
-    /// The API server.
     ApiServer,
-    /// Kubernetes' own controllers, the HorizontalPodAutoscaler among them.
-    ControllerManager,
-    /// The scheduler.
-    Scheduler,
-    /// The container runtime of a node, by its number.
-    Containerd(u8),
-    /// The agent of a node, by its number.
     Kubelet(u8),
-    /// What makes Services reachable from a node, by its number.
     KubeProxy(u8),
 }
 
@@ -111,11 +91,16 @@ pub struct Cluster {
     nodes: Vec<Node>,
 }
 
+/// Its administrator's kubectl and helm.
+impl Deref for Cluster {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
 impl Cluster {
-    /// Installs the packages and builds the programs that are missing; changes nothing that runs.
-    ///
-    /// # Errors
-    /// The machine lacks something; the message names it and what to do.
     pub fn prepare() -> Result<Programs> {
         preflight::check()?;
         packages::ensure()?;
@@ -125,58 +110,44 @@ impl Cluster {
     /// Makes a cluster, or makes the running one match the options: what has died is started, nodes come or go.
     ///
     /// The first call on a machine builds Kubernetes, which takes about ten minutes on two cores.
-    ///
-    /// # Errors
-    /// The machine lacks something, or a step fails; the message names both and what to do.
     pub fn up(options: &Options) -> Result<Self> {
-        if !(1..=network::NODE_COUNT).contains(&options.nodes) {
-            bail!("nodes is {}; allowed are 1 and {}", options.nodes, network::NODE_COUNT);
-        }
-        if options.scrape_interval < Duration::from_millis(100) {
-            bail!("scrape_interval is {:?}; allowed is 100ms and more", options.scrape_interval);
-        }
+        let Options { nodes, scrape_interval } = *options;
+        ensure!((1..=network::NODE_COUNT).contains(&nodes), "nodes is {nodes}; allowed are 1 and 2");
+        let shortest = Duration::from_millis(100);
+        ensure!(
+            scrape_interval >= shortest,
+            "scrape_interval is {scrape_interval:?}, and {shortest:?} the least"
+        );
         let programs = Self::prepare()?;
         let _one_change_at_a_time = lock()?;
         let state = State::default();
-        let cluster = Self::describe(state, programs, options.nodes)?;
+        let cluster = Self::describe(state, programs, nodes)?;
         let record = cluster.state.record().filter(|_| cluster.etcd.is_running());
         match record {
             Some(record) => cluster.adjust(&record, options).context(
                 "cannot bring the running cluster in order; `cargo xtask cluster down` removes it",
             )?,
             None => cluster.create(options).with_context(|| {
-                let logs = cluster.state.root().join("logs");
-                format!(
-                    "no cluster (logs are in {}; `cargo xtask cluster down` removes what was made)",
-                    logs.display()
-                )
+                let logs = cluster.state.text("logs");
+                format!("no cluster (logs are in {logs}; `cargo xtask cluster down` removes what was made)")
             })?,
         }
         cluster.state.write_record(&record_of(options))?;
         Ok(cluster)
     }
 
-    /// The cluster that runs on this machine.
-    ///
-    /// # Errors
-    /// There is none, it is dead, or the caller is not root.
     pub fn attach() -> Result<Self> {
         preflight::require_root()?;
         let state = State::default();
-        let Some(record) = state.record() else {
-            bail!("no cluster runs on this machine; `cargo xtask cluster up` makes one");
-        };
+        let up = "`cargo xtask cluster up` makes one";
+        let record = state.record().with_context(|| format!("no cluster runs on this machine; {up}"))?;
         let cluster = Self::describe(state, Programs::find()?, record.nodes)?;
-        if !cluster.control_plane().iter().any(|daemon| daemon.is_running()) {
-            bail!("the cluster of this machine is dead; `cargo xtask cluster up` makes it anew");
-        }
+        let is_alive = cluster.control_plane().iter().any(|daemon| daemon.is_running());
+        ensure!(is_alive, "the cluster of this machine is dead; {up}");
         Ok(cluster)
     }
 
     /// Removes the cluster and all that it left on the machine; without a cluster nothing happens.
-    ///
-    /// # Errors
-    /// Something cannot be removed; the message says what.
     pub fn down() -> Result<()> {
         preflight::require_root()?;
         let _one_change_at_a_time = lock()?;
@@ -184,131 +155,71 @@ impl Cluster {
     }
 
     /// The administrator's kubeconfig; its context is `plimsoll-dev`.
-    #[must_use]
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
     }
 
-    /// The administrator's kubectl and helm.
-    #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
     }
 
-    /// The folder that holds logs, keys and disks of the cluster.
-    #[must_use]
     pub fn state_folder(&self) -> &Path {
         self.state.root()
     }
 
-    /// The folders with kubectl, helm and the rest, for PATH.
-    #[must_use]
     pub fn program_folders(&self) -> &[PathBuf] {
         self.programs.folders()
     }
 
-    /// The full path of a built program, such as `kubectl`.
-    ///
-    /// # Errors
-    /// No built program has this name.
     pub fn program(&self, name: &str) -> Result<PathBuf> {
         self.programs.path(name)
-    }
-
-    /// Runs kubectl as the administrator and returns its standard output.
-    ///
-    /// # Errors
-    /// kubectl fails; the message has its standard error.
-    pub fn kubectl(&self, args: &[&str]) -> Result<String> {
-        self.client.kubectl(args)
-    }
-
-    /// Applies manifests in YAML, on the server's side, and returns what kubectl said.
-    ///
-    /// # Errors
-    /// The API server refuses one; the message says why.
-    pub fn apply(&self, yaml: &str) -> Result<String> {
-        self.client.apply(yaml)
-    }
-
-    /// Runs helm as the administrator and returns its standard output.
-    ///
-    /// # Errors
-    /// helm fails; the message has its standard error.
-    pub fn helm(&self, args: &[&str]) -> Result<String> {
-        self.client.helm(args)
     }
 
     /// Puts an image onto every node under a full name (`plimsoll.local/app:1`), unless it is there with this content.
     ///
     /// Pods use it with `imagePullPolicy: Never`.
-    ///
-    /// # Errors
-    /// The image cannot be built or imported.
     pub fn load_image(&self, name: &str, image: &Image) -> Result<()> {
         let archive = image.build(name)?;
         self.nodes.iter().try_for_each(|node| import(node, &archive))?;
         let record = self.images_folder()?.join(name.replace(['/', ':'], "_"));
-        fs::write(&record, serde_json::to_string(&archive)?)
-            .with_context(|| format!("cannot write {}", record.display()))
+        Ok(fs::write(&record, serde_json::to_string(&archive)?)?)
     }
 
     /// Ends a program gracefully; what it looks after goes on.
-    ///
-    /// # Errors
-    /// The cluster has no such node, or the program does not end.
     pub fn stop(&self, component: Component) -> Result<()> {
         self.daemon(component)?.stop(STOP_GRACE)
     }
 
-    /// Kills a program as a crash would.
-    ///
-    /// # Errors
-    /// The cluster has no such node, or the program does not end.
     pub fn kill9(&self, component: Component) -> Result<()> {
         self.daemon(component)?.kill9()
     }
 
-    /// Starts a program again; for etcd, the API server and containerd waits until it answers.
-    ///
-    /// # Errors
-    /// The cluster has no such node, or the program does not become ready.
+    /// Starts a program again; waits until etcd or the API server answers.
     pub fn start(&self, component: Component) -> Result<()> {
         let daemon = self.daemon(component)?;
         daemon.start()?;
         match component {
             Component::Etcd => control_plane::wait_for_etcd(daemon),
             Component::ApiServer => control_plane::wait_for_api_server(daemon, &self.state, &self.programs),
-            Component::Containerd(number) => self.node(number)?.start_containerd(),
             _ => Ok(()),
         }
     }
 
-    /// Numbers of the nodes.
     pub fn node_numbers(&self) -> impl Iterator<Item = u8> {
         self.nodes.iter().map(|node| node.number)
     }
 
     /// Fails a node as a power cut would: its programs and all its containers are killed.
-    ///
-    /// # Errors
-    /// The cluster has no such node, or a process does not end.
     pub fn stop_node(&self, number: u8) -> Result<()> {
         self.node(number)?.kill()
     }
 
     /// Starts a node again; it is ready some seconds later.
-    ///
-    /// # Errors
-    /// The cluster has no such node, or a program of it does not start.
     pub fn start_node(&self, number: u8) -> Result<()> {
         self.node(number)?.start()
     }
 
     /// Waits until every node is ready and takes pods: the taint of one that was not ready goes a moment later.
-    ///
-    /// # Errors
-    /// One is not within a minute.
     pub fn wait_for_nodes(&self) -> Result<()> {
         self.nodes.iter().try_for_each(|node| {
             let name = node.name();
@@ -339,7 +250,7 @@ impl Cluster {
 
     fn images_folder(&self) -> Result<PathBuf> {
         let folder = self.state.path("images");
-        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        fs::create_dir_all(&folder)?;
         Ok(folder)
     }
 
@@ -353,16 +264,9 @@ impl Cluster {
         Ok(match component {
             Component::Etcd => &self.etcd,
             Component::ApiServer => &self.api_server,
-            Component::ControllerManager => &self.controller_manager,
-            Component::Scheduler => &self.scheduler,
-            Component::Containerd(number) => &self.node(number)?.containerd,
             Component::Kubelet(number) => &self.node(number)?.kubelet,
             Component::KubeProxy(number) => &self.node(number)?.kube_proxy,
         })
-    }
-
-    pub fn kubectl_with_input(&self, args: &[&str], input: &str) -> Result<String> {
-        self.client.kubectl_with_input(args, input)
     }
 }
 

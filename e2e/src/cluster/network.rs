@@ -2,73 +2,47 @@
 //!
 //! No real interface is touched, and nothing leaves the machine.
 
-use super::state::State;
-use super::sysctl;
-use crate::process::{find_program, run, run_with_input};
-use anyhow::{Context, Result, bail};
-use serde_json::{Value, json};
-use std::fs;
+use super::{state::State, sysctl};
+use crate::{
+    prelude::*,
+    process::{find_program, run, run_with_input},
+};
+use ipnet::Ipv4Net;
 use std::net::Ipv4Addr;
-use std::path::Path;
 
-/// Nodes that a cluster can have.
 pub const NODE_COUNT: u8 = 2;
-
 /// Node 1 is the host itself, by an address on our bridge.
 pub const API_SERVER_ADDRESS: &str = "10.250.0.1";
-
-/// Port of the API server.
 pub const API_SERVER_PORT: u16 = 6443;
-
-/// Pods of all nodes.
 pub const POD_RANGE: &str = "10.244.0.0/16";
-
-/// Virtual addresses of Services.
 pub const SERVICE_RANGE: &str = "10.96.0.0/16";
-
-/// Where Debian puts the CNI plug-ins.
 pub const CNI_PLUGINS: &str = "/usr/lib/cni";
-
-/// Prefix of the names of our bridges and networks.
 const OUR_PREFIX: &str = "plimsoll";
-
 const BRIDGE: &str = "plimsoll0";
 const NODE_RANGE: &str = "10.250.0.0/24";
-
 /// Marks our own iptables rules, so that they are found again without the state folder.
 const RULE_MARK: &str = "plimsoll-dev";
 
-/// Chains that kube-proxy, kubelet and CNI plug-ins make.
 const KUBERNETES_MARKS: [&str; 2] = ["KUBE-", "CNI-"];
 
 /// `plimsoll-1`, `plimsoll-2`: the node, its network namespace (of the second) and its folder.
-#[must_use]
 pub fn node_name(number: u8) -> String {
     format!("{OUR_PREFIX}-{number}")
 }
 
-/// The node's address on the bridge.
-#[must_use]
 pub fn node_address(number: u8) -> String {
     format!("10.250.0.{number}")
 }
 
 /// The network namespace of a node; the first is the host.
-#[must_use]
 pub fn node_namespace(number: u8) -> Option<String> {
     (number > 1).then(|| node_name(number))
 }
 
-/// Name of a node's CNI network, which is that of its bridge.
-#[must_use]
 pub fn network_name(number: u8) -> String {
     format!("{OUR_PREFIX}-pods{number}")
 }
 
-/// Makes the bridge and lets the host forward between pods.
-///
-/// # Errors
-/// An address range is in use, another Kubernetes has its rules on this machine, or a tool fails.
 pub fn create(state: &State) -> Result<()> {
     check_ranges(&run("ip", &["-json", "route", "show", "table", "all"])?)?;
     ip(&format!("link add {BRIDGE} type bridge"))?;
@@ -84,10 +58,6 @@ pub fn create(state: &State) -> Result<()> {
     Ok(())
 }
 
-/// Connects a node: its namespace (not for the first), its routes, and its CNI configuration.
-///
-/// # Errors
-/// A tool fails, or the configuration cannot be written.
 pub fn connect_node(state: &State, number: u8) -> Result<()> {
     if let Some(namespace) = node_namespace(number) {
         let (outside, name) = (format!("{OUR_PREFIX}-n{number}"), &namespace);
@@ -104,14 +74,10 @@ pub fn connect_node(state: &State, number: u8) -> Result<()> {
     let folder = state.path(&node_name(number)).join("cni");
     fs::create_dir_all(&folder)?;
     let configuration = cni_configuration(number, &state.text(&format!("{}/ipam", node_name(number))));
-    fs::write(folder.join("10-pods.conflist"), serde_json::to_string_pretty(&configuration)?)
-        .with_context(|| format!("cannot write into {}", folder.display()))
+    Ok(fs::write(folder.join("10-pods.conflist"), serde_json::to_string_pretty(&configuration)?)?)
 }
 
 /// Takes a node's links away; what is not there is fine.
-///
-/// # Errors
-/// A link or namespace is there and cannot be removed.
 pub fn disconnect_node(number: u8) -> Result<()> {
     if let Some(namespace) = node_namespace(number) {
         // The route goes over the common bridge, so it does not go with the link.
@@ -125,9 +91,6 @@ pub fn disconnect_node(number: u8) -> Result<()> {
 }
 
 /// Takes the bridge and all Kubernetes rules away; what is not there is fine.
-///
-/// # Errors
-/// A tool fails.
 pub fn remove() -> Result<()> {
     remove_link(BRIDGE)?;
     for family in ["iptables", "ip6tables"] {
@@ -140,19 +103,12 @@ pub fn remove() -> Result<()> {
     Ok(())
 }
 
-/// Whether our bridge or rules are there.
-///
-/// # Errors
-/// iptables cannot be asked.
 pub fn exists() -> Result<bool> {
     let bridge = Path::new("/sys/class/net").join(BRIDGE).exists();
     Ok(bridge || saved_rules("iptables")?.contains(RULE_MARK))
 }
 
 /// Refuses to work beside another Kubernetes, whose rules ours would destroy.
-///
-/// # Errors
-/// kube-proxy's chains are there, and not from us.
 pub fn refuse_foreign_rules() -> Result<()> {
     if !exists()? && saved_rules("iptables")?.contains(":KUBE-SERVICES") {
         bail!(
@@ -235,20 +191,12 @@ fn check_ranges(routes: &str) -> Result<()> {
 
 /// Whether two IPv4 ranges share an address; a route to everything (`default`) shares none.
 fn overlap(left: &str, right: &str) -> bool {
-    match (parse_range(left), parse_range(right)) {
-        (Some((left, left_bits)), Some((right, right_bits))) => {
-            let bits = left_bits.min(right_bits);
-            bits > 0 && (left ^ right) >> (32 - bits) == 0
-        }
-        _ => false,
-    }
-}
-
-fn parse_range(text: &str) -> Option<(u32, u32)> {
-    let (address, bits) = text.split_once('/').unwrap_or((text, "32"));
-    let address: Ipv4Addr = address.parse().ok()?;
-    let bits = bits.parse().ok().filter(|bits| *bits <= 32)?;
-    Some((address.into(), bits))
+    let range = |text: &str| text.parse().or_else(|_| text.parse::<Ipv4Addr>().map(Ipv4Net::from)).ok();
+    let (left, right): (Option<Ipv4Net>, Option<Ipv4Net>) = (range(left), range(right));
+    left.zip(right).is_some_and(|(left, right)| {
+        let everything = left.prefix_len() == 0 || right.prefix_len() == 0;
+        !everything && (left.contains(&right) || right.contains(&left))
+    })
 }
 
 #[cfg(test)]

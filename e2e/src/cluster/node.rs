@@ -1,44 +1,34 @@
 //! One node: containerd, kubelet and kube-proxy, with a folder, a cgroup and (from the second on) a network of its own.
 
-use super::network::{self, node_name, node_namespace};
-use super::node_config::{
-    containerd_configuration, kube_proxy_configuration, kubelet_args, kubelet_configuration,
+use super::{
+    cgroup,
+    network::{self, node_name, node_namespace},
+    node_config::{containerd_configuration, kube_proxy_configuration, kubelet_args, kubelet_configuration},
+    pki,
+    programs::Programs,
+    state::State,
 };
-use super::programs::Programs;
-use super::state::State;
-use super::{cgroup, pki};
-use crate::process::{Daemon, arguments_of, find_program, process_ids, resident_bytes, run, signal_process};
-use anyhow::{Context, Result};
+use crate::{
+    prelude::*,
+    process::{Daemon, arguments_of, find_program, processes, resident_bytes, run, signal_process},
+};
 use rustix::process::Signal;
-use std::fs;
-use std::path::PathBuf;
-use std::time::Duration;
 
 /// Name of the image that holds a pod's namespaces; a full name, or containerd would look for it at Docker's.
 pub const PAUSE_IMAGE: &str = "plimsoll.local/pause:1";
-
-/// How long containerd may take to answer.
 const READY_DEADLINE: Duration = Duration::from_secs(30);
 
 /// A node by its number: 1 is the host, 2 is a network namespace with a zone of its own.
 #[derive(Debug, Clone)]
 pub struct Node {
-    /// Its number, from 1.
     pub number: u8,
     state: State,
-    /// The container runtime.
     pub containerd: Daemon,
-    /// The node's agent.
     pub kubelet: Daemon,
-    /// What makes Services reachable.
     pub kube_proxy: Daemon,
 }
 
 impl Node {
-    /// Describes a node; starts nothing.
-    ///
-    /// # Errors
-    /// A program is not built or not installed.
     pub fn new(state: &State, programs: &Programs, number: u8) -> Result<Self> {
         let name = node_name(number);
         let daemon = |what: &str, program: PathBuf, args: Vec<String>| Daemon {
@@ -65,80 +55,54 @@ impl Node {
         })
     }
 
-    /// The node's name in Kubernetes.
-    #[must_use]
     pub fn name(&self) -> String {
         node_name(self.number)
     }
 
-    /// The node's folder in the state folder.
-    #[must_use]
     pub fn folder(&self) -> PathBuf {
         self.state.path(&self.name())
     }
 
     /// Writes the configuration and makes the network and the cgroup: all that must be there before a start.
-    ///
-    /// # Errors
-    /// A file, link or cgroup cannot be made.
     pub fn prepare(&self) -> Result<()> {
         fs::create_dir_all(self.folder().join("logs"))?;
         network::connect_node(&self.state, self.number)?;
         cgroup::create(&cgroup_of(self.number))?;
         let name = self.name();
         let folder = self.folder().display().to_string();
-        let write = |file: &str, content: &str| {
-            let path = self.folder().join(file);
-            fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))
-        };
+        let write = |file: &str, content: &str| fs::write(self.folder().join(file), content);
         write("containerd.toml", &containerd_configuration(&folder))?;
         write(
             "kubelet.json",
             &serde_json::to_string_pretty(&kubelet_configuration(&self.state, self.number))?,
         )?;
         let proxy = kube_proxy_configuration(&pki::kubeconfig(&self.state, "kube-proxy"), self.number, &name);
-        write("kube-proxy.json", &serde_json::to_string_pretty(&proxy)?)
+        Ok(write("kube-proxy.json", &serde_json::to_string_pretty(&proxy)?)?)
     }
 
-    /// Starts containerd and waits for its answer.
-    ///
-    /// # Errors
-    /// It ended or does not answer in time; the message has the end of its log.
     pub fn start_containerd(&self) -> Result<()> {
         self.containerd.start()?;
         self.containerd
             .wait_until("answer of containerd", READY_DEADLINE, || self.ctr(&["version"]).map(|_| true))
     }
 
-    /// Starts all programs of the node.
-    ///
-    /// # Errors
-    /// As [`Node::start_containerd`], or another program cannot be started.
     pub fn start(&self) -> Result<()> {
         self.start_containerd()?;
         self.kubelet.start()?;
         self.kube_proxy.start()
     }
 
-    /// The node's programs.
-    #[must_use]
     pub fn daemons(&self) -> [&Daemon; 3] {
         [&self.containerd, &self.kubelet, &self.kube_proxy]
     }
 
     /// Runs containerd's own client on the images and containers of Kubernetes.
-    ///
-    /// # Errors
-    /// containerd does not answer or refuses.
     pub fn ctr(&self, args: &[&str]) -> Result<String> {
         let socket = socket_of(&self.folder().display().to_string());
         run("ctr", &[&["--address", &socket, "--namespace", "k8s.io"], args].concat())
     }
 
     /// Kills the node as a power cut would: its programs and every container, at once. Its disk stays.
-    ///
-    /// # Errors
-    /// A process does not end.
     pub fn kill(&self) -> Result<()> {
         // The kubelet first, or it would start again what ends.
         for daemon in [&self.kubelet, &self.kube_proxy, &self.containerd] {
@@ -147,26 +111,18 @@ impl Node {
         kill_containers(&self.state, self.number)
     }
 
-    /// Memory in RAM of the shims between containerd and the containers, in bytes.
-    #[must_use]
     pub fn shim_memory(&self) -> u64 {
         shims(&self.state, self.number).into_iter().map(resident_bytes).sum()
     }
 }
 
-/// The cgroup that holds every container of a node.
-#[must_use]
 pub fn cgroup_of(number: u8) -> String {
     format!("{CGROUP_ROOT}/{}", node_name(number))
 }
 
-/// The cgroup that holds the nodes' cgroups.
 pub const CGROUP_ROOT: &str = "/plimsoll-dev";
 
 /// Kills the containers of a node and the shims that watch them; needs no running program.
-///
-/// # Errors
-/// A process does not end.
 pub fn kill_containers(state: &State, number: u8) -> Result<()> {
     shims(state, number).into_iter().for_each(|pid| signal_process(pid, Signal::KILL));
     cgroup::kill(&cgroup_of(number))
@@ -174,8 +130,8 @@ pub fn kill_containers(state: &State, number: u8) -> Result<()> {
 
 fn shims(state: &State, number: u8) -> Vec<u32> {
     let socket = socket_of(&state.text(&node_name(number)));
-    let is_ours = |arguments: &str| is_shim_of(arguments, &socket);
-    process_ids().into_iter().filter(|pid| is_ours(&arguments_of(*pid))).collect()
+    let ours = processes().filter(|process| is_shim_of(&arguments_of(process), &socket));
+    ours.map(|process| process.pid.unsigned_abs()).collect()
 }
 
 fn is_shim_of(arguments: &str, socket: &str) -> bool {
@@ -184,8 +140,6 @@ fn is_shim_of(arguments: &str, socket: &str) -> bool {
     is_shim && words.any(|word| word == socket)
 }
 
-/// containerd's socket in a node's folder.
-#[must_use]
 pub fn socket_of(folder: &str) -> String {
     format!("{folder}/containerd.sock")
 }

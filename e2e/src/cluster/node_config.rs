@@ -1,10 +1,12 @@
 //! How containerd, kubelet and kube-proxy of a node are configured.
 
-use super::network::{CNI_PLUGINS, POD_RANGE, node_address, node_name};
-use super::node::{PAUSE_IMAGE, cgroup_of, socket_of};
-use super::pki;
-use super::state::State;
-use serde_json::{Value, json};
+use super::{
+    network::{CNI_PLUGINS, POD_RANGE, node_address, node_name},
+    node::{PAUSE_IMAGE, cgroup_of, socket_of},
+    pki,
+    state::State,
+};
+use crate::prelude::*;
 
 /// The kubelet's command line: what its configuration file has no field for.
 pub fn kubelet_args(state: &State, number: u8) -> Vec<String> {

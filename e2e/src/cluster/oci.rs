@@ -1,19 +1,13 @@
 //! The OCI image layout as one tar: a layer, a configuration, a manifest and an index.
 
-use anyhow::{Context, Result};
-use serde_json::{Value, json};
+use crate::prelude::*;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::{fs::File, io::Write};
 
-/// The files of a layer by their path, with mode and bytes.
 pub type Contents = BTreeMap<String, (u32, Vec<u8>)>;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
-/// The layer's tar: the same files give the same bytes.
 pub fn write_layer(contents: &Contents) -> Result<Vec<u8>> {
     let mut tar = tar::Builder::new(Vec::new());
     let mut folders: BTreeMap<PathBuf, u32> = BTreeMap::from([(PathBuf::from("tmp"), 0o1777)]);
@@ -32,7 +26,6 @@ pub fn write_layer(contents: &Contents) -> Result<Vec<u8>> {
     Ok(tar.into_inner()?)
 }
 
-/// Writes the OCI image layout as one tar and returns the digest of the manifest.
 pub fn write_archive(path: &Path, name: &str, layer: &[u8], configuration: &Value) -> Result<String> {
     let configuration = serde_json::to_vec(configuration)?;
     let manifest = serde_json::to_vec(&json!({
@@ -55,13 +48,8 @@ pub fn write_archive(path: &Path, name: &str, layer: &[u8], configuration: &Valu
     append(&mut tar, "oci-layout", tar::EntryType::Regular, 0o644, layout)?;
     append(&mut tar, "index.json", tar::EntryType::Regular, 0o644, &index)?;
     for blob in [&manifest, &configuration, layer] {
-        append(
-            &mut tar,
-            &format!("blobs/{}", digest(blob).replace(':', "/")),
-            tar::EntryType::Regular,
-            0o644,
-            blob,
-        )?;
+        let path = format!("blobs/{}", digest(blob).replace(':', "/"));
+        append(&mut tar, &path, tar::EntryType::Regular, 0o644, blob)?;
     }
     tar.into_inner()?.sync_data()?;
     Ok(digest(&manifest))
@@ -92,7 +80,6 @@ pub fn digest(bytes: &[u8]) -> String {
     format!("sha256:{:x}", Sha256::digest(bytes))
 }
 
-/// The machine's architecture as OCI names it.
 pub fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
@@ -104,7 +91,6 @@ pub fn architecture() -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
     use std::io::Read;
 
     fn entries(bytes: &[u8]) -> BTreeMap<String, Vec<u8>> {

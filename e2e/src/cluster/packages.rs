@@ -1,12 +1,11 @@
 //! Debian packages that the cluster needs; only what is missing is installed.
 
 use super::progress::note;
-use crate::process::{find_program, finish};
-use anyhow::{Context, Result, bail};
-use std::fs;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-use std::process::Command;
+use crate::{
+    prelude::*,
+    process::{find_program, finish},
+};
+use fs_err::os::unix::fs::OpenOptionsExt;
 
 /// A package, and a file or program that shows that it is there. HAProxy, NGINX, patchelf and Prometheus are for tests
 /// beside the cluster; the Prometheus inside of it is built, since Debian's cannot discover pods.
@@ -31,10 +30,6 @@ const PACKAGES: &[(&str, &str)] = &[
 /// Debian's own hook: while it answers 101, installing a package starts no service.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
-/// Installs the packages that are missing, without starting their services.
-///
-/// # Errors
-/// There is no apt, or it fails.
 pub fn ensure() -> Result<()> {
     let missing =
         missing(|probe| probe.starts_with('/') && Path::new(probe).exists() || find_program(probe).is_some());
@@ -42,11 +37,8 @@ pub fn ensure() -> Result<()> {
         return Ok(());
     }
     let names = missing.join(" ");
-    if find_program("apt-get").is_none() {
-        bail!(
-            "missing: {names}; there is no apt-get here, so install the like of these Debian packages by hand"
-        );
-    }
+    let apt_get = find_program("apt-get");
+    ensure!(apt_get.is_some(), "there is no apt-get: install the like of these Debian packages: {names}");
     note(&format!("installing Debian packages: {names}"));
     let _no_service_starts = ServicesStayOff::new()?;
     apt(&["update"]).context("apt-get cannot read its lists; is there a network or a mirror?")?;

@@ -1,10 +1,11 @@
 //! What a machine must have before anything on it is changed.
 
-use super::network::{API_SERVER_ADDRESS, API_SERVER_PORT};
-use super::{cgroup, network};
-use anyhow::{Context, Result, bail};
+use super::{
+    cgroup,
+    network::{API_SERVER_ADDRESS, API_SERVER_PORT},
+};
+use crate::prelude::*;
 use std::net::TcpListener;
-use std::path::Path;
 
 /// Free disk space that a cluster takes, in bytes: images, their unpacked layers, logs, etcd.
 const CLUSTER_SPACE: u64 = 3 << 30;
@@ -22,28 +23,13 @@ const PORTS: [(&str, u16, &str); 9] = [
     (API_SERVER_ADDRESS, 10259, "kube-scheduler"),
 ];
 
-/// Checks what can be checked before anything is changed.
-///
-/// # Errors
-/// Not root, no cgroup, too little disk space.
 pub fn check() -> Result<()> {
     require_root()?;
     cgroup::trees()?;
     check_space(Path::new("/var/lib"), CLUSTER_SPACE, "run a cluster")
 }
 
-/// Checks that no other Kubernetes is in the way; needs the tools that the packages bring.
-///
-/// # Errors
-/// Another Kubernetes has its rules here.
-pub fn check_neighbours() -> Result<()> {
-    network::refuse_foreign_rules()
-}
-
 /// Checks that the ports are free; our bridge must be there, and nothing of ours may run.
-///
-/// # Errors
-/// A port is taken.
 pub fn check_ports() -> Result<()> {
     for (address, port, owner) in PORTS {
         TcpListener::bind((address, port)).with_context(|| {
@@ -53,32 +39,16 @@ pub fn check_ports() -> Result<()> {
     Ok(())
 }
 
-/// Checks that the caller is root.
-///
-/// # Errors
-/// The caller is not root.
 pub fn require_root() -> Result<()> {
-    if !rustix::process::geteuid().is_root() {
-        bail!("a cluster needs root (namespaces, mounts, cgroups, iptables); run it as root or by sudo");
-    }
+    ensure!(rustix::process::geteuid().is_root(), "a cluster needs root: run it as root or by sudo");
     Ok(())
 }
 
-/// Checks the free disk space at a path.
-///
-/// # Errors
-/// There is less than `needed` bytes.
 pub fn check_space(path: &Path, needed: u64, purpose: &str) -> Result<()> {
     let disk = rustix::fs::statvfs(path)
         .with_context(|| format!("cannot ask for the disk of {}", path.display()))?;
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-    if free < needed {
-        bail!(
-            "the disk of {} is too full to {purpose}: {} MiB free, {} MiB needed",
-            path.display(),
-            free >> 20,
-            needed >> 20
-        );
-    }
+    let (path, free_mib, needed_mib) = (path.display(), free >> 20, needed >> 20);
+    ensure!(free >= needed, "{path} has {free_mib} MiB free, and {needed_mib} are needed to {purpose}");
     Ok(())
 }

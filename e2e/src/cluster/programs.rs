@@ -2,20 +2,17 @@
 //!
 //! `e2e/programs/<module>` holds the pinned `go.mod` and `go.sum` of each.
 
-use super::progress::{note, pretty};
-use super::state::cache_folder;
-use crate::process::find_program;
-use anyhow::{Context, Result, bail};
+use super::{progress::note, state::cache_folder};
+use crate::{
+    prelude::*,
+    process::{find_program, finish},
+};
+use fs_err::File;
 use sha2::{Digest, Sha256};
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 /// Free disk space that a first build takes, in bytes: module and build caches of Go, and the programs.
 const BUILD_SPACE: u64 = 8 << 30;
 
-/// A Go module of ours with the programs that it gives.
 #[derive(Debug)]
 pub struct Module {
     name: &'static str,
@@ -46,7 +43,6 @@ macro_rules! module {
     };
 }
 
-/// What every cluster needs.
 static CLUSTER_MODULES: &[Module] = &[
     module!(
         "kubernetes",
@@ -109,7 +105,6 @@ pub static METRICS_SERVER: Module = module!(
     &[("metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server")]
 );
 
-/// The built programs.
 #[derive(Debug, Clone)]
 pub struct Programs {
     folders: Vec<PathBuf>,
@@ -117,50 +112,33 @@ pub struct Programs {
 
 impl Programs {
     /// Builds what the cache does not have yet: about ten minutes on two cores the first time.
-    ///
-    /// # Errors
-    /// Go is missing, the disk is too full, or a build fails.
     pub fn ensure() -> Result<Self> {
         let folders = CLUSTER_MODULES.iter().map(Module::ensure).collect::<Result<_>>()?;
         Ok(Self { folders })
     }
 
     /// Builds the one program of this name alone, unless the cache has it, and returns its path.
-    ///
-    /// # Errors
-    /// As [`Self::ensure`], or no module gives a program of this name.
     pub fn ensure_one(name: &str) -> Result<PathBuf> {
         let has = |module: &&Module| module.programs.iter().any(|(program, _)| *program == name);
         let module = CLUSTER_MODULES.iter().find(has);
         Ok(module.with_context(|| format!("no module gives a program {name:?}"))?.ensure()?.join(name))
     }
 
-    /// Finds the programs without building any.
-    ///
-    /// # Errors
-    /// One of them is not built.
     pub fn find() -> Result<Self> {
         let find = |module: &Module| {
             let folder = module.folder()?;
-            if !folder.is_dir() {
-                bail!("{} {} is not built; run `cargo xtask cluster up`", module.name, module.version);
-            }
+            let (name, version) = (module.name, module.version);
+            ensure!(folder.is_dir(), "{name} {version} is not built; run `cargo xtask cluster up`");
             Ok(folder.join("bin"))
         };
         Ok(Self { folders: CLUSTER_MODULES.iter().map(find).collect::<Result<_>>()? })
     }
 
-    /// The full path of a program.
-    ///
-    /// # Errors
-    /// No module gives a program of this name.
     pub fn path(&self, name: &str) -> Result<PathBuf> {
         let found = self.folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file());
         found.with_context(|| format!("no built program is called {name:?}"))
     }
 
-    /// The folders with the programs, for PATH.
-    #[must_use]
     pub fn folders(&self) -> &[PathBuf] {
         &self.folders
     }
@@ -168,9 +146,6 @@ impl Programs {
 
 impl Module {
     /// Builds the module's programs unless the cache has them, and returns their folder.
-    ///
-    /// # Errors
-    /// Go is missing, the disk is too full, or the build fails.
     pub fn ensure(&self) -> Result<PathBuf> {
         let folder = self.folder()?;
         if folder.is_dir() {
@@ -183,7 +158,7 @@ impl Module {
             let unfinished = cache.join(format!(".building-{}", self.name));
             remove_folder(&unfinished)?;
             self.build(&unfinished)?;
-            fs::rename(&unfinished, &folder).with_context(|| format!("cannot make {}", folder.display()))?;
+            fs::rename(&unfinished, &folder)?;
         }
         Ok(folder.join("bin"))
     }
@@ -208,56 +183,26 @@ impl Module {
 
     fn build(&self, folder: &Path) -> Result<()> {
         let bin = folder.join("bin");
-        fs::create_dir_all(&bin).with_context(|| format!("cannot make {}", bin.display()))?;
+        fs::create_dir_all(&bin)?;
         fs::write(folder.join("go.mod"), self.go_mod)?;
         fs::write(folder.join("go.sum"), self.go_sum)?;
         if let Some(main_go) = self.main_go {
             fs::write(folder.join("main.go"), main_go)?;
         }
-        let log = folder.join("build.log");
-        let output = File::create(&log)?;
-        let mut child = Command::new("go")
-            .args([
-                "build",
-                "-trimpath",
-                "-buildvcs=false",
-                "-ldflags",
-                self.linker_flags,
-                "-tags",
-                self.tags,
-                "-o",
-            ])
-            .arg(format!("{}/", bin.display()))
-            .args(self.programs.iter().map(|(_, package)| package))
-            .current_dir(folder)
-            .env("CGO_ENABLED", "0")
-            .env("GOWORK", "off")
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output)
-            .spawn()
-            .context("cannot start go")?;
         let what = format!("building {} {}", self.name, self.version);
-        let (start, mut told) = (Instant::now(), Duration::ZERO);
         note(&format!("{what} (once; minutes on two cores)"));
-        let status = loop {
-            if let Some(status) = child.try_wait()? {
-                break status;
-            }
-            std::thread::sleep(Duration::from_millis(200));
-            if start.elapsed() - told > Duration::from_secs(20) {
-                told = start.elapsed();
-                note(&format!("{what} … {}", pretty(told)));
-            }
-        };
-        if !status.success() {
-            bail!("{what} failed: {}", fs::read_to_string(&log)?.trim());
-        }
+        let start = Instant::now();
+        let mut go = Command::new("go");
+        go.args(["build", "-trimpath", "-buildvcs=false", "-ldflags", self.linker_flags, "-tags", self.tags]);
+        go.arg("-o")
+            .arg(format!("{}/", bin.display()))
+            .args(self.programs.iter().map(|(_, package)| package));
+        go.current_dir(folder).env("CGO_ENABLED", "0").env("GOWORK", "off");
+        finish(go, "").with_context(|| format!("{what} failed"))?;
         for (name, package) in self.programs {
-            fs::rename(bin.join(go_output_name(package)), bin.join(name))
-                .with_context(|| format!("go built {package}, but no {name}"))?;
+            fs::rename(bin.join(go_output_name(package)), bin.join(name))?;
         }
-        note(&format!("{what} took {}", pretty(start.elapsed())));
+        note(&format!("{what} took {}", format_args!("{} s", start.elapsed().as_secs())));
         Ok(())
     }
 }
@@ -269,17 +214,15 @@ fn go_output_name(package: &str) -> &str {
 }
 
 fn check_tools(cache: &Path) -> Result<()> {
-    if find_program("go").is_none() {
-        bail!(
-            "Go is missing: Kubernetes is built from its source here; install Go 1.26 or newer (https://go.dev/dl) and have it in PATH"
-        );
-    }
+    find_program("go").context(
+        "Go is missing: Kubernetes is built from its source here; install Go 1.26 or newer (https://go.dev/dl)",
+    )?;
     super::preflight::check_space(cache, BUILD_SPACE, "build Kubernetes")
 }
 
 /// Holds the lock file until the answer is dropped; tells when it has to wait.
 pub(super) fn lock(path: &Path) -> Result<File> {
-    let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+    let file = File::create(path)?;
     if file.try_lock().is_err() {
         note(&format!("waiting for another run that holds {}", path.display()));
         file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
@@ -290,9 +233,7 @@ pub(super) fn lock(path: &Path) -> Result<File> {
 /// Removes a folder with all in it; one that is not there is fine.
 pub(super) fn remove_folder(path: &Path) -> Result<()> {
     match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", path.display()))
-        }
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),
     }
 }

@@ -1,12 +1,7 @@
 //! What a person sees while the cluster is made: one line for each step, on standard error.
 
-use anyhow::{Context, Result};
-use std::time::{Duration, Instant};
+use crate::prelude::*;
 
-/// Does one named step and tells how long it took.
-///
-/// # Errors
-/// Those of the step, with its name before them.
 pub fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     let start = Instant::now();
     let done = work().with_context(|| format!("{name} failed"))?;
@@ -14,16 +9,6 @@ pub fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     Ok(done)
 }
 
-/// Tells something that is no step.
 pub fn note(text: &str) {
     eprintln!("  {text}");
-}
-
-/// A duration for a person: `45 s`, `2 min 5 s`.
-#[must_use]
-pub fn pretty(duration: Duration) -> String {
-    match (duration.as_secs() / 60, duration.as_secs() % 60) {
-        (0, seconds) => format!("{seconds} s"),
-        (minutes, seconds) => format!("{minutes} min {seconds} s"),
-    }
 }

@@ -1,21 +1,13 @@
 //! HAProxy and NGINX of the next releases of Debian, beside the system's own: Plimsoll has to work with all of them.
 
-use std::{
-    fmt::{self, Display, Formatter},
-    fs,
-    os::unix::fs::symlink,
-    path::{Path, PathBuf},
-    process::Command,
-};
-
-use anyhow::{Context, Result};
-
 use super::{progress::note, state::cache_folder};
-use crate::process::finish;
+use crate::{
+    prelude::*,
+    process::{finish, run},
+};
+use std::os::unix::fs::symlink;
 
-/// Signs all releases.
 const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-/// Programs, by their packages' names.
 const PROGRAMS: [&str; 2] = ["haproxy", "nginx"];
 
 /// A release after Debian 12, which has HAProxy 2.6 and NGINX 1.22.
@@ -28,21 +20,17 @@ pub enum Release {
 }
 
 impl Release {
-    /// Every release, the oldest first.
     pub const ALL: [Self; 2] = [Self::Trixie, Self::Forky];
 
     /// The folder with the programs `haproxy` and `nginx`, for the front of a PATH. They are fetched once, with every
     /// library that they need down to the C library, and nothing of the system is changed.
-    ///
-    /// # Errors
-    /// The system's mirror does not have them, or cannot be reached.
     pub fn programs(self) -> Result<PathBuf> {
-        let folder = cache_folder(&format!("debian-{self}"))?;
+        let folder = cache_folder(&format!("debian-{}", self.name()))?;
         let bin = folder.join("bin");
         // A machine that was stopped while it wrote leaves empty files.
         if versions(&bin).is_err() {
-            note(&format!("fetching HAProxy and NGINX of Debian {self}"));
-            self.fetch(&folder).with_context(|| format!("packages of Debian {self} cannot be fetched"))?;
+            note(&format!("fetching HAProxy and NGINX of Debian {}", self.name()));
+            self.fetch(&folder).context("the packages cannot be fetched")?;
             link(&folder)?;
         }
         for version in versions(&bin)? {
@@ -51,12 +39,19 @@ impl Release {
         Ok(bin)
     }
 
+    fn name(self) -> &'static str {
+        match self {
+            Self::Trixie => "trixie",
+            Self::Forky => "forky",
+        }
+    }
+
     fn fetch(self, folder: &Path) -> Result<()> {
         for part in ["lists/partial", "cache/archives/partial", "root"] {
             fs::create_dir_all(folder.join(part))?;
         }
         fs::write(folder.join("status"), "")?;
-        let sources = format!("deb [signed-by={KEYS}] {} {self} main\n", mirror()?);
+        let sources = format!("deb [signed-by={KEYS}] {} {} main\n", mirror()?, self.name());
         fs::write(folder.join("sources.list"), sources)?;
         apt(folder, &["update"])?;
         let install = ["install", "--yes", "--no-install-recommends", "--download-only"];
@@ -64,21 +59,10 @@ impl Release {
         for file in fs::read_dir(folder.join("cache/archives"))? {
             let file = file?.path();
             if file.extension().is_some_and(|extension| extension == "deb") {
-                let mut command = Command::new("dpkg-deb");
-                command.arg("--extract").arg(&file).arg(folder.join("root"));
-                finish(command, "")?;
+                run("dpkg-deb", &[Path::new("--extract"), &file, &folder.join("root")])?;
             }
         }
         Ok(())
-    }
-}
-
-impl Display for Release {
-    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Trixie => "trixie",
-            Self::Forky => "forky",
-        })
     }
 }
 
@@ -96,11 +80,9 @@ fn versions(bin: &Path) -> Result<Vec<String>> {
     PROGRAMS.iter().map(version).collect()
 }
 
-/// The mirror that the system itself is set up with.
 fn mirror() -> Result<String> {
-    let mut command = Command::new("apt-get");
-    command.args(["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Component: main"]);
-    let said = finish(command, "")?;
+    let targets = ["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Component: main"];
+    let said = run("apt-get", &targets)?;
     said.lines().next().map(str::to_owned).context("apt-get has no source with the component main")
 }
 
@@ -134,11 +116,10 @@ fn link(folder: &Path) -> Result<()> {
     fs::create_dir_all(&bin)?;
     for name in PROGRAMS {
         let program = folder.join("root/usr/sbin").join(name);
-        let mut command = Command::new("patchelf");
-        command.arg("--set-interpreter").arg(&loader);
         // A plain RPATH holds for the libraries of libraries, too.
-        command.arg("--force-rpath").arg("--set-rpath").arg(&libraries).arg(&program);
-        finish(command, "")?;
+        let [interpreter, force, rpath] =
+            ["--set-interpreter", "--force-rpath", "--set-rpath"].map(Path::new);
+        run("patchelf", &[interpreter, &loader, force, rpath, &libraries, &program])?;
         symlink(&program, bin.join(name))?;
     }
     Ok(())

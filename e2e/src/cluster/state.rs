@@ -2,27 +2,20 @@
 //!
 //! Programs and images that outlive a cluster are in the user's cache instead.
 
-use crate::process::write_private;
-use anyhow::{Context, Result};
+use crate::{prelude::*, process::write_private};
 use serde::{Deserialize, Serialize};
-use std::fs;
-use std::path::{Path, PathBuf};
 
 /// One cluster on a machine, so one fixed folder. Sockets in it must stay below 108 bytes.
 const ROOT: &str = "/var/lib/plimsoll-dev";
-
 const RECORD: &str = "cluster.json";
 
 /// What a complete cluster was started with; its file is written last and removed first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// Number of nodes, 1 or 2.
     pub nodes: u8,
-    /// Prometheus' scrape interval in milliseconds.
     pub scrape_interval_ms: u64,
 }
 
-/// The folders and files of a cluster.
 #[derive(Debug, Clone)]
 pub struct State {
     root: PathBuf,
@@ -35,99 +28,61 @@ impl Default for State {
 }
 
 impl State {
-    /// The folder itself.
-    #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// A path in the folder.
-    #[must_use]
     pub fn path(&self, relative: &str) -> PathBuf {
         self.root.join(relative)
     }
 
-    /// A path in the folder, as text for a command line or a configuration.
-    #[must_use]
     pub fn text(&self, relative: &str) -> String {
         self.path(relative).display().to_string()
     }
 
-    /// The administrator's kubeconfig.
-    #[must_use]
     pub fn kubeconfig(&self) -> PathBuf {
         self.path("kubeconfig")
     }
 
-    /// The log of a program.
-    #[must_use]
     pub fn log(&self, name: &str) -> PathBuf {
         self.root.join("logs").join(format!("{name}.log"))
     }
 
-    /// The pid file of a program.
-    #[must_use]
     pub fn pid_file(&self, name: &str) -> PathBuf {
         self.root.join("run").join(format!("{name}.pid"))
     }
 
-    /// Makes the folders; only root may look into them.
-    ///
-    /// # Errors
-    /// A folder cannot be made.
     pub fn create(&self) -> Result<()> {
         for folder in ["", "logs", "run", "pki", "kubeconfigs"] {
-            let path = self.root.join(folder);
-            fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+            fs::create_dir_all(self.root.join(folder))?;
         }
         use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(&self.root, fs::Permissions::from_mode(0o700))
-            .with_context(|| format!("cannot protect {}", self.root.display()))
+        Ok(fs::set_permissions(&self.root, std::fs::Permissions::from_mode(0o700))?)
     }
 
     /// What the running cluster was started with; none when there is no complete cluster.
-    #[must_use]
     pub fn record(&self) -> Option<Record> {
         serde_json::from_str(&fs::read_to_string(self.path(RECORD)).ok()?).ok()
     }
 
-    /// Marks the cluster as complete.
-    ///
-    /// # Errors
-    /// The file cannot be written.
     pub fn write_record(&self, record: &Record) -> Result<()> {
         write_private(&self.path(RECORD), &serde_json::to_string(record)?)
     }
 
     /// From now on the cluster is not complete any more.
-    ///
-    /// # Errors
-    /// The file is there and cannot be removed.
     pub fn remove_record(&self) -> Result<()> {
         match fs::remove_file(self.path(RECORD)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("cannot remove {}", self.path(RECORD).display()))
-            }
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
             _ => Ok(()),
         }
     }
 }
 
 /// A folder below the user's cache (`$XDG_CACHE_HOME/plimsoll`, otherwise `~/.cache/plimsoll`), made when missing.
-///
-/// # Errors
-/// Neither variable is set, or the folder cannot be made.
 pub fn cache_folder(name: &str) -> Result<PathBuf> {
-    let base = match std::env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()) {
-        Some(cache) => PathBuf::from(cache),
-        None => {
-            let home = std::env::var_os("HOME").context(
-                "no folder for built programs: neither XDG_CACHE_HOME nor HOME is set; set one of them",
-            )?;
-            PathBuf::from(home).join(".cache")
-        }
-    };
-    let folder = base.join("plimsoll").join(name);
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
+    let folder = cache.context("neither XDG_CACHE_HOME nor HOME is set")?.join("plimsoll").join(name);
+    fs::create_dir_all(&folder)?;
     Ok(folder)
 }

@@ -1,15 +1,14 @@
 //! Kernel settings that the cluster changes: remembered before, put back after.
 
 use super::state::State;
-use crate::process::{find_program, run, write_private};
-use anyhow::{Context, Result};
-use std::collections::BTreeMap;
-use std::fs;
+use crate::{
+    prelude::*,
+    process::{find_program, run, write_private},
+};
 
 /// Lets the rules of kube-proxy see traffic between pods on one bridge.
 const BRIDGE_CALLS: &str = "net/bridge/bridge-nf-call-iptables";
 
-/// What we set.
 const NEEDED: [(&str, &str); 2] = [("net/ipv4/ip_forward", "1"), (BRIDGE_CALLS, "1")];
 
 /// What kubelet and kube-proxy set by themselves.
@@ -24,9 +23,6 @@ const CHANGED_BY_KUBERNETES: [&str; 7] = [
 ];
 
 /// Remembers all that the cluster changes and sets what it needs.
-///
-/// # Errors
-/// The kernel does not have or does not take a setting.
 pub fn prepare(state: &State) -> Result<()> {
     if read(BRIDGE_CALLS).is_none() && find_program("modprobe").is_some() {
         run("modprobe", &["br_netfilter"]).context(
@@ -40,9 +36,6 @@ pub fn prepare(state: &State) -> Result<()> {
 }
 
 /// Sets what a node in a network namespace of its own needs.
-///
-/// # Errors
-/// The kernel does not take a setting.
 pub fn prepare_namespace(namespace: &str) -> Result<()> {
     let script: Vec<String> =
         NEEDED.iter().map(|(name, value)| format!("echo {value} > /proc/sys/{name}")).collect();
@@ -50,10 +43,6 @@ pub fn prepare_namespace(namespace: &str) -> Result<()> {
     run("nsenter", &[inside.as_str(), "sh", "-ec", &script.join("\n")]).map(drop)
 }
 
-/// Puts back what was remembered.
-///
-/// # Errors
-/// The kernel does not take a setting.
 pub fn restore(state: &State) -> Result<()> {
     let text = fs::read_to_string(state.path("sysctls.json")).unwrap_or_default();
     let before: BTreeMap<String, String> = serde_json::from_str(&text).unwrap_or_default();
@@ -66,6 +55,5 @@ fn read(name: &str) -> Option<String> {
 }
 
 fn write(name: &str, value: &str) -> Result<()> {
-    fs::write(format!("/proc/sys/{name}"), value)
-        .with_context(|| format!("cannot set the kernel setting {} to {value}", name.replace('/', ".")))
+    Ok(fs::write(format!("/proc/sys/{name}"), value)?)
 }

@@ -2,17 +2,19 @@
 //!
 //! Stopping kubelet and containerd leaves containers, mounts, rules, cgroups and namespaces behind.
 
-use super::network::{NODE_COUNT, network_name, node_name};
-use super::node::{CGROUP_ROOT, cgroup_of, kill_containers};
-use super::programs::remove_folder;
-use super::state::State;
-use super::{cgroup, network, sysctl};
-use crate::process::{arguments_of, process_ids, run, signal_process, wait_for};
-use anyhow::{Result, bail};
+use super::{
+    cgroup, network,
+    network::{NODE_COUNT, network_name, node_name},
+    node::{CGROUP_ROOT, cgroup_of, kill_containers},
+    programs::remove_folder,
+    state::State,
+    sysctl,
+};
+use crate::{
+    prelude::*,
+    process::{arguments_of, processes, run, signal_process},
+};
 use rustix::process::Signal;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// Programs of a cluster; each has a path of the state folder among its arguments.
 const PROGRAMS: [&str; 8] = [
@@ -42,18 +44,11 @@ const SHARED_FOLDERS: [&str; 12] = [
     "/var/lib/cni",
 ];
 
-/// Whether anything of a cluster is on this machine.
-///
-/// # Errors
-/// iptables cannot be asked.
 pub fn is_needed(state: &State) -> Result<bool> {
     Ok(state.root().exists() || network::exists()? || !our_processes(state.root()).is_empty())
 }
 
 /// Removes a whole cluster; running it again, or without a cluster, is fine.
-///
-/// # Errors
-/// Something cannot be removed; the message says what.
 pub fn all(state: &State) -> Result<()> {
     state.remove_record()?;
     kill_programs(state.root())?;
@@ -72,10 +67,6 @@ pub fn all(state: &State) -> Result<()> {
     remove_unmounted(state.root())
 }
 
-/// Removes one node and leaves the rest of the cluster alone.
-///
-/// # Errors
-/// As [`all`].
 pub fn node(state: &State, number: u8) -> Result<()> {
     let folder = state.path(&node_name(number));
     kill_programs(&folder)?;
@@ -98,9 +89,9 @@ fn kill_programs(folder: &Path) -> Result<()> {
 }
 
 fn our_processes(folder: &Path) -> Vec<u32> {
-    let rank = |pid: &u32| program_rank(&arguments_of(*pid), folder);
-    let mut found: Vec<(usize, u32)> =
-        process_ids().into_iter().filter_map(|pid| Some((rank(&pid)?, pid))).collect();
+    let rank = |process: &_| program_rank(&arguments_of(process), folder);
+    let found = processes().filter_map(|process| Some((rank(&process)?, process.pid.unsigned_abs())));
+    let mut found: Vec<(usize, u32)> = found.collect();
     found.sort_unstable();
     found.into_iter().map(|(_, pid)| pid).collect()
 }
@@ -133,17 +124,11 @@ fn mounts_below(mountinfo: &str, folder: &Path) -> Vec<PathBuf> {
 
 /// Removes a folder, but never through a mount into somebody else's files.
 fn remove_unmounted(folder: &Path) -> Result<()> {
-    if let Some(mount) = mounts_below(&fs::read_to_string("/proc/self/mountinfo")?, folder).first() {
-        bail!(
-            "{} is still mounted, so {} is kept; unmount it and try again",
-            mount.display(),
-            folder.display()
-        );
-    }
+    let mounts = mounts_below(&fs::read_to_string("/proc/self/mountinfo")?, folder);
+    ensure!(mounts.is_empty(), "{mounts:?} are still mounted, so {} is kept", folder.display());
     remove_folder(folder)
 }
 
-/// Removes what the containers of a node leave in shared folders.
 fn remove_traces(state: &State, number: u8) {
     let folder = state.path(&node_name(number));
     let sandboxes = folder.join("containerd/io.containerd.grpc.v1.cri/sandboxes");
@@ -159,7 +144,6 @@ fn remove_traces(state: &State, number: u8) {
     });
 }
 
-/// Removes what is shared by the nodes and used by nobody any more.
 fn remove_shared_traces() {
     let sockets = fs::read_to_string("/proc/net/unix").unwrap_or_default();
     remove_files("/run/containerd/s", |path| !sockets.contains(&path.display().to_string()));

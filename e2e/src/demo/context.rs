@@ -1,14 +1,9 @@
 //! An existing cluster for the demo: all of it in one namespace, beside what else runs there.
 
-use std::{path::PathBuf, thread::sleep, time::Duration};
-
-use anyhow::{Context, Result, bail};
-use serde_json::Value;
-
 use super::place::{Generator, Place};
 use crate::{
     cluster::{Archive, Client, Image, Programs, prometheus_for},
-    process::wait_for,
+    prelude::*,
     stage::{Built, Profile},
 };
 
@@ -18,18 +13,14 @@ const CRD: &str = "scalableservices.plimsoll.dev";
 /// Reasons of a container that waits for an image which it will not get.
 const NO_IMAGE: [&str; 4] = ["ErrImageNeverPull", "ErrImagePull", "ImagePullBackOff", "InvalidImageName"];
 
-/// The cluster.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// Its context in the kubeconfig.
     pub context: String,
-    /// Without one, kubectl's own rules.
     pub kubeconfig: Option<PathBuf>,
     /// Where the images were pushed to, as in `localhost:5000/plimsoll`. Without one, they are on the nodes.
     pub registry: Option<String>,
 }
 
-/// The images that the cluster needs.
 struct Images {
     archives: [Archive; 3],
     registry: Option<String>,
@@ -52,7 +43,7 @@ impl Place {
         };
         println!("{}", images.needed(&target.context));
         let folder = built.plugin.parent().unwrap_or(&built.plugin).display().to_string();
-        let kubectl = kubectl(target);
+        let kubectl = format!("kubectl --context {}", target.context);
         let helm = format!("helm --kube-context {}", target.context);
         let kubeconfig = target.kubeconfig.iter();
         let kubeconfig = kubeconfig.map(|path| format!("export KUBECONFIG={}", path.display()));
@@ -78,9 +69,9 @@ impl Place {
         let policy = self.pull_policy;
         self.client.apply(&prometheus_for(NAMESPACE, &images.name(2), policy))?;
         // What an earlier demo left.
-        self.kubectl(&["delete", "pod/load", "deployment/checkout", "--ignore-not-found"])?;
+        self.kubectl("delete pod/load deployment/checkout --ignore-not-found")?;
         // Also pods that waited for an image: they would go on to say that it is missing when it is there by now.
-        self.kubectl(&["delete", "pods", "--field-selector=status.phase=Pending", "--ignore-not-found"])?;
+        self.kubectl("delete pods --field-selector=status.phase=Pending --ignore-not-found")?;
         let name = images.name(0);
         let (repository, tag) = name.rsplit_once(':').context("an image without a tag")?;
         let chart = built.workspace.join("charts/plimsoll").display().to_string();
@@ -106,10 +97,9 @@ impl Place {
         sleep(Duration::from_secs(2));
         let mut missing = None;
         wait_for("Prometheus and Plimsoll", Duration::from_secs(120), || {
-            let pods: Value = serde_json::from_str(&self.kubectl(&["get", "pods", "--output=json"])?)?;
-            let pods = pods.pointer("/items").and_then(Value::as_array).cloned().unwrap_or_default();
+            let pods = self.client.list(NAMESPACE, "pods")?;
             missing = pods.iter().find_map(without_image);
-            Ok(missing.is_some() || pods.len() >= 3 && pods.iter().all(is_ready))
+            Ok(missing.is_some() || pods.len() >= 3 && pods.iter().all(|pod| pod.is("Ready")))
         })?;
         match missing {
             Some(image) => bail!("the nodes do not have the image {image}; {}", images.how()),
@@ -134,28 +124,13 @@ fn refuse_what_is_there(client: &Client, context: &str) -> Result<()> {
     }
 }
 
-fn kubectl(Target { context, .. }: &Target) -> String {
-    format!("kubectl --context {context}")
-}
-
-fn is_ready(pod: &Value) -> bool {
-    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
-    let ready = |condition: &&Value| condition.get("type").is_some_and(|type_| type_ == "Ready");
-    conditions.is_some_and(|all| all.iter().find(ready).is_some_and(|ready| ready["status"] == "True"))
-}
-
 /// The image that a container of the pod waits for in vain.
 fn without_image(pod: &Value) -> Option<String> {
-    let containers = pod.pointer("/status/containerStatuses")?.as_array()?;
-    let waits = |container: &&Value| {
-        let reason = container.pointer("/state/waiting/reason").and_then(Value::as_str);
-        reason.is_some_and(|reason| NO_IMAGE.contains(&reason))
-    };
-    containers.iter().find(waits)?.get("image")?.as_str().map(str::to_owned)
+    let waits = |container: &&Value| NO_IMAGE.contains(&container.text("/state/waiting/reason"));
+    Some(pod.list("/status/containerStatuses").iter().find(waits)?.text("/image").to_owned())
 }
 
 impl Images {
-    /// Name under which the cluster finds an archive's image.
     fn name(&self, index: usize) -> String {
         let name = self.archives.get(index).map(|archive| archive.name.clone()).unwrap_or_default();
         match &self.registry {

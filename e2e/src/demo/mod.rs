@@ -3,63 +3,43 @@
 mod context;
 mod place;
 
-use std::{
-    io::Write,
-    thread::sleep,
-    time::{Duration, Instant},
-};
-
-use anyhow::{Result, bail};
-use serde_json::Value;
-
 use self::place::Place;
-use crate::stage::{Load, Second, Shop};
+use crate::{
+    prelude::*,
+    stage::{Load, Second, Shop, Summary, scalable_service},
+};
+use std::io::Write;
 
 pub use self::context::Target;
 
 const NAME: &str = "checkout";
 /// A pod has 4 workers of 50 ms: 80 requests a second at the most, of which 50 are wanted.
 const SHAPE: &str = "40@15s,40..300@45s,300@20s,650@25s,300@15s,300..40@20s,40@40s";
-/// What the demo promises of its own service.
 const OBJECTIVE_S: f64 = 0.25;
 /// Seconds after the jump in which late answers are told apart: pods need time to start.
 const REACTION_S: f64 = 12.0;
-/// Second of the shape at which the load jumps.
 const JUMP_S: f64 = 80.0;
 
-const SERVICE: &str = r#"
-apiVersion: plimsoll.dev/v1alpha1
-kind: ScalableService
-metadata: {name: checkout, namespace: NAMESPACE}
-spec:
-  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: checkout}
-  minReplicas: 2
-  maxReplicas: 20
-  period: 1s
-  kpis:
-  - name: demand # what is served, and what waits: an overloaded service serves less than it is asked for
-    type: Load
-    query: sum(rate(http_requests_total{namespace="NAMESPACE", app="checkout"}[15s])) + sum(http_queue_length{namespace="NAMESPACE", app="checkout"})
-    perReplica: "50"
-  - name: latency-p99
-    type: Objective
-    query: histogram_quantile(0.99, sum by (le) (rate(http_request_duration_seconds_bucket{namespace="NAMESPACE", app="checkout"}[15s]))) >= 0
-    atMost: "0.25"
-    onEmpty: Zero # without requests there is no percentile, and nothing that is too slow
-  behavior:
-    scaleDown: {stabilizationWindowSeconds: 30}
-"#;
+const SPEC: &str = r#"kpis:
+- name: demand # what is served, and what waits: an overloaded service serves less than it is asked for
+  type: Load
+  query: sum(rate(http_requests_total{namespace="NAMESPACE", app="checkout"}[15s])) + sum(http_queue_length{namespace="NAMESPACE", app="checkout"})
+  perReplica: "50"
+- name: latency-p99
+  type: Objective
+  query: histogram_quantile(0.99, sum by (le) (rate(http_request_duration_seconds_bucket{namespace="NAMESPACE", app="checkout"}[15s]))) >= 0
+  atMost: "0.25"
+  onEmpty: Zero # without requests there is no percentile, and nothing that is too slow
+behavior:
+  scaleDown: {stabilizationWindowSeconds: 30}"#;
 
-/// Where the demo is shown.
 #[derive(Debug)]
 pub enum On {
     /// On a cluster of this machine, made with this number of nodes unless it runs already.
     Machine(u8),
-    /// On an existing cluster.
     Context(Target),
 }
 
-/// Shows the main job and leaves the cluster up.
 pub fn run(on: &On) -> Result<()> {
     let begin = Instant::now();
     let place = match on {
@@ -73,37 +53,25 @@ pub fn run(on: &On) -> Result<()> {
         }
     };
     say(begin, "deploying the shop and its ScalableService");
-    let shop = Shop {
-        namespace: place.namespace,
-        name: NAME,
-        replicas: 2,
-        workers: 4,
-        service_time: "50ms",
-        startup: "2s",
-        more: &["--queue-limit=400"],
-    };
-    place.deploy(&shop)?;
-    place.client.apply(&SERVICE.replace("NAMESPACE", place.namespace))?;
-    place.kubectl(&["wait", "--for=condition=Ready", "ssvc/checkout", "--timeout=60s"])?;
+    let shop = Shop::of(place.namespace, NAME, 2);
+    place.deploy(&Shop { service_time: "50ms", startup: "2s", more: &["--queue-limit=400"], ..shop })?;
+    let spec = SPEC.replace("NAMESPACE", place.namespace);
+    let target = "{kind: Deployment, name: checkout}";
+    place.client.apply(&scalable_service((place.namespace, NAME), target, 2..=20, &spec))?;
+    place.kubectl("wait --for=condition=Ready ssvc/checkout --timeout=60s")?;
     say(begin, "three minutes of load: a rise, a jump to more than twice as much, a fall");
     let objective = format!("--objective={OBJECTIVE_S}s");
     // A Service balances connections, not requests: one that lives long would keep its load on an old pod.
     let flags = [&objective, "--timeout=5s", "--requests-per-connection=1"];
     let load = place.load(NAME, SHAPE, &flags)?;
-    let (summary, peak) = watch(&place, load)?;
+    let (account, seconds, peak) = watch(&place, load)?;
     println!();
-    println!("{}", place.kubectl(&["get", "ssvc", NAME])?);
-    conclude(&place, &summary, peak)
+    println!("{}", place.kubectl("get ssvc checkout")?);
+    conclude(&place, &account, &seconds, peak)
 }
 
-/// What is kept of each second, to be judged at the end.
-struct Judged {
-    seconds: Vec<Second>,
-    account: crate::stage::Summary,
-}
-
-/// Prints a line every few seconds until the load ends. Returns the account and the most replicas that were ready.
-fn watch(place: &Place, mut load: Load) -> Result<(Judged, i64)> {
+/// Prints a line every few seconds until the load ends. Returns its account, and the most replicas that were ready.
+fn watch(place: &Place, mut load: Load) -> Result<(Summary, Vec<Second>, i64)> {
     println!();
     println!("{:>6} {:>9} {:>9} {:>8} {:>9} {:>6}  why", "time", "req/s", "wanted", "ready", "p99", "lost");
     let (mut shown, mut peak) = (0, 0);
@@ -115,8 +83,8 @@ fn watch(place: &Place, mut load: Load) -> Result<(Judged, i64)> {
         let (wanted, ready) = replicas(place)?;
         peak = peak.max(ready);
         let lost: u64 = seconds.iter().map(Second::lost).sum();
-        let object = place.get("ssvc", NAME)?;
-        let why = object.pointer("/status/summary/why").and_then(Value::as_str).unwrap_or("-");
+        let object = place.client.get(place.namespace, "ssvc", NAME)?;
+        let why = object.text("/status/summary/why");
         println!(
             "{:>5.0}s {:>9.0} {wanted:>9} {ready:>8} {:>7.0}ms {lost:>6}  {why}",
             last.t,
@@ -125,12 +93,11 @@ fn watch(place: &Place, mut load: Load) -> Result<(Judged, i64)> {
         );
         std::io::stdout().flush()?;
     }
-    let seconds = load.seconds();
-    Ok((Judged { seconds, account: load.finish(false)? }, peak))
+    let (account, seconds) = load.finish_by_second(false)?;
+    Ok((account, seconds, peak))
 }
 
-fn conclude(place: &Place, judged: &Judged, peak: i64) -> Result<()> {
-    let Judged { seconds, account } = judged;
+fn conclude(place: &Place, account: &Summary, seconds: &[Second], peak: i64) -> Result<()> {
     let after_jump = |second: &&Second| (JUMP_S..JUMP_S + REACTION_S).contains(&second.t);
     let outside: Vec<_> = seconds.iter().filter(|second| !after_jump(second)).collect();
     let (sent, late) =
@@ -153,17 +120,14 @@ fn conclude(place: &Place, judged: &Judged, peak: i64) -> Result<()> {
     println!("  {kubectl} -n {namespace} describe ssvc {NAME}");
     println!("and take it down with");
     place.removal.iter().for_each(|line| println!("  {line}"));
-    if in_time < 99.0 || lost > 0 {
-        bail!("the shop was not kept within its objectives: {in_time:.2} % in time, {lost} lost");
-    }
+    let is_kept = in_time >= 99.0 && lost == 0;
+    ensure!(is_kept, "the shop was not kept within its objectives: {in_time:.2} % in time, {lost} lost");
     Ok(())
 }
 
-/// Replicas that the shop wants and those that are ready.
 fn replicas(place: &Place) -> Result<(i64, i64)> {
-    let deployment = place.get("deployment", NAME)?;
-    let number = |path: &str| deployment.pointer(path).and_then(Value::as_i64).unwrap_or(0);
-    Ok((number("/spec/replicas"), number("/status/readyReplicas")))
+    let deployment = place.client.get(place.namespace, "deployment", NAME)?;
+    Ok((deployment.wanted(), deployment.number("/status/readyReplicas")))
 }
 
 fn say(begin: Instant, what: &str) {

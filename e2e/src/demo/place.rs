@@ -1,36 +1,24 @@
 //! A cluster with Plimsoll and Prometheus in it, and how a load reaches its shop.
 
-use std::{path::PathBuf, process::Command};
-
-use anyhow::{Context, Result};
-use serde_json::Value;
-
 use crate::{
     cluster::{Client, Options},
+    prelude::*,
     stage::{Install, Load, Profile, Shop, Stage},
 };
 
-/// Where the shop is.
 pub struct Place {
-    /// The cluster.
     pub client: Client,
-    /// Namespace of the shop.
     pub namespace: &'static str,
-    /// Image of the shop.
     pub image: String,
-    /// Of that image.
     pub pull_policy: &'static str,
-    /// Who sends the load.
     pub generator: Generator,
     /// Commands that set up a shell for the next ones.
     pub exports: Vec<String>,
     /// kubectl as the user is to type it.
     pub kubectl: String,
-    /// Commands that remove what the demo made.
     pub removal: Vec<String>,
 }
 
-/// The load generator.
 pub enum Generator {
     /// On this machine, which reaches Services by kube-proxy's rules.
     Program(PathBuf),
@@ -39,7 +27,6 @@ pub enum Generator {
 }
 
 impl Place {
-    /// The cluster of this machine, made if need be.
     pub fn machine(nodes: u8) -> Result<Self> {
         let stage =
             Stage::set(&Options { nodes, ..Options::default() }, &Install::default(), Profile::Image)?;
@@ -61,23 +48,19 @@ impl Place {
         })
     }
 
-    /// Deploys a shop and waits until it is ready.
     pub fn deploy(&self, shop: &Shop<'_>) -> Result<()> {
         let manifest = shop.manifest(&self.image);
         let policy = format!("imagePullPolicy: {}", self.pull_policy);
         self.client.apply(&manifest.replace("imagePullPolicy: Never", &policy))?;
-        let deployment = format!("deployment/{}", shop.name);
-        self.kubectl(&["rollout", "status", &deployment, "--timeout=90s"]).map(drop)
+        self.client.rolled_out(self.namespace, shop.name, Duration::from_secs(90))
     }
 
-    /// Sends what `shape` asks for to a shop.
     pub fn load(&self, shop: &str, shape: &str, flags: &[&str]) -> Result<Load> {
         match &self.generator {
             Generator::Program(program) => {
-                let address =
-                    self.kubectl(&["get", "service", shop, "--output=jsonpath={.spec.clusterIP}"])?;
+                let service = self.client.get(self.namespace, "service", shop)?;
+                let target = format!("--target=http://{}:8080", service.text("/spec/clusterIP"));
                 let mut command = Command::new(program);
-                let target = format!("--target=http://{address}:8080");
                 command.args(["load", &target, "--shape", shape]).args(flags);
                 Load::of(command)
             }
@@ -85,22 +68,15 @@ impl Place {
                 let target = format!("--target=http://{shop}:8080");
                 let arguments = [&["load", &target, "--shape", shape], flags].concat();
                 self.client.apply(&self.load_pod(&serde_json::to_string(&arguments)?))?;
-                self.kubectl(&["wait", "--for=condition=Ready", "pod/load", "--timeout=60s"])?;
+                self.kubectl("wait --for=condition=Ready pod/load --timeout=60s")?;
                 let arguments = ["--namespace", self.namespace, "logs", "--follow", "pod/load"];
                 Load::of(self.client.kubectl_command(&arguments))
             }
         }
     }
 
-    /// kubectl in the shop's namespace.
-    pub fn kubectl(&self, arguments: &[&str]) -> Result<String> {
-        self.client.kubectl(&[&["--namespace", self.namespace], arguments].concat())
-    }
-
-    /// An object of the shop's namespace as JSON.
-    pub fn get(&self, kind: &str, name: &str) -> Result<Value> {
-        let text = self.kubectl(&["get", kind, name, "--output=json"])?;
-        serde_json::from_str(&text).with_context(|| format!("{kind} {name} is not JSON"))
+    pub fn kubectl(&self, words: &str) -> Result<String> {
+        self.client.kubectl_in(self.namespace, words)
     }
 
     fn load_pod(&self, arguments: &str) -> String {

@@ -1,49 +1,35 @@
 //! A program that goes on when we end, found again by its pid file.
 
-use super::{SEARCH_PATH, resident_bytes, signal_process, wait_for};
-use anyhow::{Context, Result, bail};
+use super::{SEARCH_PATH, process_of, resident_bytes, signal_process};
+use crate::prelude::*;
+use fs_err::OpenOptions;
+use procfs::process::Stat;
 use rustix::process::Signal;
-use std::fs::{self, OpenOptions};
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
-/// How long a killed program may take to be gone.
 const END_DEADLINE: Duration = Duration::from_secs(5);
-
-/// Lines of a program's log that an error shows.
 const LOG_TAIL_LINES: usize = 12;
 
 /// A program with its own session, a log file, a pid file.
 #[derive(Debug, Clone)]
 pub struct Daemon {
-    /// What people call it.
     pub name: String,
-    /// The program and its arguments.
     pub program: PathBuf,
-    /// Arguments of the program.
     pub args: Vec<String>,
     /// Name of the network namespace that it runs in, as `ip netns` knows it; otherwise the host's.
     pub netns: Option<String>,
-    /// What it writes goes here; appended to.
     pub log: PathBuf,
     /// Holds the process id and the time of its start, so that a reused id is not mistaken for ours.
     pub pid_file: PathBuf,
 }
 
 impl Daemon {
-    /// Starts the program, unless it runs already.
-    ///
-    /// # Errors
-    /// The program cannot be started, or its log or pid file cannot be written.
     pub fn start(&self) -> Result<()> {
         if self.is_running() {
             return Ok(());
         }
         // A killed program holds its ports until its last thread has gone.
         wait_for(&format!("end of the former {}", self.name), END_DEADLINE, || Ok(!self.is_ending()))?;
-        let log = OpenOptions::new().create(true).append(true).open(&self.log);
-        let log = log.with_context(|| format!("cannot open the log {}", self.log.display()))?;
+        let log = OpenOptions::new().create(true).append(true).open(&self.log)?.into_file();
         let mut child = self
             .command()
             .stdin(Stdio::null())
@@ -54,15 +40,10 @@ impl Daemon {
         let pid = child.id();
         // Somebody must collect the exit status, or a program that died would look alive as a zombie.
         std::thread::spawn(move || child.wait());
-        let started = Process::of(pid).map_or(0, |process| process.started);
-        fs::write(&self.pid_file, format!("{pid} {started}\n"))
-            .with_context(|| format!("cannot write {}", self.pid_file.display()))
+        let started = stat_of(pid).map_or(0, |stat| stat.starttime);
+        Ok(fs::write(&self.pid_file, format!("{pid} {started}\n"))?)
     }
 
-    /// Asks the program to end, and kills it after `grace`.
-    ///
-    /// # Errors
-    /// It is still there 5 s after it was killed.
     pub fn stop(&self, grace: Duration) -> Result<()> {
         self.signal(Signal::TERM);
         let start = Instant::now();
@@ -72,10 +53,6 @@ impl Daemon {
         self.kill9()
     }
 
-    /// Kills the program at once, as a crash would.
-    ///
-    /// # Errors
-    /// It is still there after 5 s.
     pub fn kill9(&self) -> Result<()> {
         self.signal(Signal::KILL);
         let has_ended = || Ok(!self.is_running() && !self.is_ending());
@@ -87,36 +64,30 @@ impl Daemon {
     }
 
     /// Whether the process in the pid file is alive and still the one that we started.
-    #[must_use]
     pub fn is_running(&self) -> bool {
         self.pid().is_some()
     }
 
-    /// The process id, while it runs.
-    #[must_use]
     pub fn pid(&self) -> Option<u32> {
-        let (pid, process) = self.process()?;
-        (!process.is_zombie).then_some(pid)
+        let (pid, stat) = self.stat()?;
+        (!is_zombie(&stat)).then_some(pid)
     }
 
     /// Whether the process is dead already, but threads of it are still on their way out.
     fn is_ending(&self) -> bool {
-        self.process().is_some_and(|(_, process)| process.is_zombie && process.threads > 1)
+        self.stat().is_some_and(|(_, stat)| is_zombie(&stat) && stat.num_threads > 1)
     }
 
     /// The process in the pid file, if it is still the one that we started.
-    fn process(&self) -> Option<(u32, Process)> {
+    fn stat(&self) -> Option<(u32, Stat)> {
         let text = fs::read_to_string(&self.pid_file).ok()?;
         let (pid, started) = text.trim().split_once(' ')?;
         let pid = pid.parse().ok()?;
-        let process = Process::of(pid)?;
-        (process.started.to_string() == started).then_some((pid, process))
+        let stat = stat_of(pid)?;
+        (stat.starttime.to_string() == started).then_some((pid, stat))
     }
 
     /// Waits until `probe` is true, as [`wait_for`], but gives up as soon as the program has ended.
-    ///
-    /// # Errors
-    /// The program ended or the deadline passed; the message has the end of its log.
     pub fn wait_until(
         &self,
         what: &str,
@@ -135,8 +106,6 @@ impl Daemon {
         }
     }
 
-    /// Memory that the program has in RAM, in bytes; zero when it does not run.
-    #[must_use]
     pub fn memory(&self) -> u64 {
         self.pid().map_or(0, resident_bytes)
     }
@@ -167,31 +136,12 @@ impl Daemon {
     }
 }
 
-/// What proc_pid_stat(5) tells of a process.
-#[derive(Debug, PartialEq, Eq)]
-struct Process {
-    /// It has ended, and nobody has collected its exit status yet.
-    is_zombie: bool,
-    threads: u32,
-    /// Clock ticks from the machine's boot to its start.
-    started: u64,
+fn stat_of(pid: u32) -> Option<Stat> {
+    process_of(pid)?.stat().ok()
 }
 
-impl Process {
-    fn of(pid: u32) -> Option<Self> {
-        Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
-    }
-
-    /// Fields 3 (state), 20 (threads) and 22 (start time); the name in field 2 may hold anything.
-    fn parse(stat: &str) -> Option<Self> {
-        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-        let field = |number: usize| fields.get(number - 3).copied();
-        Some(Self {
-            is_zombie: matches!(field(3)?, "Z" | "X"),
-            threads: field(20)?.parse().ok()?,
-            started: field(22)?.parse().ok()?,
-        })
-    }
+fn is_zombie(stat: &Stat) -> bool {
+    matches!(stat.state, 'Z' | 'X')
 }
 
 #[cfg(test)]
@@ -209,14 +159,6 @@ mod tests {
             log: folder.join("log"),
             pid_file: folder.join("pid"),
         }
-    }
-
-    #[test]
-    fn the_name_of_a_process_may_have_brackets_and_spaces() {
-        let tail = "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 30 18 4711 20";
-        let alive = Process { is_zombie: false, threads: 30, started: 4711 };
-        assert_eq!(Process::parse(&format!("7 (a) b) S {tail}")), Some(alive));
-        assert!(Process::parse(&format!("7 (a) Z {tail}")).is_some_and(|process| process.is_zombie));
     }
 
     #[test]

@@ -1,17 +1,11 @@
 //! The programs of this workspace, built once for all images, and named by what is in them.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
+use crate::{
+    prelude::*,
+    process::{find_program, finish},
 };
-
-use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-use crate::process::{find_program, finish};
-
-/// How the programs are built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
     /// That of the tests: their build gives the programs as well.
@@ -21,8 +15,6 @@ pub enum Profile {
 }
 
 impl Profile {
-    /// As cargo names it.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Suite => "suite",
@@ -35,7 +27,6 @@ impl Profile {
     /// The suite compiles the workspace by Clippy's driver, which is rustc with its lints: `cargo clippy` would check all
     /// dependencies once more, which takes minutes on two cores. The second variable is how `cargo clippy -- --deny=warnings`
     /// hands its arguments to the driver.
-    #[must_use]
     pub fn environment(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Suite => &[
@@ -46,7 +37,6 @@ impl Profile {
         }
     }
 
-    /// What cargo has to do for the programs.
     fn arguments(self) -> &'static [&'static str] {
         match self {
             // Without the tests, cargo would choose other features of the dependencies, and build these anew.
@@ -58,25 +48,17 @@ impl Profile {
     }
 }
 
-/// What was built.
 pub struct Built {
-    /// Root of the workspace.
     pub workspace: PathBuf,
-    /// The operator.
     pub plimsoll: PathBuf,
-    /// The kubectl plugin.
     pub plugin: PathBuf,
-    /// The sample shop and the load generator.
     pub shop: PathBuf,
-    /// The stand-in for an implementation of the Gateway API.
     pub gateway: PathBuf,
     /// Image of the operator; its tag changes with its content, so that an upgrade rolls it out.
     pub plimsoll_image: String,
-    /// Image of the shop.
     pub shop_image: String,
     /// Image of Debian's HAProxy; its tag is that of its program's content, as of the others.
     pub haproxy_image: String,
-    /// Image of Debian's NGINX, the same.
     pub nginx_image: String,
 }
 
@@ -84,12 +66,10 @@ impl Built {
     /// Builds with cargo's `profile`; HAProxy and NGINX must be installed.
     pub fn make(profile: Profile) -> Result<Self> {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace")?.to_owned();
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut command = Command::new(&cargo);
-        command.current_dir(&workspace).args(profile.arguments());
+        let mut command = cargo(&workspace, profile.arguments());
         command.args(["--quiet", "--profile", profile.name()]).envs(profile.environment().iter().copied());
         finish(command, "").context("the images can't be made without the programs")?;
-        let folder = target_folder(&cargo, &workspace)?.join(profile.name());
+        let folder = target_folder(&workspace)?.join(profile.name());
         let program = |name: &str| folder.join(name);
         let haproxy = find_program("haproxy").context("haproxy is not installed")?;
         let nginx = find_program("nginx").context("nginx is not installed")?;
@@ -109,29 +89,26 @@ impl Built {
 
 /// The operator's program as it is released, for figures of what it takes: a larger one takes more memory.
 pub fn release(workspace: &Path) -> Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(&cargo);
-    command.current_dir(workspace).args([
-        "build",
-        "--quiet",
-        "--release",
-        "--package=plimsoll",
-        "--bin=plimsoll",
-    ]);
-    finish(command, "").context("the release can't be built")?;
-    Ok(target_folder(&cargo, workspace)?.join("release/plimsoll"))
+    let arguments = ["build", "--quiet", "--release", "--package=plimsoll", "--bin=plimsoll"];
+    finish(cargo(workspace, &arguments), "").context("the release can't be built")?;
+    Ok(target_folder(workspace)?.join("release/plimsoll"))
 }
 
-fn target_folder(cargo: &std::ffi::OsStr, workspace: &Path) -> Result<PathBuf> {
-    let mut command = Command::new(cargo);
-    command.current_dir(workspace).args(["metadata", "--format-version=1", "--no-deps", "--offline"]);
+fn cargo(workspace: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(workspace).args(arguments);
+    command
+}
+
+fn target_folder(workspace: &Path) -> Result<PathBuf> {
+    let command = cargo(workspace, &["metadata", "--format-version=1", "--no-deps", "--offline"]);
     let metadata: serde_json::Value = serde_json::from_str(&finish(command, "")?)?;
     let folder = metadata.get("target_directory").and_then(serde_json::Value::as_str);
     Ok(PathBuf::from(folder.context("cargo metadata names no target folder")?))
 }
 
 fn tagged(name: &str, program: &Path) -> Result<String> {
-    let content = fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
+    let content = fs::read(program)?;
     let digest = Sha256::digest(content);
     let tag: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
     Ok(format!("{name}:{tag}"))

@@ -1,11 +1,10 @@
 //! The Gateway API on the cluster: its own definitions, and the stand-in for an implementation, on the host.
 
-use std::process::{Child, Command, Stdio};
-
-use anyhow::{Context, Result};
-
 use super::Stage;
-use crate::cluster::{cache_folder, gateway_api, node_address};
+use crate::{
+    cluster::{cache_folder, gateway_api, node_address},
+    prelude::*,
+};
 
 /// The stand-in; it ends when it is dropped.
 pub struct GatewayStandIn {
@@ -18,7 +17,7 @@ impl GatewayStandIn {
         let definitions = gateway_api::definitions()?.display().to_string();
         stage.cluster.kubectl(&["apply", "--server-side", "--filename", &definitions])?;
         stage.cluster.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"])?;
-        let folder = cache_folder("gateway-stand-in")?;
+        let folder = cache_folder(&format!("gateway-{class}"))?;
         let child = Command::new(&stage.built.gateway)
             .args(["--address", &node_address(1), "--class", class, "--folder"])
             .arg(folder)
@@ -29,7 +28,6 @@ impl GatewayStandIn {
         Ok(Self { child })
     }
 
-    /// URL of a listener.
     pub fn url(port: u16) -> String {
         format!("http://{}:{port}", node_address(1))
     }

@@ -1,97 +1,96 @@
 //! The load generator as a process beside the test: its seconds as they come, its account at the end.
 
+use super::Stage;
+use crate::prelude::*;
+use serde::Deserialize;
 use std::{
-    collections::BTreeMap,
     io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
     sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
 };
 
-use anyhow::{Context, Result, bail};
-use serde::Deserialize;
-
-use super::Stage;
-
-/// One second of a run.
+/// A second of a run. As in [`Summary`], times are in seconds.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Second {
-    /// Seconds since the start.
     pub t: f64,
-    /// Requests a second that the shape asks for.
     pub offered: f64,
-    /// Requests that were due.
     pub sent: u64,
-    /// Answered well.
-    pub ok: u64,
-    /// Answered with an error.
     pub http_errors: u64,
-    /// Not answered.
     pub transport_errors: u64,
     /// Slower than the objective, or not answered well.
     pub late: u64,
-    /// When the first good answer of this second was complete, in seconds since 1970.
-    #[serde(default)]
+    /// When the first good answer of this second was complete, since 1970.
     pub first_ok: Option<f64>,
-    /// Seconds.
-    pub p50: Option<f64>,
-    /// Seconds.
     pub p99: Option<f64>,
 }
 
 impl Second {
-    /// Requests that were not answered well.
     pub fn lost(&self) -> u64 {
         self.http_errors + self.transport_errors
     }
 }
 
-/// The whole run.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
-    /// Answers by their code.
-    #[serde(default)]
     pub codes: BTreeMap<u16, u64>,
     /// Requests without an answer, by the reason.
-    #[serde(default)]
     pub failures: BTreeMap<String, u64>,
-    /// When the first good answer was complete, in seconds since 1970.
-    #[serde(default)]
+    /// When the first good answer was complete, since 1970.
     pub first_ok: Option<f64>,
-    /// When the last request that got none ended, in seconds since 1970.
-    #[serde(default)]
+    /// When the last request that got none ended, since 1970.
     pub last_bad: Option<f64>,
-    /// Connections that were opened.
-    #[serde(default)]
     pub connections: u64,
-    /// Requests that were due.
     pub sent: u64,
-    /// Answered well.
     pub ok: u64,
-    /// Answered with an error.
     pub http_errors: u64,
-    /// Not answered.
     pub transport_errors: u64,
     /// Slower than the objective, or not answered well.
     pub late: u64,
-    /// Seconds.
-    pub p50: Option<f64>,
-    /// Seconds.
     pub p99: Option<f64>,
-    /// Seconds.
     pub max: Option<f64>,
-    /// Longest delay in seconds between the moment a request was due and its start: this machine's own lateness, which
-    /// is part of every latency.
-    #[serde(default)]
+    /// Longest delay between the moment a request was due and its start: this machine's own lateness, which is part of
+    /// every latency.
     pub max_lag_seconds: f64,
 }
 
 impl Summary {
-    /// Requests that were not answered well.
+    /// Of several runs at once: their sums, and what was worst.
+    pub fn of(runs: &[&Self]) -> Self {
+        let mut all = Self::default();
+        for run in runs {
+            run.codes.iter().for_each(|(code, count)| *all.codes.entry(*code).or_default() += count);
+            run.failures
+                .iter()
+                .for_each(|(why, count)| *all.failures.entry(why.clone()).or_default() += count);
+            all.connections += run.connections;
+            all.sent += run.sent;
+            all.ok += run.ok;
+            all.http_errors += run.http_errors;
+            all.transport_errors += run.transport_errors;
+            all.late += run.late;
+        }
+        let worst =
+            |figure: fn(&Self) -> Option<f64>| runs.iter().filter_map(|run| figure(run)).reduce(f64::max);
+        let (last_bad, p99, max) = (worst(|run| run.last_bad), worst(|run| run.p99), worst(|run| run.max));
+        Self { last_bad, p99, max, ..all }
+    }
+
     pub fn lost(&self) -> u64 {
         self.http_errors + self.transport_errors
+    }
+
+    pub fn p99_ms(&self) -> f64 {
+        self.p99.unwrap_or_default() * 1e3
+    }
+
+    pub fn slowest_ms(&self) -> f64 {
+        self.max.unwrap_or_default() * 1e3
+    }
+
+    pub fn failed(&self, failures: &[&str]) -> u64 {
+        failures.iter().filter_map(|failure| self.failures.get(*failure)).sum()
     }
 }
 
@@ -100,7 +99,6 @@ struct Last {
     summary: Summary,
 }
 
-/// A run that goes on.
 pub struct Load {
     child: Child,
     seconds: Arc<Mutex<Vec<Second>>>,
@@ -115,7 +113,6 @@ impl Load {
         Self::of(command)
     }
 
-    /// Starts a command whose output is a load generator's.
     pub fn of(mut command: Command) -> Result<Self> {
         let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start the load generator")?;
         let output = child.stdout.take().context("the load generator has no output")?;
@@ -138,12 +135,10 @@ impl Load {
         Ok(Self { child, seconds, reader: Some(reader) })
     }
 
-    /// The seconds so far.
     pub fn seconds(&self) -> Vec<Second> {
         self.seconds.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether it still runs.
     pub fn runs(&mut self) -> Result<bool> {
         Ok(self.child.try_wait()?.is_none())
     }
@@ -158,21 +153,20 @@ impl Load {
         self.finish_by_second(early).map(|(summary, _)| summary)
     }
 
-    /// The same, with all of its seconds.
     pub fn finish_by_second(mut self, early: bool) -> Result<(Summary, Vec<Second>)> {
         if early {
             self.end();
         }
         self.child.wait()?;
         let reader = self.reader.take().context("the load generator was read to its end before")?;
-        let summary = match reader.join() {
-            Ok(summary) => summary?.context("the load generator ended without an account")?,
-            Err(_) => bail!("reading the load generator's output failed"),
-        };
+        let summary = reader.join().map_err(|_| anyhow!("reading the load generator's output failed"))??;
+        let summary = summary.context("the load generator ended without an account")?;
         let Summary { sent, ok, http_errors, transport_errors, .. } = summary;
-        if sent != ok + http_errors + transport_errors {
-            bail!("of {sent} requests only {ok} + {http_errors} + {transport_errors} are accounted for");
-        }
+        let all = ok + http_errors + transport_errors;
+        ensure!(
+            sent == all,
+            "of {sent} requests only {ok} + {http_errors} + {transport_errors} are accounted for"
+        );
         let seconds = self.seconds();
         Ok((summary, seconds))
     }

@@ -1,26 +1,19 @@
 //! Prometheus, and between it and the operator a proxy that makes it unreachable on demand.
 
-use std::time::Duration;
-
-use anyhow::{Context, Result};
-use serde_json::{Value, json};
-
 use super::{Stage, shop::service_url};
-use crate::process::wait_for;
+use crate::prelude::*;
 
 const NAMESPACE: &str = "monitoring";
 const NAME: &str = "prometheus-faults";
 /// Within this time a Service leads to a pod that is ready.
 const REACHABLE: Duration = Duration::from_secs(20);
 
-/// Prometheus, as the host asks it.
 pub struct Prometheus {
     agent: ureq::Agent,
     url: String,
 }
 
 impl Prometheus {
-    /// The one of the cluster.
     pub fn of(stage: &Stage) -> Result<Self> {
         let url = service_url(stage, NAMESPACE, "prometheus", 9090)? + "/api/v1/query";
         Ok(Self { agent: ureq::Agent::new_with_defaults(), url })
@@ -36,15 +29,12 @@ impl Prometheus {
     }
 }
 
-/// The proxy in the cluster.
 pub struct FaultProxy {
     control: String,
 }
 
 impl FaultProxy {
-    /// Name of the operator's source that leads to it.
     pub const SOURCE: &str = "unsteady";
-    /// URL of that source.
     pub const URL: &str = "http://prometheus-faults.monitoring:9090";
 
     /// Deploys it in the first zone, where Prometheus is (the failure of node 2 is not to be one of Prometheus), and
@@ -78,27 +68,17 @@ spec:
   ports: [{{name: http, port: 9090, targetPort: http}}, {{name: control, port: 9091, targetPort: control}}]
 "#
         ))?;
-        let deployment = format!("deployment/{NAME}");
-        stage.cluster.kubectl(&[
-            "--namespace",
-            NAMESPACE,
-            "rollout",
-            "status",
-            &deployment,
-            "--timeout=60s",
-        ])?;
+        stage.cluster.rolled_out(NAMESPACE, NAME, Duration::from_secs(60))?;
         let proxy = Self { control: service_url(stage, NAMESPACE, NAME, 9091)? };
         // Ready is not yet reachable: kube-proxy learns of a new pod a moment later, and a busy machine takes its time.
         wait_for("the fault proxy's control port", REACHABLE, || proxy.heal().map(|()| true))?;
         Ok(proxy)
     }
 
-    /// Closes the connection of every request from now on, without an answer.
     pub fn take_down(&self) -> Result<()> {
         self.switch("down")
     }
 
-    /// Passes everything through again.
     pub fn heal(&self) -> Result<()> {
         self.switch("none")
     }

@@ -1,43 +1,42 @@
 //! The sample shop in the cluster: a Deployment with a Service, or a queue with its workers.
 
-use anyhow::Result;
-
 use super::Stage;
+use crate::{cluster::PAUSE_IMAGE, prelude::*};
 
-/// A shop: `replicas` pods with `workers` workers each, of `service_time`.
+/// Until all of its pods are ready: images are there, and two cores start about ten pods in as many seconds.
+const READY_WITHIN: Duration = Duration::from_secs(90);
+
 #[derive(Debug, Clone)]
 pub struct Shop<'a> {
-    /// Namespace.
     pub namespace: &'a str,
-    /// Name of Deployment, Service and label `app`.
     pub name: &'a str,
-    /// Replicas at the start.
     pub replicas: u32,
-    /// Requests that one pod serves at the same time.
     pub workers: u32,
-    /// Time of one request, as in `50ms`.
     pub service_time: &'a str,
-    /// Time until a pod is ready, as in `3s`.
     pub startup: &'a str,
-    /// More arguments of `plimsoll-shop serve`.
     pub more: &'a [&'a str],
 }
 
-impl Shop<'_> {
-    /// Deploys it and waits until it is ready.
-    pub fn deploy(&self, stage: &Stage) -> Result<()> {
-        stage.cluster.apply(&self.manifest(&stage.built.shop_image))?;
-        let deployment = format!("deployment/{}", self.name);
-        let arguments = ["--namespace", self.namespace, "rollout", "status", &deployment, "--timeout=90s"];
-        stage.cluster.kubectl(&arguments).map(drop)
+impl<'a> Shop<'a> {
+    /// One that serves a request in 20 ms and is ready at once.
+    pub const fn of(namespace: &'a str, name: &'a str, replicas: u32) -> Self {
+        Self { namespace, name, replicas, workers: 4, service_time: "20ms", startup: "0s", more: &[] }
     }
 
-    /// URL of its Service, from the host.
+    pub fn deploy(&self, stage: &Stage) -> Result<()> {
+        stage.cluster.apply(&self.manifest(&stage.built.shop_image))?;
+        stage.cluster.rolled_out(self.namespace, self.name, READY_WITHIN)
+    }
+
     pub fn url(&self, stage: &Stage) -> Result<String> {
         service_url(stage, self.namespace, self.name, 8080)
     }
 
-    /// Its Deployment and its Service.
+    pub fn serve(&self, stage: &Stage) -> Result<String> {
+        self.deploy(stage)?;
+        self.url(stage)
+    }
+
     pub fn manifest(&self, image: &str) -> String {
         let Self { namespace, name, replicas, workers, service_time, startup, more } = self;
         let more: String = more.iter().map(|argument| format!(", {argument:?}")).collect();
@@ -51,16 +50,12 @@ impl Shop<'_> {
 /// A queue and its workers: `NAME` is the queue, `NAME-worker` works it off.
 #[derive(Debug, Clone)]
 pub struct Queue<'a> {
-    /// Namespace.
     pub namespace: &'a str,
-    /// Name of the queue.
     pub name: &'a str,
-    /// Time of one job, as in `200ms`.
     pub job_time: &'a str,
 }
 
 impl Queue<'_> {
-    /// Deploys both and waits until the queue is ready.
     pub fn deploy(&self, stage: &Stage) -> Result<()> {
         let Self { namespace, name, job_time } = self;
         let image = &stage.built.shop_image;
@@ -68,14 +63,9 @@ impl Queue<'_> {
         let arguments = format!(r#"["work", "--queue=http://{name}:8080", "--job-time={job_time}"]"#);
         let manifest = queue(namespace, name, image) + &deployment(namespace, &worker, 1, image, &arguments);
         stage.cluster.apply(&manifest)?;
-        let queue = format!("deployment/{name}");
-        stage
-            .cluster
-            .kubectl(&["--namespace", namespace, "rollout", "status", &queue, "--timeout=90s"])
-            .map(drop)
+        stage.cluster.rolled_out(namespace, name, READY_WITHIN)
     }
 
-    /// URL of the queue, from the host.
     pub fn url(&self, stage: &Stage) -> Result<String> {
         service_url(stage, self.namespace, self.name, 8080)
     }
@@ -88,15 +78,32 @@ pub fn queue(namespace: &str, name: &str, image: &str) -> String {
 
 /// URL of a Service, from the host: kube-proxy's rules hold there too.
 pub fn service_url(stage: &Stage, namespace: &str, name: &str, port: u16) -> Result<String> {
-    let address = stage.cluster.kubectl(&[
-        "--namespace",
-        namespace,
-        "get",
-        "service",
-        name,
-        "--output=jsonpath={.spec.clusterIP}",
-    ])?;
-    Ok(format!("http://{address}:{port}"))
+    let service = stage.cluster.get(namespace, "service", name)?;
+    Ok(format!("http://{}:{port}", service.text("/spec/clusterIP")))
+}
+
+/// A Deployment of programs that do nothing, on the nodes of a nodeSelector.
+pub fn idle_deployment(namespace: &str, name: &str, replicas: u32, nodes: &str) -> String {
+    let pods = idle_pods(name, nodes);
+    format!(
+        "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec:\n  \
+         replicas: {replicas}\n{pods}"
+    )
+}
+
+/// Selector and template of pods that do nothing, for a workload's spec.
+pub fn idle_pods(name: &str, nodes: &str) -> String {
+    format!(
+        r"  selector: {{matchLabels: {{app: {name}}}}}
+  template:
+    metadata: {{labels: {{app: {name}}}}}
+    spec:
+      nodeSelector: {nodes}
+      terminationGracePeriodSeconds: 1
+      containers:
+      - {{name: idle, image: '{PAUSE_IMAGE}', imagePullPolicy: Never, resources: {{requests: {{cpu: 1m, memory: 4Mi}}}}}}
+"
+    )
 }
 
 fn deployment(namespace: &str, name: &str, replicas: u32, image: &str, arguments: &str) -> String {

@@ -1,34 +1,25 @@
 //! Clients that come again and again with the cookie they were given, and note which pod answered.
 
+use crate::prelude::*;
 use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread::{JoinHandle, sleep, spawn},
-    time::{Duration, SystemTime},
+    thread::{JoinHandle, spawn},
 };
 
-use anyhow::{Result, anyhow};
-
-/// Between an answer and the next request of a client.
 const PAUSE: Duration = Duration::from_millis(150);
-/// Longest wait for an answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// One request and what came of it.
 #[derive(Debug, Clone)]
 pub struct Visit {
-    /// When the request was sent.
     pub at: SystemTime,
-    /// The pod that answered well, or what went wrong.
     pub pod: Result<String, String>,
 }
 
-/// All visits of one client.
 pub type Client = Vec<Visit>;
 
-/// Clients that go on until they are told to stop.
 pub struct StickyClients {
     over: Arc<AtomicBool>,
     clients: Vec<JoinHandle<Client>>,
@@ -36,7 +27,6 @@ pub struct StickyClients {
 
 impl StickyClients {
     /// So many clients at `url`; half of them connect anew for each request. Without `cookies` they forget theirs.
-    #[must_use]
     pub fn start(url: &str, clients: usize, cookies: bool) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let start = |number: usize| {
@@ -46,7 +36,6 @@ impl StickyClients {
         Self { clients: (0..clients).map(start).collect(), over }
     }
 
-    /// Stops them.
     pub fn finish(mut self) -> Result<Vec<Client>> {
         self.over.store(true, Ordering::Release);
         let clients = std::mem::take(&mut self.clients);

@@ -1,32 +1,25 @@
 //! Clients that each read one long answer of the shop, and note which pod sent it and how it ended.
 
+use crate::prelude::*;
 use std::{
     io::{BufRead, BufReader, Write},
     net::{Shutdown, TcpStream},
     sync::{Arc, Mutex, PoisonError},
-    thread::{Builder, sleep},
-    time::{Duration, Instant, SystemTime},
+    thread::Builder,
 };
-
-use anyhow::{Context, Result, bail};
 
 /// A stream without a line for this long has stalled: one is due every 250 ms.
 const STALLED: Duration = Duration::from_secs(5);
-/// Stack of a thread that only reads lines.
 const STACK: usize = 128 << 10;
 
-/// One long answer.
 #[derive(Debug, Clone)]
 pub struct Stream {
-    /// When the request was sent.
     pub opened: SystemTime,
-    /// Who sends it, once the first line has come.
     pub pod: Option<String>,
     /// When it ended, and whether it was complete.
     pub ended: Option<(SystemTime, bool)>,
 }
 
-/// Streams that are read until this value is dropped.
 pub struct Streams {
     seen: Arc<Mutex<Vec<Stream>>>,
     sockets: Vec<TcpStream>,
@@ -53,21 +46,14 @@ impl Streams {
         Ok(Self { seen, sockets })
     }
 
-    /// Waits until each has its first line.
     pub fn wait(&self, within: Duration) -> Result<()> {
-        let begin = Instant::now();
-        while self.all().iter().any(|stream| stream.pod.is_none()) {
-            if begin.elapsed() > within {
-                let silent = self.all().iter().filter(|stream| stream.pod.is_none()).count();
-                bail!("{silent} of {} streams have no line after {within:?}", self.sockets.len());
-            }
-            sleep(Duration::from_millis(20));
-        }
-        Ok(())
+        wait_for("a line on every stream", within, || {
+            let silent = self.all().iter().filter(|stream| stream.pod.is_none()).count();
+            ensure!(silent == 0, "{silent} of {} have none", self.sockets.len());
+            Ok(true)
+        })
     }
 
-    /// The streams as they are now.
-    #[must_use]
     pub fn all(&self) -> Vec<Stream> {
         lock(&self.seen).clone()
     }

@@ -6,18 +6,9 @@ mod refused;
 mod standby;
 mod tls;
 
-use std::time::Duration;
+use super::prelude::*;
+use crate::stage::{Shop, scalable_service};
 
-use anyhow::Result;
-use serde_json::Value;
-
-use super::{
-    Case, Lane,
-    scene::{Dial, Scene, Sight, Trail},
-};
-use crate::stage::Shop;
-
-/// The cases `failover-*`.
 pub const CASES: &[Case] = &[
     Case {
         name: "failover-standby",
@@ -36,7 +27,7 @@ pub const CASES: &[Case] = &[
     Case {
         name: "failover-tls",
         must: "a standby over TLS gets requests, and none once it no longer proves who it is, which FailoverReady tells",
-        lane: Lane::Quiet,
+        lane: Lane::Busy,
         run: tls::run,
     },
 ];
@@ -57,7 +48,6 @@ pub const LONG: &[Case] = &[
     },
 ];
 
-/// Deployment, Service and ScalableService of the standby.
 const SPARE: &str = "spare";
 
 /// A standby in a namespace of its own, with one replica that has nothing to do, and up to ten. It may be the standby of
@@ -71,48 +61,32 @@ fn spare(scene: &Scene<'_>, primary: &str) -> Result<Trail> {
 /// The same with so many replicas at least, and more of the spec on a line of its own; not waited for.
 fn stand_by(scene: &Scene<'_>, primary: &str, replicas: u32, more: &str) -> Result<()> {
     let namespace = scene.namespace;
-    let shop = Shop {
-        namespace,
-        name: SPARE,
-        replicas,
-        workers: 4,
-        service_time: "20ms",
-        startup: "0s",
-        // What has waited for the switch comes all at once, and a shop that turns some of it away would look like a loss.
-        more: &["--drain-delay=3s", "--queue-limit=2000"],
-    };
-    shop.deploy(scene.stage)?;
+    // What has waited for the switch comes all at once, and a shop that turns some of it away would look like a loss.
+    let flags = &["--drain-delay=3s", "--queue-limit=2000"];
+    Shop { more: flags, ..Shop::of(namespace, SPARE, replicas) }.deploy(scene.stage)?;
     let query = Dial::query(primary);
-    scene.apply(&format!(
-        r#"
-apiVersion: plimsoll.dev/v1alpha1
-kind: ScalableService
-metadata: {{name: {SPARE}, namespace: {namespace}}}
-spec:
-  scaleTargetRef: {{kind: Deployment, name: {SPARE}}}
-  minReplicas: {replicas}
-  maxReplicas: 10
-  period: 1s
-  kpis:
-  - {{name: idle, type: Load, query: '0 * {query}', perReplica: "10"}}
-  behavior: {{scaleDown: {{stabilizationWindowSeconds: 0}}}}
-  standbyFor: [{{namespace: {primary}, name: shop}}]
-  {more}
-"#
-    ))
+    let spec = format!(
+        "kpis: [{{name: idle, type: Load, query: '0 * {query}', perReplica: \"10\"}}]\n\
+         behavior: {{scaleDown: {{stabilizationWindowSeconds: 0}}}}\n\
+         standbyFor: [{{namespace: {primary}, name: shop}}]\n{more}"
+    );
+    let target = "{kind: Deployment, name: spare}";
+    scene.apply(&scalable_service((namespace, SPARE), target, replicas..=10, &spec))
 }
 
-/// The share of the requests that the standby gets, as the status says.
+fn standby_ready(service: &Trail) -> Result<()> {
+    let ready = |sight: &Sight| sight.is("FailoverReady");
+    service.wait("with a standby that is ready", Duration::from_secs(20), ready).map(drop)
+}
+
 fn weight(sight: &Sight) -> i64 {
     sight.number("/status/failover/backends/0/weight")
 }
 
-/// Where the failover stands, as the status says.
 fn state(sight: &Sight) -> &str {
     sight.text("/status/failover/state")
 }
 
-/// The switches within the hour, as the status says.
 fn switches(sight: &Sight) -> usize {
-    sight.object.pointer("/status/failover/switches").and_then(Value::as_array).map_or(0, Vec::len)
+    sight.list("/status/failover/switches").len()
 }

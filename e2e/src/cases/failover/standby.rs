@@ -1,25 +1,7 @@
 //! One primary and one standby through a slow failure, an outage of Prometheus and a sudden death.
 
-use std::{
-    thread::sleep,
-    time::{Duration, SystemTime},
-};
-
-use anyhow::{Context, Result, ensure};
-
-use super::{SPARE, refused, spare, state, weight};
-use crate::cases::{
-    Theatre,
-    pods::{Pod, fault, pods},
-    repeat::{count, figure},
-    scene::{Scene, Sight, Trail},
-    traffic::{
-        flow::Flow,
-        front::{CONTROL, Front, SHOP, Setup, control, seconds, unix},
-        processes::kill,
-    },
-};
-use crate::process::wait_for;
+use super::{SPARE, refused, spare, standby_ready, state, weight};
+use crate::cases::prelude::*;
 
 const SETUP: Setup = Setup {
     more_spec: r#"failover:
@@ -37,7 +19,6 @@ const SETUP: Setup = Setup {
   atMost: "1""#,
     ..Setup::of("failover", 4)
 };
-/// Requests a second on kept and on fresh connections.
 const RATE: u32 = 40;
 /// Until the rate of errors is above its limit in three samples of 5 s each, and the standby has its replicas.
 const LEFT_WITHIN: Duration = Duration::from_secs(35);
@@ -54,18 +35,17 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let other = Scene::open(theatre, "failover-spare")?;
     let front = Front::set(theatre, &SETUP, |_| Ok(()))?;
     let standby = spare(&other, front.scene.namespace)?;
-    let ready = |sight: &Sight| sight.condition("FailoverReady").starts_with("True");
-    front.service.wait("with a standby that is ready", Duration::from_secs(20), ready)?;
-    let slow = degrade(&front, &standby)?;
-    let blind = without_prometheus(theatre, &front)?;
-    let sudden = die(&front)?;
-    let moved = by_hand(&front)?;
-    let refused = refused::run(&front)?;
-    Ok(format!("{slow}; {blind}; {sudden}; {moved}; {refused}"))
+    standby_ready(&front.service)?;
+    degrade(&front, &standby)?;
+    without_prometheus(theatre, &front)?;
+    die(&front)?;
+    by_hand(&front)?;
+    refused::run(&front)?;
+    Ok("moved by errors, by death, by hand, while an HPA has the target, and when that is deleted".to_owned())
 }
 
 /// Half of the answers are errors, but every replica is ready: the standby is scaled up first.
-fn degrade(front: &Front<'_>, standby: &Trail) -> Result<String> {
+fn degrade(front: &Front<'_>, standby: &Trail) -> Result<()> {
     let begun = fault(&front.scene, SHOP, r#"{"errors": 0.5}"#)?;
     let flow = Flow::start(front.scene.stage, &front.url, RATE, 60, &[])?;
     let moved = front.service.wait("on the standby", LEFT_WITHIN, |sight| weight(sight) == 100)?;
@@ -73,39 +53,28 @@ fn degrade(front: &Front<'_>, standby: &Trail) -> Result<String> {
     let switched = unix(moved.at);
     sleep(Duration::from_secs(3));
     let account = flow.finish(true)?;
-    let last = account.last_bad().context("no request met an error, so none would be seen")? - switched;
+    let last = account.last_bad.context("no request met an error, so none would be seen")? - switched;
     ensure!(last <= 1.0, "errors went on for {last:.1} s after all requests had moved: {}", account.why());
     // What it got was never more than it had replicas ready for, of the four that are needed.
     let begun_to_move = |sight: &&Sight| weight(sight) > 0 && sight.at <= moved.at;
     for sight in front.service.all().iter().filter(begun_to_move) {
-        let had = before(standby, sight.at).map_or(0, |seen| seen.number("/status/readyReplicas"));
-        ensure!(
-            weight(sight) <= had * 25,
-            "{} % moved to {had} replicas, where four are needed",
-            weight(sight)
-        );
+        // Two watches: what one shows can be a little older than what the other does.
+        let seen = standby.since(sight.at + Duration::from_millis(500));
+        let had = seen.first().map_or(0, |seen| seen.number("/status/readyReplicas"));
+        let moved = weight(sight);
+        ensure!(moved <= had * 25, "{moved} % moved to {had} replicas, where four are needed");
     }
     let asked = standby.all().into_iter().find(|sight| sight.wanted() == 4);
     let asked = asked.context("the standby was never scaled up to 4")?;
     ensure!(asked.at <= moved.at, "the standby was scaled up after the requests had moved");
     figure("degraded until the standby is scaled up, s", seconds(begun, asked.at));
     figure("scaled up until all requests moved, s", seconds(asked.at, moved.at));
-    Ok(format!(
-        "errors: the standby went 1 -> 4 replicas after {:.1} s, all requests {:.1} s later, last error {last:.1} s after that",
-        seconds(begun, asked.at),
-        seconds(asked.at, moved.at),
-    ))
-}
-
-/// The last that was seen of a trail before a moment, or just after it.
-fn before(trail: &Trail, at: SystemTime) -> Option<Sight> {
-    // Two watches: what one shows can be a little older than what the other does.
-    let limit = at + Duration::from_millis(500);
-    trail.all().into_iter().take_while(|sight| sight.at <= limit).last()
+    figure("all requests moved until the last error, s", last);
+    Ok(())
 }
 
 /// The primary is well again, and nobody can tell.
-fn without_prometheus(theatre: &Theatre, front: &Front<'_>) -> Result<String> {
+fn without_prometheus(theatre: &Theatre, front: &Front<'_>) -> Result<()> {
     theatre.prometheus.take_down()?;
     front.service.wait("frozen", Duration::from_secs(15), |sight| state(sight) == "Frozen")?;
     fault(&front.scene, SHOP, "{}")?;
@@ -121,17 +90,12 @@ fn without_prometheus(theatre: &Theatre, front: &Front<'_>) -> Result<String> {
     sleep(Duration::from_secs(2));
     let account = flow.finish(true)?;
     account.none_lost("they came back")?;
-    count("lost on the way back", account.lost());
-    Ok(format!(
-        "Prometheus out for {} s: no return; back {:.1} s after it in two steps, none of {} lost",
-        BLIND.as_secs(),
-        seconds(healed, back.at),
-        account.sent()
-    ))
+    figure("Prometheus back until on the primary, s", seconds(healed, back.at));
+    Ok(())
 }
 
 /// Every replica dies, again and again, until the kubelet lets it wait; and those of the control, too.
-fn die(front: &Front<'_>) -> Result<String> {
+fn die(front: &Front<'_>) -> Result<()> {
     let scene = &front.scene;
     let plain = control(scene, &SETUP)?;
     let flow = Flow::start(scene.stage, &front.url, RATE, 60, &[])?;
@@ -139,7 +103,7 @@ fn die(front: &Front<'_>) -> Result<String> {
     sleep(Duration::from_secs(1));
     let died = SystemTime::now();
     let all = [pods(scene, SHOP)?, pods(scene, CONTROL)?].concat();
-    all.iter().try_for_each(|pod| kill(&pod.uid, "serve").map(drop))?;
+    all.iter().try_for_each(|pod| kill(&pod.uid, "serve"))?;
     kill_again(all)?;
     let moved = front
         .service
@@ -150,33 +114,26 @@ fn die(front: &Front<'_>) -> Result<String> {
     })?;
     sleep(Duration::from_secs(2));
     let (account, without) = (flow.finish(true)?, beside.finish(true)?);
-    count("requests", account.sent());
+    count("requests", account.sent);
     count("failed, nearly all before the switch", account.lost());
     count("lost by the control", without.lost());
     let switched = seconds(evidence.at, moved.at);
     figure("no pod ready until on the standby, s", switched);
     account.some_lost("all replicas died")?;
-    let last = account.last_bad().context("nothing was lost")? - unix(evidence.at);
+    let last = account.last_bad.context("nothing was lost")? - unix(evidence.at);
     figure("no pod ready until the last loss, s", last);
     ensure!(switched <= SWITCHED_WITHIN, "on the standby {switched:.1} s after the evidence");
+    let in_time = last <= switched + TOLD;
     ensure!(
-        last <= switched + TOLD,
-        "requests were lost until {last:.1} s after the evidence, the switch was at {switched:.1} s: {}",
+        in_time,
+        "requests were lost for {last:.1} s, the switch was at {switched:.1} s: {}",
         account.why()
     );
-    let goes_on = without.last_bad().context("the control lost nothing")? - unix(evidence.at);
+    let goes_on = without.last_bad.context("the control lost nothing")? - unix(evidence.at);
     ensure!(goes_on > last + 3.0, "the control was well again after {goes_on:.1} s, as soon as the service");
     figure("the same in the control, s", goes_on);
-    Ok(format!(
-        "all pods killed: on the standby {:.1} s after the last one was not ready, last request lost {last:.1} s after that; \
-         {} of {} in all, the way back included (control: until {goes_on:.1} s, {} of {}); back after {:.1} s",
-        switched,
-        account.lost(),
-        account.sent(),
-        without.lost(),
-        without.sent(),
-        seconds(moved.at, back.at)
-    ))
+    figure("on the standby until back, s", seconds(moved.at, back.at));
+    Ok(())
 }
 
 /// Kills each once more as soon as it has been started anew: after that the kubelet lets it wait for 10 s.
@@ -191,37 +148,31 @@ fn kill_again(mut left: Vec<Pod>) -> Result<()> {
 fn dead_since(target: &Trail, from: SystemTime, to: SystemTime) -> Option<Sight> {
     let sights = target.all();
     let dead = |sight: &Sight| sight.number("/status/readyReplicas") == 0;
-    let mut dies = sights.windows(2).rev().filter_map(|pair| match pair {
-        [before, after] if !dead(before) && dead(after) => Some(after),
-        _ => None,
-    });
-    dies.find(|sight| sight.at >= from && sight.at <= to).cloned()
+    let mut dies = sights.iter().zip(sights.iter().skip(1)).rev().filter(|(a, b)| !dead(a) && dead(b));
+    dies.find(|(_, sight)| (from..=to).contains(&sight.at)).map(|(_, sight)| sight.clone())
 }
 
-/// A person sends all requests to the standby, and back.
-fn by_hand(front: &Front<'_>) -> Result<String> {
+fn by_hand(front: &Front<'_>) -> Result<()> {
     let scene = &front.scene;
     let flow = Flow::start(scene.stage, &front.url, RATE, 60, &[])?;
-    let plugin = |arguments: &[&str]| scene.plugin(arguments);
-    plugin(&["failover", SHOP, "--to", SPARE])?;
+    scene.plugin(&["failover", SHOP, "--to", SPARE])?;
     let begun = SystemTime::now();
     let there = |sight: &Sight| sight.at >= begun && weight(sight) == 100;
     let moved = front.service.wait("sent to the standby", Duration::from_secs(15), there)?;
     // The primary is well, and stays without requests until somebody says otherwise.
     front.service.stays("on the standby", Duration::from_secs(8), |sight| weight(sight) == 100)?;
     scene.explain(SHOP, &["sent to spare by hand"])?;
-    plugin(&["failover", SHOP, "--to", "primary"])?;
+    scene.plugin(&["failover", SHOP, "--to", "primary"])?;
     let back =
         front.service.wait("sent back", BACK_WITHIN, |sight| sight.at > moved.at && weight(sight) == 0)?;
-    plugin(&["freeze", SHOP, "--reason=e2e"])?;
+    scene.plugin(&["freeze", SHOP, "--reason=e2e"])?;
     front.service.wait("frozen", Duration::from_secs(5), |sight| state(sight) == "Frozen")?;
-    plugin(&["unfreeze", SHOP])?;
+    scene.plugin(&["unfreeze", SHOP])?;
     front.service.wait("not frozen", Duration::from_secs(5), |sight| state(sight) == "Primary")?;
     let account = flow.finish(true)?;
     account.none_lost("sent there and back by hand")?;
-    Ok(format!(
-        "by hand there in {:.1} s, and back, none of {} lost",
-        seconds(begun, moved.at),
-        account.sent()
-    ) + &format!(" ({:.1} s)", seconds(moved.at, back.at)))
+    let (there, back) = (seconds(begun, moved.at), seconds(moved.at, back.at));
+    figure("by hand until on the standby, s", there);
+    figure("by hand until back, s", back);
+    Ok(())
 }

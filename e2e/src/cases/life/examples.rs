@@ -1,13 +1,7 @@
 //! Every file in `examples/`, as a user applies it.
 
-use std::{collections::BTreeMap, fs};
+use crate::{cases::prelude::*, stage::GatewayStandIn};
 
-use anyhow::{Context, Result, ensure};
-use serde_json::Value;
-
-use crate::{cases::Theatre, stage::GatewayStandIn};
-
-/// The image that stands in the files.
 const IMAGE: &str = "plimsoll.local/shop:dev";
 
 pub fn run(theatre: &Theatre) -> Result<String> {
@@ -16,15 +10,13 @@ pub fn run(theatre: &Theatre) -> Result<String> {
         examples.values().flat_map(|text| text.lines()).filter_map(namespace).collect();
     ensure!(namespaces.len() >= examples.len(), "a file without a namespace of its own: {namespaces:?}");
     let cluster = &theatre.stage.cluster;
-    let mut delete = vec!["delete", "namespace", "--ignore-not-found", "--timeout=90s"];
-    delete.extend(&namespaces);
-    cluster.kubectl(&delete)?;
+    let delete = format!("delete namespace --ignore-not-found --timeout=90s {}", namespaces.join(" "));
+    cluster.kubectl_in("default", &delete)?;
     // One of the files has a Gateway, which somebody has to serve.
     let stand_in = GatewayStandIn::start(&theatre.stage, "example")?;
     let seen = apply(theatre, &examples, &namespaces);
     drop(stand_in);
-    delete.push("--wait=false");
-    cluster.kubectl(&delete)?;
+    cluster.kubectl_in("default", &format!("{delete} --wait=false"))?;
     seen
 }
 
@@ -34,55 +26,36 @@ fn apply(theatre: &Theatre, examples: &BTreeMap<String, String>, namespaces: &[&
         ensure!(text.contains(IMAGE), "{file} does not use the image {IMAGE}");
         let text = text.replace(IMAGE, &theatre.stage.built.shop_image);
         let applied = cluster.apply(&text).with_context(|| file.clone())?;
-        ensure!(
-            applied.contains("scalableservice.plimsoll.dev/"),
-            "{file} has no ScalableService: {applied}"
-        );
+        let has_one = applied.contains("scalableservice.plimsoll.dev/");
+        ensure!(has_one, "{file} has no ScalableService: {applied}");
     }
     for namespace in namespaces {
-        let wait = ["wait", "--for=condition=Ready", "scalableservices", "--all", "--timeout=60s"];
-        let within = [&["--namespace", namespace], &wait[..]].concat();
-        if let Err(error) = cluster.kubectl(&within) {
-            let said =
-                cluster.kubectl(&["--namespace", namespace, "get", "scalableservices", "--output=yaml"])?;
-            return Err(error.context(said));
+        let ready = "wait --for=condition=Ready scalableservices --all --timeout=60s";
+        if let Err(error) = cluster.kubectl_in(namespace, ready) {
+            return Err(error.context(cluster.kubectl_in(namespace, "get scalableservices --output=yaml")?));
         }
     }
     // Not only ready, but with all of their replicas.
     for namespace in namespaces {
-        let settled =
-            ["wait", "--for=condition=Reconciling=False", "scalableservices", "--all", "--timeout=30s"];
-        cluster.kubectl(&[&["--namespace", namespace], &settled[..]].concat())?;
+        let settled = "wait --for=condition=Reconciling=False scalableservices --all --timeout=30s";
+        cluster.kubectl_in(namespace, settled)?;
     }
     for namespace in namespaces {
-        let list = [
-            "--namespace",
-            namespace,
-            "get",
-            "scalableservices",
-            "--output=jsonpath={.items[*].metadata.name}",
-        ];
-        for name in cluster.kubectl(&list)?.split_whitespace() {
-            let service = theatre.stage.get(namespace, "scalableservice", name)?;
+        for service in cluster.list(namespace, "scalableservices")? {
             let kpi = service.pointer("/spec/kpis/0/name").and_then(Value::as_str).unwrap_or("minReplicas");
-            theatre.explain(namespace, name, &[kpi])?;
+            theatre.explain(namespace, service.text("/metadata/name"), &[kpi])?;
         }
     }
-    let all = cluster.kubectl(&["get", "scalableservices", "--all-namespaces", "--no-headers"])?;
-    let lines = all.lines().filter(|line| namespaces.iter().any(|namespace| line.starts_with(namespace)));
-    let lines: Vec<String> =
-        lines.map(|line| line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")).collect();
-    Ok(format!("{} files: {}", examples.len(), lines.join("; ")))
+    Ok(format!("{} files", examples.len()))
 }
 
 fn read(theatre: &Theatre) -> Result<BTreeMap<String, String>> {
     let folder = theatre.stage.built.workspace.join("examples");
     let mut examples = BTreeMap::new();
-    for entry in fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
+    for entry in fs::read_dir(&folder)? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "yaml") {
-            let text =
-                fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            let text = fs::read_to_string(&path)?;
             examples.insert(path.file_name().unwrap_or_default().to_string_lossy().into_owned(), text);
         }
     }

@@ -1,19 +1,7 @@
 //! The release is uninstalled and comes back.
 
-use std::{
-    thread::sleep,
-    time::{Duration, Instant},
-};
-
-use anyhow::{Context, Result, ensure};
-use serde_json::Value;
-
 use crate::{
-    cases::{
-        Theatre, install,
-        scene::{Dial, DialService, Scene, Trail},
-    },
-    process::wait_for,
+    cases::{install, prelude::*},
     stage::OPERATOR_NAMESPACE,
 };
 
@@ -26,7 +14,7 @@ const HAND_OVER: Duration = Duration::from_secs(4);
 pub fn run(theatre: &Theatre) -> Result<String> {
     let scene = Scene::open(theatre, "life-reinstall")?;
     scene.idle_deployment("web", 1)?;
-    let dial = Dial::deploy(&scene)?;
+    let dial = scene.dial()?;
     dial.set(55)?;
     DialService { window: 300, ..DialService::on("web") }.apply(&scene)?;
     let deployment = scene.follow("deployment", "web")?;
@@ -36,7 +24,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let before = scene.get("scalableservice", "web")?;
     dial.set(15)?;
     sleep(Duration::from_secs(2));
-    let generation = deployment.last().context("the Deployment is gone")?.generation();
+    let generation = deployment.last()?.generation();
     let old_leader = scene.stage.leader()?;
     let begin = Instant::now();
     let absent = absence(&scene, &deployment, generation);
@@ -55,18 +43,15 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     dial.set(75)?;
     deployment.wait("at 8, as before the uninstall", SOON, |sight| sight.wanted() == 8)?;
     ensure!(deployment.wanted().ends_with(&[6, 8]), "replicas {:?}", deployment.wanted());
-    Ok(format!(
-        "handed over {handed_over:.1} s after SIGTERM; {back:.0} s without an operator while the load asked for 2: replicas \
-         {:?}; the object kept its uid and spec",
-        deployment.wanted()
-    ))
+    figure("SIGTERM until handed over, s", handed_over);
+    figure("without an operator, s", back);
+    Ok(format!("while the load asked for 2: replicas {:?}", deployment.wanted()))
 }
 
 /// Deletes the leader's pod, as a drain of its node does. Returns how long it took until the other led.
 fn hand_over(scene: &Scene<'_>) -> Result<f64> {
     let leader = scene.stage.leader()?;
-    let delete = ["--namespace", OPERATOR_NAMESPACE, "delete", "pod", &leader, "--wait=false"];
-    scene.stage.cluster.kubectl(&delete)?;
+    scene.stage.cluster.kubectl_in(OPERATOR_NAMESPACE, &format!("delete pod {leader} --wait=false"))?;
     let begin = Instant::now();
     // A released lease has no holder for a moment.
     let taken = || Ok(scene.stage.leader().is_ok_and(|now| now != leader));
@@ -78,8 +63,7 @@ fn hand_over(scene: &Scene<'_>) -> Result<f64> {
 fn absence(scene: &Scene<'_>, deployment: &Trail, generation: i64) -> Result<Value> {
     scene.stage.uninstall()?;
     wait_for("the operator's pods to be gone", Duration::from_secs(20), || {
-        let pods = ["--namespace", OPERATOR_NAMESPACE, "get", "pods", "--output=name"];
-        Ok(scene.stage.cluster.kubectl(&pods)?.is_empty())
+        Ok(scene.stage.cluster.list(OPERATOR_NAMESPACE, "pods")?.is_empty())
     })?;
     deployment.stays("at 6 without an operator", A_WHILE, |sight| {
         sight.generation() == generation && sight.wanted() == 6

@@ -1,82 +1,49 @@
 //! The API server that the operators write to is killed.
 
-use std::{
-    thread::sleep,
-    time::{Duration, Instant},
+use super::scene::{LASTS, NAMESPACE, RECOVERY, play};
+use crate::{
+    cases::{broken::Broken, prelude::*},
+    stage::OPERATOR_NAMESPACE,
 };
 
-use anyhow::{Result, ensure};
-use serde_json::Value;
-
-use super::{
-    super::{Case, Lane, Theatre, away::Away},
-    film::{Film, condition, number, text},
-    scene::{LASTS, NAMESPACE, RECOVERY, SHOP, Scene, play},
-    table::Row,
-};
-use crate::stage::OPERATOR_NAMESPACE;
-
-/// 315 requests a second more within 8 s: 21 replicas.
-const RISE: &str = "0..315@8s,315@90s";
-/// Replicas for 630 requests a second, within the tolerance.
+/// 105 requests a second more within 8 s: 21 replicas.
+const RISE: &str = "0..105@8s,105@90s";
+/// Replicas for 210 requests a second, within the tolerance.
 const RISEN: i64 = 19;
 /// Length of the lease (15 s), a follower's pause (2 s) and some time to ask.
 const TAKE_OVER: Duration = Duration::from_secs(20);
 
-/// The case.
 pub const API_SERVER: Case = Case {
     name: "outage-apiserver",
     must: "the API server is killed while the load doubles: replicas hold, and follow once it is back",
     lane: Lane::Alone,
     run: |theatre| {
         play(theatre, |scene| {
-            let (before, began) = (scene.replicas()?, Instant::now());
-            let lease = Film::start(&theatre.stage, OPERATOR_NAMESPACE, "lease", "plimsoll")?;
-            let killed = Away::of(&theatre.stage.cluster)?;
-            let more = scene.more_load(&theatre.stage, RISE)?;
+            let (stage, cluster) = (&theatre.stage, &theatre.stage.cluster);
+            scene.limit(stage, 24)?;
+            let (before, began) = (scene.replicas()?, SystemTime::now());
+            let lease = Trail::of(cluster, OPERATOR_NAMESPACE, "lease", "plimsoll")?;
+            let killed = Broken::api_server(cluster)?;
+            let more = scene.more_load(stage, RISE)?;
             sleep(LASTS);
-            let renewed = text(&lease.last()?, "/spec/renewTime");
-            let back = Instant::now();
-            killed.end()?;
-            let led =
-                lease.wait("a leader", back, TAKE_OVER, |lease| text(lease, "/spec/renewTime") != renewed)?;
-            let followed = follows(scene, back, Duration::from_secs(30))?;
+            let renewed = lease.last()?.text("/spec/renewTime").to_owned();
+            let back = SystemTime::now();
+            killed.heal()?;
+            let led = lease.wait_since("renewed by a leader", back, TAKE_OVER, |lease| {
+                lease.text("/spec/renewTime") != renewed
+            })?;
+            let risen = |target: &Sight| target.wanted() >= RISEN;
+            let should = format!("at {RISEN} replicas");
+            let followed = scene.target.wait_since(&should, back, Duration::from_secs(30), risen)?;
             scene.ready_says("True", back, RECOVERY)?;
             theatre.explain(NAMESPACE, SHOP, &["throughput"])?;
-            let row = rising(theatre, scene, "API server", (before, began), followed)?;
+            sleep(Duration::from_secs(3));
+            let told = scene.service.last()?.says("Ready");
+            let (_, line) = scene.outcome(stage, (before, began), &told, followed)?;
+            let replicas: Vec<_> = scene.target.since(began).iter().map(|sight| sight.wanted()).collect();
+            ensure!(replicas.is_sorted(), "the load only rose, but the replicas were {replicas:?}");
             more.finish(true)?;
-            Ok(format!("{}; a leader {:.1} s after its start", row.line(), led.as_secs_f64()))
+            Ok(format!("{line}; a leader {led:.1} s after its start"))
         })
     },
 };
-
-/// Waits until the replicas are right for the load that rose.
-fn follows(scene: &Scene, from: Instant, within: Duration) -> Result<Duration> {
-    let risen = |target: &Value| number(target, "/spec/replicas") >= RISEN;
-    scene.target.wait(&format!("{RISEN} replicas"), from, within, risen)
-}
-
-/// The row of an outage in which the load rises: no frame may have fewer replicas than the one before.
-fn rising(
-    theatre: &Theatre,
-    scene: &mut Scene,
-    fault: &str,
-    (before, began): (i64, Instant),
-    recovered: Duration,
-) -> Result<Row> {
-    sleep(Duration::from_secs(3));
-    let row = Row {
-        fault: fault.into(),
-        states: scene.states(began),
-        before,
-        lowest: scene.lowest(&theatre.stage, began)?,
-        condition: condition(&scene.service.last()?, "Ready").reason,
-        told: None,
-        recovered: Some(recovered),
-    };
-    scene.rows.push(row.clone());
-    let frames = scene.target.since(began);
-    let replicas: Vec<_> = frames.iter().map(|frame| number(&frame.object, "/spec/replicas")).collect();
-    ensure!(replicas.is_sorted(), "the load only rose, but the replicas were {replicas:?}");
-    Ok(row)
-}

@@ -1,26 +1,12 @@
 //! A shop under a steady load, kept by a ScalableService that would carry out any scale-down at once.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Mutex, PoisonError},
-    thread::sleep,
-    time::{Duration, Instant},
+use crate::{
+    cases::prelude::*,
+    stage::{Load, OPERATOR_NAMESPACE, Shop, Stage, scalable_service},
 };
+use std::{ops::RangeInclusive, sync::PoisonError};
 
-use anyhow::{Context, Result, anyhow, bail};
-use serde_json::Value;
-
-use super::{
-    super::Theatre,
-    film::{Film, Said, condition, number, text},
-    table::Row,
-};
-use crate::stage::{Load, OPERATOR_NAMESPACE, Shop, Stage};
-
-/// Namespace of the group.
 pub const NAMESPACE: &str = "outages";
-/// Deployment and ScalableService.
-pub const SHOP: &str = "shop";
 /// Another Deployment, scaled by the same load, whose user said that no answer means no load.
 pub const TWIN: &str = "twin";
 /// A Deployment that stays as it is, for a KPI that is measured elsewhere.
@@ -32,81 +18,54 @@ pub const RECOVERY: Duration = Duration::from_secs(15);
 /// Longest range of the queries.
 pub const RANGE: Duration = Duration::from_secs(10);
 /// Replicas at which the steady load lies within the tolerance, so that nothing moves.
-const STEADY: std::ops::RangeInclusive<i64> = 10..=13;
+const STEADY: RangeInclusive<i64> = 10..=13;
 
-/// 315 requests a second, 30 for each replica: 10 replicas, which fall to what is needed only from 14 on,
+/// 105 requests a second, 10 for each replica: 10 replicas, which fall to what is needed only from 14 on,
 /// so that no jitter of a scrape looks like an unsafe scale-down. No window: one would happen at once.
 /// The backlog is measured elsewhere and asks for nothing: while it alone is known, it votes for the minimum.
-const SERVICES: &str = r#"
-apiVersion: plimsoll.dev/v1alpha1
-kind: ScalableService
-metadata: {name: shop, namespace: outages}
-spec:
-  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: shop}
-  minReplicas: 2
-  maxReplicas: 24
-  period: 1s
-  behavior: {scaleDown: {stabilizationWindowSeconds: 0, tolerance: "0.22"}}
-  kpis:
-  - name: throughput
-    type: Load
-    query: sum(rate(http_requests_total{namespace="outages", app="shop"}[10s]))
-    perReplica: "30"
-  - name: busy
-    type: Utilization
-    query: sum by (pod) (rate(http_request_duration_seconds_sum{namespace="outages", app="shop"}[5s])) / 4
-    target: "0.8"
-  - name: latency-p99
-    type: Objective
-    query: histogram_quantile(0.99, sum by (le) (rate(http_request_duration_seconds_bucket{namespace="outages", app="shop"}[5s])))
-    atMost: "4"
-  - name: backlog
-    type: Load
-    query: sum(http_queue_length{namespace="outages", app="elsewhere"})
-    perReplica: "10"
----
-apiVersion: plimsoll.dev/v1alpha1
-kind: ScalableService
-metadata: {name: twin, namespace: outages}
-spec:
-  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: twin}
-  minReplicas: 1
-  maxReplicas: 3
-  period: 1s
-  behavior: {scaleDown: {stabilizationWindowSeconds: 0}}
-  kpis:
-  - name: throughput
-    type: Load
-    query: sum(rate(http_requests_total{namespace="outages", app="shop"}[10s]))
-    perReplica: "150"
-    onEmpty: Zero
-"#;
+const SPEC: &str = r#"behavior: {scaleDown: {stabilizationWindowSeconds: 0, tolerance: "0.22"}}
+kpis:
+- name: throughput
+  type: Load
+  query: sum(rate(http_requests_total{namespace="outages", app="shop"}[10s]))
+  perReplica: "10"
+- name: busy
+  type: Utilization
+  query: sum by (pod) (rate(http_request_duration_seconds_sum{namespace="outages", app="shop"}[5s])) / 4
+  target: "0.8"
+- name: latency-p99
+  type: Objective
+  query: histogram_quantile(0.99, sum by (le) (rate(http_request_duration_seconds_bucket{namespace="outages", app="shop"}[5s])))
+  atMost: "4"
+- name: backlog
+  type: Load
+  query: sum(http_queue_length{namespace="outages", app="elsewhere"})
+  perReplica: "10""#;
+const TWIN_SPEC: &str = r#"behavior: {scaleDown: {stabilizationWindowSeconds: 0}}
+kpis:
+- name: throughput
+  type: Load
+  query: sum(rate(http_requests_total{namespace="outages", app="shop"}[10s]))
+  perReplica: "50"
+  onEmpty: Zero"#;
 
 /// A burst keeps the replicas from falling for 60 s. A kubelet that lost the API server may ask for its pods again only
 /// after as long, by the back-off of client-go.
 const CALM_WITHIN: Duration = Duration::from_secs(120);
 
-static SCENE: Mutex<Option<Scene>> = Mutex::new(None);
-
-/// The set-up of the group.
-pub struct Scene {
+pub struct Outage {
     url: String,
     load: Load,
-    /// The Deployment.
-    pub target: Film,
-    /// The ScalableService.
-    pub service: Film,
-    /// The other Deployment.
-    pub twin: Film,
-    /// What was seen so far.
-    pub rows: Vec<Row>,
+    pub target: Trail,
+    pub service: Trail,
+    pub twin: Trail,
 }
 
 /// Plays a case in the scene, which the first one sets up, once all is calm.
-pub fn play<T>(theatre: &Theatre, act: impl FnOnce(&mut Scene) -> Result<T>) -> Result<T> {
-    let mut kept = SCENE.lock().unwrap_or_else(PoisonError::into_inner);
+pub fn play<T>(theatre: &Theatre, act: impl FnOnce(&mut Outage) -> Result<T>) -> Result<T> {
+    let mut kept = theatre.outage.lock().unwrap_or_else(PoisonError::into_inner);
     if kept.is_none() {
-        *kept = Some(Scene::set(theatre)?);
+        *kept = Some(Outage::set(&theatre.stage)?);
     }
     let scene = kept.as_mut().context("the scene was not set")?;
     scene.calm().context("before the case")?;
@@ -118,167 +77,130 @@ pub fn play<T>(theatre: &Theatre, act: impl FnOnce(&mut Scene) -> Result<T>) -> 
 
 /// Prints what the operators wrote last, for the reader of a run in which a case failed.
 fn report(theatre: &Theatre) {
-    let operators = ["--namespace", OPERATOR_NAMESPACE, "logs", "--selector=app.kubernetes.io/name=plimsoll"];
-    let newest = ["--prefix", "--tail=40"];
-    match theatre.stage.cluster.kubectl(&[&operators[..], &newest].concat()) {
+    let newest = "logs --selector=app.kubernetes.io/name=plimsoll --prefix --tail=40";
+    match theatre.stage.cluster.kubectl_in(OPERATOR_NAMESPACE, newest) {
         Ok(logs) => println!("{logs}"),
         Err(error) => println!("no logs: {error:#}"),
     }
 }
 
-/// Takes the scene down, and returns what was seen in it.
-pub fn strike(theatre: &Theatre) -> Result<Vec<Row>> {
-    let scene = SCENE.lock().unwrap_or_else(PoisonError::into_inner).take().context("no scene was set")?;
-    let rows = scene.rows.clone();
-    drop(scene);
-    theatre.stage.cluster.kubectl(&["delete", "namespace", NAMESPACE, "--wait=false"])?;
-    Ok(rows)
+pub fn strike(theatre: &Theatre) -> Result<()> {
+    drop(theatre.outage.lock().unwrap_or_else(PoisonError::into_inner).take());
+    theatre.stage.cluster.kubectl(&["delete", "namespace", NAMESPACE, "--wait=false"]).map(drop)
 }
 
-impl Scene {
-    fn set(theatre: &Theatre) -> Result<Self> {
-        let stage = &theatre.stage;
+impl Outage {
+    fn set(stage: &Stage) -> Result<Self> {
         stage.fresh_namespace(NAMESPACE)?;
-        let shop = |name, replicas| Shop {
-            namespace: NAMESPACE,
-            name,
-            replicas,
-            workers: 4,
-            service_time: "20ms",
-            startup: "0s",
-            more: &["--queue-limit=500"],
-        };
-        shop(TWIN, 3).deploy(stage)?;
-        shop(ELSEWHERE, 1).deploy(stage)?;
-        shop(SHOP, 10).deploy(stage)?;
+        let more = &["--queue-limit=500"];
+        let shop =
+            |name, replicas| Shop { service_time: "60ms", more, ..Shop::of(NAMESPACE, name, replicas) };
+        for (name, replicas) in [(TWIN, 3), (ELSEWHERE, 1), (SHOP, 10)] {
+            shop(name, replicas).deploy(stage)?;
+        }
         let url = shop(SHOP, 10).url(stage)?;
-        let load = load(stage, &url, "315@900s")?;
+        let load = load(stage, &url, "105@900s")?;
         // The first answers shall be about a window that is full of load.
         sleep(RANGE + Duration::from_secs(2));
-        stage.cluster.apply(SERVICES)?;
-        let film = |kind, name| Film::start(stage, NAMESPACE, kind, name);
-        let scene = Self {
-            url,
-            load,
-            target: film("deployment", SHOP)?,
-            service: film("scalableservice", SHOP)?,
-            twin: film("deployment", TWIN)?,
-            rows: Vec::new(),
-        };
-        Ok(scene)
+        let service = scalable_service((NAMESPACE, SHOP), "{kind: Deployment, name: shop}", 2..=10, SPEC);
+        let twin = scalable_service((NAMESPACE, TWIN), "{kind: Deployment, name: twin}", 1..=3, TWIN_SPEC);
+        stage.cluster.apply(&(service + &twin))?;
+        let follow = |kind, name| Trail::of(&stage.cluster, NAMESPACE, kind, name);
+        let (target, service) = (follow("deployment", SHOP)?, follow("scalableservice", SHOP)?);
+        Ok(Self { url, load, target, service, twin: follow("deployment", TWIN)? })
     }
 
     /// Waits until nothing of an earlier case is left: steady replicas, all of them ready, and a status that says so.
     fn calm(&mut self) -> Result<()> {
-        if !self.load.runs()? {
-            bail!("the load generator has ended");
-        }
-        let from = Instant::now();
-        while from.elapsed() < CALM_WITHIN {
+        ensure!(self.load.runs()?, "the load generator has ended");
+        let is_calm = || -> Result<bool> {
             let (target, service) = (self.target.last()?, self.service.last()?);
-            let replicas = number(&target, "/spec/replicas");
-            let ready = number(&target, "/status/readyReplicas");
-            let told = number(&service, "/status/readyReplicas");
-            if STEADY.contains(&replicas)
-                && (ready, told) == (replicas, replicas)
-                && condition(&service, "Ready").status == "True"
-            {
-                return Ok(());
-            }
-            sleep(Duration::from_millis(50));
-        }
-        let service = self.service.last()?;
-        bail!(
-            "no calm within {:.0} s: {} replicas, Ready {:?}; {}",
-            from.elapsed().as_secs_f64(),
-            self.replicas()?,
-            condition(&service, "Ready"),
-            self.decisions()
-        )
+            let (replicas, ready) = (target.wanted(), target.number("/status/readyReplicas"));
+            let told = service.number("/status/readyReplicas");
+            Ok(STEADY.contains(&replicas) && (ready, told) == (replicas, replicas) && service.is("Ready"))
+        };
+        let calm = wait_for("calm", CALM_WITHIN, is_calm);
+        calm.with_context(|| {
+            let (replicas, ready) = (self.replicas().unwrap_or_default(), self.service.last());
+            let ready = ready.map(|service| service.says("Ready")).unwrap_or_default();
+            format!("{replicas} replicas, Ready {ready}; {}", self.decisions())
+        })
     }
 
-    /// Replicas that the target wants.
     pub fn replicas(&self) -> Result<i64> {
-        Ok(number(&self.target.last()?, "/spec/replicas"))
+        Ok(self.target.last()?.wanted())
     }
 
-    /// More load, until the value is dropped.
+    /// Sets `maxReplicas`. It is ten until the load rises, so that a burst of this machine raises nothing that would fall
+    /// again.
+    pub fn limit(&self, stage: &Stage, replicas: u32) -> Result<()> {
+        let spec = json!({"spec": {"maxReplicas": replicas}});
+        stage.cluster.patch(NAMESPACE, "scalableservice shop", &spec)
+    }
+
     pub fn more_load(&self, stage: &Stage, shape: &str) -> Result<Load> {
         load(stage, &self.url, shape)
     }
 
-    /// Replaces the load by another one.
     pub fn replace_load(&mut self, stage: &Stage, instead: &str) -> Result<()> {
         let instead = load(stage, &self.url, instead)?;
         let account = std::mem::replace(&mut self.load, instead).finish(true)?;
-        println!(
-            "load of the group: {} requests, {} answered well, {} with an error, {} not answered",
-            account.sent, account.ok, account.http_errors, account.transport_errors
-        );
+        println!("load of the group: {} requests, {} lost", account.sent, account.lost());
         Ok(())
     }
 
-    /// Fewest replicas since `from`, none overlooked.
-    pub fn lowest(&self, stage: &Stage, from: Instant) -> Result<i64> {
-        lowest(stage, &self.target, SHOP, from)
+    pub fn ready_says(&self, status: &str, from: SystemTime, within: Duration) -> Result<f64> {
+        let should = format!("Ready={status}");
+        self.service
+            .wait_since(&should, from, within, |object| object.condition("Ready").text("/status") == status)
     }
 
-    /// Waits until the condition Ready is `status`.
-    pub fn ready_says(&self, status: &str, from: Instant, within: Duration) -> Result<Duration> {
-        let what = format!("Ready to be {status}");
-        self.service.wait(&what, from, within, |service| condition(service, "Ready").status == status)
-    }
-
-    /// The last decisions with what they were made from, for the report of a failure.
     pub fn decisions(&self) -> String {
-        let service = self.service.last().unwrap_or_default();
-        let list = |object: &Value, path: &str| {
-            object.pointer(path).and_then(Value::as_array).cloned().unwrap_or_default()
-        };
-        let reason = |reason: &Value| {
-            format!("{} {}", text(reason, "/code"), reason.pointer("/numbers").unwrap_or(&Value::Null))
-        };
+        let Ok(service) = self.service.last() else { return "no decisions".to_owned() };
+        let reason = |reason: &Value| format!("{} {}", reason.text("/code"), reason["numbers"]);
         let decision = |record: &Value| {
-            let reasons: Vec<_> = list(record, "/reasons").iter().map(reason).collect();
-            format!("{} -> {} by {}", number(record, "/from"), number(record, "/to"), reasons.join(", "))
+            let reasons: Vec<_> = record.list("/reasons").iter().map(reason).collect();
+            format!("{} -> {} by {}", record.number("/from"), record.number("/to"), reasons.join(", "))
         };
-        list(&service, "/status/decisions").iter().take(4).map(decision).collect::<Vec<_>>().join("; ")
+        service.list("/status/decisions").iter().take(4).map(decision).collect::<Vec<_>>().join("; ")
     }
 
-    /// All that was said of the condition Ready since `from` while it was not True, the newest last.
-    pub fn complaints(&self, from: Instant) -> Vec<Said> {
-        let frames = self.service.since(from);
-        let said = frames.iter().map(|frame| condition(&frame.object, "Ready"));
-        said.filter(|said| said.status != "True").collect()
+    /// The states of the service since `from` in which Ready is not True.
+    pub fn complaints(&self, from: SystemTime) -> Vec<Sight> {
+        self.service.since(from).into_iter().filter(|service| !service.is("Ready")).collect()
     }
 
-    /// States of the KPIs in all frames since `from` in which Ready is not True.
-    pub fn states(&self, from: Instant) -> BTreeSet<String> {
-        let broken = |object: &Value| condition(object, "Ready").status != "True";
-        let frames = self.service.since(from).into_iter().filter(|frame| broken(&frame.object));
-        frames
-            .flat_map(|frame| {
-                frame.object.pointer("/status/kpis").and_then(Value::as_array).cloned().unwrap_or_default()
-            })
-            .map(|kpi| text(&kpi, "/state"))
-            .filter(|state| state != "Fresh")
-            .collect()
+    /// What was seen of an outage: fewest replicas since `began`, and a line with what was `told` of it, and how long it
+    /// took until all was well again.
+    pub fn outcome(
+        &self,
+        stage: &Stage,
+        (before, began): (i64, SystemTime),
+        told: &str,
+        recovered: f64,
+    ) -> Result<(i64, String)> {
+        let lowest = lowest(stage, &self.target, SHOP, began)?;
+        let complaints = self.complaints(began);
+        let kpis = complaints.iter().flat_map(|service| service.list("/status/kpis"));
+        let states: BTreeSet<&str> =
+            kpis.map(|kpi| kpi.text("/state")).filter(|state| *state != "Fresh").collect();
+        let line = format!(
+            "KPIs {states:?}: {told}, replicas {before} -> at least {lowest}, well again after {recovered:.1} s"
+        );
+        Ok((lowest, line))
     }
 }
 
-/// Fewest replicas of a filmed Deployment since `from`; fails if the film misses a change.
-pub fn lowest(stage: &Stage, film: &Film, name: &str, from: Instant) -> Result<i64> {
-    let generation = number(&stage.get(NAMESPACE, "deployment", name)?, "/metadata/generation");
-    let up_to_date = |object: &Value| number(object, "/metadata/generation") >= generation;
-    film.wait("the newest generation", Instant::now(), Duration::from_secs(5), up_to_date)?;
-    let frames = film.since(from);
-    let generations: Vec<_> =
-        frames.iter().map(|frame| number(&frame.object, "/metadata/generation")).collect();
+/// Fewest replicas of a Deployment since `from`; fails if its trail misses a change.
+pub fn lowest(stage: &Stage, trail: &Trail, name: &str, from: SystemTime) -> Result<i64> {
+    let generation = stage.cluster.get(NAMESPACE, "deployment", name)?.generation();
+    trail.wait("of the newest generation", Duration::from_secs(5), |last| last.generation() >= generation)?;
+    let sights = trail.since(from);
+    let generations: Vec<_> = sights.iter().map(|sight| sight.generation()).collect();
     if let Some([before, after]) = generations.windows(2).find(|pair| matches!(pair, [a, b] if b - a > 1)) {
-        bail!("the film of {name} jumps from generation {before} to {after}: what was between is not known");
+        bail!("{name} jumps from generation {before} to {after}: what was between is not known");
     }
-    let replicas = frames.iter().map(|frame| number(&frame.object, "/spec/replicas"));
-    replicas.min().with_context(|| format!("there is no frame of {name}"))
+    sights.iter().map(|sight| sight.wanted()).min().with_context(|| format!("{name} was not seen"))
 }
 
 fn load(stage: &Stage, url: &str, shape: &str) -> Result<Load> {

@@ -1,23 +1,8 @@
 //! Five replicas of ten answer errors; the control is the same service with a larger budget.
 
-use std::{
-    collections::BTreeSet,
-    thread::sleep,
-    time::{Duration, SystemTime},
-};
-
-use anyhow::{Result, ensure};
-
 use super::{EJECTED_WITHIN, ERRORS, ejected, setup};
-use crate::cases::{
-    Theatre,
-    pods::pods,
-    repeat::{count, figure},
-    traffic::{
-        flow::Flow,
-        front::{Front, SHOP, Setup, seconds},
-    },
-};
+use crate::cases::prelude::*;
+use std::collections::BTreeSet;
 
 const SETUP: Setup = setup(
     "recovery-budget",
@@ -37,8 +22,6 @@ const BAD: usize = 5;
 const BUDGET: usize = 2;
 /// A replacement takes less, and the next one waits for 15 s after it.
 const WATCHED: Duration = Duration::from_secs(12);
-/// The greatest budget that the spec allows: half of ten.
-const LARGER_BUDGET: &str = r#"{"spec": {"recovery": {"outliers": {"maxEjectionPercent": 50}}}}"#;
 
 pub fn run(theatre: &Theatre) -> Result<String> {
     let front = Front::set(theatre, &SETUP, |_| Ok(()))?;
@@ -50,7 +33,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
         broke = pod.fault(ERRORS)?;
     }
     let told = front.service.wait("with its budget spent", EJECTED_WITHIN, |sight| {
-        sight.condition("ReplicasHealthy").starts_with("False EjectionBudgetSpent")
+        sight.says("ReplicasHealthy").starts_with("False EjectionBudgetSpent")
     })?;
     scene.explain(SHOP, &["EjectionBudgetSpent", "stand out", "where 2 may be"])?;
     sleep(WATCHED);
@@ -70,7 +53,9 @@ pub fn run(theatre: &Theatre) -> Result<String> {
         })
         .collect();
     ensure!(replaced.len() == 1, "{replaced:?} were replaced within {} s", WATCHED.as_secs());
-    scene.kubectl(&["patch", "scalableservice", SHOP, "--type=merge", "--patch", LARGER_BUDGET])?;
+    // The greatest that the spec allows: half of ten.
+    let larger = json!({"spec": {"recovery": {"outliers": {"maxEjectionPercent": 50}}}});
+    scene.patch(&format!("scalableservice {SHOP}"), &larger)?;
     front.service.wait("with more than two out, once the budget lets it", EJECTED_WITHIN * 2, |sight| {
         ejected(sight, false).len() > BUDGET
     })?;
@@ -78,11 +63,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     account.some_lost("five of ten answer errors")?;
     figure("first error until the condition says so, s", seconds(broke, told.at));
     count("most replicas out at a time", most);
-    Ok(format!(
-        "{:.1} s after the first errors: {}; within {} s never more than {most} out, {} replaced, at least {ready} ready",
-        seconds(broke, told.at),
-        told.condition("ReplicasHealthy"),
-        WATCHED.as_secs(),
-        replaced.len()
-    ))
+    count("replaced", replaced.len());
+    count("fewest ready", ready.unsigned_abs());
+    Ok(told.says("ReplicasHealthy"))
 }

@@ -5,13 +5,8 @@ mod budget;
 mod outlier;
 mod zone;
 
-use std::time::Duration;
+use super::prelude::*;
 
-use serde_json::Value;
-
-use super::{Case, Lane, scene::Sight, traffic::front::Setup};
-
-/// The cases `recovery-*`.
 pub const CASES: &[Case] = &[
     Case {
         name: "recovery-outlier",
@@ -49,8 +44,7 @@ const EJECTED_WITHIN: Duration = Duration::from_secs(15);
 
 /// Pods that the status says are out; with those that were evicted, or without.
 fn ejected(sight: &Sight, evicted: bool) -> Vec<String> {
-    let ejected = sight.object.pointer("/status/recovery/ejected").and_then(Value::as_array);
     let counts = |entry: &&Value| evicted || entry.get("evicted").is_none();
-    let name = |entry: &Value| entry.get("pod").and_then(Value::as_str).map(str::to_owned);
-    ejected.into_iter().flatten().filter(counts).filter_map(name).collect()
+    let ejected = sight.list("/status/recovery/ejected").iter().filter(counts);
+    ejected.map(|entry| entry.text("/pod").to_owned()).collect()
 }

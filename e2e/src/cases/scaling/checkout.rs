@@ -1,27 +1,24 @@
 //! The shop that is scaled under load, and its careless sister that loses requests.
 
-use std::{thread::sleep, time::Duration};
-
-use anyhow::{Context, Result};
-
 use crate::{
-    cases::scene::Scene,
-    process::wait_for,
-    stage::{Load, Shop},
+    cases::prelude::*,
+    stage::{Load, Shop, scalable_service},
 };
 
-/// Deployment and Service of the shop.
 const NAME: &str = "checkout";
-/// Deployment and Service of the shop that does not drain.
 const CARELESS: &str = "careless";
-/// Replicas of the latter.
 const CARELESS_REPLICAS: u32 = 4;
 /// Within this time pods that are told to go are gone, and what they had in hand is counted.
 const SEEN: Duration = Duration::from_secs(20);
 
 /// Deploys the shop: a pod serves 80 requests a second at the most. Returns its URL.
 pub fn deploy(scene: &Scene<'_>, replicas: u32) -> Result<String> {
-    shop(scene, NAME, replicas, (4, "50ms"), &["--queue-limit=400"])
+    let shop = Shop::of(scene.namespace, NAME, replicas);
+    Shop { service_time: "50ms", startup: "1s", more: &["--queue-limit=400"], ..shop }.serve(scene.stage)
+}
+
+pub fn service(namespace: &str, least: u32, spec: &str) -> String {
+    scalable_service((namespace, NAME), "{kind: Deployment, name: checkout}", least..=20, spec)
 }
 
 /// Puts it under load. A Service balances connections, not requests: one that lives long would keep its load on an
@@ -34,28 +31,16 @@ pub fn load(scene: &Scene<'_>, url: &str, shape: &str) -> Result<Load> {
 /// The negative control: a shop under the same load generator whose pods end at once when they are told to, and are all
 /// told at once. Returns how many requests that cost, which must be seen here if "none lost" is to mean anything.
 pub fn careless(scene: &Scene<'_>) -> Result<u64> {
-    let at_once = ["--drain-delay=0s", "--shutdown-grace=0s"];
-    let url = shop(scene, CARELESS, CARELESS_REPLICAS, (20, "300ms"), &at_once)?;
+    let more = &["--drain-delay=0s", "--shutdown-grace=0s"];
+    let shop = Shop::of(scene.namespace, CARELESS, CARELESS_REPLICAS);
+    let url = Shop { workers: 20, service_time: "300ms", startup: "1s", more, ..shop }.serve(scene.stage)?;
     let load = load(scene, &url, "120@60s")?;
     sleep(Duration::from_secs(1));
-    scene.kubectl(&["delete", "pods", "--selector=app=careless", "--wait=false"])?;
+    scene.kubectl("delete pods --selector=app=careless --wait=false")?;
     wait_for("a request that is lost with a pod that does not drain", SEEN, || {
         Ok(load.seconds().iter().any(|second| second.lost() > 0))
     })
     .context("the harness does not see loss")?;
     let account = load.finish(true)?;
     Ok(account.lost())
-}
-
-fn shop(
-    scene: &Scene<'_>,
-    name: &str,
-    replicas: u32,
-    (workers, service_time): (u32, &str),
-    more: &[&str],
-) -> Result<String> {
-    let shop =
-        Shop { namespace: scene.namespace, name, replicas, workers, service_time, startup: "1s", more };
-    shop.deploy(scene.stage)?;
-    shop.url(scene.stage)
 }

@@ -1,14 +1,7 @@
 //! A rollout while the load is at its highest.
 
-use std::{thread::sleep, time::Duration};
-
-use anyhow::{Result, ensure};
-
 use super::checkout;
-use crate::cases::{
-    Theatre,
-    scene::{Scene, Sight},
-};
+use crate::cases::prelude::*;
 
 const NAMESPACE: &str = "scale-rollout";
 /// At 50 a replica: 3 replicas (the minimum is 4), then 6, cut short when the rollout is over.
@@ -16,23 +9,13 @@ const SHAPE: &str = "140@6s,290@120s";
 
 /// A Load and a Utilization, since the latter is an average over pods, which a surge dilutes: the share of its four
 /// workers that a pod's answers of 50 ms took, which a machine that stalls does not drive up.
-const SERVICE: &str = r#"
-apiVersion: plimsoll.dev/v1alpha1
-kind: ScalableService
-metadata: {name: checkout, namespace: scale-rollout}
-spec:
-  scaleTargetRef: {kind: Deployment, name: checkout}
-  minReplicas: 4
-  maxReplicas: 20
-  period: 1s
-  kpis:
-  - {name: throughput, type: Load, query: 'sum(rate(http_requests_total{namespace="scale-rollout", app="checkout"}[8s]))', perReplica: "50"}
-  - name: occupancy
-    type: Utilization
-    query: 'avg by (pod) (sum by (pod) (rate(http_requests_total{namespace="scale-rollout", app="checkout"}[8s])) * 0.05 / 4)'
-    target: "0.8"
-  behavior: {scaleDown: {stabilizationWindowSeconds: 0}}
-"#;
+const SPEC: &str = r#"kpis:
+- {name: throughput, type: Load, query: 'sum(rate(http_requests_total{namespace="scale-rollout", app="checkout"}[8s]))', perReplica: "50"}
+- name: occupancy
+  type: Utilization
+  query: 'avg by (pod) (sum by (pod) (rate(http_requests_total{namespace="scale-rollout", app="checkout"}[8s])) * 0.05 / 4)'
+  target: "0.8"
+behavior: {scaleDown: {stabilizationWindowSeconds: 0}}"#;
 
 /// Six are right. Surge pods that were counted would make twelve or more: what is served by six is taken for the work
 /// of each of twelve. A machine that stalls is a real burst when it goes on, which may ask for some more: fewer than
@@ -43,17 +26,17 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let scene = Scene::open(theatre, NAMESPACE)?;
     let url = checkout::deploy(&scene, 4)?;
     // The worst surge that there is: every pod twice.
-    let surge = r#"{"spec":{"strategy":{"rollingUpdate":{"maxSurge":"100%","maxUnavailable":0}}}}"#;
-    scene.kubectl(&["patch", "deployment", "checkout", "--patch", surge])?;
-    scene.apply(SERVICE)?;
+    let surge = json!({"rollingUpdate": {"maxSurge": "100%", "maxUnavailable": 0}});
+    scene.patch("deployment checkout", &json!({"spec": {"strategy": surge}}))?;
+    scene.apply(&checkout::service(NAMESPACE, 4, SPEC))?;
     scene.wait_ready("checkout", Duration::from_secs(30))?;
     let deployment = scene.follow("deployment", "checkout")?;
     let load = checkout::load(&scene, &url, SHAPE)?;
     let grown = |sight: &Sight| sight.wanted() >= 6 && sight.number("/status/readyReplicas") >= 6;
     deployment.wait("grown for the spike", Duration::from_secs(30), grown)?;
     sleep(Duration::from_secs(2));
-    scene.kubectl(&["rollout", "restart", "deployment/checkout"])?;
-    scene.kubectl(&["rollout", "status", "deployment/checkout", "--timeout=60s"])?;
+    scene.kubectl("rollout restart deployment/checkout")?;
+    scene.rolled_out("checkout", Duration::from_secs(60))?;
     scene.explain("checkout", &["throughput"])?;
     // Until the last of the old pods has drained.
     sleep(Duration::from_secs(7));
@@ -61,16 +44,11 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let most_pods = deployment.all().iter().map(|sight| sight.number("/status/replicas")).max().unwrap_or(0);
     let wanted = deployment.wanted();
     ensure!(most_pods >= 12, "there was no surge of every pod: {most_pods} pods at the most");
-    ensure!(
-        wanted.iter().all(|wanted| *wanted <= MOST),
-        "290 requests/s ask for 6 replicas, and at most {MOST} after a stall; wanted were {wanted:?}"
-    );
+    let few = wanted.iter().all(|wanted| *wanted <= MOST);
+    ensure!(few, "290 requests/s ask for 6 replicas, after a stall {MOST} at most; wanted were {wanted:?}");
     ensure!(account.lost() == 0, "{} of {} requests were lost", account.lost(), account.sent);
     let careless = checkout::careless(&scene)?;
     let p99 = account.p99.unwrap_or_default() * 1e3;
-    Ok(format!(
-        "wanted {wanted:?} with {most_pods} pods at the height of the surge; {} requests, none lost, p99 {p99:.0} ms \
-         (control, pods that do not drain: {careless} lost)",
-        account.sent
-    ))
+    requests(account.sent, account.lost(), careless);
+    Ok(format!("wanted {wanted:?} with {most_pods} pods at the height of the surge; p99 {p99:.0} ms"))
 }

@@ -1,20 +1,8 @@
 //! The shop under a load that jumps, steps and falls.
 
-use std::{
-    process::Command,
-    thread::sleep,
-    time::{Duration, Instant},
-};
-
-use anyhow::{Context, Result, bail, ensure};
-
 use super::checkout;
 use crate::{
-    cases::{
-        Theatre,
-        scene::{Scene, Trail},
-    },
-    process::finish,
+    cases::prelude::*,
     stage::{Load, Second, Summary},
 };
 
@@ -32,26 +20,16 @@ const IN_TIME: f64 = 0.98;
 /// Most that the jump and its backlog can ask for: both queues full, (220 + 2 x 400 / 2) / 50.
 const MOST: i64 = 13;
 
-const SERVICE: &str = r#"
-apiVersion: plimsoll.dev/v1alpha1
-kind: ScalableService
-metadata: {name: checkout, namespace: scale-steps}
-spec:
-  scaleTargetRef: {kind: Deployment, name: checkout}
-  minReplicas: 2
-  maxReplicas: 20
-  period: 1s
-  kpis:
-  - name: demand # what is served, and what waits, to be worked off within two seconds
-    type: Load
-    query: 'sum(rate(http_requests_total{namespace="scale-steps", app="checkout"}[5s])) + sum(http_queue_length{namespace="scale-steps", app="checkout"}) / 2'
-    perReplica: "50"
-  - name: latency-p99
-    type: Objective
-    query: 'histogram_quantile(0.99, sum by (le) (rate(http_request_duration_seconds_bucket{namespace="scale-steps", app="checkout"}[5s])))'
-    atMost: "0.25"
-  behavior: {scaleDown: {stabilizationWindowSeconds: 5}}
-"#;
+const SPEC: &str = r#"kpis:
+- name: demand # what is served, and what waits, to be worked off within two seconds
+  type: Load
+  query: 'sum(rate(http_requests_total{namespace="scale-steps", app="checkout"}[5s])) + sum(http_queue_length{namespace="scale-steps", app="checkout"}) / 2'
+  perReplica: "50"
+- name: latency-p99
+  type: Objective
+  query: 'histogram_quantile(0.99, sum by (le) (rate(http_request_duration_seconds_bucket{namespace="scale-steps", app="checkout"}[5s])))'
+  atMost: "0.25"
+behavior: {scaleDown: {stabilizationWindowSeconds: 5}}"#;
 
 pub fn run(theatre: &Theatre) -> Result<String> {
     let scene = Scene::open(theatre, NAMESPACE)?;
@@ -59,7 +37,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let load = checkout::load(&scene, &url, SHAPE)?;
     let begin = Instant::now();
     let deployment = scene.follow("deployment", "checkout")?;
-    scene.apply(SERVICE)?;
+    scene.apply(&checkout::service(NAMESPACE, 2, SPEC))?;
     let at = |second: u64| sleep(Duration::from_secs(second).saturating_sub(begin.elapsed()));
     at(16);
     let jumped = wants(&deployment, "the jump to 220 requests/s", 5..=MOST)?;
@@ -77,16 +55,15 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     sleep(Duration::from_secs(4));
     let (account, late) = account(load)?;
     let careless = checkout::careless(&scene)?;
+    requests(account.sent, account.lost(), careless);
+    let wanted = deployment.wanted();
     Ok(format!(
-        "replicas {:?} ({jumped} for 220/s, {peak} for 340/s, {stepped} for 150/s); {} requests, none lost \
-         (control, pods that do not drain: {careless} lost); {late}; `{line}`",
-        deployment.wanted(),
-        account.sent
+        "replicas {wanted:?} ({jumped} at 220/s, {peak} at 340/s, {stepped} at 150/s); {late}; `{line}`"
     ))
 }
 
 fn wants(deployment: &Trail, when: &str, allowed: std::ops::RangeInclusive<i64>) -> Result<i64> {
-    let wanted = deployment.last().context("the Deployment is gone")?.wanted();
+    let wanted = deployment.last()?.wanted();
     ensure!(allowed.contains(&wanted), "{when}: {wanted} replicas; {allowed:?} are right");
     Ok(wanted)
 }
@@ -95,8 +72,9 @@ fn wants(deployment: &Trail, when: &str, allowed: std::ops::RangeInclusive<i64>)
 fn truth(scene: &Scene<'_>) -> Result<String> {
     let mut said = String::new();
     for _ in 0..10 {
-        let text = scene.kubectl(&["get", "ssvc", "checkout"])?;
-        let (wanted, ready) = scene.stage.replicas(NAMESPACE, "deployment", "checkout")?;
+        let text = scene.kubectl("get ssvc checkout")?;
+        let deployment = scene.get("deployment", "checkout")?;
+        let (wanted, ready) = (deployment.wanted(), deployment.number("/status/readyReplicas"));
         if let Some(line) = text.lines().find(|line| line.chars().count() > 120) {
             bail!("a line of `kubectl get ssvc` has {} characters: {line}", line.chars().count());
         }
@@ -115,7 +93,7 @@ fn truth(scene: &Scene<'_>) -> Result<String> {
 
 /// Events (one for each change, with its numbers), `kubectl wait` and the plugin all know what happened.
 fn told(scene: &Scene<'_>, wanted: &[i64]) -> Result<()> {
-    let described = scene.kubectl(&["describe", "ssvc", "checkout"])?;
+    let described = scene.kubectl("describe ssvc checkout")?;
     for (from, to) in wanted.iter().zip(wanted.iter().skip(1)) {
         let reason = if to > from { "ScaledUp" } else { "ScaledDown" };
         let text = format!(" {from} -> {to} replicas");
@@ -123,24 +101,12 @@ fn told(scene: &Scene<'_>, wanted: &[i64]) -> Result<()> {
         ensure!(told, "`kubectl describe` has no event {reason} with{text}: {described}");
     }
     scene.wait_ready("checkout", Duration::from_secs(5))?;
-    let status = plugin(scene, &["status", "checkout"])?;
-    ensure!(
-        status.contains("deployment/checkout") && status.contains("2-20"),
-        "`kubectl plimsoll status`: {status}"
-    );
-    let why = plugin(scene, &["explain", "checkout"])?;
+    let status = scene.plugin(&["status", "checkout"])?;
+    let told = status.contains("deployment/checkout") && status.contains("2-20");
+    ensure!(told, "`kubectl plimsoll status`: {status}");
+    let why = scene.plugin(&["explain", "checkout"])?;
     ensure!(why.contains("demand") && why.contains("2 replicas"), "`kubectl plimsoll explain`: {why}");
     Ok(())
-}
-
-/// `kubectl plimsoll`, found by kubectl as a user's is.
-fn plugin(scene: &Scene<'_>, arguments: &[&str]) -> Result<String> {
-    let folder = scene.stage.built.plugin.parent().context("the plugin has no folder")?;
-    let path = std::env::join_paths([folder])?;
-    let mut command = Command::new(scene.stage.cluster.program("kubectl")?);
-    command.env("KUBECONFIG", scene.stage.cluster.kubeconfig()).env("PATH", path);
-    command.args(["plimsoll", "--namespace", scene.namespace]).args(arguments);
-    finish(command, "")
 }
 
 /// Every request is accounted for and none is lost; outside of the reaction time the objective holds.
@@ -157,12 +123,8 @@ fn account(load: Load) -> Result<(Summary, String)> {
         in_time * 100.0,
         account.max_lag_seconds * 1e3
     );
-    let late_in = |second: &&&Second| second.late > 0;
-    let those: Vec<_> = outside
-        .iter()
-        .filter(late_in)
-        .map(|second| format!("{} in second {}", second.late, second.t))
-        .collect();
+    let those = outside.iter().filter(|second| second.late > 0);
+    let those: Vec<_> = those.map(|second| format!("{} in second {}", second.late, second.t)).collect();
     ensure!(in_time >= IN_TIME, "{said}; late were {}", those.join(", "));
     Ok((account, said))
 }

@@ -1,13 +1,8 @@
 //! Every kind of target, and the subresources of our own object.
 
-use std::time::Duration;
-
-use anyhow::{Result, ensure};
-use serde_json::Value;
-
-use crate::cases::{
-    Theatre, install,
-    scene::{Dial, DialService, Scene, idle_pods},
+use crate::{
+    cases::{install, prelude::*},
+    stage::idle_pods,
 };
 
 const SOON: Duration = Duration::from_secs(10);
@@ -15,12 +10,12 @@ const SOON: Duration = Duration::from_secs(10);
 /// A StatefulSet, whose revision is told by another label than a Deployment's.
 pub fn stateful_set(theatre: &Theatre) -> Result<String> {
     let scene = Scene::open(theatre, "scale-statefulset")?;
-    let dial = Dial::deploy(&scene)?;
+    let dial = scene.dial()?;
     scene.apply(&format!(
         "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {{name: sessions, namespace: {}}}\nspec:\n  replicas: 1\n  \
          serviceName: sessions\n  podManagementPolicy: Parallel\n{}",
         scene.namespace,
-        idle_pods("sessions")
+        idle_pods("sessions", "{}")
     ))?;
     let set = scene.follow("statefulset", "sessions")?;
     DialService { target: ("apps/v1", "StatefulSet", "sessions"), ..DialService::on("sessions") }
@@ -30,7 +25,7 @@ pub fn stateful_set(theatre: &Theatre) -> Result<String> {
     set.wait("ready", SOON, |sight| sight.number("/status/readyReplicas") == 4)?;
     let service = scene.follow("scalableservice", "sessions")?;
     service.wait("steady at 4", SOON, |sight| {
-        sight.number("/status/readyReplicas") == 4 && sight.condition("Reconciling").starts_with("False")
+        sight.number("/status/readyReplicas") == 4 && sight.says("Reconciling").starts_with("False")
     })?;
     scene.explain("sessions", &["has 4 replicas", "dial is 35"])?;
     dial.set(15)?;
@@ -68,27 +63,16 @@ pub fn custom(theatre: &Theatre) -> Result<String> {
     let seen = fleet(&scene);
     // The release and the cluster are as they were before, however it ended.
     scene.stage.install(&install())?;
-    let arguments = [
-        "delete",
-        "customresourcedefinition",
-        "fleets.e2e.example.dev",
-        "--ignore-not-found",
-        "--wait=false",
-    ];
-    scene.stage.cluster.kubectl(&arguments)?;
+    scene
+        .kubectl("delete customresourcedefinition fleets.e2e.example.dev --ignore-not-found --wait=false")?;
     seen
 }
 
 fn fleet(scene: &Scene<'_>) -> Result<String> {
     let cluster = &scene.stage.cluster;
-    let dial = Dial::deploy(scene)?;
+    let dial = scene.dial()?;
     cluster.apply(FLEETS)?;
-    cluster.kubectl(&[
-        "wait",
-        "--for=condition=Established",
-        "crd/fleets.e2e.example.dev",
-        "--timeout=20s",
-    ])?;
+    scene.kubectl("wait --for=condition=Established crd/fleets.e2e.example.dev --timeout=20s")?;
     let namespace = scene.namespace;
     scene.apply(&format!(
         "apiVersion: e2e.example.dev/v1\nkind: Fleet\nmetadata: {{name: ships, namespace: {namespace}}}\nspec: {{replicas: 1}}\n"
@@ -98,7 +82,7 @@ fn fleet(scene: &Scene<'_>) -> Result<String> {
         .apply(scene)?;
     let service = scene.follow("scalableservice", "ships")?;
     let refused = service.wait("refused by RBAC", SOON, |sight| {
-        let ready = sight.condition("Ready");
+        let ready = sight.says("Ready");
         ready.starts_with("False ScaleFailed")
             && ready.contains("forbidden")
             && ready.contains("fleets")
@@ -114,73 +98,45 @@ fn fleet(scene: &Scene<'_>) -> Result<String> {
     let chart = chart.to_string_lossy();
     cluster.helm(&[&["upgrade", "plimsoll", chart.as_ref()], &release[..]].concat())?;
     fleet.wait("grown to 4", Duration::from_secs(20), |sight| sight.wanted() == 4)?;
-    scene.kubectl(&[
-        "patch",
-        "fleets.e2e.example.dev",
-        "ships",
-        "--subresource=status",
-        "--type=merge",
-        "--patch",
-        r#"{"status":{"replicas":4}}"#,
-    ])?;
-    service.wait("steady at 4", SOON, |sight| sight.condition("Ready").starts_with("True Steady"))?;
+    let grown = json!({"status": {"replicas": 4}});
+    scene.patch("fleets.e2e.example.dev ships --subresource=status", &grown)?;
+    service.wait("steady at 4", SOON, |sight| sight.says("Ready").starts_with("True Steady"))?;
     scene.explain("ships", &["has 4 replicas", "dial is 35"])?;
     dial.set(15)?;
     fleet.wait("shrunk to 2", SOON, |sight| sight.wanted() == 2)?;
-    Ok(format!(
-        "without the chart's leave: {}; with it: replicas {:?}",
-        refused.condition("Ready"),
-        fleet.wanted()
-    ))
+    let refused = refused.says("Ready");
+    Ok(format!("without the chart's leave: {refused}; with it: replicas {:?}", fleet.wanted()))
 }
 
-/// The object's own subresources.
 pub fn kubectl_scale(theatre: &Theatre) -> Result<String> {
     let scene = Scene::open(theatre, "scale-kubectl")?;
     scene.idle_deployment("web", 1)?;
-    let dial = Dial::deploy(&scene)?;
+    let dial = scene.dial()?;
     dial.set(15)?;
     DialService::on("web").apply(&scene)?;
     let deployment = scene.follow("deployment", "web")?;
     deployment.wait("at 2 by its load", SOON, |sight| sight.wanted() == 2)?;
-    scene.kubectl(&["scale", "ssvc/web", "--replicas=5"])?;
+    scene.kubectl("scale ssvc/web --replicas=5")?;
     deployment.wait("at the new floor", SOON, |sight| sight.wanted() == 5)?;
     let service = scene.follow("scalableservice", "web")?;
     let there = service.wait("telling 5", SOON, |sight| sight.number("/status/replicas") == 5)?;
     ensure!(there.number("/spec/minReplicas") == 5, "minReplicas is {}", there.number("/spec/minReplicas"));
     scene.explain("web", &["has 5 replicas", "minReplicas is 5", "dial"])?;
-    let text = scene.kubectl(&["get", "scalableservice", "web", "--subresource=scale", "--output=json"])?;
-    let scale: Value = serde_json::from_str(&text)?;
-    let at = |pointer: &str| scale.pointer(pointer).cloned().unwrap_or_default();
-    ensure!(
-        at("/spec/replicas") == 5 && at("/status/replicas") == 5 && at("/status/selector") == "app=web",
-        "/scale says {scale}"
-    );
+    let scale = scene.get("scalableservice", "web --subresource=scale")?;
+    let replicas = (scale.wanted(), scale.number("/status/replicas"));
+    ensure!(replicas == (5, 5) && scale.text("/status/selector") == "app=web", "/scale says {scale}");
     // Through /status nobody can change the spec, nor the status without it.
-    let both = r#"{"spec":{"minReplicas":9},"status":{"replicas":77}}"#;
-    scene.kubectl(&["patch", "ssvc", "web", "--subresource=status", "--type=merge", "--patch", both])?;
+    let both = json!({"spec": {"minReplicas": 9}, "status": {"replicas": 77}});
+    scene.patch("ssvc web --subresource=status", &both)?;
     let after = scene.get("scalableservice", "web")?;
     ensure!(after.pointer("/spec/minReplicas") == Some(&5.into()), "/status changed the spec: {after}");
-    scene.kubectl(&[
-        "patch",
-        "ssvc",
-        "web",
-        "--type=merge",
-        "--patch",
-        r#"{"status":{"readyReplicas":66}}"#,
-    ])?;
+    scene.patch("ssvc web", &json!({"status": {"readyReplicas": 66}}))?;
     let after = scene.get("scalableservice", "web")?;
-    ensure!(
-        after.pointer("/status/readyReplicas") != Some(&66.into()),
-        "the spec's way changed the status: {after}"
-    );
-    scene.kubectl(&["scale", "ssvc/web", "--replicas=1"])?;
+    ensure!(after.number("/status/readyReplicas") != 66, "the spec's way changed the status: {after}");
+    scene.kubectl("scale ssvc/web --replicas=1")?;
     deployment.wait("back at what the load asks for", SOON, |sight| sight.wanted() == 2)?;
     service.wait("true again after a foreign hand in /status", Duration::from_secs(35), |sight| {
         sight.number("/status/replicas") == 2
     })?;
-    Ok(format!(
-        "floor 1 -> 5 -> 1 by kubectl scale: replicas {:?}; /scale says 5/5 app=web",
-        deployment.wanted()
-    ))
+    Ok(format!("floor 1 -> 5 -> 1 by kubectl scale: replicas {:?}", deployment.wanted()))
 }

@@ -1,17 +1,8 @@
 //! To zero and back.
 
-use std::time::Duration;
-
-use anyhow::{Result, bail, ensure};
-use serde_json::Value;
-
 use crate::{
-    cases::{
-        Theatre,
-        scene::{Scene, Trail},
-    },
-    process::wait_for,
-    stage::Queue,
+    cases::prelude::*,
+    stage::{Queue, scalable_service},
 };
 
 const NAMESPACE: &str = "scale-zero";
@@ -19,19 +10,9 @@ const NAMESPACE: &str = "scale-zero";
 const JOBS: u64 = 200;
 
 /// 50 jobs for each worker, so that [`JOBS`] ask for four.
-const SERVICE: &str = r#"
-apiVersion: plimsoll.dev/v1alpha1
-kind: ScalableService
-metadata: {name: worker, namespace: scale-zero}
-spec:
-  scaleTargetRef: {kind: Deployment, name: orders-worker}
-  minReplicas: 0
-  maxReplicas: 8
-  period: 1s
-  kpis:
-  - {name: backlog, type: Load, query: 'sum(shop_queue_jobs{namespace="scale-zero", app="orders"})', perReplica: "50"}
-  behavior: {scaleDown: {stabilizationWindowSeconds: 5}}
-"#;
+const SPEC: &str = r#"kpis:
+- {name: backlog, type: Load, query: 'sum(shop_queue_jobs{namespace="scale-zero", app="orders"})', perReplica: "50"}
+behavior: {scaleDown: {stabilizationWindowSeconds: 5}}"#;
 
 pub fn run(theatre: &Theatre) -> Result<String> {
     let scene = Scene::open(theatre, NAMESPACE)?;
@@ -39,58 +20,42 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     queue.deploy(scene.stage)?;
     let url = queue.url(scene.stage)?;
     let workers = scene.follow("deployment", "orders-worker")?;
-    scene.apply(SERVICE)?;
+    scene.apply(&scalable_service(
+        (NAMESPACE, "worker"),
+        "{kind: Deployment, name: orders-worker}",
+        0..=8,
+        SPEC,
+    ))?;
     let idle = workers.wait("at zero", Duration::from_secs(30), |sight| sight.wanted() == 0)?;
     scene.wait_ready("worker", Duration::from_secs(10))?;
     ureq::post(&format!("{url}/jobs?n={JOBS}")).send_empty()?;
     let woken = workers.wait("woken", Duration::from_secs(10), |sight| sight.wanted() > 0)?;
-    ensure!(
-        woken.wanted() == 4 && woken.generation() == idle.generation() + 1,
-        "0 -> {} replicas took {} writes; 0 -> 4 in one was to be seen",
-        woken.wanted(),
-        woken.generation() - idle.generation()
-    );
-    recorded(&scene, &workers)?;
+    let (wanted, writes) = (woken.wanted(), woken.generation() - idle.generation());
+    ensure!((wanted, writes) == (4, 1), "0 -> {wanted} replicas took {writes} writes, not 0 -> 4 one");
+    recorded(&scene)?;
     scene.explain("worker", &["backlog", "50 a replica"])?;
     wait_for("every job to be done", Duration::from_secs(30), || Ok(count(&url, "done")? == JOBS))?;
     workers.wait("back at zero", Duration::from_secs(30), |sight| sight.wanted() == 0)?;
     scene.explain("worker", &["has 0 replicas", "backlog"])?;
     let (done, returned) = (count(&url, "done")?, count(&url, "returned")?);
-    ensure!(
-        (done, returned) == (JOBS, 0),
-        "{done} of {JOBS} jobs were done, {returned} had to be done again"
-    );
+    ensure!((done, returned) == (JOBS, 0), "{done} of {JOBS} jobs were done, {returned} done again");
     Ok(format!("replicas {:?}; one write 0 -> 4; {done} of {JOBS} jobs done, none twice", workers.wanted()))
 }
 
 /// The decision is on record as one step, and nobody else has a claim on the replicas.
-fn recorded(scene: &Scene<'_>, workers: &Trail) -> Result<()> {
+fn recorded(scene: &Scene<'_>) -> Result<()> {
     let service = scene.follow("scalableservice", "worker")?;
     service.wait("telling of 0 -> 4", Duration::from_secs(5), |sight| {
-        let decisions = sight.object.pointer("/status/decisions").and_then(Value::as_array);
-        decisions.into_iter().flatten().any(|record| {
-            let number = |field: &str| record.get(field).and_then(Value::as_i64);
-            number("from") == Some(0) && number("to") == Some(4)
-        })
+        let decisions = sight.list("/status/decisions").iter();
+        decisions.into_iter().any(|record| record["from"] == json!(0) && record["to"] == json!(4))
     })?;
-    let Some(deployment) = workers.last() else { bail!("the workers are gone") };
-    let text =
-        scene.kubectl(&["get", "deployment", "orders-worker", "--show-managed-fields", "--output=json"])?;
-    let object: Value = serde_json::from_str(&text)?;
-    let managers = object.pointer("/metadata/managedFields").and_then(Value::as_array).cloned();
+    let object = scene.get("deployment", "orders-worker --show-managed-fields")?;
     let owns = |entry: &&Value| entry.pointer("/fieldsV1/f:spec/f:replicas").is_some();
-    let owners: Vec<_> = managers
-        .iter()
-        .flatten()
-        .filter(owns)
-        .filter_map(|entry| entry.get("manager").and_then(Value::as_str))
-        .collect();
+    let owners = object.list("/metadata/managedFields").iter().filter(owns);
+    let owners: Vec<_> = owners.map(|entry| entry.text("/manager")).collect();
     // Kubernetes forgets the owner for good once a scale was 0, which its Scale leaves out.
-    ensure!(
-        owners.iter().all(|owner| *owner == "plimsoll-replicas"),
-        "spec.replicas ({}) belongs to {owners:?}; plimsoll-replicas alone may be there",
-        deployment.wanted()
-    );
+    let alone = owners.iter().all(|owner| *owner == "plimsoll-replicas");
+    ensure!(alone, "spec.replicas belongs to {owners:?}; plimsoll-replicas alone may be there");
     Ok(())
 }
 

@@ -1,60 +1,32 @@
 //! What becomes of one object: a watch that is read along, without a gap as long as there is an API server.
 
+use crate::{cluster::Cluster, prelude::*};
+use serde_json::Deserializer;
 use std::{
     io::BufReader,
-    process::{Child, ChildStdout, Command, Stdio},
+    ops::Deref,
+    process::ChildStdout,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    thread::{sleep, spawn},
-    time::{Duration, Instant, SystemTime},
+    thread::spawn,
 };
 
-use anyhow::{Context, Result, bail};
-use serde_json::Value;
-
-use crate::cluster::Cluster;
-
 /// Pause before a watch that ended begins anew.
-const AGAIN: Duration = Duration::from_secs(1);
+const AGAIN: Duration = Duration::from_millis(200);
+/// A watch that nobody ends, because this process was killed, ends by itself.
+const LONGEST: &str = "--request-timeout=10m";
+const POLL: Duration = Duration::from_millis(20);
 
-/// An object as it was at some time.
 #[derive(Clone)]
 pub struct Sight {
-    /// When the watch told of it.
     pub at: SystemTime,
-    /// The object.
-    pub object: Value,
+    object: Value,
 }
 
-impl Sight {
-    /// An integer at a JSON pointer; 0 if there is none.
-    pub fn number(&self, pointer: &str) -> i64 {
-        self.object.pointer(pointer).and_then(Value::as_i64).unwrap_or(0)
-    }
+impl Deref for Sight {
+    type Target = Value;
 
-    /// A text at a JSON pointer; empty if there is none.
-    pub fn text(&self, pointer: &str) -> &str {
-        self.object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
-    }
-
-    /// `spec.replicas`.
-    pub fn wanted(&self) -> i64 {
-        self.number("/spec/replicas")
-    }
-
-    /// `metadata.generation`: it grows with each change of the spec.
-    pub fn generation(&self) -> i64 {
-        self.number("/metadata/generation")
-    }
-
-    /// Status, reason and message of a condition, as `True Steady …`; empty without it.
-    pub fn condition(&self, type_: &str) -> String {
-        let conditions = self.object.pointer("/status/conditions").and_then(Value::as_array);
-        let found = conditions
-            .into_iter()
-            .flatten()
-            .find(|condition| condition.get("type").is_some_and(|t| t == type_));
-        let text = |field: &str| found.and_then(|c| c.get(field)).and_then(Value::as_str).unwrap_or_default();
-        format!("{} {} {}", text("status"), text("reason"), text("message")).trim().to_owned()
+    fn deref(&self) -> &Value {
+        &self.object
     }
 }
 
@@ -62,15 +34,20 @@ impl Sight {
 pub struct Trail {
     what: String,
     seen: Arc<Mutex<Vec<Sight>>>,
-    /// The watch; `None` once the trail is over.
-    watch: Arc<Mutex<Option<Child>>>,
+    watch: Arc<Mutex<Watch>>,
+}
+
+#[derive(Default)]
+struct Watch {
+    process: Option<Child>,
+    is_over: bool,
 }
 
 impl Trail {
     /// Begins with the object as it is, which must exist.
     pub fn of(cluster: &Cluster, namespace: &str, kind: &str, name: &str) -> Result<Self> {
         let trail = Self::start(cluster, namespace, &[kind, name])?;
-        trail.wait("seen", Duration::from_secs(10), |_| true)?;
+        trail.wait("seen", Duration::from_secs(15), |_| true)?;
         Ok(trail)
     }
 
@@ -80,91 +57,115 @@ impl Trail {
     }
 
     fn start(cluster: &Cluster, namespace: &str, which: &[&str]) -> Result<Self> {
-        let what = format!("{} in {namespace}", which.join(" "));
-        let mut command = Command::new(cluster.program("kubectl")?);
-        command.env("KUBECONFIG", cluster.kubeconfig()).args(["--namespace", namespace]);
-        command.arg("get").args(which).args(["--watch", "--output=json"]);
-        command.stdout(Stdio::piped());
-        let mut begin = move || -> Result<_> {
-            let mut child = command.spawn()?;
-            let output = child.stdout.take().context("kubectl has no output")?;
-            Ok((child, output))
-        };
-        let (child, mut output) = begin().with_context(|| format!("cannot watch {what}"))?;
-        let (seen, watch) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Some(child))));
+        let mut command = cluster.kubectl_command(&["--namespace", namespace, "get"]);
+        command.args(which).args(["--watch", "--output=json", LONGEST]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let (seen, watch) = <(Arc<Mutex<Vec<Sight>>>, Arc<Mutex<Watch>>)>::default();
         let (into, watched) = (Arc::clone(&seen), Arc::clone(&watch));
         spawn(move || {
             loop {
-                read(output, &into);
-                // Over, or the API server went away: then it begins again with the object as it is.
+                // One that ended because the API server went away begins again with the object as it is.
+                let output = lock(&watched).begin(&mut command);
+                let Some(output) = output else { return };
+                let objects = Deserializer::from_reader(BufReader::new(output)).into_iter();
+                for object in objects.map_while(Result::ok) {
+                    lock(&into).push(Sight { at: SystemTime::now(), object });
+                }
                 sleep(AGAIN);
-                let mut watch = lock(&watched);
-                let Some(over) = watch.as_mut() else { return };
-                let _how_it_ended = over.wait();
-                let Ok((child, next)) = begin() else { return };
-                (*watch, output) = (Some(child), next);
             }
         });
-        Ok(Self { what, seen, watch })
+        Ok(Self { what: format!("{} in {namespace}", which.join(" ")), seen, watch })
     }
 
-    /// Everything that was seen.
     pub fn all(&self) -> Vec<Sight> {
         lock(&self.seen).clone()
     }
 
-    /// The object as it is now.
-    pub fn last(&self) -> Option<Sight> {
-        lock(&self.seen).last().cloned()
+    /// The state that held at a moment, and all later ones.
+    pub fn since(&self, from: SystemTime) -> Vec<Sight> {
+        let seen = lock(&self.seen);
+        let first = seen.iter().rposition(|sight| sight.at <= from).unwrap_or(0);
+        seen.iter().skip(first).cloned().collect()
     }
 
-    /// The replicas that were wanted, one after the other.
+    pub fn last(&self) -> Result<Sight> {
+        lock(&self.seen).last().cloned().with_context(|| format!("{} was never seen", self.what))
+    }
+
     pub fn wanted(&self) -> Vec<i64> {
-        let mut wanted: Vec<i64> = self.all().iter().map(Sight::wanted).collect();
+        let mut wanted: Vec<i64> = lock(&self.seen).iter().map(|sight| sight.wanted()).collect();
         wanted.dedup();
         wanted
     }
 
     /// Waits until the object is as it should be, and returns it.
     pub fn wait(&self, should: &str, within: Duration, fits: impl Fn(&Sight) -> bool) -> Result<Sight> {
-        let begin = Instant::now();
+        self.find(should, SystemTime::now(), within, |trail| trail.last().ok().filter(&fits))
+    }
+
+    /// Waits until the object was as it should be within this time from a moment on, if only for a short while. Returns
+    /// how many seconds after it.
+    pub fn wait_since(
+        &self,
+        should: &str,
+        from: SystemTime,
+        within: Duration,
+        fits: impl Fn(&Sight) -> bool,
+    ) -> Result<f64> {
+        let found = self.find(should, from, within, |trail| trail.since(from).into_iter().find(&fits))?;
+        Ok(found.at.duration_since(from).unwrap_or_default().as_secs_f64())
+    }
+
+    fn find(
+        &self,
+        should: &str,
+        from: SystemTime,
+        within: Duration,
+        look: impl Fn(&Self) -> Option<Sight>,
+    ) -> Result<Sight> {
         loop {
-            let last = self.last();
-            if let Some(sight) = last.as_ref().filter(|sight| fits(sight)) {
-                return Ok(sight.clone());
+            if let Some(sight) = look(self) {
+                return Ok(sight);
             }
-            if begin.elapsed() >= within {
-                let seen = last.as_ref().map_or_else(|| "nothing".to_owned(), brief);
+            if from.elapsed().unwrap_or_default() >= within {
+                let seen = self.last().map_or_else(|_| "nothing".to_owned(), |last| brief(&last));
                 bail!("{} was not {should} within {} s; it is {seen}", self.what, within.as_secs());
             }
-            sleep(Duration::from_millis(20));
+            sleep(POLL);
         }
     }
 
     /// Sees to it that the object stays as it should be, in every version, for a time.
     pub fn stays(&self, should: &str, duration: Duration, fits: impl Fn(&Sight) -> bool) -> Result<()> {
-        let before = self.all().len().saturating_sub(1);
+        let before = SystemTime::now();
         sleep(duration);
-        match self.all().iter().skip(before).find(|sight| !fits(sight)) {
+        match self.since(before).iter().find(|sight| !fits(sight)) {
             Some(sight) => bail!("{} did not stay {should}: it became {}", self.what, brief(sight)),
             None => Ok(()),
         }
     }
 }
 
-impl Drop for Trail {
-    fn drop(&mut self) {
-        if let Some(mut child) = lock(&self.watch).take() {
-            let _gone_is_fine = child.kill();
-            let _gone_is_fine = child.wait();
+impl Watch {
+    fn begin(&mut self, command: &mut Command) -> Option<ChildStdout> {
+        if let Some(mut ended) = self.process.take() {
+            let _how_it_ended = ended.wait();
         }
+        if self.is_over {
+            return None;
+        }
+        self.process = command.spawn().ok();
+        self.process.as_mut()?.stdout.take()
     }
 }
 
-fn read(output: ChildStdout, into: &Mutex<Vec<Sight>>) {
-    let objects = serde_json::Deserializer::from_reader(BufReader::new(output)).into_iter::<Value>();
-    for object in objects.map_while(Result::ok) {
-        lock(into).push(Sight { at: SystemTime::now(), object });
+impl Drop for Trail {
+    fn drop(&mut self) {
+        let mut watch = lock(&self.watch);
+        watch.is_over = true;
+        if let Some(process) = &mut watch.process {
+            let _gone_is_fine = process.kill();
+        }
     }
 }
 
@@ -172,15 +173,14 @@ fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What matters of an object in an error message.
-fn brief(sight: &Sight) -> String {
-    let at = |pointer: &str| sight.object.pointer(pointer).map_or_else(|| "-".to_owned(), Value::to_string);
+fn brief(object: &Value) -> String {
+    let at = |pointer: &str| object.pointer(pointer).map_or_else(|| "-".to_owned(), Value::to_string);
     format!(
         "generation {}, spec.replicas {}, ready {}, decided {}, Ready: {}",
         at("/metadata/generation"),
         at("/spec/replicas"),
         at("/status/readyReplicas"),
         at("/status/desiredReplicas"),
-        sight.condition("Ready")
+        object.says("Ready")
     )
 }

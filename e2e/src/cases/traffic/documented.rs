@@ -1,9 +1,10 @@
 //! The KPIs that `examples/README.md` has of a balancer, asked of Prometheus as they stand there.
 
-use anyhow::{Result, ensure};
-
 use super::front::SHOP;
-use crate::stage::{Prometheus, Stage};
+use crate::{
+    prelude::*,
+    stage::{Prometheus, Stage},
+};
 
 const DOCUMENT: &str = include_str!("../../../../examples/README.md");
 
@@ -21,7 +22,6 @@ pub fn tell(stage: &Stage, namespace: &str) -> Result<usize> {
     Ok(queries.len())
 }
 
-/// The queries of the table, of this service.
 fn queries(namespace: &str) -> Vec<String> {
     let rows = DOCUMENT.lines().filter(|line| line.starts_with("| ") && line.contains("haproxy_backend_"));
     let query = |row: &str| Some(row.split('`').nth(1)?.to_owned());

@@ -1,25 +1,7 @@
 //! Replicas come and go under load, again and again.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-    thread::sleep,
-    time::{Duration, SystemTime},
-};
-
-use anyhow::{Context, Result, ensure};
-use serde_json::Value;
-
-use super::{
-    flow::{Account, Flow},
-    front::{CONTROL, Front, SHOP, Setup, control, unix},
-};
 use crate::{
-    cases::{
-        Theatre,
-        repeat::{figure, requests},
-        scene::Trail,
-    },
+    cases::prelude::*,
     metrics::{applied_within, fetch, sample},
 };
 
@@ -35,12 +17,10 @@ const RATE: u32 = 100;
 /// From the watch event until HAProxy serves a replica, 99 of 100 times, in milliseconds.
 const APPLIED_WITHIN: f64 = 100.0;
 
-/// How far and how often.
 struct Course {
     setup: Setup,
     many: u32,
     times: usize,
-    /// Until all of them are there, or gone.
     within: Duration,
 }
 
@@ -66,7 +46,7 @@ fn course(theatre: &Theatre, course: &Course) -> Result<String> {
     let direct = crate::stage::service_url(stage, setup.namespace, SHOP, 8080)?;
     let longest = u32::try_from(within.as_secs())?.saturating_mul(3);
     let flow = Flow::start(stage, &front.url, RATE, longest, &[])?;
-    let before = (starts(&front)?, front.agents()?);
+    let before = (front.starts()?, front.agents()?);
     let (mut through, mut beside) = (Vec::new(), Vec::new());
     for _ in 0..*times {
         let probe = Flow::start(stage, &direct, RATE, longest, &[])?;
@@ -75,30 +55,27 @@ fn course(theatre: &Theatre, course: &Course) -> Result<String> {
         front.wait_for(*many, *within)?;
         sleep(Duration::from_millis(700));
         probe.finish(true)?;
-        let first = first_requests(&front)?;
-        through.extend(delays(&ours, &first.forwarded));
-        beside.extend(delays(&plain, &first.direct));
+        through.extend(delays(&ours, &first_requests(&front, true)?));
+        beside.extend(delays(&plain, &first_requests(&front, false)?));
         go_back(&front, few, *within)?;
     }
     sleep(Duration::from_millis(500));
     let account = flow.finish(true)?;
-    let after = (starts(&front)?, front.agents()?);
+    let after = (front.starts()?, front.agents()?);
     let lost = lowered_at_once(&front, setup)?;
-    requests(account.sent(), account.lost(), lost.lost());
+    requests(account.sent, account.lost(), lost.lost());
     account.none_lost(&format!("{few} -> {many} -> {few}"))?;
     ensure!(before.0 == after.0, "HAProxy was started anew or reloaded: {:?} became {:?}", before.0, after.0);
     let applied = applied_within(&before.1, &after.1, 0.99).context("no agent applied 99 of 100 changes")?;
     ensure!(applied <= APPLIED_WITHIN, "99 of 100 changes were applied within {applied:.0} ms only");
-    let (ours, theirs) = (Spread::of(&mut through)?, Spread::of(&mut beside)?);
+    let ((median, p99), (their_median, their_p99)) = (spread_of(&mut through)?, spread_of(&mut beside)?);
     figure("watch event until applied, p99 at most, ms", applied);
-    figure("ready until first request, median, ms", ours.median);
-    figure("ready until first request, p99, ms", ours.p99);
-    figure("the same of kube-proxy, median, ms", theirs.median);
-    figure("the same of kube-proxy, p99, ms", theirs.p99);
+    figure("ready until first request, median, ms", median);
+    figure("ready until first request, p99, ms", p99);
+    figure("the same of kube-proxy, median, ms", their_median);
+    figure("the same of kube-proxy, p99, ms", their_p99);
     Ok(format!(
-        "{times} times {few} -> {many} -> {few}: {} requests, none lost, no reload; 99 of 100 changes applied \
-         within {applied:.0} ms of the watch event; from ready to the first request: balancers {ours}, kube-proxy {theirs}; control, a plain Service lowered from 8 to 4 at once, lost {}",
-        account.sent(),
+        "{times} times {few} -> {many} -> {few}; control, a plain Service lowered from 8 to 4 at once, lost {}",
         lost.why()
     ))
 }
@@ -106,8 +83,8 @@ fn course(theatre: &Theatre, course: &Course) -> Result<String> {
 /// Goes back to few; whoever goes must have been drained.
 fn go_back(front: &Front<'_>, few: u32, within: Duration) -> Result<()> {
     let pods = || -> Result<BTreeSet<String>> {
-        let names = front.scene.kubectl(&["get", "pods", "--selector=app=shop", "--output=name"])?;
-        Ok(names.lines().map(|name| name.trim_start_matches("pod/").to_owned()).collect())
+        let list = front.scene.stage.cluster.list(front.scene.namespace, "pods --selector=app=shop")?;
+        Ok(list.iter().map(|pod| pod.text("/metadata/name").to_owned()).collect())
     };
     let (before, asked) = (pods()?, SystemTime::now());
     front.ask(few)?;
@@ -126,40 +103,20 @@ fn lowered_at_once(front: &Front<'_>, setup: &Setup) -> Result<Account> {
     let plain = control(&front.scene, &slow)?;
     let flow = Flow::start(front.scene.stage, &plain, RATE, 4, &[])?;
     sleep(Duration::from_secs(1));
-    front.scene.kubectl(&["scale", "deployment", CONTROL, "--replicas=4"])?;
+    front.scene.kubectl(&format!("scale deployment {CONTROL} --replicas=4"))?;
     let account = flow.finish(false)?;
     account.some_lost("control")?;
     Ok(account)
 }
 
-/// When each HAProxy process began to serve, as it tells itself, by pod; a reload is a new process.
-fn starts(front: &Front<'_>) -> Result<BTreeMap<String, String>> {
-    let of = |balancer: &super::front::Balancer| {
-        let text = fetch(&format!("http://{}:9101/metrics", balancer.ip))?;
-        let start = sample(&text, "haproxy_process_start_time_seconds").context("no start time")?;
-        Ok((balancer.name.clone(), format!("{start:.0}")))
-    };
-    front.balancers()?.iter().map(of).collect()
-}
-
-/// When the first request came to each pod, in seconds since 1970.
-struct First {
-    forwarded: BTreeMap<String, f64>,
-    direct: BTreeMap<String, f64>,
-}
-
-fn first_requests(front: &Front<'_>) -> Result<First> {
-    let template = r#"jsonpath={range .items[*]}{.metadata.name} {.status.podIP}{"\n"}{end}"#;
-    let pods = front.scene.kubectl(&["get", "pods", "--selector=app=shop", "--output", template])?;
-    let mut first = First { forwarded: BTreeMap::new(), direct: BTreeMap::new() };
-    for (pod, ip) in pods.lines().filter_map(|line| line.split_once(' ')) {
-        let text = fetch(&format!("http://{ip}:8080/metrics"))?;
-        let name = "shop_first_request_timestamp_seconds";
-        for (forwarded, into) in [("true", &mut first.forwarded), ("false", &mut first.direct)] {
-            let at = sample(&text, &format!("{name}{{forwarded=\"{forwarded}\"}}")).unwrap_or(0.0);
-            if at > 0.0 {
-                into.insert(pod.to_owned(), at);
-            }
+/// When the first request came to each pod, through a balancer or directly, in seconds since 1970.
+fn first_requests(front: &Front<'_>, forwarded: bool) -> Result<BTreeMap<String, f64>> {
+    let name = format!("shop_first_request_timestamp_seconds{{forwarded=\"{forwarded}\"}}");
+    let mut first = BTreeMap::new();
+    for pod in pods(&front.scene, SHOP)? {
+        let at = sample(&fetch(&format!("http://{}:8080/metrics", pod.ip))?, &name).unwrap_or(0.0);
+        if at > 0.0 {
+            first.insert(pod.name, at);
         }
     }
     Ok(first)
@@ -169,13 +126,9 @@ fn first_requests(front: &Front<'_>) -> Result<First> {
 fn delays(slices: &Trail, first: &BTreeMap<String, f64>) -> Vec<f64> {
     let mut ready: BTreeMap<String, SystemTime> = BTreeMap::new();
     for sight in slices.all() {
-        let endpoints =
-            sight.object.pointer("/endpoints").and_then(Value::as_array).cloned().unwrap_or_default();
-        let is_ready =
-            |endpoint: &&Value| endpoint.pointer("/conditions/ready").and_then(Value::as_bool) == Some(true);
-        for endpoint in endpoints.iter().filter(is_ready) {
-            let pod = endpoint.pointer("/targetRef/name").and_then(Value::as_str).unwrap_or_default();
-            ready.entry(pod.to_owned()).or_insert(sight.at);
+        let is_ready = |endpoint: &&Value| endpoint.pointer("/conditions/ready") == Some(&json!(true));
+        for endpoint in sight.list("/endpoints").iter().filter(is_ready) {
+            ready.entry(endpoint.text("/targetRef/name").to_owned()).or_insert(sight.at);
         }
     }
     // The replicas of the beginning were ready before the trail began.
@@ -187,24 +140,9 @@ fn delays(slices: &Trail, first: &BTreeMap<String, f64>) -> Vec<f64> {
     first.iter().filter_map(delay).collect()
 }
 
-/// Delays of pods, in milliseconds.
-struct Spread {
-    median: f64,
-    p99: f64,
-    pods: usize,
-}
-
-impl Spread {
-    fn of(delays: &mut [f64]) -> Result<Self> {
-        delays.sort_by(f64::total_cmp);
-        let at = |share: usize| delays.get(delays.len() * share / 100).or(delays.last()).copied();
-        let (median, p99) = at(50).zip(at(99)).context("no pod was new")?;
-        Ok(Self { median, p99, pods: delays.len() })
-    }
-}
-
-impl fmt::Display for Spread {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "median {:.0} ms, p99 {:.0} ms of {} pods", self.median, self.p99, self.pods)
-    }
+/// The median and the 99th percentile.
+fn spread_of(delays: &mut [f64]) -> Result<(f64, f64)> {
+    delays.sort_by(f64::total_cmp);
+    let at = |share: usize| delays.get(delays.len() * share / 100).or(delays.last()).copied();
+    at(50).zip(at(99)).context("no pod was new")
 }

@@ -1,52 +1,31 @@
 //! A shop behind two balancers, with as many replicas as a dial asks for; and beside it, behind a plain Service, its
 //! sister, to which happens the same without Plimsoll.
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
-
-use anyhow::{Result, ensure};
-use serde_json::Value;
-
 use crate::{
-    cases::{
-        Theatre,
-        scene::{Dial, Scene, Sight, Trail},
-    },
-    metrics::fetch,
-    process::wait_for,
-    stage::{Shop, service_url},
+    authority::Signed,
+    cases::prelude::*,
+    metrics::{fetch, sample},
+    stage::{Shop, scalable_service, service_url},
 };
+use std::time::UNIX_EPOCH;
 
 /// Deployment and ScalableService behind the balancers.
 pub const SHOP: &str = "shop";
-/// Deployment and Service of the sister.
 pub const CONTROL: &str = "control";
 /// What makes a shop end at once when it is told to, whatever it has begun.
 pub const CARELESS: &[&str] = &["--drain-delay=0s", "--shutdown-grace=0s", "--service-jitter=0"];
 
-/// What a case needs.
 pub struct Setup {
-    /// Its namespace.
     pub namespace: &'static str,
-    /// `provider` of `spec.traffic`.
     pub provider: &'static str,
-    /// Replicas at the start.
     pub replicas: u32,
-    /// `maxReplicas`.
     pub most: u32,
-    /// Requests that a replica serves at the same time.
     pub workers: u32,
-    /// Time of a request.
     pub service_time: &'static str,
-    /// More arguments of the shop.
     pub more: &'static [&'static str],
-    /// `behavior.scaleDown.stabilizationWindowSeconds`.
     pub window: u32,
     /// `listeners` of `spec.traffic`, and further fields of it, each on a line of its own.
     pub traffic: &'static str,
-    /// KPIs beside the dial, as YAML.
     pub more_kpis: &'static str,
     /// Further fields of the spec, such as `recovery`, each on a line of its own.
     pub more_spec: &'static str,
@@ -70,30 +49,17 @@ impl Setup {
         }
     }
 
-    fn shop(&self, name: &'static str) -> Shop<'_> {
-        Shop {
-            namespace: self.namespace,
-            name,
-            replicas: self.replicas,
-            workers: self.workers,
-            service_time: self.service_time,
-            startup: "0s",
-            more: self.more,
-        }
+    pub fn shop(&self, name: &'static str) -> Shop<'_> {
+        let Self { namespace, replicas, workers, service_time, more, .. } = *self;
+        Shop { workers, service_time, more, ..Shop::of(namespace, name, replicas) }
     }
 }
 
-/// The shop behind its balancers.
 pub struct Front<'a> {
-    /// Its namespace.
     pub scene: Scene<'a>,
-    /// What asks for replicas.
-    pub dial: Dial,
-    /// URL of the balancers, from the host.
+    dial: Dial,
     pub url: String,
-    /// What becomes of the Deployment.
     pub target: Trail,
-    /// What becomes of the ScalableService.
     pub service: Trail,
 }
 
@@ -108,16 +74,15 @@ impl<'a> Front<'a> {
         prepare(&scene)?;
         // Both start while the dial does.
         scene.apply(&setup.shop(SHOP).manifest(&scene.stage.built.shop_image))?;
-        let dial = Dial::deploy(&scene)?;
+        let dial = scene.dial()?;
         dial.set(u64::from(setup.replicas) * 10)?;
         setup.shop(SHOP).deploy(scene.stage)?;
         scene.apply(&service(setup))?;
         let follow = |kind| scene.follow(kind, SHOP);
         let (target, service) = (follow("deployment")?, follow("scalableservice")?);
         service.wait("TrafficSynced and Ready", Duration::from_secs(40), |sight| {
-            ["TrafficSynced", "Ready"].iter().all(|type_| sight.condition(type_).starts_with("True"))
-                && sight.object.pointer("/status/observedGeneration")
-                    == sight.object.pointer("/metadata/generation")
+            ["TrafficSynced", "Ready"].iter().all(|type_| sight.is(type_))
+                && sight.number("/status/observedGeneration") == sight.generation()
         })?;
         let url = service_url(scene.stage, setup.namespace, &format!("{SHOP}-lb"), 80)?;
         let front = Self { scene, dial, url, target, service };
@@ -126,12 +91,10 @@ impl<'a> Front<'a> {
         Ok(front)
     }
 
-    /// Asks for this many replicas.
     pub fn ask(&self, replicas: u32) -> Result<()> {
         self.dial.set(u64::from(replicas) * 10)
     }
 
-    /// Waits until the Deployment wants and has so many pods, all of them ready.
     pub fn wait_for(&self, replicas: u32, within: Duration) -> Result<Sight> {
         let wanted = i64::from(replicas);
         self.target.wait(&format!("at {replicas}"), within, |sight| {
@@ -141,23 +104,24 @@ impl<'a> Front<'a> {
         })
     }
 
-    /// The balancers' pods that are not being deleted.
-    pub fn balancers(&self) -> Result<Vec<Balancer>> {
-        let label = format!("--selector=plimsoll.dev/balancer={SHOP}");
-        let list = self.scene.kubectl(&["get", "pods", &label, "--output=json"])?;
-        let list: Value = serde_json::from_str(&list)?;
-        let items = list.pointer("/items").and_then(Value::as_array).cloned().unwrap_or_default();
-        let alive = items.iter().filter(|pod| pod.pointer("/metadata/deletionTimestamp").is_none());
-        Ok(alive.map(Balancer::of).collect())
+    pub fn balancers(&self) -> Result<Vec<Pod>> {
+        Pod::all(&self.scene, &format!("plimsoll.dev/balancer={SHOP}"))
     }
 
-    /// The page of metrics of each balancer's agent.
+    /// When each HAProxy process began to serve, as it tells itself, in seconds since 1970; a reload is a new process.
+    pub fn starts(&self) -> Result<Vec<f64>> {
+        let of = |balancer: &Pod| {
+            let text = fetch(&format!("http://{}:9101/metrics", balancer.ip))?;
+            sample(&text, "haproxy_process_start_time_seconds").context("no start time")
+        };
+        self.balancers()?.iter().map(of).collect()
+    }
+
     pub fn agents(&self) -> Result<Vec<String>> {
-        let page = |balancer: &Balancer| fetch(&format!("http://{}:9102/metrics", balancer.ip));
+        let page = |balancer: &Pod| fetch(&format!("http://{}:9102/metrics", balancer.ip));
         self.balancers()?.iter().map(page).collect()
     }
 
-    /// Waits until both balancers are ready.
     pub fn both_ready(&self, within: Duration) -> Result<()> {
         wait_for("two ready balancers", within, || {
             Ok(self.balancers()?.iter().filter(|balancer| balancer.ready).count() == 2)
@@ -165,9 +129,9 @@ impl<'a> Front<'a> {
     }
 
     /// Has the kubelet look at a balancer's Secrets now: it does when the pod changes, else once a minute.
-    pub fn touch(&self, balancer: &Balancer, mark: usize) -> Result<()> {
-        let mark = format!("touched={mark}");
-        self.scene.kubectl(&["annotate", "pod", &balancer.name, "--overwrite", &mark]).map(drop)
+    pub fn touch(&self, balancer: &Pod, mark: usize) -> Result<()> {
+        let words = format!("annotate pod {} --overwrite touched={mark}", balancer.name);
+        self.scene.kubectl(&words).map(drop)
     }
 
     /// Pods of the status' `draining`, when it first named any, and when that was.
@@ -184,115 +148,67 @@ impl<'a> Front<'a> {
 
     /// Changes fields of `spec.traffic`, and waits until the balancers have it.
     pub fn change(&self, traffic: &Value, within: Duration) -> Result<()> {
-        let patch = serde_json::json!({ "spec": { "traffic": traffic } }).to_string();
-        self.scene.kubectl(&["patch", "scalableservice", SHOP, "--type=merge", "--patch", &patch])?;
-        let generation = self.scene.get("scalableservice", SHOP)?;
-        let generation = generation.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or(0);
-        self.service
-            .wait("in sync with its new spec", within, |sight| {
-                let balancers = sight.object.pointer("/status/traffic/balancers").and_then(Value::as_array);
-                let new = |balancer: &Value| {
-                    balancer.pointer("/observedGeneration").and_then(Value::as_i64) == Some(generation)
-                        && balancer.pointer("/inSync").and_then(Value::as_bool) == Some(true)
-                };
-                balancers.is_some_and(|balancers| balancers.len() >= 2 && balancers.iter().all(new))
-            })
-            .map(drop)
-    }
-}
-
-/// Pods that the status says are being drained.
-fn victims(sight: &Sight) -> Vec<String> {
-    let draining = sight.object.pointer("/status/traffic/draining").and_then(Value::as_array);
-    let name = |entry: &Value| entry.pointer("/pod").and_then(Value::as_str).map(str::to_owned);
-    draining.into_iter().flatten().filter_map(name).collect()
-}
-
-/// A pod of a balancer.
-#[derive(Debug, Clone)]
-pub struct Balancer {
-    /// Its name.
-    pub name: String,
-    /// Its UID, which is in the paths of its volumes and cgroups.
-    pub uid: String,
-    /// Its address.
-    pub ip: String,
-    /// Its node.
-    pub node: String,
-    /// Whether it is ready.
-    pub ready: bool,
-}
-
-impl Balancer {
-    fn of(pod: &Value) -> Self {
-        let text = |path: &str| pod.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
-        let is_true = |condition: &Value| {
-            condition.pointer("/type").is_some_and(|type_| type_ == "Ready")
-                && condition.pointer("/status").is_some_and(|status| status == "True")
+        self.set_traffic(traffic)?;
+        let generation = self.scene.get("scalableservice", SHOP)?.generation();
+        let new = |balancer: &Value| {
+            balancer.number("/observedGeneration") == generation && balancer["inSync"] == json!(true)
         };
-        Self {
-            name: text("/metadata/name"),
-            uid: text("/metadata/uid"),
-            ip: text("/status/podIP"),
-            node: text("/spec/nodeName"),
-            ready: conditions.into_iter().flatten().any(is_true),
-        }
+        self.service.wait("in sync with its new spec", within, |sight| {
+            let balancers = sight.list("/status/traffic/balancers");
+            balancers.len() >= 2 && balancers.iter().all(new)
+        })?;
+        Ok(())
+    }
+
+    /// Changes fields of `spec.traffic`; null takes all of it away.
+    pub fn set_traffic(&self, traffic: &Value) -> Result<()> {
+        self.scene.patch(&format!("scalableservice {SHOP}"), &json!({"spec": {"traffic": traffic}}))
     }
 }
 
-/// Deploys the sister, and returns the URL of its plain Service.
-pub fn control(scene: &Scene<'_>, setup: &Setup) -> Result<String> {
-    let shop = setup.shop(CONTROL);
-    shop.deploy(scene.stage)?;
-    shop.url(scene.stage)
+fn victims(sight: &Sight) -> Vec<String> {
+    sight.list("/status/traffic/draining").iter().map(|entry| entry.text("/pod").to_owned()).collect()
 }
 
-/// Seconds from one moment to a later one.
+pub const HOST: &str = "shop.example";
+
+pub fn serve_with(scene: &Scene<'_>, Signed { certificate, key }: &Signed) -> Result<()> {
+    scene.secret("shop-tls", "kubernetes.io/tls", &json!({"tls.crt": certificate, "tls.key": key}))
+}
+
+pub fn control(scene: &Scene<'_>, setup: &Setup) -> Result<String> {
+    setup.shop(CONTROL).serve(scene.stage)
+}
+
 pub fn seconds(from: SystemTime, to: SystemTime) -> f64 {
     to.duration_since(from).unwrap_or_default().as_secs_f64()
 }
 
-/// Seconds since 1970.
 pub fn unix(at: SystemTime) -> f64 {
     seconds(UNIX_EPOCH, at)
 }
 
-/// Both nodes must have one of the two balancers.
 pub fn spread(front: &Front<'_>) -> Result<()> {
-    let mut nodes: Vec<_> = front.balancers()?.into_iter().map(|balancer| balancer.node).collect();
-    nodes.sort();
-    nodes.dedup();
+    let nodes: BTreeSet<_> = front.balancers()?.into_iter().map(|balancer| balancer.node).collect();
     ensure!(nodes.len() == 2, "the balancers are all on {nodes:?}");
     Ok(())
 }
 
 fn service(setup: &Setup) -> String {
     let Setup { namespace, provider, most, window, traffic, more_kpis, more_spec, .. } = setup;
-    let more_kpis = more_kpis.replace('\n', "\n  ");
-    let traffic = traffic.replace('\n', "\n    ");
-    let more_spec = more_spec.replace('\n', "\n  ");
+    let traffic = traffic.replace('\n', "\n  ");
     let query = Dial::query(namespace);
-    let min = u32::from(setup.replicas > 0);
-    format!(
-        r#"
-apiVersion: plimsoll.dev/v1alpha1
-kind: ScalableService
-metadata: {{name: {SHOP}, namespace: {namespace}}}
-spec:
-  scaleTargetRef: {{kind: Deployment, name: {SHOP}}}
-  minReplicas: {min}
-  maxReplicas: {most}
-  period: 1s
-  kpis:
-  - {{name: dial, type: Load, query: '{query}', perReplica: "10"}}
-  {more_kpis}
-  behavior: {{scaleDown: {{stabilizationWindowSeconds: {window}}}}}
-  traffic:
-    provider: {provider}
-    targetPort: 8080
-    {traffic}
-  {more_spec}
-"#
-    )
+    let spec = format!(
+        r#"kpis:
+- {{name: dial, type: Load, query: '{query}', perReplica: "10"}}
+{more_kpis}
+behavior: {{scaleDown: {{stabilizationWindowSeconds: {window}}}}}
+traffic:
+  provider: {provider}
+  targetPort: 8080
+  {traffic}
+{more_spec}"#
+    );
+    let replicas = u32::from(setup.replicas > 0)..=*most;
+    scalable_service((namespace, SHOP), "{kind: Deployment, name: shop}", replicas, &spec)
 }

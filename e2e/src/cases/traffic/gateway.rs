@@ -1,43 +1,24 @@
 //! A rule of an HTTPRoute follows failover: real requests through a Gateway, which lies as implementations do.
 
-use std::{
-    thread::sleep,
-    time::{Duration, Instant},
-};
-
-use anyhow::{Context, Result, ensure};
-use serde_json::Value;
-
-use super::flow::{Account, Flow};
 use crate::{
-    cases::{
-        Theatre,
-        pods::fault,
-        repeat::requests,
-        scene::{Dial, Scene, Trail},
-    },
-    stage::{GatewayStandIn, Shop},
+    cases::prelude::*,
+    stage::{GatewayStandIn, scalable_service},
 };
 
 const NAMESPACE: &str = "traffic-gateway";
 const PORT: u16 = 18_090;
 const HOST: &str = "shop.example.com";
 const HOST_HEADER: &str = "--header=host: shop.example.com";
-/// Requests a second on kept and, as many, on fresh connections.
 const RATE: u32 = 30;
 /// Requests that are looked at, each on a connection of its own.
 const LOOKS: usize = 40;
-/// How long somebody else takes weights back.
 const FIGHT: Duration = Duration::from_secs(12);
 
 pub fn run(theatre: &Theatre) -> Result<String> {
     let scene = Scene::open(theatre, NAMESPACE)?;
-    let dial = Dial::deploy(&scene)?;
+    let dial = scene.dial()?;
     for name in ["shop", "standby"] {
-        let (replicas, more) = (2, &["--drain-delay=3s"][..]);
-        let (workers, service_time, startup) = (4, "20ms", "0s");
-        Shop { namespace: NAMESPACE, name, replicas, workers, service_time, startup, more }
-            .deploy(scene.stage)?;
+        Setup::of(NAMESPACE, 2).shop(name).deploy(scene.stage)?;
     }
     dial.set(20)?;
     let _stand_in = GatewayStandIn::start(scene.stage, "stand-in")?;
@@ -45,17 +26,17 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     fault(&scene, "shop", r#"{"errors": 1.0}"#)?;
     scene.apply(&objects())?;
     let service = scene.follow("scalableservice", "shop")?;
-    synced(&service, "shop-pods 100, standby 0")?;
+    says(&service, "True", "shop-pods 100, standby 0")?;
     fault(&scene, "shop", "{}")?;
     let before = scene.get("httproute", "shop")?;
     only(&answers()?, "shop")?;
 
     let flow = Flow::start(scene.stage, &GatewayStandIn::url(PORT), RATE, 240, &[HOST_HEADER])?;
     // Somebody edits another rule while Plimsoll changes this one.
-    let edit = r#"[{"op": "replace", "path": "/spec/rules/0/backendRefs/0/weight", "value": 9}]"#;
-    scene.kubectl(&["annotate", "scalableservice", "shop", "plimsoll.dev/failover-to=standby"])?;
-    scene.kubectl(&["patch", "httproute", "shop", "--type=json", "--patch", edit])?;
-    synced(&service, "shop-pods 0, standby 100")?;
+    let edit = json!([{"op": "replace", "path": "/spec/rules/0/backendRefs/0/weight", "value": 9}]);
+    scene.kubectl("annotate scalableservice shop plimsoll.dev/failover-to=standby")?;
+    scene.patch("httproute shop", &edit)?;
+    says(&service, "True", "shop-pods 0, standby 100")?;
     only(&answers()?, "standby")?;
     let after = scene.get("httproute", "shop")?;
     ensure!(weights(&after, 0) == [9, 3], "the edit is lost: {after}");
@@ -64,26 +45,20 @@ pub fn run(theatre: &Theatre) -> Result<String> {
 
     // Status that speaks of an older generation is not believed, though all the rest is right.
     lie(&scene, "stale")?;
-    scene.kubectl(&[
-        "annotate",
-        "scalableservice",
-        "shop",
-        "--overwrite",
-        "plimsoll.dev/failover-to=primary",
-    ])?;
+    scene.kubectl("annotate scalableservice shop --overwrite plimsoll.dev/failover-to=primary")?;
     let doubt = service.wait("in doubt", Duration::from_secs(60), |sight| {
-        sight.condition("TrafficSynced").contains("RouteProgressing")
+        sight.says("TrafficSynced").contains("RouteProgressing")
     })?;
     sleep(Duration::from_secs(5));
     let still = service.all().into_iter().filter(|sight| sight.at > doubt.at);
-    let believed = still.into_iter().find(|sight| sight.condition("TrafficSynced").starts_with("True"));
+    let believed = still.into_iter().find(|sight| sight.is("TrafficSynced"));
     ensure!(believed.is_none(), "a status of an older generation was believed");
     lie(&scene, "")?;
-    synced(&service, "shop-pods 100, standby 0")?;
+    says(&service, "True", "shop-pods 100, standby 0")?;
     only(&answers()?, "shop")?;
     let through = flow.finish(true)?;
     let control = killed(&scene, &service)?;
-    requests(through.sent(), through.lost(), control.lost());
+    requests(through.sent, through.lost(), control.lost());
     through.none_lost("through the switch to the standby and back")?;
     control.some_lost("control, the primary's pods killed")?;
     let writes = fight(&scene, &service)?;
@@ -91,13 +66,9 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     unnamed(&scene, &service)?;
     taken_out(&scene, &service)?;
     Ok(format!(
-        "weights 100/0 -> 0/100 -> 100/0, {LOOKS} requests each where they should be, none of {} lost (control, pods killed: \
-         {}); an edit of another rule kept; a stale \
-         status not believed; somebody who takes weights back for {} s is written against {writes} times, and told; a second \
-         service on the rule writes nothing, and says whose it is; without its backendRef the standby is not ready; a standby that is taken out with all requests gives them back",
-        through.sent(),
-        control.why(),
-        FIGHT.as_secs()
+        "weights 100/0 -> 0/100 -> 100/0, {LOOKS} requests each where they should be; control, pods killed, lost {}; \
+         somebody who takes weights back for {FIGHT:?} is written against {writes} times, and told",
+        control.why()
     ))
 }
 
@@ -105,28 +76,21 @@ pub fn run(theatre: &Theatre) -> Result<String> {
 fn killed(scene: &Scene<'_>, service: &Trail) -> Result<Account> {
     let freeze = |value: &str| {
         let annotation = format!("plimsoll.dev/failover-freeze{value}");
-        scene.kubectl(&["annotate", "scalableservice", "shop", "--overwrite", &annotation]).map(drop)
+        scene.kubectl(&format!("annotate scalableservice shop --overwrite {annotation}")).map(drop)
     };
     let state = |words: &'static str, is: bool| {
         service.wait(words, Duration::from_secs(20), |sight| {
-            let state = sight.object.pointer("/status/failover/state");
-            state.is_some_and(|state| (state == "Frozen") == is)
+            let state = sight.text("/status/failover/state");
+            !state.is_empty() && (state == "Frozen") == is
         })
     };
     freeze("=control")?;
     state("frozen", true)?;
     let flow = Flow::start(scene.stage, &GatewayStandIn::url(PORT), RATE, 3, &[HOST_HEADER])?;
     sleep(Duration::from_secs(1));
-    scene.kubectl(&[
-        "delete",
-        "pods",
-        "--selector=app=shop",
-        "--grace-period=0",
-        "--force",
-        "--wait=false",
-    ])?;
+    scene.kubectl("delete pods --selector=app=shop --grace-period=0 --force --wait=false")?;
     let account = flow.finish(false)?;
-    scene.kubectl(&["rollout", "status", "deployment/shop", "--timeout=60s"])?;
+    scene.rolled_out("shop", Duration::from_secs(60))?;
     freeze("-")?;
     state("frozen no more", false)?;
     Ok(account)
@@ -134,13 +98,13 @@ fn killed(scene: &Scene<'_>, service: &Trail) -> Result<Account> {
 
 /// Somebody else takes the weights back whenever they are right; how often Plimsoll set them.
 fn fight(scene: &Scene<'_>, service: &Trail) -> Result<usize> {
-    let back = r#"[{"op": "replace", "path": "/spec/rules/1/backendRefs/0/weight", "value": 60},
-                   {"op": "replace", "path": "/spec/rules/1/backendRefs/1/weight", "value": 40}]"#;
+    let back = json!([{"op": "replace", "path": "/spec/rules/1/backendRefs/0/weight", "value": 60},
+                      {"op": "replace", "path": "/spec/rules/1/backendRefs/1/weight", "value": 40}]);
     let begun = Instant::now();
     let mut times = 0;
     while begun.elapsed() < FIGHT {
         if weights(&scene.get("httproute", "shop")?, 1) == [100, 0] {
-            scene.kubectl(&["patch", "httproute", "shop", "--type=json", "--patch", back])?;
+            scene.patch("httproute shop", &back)?;
             times += 1;
         }
         sleep(Duration::from_millis(100));
@@ -148,85 +112,59 @@ fn fight(scene: &Scene<'_>, service: &Trail) -> Result<usize> {
     // At once, after 2 s and after 4 s more.
     ensure!((2..=5).contains(&times), "the weights were taken back and set anew {times} times");
     says(service, "False", "somebody else has taken the weights back")?;
-    synced(service, "shop-pods 100, standby 0")?;
+    says(service, "True", "shop-pods 100, standby 0")?;
     Ok(times)
 }
 
-/// A younger service wants the same rule.
 fn claim(scene: &Scene<'_>) -> Result<()> {
-    let claim = objects().rsplit("---").next().unwrap_or_default().replace("name: shop,", "name: claimant,");
-    let claim = claim.replace("kind: Deployment, name: shop", "kind: Deployment, name: standby");
-    scene.apply(&claim)?;
+    scene.apply(&service("claimant", "standby"))?;
     let claimant = scene.follow("scalableservice", "claimant")?;
     says(&claimant, "False", "is steered by the ScalableService shop, which is older")?;
     only(&answers()?, "shop")?;
-    scene.kubectl(&["delete", "scalableservice", "claimant"]).map(drop)
+    scene.kubectl("delete scalableservice claimant").map(drop)
 }
 
-/// A standby that the rule does not name is none.
 fn unnamed(scene: &Scene<'_>, service: &Trail) -> Result<()> {
-    let patch = |patch: &str| {
-        scene.kubectl(&["patch", "httproute", "shop", "--type=json", "--patch", patch]).map(drop)
-    };
     condition(service, "FailoverReady", "True", "")?;
-    patch(r#"[{"op": "remove", "path": "/spec/rules/1/backendRefs/1"}]"#)?;
+    let backends = "/spec/rules/1/backendRefs";
+    let remove = json!([{"op": "remove", "path": format!("{backends}/1")}]);
+    scene.patch("httproute shop", &remove)?;
     condition(service, "FailoverReady", "False", "has no backendRef for Service traffic-gateway/standby")?;
-    patch(
-        r#"[{"op": "add", "path": "/spec/rules/1/backendRefs/-", "value": {"name": "standby", "port": 8080, "weight": 0}}]"#,
-    )?;
+    let backend = json!({"name": "standby", "port": 8080, "weight": 0});
+    let add = json!([{"op": "add", "path": format!("{backends}/-"), "value": backend}]);
+    scene.patch("httproute shop", &add)?;
     condition(service, "FailoverReady", "True", "")
 }
 
 /// The standby has all requests, and the spec has it no more.
 fn taken_out(scene: &Scene<'_>, service: &Trail) -> Result<()> {
-    scene.kubectl(&[
-        "annotate",
-        "scalableservice",
-        "shop",
-        "--overwrite",
-        "plimsoll.dev/failover-to=standby",
-    ])?;
-    synced(service, "shop-pods 0, standby 100")?;
-    let remove = r#"[{"op": "remove", "path": "/spec/failover"}]"#;
-    scene.kubectl(&["patch", "scalableservice", "shop", "--type=json", "--patch", remove])?;
+    scene.kubectl("annotate scalableservice shop --overwrite plimsoll.dev/failover-to=standby")?;
+    says(service, "True", "shop-pods 0, standby 100")?;
+    scene.patch("scalableservice shop", &json!([{"op": "remove", "path": "/spec/failover"}]))?;
     says(service, "True", "has the weights shop-pods 100,")?;
     only(&answers()?, "shop")
 }
 
-fn synced(service: &Trail, weights: &str) -> Result<()> {
-    says(service, "True", weights)
-}
-
-/// Waits until `TrafficSynced` has this status and these words.
 fn says(service: &Trail, status: &str, words: &str) -> Result<()> {
     condition(service, "TrafficSynced", status, words)
 }
 
-/// Waits until a condition has this status and these words.
 fn condition(service: &Trail, type_: &str, status: &str, words: &str) -> Result<()> {
-    service
-        .wait(&format!("{type_} {status} with {words}"), Duration::from_secs(90), |sight| {
-            let conditions = sight.object.pointer("/status/conditions").and_then(Value::as_array);
-            let text = |condition: &Value, field: &str| {
-                condition.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
-            };
-            conditions.into_iter().flatten().any(|condition| {
-                text(condition, "type") == type_
-                    && text(condition, "status") == status
-                    && text(condition, "message").contains(words)
-            })
-        })
-        .map(drop)
+    let should = format!("{type_}={status} with {words:?}");
+    service.wait(&should, Duration::from_secs(90), |sight| {
+        let condition = sight.condition(type_);
+        condition.text("/status") == status && condition.text("/message").contains(words)
+    })?;
+    Ok(())
 }
 
 fn lie(scene: &Scene<'_>, words: &str) -> Result<()> {
     let annotation = format!("plimsoll.dev/lies={words}");
-    scene.kubectl(&["annotate", "gateway", "front", "--overwrite", &annotation])?;
+    scene.kubectl(&format!("annotate gateway front --overwrite {annotation}"))?;
     sleep(Duration::from_secs(1));
     Ok(())
 }
 
-/// Names of the pods that answer.
 fn answers() -> Result<Vec<String>> {
     let url = GatewayStandIn::url(PORT);
     let one = |_| {
@@ -245,11 +183,10 @@ fn only(pods: &[String], name: &str) -> Result<()> {
 }
 
 fn weights(route: &Value, rule: usize) -> Vec<i64> {
-    let backends = route.pointer(&format!("/spec/rules/{rule}/backendRefs")).and_then(Value::as_array);
-    backends.into_iter().flatten().filter_map(|backend| backend.get("weight")?.as_i64()).collect()
+    let backends = route.list(&format!("/spec/rules/{rule}/backendRefs"));
+    backends.iter().filter_map(|backend| backend.get("weight")?.as_i64()).collect()
 }
 
-/// The spec without weights.
 fn rest(route: &Value) -> Value {
     let mut spec = route.get("spec").cloned().unwrap_or_default();
     for rule in ["/rules/0/backendRefs", "/rules/1/backendRefs"] {
@@ -260,10 +197,23 @@ fn rest(route: &Value) -> Value {
     spec
 }
 
+fn service(name: &str, target: &str) -> String {
+    let spec = format!(
+        r#"kpis: [{{name: dial, type: Load, query: '{}', perReplica: "10"}}]
+traffic:
+  provider: Gateway
+  gateway: {{httpRoute: shop, rule: main, service: shop-pods}}
+failover:
+  backends: [{{name: standby, service: {{name: standby, port: 8080}}}}]
+  return: {{for: 1s, ramp: [100]}}"#,
+        Dial::query(NAMESPACE)
+    );
+    scalable_service((NAMESPACE, name), &format!("{{kind: Deployment, name: {target}}}"), 2..=10, &spec)
+}
+
 fn objects() -> String {
-    let query = Dial::query(NAMESPACE);
     format!(
-        r#"
+        r"
 apiVersion: v1
 kind: Service
 metadata: {{name: shop-pods, namespace: {NAMESPACE}}}
@@ -297,25 +247,6 @@ spec:
     backendRefs:
     - {{name: shop-pods, port: 8080, weight: 100}}
     - {{name: standby, port: 8080, weight: 0}}
----
-apiVersion: plimsoll.dev/v1alpha1
-kind: ScalableService
-metadata: {{name: shop, namespace: {NAMESPACE}}}
-spec:
-  scaleTargetRef: {{kind: Deployment, name: shop}}
-  minReplicas: 2
-  maxReplicas: 10
-  period: 1s
-  kpis:
-  - {{name: dial, type: Load, query: '{query}', perReplica: "10"}}
-  traffic:
-    provider: Gateway
-    gateway: {{httpRoute: shop, rule: main, service: shop-pods}}
-  failover:
-    backends:
-    - name: standby
-      service: {{name: standby, port: 8080}}
-    return: {{for: 1s, ramp: [100]}}
-"#
-    )
+"
+    ) + &service("shop", "shop")
 }

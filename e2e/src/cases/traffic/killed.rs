@@ -1,41 +1,20 @@
 //! Whatever makes the balancers work dies under load, one after the other.
 
-use std::{
-    thread::sleep,
-    time::{Duration, SystemTime},
-};
-
-use anyhow::{Context, Result, ensure};
-
-use super::{
-    flow::{Account, Flow},
-    front::{Front, SHOP, Setup, seconds, spread, unix},
-    processes::kill,
-};
 use crate::{
-    cases::{
-        Theatre,
-        away::Away,
-        repeat::{count, figure, requests},
-    },
+    cases::{broken::Broken, prelude::*},
     stage::{OPERATOR_NAMESPACE, Stage},
 };
 
 /// Requests of 100 ms, so that a balancer has some whenever it dies.
 const SETUP: Setup = Setup { workers: 8, service_time: "100ms", ..Setup::of("traffic-killed", 4) };
-/// Requests a second on kept and on fresh connections.
 const RATE: u32 = 60;
-/// How long the API server is away.
 const AWAY: u32 = 15;
-/// The same in the long case.
 const MINUTE: u32 = 60;
-/// Within this time both balancers are ready again.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// Within so many seconds of HAProxy's death the last of its clients has found out.
 const CUT_WITHIN: f64 = 0.5;
 /// So long the agent keeps the ports of a HAProxy that is dead.
 const BACK_WITHIN_MS: f64 = 5_000.0;
-/// How a connection ends whose other end is killed.
 const CUT: &[&str] = &["reset", "closed"];
 
 pub fn run(theatre: &Theatre) -> Result<String> {
@@ -63,7 +42,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     })?;
     let calm = [&agent, &controller, &api];
     requests(
-        calm.iter().map(|account| account.sent()).sum(),
+        calm.iter().map(|account| account.sent).sum(),
         calm.iter().map(|account| account.lost()).sum(),
         control.lost(),
     );
@@ -71,29 +50,17 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     controller.none_lost("the controllers killed")?;
     api.none_lost("the API server stopped and an agent killed")?;
     control.some_lost("HAProxy and its agent killed")?;
-    ensure!(
-        control.failed(&["refused"]) > 0,
-        "with its agent killed too nobody was refused: {}",
-        control.why()
-    );
-    let last = haproxy.last_bad().map_or(0.0, |last| last - unix(killed));
+    let refused = control.failed(&["refused"]);
+    ensure!(refused > 0, "with its agent killed too nobody was refused: {}", control.why());
+    let last = haproxy.last_bad.map_or(0.0, |last| last - unix(killed));
     count("HAProxy killed: cut with the process", haproxy.failed(CUT));
     figure("HAProxy's death until the last loss, s", last);
     figure("longest wait of who connected before it was back, s", haproxy.slowest_ms() / 1e3);
     only_its_own(&haproxy)?;
     ensure!(haproxy.slowest_ms() <= BACK_WITHIN_MS, "who connected waited {:.0} ms", haproxy.slowest_ms());
     ensure!(last <= CUT_WITHIN, "{last:.1} s after HAProxy was killed requests were lost: {}", haproxy.why());
-    Ok(format!(
-        "agent killed: {} requests, none lost; both controllers: {}, none; API server away for {AWAY} s and an agent \
-         killed meanwhile: {}, none; one HAProxy of two killed: only what it had, {}, the last {last:.2} s after it, who connected then waited {:.1} s at \
-         most; with its agent (the control): {}",
-        agent.sent(),
-        controller.sent(),
-        api.sent(),
-        haproxy.why(),
-        haproxy.slowest_ms() / 1e3,
-        control.why()
-    ))
+    let (haproxy, control) = (haproxy.why(), control.why());
+    Ok(format!("one HAProxy of two killed: lost {haproxy}; with its agent (the control): {control}"))
 }
 
 /// The API server is away for a minute. What was asked meanwhile is done once it is back; how soon, is up to Kubernetes too,
@@ -111,27 +78,22 @@ pub fn a_minute(theatre: &Theatre) -> Result<String> {
     let ready = front.wait_for(6, Duration::from_secs(120))?;
     front.both_ready(READY_WITHIN)?;
     let control = during(&front, 4, || kill(&one.uid, "haproxy"))?;
-    requests(account.sent(), account.lost(), control.lost());
+    requests(account.sent, account.lost(), control.lost());
     account.none_lost("the API server stopped and an agent killed")?;
     control.some_lost("HAProxy killed")?;
-    Ok(format!(
-        "API server away for {MINUTE} s and an agent killed meanwhile: {} requests, none lost; a rise that was asked for \
-         when it was back: wanted after {:.1} s, ready after {:.1} s; control, HAProxy killed, lost {}",
-        account.sent(),
-        seconds(back, raised.at),
-        seconds(back, ready.at),
-        control.why()
-    ))
+    figure("asked for a rise until wanted, s", seconds(back, raised.at));
+    figure("asked for a rise until ready, s", seconds(back, ready.at));
+    Ok(format!("control, HAProxy killed, lost {}", control.why()))
 }
 
 /// Load while the API server is away for so many seconds and an agent, that of a pod with this UID, is killed.
 fn without_api_server(front: &Front<'_>, agent: &str, away: u32) -> Result<Account> {
     during(front, away, || {
-        let api_server = Away::of(&front.scene.stage.cluster)?;
+        let api_server = Broken::api_server(&front.scene.stage.cluster)?;
         // What starts now has nobody to ask.
         kill(agent, "lb-agent run")?;
         sleep(Duration::from_secs(u64::from(away) - 2));
-        api_server.end()
+        api_server.heal()
     })
 }
 
@@ -145,25 +107,15 @@ fn during<T>(front: &Front<'_>, seconds: u32, fault: impl FnOnce() -> Result<T>)
 
 /// A process that dies takes its connections along. No more.
 fn only_its_own(account: &Account) -> Result<()> {
-    for (failure, count) in account.kept.failures.iter().chain(&account.fresh.failures) {
-        ensure!(
-            CUT.contains(&failure.as_str()),
-            "{count} requests ended with {failure}, which is no end of a connection of a killed process"
-        );
+    for (failure, count) in &account.failures {
+        let is_cut = CUT.contains(&failure.as_str());
+        ensure!(is_cut, "{count} requests ended with {failure}, which is no end by a killed process");
     }
-    let answered = account.kept.http_errors + account.fresh.http_errors;
-    ensure!(answered == 0, "{answered} requests were answered with an error: {}", account.why());
+    ensure!(account.http_errors == 0, "requests were answered with an error: {}", account.why());
     Ok(())
 }
 
 fn operators(stage: &Stage) -> Result<()> {
-    let namespace = format!("--namespace={OPERATOR_NAMESPACE}");
-    let uids = stage.cluster.kubectl(&[
-        &namespace,
-        "get",
-        "pods",
-        "--selector=app.kubernetes.io/name=plimsoll",
-        "--output=jsonpath={.items[*].metadata.uid}",
-    ])?;
-    uids.split_whitespace().try_for_each(|uid| kill(uid, "plimsoll controller").map(drop))
+    let pods = stage.cluster.list(OPERATOR_NAMESPACE, "pods --selector=app.kubernetes.io/name=plimsoll")?;
+    pods.iter().try_for_each(|pod| kill(pod.text("/metadata/uid"), "plimsoll controller"))
 }

@@ -12,7 +12,6 @@ mod killed;
 mod nginx;
 mod objects;
 mod priorities;
-pub mod processes;
 mod rollout;
 mod sticky;
 mod streams;
@@ -21,7 +20,6 @@ mod zero;
 
 use super::{Case, Lane};
 
-/// The cases `traffic-*`.
 pub const CASES: &[Case] = &[
     Case {
         name: "traffic-drain",

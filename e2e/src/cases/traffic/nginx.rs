@@ -1,26 +1,8 @@
 //! NGINX instead of HAProxy: replicas come and go under load, each time by a reload.
 
-use std::{
-    thread::sleep,
-    time::{Duration, SystemTime},
-};
-
-use anyhow::{Context, Result, ensure};
-
-use super::{
-    flow::{Flow, why},
-    front::{CARELESS, CONTROL, Front, SHOP, Setup, control},
-};
-use crate::{
-    cases::{
-        Theatre,
-        repeat::{count, figure, requests},
-    },
-    metrics::sample,
-};
+use crate::{cases::prelude::*, metrics::sample};
 
 const SETUP: Setup = Setup { provider: "NGINX", more: CARELESS, ..Setup::of("traffic-nginx", 3) };
-/// Requests a second on kept and on fresh connections.
 const RATE: u32 = 60;
 /// Each more than a tenth above the one before, which would be within the tolerance.
 const UP: [u32; 8] = [4, 5, 6, 7, 8, 9, 10, 12];
@@ -40,7 +22,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
         change(&front, replicas)?;
     }
     front.wait_for(12, Duration::from_secs(20))?;
-    front.scene.kubectl(&["scale", "deployment", CONTROL, "--replicas=4"])?;
+    front.scene.kubectl(&format!("scale deployment {CONTROL} --replicas=4"))?;
     for replicas in DOWN {
         change(&front, replicas)?;
     }
@@ -56,16 +38,9 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let made = reloads(&front)? - before;
     ensure!(made >= 8.0, "two balancers were reloaded {made} times for ten changes of replicas");
     figure("reloads done", made);
-    Ok(format!(
-        "{} changes of replicas, {made} reloads of two balancers: {} requests on fresh connections, none lost; {} of {} on \
-         kept ones ({}); control lost {}",
-        UP.len() + DOWN.len(),
-        account.fresh.sent,
-        account.kept.lost(),
-        account.kept.sent,
-        why(&account.kept),
-        control.why()
-    ))
+    let changes = UP.len() + DOWN.len();
+    let (kept, control) = (why(&account.kept), control.why());
+    Ok(format!("{changes} changes of replicas; lost on kept connections: {kept}; control lost {control}"))
 }
 
 /// Asks for this many replicas, and waits until they are what the Deployment wants, ready or not.
@@ -80,7 +55,6 @@ fn change(front: &Front<'_>, replicas: u32) -> Result<()> {
         .map(drop)
 }
 
-/// How often the balancers were reloaded, as their agents count.
 fn reloads(front: &Front<'_>) -> Result<f64> {
     let of = |page: &String| sample(page, "plimsoll_balancer_reloads_total").context("no count of reloads");
     front.agents()?.iter().map(of).sum()

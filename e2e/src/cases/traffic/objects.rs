@@ -1,18 +1,8 @@
 //! The balancers' objects go with `spec.traffic`, and what is somebody else's stays.
 
-use std::time::{Duration, Instant};
-
-use anyhow::{Context, Result, ensure};
-use serde_json::{Value, json};
-
-use super::front::{Front, SHOP, Setup};
-use crate::{
-    cases::{Theatre, scene::Scene},
-    process::wait_for,
-};
+use crate::cases::prelude::*;
 
 const SETUP: Setup = Setup::of("traffic-objects", 2);
-/// Somebody's Service that has the name of the balancers'.
 const FOREIGN: &str = "
 apiVersion: v1
 kind: Service
@@ -21,7 +11,6 @@ spec: {selector: {app: somebody}, ports: [{port: 80}]}
 ";
 /// Deployment, PodDisruptionBudget, Service, ServiceAccount, Role, RoleBinding, and the Service for EndpointSlices.
 const OBJECTS: usize = 7;
-/// Until they are gone, or there.
 const WITHIN: Duration = Duration::from_secs(40);
 
 pub fn run(theatre: &Theatre) -> Result<String> {
@@ -33,43 +22,28 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let traffic = service.pointer("/spec/traffic").context("there is no spec.traffic")?;
 
     let asked = Instant::now();
-    set(scene, &Value::Null)?;
+    front.set_traffic(&Value::Null)?;
     wait_for("the balancers' objects to be gone", WITHIN, || Ok(objects(scene)?.is_empty()))?;
     let gone = asked.elapsed().as_secs_f64();
     front.wait_for(SETUP.replicas, Duration::from_secs(5))?;
 
     scene.apply(FOREIGN)?;
-    set(scene, traffic)?;
+    front.set_traffic(traffic)?;
     let told = front.service.wait("told of the Service in the way", WITHIN, |sight| {
-        sight
-            .condition("TrafficSynced")
-            .contains("shop-lb is there and does not belong to this ScalableService")
+        sight.says("TrafficSynced").contains("shop-lb is there and does not belong to this ScalableService")
     })?;
     let foreign = scene.get("service", "shop-lb")?;
-    ensure!(
-        foreign.pointer("/spec/selector") == Some(&json!({"app": "somebody"})),
-        "somebody's Service was changed: {foreign}"
-    );
-    scene.kubectl(&["delete", "service", "shop-lb"])?;
-    front.service.wait("in sync again", WITHIN, |sight| {
-        sight.at > told.at && sight.condition("TrafficSynced").starts_with("True")
-    })?;
+    let is_as_before = foreign.pointer("/spec/selector") == Some(&json!({"app": "somebody"}));
+    ensure!(is_as_before, "somebody's Service was changed: {foreign}");
+    scene.kubectl("delete service shop-lb")?;
+    front.service.wait("in sync again", WITHIN, |sight| sight.at > told.at && sight.is("TrafficSynced"))?;
     scene.explain(SHOP, &["2/2 in sync"])?;
-    Ok(format!(
-        "without spec.traffic all {OBJECTS} were gone after {gone:.1} s, the replicas stayed; somebody's Service of that name \
-         was told and left alone, and the balancers came back when it was gone"
-    ))
+    Ok(format!("all {OBJECTS} gone {gone:.1} s after spec.traffic, and back after somebody's Service was"))
 }
 
-fn set(scene: &Scene<'_>, traffic: &Value) -> Result<()> {
-    let patch = json!({ "spec": { "traffic": traffic } }).to_string();
-    scene.kubectl(&["patch", "scalableservice", SHOP, "--type=merge", "--patch", &patch]).map(drop)
-}
-
-/// The balancers' objects that there are.
 fn objects(scene: &Scene<'_>) -> Result<Vec<String>> {
     let kinds = "deployments,services,serviceaccounts,roles,rolebindings,poddisruptionbudgets";
-    let names = scene.kubectl(&["get", kinds, "--output=name"])?;
+    let names = scene.kubectl(&format!("get {kinds} --output=name"))?;
     let ours = |name: &&str| name.ends_with("/shop-lb") || name.ends_with("/shop-endpoints");
     Ok(names.lines().filter(ours).map(str::to_owned).collect())
 }

@@ -1,20 +1,8 @@
 //! A rollout of the shop and one of its balancers, at the same time.
 
-use std::{
-    thread::sleep,
-    time::{Duration, SystemTime},
-};
-
-use anyhow::Result;
-
-use super::{
-    flow::Flow,
-    front::{CARELESS, CONTROL, Front, SHOP, Setup, control, seconds},
-};
-use crate::cases::Theatre;
+use crate::cases::prelude::*;
 
 const SETUP: Setup = Setup::of("traffic-rollout", 4);
-/// Requests a second on kept and on fresh connections.
 const RATE: u32 = 60;
 
 pub fn run(theatre: &Theatre) -> Result<String> {
@@ -25,14 +13,13 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let beside = Flow::start(stage, &plain, RATE, 60, &[])?;
     sleep(Duration::from_secs(1));
     let begun = SystemTime::now();
-    let balancers = format!("deployment/{SHOP}-lb");
-    let deployments = [format!("deployment/{SHOP}"), format!("deployment/{CONTROL}"), balancers];
-    for deployment in &deployments {
-        front.scene.kubectl(&["rollout", "restart", deployment])?;
+    let deployments = [SHOP, CONTROL, "shop-lb"];
+    for deployment in deployments {
+        front.scene.kubectl(&format!("rollout restart deployment/{deployment}"))?;
     }
     let mut took = Vec::new();
-    for deployment in &deployments {
-        front.scene.kubectl(&["rollout", "status", deployment, "--timeout=45s"])?;
+    for deployment in deployments {
+        front.scene.rolled_out(deployment, Duration::from_secs(45))?;
         took.push(seconds(begun, SystemTime::now()));
     }
     gone(&front)?;
@@ -41,19 +28,15 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let (account, control) = (flow.finish(true)?, beside.finish(true)?);
     control.some_lost("control, a plain Service before a shop that does not drain")?;
     account.none_lost("rollouts of shop and balancers")?;
-    Ok(format!(
-        "rolled out within {took:.0?} s (shop, control, balancers), the old pods gone after {all:.0} s; {} requests, \
-         none lost; control lost {}",
-        account.sent(),
-        control.why()
-    ))
+    requests(account.sent, account.lost(), control.lost());
+    figure("until the old pods were gone, s", all);
+    Ok(format!("rolled out within {took:.0?} s (shop, control, balancers); control lost {}", control.why()))
 }
 
 /// Waits for the end of the old balancers: what they had must not be lost either.
 fn gone(front: &Front<'_>) -> Result<()> {
-    crate::process::wait_for("the end of the old balancers", Duration::from_secs(40), || {
-        let label = format!("--selector=plimsoll.dev/balancer={SHOP}");
-        let pods = front.scene.kubectl(&["get", "pods", &label, "--output=name"])?;
-        Ok(pods.lines().count() == 2)
+    let (scene, pods) = (&front.scene, format!("pods --selector=plimsoll.dev/balancer={SHOP}"));
+    wait_for("the end of the old balancers", Duration::from_secs(40), || {
+        Ok(scene.stage.cluster.list(scene.namespace, &pods)?.len() == 2)
     })
 }

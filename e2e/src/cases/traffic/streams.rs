@@ -1,22 +1,11 @@
 //! Answers that go on for minutes, through a scale-down, and a change of the configuration in the middle of it: HAProxy's
 //! new processes know nothing of the streams that the old ones still carry.
 
-use std::{
-    collections::BTreeSet,
-    thread::sleep,
-    time::{Duration, SystemTime},
-};
-
-use anyhow::{Result, ensure};
-
-use super::front::{CARELESS, CONTROL, Front, Setup, control, seconds};
 use crate::{
-    cases::{
-        Theatre,
-        repeat::{count, figure},
-    },
+    cases::prelude::*,
     stage::{Stream, Streams},
 };
+use std::collections::BTreeSet;
 
 const SETUP: Setup = Setup {
     more: CARELESS,
@@ -24,11 +13,8 @@ const SETUP: Setup = Setup {
     ..Setup::of("traffic-streams", 8)
 };
 const STREAMS: usize = 200;
-/// Streams that are opened once the drain has begun.
 const NEW: usize = 40;
-/// `drain.timeout`.
 const TIMEOUT: f64 = 15.0;
-/// Longer than the case.
 const SECONDS: u64 = 120;
 /// From the write of the status until both balancers have obeyed.
 const OBEYED: Duration = Duration::from_millis(500);
@@ -42,14 +28,15 @@ pub fn run(theatre: &Theatre) -> Result<String> {
 
     let asked = SystemTime::now();
     front.ask(4)?;
-    front.scene.kubectl(&["scale", "deployment", CONTROL, "--replicas=4"])?;
+    front.scene.kubectl(&format!("scale deployment {CONTROL} --replicas=4"))?;
     let (begun, victims) = front.draining(asked, Duration::from_secs(10))?;
     sleep(OBEYED);
     let new = Streams::open(&front.url, NEW, SECONDS)?;
     new.wait(Duration::from_secs(5))?;
-    front.change(&serde_json::json!({"algorithm": "RoundRobin"}), Duration::from_secs(10))?;
-    none_ended(&old, "by the change of the configuration")?;
-    let changed = SystemTime::now();
+    front.change(&json!({"algorithm": "RoundRobin"}), Duration::from_secs(10))?;
+    let cut = old.all().iter().filter(|stream| stream.ended.is_some()).count();
+    ensure!(cut == 0, "{cut} streams were cut by the change of the configuration");
+    let reloaded = front.starts()?.into_iter().reduce(f64::min).context("no balancer")?;
     front.wait_for(4, Duration::from_secs(25))?;
     sleep(Duration::from_secs(1));
 
@@ -61,7 +48,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
         ended
     };
     // HAProxy's old processes end after the same time, whatever they still carry.
-    let early = |at: &SystemTime| seconds(changed, *at) < TIMEOUT - 1.0;
+    let early = |at: &SystemTime| unix(*at) - reloaded < TIMEOUT - 1.0;
     let cut = ended(&stayed).iter().filter(|at| early(at)).count();
     ensure!(cut == 0, "{cut} streams of replicas that stay were cut before their time");
     let misled: BTreeSet<_> =
@@ -77,18 +64,5 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     count("streams on replicas that went", gone.len());
     figure("the first of those cut after, s", cut);
     count("streams cut in the control", lost);
-    Ok(format!(
-        "{STREAMS} streams through a scale-down and a change of the configuration: {} on replicas that stay went on for {TIMEOUT:.0} s at least; {} on \
-         those that went had {cut:.1} s (drain.timeout is {TIMEOUT:.0} s); {NEW} new ones, none on a draining replica; \
-         control: {lost} of {} cut at once",
-        stayed.len(),
-        gone.len(),
-        STREAMS / 4
-    ))
-}
-
-fn none_ended(streams: &Streams, why: &str) -> Result<()> {
-    let ended = streams.all().iter().filter(|stream| stream.ended.is_some()).count();
-    ensure!(ended == 0, "{ended} streams were cut {why}");
-    Ok(())
+    Ok(format!("{STREAMS} streams; {NEW} new ones, none on a draining replica"))
 }

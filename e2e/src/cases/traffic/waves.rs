@@ -1,22 +1,10 @@
 //! An upgrade of the operator changes the balancers of every service: they are rolled out in waves.
 
-use std::{
-    collections::BTreeMap,
-    fmt::Write as _,
-    time::{Duration, SystemTime},
-};
-
-use anyhow::{Context, Result, ensure};
-
-use super::{flow::Flow, front::seconds};
 use crate::{
-    cases::{
-        Theatre, install,
-        scene::{Scene, Sight, Trail},
-    },
-    process::wait_for,
+    cases::{install, prelude::*},
     stage::{Install, Shop, service_url},
 };
+use std::fmt::Write as _;
 
 const NAMESPACE: &str = "traffic-waves";
 /// The services and their criticality, in the order in which their balancers are due.
@@ -28,19 +16,18 @@ const SERVICES: [(&str, &str); 6] = [
     ("search", "Critical"),
     ("checkout", "CriticalPlus"),
 ];
-/// `balancers.maxConcurrentRollouts` of the upgrade.
 const AT_ONCE: usize = 2;
 /// Requests a second on kept and, as many, on fresh connections, over all services.
 const RATE: u32 = 60;
-/// Longer than both upgrades take.
 const SECONDS: u32 = 300;
 const ROLLED_WITHIN: Duration = Duration::from_secs(150);
 
 pub fn run(theatre: &Theatre) -> Result<String> {
     let scene = Scene::open(theatre, NAMESPACE)?;
     let seen = upgrades(&scene);
-    // Whatever was seen, what comes after this case finds the release.
-    scene.stage.install(&install())?;
+    // Or the release that the next cases find would begin by rolling out these balancers, too.
+    drop(scene);
+    theatre.stage.install(&install())?;
     seen
 }
 
@@ -49,46 +36,34 @@ fn upgrades(scene: &Scene<'_>) -> Result<String> {
     let (first, others) = urls.split_first().context("there is no service")?;
     let others: Vec<_> = others.iter().map(|url| format!("--target={url}")).collect();
     let others: Vec<_> = others.iter().map(String::as_str).collect();
-    let rollouts = Rollouts::follow(scene)?;
+    let follow = |(name, _)| Ok((name, scene.follow("deployment", &format!("{name}-lb"))?));
+    let fronts: Vec<_> = SERVICES.into_iter().map(follow).collect::<Result<_>>()?;
 
     let flow = Flow::start(scene.stage, first, RATE, SECONDS, &others)?;
-    let (waves, order) = rollouts.of_upgrade(scene, "waves", AT_ONCE)?;
+    let (most, took, order) = upgrade(scene, &fronts, "waves", AT_ONCE)?;
     let account = flow.finish(true)?;
     scene.explain("checkout", &["2/2 in sync"])?;
-    let (at_once, _) = rollouts.of_upgrade(scene, "control", SERVICES.len())?;
+    let (unlimited, at_once, _) = upgrade(scene, &fronts, "control", SERVICES.len())?;
 
-    ensure!(waves.most <= AT_ONCE, "{} services were rolled out at the same time", waves.most);
-    ensure!(at_once.most > AT_ONCE, "control: {} at the same time, so waves are not seen", at_once.most);
+    ensure!(most <= AT_ONCE, "{most} services were rolled out at the same time");
+    ensure!(unlimited > AT_ONCE, "control: {unlimited} at the same time, so waves are not seen");
     let due = SERVICES.map(|(name, _)| name);
     // Two begin at the same time, and either may be seen first.
-    let wave = |order: &[&str]| -> Vec<Vec<String>> {
-        let sorted = |pair: &[&str]| {
-            let mut pair: Vec<_> = pair.iter().map(|name| (*name).to_owned()).collect();
-            pair.sort();
-            pair
-        };
-        order.chunks(AT_ONCE).map(sorted).collect()
-    };
-    let begun: Vec<_> = order.iter().map(String::as_str).collect();
-    ensure!(wave(&begun).first() == wave(&due).first(), "the order was {begun:?}");
-    ensure!(begun.last() == due.last(), "the order was {begun:?}");
+    let first = |order: &[&'static str]| order.iter().take(AT_ONCE).copied().collect::<BTreeSet<_>>();
+    ensure!(first(&order) == first(&due) && order.last() == due.last(), "the order was {order:?}");
     account.none_lost("an upgrade in waves")?;
     Ok(format!(
-        "at most {} of 6 at a time in {:.0} s, in the order {}; {} requests, none lost; control: {} at a time in {:.0} s",
-        waves.most,
-        waves.took,
-        order.join(", "),
-        account.sent(),
-        at_once.most,
-        at_once.took,
+        "at most {most} of 6 at a time in {took:.0} s, in the order {order:?}; {} requests, none lost; control: {unlimited} \
+         at a time in {at_once:.0} s",
+        account.sent
     ))
 }
 
-/// Sets the services up; the URLs of their balancers.
 fn serve(scene: &Scene<'_>) -> Result<Vec<String>> {
     let mut manifest = String::new();
     for (name, criticality) in SERVICES {
-        manifest += &shop(name).manifest(&scene.stage.built.shop_image);
+        let shop = Shop { workers: 16, service_time: "5ms", ..Shop::of(NAMESPACE, name, 1) };
+        manifest += &shop.manifest(&scene.stage.built.shop_image);
         let _ = write!(
             manifest,
             "---
@@ -115,79 +90,49 @@ spec:
     for (name, _) in SERVICES {
         let trail = scene.follow("scalableservice", name)?;
         trail.wait("with two balancers in sync", Duration::from_secs(90), |sight| {
-            sight.condition("TrafficSynced").starts_with("True")
-                && sight.number("/status/traffic/readyBalancers") == 2
+            sight.is("TrafficSynced") && sight.number("/status/traffic/readyBalancers") == 2
         })?;
     }
     SERVICES.iter().map(|(name, _)| service_url(scene.stage, NAMESPACE, &format!("{name}-lb"), 80)).collect()
 }
 
-fn shop(name: &str) -> Shop<'_> {
-    Shop {
-        namespace: NAMESPACE,
-        name,
-        replicas: 1,
-        workers: 16,
-        service_time: "5ms",
-        startup: "0s",
-        more: &[],
-    }
-}
-
-/// The balancers' Deployments, each with its own watch.
-struct Rollouts(Vec<(&'static str, Trail)>);
-
-/// What was seen of an upgrade.
-struct Seen {
-    /// Most services that were rolled out at the same time.
-    most: usize,
-    /// Seconds to the end of the last rollout.
-    took: f64,
-}
-
-impl Rollouts {
-    fn follow(scene: &Scene<'_>) -> Result<Self> {
-        let trail =
-            |(name, _): &(&'static str, _)| Ok((*name, scene.follow("deployment", &format!("{name}-lb"))?));
-        SERVICES.iter().map(trail).collect::<Result<_>>().map(Self)
-    }
-
-    /// Upgrades the release so that every balancer's pods change, and returns what was seen, with the services in the order in
-    /// which their rollouts began.
-    fn of_upgrade(&self, scene: &Scene<'_>, mark: &str, at_once: usize) -> Result<(Seen, Vec<String>)> {
-        let begin = SystemTime::now();
-        let settings = vec![
-            format!("balancers.pod.annotations.upgrade={mark}"),
-            format!("balancers.maxConcurrentRollouts={at_once}"),
-        ];
-        scene.stage.install(&Install { settings, ..install() })?;
-        let complete = |trail: &Trail| {
-            trail.last().is_some_and(|sight| sight.text(ANNOTATION) == mark && !is_rolling(&sight))
-        };
-        wait_for(&format!("the upgrade {mark} of all balancers"), ROLLED_WITHIN, || {
-            Ok(self.0.iter().all(|(_, trail)| complete(trail)))
-        })?;
-        let took = seconds(begin, SystemTime::now());
-        let mut sights: Vec<_> = self
-            .0
-            .iter()
-            .flat_map(|(name, trail)| trail.all().into_iter().map(move |sight| (*name, sight)))
-            .filter(|(_, sight)| sight.at >= begin)
-            .collect();
-        sights.sort_by_key(|(_, sight)| sight.at);
-        let (mut most, mut order, mut rolling) = (0, Vec::new(), BTreeMap::new());
-        for (name, sight) in &sights {
-            if sight.text(ANNOTATION) == mark && !order.contains(&(*name).to_owned()) {
-                order.push((*name).to_owned());
-            }
-            rolling.insert(*name, is_rolling(sight));
-            most = most.max(rolling.values().filter(|is| **is).count());
+/// Upgrades the release so that every balancer's pods change. Returns most services that were rolled out at the same time,
+/// the seconds to the end of the last rollout, and the services in the order in which they began.
+fn upgrade(
+    scene: &Scene<'_>,
+    fronts: &[(&'static str, Trail)],
+    mark: &str,
+    at_once: usize,
+) -> Result<(usize, f64, Vec<&'static str>)> {
+    let begin = SystemTime::now();
+    let settings = vec![
+        format!("balancers.pod.annotations.upgrade={mark}"),
+        format!("balancers.maxConcurrentRollouts={at_once}"),
+    ];
+    scene.stage.install(&Install { settings, ..install() })?;
+    let complete =
+        |trail: &Trail| trail.last().is_ok_and(|sight| sight.text(ANNOTATION) == mark && !is_rolling(&sight));
+    wait_for(&format!("the upgrade {mark} of all balancers"), ROLLED_WITHIN, || {
+        Ok(fronts.iter().all(|(_, trail)| complete(trail)))
+    })?;
+    let took = seconds(begin, SystemTime::now());
+    let mut sights: Vec<_> = fronts
+        .iter()
+        .flat_map(|(name, trail)| trail.all().into_iter().map(move |sight| (*name, sight)))
+        .filter(|(_, sight)| sight.at >= begin)
+        .collect();
+    sights.sort_by_key(|(_, sight)| sight.at);
+    let (mut most, mut order, mut rolling) = (0, Vec::new(), BTreeMap::new());
+    for (name, sight) in &sights {
+        if sight.text(ANNOTATION) == mark && !order.contains(name) {
+            order.push(*name);
         }
-        Ok((Seen { most, took }, order))
+        rolling.insert(*name, is_rolling(sight));
+        most = most.max(rolling.values().filter(|is| **is).count());
     }
+    Ok((most, took, order))
 }
 
-/// What the upgrade changes.
 const ANNOTATION: &str = "/spec/template/metadata/annotations/upgrade";
 
 /// Whether some of the Deployment's pods are old, or some of the new ones not available.
