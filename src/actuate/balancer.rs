@@ -104,11 +104,13 @@ pub fn objects(
     Ok(Objects { objects, hash })
 }
 
-/// Applies them all by server-side apply, the Deployment last. Nothing that belongs to somebody else is touched.
+/// Applies them all by server-side apply, the Deployment last. Nothing that belongs to somebody else is touched. Returns the
+/// generation of the Deployment since: a later one is somebody else's change.
 ///
 /// # Errors
 /// One of them belongs to another owner, or a write has no result.
-pub async fn apply(client: &Client, objects: &Objects, permit: &Permit) -> Result<(), BalancerError> {
+pub async fn apply(client: &Client, objects: &Objects, permit: &Permit) -> Result<i64, BalancerError> {
+    let mut generation = None;
     let params = PatchParams::apply(field_managers::BALANCER).force();
     for (resource, object) in &objects.objects {
         let (kind, name) = (resource.kind.clone(), object.name_any());
@@ -124,9 +126,10 @@ pub async fn apply(client: &Client, objects: &Objects, permit: &Permit) -> Resul
             return Err(BalancerError::Taken { kind, name });
         }
         let object = replicas::settle(&api, object, there.as_ref(), permit).await.map_err(failed)?;
-        permit.write(api.patch(&name, &params, &Patch::Apply(object))).await.map_err(failed)?;
+        let applied = permit.write(api.patch(&name, &params, &Patch::Apply(object))).await.map_err(failed)?;
+        generation = applied.metadata.generation;
     }
-    Ok(())
+    Ok(generation.unwrap_or_default())
 }
 
 /// Deletes what [`apply`] made for `service`, and nothing that belongs to somebody else. The Deployment goes last: it is the

@@ -46,8 +46,8 @@ struct Applied {
     from: Origin,
     /// Stands for all of them.
     hash: String,
-    /// The Deployment's generation since: another one means that somebody changed it.
-    generation: Option<i64>,
+    /// The Deployment's generation since: a later one means that somebody changed it.
+    generation: i64,
     at: Instant,
 }
 
@@ -60,12 +60,11 @@ struct Origin {
 
 impl Applied {
     /// Whether nothing has to be done, as far as the watch of the Deployment knows.
-    fn stands(&mut self, from: &Origin, front: Option<&Front>) -> bool {
+    fn stands(&self, from: &Origin, front: Option<&Front>) -> bool {
         let age = self.at.elapsed();
         let there = match front {
-            Some(front) if front.hash.as_ref() == Some(&self.hash) => {
-                let known = *self.generation.get_or_insert(front.generation);
-                known == front.generation
+            Some(front) if front.generation >= self.generation => {
+                front.generation == self.generation && front.hash.as_ref() == Some(&self.hash)
             }
             // The watch has yet to show it.
             _ => age < WATCH_LAG,
@@ -136,7 +135,7 @@ async fn apply(
 ) -> Result<(), String> {
     let setup = context.shell.balancers.as_ref().ok_or(NOT_HERE)?;
     let from = Origin { generation: service.metadata.generation, backend: backend(target, front)? };
-    if known.applied.as_mut().is_some_and(|applied| applied.stands(&from, front)) {
+    if known.applied.as_ref().is_some_and(|applied| applied.stands(&from, front)) {
         return Ok(());
     }
     let objects = balancer::objects(service, setup, &from.backend).map_err(|error| error.to_string())?;
@@ -157,9 +156,9 @@ async fn apply(
     (known.applied, known.pending, known.leftover) = (None, false, true);
     let permit = context.shell.leader.permit(OBJECTS_TIMEOUT);
     let applied = balancer::apply(&context.shell.client, &objects, &permit).await;
-    if written(applied, "applied")? {
+    if let Some(generation) = written(applied, "applied")? {
         let hash = objects.hash().to_owned();
-        known.applied = Some(Applied { from, hash, generation: None, at: Instant::now() });
+        known.applied = Some(Applied { from, hash, generation, at: Instant::now() });
     }
     Ok(())
 }
@@ -188,16 +187,16 @@ async fn remove(
     let permit = context.shell.leader.permit(OBJECTS_TIMEOUT);
     let (client, setup) = (&context.shell.client, context.shell.balancers.as_ref());
     let removed = balancer::remove(client, service, setup, &permit).await;
-    known.leftover = !written(removed, "removed")?;
+    known.leftover = written(removed, "removed")?.is_none();
     Ok(())
 }
 
-/// Whether all objects were written; not if this process does not lead. The error says what is wrong with them, `done`
+/// What came of writing all objects; `None` if this process does not lead. The error says what is wrong with them, `done`
 /// what should have been done.
-fn written(result: Result<(), BalancerError>, done: &str) -> Result<bool, String> {
+fn written<T>(result: Result<T, BalancerError>, done: &str) -> Result<Option<T>, String> {
     match result {
-        Ok(()) => Ok(true),
-        Err(BalancerError::Write { error: WriteError::NotLeading, .. }) => Ok(false),
+        Ok(written) => Ok(Some(written)),
+        Err(BalancerError::Write { error: WriteError::NotLeading, .. }) => Ok(None),
         Err(BalancerError::Write { error: WriteError::Timeout(limit), .. }) => {
             Err(format!("not {done} within {} s", limit.as_secs()))
         }
@@ -234,14 +233,16 @@ mod tests {
         let selector = [("app".to_owned(), "web".to_owned())].into();
         let backend = Backend { selector, priority_class: None };
         let from = Origin { generation: Some(1), backend };
-        let applied =
-            || Applied { from: from.clone(), hash: "a".into(), generation: None, at: Instant::now() };
-        let mut fresh = applied();
-        assert!(fresh.stands(&from, None), "the watch has yet to show it");
+        let applied = || Applied { from: from.clone(), hash: "a".into(), generation: 3, at: Instant::now() };
+        let fresh = applied();
+        assert!(
+            fresh.stands(&from, None) && fresh.stands(&from, Some(&front("b", 2))),
+            "the watch is behind"
+        );
         assert!(fresh.stands(&from, Some(&front("a", 3))));
         assert!(!fresh.stands(&from, Some(&front("a", 4))), "somebody changed the Deployment");
-        assert!(!applied().stands(&Origin { generation: Some(2), ..from.clone() }, Some(&front("a", 3))));
-        let mut old = applied();
+        assert!(!fresh.stands(&Origin { generation: Some(2), ..from.clone() }, Some(&front("a", 3))));
+        let old = applied();
         tokio::time::advance(WATCH_LAG).await;
         assert!(!old.stands(&from, None) && !old.stands(&from, Some(&front("b", 3))), "gone, or not ours");
         assert!(old.stands(&from, Some(&front("a", 3))));

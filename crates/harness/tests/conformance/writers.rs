@@ -114,7 +114,7 @@ pub fn balancer_objects(service: &ScalableService) -> Objects {
 }
 
 pub async fn apply_balancer(client: &Controller, objects: &Objects) -> Result<(), BalancerError> {
-    balancer::apply(client, objects, &client.permit()).await
+    balancer::apply(client, objects, &client.permit()).await.map(drop)
 }
 
 pub async fn remove_balancer(client: &Controller, service: &ScalableService) -> Result<(), BalancerError> {

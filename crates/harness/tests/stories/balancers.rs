@@ -158,3 +158,23 @@ async fn a_removal_that_is_interrupted_is_finished_by_the_next_operator() {
     let removed = || left(&world).is_empty().then_some(());
     world.until("everything is removed", Duration::from_secs(60), removed).await;
 }
+
+/// The generation that counts is that of the apply's own answer: a change by somebody else may be there before the next look.
+#[tokio::test(start_paused = true)]
+async fn a_change_of_the_balancers_right_after_they_were_applied_is_put_right_at_the_next_look() {
+    let world = World::default();
+    let _operator = world.operator_with_balancers("plimsoll-0");
+    deployment(&world, NAMESPACE, "web", 2);
+    world.prometheus.set(&dial(NAMESPACE), 15.0);
+    DialService { period: "15s", ..DialService::on(NAMESPACE, "web") }.apply(&world);
+    let traffic =
+        json!({"provider": "HAProxy", "targetPort": 8080, "listeners": [{"port": 80}], "replicas": 2});
+    world.objects.patch("scalableservices", NAMESPACE, "web", json!({"spec": {"traffic": traffic}}));
+    let balancers = || world.objects.get("deployments", NAMESPACE, "web-lb");
+    world.until("they are applied", Duration::from_secs(30), balancers).await;
+    world.objects.patch("deployments", NAMESPACE, "web-lb", json!({"spec": {"replicas": 7}}));
+    let replicas = || balancers().and_then(|balancers| balancers["spec"]["replicas"].as_i64());
+    assert_eq!(replicas(), Some(7));
+    let put_right = || (replicas() == Some(2)).then_some(());
+    world.until("they are as they were applied", Duration::from_secs(30), put_right).await;
+}

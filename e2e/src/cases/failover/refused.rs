@@ -23,8 +23,6 @@ pub fn run(front: &Front<'_>) -> Result<()> {
     let front_pods = scene.follow("deployment", "shop-lb")?;
     // Without it the number of balancers belongs to whoever scales them.
     front.change(&json!({"replicas": 2}), Duration::from_secs(20))?;
-    // What somebody changes before the controller has looked once more counts as what it applied itself, for ten minutes.
-    sleep(Duration::from_secs(3));
     scene.kubectl("scale deployment shop-lb --replicas=3")?;
     let as_wanted = |sight: &Sight| sight.generation() >= 3 && sight.wanted() == 2;
     front_pods.wait("as wanted again, though refused", Duration::from_secs(30), as_wanted)?;
