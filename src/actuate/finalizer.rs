@@ -2,13 +2,11 @@
 //! back. It is there only for services for which something was changed.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::{
-    Api, Client,
-    api::{Patch, PatchParams},
-};
+use kube::{Api, Client};
 use plimsoll_api::ScalableService;
 use serde_json::{Value, json};
 
+use super::json_patch::json_patch;
 use crate::{
     field_managers,
     lease::{Permit, WriteError},
@@ -65,10 +63,7 @@ async fn patch(
         json!({"op": "test", "path": "/metadata/resourceVersion", "value": meta.resource_version}),
     ];
     all.extend(operations);
-    let patch =
-        serde_json::from_value(Value::Array(all)).map(Patch::<()>::Json).map_err(kube::Error::SerdeError)?;
-    let params =
-        PatchParams { field_manager: Some(field_managers::FINALIZER.to_owned()), ..PatchParams::default() };
+    let (params, patch) = json_patch(field_managers::FINALIZER, all)?;
     permit.write(api.patch_metadata(name, &params, &patch)).await?;
     Ok(())
 }

@@ -7,7 +7,7 @@ use kube::{
 };
 use serde_json::Value;
 
-use super::owned;
+use super::{json_patch::json_patch, owned};
 use crate::{
     balancer::gateway::{policy_resource, route_resource},
     field_managers,
@@ -40,11 +40,7 @@ pub async fn patch_route(
     permit: &Permit,
 ) -> Result<DynamicObject, WriteError> {
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &route_resource());
-    let patch = serde_json::from_value(Value::Array(patch))
-        .map(Patch::<()>::Json)
-        .map_err(kube::Error::SerdeError)?;
-    let params =
-        PatchParams { field_manager: Some(field_managers::GATEWAY.to_owned()), ..PatchParams::default() };
+    let (params, patch) = json_patch(field_managers::GATEWAY, patch)?;
     permit.write(api.patch(name, &params, &patch)).await
 }
 

@@ -9,6 +9,7 @@ mod event_queue;
 mod evict;
 mod finalizer;
 mod gateway;
+mod json_patch;
 mod mark;
 mod owned;
 mod scale;

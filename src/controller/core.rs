@@ -5,7 +5,11 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    align::Scrapes, index::Target, known_scale::KnownScale, outcome::Outcome, signals::Signals,
+    align::Scrapes,
+    index::Target,
+    known_scale::KnownScale,
+    outcome::{Done, Outcome},
+    signals::Signals,
     unwritten::Unwritten,
 };
 use plimsoll_api::{ScalableService, ScalableServiceStatus, ScaleTargetRef};
@@ -67,9 +71,14 @@ impl Core {
         self.written.as_ref().map(|(status, _)| &**status)
     }
 
-    /// Whether the last look made a decision.
-    pub fn is_done(&self) -> bool {
-        self.last.as_ref().is_some_and(|outcome| outcome.done().is_some())
+    /// The last decision and what became of it; `None` if the service was refused, or not looked at yet.
+    pub fn done(&self) -> Option<&Done> {
+        self.last.as_ref().and_then(Outcome::done)
+    }
+
+    /// The same, to be brought up to date.
+    pub fn done_mut(&mut self) -> Option<&mut Done> {
+        self.last.as_mut().and_then(Outcome::done_mut)
     }
 
     /// Begins a new memory if the target is another one than before: what the other target needed says nothing of this one.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use kube::ResourceExt as _;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use plimsoll_api::ScalableService;
 
 /// Namespace and name of a ScalableService.
@@ -23,7 +23,13 @@ impl ServiceKey {
     /// The key of `service`.
     #[must_use]
     pub fn of(service: &ScalableService) -> Self {
-        Self::new(service.namespace().unwrap_or_default(), service.name_any())
+        Self::of_meta(&service.metadata)
+    }
+
+    /// The key of the service that `meta` is of.
+    #[must_use]
+    pub fn of_meta(meta: &ObjectMeta) -> Self {
+        Self::new(meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
     }
 }
 

@@ -176,8 +176,7 @@ pub fn schedule(view: &View<'_>, core: &mut Core) {
 
 /// When to look again: just after the next scrape, at once after a conflict, later and later while writes fail.
 fn after_decision(view: &View<'_>, core: &mut Core) -> Duration {
-    let done = core.last.as_ref().and_then(Outcome::done);
-    let (Some(seen), Some(subject), Some(done)) = (&view.seen, &view.subject, done) else {
+    let (Some(seen), Some(subject), Some(done)) = (&view.seen, &view.subject, core.done()) else {
         return Duration::ZERO;
     };
     let Done { decided, progress } = done;

@@ -34,8 +34,7 @@ pub async fn reconcile(
     scope: Arc<Scope>,
 ) -> Result<Action, Infallible> {
     let meta = object.meta();
-    let key =
-        ServiceKey::new(meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default());
+    let key = ServiceKey::of_meta(meta);
     let context = &scope.context;
     let Some(term) = context.shell.leader.term() else {
         scope.leave(&key);

@@ -100,10 +100,8 @@ impl Waves {
 fn balanced(services: &Services) -> Vec<ServiceKey> {
     let services = services.all().into_iter();
     let balanced = services.filter_map(|service| {
-        let meta = &service.0.as_ref().ok().filter(|service| service.spec.balanced().is_some())?.metadata;
-        let (namespace, name) =
-            (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default());
-        Some(ServiceKey::new(namespace, name))
+        let service = service.0.as_ref().ok()?;
+        service.spec.balanced().map(|_| ServiceKey::of(service))
     });
     balanced.collect()
 }

@@ -395,6 +395,6 @@ fn backend_request() -> Duration {
 pub enum Carrier<'a> {
     /// Balancers that Plimsoll runs.
     Balancers(&'a Traffic),
-    /// A rule of an HTTPRoute, whose Gateways somebody else runs.
+    /// A rule of an HTTPRoute; Plimsoll does not run its Gateways.
     Rule(&'a GatewayRule),
 }

@@ -1,8 +1,8 @@
 //! Failover: requests move to a standby when the primary fails, as fast as the standby can take them, and come back step
 //! by step.
 //!
-//! Its past is what status says, so it survives a restart of whoever calls it; in memory there are only the last samples
-//! of each sign, and since when all is well, which begin anew.
+//! The history is read from the status, so it survives a restart. Only the last samples of each sign, and the time since which
+//! all is well, are kept in memory and begin anew.
 
 mod course;
 mod departure;

@@ -1,8 +1,8 @@
 //! Outlier detection (gray failure): replicas that are ready and yet do worse than their peers are ejected, come back or
 //! are replaced, within a budget.
 //!
-//! Its past is what status says, so it survives a restart of whoever calls it; in memory there is only how often in a row
-//! a replica stood out, which begins anew.
+//! The history is read from the status, so it survives a restart. Only the number of times in a row that a replica stood out is
+//! kept in memory and begins anew.
 
 mod memory;
 mod past;

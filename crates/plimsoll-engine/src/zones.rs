@@ -15,8 +15,8 @@ use super::{
 };
 use plimsoll_api::{Goal, Reason, ReasonCode, Validated};
 
-/// What was proposed within this time before a loss is what was needed: what Prometheus says of the first seconds of a
-/// loss lacks a part that nobody knows.
+/// The proposals within this time before a loss count as what was needed: in the first seconds of a loss the metrics of an
+/// unknown part of the replicas are missing.
 const BEFORE: SignedDuration = SignedDuration::from_secs(30);
 /// A process that looks for less than this can't tell what there was before from what was raised for a loss.
 const YOUNG: SignedDuration = SignedDuration::from_secs(60);

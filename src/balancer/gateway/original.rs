@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    change::Change,
+    change::{Change, set_weight, unchanged},
     route::{BackendRef, Route, Rule},
 };
 
@@ -90,10 +90,7 @@ pub fn put_back(route: &Route, by: &str) -> Option<Change> {
     if own.is_empty() {
         return None;
     }
-    let mut patch = vec![
-        json!({"op": "test", "path": "/metadata/uid", "value": route.uid}),
-        json!({"op": "test", "path": "/metadata/resourceVersion", "value": route.resource_version}),
-    ];
+    let mut patch = unchanged(route);
     let mut what = Vec::new();
     for (name, original) in &own {
         let named = |(_, rule): &(usize, &Rule)| rule.name.as_ref() == Some(name);
@@ -101,8 +98,7 @@ pub fn put_back(route: &Route, by: &str) -> Option<Change> {
         match restored(rule, original) {
             Some(weights) => {
                 for (place, backend, weight) in weights {
-                    let path = format!("/spec/rules/{index}/backendRefs/{place}/weight");
-                    patch.push(json!({"op": "add", "path": path, "value": weight}));
+                    patch.push(set_weight(index, place, weight));
                     what.push(format!("{} {} -> {weight}", backend.name, backend.weight()));
                 }
             }

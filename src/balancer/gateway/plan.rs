@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{
-    change::Change,
+    change::{Change, set_weight, unchanged},
     original,
     route::{BackendRef, Route, Rule},
 };
@@ -179,11 +179,8 @@ fn place<'a>(route: &Route, rule: &'a Rule, share: &Share) -> Result<(usize, &'a
 /// With a test of everything that the change relies on: one object's resource version stands for all of it, and the
 /// names say in the API server's log and to a reader of this code what it is about.
 fn change(route: &Route, index: usize, name: &str, changes: &[(usize, &BackendRef, i32)]) -> Change {
-    let mut patch = vec![
-        json!({"op": "test", "path": "/metadata/uid", "value": route.uid}),
-        json!({"op": "test", "path": "/metadata/resourceVersion", "value": route.resource_version}),
-        json!({"op": "test", "path": format!("/spec/rules/{index}/name"), "value": name}),
-    ];
+    let mut patch = unchanged(route);
+    patch.push(json!({"op": "test", "path": format!("/spec/rules/{index}/name"), "value": name}));
     let mut what = Vec::new();
     for (place, backend, weight) in changes {
         let path = format!("/spec/rules/{index}/backendRefs/{place}");
@@ -191,8 +188,7 @@ fn change(route: &Route, index: usize, name: &str, changes: &[(usize, &BackendRe
         if let Some(namespace) = &backend.namespace {
             patch.push(json!({"op": "test", "path": format!("{path}/namespace"), "value": namespace}));
         }
-        // `add` replaces what is there.
-        patch.push(json!({"op": "add", "path": format!("{path}/weight"), "value": weight}));
+        patch.push(set_weight(index, *place, *weight));
         what.push(format!("{} {} -> {weight}", backend.name, backend.weight()));
     }
     Change { patch, what: what.join(", ") }

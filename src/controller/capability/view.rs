@@ -6,7 +6,7 @@ use super::super::{
     context::Context,
     core::Core,
     fleet::Fleet,
-    index::{BalancerPod, read},
+    index::{BalancerPod, Target, read},
     key::ServiceKey,
     subject::Subject,
 };
@@ -48,6 +48,12 @@ impl Default for Sight {
 }
 
 impl View<'_> {
+    /// The target as the watches show it; `None` if they do not, or if its kind is not watched.
+    #[must_use]
+    pub fn watched_target(&self) -> Option<Target> {
+        self.context.targets.watched(&self.key.namespace, &self.service.spec.scale_target_ref)
+    }
+
     /// The pods of the service's balancers.
     #[must_use]
     pub fn balancers(&self) -> Vec<BalancerPod> {

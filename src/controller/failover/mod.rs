@@ -65,7 +65,7 @@ impl Capability for Failing {
 
     fn effect(&mut self, phase: Phase, view: &View<'_>, core: &Core) -> Option<Effect> {
         let due = phase == Phase::Decision && view.seen.is_some();
-        self.announced = announced(core).filter(|_| due);
+        self.announced = if due { announced(core) } else { None };
         self.announced.as_ref().map(|_| Effect::new("announce the shares"))
     }
 
@@ -99,9 +99,7 @@ fn announced(core: &Core) -> Option<ScalableServiceStatus> {
 
 /// Whether fewer replicas are ready than the last look found.
 fn has_lost_replicas(view: &View<'_>, core: &Core) -> bool {
-    let done = core.last.as_ref().and_then(Outcome::done);
-    let target = view.context.targets.watched(&view.key.namespace, &view.service.spec.scale_target_ref);
-    let (Some(done), Some(target)) = (done, target) else { return false };
+    let (Some(done), Some(target)) = (core.done(), view.watched_target()) else { return false };
     view.context.pods_of(&target, view.key).ready() < done.progress.ready
 }
 

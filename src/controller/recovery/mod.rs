@@ -31,7 +31,7 @@ impl Capability for Recovering {
     }
 
     fn effect(&mut self, phase: Phase, view: &View<'_>, core: &Core) -> Option<Effect> {
-        self.evict = due(core).filter(|_| phase == Phase::Decision && view.seen.is_some());
+        self.evict = if phase == Phase::Decision && view.seen.is_some() { due(core) } else { None };
         self.evict.as_ref().map(|_| Effect::new("evict an outlier"))
     }
 
@@ -73,7 +73,7 @@ async fn peers(look: Look<'_>) -> Part<'_> {
 
 /// The replica to evict, unless a scale-down takes it anyway.
 fn due(core: &Core) -> Option<String> {
-    let done = core.last.as_ref()?.done()?;
+    let done = core.done()?;
     let pod = done.progress.recovery.as_ref()?.evict.clone()?;
     let drain = done.decided.decision.drain.as_ref();
     (!drain.is_some_and(|drain| drain.draining.contains_key(&pod))).then_some(pod)

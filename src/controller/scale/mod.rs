@@ -33,7 +33,7 @@ impl Capability for Scaling {
     }
 
     fn effect(&mut self, phase: Phase, view: &View<'_>, core: &Core) -> Option<Effect> {
-        let done = core.last.as_ref()?.done().filter(|_| phase == Phase::Decision && view.seen.is_some())?;
+        let done = core.done().filter(|_| phase == Phase::Decision && view.seen.is_some())?;
         apply::writes(&done.decided.decision).then(|| Effect::new("write the scale"))
     }
 
@@ -50,12 +50,10 @@ impl Capability for Scaling {
 
 /// Between two looks: what the watches know by now of replicas and pods.
 fn refresh(view: &View<'_>, core: &mut Core) {
-    let View { service, key, context, .. } = view;
-    let found = context.targets.watched(&key.namespace, &service.spec.scale_target_ref);
-    let (Some(done), Some(mut target)) = (core.last.as_mut().and_then(Outcome::done_mut), found) else {
-        return;
-    };
+    let View { key, context, .. } = view;
+    let Some(mut target) = view.watched_target() else { return };
     core.scale.correct(&mut target);
+    let Some(done) = core.done_mut() else { return };
     let progress = &mut done.progress;
     progress.ready = context.pods_of(&target, key).ready();
     progress.now = target.replicas;

@@ -35,7 +35,7 @@ pub fn arrived(view: &View<'_>, core: &Core) -> Option<Vec<Arrival>> {
     if !awaited && !called && told.is_empty() {
         return None;
     }
-    let target = context.targets.watched(&key.namespace, reference)?;
+    let target = view.watched_target()?;
     let selected = target.selected()?;
     if called != awaited {
         write(&context.pods, |pods| pods.call(workload, awaited.then(|| selected.selector.clone())));

@@ -49,8 +49,7 @@ impl Capability for Balancing {
 
     fn signals(&self, view: &View<'_>, core: &Core, signals: &mut Signals) {
         let Some(fleet) = &view.sight.fleet else { return };
-        let done = core.last.as_ref().and_then(Outcome::done);
-        let nobody = done.is_none_or(|done| done.progress.ready == 0);
+        let nobody = core.done().is_none_or(|done| done.progress.ready == 0);
         let held = fleet.held();
         let drains = core.told().is_some_and(|status| {
             status.traffic.as_ref().is_some_and(|traffic| !traffic.draining.is_empty())
@@ -73,9 +72,9 @@ impl Capability for Balancing {
     }
 
     fn decided(&mut self, view: &View<'_>, core: &mut Core) {
-        let (Some(seen), true) = (&view.seen, core.is_done()) else { return };
+        let (Some(seen), Some(_)) = (&view.seen, core.done()) else { return };
         let leaving = self.leaving.now(seen.rotation.as_ref(), core.told(), Instant::now());
-        if let Some(done) = core.last.as_mut().and_then(Outcome::done_mut) {
+        if let Some(done) = core.done_mut() {
             done.progress.leaving = leaving;
         }
     }
@@ -85,7 +84,7 @@ impl Capability for Balancing {
             Phase::Decision => None,
             Phase::Upkeep => {
                 let target = &view.subject.as_ref()?.target;
-                let due = core.is_done() || target.selector.is_some();
+                let due = core.done().is_some() || target.selector.is_some();
                 due.then(|| Effect::new("reconcile the load balancer"))
             }
             Phase::Cleanup => {
@@ -111,7 +110,7 @@ impl Capability for Balancing {
     fn follow(&mut self, view: &View<'_>, core: &mut Core) {
         let arrived = arrivals::arrived(view, core).unwrap_or_default();
         let balancers = view.sight.fleet.as_ref().and_then(|fleet| i32::try_from(fleet.ready()).ok());
-        let Some(done) = core.last.as_mut().and_then(Outcome::done_mut) else { return };
+        let Some(done) = core.done_mut() else { return };
         (done.progress.arrived, done.progress.balancers) = (arrived, balancers);
         if view.seen.is_none() {
             stay(&mut done.progress.leaving, view);
@@ -130,8 +129,10 @@ impl Capability for Balancing {
 /// Removes the replicas that are there again from those that are leaving: of a StatefulSet one comes back under its name,
 /// and that is another one.
 fn stay(leaving: &mut BTreeMap<String, Timestamp>, view: &View<'_>) {
-    let found = view.context.targets.watched(&view.key.namespace, &view.service.spec.scale_target_ref);
-    let Some(target) = found.filter(|_| !leaving.is_empty()) else { return };
+    if leaving.is_empty() {
+        return;
+    }
+    let Some(target) = view.watched_target() else { return };
     if let Pods::Listed(there) = view.context.pods_of(&target, view.key) {
         leaving.retain(|name, _| !there.iter().any(|pod| pod.name == *name));
     }

@@ -23,7 +23,7 @@ pub struct Placing;
 
 impl Capability for Placing {
     fn signals(&self, view: &View<'_>, core: &Core, signals: &mut Signals) {
-        let Some(done) = core.last.as_ref().and_then(Outcome::done) else { return };
+        let Some(done) = core.done() else { return };
         let zones = done.decided.decision.zones.as_ref();
         let before = zones.map(|zones| &zones.lost).filter(|lost| !lost.is_empty());
         if before.is_none() && !is_suspected(view) {
@@ -73,7 +73,7 @@ fn topology(view: &View<'_>, target: &Target) -> Option<Topology> {
 
 /// The zones that are lost now; `None` if the target is not watched.
 fn lost(view: &View<'_>) -> Option<BTreeSet<String>> {
-    let target = view.context.targets.watched(&view.key.namespace, &view.service.spec.scale_target_ref)?;
+    let target = view.watched_target()?;
     let zones = topology(view, &target).and_then(|topology| topology.zones());
     Some(zones.map(|zones| zones.lost).unwrap_or_default())
 }

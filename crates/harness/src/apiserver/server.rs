@@ -1,4 +1,4 @@
-//! The server: its state, its faults, and who is told of changes.
+//! The server: its state, its faults, and the subscribers to changes.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -159,7 +159,7 @@ async fn a_removal_that_is_interrupted_is_finished_by_the_next_operator() {
     world.until("everything is removed", Duration::from_secs(60), removed).await;
 }
 
-/// The generation that counts is that of the apply's own answer: a change by somebody else may be there before the next look.
+/// The applied generation is read from the response to the apply: another client may change the object before the next look.
 #[tokio::test(start_paused = true)]
 async fn a_change_of_the_balancers_right_after_they_were_applied_is_put_right_at_the_next_look() {
     let world = World::default();

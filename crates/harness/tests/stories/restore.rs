@@ -91,7 +91,7 @@ async fn a_deleted_service_leaves_a_rule_with_the_weights_that_it_had() {
     assert_eq!(annotations(&world), json!({"team": "shop"}), "and nothing of ours is left");
 }
 
-/// Without its code, the route is changed all the same, and nobody would put it back.
+/// Otherwise a service that is deleted right after the change would leave the route with the changed weights.
 #[tokio::test(start_paused = true)]
 async fn a_finalizer_that_cannot_be_written_stops_the_change() {
     let world = steered();

@@ -1,4 +1,4 @@
-//! How many scrape targets are normal, by what a new process is told of the past.
+//! The normal number of scrape targets after a restart, from the recalled history.
 
 use jiff::{SignedDuration, Timestamp};
 

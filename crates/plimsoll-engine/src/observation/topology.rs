@@ -19,7 +19,7 @@ pub struct Topology {
 pub struct Placed {
     /// Name of its pod.
     pub name: String,
-    /// Its zone, if that is known; who has no node yet has none.
+    /// Its zone, if that is known; a pod without a node has none.
     pub zone: Option<String>,
     /// Its condition Ready.
     pub ready: bool,
@@ -66,7 +66,7 @@ impl Topology {
     /// Which zones serve, and which are lost; `None` if no replica's zone is known.
     ///
     /// A zone is lost if none of its replicas serves, and its node is gone or at least two of its replicas are down,
-    /// while another zone serves. Who is starting says nothing.
+    /// while another zone serves. Starting replicas are not counted.
     #[must_use]
     pub fn zones(&self) -> Option<Zones> {
         let mut by_zone = BTreeMap::<&str, Vec<Fate>>::new();
