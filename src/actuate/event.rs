@@ -165,8 +165,11 @@ mod tests {
     #[test]
     fn the_same_words_are_counted_and_other_numbers_are_an_event_of_their_own() {
         let about = |uid: &str| ObjectReference { uid: Some(uid.into()), ..ObjectReference::default() };
-        let note =
-            |message: &str| Note { warning: false, reason: ReasonCode::ScaledUp, message: message.into() };
+        let note = |message: &str| Note {
+            warning: false,
+            reason: plimsoll_api::DecisionCode::ScaledUp.into(),
+            message: message.into(),
+        };
         let at = |second| Timestamp::from_second(second).unwrap();
         let mut said = Said::default();
         let mut next = |message, uid, second| {

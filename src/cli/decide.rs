@@ -17,7 +17,7 @@ use thiserror::Error;
 pub use line::{KpiAnswer, NoNumber, ObservationLine, Unusable};
 pub use service::service;
 
-use plimsoll_api::{Invalid, KpiState, Reason, Validated};
+use plimsoll_api::{Invalid, KpiState, StepRecord, Validated};
 use plimsoll_engine::{Change, Memory, Observation, Pods, Sample, alone, turn};
 
 /// What is answered to one line.
@@ -38,7 +38,7 @@ pub struct DecisionLine {
     /// Replicas to have.
     pub replicas: i32,
     /// Every step that led there, in order.
-    pub reasons: Vec<Reason>,
+    pub reasons: Vec<StepRecord>,
 }
 
 /// A line that could not be used.
@@ -144,7 +144,8 @@ impl Filter<'_> {
         };
         let decision = turn(self.spec, &seen, &mut self.memory, now, &mut alone).decision;
         self.last = Some(Last { time: now, replicas: line.replicas, decided: decision.replicas });
-        Ok(DecisionLine { time: line.time, replicas: decision.replicas, reasons: decision.reasons })
+        let reasons = decision.reasons.iter().map(StepRecord::from).collect();
+        Ok(DecisionLine { time: line.time, replicas: decision.replicas, reasons })
     }
 
     fn samples(&self, line: &ObservationLine, now: Timestamp) -> BTreeMap<String, Sample> {

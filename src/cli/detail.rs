@@ -13,7 +13,7 @@ use super::{
     traffic,
 };
 use crate::explain;
-use plimsoll_api::{DecisionRecord, KpiState, KpiStatus, KpiType, ScalableService};
+use plimsoll_api::{DecisionRecord, KpiState, KpiStatus, KpiType, ScalableService, text::number};
 
 /// The blocks below the service's line.
 pub fn render(service: &ScalableService, left_out: usize, now: Timestamp, style: &Style) -> String {
@@ -99,7 +99,7 @@ fn kpis(kpis: &[KpiStatus], now: Timestamp) -> Option<Table> {
         let fresh = kpi.state == KpiState::Fresh;
         table.push(vec![
             kpi.name.as_str().into(),
-            finite(kpi.value).map_or_else(|| "-".to_owned(), explain::number).into(),
+            finite(kpi.value).map_or_else(|| "-".to_owned(), number).into(),
             target(kpi).into(),
             used(kpi),
             kpi.proposal.map_or_else(|| "-".to_owned(), |count| count.to_string()).into(),
@@ -115,7 +115,7 @@ fn kpis(kpis: &[KpiStatus], now: Timestamp) -> Option<Table> {
 }
 
 fn target(kpi: &KpiStatus) -> String {
-    let target = explain::number(kpi.target);
+    let target = number(kpi.target);
     match kpi.type_ {
         KpiType::Load => format!("{target} a replica"),
         KpiType::Utilization => target,
@@ -147,8 +147,9 @@ fn decisions(records: &[DecisionRecord], now: Timestamp) -> Option<Table> {
         } else {
             format!("{} → {}", record.from, record.to)
         };
-        let why = explain::binding(&record.reasons)
-            .map_or_else(|| "not recorded".to_owned(), |bound| explain::because(bound, &record.reasons));
+        let steps = explain::aged(&record.reasons, 0.0);
+        let why = explain::binding(&steps, None)
+            .map_or_else(|| "not recorded".to_owned(), |bound| explain::because(bound, &steps));
         table.push(vec![format!("{} ago", age(&record.time, now)).into(), replicas.into(), why.into()]);
     }
     (!records.is_empty()).then_some(table)

@@ -12,10 +12,10 @@ use super::{
     style::{Paint, Style},
     traffic,
 };
-use crate::explain::{self, Step};
+use crate::explain::{self, Bound};
 use plimsoll_api::{
-    ConditionType, DecisionRecord, KpiState, KpiStatus, Mode, Reason, ReasonCode, ScalableService,
-    ScalableServiceStatus,
+    ConditionCode, ConditionType, DecisionCode, DecisionReason, DecisionRecord, DecisionStep, KpiState,
+    KpiStatus, Mode, ReasonCode, Role, ScalableService, ScalableServiceStatus, text,
 };
 
 /// The answer first, then the steps, what bound them, what would change it, and what is not as it should be.
@@ -39,54 +39,66 @@ fn explain(service: &ScalableService, left_out: usize, now: Timestamp, style: &S
         return lines;
     };
     let record = status.decisions.first();
-    let reasons = reasons(service, record, now);
-    let mut lines = vec![style.paint(Paint::Strong, &answer(name, service, status, &reasons))];
-    lines.extend(only_up(service, status, &reasons));
+    let steps = steps(service, record, now);
+    let unready = unready(service);
+    let bound = explain::binding(&steps, unready);
+    let mut lines = vec![style.paint(Paint::Strong, &answer(name, service, status, bound, &steps))];
+    lines.extend(only_up(service, status, bound));
     lines.extend(detail::notes(service, left_out));
     if let Some(record) = record {
         lines.push(String::new());
-        lines.extend(steps(record, now, style));
+        lines.extend(shown(record, now, style));
     }
     lines.extend(seen_now(status, now, style));
     lines.extend(traffic::lines(service, style));
     lines.extend(failover::lines(service, now, style));
     lines.extend(recovery::lines(service, now, style));
     lines.push(String::new());
-    if let Some(bound) = explain::binding(&reasons) {
-        let name = bound.name.as_ref().map_or_else(String::new, |name| format!(" ({name})"));
-        lines.push(format!("{} {}{name}", style.paint(Paint::Strong, "Bound by:"), bound.code.name()));
+    if let Some(bound) = bound {
+        let name = bound.subject().map_or_else(String::new, |name| format!(" ({name})"));
+        lines.push(format!("{} {}{name}", style.paint(Paint::Strong, "Bound by:"), bound.code().name()));
     }
-    let change = explain::what_would_change(&reasons);
+    let change = explain::what_would_change(&steps, unready);
     lines.push(format!("{} {change}", style.paint(Paint::Strong, "What would change it:")));
     lines.extend(concerns(status, now, style));
     lines
 }
 
-/// The steps of the newest decision as they stand now, with what keeps Plimsoll from working put in front.
-fn reasons(service: &ScalableService, record: Option<&DecisionRecord>, now: Timestamp) -> Vec<Reason> {
-    let mut reasons = record.map_or_else(Vec::new, |record| {
+/// The steps of the newest decision as they stand now, with what was said since.
+fn steps(service: &ScalableService, record: Option<&DecisionRecord>, now: Timestamp) -> Vec<DecisionStep> {
+    let mut steps = record.map_or_else(Vec::new, |record| {
         #[expect(clippy::cast_precision_loss, reason = "seconds since a decision are far below 2^53")]
         let passed = elapsed(&record.time, now) as f64;
         explain::aged(&record.reasons, passed)
     });
     let replicas = service.status.as_ref().and_then(|status| status.replicas).unwrap_or_default();
-    if service.spec.mode == Mode::Paused && !reasons.iter().any(|reason| reason.code == ReasonCode::Paused) {
-        reasons.push(Reason::new(ReasonCode::Paused, replicas, replicas));
-    }
-    if let Some(ready) = condition(service, ConditionType::Ready).filter(|ready| ready.status != "True")
-        && let Some(code) = explain::code_of(&ready.reason)
+    let mut add = |reason: DecisionReason| {
+        steps.retain(|step| step.code() != reason.code());
+        steps.push(reason.step(replicas, replicas));
+    };
+    if service.spec.mode == Mode::Paused
+        && !record.is_some_and(|record| record.reasons.iter().any(|step| step.code == DecisionCode::Paused))
     {
-        let trouble = explain::step(code) == Step::Trouble;
-        let asked = explain::binding(&reasons).is_some_and(|bound| {
-            matches!(explain::step(bound.code), Step::Proposal | Step::Limit) || bound.from != bound.to
-        });
-        if trouble || !asked {
-            reasons.retain(|reason| reason.code != code);
-            let reason = Reason::new(code, replicas, replicas);
-            reasons.push(if trouble { reason.detailed(ready.message.clone()) } else { reason });
-        }
+        add(DecisionReason::Paused);
     }
-    reasons
+    let ready = condition(service, ConditionType::Ready).filter(|ready| ready.status != "True");
+    if let Some(ready) = ready.filter(|ready| named(ready) == Some(DecisionCode::ScaleFailed.into())) {
+        add(DecisionReason::ScaleFailed { why: ready.message.clone() });
+    }
+    steps
+}
+
+/// What keeps the service from being Ready, where that is no step of a decision.
+fn unready(service: &ScalableService) -> Option<(ConditionCode, &str)> {
+    let ready = condition(service, ConditionType::Ready).filter(|ready| ready.status != "True")?;
+    match named(ready)? {
+        ReasonCode::Condition(code) => Some((code, &ready.message)),
+        _ => None,
+    }
+}
+
+fn named(condition: &Condition) -> Option<ReasonCode> {
+    ReasonCode::named(&condition.reason)
 }
 
 /// `checkout has 12 replicas (11 ready) because …`.
@@ -94,35 +106,34 @@ fn answer(
     name: &str,
     service: &ScalableService,
     status: &ScalableServiceStatus,
-    reasons: &[Reason],
+    bound: Option<Bound<'_>>,
+    steps: &[DecisionStep],
 ) -> String {
     let has = match (status.replicas, status.ready_replicas) {
         // The surge of a rollout, or what a scale-down has just sent away.
         (Some(count), Some(ready)) if ready > count => {
-            format!("{name} has {} ({ready} ready, {} of them about to go)", counted(count), ready - count)
+            let about_to_go = ready - count;
+            format!("{name} has {} ({ready} ready, {about_to_go} of them about to go)", text::replicas(count))
         }
-        (Some(count), Some(ready)) => format!("{name} has {} ({ready} ready)", counted(count)),
-        (Some(count), None) => format!("{name} has {}", counted(count)),
+        (Some(count), Some(ready)) => format!("{name} has {} ({ready} ready)", text::replicas(count)),
+        (Some(count), None) => format!("{name} has {}", text::replicas(count)),
         (None, _) => name.to_owned(),
     };
-    let Some(bound) = explain::binding(reasons) else {
+    let Some(bound) = bound else {
         return format!("{has}: nothing was decided yet.");
     };
-    let because = explain::because(bound, reasons);
+    let because = explain::because(bound, steps);
     let other =
         status.desired_replicas.filter(|desired| status.replicas.is_some_and(|count| count != *desired));
-    match (explain::step(bound.code), service.spec.mode, other) {
-        (Step::Trouble, ..) if bound.detail.is_some() => {
+    match (bound.trouble(), service.spec.mode, other) {
+        (Some(trouble), ..) => {
             let left = if status.replicas.is_some() { "and is left at that" } else { "is left as it is" };
-            format!("{has} {left}: {}.", bound.detail.as_deref().unwrap_or_default().trim_end_matches('.'))
-        }
-        (Step::Trouble, ..) if status.replicas.is_some() => {
-            format!("{has} and is left at that because {because}.")
+            format!("{has} {left}: {}.", trouble.trim_end_matches('.'))
         }
         (_, Mode::Paused, _) if status.replicas.is_some() => {
             format!("{has} and is held there because {because}.")
         }
-        (Step::Trouble, ..) | (_, Mode::Paused, _) => format!("{has} is left as it is because {because}."),
+        (_, Mode::Paused, _) => format!("{has} is left as it is because {because}."),
         (_, _, None) if status.replicas.is_none() => format!("{has} is left as it is because {because}."),
         (_, Mode::Observe, Some(desired)) => {
             format!("{has}; Plimsoll only observes (spec.mode) and would set {desired} because {because}.")
@@ -136,10 +147,14 @@ fn answer(
 }
 
 /// The answer speaks of one KPI: that others are missing, and what follows from it, must not be left to the steps.
-fn only_up(service: &ScalableService, status: &ScalableServiceStatus, reasons: &[Reason]) -> Option<String> {
+fn only_up(
+    service: &ScalableService,
+    status: &ScalableServiceStatus,
+    bound: Option<Bound<'_>>,
+) -> Option<String> {
     let metrics = condition(service, ConditionType::MetricsAvailable)?;
-    let asked = explain::binding(reasons).is_some_and(|bound| explain::step(bound.code) == Step::Proposal);
-    if !asked || metrics.reason != ReasonCode::MetricsIncomplete.name() {
+    let asked = bound.is_some_and(Bound::is_proposal);
+    if !asked || named(metrics) != Some(ConditionCode::MetricsIncomplete.into()) {
         return None;
     }
     let kpis = status.kpis.iter().filter(|kpi| kpi.state != KpiState::Fresh);
@@ -147,17 +162,11 @@ fn only_up(service: &ScalableService, status: &ScalableServiceStatus, reasons: &
     Some(format!("Nothing is scaled down until there are fresh samples of {}.", names.join(", ")))
 }
 
-fn counted(count: i32) -> String {
-    format!("{count} {}", if count == 1 { "replica" } else { "replicas" })
-}
-
 /// The KPIs as they were last seen, which may be later than the decision.
 fn seen_now(status: &ScalableServiceStatus, now: Timestamp, style: &Style) -> Option<String> {
     let one = |kpi: &KpiStatus| {
-        let value = kpi
-            .value
-            .filter(|value| value.is_finite())
-            .map_or_else(|| "no value".to_owned(), explain::number);
+        let value =
+            kpi.value.filter(|value| value.is_finite()).map_or_else(|| "no value".to_owned(), text::number);
         let when =
             kpi.sample_time.as_ref().map_or_else(String::new, |time| format!(", {} ago", age(time, now)));
         let state: &'static str = kpi.state.into();
@@ -168,31 +177,23 @@ fn seen_now(status: &ScalableServiceStatus, now: Timestamp, style: &Style) -> Op
     (!kpis.is_empty()).then(|| format!("{heading} {}", kpis.join("; ")))
 }
 
-fn steps(record: &DecisionRecord, now: Timestamp, style: &Style) -> Vec<String> {
+fn shown(record: &DecisionRecord, now: Timestamp, style: &Style) -> Vec<String> {
     let ago = age(&record.time, now);
     let mut lines = vec![style.paint(Paint::Strong, &format!("Decided {ago} ago, step by step:"))];
+    let steps = explain::aged(&record.reasons, 0.0);
     // An Objective that holds stands twice, as what it asks for and as a limit: once is enough to read.
-    let again = |index: usize, reason: &Reason| {
-        record
-            .reasons
-            .iter()
-            .skip(index + 1)
-            .any(|later| later.code == reason.code && later.name == reason.name)
+    let again = |index: usize, step: &DecisionStep| {
+        steps.iter().skip(index + 1).any(|later| explain::same(step, later))
     };
-    let shown: Vec<&Reason> = record
-        .reasons
-        .iter()
-        .enumerate()
-        .filter(|(index, reason)| !again(*index, reason))
-        .map(|(_, r)| r)
-        .collect();
+    let shown: Vec<&DecisionStep> =
+        steps.iter().enumerate().filter(|(index, step)| !again(*index, step)).map(|(_, step)| step).collect();
     let width = shown.len().to_string().len();
-    lines.extend(shown.iter().enumerate().map(|(index, reason)| {
-        let arrow = match explain::step(reason.code) {
-            Step::Proposal | Step::Limit => format!(" → {}", reason.to),
-            Step::Note | Step::End | Step::Trouble => String::new(),
+    lines.extend(shown.iter().enumerate().map(|(index, step)| {
+        let arrow = match step.code().role() {
+            Role::Proposal | Role::Limit => format!(" → {}", step.to),
+            Role::Note | Role::End | Role::Trouble => String::new(),
         };
-        format!("  {:>width$}. {}{}", index + 1, explain::sentence(reason), style.paint(Paint::Good, &arrow))
+        format!("  {:>width$}. {step}{}", index + 1, style.paint(Paint::Good, &arrow))
     }));
     lines
 }

@@ -3,8 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::style::Paint;
-use crate::explain;
-use plimsoll_api::{ConditionType, Mode, ReasonCode, ScalableService};
+use plimsoll_api::{ConditionType, DecisionCode as D, Mode, ReasonCode, RecoveryCode, ScalableService};
 
 /// How a service is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,14 +89,15 @@ pub fn judged(condition: &Condition) -> Option<Health> {
         return None;
     };
     // A window, a rate or a floor at work is what the user asked for; a ceiling or a lack of evidence is not.
-    let code = explain::code_of(&condition.reason);
+    let code = ReasonCode::named(&condition.reason);
     let asked_for = match code {
-        Some(ReasonCode::MaxReplicas | ReasonCode::HeldWithoutEvidence | ReasonCode::ScalingIneffective)
+        Some(ReasonCode::Decision(D::MaxReplicas | D::HeldWithoutEvidence | D::ScalingIneffective))
         | None => false,
-        Some(ReasonCode::Observing | ReasonCode::Paused) if condition.status == "Unknown" => true,
-        Some(ReasonCode::Observing | ReasonCode::Paused) => is(ConditionType::ScalingActive),
+        Some(ReasonCode::Decision(D::Observing | D::Paused)) => {
+            condition.status == "Unknown" || is(ConditionType::ScalingActive)
+        }
         // A quiet or small service has no peers to compare by.
-        Some(ReasonCode::TooFewPeers) => true,
+        Some(ReasonCode::Recovery(RecoveryCode::TooFewPeers)) => true,
         Some(_) => is(ConditionType::ScalingLimited) && condition.status != "Unknown",
     };
     if asked_for {

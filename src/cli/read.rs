@@ -4,13 +4,14 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::core::DynamicObject;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use super::age::age;
 use crate::input::{json, typed};
 use plimsoll_api::{
-    BalancerStatus, DecisionRecord, Draining, FailoverStatus, KpiStatus, Reason, ScalableService, Summary,
+    BalancerStatus, DecisionRecord, DecisionStep, Draining, FailoverStatus, KpiStatus, ScalableService,
+    StepRecord, Summary,
 };
 
 /// An object as far as it could be read.
@@ -84,7 +85,7 @@ impl Listed {
 fn prune_status(status: &mut Value) -> usize {
     let mut left_out = keep::<KpiStatus>(status, "kpis") + keep::<Condition>(status, "conditions");
     if let Some(records) = status.get_mut("decisions").and_then(Value::as_array_mut) {
-        left_out += records.iter_mut().map(|record| keep::<Reason>(record, "reasons")).sum::<usize>();
+        left_out += records.iter_mut().map(keep_steps).sum::<usize>();
     }
     left_out += keep::<DecisionRecord>(status, "decisions");
     if status.get("summary").is_some_and(|summary| !is::<Summary>(summary)) {
@@ -105,10 +106,21 @@ fn prune_status(status: &mut Value) -> usize {
     left_out
 }
 
+/// The steps of a decision, whose numbers have to be those of their codes.
+fn keep_steps(record: &mut Value) -> usize {
+    keep_if(record, "reasons", |step| {
+        StepRecord::deserialize(step).is_ok_and(|step| DecisionStep::try_from(&step).is_ok())
+    })
+}
+
 fn keep<T: DeserializeOwned>(parent: &mut Value, field: &str) -> usize {
+    keep_if(parent, field, is::<T>)
+}
+
+fn keep_if(parent: &mut Value, field: &str, is_known: impl Fn(&Value) -> bool) -> usize {
     let Some(items) = parent.get_mut(field).and_then(Value::as_array_mut) else { return 0 };
     let before = items.len();
-    items.retain(is::<T>);
+    items.retain(is_known);
     before - items.len()
 }
 

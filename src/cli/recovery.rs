@@ -6,8 +6,7 @@ use super::{
     age::{age, elapsed},
     style::{Paint, Style},
 };
-use crate::explain;
-use plimsoll_api::ScalableService;
+use plimsoll_api::{ScalableService, text::seconds};
 
 /// Replicas in these lines; the rest is counted.
 const SHOWN_MAX: usize = 10;
@@ -29,7 +28,7 @@ pub fn lines(service: &ScalableService, now: Timestamp, style: &Style) -> Vec<St
             Some(at) => format!("  {}: evicted {} ago", out.pod, age(at, now)),
             None => {
                 #[expect(clippy::cast_precision_loss, reason = "a hold is at most two hours")]
-                let left = explain::seconds(-elapsed(&out.until, now) as f64);
+                let left = seconds(-elapsed(&out.until, now) as f64);
                 format!("  {}: out for {}, back in {left} at the latest", out.pod, age(&out.since, now))
             }
         };

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::index::BalancerPod;
-use plimsoll_api::{BalancerStatus, ConditionType, ReasonCode, ScalableServiceStatus, Verdict};
+use plimsoll_api::{
+    BalancerStatus, ConditionCode, ConditionType, ReasonCode, ScalableServiceStatus, Verdict,
+};
 use plimsoll_engine::{Member, Rotation, Witness};
 
 /// From so many percent in use on a balancer is saturated: queues and answers get long well before it is full, and the others
@@ -164,21 +166,21 @@ impl Fleet {
         let type_ = ConditionType::TrafficHeadroom;
         let message = format!("balancer {pod} has {percent} % of its connections or CPU time in use");
         Some(if percent >= SATURATED {
-            Verdict::new(type_, false, ReasonCode::BalancersSaturated, message)
+            Verdict::new(type_, false, ConditionCode::BalancersSaturated, message)
         } else {
-            Verdict::new(type_, true, ReasonCode::HeadroomLeft, message)
+            Verdict::new(type_, true, ConditionCode::HeadroomLeft, message)
         })
     }
 
     fn judge(&self, generation: Option<i64>) -> (Option<bool>, ReasonCode, String) {
         if let Some(trouble) = &self.trouble {
-            return (Some(false), ReasonCode::BalancersFailed, trouble.clone());
+            return (Some(false), ConditionCode::BalancersFailed.into(), trouble.clone());
         }
         let wanted = self.wanted;
         let live: Vec<_> = self.balancers.iter().filter(|(pod, _)| pod.ready).collect();
         if live.is_empty() {
             let message = format!("none of {wanted} balancers is ready");
-            return (Some(false), ReasonCode::BalancersStarting, message);
+            return (Some(false), ConditionCode::BalancersStarting.into(), message);
         }
         let mut on_its_way = None;
         for (pod, said) in &live {
@@ -192,7 +194,7 @@ impl Fleet {
                 }
                 Some(BalancerStatus { in_sync: false, message: Some(message), .. }) => {
                     let message = format!("balancer {pod}: {message}");
-                    return (Some(false), ReasonCode::BalancerOutOfSync, message);
+                    return (Some(false), ConditionCode::BalancerOutOfSync.into(), message);
                 }
                 Some(said) if !said.in_sync => format!("balancer {pod} is taking a change over"),
                 Some(_) => continue,
@@ -200,13 +202,13 @@ impl Fleet {
             on_its_way.get_or_insert(wait);
         }
         match on_its_way {
-            Some(message) => (None, ReasonCode::BalancersStarting, message),
+            Some(message) => (None, ConditionCode::BalancersStarting.into(), message),
             None => {
                 let ready = live.len();
                 let pending =
                     if self.pending { "; they wait for their turn to be rolled out anew" } else { "" };
                 let message = format!("{ready} of {wanted} balancers ready and in sync{pending}");
-                (Some(true), ReasonCode::BalancersInSync, message)
+                (Some(true), ConditionCode::BalancersInSync.into(), message)
             }
         }
     }
@@ -278,7 +280,7 @@ mod tests {
             "1 of 2 balancers ready and in sync; they wait for their turn to be rolled out anew"
         );
         let failed = Fleet { trouble: Some("no image".into()), ..fleet(&[a], &[]).0 };
-        assert_eq!(failed.verdict(Some(4)).reason, ReasonCode::BalancersFailed);
+        assert_eq!(failed.verdict(Some(4)).reason, ConditionCode::BalancersFailed.into());
     }
 
     #[test]

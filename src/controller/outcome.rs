@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use jiff::Timestamp;
 
-use plimsoll_api::{Arrival, Reason, ReasonCode};
+use plimsoll_api::{Arrival, DecisionCode, DecisionReason, DecisionStep, ReasonCode};
 use plimsoll_engine::{Decision, Recovery, Shift};
 
 /// What came of one look.
@@ -37,7 +37,7 @@ impl Refusal {
     /// Whether a refusal with this reason is of the API server's answer.
     #[must_use]
     pub fn is_of_the_answer(reason: ReasonCode) -> bool {
-        reason == ReasonCode::ScaleFailed
+        reason == ReasonCode::Decision(DecisionCode::ScaleFailed)
     }
 }
 
@@ -117,11 +117,11 @@ pub struct Progress {
 impl Done {
     /// The steps of the decision. The last one says what was made of it: only what the API server accepted is a change.
     #[must_use]
-    pub fn reasons(&self) -> Cow<'_, [Reason]> {
+    pub fn reasons(&self) -> Cow<'_, [DecisionStep]> {
         let reasons = &self.decided.decision.reasons;
         match (self.progress.written.why_not(), reasons.split_last()) {
-            (Some(why), Some((last, before))) if is_a_change(last) => {
-                let failed = Reason::new(ReasonCode::ScaleFailed, last.from, last.to).detailed(why);
+            (Some(why), Some((last, before))) if is_a_change(last.code()) => {
+                let failed = DecisionReason::ScaleFailed { why: why.to_owned() }.step(last.from, last.to);
                 Cow::Owned(before.iter().cloned().chain([failed]).collect())
             }
             _ => Cow::Borrowed(reasons),
@@ -129,10 +129,10 @@ impl Done {
     }
 }
 
-/// Whether a reason says that the replicas were changed.
+/// Whether a step says that the replicas were changed.
 #[must_use]
-pub fn is_a_change(reason: &Reason) -> bool {
-    matches!(reason.code, ReasonCode::ScaledUp | ReasonCode::ScaledDown)
+pub fn is_a_change(step: DecisionCode) -> bool {
+    matches!(step, DecisionCode::ScaledUp | DecisionCode::ScaledDown)
 }
 
 /// What became of the write of the replicas.

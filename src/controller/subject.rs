@@ -10,7 +10,7 @@ use super::{
     outcome::Outcome,
     target::parse_selector,
 };
-use plimsoll_api::{ReasonCode, ScalableService, Validated};
+use plimsoll_api::{ConditionCode, ReasonCode, ScalableService, Validated};
 
 /// What is to be scaled, by which rules.
 pub struct Subject {
@@ -40,7 +40,7 @@ pub async fn dereference(
     context: &Context,
 ) -> Result<Subject, Refused> {
     let spec = Validated::of(service).map_err(|invalid| Refused {
-        reason: ReasonCode::InvalidSpec,
+        reason: ConditionCode::InvalidSpec.into(),
         message: invalid.to_string(),
         subject: None,
     })?;
@@ -49,13 +49,13 @@ pub async fn dereference(
         Err(error) => {
             let (reason, message) = (error.reason(), error.to_string());
             // What is not there is as many replicas as its pods that are left; of what can't be read nothing is known.
-            let gone = (reason == ReasonCode::TargetNotFound).then(|| missing(service));
+            let gone = (reason == ConditionCode::TargetNotFound.into()).then(|| missing(service));
             return Err(Refused { reason, message, subject: gone.map(|target| Subject { spec, target }) });
         }
     };
     match kept_by(service, key, context) {
         Some(message) => Err(Refused {
-            reason: ReasonCode::ScalerConflict,
+            reason: ConditionCode::ScalerConflict.into(),
             message,
             subject: Some(Subject { spec, target }),
         }),
@@ -77,8 +77,10 @@ pub fn is_another(
         None => false,
         Some(Outcome::Done(_)) => missing() || kept_by(service, key, context).is_some(),
         Some(Outcome::Refused(refusal)) => match refusal.reason {
-            ReasonCode::TargetNotFound => !missing() && context.targets.knows(&service.spec.scale_target_ref),
-            ReasonCode::ScalerConflict => {
+            ReasonCode::Condition(ConditionCode::TargetNotFound) => {
+                !missing() && context.targets.knows(&service.spec.scale_target_ref)
+            }
+            ReasonCode::Condition(ConditionCode::ScalerConflict) => {
                 missing() || kept_by(service, key, context).as_ref() != Some(&refusal.message)
             }
             _ => false,

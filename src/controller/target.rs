@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout};
 
 use super::index::{Front, Owner, Shared, Target, TargetIndex, Workload, read};
 use crate::actuate::{FoundScale, said};
-use plimsoll_api::{ReasonCode, ScaleTargetRef};
+use plimsoll_api::{ConditionCode, DecisionCode, ReasonCode, ScaleTargetRef};
 
 /// Why a target can't be scaled.
 #[derive(Debug, Error)]
@@ -75,11 +75,11 @@ impl TargetError {
     #[must_use]
     pub fn reason(&self) -> ReasonCode {
         match self {
-            Self::NotFound { .. } => ReasonCode::TargetNotFound,
+            Self::NotFound { .. } => ConditionCode::TargetNotFound.into(),
             Self::NotServed { .. } | Self::NotNamespaced { .. } | Self::NotScalable { .. } => {
-                ReasonCode::TargetNotScalable
+                ConditionCode::TargetNotScalable.into()
             }
-            Self::Unreadable { .. } => ReasonCode::ScaleFailed,
+            Self::Unreadable { .. } => DecisionCode::ScaleFailed.into(),
         }
     }
 }

@@ -1,182 +1,127 @@
 //! The step that bound a decision as the answer to "why this many?".
 
-use super::{
-    fact::fact,
-    phrase::{
-        counted, detail, flag, held_since, left, limit, numbers, policy, replicas, who, with, with_seconds,
-    },
-    sentence::{above_limit, draining, lost, sentence},
-    step::demand,
+use super::bound::{Bound, demand};
+use plimsoll_api::{
+    ConditionCode, DecisionReason as R, DecisionStep, RateLimit,
+    reason::{RateRule, draining, moment, zones_lost},
+    text::{cause, counted, number, replicas, seconds},
 };
-use plimsoll_api::{Reason, ReasonCode};
 
-/// A clause that follows `because`, for the step `bound` of the decision `reasons`.
+/// A clause that follows `because`, for what bound the decision `steps`.
 #[must_use]
-pub fn because(bound: &Reason, reasons: &[Reason]) -> String {
-    use ReasonCode as C;
-    let who = who(bound, "a KPI");
-    match bound.code {
-        C::LoadProposal | C::BurstProposal => load(bound),
-        C::UtilizationProposal => utilization(bound),
-        C::WithinTolerance => match numbers(bound, ["value", "target"]) {
-            Some([value, target]) => format!("{who} is {value}, close enough to its target {target}"),
-            None => format!("{who} is close enough to its target"),
-        },
-        C::ObjectiveBreached => format!("{} and more replicas are tried", plain(bound)),
-        C::ObjectiveSettling => {
-            let left = left(bound, " ", " more");
-            let time = if left.is_empty() { " a moment" } else { &left };
-            format!("{} and the replicas added for it get{time} to take effect", plain(bound))
+pub fn because(bound: Bound<'_>, steps: &[DecisionStep]) -> String {
+    match bound {
+        Bound::Step(step) => step_because(step, steps),
+        Bound::Condition(
+            code @ (ConditionCode::MetricsUnavailable | ConditionCode::MetricsIncomplete),
+            _,
+        ) => {
+            format!("{code}, and until that changes the replicas stay as they are")
         }
-        C::ObjectiveNear => match numbers(bound, ["value", "atMost"]) {
-            Some([value, most]) => {
-                format!("{who} is {value}, too near its limit {most} to give any replica up")
-            }
-            None => format!("{who} is too near its limit to give any replica up"),
-        },
-        C::ScalingIneffective => format!("{} but more replicas did not help", plain(bound)),
-        C::KpiNotFresh => format!("{who} has no fresh sample{}", detail(bound)),
-        C::NoReadyReplicas => format!("no replica is ready, and {who} says nothing until one is"),
-        C::EmptyMeansZero => format!("{who} has no series, which counts as 0"),
-        C::ScheduleFloor => match &bound.name {
-            Some(name) => format!("the schedule {name} asks for at least {}", bound.to),
-            None => format!("a schedule asks for at least {}", bound.to),
-        },
-        C::HeldWithoutEvidence => {
-            let by_the_rest = format!("by what is known {} would do", bound.from);
-            format!("nothing is scaled down without fresh evidence{} ({by_the_rest})", detail(bound))
+        Bound::Condition(code, message) if code.stops_deciding() => format!("{code}{}", cause(message)),
+        Bound::Condition(code, _) => code.to_string(),
+    }
+}
+
+fn step_because(step: &DecisionStep, steps: &[DecisionStep]) -> String {
+    let DecisionStep { reason, from, to } = step;
+    match reason {
+        R::LoadProposal { kpi, value, per_replica, .. } => {
+            format!("{kpi} is {}, and a replica carries {}", number(*value), number(*per_replica))
         }
-        C::HeldOnFirstLook => {
+        R::BurstProposal { kpi, value, per_replica, .. } => {
+            format!("{kpi} has burst to {}, and a replica carries {}", number(*value), number(*per_replica))
+        }
+        R::UtilizationProposal { kpi, value, target, .. } => {
+            format!("{kpi} averages {} against a target of {}", number(*value), number(*target))
+        }
+        R::WithinTolerance { kpi, value, target, .. } => {
+            format!("{kpi} is {}, close enough to its target {}", number(*value), number(*target))
+        }
+        R::ObjectiveBreached { kpi, value, at_most, .. } => {
+            format!("{} and more replicas are tried", above_limit(kpi, *value, *at_most))
+        }
+        R::ObjectiveSettling { kpi, value, at_most, seconds_left } => {
+            let (above, time) = (above_limit(kpi, *value, *at_most), moment(*seconds_left));
+            format!("{above} and the replicas added for it get {time} to take effect")
+        }
+        R::ObjectiveNear { kpi, value, at_most } => {
+            let (value, most) = (number(*value), number(*at_most));
+            format!("{kpi} is {value}, too near its limit {most} to give any replica up")
+        }
+        R::ScalingIneffective { kpi, value, at_most, .. } => {
+            format!("{} but more replicas did not help", above_limit(kpi, *value, *at_most))
+        }
+        R::KpiNotFresh { kpi, why } => format!("{kpi} has no fresh sample{}", cause(why)),
+        R::NoReadyReplicas { kpi } => format!("no replica is ready, and {kpi} says nothing until one is"),
+        R::ScheduleFloor { entry, .. } => format!("the schedule {entry} asks for at least {to}"),
+        R::HeldWithoutEvidence { why } => {
+            let by_the_rest = format!("by what is known {from} would do");
+            format!("nothing is scaled down without fresh evidence{} ({by_the_rest})", cause(why))
+        }
+        R::HeldOnFirstLook { .. } => {
+            format!("Plimsoll has only just begun to look and scales nothing down yet (here to {from})")
+        }
+        R::HeldForBurst { .. } => format!("a burst is only just over ({from} would do now)"),
+        R::ScaleUpStabilized { window_seconds, limit, seconds_left } => {
+            let age = seconds(window_seconds - seconds_left);
+            let window = seconds(*window_seconds);
             format!(
-                "Plimsoll has only just begun to look and scales nothing down yet (here to {})",
-                bound.from
+                "only {limit} was asked for {age} ago, within the scale-up window of {window} ({from} is asked for now)"
             )
         }
-        C::HeldForBurst => format!("a burst is only just over ({} would do now)", bound.from),
-        C::ScaleUpStabilized | C::ScaleDownStabilized => stabilized(bound),
-        C::ScaleUpRateLimited => rate_limited(bound, reasons, "up"),
-        C::ScaleDownRateLimited => rate_limited(bound, reasons, "down"),
-        C::MinReplicas => format!("minReplicas is {}{}", bound.to, asked(bound, reasons, "only ")),
-        C::MaxReplicas => format!("maxReplicas is {}{}", bound.to, asked(bound, reasons, "")),
-        C::RequestsHeld => {
-            format!("{} for a replica", counted(bound, "held", "request waits", "requests wait"))
+        R::ScaleDownStabilized { window_seconds, limit, seconds_left, .. } => {
+            let age = seconds(window_seconds - seconds_left);
+            let window = seconds(*window_seconds);
+            format!(
+                "{limit} was asked for {age} ago, within the scale-down window of {window} ({from} would do now)"
+            )
         }
-        C::ZoneLost => format!("{}, and those that are left carry the load", lost(bound)),
-        C::Draining => draining(bound),
-        C::DrainTimedOut | C::StandbyFloor | C::ReturnFloor => sentence(bound),
-        C::ScaledUp | C::ScaledDown | C::Steady => "nothing asks for another number".to_owned(),
-        C::Paused if bound.from != bound.to => {
-            format!("spec.mode is Paused (otherwise there would be {})", bound.to)
+        R::ScaleUpRateLimited(limit) => rate_limited(step, *limit, steps, "up"),
+        R::ScaleDownRateLimited(limit) => rate_limited(step, *limit, steps, "down"),
+        R::MinReplicas { .. } => format!("minReplicas is {to}{}", asked(step, steps, "only ")),
+        R::MaxReplicas { .. } => format!("maxReplicas is {to}{}", asked(step, steps, "")),
+        R::RequestsHeld { held } => {
+            format!("{} for a replica", counted(*held, "request waits", "requests wait"))
         }
-        C::MetricsUnavailable | C::MetricsIncomplete => {
-            format!("{}, and until that changes the replicas stay as they are", fact(bound.code))
+        R::ZoneLost { zones, lost, left } => {
+            format!("{}, and those that are left carry the load", zones_lost(zones, *lost, *left))
         }
-        C::Observing
-        | C::Paused
-        | C::InvalidSpec
-        | C::TargetNotFound
-        | C::TargetNotScalable
-        | C::ScalerConflict
-        | C::ScaleFailed
-        | C::MetricsFresh
-        | C::WithinLimits
-        | C::Progressing
-        | C::ZonesServing
-        | C::BalancersInSync
-        | C::BalancersStarting
-        | C::HeadroomLeft
-        | C::BalancersSaturated
-        | C::BalancerOutOfSync
-        | C::BalancersFailed
-        | C::RouteInSync
-        | C::RouteChanged
-        | C::RouteProgressing
-        | C::RouteNotFound
-        | C::RouteRefused
-        | C::RouteNotAccepted
-        | C::RouteNotServing
-        | C::RouteFailed
-        | C::PolicyNotServed
-        | C::PolicyNotAccepted
-        | C::PolicyFailed
-        | C::NoOutliers
-        | C::OutliersUnknown
-        | C::TooFewPeers
-        | C::OutlierEjected
-        | C::EjectionBudgetSpent
-        | C::OutlierReturned
-        | C::OutlierReplaced
-        | C::EvictionRefused
-        | C::EvictionFailed
-        | C::PrimaryServes
-        | C::PrimaryFailing
-        | C::NoStandbyReady
-        | C::FleetLimit
-        | C::MovingToStandby
-        | C::StandbyServes
-        | C::MovingToPrimary
-        | C::SwitchLimit
-        | C::EvidenceUnknown
-        | C::FrozenByAnnotation
-        | C::MovedByAnnotation
-        | C::StandbyReady
-        | C::StandbyNotReady => format!("{}{}", fact(bound.code), detail(bound)),
+        R::Draining { draining: going, drained, timeout_seconds, seconds_left } => {
+            draining(*to, *going, *drained, *timeout_seconds, *seconds_left)
+        }
+        R::DrainTimedOut { .. } | R::StandbyFloor { .. } | R::ReturnFloor => step.to_string(),
+        R::ScaledUp | R::ScaledDown | R::Steady => "nothing asks for another number".to_owned(),
+        R::Paused if from != to => format!("spec.mode is Paused (otherwise there would be {to})"),
+        R::Paused => "spec.mode is Paused".to_owned(),
+        R::Observing => "spec.mode is Observe".to_owned(),
+        R::ScaleFailed { why } => format!("the target's scale could not be read or written{}", cause(why)),
     }
 }
 
-fn load(bound: &Reason) -> String {
-    let who = who(bound, "a KPI");
-    let verb = if bound.code == ReasonCode::BurstProposal { "has burst to" } else { "is" };
-    match numbers(bound, ["value", "perReplica"]) {
-        Some([value, per]) => format!("{who} {verb} {value}, and a replica carries {per}"),
-        None => format!("{who} asks for {}{}", bound.to, with(bound, "value", " (", ")")),
+/// `latency-p99 is 0.41, above its limit 0.25,`.
+fn above_limit(kpi: &str, value: f64, at_most: f64) -> String {
+    format!("{kpi} is {}, above its limit {},", number(value), number(at_most))
+}
+
+fn rate_limited(step: &DecisionStep, limit: RateLimit, steps: &[DecisionStep], direction: &str) -> String {
+    match limit.by {
+        RateRule::Disabled { .. } => format!("scaling {direction} is disabled{}", asked(step, steps, "")),
+        RateRule::Policy(policy) => {
+            format!("the way {direction} to {} is limited to steps of at most {policy}", step.from)
+        }
     }
 }
 
-fn utilization(bound: &Reason) -> String {
-    let who = who(bound, "a KPI");
-    match numbers(bound, ["value", "target"]) {
-        Some([value, target]) => format!("{who} averages {value} against a target of {target}"),
-        None => format!("{who} asks for {}{}", bound.to, with(bound, "value", " (", ")")),
-    }
-}
-
-/// The breach without the colon of a step: `latency-p99 is 0.41, above its limit 0.25,`.
-fn plain(bound: &Reason) -> String {
-    match numbers(bound, ["value", "atMost"]) {
-        Some([value, most]) => format!("{} is {value}, above its limit {most},", who(bound, "a KPI")),
-        None => above_limit(bound),
-    }
-}
-
-fn stabilized(bound: &Reason) -> String {
-    let direction = if bound.code == ReasonCode::ScaleUpStabilized { "up" } else { "down" };
-    let window = with_seconds(bound, "windowSeconds", " of ", "");
-    let held = limit(bound);
-    let (only, now) = match direction {
-        "up" => ("only ", format!("{} is asked for now", bound.from)),
-        _ => ("", format!("{} would do now", bound.from)),
-    };
-    let age = held_since(bound).map_or_else(|| " ".to_owned(), |age| format!(" {age} ago, "));
-    format!("{only}{held} was asked for{age}within the scale-{direction} window{window} ({now})")
-}
-
-fn rate_limited(bound: &Reason, reasons: &[Reason], direction: &str) -> String {
-    if flag(bound, "disabled") {
-        return format!("scaling {direction} is disabled{}", asked(bound, reasons, ""));
-    }
-    let at_most = policy(bound).map_or_else(String::new, |policy| format!(" of at most {policy}"));
-    format!("the way {direction} to {} is limited to steps{at_most}", bound.from)
-}
-
-/// Who asked for what the limit changed: `, though throughput asks for 74`.
-fn asked(bound: &Reason, reasons: &[Reason], only: &str) -> String {
-    match demand(reasons) {
-        Some(reason) if reason.to == bound.from => {
-            format!(", though {} asks for {only}{}", who(reason, "a KPI"), reason.to)
+/// What asked for what the limit changed: `, though throughput asks for 74`.
+fn asked(bound: &DecisionStep, steps: &[DecisionStep], only: &str) -> String {
+    match demand(steps) {
+        Some(step) if step.to == bound.from => {
+            let who = step.reason.subject().unwrap_or("a KPI");
+            format!(", though {who} asks for {only}{}", step.to)
         }
         Some(_) => format!(", though {only}{} would be asked for", replicas(bound.from)),
-        None if bound.code == ReasonCode::MinReplicas => " and nothing asks for more".to_owned(),
+        None if matches!(bound.reason, R::MinReplicas { .. }) => " and nothing asks for more".to_owned(),
         None => format!(", though otherwise there would be {}", bound.from),
     }
 }

@@ -1,20 +1,11 @@
-//! The words of a decision: each [`ReasonCode`](plimsoll_api::ReasonCode) with its numbers as a sentence.
+//! Why there are so many replicas, and what would change it: the steps of a decision read as a whole.
 //!
-//! Pure text. Status, events, logs and the command line all speak through it, so that one thing has one name.
+//! Pure text. Each step is a sentence by its own `Display`; here they become one answer.
 
 mod because;
+mod bound;
 mod change;
-mod fact;
-mod failover;
-mod number;
-mod outlier;
-mod phrase;
-mod sentence;
-mod step;
 
 pub use because::because;
+pub use bound::{Bound, aged, binding, binding_step, same};
 pub use change::what_would_change;
-pub use fact::fact;
-pub use number::{number, seconds};
-pub use sentence::sentence;
-pub use step::{Step, aged, binding, code_of, step};

@@ -21,7 +21,7 @@ use super::{
     },
     text::open_metrics,
 };
-use plimsoll_api::ReasonCode;
+use plimsoll_api::DecisionCode;
 
 /// How a write to the cluster ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, IntoStaticStr)]
@@ -81,6 +81,12 @@ struct ReasonLabels {
     reason: &'static str,
 }
 
+impl ReasonLabels {
+    fn of(code: DecisionCode) -> Self {
+        Self { reason: code.into() }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct SourceLabels {
     source: String,
@@ -119,8 +125,8 @@ impl Metrics {
                 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0,
             ]),
         };
-        for reason in ReasonCode::iter() {
-            metrics.decisions.get_or_create_owned(&ReasonLabels { reason: reason.name() });
+        for code in DecisionCode::iter().filter(|code| code.binds()) {
+            metrics.decisions.get_or_create_owned(&ReasonLabels::of(code));
         }
         for result in WriteResult::iter() {
             let labels = ResultLabels { result: result.into() };
@@ -169,8 +175,8 @@ impl Metrics {
     }
 
     /// A decision was made, and what bound it.
-    pub fn decided(&self, bound_by: ReasonCode, took: Duration) {
-        self.decisions.get_or_create(&ReasonLabels { reason: bound_by.name() }).inc();
+    pub fn decided(&self, bound_by: DecisionCode, took: Duration) {
+        self.decisions.get_or_create(&ReasonLabels::of(bound_by)).inc();
         self.evaluation.observe(took.as_secs_f64());
     }
 

@@ -12,7 +12,7 @@ use strum::IntoEnumIterator;
 use tokio::{net::TcpListener, sync::oneshot};
 
 use super::{Health, Metrics, ServiceLook, TrafficLook, WriteResult, serve, table};
-use plimsoll_api::{ConditionType, KpiState, KpiStatus, KpiType, ReasonCode, Verdict};
+use plimsoll_api::{ConditionCode, ConditionType, DecisionCode, KpiState, KpiStatus, KpiType, Verdict};
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -50,7 +50,7 @@ fn look<'a>(name: &'a str, kpis: &'a [KpiStatus], conditions: &'a [Verdict]) -> 
 
 fn every_condition() -> Vec<Verdict> {
     ConditionType::iter()
-        .map(|type_| Verdict::new(type_, true, ReasonCode::Steady, "a long message"))
+        .map(|type_| Verdict::new(type_, true, DecisionCode::Steady, "a long message"))
         .collect()
 }
 
@@ -62,12 +62,12 @@ fn full() -> Metrics {
     let metrics = Metrics::new("0.1.0", &health);
     let kpis = [kpi("throughput", KpiState::Fresh, 812.5, 4), kpi("cpu", KpiState::Stale, 0.5, 95)];
     let unknown =
-        Verdict { status: None, ..Verdict::new(ConditionType::Ready, true, ReasonCode::Steady, "") };
-    let limited = Verdict::new(ConditionType::ScalingLimited, false, ReasonCode::WithinLimits, "");
+        Verdict { status: None, ..Verdict::new(ConditionType::Ready, true, DecisionCode::Steady, "") };
+    let limited = Verdict::new(ConditionType::ScalingLimited, false, ConditionCode::WithinLimits, "");
     metrics.observe(&look("checkout", &kpis, &[unknown, limited]));
     metrics.set_leader(true);
     metrics.set_services(1);
-    metrics.decided(ReasonCode::MinReplicas, Duration::from_micros(3));
+    metrics.decided(DecisionCode::MinReplicas, Duration::from_micros(3));
     metrics.queried("default", "partial", Duration::from_millis(30));
     metrics.scale_written(WriteResult::Ok, Some(Duration::from_millis(800)));
     metrics.scale_written(WriteResult::Conflict, Some(Duration::from_secs(9)));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use plimsoll_api::{KpiState, ReasonCode, ReasonCode::*, SelectPolicy};
+use plimsoll_api::{DecisionCode, DecisionCode::*, DecisionReason, DecisionStep, KpiState, SelectPolicy};
 use plimsoll_engine::{
     Decision, Memory, Observation, Past, Pod, Pods, Sample, Value, alone, past_proposals, turn,
 };
@@ -18,8 +18,8 @@ kpis:
 - {name: latency, type: Objective, query: q, atMost: "0.25"}
 "#;
 
-fn codes(decision: &Decision) -> Vec<ReasonCode> {
-    decision.reasons.iter().map(|reason| reason.code).collect()
+fn codes(decision: &Decision) -> Vec<DecisionCode> {
+    decision.reasons.iter().map(DecisionStep::code).collect()
 }
 
 #[test]
@@ -110,8 +110,12 @@ fn a_few_targets_that_are_missing_carry_what_the_others_do() {
     }
     let held = look(850.0, 8);
     assert_eq!((held.replicas, held.kpis[0].state), (10, KpiState::Fresh), "1062 with the two: {held:?}");
-    let reason = held.reasons.iter().find(|reason| reason.code == WithinTolerance).unwrap();
-    assert_eq!((reason.number("value"), reason.number("estimate")), (Some(850.0), Some(1062.5)));
+    let reason = held.reasons.iter().find(|reason| reason.code() == WithinTolerance).unwrap();
+    let estimated = |reason: &DecisionReason| match reason {
+        DecisionReason::WithinTolerance { value, estimate, .. } => Some((*value, *estimate)),
+        _ => None,
+    };
+    assert_eq!(estimated(&reason.reason), Some((850.0, Some(1062.5))));
     for second in 1..10 {
         let held = look(850.0, 10);
         assert_eq!(held.replicas, 10, "after {second} s the gap is still in the range");

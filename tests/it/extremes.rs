@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
-use plimsoll_api::{KpiState, ReasonCode::*};
+use plimsoll_api::{DecisionCode::*, KpiState};
 use plimsoll_engine::{Sample, Value};
 use proptest::prelude::*;
 
@@ -78,8 +78,8 @@ fn a_negative_number_is_no_evidence_and_is_shown() {
             let decision = service.look(15, &[("load", fresh(negative))]);
             assert_eq!((decision.replicas, decision.kpis[0].state), (20, KpiState::Error));
             assert_eq!(decision.kpis[0].value, Some(negative));
-            let reason = decision.reasons.iter().find(|reason| reason.code == KpiNotFresh).unwrap();
-            assert!(reason.detail.as_deref().unwrap().contains(&negative.to_string()), "{reason:?}");
+            let reason = decision.reasons.iter().find(|reason| reason.code() == KpiNotFresh).unwrap();
+            assert!(reason.to_string().contains(&negative.to_string()), "{reason:?}");
         }
         let mut service = Driven::new(CPU, 20);
         for _ in 0..60 {

@@ -1,7 +1,7 @@
 //! A service from YAML, driven through time.
 
 use jiff::{SignedDuration, Timestamp};
-use plimsoll_api::{ReasonCode, ScalableServiceSpec, Validated};
+use plimsoll_api::{DecisionCode, ScalableServiceSpec, Validated};
 use plimsoll_engine::{Change, Decision, Memory, Observation, Pods, Sample, alone, turn};
 
 /// The spec of a YAML text, validated.
@@ -47,8 +47,8 @@ impl Driven {
             ..Observation::default()
         };
         let decision = turn(&self.spec, &seen, &mut self.memory, self.now, &mut alone).decision;
-        let last = decision.reasons.last().unwrap().code;
-        if matches!(last, ReasonCode::ScaledUp | ReasonCode::ScaledDown) {
+        let last = decision.reasons.last().unwrap().code();
+        if matches!(last, DecisionCode::ScaledUp | DecisionCode::ScaledDown) {
             self.memory.changed(Change { at: self.now, from: self.replicas, to: decision.replicas });
             self.replicas = decision.replicas;
         }

@@ -1,6 +1,6 @@
 //! What an Objective does about a breach: when it raises, when it gives up, when it tries anew.
 
-use plimsoll_api::{KpiState, ReasonCode::*};
+use plimsoll_api::{DecisionCode::*, DecisionReason, DecisionStep, KpiState};
 use plimsoll_engine::{Decision, Sample};
 
 use super::fixtures::{Driven, fresh};
@@ -16,6 +16,14 @@ kpis:
 {more}
 "#
     )
+}
+
+/// Which raise for the Objective a step is.
+fn attempt(step: &DecisionStep) -> Option<u32> {
+    match step.reason {
+        DecisionReason::ObjectiveBreached { attempt, .. } => Some(attempt),
+        _ => None,
+    }
 }
 
 /// Looks every 15 s for `seconds` at a load and a latency; the decisions with the seconds that have passed.
@@ -105,8 +113,7 @@ fn what_was_tried_in_vain_is_tried_anew_less_and_less_often() {
     let day = looks(&mut service, 24 * 3600, |_| 500.0, 2.0);
     let begins = |pair: &&[(i64, Decision)]| {
         let raises = |decision: &Decision| decision.bound_by == ObjectiveBreached;
-        let first =
-            |decision: &Decision| decision.reasons.iter().any(|reason| reason.number("attempt") == Some(1.0));
+        let first = |decision: &Decision| decision.reasons.iter().any(|step| attempt(step) == Some(1));
         raises(&pair[1].1) && first(&pair[1].1) && !raises(&pair[0].1)
     };
     let tries: Vec<i64> = day.windows(2).filter(begins).map(|pair| pair[1].0).collect();
@@ -181,6 +188,6 @@ fn a_night_without_requests_ends_a_breach() {
         service.look(15, &[("load", fresh(0.0)), ("latency", silent.clone())]);
     }
     let morning = looks(&mut service, 15, |_| 400.0, 2.0);
-    let attempt = morning[0].1.reasons.iter().find_map(|reason| reason.number("attempt"));
-    assert_eq!(attempt, Some(1.0), "{:?}", morning[0].1);
+    let attempt = morning[0].1.reasons.iter().find_map(attempt);
+    assert_eq!(attempt, Some(1), "{:?}", morning[0].1);
 }

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use plimsoll_api::{Ejected, KpiState, ReasonCode, RecoveryStatus, Replaced, Returned, Validated};
+use plimsoll_api::{
+    Ejected, KpiState, RecoveryCode, RecoveryReason, RecoveryStatus, Replaced, Returned, Validated,
+};
 use plimsoll_engine::{
     Member, Memory, Observation, Peers, Recovery, Rotation, Sample, Value, Volume, alone, drain, turn,
 };
@@ -146,15 +148,15 @@ impl World {
     }
 }
 
-fn first(recovery: &Recovery) -> ReasonCode {
-    recovery.reasons.first().unwrap().code
+fn first(recovery: &Recovery) -> RecoveryCode {
+    recovery.reasons.first().unwrap().code()
 }
 
 #[test]
 fn a_replica_with_too_few_requests_is_not_judged() {
     let mut world = World::new(shop("", TRAFFIC), 10).bad(&[4]);
     world.requests = Some(99.0);
-    assert_eq!(first(&world.turns(30)), ReasonCode::TooFewPeers);
+    assert_eq!(first(&world.turns(30)), RecoveryCode::TooFewPeers);
     assert!(world.out().is_empty());
     // With one more each it is.
     world.requests = Some(100.0);
@@ -189,12 +191,15 @@ fn samples_in_a_row_are_of_ranges_that_do_not_overlap() {
 #[test]
 fn one_of_ten_is_ejected_at_the_third_sample_and_replaced_once_its_requests_are_over() {
     let mut world = World::new(shop("", TRAFFIC), 10).bad(&[4]);
-    assert_eq!(first(&world.turns(2)), ReasonCode::NoOutliers);
+    assert_eq!(first(&world.turns(2)), RecoveryCode::NoOutliers);
     let third = world.turn();
     assert_eq!(world.out(), BTreeSet::from(["web-4".to_owned()]));
-    assert_eq!(first(&third), ReasonCode::OutlierEjected);
-    let reason = &third.reasons[0];
-    assert_eq!((reason.number("value"), reason.number("median")), (Some(0.3), Some(0.001)));
+    assert_eq!(first(&third), RecoveryCode::OutlierEjected);
+    let judged = |reason: &RecoveryReason| match reason {
+        RecoveryReason::OutlierEjected { judged, .. } => *judged,
+        _ => None,
+    };
+    assert_eq!(judged(&third.reasons[0]), Some((0.3, 0.001)));
     assert!(third.next_look.is_some_and(|next| next <= SignedDuration::from_secs(1)));
     world.drains = false;
     world.turns(9);
@@ -203,7 +208,7 @@ fn one_of_ten_is_ejected_at_the_third_sample_and_replaced_once_its_requests_are_
     world.turn();
     assert_eq!(world.evicted, ["web-4"]);
     let later = world.turns(10);
-    assert_eq!((first(&later), world.out().len(), world.evicted.len()), (ReasonCode::NoOutliers, 0, 1));
+    assert_eq!((first(&later), world.out().len(), world.evicted.len()), (RecoveryCode::NoOutliers, 0, 1));
 }
 
 #[test]
@@ -220,9 +225,12 @@ fn requests_that_never_end_have_their_time_and_no_more() {
 fn with_five_of_ten_bad_the_budget_holds_and_all_are_replaced_one_at_a_time() {
     let mut world = World::new(shop("", TRAFFIC), 10).bad(&[0, 1, 2, 3, 4]);
     let told = world.turns(3);
-    assert_eq!((first(&told), world.out().len()), (ReasonCode::EjectionBudgetSpent, 2));
-    let numbers = &told.reasons[0].numbers;
-    assert_eq!((numbers["outliers"], numbers["missing"], numbers["allowed"]), (3.0, 2.0, 2.0));
+    assert_eq!((first(&told), world.out().len()), (RecoveryCode::EjectionBudgetSpent, 2));
+    let spent = &told.reasons[0];
+    assert!(
+        matches!(spent, RecoveryReason::EjectionBudgetSpent { outliers: 3, missing: 2, allowed: 2, .. }),
+        "{spent:?}"
+    );
     let mut lowest = 10;
     for _ in 0..1200 {
         world.turn();
@@ -232,7 +240,7 @@ fn with_five_of_ten_bad_the_budget_holds_and_all_are_replaced_one_at_a_time() {
         assert!(world.members.iter().filter(|pod| !pod.ready).count() <= 1, "one at a time");
     }
     assert_eq!((lowest, world.evicted.len()), (8, 5));
-    assert_eq!(first(&world.turn()), ReasonCode::NoOutliers);
+    assert_eq!(first(&world.turn()), RecoveryCode::NoOutliers);
 }
 
 #[test]
@@ -255,7 +263,7 @@ fn what_is_not_replaced_comes_back_after_a_time_that_doubles() {
     assert_eq!(holds, [10, 20, 40, 80]);
     world.bad.clear();
     let healed = world.turn();
-    assert_eq!((first(&healed), healed.status.returned.len()), (ReasonCode::NoOutliers, 1));
+    assert_eq!((first(&healed), healed.status.returned.len()), (RecoveryCode::NoOutliers, 1));
     world.turns(3601);
     assert!(world.told.returned.is_empty(), "forgotten after an hour");
 }
@@ -266,13 +274,13 @@ fn a_refused_eviction_is_told_and_tried_again_until_the_replica_comes_back() {
     world.refuses = Some("Cannot evict pod as it would violate the pod's disruption budget.");
     world.turns(3);
     let told = world.turn();
-    assert_eq!(first(&told), ReasonCode::EvictionRefused, "told, then evicted: {told:?}");
-    assert!(told.reasons[0].detail.as_ref().unwrap().contains("disruption budget"));
-    assert_eq!(first(&world.turns(5)), ReasonCode::EvictionRefused, "until the next try");
+    assert_eq!(first(&told), RecoveryCode::EvictionRefused, "told, then evicted: {told:?}");
+    assert!(told.reasons[0].to_string().contains("disruption budget"));
+    assert_eq!(first(&world.turns(5)), RecoveryCode::EvictionRefused, "until the next try");
     world.refuses = None;
     world.turns(5);
     assert_eq!(world.evicted, ["web-4"]);
-    assert_ne!(first(&world.turn()), ReasonCode::EvictionRefused);
+    assert_ne!(first(&world.turn()), RecoveryCode::EvictionRefused);
 }
 
 #[test]
@@ -317,11 +325,11 @@ fn who_was_evicted_lingers_for_a_moment_and_never_comes_back() {
 fn modes_that_do_not_act_eject_nobody() {
     let mut world = World::new(shop("", "mode: Observe"), 10).bad(&[4]);
     let told = world.turns(4);
-    assert_eq!((first(&told), world.out().len(), world.evicted.len()), (ReasonCode::Observing, 0, 0));
-    assert_eq!(told.reasons[0].detail.as_deref(), Some("web-4"));
+    assert_eq!((first(&told), world.out().len(), world.evicted.len()), (RecoveryCode::Observing, 0, 0));
+    assert_eq!(told.reasons[0], RecoveryReason::Observing { pods: "web-4".to_owned() });
     let mut world = World::new(shop("", &format!("mode: Paused, {TRAFFIC}")), 10).bad(&[4]);
     let told = world.turns(4);
-    assert_eq!((first(&told), world.out().len(), world.evicted.len()), (ReasonCode::Paused, 0, 0));
+    assert_eq!((first(&told), world.out().len(), world.evicted.len()), (RecoveryCode::Paused, 0, 0));
     let mut world = World::new(shop("", TRAFFIC), 10).bad(&[4]);
     world.turns(3);
     world.spec = shop("", &format!("mode: Paused, {TRAFFIC}"));
@@ -335,7 +343,7 @@ fn evidence_that_is_not_fresh_breaks_the_row_and_replaces_nobody() {
     world.turns(2);
     world.state = KpiState::Stale;
     let told = world.turn();
-    assert_eq!(first(&told), ReasonCode::OutliersUnknown);
+    assert_eq!(first(&told), RecoveryCode::OutliersUnknown);
     world.state = KpiState::Fresh;
     world.turns(2);
     assert!(world.out().is_empty(), "three in a row were needed");
@@ -374,7 +382,7 @@ fn a_restart_knows_who_is_out_and_a_new_pod_of_the_same_name_is_not() {
     world.turns(4);
     world.memory = Memory::default();
     let told = world.turn();
-    assert_eq!((world.out().len(), first(&told)), (1, ReasonCode::OutlierEjected));
+    assert_eq!((world.out().len(), first(&told)), (1, RecoveryCode::OutlierEjected));
     world.members.retain(|pod| pod.name != "web-4");
     world.members.push(member("web-4", true, world.second));
     world.bad.clear();

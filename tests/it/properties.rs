@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use plimsoll_api::{KpiState, ReasonCode, Validated};
+use plimsoll_api::{DecisionCode, KpiState, Validated};
 use plimsoll_engine::{Sample, Value};
 
 use super::fixtures::{Driven, fresh, parse};
@@ -119,7 +119,7 @@ proptest! {
         for _ in 0..100 {
             let decision = service.look(15, &samples);
             prop_assert_eq!(decision.replicas, settled);
-            prop_assert_eq!(decision.reasons.last().unwrap().code, ReasonCode::Steady);
+            prop_assert_eq!(decision.reasons.last().unwrap().code(), DecisionCode::Steady);
         }
     }
 

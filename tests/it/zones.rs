@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
-use plimsoll_api::{KpiState, ReasonCode::*};
+use plimsoll_api::{DecisionCode::*, DecisionReason, KpiState};
 use plimsoll_engine::{
     Change, Decision, Memory, Observation, Past, Placed, Pods, Sample, Topology, Witness, alone, turn,
 };
@@ -92,9 +92,8 @@ fn a_lost_zone_raises_the_rest_at_once_and_the_raise_goes_through_the_window() {
     let mut shop = shop(SHOP, "load", 1000.0);
     let up = shop.in_zones(7, &[("load", fresh(1000.0))], &cut_off(even(5)));
     assert_eq!((up.replicas, up.bound_by), (20, ZoneLost), "{up:?}");
-    let reason = up.reasons.iter().find(|reason| reason.code == ZoneLost).unwrap();
-    assert_eq!(reason.name.as_deref(), Some("b"));
-    assert_eq!((reason.number("lost"), reason.number("left")), (Some(5.0), Some(5.0)));
+    let reason = up.reasons.iter().find(|reason| reason.code() == ZoneLost).unwrap();
+    assert_eq!(reason.reason, DecisionReason::ZoneLost { zones: "b".to_owned(), lost: 5, left: 5 });
     // The new ones were spread over both zones; those of b can't start.
     let mut spread = cut_off(even(5));
     spread.replicas.extend((5..10).map(|number| replica(number, "a", true, Some(true))));

@@ -50,8 +50,13 @@ pub struct Verdict {
 impl Verdict {
     /// A verdict that is known.
     #[must_use]
-    pub fn new(type_: ConditionType, status: bool, reason: ReasonCode, message: impl Into<String>) -> Self {
-        Self { type_, status: Some(status), reason, message: message.into() }
+    pub fn new(
+        type_: ConditionType,
+        status: bool,
+        reason: impl Into<ReasonCode>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self { type_, status: Some(status), reason: reason.into(), message: message.into() }
     }
 
     /// The value of `status` in a `metav1.Condition`.

@@ -13,13 +13,14 @@ mod kpi;
 mod pod;
 mod priority;
 mod quantity;
-mod reason;
+pub mod reason;
 mod recovery;
 mod retries;
 mod schedule;
 mod spec;
 mod standby;
 mod status;
+pub mod text;
 mod traffic;
 mod validate;
 pub mod words;
@@ -38,7 +39,10 @@ pub use kpi::{Kpi, KpiType, OnEmpty};
 pub use pod::{BalancerContainer, BalancerPod, ContainerResources};
 pub use priority::{Criticality, HeaderMatch, Priority, RequestMatch};
 pub use quantity::Quantity;
-pub use reason::{Reason, ReasonCode};
+pub use reason::{
+    ConditionCode, DecisionCode, DecisionReason, DecisionStep, FailoverCode, FailoverReason, RateLimit,
+    ReasonCode, RecoveryCode, RecoveryReason, Role, StepRecord, UnknownStep,
+};
 pub use recovery::{Ejected, KpiByPod, Outliers, Recovery, RecoveryStatus, Replaced, Returned};
 pub use retries::{Retries, RetryOn};
 pub use schedule::Schedule;

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
-use super::{FailoverStatus, KpiType, Reason, RecoveryStatus, TrafficStatus};
+use super::{FailoverStatus, KpiType, RecoveryStatus, StepRecord, TrafficStatus};
 
 /// Observed state of a ScalableService.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -154,5 +154,5 @@ pub struct DecisionRecord {
     pub to: i32,
     /// Every step, in order.
     #[serde(default)]
-    pub reasons: Vec<Reason>,
+    pub reasons: Vec<StepRecord>,
 }

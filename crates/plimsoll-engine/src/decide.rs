@@ -11,7 +11,7 @@ use super::{
     step::Step,
     traffic, zones,
 };
-use plimsoll_api::{Goal, KpiState, Mode, Reason, ReasonCode, Validated};
+use plimsoll_api::{DecisionCode, DecisionReason, DecisionStep, Goal, KpiState, Mode, Validated};
 
 /// The next look after a raise comes no sooner, since Prometheus scrapes no more often.
 const SOONEST: SignedDuration = SignedDuration::from_secs(1);
@@ -115,10 +115,9 @@ fn raised(facts: &Facts<'_>, lost: Option<&Zones>, memory: &mut Memory) -> i32 {
 fn schedule(facts: &Facts<'_>, draft: &mut Draft, _: &mut Memory) {
     let holding = facts.spec.schedule.iter().filter(|entry| entry.holds(facts.now));
     if let Some(entry) = holding.max_by_key(|entry| entry.min_replicas) {
-        draft.step.at_least(entry.min_replicas, |from, to| {
-            Reason::new(ReasonCode::ScheduleFloor, from, to)
-                .about(&entry.name)
-                .with("minReplicas", f64::from(to))
+        draft.step.at_least(entry.min_replicas, || DecisionReason::ScheduleFloor {
+            entry: entry.name.clone(),
+            min_replicas: entry.min_replicas,
         });
     }
 }
@@ -130,32 +129,26 @@ fn failover(facts: &Facts<'_>, draft: &mut Draft, memory: &mut Memory) {
 
 /// The largest proposal; without any, what there is, or the minimum for a service that only has a schedule.
 fn largest(looks: &[Look], current: i32, min_replicas: i32) -> Step {
-    let mut reasons: Vec<Reason> = looks.iter().flat_map(|look| look.reasons.clone()).collect();
+    let reasons: Vec<DecisionStep> = looks.iter().flat_map(|look| look.reasons.clone()).collect();
+    let mut step = Step { replicas: current, reasons, bound_by: DecisionCode::WithinTolerance };
     if looks.is_empty() {
-        let reason = Reason::new(ReasonCode::MinReplicas, current, min_replicas);
-        reasons.push(reason.with("minReplicas", f64::from(min_replicas)));
-        return Step { replicas: min_replicas, reasons, bound_by: ReasonCode::MinReplicas };
+        step.bind(min_replicas, DecisionReason::MinReplicas { min_replicas });
+        return step;
     }
     let idle = idle(looks);
     let counted = looks.iter().filter(|look| !idle || matches!(look.goal, Goal::PerReplica(_)));
     let winner =
         counted.filter_map(|look| Some((look.proposal?, look))).max_by_key(|(replicas, _)| *replicas);
-    match winner {
+    let bound_by = match winner {
         Some((replicas, look)) => {
-            let asks = |reason: &&Reason| reason.to == replicas && reason.code != ReasonCode::KpiNotFresh;
-            let bound_by = look
-                .reasons
-                .iter()
-                .rev()
-                .find(asks)
-                .map_or(ReasonCode::WithinTolerance, |reason| reason.code);
-            Step { replicas, reasons, bound_by }
+            step.replicas = replicas;
+            let asks = |step: &&DecisionStep| step.to == replicas && step.code() != DecisionCode::KpiNotFresh;
+            look.reasons.iter().rev().find(asks)
         }
-        None => {
-            let bound_by = reasons.last().map_or(ReasonCode::WithinTolerance, |reason| reason.code);
-            Step { replicas: current, reasons, bound_by }
-        }
-    }
+        None => step.reasons.last(),
+    };
+    step.bound_by = bound_by.map_or(step.bound_by, DecisionStep::code);
+    step
 }
 
 /// Every Load says zero and nothing else asks for more than the one replica that any use above zero asks for.
@@ -185,18 +178,13 @@ fn evidence(facts: &Facts<'_>, Draft { step, .. }: &mut Draft, _: &mut Memory) {
     };
     let blind: Vec<String> = looks.iter().filter_map(doubt).collect();
     if !blind.is_empty() {
-        step.at_least(current, |from, to| {
-            Reason::new(ReasonCode::HeldWithoutEvidence, from, to).detailed(blind.join(", "))
-        });
+        step.at_least(current, || DecisionReason::HeldWithoutEvidence { why: blind.join(", ") });
     }
     let tight = looks.iter().find(|look| look.holds == Some(Hold::Objective));
     if let Some(look) = tight
-        && step.replicas < current
-        && let Some(reason) = look.reasons.last()
+        && let Some(said) = look.reasons.last()
     {
-        let mut reason = reason.clone();
-        (reason.from, reason.to) = (step.replicas, current);
-        step.bind(reason);
+        step.at_least(current, || said.reason.clone());
     }
 }
 
@@ -207,10 +195,8 @@ fn burst(facts: &Facts<'_>, draft: &mut Draft, memory: &mut Memory) {
         memory.burst.begin(now);
     }
     if let Some(left) = memory.burst.left(now) {
-        let left = left.as_secs_f64().ceil();
-        draft.step.at_least(facts.seen.replicas, |from, to| {
-            Reason::new(ReasonCode::HeldForBurst, from, to).with("secondsLeft", left)
-        });
+        let seconds_left = left.as_secs_f64().ceil();
+        draft.step.at_least(facts.seen.replicas, || DecisionReason::HeldForBurst { seconds_left });
     }
 }
 
@@ -232,10 +218,8 @@ fn stabilisation(facts: &Facts<'_>, draft: &mut Draft, memory: &mut Memory) {
 /// No scale-down on the first look after a start or a change of leader.
 fn first_look(facts: &Facts<'_>, draft: &mut Draft, _: &mut Memory) {
     if draft.first_look {
-        let left = facts.spec.period.as_secs_f64();
-        draft.step.at_least(facts.seen.replicas, |from, to| {
-            Reason::new(ReasonCode::HeldOnFirstLook, from, to).with("secondsLeft", left)
-        });
+        let seconds_left = facts.spec.period.as_secs_f64();
+        draft.step.at_least(facts.seen.replicas, || DecisionReason::HeldOnFirstLook { seconds_left });
     }
 }
 
@@ -252,15 +236,13 @@ fn rate_policies(facts: &Facts<'_>, draft: &mut Draft, memory: &mut Memory) {
 }
 
 fn min_replicas(facts: &Facts<'_>, draft: &mut Draft, _: &mut Memory) {
-    draft.step.at_least(facts.spec.min_replicas, |from, to| {
-        Reason::new(ReasonCode::MinReplicas, from, to).with("minReplicas", f64::from(to))
-    });
+    let min_replicas = facts.spec.min_replicas;
+    draft.step.at_least(min_replicas, || DecisionReason::MinReplicas { min_replicas });
 }
 
 fn max_replicas(facts: &Facts<'_>, draft: &mut Draft, _: &mut Memory) {
-    draft.step.at_most(facts.spec.max_replicas, |from, to| {
-        Reason::new(ReasonCode::MaxReplicas, from, to).with("maxReplicas", f64::from(to))
-    });
+    let max_replicas = facts.spec.max_replicas;
+    draft.step.at_most(max_replicas, DecisionReason::MaxReplicas { max_replicas });
 }
 
 /// Replicas that are to go finish their requests first.
@@ -271,14 +253,14 @@ fn drain(facts: &Facts<'_>, draft: &mut Draft, _: &mut Memory) {
 
 fn conclude(step: &mut Step, current: i32, mode: Mode) {
     let (from, to) = (current, step.replicas);
-    let code = match mode {
-        Mode::Paused => ReasonCode::Paused,
-        Mode::Observe => ReasonCode::Observing,
-        Mode::Auto if to > from => ReasonCode::ScaledUp,
-        Mode::Auto if to < from => ReasonCode::ScaledDown,
-        Mode::Auto => ReasonCode::Steady,
+    let end = match mode {
+        Mode::Paused => DecisionReason::Paused,
+        Mode::Observe => DecisionReason::Observing,
+        Mode::Auto if to > from => DecisionReason::ScaledUp,
+        Mode::Auto if to < from => DecisionReason::ScaledDown,
+        Mode::Auto => DecisionReason::Steady,
     };
-    step.reasons.push(Reason::new(code, from, to));
+    step.reasons.push(end.step(from, to));
 }
 
 /// When to look again. A rise is seldom over when it is first seen, so after a raise it is sooner.

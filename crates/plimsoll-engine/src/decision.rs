@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 
 use super::{Drain, Zones};
-use plimsoll_api::{KpiStatus, Reason, ReasonCode};
+use plimsoll_api::{DecisionCode, DecisionStep, KpiStatus};
 
 /// The outcome of one look.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,9 +11,9 @@ pub struct Decision {
     /// Replicas that the target should have. In modes Observe and Paused it is said, not done.
     pub replicas: i32,
     /// Every step in order, from the KPIs' proposals to the limits.
-    pub reasons: Vec<Reason>,
+    pub reasons: Vec<DecisionStep>,
     /// The step that bound the outcome: what has to change for it to change.
-    pub bound_by: ReasonCode,
+    pub bound_by: DecisionCode,
     /// The largest proposal of the KPIs and the schedule, before any limit.
     pub proposed: i32,
     /// Replicas that the service needs for its own requests: the proposal without what others ask.
@@ -31,7 +31,7 @@ pub struct Decision {
 impl Decision {
     /// Whether some step has this code.
     #[must_use]
-    pub fn has(&self, code: ReasonCode) -> bool {
-        self.reasons.iter().any(|reason| reason.code == code)
+    pub fn has(&self, code: DecisionCode) -> bool {
+        self.reasons.iter().any(|step| step.code() == code)
     }
 }

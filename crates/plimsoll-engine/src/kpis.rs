@@ -9,7 +9,7 @@ use super::{
     proposal::{Hold, Look, Proposal, Seen},
     utilization,
 };
-use plimsoll_api::{Goal, KpiRule, KpiState, KpiStatus, Reason, ReasonCode, Validated};
+use plimsoll_api::{DecisionReason, DecisionStep, Goal, KpiRule, KpiState, KpiStatus, Validated};
 
 /// Looks at every KPI of the spec, in its order.
 pub(super) fn look_at_kpis(
@@ -84,10 +84,9 @@ fn look_at(
     }
 }
 
-fn not_fresh(rule: &KpiRule, sample: &Sample, replicas: i32) -> Reason {
+fn not_fresh(rule: &KpiRule, sample: &Sample, replicas: i32) -> DecisionStep {
     let state: &'static str = sample.state.into();
     let why = sample.message.as_deref().map(|message| format!(": {message}")).unwrap_or_default();
-    Reason::new(ReasonCode::KpiNotFresh, replicas, replicas)
-        .about(&rule.name)
-        .detailed(format!("{state}{why}"))
+    DecisionReason::KpiNotFresh { kpi: rule.name.clone(), why: format!("{state}{why}") }
+        .step(replicas, replicas)
 }

@@ -2,54 +2,57 @@
 
 use super::{
     burst::Scrapes,
-    proposal::{Proposal, Seen, is_tolerated, replicas_for, tolerated},
+    proposal::{Proposal, Seen, Tolerances, is_tolerated, replicas_for},
 };
-use plimsoll_api::{Reason, ReasonCode};
+use plimsoll_api::DecisionReason;
 
 pub(super) fn propose(seen: &Seen<'_>, per_replica: f64, scrapes: &mut Scrapes) -> Proposal {
     let Some(value) = seen.sample.number() else { return Proposal::default() };
     let current = seen.observation.replicas;
-    let name = &seen.rule.name;
     let capacity = per_replica * f64::from(current);
     let mut proposal = Proposal {
         value: Some(value),
         used: (current > 0).then(|| value / capacity).or((value > 0.0).then_some(f64::MAX)).or(Some(0.0)),
         ..Proposal::default()
     };
+    // The replicas that a load asks for, and whether these are what there is by tolerance.
     let asks = |load: f64| {
-        let ratio = load / capacity;
-        if current > 0 && is_tolerated(ratio, seen.spec) {
-            (ReasonCode::WithinTolerance, current)
-        } else {
-            (ReasonCode::LoadProposal, replicas_for(load / per_replica))
-        }
+        let tolerated = current > 0 && is_tolerated(load / capacity, seen.spec);
+        (tolerated, if tolerated { current } else { replicas_for(load / per_replica) })
     };
-    let (mut code, mut wanted) = asks(value);
+    let (mut tolerated, mut wanted) = asks(value);
     // Targets that are missing are a reason to keep replicas, and none to add some.
     let estimate = (seen.share < 1.0 && wanted < current).then(|| value / seen.share);
     if let Some((estimated, needed)) = estimate.map(asks) {
-        (code, wanted) = (estimated, needed.min(current));
+        (tolerated, wanted) = (estimated, needed.min(current));
     }
-    let mut reason =
-        Reason::new(code, current, wanted).about(name).with("value", value).with("perReplica", per_replica);
-    if let Some(estimate) = estimate {
-        reason = reason.with("estimate", estimate);
-    }
+    let kpi = seen.rule.name.clone();
     let newest = scrapes.burst(seen, value).map(|newest| (newest, asks(newest).1));
     if let Some((newest, needed)) = newest.filter(|(_, needed)| *needed > wanted) {
-        let reason = Reason::new(ReasonCode::BurstProposal, current, needed).about(name);
-        proposal
-            .reasons
-            .push(reason.with("value", newest).with("average", value).with("perReplica", per_replica));
+        let reason = DecisionReason::BurstProposal { kpi, value: newest, average: value, per_replica };
+        proposal.reasons.push(reason.step(current, needed));
         proposal.replicas = Some(needed);
         // Only a burst that there are not enough replicas for is a reason to keep them all for a while.
         proposal.burst = needed > current;
         return proposal;
     }
-    proposal.reasons.push(match code {
-        ReasonCode::WithinTolerance => tolerated(reason, value, capacity, seen.spec),
-        _ => reason,
-    });
+    let reason = if tolerated {
+        let Tolerances { nearest, least, most } = Tolerances::around(capacity, value, seen.spec);
+        DecisionReason::WithinTolerance {
+            kpi,
+            value,
+            estimate,
+            target: capacity,
+            tolerance: nearest,
+            least,
+            most,
+            per_replica: Some(per_replica),
+            pods: None,
+        }
+    } else {
+        DecisionReason::LoadProposal { kpi, value, per_replica, estimate }
+    };
+    proposal.reasons.push(reason.step(current, wanted));
     proposal.replicas = Some(wanted);
     proposal
 }

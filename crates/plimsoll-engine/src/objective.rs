@@ -6,7 +6,7 @@ use super::{
     changes::Changes,
     proposal::{Hold, Proposal, Seen, replicas_for},
 };
-use plimsoll_api::{Reason, ReasonCode};
+use plimsoll_api::{DecisionReason, DecisionStep};
 
 /// From this share of the limit on, replicas do not fall.
 const NEAR: f64 = 0.9;
@@ -78,7 +78,8 @@ pub(super) fn propose(seen: &Seen<'_>, limit: f64, kept: &mut Option<Breach>, ch
         *kept = kept.and_then(|breach| breach.held(seen));
         if value > limit * NEAR {
             proposal.holds = Some(Hold::Objective);
-            proposal.reasons.push(reason(seen, ReasonCode::ObjectiveNear, current, value, limit));
+            let reason = DecisionReason::ObjectiveNear { kpi: kpi(seen), value, at_most: limit };
+            proposal.reasons.push(reason.step(current, current));
         }
         return proposal;
     }
@@ -88,9 +89,9 @@ pub(super) fn propose(seen: &Seen<'_>, limit: f64, kept: &mut Option<Breach>, ch
     }
     let breach = kept.unwrap_or_else(|| Breach::begun(seen, value));
     let breach = Breach { held_since: None, ..breach }.tried_anew(seen, value);
-    let (breach, wanted, why) = breach.answer(seen, value, limit, changes);
-    proposal.replicas = Some(wanted);
-    proposal.reasons.push(why);
+    let (breach, step) = breach.answer(seen, value, limit, changes);
+    proposal.replicas = Some(step.to);
+    proposal.reasons.push(step);
     if matches!(breach.done, Some(Done::GivenUp { .. })) {
         // The replicas that were added in vain may go again; those from before may not.
         proposal.holds = None;
@@ -137,8 +138,8 @@ impl Breach {
         }
     }
 
-    /// What is done about it now: how many replicas there should be, and why.
-    fn answer(mut self, seen: &Seen<'_>, value: f64, limit: f64, changes: &Changes) -> (Self, i32, Reason) {
+    /// What is done about it now: the step to the replicas that there should be.
+    fn answer(mut self, seen: &Seen<'_>, value: f64, limit: f64, changes: &Changes) -> (Self, DecisionStep) {
         let current = seen.observation.replicas;
         let last = match self.done {
             Some(Done::GivenUp { last, .. }) => return self.ineffective(seen, value, limit, last),
@@ -146,15 +147,19 @@ impl Breach {
             None => None,
         };
         if let Some(left) = self.settling(last, seen, value / limit, changes) {
-            let reason = reason(seen, ReasonCode::ObjectiveSettling, current, value, limit);
-            return (self, current, reason.with("secondsLeft", left.as_secs_f64().ceil()));
+            let seconds_left = left.as_secs_f64().ceil();
+            let reason =
+                DecisionReason::ObjectiveSettling { kpi: kpi(seen), value, at_most: limit, seconds_left };
+            return (self, reason.step(current, current));
         }
         let done = self.next(last, seen, value, limit);
         self.done = Some(done);
         match done {
             Done::Raised(raise) => {
-                let reason = reason(seen, ReasonCode::ObjectiveBreached, raise.to, value, limit);
-                (self, raise.to, reason.with("attempt", f64::from(raise.attempt)))
+                let attempt = raise.attempt;
+                let reason =
+                    DecisionReason::ObjectiveBreached { kpi: kpi(seen), value, at_most: limit, attempt };
+                (self, reason.step(current, raise.to))
             }
             Done::GivenUp { last, .. } => {
                 self.given_up += 1;
@@ -163,12 +168,16 @@ impl Breach {
         }
     }
 
-    fn ineffective(self, seen: &Seen<'_>, value: f64, limit: f64, last: Raise) -> (Self, i32, Reason) {
-        let reason = reason(seen, ReasonCode::ScalingIneffective, self.floor, value, limit)
-            .with("before", last.before)
-            .with("raisedFrom", f64::from(self.floor))
-            .with("raisedTo", f64::from(last.to));
-        (self, self.floor, reason)
+    fn ineffective(self, seen: &Seen<'_>, value: f64, limit: f64, last: Raise) -> (Self, DecisionStep) {
+        let reason = DecisionReason::ScalingIneffective {
+            kpi: kpi(seen),
+            value,
+            at_most: limit,
+            before: last.before,
+            raised_from: self.floor,
+            raised_to: last.to,
+        };
+        (self, reason.step(seen.observation.replicas, self.floor))
     }
 
     /// Time left for the added replicas to show their effect; replicas that are starting are credited.
@@ -254,9 +263,6 @@ fn raised(replicas: i32, ratio: f64) -> i32 {
     replicas_for(f64::from(replicas) * ratio.clamp(RAISE.0, RAISE.1)).max(replicas.saturating_add(1))
 }
 
-fn reason(seen: &Seen<'_>, code: ReasonCode, to: i32, value: f64, limit: f64) -> Reason {
-    Reason::new(code, seen.observation.replicas, to)
-        .about(&seen.rule.name)
-        .with("value", value)
-        .with("atMost", limit)
+fn kpi(seen: &Seen<'_>) -> String {
+    seen.rule.name.clone()
 }

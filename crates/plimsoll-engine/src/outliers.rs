@@ -15,7 +15,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 pub(super) use self::memory::OutlierMemory;
 use self::{memory::Refused, past::Past, turn::Turn};
 use super::Observation;
-use plimsoll_api::{Mode, Reason, ReasonCode, RecoveryStatus, Validated};
+use plimsoll_api::{Mode, RecoveryReason, RecoveryStatus, Validated};
 
 /// What to do now.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -25,7 +25,7 @@ pub struct Recovery {
     /// The replica to evict now.
     pub evict: Option<String>,
     /// What is to be said, the most important first; never empty.
-    pub reasons: Vec<Reason>,
+    pub reasons: Vec<RecoveryReason>,
     /// When to look again because of it.
     pub next_look: Option<SignedDuration>,
 }
@@ -34,12 +34,16 @@ impl Recovery {
     /// Notes that the replica was evicted.
     pub(super) fn was_evicted(&mut self, memory: &mut OutlierMemory, pod: &str, now: Timestamp) {
         memory.refused = None;
-        self.reasons
-            .retain(|other| !matches!(other.code, ReasonCode::EvictionRefused | ReasonCode::EvictionFailed));
+        self.forget_eviction();
         for ejected in self.status.ejected.iter_mut().filter(|ejected| ejected.pod == pod) {
             ejected.evicted = Some(Time(now));
         }
         past::replaced(&mut self.status, now);
+    }
+
+    fn forget_eviction(&mut self) {
+        use RecoveryReason::{EvictionFailed, EvictionRefused};
+        self.reasons.retain(|other| !matches!(other, EvictionRefused { .. } | EvictionFailed { .. }));
     }
 
     /// Notes that the replica was not evicted: a budget `refused` it, or it failed.
@@ -51,12 +55,15 @@ impl Recovery {
         message: &str,
         now: Timestamp,
     ) {
-        let code = if refused { ReasonCode::EvictionRefused } else { ReasonCode::EvictionFailed };
-        let refused = Refused { pod: pod.to_owned(), at: now, code, message: message.to_owned() };
-        self.reasons
-            .retain(|other| !matches!(other.code, ReasonCode::EvictionRefused | ReasonCode::EvictionFailed));
-        self.reasons.insert(0, refused.reason());
-        memory.refused = Some(refused);
+        let (pod, why) = (pod.to_owned(), message.to_owned());
+        let reason = if refused {
+            RecoveryReason::EvictionRefused { pod: pod.clone(), why }
+        } else {
+            RecoveryReason::EvictionFailed { pod: pod.clone(), why }
+        };
+        self.forget_eviction();
+        self.reasons.insert(0, reason.clone());
+        memory.refused = Some(Refused { pod, at: now, reason });
     }
 }
 
@@ -75,14 +82,14 @@ pub(super) fn judge(
 ) -> Option<Recovery> {
     let rules = spec.outliers.as_ref()?;
     let Some(peers) = &seen.peers else {
-        let reason = Reason::new(ReasonCode::OutliersUnknown, seen.replicas, seen.replicas);
-        let reasons = vec![reason.detailed("the target does not say how it selects its pods")];
+        let why = "the target does not say how it selects its pods".to_owned();
+        let reasons = vec![RecoveryReason::OutliersUnknown { why }];
         return Some(Recovery { reasons, ..Recovery::default() });
     };
     let turn = Turn { spec, rules, seen, peers, now };
     let mut past = Past::of(peers, now);
     if spec.mode == Mode::Paused {
-        let reasons = vec![turn.reason(ReasonCode::Paused)];
+        let reasons = vec![RecoveryReason::Paused];
         return Some(Recovery { status: past.status(), reasons, ..Recovery::default() });
     }
     if spec.mode == Mode::Observe {
@@ -98,7 +105,7 @@ pub(super) fn judge(
         left = out.split_off(room);
     }
     if spec.mode == Mode::Observe {
-        return Some(Recovery { reasons: turn.would(&out, &verdict), ..Recovery::default() });
+        return Some(Recovery { reasons: verdict.would(&out), ..Recovery::default() });
     }
     for suspect in &out {
         past.eject(&suspect.pod, rules.base_ejection_time, turn.drain_time(), now);

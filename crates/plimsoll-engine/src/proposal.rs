@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Observation, Sample};
-use plimsoll_api::{Goal, KpiRule, KpiState, KpiStatus, Reason, Validated};
+use plimsoll_api::{DecisionStep, Goal, KpiRule, KpiState, KpiStatus, Validated};
 
 /// One KPI, seen and judged.
 pub(super) struct Look {
@@ -18,7 +18,7 @@ pub(super) struct Look {
     pub burst: bool,
     /// How far back the samples behind it lie.
     pub reach: SignedDuration,
-    pub reasons: Vec<Reason>,
+    pub reasons: Vec<DecisionStep>,
     pub status: KpiStatus,
 }
 
@@ -48,7 +48,7 @@ pub(super) struct Proposal {
     pub replicas: Option<i32>,
     pub holds: Option<Hold>,
     pub burst: bool,
-    pub reasons: Vec<Reason>,
+    pub reasons: Vec<DecisionStep>,
     /// The number that the limit is compared with.
     pub value: Option<f64>,
     /// How much of what is allowed is used, 1 being the limit.
@@ -60,14 +60,25 @@ pub(super) fn is_tolerated(ratio: f64, spec: &Validated) -> bool {
     ratio <= 1.0 + spec.scale_up.tolerance && ratio >= 1.0 - spec.scale_down.tolerance
 }
 
-/// The numbers of a value that lies within the tolerances around its target.
-pub(super) fn tolerated(reason: Reason, value: f64, target: f64, spec: &Validated) -> Reason {
-    let (up, down) = (spec.scale_up.tolerance, spec.scale_down.tolerance);
-    reason
-        .with("target", target)
-        .with("tolerance", if value > target { up } else { down })
-        .with("least", target * (1.0 - down))
-        .with("most", target * (1.0 + up))
+/// The tolerances around a target.
+pub(super) struct Tolerances {
+    /// The one on the side of the value, as a share of the target.
+    pub nearest: f64,
+    /// The least value within them.
+    pub least: f64,
+    /// The greatest value within them.
+    pub most: f64,
+}
+
+impl Tolerances {
+    pub fn around(target: f64, value: f64, spec: &Validated) -> Self {
+        let (up, down) = (spec.scale_up.tolerance, spec.scale_down.tolerance);
+        Self {
+            nearest: if value > target { up } else { down },
+            least: target * (1.0 - down),
+            most: target * (1.0 + up),
+        }
+    }
 }
 
 /// `ceil(ratio)` as replicas; a rounding error of the division is not a replica.

@@ -3,7 +3,10 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{changes::Changes, step::Step};
-use plimsoll_api::{MoveRules, PolicyType, Reason, ReasonCode, ScalingPolicy, SelectPolicy, Validated};
+use plimsoll_api::{
+    DecisionReason, MoveRules, PolicyType, RateLimit, ScalingPolicy, SelectPolicy, Validated,
+    reason::{One, RatePolicy, RateRule},
+};
 
 /// Limits `step` by the policies of the direction in which it moves.
 pub(super) fn limit(step: &mut Step, current: i32, changes: &Changes, spec: &Validated, now: Timestamp) {
@@ -13,14 +16,14 @@ pub(super) fn limit(step: &mut Step, current: i32, changes: &Changes, spec: &Val
             bound(up, current, |policy| (ceiling(policy, start(changes, policy, current, now)), *policy));
         if let Some((limit, policy)) = limit {
             let limit = limit.max(current);
-            step.at_most(limit, |from, to| reason(ReasonCode::ScaleUpRateLimited, from, to, policy));
+            step.at_most(limit, DecisionReason::ScaleUpRateLimited(rate_limit(limit, policy)));
         }
     } else if step.replicas < current {
         let limit =
             bound(down, current, |policy| (-floor(policy, start(changes, policy, current, now)), *policy));
         if let Some((limit, policy)) = limit {
             let limit = if policy.is_some() { (-limit).min(current) } else { current };
-            step.at_least(limit, |from, to| reason(ReasonCode::ScaleDownRateLimited, from, to, policy));
+            step.at_least(limit, || DecisionReason::ScaleDownRateLimited(rate_limit(limit, policy)));
         }
     }
 }
@@ -73,13 +76,14 @@ fn share(start: i32, percent: i64, up: bool) -> i32 {
     i32::try_from(whole).unwrap_or(i32::MAX)
 }
 
-fn reason(code: ReasonCode, from: i32, to: i32, policy: Option<ScalingPolicy>) -> Reason {
-    let reason = Reason::new(code, from, to).with("limit", f64::from(to));
-    match policy {
-        None => reason.with("disabled", 1.0),
-        Some(policy) => reason
-            .with("policyValue", f64::from(policy.value))
-            .with("periodSeconds", f64::from(policy.period_seconds))
-            .with("percent", f64::from(u8::from(policy.type_ == PolicyType::Percent))),
-    }
+fn rate_limit(limit: i32, policy: Option<ScalingPolicy>) -> RateLimit {
+    let by = match policy {
+        None => RateRule::Disabled { disabled: One },
+        Some(ScalingPolicy { type_, value, period_seconds }) => RateRule::Policy(RatePolicy {
+            policy_value: value,
+            period_seconds,
+            percent: type_ == PolicyType::Percent,
+        }),
+    };
+    RateLimit { limit, by }
 }

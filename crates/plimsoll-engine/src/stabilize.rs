@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use jiff::{SignedDuration, Timestamp};
 
 use super::step::Step;
-use plimsoll_api::{Reason, ReasonCode, Validated};
+use plimsoll_api::{DecisionReason, Validated};
 
 /// For how long proposals are kept at least: the longest window (autoscaling/v2: 3600 s).
 const KEPT: SignedDuration = SignedDuration::from_secs(3600);
@@ -105,29 +105,35 @@ pub(super) fn stabilize(
         recommendations.within(windows.down, now).max_by_key(|(at, replicas)| (*replicas, *at)).copied();
     let lowest = lowest.filter(|(_, replicas)| *replicas < proposed).unwrap_or((now, proposed));
     let highest = highest.filter(|(_, replicas)| *replicas > proposed).unwrap_or((now, proposed));
-    let (code, (since, limit), window) = if current < lowest.1 {
-        (ReasonCode::ScaleUpStabilized, lowest, windows.up)
+    let (down, (since, limit)) = if current < lowest.1 {
+        (false, lowest)
     } else if current > highest.1 {
-        (ReasonCode::ScaleDownStabilized, highest, windows.down)
+        (true, highest)
     } else if proposed < current {
-        (ReasonCode::ScaleDownStabilized, (highest.0, current), windows.down)
+        (true, (highest.0, current))
     } else {
-        (ReasonCode::ScaleUpStabilized, (lowest.0, current), windows.up)
+        (false, (lowest.0, current))
     };
-    if limit != proposed {
-        let left = (window - now.duration_since(since)).as_secs_f64().max(0.0);
-        let mut reason = Reason::new(code, proposed, limit)
-            .with("windowSeconds", window.as_secs_f64())
-            .with(
-                "limit",
-                f64::from(if code == ReasonCode::ScaleDownStabilized { highest.1 } else { lowest.1 }),
-            )
-            .with("secondsLeft", left.ceil());
-        if code == ReasonCode::ScaleDownStabilized && windows.range == windows.down {
-            reason = reason.with("rangeSeconds", windows.range.as_secs_f64());
-        }
-        step.bind(reason);
+    if limit == proposed {
+        return;
     }
+    let left = |window: SignedDuration| (window - now.duration_since(since)).as_secs_f64().max(0.0).ceil();
+    let reason = if down {
+        let by_range = windows.range == windows.down;
+        DecisionReason::ScaleDownStabilized {
+            window_seconds: windows.down.as_secs_f64(),
+            limit: highest.1,
+            seconds_left: left(windows.down),
+            range_seconds: by_range.then(|| windows.range.as_secs_f64()),
+        }
+    } else {
+        DecisionReason::ScaleUpStabilized {
+            window_seconds: windows.up.as_secs_f64(),
+            limit: lowest.1,
+            seconds_left: left(windows.up),
+        }
+    };
+    step.bind(limit, reason);
 }
 
 #[cfg(test)]

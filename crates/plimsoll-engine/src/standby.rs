@@ -2,7 +2,7 @@
 //! come back to it.
 
 use super::{Asked, step::Step};
-use plimsoll_api::{Reason, ReasonCode};
+use plimsoll_api::DecisionReason;
 
 /// Raises to what failover needs; returns what the service needs for its own requests.
 ///
@@ -17,12 +17,10 @@ pub(super) fn raise(
     if asked > 0 {
         // Who begins in the middle of it, after a restart, finds those that have arrived in its first proposal.
         own = *own_before.get_or_insert((own - arrived).max(0));
-        step.at_least(own.saturating_add(asked), |from, to| {
-            Reason::new(ReasonCode::StandbyFloor, from, to).with("asked", f64::from(asked))
-        });
+        step.at_least(own.saturating_add(asked), || DecisionReason::StandbyFloor { asked });
     } else {
         *own_before = None;
     }
-    step.at_least(returning, |from, to| Reason::new(ReasonCode::ReturnFloor, from, to));
+    step.at_least(returning, || DecisionReason::ReturnFloor);
     own
 }

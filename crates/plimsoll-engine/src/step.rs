@@ -1,36 +1,34 @@
 //! Replicas on their way through the limits: every limit that changes them leaves its reason.
 
-use plimsoll_api::{Reason, ReasonCode};
+use plimsoll_api::{DecisionCode, DecisionReason, DecisionStep};
 
 /// The number so far, the reasons so far, and the one that bound it last.
 #[derive(Debug)]
 pub(super) struct Step {
     pub replicas: i32,
-    pub reasons: Vec<Reason>,
-    pub bound_by: ReasonCode,
+    pub reasons: Vec<DecisionStep>,
+    pub bound_by: DecisionCode,
 }
 
 impl Step {
-    /// Takes the number of `reason`, which now binds.
-    pub fn bind(&mut self, reason: Reason) {
-        self.replicas = reason.to;
-        self.bound_by = reason.code;
-        self.reasons.push(reason);
+    /// Goes to `to` replicas because of `reason`, which now binds.
+    pub fn bind(&mut self, to: i32, reason: DecisionReason) {
+        self.bound_by = reason.code();
+        self.reasons.push(reason.step(self.replicas, to));
+        self.replicas = to;
     }
 
-    /// Never below `floor`, which `code` demands.
-    pub fn at_least(&mut self, floor: i32, reason: impl FnOnce(i32, i32) -> Reason) {
+    /// Never below `floor`, which `reason` demands.
+    pub fn at_least(&mut self, floor: i32, reason: impl FnOnce() -> DecisionReason) {
         if self.replicas < floor {
-            let reason = reason(self.replicas, floor);
-            self.bind(reason);
+            self.bind(floor, reason());
         }
     }
 
-    /// Never above `ceiling`, which `code` demands.
-    pub fn at_most(&mut self, ceiling: i32, reason: impl FnOnce(i32, i32) -> Reason) {
+    /// Never above `ceiling`, which `reason` demands.
+    pub fn at_most(&mut self, ceiling: i32, reason: DecisionReason) {
         if self.replicas > ceiling {
-            let reason = reason(self.replicas, ceiling);
-            self.bind(reason);
+            self.bind(ceiling, reason);
         }
     }
 }

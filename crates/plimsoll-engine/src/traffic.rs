@@ -7,7 +7,7 @@ use super::{
     drain::{drain, hold},
     step::Step,
 };
-use plimsoll_api::{Mode, Reason, ReasonCode, Validated};
+use plimsoll_api::{DecisionReason, Mode, Validated};
 
 /// Replicas that the requests held at the balancers need at least; 0 if none are held.
 pub(super) fn woken(spec: &Validated, seen: &Observation) -> i32 {
@@ -26,9 +26,7 @@ fn replicas_for(spec: &Validated, held: i32) -> i32 {
 
 /// Raises a service that requests wait for. Stabilisation does not hold it: somebody waits.
 pub(super) fn wake(step: &mut Step, seen: &Observation, woken: i32) {
-    step.at_least(woken, |from, to| {
-        Reason::new(ReasonCode::RequestsHeld, from, to).with("held", f64::from(seen.held))
-    });
+    step.at_least(woken, || DecisionReason::RequestsHeld { held: seen.held });
 }
 
 /// Holds a scale-down until the replicas that are to go have finished.
@@ -49,20 +47,18 @@ pub(super) fn drain_first(
     let wanted = if spec.mode == Mode::Auto { step.replicas } else { current };
     let plan = drain(rotation, wanted, current, traffic.drain_timeout, now);
     if spec.mode == Mode::Auto && step.replicas < current {
-        let limit = traffic.drain_timeout.as_secs_f64();
+        let timeout_seconds = traffic.drain_timeout.as_secs_f64();
         let passed = plan.since.map_or(0.0, |since| now.duration_since(since).as_secs_f64());
-        step.at_least(plan.replicas, |from, to| {
-            let victims = to - from;
-            Reason::new(ReasonCode::Draining, from, to)
-                .with("draining", f64::from(victims))
-                .with("drained", f64::from(plan.drained.min(victims)))
-                .with("timeoutSeconds", limit)
-                .with("secondsLeft", (limit - passed).max(0.0).ceil())
+        let draining = plan.replicas - step.replicas;
+        step.at_least(plan.replicas, || DecisionReason::Draining {
+            draining,
+            drained: plan.drained.min(draining),
+            timeout_seconds,
+            seconds_left: (timeout_seconds - passed).max(0.0).ceil(),
         });
-        if plan.timed_out > 0 && limit > 0.0 {
-            let reason = Reason::new(ReasonCode::DrainTimedOut, plan.replicas, plan.replicas);
-            let reason = reason.with("draining", f64::from(plan.timed_out));
-            step.reasons.push(reason.with("timeoutSeconds", limit));
+        if plan.timed_out > 0 && timeout_seconds > 0.0 {
+            let reason = DecisionReason::DrainTimedOut { draining: plan.timed_out, timeout_seconds };
+            step.reasons.push(reason.step(plan.replicas, plan.replicas));
         }
     }
     Some(plan)

@@ -2,9 +2,9 @@
 
 use super::{
     Pods, Value, observation,
-    proposal::{Hold, Proposal, Seen, is_tolerated, replicas_for, tolerated},
+    proposal::{Hold, Proposal, Seen, Tolerances, is_tolerated, replicas_for},
 };
-use plimsoll_api::{Reason, ReasonCode, Validated};
+use plimsoll_api::{DecisionReason, Validated, reason};
 
 /// The pods behind an average.
 struct Measured {
@@ -20,31 +20,38 @@ struct Measured {
 
 pub(super) fn propose(seen: &Seen<'_>, target: f64) -> Proposal {
     let current = seen.observation.replicas;
-    let name = &seen.rule.name;
+    let kpi = seen.rule.name.clone();
     let Some(measured) = measure(seen).filter(|measured| measured.pods > 0.0) else {
-        let reason = Reason::new(ReasonCode::NoReadyReplicas, current, current).about(name);
-        return Proposal { holds: Some(Hold::NotFresh), reasons: vec![reason], ..Proposal::default() };
+        let step = DecisionReason::NoReadyReplicas { kpi }.step(current, current);
+        return Proposal { holds: Some(Hold::NotFresh), reasons: vec![step], ..Proposal::default() };
     };
     let wanted = wanted(&measured, target, current, seen.spec);
-    let average = measured.average;
-    let (code, wanted) = match wanted {
-        Some(wanted) => (ReasonCode::UtilizationProposal, wanted),
-        None => (ReasonCode::WithinTolerance, current),
-    };
-    let reason = Reason::new(code, current, wanted)
-        .about(name)
-        .with("value", average)
-        .with("target", target)
-        .with("ready", measured.pods)
-        .with("missing", measured.missing)
-        .with("unready", measured.unready);
-    let reason = match code {
-        ReasonCode::WithinTolerance => tolerated(reason, average, target, seen.spec),
-        _ => reason,
+    let Measured { average, pods: ready, missing, unready } = measured;
+    let pods = reason::Measured { ready, missing, unready };
+    let step = match wanted {
+        Some(wanted) => {
+            DecisionReason::UtilizationProposal { kpi, value: average, target, pods }.step(current, wanted)
+        }
+        None => {
+            let Tolerances { nearest, least, most } = Tolerances::around(target, average, seen.spec);
+            let (estimate, per_replica, pods, value, tolerance) = (None, None, Some(pods), average, nearest);
+            DecisionReason::WithinTolerance {
+                kpi,
+                value,
+                estimate,
+                target,
+                tolerance,
+                least,
+                most,
+                per_replica,
+                pods,
+            }
+            .step(current, current)
+        }
     };
     Proposal {
-        replicas: Some(wanted),
-        reasons: vec![reason],
+        replicas: Some(step.to),
+        reasons: vec![step],
         value: Some(average),
         used: Some(average / target),
         ..Proposal::default()

@@ -13,7 +13,7 @@ use super::{
     stabilize::Recommendations,
     step::Step,
 };
-use plimsoll_api::{Goal, Reason, ReasonCode, Validated};
+use plimsoll_api::{DecisionReason, Goal, Validated};
 
 /// The proposals within this time before a loss count as what was needed: in the first seconds of a loss the metrics of an
 /// unknown part of the replicas are missing.
@@ -108,11 +108,9 @@ impl Situation<'_> {
 /// Raises for a loss. Stabilisation does not hold it: what is left carries all of the load.
 pub(super) fn raise(step: &mut Step, zones: Option<&Zones>, raised: i32) {
     let Some(zones) = zones else { return };
-    step.at_least(raised, |from, to| {
-        let names: Vec<&str> = zones.lost.iter().map(String::as_str).collect();
-        Reason::new(ReasonCode::ZoneLost, from, to)
-            .about(&names.join(", "))
-            .with("lost", f64::from(zones.replicas_lost))
-            .with("left", f64::from(zones.replicas_left))
+    step.at_least(raised, || DecisionReason::ZoneLost {
+        zones: zones.names_lost(),
+        lost: zones.replicas_lost,
+        left: zones.replicas_left,
     });
 }

@@ -1,17 +1,20 @@
 //! What a user sees, for each case of `cases.yaml`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use kube::core::DynamicObject;
-use proptest::{prop_assert_eq, proptest};
+use proptest::{prop_assert, prop_assert_eq, proptest};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use strum::IntoEnumIterator;
 
 use super::{explain, read::Listed, status, style::Style};
-use crate::explain::{because, binding, sentence, what_would_change};
-use plimsoll_api::{KpiState, Reason, ReasonCode, Validated};
+use crate::explain::{Bound, because, binding_step, what_would_change};
+use plimsoll_api::{
+    ConditionCode, DecisionCode, DecisionReason, DecisionStep, KpiState, RateLimit, StepRecord, Validated,
+    reason::{Measured, One, RatePolicy, RateRule},
+};
 use plimsoll_engine::{Memory, Observation, Pods, Sample, alone, turn};
 
 #[derive(Deserialize)]
@@ -118,83 +121,116 @@ fn colours_mark_what_is_wrong() {
     assert!(!explain::render(&cases["conflict"], now(), &Style::default()).contains('\u{1b}'));
 }
 
-/// Every code, without any number, with every number, and with numbers that are none.
-fn every_reason() -> Vec<Reason> {
-    let keys = [
-        "value",
-        "perReplica",
-        "average",
-        "target",
-        "ready",
-        "missing",
-        "unready",
-        "tolerance",
-        "least",
-        "most",
-        "estimate",
-        "atMost",
-        "attempt",
-        "secondsLeft",
-        "before",
-        "raisedFrom",
-        "raisedTo",
-        "minReplicas",
-        "maxReplicas",
-        "windowSeconds",
-        "rangeSeconds",
-        "limit",
-        "policyValue",
-        "periodSeconds",
-        "percent",
-        "disabled",
-        "held",
-        "draining",
-        "drained",
-        "timeoutSeconds",
-        "median",
-        "outliers",
-        "allowed",
-        "replicas",
+/// A step of every code, with names and numbers that can stand in it.
+fn every_step(number: f64, count: i32) -> Vec<DecisionStep> {
+    use DecisionReason as R;
+    let kpi = || "throughput".to_owned();
+    let pods = Measured { ready: number, missing: number, unready: number };
+    let (value, target, at_most, seconds_left, window_seconds) = (number, number, number, number, number);
+    let (per_replica, estimate, timeout_seconds) = (number, Some(number), number);
+    let limit = |by| RateLimit { limit: count, by };
+    let policy =
+        |percent| RateRule::Policy(RatePolicy { policy_value: count, period_seconds: count, percent });
+    let why = || "Stale, 95 s old".to_owned();
+    let (least, most, tolerance) = (number, number, 0.1);
+    let reasons = [
+        R::LoadProposal { kpi: kpi(), value, per_replica, estimate },
+        R::LoadProposal { kpi: kpi(), value, per_replica, estimate: None },
+        R::BurstProposal { kpi: kpi(), value, average: number, per_replica },
+        R::UtilizationProposal { kpi: kpi(), value, target, pods },
+        R::WithinTolerance {
+            kpi: kpi(),
+            value,
+            estimate,
+            target,
+            tolerance,
+            least,
+            most,
+            per_replica: Some(per_replica),
+            pods: Some(pods),
+        },
+        R::ObjectiveBreached { kpi: kpi(), value, at_most, attempt: 1 },
+        R::ObjectiveSettling { kpi: kpi(), value, at_most, seconds_left },
+        R::ObjectiveNear { kpi: kpi(), value, at_most },
+        R::ScalingIneffective {
+            kpi: kpi(),
+            value,
+            at_most,
+            before: number,
+            raised_from: count,
+            raised_to: count,
+        },
+        R::KpiNotFresh { kpi: kpi(), why: why() },
+        R::NoReadyReplicas { kpi: kpi() },
+        R::RequestsHeld { held: count },
+        R::ZoneLost { zones: "b".to_owned(), lost: count, left: count },
+        R::ZoneLost { zones: "b, c".to_owned(), lost: count, left: count },
+        R::ScheduleFloor { entry: "sale".to_owned(), min_replicas: count },
+        R::HeldWithoutEvidence { why: why() },
+        R::HeldOnFirstLook { seconds_left },
+        R::HeldForBurst { seconds_left },
+        R::ScaleUpStabilized { window_seconds, limit: count, seconds_left },
+        R::ScaleDownStabilized { window_seconds, limit: count, seconds_left, range_seconds: Some(number) },
+        R::ScaleDownStabilized { window_seconds, limit: count, seconds_left, range_seconds: None },
+        R::ScaleUpRateLimited(limit(policy(false))),
+        R::ScaleUpRateLimited(limit(RateRule::Disabled { disabled: One })),
+        R::ScaleDownRateLimited(limit(policy(true))),
+        R::StandbyFloor { asked: count },
+        R::ReturnFloor,
+        R::MinReplicas { min_replicas: count },
+        R::MaxReplicas { max_replicas: count },
+        R::Draining { draining: count, drained: count, timeout_seconds, seconds_left },
+        R::DrainTimedOut { draining: count, timeout_seconds },
+        R::Steady,
+        R::ScaledUp,
+        R::ScaledDown,
+        R::Observing,
+        R::Paused,
+        R::ScaleFailed { why: why() },
     ];
-    let filled = |code, number: f64| {
-        let mut reason = Reason::new(code, 7, 12).about("throughput").detailed("Stale, 95 s old");
-        reason.numbers = keys.iter().map(|key| ((*key).to_owned(), number)).collect();
-        reason
-    };
-    ReasonCode::iter()
-        .flat_map(|code| {
-            let some = keys.iter().map(move |key| Reason::new(code, 7, 12).with(key, 3.0));
-            let all = [
-                Reason::new(code, 7, 12),
-                filled(code, 3.0),
-                filled(code, f64::NAN),
-                filled(code, f64::INFINITY),
-            ];
-            some.chain(all)
-        })
-        .collect()
+    let steps = |(from, to)| reasons.clone().map(move |reason| reason.step(from, to));
+    [(7, 12), (12, 7), (1, 1), (0, 0)].into_iter().flat_map(steps).collect()
+}
+
+fn assert_reads_well(text: &str, of: &dyn std::fmt::Debug) {
+    assert!(text.len() > 10, "{of:?}: {text:?}");
+    for bad in ["NaN", "None", "inf", "?", "  ", " ,", " .", "..", "( ", "()", ": :"] {
+        assert!(!text.contains(bad), "{of:?}: {text:?} has {bad:?}");
+    }
+    let words: Vec<&str> = text.split(' ').collect();
+    let twice = words.windows(2).find(|pair| pair[0] == pair[1] && pair[0].chars().all(char::is_alphabetic));
+    assert_eq!(twice, None, "{text:?} has a word twice");
 }
 
 #[test]
-fn every_code_has_words_that_degrade() {
-    for reason in every_reason() {
-        let reasons = [reason.clone()];
-        for text in [sentence(&reason), because(&reason, &reasons), what_would_change(&reasons)] {
-            assert!(text.len() > 10, "{reason:?}: {text:?}");
-            for bad in ["NaN", "None", "inf", "?", "  ", " ,", " .", "..", "( ", "()", ": :"] {
-                assert!(!text.contains(bad), "{reason:?}: {text:?} has {bad:?}");
-            }
+fn every_step_reads_well_and_is_read_back_as_it_was_written() {
+    let steps: Vec<DecisionStep> = [(0.0, 0), (1.0, 1), (3.5, 3), (1e300, 100_000)]
+        .into_iter()
+        .flat_map(|(number, count)| every_step(number, count))
+        .collect();
+    let codes: BTreeSet<_> = steps.iter().map(DecisionStep::code).collect();
+    assert!(DecisionCode::iter().all(|code| codes.contains(&code)), "a code has no step: {codes:?}");
+    for step in steps {
+        let alone = [step.clone()];
+        let change = what_would_change(&alone, None);
+        for text in [step.to_string(), because(Bound::Step(&step), &alone), change.clone()] {
+            assert_reads_well(&text, &step);
         }
-        let mut texts =
-            [sentence(&reason), because(&reason, &reasons), what_would_change(&reasons)].into_iter();
-        let twice = texts.find(|text| {
-            let words: Vec<&str> = text.split(' ').collect();
-            words.windows(2).any(|pair| pair[0] == pair[1] && pair[0].chars().all(char::is_alphabetic))
-        });
-        assert_eq!(twice, None, "a word stands twice");
-        let name = sentence(&reason);
-        assert!(!name.ends_with('.'), "{name}");
-        assert!(what_would_change(&reasons).ends_with('.'));
+        assert!(change.ends_with('.') && !step.to_string().ends_with('.'), "{step:?}: {change}");
+        let json = serde_json::to_string(&StepRecord::from(&step)).unwrap();
+        let record: StepRecord = serde_json::from_str(&json).unwrap();
+        assert_eq!(DecisionStep::try_from(&record), Ok(step), "{json}");
+    }
+}
+
+#[test]
+fn every_condition_reads_well() {
+    for code in ConditionCode::iter() {
+        let unready = Some((code, "as it is"));
+        let change = what_would_change(&[], unready);
+        for text in [code.to_string(), because(Bound::Condition(code, "as it is"), &[]), change] {
+            assert_reads_well(&text, &code);
+        }
     }
 }
 
@@ -231,29 +267,36 @@ kpis:
             }
             let seen = Observation { replicas, pods: Pods::Counted { ready: replicas }, samples, held, ..Observation::default() };
             let decision = turn(&spec, &seen, &mut memory, at, &mut alone).decision;
-            let bound = binding(&decision.reasons).map(|reason| reason.code);
+            let bound = binding_step(&decision.reasons).map(DecisionStep::code);
             prop_assert_eq!(bound, Some(decision.bound_by), "{:#?}", decision.reasons);
+            prop_assert!(decision.bound_by.binds(), "plimsoll_decisions_total has no {:?}", decision.bound_by);
         }
     }
 }
 
 #[test]
 fn sentences_of_the_design() {
-    let load = Reason::new(ReasonCode::LoadProposal, 6, 7).about("throughput");
-    let seven = load.clone().with("value", 812.5).with("perReplica", 120.0);
-    assert_eq!(sentence(&seven), "throughput: 812.5 at 120 a replica asks for 7 replicas");
-    let many = Reason { to: 74, ..load.with("value", 8880.0).with("perReplica", 120.0) };
-    let max = Reason::new(ReasonCode::MaxReplicas, 74, 60).with("maxReplicas", 60.0);
+    let load = |value| DecisionReason::LoadProposal {
+        kpi: "throughput".to_owned(),
+        value,
+        per_replica: 120.0,
+        estimate: None,
+    };
+    let seven = load(812.5).step(6, 7);
+    assert_eq!(seven.to_string(), "throughput: 812.5 at 120 a replica asks for 7 replicas");
+    let max = DecisionReason::MaxReplicas { max_replicas: 60 }.step(74, 60);
     assert_eq!(
-        what_would_change(&[many, max]),
+        what_would_change(&[load(8880.0).step(6, 74), max], None),
         "maxReplicas 60 binds: throughput asks for 74. Raise spec.maxReplicas, or give each replica more to carry (perReplica)."
     );
-    let held = Reason::new(ReasonCode::ScaleDownStabilized, 7, 12)
-        .with("windowSeconds", 300.0)
-        .with("limit", 12.0)
-        .with("secondsLeft", 140.0);
+    let held = DecisionReason::ScaleDownStabilized {
+        window_seconds: 300.0,
+        limit: 12,
+        seconds_left: 140.0,
+        range_seconds: None,
+    };
     assert_eq!(
-        what_would_change(&[seven, held]),
+        what_would_change(&[seven, held.step(7, 12)], None),
         "It stays at 12 for 140 s more: 12 was needed 160 s ago (scaleDown.stabilizationWindowSeconds 300)."
     );
 }

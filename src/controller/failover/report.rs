@@ -1,28 +1,24 @@
 //! What is said of failover: the conditions `FailoverReady` and `PrimaryActive`, and their events.
 
-use crate::{actuate::Note, controller::outcome::Outcome, explain};
-use plimsoll_api::{ConditionType, FailoverState, PRIMARY, ReasonCode, ScalableServiceStatus, Verdict};
+use crate::{actuate::Note, controller::outcome::Outcome};
+use plimsoll_api::{
+    ConditionType, FailoverCode, FailoverReason, FailoverState, PRIMARY, ScalableServiceStatus, Verdict,
+};
 use plimsoll_engine::Shift;
 
 /// The two conditions.
 #[must_use]
 pub fn verdicts(shift: &Shift) -> [Verdict; 2] {
     let ready = &shift.ready;
-    let can = ready.code == ReasonCode::StandbyReady;
-    [Verdict::new(ConditionType::FailoverReady, can, ready.code, explain::sentence(ready)), active(shift)]
+    let can = ready.code() == FailoverCode::StandbyReady;
+    [Verdict::new(ConditionType::FailoverReady, can, ready.code(), ready.to_string()), active(shift)]
 }
 
 /// Whether the primary gets all requests, and should.
 fn active(shift: &Shift) -> Verdict {
     let status = &shift.status;
     let here = status.active == PRIMARY && status.away() == 0;
-    let type_ = ConditionType::PrimaryActive;
-    match shift.reasons.first() {
-        Some(reason) => Verdict::new(type_, here, reason.code, explain::sentence(reason)),
-        None => {
-            Verdict::new(type_, here, ReasonCode::PrimaryServes, explain::fact(ReasonCode::PrimaryServes))
-        }
-    }
+    Verdict::new(ConditionType::PrimaryActive, here, shift.reason.code(), shift.reason.to_string())
 }
 
 /// The events between two statuses: where requests go, why they stay, and whether a standby would take them.
@@ -35,21 +31,21 @@ pub fn notes(old: &ScalableServiceStatus, new: &ScalableServiceStatus, outcome: 
         let condition = status.conditions.iter().find(|condition| condition.type_ == type_);
         condition.map(|condition| condition.reason.clone())
     };
-    if let Some(first) = shift.reasons.first().filter(|_| before != Some(now.state))
-        && worth_an_event(before, now.state)
-    {
+    let note = |warning, reason: &FailoverReason| Note {
+        warning,
+        reason: reason.code().into(),
+        message: reason.to_string(),
+    };
+    if before != Some(now.state) && worth_an_event(before, now.state) {
         let calm = matches!(now.state, FailoverState::Primary | FailoverState::Returning);
-        notes.push(Note { warning: !calm, reason: first.code, message: explain::sentence(first) });
+        notes.push(note(!calm, &shift.reason));
     }
-    let alone = [ReasonCode::NoStandbyReady, ReasonCode::FleetLimit];
-    if let Some(first) = shift.reasons.first().filter(|first| alone.contains(&first.code))
-        && reason_of(old, "PrimaryActive") != reason_of(new, "PrimaryActive")
-    {
-        notes.push(Note { warning: true, reason: first.code, message: explain::sentence(first) });
+    let alone = matches!(shift.reason.code(), FailoverCode::NoStandbyReady | FailoverCode::FleetLimit);
+    if alone && reason_of(old, "PrimaryActive") != reason_of(new, "PrimaryActive") {
+        notes.push(note(true, &shift.reason));
     }
     if reason_of(old, "FailoverReady") != reason_of(new, "FailoverReady") {
-        let warning = shift.ready.code != ReasonCode::StandbyReady;
-        notes.push(Note { warning, reason: shift.ready.code, message: explain::sentence(&shift.ready) });
+        notes.push(note(shift.ready.code() != FailoverCode::StandbyReady, &shift.ready));
     }
     notes
 }

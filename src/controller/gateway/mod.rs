@@ -29,7 +29,9 @@ use crate::{
     lease::{Permit, WriteError},
 };
 use given::{Given, UNDONE_WITHIN};
-use plimsoll_api::{ConditionType, GatewayRule, Mode, ReasonCode, ScalableService, Verdict};
+use plimsoll_api::{
+    ConditionCode, ConditionType, DecisionCode, GatewayRule, Mode, ReasonCode, ScalableService, Verdict,
+};
 use policy::KnownPolicy;
 use proof::Proof;
 
@@ -74,7 +76,10 @@ impl Capability for Steering {
         }
         sight.settled = matches!(self.known.verdict, Some((Some(true), ..)));
         let Some((status, reason, message)) = &self.known.verdict else { return };
-        let refused = matches!(reason, ReasonCode::RouteRefused | ReasonCode::RouteNotFound);
+        let refused = matches!(
+            reason,
+            ReasonCode::Condition(ConditionCode::RouteRefused | ConditionCode::RouteNotFound)
+        );
         sight.refusal = (*status == Some(false) && refused).then(|| message.clone());
     }
 
@@ -113,8 +118,11 @@ impl Capability for Steering {
             why.said()
         );
         let stale = actuate::is_stale(why);
-        let (status, reason) =
-            if stale { (None, ReasonCode::RouteProgressing) } else { (Some(false), ReasonCode::RouteFailed) };
+        let (status, reason) = if stale {
+            (None, ConditionCode::RouteProgressing.into())
+        } else {
+            (Some(false), ConditionCode::RouteFailed.into())
+        };
         self.known.verdict = Some((status, reason, sentence));
         self.again = Some(if stale { AFTER_CONFLICT } else { AFTER_FAILURE });
     }
@@ -212,13 +220,13 @@ impl<'a> Turn<'a> {
                  own, or delete one of the two",
                 self.rule.rule, self.rule.http_route
             );
-            return ((Some(false), ReasonCode::RouteRefused, sentence), None);
+            return ((Some(false), ConditionCode::RouteRefused.into(), sentence), None);
         }
         let route = match self.route(known) {
             Ok(route) => route,
             Err(said) => {
                 // That the list is there is no change of any route, so that nothing would call for a turn.
-                let again = (said.1 == ReasonCode::RouteProgressing).then_some(AGAIN);
+                let again = (said.1 == ConditionCode::RouteProgressing.into()).then_some(AGAIN);
                 return (said, again);
             }
         };
@@ -228,13 +236,13 @@ impl<'a> Turn<'a> {
                 known.given.shares.clone_from(&self.shares);
                 self.believe(&route, &mut known.proof)
             }
-            Plan::Refused(sentence) => ((Some(false), ReasonCode::RouteRefused, sentence), None),
+            Plan::Refused(sentence) => ((Some(false), ConditionCode::RouteRefused.into(), sentence), None),
             Plan::Change(change) => {
                 let what = format!("rule {} of HTTPRoute {}: {}", self.rule.rule, route.name, change.what);
                 let why = match self.service.spec.mode {
                     Mode::Auto => return self.write(&route, known, change.patch, what).await,
-                    Mode::Observe => (ReasonCode::Observing, "Observe"),
-                    Mode::Paused => (ReasonCode::Paused, "Paused"),
+                    Mode::Observe => (DecisionCode::Observing.into(), "Observe"),
+                    Mode::Paused => (DecisionCode::Paused.into(), "Paused"),
                 };
                 let (reason, mode) = why;
                 ((None, reason, format!("mode is {mode}: weights stay as they are; due is {what}")), None)
@@ -253,23 +261,23 @@ impl<'a> Turn<'a> {
                     "this operator runs without traffic and has no right to HTTPRoutes; the chart's value \
                                 traffic.enabled has to be true"
                         .to_owned();
-                return Err((Some(false), ReasonCode::RouteNotFound, sentence));
+                return Err((Some(false), ConditionCode::RouteNotFound.into(), sentence));
             }
             Served::Unknown => {
                 let sentence = "HTTPRoutes are not listed yet".to_owned();
-                return Err((None, ReasonCode::RouteProgressing, sentence));
+                return Err((None, ConditionCode::RouteProgressing.into(), sentence));
             }
             Served::No => {
                 let sentence = "this cluster does not serve HTTPRoute of gateway.networking.k8s.io/v1; the Gateway API's \
                                 resource definitions have to be installed"
                     .to_owned();
-                return Err((Some(false), ReasonCode::RouteNotFound, sentence));
+                return Err((Some(false), ConditionCode::RouteNotFound.into(), sentence));
             }
         }
         let Some(seen) = read(&routes.index, |index| index.get(namespace, name).cloned()) else {
             known.written = None;
             let sentence = format!("HTTPRoute {name} does not exist in namespace {namespace}");
-            return Err((Some(false), ReasonCode::RouteNotFound, sentence));
+            return Err((Some(false), ConditionCode::RouteNotFound.into(), sentence));
         };
         let newer = |written: &Route| written.uid == seen.uid && written.generation > seen.generation;
         match known.written.take().filter(newer) {
@@ -299,7 +307,7 @@ impl<'a> Turn<'a> {
                 known.given.undone,
                 UNDONE_WITHIN.as_secs()
             );
-            return ((Some(false), ReasonCode::RouteRefused, sentence), Some(wait));
+            return ((Some(false), ConditionCode::RouteRefused.into(), sentence), Some(wait));
         }
         let permit = shell.leader.permit(WRITE_TIMEOUT);
         let written =
@@ -309,11 +317,15 @@ impl<'a> Turn<'a> {
                 known.written = Route::of(&object);
                 known.given.again(&self.shares);
                 let about = self.service.object_ref(&());
-                let note = Note { warning: false, reason: ReasonCode::RouteChanged, message: what.clone() };
+                let note = Note {
+                    warning: false,
+                    reason: ConditionCode::RouteChanged.into(),
+                    message: what.clone(),
+                };
                 shell.events.push(note, about);
                 let said = (
                     None,
-                    ReasonCode::RouteProgressing,
+                    ConditionCode::RouteProgressing.into(),
                     format!("{what}, which its Gateways have yet to take over"),
                 );
                 // What the write's answer already says of the Gateways is of the generation before.
@@ -322,16 +334,16 @@ impl<'a> Turn<'a> {
             Err(error) if actuate::is_stale(&error) => {
                 let sentence = format!("somebody else changed it meanwhile; due is {what}");
                 known.not_before = Some(Instant::now() + AFTER_CONFLICT);
-                return ((None, ReasonCode::RouteProgressing, sentence), Some(AFTER_CONFLICT));
+                return ((None, ConditionCode::RouteProgressing.into(), sentence), Some(AFTER_CONFLICT));
             }
             Err(WriteError::NotLeading) => {
                 let sentence = format!("another instance leads; due is {what}");
-                return ((None, ReasonCode::RouteProgressing, sentence), None);
+                return ((None, ConditionCode::RouteProgressing.into(), sentence), None);
             }
             Err(WriteError::Timeout(limit)) => format!("not written within {} s", limit.as_secs()),
             Err(error) => error.said(),
         };
         known.not_before = Some(Instant::now() + AFTER_FAILURE);
-        ((Some(false), ReasonCode::RouteFailed, format!("{what}: {error}")), Some(AFTER_FAILURE))
+        ((Some(false), ConditionCode::RouteFailed.into(), format!("{what}: {error}")), Some(AFTER_FAILURE))
     }
 }

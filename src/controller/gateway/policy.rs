@@ -17,7 +17,7 @@ use crate::{
     controller::context::Context,
     lease::{Permit, WriteError},
 };
-use plimsoll_api::{Mode, ReasonCode, ScalableService};
+use plimsoll_api::{ConditionCode, Mode, ScalableService};
 
 /// Time between two looks while its Gateways have yet to accept it.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -120,7 +120,7 @@ impl Turn<'_> {
                     "BackendTrafficPolicy {} is there and does not belong to this ScalableService; rename one of them",
                     self.key.name
                 );
-                ((Some(false), ReasonCode::PolicyFailed, sentence), LATER)
+                ((Some(false), ConditionCode::PolicyFailed.into(), sentence), LATER)
             }
             FoundPolicy::None => self.written(spec, None, &permit).await,
             FoundPolicy::Own(there) => self.written(spec, Some(&there), &permit).await,
@@ -144,7 +144,7 @@ impl Turn<'_> {
             Ok(policy) => {
                 if policy.metadata.generation != before.and_then(|before| before.metadata.generation) {
                     let message = format!("{} was written", self.named());
-                    let note = Note { warning: false, reason: ReasonCode::RouteChanged, message };
+                    let note = Note { warning: false, reason: ConditionCode::RouteChanged.into(), message };
                     shell.events.push(note, self.service.object_ref(&()));
                 }
                 self.believed(&policy)
@@ -157,7 +157,7 @@ impl Turn<'_> {
                      spec.traffic needs with provider Gateway",
                     self.fields()
                 );
-                ((Some(false), ReasonCode::PolicyNotServed, sentence), LATER)
+                ((Some(false), ConditionCode::PolicyNotServed.into(), sentence), LATER)
             }
             Err(error) => (self.failed(&error.said()), AFTER_FAILURE),
         }
@@ -167,24 +167,25 @@ impl Turn<'_> {
     fn unwritten(&self, there: Option<&DynamicObject>) -> (Said, Duration) {
         let Some(there) = there else {
             let sentence = format!("{} is due and not written now", self.named());
-            return ((None, ReasonCode::RouteProgressing, sentence), LATER);
+            return ((None, ConditionCode::RouteProgressing.into(), sentence), LATER);
         };
         self.believed(there)
     }
 
     fn believed(&self, policy: &DynamicObject) -> (Said, Duration) {
         match policy_accepted(policy) {
-            Word::Yes => {
-                ((Some(true), ReasonCode::RouteInSync, format!("{} is accepted", self.named())), LATER)
-            }
-            Word::Waiting(sentence) => ((None, ReasonCode::RouteProgressing, sentence), AGAIN),
-            Word::No(sentence) => ((Some(false), ReasonCode::PolicyNotAccepted, sentence), AGAIN),
+            Word::Yes => (
+                (Some(true), ConditionCode::RouteInSync.into(), format!("{} is accepted", self.named())),
+                LATER,
+            ),
+            Word::Waiting(sentence) => ((None, ConditionCode::RouteProgressing.into(), sentence), AGAIN),
+            Word::No(sentence) => ((Some(false), ConditionCode::PolicyNotAccepted.into(), sentence), AGAIN),
         }
     }
 
     fn failed(&self, error: &str) -> Said {
         let sentence = format!("{} can't be read or written: {error}", self.named());
-        (Some(false), ReasonCode::PolicyFailed, sentence)
+        (Some(false), ConditionCode::PolicyFailed.into(), sentence)
     }
 
     fn named(&self) -> String {

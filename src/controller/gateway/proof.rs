@@ -20,7 +20,7 @@ use crate::{
     },
     controller::index::route_workload,
 };
-use plimsoll_api::ReasonCode;
+use plimsoll_api::ConditionCode;
 
 /// Requests in a row that have to be answered before a change counts as done: a tenth of the requests that goes
 /// nowhere is overlooked by one of eight looks.
@@ -73,11 +73,11 @@ impl Turn<'_> {
             Word::Yes => {}
             Word::Waiting(sentence) => {
                 proof.since = None;
-                return ((None, ReasonCode::RouteProgressing, sentence), None);
+                return ((None, ConditionCode::RouteProgressing.into(), sentence), None);
             }
             Word::No(sentence) => {
                 proof.since = None;
-                return ((Some(false), ReasonCode::RouteNotAccepted, sentence), None);
+                return ((Some(false), ConditionCode::RouteNotAccepted.into(), sentence), None);
             }
         }
         let now = Instant::now();
@@ -114,30 +114,34 @@ impl Turn<'_> {
                     "{weights}, accepted at generation {generation}; whether it answers was not asked, since no GET can meet the \
                      rule, or none of its parents is a Gateway"
                 );
-                (Some(true), ReasonCode::RouteInSync, sentence)
+                (Some(true), ConditionCode::RouteInSync.into(), sentence)
             }
             Some(Ok(_)) => (
                 Some(true),
-                ReasonCode::RouteInSync,
+                ConditionCode::RouteInSync.into(),
                 format!("{weights}, accepted at generation {generation}, and answers"),
             ),
-            None => {
-                (None, ReasonCode::RouteProgressing, format!("{weights}; whether it answers is being asked"))
-            }
-            Some(Err(doubt @ Doubt::Answer(_))) if since.elapsed() >= PATIENCE => {
-                (Some(false), ReasonCode::RouteNotServing, format!("{weights}, but {}", doubt.sentence()))
-            }
+            None => (
+                None,
+                ConditionCode::RouteProgressing.into(),
+                format!("{weights}; whether it answers is being asked"),
+            ),
+            Some(Err(doubt @ Doubt::Answer(_))) if since.elapsed() >= PATIENCE => (
+                Some(false),
+                ConditionCode::RouteNotServing.into(),
+                format!("{weights}, but {}", doubt.sentence()),
+            ),
             // It is nothing against the Gateway's word: it may be for another network, or for clients with a certificate.
             Some(Err(doubt @ Doubt::Unreachable(_))) if since.elapsed() >= PATIENCE => (
                 Some(true),
-                ReasonCode::RouteInSync,
+                ConditionCode::RouteInSync.into(),
                 format!(
                     "{weights}, accepted at generation {generation}; whether it answers is not known: {}",
                     doubt.sentence()
                 ),
             ),
             Some(Err(doubt)) => {
-                (None, ReasonCode::RouteProgressing, format!("{weights}, but {}", doubt.sentence()))
+                (None, ConditionCode::RouteProgressing.into(), format!("{weights}, but {}", doubt.sentence()))
             }
         }
     }

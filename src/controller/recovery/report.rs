@@ -1,7 +1,9 @@
 //! What is said of replicas that stand out: the condition `ReplicasHealthy` and its events.
 
-use crate::{actuate::Note, controller::outcome::Outcome, explain};
-use plimsoll_api::{ConditionType, Reason, ReasonCode, RecoveryStatus, ScalableServiceStatus, Verdict};
+use crate::{actuate::Note, controller::outcome::Outcome};
+use plimsoll_api::{
+    ConditionType, RecoveryCode, RecoveryReason, RecoveryStatus, ScalableServiceStatus, Verdict,
+};
 use plimsoll_engine::Recovery;
 
 /// Sentences in a condition; the rest is counted.
@@ -10,26 +12,18 @@ const SENTENCES_MAX: usize = 3;
 /// The condition: False while a replica is out or should be, Unknown while nobody can be judged.
 #[must_use]
 pub fn verdict(recovery: &Recovery) -> Verdict {
-    let first = recovery.reasons.first();
-    let code = first.map_or(ReasonCode::NoOutliers, |reason| reason.code);
+    let code = recovery.reasons.first().map_or(RecoveryCode::NoOutliers, RecoveryReason::code);
     let status = match code {
-        ReasonCode::NoOutliers => Some(true),
-        ReasonCode::Paused | ReasonCode::OutliersUnknown | ReasonCode::TooFewPeers => None,
+        RecoveryCode::NoOutliers => Some(true),
+        RecoveryCode::Paused | RecoveryCode::OutliersUnknown | RecoveryCode::TooFewPeers => None,
         _ => Some(false),
     };
-    let message = match code {
-        ReasonCode::Paused => "mode is Paused: no replica is ejected, replaced or put back".to_owned(),
-        ReasonCode::Observing => {
-            let pods = first.and_then(|reason| reason.detail.as_deref()).unwrap_or("a replica");
-            format!("mode is Observe: would be ejected: {pods}")
-        }
-        _ => said(&recovery.reasons),
-    };
-    Verdict { type_: ConditionType::ReplicasHealthy, status, reason: code, message }
+    let message = said(&recovery.reasons);
+    Verdict { type_: ConditionType::ReplicasHealthy, status, reason: code.into(), message }
 }
 
-fn said(reasons: &[Reason]) -> String {
-    let shown: Vec<String> = reasons.iter().take(SENTENCES_MAX).map(explain::sentence).collect();
+fn said(reasons: &[RecoveryReason]) -> String {
+    let shown: Vec<String> = reasons.iter().take(SENTENCES_MAX).map(ToString::to_string).collect();
     let more = reasons.len().saturating_sub(SENTENCES_MAX);
     let rest = if more > 0 { format!("; and {more} more") } else { String::new() };
     shown.join("; ") + &rest
@@ -46,37 +40,38 @@ pub fn notes(old: &ScalableServiceStatus, new: &ScalableServiceStatus, outcome: 
         let condition = status.conditions.iter().find(|condition| condition.type_ == "ReplicasHealthy");
         condition.map(|condition| condition.reason.clone())
     };
-    let told = [ReasonCode::EjectionBudgetSpent, ReasonCode::EvictionRefused, ReasonCode::EvictionFailed];
-    if let Some(first) = reasons.first().filter(|first| told.contains(&first.code))
+    let told =
+        [RecoveryCode::EjectionBudgetSpent, RecoveryCode::EvictionRefused, RecoveryCode::EvictionFailed];
+    if let Some(first) = reasons.first().filter(|first| told.contains(&first.code()))
         && reason(old) != reason(new)
     {
-        notes.push(Note { warning: true, reason: first.code, message: explain::sentence(first) });
+        notes.push(note(true, first));
     }
     notes
 }
 
-fn moves(before: &RecoveryStatus, now: &RecoveryStatus, reasons: &[Reason]) -> Vec<Note> {
+fn note(warning: bool, reason: &RecoveryReason) -> Note {
+    Note { warning, reason: reason.code().into(), message: reason.to_string() }
+}
+
+fn moves(before: &RecoveryStatus, now: &RecoveryStatus, reasons: &[RecoveryReason]) -> Vec<Note> {
     let mut notes = Vec::new();
     let was_out = before.ejected_pods();
-    let plain = |code, pod: &str| explain::sentence(&Reason::new(code, 0, 0).about(pod));
     for out in &now.ejected {
         let pod = &out.pod;
         if !was_out.contains(pod) {
-            let code = ReasonCode::OutlierEjected;
-            let why = reasons.iter().find(|reason| reason.code == code && reason.name.as_ref() == Some(pod));
-            let message = why.map_or_else(|| plain(code, pod), explain::sentence);
-            notes.push(Note { warning: true, reason: code, message });
+            let of_pod = |reason: &&RecoveryReason| matches!(reason, RecoveryReason::OutlierEjected { pod: ejected, .. } if ejected == pod);
+            let plain = RecoveryReason::OutlierEjected { pod: pod.clone(), judged: None };
+            notes.push(note(true, reasons.iter().find(of_pod).unwrap_or(&plain)));
         }
         let evicted = before.ejected.iter().any(|old| old.pod == *pod && old.evicted.is_some());
         if out.evicted.is_some() && !evicted {
-            let reason = ReasonCode::OutlierReplaced;
-            notes.push(Note { warning: false, reason, message: plain(reason, pod) });
+            notes.push(note(false, &RecoveryReason::OutlierReplaced { pod: pod.clone() }));
         }
     }
     for back in &now.returned {
         if was_out.contains(&back.pod) {
-            let reason = ReasonCode::OutlierReturned;
-            notes.push(Note { warning: false, reason, message: plain(reason, &back.pod) });
+            notes.push(note(false, &RecoveryReason::OutlierReturned { pod: back.pod.clone() }));
         }
     }
     notes

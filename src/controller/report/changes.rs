@@ -8,10 +8,10 @@ use super::{conditions::bound, status::changed};
 use crate::{
     actuate::Note,
     controller::{capability::Reported, outcome::Written},
-    explain,
 };
 use plimsoll_api::{
-    Arrival, ReasonCode, RecoveryStatus, ScalableServiceStatus, StandbyStatus, Summary, TrafficStatus,
+    Arrival, ConditionCode, DecisionCode, ReasonCode, RecoveryStatus, ScalableServiceStatus, StandbyStatus,
+    Summary, TrafficStatus,
 };
 
 /// Changes that nobody waits for (a KPI that moved a little) are written at most this often.
@@ -47,7 +47,7 @@ pub fn worth(old: &ScalableServiceStatus, new: &ScalableServiceStatus) -> Worth 
     if hard(old) != hard(new) {
         return Worth::Hard;
     }
-    let codes = |status: &ScalableServiceStatus| -> Vec<ReasonCode> {
+    let codes = |status: &ScalableServiceStatus| -> Vec<DecisionCode> {
         let newest = status.decisions.first();
         newest.map(|record| record.reasons.iter().map(|reason| reason.code).collect()).unwrap_or_default()
     };
@@ -119,13 +119,12 @@ pub fn scaled(change: &Reported<'_>) -> Vec<Note> {
         && done.progress.written == Written::Changed
     {
         let (from, to) = (done.decided.seen, done.decided.decision.replicas);
-        let reason = if to > from { ReasonCode::ScaledUp } else { ReasonCode::ScaledDown };
+        let reason = if to > from { DecisionCode::ScaledUp } else { DecisionCode::ScaledDown };
         let message = format!("{from} -> {to} replicas. {}", bound(done));
-        notes.push(Note { warning: false, reason, message });
-        let late =
-            done.decided.decision.reasons.iter().find(|reason| reason.code == ReasonCode::DrainTimedOut);
-        if let Some(late) = late {
-            notes.push(Note { warning: true, reason: late.code, message: explain::sentence(late) });
+        notes.push(Note { warning: false, reason: reason.into(), message });
+        let mut steps = done.decided.decision.reasons.iter();
+        if let Some(late) = steps.find(|step| step.code() == DecisionCode::DrainTimedOut) {
+            notes.push(Note { warning: true, reason: late.code().into(), message: late.to_string() });
         }
     }
     notes
@@ -133,25 +132,25 @@ pub fn scaled(change: &Reported<'_>) -> Vec<Note> {
 
 /// Reasons of the condition Ready that are events of their own.
 const READY_EVENTS: &[ReasonCode] = &[
-    ReasonCode::ScalerConflict,
-    ReasonCode::TargetNotFound,
-    ReasonCode::TargetNotScalable,
-    ReasonCode::InvalidSpec,
-    ReasonCode::MetricsUnavailable,
-    ReasonCode::MetricsIncomplete,
-    ReasonCode::ScaleFailed,
-    ReasonCode::ScalingIneffective,
-    ReasonCode::MaxReplicas,
-    ReasonCode::BalancersFailed,
-    ReasonCode::BalancerOutOfSync,
-    ReasonCode::RouteNotFound,
-    ReasonCode::RouteRefused,
-    ReasonCode::RouteNotAccepted,
-    ReasonCode::RouteNotServing,
-    ReasonCode::RouteFailed,
-    ReasonCode::PolicyNotServed,
-    ReasonCode::PolicyNotAccepted,
-    ReasonCode::PolicyFailed,
+    ReasonCode::Condition(ConditionCode::ScalerConflict),
+    ReasonCode::Condition(ConditionCode::TargetNotFound),
+    ReasonCode::Condition(ConditionCode::TargetNotScalable),
+    ReasonCode::Condition(ConditionCode::InvalidSpec),
+    ReasonCode::Condition(ConditionCode::MetricsUnavailable),
+    ReasonCode::Condition(ConditionCode::MetricsIncomplete),
+    ReasonCode::Decision(DecisionCode::ScaleFailed),
+    ReasonCode::Decision(DecisionCode::ScalingIneffective),
+    ReasonCode::Decision(DecisionCode::MaxReplicas),
+    ReasonCode::Condition(ConditionCode::BalancersFailed),
+    ReasonCode::Condition(ConditionCode::BalancerOutOfSync),
+    ReasonCode::Condition(ConditionCode::RouteNotFound),
+    ReasonCode::Condition(ConditionCode::RouteRefused),
+    ReasonCode::Condition(ConditionCode::RouteNotAccepted),
+    ReasonCode::Condition(ConditionCode::RouteNotServing),
+    ReasonCode::Condition(ConditionCode::RouteFailed),
+    ReasonCode::Condition(ConditionCode::PolicyNotServed),
+    ReasonCode::Condition(ConditionCode::PolicyNotAccepted),
+    ReasonCode::Condition(ConditionCode::PolicyFailed),
 ];
 
 /// The event of the condition Ready: a reason to look at, or that all is well again.
@@ -167,5 +166,9 @@ pub fn ready(change: &Reported<'_>) -> Option<Note> {
         return Some(Note { warning: true, reason: *reason, message: now.message });
     }
     let is_well = before.is_some_and(|before| before.status == "False") && now.status == "True";
-    is_well.then(|| Note { warning: false, reason: ReasonCode::Steady, message: "works again".into() })
+    is_well.then(|| Note {
+        warning: false,
+        reason: DecisionCode::Steady.into(),
+        message: "works again".into(),
+    })
 }

@@ -4,7 +4,9 @@ use crate::{
     controller::outcome::{Done, Outcome, Refusal, Written},
     explain,
 };
-use plimsoll_api::{ConditionType, KpiState, KpiStatus, KpiType, Mode, ReasonCode, Verdict};
+use plimsoll_api::{
+    ConditionCode, ConditionType, DecisionCode, KpiState, KpiStatus, KpiType, Mode, ReasonCode, Verdict,
+};
 
 /// The conditions of every service; `traffic` is the one of its traffic, on which Ready depends as well.
 #[must_use]
@@ -39,35 +41,39 @@ fn decided(mode: Mode, done: &Done, traffic: Option<&Verdict>) -> Vec<Verdict> {
     let reconciling = done.progress.ready < wanted;
     let ready = if metrics.status != Some(true) {
         Verdict { type_: ConditionType::Ready, ..metrics.clone() }
-    } else if active.reason == ReasonCode::ScaleFailed {
+    } else if active.reason == DecisionCode::ScaleFailed.into() {
         Verdict { type_: ConditionType::Ready, ..active.clone() }
     } else if let Some(traffic) = traffic.filter(|traffic| traffic.status != Some(true)) {
         Verdict { type_: ConditionType::Ready, ..traffic.clone() }
     } else {
         let why = bound(done);
+        let at_min = limited.reason == DecisionCode::MinReplicas.into();
         let reason = match (mode, limited.status, reconciling) {
-            (Mode::Paused, ..) => ReasonCode::Paused,
-            (Mode::Observe, ..) => ReasonCode::Observing,
-            (Mode::Auto, Some(true), _) if limited.reason != ReasonCode::MinReplicas => limited.reason,
-            _ if done.decided.decision.bound_by == ReasonCode::Draining => ReasonCode::Draining,
-            (Mode::Auto, _, true) => ReasonCode::Progressing,
-            (Mode::Auto, ..) => ReasonCode::Steady,
+            (Mode::Paused, ..) => DecisionCode::Paused.into(),
+            (Mode::Observe, ..) => DecisionCode::Observing.into(),
+            (Mode::Auto, Some(true), _) if !at_min => limited.reason,
+            _ if done.decided.decision.bound_by == DecisionCode::Draining => DecisionCode::Draining.into(),
+            (Mode::Auto, _, reconciling) => progress_code(reconciling),
         };
         Verdict::new(ConditionType::Ready, true, reason, why)
     };
     vec![
         ready,
+        Verdict::new(ConditionType::Reconciling, reconciling, progress_code(reconciling), progress),
         Verdict::new(
-            ConditionType::Reconciling,
-            reconciling,
-            if reconciling { ReasonCode::Progressing } else { ReasonCode::Steady },
-            progress,
+            ConditionType::Stalled,
+            false,
+            DecisionCode::Steady,
+            "nothing has to be changed by hand",
         ),
-        Verdict::new(ConditionType::Stalled, false, ReasonCode::Steady, "nothing has to be changed by hand"),
         metrics,
         active,
         limited,
     ]
+}
+
+fn progress_code(reconciling: bool) -> ReasonCode {
+    if reconciling { ConditionCode::Progressing.into() } else { DecisionCode::Steady.into() }
 }
 
 fn metrics(done: &Done) -> Verdict {
@@ -86,21 +92,21 @@ fn metrics(done: &Done) -> Verdict {
         })
         .collect();
     let (status, reason, message) = match missing.len() {
-        0 => (true, ReasonCode::MetricsFresh, "every KPI has a fresh sample".to_owned()),
-        n if n == kpis.len() => (false, ReasonCode::MetricsUnavailable, missing.join("; ")),
-        _ => (false, ReasonCode::MetricsIncomplete, missing.join("; ")),
+        0 => (true, ConditionCode::MetricsFresh, "every KPI has a fresh sample".to_owned()),
+        n if n == kpis.len() => (false, ConditionCode::MetricsUnavailable, missing.join("; ")),
+        _ => (false, ConditionCode::MetricsIncomplete, missing.join("; ")),
     };
     Verdict::new(ConditionType::MetricsAvailable, status, reason, message)
 }
 
 fn active(mode: Mode, done: &Done) -> Verdict {
     let (status, reason, message) = match (mode, &done.progress.written) {
-        (_, Written::Failed(error)) => (false, ReasonCode::ScaleFailed, error.clone()),
+        (_, Written::Failed(error)) => (false, DecisionCode::ScaleFailed, error.clone()),
         (Mode::Observe, _) => {
-            (false, ReasonCode::Observing, "mode is Observe: nothing is written to the target".into())
+            (false, DecisionCode::Observing, "mode is Observe: nothing is written to the target".into())
         }
-        (Mode::Paused, _) => (false, ReasonCode::Paused, "mode is Paused: the replicas are held".into()),
-        (Mode::Auto, _) => (true, ReasonCode::Steady, "the target's scale follows the decisions".into()),
+        (Mode::Paused, _) => (false, DecisionCode::Paused, "mode is Paused: the replicas are held".into()),
+        (Mode::Auto, _) => (true, DecisionCode::Steady, "the target's scale follows the decisions".into()),
     };
     Verdict::new(ConditionType::ScalingActive, status, reason, message)
 }
@@ -108,13 +114,13 @@ fn active(mode: Mode, done: &Done) -> Verdict {
 fn limited(done: &Done) -> Verdict {
     let decision = &done.decided.decision;
     let limits = [
-        ReasonCode::MaxReplicas,
-        ReasonCode::MinReplicas,
-        ReasonCode::ScaleUpRateLimited,
-        ReasonCode::ScaleDownRateLimited,
+        DecisionCode::MaxReplicas,
+        DecisionCode::MinReplicas,
+        DecisionCode::ScaleUpRateLimited,
+        DecisionCode::ScaleDownRateLimited,
     ];
-    let reason = if decision.has(ReasonCode::ScalingIneffective) {
-        Some(ReasonCode::ScalingIneffective)
+    let reason = if decision.has(DecisionCode::ScalingIneffective) {
+        Some(DecisionCode::ScalingIneffective)
     } else {
         limits.into_iter().find(|limit| decision.bound_by == *limit)
     };
@@ -123,7 +129,7 @@ fn limited(done: &Done) -> Verdict {
         None => Verdict::new(
             ConditionType::ScalingLimited,
             false,
-            ReasonCode::WithinLimits,
+            ConditionCode::WithinLimits,
             "no limit keeps the replicas from what is asked for",
         ),
     }
@@ -131,11 +137,11 @@ fn limited(done: &Done) -> Verdict {
 
 /// The sentence of the step that bound the decision.
 pub(super) fn bound(done: &Done) -> String {
-    explain::binding(&done.reasons()).map_or_else(String::new, explain::sentence)
+    explain::binding_step(&done.reasons()).map_or_else(String::new, ToString::to_string)
 }
 
-fn said(done: &Done, code: ReasonCode) -> String {
-    let reasons = done.reasons();
-    let reason = reasons.iter().rev().find(|reason| reason.code == code);
-    reason.map_or_else(String::new, explain::sentence)
+fn said(done: &Done, code: DecisionCode) -> String {
+    let steps = done.reasons();
+    let step = steps.iter().rev().find(|step| step.code() == code);
+    step.map_or_else(String::new, ToString::to_string)
 }

@@ -5,13 +5,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::{
-    controller::outcome::{Done, Outcome, Refusal, is_a_change},
-    explain,
-};
+use crate::controller::outcome::{Done, Outcome, Refusal, is_a_change};
 use plimsoll_api::{
-    DecisionRecord, Draining, KpiState, KpiStatus, KpiType, RecoveryStatus, ScalableService,
-    ScalableServiceSpec, ScalableServiceStatus, Summary, TrafficStatus, Verdict, merge_conditions,
+    DecisionRecord, Draining, KpiState, KpiStatus, KpiType, ReasonCode, RecoveryStatus, ScalableService,
+    ScalableServiceSpec, ScalableServiceStatus, StepRecord, Summary, TrafficStatus, Verdict,
+    merge_conditions, text::number,
 };
 
 /// The status to write after `outcome`.
@@ -74,7 +72,7 @@ pub fn status(
                     range,
                     replicas: format!("{}/{}", done.progress.ready, decision.replicas),
                     kpi: nearest(&decision.kpis, wanted),
-                    why: decision.bound_by.name().into(),
+                    why: ReasonCode::from(decision.bound_by).name().into(),
                 },
                 kpis: decision.kpis.clone(),
                 decisions,
@@ -137,7 +135,7 @@ fn nearest(kpis: &[KpiStatus], replicas: i32) -> String {
         .filter_map(|kpi| Some((kpi.used?, kpi.value?, kpi)));
     if let Some((_, value, kpi)) = usable.max_by(|(a, ..), (b, ..)| a.total_cmp(b)) {
         let limit = if kpi.type_ == KpiType::Load { kpi.target * f64::from(replicas) } else { kpi.target };
-        return format!("{} {}/{}", kpi.name, explain::number(value), explain::number(limit));
+        return format!("{} {}/{}", kpi.name, number(value), number(limit));
     }
     kpis.first().map_or_else(
         || "-".into(),
@@ -154,7 +152,7 @@ fn ring(old: &[DecisionRecord], done: &Done) -> Vec<DecisionRecord> {
         time: Time(done.decided.at),
         from: done.decided.seen,
         to: done.decided.decision.replicas,
-        reasons: done.reasons().into_owned(),
+        reasons: done.reasons().iter().map(StepRecord::from).collect(),
     };
     let changes =
         old.iter().filter(|old| changed(old) && old.time != record.time).cloned().collect::<Vec<_>>();
@@ -163,5 +161,5 @@ fn ring(old: &[DecisionRecord], done: &Done) -> Vec<DecisionRecord> {
 
 /// Whether a record is of a decision that changed the replicas.
 pub fn changed(record: &DecisionRecord) -> bool {
-    record.reasons.last().is_some_and(is_a_change)
+    record.reasons.last().is_some_and(|last| is_a_change(last.code))
 }

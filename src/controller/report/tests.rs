@@ -15,8 +15,9 @@ use crate::controller::{
     outcome::{Decided, Done, Outcome, Progress, Refusal, Written},
 };
 use plimsoll_api::{
-    Arrival, ConditionType, Draining, Ejected, KpiState, Mode, Reason, ReasonCode, RecoveryStatus, Returned,
-    ScalableServiceSpec, ScalableServiceStatus, TrafficStatus, Validated, Verdict,
+    Arrival, ConditionCode, ConditionType, DecisionCode, Draining, Ejected, FailoverCode, KpiState, Mode,
+    ReasonCode, RecoveryCode, RecoveryReason, RecoveryStatus, Returned, ScalableServiceSpec,
+    ScalableServiceStatus, TrafficStatus, Validated, Verdict,
 };
 use plimsoll_engine::{
     Memory, Observation, Placed, Pods, Recovery, Sample, StandbySeen, Standing, Topology, Turn, alone, turn,
@@ -77,7 +78,7 @@ impl Story {
         let spec = Validated::new(&self.spec).unwrap();
         let Turn { decision, failover: shift, .. } =
             turn(&spec, &seen, &mut self.memory, self.now, &mut alone);
-        let writes = decision.has(ReasonCode::ScaledUp) || decision.has(ReasonCode::ScaledDown);
+        let writes = decision.has(DecisionCode::ScaledUp) || decision.has(DecisionCode::ScaledDown);
         let decided = Decided {
             at: self.now,
             seen: self.replicas,
@@ -141,7 +142,10 @@ fn unchanged_means_no_write_and_no_event() {
 fn a_change_is_told_once_and_kept_in_the_ring() {
     let mut story = Story::new(Mode::Auto);
     story.turn(fresh(400.0), fresh(0.1), 4);
-    assert_eq!(story.turn(fresh(900.0), fresh(0.1), 4), (Worth::Hard, vec![(false, ReasonCode::ScaledUp)]));
+    assert_eq!(
+        story.turn(fresh(900.0), fresh(0.1), 4),
+        (Worth::Hard, vec![(false, DecisionCode::ScaledUp.into())])
+    );
     assert_eq!(story.condition("Ready"), "True Progressing");
     assert_eq!(story.condition("Reconciling"), "True Progressing");
     assert_eq!(story.turn(fresh(900.0), fresh(0.1), 9).1, vec![]);
@@ -171,12 +175,16 @@ fn missing_evidence_is_not_ready_and_says_which() {
     let mut story = Story::new(Mode::Auto);
     story.turn(fresh(400.0), fresh(0.1), 4);
     let stale = || Sample::unusable(KpiState::Stale, "45 s old, allowed 30 s");
-    assert_eq!(story.turn(stale(), fresh(0.1), 4).1, vec![(true, ReasonCode::MetricsIncomplete)]);
+    assert_eq!(story.turn(stale(), fresh(0.1), 4).1, vec![(true, ConditionCode::MetricsIncomplete.into())]);
     assert_eq!(story.condition("Ready"), "False MetricsIncomplete");
     let ready = story.status.conditions.iter().find(|condition| condition.type_ == "Ready").unwrap();
     assert!(ready.message.contains("load is Stale (45 s old, allowed 30 s)"), "{}", ready.message);
-    assert_eq!(story.turn(stale(), stale(), 4).1, vec![(true, ReasonCode::MetricsUnavailable)]);
-    assert_eq!(story.turn(fresh(400.0), fresh(0.1), 4).1, vec![(false, ReasonCode::Steady)], "works again");
+    assert_eq!(story.turn(stale(), stale(), 4).1, vec![(true, ConditionCode::MetricsUnavailable.into())]);
+    assert_eq!(
+        story.turn(fresh(400.0), fresh(0.1), 4).1,
+        vec![(false, DecisionCode::Steady.into())],
+        "works again"
+    );
 }
 
 #[test]
@@ -192,10 +200,13 @@ fn limits_modes_and_refusals_have_their_reasons() {
         assert_eq!(story.condition("ScalingActive"), format!("False {reason}"));
         assert_eq!(story.status.summary.replicas, "4/9", "what would be done is said");
     }
-    let refusal =
-        Refusal { reason: ReasonCode::ScalerConflict, message: "an HPA has it".into(), shift: None };
+    let refusal = Refusal {
+        reason: ConditionCode::ScalerConflict.into(),
+        message: "an HPA has it".into(),
+        shift: None,
+    };
     let told = story.tell(&Outcome::Refused(Box::new(refusal)));
-    assert_eq!(told, (Worth::Hard, vec![(true, ReasonCode::ScalerConflict)]));
+    assert_eq!(told, (Worth::Hard, vec![(true, ConditionCode::ScalerConflict.into())]));
     assert_eq!(
         (story.condition("Stalled"), story.condition("MetricsAvailable")),
         ("True ScalerConflict".into(), "Unknown ScalerConflict".into())
@@ -220,17 +231,20 @@ fn ready_follows_the_balancers_and_a_drain_is_urgent() {
     let mut story = Story::new(Mode::Auto);
     let traffic = "{provider: HAProxy, targetPort: 8080, listeners: [{port: 80}]}";
     story.spec.traffic = Some(serde_saphyr::from_str(traffic).unwrap());
-    let verdict = |status, reason| {
+    let verdict = |status, reason: ReasonCode| {
         let known = Verdict::new(ConditionType::TrafficSynced, true, reason, "as it is");
         Some(Verdict { status, ..known })
     };
-    story.traffic = verdict(Some(false), ReasonCode::BalancerOutOfSync);
-    assert_eq!(story.turn(fresh(400.0), fresh(0.1), 4).1, vec![(true, ReasonCode::BalancerOutOfSync)]);
+    story.traffic = verdict(Some(false), ConditionCode::BalancerOutOfSync.into());
+    assert_eq!(
+        story.turn(fresh(400.0), fresh(0.1), 4).1,
+        vec![(true, ConditionCode::BalancerOutOfSync.into())]
+    );
     assert_eq!(story.condition("Ready"), "False BalancerOutOfSync");
-    story.traffic = verdict(None, ReasonCode::BalancersStarting);
+    story.traffic = verdict(None, ConditionCode::BalancersStarting.into());
     story.turn(fresh(400.0), fresh(0.1), 4);
     assert_eq!(story.condition("Ready"), "Unknown BalancersStarting");
-    story.traffic = verdict(Some(true), ReasonCode::BalancersInSync);
+    story.traffic = verdict(Some(true), ConditionCode::BalancersInSync.into());
     story.turn(fresh(400.0), fresh(0.1), 4);
     assert_eq!(story.condition("Ready"), "True Steady");
     assert_eq!(story.condition("TrafficSynced"), "True BalancersInSync");
@@ -253,9 +267,9 @@ fn ready_follows_the_balancers_and_a_drain_is_urgent() {
     story.status = drained;
     let refused =
         |reason| Outcome::Refused(Box::new(Refusal { reason, message: "it is so".into(), shift: None }));
-    assert_eq!(story.tell(&refused(ReasonCode::ScaleFailed)).0, Worth::Hard);
+    assert_eq!(story.tell(&refused(DecisionCode::ScaleFailed.into())).0, Worth::Hard);
     assert_eq!(story.status.traffic.as_ref().unwrap().draining.len(), 1);
-    assert_eq!(story.tell(&refused(ReasonCode::ScalerConflict)).0, Worth::Urgent);
+    assert_eq!(story.tell(&refused(ConditionCode::ScalerConflict.into())).0, Worth::Urgent);
     assert_eq!(story.status.traffic, Some(TrafficStatus::default()));
 }
 
@@ -263,8 +277,7 @@ fn ready_follows_the_balancers_and_a_drain_is_urgent() {
 fn ejections_are_told_once_and_are_urgent() {
     let mut story = Story::new(Mode::Auto);
     let time = |story: &Story| k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(story.now);
-    let healthy =
-        Recovery { reasons: vec![Reason::new(ReasonCode::NoOutliers, 4, 4)], ..Recovery::default() };
+    let healthy = Recovery { reasons: vec![RecoveryReason::NoOutliers], ..Recovery::default() };
     story.recovery = Some(healthy.clone());
     story.turn(fresh(400.0), fresh(0.1), 4);
     assert_eq!(story.condition("ReplicasHealthy"), "True NoOutliers");
@@ -272,12 +285,11 @@ fn ejections_are_told_once_and_are_urgent() {
 
     let (since, until) = (time(&story), time(&story));
     let out = Ejected { pod: "web-1".into(), since, until, ejections: 1, evicted: None };
-    let about =
-        Reason::new(ReasonCode::OutlierEjected, 4, 4).about("web-1").with("value", 0.3).with("median", 0.0);
+    let about = RecoveryReason::OutlierEjected { pod: "web-1".into(), judged: Some((0.3, 0.0)) };
     let status = RecoveryStatus { ejected: vec![out], ..RecoveryStatus::default() };
     story.recovery = Some(Recovery { status, reasons: vec![about], ..Recovery::default() });
     let told = story.turn(fresh(400.0), fresh(0.1), 4);
-    assert_eq!(told, (Worth::Urgent, vec![(true, ReasonCode::OutlierEjected)]));
+    assert_eq!(told, (Worth::Urgent, vec![(true, RecoveryCode::OutlierEjected.into())]));
     assert_eq!(story.condition("ReplicasHealthy"), "False OutlierEjected");
     assert_eq!(story.condition("Ready"), "True Steady", "the rest serves");
     let message = &story.status.conditions.last().unwrap().message;
@@ -292,13 +304,13 @@ fn ejections_are_told_once_and_are_urgent() {
     story.recovery = Some(recovery.clone());
     assert_eq!(
         story.turn(fresh(400.0), fresh(0.1), 4),
-        (Worth::Hard, vec![(true, ReasonCode::EvictionRefused)])
+        (Worth::Hard, vec![(true, RecoveryCode::EvictionRefused.into())])
     );
     recovery.evicted(&mut Memory::default(), "web-1", story.now);
     story.recovery = Some(recovery);
     assert_eq!(
         story.turn(fresh(400.0), fresh(0.1), 4),
-        (Worth::Hard, vec![(false, ReasonCode::OutlierReplaced)])
+        (Worth::Hard, vec![(false, RecoveryCode::OutlierReplaced.into())])
     );
     assert_eq!(story.condition("ReplicasHealthy"), "False OutlierEjected");
 
@@ -306,7 +318,7 @@ fn ejections_are_told_once_and_are_urgent() {
     let status = RecoveryStatus { returned: vec![back], ..RecoveryStatus::default() };
     story.recovery = Some(Recovery { status, ..healthy });
     let told = story.turn(fresh(400.0), fresh(0.1), 4);
-    assert_eq!(told, (Worth::Urgent, vec![(false, ReasonCode::OutlierReturned)]));
+    assert_eq!(told, (Worth::Urgent, vec![(false, RecoveryCode::OutlierReturned.into())]));
 }
 
 #[test]
@@ -326,20 +338,23 @@ fn a_failover_is_told_by_two_conditions_and_an_event_for_each_state() {
     let turn = |story: &mut Story, ready| story.turn(load().0, load().1, ready);
 
     story.standbys = Some(vec![spare(None)]);
-    assert_eq!(turn(&mut story, 4).1, [(false, ReasonCode::StandbyReady)]);
+    assert_eq!(turn(&mut story, 4).1, [(false, FailoverCode::StandbyReady.into())]);
     assert_eq!(story.condition("PrimaryActive"), "True PrimaryServes");
     assert_eq!(turn(&mut story, 4), (Worth::Nothing, vec![]));
 
     story.standbys = Some(vec![spare(Some("it does not answer"))]);
-    assert_eq!(turn(&mut story, 4).1, [(true, ReasonCode::StandbyNotReady)]);
+    assert_eq!(turn(&mut story, 4).1, [(true, FailoverCode::StandbyNotReady.into())]);
     assert_eq!(story.condition("FailoverReady"), "False StandbyNotReady");
-    assert_eq!(turn(&mut story, 0).1, [(true, ReasonCode::NoStandbyReady)]);
+    assert_eq!(turn(&mut story, 0).1, [(true, FailoverCode::NoStandbyReady.into())]);
     assert_eq!(story.condition("PrimaryActive"), "True NoStandbyReady");
 
     story.standbys = Some(vec![spare(None)]);
     let (worth, events) = turn(&mut story, 0);
     assert_eq!(worth, Worth::Urgent, "the balancers wait for it");
-    assert_eq!(events, [(true, ReasonCode::StandbyServes), (false, ReasonCode::StandbyReady)]);
+    assert_eq!(
+        events,
+        [(true, FailoverCode::StandbyServes.into()), (false, FailoverCode::StandbyReady.into())]
+    );
     assert_eq!(story.condition("PrimaryActive"), "False StandbyServes");
     assert_eq!(story.status.failover.as_ref().unwrap().backends[0].weight, 100);
 }
@@ -363,7 +378,10 @@ fn a_lost_zone_is_told_once_and_again_when_it_serves() {
     assert_eq!(story.turn(fresh(400.0), fresh(0.1), 4), (Worth::Nothing, vec![]));
     story.topology = of(false);
     let told = story.turn(fresh(400.0), fresh(0.1), 2);
-    assert_eq!(told, (Worth::Hard, vec![(false, ReasonCode::ScaledUp), (true, ReasonCode::ZoneLost)]));
+    assert_eq!(
+        told,
+        (Worth::Hard, vec![(false, DecisionCode::ScaledUp.into()), (true, DecisionCode::ZoneLost.into())])
+    );
     assert_eq!((story.replicas, story.status.summary.why.as_str()), (8, "ZoneLost"));
     assert_eq!(story.condition("ZonesServing"), "False ZoneLost");
     let message = |story: &Story| story.status.conditions.last().unwrap().message.clone();
@@ -374,7 +392,7 @@ fn a_lost_zone_is_told_once_and_again_when_it_serves() {
         "zone b is lost with 2 of 4 replicas; so that those that are left carry the load, 8 replicas are asked for"
     );
     story.topology = of(true);
-    assert_eq!(story.turn(fresh(400.0), fresh(0.1), 8).1, [(false, ReasonCode::ZonesServing)]);
+    assert_eq!(story.turn(fresh(400.0), fresh(0.1), 8).1, [(false, ConditionCode::ZonesServing.into())]);
     assert_eq!(
         (story.condition("ZonesServing").as_str(), message(&story).as_str()),
         ("True ZonesServing", "replicas serve in 2 zones")
@@ -383,5 +401,5 @@ fn a_lost_zone_is_told_once_and_again_when_it_serves() {
     story.topology = of(false);
     story.turn(fresh(400.0), fresh(0.1), 2);
     story.topology = None;
-    assert_eq!(story.turn(fresh(400.0), fresh(0.1), 8).1, [(false, ReasonCode::ZonesServing)]);
+    assert_eq!(story.turn(fresh(400.0), fresh(0.1), 8).1, [(false, ConditionCode::ZonesServing.into())]);
 }

@@ -11,7 +11,7 @@ use crate::{
     lease::{Permit, WriteError},
     telemetry::WriteResult,
 };
-use plimsoll_api::ReasonCode;
+use plimsoll_api::DecisionCode;
 use plimsoll_engine::{Decision, Observation};
 
 /// The ReplicaSet controller hears of marks and of replicas by watches of their own, and deletes whom it likes where it
@@ -40,7 +40,7 @@ pub fn writes(decision: &Decision) -> bool {
 }
 
 fn scales(decision: &Decision) -> bool {
-    decision.has(ReasonCode::ScaledUp) || decision.has(ReasonCode::ScaledDown)
+    decision.has(DecisionCode::ScaledUp) || decision.has(DecisionCode::ScaledDown)
 }
 
 /// Writes the replicas, if they change and this process still leads.

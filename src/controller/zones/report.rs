@@ -1,7 +1,9 @@
 //! What is said of the zones that the replicas are in: the condition `ZonesServing` and its events.
 
-use crate::{actuate::Note, explain};
-use plimsoll_api::{ConditionType, Reason, ReasonCode, ScalableServiceStatus, Verdict};
+use crate::actuate::Note;
+use plimsoll_api::{
+    ConditionCode, ConditionType, DecisionCode, ScalableServiceStatus, Verdict, reason::zones_lost,
+};
 use plimsoll_engine::Zones;
 
 /// The condition: False while a zone is lost with all of its replicas.
@@ -10,14 +12,10 @@ pub fn verdict(zones: &Zones) -> Verdict {
     let type_ = ConditionType::ZonesServing;
     if zones.lost.is_empty() {
         let message = format!("replicas serve in {}", counted(zones.serving.len()));
-        return Verdict::new(type_, true, ReasonCode::ZonesServing, message);
+        return Verdict::new(type_, true, ConditionCode::ZonesServing, message);
     }
-    let names: Vec<&str> = zones.lost.iter().map(String::as_str).collect();
-    let reason = Reason::new(ReasonCode::ZoneLost, 0, 0)
-        .about(&names.join(", "))
-        .with("lost", f64::from(zones.replicas_lost))
-        .with("left", f64::from(zones.replicas_left));
-    Verdict::new(type_, false, ReasonCode::ZoneLost, explain::sentence(&reason))
+    let message = zones_lost(&zones.names_lost(), zones.replicas_lost, zones.replicas_left);
+    Verdict::new(type_, false, DecisionCode::ZoneLost, message)
 }
 
 /// The events between two statuses: a zone was lost, and none is any more.
@@ -31,10 +29,10 @@ pub fn notes(old: &ScalableServiceStatus, new: &ScalableServiceStatus) -> Option
     let before = lost(old).is_some_and(|(lost, _)| lost);
     let (now, message) = lost(new).unwrap_or_default();
     match (before, now) {
-        (false, true) => Some(Note { warning: true, reason: ReasonCode::ZoneLost, message }),
+        (false, true) => Some(Note { warning: true, reason: DecisionCode::ZoneLost.into(), message }),
         (true, false) => {
             let message = format!("no zone is lost any more; {message}").trim_end_matches("; ").to_owned();
-            Some(Note { warning: false, reason: ReasonCode::ZonesServing, message })
+            Some(Note { warning: false, reason: ConditionCode::ZonesServing.into(), message })
         }
         _ => None,
     }

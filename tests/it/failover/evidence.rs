@@ -1,7 +1,7 @@
 //! What a KPI is worth as a sign: unknown, empty, old, by pod.
 
 use jiff::SignedDuration;
-use plimsoll_api::{FailoverState as State, KpiState, ReasonCode};
+use plimsoll_api::{FailoverCode, FailoverReason, FailoverState as State, KpiState};
 use plimsoll_engine::{Sample, Value, Volume, alone, turn};
 
 use super::world::{World, at, away, quick};
@@ -12,12 +12,12 @@ fn without_prometheus_nothing_moves() {
         let mut world = World::new(quick());
         world.errors = (state, 0.9);
         world.run(300_000);
-        world.stands(State::Frozen, ReasonCode::EvidenceUnknown, 0);
+        world.stands(State::Frozen, FailoverCode::EvidenceUnknown, 0);
         let mut world = away(quick());
         world.errors = (state, 0.0);
         world.ready(10);
         world.run(300_000);
-        world.stands(State::Frozen, ReasonCode::EvidenceUnknown, 100);
+        world.stands(State::Frozen, FailoverCode::EvidenceUnknown, 100);
         let mut world = World::new(quick());
         world.errors = (KpiState::Fresh, 0.3);
         while world.weight("b") != 40 {
@@ -25,7 +25,7 @@ fn without_prometheus_nothing_moves() {
         }
         world.errors = (state, 0.0);
         world.run(300_000);
-        world.stands(State::Frozen, ReasonCode::EvidenceUnknown, 40);
+        world.stands(State::Frozen, FailoverCode::EvidenceUnknown, 40);
         world.errors = (KpiState::Fresh, 0.0);
         assert!(world.until(State::Primary, 60_000) > 5000);
     }
@@ -42,7 +42,7 @@ fn of_a_tenth_of_the_pods_nobody_leaves_or_returns() {
     world.run(120_000);
     (world.errors.1, world.targets) = (0.3, Some(1));
     world.run(60_000);
-    world.stands(State::Frozen, ReasonCode::EvidenceUnknown, 0);
+    world.stands(State::Frozen, FailoverCode::EvidenceUnknown, 0);
     world.targets = Some(10);
     world.until(State::Shifting, 60_000);
     world.run(3000);
@@ -59,10 +59,10 @@ fn what_was_bad_long_ago_does_not_count_with_what_is_bad_now() {
         world.errors = (KpiState::Fresh, 0.3);
         world.until(State::Suspect, 20_000);
         world.run(1000);
-        world.stands(State::Suspect, ReasonCode::PrimaryFailing, 0);
+        world.stands(State::Suspect, FailoverCode::PrimaryFailing, 0);
         world.errors = (KpiState::Empty, 0.0);
         world.run(900_000);
-        world.stands(State::Primary, ReasonCode::PrimaryServes, 0);
+        world.stands(State::Primary, FailoverCode::PrimaryServes, 0);
     }
 }
 
@@ -102,7 +102,7 @@ fn one_bad_scrape_is_one_sample_however_its_time_is_reckoned() {
     world.millis = (world.millis / 15_000 + 1) * 15_000;
     world.errors = (KpiState::Fresh, 0.9);
     world.run(14_000);
-    world.stands(State::Suspect, ReasonCode::PrimaryFailing, 0);
+    world.stands(State::Suspect, FailoverCode::PrimaryFailing, 0);
     world.errors = (KpiState::Fresh, 0.0);
     world.run(60_000);
     assert_eq!((world.state(), world.moves.len()), (State::Primary, 0), "{:?}", world.last);
@@ -160,16 +160,17 @@ fn a_share_of_too_few_requests_is_neither_bad_nor_good() {
     let mut world = World::new(quick());
     (world.errors, world.volume) = ((KpiState::Fresh, 0.9), few.clone());
     world.run(120_000);
-    world.stands(State::Primary, ReasonCode::PrimaryServes, 0);
-    let detail = world.last.as_ref().unwrap().reasons[0].detail.clone().unwrap();
-    assert_eq!(detail, "errors is 0.9, above 0.2, but of 99 requests, below requestVolume 100");
+    world.stands(State::Primary, FailoverCode::PrimaryServes, 0);
+    let too_few = "errors is 0.9, above 0.2, but of 99 requests, below requestVolume 100";
+    let reason = &world.last.as_ref().unwrap().reason;
+    assert_eq!(*reason, FailoverReason::PrimaryServes { few: too_few.to_owned() });
     // With one more it is.
     world.volume = Volume::Counted(Value::Single(100.0));
     world.until(State::Shifting, 20_000);
     // It is not well either: a bad share of few requests brings none back, and ends a ramp at its step.
     (world.errors, world.volume) = ((KpiState::Fresh, 0.9), few);
     world.run(60_000);
-    world.stands(State::Standby, ReasonCode::StandbyServes, 100);
+    world.stands(State::Standby, FailoverCode::StandbyServes, 100);
     world.errors = (KpiState::Fresh, 0.0);
     world.until(State::Returning, 60_000);
     world.errors = (KpiState::Fresh, 0.9);
@@ -180,5 +181,5 @@ fn a_share_of_too_few_requests_is_neither_bad_nor_good() {
     // What can't be counted is unknown, and moves nothing.
     world.volume = Volume::Unknown("source \"default\" did not answer".to_owned());
     world.run(60_000);
-    world.stands(State::Frozen, ReasonCode::EvidenceUnknown, 0);
+    world.stands(State::Frozen, FailoverCode::EvidenceUnknown, 0);
 }

@@ -1,7 +1,7 @@
 //! Stories with numbers.
 
 use jiff::SignedDuration;
-use plimsoll_api::{FailoverState as State, KpiState, ReasonCode, SignRule};
+use plimsoll_api::{FailoverCode, FailoverReason, FailoverState as State, KpiState, SignRule};
 use plimsoll_engine::{Capacity, Order};
 
 use super::world::{B, C, World, away, quick, shop, shop_at_gateway, shop_in};
@@ -9,14 +9,14 @@ use super::world::{B, C, World, away, quick, shop, shop_at_gateway, shop_in};
 #[test]
 fn a_dead_primary_is_left_within_two_seconds() {
     let mut world = World::new(quick());
-    world.stands(State::Primary, ReasonCode::PrimaryServes, 0);
+    world.stands(State::Primary, FailoverCode::PrimaryServes, 0);
     world.ready(0);
-    world.stands(State::Suspect, ReasonCode::PrimaryFailing, 0);
+    world.stands(State::Suspect, FailoverCode::PrimaryFailing, 0);
     assert!(world.until(State::Standby, 2000) >= 1000, "three samples");
-    world.stands(State::Standby, ReasonCode::StandbyServes, 100);
+    world.stands(State::Standby, FailoverCode::StandbyServes, 100);
     let told = world.told.clone().unwrap();
     assert_eq!((told.active.as_str(), told.backends[0].replicas, told.switches.len()), ("b", 10, 1));
-    assert!(world.last.unwrap().reasons[0].detail.as_ref().unwrap().contains("0 of 10"));
+    assert!(world.last.unwrap().reason.to_string().contains("0 of 10"));
 }
 
 #[test]
@@ -24,7 +24,7 @@ fn one_that_degrades_is_left_as_the_standby_gets_ready_and_no_faster() {
     let mut world = World::new(quick());
     world.errors = (KpiState::Fresh, 0.3);
     world.until(State::Shifting, 15_000 + 4000);
-    world.stands(State::Shifting, ReasonCode::MovingToStandby, 0);
+    world.stands(State::Shifting, FailoverCode::MovingToStandby, 0);
     assert_eq!(world.told.as_ref().unwrap().backends[0].replicas, 10, "asked first");
     let mut before = 0;
     while world.state() == State::Shifting {
@@ -34,7 +34,7 @@ fn one_that_degrades_is_left_as_the_standby_gets_ready_and_no_faster() {
         before = weight;
         world.step();
     }
-    world.stands(State::Standby, ReasonCode::StandbyServes, 100);
+    world.stands(State::Standby, FailoverCode::StandbyServes, 100);
 }
 
 #[test]
@@ -46,13 +46,13 @@ fn replicas_that_start_stop_or_are_replaced_are_no_failure() {
         (world.replicas, world.ready) = (replicas, ready);
         world.look();
         world.run(20_000);
-        world.stands(State::Primary, ReasonCode::PrimaryServes, 0);
+        world.stands(State::Primary, FailoverCode::PrimaryServes, 0);
     }
     for (replicas, ready) in [(0, 4), (0, 0), (5, 0), (5, 1), (5, 5)] {
         (world.replicas, world.ready) = (replicas, ready);
         world.look();
         world.run(20_000);
-        world.stands(State::Primary, ReasonCode::PrimaryServes, 0);
+        world.stands(State::Primary, FailoverCode::PrimaryServes, 0);
     }
     assert!(world.moves.is_empty());
 }
@@ -71,8 +71,8 @@ fn they_come_back_by_the_ramp_once_the_primary_has_the_replicas() {
         "one replica is there for 10 %"
     );
     world.run(120_000);
-    world.stands(State::Returning, ReasonCode::MovingToPrimary, 90);
-    assert!(world.last.as_ref().unwrap().reasons[0].detail.as_ref().unwrap().contains("1 of 5"));
+    world.stands(State::Returning, FailoverCode::MovingToPrimary, 90);
+    assert!(world.last.as_ref().unwrap().reason.to_string().contains("1 of 5"));
     (world.replicas, world.ready) = (5, 5);
     world.run(1000);
     assert_eq!((world.weight("b"), world.last.as_ref().unwrap().floor), (50, 10));
@@ -80,7 +80,7 @@ fn they_come_back_by_the_ramp_once_the_primary_has_the_replicas() {
     world.run(28_000);
     assert_eq!(world.weight("b"), 50, "each step stands for 30 s");
     world.run(2500);
-    world.stands(State::Primary, ReasonCode::PrimaryServes, 0);
+    world.stands(State::Primary, FailoverCode::PrimaryServes, 0);
     let told = world.told.clone().unwrap();
     assert_eq!((told.switches.len(), told.hold_until, told.backends[0].replicas), (1, None, 0));
 }
@@ -92,13 +92,13 @@ fn a_relapse_within_the_ramp_takes_all_back_and_doubles_the_hold() {
     world.until(State::Returning, 80_000);
     world.ready(3);
     assert!(world.until(State::Standby, 2000) <= 2000);
-    world.stands(State::Standby, ReasonCode::StandbyServes, 100);
+    world.stands(State::Standby, FailoverCode::StandbyServes, 100);
     let told = world.told.clone().unwrap();
     let hold = told.hold_until.unwrap().0.duration_since(told.switches.last().unwrap().0);
     assert_eq!(hold, SignedDuration::from_secs(120));
     world.ready(10);
     world.run(110_000);
-    world.stands(State::Standby, ReasonCode::StandbyServes, 100);
+    world.stands(State::Standby, FailoverCode::StandbyServes, 100);
     world.until(State::Returning, 15_000);
 }
 
@@ -124,17 +124,17 @@ fn a_lost_standby_is_left_for_the_next_or_for_the_primary() {
     let mut world = away(quick());
     world.trouble(0, Some("its checks fail"));
     world.run(10_000);
-    world.stands(State::Standby, ReasonCode::StandbyServes, 100);
+    world.stands(State::Standby, FailoverCode::StandbyServes, 100);
     world.ready(3);
     world.run(5000);
     assert_eq!(world.weight("b"), 0, "three that serve are better than none");
-    world.stands(State::Suspect, ReasonCode::NoStandbyReady, 0);
+    world.stands(State::Suspect, FailoverCode::NoStandbyReady, 0);
     let mut world = away(shop(B, "return: {for: 60s}"));
     world.ready(10);
     world.until(State::Returning, 70_000);
     world.trouble(0, Some("its checks fail"));
     world.run(3000);
-    world.stands(State::Primary, ReasonCode::PrimaryServes, 0);
+    world.stands(State::Primary, FailoverCode::PrimaryServes, 0);
     assert_eq!(world.told.unwrap().switches.len(), 1, "a return is no switch");
 }
 
@@ -163,18 +163,18 @@ fn without_a_standby_requests_stay() {
     world.trouble(0, Some("its checks fail"));
     world.ready(0);
     world.run(10_000);
-    world.stands(State::Suspect, ReasonCode::NoStandbyReady, 0);
+    world.stands(State::Suspect, FailoverCode::NoStandbyReady, 0);
     let shift = world.last.clone().unwrap();
-    assert!(shift.reasons[0].detail.as_ref().unwrap().contains("its checks fail"));
-    assert_eq!(shift.ready.code, ReasonCode::StandbyNotReady);
+    assert!(shift.reason.to_string().contains("its checks fail"));
+    assert_eq!(shift.ready.code(), FailoverCode::StandbyNotReady);
     world.trouble(0, None);
     world.fars[0].seen.addresses.clear();
     world.run(1000);
-    world.stands(State::Suspect, ReasonCode::NoStandbyReady, 0);
-    assert!(world.last.as_ref().unwrap().ready.detail.as_ref().unwrap().contains("address"));
+    world.stands(State::Suspect, FailoverCode::NoStandbyReady, 0);
+    assert!(world.last.as_ref().unwrap().ready.to_string().contains("address"));
     world.fars[0].seen.addresses = vec!["192.0.2.1:80".parse().unwrap()];
     world.run(1000);
-    world.stands(State::Standby, ReasonCode::StandbyServes, 100);
+    world.stands(State::Standby, FailoverCode::StandbyServes, 100);
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn the_dead_are_left_also_where_only_a_kpi_is_looked_at() {
     let mut world = World::new(spec);
     world.errors = (KpiState::Empty, 0.0);
     world.run(10_000);
-    world.stands(State::Primary, ReasonCode::PrimaryServes, 0);
+    world.stands(State::Primary, FailoverCode::PrimaryServes, 0);
     world.ready(0);
     world.until(State::Standby, 2000);
 }
@@ -195,7 +195,7 @@ fn one_kpi_does_not_move_the_fleet_but_the_dead_are_left() {
     world.crowded = true;
     world.errors = (KpiState::Fresh, 0.9);
     world.run(30_000);
-    world.stands(State::Suspect, ReasonCode::FleetLimit, 0);
+    world.stands(State::Suspect, FailoverCode::FleetLimit, 0);
     world.ready(0);
     world.until(State::Standby, 2000);
 }
@@ -205,18 +205,18 @@ fn a_person_moves_freezes_and_starts_the_count_anew() {
     let mut world = World::new(quick());
     world.order = Some(Order::To("b".to_owned()));
     world.run(60_000);
-    world.stands(State::Standby, ReasonCode::MovedByAnnotation, 100);
+    world.stands(State::Standby, FailoverCode::MovedByAnnotation, 100);
     world.order = Some(Order::Freeze("audit".to_owned()));
     world.run(60_000);
-    world.stands(State::Frozen, ReasonCode::FrozenByAnnotation, 100);
-    assert_eq!(world.last.as_ref().unwrap().reasons[0].detail.as_deref(), Some("audit"));
+    world.stands(State::Frozen, FailoverCode::FrozenByAnnotation, 100);
+    assert!(world.last.as_ref().unwrap().reason.to_string().ends_with(": audit"));
     world.order = Some(Order::To("nobody".to_owned()));
     world.run(60_000);
-    world.stands(State::Frozen, ReasonCode::FrozenByAnnotation, 100);
-    assert!(world.last.as_ref().unwrap().reasons[0].detail.as_ref().unwrap().contains("primary, b"));
+    world.stands(State::Frozen, FailoverCode::FrozenByAnnotation, 100);
+    assert!(world.last.as_ref().unwrap().reason.to_string().contains("primary, b"));
     world.order = Some(Order::To("primary".to_owned()));
     world.run(120_000);
-    world.stands(State::Primary, ReasonCode::PrimaryServes, 0);
+    world.stands(State::Primary, FailoverCode::PrimaryServes, 0);
     assert_eq!(world.told.as_ref().unwrap().obeyed.as_deref(), Some("primary"), "the evidence decides again");
     for _ in 0..3 {
         for to in ["b", "primary"] {
@@ -249,12 +249,12 @@ fn by_hand_they_come_back_only_by_hand() {
     let mut world = away(shop(B, "return: {for: 5s, mode: Manual}"));
     world.ready(10);
     world.run(600_000);
-    world.stands(State::Standby, ReasonCode::StandbyServes, 100);
+    world.stands(State::Standby, FailoverCode::StandbyServes, 100);
     world.order = Some(Order::To("primary".to_owned()));
     world.run(60_000);
     world.order = None;
     world.run(60_000);
-    world.stands(State::Primary, ReasonCode::PrimaryServes, 0);
+    world.stands(State::Primary, FailoverCode::PrimaryServes, 0);
 }
 
 #[test]
@@ -262,8 +262,8 @@ fn modes_that_do_not_act_move_nothing() {
     let mut world = World::new(shop_in("Observe", B, "return: {for: 5s}"));
     world.ready(0);
     world.run(10_000);
-    world.stands(State::Suspect, ReasonCode::Observing, 0);
-    for (mode, reason) in [("Observe", ReasonCode::Observing), ("Paused", ReasonCode::Paused)] {
+    world.stands(State::Suspect, FailoverCode::Observing, 0);
+    for (mode, reason) in [("Observe", FailoverCode::Observing), ("Paused", FailoverCode::Paused)] {
         let mut world = away(quick());
         world.spec = shop_in(mode, B, "return: {for: 5s}");
         world.run(60_000);
@@ -279,7 +279,7 @@ fn standbys_that_are_reordered_removed_or_renamed() {
     let mut world = away(shop(&format!("{B}, {C}"), "return: {for: 60s}"));
     world.spec = shop(&format!("{C}, {B}"), "return: {for: 60s}");
     world.run(4000);
-    world.stands(State::Standby, ReasonCode::StandbyServes, 100);
+    world.stands(State::Standby, FailoverCode::StandbyServes, 100);
     world.spec = shop(C, "return: {for: 60s}");
     world.run(6000);
     assert_eq!((world.weight("c"), world.state()), (100, State::Standby), "the primary is dead");
@@ -293,13 +293,13 @@ fn a_restart_goes_on_where_it_was() {
     world.until(State::Standby, 2000);
     world.restart();
     world.run(2000);
-    world.stands(State::Standby, ReasonCode::StandbyServes, 100);
+    world.stands(State::Standby, FailoverCode::StandbyServes, 100);
     world.ready(10);
     world.restart();
     world.until(State::Returning, 10_000);
     world.restart();
     world.run(500);
-    world.stands(State::Returning, ReasonCode::MovingToPrimary, 90);
+    world.stands(State::Returning, FailoverCode::MovingToPrimary, 90);
     world.until(State::Primary, 20_000);
     world.errors = (KpiState::Fresh, 0.3);
     while world.weight("b") != 40 {
@@ -311,7 +311,7 @@ fn a_restart_goes_on_where_it_was() {
     world.errors = (KpiState::Fresh, 0.0);
     world.restart();
     world.run(60_000);
-    world.stands(State::Primary, ReasonCode::PrimaryServes, 0);
+    world.stands(State::Primary, FailoverCode::PrimaryServes, 0);
     assert_eq!((world.moves.len(), world.told.unwrap().switches.len()), (4, 2));
 }
 
@@ -321,12 +321,13 @@ fn a_standby_that_is_too_small_is_named_and_gets_what_fits() {
     world.fars[0].seen.capacity = Some(Capacity { ready: 2, own: 2, most: 8 });
     world.errors = (KpiState::Fresh, 0.3);
     let shift = world.run(60_000);
-    world.stands(State::Shifting, ReasonCode::MovingToStandby, 60);
-    assert_eq!(shift.ready.code, ReasonCode::StandbyNotReady);
-    assert_eq!(shift.ready.detail.as_deref(), Some("b: it can get 6 replicas for this, where 10 are needed"));
+    world.stands(State::Shifting, FailoverCode::MovingToStandby, 60);
+    assert_eq!(shift.ready.code(), FailoverCode::StandbyNotReady);
+    let why = "b: it can get 6 replicas for this, where 10 are needed".to_owned();
+    assert_eq!(shift.ready, FailoverReason::StandbyNotReady { why });
     world.ready(0);
     world.run(500);
-    world.stands(State::Standby, ReasonCode::StandbyServes, 100);
+    world.stands(State::Standby, FailoverCode::StandbyServes, 100);
 }
 
 #[test]
@@ -335,7 +336,7 @@ fn in_observe_a_gateway_keeps_what_it_has() {
     world.spec = shop_at_gateway("Observe", "return: {for: 5s}");
     world.ready(10);
     world.run(60_000);
-    world.stands(State::Frozen, ReasonCode::Observing, 100);
+    world.stands(State::Frozen, FailoverCode::Observing, 100);
 }
 
 #[test]
@@ -343,14 +344,14 @@ fn of_two_standbys_the_one_with_room_for_all_is_taken() {
     let mut world = World::new(shop(&format!("{B}, {C}"), "return: {for: 60s}"));
     world.has(0, 2, 8);
     let ready = world.look().ready;
-    assert_eq!((ready.code, ready.name.as_deref()), (ReasonCode::StandbyReady, Some("c")));
+    assert_eq!(ready, FailoverReason::StandbyReady { standby: "c".to_owned() });
     world.ready(0);
     world.run(5000);
     assert_eq!((world.weight("b"), world.weight("c")), (0, 100));
     let mut world = World::new(shop(&format!("{B}, {C}"), "return: {for: 60s}"));
     world.has(0, 2, 6);
     world.has(1, 2, 8);
-    assert_eq!(world.look().ready.code, ReasonCode::StandbyNotReady);
+    assert_eq!(world.look().ready.code(), FailoverCode::StandbyNotReady);
     world.ready(0);
     world.run(5000);
     assert_eq!((world.weight("b"), world.weight("c")), (0, 100), "where none has it, the larger one");
@@ -378,13 +379,13 @@ fn a_sign_that_is_added_begins_without_the_samples_of_another() {
     let mut world = World::new(quick());
     world.errors = (KpiState::Fresh, 0.3);
     world.run(1000);
-    world.stands(State::Suspect, ReasonCode::PrimaryFailing, 0);
+    world.stands(State::Suspect, FailoverCode::PrimaryFailing, 0);
     let mut spec = quick();
     spec.failover.as_mut().unwrap().signs =
         vec![SignRule::KpiAbove { kpi: "errors".to_owned(), above: 0.25, volume: 100.0 }];
     world.spec = spec;
     world.run(1000);
-    world.stands(State::Suspect, ReasonCode::PrimaryFailing, 0);
+    world.stands(State::Suspect, FailoverCode::PrimaryFailing, 0);
     world.run(3000);
     assert_ne!(world.told.as_ref().unwrap().active, "primary");
 }

@@ -1,6 +1,6 @@
 //! What counts as a switch, and how often requests may move: at the start, at a primary that flaps, after the limit.
 
-use plimsoll_api::{FailoverState as State, KpiState, ReasonCode};
+use plimsoll_api::{FailoverCode, FailoverReason, FailoverState as State, KpiState};
 use plimsoll_engine::{Capacity, Order};
 
 use super::world::{B, World, away, quick, shop};
@@ -20,8 +20,8 @@ fn a_primary_that_was_never_ready_is_not_left_for_errors() {
     let mut world = World::young(quick());
     (world.ready, world.errors) = (0, (KpiState::Fresh, 1.0));
     world.run(60_000);
-    world.stands(State::Suspect, ReasonCode::PrimaryFailing, 0);
-    assert!(world.last.as_ref().unwrap().reasons[0].detail.as_ref().unwrap().contains("ready yet"));
+    world.stands(State::Suspect, FailoverCode::PrimaryFailing, 0);
+    assert!(world.last.as_ref().unwrap().reason.to_string().contains("ready yet"));
     // Once one of them has been ready, the same errors are reason enough.
     world.ready = 1;
     world.until(State::Shifting, 20_000);
@@ -55,7 +55,7 @@ fn replicas_that_were_wanted_and_never_ready_are_no_failure_after_a_return() {
     world.trouble(0, Some("its checks fail"));
     world.ready = 1;
     world.run(20_000);
-    world.stands(State::Primary, ReasonCode::PrimaryServes, 0);
+    world.stands(State::Primary, FailoverCode::PrimaryServes, 0);
     assert_eq!(world.moves.len(), 2, "one of ten is what was ready before: {:?}", world.moves);
 }
 
@@ -74,9 +74,9 @@ fn whatever_was_spent_a_primary_that_is_well_gets_its_requests_back() {
     world.errors = (KpiState::Fresh, 0.3);
     world.until(State::Held, 20_000);
     world.run(60_000);
-    world.stands(State::Held, ReasonCode::SwitchLimit, 0);
-    let reason = world.last.as_ref().unwrap().reasons[0].clone();
-    assert_eq!((reason.number("switches"), reason.number("maxSwitches")), (Some(2.0), Some(2.0)));
+    world.stands(State::Held, FailoverCode::SwitchLimit, 0);
+    let reason = &world.last.as_ref().unwrap().reason;
+    assert!(matches!(reason, FailoverReason::SwitchLimit { switches: 2, most: 2, .. }), "{reason:?}");
     world.ready(0);
     world.until(State::Standby, 3000);
 }
@@ -106,7 +106,7 @@ fn one_that_flaps_stays_at_the_standby_twice_as_long_each_time() {
     // At least 5 s, 10 s, … 1280 s: the ninth stay is longer than half an hour. Without that there would be 45.
     assert!((4..=9).contains(&left.len()), "{:?}", world.moves);
     world.run(3_600_000);
-    world.stands(State::Primary, ReasonCode::PrimaryServes, 0);
+    world.stands(State::Primary, FailoverCode::PrimaryServes, 0);
 }
 
 #[test]

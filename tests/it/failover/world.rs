@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
-use plimsoll_api::{FailoverState as State, FailoverStatus, KpiState, ReasonCode, Validated};
+use plimsoll_api::{FailoverCode, FailoverState as State, FailoverStatus, KpiState, Validated};
 use plimsoll_engine::{
     Capacity, Memory, Observation, Order, Pods, Sample, Shift, StandbySeen, Standing, Volume, alone, turn,
 };
@@ -202,8 +202,8 @@ impl World {
         self.last.as_ref().unwrap().status.state
     }
 
-    pub fn code(&self) -> ReasonCode {
-        self.last.as_ref().unwrap().reasons[0].code
+    pub fn code(&self) -> FailoverCode {
+        self.last.as_ref().unwrap().reason.code()
     }
 
     pub fn weight(&self, name: &str) -> i32 {
@@ -211,7 +211,7 @@ impl World {
         told.backends.iter().find(|known| known.name == name).unwrap().weight
     }
 
-    pub fn stands(&self, state: State, code: ReasonCode, weight: i32) {
+    pub fn stands(&self, state: State, code: FailoverCode, weight: i32) {
         let found = (self.state(), self.code(), self.weight("b"));
         assert_eq!(found, (state, code, weight), "{:?}", self.last);
     }

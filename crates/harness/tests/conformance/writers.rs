@@ -18,7 +18,7 @@ use plimsoll::{
     },
     lease::WriteError,
 };
-use plimsoll_api::{BalancerStatus, ReasonCode, ScalableService, ScalableServiceStatus};
+use plimsoll_api::{BalancerStatus, DecisionCode, ScalableService, ScalableServiceStatus};
 use serde_json::{Value, json};
 
 use crate::{controller::Controller, stage::NAMESPACE};
@@ -155,6 +155,6 @@ pub async fn delete_policy(
 }
 
 pub async fn publish(client: &Controller, events: &Events, message: &str, about: &ObjectReference) {
-    let note = Note { warning: false, reason: ReasonCode::ScaledUp, message: message.to_owned() };
+    let note = Note { warning: false, reason: DecisionCode::ScaledUp.into(), message: message.to_owned() };
     events.publish(&note, about, &client.permit()).await;
 }

@@ -4,17 +4,17 @@ use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 
-use plimsoll_api::{FailoverStatus, Reason};
+use plimsoll_api::{FailoverReason, FailoverStatus};
 
 /// Where the requests go now.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shift {
     /// State, weights, what is asked of the standbys.
     pub status: FailoverStatus,
-    /// Why it stands where it stands; the first is the one to show.
-    pub reasons: Vec<Reason>,
+    /// Why it stands where it stands.
+    pub reason: FailoverReason,
     /// Whether a standby would take all requests now, and which, or why not.
-    pub ready: Reason,
+    pub ready: FailoverReason,
     /// Sources whose KPIs alone say that the primary fails; empty if its pods or a person say so.
     pub sources: BTreeSet<String>,
     /// Replicas that the service itself needs for requests that come back.

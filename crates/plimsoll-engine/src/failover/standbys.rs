@@ -4,14 +4,14 @@ use jiff::SignedDuration;
 
 use super::{course::Course, turn::Turn};
 use crate::StandbySeen;
-use plimsoll_api::{Reason, ReasonCode as Code};
+use plimsoll_api::FailoverReason;
 
 /// A standby that takes no requests any more is left after this time: its checks have failed several times by then.
 const STANDBY_LOST: SignedDuration = SignedDuration::from_secs(2);
 
 impl Turn<'_> {
     /// Whether a standby would take all requests now.
-    pub fn readiness(&self, course: &Course) -> Reason {
+    pub fn readiness(&self, course: &Course) -> FailoverReason {
         let need = self.need(course);
         let mut troubles = Vec::new();
         for name in self.names() {
@@ -27,11 +27,11 @@ impl Turn<'_> {
                 Some(_) => None,
             };
             match trouble {
-                None => return Reason::new(Code::StandbyReady, 0, 0).about(name),
+                None => return FailoverReason::StandbyReady { standby: name.to_owned() },
                 Some(trouble) => troubles.push(format!("{name}: {trouble}")),
             }
         }
-        Reason::new(Code::StandbyNotReady, 0, 0).detailed(troubles.join("; "))
+        FailoverReason::StandbyNotReady { why: troubles.join("; ") }
     }
 
     /// The first standby that takes requests and can get the replicas for all of them; else the one that can get most.

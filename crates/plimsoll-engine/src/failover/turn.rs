@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{Observation, Order, Standing};
 use plimsoll_api::{
-    FailoverRules, FailoverState as State, Mode, PRIMARY, Reason, ReasonCode as Code, Validated,
+    FailoverReason as Reason, FailoverRules, FailoverState as State, Mode, PRIMARY, Validated,
 };
 
 /// How often to look while requests move, or may have to.
@@ -39,8 +39,8 @@ impl Turn<'_> {
         let standing = self.standing;
         let ready = self.readiness(&course);
         let (state, reason) = match (&standing.order, self.spec.mode) {
-            (_, Mode::Paused) => self.paused(&course),
-            (Some(Order::Freeze(why)), _) => self.frozen(why),
+            (_, Mode::Paused) => (State::Frozen, Reason::Paused),
+            (Some(Order::Freeze(why)), _) => (State::Frozen, Reason::FrozenByAnnotation { why: why.clone() }),
             (_, Mode::Observe) => self.observe(&course),
             (Some(Order::To(name)), _) if course.obeyed.as_ref() != Some(name) => {
                 self.ordered(&mut course, name)
@@ -57,7 +57,7 @@ impl Turn<'_> {
         let ordered = matches!(standing.order, Some(Order::To(_)));
         let sources = if ordered { BTreeSet::new() } else { self.signs.sources.clone() };
         let status = course.status(standing, state, self.now);
-        Shift { status, reasons: vec![reason], ready, sources, floor, next_look }
+        Shift { status, reason, ready, sources, floor, next_look }
     }
 
     /// Without a person.
@@ -86,8 +86,8 @@ impl Turn<'_> {
             }
             None => {
                 let known = std::iter::once(PRIMARY).chain(self.names()).collect::<Vec<_>>().join(", ");
-                let detail = format!("there is no backend {name}; there are {known}");
-                (State::Frozen, self.reason(Code::FrozenByAnnotation, course).detailed(detail))
+                let why = format!("there is no backend {name}; there are {known}");
+                (State::Frozen, Reason::FrozenByAnnotation { why })
             }
             Some(to) => {
                 if course.active != Some(to) {
@@ -95,33 +95,25 @@ impl Turn<'_> {
                     self.leave(course, to);
                 }
                 self.grow(course, to);
+                let standby = name.to_owned();
                 match course.weight(to) {
-                    100 => (State::Standby, self.reason(Code::MovedByAnnotation, course).about(name)),
-                    _ => (State::Shifting, self.reason(Code::MovingToStandby, course).about(name)),
+                    100 => (State::Standby, Reason::MovedByAnnotation { standby }),
+                    _ => {
+                        let (away, why) = (course.away(), String::new());
+                        (State::Shifting, Reason::MovingToStandby { standby, away, why })
+                    }
                 }
             }
         }
     }
 
-    /// Everything stays as it is, as a person said.
-    fn frozen(&self, why: &str) -> Stand {
-        let reason = Reason::new(Code::FrozenByAnnotation, 0, 0);
-        (State::Frozen, if why.is_empty() { reason } else { reason.detailed(why) })
-    }
-
-    /// Everything stays as it is.
-    fn paused(&self, course: &Course) -> Stand {
-        (State::Frozen, self.reason(Code::Paused, course))
-    }
-
     /// Nothing is moved, neither away nor back: the primary that requests left may be dead.
     fn observe(&self, course: &Course) -> Stand {
         if course.is_away() {
-            return (State::Frozen, self.reason(Code::Observing, course));
+            return (State::Frozen, Reason::Observing { signs: String::new() });
         }
         if self.signs.fails {
-            let detail = self.signs.bad.join(", ");
-            return (State::Suspect, self.reason(Code::Observing, course).detailed(detail));
+            return (State::Suspect, Reason::Observing { signs: self.signs.bad.join(", ") });
         }
         self.calm(course)
     }
@@ -139,13 +131,13 @@ impl Turn<'_> {
         if !self.signs.fails {
             return self.calm(course);
         }
-        let detail = self.signs.bad.join(", ");
-        let suspect =
-            |turn: &Self, code| (State::Suspect, turn.reason(code, course).detailed(detail.clone()));
+        let signs = self.signs.bad.join(", ");
         let Some(to) = self.usable(course) else {
-            let (state, reason) = suspect(self, Code::NoStandbyReady);
-            let why = self.readiness(course).detail.unwrap_or_default();
-            return (state, reason.detailed(format!("{detail}; {why}")));
+            let why = match self.readiness(course) {
+                Reason::StandbyNotReady { why } => why,
+                _ => String::new(),
+            };
+            return (State::Suspect, Reason::NoStandbyReady { signs: format!("{signs}; {why}") });
         };
         // Who serves nothing is left in any case: worse it can't get.
         if course.switches.len() >= self.rules.max_switches && !self.signs.dead {
@@ -153,7 +145,7 @@ impl Turn<'_> {
         }
         let sources = &self.signs.sources;
         if !sources.is_empty() && sources.is_subset(&self.standing.crowded) && !self.signs.dead {
-            return suspect(self, Code::FleetLimit);
+            return (State::Suspect, Reason::FleetLimit { signs });
         }
         self.leave(course, to);
         self.away(course, to)
@@ -162,18 +154,16 @@ impl Turn<'_> {
     /// The primary serves, and it is not known to fail.
     fn calm(&self, course: &Course) -> Stand {
         if !self.signs.bad.is_empty() {
-            let mut detail = self.signs.bad.join(", ");
+            let mut signs = self.signs.bad.join(", ");
             if course.expected == 0 {
-                detail += "; none of its replicas has been ready yet";
+                signs += "; none of its replicas has been ready yet";
             }
-            return (State::Suspect, self.reason(Code::PrimaryFailing, course).detailed(detail));
+            return (State::Suspect, Reason::PrimaryFailing { signs });
         }
         if !self.signs.unknown.is_empty() {
-            return (State::Frozen, self.unknown(course));
+            return (State::Frozen, self.unknown());
         }
-        let reason = self.reason(Code::PrimaryServes, course);
-        let few = self.signs.few.join(", ");
-        (State::Primary, if few.is_empty() { reason } else { reason.detailed(few) })
+        (State::Primary, Reason::PrimaryServes { few: self.signs.few.join(", ") })
     }
 
     /// Requests are at the standby `to`, or on their way there.
@@ -183,12 +173,10 @@ impl Turn<'_> {
         }
         // What is unknown moves nothing, also not the rest of what is on its way.
         if !self.signs.unknown.is_empty() && self.signs.bad.is_empty() && !self.signs.dead {
-            return (State::Frozen, self.unknown(course));
+            return (State::Frozen, self.unknown());
         }
         self.grow(course, to);
         let state = if course.weight(to) == 100 { State::Standby } else { State::Shifting };
-        let code = if state == State::Standby { Code::StandbyServes } else { Code::MovingToStandby };
-        let name = course.name(Some(to)).to_owned();
         if self.rules.automatic && self.well_long_enough() && self.held(course).is_none() {
             // They may never have come to where they were to go: who has them gives them back.
             let has = |standby: &usize| course.weight(*standby) > 0 && self.takes(*standby);
@@ -196,7 +184,12 @@ impl Turn<'_> {
             self.come_back(course);
             return self.returning(course, from, true);
         }
-        (state, self.reason(code, course).about(&name).detailed(self.why_there(course)))
+        let (standby, why) = (course.name(Some(to)).to_owned(), self.why_there(course));
+        let reason = match state {
+            State::Standby => Reason::StandbyServes { standby, why },
+            _ => Reason::MovingToStandby { standby, away: course.away(), why },
+        };
+        (state, reason)
     }
 
     /// Requests come back from the standby `from`; `careful` for a sign of failure to take them away again.
@@ -215,7 +208,7 @@ impl Turn<'_> {
             return if careful { self.at_primary(course) } else { self.calm(course) };
         }
         if careful && !self.signs.unknown.is_empty() {
-            return (State::Frozen, self.unknown(course));
+            return (State::Frozen, self.unknown());
         }
         let share = self.next_share(course);
         let dwell = STEP.min(self.rules.return_for);
@@ -235,10 +228,13 @@ impl Turn<'_> {
             self.memory.stepped = None;
             return self.calm(course);
         }
-        let reason = self.reason(Code::MovingToPrimary, course).about(course.name(Some(from)));
-        let waits = ready < needed;
-        let detail = format!("{ready} of {needed} replicas are ready for {share} %");
-        (State::Returning, if waits { reason.detailed(detail) } else { reason })
+        let waits = if ready < needed {
+            format!("{ready} of {needed} replicas are ready for {share} %")
+        } else {
+            String::new()
+        };
+        let standby = course.name(Some(from)).to_owned();
+        (State::Returning, Reason::MovingToPrimary { standby, away: course.away(), waits })
     }
 
     /// The standby that requests go to takes none any more: another one, or the primary if it can.
@@ -356,23 +352,14 @@ impl Turn<'_> {
     }
 
     fn limited(&self, course: &Course) -> Reason {
-        let reason = self.reason(Code::SwitchLimit, course);
-        let reason = reason.with("switches", small(course.switches.len()));
-        reason.with("maxSwitches", small(self.rules.max_switches)).about(course.name(course.active))
+        Reason::SwitchLimit {
+            backend: course.name(course.active).to_owned(),
+            switches: course.switches.len(),
+            most: self.rules.max_switches,
+        }
     }
 
-    fn unknown(&self, course: &Course) -> Reason {
-        self.reason(Code::EvidenceUnknown, course).detailed(self.signs.unknown.join(", "))
+    fn unknown(&self) -> Reason {
+        Reason::EvidenceUnknown { unknown: self.signs.unknown.join(", ") }
     }
-
-    fn reason(&self, code: Code, course: &Course) -> Reason {
-        Reason::new(code, self.seen.replicas, self.seen.replicas)
-            .with("ready", f64::from(self.seen.pods.ready()))
-            .with("expected", f64::from(course.expected))
-            .with("away", f64::from(course.away()))
-    }
-}
-
-fn small(count: usize) -> f64 {
-    u32::try_from(count).map_or(f64::MAX, f64::from)
 }

@@ -51,6 +51,14 @@ pub struct Zones {
     pub replicas_left: i32,
 }
 
+impl Zones {
+    /// The names of the lost zones, separated by commas.
+    #[must_use]
+    pub fn names_lost(&self) -> String {
+        self.lost.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+    }
+}
+
 /// What can be said of one replica.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {

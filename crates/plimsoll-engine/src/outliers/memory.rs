@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::past::Past;
-use plimsoll_api::{Reason, ReasonCode};
+use plimsoll_api::RecoveryReason;
 
 /// What is remembered of the replicas besides what status tells.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -25,8 +25,7 @@ pub struct OutlierMemory {
 pub struct Refused {
     pub pod: String,
     pub at: Timestamp,
-    pub code: ReasonCode,
-    pub message: String,
+    pub reason: RecoveryReason,
 }
 
 impl OutlierMemory {
@@ -34,11 +33,5 @@ impl OutlierMemory {
     pub(super) fn keep_only(&mut self, past: &Past) {
         self.ejected_for.retain(|pod, _| past.is_out(pod));
         self.refused = self.refused.take().filter(|refused| past.is_out(&refused.pod));
-    }
-}
-
-impl Refused {
-    pub(super) fn reason(&self) -> Reason {
-        Reason::new(self.code, 0, 0).about(&self.pod).detailed(self.message.clone())
     }
 }

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    memory::{OutlierMemory, Refused},
+    memory::OutlierMemory,
     past::Past,
     suspects::{Suspect, suspects},
 };
 use crate::{Member, Observation, Peers, Value, Volume, observation::is_apart};
-use plimsoll_api::{Ejected, KpiState, OutlierRules, Reason, ReasonCode, Validated};
+use plimsoll_api::{Ejected, KpiState, OutlierRules, RecoveryReason, Validated};
 
 /// How often to look while a replica waits for its replacement.
 const PAUSE: SignedDuration = SignedDuration::from_secs(1);
@@ -171,64 +171,60 @@ impl Turn<'_> {
         Some(returns.duration_since(self.now).max(PAUSE))
     }
 
-    pub fn reason(&self, code: ReasonCode) -> Reason {
-        Reason::new(code, self.seen.replicas, self.seen.replicas)
-    }
-
     pub fn reasons(
         &self,
         past: &Past,
         memory: &OutlierMemory,
         verdict: &Verdict,
         left: &[Suspect],
-    ) -> Vec<Reason> {
-        let mut reasons: Vec<Reason> = memory.refused.iter().map(Refused::reason).collect();
+    ) -> Vec<RecoveryReason> {
+        let mut reasons: Vec<RecoveryReason> =
+            memory.refused.iter().map(|refused| refused.reason.clone()).collect();
         if !left.is_empty() {
             let serving = self.peers.members.iter().filter(|member| self.serves(member, past)).count();
-            let replicas = usize::try_from(self.seen.replicas).unwrap_or_default();
-            let names: Vec<&str> = left.iter().map(|suspect| suspect.pod.as_str()).collect();
-            let reason = self.reason(ReasonCode::EjectionBudgetSpent).with("outliers", number(left.len()));
-            let reason = reason.with("missing", number(replicas.saturating_sub(serving)));
-            reasons.push(reason.with("allowed", number(self.allowed())).detailed(listed(&names)));
+            let wanted = usize::try_from(self.seen.replicas).unwrap_or_default();
+            reasons.push(RecoveryReason::EjectionBudgetSpent {
+                outliers: left.len(),
+                missing: wanted.saturating_sub(serving),
+                allowed: self.allowed(),
+                replicas: self.seen.replicas,
+                pods: listed(left),
+            });
         }
-        reasons.extend(past.ejected().map(|ejected| {
-            let reason = self.reason(ReasonCode::OutlierEjected).about(&ejected.pod);
-            match memory.ejected_for.get(&ejected.pod) {
-                Some((value, median)) => reason.with("value", *value).with("median", *median),
-                None => reason,
-            }
+        reasons.extend(past.ejected().map(|ejected| RecoveryReason::OutlierEjected {
+            pod: ejected.pod.clone(),
+            judged: memory.ejected_for.get(&ejected.pod).copied(),
         }));
         if reasons.is_empty() {
-            reasons.push(self.calm(verdict));
+            reasons.push(verdict.calm());
         }
         reasons
     }
+}
 
-    /// What is to be said while nobody is out.
-    fn calm(&self, verdict: &Verdict) -> Reason {
-        match verdict {
-            Verdict::Unknown(why) => self.reason(ReasonCode::OutliersUnknown).detailed(why.clone()),
-            Verdict::TooFew(count) => self.reason(ReasonCode::TooFewPeers).with("replicas", number(*count)),
-            Verdict::Seen(_) => self.reason(ReasonCode::NoOutliers),
+impl Verdict {
+    /// What is to be said while no replica is out.
+    fn calm(&self) -> RecoveryReason {
+        match self {
+            Self::Unknown(why) => RecoveryReason::OutliersUnknown { why: why.clone() },
+            Self::TooFew(replicas) => RecoveryReason::TooFewPeers { replicas: *replicas },
+            Self::Seen(_) => RecoveryReason::NoOutliers,
         }
     }
 
     /// What would be done in mode Auto.
-    pub fn would(&self, out: &[Suspect], verdict: &Verdict) -> Vec<Reason> {
+    pub fn would(&self, out: &[Suspect]) -> Vec<RecoveryReason> {
         if out.is_empty() {
-            return vec![self.calm(verdict)];
+            return vec![self.calm()];
         }
-        let names: Vec<&str> = out.iter().map(|suspect| suspect.pod.as_str()).collect();
-        vec![self.reason(ReasonCode::Observing).detailed(listed(&names))]
+        vec![RecoveryReason::Observing { pods: listed(out) }]
     }
 }
 
 /// At most five names: a status is no list of pods.
-fn listed(names: &[&str]) -> String {
-    let (shown, more) = (names.iter().take(5).copied().collect::<Vec<_>>().join(", "), names.len());
-    if more > 5 { format!("{shown} and {} more", more - 5) } else { shown }
-}
-
-fn number(count: usize) -> f64 {
-    u32::try_from(count).map_or(f64::MAX, f64::from)
+fn listed(suspects: &[Suspect]) -> String {
+    let shown: Vec<&str> = suspects.iter().take(5).map(|suspect| suspect.pod.as_str()).collect();
+    let more = suspects.len().saturating_sub(shown.len());
+    let shown = shown.join(", ");
+    if more > 0 { format!("{shown} and {more} more") } else { shown }
 }

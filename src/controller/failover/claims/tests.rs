@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::controller::{board::Board, outcome::Refusal};
-use plimsoll_api::{ReasonCode, ScalableService, Validated};
+use plimsoll_api::{ConditionCode, FailoverCode, ScalableService, Validated};
 use plimsoll_engine::{Memory, Pods, Sample, Shift, StandbySeen, Standing, turn};
 
 const SHOP: &str = r#"
@@ -77,7 +77,7 @@ fn two_of_those_that_one_kpi_would_move_go_at_once_and_the_next_after_a_minute()
     look(&mut shops, 0.0, 4);
     let seen: Vec<_> = (0..3).map(|_| look(&mut shops[..4], 0.9, 4)).last().unwrap();
     assert_eq!(away(&seen), [true, true, false, false]);
-    assert_eq!([&seen[2], &seen[3]].map(|shift| shift.reasons[0].code), [ReasonCode::FleetLimit; 2]);
+    assert_eq!([&seen[2], &seen[3]].map(|shift| shift.reason.code()), [FailoverCode::FleetLimit; 2]);
     // They wait for the others' switches to be a minute old, not longer.
     for second in 1..60 {
         assert_eq!(away(&look(&mut shops[..4], 0.9, 4)), [true, true, false, false], "after {second} s");
@@ -106,7 +106,7 @@ fn a_standby_keeps_its_replicas_until_no_request_can_reach_it() {
             (standby.replicas, standby.weight) = (replicas, weight);
         }
         let refusal = Refusal {
-            reason: ReasonCode::ScalerConflict,
+            reason: ConditionCode::ScalerConflict.into(),
             message: String::new(),
             shift: Some(shift.clone()),
         };

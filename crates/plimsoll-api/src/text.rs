@@ -1,4 +1,4 @@
-//! Numbers and lengths of time as a person reads them.
+//! Numbers, lengths of time and other phrases as a person reads them.
 
 /// A number with at most four significant digits (whole numbers below a million are kept whole), without an
 /// exponent from 0.001 to a million. What is not finite reads `?`.
@@ -40,6 +40,25 @@ pub fn seconds(value: f64) -> String {
         _ if whole < 48.0 * 3600.0 => format!("{:.0} h", whole / 3600.0),
         _ => format!("{:.0} d", whole / 86_400.0),
     }
+}
+
+/// `1 replica`, `7 replicas`.
+#[must_use]
+pub fn replicas(count: i32) -> String {
+    counted(count, "replica", "replicas")
+}
+
+/// `1 request waits`, `7 requests wait`.
+#[must_use]
+pub fn counted(count: i32, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+/// `: ` and the cause without its full stop; nothing without a cause.
+#[must_use]
+pub fn cause(text: &str) -> String {
+    let text = text.trim_end_matches('.');
+    if text.is_empty() { String::new() } else { format!(": {text}") }
 }
 
 #[cfg(test)]

@@ -1,0 +1,131 @@
+//! Why something was decided, limited or refused: four closed sets of reasons, one for each part of Plimsoll.
+//!
+//! - [`DecisionReason`]: a step of a decision on replicas, with its numbers. Written to `status.decisions`.
+//! - [`FailoverReason`]: why requests go where they go.
+//! - [`RecoveryReason`]: why replicas are ejected, replaced or put back.
+//! - [`ConditionCode`]: what else a condition or an event may give as its reason.
+//!
+//! A reason of the first three has typed fields and is a sentence by its `Display`. Its code is its name without the
+//! fields; [`ReasonCode`] is any of these names, for conditions and events.
+
+mod condition;
+mod decision;
+mod failover;
+mod record;
+mod recovery;
+mod role;
+mod sentence;
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::Value;
+use strum::IntoEnumIterator;
+
+pub use condition::ConditionCode;
+pub use decision::{DecisionCode, DecisionReason, DecisionStep, Measured, RateLimit, RatePolicy, RateRule};
+pub use failover::{FailoverCode, FailoverReason};
+pub use record::{One, StepRecord, UnknownStep};
+pub use recovery::{RecoveryCode, RecoveryReason};
+pub use role::Role;
+pub use sentence::{draining, moment, zones_lost};
+
+/// The name of a reason, as it stands in conditions, events and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ReasonCode {
+    /// Of a decision on replicas.
+    Decision(DecisionCode),
+    /// Of a condition or an event alone.
+    Condition(ConditionCode),
+    /// Of recovery.
+    Recovery(RecoveryCode),
+    /// Of failover.
+    Failover(FailoverCode),
+}
+
+impl ReasonCode {
+    /// The name itself.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Decision(code) => code.into(),
+            Self::Condition(code) => code.into(),
+            Self::Recovery(code) => code.into(),
+            Self::Failover(code) => code.into(),
+        }
+    }
+
+    /// Every code. Names that two sets have in common (`Observing`, `Paused`) stand there twice, a decision's first.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let decision = DecisionCode::iter().map(Self::Decision);
+        let condition = ConditionCode::iter().map(Self::Condition);
+        let recovery = RecoveryCode::iter().map(Self::Recovery);
+        let failover = FailoverCode::iter().map(Self::Failover);
+        decision.chain(condition).chain(recovery).chain(failover)
+    }
+
+    /// The code of this name; `None` for a name that this version does not know.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::all().find(|code| code.name() == name)
+    }
+}
+
+/// The names of all sets in one list, as v1alpha1 has them.
+impl JsonSchema for ReasonCode {
+    fn schema_name() -> Cow<'static, str> {
+        "ReasonCode".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let sets = [
+            DecisionCode::json_schema(generator),
+            ConditionCode::json_schema(generator),
+            RecoveryCode::json_schema(generator),
+            FailoverCode::json_schema(generator),
+        ];
+        let mut names: Vec<&Value> = Vec::new();
+        for name in sets.iter().filter_map(|set| set.get("oneOf")?.as_array()).flatten() {
+            if !names.iter().any(|known| known.get("const") == name.get("const")) {
+                names.push(name);
+            }
+        }
+        json_schema!({ "description": "Why something was decided, limited or refused.", "oneOf": names })
+    }
+}
+
+impl From<DecisionCode> for ReasonCode {
+    fn from(code: DecisionCode) -> Self {
+        Self::Decision(code)
+    }
+}
+
+impl From<ConditionCode> for ReasonCode {
+    fn from(code: ConditionCode) -> Self {
+        Self::Condition(code)
+    }
+}
+
+impl From<RecoveryCode> for ReasonCode {
+    fn from(code: RecoveryCode) -> Self {
+        Self::Recovery(code)
+    }
+}
+
+impl From<FailoverCode> for ReasonCode {
+    fn from(code: FailoverCode) -> Self {
+        Self::Failover(code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ConditionCode, DecisionCode, ReasonCode};
+
+    #[test]
+    fn a_conditions_reason_is_found_by_its_name() {
+        assert_eq!(ReasonCode::named("ScalerConflict"), Some(ConditionCode::ScalerConflict.into()));
+        assert_eq!(ReasonCode::named("Paused"), Some(DecisionCode::Paused.into()));
+        assert_eq!(ReasonCode::named("SomethingNewer"), None);
+    }
+}

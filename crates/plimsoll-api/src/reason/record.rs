@@ -1,0 +1,140 @@
+//! The written form of a step: its numbers by their names, so that a reader of another version can still show them.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Number, Value};
+
+use super::{DecisionCode, DecisionReason, DecisionStep, ReasonCode};
+
+/// One step of a decision with the numbers that it was made from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Reason")]
+#[serde(rename_all = "camelCase")]
+pub struct StepRecord {
+    /// Which step.
+    #[schemars(with = "ReasonCode")]
+    pub code: DecisionCode,
+    /// The KPI or schedule entry that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Replicas before the step (for a KPI's proposal: the replicas wanted now).
+    pub from: i32,
+    /// Replicas after it.
+    pub to: i32,
+    /// The numbers, by name: `value`, `target`, `perReplica`, `windowSeconds`, …
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub numbers: BTreeMap<String, f64>,
+    /// What the numbers can't say: the state of a sample, the error of a source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// A written step does not have what its code needs.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the step {} can't be read: {why}", ReasonCode::from(*.code).name())]
+pub struct UnknownStep {
+    /// Its code.
+    pub code: DecisionCode,
+    /// What is missing or wrong.
+    pub why: String,
+}
+
+impl From<&DecisionStep> for StepRecord {
+    fn from(step: &DecisionStep) -> Self {
+        let mut record = Self {
+            code: step.code(),
+            name: None,
+            from: step.from,
+            to: step.to,
+            numbers: BTreeMap::new(),
+            detail: None,
+        };
+        // A struct of text and numbers always has a JSON form.
+        let fields = serde_json::to_value(&step.reason).unwrap_or_default();
+        for (key, field) in fields.as_object().into_iter().flatten() {
+            match (key.as_str(), field) {
+                ("code", _) => {}
+                ("name", Value::String(name)) => record.name = Some(name.clone()),
+                ("detail", Value::String(detail)) => record.detail = Some(detail.clone()),
+                // What is not finite is null in JSON, and left out.
+                (_, field) => {
+                    record.numbers.extend(field.as_f64().map(|number| (key.clone(), significant(number))));
+                }
+            }
+        }
+        record
+    }
+}
+
+impl TryFrom<&StepRecord> for DecisionStep {
+    type Error = UnknownStep;
+
+    fn try_from(record: &StepRecord) -> Result<Self, UnknownStep> {
+        let StepRecord { code, name, from, to, numbers, detail } = record;
+        let mut fields: Map<String, Value> =
+            numbers.iter().filter_map(|(key, value)| Some((key.clone(), json_number(*value)?))).collect();
+        let text = |text: &str| Value::String(text.to_owned());
+        fields.insert("code".to_owned(), text(ReasonCode::from(*code).name()));
+        fields.extend(name.as_deref().map(|name| ("name".to_owned(), text(name))));
+        fields.extend(detail.as_deref().map(|detail| ("detail".to_owned(), text(detail))));
+        let reason = DecisionReason::deserialize(Value::Object(fields));
+        let reason = reason.map_err(|error| UnknownStep { code: *code, why: error.to_string() })?;
+        Ok(reason.step(*from, *to))
+    }
+}
+
+/// Six significant digits, so that it reads well.
+fn significant(value: f64) -> f64 {
+    format!("{value:.5e}").parse().unwrap_or(value)
+}
+
+/// A whole number as one, so that it can be a count.
+fn json_number(value: f64) -> Option<Value> {
+    #[expect(clippy::cast_possible_truncation, reason = "whole numbers within an i32 fit an i64")]
+    let number = if value.fract() == 0.0 && value.abs() <= f64::from(i32::MAX) {
+        Some(Number::from(value as i64))
+    } else {
+        Number::from_f64(value)
+    };
+    number.map(Value::Number)
+}
+
+/// For a number that left the range of an f64 and was left out.
+pub(super) fn beyond() -> f64 {
+    f64::INFINITY
+}
+
+/// A flag that is always set: 1 among the numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "u8", try_from = "u8")]
+pub struct One;
+
+impl From<One> for u8 {
+    fn from(One: One) -> Self {
+        1
+    }
+}
+
+impl TryFrom<u8> for One {
+    type Error = &'static str;
+
+    fn try_from(flag: u8) -> Result<Self, Self::Error> {
+        if flag == 1 { Ok(Self) } else { Err("the flag must be 1") }
+    }
+}
+
+/// A flag among the numbers: 1 or 0.
+pub(super) mod flag {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    pub(in super::super) fn serialize<S: Serializer>(flag: &bool, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u8(u8::from(*flag))
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+        Ok(f64::deserialize(from)? == 1.0)
+    }
+}
