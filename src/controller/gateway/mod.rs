@@ -8,6 +8,7 @@ mod given;
 mod policy;
 mod proof;
 mod restore;
+mod turn;
 
 use std::time::Duration;
 
@@ -18,25 +19,21 @@ use futures::future::{BoxFuture, FutureExt as _};
 
 use super::{
     capability::{Capability, Effect, Phase, Sight, View},
-    context::Context,
     core::Core,
     index::{Served, read},
     key::ServiceKey,
 };
 use crate::{
     actuate::{self, Note, WRITE_TIMEOUT},
-    balancer::gateway::{Plan, Route, Share, plan, shares},
+    balancer::gateway::{Plan, Route, plan},
     lease::{Permit, WriteError},
 };
 use given::{Given, UNDONE_WITHIN};
-use plimsoll_api::{ConditionType, GatewayRule, Mode, ReasonCode, ScalableService, Verdict};
+use plimsoll_api::{ConditionType, GatewayRule, Mode, ReasonCode, Verdict};
 use policy::KnownPolicy;
 use proof::Proof;
+use turn::{AFTER_FAILURE, AGAIN, Said, Turn};
 
-/// Time between two looks at one that has yet to answer, at first.
-const AGAIN: Duration = Duration::from_millis(500);
-/// Pause after a write that did not come about.
-const AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// Pause before weights are planned anew when the route changed under them.
 const AFTER_CONFLICT: Duration = Duration::from_millis(200);
 
@@ -56,8 +53,6 @@ struct KnownRoute {
     /// What stands beside the rule.
     policy: KnownPolicy,
 }
-
-type Said = (Option<bool>, ReasonCode, String);
 
 /// Steers the rule of an HTTPRoute.
 #[derive(Debug, Default)]
@@ -170,28 +165,7 @@ fn together(weights: Said, policy: Option<Said>) -> Said {
     }
 }
 
-struct Turn<'a> {
-    service: &'a ScalableService,
-    key: &'a ServiceKey,
-    rule: &'a GatewayRule,
-    shares: Vec<Share>,
-    context: &'a Context,
-}
-
-impl<'a> Turn<'a> {
-    fn of(rule: &'a GatewayRule, view: &View<'a>, core: &Core) -> Self {
-        let View { service, key, context, .. } = *view;
-        let status = core.told().and_then(|status| status.failover.as_ref());
-        let shares = shares((&key.namespace, &key.name), &service.spec, rule, status);
-        Self { service, key, rule, shares, context }
-    }
-
-    /// Another service that the rule belongs to.
-    fn keeper(&self) -> Option<String> {
-        let keeper = self.context.keeper_of(&self.key.namespace, self.rule);
-        keeper.filter(|keeper| *keeper != self.key.name)
-    }
-
+impl Turn<'_> {
     /// The next change of the rule.
     fn plan(&self, route: &Route, known: &KnownRoute) -> Plan {
         plan(route, &self.rule.rule, &self.shares, &known.given.shares, &self.key.name)
