@@ -1,7 +1,9 @@
 //! What is said of failover: the conditions `FailoverReady` and `PrimaryActive`, and their events.
 
 use crate::{actuate::Note, controller::outcome::Outcome, explain};
-use plimsoll_api::{ConditionType, FailoverState, PRIMARY, ReasonCode, ScalableServiceStatus, Verdict};
+use plimsoll_api::{
+    ConditionType, FailoverState, PRIMARY, Percent, ReasonCode, ScalableServiceStatus, Verdict,
+};
 use plimsoll_engine::Shift;
 
 /// The two conditions.
@@ -15,7 +17,7 @@ pub fn verdicts(shift: &Shift) -> [Verdict; 2] {
 /// Whether the primary gets all requests, and should.
 fn active(shift: &Shift) -> Verdict {
     let status = &shift.status;
-    let here = status.active == PRIMARY && status.away() == 0;
+    let here = status.active == PRIMARY && status.away() == Percent::ZERO;
     let type_ = ConditionType::PrimaryActive;
     match shift.reasons.first() {
         Some(reason) => Verdict::new(type_, here, reason.code, explain::sentence(reason)),

@@ -15,8 +15,8 @@ use crate::controller::{
     outcome::{Decided, Done, Outcome, Progress, Refusal, Written},
 };
 use plimsoll_api::{
-    Arrival, ConditionType, Draining, Ejected, KpiState, Mode, Reason, ReasonCode, RecoveryStatus, Returned,
-    ScalableServiceSpec, ScalableServiceStatus, TrafficStatus, Validated, Verdict,
+    Arrival, ConditionType, Draining, Ejected, KpiState, Mode, Percent, Reason, ReasonCode, RecoveryStatus,
+    Returned, ScalableServiceSpec, ScalableServiceStatus, TrafficStatus, Validated, Verdict,
 };
 use plimsoll_engine::{
     Memory, Observation, Placed, Pods, Recovery, Sample, StandbySeen, Standing, Topology, Turn, alone, turn,
@@ -341,7 +341,7 @@ fn a_failover_is_told_by_two_conditions_and_an_event_for_each_state() {
     assert_eq!(worth, Worth::Urgent, "the balancers wait for it");
     assert_eq!(events, [(true, ReasonCode::StandbyServes), (false, ReasonCode::StandbyReady)]);
     assert_eq!(story.condition("PrimaryActive"), "False StandbyServes");
-    assert_eq!(story.status.failover.as_ref().unwrap().backends[0].weight, 100);
+    assert_eq!(story.status.failover.as_ref().unwrap().backends[0].weight, Percent::HUNDRED);
 }
 
 #[test]
