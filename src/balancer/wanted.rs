@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::Resources;
-use plimsoll_api::{StandbyTls, Traffic};
+use plimsoll_api::{Percent, StandbyTls, Traffic};
 
 /// Everything that a balancer should be.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,8 +44,8 @@ pub struct Standby {
     pub name: String,
     /// Its addresses, once they are known, over which its requests are spread.
     pub addresses: Vec<SocketAddr>,
-    /// Its share of the requests in percent, which it only gets where it has an address.
-    pub weight: u8,
+    /// Its share of the requests, which it only gets where it has an address.
+    pub weight: Percent,
     /// Replicas that serve there; 0 where that is not known.
     pub replicas: u32,
     /// How it is reached over TLS, if it is.
@@ -93,31 +93,31 @@ impl Wanted {
         Some((&tls.hostname, self.authorities.get(&tls.ca_secret_name)?))
     }
 
-    /// The standbys with the share of the requests that each gets, in percent: none without an address, and never more
-    /// than 100 together, of which the first ones come first.
-    pub fn shares(&self) -> impl Iterator<Item = (&Standby, u8)> {
-        let mut left = 100;
+    /// The standbys with the share of the requests that each gets: none without an address, and never more than all
+    /// together, of which the first ones come first.
+    pub fn shares(&self) -> impl Iterator<Item = (&Standby, Percent)> {
+        let mut left = Percent::HUNDRED;
         self.standbys.iter().map(move |standby| {
-            let share = if standby.addresses.is_empty() { 0 } else { standby.weight.min(left) };
-            left -= share;
+            let share = if standby.addresses.is_empty() { Percent::ZERO } else { standby.weight.min(left) };
+            left = left.saturating_sub(share);
             (standby, share)
         })
     }
 
-    /// The share that the service itself gets, in percent.
+    /// The share that the service itself gets.
     #[must_use]
-    pub fn primary_share(&self) -> u8 {
-        100 - self.shares().map(|(_, share)| share).sum::<u8>()
+    pub fn primary_share(&self) -> Percent {
+        self.shares().map(|(_, share)| share).sum::<Percent>().rest()
     }
 
     /// Where the requests go that have waited for the service itself: to the standbys that get all of them, the one with
     /// the greatest share first; nowhere else while the service gets any.
     #[must_use]
     pub fn instead(&self) -> Vec<&Standby> {
-        if self.primary_share() > 0 {
+        if self.primary_share() > Percent::ZERO {
             return Vec::new();
         }
-        let mut shares: Vec<_> = self.shares().filter(|(_, share)| *share > 0).collect();
+        let mut shares: Vec<_> = self.shares().filter(|(_, share)| *share > Percent::ZERO).collect();
         shares.sort_by_key(|(_, share)| std::cmp::Reverse(*share));
         shares.into_iter().map(|(standby, _)| standby).collect()
     }
@@ -261,6 +261,7 @@ mod tests {
 
     fn standby(name: &str, known: bool, weight: u8, replicas: u32) -> Standby {
         let addresses = known.then(|| SocketAddr::from(([10, 0, 0, weight], 80))).into_iter().collect();
+        let weight = Percent::clamped(weight.into());
         Standby { name: name.to_owned(), addresses, weight, replicas, tls: None }
     }
 
@@ -274,7 +275,7 @@ mod tests {
     }
 
     fn shares(wanted: &Wanted) -> Vec<u8> {
-        wanted.shares().map(|(_, share)| share).collect()
+        wanted.shares().map(|(_, share)| share.into()).collect()
     }
 
     #[test]
@@ -318,11 +319,11 @@ mod tests {
             vec![standby("a", false, 50, 0), standby("b", true, 70, 0), standby("c", true, 60, 0)],
             &json!({}),
         );
-        assert_eq!((shares(&wanted), wanted.primary_share()), (vec![0, 70, 30], 0));
+        assert_eq!((shares(&wanted), wanted.primary_share()), (vec![0, 70, 30], Percent::ZERO));
         let instead: Vec<&str> = wanted.instead().iter().map(|standby| standby.name.as_str()).collect();
         assert_eq!(instead, ["b", "c"]);
         let some = with(vec![standby("a", true, 99, 0)], &json!({}));
-        assert_eq!((some.primary_share(), some.instead()), (1, vec![]));
+        assert_eq!((u8::from(some.primary_share()), some.instead()), (1, vec![]));
     }
 
     #[test]
@@ -331,10 +332,10 @@ mod tests {
         let over_tls = Standby { tls: Some(tls), ..standby("a", true, 100, 0) };
         let none = with(Vec::new(), &json!({}));
         let unknown = none.clone().and_standbys(vec![over_tls.clone()], BTreeMap::new());
-        assert_eq!((unknown.primary_share(), unknown.proof(&over_tls)), (100, None));
+        assert_eq!((unknown.primary_share(), unknown.proof(&over_tls)), (Percent::HUNDRED, None));
         let files = BTreeMap::from([("east-ca".to_owned(), PathBuf::from("/run/ca.pem"))]);
         let known = none.and_standbys(vec![over_tls.clone()], files);
-        assert_eq!(known.primary_share(), 0);
+        assert_eq!(known.primary_share(), Percent::ZERO);
         assert_eq!(known.proof(&over_tls), Some(("east.example", Path::new("/run/ca.pem"))));
     }
 

@@ -17,7 +17,7 @@ pub fn lines(service: &ScalableService, now: Timestamp, style: &Style) -> Vec<St
         return vec![format!("{heading} not looked at yet")];
     };
     let state: &'static str = status.state.into();
-    let shares: Vec<String> = std::iter::once(format!("{PRIMARY} {}%", 100 - status.away()))
+    let shares: Vec<String> = std::iter::once(format!("{PRIMARY} {}%", status.away().rest()))
         .chain(status.backends.iter().map(|standby| format!("{} {}%", standby.name, standby.weight)))
         .collect();
     let since = age(&status.since, now);

@@ -6,13 +6,13 @@ use jiff::Timestamp;
 
 use super::index::BalancerPod;
 use plimsoll_api::{
-    BalancerStatus, ConditionCode, ConditionType, ReasonCode, ScalableServiceStatus, Verdict,
+    BalancerStatus, ConditionCode, ConditionType, Percent, ReasonCode, ScalableServiceStatus, Verdict,
 };
 use plimsoll_engine::{Member, Rotation, Witness};
 
 /// From so many percent in use on a balancer is saturated: queues and answers get long well before it is full, and the others
 /// must be able to take what one that dies has.
-const SATURATED: i32 = 80;
+const SATURATED: Percent = Percent::clamped(80);
 
 /// The balancers of one service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -285,10 +285,10 @@ mod tests {
 
     #[test]
     fn the_busiest_balancer_tells_whether_there_is_headroom() {
-        let told = |saturation: [Option<i32>; 2]| {
+        let told = |saturation: [Option<i64>; 2]| {
             let said = ["a", "b"]
                 .into_iter()
-                .zip(saturation)
+                .zip(saturation.map(|percent| percent.map(Percent::clamped)))
                 .map(|(pod, saturation)| BalancerStatus { saturation, ..said(pod, 4, true, None) });
             let pods = [pod("a", true, false), pod("b", true, false)];
             let verdict = fleet(&pods, &said.collect::<Vec<_>>()).0.headroom()?;
@@ -305,7 +305,7 @@ mod tests {
         );
         let ending = fleet(
             &[pod("a", false, true)],
-            &[BalancerStatus { saturation: Some(99), ..said("a", 4, true, None) }],
+            &[BalancerStatus { saturation: Percent::new(99), ..said("a", 4, true, None) }],
         );
         assert_eq!(ending.0.headroom(), None, "one that ends is full of what it finishes");
     }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Api, Client, api::ListParams};
 use thiserror::Error;
 use tokio::{
@@ -99,10 +100,10 @@ pub async fn release_with(
     let mut released = 0;
     for service in services(&client, &options.namespaces).await? {
         let permit = leader.permit(WRITE_TIMEOUT);
-        let key = ServiceKey::of(&service);
+        let key = ServiceKey::of_meta(&service);
         let put_back = restore(&key, &client, &permit).await;
         let freed: Result<(), WriteError> = match put_back {
-            Ok(()) => remove_finalizer(&client, &service.metadata, &permit).await,
+            Ok(()) => remove_finalizer(&client, &service, &permit).await,
             Err(error) => Err(error),
         };
         match freed {
@@ -116,8 +117,9 @@ pub async fn release_with(
     if kept.is_empty() { Ok(released) } else { Err(ReleaseError::Kept(kept.join("; "))) }
 }
 
-/// The services that have the finalizer.
-async fn services(client: &Client, namespaces: &[String]) -> Result<Vec<ScalableService>, kube::Error> {
+/// The metadata of the services that have the finalizer. Nothing else is read, so that a service whose spec this version
+/// does not understand is released like the others.
+async fn services(client: &Client, namespaces: &[String]) -> Result<Vec<ObjectMeta>, kube::Error> {
     let apis: Vec<Api<ScalableService>> = match namespaces {
         [] => vec![Api::all(client.clone())],
         named => named.iter().map(|namespace| Api::namespaced(client.clone(), namespace)).collect(),
@@ -126,13 +128,13 @@ async fn services(client: &Client, namespaces: &[String]) -> Result<Vec<Scalable
     for api in apis {
         let mut page = ListParams::default().limit(PAGE);
         loop {
-            let list = match api.list(&page).await {
+            let list = match api.list_metadata(&page).await {
                 Ok(list) => list,
                 // The CRD was uninstalled as well.
                 Err(kube::Error::Api(status)) if status.code == 404 => break,
                 Err(error) => return Err(error),
             };
-            found.extend(list.items.into_iter().filter(|service| has_finalizer(&service.metadata)));
+            found.extend(list.items.into_iter().map(|service| service.metadata).filter(has_finalizer));
             match list.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => page = ListParams::default().limit(PAGE).continue_token(&token),
                 None => break,

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -175,7 +175,7 @@ impl Targets {
     fn deployment(&self, namespace: &str, name: &str) -> Option<Target> {
         let mut target = read(&self.built_in.deployments, |index| index.get(namespace, name).cloned())?;
         if let Some(uid) = target.uid.clone() {
-            target.owner = Owner::Deployment { uid, sets: Arc::clone(&self.built_in.replica_sets) };
+            target.owner = Owner::Deployment { uid, sets: self.built_in.replica_sets.clone() };
         }
         target.revision = read(&self.built_in.replica_sets, |index| {
             index.newest_hash(namespace, name).map(|hash| ("pod-template-hash".to_owned(), hash.to_owned()))

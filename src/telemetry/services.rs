@@ -18,7 +18,7 @@ use super::{
         REQUESTS_HELD, Row, STANDBY_WEIGHT, WATCH_SYNCED,
     },
 };
-use plimsoll_api::{ConditionType, KpiState, KpiStatus, Verdict};
+use plimsoll_api::{ConditionType, KpiState, KpiStatus, Percent, Verdict};
 
 /// KPIs of one service that have series; more are left out, which a valid ScalableService never has.
 const KPIS_MAX: usize = 16;
@@ -46,8 +46,8 @@ pub struct ServiceLook<'a> {
     pub traffic: Option<TrafficLook>,
     /// Replicas that are ejected, if outliers are.
     pub ejected: Option<usize>,
-    /// Share of the requests that standbys get, in percent, if there are any.
-    pub away: Option<i32>,
+    /// Share of the requests that standbys get, if there are any.
+    pub away: Option<Percent>,
     /// Its conditions.
     pub conditions: &'a [Verdict],
     /// When it was looked at.

@@ -12,7 +12,9 @@ use strum::IntoEnumIterator;
 use tokio::{net::TcpListener, sync::oneshot};
 
 use super::{Health, Metrics, ServiceLook, TrafficLook, WriteResult, serve, table};
-use plimsoll_api::{ConditionCode, ConditionType, DecisionCode, KpiState, KpiStatus, KpiType, Verdict};
+use plimsoll_api::{
+    ConditionCode, ConditionType, DecisionCode, KpiState, KpiStatus, KpiType, Percent, Verdict,
+};
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -42,7 +44,7 @@ fn look<'a>(name: &'a str, kpis: &'a [KpiStatus], conditions: &'a [Verdict]) -> 
         kpis,
         traffic: Some(TrafficLook { draining: 2, held: 0, in_sync: 2 }),
         ejected: Some(1),
-        away: Some(30),
+        away: Percent::new(30),
         conditions,
         now: NOW,
     }

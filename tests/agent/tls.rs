@@ -3,7 +3,7 @@
 use std::{fs, net::SocketAddr, time::Duration};
 
 use plimsoll::balancer::Standby;
-use plimsoll_api::StandbyTls;
+use plimsoll_api::{Percent, StandbyTls};
 use serde_json::json;
 
 use crate::{
@@ -27,7 +27,7 @@ impl Scene {
         let standby = Standby {
             name: "east".to_owned(),
             addresses: vec![address],
-            weight,
+            weight: Percent::clamped(weight.into()),
             replicas: 1,
             tls: Some(tls),
         };

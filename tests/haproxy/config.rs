@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, process::Command, time::Duration};
 
 use plimsoll::balancer::{ConfigError, Listen, Server, ServerState, Standby, Wanted, haproxy::Config};
-use plimsoll_api::{Algorithm, RetryOn, StandbyTls, Traffic};
+use plimsoll_api::{Algorithm, Percent, RetryOn, StandbyTls, Traffic};
 use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
 use serde_json::{Value, json};
 
@@ -89,7 +89,7 @@ fn haproxy_takes_every_configuration_that_the_crd_allows() {
             wanted.standbys.push(Standby {
                 name,
                 addresses,
-                weight: 10 + 45 * number,
+                weight: Percent::clamped(i64::from(10 + 45 * number)),
                 replicas: 2,
                 tls: None,
             });

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use plimsoll::balancer::{ServerState::Ready, Standby, Wanted};
+use plimsoll_api::Percent;
 use serde_json::json;
 use tokio::net::TcpListener;
 
@@ -11,6 +12,7 @@ use crate::support::{Balancer, Client, Reached as _, Replica, eventually, unused
 /// With the front door of another service, or its own, as its standby.
 fn with_standby(wanted: &Wanted, other: &Wanted, weight: u8) -> Wanted {
     let addresses = vec![other.front()];
+    let weight = Percent::clamped(weight.into());
     let standby = Standby { name: "other".to_owned(), addresses, weight, replicas: 1, tls: None };
     Wanted { standbys: vec![standby], ..wanted.clone() }
 }

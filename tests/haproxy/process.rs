@@ -7,6 +7,7 @@ use plimsoll::balancer::{
     ServerState::{Drain, Ready},
     haproxy::AdminState,
 };
+use plimsoll_api::Percent;
 use serde_json::json;
 
 use crate::support::{Balancer, Client, Load, Reached as _, Replica, eventually, wait, wanted};
@@ -44,8 +45,8 @@ async fn a_haproxy_tells_how_much_of_its_connections_and_cpu_time_is_in_use() {
     let wanted = wanted(json!({})).with([replica.server(Ready)]);
     let balancer = Balancer::start(&wanted).await;
     let usage = balancer.driver.usage().await.unwrap();
-    assert!(usage.connections.is_some_and(|percent| percent <= 100), "{usage:?}");
-    assert!(usage.cpu.is_some_and(|percent| percent <= 100), "{usage:?}");
+    assert!(usage.connections.is_some_and(|percent| percent <= Percent::HUNDRED), "{usage:?}");
+    assert!(usage.cpu.is_some_and(|percent| percent <= Percent::HUNDRED), "{usage:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

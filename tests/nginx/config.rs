@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf, process::Command};
 
 use plimsoll::balancer::{ConfigError, Listen, Server, ServerState, Standby, Wanted, nginx::Config};
-use plimsoll_api::{StandbyTls, Traffic};
+use plimsoll_api::{Percent, StandbyTls, Traffic};
 use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
 use serde_json::{Value, json};
 
@@ -81,7 +81,7 @@ fn nginx_takes_every_configuration_that_the_crd_allows() {
             wanted.standbys.push(Standby {
                 name: format!("standby-{number}"),
                 addresses: addresses.into_iter().take(round % 3).collect(),
-                weight,
+                weight: Percent::clamped(weight),
                 replicas: 0,
                 tls: None,
             });
@@ -123,7 +123,12 @@ fn a_hostile_name_is_refused_or_taken_as_it_is() {
         let mut wanted = wanted(&json!({}));
         with_servers(&mut wanted, 1);
         let addresses = vec!["10.0.0.1:80".parse().unwrap()];
-        let mut standby = Standby { name: "east".to_owned(), addresses, weight: 10, ..Standby::default() };
+        let mut standby = Standby {
+            name: "east".to_owned(),
+            addresses,
+            weight: Percent::clamped(10),
+            ..Standby::default()
+        };
         let folder = PathBuf::from("/nowhere");
         match round % 6 {
             0 => wanted.service.0.clone_from(&text),

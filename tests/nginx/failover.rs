@@ -6,7 +6,7 @@ use std::{
 };
 
 use plimsoll::balancer::{ServerState::Ready, Standby, Wanted};
-use plimsoll_api::StandbyTls;
+use plimsoll_api::{Percent, StandbyTls};
 use serde_json::json;
 
 use crate::{
@@ -109,7 +109,7 @@ async fn a_standby_over_tls_gets_its_share_while_it_proves_who_it_is() {
         let standby = Standby {
             name: "east".to_owned(),
             addresses: vec![address],
-            weight,
+            weight: Percent::clamped(weight),
             replicas: 0,
             tls: Some(tls),
         };

@@ -7,7 +7,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::NotAnswering;
+use super::{NotAnswering, Percent};
 
 /// What the balancers do, as they and the controller report it.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -95,7 +95,7 @@ pub struct BalancerStatus {
     /// Percent in use of what it can take: connections of its most, or CPU time over 30 s, whichever is more. It is written
     /// again when it has moved by 10; with NGINX, connections alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub saturation: Option<i32>,
+    pub saturation: Option<Percent>,
     /// What keeps it from being in sync.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,

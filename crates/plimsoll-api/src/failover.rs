@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
-use super::{Quantity, Standby, StandbyStatus};
+use super::{Percent, Quantity, Standby, StandbyStatus};
 
 /// Name of the service itself among the backends.
 pub const PRIMARY: &str = "primary";
@@ -210,9 +210,9 @@ impl FailoverStatus {
         self.backends.iter().find(|standby| standby.name == name)
     }
 
-    /// The share of the requests that standbys get together, in percent.
+    /// The share of the requests that standbys get together.
     #[must_use]
-    pub fn away(&self) -> i32 {
+    pub fn away(&self) -> Percent {
         self.backends.iter().map(|standby| standby.weight).sum()
     }
 }

@@ -4,6 +4,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Percent;
+
 /// Somewhere else that can serve the same requests: a Service, or an address outside of the cluster.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[x_kube(
@@ -106,7 +108,7 @@ pub struct StandbyStatus {
     /// Its share of the requests, in percent; the rest is the primary's.
     #[serde(default)]
     #[schemars(range(min = 0, max = 100))]
-    pub weight: i32,
+    pub weight: Percent,
     /// Where it is, `IP:PORT`, once that is known: all addresses of a name, 8 at most.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]

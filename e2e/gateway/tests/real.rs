@@ -16,7 +16,7 @@ use plimsoll::{
     lease::{Leader, Leadership, LeaseConfig, LeaseParams, elect, identity},
     random::Random,
 };
-use plimsoll_api::Traffic;
+use plimsoll_api::{Percent, Traffic};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -161,7 +161,7 @@ async fn a_concurrent_edit_is_never_lost(scene: &Scene) {
                 namespace: "default".to_owned(),
                 service: service.to_owned(),
                 port,
-                weight,
+                weight: Percent::clamped(weight),
             },
         )
     };

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::arrived::Arrived;
 use crate::balancer::{Endpoints, Standby};
-use plimsoll_api::Traffic;
+use plimsoll_api::{Percent, Traffic};
 
 /// Who is bound to a replica by a cookie is sent elsewhere so long before its time to drain is over: what it has then is
 /// finished within it. At most a third of that time.
@@ -64,7 +64,8 @@ impl Service {
     pub fn standbys_as_of(&self, now: &Self) -> Vec<Standby> {
         let known = |standby: &Standby| {
             let known = now.standbys.iter().find(|known| known.name == standby.name);
-            let known = known.cloned().unwrap_or_else(|| Standby { weight: 0, ..standby.clone() });
+            let known =
+                known.cloned().unwrap_or_else(|| Standby { weight: Percent::ZERO, ..standby.clone() });
             Standby { tls: standby.tls.clone(), ..known }
         };
         self.standbys.iter().map(known).collect()
@@ -198,7 +199,7 @@ mod tests {
         let of = |standbys: &[(&str, u8)]| {
             let standby = |(name, weight): &(&str, u8)| Standby {
                 name: (*name).to_owned(),
-                weight: *weight,
+                weight: Percent::clamped((*weight).into()),
                 ..Standby::default()
             };
             let standbys = standbys.iter().map(standby).collect();
@@ -213,7 +214,8 @@ mod tests {
             }
         };
         let runs = of(&[("east", 100), ("north", 0)]).standbys_as_of(&of(&[("north", 40), ("west", 60)]));
-        let shares: Vec<_> = runs.iter().map(|standby| (standby.name.as_str(), standby.weight)).collect();
+        let shares: Vec<_> =
+            runs.iter().map(|standby| (standby.name.as_str(), u8::from(standby.weight))).collect();
         assert_eq!(shares, [("east", 0), ("north", 40)], "who was taken out of the spec gets nothing");
     }
 
@@ -281,7 +283,7 @@ mod tests {
             standbys: vec![Standby {
                 name: "east".to_owned(),
                 addresses: vec!["[2001:db8::1]:80".parse().unwrap()],
-                weight: 30,
+                weight: Percent::clamped(30),
                 replicas: 2,
                 tls: None,
             }],

@@ -9,7 +9,7 @@ use prometheus_client::{
 };
 
 use crate::{balancer::nginx::Counters, telemetry::open_metrics};
-use plimsoll_api::{BalancerStatus, Software};
+use plimsoll_api::{BalancerStatus, Percent, Software};
 
 const APPLIED: &str =
     "Time from an endpoint's change, as the watch told it, until the balancer was read back with it";
@@ -151,13 +151,13 @@ impl AgentMetrics {
         self.in_sync.set(status.in_sync.into());
     }
 
-    /// So many percent of what the balancer can take are in use.
-    pub fn saturated(&self, percent: u8) {
+    /// So much of what the balancer can take is in use.
+    pub fn saturated(&self, percent: Percent) {
         self.saturation.set(percent.into());
     }
 
     /// What standbys get, of which there are these.
-    pub fn shares(&self, shares: impl Iterator<Item = (String, u8)>) {
+    pub fn shares(&self, shares: impl Iterator<Item = (String, Percent)>) {
         self.shares.clear();
         for (standby, share) in shares {
             self.shares.get_or_create_owned(&StandbyLabels { standby }).set(share.into());
@@ -232,7 +232,7 @@ mod tests {
         metrics.reported("ok");
         metrics.applied(Duration::from_millis(12));
         metrics.repaired(2);
-        metrics.shares([("east".to_owned(), 30)].into_iter());
+        metrics.shares([("east".to_owned(), Percent::clamped(30))].into_iter());
         metrics.answering([("east".to_owned(), true)].into_iter());
         let text = metrics.encode();
         let documented = table();

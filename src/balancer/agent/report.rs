@@ -17,7 +17,7 @@ use crate::{
     api_error::{result_of, said},
     field_managers,
 };
-use plimsoll_api::{BalancerStatus, ScalableService};
+use plimsoll_api::{BalancerStatus, Percent, ScalableService};
 
 /// The longest write.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -47,7 +47,7 @@ impl Reporter {
     pub async fn run(
         self,
         mut wanted: watch::Receiver<BalancerStatus>,
-        mut saturation: watch::Receiver<Option<i32>>,
+        mut saturation: watch::Receiver<Option<Percent>>,
         mut present: watch::Receiver<bool>,
         metrics: &AgentMetrics,
     ) {

@@ -6,6 +6,7 @@ use tokio::{sync::watch, time::sleep};
 
 use super::metrics::AgentMetrics;
 use crate::balancer::{Driver, Usage};
+use plimsoll_api::Percent;
 
 /// How often is looked.
 const EVERY: Duration = Duration::from_secs(5);
@@ -17,13 +18,13 @@ const STEP: u8 = 10;
 /// The last looks, and what was told of them.
 #[derive(Debug, Default)]
 struct Saturation {
-    cpu: VecDeque<u8>,
-    told: Option<u8>,
+    cpu: VecDeque<Percent>,
+    told: Option<Percent>,
 }
 
 impl Saturation {
-    /// Percent in use: the larger of connections and CPU time. `None` if nothing is known.
-    fn now(&mut self, usage: Usage) -> Option<u8> {
+    /// What is in use: the larger of connections and CPU time. `None` if nothing is known.
+    fn now(&mut self, usage: Usage) -> Option<Percent> {
         match usage.cpu {
             Some(cpu) => self.cpu.push_back(cpu),
             None => self.cpu.clear(),
@@ -31,14 +32,15 @@ impl Saturation {
         while self.cpu.len() > AVERAGED {
             self.cpu.pop_front();
         }
-        let sum: u64 = self.cpu.iter().map(|cpu| u64::from(*cpu)).sum();
-        let cpu = sum.checked_div(self.cpu.len() as u64).and_then(|mean| u8::try_from(mean).ok());
+        let sum: i64 = self.cpu.iter().map(|cpu| i64::from(*cpu)).sum();
+        let cpu = sum.checked_div(self.cpu.len() as i64).map(Percent::clamped);
         usage.connections.max(cpu)
     }
 
     /// What to tell: the last word as long as it is about right.
-    fn tell(&mut self, now: Option<u8>) -> Option<u8> {
-        let about = matches!((self.told, now), (Some(told), Some(now)) if told.abs_diff(now) < STEP);
+    fn tell(&mut self, now: Option<Percent>) -> Option<Percent> {
+        let apart = |told: Percent, now: Percent| u8::from(told).abs_diff(now.into());
+        let about = matches!((self.told, now), (Some(told), Some(now)) if apart(told, now) < STEP);
         if !about {
             self.told = now;
         }
@@ -47,13 +49,13 @@ impl Saturation {
 }
 
 /// Looks until nobody listens any more. A balancer that does not run is not saturated.
-pub async fn run(driver: &Driver, metrics: &AgentMetrics, told: watch::Sender<Option<i32>>) {
+pub async fn run(driver: &Driver, metrics: &AgentMetrics, told: watch::Sender<Option<Percent>>) {
     let mut saturation = Saturation::default();
     while !told.is_closed() {
         let usage = driver.usage().await.unwrap_or_default();
         let now = saturation.now(usage);
         metrics.saturated(now.unwrap_or_default());
-        let tells = saturation.tell(now).map(i32::from);
+        let tells = saturation.tell(now);
         told.send_if_modified(|before| std::mem::replace(before, tells) != tells);
         sleep(EVERY).await;
     }
@@ -63,28 +65,25 @@ pub async fn run(driver: &Driver, metrics: &AgentMetrics, told: watch::Sender<Op
 mod tests {
     use super::*;
 
-    fn usage(connections: u8, cpu: u8) -> Usage {
-        Usage { connections: Some(connections), cpu: Some(cpu) }
+    fn usage(connections: i64, cpu: i64) -> Usage {
+        Usage { connections: Percent::new(connections), cpu: Percent::new(cpu) }
     }
 
     #[test]
     fn connections_count_at_once_and_cpu_time_on_average() {
         let mut saturation = Saturation::default();
-        assert_eq!(saturation.now(Usage::default()), None);
+        let mut now = |usage| saturation.now(usage).map(u8::from);
+        assert_eq!(now(Usage::default()), None);
         for _ in 0..5 {
-            assert_eq!(saturation.now(usage(10, 20)), Some(20));
+            assert_eq!(now(usage(10, 20)), Some(20));
         }
-        assert_eq!(saturation.now(usage(10, 100)), Some(33), "a burst");
-        assert_eq!(saturation.now(usage(95, 20)), Some(95));
+        assert_eq!(now(usage(10, 100)), Some(33), "a burst");
+        assert_eq!(now(usage(95, 20)), Some(95));
         for _ in 0..6 {
-            saturation.now(usage(10, 90));
+            now(usage(10, 90));
         }
-        assert_eq!(saturation.now(usage(10, 90)), Some(90));
-        assert_eq!(
-            saturation.now(Usage { cpu: None, ..usage(15, 0) }),
-            Some(15),
-            "NGINX has connections alone"
-        );
+        assert_eq!(now(usage(10, 90)), Some(90));
+        assert_eq!(now(Usage { cpu: None, ..usage(15, 0) }), Some(15), "NGINX has connections alone");
     }
 
     #[test]
@@ -92,7 +91,7 @@ mod tests {
         let mut saturation = Saturation::default();
         let told: Vec<_> = [None, Some(40), Some(49), Some(50), Some(42), Some(40), None]
             .into_iter()
-            .map(|now| saturation.tell(now))
+            .map(|now| saturation.tell(now.and_then(Percent::new)).map(u8::from))
             .collect();
         assert_eq!(told, [None, Some(40), Some(40), Some(50), Some(50), Some(40), None]);
     }

@@ -19,7 +19,8 @@ use super::{
 };
 use crate::{balancer::Standby, pauses::Pauses};
 use plimsoll_api::{
-    RecoveryStatus, ScalableService, StandbyStatus, StandbyTls, Traffic, TrafficStatus, endpoints_name,
+    Percent, RecoveryStatus, ScalableService, StandbyStatus, StandbyTls, Traffic, TrafficStatus,
+    endpoints_name,
 };
 
 /// Of a ScalableService only what is used: the rest may be of a newer version, and costs no memory.
@@ -74,7 +75,7 @@ fn standbys(spec: Option<Failover>, status: Option<&FailoverStatus>) -> Vec<Stan
         let known = status.and_then(|status| status.backends.iter().find(|known| known.name == name));
         Standby {
             addresses: known.map_or_else(Vec::new, addresses),
-            weight: known.map_or(0, |known| u8::try_from(known.weight.clamp(0, 100)).unwrap_or_default()),
+            weight: known.map_or(Percent::ZERO, |known| known.weight),
             replicas: known.map_or(0, |known| u32::try_from(known.replicas).unwrap_or_default()),
             name,
             tls,
@@ -213,7 +214,7 @@ mod tests {
         let standby = |name: &str, addresses: &[&str], weight, replicas| Standby {
             name: name.to_owned(),
             addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
-            weight,
+            weight: Percent::clamped(weight),
             replicas,
             tls: (name == "east").then(|| StandbyTls {
                 hostname: "east.example".to_owned(),

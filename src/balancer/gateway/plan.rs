@@ -7,10 +7,7 @@ use super::{
     original,
     route::{BackendRef, Route, Rule},
 };
-use plimsoll_api::{FailoverStatus, GatewayRule, PRIMARY, ScalableServiceSpec};
-
-/// Sum of all weights, so that a weight reads as a percentage.
-const ALL: i32 = 100;
+use plimsoll_api::{FailoverStatus, GatewayRule, PRIMARY, Percent, ScalableServiceSpec};
 
 /// A Service's part of the requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,8 +20,8 @@ pub struct Share {
     pub service: String,
     /// The Service's port; whichever the rule names for the primary.
     pub port: Option<i32>,
-    /// In percent.
-    pub weight: i32,
+    /// Its weight: they are 100 together, so that a weight reads as a percentage.
+    pub weight: Percent,
 }
 
 /// What is to be done.
@@ -47,13 +44,13 @@ pub fn shares(
     rule: &GatewayRule,
     status: Option<&FailoverStatus>,
 ) -> Vec<Share> {
-    let mut left = ALL;
+    let mut left = Percent::HUNDRED;
     let mut standbys = Vec::new();
     for standby in spec.failover.iter().flat_map(|failover| &failover.backends) {
         let Some(service) = &standby.service else { continue };
         let said = status.and_then(|status| status.standby(&standby.name));
-        let weight = said.map_or(0, |said| said.weight).clamp(0, left);
-        left -= weight;
+        let weight = said.map_or(Percent::ZERO, |said| said.weight).min(left);
+        left = left.saturating_sub(weight);
         standbys.push(Share {
             backend: standby.name.clone(),
             namespace: service.namespace.clone().unwrap_or_else(|| namespace.to_owned()),
@@ -97,7 +94,7 @@ pub fn plan(route: &Route, name: &str, shares: &[Share], former: &[Share], by: &
                 route.name, share.service, share.backend
             ));
         }
-        ours.push((place.0, place.1, share.weight));
+        ours.push((place.0, place.1, share.weight.into()));
     }
     for place in former.iter().filter_map(|share| place(route, rule, share).ok()) {
         if !has(&ours, place.0) {

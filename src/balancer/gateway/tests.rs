@@ -3,6 +3,7 @@
 use std::slice::from_ref;
 
 use kube::api::DynamicObject;
+use plimsoll_api::Percent;
 use serde_json::{Value, json};
 
 use super::{Gateway, ORIGINALS_ANNOTATION, Plan, Route, Share, Word, accepted, plan, put_back, questions};
@@ -27,14 +28,14 @@ fn main_rule(backends: &Value) -> Route {
     route(&json!([{"name": "other"}, {"name": "main", "backendRefs": backends}]), &json!([]))
 }
 
-fn shares(primary: i32) -> [Share; 2] {
+fn shares(primary: i64) -> [Share; 2] {
     [("primary", "a", "web", None, primary), ("b", "z", "web", Some(80), 100 - primary)].map(
         |(backend, namespace, service, port, weight)| Share {
             backend: backend.into(),
             namespace: namespace.into(),
             service: service.into(),
             port,
-            weight,
+            weight: Percent::clamped(weight),
         },
     )
 }

@@ -27,6 +27,7 @@ use crate::balancer::{
     ConfigError, SERVER_HEADER, Standby, Wanted,
     text::{name, path},
 };
+use plimsoll_api::Percent;
 
 /// Stands before a standby's name in the name of the server in its own backend. No pod can be called so, and a balancer knows by
 /// the `_` that another one sent a request to a standby ([`SERVER_HEADER`]).
@@ -79,8 +80,8 @@ pub(super) fn is_standby_backend(backend: &str) -> bool {
 
 /// Below which draw each standby gets a request, unless one before it does.
 pub(super) fn bounds(wanted: &Wanted) -> impl Iterator<Item = (&str, u8)> {
-    wanted.shares().scan(0, |below, (standby, share)| {
-        *below += share;
+    wanted.shares().scan(0_u8, |below, (standby, share)| {
+        *below += u8::from(share);
         Some((standby.name.as_str(), *below))
     })
 }
@@ -193,7 +194,7 @@ pub(super) fn waiting(wanted: &Wanted, with_servers: bool) -> Result<String, Con
         return Ok(String::new());
     }
     let mut text = String::from("    # Once standbys get all requests, they get those too that wait here.\n");
-    let all = wanted.primary_share() == 0;
+    let all = wanted.primary_share() == Percent::ZERO;
     let cookie = if wanted.traffic.session_persistence.is_some() {
         format!(" cookie {GATE_COOKIE}")
     } else {
@@ -204,7 +205,7 @@ pub(super) fn waiting(wanted: &Wanted, with_servers: bool) -> Result<String, Con
         let standby_name = name("the name of a standby", &standby.name)?;
         for slot in 0..slots(standby) {
             let (server, address) = (instead(standby_name, slot), address(standby, slot));
-            let on = all && share > 0 && slot < standby.addresses.len();
+            let on = all && share > Percent::ZERO && slot < standby.addresses.len();
             let off = if on { "" } else { " disabled" };
             let _ =
                 writeln!(text, "    server {server} {address}{maxconn}{tls} pool-max-conn 0{cookie}{off}");

@@ -14,6 +14,7 @@ use crate::balancer::{
     ConfigError, Listen, Wanted,
     text::{name, path},
 };
+use plimsoll_api::Percent;
 
 /// A server for the requests that come to one port.
 pub(super) fn listener(
@@ -38,7 +39,7 @@ pub(super) fn listener(
     let (service, folder) = (name("the service", &wanted.service.1)?, paths.folder_text()?);
     let to = if shifts(wanted) { BACKEND } else { service };
     let scheme = if proven(wanted).is_empty() { "http" } else { "$backend_scheme" };
-    let nobody = if wanted.primary_share() == 0 {
+    let nobody = if wanted.primary_share() == Percent::ZERO {
         format!("            if ({BACKEND} = {LOOP}) {{ return 508; }}\n")
     } else if wanted.ready().next().is_none() {
         format!("            if ({BACKEND} = {NOBODY}) {{ return 503; }}\n")

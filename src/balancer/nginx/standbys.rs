@@ -6,6 +6,7 @@ use crate::balancer::{
     ConfigError, SERVER_HEADER, Standby, Wanted,
     text::{name, path},
 };
+use plimsoll_api::Percent;
 
 /// The variable that names who gets a request, where standbys get some.
 pub(super) const BACKEND: &str = "$backend";
@@ -16,7 +17,7 @@ pub(super) const NOBODY: &str = "nobody";
 pub(super) const LOOP: &str = "_loop";
 
 pub(super) fn shifts(wanted: &Wanted) -> bool {
-    wanted.primary_share() < 100
+    wanted.primary_share() < Percent::HUNDRED
 }
 
 /// Standbys that get requests, and who gets which. A share of nothing is not there, so that nothing is reloaded for it.
@@ -26,9 +27,9 @@ pub(super) fn standbys(wanted: &Wanted) -> Result<String, ConfigError> {
     }
     let service = name("the service", &wanted.service.1)?;
     let mut rest = if wanted.ready().next().is_none() { NOBODY.to_owned() } else { service.to_owned() };
-    let own = if wanted.primary_share() == 0 { LOOP.to_owned() } else { rest.clone() };
+    let own = if wanted.primary_share() == Percent::ZERO { LOOP.to_owned() } else { rest.clone() };
     let (mut upstreams, mut parts, mut names) = (String::new(), Vec::new(), String::new());
-    for (standby, share) in wanted.shares().filter(|(_, share)| *share > 0) {
+    for (standby, share) in wanted.shares().filter(|(_, share)| *share > Percent::ZERO) {
         // A single one stays in whatever fails: nobody would be left.
         let fails = if standby.addresses.len() > 1 { "max_fails=1 fail_timeout=5s" } else { "max_fails=0" };
         let servers: String =
@@ -44,11 +45,11 @@ pub(super) fn standbys(wanted: &Wanted) -> Result<String, ConfigError> {
         );
         parts.push(format!("        {share}% {upstream};\n"));
         let _ = writeln!(names, "        {upstream} _standby_{standby};");
-        if wanted.primary_share() == 0 {
+        if wanted.primary_share() == Percent::ZERO {
             rest = upstream;
         }
     }
-    if wanted.primary_share() == 0 {
+    if wanted.primary_share() == Percent::ZERO {
         parts.pop();
     }
     let text = format!(
@@ -74,7 +75,7 @@ pub(super) fn standbys(wanted: &Wanted) -> Result<String, ConfigError> {
 
 /// The standbys that get requests and have to prove who they are, with what they are asked to prove it by.
 pub(super) fn proven(wanted: &Wanted) -> Vec<(&Standby, &str, &Path)> {
-    let shares = wanted.shares().filter(|(_, share)| *share > 0);
+    let shares = wanted.shares().filter(|(_, share)| *share > Percent::ZERO);
     shares
         .filter_map(|(standby, _)| wanted.proof(standby).map(|(host, file)| (standby, host, file)))
         .collect()

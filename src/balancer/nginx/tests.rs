@@ -17,7 +17,7 @@ use crate::balancer::{
     Standby, Wanted,
     sample::{self, server},
 };
-use plimsoll_api::StandbyTls;
+use plimsoll_api::{Percent, StandbyTls};
 
 fn paths() -> Paths {
     Paths::in_folder(Path::new("/run/plimsoll"))
@@ -98,7 +98,7 @@ fn standby(name: &str, address: &str, weight: u8) -> Standby {
     Standby {
         name: name.to_owned(),
         addresses: address.parse().ok().into_iter().collect(),
-        weight,
+        weight: Percent::clamped(weight.into()),
         replicas: 0,
         tls: None,
     }
@@ -115,7 +115,7 @@ fn standbys_get_their_shares_and_cost_nothing_without_one() {
         let from = text.find("    upstream checkout_").unwrap();
         text[from..text.find("\n    server {").unwrap()].to_owned()
     };
-    wanted.standbys[0].weight = 30;
+    wanted.standbys[0].weight = Percent::clamped(30);
     let split = config(&wanted);
     assert_eq!(pods_of(&split.text), wanted.ready_pods(), "a standby is no pod");
     insta::assert_snapshot!(part(&split.text), @r"
@@ -147,7 +147,7 @@ fn standbys_get_their_shares_and_cost_nothing_without_one() {
     assert!(all.text.contains("        ~^_ _loop;\n"), "{}", all.text);
     assert!(all.text.contains("if ($backend = _loop) { return 508; }"), "{}", all.text);
     assert!(!all.text.contains("return 503"), "{}", all.text);
-    wanted.standbys[1].weight = 50;
+    wanted.standbys[1].weight = Percent::clamped(50);
     let rest = config(&wanted).text;
     assert!(
         rest.contains("        * nobody;\n") && rest.contains("if ($backend = nobody) { return 503; }"),

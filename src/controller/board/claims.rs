@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::super::key::ServiceKey;
+use plimsoll_api::Percent;
 use plimsoll_engine::Asked;
 
 /// What a service asks of a standby.
@@ -10,8 +11,8 @@ use plimsoll_engine::Asked;
 pub struct Ask {
     /// Replicas for all of its requests.
     pub replicas: i32,
-    /// Its share of the requests that the standby gets by now, in percent.
-    pub share: i32,
+    /// Its share of the requests that the standby gets by now.
+    pub share: Percent,
 }
 
 impl Ask {

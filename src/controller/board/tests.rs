@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
+use plimsoll_api::Percent;
 
 use super::*;
 
@@ -12,8 +13,8 @@ fn key(name: &str) -> ServiceKey {
     ServiceKey::new("shop", name)
 }
 
-fn asking(of: &str, replicas: i32, share: i32) -> Entry {
-    let asks = BTreeMap::from([(key(of), Ask { replicas, share })]);
+fn asking(of: &str, replicas: i32, share: i64) -> Entry {
+    let asks = BTreeMap::from([(key(of), Ask { replicas, share: Percent::clamped(share) })]);
     Entry { asks: Some(asks), away: replicas > 0, capacity: None }
 }
 

@@ -12,8 +12,8 @@ use crate::controller::{
     services::Services,
 };
 use plimsoll_api::{
-    FAILOVER_TO_ANNOTATION, FREEZE_ANNOTATION, Failover, FailoverStatus, Mode, PRIMARY, ScalableService,
-    ScalableServiceStatus, Standby, StandbyFor, StandbyService, balancer_name,
+    FAILOVER_TO_ANNOTATION, FREEZE_ANNOTATION, Failover, FailoverStatus, Mode, PRIMARY, Percent,
+    ScalableService, ScalableServiceStatus, Standby, StandbyFor, StandbyService, balancer_name,
 };
 use plimsoll_engine::{Capacity, Departure, Observation, Order, Veto};
 
@@ -29,7 +29,7 @@ pub(super) fn order(service: &ScalableService) -> Option<Order> {
 
 /// The share of each standby.
 #[must_use]
-pub(super) fn shares(status: &FailoverStatus) -> Vec<(&str, i32)> {
+pub(super) fn shares(status: &FailoverStatus) -> Vec<(&str, Percent)> {
     status.backends.iter().map(|standby| (standby.name.as_str(), standby.weight)).collect()
 }
 
@@ -130,7 +130,7 @@ fn entry(
     status: Option<&FailoverStatus>,
     services: &Services,
 ) -> Entry {
-    let away = status.is_some_and(|status| status.active != PRIMARY || status.away() > 0);
+    let away = status.is_some_and(|status| status.active != PRIMARY || status.away() > Percent::ZERO);
     let asks = service.spec.failover.as_ref().map(|failover| asks(failover, key, status, services));
     Entry { capacity, asks, away }
 }

@@ -20,7 +20,9 @@ use super::{
 };
 use crate::actuate::{self, Note, WRITE_TIMEOUT};
 use futures::future::{BoxFuture, FutureExt as _};
-use plimsoll_api::{FailoverState, PRIMARY, ScalableService, ScalableServiceStatus, Standby, Verdict};
+use plimsoll_api::{
+    FailoverState, PRIMARY, Percent, ScalableService, ScalableServiceStatus, Standby, Verdict,
+};
 use plimsoll_engine::{Capacity, Departure, StandbySeen, Standing, Veto};
 
 /// Follows the standbys, and sends requests to them and back.
@@ -127,7 +129,7 @@ async fn standing<'a>(standbys: &'a mut KnownStandbys, look: Look<'a>) -> Part<'
             let ready = before(&spec.name).is_some_and(|before| before.ready);
             let mut seen = seen(spec, known, ready, view);
             // A standby that has requests keeps them: there is no way to take them back either.
-            if before(&spec.name).is_none_or(|before| before.weight == 0) {
+            if before(&spec.name).is_none_or(|before| before.weight == Percent::ZERO) {
                 seen.trouble = seen.trouble.or_else(|| sight.refusal.clone());
             }
             seen

@@ -2,7 +2,8 @@
 
 use crate::{actuate::Note, controller::outcome::Outcome};
 use plimsoll_api::{
-    ConditionType, FailoverCode, FailoverReason, FailoverState, PRIMARY, ScalableServiceStatus, Verdict,
+    ConditionType, FailoverCode, FailoverReason, FailoverState, PRIMARY, Percent, ScalableServiceStatus,
+    Verdict,
 };
 use plimsoll_engine::Shift;
 
@@ -17,7 +18,7 @@ pub fn verdicts(shift: &Shift) -> [Verdict; 2] {
 /// Whether the primary gets all requests, and should.
 fn active(shift: &Shift) -> Verdict {
     let status = &shift.status;
-    let here = status.active == PRIMARY && status.away() == 0;
+    let here = status.active == PRIMARY && status.away() == Percent::ZERO;
     Verdict::new(ConditionType::PrimaryActive, here, shift.reason.code(), shift.reason.to_string())
 }
 

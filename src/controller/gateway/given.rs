@@ -39,6 +39,8 @@ impl Given {
 
 #[cfg(test)]
 mod tests {
+    use plimsoll_api::Percent;
+
     use super::*;
 
     #[test]
@@ -48,7 +50,7 @@ mod tests {
             namespace: "shop".into(),
             service: "web".into(),
             port: None,
-            weight,
+            weight: Percent::clamped(weight),
         };
         let (all, none) = ([share(100)], [share(0)]);
         let mut given = Given::default();

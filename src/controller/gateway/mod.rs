@@ -8,37 +8,33 @@ mod given;
 mod policy;
 mod proof;
 mod restore;
+mod turn;
 
 use std::time::Duration;
 
 use kube::{Client, Resource as _};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use futures::future::{BoxFuture, FutureExt as _};
 
 use super::{
     capability::{Capability, Effect, Phase, Sight, View},
-    context::Context,
     core::Core,
     index::{Served, read},
     key::ServiceKey,
 };
 use crate::{
     actuate::{self, Note, WRITE_TIMEOUT},
-    balancer::gateway::{Plan, Route, Share, plan, shares},
+    balancer::gateway::{Plan, Route, plan},
     lease::{Permit, WriteError},
 };
 use given::{Given, UNDONE_WITHIN};
-use plimsoll_api::{
-    ConditionCode, ConditionType, DecisionCode, GatewayRule, Mode, ReasonCode, ScalableService, Verdict,
-};
+use plimsoll_api::{ConditionCode, ConditionType, DecisionCode, Mode, ReasonCode, Verdict};
 use policy::KnownPolicy;
 use proof::Proof;
+use turn::{AFTER_FAILURE, AGAIN, Said, Turn};
 
-/// Time between two looks at one that has yet to answer, at first.
-const AGAIN: Duration = Duration::from_millis(500);
-/// Pause after a write that did not come about.
-const AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// Pause before weights are planned anew when the route changed under them.
 const AFTER_CONFLICT: Duration = Duration::from_millis(200);
 
@@ -59,12 +55,24 @@ struct KnownRoute {
     policy: KnownPolicy,
 }
 
-type Said = (Option<bool>, ReasonCode, String);
+/// What a turn is to do about the weights of the rule. It is planned once: whether the service needs its finalizer and what is
+/// written are of the same moment.
+#[derive(Debug)]
+enum Step {
+    /// Nothing, and what is to be said instead; when to look again.
+    Wait(Said, Option<Duration>),
+    /// Find out whether weights that are right are in force.
+    Believe(Route),
+    /// Change weights; `what` is a sentence for it.
+    Write { route: Route, patch: Vec<Value>, what: String },
+}
 
 /// Steers the rule of an HTTPRoute.
 #[derive(Debug, Default)]
 pub struct Steering {
     known: KnownRoute,
+    /// What this turn is to do.
+    step: Option<Step>,
     /// When to look again, where no watch will call for it.
     again: Option<Duration>,
 }
@@ -88,10 +96,9 @@ impl Capability for Steering {
             return None;
         }
         self.again = None;
-        match view.service.spec.steered() {
-            Some(rule) if Turn::of(rule, view, core).writes(&mut self.known) => {
-                Some(Effect::restored("set the weights of a rule"))
-            }
+        self.step = view.service.spec.steered().map(|rule| Turn::of(rule, view, core).plan(&mut self.known));
+        match self.step {
+            Some(Step::Write { .. }) => Some(Effect::restored("set the weights of a rule")),
             Some(_) => Some(Effect::new("check the weights of a rule")),
             None => self.known.policy.was_looked_for().then(|| Effect::new("delete the policy of a rule")),
         }
@@ -100,7 +107,10 @@ impl Capability for Steering {
     fn execute<'a>(&'a mut self, _: Phase, view: &'a View<'_>, core: &'a mut Core) -> BoxFuture<'a, ()> {
         async move {
             self.again = match view.service.spec.steered() {
-                Some(rule) => steer(&mut self.known, rule, view, core).await,
+                Some(rule) => {
+                    let Some(step) = self.step.take() else { return };
+                    steer(&mut self.known, step, &Turn::of(rule, view, core)).await
+                }
                 None => {
                     let mut policy = std::mem::take(&mut self.known).policy;
                     let again = policy::leave(view.service, &mut policy, view.context).await;
@@ -149,13 +159,11 @@ impl Capability for Steering {
 
 /// Gives the rule its weights and finds out whether they are in force. Returns when to look again, where no watch will call
 /// for it.
-async fn steer(known: &mut KnownRoute, rule: &GatewayRule, view: &View<'_>, core: &Core) -> Option<Duration> {
-    let key = view.key;
-    let turn = Turn::of(rule, view, core);
+async fn steer(known: &mut KnownRoute, step: Step, turn: &Turn<'_>) -> Option<Duration> {
+    let key = turn.key;
     let before = known.verdict.as_ref().map(|(_, reason, _)| *reason);
-    let keeper = turn.keeper();
-    let (weights, again) = turn.step(known, keeper.as_deref()).await;
-    let (policy, later) = turn.policy(keeper.is_none(), &mut known.policy).await;
+    let (weights, again) = turn.take(step, known).await;
+    let (policy, later) = turn.policy(turn.keeper().is_none(), &mut known.policy).await;
     let said = together(weights, policy);
     if before != Some(said.1) {
         let (reason, message) = (said.1.name(), &said.2);
@@ -178,75 +186,54 @@ fn together(weights: Said, policy: Option<Said>) -> Said {
     }
 }
 
-struct Turn<'a> {
-    service: &'a ScalableService,
-    key: &'a ServiceKey,
-    rule: &'a GatewayRule,
-    shares: Vec<Share>,
-    context: &'a Context,
-}
-
-impl<'a> Turn<'a> {
-    fn of(rule: &'a GatewayRule, view: &View<'a>, core: &Core) -> Self {
-        let View { service, key, context, .. } = *view;
-        let status = core.told().and_then(|status| status.failover.as_ref());
-        let shares = shares((&key.namespace, &key.name), &service.spec, rule, status);
-        Self { service, key, rule, shares, context }
-    }
-
-    /// Another service that the rule belongs to.
-    fn keeper(&self) -> Option<String> {
-        let keeper = self.context.keeper_of(&self.key.namespace, self.rule);
-        keeper.filter(|keeper| *keeper != self.key.name)
-    }
-
-    /// The next change of the rule.
-    fn plan(&self, route: &Route, known: &KnownRoute) -> Plan {
-        plan(route, &self.rule.rule, &self.shares, &known.given.shares, &self.key.name)
-    }
-
-    /// Whether the next step changes weights.
-    fn writes(&self, known: &mut KnownRoute) -> bool {
-        self.service.spec.mode == Mode::Auto
-            && self.keeper().is_none()
-            && self.route(known).is_ok_and(|route| matches!(self.plan(&route, known), Plan::Change(_)))
-    }
-
-    /// `keeper` is another service that the rule belongs to.
-    async fn step(&self, known: &mut KnownRoute, keeper: Option<&str>) -> (Said, Option<Duration>) {
-        if let Some(keeper) = keeper {
+impl Turn<'_> {
+    /// The next step.
+    fn plan(&self, known: &mut KnownRoute) -> Step {
+        if let Some(keeper) = self.keeper() {
             let sentence = format!(
                 "rule {} of HTTPRoute {} is steered by the ScalableService {keeper}, which is older: give this one a rule of its \
                  own, or delete one of the two",
                 self.rule.rule, self.rule.http_route
             );
-            return ((Some(false), ConditionCode::RouteRefused.into(), sentence), None);
+            return Step::Wait((Some(false), ConditionCode::RouteRefused.into(), sentence), None);
         }
         let route = match self.route(known) {
             Ok(route) => route,
             Err(said) => {
                 // That the list is there is no change of any route, so that nothing would call for a turn.
                 let again = (said.1 == ConditionCode::RouteProgressing.into()).then_some(AGAIN);
-                return (said, again);
+                return Step::Wait(said, again);
             }
         };
-        match self.plan(&route, known) {
-            Plan::InSync => {
-                // What is right without us is ours to take back as well.
-                known.given.shares.clone_from(&self.shares);
-                self.believe(&route, &mut known.proof)
+        match plan(&route, &self.rule.rule, &self.shares, &known.given.shares, &self.key.name) {
+            Plan::InSync => Step::Believe(route),
+            Plan::Refused(sentence) => {
+                Step::Wait((Some(false), ConditionCode::RouteRefused.into(), sentence), None)
             }
-            Plan::Refused(sentence) => ((Some(false), ConditionCode::RouteRefused.into(), sentence), None),
             Plan::Change(change) => {
                 let what = format!("rule {} of HTTPRoute {}: {}", self.rule.rule, route.name, change.what);
                 let why = match self.service.spec.mode {
-                    Mode::Auto => return self.write(&route, known, change.patch, what).await,
+                    Mode::Auto => return Step::Write { route, patch: change.patch, what },
                     Mode::Observe => (DecisionCode::Observing.into(), "Observe"),
                     Mode::Paused => (DecisionCode::Paused.into(), "Paused"),
                 };
                 let (reason, mode) = why;
-                ((None, reason, format!("mode is {mode}: weights stay as they are; due is {what}")), None)
+                let sentence = format!("mode is {mode}: weights stay as they are; due is {what}");
+                Step::Wait((None, reason, sentence), None)
             }
+        }
+    }
+
+    /// Takes a step; what is to be said of the weights then, and when to look again.
+    async fn take(&self, step: Step, known: &mut KnownRoute) -> (Said, Option<Duration>) {
+        match step {
+            Step::Wait(said, again) => (said, again),
+            Step::Believe(route) => {
+                // What is right without us is ours to take back as well.
+                known.given.shares.clone_from(&self.shares);
+                self.believe(&route, &mut known.proof)
+            }
+            Step::Write { route, patch, what } => self.write(&route, known, patch, what).await,
         }
     }
 
@@ -293,7 +280,7 @@ impl<'a> Turn<'a> {
         &self,
         route: &Route,
         known: &mut KnownRoute,
-        patch: Vec<serde_json::Value>,
+        patch: Vec<Value>,
         what: String,
     ) -> (Said, Option<Duration>) {
         let shell = &self.context.shell;

@@ -10,7 +10,7 @@ use kube::{Resource as _, api::DynamicObject};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{AFTER_FAILURE, Said, Turn};
+use super::turn::{AFTER_FAILURE, Said, Turn};
 use crate::{
     actuate::{self, FoundPolicy, Note, WRITE_TIMEOUT},
     balancer::gateway::{Word, policy, policy_accepted, policy_fields},

@@ -10,7 +10,10 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{AGAIN, Said, Turn, direct};
+use super::{
+    direct,
+    turn::{AGAIN, Said, Turn},
+};
 use crate::{
     actuate::said,
     balancer::gateway::{

@@ -2,6 +2,7 @@
 //!
 //! Each index is the only reader of its watch; a relist fills a fresh index and takes its place at once.
 
+mod follow;
 mod fronts;
 mod nodes;
 mod owner;
@@ -10,97 +11,11 @@ mod routes;
 mod scalers;
 mod targets;
 
-use std::sync::{Arc, RwLock};
-
+pub use follow::{Follow, Shared, Workload, follow, read, write};
 pub use fronts::{Front, Rollout};
-use futures::{Stream, StreamExt};
-use kube::runtime::watcher;
 pub use nodes::NodeIndex;
-pub use owner::{OwnedBy, Owner, Selected};
+pub use owner::Owner;
 pub use pods::{BalancerPod, PodIndex};
 pub use routes::{RouteIndex, Served, route_workload};
 pub use scalers::{Scaler, ScalerIndex, scaled_object_resource};
 pub use targets::{Target, TargetIndex};
-use tokio::sync::mpsc;
-
-use plimsoll_api::ScaleTargetRef;
-
-/// An index that one watch of `K` feeds.
-pub trait Follow<K>: Default {
-    /// The object is there, new or changed. Returns the `(namespace, name)` of the workload that it concerns, if any.
-    fn apply(&mut self, object: K) -> Option<Workload>;
-    /// The object is gone.
-    fn delete(&mut self, object: &K) -> Option<Workload>;
-}
-
-/// A workload whose services may want to look: kind, namespace, name.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Workload {
-    /// Kind, for example `Deployment`.
-    pub kind: String,
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-}
-
-impl Workload {
-    /// The target of a ScalableService in `namespace`.
-    #[must_use]
-    pub fn target(namespace: &str, reference: &ScaleTargetRef) -> Self {
-        let ScaleTargetRef { kind, name, .. } = reference;
-        Self { kind: kind.clone(), namespace: namespace.to_owned(), name: name.clone() }
-    }
-}
-
-/// A shared index.
-pub type Shared<I> = Arc<RwLock<I>>;
-
-/// Reads an index; a writer that panicked left it as it was.
-pub fn read<I, T>(index: &Shared<I>, look: impl FnOnce(&I) -> T) -> T {
-    look(&index.read().unwrap_or_else(std::sync::PoisonError::into_inner))
-}
-
-/// Feeds `index` from `events` until the stream ends. `synced` is called after each complete list.
-pub async fn follow<K, I: Follow<K>>(
-    events: impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send,
-    index: Shared<I>,
-    changed: Option<mpsc::Sender<Workload>>,
-    mut synced: impl FnMut(),
-    what: &'static str,
-) {
-    let mut fresh = I::default();
-    let mut events = std::pin::pin!(events);
-    while let Some(event) = events.next().await {
-        let concerned = match event {
-            Ok(watcher::Event::Init) => {
-                fresh = I::default();
-                None
-            }
-            Ok(watcher::Event::InitApply(object)) => {
-                fresh.apply(object);
-                None
-            }
-            Ok(watcher::Event::InitDone) => {
-                write(&index, |index| *index = std::mem::take(&mut fresh));
-                synced();
-                None
-            }
-            Ok(watcher::Event::Apply(object)) => write(&index, |index| index.apply(object)),
-            Ok(watcher::Event::Delete(object)) => write(&index, |index| index.delete(&object)),
-            Err(error) => {
-                tracing::warn!(%error, "watch of {what} interrupted; it goes on with a growing pause");
-                None
-            }
-        };
-        if let (Some(workload), Some(changed)) = (concerned, &changed) {
-            // A full queue means that plenty of looks are coming anyway.
-            let _ = changed.try_send(workload);
-        }
-    }
-}
-
-/// Changes an index.
-pub fn write<I, T>(index: &Shared<I>, change: impl FnOnce(&mut I) -> T) -> T {
-    change(&mut index.write().unwrap_or_else(std::sync::PoisonError::into_inner))
-}

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 
-use super::{Follow, Workload};
+use super::follow::{Follow, Workload};
 
 /// Where a node, or a pod since Kubernetes 1.33 (PodTopologyLabelsAdmission), says its zone.
 pub const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
@@ -70,7 +70,7 @@ impl Follow<Node> for NodeIndex {
 mod tests {
     use k8s_openapi::api::core::v1::Node;
 
-    use super::{super::Follow, NodeIndex};
+    use super::{Follow, NodeIndex};
 
     fn node(ready: &str) -> Node {
         serde_json::from_value(serde_json::json!({

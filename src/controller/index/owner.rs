@@ -1,9 +1,11 @@
 //! Which pods belong to a target. Labels alone do not tell, since pods of other workloads may have the same ones.
 
+use std::fmt;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::Selector;
 
-use super::{Shared, TargetIndex, read};
+use super::follow::{Shared, read};
 
 /// The controller of an object, by its owner reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +23,12 @@ impl OwnedBy {
     }
 }
 
+/// Which Deployments the ReplicaSets belong to.
+pub trait ReplicaSets: fmt::Debug + Send + Sync {
+    /// The Deployment (UID) that the ReplicaSet with this UID belongs to, if to one; `None` if there is no such ReplicaSet.
+    fn deployment_of(&self, replica_set: &str) -> Option<Option<&str>>;
+}
+
 /// The object to which a pod must belong to be a target's pod.
 #[derive(Clone, Debug)]
 pub enum Owner {
@@ -33,7 +41,7 @@ pub enum Owner {
         /// UID of the Deployment.
         uid: String,
         /// All ReplicaSets.
-        sets: Shared<TargetIndex>,
+        sets: Shared<dyn ReplicaSets>,
     },
 }
 
@@ -46,10 +54,10 @@ impl Owner {
             (_, None) => false,
             (Self::Itself(uid), Some(owner)) => *owner.uid == **uid,
             (Self::Deployment { uid, sets }, Some(owner)) => {
-                let known = |sets: &TargetIndex| {
+                let known = read(sets, |sets| {
                     sets.deployment_of(&owner.uid).map(|deployment| deployment == Some(uid.as_str()))
-                };
-                &*owner.kind == "ReplicaSet" && read(sets, known).unwrap_or(true)
+                });
+                &*owner.kind == "ReplicaSet" && known.unwrap_or(true)
             }
         }
     }

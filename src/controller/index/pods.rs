@@ -12,7 +12,11 @@ use kube::{
     core::{Expression, Selector, SelectorExt},
 };
 
-use super::{Follow, OwnedBy, Selected, Workload, nodes::ZONE_LABEL};
+use super::{
+    follow::{Follow, Workload},
+    nodes::ZONE_LABEL,
+    owner::{OwnedBy, Selected},
+};
 use crate::actuate::COST_BEFORE;
 use plimsoll_api::BALANCER_LABEL;
 
@@ -272,8 +276,12 @@ mod tests {
     use kube::core::Selector;
 
     use super::{
-        super::{Follow, Owner, Selected, Shared, TargetIndex, write},
-        COST_BEFORE, PodIndex, Workload,
+        super::{
+            follow::{Shared, write},
+            owner::Owner,
+            targets::TargetIndex,
+        },
+        COST_BEFORE, Follow, PodIndex, Selected, Workload,
     };
 
     fn pod(name: &str, hash: &str, ready: &str, phase: &str, deleting: bool) -> Pod {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use kube::{ResourceExt as _, api::DynamicObject};
 
-use super::{Follow, Workload};
+use super::follow::{Follow, Workload};
 use crate::balancer::gateway::Route;
 
 /// What is known of HTTPRoutes.

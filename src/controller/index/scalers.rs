@@ -9,7 +9,7 @@ use kube::{
     core::DeserializeGuard,
 };
 
-use super::{Follow, Workload};
+use super::follow::{Follow, Workload};
 use plimsoll_api::{GatewayRule, ScalableService};
 
 /// One object that scales a workload.

@@ -11,7 +11,11 @@ use k8s_openapi::{
 };
 use kube::core::Selector;
 
-use super::{Follow, Front, Owner, Selected, Workload};
+use super::{
+    follow::{Follow, Workload},
+    fronts::Front,
+    owner::{Owner, ReplicaSets, Selected},
+};
 
 /// A workload with a scale.
 #[derive(Clone, Debug)]
@@ -67,12 +71,6 @@ impl TargetIndex {
         self.newest.get(&(namespace.to_owned(), deployment.to_owned())).map(|(_, hash)| hash.as_str())
     }
 
-    /// The Deployment (UID) that the ReplicaSet with this UID belongs to, if to one; `None` if there is no such ReplicaSet.
-    #[must_use]
-    pub fn deployment_of(&self, replica_set: &str) -> Option<Option<&str>> {
-        self.deployments.get(replica_set).map(Option::as_deref)
-    }
-
     /// The balancers of that name, if that is what the Deployment runs.
     #[must_use]
     pub fn front(&self, namespace: &str, deployment: &str) -> Option<&Front> {
@@ -89,6 +87,12 @@ impl TargetIndex {
         let key = key(meta);
         self.targets.remove(&key);
         Some(workload(kind, key))
+    }
+}
+
+impl ReplicaSets for TargetIndex {
+    fn deployment_of(&self, replica_set: &str) -> Option<Option<&str>> {
+        self.deployments.get(replica_set).map(Option::as_deref)
     }
 }
 

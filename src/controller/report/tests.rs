@@ -16,7 +16,7 @@ use crate::controller::{
 };
 use plimsoll_api::{
     Arrival, ConditionCode, ConditionType, DecisionCode, Draining, Ejected, FailoverCode, KpiState, Mode,
-    ReasonCode, RecoveryCode, RecoveryReason, RecoveryStatus, Returned, ScalableServiceSpec,
+    Percent, ReasonCode, RecoveryCode, RecoveryReason, RecoveryStatus, Returned, ScalableServiceSpec,
     ScalableServiceStatus, TrafficStatus, Validated, Verdict,
 };
 use plimsoll_engine::{
@@ -356,7 +356,7 @@ fn a_failover_is_told_by_two_conditions_and_an_event_for_each_state() {
         [(true, FailoverCode::StandbyServes.into()), (false, FailoverCode::StandbyReady.into())]
     );
     assert_eq!(story.condition("PrimaryActive"), "False StandbyServes");
-    assert_eq!(story.status.failover.as_ref().unwrap().backends[0].weight, 100);
+    assert_eq!(story.status.failover.as_ref().unwrap().backends[0].weight, Percent::HUNDRED);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::{
 };
 
 use plimsoll::balancer::{Server, ServerState, Standby};
+use plimsoll_api::Percent;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -73,6 +74,7 @@ impl Replica {
 
     /// It as a standby.
     pub fn standby(&self, weight: u8) -> Standby {
+        let weight = Percent::clamped(weight.into());
         Standby { name: self.name.clone(), addresses: vec![self.address], weight, replicas: 1, tls: None }
     }
 

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use plimsoll_api::{FailoverState as State, FailoverStatus, KpiState, StandbyStatus};
+use plimsoll_api::{FailoverState as State, FailoverStatus, KpiState, Percent, StandbyStatus};
 use plimsoll_engine::{Memory, Order, alone, turn};
 use proptest::prelude::*;
 
@@ -59,10 +59,10 @@ fn told() -> impl Strategy<Value = FailoverStatus> {
     let name =
         prop_oneof![Just("b"), Just("c"), Just("d"), Just("primary"), Just("gone")].prop_map(str::to_owned);
     let backend =
-        (name.clone(), any::<i32>(), 0..101i32, any::<bool>()).prop_map(|(name, wild, weight, tame)| {
+        (name.clone(), any::<i32>(), 0..101i64, any::<bool>()).prop_map(|(name, wild, weight, tame)| {
             StandbyStatus {
                 name,
-                weight: if tame { weight } else { wild },
+                weight: Percent::clamped(if tame { weight } else { wild.into() }),
                 replicas: wild,
                 ..StandbyStatus::default()
             }
@@ -125,30 +125,34 @@ impl Judge {
                 world.fars.iter().find(|far| far.seen.name == name).and_then(|far| far.seen.capacity);
             capacity.is_some_and(|has| has.ready == 0)
         };
-        let weight = |status: &FailoverStatus, name: &str| {
-            status.backends.iter().find(|known| known.name == name).map_or(0, |known| known.weight)
+        let weight = |status: &FailoverStatus, name: &str| -> i32 {
+            status.backends.iter().find(|known| known.name == name).map_or(0, |known| known.weight.into())
         };
-        let shares = after.backends.iter().filter(|known| known.weight > 0);
-        let total: i32 = shares.clone().map(|known| known.weight).sum();
-        prop_assert!(total <= 100 && shares.clone().all(|known| known.weight <= 100));
-        prop_assert!(after.backends.iter().all(|known| known.weight >= 0 && known.replicas >= 0));
+        let shares = after.backends.iter().filter(|known| known.weight > Percent::ZERO);
+        let total: i32 = shares.clone().map(|known| i32::from(known.weight)).sum();
+        prop_assert!(total <= 100);
+        prop_assert!(after.backends.iter().all(|known| known.replicas >= 0));
         prop_assert!(shares.clone().filter(|known| known.name != after.active).count() <= 1, "{after:?}");
         if after.active == "primary" && total == 0 {
             prop_assert!((0..=world.replicas).contains(&after.expected_replicas), "{after:?}");
         }
         for known in &after.backends {
-            let more = known.weight > weight(&before, &known.name);
+            let more = i32::from(known.weight) > weight(&before, &known.name);
             let chosen = after.active == known.name && before.active != known.name && !ordered;
             prop_assert!(!(more || chosen) || !trouble(&known.name), "{before:?} -> {after:?}");
         }
         let errors = world.errors;
         let unknown = matches!(errors.0, KpiState::Error | KpiState::Stale);
         let calm = world.ready >= world.replicas && world.replicas > 0;
-        let gone = |known: &StandbyStatus| known.weight > 0 && (trouble(&known.name) || empty(&known.name));
+        let gone = |known: &StandbyStatus| {
+            known.weight > Percent::ZERO && (trouble(&known.name) || empty(&known.name))
+        };
         let lost = trouble(&before.active) || before.backends.iter().any(gone);
         if unknown && calm && !ordered && !lost {
             prop_assert_eq!(&before.active, &after.active);
-            prop_assert!(after.backends.iter().all(|known| known.weight == weight(&before, &known.name)));
+            prop_assert!(
+                after.backends.iter().all(|known| i32::from(known.weight) == weight(&before, &known.name))
+            );
         }
         let few = world.ready * 2 < expected.max(before.expected_replicas);
         self.bad += usize::from(few || (errors.0 == KpiState::Fresh && errors.1 > 0.2));
@@ -172,7 +176,7 @@ impl Judge {
             self.switches.retain(|at| world.millis - at < 3_600_000);
             // From where nothing is served one may always go, and from one that fails while requests come back.
             let nothing = lost || (before.active == "primary" && world.ready == 0);
-            let comes_back = before.active == "primary" && before.away() > 0;
+            let comes_back = before.active == "primary" && before.away() > Percent::ZERO;
             prop_assert!(self.switches.len() <= most || nothing || comes_back, "{:?}", self.switches);
         }
         Ok(())
@@ -194,7 +198,10 @@ fn all_is_well(world: &mut World) -> Result<(), TestCaseError> {
         }
     }
     let told = world.told.as_ref().unwrap();
-    prop_assert!(told.active == "primary" && told.backends.iter().all(|known| known.weight == 0), "{told:?}");
+    prop_assert!(
+        told.active == "primary" && told.backends.iter().all(|known| known.weight == Percent::ZERO),
+        "{told:?}"
+    );
     prop_assert_eq!(world.state(), State::Primary);
     Ok(())
 }
@@ -245,8 +252,8 @@ proptest! {
         (world.told, world.ready, world.replicas) = (Some(told), ready, replicas);
         for _ in 0..10 {
             world.millis += 500;
-            let shares: Vec<i32> = world.look().status.backends.iter().map(|known| known.weight).collect();
-            prop_assert!(shares.iter().all(|share| (0..=100).contains(share)) && shares.iter().sum::<i32>() <= 100);
+            let shares: Vec<i32> = world.look().status.backends.iter().map(|known| known.weight.into()).collect();
+            prop_assert!(shares.iter().sum::<i32>() <= 100);
         }
         all_is_well(&mut world)?;
     }

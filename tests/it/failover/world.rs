@@ -208,7 +208,7 @@ impl World {
 
     pub fn weight(&self, name: &str) -> i32 {
         let told = self.told.as_ref().unwrap();
-        told.backends.iter().find(|known| known.name == name).unwrap().weight
+        told.backends.iter().find(|known| known.name == name).unwrap().weight.into()
     }
 
     pub fn stands(&self, state: State, code: FailoverCode, weight: i32) {

@@ -20,6 +20,10 @@ use super::{
     watch,
 };
 
+/// What an object is answered as of which only metadata is wanted; a list of such objects has `List` behind the kind.
+const METADATA_KIND: &str = "PartialObjectMetadata";
+const METADATA_VERSION: &str = "meta.k8s.io/v1";
+
 pub(super) type AnswerBody = UnsyncBoxBody<Bytes, BoxError>;
 
 impl ApiServer {
@@ -92,16 +96,23 @@ impl ApiServer {
                 state.store.list_at(&resource, namespace, version)
             };
             let limit = request.query.get("limit").and_then(|limit| number(limit)).unwrap_or(usize::MAX);
-            let page = items.iter().skip(first).take(limit).map(|item| request.kind.as_item(item));
-            let page: Vec<Value> = page.collect();
+            let as_item = |item: &Arc<Value>| {
+                if request.metadata_only { metadata_of(item) } else { request.kind.as_item(item) }
+            };
+            let page: Vec<Value> = items.iter().skip(first).take(limit).map(as_item).collect();
             let (mut metadata, sent) = (json!({"resourceVersion": version.to_string()}), first + page.len());
             if sent < items.len() {
                 metadata["continue"] = json!(format!("{version}.{sent}"));
                 metadata["remainingItemCount"] = json!(items.len() - sent);
             }
+            let (api_version, kind) = if request.metadata_only {
+                (METADATA_VERSION.to_owned(), METADATA_KIND)
+            } else {
+                (request.kind.api_version(), request.kind.kind)
+            };
             json!({
-                "apiVersion": request.kind.api_version(),
-                "kind": format!("{}List", request.kind.kind),
+                "apiVersion": api_version,
+                "kind": format!("{kind}List"),
                 "metadata": metadata,
                 "items": page,
             })
@@ -123,8 +134,8 @@ impl ApiServer {
 
 fn metadata_of(object: &Value) -> Value {
     json!({
-        "apiVersion": "meta.k8s.io/v1",
-        "kind": "PartialObjectMetadata",
+        "apiVersion": METADATA_VERSION,
+        "kind": METADATA_KIND,
         "metadata": object["metadata"],
     })
 }

@@ -42,6 +42,7 @@ pub const CALLS: &[&str] = &[
     "list pods",
     "list replicasets",
     "list scalableservices",
+    "list scalableservices (metadata)",
     "list scaledobjects",
     "list statefulsets",
     "patch(apply) backendtrafficpolicies",

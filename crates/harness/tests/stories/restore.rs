@@ -154,20 +154,34 @@ async fn a_service_that_is_deleted_while_no_operator_runs_is_put_back_by_the_nex
     assert_eq!(weights(&world), [3, 1]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_operator_that_is_uninstalled_leaves_no_finalizer_and_no_weight_of_its_own() {
-    let world = steered();
-    operator(&world).await.terminate().await;
+/// What the hook of an uninstalled chart runs. Returns how many services were released.
+async fn release(world: &World) -> usize {
     let options = ReleaseOptions {
         namespaces: Vec::new(),
         pod_name: "plimsoll-release".to_owned(),
         pod_namespace: "plimsoll-system".to_owned(),
     };
     let client = world.server.client("plimsoll-release");
-    let released = release_with(client, options, world.clock.clone(), Random::new(|| 7)).await.unwrap();
-    assert_eq!(released, 1);
+    release_with(client, options, world.clock.clone(), Random::new(|| 7)).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_that_is_uninstalled_leaves_no_finalizer_and_no_weight_of_its_own() {
+    let world = steered();
+    operator(&world).await.terminate().await;
+    assert_eq!(release(&world).await, 1);
     assert_eq!(weights(&world), [3, 1]);
     let finalizers = service(&world).unwrap()["metadata"]["finalizers"].clone();
     assert!(finalizers.is_null() || finalizers == json!([]), "{finalizers}");
+    deleted(&world, Duration::from_secs(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_cannot_be_read_is_released_like_any_other() {
+    let world = steered();
+    operator(&world).await.terminate().await;
+    world.objects.patch("scalableservices", NAMESPACE, "web", json!({"spec": {"maxReplicas": "many"}}));
+    assert_eq!(release(&world).await, 1);
+    assert_eq!(weights(&world), [3, 1]);
     deleted(&world, Duration::from_secs(1)).await;
 }

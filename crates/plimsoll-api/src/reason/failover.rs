@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use strum::{EnumDiscriminants, EnumIter, IntoStaticStr};
 
-use crate::text::cause;
+use crate::{Percent, text::cause};
 
 /// A reason of failover. What a list of signs says is a text of its own; it is empty where no sign says anything.
 #[derive(Clone, Debug, PartialEq, Eq, EnumDiscriminants)]
@@ -39,8 +39,8 @@ pub enum FailoverReason {
     MovingToStandby {
         /// Its name.
         standby: String,
-        /// Share of the requests that are not at the primary, in percent.
-        away: i32,
+        /// Share of the requests that are not at the primary.
+        away: Percent,
         /// Why.
         why: String,
     },
@@ -55,8 +55,8 @@ pub enum FailoverReason {
     MovingToPrimary {
         /// Where they come from.
         standby: String,
-        /// Share of the requests that are not at the primary, in percent.
-        away: i32,
+        /// Share of the requests that are not at the primary.
+        away: Percent,
         /// What the next step waits for.
         waits: String,
     },

@@ -10,8 +10,8 @@ use super::{
 use crate::recovery::REQUEST_VOLUME;
 use crate::words::{key, quoted};
 use crate::{
-    Failover, LeaveCondition, PRIMARY, Quantity, ReturnMode, ScalableService, ScalableServiceSpec, Standby,
-    StandbyService, StandbyTls, balancer_name,
+    Failover, LeaveCondition, PRIMARY, Percent, Quantity, ReturnMode, ScalableService, ScalableServiceSpec,
+    Standby, StandbyService, StandbyTls, balancer_name,
 };
 
 /// `spec.failover` with its numbers parsed.
@@ -31,8 +31,8 @@ pub struct FailoverRules {
     pub return_for: SignedDuration,
     /// Whether requests come back without a person.
     pub automatic: bool,
-    /// Rising shares of the requests, in percent; the last is 100.
-    pub ramp: Vec<i32>,
+    /// Rising shares of the requests; the last is everything.
+    pub ramp: Vec<Percent>,
     /// Switches within an hour, at least 2.
     pub max_switches: usize,
 }
@@ -131,7 +131,7 @@ pub(super) fn rules(
         return_above: above.unwrap_or(1.0),
         return_for: lasting,
         automatic: back.mode == ReturnMode::Automatic,
-        ramp: back.ramp.clone(),
+        ramp: back.ramp.iter().filter_map(|percent| Percent::new((*percent).into())).collect(),
         max_switches: usize::try_from(most).unwrap_or(2),
     }
 }

@@ -6,8 +6,8 @@ use super::{
     checks::{above_zero, duration, text},
     volume::{self, VolumeRule},
 };
-use crate::Recovery;
 use crate::words::quoted;
+use crate::{Percent, Recovery};
 
 /// `spec.recovery.outliers` with its numbers parsed.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,7 +27,7 @@ pub struct OutlierRules {
     /// New samples in a row, at least 1.
     pub samples: i32,
     /// Share of the replicas that may be missing, 1 to 50.
-    pub max_ejection_percent: i32,
+    pub max_ejection_percent: Percent,
     /// The first hold, 1 s to 1 h.
     pub base_ejection_time: SignedDuration,
     /// Whether ejected replicas are evicted.
@@ -80,7 +80,7 @@ pub(super) fn rules(recovery: &Recovery, traffic: bool, wrong: &mut Vec<String>)
         },
         request_volume: f64::from(kpi.request_volume.max(0)),
         samples: outliers.samples,
-        max_ejection_percent: percent,
+        max_ejection_percent: Percent::new(percent.into())?,
         base_ejection_time: base,
         replace: outliers.replace,
     })
@@ -103,7 +103,7 @@ mod tests {
     fn defaults_are_those_of_the_documentation() {
         let rules = validated("{kpiByPod: {query: errors, atLeast: 50m}}", "").unwrap().outliers.unwrap();
         assert_eq!((rules.above, rules.at_least, rules.samples), (3.0, 0.05, 3));
-        assert_eq!((rules.max_ejection_percent, rules.base_ejection_time.as_secs()), (20, 30));
+        assert_eq!((i32::from(rules.max_ejection_percent), rules.base_ejection_time.as_secs()), (20, 30));
         assert!(rules.replace && rules.source == "default");
         assert_eq!((rules.volume, rules.request_volume), (VolumeRule::OfQuery, 100.0));
     }

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::Standing;
-use plimsoll_api::{FailoverRules, FailoverState, FailoverStatus, PRIMARY, StandbyStatus};
+use plimsoll_api::{FailoverRules, FailoverState, FailoverStatus, PRIMARY, Percent, StandbyStatus};
 
 /// Switches are counted for so long.
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
@@ -18,8 +18,8 @@ const SWITCHES_MAX: usize = 60;
 pub(super) struct Course {
     /// The standby that they go to or are on their way to, by its place in the spec; `None` for the primary.
     pub active: Option<usize>,
-    /// The share of each standby, in percent.
-    pub weights: Vec<i32>,
+    /// The share of each standby.
+    pub weights: Vec<Percent>,
     /// Replicas of the primary that were ready before it failed.
     pub expected: i32,
     /// Replicas that it wanted when requests left it.
@@ -41,11 +41,11 @@ impl Course {
         let told = standing.told.clone();
         let weight = |name: &String| {
             let known = told.as_ref().and_then(|told| told.standby(name));
-            known.map_or(0, |known| known.weight.clamp(0, 100))
+            known.map_or(Percent::ZERO, |known| known.weight)
         };
-        let mut weights: Vec<i32> = names.iter().map(weight).collect();
-        if weights.iter().sum::<i32>() > 100 {
-            weights.fill(0);
+        let mut weights: Vec<Percent> = names.iter().map(weight).collect();
+        if weights.iter().copied().map(i32::from).sum::<i32>() > 100 {
+            weights.fill(Percent::ZERO);
         }
         let active = told.as_ref().and_then(|told| names.iter().position(|name| *name == told.active));
         // Who takes the active one out of the spec moves requests, as an order does: the count begins anew.
@@ -63,19 +63,20 @@ impl Course {
         Self { active, weights, expected, needed, switches, hold_until, obeyed, told, names }
     }
 
-    /// The share of the requests that standbys get, in percent.
-    pub fn away(&self) -> i32 {
-        self.weights.iter().sum()
+    /// The share of the requests that standbys get.
+    pub fn away(&self) -> Percent {
+        self.weights.iter().copied().sum()
     }
 
     /// Whether a standby gets requests, or is to get them.
     pub fn is_away(&self) -> bool {
-        self.active.is_some() || self.away() > 0
+        self.active.is_some() || self.away() > Percent::ZERO
     }
 
     /// The standby that has requests although they are on their way back.
     pub fn coming_from(&self) -> Option<usize> {
-        (self.active.is_none()).then(|| self.weights.iter().position(|weight| *weight > 0)).flatten()
+        let has = |weight: &Percent| *weight > Percent::ZERO;
+        (self.active.is_none()).then(|| self.weights.iter().position(has)).flatten()
     }
 
     /// Learns how many replicas there are when all is well. Those that start are not expected before they were ready
@@ -95,36 +96,41 @@ impl Course {
     }
 
     /// Gives `standby` this share; the others give way to it.
-    pub fn give(&mut self, standby: usize, percent: i32) {
-        let mut left = 100 - percent.clamp(0, 100);
+    pub fn give(&mut self, standby: usize, share: Percent) {
+        let mut left = share.rest();
         for (index, weight) in self.weights.iter_mut().enumerate() {
-            *weight = if index == standby { percent.clamp(0, 100) } else { (*weight).min(left) };
-            left -= if index == standby { 0 } else { *weight };
+            if index == standby {
+                *weight = share;
+            } else {
+                *weight = (*weight).min(left);
+                left = left.saturating_sub(*weight);
+            }
         }
     }
 
     /// Gives `standby` this share, and the others none.
-    pub fn give_only(&mut self, standby: usize, percent: i32) {
-        self.weights.fill(0);
-        self.give(standby, percent);
+    pub fn give_only(&mut self, standby: usize, share: Percent) {
+        self.weights.fill(Percent::ZERO);
+        self.give(standby, share);
     }
 
     /// Takes away the share of every standby that is not kept.
     pub fn keep(&mut self, kept: impl Fn(usize) -> bool) {
         for (index, weight) in self.weights.iter_mut().enumerate() {
-            *weight = if kept(index) { *weight } else { 0 };
+            *weight = if kept(index) { *weight } else { Percent::ZERO };
         }
     }
 
     /// The standby with the largest share but for one.
     pub fn other(&self, but: usize) -> Option<usize> {
-        let others = self.weights.iter().enumerate().filter(|(index, weight)| *index != but && **weight > 0);
+        let others = self.weights.iter().enumerate();
+        let others = others.filter(|(index, weight)| *index != but && **weight > Percent::ZERO);
         others.max_by_key(|(_, weight)| **weight).map(|(index, _)| index)
     }
 
-    /// The share of one standby, in percent.
-    pub fn weight(&self, standby: usize) -> i32 {
-        self.weights.get(standby).copied().unwrap_or(0)
+    /// The share of one standby.
+    pub fn weight(&self, standby: usize) -> Percent {
+        self.weights.get(standby).copied().unwrap_or_default()
     }
 
     /// The name of a backend.
@@ -144,7 +150,7 @@ impl Course {
         let backends = self.names.iter().enumerate().map(|(index, name)| {
             let seen = standing.standbys.iter().find(|seen| seen.name == *name);
             let known = seen.map(|seen| seen.addresses.as_slice()).filter(|addresses| !addresses.is_empty());
-            let needed = self.active == Some(index) || self.weight(index) > 0;
+            let needed = self.active == Some(index) || self.weight(index) > Percent::ZERO;
             let asks = needed && seen.is_some_and(|seen| seen.capacity.is_some());
             StandbyStatus {
                 name: name.clone(),

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 
 use super::{course::Course, turn::Turn};
 use crate::StandbySeen;
-use plimsoll_api::FailoverReason;
+use plimsoll_api::{FailoverReason, Percent};
 
 /// A standby that takes no requests any more is left after this time: its checks have failed several times by then.
 const STANDBY_LOST: SignedDuration = SignedDuration::from_secs(2);
@@ -56,7 +56,7 @@ impl Turn<'_> {
     pub fn is_lost(&mut self, course: &Course, standby: usize) -> bool {
         let answers = self.seen_of(standby).is_some_and(|seen| seen.trouble.is_none());
         // A load balancer may answer for nobody.
-        let nobody = course.weight(standby) > 0 && !self.serves(standby);
+        let nobody = course.weight(standby) > Percent::ZERO && !self.serves(standby);
         if answers && !nobody {
             self.memory.standby_lost = None;
             return false;

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{Observation, Order, Standing};
 use plimsoll_api::{
-    FailoverReason as Reason, FailoverRules, FailoverState as State, Mode, PRIMARY, Validated,
+    FailoverReason as Reason, FailoverRules, FailoverState as State, Mode, PRIMARY, Percent, Validated,
 };
 
 /// How often to look while requests move, or may have to.
@@ -97,7 +97,7 @@ impl Turn<'_> {
                 self.grow(course, to);
                 let standby = name.to_owned();
                 match course.weight(to) {
-                    100 => (State::Standby, Reason::MovedByAnnotation { standby }),
+                    Percent::HUNDRED => (State::Standby, Reason::MovedByAnnotation { standby }),
                     _ => {
                         let (away, why) = (course.away(), String::new());
                         (State::Shifting, Reason::MovingToStandby { standby, away, why })
@@ -176,10 +176,10 @@ impl Turn<'_> {
             return (State::Frozen, self.unknown());
         }
         self.grow(course, to);
-        let state = if course.weight(to) == 100 { State::Standby } else { State::Shifting };
+        let state = if course.weight(to) == Percent::HUNDRED { State::Standby } else { State::Shifting };
         if self.rules.automatic && self.well_long_enough() && self.held(course).is_none() {
             // They may never have come to where they were to go: who has them gives them back.
-            let has = |standby: &usize| course.weight(*standby) > 0 && self.takes(*standby);
+            let has = |standby: &usize| course.weight(*standby) > Percent::ZERO && self.takes(*standby);
             let from = Some(to).filter(has).or_else(|| course.other(to).filter(has)).unwrap_or(to);
             self.come_back(course);
             return self.returning(course, from, true);
@@ -203,7 +203,7 @@ impl Turn<'_> {
         }
         if self.is_lost(course, from) {
             // It serves none of them, and they were on their way to the primary anyway.
-            course.weights.fill(0);
+            course.weights.fill(Percent::ZERO);
             (self.memory.stepped, self.memory.standby_lost) = (None, None);
             return if careful { self.at_primary(course) } else { self.calm(course) };
         }
@@ -212,7 +212,7 @@ impl Turn<'_> {
         }
         let share = self.next_share(course);
         let dwell = STEP.min(self.rules.return_for);
-        let first = course.away() == 100;
+        let first = course.away() == Percent::HUNDRED;
         let stepped = self.memory.stepped.unwrap_or(self.now).min(self.now);
         self.memory.stepped = Some(stepped);
         let stood = first || self.now.duration_since(stepped) >= dwell;
@@ -221,10 +221,10 @@ impl Turn<'_> {
         // Of few requests a bad share takes none away, and brings no more.
         let looks_bad = !self.signs.bad.is_empty() || !self.signs.few.is_empty();
         if stood && ready >= needed && (!looks_bad || !careful) {
-            course.give_only(from, 100 - share);
+            course.give_only(from, share.rest());
             self.memory.stepped = Some(self.now);
         }
-        if course.away() == 0 {
+        if course.away() == Percent::ZERO {
             self.memory.stepped = None;
             return self.calm(course);
         }
@@ -255,7 +255,7 @@ impl Turn<'_> {
         if back {
             self.memory.forget();
             course.active = None;
-            course.weights.fill(0);
+            course.weights.fill(Percent::ZERO);
             return Some(self.calm(course));
         }
         let other = other?;
@@ -268,7 +268,7 @@ impl Turn<'_> {
     /// Requests are on their way to the standby `to`. Where neither side serves anything that is no switch: nothing is
     /// gained or lost by it, and the primary need not be well for longer because of it.
     fn leave(&mut self, course: &mut Course, to: usize) {
-        if course.away() == 0 {
+        if course.away() == Percent::ZERO {
             // What was wanted is needed elsewhere, also if some of it had yet to become ready.
             course.needed = self.seen.replicas;
         }
@@ -303,17 +303,20 @@ impl Turn<'_> {
             return;
         }
         let mut share = match self.seen_of(to).and_then(|seen| seen.capacity) {
-            Some(has) => has.ready.saturating_sub(has.own).max(0).saturating_mul(100) / need,
+            Some(has) => {
+                let ready = has.ready.saturating_sub(has.own).max(0);
+                Percent::clamped(i64::from(ready) * 100 / i64::from(need))
+            }
             // Nothing tells how much it can take.
-            None => 100,
+            None => Percent::HUNDRED,
         };
         if self.signs.dead {
             // The primary serves nothing anyway; another standby may.
-            let elsewhere = course.away() - course.weight(to);
-            share = share.max(100 - elsewhere);
+            let elsewhere = course.away().saturating_sub(course.weight(to));
+            share = share.max(elsewhere.rest());
         }
-        if share.min(100) > course.weight(to) {
-            course.give(to, share.min(100));
+        if share > course.weight(to) {
+            course.give(to, share);
         }
     }
 
@@ -328,13 +331,13 @@ impl Turn<'_> {
         Some(until.duration_since(self.now))
     }
 
-    /// The share that the primary gets next, in percent.
-    fn next_share(&self, course: &Course) -> i32 {
-        let has = 100 - course.away();
-        self.rules.ramp.iter().copied().find(|share| *share > has).unwrap_or(100)
+    /// The share that the primary gets next.
+    fn next_share(&self, course: &Course) -> Percent {
+        let has = course.away().rest();
+        self.rules.ramp.iter().copied().find(|share| *share > has).unwrap_or(Percent::HUNDRED)
     }
 
-    fn needed_at(&self, course: &Course, share: i32) -> i32 {
+    fn needed_at(&self, course: &Course, share: Percent) -> i32 {
         let needed = (i64::from(self.need(course)) * i64::from(share) + 99) / 100;
         i32::try_from(needed).unwrap_or(i32::MAX).clamp(1, self.spec.max_replicas.max(1))
     }

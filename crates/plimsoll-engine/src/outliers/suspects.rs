@@ -49,7 +49,7 @@ mod tests {
     use jiff::SignedDuration;
 
     use super::*;
-    use plimsoll_api::VolumeRule;
+    use plimsoll_api::{Percent, VolumeRule};
 
     fn rules() -> OutlierRules {
         OutlierRules {
@@ -60,7 +60,7 @@ mod tests {
             volume: VolumeRule::OfQuery,
             request_volume: 100.0,
             samples: 3,
-            max_ejection_percent: 20,
+            max_ejection_percent: Percent::clamped(20),
             base_ejection_time: SignedDuration::from_secs(30),
             replace: true,
         }

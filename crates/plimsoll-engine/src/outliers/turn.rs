@@ -40,7 +40,7 @@ impl Turn<'_> {
     /// Replicas that may be missing.
     pub fn allowed(&self) -> usize {
         let replicas = usize::try_from(self.seen.replicas).unwrap_or_default();
-        let percent = usize::try_from(self.rules.max_ejection_percent).unwrap_or_default();
+        let percent = usize::from(self.rules.max_ejection_percent);
         (replicas.saturating_mul(percent) / 100).max(1)
     }
 

@@ -12,12 +12,12 @@ use crate::balancer::{
         standbys::{bounds, instead, own, slots},
     },
 };
-use plimsoll_api::StandbyStatus;
+use plimsoll_api::{Percent, StandbyStatus};
 
 impl Phases {
     /// Brings standbys and shares about. `ready` of a replica comes before, since a share that returns needs it.
     pub(super) fn fail_over(&mut self, wanted: &Wanted, seen: &Seen, checks: bool) {
-        let all = wanted.primary_share() == 0;
+        let all = wanted.primary_share() == Percent::ZERO;
         for (standby, share) in wanted.shares() {
             let of = |name: &str| seen.standbys.get(name).copied();
             let most = limits::of_standby(wanted, standby, seen);
@@ -32,7 +32,7 @@ impl Phases {
                     self.take.extend(steps)
                 }
                 self.prepare_standby(&instead, address, of(&instead), most, false);
-                let on = on && all && share > 0;
+                let on = on && all && share > Percent::ZERO;
                 let steps = turn(&instead, on, of(&instead));
                 if on { self.instead.extend(steps) } else { self.take.extend(steps) }
             }

@@ -7,6 +7,7 @@ mod seen;
 
 use std::path::Path;
 
+use plimsoll_api::Percent;
 use serde_json::Value;
 
 use super::Paths;
@@ -25,5 +26,6 @@ fn paths() -> Paths {
 
 fn standby(name: &str, address: Option<&str>, weight: u8) -> Standby {
     let addresses = address.iter().map(|address| address.parse().unwrap()).collect();
+    let weight = Percent::clamped(weight.into());
     Standby { name: name.to_owned(), addresses, weight, replicas: 3, tls: None }
 }

@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
 };
 
+use plimsoll_api::Percent;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -211,7 +212,7 @@ fn reached(seen: &Seen, wanted: &Wanted) -> bool {
         .iter()
         .map(|(name, server)| (name, (server.address, server.state == ServerState::Ready)))
         .collect();
-    let all = wanted.primary_share() == 0;
+    let all = wanted.primary_share() == Percent::ZERO;
     let taking = |server: fn(&str, usize) -> String, standby: &Standby| {
         let servers = [0, 1].map(|slot| &seen.standbys[&server(&standby.name, slot)]);
         let taking = servers.iter().filter(|one| one.admin == AdminState::Ready && one.weight > 0);
@@ -220,11 +221,11 @@ fn reached(seen: &Seen, wanted: &Wanted) -> bool {
         addresses
     };
     let standbys = wanted.shares().all(|(standby, share)| {
-        let waiting = if all && share > 0 { standby.addresses.clone() } else { Vec::new() };
+        let waiting = if all && share > Percent::ZERO { standby.addresses.clone() } else { Vec::new() };
         taking(own, standby) == standby.addresses && taking(instead, standby) == waiting
     });
-    let mut want_shares: Vec<u8> = wanted.shares().map(|(_, share)| share).collect();
-    want_shares.push(wanted.primary_share());
+    let mut want_shares: Vec<u8> = wanted.shares().map(|(_, share)| share.into()).collect();
+    want_shares.push(wanted.primary_share().into());
     have == want && standbys && shares(seen) == want_shares
 }
 

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::controller::{board::Board, outcome::Refusal};
-use plimsoll_api::{ConditionCode, FailoverCode, ScalableService, Validated};
+use plimsoll_api::{ConditionCode, FailoverCode, Percent, ScalableService, Validated};
 use plimsoll_engine::{Memory, Pods, Sample, Shift, StandbySeen, Standing, turn};
 
 const SHOP: &str = r#"
@@ -103,7 +103,7 @@ fn a_standby_keeps_its_replicas_until_no_request_can_reach_it() {
         let standing = Standing { told, ..Standing::default() };
         let seen = Observation { standing: Some(standing), ..Observation::default() };
         for standby in &mut shift.status.backends {
-            (standby.replicas, standby.weight) = (replicas, weight);
+            (standby.replicas, standby.weight) = (replicas, Percent::clamped(weight));
         }
         let refusal = Refusal {
             reason: ConditionCode::ScalerConflict.into(),
@@ -146,7 +146,7 @@ fn a_status_asks_nobody_of_another_namespace_who_does_not_consent() {
     shop.service = serde_saphyr::from_str(&far).unwrap();
     let now = Timestamp::from_second(1_800_000_000).unwrap();
     let mut forged = shop.look(&Board::default(), 0.0, 4, now).status;
-    (forged.backends[0].replicas, forged.backends[0].weight) = (7, 100);
+    (forged.backends[0].replicas, forged.backends[0].weight) = (7, Percent::HUNDRED);
     let status = ScalableServiceStatus { failover: Some(forged), ..ScalableServiceStatus::default() };
     let asked = |standby_for: &str| {
         let spare =

@@ -25,6 +25,7 @@ pub async fn all(mut play: Play) -> Transcript {
     }
     discovery::served(&mut play).await;
     lists::all(&mut play).await;
+    lists::metadata(&mut play).await;
     watches::all(&mut play).await;
     applies::all(&mut play).await;
     scale::all(&mut play).await;

@@ -1,0 +1,41 @@
+//! One turn of a rule: what it is about, for the weights, their proof and the policy alike.
+
+use std::time::Duration;
+
+use crate::{
+    balancer::gateway::{Share, shares},
+    controller::{capability::View, context::Context, core::Core, key::ServiceKey},
+};
+use plimsoll_api::{GatewayRule, ReasonCode, ScalableService};
+
+/// Time between two looks at one that has yet to answer, at first.
+pub(super) const AGAIN: Duration = Duration::from_millis(500);
+/// Pause after a write that did not come about.
+pub(super) const AFTER_FAILURE: Duration = Duration::from_secs(5);
+
+/// What is to be said of `TrafficSynced`.
+pub(super) type Said = (Option<bool>, ReasonCode, String);
+
+/// A rule that a service steers, and the shares that its backends are to have.
+pub(super) struct Turn<'a> {
+    pub service: &'a ScalableService,
+    pub key: &'a ServiceKey,
+    pub rule: &'a GatewayRule,
+    pub shares: Vec<Share>,
+    pub context: &'a Context,
+}
+
+impl<'a> Turn<'a> {
+    pub fn of(rule: &'a GatewayRule, view: &View<'a>, core: &Core) -> Self {
+        let View { service, key, context, .. } = *view;
+        let status = core.told().and_then(|status| status.failover.as_ref());
+        let shares = shares((&key.namespace, &key.name), &service.spec, rule, status);
+        Self { service, key, rule, shares, context }
+    }
+
+    /// Another service that the rule belongs to.
+    pub fn keeper(&self) -> Option<String> {
+        let keeper = self.context.keeper_of(&self.key.namespace, self.rule);
+        keeper.filter(|keeper| *keeper != self.key.name)
+    }
+}
