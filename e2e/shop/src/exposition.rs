@@ -1,56 +1,25 @@
-//! Prometheus' classic text format (version 0.0.4), written by hand: the few families of
-//! the shop need no registry, and every series exists from the first scrape on.
+//! The page of metrics of `serve`, `queue` and `work`.
 
-use std::fmt::{Display, Write as _};
-
+use axum::http::HeaderName;
 use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::{counter::ConstCounter, gauge::ConstGauge};
+use prometheus_client::registry::Registry;
 use rustix::time::{ClockId, clock_gettime};
 
-/// A page of metrics that is being written.
-#[derive(Default)]
-pub struct Page(String);
+/// OpenMetrics text, and its content type.
+pub type Page = ([(HeaderName, &'static str); 1], String);
 
-impl Page {
-    /// Starts a family; its samples follow.
-    pub fn family(&mut self, name: &str, kind: &str, help: &str) -> &mut Self {
-        // Writing to a String cannot fail.
-        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
-        self
-    }
-
-    /// One sample. `labels` is what stands between the braces, or empty.
-    pub fn sample(&mut self, name: &str, labels: &str, value: impl Display) -> &mut Self {
-        let _ = match labels {
-            "" => writeln!(self.0, "{name} {value}"),
-            labels => writeln!(self.0, "{name}{{{labels}}} {value}"),
-        };
-        self
-    }
-
-    /// A family with one sample without labels.
-    pub fn single(&mut self, name: &str, kind: &str, help: &str, value: impl Display) -> &mut Self {
-        self.family(name, kind, help).sample(name, "", value)
-    }
-
-    /// CPU time and memory of this process, under their usual names.
-    pub fn process(&mut self) -> &mut Self {
-        let help = "User and system CPU time of the process in seconds.";
-        self.single("process_cpu_seconds_total", "counter", help, cpu_seconds());
-        let help = "Resident memory of the process in bytes.";
-        self.single("process_resident_memory_bytes", "gauge", help, resident_bytes())
-    }
-
-    #[cfg(test)]
-    pub fn text(&self) -> &str {
-        &self.0
-    }
-}
-
-impl IntoResponse for Page {
-    fn into_response(self) -> Response {
-        ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], self.0).into_response()
-    }
+/// What is in `registry`, with CPU time and memory of this process under their usual names.
+pub fn page(mut registry: Registry) -> Page {
+    let help = "User and system CPU time of the process in seconds";
+    registry.register("process_cpu_seconds", help, ConstCounter::new(cpu_seconds()));
+    let help = "Resident memory of the process in bytes";
+    registry.register("process_resident_memory_bytes", help, ConstGauge::new(resident_bytes()));
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = encode(&mut text, &registry);
+    ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
 }
 
 fn cpu_seconds() -> f64 {
@@ -70,13 +39,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_is_in_the_classic_format() {
-        let mut page = Page::default();
-        page.family("a_total", "counter", "Help.").sample("a_total", "code=\"200\"", 3);
-        page.single("b", "gauge", "Help.", 0.5);
-        let wanted = "# HELP a_total Help.\n# TYPE a_total counter\na_total{code=\"200\"} 3\n\
-                      # HELP b Help.\n# TYPE b gauge\nb 0.5\n";
-        assert_eq!(page.text(), wanted);
+    fn a_page_is_openmetrics_and_shows_the_process() {
+        let ([(_, kind)], text) = page(Registry::default());
+        assert!(kind.starts_with("application/openmetrics-text; version=1.0.0;"), "{kind}");
+        assert!(text.contains("\nprocess_cpu_seconds_total "), "{text}");
+        assert!(text.contains("\nprocess_resident_memory_bytes ") && text.ends_with("\n# EOF\n"), "{text}");
     }
 
     #[test]

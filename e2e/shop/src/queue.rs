@@ -11,12 +11,14 @@ use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use axum::routing::{get, post};
 use bytes::Bytes;
+use prometheus_client::metrics::{counter::ConstCounter, gauge::ConstGauge};
+use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::time::Instant;
 
 use crate::args::QueueArgs;
-use crate::exposition::Page;
+use crate::exposition::{self, Page};
 use crate::http;
 use crate::signal::Stop;
 
@@ -160,15 +162,15 @@ async fn show(State(queue): State<Arc<Queue>>) -> Response {
 
 async fn metrics(State(queue): State<Arc<Queue>>) -> Page {
     let jobs = queue.now();
-    let mut page = Page::default();
-    page.single("shop_queue_jobs", "gauge", "Jobs that wait, or are taken and not done.", jobs.open());
-    page.single("shop_queue_taken", "gauge", "Jobs that are taken and not done.", jobs.taken.len());
-    page.single("shop_queue_added_total", "counter", "Jobs that were added.", jobs.added);
-    page.single("shop_queue_done_total", "counter", "Jobs that are done.", jobs.done);
-    let help = "Jobs that were taken, not done in time, and went back.";
-    page.single("shop_queue_returned_total", "counter", help, jobs.returned);
-    page.process();
-    page
+    let mut shown = Registry::default();
+    let (open, taken) = (ConstGauge::new(jobs.open()), ConstGauge::new(jobs.taken.len()));
+    shown.register("shop_queue_jobs", "Jobs that wait, or are taken and not done", open);
+    shown.register("shop_queue_taken", "Jobs that are taken and not done", taken);
+    shown.register("shop_queue_added", "Jobs that were added", ConstCounter::new(jobs.added));
+    shown.register("shop_queue_done", "Jobs that are done", ConstCounter::new(jobs.done));
+    let help = "Jobs that were taken, not done in time, and went back";
+    shown.register("shop_queue_returned", help, ConstCounter::new(jobs.returned));
+    exposition::page(shown)
 }
 
 #[cfg(test)]

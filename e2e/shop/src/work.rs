@@ -1,7 +1,6 @@
 //! `work`: takes jobs from the queue, one at a time. A stop ends it between two jobs.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -10,9 +9,11 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Request, StatusCode, Uri};
 use axum::routing::get;
+use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
+use prometheus_client::registry::Registry;
 
 use crate::args::WorkArgs;
-use crate::exposition::Page;
+use crate::exposition::{self, Page};
 use crate::http::{self, HttpClient};
 use crate::queue::Batch;
 use crate::signal::Stop;
@@ -31,9 +32,9 @@ pub async fn run(args: WorkArgs, stop: Stop) -> anyhow::Result<()> {
         done: http::join(&args.queue, "/done")?,
         job_time: args.job_time,
         pause: args.poll_interval,
-        finished: AtomicU64::new(0),
-        failed_calls: AtomicU64::new(0),
-        busy: AtomicU64::new(0),
+        finished: Counter::default(),
+        failed_calls: Counter::default(),
+        busy: Gauge::default(),
     });
     let (close, closed) = Stop::by_hand();
     let server = tokio::spawn(http::serve(listener, router(Arc::clone(&worker), stop.clone()), closed));
@@ -48,9 +49,9 @@ struct Worker {
     done: Uri,
     job_time: Duration,
     pause: Duration,
-    finished: AtomicU64,
-    failed_calls: AtomicU64,
-    busy: AtomicU64,
+    finished: Counter,
+    failed_calls: Counter,
+    busy: Gauge,
 }
 
 fn router(worker: Arc<Worker>, stop: Stop) -> Router {
@@ -74,7 +75,7 @@ impl Worker {
             let jobs = match self.call(&self.take, Body::empty()).await.and_then(|body| batch(&body)) {
                 Ok(batch) => batch.jobs,
                 Err(error) => {
-                    self.failed_calls.fetch_add(1, Ordering::Relaxed);
+                    self.failed_calls.inc();
                     eprintln!("no job was taken: {error:#}");
                     Vec::new()
                 }
@@ -86,10 +87,10 @@ impl Worker {
                 }
             }
             for job in jobs {
-                self.busy.store(1, Ordering::Relaxed);
+                self.busy.set(1);
                 tokio::time::sleep(self.job_time).await;
                 self.report(job).await;
-                self.busy.store(0, Ordering::Relaxed);
+                self.busy.set(0);
             }
         }
     }
@@ -99,11 +100,11 @@ impl Worker {
         for _ in 0..REPORTS {
             match self.call(&self.done, Body::from(body.clone())).await {
                 Ok(_) => {
-                    self.finished.fetch_add(1, Ordering::Relaxed);
+                    self.finished.inc();
                     return;
                 }
                 Err(error) => {
-                    self.failed_calls.fetch_add(1, Ordering::Relaxed);
+                    self.failed_calls.inc();
                     eprintln!("job {job} is not reported as done: {error:#}");
                     tokio::time::sleep(self.pause).await;
                 }
@@ -121,19 +122,13 @@ impl Worker {
     }
 
     fn page(&self) -> Page {
-        let mut page = Page::default();
-        let done = self.finished.load(Ordering::Relaxed);
-        page.single("shop_work_jobs_done_total", "counter", "Jobs that were done and reported.", done);
-        page.single(
-            "shop_work_busy",
-            "gauge",
-            "1 while a job is worked on.",
-            self.busy.load(Ordering::Relaxed),
-        );
-        let failed = self.failed_calls.load(Ordering::Relaxed);
-        page.single("shop_work_queue_errors_total", "counter", "Calls of the queue that failed.", failed);
-        page.process();
-        page
+        let mut shown = Registry::default();
+        let help = "Jobs that were done and reported";
+        shown.register("shop_work_jobs_done", help, self.finished.clone());
+        shown.register("shop_work_busy", "1 while a job is worked on", self.busy.clone());
+        let help = "Calls of the queue that failed";
+        shown.register("shop_work_queue_errors", help, self.failed_calls.clone());
+        exposition::page(shown)
     }
 }
 

@@ -128,12 +128,7 @@ async fn work(State(shop): State<Arc<Shop>>, headers: HeaderMap) -> Response {
     shop.metrics.came(headers.contains_key("x-forwarded-for"));
     let (ended, text) = shop.answer(&headers).await;
     request.end(ended);
-    let status = match ended {
-        Ended::Served => StatusCode::OK,
-        Ended::Refused | Ended::Abandoned => StatusCode::BAD_REQUEST,
-        Ended::Failed => StatusCode::INTERNAL_SERVER_ERROR,
-        Ended::Rejected => StatusCode::SERVICE_UNAVAILABLE,
-    };
+    let status = StatusCode::from_u16(ended as u16).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = http::line(status, &text);
     if let Ok(pod) = HeaderValue::from_str(&shop.pod) {
         response.headers_mut().insert(POD_HEADER, pod);
