@@ -1,4 +1,4 @@
-//! Failover: what one failed request does to a quiet service.
+//! Failover: what one failed request does to a quiet service, and what is asked about a standby of somebody else.
 
 use std::time::Duration;
 
@@ -7,6 +7,8 @@ use plimsoll::kpi::Question;
 use plimsoll_harness::{history::Version, prometheus, world::World};
 use serde_json::{Value, json};
 use tokio::time::sleep;
+
+use crate::manifests::{DialService, deployment, dial};
 
 const EXAMPLE: &str = include_str!("../../../../examples/failover.yaml");
 /// The namespaces of the example.
@@ -128,4 +130,53 @@ async fn one_failed_request_is_below_the_request_volume_of_a_query_without_a_ran
 async fn one_failed_request_moves_requests_where_any_number_of_them_counts_in_every_sample() {
     let unprotected = Sign { instant: Some(RECORDED), request_volume: Some(0) };
     assert!(unprotected.moves_requests().await);
+}
+
+const OWN: &str = "failover-own";
+const FOREIGN: &str = "failover-foreign";
+
+/// Calls about Services of the other namespace.
+fn looks_at_foreign_services(world: &World) -> usize {
+    let about_services = |shape: &str| shape.split(' ').nth(1) == Some("services");
+    let calls = world.server.calls().into_iter();
+    calls
+        .filter(|call| about_services(&call.shape) && ["", FOREIGN].contains(&call.object.0.as_str()))
+        .count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_standby_of_another_namespace_is_looked_at_only_once_it_names_the_service() {
+    let world = World::default();
+    let _operator = world.operator_with_balancers("plimsoll-0");
+    for (namespace, name) in [(OWN, "web"), (FOREIGN, "spare")] {
+        world.prometheus.set(&dial(namespace), 15.0);
+        deployment(&world, namespace, name, 2);
+    }
+    DialService::on(OWN, "web").apply(&world);
+    let traffic = json!({"provider": "HAProxy", "targetPort": 8080, "listeners": [{"port": 80}]});
+    let standby = json!({"name": "spare", "service": {"namespace": FOREIGN, "name": "spare", "port": 80}});
+    let spec = json!({"spec": {"traffic": traffic, "failover": {"backends": [standby]}}});
+    world.objects.patch("scalableservices", OWN, "web", spec);
+    let service = world.follow("scalableservices", OWN, "web");
+    let neutral = |version: &Version| version.condition("FailoverReady").contains("spec.standbyFor");
+    service.wait("told whose consent is missing", SOON, neutral).await;
+    let told = service.last().condition("FailoverReady");
+    let same = |version: &Version| version.condition("FailoverReady") == told;
+    let a_while = Duration::from_secs(60);
+    service.stays("told the same without any Service", a_while, same).await;
+    world.objects.apply(&format!(
+        "{{apiVersion: v1, kind: Service, metadata: {{name: spare, namespace: {FOREIGN}}}, \
+         spec: {{clusterIP: 10.96.0.9, ports: [{{port: 80}}]}}}}"
+    ));
+    service.stays("told the same with a Service", a_while, same).await;
+    DialService::on(FOREIGN, "spare").apply(&world);
+    service.stays("told the same with a ScalableService", a_while, same).await;
+    let addresses = |version: &Version| version.text("/status/failover/backends/0/addresses/0").to_owned();
+    assert_eq!((looks_at_foreign_services(&world), addresses(&service.last()).as_str()), (0, ""));
+    // Control: with the consent of the standby it is looked at.
+    let consent = json!({"spec": {"standbyFor": [{"namespace": OWN, "name": "web"}]}});
+    world.objects.patch("scalableservices", FOREIGN, "spare", consent);
+    service.wait("with its address", SOON, |version| addresses(version) == "10.96.0.9:80").await;
+    service.wait("told something else", SOON, |version| !neutral(version)).await;
+    assert!(looks_at_foreign_services(&world) > 0);
 }
