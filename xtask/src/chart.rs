@@ -1,4 +1,5 @@
-//! What is checked of the chart: lint, the exact rights and configuration, values that are refused, and what the API server says of it.
+//! What is checked of the chart: lint, the exact rights and configuration, images, values that are refused, and what the
+//! API server says of it.
 
 use anyhow::{Context, Result, bail};
 use plimsoll_e2e::{
@@ -8,6 +9,8 @@ use plimsoll_e2e::{
 use std::{fs, path::PathBuf};
 
 const CHART: &str = "charts/plimsoll";
+/// `global.imageRegistry` of traffic.values.yaml.
+const REGISTRY: &str = "registry.example.com/mirror";
 /// The helm that is built here does not know a version of Kubernetes by itself.
 const KUBE_VERSION: &str = "--kube-version=1.35.0";
 
@@ -29,17 +32,19 @@ pub fn check(cluster: &Cluster) -> Result<usize> {
         ("traffic-rbac.yaml", "rbac", vec![values("traffic.values.yaml")]),
         ("namespaced-rbac.yaml", "rbac", vec![values("namespaced.values.yaml")]),
         ("full-config.yaml", "configmap", vec![values("full.values.yaml")]),
+        ("traffic-config.yaml", "configmap", vec![values("traffic.values.yaml")]),
     ] {
-        let mut arguments = vec!["template", "plimsoll", CHART, "--namespace=plimsoll-system", KUBE_VERSION];
-        let template = format!("--show-only=templates/{template}.yaml");
-        arguments.push(&template);
-        arguments.extend(values.iter().map(String::as_str));
         let path = tests.join(expected);
         let wanted = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        if helm(&arguments)?.trim() != wanted.trim() {
+        if render(&helm, template, &values)?.trim() != wanted.trim() {
             let reviewed = "a change of rights or of the configuration is reviewed there";
             bail!("{} is not what the chart renders: {reviewed}", path.display());
         }
+        held += 1;
+    }
+    for template in ["deployment", "release-hook"] {
+        let rendered = render(&helm, template, &[values("traffic.values.yaml")])?;
+        check_image(&rendered).with_context(|| format!("templates/{template}.yaml"))?;
         held += 1;
     }
     for entry in fs::read_dir(tests.join("refused"))? {
@@ -55,6 +60,27 @@ pub fn check(cluster: &Cluster) -> Result<usize> {
     Ok(held + 1)
 }
 
+/// One template of the chart with these values.
+fn render(helm: &impl Fn(&[&str]) -> Result<String>, template: &str, values: &[String]) -> Result<String> {
+    let template = format!("--show-only=templates/{template}.yaml");
+    let mut arguments = vec!["template", "plimsoll", CHART, "--namespace=plimsoll-system", KUBE_VERSION];
+    arguments.push(&template);
+    arguments.extend(values.iter().map(String::as_str));
+    helm(&arguments)
+}
+
+/// The only image in a manifest must be the operator's from [`REGISTRY`].
+fn check_image(manifest: &str) -> Result<()> {
+    let images =
+        manifest.lines().filter_map(|line| line.trim_start_matches([' ', '-']).strip_prefix("image: "));
+    let images: Vec<&str> = images.map(|image| image.trim_matches('"')).collect();
+    let expected = format!("{REGISTRY}/plimsoll-dev/plimsoll:{}", env!("CARGO_PKG_VERSION"));
+    if images != [&expected] {
+        bail!("its images are {images:?}; the only one must be {expected}");
+    }
+    Ok(())
+}
+
 /// Values that must be refused with the sentence in their first line.
 fn refused(helm: &impl Fn(&[&str]) -> Result<String>, path: &std::path::Path) -> Result<()> {
     let text = fs::read_to_string(path)?;
@@ -65,5 +91,24 @@ fn refused(helm: &impl Fn(&[&str]) -> Result<String>, path: &std::path::Path) ->
         Ok(_) => bail!("{} is not refused", path.display()),
         Err(error) if format!("{error:#}").contains(sentence) => Ok(()),
         Err(error) => bail!("{} is refused, but not with {sentence:?}: {error:#}", path.display()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_from_elsewhere_is_told() {
+        let manifest = |image: &str| {
+            format!(
+                "      containers:\n      - name: a\n        image: \"{image}\"\n        imagePullPolicy: Always\n"
+            )
+        };
+        let version = env!("CARGO_PKG_VERSION");
+        assert!(check_image(&manifest(&format!("{REGISTRY}/plimsoll-dev/plimsoll:{version}"))).is_ok());
+        for other in [manifest(&format!("plimsoll-dev/plimsoll:{version}")), String::new()] {
+            assert!(check_image(&other).is_err(), "{other}");
+        }
     }
 }
