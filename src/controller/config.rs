@@ -99,7 +99,7 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
-    use super::{Config, Setup};
+    use super::{Config, Images, Setup};
 
     #[test]
     fn a_mistake_in_the_file_is_one_plain_sentence_with_its_field() {
@@ -137,6 +137,17 @@ mod tests {
         assert_eq!(setup.pod.image_pull_secrets.unwrap()[0].name, "registry-example", "those of the chart");
         assert_eq!(setup.pod.security_context.unwrap().run_as_user, None, "OpenShift gives one");
         assert_eq!(setup.network_policy.unwrap().metrics_from.len(), 1);
+    }
+
+    #[test]
+    fn the_default_images_of_the_chart_are_from_the_registry_that_its_values_name() {
+        let rendered = include_str!("../../charts/plimsoll/tests/traffic-config.yaml");
+        let map: k8s_openapi::api::core::v1::ConfigMap = serde_saphyr::from_str(rendered).unwrap();
+        let config = Config::parse(map.data.unwrap()["config.yaml"].as_bytes()).unwrap();
+        let Images { agent, haproxy, nginx } = Setup::from(config.balancers.unwrap()).images;
+        for (image, name) in [(agent, "plimsoll-dev/plimsoll"), (haproxy, "haproxy"), (nginx, "nginx")] {
+            assert!(image.starts_with(&format!("registry.example.com/mirror/{name}:")), "{image}");
+        }
     }
 
     #[test]

@@ -1,13 +1,19 @@
-//! What is checked of the chart: lint, the exact rights and configuration, values that are refused, and what the API server says of it.
+//! What is checked of the chart: lint, the exact rights and configuration, images, values that are refused, and what the
+//! API server says of it.
 
 use anyhow::{Context, Result, bail};
 use plimsoll_e2e::{
-    cluster::{Cluster, Programs},
+    cluster::{
+        Cluster, Programs,
+        releases::{series, tested_series},
+    },
     process::run,
 };
 use std::{fs, path::PathBuf};
 
 const CHART: &str = "charts/plimsoll";
+/// `global.imageRegistry` of traffic.values.yaml.
+const REGISTRY: &str = "registry.example.com/mirror";
 /// The helm that is built here does not know a version of Kubernetes by itself.
 const KUBE_VERSION: &str = "--kube-version=1.35.0";
 
@@ -29,17 +35,24 @@ pub fn check(cluster: &Cluster) -> Result<usize> {
         ("traffic-rbac.yaml", "rbac", vec![values("traffic.values.yaml")]),
         ("namespaced-rbac.yaml", "rbac", vec![values("namespaced.values.yaml")]),
         ("full-config.yaml", "configmap", vec![values("full.values.yaml")]),
+        ("traffic-config.yaml", "configmap", vec![values("traffic.values.yaml")]),
     ] {
-        let mut arguments = vec!["template", "plimsoll", CHART, "--namespace=plimsoll-system", KUBE_VERSION];
-        let template = format!("--show-only=templates/{template}.yaml");
-        arguments.push(&template);
-        arguments.extend(values.iter().map(String::as_str));
         let path = tests.join(expected);
         let wanted = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        if helm(&arguments)?.trim() != wanted.trim() {
+        if render(&helm, template, &values)?.trim() != wanted.trim() {
             let reviewed = "a change of rights or of the configuration is reviewed there";
             bail!("{} is not what the chart renders: {reviewed}", path.display());
         }
+        held += 1;
+    }
+    for template in ["deployment", "release-hook"] {
+        let rendered = render(&helm, template, &[values("traffic.values.yaml")])?;
+        check_image(&rendered).with_context(|| format!("templates/{template}.yaml"))?;
+        held += 1;
+    }
+    let defaults = fs::read_to_string(PathBuf::from(CHART).join("values.yaml"))?;
+    for program in ["haproxy", "nginx"] {
+        check_default_image(&defaults, program)?;
         held += 1;
     }
     for entry in fs::read_dir(tests.join("refused"))? {
@@ -55,6 +68,27 @@ pub fn check(cluster: &Cluster) -> Result<usize> {
     Ok(held + 1)
 }
 
+/// One template of the chart with these values.
+fn render(helm: &impl Fn(&[&str]) -> Result<String>, template: &str, values: &[String]) -> Result<String> {
+    let template = format!("--show-only=templates/{template}.yaml");
+    let mut arguments = vec!["template", "plimsoll", CHART, "--namespace=plimsoll-system", KUBE_VERSION];
+    arguments.push(&template);
+    arguments.extend(values.iter().map(String::as_str));
+    helm(&arguments)
+}
+
+/// The only image in a manifest must be the operator's from [`REGISTRY`].
+fn check_image(manifest: &str) -> Result<()> {
+    let images =
+        manifest.lines().filter_map(|line| line.trim_start_matches([' ', '-']).strip_prefix("image: "));
+    let images: Vec<&str> = images.map(|image| image.trim_matches('"')).collect();
+    let expected = format!("{REGISTRY}/plimsoll-dev/plimsoll:{}", env!("CARGO_PKG_VERSION"));
+    if images != [&expected] {
+        bail!("its images are {images:?}; the only one must be {expected}");
+    }
+    Ok(())
+}
+
 /// Values that must be refused with the sentence in their first line.
 fn refused(helm: &impl Fn(&[&str]) -> Result<String>, path: &std::path::Path) -> Result<()> {
     let text = fs::read_to_string(path)?;
@@ -65,5 +99,67 @@ fn refused(helm: &impl Fn(&[&str]) -> Result<String>, path: &std::path::Path) ->
         Ok(_) => bail!("{} is not refused", path.display()),
         Err(error) if format!("{error:#}").contains(sentence) => Ok(()),
         Err(error) => bail!("{} is refused, but not with {sentence:?}: {error:#}", path.display()),
+    }
+}
+
+/// The chart's default image of `program` must be of a series that the tests of its driver run on. The comment on it must
+/// name all of these.
+fn check_default_image(values: &str, program: &str) -> Result<()> {
+    let tested = tested_series(program);
+    let begin = format!("  {program}Image: {program}:");
+    let tag = values.lines().find_map(|line| line.strip_prefix(&begin));
+    let tag = tag.with_context(|| format!("balancers.{program}Image in values.yaml is no {program}:TAG"))?;
+    if !tested.contains(&series(tag).as_str()) {
+        bail!(
+            "balancers.{program}Image in values.yaml is {program}:{tag}; the tests run on {} (e2e/src/cluster/releases.rs)",
+            tested.join(", ")
+        );
+    }
+    let (last, first) = tested.split_last().context("no series is tested")?;
+    let sentence = format!("(tested: {} and {last})", first.join(", "));
+    if !values.contains(&sentence) {
+        bail!("the comment on balancers.{program}Image in values.yaml does not say {sentence:?}");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VALUES: &str = include_str!("../../charts/plimsoll/values.yaml");
+
+    #[test]
+    fn an_image_from_elsewhere_is_told() {
+        let manifest = |image: &str| {
+            format!(
+                "      containers:\n      - name: a\n        image: \"{image}\"\n        imagePullPolicy: Always\n"
+            )
+        };
+        let version = env!("CARGO_PKG_VERSION");
+        assert!(check_image(&manifest(&format!("{REGISTRY}/plimsoll-dev/plimsoll:{version}"))).is_ok());
+        for other in [manifest(&format!("plimsoll-dev/plimsoll:{version}")), String::new()] {
+            assert!(check_image(&other).is_err(), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_default_images_are_among_the_tested_versions() {
+        for program in ["haproxy", "nginx"] {
+            check_default_image(VALUES, program).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_image_or_a_comment_of_another_version_is_told() {
+        let told = |from: &str, to: &str| {
+            assert!(VALUES.contains(from), "{from}");
+            check_default_image(&VALUES.replace(from, to), "haproxy").unwrap_err().to_string()
+        };
+        let newer = told("haproxyImage: haproxy:3.2", "haproxyImage: haproxy:3.3");
+        let expected = "balancers.haproxyImage in values.yaml is haproxy:3.3; the tests run on 2.6, 3.0, 3.2";
+        assert!(newer.starts_with(expected), "{newer}");
+        let comment = told("tested: 2.6, 3.0 and 3.2", "tested: 2.6, 3.0 and 3.4");
+        assert!(comment.ends_with("does not say \"(tested: 2.6, 3.0 and 3.2)\""), "{comment}");
     }
 }

@@ -246,11 +246,16 @@ mod tests {
 
     /// An API server with one Service, and how often it was asked.
     fn serving(service: Value) -> (Client, Arc<AtomicUsize>) {
+        serving_in_turn(vec![service])
+    }
+
+    /// The same with a Service that changes after each request, until it is the last one.
+    fn serving_in_turn(versions: Vec<Value>) -> (Client, Arc<AtomicUsize>) {
         let asked = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&asked);
         let answer = move || {
-            count.fetch_add(1, Ordering::SeqCst);
-            let service = service.to_string();
+            let before = count.fetch_add(1, Ordering::SeqCst);
+            let service = versions[before.min(versions.len() - 1)].to_string();
             async move { service }
         };
         (Client::new(Router::new().fallback(answer), "default"), asked)
@@ -309,6 +314,33 @@ mod tests {
         let (client, _) = serving(service(&json!({"clusterIP": "127.0.0.1", "ports": ports})));
         assert_eq!(look(&client, port, true, true).await.2, Some(true));
         assert!(timeout(short, listener.accept()).await.is_ok());
+    }
+
+    /// An address is found anew by the same look, whether an API server or a name server tells it.
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_changes_is_followed_once_it_is_old() {
+        let of = |ip: &str| service(&json!({"clusterIP": ip, "ports": [{"port": 80}]}));
+        let (client, requests) = serving_in_turn(vec![of("192.0.2.1"), of("192.0.2.2")]);
+        let spec: Standby = serde_saphyr::from_str("{name: far, service: {name: spare, port: 80}}").unwrap();
+        let asked = Asked { consents: &|_| true, connect: false };
+        let key = ServiceKey::new("shop", "checkout");
+        let mut known = KnownStandbys::default();
+        let moment = Duration::from_millis(10);
+        for (pause, addresses, requested) in [
+            (Duration::ZERO, "192.0.2.1:80", 1),
+            (ADDRESS_AGE_MAX - moment, "192.0.2.1:80", 1),
+            // No turn waits for the answer, so the next one has it.
+            (moment, "192.0.2.1:80", 2),
+            (moment, "192.0.2.2:80", 2),
+        ] {
+            tokio::time::sleep(pause).await;
+            let specs = [spec.clone()];
+            let found = known.look(&specs, |_| Vec::new(), &asked, &key, &client).await;
+            assert_eq!((&found[0].addresses, &found[0].trouble), (&at(&[addresses]), &None));
+            // What was begun in this look has its answer before the next one.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            assert_eq!(requests.load(Ordering::SeqCst), requested);
+        }
     }
 
     fn known(address: Option<&str>) -> KnownStandby {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jiff::SignedDuration;
+
 use super::{Form, Heard, Hearing};
 use crate::kpi::answer::{Answer, Data, Labels, Series, timestamp};
 use crate::kpi::clock::ClockVerdict;
@@ -225,6 +227,32 @@ fn a_question_without_series_was_taken_when_it_was_evaluated() {
         burst: None,
     };
     assert_eq!(hearing.judge(), Sample::fresh(1.0, timestamp(NOW).unwrap()));
+}
+
+/// Samples of a failover's sign whose ranges overlap are one sample.
+#[test]
+fn a_sample_reaches_back_as_far_as_the_range_of_its_query() {
+    let value = heard(Ok(number(1.0)));
+    let probe = heard(Ok(probe(Some(1.0))));
+    for (query, seconds) in [
+        ("sum(rate(e[30s])) / sum(rate(r[30s]))", 30),
+        ("sum(rate(e[30s])) / sum(rate(r[5m]))", 300),
+        ("sum(queue)", 0),
+    ] {
+        for form in [Form::Kpi(Goal::AtMost(1.0)), Form::Kpi(LOAD)] {
+            let question = Question::parse(query).unwrap();
+            let hearing = Hearing {
+                source: "default",
+                stale_after: Duration::from_secs(60),
+                form,
+                question: &question,
+                value: &value,
+                probe: Some(&probe),
+                burst: None,
+            };
+            assert_eq!(hearing.judge().reach, SignedDuration::from_secs(seconds), "{query}");
+        }
+    }
 }
 
 #[test]

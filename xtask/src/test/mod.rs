@@ -12,7 +12,10 @@ use std::{
 use anyhow::{Result, anyhow, bail};
 use plimsoll_e2e::{
     cases,
-    cluster::{Cluster, Options, releases::Release},
+    cluster::{
+        Cluster, Options,
+        releases::{Release, of_this_system},
+    },
     stage::{Built, Profile},
 };
 
@@ -67,6 +70,10 @@ fn real_programs(counts: &mut Counts) {
             counts.add(balancers_of(release)?);
         }
         Ok(counts)
+    });
+    counts.step("versions of HAProxy and NGINX", || {
+        println!("the balancers of this system are {}", of_this_system()?.join(" and "));
+        Ok(Counts::right(1))
     });
     for (name, with) in
         [("kpi", "Prometheus"), ("haproxy", "HAProxy"), ("nginx", "NGINX"), ("agent", "HAProxy")]

@@ -135,6 +135,31 @@ fn left(world: &World) -> Vec<String> {
     kinds.iter().flat_map(|plural| named(plural)).collect()
 }
 
+/// Without `traffic.enabled` the chart gives the operator neither images nor rights for balancers.
+#[tokio::test(start_paused = true)]
+async fn an_operator_that_runs_no_balancers_makes_no_object_and_names_the_value_of_the_chart() {
+    let world = World::default();
+    let operator = world.operator("plimsoll-0");
+    serve(&world, &json!({}));
+    let service = world.follow("scalableservices", NAMESPACE, "web");
+    let told = |version: &Version| {
+        let synced = version.condition("TrafficSynced");
+        synced.starts_with("False") && synced.contains("traffic.enabled")
+    };
+    service.wait("told what to enable", SOON, told).await;
+    service.stays("told what to enable", Duration::from_secs(60), told).await;
+    let applies = |shape: &str| shape.starts_with("patch(apply)") && !shape.contains("scalableservices");
+    let applied = world.server.calls().into_iter().filter(|call| applies(&call.shape));
+    assert_eq!(applied.count(), 0, "nothing is even tried");
+    assert_eq!(left(&world), Vec::<String>::new());
+    // Control: an operator that runs balancers makes them for the same service.
+    operator.terminate().await;
+    let _operator = world.operator_with_balancers("plimsoll-1");
+    let all = || (left(&world).len() == 7).then_some(());
+    world.until("all objects of the balancers", SOON, all).await;
+    service.wait("no longer told so", SOON, |version| !told(version)).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_removal_that_is_interrupted_is_finished_by_the_next_operator() {
     let world = World::default();

@@ -8,6 +8,7 @@ mod api_server;
 mod balancers;
 mod conflict;
 mod events;
+mod failover;
 mod leader;
 mod manifests;
 mod marks;

@@ -272,7 +272,7 @@ fn share(quantity: &Quantity) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use crate::{ScalableService, Validated};
+    use crate::{ScalableService, SignRule, Validated, VolumeRule};
 
     fn wrong(traffic: &str, services: &[&str]) -> Vec<String> {
         let backends = services.iter().enumerate();
@@ -319,6 +319,38 @@ mod tests {
             let found = wrong(traffic, &services);
             assert_eq!(found.len(), 1, "{found:?}");
             assert!(found[0].starts_with(&format!("spec.failover.backends{sentence}")), "{found:?}");
+        }
+    }
+
+    /// Where the requests behind the KPI of a sign are counted, and how many it takes. `kpi` is added to the KPI, `sign` to
+    /// the condition.
+    fn volume(kpi: &str, sign: &str) -> (VolumeRule, f64) {
+        let yaml = format!(
+            "{{apiVersion: plimsoll.dev/v1alpha1, kind: ScalableService, metadata: {{name: shop, namespace: a}}, spec: {{scaleTargetRef: {{kind: Deployment, name: x}}, \
+             maxReplicas: 4, kpis: [{{name: load, type: Load, query: up, perReplica: '1'}}, {{name: errors, type: Objective, query: share, atMost: '1'{kpi}}}], \
+             traffic: {{provider: HAProxy, targetPort: 8080, listeners: [{{port: 80}}]}}, \
+             failover: {{backends: [{{name: b, service: {{name: shop-b, port: 80}}}}], leave: {{when: [{{kpi: errors, above: '0.2'{sign}}}]}}}}}}}}"
+        );
+        let valid = Validated::of(&serde_saphyr::from_str(&yaml).unwrap()).unwrap();
+        assert_eq!(valid.kpis[0].volume, VolumeRule::Unused, "no sign is about it");
+        let Some([SignRule::KpiAbove { volume, .. }]) = valid.failover.as_ref().map(|rules| &rules.signs[..])
+        else {
+            panic!("{:?}", valid.failover)
+        };
+        (valid.kpis[1].volume.clone(), *volume)
+    }
+
+    #[test]
+    fn the_requests_behind_a_sign_are_counted_unless_none_are_required() {
+        let by = |query: &str| VolumeRule::Query(query.to_owned());
+        for (kpi, sign, expected) in [
+            ("", "", (VolumeRule::OfQuery, 100.0)),
+            ("", ", requestVolume: 20", (VolumeRule::OfQuery, 20.0)),
+            ("", ", requestVolume: 0", (VolumeRule::Unused, 0.0)),
+            (", volumeQuery: requests", "", (by("requests"), 100.0)),
+            (", volumeQuery: requests", ", requestVolume: 0", (VolumeRule::Unused, 0.0)),
+        ] {
+            assert_eq!(volume(kpi, sign), expected, "{kpi}{sign}");
         }
     }
 }
