@@ -118,11 +118,15 @@ fn with_values(text: &str, changes: &[(prop::sample::Index, usize, String)]) -> 
     text
 }
 
+/// Words of libraries and of the program's source, which say nothing to a user.
+pub const JARGON: [&str; 8] =
+    ["untagged", "serde", "EOF", "i32", "f64", "Options", "struct ", "invalid type"];
+
 /// One sentence, or some that are told together.
 fn is_short(sentence: &str) -> Result<(), TestCaseError> {
     prop_assert!(!sentence.is_empty() && sentence.len() <= 1000, "{} bytes: {sentence}", sentence.len());
     prop_assert_eq!(sentence.lines().count(), 1, "{}", sentence);
-    for word in ["untagged", "serde", "EOF", "i32", "f64", "Options", "struct ", "invalid type"] {
+    for word in JARGON {
         prop_assert!(!sentence.contains(word), "{word} is no word for a user: {sentence}");
     }
     Ok(())

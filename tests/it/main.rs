@@ -6,6 +6,7 @@
 mod any_input;
 mod architecture;
 mod autoscaling_v2;
+mod cases;
 mod decide_command;
 mod drain;
 mod engine;
