@@ -1,4 +1,4 @@
-//! Numbers and times at the edges of what there is: too large, negative, and clocks that go back.
+//! Numbers and times at the edges of what there is: too large, too long, negative.
 
 use std::collections::BTreeMap;
 
@@ -96,38 +96,6 @@ fn a_pod_with_a_negative_share_counts_as_one_without() {
     let mut service = Driven::new(CPU, 4);
     service.look(15, &[("cpu", by_pod(&[0.6, 0.6, 0.6, -1e6]))]);
     assert_eq!(service.look(15, &[("cpu", by_pod(&[0.6, 0.6, 0.6, -1e6]))]).replicas, 4);
-}
-
-#[test]
-fn a_clock_that_is_set_back_freezes_nothing_and_lowers_nothing_at_once() {
-    let yaml = r#"
-scaleTargetRef: {kind: Deployment, name: shop}
-minReplicas: 2
-maxReplicas: 50
-behavior: {scaleUp: {stabilizationWindowSeconds: 60, policies: [{type: Pods, value: 10, periodSeconds: 60}]}}
-kpis: [{name: load, type: Load, query: l, perReplica: "100"}]
-"#;
-    for back in [SignedDuration::from_mins(10), SignedDuration::from_hours(24)] {
-        let mut shop = Driven::new(yaml, 10);
-        for _ in 0..30 {
-            shop.look(15, &[("load", fresh(1000.0))]);
-        }
-        shop.now -= back;
-        let mut fallen = Driven { spec: shop.spec.clone(), memory: shop.memory.clone(), ..shop };
-        for _ in 0..9 {
-            shop.look(15, &[("load", fresh(1800.0))]);
-        }
-        assert_eq!(shop.replicas, 18, "raised after the window of 60 s, as without the change");
-        for _ in 0..19 {
-            assert_eq!(
-                fallen.look(15, &[("load", fresh(200.0))]).replicas,
-                10,
-                "the window of 300 s begins anew"
-            );
-        }
-        fallen.look(15, &[("load", fresh(200.0))]);
-        assert_eq!(fallen.look(15, &[("load", fresh(200.0))]).replicas, 2);
-    }
 }
 
 #[test]

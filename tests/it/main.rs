@@ -7,6 +7,7 @@ mod any_input;
 mod architecture;
 mod autoscaling_v2;
 mod cases;
+mod clock_set_back;
 mod decide_command;
 mod drain;
 mod engine;
