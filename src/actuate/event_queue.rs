@@ -55,3 +55,66 @@ impl EventQueue {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    };
+
+    use axum::{Router, body::Bytes};
+    use kube::Client;
+    use tokio::{task::yield_now, time::sleep};
+
+    use super::*;
+    use crate::clock::Clock;
+    use plimsoll_api::ReasonCode;
+
+    /// An API server that answers nothing while it is silent, and counts the events that it takes.
+    #[derive(Clone, Default)]
+    struct Server {
+        speaks: Arc<AtomicBool>,
+        taken: Arc<AtomicUsize>,
+    }
+
+    impl Server {
+        fn events(&self) -> Events {
+            let server = self.clone();
+            let answer = move |event: Bytes| async move {
+                while !server.speaks.load(Ordering::Relaxed) {
+                    sleep(Duration::from_secs(1)).await;
+                }
+                server.taken.fetch_add(1, Ordering::Relaxed);
+                event
+            };
+            let client = Client::new(Router::new().fallback(answer), "default");
+            Events::new(client, "plimsoll-0".to_owned(), Clock::new(|| Timestamp::UNIX_EPOCH))
+        }
+    }
+
+    fn note(number: usize) -> Note {
+        Note { warning: false, reason: ReasonCode::ScaledUp, message: format!("note {number}") }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_the_api_server_is_silent_no_more_than_the_longest_queue_waits() {
+        let server = Server::default();
+        let (queue, publishing) = EventQueue::new(server.events(), Leader::for_good());
+        let publishing = tokio::spawn(publishing);
+        let about = || ObjectReference { name: Some("web".to_owned()), ..ObjectReference::default() };
+        queue.push(note(0), about());
+        // The first is under way by now, so that it is not one of those that wait.
+        for _ in 0..10 {
+            yield_now().await;
+        }
+        let begin = tokio::time::Instant::now();
+        (1..300).for_each(|number| queue.push(note(number), about()));
+        assert_eq!(begin.elapsed(), Duration::ZERO, "no push waits");
+        assert_eq!(server.taken.load(Ordering::Relaxed), 0);
+        server.speaks.store(true, Ordering::Relaxed);
+        drop(queue);
+        publishing.await.unwrap();
+        assert_eq!(server.taken.load(Ordering::Relaxed), WAITING_MAX + 1);
+    }
+}

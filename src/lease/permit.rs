@@ -23,6 +23,14 @@ pub struct Leader {
 }
 
 impl Leader {
+    /// One that leads without end.
+    #[cfg(test)]
+    pub(crate) fn for_good() -> Self {
+        let leading = Leadership::Leading { since: jiff::Timestamp::UNIX_EPOCH, transitions: 0 };
+        let year = Duration::from_secs(365 * 86_400);
+        Self { state: watch::channel(leading).1, until: watch::channel(Some(Instant::now() + year)).1 }
+    }
+
     /// Who leads; changes are signalled, also that the elector ended.
     #[must_use]
     pub fn leadership(&self) -> watch::Receiver<Leadership> {

@@ -102,6 +102,23 @@ fn changed(text: &str, changes: &[(prop::sample::Index, usize, String)]) -> Stri
     chars.into_iter().collect()
 }
 
+/// Some bytes: any, and those that end text, lines and characters early.
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    let ends = prop::sample::select(b"\0\r\n\x1a\x7f\x80\xc3\xed\xa0\xf4\xfe\xff\"\\{}".as_slice());
+    prop::collection::vec(prop_oneof![any::<u8>(), ends], 0..30)
+}
+
+/// Like [`changed`], by bytes.
+fn with_bytes(text: &str, changes: &[(prop::sample::Index, usize, Vec<u8>)]) -> Vec<u8> {
+    let mut text = text.as_bytes().to_vec();
+    for (at, length, instead) in changes {
+        let start = at.index(text.len() + 1);
+        let end = (start + length).min(text.len());
+        text.splice(start..end, instead.iter().copied());
+    }
+    text
+}
+
 /// Like [`changed`], at the values of keys: there most mistakes are made.
 fn with_values(text: &str, changes: &[(prop::sample::Index, usize, String)]) -> String {
     let mut text = text.to_owned();
@@ -118,11 +135,15 @@ fn with_values(text: &str, changes: &[(prop::sample::Index, usize, String)]) -> 
     text
 }
 
+/// Words of libraries and of the program's source, which say nothing to a user.
+pub const JARGON: [&str; 8] =
+    ["untagged", "serde", "EOF", "i32", "f64", "Options", "struct ", "invalid type"];
+
 /// One sentence, or some that are told together.
 fn is_short(sentence: &str) -> Result<(), TestCaseError> {
     prop_assert!(!sentence.is_empty() && sentence.len() <= 1000, "{} bytes: {sentence}", sentence.len());
     prop_assert_eq!(sentence.lines().count(), 1, "{}", sentence);
-    for word in ["untagged", "serde", "EOF", "i32", "f64", "Options", "struct ", "invalid type"] {
+    for word in JARGON {
         prop_assert!(!sentence.contains(word), "{word} is no word for a user: {sentence}");
     }
     Ok(())
@@ -131,17 +152,18 @@ fn is_short(sentence: &str) -> Result<(), TestCaseError> {
 /// The service of a text, if it is one, answers the line; or there is a sentence.
 fn decides(text: &[u8]) -> Result<(), TestCaseError> {
     match service(text) {
-        Ok(spec) => answers(&spec, &format!("{LINE}\n{LINE}")),
+        Ok(spec) => answers(&spec, format!("{LINE}\n{LINE}").as_bytes()),
         Err(invalid) => is_short(&invalid.to_string()),
     }
 }
 
 /// Each line that is not blank gets one answer.
-fn answers(spec: &Validated, lines: &str) -> Result<(), TestCaseError> {
+fn answers(spec: &Validated, lines: &[u8]) -> Result<(), TestCaseError> {
     let mut output = Vec::new();
-    run(spec, lines.as_bytes(), &mut output).unwrap();
+    run(spec, lines, &mut output).unwrap();
     let output = String::from_utf8(output).unwrap();
-    let asked = lines.split('\n').filter(|line| !line.bytes().all(|byte| byte.is_ascii_whitespace())).count();
+    let asked =
+        lines.split(|byte| *byte == b'\n').filter(|line| !line.iter().all(u8::is_ascii_whitespace)).count();
     prop_assert_eq!(output.lines().count(), asked);
     for answer in output.lines() {
         let answer: Value = serde_json::from_str(answer).unwrap();
@@ -157,7 +179,8 @@ fn answers(spec: &Validated, lines: &str) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_500, ..ProptestConfig::default() })]
+    // Some 40 s of a core for the four of them in the suite's profile.
+    #![proptest_config(ProptestConfig { cases: 20_000, ..ProptestConfig::default() })]
 
     #[test]
     fn a_spec_with_changes_is_decided_on_or_refused(changes in prop::collection::vec(change(), 1..4), values in any::<bool>()) {
@@ -177,6 +200,26 @@ proptest! {
         let line = |(changes, values): &(Vec<_>, bool)| {
             if *values { with_values(LINE, changes) } else { changed(LINE, changes) }
         };
-        answers(&SERVICE, &lines.iter().map(line).collect::<Vec<_>>().join("\n"))?;
+        answers(&SERVICE, lines.iter().map(line).collect::<Vec<_>>().join("\n").as_bytes())?;
     }
+
+    #[test]
+    fn lines_of_any_bytes_are_answered_one_by_one(
+        lines in prop::collection::vec((bytes(), prop::collection::vec((any::<prop::sample::Index>(), 0..3usize, bytes()), 0..3)), 1..4)
+    ) {
+        let line = |(alone, changes): &(Vec<u8>, Vec<_>)| if changes.is_empty() { alone.clone() } else { with_bytes(LINE, changes) };
+        answers(&SERVICE, &lines.iter().map(line).collect::<Vec<_>>().join(b"\n".as_slice()))?;
+    }
+}
+
+#[test]
+fn a_line_that_is_no_utf8_is_refused_with_its_byte_and_the_next_one_is_answered() {
+    let mut said = Vec::new();
+    let lines = [b"{\"time\": 0, \xff}\n\xc3\n".as_slice(), LINE.as_bytes()].concat();
+    assert_eq!(run(&SERVICE, lines.as_slice(), &mut said).unwrap(), 2);
+    let said: Vec<Value> =
+        said.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
+    assert_eq!(said[0]["error"], "the line has the byte 0xff in column 13; it must be JSON in UTF-8");
+    assert_eq!(said[1]["error"], "the line has the byte 0xc3 in column 1; it must be JSON in UTF-8");
+    assert!(said[2]["replicas"].is_number(), "{}", said[2]);
 }

@@ -11,11 +11,11 @@ use super::fixtures::{fresh, spec};
 
 const TIMEOUT: SignedDuration = SignedDuration::from_secs(30);
 
-fn at(second: i64) -> Timestamp {
+pub fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
 }
 
-fn member(index: i64, ready: bool) -> Member {
+pub fn member(index: i64, ready: bool) -> Member {
     Member {
         name: format!("web-{index}"),
         ready,

@@ -228,8 +228,10 @@ fn after_a_restart_replicas_that_the_recovered_loads_do_not_explain_are_kept_for
     let gap = |ago: i64| high(ago).filter(|_| !(100..150).contains(&ago));
     let ends = |ago: i64| high(ago).filter(|_| ago > 50);
     let begins = |ago: i64| high(ago).filter(|_| ago < 250);
+    let negative = |ago: i64| if ago == 120 { Some(-1.0) } else { high(ago) };
     let cases = [
         ("a gap in the history", past(&worker, &["jobs", "mails"], gap)),
+        ("a number that is no load", past(&worker, &["jobs", "mails"], negative)),
         ("a history that ends too early", past(&worker, &["jobs", "mails"], ends)),
         ("a history that begins too late", past(&worker, &["jobs", "mails"], begins)),
         ("a KPI without a history", past(&worker, &["jobs"], high)),

@@ -1,4 +1,4 @@
-//! Numbers and times at the edges of what there is: too large, negative, and clocks that go back.
+//! Numbers and times at the edges of what there is: too large, too long, negative.
 
 use std::collections::BTreeMap;
 
@@ -99,38 +99,6 @@ fn a_pod_with_a_negative_share_counts_as_one_without() {
 }
 
 #[test]
-fn a_clock_that_is_set_back_freezes_nothing_and_lowers_nothing_at_once() {
-    let yaml = r#"
-scaleTargetRef: {kind: Deployment, name: shop}
-minReplicas: 2
-maxReplicas: 50
-behavior: {scaleUp: {stabilizationWindowSeconds: 60, policies: [{type: Pods, value: 10, periodSeconds: 60}]}}
-kpis: [{name: load, type: Load, query: l, perReplica: "100"}]
-"#;
-    for back in [SignedDuration::from_mins(10), SignedDuration::from_hours(24)] {
-        let mut shop = Driven::new(yaml, 10);
-        for _ in 0..30 {
-            shop.look(15, &[("load", fresh(1000.0))]);
-        }
-        shop.now -= back;
-        let mut fallen = Driven { spec: shop.spec.clone(), memory: shop.memory.clone(), ..shop };
-        for _ in 0..9 {
-            shop.look(15, &[("load", fresh(1800.0))]);
-        }
-        assert_eq!(shop.replicas, 18, "raised after the window of 60 s, as without the change");
-        for _ in 0..19 {
-            assert_eq!(
-                fallen.look(15, &[("load", fresh(200.0))]).replicas,
-                10,
-                "the window of 300 s begins anew"
-            );
-        }
-        fallen.look(15, &[("load", fresh(200.0))]);
-        assert_eq!(fallen.look(15, &[("load", fresh(200.0))]).replicas, 2);
-    }
-}
-
-#[test]
 fn what_one_look_sees_does_not_count_alone_whatever_the_period() {
     for (period, window) in [("10m", 300), ("5m", 300), ("1m", 30), ("10m", 60)] {
         let yaml = format!(
@@ -167,13 +135,48 @@ fn a_range_of_more_than_an_hour_is_not_cut() {
     assert_eq!(shop.replicas, 1);
 }
 
+fn objective(limit: &str) -> String {
+    format!(
+        r#"
+scaleTargetRef: {{kind: Deployment, name: api}}
+minReplicas: 1
+maxReplicas: 50
+behavior: {{scaleDown: {{stabilizationWindowSeconds: 0}}}}
+kpis: [{{name: slow, type: Objective, query: q, atMost: "{limit}"}}]
+"#
+    )
+}
+
+/// What a Load asks for once one of its ten scrape targets is missing.
+fn with_nine_of_ten_targets(yaml: &str, replicas: i32, value: f64) -> i32 {
+    let mut service = Driven::new(yaml, replicas);
+    let load = |value, targets| Sample { targets: Some(targets), ..fresh(value) };
+    service.look(0, &[("load", load(0.0, 10))]);
+    service.look(15, &[("load", load(value, 9))]).replicas
+}
+
+/// Any number, more often one at the edge of what there is, or one that asks for a few replicas of some goal.
+fn number() -> impl Strategy<Value = f64> {
+    let edges = [0.0, f64::MIN_POSITIVE, 1e-9, 1e290, 1e300, 1e307, f64::MAX / 2.0, f64::MAX];
+    let goals = [1e-9, 1e-3, 0.6, 3.0, 1e18];
+    prop_oneof![
+        any::<f64>(),
+        prop::sample::select(edges.to_vec()),
+        (prop::sample::select(goals.to_vec()), 0.0..60.0).prop_map(|(goal, replicas)| goal * replicas),
+    ]
+}
+
+/// The smallest and the largest quantity that a goal can be, and some between.
+fn quantity() -> impl Strategy<Value = &'static str> {
+    prop_oneof![Just("1n"), Just("1m"), Just("3"), Just("1E")]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     /// More load never asks for fewer replicas, wherever in the range of an f64 it lies.
     #[test]
-    fn monotone_over_all_numbers(low in any::<f64>(), high in any::<f64>(), per_replica in prop_oneof![Just("1n"), Just("1m"), Just("3"), Just("1E")],
-                                 start in 0..50i32) {
+    fn monotone_over_all_numbers(low in number(), high in number(), per_replica in quantity(), start in 0..50i32) {
         let (low, high) = (low.abs().min(high.abs()), low.abs().max(high.abs()));
         prop_assume!(high.is_finite());
         let yaml = load(per_replica);
@@ -183,5 +186,31 @@ proptest! {
         }
         let by_pods = |value| after(CPU, 3, "cpu", by_pod(&[value, value, value]));
         prop_assert!(by_pods(low) <= by_pods(high));
+        let nine_of_ten = |value| with_nine_of_ten_targets(&yaml, start, value);
+        prop_assert!(nine_of_ten(low) <= nine_of_ten(high), "{} <= {}", nine_of_ten(low), nine_of_ten(high));
+        prop_assert!(after(&yaml, start, "load", fresh(low)) <= nine_of_ten(low), "a missing target takes no replica");
+    }
+
+    /// A worse value of an Objective never asks for fewer replicas, whatever its limit.
+    #[test]
+    fn an_objective_is_monotone_over_all_numbers(low in number(), high in number(), limit in quantity(), start in 1..50i32) {
+        prop_assume!(low.is_finite() && high.is_finite());
+        let yaml = objective(limit);
+        let replicas = |value| after(&yaml, start, "slow", fresh(value));
+        prop_assert!(replicas(low.min(high)) <= replicas(low.max(high)));
+        prop_assert!(replicas(low) >= start, "a value alone takes no replica");
+    }
+
+    /// The newest scrape asks for more replicas or for none, whatever it is.
+    #[test]
+    fn a_burst_is_monotone_over_all_numbers(average in number(), low in prop_oneof![number(), prop::num::f64::ANY], high in number(),
+                                            per_replica in quantity(), start in 0..50i32) {
+        prop_assume!(average.is_finite());
+        let yaml = load(per_replica);
+        let replicas = |newest| after(&yaml, start, "load", Sample { newest, ..fresh(average.abs()) });
+        prop_assert!(replicas(None) <= replicas(Some(low)));
+        if low.is_finite() && high.is_finite() {
+            prop_assert!(replicas(Some(low.min(high))) <= replicas(Some(low.max(high))));
+        }
     }
 }

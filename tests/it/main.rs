@@ -6,6 +6,8 @@
 mod any_input;
 mod architecture;
 mod autoscaling_v2;
+mod cases;
+mod clock_set_back;
 mod decide_command;
 mod drain;
 mod engine;
@@ -16,6 +18,7 @@ mod generated;
 mod malformed;
 mod objective;
 mod outliers;
+mod plugin_proxy;
 mod properties;
 mod refused;
 mod standby;

@@ -26,19 +26,19 @@ kpis:
 - {name: cpu, type: Utilization, query: c, target: "0.5"}
 "#;
 
-fn replica(number: usize, zone: &str, ready: bool, node_ready: Option<bool>) -> Placed {
+pub fn replica(number: usize, zone: &str, ready: bool, node_ready: Option<bool>) -> Placed {
     Placed { name: format!("web-{zone}-{number:03}"), zone: Some(zone.to_owned()), ready, node_ready }
 }
 
 /// `each` replicas in zone a and in zone b, and a balancer in each zone that finds nobody down.
-fn even(each: usize) -> Topology {
+pub fn even(each: usize) -> Topology {
     let zone = |zone: &'static str| (0..each).map(move |number| replica(number, zone, true, Some(true)));
     let balancer = |zone: &str| Witness { zone: Some(zone.to_owned()), ..Witness::default() };
     Topology { replicas: zone("a").chain(zone("b")).collect(), balancers: vec![balancer("a"), balancer("b")] }
 }
 
 /// The balancer of zone a finds all of zone b down; that of b has gone with it, and its last word stands.
-fn cut_off(mut topology: Topology) -> Topology {
+pub fn cut_off(mut topology: Topology) -> Topology {
     let down = topology.replicas.iter().filter(|replica| replica.zone.as_deref() == Some("b"));
     topology.balancers[0].down = down.map(|replica| replica.name.clone()).collect();
     topology
@@ -57,7 +57,7 @@ fn lost(topology: &Topology) -> Vec<String> {
 }
 
 impl Driven {
-    fn in_zones(&mut self, seconds: i64, samples: &[(&str, Sample)], topology: &Topology) -> Decision {
+    pub fn in_zones(&mut self, seconds: i64, samples: &[(&str, Sample)], topology: &Topology) -> Decision {
         self.now += SignedDuration::from_secs(seconds);
         let stamp = |sample: &Sample| Sample { at: sample.at.map(|_| self.now), ..sample.clone() };
         let ready = topology.replicas.iter().filter(|replica| replica.ready).count();

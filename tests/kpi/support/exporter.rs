@@ -27,8 +27,11 @@ impl Exporter {
         let metrics = move || {
             let requests = started.elapsed().as_secs_f64() * rate.load(Ordering::Relaxed) as f64;
             let time = Timestamp::now().as_millisecond().min(stopped.load(Ordering::Relaxed));
-            let failures =
-                if has_failed.load(Ordering::Relaxed) { "app_requests_total{code=\"500\"} 1\n" } else { "" };
+            let failures = if has_failed.load(Ordering::Relaxed) {
+                "app_requests_total{code=\"500\",method=\"POST\",path=\"/x\"} 1\n"
+            } else {
+                ""
+            };
             async move {
                 format!(
                     "# TYPE app_requests_total counter\n\
@@ -47,7 +50,7 @@ impl Exporter {
         }
     }
 
-    /// It has had an error: the series of that status code is there from now on.
+    /// A request was posted to `/x` and failed: the series of such requests is there from now on.
     pub fn fail(&self) {
         self.failed.store(true, Ordering::Relaxed);
     }

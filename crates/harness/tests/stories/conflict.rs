@@ -110,22 +110,63 @@ async fn a_service_whose_target_comes_late_scales_it_as_soon_as_it_is_there() {
     service.wait("without a target", Duration::from_secs(2), missing).await;
 }
 
+/// Who else may scale a target.
+#[derive(Clone, Copy, Debug)]
+enum Other {
+    Autoscaler,
+    OlderService,
+    ScaledObject,
+}
+
+impl Other {
+    fn come(self, world: &World) {
+        match self {
+            Self::Autoscaler => autoscaler(world, NAMESPACE, "web"),
+            Self::OlderService => {
+                DialService { target: "web", period: SELDOM, ..DialService::on(NAMESPACE, "older") }
+                    .apply(world);
+            }
+            Self::ScaledObject => world.objects.apply(SCALED_OBJECT),
+        }
+    }
+
+    fn go(self, world: &World) {
+        let (plural, name) = match self {
+            Self::Autoscaler => ("horizontalpodautoscalers", "web-hpa"),
+            Self::OlderService => ("scalableservices", "older"),
+            Self::ScaledObject => ("scaledobjects", "web-so"),
+        };
+        world.objects.delete(plural, NAMESPACE, name);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_service_in_conflict_scales_as_soon_as_the_other_scaler_is_gone() {
-    let world = World::default();
-    let _operator = world.operator("plimsoll-0");
-    world.prometheus.set(&dial(NAMESPACE), 55.0);
-    deployment(&world, NAMESPACE, "web", 3);
-    autoscaler(&world, NAMESPACE, "web");
-    DialService { period: SELDOM, ..DialService::on(NAMESPACE, "web") }.apply(&world);
-    let service = world.follow("scalableservices", NAMESPACE, "web");
-    let conflict = |version: &Version| version.condition("Ready").starts_with("False ScalerConflict");
-    service.wait("in conflict", SOON, conflict).await;
-    sleep(Duration::from_secs(60)).await;
-    world.objects.delete("horizontalpodautoscalers", NAMESPACE, "web-hpa");
-    let target = world.follow("deployments", NAMESPACE, "web");
-    target.wait("at 6", Duration::from_secs(2), |version| version.replicas() == 6).await;
-    sleep(Duration::from_secs(60)).await;
-    autoscaler(&world, NAMESPACE, "web");
-    service.wait("in conflict", Duration::from_secs(3), conflict).await;
+    for other in [Other::Autoscaler, Other::OlderService, Other::ScaledObject] {
+        let world = World::default();
+        world.server.serve(Kind::custom("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects", json!({})));
+        let _operator = world.operator("plimsoll-0");
+        world.prometheus.set(&dial(NAMESPACE), 25.0);
+        deployment(&world, NAMESPACE, "web", 3);
+        other.come(&world);
+        // Of two services the older one keeps the target, and their ages are compared in seconds.
+        sleep(Duration::from_secs(2)).await;
+        DialService { period: SELDOM, min: 6, ..DialService::on(NAMESPACE, "web") }.apply(&world);
+        let service = world.follow("scalableservices", NAMESPACE, "web");
+        let conflict = |version: &Version| version.condition("Ready").starts_with("False ScalerConflict");
+        service.wait(&format!("in conflict with {other:?}"), SOON, conflict).await;
+        sleep(Duration::from_secs(60)).await;
+        let target = world.follow("deployments", NAMESPACE, "web");
+        assert_eq!(target.last().replicas(), 3, "{other:?} keeps the target");
+        other.go(&world);
+        let gone = format!("at 6 once {other:?} is gone");
+        target.wait(&gone, Duration::from_secs(2), |version| version.replicas() == 6).await;
+        sleep(Duration::from_secs(60)).await;
+        if matches!(other, Other::OlderService) {
+            // One that comes now is the younger one.
+            continue;
+        }
+        other.come(&world);
+        service.wait(&format!("in conflict with {other:?} again"), Duration::from_secs(3), conflict).await;
+    }
 }
