@@ -69,7 +69,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Clock;
-    use plimsoll_api::ReasonCode;
+    use plimsoll_api::DecisionCode;
 
     /// An API server that answers nothing while it is silent, and counts the events that it takes.
     #[derive(Clone, Default)]
@@ -94,7 +94,7 @@ mod tests {
     }
 
     fn note(number: usize) -> Note {
-        Note { warning: false, reason: ReasonCode::ScaledUp, message: format!("note {number}") }
+        Note { warning: false, reason: DecisionCode::ScaledUp.into(), message: format!("note {number}") }
     }
 
     #[tokio::test(start_paused = true)]
