@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::{Arc, atomic::AtomicBool},
 };
@@ -25,7 +25,7 @@ use super::{
     watches,
 };
 use crate::{
-    balancer::{Driver, Resources},
+    balancer::{Driver, Resources, any_address},
     shutdown,
     telemetry::Health,
 };
@@ -159,13 +159,5 @@ async fn hold(gate: Option<Gate>) {
     match gate {
         Some(gate) => gate.run().await,
         None => std::future::pending().await,
-    }
-}
-
-/// An IPv6 socket takes IPv4 too; where there is no IPv6, IPv4 is all there is.
-fn any_address() -> IpAddr {
-    match std::net::TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)) {
-        Ok(_) => Ipv6Addr::UNSPECIFIED.into(),
-        Err(_) => Ipv4Addr::UNSPECIFIED.into(),
     }
 }

@@ -2,12 +2,7 @@
 
 use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
-use super::{
-    access_log, headers,
-    listener::{binds, listener},
-    paths::Paths,
-    standbys::standbys,
-};
+use super::{access_log, headers, listener::listener, paths::Paths, standbys::standbys};
 use crate::balancer::{
     Capacity, ConfigError, OWN_PORTS, TLS12_CIPHERS, Wanted,
     text::{name, path},
@@ -247,16 +242,9 @@ fn upstream(wanted: &Wanted) -> Result<String, ConfigError> {
 }
 
 fn own(paths: &Paths, structure: &str) -> String {
-    let health = binds(paths.listen, paths.health, "");
     format!(
         "
-    # What NGINX tells of itself: the kubelet whether it serves, its agent what.
-    server {{
-{health}        access_log off;
-        keepalive_timeout 0;
-        location = /healthz {{ return 200; }}
-        location / {{ return 404; }}
-    }}
+    # What NGINX tells its agent and its supervisor.
     server {{
         listen {};
         access_log off;

@@ -48,25 +48,41 @@ pub(super) fn clients_of(config: &str) -> u64 {
     number("worker_processes ").saturating_mul(number("worker_connections ")) / 2
 }
 
-/// The body of the answer to a request for `path`.
-pub(super) async fn get(address: SocketAddr, path: &str) -> Result<String, DriverError> {
+/// The body of the answer to a request for `path`; `None` if NGINX has no connection left for the question.
+pub(super) async fn get(address: SocketAddr, path: &str) -> Result<Option<String>, DriverError> {
     let answer = match timeout(PATIENCE, exchange(address, path)).await {
         Ok(answer) => answer.map_err(|error| down(&error.to_string()))?,
         Err(_) => return Err(down("no answer within 2 s")),
     };
     match answer.split_once("\r\n\r\n") {
-        Some((head, body)) if head.starts_with("HTTP/1.1 200") => Ok(body.trim_end().to_owned()),
+        Some((head, body)) if head.starts_with("HTTP/1.1 200") => Ok(Some(body.trim_end().to_owned())),
+        None if answer.is_empty() => Ok(None),
         _ => Err(down(&format!("{address} is served by something else"))),
     }
 }
 
-async fn exchange(address: SocketAddr, path: &str) -> io::Result<String> {
+/// The whole answer; an empty one if the connection was closed without an answer, as by a worker that has no connection left.
+///
+/// # Errors
+/// Nobody listens at `address`.
+pub(super) async fn exchange(address: SocketAddr, path: &str) -> io::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET {path} HTTP/1.1\r\nhost: plimsoll\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
     let mut answer = String::new();
-    stream.take(LONGEST).read_to_string(&mut answer).await?;
-    Ok(answer)
+    let exchanged = async {
+        stream.write_all(request.as_bytes()).await?;
+        stream.take(LONGEST).read_to_string(&mut answer).await
+    };
+    let exchanged = exchanged.await;
+    match exchanged {
+        Err(error) if !is_closed(error.kind()) => Err(error),
+        _ => Ok(answer),
+    }
+}
+
+/// Whether the other side closed a connection, perhaps before it read everything.
+fn is_closed(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }
 
 fn down(words: &str) -> DriverError {
