@@ -1,15 +1,29 @@
 //! Clients that mean harm: to the memory of the balancer, to the places of a replica, and around its rules. Each attack is
 //! also made on a HAProxy without what holds it off, and must succeed there.
 
-use std::{fs, net::Ipv4Addr, num::NonZeroU32, path::Path, time::Duration};
+use std::{
+    fs,
+    future::pending,
+    net::{Ipv4Addr, SocketAddr},
+    num::NonZeroU32,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use plimsoll::balancer::{Capacity, Listen, Resources, Server, ServerState::Ready, Wanted, haproxy::Config};
+use rustls::{
+    ClientConfig,
+    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
+    task::JoinSet,
     time::timeout,
 };
+use tokio_rustls::TlsConnector;
 
 use crate::support::{
     Balancer, Client, Reached as _, Replica,
@@ -51,6 +65,32 @@ fn certificate(folder: &Path) -> (Listen, String) {
     let file = folder.join("shop-tls.pem");
     fs::write(&file, format!("{pem}{key}")).unwrap();
     (Listen { port: free_port(), certificate: Some(file) }, pem)
+}
+
+/// So many connections over TLS, each with one request, until they are dropped.
+fn requests_over_tls(front: SocketAddr, trusted: &str, count: u32) -> JoinSet<()> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(trusted.as_bytes()).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = TlsConnector::from(Arc::new(config));
+    let name = ServerName::try_from("shop.example").unwrap();
+    let mut clients = JoinSet::new();
+    for _ in 0..count {
+        let (connector, name) = (connector.clone(), name.clone());
+        clients.spawn(async move {
+            let stream = TcpStream::connect(front).await.unwrap();
+            let mut stream = connector.connect(name, stream).await.unwrap();
+            stream.write_all(b"GET / HTTP/1.1\r\nhost: shop.example\r\n\r\n").await.unwrap();
+            stream.flush().await.unwrap();
+            pending::<()>().await;
+        });
+    }
+    clients
 }
 
 /// A replica whose answers fill a buffer.
@@ -108,6 +148,40 @@ async fn abuse_streams_whose_answers_nobody_reads_fit_into_the_memory_and_leave_
         assert_eq!(flood(&mut attacker, 100).unwrap(), 100);
         attackers.push(attacker);
     }
+    let pid = balancer.driver.epoch().await.unwrap().pid;
+    eventually("without limits the memory is not enough", || async { (memory(pid) > MEMORY).then_some(()) })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn abuse_requests_over_tls_that_wait_fit_into_the_memory() {
+    let hangs = Replica::start("checkout-0", Duration::from_secs(60)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let (listen, pem) = certificate(folder.path());
+    let limits = json!({"limits": {"connectionsPerReplica": 1, "queueTimeout": "60s"}});
+    let wanted =
+        Wanted { resources: SMALL, listeners: vec![listen], ..wanted(limits).with([hangs.server(Ready)]) };
+    let most = SMALL.capacity().connections;
+
+    let balancer = Balancer::start(&wanted).await;
+    let attackers = requests_over_tls(wanted.front(), &pem, most + 80);
+    eventually("all but one that is served wait", || async {
+        (balancer.driver.observe().await.unwrap().queued >= most - 1).then_some(())
+    })
+    .await;
+    assert!(is_healthy(&balancer).await);
+    let used = memory(balancer.driver.epoch().await.unwrap().pid);
+    println!("{most} requests over TLS that wait: {} KiB", used >> 10);
+    assert!(used < MEMORY / 2, "{used} bytes");
+    drop((attackers, balancer));
+
+    let balancer = with(&wanted, |text| {
+        let text = without(text, "http-request return status 503");
+        text.replace("\n    maxconn 426\n", "\n    maxconn 4000\n")
+            .replace("\n    maxconn 170\n", "\n    maxconn 4000\n")
+    })
+    .await;
+    let _attackers = requests_over_tls(wanted.front(), &pem, 2000);
     let pid = balancer.driver.epoch().await.unwrap().pid;
     eventually("without limits the memory is not enough", || async { (memory(pid) > MEMORY).then_some(()) })
         .await;
