@@ -80,7 +80,8 @@ async fn an_nginx_in_another_container_is_reloaded_and_drained_through_its_super
         let mode = fs::metadata(&proxy.paths.supervisor).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "who is another user can't ask");
         let master = driver.epoch().await.unwrap();
-        assert!(driver.usage().await.unwrap().connections.is_some(), "it tells how full it is");
+        let usage = driver.usage().await.unwrap();
+        assert_eq!((usage.connections, usage.requests), (Some(0), Some(0)), "it tells how full it is");
         let outcome = driver.sync(&drains).await.unwrap();
         assert!(outcome.in_sync && outcome.reloaded, "{outcome:#?}\n{}", proxy.log());
         assert_eq!(driver.epoch().await.unwrap(), master);

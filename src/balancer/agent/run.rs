@@ -19,7 +19,7 @@ use super::{
     pilot::Pilot,
     probe::{Answers, Prober},
     report::Reporter,
-    saturation,
+    saturation::measure_saturation,
     server::{Served, serve},
     setup::{Links, Setup},
     watches,
@@ -145,7 +145,7 @@ pub async fn run(options: AgentOptions) -> Result<(), AgentError> {
         () = pilot.run() => {}
         () = prober.run(known.subscribe(), told) => {}
         () = report.run(wanted_status, saturation, is_present, &metrics) => {}
-        () = saturation::run(&driver, &metrics, saturated) => {}
+        () = measure_saturation(&driver, &metrics, saturated) => {}
         () = watches::service(client.clone(), namespace.clone(), service.clone(), options.pod, known.clone(), present) => {}
         () = watches::endpoints(client, namespace, service, known) => {}
         served = serve(listener, served) => served.map_err(port(options.port))?,

@@ -22,7 +22,7 @@ struct Saturation {
 }
 
 impl Saturation {
-    /// Percent in use: the larger of connections and CPU time. `None` if nothing is known.
+    /// Percent in use: the largest of connections, requests and CPU time. `None` if nothing is known.
     fn now(&mut self, usage: Usage) -> Option<u8> {
         match usage.cpu {
             Some(cpu) => self.cpu.push_back(cpu),
@@ -33,7 +33,7 @@ impl Saturation {
         }
         let sum: u64 = self.cpu.iter().map(|cpu| u64::from(*cpu)).sum();
         let cpu = sum.checked_div(self.cpu.len() as u64).and_then(|mean| u8::try_from(mean).ok());
-        usage.connections.max(cpu)
+        usage.connections.max(usage.requests).max(cpu)
     }
 
     /// What to tell: the last word as long as it is about right.
@@ -47,7 +47,7 @@ impl Saturation {
 }
 
 /// Looks until nobody listens any more. A balancer that does not run is not saturated.
-pub async fn run(driver: &Driver, metrics: &AgentMetrics, told: watch::Sender<Option<i32>>) {
+pub async fn measure_saturation(driver: &Driver, metrics: &AgentMetrics, told: watch::Sender<Option<i32>>) {
     let mut saturation = Saturation::default();
     while !told.is_closed() {
         let usage = driver.usage().await.unwrap_or_default();
@@ -64,11 +64,11 @@ mod tests {
     use super::*;
 
     fn usage(connections: u8, cpu: u8) -> Usage {
-        Usage { connections: Some(connections), cpu: Some(cpu) }
+        Usage { connections: Some(connections), requests: Some(5), cpu: Some(cpu) }
     }
 
     #[test]
-    fn connections_count_at_once_and_cpu_time_on_average() {
+    fn connections_and_requests_count_at_once_and_cpu_time_on_average() {
         let mut saturation = Saturation::default();
         assert_eq!(saturation.now(Usage::default()), None);
         for _ in 0..5 {
@@ -76,15 +76,12 @@ mod tests {
         }
         assert_eq!(saturation.now(usage(10, 100)), Some(33), "a burst");
         assert_eq!(saturation.now(usage(95, 20)), Some(95));
+        assert_eq!(saturation.now(Usage { requests: Some(97), ..usage(10, 20) }), Some(97));
         for _ in 0..6 {
             saturation.now(usage(10, 90));
         }
         assert_eq!(saturation.now(usage(10, 90)), Some(90));
-        assert_eq!(
-            saturation.now(Usage { cpu: None, ..usage(15, 0) }),
-            Some(15),
-            "NGINX has connections alone"
-        );
+        assert_eq!(saturation.now(Usage { cpu: None, ..usage(15, 0) }), Some(15), "NGINX has no CPU time");
     }
 
     #[test]

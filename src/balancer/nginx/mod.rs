@@ -200,7 +200,12 @@ impl Nginx {
             return Ok(Usage { connections: Some(100), ..Usage::default() });
         };
         let file = files::read(&self.paths.config).await?.unwrap_or_default();
-        Ok(Usage { connections: Usage::percent(counters.active, probe::clients_of(&file)), cpu: None })
+        let requests = counters.working.saturating_sub(1);
+        Ok(Usage {
+            connections: Usage::percent(counters.active, probe::clients_of(&file)),
+            requests: Usage::percent(requests, probe::requests_of(&file)),
+            cpu: None,
+        })
     }
 
     /// The structure that new connections are served by; `None` if NGINX has no connection left for the question.

@@ -24,28 +24,39 @@ pub struct Counters {
     pub accepted: u64,
     /// Requests ever.
     pub requests: u64,
+    /// Requests now, the one that asks for the counters included.
+    pub working: u64,
     /// Workers of configurations before that still finish what they have.
     pub leaving: u64,
 }
 
 impl Counters {
-    /// From lines as `Active connections: 2`, `server accepts handled requests`, ` 5 5 9`.
+    /// From lines as `Active connections: 2`, `server accepts handled requests`, ` 5 5 9`, `Reading: 0 Writing: 1 Waiting: 1`.
     pub(super) fn read(text: &str) -> Option<Self> {
         let mut lines = text.lines();
         let active = lines.next()?.split(':').nth(1)?.trim().parse().ok()?;
         let numbers: Vec<u64> =
             lines.nth(1)?.split_whitespace().map(str::parse).collect::<Result<_, _>>().ok()?;
-        Some(Self { active, accepted: *numbers.first()?, requests: *numbers.get(2)?, leaving: 0 })
+        let working = lines.next()?.split_whitespace().nth(3)?.parse().ok()?;
+        Some(Self { active, accepted: *numbers.first()?, requests: *numbers.get(2)?, working, leaving: 0 })
     }
 }
 
 /// Clients that a configuration has room for: each takes a second connection, to its replica. 0 if it does not say.
 pub(super) fn clients_of(config: &str) -> u64 {
-    let number = |name: &str| {
-        let value = config.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_suffix(';'));
-        value.and_then(|value| value.trim().parse::<u64>().ok()).unwrap_or_default()
-    };
-    number("worker_processes ").saturating_mul(number("worker_connections ")) / 2
+    let workers = number(config, "worker_processes ");
+    workers.saturating_mul(number(config, "worker_connections ")) / 2
+}
+
+/// Requests at a time that a configuration allows. 0 if it does not say.
+pub(super) fn requests_of(config: &str) -> u64 {
+    number(config, "limit_conn requests ")
+}
+
+/// The number behind `name`.
+fn number(config: &str, name: &str) -> u64 {
+    let value = config.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_suffix(';'));
+    value.and_then(|value| value.trim().parse().ok()).unwrap_or_default()
 }
 
 /// The body of the answer to a request for `path`; `None` if NGINX has no connection left for the question.
@@ -98,15 +109,16 @@ mod tests {
         let text = "Active connections: 3 \nserver accepts handled requests\n 15 15 39 \nReading: 0 Writing: 1 Waiting: 2 \n";
         assert_eq!(
             Counters::read(text),
-            Some(Counters { active: 3, accepted: 15, requests: 39, leaving: 0 })
+            Some(Counters { active: 3, accepted: 15, requests: 39, working: 1, leaving: 0 })
         );
         assert_eq!(Counters::read("something else"), None);
     }
 
     #[test]
     fn the_room_for_clients_is_that_of_the_configuration() {
-        let config = "worker_processes 2;\nevents {\n    worker_connections 8192;\n}\n";
-        assert_eq!(clients_of(config), 8192);
-        assert_eq!(clients_of("worker_processes auto;"), 0);
+        let config =
+            "worker_processes 2;\nevents {\n    worker_connections 8192;\n}\nlimit_conn requests 3356;\n";
+        assert_eq!((clients_of(config), requests_of(config)), (8192, 3356));
+        assert_eq!((clients_of("worker_processes auto;"), requests_of("")), (0, 0));
     }
 }

@@ -14,6 +14,10 @@ use super::wait;
 pub const HALF_HEAD: &[u8] = b"GET / HTTP/1.1\r\nhost: shop.example\r\n";
 /// The header of a record of a TLS handshake (RFC 8446, 5.1) without its content.
 pub const HALF_HANDSHAKE: &[u8] = &[22, 3, 1, 0, 200];
+/// A whole request.
+pub const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: shop.example\r\n\r\n";
+/// Nothing: a connection without a request.
+pub const IDLE: &[u8] = b"";
 
 /// So many clients that each connect, send `beginning` and nothing else until they are dropped, and connect anew when they are
 /// closed. Those that a full balancer does not take wait in the kernel.
