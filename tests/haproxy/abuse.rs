@@ -33,7 +33,10 @@ use crate::support::{
     memory, p256, self_signed,
     slow::{self, HALF_HANDSHAKE, HALF_HEAD},
     unused_address,
-    upgrade::{CONNECT, NO_WEBSOCKETS, WEBSOCKET, answer, upgrades_to_anything},
+    upgrade::{
+        CONNECT, NO_WEBSOCKETS, WEBSOCKET, answer, assert_only_websockets_outlive, stalls,
+        upgrades_to_anything,
+    },
     wait, wanted, without,
 };
 
@@ -249,6 +252,17 @@ async fn abuse_nothing_but_a_websocket_opens_a_tunnel() {
     // Not h2c: HAProxy 3 opens no tunnel for that in any case.
     let (_stream, got) = answer(front, NO_WEBSOCKETS[1]).await;
     assert!(got.starts_with("http/1.1 101"), "without the rule a tunnel is open: {got}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn abuse_a_request_for_h2c_that_stalls_ends_by_the_timeout_of_a_request() {
+    let listener = TcpListener::bind(unused_address()).await.unwrap();
+    let server = Server { address: listener.local_addr().unwrap(), state: Ready };
+    tokio::spawn(stalls(listener));
+    let short = wanted(json!({"timeouts": {"backendRequest": "1s"}}));
+    let short = short.with([("checkout-0".to_owned(), server)]);
+    let _balancer = Balancer::start(&short).await;
+    assert_only_websockets_outlive(short.front(), Duration::from_secs(1)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,7 +23,7 @@ use rustls::{
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     time::timeout,
 };
 
@@ -38,7 +38,10 @@ use crate::{
         memory, p256, self_signed,
         slow::{self, HALF_HANDSHAKE, HALF_HEAD},
         unused_address,
-        upgrade::{CONNECT, NO_WEBSOCKETS, WEBSOCKET, answer, upgrades_to_anything},
+        upgrade::{
+            CONNECT, NO_WEBSOCKETS, WEBSOCKET, answer, assert_only_websockets_outlive, stalls,
+            upgrades_to_anything,
+        },
         without,
     },
 };
@@ -211,4 +214,37 @@ async fn abuse_nothing_but_a_websocket_opens_a_tunnel() {
     .await;
     let (_stream, got) = answer(front, NO_WEBSOCKETS[0]).await;
     assert!(got.starts_with("http/1.1 101"), "without the rule a tunnel is open: {got}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn abuse_a_request_for_h2c_that_stalls_ends_by_the_timeout_of_a_request() {
+    let listener = TcpListener::bind(unused_address()).await.unwrap();
+    let server = Server { address: listener.local_addr().unwrap(), state: Ready };
+    tokio::spawn(stalls(listener));
+    let short = wanted(&json!({"timeouts": {"backendRequest": "1s"}}));
+    let short = short.with([("checkout-0".to_owned(), server)]);
+    let _proxy = Proxy::start(&short).await;
+    assert_only_websockets_outlive(short.front(), Duration::from_secs(1)).await;
+}
+
+/// One that resets its streams (CVE-2023-44487) has to connect anew after so many.
+#[tokio::test(flavor = "multi_thread")]
+async fn abuse_a_connection_ends_after_a_thousand_requests() {
+    let replica = Replica::start("checkout-0", Duration::ZERO).await;
+    let wanted = wanted(&json!({})).with([replica.server(Ready)]);
+    let _proxy = Proxy::start(&wanted).await;
+    let mut stream = TcpStream::connect(wanted.front()).await.unwrap();
+    let request = b"GET / HTTP/1.1\r\nhost: shop.example\r\n\r\n";
+    for number in 1..=1000 {
+        stream.write_all(request).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\ncheckout-0") {
+            assert!(stream.read_buf(&mut answer).await.unwrap() > 0, "request {number}");
+        }
+    }
+    let _closed_is_fine = stream.write_all(request).await;
+    let mut rest = Vec::new();
+    let _cut_is_fine = timeout(Duration::from_secs(5), stream.read_to_end(&mut rest)).await.expect("a close");
+    assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
+    assert_eq!(replica.served(), 1000);
 }
