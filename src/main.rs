@@ -1,10 +1,16 @@
 //! `plimsoll`: argument parsing and hand-over, nothing else.
 
-use std::{io, net::SocketAddr, num::NonZeroU32, path::PathBuf, process::ExitCode};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    num::NonZeroU32,
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 use plimsoll::{
-    balancer::{Resources, agent, nginx},
+    balancer::{HEALTH_PORT, Resources, agent, any_address, nginx},
     cli::{decide, generate},
     controller,
     telemetry::{LogFormat, init_log},
@@ -132,11 +138,17 @@ enum LbAgent {
         /// The file to be made.
         path: PathBuf,
     },
-    /// Run NGINX as the first process of its container, and let the agent know of its processes.
+    /// Run NGINX as the first process of its container, answer its health check, and let the agent know of its processes.
     Supervise {
         /// The folder that is shared with the agent.
         #[arg(long, default_value = "/run/plimsoll")]
         folder: PathBuf,
+        /// Port of /healthz.
+        #[arg(long, default_value_t = HEALTH_PORT)]
+        port: u16,
+        /// Port on the loopback where NGINX tells what it serves.
+        #[arg(long, default_value_t = nginx::OWN_PORT)]
+        nginx_port: u16,
     },
     /// Let what balances finish what it has: its container's preStop hook.
     Stop {
@@ -243,7 +255,12 @@ fn lb_agent(verb: LbAgent) -> Result<ExitCode, Box<dyn std::error::Error>> {
             runtime()?.block_on(agent::run(options))?;
         }
         LbAgent::Install { path } => agent::install(&path)?,
-        LbAgent::Supervise { folder } => return Ok(runtime()?.block_on(nginx::supervise(&folder))?),
+        LbAgent::Supervise { folder, port, nginx_port } => {
+            let own = (Ipv4Addr::LOCALHOST, nginx_port).into();
+            let places = nginx::Paths::in_folder(&folder);
+            let paths = nginx::Paths { listen: any_address(), health: port, own, ..places };
+            return Ok(runtime()?.block_on(nginx::supervise(&paths))?);
+        }
         LbAgent::Stop { provider, folder, within } => {
             runtime()?.block_on(agent::stop(provider, &folder, within.into()))?;
         }

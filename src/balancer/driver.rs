@@ -173,7 +173,7 @@ impl Driver {
     pub async fn counters(&self) -> Option<Counters> {
         match self {
             Self::HaProxy(_) => None,
-            Self::Nginx(driver) => driver.counters().await.ok(),
+            Self::Nginx(driver) => driver.counters().await.ok().flatten(),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! Planning is pure (`wanted, seen -> steps`, what is added before what is removed); a driver applies steps one by
 //! one, and reads back what came of them.
 
+mod address;
 pub mod agent;
 mod certificate;
 mod driver;
@@ -21,6 +22,7 @@ mod text;
 mod usage;
 mod wanted;
 
+pub use address::any_address;
 pub use driver::Driver;
 pub use error::DriverError;
 pub use look::{CertificateChange, Epoch, Look, Outcome};

@@ -5,8 +5,10 @@ use plimsoll_api::Percent;
 /// Shares of what a balancer can take; `None` where that is not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Open connections, of the most that it accepts.
+    /// Open connections of clients, of the most that it accepts.
     pub connections: Option<Percent>,
+    /// Requests that are with a replica or wait for one, of the most that it takes. With HTTP/2 a connection has several.
+    pub requests: Option<Percent>,
     /// Time that it did not wait for anything, over the last second; NGINX does not say.
     pub cpu: Option<Percent>,
 }

@@ -164,7 +164,8 @@ impl Fleet {
         let used = live.filter_map(|(pod, said)| Some((said.as_ref()?.saturation?, &pod.name)));
         let (percent, pod) = used.max()?;
         let type_ = ConditionType::TrafficHeadroom;
-        let message = format!("balancer {pod} has {percent} % of its connections or CPU time in use");
+        let message =
+            format!("balancer {pod} has {percent} % of its connections, requests or CPU time in use");
         Some(if percent >= SATURATED {
             Verdict::new(type_, false, ConditionCode::BalancersSaturated, message)
         } else {
@@ -296,7 +297,7 @@ mod tests {
         };
         assert_eq!(told([None, None]), None);
         let in_use = |pod: &str, percent: i32| {
-            format!("balancer {pod} has {percent} % of its connections or CPU time in use")
+            format!("balancer {pod} has {percent} % of its connections, requests or CPU time in use")
         };
         assert_eq!(told([Some(79), None]), Some(format!("True HeadroomLeft: {}", in_use("a", 79))));
         assert_eq!(

@@ -85,6 +85,17 @@ async fn who_waits_at_zero_is_served_by_the_standby_also_at_the_gate() {
     }
     assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
     scene.until("nothing is held", |status| status.held == 0).await;
+    // Another balancer must not send them on once more, the one at the gate included.
+    let heads = east.heads.lock().unwrap().clone();
+    let of_clients = heads.iter().filter(|head| head.to_lowercase().contains("host: shop.example\r\n"));
+    let mut by_gate = 0;
+    for head in of_clients {
+        let head = head.to_lowercase();
+        let marker = head.lines().find_map(|line| line.strip_prefix("plimsoll-server: "));
+        assert!(marker.is_some_and(|marker| marker.starts_with('_')), "{head}");
+        by_gate += usize::from(marker == Some("_gate"));
+    }
+    assert!(by_gate > 0, "the gate itself carried the first one: {heads:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,11 +2,16 @@
 
 use std::time::{Duration, Instant};
 
+use plimsoll::balancer::Resources;
 use serde_json::json;
 
 use crate::{
     scene::Scene,
-    support::{Client, Load, all_served, eventually, wait},
+    support::{
+        Client, Load, all_served, eventually,
+        slow::{self, IDLE},
+        wait,
+    },
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -161,4 +166,19 @@ async fn the_balancer_that_is_left_gives_each_replica_its_whole_limit() {
         .await;
     }
     assert_eq!(scene.metric("plimsoll_balancer_reloads_total"), 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_full_the_balancer_is_is_told_in_the_status_and_as_a_metric() {
+    let scene = Scene::running(1, &json!({})).await;
+    let half = Resources::default().capacity().connections / 2;
+    let _idle = slow::connections(scene.front, half as usize, IDLE);
+    let saturation = || async {
+        let percent = scene.metric("plimsoll_balancer_saturation");
+        (49.0..=51.0).contains(&percent).then_some(())
+    };
+    eventually("half of the connections are in use", saturation).await;
+    // The status follows in steps of 10.
+    let told = *scene.saturation.borrow();
+    assert!(told.is_some_and(|percent| (40..=60).contains(&u8::from(percent))), "{told:?}");
 }

@@ -13,12 +13,13 @@ use plimsoll::{
         Driver, Endpoint, Resources,
         agent::{
             AgentMetrics, Answers, Gate, Known, Links, Mounted, Pilot, Prober, Replicas, Service, Setup,
+            measure_saturation,
         },
         haproxy::{HaProxy, Paths},
     },
     telemetry::Health,
 };
-use plimsoll_api::{BalancerStatus, Software, Traffic};
+use plimsoll_api::{BalancerStatus, Percent, Software, Traffic};
 use serde_json::{Value, json};
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
@@ -29,6 +30,8 @@ pub struct Scene {
     pub known: watch::Sender<Known>,
     pub status: watch::Receiver<BalancerStatus>,
     pub metrics: Arc<AgentMetrics>,
+    /// What the entry in status says beside `status`.
+    pub saturation: watch::Receiver<Option<Percent>>,
     /// Where clients connect.
     pub front: SocketAddr,
     /// Port of every replica; each has an address of its own.
@@ -74,15 +77,19 @@ impl Scene {
         );
         let prober = Prober::new("shop", "checkout", authorities, Arc::clone(&metrics));
         let probing = prober.run(known.subscribe(), told);
+        let (saturated, saturation) = watch::channel(None);
+        let (measured, told_of) = (Arc::clone(&driver), Arc::clone(&metrics));
+        let measuring = async move { measure_saturation(&measured, &told_of, saturated).await };
         let hand_over = async move { driver.hand_over().await };
         let tasks = vec![
             tokio::spawn(pilot.run()),
             tokio::spawn(gate.run()),
             tokio::spawn(probing),
+            tokio::spawn(measuring),
             tokio::spawn(hand_over),
         ];
         let front = (Ipv4Addr::LOCALHOST, free_port()).into();
-        Self { balancer, known, status: seen, metrics, front, port: free_port(), tasks }
+        Self { balancer, known, status: seen, metrics, saturation, front, port: free_port(), tasks }
     }
 
     /// A service with HAProxy running, without replicas.

@@ -1,25 +1,49 @@
 //! Clients that mean harm: to the memory of the balancer, to the places of a replica, and around its rules. Each attack is
 //! also made on a HAProxy without what holds it off, and must succeed there.
 
-use std::{fs, num::NonZeroU32, time::Duration};
+use std::{
+    fs,
+    future::pending,
+    net::{Ipv4Addr, SocketAddr},
+    num::NonZeroU32,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
-use plimsoll::balancer::{Resources, Server, ServerState::Ready, Wanted, haproxy::Config};
+use plimsoll::balancer::{Capacity, Listen, Resources, Server, ServerState::Ready, Wanted, haproxy::Config};
+use plimsoll_api::Percent;
+use rustls::{
+    ClientConfig,
+    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
+    task::JoinSet,
     time::timeout,
 };
+use tokio_rustls::TlsConnector;
 
 use crate::support::{
-    Balancer, Client, Reached as _, Replica, eventually,
+    Balancer, Client, Reached as _, Replica,
+    balancer::free_port,
+    eventually,
     http2::{flood, plain},
-    memory, unused_address,
-    upgrade::{CONNECT, NO_WEBSOCKETS, WEBSOCKET, answer, upgrades_to_anything},
+    memory, p256, self_signed,
+    slow::{self, HALF_HANDSHAKE, HALF_HEAD},
+    unused_address,
+    upgrade::{
+        CONNECT, NO_WEBSOCKETS, WEBSOCKET, answer, assert_only_websockets_outlive, stalls,
+        upgrades_to_anything,
+    },
     wait, wanted, without,
 };
 
 const MEMORY: u64 = 64 << 20;
+/// Of a balancer with that memory.
+const SMALL: Resources = Resources { memory: MEMORY, cpus: NonZeroU32::MIN, descriptors: 65_536 };
 
 /// Runs it with another text than the driver's.
 async fn with(wanted: &Wanted, change: impl Fn(&str) -> String) -> Balancer {
@@ -29,6 +53,48 @@ async fn with(wanted: &Wanted, change: impl Fn(&str) -> String) -> Balancer {
     balancer.spawn();
     balancer.up().await;
     balancer
+}
+
+/// Whether the kubelet gets an answer in time.
+async fn is_healthy(balancer: &Balancer) -> bool {
+    let own = (Ipv4Addr::LOCALHOST, balancer.driver.paths().metrics).into();
+    let mut client = Client::new(own);
+    let answer = timeout(Duration::from_secs(2), client.get("/healthz", &[])).await;
+    answer.is_ok_and(|answer| answer.is_ok_and(|answer| answer.status == 200))
+}
+
+/// A file with a certificate for `shop.example` and its key, and the certificate.
+fn certificate(folder: &Path) -> (Listen, String) {
+    let (pem, key) = self_signed("shop.example", &["shop.example"], &p256());
+    let file = folder.join("shop-tls.pem");
+    fs::write(&file, format!("{pem}{key}")).unwrap();
+    (Listen { port: free_port(), certificate: Some(file) }, pem)
+}
+
+/// So many connections over TLS, each with one request, until they are dropped.
+fn requests_over_tls(front: SocketAddr, trusted: &str, count: u32) -> JoinSet<()> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(trusted.as_bytes()).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = TlsConnector::from(Arc::new(config));
+    let name = ServerName::try_from("shop.example").unwrap();
+    let mut clients = JoinSet::new();
+    for _ in 0..count {
+        let (connector, name) = (connector.clone(), name.clone());
+        clients.spawn(async move {
+            let stream = TcpStream::connect(front).await.unwrap();
+            let mut stream = connector.connect(name, stream).await.unwrap();
+            stream.write_all(b"GET / HTTP/1.1\r\nhost: shop.example\r\n\r\n").await.unwrap();
+            stream.flush().await.unwrap();
+            pending::<()>().await;
+        });
+    }
+    clients
 }
 
 /// A replica whose answers fill a buffer.
@@ -41,10 +107,9 @@ async fn verbose() -> (Replica, (String, Server)) {
 #[tokio::test(flavor = "multi_thread")]
 async fn abuse_streams_whose_answers_nobody_reads_fit_into_the_memory_and_leave_the_health_check_alone() {
     let (_replica, server) = verbose().await;
-    let resources = Resources { memory: MEMORY, cpus: NonZeroU32::MIN, ..Resources::default() };
-    let wanted = Wanted { resources, ..wanted(json!({})).with([server]) };
+    let wanted = Wanted { resources: SMALL, ..wanted(json!({})).with([server]) };
     let front = wanted.front();
-    let most = resources.capacity().connections;
+    let most = SMALL.capacity().connections;
 
     let balancer = Balancer::start(&wanted).await;
     let mut attackers = Vec::new();
@@ -59,8 +124,12 @@ async fn abuse_streams_whose_answers_nobody_reads_fit_into_the_memory_and_leave_
         (Client::new(front).get("/", &[]).await.unwrap().status == 503).then_some(())
     })
     .await;
-    let own = ([127, 0, 0, 1], balancer.driver.paths().metrics).into();
-    assert_eq!(Client::new(own).get("/healthz", &[]).await.unwrap().status, 200);
+    assert!(is_healthy(&balancer).await);
+    let usage = balancer.driver.usage().await.unwrap();
+    assert!(
+        usage.requests == Some(Percent::HUNDRED) && usage.connections < Percent::new(20),
+        "it tells that it is full: {usage:?}"
+    );
     let used = memory(balancer.driver.epoch().await.unwrap().pid);
     println!("{opened} streams of {} connections: {} KiB", attackers.len(), used >> 10);
     assert!(used < MEMORY / 2, "{used} bytes");
@@ -86,6 +155,71 @@ async fn abuse_streams_whose_answers_nobody_reads_fit_into_the_memory_and_leave_
     let pid = balancer.driver.epoch().await.unwrap().pid;
     eventually("without limits the memory is not enough", || async { (memory(pid) > MEMORY).then_some(()) })
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn abuse_requests_over_tls_that_wait_fit_into_the_memory() {
+    let hangs = Replica::start("checkout-0", Duration::from_secs(60)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let (listen, pem) = certificate(folder.path());
+    let limits = json!({"limits": {"connectionsPerReplica": 1, "queueTimeout": "60s"}});
+    let wanted =
+        Wanted { resources: SMALL, listeners: vec![listen], ..wanted(limits).with([hangs.server(Ready)]) };
+    let most = SMALL.capacity().connections;
+
+    let balancer = Balancer::start(&wanted).await;
+    let attackers = requests_over_tls(wanted.front(), &pem, most + 80);
+    eventually("all but one that is served wait", || async {
+        (balancer.driver.observe().await.unwrap().queued >= most - 1).then_some(())
+    })
+    .await;
+    assert!(is_healthy(&balancer).await);
+    let used = memory(balancer.driver.epoch().await.unwrap().pid);
+    println!("{most} requests over TLS that wait: {} KiB", used >> 10);
+    assert!(used < MEMORY / 2, "{used} bytes");
+    drop((attackers, balancer));
+
+    let balancer = with(&wanted, |text| {
+        let text = without(text, "http-request return status 503");
+        text.replace("\n    maxconn 426\n", "\n    maxconn 4000\n")
+            .replace("\n    maxconn 170\n", "\n    maxconn 4000\n")
+    })
+    .await;
+    let _attackers = requests_over_tls(wanted.front(), &pem, 2000);
+    let pid = balancer.driver.epoch().await.unwrap().pid;
+    eventually("without limits the memory is not enough", || async { (memory(pid) > MEMORY).then_some(()) })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn abuse_connections_that_never_finish_a_head_leave_the_health_check_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut wanted = Wanted { resources: SMALL, ..wanted(json!({})) };
+    wanted.listeners.push(certificate(folder.path()).0);
+    let over_tls = (Ipv4Addr::LOCALHOST, wanted.listeners[1].port).into();
+    // More than all sockets of the process, those for health checks included.
+    let attack = || {
+        [(wanted.front(), HALF_HEAD), (over_tls, HALF_HANDSHAKE)]
+            .map(|(front, beginning)| slow::connections(front, 300, beginning))
+    };
+    let balancer = Balancer::start(&wanted).await;
+    let attackers = attack();
+    let most = u64::from(SMALL.capacity().connections);
+    eventually("clients have all that they may have", || async {
+        (balancer.driver.clients().await.unwrap().now == most).then_some(())
+    })
+    .await;
+    assert!(is_healthy(&balancer).await);
+    drop((attackers, balancer));
+
+    let balancer = with(&wanted, |text| without(text, "    maxconn 170")).await;
+    let _attackers = attack();
+    eventually("clients have every socket", || async {
+        let all = most + u64::from(Capacity::RESERVED);
+        (balancer.driver.clients().await.unwrap().now == all).then_some(())
+    })
+    .await;
+    assert!(!is_healthy(&balancer).await, "without a limit of the frontend the kubelet gets no answer");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,6 +253,17 @@ async fn abuse_nothing_but_a_websocket_opens_a_tunnel() {
     // Not h2c: HAProxy 3 opens no tunnel for that in any case.
     let (_stream, got) = answer(front, NO_WEBSOCKETS[1]).await;
     assert!(got.starts_with("http/1.1 101"), "without the rule a tunnel is open: {got}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn abuse_a_request_for_h2c_that_stalls_ends_by_the_timeout_of_a_request() {
+    let listener = TcpListener::bind(unused_address()).await.unwrap();
+    let server = Server { address: listener.local_addr().unwrap(), state: Ready };
+    tokio::spawn(stalls(listener));
+    let short = wanted(json!({"timeouts": {"backendRequest": "1s"}}));
+    let short = short.with([("checkout-0".to_owned(), server)]);
+    let _balancer = Balancer::start(&short).await;
+    assert_only_websockets_outlive(short.front(), Duration::from_secs(1)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

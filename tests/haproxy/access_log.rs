@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use plimsoll::balancer::ServerState::Ready;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 use crate::support::{
     Balancer, Client, Reached as _, Replica,
-    access_log::{self, STRANGE},
-    wanted,
+    access_log::{self, STRANGE, json_lines},
+    eventually, p256, self_signed, wanted,
 };
 
 /// What is logged of a request to each of the paths, once a line of `last` is there.
@@ -16,8 +20,9 @@ async fn logged(which: &str, paths: &[&str], last: Option<&str>) -> Vec<Value> {
     let replica = Replica::start("checkout-0", Duration::ZERO).await;
     let wanted = wanted(json!({"accessLog": which})).with([replica.server(Ready)]);
     let balancer = Balancer::start(&wanted).await;
+    let mut client = Client::new(wanted.front());
     for path in paths {
-        Client::new(wanted.front()).get(path, &[]).await.unwrap();
+        client.get(path, &[]).await.unwrap();
     }
     access_log::lines(|| balancer.log(), &replica, last).await
 }
@@ -43,7 +48,51 @@ async fn of_requests_that_went_well_none_or_one_in_a_hundred_is_logged() {
     let paths = [vec!["/"; 60], vec!["/503"]].concat();
     let errors = logged("Errors", &paths, Some("/503")).await;
     assert_eq!(errors.len(), 1, "{errors:?}");
-    let sampled = logged("Sampled", &paths, Some("/503")).await;
-    assert!(sampled.len() < 20, "{sampled:?}");
+    // Ten on average, and the error.
+    let many = [vec!["/"; 1000], vec!["/503"]].concat();
+    let sampled = logged("Sampled", &many, Some("/503")).await.len();
+    assert!(1 < sampled && sampled < 40, "{sampled} lines");
     assert_eq!(logged("Off", &paths, None).await, Vec::<Value>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_handshake_of_tls_is_one_line_among_the_errors() {
+    let balancer = Balancer::new();
+    let (pem, key) = self_signed("shop.example", &["shop.example"], &p256());
+    let file = balancer.folder.join("shop-tls.pem");
+    std::fs::write(&file, format!("{pem}{key}")).unwrap();
+    let mut wanted = wanted(json!({"accessLog": "Errors"}));
+    wanted.listeners[0].certificate = Some(file);
+    let balancer = balancer.run(&wanted).await;
+    let mut stream = TcpStream::connect(wanted.front()).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: shop.example\r\n\r\n").await.unwrap();
+    let _cut_is_fine = stream.read_to_end(&mut Vec::new()).await;
+    let lines = || async { Some(json_lines(&balancer.log())).filter(|lines| !lines.is_empty()) };
+    let lines = eventually("a line", lines).await;
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert_eq!(lines[0]["downstream_remote_address"], json!("127.0.0.1"));
+    assert_eq!(lines[0]["error"], json!("SSL handshake failure"));
+    assert!(lines[0]["tls_error"].as_str().unwrap().contains("http request"), "{lines:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_refuses_connections_is_named_among_the_errors() {
+    let replica = Replica::start("checkout-0", Duration::ZERO).await;
+    let check = json!({"interval": "100ms", "rise": 1, "fall": 1});
+    let more = json!({"accessLog": "Errors", "healthCheck": check, "retries": {"attempts": 0}});
+    let wanted = wanted(more).with([replica.server(Ready)]);
+    let balancer = Balancer::start(&wanted).await;
+    replica.die();
+    let mut client = Client::new(wanted.front());
+    while client.get("/", &[]).await.unwrap().status != 503 {}
+    let down = || async {
+        let log = balancer.log();
+        let line = log.lines().find(|line| line.contains("Server checkout/checkout-0 is DOWN"))?;
+        Some(line.to_owned())
+    };
+    let line = eventually("HAProxy says that the replica is down", down).await;
+    assert!(line.contains("Connection refused"), "{line}");
+    let failed =
+        || async { json_lines(&balancer.log()).into_iter().find(|line| line["response_code"] == 503) };
+    assert_eq!(eventually("the failed request", failed).await["upstream_cluster"], json!("checkout"));
 }

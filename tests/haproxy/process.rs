@@ -3,14 +3,19 @@
 use std::time::Duration;
 
 use plimsoll::balancer::{
-    DriverError,
+    DriverError, Resources,
     ServerState::{Drain, Ready},
+    Wanted,
     haproxy::AdminState,
 };
 use plimsoll_api::Percent;
 use serde_json::json;
 
-use crate::support::{Balancer, Client, Load, Reached as _, Replica, eventually, wait, wanted};
+use crate::support::{
+    Balancer, Client, Load, Reached as _, Replica, eventually,
+    slow::{self, IDLE, REQUEST},
+    wait, wanted,
+};
 
 const DELAY: Duration = Duration::from_millis(2);
 
@@ -40,13 +45,34 @@ async fn a_new_process_has_the_servers_and_is_told_the_rest_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_haproxy_tells_how_much_of_its_connections_and_cpu_time_is_in_use() {
-    let replica = Replica::start("a", DELAY).await;
-    let wanted = wanted(json!({})).with([replica.server(Ready)]);
+async fn a_haproxy_tells_how_much_of_its_connections_requests_and_cpu_time_is_in_use() {
+    let replica = Replica::start("a", Duration::from_secs(60)).await;
+    let resources = Resources { memory: 64 << 20, ..Resources::default() };
+    let limits = json!({"limits": {"connectionsPerReplica": 1}});
+    let wanted = Wanted { resources, ..wanted(limits).with([replica.server(Ready)]) };
     let balancer = Balancer::start(&wanted).await;
     let usage = balancer.driver.usage().await.unwrap();
-    assert!(usage.connections.is_some_and(|percent| percent <= Percent::HUNDRED), "{usage:?}");
-    assert!(usage.cpu.is_some_and(|percent| percent <= Percent::HUNDRED), "{usage:?}");
+    assert_eq!((usage.connections, usage.requests), (Some(Percent::ZERO), Some(Percent::ZERO)));
+    assert!(usage.cpu.is_some(), "{usage:?}");
+
+    let most = resources.capacity().connections as usize;
+    let about = |percent: Option<Percent>, expected: u8| {
+        percent.is_some_and(|found| u8::from(found).abs_diff(expected) <= 1)
+    };
+    let _idle = slow::connections(wanted.front(), most / 2, IDLE);
+    eventually("half of the connections are in use", || async {
+        let usage = balancer.driver.usage().await.unwrap();
+        (about(usage.connections, 50) && usage.requests == Some(Percent::ZERO)).then_some(())
+    })
+    .await;
+    // All but one of them wait.
+    let _requests = slow::connections(wanted.front(), most / 4, REQUEST);
+    eventually("a quarter of the requests are in use", || async {
+        let usage = balancer.driver.usage().await.unwrap();
+        (about(usage.connections, 75) && about(usage.requests, 25)).then_some(())
+    })
+    .await;
+    assert_eq!(replica.served(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

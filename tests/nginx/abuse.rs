@@ -1,9 +1,22 @@
 //! Clients that mean harm: to the memory of the balancer, and around its rules. Each attack is also made on an NGINX without what
 //! holds it off, and must succeed there.
 
-use std::{fs, net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    num::NonZeroU32,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
-use plimsoll::balancer::{Resources, Server, ServerState::Ready, Wanted, nginx::Config};
+use plimsoll::balancer::{
+    Driver, Listen, Resources, Server,
+    ServerState::Ready,
+    Wanted,
+    nginx::{Config, Nginx},
+};
+use plimsoll_api::Percent;
 use rustls::{
     ClientConfig, ClientConnection, StreamOwned,
     pki_types::{CertificateDer, ServerName, pem::PemObject as _},
@@ -11,22 +24,32 @@ use rustls::{
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     time::timeout,
 };
 
 use crate::{
     proxy::{Proxy, wanted},
+    supervisor::{Supervisor, health},
     support::{
-        Reached as _, Replica, eventually,
+        Client, Reached as _, Replica,
+        balancer::free_port,
+        eventually,
         http2::{flood, plain},
-        memory, p256, self_signed, unused_address,
-        upgrade::{CONNECT, NO_WEBSOCKETS, WEBSOCKET, answer, upgrades_to_anything},
+        memory, p256, self_signed,
+        slow::{self, HALF_HANDSHAKE, HALF_HEAD},
+        unused_address,
+        upgrade::{
+            CONNECT, NO_WEBSOCKETS, WEBSOCKET, answer, assert_only_websockets_outlive, stalls,
+            upgrades_to_anything,
+        },
         without,
     },
 };
 
 const MEMORY: u64 = 64 << 20;
+/// Of a balancer with that memory.
+const SMALL: Resources = Resources { memory: MEMORY, cpus: NonZeroU32::MIN, descriptors: 65_536 };
 
 /// Runs it with another text than the driver's.
 async fn with(wanted: &Wanted, proxy: Proxy, change: impl Fn(&str) -> String) -> Proxy {
@@ -36,6 +59,14 @@ async fn with(wanted: &Wanted, proxy: Proxy, change: impl Fn(&str) -> String) ->
     proxy.spawn();
     eventually("NGINX serves", || async { proxy.driver.counters().await }).await;
     proxy
+}
+
+/// A file with a certificate for `shop.example` and its key, and the certificate.
+fn certificate(folder: &Path) -> (Listen, String) {
+    let (pem, key) = self_signed("shop.example", &["shop.example"], &p256());
+    let file = folder.join("shop-tls.pem");
+    fs::write(&file, format!("{pem}{key}")).unwrap();
+    (Listen { port: free_port(), certificate: Some(file) }, pem)
 }
 
 /// A connection over TLS for HTTP/2, of a client that trusts only this certificate.
@@ -61,19 +92,15 @@ fn used(proxy: &Proxy) -> u64 {
 async fn abuse_streams_whose_answers_nobody_reads_fit_into_the_memory_and_leave_the_health_check_alone() {
     let replica = Replica::start(&"x".repeat(64 << 10), Duration::ZERO).await;
     let server = Server { address: replica.address, state: Ready };
-    let resources = Resources { memory: MEMORY, cpus: NonZeroU32::MIN, ..Resources::default() };
-    let proxy = Proxy::new();
     // The folder of an NGINX goes with it.
     let folder = tempfile::tempdir().unwrap();
-    let (pem, key) = self_signed("shop.example", &["shop.example"], &p256());
-    let file = folder.path().join("shop-tls.pem");
-    fs::write(&file, format!("{pem}{key}")).unwrap();
-    let mut wanted = Wanted { resources, ..wanted(&json!({})).with([("checkout-0".to_owned(), server)]) };
-    wanted.listeners[0].certificate = Some(file);
+    let (listen, pem) = certificate(folder.path());
+    let wanted = wanted(&json!({})).with([("checkout-0".to_owned(), server)]);
+    let wanted = Wanted { resources: SMALL, listeners: vec![listen], ..wanted };
     let front = wanted.front();
-    let most = resources.capacity().connections;
+    let most = SMALL.capacity().connections;
 
-    let proxy = proxy.run(&wanted).await;
+    let proxy = Proxy::start(&wanted).await;
     let mut attackers = Vec::new();
     let mut opened = 0;
     while opened < most + 50 {
@@ -86,12 +113,12 @@ async fn abuse_streams_whose_answers_nobody_reads_fit_into_the_memory_and_leave_
     eventually("as many requests are taken as there may be", open).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(replica.served() as u32 <= most, "{} of {opened}", replica.served());
-    let own = ([127, 0, 0, 1], proxy.paths.health).into();
-    let mut health = tokio::net::TcpStream::connect::<SocketAddr>(own).await.unwrap();
-    health.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").await.unwrap();
-    let mut said = String::new();
-    health.read_to_string(&mut said).await.unwrap();
-    assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+    assert!(proxy.driver.counters().await.is_some(), "the question of the health check is answered");
+    let usage = proxy.driver.usage().await.unwrap();
+    assert!(
+        usage.requests == Some(Percent::HUNDRED) && usage.connections < Percent::new(20),
+        "it tells that it is full: {usage:?}"
+    );
     println!("{opened} streams of {} connections: {} KiB", attackers.len(), used(&proxy) >> 10);
     assert!(used(&proxy) < MEMORY / 2, "{} bytes", used(&proxy));
     drop((attackers, proxy));
@@ -113,6 +140,45 @@ async fn abuse_streams_whose_answers_nobody_reads_fit_into_the_memory_and_leave_
     let taken = || async { (replica.served() - before > 4 * most as usize).then_some(()) };
     eventually("without limits many more are taken", taken).await;
     eventually("and the memory is not enough", || async { (used(&control) > MEMORY).then_some(()) }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn abuse_connections_that_never_finish_a_head_leave_the_health_check_alone() {
+    let replicas = Replica::several(2, Duration::ZERO).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut wanted = Wanted { resources: SMALL, ..wanted(&json!({})).with([replicas[0].server(Ready)]) };
+    wanted.listeners.push(certificate(folder.path()).0);
+    let over_tls = (Ipv4Addr::LOCALHOST, wanted.listeners[1].port).into();
+    let proxy = Proxy::new();
+    let driver = Driver::Nginx(Nginx::supervised(proxy.paths.clone()));
+    assert!(driver.sync(&wanted).await.unwrap_err().is_down());
+    let _supervisor = Supervisor::start(&proxy);
+    eventually("NGINX serves", || async { driver.sync(&wanted).await.ok() }).await;
+    assert_eq!(health(&proxy).await, "HTTP/1.1 200 OK");
+
+    // `worker_connections` is 596.
+    let attackers = [(wanted.front(), HALF_HEAD), (over_tls, HALF_HANDSHAKE)]
+        .map(|(front, beginning)| slow::connections(front, 400, beginning));
+    // The control: a health check that NGINX itself answers would fail.
+    let is_full = || async {
+        for _ in 0..5 {
+            if driver.counters().await.is_some() {
+                return None;
+            }
+        }
+        Some(())
+    };
+    eventually("clients have every connection", is_full).await;
+    assert_eq!(health(&proxy).await, "HTTP/1.1 200 OK");
+    assert_eq!(driver.usage().await.unwrap().connections, Some(Percent::HUNDRED));
+    assert!(!driver.sync(&wanted).await.unwrap().reloaded, "what is served is known");
+
+    let other = wanted.with([replicas[1].server(Ready)]);
+    let outcome = driver.sync(&other).await.unwrap();
+    assert!(outcome.reloaded && outcome.in_sync, "{outcome:#?}");
+    drop(attackers);
+    let served = || async { Client::new(wanted.front()).get("/", &[]).await.ok() };
+    assert_eq!(eventually("new workers serve", served).await.body, "checkout-1");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,4 +215,37 @@ async fn abuse_nothing_but_a_websocket_opens_a_tunnel() {
     .await;
     let (_stream, got) = answer(front, NO_WEBSOCKETS[0]).await;
     assert!(got.starts_with("http/1.1 101"), "without the rule a tunnel is open: {got}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn abuse_a_request_for_h2c_that_stalls_ends_by_the_timeout_of_a_request() {
+    let listener = TcpListener::bind(unused_address()).await.unwrap();
+    let server = Server { address: listener.local_addr().unwrap(), state: Ready };
+    tokio::spawn(stalls(listener));
+    let short = wanted(&json!({"timeouts": {"backendRequest": "1s"}}));
+    let short = short.with([("checkout-0".to_owned(), server)]);
+    let _proxy = Proxy::start(&short).await;
+    assert_only_websockets_outlive(short.front(), Duration::from_secs(1)).await;
+}
+
+/// One that resets its streams (CVE-2023-44487) has to connect anew after so many.
+#[tokio::test(flavor = "multi_thread")]
+async fn abuse_a_connection_ends_after_a_thousand_requests() {
+    let replica = Replica::start("checkout-0", Duration::ZERO).await;
+    let wanted = wanted(&json!({})).with([replica.server(Ready)]);
+    let _proxy = Proxy::start(&wanted).await;
+    let mut stream = TcpStream::connect(wanted.front()).await.unwrap();
+    let request = b"GET / HTTP/1.1\r\nhost: shop.example\r\n\r\n";
+    for number in 1..=1000 {
+        stream.write_all(request).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\ncheckout-0") {
+            assert!(stream.read_buf(&mut answer).await.unwrap() > 0, "request {number}");
+        }
+    }
+    let _closed_is_fine = stream.write_all(request).await;
+    let mut rest = Vec::new();
+    let _cut_is_fine = timeout(Duration::from_secs(5), stream.read_to_end(&mut rest)).await.expect("a close");
+    assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
+    assert_eq!(replica.served(), 1000);
 }

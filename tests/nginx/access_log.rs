@@ -9,7 +9,8 @@ use crate::{
     proxy::{Proxy, wanted},
     support::{
         Client, Reached as _, Replica,
-        access_log::{self, STRANGE},
+        access_log::{self, STRANGE, json_lines},
+        eventually,
     },
 };
 
@@ -18,8 +19,9 @@ async fn logged(which: &str, paths: &[&str], last: Option<&str>) -> Vec<Value> {
     let replica = Replica::start("checkout-0", Duration::ZERO).await;
     let wanted = wanted(&json!({"accessLog": which})).with([replica.server(Ready)]);
     let proxy = Proxy::start(&wanted).await;
+    let mut client = Client::new(wanted.front());
     for path in paths {
-        Client::new(wanted.front()).get(path, &[]).await.unwrap();
+        client.get(path, &[]).await.unwrap();
     }
     access_log::lines(|| proxy.log(), &replica, last).await
 }
@@ -41,7 +43,28 @@ async fn of_requests_that_went_well_none_or_one_in_a_hundred_is_logged() {
     let paths = [vec!["/"; 60], vec!["/503"]].concat();
     let errors = logged("Errors", &paths, Some("/503")).await;
     assert_eq!(errors.len(), 1, "{errors:?}");
-    let sampled = logged("Sampled", &paths, Some("/503")).await;
-    assert!(sampled.len() < 20, "{sampled:?}");
+    // Ten on average, and the error.
+    let many = [vec!["/"; 1000], vec!["/503"]].concat();
+    let sampled = logged("Sampled", &many, Some("/503")).await.len();
+    assert!(1 < sampled && sampled < 40, "{sampled} lines");
     assert_eq!(logged("Off", &paths, None).await, Vec::<Value>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_refuses_connections_is_named_among_the_errors() {
+    let replica = Replica::start("checkout-0", Duration::ZERO).await;
+    let wanted = wanted(&json!({"accessLog": "Errors"})).with([replica.server(Ready)]);
+    let proxy = Proxy::start(&wanted).await;
+    let address = replica.address;
+    replica.die();
+    let refused = || async {
+        Client::new(wanted.front()).get("/", &[]).await.unwrap();
+        let log = proxy.log();
+        let mut errors = log.lines().filter(|line| line.contains("[error]"));
+        errors.find(|line| line.contains("Connection refused")).map(str::to_owned)
+    };
+    let line = eventually("NGINX names the replica", refused).await;
+    assert!(line.contains(&format!("upstream: \"http://{address}/\"")), "{line}");
+    let failed = || async { json_lines(&proxy.log()).into_iter().find(|line| line["response_code"] == 502) };
+    assert_eq!(eventually("the failed request", failed).await["upstream_host"], json!(address.to_string()));
 }

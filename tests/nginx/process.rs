@@ -1,13 +1,17 @@
 //! Configurations that are refused or not taken over, and processes that die.
 
-use std::{fs, net::TcpListener, time::Duration};
+use std::{fs, net::TcpListener, num::NonZeroU32, time::Duration};
 
-use plimsoll::balancer::{DriverError, Listen, ServerState::Ready};
+use plimsoll::balancer::{DriverError, Listen, Resources, ServerState::Ready, Wanted};
+use plimsoll_api::Percent;
 use serde_json::json;
 
 use crate::{
     proxy::{Proxy, wanted},
-    support::{Client, Load, Reached as _, Replica, eventually},
+    support::{
+        Client, Load, Reached as _, Replica, eventually,
+        slow::{self, IDLE, REQUEST},
+    },
 };
 
 const DELAY: Duration = Duration::from_millis(1);
@@ -91,4 +95,30 @@ async fn a_generation_that_changes_nothing_is_no_reload_and_changes_gather() {
     assert!(proxy.sync(&wanted).await.reloaded);
     let due = proxy.driver.not_before().await.unwrap() - tokio::time::Instant::now();
     assert!((1_500..=2_000).contains(&due.as_millis()), "{due:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_nginx_tells_how_much_of_its_connections_and_requests_is_in_use() {
+    let replica = Replica::start("a", Duration::from_secs(60)).await;
+    let cpus = NonZeroU32::MIN;
+    let resources = Resources { memory: 64 << 20, cpus, ..Resources::default() };
+    let wanted = Wanted { resources, ..wanted(&json!({})).with([replica.server(Ready)]) };
+    let proxy = Proxy::start(&wanted).await;
+    let about = |percent: Option<Percent>, expected: u8| {
+        percent.is_some_and(|found| u8::from(found).abs_diff(expected) <= 1)
+    };
+    // A client has two connections of the 596 of NGINX, its own and its replica's.
+    let _idle = slow::connections(wanted.front(), 149, IDLE);
+    eventually("half of the connections are in use", || async {
+        let usage = proxy.driver.usage().await.unwrap();
+        (about(usage.connections, 50) && usage.requests == Some(Percent::ZERO)).then_some(())
+    })
+    .await;
+    let half = resources.capacity().connections as usize / 2;
+    let _requests = slow::connections(wanted.front(), half, REQUEST);
+    eventually("half of the requests are in use", || async {
+        let usage = proxy.driver.usage().await.unwrap();
+        (usage.connections > Percent::new(70) && about(usage.requests, 50)).then_some(())
+    })
+    .await;
 }

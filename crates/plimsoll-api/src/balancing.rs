@@ -92,8 +92,8 @@ pub struct BalancerStatus {
     /// Ready replicas that get no requests since they fail its checks: the first 100 by the names of their pods.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub down: Vec<String>,
-    /// Percent in use of what it can take: connections of its most, or CPU time over 30 s, whichever is more. It is written
-    /// again when it has moved by 10; with NGINX, connections alone.
+    /// Percent in use of what it can take: connections or requests of its most, or CPU time over 30 s, whichever is more. It is
+    /// written again when it has moved by 10; with NGINX, without CPU time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saturation: Option<Percent>,
     /// What keeps it from being in sync.

@@ -29,7 +29,7 @@ const CONNECTIONS: &str =
 const ACCEPTED: &str = "Connections that NGINX accepted, those of its agent and of the kubelet included";
 const REQUESTS: &str = "Requests that NGINX took, those of its agent and of the kubelet included";
 const LEAVING: &str = "NGINX's workers of configurations before, which still finish what they have";
-const SATURATION: &str = "Percent in use of what the balancer can take: connections of its most, or CPU time over 30 s, whichever is more";
+const SATURATION: &str = "Percent in use of what the balancer can take: connections or requests of its most, or CPU time over 30 s, whichever is more";
 const IN_SYNC: &str = "1 if what runs was read back and is what is wanted";
 
 /// Every metric of one agent.
@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn everything_that_is_documented_is_exposed_and_nothing_else() {
         let metrics = AgentMetrics::of(Software::NGINX);
-        metrics.counted(&Counters { active: 2, accepted: 7, requests: 9, leaving: 1 });
+        metrics.counted(&Counters { active: 2, accepted: 7, requests: 9, leaving: 1, ..Counters::default() });
         metrics.synced("ok");
         metrics.reported("ok");
         metrics.applied(Duration::from_millis(12));

@@ -34,5 +34,6 @@ pub use metrics::{AgentMetrics, table};
 pub use pilot::Pilot;
 pub use probe::{Answers, Prober};
 pub use run::{AgentError, AgentOptions, run};
+pub use saturation::measure_saturation;
 pub use setup::{Links, Setup};
 pub use stop::{StopError, stop};

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::{Arc, atomic::AtomicBool},
 };
@@ -19,13 +19,13 @@ use super::{
     pilot::Pilot,
     probe::{Answers, Prober},
     report::Reporter,
-    saturation,
+    saturation::measure_saturation,
     server::{Served, serve},
     setup::{Links, Setup},
     watches,
 };
 use crate::{
-    balancer::{Driver, Resources},
+    balancer::{Driver, Resources, any_address},
     shutdown,
     telemetry::Health,
 };
@@ -145,7 +145,7 @@ pub async fn run(options: AgentOptions) -> Result<(), AgentError> {
         () = pilot.run() => {}
         () = prober.run(known.subscribe(), told) => {}
         () = report.run(wanted_status, saturation, is_present, &metrics) => {}
-        () = saturation::run(&driver, &metrics, saturated) => {}
+        () = measure_saturation(&driver, &metrics, saturated) => {}
         () = watches::service(client.clone(), namespace.clone(), service.clone(), options.pod, known.clone(), present) => {}
         () = watches::endpoints(client, namespace, service, known) => {}
         served = serve(listener, served) => served.map_err(port(options.port))?,
@@ -159,13 +159,5 @@ async fn hold(gate: Option<Gate>) {
     match gate {
         Some(gate) => gate.run().await,
         None => std::future::pending().await,
-    }
-}
-
-/// An IPv6 socket takes IPv4 too; where there is no IPv6, IPv4 is all there is.
-fn any_address() -> IpAddr {
-    match std::net::TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)) {
-        Ok(_) => Ipv6Addr::UNSPECIFIED.into(),
-        Err(_) => Ipv4Addr::UNSPECIFIED.into(),
     }
 }

@@ -23,7 +23,7 @@ struct Saturation {
 }
 
 impl Saturation {
-    /// What is in use: the larger of connections and CPU time. `None` if nothing is known.
+    /// What is in use: the largest of connections, requests and CPU time. `None` if nothing is known.
     fn now(&mut self, usage: Usage) -> Option<Percent> {
         match usage.cpu {
             Some(cpu) => self.cpu.push_back(cpu),
@@ -34,7 +34,7 @@ impl Saturation {
         }
         let sum: i64 = self.cpu.iter().map(|cpu| i64::from(*cpu)).sum();
         let cpu = sum.checked_div(self.cpu.len() as i64).map(Percent::clamped);
-        usage.connections.max(cpu)
+        usage.connections.max(usage.requests).max(cpu)
     }
 
     /// What to tell: the last word as long as it is about right.
@@ -49,7 +49,11 @@ impl Saturation {
 }
 
 /// Looks until nobody listens any more. A balancer that does not run is not saturated.
-pub async fn run(driver: &Driver, metrics: &AgentMetrics, told: watch::Sender<Option<Percent>>) {
+pub async fn measure_saturation(
+    driver: &Driver,
+    metrics: &AgentMetrics,
+    told: watch::Sender<Option<Percent>>,
+) {
     let mut saturation = Saturation::default();
     while !told.is_closed() {
         let usage = driver.usage().await.unwrap_or_default();
@@ -66,11 +70,11 @@ mod tests {
     use super::*;
 
     fn usage(connections: i64, cpu: i64) -> Usage {
-        Usage { connections: Percent::new(connections), cpu: Percent::new(cpu) }
+        Usage { connections: Percent::new(connections), requests: Percent::new(5), cpu: Percent::new(cpu) }
     }
 
     #[test]
-    fn connections_count_at_once_and_cpu_time_on_average() {
+    fn connections_and_requests_count_at_once_and_cpu_time_on_average() {
         let mut saturation = Saturation::default();
         let mut now = |usage| saturation.now(usage).map(u8::from);
         assert_eq!(now(Usage::default()), None);
@@ -79,11 +83,12 @@ mod tests {
         }
         assert_eq!(now(usage(10, 100)), Some(33), "a burst");
         assert_eq!(now(usage(95, 20)), Some(95));
+        assert_eq!(now(Usage { requests: Percent::new(97), ..usage(10, 20) }), Some(97));
         for _ in 0..6 {
             now(usage(10, 90));
         }
         assert_eq!(now(usage(10, 90)), Some(90));
-        assert_eq!(now(Usage { cpu: None, ..usage(15, 0) }), Some(15), "NGINX has connections alone");
+        assert_eq!(now(Usage { cpu: None, ..usage(15, 0) }), Some(15), "NGINX has no CPU time");
     }
 
     #[test]

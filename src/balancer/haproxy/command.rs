@@ -117,6 +117,8 @@ pub enum Command {
     ShowStat,
     /// Frontends with their counts.
     ShowFrontends,
+    /// Frontends and backends with their counts, without servers.
+    ShowTotals,
     /// Takes no new connection, and is told to its clients with their next answers.
     ShutdownFrontend(Word),
     /// No new connections are taken, and those who try are refused.
@@ -180,6 +182,7 @@ impl fmt::Display for Command {
             Self::ShowStat => f.write_str("show stat -1 6 -1"),
             // All proxies, frontends (1).
             Self::ShowFrontends => f.write_str("show stat -1 1 -1"),
+            Self::ShowTotals => f.write_str("show stat -1 3 -1"),
             Self::DisableFrontend(frontend) => write!(f, "disable frontend {frontend}"),
             Self::ShutdownFrontend(frontend) => write!(f, "shutdown frontend {frontend}"),
             Self::AddServer { name, address, keywords } => {
@@ -243,6 +246,7 @@ impl Command {
             | Self::ShowServersState
             | Self::ShowStat
             | Self::ShowFrontends
+            | Self::ShowTotals
             | Self::ShowProc => !text.is_empty(),
             Self::Reload => !text.starts_with("Success=0"),
             Self::ToWorker(_, command) => return command.answered(text),

@@ -26,6 +26,7 @@ mod socket;
 mod standbys;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 pub use apply::{Done, Report};
 pub use backend::GATE;
@@ -121,8 +122,13 @@ impl HaProxy {
     /// # Errors
     /// As [`Self::observe`].
     pub async fn usage(&self) -> Result<Usage, DriverError> {
-        let info = socket::ask(&self.paths.admin, &Command::ShowInfo).await?;
-        Ok(Usage::read(&info)?)
+        let commands = [Command::ShowInfo, Command::ShowTotals];
+        let mut answers: Vec<String> = Vec::with_capacity(commands.len());
+        socket::batch(&self.paths.admin, &commands, |_, answer| answers.push(answer.to_owned())).await?;
+        match answers.as_slice() {
+            [info, stat] => Ok(Usage::read(info, stat)?),
+            _ => Err(Unreadable { command: "show info", missing: "answer" }.into()),
+        }
     }
 
     /// Requests that wait although no replica is there to serve them.

@@ -10,7 +10,7 @@ use super::{
     command::AdminState,
     standbys::{is_standby, is_standby_backend},
 };
-use crate::balancer::{Epoch, Usage};
+use crate::balancer::Epoch;
 
 /// One process and what it does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,25 +48,8 @@ impl Epoch {
     }
 }
 
-impl Usage {
-    /// From the answer to `show info`.
-    ///
-    /// # Errors
-    /// It lacks something.
-    pub fn read(info: &str) -> Result<Self, Unreadable> {
-        let number = |name| -> Result<u64, Unreadable> {
-            field(info, name)?.parse().map_err(|_| Unreadable { command: "show info", missing: name })
-        };
-        let idle = number("Idle_pct")?.min(100);
-        Ok(Self {
-            connections: Self::percent(number("CurrConns")?, number("Maxconn")?),
-            cpu: Self::percent(100 - idle, 100),
-        })
-    }
-}
-
 /// A field of the answer to `show info`.
-fn field<'a>(info: &'a str, name: &'static str) -> Result<&'a str, Unreadable> {
+pub(super) fn field<'a>(info: &'a str, name: &'static str) -> Result<&'a str, Unreadable> {
     let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
     line.map(str::trim).ok_or(Unreadable { command: "show info", missing: name })
 }
@@ -202,7 +185,7 @@ fn is_pod_name(name: &str) -> bool {
 }
 
 /// The columns of a table by the words of its first line that begins with `#`.
-fn columns(header: &str, separator: char) -> HashMap<&str, usize> {
+pub(super) fn columns(header: &str, separator: char) -> HashMap<&str, usize> {
     let header = header.trim_start_matches('#').trim_start();
     header.split(separator).enumerate().map(|(place, name)| (name, place)).collect()
 }
@@ -315,7 +298,7 @@ impl<'a> Counts<'a> {
 }
 
 /// Fields of a line of CSV; those in double quotes may hold commas.
-fn split(line: &str) -> Vec<&str> {
+pub(super) fn split(line: &str) -> Vec<&str> {
     let mut inside = false;
     line.split(move |char| {
         inside ^= char == '"';

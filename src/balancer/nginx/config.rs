@@ -1,13 +1,13 @@
 //! nginx.conf, from what is wanted. Pure.
+//!
+//! Bodies are passed on as they come (`proxy_request_buffering off`), so a client that sends slowly holds a connection to a
+//! replica for as long as its body takes; no pause in it may be longer than 10 s (`client_body_timeout`). It takes nobody's
+//! place: a replica has no limit of connections here. `limits.connectionsPerReplica` is refused with NGINX, whose `max_conns`
+//! answers 502 to what is above instead of letting it wait (`queue` is not in the open-source version).
 
 use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
-use super::{
-    access_log, headers,
-    listener::{binds, listener},
-    paths::Paths,
-    standbys::standbys,
-};
+use super::{access_log, headers, listener::listener, paths::Paths, standbys::standbys};
 use crate::balancer::{
     Capacity, ConfigError, OWN_PORTS, TLS12_CIPHERS, Wanted,
     text::{name, path},
@@ -247,16 +247,9 @@ fn upstream(wanted: &Wanted) -> Result<String, ConfigError> {
 }
 
 fn own(paths: &Paths, structure: &str) -> String {
-    let health = binds(paths.listen, paths.health, "");
     format!(
         "
-    # What NGINX tells of itself: the kubelet whether it serves, its agent what.
-    server {{
-{health}        access_log off;
-        keepalive_timeout 0;
-        location = /healthz {{ return 200; }}
-        location / {{ return 404; }}
-    }}
+    # What NGINX tells its agent and its supervisor.
     server {{
         listen {};
         access_log off;

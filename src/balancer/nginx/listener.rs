@@ -74,7 +74,7 @@ pub(super) fn listener(
 
 /// Directives that listen on a port. An unspecified IPv6 address stands for IPv4 too, on a socket of its own: on one for both, an
 /// IPv4 client's address is written as `::ffff:192.0.2.1`.
-pub(super) fn binds(address: IpAddr, port: u16, parameters: &str) -> String {
+fn binds(address: IpAddr, port: u16, parameters: &str) -> String {
     match address {
         IpAddr::V6(address) if address.is_unspecified() => format!(
             "        listen 0.0.0.0:{port}{parameters};\n        listen [::]:{port}{parameters} ipv6only=on;\n"

@@ -1,6 +1,9 @@
 //! NGINX 1.22 or newer, driven by reloads: the new file is checked (`nginx -t`), put in place, taken over by new workers
 //! (`SIGHUP`), read back from them, and undone if they don't come.
 //!
+//! Clients may take every connection that NGINX has (`health.rs`). It then answers nobody, its agent included: what it served
+//! last counts as served, and a change is still made, since new workers have connections of their own.
+//!
 //! Old workers finish what they have. Which workers may still send something to a replica is remembered, so that it
 //! is told as drained only when the last of them is gone.
 
@@ -8,6 +11,7 @@ mod access_log;
 mod certs;
 mod config;
 mod headers;
+mod health;
 mod listener;
 mod paths;
 mod probe;
@@ -33,6 +37,7 @@ use tokio::{sync::Mutex, time::Instant};
 
 use self::{process::Processes, workers::Knowledge};
 use super::{DriverError, Epoch, Look, Outcome, Usage, Wanted, certificate, files};
+use plimsoll_api::Percent;
 
 /// As it is called in messages.
 const NAME: &str = "NGINX";
@@ -53,6 +58,8 @@ pub struct Nginx {
 struct State {
     /// The master at the last look.
     master: Option<Epoch>,
+    /// The structure that the workers of that master served when they last answered.
+    served: Option<String>,
     /// When new workers last had to take over.
     reloaded: Option<Instant>,
     /// Which pods each worker may send requests to.
@@ -121,12 +128,15 @@ impl Nginx {
         if state.master != Some(master) {
             self.greet(&mut state, &found).await;
         }
+        // Of a full NGINX that never answered it is not known, and one reload too many does no harm.
+        let served = served.or_else(|| state.served.take()).unwrap_or_default();
         let reloaded = served != config.structure;
         if reloaded {
             self.reload(&mut state, &config, &served, wanted).await?;
         } else {
             self.write(&config).await?;
         }
+        state.served = Some(config.structure);
         state.knowledge.learn(&self.processes().await?.workers, Some(&wanted.ready_pods()));
         Ok(Outcome {
             look: Look { epoch: master, serving: wanted.ready_pods(), down: BTreeSet::new(), held: 0 },
@@ -147,7 +157,9 @@ impl Nginx {
         let (epoch, served) = (self.epoch().await?, self.served().await?);
         let file = files::read(&self.paths.config).await?.unwrap_or_default();
         let serving = match config::structure_of(&file) {
-            Some(structure) if structure == served => config::pods_of(&file),
+            Some(structure) if served.as_deref().is_none_or(|served| served == structure) => {
+                config::pods_of(&file)
+            }
             _ => return Err(DriverError::Down("it serves another configuration than its file".to_owned())),
         };
         Ok(Look { epoch, serving, down: BTreeSet::new(), held: 0 })
@@ -167,17 +179,17 @@ impl Nginx {
         Ok(pods.iter().filter(|pod| !state.knowledge.knows(pod)).cloned().collect())
     }
 
-    /// What it counts.
+    /// What it counts; `None` if it has no connection left for the question.
     ///
     /// # Errors
     /// NGINX does not run or does not answer.
-    pub async fn counters(&self) -> Result<Counters, DriverError> {
-        let text = probe::get(self.paths.own, config::COUNTERS).await?;
+    pub async fn counters(&self) -> Result<Option<Counters>, DriverError> {
+        let Some(text) = probe::get(self.paths.own, config::COUNTERS).await? else { return Ok(None) };
         let error = || DriverError::Down("its counters are not as its manual says".to_owned());
         let mut counters = Counters::read(&text).ok_or_else(error)?;
         let workers = self.processes().await?.workers;
         counters.leaving = workers.iter().filter(|worker| worker.leaving).count() as u64;
-        Ok(counters)
+        Ok(Some(counters))
     }
 
     /// How much of what it can take is in use; it does not say how busy it is.
@@ -185,13 +197,20 @@ impl Nginx {
     /// # Errors
     /// NGINX does not run or does not answer.
     pub async fn usage(&self) -> Result<Usage, DriverError> {
+        let Some(counters) = self.counters().await? else {
+            return Ok(Usage { connections: Some(Percent::HUNDRED), ..Usage::default() });
+        };
         let file = files::read(&self.paths.config).await?.unwrap_or_default();
-        let active = self.counters().await?.active;
-        Ok(Usage { connections: Usage::percent(active, probe::clients_of(&file)), cpu: None })
+        let requests = counters.working.saturating_sub(1);
+        Ok(Usage {
+            connections: Usage::percent(counters.active, probe::clients_of(&file)),
+            requests: Usage::percent(requests, probe::requests_of(&file)),
+            cpu: None,
+        })
     }
 
-    /// The structure that new connections are served by.
-    async fn served(&self) -> Result<String, DriverError> {
+    /// The structure that new connections are served by; `None` if NGINX has no connection left for the question.
+    async fn served(&self) -> Result<Option<String>, DriverError> {
         probe::get(self.paths.own, config::STRUCTURE).await
     }
 
@@ -200,6 +219,7 @@ impl Nginx {
         let _gone_is_fine = tokio::fs::remove_file(self.paths.stopping()).await;
         let pods = self.look().await.ok().map(|look| look.serving);
         state.master = Some(found.master);
+        state.served = None;
         state.knowledge.learn(&found.workers, pods.as_ref());
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use crate::balancer::{ConfigError, HEALTH_PORT, text::path};
 
-/// Port on the loopback where NGINX tells its agent what it serves.
+/// Port on the loopback where NGINX tells its agent and its supervisor what it serves.
 pub const OWN_PORT: u16 = 9104;
 
 /// Where an NGINX's files and ports are. It is to be started by `nginx -e stderr -c CONFIG`.
@@ -25,9 +25,9 @@ pub struct Paths {
     pub supervisor: PathBuf,
     /// Address that the ports for others are bound to; an unspecified IPv6 address takes IPv4 too.
     pub listen: IpAddr,
-    /// Port of `/healthz`.
+    /// Port of `/healthz`, which the supervisor answers.
     pub health: u16,
-    /// Where it tells its agent what it serves.
+    /// Where it tells its agent and its supervisor what it serves.
     pub own: SocketAddr,
 }
 

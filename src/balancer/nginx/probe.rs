@@ -24,49 +24,76 @@ pub struct Counters {
     pub accepted: u64,
     /// Requests ever.
     pub requests: u64,
+    /// Requests now, the one that asks for the counters included.
+    pub working: u64,
     /// Workers of configurations before that still finish what they have.
     pub leaving: u64,
 }
 
 impl Counters {
-    /// From lines as `Active connections: 2`, `server accepts handled requests`, ` 5 5 9`.
+    /// From lines as `Active connections: 2`, `server accepts handled requests`, ` 5 5 9`, `Reading: 0 Writing: 1 Waiting: 1`.
     pub(super) fn read(text: &str) -> Option<Self> {
         let mut lines = text.lines();
         let active = lines.next()?.split(':').nth(1)?.trim().parse().ok()?;
         let numbers: Vec<u64> =
             lines.nth(1)?.split_whitespace().map(str::parse).collect::<Result<_, _>>().ok()?;
-        Some(Self { active, accepted: *numbers.first()?, requests: *numbers.get(2)?, leaving: 0 })
+        let working = lines.next()?.split_whitespace().nth(3)?.parse().ok()?;
+        Some(Self { active, accepted: *numbers.first()?, requests: *numbers.get(2)?, working, leaving: 0 })
     }
 }
 
 /// Clients that a configuration has room for: each takes a second connection, to its replica. 0 if it does not say.
 pub(super) fn clients_of(config: &str) -> u64 {
-    let number = |name: &str| {
-        let value = config.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_suffix(';'));
-        value.and_then(|value| value.trim().parse::<u64>().ok()).unwrap_or_default()
-    };
-    number("worker_processes ").saturating_mul(number("worker_connections ")) / 2
+    let workers = number(config, "worker_processes ");
+    workers.saturating_mul(number(config, "worker_connections ")) / 2
 }
 
-/// The body of the answer to a request for `path`.
-pub(super) async fn get(address: SocketAddr, path: &str) -> Result<String, DriverError> {
+/// Requests at a time that a configuration allows. 0 if it does not say.
+pub(super) fn requests_of(config: &str) -> u64 {
+    number(config, "limit_conn requests ")
+}
+
+/// The number behind `name`.
+fn number(config: &str, name: &str) -> u64 {
+    let value = config.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_suffix(';'));
+    value.and_then(|value| value.trim().parse().ok()).unwrap_or_default()
+}
+
+/// The body of the answer to a request for `path`; `None` if NGINX has no connection left for the question.
+pub(super) async fn get(address: SocketAddr, path: &str) -> Result<Option<String>, DriverError> {
     let answer = match timeout(PATIENCE, exchange(address, path)).await {
         Ok(answer) => answer.map_err(|error| down(&error.to_string()))?,
         Err(_) => return Err(down("no answer within 2 s")),
     };
     match answer.split_once("\r\n\r\n") {
-        Some((head, body)) if head.starts_with("HTTP/1.1 200") => Ok(body.trim_end().to_owned()),
+        Some((head, body)) if head.starts_with("HTTP/1.1 200") => Ok(Some(body.trim_end().to_owned())),
+        None if answer.is_empty() => Ok(None),
         _ => Err(down(&format!("{address} is served by something else"))),
     }
 }
 
-async fn exchange(address: SocketAddr, path: &str) -> io::Result<String> {
+/// The whole answer; an empty one if the connection was closed without an answer, as by a worker that has no connection left.
+///
+/// # Errors
+/// Nobody listens at `address`.
+pub(super) async fn exchange(address: SocketAddr, path: &str) -> io::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET {path} HTTP/1.1\r\nhost: plimsoll\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
     let mut answer = String::new();
-    stream.take(LONGEST).read_to_string(&mut answer).await?;
-    Ok(answer)
+    let exchanged = async {
+        stream.write_all(request.as_bytes()).await?;
+        stream.take(LONGEST).read_to_string(&mut answer).await
+    };
+    let exchanged = exchanged.await;
+    match exchanged {
+        Err(error) if !is_closed(error.kind()) => Err(error),
+        _ => Ok(answer),
+    }
+}
+
+/// Whether the other side closed a connection, perhaps before it read everything.
+fn is_closed(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }
 
 fn down(words: &str) -> DriverError {
@@ -82,15 +109,16 @@ mod tests {
         let text = "Active connections: 3 \nserver accepts handled requests\n 15 15 39 \nReading: 0 Writing: 1 Waiting: 2 \n";
         assert_eq!(
             Counters::read(text),
-            Some(Counters { active: 3, accepted: 15, requests: 39, leaving: 0 })
+            Some(Counters { active: 3, accepted: 15, requests: 39, working: 1, leaving: 0 })
         );
         assert_eq!(Counters::read("something else"), None);
     }
 
     #[test]
     fn the_room_for_clients_is_that_of_the_configuration() {
-        let config = "worker_processes 2;\nevents {\n    worker_connections 8192;\n}\n";
-        assert_eq!(clients_of(config), 8192);
-        assert_eq!(clients_of("worker_processes auto;"), 0);
+        let config =
+            "worker_processes 2;\nevents {\n    worker_connections 8192;\n}\nlimit_conn requests 3356;\n";
+        assert_eq!((clients_of(config), requests_of(config)), (8192, 3356));
+        assert_eq!((clients_of("worker_processes auto;"), requests_of("")), (0, 0));
     }
 }

@@ -99,12 +99,15 @@ impl Nginx {
         let begin = Instant::now();
         let mut last = String::new();
         while begin.elapsed() < PATIENCE {
-            let takes = |worker: &process::Worker| old.contains(&worker.epoch) && !worker.leaving;
-            if self.processes().await?.workers.iter().any(takes) {
+            let workers = self.processes().await?.workers;
+            let is_old = |worker: &process::Worker| old.contains(&worker.epoch);
+            if workers.iter().any(|worker| is_old(worker) && !worker.leaving) {
                 "after 15 s the workers before still take connections".clone_into(&mut last);
             } else {
                 match self.served().await {
-                    Ok(served) if served == structure => return Ok(()),
+                    Ok(Some(served)) if served == structure => return Ok(()),
+                    // Clients took all connections of the new workers at once; old workers take none any more.
+                    Ok(None) if !workers.iter().all(is_old) => return Ok(()),
                     Ok(_) => "after 15 s the configuration before is still served".clone_into(&mut last),
                     Err(error) => last = error.to_string(),
                 }

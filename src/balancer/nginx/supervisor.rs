@@ -14,13 +14,13 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    net::{UnixListener, UnixStream},
+    net::{TcpListener, UnixListener, UnixStream},
     process::{Child, Command},
     signal::unix::{Signal, SignalKind, signal},
     time::{sleep, timeout},
 };
 
-use super::{paths::Paths, process::Processes, program};
+use super::{health, paths::Paths, process::Processes, program};
 use crate::balancer::DriverError;
 
 /// The longest answer in time: longer than NGINX takes to hand a signal on.
@@ -53,18 +53,35 @@ pub enum SuperviseError {
         /// What the system says.
         error: io::Error,
     },
+    /// The kubelet could not ask.
+    #[error("port {port} can't be served: {error}")]
+    Port {
+        /// The port.
+        port: u16,
+        /// What the system says.
+        error: io::Error,
+    },
     /// Signals can't be received.
     #[error("signals can't be received: {0}")]
     Signals(io::Error),
 }
 
-/// Runs NGINX with the configuration in `folder` until it ends, and returns its exit code. SIGTERM and SIGINT stop it at
+/// Runs NGINX with the configuration of `paths` until it ends, and returns its exit code. SIGTERM and SIGINT stop it at
 /// once, SIGQUIT when it has finished its requests, as they do with NGINX itself.
 ///
 /// # Errors
-/// NGINX can't be started, or the agent could not ask of it.
-pub async fn supervise(folder: &Path) -> Result<ExitCode, SuperviseError> {
-    let paths = Paths::in_folder(folder);
+/// NGINX can't be started, or agent and kubelet could not ask of it.
+pub async fn supervise(paths: &Paths) -> Result<ExitCode, SuperviseError> {
+    let port = paths.health;
+    let health = TcpListener::bind((paths.listen, port)).await;
+    let health = health.map_err(|error| SuperviseError::Port { port, error })?;
+    tokio::select! {
+        ended = run(paths) => ended,
+        never = health::serve(health, paths.own) => match never {},
+    }
+}
+
+async fn run(paths: &Paths) -> Result<ExitCode, SuperviseError> {
     let socket = &paths.supervisor;
     let error = |error| SuperviseError::Socket { path: socket.display().to_string(), error };
     let listener = listen(socket).map_err(error)?;
@@ -88,9 +105,9 @@ pub async fn supervise(folder: &Path) -> Result<ExitCode, SuperviseError> {
                 Ok((stream, _)) => drop(tokio::spawn(answer(stream, paths.clone()))),
                 Err(_) => sleep(UNACCEPTED).await,
             },
-            _ = terminate.recv() => end(&mut nginx, &paths, "stop").await,
-            _ = interrupt.recv() => end(&mut nginx, &paths, "stop").await,
-            _ = quit.recv() => end(&mut nginx, &paths, "quit").await,
+            _ = terminate.recv() => end(&mut nginx, paths, "stop").await,
+            _ = interrupt.recv() => end(&mut nginx, paths, "stop").await,
+            _ = quit.recv() => end(&mut nginx, paths, "quit").await,
         }
     }
 }

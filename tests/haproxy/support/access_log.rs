@@ -7,12 +7,15 @@ use super::{Replica, eventually};
 /// A path that would break a line of JSON if it were not escaped.
 pub const STRANGE: &str = "/a\"b\\c]?token=secret";
 
+/// The lines of JSON in `log`.
+pub fn json_lines(log: &str) -> Vec<Value> {
+    let lines = log.lines().filter(|line| line.starts_with('{'));
+    lines.map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
 /// The lines of JSON in `log`, once there is one of the path `last`. Each has the ID of a request that the replica got.
 pub async fn lines(log: impl Fn() -> String, replica: &Replica, last: Option<&str>) -> Vec<Value> {
-    let lines = || {
-        let line = |line: &str| line.starts_with('{').then(|| serde_json::from_str(line).unwrap());
-        log().lines().filter_map(line).collect::<Vec<Value>>()
-    };
+    let lines = || json_lines(&log());
     let is_complete = || last.is_none_or(|last| lines().iter().any(|line| line["path"] == last));
     eventually("the last line", || async { is_complete().then_some(()) }).await;
     let id = |head: &String| {

@@ -9,6 +9,7 @@ pub mod http2;
 pub mod pki;
 pub mod program;
 mod replica;
+pub mod slow;
 mod tls;
 pub mod upgrade;
 

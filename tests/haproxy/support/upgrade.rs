@@ -1,6 +1,9 @@
 //! Requests that ask for another protocol, and a replica that agrees to every one.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -12,28 +15,68 @@ use tokio::{
 pub async fn upgrades_to_anything(listener: TcpListener) {
     while let Ok((mut stream, _)) = listener.accept().await {
         tokio::spawn(async move {
-            let mut head = Vec::new();
-            while !head.windows(4).any(|window| window == b"\r\n\r\n") {
-                if !matches!(stream.read_buf(&mut head).await, Ok(1..)) {
-                    return;
-                }
-            }
-            let head = String::from_utf8_lossy(&head).to_lowercase();
-            let Some(to) = head.lines().find_map(|line| line.strip_prefix("upgrade: ")) else {
+            let Some(head) = head(&mut stream).await else { return };
+            let Some(to) = protocol(&head) else {
                 let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{head}", head.len());
                 let _cut_is_fine = stream.write_all(answer.as_bytes()).await;
                 return;
             };
-            // Of the key of RFC 6455, 1.3.
-            let answer = format!(
-                "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: {to}\r\n\
-                 sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
-            );
-            stream.write_all(answer.as_bytes()).await.unwrap();
+            switch(&mut stream, to).await;
             let (mut reader, mut writer) = stream.split();
             let _cut_is_fine = tokio::io::copy(&mut reader, &mut writer).await;
         });
     }
+}
+
+/// Upgrades a connection to whatever it is asked for, and then is silent; does not answer other requests.
+pub async fn stalls(listener: TcpListener) {
+    while let Ok((mut stream, _)) = listener.accept().await {
+        tokio::spawn(async move {
+            let Some(head) = head(&mut stream).await else { return };
+            if let Some(to) = protocol(&head) {
+                switch(&mut stream, to).await;
+            }
+            let _until_the_end = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+        });
+    }
+}
+
+async fn head(stream: &mut TcpStream) -> Option<String> {
+    let mut head = Vec::new();
+    while !head.windows(4).any(|window| window == b"\r\n\r\n") {
+        if !matches!(stream.read_buf(&mut head).await, Ok(1..)) {
+            return None;
+        }
+    }
+    Some(String::from_utf8_lossy(&head).to_lowercase())
+}
+
+fn protocol(head: &str) -> Option<&str> {
+    head.lines().find_map(|line| line.strip_prefix("upgrade: "))
+}
+
+async fn switch(stream: &mut TcpStream, to: &str) {
+    // Of the key of RFC 6455, 1.3.
+    let answer = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: {to}\r\n\
+         sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+    );
+    stream.write_all(answer.as_bytes()).await.unwrap();
+}
+
+/// Checks that a balancer before a replica that [`stalls`] ends requests that look like an upgrade after `limit`, and lets a
+/// WebSocket be silent for longer.
+pub async fn assert_only_websockets_outlive(front: SocketAddr, limit: Duration) {
+    for head in &NO_WEBSOCKETS[..2] {
+        let begin = Instant::now();
+        let (_stream, got) = answer(front, head).await;
+        assert!(got.starts_with("http/1.1 504"), "{head}\n{got}");
+        assert!(begin.elapsed() > limit / 2, "{:?}", begin.elapsed());
+    }
+    let (mut stream, got) = answer(front, WEBSOCKET).await;
+    assert!(got.starts_with("http/1.1 101"), "{got}");
+    let ended = timeout(2 * limit, stream.read(&mut [0])).await;
+    assert!(ended.is_err(), "a WebSocket may be silent: {ended:?}");
 }
 
 /// What comes first in answer to `head`.

@@ -1,0 +1,79 @@
+//! How much of what a HAProxy can take is in use, from `show info` and `show stat`.
+//!
+//! A request has a backend from its first moment to its last, also while it waits for a replica, and the frontend refuses what is
+//! above its limit by the same count (`be_conn`). So the queue is a part of the requests, and needs no figure of its own.
+
+use super::{
+    frontend::LISTENERS,
+    seen::{Unreadable, columns, field, split},
+};
+use crate::balancer::Usage;
+
+impl Usage {
+    /// From the answers to `show info`, and to `show stat` of frontends and backends.
+    ///
+    /// # Errors
+    /// They lack something.
+    pub(super) fn read(info: &str, stat: &str) -> Result<Self, Unreadable> {
+        let idle: u64 = field(info, "Idle_pct")?
+            .parse()
+            .map_err(|_| Unreadable { command: "show info", missing: "Idle_pct" })?;
+        let missing = |missing| Unreadable { command: "show stat", missing };
+        let header = stat.lines().find(|line| line.starts_with('#')).ok_or(missing("header"))?;
+        let columns = columns(header, ',');
+        let place = |name: &'static str| columns.get(name).copied().ok_or(missing(name));
+        let (proxy, row) = (place("pxname")?, place("svname")?);
+        let (sessions, limit) = (place("scur")?, place("slim")?);
+        let (mut connections, mut requests) = (None, 0_u64);
+        for line in stat.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()) {
+            let fields = split(line);
+            let text = |place: usize| fields.get(place).copied().unwrap_or_default();
+            let number = |place, name| text(place).parse::<u64>().map_err(|_| missing(name));
+            match (text(proxy), text(row)) {
+                (LISTENERS, "FRONTEND") => {
+                    connections = Some((number(sessions, "scur")?, number(limit, "slim")?));
+                }
+                (_, "BACKEND") => requests += number(sessions, "scur")?,
+                _ => {}
+            }
+        }
+        let (connections, most) = connections.ok_or(missing(LISTENERS))?;
+        Ok(Self {
+            connections: Self::percent(connections, most),
+            requests: Self::percent(requests, most),
+            cpu: Self::percent(100 - idle.min(100), 100),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plimsoll_api::Percent;
+
+    use super::*;
+
+    const INFO: &str = "Name: HAProxy\nIdle_pct: 91\n";
+    const STAT: &str = "# pxname,svname,qcur,qmax,scur,smax,slim,stot,
+listeners,FRONTEND,,,5,9,426,255,
+metrics,FRONTEND,,,7,1,682,1,
+checkout,BACKEND,41,50,200,210,43,0,
+checkout_east,BACKEND,0,0,13,20,43,0,
+";
+
+    #[test]
+    fn connections_and_requests_are_of_the_limit_of_the_frontend() {
+        let usage = Usage::read(INFO, STAT).unwrap();
+        let [connections, requests, cpu] = [1, 50, 9].map(Percent::new);
+        assert_eq!(usage, Usage { connections, requests, cpu });
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let words = |info: &str, stat: &str| Usage::read(info, stat).unwrap_err().to_string();
+        assert_eq!(words("Pid: 1\n", STAT), "HAProxy's answer to `show info` has no Idle_pct");
+        assert_eq!(
+            words(INFO, &STAT.replace("listeners,", "others,")),
+            "HAProxy's answer to `show stat` has no listeners"
+        );
+    }
+}
