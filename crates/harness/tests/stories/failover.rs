@@ -76,7 +76,8 @@ impl Sign {
         service.wait("with balancers", SOON, ready).await;
         say_that_the_standby_answers(&world);
         let ready = |version: &Version| version.condition("FailoverReady").starts_with("True");
-        service.wait("ready to fail over", SOON, ready).await;
+        // The address is found beside the turns, of which there are few while nothing happens.
+        service.wait("ready to fail over", Duration::from_secs(120), ready).await;
         service.stays("served by the primary", Duration::from_secs(40), stays_at_primary).await;
         let failed = world.clock.now();
         // It is the only request, so that the share of errors and the number of requests are the same.
