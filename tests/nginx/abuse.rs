@@ -43,7 +43,7 @@ use crate::{
             CONNECT, NO_WEBSOCKETS, WEBSOCKET, answer, assert_only_websockets_outlive, stalls,
             upgrades_to_anything,
         },
-        without,
+        wait, without,
     },
 };
 
@@ -155,6 +155,13 @@ async fn abuse_connections_that_never_finish_a_head_leave_the_health_check_alone
     let _supervisor = Supervisor::start(&proxy);
     eventually("NGINX serves", || async { driver.sync(&wanted).await.ok() }).await;
     assert_eq!(health(&proxy).await, "HTTP/1.1 200 OK");
+    // More than the supervisor serves at a time.
+    let at_health = slow::connections((Ipv4Addr::LOCALHOST, proxy.paths.health).into(), 100, HALF_HEAD);
+    for _ in 0..20 {
+        wait(50).await;
+        assert_eq!(health(&proxy).await, "HTTP/1.1 200 OK");
+    }
+    drop(at_health);
 
     // `worker_connections` is 596.
     let attackers = [(wanted.front(), HALF_HEAD), (over_tls, HALF_HANDSHAKE)]

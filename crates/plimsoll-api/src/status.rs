@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
-use super::{FailoverStatus, KpiType, RecoveryStatus, StepRecord, TrafficStatus};
+use super::{FailoverStatus, KpiType, RecoveryStatus, StepRecord, TrafficStatus, reason::known_steps};
 
 /// Observed state of a ScalableService.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -153,6 +153,6 @@ pub struct DecisionRecord {
     /// Replicas after.
     pub to: i32,
     /// Every step, in order.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "known_steps")]
     pub reasons: Vec<StepRecord>,
 }

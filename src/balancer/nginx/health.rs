@@ -9,18 +9,22 @@
 //! container. It needs no connection of the pool for its clients, and it ends with NGINX.
 //!
 //! NGINX is alive if it answers, and also if it closes a connection without an answer, which a worker without a free
-//! connection does at once. It is not alive if nobody listens, or if nobody answers in time.
+//! connection does at once. It is not alive if nobody listens, if nobody answers in time, or if its workers end instead of
+//! answering.
+//!
+//! The port is open to every client that reaches the pod. So that nobody takes it from the kubelet, the client that has been
+//! there longest makes room for the next one: a probe takes milliseconds.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, time::Duration};
 
 use tokio::{
     io::{self, AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    task::AbortHandle,
     time::{sleep, timeout},
 };
 
-use super::{config::STRUCTURE, probe};
+use super::{config::STRUCTURE, paths::Paths, probe, process::Processes};
 
 /// The longest exchange with NGINX: less than the two seconds that the kubelet waits.
 const PATIENCE: Duration = Duration::from_millis(1500);
@@ -28,31 +32,34 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 const LONGEST: Duration = Duration::from_secs(3);
 /// The most clients at a time.
 const CLIENTS_MAX: usize = 64;
-/// The longest head of a request in bytes.
-const HEAD_MAX: u64 = 8 << 10;
+/// The longest head of a request in bytes: the kubelet's has some 150.
+const HEAD_MAX: u64 = 1 << 10;
 /// Pause after a connection that could not be accepted.
 const UNACCEPTED: Duration = Duration::from_millis(100);
 
-/// Answers for the NGINX that tells at `own` what it serves.
-pub(super) async fn serve(listener: TcpListener, own: SocketAddr) -> Infallible {
-    let places = Arc::new(Semaphore::new(CLIENTS_MAX));
+/// Answers for the NGINX of `paths`.
+pub(super) async fn serve(listener: TcpListener, paths: &Paths) -> Infallible {
+    let mut clients: VecDeque<AbortHandle> = VecDeque::with_capacity(CLIENTS_MAX);
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             sleep(UNACCEPTED).await;
             continue;
         };
-        // Without a place the connection is closed.
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
-        tokio::spawn(async move {
-            let _gone = timeout(LONGEST, answer(stream, own)).await;
-            drop(place);
-        });
+        clients.retain(|client| !client.is_finished());
+        if clients.len() >= CLIENTS_MAX
+            && let Some(oldest) = clients.pop_front()
+        {
+            oldest.abort();
+        }
+        let paths = paths.clone();
+        let answered = async move { drop(timeout(LONGEST, answer(stream, &paths)).await) };
+        clients.push_back(tokio::spawn(answered).abort_handle());
     }
 }
 
-async fn answer(mut stream: TcpStream, own: SocketAddr) -> io::Result<()> {
+async fn answer(mut stream: TcpStream, paths: &Paths) -> io::Result<()> {
     let status = match path(&mut stream).await?.as_deref() {
-        Some("/healthz") if is_alive(own).await => "200 OK",
+        Some("/healthz") if is_alive(paths).await => "200 OK",
         Some("/healthz") => "503 Service Unavailable",
         Some(_) => "404 Not Found",
         None => "400 Bad Request",
@@ -75,6 +82,13 @@ async fn path(stream: &mut TcpStream) -> io::Result<Option<String>> {
     Ok(head.strip_prefix("GET ").and_then(|rest| rest.split(' ').next()).map(str::to_owned))
 }
 
-async fn is_alive(own: SocketAddr) -> bool {
-    matches!(timeout(PATIENCE, probe::exchange(own, STRUCTURE)).await, Ok(Ok(_)))
+async fn is_alive(paths: &Paths) -> bool {
+    let before = Processes::here(&paths.pid);
+    match timeout(PATIENCE, probe::exchange(paths.own, STRUCTURE)).await {
+        Ok(Ok(answer)) if answer.is_empty() => {
+            let after = Processes::here(&paths.pid);
+            before.zip(after).is_some_and(|(before, after)| after.are_those_of(&before))
+        }
+        answered => matches!(answered, Ok(Ok(_))),
+    }
 }

@@ -126,10 +126,17 @@ impl Nginx {
         let found = self.processes().await?;
         let master = found.master;
         if state.master != Some(master) {
-            self.greet(&mut state, &found).await;
+            self.greet(&mut state, &found, served.is_some()).await;
         }
-        // Of a full NGINX that never answered it is not known, and one reload too many does no harm.
-        let served = served.or_else(|| state.served.take()).unwrap_or_default();
+        let served = match served.or_else(|| state.served.take()) {
+            Some(served) => served,
+            // Of a full NGINX that never answered its file is all that is known. Should it serve another one, it is
+            // reloaded when it answers again.
+            None => {
+                let file = files::read(&self.paths.config).await?.unwrap_or_default();
+                config::structure_of(&file).map(str::to_owned).unwrap_or_default()
+            }
+        };
         let reloaded = served != config.structure;
         if reloaded {
             self.reload(&mut state, &config, &served, wanted).await?;
@@ -184,7 +191,7 @@ impl Nginx {
     /// # Errors
     /// NGINX does not run or does not answer.
     pub async fn counters(&self) -> Result<Option<Counters>, DriverError> {
-        let Some(text) = probe::get(self.paths.own, config::COUNTERS).await? else { return Ok(None) };
+        let Some(text) = self.ask(config::COUNTERS).await? else { return Ok(None) };
         let error = || DriverError::Down("its counters are not as its manual says".to_owned());
         let mut counters = Counters::read(&text).ok_or_else(error)?;
         let workers = self.processes().await?.workers;
@@ -211,13 +218,28 @@ impl Nginx {
 
     /// The structure that new connections are served by; `None` if NGINX has no connection left for the question.
     async fn served(&self) -> Result<Option<String>, DriverError> {
-        probe::get(self.paths.own, config::STRUCTURE).await
+        self.ask(config::STRUCTURE).await
     }
 
-    /// A master that was not seen before, also at the agent's own start.
-    async fn greet(&self, state: &mut State, found: &Processes) {
+    /// What NGINX tells at `path`; `None` if it has no connection left for the question.
+    ///
+    /// # Errors
+    /// NGINX does not run or does not answer, or its workers end when they are asked.
+    async fn ask(&self, path: &str) -> Result<Option<String>, DriverError> {
+        let before = self.processes().await?;
+        let answer = probe::get(self.paths.own, path).await?;
+        if answer.is_none() && !self.processes().await?.are_those_of(&before) {
+            return Err(DriverError::Down("its workers end instead of answering".to_owned()));
+        }
+        Ok(answer)
+    }
+
+    /// A master that was not seen before, also at the agent's own start. What its workers serve is known only if NGINX has
+    /// `answered`.
+    async fn greet(&self, state: &mut State, found: &Processes, answered: bool) {
         let _gone_is_fine = tokio::fs::remove_file(self.paths.stopping()).await;
-        let pods = self.look().await.ok().map(|look| look.serving);
+        let look = if answered { self.look().await.ok() } else { None };
+        let pods = look.map(|look| look.serving);
         state.master = Some(found.master);
         state.served = None;
         state.knowledge.learn(&found.workers, pods.as_ref());

@@ -28,6 +28,13 @@ impl Processes {
         let master = master(pid_file)?;
         Some(Self { master, workers: workers(master.pid) })
     }
+
+    /// Whether every worker that took connections `before` is still there.
+    #[must_use]
+    pub fn are_those_of(&self, before: &Self) -> bool {
+        let here = |worker: &Worker| self.workers.iter().any(|found| found.epoch == worker.epoch);
+        self.master == before.master && before.workers.iter().filter(|worker| !worker.leaving).all(here)
+    }
 }
 
 /// A worker.
@@ -151,6 +158,18 @@ mod tests {
         let stat = Stat::read(text).unwrap();
         assert_eq!((stat.state, stat.parent, stat.start), ('R', 42, 12_345));
         assert!(Stat::read("").is_none());
+    }
+
+    #[test]
+    fn workers_that_ended_are_missed_unless_they_were_leaving() {
+        let worker = |pid, leaving| Worker { epoch: Epoch { pid, start: 1 }, leaving };
+        let of =
+            |workers: &[Worker]| Processes { master: Epoch { pid: 1, start: 1 }, workers: workers.to_vec() };
+        let before = of(&[worker(2, false), worker(3, true)]);
+        assert!(of(&[worker(2, true), worker(4, false)]).are_those_of(&before), "a reload");
+        assert!(!of(&[worker(3, true), worker(4, false)]).are_those_of(&before), "2 ended");
+        let again = Processes { master: Epoch { pid: 1, start: 9 }, ..before.clone() };
+        assert!(!again.are_those_of(&before), "another master of the same id");
     }
 
     #[test]

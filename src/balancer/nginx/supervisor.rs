@@ -77,7 +77,7 @@ pub async fn supervise(paths: &Paths) -> Result<ExitCode, SuperviseError> {
     let health = health.map_err(|error| SuperviseError::Port { port, error })?;
     tokio::select! {
         ended = run(paths) => ended,
-        never = health::serve(health, paths.own) => match never {},
+        never = health::serve(health, paths) => match never {},
     }
 }
 

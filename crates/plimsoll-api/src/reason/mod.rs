@@ -24,6 +24,8 @@ use strum::IntoEnumIterator;
 
 pub use condition::ConditionCode;
 pub use decision::{DecisionCode, DecisionReason, DecisionStep, Measured, RateLimit, RatePolicy, RateRule};
+pub(crate) use record::known_steps;
+
 pub use failover::{FailoverCode, FailoverReason};
 pub use record::{One, StepRecord, UnknownStep};
 pub use recovery::{RecoveryCode, RecoveryReason};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Number, Value};
 
 use super::{DecisionCode, DecisionReason, DecisionStep, ReasonCode};
@@ -85,6 +85,13 @@ impl TryFrom<&StepRecord> for DecisionStep {
     }
 }
 
+/// Reads a list of steps without those that this version can't read: a status that somebody else wrote, or another version,
+/// must not make its object unreadable.
+pub(crate) fn known_steps<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<StepRecord>, D::Error> {
+    let steps = Vec::<Value>::deserialize(from)?;
+    Ok(steps.into_iter().filter_map(|step| serde_json::from_value(step).ok()).collect())
+}
+
 /// Six significant digits, so that it reads well.
 fn significant(value: f64) -> f64 {
     format!("{value:.5e}").parse().unwrap_or(value)
@@ -136,5 +143,21 @@ pub(super) mod flag {
 
     pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
         Ok(f64::deserialize(from)? == 1.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::DecisionRecord;
+
+    #[test]
+    fn a_step_that_can_not_be_read_leaves_the_others() {
+        let record: DecisionRecord = serde_json::from_str(
+            r#"{"time": "2026-03-01T12:00:00Z", "from": 1, "to": 2, "reasons": [
+                {"code": "SomethingNewer", "from": 1, "to": 1}, 7, {"code": "ScaledUp", "from": 1, "to": 2}]}"#,
+        )
+        .unwrap();
+        let codes: Vec<&str> = record.reasons.iter().map(|step| step.code.into()).collect();
+        assert_eq!(codes, ["ScaledUp"]);
     }
 }
