@@ -176,7 +176,8 @@ async fn abuse_requests_over_tls_that_wait_fit_into_the_memory() {
     assert!(is_healthy(&balancer).await);
     let used = memory(balancer.driver.epoch().await.unwrap().pid);
     println!("{most} requests over TLS that wait: {} KiB", used >> 10);
-    assert!(used < MEMORY / 2, "{used} bytes");
+    // HAProxy 3.2 with OpenSSL 3.5 takes more for each than 2.6 does.
+    assert!(used < MEMORY / 4 * 3, "{used} bytes");
     drop((attackers, balancer));
 
     let balancer = with(&wanted, |text| {

@@ -3,13 +3,12 @@
 
 use anyhow::{Context, Result, bail};
 use plimsoll_e2e::{
-    cluster::{
-        Cluster, Programs,
-        releases::{series, tested_series},
-    },
+    cluster::{Cluster, Programs},
     process::run,
 };
 use std::{fs, path::PathBuf};
+
+use crate::series;
 
 const CHART: &str = "charts/plimsoll";
 /// `global.imageRegistry` of traffic.values.yaml.
@@ -51,10 +50,8 @@ pub fn check(cluster: &Cluster) -> Result<usize> {
         held += 1;
     }
     let defaults = fs::read_to_string(PathBuf::from(CHART).join("values.yaml"))?;
-    for program in ["haproxy", "nginx"] {
-        check_default_image(&defaults, program)?;
-        held += 1;
-    }
+    series::check_default_images(&defaults)?;
+    held += 1;
     for entry in fs::read_dir(tests.join("refused"))? {
         refused(&helm, &entry?.path())?;
         held += 1;
@@ -102,32 +99,9 @@ fn refused(helm: &impl Fn(&[&str]) -> Result<String>, path: &std::path::Path) ->
     }
 }
 
-/// The chart's default image of `program` must be of a series that the tests of its driver run on. The comment on it must
-/// name all of these.
-fn check_default_image(values: &str, program: &str) -> Result<()> {
-    let tested = tested_series(program);
-    let begin = format!("  {program}Image: {program}:");
-    let tag = values.lines().find_map(|line| line.strip_prefix(&begin));
-    let tag = tag.with_context(|| format!("balancers.{program}Image in values.yaml is no {program}:TAG"))?;
-    if !tested.contains(&series(tag).as_str()) {
-        bail!(
-            "balancers.{program}Image in values.yaml is {program}:{tag}; the tests run on {} (e2e/src/cluster/releases.rs)",
-            tested.join(", ")
-        );
-    }
-    let (last, first) = tested.split_last().context("no series is tested")?;
-    let sentence = format!("(tested: {} and {last})", first.join(", "));
-    if !values.contains(&sentence) {
-        bail!("the comment on balancers.{program}Image in values.yaml does not say {sentence:?}");
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const VALUES: &str = include_str!("../../charts/plimsoll/values.yaml");
 
     #[test]
     fn an_image_from_elsewhere_is_told() {
@@ -141,25 +115,5 @@ mod tests {
         for other in [manifest(&format!("plimsoll-dev/plimsoll:{version}")), String::new()] {
             assert!(check_image(&other).is_err(), "{other}");
         }
-    }
-
-    #[test]
-    fn the_default_images_are_among_the_tested_versions() {
-        for program in ["haproxy", "nginx"] {
-            check_default_image(VALUES, program).unwrap();
-        }
-    }
-
-    #[test]
-    fn an_image_or_a_comment_of_another_version_is_told() {
-        let told = |from: &str, to: &str| {
-            assert!(VALUES.contains(from), "{from}");
-            check_default_image(&VALUES.replace(from, to), "haproxy").unwrap_err().to_string()
-        };
-        let newer = told("haproxyImage: haproxy:3.2", "haproxyImage: haproxy:3.3");
-        let expected = "balancers.haproxyImage in values.yaml is haproxy:3.3; the tests run on 2.6, 3.0, 3.2";
-        assert!(newer.starts_with(expected), "{newer}");
-        let comment = told("tested: 2.6, 3.0 and 3.2", "tested: 2.6, 3.0 and 3.4");
-        assert!(comment.ends_with("does not say \"(tested: 2.6, 3.0 and 3.2)\""), "{comment}");
     }
 }

@@ -3,6 +3,7 @@
 mod chart;
 mod cluster;
 mod generate;
+mod series;
 mod test;
 
 use clap::{Args, Parser, Subcommand};

@@ -9,8 +9,6 @@ use std::os::unix::fs::symlink;
 
 const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const PROGRAMS: [&str; 2] = ["haproxy", "nginx"];
-/// Series of HAProxy and NGINX of Debian 12, which the tests run on without a release of their own.
-const OF_DEBIAN_12: [&str; 2] = ["2.6", "1.22"];
 
 /// A release after Debian 12, which has HAProxy 2.6 and NGINX 1.22.
 #[derive(Clone, Copy, Debug)]
@@ -35,36 +33,11 @@ impl Release {
             self.fetch(&folder).context("the packages cannot be fetched")?;
             link(&folder)?;
         }
-        let versions = versions(&bin)?;
-        self.check(&versions)?;
-        note(&format!("the balancers of Debian {} are {}", self.name(), versions.join(" and ")));
         Ok(bin)
     }
 
-    /// The series of `haproxy` and of `nginx` that the tests of the drivers are to run on.
-    pub fn series(self) -> [&'static str; 2] {
-        match self {
-            Self::Trixie => ["3.0", "1.26"],
-            Self::Forky => ["3.2", "1.30"],
-        }
-    }
-
-    /// The packages of a testing release change: what the tests run on must still be what the chart says was tested.
-    fn check(self, versions: &[String]) -> Result<()> {
-        for ((program, expected), line) in PROGRAMS.iter().zip(self.series()).zip(versions) {
-            let found = version(line).with_context(|| format!("{program} says no version: {line:?}"))?;
-            let (name, new) = (self.name(), series(found));
-            ensure!(
-                new == expected,
-                "{program} of Debian {name} is {found}, and the tests are to run on {expected}: if the release has moved \
-                 on, change Release::series in e2e/src/cluster/releases.rs to {new}, and with it the image and the \
-                 tested versions of {program} in charts/plimsoll/values.yaml"
-            );
-        }
-        Ok(())
-    }
-
-    fn name(self) -> &'static str {
+    /// Its name.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Trixie => "trixie",
             Self::Forky => "forky",
@@ -91,30 +64,9 @@ impl Release {
     }
 }
 
-/// Every series of `program` that the tests of the drivers run on, the oldest first.
-pub fn tested_series(program: &str) -> Vec<&'static str> {
-    let releases = std::iter::once(OF_DEBIAN_12).chain(Release::ALL.map(Release::series));
-    let named = releases.flat_map(|series| PROGRAMS.into_iter().zip(series));
-    named.filter(|(name, _)| *name == program).map(|(_, series)| series).collect()
-}
-
-/// The programs that the tests run on without a release of their own, as they call themselves.
-pub fn of_this_system() -> Result<Vec<String>> {
-    versions(Path::new(""))
-}
-
-/// The first version in a line such as `HAProxy version 3.0.11-1 2025/06/02` or `nginx version: nginx/1.26.3`.
-fn version(line: &str) -> Option<&str> {
-    line.split([' ', '/']).find(|word| word.starts_with(|first: char| first.is_ascii_digit()))
-}
-
-/// Major and minor of a version or of an image's tag: `3.0` of `3.0.11-1`.
-pub fn series(version: &str) -> String {
-    version.split(|char: char| !char.is_ascii_digit()).take(2).collect::<Vec<_>>().join(".")
-}
-
-/// What each program says of itself; an error if one does not start.
-fn versions(bin: &Path) -> Result<Vec<String>> {
+/// What `haproxy` and `nginx` in this folder say of themselves, or those in the PATH for an empty one; an error if one does
+/// not start.
+pub fn versions(bin: &Path) -> Result<Vec<String>> {
     let version = |name: &&str| {
         let mut command = Command::new(bin.join(name));
         command.arg("-v");
@@ -170,48 +122,4 @@ fn link(folder: &Path) -> Result<()> {
         symlink(&program, bin.join(name))?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(release: Release, haproxy: &str, nginx: &str) -> Result<(), String> {
-        let lines = [
-            format!("HAProxy version {haproxy} 2026/10/17 - https://haproxy.org/"),
-            format!("nginx version: nginx/{nginx}"),
-        ];
-        release.check(&lines).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn programs_of_the_series_of_their_release_are_those_to_test() {
-        assert_eq!(check(Release::Trixie, "3.0.11-1+deb13u1", "1.26.3"), Ok(()));
-        assert_eq!(check(Release::Forky, "3.2.0-1", "1.30.2 (Debian)"), Ok(()));
-    }
-
-    #[test]
-    fn a_release_that_has_moved_on_is_told_with_what_to_change() {
-        let moved = check(Release::Forky, "3.4.1-1", "1.30.2").unwrap_err();
-        assert!(
-            moved.starts_with("haproxy of Debian forky is 3.4.1-1, and the tests are to run on 3.2: "),
-            "{moved}"
-        );
-        assert!(moved.contains("change Release::series in e2e/src/cluster/releases.rs to 3.4"), "{moved}");
-        assert!(moved.contains("haproxy in charts/plimsoll/values.yaml"), "{moved}");
-        let other = check(Release::Forky, "3.20.1", "1.30.2").unwrap_err();
-        assert!(other.contains("3.20.1"), "not of the series 3.2: {other}");
-        assert!(
-            check(Release::Trixie, "3.0.11", "1.30.2").unwrap_err().starts_with("nginx of Debian trixie")
-        );
-        let none = Release::Trixie.check(&["HAProxy".to_owned(), "nginx".to_owned()]).unwrap_err();
-        assert_eq!(none.to_string(), "haproxy says no version: \"HAProxy\"");
-    }
-
-    #[test]
-    fn every_series_is_told_by_its_program() {
-        assert_eq!(tested_series("haproxy"), ["2.6", "3.0", "3.2"]);
-        assert_eq!(tested_series("nginx"), ["1.22", "1.26", "1.30"]);
-        assert_eq!(series("3.2-bookworm"), "3.2");
-    }
 }

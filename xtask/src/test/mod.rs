@@ -4,7 +4,7 @@ mod cargo;
 mod counts;
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     thread::{JoinHandle, spawn},
     time::Instant,
 };
@@ -14,7 +14,7 @@ use plimsoll_e2e::{
     cases,
     cluster::{
         Cluster, Options,
-        releases::{Release, of_this_system},
+        releases::{Release, versions},
     },
     stage::{Built, Profile},
 };
@@ -23,7 +23,7 @@ use self::{
     cargo::{cargo, counted, tests, tests_with, twice},
     counts::Counts,
 };
-use crate::chart;
+use crate::{chart, series};
 
 /// What needs no program but those of this workspace.
 const UNIT: &[&str] =
@@ -72,7 +72,7 @@ fn real_programs(counts: &mut Counts) {
         Ok(counts)
     });
     counts.step("versions of HAProxy and NGINX", || {
-        println!("the balancers of this system are {}", of_this_system()?.join(" and "));
+        println!("the balancers of this system are {}", versions(Path::new(""))?.join(" and "));
         Ok(Counts::right(1))
     });
     for (name, with) in
@@ -95,7 +95,14 @@ fn real_programs(counts: &mut Counts) {
 /// The tests of the balancers with those of another release.
 fn balancers_of(release: Release) -> Result<Counts> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let paths = std::iter::once(release.programs()?).chain(std::env::split_paths(&path));
+    let programs = release.programs()?;
+    let versions = versions(&programs)?;
+    println!("the balancers of Debian {} are {}", release.name(), versions.join(" and "));
+    if let Some(moved) = series::moved(release, &versions)? {
+        // No fault of the change under test: the packages of a testing release change at any time.
+        println!("note: {moved}");
+    }
+    let paths = std::iter::once(programs).chain(std::env::split_paths(&path));
     let path = std::env::join_paths(paths)?;
     twice(|| tests_with("PATH", &path, &["--test=haproxy", "--test=agent", "--test=nginx"]))
 }
