@@ -31,7 +31,7 @@ pub fn connections(front: SocketAddr, count: usize, beginning: &'static [u8]) ->
                 {
                     let _until_it_is_closed = stream.read_to_end(&mut Vec::new()).await;
                 }
-                wait(50).await;
+                wait(200).await;
             }
         });
     }
