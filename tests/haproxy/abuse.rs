@@ -88,6 +88,7 @@ fn requests_over_tls(front: SocketAddr, trusted: &str, count: u32) -> JoinSet<()
         let (connector, name) = (connector.clone(), name.clone());
         clients.spawn(async move {
             let stream = TcpStream::connect(front).await.unwrap();
+            stream.set_zero_linger().unwrap();
             let mut stream = connector.connect(name, stream).await.unwrap();
             stream.write_all(b"GET / HTTP/1.1\r\nhost: shop.example\r\n\r\n").await.unwrap();
             stream.flush().await.unwrap();

@@ -20,13 +20,15 @@ pub const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: shop.example\r\n\r\n";
 pub const IDLE: &[u8] = b"";
 
 /// So many clients that each connect, send `beginning` and nothing else until they are dropped, and connect anew when they are
-/// closed. Those that a full balancer does not take wait in the kernel.
+/// closed. Those that a full balancer does not take wait in the kernel. They end by a reset, so that none stays in TIME_WAIT: the
+/// port of a listener of another test could be among theirs.
 pub fn connections(front: SocketAddr, count: usize, beginning: &'static [u8]) -> JoinSet<()> {
     let mut clients = JoinSet::new();
     for _ in 0..count {
         clients.spawn(async move {
             loop {
                 if let Ok(mut stream) = TcpStream::connect(front).await
+                    && stream.set_zero_linger().is_ok()
                     && stream.write_all(beginning).await.is_ok()
                 {
                     let _until_it_is_closed = stream.read_to_end(&mut Vec::new()).await;
