@@ -83,12 +83,14 @@ async fn path(stream: &mut TcpStream) -> io::Result<Option<String>> {
 }
 
 async fn is_alive(paths: &Paths) -> bool {
-    let before = Processes::here(&paths.pid);
-    match timeout(PATIENCE, probe::exchange(paths.own, STRUCTURE)).await {
-        Ok(Ok(answer)) if answer.is_empty() => {
-            let after = Processes::here(&paths.pid);
-            before.zip(after).is_some_and(|(before, after)| after.are_those_of(&before))
+    let exchange = || async { probe::exchange(paths.own, STRUCTURE).await.ok() };
+    let alive = async {
+        if !exchange().await?.is_empty() {
+            return Some(true);
         }
-        answered => matches!(answered, Ok(Ok(_))),
-    }
+        let before = Processes::here(&paths.pid)?;
+        let answer = exchange().await?;
+        Some(!answer.is_empty() || Processes::here(&paths.pid)?.are_those_of(&before))
+    };
+    timeout(PATIENCE, alive).await.ok().flatten() == Some(true)
 }

@@ -63,14 +63,6 @@ fn real_programs(counts: &mut Counts) {
     let cluster =
         Beside::start(|| Cluster::up(&Options { nodes: 2, ..Options::default() }).map(|_| Counts::right(1)));
     let api_server = Beside::start(|| twice(|| tests(API_SERVER)));
-    // One after the other: with more at the same time two cores are too slow for the deadlines of the tests.
-    let releases = Beside::start(|| {
-        let mut counts = Counts::default();
-        for release in Release::ALL {
-            counts.add(balancers_of(release)?);
-        }
-        Ok(counts)
-    });
     counts.step("versions of HAProxy and NGINX", || {
         println!("the balancers of this system are {}", versions(Path::new(""))?.join(" and "));
         Ok(Counts::right(1))
@@ -80,7 +72,11 @@ fn real_programs(counts: &mut Counts) {
     {
         counts.step(&format!("real {with}: {name}"), || twice(|| tests(&[&format!("--test={name}")])));
     }
-    counts.step("real HAProxy and NGINX of the next releases of Debian", || releases.join());
+    // After those of this system: with more at the same time two cores are too slow for the deadlines of the tests.
+    for release in Release::ALL {
+        counts
+            .step(&format!("real HAProxy and NGINX of Debian {}", release.name()), || balancers_of(release));
+    }
     counts.step("real API server without nodes", || api_server.join());
     counts.step("cluster", || cluster.join());
     for name in ["lease", "evict"] {
