@@ -9,16 +9,21 @@ use proptest::prelude::*;
 
 use super::fixtures::{Driven, fresh};
 
-fn load(per_replica: &str) -> String {
+/// A service of one KPI that follows a fall at once.
+fn of(kpi: &str) -> String {
     format!(
         r#"
 scaleTargetRef: {{kind: Deployment, name: worker}}
 minReplicas: 1
 maxReplicas: 50
 behavior: {{scaleDown: {{stabilizationWindowSeconds: 0}}}}
-kpis: [{{name: load, type: Load, query: l, perReplica: "{per_replica}"}}]
+kpis: [{kpi}]
 "#
     )
+}
+
+fn load(per_replica: &str) -> String {
+    of(&format!(r#"{{name: load, type: Load, query: l, perReplica: "{per_replica}"}}"#))
 }
 
 const CPU: &str = r#"
@@ -136,15 +141,7 @@ fn a_range_of_more_than_an_hour_is_not_cut() {
 }
 
 fn objective(limit: &str) -> String {
-    format!(
-        r#"
-scaleTargetRef: {{kind: Deployment, name: api}}
-minReplicas: 1
-maxReplicas: 50
-behavior: {{scaleDown: {{stabilizationWindowSeconds: 0}}}}
-kpis: [{{name: slow, type: Objective, query: q, atMost: "{limit}"}}]
-"#
-    )
+    of(&format!(r#"{{name: slow, type: Objective, query: q, atMost: "{limit}"}}"#))
 }
 
 /// What a Load asks for once one of its ten scrape targets is missing.

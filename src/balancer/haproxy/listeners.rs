@@ -4,7 +4,7 @@ use super::{
     HaProxy, NAME,
     command::{Answer, Command, Word},
     frontend::LISTENERS,
-    seen::Unreadable,
+    seen::{Stat, Unreadable},
     socket,
 };
 use crate::balancer::DriverError;
@@ -21,16 +21,11 @@ pub struct Clients {
 impl Clients {
     /// From `show stat` of frontends.
     fn read(stat: &str) -> Result<Self, Unreadable> {
-        let missing = |missing| Unreadable { command: "show stat", missing };
-        let header = stat.lines().find(|line| line.starts_with('#')).ok_or(missing("header"))?;
-        let names: Vec<&str> = header.trim_start_matches("# ").split(',').collect();
-        let row = stat.lines().find(|line| line.split(',').next() == Some(LISTENERS));
-        let fields: Vec<&str> = row.ok_or(missing(LISTENERS))?.split(',').collect();
-        let number = |name: &'static str| {
-            let place = names.iter().position(|found| *found == name).ok_or(missing(name))?;
-            fields.get(place).and_then(|field| field.parse().ok()).ok_or(missing(name))
-        };
-        Ok(Self { now: number("scur")?, ever: number("stot")? })
+        let stat = Stat::read(stat)?;
+        let proxy = stat.place("pxname")?;
+        let row = stat.rows().find(|fields| fields.get(proxy).copied() == Some(LISTENERS));
+        let fields = row.ok_or(Stat::missing(LISTENERS))?;
+        Ok(Self { now: stat.number(&fields, "scur")?, ever: stat.number(&fields, "stot")? })
     }
 }
 

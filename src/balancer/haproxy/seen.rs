@@ -185,7 +185,7 @@ fn is_pod_name(name: &str) -> bool {
 }
 
 /// The columns of a table by the words of its first line that begins with `#`.
-pub(super) fn columns(header: &str, separator: char) -> HashMap<&str, usize> {
+fn columns(header: &str, separator: char) -> HashMap<&str, usize> {
     let header = header.trim_start_matches('#').trim_start();
     header.split(separator).enumerate().map(|(place, name)| (name, place)).collect()
 }
@@ -256,17 +256,12 @@ struct Count {
 impl<'a> Counts<'a> {
     /// Rows of backends and servers.
     pub(super) fn read(text: &'a str) -> Result<Self, Unreadable> {
-        let missing = |missing| Unreadable { command: "show stat", missing };
-        let header = text.lines().find(|line| line.starts_with('#')).ok_or(missing("header"))?;
-        let columns = columns(header, ',');
-        let place = |name: &'static str| columns.get(name).copied().ok_or(missing(name));
-        let (backend, name) = (place("pxname")?, place("svname")?);
-        let (active, queued) = (place("scur")?, place("qcur")?);
-        let (maxconn, cookie) = (place("slim")?, place("cookie")?);
+        let stat = Stat::read(text)?;
+        let (backend, name) = (stat.place("pxname")?, stat.place("svname")?);
+        let (active, queued) = (stat.place("scur")?, stat.place("qcur")?);
+        let (maxconn, cookie) = (stat.place("slim")?, stat.place("cookie")?);
         let mut counts = Self { servers: HashMap::new(), queued: 0 };
-        for line in text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()) {
-            // Texts of checks stand behind what is read here, so a comma in one does no harm.
-            let fields: Vec<&str> = split(line);
+        for fields in stat.rows() {
             let number = |place: usize| fields.get(place).and_then(|field| field.parse().ok()).unwrap_or(0);
             let count = Count {
                 active: number(active),
@@ -297,8 +292,43 @@ impl<'a> Counts<'a> {
     }
 }
 
+/// The answer to `show stat`: CSV with a header.
+pub(super) struct Stat<'a> {
+    columns: HashMap<&'a str, usize>,
+    text: &'a str,
+}
+
+impl<'a> Stat<'a> {
+    /// # Errors
+    /// There is no header.
+    pub(super) fn read(text: &'a str) -> Result<Self, Unreadable> {
+        let header = text.lines().find(|line| line.starts_with('#')).ok_or(Self::missing("header"))?;
+        Ok(Self { columns: columns(header, ','), text })
+    }
+
+    pub(super) fn missing(missing: &'static str) -> Unreadable {
+        Unreadable { command: "show stat", missing }
+    }
+
+    /// The place of a column among the fields of a row.
+    pub(super) fn place(&self, column: &'static str) -> Result<usize, Unreadable> {
+        self.columns.get(column).copied().ok_or(Self::missing(column))
+    }
+
+    /// The number in a column of a row.
+    pub(super) fn number(&self, fields: &[&str], column: &'static str) -> Result<u64, Unreadable> {
+        let field = fields.get(self.place(column)?);
+        field.and_then(|field| field.parse().ok()).ok_or(Self::missing(column))
+    }
+
+    /// The fields of each row. Texts of checks stand behind all columns that are read, so a comma in one does no harm.
+    pub(super) fn rows(&self) -> impl Iterator<Item = Vec<&'a str>> {
+        self.text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()).map(split)
+    }
+}
+
 /// Fields of a line of CSV; those in double quotes may hold commas.
-pub(super) fn split(line: &str) -> Vec<&str> {
+fn split(line: &str) -> Vec<&str> {
     let mut inside = false;
     line.split(move |char| {
         inside ^= char == '"';

@@ -5,7 +5,7 @@
 
 use super::{
     frontend::LISTENERS,
-    seen::{Unreadable, columns, field, split},
+    seen::{Stat, Unreadable, field},
 };
 use crate::balancer::Usage;
 
@@ -18,26 +18,20 @@ impl Usage {
         let idle: u64 = field(info, "Idle_pct")?
             .parse()
             .map_err(|_| Unreadable { command: "show info", missing: "Idle_pct" })?;
-        let missing = |missing| Unreadable { command: "show stat", missing };
-        let header = stat.lines().find(|line| line.starts_with('#')).ok_or(missing("header"))?;
-        let columns = columns(header, ',');
-        let place = |name: &'static str| columns.get(name).copied().ok_or(missing(name));
-        let (proxy, row) = (place("pxname")?, place("svname")?);
-        let (sessions, limit) = (place("scur")?, place("slim")?);
+        let stat = Stat::read(stat)?;
+        let (proxy, row) = (stat.place("pxname")?, stat.place("svname")?);
         let (mut connections, mut requests) = (None, 0_u64);
-        for line in stat.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()) {
-            let fields = split(line);
+        for fields in stat.rows() {
             let text = |place: usize| fields.get(place).copied().unwrap_or_default();
-            let number = |place, name| text(place).parse::<u64>().map_err(|_| missing(name));
             match (text(proxy), text(row)) {
                 (LISTENERS, "FRONTEND") => {
-                    connections = Some((number(sessions, "scur")?, number(limit, "slim")?));
+                    connections = Some((stat.number(&fields, "scur")?, stat.number(&fields, "slim")?));
                 }
-                (_, "BACKEND") => requests += number(sessions, "scur")?,
+                (_, "BACKEND") => requests += stat.number(&fields, "scur")?,
                 _ => {}
             }
         }
-        let (connections, most) = connections.ok_or(missing(LISTENERS))?;
+        let (connections, most) = connections.ok_or(Stat::missing(LISTENERS))?;
         Ok(Self {
             connections: Self::percent(connections, most),
             requests: Self::percent(requests, most),
