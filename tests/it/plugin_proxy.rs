@@ -4,7 +4,7 @@ use std::{fs, net::TcpListener, process::Command};
 
 use serde_json::json;
 
-/// A port of the loopback without a listener: whoever connects is refused at once.
+/// A loopback port without a listener: connections are refused at once.
 fn closed_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

@@ -1,8 +1,8 @@
 //! nginx.conf, from what is wanted. Pure.
 //!
-//! Bodies are passed on as they come (`proxy_request_buffering off`), so a client that sends slowly holds a connection to a
-//! replica for as long as its body takes; no pause in it may be longer than 10 s (`client_body_timeout`). It takes nobody's
-//! place: a replica has no limit of connections here. `limits.connectionsPerReplica` is refused with NGINX, whose `max_conns`
+//! Request bodies are streamed (`proxy_request_buffering off`), so a slow client holds a connection to a replica until its body
+//! is complete; a pause of more than 10 s ends the request (`client_body_timeout`). Other clients are not held up by it:
+//! connections to a replica have no limit here. `limits.connectionsPerReplica` is refused with NGINX, whose `max_conns`
 //! answers 502 to what is above instead of letting it wait (`queue` is not in the open-source version).
 
 use std::{collections::BTreeSet, fmt::Write as _, time::Duration};

@@ -8,12 +8,12 @@
 //! accepted, and after a shorter `client_header_timeout` a client connects anew. The supervisor is the first process of the same
 //! container. It needs no connection of the pool for its clients, and it ends with NGINX.
 //!
-//! NGINX is alive if it answers, and also if it closes a connection without an answer, which a worker without a free
-//! connection does at once. It is not alive if nobody listens, if nobody answers in time, or if its workers end instead of
-//! answering.
+//! NGINX is alive if it answers, and also if it closes a connection without an answer: a worker without a free connection
+//! does so at once. It is not alive if its port refuses the connection, if the answer takes too long, or if its workers end
+//! instead of answering.
 //!
-//! The port is open to every client that reaches the pod. So that nobody takes it from the kubelet, the client that has been
-//! there longest makes room for the next one: a probe takes milliseconds.
+//! Every client that reaches the pod can connect to this port. When all places are taken, the oldest connection is closed, so
+//! that the kubelet's probe, which takes milliseconds, is always served.
 
 use std::{collections::VecDeque, convert::Infallible, time::Duration};
 

@@ -1,8 +1,8 @@
 //! NGINX 1.22 or newer, driven by reloads: the new file is checked (`nginx -t`), put in place, taken over by new workers
 //! (`SIGHUP`), read back from them, and undone if they don't come.
 //!
-//! Clients may take every connection that NGINX has (`health.rs`). It then answers nobody, its agent included: what it served
-//! last counts as served, and a change is still made, since new workers have connections of their own.
+//! Clients may take every connection that NGINX has (`health.rs`). Its agent then gets no answer either. The configuration that
+//! was served last counts as served, and changes are still made, since new workers have connections of their own.
 //!
 //! Old workers finish what they have. Which workers may still send something to a replica is remembered, so that it
 //! is told as drained only when the last of them is gone.

@@ -75,7 +75,7 @@ pub(super) async fn get(address: SocketAddr, path: &str) -> Result<Option<String
 /// The whole answer; an empty one if the connection was closed without an answer, as by a worker that has no connection left.
 ///
 /// # Errors
-/// Nobody listens at `address`.
+/// `address` refuses the connection.
 pub(super) async fn exchange(address: SocketAddr, path: &str) -> io::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET {path} HTTP/1.1\r\nhost: plimsoll\r\nconnection: close\r\n\r\n");

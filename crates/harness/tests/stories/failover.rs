@@ -1,4 +1,4 @@
-//! Failover: what one failed request does to a quiet service, and what is asked about a standby of somebody else.
+//! Failover: one failed request of a quiet service, and requests to the API server about a standby in another namespace.
 
 use std::time::Duration;
 

@@ -99,7 +99,7 @@ impl fmt::Display for ConditionCode {
             Self::BalancersInSync => "every balancer runs what is wanted of it",
             Self::BalancersStarting => "balancers are starting or taking a change over",
             Self::BalancerOutOfSync => "a balancer does not run what is wanted of it",
-            Self::BalancersFailed => "the balancers could not be brought about",
+            Self::BalancersFailed => "the load balancers could not be reconciled",
             Self::HeadroomLeft => "no balancer is near the most that it can take",
             Self::BalancersSaturated => "a balancer is near the most that it can take",
             Self::RouteInSync => "the rule has its weights, is accepted and answers",

@@ -85,8 +85,8 @@ impl TryFrom<&StepRecord> for DecisionStep {
     }
 }
 
-/// Reads a list of steps without those that this version can't read: a status that somebody else wrote, or another version,
-/// must not make its object unreadable.
+/// Deserializes a list of steps and leaves out those that this version can't read. One step of another version must not make
+/// the whole object unreadable.
 pub(crate) fn known_steps<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<StepRecord>, D::Error> {
     let steps = Vec::<Value>::deserialize(from)?;
     Ok(steps.into_iter().filter_map(|step| serde_json::from_value(step).ok()).collect())
