@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 /// A namespace of its own, deleted at the end.
-struct Scene {
+struct Fixture {
     client: Client,
     evictor: Evictor,
     leader: Leader,
@@ -49,7 +49,7 @@ async fn lead(client: Client, namespace: &str) -> (Leader, JoinSet<()>) {
     (leader, election)
 }
 
-impl Scene {
+impl Fixture {
     async fn new() -> Self {
         let config = namespace::config().await;
         let evictor = Evictor::new(client_without_retries(config.clone()).expect("a client"));
@@ -124,30 +124,30 @@ impl Scene {
 
 #[tokio::test]
 async fn a_budget_refuses_with_too_many_requests_and_allows_later() {
-    let scene = Scene::new().await;
-    scene.pod("shop-1").await;
-    scene.budget(0).await;
+    let fixture = Fixture::new().await;
+    fixture.pod("shop-1").await;
+    fixture.budget(0).await;
     let soon = Timestamp::now() + SignedDuration::from_secs(10);
-    let error = scene.evict("shop-1", soon).await.expect_err("the budget refuses");
+    let error = fixture.evict("shop-1", soon).await.expect_err("the budget refuses");
     assert_eq!(error.result(), Some(WriteResult::TooManyRequests));
     assert!(error.said().contains("disruption budget"), "{}", error.said());
-    assert!(scene.exists("shop-1").await);
-    scene.budget(1).await;
-    scene.evict("shop-1", soon).await.expect("the budget allows it");
-    assert!(!scene.exists("shop-1").await);
-    scene.end().await;
+    assert!(fixture.exists("shop-1").await);
+    fixture.budget(1).await;
+    fixture.evict("shop-1", soon).await.expect("the budget allows it");
+    assert!(!fixture.exists("shop-1").await);
+    fixture.end().await;
 }
 
 #[tokio::test]
 async fn who_is_gone_or_another_one_by_now_is_left_alone() {
-    let scene = Scene::new().await;
+    let fixture = Fixture::new().await;
     let now = Timestamp::now();
-    scene.evict("shop-0", now).await.expect("it is gone already");
-    scene.pod("shop-0").await;
+    fixture.evict("shop-0", now).await.expect("it is gone already");
+    fixture.pod("shop-0").await;
     let before = now - SignedDuration::from_secs(60);
-    scene.evict("shop-0", before).await.expect("the one that was meant is gone");
-    assert!(scene.exists("shop-0").await, "a new pod of the same name");
-    scene.evict("shop-0", now + SignedDuration::from_secs(10)).await.unwrap();
-    assert!(!scene.exists("shop-0").await);
-    scene.end().await;
+    fixture.evict("shop-0", before).await.expect("the one that was meant is gone");
+    assert!(fixture.exists("shop-0").await, "a new pod of the same name");
+    fixture.evict("shop-0", now + SignedDuration::from_secs(10)).await.unwrap();
+    assert!(!fixture.exists("shop-0").await);
+    fixture.end().await;
 }

@@ -47,7 +47,7 @@ pub struct Events {
     client: Client,
     instance: String,
     clock: Clock,
-    said: Arc<Mutex<Said>>,
+    said: Arc<Mutex<Published>>,
 }
 
 impl Events {
@@ -91,20 +91,20 @@ impl Events {
         }
     }
 
-    fn said(&self) -> std::sync::MutexGuard<'_, Said> {
+    fn said(&self) -> std::sync::MutexGuard<'_, Published> {
         self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What was said lately, by whom it is about, its reason and its words.
 #[derive(Default)]
-struct Said {
+struct Published {
     lately: HashMap<(Option<String>, &'static str, String), (Event, Timestamp)>,
     /// The number in the name of the last event: its time in nanoseconds, raised so that no two names are the same.
     named: i128,
 }
 
-impl Said {
+impl Published {
     /// The event to write for `note` at `now`: a new one, or the last one with the same words, counted.
     fn next(&mut self, note: &Note, about: &ObjectReference, instance: &str, now: Timestamp) -> Event {
         self.lately.retain(|_, (_, last)| now.duration_since(*last) < COUNTED_FOR);
@@ -171,7 +171,7 @@ mod tests {
             message: message.into(),
         };
         let at = |second| Timestamp::from_second(second).unwrap();
-        let mut said = Said::default();
+        let mut said = Published::default();
         let mut next = |message, uid, second| {
             let event = said.next(&note(message), &about(uid), "pod", at(second));
             (event.note.unwrap(), event.series.map(|series| series.count), event.metadata.name)

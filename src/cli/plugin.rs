@@ -5,7 +5,7 @@
 mod args;
 mod connect;
 mod failure;
-mod order;
+mod manual_override;
 mod output;
 mod proxy;
 mod screen;
@@ -54,13 +54,13 @@ async fn dispatch(args: &Args) -> Result<(), Failure> {
         Command::Status(status) => show_status(args, status, &mut screen).await,
         Command::Explain(explain) => show_explanation(args, explain, &mut screen).await,
         Command::Failover(wanted) => {
-            screen.append(&order::move_to(&Cluster::connect(args, false).await?, wanted).await?)
+            screen.append(&manual_override::move_to(&Cluster::connect(args, false).await?, wanted).await?)
         }
         Command::Freeze(wanted) => {
-            screen.append(&order::freeze(&Cluster::connect(args, false).await?, wanted).await?)
+            screen.append(&manual_override::freeze(&Cluster::connect(args, false).await?, wanted).await?)
         }
         Command::Unfreeze(wanted) => {
-            screen.append(&order::unfreeze(&Cluster::connect(args, false).await?, wanted).await?)
+            screen.append(&manual_override::unfreeze(&Cluster::connect(args, false).await?, wanted).await?)
         }
         Command::Version => screen.append(&format!("kubectl plimsoll {}\n", env!("CARGO_PKG_VERSION"))),
     }

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::{
     board::Board,
     index::{
-        NodeIndex, PodIndex, RouteIndex, Scaler, ScalerIndex, Served, Shared, Target, Workload, read,
+        NodeIndex, PodIndex, RouteIndex, Scaler, ScalerIndex, Served, SharedIndex, Target, Workload, read,
         route_workload,
     },
     key::ServiceKey,
@@ -28,7 +28,7 @@ use plimsoll_api::GatewayRule;
 use plimsoll_engine::Pods;
 
 /// Parts that all scopes share.
-pub struct Shell {
+pub struct Shared {
     /// The cluster.
     pub client: Client,
     /// The time of day.
@@ -61,17 +61,17 @@ pub struct Shell {
 #[derive(Clone, Default)]
 pub struct Indexes {
     /// Pods.
-    pub pods: Shared<PodIndex>,
+    pub pods: SharedIndex<PodIndex>,
     /// Nodes; empty where only some namespaces are worked in.
-    pub nodes: Shared<NodeIndex>,
+    pub nodes: SharedIndex<NodeIndex>,
     /// Deployments, StatefulSets, ReplicaSets.
     pub built_in: BuiltIn,
     /// Our own objects, by what they scale.
-    pub services: Shared<ScalerIndex>,
+    pub services: SharedIndex<ScalerIndex>,
     /// HorizontalPodAutoscalers.
-    pub autoscalers: Shared<ScalerIndex>,
+    pub autoscalers: SharedIndex<ScalerIndex>,
     /// KEDA's ScaledObjects, if they are served.
-    pub scaled_objects: Shared<ScalerIndex>,
+    pub scaled_objects: SharedIndex<ScalerIndex>,
     /// HTTPRoutes, if they are served.
     pub routes: Routes,
 }
@@ -80,9 +80,9 @@ pub struct Indexes {
 #[derive(Clone, Default)]
 pub struct Routes {
     /// Those that there are.
-    pub index: Shared<RouteIndex>,
+    pub index: SharedIndex<RouteIndex>,
     /// Whether there can be any.
-    pub served: Shared<Served>,
+    pub served: SharedIndex<Served>,
 }
 
 /// The services of all scopes, and what they tell each other.
@@ -97,34 +97,34 @@ pub struct Others<'a> {
 /// One scope.
 pub struct Context {
     /// Parts that all scopes share.
-    pub shell: Arc<Shell>,
+    pub shared: Arc<Shared>,
     /// Pods.
-    pub pods: Shared<PodIndex>,
+    pub pods: SharedIndex<PodIndex>,
     /// Nodes.
-    pub nodes: Shared<NodeIndex>,
+    pub nodes: SharedIndex<NodeIndex>,
     /// Finds targets.
     pub targets: Targets,
     /// HTTPRoutes.
     pub routes: Routes,
     /// Is told of what services should look at.
     pub changed: mpsc::Sender<Workload>,
-    scalers: [Shared<ScalerIndex>; 3],
+    scalers: [SharedIndex<ScalerIndex>; 3],
 }
 
 impl Context {
     /// Over the given indexes.
     #[must_use]
-    pub fn new(shell: Arc<Shell>, indexes: Indexes, changed: mpsc::Sender<Workload>) -> Self {
-        let targets = Targets::new(shell.client.clone(), indexes.built_in);
+    pub fn new(shared: Arc<Shared>, indexes: Indexes, changed: mpsc::Sender<Workload>) -> Self {
+        let targets = Targets::new(shared.client.clone(), indexes.built_in);
         let scalers = [indexes.services, indexes.autoscalers, indexes.scaled_objects];
         let Indexes { pods, nodes, routes, .. } = indexes;
-        Self { shell, pods, nodes, targets, routes, changed, scalers }
+        Self { shared, pods, nodes, targets, routes, changed, scalers }
     }
 
     /// The services, and what they tell each other.
     #[must_use]
     pub fn others(&self) -> Others<'_> {
-        Others { board: &self.shell.board, services: &self.shell.services }
+        Others { board: &self.shared.board, services: &self.shared.services }
     }
 
     /// The pods of a target, as the watches know them.

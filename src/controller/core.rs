@@ -67,7 +67,7 @@ impl Core {
     }
 
     /// The last written status: what balancers follow, whatever was decided since.
-    pub fn told(&self) -> Option<&ScalableServiceStatus> {
+    pub fn last_written(&self) -> Option<&ScalableServiceStatus> {
         self.written.as_ref().map(|(status, _)| &**status)
     }
 

@@ -22,10 +22,10 @@ pub async fn end(meta: &ObjectMeta, key: &ServiceKey, context: &Context) -> Acti
     let Some(deleted) = meta.deletion_timestamp.as_ref().filter(|_| has_finalizer(meta)) else {
         return Action::await_change();
     };
-    let (client, permit) = (&context.shell.client, context.shell.leader.permit(WRITE_TIMEOUT));
+    let (client, permit) = (&context.shared.client, context.shared.leader.permit(WRITE_TIMEOUT));
     let (namespace, name) = (&key.namespace, &key.name);
     if let Err(error) = restore(key, client, &permit).await {
-        if context.shell.clock.now().duration_since(deleted.0) < GIVEN_UP_AFTER {
+        if context.shared.clock.now().duration_since(deleted.0) < GIVEN_UP_AFTER {
             tracing::info!(namespace, name, error = error.said(), "not everything is put back yet");
             return Action::requeue(AGAIN);
         }

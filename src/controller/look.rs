@@ -52,7 +52,7 @@ async fn decide(
     core: &mut Core,
     capabilities: &mut Capabilities,
 ) {
-    let clock = &view.context.shell.clock;
+    let clock = &view.context.shared.clock;
     core.unscaled = Memory::default();
     core.scale.correct(&mut subject.target);
     core.follow_target(view.service, &subject.target, clock.now());
@@ -75,12 +75,13 @@ async fn decide(
         memory.changed(change);
     }
     let began = Instant::now();
-    let Turn { decision, failover: shift, recovery } =
+    let Turn { decision, failover, recovery } =
         turn(spec, &seen, memory, now, &mut |departure| consent(capabilities, view, departure));
-    view.context.shell.metrics.decided(decision.bound_by, began.elapsed());
+    view.context.shared.metrics.decided(decision.bound_by, began.elapsed());
     let progress = Progress { now: seen.replicas, ready: seen.pods.ready(), recovery, ..Progress::default() };
     let selector = subject.target.selector.as_ref().map(ToString::to_string);
-    let decided = Decided { at: now, seen: seen.replicas, floor: spec.floor(now), selector, decision, shift };
+    let decided =
+        Decided { at: now, seen: seen.replicas, floor: spec.floor(now), selector, decision, failover };
     core.last = Some(Outcome::Done(Box::new(Done { decided, progress })));
     (view.subject, view.seen) = (Some(subject), Some(seen));
 }
@@ -91,18 +92,18 @@ async fn refuse(view: &mut View<'_>, refused: Refused, core: &mut Core, capabili
     if !Refusal::is_of_the_answer(reason) {
         core.forget_decisions();
     }
-    view.context.shell.board.unscaled(view.key);
-    let mut shift = None;
+    view.context.shared.board.unscaled(view.key);
+    let mut failover = None;
     if let Some(subject) = subject.as_ref().filter(|_| view.service.spec.failover.is_some()) {
         let seen = observe(view, subject, core, capabilities).await;
-        let now = view.context.shell.clock.now();
-        shift = turn_unscaled(&subject.spec, &seen, &mut core.unscaled, now, &mut |departure| {
+        let now = view.context.shared.clock.now();
+        failover = turn_unscaled(&subject.spec, &seen, &mut core.unscaled, now, &mut |departure| {
             consent(capabilities, view, departure)
         });
         view.seen = Some(seen);
     }
     view.subject = subject;
-    core.last = Some(Outcome::Refused(Box::new(Refusal { reason, message, shift })));
+    core.last = Some(Outcome::Refused(Box::new(Refusal { reason, message, failover })));
 }
 
 /// A departure from the primary is allowed unless one capability has something against it.
@@ -123,7 +124,7 @@ async fn observe(
         look.patience = WAKE_PATIENCE;
     }
     let asker = view.asker();
-    let samples = timeout(look.patience, view.context.shell.kpis.ask(&asker, &subject.spec.kpis, age));
+    let samples = timeout(look.patience, view.context.shared.kpis.ask(&asker, &subject.spec.kpis, age));
     let parts = join_all(capabilities.iter_mut().map(|capability| capability.observe(look)));
     let (samples, parts) = join(samples, parts).await;
     let samples = samples.unwrap_or_default();
@@ -134,21 +135,21 @@ async fn observe(
 
 /// The memory of a service that this process looks at for the first time: what Prometheus and status know of the past.
 async fn remember(view: &View<'_>, spec: &Validated, core: &Core) -> Memory {
-    let (service, shell) = (view.service, &view.context.shell);
+    let (service, shared) = (view.service, &view.context.shared);
     let window = spec.scale_down.window.max(spec.scale_up.window);
     let window = Duration::try_from(window).unwrap_or_default();
     let step = Duration::try_from(spec.period).unwrap_or_default();
     let loads = spec.kpis.iter().filter(|rule| matches!(rule.goal, Goal::PerReplica(_)));
     let asker = &view.asker();
     let histories = loads.map(|rule| async move {
-        let points = shell.kpis.history(asker, rule, window, step).await;
+        let points = shared.kpis.history(asker, rule, window, step).await;
         (rule.name.clone(), points.unwrap_or_default())
     });
     let histories: Vec<_> = join_all(histories).await;
-    let decisions = core.told().map_or(&[][..], |status| report::decisions_of(&service.spec, status));
+    let decisions = core.last_written().map_or(&[][..], |status| report::decisions_of(&service.spec, status));
     let made = decisions.iter().filter(|record| report::changed(record));
     let changes = made.map(|record| Change { at: record.time.0, from: record.from, to: record.to });
-    let now = shell.clock.now();
+    let now = shared.clock.now();
     // Earlier changes are unknown: another scaler may have made them, or they have left the ring of decisions.
     let created = service.creation_timestamp().map_or(now, |created| created.0);
     let full = decisions.len() >= ScalableServiceStatus::DECISIONS_MAX;
@@ -166,7 +167,8 @@ pub fn schedule(view: &View<'_>, core: &mut Core) {
             (core.decided, core.due) = (Some(now), now + wait);
         }
         Some(Outcome::Refused(refusal)) => {
-            let next = refusal.shift.as_ref().and_then(|shift| Duration::try_from(shift.next_look?).ok());
+            let next =
+                refusal.failover.as_ref().and_then(|failover| Duration::try_from(failover.next_look?).ok());
             let period = Duration::from(view.service.spec.period);
             core.due = now + next.map_or(period, |next| next.min(period));
         }
@@ -182,7 +184,7 @@ fn after_decision(view: &View<'_>, core: &mut Core) -> Duration {
     let Done { decided, progress } = done;
     let sooner = [
         progress.recovery.as_ref().and_then(|recovery| recovery.next_look),
-        decided.shift.as_ref().and_then(|shift| shift.next_look),
+        decided.failover.as_ref().and_then(|failover| failover.next_look),
     ];
     let next = sooner.into_iter().flatten().fold(decided.decision.next_look, SignedDuration::min);
     let failed = match progress.written {
@@ -190,7 +192,7 @@ fn after_decision(view: &View<'_>, core: &mut Core) -> Duration {
         Written::Conflict(_) => Some(AFTER_CONFLICT),
         Written::Failed(_) => Some(AFTER_FAILURE),
     };
-    let now = view.context.shell.clock.now();
+    let now = view.context.shared.clock.now();
     if let Some(taken) = newest_scrape(&subject.spec, seen) {
         core.scrapes.seen(taken, now);
     }

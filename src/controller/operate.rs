@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use futures::{FutureExt, StreamExt, future::BoxFuture, future::Shared, stream};
+use futures::{FutureExt, StreamExt, future::BoxFuture, future::SharedIndex, stream};
 use kube::{
     Api, Client,
     core::DeserializeGuard,
@@ -19,7 +19,7 @@ use tokio::{
 
 use super::{
     board::Board,
-    context::{Context, Indexes, Shell},
+    context::{Context, Indexes, Shared},
     index::{Served, Workload, write},
     key::ServiceKey,
     reconcile::reconcile,
@@ -78,7 +78,7 @@ pub struct Surroundings {
     pub metrics: Arc<Metrics>,
 }
 
-type Stop = Shared<BoxFuture<'static, ()>>;
+type Stop = SharedIndex<BoxFuture<'static, ()>>;
 
 /// Takes part in the election and runs the controllers until `stop`, then releases the lease.
 ///
@@ -98,7 +98,7 @@ pub async fn operate(surroundings: Surroundings, stop: impl Future<Output = ()> 
     let (events, publishing) = EventQueue::new(events, leader.clone());
     let mut publisher = JoinSet::new();
     publisher.spawn(publishing);
-    let shell = Arc::new(Shell {
+    let shared = Arc::new(Shared {
         events,
         evictor: Evictor::new(surroundings.evictions),
         client,
@@ -114,7 +114,7 @@ pub async fn operate(surroundings: Surroundings, stop: impl Future<Output = ()> 
         health: surroundings.health,
     });
     let mut tasks = JoinSet::new();
-    let controllers = controllers(&mut tasks, &shell, &surroundings.namespaces, &stop);
+    let controllers = controllers(&mut tasks, &shared, &surroundings.namespaces, &stop);
     let (ended, all_ended) = watch::channel(());
     // A task of its own, so that a long step of a controller does not hold up a renewal.
     let mut election = JoinSet::new();
@@ -125,7 +125,7 @@ pub async fn operate(surroundings: Surroundings, stop: impl Future<Output = ()> 
     }));
     until_the_end(controllers, stop).await;
     // The queue closes when its last user is dropped.
-    drop(shell);
+    drop(shared);
     if timeout(EVENTS_END_WITHIN, publisher.join_next()).await.is_err() {
         tracing::warn!("events were not published within {} s of the end", EVENTS_END_WITHIN.as_secs());
     }
@@ -153,7 +153,7 @@ async fn until_the_end(controllers: impl Future<Output = ()>, stop: Stop) {
 /// One controller for each scope, all of which end at `stop`.
 fn controllers(
     tasks: &mut JoinSet<()>,
-    shell: &Arc<Shell>,
+    shared: &Arc<Shared>,
     namespaces: &[String],
     stop: &Stop,
 ) -> impl Future<Output = ()> + use<> {
@@ -165,12 +165,12 @@ fn controllers(
         .into_iter()
         .map(|namespace| {
             let indexes = Indexes::default();
-            if shell.balancers.is_none() {
+            if shared.balancers.is_none() {
                 write(&indexes.routes.served, |served| *served = Served::Off);
             }
             let (changed, changes) = mpsc::channel(CHANGES_MAX);
-            watches::start(tasks, shell, namespace, &indexes, &changed);
-            let scope = Scope::new(Context::new(Arc::clone(shell), indexes, changed));
+            watches::start(tasks, shared, namespace, &indexes, &changed);
+            let scope = Scope::new(Context::new(Arc::clone(shared), indexes, changed));
             control(namespace, Arc::new(scope), changes, stop.clone())
         })
         .collect();
@@ -186,17 +186,17 @@ fn control(
     changes: mpsc::Receiver<Workload>,
     stop: Stop,
 ) -> impl Future<Output = ()> + use<> {
-    let shell = Arc::clone(&scope.context.shell);
-    let client = shell.client.clone();
+    let shared = Arc::clone(&scope.context.shared);
+    let client = shared.client.clone();
     let api: Api<DeserializeGuard<ScalableService>> = match namespace {
         Some(namespace) => Api::namespaced(client, namespace),
         None => Api::all(client),
     };
     let leading = leading(&scope, namespace);
     let touched = touched(&scope, namespace, changes);
-    let controller = Controller::new(api, watches::config()).trigger_backoff(Pauses::new(&shell.random));
+    let controller = Controller::new(api, watches::config()).trigger_backoff(Pauses::new(&shared.random));
     let store = controller.store();
-    shell.services.add(store.clone());
+    shared.services.add(store.clone());
     // A status that we wrote comes back as a change; a turn that is not due costs nothing.
     let controller = controller.reconcile_all_on(leading).reconcile_on(touched).graceful_shutdown_on(stop);
     let done = controller.run(reconcile, |_, error, _| match *error {}, Arc::clone(&scope));
@@ -209,9 +209,9 @@ fn control(
                 // In a fixed order, so that a test can repeat a run.
                 biased;
                 _ = beat.tick() => {
-                    shell.health.beat();
-                    shell.metrics.set_services(store.state().len());
-                    shell.metrics.set_leader(shell.leader.leads());
+                    shared.health.beat();
+                    shared.metrics.set_services(store.state().len());
+                    shared.metrics.set_leader(shared.leader.leads());
                 }
                 result = done.next() => match result {
                     None => break,
@@ -231,7 +231,7 @@ fn control(
 /// An item whenever this process becomes the leader. What was known before another process led is forgotten. If the lease
 /// could not be renewed for a while, but no other process has led, it is kept.
 fn leading(scope: &Arc<Scope>, namespace: Option<&str>) -> impl futures::Stream<Item = ()> + Send + use<> {
-    let leadership = scope.context.shell.leader.leadership();
+    let leadership = scope.context.shared.leader.leadership();
     let scope = Arc::clone(scope);
     let namespace = namespace.map(str::to_owned);
     stream::unfold((leadership, None), move |(mut leadership, mut led)| {
@@ -240,8 +240,8 @@ fn leading(scope: &Arc<Scope>, namespace: Option<&str>) -> impl futures::Stream<
             loop {
                 let term = leadership.borrow_and_update().term();
                 if term != led {
-                    scope.context.shell.board.forget_all(namespace.as_deref());
-                    scope.context.shell.metrics.forget_all();
+                    scope.context.shared.board.forget_all(namespace.as_deref());
+                    scope.context.shared.metrics.forget_all();
                     led = term;
                     if let Some(term) = term {
                         scope.states.keep_term(term);
@@ -266,7 +266,7 @@ fn touched(
     let scope = Arc::clone(scope);
     let changes =
         stream::unfold(changes, |mut changes| async move { Some((changes.recv().await?, changes)) });
-    let asked = stream::unfold(scope.context.shell.board.changes(), |mut asked| async move {
+    let asked = stream::unfold(scope.context.shared.board.changes(), |mut asked| async move {
         loop {
             match asked.recv().await {
                 Ok(key) => return Some((key, asked)),

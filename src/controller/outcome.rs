@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use jiff::Timestamp;
 
 use plimsoll_api::{Arrival, DecisionCode, DecisionReason, DecisionStep, ReasonCode};
-use plimsoll_engine::{Decision, Recovery, Shift};
+use plimsoll_engine::{Decision, FailoverDecision, Recovery};
 
 /// What came of one look.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,7 +24,7 @@ pub struct Refusal {
     /// In a sentence.
     pub message: String,
     /// Where requests go all the same; `None` without `spec.failover`, or where nothing is known of the replicas.
-    pub shift: Option<Shift>,
+    pub failover: Option<FailoverDecision>,
 }
 
 impl Refusal {
@@ -44,10 +44,10 @@ impl Refusal {
 impl Outcome {
     /// Where requests go, if that was decided.
     #[must_use]
-    pub fn shift(&self) -> Option<&Shift> {
+    pub fn failover(&self) -> Option<&FailoverDecision> {
         match self {
-            Self::Refused(refusal) => refusal.shift.as_ref(),
-            Self::Done(done) => done.decided.shift.as_ref(),
+            Self::Refused(refusal) => refusal.failover.as_ref(),
+            Self::Done(done) => done.decided.failover.as_ref(),
         }
     }
 
@@ -92,7 +92,7 @@ pub struct Decided {
     /// How many replicas there should be.
     pub decision: Decision,
     /// Where requests go; `None` without `spec.failover`.
-    pub shift: Option<Shift>,
+    pub failover: Option<FailoverDecision>,
 }
 
 /// What became of a decision until now.

@@ -19,11 +19,11 @@ pub async fn recall(
     asker: &Asker,
     context: &Context,
 ) {
-    let (shell, window) = (&context.shell, Duration::try_from(RECALLED).unwrap_or_default());
-    let asked = memory.unrecalled(&spec.kpis, seen, shell.clock.now()).into_iter().map(|rule| async move {
-        (rule.name.as_str(), shell.kpis.past_targets(asker, rule, window, STEP).await)
+    let (shared, window) = (&context.shared, Duration::try_from(RECALLED).unwrap_or_default());
+    let asked = memory.unrecalled(&spec.kpis, seen, shared.clock.now()).into_iter().map(|rule| async move {
+        (rule.name.as_str(), shared.kpis.past_targets(asker, rule, window, STEP).await)
     });
     for (name, past) in futures::future::join_all(asked).await {
-        memory.recall(name, past.as_deref().map_err(String::clone), seen.replicas, shell.clock.now());
+        memory.recall(name, past.as_deref().map_err(String::clone), seen.replicas, shared.clock.now());
     }
 }

@@ -6,7 +6,7 @@ use kube::{Resource, core::DeserializeGuard, runtime::controller::Action};
 use tokio::time::Instant;
 
 use super::{
-    capability::{Capability, Effect, Phase, Sight, View},
+    capability::{Capability, Effect, Phase, SharedFacts, View},
     context::Context,
     core::Core,
     ending::end,
@@ -36,7 +36,7 @@ pub async fn reconcile(
     let meta = object.meta();
     let key = ServiceKey::of_meta(meta);
     let context = &scope.context;
-    let Some(term) = context.shell.leader.term() else {
+    let Some(term) = context.shared.leader.term() else {
         scope.leave(&key);
         return Ok(Action::requeue(NOT_LEADING));
     };
@@ -55,7 +55,7 @@ pub async fn reconcile(
             return Ok(Action::await_change());
         }
     };
-    if !(context.shell.health.is_ready() && context.shell.services.listed()) {
+    if !(context.shared.health.is_ready() && context.shared.services.listed()) {
         // What is not listed yet would be taken for gone: the pods of a service that serves, the scaler that was first.
         return Ok(Action::requeue(UNLISTED));
     }
@@ -74,8 +74,8 @@ async fn turn(service: &ScalableService, key: &ServiceKey, state: &mut State, co
     if core.written.is_none() {
         core.written = Some((Arc::new(report::own_status(service)), None));
     }
-    let sight = Sight::default();
-    let mut view = View { service, key, context, sight, subject: None, seen: None };
+    let facts = SharedFacts::default();
+    let mut view = View { service, key, context, facts, subject: None, seen: None };
     see(&mut view, capabilities);
     let signals = signals(&view, core, capabilities);
     let cause = signals.cause(&core.signals);
@@ -116,15 +116,15 @@ async fn persisted(effect: &Effect, view: &View<'_>) -> Result<(), WriteError> {
     if !effect.is_restored || has_finalizer(meta) {
         return Ok(());
     }
-    let shell = &view.context.shell;
-    add_finalizer(&shell.client, meta, &shell.leader.permit(WRITE_TIMEOUT)).await
+    let shared = &view.context.shared;
+    add_finalizer(&shared.client, meta, &shared.leader.permit(WRITE_TIMEOUT)).await
 }
 
 /// What several capabilities need to know.
 fn see(view: &mut View<'_>, capabilities: &[Box<dyn Capability>]) {
-    let mut sight = Sight::default();
-    capabilities.iter().for_each(|capability| capability.sight(view, &mut sight));
-    view.sight = sight;
+    let mut facts = SharedFacts::default();
+    capabilities.iter().for_each(|capability| capability.facts(view, &mut facts));
+    view.facts = facts;
 }
 
 /// What calls for a look before it is due.

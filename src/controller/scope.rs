@@ -22,14 +22,14 @@ impl Scope {
     /// Forgets a service that is gone.
     pub fn forget(&self, key: &ServiceKey) {
         self.states.forget(key);
-        self.context.shell.waves.forget(key);
+        self.context.shared.waves.forget(key);
         self.leave(key);
     }
 
     /// Takes a service off the board and out of the metrics, since this process does not lead. Its state is kept for the case
     /// that this process leads again before any other.
     pub fn leave(&self, key: &ServiceKey) {
-        self.context.shell.board.forget(key);
-        self.context.shell.metrics.forget(&key.namespace, &key.name);
+        self.context.shared.board.forget(key);
+        self.context.shared.metrics.forget(&key.namespace, &key.name);
     }
 }

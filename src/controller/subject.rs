@@ -99,8 +99,9 @@ fn kept_by(service: &ScalableService, key: &ServiceKey, context: &Context) -> Op
 /// A target that is not there, of which so many replicas were expected: pods may outlive it.
 fn missing(service: &ScalableService) -> Target {
     let status = service.status.as_ref();
-    let replicas =
-        status.and_then(|status| status.failover.as_ref()).map_or(0, |told| told.expected_replicas);
+    let replicas = status
+        .and_then(|status| status.failover.as_ref())
+        .map_or(0, |last_written| last_written.expected_replicas);
     let selector = status.and_then(|status| parse_selector(status.selector.as_deref()?));
     let owner = Owner::Any;
     let (uid, version, revision, priority_class) = (None, None, None, None);

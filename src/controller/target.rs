@@ -15,7 +15,7 @@ use kube::{
 use thiserror::Error;
 use tokio::time::{Instant, timeout};
 
-use super::index::{Front, Owner, Shared, Target, TargetIndex, Workload, read};
+use super::index::{Front, Owner, SharedIndex, Target, TargetIndex, Workload, read};
 use crate::actuate::{FoundScale, said};
 use plimsoll_api::{ConditionCode, DecisionCode, ReasonCode, ScaleTargetRef};
 
@@ -88,11 +88,11 @@ impl TargetError {
 #[derive(Clone, Default)]
 pub struct BuiltIn {
     /// Deployments.
-    pub deployments: Shared<TargetIndex>,
+    pub deployments: SharedIndex<TargetIndex>,
     /// StatefulSets.
-    pub stateful_sets: Shared<TargetIndex>,
+    pub stateful_sets: SharedIndex<TargetIndex>,
     /// ReplicaSets, which also tell a Deployment's current revision.
-    pub replica_sets: Shared<TargetIndex>,
+    pub replica_sets: SharedIndex<TargetIndex>,
 }
 
 /// How long what discovery said of a kind is believed.

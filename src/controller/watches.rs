@@ -24,8 +24,8 @@ use serde::de::DeserializeOwned;
 use tokio::{sync::mpsc, task::JoinSet, time::sleep};
 
 use super::{
-    context::{Indexes, Routes, Shell},
-    index::{Follow, NodeIndex, Served, Shared, Workload, follow, read, scaled_object_resource, write},
+    context::{Indexes, Routes, Shared},
+    index::{Follow, NodeIndex, Served, SharedIndex, Workload, follow, read, scaled_object_resource, write},
     target::is_missing_kind,
 };
 use crate::{balancer::gateway::route_resource, pauses::Pauses, random::Random, telemetry::Health};
@@ -48,12 +48,12 @@ pub fn config() -> watcher::Config {
 /// Starts every watch of `namespace` (`None`: of the cluster). `changed` is told which workloads changed.
 pub fn start(
     tasks: &mut JoinSet<()>,
-    shell: &Shell,
+    shared: &Shared,
     namespace: Option<&str>,
     indexes: &Indexes,
     changed: &mpsc::Sender<Workload>,
 ) {
-    let Shell { client, random, health, .. } = shell;
+    let Shared { client, random, health, .. } = shared;
     let mut watches = Watches { tasks, client, random, namespace, health, changed };
     watches.add::<Pod, _>("pods", &indexes.pods);
     watches.add::<Deployment, _>("deployments", &indexes.built_in.deployments);
@@ -88,7 +88,7 @@ struct Watches<'a> {
 }
 
 impl Watches<'_> {
-    fn add<K, I>(&mut self, name: &'static str, index: &Shared<I>)
+    fn add<K, I>(&mut self, name: &'static str, index: &SharedIndex<I>)
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
             + Clone
@@ -142,7 +142,7 @@ async fn routes(
 
 /// Follows the nodes. They belong to no namespace, so a right on some namespaces does not reach them; and without them
 /// only zones are not known, so nobody waits for their list.
-async fn nodes(client: Client, pauses: Pauses, index: Shared<NodeIndex>) {
+async fn nodes(client: Client, pauses: Pauses, index: SharedIndex<NodeIndex>) {
     let events = watcher(Api::<Node>::all(client), config()).backoff(pauses);
     follow(events, index, None, || {}, "nodes").await;
 }
@@ -152,7 +152,7 @@ async fn keda(
     client: Client,
     pauses: Pauses,
     namespace: Option<String>,
-    index: Shared<super::index::ScalerIndex>,
+    index: SharedIndex<super::index::ScalerIndex>,
     changed: mpsc::Sender<Workload>,
 ) {
     let resource = scaled_object_resource();

@@ -14,7 +14,7 @@ use super::{
     Health,
     table::{
         BALANCERS_IN_SYNC, CONDITION, KPI_SAMPLE_AGE, KPI_STATE, KPI_TARGET, KPI_VALUE, REPLICAS_DESIRED,
-        REPLICAS_DRAINING, REPLICAS_EJECTED, REPLICAS_MAX, REPLICAS_MIN, REPLICAS_READY, REPLICAS_WANTED,
+        REPLICAS_DRAINING, REPLICAS_EJECTED, REPLICAS_MAX, REPLICAS_MIN, REPLICAS_READY, REPLICAS_SPEC,
         REQUESTS_HELD, Row, STANDBY_WEIGHT, WATCH_SYNCED,
     },
 };
@@ -33,7 +33,7 @@ pub struct ServiceLook<'a> {
     /// Replicas that Plimsoll wants.
     pub desired: Option<i32>,
     /// The target's `spec.replicas`.
-    pub wanted: Option<i32>,
+    pub spec: Option<i32>,
     /// Replicas that are ready.
     pub ready: Option<i32>,
     /// The floor in force: minReplicas, or more while a schedule holds.
@@ -81,7 +81,7 @@ type Object = (Arc<str>, Arc<str>);
 #[derive(Debug)]
 struct Series {
     desired: Option<f64>,
-    wanted: Option<f64>,
+    spec: Option<f64>,
     ready: Option<f64>,
     min: Option<f64>,
     max: Option<f64>,
@@ -89,7 +89,7 @@ struct Series {
     away: Option<f64>,
     traffic: Option<TrafficLook>,
     kpis: BTreeMap<String, KpiSeries>,
-    conditions: BTreeMap<ConditionType, f64>,
+    conditions: BTreeMap<ConditionType, Option<bool>>,
 }
 
 #[derive(Debug)]
@@ -129,15 +129,15 @@ impl Series {
         let conditions = look.conditions.iter();
         Self {
             desired: look.desired.map(f64::from),
-            wanted: look.wanted.map(f64::from),
+            spec: look.spec.map(f64::from),
             ready: look.ready.map(f64::from),
             min: look.min.map(f64::from),
             max: look.max.map(f64::from),
             ejected: look.ejected.and_then(whole),
-            away: look.away.map(f64::from),
+            away: look.away.map(Percent::ratio),
             traffic: look.traffic,
             kpis: kpis.map(|kpi| (kpi.name.clone(), KpiSeries::new(kpi, look.now))).collect(),
-            conditions: conditions.map(|verdict| (verdict.type_, number(verdict.status))).collect(),
+            conditions: conditions.map(|verdict| (verdict.type_, verdict.status)).collect(),
         }
     }
 }
@@ -157,11 +157,12 @@ impl KpiSeries {
     }
 }
 
-fn number(status: Option<bool>) -> f64 {
+/// As in `status.conditions[].status`.
+fn status_label(status: Option<bool>) -> &'static str {
     match status {
-        Some(true) => 1.0,
-        Some(false) => 0.0,
-        None => -1.0,
+        Some(true) => "True",
+        Some(false) => "False",
+        None => "Unknown",
     }
 }
 
@@ -169,7 +170,7 @@ type Number<T> = fn(&T) -> Option<f64>;
 
 const REPLICAS: [(Row, Number<Series>); 7] = [
     (REPLICAS_DESIRED, |series| series.desired),
-    (REPLICAS_WANTED, |series| series.wanted),
+    (REPLICAS_SPEC, |series| series.spec),
     (REPLICAS_READY, |series| series.ready),
     (REPLICAS_MIN, |series| series.min),
     (REPLICAS_MAX, |series| series.max),
@@ -222,11 +223,14 @@ impl Collector for Reader {
         let states = kpis().map(|([ns, name, kpi], series)| ([ns, name, kpi, series.state.into()], 1.0));
         gauge(&mut encoder, &KPI_STATE, states)?;
         let conditions = objects().flat_map(|(ns, name, series)| {
-            series.conditions.iter().map(move |(type_, number)| ([ns, name, <&str>::from(type_)], *number))
+            let label = move |(type_, status): (&ConditionType, &Option<bool>)| {
+                ([ns, name, <&str>::from(type_), status_label(*status)], 1.0)
+            };
+            series.conditions.iter().map(label)
         });
         gauge(&mut encoder, &CONDITION, conditions)?;
         let watches = self.health.watches();
-        let watches = watches.iter().map(|(resource, synced)| ([*resource], number(Some(*synced))));
+        let watches = watches.iter().map(|(resource, synced)| ([*resource], f64::from(u8::from(*synced))));
         gauge(&mut encoder, &WATCH_SYNCED, watches)
     }
 }

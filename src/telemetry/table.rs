@@ -19,7 +19,7 @@ pub(super) struct Row {
     pub name: &'static str,
     pub kind: Kind,
     pub labels: &'static [&'static str],
-    /// For people; `seconds` is also the last word of the name.
+    /// Shown in the documentation; `seconds` is also the suffix of the name.
     pub unit: &'static str,
     /// A sentence without its full stop.
     pub help: &'static str,
@@ -54,57 +54,57 @@ macro_rules! metrics {
 
 metrics! {
     REPLICAS_DESIRED = Gauge "plimsoll_replicas_desired" ["namespace", "name"] "replicas"
-        "Replicas that Plimsoll wants";
-    REPLICAS_WANTED = Gauge "plimsoll_replicas_wanted" ["namespace", "name"] "replicas"
-        "Replicas that the target was told to have (its spec.replicas)";
+        "Replicas that the last decision asks for";
+    REPLICAS_SPEC = Gauge "plimsoll_replicas_spec" ["namespace", "name"] "replicas"
+        "spec.replicas of the target";
     REPLICAS_READY = Gauge "plimsoll_replicas_ready" ["namespace", "name"] "replicas"
         "Replicas that are ready";
     REPLICAS_MIN = Gauge "plimsoll_replicas_min" ["namespace", "name"] "replicas"
-        "The floor in force, a schedule included";
+        "Lower bound in force: minReplicas, or that of an active schedule";
     REPLICAS_MAX = Gauge "plimsoll_replicas_max" ["namespace", "name"] "replicas"
-        "The ceiling, maxReplicas";
+        "Upper bound: maxReplicas";
     REPLICAS_DRAINING = Gauge "plimsoll_replicas_draining" ["namespace", "name"] "replicas"
-        "Replicas that finish their last requests before they are removed; absent without a load balancer";
+        "Replicas that are draining before their removal; absent without spec.traffic";
     REPLICAS_EJECTED = Gauge "plimsoll_replicas_ejected" ["namespace", "name"] "replicas"
-        "Replicas that are out because they stand out from their peers; absent without spec.recovery";
-    STANDBY_WEIGHT = Gauge "plimsoll_standby_weight" ["namespace", "name"] "percent"
-        "Share of the requests that standbys get; absent without spec.failover";
+        "Replicas that are ejected as outliers; absent without spec.recovery";
+    STANDBY_WEIGHT = Gauge "plimsoll_standby_weight_ratio" ["namespace", "name"] "ratio"
+        "Share of the requests that goes to standbys; absent without spec.failover";
     REQUESTS_HELD = Gauge "plimsoll_requests_held" ["namespace", "name"] "requests"
-        "Requests that wait at the load balancers for the first replica; absent without a load balancer";
+        "Requests that wait at the load balancers for a first ready replica; absent without spec.traffic";
     BALANCERS_IN_SYNC = Gauge "plimsoll_balancers_in_sync" ["namespace", "name"] "balancers"
-        "Load balancers that run what is wanted of them; absent without any";
+        "Load balancers that run the wanted configuration; absent without spec.traffic";
     KPI_VALUE = Gauge "plimsoll_kpi_value" ["namespace", "name", "kpi"] "of the query"
         "The KPI's value; absent while its sample is not fresh";
     KPI_TARGET = Gauge "plimsoll_kpi_target" ["namespace", "name", "kpi"] "of the query"
-        "What the KPI is held against: perReplica, target or atMost";
+        "Target of the KPI: perReplica, target or atMost";
     KPI_STATE = Gauge "plimsoll_kpi_state" ["namespace", "name", "kpi", "state"] ""
-        "1 for what the KPI's sample is worth now; the other states are absent";
+        "1 for the current state of the KPI's sample; the other states are absent";
     KPI_SAMPLE_AGE = Gauge "plimsoll_kpi_sample_age_seconds" ["namespace", "name", "kpi"] "seconds"
-        "Age of the KPI's newest sample when it was last looked at";
-    CONDITION = Gauge "plimsoll_condition" ["namespace", "name", "type"] ""
-        "A condition of the ScalableService: 1 True, 0 False, -1 Unknown";
+        "Age of the KPI's newest sample at the last evaluation";
+    CONDITION = Gauge "plimsoll_condition" ["namespace", "name", "type", "status"] ""
+        "1 for the current status (True, False or Unknown) of a condition; the other statuses are absent";
     BUILD_INFO = Info "plimsoll_build_info" ["version"] ""
-        "The version that runs";
+        "Version of this process";
     LEADER = Gauge "plimsoll_leader" [] ""
-        "1 if this process leads, 0 if it follows";
+        "1 if this process is the leader, 0 if not";
     SERVICES = Gauge "plimsoll_services" [] "services"
-        "ScalableServices that this process knows";
+        "ScalableServices in the cache of this process";
     WATCH_SYNCED = Gauge "plimsoll_watch_synced" ["resource"] ""
-        "1 once a watch has listed everything, 0 before";
+        "1 once the first list of a watch is complete, 0 before";
     DECISIONS = Counter "plimsoll_decisions_total" ["reason"] "decisions"
-        "Decisions by what bound them";
+        "Decisions by the reason that determined the result";
     EVALUATION = Histogram "plimsoll_evaluation_seconds" [] "seconds"
-        "Time that one decision took, without any request";
+        "Duration of one decision, without requests to other systems";
     QUERY = Histogram "plimsoll_query_seconds" ["source"] "seconds"
-        "Time that a question to a metrics source took";
+        "Duration of a query to a metrics source";
     QUERIES = Counter "plimsoll_queries_total" ["source", "result"] "queries"
-        "Questions to a metrics source by how they ended";
+        "Queries to a metrics source by result";
     SCALE_WRITES = Counter "plimsoll_scale_writes_total" ["result"] "writes"
-        "Writes of a target's scale by how they ended";
+        "Writes of a target's scale subresource by result";
     STATUS_WRITES = Counter "plimsoll_status_writes_total" ["result"] "writes"
-        "Writes of a ScalableService's status by how they ended";
+        "Writes of a ScalableService's status by result";
     EVICTIONS = Counter "plimsoll_evictions_total" ["result"] "evictions"
-        "Evictions of replicas that stand out from their peers by how they ended";
+        "Evictions of outliers by result";
     SAMPLE_TO_WRITE = Histogram "plimsoll_sample_to_write_seconds" [] "seconds"
         "Age of the newest sample behind a decision when the target's scale was written";
 }

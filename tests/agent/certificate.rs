@@ -10,7 +10,7 @@ use std::{
 use serde_json::json;
 
 use crate::{
-    scene::Scene,
+    fixture::Fixture,
     served::served,
     support::{p256, self_signed, wait},
 };
@@ -40,43 +40,43 @@ async fn within_two_seconds(front: SocketAddr, name: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_that_changes_is_served_within_two_seconds_and_a_wrong_one_is_told() {
-    let mut scene = Scene::new().await;
-    let secret = scene.balancer.folder.join("certificates/shop-tls");
+    let mut fixture = Fixture::new().await;
+    let secret = fixture.balancer.folder.join("certificates/shop-tls");
     fs::create_dir_all(&secret).unwrap();
     let pairs: Vec<_> = ["one", "two", "three"].map(|name| self_signed(name, &[], &p256())).into();
     mount(&secret, "..1", &pairs[0]);
-    let listeners = json!([{"port": scene.front.port(), "tls": {"secretName": "shop-tls"}}]);
-    scene.told(|known| known.endpoints = Some(plimsoll::balancer::Endpoints::default()));
-    scene.tell(1, 1, &json!({"listeners": listeners}));
-    scene.until("HAProxy is missed", |status| status.message.is_some()).await;
+    let listeners = json!([{"port": fixture.front.port(), "tls": {"secretName": "shop-tls"}}]);
+    fixture.told(|known| known.endpoints = Some(plimsoll::balancer::Endpoints::default()));
+    fixture.tell(1, 1, &json!({"listeners": listeners}));
+    fixture.until("HAProxy is missed", |status| status.message.is_some()).await;
     let mode = std::os::unix::fs::PermissionsExt::mode(
-        &fs::metadata(scene.balancer.folder.join("shop-tls.pem")).unwrap().permissions(),
+        &fs::metadata(fixture.balancer.folder.join("shop-tls.pem")).unwrap().permissions(),
     );
     assert_eq!(mode & 0o777, 0o600);
-    scene.balancer.spawn();
-    scene.until("it is in sync", |status| status.in_sync).await;
-    assert_eq!(served(scene.front).0, "one");
+    fixture.balancer.spawn();
+    fixture.until("it is in sync", |status| status.in_sync).await;
+    assert_eq!(served(fixture.front).0, "one");
 
     mount(&secret, "..2", &pairs[1]);
-    within_two_seconds(scene.front, "two").await;
+    within_two_seconds(fixture.front, "two").await;
 
     // A key that is another certificate's.
     mount(&secret, "..3", &(pairs[2].0.clone(), pairs[0].1.clone()));
-    let status = scene.until("it is told", |status| status.message.is_some()).await;
+    let status = fixture.until("it is told", |status| status.message.is_some()).await;
     assert!(status.message.unwrap().contains("shop-tls"), "by name");
-    assert_eq!(served(scene.front).0, "two");
+    assert_eq!(served(fixture.front).0, "two");
     mount(&secret, "..4", &pairs[2]);
-    scene.until("it is in sync", |status| status.in_sync && status.message.is_none()).await;
-    assert_eq!(served(scene.front).0, "three");
+    fixture.until("it is in sync", |status| status.in_sync && status.message.is_none()).await;
+    assert_eq!(served(fixture.front).0, "three");
 
     // While a newer spec is refused, since its Secret is not there, the one that runs goes on to be followed.
-    scene.tell(
+    fixture.tell(
         2,
         1,
-        &json!({"listeners": [{"port": scene.front.port(), "tls": {"secretName": "other-tls"}}]}),
+        &json!({"listeners": [{"port": fixture.front.port(), "tls": {"secretName": "other-tls"}}]}),
     );
-    scene.until("it is refused", |status| status.message.is_some()).await;
+    fixture.until("it is refused", |status| status.message.is_some()).await;
     mount(&secret, "..5", &pairs[0]);
-    within_two_seconds(scene.front, "one").await;
-    assert_eq!(scene.metric("plimsoll_balancer_reloads_total"), 0.0);
+    within_two_seconds(fixture.front, "one").await;
+    assert_eq!(fixture.metric("plimsoll_balancer_reloads_total"), 0.0);
 }

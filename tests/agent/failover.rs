@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::{
-    scene::Scene,
+    fixture::Fixture,
     support::{Client, Load, Replica, eventually},
 };
 
-impl Scene {
+impl Fixture {
     /// What the controller writes of one standby.
     fn shift(&self, standby: &Replica, weight: u8) {
         let standby = standby.standby(weight);
@@ -32,15 +32,15 @@ impl Scene {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_share_of_the_status_is_served_within_milliseconds() {
-    let mut scene = Scene::running(1, &json!({})).await;
-    let _primary = scene.replica(1, Duration::from_millis(1)).await;
+    let mut fixture = Fixture::running(1, &json!({})).await;
+    let _primary = fixture.replica(1, Duration::from_millis(1)).await;
     let east = Replica::start("east", Duration::from_millis(1)).await;
-    scene.programmed(1).await;
-    scene.first(&east).await;
-    let load = Load::start(scene.front, 4, true, "/");
+    fixture.programmed(1).await;
+    fixture.first(&east).await;
+    let load = Load::start(fixture.front, 4, true, "/");
     let mut took = Vec::new();
     for flip in 0..40 {
-        let front = scene.front;
+        let front = fixture.front;
         let to = if flip % 2 == 0 { "east" } else { "checkout-1" };
         let begin = Instant::now();
         let prober = tokio::spawn(async move {
@@ -48,7 +48,7 @@ async fn a_share_of_the_status_is_served_within_milliseconds() {
             while client.get("/", &[]).await.unwrap().body != to {}
             begin.elapsed()
         });
-        scene.shift(&east, if flip % 2 == 0 { 100 } else { 0 });
+        fixture.shift(&east, if flip % 2 == 0 { 100 } else { 0 });
         took.push(prober.await.unwrap());
     }
     took.sort();
@@ -56,35 +56,35 @@ async fn a_share_of_the_status_is_served_within_milliseconds() {
     assert!(took[20] < Duration::from_millis(50), "{took:?}");
     let account = load.finish().await;
     assert_eq!(account.lost(), 0, "of {}", account.sent);
-    assert_eq!(scene.metric("plimsoll_balancer_reloads_total"), 1.0, "the first one");
-    scene.shift(&east, 40);
-    scene.until("in sync", |status| status.in_sync).await;
-    let share = "plimsoll_balancer_standby_share{standby=\"east\"}";
+    assert_eq!(fixture.metric("plimsoll_balancer_reloads_total"), 1.0, "the first one");
+    fixture.shift(&east, 40);
+    fixture.until("in sync", |status| status.in_sync).await;
+    let share = "plimsoll_balancer_standby_share_ratio{standby=\"east\"}";
     let told = async {
-        while scene.metric(share) != 40.0 {
+        while fixture.metric(share) != 0.4 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
     tokio::time::timeout(Duration::from_secs(5), told).await.expect("the metric of the share");
-    assert_eq!(scene.metric("plimsoll_balancer_standby_answering{standby=\"east\"}"), 1.0);
+    assert_eq!(fixture.metric("plimsoll_balancer_standby_answering{standby=\"east\"}"), 1.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_at_zero_is_served_by_the_standby_also_at_the_gate() {
-    let mut scene = Scene::running(0, &json!({})).await;
+    let mut fixture = Fixture::running(0, &json!({})).await;
     let east = Replica::start("east", Duration::from_millis(1)).await;
-    scene.first(&east).await;
-    let front = scene.front;
+    fixture.first(&east).await;
+    let front = fixture.front;
     let waiting: Vec<_> =
         (0..20).map(|_| tokio::spawn(async move { Client::new(front).get("/", &[]).await })).collect();
-    scene.until("all wait", |status| status.held == 20).await;
+    fixture.until("all wait", |status| status.held == 20).await;
     let begin = Instant::now();
-    scene.shift(&east, 100);
+    fixture.shift(&east, 100);
     for answer in waiting {
         assert_eq!(answer.await.unwrap().unwrap().body, "east");
     }
     assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
-    scene.until("nothing is held", |status| status.held == 0).await;
+    fixture.until("nothing is held", |status| status.held == 0).await;
     // Another balancer must not send them on once more, the one at the gate included.
     let heads = east.heads.lock().unwrap().clone();
     let of_clients = heads.iter().filter(|head| head.to_lowercase().contains("host: shop.example\r\n"));
@@ -101,24 +101,24 @@ async fn who_waits_at_zero_is_served_by_the_standby_also_at_the_gate() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_standby_that_answers_no_more_is_told_and_what_is_somewhere_else_is_asked_anew() {
     let checks = json!({"healthCheck": {"path": "/", "interval": "100ms", "rise": 2, "fall": 3}});
-    let mut scene = Scene::running(1, &checks).await;
+    let mut fixture = Fixture::running(1, &checks).await;
     let east = Replica::start("east", Duration::ZERO).await;
-    scene.shift(&east, 0);
-    scene.until("it answers", |status| status.answering == ["east"]).await;
+    fixture.shift(&east, 0);
+    fixture.until("it answers", |status| status.answering == ["east"]).await;
     let head = east.heads.lock().unwrap().concat();
     assert!(head.contains("GET / HTTP/1.1") && head.contains("Host: checkout.shop"), "{head}");
     let begin = Instant::now();
     east.die();
-    scene.until("it does not answer", |status| status.answering.is_empty()).await;
+    fixture.until("it does not answer", |status| status.answering.is_empty()).await;
     assert!(begin.elapsed() > Duration::from_millis(200), "three in a row: {:?}", begin.elapsed());
     // Too slow is no answer either.
     let slow = Replica::start("east", Duration::from_secs(1)).await;
-    scene.shift(&slow, 0);
+    fixture.shift(&slow, 0);
     tokio::time::sleep(Duration::from_millis(400)).await;
-    assert!(scene.status.borrow().answering.is_empty());
+    assert!(fixture.status.borrow().answering.is_empty());
     let again = Replica::start("east", Duration::ZERO).await;
-    scene.shift(&again, 0);
-    scene.until("it answers again", |status| status.answering == ["east"]).await;
-    scene.told(|known| known.service.as_mut().unwrap().standbys.clear());
-    scene.until("there is none", |status| status.answering.is_empty()).await;
+    fixture.shift(&again, 0);
+    fixture.until("it answers again", |status| status.answering == ["east"]).await;
+    fixture.told(|known| known.service.as_mut().unwrap().standbys.clear());
+    fixture.until("there is none", |status| status.answering.is_empty()).await;
 }

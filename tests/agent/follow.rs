@@ -6,7 +6,7 @@ use plimsoll::balancer::Resources;
 use serde_json::json;
 
 use crate::{
-    scene::Scene,
+    fixture::Fixture,
     support::{
         Client, Load, all_served, eventually,
         slow::{self, IDLE},
@@ -16,59 +16,59 @@ use crate::{
 
 #[tokio::test(flavor = "multi_thread")]
 async fn endpoints_are_followed_under_load_without_a_reload() {
-    let mut scene = Scene::running(1, &json!({})).await;
-    let _stays = scene.replica(1, Duration::from_millis(1)).await;
-    scene.programmed(1).await;
-    let load = Load::start(scene.front, 8, true, "/");
+    let mut fixture = Fixture::running(1, &json!({})).await;
+    let _stays = fixture.replica(1, Duration::from_millis(1)).await;
+    fixture.programmed(1).await;
+    let load = Load::start(fixture.front, 8, true, "/");
     for round in 0..5 {
         // Addresses of their own: a port is not free at once when its replica ends.
         let numbers = 2 + round * 10..12 + round * 10;
         let mut replicas = Vec::new();
         for number in numbers.clone() {
-            replicas.push(scene.replica(number, Duration::from_millis(1)).await);
+            replicas.push(fixture.replica(number, Duration::from_millis(1)).await);
         }
-        scene.programmed(11).await;
+        fixture.programmed(11).await;
         all_served(&replicas).await;
         for number in numbers.clone() {
-            scene.endpoint(number, false, true);
+            fixture.endpoint(number, false, true);
         }
-        scene.programmed(1).await;
+        fixture.programmed(1).await;
         for number in numbers {
-            scene.gone(number);
+            fixture.gone(number);
         }
         wait(100).await;
     }
     let account = load.finish().await;
     assert!(account.ok > 100, "{account:?}");
     assert_eq!(account.lost(), 0);
-    assert_eq!(scene.metric("plimsoll_balancer_reloads_total"), 0.0);
-    assert!(scene.metric("plimsoll_balancer_endpoint_applied_seconds_count") >= 10.0);
+    assert_eq!(fixture.metric("plimsoll_balancer_reloads_total"), 0.0);
+    assert!(fixture.metric("plimsoll_balancer_endpoint_applied_seconds_count") >= 10.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_is_drained_only_when_its_last_request_is_over() {
-    let mut scene = Scene::running(1, &json!({})).await;
-    let a = scene.replica(1, Duration::from_millis(1)).await;
-    scene.programmed(1).await;
-    let front = scene.front;
+    let mut fixture = Fixture::running(1, &json!({})).await;
+    let a = fixture.replica(1, Duration::from_millis(1)).await;
+    fixture.programmed(1).await;
+    let front = fixture.front;
     let slow = tokio::spawn(async move { Client::new(front).get("/1500ms", &[]).await });
     while a.working() == 0 {
         wait(5).await;
     }
-    let _b = scene.replica(2, Duration::from_millis(1)).await;
-    scene.programmed(2).await;
-    scene.drain(&["checkout-1", "checkout-gone"]);
-    let status = scene.until("what is gone is drained", |status| !status.drained.is_empty()).await;
+    let _b = fixture.replica(2, Duration::from_millis(1)).await;
+    fixture.programmed(2).await;
+    fixture.drain(&["checkout-1", "checkout-gone"]);
+    let status = fixture.until("what is gone is drained", |status| !status.drained.is_empty()).await;
     assert_eq!((status.drained, status.programmed), (vec!["checkout-gone".to_owned()], 1));
     assert_eq!(a.working(), 1);
-    let status = scene.until("both are drained", |status| status.drained.len() == 2).await;
+    let status = fixture.until("both are drained", |status| status.drained.len() == 2).await;
     assert_eq!(a.working(), 0);
     assert!(status.in_sync, "{status:?}");
     assert_eq!(slow.await.unwrap().unwrap().status, 200);
     // Cancelled: it serves again.
-    scene.drain(&[]);
-    scene.programmed(2).await;
-    let status = scene.status.borrow().clone();
+    fixture.drain(&[]);
+    fixture.programmed(2).await;
+    let status = fixture.status.borrow().clone();
     assert!(status.drained.is_empty(), "{status:?}");
     let mut names = std::collections::BTreeSet::new();
     for _ in 0..10 {
@@ -79,106 +79,106 @@ async fn a_pod_is_drained_only_when_its_last_request_is_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_spec_is_told_and_the_endpoints_are_followed_all_the_same() {
-    let mut scene = Scene::running(1, &json!({})).await;
-    let _a = scene.replica(1, Duration::from_millis(1)).await;
-    scene.programmed(1).await;
+    let mut fixture = Fixture::running(1, &json!({})).await;
+    let _a = fixture.replica(1, Duration::from_millis(1)).await;
+    fixture.programmed(1).await;
     // Its Secret is not there, so neither is the file.
-    let listeners = json!([{"port": scene.front.port(), "tls": {"secretName": "shop-tls"}}]);
-    scene.tell(2, 1, &json!({"listeners": listeners}));
-    let status = scene.until("it is refused", |status| status.message.is_some()).await;
+    let listeners = json!([{"port": fixture.front.port(), "tls": {"secretName": "shop-tls"}}]);
+    fixture.tell(2, 1, &json!({"listeners": listeners}));
+    let status = fixture.until("it is refused", |status| status.message.is_some()).await;
     assert!(!status.in_sync && status.observed_generation == Some(1), "{status:?}");
     assert!(status.message.unwrap().contains("shop-tls"));
-    let _b = scene.replica(2, Duration::from_millis(1)).await;
-    scene.until("the new replica gets requests", |status| status.programmed == 2).await;
+    let _b = fixture.replica(2, Duration::from_millis(1)).await;
+    fixture.until("the new replica gets requests", |status| status.programmed == 2).await;
     // An agent that starts anew meanwhile knows what runs.
-    let copy = scene.balancer.folder.join("known.json");
+    let copy = fixture.balancer.folder.join("known.json");
     while !std::fs::read_to_string(&copy).unwrap_or_default().contains("shop-tls") {
         wait(20).await;
     }
-    let (balancer, front, port) = scene.crash().await;
-    let mut scene = Scene::of(balancer).await;
-    (scene.front, scene.port) = (front, port);
-    scene.tell(2, 1, &json!({"listeners": listeners}));
-    scene.endpoint(1, true, false);
-    let _c = scene.replica(3, Duration::from_millis(1)).await;
-    let status = scene.until("the endpoints are followed", |status| status.programmed == 2).await;
+    let (balancer, front, port) = fixture.crash().await;
+    let mut fixture = Fixture::of(balancer).await;
+    (fixture.front, fixture.port) = (front, port);
+    fixture.tell(2, 1, &json!({"listeners": listeners}));
+    fixture.endpoint(1, true, false);
+    let _c = fixture.replica(3, Duration::from_millis(1)).await;
+    let status = fixture.until("the endpoints are followed", |status| status.programmed == 2).await;
     assert!(!status.in_sync && status.message.is_some_and(|words| words.contains("shop-tls")));
-    scene.tell(3, 1, &json!({"algorithm": "RoundRobin"}));
-    let status = scene.until("a better spec is taken", |status| status.in_sync).await;
+    fixture.tell(3, 1, &json!({"algorithm": "RoundRobin"}));
+    let status = fixture.until("a better spec is taken", |status| status.in_sync).await;
     assert_eq!((status.observed_generation, status.message), (Some(3), None));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_somebody_else_changed_is_mended() {
-    let mut scene = Scene::running(1, &json!({})).await;
-    let _a = scene.replica(1, Duration::from_millis(1)).await;
-    scene.programmed(1).await;
-    scene.balancer.ask("set server checkout/checkout-1 state maint").await;
-    assert_eq!(Client::new(scene.front).get("/", &[]).await.unwrap().status, 503);
+    let mut fixture = Fixture::running(1, &json!({})).await;
+    let _a = fixture.replica(1, Duration::from_millis(1)).await;
+    fixture.programmed(1).await;
+    fixture.balancer.ask("set server checkout/checkout-1 state maint").await;
+    assert_eq!(Client::new(fixture.front).get("/", &[]).await.unwrap().status, 503);
     let mended = async {
-        while scene.metric("plimsoll_balancer_drift_repairs_total") < 1.0 {
+        while fixture.metric("plimsoll_balancer_drift_repairs_total") < 1.0 {
             wait(50).await;
         }
     };
     tokio::time::timeout(Duration::from_secs(12), mended)
         .await
         .expect("within the 10 s between two comparisons");
-    assert_eq!(Client::new(scene.front).get("/", &[]).await.unwrap().status, 200);
+    assert_eq!(Client::new(fixture.front).get("/", &[]).await.unwrap().status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_is_ready_and_fails_the_checks_is_told_within_seconds() {
     let check = json!({"healthCheck": {"interval": "500ms", "rise": 1, "fall": 2}});
-    let mut scene = Scene::running(1, &check).await;
-    let _a = scene.replica(1, Duration::from_millis(1)).await;
-    let b = scene.replica(2, Duration::from_millis(1)).await;
-    scene.programmed(2).await;
-    assert!(scene.status.borrow().down.is_empty());
+    let mut fixture = Fixture::running(1, &check).await;
+    let _a = fixture.replica(1, Duration::from_millis(1)).await;
+    let b = fixture.replica(2, Duration::from_millis(1)).await;
+    fixture.programmed(2).await;
+    assert!(fixture.status.borrow().down.is_empty());
     let begin = Instant::now();
     b.die();
-    let status = scene.until("it is found down", |status| !status.down.is_empty()).await;
+    let status = fixture.until("it is found down", |status| !status.down.is_empty()).await;
     assert_eq!((status.down, status.programmed, status.in_sync), (vec!["checkout-2".to_owned()], 1, true));
     println!("told after {:?}", begin.elapsed());
     assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
-    let again = scene.replica(2, Duration::from_millis(1)).await;
-    let status = scene.until("it is fit again", |status| status.down.is_empty()).await;
+    let again = fixture.replica(2, Duration::from_millis(1)).await;
+    let status = fixture.until("it is fit again", |status| status.down.is_empty()).await;
     assert_eq!(status.programmed, 2);
     // Who is to be drained gets nothing anyway.
     drop(again);
-    scene.until("it is down once more", |status| !status.down.is_empty()).await;
-    scene.drain(&["checkout-2"]);
-    scene.until("it is not told of who is drained", |status| status.down.is_empty()).await;
+    fixture.until("it is down once more", |status| !status.down.is_empty()).await;
+    fixture.drain(&["checkout-2"]);
+    fixture.until("it is not told of who is drained", |status| status.down.is_empty()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_balancer_that_is_left_gives_each_replica_its_whole_limit() {
     let more = json!({"replicas": 2, "limits": {"connectionsPerReplica": 10}});
-    let mut scene = Scene::running(1, &more).await;
-    let _replica = scene.replica(1, Duration::ZERO).await;
-    scene.programmed(1).await;
+    let mut fixture = Fixture::running(1, &more).await;
+    let _replica = fixture.replica(1, Duration::ZERO).await;
+    fixture.programmed(1).await;
     for (ready, share) in [(None, 5), (Some(1), 10), (Some(3), 5), (Some(0), 10), (Some(2), 5)] {
-        scene.told(|known| known.service.as_mut().unwrap().balancers = ready);
+        fixture.told(|known| known.service.as_mut().unwrap().balancers = ready);
         eventually("the share is as it should be", || async {
-            let servers = scene.balancer.driver.servers().await.unwrap();
-            let seen = scene.balancer.driver.observe().await.unwrap().servers;
+            let servers = fixture.balancer.driver.servers().await.unwrap();
+            let seen = fixture.balancer.driver.observe().await.unwrap().servers;
             (servers.len() == 1 && seen["checkout-1"].maxconn == share).then_some(())
         })
         .await;
     }
-    assert_eq!(scene.metric("plimsoll_balancer_reloads_total"), 0.0);
+    assert_eq!(fixture.metric("plimsoll_balancer_reloads_total"), 0.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn how_full_the_balancer_is_is_told_in_the_status_and_as_a_metric() {
-    let scene = Scene::running(1, &json!({})).await;
+    let fixture = Fixture::running(1, &json!({})).await;
     let half = Resources::default().capacity().connections / 2;
-    let _idle = slow::connections(scene.front, half as usize, IDLE);
+    let _idle = slow::connections(fixture.front, half as usize, IDLE);
     let saturation = || async {
-        let percent = scene.metric("plimsoll_balancer_saturation");
-        (49.0..=51.0).contains(&percent).then_some(())
+        let ratio = fixture.metric("plimsoll_balancer_saturation_ratio");
+        (0.49..=0.51).contains(&ratio).then_some(())
     };
     eventually("half of the connections are in use", saturation).await;
     // The status follows in steps of 10.
-    let told = *scene.saturation.borrow();
+    let told = *fixture.saturation.borrow();
     assert!(told.is_some_and(|percent| (40..=60).contains(&u8::from(percent))), "{told:?}");
 }

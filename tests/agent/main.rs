@@ -3,10 +3,10 @@
 
 mod certificate;
 mod failover;
+mod fixture;
 mod follow;
 mod killed;
 mod outage;
-mod scene;
 #[path = "../support/served.rs"]
 mod served;
 mod sticky;

@@ -5,42 +5,42 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::{
-    scene::Scene,
+    fixture::Fixture,
     support::{Client, wait},
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_haproxy_that_was_killed_is_told_everything_again() {
-    let mut scene = Scene::running(1, &json!({"sessionPersistence": {"cookie": "SID"}})).await;
-    let _a = scene.replica(1, Duration::from_millis(1)).await;
-    let _b = scene.replica(2, Duration::from_millis(1)).await;
-    scene.programmed(2).await;
-    scene.balancer.kill().await;
-    scene.until("it is missed", |status| !status.in_sync).await;
+    let mut fixture = Fixture::running(1, &json!({"sessionPersistence": {"cookie": "SID"}})).await;
+    let _a = fixture.replica(1, Duration::from_millis(1)).await;
+    let _b = fixture.replica(2, Duration::from_millis(1)).await;
+    fixture.programmed(2).await;
+    fixture.balancer.kill().await;
+    fixture.until("it is missed", |status| !status.in_sync).await;
     // What changes meanwhile is in the file that it starts with.
-    let _c = scene.replica(3, Duration::from_millis(1)).await;
-    scene.gone(1);
+    let _c = fixture.replica(3, Duration::from_millis(1)).await;
+    fixture.gone(1);
     wait(300).await;
-    scene.balancer.spawn();
+    fixture.balancer.spawn();
     let began = Instant::now();
-    let status = scene.until("it is in sync again", |status| status.in_sync).await;
+    let status = fixture.until("it is in sync again", |status| status.in_sync).await;
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     assert_eq!((status.programmed, status.message), (2, None));
-    assert_eq!(Client::new(scene.front).get("/", &[]).await.unwrap().status, 200);
+    assert_eq!(Client::new(fixture.front).get("/", &[]).await.unwrap().status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_starts_without_the_api_server_goes_on_with_its_copy() {
-    let mut scene = Scene::running(1, &json!({})).await;
-    let _a = scene.replica(1, Duration::from_millis(1)).await;
-    scene.programmed(1).await;
-    let copy = scene.balancer.folder.join("known.json");
+    let mut fixture = Fixture::running(1, &json!({})).await;
+    let _a = fixture.replica(1, Duration::from_millis(1)).await;
+    fixture.programmed(1).await;
+    let copy = fixture.balancer.folder.join("known.json");
     while !std::fs::read_to_string(&copy).unwrap_or_default().contains("checkout-1") {
         wait(20).await;
     }
-    let (balancer, front, _) = scene.crash().await;
+    let (balancer, front, _) = fixture.crash().await;
     assert_eq!(Client::new(front).get("/", &[]).await.unwrap().status, 200, "HAProxy needs no agent");
-    let mut again = Scene::of(balancer).await;
+    let mut again = Fixture::of(balancer).await;
     again.programmed(1).await;
     assert_eq!(again.status.borrow().observed_generation, Some(1));
     assert_eq!(again.metric("plimsoll_balancer_reloads_total"), 0.0);
@@ -49,13 +49,13 @@ async fn an_agent_that_starts_without_the_api_server_goes_on_with_its_copy() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_knows_nothing_changes_nothing() {
-    let mut scene = Scene::running(1, &json!({})).await;
-    let _a = scene.replica(1, Duration::from_millis(1)).await;
-    scene.programmed(1).await;
-    let (balancer, front, _) = scene.crash().await;
+    let mut fixture = Fixture::running(1, &json!({})).await;
+    let _a = fixture.replica(1, Duration::from_millis(1)).await;
+    fixture.programmed(1).await;
+    let (balancer, front, _) = fixture.crash().await;
     std::fs::remove_file(balancer.folder.join("known.json")).unwrap();
     let config = std::fs::read(balancer.folder.join("haproxy.cfg")).unwrap();
-    let again = Scene::of(balancer).await;
+    let again = Fixture::of(balancer).await;
     // Longer than it waits for the API server.
     wait(4_000).await;
     assert_eq!(again.status.borrow().pod, "", "nothing is told either");

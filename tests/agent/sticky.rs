@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use crate::{scene::Scene, support::Client};
+use crate::{fixture::Fixture, support::Client};
 
 /// Clients that are bound to one replica and ask without a pause, until they are served by another one; and one whose request
 /// there takes `long`, so that it is never idle however the others meet.
 async fn bound_and_busy(
-    scene: &Scene,
+    fixture: &Fixture,
     long: &'static str,
 ) -> (String, JoinHandle<u16>, Vec<JoinHandle<Instant>>) {
-    let front = scene.front;
+    let front = fixture.front;
     let bound = Client::new(front).get("/", &[]).await.unwrap();
     let line = bound.head.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap();
     let cookie = format!("cookie: {}", line.split(';').next().unwrap());
@@ -38,18 +38,18 @@ async fn bound_and_busy(
 async fn bound_clients_leave_a_drained_replica_before_its_time_is_over_and_an_ejected_one_at_once() {
     for (ejected, soonest, latest, long) in [(false, 3.0, 6.0, "/5000ms"), (true, 0.0, 2.0, "/3000ms")] {
         let spec = json!({"sessionPersistence": {"cookie": "SID"}, "drain": {"timeout": "6s"}});
-        let mut scene = Scene::running(1, &spec).await;
+        let mut fixture = Fixture::running(1, &spec).await;
         let delay = Duration::from_millis(20);
-        let _both = [scene.replica(1, delay).await, scene.replica(2, delay).await];
-        scene.programmed(2).await;
-        let (name, slow, clients) = bound_and_busy(&scene, long).await;
+        let _both = [fixture.replica(1, delay).await, fixture.replica(2, delay).await];
+        fixture.programmed(2).await;
+        let (name, slow, clients) = bound_and_busy(&fixture, long).await;
         let begin = Instant::now();
         if ejected {
-            scene.eject(&[&name])
+            fixture.eject(&[&name])
         } else {
-            scene.drain(&[&name])
+            fixture.drain(&[&name])
         }
-        scene.until("it is drained", |status| status.drained == [name.clone()]).await;
+        fixture.until("it is drained", |status| status.drained == [name.clone()]).await;
         assert_eq!(slow.await.unwrap(), 200, "what it had is finished");
         for client in clients {
             let moved = (client.await.unwrap() - begin).as_secs_f64();

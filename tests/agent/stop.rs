@@ -7,17 +7,17 @@ use plimsoll_api::Software;
 use serde_json::json;
 
 use crate::{
-    scene::Scene,
+    fixture::Fixture,
     support::{Client, Load, wait},
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_connects_is_served_until_nobody_does_and_who_stays_is_told_to_leave() {
-    let mut scene = Scene::running(1, &json!({})).await;
-    let _a = scene.replica(1, Duration::from_millis(1)).await;
-    scene.programmed(1).await;
+    let mut fixture = Fixture::running(1, &json!({})).await;
+    let _a = fixture.replica(1, Duration::from_millis(1)).await;
+    fixture.programmed(1).await;
     // One that asks ten times a second on one connection, as long as it is let; it may connect elsewhere then.
-    let front = scene.front;
+    let front = fixture.front;
     let keeps = tokio::spawn(async move {
         let mut client = Client::new(front);
         let mut answers = 0;
@@ -32,7 +32,7 @@ async fn who_connects_is_served_until_nobody_does_and_who_stays_is_told_to_leave
         }
     });
     let connects = Load::start(front, 4, false, "/");
-    let folder = scene.balancer.folder.clone();
+    let folder = fixture.balancer.folder.clone();
     let began = Instant::now();
     let stopping =
         tokio::spawn(async move { stop(Software::HAProxy, &folder, Duration::from_secs(40)).await });
@@ -49,16 +49,16 @@ async fn who_connects_is_served_until_nobody_does_and_who_stays_is_told_to_leave
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_hook_ends_in_time_although_a_request_does_not_and_at_once_without_haproxy() {
-    let mut scene = Scene::running(1, &json!({})).await;
-    let a = scene.replica(1, Duration::from_millis(1)).await;
-    scene.programmed(1).await;
-    let front = scene.front;
+    let mut fixture = Fixture::running(1, &json!({})).await;
+    let a = fixture.replica(1, Duration::from_millis(1)).await;
+    fixture.programmed(1).await;
+    let front = fixture.front;
     let slow = tokio::spawn(async move { Client::new(front).get("/60000ms", &[]).await });
     while a.working() == 0 {
         wait(5).await;
     }
     let began = Instant::now();
-    stop(Software::HAProxy, &scene.balancer.folder, Duration::from_secs(6)).await.unwrap();
+    stop(Software::HAProxy, &fixture.balancer.folder, Duration::from_secs(6)).await.unwrap();
     assert!((6..8).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
     slow.abort();
     let began = Instant::now();

@@ -7,14 +7,14 @@ use plimsoll_api::{Percent, StandbyTls};
 use serde_json::json;
 
 use crate::{
-    scene::Scene,
+    fixture::Fixture,
     support::{Client, Replica, eventually},
     terminator::Certificate,
 };
 
 const SECRET: &str = "east-ca";
 
-impl Scene {
+impl Fixture {
     fn trust(&self, certificates: &str) {
         let folder = self.balancer.folder.join("authorities").join(SECRET);
         fs::create_dir_all(&folder).unwrap();
@@ -58,21 +58,21 @@ impl Scene {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_standby_that_proves_who_it_is_gets_requests_and_no_other() {
     let checks = json!({"healthCheck": {"path": "/", "interval": "200ms", "rise": 1, "fall": 1}});
-    let mut scene = Scene::running(1, &checks).await;
-    let _primary = scene.replica(1, Duration::ZERO).await;
-    scene.programmed(1).await;
+    let mut fixture = Fixture::running(1, &checks).await;
+    let _primary = fixture.replica(1, Duration::ZERO).await;
+    fixture.programmed(1).await;
     let east = Replica::start("east", Duration::ZERO).await;
     let certificate = Certificate::of("east.example");
     let address = certificate.in_front_of(east.address).await;
-    let get = |scene: &Scene| Client::new(scene.front);
+    let get = |fixture: &Fixture| Client::new(fixture.front);
 
-    scene.shift_over_tls(address, "east.example", 100);
-    scene.refused("Secret east-ca has no usable ca.crt: No such file").await;
-    assert_eq!(get(&scene).get("/", &[]).await.unwrap().body, "checkout-1", "nothing can prove who it is");
+    fixture.shift_over_tls(address, "east.example", 100);
+    fixture.refused("Secret east-ca has no usable ca.crt: No such file").await;
+    assert_eq!(get(&fixture).get("/", &[]).await.unwrap().body, "checkout-1", "nothing can prove who it is");
 
-    scene.trust(&certificate.pem);
-    scene.until("it answers", |status| status.answering == ["east"]).await;
-    let front = scene.front;
+    fixture.trust(&certificate.pem);
+    fixture.until("it answers", |status| status.answering == ["east"]).await;
+    let front = fixture.front;
     eventually("the standby serves", || async {
         let answer = Client::new(front).get("/", &[]).await.unwrap();
         assert_eq!(answer.status, 200);
@@ -80,23 +80,23 @@ async fn a_standby_that_proves_who_it_is_gets_requests_and_no_other() {
     })
     .await;
 
-    scene.shift_over_tls(address, "west.example", 100);
-    scene.refused("not valid for name").await;
+    fixture.shift_over_tls(address, "west.example", 100);
+    fixture.refused("not valid for name").await;
     let none = || async { (Client::new(front).get("/", &[]).await.unwrap().status == 503).then_some(()) };
     eventually("who is somebody else gets no request", none).await;
     let served = east.served();
-    assert_eq!(get(&scene).get("/", &[]).await.unwrap().status, 503);
+    assert_eq!(get(&fixture).get("/", &[]).await.unwrap().status, 503);
     assert_eq!(east.served(), served);
 
     // Another authority: those that were trusted before are so no more.
     let other = Certificate::of("east.example");
-    scene.shift_over_tls(address, "east.example", 100);
-    scene.until("it answers", |status| status.answering == ["east"]).await;
-    scene.trust(&other.pem);
-    scene.refused("invalid peer certificate").await;
+    fixture.shift_over_tls(address, "east.example", 100);
+    fixture.until("it answers", |status| status.answering == ["east"]).await;
+    fixture.trust(&other.pem);
+    fixture.refused("invalid peer certificate").await;
     eventually("HAProxy trusts it no more either", none).await;
-    scene.trust(&format!("{}{}", other.pem, certificate.pem));
-    scene.until("it answers again", |status| status.answering == ["east"]).await;
+    fixture.trust(&format!("{}{}", other.pem, certificate.pem));
+    fixture.until("it answers again", |status| status.answering == ["east"]).await;
     eventually("the standby serves again", || async {
         (Client::new(front).get("/", &[]).await.unwrap().body == "east").then_some(())
     })
@@ -105,13 +105,13 @@ async fn a_standby_that_proves_who_it_is_gets_requests_and_no_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_at_zero_is_served_over_tls_too() {
-    let mut scene = Scene::running(0, &json!({})).await;
-    let (east, address) = scene.proven_standby(0).await;
-    let front = scene.front;
+    let mut fixture = Fixture::running(0, &json!({})).await;
+    let (east, address) = fixture.proven_standby(0).await;
+    let front = fixture.front;
     let waiting: Vec<_> =
         (0..20).map(|_| tokio::spawn(async move { Client::new(front).get("/", &[]).await })).collect();
-    scene.until("all wait", |status| status.held == 20).await;
-    scene.shift_over_tls(address, "east.example", 100);
+    fixture.until("all wait", |status| status.held == 20).await;
+    fixture.shift_over_tls(address, "east.example", 100);
     for answer in waiting {
         assert_eq!(answer.await.unwrap().unwrap().body, "east");
     }
@@ -120,19 +120,19 @@ async fn who_waits_at_zero_is_served_over_tls_too() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_spec_takes_no_authorities_from_the_one_that_runs() {
-    let mut scene = Scene::running(1, &json!({})).await;
-    let _east = scene.proven_standby(100).await;
+    let mut fixture = Fixture::running(1, &json!({})).await;
+    let _east = fixture.proven_standby(100).await;
     // Its listener's Secret is not there.
-    let listeners = json!([{"port": scene.front.port(), "tls": {"secretName": "shop-tls"}}]);
-    let traffic = scene.traffic(&json!({"listeners": listeners}));
-    scene.told(|known| {
+    let listeners = json!([{"port": fixture.front.port(), "tls": {"secretName": "shop-tls"}}]);
+    let traffic = fixture.traffic(&json!({"listeners": listeners}));
+    fixture.told(|known| {
         let service = known.service.as_mut().unwrap();
         (service.generation, service.traffic) = (2, traffic);
         service.standbys[0].tls.as_mut().unwrap().ca_secret_name = "west-ca".to_owned();
     });
-    scene.until("it is refused", |status| status.message.is_some()).await;
-    let _primary = scene.replica(1, Duration::ZERO).await;
-    scene.until("what runs is followed", |status| status.programmed == 1).await;
-    assert_eq!(Client::new(scene.front).get("/", &[]).await.unwrap().body, "east");
-    assert_eq!(scene.metric("plimsoll_balancer_reloads_total"), 1.0, "the first one");
+    fixture.until("it is refused", |status| status.message.is_some()).await;
+    let _primary = fixture.replica(1, Duration::ZERO).await;
+    fixture.until("what runs is followed", |status| status.programmed == 1).await;
+    assert_eq!(Client::new(fixture.front).get("/", &[]).await.unwrap().body, "east");
+    assert_eq!(fixture.metric("plimsoll_balancer_reloads_total"), 1.0, "the first one");
 }

@@ -7,7 +7,7 @@ use plimsoll_api::Arrival;
 use serde_json::json;
 
 use crate::{
-    scene::Scene,
+    fixture::Fixture,
     support::{Client, eventually},
 };
 
@@ -15,8 +15,8 @@ const REQUESTS: usize = 1000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_requests_at_zero_wait_and_none_is_lost() {
-    let mut scene = Scene::running(0, &json!({"limits": {"connectionsPerReplica": 100}})).await;
-    let front = scene.front;
+    let mut fixture = Fixture::running(0, &json!({"limits": {"connectionsPerReplica": 100}})).await;
+    let front = fixture.front;
     let asked = Instant::now();
     let requests: Vec<_> = (0..REQUESTS)
         .map(|_| {
@@ -26,11 +26,11 @@ async fn a_thousand_requests_at_zero_wait_and_none_is_lost() {
             })
         })
         .collect();
-    scene.until("the wake-up call", |status| status.held > 0).await;
+    fixture.until("the wake-up call", |status| status.held > 0).await;
     assert!(asked.elapsed() < Duration::from_millis(500), "{:?}", asked.elapsed());
-    scene.until("all are held", |status| status.held == i32::try_from(REQUESTS).unwrap()).await;
+    fixture.until("all are held", |status| status.held == i32::try_from(REQUESTS).unwrap()).await;
     let ready = Instant::now();
-    let replica = scene.replica(1, Duration::from_millis(2)).await;
+    let replica = fixture.replica(1, Duration::from_millis(2)).await;
     let mut first = Duration::MAX;
     let mut last = Duration::ZERO;
     for request in requests {
@@ -42,97 +42,97 @@ async fn a_thousand_requests_at_zero_wait_and_none_is_lost() {
     println!("first answer after {first:?}, last after {last:?}");
     assert!(first < Duration::from_millis(300), "{first:?}");
     assert_eq!(replica.served(), REQUESTS, "also the one that the gate held");
-    let status = scene.until("nothing is held", |status| status.held == 0).await;
+    let status = fixture.until("nothing is held", |status| status.held == 0).await;
     assert_eq!((status.programmed, status.in_sync), (1, true));
     // And down again: the next request waits as the first did.
-    scene.gone(1);
-    scene.programmed(0).await;
+    fixture.gone(1);
+    fixture.programmed(0).await;
     let request = tokio::spawn(async move { Client::new(front).get("/", &[]).await });
-    scene.until("a request waits", |status| status.held == 1).await;
-    scene.endpoint(1, true, false);
+    fixture.until("a request waits", |status| status.held == 1).await;
+    fixture.endpoint(1, true, false);
     assert_eq!(request.await.unwrap().unwrap().status, 200);
-    assert_eq!(scene.metric("plimsoll_balancer_reloads_total"), 0.0);
+    assert_eq!(fixture.metric("plimsoll_balancer_reloads_total"), 0.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_replica_serves_before_its_endpoint_slice_lists_it_as_ready() {
-    let mut scene = Scene::running(0, &json!({})).await;
-    let front = scene.front;
+    let mut fixture = Fixture::running(0, &json!({})).await;
+    let front = fixture.front;
     let ask = || tokio::spawn(async move { Client::new(front).get("/", &[]).await });
     let held = ask();
-    scene.until("it waits", |status| status.held == 1).await;
-    let replica = scene.replica(1, Duration::ZERO).await;
-    scene.gone(1);
-    scene.programmed(0).await;
+    fixture.until("it waits", |status| status.held == 1).await;
+    let replica = fixture.replica(1, Duration::ZERO).await;
+    fixture.gone(1);
+    fixture.programmed(0).await;
     let held_too = ask();
-    scene.until("another waits", |status| status.held == 1).await;
+    fixture.until("another waits", |status| status.held == 1).await;
     let now = Timestamp::now();
     let arrival = json!([{"pod": "checkout-1", "ip": "127.0.1.1", "since": now.to_string()}]);
     let arrived: Vec<Arrival> = serde_json::from_value(arrival).unwrap();
-    scene.told(|known| assert!(known.arrived.tell(arrived, None, now)));
+    fixture.told(|known| assert!(known.arrived.tell(arrived, None, now)));
     assert_eq!(held_too.await.unwrap().unwrap().status, 200);
-    scene.endpoint(1, false, false);
-    scene.programmed(1).await;
+    fixture.endpoint(1, false, false);
+    fixture.programmed(1).await;
     assert_eq!(ask().await.unwrap().unwrap().status, 200, "its slice lists it, and as not ready yet");
-    scene.endpoint(1, true, false);
-    scene.endpoint(1, false, false);
-    scene.programmed(0).await;
+    fixture.endpoint(1, true, false);
+    fixture.endpoint(1, false, false);
+    fixture.programmed(0).await;
     assert_eq!((held.await.unwrap().unwrap().status, replica.served()), (200, 3));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_gate_carries_holds_up_a_drain_like_any_other_request() {
-    let mut scene = Scene::running(0, &json!({})).await;
-    let front = scene.front;
+    let mut fixture = Fixture::running(0, &json!({})).await;
+    let front = fixture.front;
     let slow = tokio::spawn(async move { Client::new(front).get("/1500ms", &[]).await });
-    scene.until("it waits", |status| status.held == 1).await;
-    let a = scene.replica(1, Duration::ZERO).await;
+    fixture.until("it waits", |status| status.held == 1).await;
+    let a = fixture.replica(1, Duration::ZERO).await;
     eventually("it is being answered", || async { (a.working() == 1).then_some(()) }).await;
-    let _b = scene.replica(2, Duration::ZERO).await;
-    scene.programmed(2).await;
-    scene.drain(&["checkout-1"]);
-    scene.until("it is drained", |status| !status.drained.is_empty()).await;
+    let _b = fixture.replica(2, Duration::ZERO).await;
+    fixture.programmed(2).await;
+    fixture.drain(&["checkout-1"]);
+    fixture.until("it is drained", |status| !status.drained.is_empty()).await;
     assert_eq!(a.working(), 0, "its request went by way of the gate");
     assert_eq!(slow.await.unwrap().unwrap().status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_gives_up_is_not_counted_and_the_next_one_takes_its_place() {
-    let mut scene = Scene::running(0, &json!({})).await;
-    let front = scene.front;
+    let mut fixture = Fixture::running(0, &json!({})).await;
+    let front = fixture.front;
     let ask = || tokio::spawn(async move { Client::new(front).get("/", &[]).await });
     let at_the_gate = ask();
-    scene.until("it waits", |status| status.held == 1).await;
+    fixture.until("it waits", |status| status.held == 1).await;
     let [in_the_queue, patient] = [ask(), ask()];
-    scene.until("all wait", |status| status.held == 3).await;
+    fixture.until("all wait", |status| status.held == 3).await;
     in_the_queue.abort();
-    scene.until("the one in the queue is gone", |status| status.held == 2).await;
+    fixture.until("the one in the queue is gone", |status| status.held == 2).await;
     at_the_gate.abort();
-    scene.until("the one at the gate is gone", |status| status.held == 1).await;
-    let replica = scene.replica(1, Duration::ZERO).await;
+    fixture.until("the one at the gate is gone", |status| status.held == 1).await;
+    let replica = fixture.replica(1, Duration::ZERO).await;
     assert_eq!(patient.await.unwrap().unwrap().status, 200);
     assert_eq!(replica.served(), 1, "who gave up costs no replica anything");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waited_before_a_reload_is_held_and_served_after_it() {
-    let mut scene = Scene::running(0, &json!({})).await;
-    let front = scene.front;
+    let mut fixture = Fixture::running(0, &json!({})).await;
+    let front = fixture.front;
     let request = tokio::spawn(async move { Client::new(front).get("/", &[]).await });
-    scene.until("it waits", |status| status.held == 1).await;
-    scene.tell(2, 0, &json!({"algorithm": "RoundRobin"}));
-    let status = scene.until("it is told", |status| status.observed_generation == Some(2)).await;
-    assert_eq!((status.held, scene.metric("plimsoll_balancer_reloads_total")), (1, 1.0));
-    let _replica = scene.replica(1, Duration::ZERO).await;
+    fixture.until("it waits", |status| status.held == 1).await;
+    fixture.tell(2, 0, &json!({"algorithm": "RoundRobin"}));
+    let status = fixture.until("it is told", |status| status.observed_generation == Some(2)).await;
+    assert_eq!((status.held, fixture.metric("plimsoll_balancer_reloads_total")), (1, 1.0));
+    let _replica = fixture.replica(1, Duration::ZERO).await;
     assert_eq!(request.await.unwrap().unwrap().body, "checkout-1");
-    scene.until("nothing is held", |status| status.held == 0).await;
+    fixture.until("nothing is held", |status| status.held == 0).await;
 }
 
 /// Where nothing scales to zero there is no gate: this is what the tests above would see without one.
 #[tokio::test(flavor = "multi_thread")]
 async fn control_a_service_that_does_not_scale_to_zero_refuses_at_zero() {
-    let scene = Scene::running(1, &json!({})).await;
+    let fixture = Fixture::running(1, &json!({})).await;
     let answer =
-        eventually("an answer", || async { Client::new(scene.front).get("/", &[]).await.ok() }).await;
+        eventually("an answer", || async { Client::new(fixture.front).get("/", &[]).await.ok() }).await;
     assert_eq!(answer.status, 503);
 }

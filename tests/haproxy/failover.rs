@@ -18,14 +18,14 @@ fn shared(wanted: &Wanted, standbys: impl IntoIterator<Item = Standby>) -> Wante
     Wanted { standbys: standbys.into_iter().collect(), ..wanted.clone() }
 }
 
-struct Scene {
+struct Fixture {
     primary: Replica,
     east: Replica,
     west: Replica,
     only_primary: Wanted,
 }
 
-impl Scene {
+impl Fixture {
     async fn new(more: Value) -> Self {
         let primary = Replica::start("primary", DELAY).await;
         let (east, west) = (Replica::start("east", DELAY).await, Replica::start("west", DELAY).await);
@@ -51,11 +51,11 @@ async fn names(front: SocketAddr, requests: usize) -> std::collections::BTreeMap
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shares_are_followed_and_change_without_a_reload() {
-    let scene = Scene::new(json!({"healthCheck": {"interval": "500ms"}})).await;
-    let balancer = Balancer::start(&scene.with(0, 0)).await;
+    let fixture = Fixture::new(json!({"healthCheck": {"interval": "500ms"}})).await;
+    let balancer = Balancer::start(&fixture.with(0, 0)).await;
     let epoch = balancer.driver.epoch().await.unwrap();
     for (east, west) in [(0, 0), (30, 0), (30, 60), (0, 100), (100, 0), (10, 0)] {
-        let wanted = scene.with(east, west);
+        let wanted = fixture.with(east, west);
         let report = balancer.sync(&wanted).await;
         assert!(!report.reloaded);
         let names = names(wanted.front(), 2000).await;
@@ -71,13 +71,13 @@ async fn shares_are_followed_and_change_without_a_reload() {
 }
 
 async fn flips(keep_alive: bool) -> (usize, usize, Vec<Duration>) {
-    let scene = Scene::new(json!({"retries": {"attempts": 0}})).await;
-    let balancer = Balancer::start(&scene.with(0, 0)).await;
-    let load = Load::start(scene.only_primary.front(), 8, keep_alive, "/");
+    let fixture = Fixture::new(json!({"retries": {"attempts": 0}})).await;
+    let balancer = Balancer::start(&fixture.with(0, 0)).await;
+    let load = Load::start(fixture.only_primary.front(), 8, keep_alive, "/");
     let mut first = Vec::new();
     for flip in 0..100 {
         let (wanted, to) =
-            if flip % 2 == 0 { (scene.with(100, 0), "east") } else { (scene.with(0, 0), "primary") };
+            if flip % 2 == 0 { (fixture.with(100, 0), "east") } else { (fixture.with(0, 0), "primary") };
         let front = wanted.front();
         let begin = Instant::now();
         let prober = tokio::spawn(async move {
@@ -110,20 +110,20 @@ async fn a_hundred_flips_under_load_lose_nothing() {
 /// If this shows no loss, the test above is blind.
 #[tokio::test(flavor = "multi_thread")]
 async fn control_a_standby_that_dies_under_load_costs_requests() {
-    let scene = Scene::new(json!({"retries": {"attempts": 0}})).await;
-    let _balancer = Balancer::start(&scene.with(100, 0)).await;
-    let load = Load::start(scene.only_primary.front(), 8, true, "/20ms");
-    eventually("it is busy", || async { (scene.east.working() > 0).then_some(()) }).await;
-    scene.east.die();
+    let fixture = Fixture::new(json!({"retries": {"attempts": 0}})).await;
+    let _balancer = Balancer::start(&fixture.with(100, 0)).await;
+    let load = Load::start(fixture.only_primary.front(), 8, true, "/20ms");
+    eventually("it is busy", || async { (fixture.east.working() > 0).then_some(()) }).await;
+    fixture.east.die();
     wait(200).await;
     assert!(load.finish().await.lost() > 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_haproxy_that_starts_anew_has_the_shares_before_it_is_told() {
-    let scene = Scene::new(json!({})).await;
-    let mut balancer = Balancer::start(&scene.with(0, 0)).await;
-    let all = scene.with(0, 100);
+    let fixture = Fixture::new(json!({})).await;
+    let mut balancer = Balancer::start(&fixture.with(0, 0)).await;
+    let all = fixture.with(0, 100);
     balancer.sync(&all).await;
     balancer.kill().await;
     balancer.spawn();
@@ -135,44 +135,44 @@ async fn a_haproxy_that_starts_anew_has_the_shares_before_it_is_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_is_followed_and_one_that_is_not_known_gets_nothing() {
-    let scene = Scene::new(json!({"healthCheck": {"interval": "100ms", "rise": 10, "fall": 1}})).await;
-    let unknown = Standby { addresses: Vec::new(), ..scene.east.standby(100) };
-    let balancer = Balancer::start(&shared(&scene.only_primary, [unknown])).await;
+    let fixture = Fixture::new(json!({"healthCheck": {"interval": "100ms", "rise": 10, "fall": 1}})).await;
+    let unknown = Standby { addresses: Vec::new(), ..fixture.east.standby(100) };
+    let balancer = Balancer::start(&shared(&fixture.only_primary, [unknown])).await;
     let epoch: Epoch = balancer.driver.epoch().await.unwrap();
-    let front = scene.only_primary.front();
+    let front = fixture.only_primary.front();
     assert_eq!(names(front, 50).await, [("primary".to_owned(), 50)].into());
-    balancer.sync(&shared(&scene.only_primary, [scene.east.standby(100)])).await;
+    balancer.sync(&shared(&fixture.only_primary, [fixture.east.standby(100)])).await;
     assert_eq!(names(front, 50).await, [("east".to_owned(), 50)].into());
     // It dies, and is elsewhere now: what the checks found at the old address does not count.
-    scene.east.die();
+    fixture.east.die();
     eventually("the check finds it dead", || async {
         let seen = balancer.driver.observe().await.unwrap();
         (!seen.standbys["_standby_east"].up).then_some(())
     })
     .await;
-    let moved = Standby { addresses: vec![scene.west.address], ..scene.east.standby(100) };
-    assert!(!balancer.sync(&shared(&scene.only_primary, [moved])).await.reloaded);
+    let moved = Standby { addresses: vec![fixture.west.address], ..fixture.east.standby(100) };
+    assert!(!balancer.sync(&shared(&fixture.only_primary, [moved])).await.reloaded);
     assert_eq!(names(front, 50).await, [("west".to_owned(), 50)].into());
     assert_eq!(balancer.driver.epoch().await.unwrap(), epoch, "the same process");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_addresses_of_a_standby_are_used_and_a_dead_one_costs_nothing() {
-    let scene = Scene::new(json!({})).await;
+    let fixture = Fixture::new(json!({})).await;
     let at = |addresses: &[SocketAddr]| {
-        let standby = Standby { addresses: addresses.to_vec(), ..scene.east.standby(100) };
-        shared(&scene.only_primary, [standby])
+        let standby = Standby { addresses: addresses.to_vec(), ..fixture.east.standby(100) };
+        shared(&fixture.only_primary, [standby])
     };
-    let (east, west) = (scene.east.address, scene.west.address);
+    let (east, west) = (fixture.east.address, fixture.west.address);
     let both = at(&[east, west]);
     let balancer = Balancer::start(&both).await;
     assert_eq!(balancer.sync(&both).await.steps, [], "the file says everything");
     assert_eq!(names(both.front(), 50).await, [("east".to_owned(), 25), ("west".to_owned(), 25)].into());
-    scene.east.die();
+    fixture.east.die();
     wait(200).await;
     assert_eq!(names(both.front(), 50).await, [("west".to_owned(), 50)].into());
     // The name server tells others: who stays keeps its server, and no reload is needed.
-    let other = at(&[west, scene.primary.address]);
+    let other = at(&[west, fixture.primary.address]);
     let report = balancer.sync(&other).await;
     assert!(!report.reloaded && balancer.sync(&other).await.steps.is_empty());
     assert!(steps(&report).iter().all(|step| !format!("{step:?}").contains("_standby_east_2")), "{report:?}");
@@ -181,10 +181,10 @@ async fn all_addresses_of_a_standby_are_used_and_a_dead_one_costs_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_somebody_else_did_to_the_shares_is_undone() {
-    let scene = Scene::new(json!({})).await;
-    let balancer = Balancer::start(&scene.with(100, 0)).await;
+    let fixture = Fixture::new(json!({})).await;
+    let balancer = Balancer::start(&fixture.with(100, 0)).await;
     let map = balancer.driver.paths().shares.display().to_string();
-    let wanted = scene.with(100, 0);
+    let wanted = fixture.with(100, 0);
     for tampering in [
         format!("set map {map} east 0"),
         format!("add map {map} east 3"),
@@ -209,17 +209,17 @@ async fn what_somebody_else_did_to_the_shares_is_undone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_primary_is_left_at_once_and_a_new_standby_takes_a_reload() {
-    let scene = Scene::new(json!({})).await;
-    let balancer = Balancer::start(&scene.only_primary).await;
-    scene.primary.die();
-    let front = scene.only_primary.front();
+    let fixture = Fixture::new(json!({})).await;
+    let balancer = Balancer::start(&fixture.only_primary).await;
+    fixture.primary.die();
+    let front = fixture.only_primary.front();
     assert!(Client::new(front).get("/", &[]).await.unwrap().status >= 500);
-    let report = balancer.sync(&scene.with(0, 0)).await;
+    let report = balancer.sync(&fixture.with(0, 0)).await;
     assert!(report.reloaded, "another backend is another structure");
     let status = Client::new(front).get("/", &[]).await.unwrap().status;
     assert!(status >= 500, "{status}: nothing is switched here");
     let begin = Instant::now();
-    assert!(!balancer.sync(&scene.with(100, 0)).await.reloaded);
+    assert!(!balancer.sync(&fixture.with(100, 0)).await.reloaded);
     assert_eq!(names(front, 50).await, [("east".to_owned(), 50)].into());
     assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
 }
@@ -227,12 +227,12 @@ async fn a_dead_primary_is_left_at_once_and_a_new_standby_takes_a_reload() {
 /// Requests that have the primary as their backend when it is given up: in its queue, since its replica is full.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_for_the_primary_is_served_by_the_standby() {
-    let scene = Scene::new(json!({"limits": {"connectionsPerReplica": 1, "queueTimeout": "20s"}})).await;
-    let balancer = Balancer::start(&scene.with(0, 0)).await;
-    let front = scene.only_primary.front();
+    let fixture = Fixture::new(json!({"limits": {"connectionsPerReplica": 1, "queueTimeout": "20s"}})).await;
+    let balancer = Balancer::start(&fixture.with(0, 0)).await;
+    let front = fixture.only_primary.front();
     let ask = |path: &'static str| tokio::spawn(async move { Client::new(front).get(path, &[]).await });
     let stuck = ask("/15000ms");
-    eventually("the replica is full", || async { (scene.primary.working() == 1).then_some(()) }).await;
+    eventually("the replica is full", || async { (fixture.primary.working() == 1).then_some(()) }).await;
     let waiting: Vec<_> = (0..50).map(|_| ask("/")).collect();
     eventually("they wait", || async {
         (balancer.driver.observe().await.unwrap().queued == 50).then_some(())
@@ -240,7 +240,7 @@ async fn what_waits_for_the_primary_is_served_by_the_standby() {
     .await;
     let begin = Instant::now();
     // Its limit is one at a time.
-    balancer.sync(&scene.with(100, 0)).await;
+    balancer.sync(&fixture.with(100, 0)).await;
     for answer in waiting {
         let answer = answer.await.unwrap().unwrap();
         assert_eq!((answer.status, answer.body.as_str()), (200, "east"));
@@ -249,7 +249,7 @@ async fn what_waits_for_the_primary_is_served_by_the_standby() {
     assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
     assert!(!stuck.is_finished(), "what is under way is finished where it is");
     stuck.abort();
-    let report = balancer.sync(&scene.with(0, 0)).await;
+    let report = balancer.sync(&fixture.with(0, 0)).await;
     assert_eq!(report.seen.standbys["_instead_east"].admin, AdminState::Maint, "and no longer than that");
 }
 
@@ -258,10 +258,10 @@ async fn what_waits_for_the_primary_is_served_by_the_standby() {
 async fn what_waits_behind_the_gate_is_served_by_the_standby() {
     let gate = tokio::net::TcpListener::bind(unused_address()).await.unwrap();
     for algorithm in ["LeastConnections", "SourceHash"] {
-        let scene = Scene::new(json!({"algorithm": algorithm})).await;
-        let none = scene.only_primary.with([]);
+        let fixture = Fixture::new(json!({"algorithm": algorithm})).await;
+        let none = fixture.only_primary.with([]);
         let none = Wanted { gate: Some(gate.local_addr().unwrap()), ..none };
-        let with = |weight| shared(&none, [scene.east.standby(weight)]);
+        let with = |weight| shared(&none, [fixture.east.standby(weight)]);
         let balancer = Balancer::start(&with(0)).await;
         let front = none.front();
         let waiting: Vec<_> =
@@ -270,7 +270,7 @@ async fn what_waits_behind_the_gate_is_served_by_the_standby() {
         eventually("they wait", || async { (balancer.driver.held().await.unwrap() == 20).then_some(()) })
             .await;
         // By a hash they waited for the gate itself, which passes them on.
-        let east = scene.east.address;
+        let east = fixture.east.address;
         let passes = async {
             loop {
                 let (mut waited, _) = gate.accept().await.unwrap();
@@ -289,7 +289,7 @@ async fn what_waits_behind_the_gate_is_served_by_the_standby() {
             served = all => served,
             () = passes => unreachable!(),
         };
-        assert_eq!((served, scene.east.served()), (19, 19), "{algorithm}");
+        assert_eq!((served, fixture.east.served()), (19, 19), "{algorithm}");
         drop(held);
     }
 }
@@ -297,13 +297,13 @@ async fn what_waits_behind_the_gate_is_served_by_the_standby() {
 /// A priority is one of the frontend, so it holds in a standby's queue too.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_standby_has_the_limit_of_its_replicas_and_sheds_by_priority() {
-    let scene = Scene::new(json!({
+    let fixture = Fixture::new(json!({
         "limits": {"connectionsPerReplica": 2, "queueTimeout": "1s"},
         "priorities": [{"match": {"pathPrefix": "/100ms"}, "criticality": "Sheddable"}],
     }))
     .await;
-    let balancer = Balancer::start(&scene.with(100, 0)).await;
-    let front = scene.only_primary.front();
+    let balancer = Balancer::start(&fixture.with(100, 0)).await;
+    let front = fixture.only_primary.front();
     let ask = |path: &'static str| {
         tokio::spawn(async move { Client::new(front).get(path, &[]).await.unwrap().status })
     };
@@ -318,9 +318,9 @@ async fn a_standby_has_the_limit_of_its_replicas_and_sheds_by_priority() {
         shed += usize::from(answer.await.unwrap() == 503);
     }
     assert!(shed > 20, "{shed} of 80 at 100 ms each, two at a time, within a second");
-    assert_eq!(scene.east.most.load(std::sync::atomic::Ordering::SeqCst), 2);
+    assert_eq!(fixture.east.most.load(std::sync::atomic::Ordering::SeqCst), 2);
     // Twice as many replicas take twice as many.
-    let mut wanted = scene.with(100, 0);
+    let mut wanted = fixture.with(100, 0);
     wanted.standbys[0].replicas = 2;
     let report = balancer.sync(&wanted).await;
     assert_eq!((report.seen.standbys["_standby_east"].maxconn, report.reloaded), (4, false));
@@ -338,9 +338,9 @@ fn cookies(head: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_with_a_cookie_moves_once_to_the_standby_and_once_back() {
-    let scene = Scene::new(json!({"sessionPersistence": {"cookie": "SID"}})).await;
-    let balancer = Balancer::start(&scene.with(0, 0)).await;
-    let front = scene.only_primary.front();
+    let fixture = Fixture::new(json!({"sessionPersistence": {"cookie": "SID"}})).await;
+    let balancer = Balancer::start(&fixture.with(0, 0)).await;
+    let front = fixture.only_primary.front();
     let mut clients = Vec::new();
     for _ in 0..200 {
         let head = Client::new(front).get("/", &[]).await.unwrap().head;
@@ -350,7 +350,7 @@ async fn a_client_with_a_cookie_moves_once_to_the_standby_and_once_back() {
     }
     let mut before = vec![false; clients.len()];
     for (weight, rises) in [(30, true), (60, true), (100, true), (60, false), (0, false)] {
-        balancer.sync(&scene.with(weight, 0)).await;
+        balancer.sync(&fixture.with(weight, 0)).await;
         let mut moved = 0;
         for (client, there) in clients.iter().zip(&mut before) {
             let first = Client::new(front).get("/", &[client]).await.unwrap().body == "east";
@@ -363,7 +363,7 @@ async fn a_client_with_a_cookie_moves_once_to_the_standby_and_once_back() {
         let percent = moved as f64 / 2.0;
         assert!((percent - f64::from(weight)).abs() <= 16.0, "{percent} % of the clients for {weight} %");
     }
-    let heads = scene.east.heads.lock().unwrap().concat();
+    let heads = fixture.east.heads.lock().unwrap().concat();
     assert!(heads.contains("theme=dark") && !heads.contains("SID-draw"), "the draw is the balancer's");
     // What is no draw is none.
     let answer = Client::new(front).get("/", &["cookie: SID-draw=1000"]).await.unwrap();

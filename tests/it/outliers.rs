@@ -39,7 +39,7 @@ struct World {
     spec: Validated,
     memory: Memory,
     members: Vec<Member>,
-    told: RecoveryStatus,
+    last_written: RecoveryStatus,
     /// Pods that answer badly, with their share of errors.
     bad: BTreeMap<String, f64>,
     second: i64,
@@ -63,7 +63,7 @@ impl World {
             spec,
             memory: Memory::default(),
             members: (0..replicas).map(|index| member(&format!("web-{index}"), true, -1000)).collect(),
-            told: RecoveryStatus::default(),
+            last_written: RecoveryStatus::default(),
             bad: BTreeMap::new(),
             second: 0,
             born: replicas,
@@ -360,7 +360,7 @@ fn the_same_sample_counts_once() {
     let members: Vec<Member> = (0..5).map(|index| member(&format!("web-{index}"), true, -100)).collect();
     let by_pod = (0..5).map(|index| (format!("web-{index}"), if index == 0 { 0.5 } else { 0.0 })).collect();
     let sample = Sample { value: Some(Value::ByPod(by_pod)), at: Some(at(0)), ..fresh(0.0) };
-    let peers = Peers { sample, members, told: RecoveryStatus::default() };
+    let peers = Peers { sample, members, last_written: RecoveryStatus::default() };
     let seen = Observation { replicas: 5, peers: Some(peers), ..Observation::default() };
     let mut memory = Memory::default();
     for second in 0..10 {

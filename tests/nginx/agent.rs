@@ -26,7 +26,7 @@ use crate::{
     support::{Client, Load, Replica, all_served, balancer::free_port, traffic, wait},
 };
 
-struct Scene {
+struct Fixture {
     proxy: Proxy,
     known: watch::Sender<Known>,
     status: watch::Receiver<BalancerStatus>,
@@ -35,7 +35,7 @@ struct Scene {
     port: u16,
 }
 
-impl Scene {
+impl Fixture {
     async fn running() -> Self {
         let mut proxy = Proxy::new();
         let known = watch::Sender::new(Known::default());
@@ -62,9 +62,9 @@ impl Scene {
             Links { known: known.clone(), waiting, carried: Carried::default(), replicas, answers, status };
         tokio::spawn(Pilot::new(setup, links).run());
         let (front, port) = ((Ipv4Addr::LOCALHOST, free_port()).into(), free_port());
-        let mut scene = Self { proxy: Proxy::new(), known, status: seen, metrics, front, port };
+        let mut fixture = Self { proxy: Proxy::new(), known, status: seen, metrics, front, port };
         let spec =
-            json!({"provider": "NGINX", "targetPort": port, "listeners": [{"port": scene.front.port()}]});
+            json!({"provider": "NGINX", "targetPort": port, "listeners": [{"port": fixture.front.port()}]});
         let service = Service {
             generation: 1,
             holds: false,
@@ -73,15 +73,15 @@ impl Scene {
             balancers: None,
             standbys: Vec::new(),
         };
-        scene.told(|known| {
+        fixture.told(|known| {
             known.service = Some(service);
             known.endpoints = Some(Endpoints::default());
         });
-        scene.until("NGINX is missed", |status| status.message.is_some()).await;
+        fixture.until("NGINX is missed", |status| status.message.is_some()).await;
         proxy.spawn();
-        scene.proxy = proxy;
-        scene.until("it is in sync", |status| status.in_sync).await;
-        scene
+        fixture.proxy = proxy;
+        fixture.until("it is in sync", |status| status.in_sync).await;
+        fixture
     }
 
     fn told(&self, change: impl FnOnce(&mut Known)) {
@@ -121,17 +121,17 @@ impl Scene {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_that_come_soon_after_one_another_are_made_by_one_reload() {
-    let mut scene = Scene::running().await;
-    let mut replicas = vec![scene.replica(1).await];
-    scene.until("the first is programmed", |status| status.programmed == 1).await;
-    let (begin, before) = (Instant::now(), scene.metric("plimsoll_balancer_reloads_total"));
-    let load = Load::start(scene.front, 4, true, "/");
+    let mut fixture = Fixture::running().await;
+    let mut replicas = vec![fixture.replica(1).await];
+    fixture.until("the first is programmed", |status| status.programmed == 1).await;
+    let (begin, before) = (Instant::now(), fixture.metric("plimsoll_balancer_reloads_total"));
+    let load = Load::start(fixture.front, 4, true, "/");
     for number in 2..12 {
-        replicas.push(scene.replica(number).await);
+        replicas.push(fixture.replica(number).await);
         wait(100).await;
     }
-    scene.until("all are programmed", |status| status.in_sync && status.programmed == 11).await;
-    let reloads = scene.metric("plimsoll_balancer_reloads_total") - before;
+    fixture.until("all are programmed", |status| status.in_sync && status.programmed == 11).await;
+    let reloads = fixture.metric("plimsoll_balancer_reloads_total") - before;
     // At most one each two seconds, however long a busy machine takes for the changes.
     let most = 1.0 + begin.elapsed().as_secs_f64() / 2.0;
     assert!(reloads <= most && reloads < 10.0, "{reloads} reloads for 10 changes in {:?}", begin.elapsed());
@@ -143,19 +143,19 @@ async fn changes_that_come_soon_after_one_another_are_made_by_one_reload() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_that_the_controller_drains_is_told_when_it_has_nothing_left() {
-    let mut scene = Scene::running().await;
-    let replicas = [scene.replica(1).await, scene.replica(2).await];
-    scene.until("both are programmed", |status| status.programmed == 2).await;
-    let front = scene.front;
+    let mut fixture = Fixture::running().await;
+    let replicas = [fixture.replica(1).await, fixture.replica(2).await];
+    fixture.until("both are programmed", |status| status.programmed == 2).await;
+    let front = fixture.front;
     let slow: Vec<_> =
         (0..6).map(|_| tokio::spawn(async move { Client::new(front).get("/9000ms", &[]).await })).collect();
     while replicas[0].working() == 0 || replicas[1].working() == 0 {
         wait(5).await;
     }
-    scene.told(|known| known.service.as_mut().unwrap().draining = [("checkout-2".to_owned(), None)].into());
-    let status = scene.until("it gets no more", |status| status.programmed == 1).await;
+    fixture.told(|known| known.service.as_mut().unwrap().draining = [("checkout-2".to_owned(), None)].into());
+    let status = fixture.until("it gets no more", |status| status.programmed == 1).await;
     assert!(status.drained.is_empty() && replicas[1].working() > 0, "{status:?}");
-    let status = scene.until("it is drained", |status| !status.drained.is_empty()).await;
+    let status = fixture.until("it is drained", |status| !status.drained.is_empty()).await;
     assert_eq!(status.drained, ["checkout-2"]);
     assert_eq!(replicas[1].working(), 0);
     for answer in slow {
@@ -165,13 +165,13 @@ async fn a_pod_that_the_controller_drains_is_told_when_it_has_nothing_left() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_hook_waits_until_nobody_connects_and_clients_are_told_to_leave() {
-    let mut scene = Scene::running().await;
-    let _a = scene.replica(1).await;
-    scene.until("it is programmed", |status| status.programmed == 1).await;
-    let front = scene.front;
+    let mut fixture = Fixture::running().await;
+    let _a = fixture.replica(1).await;
+    fixture.until("it is programmed", |status| status.programmed == 1).await;
+    let front = fixture.front;
     let keeps = Load::start(front, 2, true, "/");
     wait(200).await;
-    let folder = scene.proxy.folder.clone();
+    let folder = fixture.proxy.folder.clone();
     let stopping = tokio::spawn(async move { stop(Software::NGINX, &folder, Duration::from_secs(40)).await });
     let connects = Load::start(front, 4, false, "/");
     wait(5_000).await;

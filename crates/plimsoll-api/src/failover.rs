@@ -196,7 +196,7 @@ pub struct FailoverStatus {
     pub hold_until: Option<Time>,
     /// The annotation that sent requests back to the primary, once they are there: the evidence decides again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub obeyed: Option<String>,
+    pub acknowledged_override: Option<String>,
     /// Each standby, in the order of the spec.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_string()]))]

@@ -35,6 +35,12 @@ impl Percent {
         }
     }
 
+    /// As a ratio from 0 to 1, the unit of metrics (Prometheus: "Metric and label naming").
+    #[must_use]
+    pub fn ratio(self) -> f64 {
+        f64::from(self.0) / 100.0
+    }
+
     /// What is left of everything.
     #[must_use]
     pub const fn rest(self) -> Self {

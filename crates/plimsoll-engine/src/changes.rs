@@ -30,7 +30,7 @@ pub(super) struct Changes {
 
 impl Changes {
     /// Those of status, in any order.
-    pub fn told(changes: impl IntoIterator<Item = Change>) -> Self {
+    pub fn recorded(changes: impl IntoIterator<Item = Change>) -> Self {
         let mut changes: VecDeque<Change> = changes.into_iter().collect();
         changes.make_contiguous().sort_by_key(|change| change.at);
         Self { changes, known_since: None }

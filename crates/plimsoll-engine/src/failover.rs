@@ -4,9 +4,9 @@
 //! The history is read from the status, so it survives a restart. Only the last samples of each sign, and the time since which
 //! all is well, are kept in memory and begin anew.
 
-mod course;
+mod decision;
 mod departure;
-mod shift;
+mod routing;
 mod signs;
 mod standbys;
 mod turn;
@@ -15,12 +15,12 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 
-use self::{course::Course, turn::Turn};
-use super::{Observation, Order, Standing, evidence::Evidence};
+use self::{routing::RoutingState, turn::Turn};
+use super::{FailoverInput, ManualOverride, Observation, evidence::Evidence};
 use plimsoll_api::{PRIMARY, Validated};
 
+pub use decision::FailoverDecision;
 pub use departure::{Consent, Departure, Veto, alone};
-pub use shift::Shift;
 pub(super) use signs::SignMemory;
 
 /// Decides at `now` where requests go; `None` without `spec.failover`.
@@ -43,44 +43,52 @@ pub(super) fn decide(
     memory: &mut SignMemory,
     now: Timestamp,
     consent: &mut Consent<'_>,
-) -> Option<Shift> {
+) -> Option<FailoverDecision> {
     let rules = spec.failover.as_ref()?;
-    let mut standing = Cow::Borrowed(seen.standing.as_ref()?);
-    let mut course = Course::of(rules, &standing, now);
-    course.obeyed = course.obeyed.take().filter(|name| standing.order == Some(Order::To(name.clone())));
-    course.expect(seen.pods.ready(), seen.replicas);
-    let signs = memory.look(spec, rules, seen, graded, course.expected, now);
+    let mut input = Cow::Borrowed(seen.failover.as_ref()?);
+    let mut routing = RoutingState::of(rules, &input, now);
+    routing.acknowledged_override = routing
+        .acknowledged_override
+        .take()
+        .filter(|name| input.manual_override == Some(ManualOverride::To(name.clone())));
+    routing.expect(seen.pods.ready(), seen.replicas);
+    let signs = memory.look(spec, rules, seen, graded, routing.expected, now);
     // Each veto takes away a standby, or the right to leave because of a KPI.
     for _ in 0..=rules.standbys.len() {
         let mut tried = memory.clone();
-        let turn = Turn { spec, rules, seen, standing: &standing, signs: &signs, memory: &mut tried, now };
-        let shift = turn.shift(course.clone());
-        match vetoed(&standing, &shift, now, consent) {
+        let turn = Turn { spec, rules, seen, input: &input, signs: &signs, memory: &mut tried, now };
+        let decision = turn.decide(routing.clone());
+        match vetoed(&input, &decision, now, consent) {
             None => {
                 *memory = tried;
-                return Some(shift);
+                return Some(decision);
             }
-            Some(veto) => follow(standing.to_mut(), veto, &shift.status.active),
+            Some(veto) => follow(input.to_mut(), veto, &decision.status.active),
         }
     }
-    let turn = Turn { spec, rules, seen, standing: &standing, signs: &signs, memory, now };
-    Some(turn.shift(course))
+    let turn = Turn { spec, rules, seen, input: &input, signs: &signs, memory, now };
+    Some(turn.decide(routing))
 }
 
 /// The veto against a departure from the primary; `None` if there is no departure, or if it is granted.
-fn vetoed(standing: &Standing, shift: &Shift, at: Timestamp, consent: &mut Consent<'_>) -> Option<Veto> {
-    let was_here = standing.told.as_ref().is_none_or(|told| told.active == PRIMARY);
-    if !was_here || shift.status.active == PRIMARY {
+fn vetoed(
+    input: &FailoverInput,
+    decision: &FailoverDecision,
+    at: Timestamp,
+    consent: &mut Consent<'_>,
+) -> Option<Veto> {
+    let was_here = input.last_written.as_ref().is_none_or(|last_written| last_written.active == PRIMARY);
+    if !was_here || decision.status.active == PRIMARY {
         return None;
     }
-    consent(Departure { to: &shift.status.active, sources: &shift.sources, at }).err()
+    consent(Departure { to: &decision.status.active, sources: &decision.sources, at }).err()
 }
 
 /// Takes over what a veto against a departure to the standby `to` says.
-fn follow(standing: &mut Standing, Veto { crowded, trouble }: Veto, to: &str) {
-    standing.crowded = crowded;
+fn follow(input: &mut FailoverInput, Veto { correlated_failures, trouble }: Veto, to: &str) {
+    input.correlated_failures = correlated_failures;
     if trouble.is_some() {
-        let standbys = standing.standbys.iter_mut().filter(|standby| standby.name == to);
+        let standbys = input.standbys.iter_mut().filter(|standby| standby.name == to);
         standbys.for_each(|standby| standby.trouble.clone_from(&trouble));
     }
 }

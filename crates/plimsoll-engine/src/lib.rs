@@ -32,12 +32,12 @@ mod zones;
 pub use changes::Change;
 pub use decision::Decision;
 pub use drain::{Drain, drain};
-pub use failover::{Consent, Departure, Shift, Veto, alone};
+pub use failover::{Consent, Departure, FailoverDecision, Veto, alone};
 pub use history::{History, Past, past_proposals};
 pub use memory::Memory;
 pub use observation::{
-    Asked, Capacity, Member, Observation, Order, Peers, Placed, Pod, Pods, Rotation, SAME_SAMPLE, Sample,
-    StandbySeen, Standing, Topology, Value, Volume, Witness, Zones,
+    Asked, Capacity, FailoverInput, ManualOverride, Member, Observation, Peers, Placed, Pod, Pods, Rotation,
+    SAME_SAMPLE, Sample, StandbySeen, Topology, Value, Volume, Witness, Zones,
 };
 pub use outliers::Recovery;
 pub use recall::RECALLED;

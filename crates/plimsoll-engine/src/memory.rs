@@ -50,7 +50,8 @@ impl Memory {
     /// `past` are the proposals of the past (see [`super::past_proposals`]); `changes` those of status.
     #[must_use]
     pub fn rebuilt(past: Past, changes: impl IntoIterator<Item = Change>) -> Self {
-        let mut memory = Self { complete: past.complete, changes: Changes::told(changes), ..Self::default() };
+        let mut memory =
+            Self { complete: past.complete, changes: Changes::recorded(changes), ..Self::default() };
         for (at, replicas) in past.proposals {
             memory.recommendations.record(at, replicas, SignedDuration::MAX);
         }

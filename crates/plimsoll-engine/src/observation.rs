@@ -1,20 +1,20 @@
 //! What was seen: replicas, pods and samples, each with what it is worth.
 
+mod failover;
 mod peers;
 mod pods;
 mod rotation;
 mod sample;
-mod standing;
 mod topology;
 
 use std::collections::BTreeMap;
 
+pub use failover::{Asked, Capacity, FailoverInput, ManualOverride, StandbySeen};
 pub use peers::Peers;
 pub use pods::{Pod, Pods};
 pub use rotation::{Member, Rotation};
 pub use sample::{SAME_SAMPLE, Sample, Value, Volume};
 pub(super) use sample::{average, is_apart};
-pub use standing::{Asked, Capacity, Order, StandbySeen, Standing};
 pub use topology::{Placed, Topology, Witness, Zones};
 
 /// Everything that one decision is made from.
@@ -33,7 +33,7 @@ pub struct Observation {
     /// The replicas side by side; `None` without `spec.recovery`, or without a list of pods.
     pub peers: Option<Peers>,
     /// What is seen around a failover; `None` without `spec.failover`.
-    pub standing: Option<Standing>,
+    pub standing: Option<FailoverInput>,
     /// What the services ask whose standby this one is.
     pub asked: Asked,
     /// Where the replicas are; `None` without a list of pods.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{
-    Consent, Decision, Memory, Observation, Recovery, Shift,
+    Consent, Decision, FailoverDecision, Memory, Observation, Recovery,
     decide::decide,
     evidence::{self, Evidence},
     failover,
@@ -17,7 +17,7 @@ pub struct Turn {
     /// How many replicas there should be.
     pub decision: Decision,
     /// Where requests go; `None` without `spec.failover`.
-    pub failover: Option<Shift>,
+    pub failover: Option<FailoverDecision>,
     /// Which replicas are ejected or replaced; `None` without `spec.recovery`.
     pub recovery: Option<Recovery>,
 }
@@ -48,7 +48,7 @@ pub fn turn_unscaled(
     memory: &mut Memory,
     now: Timestamp,
     consent: &mut Consent<'_>,
-) -> Option<Shift> {
+) -> Option<FailoverDecision> {
     let graded = graded(spec, seen, memory, now);
     failover::decide(spec, seen, &graded, &mut memory.failover, now, consent)
 }

@@ -3,8 +3,8 @@
 // Clippy knows the test functions, but not what they share.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
-#[path = "support/scene.rs"]
-mod scene;
+#[path = "support/fixture.rs"]
+mod fixture;
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use plimsoll_api::{Percent, Traffic};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use scene::Scene;
+use fixture::Fixture;
 
 fn weights(route: &Value, rule: usize) -> Vec<i64> {
     let backends = route.pointer(&format!("/spec/rules/{rule}/backendRefs")).and_then(Value::as_array);
@@ -40,98 +40,98 @@ fn others(route: &Value) -> Value {
 
 #[tokio::test]
 async fn plimsoll_itself() {
-    scene::itself().await;
+    fixture::itself().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rule_follows_failover_and_no_lie_of_its_gateway_is_believed() {
-    let mut scene = Scene::set().await;
+    let mut fixture = Fixture::set().await;
 
     // A cluster without the Gateway API.
-    scene.plimsoll(None).await;
-    scene.wait_for("False RouteNotFound", Duration::from_secs(20)).await;
-    assert!(scene.message().await.contains("does not serve HTTPRoute"), "{}", scene.message().await);
+    fixture.plimsoll(None).await;
+    fixture.wait_for("False RouteNotFound", Duration::from_secs(20)).await;
+    assert!(fixture.message().await.contains("does not serve HTTPRoute"), "{}", fixture.message().await);
 
     // It comes while Plimsoll runs.
-    scene.install_gateway_api();
-    scene
+    fixture.install_gateway_api();
+    fixture
         .wait_until("the definitions to be noticed", Duration::from_secs(60), |said| {
             said.contains("HTTPRoute shop does not exist")
         })
         .await;
 
     // The first programming: status says yes seconds before HAProxy knows the route.
-    scene.lie("early").await;
-    scene.stand_in();
-    scene.route();
-    let claimed = scene.accepted_at(1, Duration::from_secs(20)).await;
-    let served = scene.wait_for_true(Duration::from_secs(30)).await;
+    fixture.lie("early").await;
+    fixture.stand_in();
+    fixture.route();
+    let claimed = fixture.accepted_at(1, Duration::from_secs(20)).await;
+    let served = fixture.wait_for_true(Duration::from_secs(30)).await;
     let late = served.duration_since(claimed);
     assert!(late >= Duration::from_secs(3), "believed {late:?} after the claim, and served only after 4 s");
-    assert_eq!(scene.answers(20).await, ["web"; 20], "True, and yet it does not answer");
-    scene.lie("").await;
+    assert_eq!(fixture.answers(20).await, ["web"; 20], "True, and yet it does not answer");
+    fixture.lie("").await;
 
     // A standby takes over: the weights of the one rule, and nothing else.
-    let before = scene.get("httproute", "shop").await;
+    let before = fixture.get("httproute", "shop").await;
     assert_eq!(weights(&before, 1), [100, 0]);
-    scene.plimsoll(Some(100)).await;
-    scene.wait_for_weights("web 0, web-b 100").await;
-    let after = scene.get("httproute", "shop").await;
+    fixture.plimsoll(Some(100)).await;
+    fixture.wait_for_weights("web 0, web-b 100").await;
+    let after = fixture.get("httproute", "shop").await;
     assert_eq!(weights(&after, 1), [0, 100]);
     assert_eq!((weights(&after, 0), others(&after)), (vec![7, 3], others(&before)));
-    assert_eq!(scene.answers(20).await, ["web-b"; 20]);
+    assert_eq!(fixture.answers(20).await, ["web-b"; 20]);
 
     // Requests follow weights in between.
-    scene.plimsoll(Some(30)).await;
-    scene.wait_for_weights("web 70, web-b 30").await;
-    let answers = scene.answers(400).await;
+    fixture.plimsoll(Some(30)).await;
+    fixture.wait_for_weights("web 70, web-b 30").await;
+    let answers = fixture.answers(400).await;
     let standby = answers.iter().filter(|answer| *answer == "web-b").count();
     assert!((80..=160).contains(&standby), "{standby} of 400 at the standby, which has 30 %");
 
     // Status speaks of an older generation for ever: right weights and right answers are not enough.
-    scene.lie("stale").await;
-    scene.plimsoll(Some(100)).await;
-    scene
+    fixture.lie("stale").await;
+    fixture.plimsoll(Some(100)).await;
+    fixture
         .wait_until("the stale status to be seen", Duration::from_secs(20), |said| {
             said.starts_with("Unknown RouteProgressing") && said.contains("yet to take over")
         })
         .await;
     tokio::time::sleep(Duration::from_secs(5)).await;
-    assert_eq!(weights(&scene.get("httproute", "shop").await, 1), [0, 100]);
-    assert!(scene.said().await.starts_with("Unknown RouteProgressing"), "{}", scene.said().await);
-    scene.lie("").await;
-    scene.wait_for_true(Duration::from_secs(20)).await;
+    assert_eq!(weights(&fixture.get("httproute", "shop").await, 1), [0, 100]);
+    assert!(fixture.said().await.starts_with("Unknown RouteProgressing"), "{}", fixture.said().await);
+    fixture.lie("").await;
+    fixture.wait_for_true(Duration::from_secs(20)).await;
 
     // Status speaks of each listener, where the route speaks of the Gateway.
-    scene.lie("sections").await;
-    scene.plimsoll(Some(90)).await;
-    scene.wait_for_weights("web 10, web-b 90").await;
-    let status = scene.get("httproute", "shop").await;
+    fixture.lie("sections").await;
+    fixture.plimsoll(Some(90)).await;
+    fixture.wait_for_weights("web 10, web-b 90").await;
+    let status = fixture.get("httproute", "shop").await;
     assert_eq!(status.pointer("/status/parents/0/parentRef/sectionName"), Some(&json!("http")), "{status}");
-    scene.lie("").await;
+    fixture.lie("").await;
 
     // Back to a primary without endpoints, which keeps its weight: its whole share is 503.
-    scene.lie("empty-503").await;
-    scene.endpoints("web", false).await;
-    scene.plimsoll(Some(60)).await;
-    scene.wait_for("False RouteNotServing", Duration::from_secs(30)).await;
-    assert!(scene.message().await.contains("answers 503"), "{}", scene.message().await);
+    fixture.lie("empty-503").await;
+    fixture.endpoints("web", false).await;
+    fixture.plimsoll(Some(60)).await;
+    fixture.wait_for("False RouteNotServing", Duration::from_secs(30)).await;
+    assert!(fixture.message().await.contains("answers 503"), "{}", fixture.message().await);
 
     // The standby takes all, and the Gateway says so before it does.
-    scene.lie("early,empty-503").await;
-    scene.plimsoll(Some(100)).await;
-    let serves = scene.wait_for_true(Duration::from_secs(40)).await;
-    assert_eq!(scene.answers(40).await, ["web-b"; 40], "True, and yet some are not answered");
+    fixture.lie("early,empty-503").await;
+    fixture.plimsoll(Some(100)).await;
+    let serves = fixture.wait_for_true(Duration::from_secs(40)).await;
+    assert_eq!(fixture.answers(40).await, ["web-b"; 40], "True, and yet some are not answered");
     assert!(serves.elapsed() < Duration::from_secs(10));
 
     // What is wrong with the route is said, and nothing is changed.
-    scene.lie("").await;
+    fixture.lie("").await;
     let spec = json!([{"op": "remove", "path": "/spec/rules/1/backendRefs/1"}]).to_string();
-    scene.kubectl(&["patch", "httproute", "shop", "--type=json", "--patch", &spec]);
-    scene.wait_for("False RouteRefused", Duration::from_secs(20)).await;
-    assert_eq!(weights(&scene.get("httproute", "shop").await, 1), [0]);
+    fixture.kubectl(&["patch", "httproute", "shop", "--type=json", "--patch", &spec]);
+    fixture.wait_for("False RouteRefused", Duration::from_secs(20)).await;
+    assert_eq!(weights(&fixture.get("httproute", "shop").await, 1), [0]);
 
-    a_concurrent_edit_is_never_lost(&scene).await;
+    a_concurrent_edit_is_never_lost(&fixture).await;
 }
 
 /// Leads by a lease of its own until the election is dropped.
@@ -151,9 +151,9 @@ async fn lead(client: Client) -> (Leader, JoinSet<()>) {
 }
 
 /// Somebody edits between the look and the write: the write fails as a whole, and the next one keeps the edit.
-async fn a_concurrent_edit_is_never_lost(scene: &Scene) {
-    scene.stop().await;
-    scene.route();
+async fn a_concurrent_edit_is_never_lost(fixture: &Fixture) {
+    fixture.stop().await;
+    fixture.route();
     let shares = |primary| {
         [("primary", "web", None, primary), ("standby", "web-b", Some(80), 100 - primary)].map(
             |(backend, service, port, weight)| Share {
@@ -165,28 +165,28 @@ async fn a_concurrent_edit_is_never_lost(scene: &Scene) {
             },
         )
     };
-    let seen = scene.route_object().await;
+    let seen = fixture.route_object().await;
     let Plan::Change(change) = plan(&Route::of(&seen).unwrap(), "main", &shares(40), &[], "shop") else {
         panic!("there is something to change")
     };
     // The rules swap places: an index alone would hit the wrong rule.
     let swap = json!([{"op": "move", "from": "/spec/rules/1", "path": "/spec/rules/0"}]).to_string();
-    scene.kubectl(&["patch", "httproute", "shop", "--type=json", "--patch", &swap]);
-    let edited = scene.get("httproute", "shop").await;
-    let client = scene.client.clone();
+    fixture.kubectl(&["patch", "httproute", "shop", "--type=json", "--patch", &swap]);
+    let edited = fixture.get("httproute", "shop").await;
+    let client = fixture.client.clone();
     let (leader, _election) = lead(client.clone()).await;
     let permit = || leader.permit(Duration::from_secs(10));
     let error = actuate::patch_route(&client, "default", "shop", change.patch, &permit()).await.unwrap_err();
     assert!(actuate::is_stale(&error), "{error:?}");
-    assert_eq!(scene.get("httproute", "shop").await.get("spec"), edited.get("spec"));
+    assert_eq!(fixture.get("httproute", "shop").await.get("spec"), edited.get("spec"));
     // On what there is now, it works, and hits the right rule.
-    let seen = scene.route_object().await;
+    let seen = fixture.route_object().await;
     let Plan::Change(change) = plan(&Route::of(&seen).unwrap(), "main", &shares(40), &[], "shop") else {
         panic!("there is something to change")
     };
     let object = actuate::patch_route(&client, "default", "shop", change.patch, &permit()).await.unwrap();
     assert_eq!(plan(&Route::of(&object).unwrap(), "main", &shares(40), &[], "shop"), Plan::InSync);
-    let now = scene.get("httproute", "shop").await;
+    let now = fixture.get("httproute", "shop").await;
     assert_eq!((weights(&now, 0), weights(&now, 1)), (vec![40, 60], vec![7, 3]));
     // A weight that the schema refuses is no conflict.
     let wrong = vec![json!({"op": "add", "path": "/spec/rules/0/backendRefs/0/weight", "value": -1})];
@@ -196,23 +196,23 @@ async fn a_concurrent_edit_is_never_lost(scene: &Scene) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_route_cannot_say_is_a_policy_which_counts_once_it_is_accepted() {
-    let mut scene = Scene::set().await;
-    scene.install_gateway_api();
-    scene.stand_in();
-    scene.route();
-    scene.traffic(&json!({"algorithm": "RoundRobin", "retries": {"attempts": 1}}));
-    scene.plimsoll(None).await;
+    let mut fixture = Fixture::set().await;
+    fixture.install_gateway_api();
+    fixture.stand_in();
+    fixture.route();
+    fixture.traffic(&json!({"algorithm": "RoundRobin", "retries": {"attempts": 1}}));
+    fixture.plimsoll(None).await;
 
     // A cluster without Envoy Gateway: the weights are right, and yet not all that was asked for is there.
-    scene.wait_for("False PolicyNotServed", Duration::from_secs(40)).await;
-    assert!(scene.message().await.contains("which algorithm, retries of spec.traffic needs"));
-    assert_eq!(weights(&scene.get("httproute", "shop").await, 1), [100, 0]);
+    fixture.wait_for("False PolicyNotServed", Duration::from_secs(40)).await;
+    assert!(fixture.message().await.contains("which algorithm, retries of spec.traffic needs"));
+    assert_eq!(weights(&fixture.get("httproute", "shop").await, 1), [100, 0]);
 
     // It comes while Plimsoll runs.
-    scene.install_envoy_gateway();
+    fixture.install_envoy_gateway();
     let nobody = "Unknown RouteProgressing: nobody has said yet that it takes BackendTrafficPolicy web";
-    scene.wait_for(nobody, Duration::from_secs(40)).await;
-    let written = scene.get("backendtrafficpolicy", "web").await;
+    fixture.wait_for(nobody, Duration::from_secs(40)).await;
+    let written = fixture.get("backendtrafficpolicy", "web").await;
     let at = |path: &str| written.pointer(path).cloned().unwrap_or_default();
     assert_eq!(at("/spec/loadBalancer/type"), "RoundRobin");
     assert_eq!(at("/spec/retry/numRetries"), 1);
@@ -223,38 +223,42 @@ async fn what_a_route_cannot_say_is_a_policy_which_counts_once_it_is_accepted() 
     assert_eq!(at("/metadata/ownerReferences/0/kind"), "ScalableService");
 
     // What is said of no generation, or of an older one, is nothing.
-    scene.policy_is("True", "Accepted", 0);
+    fixture.policy_is("True", "Accepted", 0);
     tokio::time::sleep(Duration::from_secs(4)).await;
-    assert!(scene.said().await.starts_with("Unknown RouteProgressing"), "{}", scene.said().await);
-    scene.policy_is("True", "Accepted", 1);
-    scene.wait_for_true(Duration::from_secs(20)).await;
-    assert!(scene.message().await.ends_with("BackendTrafficPolicy web (algorithm, retries) is accepted"));
+    assert!(fixture.said().await.starts_with("Unknown RouteProgressing"), "{}", fixture.said().await);
+    fixture.policy_is("True", "Accepted", 1);
+    fixture.wait_for_true(Duration::from_secs(20)).await;
+    assert!(fixture.message().await.ends_with("BackendTrafficPolicy web (algorithm, retries) is accepted"));
 
     // Somebody edits it: put right, and what was accepted before counts no more.
     let edit = json!({"spec": {"retry": {"numRetries": 9}}}).to_string();
-    scene.kubectl(&["patch", "backendtrafficpolicy", "web", "--type=merge", "--patch", &edit]);
-    scene.wait_for("Unknown RouteProgressing", Duration::from_secs(30)).await;
-    let now = scene.get("backendtrafficpolicy", "web").await;
+    fixture.kubectl(&["patch", "backendtrafficpolicy", "web", "--type=merge", "--patch", &edit]);
+    fixture.wait_for("Unknown RouteProgressing", Duration::from_secs(30)).await;
+    let now = fixture.get("backendtrafficpolicy", "web").await;
     assert_eq!(now.pointer("/spec"), written.pointer("/spec"));
     assert_eq!(now.pointer("/metadata/generation"), Some(&json!(3)), "written, edited, put right");
-    scene.policy_is("False", "Conflicted", 3);
-    scene.wait_for("False PolicyNotAccepted", Duration::from_secs(30)).await;
-    assert!(scene.message().await.contains("(Conflicted): as the test says"), "{}", scene.message().await);
+    fixture.policy_is("False", "Conflicted", 3);
+    fixture.wait_for("False PolicyNotAccepted", Duration::from_secs(30)).await;
+    assert!(
+        fixture.message().await.contains("(Conflicted): as the test says"),
+        "{}",
+        fixture.message().await
+    );
 
     // Nothing asks for it any more.
-    scene.traffic(&json!({"algorithm": null, "retries": null}));
-    scene.wait_for_true(Duration::from_secs(20)).await;
-    assert_eq!(scene.kubectl(&["get", "backendtrafficpolicies", "--output=name"]), "");
+    fixture.traffic(&json!({"algorithm": null, "retries": null}));
+    fixture.wait_for_true(Duration::from_secs(20)).await;
+    assert_eq!(fixture.kubectl(&["get", "backendtrafficpolicies", "--output=name"]), "");
 
     // Somebody has one of this name.
     let target = json!({"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "shop"});
     let mut foreign = json!({"apiVersion": "gateway.envoyproxy.io/v1alpha1", "kind": "BackendTrafficPolicy",
         "metadata": {"name": "web", "namespace": "default"}, "spec": {"targetRefs": [target]}});
-    scene.apply(&foreign.to_string());
-    scene.traffic(&json!({"slowStart": "5s"}));
-    scene.wait_for("False PolicyFailed", Duration::from_secs(20)).await;
-    assert!(scene.message().await.contains("does not belong to this ScalableService"));
-    let left = scene.get("backendtrafficpolicy", "web").await;
+    fixture.apply(&foreign.to_string());
+    fixture.traffic(&json!({"slowStart": "5s"}));
+    fixture.wait_for("False PolicyFailed", Duration::from_secs(20)).await;
+    assert!(fixture.message().await.contains("does not belong to this ScalableService"));
+    let left = fixture.get("backendtrafficpolicy", "web").await;
     assert_eq!(left.pointer("/spec"), foreign.pointer("/spec"));
 
     // Whatever a user may set, Envoy Gateway's own definition takes it, with every field of it known.
@@ -265,10 +269,10 @@ async fn what_a_route_cannot_say_is_a_policy_which_counts_once_it_is_accepted() 
         let traffic: Traffic = serde_json::from_value(fields).unwrap();
         foreign["metadata"]["name"] = json!("every-field");
         foreign["spec"] = policy(&traffic, traffic.gateway.as_ref().unwrap()).unwrap();
-        scene.takes(&foreign).unwrap_or_else(|error| panic!("{foreign}: {error}"));
+        fixture.takes(&foreign).unwrap_or_else(|error| panic!("{foreign}: {error}"));
     }
     foreign["spec"]["loadBalancer"]["unheard"] = json!("of");
-    let refused = scene.takes(&foreign).unwrap_err();
+    let refused = fixture.takes(&foreign).unwrap_err();
     assert!(refused.contains("unheard"), "control: {refused}");
 }
 

@@ -2,7 +2,7 @@
 
 use std::{panic::resume_unwind, thread::scope};
 
-use super::{Case, Ended, Theatre, perform};
+use super::{Case, Ended, Fixture, perform};
 
 /// What may run beside a case. Two cores start few pods at a time: with two busy cases at once, or with a third one beside
 /// them, latencies would be those of this machine.
@@ -17,10 +17,10 @@ pub enum Lane {
 }
 
 /// Plays the cases: those of the busy lane and of the quiet one side by side, then the rest. The results have the order of `cases`.
-pub fn play(cases: &[&'static Case], theatre: &Theatre) -> Vec<Ended> {
+pub fn play(cases: &[&'static Case], fixture: &Fixture) -> Vec<Ended> {
     let of = |lane: Lane| {
         let cases = cases.iter().copied().enumerate().filter(move |(_, case)| case.lane == lane);
-        cases.map(|(place, case)| (place, perform(case, theatre))).collect::<Vec<_>>()
+        cases.map(|(place, case)| (place, perform(case, fixture))).collect::<Vec<_>>()
     };
     let mut ended = scope(|threads| {
         let lanes = [Lane::Busy, Lane::Quiet].map(|lane| threads.spawn(move || of(lane)));

@@ -10,7 +10,7 @@ mod prelude;
 mod recovery;
 mod repeat;
 mod scaling;
-mod scene;
+mod test_namespace;
 mod traffic;
 
 use crate::{
@@ -33,10 +33,10 @@ pub struct Case {
     pub must: &'static str,
     pub lane: Lane,
     /// Proves it; says in a few words what was seen.
-    pub run: fn(&Theatre) -> Result<String>,
+    pub run: fn(&Fixture) -> Result<String>,
 }
 
-pub struct Theatre {
+pub struct Fixture {
     pub stage: Stage,
     /// What stands between Plimsoll's source [`FaultProxy::SOURCE`] and Prometheus.
     pub prometheus: FaultProxy,
@@ -95,10 +95,10 @@ pub fn run(wanted: Option<&str>) -> Result<Counts> {
         let names: Vec<_> = all().iter().map(|case| case.name).collect();
         bail!("no case is named {:?}; there are {}", wanted.unwrap_or_default(), names.join(", "));
     }
-    let theatre = Theatre::open(Profile::Suite)?;
-    let mut ended: Vec<_> = lanes::play(&cases, &theatre);
+    let fixture = Fixture::open(Profile::Suite)?;
+    let mut ended: Vec<_> = lanes::play(&cases, &fixture);
     if wanted.is_none() {
-        ended.iter_mut().filter(|end| end.seen.is_err()).for_each(|end| end.again(&theatre));
+        ended.iter_mut().filter(|end| end.seen.is_err()).for_each(|end| end.again(&fixture));
     }
     println!();
     println!("{:<26} {:>6}  {:<6} seen", "case", "time", "");
@@ -117,8 +117,8 @@ pub fn run(wanted: Option<&str>) -> Result<Counts> {
 }
 
 impl Ended {
-    fn again(&mut self, theatre: &Theatre) {
-        let again = perform(self.case, theatre);
+    fn again(&mut self, fixture: &Fixture) {
+        let again = perform(self.case, fixture);
         let first = std::mem::replace(self, again);
         self.took += first.took;
         self.first = first.seen.err();
@@ -146,15 +146,15 @@ impl Ended {
     }
 }
 
-fn perform(case: &'static Case, theatre: &Theatre) -> Ended {
+fn perform(case: &'static Case, fixture: &Fixture) -> Ended {
     println!("{} …", case.name);
     let begin = Instant::now();
     let seen = catch_unwind(AssertUnwindSafe(|| {
         // The case before it may have taken a node or the API server away.
         if case.lane == Lane::Alone {
-            theatre.stage.cluster.wait_for_nodes()?;
+            fixture.stage.cluster.wait_for_nodes()?;
         }
-        (case.run)(theatre)
+        (case.run)(fixture)
     }))
     .unwrap_or_else(|_| Err(anyhow!("it panicked")));
     let explained = EXPLAINED.take();
@@ -181,7 +181,7 @@ fn install() -> Install {
     install
 }
 
-impl Theatre {
+impl Fixture {
     fn open(profile: Profile) -> Result<Self> {
         let options = Options { nodes: 2, ..Options::default() };
         let stage = Stage::set(&options, &install(), profile)?;

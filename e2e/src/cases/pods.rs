@@ -1,6 +1,6 @@
 //! Pods of a case, and the switches that make those of a shop fail.
 
-use super::scene::Scene;
+use super::test_namespace::TestNamespace;
 use crate::{
     prelude::*,
     process::{arguments_of, is_in_cgroup, processes, signal_process},
@@ -18,20 +18,23 @@ pub struct Pod {
 }
 
 /// The pods with this label `app` that are not being deleted, by name.
-pub fn pods(scene: &Scene<'_>, app: &str) -> Result<Vec<Pod>> {
-    Pod::all(scene, &format!("app={app}"))
+pub fn pods(test_namespace: &TestNamespace<'_>, app: &str) -> Result<Vec<Pod>> {
+    Pod::all(test_namespace, &format!("app={app}"))
 }
 
 /// Sets the switches of all of them, for example `{"errors": 0.3}`; `{}` takes all back.
-pub fn fault(scene: &Scene<'_>, app: &str, switches: &str) -> Result<SystemTime> {
-    pods(scene, app)?.iter().try_for_each(|pod| pod.fault(switches).map(drop))?;
+pub fn fault(test_namespace: &TestNamespace<'_>, app: &str, switches: &str) -> Result<SystemTime> {
+    pods(test_namespace, app)?.iter().try_for_each(|pod| pod.fault(switches).map(drop))?;
     Ok(SystemTime::now())
 }
 
 impl Pod {
     /// Those with this label that are not being deleted, by name.
-    pub fn all(scene: &Scene<'_>, label: &str) -> Result<Vec<Self>> {
-        let list = scene.stage.cluster.list(scene.namespace, &format!("pods --selector={label}"))?;
+    pub fn all(test_namespace: &TestNamespace<'_>, label: &str) -> Result<Vec<Self>> {
+        let list = test_namespace
+            .stage
+            .cluster
+            .list(test_namespace.namespace, &format!("pods --selector={label}"))?;
         let mut pods: Vec<Self> = list.iter().filter(|pod| !pod.is_going()).map(Self::of).collect();
         pods.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(pods)

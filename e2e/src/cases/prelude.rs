@@ -1,10 +1,10 @@
 //! What nearly every case uses.
 
 pub use super::{
-    Case, Lane, Theatre,
+    Case, Fixture, Lane,
     pods::{Pod, fault, kill, pods},
     repeat::{count, figure, requests},
-    scene::{DialService, Scene, Sight, Trail},
+    test_namespace::{DialService, Snapshot, TestNamespace, WatchLog},
     traffic::{
         flow::{Account, Flow, why},
         front::{CARELESS, CONTROL, Front, SHOP, Setup, control, seconds, spread, unix},

@@ -1,6 +1,6 @@
 //! Cases played several times, and the figures that each run tells beside its verdict.
 
-use super::{Case, Ended, Theatre, all, perform};
+use super::{Case, Ended, Fixture, all, perform};
 use crate::{prelude::*, stage::Profile};
 use std::cell::RefCell;
 
@@ -47,11 +47,11 @@ pub fn repeat(names: &[&str], runs: usize) -> Result<Vec<Repeated>> {
     let known = all();
     let unknown: Vec<_> = names.iter().filter(|name| !known.iter().any(|case| case.name == **name)).collect();
     ensure!(unknown.is_empty(), "no case is named {unknown:?}");
-    let theatre = Theatre::open(Profile::Image)?;
+    let fixture = Fixture::open(Profile::Image)?;
     let cases = known.into_iter().filter(|case| names.contains(&case.name));
     let mut all: Vec<_> = cases.map(Repeated::new).collect();
     for _ in 0..runs {
-        all.iter_mut().for_each(|repeated| repeated.play(&theatre));
+        all.iter_mut().for_each(|repeated| repeated.play(&fixture));
         println!("\n{:<22}   {:<44} {:>9} {:>9} {:>9}", "case", "figure", "min", "median", "max");
         all.iter().for_each(Repeated::tell);
     }
@@ -63,8 +63,8 @@ impl Repeated {
         Self { case, runs: 0, failures: Vec::new(), figures: BTreeMap::new() }
     }
 
-    fn play(&mut self, theatre: &Theatre) {
-        let Ended { seen, figures, .. } = perform(self.case, theatre);
+    fn play(&mut self, fixture: &Fixture) {
+        let Ended { seen, figures, .. } = perform(self.case, fixture);
         self.runs += 1;
         // Also of a run that did not hold: what was too much is to be seen.
         for (name, value) in figures {

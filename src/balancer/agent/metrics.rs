@@ -1,6 +1,10 @@
 //! The agent's own metrics.
 
-use std::{fmt::Write as _, sync::atomic::Ordering, time::Duration};
+use std::{
+    fmt::Write as _,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -12,25 +16,23 @@ use crate::{balancer::nginx::Counters, telemetry::open_metrics};
 use plimsoll_api::{BalancerStatus, Percent, Software};
 
 const APPLIED: &str =
-    "Time from an endpoint's change, as the watch told it, until the balancer was read back with it";
-const SYNCS: &str = "Synchronisations of the balancer by how they ended";
-const RELOADS: &str = "Times that new processes took over with a new configuration";
+    "Time from a watch event that changes endpoints until the change was read back from the balancer";
+const SYNCS: &str = "Synchronisations of the balancer by result";
+const RELOADS: &str = "Reloads of the balancer";
 const REPAIRS: &str =
-    "Differences from what is wanted that were found and mended without a change being the cause";
-const REPORTS: &str = "Writes of the balancer's entry in status by how they ended";
-const PROGRAMMED: &str = "Replicas that get requests";
-const DRAINED: &str = "Pods that are to be removed and whose last request here is over";
-const HELD: &str = "Requests that wait although no replica is there to serve them";
-const SHARE: &str =
-    "Share of the requests in percent, by standby of spec.failover; the rest is the service's own";
-const ANSWERING: &str = "1 if the standby answered when it was last asked";
-const CONNECTIONS: &str =
-    "Connections that are open in NGINX, those of its agent and of the kubelet included";
-const ACCEPTED: &str = "Connections that NGINX accepted, those of its agent and of the kubelet included";
-const REQUESTS: &str = "Requests that NGINX took, those of its agent and of the kubelet included";
-const LEAVING: &str = "NGINX's workers of configurations before, which still finish what they have";
-const SATURATION: &str = "Percent in use of what the balancer can take: connections or requests of its most, or CPU time over 30 s, whichever is more";
-const IN_SYNC: &str = "1 if what runs was read back and is what is wanted";
+    "Differences from the wanted state that were repaired and that no change of the wanted state explains";
+const REPORTS: &str = "Writes of the balancer's entry in status by result";
+const PROGRAMMED: &str = "Replicas that receive requests";
+const DRAINED: &str = "Pods awaiting removal that have no request left at this balancer";
+const HELD: &str = "Requests that wait while no replica is ready";
+const SHARE: &str = "Share of the requests by standby of spec.failover; the rest goes to the service itself";
+const ANSWERING: &str = "1 if the standby answered the last health check";
+const CONNECTIONS: &str = "Open connections of NGINX, those of its agent and of the kubelet included";
+const ACCEPTED: &str = "Connections accepted by NGINX, those of its agent and of the kubelet included";
+const REQUESTS: &str = "Requests received by NGINX, those of its agent and of the kubelet included";
+const LEAVING: &str = "Workers of earlier NGINX configurations that still have requests to finish";
+const SATURATION: &str = "Utilization of the balancer: the largest of connections and requests (each of its limit) and CPU time over 30 s";
+const IN_SYNC: &str = "1 if the running configuration was read back and is the wanted one";
 
 /// Every metric of one agent.
 #[derive(Debug)]
@@ -45,8 +47,8 @@ pub struct AgentMetrics {
     drained: Gauge,
     held: Gauge,
     in_sync: Gauge,
-    saturation: Gauge,
-    shares: Family<StandbyLabels, Gauge>,
+    saturation: Gauge<f64, AtomicU64>,
+    shares: Family<StandbyLabels, Gauge<f64, AtomicU64>>,
     answering: Family<StandbyLabels, Gauge>,
     connections: Gauge,
     accepted: Counter,
@@ -104,8 +106,8 @@ impl AgentMetrics {
         registry.register("plimsoll_balancer_drained", DRAINED, metrics.drained.clone());
         registry.register("plimsoll_balancer_held", HELD, metrics.held.clone());
         registry.register("plimsoll_balancer_in_sync", IN_SYNC, metrics.in_sync.clone());
-        registry.register("plimsoll_balancer_saturation", SATURATION, metrics.saturation.clone());
-        registry.register("plimsoll_balancer_standby_share", SHARE, metrics.shares.clone());
+        registry.register("plimsoll_balancer_saturation_ratio", SATURATION, metrics.saturation.clone());
+        registry.register("plimsoll_balancer_standby_share_ratio", SHARE, metrics.shares.clone());
         registry.register("plimsoll_balancer_standby_answering", ANSWERING, metrics.answering.clone());
         if software == Software::NGINX {
             // HAProxy has better ones of its own.
@@ -153,14 +155,14 @@ impl AgentMetrics {
 
     /// So much of what the balancer can take is in use.
     pub fn saturated(&self, percent: Percent) {
-        self.saturation.set(percent.into());
+        self.saturation.set(percent.ratio());
     }
 
     /// What standbys get, of which there are these.
     pub fn shares(&self, shares: impl Iterator<Item = (String, Percent)>) {
         self.shares.clear();
         for (standby, share) in shares {
-            self.shares.get_or_create_owned(&StandbyLabels { standby }).set(share.into());
+            self.shares.get_or_create_owned(&StandbyLabels { standby }).set(share.ratio());
         }
     }
 
@@ -206,8 +208,8 @@ pub fn table() -> String {
         ("drained", "gauge", "", "pods", DRAINED),
         ("held", "gauge", "", "requests", HELD),
         ("in_sync", "gauge", "", "", IN_SYNC),
-        ("saturation", "gauge", "", "percent", SATURATION),
-        ("standby_share", "gauge", "`standby`", "percent", SHARE),
+        ("saturation_ratio", "gauge", "", "ratio", SATURATION),
+        ("standby_share_ratio", "gauge", "`standby`", "ratio", SHARE),
         ("standby_answering", "gauge", "`standby`", "", ANSWERING),
         ("nginx_connections", "gauge", "", "connections", CONNECTIONS),
         ("nginx_accepted_total", "counter", "", "connections", ACCEPTED),

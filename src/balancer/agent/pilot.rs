@@ -305,7 +305,7 @@ impl Pilot {
         let mut specs = std::mem::take(&mut self.specs);
         let endpoints = known.arrived.beside(endpoints);
         let wanted = |spec: &Service| self.wanted_of(spec, service, &endpoints);
-        let result = specs.bring_about(&self.setup.driver, service, wanted).await;
+        let result = specs.reconcile(&self.setup.driver, service, wanted).await;
         self.specs = specs;
         self.compared = Instant::now();
         match result {

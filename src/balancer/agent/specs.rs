@@ -56,7 +56,7 @@ impl Specs {
     ///
     /// # Errors
     /// Nothing runs; or none was taken yet.
-    pub async fn bring_about(
+    pub async fn reconcile(
         &mut self,
         driver: &Driver,
         newest: &Service,

@@ -8,7 +8,7 @@ use super::route::{ParentRef, ParentStatus, Route};
 
 /// What the controllers of all parents say together.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Word {
+pub enum Acceptance {
     /// Everywhere `Accepted` and `ResolvedRefs`, at the route's generation.
     Yes,
     /// Somebody has yet to say something of this generation: who, in a sentence.
@@ -17,7 +17,7 @@ pub enum Word {
     No(String),
 }
 
-impl Word {
+impl Acceptance {
     /// What both say together: one no is a no.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
@@ -59,19 +59,22 @@ pub(super) fn find<'a>(conditions: &'a [Condition], type_: &str, generation: i64
 
 /// What they say of `route` as it is now; what was said of an older generation is nothing.
 #[must_use]
-pub fn accepted(route: &Route) -> Word {
+pub fn accepted(route: &Route) -> Acceptance {
     if route.parents.is_empty() {
-        return Word::No(format!("HTTPRoute {} has no parentRefs, so no Gateway serves it", route.name));
+        return Acceptance::No(format!(
+            "HTTPRoute {} has no parentRefs, so no Gateway serves it",
+            route.name
+        ));
     }
-    route.parents.iter().map(|parent| taken(route, parent)).fold(Word::Yes, Word::and)
+    route.parents.iter().map(|parent| taken(route, parent)).fold(Acceptance::Yes, Acceptance::and)
 }
 
 /// Whether every controller that speaks of `parent` takes the route there.
-fn taken(route: &Route, parent: &ParentRef) -> Word {
+fn taken(route: &Route, parent: &ParentRef) -> Acceptance {
     let said: Vec<&ParentStatus> = parent.meant_by(&route.said);
     if said.is_empty() {
         let (parent, name) = (named(parent), &route.name);
-        return Word::Waiting(format!("nobody has said yet that {parent} takes HTTPRoute {name}"));
+        return Acceptance::Waiting(format!("nobody has said yet that {parent} takes HTTPRoute {name}"));
     }
     let who: BTreeSet<&str> = said.iter().map(|said| said.controller_name.as_str()).collect();
     let of = |who: &str| {
@@ -80,24 +83,26 @@ fn taken(route: &Route, parent: &ParentRef) -> Word {
             ["Accepted", "ResolvedRefs"]
                 .map(|type_| condition(route, parent, said, type_))
                 .into_iter()
-                .fold(Word::Yes, Word::and)
+                .fold(Acceptance::Yes, Acceptance::and)
         });
         // Who speaks of each listener may refuse some: a Gateway takes a route that one of them takes (`Accepted` of
         // RouteParentStatus in the API reference).
-        words.reduce(Word::or).unwrap_or(Word::Yes)
+        words.reduce(Acceptance::or).unwrap_or(Acceptance::Yes)
     };
-    who.into_iter().map(of).fold(Word::Yes, Word::and)
+    who.into_iter().map(of).fold(Acceptance::Yes, Acceptance::and)
 }
 
-fn condition(route: &Route, parent: &ParentRef, said: &ParentStatus, type_: &str) -> Word {
+fn condition(route: &Route, parent: &ParentRef, said: &ParentStatus, type_: &str) -> Acceptance {
     let (parent, who, generation) = (named(parent), &said.controller_name, route.generation);
     let Condition { status, reason, message, .. } = match find(&said.conditions, type_, generation) {
         Found::None => {
-            return Word::Waiting(format!("{who} has not said yet whether {type_} is True at {parent}"));
+            return Acceptance::Waiting(format!(
+                "{who} has not said yet whether {type_} is True at {parent}"
+            ));
         }
         Found::Older(of) => {
             let of = of.map_or_else(|| "none".to_owned(), |of| of.to_string());
-            return Word::Waiting(format!(
+            return Acceptance::Waiting(format!(
                 "{who} speaks of generation {of} of HTTPRoute {} at {parent}, and has yet to take over {generation}",
                 route.name
             ));
@@ -105,9 +110,11 @@ fn condition(route: &Route, parent: &ParentRef, said: &ParentStatus, type_: &str
         Found::Current(found) => found,
     };
     match status.as_str() {
-        "True" => Word::Yes,
-        "False" => Word::No(format!("{who} says at {parent} that {type_} is False ({reason}): {message}")),
-        _ => Word::Waiting(format!(
+        "True" => Acceptance::Yes,
+        "False" => {
+            Acceptance::No(format!("{who} says at {parent} that {type_} is False ({reason}): {message}"))
+        }
+        _ => Acceptance::Waiting(format!(
             "{who} does not know at {parent} whether {type_} is True ({reason}): {message}"
         )),
     }

@@ -14,7 +14,7 @@ pub mod probe;
 mod question;
 mod route;
 
-pub use accepted::{Word, accepted};
+pub use accepted::{Acceptance, accepted};
 pub use change::Change;
 pub use original::put_back;
 pub use plan::{Plan, Share, plan, shares};

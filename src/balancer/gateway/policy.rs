@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Word,
+    Acceptance,
     accepted::{Found, find},
     route::{GROUP, ParentRef},
 };
@@ -136,13 +136,13 @@ struct Ancestor {
 
 /// What the controllers of all Gateways say of the policy as it is now; what was said of an older generation is nothing.
 #[must_use]
-pub fn policy_accepted(policy: &DynamicObject) -> Word {
+pub fn policy_accepted(policy: &DynamicObject) -> Acceptance {
     let name = policy.metadata.name.as_deref().unwrap_or_default();
     let generation = policy.metadata.generation.unwrap_or_default();
     let status = policy.data.get("status").cloned().unwrap_or_default();
     let status: Status = serde_json::from_value(status).unwrap_or_default();
     if status.ancestors.is_empty() {
-        return Word::Waiting(format!("nobody has said yet that it takes BackendTrafficPolicy {name}"));
+        return Acceptance::Waiting(format!("nobody has said yet that it takes BackendTrafficPolicy {name}"));
     }
     let ancestors = &status.ancestors;
     let words =
@@ -152,7 +152,7 @@ pub fn policy_accepted(policy: &DynamicObject) -> Word {
             Found::None if ancestors.iter().any(|other| other.says_more_than(ancestor)) => None,
             found => Some(ancestor.word(name, generation, &found)),
         });
-    words.fold(Word::Yes, Word::and)
+    words.fold(Acceptance::Yes, Acceptance::and)
 }
 
 impl Ancestor {
@@ -163,16 +163,16 @@ impl Ancestor {
             && self.conditions.iter().any(|condition| condition.type_ == "Accepted")
     }
 
-    fn word(&self, policy: &str, generation: i64, found: &Found<'_>) -> Word {
+    fn word(&self, policy: &str, generation: i64, found: &Found<'_>) -> Acceptance {
         let (who, at) = (&self.controller_name, &self.ancestor_ref.name);
         match found {
-            Found::Current(Condition { status, .. }) if status == "True" => Word::Yes,
+            Found::Current(Condition { status, .. }) if status == "True" => Acceptance::Yes,
             Found::Current(Condition { status, reason, message, .. }) if status == "False" => {
-                Word::No(format!(
+                Acceptance::No(format!(
                     "{who} says at {at} that BackendTrafficPolicy {policy} is not accepted ({reason}): {message}"
                 ))
             }
-            _ => Word::Waiting(format!(
+            _ => Acceptance::Waiting(format!(
                 "{who} has yet to say at {at} whether it accepts generation {generation} of BackendTrafficPolicy {policy}"
             )),
         }
@@ -253,19 +253,19 @@ mod tests {
                 "type": "Accepted", "status": status, "reason": "Conflicted", "message": "there is another",
                 "observedGeneration": generation, "lastTransitionTime": "2026-01-01T00:00:00Z"}]})
         };
-        assert!(matches!(word(json!([])), Word::Waiting(_)));
-        assert!(matches!(word(json!([said("True", 1)])), Word::Waiting(_)));
-        assert!(matches!(word(json!([said("False", 1)])), Word::Waiting(_)));
-        assert_eq!(word(json!([said("True", 2), said("True", 2)])), Word::Yes);
-        assert!(matches!(word(json!([said("True", 2), said("Unknown", 2)])), Word::Waiting(_)));
+        assert!(matches!(word(json!([])), Acceptance::Waiting(_)));
+        assert!(matches!(word(json!([said("True", 1)])), Acceptance::Waiting(_)));
+        assert!(matches!(word(json!([said("False", 1)])), Acceptance::Waiting(_)));
+        assert_eq!(word(json!([said("True", 2), said("True", 2)])), Acceptance::Yes);
+        assert!(matches!(word(json!([said("True", 2), said("Unknown", 2)])), Acceptance::Waiting(_)));
         // It was merged into a policy of the whole Gateway, which is said of the listener alone.
         let merged = json!({"ancestorRef": {"name": "front", "sectionName": "web"}, "controllerName": "example.com/envoy",
             "conditions": [{"type": "Merged", "status": "True", "reason": "Merged", "message": "",
                 "observedGeneration": 2, "lastTransitionTime": "2026-01-01T00:00:00Z"}]});
-        assert_eq!(word(json!([merged, said("True", 2)])), Word::Yes);
-        assert!(matches!(word(json!([merged, said("True", 1)])), Word::Waiting(_)));
-        assert!(matches!(word(json!([merged])), Word::Waiting(_)));
-        let Word::No(sentence) = word(json!([said("True", 2), said("False", 2)])) else { panic!() };
+        assert_eq!(word(json!([merged, said("True", 2)])), Acceptance::Yes);
+        assert!(matches!(word(json!([merged, said("True", 1)])), Acceptance::Waiting(_)));
+        assert!(matches!(word(json!([merged])), Acceptance::Waiting(_)));
+        let Acceptance::No(sentence) = word(json!([said("True", 2), said("False", 2)])) else { panic!() };
         assert_eq!(
             sentence,
             "example.com/envoy says at front that BackendTrafficPolicy web is not accepted (Conflicted): there is another"

@@ -6,7 +6,9 @@ use kube::api::DynamicObject;
 use plimsoll_api::Percent;
 use serde_json::{Value, json};
 
-use super::{Gateway, ORIGINALS_ANNOTATION, Plan, Route, Share, Word, accepted, plan, put_back, questions};
+use super::{
+    Acceptance, Gateway, ORIGINALS_ANNOTATION, Plan, Route, Share, accepted, plan, put_back, questions,
+};
 
 fn object(kind: &str, more: Value) -> DynamicObject {
     let mut object = json!({
@@ -135,12 +137,18 @@ fn only_the_word_of_everybody_on_this_generation_counts() {
                 "conditions": [condition("Accepted", accepted), condition("ResolvedRefs", resolved)]}])
     };
     let said = |parents: Value| accepted(&route(&json!([]), &parents));
-    assert_eq!(said(parent(("True", 3), ("True", 3))), Word::Yes);
-    assert!(matches!(said(json!([])), Word::Waiting(_)), "nobody");
-    assert!(matches!(said(parent(("True", 3), ("True", 2))), Word::Waiting(_)), "of an older generation");
-    assert!(matches!(said(parent(("True", 3), ("Unknown", 3))), Word::Waiting(_)));
-    assert!(matches!(said(parent(("True", 3), ("False", 3))), Word::No(_)));
-    assert!(matches!(said(parent(("False", 2), ("True", 3))), Word::Waiting(_)), "an old no is none either");
+    assert_eq!(said(parent(("True", 3), ("True", 3))), Acceptance::Yes);
+    assert!(matches!(said(json!([])), Acceptance::Waiting(_)), "nobody");
+    assert!(
+        matches!(said(parent(("True", 3), ("True", 2))), Acceptance::Waiting(_)),
+        "of an older generation"
+    );
+    assert!(matches!(said(parent(("True", 3), ("Unknown", 3))), Acceptance::Waiting(_)));
+    assert!(matches!(said(parent(("True", 3), ("False", 3))), Acceptance::No(_)));
+    assert!(
+        matches!(said(parent(("False", 2), ("True", 3))), Acceptance::Waiting(_)),
+        "an old no is none either"
+    );
 }
 
 /// As NGINX Gateway Fabric does: of each listener, and never of a port.
@@ -162,23 +170,23 @@ fn who_speaks_of_each_listener_is_understood() {
     };
     let (all, web) =
         (json!([{"name": "front", "port": 80}]), json!([{"name": "front", "sectionName": "web"}]));
-    assert_eq!(said(&all, json!([status("web", "True", 3)])), Word::Yes);
-    assert_eq!(said(&all, json!([status("other", "False", 3), status("web", "True", 3)])), Word::Yes);
-    assert!(matches!(said(&all, json!([status("web", "False", 3)])), Word::No(_)));
+    assert_eq!(said(&all, json!([status("web", "True", 3)])), Acceptance::Yes);
+    assert_eq!(said(&all, json!([status("other", "False", 3), status("web", "True", 3)])), Acceptance::Yes);
+    assert!(matches!(said(&all, json!([status("web", "False", 3)])), Acceptance::No(_)));
     assert!(matches!(
         said(&all, json!([status("web", "False", 3), status("other", "True", 2)])),
-        Word::Waiting(_)
+        Acceptance::Waiting(_)
     ));
-    assert!(matches!(said(&web, json!([status("other", "True", 3)])), Word::Waiting(_)));
+    assert!(matches!(said(&web, json!([status("other", "True", 3)])), Acceptance::Waiting(_)));
     assert!(matches!(
         said(&web, json!([status("other", "True", 3), status("web", "False", 3)])),
-        Word::No(_)
+        Acceptance::No(_)
     ));
     // What is said of the whole counts before what is said of a part.
     let both = json!([{"name": "front"}, {"name": "front", "sectionName": "web"}]);
     let mut whole = status("", "False", 3);
     whole["parentRef"] = json!({"name": "front"});
-    assert!(matches!(said(&both, json!([whole, status("web", "True", 3)])), Word::No(_)));
+    assert!(matches!(said(&both, json!([whole, status("web", "True", 3)])), Acceptance::No(_)));
 }
 
 #[test]

@@ -36,7 +36,7 @@ impl Departures {
     /// The sources by whose KPIs so many other services left within a minute that one of these may be wrong, or so many of
     /// this namespace that it has had its share. `claimants`: how many services have a failover, and how many of them are in
     /// this namespace.
-    pub fn crowded(
+    pub fn correlated_failures(
         &mut self,
         key: &ServiceKey,
         claimants: (usize, usize),
@@ -51,11 +51,11 @@ impl Departures {
                 left.entry(source).or_default().insert(who);
             }
         }
-        let crowded = left.into_iter().filter(|(_, who)| {
+        let correlated_failures = left.into_iter().filter(|(_, who)| {
             let near = who.iter().filter(|who| who.namespace == key.namespace).count();
             who.len() >= limit || near >= share
         });
-        crowded.map(|(source, _)| source.clone()).collect()
+        correlated_failures.map(|(source, _)| source.clone()).collect()
     }
 
     /// Forgets the departures of all services that `kept` refuses.

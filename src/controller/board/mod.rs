@@ -143,8 +143,8 @@ impl Board {
 
     /// The sources by whose KPIs so many other services left their primaries within a minute that one of these may be
     /// wrong, or so many of this namespace that it has had its share.
-    pub fn crowded(&self, key: &ServiceKey, now: Timestamp) -> BTreeSet<String> {
-        self.notes(|notes| notes.crowded(key, now))
+    pub fn correlated_failures(&self, key: &ServiceKey, now: Timestamp) -> BTreeSet<String> {
+        self.notes(|notes| notes.correlated_failures(key, now))
     }
 
     /// A service is about to leave its primary for `to`, by KPIs of these `sources`, or for another reason if there are
@@ -158,7 +158,7 @@ impl Board {
     ) -> bool {
         self.notes(|notes| {
             let circle = to.is_some_and(|to| notes.is_away(to));
-            if circle || (!sources.is_empty() && sources.is_subset(&notes.crowded(key, now))) {
+            if circle || (!sources.is_empty() && sources.is_subset(&notes.correlated_failures(key, now))) {
                 return false;
             }
             if !sources.is_empty() {
@@ -212,9 +212,9 @@ impl Notes {
         self.offers.get(key).is_some_and(|offer| offer.away)
     }
 
-    fn crowded(&mut self, key: &ServiceKey, now: Timestamp) -> BTreeSet<String> {
+    fn correlated_failures(&mut self, key: &ServiceKey, now: Timestamp) -> BTreeSet<String> {
         let claimants = self.claims.claimants(&key.namespace);
-        self.departures.crowded(key, claimants, now)
+        self.departures.correlated_failures(key, claimants, now)
     }
 }
 

@@ -78,25 +78,25 @@ fn of(sources: &[&str]) -> BTreeSet<String> {
 
 #[test]
 fn two_or_a_fifth_of_the_services_may_leave_within_a_minute() {
-    let (board, kpi, crowded) = (Board::default(), of(&["default"]), of(&["default"]));
+    let (board, kpi, correlated_failures) = (Board::default(), of(&["default"]), of(&["default"]));
     for name in ["a", "b"] {
-        assert_eq!(board.crowded(&key(name), now()), BTreeSet::new());
+        assert_eq!(board.correlated_failures(&key(name), now()), BTreeSet::new());
         assert!(board.leave(&key(name), None, &kpi, now()));
     }
-    assert_eq!(board.crowded(&key("c"), now()), crowded);
-    assert_eq!(board.crowded(&key("a"), now()), BTreeSet::new(), "itself does not count");
+    assert_eq!(board.correlated_failures(&key("c"), now()), correlated_failures);
+    assert_eq!(board.correlated_failures(&key("a"), now()), BTreeSet::new(), "itself does not count");
     assert!(!board.leave(&key("c"), None, &kpi, now()), "who decided at the same moment comes too late");
     assert!(board.leave(&key("dead"), None, &of(&[]), now()), "who serves nothing leaves in any case");
-    assert_eq!(board.crowded(&key("c"), now() + MINUTE), BTreeSet::new());
+    assert_eq!(board.correlated_failures(&key("c"), now() + MINUTE), BTreeSet::new());
     for index in 0..20 {
         board.say(&key(&format!("s{index}")), asking("spare", 0, 0));
     }
     for name in ["a", "b", "c"] {
         assert!(board.leave(&key(name), None, &kpi, now()));
     }
-    assert_eq!(board.crowded(&key("d"), now()), BTreeSet::new(), "three of twenty");
+    assert_eq!(board.correlated_failures(&key("d"), now()), BTreeSet::new(), "three of twenty");
     assert!(board.leave(&key("e"), None, &kpi, now()));
-    assert_eq!(board.crowded(&key("d"), now()), crowded);
+    assert_eq!(board.correlated_failures(&key("d"), now()), correlated_failures);
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn dead_primaries_and_orders_take_nobody_elses_place() {
     for index in 0..9 {
         assert!(board.leave(&in_namespace("loud", &format!("s{index}")), None, &of(&[]), now()));
     }
-    assert_eq!(board.crowded(&key("a"), now()), BTreeSet::new());
+    assert_eq!(board.correlated_failures(&key("a"), now()), BTreeSet::new());
     assert!(board.leave(&key("a"), None, &of(&["default"]), now()));
 }
 
@@ -159,7 +159,7 @@ fn who_leads_anew_begins_with_the_status_of_all() {
     assert_eq!(board.asked(&key("spare")), Asked { replicas: 4, arrived: 2 }, "b has spoken since");
     assert_eq!(board.capacity_for(&key("a"), &key("spare")), capacity);
     assert!(board.leave(&key("c"), None, &of(&["default"]), now()));
-    assert_eq!(board.crowded(&key("d"), now()), of(&["default"]));
+    assert_eq!(board.correlated_failures(&key("d"), now()), of(&["default"]));
     board.begin(|| panic!("it was read already"));
     board.forget_all(Some("elsewhere"));
     assert_eq!(board.asked(&key("spare")).replicas, 4, "another scope is not forgotten");

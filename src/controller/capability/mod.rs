@@ -18,7 +18,7 @@ use plimsoll_api::{ScalableServiceStatus, Verdict};
 use plimsoll_engine::{Departure, Observation, Veto};
 
 pub use effect::{Effect, Phase};
-pub use view::{Look, Sight, View};
+pub use view::{Look, SharedFacts, View};
 
 /// A part of an observation, to be put into it. It is made when all answers are there, so that what it reads from the watches
 /// is of that moment.
@@ -27,7 +27,7 @@ pub type Part<'a> = Box<dyn FnOnce(&mut Observation) + Send + 'a>;
 /// What one capability does for one service. It remembers what it needs between two turns.
 pub trait Capability: Debug + Send + Sync {
     /// Says what other capabilities need as well. It is asked at the beginning of a turn, and again after the writes.
-    fn sight(&self, _view: &View<'_>, _sight: &mut Sight) {}
+    fn facts(&self, _view: &View<'_>, _sight: &mut SharedFacts) {}
 
     /// Notes what calls for a look before it is due.
     fn signals(&self, _view: &View<'_>, _core: &Core, _signals: &mut Signals) {}
@@ -82,7 +82,7 @@ pub trait Capability: Debug + Send + Sync {
     }
 
     /// Its other conditions.
-    fn conditions(&self, _sight: &Sight, _outcome: &Outcome) -> Vec<Verdict> {
+    fn conditions(&self, _sight: &SharedFacts, _outcome: &Outcome) -> Vec<Verdict> {
         Vec::new()
     }
 

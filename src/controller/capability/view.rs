@@ -23,7 +23,7 @@ pub struct View<'a> {
     /// What the turn works with.
     pub context: &'a Context,
     /// What several capabilities need to know.
-    pub sight: Sight,
+    pub facts: SharedFacts,
     /// What is scaled; `None` in a turn that does not look, or where nothing is known of the target.
     pub subject: Option<Subject>,
     /// What was observed; `None` in a turn that does not look.
@@ -32,7 +32,7 @@ pub struct View<'a> {
 
 /// What several capabilities need to know.
 #[derive(Clone, Debug)]
-pub struct Sight {
+pub struct SharedFacts {
     /// The balancers; `None` if Plimsoll runs none for the service.
     pub fleet: Option<Fleet>,
     /// Why no standby can get a request; `None` if nothing is known against it.
@@ -41,7 +41,7 @@ pub struct Sight {
     pub settled: bool,
 }
 
-impl Default for Sight {
+impl Default for SharedFacts {
     fn default() -> Self {
         Self { fleet: None, refusal: None, settled: true }
     }
@@ -57,7 +57,7 @@ impl View<'_> {
     /// The pods of the service's balancers.
     #[must_use]
     pub fn balancers(&self) -> Vec<BalancerPod> {
-        let (key, now) = (self.key, self.context.shell.clock.now());
+        let (key, now) = (self.key, self.context.shared.clock.now());
         read(&self.context.pods, |index| index.balancers(&key.namespace, &key.name, now))
     }
 

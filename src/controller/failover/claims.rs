@@ -15,16 +15,16 @@ use plimsoll_api::{
     FAILOVER_TO_ANNOTATION, FREEZE_ANNOTATION, Failover, FailoverStatus, Mode, PRIMARY, Percent,
     ScalableService, ScalableServiceStatus, Standby, StandbyFor, StandbyService, balancer_name,
 };
-use plimsoll_engine::{Capacity, Departure, Observation, Order, Veto};
+use plimsoll_engine::{Capacity, Departure, ManualOverride, Observation, Veto};
 
 /// What an annotation orders.
 #[must_use]
-pub(super) fn order(service: &ScalableService) -> Option<Order> {
+pub(super) fn manual_override(service: &ScalableService) -> Option<ManualOverride> {
     let annotations = service.annotations();
     if let Some(why) = annotations.get(FREEZE_ANNOTATION) {
-        return Some(Order::Freeze(why.clone()));
+        return Some(ManualOverride::Freeze(why.clone()));
     }
-    annotations.get(FAILOVER_TO_ANNOTATION).map(|name| Order::To(name.clone()))
+    annotations.get(FAILOVER_TO_ANNOTATION).map(|name| ManualOverride::To(name.clone()))
 }
 
 /// The share of each standby.
@@ -51,7 +51,7 @@ pub(super) fn consent(
         return Ok(());
     }
     let trouble = to.filter(|to| board.is_away(to)).map(|to| circular(&to));
-    Err(Veto { crowded: board.crowded(key, departure.at), trouble })
+    Err(Veto { correlated_failures: board.correlated_failures(key, departure.at), trouble })
 }
 
 /// Tells the board what this service has and needs now. `settled`: the shares of before are in force, so that a standby
@@ -70,9 +70,9 @@ pub(super) fn tell(
         // A service that is not scaled for now has what it has.
         Outcome::Refused(_) => Capacity { ready, own: 0, most: ready },
     };
-    let status = outcome.shift().map(|shift| &shift.status);
+    let status = outcome.failover().map(|failover| &failover.status);
     let mut entry = entry(service, key, Some(capacity), status, services);
-    let before = seen.standing.as_ref().and_then(|standing| standing.told.as_ref());
+    let before = seen.failover.as_ref().and_then(|standing| standing.last_written.as_ref());
     if !settled || before.map(shares) != status.map(shares) {
         entry.asks = entry.asks.map(|asks| board.and_still(key, asks));
     }
@@ -81,8 +81,8 @@ pub(super) fn tell(
 
 /// Reads the board from the status of all services, unless that was done since this process leads.
 pub(super) fn begin(context: &Context) {
-    let services = &context.shell.services;
-    context.shell.board.begin(|| {
+    let services = &context.shared.services;
+    context.shared.board.begin(|| {
         let all = services.all();
         let known = all.iter().filter_map(|object| object.0.as_ref().ok());
         known.filter_map(|service| Some(before(service, service.status.as_ref()?, services))).collect()
@@ -137,11 +137,11 @@ fn entry(
 
 fn asks(failover: &Failover, key: &ServiceKey, status: Option<&FailoverStatus>, services: &Services) -> Asks {
     let asks = failover.backends.iter().filter_map(|spec| {
-        let told = status?.standby(&spec.name).filter(|told| told.replicas > 0)?;
+        let last_written = status?.standby(&spec.name).filter(|last_written| last_written.replicas > 0)?;
         // Status is anybody's who may write it: what is asked of another namespace is so only with its consent.
         let (standby, _) =
             behind(spec.service.as_ref()?, key, services).filter(|_| consents(spec, key, services))?;
-        Some((standby, Ask { replicas: told.replicas, share: told.weight }))
+        Some((standby, Ask { replicas: last_written.replicas, share: last_written.weight }))
     });
     asks.collect()
 }

@@ -5,11 +5,11 @@ mod report;
 mod standbys;
 
 use self::{
-    claims::{behind, consents, order, shares},
+    claims::{behind, consents, manual_override, shares},
     standbys::{Asked, KnownStandby, KnownStandbys},
 };
 use super::{
-    capability::{Capability, Effect, Look, Part, Phase, Reported, Sight, View},
+    capability::{Capability, Effect, Look, Part, Phase, Reported, SharedFacts, View},
     context::Others,
     core::Core,
     fleet::Fleet,
@@ -23,7 +23,7 @@ use futures::future::{BoxFuture, FutureExt as _};
 use plimsoll_api::{
     FailoverState, PRIMARY, Percent, ScalableService, ScalableServiceStatus, Standby, Verdict,
 };
-use plimsoll_engine::{Capacity, Departure, StandbySeen, Standing, Veto};
+use plimsoll_engine::{Capacity, Departure, FailoverInput, StandbySeen, Veto};
 
 /// Follows the standbys, and sends requests to them and back.
 #[derive(Debug, Default)]
@@ -36,11 +36,11 @@ pub struct Failing {
 impl Capability for Failing {
     fn signals(&self, view: &View<'_>, core: &Core, signals: &mut Signals) {
         claims::begin(view.context);
-        let asked = view.context.shell.board.asked(view.key).replicas;
+        let asked = view.context.shared.board.asked(view.key).replicas;
         signals.note("what others ask", Some(asked).filter(|asked| *asked != 0));
-        signals.note("the annotations of failover", order(view.service));
+        signals.note("the annotations of failover", manual_override(view.service));
         if view.service.spec.failover.is_some() {
-            let fleet = view.sight.fleet.as_ref();
+            let fleet = view.facts.fleet.as_ref();
             signals.note("the standbys that answer", fleet.map(Fleet::answering_all));
             signals.call_if(has_lost_replicas(view, core), "fewer ready replicas");
         }
@@ -52,7 +52,7 @@ impl Capability for Failing {
     }
 
     fn observe<'a>(&'a mut self, look: Look<'a>) -> BoxFuture<'a, Part<'a>> {
-        standing(&mut self.standbys, look).boxed()
+        failover_input(&mut self.standbys, look).boxed()
     }
 
     fn consent(&self, view: &View<'_>, departure: Departure<'_>) -> Result<(), Veto> {
@@ -61,7 +61,7 @@ impl Capability for Failing {
 
     fn decided(&mut self, view: &View<'_>, core: &mut Core) {
         if let (Some(seen), Some(outcome)) = (&view.seen, &core.last) {
-            claims::tell(view.service, view.key, outcome, seen, view.sight.settled, view.context.others());
+            claims::tell(view.service, view.key, outcome, seen, view.facts.settled, view.context.others());
         }
     }
 
@@ -74,16 +74,16 @@ impl Capability for Failing {
     fn execute<'a>(&'a mut self, _: Phase, view: &'a View<'_>, _: &'a mut Core) -> BoxFuture<'a, ()> {
         async move {
             let Some(status) = self.announced.take() else { return };
-            let permit = view.context.shell.leader.permit(WRITE_TIMEOUT);
-            let (client, key) = (&view.context.shell.client, view.key);
+            let permit = view.context.shared.leader.permit(WRITE_TIMEOUT);
+            let (client, key) = (&view.context.shared.client, view.key);
             // One that fails is written again with the rest.
             let _ = actuate::write_status(client, &key.namespace, &key.name, &status, &permit).await;
         }
         .boxed()
     }
 
-    fn conditions(&self, _: &Sight, outcome: &Outcome) -> Vec<Verdict> {
-        outcome.shift().map(report::verdicts).into_iter().flatten().collect()
+    fn conditions(&self, _: &SharedFacts, outcome: &Outcome) -> Vec<Verdict> {
+        outcome.failover().map(report::verdicts).into_iter().flatten().collect()
     }
 
     fn notes(&self, change: &Reported<'_>) -> Vec<Note> {
@@ -94,9 +94,10 @@ impl Capability for Failing {
 /// The status with new shares, which balancers have to follow at once: they must not wait for replicas to be written, least
 /// of all while the API server is slow. The rest of the status follows.
 fn announced(core: &Core) -> Option<ScalableServiceStatus> {
-    let (told, shift) = (core.told()?, core.last.as_ref()?.shift()?);
-    let moved = told.failover.as_ref().is_some_and(|before| shares(before) != shares(&shift.status));
-    moved.then(|| ScalableServiceStatus { failover: Some(shift.status.clone()), ..told.clone() })
+    let (last_written, failover) = (core.last_written()?, core.last.as_ref()?.failover()?);
+    let moved =
+        last_written.failover.as_ref().is_some_and(|before| shares(before) != shares(&failover.status));
+    moved.then(|| ScalableServiceStatus { failover: Some(failover.status.clone()), ..last_written.clone() })
 }
 
 /// Whether fewer replicas are ready than the last look found.
@@ -106,52 +107,53 @@ fn has_lost_replicas(view: &View<'_>, core: &Core) -> bool {
 }
 
 /// What is seen around a failover, and what others ask of this service.
-async fn standing<'a>(standbys: &'a mut KnownStandbys, look: Look<'a>) -> Part<'a> {
+async fn failover_input<'a>(standbys: &'a mut KnownStandbys, look: Look<'a>) -> Part<'a> {
     let Look { view, core, .. } = look;
-    let View { service, key, context, sight, .. } = view;
-    let asked = move || context.shell.board.asked(key);
+    let View { service, key, context, facts, .. } = view;
+    let asked = move || context.shared.board.asked(key);
     let Some(failover) = service.spec.failover.as_ref() else {
         return Box::new(move |seen| seen.asked = asked());
     };
-    let told = core.told().and_then(|status| status.failover.as_ref());
-    let before = move |name: &str| told.and_then(|told| told.standby(name));
+    let last_written = core.last_written().and_then(|status| status.failover.as_ref());
+    let before = move |name: &str| last_written.and_then(|last_written| last_written.standby(name));
     let addresses = |name: &str| {
         before(name).map_or_else(Vec::new, |before| {
             before.addresses.iter().filter_map(|address| address.parse().ok()).collect()
         })
     };
-    let shell = &context.shell;
-    let consents = |spec: &Standby| consents(spec, key, &shell.services);
-    let asked_for = Asked { consents: &consents, connect: sight.fleet.is_none() };
-    let known = standbys.look(&failover.backends, addresses, &asked_for, key, &shell.client).await;
+    let shared = &context.shared;
+    let consents = |spec: &Standby| consents(spec, key, &shared.services);
+    let asked_for = Asked { consents: &consents, connect: facts.fleet.is_none() };
+    let known = standbys.look(&failover.backends, addresses, &asked_for, key, &shared.client).await;
     Box::new(move |observation| {
         let standbys = failover.backends.iter().zip(known).map(|(spec, known)| {
             let ready = before(&spec.name).is_some_and(|before| before.ready);
             let mut seen = seen(spec, known, ready, view);
             // A standby that has requests keeps them: there is no way to take them back either.
             if before(&spec.name).is_none_or(|before| before.weight == Percent::ZERO) {
-                seen.trouble = seen.trouble.or_else(|| sight.refusal.clone());
+                seen.trouble = seen.trouble.or_else(|| facts.refusal.clone());
             }
             seen
         });
-        let (standbys, order) = (standbys.collect(), order(service));
-        let crowded = shell.board.crowded(key, shell.clock.now());
+        let (standbys, order) = (standbys.collect(), manual_override(service));
+        let correlated_failures = shared.board.correlated_failures(key, shared.clock.now());
         observation.asked = asked();
-        observation.standing = Some(Standing { told: told.cloned(), standbys, order, crowded });
+        observation.failover =
+            Some(FailoverInput { last_written: last_written.cloned(), standbys, order, correlated_failures });
     })
 }
 
 /// Whether the next sample of readiness must not wait for a slow Prometheus: requests move, or may have to.
 fn in_doubt(service: &ScalableService, target: &Target) -> bool {
-    let told = service.status.as_ref().and_then(|status| status.failover.as_ref());
-    told.is_some_and(|told| match told.state {
+    let last_written = service.status.as_ref().and_then(|status| status.failover.as_ref());
+    last_written.is_some_and(|last_written| match last_written.state {
         FailoverState::Suspect | FailoverState::Shifting | FailoverState::Returning => true,
-        _ => told.active == PRIMARY && target.ready < told.expected_replicas,
+        _ => last_written.active == PRIMARY && target.ready < last_written.expected_replicas,
     })
 }
 
 fn seen(spec: &Standby, known: &KnownStandby, before: bool, view: &View<'_>) -> StandbySeen {
-    let (key, fleet) = (view.key, view.sight.fleet.as_ref());
+    let (key, fleet) = (view.key, view.facts.fleet.as_ref());
     let Others { board, services } = view.context.others();
     let behind = spec.service.as_ref().and_then(|to| behind(to, key, services));
     let behind = behind.filter(|_| consents(spec, key, services));

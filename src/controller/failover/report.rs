@@ -5,27 +5,27 @@ use plimsoll_api::{
     ConditionType, FailoverCode, FailoverReason, FailoverState, PRIMARY, Percent, ScalableServiceStatus,
     Verdict,
 };
-use plimsoll_engine::Shift;
+use plimsoll_engine::FailoverDecision;
 
 /// The two conditions.
 #[must_use]
-pub fn verdicts(shift: &Shift) -> [Verdict; 2] {
-    let ready = &shift.ready;
+pub fn verdicts(failover: &FailoverDecision) -> [Verdict; 2] {
+    let ready = &failover.ready;
     let can = ready.code() == FailoverCode::StandbyReady;
-    [Verdict::new(ConditionType::FailoverReady, can, ready.code(), ready.to_string()), active(shift)]
+    [Verdict::new(ConditionType::FailoverReady, can, ready.code(), ready.to_string()), active(failover)]
 }
 
 /// Whether the primary gets all requests, and should.
-fn active(shift: &Shift) -> Verdict {
-    let status = &shift.status;
+fn active(failover: &FailoverDecision) -> Verdict {
+    let status = &failover.status;
     let here = status.active == PRIMARY && status.away() == Percent::ZERO;
-    Verdict::new(ConditionType::PrimaryActive, here, shift.reason.code(), shift.reason.to_string())
+    Verdict::new(ConditionType::PrimaryActive, here, failover.reason.code(), failover.reason.to_string())
 }
 
 /// The events between two statuses: where requests go, why they stay, and whether a standby would take them.
 #[must_use]
 pub fn notes(old: &ScalableServiceStatus, new: &ScalableServiceStatus, outcome: &Outcome) -> Vec<Note> {
-    let (Some(shift), Some(now)) = (outcome.shift(), &new.failover) else { return Vec::new() };
+    let (Some(failover), Some(now)) = (outcome.failover(), &new.failover) else { return Vec::new() };
     let before = old.failover.as_ref().map(|before| before.state);
     let mut notes = Vec::new();
     let reason_of = |status: &ScalableServiceStatus, type_: &str| {
@@ -39,14 +39,14 @@ pub fn notes(old: &ScalableServiceStatus, new: &ScalableServiceStatus, outcome: 
     };
     if before != Some(now.state) && worth_an_event(before, now.state) {
         let calm = matches!(now.state, FailoverState::Primary | FailoverState::Returning);
-        notes.push(note(!calm, &shift.reason));
+        notes.push(note(!calm, &failover.reason));
     }
-    let alone = matches!(shift.reason.code(), FailoverCode::NoStandbyReady | FailoverCode::FleetLimit);
+    let alone = matches!(failover.reason.code(), FailoverCode::NoStandbyReady | FailoverCode::FleetLimit);
     if alone && reason_of(old, "PrimaryActive") != reason_of(new, "PrimaryActive") {
-        notes.push(note(true, &shift.reason));
+        notes.push(note(true, &failover.reason));
     }
     if reason_of(old, "FailoverReady") != reason_of(new, "FailoverReady") {
-        notes.push(note(shift.ready.code() != FailoverCode::StandbyReady, &shift.ready));
+        notes.push(note(failover.ready.code() != FailoverCode::StandbyReady, &failover.ready));
     }
     notes
 }

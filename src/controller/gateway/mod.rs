@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use futures::future::{BoxFuture, FutureExt as _};
 
 use super::{
-    capability::{Capability, Effect, Phase, Sight, View},
+    capability::{Capability, Effect, Phase, SharedFacts, View},
     core::Core,
     index::{Served, read},
     key::ServiceKey,
@@ -33,7 +33,7 @@ use given::{Given, UNDONE_WITHIN};
 use plimsoll_api::{ConditionCode, ConditionType, DecisionCode, Mode, ReasonCode, Verdict};
 use policy::KnownPolicy;
 use proof::Proof;
-use turn::{AFTER_FAILURE, AGAIN, Said, Turn};
+use turn::{AFTER_FAILURE, AGAIN, ConditionUpdate, Turn};
 
 /// Pause before weights are planned anew when the route changed under them.
 const AFTER_CONFLICT: Duration = Duration::from_millis(200);
@@ -42,7 +42,7 @@ const AFTER_CONFLICT: Duration = Duration::from_millis(200);
 #[derive(Debug, Default)]
 struct KnownRoute {
     /// What is to be said of `TrafficSynced`.
-    verdict: Option<Said>,
+    verdict: Option<ConditionUpdate>,
     /// The route as the last write left it, until the watch shows it.
     written: Option<Route>,
     /// What was seen of the Gateways.
@@ -60,7 +60,7 @@ struct KnownRoute {
 #[derive(Debug)]
 enum Step {
     /// Nothing, and what is to be said instead; when to look again.
-    Wait(Said, Option<Duration>),
+    Wait(ConditionUpdate, Option<Duration>),
     /// Find out whether weights that are right are in force.
     Believe(Route),
     /// Change weights; `what` is a sentence for it.
@@ -78,17 +78,17 @@ pub struct Steering {
 }
 
 impl Capability for Steering {
-    fn sight(&self, view: &View<'_>, sight: &mut Sight) {
+    fn facts(&self, view: &View<'_>, facts: &mut SharedFacts) {
         if view.service.spec.steered().is_none() {
             return;
         }
-        sight.settled = matches!(self.known.verdict, Some((Some(true), ..)));
+        facts.settled = matches!(self.known.verdict, Some((Some(true), ..)));
         let Some((status, reason, message)) = &self.known.verdict else { return };
         let refused = matches!(
             reason,
             ReasonCode::Condition(ConditionCode::RouteRefused | ConditionCode::RouteNotFound)
         );
-        sight.refusal = (*status == Some(false) && refused).then(|| message.clone());
+        facts.refusal = (*status == Some(false) && refused).then(|| message.clone());
     }
 
     fn effect(&mut self, phase: Phase, view: &View<'_>, core: &Core) -> Option<Effect> {
@@ -174,7 +174,7 @@ async fn steer(known: &mut KnownRoute, step: Step, turn: &Turn<'_>) -> Option<Du
 }
 
 /// What is said of both: the trouble, of the weights first.
-fn together(weights: Said, policy: Option<Said>) -> Said {
+fn together(weights: ConditionUpdate, policy: Option<ConditionUpdate>) -> ConditionUpdate {
     match (weights, policy) {
         ((Some(true), reason, weights), Some((Some(true), _, policy))) => {
             (Some(true), reason, format!("{weights}; {policy}"))
@@ -225,7 +225,7 @@ impl Turn<'_> {
     }
 
     /// Takes a step; what is to be said of the weights then, and when to look again.
-    async fn take(&self, step: Step, known: &mut KnownRoute) -> (Said, Option<Duration>) {
+    async fn take(&self, step: Step, known: &mut KnownRoute) -> (ConditionUpdate, Option<Duration>) {
         match step {
             Step::Wait(said, again) => (said, again),
             Step::Believe(route) => {
@@ -238,7 +238,7 @@ impl Turn<'_> {
     }
 
     /// The route, as the watch or our own last write knows it.
-    fn route(&self, known: &mut KnownRoute) -> Result<Route, Said> {
+    fn route(&self, known: &mut KnownRoute) -> Result<Route, ConditionUpdate> {
         let routes = &self.context.routes;
         let (namespace, name) = (&self.key.namespace, &self.rule.http_route);
         match read(&routes.served, |served| *served) {
@@ -282,8 +282,8 @@ impl Turn<'_> {
         known: &mut KnownRoute,
         patch: Vec<Value>,
         what: String,
-    ) -> (Said, Option<Duration>) {
-        let shell = &self.context.shell;
+    ) -> (ConditionUpdate, Option<Duration>) {
+        let shared = &self.context.shared;
         let waiting = known.not_before.map(|at| at.saturating_duration_since(Instant::now()));
         if let (Some(wait), Some(said)) = (waiting.filter(|wait| !wait.is_zero()), &known.verdict) {
             return (said.clone(), Some(wait));
@@ -296,9 +296,9 @@ impl Turn<'_> {
             );
             return ((Some(false), ConditionCode::RouteRefused.into(), sentence), Some(wait));
         }
-        let permit = shell.leader.permit(WRITE_TIMEOUT);
+        let permit = shared.leader.permit(WRITE_TIMEOUT);
         let written =
-            actuate::patch_route(&shell.client, &route.namespace, &route.name, patch, &permit).await;
+            actuate::patch_route(&shared.client, &route.namespace, &route.name, patch, &permit).await;
         let error = match written {
             Ok(object) => {
                 known.written = Route::of(&object);
@@ -309,7 +309,7 @@ impl Turn<'_> {
                     reason: ConditionCode::RouteChanged.into(),
                     message: what.clone(),
                 };
-                shell.events.push(note, about);
+                shared.events.push(note, about);
                 let said = (
                     None,
                     ConditionCode::RouteProgressing.into(),

@@ -10,10 +10,10 @@ use kube::{Resource as _, api::DynamicObject};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::turn::{AFTER_FAILURE, Said, Turn};
+use super::turn::{AFTER_FAILURE, ConditionUpdate, Turn};
 use crate::{
     actuate::{self, FoundPolicy, Note, WRITE_TIMEOUT},
-    balancer::gateway::{Word, policy, policy_accepted, policy_fields},
+    balancer::gateway::{Acceptance, policy, policy_accepted, policy_fields},
     controller::context::Context,
     lease::{Permit, WriteError},
 };
@@ -32,7 +32,7 @@ pub(super) struct KnownPolicy {
     /// What the last look was for, a `spec` or that there should be none, and since when.
     wanted: Option<(Option<Value>, Instant)>,
     /// What the last look found.
-    found: Option<Said>,
+    found: Option<ConditionUpdate>,
     /// No look before this moment; `None` once there is nothing to be looked for.
     next: Option<Instant>,
 }
@@ -51,7 +51,7 @@ pub(super) async fn leave(
     context: &Context,
 ) -> Option<Duration> {
     known.wanted.as_ref()?;
-    let again = delete(service, context, &context.shell.leader.permit(WRITE_TIMEOUT)).await;
+    let again = delete(service, context, &context.shared.leader.permit(WRITE_TIMEOUT)).await;
     if again.is_none() {
         *known = KnownPolicy::default();
     }
@@ -60,7 +60,7 @@ pub(super) async fn leave(
 
 /// Deletes the policy of a service, if there is one of its own; when to try again.
 async fn delete(service: &ScalableService, context: &Context, permit: &Permit) -> Option<Duration> {
-    let client = &context.shell.client;
+    let client = &context.shared.client;
     let deleted = match permit.read(actuate::find_policy(client, service)).await {
         Ok(FoundPolicy::Own(_)) if service.spec.mode != Mode::Auto => return Some(LATER),
         Ok(FoundPolicy::Own(left)) => actuate::delete_policy(client, service, &left, permit).await,
@@ -83,7 +83,7 @@ impl Turn<'_> {
         &self,
         keeps: bool,
         known: &mut KnownPolicy,
-    ) -> (Option<Said>, Option<Duration>) {
+    ) -> (Option<ConditionUpdate>, Option<Duration>) {
         let traffic = self.service.spec.traffic.as_ref().filter(|_| keeps);
         let wanted = traffic.and_then(|traffic| policy(traffic, self.rule));
         let now = Instant::now();
@@ -99,13 +99,17 @@ impl Turn<'_> {
     }
 
     /// Brings it about; when to look again.
-    async fn look_at_policy(&self, wanted: Option<&Value>, said: &mut Option<Said>) -> Option<Duration> {
-        let permit = self.context.shell.leader.permit(WRITE_TIMEOUT);
+    async fn look_at_policy(
+        &self,
+        wanted: Option<&Value>,
+        said: &mut Option<ConditionUpdate>,
+    ) -> Option<Duration> {
+        let permit = self.context.shared.leader.permit(WRITE_TIMEOUT);
         let Some(spec) = wanted else {
             *said = None;
             return delete(self.service, self.context, &permit).await;
         };
-        let found = match permit.read(actuate::find_policy(&self.context.shell.client, self.service)).await {
+        let found = match permit.read(actuate::find_policy(&self.context.shared.client, self.service)).await {
             Ok(found) => found,
             // No failure of the policy: another instance looks at it.
             Err(WriteError::NotLeading) => return Some(LATER),
@@ -135,17 +139,17 @@ impl Turn<'_> {
         spec: &Value,
         before: Option<&DynamicObject>,
         permit: &Permit,
-    ) -> (Said, Duration) {
+    ) -> (ConditionUpdate, Duration) {
         if self.service.spec.mode != Mode::Auto {
             return self.unwritten(before);
         }
-        let shell = &self.context.shell;
-        match actuate::apply_policy(&shell.client, self.service, spec, permit).await {
+        let shared = &self.context.shared;
+        match actuate::apply_policy(&shared.client, self.service, spec, permit).await {
             Ok(policy) => {
                 if policy.metadata.generation != before.and_then(|before| before.metadata.generation) {
                     let message = format!("{} was written", self.named());
                     let note = Note { warning: false, reason: ConditionCode::RouteChanged.into(), message };
-                    shell.events.push(note, self.service.object_ref(&()));
+                    shared.events.push(note, self.service.object_ref(&()));
                 }
                 self.believed(&policy)
             }
@@ -164,7 +168,7 @@ impl Turn<'_> {
     }
 
     /// The verdict on a policy that is not written now; `there` is what the cluster has.
-    fn unwritten(&self, there: Option<&DynamicObject>) -> (Said, Duration) {
+    fn unwritten(&self, there: Option<&DynamicObject>) -> (ConditionUpdate, Duration) {
         let Some(there) = there else {
             let sentence = format!("{} is due and not written now", self.named());
             return ((None, ConditionCode::RouteProgressing.into(), sentence), LATER);
@@ -172,18 +176,22 @@ impl Turn<'_> {
         self.believed(there)
     }
 
-    fn believed(&self, policy: &DynamicObject) -> (Said, Duration) {
+    fn believed(&self, policy: &DynamicObject) -> (ConditionUpdate, Duration) {
         match policy_accepted(policy) {
-            Word::Yes => (
+            Acceptance::Yes => (
                 (Some(true), ConditionCode::RouteInSync.into(), format!("{} is accepted", self.named())),
                 LATER,
             ),
-            Word::Waiting(sentence) => ((None, ConditionCode::RouteProgressing.into(), sentence), AGAIN),
-            Word::No(sentence) => ((Some(false), ConditionCode::PolicyNotAccepted.into(), sentence), AGAIN),
+            Acceptance::Waiting(sentence) => {
+                ((None, ConditionCode::RouteProgressing.into(), sentence), AGAIN)
+            }
+            Acceptance::No(sentence) => {
+                ((Some(false), ConditionCode::PolicyNotAccepted.into(), sentence), AGAIN)
+            }
         }
     }
 
-    fn failed(&self, error: &str) -> Said {
+    fn failed(&self, error: &str) -> ConditionUpdate {
         let sentence = format!("{} can't be read or written: {error}", self.named());
         (Some(false), ConditionCode::PolicyFailed.into(), sentence)
     }

@@ -12,12 +12,12 @@ use tokio::{
 
 use super::{
     direct,
-    turn::{AGAIN, Said, Turn},
+    turn::{AGAIN, ConditionUpdate, Turn},
 };
 use crate::{
     actuate::said,
     balancer::gateway::{
-        Gateway, ParentRef, Question, Route, Rule, Word, accepted, gateway_resource,
+        Acceptance, Gateway, ParentRef, Question, Route, Rule, accepted, gateway_resource,
         probe::{self, Doubt},
         questions,
     },
@@ -67,18 +67,18 @@ struct Look {
 
 impl Turn<'_> {
     /// Whether weights that are right are in force: only if everybody says so of this generation, and it answers.
-    pub(super) fn believe(&self, route: &Route, proof: &mut Proof) -> (Said, Option<Duration>) {
+    pub(super) fn believe(&self, route: &Route, proof: &mut Proof) -> (ConditionUpdate, Option<Duration>) {
         let of = Some((route.uid.clone(), route.generation));
         if proof.of != of {
             *proof = Proof { of, ..Proof::default() };
         }
         match accepted(route) {
-            Word::Yes => {}
-            Word::Waiting(sentence) => {
+            Acceptance::Yes => {}
+            Acceptance::Waiting(sentence) => {
                 proof.since = None;
                 return ((None, ConditionCode::RouteProgressing.into(), sentence), None);
             }
-            Word::No(sentence) => {
+            Acceptance::No(sentence) => {
                 proof.since = None;
                 return ((Some(false), ConditionCode::RouteNotAccepted.into(), sentence), None);
             }
@@ -105,7 +105,7 @@ impl Turn<'_> {
         (self.said(route, since, proof.found.as_ref()), again)
     }
 
-    fn said(&self, route: &Route, since: Instant, found: Option<&Result<u32, Doubt>>) -> Said {
+    fn said(&self, route: &Route, since: Instant, found: Option<&Result<u32, Doubt>>) -> ConditionUpdate {
         let weights: Vec<String> =
             self.shares.iter().map(|share| format!("{} {}", share.service, share.weight)).collect();
         let rule = format!("rule {} of HTTPRoute {}", self.rule.rule, route.name);
@@ -151,7 +151,7 @@ impl Turn<'_> {
 
     /// Looks at all Gateways beside the turns, and calls for a turn at the end.
     fn look(&self, route: &Route, later: bool) -> Look {
-        let client = self.context.shell.client.clone();
+        let client = self.context.shared.client.clone();
         let (route, name, changed) = (route.clone(), self.rule.rule.clone(), self.context.changed.clone());
         let times = if later { PROBES_LATER } else { PROBES };
         let concerned = route_workload(&route.namespace, &route.name);

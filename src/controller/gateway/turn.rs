@@ -14,7 +14,7 @@ pub(super) const AGAIN: Duration = Duration::from_millis(500);
 pub(super) const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
 /// What is to be said of `TrafficSynced`.
-pub(super) type Said = (Option<bool>, ReasonCode, String);
+pub(super) type ConditionUpdate = (Option<bool>, ReasonCode, String);
 
 /// A rule that a service steers, and the shares that its backends are to have.
 pub(super) struct Turn<'a> {
@@ -28,7 +28,7 @@ pub(super) struct Turn<'a> {
 impl<'a> Turn<'a> {
     pub fn of(rule: &'a GatewayRule, view: &View<'a>, core: &Core) -> Self {
         let View { service, key, context, .. } = *view;
-        let status = core.told().and_then(|status| status.failover.as_ref());
+        let status = core.last_written().and_then(|status| status.failover.as_ref());
         let shares = shares((&key.namespace, &key.name), &service.spec, rule, status);
         Self { service, key, rule, shares, context }
     }

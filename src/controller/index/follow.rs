@@ -36,17 +36,17 @@ impl Workload {
 }
 
 /// A shared index.
-pub type Shared<I> = Arc<RwLock<I>>;
+pub type SharedIndex<I> = Arc<RwLock<I>>;
 
 /// Reads an index; a writer that panicked left it as it was.
-pub fn read<I: ?Sized, T>(index: &Shared<I>, look: impl FnOnce(&I) -> T) -> T {
+pub fn read<I: ?Sized, T>(index: &SharedIndex<I>, look: impl FnOnce(&I) -> T) -> T {
     look(&index.read().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// Feeds `index` from `events` until the stream ends. `synced` is called after each complete list.
 pub async fn follow<K, I: Follow<K>>(
     events: impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send,
-    index: Shared<I>,
+    index: SharedIndex<I>,
     changed: Option<mpsc::Sender<Workload>>,
     mut synced: impl FnMut(),
     what: &'static str,
@@ -83,6 +83,6 @@ pub async fn follow<K, I: Follow<K>>(
 }
 
 /// Changes an index.
-pub fn write<I, T>(index: &Shared<I>, change: impl FnOnce(&mut I) -> T) -> T {
+pub fn write<I, T>(index: &SharedIndex<I>, change: impl FnOnce(&mut I) -> T) -> T {
     change(&mut index.write().unwrap_or_else(PoisonError::into_inner))
 }

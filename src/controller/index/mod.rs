@@ -11,7 +11,7 @@ mod routes;
 mod scalers;
 mod targets;
 
-pub use follow::{Follow, Shared, Workload, follow, read, write};
+pub use follow::{Follow, SharedIndex, Workload, follow, read, write};
 pub use fronts::{Front, Rollout};
 pub use nodes::NodeIndex;
 pub use owner::Owner;

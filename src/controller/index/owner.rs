@@ -5,7 +5,7 @@ use std::fmt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::Selector;
 
-use super::follow::{Shared, read};
+use super::follow::{SharedIndex, read};
 
 /// The controller of an object, by its owner reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub enum Owner {
         /// UID of the Deployment.
         uid: String,
         /// All ReplicaSets.
-        sets: Shared<dyn ReplicaSets>,
+        sets: SharedIndex<dyn ReplicaSets>,
     },
 }
 

@@ -277,7 +277,7 @@ mod tests {
 
     use super::{
         super::{
-            follow::{Shared, write},
+            follow::{SharedIndex, write},
             owner::Owner,
             targets::TargetIndex,
         },
@@ -337,7 +337,7 @@ mod tests {
         index.apply(owned("job", "Job", "a-job"));
         index.apply(owned("stateful", "StatefulSet", "stateful"));
         index.apply(pod("bare", "x", "True", "Running", false));
-        let sets = Shared::<TargetIndex>::default();
+        let sets = SharedIndex::<TargetIndex>::default();
         for (set, deployment) in
             [("own-set", Some("mine")), ("other-set", Some("theirs")), ("set-alone", None)]
         {

@@ -6,7 +6,7 @@ use futures::future::{BoxFuture, FutureExt as _};
 use tokio::time::timeout;
 
 use super::{
-    capability::{Capability, Effect, Look, Part, Phase, Reported, Sight, View},
+    capability::{Capability, Effect, Look, Part, Phase, Reported, SharedFacts, View},
     core::Core,
     index::read,
     outcome::Outcome,
@@ -44,7 +44,7 @@ impl Capability for Recovering {
         .boxed()
     }
 
-    fn conditions(&self, _: &Sight, outcome: &Outcome) -> Vec<Verdict> {
+    fn conditions(&self, _: &SharedFacts, outcome: &Outcome) -> Vec<Verdict> {
         let recovery = outcome.done().and_then(|done| done.progress.recovery.as_ref());
         recovery.map(report::verdict).into_iter().collect()
     }
@@ -61,13 +61,13 @@ async fn peers(look: Look<'_>) -> Part<'_> {
         return Box::new(|_| {});
     };
     let asker = view.asker();
-    let ask = view.context.shell.kpis.ask_by_pod(&asker, rules, age);
+    let ask = view.context.shared.kpis.ask_by_pod(&asker, rules, age);
     let late = |_| Sample::unusable(KpiState::Error, "not waited for, since requests wait for a replica");
     let sample = timeout(patience, ask).await.unwrap_or_else(late);
     Box::new(move |seen| {
         let members = read(&view.context.pods, |index| index.members(&view.key.namespace, selected));
-        let told = core.told().and_then(|status| status.recovery.clone()).unwrap_or_default();
-        seen.peers = Some(Peers { sample, members, told });
+        let last_written = core.last_written().and_then(|status| status.recovery.clone()).unwrap_or_default();
+        seen.peers = Some(Peers { sample, members, last_written });
     })
 }
 
@@ -86,9 +86,9 @@ async fn evict(pod: &str, view: &View<'_>, core: &mut Core) {
     let Some(recovery) = done.and_then(|done| done.progress.recovery.as_mut()) else { return };
     let since = recovery.status.ejected.iter().find(|ejected| ejected.pod == *pod).map(|out| out.since.0);
     let (Some(since), Some(memory)) = (since, memory.as_mut()) else { return };
-    let (shell, namespace, name) = (&view.context.shell, &view.key.namespace, &view.key.name);
-    let permit = shell.leader.permit(WRITE_TIMEOUT);
-    let (result, error) = match shell.evictor.evict(namespace, pod, since, &permit).await {
+    let (shared, namespace, name) = (&view.context.shared, &view.key.namespace, &view.key.name);
+    let permit = shared.leader.permit(WRITE_TIMEOUT);
+    let (result, error) = match shared.evictor.evict(namespace, pod, since, &permit).await {
         Ok(()) => (WriteResult::Ok, String::new()),
         Err(error) => match error.result() {
             Some(result) => (result, error.said()),
@@ -96,8 +96,8 @@ async fn evict(pod: &str, view: &View<'_>, core: &mut Core) {
             None => return,
         },
     };
-    shell.metrics.evicted(result);
-    let now = shell.clock.now();
+    shared.metrics.evicted(result);
+    let now = shared.clock.now();
     if result == WriteResult::Ok {
         tracing::info!(namespace, name, pod, "a replica that stood out was evicted");
         return recovery.evicted(memory, pod, now);

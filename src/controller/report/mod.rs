@@ -8,7 +8,7 @@ mod tests;
 mod write;
 
 use super::{
-    capability::{Capability, Reported, Sight},
+    capability::{Capability, Reported, SharedFacts},
     outcome::Outcome,
 };
 use crate::actuate::Note;
@@ -22,10 +22,10 @@ fn conditions(
     capabilities: &[Box<dyn Capability>],
     mode: Mode,
     traffic: Option<&Verdict>,
-    sight: &Sight,
+    facts: &SharedFacts,
     outcome: &Outcome,
 ) -> Vec<Verdict> {
-    let own = capabilities.iter().flat_map(|capability| capability.conditions(sight, outcome));
+    let own = capabilities.iter().flat_map(|capability| capability.conditions(facts, outcome));
     conditions::conditions(mode, outcome, traffic).into_iter().chain(own).collect()
 }
 

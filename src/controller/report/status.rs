@@ -45,9 +45,9 @@ pub fn status(
             }),
             // Where requests go is left as it is where nobody knows enough to decide on it.
             failover: refusal
-                .shift
+                .failover
                 .as_ref()
-                .map(|shift| shift.status.clone())
+                .map(|failover| failover.status.clone())
                 .or_else(|| old.failover.clone().filter(|_| spec.failover.is_some())),
             decisions: decisions.to_vec(),
             conditions: merge_conditions(&old.conditions, verdicts, generation, &time),
@@ -78,7 +78,7 @@ pub fn status(
                 decisions,
                 traffic: spec.balanced().map(|_| traffic(done)),
                 recovery: done.progress.recovery.as_ref().map(|recovery| recovery.status.clone()),
-                failover: done.decided.shift.as_ref().map(|shift| shift.status.clone()),
+                failover: done.decided.failover.as_ref().map(|failover| failover.status.clone()),
                 conditions: merge_conditions(&old.conditions, verdicts, generation, &time),
             }
         }

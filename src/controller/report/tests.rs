@@ -11,7 +11,7 @@ use super::{
 };
 use crate::controller::{
     capabilities,
-    capability::{Reported, Sight},
+    capability::{Reported, SharedFacts},
     outcome::{Decided, Done, Outcome, Progress, Refusal, Written},
 };
 use plimsoll_api::{
@@ -20,7 +20,8 @@ use plimsoll_api::{
     ScalableServiceStatus, TrafficStatus, Validated, Verdict,
 };
 use plimsoll_engine::{
-    Memory, Observation, Placed, Pods, Recovery, Sample, StandbySeen, Standing, Topology, Turn, alone, turn,
+    FailoverInput, Memory, Observation, Placed, Pods, Recovery, Sample, StandbySeen, Topology, Turn, alone,
+    turn,
 };
 
 const SHOP: &str = r#"
@@ -76,8 +77,7 @@ impl Story {
             ..Observation::default()
         };
         let spec = Validated::new(&self.spec).unwrap();
-        let Turn { decision, failover: shift, .. } =
-            turn(&spec, &seen, &mut self.memory, self.now, &mut alone);
+        let Turn { decision, failover, .. } = turn(&spec, &seen, &mut self.memory, self.now, &mut alone);
         let writes = decision.has(DecisionCode::ScaledUp) || decision.has(DecisionCode::ScaledDown);
         let decided = Decided {
             at: self.now,
@@ -85,7 +85,7 @@ impl Story {
             floor: spec.min_replicas,
             selector: Some("app=checkout".into()),
             decision,
-            shift,
+            failover,
         };
         let progress = Progress {
             now: if writes { decided.decision.replicas } else { self.replicas },
@@ -98,15 +98,15 @@ impl Story {
         self.tell(&Outcome::Done(Box::new(Done { decided, progress })))
     }
 
-    fn standing(&self) -> Option<Standing> {
-        let told = self.status.failover.clone();
-        Some(Standing { told, standbys: self.standbys.clone()?, ..Standing::default() })
+    fn failover_input(&self) -> Option<FailoverInput> {
+        let last_written = self.status.failover.clone();
+        Some(FailoverInput { last_written, standbys: self.standbys.clone()?, ..FailoverInput::default() })
     }
 
     fn tell(&mut self, outcome: &Outcome) -> (Worth, Vec<(bool, ReasonCode)>) {
         let capabilities = capabilities::all();
         let (mode, traffic) = (self.spec.mode, self.traffic.as_ref());
-        let conditions = conditions(&capabilities, mode, traffic, &Sight::default(), outcome);
+        let conditions = conditions(&capabilities, mode, traffic, &SharedFacts::default(), outcome);
         let new = status(&self.spec, Some(1), &self.status, outcome, &conditions, self.now);
         let worth = worth(&self.status, &new);
         let notes = notes(&capabilities, &Reported { old: &self.status, new: &new, outcome });
@@ -203,7 +203,7 @@ fn limits_modes_and_refusals_have_their_reasons() {
     let refusal = Refusal {
         reason: ConditionCode::ScalerConflict.into(),
         message: "an HPA has it".into(),
-        shift: None,
+        failover: None,
     };
     let told = story.tell(&Outcome::Refused(Box::new(refusal)));
     assert_eq!(told, (Worth::Hard, vec![(true, ConditionCode::ScalerConflict.into())]));
@@ -266,7 +266,7 @@ fn ready_follows_the_balancers_and_a_drain_is_urgent() {
     // An answer that fails once ends no drain; that somebody else scales does.
     story.status = drained;
     let refused =
-        |reason| Outcome::Refused(Box::new(Refusal { reason, message: "it is so".into(), shift: None }));
+        |reason| Outcome::Refused(Box::new(Refusal { reason, message: "it is so".into(), failover: None }));
     assert_eq!(story.tell(&refused(DecisionCode::ScaleFailed.into())).0, Worth::Hard);
     assert_eq!(story.status.traffic.as_ref().unwrap().draining.len(), 1);
     assert_eq!(story.tell(&refused(ConditionCode::ScalerConflict.into())).0, Worth::Urgent);

@@ -41,16 +41,17 @@ pub async fn report(
     core: &mut Core,
     capabilities: &[Box<dyn Capability>],
 ) -> Option<Duration> {
-    let View { service, key, context, sight, .. } = view;
+    let View { service, key, context, facts, .. } = view;
     let outcome = core.last.as_ref()?;
     let (old, at) = core.written.clone()?;
-    let (shell, generation, now) = (&context.shell, service.metadata.generation, context.shell.clock.now());
+    let (shared, generation, now) =
+        (&context.shared, service.metadata.generation, context.shared.clock.now());
     let traffic = capabilities.iter().find_map(|capability| capability.synced(view));
-    let conditions = conditions(capabilities, service.spec.mode, traffic.as_ref(), sight, outcome);
+    let conditions = conditions(capabilities, service.spec.mode, traffic.as_ref(), facts, outcome);
     // What was decided since the last status that was written stands in the last one that was tried.
     let last = core.unwritten.announced.as_ref().unwrap_or(&old);
     let new = status(&service.spec, generation, last, outcome, &conditions, now);
-    shell.metrics.observe(&measured(view, outcome, &new, &conditions, now));
+    shared.metrics.observe(&measured(view, outcome, &new, &conditions, now));
     // Balancers follow what stands there, also what somebody else made of it; the watch shows our own write by then.
     let seen = service.status.clone().unwrap_or_default();
     let lost = at.is_some_and(|at| at.elapsed() >= SEEN_WITHIN) && worth(&seen, &new) == Worth::Urgent;
@@ -71,13 +72,13 @@ pub async fn report(
     let announced = core.unwritten.announced.replace(new.clone());
     let change = Reported { old: announced.as_ref().unwrap_or(&old), new: &new, outcome };
     for note in notes(capabilities, &change) {
-        shell.events.push(note, service.object_ref(&()));
+        shared.events.push(note, service.object_ref(&()));
     }
     if let Some(wait) = core.unwritten.wait() {
         return Some(wait);
     }
     let written = write_status(&new, key, context).await?;
-    shell.metrics.status_written(written.as_ref().err().map_or(WriteResult::Ok, |error| error.result));
+    shared.metrics.status_written(written.as_ref().err().map_or(WriteResult::Ok, |error| error.result));
     if let Err(Failure { refused, .. }) = written {
         return Some(core.unwritten.failed(refused));
     }
@@ -94,12 +95,12 @@ fn measured<'a>(
     conditions: &'a [Verdict],
     now: Timestamp,
 ) -> ServiceLook<'a> {
-    let View { service, key, sight, .. } = view;
+    let View { service, key, facts, .. } = view;
     ServiceLook {
         namespace: &key.namespace,
         name: &key.name,
         desired: new.desired_replicas,
-        wanted: new.replicas,
+        spec: new.replicas,
         ready: new.ready_replicas,
         min: Some(match outcome {
             Outcome::Done(done) => done.decided.floor,
@@ -107,7 +108,7 @@ fn measured<'a>(
         }),
         max: Some(service.spec.max_replicas),
         kpis: &new.kpis,
-        traffic: sight.fleet.as_ref().map(|fleet| TrafficLook {
+        traffic: facts.fleet.as_ref().map(|fleet| TrafficLook {
             draining: new.traffic.as_ref().map_or(0, |traffic| traffic.draining.len()),
             held: fleet.held(),
             in_sync: fleet.in_sync(service.metadata.generation),
@@ -125,9 +126,9 @@ async fn write_status(
     key: &ServiceKey,
     context: &Context,
 ) -> Option<Result<(), Failure>> {
-    let permit = context.shell.leader.permit(WRITE_TIMEOUT);
+    let permit = context.shared.leader.permit(WRITE_TIMEOUT);
     let Err(error) =
-        actuate::write_status(&context.shell.client, &key.namespace, &key.name, new, &permit).await
+        actuate::write_status(&context.shared.client, &key.namespace, &key.name, new, &permit).await
     else {
         return Some(Ok(()));
     };
@@ -143,7 +144,7 @@ async fn write_status(
 
 /// Whether the service is still there: another one that has its name by now must not get its status.
 fn is_there(view: &View<'_>) -> bool {
-    let found = view.context.shell.services.get(view.key);
+    let found = view.context.shared.services.get(view.key);
     found.is_some_and(|object| object.meta().uid == view.service.metadata.uid)
 }
 

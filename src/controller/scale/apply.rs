@@ -45,11 +45,11 @@ fn scales(decision: &Decision) -> bool {
 
 /// Writes the replicas, if they change and this process still leads.
 pub async fn apply(view: &View<'_>, seen: &Observation, decision: &Decision) -> Applied {
-    let shell = &view.context.shell;
-    let permit = shell.leader.permit(WRITE_TIMEOUT);
+    let shared = &view.context.shared;
+    let permit = shared.leader.permit(WRITE_TIMEOUT);
     let applied = write(view, seen, decision, &permit).await.unwrap_or_else(|failed| failed);
     if applied.written == Written::Changed {
-        shell.metrics.scale_written(WriteResult::Ok, newest(seen, shell.clock.now()));
+        shared.metrics.scale_written(WriteResult::Ok, newest(seen, shared.clock.now()));
     }
     applied
 }
@@ -61,7 +61,7 @@ async fn write(
     permit: &Permit,
 ) -> Result<Applied, Applied> {
     let View { service, key, context, .. } = view;
-    let (client, namespace) = (&context.shell.client, &key.namespace);
+    let (client, namespace) = (&context.shared.client, &key.namespace);
     let unmarked = |pod: &str, error: WriteError| {
         let sentence = format!("pod {pod} can't be marked as the next to be deleted: {}", error.said());
         Applied::from(unwritten(&error, context).unwrap_or(Written::Failed(sentence)))
@@ -109,7 +109,7 @@ fn unwritten(error: &WriteError, context: &Context) -> Option<Written> {
     match error {
         WriteError::NotLeading => Some(Written::NotLeading),
         WriteError::Timeout(limit) => {
-            context.shell.metrics.scale_written(WriteResult::Timeout, None);
+            context.shared.metrics.scale_written(WriteResult::Timeout, None);
             Some(Written::Failed(format!("the scale was not written within {} s", limit.as_secs())))
         }
         WriteError::Api(_) => None,
@@ -125,7 +125,7 @@ fn refused(error: ScaleError, context: &Context) -> Applied {
             None => error.result().unwrap_or(WriteResult::Error),
         },
     };
-    context.shell.metrics.scale_written(result, None);
+    context.shared.metrics.scale_written(result, None);
     let message = error.to_string();
     match (result, error) {
         (_, ScaleError::Changed { found, .. }) => {

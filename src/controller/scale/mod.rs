@@ -61,7 +61,7 @@ fn refresh(view: &View<'_>, core: &mut Core) {
         // The change has been reported; from here on it is how things are.
         progress.written = Written::Nothing;
     }
-    context.shell.board.ready(key, progress.ready);
+    context.shared.board.ready(key, progress.ready);
 }
 
 async fn write(view: &View<'_>, core: &mut Core) {

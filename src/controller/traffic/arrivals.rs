@@ -25,14 +25,14 @@ const MOST: usize = 10;
 /// The replicas that balancers are to be told of; while balancers wait for a first replica, the watch of pods calls when
 /// one is ready. `None` if nobody waits and nobody was told of, or if the target's pods are not known.
 pub fn arrived(view: &View<'_>, core: &Core) -> Option<Vec<Arrival>> {
-    let View { service, key, context, sight, .. } = view;
-    let awaited = sight.fleet.as_ref().is_some_and(Fleet::awaits_first);
+    let View { service, key, context, facts, .. } = view;
+    let awaited = facts.fleet.as_ref().is_some_and(Fleet::awaits_first);
     let reference = &service.spec.scale_target_ref;
     let workload = Workload::target(&key.namespace, reference);
     let called = read(&context.pods, |pods| pods.calls(&workload));
-    let told = core.told().and_then(|status| status.traffic.as_ref());
-    let told = told.map_or(&[][..], |traffic| traffic.arrived.as_slice());
-    if !awaited && !called && told.is_empty() {
+    let last_written = core.last_written().and_then(|status| status.traffic.as_ref());
+    let last_written = last_written.map_or(&[][..], |traffic| traffic.arrived.as_slice());
+    if !awaited && !called && last_written.is_empty() {
         return None;
     }
     let target = view.watched_target()?;
@@ -42,18 +42,23 @@ pub fn arrived(view: &View<'_>, core: &Core) -> Option<Vec<Arrival>> {
     }
     let ready = read(&context.pods, |pods| pods.ready(&key.namespace, selected));
     // Whole seconds, as the API server keeps them: what was written is what is read back.
-    let at = context.shell.clock.now();
-    Some(now(&ready, awaited, told, Timestamp::from_second(at.as_second()).unwrap_or(at)))
+    let at = context.shared.clock.now();
+    Some(now(&ready, awaited, last_written, Timestamp::from_second(at.as_second()).unwrap_or(at)))
 }
 
 /// Those of `ready` that arrived within the last 30 s: that the status tells of already, or, while one is `awaited`, all.
-fn now(ready: &BTreeMap<String, IpAddr>, awaited: bool, told: &[Arrival], now: Timestamp) -> Vec<Arrival> {
+fn now(
+    ready: &BTreeMap<String, IpAddr>,
+    awaited: bool,
+    last_written: &[Arrival],
+    now: Timestamp,
+) -> Vec<Arrival> {
     let stands = |arrival: &&Arrival| {
         now.duration_since(arrival.since.0) < CAUGHT_UP
             && ready.get(&arrival.pod).is_some_and(|ip| ip.to_string() == arrival.ip)
     };
     let mut arrived: BTreeMap<&str, Arrival> =
-        told.iter().filter(stands).map(|arrival| (arrival.pod.as_str(), arrival.clone())).collect();
+        last_written.iter().filter(stands).map(|arrival| (arrival.pod.as_str(), arrival.clone())).collect();
     for (pod, ip) in ready.iter().filter(|_| awaited) {
         if arrived.len() < MOST {
             let fresh = || Arrival { pod: pod.clone(), ip: ip.to_string(), since: Time(now) };

@@ -26,10 +26,10 @@ impl Leaving {
     pub fn now(
         &mut self,
         rotation: Option<&Rotation>,
-        told: Option<&ScalableServiceStatus>,
+        last_written: Option<&ScalableServiceStatus>,
         now: Instant,
     ) -> BTreeMap<String, Timestamp> {
-        let told = told.map(out).unwrap_or_default();
+        let last_written = last_written.map(out).unwrap_or_default();
         let stays: BTreeSet<&str> = rotation
             .iter()
             .flat_map(|rotation| &rotation.members)
@@ -38,12 +38,12 @@ impl Leaving {
         // One that is told of beyond its time is one whose status could not be written yet: it does not begin anew.
         self.0.retain(|pod, (_, left)| {
             let late = now.duration_since(*left) >= CAUGHT_UP;
-            !stays.contains(pod.as_str()) && (!late || told.contains_key(pod))
+            !stays.contains(pod.as_str()) && (!late || last_written.contains_key(pod))
         });
         if rotation.is_none() {
             return BTreeMap::new();
         }
-        for (pod, since) in told.into_iter().filter(|(pod, _)| !stays.contains(pod.as_str())) {
+        for (pod, since) in last_written.into_iter().filter(|(pod, _)| !stays.contains(pod.as_str())) {
             self.0.entry(pod).or_insert((since, now));
         }
         let fresh = self.0.iter().filter(|(_, (_, left))| now.duration_since(*left) < CAUGHT_UP);
@@ -78,7 +78,7 @@ mod tests {
         Rotation { members: pods.iter().map(member).collect(), ..Rotation::default() }
     }
 
-    fn told(draining: &[&str], ejected: &[&str]) -> ScalableServiceStatus {
+    fn last_written(draining: &[&str], ejected: &[&str]) -> ScalableServiceStatus {
         let since = "2026-01-01T00:00:00Z";
         let draining: Vec<_> = draining.iter().map(|pod| json!({"pod": pod, "since": since})).collect();
         let ejected: Vec<_> = ejected
@@ -97,7 +97,7 @@ mod tests {
     fn who_was_let_go_gets_no_requests_until_endpoint_slices_have_caught_up() {
         let (mut leaving, begin) = (Leaving::default(), Instant::now());
         let after = |seconds| begin + Duration::from_secs(seconds);
-        let status = told(&["a", "b"], &["c"]);
+        let status = last_written(&["a", "b"], &["c"]);
         assert!(leaving.now(Some(&rotation(&["a", "b", "c", "d"])), Some(&status), begin).is_empty());
         let left = leaving.now(Some(&rotation(&["b", "d"])), Some(&status), after(1));
         assert_eq!(names(left), ["a", "c"], "deleted, and evicted");
@@ -108,18 +108,18 @@ mod tests {
         // The status of 31 s could not be written.
         let left = leaving.now(Some(&rotation(&["d"])), Some(&status), after(40));
         assert_eq!(names(left), ["b"], "it does not begin anew");
-        let left = leaving.now(Some(&rotation(&["d"])), Some(&told(&["b"], &[])), after(50));
+        let left = leaving.now(Some(&rotation(&["d"])), Some(&last_written(&["b"], &[])), after(50));
         assert!(left.is_empty());
-        assert!(leaving.now(Some(&rotation(&["d"])), Some(&told(&[], &[])), after(51)).is_empty());
+        assert!(leaving.now(Some(&rotation(&["d"])), Some(&last_written(&[], &[])), after(51)).is_empty());
         assert!(leaving.0.is_empty());
     }
 
     #[test]
     fn a_stateful_replica_that_is_back_under_its_name_gets_requests() {
         let (mut leaving, now) = (Leaving::default(), Instant::now());
-        let status = told(&["web-1"], &[]);
+        let status = last_written(&["web-1"], &[]);
         assert_eq!(names(leaving.now(Some(&rotation(&["web-0"])), Some(&status), now)), ["web-1"]);
         assert!(leaving.now(Some(&rotation(&["web-0", "web-1"])), Some(&status), now).is_empty());
-        assert!(leaving.now(None, Some(&status), now).is_empty(), "without balancers nobody is told");
+        assert!(leaving.now(None, Some(&status), now).is_empty(), "without balancers nobody is last_written");
     }
 }

@@ -23,12 +23,12 @@ pub async fn sweep(context: Arc<Context>) -> Infallible {
     let mut before = BTreeSet::new();
     loop {
         sleep(PAUSE).await;
-        let shell = &context.shell;
-        let knows = shell.leader.leads() && shell.health.is_ready() && shell.services.listed();
+        let shared = &context.shared;
+        let knows = shared.leader.leads() && shared.health.is_ready() && shared.services.listed();
         let left = if knows { left(&context) } else { BTreeSet::new() };
         for (namespace, pod) in left.intersection(&before) {
-            let permit = shell.leader.permit(WRITE_TIMEOUT);
-            match actuate::unmark(&shell.client, namespace, pod, &permit).await {
+            let permit = shared.leader.permit(WRITE_TIMEOUT);
+            match actuate::unmark(&shared.client, namespace, pod, &permit).await {
                 Ok(()) => tracing::info!(namespace, pod, "it is no more marked as the next to be deleted"),
                 Err(error) => tracing::debug!(namespace, pod, error = error.said(), "a mark stays for now"),
             }
@@ -43,7 +43,7 @@ fn left(context: &Context) -> BTreeSet<PodKey> {
     if marked.is_empty() {
         return marked;
     }
-    for service in context.shell.services.all() {
+    for service in context.shared.services.all() {
         let namespace = service.meta().namespace.as_deref().unwrap_or_default();
         let status = service.0.as_ref().ok().and_then(|service| service.status.as_ref());
         let draining = status.and_then(|status| status.traffic.as_ref()).map(TrafficStatus::draining_pods);

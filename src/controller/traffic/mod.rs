@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use self::{leaving::Leaving, objects::KnownObjects};
 use super::{
-    capability::{Capability, Effect, Look, Part, Phase, Sight, View},
+    capability::{Capability, Effect, Look, Part, Phase, SharedFacts, View},
     core::Core,
     fleet::Fleet,
     index::{Target, read},
@@ -37,21 +37,21 @@ pub struct Balancing {
 }
 
 impl Capability for Balancing {
-    fn sight(&self, view: &View<'_>, sight: &mut Sight) {
+    fn facts(&self, view: &View<'_>, facts: &mut SharedFacts) {
         let Some(traffic) = view.service.spec.balanced() else { return };
         let (key, context) = (view.key, view.context);
         let scaled = || objects::front(key, context).map(|front| front.replicas);
         let wanted = traffic.replicas.or_else(scaled).unwrap_or(Traffic::REPLICAS);
         let trouble = self.objects.trouble.clone();
         let fleet = Fleet::new(wanted, view.balancers(), view.service.status.as_ref(), trouble);
-        sight.fleet = Some(Fleet { pending: self.objects.pending, ..fleet });
+        facts.fleet = Some(Fleet { pending: self.objects.pending, ..fleet });
     }
 
     fn signals(&self, view: &View<'_>, core: &Core, signals: &mut Signals) {
-        let Some(fleet) = &view.sight.fleet else { return };
+        let Some(fleet) = &view.facts.fleet else { return };
         let nobody = core.done().is_none_or(|done| done.progress.ready == 0);
         let held = fleet.held();
-        let drains = core.told().is_some_and(|status| {
+        let drains = core.last_written().is_some_and(|status| {
             status.traffic.as_ref().is_some_and(|traffic| !traffic.draining.is_empty())
                 || status.recovery.as_ref().is_some_and(|recovery| !recovery.ejected.is_empty())
         });
@@ -60,12 +60,12 @@ impl Capability for Balancing {
     }
 
     fn hurries(&self, look: &Look<'_>) -> bool {
-        look.subject.target.ready == 0 && look.view.sight.fleet.as_ref().is_some_and(|fleet| fleet.held() > 0)
+        look.subject.target.ready == 0 && look.view.facts.fleet.as_ref().is_some_and(|fleet| fleet.held() > 0)
     }
 
     fn observe<'a>(&'a mut self, look: Look<'a>) -> BoxFuture<'a, Part<'a>> {
         let part: Part<'a> = Box::new(move |seen| {
-            seen.held = look.view.sight.fleet.as_ref().map_or(0, Fleet::held);
+            seen.held = look.view.facts.fleet.as_ref().map_or(0, Fleet::held);
             seen.rotation = rotation(look.view, &look.subject.target, look.core);
         });
         ready(part).boxed()
@@ -73,7 +73,7 @@ impl Capability for Balancing {
 
     fn decided(&mut self, view: &View<'_>, core: &mut Core) {
         let (Some(seen), Some(_)) = (&view.seen, core.done()) else { return };
-        let leaving = self.leaving.now(seen.rotation.as_ref(), core.told(), Instant::now());
+        let leaving = self.leaving.now(seen.rotation.as_ref(), core.last_written(), Instant::now());
         if let Some(done) = core.done_mut() {
             done.progress.leaving = leaving;
         }
@@ -109,7 +109,7 @@ impl Capability for Balancing {
 
     fn follow(&mut self, view: &View<'_>, core: &mut Core) {
         let arrived = arrivals::arrived(view, core).unwrap_or_default();
-        let balancers = view.sight.fleet.as_ref().and_then(|fleet| i32::try_from(fleet.ready()).ok());
+        let balancers = view.facts.fleet.as_ref().and_then(|fleet| i32::try_from(fleet.ready()).ok());
         let Some(done) = core.done_mut() else { return };
         (done.progress.arrived, done.progress.balancers) = (arrived, balancers);
         if view.seen.is_none() {
@@ -118,11 +118,11 @@ impl Capability for Balancing {
     }
 
     fn synced(&self, view: &View<'_>) -> Option<Verdict> {
-        Some(view.sight.fleet.as_ref()?.verdict(view.service.metadata.generation))
+        Some(view.facts.fleet.as_ref()?.verdict(view.service.metadata.generation))
     }
 
-    fn conditions(&self, sight: &Sight, _: &Outcome) -> Vec<Verdict> {
-        sight.fleet.as_ref().and_then(Fleet::headroom).into_iter().collect()
+    fn conditions(&self, facts: &SharedFacts, _: &Outcome) -> Vec<Verdict> {
+        facts.fleet.as_ref().and_then(Fleet::headroom).into_iter().collect()
     }
 }
 
@@ -147,10 +147,10 @@ fn departed(view: &View<'_>) -> Vec<String> {
 
 /// Removes the entries of balancers from the status.
 async fn forget(departed: Vec<String>, view: &View<'_>) {
-    let (shell, namespace, name) = (&view.context.shell, &view.key.namespace, &view.key.name);
+    let (shared, namespace, name) = (&view.context.shared, &view.key.namespace, &view.key.name);
     for pod in departed {
-        let permit = shell.leader.permit(WRITE_TIMEOUT);
-        let forgotten = actuate::forget_balancer(&shell.client, namespace, name, &pod, &permit).await;
+        let permit = shared.leader.permit(WRITE_TIMEOUT);
+        let forgotten = actuate::forget_balancer(&shared.client, namespace, name, &pod, &permit).await;
         if let Err(error @ WriteError::Api(_)) = forgotten {
             tracing::debug!(namespace, name, pod, error = error.said(), "an entry of status stays");
         }
@@ -159,20 +159,22 @@ async fn forget(departed: Vec<String>, view: &View<'_>) {
 
 /// The replicas as the balancers have them; `None` without balancers, or if the target's pods can't be listed.
 fn rotation(view: &View<'_>, target: &Target, core: &Core) -> Option<Rotation> {
-    let View { service, key, context, sight, .. } = view;
-    context.shell.balancers.as_ref()?;
-    let (fleet, selected) = (sight.fleet.as_ref()?, target.selected()?);
+    let View { service, key, context, facts, .. } = view;
+    context.shared.balancers.as_ref()?;
+    let (fleet, selected) = (facts.fleet.as_ref()?, target.selected()?);
     let mut members = read(&context.pods, |index| index.members(&key.namespace, selected));
     read(&context.nodes, |nodes| {
         for member in &mut members {
             member.zone = member.zone.take().or_else(|| nodes.zone_of(member.node.as_deref()));
         }
     });
-    let told = core.told();
-    let draining =
-        told.and_then(|status| status.traffic.as_ref()).into_iter().flat_map(|traffic| &traffic.draining);
+    let last_written = core.last_written();
+    let draining = last_written
+        .and_then(|status| status.traffic.as_ref())
+        .into_iter()
+        .flat_map(|traffic| &traffic.draining);
     let draining = draining.map(|draining| (draining.pod.clone(), draining.since.0)).collect();
-    let recovery = told.and_then(|status| status.recovery.as_ref());
+    let recovery = last_written.and_then(|status| status.recovery.as_ref());
     let ejected = recovery.map(RecoveryStatus::ejected_pods).unwrap_or_default();
     let ordered = service.spec.scale_target_ref.kind == "StatefulSet";
     Some(fleet.rotation(ordered, members, target.ready, draining, ejected))

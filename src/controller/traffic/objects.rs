@@ -92,7 +92,7 @@ impl KnownObjects {
     fn tell(&self, key: &ServiceKey, front: Option<&Front>, context: &Context) {
         let Some(applied) = &self.applied else { return };
         let rollout = front.filter(|front| front.hash.as_ref() == Some(&applied.hash));
-        context.shell.waves.tell(key, rollout.map(|front| front.rollout), context.shell.leader.term());
+        context.shared.waves.tell(key, rollout.map(|front| front.rollout), context.shared.leader.term());
     }
 }
 
@@ -113,7 +113,7 @@ pub async fn reconcile(view: &View<'_>, target: &Target, objects: &mut KnownObje
         objects.tell(key, front.as_ref(), context);
         changed
     } else if objects.leftover || front.is_some() {
-        context.shell.waves.forget(key);
+        context.shared.waves.forget(key);
         remove(service, objects, context).await
     } else {
         Ok(())
@@ -133,7 +133,7 @@ async fn apply(
     front: Option<&Front>,
     context: &Context,
 ) -> Result<(), String> {
-    let setup = context.shell.balancers.as_ref().ok_or(NOT_HERE)?;
+    let setup = context.shared.balancers.as_ref().ok_or(NOT_HERE)?;
     let from = Origin { generation: service.metadata.generation, backend: backend(target, front)? };
     if known.applied.as_ref().is_some_and(|applied| applied.stands(&from, front)) {
         return Ok(());
@@ -141,8 +141,8 @@ async fn apply(
     let objects = balancer::objects(service, setup, &from.backend).map_err(|error| error.to_string())?;
     if known.are_of_another_operator(&objects, from.generation, front) {
         let asker = Asker::of(key, &service.spec);
-        let (shell, limit) = (&context.shell, setup.concurrent_rollouts);
-        known.pending = !shell.waves.admit(&asker, limit, &shell.services, shell.leader.term());
+        let (shared, limit) = (&context.shared, setup.concurrent_rollouts);
+        known.pending = !shared.waves.admit(&asker, limit, &shared.services, shared.leader.term());
         if known.pending {
             return Ok(());
         }
@@ -154,8 +154,8 @@ async fn apply(
     }
     // Objects before one that cannot be applied are there all the same, and have to go with `spec.traffic`.
     (known.applied, known.pending, known.leftover) = (None, false, true);
-    let permit = context.shell.leader.permit(OBJECTS_TIMEOUT);
-    let applied = balancer::apply(&context.shell.client, &objects, &permit).await;
+    let permit = context.shared.leader.permit(OBJECTS_TIMEOUT);
+    let applied = balancer::apply(&context.shared.client, &objects, &permit).await;
     if let Some(generation) = written(applied, "applied")? {
         let hash = objects.hash().to_owned();
         known.applied = Some(Applied { from, hash, generation, at: Instant::now() });
@@ -184,8 +184,8 @@ async fn remove(
     context: &Context,
 ) -> Result<(), String> {
     (known.applied, known.pending, known.leftover) = (None, false, true);
-    let permit = context.shell.leader.permit(OBJECTS_TIMEOUT);
-    let (client, setup) = (&context.shell.client, context.shell.balancers.as_ref());
+    let permit = context.shared.leader.permit(OBJECTS_TIMEOUT);
+    let (client, setup) = (&context.shared.client, context.shared.balancers.as_ref());
     let removed = balancer::remove(client, service, setup, &permit).await;
     known.leftover = written(removed, "removed")?.is_none();
     Ok(())

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use futures::future::{BoxFuture, FutureExt as _, ready};
 
 use super::{
-    capability::{Capability, Look, Part, Reported, Sight, View},
+    capability::{Capability, Look, Part, Reported, SharedFacts, View},
     core::Core,
     index::{NodeIndex, Target, read},
     outcome::Outcome,
@@ -43,7 +43,7 @@ impl Capability for Placing {
         ready(part).boxed()
     }
 
-    fn conditions(&self, _: &Sight, outcome: &Outcome) -> Vec<Verdict> {
+    fn conditions(&self, _: &SharedFacts, outcome: &Outcome) -> Vec<Verdict> {
         let zones = outcome.done().and_then(|done| done.decided.decision.zones.as_ref());
         zones.map(report::verdict).into_iter().collect()
     }
@@ -55,10 +55,10 @@ impl Capability for Placing {
 
 /// The replicas with zones and nodes; `None` if the target's pods can't be listed.
 fn topology(view: &View<'_>, target: &Target) -> Option<Topology> {
-    let View { key, context, sight, .. } = view;
+    let View { key, context, facts, .. } = view;
     let selected = target.selected()?;
     let members = read(&context.pods, |index| index.members(&key.namespace, selected));
-    let witnesses = sight.fleet.as_ref().map(|fleet| fleet.witnesses()).unwrap_or_default();
+    let witnesses = facts.fleet.as_ref().map(|fleet| fleet.witnesses()).unwrap_or_default();
     Some(read(&context.nodes, |nodes| Topology {
         replicas: members.into_iter().map(|member| placed(member, nodes)).collect(),
         balancers: witnesses

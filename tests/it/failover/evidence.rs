@@ -78,9 +78,9 @@ fn a_utilization_by_pod_is_its_average() {
     {
         let mut seen = world.seen();
         seen.samples.insert("errors".to_owned(), use_of_cpu(each, number));
-        let shift =
+        let decision =
             turn(&world.spec, &seen, &mut world.memory, at(number * 1000), &mut alone).failover.unwrap();
-        assert_eq!(shift.status.state, state, "{number}");
+        assert_eq!(decision.status.state, state, "{number}");
     }
 }
 
@@ -175,7 +175,7 @@ fn a_share_of_too_few_requests_is_neither_bad_nor_good() {
     world.until(State::Returning, 60_000);
     world.errors = (KpiState::Fresh, 0.9);
     world.run(60_000);
-    assert_eq!(world.told.as_ref().unwrap().state, State::Returning);
+    assert_eq!(world.last_written.as_ref().unwrap().state, State::Returning);
     world.errors = (KpiState::Fresh, 0.0);
     world.until(State::Primary, 60_000);
     // What can't be counted is unknown, and moves nothing.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use plimsoll_api::{FailoverState as State, FailoverStatus, KpiState, Percent, StandbyStatus};
-use plimsoll_engine::{Memory, Order, alone, turn};
+use plimsoll_engine::{ManualOverride, Memory, alone, turn};
 use proptest::prelude::*;
 
 use super::world::{B, C, World, at, far, shop};
@@ -15,9 +15,9 @@ enum Event {
     Replicas(i32),
     Errors(KpiState, f64),
     Trouble(usize, bool),
-    Order(Option<Order>),
+    ManualOverride(Option<ManualOverride>),
     Restart,
-    Crowded(bool),
+    CorrelatedFailures(bool),
     /// A standby loses all of its replicas, though its balancers answer.
     Empty(usize),
 }
@@ -30,10 +30,10 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     let order = prop_oneof![
         3 => Just(None),
         1 => prop_oneof![
-            Just(Some(Order::Freeze(String::new()))),
-            Just(Some(Order::To("b".to_owned()))),
-            Just(Some(Order::To("c".to_owned()))),
-            Just(Some(Order::To("primary".to_owned()))),
+            Just(Some(ManualOverride::Freeze(String::new()))),
+            Just(Some(ManualOverride::To("b".to_owned()))),
+            Just(Some(ManualOverride::To("c".to_owned()))),
+            Just(Some(ManualOverride::To("primary".to_owned()))),
         ],
     ];
     let event = prop_oneof![
@@ -42,16 +42,16 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         1 => (0..30i32).prop_map(Event::Replicas),
         2 => (state, prop_oneof![Just(0.0), Just(0.9)]).prop_map(|(state, value)| Event::Errors(state, value)),
         2 => (0..3usize, any::<bool>()).prop_map(|(far, lost)| Event::Trouble(far, lost)),
-        1 => order.prop_map(Event::Order),
+        1 => order.prop_map(Event::ManualOverride),
         1 => Just(Event::Restart),
-        1 => any::<bool>().prop_map(Event::Crowded),
+        1 => any::<bool>().prop_map(Event::CorrelatedFailures),
         1 => (0..3usize).prop_map(Event::Empty),
     ];
     proptest::collection::vec(event, 1..25)
 }
 
 /// A status that anybody may have written.
-fn told() -> impl Strategy<Value = FailoverStatus> {
+fn last_written() -> impl Strategy<Value = FailoverStatus> {
     let time = prop_oneof![-8_000..8_000i64, Just(i64::MIN), Just(i64::MAX)].prop_map(|second| {
         let second = second.clamp(-377_705_023_000 - 1_800_000_000, 253_402_207_000 - 1_800_000_000);
         Time(Timestamp::from_second(1_800_000_000 + second).unwrap())
@@ -72,7 +72,7 @@ fn told() -> impl Strategy<Value = FailoverStatus> {
     (name, any::<(i32, i32)>(), times, proptest::option::of(time.clone()), backends, time).prop_map(
         |(active, (expected_replicas, needed_replicas), switches, hold_until, backends, since)| {
             FailoverStatus {
-                obeyed: None,
+                acknowledged_override: None,
                 state: State::Standby,
                 since,
                 active,
@@ -111,13 +111,15 @@ struct Judge {
 
 impl Judge {
     fn look(&mut self, world: &mut World, most: usize, lasting: i64) -> Result<(), TestCaseError> {
-        let (before, seen, mut memory) = (world.told.clone().unwrap(), world.seen(), world.memory.clone());
-        let expected = world.told.as_ref().unwrap().expected_replicas.max(world.ready).min(world.replicas);
-        let shift = world.look();
+        let (before, seen, mut memory) =
+            (world.last_written.clone().unwrap(), world.seen(), world.memory.clone());
+        let expected =
+            world.last_written.as_ref().unwrap().expected_replicas.max(world.ready).min(world.replicas);
+        let decision = world.look();
         let again = turn(&world.spec, &seen, &mut memory, at(world.millis), &mut alone).failover.unwrap();
-        prop_assert_eq!(&again, &shift);
-        let after = &shift.status;
-        let ordered = matches!(world.order, Some(Order::To(_)));
+        prop_assert_eq!(&again, &decision);
+        let after = &decision.status;
+        let ordered = matches!(world.manual_override, Some(ManualOverride::To(_)));
         let trouble =
             |name: &str| world.fars.iter().any(|far| far.seen.name == name && far.seen.trouble.is_some());
         let empty = |name: &str| {
@@ -184,12 +186,12 @@ impl Judge {
 }
 
 fn all_is_well(world: &mut World) -> Result<(), TestCaseError> {
-    (world.order, world.crowded, world.errors) = (None, false, (KpiState::Fresh, 0.0));
+    (world.manual_override, world.correlated_failures, world.errors) = (None, false, (KpiState::Fresh, 0.0));
     world.fars.iter_mut().for_each(|far| far.seen.trouble = None);
     world.millis += 3_700_000;
     for _ in 0..120 {
         world.millis += 1000;
-        let floor = world.last.as_ref().map_or(0, |shift| shift.floor);
+        let floor = world.last.as_ref().map_or(0, |decision| decision.floor);
         world.replicas = world.replicas.max(floor).max(1);
         world.ready = world.replicas;
         world.look();
@@ -197,10 +199,11 @@ fn all_is_well(world: &mut World) -> Result<(), TestCaseError> {
             break;
         }
     }
-    let told = world.told.as_ref().unwrap();
+    let last_written = world.last_written.as_ref().unwrap();
     prop_assert!(
-        told.active == "primary" && told.backends.iter().all(|known| known.weight == Percent::ZERO),
-        "{told:?}"
+        last_written.active == "primary"
+            && last_written.backends.iter().all(|known| known.weight == Percent::ZERO),
+        "{last_written:?}"
     );
     prop_assert_eq!(world.state(), State::Primary);
     Ok(())
@@ -235,9 +238,9 @@ proptest! {
                 }
                 Event::Errors(state, value) => world.errors = (state, value),
                 Event::Trouble(index, lost) => world.trouble(index, lost.then_some("lost")),
-                Event::Order(order) => world.order = order,
+                Event::ManualOverride(to) => world.manual_override = to,
                 Event::Restart => world.memory = Memory::default(),
-                Event::Crowded(crowded) => world.crowded = crowded,
+                Event::CorrelatedFailures(correlated_failures) => world.correlated_failures = correlated_failures,
                 Event::Empty(index) if scaled => world.has(index, 0, 60),
                 Event::Empty(_) => {}
             }
@@ -247,9 +250,9 @@ proptest! {
 
     /// Whatever status says: no panic, shares that add up, and a way back.
     #[test]
-    fn a_way_back_from_any_status(told in told(), standbys in 1..4usize, ready in 0..11i32, replicas in 0..70i32) {
+    fn a_way_back_from_any_status(last_written in last_written(), standbys in 1..4usize, ready in 0..11i32, replicas in 0..70i32) {
         let mut world = some_spec(standbys, 3, 5, true);
-        (world.told, world.ready, world.replicas) = (Some(told), ready, replicas);
+        (world.last_written, world.ready, world.replicas) = (Some(last_written), ready, replicas);
         for _ in 0..10 {
             world.millis += 500;
             let shares: Vec<i32> = world.look().status.backends.iter().map(|known| known.weight.into()).collect();

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 use plimsoll_api::{FailoverCode, FailoverReason, FailoverState as State, KpiState, SignRule};
-use plimsoll_engine::{Capacity, Order};
+use plimsoll_engine::{Capacity, ManualOverride};
 
 use super::world::{B, C, World, away, quick, shop, shop_at_gateway, shop_in};
 
@@ -14,8 +14,11 @@ fn a_dead_primary_is_left_within_two_seconds() {
     world.stands(State::Suspect, FailoverCode::PrimaryFailing, 0);
     assert!(world.until(State::Standby, 2000) >= 1000, "three samples");
     world.stands(State::Standby, FailoverCode::StandbyServes, 100);
-    let told = world.told.clone().unwrap();
-    assert_eq!((told.active.as_str(), told.backends[0].replicas, told.switches.len()), ("b", 10, 1));
+    let last_written = world.last_written.clone().unwrap();
+    assert_eq!(
+        (last_written.active.as_str(), last_written.backends[0].replicas, last_written.switches.len()),
+        ("b", 10, 1)
+    );
     assert!(world.last.unwrap().reason.to_string().contains("0 of 10"));
 }
 
@@ -25,7 +28,7 @@ fn one_that_degrades_is_left_as_the_standby_gets_ready_and_no_faster() {
     world.errors = (KpiState::Fresh, 0.3);
     world.until(State::Shifting, 15_000 + 4000);
     world.stands(State::Shifting, FailoverCode::MovingToStandby, 0);
-    assert_eq!(world.told.as_ref().unwrap().backends[0].replicas, 10, "asked first");
+    assert_eq!(world.last_written.as_ref().unwrap().backends[0].replicas, 10, "asked first");
     let mut before = 0;
     while world.state() == State::Shifting {
         let share = (world.fars[0].seen.capacity.unwrap().ready - 2) * 10;
@@ -81,8 +84,11 @@ fn they_come_back_by_the_ramp_once_the_primary_has_the_replicas() {
     assert_eq!(world.weight("b"), 50, "each step stands for 30 s");
     world.run(2500);
     world.stands(State::Primary, FailoverCode::PrimaryServes, 0);
-    let told = world.told.clone().unwrap();
-    assert_eq!((told.switches.len(), told.hold_until, told.backends[0].replicas), (1, None, 0));
+    let last_written = world.last_written.clone().unwrap();
+    assert_eq!(
+        (last_written.switches.len(), last_written.hold_until, last_written.backends[0].replicas),
+        (1, None, 0)
+    );
 }
 
 #[test]
@@ -93,8 +99,8 @@ fn a_relapse_within_the_ramp_takes_all_back_and_doubles_the_hold() {
     world.ready(3);
     assert!(world.until(State::Standby, 2000) <= 2000);
     world.stands(State::Standby, FailoverCode::StandbyServes, 100);
-    let told = world.told.clone().unwrap();
-    let hold = told.hold_until.unwrap().0.duration_since(told.switches.last().unwrap().0);
+    let last_written = world.last_written.clone().unwrap();
+    let hold = last_written.hold_until.unwrap().0.duration_since(last_written.switches.last().unwrap().0);
     assert_eq!(hold, SignedDuration::from_secs(120));
     world.ready(10);
     world.run(110_000);
@@ -135,7 +141,7 @@ fn a_lost_standby_is_left_for_the_next_or_for_the_primary() {
     world.trouble(0, Some("its checks fail"));
     world.run(3000);
     world.stands(State::Primary, FailoverCode::PrimaryServes, 0);
-    assert_eq!(world.told.unwrap().switches.len(), 1, "a return is no switch");
+    assert_eq!(world.last_written.unwrap().switches.len(), 1, "a return is no switch");
 }
 
 #[test]
@@ -144,15 +150,15 @@ fn who_has_the_requests_gives_them_back_though_they_were_to_go_elsewhere() {
     world.trouble(0, Some("its checks fail"));
     world.ready(0);
     world.run(4000);
-    world.order = Some(Order::To("b".to_owned()));
+    world.manual_override = Some(ManualOverride::To("b".to_owned()));
     world.run(4000);
     assert_eq!((world.weight("b"), world.weight("c")), (0, 100), "b takes none");
     world.ready(10);
     world.run(60_000);
-    world.order = None;
+    world.manual_override = None;
     while world.weight("c") > 0 {
         world.step();
-        assert_eq!(world.weight("b"), 0, "{:?}", world.told);
+        assert_eq!(world.weight("b"), 0, "{:?}", world.last_written);
     }
     world.until(State::Primary, 60_000);
 }
@@ -164,9 +170,9 @@ fn without_a_standby_requests_stay() {
     world.ready(0);
     world.run(10_000);
     world.stands(State::Suspect, FailoverCode::NoStandbyReady, 0);
-    let shift = world.last.clone().unwrap();
-    assert!(shift.reason.to_string().contains("its checks fail"));
-    assert_eq!(shift.ready.code(), FailoverCode::StandbyNotReady);
+    let decision = world.last.clone().unwrap();
+    assert!(decision.reason.to_string().contains("its checks fail"));
+    assert_eq!(decision.ready.code(), FailoverCode::StandbyNotReady);
     world.trouble(0, None);
     world.fars[0].seen.addresses.clear();
     world.run(1000);
@@ -192,7 +198,7 @@ fn the_dead_are_left_also_where_only_a_kpi_is_looked_at() {
 #[test]
 fn one_kpi_does_not_move_the_fleet_but_the_dead_are_left() {
     let mut world = World::new(quick());
-    world.crowded = true;
+    world.correlated_failures = true;
     world.errors = (KpiState::Fresh, 0.9);
     world.run(30_000);
     world.stands(State::Suspect, FailoverCode::FleetLimit, 0);
@@ -203,28 +209,32 @@ fn one_kpi_does_not_move_the_fleet_but_the_dead_are_left() {
 #[test]
 fn a_person_moves_freezes_and_starts_the_count_anew() {
     let mut world = World::new(quick());
-    world.order = Some(Order::To("b".to_owned()));
+    world.manual_override = Some(ManualOverride::To("b".to_owned()));
     world.run(60_000);
     world.stands(State::Standby, FailoverCode::MovedByAnnotation, 100);
-    world.order = Some(Order::Freeze("audit".to_owned()));
+    world.manual_override = Some(ManualOverride::Freeze("audit".to_owned()));
     world.run(60_000);
     world.stands(State::Frozen, FailoverCode::FrozenByAnnotation, 100);
     assert!(world.last.as_ref().unwrap().reason.to_string().ends_with(": audit"));
-    world.order = Some(Order::To("nobody".to_owned()));
+    world.manual_override = Some(ManualOverride::To("nobody".to_owned()));
     world.run(60_000);
     world.stands(State::Frozen, FailoverCode::FrozenByAnnotation, 100);
     assert!(world.last.as_ref().unwrap().reason.to_string().contains("primary, b"));
-    world.order = Some(Order::To("primary".to_owned()));
+    world.manual_override = Some(ManualOverride::To("primary".to_owned()));
     world.run(120_000);
     world.stands(State::Primary, FailoverCode::PrimaryServes, 0);
-    assert_eq!(world.told.as_ref().unwrap().obeyed.as_deref(), Some("primary"), "the evidence decides again");
+    assert_eq!(
+        world.last_written.as_ref().unwrap().acknowledged_override.as_deref(),
+        Some("primary"),
+        "the evidence decides again"
+    );
     for _ in 0..3 {
         for to in ["b", "primary"] {
-            world.order = Some(Order::To(to.to_owned()));
+            world.manual_override = Some(ManualOverride::To(to.to_owned()));
             world.run(60_000);
         }
     }
-    world.order = None;
+    world.manual_override = None;
     world.ready(0);
     world.until(State::Standby, 2000);
 }
@@ -234,7 +244,7 @@ fn by_hand_from_one_standby_to_the_next_nothing_is_dropped() {
     let both = format!("{B}, {C}");
     let mut world = away(shop(&both, "return: {for: 60s}"));
     world.run(20_000);
-    world.order = Some(Order::To("c".to_owned()));
+    world.manual_override = Some(ManualOverride::To("c".to_owned()));
     while world.weight("c") < 100 {
         world.step();
         assert_eq!(world.weight("b") + world.weight("c"), 100, "the primary is dead");
@@ -250,9 +260,9 @@ fn by_hand_they_come_back_only_by_hand() {
     world.ready(10);
     world.run(600_000);
     world.stands(State::Standby, FailoverCode::StandbyServes, 100);
-    world.order = Some(Order::To("primary".to_owned()));
+    world.manual_override = Some(ManualOverride::To("primary".to_owned()));
     world.run(60_000);
-    world.order = None;
+    world.manual_override = None;
     world.run(60_000);
     world.stands(State::Primary, FailoverCode::PrimaryServes, 0);
 }
@@ -312,7 +322,7 @@ fn a_restart_goes_on_where_it_was() {
     world.restart();
     world.run(60_000);
     world.stands(State::Primary, FailoverCode::PrimaryServes, 0);
-    assert_eq!((world.moves.len(), world.told.unwrap().switches.len()), (4, 2));
+    assert_eq!((world.moves.len(), world.last_written.unwrap().switches.len()), (4, 2));
 }
 
 #[test]
@@ -320,11 +330,11 @@ fn a_standby_that_is_too_small_is_named_and_gets_what_fits() {
     let mut world = World::new(quick());
     world.fars[0].seen.capacity = Some(Capacity { ready: 2, own: 2, most: 8 });
     world.errors = (KpiState::Fresh, 0.3);
-    let shift = world.run(60_000);
+    let decision = world.run(60_000);
     world.stands(State::Shifting, FailoverCode::MovingToStandby, 60);
-    assert_eq!(shift.ready.code(), FailoverCode::StandbyNotReady);
+    assert_eq!(decision.ready.code(), FailoverCode::StandbyNotReady);
     let why = "b: it can get 6 replicas for this, where 10 are needed".to_owned();
-    assert_eq!(shift.ready, FailoverReason::StandbyNotReady { why });
+    assert_eq!(decision.ready, FailoverReason::StandbyNotReady { why });
     world.ready(0);
     world.run(500);
     world.stands(State::Standby, FailoverCode::StandbyServes, 100);
@@ -371,7 +381,7 @@ fn a_standby_whose_balancers_answer_for_nobody_is_left() {
     assert_eq!(world.weight("c"), 100, "nowhere is anybody");
     world.ready(1);
     world.run(3000);
-    assert_eq!(world.told.as_ref().unwrap().active, "primary", "one that serves is better than none");
+    assert_eq!(world.last_written.as_ref().unwrap().active, "primary", "one that serves is better than none");
 }
 
 #[test]
@@ -387,5 +397,5 @@ fn a_sign_that_is_added_begins_without_the_samples_of_another() {
     world.run(1000);
     world.stands(State::Suspect, FailoverCode::PrimaryFailing, 0);
     world.run(3000);
-    assert_ne!(world.told.as_ref().unwrap().active, "primary");
+    assert_ne!(world.last_written.as_ref().unwrap().active, "primary");
 }

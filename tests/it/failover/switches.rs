@@ -1,7 +1,7 @@
 //! What counts as a switch, and how often requests may move: at the start, at a primary that flaps, after the limit.
 
 use plimsoll_api::{FailoverCode, FailoverReason, FailoverState as State, KpiState};
-use plimsoll_engine::{Capacity, Order};
+use plimsoll_engine::{Capacity, ManualOverride};
 
 use super::world::{B, World, away, quick, shop};
 
@@ -36,12 +36,21 @@ fn a_start_of_both_sides_spends_no_switch_and_ends_on_the_primary() {
         &mut world,
         &[(0, 0), (1, 0), (0, 0), (0, 0), (0, 0), (0, 0), (0, 0), (0, 0), (0, 0), (0, 0), (0, 0)],
     );
-    assert_eq!(world.told.as_ref().unwrap().active, "b", "the one replica that was ready is not any more");
+    assert_eq!(
+        world.last_written.as_ref().unwrap().active,
+        "b",
+        "the one replica that was ready is not any more"
+    );
     roll_out(&mut world, &[(1, 0); 20]);
     roll_out(&mut world, &[(0, 0), (0, 0), (0, 0), (0, 0), (1, 0), (2, 1), (3, 1), (5, 1), (8, 1), (10, 1)]);
-    assert_eq!(world.told.as_ref().unwrap().switches.len(), 0, "nobody served anything: {:?}", world.moves);
+    assert_eq!(
+        world.last_written.as_ref().unwrap().switches.len(),
+        0,
+        "nobody served anything: {:?}",
+        world.moves
+    );
     world.until(State::Primary, 20_000);
-    assert_eq!(world.told.as_ref().unwrap().switches.len(), 0);
+    assert_eq!(world.last_written.as_ref().unwrap().switches.len(), 0);
 }
 
 #[test]
@@ -51,7 +60,7 @@ fn replicas_that_were_wanted_and_never_ready_are_no_failure_after_a_return() {
     world.run(20_000);
     world.ready(0);
     world.until(State::Standby, 3000);
-    assert_eq!(world.told.as_ref().unwrap().backends[0].replicas, 10, "the standby is asked for all");
+    assert_eq!(world.last_written.as_ref().unwrap().backends[0].replicas, 10, "the standby is asked for all");
     world.trouble(0, Some("its checks fail"));
     world.ready = 1;
     world.run(20_000);
@@ -68,7 +77,7 @@ fn whatever_was_spent_a_primary_that_is_well_gets_its_requests_back() {
         world.errors = (KpiState::Fresh, 0.0);
         world.until(State::Returning, 15_000);
         world.until(State::Primary, 40_000);
-        assert_eq!(world.told.as_ref().unwrap().switches.len(), count);
+        assert_eq!(world.last_written.as_ref().unwrap().switches.len(), count);
     }
     // Then one that fails in part keeps them, as the limit says; one that serves nothing does not.
     world.errors = (KpiState::Fresh, 0.3);
@@ -90,7 +99,7 @@ fn who_fails_while_requests_come_back_is_left_whatever_was_spent() {
         world.errors = (KpiState::Fresh, 0.0);
         world.until(State::Returning, 60_000);
     }
-    assert_eq!(world.told.as_ref().unwrap().switches.len(), 4);
+    assert_eq!(world.last_written.as_ref().unwrap().switches.len(), 4);
 }
 
 #[test]
@@ -113,7 +122,7 @@ fn one_that_flaps_stays_at_the_standby_twice_as_long_each_time() {
 fn orders_start_the_count_anew() {
     let mut world = away(quick());
     world.ready(10);
-    world.order = Some(Order::To("primary".to_owned()));
+    world.manual_override = Some(ManualOverride::To("primary".to_owned()));
     world.run(60_000);
-    assert_eq!(world.told.as_ref().unwrap().switches.len(), 0);
+    assert_eq!(world.last_written.as_ref().unwrap().switches.len(), 0);
 }

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use plimsoll_api::{FailoverCode, FailoverState as State, FailoverStatus, KpiState, Validated};
 use plimsoll_engine::{
-    Capacity, Memory, Observation, Order, Pods, Sample, Shift, StandbySeen, Standing, Volume, alone, turn,
+    Capacity, FailoverDecision, FailoverInput, ManualOverride, Memory, Observation, Pods, Sample,
+    StandbySeen, Volume, alone, turn,
 };
 
 use crate::fixtures::spec;
@@ -63,7 +64,7 @@ pub fn far(name: &str, most: i32, pace: i64) -> Far {
 pub struct World {
     pub spec: Validated,
     pub memory: Memory,
-    pub told: Option<FailoverStatus>,
+    pub last_written: Option<FailoverStatus>,
     pub millis: i64,
     pub replicas: i32,
     pub ready: i32,
@@ -76,10 +77,10 @@ pub struct World {
     /// Milliseconds between two scrapes, and by which the time of one differs from look to look.
     pub scrapes: (i64, i64),
     pub fars: Vec<Far>,
-    pub order: Option<Order>,
-    pub crowded: bool,
+    pub manual_override: Option<ManualOverride>,
+    pub correlated_failures: bool,
     pub due: i64,
-    pub last: Option<Shift>,
+    pub last: Option<FailoverDecision>,
     /// Where requests went, whenever that changed.
     pub moves: Vec<(i64, String)>,
 }
@@ -96,7 +97,7 @@ impl World {
         Self {
             spec,
             memory: Memory::default(),
-            told: None,
+            last_written: None,
             millis: 0,
             replicas: 10,
             ready: 10,
@@ -106,8 +107,8 @@ impl World {
             targets: None,
             scrapes: (1000, 0),
             fars: vec![far("b", 60, 1000), far("c", 60, 1000)],
-            order: None,
-            crowded: false,
+            manual_override: None,
+            correlated_failures: false,
             due: 0,
             last: None,
             moves: Vec::new(),
@@ -135,35 +136,47 @@ impl World {
             replicas: self.replicas,
             pods: Pods::Counted { ready: self.ready },
             samples: BTreeMap::from([("errors".to_owned(), self.sample())]),
-            standing: Some(Standing {
-                told: self.told.clone(),
+            failover: Some(FailoverInput {
+                last_written: self.last_written.clone(),
                 standbys: self.fars.iter().map(|far| far.seen.clone()).collect(),
-                order: self.order.clone(),
-                crowded: self.crowded.then(|| "default".to_owned()).into_iter().collect::<BTreeSet<_>>(),
+                manual_override: self.manual_override.clone(),
+                correlated_failures: self
+                    .correlated_failures
+                    .then(|| "default".to_owned())
+                    .into_iter()
+                    .collect::<BTreeSet<_>>(),
             }),
             ..Observation::default()
         }
     }
 
-    pub fn look(&mut self) -> Shift {
+    pub fn look(&mut self) -> FailoverDecision {
         let seen = self.seen();
-        let shift = turn(&self.spec, &seen, &mut self.memory, at(self.millis), &mut alone).failover.unwrap();
-        let next = shift.next_look.map_or(15_000, |next| i64::try_from(next.as_millis()).unwrap());
+        let decision =
+            turn(&self.spec, &seen, &mut self.memory, at(self.millis), &mut alone).failover.unwrap();
+        let next = decision.next_look.map_or(15_000, |next| i64::try_from(next.as_millis()).unwrap());
         self.due = self.millis + next.min(15_000);
-        if self.told.as_ref().is_some_and(|told| told.active != shift.status.active) {
-            self.moves.push((self.millis, shift.status.active.clone()));
+        if self
+            .last_written
+            .as_ref()
+            .is_some_and(|last_written| last_written.active != decision.status.active)
+        {
+            self.moves.push((self.millis, decision.status.active.clone()));
         }
-        self.told = Some(shift.status.clone());
-        self.last = Some(shift.clone());
-        shift
+        self.last_written = Some(decision.status.clone());
+        self.last = Some(decision.clone());
+        decision
     }
 
     /// Half a second passes: standbys and the primary come as asked, and who is due looks.
     pub fn step(&mut self) {
         self.millis += 500;
         for far in &mut self.fars {
-            let told = self.told.iter().flat_map(|told| &told.backends);
-            let asked = told.filter(|told| told.name == far.seen.name).map(|told| told.replicas).sum::<i32>();
+            let last_written = self.last_written.iter().flat_map(|last_written| &last_written.backends);
+            let asked = last_written
+                .filter(|last_written| last_written.name == far.seen.name)
+                .map(|last_written| last_written.replicas)
+                .sum::<i32>();
             let Some(has) = &mut far.seen.capacity else { continue };
             if asked == 0 {
                 (has.ready, far.since) = (has.own, self.millis);
@@ -176,7 +189,7 @@ impl World {
         }
     }
 
-    pub fn run(&mut self, millis: i64) -> Shift {
+    pub fn run(&mut self, millis: i64) -> FailoverDecision {
         let end = self.millis + millis;
         while self.millis < end {
             self.step();
@@ -207,8 +220,8 @@ impl World {
     }
 
     pub fn weight(&self, name: &str) -> i32 {
-        let told = self.told.as_ref().unwrap();
-        told.backends.iter().find(|known| known.name == name).unwrap().weight.into()
+        let last_written = self.last_written.as_ref().unwrap();
+        last_written.backends.iter().find(|known| known.name == name).unwrap().weight.into()
     }
 
     pub fn stands(&self, state: State, code: FailoverCode, weight: i32) {

@@ -21,7 +21,7 @@ async fn a_service_that_became_unreadable_claims_no_target_and_is_ready_in_no_me
     target.wait("scaled by the first service", SOON, |version| version.replicas() == 6).await;
     let ready = |name: &str| {
         operator.metric(&format!(
-            "plimsoll_condition{{namespace=\"{NAMESPACE}\",name=\"{name}\",type=\"Ready\"}}"
+            "plimsoll_condition{{namespace=\"{NAMESPACE}\",name=\"{name}\",type=\"Ready\",status=\"True\"}}"
         ))
     };
     world.until("ready in the metrics", SOON, || ready("web").filter(|ready| ready == "1.0")).await;

@@ -19,7 +19,7 @@ pub struct Departure<'a> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Veto {
     /// Sources by whose KPIs too many services have left by now.
-    pub crowded: BTreeSet<String>,
+    pub correlated_failures: BTreeSet<String>,
     /// Why the standby can't take the requests, in a sentence, if that is the reason.
     pub trouble: Option<String>,
 }

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::{course::Course, turn::Turn};
+use super::{routing::RoutingState, turn::Turn};
 use crate::StandbySeen;
 use plimsoll_api::{FailoverReason, Percent};
 
@@ -11,11 +11,11 @@ const STANDBY_LOST: SignedDuration = SignedDuration::from_secs(2);
 
 impl Turn<'_> {
     /// Whether a standby would take all requests now.
-    pub fn readiness(&self, course: &Course) -> FailoverReason {
-        let need = self.need(course);
+    pub fn readiness(&self, routing: &RoutingState) -> FailoverReason {
+        let need = self.need(routing);
         let mut troubles = Vec::new();
         for name in self.names() {
-            let seen = self.standing.standbys.iter().find(|seen| seen.name == name);
+            let seen = self.input.standbys.iter().find(|seen| seen.name == name);
             let trouble = match seen {
                 None => Some("nothing is known of it yet".to_owned()),
                 Some(StandbySeen { trouble: Some(trouble), .. }) => Some(trouble.clone()),
@@ -35,17 +35,17 @@ impl Turn<'_> {
     }
 
     /// The first standby that takes requests and can get the replicas for all of them; else the one that can get most.
-    pub fn usable(&self, course: &Course) -> Option<usize> {
-        self.roomiest(course, |_| true)
+    pub fn usable(&self, routing: &RoutingState) -> Option<usize> {
+        self.roomiest(routing, |_| true)
     }
 
     /// The same among those that serve requests now, but for one.
-    pub fn serving(&self, course: &Course, but: usize) -> Option<usize> {
-        self.roomiest(course, |standby| standby != but && self.serves(standby))
+    pub fn serving(&self, routing: &RoutingState, but: usize) -> Option<usize> {
+        self.roomiest(routing, |standby| standby != but && self.serves(standby))
     }
 
-    fn roomiest(&self, course: &Course, fits: impl Fn(usize) -> bool) -> Option<usize> {
-        let need = self.need(course);
+    fn roomiest(&self, routing: &RoutingState, fits: impl Fn(usize) -> bool) -> Option<usize> {
+        let need = self.need(routing);
         let standbys =
             (0..self.rules.standbys.len()).filter(|standby| self.takes(*standby) && fits(*standby));
         // Of equals `max_by_key` gives the last one, and the first is preferred.
@@ -53,10 +53,10 @@ impl Turn<'_> {
     }
 
     /// Whether a standby has taken no requests for long enough to be sure of it.
-    pub fn is_lost(&mut self, course: &Course, standby: usize) -> bool {
+    pub fn is_lost(&mut self, routing: &RoutingState, standby: usize) -> bool {
         let answers = self.seen_of(standby).is_some_and(|seen| seen.trouble.is_none());
         // A load balancer may answer for nobody.
-        let nobody = course.weight(standby) > Percent::ZERO && !self.serves(standby);
+        let nobody = routing.weight(standby) > Percent::ZERO && !self.serves(standby);
         if answers && !nobody {
             self.memory.standby_lost = None;
             return false;
@@ -86,7 +86,7 @@ impl Turn<'_> {
 
     pub fn seen_of(&self, index: usize) -> Option<&StandbySeen> {
         let name = &self.rules.standbys.get(index)?.name;
-        self.standing.standbys.iter().find(|seen| seen.name == *name)
+        self.input.standbys.iter().find(|seen| seen.name == *name)
     }
 
     pub fn names(&self) -> impl Iterator<Item = &str> {
@@ -94,8 +94,8 @@ impl Turn<'_> {
     }
 
     /// Replicas that all requests need.
-    pub fn need(&self, course: &Course) -> i32 {
-        let wanted = if course.is_away() { course.needed } else { self.seen.replicas };
-        course.expected.max(wanted).max(1)
+    pub fn need(&self, routing: &RoutingState) -> i32 {
+        let wanted = if routing.is_away() { routing.needed } else { self.seen.replicas };
+        routing.expected.max(wanted).max(1)
     }
 }

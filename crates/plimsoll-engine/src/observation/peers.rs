@@ -11,5 +11,5 @@ pub struct Peers {
     /// The target's pods that are there to stay.
     pub members: Vec<Member>,
     /// What was done before, as status tells.
-    pub told: RecoveryStatus,
+    pub last_written: RecoveryStatus,
 }

@@ -27,7 +27,7 @@ pub(super) struct Past {
 impl Past {
     /// What status tells, without what is over: pods that are gone, and times that lie too far back or ahead.
     pub fn of(peers: &Peers, now: Timestamp) -> Self {
-        let told = &peers.told;
+        let last_written = &peers.last_written;
         // Before the watch has listed any pod, none of them is known to be gone.
         let unlisted = peers.members.is_empty();
         let member = |pod: &str| peers.members.iter().find(|member| member.name == pod);
@@ -40,7 +40,7 @@ impl Past {
             Some(member) => same(member, &ejected.since),
             None => unlisted || lingers(ejected),
         };
-        let ejected = told.ejected.iter().filter(stays).map(|ejected| {
+        let ejected = last_written.ejected.iter().filter(stays).map(|ejected| {
             let since = ejected.since.0.min(now);
             let latest = after(now, HOLD_MAX + HOLD_MAX);
             let (since, until) = (Time(since), Time(ejected.until.0.min(latest)));
@@ -54,11 +54,12 @@ impl Past {
             let there = member(&returned.pod).map_or(unlisted, |member| same(member, &returned.since));
             recent && there
         };
-        let returned = told.returned.iter().filter(known).map(|returned| {
+        let returned = last_written.returned.iter().filter(known).map(|returned| {
             let since = Time(returned.since.0.min(now));
             (returned.pod.clone(), Returned { since, ..returned.clone() })
         });
-        let replaced = told.replaced.clone().filter(|last| now.duration_since(last.at.0) < REMEMBERED);
+        let replaced =
+            last_written.replaced.clone().filter(|last| now.duration_since(last.at.0) < REMEMBERED);
         let replaced = replaced.map(|last| Replaced { at: Time(last.at.0.min(now)), ..last });
         Self { ejected: ejected.collect(), returned: returned.collect(), replaced }
     }

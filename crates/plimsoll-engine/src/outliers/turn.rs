@@ -145,11 +145,11 @@ impl Turn<'_> {
         {
             return None;
         }
-        let told = self.peers.told.ejected_pods();
+        let last_written = self.peers.last_written.ejected_pods();
         let here = |pod: &str| self.peers.members.iter().any(|member| member.name == pod);
         let ready = |ejected: &&Ejected| {
             let pod = &ejected.pod;
-            told.contains(pod) && here(pod) && !self.goes(pod) && self.finished(pod, ejected.since.0)
+            last_written.contains(pod) && here(pod) && !self.goes(pod) && self.finished(pod, ejected.since.0)
         };
         past.ejected().filter(ready).min_by_key(|ejected| ejected.since.0).map(|ejected| ejected.pod.clone())
     }

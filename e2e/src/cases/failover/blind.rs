@@ -22,18 +22,18 @@ const RATE: u32 = 10;
 /// Until the evidence is known again and three samples of it were bad, or `return.for` and the ramp are over.
 const AFTER: Duration = Duration::from_secs(45);
 
-pub fn run(theatre: &Theatre) -> Result<String> {
-    let other = Scene::open(theatre, "blind-spare")?;
-    let front = Front::set(theatre, &SETUP, |_| Ok(()))?;
-    spare(&other, front.scene.namespace)?;
+pub fn run(fixture: &Fixture) -> Result<String> {
+    let other = TestNamespace::open(fixture, "blind-spare")?;
+    let front = Front::set(fixture, &SETUP, |_| Ok(()))?;
+    spare(&other, front.test_namespace.namespace)?;
     standby_ready(&front.service)?;
-    let flow = Flow::start(front.scene.stage, &front.url, RATE, 900, &[])?;
+    let flow = Flow::start(front.test_namespace.stage, &front.url, RATE, 900, &[])?;
     // What is bad by now would be reason enough to leave, and nobody can know it.
-    out(theatre, &front, 0, r#"{"errors": 0.5}"#)?;
-    front.service.wait("on the standby", AFTER, |sight| weight(sight) == 100)?;
+    out(fixture, &front, 0, r#"{"errors": 0.5}"#)?;
+    front.service.wait("on the standby", AFTER, |snapshot| weight(snapshot) == 100)?;
     // What is well again would be reason enough to come back.
-    out(theatre, &front, 100, "{}")?;
-    front.service.wait("back on the primary", AFTER, |sight| weight(sight) == 0)?;
+    out(fixture, &front, 100, "{}")?;
+    front.service.wait("back on the primary", AFTER, |snapshot| weight(snapshot) == 0)?;
     let account = flow.finish(true)?;
     count("requests", account.sent);
     figure("without Prometheus and without a move, s", 2.0 * OUT.as_secs_f64());
@@ -41,14 +41,14 @@ pub fn run(theatre: &Theatre) -> Result<String> {
         .to_owned())
 }
 
-fn out(theatre: &Theatre, front: &Front<'_>, share: i64, then: &str) -> Result<()> {
-    theatre.prometheus.take_down()?;
-    let blind = front.service.wait("frozen", Duration::from_secs(15), |sight| state(sight) == "Frozen");
+fn out(fixture: &Fixture, front: &Front<'_>, share: i64, then: &str) -> Result<()> {
+    fixture.prometheus.take_down()?;
+    let blind = front.service.wait("frozen", Duration::from_secs(15), |snapshot| state(snapshot) == "Frozen");
     let kept = blind.and_then(|_| {
-        fault(&front.scene, SHOP, then)?;
-        front.service.stays("where they are", OUT, |sight| weight(sight) == share)
+        fault(&front.test_namespace, SHOP, then)?;
+        front.service.stays("where they are", OUT, |snapshot| weight(snapshot) == share)
     });
-    let explained = front.scene.explain(SHOP, &["Failover: Frozen"]);
-    theatre.prometheus.heal()?;
+    let explained = front.test_namespace.explain(SHOP, &["Failover: Frozen"]);
+    fixture.prometheus.heal()?;
     kept.and(explained)
 }

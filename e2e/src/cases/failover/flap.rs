@@ -17,26 +17,26 @@ const FEW: (u32, usize) = (4, 3);
 const MANY: (u32, usize) = (30, 8);
 const RATE: u32 = 20;
 
-pub fn run(theatre: &Theatre) -> Result<String> {
-    flap(theatre, FEW)
+pub fn run(fixture: &Fixture) -> Result<String> {
+    flap(fixture, FEW)
 }
 
-pub fn ten_minutes(theatre: &Theatre) -> Result<String> {
-    flap(theatre, MANY)
+pub fn ten_minutes(fixture: &Fixture) -> Result<String> {
+    flap(fixture, MANY)
 }
 
-fn flap(theatre: &Theatre, (periods, allowed): (u32, usize)) -> Result<String> {
-    let other = Scene::open(theatre, "flap-spare")?;
-    let front = Front::set(theatre, &SETUP, |_| Ok(()))?;
-    spare(&other, front.scene.namespace)?;
+fn flap(fixture: &Fixture, (periods, allowed): (u32, usize)) -> Result<String> {
+    let other = TestNamespace::open(fixture, "flap-spare")?;
+    let front = Front::set(fixture, &SETUP, |_| Ok(()))?;
+    spare(&other, front.test_namespace.namespace)?;
     standby_ready(&front.service)?;
-    let plain = control(&front.scene, &Setup { replicas: 1, ..SETUP })?;
+    let plain = control(&front.test_namespace, &Setup { replicas: 1, ..SETUP })?;
     let longest = (periods + 2) * 20;
-    let flow = Flow::start(front.scene.stage, &front.url, RATE, longest, &[])?;
-    let beside = Flow::start(front.scene.stage, &plain, RATE / 4, longest, &[])?;
+    let flow = Flow::start(front.test_namespace.stage, &front.url, RATE, longest, &[])?;
+    let beside = Flow::start(front.test_namespace.stage, &plain, RATE / 4, longest, &[])?;
     let both = |switches: &str| -> Result<()> {
-        fault(&front.scene, SHOP, switches)?;
-        fault(&front.scene, CONTROL, switches).map(drop)
+        fault(&front.test_namespace, SHOP, switches)?;
+        fault(&front.test_namespace, CONTROL, switches).map(drop)
     };
     for _ in 0..periods {
         let begun = Instant::now();
@@ -46,10 +46,10 @@ fn flap(theatre: &Theatre, (periods, allowed): (u32, usize)) -> Result<String> {
         both("{}")?;
         sleep(HALF.saturating_sub(begun.elapsed()));
     }
-    let sights = front.service.all();
-    let most = sights.iter().map(switches).max().unwrap_or_default();
+    let snapshots = front.service.all();
+    let most = snapshots.iter().map(switches).max().unwrap_or_default();
     ensure!((1..=allowed).contains(&most), "{most} switches in {periods} periods, not 1 to {allowed}");
-    front.scene.explain(SHOP, &["of 3 switches"])?;
+    front.test_namespace.explain(SHOP, &["of 3 switches"])?;
     let (account, without) = (flow.finish(true)?, beside.finish(true)?);
     requests(account.sent, account.lost(), without.lost());
     account.none_lost("it flapped, though every replica still served")?;

@@ -52,18 +52,18 @@ const SPARE: &str = "spare";
 
 /// A standby in a namespace of its own, with one replica that has nothing to do, and up to ten. It may be the standby of
 /// the shop in `primary`, whose dial is as good as any to be told that there is no load.
-fn spare(scene: &Scene<'_>, primary: &str) -> Result<Trail> {
-    stand_by(scene, primary, 1, "")?;
-    scene.wait_ready(SPARE, Duration::from_secs(20))?;
-    scene.follow("deployment", SPARE)
+fn spare(test_namespace: &TestNamespace<'_>, primary: &str) -> Result<WatchLog> {
+    stand_by(test_namespace, primary, 1, "")?;
+    test_namespace.wait_ready(SPARE, Duration::from_secs(20))?;
+    test_namespace.follow("deployment", SPARE)
 }
 
 /// The same with so many replicas at least, and more of the spec on a line of its own; not waited for.
-fn stand_by(scene: &Scene<'_>, primary: &str, replicas: u32, more: &str) -> Result<()> {
-    let namespace = scene.namespace;
+fn stand_by(test_namespace: &TestNamespace<'_>, primary: &str, replicas: u32, more: &str) -> Result<()> {
+    let namespace = test_namespace.namespace;
     // What has waited for the switch comes all at once, and a shop that turns some of it away would look like a loss.
     let flags = &["--drain-delay=3s", "--queue-limit=2000"];
-    Shop { more: flags, ..Shop::of(namespace, SPARE, replicas) }.deploy(scene.stage)?;
+    Shop { more: flags, ..Shop::of(namespace, SPARE, replicas) }.deploy(test_namespace.stage)?;
     let query = Dial::query(primary);
     let spec = format!(
         "kpis: [{{name: idle, type: Load, query: '0 * {query}', perReplica: \"10\"}}]\n\
@@ -71,22 +71,22 @@ fn stand_by(scene: &Scene<'_>, primary: &str, replicas: u32, more: &str) -> Resu
          standbyFor: [{{namespace: {primary}, name: shop}}]\n{more}"
     );
     let target = "{kind: Deployment, name: spare}";
-    scene.apply(&scalable_service((namespace, SPARE), target, replicas..=10, &spec))
+    test_namespace.apply(&scalable_service((namespace, SPARE), target, replicas..=10, &spec))
 }
 
-fn standby_ready(service: &Trail) -> Result<()> {
-    let ready = |sight: &Sight| sight.is("FailoverReady");
+fn standby_ready(service: &WatchLog) -> Result<()> {
+    let ready = |snapshot: &Snapshot| snapshot.is("FailoverReady");
     service.wait("with a standby that is ready", Duration::from_secs(20), ready).map(drop)
 }
 
-fn weight(sight: &Sight) -> i64 {
-    sight.number("/status/failover/backends/0/weight")
+fn weight(snapshot: &Snapshot) -> i64 {
+    snapshot.number("/status/failover/backends/0/weight")
 }
 
-fn state(sight: &Sight) -> &str {
-    sight.text("/status/failover/state")
+fn state(snapshot: &Snapshot) -> &str {
+    snapshot.text("/status/failover/state")
 }
 
-fn switches(sight: &Sight) -> usize {
-    sight.list("/status/failover/switches").len()
+fn switches(snapshot: &Snapshot) -> usize {
+    snapshot.list("/status/failover/switches").len()
 }

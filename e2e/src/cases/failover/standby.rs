@@ -31,13 +31,13 @@ const TOLD: f64 = 0.3;
 /// Longer than `return.for` and the ramp together.
 const BLIND: Duration = Duration::from_secs(18);
 
-pub fn run(theatre: &Theatre) -> Result<String> {
-    let other = Scene::open(theatre, "failover-spare")?;
-    let front = Front::set(theatre, &SETUP, |_| Ok(()))?;
-    let standby = spare(&other, front.scene.namespace)?;
+pub fn run(fixture: &Fixture) -> Result<String> {
+    let other = TestNamespace::open(fixture, "failover-spare")?;
+    let front = Front::set(fixture, &SETUP, |_| Ok(()))?;
+    let standby = spare(&other, front.test_namespace.namespace)?;
     standby_ready(&front.service)?;
     degrade(&front, &standby)?;
-    without_prometheus(theatre, &front)?;
+    without_prometheus(fixture, &front)?;
     die(&front)?;
     by_hand(&front)?;
     refused::run(&front)?;
@@ -45,26 +45,26 @@ pub fn run(theatre: &Theatre) -> Result<String> {
 }
 
 /// Half of the answers are errors, but every replica is ready: the standby is scaled up first.
-fn degrade(front: &Front<'_>, standby: &Trail) -> Result<()> {
-    let begun = fault(&front.scene, SHOP, r#"{"errors": 0.5}"#)?;
-    let flow = Flow::start(front.scene.stage, &front.url, RATE, 60, &[])?;
-    let moved = front.service.wait("on the standby", LEFT_WITHIN, |sight| weight(sight) == 100)?;
-    front.scene.explain(SHOP, &["Failover: Standby", "spare 100%", "StandbyServes"])?;
+fn degrade(front: &Front<'_>, standby: &WatchLog) -> Result<()> {
+    let begun = fault(&front.test_namespace, SHOP, r#"{"errors": 0.5}"#)?;
+    let flow = Flow::start(front.test_namespace.stage, &front.url, RATE, 60, &[])?;
+    let moved = front.service.wait("on the standby", LEFT_WITHIN, |snapshot| weight(snapshot) == 100)?;
+    front.test_namespace.explain(SHOP, &["Failover: Standby", "spare 100%", "StandbyServes"])?;
     let switched = unix(moved.at);
     sleep(Duration::from_secs(3));
     let account = flow.finish(true)?;
     let last = account.last_bad.context("no request met an error, so none would be seen")? - switched;
     ensure!(last <= 1.0, "errors went on for {last:.1} s after all requests had moved: {}", account.why());
     // What it got was never more than it had replicas ready for, of the four that are needed.
-    let begun_to_move = |sight: &&Sight| weight(sight) > 0 && sight.at <= moved.at;
-    for sight in front.service.all().iter().filter(begun_to_move) {
+    let begun_to_move = |snapshot: &&Snapshot| weight(snapshot) > 0 && snapshot.at <= moved.at;
+    for snapshot in front.service.all().iter().filter(begun_to_move) {
         // Two watches: what one shows can be a little older than what the other does.
-        let seen = standby.since(sight.at + Duration::from_millis(500));
+        let seen = standby.since(snapshot.at + Duration::from_millis(500));
         let had = seen.first().map_or(0, |seen| seen.number("/status/readyReplicas"));
-        let moved = weight(sight);
+        let moved = weight(snapshot);
         ensure!(moved <= had * 25, "{moved} % moved to {had} replicas, where four are needed");
     }
-    let asked = standby.all().into_iter().find(|sight| sight.wanted() == 4);
+    let asked = standby.all().into_iter().find(|snapshot| snapshot.wanted() == 4);
     let asked = asked.context("the standby was never scaled up to 4")?;
     ensure!(asked.at <= moved.at, "the standby was scaled up after the requests had moved");
     figure("degraded until the standby is scaled up, s", seconds(begun, asked.at));
@@ -74,18 +74,18 @@ fn degrade(front: &Front<'_>, standby: &Trail) -> Result<()> {
 }
 
 /// The primary is well again, and nobody can tell.
-fn without_prometheus(theatre: &Theatre, front: &Front<'_>) -> Result<()> {
-    theatre.prometheus.take_down()?;
-    front.service.wait("frozen", Duration::from_secs(15), |sight| state(sight) == "Frozen")?;
-    fault(&front.scene, SHOP, "{}")?;
-    let stays = |sight: &Sight| weight(sight) == 100;
+fn without_prometheus(fixture: &Fixture, front: &Front<'_>) -> Result<()> {
+    fixture.prometheus.take_down()?;
+    front.service.wait("frozen", Duration::from_secs(15), |snapshot| state(snapshot) == "Frozen")?;
+    fault(&front.test_namespace, SHOP, "{}")?;
+    let stays = |snapshot: &Snapshot| weight(snapshot) == 100;
     let kept = front.service.stays("on the standby", BLIND, stays);
-    theatre.prometheus.heal()?;
+    fixture.prometheus.heal()?;
     kept?;
-    let flow = Flow::start(front.scene.stage, &front.url, RATE, 60, &[])?;
+    let flow = Flow::start(front.test_namespace.stage, &front.url, RATE, 60, &[])?;
     let healed = SystemTime::now();
-    let back = front.service.wait("back on the primary", BACK_WITHIN, |sight| weight(sight) == 0)?;
-    let steps = front.service.all().iter().any(|sight| sight.at >= healed && weight(sight) == 50);
+    let back = front.service.wait("back on the primary", BACK_WITHIN, |snapshot| weight(snapshot) == 0)?;
+    let steps = front.service.all().iter().any(|snapshot| snapshot.at >= healed && weight(snapshot) == 50);
     ensure!(steps, "the requests came back without the step of 50 %");
     sleep(Duration::from_secs(2));
     let account = flow.finish(true)?;
@@ -96,22 +96,23 @@ fn without_prometheus(theatre: &Theatre, front: &Front<'_>) -> Result<()> {
 
 /// Every replica dies, again and again, until the kubelet lets it wait; and those of the control, too.
 fn die(front: &Front<'_>) -> Result<()> {
-    let scene = &front.scene;
-    let plain = control(scene, &SETUP)?;
-    let flow = Flow::start(scene.stage, &front.url, RATE, 60, &[])?;
-    let beside = Flow::start(scene.stage, &plain, RATE / 4, 60, &[])?;
+    let test_namespace = &front.test_namespace;
+    let plain = control(test_namespace, &SETUP)?;
+    let flow = Flow::start(test_namespace.stage, &front.url, RATE, 60, &[])?;
+    let beside = Flow::start(test_namespace.stage, &plain, RATE / 4, 60, &[])?;
     sleep(Duration::from_secs(1));
     let died = SystemTime::now();
-    let all = [pods(scene, SHOP)?, pods(scene, CONTROL)?].concat();
+    let all = [pods(test_namespace, SHOP)?, pods(test_namespace, CONTROL)?].concat();
     all.iter().try_for_each(|pod| kill(&pod.uid, "serve"))?;
     kill_again(all)?;
-    let moved = front
-        .service
-        .wait("on the standby", Duration::from_secs(5), |sight| sight.at >= died && weight(sight) == 100)?;
-    let evidence = dead_since(&front.target, died, moved.at).context("no moment without a ready replica")?;
-    let back = front.service.wait("back on the primary", BACK_WITHIN + Duration::from_secs(25), |sight| {
-        sight.at > moved.at && weight(sight) == 0
+    let moved = front.service.wait("on the standby", Duration::from_secs(5), |snapshot| {
+        snapshot.at >= died && weight(snapshot) == 100
     })?;
+    let evidence = dead_since(&front.target, died, moved.at).context("no moment without a ready replica")?;
+    let back =
+        front.service.wait("back on the primary", BACK_WITHIN + Duration::from_secs(25), |snapshot| {
+            snapshot.at > moved.at && weight(snapshot) == 0
+        })?;
     sleep(Duration::from_secs(2));
     let (account, without) = (flow.finish(true)?, beside.finish(true)?);
     count("requests", account.sent);
@@ -145,30 +146,31 @@ fn kill_again(mut left: Vec<Pod>) -> Result<()> {
 }
 
 /// The last moment within two when the last replica stopped to be ready.
-fn dead_since(target: &Trail, from: SystemTime, to: SystemTime) -> Option<Sight> {
-    let sights = target.all();
-    let dead = |sight: &Sight| sight.number("/status/readyReplicas") == 0;
-    let mut dies = sights.iter().zip(sights.iter().skip(1)).rev().filter(|(a, b)| !dead(a) && dead(b));
-    dies.find(|(_, sight)| (from..=to).contains(&sight.at)).map(|(_, sight)| sight.clone())
+fn dead_since(target: &WatchLog, from: SystemTime, to: SystemTime) -> Option<Snapshot> {
+    let snapshots = target.all();
+    let dead = |snapshot: &Snapshot| snapshot.number("/status/readyReplicas") == 0;
+    let mut dies = snapshots.iter().zip(snapshots.iter().skip(1)).rev().filter(|(a, b)| !dead(a) && dead(b));
+    dies.find(|(_, snapshot)| (from..=to).contains(&snapshot.at)).map(|(_, snapshot)| snapshot.clone())
 }
 
 fn by_hand(front: &Front<'_>) -> Result<()> {
-    let scene = &front.scene;
-    let flow = Flow::start(scene.stage, &front.url, RATE, 60, &[])?;
-    scene.plugin(&["failover", SHOP, "--to", SPARE])?;
+    let test_namespace = &front.test_namespace;
+    let flow = Flow::start(test_namespace.stage, &front.url, RATE, 60, &[])?;
+    test_namespace.plugin(&["failover", SHOP, "--to", SPARE])?;
     let begun = SystemTime::now();
-    let there = |sight: &Sight| sight.at >= begun && weight(sight) == 100;
+    let there = |snapshot: &Snapshot| snapshot.at >= begun && weight(snapshot) == 100;
     let moved = front.service.wait("sent to the standby", Duration::from_secs(15), there)?;
     // The primary is well, and stays without requests until somebody says otherwise.
-    front.service.stays("on the standby", Duration::from_secs(8), |sight| weight(sight) == 100)?;
-    scene.explain(SHOP, &["sent to spare by hand"])?;
-    scene.plugin(&["failover", SHOP, "--to", "primary"])?;
-    let back =
-        front.service.wait("sent back", BACK_WITHIN, |sight| sight.at > moved.at && weight(sight) == 0)?;
-    scene.plugin(&["freeze", SHOP, "--reason=e2e"])?;
-    front.service.wait("frozen", Duration::from_secs(5), |sight| state(sight) == "Frozen")?;
-    scene.plugin(&["unfreeze", SHOP])?;
-    front.service.wait("not frozen", Duration::from_secs(5), |sight| state(sight) == "Primary")?;
+    front.service.stays("on the standby", Duration::from_secs(8), |snapshot| weight(snapshot) == 100)?;
+    test_namespace.explain(SHOP, &["sent to spare by hand"])?;
+    test_namespace.plugin(&["failover", SHOP, "--to", "primary"])?;
+    let back = front
+        .service
+        .wait("sent back", BACK_WITHIN, |snapshot| snapshot.at > moved.at && weight(snapshot) == 0)?;
+    test_namespace.plugin(&["freeze", SHOP, "--reason=e2e"])?;
+    front.service.wait("frozen", Duration::from_secs(5), |snapshot| state(snapshot) == "Frozen")?;
+    test_namespace.plugin(&["unfreeze", SHOP])?;
+    front.service.wait("not frozen", Duration::from_secs(5), |snapshot| state(snapshot) == "Primary")?;
     let account = flow.finish(true)?;
     account.none_lost("sent there and back by hand")?;
     let (there, back) = (seconds(begun, moved.at), seconds(moved.at, back.at));

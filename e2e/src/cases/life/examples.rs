@@ -4,27 +4,27 @@ use crate::{cases::prelude::*, stage::GatewayStandIn};
 
 const IMAGE: &str = "plimsoll.local/shop:dev";
 
-pub fn run(theatre: &Theatre) -> Result<String> {
-    let examples = read(theatre)?;
+pub fn run(fixture: &Fixture) -> Result<String> {
+    let examples = read(fixture)?;
     let namespaces: Vec<&str> =
         examples.values().flat_map(|text| text.lines()).filter_map(namespace).collect();
     ensure!(namespaces.len() >= examples.len(), "a file without a namespace of its own: {namespaces:?}");
-    let cluster = &theatre.stage.cluster;
+    let cluster = &fixture.stage.cluster;
     let delete = format!("delete namespace --ignore-not-found --timeout=90s {}", namespaces.join(" "));
     cluster.kubectl_in("default", &delete)?;
     // One of the files has a Gateway, which somebody has to serve.
-    let stand_in = GatewayStandIn::start(&theatre.stage, "example")?;
-    let seen = apply(theatre, &examples, &namespaces);
+    let stand_in = GatewayStandIn::start(&fixture.stage, "example")?;
+    let seen = apply(fixture, &examples, &namespaces);
     drop(stand_in);
     cluster.kubectl_in("default", &format!("{delete} --wait=false"))?;
     seen
 }
 
-fn apply(theatre: &Theatre, examples: &BTreeMap<String, String>, namespaces: &[&str]) -> Result<String> {
-    let cluster = &theatre.stage.cluster;
+fn apply(fixture: &Fixture, examples: &BTreeMap<String, String>, namespaces: &[&str]) -> Result<String> {
+    let cluster = &fixture.stage.cluster;
     for (file, text) in examples {
         ensure!(text.contains(IMAGE), "{file} does not use the image {IMAGE}");
-        let text = text.replace(IMAGE, &theatre.stage.built.shop_image);
+        let text = text.replace(IMAGE, &fixture.stage.built.shop_image);
         let applied = cluster.apply(&text).with_context(|| file.clone())?;
         let has_one = applied.contains("scalableservice.plimsoll.dev/");
         ensure!(has_one, "{file} has no ScalableService: {applied}");
@@ -43,14 +43,14 @@ fn apply(theatre: &Theatre, examples: &BTreeMap<String, String>, namespaces: &[&
     for namespace in namespaces {
         for service in cluster.list(namespace, "scalableservices")? {
             let kpi = service.pointer("/spec/kpis/0/name").and_then(Value::as_str).unwrap_or("minReplicas");
-            theatre.explain(namespace, service.text("/metadata/name"), &[kpi])?;
+            fixture.explain(namespace, service.text("/metadata/name"), &[kpi])?;
         }
     }
     Ok(format!("{} files", examples.len()))
 }
 
-fn read(theatre: &Theatre) -> Result<BTreeMap<String, String>> {
-    let folder = theatre.stage.built.workspace.join("examples");
+fn read(fixture: &Fixture) -> Result<BTreeMap<String, String>> {
+    let folder = fixture.stage.built.workspace.join("examples");
     let mut examples = BTreeMap::new();
     for entry in fs::read_dir(&folder)? {
         let path = entry?.path();

@@ -1,6 +1,6 @@
 //! The API server that the operators write to is killed.
 
-use super::scene::{LASTS, NAMESPACE, RECOVERY, play};
+use super::state::{LASTS, NAMESPACE, RECOVERY, play};
 use crate::{
     cases::{broken::Broken, prelude::*},
     stage::OPERATOR_NAMESPACE,
@@ -17,14 +17,14 @@ pub const API_SERVER: Case = Case {
     name: "outage-apiserver",
     must: "the API server is killed while the load doubles: replicas hold, and follow once it is back",
     lane: Lane::Alone,
-    run: |theatre| {
-        play(theatre, |scene| {
-            let (stage, cluster) = (&theatre.stage, &theatre.stage.cluster);
-            scene.limit(stage, 24)?;
-            let (before, began) = (scene.replicas()?, SystemTime::now());
-            let lease = Trail::of(cluster, OPERATOR_NAMESPACE, "lease", "plimsoll")?;
+    run: |fixture| {
+        play(fixture, |outage| {
+            let (stage, cluster) = (&fixture.stage, &fixture.stage.cluster);
+            outage.limit(stage, 24)?;
+            let (before, began) = (outage.replicas()?, SystemTime::now());
+            let lease = WatchLog::of(cluster, OPERATOR_NAMESPACE, "lease", "plimsoll")?;
             let killed = Broken::api_server(cluster)?;
-            let more = scene.more_load(stage, RISE)?;
+            let more = outage.more_load(stage, RISE)?;
             sleep(LASTS);
             let renewed = lease.last()?.text("/spec/renewTime").to_owned();
             let back = SystemTime::now();
@@ -32,15 +32,16 @@ pub const API_SERVER: Case = Case {
             let led = lease.wait_since("renewed by a leader", back, TAKE_OVER, |lease| {
                 lease.text("/spec/renewTime") != renewed
             })?;
-            let risen = |target: &Sight| target.wanted() >= RISEN;
+            let risen = |target: &Snapshot| target.wanted() >= RISEN;
             let should = format!("at {RISEN} replicas");
-            let followed = scene.target.wait_since(&should, back, Duration::from_secs(30), risen)?;
-            scene.ready_says("True", back, RECOVERY)?;
-            theatre.explain(NAMESPACE, SHOP, &["throughput"])?;
+            let followed = outage.target.wait_since(&should, back, Duration::from_secs(30), risen)?;
+            outage.ready_says("True", back, RECOVERY)?;
+            fixture.explain(NAMESPACE, SHOP, &["throughput"])?;
             sleep(Duration::from_secs(3));
-            let told = scene.service.last()?.says("Ready");
-            let (_, line) = scene.outcome(stage, (before, began), &told, followed)?;
-            let replicas: Vec<_> = scene.target.since(began).iter().map(|sight| sight.wanted()).collect();
+            let told = outage.service.last()?.says("Ready");
+            let (_, line) = outage.outcome(stage, (before, began), &told, followed)?;
+            let replicas: Vec<_> =
+                outage.target.since(began).iter().map(|snapshot| snapshot.wanted()).collect();
             ensure!(replicas.is_sorted(), "the load only rose, but the replicas were {replicas:?}");
             more.finish(true)?;
             Ok(format!("{line}; a leader {led:.1} s after its start"))

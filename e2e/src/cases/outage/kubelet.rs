@@ -1,6 +1,6 @@
 //! A node's agent stops: its pods run on, but nobody can tell.
 
-use super::scene::{NAMESPACE, play};
+use super::state::{NAMESPACE, play};
 use crate::cases::{broken::Broken, prelude::*};
 
 /// The grace period of a node (20 s), its last lease (5 s), and a look.
@@ -10,31 +10,31 @@ pub const KUBELET: Case = Case {
     name: "outage-kubelet",
     must: "the kubelet of node 2 stops and its pods count as unready: replicas hold, the status counts what is ready",
     lane: Lane::Alone,
-    run: |theatre| {
-        play(theatre, |scene| {
-            let (stage, cluster) = (&theatre.stage, &theatre.stage.cluster);
+    run: |fixture| {
+        play(fixture, |outage| {
+            let (stage, cluster) = (&fixture.stage, &fixture.stage.cluster);
             let there = "pods --selector=app=shop --field-selector=spec.nodeName=plimsoll-2";
             let there = cluster.list(NAMESPACE, there)?.len();
             ensure!(there > 0, "no pod of the shop is on node 2");
-            let (before, began) = (scene.replicas()?, SystemTime::now());
+            let (before, began) = (outage.replicas()?, SystemTime::now());
             let stopped = Broken::kubelet_2(cluster)?;
-            let told = scene.service.wait_since("with fewer ready", began, UNREADY, |service| {
+            let told = outage.service.wait_since("with fewer ready", began, UNREADY, |service| {
                 service.number("/status/readyReplicas") < before && service.is("Reconciling")
             })?;
             // It has lasted for longer than any other fault by now; a look at what comes of unready pods.
             sleep(Duration::from_secs(5));
-            let progress = scene.service.last()?.says("Reconciling");
+            let progress = outage.service.last()?.says("Reconciling");
             ensure!(progress.starts_with("True"), "Reconciling is {progress} while pods are unready");
-            theatre.explain(NAMESPACE, SHOP, &["throughput", "replicas are ready"])?;
+            fixture.explain(NAMESPACE, SHOP, &["throughput", "replicas are ready"])?;
             stopped.heal()?;
             let healed = SystemTime::now();
             let within = Duration::from_secs(30);
-            let recovered = scene.service.wait_since("all ready again", healed, within, |service| {
+            let recovered = outage.service.wait_since("all ready again", healed, within, |service| {
                 service.number("/status/readyReplicas") >= before && service.is("Ready")
             })?;
             let told = format!("Reconciling {progress} after {told:.1} s");
-            let (lowest, line) = scene.outcome(stage, (before, began), &told, recovered)?;
-            ensure!(lowest >= before, "{before} replicas fell to {lowest}: {}", scene.decisions());
+            let (lowest, line) = outage.outcome(stage, (before, began), &told, recovered)?;
+            ensure!(lowest >= before, "{before} replicas fell to {lowest}: {}", outage.decisions());
             Ok(format!("{there} pods on node 2; {line}"))
         })
     },

@@ -7,12 +7,12 @@
 mod apiserver;
 mod kubelet;
 mod over;
-mod scene;
 mod scrapes;
+mod state;
 
 use super::Case;
 
-pub use scene::Outage;
+pub use state::Outage;
 
 /// The group, in the order in which it runs; the last one of a lane takes the scene down.
 pub const CASES: &[Case] =

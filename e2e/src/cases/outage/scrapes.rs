@@ -1,16 +1,16 @@
 //! Prometheus answers well, but does not see the pods any more.
 
-use super::scene::{NAMESPACE, Outage, RANGE, RECOVERY, TWIN, lowest, play};
+use super::state::{NAMESPACE, Outage, RANGE, RECOVERY, TWIN, lowest, play};
 use crate::{cases::prelude::*, stage::Stage};
 
 pub const HALF: Case = Case {
     name: "outage-half-scraped",
     must: "half of the pods are not scraped, and Prometheus says success: replicas hold, the status counts targets",
     lane: Lane::Alone,
-    run: |theatre| {
-        play(theatre, |scene| {
-            let (began, line) = unscraped(theatre, scene, 2, |_, _, _| Ok(()))?;
-            let complaints: Vec<_> = scene.complaints(began).iter().map(|said| said.says("Ready")).collect();
+    run: |fixture| {
+        play(fixture, |outage| {
+            let (began, line) = unscraped(fixture, outage, 2, |_, _, _| Ok(()))?;
+            let complaints: Vec<_> = outage.complaints(began).iter().map(|said| said.says("Ready")).collect();
             let counted = complaints.iter().any(|said| said.contains("scrape targets answered, where"));
             ensure!(counted, "no message counts the targets: {complaints:?}");
             Ok(line)
@@ -22,15 +22,15 @@ pub const ALL: Case = Case {
     name: "outage-scrape",
     must: "no pod is scraped: replicas hold; those of a twin with onEmpty: Zero fall, as its user asked for",
     lane: Lane::Alone,
-    run: |theatre| {
-        play(theatre, |scene| {
-            let twin = scene.twin.last()?.wanted();
+    run: |fixture| {
+        play(fixture, |outage| {
+            let twin = outage.twin.last()?.wanted();
             ensure!(twin == 3, "the twin has {twin} replicas, not 3");
             // The negative control: the same watch, load and fault show a scale-down where there is one.
-            let (began, line) = unscraped(theatre, scene, 1, |scene, hidden, began| {
-                twin_falls(theatre, scene, hidden, began)
+            let (began, line) = unscraped(fixture, outage, 1, |outage, hidden, began| {
+                twin_falls(fixture, outage, hidden, began)
             })?;
-            let fell = lowest(&theatre.stage, &scene.twin, TWIN, began)?;
+            let fell = lowest(&fixture.stage, &outage.twin, TWIN, began)?;
             Ok(format!("{line}; twin with onEmpty: Zero {twin} -> {fell}"))
         })
     },
@@ -48,48 +48,48 @@ const FALLS: Duration = Duration::from_secs(120);
 /// Takes the annotation from every `each`th pod, and puts it back once `seen` is, too. Returns when that began, and what
 /// came of it.
 fn unscraped(
-    theatre: &Theatre,
-    scene: &Outage,
+    fixture: &Fixture,
+    outage: &Outage,
     each: usize,
     seen: impl FnOnce(&Outage, &mut Hidden<'_>, SystemTime) -> Result<()>,
 ) -> Result<(SystemTime, String)> {
-    let stage = &theatre.stage;
-    let before = scene.replicas()?;
+    let stage = &fixture.stage;
+    let before = outage.replicas()?;
     let pods: Vec<String> = shop_pods(stage)?.into_iter().step_by(each).collect();
     let began = SystemTime::now();
     let mut hidden = Hidden::from_prometheus(stage, pods)?;
-    let told = scene.ready_says("False", began, UNSEEN)?;
+    let told = outage.ready_says("False", began, UNSEEN)?;
     // Until the range of the queries has none of their samples any more, and a bit.
     sleep(RANGE + Duration::from_secs(3));
-    seen(scene, &mut hidden, began)?;
-    let available = scene.service.last()?.says("MetricsAvailable");
+    seen(outage, &mut hidden, began)?;
+    let available = outage.service.last()?.says("MetricsAvailable");
     ensure!(available.starts_with("False"), "MetricsAvailable is {available} during the outage");
-    theatre.explain(NAMESPACE, SHOP, &["throughput"])?;
+    fixture.explain(NAMESPACE, SHOP, &["throughput"])?;
     drop(hidden);
     let healed = SystemTime::now();
-    let recovered = scene.ready_says("True", healed, DISCOVERED + RECOVERY)?;
+    let recovered = outage.ready_says("True", healed, DISCOVERED + RECOVERY)?;
     // While the range fills again, a rate is too low.
     sleep(RANGE + Duration::from_secs(2));
-    let complaints = scene.complaints(began);
+    let complaints = outage.complaints(began);
     let reason = complaints.last().map(|said| said.condition("Ready").text("/reason")).unwrap_or_default();
     let told = format!("{reason} after {told:.1} s");
-    let (lowest, line) = scene.outcome(stage, (before, began), &told, recovered)?;
-    ensure!(lowest >= before, "{before} replicas fell to {lowest}: {}", scene.decisions());
+    let (lowest, line) = outage.outcome(stage, (before, began), &told, recovered)?;
+    ensure!(lowest >= before, "{before} replicas fell to {lowest}: {}", outage.decisions());
     // The backlog is scraped from other pods.
     ensure!(reason == "MetricsIncomplete", "Ready says {reason}");
     Ok((began, line))
 }
 
 /// Waits until no answer means no load to the twin, and keeps a pod of the shop that is started meanwhile from answering.
-fn twin_falls(theatre: &Theatre, scene: &Outage, hidden: &mut Hidden<'_>, began: SystemTime) -> Result<()> {
+fn twin_falls(fixture: &Fixture, outage: &Outage, hidden: &mut Hidden<'_>, began: SystemTime) -> Result<()> {
     while began.elapsed()? < FALLS {
-        if scene.twin.last()?.wanted() == 1 {
-            return theatre.explain(NAMESPACE, TWIN, &["throughput asks for only 0", "minReplicas is 1"]);
+        if outage.twin.last()?.wanted() == 1 {
+            return fixture.explain(NAMESPACE, TWIN, &["throughput asks for only 0", "minReplicas is 1"]);
         }
         hidden.those_that_came()?;
         sleep(Duration::from_millis(500));
     }
-    let service = theatre.stage.cluster.get(NAMESPACE, "scalableservice", TWIN)?;
+    let service = fixture.stage.cluster.get(NAMESPACE, "scalableservice", TWIN)?;
     let status = service.get("status").unwrap_or(&Value::Null);
     bail!("the twin did not fall within {} s: {status}", FALLS.as_secs())
 }

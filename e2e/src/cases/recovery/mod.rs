@@ -43,8 +43,8 @@ const ERRORS: &str = r#"{"errors": 0.3}"#;
 const EJECTED_WITHIN: Duration = Duration::from_secs(15);
 
 /// Pods that the status says are out; with those that were evicted, or without.
-fn ejected(sight: &Sight, evicted: bool) -> Vec<String> {
+fn ejected(snapshot: &Snapshot, evicted: bool) -> Vec<String> {
     let counts = |entry: &&Value| evicted || entry.get("evicted").is_none();
-    let ejected = sight.list("/status/recovery/ejected").iter().filter(counts);
+    let ejected = snapshot.list("/status/recovery/ejected").iter().filter(counts);
     ejected.map(|entry| entry.text("/pod").to_owned()).collect()
 }

@@ -19,11 +19,11 @@ const RATE: u32 = 100;
 /// Until the balancers have it from the status that a replica is out, and its last requests are answered.
 const TOLD: f64 = 2.0;
 
-pub fn run(theatre: &Theatre) -> Result<String> {
-    let front = Front::set(theatre, &SETUP, |_| Ok(()))?;
-    let (scene, stage) = (&front.scene, front.scene.stage);
-    let plain = control(scene, &Setup { replicas: 5, ..SETUP })?;
-    let first = |app| pods(scene, app)?.into_iter().next().context("there is no pod");
+pub fn run(fixture: &Fixture) -> Result<String> {
+    let front = Front::set(fixture, &SETUP, |_| Ok(()))?;
+    let (test_namespace, stage) = (&front.test_namespace, front.test_namespace.stage);
+    let plain = control(test_namespace, &Setup { replicas: 5, ..SETUP })?;
+    let first = |app| pods(test_namespace, app)?.into_iter().next().context("there is no pod");
     let (sick, sister) = (first(SHOP)?, first(CONTROL)?);
     let flow = Flow::start(stage, &front.url, RATE, 60, &[])?;
     let beside = Flow::start(stage, &plain, RATE / 4, 60, &[])?;
@@ -31,15 +31,15 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     sleep(Duration::from_secs(5));
     let broke = sick.fault(ERRORS)?;
     sister.fault(ERRORS)?;
-    let out = front.service.wait("with the bad replica ejected", EJECTED_WITHIN, |sight| {
-        ejected(sight, true).contains(&sick.name)
+    let out = front.service.wait("with the bad replica ejected", EJECTED_WITHIN, |snapshot| {
+        ejected(snapshot, true).contains(&sick.name)
     })?;
-    scene.explain(SHOP, &["Ejected: 1 of 10", &sick.name, "OutlierEjected"])?;
-    front.service.wait("with the bad replica evicted", Duration::from_secs(15), |sight| {
-        ejected(sight, true).contains(&sick.name) && ejected(sight, false).is_empty()
+    test_namespace.explain(SHOP, &["Ejected: 1 of 10", &sick.name, "OutlierEjected"])?;
+    front.service.wait("with the bad replica evicted", Duration::from_secs(15), |snapshot| {
+        ejected(snapshot, true).contains(&sick.name) && ejected(snapshot, false).is_empty()
     })?;
     wait_for("another replica in its place", Duration::from_secs(15), || {
-        let pods = pods(scene, SHOP)?;
+        let pods = pods(test_namespace, SHOP)?;
         Ok(pods.len() == 10 && pods.iter().all(|pod| pod.ready && pod.name != sick.name))
     })?;
     let replaced = SystemTime::now();
@@ -57,7 +57,8 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     let last = account.last_bad.unwrap_or_default() - unix(out.at);
     ensure!(last <= TOLD, "errors went on for {last:.1} s after the ejection: {}", account.why());
     let all = front.service.all();
-    let others = all.iter().flat_map(|sight| ejected(sight, true)).filter(|pod| *pod != sick.name).count();
+    let others =
+        all.iter().flat_map(|snapshot| ejected(snapshot, true)).filter(|pod| *pod != sick.name).count();
     ensure!(others == 0, "replicas that answered well were ejected too");
     let goes_on = without.last_bad.context("the control has no error, so none would be seen")? - unix(ended);
     ensure!(goes_on > -2.0, "the control's errors ended {:.1} s before its end", -goes_on);

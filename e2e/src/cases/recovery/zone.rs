@@ -28,14 +28,15 @@ const WITHIN: f64 = 50.0;
 const SERVICE_WITHIN: f64 = 60.0;
 const END: f64 = 10.0;
 
-pub fn run(theatre: &Theatre) -> Result<String> {
-    let front = Front::set(theatre, &SETUP, |_| Ok(()))?;
+pub fn run(fixture: &Fixture) -> Result<String> {
+    let front = Front::set(fixture, &SETUP, |_| Ok(()))?;
     spread(&front)?;
-    let (scene, stage) = (&front.scene, front.scene.stage);
-    let plain = control(scene, &SETUP)?;
-    let (here, there) = (on_node(scene, SHOP, "plimsoll-1")?, on_node(scene, SHOP, "plimsoll-2")?);
+    let (test_namespace, stage) = (&front.test_namespace, front.test_namespace.stage);
+    let plain = control(test_namespace, &SETUP)?;
+    let (here, there) =
+        (on_node(test_namespace, SHOP, "plimsoll-1")?, on_node(test_namespace, SHOP, "plimsoll-2")?);
     ensure!(here >= 2 && there >= 2, "{here} replicas are on node 1 and {there} on node 2");
-    ensure!(on_node(scene, CONTROL, "plimsoll-2")? >= 2, "the control is not spread");
+    ensure!(on_node(test_namespace, CONTROL, "plimsoll-2")? >= 2, "the control is not spread");
     let balancer = front.balancers()?.into_iter().find(|balancer| balancer.node == "plimsoll-1");
     let balancer = balancer.context("no balancer is on node 1")?;
     let stays = format!("http://{}:{PORT}", balancer.ip);
@@ -45,21 +46,21 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     sleep(BEFORE);
     let at = SystemTime::now();
     let (cut, dark) = (begin.elapsed().as_secs_f64(), Broken::node_2(&stage.cluster)?);
-    let lost = front.service.wait("with a lost zone", Duration::from_secs(45), |sight| {
-        sight.says("ZonesServing").starts_with("False ZoneLost")
+    let lost = front.service.wait("with a lost zone", Duration::from_secs(45), |snapshot| {
+        snapshot.says("ZonesServing").starts_with("False ZoneLost")
     })?;
     let noticed = begin.elapsed().as_secs_f64() - cut;
-    let raised = front.target.wait("raised", Duration::from_secs(45), |sight| {
-        sight.at >= at && sight.wanted() > i64::from(REPLICAS)
+    let raised = front.target.wait("raised", Duration::from_secs(45), |snapshot| {
+        snapshot.at >= at && snapshot.wanted() > i64::from(REPLICAS)
     })?;
-    scene.explain(SHOP, &["ZoneLost", "is lost with"])?;
+    test_namespace.explain(SHOP, &["ZoneLost", "is lost with"])?;
     let raised = (raised.wanted(), begin.elapsed().as_secs_f64() - cut);
     sleep(AWAY.saturating_sub(begin.elapsed().saturating_sub(BEFORE)));
     let ended = begin.elapsed().as_secs_f64();
-    let evicted = there.saturating_sub(on_node(scene, SHOP, "plimsoll-2")?);
+    let evicted = there.saturating_sub(on_node(test_namespace, SHOP, "plimsoll-2")?);
     dark.heal()?;
-    front.service.wait("without a lost zone", Duration::from_secs(60), |sight| {
-        sight.at > lost.at && sight.is("ZonesServing")
+    front.service.wait("without a lost zone", Duration::from_secs(60), |snapshot| {
+        snapshot.at > lost.at && snapshot.is("ZonesServing")
     })?;
     let late = [&through, &load, &beside].map(Flow::late);
     let (through, account, without) = (through.finish(true)?, load.finish(true)?, beside.finish(true)?);
@@ -85,6 +86,6 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     Ok(format!("zone lost with {there} of {REPLICAS} replicas, raised to {}", raised.0))
 }
 
-fn on_node(scene: &Scene<'_>, app: &str, node: &str) -> Result<usize> {
-    Ok(pods(scene, app)?.iter().filter(|pod| pod.node == node).count())
+fn on_node(test_namespace: &TestNamespace<'_>, app: &str, node: &str) -> Result<usize> {
+    Ok(pods(test_namespace, app)?.iter().filter(|pod| pod.node == node).count())
 }

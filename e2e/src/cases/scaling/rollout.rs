@@ -22,32 +22,33 @@ behavior: {scaleDown: {stabilizationWindowSeconds: 0}}"#;
 /// that.
 const MOST: i64 = 11;
 
-pub fn run(theatre: &Theatre) -> Result<String> {
-    let scene = Scene::open(theatre, NAMESPACE)?;
-    let url = checkout::deploy(&scene, 4)?;
+pub fn run(fixture: &Fixture) -> Result<String> {
+    let test_namespace = TestNamespace::open(fixture, NAMESPACE)?;
+    let url = checkout::deploy(&test_namespace, 4)?;
     // The worst surge that there is: every pod twice.
     let surge = json!({"rollingUpdate": {"maxSurge": "100%", "maxUnavailable": 0}});
-    scene.patch("deployment checkout", &json!({"spec": {"strategy": surge}}))?;
-    scene.apply(&checkout::service(NAMESPACE, 4, SPEC))?;
-    scene.wait_ready("checkout", Duration::from_secs(30))?;
-    let deployment = scene.follow("deployment", "checkout")?;
-    let load = checkout::load(&scene, &url, SHAPE)?;
-    let grown = |sight: &Sight| sight.wanted() >= 6 && sight.number("/status/readyReplicas") >= 6;
+    test_namespace.patch("deployment checkout", &json!({"spec": {"strategy": surge}}))?;
+    test_namespace.apply(&checkout::service(NAMESPACE, 4, SPEC))?;
+    test_namespace.wait_ready("checkout", Duration::from_secs(30))?;
+    let deployment = test_namespace.follow("deployment", "checkout")?;
+    let load = checkout::load(&test_namespace, &url, SHAPE)?;
+    let grown = |snapshot: &Snapshot| snapshot.wanted() >= 6 && snapshot.number("/status/readyReplicas") >= 6;
     deployment.wait("grown for the spike", Duration::from_secs(30), grown)?;
     sleep(Duration::from_secs(2));
-    scene.kubectl("rollout restart deployment/checkout")?;
-    scene.rolled_out("checkout", Duration::from_secs(60))?;
-    scene.explain("checkout", &["throughput"])?;
+    test_namespace.kubectl("rollout restart deployment/checkout")?;
+    test_namespace.rolled_out("checkout", Duration::from_secs(60))?;
+    test_namespace.explain("checkout", &["throughput"])?;
     // Until the last of the old pods has drained.
     sleep(Duration::from_secs(7));
     let account = load.finish(true)?;
-    let most_pods = deployment.all().iter().map(|sight| sight.number("/status/replicas")).max().unwrap_or(0);
+    let most_pods =
+        deployment.all().iter().map(|snapshot| snapshot.number("/status/replicas")).max().unwrap_or(0);
     let wanted = deployment.wanted();
     ensure!(most_pods >= 12, "there was no surge of every pod: {most_pods} pods at the most");
     let few = wanted.iter().all(|wanted| *wanted <= MOST);
     ensure!(few, "290 requests/s ask for 6 replicas, after a stall {MOST} at most; wanted were {wanted:?}");
     ensure!(account.lost() == 0, "{} of {} requests were lost", account.lost(), account.sent);
-    let careless = checkout::careless(&scene)?;
+    let careless = checkout::careless(&test_namespace)?;
     let p99 = account.p99.unwrap_or_default() * 1e3;
     requests(account.sent, account.lost(), careless);
     Ok(format!("wanted {wanted:?} with {most_pods} pods at the height of the surge; p99 {p99:.0} ms"))

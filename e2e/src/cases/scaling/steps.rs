@@ -31,30 +31,30 @@ const SPEC: &str = r#"kpis:
   atMost: "0.25"
 behavior: {scaleDown: {stabilizationWindowSeconds: 5}}"#;
 
-pub fn run(theatre: &Theatre) -> Result<String> {
-    let scene = Scene::open(theatre, NAMESPACE)?;
-    let url = checkout::deploy(&scene, 2)?;
-    let load = checkout::load(&scene, &url, SHAPE)?;
+pub fn run(fixture: &Fixture) -> Result<String> {
+    let test_namespace = TestNamespace::open(fixture, NAMESPACE)?;
+    let url = checkout::deploy(&test_namespace, 2)?;
+    let load = checkout::load(&test_namespace, &url, SHAPE)?;
     let begin = Instant::now();
-    let deployment = scene.follow("deployment", "checkout")?;
-    scene.apply(&checkout::service(NAMESPACE, 2, SPEC))?;
+    let deployment = test_namespace.follow("deployment", "checkout")?;
+    test_namespace.apply(&checkout::service(NAMESPACE, 2, SPEC))?;
     let at = |second: u64| sleep(Duration::from_secs(second).saturating_sub(begin.elapsed()));
     at(16);
     let jumped = wants(&deployment, "the jump to 220 requests/s", 5..=MOST)?;
     at(28);
     let peak = wants(&deployment, "the step to 340 requests/s", 7..=MOST)?;
-    let line = truth(&scene)?;
-    scene.explain("checkout", &["demand"])?;
+    let line = truth(&test_namespace)?;
+    test_namespace.explain("checkout", &["demand"])?;
     at(38);
     let stepped = wants(&deployment, "the step down to 150 requests/s", 3..=peak)?;
     // A stall of this machine is a burst of its own, which keeps the replicas for another minute.
     let left = Duration::from_secs(150).saturating_sub(begin.elapsed());
-    deployment.wait("down to 2 for 60 requests/s", left, |sight| sight.wanted() == 2)?;
-    told(&scene, &deployment.wanted())?;
+    deployment.wait("down to 2 for 60 requests/s", left, |snapshot| snapshot.wanted() == 2)?;
+    told(&test_namespace, &deployment.wanted())?;
     // Until the last of those that had to go has drained.
     sleep(Duration::from_secs(4));
     let (account, late) = account(load)?;
-    let careless = checkout::careless(&scene)?;
+    let careless = checkout::careless(&test_namespace)?;
     requests(account.sent, account.lost(), careless);
     let wanted = deployment.wanted();
     Ok(format!(
@@ -62,18 +62,18 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     ))
 }
 
-fn wants(deployment: &Trail, when: &str, allowed: std::ops::RangeInclusive<i64>) -> Result<i64> {
+fn wants(deployment: &WatchLog, when: &str, allowed: std::ops::RangeInclusive<i64>) -> Result<i64> {
     let wanted = deployment.last()?.wanted();
     ensure!(allowed.contains(&wanted), "{when}: {wanted} replicas; {allowed:?} are right");
     Ok(wanted)
 }
 
 /// The line of `kubectl get ssvc` fits a terminal and says what the Deployment says. Returns it.
-fn truth(scene: &Scene<'_>) -> Result<String> {
+fn truth(test_namespace: &TestNamespace<'_>) -> Result<String> {
     let mut said = String::new();
     for _ in 0..10 {
-        let text = scene.kubectl("get ssvc checkout")?;
-        let deployment = scene.get("deployment", "checkout")?;
+        let text = test_namespace.kubectl("get ssvc checkout")?;
+        let deployment = test_namespace.get("deployment", "checkout")?;
         let (wanted, ready) = (deployment.wanted(), deployment.number("/status/readyReplicas"));
         if let Some(line) = text.lines().find(|line| line.chars().count() > 120) {
             bail!("a line of `kubectl get ssvc` has {} characters: {line}", line.chars().count());
@@ -92,19 +92,19 @@ fn truth(scene: &Scene<'_>) -> Result<String> {
 }
 
 /// Events (one for each change, with its numbers), `kubectl wait` and the plugin all know what happened.
-fn told(scene: &Scene<'_>, wanted: &[i64]) -> Result<()> {
-    let described = scene.kubectl("describe ssvc checkout")?;
+fn told(test_namespace: &TestNamespace<'_>, wanted: &[i64]) -> Result<()> {
+    let described = test_namespace.kubectl("describe ssvc checkout")?;
     for (from, to) in wanted.iter().zip(wanted.iter().skip(1)) {
         let reason = if to > from { "ScaledUp" } else { "ScaledDown" };
         let text = format!(" {from} -> {to} replicas");
         let told = described.lines().any(|line| line.contains(reason) && line.contains(&text));
         ensure!(told, "`kubectl describe` has no event {reason} with{text}: {described}");
     }
-    scene.wait_ready("checkout", Duration::from_secs(5))?;
-    let status = scene.plugin(&["status", "checkout"])?;
+    test_namespace.wait_ready("checkout", Duration::from_secs(5))?;
+    let status = test_namespace.plugin(&["status", "checkout"])?;
     let told = status.contains("deployment/checkout") && status.contains("2-20");
     ensure!(told, "`kubectl plimsoll status`: {status}");
-    let why = scene.plugin(&["explain", "checkout"])?;
+    let why = test_namespace.plugin(&["explain", "checkout"])?;
     ensure!(why.contains("demand") && why.contains("2 replicas"), "`kubectl plimsoll explain`: {why}");
     Ok(())
 }

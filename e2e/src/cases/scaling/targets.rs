@@ -8,28 +8,28 @@ use crate::{
 const SOON: Duration = Duration::from_secs(10);
 
 /// A StatefulSet, whose revision is told by another label than a Deployment's.
-pub fn stateful_set(theatre: &Theatre) -> Result<String> {
-    let scene = Scene::open(theatre, "scale-statefulset")?;
-    let dial = scene.dial()?;
-    scene.apply(&format!(
+pub fn stateful_set(fixture: &Fixture) -> Result<String> {
+    let test_namespace = TestNamespace::open(fixture, "scale-statefulset")?;
+    let dial = test_namespace.dial()?;
+    test_namespace.apply(&format!(
         "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {{name: sessions, namespace: {}}}\nspec:\n  replicas: 1\n  \
          serviceName: sessions\n  podManagementPolicy: Parallel\n{}",
-        scene.namespace,
+        test_namespace.namespace,
         idle_pods("sessions", "{}")
     ))?;
-    let set = scene.follow("statefulset", "sessions")?;
+    let set = test_namespace.follow("statefulset", "sessions")?;
     DialService { target: ("apps/v1", "StatefulSet", "sessions"), ..DialService::on("sessions") }
-        .apply(&scene)?;
+        .apply(&test_namespace)?;
     dial.set(35)?;
-    set.wait("grown to 4", SOON, |sight| sight.wanted() == 4)?;
-    set.wait("ready", SOON, |sight| sight.number("/status/readyReplicas") == 4)?;
-    let service = scene.follow("scalableservice", "sessions")?;
-    service.wait("steady at 4", SOON, |sight| {
-        sight.number("/status/readyReplicas") == 4 && sight.says("Reconciling").starts_with("False")
+    set.wait("grown to 4", SOON, |snapshot| snapshot.wanted() == 4)?;
+    set.wait("ready", SOON, |snapshot| snapshot.number("/status/readyReplicas") == 4)?;
+    let service = test_namespace.follow("scalableservice", "sessions")?;
+    service.wait("steady at 4", SOON, |snapshot| {
+        snapshot.number("/status/readyReplicas") == 4 && snapshot.says("Reconciling").starts_with("False")
     })?;
-    scene.explain("sessions", &["has 4 replicas", "dial is 35"])?;
+    test_namespace.explain("sessions", &["has 4 replicas", "dial is 35"])?;
     dial.set(15)?;
-    set.wait("shrunk to 2", SOON, |sight| sight.wanted() == 2)?;
+    set.wait("shrunk to 2", SOON, |snapshot| snapshot.wanted() == 2)?;
     ensure!(set.wanted() == [1, 4, 2], "replicas {:?}", set.wanted());
     Ok(format!("replicas {:?}, four ready between", set.wanted()))
 }
@@ -58,85 +58,85 @@ spec:
 "#;
 
 /// A resource that Plimsoll has never heard of, without pods that could be selected.
-pub fn custom(theatre: &Theatre) -> Result<String> {
-    let scene = Scene::open(theatre, "scale-custom")?;
-    let seen = fleet(&scene);
+pub fn custom(fixture: &Fixture) -> Result<String> {
+    let test_namespace = TestNamespace::open(fixture, "scale-custom")?;
+    let seen = fleet(&test_namespace);
     // The release and the cluster are as they were before, however it ended.
-    scene.stage.install(&install())?;
-    scene
+    test_namespace.stage.install(&install())?;
+    test_namespace
         .kubectl("delete customresourcedefinition fleets.e2e.example.dev --ignore-not-found --wait=false")?;
     seen
 }
 
-fn fleet(scene: &Scene<'_>) -> Result<String> {
-    let cluster = &scene.stage.cluster;
-    let dial = scene.dial()?;
+fn fleet(test_namespace: &TestNamespace<'_>) -> Result<String> {
+    let cluster = &test_namespace.stage.cluster;
+    let dial = test_namespace.dial()?;
     cluster.apply(FLEETS)?;
-    scene.kubectl("wait --for=condition=Established crd/fleets.e2e.example.dev --timeout=20s")?;
-    let namespace = scene.namespace;
-    scene.apply(&format!(
+    test_namespace.kubectl("wait --for=condition=Established crd/fleets.e2e.example.dev --timeout=20s")?;
+    let namespace = test_namespace.namespace;
+    test_namespace.apply(&format!(
         "apiVersion: e2e.example.dev/v1\nkind: Fleet\nmetadata: {{name: ships, namespace: {namespace}}}\nspec: {{replicas: 1}}\n"
     ))?;
     dial.set(35)?;
     DialService { target: ("e2e.example.dev/v1", "Fleet", "ships"), ..DialService::on("ships") }
-        .apply(scene)?;
-    let service = scene.follow("scalableservice", "ships")?;
-    let refused = service.wait("refused by RBAC", SOON, |sight| {
-        let ready = sight.says("Ready");
+        .apply(test_namespace)?;
+    let service = test_namespace.follow("scalableservice", "ships")?;
+    let refused = service.wait("refused by RBAC", SOON, |snapshot| {
+        let ready = snapshot.says("Ready");
         ready.starts_with("False ScaleFailed")
             && ready.contains("forbidden")
             && ready.contains("fleets")
             && !ready.contains("Status {")
     })?;
-    scene.explain("ships", &["forbidden", "fleets"])?;
-    let fleet = scene.follow("fleets.e2e.example.dev", "ships")?;
-    let chart = scene.stage.built.workspace.join("charts/plimsoll");
+    test_namespace.explain("ships", &["forbidden", "fleets"])?;
+    let fleet = test_namespace.follow("fleets.e2e.example.dev", "ships")?;
+    let chart = test_namespace.stage.built.workspace.join("charts/plimsoll");
     let target =
         "rbac.extraScaleTargets[0].apiGroup=e2e.example.dev,rbac.extraScaleTargets[0].resource=fleets";
     let release =
         ["--namespace", crate::stage::OPERATOR_NAMESPACE, "--reuse-values", "--wait", "--set", target];
     let chart = chart.to_string_lossy();
     cluster.helm(&[&["upgrade", "plimsoll", chart.as_ref()], &release[..]].concat())?;
-    fleet.wait("grown to 4", Duration::from_secs(20), |sight| sight.wanted() == 4)?;
+    fleet.wait("grown to 4", Duration::from_secs(20), |snapshot| snapshot.wanted() == 4)?;
     let grown = json!({"status": {"replicas": 4}});
-    scene.patch("fleets.e2e.example.dev ships --subresource=status", &grown)?;
-    service.wait("steady at 4", SOON, |sight| sight.says("Ready").starts_with("True Steady"))?;
-    scene.explain("ships", &["has 4 replicas", "dial is 35"])?;
+    test_namespace.patch("fleets.e2e.example.dev ships --subresource=status", &grown)?;
+    service.wait("steady at 4", SOON, |snapshot| snapshot.says("Ready").starts_with("True Steady"))?;
+    test_namespace.explain("ships", &["has 4 replicas", "dial is 35"])?;
     dial.set(15)?;
-    fleet.wait("shrunk to 2", SOON, |sight| sight.wanted() == 2)?;
+    fleet.wait("shrunk to 2", SOON, |snapshot| snapshot.wanted() == 2)?;
     let refused = refused.says("Ready");
     Ok(format!("without the chart's leave: {refused}; with it: replicas {:?}", fleet.wanted()))
 }
 
-pub fn kubectl_scale(theatre: &Theatre) -> Result<String> {
-    let scene = Scene::open(theatre, "scale-kubectl")?;
-    scene.idle_deployment("web", 1)?;
-    let dial = scene.dial()?;
+pub fn kubectl_scale(fixture: &Fixture) -> Result<String> {
+    let test_namespace = TestNamespace::open(fixture, "scale-kubectl")?;
+    test_namespace.idle_deployment("web", 1)?;
+    let dial = test_namespace.dial()?;
     dial.set(15)?;
-    DialService::on("web").apply(&scene)?;
-    let deployment = scene.follow("deployment", "web")?;
-    deployment.wait("at 2 by its load", SOON, |sight| sight.wanted() == 2)?;
-    scene.kubectl("scale ssvc/web --replicas=5")?;
-    deployment.wait("at the new floor", SOON, |sight| sight.wanted() == 5)?;
-    let service = scene.follow("scalableservice", "web")?;
-    let there = service.wait("telling 5", SOON, |sight| sight.number("/status/replicas") == 5)?;
+    DialService::on("web").apply(&test_namespace)?;
+    let deployment = test_namespace.follow("deployment", "web")?;
+    deployment.wait("at 2 by its load", SOON, |snapshot| snapshot.wanted() == 2)?;
+    test_namespace.kubectl("scale ssvc/web --replicas=5")?;
+    deployment.wait("at the new floor", SOON, |snapshot| snapshot.wanted() == 5)?;
+    let service = test_namespace.follow("scalableservice", "web")?;
+    let there = service.wait("telling 5", SOON, |snapshot| snapshot.number("/status/replicas") == 5)?;
     ensure!(there.number("/spec/minReplicas") == 5, "minReplicas is {}", there.number("/spec/minReplicas"));
-    scene.explain("web", &["has 5 replicas", "minReplicas is 5", "dial"])?;
-    let scale = scene.get("scalableservice", "web --subresource=scale")?;
+    test_namespace.explain("web", &["has 5 replicas", "minReplicas is 5", "dial"])?;
+    let scale = test_namespace.get("scalableservice", "web --subresource=scale")?;
     let replicas = (scale.wanted(), scale.number("/status/replicas"));
     ensure!(replicas == (5, 5) && scale.text("/status/selector") == "app=web", "/scale says {scale}");
     // Through /status nobody can change the spec, nor the status without it.
     let both = json!({"spec": {"minReplicas": 9}, "status": {"replicas": 77}});
-    scene.patch("ssvc web --subresource=status", &both)?;
-    let after = scene.get("scalableservice", "web")?;
+    test_namespace.patch("ssvc web --subresource=status", &both)?;
+    let after = test_namespace.get("scalableservice", "web")?;
     ensure!(after.pointer("/spec/minReplicas") == Some(&5.into()), "/status changed the spec: {after}");
-    scene.patch("ssvc web", &json!({"status": {"readyReplicas": 66}}))?;
-    let after = scene.get("scalableservice", "web")?;
+    test_namespace.patch("ssvc web", &json!({"status": {"readyReplicas": 66}}))?;
+    let after = test_namespace.get("scalableservice", "web")?;
     ensure!(after.number("/status/readyReplicas") != 66, "the spec's way changed the status: {after}");
-    scene.kubectl("scale ssvc/web --replicas=1")?;
-    deployment.wait("back at what the load asks for", SOON, |sight| sight.wanted() == 2)?;
-    service.wait("true again after a foreign hand in /status", Duration::from_secs(35), |sight| {
-        sight.number("/status/replicas") == 2
+    test_namespace.kubectl("scale ssvc/web --replicas=1")?;
+    deployment.wait("back at what the load asks for", SOON, |snapshot| snapshot.wanted() == 2)?;
+    service.wait("true again after a foreign hand in /status", Duration::from_secs(35), |snapshot| {
+        snapshot.number("/status/replicas") == 2
     })?;
     Ok(format!("floor 1 -> 5 -> 1 by kubectl scale: replicas {:?}", deployment.wanted()))
 }

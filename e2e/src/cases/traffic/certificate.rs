@@ -16,12 +16,14 @@ const LONGEST: u32 = 180;
 const SERVED_WITHIN: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(20);
 
-pub fn run(theatre: &Theatre) -> Result<String> {
+pub fn run(fixture: &Fixture) -> Result<String> {
     let authority = Authority::new("plimsoll-e2e")?;
     let trusted = std::env::temp_dir().join("plimsoll-traffic-certificate.crt");
     fs::write(&trusted, authority.own().certificate)?;
-    let front = Front::set(theatre, &SETUP, |scene| serve_with(scene, &authority.server(&[HOST])?))?;
-    let stage = front.scene.stage;
+    let front = Front::set(fixture, &SETUP, |test_namespace| {
+        serve_with(test_namespace, &authority.server(&[HOST])?)
+    })?;
+    let stage = front.test_namespace.stage;
     let url = service_url(stage, NAMESPACE, &format!("{SHOP}-lb"), 443)?.replace("http://", "https://");
     let ca = format!("--ca={}", trusted.display());
     let flags = [ca.as_str(), "--server-name=shop.example"];
@@ -30,8 +32,8 @@ pub fn run(theatre: &Theatre) -> Result<String> {
     for number in 1..=TIMES {
         sleep(Duration::from_millis(500));
         let next = authority.server(&[HOST])?;
-        serve_with(&front.scene, &next)?;
-        took.extend(replaced(theatre, &front, number, &next.certificate)?);
+        serve_with(&front.test_namespace, &next)?;
+        took.extend(replaced(fixture, &front, number, &next.certificate)?);
     }
     sleep(Duration::from_secs(1));
     let account = flow.finish(true)?;
@@ -56,7 +58,7 @@ pub fn run(theatre: &Theatre) -> Result<String> {
 }
 
 /// Waits for the new certificate on each balancer. Returns how long after its file's change it was served.
-fn replaced(theatre: &Theatre, front: &Front<'_>, number: usize, certificate: &str) -> Result<Vec<Duration>> {
+fn replaced(fixture: &Fixture, front: &Front<'_>, number: usize, certificate: &str) -> Result<Vec<Duration>> {
     let mut waiting: Vec<(Pod, Option<Instant>)> =
         front.balancers()?.into_iter().map(|balancer| (balancer, None)).collect();
     for (balancer, _) in &waiting {
@@ -67,7 +69,7 @@ fn replaced(theatre: &Theatre, front: &Front<'_>, number: usize, certificate: &s
         let in_time = begin.elapsed() <= Duration::from_secs(8);
         ensure!(in_time, "not all balancers serve the new certificate: {waiting:?}");
         for (balancer, changed) in &mut waiting {
-            if changed.is_none() && file(theatre, balancer)? == certificate.trim() {
+            if changed.is_none() && file(fixture, balancer)? == certificate.trim() {
                 *changed = Some(Instant::now());
             }
         }
@@ -85,9 +87,9 @@ fn replaced(theatre: &Theatre, front: &Front<'_>, number: usize, certificate: &s
 }
 
 /// The certificate's file in the pod, as it is on the host.
-fn file(theatre: &Theatre, balancer: &Pod) -> Result<String> {
+fn file(fixture: &Fixture, balancer: &Pod) -> Result<String> {
     let pod = format!("{}/kubelet/pods/{}/volumes/kubernetes.io~secret", balancer.node, balancer.uid);
-    let folder = theatre.stage.cluster.state_folder().join(pod);
+    let folder = fixture.stage.cluster.state_folder().join(pod);
     let volumes = fs::read_dir(&folder)?;
     let file = volumes.flatten().map(|volume| volume.path().join("tls.crt")).find(|file| file.exists());
     let file = file.with_context(|| format!("no volume of {} has a tls.crt", balancer.name))?;

@@ -24,23 +24,23 @@ struct Course {
     within: Duration,
 }
 
-pub fn run(theatre: &Theatre) -> Result<String> {
-    course(theatre, &Course { setup: SETUP, many: 20, times: 2, within: Duration::from_secs(20) })
+pub fn run(fixture: &Fixture) -> Result<String> {
+    course(fixture, &Course { setup: SETUP, many: 20, times: 2, within: Duration::from_secs(20) })
 }
 
-pub fn a_hundred(theatre: &Theatre) -> Result<String> {
+pub fn a_hundred(fixture: &Fixture) -> Result<String> {
     let setup = Setup { namespace: "long-endpoints", replicas: 10, most: 100, ..SETUP };
-    course(theatre, &Course { setup, many: 100, times: 2, within: Duration::from_secs(180) })
+    course(fixture, &Course { setup, many: 100, times: 2, within: Duration::from_secs(180) })
 }
 
-fn course(theatre: &Theatre, course: &Course) -> Result<String> {
+fn course(fixture: &Fixture, course: &Course) -> Result<String> {
     let Course { setup, many, times, within } = course;
     let few = setup.replicas;
-    let front = Front::set(theatre, setup, |_| Ok(()))?;
-    let stage = front.scene.stage;
+    let front = Front::set(fixture, setup, |_| Ok(()))?;
+    let stage = front.test_namespace.stage;
     let slices = |service: String| {
         let label = format!("kubernetes.io/service-name={service}");
-        Trail::of_all(&stage.cluster, setup.namespace, "endpointslices", &label)
+        WatchLog::of_all(&stage.cluster, setup.namespace, "endpointslices", &label)
     };
     let (ours, plain) = (slices(format!("{SHOP}-endpoints"))?, slices(SHOP.to_owned())?);
     let direct = crate::stage::service_url(stage, setup.namespace, SHOP, 8080)?;
@@ -83,7 +83,11 @@ fn course(theatre: &Theatre, course: &Course) -> Result<String> {
 /// Goes back to few; whoever goes must have been drained.
 fn go_back(front: &Front<'_>, few: u32, within: Duration) -> Result<()> {
     let pods = || -> Result<BTreeSet<String>> {
-        let list = front.scene.stage.cluster.list(front.scene.namespace, "pods --selector=app=shop")?;
+        let list = front
+            .test_namespace
+            .stage
+            .cluster
+            .list(front.test_namespace.namespace, "pods --selector=app=shop")?;
         Ok(list.iter().map(|pod| pod.text("/metadata/name").to_owned()).collect())
     };
     let (before, asked) = (pods()?, SystemTime::now());
@@ -100,10 +104,10 @@ fn go_back(front: &Front<'_>, few: u32, within: Duration) -> Result<()> {
 fn lowered_at_once(front: &Front<'_>, setup: &Setup) -> Result<Account> {
     // Each replica has ten requests in hand, so that it can't be luck that none is lost.
     let slow = Setup { replicas: 8, workers: 50, service_time: "300ms", ..*setup };
-    let plain = control(&front.scene, &slow)?;
-    let flow = Flow::start(front.scene.stage, &plain, RATE, 4, &[])?;
+    let plain = control(&front.test_namespace, &slow)?;
+    let flow = Flow::start(front.test_namespace.stage, &plain, RATE, 4, &[])?;
     sleep(Duration::from_secs(1));
-    front.scene.kubectl(&format!("scale deployment {CONTROL} --replicas=4"))?;
+    front.test_namespace.kubectl(&format!("scale deployment {CONTROL} --replicas=4"))?;
     let account = flow.finish(false)?;
     account.some_lost("control")?;
     Ok(account)
@@ -113,7 +117,7 @@ fn lowered_at_once(front: &Front<'_>, setup: &Setup) -> Result<Account> {
 fn first_requests(front: &Front<'_>, forwarded: bool) -> Result<BTreeMap<String, f64>> {
     let name = format!("shop_first_request_timestamp_seconds{{forwarded=\"{forwarded}\"}}");
     let mut first = BTreeMap::new();
-    for pod in pods(&front.scene, SHOP)? {
+    for pod in pods(&front.test_namespace, SHOP)? {
         let at = sample(&fetch(&format!("http://{}:8080/metrics", pod.ip))?, &name).unwrap_or(0.0);
         if at > 0.0 {
             first.insert(pod.name, at);
@@ -123,16 +127,16 @@ fn first_requests(front: &Front<'_>, forwarded: bool) -> Result<BTreeMap<String,
 }
 
 /// From the first sight of each pod as ready in an EndpointSlice until its first request, in milliseconds.
-fn delays(slices: &Trail, first: &BTreeMap<String, f64>) -> Vec<f64> {
+fn delays(slices: &WatchLog, first: &BTreeMap<String, f64>) -> Vec<f64> {
     let mut ready: BTreeMap<String, SystemTime> = BTreeMap::new();
-    for sight in slices.all() {
+    for snapshot in slices.all() {
         let is_ready = |endpoint: &&Value| endpoint.pointer("/conditions/ready") == Some(&json!(true));
-        for endpoint in sight.list("/endpoints").iter().filter(is_ready) {
-            ready.entry(endpoint.text("/targetRef/name").to_owned()).or_insert(sight.at);
+        for endpoint in snapshot.list("/endpoints").iter().filter(is_ready) {
+            ready.entry(endpoint.text("/targetRef/name").to_owned()).or_insert(snapshot.at);
         }
     }
     // The replicas of the beginning were ready before the trail began.
-    let begun = slices.all().first().map_or(0.0, |sight| unix(sight.at));
+    let begun = slices.all().first().map_or(0.0, |snapshot| unix(snapshot.at));
     let delay = |(pod, at): (&String, &f64)| {
         let ready = unix(*ready.get(pod)?);
         (ready > begun).then_some((at - ready) * 1e3)

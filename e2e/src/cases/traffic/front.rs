@@ -56,38 +56,38 @@ impl Setup {
 }
 
 pub struct Front<'a> {
-    pub scene: Scene<'a>,
+    pub test_namespace: TestNamespace<'a>,
     dial: Dial,
     pub url: String,
-    pub target: Trail,
-    pub service: Trail,
+    pub target: WatchLog,
+    pub service: WatchLog,
 }
 
 impl<'a> Front<'a> {
     /// Sets all up, `prepare`d by what the balancers need; returns when both balance.
     pub fn set(
-        theatre: &'a Theatre,
+        fixture: &'a Fixture,
         setup: &Setup,
-        prepare: impl FnOnce(&Scene<'a>) -> Result<()>,
+        prepare: impl FnOnce(&TestNamespace<'a>) -> Result<()>,
     ) -> Result<Self> {
-        let scene = Scene::open(theatre, setup.namespace)?;
-        prepare(&scene)?;
+        let test_namespace = TestNamespace::open(fixture, setup.namespace)?;
+        prepare(&test_namespace)?;
         // Both start while the dial does.
-        scene.apply(&setup.shop(SHOP).manifest(&scene.stage.built.shop_image))?;
-        let dial = scene.dial()?;
+        test_namespace.apply(&setup.shop(SHOP).manifest(&test_namespace.stage.built.shop_image))?;
+        let dial = test_namespace.dial()?;
         dial.set(u64::from(setup.replicas) * 10)?;
-        setup.shop(SHOP).deploy(scene.stage)?;
-        scene.apply(&service(setup))?;
-        let follow = |kind| scene.follow(kind, SHOP);
+        setup.shop(SHOP).deploy(test_namespace.stage)?;
+        test_namespace.apply(&service(setup))?;
+        let follow = |kind| test_namespace.follow(kind, SHOP);
         let (target, service) = (follow("deployment")?, follow("scalableservice")?);
-        service.wait("TrafficSynced and Ready", Duration::from_secs(40), |sight| {
-            ["TrafficSynced", "Ready"].iter().all(|type_| sight.is(type_))
-                && sight.number("/status/observedGeneration") == sight.generation()
+        service.wait("TrafficSynced and Ready", Duration::from_secs(40), |snapshot| {
+            ["TrafficSynced", "Ready"].iter().all(|type_| snapshot.is(type_))
+                && snapshot.number("/status/observedGeneration") == snapshot.generation()
         })?;
-        let url = service_url(scene.stage, setup.namespace, &format!("{SHOP}-lb"), 80)?;
-        let front = Self { scene, dial, url, target, service };
+        let url = service_url(test_namespace.stage, setup.namespace, &format!("{SHOP}-lb"), 80)?;
+        let front = Self { test_namespace, dial, url, target, service };
         front.both_ready(Duration::from_secs(20))?;
-        front.scene.explain(SHOP, &["2/2 in sync"])?;
+        front.test_namespace.explain(SHOP, &["2/2 in sync"])?;
         Ok(front)
     }
 
@@ -95,17 +95,17 @@ impl<'a> Front<'a> {
         self.dial.set(u64::from(replicas) * 10)
     }
 
-    pub fn wait_for(&self, replicas: u32, within: Duration) -> Result<Sight> {
+    pub fn wait_for(&self, replicas: u32, within: Duration) -> Result<Snapshot> {
         let wanted = i64::from(replicas);
-        self.target.wait(&format!("at {replicas}"), within, |sight| {
-            sight.wanted() == wanted
-                && sight.number("/status/replicas") == wanted
-                && sight.number("/status/readyReplicas") == wanted
+        self.target.wait(&format!("at {replicas}"), within, |snapshot| {
+            snapshot.wanted() == wanted
+                && snapshot.number("/status/replicas") == wanted
+                && snapshot.number("/status/readyReplicas") == wanted
         })
     }
 
     pub fn balancers(&self) -> Result<Vec<Pod>> {
-        Pod::all(&self.scene, &format!("plimsoll.dev/balancer={SHOP}"))
+        Pod::all(&self.test_namespace, &format!("plimsoll.dev/balancer={SHOP}"))
     }
 
     /// When each HAProxy process began to serve, as it tells itself, in seconds since 1970; a reload is a new process.
@@ -131,30 +131,31 @@ impl<'a> Front<'a> {
     /// Has the kubelet look at a balancer's Secrets now: it does when the pod changes, else once a minute.
     pub fn touch(&self, balancer: &Pod, mark: usize) -> Result<()> {
         let words = format!("annotate pod {} --overwrite touched={mark}", balancer.name);
-        self.scene.kubectl(&words).map(drop)
+        self.test_namespace.kubectl(&words).map(drop)
     }
 
     /// Pods of the status' `draining`, when it first named any, and when that was.
     pub fn draining(&self, since: SystemTime, within: Duration) -> Result<(SystemTime, Vec<String>)> {
-        let sight =
-            self.service.wait("draining", within, |sight| sight.at >= since && !victims(sight).is_empty())?;
-        Ok((sight.at, victims(&sight)))
+        let snapshot = self
+            .service
+            .wait("draining", within, |snapshot| snapshot.at >= since && !victims(snapshot).is_empty())?;
+        Ok((snapshot.at, victims(&snapshot)))
     }
 
     /// Every pod that the status' `draining` named since then.
     pub fn drained(&self, since: SystemTime) -> BTreeSet<String> {
-        self.service.all().iter().filter(|sight| sight.at >= since).flat_map(victims).collect()
+        self.service.all().iter().filter(|snapshot| snapshot.at >= since).flat_map(victims).collect()
     }
 
     /// Changes fields of `spec.traffic`, and waits until the balancers have it.
     pub fn change(&self, traffic: &Value, within: Duration) -> Result<()> {
         self.set_traffic(traffic)?;
-        let generation = self.scene.get("scalableservice", SHOP)?.generation();
+        let generation = self.test_namespace.get("scalableservice", SHOP)?.generation();
         let new = |balancer: &Value| {
             balancer.number("/observedGeneration") == generation && balancer["inSync"] == json!(true)
         };
-        self.service.wait("in sync with its new spec", within, |sight| {
-            let balancers = sight.list("/status/traffic/balancers");
+        self.service.wait("in sync with its new spec", within, |snapshot| {
+            let balancers = snapshot.list("/status/traffic/balancers");
             balancers.len() >= 2 && balancers.iter().all(new)
         })?;
         Ok(())
@@ -162,22 +163,22 @@ impl<'a> Front<'a> {
 
     /// Changes fields of `spec.traffic`; null takes all of it away.
     pub fn set_traffic(&self, traffic: &Value) -> Result<()> {
-        self.scene.patch(&format!("scalableservice {SHOP}"), &json!({"spec": {"traffic": traffic}}))
+        self.test_namespace.patch(&format!("scalableservice {SHOP}"), &json!({"spec": {"traffic": traffic}}))
     }
 }
 
-fn victims(sight: &Sight) -> Vec<String> {
-    sight.list("/status/traffic/draining").iter().map(|entry| entry.text("/pod").to_owned()).collect()
+fn victims(snapshot: &Snapshot) -> Vec<String> {
+    snapshot.list("/status/traffic/draining").iter().map(|entry| entry.text("/pod").to_owned()).collect()
 }
 
 pub const HOST: &str = "shop.example";
 
-pub fn serve_with(scene: &Scene<'_>, Signed { certificate, key }: &Signed) -> Result<()> {
-    scene.secret("shop-tls", "kubernetes.io/tls", &json!({"tls.crt": certificate, "tls.key": key}))
+pub fn serve_with(test_namespace: &TestNamespace<'_>, Signed { certificate, key }: &Signed) -> Result<()> {
+    test_namespace.secret("shop-tls", "kubernetes.io/tls", &json!({"tls.crt": certificate, "tls.key": key}))
 }
 
-pub fn control(scene: &Scene<'_>, setup: &Setup) -> Result<String> {
-    setup.shop(CONTROL).serve(scene.stage)
+pub fn control(test_namespace: &TestNamespace<'_>, setup: &Setup) -> Result<String> {
+    setup.shop(CONTROL).serve(test_namespace.stage)
 }
 
 pub fn seconds(from: SystemTime, to: SystemTime) -> f64 {

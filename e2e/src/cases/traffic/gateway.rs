@@ -14,57 +14,57 @@ const RATE: u32 = 30;
 const LOOKS: usize = 40;
 const FIGHT: Duration = Duration::from_secs(12);
 
-pub fn run(theatre: &Theatre) -> Result<String> {
-    let scene = Scene::open(theatre, NAMESPACE)?;
-    let dial = scene.dial()?;
+pub fn run(fixture: &Fixture) -> Result<String> {
+    let test_namespace = TestNamespace::open(fixture, NAMESPACE)?;
+    let dial = test_namespace.dial()?;
     for name in ["shop", "standby"] {
-        Setup::of(NAMESPACE, 2).shop(name).deploy(scene.stage)?;
+        Setup::of(NAMESPACE, 2).shop(name).deploy(test_namespace.stage)?;
     }
     dial.set(20)?;
-    let _stand_in = GatewayStandIn::start(scene.stage, "stand-in")?;
+    let _stand_in = GatewayStandIn::start(test_namespace.stage, "stand-in")?;
     // Its 500 are its own, and no doubt about the Gateway: a headless service is asked too.
-    fault(&scene, "shop", r#"{"errors": 1.0}"#)?;
-    scene.apply(&objects())?;
-    let service = scene.follow("scalableservice", "shop")?;
+    fault(&test_namespace, "shop", r#"{"errors": 1.0}"#)?;
+    test_namespace.apply(&objects())?;
+    let service = test_namespace.follow("scalableservice", "shop")?;
     says(&service, "True", "shop-pods 100, standby 0")?;
-    fault(&scene, "shop", "{}")?;
-    let before = scene.get("httproute", "shop")?;
+    fault(&test_namespace, "shop", "{}")?;
+    let before = test_namespace.get("httproute", "shop")?;
     only(&answers()?, "shop")?;
 
-    let flow = Flow::start(scene.stage, &GatewayStandIn::url(PORT), RATE, 240, &[HOST_HEADER])?;
+    let flow = Flow::start(test_namespace.stage, &GatewayStandIn::url(PORT), RATE, 240, &[HOST_HEADER])?;
     // Somebody edits another rule while Plimsoll changes this one.
     let edit = json!([{"op": "replace", "path": "/spec/rules/0/backendRefs/0/weight", "value": 9}]);
-    scene.kubectl("annotate scalableservice shop plimsoll.dev/failover-to=standby")?;
-    scene.patch("httproute shop", &edit)?;
+    test_namespace.kubectl("annotate scalableservice shop plimsoll.dev/failover-to=standby")?;
+    test_namespace.patch("httproute shop", &edit)?;
     says(&service, "True", "shop-pods 0, standby 100")?;
     only(&answers()?, "standby")?;
-    let after = scene.get("httproute", "shop")?;
+    let after = test_namespace.get("httproute", "shop")?;
     ensure!(weights(&after, 0) == [9, 3], "the edit is lost: {after}");
     ensure!(rest(&after) == rest(&before), "more than weights was changed: {after}");
-    scene.explain("shop", &["standby"])?;
+    test_namespace.explain("shop", &["standby"])?;
 
     // Status that speaks of an older generation is not believed, though all the rest is right.
-    lie(&scene, "stale")?;
-    scene.kubectl("annotate scalableservice shop --overwrite plimsoll.dev/failover-to=primary")?;
-    let doubt = service.wait("in doubt", Duration::from_secs(60), |sight| {
-        sight.says("TrafficSynced").contains("RouteProgressing")
+    lie(&test_namespace, "stale")?;
+    test_namespace.kubectl("annotate scalableservice shop --overwrite plimsoll.dev/failover-to=primary")?;
+    let doubt = service.wait("in doubt", Duration::from_secs(60), |snapshot| {
+        snapshot.says("TrafficSynced").contains("RouteProgressing")
     })?;
     sleep(Duration::from_secs(5));
-    let still = service.all().into_iter().filter(|sight| sight.at > doubt.at);
-    let believed = still.into_iter().find(|sight| sight.is("TrafficSynced"));
+    let still = service.all().into_iter().filter(|snapshot| snapshot.at > doubt.at);
+    let believed = still.into_iter().find(|snapshot| snapshot.is("TrafficSynced"));
     ensure!(believed.is_none(), "a status of an older generation was believed");
-    lie(&scene, "")?;
+    lie(&test_namespace, "")?;
     says(&service, "True", "shop-pods 100, standby 0")?;
     only(&answers()?, "shop")?;
     let through = flow.finish(true)?;
-    let control = killed(&scene, &service)?;
+    let control = killed(&test_namespace, &service)?;
     requests(through.sent, through.lost(), control.lost());
     through.none_lost("through the switch to the standby and back")?;
     control.some_lost("control, the primary's pods killed")?;
-    let writes = fight(&scene, &service)?;
-    claim(&scene)?;
-    unnamed(&scene, &service)?;
-    taken_out(&scene, &service)?;
+    let writes = fight(&test_namespace, &service)?;
+    claim(&test_namespace)?;
+    unnamed(&test_namespace, &service)?;
+    taken_out(&test_namespace, &service)?;
     Ok(format!(
         "weights 100/0 -> 0/100 -> 100/0, {LOOKS} requests each where they should be; control, pods killed, lost {}; \
          somebody who takes weights back for {FIGHT:?} is written against {writes} times, and told",
@@ -73,38 +73,38 @@ pub fn run(theatre: &Theatre) -> Result<String> {
 }
 
 /// The pods that have all requests die at once, and nobody moves these.
-fn killed(scene: &Scene<'_>, service: &Trail) -> Result<Account> {
+fn killed(test_namespace: &TestNamespace<'_>, service: &WatchLog) -> Result<Account> {
     let freeze = |value: &str| {
         let annotation = format!("plimsoll.dev/failover-freeze{value}");
-        scene.kubectl(&format!("annotate scalableservice shop --overwrite {annotation}")).map(drop)
+        test_namespace.kubectl(&format!("annotate scalableservice shop --overwrite {annotation}")).map(drop)
     };
     let state = |words: &'static str, is: bool| {
-        service.wait(words, Duration::from_secs(20), |sight| {
-            let state = sight.text("/status/failover/state");
+        service.wait(words, Duration::from_secs(20), |snapshot| {
+            let state = snapshot.text("/status/failover/state");
             !state.is_empty() && (state == "Frozen") == is
         })
     };
     freeze("=control")?;
     state("frozen", true)?;
-    let flow = Flow::start(scene.stage, &GatewayStandIn::url(PORT), RATE, 3, &[HOST_HEADER])?;
+    let flow = Flow::start(test_namespace.stage, &GatewayStandIn::url(PORT), RATE, 3, &[HOST_HEADER])?;
     sleep(Duration::from_secs(1));
-    scene.kubectl("delete pods --selector=app=shop --grace-period=0 --force --wait=false")?;
+    test_namespace.kubectl("delete pods --selector=app=shop --grace-period=0 --force --wait=false")?;
     let account = flow.finish(false)?;
-    scene.rolled_out("shop", Duration::from_secs(60))?;
+    test_namespace.rolled_out("shop", Duration::from_secs(60))?;
     freeze("-")?;
     state("frozen no more", false)?;
     Ok(account)
 }
 
 /// Somebody else takes the weights back whenever they are right; how often Plimsoll set them.
-fn fight(scene: &Scene<'_>, service: &Trail) -> Result<usize> {
+fn fight(test_namespace: &TestNamespace<'_>, service: &WatchLog) -> Result<usize> {
     let back = json!([{"op": "replace", "path": "/spec/rules/1/backendRefs/0/weight", "value": 60},
                       {"op": "replace", "path": "/spec/rules/1/backendRefs/1/weight", "value": 40}]);
     let begun = Instant::now();
     let mut times = 0;
     while begun.elapsed() < FIGHT {
-        if weights(&scene.get("httproute", "shop")?, 1) == [100, 0] {
-            scene.patch("httproute shop", &back)?;
+        if weights(&test_namespace.get("httproute", "shop")?, 1) == [100, 0] {
+            test_namespace.patch("httproute shop", &back)?;
             times += 1;
         }
         sleep(Duration::from_millis(100));
@@ -116,51 +116,51 @@ fn fight(scene: &Scene<'_>, service: &Trail) -> Result<usize> {
     Ok(times)
 }
 
-fn claim(scene: &Scene<'_>) -> Result<()> {
-    scene.apply(&service("claimant", "standby"))?;
-    let claimant = scene.follow("scalableservice", "claimant")?;
+fn claim(test_namespace: &TestNamespace<'_>) -> Result<()> {
+    test_namespace.apply(&service("claimant", "standby"))?;
+    let claimant = test_namespace.follow("scalableservice", "claimant")?;
     says(&claimant, "False", "is steered by the ScalableService shop, which is older")?;
     only(&answers()?, "shop")?;
-    scene.kubectl("delete scalableservice claimant").map(drop)
+    test_namespace.kubectl("delete scalableservice claimant").map(drop)
 }
 
-fn unnamed(scene: &Scene<'_>, service: &Trail) -> Result<()> {
+fn unnamed(test_namespace: &TestNamespace<'_>, service: &WatchLog) -> Result<()> {
     condition(service, "FailoverReady", "True", "")?;
     let backends = "/spec/rules/1/backendRefs";
     let remove = json!([{"op": "remove", "path": format!("{backends}/1")}]);
-    scene.patch("httproute shop", &remove)?;
+    test_namespace.patch("httproute shop", &remove)?;
     condition(service, "FailoverReady", "False", "has no backendRef for Service traffic-gateway/standby")?;
     let backend = json!({"name": "standby", "port": 8080, "weight": 0});
     let add = json!([{"op": "add", "path": format!("{backends}/-"), "value": backend}]);
-    scene.patch("httproute shop", &add)?;
+    test_namespace.patch("httproute shop", &add)?;
     condition(service, "FailoverReady", "True", "")
 }
 
 /// The standby has all requests, and the spec has it no more.
-fn taken_out(scene: &Scene<'_>, service: &Trail) -> Result<()> {
-    scene.kubectl("annotate scalableservice shop --overwrite plimsoll.dev/failover-to=standby")?;
+fn taken_out(test_namespace: &TestNamespace<'_>, service: &WatchLog) -> Result<()> {
+    test_namespace.kubectl("annotate scalableservice shop --overwrite plimsoll.dev/failover-to=standby")?;
     says(service, "True", "shop-pods 0, standby 100")?;
-    scene.patch("scalableservice shop", &json!([{"op": "remove", "path": "/spec/failover"}]))?;
+    test_namespace.patch("scalableservice shop", &json!([{"op": "remove", "path": "/spec/failover"}]))?;
     says(service, "True", "has the weights shop-pods 100,")?;
     only(&answers()?, "shop")
 }
 
-fn says(service: &Trail, status: &str, words: &str) -> Result<()> {
+fn says(service: &WatchLog, status: &str, words: &str) -> Result<()> {
     condition(service, "TrafficSynced", status, words)
 }
 
-fn condition(service: &Trail, type_: &str, status: &str, words: &str) -> Result<()> {
+fn condition(service: &WatchLog, type_: &str, status: &str, words: &str) -> Result<()> {
     let should = format!("{type_}={status} with {words:?}");
-    service.wait(&should, Duration::from_secs(90), |sight| {
-        let condition = sight.condition(type_);
+    service.wait(&should, Duration::from_secs(90), |snapshot| {
+        let condition = snapshot.condition(type_);
         condition.text("/status") == status && condition.text("/message").contains(words)
     })?;
     Ok(())
 }
 
-fn lie(scene: &Scene<'_>, words: &str) -> Result<()> {
+fn lie(test_namespace: &TestNamespace<'_>, words: &str) -> Result<()> {
     let annotation = format!("plimsoll.dev/lies={words}");
-    scene.kubectl(&format!("annotate gateway front --overwrite {annotation}"))?;
+    test_namespace.kubectl(&format!("annotate gateway front --overwrite {annotation}"))?;
     sleep(Duration::from_secs(1));
     Ok(())
 }

@@ -17,10 +17,10 @@ const CUT_WITHIN: f64 = 0.5;
 const BACK_WITHIN_MS: f64 = 5_000.0;
 const CUT: &[&str] = &["reset", "closed"];
 
-pub fn run(theatre: &Theatre) -> Result<String> {
-    let front = Front::set(theatre, &SETUP, |_| Ok(()))?;
+pub fn run(fixture: &Fixture) -> Result<String> {
+    let front = Front::set(fixture, &SETUP, |_| Ok(()))?;
     spread(&front)?;
-    let stage = front.scene.stage;
+    let stage = front.test_namespace.stage;
     let balancers = front.balancers()?;
     let (one, other) = balancers.first().zip(balancers.last()).context("no balancers")?;
 
@@ -65,16 +65,16 @@ pub fn run(theatre: &Theatre) -> Result<String> {
 
 /// The API server is away for a minute. What was asked meanwhile is done once it is back; how soon, is up to Kubernetes too,
 /// whose own programs ask again after up to a minute (client-go's back-off).
-pub fn a_minute(theatre: &Theatre) -> Result<String> {
-    let front = Front::set(theatre, &Setup { namespace: "long-api", ..SETUP }, |_| Ok(()))?;
+pub fn a_minute(fixture: &Fixture) -> Result<String> {
+    let front = Front::set(fixture, &Setup { namespace: "long-api", ..SETUP }, |_| Ok(()))?;
     spread(&front)?;
     let balancers = front.balancers()?;
     let (one, other) = balancers.first().zip(balancers.last()).context("no balancers")?;
     let account = without_api_server(&front, &other.uid, MINUTE)?;
     let back = SystemTime::now();
     front.ask(6)?;
-    let raised = front.target.wait("raised", Duration::from_secs(30), |sight| sight.wanted() == 6)?;
-    front.scene.explain(SHOP, &[])?;
+    let raised = front.target.wait("raised", Duration::from_secs(30), |snapshot| snapshot.wanted() == 6)?;
+    front.test_namespace.explain(SHOP, &[])?;
     let ready = front.wait_for(6, Duration::from_secs(120))?;
     front.both_ready(READY_WITHIN)?;
     let control = during(&front, 4, || kill(&one.uid, "haproxy"))?;
@@ -89,7 +89,7 @@ pub fn a_minute(theatre: &Theatre) -> Result<String> {
 /// Load while the API server is away for so many seconds and an agent, that of a pod with this UID, is killed.
 fn without_api_server(front: &Front<'_>, agent: &str, away: u32) -> Result<Account> {
     during(front, away, || {
-        let api_server = Broken::api_server(&front.scene.stage.cluster)?;
+        let api_server = Broken::api_server(&front.test_namespace.stage.cluster)?;
         // What starts now has nobody to ask.
         kill(agent, "lb-agent run")?;
         sleep(Duration::from_secs(u64::from(away) - 2));
@@ -99,7 +99,7 @@ fn without_api_server(front: &Front<'_>, agent: &str, away: u32) -> Result<Accou
 
 /// Load for so many seconds, in whose first second nothing happens.
 fn during<T>(front: &Front<'_>, seconds: u32, fault: impl FnOnce() -> Result<T>) -> Result<Account> {
-    let flow = Flow::start(front.scene.stage, &front.url, RATE, seconds, &[])?;
+    let flow = Flow::start(front.test_namespace.stage, &front.url, RATE, seconds, &[])?;
     sleep(Duration::from_secs(1));
     fault()?;
     flow.finish(false)

@@ -8,12 +8,12 @@ const RATE: u32 = 60;
 const UP: [u32; 8] = [4, 5, 6, 7, 8, 9, 10, 12];
 const DOWN: [u32; 2] = [7, 3];
 
-pub fn run(theatre: &Theatre) -> Result<String> {
-    let front = Front::set(theatre, &SETUP, |_| Ok(()))?;
-    let stage = front.scene.stage;
+pub fn run(fixture: &Fixture) -> Result<String> {
+    let front = Front::set(fixture, &SETUP, |_| Ok(()))?;
+    let stage = front.test_namespace.stage;
     // Each replica has ten requests in hand, so that it can't be luck that none is lost.
     let slow = Setup { replicas: 8, workers: 50, service_time: "300ms", ..SETUP };
-    let plain = control(&front.scene, &slow)?;
+    let plain = control(&front.test_namespace, &slow)?;
     let before = reloads(&front)?;
     let flow = Flow::start(stage, &front.url, RATE, 60, &[])?;
     let beside = Flow::start(stage, &plain, RATE, 60, &[])?;
@@ -22,12 +22,12 @@ pub fn run(theatre: &Theatre) -> Result<String> {
         change(&front, replicas)?;
     }
     front.wait_for(12, Duration::from_secs(20))?;
-    front.scene.kubectl(&format!("scale deployment {CONTROL} --replicas=4"))?;
+    front.test_namespace.kubectl(&format!("scale deployment {CONTROL} --replicas=4"))?;
     for replicas in DOWN {
         change(&front, replicas)?;
     }
     front.wait_for(3, Duration::from_secs(20))?;
-    front.scene.explain(SHOP, &["2/2 in sync"])?;
+    front.test_namespace.explain(SHOP, &["2/2 in sync"])?;
     sleep(Duration::from_millis(500));
     let (account, control) = (flow.finish(true)?, beside.finish(true)?);
     requests(account.fresh.sent, account.fresh.lost(), control.lost());
@@ -49,8 +49,8 @@ fn change(front: &Front<'_>, replicas: u32) -> Result<()> {
     front.ask(replicas)?;
     front
         .target
-        .wait(&format!("told to have {replicas}"), Duration::from_secs(15), |sight| {
-            sight.at >= asked && sight.wanted() == i64::from(replicas)
+        .wait(&format!("told to have {replicas}"), Duration::from_secs(15), |snapshot| {
+            snapshot.at >= asked && snapshot.wanted() == i64::from(replicas)
         })
         .map(drop)
 }

@@ -17,9 +17,9 @@ const SECONDS: u32 = 8;
 /// Within which every essential request must be answered.
 const FLAGS: [&str; 2] = ["--objective=500ms", "--timeout=10s"];
 
-pub fn run(theatre: &Theatre) -> Result<String> {
-    let front = Front::set(theatre, &SETUP, |_| Ok(()))?;
-    let stage = front.scene.stage;
+pub fn run(fixture: &Fixture) -> Result<String> {
+    let front = Front::set(fixture, &SETUP, |_| Ok(()))?;
+    let stage = front.test_namespace.stage;
     let mut kpis = 0;
     let (essential, optional) = overload(stage, &front.url, || {
         kpis = documented::tell(stage, SETUP.namespace)?;

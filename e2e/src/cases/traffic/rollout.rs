@@ -5,21 +5,21 @@ use crate::cases::prelude::*;
 const SETUP: Setup = Setup::of("traffic-rollout", 4);
 const RATE: u32 = 60;
 
-pub fn run(theatre: &Theatre) -> Result<String> {
-    let front = Front::set(theatre, &SETUP, |_| Ok(()))?;
-    let stage = front.scene.stage;
-    let plain = control(&front.scene, &Setup { more: CARELESS, ..SETUP })?;
+pub fn run(fixture: &Fixture) -> Result<String> {
+    let front = Front::set(fixture, &SETUP, |_| Ok(()))?;
+    let stage = front.test_namespace.stage;
+    let plain = control(&front.test_namespace, &Setup { more: CARELESS, ..SETUP })?;
     let flow = Flow::start(stage, &front.url, RATE, 60, &[])?;
     let beside = Flow::start(stage, &plain, RATE, 60, &[])?;
     sleep(Duration::from_secs(1));
     let begun = SystemTime::now();
     let deployments = [SHOP, CONTROL, "shop-lb"];
     for deployment in deployments {
-        front.scene.kubectl(&format!("rollout restart deployment/{deployment}"))?;
+        front.test_namespace.kubectl(&format!("rollout restart deployment/{deployment}"))?;
     }
     let mut took = Vec::new();
     for deployment in deployments {
-        front.scene.rolled_out(deployment, Duration::from_secs(45))?;
+        front.test_namespace.rolled_out(deployment, Duration::from_secs(45))?;
         took.push(seconds(begun, SystemTime::now()));
     }
     gone(&front)?;
@@ -35,8 +35,9 @@ pub fn run(theatre: &Theatre) -> Result<String> {
 
 /// Waits for the end of the old balancers: what they had must not be lost either.
 fn gone(front: &Front<'_>) -> Result<()> {
-    let (scene, pods) = (&front.scene, format!("pods --selector=plimsoll.dev/balancer={SHOP}"));
+    let (test_namespace, pods) =
+        (&front.test_namespace, format!("pods --selector=plimsoll.dev/balancer={SHOP}"));
     wait_for("the end of the old balancers", Duration::from_secs(40), || {
-        Ok(scene.stage.cluster.list(scene.namespace, &pods)?.len() == 2)
+        Ok(test_namespace.stage.cluster.list(test_namespace.namespace, &pods)?.len() == 2)
     })
 }

@@ -12,8 +12,8 @@ const SETUP: Setup = Setup {
 };
 const CLIENTS: usize = 40;
 
-pub fn run(theatre: &Theatre) -> Result<String> {
-    let front = Front::set(theatre, &SETUP, |_| Ok(()))?;
+pub fn run(fixture: &Fixture) -> Result<String> {
+    let front = Front::set(fixture, &SETUP, |_| Ok(()))?;
     let clients = StickyClients::start(&front.url, CLIENTS, true);
     let forgetful = StickyClients::start(&front.url, CLIENTS / 4, false);
     sleep(Duration::from_secs(2));

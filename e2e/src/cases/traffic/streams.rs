@@ -19,16 +19,16 @@ const SECONDS: u64 = 120;
 /// From the write of the status until both balancers have obeyed.
 const OBEYED: Duration = Duration::from_millis(500);
 
-pub fn run(theatre: &Theatre) -> Result<String> {
-    let front = Front::set(theatre, &SETUP, |_| Ok(()))?;
-    let plain = control(&front.scene, &SETUP)?;
+pub fn run(fixture: &Fixture) -> Result<String> {
+    let front = Front::set(fixture, &SETUP, |_| Ok(()))?;
+    let plain = control(&front.test_namespace, &SETUP)?;
     let beside = Streams::open(&plain, STREAMS / 4, SECONDS)?;
     let old = Streams::open(&front.url, STREAMS, SECONDS)?;
     old.wait(Duration::from_secs(10))?;
 
     let asked = SystemTime::now();
     front.ask(4)?;
-    front.scene.kubectl(&format!("scale deployment {CONTROL} --replicas=4"))?;
+    front.test_namespace.kubectl(&format!("scale deployment {CONTROL} --replicas=4"))?;
     let (begun, victims) = front.draining(asked, Duration::from_secs(10))?;
     sleep(OBEYED);
     let new = Streams::open(&front.url, NEW, SECONDS)?;

@@ -22,28 +22,28 @@ const RATE: u32 = 60;
 const SECONDS: u32 = 300;
 const ROLLED_WITHIN: Duration = Duration::from_secs(150);
 
-pub fn run(theatre: &Theatre) -> Result<String> {
-    let scene = Scene::open(theatre, NAMESPACE)?;
-    let seen = upgrades(&scene);
+pub fn run(fixture: &Fixture) -> Result<String> {
+    let test_namespace = TestNamespace::open(fixture, NAMESPACE)?;
+    let seen = upgrades(&test_namespace);
     // Or the release that the next cases find would begin by rolling out these balancers, too.
-    drop(scene);
-    theatre.stage.install(&install())?;
+    drop(test_namespace);
+    fixture.stage.install(&install())?;
     seen
 }
 
-fn upgrades(scene: &Scene<'_>) -> Result<String> {
-    let urls = serve(scene)?;
+fn upgrades(test_namespace: &TestNamespace<'_>) -> Result<String> {
+    let urls = serve(test_namespace)?;
     let (first, others) = urls.split_first().context("there is no service")?;
     let others: Vec<_> = others.iter().map(|url| format!("--target={url}")).collect();
     let others: Vec<_> = others.iter().map(String::as_str).collect();
-    let follow = |(name, _)| Ok((name, scene.follow("deployment", &format!("{name}-lb"))?));
+    let follow = |(name, _)| Ok((name, test_namespace.follow("deployment", &format!("{name}-lb"))?));
     let fronts: Vec<_> = SERVICES.into_iter().map(follow).collect::<Result<_>>()?;
 
-    let flow = Flow::start(scene.stage, first, RATE, SECONDS, &others)?;
-    let (most, took, order) = upgrade(scene, &fronts, "waves", AT_ONCE)?;
+    let flow = Flow::start(test_namespace.stage, first, RATE, SECONDS, &others)?;
+    let (most, took, order) = upgrade(test_namespace, &fronts, "waves", AT_ONCE)?;
     let account = flow.finish(true)?;
-    scene.explain("checkout", &["2/2 in sync"])?;
-    let (unlimited, at_once, _) = upgrade(scene, &fronts, "control", SERVICES.len())?;
+    test_namespace.explain("checkout", &["2/2 in sync"])?;
+    let (unlimited, at_once, _) = upgrade(test_namespace, &fronts, "control", SERVICES.len())?;
 
     ensure!(most <= AT_ONCE, "{most} services were rolled out at the same time");
     ensure!(unlimited > AT_ONCE, "control: {unlimited} at the same time, so waves are not seen");
@@ -59,11 +59,11 @@ fn upgrades(scene: &Scene<'_>) -> Result<String> {
     ))
 }
 
-fn serve(scene: &Scene<'_>) -> Result<Vec<String>> {
+fn serve(test_namespace: &TestNamespace<'_>) -> Result<Vec<String>> {
     let mut manifest = String::new();
     for (name, criticality) in SERVICES {
         let shop = Shop { workers: 16, service_time: "5ms", ..Shop::of(NAMESPACE, name, 1) };
-        manifest += &shop.manifest(&scene.stage.built.shop_image);
+        manifest += &shop.manifest(&test_namespace.stage.built.shop_image);
         let _ = write!(
             manifest,
             "---
@@ -86,21 +86,24 @@ spec:
 "
         );
     }
-    scene.apply(&manifest)?;
+    test_namespace.apply(&manifest)?;
     for (name, _) in SERVICES {
-        let trail = scene.follow("scalableservice", name)?;
-        trail.wait("with two balancers in sync", Duration::from_secs(90), |sight| {
-            sight.is("TrafficSynced") && sight.number("/status/traffic/readyBalancers") == 2
+        let watch_log = test_namespace.follow("scalableservice", name)?;
+        watch_log.wait("with two balancers in sync", Duration::from_secs(90), |snapshot| {
+            snapshot.is("TrafficSynced") && snapshot.number("/status/traffic/readyBalancers") == 2
         })?;
     }
-    SERVICES.iter().map(|(name, _)| service_url(scene.stage, NAMESPACE, &format!("{name}-lb"), 80)).collect()
+    SERVICES
+        .iter()
+        .map(|(name, _)| service_url(test_namespace.stage, NAMESPACE, &format!("{name}-lb"), 80))
+        .collect()
 }
 
 /// Upgrades the release so that every balancer's pods change. Returns most services that were rolled out at the same time,
 /// the seconds to the end of the last rollout, and the services in the order in which they began.
 fn upgrade(
-    scene: &Scene<'_>,
-    fronts: &[(&'static str, Trail)],
+    test_namespace: &TestNamespace<'_>,
+    fronts: &[(&'static str, WatchLog)],
     mark: &str,
     at_once: usize,
 ) -> Result<(usize, f64, Vec<&'static str>)> {
@@ -109,25 +112,26 @@ fn upgrade(
         format!("balancers.pod.annotations.upgrade={mark}"),
         format!("balancers.maxConcurrentRollouts={at_once}"),
     ];
-    scene.stage.install(&Install { settings, ..install() })?;
-    let complete =
-        |trail: &Trail| trail.last().is_ok_and(|sight| sight.text(ANNOTATION) == mark && !is_rolling(&sight));
+    test_namespace.stage.install(&Install { settings, ..install() })?;
+    let complete = |watch_log: &WatchLog| {
+        watch_log.last().is_ok_and(|snapshot| snapshot.text(ANNOTATION) == mark && !is_rolling(&snapshot))
+    };
     wait_for(&format!("the upgrade {mark} of all balancers"), ROLLED_WITHIN, || {
-        Ok(fronts.iter().all(|(_, trail)| complete(trail)))
+        Ok(fronts.iter().all(|(_, watch_log)| complete(watch_log)))
     })?;
     let took = seconds(begin, SystemTime::now());
-    let mut sights: Vec<_> = fronts
+    let mut snapshots: Vec<_> = fronts
         .iter()
-        .flat_map(|(name, trail)| trail.all().into_iter().map(move |sight| (*name, sight)))
-        .filter(|(_, sight)| sight.at >= begin)
+        .flat_map(|(name, watch_log)| watch_log.all().into_iter().map(move |snapshot| (*name, snapshot)))
+        .filter(|(_, snapshot)| snapshot.at >= begin)
         .collect();
-    sights.sort_by_key(|(_, sight)| sight.at);
+    snapshots.sort_by_key(|(_, snapshot)| snapshot.at);
     let (mut most, mut order, mut rolling) = (0, Vec::new(), BTreeMap::new());
-    for (name, sight) in &sights {
-        if sight.text(ANNOTATION) == mark && !order.contains(name) {
+    for (name, snapshot) in &snapshots {
+        if snapshot.text(ANNOTATION) == mark && !order.contains(name) {
             order.push(*name);
         }
-        rolling.insert(*name, is_rolling(sight));
+        rolling.insert(*name, is_rolling(snapshot));
         most = most.max(rolling.values().filter(|is| **is).count());
     }
     Ok((most, took, order))
@@ -136,9 +140,9 @@ fn upgrade(
 const ANNOTATION: &str = "/spec/template/metadata/annotations/upgrade";
 
 /// Whether some of the Deployment's pods are old, or some of the new ones not available.
-fn is_rolling(sight: &Sight) -> bool {
-    let wanted = sight.wanted();
+fn is_rolling(snapshot: &Snapshot) -> bool {
+    let wanted = snapshot.wanted();
     let all = ["/status/updatedReplicas", "/status/availableReplicas", "/status/replicas"];
-    sight.number("/status/observedGeneration") < sight.generation()
-        || all.iter().any(|field| sight.number(field) != wanted)
+    snapshot.number("/status/observedGeneration") < snapshot.generation()
+        || all.iter().any(|field| snapshot.number(field) != wanted)
 }

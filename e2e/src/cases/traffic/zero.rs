@@ -24,23 +24,23 @@ const FLAGS: [&str; 3] = ["--timeout=30s", "--requests-per-connection=1", "--arr
 /// From the pod's readiness to the end of the first answer.
 const FIRST_WITHIN: f64 = 0.3;
 
-pub fn run(theatre: &Theatre) -> Result<String> {
-    let front = Front::set(theatre, &SETUP, |_| Ok(()))?;
-    let stage = front.scene.stage;
+pub fn run(fixture: &Fixture) -> Result<String> {
+    let front = Front::set(fixture, &SETUP, |_| Ok(()))?;
+    let stage = front.test_namespace.stage;
     let plain = service_url(stage, SETUP.namespace, SHOP, 8080)?;
     // Nobody takes these requests, however long they wait.
     let flags = [&FLAGS[..], &["--timeout=5s"]].concat();
     let control = Load::start(stage, &plain, AT_ONCE, &flags)?.finish(false)?;
     ensure!(control.lost() > 0, "control, a plain Service: none of {} was lost", control.sent);
 
-    let pods = Trail::of_all(&stage.cluster, SETUP.namespace, "pods", "app=shop")?;
+    let pods = WatchLog::of_all(&stage.cluster, SETUP.namespace, "pods", "app=shop")?;
     sleep(Duration::from_secs(1));
     let begin = Instant::now();
     let flags = [&FLAGS[..], &["--requests-per-connection=1000"]].concat();
     let kept = Load::start(stage, &front.url, KEPT, &flags)?;
     let first = Wake::by_fresh(&front, &pods)?;
-    let asleep = front.target.wait("at zero again", APART, |sight| {
-        sight.at > first.woken.at && sight.wanted() == 0 && sight.number("/status/replicas") == 0
+    let asleep = front.target.wait("at zero again", APART, |snapshot| {
+        snapshot.at > first.woken.at && snapshot.wanted() == 0 && snapshot.number("/status/replicas") == 0
     })?;
     let left = APART.checked_sub(begin.elapsed()).context("it was at zero again too late")?;
     sleep(left);
@@ -73,19 +73,19 @@ pub fn run(theatre: &Theatre) -> Result<String> {
 
 struct Wake {
     fresh: Summary,
-    woken: Sight,
-    ready: Sight,
+    woken: Snapshot,
+    ready: Snapshot,
 }
 
 impl Wake {
     /// Sends those on fresh connections, while others are sent on kept ones.
-    fn by_fresh(front: &Front<'_>, pods: &Trail) -> Result<Self> {
+    fn by_fresh(front: &Front<'_>, pods: &WatchLog) -> Result<Self> {
         let begin = SystemTime::now();
-        let fresh = Load::start(front.scene.stage, &front.url, FRESH, &FLAGS)?.finish(false)?;
-        let since = |trail: &Trail, fits: fn(&Sight) -> bool| {
-            trail.all().into_iter().find(|sight| sight.at >= begin && fits(sight))
+        let fresh = Load::start(front.test_namespace.stage, &front.url, FRESH, &FLAGS)?.finish(false)?;
+        let since = |watch_log: &WatchLog, fits: fn(&Snapshot) -> bool| {
+            watch_log.all().into_iter().find(|snapshot| snapshot.at >= begin && fits(snapshot))
         };
-        let woken = since(&front.target, |sight| sight.wanted() > 0).context("never woken")?;
+        let woken = since(&front.target, |snapshot| snapshot.wanted() > 0).context("never woken")?;
         let ready = since(pods, |pod| pod.is("Ready") && !pod.is_going()).context("no pod was ever ready")?;
         Ok(Self { fresh, woken, ready })
     }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::*;
 use crate::controller::{board::Board, outcome::Refusal};
 use plimsoll_api::{ConditionCode, FailoverCode, Percent, ScalableService, Validated};
-use plimsoll_engine::{Memory, Pods, Sample, Shift, StandbySeen, Standing, turn};
+use plimsoll_engine::{FailoverDecision, FailoverInput, Memory, Pods, Sample, StandbySeen, turn};
 
 const SHOP: &str = r#"
 apiVersion: plimsoll.dev/v1alpha1
@@ -30,22 +30,26 @@ struct Shop {
     service: ScalableService,
     key: ServiceKey,
     memory: Memory,
-    told: Option<FailoverStatus>,
+    last_written: Option<FailoverStatus>,
 }
 
 impl Shop {
     fn named(name: &str) -> Self {
         let service = serde_saphyr::from_str(&SHOP.replace("NAME", name)).unwrap();
-        Self { service, key: ServiceKey::new("shops", name), memory: Memory::default(), told: None }
+        Self { service, key: ServiceKey::new("shops", name), memory: Memory::default(), last_written: None }
     }
 
-    fn look(&mut self, board: &Board, errors: f64, ready: i32, now: Timestamp) -> Shift {
+    fn look(&mut self, board: &Board, errors: f64, ready: i32, now: Timestamp) -> FailoverDecision {
         let standby = StandbySeen {
             name: "spare".to_owned(),
             addresses: vec!["192.0.2.1:80".parse().unwrap()],
             ..StandbySeen::default()
         };
-        let standing = Standing { told: self.told.clone(), standbys: vec![standby], ..Standing::default() };
+        let input = FailoverInput {
+            last_written: self.last_written.clone(),
+            standbys: vec![standby],
+            ..FailoverInput::default()
+        };
         let seen = Observation {
             replicas: 4,
             pods: Pods::Counted { ready },
@@ -58,9 +62,9 @@ impl Shop {
         let mut fleet = |departure: Departure<'_>| {
             consent(&self.service, &self.key, departure, Others { board, services: &services })
         };
-        let shift = turn(&spec, &seen, &mut self.memory, now, &mut fleet).failover.unwrap();
-        self.told = Some(shift.status.clone());
-        shift
+        let failover = turn(&spec, &seen, &mut self.memory, now, &mut fleet).failover.unwrap();
+        self.last_written = Some(failover.status.clone());
+        failover
     }
 }
 
@@ -72,12 +76,13 @@ fn two_of_those_that_one_kpi_would_move_go_at_once_and_the_next_after_a_minute()
         now += SignedDuration::from_secs(1);
         shops.iter_mut().map(|shop| shop.look(&board, errors, ready, now)).collect::<Vec<_>>()
     };
-    let away =
-        |shifts: &[Shift]| shifts.iter().map(|shift| shift.status.active == "spare").collect::<Vec<_>>();
+    let away = |decisions: &[FailoverDecision]| {
+        decisions.iter().map(|failover| failover.status.active == "spare").collect::<Vec<_>>()
+    };
     look(&mut shops, 0.0, 4);
     let seen: Vec<_> = (0..3).map(|_| look(&mut shops[..4], 0.9, 4)).last().unwrap();
     assert_eq!(away(&seen), [true, true, false, false]);
-    assert_eq!([&seen[2], &seen[3]].map(|shift| shift.reason.code()), [FailoverCode::FleetLimit; 2]);
+    assert_eq!([&seen[2], &seen[3]].map(|failover| failover.reason.code()), [FailoverCode::FleetLimit; 2]);
     // They wait for the others' switches to be a minute old, not longer.
     for second in 1..60 {
         assert_eq!(away(&look(&mut shops[..4], 0.9, 4)), [true, true, false, false], "after {second} s");
@@ -97,18 +102,18 @@ fn a_standby_keeps_its_replicas_until_no_request_can_reach_it() {
     writer.apply_watcher_event(&watcher::Event::Apply(DeserializeGuard(Ok(spare.service))));
     services.add(known);
     let now = Timestamp::from_second(1_800_000_000).unwrap();
-    let mut shift = shop.look(&board, 0.0, 4, now);
+    let mut failover = shop.look(&board, 0.0, 4, now);
     let mut asked = |replicas, weight, settled: bool| {
-        let told = Some(shift.status.clone());
-        let standing = Standing { told, ..Standing::default() };
+        let last_written = Some(failover.status.clone());
+        let input = FailoverInput { last_written, ..FailoverInput::default() };
         let seen = Observation { standing: Some(standing), ..Observation::default() };
-        for standby in &mut shift.status.backends {
+        for standby in &mut failover.status.backends {
             (standby.replicas, standby.weight) = (replicas, Percent::clamped(weight));
         }
         let refusal = Refusal {
             reason: ConditionCode::ScalerConflict.into(),
             message: String::new(),
-            shift: Some(shift.clone()),
+            failover: Some(failover.clone()),
         };
         let outcome = Outcome::Refused(Box::new(refusal));
         tell(

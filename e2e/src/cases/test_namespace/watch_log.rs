@@ -17,12 +17,12 @@ const LONGEST: &str = "--request-timeout=10m";
 const POLL: Duration = Duration::from_millis(20);
 
 #[derive(Clone)]
-pub struct Sight {
+pub struct Snapshot {
     pub at: SystemTime,
     object: Value,
 }
 
-impl Deref for Sight {
+impl Deref for Snapshot {
     type Target = Value;
 
     fn deref(&self) -> &Value {
@@ -31,9 +31,9 @@ impl Deref for Sight {
 }
 
 /// All that was seen of one object, or of all with a label, since the trail began.
-pub struct Trail {
+pub struct WatchLog {
     what: String,
-    seen: Arc<Mutex<Vec<Sight>>>,
+    seen: Arc<Mutex<Vec<Snapshot>>>,
     watch: Arc<Mutex<Watch>>,
 }
 
@@ -43,12 +43,12 @@ struct Watch {
     is_over: bool,
 }
 
-impl Trail {
+impl WatchLog {
     /// Begins with the object as it is, which must exist.
     pub fn of(cluster: &Cluster, namespace: &str, kind: &str, name: &str) -> Result<Self> {
-        let trail = Self::start(cluster, namespace, &[kind, name])?;
-        trail.wait("seen", Duration::from_secs(15), |_| true)?;
-        Ok(trail)
+        let watch_log = Self::start(cluster, namespace, &[kind, name])?;
+        watch_log.wait("seen", Duration::from_secs(15), |_| true)?;
+        Ok(watch_log)
     }
 
     /// Begins with all objects of a kind that have this label, if there are any.
@@ -60,7 +60,7 @@ impl Trail {
         let mut command = cluster.kubectl_command(&["--namespace", namespace, "get"]);
         command.args(which).args(["--watch", "--output=json", LONGEST]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let (seen, watch) = <(Arc<Mutex<Vec<Sight>>>, Arc<Mutex<Watch>>)>::default();
+        let (seen, watch) = <(Arc<Mutex<Vec<Snapshot>>>, Arc<Mutex<Watch>>)>::default();
         let (into, watched) = (Arc::clone(&seen), Arc::clone(&watch));
         spawn(move || {
             loop {
@@ -69,7 +69,7 @@ impl Trail {
                 let Some(output) = output else { return };
                 let objects = Deserializer::from_reader(BufReader::new(output)).into_iter();
                 for object in objects.map_while(Result::ok) {
-                    lock(&into).push(Sight { at: SystemTime::now(), object });
+                    lock(&into).push(Snapshot { at: SystemTime::now(), object });
                 }
                 sleep(AGAIN);
             }
@@ -77,30 +77,30 @@ impl Trail {
         Ok(Self { what: format!("{} in {namespace}", which.join(" ")), seen, watch })
     }
 
-    pub fn all(&self) -> Vec<Sight> {
+    pub fn all(&self) -> Vec<Snapshot> {
         lock(&self.seen).clone()
     }
 
     /// The state that held at a moment, and all later ones.
-    pub fn since(&self, from: SystemTime) -> Vec<Sight> {
+    pub fn since(&self, from: SystemTime) -> Vec<Snapshot> {
         let seen = lock(&self.seen);
-        let first = seen.iter().rposition(|sight| sight.at <= from).unwrap_or(0);
+        let first = seen.iter().rposition(|snapshot| snapshot.at <= from).unwrap_or(0);
         seen.iter().skip(first).cloned().collect()
     }
 
-    pub fn last(&self) -> Result<Sight> {
+    pub fn last(&self) -> Result<Snapshot> {
         lock(&self.seen).last().cloned().with_context(|| format!("{} was never seen", self.what))
     }
 
     pub fn wanted(&self) -> Vec<i64> {
-        let mut wanted: Vec<i64> = lock(&self.seen).iter().map(|sight| sight.wanted()).collect();
+        let mut wanted: Vec<i64> = lock(&self.seen).iter().map(|snapshot| snapshot.wanted()).collect();
         wanted.dedup();
         wanted
     }
 
     /// Waits until the object is as it should be, and returns it.
-    pub fn wait(&self, should: &str, within: Duration, fits: impl Fn(&Sight) -> bool) -> Result<Sight> {
-        self.find(should, SystemTime::now(), within, |trail| trail.last().ok().filter(&fits))
+    pub fn wait(&self, should: &str, within: Duration, fits: impl Fn(&Snapshot) -> bool) -> Result<Snapshot> {
+        self.find(should, SystemTime::now(), within, |watch_log| watch_log.last().ok().filter(&fits))
     }
 
     /// Waits until the object was as it should be within this time from a moment on, if only for a short while. Returns
@@ -110,9 +110,10 @@ impl Trail {
         should: &str,
         from: SystemTime,
         within: Duration,
-        fits: impl Fn(&Sight) -> bool,
+        fits: impl Fn(&Snapshot) -> bool,
     ) -> Result<f64> {
-        let found = self.find(should, from, within, |trail| trail.since(from).into_iter().find(&fits))?;
+        let found =
+            self.find(should, from, within, |watch_log| watch_log.since(from).into_iter().find(&fits))?;
         Ok(found.at.duration_since(from).unwrap_or_default().as_secs_f64())
     }
 
@@ -121,11 +122,11 @@ impl Trail {
         should: &str,
         from: SystemTime,
         within: Duration,
-        look: impl Fn(&Self) -> Option<Sight>,
-    ) -> Result<Sight> {
+        look: impl Fn(&Self) -> Option<Snapshot>,
+    ) -> Result<Snapshot> {
         loop {
-            if let Some(sight) = look(self) {
-                return Ok(sight);
+            if let Some(snapshot) = look(self) {
+                return Ok(snapshot);
             }
             if from.elapsed().unwrap_or_default() >= within {
                 let seen = self.last().map_or_else(|_| "nothing".to_owned(), |last| brief(&last));
@@ -136,11 +137,11 @@ impl Trail {
     }
 
     /// Sees to it that the object stays as it should be, in every version, for a time.
-    pub fn stays(&self, should: &str, duration: Duration, fits: impl Fn(&Sight) -> bool) -> Result<()> {
+    pub fn stays(&self, should: &str, duration: Duration, fits: impl Fn(&Snapshot) -> bool) -> Result<()> {
         let before = SystemTime::now();
         sleep(duration);
-        match self.since(before).iter().find(|sight| !fits(sight)) {
-            Some(sight) => bail!("{} did not stay {should}: it became {}", self.what, brief(sight)),
+        match self.since(before).iter().find(|snapshot| !fits(snapshot)) {
+            Some(snapshot) => bail!("{} did not stay {should}: it became {}", self.what, brief(snapshot)),
             None => Ok(()),
         }
     }
@@ -159,7 +160,7 @@ impl Watch {
     }
 }
 
-impl Drop for Trail {
+impl Drop for WatchLog {
     fn drop(&mut self) {
         let mut watch = lock(&self.watch);
         watch.is_over = true;

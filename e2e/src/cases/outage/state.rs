@@ -56,37 +56,37 @@ const CALM_WITHIN: Duration = Duration::from_secs(120);
 pub struct Outage {
     url: String,
     load: Load,
-    pub target: Trail,
-    pub service: Trail,
-    pub twin: Trail,
+    pub target: WatchLog,
+    pub service: WatchLog,
+    pub twin: WatchLog,
 }
 
 /// Plays a case in the scene, which the first one sets up, once all is calm.
-pub fn play<T>(theatre: &Theatre, act: impl FnOnce(&mut Outage) -> Result<T>) -> Result<T> {
-    let mut kept = theatre.outage.lock().unwrap_or_else(PoisonError::into_inner);
+pub fn play<T>(fixture: &Fixture, act: impl FnOnce(&mut Outage) -> Result<T>) -> Result<T> {
+    let mut kept = fixture.outage.lock().unwrap_or_else(PoisonError::into_inner);
     if kept.is_none() {
-        *kept = Some(Outage::set(&theatre.stage)?);
+        *kept = Some(Outage::set(&fixture.stage)?);
     }
-    let scene = kept.as_mut().context("the scene was not set")?;
-    scene.calm().context("before the case")?;
-    act(scene).map_err(|error| {
-        report(theatre);
-        anyhow!("{error:#}; {}", scene.decisions())
+    let outage = kept.as_mut().context("the outage was not set")?;
+    outage.calm().context("before the case")?;
+    act(outage).map_err(|error| {
+        report(fixture);
+        anyhow!("{error:#}; {}", outage.decisions())
     })
 }
 
 /// Prints what the operators wrote last, for the reader of a run in which a case failed.
-fn report(theatre: &Theatre) {
+fn report(fixture: &Fixture) {
     let newest = "logs --selector=app.kubernetes.io/name=plimsoll --prefix --tail=40";
-    match theatre.stage.cluster.kubectl_in(OPERATOR_NAMESPACE, newest) {
+    match fixture.stage.cluster.kubectl_in(OPERATOR_NAMESPACE, newest) {
         Ok(logs) => println!("{logs}"),
         Err(error) => println!("no logs: {error:#}"),
     }
 }
 
-pub fn strike(theatre: &Theatre) -> Result<()> {
-    drop(theatre.outage.lock().unwrap_or_else(PoisonError::into_inner).take());
-    theatre.stage.cluster.kubectl(&["delete", "namespace", NAMESPACE, "--wait=false"]).map(drop)
+pub fn strike(fixture: &Fixture) -> Result<()> {
+    drop(fixture.outage.lock().unwrap_or_else(PoisonError::into_inner).take());
+    fixture.stage.cluster.kubectl(&["delete", "namespace", NAMESPACE, "--wait=false"]).map(drop)
 }
 
 impl Outage {
@@ -105,7 +105,7 @@ impl Outage {
         let service = scalable_service((NAMESPACE, SHOP), "{kind: Deployment, name: shop}", 2..=10, SPEC);
         let twin = scalable_service((NAMESPACE, TWIN), "{kind: Deployment, name: twin}", 1..=3, TWIN_SPEC);
         stage.cluster.apply(&(service + &twin))?;
-        let follow = |kind, name| Trail::of(&stage.cluster, NAMESPACE, kind, name);
+        let follow = |kind, name| WatchLog::of(&stage.cluster, NAMESPACE, kind, name);
         let (target, service) = (follow("deployment", SHOP)?, follow("scalableservice", SHOP)?);
         Ok(Self { url, load, target, service, twin: follow("deployment", TWIN)? })
     }
@@ -166,7 +166,7 @@ impl Outage {
     }
 
     /// The states of the service since `from` in which Ready is not True.
-    pub fn complaints(&self, from: SystemTime) -> Vec<Sight> {
+    pub fn complaints(&self, from: SystemTime) -> Vec<Snapshot> {
         self.service.since(from).into_iter().filter(|service| !service.is("Ready")).collect()
     }
 
@@ -192,15 +192,16 @@ impl Outage {
 }
 
 /// Fewest replicas of a Deployment since `from`; fails if its trail misses a change.
-pub fn lowest(stage: &Stage, trail: &Trail, name: &str, from: SystemTime) -> Result<i64> {
+pub fn lowest(stage: &Stage, watch_log: &WatchLog, name: &str, from: SystemTime) -> Result<i64> {
     let generation = stage.cluster.get(NAMESPACE, "deployment", name)?.generation();
-    trail.wait("of the newest generation", Duration::from_secs(5), |last| last.generation() >= generation)?;
-    let sights = trail.since(from);
-    let generations: Vec<_> = sights.iter().map(|sight| sight.generation()).collect();
+    watch_log
+        .wait("of the newest generation", Duration::from_secs(5), |last| last.generation() >= generation)?;
+    let snapshots = watch_log.since(from);
+    let generations: Vec<_> = snapshots.iter().map(|snapshot| snapshot.generation()).collect();
     if let Some([before, after]) = generations.windows(2).find(|pair| matches!(pair, [a, b] if b - a > 1)) {
         bail!("{name} jumps from generation {before} to {after}: what was between is not known");
     }
-    sights.iter().map(|sight| sight.wanted()).min().with_context(|| format!("{name} was not seen"))
+    snapshots.iter().map(|snapshot| snapshot.wanted()).min().with_context(|| format!("{name} was not seen"))
 }
 
 fn load(stage: &Stage, url: &str, shape: &str) -> Result<Load> {

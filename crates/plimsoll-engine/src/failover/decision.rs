@@ -8,7 +8,7 @@ use plimsoll_api::{FailoverReason, FailoverStatus};
 
 /// Where the requests go now.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Shift {
+pub struct FailoverDecision {
     /// State, weights, what is asked of the standbys.
     pub status: FailoverStatus,
     /// Why it stands where it stands.

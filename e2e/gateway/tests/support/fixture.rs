@@ -25,7 +25,7 @@ use tokio::{
 const CONFIG: &str = "PLIMSOLL_CONFIG_OF_TEST";
 const HOST: &str = "shop.example.com";
 
-pub struct Scene {
+pub struct Fixture {
     server: BareApiServer,
     folder: TempDir,
     pub client: Client,
@@ -46,7 +46,7 @@ pub fn condition(object: &Value, type_: &str) -> String {
     format!("{} {}: {}", text("status"), text("reason"), text("message"))
 }
 
-impl Scene {
+impl Fixture {
     pub async fn set() -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let folder = TempDir::new().unwrap();
@@ -56,19 +56,19 @@ impl Scene {
         let client = Client::try_from(config).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
         let replicas = [replica("127.0.0.2", "web").await, replica("127.0.0.3", "web-b").await];
-        let scene =
+        let fixture =
             Self { server, folder, client, port, replicas, plimsoll: Mutex::default(), stand_in: None };
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
         let definition = root.join("crds/scalableservices.plimsoll.dev.yaml");
-        scene.define(&definition);
-        scene.apply(OBJECTS);
+        fixture.define(&definition);
+        fixture.apply(OBJECTS);
         for name in ["web", "web-b"] {
-            scene.endpoints(name, true).await;
+            fixture.endpoints(name, true).await;
         }
         let config = "sources: [{name: default, url: 'http://127.0.0.1:9'}]\n\
                       balancers: {agentImage: a, haproxyImage: b, nginxImage: c}\n";
-        std::fs::write(scene.folder.path().join("plimsoll.yaml"), config).unwrap();
-        scene
+        std::fs::write(fixture.folder.path().join("plimsoll.yaml"), config).unwrap();
+        fixture
     }
 
     pub fn kubectl(&self, arguments: &[&str]) -> String {
@@ -299,7 +299,7 @@ pub async fn itself() {
     controller::run(options).await.unwrap();
 }
 
-impl Drop for Scene {
+impl Drop for Fixture {
     fn drop(&mut self) {
         if let Some(child) = self.plimsoll.lock().unwrap().take() {
             end(child);

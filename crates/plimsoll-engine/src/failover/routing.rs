@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::Standing;
+use crate::FailoverInput;
 use plimsoll_api::{FailoverRules, FailoverState, FailoverStatus, PRIMARY, Percent, StandbyStatus};
 
 /// Switches are counted for so long.
@@ -15,7 +15,7 @@ const SWITCHES_MAX: usize = 60;
 
 /// Where requests go, and how they got there.
 #[derive(Clone, Debug)]
-pub(super) struct Course {
+pub(super) struct RoutingState {
     /// The standby that they go to or are on their way to, by its place in the spec; `None` for the primary.
     pub active: Option<usize>,
     /// The share of each standby.
@@ -29,38 +29,58 @@ pub(super) struct Course {
     /// No return before.
     pub hold_until: Option<Timestamp>,
     /// The order back to the primary that was carried out.
-    pub obeyed: Option<String>,
-    told: Option<FailoverStatus>,
+    pub acknowledged_override: Option<String>,
+    last_written: Option<FailoverStatus>,
     names: Vec<String>,
 }
 
-impl Course {
+impl RoutingState {
     /// As status tells. A standby that the spec has no more gets nothing.
-    pub fn of(rules: &FailoverRules, standing: &Standing, now: Timestamp) -> Self {
+    pub fn of(rules: &FailoverRules, input: &FailoverInput, now: Timestamp) -> Self {
         let names: Vec<String> = rules.standbys.iter().map(|standby| standby.name.clone()).collect();
-        let told = standing.told.clone();
+        let last_written = input.last_written.clone();
         let weight = |name: &String| {
-            let known = told.as_ref().and_then(|told| told.standby(name));
+            let known = last_written.as_ref().and_then(|last_written| last_written.standby(name));
             known.map_or(Percent::ZERO, |known| known.weight)
         };
         let mut weights: Vec<Percent> = names.iter().map(weight).collect();
         if weights.iter().copied().map(i32::from).sum::<i32>() > 100 {
             weights.fill(Percent::ZERO);
         }
-        let active = told.as_ref().and_then(|told| names.iter().position(|name| *name == told.active));
+        let active = last_written
+            .as_ref()
+            .and_then(|last_written| names.iter().position(|name| *name == last_written.active));
         // Who takes the active one out of the spec moves requests, as an order does: the count begins anew.
-        let removed = active.is_none() && told.as_ref().is_some_and(|told| told.active != PRIMARY);
-        let times = told.iter().filter(|_| !removed).flat_map(|told| &told.switches).map(|time| time.0);
+        let removed = active.is_none()
+            && last_written.as_ref().is_some_and(|last_written| last_written.active != PRIMARY);
+        let times = last_written
+            .iter()
+            .filter(|_| !removed)
+            .flat_map(|last_written| &last_written.switches)
+            .map(|time| time.0);
         // Clocks may differ a little: what is ahead was now. What is far ahead is no time of a switch.
         let recent = times.filter(|at| now.duration_since(*at).abs() < HOUR);
         let switches = recent.map(|at| at.min(now)).collect();
-        let expected = told.as_ref().map_or(0, |told| told.expected_replicas.max(0));
-        let needed = told.as_ref().map_or(0, |told| told.needed_replicas.max(0));
+        let expected = last_written.as_ref().map_or(0, |last_written| last_written.expected_replicas.max(0));
+        let needed = last_written.as_ref().map_or(0, |last_written| last_written.needed_replicas.max(0));
         let longest = now.saturating_add(rules.longest_hold()).unwrap_or(now);
-        let hold_until =
-            told.as_ref().and_then(|told| told.hold_until.as_ref()).map(|until| until.0.min(longest));
-        let obeyed = told.as_ref().and_then(|told| told.obeyed.clone());
-        Self { active, weights, expected, needed, switches, hold_until, obeyed, told, names }
+        let hold_until = last_written
+            .as_ref()
+            .and_then(|last_written| last_written.hold_until.as_ref())
+            .map(|until| until.0.min(longest));
+        let acknowledged_override =
+            last_written.as_ref().and_then(|last_written| last_written.acknowledged_override.clone());
+        Self {
+            active,
+            weights,
+            expected,
+            needed,
+            switches,
+            hold_until,
+            acknowledged_override,
+            last_written,
+            names,
+        }
     }
 
     /// The share of the requests that standbys get.
@@ -139,23 +159,27 @@ impl Course {
     }
 
     /// Where a standby was: what is not known moves nobody.
-    fn told_addresses(&self, name: &str) -> Vec<String> {
-        let told = self.told.as_ref().and_then(|told| told.standby(name));
-        told.map_or_else(Vec::new, |told| told.addresses.clone())
+    fn last_written_addresses(&self, name: &str) -> Vec<String> {
+        let last_written = self.last_written.as_ref().and_then(|last_written| last_written.standby(name));
+        last_written.map_or_else(Vec::new, |last_written| last_written.addresses.clone())
     }
 
     /// What to write.
-    pub fn status(self, standing: &Standing, state: FailoverState, now: Timestamp) -> FailoverStatus {
-        let since = self.told.as_ref().filter(|told| told.state == state).map(|told| told.since.clone());
+    pub fn status(self, input: &FailoverInput, state: FailoverState, now: Timestamp) -> FailoverStatus {
+        let since = self
+            .last_written
+            .as_ref()
+            .filter(|last_written| last_written.state == state)
+            .map(|last_written| last_written.since.clone());
         let backends = self.names.iter().enumerate().map(|(index, name)| {
-            let seen = standing.standbys.iter().find(|seen| seen.name == *name);
+            let seen = input.standbys.iter().find(|seen| seen.name == *name);
             let known = seen.map(|seen| seen.addresses.as_slice()).filter(|addresses| !addresses.is_empty());
             let needed = self.active == Some(index) || self.weight(index) > Percent::ZERO;
             let asks = needed && seen.is_some_and(|seen| seen.capacity.is_some());
             StandbyStatus {
                 name: name.clone(),
                 weight: self.weight(index),
-                addresses: known.map_or_else(|| self.told_addresses(name), to_strings),
+                addresses: known.map_or_else(|| self.last_written_addresses(name), to_strings),
                 ready: seen.is_some_and(|seen| seen.trouble.is_none()),
                 replicas: if asks { self.expected.max(self.needed) } else { 0 },
                 message: seen.and_then(|seen| seen.trouble.clone()),
@@ -169,7 +193,7 @@ impl Course {
             needed_replicas: if self.is_away() { self.needed } else { 0 },
             switches: self.switches.iter().copied().map(Time).collect(),
             hold_until: self.hold_until.filter(|until| *until > now && self.is_away()).map(Time),
-            obeyed: self.obeyed.clone(),
+            acknowledged_override: self.acknowledged_override.clone(),
             backends: backends.collect(),
         }
     }

@@ -25,7 +25,7 @@ use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
 use crate::support::{Balancer, Replica, balancer::free_port, traffic};
 
-pub struct Scene {
+pub struct Fixture {
     pub balancer: Balancer,
     pub known: watch::Sender<Known>,
     pub status: watch::Receiver<BalancerStatus>,
@@ -39,7 +39,7 @@ pub struct Scene {
     tasks: Vec<JoinHandle<()>>,
 }
 
-impl Scene {
+impl Fixture {
     /// An agent that knows nothing yet, and its HAProxy, which is started when it can be.
     pub async fn new() -> Self {
         Self::of(Balancer::new()).await
@@ -94,13 +94,13 @@ impl Scene {
 
     /// A service with HAProxy running, without replicas.
     pub async fn running(minimum: i32, more: &Value) -> Self {
-        let mut scene = Self::new().await;
-        scene.tell(1, minimum, more);
-        scene.told(|known| known.endpoints = Some(plimsoll::balancer::Endpoints::default()));
-        scene.until("HAProxy is missed", |status| status.message.is_some()).await;
-        scene.balancer.spawn();
-        scene.until("it is in sync", |status| status.in_sync).await;
-        scene
+        let mut fixture = Self::new().await;
+        fixture.tell(1, minimum, more);
+        fixture.told(|known| known.endpoints = Some(plimsoll::balancer::Endpoints::default()));
+        fixture.until("HAProxy is missed", |status| status.message.is_some()).await;
+        fixture.balancer.spawn();
+        fixture.until("it is in sync", |status| status.in_sync).await;
+        fixture
     }
 
     pub fn traffic(&self, more: &Value) -> Traffic {

@@ -26,14 +26,14 @@ pub async fn move_to(cluster: &Cluster, wanted: &MoveTo) -> Result<String, Failu
         std::iter::once(PRIMARY).chain(standbys.map(|standby| standby.name.as_str())).collect();
     if !known.contains(&to.as_str()) {
         let why = format!("--to is {to}; {name} has the backends {}", known.join(", "));
-        return Err(Failure::Order(why));
+        return Err(Failure::ManualOverride(why));
     }
     if service.spec.mode != Mode::Auto {
         let mode = service.spec.mode;
         let why = format!("spec.mode of {name} is {mode:?}, in which nothing is moved; it has to be Auto");
-        return Err(Failure::Order(why));
+        return Err(Failure::ManualOverride(why));
     }
-    if obeyed(&service) == Some(to) {
+    if acknowledged_override(&service) == Some(to) {
         // An order that was carried out is a new one only once the controller has seen it withdrawn.
         cluster.annotate(name, json!({FAILOVER_TO_ANNOTATION: null})).await?;
         forgotten(cluster, name).await?;
@@ -70,34 +70,36 @@ async fn with_failover(cluster: &Cluster, name: &str) -> Result<ScalableService,
     let service = read(&cluster.get(name).await?)?;
     match service.spec.failover {
         Some(_) => Ok(service),
-        None => Err(Failure::Order(format!("{name} has no spec.failover, so there is nothing to move"))),
+        None => {
+            Err(Failure::ManualOverride(format!("{name} has no spec.failover, so there is nothing to move")))
+        }
     }
 }
 
 async fn forgotten(cluster: &Cluster, name: &str) -> Result<(), Failure> {
     let until = tokio::time::Instant::now() + WITHDRAWN;
-    while obeyed(&read(&cluster.get(name).await?)?).is_some() {
+    while acknowledged_override(&read(&cluster.get(name).await?)?).is_some() {
         if tokio::time::Instant::now() > until {
             let why = format!(
                 "{name}: the controller did not answer within {} s; see whether it runs",
                 WITHDRAWN.as_secs()
             );
-            return Err(Failure::Order(why));
+            return Err(Failure::ManualOverride(why));
         }
         tokio::time::sleep(PAUSE).await;
     }
     Ok(())
 }
 
-fn obeyed(service: &ScalableService) -> Option<&String> {
-    service.status.as_ref()?.failover.as_ref()?.obeyed.as_ref()
+fn acknowledged_override(service: &ScalableService) -> Option<&String> {
+    service.status.as_ref()?.failover.as_ref()?.acknowledged_override.as_ref()
 }
 
 fn read(object: &DynamicObject) -> Result<ScalableService, Failure> {
     match Listed::read(object) {
         Listed::Service { service, .. } => Ok(*service),
         Listed::Unreadable { name, why, .. } => {
-            Err(Failure::Order(format!("{name} is not understood: {why}")))
+            Err(Failure::ManualOverride(format!("{name} is not understood: {why}")))
         }
     }
 }

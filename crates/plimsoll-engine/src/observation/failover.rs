@@ -6,15 +6,15 @@ use plimsoll_api::FailoverStatus;
 
 /// What is seen around a failover, besides the service itself.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Standing {
+pub struct FailoverInput {
     /// What was done before, as status tells.
-    pub told: Option<FailoverStatus>,
+    pub last_written: Option<FailoverStatus>,
     /// The standbys in the order of the spec; one that is not here is not known.
     pub standbys: Vec<StandbySeen>,
     /// What a person said.
-    pub order: Option<Order>,
+    pub order: Option<ManualOverride>,
     /// Sources by whose KPIs so many services left their primaries within a minute that one of them may be wrong.
-    pub crowded: BTreeSet<String>,
+    pub correlated_failures: BTreeSet<String>,
 }
 
 /// One standby.
@@ -43,7 +43,7 @@ pub struct Capacity {
 
 /// What an annotation orders.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Order {
+pub enum ManualOverride {
     /// Nothing is moved; why.
     Freeze(String),
     /// All requests go to this backend.

@@ -1,26 +1,26 @@
 //! A namespace for one case: workloads that cost nothing, a dial that is the load, and the trail of an object.
 
-mod trail;
+mod watch_log;
 
-use super::Theatre;
+use super::Fixture;
 use crate::{
     prelude::*,
     stage::{Dial, Stage, idle_deployment, scalable_service},
 };
 
-pub use trail::{Sight, Trail};
+pub use watch_log::{Snapshot, WatchLog};
 
 /// A namespace that is made anew and deleted, without waiting, when the case is over.
-pub struct Scene<'a> {
-    theatre: &'a Theatre,
+pub struct TestNamespace<'a> {
+    fixture: &'a Fixture,
     pub stage: &'a Stage,
     pub namespace: &'static str,
 }
 
-impl<'a> Scene<'a> {
-    pub fn open(theatre: &'a Theatre, namespace: &'static str) -> Result<Self> {
-        theatre.stage.fresh_namespace(namespace)?;
-        Ok(Self { theatre, stage: &theatre.stage, namespace })
+impl<'a> TestNamespace<'a> {
+    pub fn open(fixture: &'a Fixture, namespace: &'static str) -> Result<Self> {
+        fixture.stage.fresh_namespace(namespace)?;
+        Ok(Self { fixture, stage: &fixture.stage, namespace })
     }
 
     /// kubectl in this namespace; blanks separate its arguments.
@@ -73,12 +73,12 @@ spec:
         self.stage.cluster.get(self.namespace, kind, name)
     }
 
-    pub fn follow(&self, kind: &str, name: &str) -> Result<Trail> {
-        Trail::of(&self.stage.cluster, self.namespace, kind, name)
+    pub fn follow(&self, kind: &str, name: &str) -> Result<WatchLog> {
+        WatchLog::of(&self.stage.cluster, self.namespace, kind, name)
     }
 
     pub fn explain(&self, name: &str, words: &[&str]) -> Result<()> {
-        self.theatre.explain(self.namespace, name, words)
+        self.fixture.explain(self.namespace, name, words)
     }
 
     /// `kubectl plimsoll` in this namespace, found by kubectl as a user's is.
@@ -100,7 +100,7 @@ spec:
     }
 }
 
-impl Drop for Scene<'_> {
+impl Drop for TestNamespace<'_> {
     fn drop(&mut self) {
         let arguments = ["delete", "namespace", self.namespace, "--ignore-not-found", "--wait=false"];
         if let Err(error) = self.stage.cluster.kubectl(&arguments) {
@@ -123,14 +123,14 @@ impl<'a> DialService<'a> {
         Self { name, target: ("apps/v1", "Deployment", name), window: 0 }
     }
 
-    pub fn apply(&self, scene: &Scene<'_>) -> Result<()> {
-        let (namespace, (version, kind, target)) = (scene.namespace, self.target);
+    pub fn apply(&self, test_namespace: &TestNamespace<'_>) -> Result<()> {
+        let (namespace, (version, kind, target)) = (test_namespace.namespace, self.target);
         let target = format!("{{apiVersion: {version}, kind: {kind}, name: {target}}}");
         let (query, window) = (Dial::query(namespace), self.window);
         let spec = format!(
             "kpis: [{{name: dial, type: Load, query: '{query}', perReplica: \"10\"}}]\n\
              behavior: {{scaleDown: {{stabilizationWindowSeconds: {window}}}}}"
         );
-        scene.apply(&scalable_service((namespace, self.name), &target, 1..=10, &spec))
+        test_namespace.apply(&scalable_service((namespace, self.name), &target, 1..=10, &spec))
     }
 }
