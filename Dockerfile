@@ -19,6 +19,22 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     && ldd /out/plimsoll | grep -oE '/[^ ]+' | xargs cp --parents --dereference --target-directory=/out \
     && cp --parents /etc/ssl/certs/ca-certificates.crt /out
 
+# The sample shop of the examples: `docker build --target shop -t plimsoll.local/shop:dev .`
+FROM ${RUST_IMAGE} AS build-shop
+WORKDIR /src
+COPY . .
+ARG TARGETPLATFORM
+RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
+    --mount=type=cache,target=/src/target,id=plimsoll-target-${TARGETPLATFORM},sharing=locked \
+    cargo build --locked --release --package plimsoll-shop \
+    && install -D target/release/plimsoll-shop /out/plimsoll-shop \
+    && ldd /out/plimsoll-shop | grep -oE '/[^ ]+' | xargs cp --parents --dereference --target-directory=/out
+
+FROM scratch AS shop
+COPY --from=build-shop /out /
+USER 65532:65532
+ENTRYPOINT ["/plimsoll-shop"]
+
 FROM scratch
 LABEL org.opencontainers.image.title="plimsoll" \
       org.opencontainers.image.description="A Kubernetes operator that keeps every service above its load line" \

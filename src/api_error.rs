@@ -1,17 +1,17 @@
-//! What a failed request to the API server says, in words for people and as a label for metrics.
+//! Errors of the API server: a message for users and a label for metrics.
 
 use crate::{lease::WriteError, telemetry::WriteResult};
 
-/// What an error of the API server says, without the whole Status that it comes in.
+/// The message of an API server error, without the rest of its Status.
 #[must_use]
-pub fn said(error: &kube::Error) -> String {
+pub fn message_of(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => status.message.clone(),
         other => other.to_string(),
     }
 }
 
-/// How a write ended that the API server refused or did not answer.
+/// The result, for metrics, of a write that the API server refused or did not answer.
 #[must_use]
 pub fn result_of(error: &kube::Error) -> WriteResult {
     match error {
@@ -21,7 +21,7 @@ pub fn result_of(error: &kube::Error) -> WriteResult {
 }
 
 impl WriteError {
-    /// How the write ended, for metrics; `None` if this process does not lead, which is no failure.
+    /// The result of the write, for metrics; `None` if this process does not lead, which is not a failure.
     #[must_use]
     pub fn result(&self) -> Option<WriteResult> {
         match self {
@@ -31,16 +31,16 @@ impl WriteError {
         }
     }
 
-    /// What went wrong, as [`said`] has it for an error of the API server.
+    /// The error message; for an API server error, the one that [`message_of`] returns.
     #[must_use]
-    pub fn said(&self) -> String {
+    pub fn message(&self) -> String {
         match self {
             Self::NotLeading | Self::Timeout(_) => self.to_string(),
-            Self::Api(error) => said(error),
+            Self::Api(error) => message_of(error),
         }
     }
 
-    /// The status code that the API server answered with, if it did.
+    /// The status code of the API server's answer, if there was one.
     #[must_use]
     pub fn code(&self) -> Option<u16> {
         match self {

@@ -1,7 +1,7 @@
-//! The wall clock, as a value that is passed to code that needs the time of day.
+//! The wall clock, passed as a value to code that needs the time of day.
 //!
-//! Durations are measured with `tokio::time::Instant`, which a test controls by pausing tokio's time. The time of day has
-//! no such switch, so it is a value that is passed in.
+//! Durations are measured with `tokio::time::Instant`, which a test controls by pausing tokio's time. The time of day can't
+//! be paused that way, so it is passed in.
 
 use std::{fmt, sync::Arc};
 
@@ -18,7 +18,7 @@ impl Clock {
         Self::new(Timestamp::now)
     }
 
-    /// A clock that shows what `now` returns.
+    /// A clock that returns the result of `now`.
     pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }

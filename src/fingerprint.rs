@@ -1,17 +1,17 @@
-//! A short word that stands for a text.
+//! Fingerprints of texts.
 
 use std::hash::Hasher as _;
 
 use fnv::FnvHasher;
 
-/// FNV-1a, 64 bits: the same in every build, so that an upgrade does not write what did not change; and nobody gains by two
-/// texts with the same one.
+/// FNV-1a, 64 bits. It is the same in every build, so that an upgrade does not rewrite unchanged objects. It need not resist
+/// deliberate collisions: an attacker gains nothing by one.
 #[must_use]
 pub fn fingerprint(text: &str) -> String {
     format!("{:016x}", hash(text))
 }
 
-/// The same as a number.
+/// The same hash as a number.
 #[must_use]
 pub fn hash(text: &str) -> u64 {
     let mut hasher = FnvHasher::default();
@@ -24,7 +24,7 @@ mod tests {
     use super::fingerprint;
 
     #[test]
-    fn it_is_the_one_of_every_version_before() {
+    fn the_fingerprint_does_not_change_between_versions() {
         assert_eq!(fingerprint(""), "cbf29ce484222325");
         assert_eq!(fingerprint("a"), "af63dc4c8601ec8c");
     }

@@ -1,4 +1,4 @@
-//! Plimsoll keeps every service of a cluster above its load line. ARCHITECTURE.md has the bird's eye view.
+//! Plimsoll keeps every service of a cluster above its load line. ARCHITECTURE.md gives an overview.
 #![deny(missing_docs)]
 
 pub mod actuate;

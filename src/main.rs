@@ -1,4 +1,4 @@
-//! `plimsoll`: argument parsing and hand-over, nothing else.
+//! `plimsoll`: argument parsing only.
 
 use std::{
     io,
@@ -32,10 +32,10 @@ enum Verb {
         /// The configuration file with the Prometheus sources.
         #[arg(long, default_value = "/etc/plimsoll/config.yaml")]
         config: PathBuf,
-        /// Where to serve /livez, /readyz and /metrics.
+        /// Address of /livez, /readyz and /metrics.
         #[arg(long, default_value = "0.0.0.0:8080")]
         listen: SocketAddr,
-        /// Work in these namespaces only, separated by commas; all by default.
+        /// Namespaces to work in, separated by commas; all by default.
         #[arg(long, value_delimiter = ',')]
         namespaces: Vec<String>,
         /// Name of this pod, for the lease and for events.
@@ -44,37 +44,37 @@ enum Verb {
         /// Namespace of this pod, where the lease is.
         #[arg(long, env = "POD_NAMESPACE", default_value = "default")]
         pod_namespace: String,
-        /// How log lines look.
+        /// Format of log lines.
         #[arg(long, value_enum, default_value = "text")]
         log_format: LogFormat,
-        /// Which log lines there are: a level, or targets with levels as in `info,plimsoll=debug`.
+        /// Log filter: a level, or targets with levels as in `info,plimsoll=debug`.
         #[arg(long, default_value = "info")]
         log: String,
     },
-    /// Decide from observations on standard input, one JSON object a line, without a cluster.
+    /// Decide without a cluster from observations on standard input, one JSON object per line.
     ///
-    /// A line has `time` in seconds, never before the line above: Unix time if the spec has a schedule, from any start if it
-    /// has none. It has `replicas`, those that are wanted now, and may have `readyReplicas` (all by default) and `held`, the
-    /// requests that wait at a load balancer for the first replica (0 by default). `kpis` has the answer for each KPI of the
-    /// spec by its name: a number; null, if there is no fresh sample; or why there is no number, as {"state": "Empty"}, with
-    /// Empty, Stale, Partial, NaN or Error. Empty is what `onEmpty` is for.
+    /// `time` is in seconds and must not decrease: Unix time if the spec has a schedule, otherwise from any start. `replicas`
+    /// is the target's current number of desired replicas. Optional are `readyReplicas` (all by default) and `held`, the
+    /// requests that wait at a load balancer for the first replica (0 by default). `kpis` has the value of each KPI of the
+    /// spec by name: a number; null if there is no fresh sample; or the reason why there is no number, as
+    /// {"state": "Empty"}, with Empty, Stale, Partial, NaN or Error. `onEmpty` applies to Empty.
     ///
-    /// Each line is answered by one line: the replicas to have with every reason, or `error` with what is wrong with the
-    /// line. The exit code is 1 if the file or a line could not be used. The file is checked as the API server would check it.
+    /// Each input line yields one output line: the desired replicas with all reasons, or `error` with the reason why the line
+    /// is invalid. The exit code is 1 if the file or a line is invalid. The file is validated as by the API server.
     ///
-    /// An example of a line: {"time": 1774657800, "replicas": 4, "kpis": {"throughput": 812.5, "latency": {"state": "Stale"}}}
+    /// Example of a line: {"time": 1774657800, "replicas": 4, "kpis": {"throughput": 812.5, "latency": {"state": "Stale"}}}
     Decide {
         /// A YAML file with one ScalableService.
         #[arg(short, long)]
         file: PathBuf,
     },
-    /// Put back what the operator changed outside of its own objects, such as weights of HTTPRoutes, and remove its finalizer
+    /// Restore fields that the operator changed on objects of others, such as weights of HTTPRoutes, and remove its finalizer
     /// from all ScalableServices, so that they can be deleted without it.
     ///
-    /// The chart runs this after an operator with load balancers was uninstalled. It waits up to a minute for the operator's
-    /// lease.
+    /// The chart runs this after the uninstallation of an operator with load balancers. It waits up to a minute for the
+    /// operator's lease.
     Release {
-        /// The namespaces that the operator worked in, separated by commas; all by default.
+        /// Namespaces that the operator worked in, separated by commas; all by default.
         #[arg(long, value_delimiter = ',')]
         namespaces: Vec<String>,
         /// Name of this pod, for the lease.
@@ -86,79 +86,79 @@ enum Verb {
     },
     /// Print the CustomResourceDefinitions as YAML.
     Crds,
-    /// What runs beside each load balancer; the operator starts it.
+    /// The sidecar of each load balancer; the operator starts it.
     #[command(subcommand)]
     LbAgent(LbAgent),
 }
 
 #[derive(Subcommand)]
 enum LbAgent {
-    /// Follow a ScalableService and its endpoints, and keep what balances as they want it.
+    /// Follow a ScalableService and its endpoints, and configure the load balancer accordingly.
     Run {
-        /// What balances: HAProxy or NGINX.
+        /// The load balancer: HAProxy or NGINX.
         #[arg(long, default_value = "HAProxy")]
         provider: Software,
         /// Name of the ScalableService.
         #[arg(long)]
         service: String,
-        /// Namespace of the ScalableService and of this pod.
+        /// Namespace of the ScalableService and this pod.
         #[arg(long, env = "POD_NAMESPACE")]
         namespace: String,
         /// Name of this pod, for its entry in status.
         #[arg(long, env = "POD_NAME")]
         pod_name: String,
-        /// The folder that is shared with what balances: configuration, certificates, sockets.
+        /// The directory shared with the load balancer: configuration, certificates, sockets.
         #[arg(long, default_value = "/run/plimsoll")]
         folder: PathBuf,
-        /// The mounted Secrets: those of listeners in `certificates`, those with authorities of standbys in `authorities`,
-        /// each in a folder of its name.
+        /// The directory with the mounted Secrets: those of listeners in `certificates`, those with CA certificates of
+        /// standbys in `authorities`, each in a directory of its name.
         #[arg(long, default_value = "/etc/plimsoll")]
         secrets: PathBuf,
         /// Port of /healthz, /startz and /metrics.
         #[arg(long, default_value_t = 9102)]
         port: u16,
-        /// Port on the loopback that takes the first request of a start from zero.
+        /// Loopback port of the gate, which forwards the first requests when the service starts from zero.
         #[arg(long, default_value_t = 9103)]
         gate_port: u16,
-        /// Limit of memory of the container of what balances, in bytes.
+        /// Memory limit of the load balancer's container, in bytes.
         #[arg(long, env = "BALANCER_MEMORY", default_value_t = Resources::default().memory)]
         memory: u64,
-        /// Limit of CPUs of the container of what balances, rounded up.
+        /// CPU limit of the load balancer's container, rounded up.
         #[arg(long, env = "BALANCER_CPUS", default_value_t = Resources::default().cpus)]
         cpus: NonZeroU32,
-        /// How log lines look.
+        /// Format of log lines.
         #[arg(long, value_enum, default_value = "text")]
         log_format: LogFormat,
-        /// Which log lines there are: a level, or targets with levels as in `info,plimsoll=debug`.
+        /// Log filter: a level, or targets with levels as in `info,plimsoll=debug`.
         #[arg(long, default_value = "info")]
         log: String,
     },
     /// Copy this program to PATH.
     Install {
-        /// The file to be made.
+        /// The file to create.
         path: PathBuf,
     },
-    /// Run NGINX as the first process of its container, answer its health check, and let the agent know of its processes.
+    /// Run NGINX as the first process of its container, serve its health check, and report its processes to the agent.
     Supervise {
-        /// The folder that is shared with the agent.
+        /// The directory shared with the agent.
         #[arg(long, default_value = "/run/plimsoll")]
         folder: PathBuf,
         /// Port of /healthz.
         #[arg(long, default_value_t = HEALTH_PORT)]
         port: u16,
-        /// Port on the loopback where NGINX tells what it serves.
+        /// Loopback port where NGINX reports its configuration and state.
         #[arg(long, default_value_t = nginx::OWN_PORT)]
         nginx_port: u16,
     },
-    /// Let what balances finish what it has: its container's preStop hook.
+    /// Drain the load balancer: the preStop hook of its container.
     Stop {
-        /// What balances: HAProxy or NGINX.
+        /// The load balancer: HAProxy or NGINX.
         #[arg(long, default_value = "HAProxy")]
         provider: Software,
-        /// The folder that is shared with it.
+        /// The directory shared with it.
         #[arg(long, default_value = "/run/plimsoll")]
         folder: PathBuf,
-        /// The longest time that it may take, as 50s.
+        /// Time limit, such as 50s.
         #[arg(long, default_value = "50s")]
         within: kube::core::Duration,
     },
@@ -167,7 +167,7 @@ enum LbAgent {
 fn main() -> ExitCode {
     match run(Arguments::parse()) {
         Ok(code) => code,
-        // A reader that went away (`| head`) is not an error.
+        // A reader that closed the pipe (`| head`) is not an error.
         Err(error)
             if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) =>
         {
@@ -184,7 +184,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
     match arguments.verb {
         Verb::Controller { config, listen, namespaces, pod_name, pod_namespace, log_format, log } => {
             init_log(log_format, &log)?;
-            // The only error is that a provider is there already, which does as well.
+            // The only error is that a provider is installed already, which is fine.
             let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
             let options = controller::Options { config, listen, namespaces, pod_name, pod_namespace };
             tokio::runtime::Runtime::new()?.block_on(controller::run(options))?;
@@ -201,7 +201,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
         }
         Verb::Release { namespaces, pod_name, pod_namespace } => {
             init_log(LogFormat::Text, "info")?;
-            // The only error is that a provider is there already, which does as well.
+            // The only error is that a provider is installed already, which is fine.
             let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
             let options = controller::ReleaseOptions { namespaces, pod_name, pod_namespace };
             let released = tokio::runtime::Runtime::new()?.block_on(controller::release(options))?;
@@ -236,7 +236,7 @@ fn lb_agent(verb: LbAgent) -> Result<ExitCode, Box<dyn std::error::Error>> {
             log,
         } => {
             init_log(log_format, &log)?;
-            // The only error is that a provider is there already, which does as well.
+            // The only error is that a provider is installed already, which is fine.
             let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
             let pod = pod_name;
             let software = provider;

@@ -1,15 +1,15 @@
-//! Names to addresses, without a thread. `getaddrinfo` holds one of the runtime's threads for as long as a name server is
-//! silent, so a few hundred names whose servers never answer would hold up everything else that needs one.
+//! Asynchronous name resolution. `getaddrinfo` blocks one of the runtime's threads until the name server answers, so a few
+//! hundred names with silent name servers would starve all other blocking work.
 
 use std::net::{IpAddr, SocketAddr};
 
 use hickory_resolver::{TokioResolver, config::LookupIpStrategy, net::NetError};
 
-/// All addresses of a host, IPv4 first and each family sorted; the host itself if it is an address. Asked anew each time, by
-/// `/etc/hosts` and the name servers of `/etc/resolv.conf`. The caller has to bound the time.
+/// All addresses of a host, IPv4 first and each family sorted; the host itself if it is an address. Results are not cached;
+/// sources are `/etc/hosts` and the name servers of `/etc/resolv.conf`. The caller must set a timeout.
 ///
 /// # Errors
-/// Why there is none, in words that are the same as long as that is.
+/// The reason why there is no address. The text stays the same while the cause does.
 pub async fn look_up(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);
@@ -26,7 +26,7 @@ fn system() -> Result<TokioResolver, NetError> {
 
 async fn by(resolver: &TokioResolver, host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
     let found = resolver.lookup_ip(host).await.map_err(|error| {
-        if error.is_no_records_found() { "no name server knows it".to_owned() } else { error.to_string() }
+        if error.is_no_records_found() { "no DNS record found".to_owned() } else { error.to_string() }
     })?;
     let mut addresses: Vec<SocketAddr> = found.iter().map(|address| SocketAddr::new(address, port)).collect();
     addresses.sort_unstable();
@@ -49,7 +49,7 @@ mod tests {
 
     use super::*;
 
-    /// A resolver that asks the name server at this port of the loopback.
+    /// A resolver that queries the name server at this port of the loopback.
     fn asking(port: u16) -> TokioResolver {
         let mut connection = ConnectionConfig::udp();
         connection.port = port;
@@ -60,7 +60,7 @@ mod tests {
         builder.build().unwrap()
     }
 
-    /// Answers a question for type A with these addresses, and any other one with nothing.
+    /// Answers queries of type A with these addresses, and all others with no records.
     async fn answer(server: UdpSocket, addresses: Vec<[u8; 4]>) {
         let mut buffer = [0; 512];
         loop {
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_has_all_its_addresses_and_an_address_is_itself() {
+    async fn a_name_resolves_to_all_its_addresses_and_an_address_to_itself() {
         let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let port = server.local_addr().unwrap().port();
         tokio::spawn(answer(server, vec![[192, 0, 2, 9], [192, 0, 2, 1]]));
@@ -89,11 +89,11 @@ mod tests {
         assert_eq!(found, ["192.0.2.1:80".parse().unwrap(), "192.0.2.9:80".parse().unwrap()]);
         assert_eq!(look_up("2001:db8::1", 80).await, Ok(vec!["[2001:db8::1]:80".parse().unwrap()]));
         let error = look_up("no-such-host.invalid.", 80).await.unwrap_err();
-        assert_eq!(error, "no name server knows it");
+        assert_eq!(error, "no DNS record found");
     }
 
     #[test]
-    fn names_whose_servers_are_silent_hold_no_thread() {
+    fn silent_name_servers_do_not_block_a_thread() {
         let runtime = runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .max_blocking_threads(1)
@@ -115,7 +115,7 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(100)).await;
             let begun = Instant::now();
             tokio::task::spawn_blocking(|| ()).await.unwrap();
-            assert!(begun.elapsed() < Duration::from_millis(500), "a thread was held");
+            assert!(begun.elapsed() < Duration::from_millis(500), "a thread was blocked");
             assert!(futures::future::join_all(pending).await.into_iter().all(|late| late.unwrap()));
         });
     }

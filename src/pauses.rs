@@ -1,4 +1,4 @@
-//! How long is waited before the API server is asked again.
+//! Backoff of requests to the API server.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use kube::runtime::utils::{Backoff, ResetTimerBackoff};
 
 use crate::random::Random;
 
-/// Pauses before an interrupted watch is begun again: as client-go's reflector (0.8 s, doubling, with jitter), but of 5 s
-/// at most instead of 30: what is not heard of can't be scaled, and gets no requests.
+/// Pauses before an interrupted watch is restarted: as in client-go's reflector (0.8 s, doubling, with jitter), but with a
+/// maximum of 5 s instead of 30 s, since an object that is not seen is not scaled and gets no requests.
 pub struct Pauses(ResetTimerBackoff<Exponential>);
 
 const PAUSE_MIN: Duration = Duration::from_millis(800);

@@ -1,4 +1,4 @@
-//! Random numbers for names and jitter, as a value that is passed in, so that a test can repeat them.
+//! Random numbers for names and jitter, passed as a value so that tests are repeatable.
 
 use std::{
     fmt,
@@ -11,7 +11,7 @@ use std::{
 pub struct Random(Arc<dyn Fn() -> u64 + Send + Sync>);
 
 impl Random {
-    /// Unpredictable numbers. The standard library seeds its hashes at random, which is enough for names and jitter and
+    /// Unpredictable numbers. The standard library seeds its hashers at random, which is sufficient for names and jitter and
     /// needs no dependency.
     #[must_use]
     pub fn system() -> Self {

@@ -1,10 +1,10 @@
-//! When a process of ours is to end.
+//! The signals that request a shutdown.
 
 use std::io;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Resolves at the first SIGTERM or SIGINT. Signals are taken from the call on, not from the first poll.
+/// Resolves at the first SIGTERM or SIGINT. Signals are received from the call on, not from the first poll.
 ///
 /// # Errors
 /// Signals can't be received.

@@ -1,6 +1,6 @@
-//! Evictions against a real API server: the one of `KUBECONFIG`. The budget's own status is written here, so that no
-//! controller is needed; where one runs, it says the same.
-// Clippy knows the test functions, but not what they share.
+//! Evictions on a real API server, which `KUBECONFIG` selects. The tests write the status of the PodDisruptionBudget, so
+//! that no controller is needed; a running controller writes the same.
+// Clippy recognizes the test functions, but not their helpers.
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
 #[path = "support/namespace.rs"]
@@ -15,7 +15,7 @@ use kube::{
     api::{Patch, PatchParams, PostParams},
 };
 use plimsoll::{
-    actuate::{Evictor, client_without_retries, said},
+    actuate::{Evictor, client_without_retries, message_of},
     clock::Clock,
     lease::{Leader, Leadership, LeaseConfig, LeaseParams, WriteError, elect, identity},
     random::Random,
@@ -24,7 +24,7 @@ use plimsoll::{
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-/// A namespace of its own, deleted at the end.
+/// A new namespace, deleted at the end, and a leader whose permits allow writes.
 struct Fixture {
     client: Client,
     evictor: Evictor,
@@ -33,7 +33,7 @@ struct Fixture {
     _election: JoinSet<()>,
 }
 
-/// Leads by a lease in `namespace` until the election is dropped.
+/// Holds a lease in `namespace` until the election is dropped.
 async fn lead(client: Client, namespace: &str) -> (Leader, JoinSet<()>) {
     let random = Random::system();
     let config = LeaseConfig {
@@ -59,18 +59,18 @@ impl Fixture {
         Self { client, evictor, leader, namespace, _election: election }
     }
 
-    /// A refusal is an answer, and must not be waited out.
+    /// Evicts a pod; a refusal must be returned without retries.
     async fn evict(&self, pod: &str, since: Timestamp) -> Result<(), WriteError> {
         let permit = self.leader.permit(Duration::from_secs(60));
         let evict = self.evictor.evict(&self.namespace, pod, since, &permit);
-        tokio::time::timeout(Duration::from_secs(5), evict).await.expect("an answer at once")
+        tokio::time::timeout(Duration::from_secs(5), evict).await.expect("an immediate answer")
     }
 
     fn pods(&self) -> Api<Pod> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
-    /// A pod that no scheduler takes, and that says that it is ready.
+    /// Creates a pod that no scheduler handles, with a status of Ready.
     async fn pod(&self, name: &str) {
         let pod = json!({
             "metadata": {"name": name, "labels": {"app": "shop"}},
@@ -79,24 +79,25 @@ impl Fixture {
                 "containers": [{"name": "app", "image": "none"}],
             },
         });
-        // Where a controller makes the namespace's service account, it takes a moment.
+        // A controller, if there is one, takes a moment to create the namespace's ServiceAccount.
         let mut created = Err(String::new());
         for _ in 0..50 {
             let pod: Pod = serde_json::from_value(pod.clone()).unwrap();
-            created = self.pods().create(&PostParams::default(), &pod).await.map_err(|error| said(&error));
+            created =
+                self.pods().create(&PostParams::default(), &pod).await.map_err(|error| message_of(&error));
             if created.is_ok() {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        created.expect("a pod can be made");
-        // A pod that does not run is evicted whatever a budget says.
+        created.expect("created pod");
+        // A budget does not protect a pod that is not running.
         let status =
             json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}});
         self.pods().patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
     }
 
-    /// A budget that allows `allowed` disruptions of the one pod there is.
+    /// Applies a budget that allows `allowed` disruptions of the only pod.
     async fn budget(&self, allowed: i32) {
         let api: Api<PodDisruptionBudget> = Api::namespaced(self.client.clone(), &self.namespace);
         let budget = json!({
@@ -123,14 +124,14 @@ impl Fixture {
 }
 
 #[tokio::test]
-async fn a_budget_refuses_with_too_many_requests_and_allows_later() {
+async fn a_budget_refuses_an_eviction_with_too_many_requests_until_it_allows_one() {
     let fixture = Fixture::new().await;
     fixture.pod("shop-1").await;
     fixture.budget(0).await;
     let soon = Timestamp::now() + SignedDuration::from_secs(10);
     let error = fixture.evict("shop-1", soon).await.expect_err("the budget refuses");
     assert_eq!(error.result(), Some(WriteResult::TooManyRequests));
-    assert!(error.said().contains("disruption budget"), "{}", error.said());
+    assert!(error.message().contains("disruption budget"), "{}", error.message());
     assert!(fixture.exists("shop-1").await);
     fixture.budget(1).await;
     fixture.evict("shop-1", soon).await.expect("the budget allows it");
@@ -139,14 +140,14 @@ async fn a_budget_refuses_with_too_many_requests_and_allows_later() {
 }
 
 #[tokio::test]
-async fn who_is_gone_or_another_one_by_now_is_left_alone() {
+async fn a_deleted_pod_counts_as_evicted_and_its_replacement_is_not_evicted() {
     let fixture = Fixture::new().await;
     let now = Timestamp::now();
-    fixture.evict("shop-0", now).await.expect("it is gone already");
+    fixture.evict("shop-0", now).await.expect("the pod does not exist");
     fixture.pod("shop-0").await;
     let before = now - SignedDuration::from_secs(60);
-    fixture.evict("shop-0", before).await.expect("the one that was meant is gone");
-    assert!(fixture.exists("shop-0").await, "a new pod of the same name");
+    fixture.evict("shop-0", before).await.expect("the meant pod does not exist");
+    assert!(fixture.exists("shop-0").await, "the new pod of the same name is kept");
     fixture.evict("shop-0", now + SignedDuration::from_secs(10)).await.unwrap();
     assert!(!fixture.exists("shop-0").await);
     fixture.end().await;

@@ -1,5 +1,5 @@
-//! Leader election against a real API server: the one of `KUBECONFIG`.
-// Clippy knows the test functions, but not what they share.
+//! Leader election on a real API server, which `KUBECONFIG` selects.
+// Clippy recognizes the test functions, but not their helpers.
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
 #[path = "support/namespace.rs"]
@@ -33,10 +33,10 @@ const DURATION: Duration = Duration::from_secs(3);
 const RENEW_DEADLINE: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_millis(500);
 
-/// For requests and scheduling on a busy machine.
+/// Time for requests and scheduling on a busy machine.
 const SLACK: Duration = Duration::from_secs(1);
 
-/// A namespace of its own, deleted at the end.
+/// A new namespace, deleted at the end.
 struct Cluster {
     client: Client,
     namespace: String,
@@ -90,7 +90,7 @@ struct Process {
 }
 
 impl Process {
-    /// Waits until the state is as asked; the time that it took.
+    /// Waits until the state fits, and returns how long it took.
     async fn until(
         &self,
         what: &str,
@@ -124,7 +124,7 @@ impl Process {
 }
 
 #[tokio::test]
-async fn one_leads_and_the_other_waits_out_a_crash() {
+async fn a_follower_takes_over_a_crashed_leaders_lease_only_after_it_expired() {
     let cluster = Cluster::new().await;
     let first = cluster.start("pod-1");
     first.leads(SLACK).await;
@@ -139,7 +139,7 @@ async fn one_leads_and_the_other_waits_out_a_crash() {
     let took = second.leads(DURATION + RETRY + SLACK).await;
     assert!(
         took > DURATION - RETRY - SLACK,
-        "taken over after {took:?}, before the lease could have run out"
+        "taken over after {took:?}, before the lease could have expired"
     );
     assert_eq!(*first.leader.leadership().borrow(), Leadership::Following { holder: None });
     assert!(!first.leader.leads());
@@ -157,20 +157,20 @@ async fn a_released_lease_is_taken_over_within_a_retry() {
 
     first.stop.send(()).unwrap();
     let took = second.leads(RETRY + SLACK).await;
-    assert!(took < DURATION - RETRY, "taken over after {took:?}, which is no better than a crash");
-    timeout(SLACK, first.task).await.expect("the first one ends").unwrap();
+    assert!(took < DURATION - RETRY, "taken over after {took:?}, as slow as after a crash");
+    timeout(SLACK, first.task).await.expect("the first process ends").unwrap();
     assert!(!first.leader.leads());
     assert_eq!(cluster.transitions().await, 1);
 
     second.stop.send(()).unwrap();
-    timeout(SLACK, second.task).await.expect("the second one ends").unwrap();
+    timeout(SLACK, second.task).await.expect("the second process ends").unwrap();
     let spec = cluster.leases().get("plimsoll").await.unwrap().spec.unwrap();
     assert_eq!((spec.holder_identity, spec.lease_duration_seconds), (None, Some(1)));
     cluster.end().await;
 }
 
 #[tokio::test]
-async fn who_finds_another_holder_in_the_lease_follows_at_its_next_renewal() {
+async fn a_leader_that_finds_another_holder_follows_it_at_the_next_renewal() {
     let cluster = Cluster::new().await;
     let leader = cluster.start("pod-1");
     leader.leads(SLACK).await;
@@ -184,7 +184,7 @@ async fn who_finds_another_holder_in_the_lease_follows_at_its_next_renewal() {
 }
 
 #[tokio::test]
-async fn a_foreign_change_and_a_deletion_do_not_end_the_lead() {
+async fn a_foreign_change_or_deletion_of_the_lease_does_not_end_leadership() {
     let cluster = Cluster::new().await;
     let leader = cluster.start("pod-1");
     leader.leads(SLACK).await;
@@ -205,7 +205,7 @@ async fn a_foreign_change_and_a_deletion_do_not_end_the_lead() {
     cluster.end().await;
 }
 
-/// A client whose packets can be made to vanish while its connections stay open, as when a network breaks.
+/// A client whose packets can be dropped while its connections stay open, as in a network partition.
 async fn breakable_client() -> (Client, watch::Sender<bool>) {
     let mut config = Config::from_kubeconfig(&KubeConfigOptions::default()).await.unwrap();
     let server = config.cluster_url.authority().unwrap().clone();
@@ -232,7 +232,7 @@ async fn breakable_client() -> (Client, watch::Sender<bool>) {
 }
 
 #[tokio::test]
-async fn who_cannot_reach_the_api_server_stops_leading_before_another_starts() {
+async fn a_leader_without_the_api_server_stops_leading_before_another_starts() {
     let cluster = Cluster::new().await;
     let (client, broken) = breakable_client().await;
     let first = cluster.start_with("pod-1", client);
@@ -244,7 +244,7 @@ async fn who_cannot_reach_the_api_server_stops_leading_before_another_starts() {
     let stopped = first.until("stop leading", RENEW_DEADLINE + SLACK, |now| !now.is_leading()).await;
     assert!(stopped <= RENEW_DEADLINE + SLACK / 4, "stopped only after {stopped:?}");
     assert!(!first.leader.leads());
-    assert!(!second.leader.leads(), "the other one leads before the lease could have run out");
+    assert!(!second.leader.leads(), "the other process leads before the lease could have expired");
     second.leads(DURATION + RETRY + SLACK).await;
 
     broken.send(false).unwrap();
@@ -253,14 +253,14 @@ async fn who_cannot_reach_the_api_server_stops_leading_before_another_starts() {
 }
 
 #[tokio::test]
-async fn a_release_that_hangs_does_not_hold_up_the_shutdown() {
+async fn a_hanging_release_of_the_lease_does_not_delay_the_shutdown() {
     let cluster = Cluster::new().await;
     let (client, broken) = breakable_client().await;
     let only = cluster.start_with("pod-1", client);
     only.leads(SLACK).await;
     broken.send(true).unwrap();
     only.stop.send(()).unwrap();
-    timeout(RENEW_DEADLINE / 2 + SLACK, only.task).await.expect("it gives up the release").unwrap();
+    timeout(RENEW_DEADLINE / 2 + SLACK, only.task).await.expect("the release is given up").unwrap();
     assert!(!only.leader.leads());
     cluster.end().await;
 }

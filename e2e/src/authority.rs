@@ -1,4 +1,4 @@
-//! A certificate authority, and what it signs.
+//! A certificate authority, and the certificates that it signs.
 
 use crate::prelude::*;
 use rcgen::{
@@ -22,20 +22,20 @@ impl Authority {
         params.key_usages =
             vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?);
-        Ok(Self(issuer.with_context(|| format!("no certificate authority {name}"))?))
+        Ok(Self(issuer.with_context(|| format!("cannot create the certificate authority {name}"))?))
     }
 
     pub fn own(&self) -> Signed {
         Signed { certificate: self.0.pem(), key: self.0.key().serialize_pem() }
     }
 
-    /// A certificate of a server with these names and addresses.
+    /// A server certificate for these names and addresses.
     pub fn server(&self, names: &[&str]) -> Result<Signed> {
-        let name = names.first().context("a server has a name")?;
+        let name = names.first().context("a server needs a name")?;
         self.sign(names, &[(DnType::CommonName, name)], ExtendedKeyUsagePurpose::ServerAuth)
     }
 
-    /// A certificate of a client, which Kubernetes takes for a user in a group.
+    /// A client certificate, which Kubernetes maps to a user and a group.
     pub fn client(&self, user: &str, group: &str) -> Result<Signed> {
         let subject = [(DnType::OrganizationName, group), (DnType::CommonName, user)];
         self.sign(&[], &subject, ExtendedKeyUsagePurpose::ClientAuth)

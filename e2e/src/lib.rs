@@ -1,7 +1,7 @@
-//! The real Kubernetes cluster on one machine, and what is proven on it.
+//! A real Kubernetes cluster on one machine, and the end-to-end cases and benches that run on it.
 //!
-//! This library is for tests and for the developer's verbs in `xtask`; nothing
-//! of it is part of the operator.
+//! This library is for tests and for the developer commands in `xtask`; the
+//! operator does not use it.
 
 mod authority;
 pub mod bench;

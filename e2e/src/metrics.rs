@@ -1,4 +1,4 @@
-//! Pages of metrics, and what they say.
+//! Reads values from pages of metrics.
 
 use crate::prelude::*;
 use anyhow::Context as _;
@@ -9,7 +9,7 @@ pub fn fetch(url: &str) -> Result<String> {
     Ok(ureq::get(url).call().with_context(|| url.to_owned())?.body_mut().read_to_string()?)
 }
 
-/// The value of a sample, given with its labels as in the text.
+/// The value of a series, given with its labels as in the page.
 pub fn sample(page: &str, series: &str) -> Option<f64> {
     page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.trim().parse().ok())
 }
@@ -24,8 +24,8 @@ pub fn applied(page: &str) -> f64 {
     sample(page, &format!("{APPLIED}_count")).unwrap_or(0.0)
 }
 
-/// Within which time, in milliseconds, agents applied this share of the changes that came to them between two looks at
-/// their pages: the bound of the bucket in which that is; `None` above all of them.
+/// Time in milliseconds within which agents applied this share of the changes between two reads of their pages: the bound of
+/// the histogram bucket; `None` above the last finite bound.
 pub fn applied_within(before: &[String], after: &[String], share: f64) -> Option<f64> {
     let sum = |pages: &[String], of: &dyn Fn(&str) -> f64| pages.iter().map(|page| of(page)).sum::<f64>();
     let rank = share * (sum(after, &applied) - sum(before, &applied));
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bucket_of_a_share_is_found_over_all_pages_and_without_what_was_before() {
+    fn the_bucket_of_a_share_counts_only_new_changes_of_all_pages() {
         let page = |counts: [u32; 3]| {
             let [fast, slow, all] = counts;
             format!(

@@ -1,19 +1,19 @@
-//! What an object of the API server says, as JSON.
+//! Reads fields of API objects, as JSON.
 
 use serde_json::Value;
 
-/// Reads fields that may be missing, by their path (RFC 6901).
+/// Access to fields that may be missing, by JSON pointer (RFC 6901).
 pub trait Object {
-    /// Empty if there is none.
+    /// Empty if the field is missing.
     fn text(&self, path: &str) -> &str;
 
-    /// 0 if there is none.
+    /// 0 if the field is missing.
     fn number(&self, path: &str) -> i64;
 
-    /// Empty if there is none.
+    /// Empty if the field is missing.
     fn list(&self, path: &str) -> &[Value];
 
-    /// The condition of this type; null if there is none.
+    /// The condition of this type; null if it is missing.
     fn condition(&self, type_: &str) -> &Value {
         self.list("/status/conditions")
             .iter()
@@ -21,7 +21,7 @@ pub trait Object {
             .unwrap_or(&Value::Null)
     }
 
-    /// Status, reason and message of a condition, as `True Steady …`; empty without it.
+    /// Status, reason and message of a condition, as in `True Steady …`; empty if it is missing.
     fn says(&self, type_: &str) -> String {
         let condition = self.condition(type_);
         let [status, reason, message] = ["/status", "/reason", "/message"].map(|field| condition.text(field));
@@ -36,7 +36,7 @@ pub trait Object {
         self.number("/spec/replicas")
     }
 
-    /// It grows with each change of the spec.
+    /// The generation increases with each change of the spec.
     fn generation(&self) -> i64 {
         self.number("/metadata/generation")
     }

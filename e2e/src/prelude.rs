@@ -1,4 +1,4 @@
-//! What nearly every file uses.
+//! Imports of nearly every file.
 
 pub use std::{
     collections::{BTreeMap, BTreeSet},

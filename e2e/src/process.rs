@@ -1,4 +1,4 @@
-//! Programs: run one and take its answer, start one that outlives us, wait for one.
+//! Processes: run a program and return its output, start one that outlives this process, wait for a condition.
 
 mod daemon;
 
@@ -13,7 +13,7 @@ use std::{
     io::Write,
 };
 
-/// Where programs are looked for; a root shell's PATH may lack the `sbin` folders.
+/// Search path of programs; a root shell's PATH may lack the `sbin` folders.
 pub const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const POLL: Duration = Duration::from_millis(100);
 
@@ -39,15 +39,15 @@ pub fn finish(mut command: Command, input: &str) -> Result<String> {
     let mut child = command.spawn().with_context(|| format!("cannot start `{line}`"))?;
     let output = std::thread::scope(|scope| {
         if let Some(mut stdin) = child.stdin.take() {
-            // A program that ends before it has read everything says why itself.
+            // A write error is ignored: a program that exits before it has read everything reports why.
             scope.spawn(move || stdin.write_all(input.as_bytes()));
         }
         child.wait_with_output()
     })
     .with_context(|| format!("cannot wait for `{line}`"))?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        bail!("`{line}` failed ({}): {}", output.status, said.trim());
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        bail!("`{line}` failed ({}): {}", output.status, stderr.trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
@@ -65,16 +65,16 @@ pub fn wait_for(what: &str, deadline: Duration, mut probe: impl FnMut() -> Resul
             Err(error) => format!("{error:#}"),
         };
         if start.elapsed() >= deadline {
-            bail!("{what}: not within {} s; last seen: {last}", deadline.as_secs());
+            bail!("{what}: not within {} s; last result: {last}", deadline.as_secs());
         }
         std::thread::sleep(POLL);
     }
 }
 
-/// Sends a signal; a process that has gone meanwhile is no error.
+/// Sends a signal; a process that has already exited is not an error.
 pub fn signal_process(pid: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-        let _gone_is_fine = kill_process(pid, signal);
+        let _may_have_exited = kill_process(pid, signal);
     }
 }
 
@@ -86,12 +86,12 @@ pub fn process_of(pid: u32) -> Option<Process> {
     Process::new(i32::try_from(pid).ok()?).ok()
 }
 
-/// The arguments of a process, separated by spaces; empty when it has gone.
+/// The arguments of a process, separated by spaces; empty if it has exited.
 pub fn arguments_of(process: &Process) -> String {
     process.cmdline().unwrap_or_default().join(" ")
 }
 
-/// Memory of a process in RAM, in bytes; zero when it has gone.
+/// Resident memory of a process, in bytes; zero if it has exited.
 pub fn resident_bytes(pid: u32) -> u64 {
     process_of(pid).and_then(|process| process.status().ok()?.vmrss).unwrap_or(0) * 1024
 }
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failed_command_tells_what_it_said() {
+    fn the_error_of_a_failed_command_has_its_stderr() {
         let error = run("sh", &["-c", "echo broken >&2; exit 3"]).unwrap_err().to_string();
         assert!(error.contains("broken") && error.contains('3'), "{error}");
     }

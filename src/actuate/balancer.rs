@@ -1,5 +1,5 @@
-//! The objects of a balancer: Deployment, Services, ServiceAccount with the least rights, PodDisruptionBudget,
-//! NetworkPolicy. Pure but for [`apply`] and [`remove`].
+//! The objects of a balancer: Deployment, Services, ServiceAccount with minimal permissions, PodDisruptionBudget,
+//! NetworkPolicy. Pure, except for [`apply`] and [`remove`].
 
 mod error;
 mod maker;
@@ -34,9 +34,9 @@ use super::owned;
 use crate::{field_managers, fingerprint::fingerprint, lease::Permit};
 use plimsoll_api::{ScalableService, balancer_name, endpoints_name};
 
-/// On the Deployment, which is applied last: stands for all objects as they were applied.
+/// Annotation of the Deployment, which is applied last: hash of all applied objects.
 pub const HASH: &str = "plimsoll.dev/objects-hash";
-/// On the Deployment: the generation of the ScalableService that the objects were applied from.
+/// Annotation of the Deployment: the generation of the ScalableService that the objects were applied from.
 pub const GENERATION: &str = "plimsoll.dev/applied-generation";
 
 /// The objects of one balancer, in the order in which they are applied.
@@ -47,28 +47,28 @@ pub struct Objects {
 }
 
 impl Objects {
-    /// Stands for all of them; the Deployment has it in its annotation [`HASH`].
+    /// Hash of all objects; the Deployment has it in its annotation [`HASH`].
     #[must_use]
     pub fn hash(&self) -> &str {
         &self.hash
     }
 
-    /// Whether `deployment` was applied from the same.
+    /// Whether `deployment` was applied from the same objects.
     #[must_use]
     pub fn are_applied(&self, deployment: &Deployment) -> bool {
         deployment.annotations().get(HASH) == Some(&self.hash)
     }
 
-    /// Each of them.
+    /// The objects.
     pub fn iter(&self) -> impl Iterator<Item = &DynamicObject> {
         self.objects.iter().map(|(_, object)| object)
     }
 }
 
-/// The objects for `service`, which stands in front of `backend`.
+/// The objects of the balancer of `service` in front of `backend`.
 ///
 /// # Errors
-/// There can't be a balancer for it.
+/// The service can't have a balancer.
 pub fn objects(
     service: &ScalableService,
     setup: &Setup,
@@ -96,7 +96,7 @@ pub fn objects(
     if let Some((_, deployment)) = objects.last_mut() {
         let annotations = deployment.annotations_mut();
         annotations.insert(HASH.to_owned(), hash.clone());
-        // No part of the hash: most changes of a spec leave the balancers' objects as they are.
+        // Not part of the hash: most changes of a spec do not concern the balancers' objects.
         if let Some(generation) = service.metadata.generation {
             annotations.insert(GENERATION.to_owned(), generation.to_string());
         }
@@ -104,11 +104,11 @@ pub fn objects(
     Ok(Objects { objects, hash })
 }
 
-/// Applies them all by server-side apply, the Deployment last. Nothing that belongs to somebody else is touched. Returns the
-/// generation of the Deployment since: a later one is somebody else's change.
+/// Applies all objects by server-side apply, the Deployment last. Objects of other owners are not touched. Returns the
+/// Deployment's generation after that: a later one means that another client changed it.
 ///
 /// # Errors
-/// One of them belongs to another owner, or a write has no result.
+/// An object belongs to another owner, or a write failed.
 pub async fn apply(client: &Client, objects: &Objects, permit: &Permit) -> Result<i64, BalancerError> {
     let mut generation = None;
     let params = PatchParams::apply(field_managers::BALANCER).force();
@@ -132,11 +132,11 @@ pub async fn apply(client: &Client, objects: &Objects, permit: &Permit) -> Resul
     Ok(generation.unwrap_or_default())
 }
 
-/// Deletes what [`apply`] made for `service`, and nothing that belongs to somebody else. The Deployment goes last: it is the
-/// one that is watched, so a removal that is interrupted goes on as long as it is there.
+/// Deletes the objects that [`apply`] created for `service`, and no objects of other owners. The Deployment is deleted last:
+/// it is watched, so an interrupted removal is continued while it exists.
 ///
 /// # Errors
-/// A write has no result.
+/// A write failed.
 pub async fn remove(
     client: &Client,
     service: &ScalableService,

@@ -1,4 +1,4 @@
-//! Events on a ScalableService, with the reasons of status.
+//! Events of ScalableServices. Their reasons are those of status.
 
 use std::{
     collections::HashMap,
@@ -23,41 +23,41 @@ use plimsoll_api::ReasonCode;
 
 /// The API server accepts 1024 bytes.
 const NOTE_MAX: usize = 1000;
-/// Within this time of the last one an event with the same words is counted (client-go's and kube's series: 6 min).
+/// Time since its last occurrence within which an event with the same message is counted (as in client-go and kube: 6 min).
 const COUNTED_FOR: SignedDuration = SignedDuration::from_mins(6);
-/// Who reports.
+/// The reporting controller.
 const REPORTER: &str = "plimsoll.dev/controller";
 
-/// Something worth an event.
+/// The content of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
-    /// Whether a person should look.
+    /// Whether its type is Warning.
     pub warning: bool,
-    /// What happened.
+    /// Its reason.
     pub reason: ReasonCode,
-    /// In a sentence.
+    /// Its message, a sentence.
     pub message: String,
 }
 
-/// Publishes events; a repeated one is counted instead of written again.
+/// Publishes events. A repeated event is counted instead of written again.
 ///
-/// Not kube's `Recorder`: that one counts by reason, so that the numbers of the second change would never be seen.
+/// kube's `Recorder` is not suitable: it aggregates by reason, so that the message of a second change would be lost.
 #[derive(Clone)]
 pub struct Events {
     client: Client,
     instance: String,
     clock: Clock,
-    said: Arc<Mutex<Published>>,
+    published: Arc<Mutex<Published>>,
 }
 
 impl Events {
-    /// As `plimsoll`, from the given pod, with the times of `clock`.
+    /// A publisher for the pod `instance`, with the times of `clock`.
     #[must_use]
     pub fn new(client: Client, instance: String, clock: Clock) -> Self {
-        Self { client, instance, clock, said: Arc::default() }
+        Self { client, instance, clock, published: Arc::default() }
     }
 
-    /// Publishes `note`. An event that can't be written is only logged: nothing depends on it.
+    /// Publishes `note`. A failure is only logged, since nothing depends on events.
     pub async fn publish(&self, note: &Note, about: &ObjectReference, permit: &Permit) {
         self.publish_at(self.clock.now(), note, about, permit).await;
     }
@@ -67,7 +67,7 @@ impl Events {
         self.clock.now()
     }
 
-    /// Publishes what happened `at` a time.
+    /// Publishes `note` with the time `at`.
     pub(super) async fn publish_at(
         &self,
         at: Timestamp,
@@ -75,7 +75,7 @@ impl Events {
         about: &ObjectReference,
         permit: &Permit,
     ) {
-        let event = self.said().next(note, about, &self.instance, at);
+        let event = self.published().next(note, about, &self.instance, at);
         let namespace = event.namespace().unwrap_or_default();
         let api: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
         let written = match &event.series {
@@ -87,25 +87,26 @@ impl Events {
         };
         if let Err(error) = written {
             tracing::debug!(%error, "an event was not written");
-            self.said().forget(&event);
+            self.published().forget(&event);
         }
     }
 
-    fn said(&self) -> std::sync::MutexGuard<'_, Published> {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    fn published(&self) -> std::sync::MutexGuard<'_, Published> {
+        self.published.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What was said lately, by whom it is about, its reason and its words.
+/// The recently published events.
 #[derive(Default)]
 struct Published {
+    /// By the UID of the object, reason and message.
     lately: HashMap<(Option<String>, &'static str, String), (Event, Timestamp)>,
-    /// The number in the name of the last event: its time in nanoseconds, raised so that no two names are the same.
+    /// The number in the name of the last event: its time in nanoseconds, increased if necessary so that names are unique.
     named: i128,
 }
 
 impl Published {
-    /// The event to write for `note` at `now`: a new one, or the last one with the same words, counted.
+    /// The event to write for `note` at `now`: a new one, or the last one with the same message and a higher count.
     fn next(&mut self, note: &Note, about: &ObjectReference, instance: &str, now: Timestamp) -> Event {
         self.lately.retain(|_, (_, last)| now.duration_since(*last) < COUNTED_FOR);
         let mut message = note.message.clone();
@@ -128,9 +129,9 @@ impl Published {
         event
     }
 
-    /// An event that was not written is not there to be counted.
+    /// Removes an event that could not be written, so that it is not counted.
     fn forget(&mut self, event: &Event) {
-        self.lately.retain(|_, (said, _)| said.metadata.name != event.metadata.name);
+        self.lately.retain(|_, (known, _)| known.metadata.name != event.metadata.name);
     }
 }
 
@@ -141,7 +142,7 @@ fn first(
     (instance, named): (&str, i128),
     now: Timestamp,
 ) -> Event {
-    // An event about something without a namespace lives in `default` (events.k8s.io).
+    // Events of objects without a namespace are in `default` (events.k8s.io).
     let namespace = about.namespace.clone().unwrap_or_else(|| "default".to_owned());
     let name = format!("{}.{named:x}", about.name.as_deref().unwrap_or_default());
     Event {
@@ -163,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_words_are_counted_and_other_numbers_are_an_event_of_their_own() {
+    fn an_event_with_the_same_message_is_counted_and_one_with_other_numbers_is_new() {
         let about = |uid: &str| ObjectReference { uid: Some(uid.into()), ..ObjectReference::default() };
         let note = |message: &str| Note {
             warning: false,
@@ -171,9 +172,9 @@ mod tests {
             message: message.into(),
         };
         let at = |second| Timestamp::from_second(second).unwrap();
-        let mut said = Published::default();
+        let mut published = Published::default();
         let mut next = |message, uid, second| {
-            let event = said.next(&note(message), &about(uid), "pod", at(second));
+            let event = published.next(&note(message), &about(uid), "pod", at(second));
             (event.note.unwrap(), event.series.map(|series| series.count), event.metadata.name)
         };
         let (_, series, name) = next("2 -> 8", "a", 0);
@@ -182,7 +183,7 @@ mod tests {
         assert_eq!(next("2 -> 8", "b", 2).1, None, "another service");
         assert_eq!(next("2 -> 8", "a", 300), ("2 -> 8".to_owned(), Some(2), name.clone()));
         assert_eq!(next("2 -> 8", "a", 600), ("2 -> 8".to_owned(), Some(3), name), "6 min after the last");
-        assert_eq!(next("2 -> 8", "a", 960).1, None, "a story of its own");
+        assert_eq!(next("2 -> 8", "a", 960).1, None, "a new event");
         assert_eq!(next(&"é".repeat(NOTE_MAX), "a", 961).0.len(), NOTE_MAX, "cut between characters");
     }
 }

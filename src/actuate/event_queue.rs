@@ -1,5 +1,5 @@
-//! A bounded queue of events. A task of its own publishes them one after the other, so that a slow API server delays events
-//! only.
+//! A bounded queue of events. A separate task publishes them one after the other, so that a slow API server delays only
+//! events.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::{Events, Note};
 use crate::lease::Leader;
 
-/// Most events that may wait; further ones are dropped.
+/// Capacity of the queue; further events are dropped.
 const WAITING_MAX: usize = 256;
 /// Time limit for publishing one event.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
@@ -21,15 +21,15 @@ struct Waiting {
     about: ObjectReference,
 }
 
-/// Takes events without waiting.
+/// Accepts events without blocking.
 pub struct EventQueue {
     events: Events,
     sender: mpsc::Sender<Waiting>,
 }
 
 impl EventQueue {
-    /// A queue in front of `events`, and the future that publishes what is in it while this process leads. The future ends
-    /// when the queue is dropped and empty.
+    /// A queue in front of `events`, and the future that publishes its events while this process leads. The future ends when
+    /// the queue is dropped and empty.
     pub fn new(events: Events, leader: Leader) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let (sender, mut waiting) = mpsc::channel::<Waiting>(WAITING_MAX);
         let publisher = events.clone();
@@ -42,7 +42,7 @@ impl EventQueue {
         (Self { events, sender }, publishing)
     }
 
-    /// Has `note` published, or drops it if too many others wait.
+    /// Queues `note`, or drops it if the queue is full.
     pub fn push(&self, note: Note, about: ObjectReference) {
         let waiting = Waiting { at: self.events.now(), note, about };
         if let Err(error) = self.sender.try_send(waiting) {
@@ -51,7 +51,7 @@ impl EventQueue {
                     waiting
                 }
             };
-            tracing::warn!(reason = note.reason.name(), "an event was dropped: {WAITING_MAX} others wait");
+            tracing::warn!(reason = note.reason.name(), "an event was dropped: {WAITING_MAX} are queued");
         }
     }
 }
@@ -71,7 +71,7 @@ mod tests {
     use crate::clock::Clock;
     use plimsoll_api::DecisionCode;
 
-    /// An API server that answers nothing while it is silent, and counts the events that it takes.
+    /// An API server that does not answer until `speaks`, and counts the accepted events.
     #[derive(Clone, Default)]
     struct Server {
         speaks: Arc<AtomicBool>,
@@ -98,19 +98,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn while_the_api_server_is_silent_no_more_than_the_longest_queue_waits() {
+    async fn events_beyond_the_capacity_are_dropped_while_the_api_server_is_silent() {
         let server = Server::default();
         let (queue, publishing) = EventQueue::new(server.events(), Leader::for_good());
         let publishing = tokio::spawn(publishing);
         let about = || ObjectReference { name: Some("web".to_owned()), ..ObjectReference::default() };
         queue.push(note(0), about());
-        // The first is under way by now, so that it is not one of those that wait.
+        // Let the publisher take the first event out of the queue.
         for _ in 0..10 {
             yield_now().await;
         }
         let begin = tokio::time::Instant::now();
         (1..300).for_each(|number| queue.push(note(number), about()));
-        assert_eq!(begin.elapsed(), Duration::ZERO, "no push waits");
+        assert_eq!(begin.elapsed(), Duration::ZERO, "no push blocks");
         assert_eq!(server.taken.load(Ordering::Relaxed), 0);
         server.speaks.store(true, Ordering::Relaxed);
         drop(queue);

@@ -1,4 +1,4 @@
-//! Pods that are to be replaced, by the eviction API: PodDisruptionBudgets have a say (policy/v1 `Eviction`).
+//! Evictions of pods through the eviction API, which respects PodDisruptionBudgets (policy/v1 `Eviction`).
 
 use jiff::Timestamp;
 use k8s_openapi::{
@@ -12,7 +12,7 @@ use crate::lease::{Permit, WriteError};
 /// A client for [`Evictor`].
 ///
 /// # Errors
-/// The configuration can't be used.
+/// The configuration is invalid.
 pub fn client_without_retries(mut config: Config) -> Result<Client, kube::Error> {
     config.default_retry = false;
     Client::try_from(config)
@@ -23,16 +23,16 @@ pub fn client_without_retries(mut config: Config) -> Result<Client, kube::Error>
 pub struct Evictor(Client);
 
 impl Evictor {
-    /// By a client that does not retry by itself, as [`client_without_retries`] makes it: kube's own would wait for as long
-    /// as a budget's refusal says (429 with `Retry-After`) and ask again, while the status says nothing and no look is taken.
+    /// An evictor with a client without automatic retries, from [`client_without_retries`]. With kube's default retries, a
+    /// refusal by a budget (429 with `Retry-After`) would block the turn, and the status would not report it.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self(client)
     }
 
-    /// Evicts the pod that has had this name since before `since`; one that is gone already is as good as evicted.
+    /// Evicts the pod of this name that was created before `since`. A pod that is deleted already counts as evicted.
     ///
-    /// A PodDisruptionBudget that does not allow it answers 429.
+    /// If a PodDisruptionBudget does not allow it, the answer is 429.
     pub async fn evict(
         &self,
         namespace: &str,
@@ -46,7 +46,7 @@ impl Evictor {
         if created.is_some_and(|created| created.0 > since) || found.metadata.deletion_timestamp.is_some() {
             return Ok(());
         }
-        // Another pod of the same name, as a StatefulSet makes it, must not be hit.
+        // Do not evict a new pod of the same name, as created by a StatefulSet.
         let only = Preconditions { uid: found.metadata.uid, resource_version: None };
         match permit.write(evict_only(&api, pod, only)).await {
             Err(error) if matches!(error.code(), Some(404 | 409)) => Ok(()),
@@ -55,9 +55,9 @@ impl Evictor {
     }
 }
 
-/// Evicts the pod that meets `only`; 409 if it is another one.
+/// Evicts the pod that meets the preconditions `only`; 409 if it does not.
 ///
-/// Not by kube's `Api::evict`: that of 5.0 writes the field as `delete_options`, which the API server ignores.
+/// kube's `Api::evict` is not suitable: version 5.0 writes the field as `delete_options`, which the API server ignores.
 async fn evict_only(api: &Api<Pod>, pod: &str, only: Preconditions) -> Result<Status, kube::Error> {
     let eviction = Eviction {
         metadata: ObjectMeta { name: Some(pod.to_owned()), ..ObjectMeta::default() },

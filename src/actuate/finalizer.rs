@@ -1,5 +1,5 @@
-//! The finalizer of a ScalableService: its deletion waits until what was changed for it outside of our own objects is put
-//! back. It is there only for services for which something was changed.
+//! The finalizer of a ScalableService: its deletion waits until changes on objects of other owners are restored. Only services
+//! with such changes have it.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Api, Client};
@@ -25,10 +25,10 @@ fn place(meta: &ObjectMeta) -> Option<usize> {
     meta.finalizers.iter().flatten().position(|name| name == FINALIZER)
 }
 
-/// Adds the finalizer to the service that `meta` is of, as it was seen.
+/// Adds the finalizer to the service with this metadata.
 ///
 /// # Errors
-/// The write has no result; [`super::is_stale`] says whether the service was changed meanwhile.
+/// The write failed; [`super::is_stale`] tells whether the service was changed in the meantime.
 pub async fn add_finalizer(client: &Client, meta: &ObjectMeta, permit: &Permit) -> Result<(), WriteError> {
     let add = match meta.finalizers {
         Some(_) => json!({"op": "add", "path": "/metadata/finalizers/-", "value": FINALIZER}),
@@ -37,7 +37,7 @@ pub async fn add_finalizer(client: &Client, meta: &ObjectMeta, permit: &Permit) 
     patch(client, meta, vec![add], permit).await
 }
 
-/// Removes the finalizer from the service that `meta` is of, as it was seen, if it has it.
+/// Removes the finalizer from the service with this metadata, if it has it.
 ///
 /// # Errors
 /// As [`add_finalizer`].

@@ -1,5 +1,5 @@
-//! Weights of a rule of somebody's HTTPRoute, by a JSON patch that tests what it was planned on; and a policy of our own
-//! beside it.
+//! Writes of the weights of a rule of a user's HTTPRoute, by a JSON patch that tests the state it was planned on; and of our
+//! own BackendTrafficPolicy.
 
 use kube::{
     Api, Client, Resource as _, ResourceExt as _,
@@ -18,7 +18,7 @@ use plimsoll_api::ScalableService;
 /// The HTTPRoutes of a namespace; none if the cluster does not serve the kind.
 ///
 /// # Errors
-/// The API server refused, or did not answer.
+/// The API server refused the request, or did not answer.
 pub async fn routes_of(client: &Client, namespace: &str) -> Result<Vec<DynamicObject>, kube::Error> {
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &route_resource());
     match api.list(&ListParams::default()).await {
@@ -28,10 +28,10 @@ pub async fn routes_of(client: &Client, namespace: &str) -> Result<Vec<DynamicOb
     }
 }
 
-/// Applies the operations of `patch`, a JSON patch (RFC 6902), all or none. Returns the route as it is since.
+/// Applies the operations of `patch`, a JSON patch (RFC 6902), all or none. Returns the patched route.
 ///
 /// # Errors
-/// The write has no result; [`is_stale`] says whether the route was changed meanwhile.
+/// The write failed; [`is_stale`] tells whether the route was changed in the meantime.
 pub async fn patch_route(
     client: &Client,
     namespace: &str,
@@ -44,8 +44,8 @@ pub async fn patch_route(
     permit.write(api.patch(name, &params, &patch)).await
 }
 
-/// Whether the route is not as the patch was planned on: a failed `test` is 422 Invalid without causes, which a refusal
-/// by the schema has.
+/// Whether the object has changed since the patch was planned. A failed `test` is 422 Invalid without causes; a violation of
+/// the schema is 422 with causes.
 #[must_use]
 pub fn is_stale(error: &WriteError) -> bool {
     let WriteError::Api(error) = error else { return false };
@@ -66,14 +66,14 @@ pub enum FoundPolicy {
     None,
     /// It belongs to this service.
     Own(Box<DynamicObject>),
-    /// It belongs to somebody else, or to nobody.
+    /// It has another owner, or none.
     Foreign,
 }
 
-/// Looks for it.
+/// Reads the policy that is named after `service`.
 ///
 /// # Errors
-/// The API server refused, or did not answer.
+/// The API server refused the request, or did not answer.
 pub async fn find_policy(client: &Client, service: &ScalableService) -> Result<FoundPolicy, kube::Error> {
     match policies(client, service).get(&service.name_any()).await {
         Ok(found) if owned::belongs_to(&found, service) => Ok(FoundPolicy::Own(Box::new(found))),
@@ -83,10 +83,10 @@ pub async fn find_policy(client: &Client, service: &ScalableService) -> Result<F
     }
 }
 
-/// Applies `spec` as the policy of `service`, which must not be somebody else's. Returns the policy as it is since.
+/// Applies `spec` as the policy of `service`. An existing policy must not have another owner. Returns the applied policy.
 ///
 /// # Errors
-/// The write has no result; the code is 404 if the API server does not serve the kind.
+/// The write failed; the code is 404 if the API server does not serve the kind.
 pub async fn apply_policy(
     client: &Client,
     service: &ScalableService,
@@ -100,10 +100,10 @@ pub async fn apply_policy(
     permit.write(policies(client, service).patch(&name, &params, &Patch::Apply(&policy))).await
 }
 
-/// Deletes `policy`, unless another has taken its name.
+/// Deletes `policy`, but not a new object of the same name.
 ///
 /// # Errors
-/// The write has no result.
+/// The write failed.
 pub async fn delete_policy(
     client: &Client,
     service: &ScalableService,

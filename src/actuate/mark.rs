@@ -1,4 +1,4 @@
-//! Marks on pods that are to be deleted first, which the ReplicaSet controller heeds (KEP-2255).
+//! Marks pods for deletion first, by the deletion cost of the ReplicaSet controller (KEP-2255).
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
@@ -12,14 +12,14 @@ use crate::{
     lease::{Permit, WriteError},
 };
 
-/// What the ReplicaSet controller reads: the lowest goes first; 0 without it.
+/// The annotation that the ReplicaSet controller reads: the pod with the lowest cost is deleted first; the default is 0.
 const COST: &str = "controller.kubernetes.io/pod-deletion-cost";
-/// What [`COST`] was before, empty for nothing; a pod with this annotation bears our mark.
+/// The previous value of [`COST`], empty for none; a pod with this annotation is marked by us.
 pub const COST_BEFORE: &str = "plimsoll.dev/pod-deletion-cost-before";
-/// Below whatever a user may have set.
+/// The lowest possible cost.
 const FIRST: i32 = i32::MIN;
 
-/// Makes the pod the first to be deleted; whether it was not before. A pod that is gone already is none to worry about.
+/// Marks the pod for deletion first. Returns whether the mark is new; false for a pod that is deleted already.
 pub async fn mark(client: &Client, namespace: &str, pod: &str, permit: &Permit) -> Result<bool, WriteError> {
     let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let Some(found) = permit.read(api.get_metadata_opt(pod)).await? else { return Ok(false) };
@@ -32,7 +32,7 @@ pub async fn mark(client: &Client, namespace: &str, pod: &str, permit: &Permit) 
     Ok(true)
 }
 
-/// Puts back what was before [`mark`], unless somebody has changed it since.
+/// Restores the cost from before [`mark`], unless another client has changed it since.
 pub async fn unmark(client: &Client, namespace: &str, pod: &str, permit: &Permit) -> Result<(), WriteError> {
     let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let Some(found) = permit.read(api.get_metadata_opt(pod)).await? else { return Ok(()) };

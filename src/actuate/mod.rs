@@ -1,5 +1,5 @@
-//! What is written to the cluster, one file for each kind of action and one field manager for each concern. Each writer
-//! sends its requests through a [`Permit`](crate::lease::Permit), so that only the leader writes.
+//! Writes to the cluster: one file for each kind of action, one field manager for each concern. All requests need a
+//! [`Permit`](crate::lease::Permit), so that only the leader writes.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ mod owned;
 mod scale;
 mod status;
 
-pub use crate::api_error::{result_of, said};
+pub use crate::api_error::{message_of, result_of};
 pub use event::{Events, Note};
 pub use event_queue::EventQueue;
 pub use evict::{Evictor, client_without_retries};
@@ -25,5 +25,5 @@ pub use mark::{COST_BEFORE, mark, unmark};
 pub use scale::{FoundScale, ScaleError, write_scale};
 pub use status::{forget_balancer, write_status};
 
-/// A write that takes longer has failed.
+/// Time limit of a write.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,4 +1,4 @@
-//! Objects that belong to a ScalableService, told from those of others with the same name.
+//! Ownership of objects: distinguishes those of a ScalableService from those of others with the same name.
 
 use kube::{
     Api, ResourceExt,
@@ -13,7 +13,7 @@ pub(super) fn belongs_to<K: ResourceExt>(object: &K, service: &ScalableService) 
     object.owner_references().iter().any(|owner| Some(&owner.uid) == service.metadata.uid.as_ref())
 }
 
-/// Deletes `object`, unless another has taken its name; that it is gone already is as good.
+/// Deletes `object`, but not a new object of the same name. An object that is deleted already is a success.
 pub(super) async fn delete<K: ResourceExt>(
     api: &Api<DynamicObject>,
     object: &K,

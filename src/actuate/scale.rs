@@ -1,4 +1,4 @@
-//! Replicas, through the scale subresource and nothing else.
+//! Writes of the replicas, through the scale subresource only.
 
 use k8s_openapi::api::autoscaling::v1::Scale;
 use kube::{
@@ -12,14 +12,14 @@ use crate::{
     lease::{Permit, WriteError},
 };
 
-/// A scale as the API server has it.
+/// A scale that was read or written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundScale {
     /// UID of the target.
     pub uid: Option<String>,
     /// Resource version of the target.
     pub version: Option<String>,
-    /// Replicas that it wants.
+    /// Desired replicas.
     pub replicas: i32,
 }
 
@@ -34,23 +34,23 @@ impl From<&Scale> for FoundScale {
 /// Why the replicas were not written.
 #[derive(Debug, Error)]
 pub enum ScaleError {
-    /// Someone else changed them since they were looked at: the decision is void and has to be made anew.
+    /// Another client changed them since they were observed: the decision is void and has to be repeated.
     #[error("the target has {} desired replicas, not {expected}: another client changed it", .found.replicas)]
     Changed {
-        /// What the decision was made on.
+        /// The replicas on which the decision was based.
         expected: i32,
-        /// What there is.
+        /// The current scale.
         found: FoundScale,
     },
-    /// The write has no result.
-    #[error("the scale can't be written: {}", .0.said())]
+    /// The write failed.
+    #[error("the scale can't be written: {}", .0.message())]
     Write(#[from] WriteError),
 }
 
-/// Sets the replicas of `name` from `expected` to `replicas`, or fails if they are not `expected` any more. Returns the scale
-/// as it is since.
+/// Sets the replicas of `name` from `expected` to `replicas`, or fails if they are not `expected` any more. Returns the new
+/// scale.
 ///
-/// The resource version of the scale that was read goes along, so that nothing can slip in between.
+/// The write includes the resource version of the read, so that a concurrent change is a conflict.
 pub async fn write_scale(
     api: &Api<DynamicObject>,
     name: &str,

@@ -1,4 +1,4 @@
-//! The status of a ScalableService, by server-side apply.
+//! Writes of the status of a ScalableService, by server-side apply.
 
 use kube::{
     Api, Client,
@@ -12,7 +12,7 @@ use crate::{
 };
 use plimsoll_api::{ScalableService, ScalableServiceStatus};
 
-/// Writes the whole status, but for what the balancers' agents say: each owns its own entry of `traffic.balancers`.
+/// Writes the whole status, except for `traffic.balancers`: each balancer's agent owns its own entry.
 pub async fn write_status(
     client: &Client,
     namespace: &str,
@@ -36,7 +36,7 @@ pub async fn write_status(
     Ok(())
 }
 
-/// Removes the entry of a balancer that is gone: its agent's field manager says nothing any more.
+/// Removes the entry of a deleted balancer, by an empty apply as its agent's field manager.
 pub async fn forget_balancer(
     client: &Client,
     namespace: &str,

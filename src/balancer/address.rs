@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 
-/// All addresses of the pod: an IPv6 socket takes IPv4 too, and where there is no IPv6, IPv4 is all there is.
+/// The wildcard address: that of IPv6, which accepts IPv4 too, or that of IPv4 on a machine without IPv6.
 #[must_use]
 pub fn any_address() -> IpAddr {
     match TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)) {

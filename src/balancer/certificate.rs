@@ -1,4 +1,4 @@
-//! A certificate with its key on the way into the file that a balancer reads: checked by the balancer before it is put there.
+//! A new certificate and key, checked by the balancer before they replace the file that it reads.
 
 use std::{
     future::Future,
@@ -8,22 +8,23 @@ use std::{
 use super::{DriverError, Pem, Wanted, files};
 use crate::fingerprint::fingerprint;
 
-/// A pair that lies beside the file that it is for.
+/// A certificate and key in the temporary file beside their final one.
 pub(super) struct Offer<'a> {
     file: &'a Path,
-    /// The pair.
+    /// The certificate and key.
     pub pem: Pem,
-    /// What the file has now.
+    /// The current content of the file.
     pub before: Option<String>,
-    /// Where the pair lies.
+    /// Path of the temporary file.
     beside: PathBuf,
 }
 
 impl<'a> Offer<'a> {
-    /// Puts the certificate and key of a Secret of type `kubernetes.io/tls` beside `file`; `None` if the file has them.
+    /// Writes the certificate and key of a Secret of type `kubernetes.io/tls` to the temporary file of `file`; `None` if the
+    /// file already has them.
     ///
     /// # Errors
-    /// They are no PEM, or can't be written.
+    /// They are not PEM or can't be written.
     pub async fn of(file: &'a Path, certificate: &str, key: &str) -> Result<Option<Self>, DriverError> {
         let pem = Pem::of(certificate, key)?;
         let before = files::read(file).await?;
@@ -34,22 +35,22 @@ impl<'a> Offer<'a> {
         Ok(Some(Self { file, pem, before, beside }))
     }
 
-    /// Where the pair lies, as text.
+    /// Path of the temporary file, as text.
     pub fn place(&self) -> String {
         self.beside.display().to_string()
     }
 
-    /// Where a configuration with the pair alone is to be written for a check.
+    /// Path of a configuration with only the pair, for a check.
     pub fn config(&self) -> PathBuf {
         let mut config = self.beside.as_os_str().to_owned();
         config.push(".conf");
         config.into()
     }
 
-    /// Writes such a configuration for `complaint`, which is what the balancer `by` says against it.
+    /// Writes that configuration and awaits `complaint`, the message of the balancer `by` if it refuses it.
     ///
     /// # Errors
-    /// The balancer refuses the pair: the key may be another certificate's.
+    /// The balancer refuses the pair, for example because the key does not match the certificate.
     pub async fn check(
         &self,
         by: &'static str,
@@ -67,16 +68,16 @@ impl<'a> Offer<'a> {
     }
 }
 
-/// The balancer `by` refuses the certificate in `file`.
+/// The error if the balancer `by` refuses the certificate in `file`.
 pub(super) fn refusal(by: &'static str, file: &Path, answer: String) -> DriverError {
     DriverError::Certificate { by, file: file.display().to_string(), answer }
 }
 
-/// Stands for the contents of the listeners' certificates, so that a new one is a change like any other.
+/// Fingerprints of the listeners' certificates, so that a new certificate changes the structure.
 pub(super) async fn marks(wanted: &Wanted) -> String {
     let mut marks = String::new();
     for file in wanted.listeners.iter().filter_map(|listen| listen.certificate.as_ref()) {
-        // One that is missing is refused by the balancer's own check, in its words.
+        // The balancer's own check refuses a missing certificate, with its own message.
         let content = files::read(file).await.ok().flatten().unwrap_or_default();
         marks += &fingerprint(&content);
     }

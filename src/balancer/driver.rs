@@ -1,4 +1,4 @@
-//! The seam between the agent and what balances: what is asked of each driver, whatever it has to do for it.
+//! The interface between the agent and the balancer, implemented by each driver.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,17 +15,17 @@ use super::{
 };
 use plimsoll_api::Software;
 
-/// What balances on this machine.
+/// The driver of the balancer in this pod.
 #[derive(Debug)]
 pub enum Driver {
-    /// Driven through its runtime API.
+    /// Controlled through its runtime API.
     HaProxy(HaProxy),
-    /// Driven by reloads.
+    /// Controlled by reloads.
     Nginx(Nginx),
 }
 
 impl Driver {
-    /// The one of `software` with its files in `folder`, listening on `address`.
+    /// The driver of `software`, with its files in `folder`, listening on `address`.
     #[must_use]
     pub fn of(software: Software, folder: &Path, address: IpAddr) -> Self {
         match software {
@@ -40,13 +40,13 @@ impl Driver {
         }
     }
 
-    /// As it is called in messages.
+    /// Name in messages.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.software().into()
     }
 
-    /// Which it is.
+    /// The software it drives.
     #[must_use]
     pub fn software(&self) -> Software {
         match self {
@@ -55,8 +55,8 @@ impl Driver {
         }
     }
 
-    /// Hands a HAProxy that starts the listening sockets of the one that died, until it is dropped; NGINX's master keeps
-    /// its own.
+    /// Passes the listening sockets of a dead HAProxy to the one that starts next, until this future is dropped. NGINX's
+    /// master keeps its own sockets.
     pub async fn hand_over(&self) {
         match self {
             Self::HaProxy(driver) => driver.listening().serve().await,
@@ -64,10 +64,10 @@ impl Driver {
         }
     }
 
-    /// Which process runs.
+    /// Identity of the running process.
     ///
     /// # Errors
-    /// None does.
+    /// No process runs, or it does not answer.
     pub async fn epoch(&self) -> Result<Epoch, DriverError> {
         match self {
             Self::HaProxy(driver) => driver.epoch().await,
@@ -75,7 +75,7 @@ impl Driver {
         }
     }
 
-    /// Before this moment a change has to wait, so that those to come are taken together; `None` for no wait at all.
+    /// Earliest time of the next change, so that changes are batched. `None` for no wait.
     pub async fn not_before(&self) -> Option<Instant> {
         match self {
             Self::HaProxy(_) => None,
@@ -83,11 +83,11 @@ impl Driver {
         }
     }
 
-    /// Brings `wanted` about and reads it back.
+    /// Applies `wanted` and reads it back.
     ///
     /// # Errors
-    /// It is refused, or nothing runs. The file is in place even when nothing runs, so that it starts with it
-    /// ([`DriverError::is_down`]).
+    /// The balancer refuses the configuration or does not run. The file is written even when it does not run, so that it
+    /// starts with it ([`DriverError::is_down`]).
     pub async fn sync(&self, wanted: &Wanted) -> Result<Outcome, DriverError> {
         match self {
             Self::HaProxy(driver) => Ok(Outcome::of_haproxy(wanted, driver.sync(wanted).await?)),
@@ -95,10 +95,10 @@ impl Driver {
         }
     }
 
-    /// What runs, of `wanted`.
+    /// Reads the running state of `wanted`.
     ///
     /// # Errors
-    /// Nothing does, or it does not answer.
+    /// The balancer does not run or does not answer.
     pub async fn look(&self, wanted: &Wanted) -> Result<Look, DriverError> {
         match self {
             Self::HaProxy(driver) => Ok(Look::of_haproxy(wanted, &driver.observe().await?)),
@@ -106,11 +106,11 @@ impl Driver {
         }
     }
 
-    /// Replicas of `wanted` that should get requests, and get none since they fail its checks: cheaper than a look, for
-    /// something that is asked every second. `None` of NGINX, which keeps that to itself.
+    /// Replicas of `wanted` that should get requests, and get none because they fail health checks. Cheaper than
+    /// [`Self::look`], since it is called every second. `None` for NGINX, which does not report it.
     ///
     /// # Errors
-    /// Nothing runs, or it does not answer.
+    /// The balancer does not run or does not answer.
     pub async fn down(&self, wanted: &Wanted) -> Result<Option<BTreeSet<String>>, DriverError> {
         match self {
             Self::HaProxy(driver) => Ok(Some(down(wanted, &driver.servers().await?))),
@@ -118,10 +118,10 @@ impl Driver {
         }
     }
 
-    /// Which of `pods` have no request here and will get none.
+    /// Those of `pods` that have no request here and will get none.
     ///
     /// # Errors
-    /// Nothing runs, or it does not answer.
+    /// The balancer does not run or does not answer.
     pub async fn drained(&self, wanted: &Wanted, pods: &[String]) -> Result<Vec<String>, DriverError> {
         match self {
             Self::HaProxy(driver) => driver.drained(wanted, pods).await,
@@ -129,11 +129,11 @@ impl Driver {
         }
     }
 
-    /// Sends whoever is bound to one of `pods` by a cookie elsewhere, and finishes what they have; NGINX binds nobody to one
-    /// that is drained.
+    /// Routes clients that a cookie binds to one of `pods` to other replicas. Requests in progress are finished. NGINX binds
+    /// no client to a drained replica.
     ///
     /// # Errors
-    /// Nothing runs, or it does not answer.
+    /// The balancer does not run or does not answer.
     pub async fn unbind(&self, wanted: &Wanted, pods: &BTreeSet<String>) -> Result<(), DriverError> {
         match self {
             Self::HaProxy(driver) => driver.unbind(wanted, pods).await,
@@ -141,11 +141,11 @@ impl Driver {
         }
     }
 
-    /// Puts the certificate and key of a Secret of type `kubernetes.io/tls` into `file`, and has it served, by NGINX
-    /// with the next synchronisation.
+    /// Writes the certificate and key of a Secret of type `kubernetes.io/tls` to `file`, and makes the balancer serve them;
+    /// NGINX does so with the next synchronisation.
     ///
     /// # Errors
-    /// They are no PEM, or are refused (the key may be another certificate's): then all stays as it was.
+    /// They are not PEM, or the balancer refuses them (for example because the key does not match): then nothing changes.
     pub async fn set_certificate(
         &self,
         file: &Path,
@@ -158,10 +158,10 @@ impl Driver {
         }
     }
 
-    /// How much of what it can take is in use.
+    /// Utilization of the capacity.
     ///
     /// # Errors
-    /// Nothing runs, or it does not answer.
+    /// The balancer does not run or does not answer.
     pub async fn usage(&self) -> Result<Usage, DriverError> {
         match self {
             Self::HaProxy(driver) => driver.usage().await,
@@ -169,7 +169,7 @@ impl Driver {
         }
     }
 
-    /// What NGINX counts; HAProxy has metrics of its own.
+    /// NGINX's counters. `None` for HAProxy, which has its own metrics.
     pub async fn counters(&self) -> Option<Counters> {
         match self {
             Self::HaProxy(_) => None,
@@ -191,7 +191,7 @@ impl Look {
     }
 }
 
-/// Who should get requests and would, if its checks did not find it unfit.
+/// Replicas that would get requests if they passed their health checks.
 fn down(wanted: &Wanted, seen: &BTreeMap<String, haproxy::SeenServer>) -> BTreeSet<String> {
     let is_down = |pod: &str| {
         seen.get(pod).is_some_and(|server| !server.up && server.admin == haproxy::AdminState::Ready)

@@ -1,4 +1,4 @@
-//! What can go wrong between the agent and its balancer.
+//! Errors between the agent and its balancer.
 
 use std::{io, path::Path};
 
@@ -7,54 +7,54 @@ use super::{
     haproxy::{BadWord, SocketError, Unreadable},
 };
 
-/// What can go wrong between the agent and its balancer.
+/// An error between the agent and its balancer.
 #[derive(Debug, thiserror::Error)]
 pub enum DriverError {
-    /// What is wanted can't be written down.
+    /// The wanted state can't be rendered into a configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A name can't be put into a command.
+    /// A name is not allowed in a command.
     #[error(transparent)]
     Word(#[from] BadWord),
-    /// The balancer's own check refused the configuration; the one before stays.
-    #[error("{by} refuses the configuration, the one before stays: {words}")]
+    /// The balancer's own check refused the configuration; the previous one stays.
+    #[error("{by} refuses the configuration, the previous one stays: {words}")]
     Refused {
         /// HAProxy or NGINX.
         by: &'static str,
-        /// What it says.
+        /// Its message.
         words: String,
     },
-    /// Neither this spec nor any before it was taken; why.
+    /// Neither this spec nor any earlier one was applied. The text has the cause.
     #[error("{0}")]
     NotTaken(String),
-    /// NGINX does not run, or does not serve yet.
+    /// NGINX does not run or does not serve yet.
     #[error("NGINX does not run: {0}")]
     Down(String),
     /// A socket does not answer.
     #[error(transparent)]
     Socket(#[from] SocketError),
-    /// An answer is not what the manual says.
+    /// An answer is not in the documented format.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
-    /// No process with the new configuration came up; the one before still serves.
-    #[error("{by} did not take the new configuration over, the one before serves on: {words}")]
+    /// No process started with the new configuration; the previous process still serves.
+    #[error("{by} did not start with the new configuration, the previous one still serves: {words}")]
     Reload {
         /// HAProxy or NGINX.
         by: &'static str,
-        /// What is known of why.
+        /// The cause, as far as it is known.
         words: String,
     },
-    /// A certificate or key is no PEM.
+    /// A certificate or key is not PEM.
     #[error(transparent)]
     Pem(#[from] NoPem),
-    /// The balancer refuses a certificate; the one before stays.
-    #[error("{by} refuses the certificate {file}, the one before stays: {answer}")]
+    /// The balancer refuses a certificate; the previous one stays.
+    #[error("{by} refuses the certificate {file}, the previous one stays: {answer}")]
     Certificate {
         /// HAProxy or NGINX.
         by: &'static str,
         /// Its file.
         file: String,
-        /// Its words.
+        /// Its message.
         answer: String,
     },
     /// A file can't be read or written.
@@ -70,7 +70,7 @@ pub enum DriverError {
 }
 
 impl DriverError {
-    /// A bounded word for metrics.
+    /// Label value for metrics, one of a closed set.
     #[must_use]
     pub fn label(&self) -> &'static str {
         match self {
@@ -86,7 +86,7 @@ impl DriverError {
         }
     }
 
-    /// Whether the balancer does not run (yet, or again): to be tried again soon.
+    /// Whether the balancer is not running (yet, or between restarts), so that a retry may succeed soon.
     #[must_use]
     pub fn is_down(&self) -> bool {
         let broken = matches!(self, Self::Socket(SocketError::Connect { .. } | SocketError::Broken { .. }));

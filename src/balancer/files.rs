@@ -1,4 +1,4 @@
-//! Files that a balancer reads: written beside and renamed, so that it never sees half of one.
+//! Files that a balancer reads. They are written to a temporary file and renamed, so that it never reads a partial file.
 
 use std::{
     ffi::OsStr,
@@ -12,10 +12,10 @@ use tokio::{fs, io::AsyncWriteExt as _, process::Command, time::timeout};
 
 use super::error::DriverError;
 
-/// The longest check of a configuration: one with 1,000 servers takes a tenth of a second.
+/// Timeout of a configuration check; with 1,000 servers it takes 0.1 s.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The text of a file; `None` if it is not there.
+/// The text of a file; `None` if the file does not exist.
 pub(super) async fn read(path: &Path) -> Result<Option<String>, DriverError> {
     match fs::read_to_string(path).await {
         Ok(text) => Ok(Some(text)),
@@ -24,9 +24,9 @@ pub(super) async fn read(path: &Path) -> Result<Option<String>, DriverError> {
     }
 }
 
-/// Writes `text` beside `path`, for the owner alone.
+/// Writes `text` to the temporary file of `path`, readable only by the owner.
 ///
-/// Not synced to the disk: it need only outlive the process, and the folder does not outlive the machine.
+/// Not synced to disk: the file must survive the process but not the machine.
 pub(super) async fn write_beside(path: &Path, text: &str) -> Result<PathBuf, DriverError> {
     let beside = beside(path);
     let error = || DriverError::file("write", &beside);
@@ -38,12 +38,12 @@ pub(super) async fn write_beside(path: &Path, text: &str) -> Result<PathBuf, Dri
     Ok(beside)
 }
 
-/// Puts what was written beside in the place of the old.
+/// Replaces `path` with its temporary file.
 pub(super) async fn put_in_place(path: &Path) -> Result<(), DriverError> {
     fs::rename(beside(path), path).await.map_err(DriverError::file("write", path))
 }
 
-/// Writes a file at once.
+/// Replaces the content of a file atomically.
 pub(super) async fn replace(path: &Path, text: &str) -> Result<(), DriverError> {
     write_beside(path, text).await?;
     put_in_place(path).await
@@ -55,7 +55,7 @@ fn beside(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Runs a program to its end: whether it was content, and what it said on its standard error.
+/// Runs a program to its end. Returns whether it succeeded, and its standard error.
 pub(super) async fn run(program: &Path, arguments: &[&OsStr]) -> Result<(bool, String), DriverError> {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);

@@ -1,65 +1,65 @@
-//! What is read back from what balances, whichever it is.
+//! The state that is read back from a balancer, independent of its kind.
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
 use super::Wanted;
 
-/// A process: its id, and since ids return, its start.
+/// Identity of a process: its ID and, since IDs are reused, its start time.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
 )]
 pub struct Epoch {
-    /// Process id.
+    /// Process ID.
     pub pid: u32,
-    /// When it started, in its driver's unit.
+    /// Start time, in a unit of the driver.
     pub start: u64,
 }
 
-/// What runs.
+/// The running state of a balancer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Look {
-    /// Which process; another one may know nothing of what was told to the one before.
+    /// The process. A new one may lack the state sent to the previous one.
     pub epoch: Epoch,
-    /// Replicas that get new requests, as far as it can be read back.
+    /// Replicas that get new requests, as far as this can be read back.
     pub serving: BTreeSet<String>,
-    /// Replicas that should get requests, and get none since they fail its checks; NGINX can't say.
+    /// Replicas that should get requests, and get none because they fail health checks; always empty for NGINX.
     pub down: BTreeSet<String>,
-    /// Requests that wait although no replica is there to serve them.
+    /// Held requests.
     pub held: u32,
 }
 
-/// What a synchronisation did, and what it found at its end.
+/// Result of a synchronisation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// What was read back.
+    /// The state that was read back.
     pub look: Look,
-    /// Whether that is what is wanted.
+    /// Whether it is the wanted state.
     pub in_sync: bool,
-    /// Differences that were mended.
+    /// Number of changes that were applied.
     pub changes: usize,
-    /// Whether new processes had to take over.
+    /// Whether the balancer was reloaded.
     pub reloaded: bool,
-    /// Whether something is left to be collected, that no request notices.
+    /// Whether deletions are left, which have no effect on requests.
     pub pending: bool,
-    /// What keeps it from being in sync, in a sentence.
+    /// Why it is not in sync, as a sentence.
     pub message: Option<String>,
 }
 
-/// What became of a certificate.
+/// Result of writing a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CertificateChange {
-    /// It is the one that is there.
+    /// The file already has this certificate.
     None,
-    /// The file is new; what balances does not run or does not know it yet, and will read it.
+    /// The file was written. The balancer will read it, since it does not run or has not loaded the file yet.
     Written,
-    /// It is served from now on.
+    /// The running process serves it now.
     Swapped,
-    /// It is too long for a command, so HAProxy was reloaded.
+    /// It is too long for a command, so HAProxy was reloaded to serve it.
     Reloaded,
 }
 
 impl Look {
-    /// Addresses of `wanted` that new requests go to.
+    /// Addresses of the replicas of `wanted` that get new requests.
     pub fn addresses(&self, wanted: &Wanted) -> Vec<SocketAddr> {
         let serving = wanted.servers.iter().filter(|(pod, _)| self.serving.contains(*pod));
         serving.map(|(_, server)| server.address).collect()

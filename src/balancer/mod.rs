@@ -1,8 +1,8 @@
-//! Load balancers that Plimsoll runs: what is wanted of one (pure), the drivers that bring it about, and the agent
+//! Load balancers that Plimsoll runs: the wanted state of a balancer (pure), the drivers that apply it, and the agent
 //! that runs beside each balancer.
 //!
-//! Planning is pure (`wanted, seen -> steps`, what is added before what is removed); a driver applies steps one by
-//! one, and reads back what came of them.
+//! Planning is pure (`wanted, seen -> steps`, additions before removals). A driver applies the steps one by one and reads
+//! the result back.
 
 mod address;
 pub mod agent;
@@ -32,17 +32,16 @@ pub use text::ConfigError;
 pub use usage::Usage;
 pub use wanted::{Endpoint, Endpoints, LOW_PORTS_UP, Listen, Server, ServerState, Standby, Wanted, wanted};
 
-/// Port of the pods for `/healthz` of what balances, and for HAProxy's own metrics.
+/// Port of the pods for the balancer's `/healthz` and HAProxy's own metrics.
 pub const HEALTH_PORT: u16 = 9101;
-/// Header of a request that a balancer of a service with standbys sends on: the server it was given to. A name with `_` at its
-/// beginning is a standby, or the gate before one; a balancer that gets such a request serves it from its own replicas, or answers
-/// 508 (Loop Detected, RFC 5842), so that two services that are each other's standby form no loop. RFC 8586's `CDN-Loop` is not
-/// used: it must be passed on, also by replicas to services that have nothing to do with the failover.
+/// Header that a balancer of a service with standbys adds to a forwarded request: the name of the chosen server. A name that
+/// begins with `_` is a standby, or the gate in front of one. A balancer that receives such a request serves it from its own
+/// replicas or answers 508 (Loop Detected, RFC 5842), so that two services that are each other's standby form no loop.
+/// RFC 8586's `CDN-Loop` is not used: it must be forwarded, even by replicas to services unrelated to the failover.
 const SERVER_HEADER: &str = "Plimsoll-Server";
-/// Suites of TLS 1.2 with forward secrecy and authenticated encryption: those of Mozilla's intermediate configuration that need
-/// no parameters of Diffie-Hellman.
+/// TLS 1.2 cipher suites with forward secrecy and authenticated encryption: those of Mozilla's intermediate configuration that
+/// need no Diffie-Hellman parameters.
 const TLS12_CIPHERS: &str = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:\
                              ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
-/// Ports of a balancer's pods that no listener may have: of its health and metrics, of its agent, of the gate, of NGINX for
-/// itself.
+/// Ports of a balancer's pods that no listener may use: health and metrics, the agent, the gate, NGINX's internal server.
 pub const OWN_PORTS: std::ops::RangeInclusive<u16> = 9101..=9104;

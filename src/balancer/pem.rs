@@ -2,33 +2,33 @@
 
 use std::fmt;
 
-/// PEM blocks and nothing else, without the blank lines that would end the payload of a command.
+/// PEM blocks without other text. Blank lines are removed, since they would end the payload of a command.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Pem(String);
 
 impl fmt::Debug for Pem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Pem({} bytes)", self.0.len()) // it has a private key
+        write!(f, "Pem({} bytes)", self.0.len()) // it contains a private key
     }
 }
 
-/// What is no PEM.
+/// Text that is not PEM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "line {line} of the certificate and key is no line of a PEM file: text of base64 between BEGIN and END is needed"
+    "line {line} of the certificate and key is not PEM: base64 text between BEGIN and END lines is needed"
 )]
 pub struct NoPem {
-    /// Where, counted from 1.
+    /// Line number, counted from 1.
     pub line: usize,
 }
 
 impl Pem {
     /// Certificate and key of a Secret of type `kubernetes.io/tls` as one file.
     ///
-    /// What stands between the blocks (comments, blank lines) is left out.
+    /// Text between the blocks (comments, blank lines) is left out.
     ///
     /// # Errors
-    /// A block is not closed, or has a line that is no base64; there is no block.
+    /// A block is not closed or has a line that is not base64, or there is no block.
     pub fn of(certificate: &str, key: &str) -> Result<Self, NoPem> {
         let mut text = String::new();
         let mut inside = false;
@@ -42,7 +42,7 @@ impl Pem {
                 return Err(NoPem { line: last });
             }
             inside = begins || inside;
-            // Base64, and the frame and headers of a block (`Proc-Type: 4,ENCRYPTED` is refused: who would decrypt it?).
+            // Base64 and the frame of a block. A header (`Proc-Type: 4,ENCRYPTED`) is refused: there is no passphrase.
             let fits = |char: char| {
                 char.is_ascii_alphanumeric()
                     || "+/=".contains(char)
@@ -63,7 +63,7 @@ impl Pem {
         Ok(Self(text))
     }
 
-    /// The text, each line ended.
+    /// The text; each line ends with a newline.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

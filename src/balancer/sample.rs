@@ -1,10 +1,10 @@
-//! What the tests of both drivers begin with.
+//! Fixtures for the tests of both drivers.
 
 use serde_json::{Value, json};
 
 use super::{Listen, Resources, Server, ServerState, Wanted};
 
-/// `shop/checkout` with the defaults of the CRD and what `more` says.
+/// `shop/checkout` with the CRD's defaults and the fields of `more`.
 pub(super) fn wanted(provider: &str, more: &Value) -> Wanted {
     let mut spec = json!({"provider": provider, "targetPort": 8080, "listeners": [{"port": 80}]});
     spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());

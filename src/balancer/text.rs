@@ -1,41 +1,41 @@
-//! Names of users in the configuration of a balancer: of a small alphabet that means nothing anywhere, or refused.
+//! User-provided names in the configuration of a balancer: only characters without a special meaning are accepted.
 
 /// Longest name.
 const LONGEST: usize = 253;
 
-/// What can't stand in a configuration.
+/// A value that can't be rendered into a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// Not printable, or too long.
     #[error(
-        "{field} is {text:?}, which can't be written into a configuration: printable ASCII of at most 512 bytes can"
+        "{field} is {text:?}, which can't be written into a configuration: only printable ASCII of at most 512 bytes can"
     )]
     Text {
-        /// Field of the spec, or what else it is.
+        /// The field of the spec, or a description of the value.
         field: String,
-        /// What was found, as far as 64 characters.
+        /// The value found, truncated to 64 characters.
         text: String,
     },
-    /// Names are of a small alphabet.
+    /// A name has a character that is not allowed, or a wrong length.
     #[error("{field} is {text:?}: letters, digits and any of {allowed} are allowed")]
     Name {
-        /// Field of the spec, or what else it is.
+        /// The field of the spec, or a description of the value.
         field: String,
-        /// What was found, as far as 64 characters.
+        /// The value found, truncated to 64 characters.
         text: String,
         /// The punctuation that is allowed.
         allowed: &'static str,
     },
-    /// Two listeners would share a port.
+    /// Two listeners need the same port, or a listener needs a reserved one.
     #[error(
-        "port {0} of the balancer's pods is needed twice: listeners below 1024 listen 10000 higher there, and 9101 to 9104 \
-         are the balancer's own"
+        "port {0} of the balancer's pods is needed twice: listener ports below 1024 are raised by 10000 there, and 9101 to \
+         9104 are reserved"
     )]
     SamePort(u16),
 }
 
 impl ConfigError {
-    /// A bounded word for metrics.
+    /// Label value for metrics, one of a closed set.
     #[must_use]
     pub fn label(&self) -> &'static str {
         match self {
@@ -45,18 +45,18 @@ impl ConfigError {
     }
 }
 
-/// As it is.
+/// Returns the name unchanged.
 ///
 /// # Errors
-/// Something else than 1 to 253 of `[A-Za-z0-9_.:-]`.
+/// The name is not 1 to 253 characters of `[A-Za-z0-9_.:-]`.
 pub(super) fn name<'a>(field: &str, text: &'a str) -> Result<&'a str, ConfigError> {
     word(field, text, "_ . : -")
 }
 
-/// The path of a file, as it is.
+/// Returns the path of a file unchanged.
 ///
 /// # Errors
-/// Something else than 1 to 253 of `[A-Za-z0-9_.:/-]`.
+/// The path is not 1 to 253 characters of `[A-Za-z0-9_.:/-]`.
 pub(super) fn path<'a>(field: &str, text: &'a str) -> Result<&'a str, ConfigError> {
     word(field, text, "_ . : / -")
 }
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_means_something_to_a_configuration_is_no_name() {
+    fn characters_with_a_special_meaning_in_a_configuration_are_refused() {
         assert_eq!(name("x", "checkout-7d9c6b.x:0"), Ok("checkout-7d9c6b.x:0"));
         assert_eq!(path("x", "/run/plimsoll/shop.tls.pem"), Ok("/run/plimsoll/shop.tls.pem"));
         for text in

@@ -1,4 +1,4 @@
-//! What is wanted of a balancer, from the spec, the endpoints and what is being drained. Pure.
+//! The wanted state of a balancer, from the spec, the endpoints and the draining replicas. Pure.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,90 +11,90 @@ use serde::{Deserialize, Serialize};
 use super::Resources;
 use plimsoll_api::{Percent, StandbyTls, Traffic};
 
-/// Everything that a balancer should be.
+/// The wanted state of a balancer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wanted {
-    /// Generation of the ScalableService that this is made from.
+    /// Generation of the ScalableService that this is derived from.
     pub generation: i64,
     /// Namespace and name of the service, for logs and names in the configuration.
     pub service: (String, String),
-    /// The spec, for everything that is not an endpoint.
+    /// `spec.traffic`.
     pub traffic: Traffic,
-    /// Where it listens.
+    /// Ports to listen on.
     pub listeners: Vec<Listen>,
-    /// Replicas by the names of their pods, which are unique in a namespace.
+    /// Replicas by pod name, which is unique in the namespace.
     pub servers: BTreeMap<String, Server>,
-    /// Balancers that share the limit of connections of each replica, at least 1.
+    /// Number of balancers that share the connection limit of each replica, at least 1.
     pub balancers: i32,
-    /// Where the gate listens, that takes one request when no replica can; `None` where requests that find
-    /// none are refused.
+    /// Address of the gate, which takes one request when no replica can. `None` if requests are refused while no replica
+    /// is ready.
     pub gate: Option<SocketAddr>,
     /// Standbys of `spec.failover`, in order of preference.
     pub standbys: Vec<Standby>,
-    /// The file with the certificates of the authorities, for each Secret that a standby's `tls` names.
+    /// File with the CA certificates, by the Secret that a standby's `tls` names.
     pub authorities: BTreeMap<String, PathBuf>,
-    /// What the container of the balancer has.
+    /// Resources of the balancer's container.
     pub resources: Resources,
 }
 
-/// Somewhere else that can serve the same requests.
+/// Another backend that can serve the same requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standby {
     /// Its name in the spec.
     pub name: String,
-    /// Its addresses, once they are known, over which its requests are spread.
+    /// Its known addresses; requests are spread over them.
     pub addresses: Vec<SocketAddr>,
-    /// Its share of the requests, which it only gets where it has an address.
+    /// Its share of the requests; ineffective without an address.
     pub weight: Percent,
-    /// Replicas that serve there; 0 where that is not known.
+    /// Its number of replicas; 0 if unknown.
     pub replicas: u32,
-    /// How it is reached over TLS, if it is.
+    /// TLS settings, if it is reached over TLS.
     #[serde(default)]
     pub tls: Option<StandbyTls>,
 }
 
 impl Standby {
-    /// Each of its addresses, and how it is reached there.
+    /// Each of its addresses with the TLS settings.
     pub fn places(&self) -> impl Iterator<Item = (SocketAddr, Option<StandbyTls>)> {
         self.addresses.iter().map(|address| (*address, self.tls.clone()))
     }
 }
 
 impl Wanted {
-    /// With these standbys, and the files of `authorities` by their Secrets. Who has to prove who it is, and nothing is
-    /// there to prove it by, has no address for now.
+    /// Adds the standbys, and the CA files of `authorities` by Secret. A standby over TLS has no address until its CA file
+    /// is available.
     #[must_use]
     pub fn and_standbys(self, standbys: Vec<Standby>, authorities: BTreeMap<String, PathBuf>) -> Self {
-        let provable = |tls: &Option<StandbyTls>| {
+        let verifiable = |tls: &Option<StandbyTls>| {
             tls.as_ref().is_none_or(|tls| authorities.contains_key(&tls.ca_secret_name))
         };
         let standby = |standby: Standby| {
-            let addresses = if provable(&standby.tls) { standby.addresses } else { Vec::new() };
+            let addresses = if verifiable(&standby.tls) { standby.addresses } else { Vec::new() };
             Standby { addresses, ..standby }
         };
         Self { standbys: standbys.into_iter().map(standby).collect(), authorities, ..self }
     }
 
-    /// The servers that are to get requests, by their pods.
+    /// Servers that should get requests, by pod name.
     pub fn ready(&self) -> impl Iterator<Item = (&String, &Server)> {
         self.servers.iter().filter(|(_, server)| server.state == ServerState::Ready)
     }
 
-    /// The pods that are to get requests.
+    /// Names of the pods that should get requests.
     #[must_use]
     pub fn ready_pods(&self) -> BTreeSet<String> {
         self.ready().map(|(pod, _)| pod.clone()).collect()
     }
 
-    /// By what a standby over TLS has to prove who it is: the name in its certificate, and the authorities' file.
+    /// What the certificate of a standby over TLS is verified against: its hostname and the CA file.
     #[must_use]
     pub fn proof<'a>(&'a self, standby: &'a Standby) -> Option<(&'a str, &'a Path)> {
         let tls = standby.tls.as_ref()?;
         Some((&tls.hostname, self.authorities.get(&tls.ca_secret_name)?))
     }
 
-    /// The standbys with the share of the requests that each gets: none without an address, and never more than all
-    /// together, of which the first ones come first.
+    /// Each standby with its effective share of the requests. A standby without an address gets none. If the shares add up
+    /// to more than 100 %, earlier standbys take precedence.
     pub fn shares(&self) -> impl Iterator<Item = (&Standby, Percent)> {
         let mut left = Percent::HUNDRED;
         self.standbys.iter().map(move |standby| {
@@ -104,14 +104,14 @@ impl Wanted {
         })
     }
 
-    /// The share that the service itself gets.
+    /// Share of the service itself.
     #[must_use]
     pub fn primary_share(&self) -> Percent {
         self.shares().map(|(_, share)| share).sum::<Percent>().rest()
     }
 
-    /// Where the requests go that have waited for the service itself: to the standbys that get all of them, the one with
-    /// the greatest share first; nowhere else while the service gets any.
+    /// Standbys that take the requests held for the service itself, in order of descending share. Empty while the service
+    /// has a share.
     #[must_use]
     pub fn instead(&self) -> Vec<&Standby> {
         if self.primary_share() > Percent::ZERO {
@@ -122,8 +122,8 @@ impl Wanted {
         shares.into_iter().map(|(standby, _)| standby).collect()
     }
 
-    /// Requests that this balancer may give to one address of a standby at a time: all of them together as many as to so
-    /// many replicas; `None` without a limit, or where the replicas are not known.
+    /// Concurrent requests that this balancer may send to one address of a standby. The limits of all addresses add up to
+    /// the limit for the standby's number of replicas. `None` without a limit, or if the number of replicas is unknown.
     #[must_use]
     pub fn connections_to(&self, standby: &Standby) -> Option<u32> {
         if standby.replicas == 0 {
@@ -135,8 +135,8 @@ impl Wanted {
         Some(each.saturating_mul(standby.replicas).div_ceil(balancers.saturating_mul(addresses)).max(1))
     }
 
-    /// Requests that this balancer may give to one replica at a time: its share of `limits.connectionsPerReplica`,
-    /// rounded up so that all shares together are never less; `None` without a limit.
+    /// Concurrent requests that this balancer may send to one replica: its share of `limits.connectionsPerReplica`, rounded
+    /// up so that the shares of all balancers add up to at least the limit. `None` without a limit.
     #[must_use]
     pub fn connections_per_server(&self) -> Option<u32> {
         let all = u32::try_from(self.traffic.limits.connections_per_replica?).ok()?;
@@ -148,16 +148,16 @@ impl Wanted {
 /// A port to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listen {
-    /// Port of the pod, above 1024 so that no right is needed.
+    /// Port of the pod, not below 1024, so that no capability is needed to bind it.
     pub port: u16,
-    /// The certificate with its key in one PEM file, where TLS ends.
+    /// PEM file with the certificate and its key, if the listener terminates TLS.
     pub certificate: Option<PathBuf>,
 }
 
-/// A replica as the balancer should see it.
+/// The wanted state of a replica in the balancer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Server {
-    /// Where it listens.
+    /// Its address.
     pub address: SocketAddr,
     /// Whether it gets new requests.
     pub state: ServerState,
@@ -166,13 +166,13 @@ pub struct Server {
 /// Whether a replica gets new requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServerState {
-    /// Yes.
+    /// It does.
     Ready,
-    /// None but those of sessions that are bound to it; what it has is finished.
+    /// It gets only those of sessions bound to it, and finishes the requests it has.
     Drain,
 }
 
-/// The pods behind a service, as its EndpointSlices tell.
+/// The pods behind a service, from its EndpointSlices.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoints(pub BTreeMap<String, Endpoint>);
 
@@ -183,7 +183,7 @@ pub struct Endpoint {
     pub ip: IpAddr,
     /// `conditions.ready`.
     pub ready: bool,
-    /// `conditions.serving`: still answers, also while it terminates.
+    /// `conditions.serving`: it still answers, even while it terminates.
     pub serving: bool,
     /// `conditions.terminating`.
     pub terminating: bool,
@@ -191,14 +191,14 @@ pub struct Endpoint {
     pub zone: Option<String>,
 }
 
-/// Lower ports of listeners are moved up by this much in the balancer's pods, which then need no right to bind them.
+/// Added to listener ports below 1024 in the balancer's pods, which then need no capability to bind them.
 pub const LOW_PORTS_UP: u16 = 10_000;
 
-/// What a balancer should be for `traffic`.
+/// The wanted state of a balancer for `traffic`, without standbys and with default resources.
 ///
-/// A pod that is ready gets requests unless it is in `draining`; one that terminates but still serves is drained; all
-/// others are no servers at all. Where nobody is ready and no request can wait at a gate, those that terminate but still serve get
-/// requests, as kube-proxy sends them there (KEP-1669), unless they are in `draining`. The standbys and the resources are the caller's to add.
+/// A ready pod gets requests unless it is in `draining`. A pod that terminates but still serves is drained. All other pods
+/// are left out. If no pod is ready and no gate can hold requests, pods that terminate but still serve get requests, as with
+/// kube-proxy (KEP-1669), unless they are in `draining`.
 #[must_use]
 pub fn wanted(
     service: (String, String),
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_that_terminates_but_still_serves_gets_requests_only_when_no_other_can_and_none_can_wait() {
+    fn a_terminating_pod_gets_requests_only_if_no_pod_is_ready_and_there_is_no_gate() {
         let pod = |ip: u8, ready, serving, terminating| Endpoint {
             ip: [10, 0, 0, ip].into(),
             ready,
@@ -305,8 +305,8 @@ mod tests {
         let all_end = [ending.clone(), dead, starting];
         assert_eq!(states(&all_end, &[], None), of(ServerState::Ready, &["a"]));
         let gate = Some(([127, 0, 0, 1], 9103).into());
-        assert_eq!(states(&all_end, &[], gate), of(ServerState::Drain, &["a"]), "requests wait");
-        assert_eq!(states(&all_end, &["a"], None), of(ServerState::Drain, &["a"]), "it was chosen to go");
+        assert_eq!(states(&all_end, &[], gate), of(ServerState::Drain, &["a"]), "requests are held");
+        assert_eq!(states(&all_end, &["a"], None), of(ServerState::Drain, &["a"]), "it is draining");
         let both = states(&[ending.clone(), serving.clone()], &[], None);
         assert_eq!(both, [of(ServerState::Drain, &["a"]), of(ServerState::Ready, &["d"])].concat());
         let drained = states(&[ending, serving], &["d"], None);
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_standby_without_an_address_gets_nothing_and_all_together_no_more_than_everything() {
+    fn a_standby_without_an_address_gets_no_share_and_all_shares_are_at_most_100_percent() {
         let wanted = with(
             vec![standby("a", false, 50, 0), standby("b", true, 70, 0), standby("c", true, 60, 0)],
             &json!({}),
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_standby_that_nothing_can_prove_gets_no_request() {
+    fn a_standby_without_its_ca_file_gets_no_requests() {
         let tls = StandbyTls { hostname: "east.example".to_owned(), ca_secret_name: "east-ca".to_owned() };
         let over_tls = Standby { tls: Some(tls), ..standby("a", true, 100, 0) };
         let none = with(Vec::new(), &json!({}));
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_standby_has_the_limit_of_its_replicas_divided_among_the_balancers() {
+    fn the_connection_limit_of_a_standby_is_divided_among_the_balancers() {
         let wanted = with(Vec::new(), &json!({"limits": {"connectionsPerReplica": 5}, "replicas": 2}));
         assert_eq!(wanted.connections_to(&standby("a", true, 1, 3)), Some(8));
         let both = Standby {
@@ -348,13 +348,13 @@ mod tests {
             ..standby("a", true, 1, 3)
         };
         assert_eq!(wanted.connections_to(&both), Some(4), "and among its addresses");
-        assert_eq!(wanted.connections_to(&standby("a", true, 1, 0)), None, "who knows");
+        assert_eq!(wanted.connections_to(&standby("a", true, 1, 0)), None, "unknown replicas");
         assert_eq!(with(Vec::new(), &json!({})).connections_to(&standby("a", true, 1, 3)), None);
     }
 
     proptest! {
         #[test]
-        fn shares_are_everything_together(standbys in prop::collection::vec((any::<bool>(), any::<u8>()), 0..5)) {
+        fn shares_add_up_to_100(standbys in prop::collection::vec((any::<bool>(), any::<u8>()), 0..5)) {
             let standbys = standbys.into_iter().map(|(known, weight)| standby("a", known, weight, 0)).collect();
             let wanted = with(standbys, &json!({}));
             let sum: u32 = wanted.shares().map(|(_, share)| u32::from(share)).sum();

@@ -1,9 +1,9 @@
-//! Lengths of time as kubectl writes them: `45s`, `5m3s`, `45m`, `3h5m`, `20h`, `30d`.
+//! Ages in kubectl's format: `45s`, `5m3s`, `45m`, `3h5m`, `20h`, `30d`.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-/// The age at `now` of something that happened at `then`, by kubectl's rules; a time to come counts as now.
+/// The age of `then` at `now`, by kubectl's rules; a future time counts as now.
 #[must_use]
 pub fn age(then: &Time, now: Timestamp) -> String {
     let total = elapsed(then, now).max(0);
@@ -24,7 +24,7 @@ pub fn age(then: &Time, now: Timestamp) -> String {
     }
 }
 
-/// Whole seconds from `then` to `now`; below 0 for a time to come.
+/// Whole seconds from `then` to `now`; negative for a future time.
 #[must_use]
 pub fn elapsed(then: &Time, now: Timestamp) -> i64 {
     now.duration_since(then.0).as_secs()
@@ -36,7 +36,7 @@ mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
     #[test]
-    fn ages_read_as_kubectls() {
+    fn ages_have_kubectls_format() {
         let now: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
         for (seconds, text) in [
             (-30, "0s"),

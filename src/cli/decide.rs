@@ -1,4 +1,4 @@
-//! `plimsoll decide`: the engine as a filter, without a cluster. One observation a line in, one answer a line out.
+//! `plimsoll decide`: the engine as a filter, without a cluster. Each input line is an observation, each output line an answer.
 
 mod line;
 mod service;
@@ -20,24 +20,24 @@ pub use service::service;
 use plimsoll_api::{Invalid, KpiState, StepRecord, Validated};
 use plimsoll_engine::{Change, Memory, Observation, Pods, Sample, alone, turn};
 
-/// What is answered to one line.
+/// The answer to one line.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum AnswerLine {
-    /// What was decided.
+    /// The decision.
     Decision(DecisionLine),
-    /// Why the line could not be used; the stream goes on.
+    /// Why the line could not be used; the following lines are still read.
     Error(ErrorLine),
 }
 
-/// A decision, as it goes out.
+/// A decision, as it is written.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct DecisionLine {
     /// The observation's time.
     pub time: f64,
-    /// Replicas to have.
+    /// Desired replicas.
     pub replicas: i32,
-    /// Every step that led there, in order.
+    /// The steps of the decision, in order.
     pub reasons: Vec<StepRecord>,
 }
 
@@ -46,11 +46,11 @@ pub struct DecisionLine {
 pub struct ErrorLine {
     /// Line number, from 1.
     pub line: usize,
-    /// What is wrong, with the field.
+    /// The error, with the field.
     pub error: String,
 }
 
-/// Why `decide` can't start, or had to stop.
+/// Why `decide` can't start or continue.
 #[derive(Debug, Error)]
 pub enum DecideError {
     /// The file can't be read.
@@ -58,7 +58,7 @@ pub enum DecideError {
     File {
         /// The path as it was given.
         path: String,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
     /// The file has no ScalableService that the API server would accept.
@@ -66,7 +66,7 @@ pub enum DecideError {
     Refused {
         /// The path as it was given.
         path: String,
-        /// What is wrong, field by field.
+        /// The errors by field.
         invalid: Invalid,
     },
     /// Standard input or output failed.
@@ -74,14 +74,14 @@ pub enum DecideError {
     Stream(#[from] io::Error),
 }
 
-/// Reads a file with one ScalableService among its documents.
+/// Reads a file that has exactly one ScalableService among its documents.
 pub fn read_service(path: &Path) -> Result<Validated, DecideError> {
     let shown = path.display().to_string();
     let bytes = std::fs::read(path).map_err(|error| DecideError::File { path: shown.clone(), error })?;
     service(&bytes).map_err(|invalid| DecideError::Refused { path: shown, invalid })
 }
 
-/// Answers every line of `input` on `output` until it ends. Returns how many lines could not be used.
+/// Answers every line of `input` on `output`. Returns the number of lines that could not be used.
 pub fn run(spec: &Validated, input: impl BufRead, mut output: impl Write) -> Result<usize, DecideError> {
     let mut filter = Filter { spec, memory: Memory::default(), last: None };
     let mut unusable = 0;
@@ -110,7 +110,7 @@ struct Filter<'a> {
     last: Option<Last>,
 }
 
-/// The line before, and what was decided on it.
+/// The previous line and its decision.
 struct Last {
     time: Timestamp,
     replicas: i32,
@@ -125,12 +125,12 @@ impl Filter<'_> {
             if now < last.time {
                 let before = last.time.as_duration().as_secs_f64();
                 return Err(format!(
-                    "time is {}; it must not be before that of the line above, {before}",
+                    "time is {}; it must not be before the time of the previous line, {before}",
                     line.time
                 ));
             }
             if line.replicas != last.replicas {
-                // Ours was carried out when it was decided; somebody else's change is dated by when it was seen.
+                // Our own change took effect when it was decided; a foreign change is dated by its observation.
                 let at = if line.replicas == last.decided { last.time } else { now };
                 self.memory.changed(Change { at, from: last.replicas, to: line.replicas });
             }
@@ -161,7 +161,7 @@ impl Filter<'_> {
     }
 }
 
-/// The moment of a `time` within its range.
+/// The timestamp of a `time` within its range.
 fn timestamp(seconds: f64) -> Timestamp {
     let since = SignedDuration::try_from_secs_f64(seconds).unwrap_or_default();
     Timestamp::from_duration(since).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! One service in full: conditions, KPIs and the last decisions.
+//! One service in detail: conditions, KPIs and the last decisions.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -36,28 +36,28 @@ pub fn render(service: &ScalableService, left_out: usize, now: Timestamp, style:
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
-/// What to know before one believes the rest.
+/// Caveats about the rest of the output.
 pub fn notes(service: &ScalableService, left_out: usize) -> Vec<String> {
     let mut notes = Vec::new();
     if service.metadata.deletion_timestamp.is_some() {
         notes.push("It is being deleted.".to_owned());
     }
-    let spoken_of = service.status.as_ref().and_then(|status| status.observed_generation);
-    if let (Some(now), Some(then)) = (service.metadata.generation, spoken_of)
+    let observed = service.status.as_ref().and_then(|status| status.observed_generation);
+    if let (Some(now), Some(then)) = (service.metadata.generation, observed)
         && then < now
     {
-        notes.push(format!("The spec has changed since (generation {now}, this speaks of {then})."));
+        notes.push(format!("The status is for generation {then}; the spec is at generation {now}."));
     }
     if service.status.is_none() {
         notes.push(NO_STATUS.to_owned());
     }
     if left_out > 0 {
         let what = if left_out == 1 {
-            "1 part of its status is".to_owned()
+            "1 part of the status is".to_owned()
         } else {
-            format!("{left_out} parts of its status are")
+            format!("{left_out} parts of the status are")
         };
-        notes.push(format!("{what} not known to this version of the plugin and left out."));
+        notes.push(format!("{what} unknown to this version of the plugin and left out."));
     }
     if !notes.is_empty() {
         notes.insert(0, String::new());
@@ -65,9 +65,9 @@ pub fn notes(service: &ScalableService, left_out: usize) -> Vec<String> {
     notes
 }
 
-/// Said of a service without a status.
-pub const NO_STATUS: &str = "The operator has not written a status yet. If that lasts longer than a minute, see whether it \
-                             runs: kubectl get pods -A -l app.kubernetes.io/name=plimsoll";
+/// The note for a service without a status.
+pub const NO_STATUS: &str = "The operator has not written a status yet. If there is none after a minute, check that the \
+                             operator runs: kubectl get pods -A -l app.kubernetes.io/name=plimsoll";
 
 fn block(lines: &mut Vec<String>, table: Option<Table>, style: &Style) {
     if let Some(table) = table {
@@ -128,7 +128,7 @@ fn used(kpi: &KpiStatus) -> Cell {
         None => "-".into(),
         Some(share) => {
             let paint = if share > 1.0 { Paint::Warn } else { Paint::Plain };
-            // With load and no replica at all the share has no end.
+            // With load but no replica, the share is unbounded.
             let text = if share < 10.0 { format!("{:.0}%", share * 100.0) } else { ">999%".to_owned() };
             Cell(text, paint)
         }

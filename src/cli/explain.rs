@@ -1,4 +1,4 @@
-//! `kubectl plimsoll explain NAME`: why this many replicas, and what would have to change for another number.
+//! `kubectl plimsoll explain NAME`: the reason for the number of replicas, and what would change it.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -18,7 +18,7 @@ use plimsoll_api::{
     KpiStatus, Mode, ReasonCode, Role, ScalableService, ScalableServiceStatus, text,
 };
 
-/// The answer first, then the steps, what bound them, what would change it, and what is not as it should be.
+/// The answer, then the steps, what bound them, what would change it, and the conditions that need attention.
 #[must_use]
 pub fn render(listed: &Listed, now: Timestamp, style: &Style) -> String {
     let lines = match listed {
@@ -33,7 +33,7 @@ pub fn render(listed: &Listed, now: Timestamp, style: &Style) -> String {
 fn explain(service: &ScalableService, left_out: usize, now: Timestamp, style: &Style) -> Vec<String> {
     let name = service.metadata.name.as_deref().unwrap_or("it");
     let Some(status) = &service.status else {
-        let first = format!("{name} is left as it is because nothing was decided yet.");
+        let first = format!("{name} is not scaled because there is no decision yet.");
         let mut lines = vec![style.paint(Paint::Strong, &first)];
         lines.extend(detail::notes(service, left_out));
         return lines;
@@ -64,7 +64,7 @@ fn explain(service: &ScalableService, left_out: usize, now: Timestamp, style: &S
     lines
 }
 
-/// The steps of the newest decision as they stand now, with what was said since.
+/// The steps of the newest decision, aged to `now`, with a pause or a failure to scale that came later.
 fn steps(service: &ScalableService, record: Option<&DecisionRecord>, now: Timestamp) -> Vec<DecisionStep> {
     let mut steps = record.map_or_else(Vec::new, |record| {
         #[expect(clippy::cast_precision_loss, reason = "seconds since a decision are far below 2^53")]
@@ -88,7 +88,7 @@ fn steps(service: &ScalableService, record: Option<&DecisionRecord>, now: Timest
     steps
 }
 
-/// What keeps the service from being Ready, where that is no step of a decision.
+/// Why the service is not Ready, if the reason is a condition's and not a step of a decision.
 fn unready(service: &ScalableService) -> Option<(ConditionCode, &str)> {
     let ready = condition(service, ConditionType::Ready).filter(|ready| ready.status != "True")?;
     match named(ready)? {
@@ -110,43 +110,43 @@ fn answer(
     steps: &[DecisionStep],
 ) -> String {
     let has = match (status.replicas, status.ready_replicas) {
-        // The surge of a rollout, or what a scale-down has just sent away.
+        // The surge of a rollout, or replicas that a scale-down is removing.
         (Some(count), Some(ready)) if ready > count => {
-            let about_to_go = ready - count;
-            format!("{name} has {} ({ready} ready, {about_to_go} of them about to go)", text::replicas(count))
+            let surplus = ready - count;
+            format!("{name} has {} ({ready} ready, {surplus} of them surplus)", text::replicas(count))
         }
         (Some(count), Some(ready)) => format!("{name} has {} ({ready} ready)", text::replicas(count)),
         (Some(count), None) => format!("{name} has {}", text::replicas(count)),
         (None, _) => name.to_owned(),
     };
     let Some(bound) = bound else {
-        return format!("{has}: nothing was decided yet.");
+        return format!("{has}: there is no decision yet.");
     };
     let because = explain::because(bound, steps);
     let other =
         status.desired_replicas.filter(|desired| status.replicas.is_some_and(|count| count != *desired));
     match (bound.trouble(), service.spec.mode, other) {
         (Some(trouble), ..) => {
-            let left = if status.replicas.is_some() { "and is left at that" } else { "is left as it is" };
-            format!("{has} {left}: {}.", trouble.trim_end_matches('.'))
+            let and = if status.replicas.is_some() { "and " } else { "" };
+            format!("{has} {and}is not scaled: {}.", trouble.trim_end_matches('.'))
         }
         (_, Mode::Paused, _) if status.replicas.is_some() => {
             format!("{has} and is held there because {because}.")
         }
-        (_, Mode::Paused, _) => format!("{has} is left as it is because {because}."),
-        (_, _, None) if status.replicas.is_none() => format!("{has} is left as it is because {because}."),
+        (_, Mode::Paused, _) => format!("{has} is not scaled because {because}."),
+        (_, _, None) if status.replicas.is_none() => format!("{has} is not scaled because {because}."),
         (_, Mode::Observe, Some(desired)) => {
             format!("{has}; Plimsoll only observes (spec.mode) and would set {desired} because {because}.")
         }
         (_, Mode::Observe, None) => {
-            format!("{has}; Plimsoll only observes (spec.mode) and would leave it so because {because}.")
+            format!("{has}; Plimsoll only observes (spec.mode) and would keep them because {because}.")
         }
-        (_, Mode::Auto, Some(desired)) => format!("{has} and is to have {desired} because {because}."),
+        (_, Mode::Auto, Some(desired)) => format!("{has} and scales to {desired} because {because}."),
         (_, Mode::Auto, None) => format!("{has} because {because}."),
     }
 }
 
-/// The answer speaks of one KPI: that others are missing, and what follows from it, must not be left to the steps.
+/// The answer names a single KPI; this adds that other KPIs have no fresh sample and block a scale-down.
 fn only_up(
     service: &ScalableService,
     status: &ScalableServiceStatus,
@@ -162,7 +162,7 @@ fn only_up(
     Some(format!("Nothing is scaled down until there are fresh samples of {}.", names.join(", ")))
 }
 
-/// The KPIs as they were last seen, which may be later than the decision.
+/// The last observed KPIs, which may be newer than the decision.
 fn seen_now(status: &ScalableServiceStatus, now: Timestamp, style: &Style) -> Option<String> {
     let one = |kpi: &KpiStatus| {
         let value =
@@ -181,12 +181,12 @@ fn shown(record: &DecisionRecord, now: Timestamp, style: &Style) -> Vec<String> 
     let ago = age(&record.time, now);
     let mut lines = vec![style.paint(Paint::Strong, &format!("Decided {ago} ago, step by step:"))];
     let steps = explain::aged(&record.reasons, 0.0);
-    // An Objective that holds stands twice, as what it asks for and as a limit: once is enough to read.
-    let again = |index: usize, step: &DecisionStep| {
+    // An Objective that keeps replicas appears twice, as a proposal and as a limit; only the limit is shown.
+    let repeated = |index: usize, step: &DecisionStep| {
         steps.iter().skip(index + 1).any(|later| explain::same(step, later))
     };
-    let shown: Vec<&DecisionStep> =
-        steps.iter().enumerate().filter(|(index, step)| !again(*index, step)).map(|(_, step)| step).collect();
+    let unique = steps.iter().enumerate().filter(|(index, step)| !repeated(*index, step));
+    let shown: Vec<&DecisionStep> = unique.map(|(_, step)| step).collect();
     let width = shown.len().to_string().len();
     lines.extend(shown.iter().enumerate().map(|(index, step)| {
         let arrow = match step.code().role() {
@@ -198,26 +198,26 @@ fn shown(record: &DecisionRecord, now: Timestamp, style: &Style) -> Vec<String> 
     lines
 }
 
-/// The conditions that are not as they should be, and whether replicas are on their way; those that say the same
-/// in one line.
+/// The conditions that need attention, and Reconciling while replicas start. Conditions with the same reason and message
+/// share a line.
 fn concerns(status: &ScalableServiceStatus, now: Timestamp, style: &Style) -> Vec<String> {
-    let mut told: Vec<(&Condition, Health, Vec<String>)> = Vec::new();
+    let mut groups: Vec<(&Condition, Health, Vec<String>)> = Vec::new();
     for condition in &status.conditions {
         let Some(health) = concern(condition) else { continue };
         let text = format!("{} is {}", condition.type_, condition.status);
         let same = |(first, ..): &&mut (&Condition, Health, Vec<String>)| {
             first.reason == condition.reason && first.message == condition.message
         };
-        match told.iter_mut().find(same) {
+        match groups.iter_mut().find(same) {
             Some((.., texts)) => texts.push(text),
-            None => told.push((condition, health, vec![text])),
+            None => groups.push((condition, health, vec![text])),
         }
     }
     let mut lines = Vec::new();
-    if !told.is_empty() {
+    if !groups.is_empty() {
         lines.extend([String::new(), style.paint(Paint::Strong, "Conditions to note:")]);
     }
-    lines.extend(told.into_iter().map(|(first, health, texts)| {
+    lines.extend(groups.into_iter().map(|(first, health, texts)| {
         let icon = if health == Health::Held { "…" } else { health.icon() };
         let since = age(&first.last_transition_time, now);
         let text = format!("{icon} {} for {since} ({}): {}", texts.join(", "), first.reason, first.message);
@@ -226,7 +226,7 @@ fn concerns(status: &ScalableServiceStatus, now: Timestamp, style: &Style) -> Ve
     lines
 }
 
-/// How bad a condition is, unless it is as it should be; `Held` for replicas on their way, which is no more than news.
+/// The severity of a condition that needs attention; `Held` for Reconciling, which is only informational.
 fn concern(condition: &Condition) -> Option<Health> {
     match judged(condition) {
         Some(Health::Good) => None,

@@ -1,4 +1,4 @@
-//! Where the requests of a service go, and what its standbys are good for.
+//! The failover state of a service: the shares of its backends and the readiness of its standbys.
 
 use jiff::Timestamp;
 
@@ -8,13 +8,13 @@ use super::{
 };
 use plimsoll_api::{FAILOVER_TO_ANNOTATION, FREEZE_ANNOTATION, PRIMARY, ScalableService, StandbyStatus};
 
-/// `Failover: Standby for 3m, primary 0%, standby 100%`, and a line for each standby that is not ready; nothing for a
-/// service without any.
+/// `Failover: Standby for 3m, primary 0%, standby 100%`, and a line for each standby; nothing for a service without
+/// standbys.
 pub fn lines(service: &ScalableService, now: Timestamp, style: &Style) -> Vec<String> {
     let Some(failover) = &service.spec.failover else { return Vec::new() };
     let heading = style.paint(Paint::Strong, "Failover:");
     let Some(status) = service.status.as_ref().and_then(|status| status.failover.as_ref()) else {
-        return vec![format!("{heading} not looked at yet")];
+        return vec![format!("{heading} not evaluated yet")];
     };
     let state: &'static str = status.state.into();
     let shares: Vec<String> = std::iter::once(format!("{PRIMARY} {}%", status.away().rest()))
@@ -28,12 +28,12 @@ pub fn lines(service: &ScalableService, now: Timestamp, style: &Style) -> Vec<St
         lines
             .push(format!("  {count} of {most} switches within the hour, the first {} ago", age(first, now)));
     }
-    let said = |annotation: &str| service.metadata.annotations.as_ref()?.get(annotation);
-    if let Some(why) = said(FREEZE_ANNOTATION) {
-        lines.push(style.paint(Paint::Warn, &format!("  frozen by hand: {why}")));
+    let annotation = |name: &str| service.metadata.annotations.as_ref()?.get(name);
+    if let Some(why) = annotation(FREEZE_ANNOTATION) {
+        lines.push(style.paint(Paint::Warn, &format!("  frozen by annotation: {why}")));
     }
-    if let Some(to) = said(FAILOVER_TO_ANNOTATION) {
-        lines.push(style.paint(Paint::Warn, &format!("  sent to {to} by hand")));
+    if let Some(to) = annotation(FAILOVER_TO_ANNOTATION) {
+        lines.push(style.paint(Paint::Warn, &format!("  manual override: {to}")));
     }
     lines
 }
@@ -43,14 +43,14 @@ fn line(standby: &StandbyStatus, style: &Style) -> String {
         [] => String::new(),
         addresses => format!(" ({})", addresses.join(", ")),
     };
-    let asked = match standby.replicas {
+    let requested = match standby.replicas {
         0 => String::new(),
-        1 => ", 1 replica asked".to_owned(),
-        count => format!(", {count} replicas asked"),
+        1 => ", 1 replica requested".to_owned(),
+        count => format!(", {count} replicas requested"),
     };
     let name = &standby.name;
     match &standby.message {
-        Some(why) => style.paint(Paint::Warn, &format!("  {name}{at}: {why}{asked}")),
-        None => format!("  {name}{at}: ready{asked}"),
+        Some(why) => style.paint(Paint::Warn, &format!("  {name}{at}: {why}{requested}")),
+        None => format!("  {name}{at}: ready{requested}"),
     }
 }

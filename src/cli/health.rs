@@ -1,25 +1,25 @@
-//! How a service is, in one mark: what a person looks at first.
+//! The health of a service as a single mark.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::style::Paint;
 use plimsoll_api::{ConditionType, DecisionCode as D, Mode, ReasonCode, RecoveryCode, ScalableService};
 
-/// How a service is.
+/// The health of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
-    /// All is well.
+    /// Healthy.
     Good,
-    /// It works, and somebody should know something.
+    /// Working, with something to note.
     Warn,
-    /// It does not work.
+    /// Not working.
     Bad,
-    /// Plimsoll does not act on it, because somebody said so.
+    /// Not acted on, because spec.mode is Observe or Paused.
     Held,
 }
 
 impl Health {
-    /// Its mark, one column wide.
+    /// The mark, one column wide.
     pub fn icon(self) -> &'static str {
         match self {
             Self::Good => "✔",
@@ -29,7 +29,7 @@ impl Health {
         }
     }
 
-    /// Its colour.
+    /// The colour.
     pub fn paint(self) -> Paint {
         match self {
             Self::Good => Paint::Good,
@@ -51,7 +51,7 @@ pub fn health(service: &ScalableService) -> (Health, String) {
     let Some(ready) = condition(service, ConditionType::Ready) else {
         return (Health::Warn, "no status yet".to_owned());
     };
-    let wrong = service
+    let to_note = service
         .status
         .iter()
         .flat_map(|status| &status.conditions)
@@ -59,13 +59,13 @@ pub fn health(service: &ScalableService) -> (Health, String) {
     let health = match (ready.status.as_str(), service.spec.mode) {
         ("False", _) => Health::Bad,
         (_, Mode::Observe | Mode::Paused) => Health::Held,
-        ("True", Mode::Auto) if !wrong => Health::Good,
+        ("True", Mode::Auto) if !to_note => Health::Good,
         _ => Health::Warn,
     };
     (health, ready.reason.clone())
 }
 
-/// Whether a condition is as it should be; `None` for one that is only news (Reconciling) or not known here.
+/// The health of a condition; `None` if the condition is only informational (Reconciling) or unknown to this version.
 pub fn judged(condition: &Condition) -> Option<Health> {
     let is = |type_: ConditionType| <&'static str>::from(type_) == condition.type_;
     let good = if is(ConditionType::Stalled) || is(ConditionType::ScalingLimited) {
@@ -88,7 +88,7 @@ pub fn judged(condition: &Condition) -> Option<Health> {
     } else {
         return None;
     };
-    // A window, a rate or a floor at work is what the user asked for; a ceiling or a lack of evidence is not.
+    // A limit by a window, a rate or a floor is as configured; one by a ceiling or by missing evidence needs attention.
     let code = ReasonCode::named(&condition.reason);
     let asked_for = match code {
         Some(ReasonCode::Decision(D::MaxReplicas | D::HeldWithoutEvidence | D::ScalingIneffective))
@@ -96,7 +96,7 @@ pub fn judged(condition: &Condition) -> Option<Health> {
         Some(ReasonCode::Decision(D::Observing | D::Paused)) => {
             condition.status == "Unknown" || is(ConditionType::ScalingActive)
         }
-        // A quiet or small service has no peers to compare by.
+        // A quiet or small service has too few peers for a comparison.
         Some(ReasonCode::Recovery(RecoveryCode::TooFewPeers)) => true,
         Some(_) => is(ConditionType::ScalingLimited) && condition.status != "Unknown",
     };

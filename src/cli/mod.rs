@@ -1,4 +1,4 @@
-//! The command line: model to text. Everything but [`plugin`] is pure; only that part knows a client or a terminal.
+//! The command line: objects to text. Everything is pure except [`plugin`], which has the client and the terminal.
 
 pub mod age;
 pub mod decide;

@@ -1,6 +1,6 @@
-//! The kubectl plugin: arguments, the client, the terminal. What is shown is made by the pure parts beside it.
+//! The kubectl plugin: arguments, the client, the terminal. The pure modules of [`super`] render the output.
 //!
-//! Read access (get, list, watch) to scalableservices is all that it needs, and patch for what is said of a failover.
+//! It needs get, list and watch on scalableservices, and patch for the annotations of a failover.
 
 mod args;
 mod connect;
@@ -28,7 +28,7 @@ use self::{
 };
 use super::{explain, read::Listed};
 
-/// Runs the plugin with the arguments of the process: 0 if all went well, 1 if not, 2 for wrong arguments.
+/// Runs the plugin with the arguments of the process. Exit codes: 0 success, 1 failure, 2 invalid arguments.
 #[must_use]
 pub fn run() -> ExitCode {
     let args = Args::parse();
@@ -39,7 +39,7 @@ pub fn run() -> ExitCode {
         .and_then(|runtime| runtime.block_on(dispatch(&args)));
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        // The reader went away (`| head`): it has all that it wanted.
+        // The reader closed the pipe (`| head`), which is no failure.
         Err(Failure::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("error: {failure}");

@@ -1,5 +1,5 @@
-//! From what the API server answered to what is shown, tolerantly: fields that are not known are passed over, parts
-//! of a status that a newer operator wrote are left out, and an object that can't be read hides no other.
+//! Tolerant reading of the API server's objects: unknown fields are ignored, parts of a status that a newer operator wrote
+//! are left out, and an unreadable object does not hide the others.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -14,17 +14,17 @@ use plimsoll_api::{
     StepRecord, Summary,
 };
 
-/// An object as far as it could be read.
+/// An object, as far as it could be read.
 #[derive(Clone, Debug)]
 pub enum Listed {
-    /// Understood; `left_out` counts the parts of its status that were not.
+    /// Readable, but for `left_out` parts of its status.
     Service {
         /// The object.
         service: Box<ScalableService>,
-        /// Parts of its status that were left out.
+        /// The number of unknown parts of the status, which were left out.
         left_out: usize,
     },
-    /// Not understood.
+    /// Not readable.
     Unreadable {
         /// Its namespace.
         namespace: String,
@@ -32,7 +32,7 @@ pub enum Listed {
         name: String,
         /// When it was created.
         created: Option<Time>,
-        /// What is wrong with it.
+        /// The error.
         why: String,
     },
 }
@@ -70,7 +70,7 @@ impl Listed {
         }
     }
 
-    /// How long it has existed at `now`, as kubectl writes it.
+    /// Its age at `now`, in kubectl's format.
     #[must_use]
     pub fn age(&self, now: Timestamp) -> String {
         let created = match self {
@@ -81,7 +81,7 @@ impl Listed {
     }
 }
 
-/// Leaves out of a status what does not have the form that is known here; returns how many parts.
+/// Removes the parts of a status that this version can't read; returns their number.
 fn prune_status(status: &mut Value) -> usize {
     let mut left_out = keep::<KpiStatus>(status, "kpis") + keep::<Condition>(status, "conditions");
     if let Some(records) = status.get_mut("decisions").and_then(Value::as_array_mut) {
@@ -106,7 +106,7 @@ fn prune_status(status: &mut Value) -> usize {
     left_out
 }
 
-/// The steps of a decision, whose numbers have to be those of their codes.
+/// Keeps the steps of a decision whose numbers match their codes; returns the number of removed steps.
 fn keep_steps(record: &mut Value) -> usize {
     keep_if(record, "reasons", |step| {
         StepRecord::deserialize(step).is_ok_and(|step| DecisionStep::try_from(&step).is_ok())

@@ -1,4 +1,4 @@
-//! The replicas that stand out from their peers, a line for each.
+//! The ejected and returned replicas, a line for each.
 
 use jiff::Timestamp;
 
@@ -8,10 +8,10 @@ use super::{
 };
 use plimsoll_api::{ScalableService, text::seconds};
 
-/// Replicas in these lines; the rest is counted.
+/// Replicas with a line of their own; the others are only counted.
 const SHOWN_MAX: usize = 10;
 
-/// `Ejected: 1 of 10 replicas`, and each with its time; nothing for a service that ejects nobody.
+/// `Ejected: 1 of 10 replicas`, and each replica with its times; nothing for a service without spec.recovery.
 pub fn lines(service: &ScalableService, now: Timestamp, style: &Style) -> Vec<String> {
     if service.spec.recovery.is_none() {
         return Vec::new();
@@ -29,14 +29,14 @@ pub fn lines(service: &ScalableService, now: Timestamp, style: &Style) -> Vec<St
             None => {
                 #[expect(clippy::cast_precision_loss, reason = "a hold is at most two hours")]
                 let left = seconds(-elapsed(&out.until, now) as f64);
-                format!("  {}: out for {}, back in {left} at the latest", out.pod, age(&out.since, now))
+                format!("  {}: ejected for {}, returns in at most {left}", out.pod, age(&out.since, now))
             }
         };
         style.paint(Paint::Warn, &text)
     });
     let back = recovery.returned.iter().map(|back| {
         let times = if back.ejections == 1 { "once".to_owned() } else { format!("{} times", back.ejections) };
-        format!("  {}: came back {} ago, was out {times}", back.pod, age(&back.since, now))
+        format!("  {}: returned {} ago, ejected {times}", back.pod, age(&back.since, now))
     });
     let all: Vec<String> = out.chain(back).collect();
     let more = all.len().saturating_sub(SHOWN_MAX);

@@ -1,4 +1,4 @@
-//! `kubectl plimsoll status`: every service in a line, or one of them in full.
+//! `kubectl plimsoll status`: a table of services, or one service in detail.
 
 use jiff::Timestamp;
 
@@ -21,7 +21,7 @@ pub fn render(services: &[Listed], now: Timestamp, style: &Style) -> String {
     table.lines(0, style).join("\n") + "\n"
 }
 
-/// One service in full: its line, conditions, KPIs and last decisions.
+/// One service in detail: its line, conditions, KPIs and last decisions.
 #[must_use]
 pub fn render_one(listed: &Listed, now: Timestamp, style: &Style) -> String {
     let mut text = render(std::slice::from_ref(listed), now, style);
@@ -79,7 +79,7 @@ fn facts(service: &ScalableService, age: String, style: &Style) -> Vec<Cell> {
     facts
 }
 
-/// Ready and desired replicas, a dash for what is not known.
+/// Ready and desired replicas, with a dash for an unknown number.
 fn replicas(service: &ScalableService) -> String {
     let status = service.status.as_ref();
     let text = |count: Option<i32>| count.map_or_else(|| "-".to_owned(), |count| count.to_string());

@@ -1,36 +1,36 @@
-//! How text is shown: colours and the width of tables.
+//! The style of the output: colours and columns.
 
-/// How to show it.
+/// The style of the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Style {
     /// ANSI colours.
     pub color: bool,
     /// More columns.
     pub wide: bool,
-    /// Objects of several namespaces: name the namespace.
+    /// A column for the namespace.
     pub all_namespaces: bool,
 }
 
-/// What a text means, which decides its colour.
+/// The meaning of a text, which decides its colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Paint {
-    /// As it is.
+    /// No colour.
     #[default]
     Plain,
-    /// What to look at first.
+    /// Headings and the main answer.
     Strong,
-    /// All is well.
+    /// Healthy.
     Good,
-    /// Somebody should know.
+    /// Something to note.
     Warn,
-    /// Somebody should act.
+    /// Something to act on.
     Bad,
     /// Less important.
     Quiet,
 }
 
 impl Style {
-    /// The text in its colour, or as it is.
+    /// The text in its colour, or unchanged without colours.
     #[must_use]
     pub fn paint(&self, paint: Paint, text: &str) -> String {
         let code = match paint {

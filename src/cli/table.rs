@@ -1,4 +1,4 @@
-//! Columns as kubectl prints them: padded with spaces, three between two columns, nothing at the end of a line.
+//! Tables in kubectl's format: columns padded with spaces, three spaces between columns, no trailing spaces.
 
 use super::style::{Paint, Style};
 
@@ -14,7 +14,7 @@ impl<T: Into<String>> From<T> for Cell {
     }
 }
 
-/// Rows of cells; rows may differ in length.
+/// Rows of cells; rows can have different lengths.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     rows: Vec<Vec<Cell>>,
@@ -39,7 +39,7 @@ impl Table {
         self.rows.push(row);
     }
 
-    /// Every line, each with `indent` spaces before it.
+    /// The lines, each indented by `indent` spaces.
     #[must_use]
     pub fn lines(&self, indent: usize, style: &Style) -> Vec<String> {
         self.rows.iter().map(|row| self.line(row, indent, style)).collect()
@@ -47,14 +47,14 @@ impl Table {
 
     fn line(&self, row: &[Cell], indent: usize, style: &Style) -> String {
         let mut line = " ".repeat(indent);
-        let mut owed = 0;
+        let mut padding = 0;
         for (Cell(text, paint), width) in row.iter().zip(&self.widths) {
             if !text.is_empty() {
-                line.push_str(&" ".repeat(owed));
+                line.push_str(&" ".repeat(padding));
                 line.push_str(&style.paint(*paint, text));
-                owed = 0;
+                padding = 0;
             }
-            owed += width - text.chars().count() + GAP;
+            padding += width - text.chars().count() + GAP;
         }
         line.trim_end().to_owned()
     }

@@ -1,4 +1,4 @@
-//! When to look next: just after the next scrape, so that a new sample is acted on at once. Pure.
+//! Aligns evaluations with scrapes: just after the next scrape, so that a new sample is used immediately. Pure.
 
 use std::collections::VecDeque;
 
@@ -6,22 +6,22 @@ use jiff::{SignedDuration, Timestamp};
 
 use plimsoll_engine::SAME_SAMPLE;
 
-/// Time for a scrape to become visible to queries, on top of what was measured.
+/// Safety margin on top of the measured time until a scrape becomes visible to queries.
 const MARGIN: SignedDuration = SignedDuration::from_millis(40);
-/// How exactly the moment is to be known at which a sample becomes visible.
+/// Required precision of the time at which a sample becomes visible.
 const PRECISION: SignedDuration = SignedDuration::from_millis(100);
-/// Least time between two looks.
+/// Minimum time between two evaluations.
 const PAUSE: SignedDuration = SignedDuration::from_millis(100);
-/// Scrapes that are remembered.
+/// Number of scrapes to keep.
 const KEPT: usize = 8;
 
 /// The scrapes behind one service's KPIs: when they were taken (Prometheus's clock) and first seen (ours).
 ///
-/// Only differences within each clock are used, so that neither has to be right.
+/// Only differences within each clock are used, so the clocks need not agree.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scrapes {
     kept: VecDeque<Scrape>,
-    /// The last look of all.
+    /// Time of the last evaluation.
     looked: Option<Timestamp>,
 }
 
@@ -29,20 +29,21 @@ pub struct Scrapes {
 struct Scrape {
     /// By Prometheus's clock.
     taken: Timestamp,
-    /// The last look that did not show it yet.
+    /// The last evaluation that did not see it.
     unseen: Option<Timestamp>,
-    /// The first look that showed it.
+    /// The first evaluation that saw it.
     seen: Timestamp,
 }
 
-/// How long after a scrape its sample becomes visible, between the two clocks: later than `over`, by `within`.
+/// The time from a scrape to the visibility of its sample, including the offset of the clocks: more than `over`, at most
+/// `within`.
 struct Delay {
     over: SignedDuration,
     within: SignedDuration,
 }
 
 impl Scrapes {
-    /// Notes the newest sample's own time, as seen at `now`.
+    /// Records the timestamp of the newest sample, seen at `now`.
     pub fn seen(&mut self, taken: Timestamp, now: Timestamp) {
         let step = self.kept.back().map(|last| taken.duration_since(last.taken));
         if step.is_none_or(|step| step > SAME_SAMPLE) {
@@ -51,13 +52,13 @@ impl Scrapes {
                 self.kept.pop_front();
             }
         } else if step.is_some_and(|step| step < -SAME_SAMPLE) {
-            // The clock was set back: what was learned is of no use.
+            // The clock was set back: the history is useless.
             self.kept.clear();
         }
         self.looked = Some(now);
     }
 
-    /// The time until the next look: at most `period`, ending just after a scrape if one is expected by then.
+    /// The time until the next evaluation: at most `period`, ending just after a scrape if one is expected by then.
     #[must_use]
     pub fn next_look(&self, period: SignedDuration, now: Timestamp) -> SignedDuration {
         self.expected_within(period, now).unwrap_or(period)
@@ -66,32 +67,32 @@ impl Scrapes {
     fn expected_within(&self, period: SignedDuration, now: Timestamp) -> Option<SignedDuration> {
         let last = self.kept.back()?.taken;
         let interval = self.interval()?;
-        // Many targets that are scraped at different times leave no single time to wait for.
+        // With many targets that are scraped at different times, there is no single time to wait for.
         if interval < period / 4 || interval < SignedDuration::from_millis(500) {
             return None;
         }
         let delay = self.delay(interval)?;
         let surely = delay.within + MARGIN;
-        // Looks that only ever come late learn of no earlier moment, so the gap is halved at each scrape.
+        // Evaluations that are always late can't learn an earlier time, so halve the gap at each scrape.
         let aim =
             if delay.within - delay.over > PRECISION { (delay.over + delay.within) / 2 } else { surely };
         let overdue = next_at(last.checked_add(surely).ok()?, interval, now)?;
         if overdue.checked_sub(surely - aim).ok()? <= now {
-            // This look was one that came too early; the next is not.
+            // This evaluation came too early; aim for the safe time now.
             return Some(overdue.duration_since(now).max(PAUSE)).filter(|wait| *wait <= period);
         }
-        // Each scrape is worth a look of its own: there are at most four within a period.
+        // Each scrape gets its own evaluation: there are at most four within a period.
         let next = next_at(last.checked_add(aim).ok()?, interval, now.checked_add(PAUSE).ok()?)?;
         Some(next.duration_since(now)).filter(|wait| *wait <= period)
     }
 
-    /// The shortest time between two scrapes, exact to a part of the jitter.
+    /// The scrape interval, averaged to reduce jitter.
     fn interval(&self) -> Option<SignedDuration> {
         let taken = self.kept.iter().map(|scrape| scrape.taken);
         let steps = taken.clone().skip(1).zip(taken).map(|(later, earlier)| later.duration_since(earlier));
         let steps: Vec<f64> = steps.map(|step| step.as_secs_f64()).collect();
         let shortest = steps.iter().copied().reduce(f64::min)?;
-        // Some scrapes were not looked at: a longer step is several intervals.
+        // Some scrapes were missed: a longer step spans several intervals.
         let intervals: f64 = steps.iter().map(|step| (step / shortest).round()).sum();
         SignedDuration::try_from_secs_f64(steps.iter().sum::<f64>() / intervals).ok()
     }
@@ -126,9 +127,9 @@ mod tests {
         SignedDuration::from_secs_f64(seconds)
     }
 
-    /// Looks for a while at scrapes every `interval` that are visible `delay` later; all in milliseconds.
+    /// Simulates evaluations with scrapes every `interval` that are visible `delay` later; all in milliseconds.
     ///
-    /// Returns how late the median of the last twenty was seen, and how many looks there were in a period.
+    /// Returns how late the median scrape of the last twenty periods was seen, and the number of evaluations per period.
     fn follow(period: i64, interval: i64, delay: i64, skew: i64, phase: i64) -> (i64, f64) {
         let mut scrapes = Scrapes::default();
         let long = interval.max(period);
@@ -143,11 +144,11 @@ mod tests {
                 }
             }
             newest = taken;
-            // Milliseconds by which the reckoned time differs.
+            // Jitter of the timestamp in milliseconds.
             let jitter = turn * 7 % 11 - 5;
             turn += 1;
             scrapes.seen(at(taken + skew + jitter), at(now));
-            // A look takes 15 ms.
+            // An evaluation takes 15 ms.
             now += 15;
             let wait = scrapes.next_look(SignedDuration::from_millis(period), at(now)).max(PAUSE);
             now += i64::try_from(wait.as_millis()).unwrap();
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn looks_just_after_the_next_scrape_whatever_the_phase_and_the_clocks() {
+    fn evaluations_follow_scrapes_closely_for_any_phase_and_clock_offset() {
         for (period, interval) in
             [(1_000, 1_000), (1_000, 5_000), (5_000, 5_000), (15_000, 5_000), (15_000, 30_000)]
         {
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn scrapes_at_many_times_leave_the_period_as_it_is() {
+    fn scrapes_at_irregular_times_do_not_change_the_period() {
         let mut scrapes = Scrapes::default();
         for taken in [0, 300, 900, 1_100] {
             scrapes.seen(at(taken), at(taken + 50));

@@ -2,8 +2,8 @@
 
 use super::{capability::Capability, failover, gateway, recovery, scale, traffic, zones};
 
-/// The capabilities of one service, in the order in which their effects are carried out: requests are sent elsewhere before
-/// replicas are written, and replicas are written before one of them is evicted.
+/// The capabilities of one service, in the order of their effects: shares are written before the replicas, and the replicas
+/// before an outlier is evicted.
 #[must_use]
 pub fn all() -> Vec<Box<dyn Capability>> {
     vec![

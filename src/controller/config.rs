@@ -1,4 +1,4 @@
-//! The operator's configuration file: which Prometheus sources there are, and what balancers are made of.
+//! The operator's configuration file: Prometheus sources and settings of balancers.
 
 use std::{num::NonZeroUsize, path::Path};
 
@@ -16,15 +16,15 @@ use plimsoll_api::{BalancerContainer, BalancerPod};
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Config {
-    /// Prometheus sources; a KPI names one of them.
+    /// Prometheus sources; each KPI refers to one by name.
     #[serde(default)]
     pub sources: Vec<SourceConfig>,
-    /// What balancers are made of; without it, none are run.
+    /// Settings of balancers; without them, the operator runs none.
     #[serde(default)]
     pub balancers: Option<Balancers>,
 }
 
-/// What the pods of balancers are made of.
+/// Settings of the balancers' pods.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Balancers {
@@ -40,10 +40,10 @@ pub struct Balancers {
     /// Defaults of `spec.traffic.container`.
     #[serde(default)]
     pub container: BalancerContainer,
-    /// Who may reach balancers; without it they have no NetworkPolicy.
+    /// Allowed clients of balancers; without it there is no NetworkPolicy.
     #[serde(default)]
     pub network_policy: Option<NetworkRules>,
-    /// Services whose balancers are rolled at the same time after an upgrade; 2 by default.
+    /// Maximum number of services whose balancers are rolled out at the same time after an upgrade; 2 by default.
     #[serde(default = "concurrent_rollouts")]
     pub max_concurrent_rollouts: NonZeroUsize,
 }
@@ -61,7 +61,7 @@ impl From<Balancers> for Setup {
     }
 }
 
-/// Why the configuration can't be used.
+/// Why the configuration is rejected.
 #[derive(Debug, Error)]
 pub enum ConfigError {
     /// The file can't be read.
@@ -69,10 +69,10 @@ pub enum ConfigError {
     Unreadable {
         /// The path as it was given.
         path: String,
-        /// What the system says.
+        /// The system's error.
         error: std::io::Error,
     },
-    /// The file is not understood.
+    /// The file is invalid.
     #[error("{path}: {message}")]
     NotUnderstood {
         /// The path as it was given.
@@ -102,7 +102,7 @@ mod tests {
     use super::{Config, Images, Setup};
 
     #[test]
-    fn a_mistake_in_the_file_is_one_plain_sentence_with_its_field() {
+    fn an_error_in_the_file_is_one_sentence_that_names_the_field() {
         for (yaml, sentence) in [
             ("sources: many", "sources is \"many\"; it must be a list"),
             ("sources: [{name: a}]", "sources[0].url is missing"),
@@ -115,7 +115,7 @@ mod tests {
                 "sources[0].timeOut is not a known field (did you mean timeout?); allowed are name, url, timeout, \
                  staleAfter, maxConcurrency, bearerTokenFile, basicAuth, caFile and headers",
             ),
-            ("sources: []\nsources: []", "sources is there twice; it must be there once"),
+            ("sources: []\nsources: []", "sources is set twice; it must be set once"),
             ("sources: [\n", "line 1, column 10: this is not YAML: a comma or ] is missing"),
             ("sources: []\n---\nsources: []", "the file has 2 documents; it must have one"),
         ] {
@@ -126,21 +126,21 @@ mod tests {
 
     /// `cargo xtask test` compares the file with what the chart renders.
     #[test]
-    fn what_the_chart_renders_with_everything_in_it_is_understood() {
+    fn the_chart_s_full_configuration_is_accepted() {
         let rendered = include_str!("../../charts/plimsoll/tests/full-config.yaml");
         let map: k8s_openapi::api::core::v1::ConfigMap = serde_saphyr::from_str(rendered).unwrap();
         let config = Config::parse(map.data.unwrap()["config.yaml"].as_bytes()).unwrap();
         assert_eq!(config.sources.len(), 2);
         let setup = Setup::from(config.balancers.unwrap());
         assert_eq!(setup.images.haproxy, "registry.example.com/mirror/haproxy:3.2");
-        assert_eq!(setup.images.nginx, "registry.example.com/nginx:1.28", "it names a registry");
-        assert_eq!(setup.pod.image_pull_secrets.unwrap()[0].name, "registry-example", "those of the chart");
-        assert_eq!(setup.pod.security_context.unwrap().run_as_user, None, "OpenShift gives one");
+        assert_eq!(setup.images.nginx, "registry.example.com/nginx:1.28", "the image names its own registry");
+        assert_eq!(setup.pod.image_pull_secrets.unwrap()[0].name, "registry-example", "from the chart");
+        assert_eq!(setup.pod.security_context.unwrap().run_as_user, None, "OpenShift assigns one");
         assert_eq!(setup.network_policy.unwrap().metrics_from.len(), 1);
     }
 
     #[test]
-    fn the_default_images_of_the_chart_are_from_the_registry_that_its_values_name() {
+    fn the_chart_s_default_images_use_the_registry_of_its_values() {
         let rendered = include_str!("../../charts/plimsoll/tests/traffic-config.yaml");
         let map: k8s_openapi::api::core::v1::ConfigMap = serde_saphyr::from_str(rendered).unwrap();
         let config = Config::parse(map.data.unwrap()["config.yaml"].as_bytes()).unwrap();
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn balancers_have_defaults_for_everything_but_their_images() {
+    fn balancers_have_defaults_for_everything_except_images() {
         let images = "agentImage: a, haproxyImage: b, nginxImage: c";
         let setup = |more: &str| {
             let config = Config::parse(format!("balancers: {{{images}{more}}}").as_bytes())?;

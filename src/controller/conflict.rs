@@ -1,11 +1,11 @@
-//! Two scalers on one target fight: whoever was there first keeps it. Pure.
+//! Conflicts of scalers on one target: only one may keep it. Pure.
 
 use super::index::{Scaler, Workload};
 
-/// The scaler to which `me` has to leave the target, if any.
+/// The scaler that keeps the target instead of `me`, if any.
 ///
-/// A HorizontalPodAutoscaler or a ScaledObject always keeps it, since it can't know of us; of two ScalableServices the
-/// older one does, and of two of the same age the one whose name sorts first.
+/// A HorizontalPodAutoscaler or a ScaledObject always keeps it, since it does not know ScalableServices. Of two
+/// ScalableServices the older one keeps it, and of two of the same age the one whose name sorts first.
 #[must_use]
 pub fn keeper<'a>(me: &Scaler, others: impl IntoIterator<Item = &'a Scaler>) -> Option<&'a Scaler> {
     let before_me = |other: &Scaler| {
@@ -16,12 +16,12 @@ pub fn keeper<'a>(me: &Scaler, others: impl IntoIterator<Item = &'a Scaler>) -> 
         .filter(|other| (other.kind, other.name.as_str()) != (me.kind, me.name.as_str()))
         .filter(|other| before_me(other))
         .collect();
-    // A ScaledObject makes an HPA of its own: it is the one to name.
+    // A ScaledObject creates its own HPA; name the ScaledObject.
     keepers.sort_by_key(|other| (other.kind != "ScaledObject", other.created, other.name.clone()));
     keepers.into_iter().next()
 }
 
-/// What to say of it: who it is and what to do.
+/// The sentence about a conflict: the scaler, and how to resolve it.
 #[must_use]
 pub fn message(keeper: &Scaler) -> String {
     let Workload { kind, namespace, name } = &keeper.workload;
@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_scaler_keeps_the_target_and_of_two_of_ours_the_older() {
+    fn another_kind_of_scaler_keeps_the_target_and_of_two_services_the_older() {
         let me = scaler("ScalableService", "b", 100);
         let hpa = scaler("HorizontalPodAutoscaler", "keda-hpa-x", 500);
         let keda = scaler("ScaledObject", "x", 400);

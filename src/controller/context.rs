@@ -1,4 +1,4 @@
-//! What a turn needs: the process's own parts, and the indexes of one scope (the cluster, or one namespace).
+//! The context of a turn: the parts of the process, and the indexes of one scope (the cluster, or one namespace).
 
 use std::sync::Arc;
 
@@ -45,15 +45,15 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Events.
     pub events: EventQueue,
-    /// What balancers are made of, if any are run.
+    /// Settings of balancers, if the operator runs any.
     pub balancers: Option<Setup>,
-    /// Whose balancers are rolled out next after the operator changed.
+    /// Order of the balancers' rollouts after the operator changed.
     pub waves: Waves,
-    /// What services offer each other and ask of each other.
+    /// The ledger of claims between services.
     pub board: Board,
     /// The services of all scopes.
     pub services: Services,
-    /// Whether all watches have listed what there is.
+    /// Whether all watches have completed their initial list.
     pub health: Health,
 }
 
@@ -62,33 +62,33 @@ pub struct Shared {
 pub struct Indexes {
     /// Pods.
     pub pods: SharedIndex<PodIndex>,
-    /// Nodes; empty where only some namespaces are worked in.
+    /// Nodes; empty if the operator is restricted to some namespaces.
     pub nodes: SharedIndex<NodeIndex>,
     /// Deployments, StatefulSets, ReplicaSets.
     pub built_in: BuiltIn,
-    /// Our own objects, by what they scale.
+    /// ScalableServices.
     pub services: SharedIndex<ScalerIndex>,
     /// HorizontalPodAutoscalers.
     pub autoscalers: SharedIndex<ScalerIndex>,
-    /// KEDA's ScaledObjects, if they are served.
+    /// KEDA's ScaledObjects, if the cluster serves them.
     pub scaled_objects: SharedIndex<ScalerIndex>,
-    /// HTTPRoutes, if they are served.
+    /// HTTPRoutes, if the cluster serves them.
     pub routes: Routes,
 }
 
-/// HTTPRoutes, and whether they are served.
+/// HTTPRoutes, and whether the cluster serves them.
 #[derive(Clone, Default)]
 pub struct Routes {
-    /// Those that there are.
+    /// The routes.
     pub index: SharedIndex<RouteIndex>,
-    /// Whether there can be any.
+    /// Whether the cluster serves them.
     pub served: SharedIndex<Served>,
 }
 
-/// The services of all scopes, and what they tell each other.
+/// The services of all scopes, and their claims on each other.
 #[derive(Clone, Copy)]
 pub struct Others<'a> {
-    /// What they tell each other.
+    /// Their claims on each other.
     pub board: &'a Board,
     /// The services.
     pub services: &'a Services,
@@ -106,13 +106,13 @@ pub struct Context {
     pub targets: Targets,
     /// HTTPRoutes.
     pub routes: Routes,
-    /// Is told of what services should look at.
+    /// Queue of changed workloads; their services get a turn.
     pub changed: mpsc::Sender<Workload>,
     scalers: [SharedIndex<ScalerIndex>; 3],
 }
 
 impl Context {
-    /// Over the given indexes.
+    /// A context over the given indexes.
     #[must_use]
     pub fn new(shared: Arc<Shared>, indexes: Indexes, changed: mpsc::Sender<Workload>) -> Self {
         let targets = Targets::new(shared.client.clone(), indexes.built_in);
@@ -121,13 +121,13 @@ impl Context {
         Self { shared, pods, nodes, targets, routes, changed, scalers }
     }
 
-    /// The services, and what they tell each other.
+    /// The services of all scopes, and their claims on each other.
     #[must_use]
     pub fn others(&self) -> Others<'_> {
         Others { board: &self.shared.board, services: &self.shared.services }
     }
 
-    /// The pods of a target, as the watches know them.
+    /// The pods of a target, from the watches.
     #[must_use]
     pub fn pods_of(&self, target: &Target, key: &ServiceKey) -> Pods {
         match target.selected() {
@@ -144,7 +144,7 @@ impl Context {
         self.scalers.iter().flat_map(|index| read(index, |index| index.of(workload).to_vec())).collect()
     }
 
-    /// The ScalableServices that scale `workload`, whose balancers it runs, or that steer it.
+    /// The ScalableServices that scale `workload`, own it as their balancers' Deployment, or steer it as an HTTPRoute.
     #[must_use]
     pub fn services_of(&self, workload: &Workload) -> Vec<ServiceKey> {
         let [services, ..] = &self.scalers;
@@ -155,7 +155,7 @@ impl Context {
         }
         let key = |scaler: &Scaler| ServiceKey::new(&scaler.workload.namespace, &scaler.name);
         let mut keys: Vec<ServiceKey> = read(services, |index| index.of(workload).iter().map(key).collect());
-        // A Deployment of balancers scales nothing, but its service waits for it.
+        // A balancers' Deployment is not a target, but its service waits for its rollout.
         keys.extend(
             self.targets.front(workload).map(|front| ServiceKey::new(&workload.namespace, front.service)),
         );

@@ -1,4 +1,4 @@
-//! What the turn itself remembers of a service between two looks, beside its capabilities.
+//! The state of a service between two turns, except for that of its capabilities.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,39 +15,39 @@ use super::{
 use plimsoll_api::{ScalableService, ScalableServiceStatus, ScaleTargetRef};
 use plimsoll_engine::{Change, Memory};
 
-/// The past of one service in this process.
+/// The state of one service in this process.
 #[derive(Debug)]
 pub struct Core {
-    /// The engine's memory; `None` until the first look rebuilds it.
+    /// The engine's memory; `None` until the first evaluation rebuilds it.
     pub memory: Option<Memory>,
-    /// What failover remembers while nothing else is decided, since the target is refused.
+    /// The memory of failover while the target is refused and nothing else is decided.
     pub unscaled: Memory,
-    /// When a decision was last made with it.
+    /// Time of the last decision.
     pub decided: Option<Instant>,
-    /// A change whose write failed. It may have taken place: the answer may have been lost.
+    /// A change whose write failed. It may have taken effect: the answer may have been lost.
     pub unanswered: Option<Change>,
-    /// The target that the memory is of: its reference, and its UID if the API server tells.
+    /// The target that the memory belongs to: its reference, and its UID if known.
     target: Option<(ScaleTargetRef, Option<String>)>,
     /// The target's scale as it was last read or written.
     pub scale: KnownScale,
-    /// When to look at the KPIs next.
+    /// When the next evaluation is due.
     pub due: Instant,
-    /// What the watches showed in the last turn.
+    /// The signals of the last turn.
     pub signals: Signals,
-    /// What came of the last look.
+    /// The outcome of the last evaluation.
     pub last: Option<Outcome>,
     /// Scrapes behind the KPIs.
     pub scrapes: Scrapes,
-    /// The last written status, and when this process wrote it.
+    /// The last written status, and when this process wrote it, if it did.
     pub written: Option<(Arc<ScalableServiceStatus>, Option<Instant>)>,
-    /// What is known of a status that could not be written.
+    /// Retry state of a status that could not be written.
     pub unwritten: Unwritten,
-    /// Looks in a row that could not be carried out, conflicts included.
+    /// Failed writes of the replicas in a row, conflicts included.
     pub failures: u32,
 }
 
 impl Core {
-    /// Nothing is known yet; the first look is due at that time.
+    /// An empty state whose first evaluation is due at `due`.
     pub fn due_at(due: Instant) -> Self {
         Self {
             memory: None,
@@ -66,22 +66,22 @@ impl Core {
         }
     }
 
-    /// The last written status: what balancers follow, whatever was decided since.
+    /// The last written status. Balancers follow it, not later decisions.
     pub fn last_written(&self) -> Option<&ScalableServiceStatus> {
         self.written.as_ref().map(|(status, _)| &**status)
     }
 
-    /// The last decision and what became of it; `None` if the service was refused, or not looked at yet.
+    /// The last decision and its progress; `None` if the service was refused or not evaluated yet.
     pub fn done(&self) -> Option<&Done> {
         self.last.as_ref().and_then(Outcome::done)
     }
 
-    /// The same, to be brought up to date.
+    /// Mutable access to [`Self::done`].
     pub fn done_mut(&mut self) -> Option<&mut Done> {
         self.last.as_mut().and_then(Outcome::done_mut)
     }
 
-    /// Begins a new memory if the target is another one than before: what the other target needed says nothing of this one.
+    /// Starts a new memory if the target is a different object: the history of the old one does not apply.
     pub fn follow_target(&mut self, service: &ScalableService, target: &Target, now: jiff::Timestamp) {
         let is = Some((service.spec.scale_target_ref.clone(), target.uid.clone()));
         if self.target == is {
@@ -93,13 +93,13 @@ impl Core {
         self.target = is;
     }
 
-    /// Forgets what was decided for a target that somebody else may take over meanwhile.
+    /// Discards the decisions for a target that another scaler may control in the meantime.
     pub fn forget_decisions(&mut self) {
         (self.memory, self.decided, self.unanswered) = (None, None, None);
     }
 
-    /// Whether the last decision is older than `longest`, so that what happened since is not known, for example since the
-    /// lease was lost or the target could not be read.
+    /// Whether the last decision is older than `longest`, for example after the lease was lost or the target could not be
+    /// read. Events since then are unknown.
     pub fn is_interrupted(&self, longest: Duration) -> bool {
         self.decided.is_some_and(|at| at.elapsed() > longest)
     }

@@ -1,4 +1,4 @@
-//! The end of a ScalableService for which something was changed outside of our own objects: that is put back first.
+//! Deletion of a ScalableService: first restores what was changed for it on objects of other owners.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use crate::{
     lease::{Permit, WriteError},
 };
 
-/// Pause before what could not be put back is tried again.
+/// Pause before a failed restore is retried.
 const AGAIN: Duration = Duration::from_secs(2);
-/// What could not be put back for so long is left as it is: a deletion must not hang, nor that of a namespace.
+/// Time after which failed restores are given up: the deletion of a service, or of its namespace, must not hang.
 const GIVEN_UP_AFTER: SignedDuration = SignedDuration::from_secs(60);
 
-/// Lets a service go that is being deleted, once what was changed for it is put back.
+/// Removes the finalizer of a service that is being deleted, once its changes are restored.
 pub async fn end(meta: &ObjectMeta, key: &ServiceKey, context: &Context) -> Action {
     let Some(deleted) = meta.deletion_timestamp.as_ref().filter(|_| has_finalizer(meta)) else {
         return Action::await_change();
@@ -26,30 +26,35 @@ pub async fn end(meta: &ObjectMeta, key: &ServiceKey, context: &Context) -> Acti
     let (namespace, name) = (&key.namespace, &key.name);
     if let Err(error) = restore(key, client, &permit).await {
         if context.shared.clock.now().duration_since(deleted.0) < GIVEN_UP_AFTER {
-            tracing::info!(namespace, name, error = error.said(), "not everything is put back yet");
+            tracing::info!(namespace, name, error = error.message(), "failed to restore changes; retrying");
             return Action::requeue(AGAIN);
         }
-        tracing::warn!(namespace, name, error = error.said(), "what was changed for it stays as it is");
+        tracing::warn!(namespace, name, error = error.message(), "gave up restoring changes");
     }
     match remove_finalizer(client, meta, &permit).await {
         Ok(()) => Action::await_change(),
         Err(error) => {
-            tracing::info!(namespace, name, error = error.said(), "the finalizer is not removed yet");
+            tracing::info!(
+                namespace,
+                name,
+                error = error.message(),
+                "failed to remove the finalizer; retrying"
+            );
             Action::requeue(AGAIN)
         }
     }
 }
 
-/// Puts back what all capabilities changed for a service outside of our own objects.
+/// Restores what all capabilities changed for a service on objects of other owners.
 ///
 /// # Errors
-/// The first thing that could not be put back; all others are tried.
+/// The first failure; the other capabilities are tried as well.
 pub async fn restore(key: &ServiceKey, client: &Client, permit: &Permit) -> Result<(), WriteError> {
     let mut failed = None;
     for capability in capabilities::all() {
         match capability.restore(key, client, permit).await {
             Ok(restored) => restored.iter().for_each(|what| {
-                tracing::info!(namespace = key.namespace, name = key.name, "put back: {what}");
+                tracing::info!(namespace = key.namespace, name = key.name, "restored: {what}");
             }),
             Err(error) => failed = failed.or(Some(error)),
         }

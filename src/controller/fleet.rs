@@ -1,4 +1,4 @@
-//! The balancers of one service as the watches and its status show them. Pure.
+//! The balancers of one service, from the watches and the status. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,20 +10,20 @@ use plimsoll_api::{
 };
 use plimsoll_engine::{Member, Rotation, Witness};
 
-/// From so many percent in use on a balancer is saturated: queues and answers get long well before it is full, and the others
-/// must be able to take what one that dies has.
+/// Utilization from which a balancer counts as saturated: latency rises well before 100 %, and the others need reserves to
+/// take over the load of one that fails.
 const SATURATED: Percent = Percent::clamped(80);
 
 /// The balancers of one service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fleet {
-    /// How many there should be.
+    /// The wanted number.
     pub wanted: i32,
-    /// Those that there are, with what each last said.
+    /// The existing ones, each with its last report.
     pub balancers: Vec<(BalancerPod, Option<BalancerStatus>)>,
-    /// Why they could not be brought about.
+    /// Why their objects could not be reconciled.
     pub trouble: Option<String>,
-    /// They are those of an earlier operator, and wait for their turn to be rolled out.
+    /// They were applied by an earlier operator version, and their rollout is queued.
     pub pending: bool,
 }
 
@@ -37,9 +37,9 @@ impl Fleet {
         trouble: Option<String>,
     ) -> Self {
         let entries = entries(status);
-        let said = |pod: &BalancerPod| entries.iter().find(|entry| entry.pod == pod.name).cloned();
+        let entry_of = |pod: &BalancerPod| entries.iter().find(|entry| entry.pod == pod.name).cloned();
         let balancers =
-            pods.into_iter().map(|pod| (said(&pod), pod)).map(|(said, pod)| (pod, said)).collect();
+            pods.into_iter().map(|pod| (entry_of(&pod), pod)).map(|(report, pod)| (pod, report)).collect();
         Self { wanted, balancers, trouble, pending: false }
     }
 
@@ -53,94 +53,96 @@ impl Fleet {
         draining: BTreeMap<String, Timestamp>,
         ejected: BTreeSet<String>,
     ) -> Rotation {
-        let drained = |said: &Option<BalancerStatus>| -> BTreeSet<String> {
-            said.iter().flat_map(|said| said.drained.iter().cloned()).collect()
+        let drained = |report: &Option<BalancerStatus>| -> BTreeSet<String> {
+            report.iter().flat_map(|report| report.drained.iter().cloned()).collect()
         };
-        let balancers = self.asked().map(|(_, said)| drained(said)).collect();
+        let balancers = self.asked().map(|(_, report)| drained(report)).collect();
         Rotation { ordered, members, ready, draining, ejected, balancers }
     }
 
-    /// What each balancer that is ready and in sync says of replicas that are down, by its pod.
+    /// The down replicas reported by each balancer that is ready and in sync, by pod.
     #[must_use]
     pub fn witnesses(&self) -> Vec<(String, Witness)> {
         let live = self.balancers.iter().filter(|(pod, _)| pod.ready);
-        let said = live.filter_map(|(pod, said)| Some((pod, said.as_ref().filter(|said| said.in_sync)?)));
-        said.map(|(pod, said)| {
-            let cut = said.down.len() >= BalancerStatus::DOWN_MAX;
-            let down = said.down.iter().cloned().collect();
-            (pod.name.clone(), Witness { zone: None, down, cut })
-        })
-        .collect()
+        let in_sync = |report: &&BalancerStatus| report.in_sync;
+        let reports = live.filter_map(|(pod, report)| Some((pod, report.as_ref().filter(in_sync)?)));
+        reports
+            .map(|(pod, report)| {
+                let cut = report.down.len() >= BalancerStatus::DOWN_MAX;
+                let down = report.down.iter().cloned().collect();
+                (pod.name.clone(), Witness { zone: None, down, cut })
+            })
+            .collect()
     }
 
-    /// Those whose word counts on requests that they have: also one that is being deleted, or was ready until a moment ago.
+    /// The balancers that may have requests: also those that are being deleted, or were ready until a moment ago.
     fn asked(&self) -> impl Iterator<Item = &(BalancerPod, Option<BalancerStatus>)> {
         let balancers = self.balancers.iter();
-        balancers.filter(|(pod, said)| pod.ready || pod.ending || (pod.fading && said.is_some()))
+        balancers.filter(|(pod, report)| pod.ready || pod.ending || (pod.fading && report.is_some()))
     }
 
-    /// Requests that wait because no replica is there.
+    /// The number of requests that wait because no replica is ready.
     #[must_use]
     pub fn held(&self) -> i32 {
-        let held = self.asked().filter_map(|(_, said)| Some(said.as_ref()?.held.max(0)));
+        let held = self.asked().filter_map(|(_, report)| Some(report.as_ref()?.held.max(0)));
         held.fold(0, i32::saturating_add)
     }
 
-    /// Those that are ready.
+    /// The number of ready balancers.
     #[must_use]
     pub fn ready(&self) -> usize {
         self.balancers.iter().filter(|(pod, _)| pod.ready).count()
     }
 
-    /// Whether one of them holds requests and has no replica at all.
+    /// Whether a balancer holds requests and has no replica at all.
     #[must_use]
     pub fn awaits_first(&self) -> bool {
-        let mut said = self.asked().filter_map(|(_, said)| said.as_ref());
-        said.any(|said| said.held > 0 && said.programmed == 0)
+        let mut reports = self.asked().filter_map(|(_, report)| report.as_ref());
+        reports.any(|report| report.held > 0 && report.programmed == 0)
     }
 
-    /// Whether a standby answers a balancer that is ready; `None` if none has reported.
+    /// Whether a standby answers any ready balancer; `None` if none has reported.
     #[must_use]
     pub fn answering(&self, standby: &str) -> Option<bool> {
         let live = self.balancers.iter().filter(|(pod, _)| pod.ready);
-        let mut said = live.filter_map(|(_, said)| said.as_ref()).peekable();
-        said.peek()?;
-        Some(said.any(|said| said.answering.iter().any(|name| name == standby)))
+        let mut reports = live.filter_map(|(_, report)| report.as_ref()).peekable();
+        reports.peek()?;
+        Some(reports.any(|report| report.answering.iter().any(|name| name == standby)))
     }
 
-    /// What came of it when a balancer last asked a standby that does not answer.
+    /// The error of the last probe of a standby that does not answer.
     #[must_use]
     pub fn why_not_answering(&self, standby: &str) -> Option<&str> {
-        let said = self.balancers.iter().filter_map(|(_, said)| said.as_ref());
-        let mut entries = said.flat_map(|said| &said.not_answering);
+        let reports = self.balancers.iter().filter_map(|(_, report)| report.as_ref());
+        let mut entries = reports.flat_map(|report| &report.not_answering);
         entries.find(|entry| entry.name == standby).map(|entry| entry.message.as_str())
     }
 
     /// The replicas that each balancer has drained.
     #[must_use]
     pub fn drained_all(&self) -> Vec<&[String]> {
-        self.balancers.iter().filter_map(|(_, said)| Some(said.as_ref()?.drained.as_slice())).collect()
+        self.balancers.iter().filter_map(|(_, report)| Some(report.as_ref()?.drained.as_slice())).collect()
     }
 
     /// The standbys that answer each balancer.
     #[must_use]
     pub fn answering_all(&self) -> Vec<&[String]> {
-        self.balancers.iter().filter_map(|(_, said)| Some(said.as_ref()?.answering.as_slice())).collect()
+        self.balancers.iter().filter_map(|(_, report)| Some(report.as_ref()?.answering.as_slice())).collect()
     }
 
-    /// Balancers that run what is wanted of them at `generation`.
+    /// The number of ready balancers that are in sync with `generation`.
     #[must_use]
     pub fn in_sync(&self, generation: Option<i64>) -> usize {
         let live = self.balancers.iter().filter(|(pod, _)| pod.ready);
-        live.filter(|(_, said)| {
-            said.as_ref().is_some_and(|said| said.in_sync && said.observed_generation >= generation)
+        live.filter(|(_, report)| {
+            report.as_ref().is_some_and(|report| report.in_sync && report.observed_generation >= generation)
         })
         .count()
     }
 
-    /// Entries of `status` whose balancers are gone.
+    /// Entries of `status` whose balancers are deleted.
     ///
-    /// Without any balancer in sight nothing is said: the watch may not have listed them yet.
+    /// None if no balancer is known: the watch may not have listed them yet.
     #[must_use]
     pub fn stale(&self, status: Option<&ScalableServiceStatus>) -> Vec<String> {
         if self.wanted > 0 && self.balancers.is_empty() {
@@ -150,18 +152,18 @@ impl Fleet {
         entries(status).iter().filter(gone).map(|entry| entry.pod.clone()).collect()
     }
 
-    /// What is to be said of `TrafficSynced`: False if something is in the way, Unknown while a change is on its way.
+    /// The condition `TrafficSynced`: False if there is a problem, Unknown while a change is being applied.
     #[must_use]
     pub fn verdict(&self, generation: Option<i64>) -> Verdict {
         let (status, reason, message) = self.judge(generation);
         Verdict { type_: ConditionType::TrafficSynced, status, reason, message }
     }
 
-    /// What is to be said of `TrafficHeadroom`; nothing as long as no balancer has said how much of it is in use.
+    /// The condition `TrafficHeadroom`; `None` until a balancer has reported its saturation.
     #[must_use]
     pub fn headroom(&self) -> Option<Verdict> {
         let live = self.balancers.iter().filter(|(pod, _)| pod.ready);
-        let used = live.filter_map(|(pod, said)| Some((said.as_ref()?.saturation?, &pod.name)));
+        let used = live.filter_map(|(pod, report)| Some((report.as_ref()?.saturation?, &pod.name)));
         let (percent, pod) = used.max()?;
         let type_ = ConditionType::TrafficHeadroom;
         let message =
@@ -183,31 +185,31 @@ impl Fleet {
             let message = format!("none of {wanted} balancers is ready");
             return (Some(false), ConditionCode::BalancersStarting.into(), message);
         }
-        let mut on_its_way = None;
-        for (pod, said) in &live {
+        let mut pending_change = None;
+        for (pod, report) in &live {
             let pod = &pod.name;
-            let wait = match said {
+            let wait = match report {
                 None => format!("balancer {pod} has not reported yet"),
-                Some(said) if said.observed_generation < generation => {
-                    let has = said.observed_generation.map_or_else(|| "no".to_owned(), |has| has.to_string());
+                Some(report) if report.observed_generation < generation => {
+                    let has = report.observed_generation;
+                    let has = has.map_or_else(|| "no".to_owned(), |has| has.to_string());
                     let needs = generation.unwrap_or_default();
-                    format!("balancer {pod} runs generation {has}, and has yet to take over {needs}")
+                    format!("balancer {pod} runs generation {has}; generation {needs} is not applied yet")
                 }
                 Some(BalancerStatus { in_sync: false, message: Some(message), .. }) => {
                     let message = format!("balancer {pod}: {message}");
                     return (Some(false), ConditionCode::BalancerOutOfSync.into(), message);
                 }
-                Some(said) if !said.in_sync => format!("balancer {pod} is taking a change over"),
+                Some(report) if !report.in_sync => format!("balancer {pod} is applying a change"),
                 Some(_) => continue,
             };
-            on_its_way.get_or_insert(wait);
+            pending_change.get_or_insert(wait);
         }
-        match on_its_way {
+        match pending_change {
             Some(message) => (None, ConditionCode::BalancersStarting.into(), message),
             None => {
                 let ready = live.len();
-                let pending =
-                    if self.pending { "; they wait for their turn to be rolled out anew" } else { "" };
+                let pending = if self.pending { "; their rollout is queued" } else { "" };
                 let message = format!("{ready} of {wanted} balancers ready and in sync{pending}");
                 (Some(true), ConditionCode::BalancersInSync.into(), message)
             }
@@ -228,7 +230,7 @@ mod tests {
         BalancerPod { name: name.into(), ready, ending, fading: false }
     }
 
-    fn said(pod: &str, generation: i64, in_sync: bool, message: Option<&str>) -> BalancerStatus {
+    fn report(pod: &str, generation: i64, in_sync: bool, message: Option<&str>) -> BalancerStatus {
         BalancerStatus {
             pod: pod.into(),
             observed_generation: Some(generation),
@@ -248,73 +250,70 @@ mod tests {
 
     #[test]
     fn the_condition_names_what_is_missing() {
-        let told = |pods: &[BalancerPod], balancers: &[BalancerStatus]| {
+        let condition = |pods: &[BalancerPod], balancers: &[BalancerStatus]| {
             let verdict = fleet(pods, balancers).0.verdict(Some(4));
             format!("{} {}: {}", verdict.status_text(), verdict.reason.name(), verdict.message)
         };
         let (a, b) = (pod("a", true, false), pod("b", true, false));
-        assert_eq!(told(&[], &[]), "False BalancersStarting: none of 2 balancers is ready");
+        assert_eq!(condition(&[], &[]), "False BalancersStarting: none of 2 balancers is ready");
         assert_eq!(
-            told(&[a.clone(), b.clone()], &[said("a", 4, true, None)]),
+            condition(&[a.clone(), b.clone()], &[report("a", 4, true, None)]),
             "Unknown BalancersStarting: balancer b has not reported yet"
         );
         assert_eq!(
-            told(std::slice::from_ref(&a), &[said("a", 3, true, None)]),
-            "Unknown BalancersStarting: balancer a runs generation 3, and has yet to take over 4"
+            condition(std::slice::from_ref(&a), &[report("a", 3, true, None)]),
+            "Unknown BalancersStarting: balancer a runs generation 3; generation 4 is not applied yet"
         );
         assert_eq!(
-            told(
+            condition(
                 &[a.clone(), b],
-                &[said("a", 3, true, None), said("b", 4, false, Some("no Secret shop-tls"))]
+                &[report("a", 3, true, None), report("b", 4, false, Some("no Secret shop-tls"))]
             ),
             "False BalancerOutOfSync: balancer b: no Secret shop-tls"
         );
         assert_eq!(
-            told(&[a.clone(), pod("b", false, false)], &[said("a", 4, true, None)]),
+            condition(&[a.clone(), pod("b", false, false)], &[report("a", 4, true, None)]),
             "True BalancersInSync: 1 of 2 balancers ready and in sync"
         );
         let pending =
-            Fleet { pending: true, ..fleet(std::slice::from_ref(&a), &[said("a", 4, true, None)]).0 };
+            Fleet { pending: true, ..fleet(std::slice::from_ref(&a), &[report("a", 4, true, None)]).0 };
         let message = pending.verdict(Some(4)).message;
-        assert_eq!(
-            message,
-            "1 of 2 balancers ready and in sync; they wait for their turn to be rolled out anew"
-        );
+        assert_eq!(message, "1 of 2 balancers ready and in sync; their rollout is queued");
         let failed = Fleet { trouble: Some("no image".into()), ..fleet(&[a], &[]).0 };
         assert_eq!(failed.verdict(Some(4)).reason, ConditionCode::BalancersFailed.into());
     }
 
     #[test]
-    fn the_busiest_balancer_tells_whether_there_is_headroom() {
-        let told = |saturation: [Option<i64>; 2]| {
-            let said = ["a", "b"]
+    fn headroom_depends_on_the_busiest_balancer() {
+        let condition = |saturation: [Option<i64>; 2]| {
+            let reports = ["a", "b"]
                 .into_iter()
                 .zip(saturation.map(|percent| percent.map(Percent::clamped)))
-                .map(|(pod, saturation)| BalancerStatus { saturation, ..said(pod, 4, true, None) });
+                .map(|(pod, saturation)| BalancerStatus { saturation, ..report(pod, 4, true, None) });
             let pods = [pod("a", true, false), pod("b", true, false)];
-            let verdict = fleet(&pods, &said.collect::<Vec<_>>()).0.headroom()?;
+            let verdict = fleet(&pods, &reports.collect::<Vec<_>>()).0.headroom()?;
             Some(format!("{} {}: {}", verdict.status_text(), verdict.reason.name(), verdict.message))
         };
-        assert_eq!(told([None, None]), None);
+        assert_eq!(condition([None, None]), None);
         let in_use = |pod: &str, percent: i32| {
             format!("balancer {pod} has {percent} % of its connections, requests or CPU time in use")
         };
-        assert_eq!(told([Some(79), None]), Some(format!("True HeadroomLeft: {}", in_use("a", 79))));
+        assert_eq!(condition([Some(79), None]), Some(format!("True HeadroomLeft: {}", in_use("a", 79))));
         assert_eq!(
-            told([Some(20), Some(80)]),
+            condition([Some(20), Some(80)]),
             Some(format!("False BalancersSaturated: {}", in_use("b", 80)))
         );
         let ending = fleet(
             &[pod("a", false, true)],
-            &[BalancerStatus { saturation: Percent::new(99), ..said("a", 4, true, None) }],
+            &[BalancerStatus { saturation: Percent::new(99), ..report("a", 4, true, None) }],
         );
-        assert_eq!(ending.0.headroom(), None, "one that ends is full of what it finishes");
+        assert_eq!(ending.0.headroom(), None, "a terminating balancer does not count");
     }
 
     #[test]
-    fn who_is_being_deleted_is_asked_and_who_is_gone_is_forgotten() {
+    fn a_terminating_balancer_still_counts_and_a_deleted_one_is_removed() {
         let pods = [pod("a", true, false), pod("b", false, true), pod("c", false, false)];
-        let (fleet, status) = fleet(&pods, &[said("a", 4, true, None), said("z", 4, true, None)]);
+        let (fleet, status) = fleet(&pods, &[report("a", 4, true, None), report("z", 4, true, None)]);
         let rotation = fleet.rotation(false, Vec::new(), 0, BTreeMap::new(), BTreeSet::new());
         assert_eq!(rotation.balancers, [BTreeSet::from(["web-1".to_owned()]), BTreeSet::new()]);
         assert_eq!((fleet.held(), fleet.in_sync(Some(4))), (2, 1));
@@ -324,8 +323,8 @@ mod tests {
         let asked = |fleet: &Fleet| {
             fleet.rotation(false, Vec::new(), 0, BTreeMap::new(), BTreeSet::new()).balancers.len()
         };
-        assert_eq!(asked(&late), 2, "it has never said anything");
-        late.balancers[2].1 = Some(said("c", 4, true, None));
+        assert_eq!(asked(&late), 2, "it has never reported");
+        late.balancers[2].1 = Some(report("c", 4, true, None));
         assert_eq!((asked(&late), late.held()), (3, 4));
         late.balancers[2].0.fading = false;
         assert_eq!((asked(&late), late.held()), (2, 2));

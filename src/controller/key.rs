@@ -26,7 +26,7 @@ impl ServiceKey {
         Self::of_meta(&service.metadata)
     }
 
-    /// The key of the service that `meta` is of.
+    /// The key of the service with this metadata.
     #[must_use]
     pub fn of_meta(meta: &ObjectMeta) -> Self {
         Self::new(meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())

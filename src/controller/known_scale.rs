@@ -1,4 +1,4 @@
-//! The newest scale that is known of a target: a watch may be behind what was read or written. Pure.
+//! The newest known scale of a target: a watch may lag behind reads and writes. Pure.
 
 use super::index::Target;
 use crate::actuate::FoundScale;
@@ -8,15 +8,15 @@ use crate::actuate::FoundScale;
 pub struct KnownScale(Option<FoundScale>);
 
 impl KnownScale {
-    /// Notes a scale that was read or written.
+    /// Records a scale that was read or written.
     pub fn note(&mut self, found: FoundScale) {
         self.0 = Some(found);
     }
 
-    /// Puts into `target` the replicas that are known to be newer than those that the watch shows.
+    /// Replaces the replicas of `target`, from the watch, by the recorded ones if those are newer.
     ///
-    /// The API server makes resource versions from etcd's revision, so the later version of an object is the greater number.
-    /// If a version is not a number, the watch counts.
+    /// Resource versions come from etcd's revision, so the later version of an object is the greater number. If a version is
+    /// not a number, the watch takes precedence.
     pub fn correct(&self, target: &mut Target) {
         let number = |version: &Option<String>| version.as_ref()?.parse::<u64>().ok();
         let newer = self.0.as_ref().filter(|known| known.uid.is_some() && known.uid == target.uid);
@@ -35,7 +35,7 @@ mod tests {
     use crate::controller::index::Owner;
 
     #[test]
-    fn what_was_read_counts_until_the_watch_shows_something_newer() {
+    fn a_recorded_scale_counts_until_the_watch_is_newer() {
         let text = |text: &str| Some(text.to_owned());
         let mut known = KnownScale::default();
         known.note(FoundScale { uid: text("a"), version: text("100"), replicas: 8 });

@@ -1,4 +1,4 @@
-//! One look: dereference, observe, and the engine's turn. What it decides is carried out by the capabilities' effects.
+//! One evaluation: dereference, observe, and the engine's turn. The capabilities' effects carry out the decision.
 
 use std::time::Duration;
 
@@ -20,22 +20,22 @@ use plimsoll_engine::{
     Change, Departure, Memory, Observation, Turn, Veto, past_proposals, turn, turn_unscaled,
 };
 
-/// An answer of Prometheus may be this old; services that ask the same within it share one query.
+/// Maximum age of a query result; services with the same query share one result within this time.
 const ANSWER_AGE_MAX: Duration = Duration::from_millis(500);
-/// An answer that takes longer is not waited for when requests wait for the first replica.
+/// Time limit of queries while requests wait for the first replica.
 const WAKE_PATIENCE: Duration = Duration::from_millis(250);
-/// From the end of a turn to the beginning of the next one it may be this long, on top of two periods.
+/// Maximum time between two turns, in addition to two periods.
 const UNSEEN_MAX: Duration = Duration::from_secs(30);
-/// Pause before a decision is made anew when the target changed under it; it doubles with each conflict in a row.
+/// Pause before a decision is repeated after a write conflict on the target; it doubles with each conflict in a row.
 const AFTER_CONFLICT: Duration = Duration::from_millis(200);
-/// Pause before a write that failed is tried again; it doubles with each failure in a row.
+/// Pause before a failed write is retried; it doubles with each failure in a row.
 const AFTER_FAILURE: Duration = Duration::from_secs(2);
-/// Longest pause after failures in a row: an API server that is back shall not be waited for.
+/// Longest pause after failures in a row, so that writes resume soon after the API server recovers.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
 type Capabilities = [Box<dyn Capability>];
 
-/// One look at the KPIs, and what follows from it.
+/// One evaluation of the service.
 pub async fn look(view: &mut View<'_>, core: &mut Core, capabilities: &mut Capabilities) {
     let interrupted = core.is_interrupted(2 * Duration::from(view.service.spec.period) + UNSEEN_MAX);
     match dereference(view.service, view.key, view.context).await {
@@ -62,11 +62,11 @@ async fn decide(
         core.memory = Some(remember(view, spec, core).await);
     }
     let memory = core.memory.get_or_insert_default();
-    // Held requests need a replica at once; a range query would delay it.
+    // Held requests need a replica immediately; a range query would delay it.
     if seen.held == 0 {
         recall(spec, &seen, memory, &view.asker(), view.context).await;
     }
-    // Read after the recovery, so that no recovered proposal lies in the future.
+    // Read the clock after the memory is rebuilt, so that no rebuilt proposal lies in the future.
     let now = clock.now();
     if interrupted {
         memory.interrupted();
@@ -86,7 +86,7 @@ async fn decide(
     (view.subject, view.seen) = (Some(subject), Some(seen));
 }
 
-/// The target is not ours to scale, or is not there: requests go elsewhere all the same when nobody serves them here.
+/// Handles a target that is missing or not ours to scale. Failover still moves requests when no replica serves them.
 async fn refuse(view: &mut View<'_>, refused: Refused, core: &mut Core, capabilities: &mut Capabilities) {
     let Refused { reason, message, subject } = refused;
     if !Refusal::is_of_the_answer(reason) {
@@ -106,12 +106,12 @@ async fn refuse(view: &mut View<'_>, refused: Refused, core: &mut Core, capabili
     core.last = Some(Outcome::Refused(Box::new(Refusal { reason, message, failover })));
 }
 
-/// A departure from the primary is allowed unless one capability has something against it.
+/// A departure from the primary is allowed unless a capability vetoes it.
 fn consent(capabilities: &Capabilities, view: &View<'_>, departure: Departure<'_>) -> Result<(), Veto> {
     capabilities.iter().rev().try_for_each(|capability| capability.consent(view, departure))
 }
 
-/// Samples, pods and everything else that the capabilities see, all at the same time.
+/// Reads samples, pods and all other parts of the observation concurrently.
 async fn observe(
     view: &View<'_>,
     subject: &Subject,
@@ -133,7 +133,7 @@ async fn observe(
     seen
 }
 
-/// The memory of a service that this process looks at for the first time: what Prometheus and status know of the past.
+/// Rebuilds the memory of a service at its first evaluation in this process, from Prometheus and status.
 async fn remember(view: &View<'_>, spec: &Validated, core: &Core) -> Memory {
     let (service, shared) = (view.service, &view.context.shared);
     let window = spec.scale_down.window.max(spec.scale_up.window);
@@ -150,7 +150,7 @@ async fn remember(view: &View<'_>, spec: &Validated, core: &Core) -> Memory {
     let made = decisions.iter().filter(|record| report::changed(record));
     let changes = made.map(|record| Change { at: record.time.0, from: record.from, to: record.to });
     let now = shared.clock.now();
-    // Earlier changes are unknown: another scaler may have made them, or they have left the ring of decisions.
+    // Earlier changes are unknown: another scaler may have made them, or the ring of decisions has dropped them.
     let created = service.creation_timestamp().map_or(now, |created| created.0);
     let full = decisions.len() >= ScalableServiceStatus::DECISIONS_MAX;
     let oldest = decisions.last().filter(|_| full);
@@ -158,7 +158,7 @@ async fn remember(view: &View<'_>, spec: &Validated, core: &Core) -> Memory {
     Memory::rebuilt(past_proposals(spec, &histories, now), changes).known_since(known_since)
 }
 
-/// Plans the next look, once what this one decided is written.
+/// Plans the next evaluation, after the decision of this one is written.
 pub fn schedule(view: &View<'_>, core: &mut Core) {
     let now = Instant::now();
     match &core.last {
@@ -176,7 +176,8 @@ pub fn schedule(view: &View<'_>, core: &mut Core) {
     }
 }
 
-/// When to look again: just after the next scrape, at once after a conflict, later and later while writes fail.
+/// Time until the next evaluation: until just after the next scrape, a short pause after a conflict, a growing one while
+/// writes fail.
 fn after_decision(view: &View<'_>, core: &mut Core) -> Duration {
     let (Some(seen), Some(subject), Some(done)) = (&view.seen, &view.subject, core.done()) else {
         return Duration::ZERO;
@@ -205,7 +206,7 @@ fn after_decision(view: &View<'_>, core: &mut Core) -> Duration {
     wait
 }
 
-/// When the newest sample of the first KPI that has one was taken.
+/// Time of the newest sample of the first KPI that has a fresh one.
 fn newest_scrape(spec: &Validated, seen: &Observation) -> Option<Timestamp> {
     let fresh = |name: &str| seen.samples.get(name).filter(|sample| sample.state == KpiState::Fresh)?.at;
     spec.kpis.iter().find_map(|rule| fresh(&rule.name))

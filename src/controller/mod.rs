@@ -1,4 +1,4 @@
-//! The shell around the engine: it watches, observes, applies and reports. Only its leader writes to the cluster.
+//! The shell around the engine: it watches, observes, applies and reports. Only the leader writes to the cluster.
 
 mod align;
 mod board;

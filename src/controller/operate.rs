@@ -1,7 +1,6 @@
-//! The operator: election, watches and the loops of all scopes, with everything that it works with given from outside.
+//! The operator: election, watches and the loops of all scopes. All dependencies are passed in.
 //!
-//! Several operators can run in one process. A test starts two of them in virtual time, and kills one by dropping its
-//! future.
+//! Several operators can run in one process: a test starts two of them in virtual time and kills one by dropping its future.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -40,25 +39,25 @@ use crate::{
 };
 use plimsoll_api::ScalableService;
 
-/// Workload changes that wait to be mapped to services.
+/// Capacity of the queue of workload changes that are to be mapped to services.
 const CHANGES_MAX: usize = 4096;
-/// Time that turns get to end when the operator is stopped. With the time for events and for the release of the lease it is
-/// less than the pod's grace period, which is 30 s in the chart.
+/// Time limit for the current turns when the operator is stopped. Together with the time for events and for the release of the
+/// lease it is less than the pod's grace period, which is 30 s in the chart.
 pub const TURNS_END_WITHIN: Duration = Duration::from_secs(10);
-/// Time that the events in the queue then get to be published.
+/// Time limit for publishing the queued events after that.
 const EVENTS_END_WITHIN: Duration = Duration::from_secs(2);
 /// Name of the Lease.
 pub const LEASE: &str = "plimsoll";
 
-/// What an operator works with: all that it knows of the outside world.
+/// The operator's dependencies: everything that connects it to the outside world.
 pub struct Surroundings {
     /// The API server.
     pub client: Client,
-    /// The API server, by a client that does not retry by itself: see [`Evictor::new`].
+    /// The API server, through a client without automatic retries: see [`Evictor::new`].
     pub evictions: Client,
     /// The Prometheus sources.
     pub kpis: KpiReader,
-    /// What the balancers are made of; without it, none are run.
+    /// Configuration of the balancers; without it, the operator runs none.
     pub balancers: Option<Setup>,
     /// The namespaces to work in; none means all.
     pub namespaces: Vec<String>,
@@ -72,7 +71,7 @@ pub struct Surroundings {
     pub clock: Clock,
     /// Identities and jitter.
     pub random: Random,
-    /// Receives the heartbeat and the watches that have synced.
+    /// Receives the heartbeat and the sync state of the watches.
     pub health: Health,
     /// Receives the operator's own metrics.
     pub metrics: Arc<Metrics>,
@@ -82,8 +81,8 @@ type Stop = SharedIndex<BoxFuture<'static, ()>>;
 
 /// Takes part in the election and runs the controllers until `stop`, then releases the lease.
 ///
-/// All tasks end with the returned future, also when it is dropped. Only a query of a KPI that is already sent is
-/// finished, at its own deadline. An operator that is dropped leaves its lease to run out.
+/// All tasks end with the returned future, also when it is dropped; only a KPI query that was already sent runs on until its
+/// own deadline. An operator that is dropped does not release its lease, which then expires.
 pub async fn operate(surroundings: Surroundings, stop: impl Future<Output = ()> + Send + 'static) {
     let stop: Stop = stop.boxed().shared();
     let lease = LeaseConfig {
@@ -116,9 +115,9 @@ pub async fn operate(surroundings: Surroundings, stop: impl Future<Output = ()> 
     let mut tasks = JoinSet::new();
     let controllers = controllers(&mut tasks, &shared, &surroundings.namespaces, &stop);
     let (ended, all_ended) = watch::channel(());
-    // A task of its own, so that a long step of a controller does not hold up a renewal.
+    // A separate task, so that a long step of a controller does not delay a renewal.
     let mut election = JoinSet::new();
-    // The lease is released only after the last writer has ended.
+    // Release the lease only after the last writer has ended.
     election.spawn(elector.run(async move {
         let mut all_ended = all_ended;
         while all_ended.changed().await.is_ok() {}
@@ -127,15 +126,15 @@ pub async fn operate(surroundings: Surroundings, stop: impl Future<Output = ()> 
     // The queue closes when its last user is dropped.
     drop(shared);
     if timeout(EVENTS_END_WITHIN, publisher.join_next()).await.is_err() {
-        tracing::warn!("events were not published within {} s of the end", EVENTS_END_WITHIN.as_secs());
+        tracing::warn!("pending events were not published within {} s", EVENTS_END_WITHIN.as_secs());
     }
     drop(ended);
     let _ = election.join_next().await;
     tasks.shutdown().await;
 }
 
-/// Runs the controllers until they have ended after `stop`. Turns that take too long are aborted: a request that was sent may
-/// still take place, but no more are sent.
+/// Runs the controllers until they have ended after `stop`. Turns that take too long are aborted: a request that was already
+/// sent may still take effect, but no more requests are sent.
 async fn until_the_end(controllers: impl Future<Output = ()>, stop: Stop) {
     let too_late = async {
         stop.await;
@@ -145,7 +144,7 @@ async fn until_the_end(controllers: impl Future<Output = ()>, stop: Stop) {
         biased;
         () = controllers => {}
         () = too_late => {
-            tracing::warn!("turns were aborted that took longer than {} s to end", TURNS_END_WITHIN.as_secs());
+            tracing::warn!("aborted turns that did not end within {} s", TURNS_END_WITHIN.as_secs());
         }
     }
 }
@@ -157,7 +156,7 @@ fn controllers(
     namespaces: &[String],
     stop: &Stop,
 ) -> impl Future<Output = ()> + use<> {
-    // A namespace that is named twice is one scope: two would write against each other.
+    // A namespace that is given twice is one scope: two scopes would overwrite each other.
     let named: BTreeSet<&str> = namespaces.iter().map(String::as_str).collect();
     let scopes: Vec<Option<&str>> =
         if named.is_empty() { vec![None] } else { named.into_iter().map(Some).collect() };
@@ -197,7 +196,7 @@ fn control(
     let controller = Controller::new(api, watches::config()).trigger_backoff(Pauses::new(&shared.random));
     let store = controller.store();
     shared.services.add(store.clone());
-    // A status that we wrote comes back as a change; a turn that is not due costs nothing.
+    // Our own status writes come back as changes; a turn that is not due is cheap.
     let controller = controller.reconcile_all_on(leading).reconcile_on(touched).graceful_shutdown_on(stop);
     let done = controller.run(reconcile, |_, error, _| match *error {}, Arc::clone(&scope));
     async move {
@@ -219,7 +218,7 @@ fn control(
                         let namespace = gone.namespace.clone().unwrap_or_default();
                         scope.forget(&ServiceKey::new(namespace, &gone.name));
                     }
-                    Some(Err(error)) => tracing::debug!(%error, "the queue of services"),
+                    Some(Err(error)) => tracing::debug!(%error, "service queue error"),
                     Some(Ok(_)) => {}
                 },
                 never = &mut sweep => match never {},
@@ -228,8 +227,8 @@ fn control(
     }
 }
 
-/// An item whenever this process becomes the leader. What was known before another process led is forgotten. If the lease
-/// could not be renewed for a while, but no other process has led, it is kept.
+/// Yields an item whenever this process becomes the leader. State is discarded if another process has led in between. It is
+/// kept if the lease only could not be renewed for a while.
 fn leading(scope: &Arc<Scope>, namespace: Option<&str>) -> impl futures::Stream<Item = ()> + Send + use<> {
     let leadership = scope.context.shared.leader.leadership();
     let scope = Arc::clone(scope);
@@ -249,7 +248,7 @@ fn leading(scope: &Arc<Scope>, namespace: Option<&str>) -> impl futures::Stream<
                     }
                 }
                 if leadership.changed().await.is_err() {
-                    // The election is over for this process: it only waits for its end.
+                    // The election has ended for this process, which is about to stop.
                     sleep(Duration::MAX).await;
                 }
             }
@@ -257,7 +256,7 @@ fn leading(scope: &Arc<Scope>, namespace: Option<&str>) -> impl futures::Stream<
     })
 }
 
-/// The services whose target changed, and those of which others ask something else.
+/// The services whose target changed, and those whose requested standby replicas changed.
 fn touched(
     scope: &Arc<Scope>,
     namespace: Option<&str>,
@@ -270,14 +269,14 @@ fn touched(
         loop {
             match asked.recv().await {
                 Ok(key) => return Some((key, asked)),
-                // Those that were missed are looked at when they are due.
+                // Missed services are evaluated when they are due.
                 Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return None,
             }
         }
     });
     let touched = changes.flat_map(move |workload| stream::iter(scope.context.services_of(&workload)));
-    // The board is of all scopes; what is another's is not here.
+    // The board spans all scopes; drop the services of others.
     let namespace = namespace.map(str::to_owned);
     let asked = asked.filter(move |key: &ServiceKey| {
         let here = namespace.as_ref().is_none_or(|namespace| *namespace == key.namespace);

@@ -1,4 +1,4 @@
-//! What came of one look at a service: what was decided, which stays, and what changes between two looks.
+//! The outcome of an evaluation: the decision, which is fixed, and its progress, which each turn updates.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use plimsoll_api::{Arrival, DecisionCode, DecisionReason, DecisionStep, ReasonCode};
 use plimsoll_engine::{Decision, FailoverDecision, Recovery};
 
-/// What came of one look.
+/// The outcome of one evaluation.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     /// Plimsoll can't scale for this service.
@@ -16,25 +16,25 @@ pub enum Outcome {
     Done(Box<Done>),
 }
 
-/// Why Plimsoll can't scale for a service.
+/// Why Plimsoll can't scale for a service, and what failover decides in that case.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refusal {
-    /// Why.
+    /// The reason.
     pub reason: ReasonCode,
-    /// In a sentence.
+    /// The reason as a sentence.
     pub message: String,
-    /// Where requests go all the same; `None` without `spec.failover`, or where nothing is known of the replicas.
+    /// Where requests go; `None` without `spec.failover`, or if nothing is known of the replicas.
     pub failover: Option<FailoverDecision>,
 }
 
 impl Refusal {
-    /// Whether it is of the API server's answer, and not of what users wrote.
+    /// Whether it is transient: caused by the API server's answer, not by what users wrote.
     #[must_use]
     pub fn passes(&self) -> bool {
         Self::is_of_the_answer(self.reason)
     }
 
-    /// Whether a refusal with this reason is of the API server's answer.
+    /// Whether a refusal with this reason is caused by the API server's answer.
     #[must_use]
     pub fn is_of_the_answer(reason: ReasonCode) -> bool {
         reason == ReasonCode::Decision(DecisionCode::ScaleFailed)
@@ -51,7 +51,7 @@ impl Outcome {
         }
     }
 
-    /// The decision and what became of it, unless the service was refused.
+    /// The decision and its progress, unless the service was refused.
     #[must_use]
     pub fn done(&self) -> Option<&Done> {
         match self {
@@ -60,7 +60,7 @@ impl Outcome {
         }
     }
 
-    /// The same, to be brought up to date.
+    /// Mutable access to [`Self::done`].
     pub fn done_mut(&mut self) -> Option<&mut Done> {
         match self {
             Self::Done(done) => Some(done),
@@ -69,53 +69,53 @@ impl Outcome {
     }
 }
 
-/// A decision and what became of it.
+/// A decision and its progress.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Done {
-    /// What was decided.
+    /// The decision.
     pub decided: Decided,
-    /// What became of it.
+    /// Its progress.
     pub progress: Progress,
 }
 
-/// What was decided, and on what.
+/// A decision and its basis.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decided {
-    /// When it was decided.
+    /// Time of the decision.
     pub at: Timestamp,
-    /// Replicas that the target wanted when it was decided.
+    /// The target's desired replicas at that time.
     pub seen: i32,
-    /// The fewest replicas when it was decided: minReplicas, or more while a schedule holds.
+    /// The minimum at that time: minReplicas, or more while a schedule is active.
     pub floor: i32,
     /// The target's selector, as text.
     pub selector: Option<String>,
-    /// How many replicas there should be.
+    /// The replicas to have, with reasons.
     pub decision: Decision,
     /// Where requests go; `None` without `spec.failover`.
     pub failover: Option<FailoverDecision>,
 }
 
-/// What became of a decision until now.
+/// The progress of a decision until now.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Progress {
-    /// Replicas that the target wants by now.
+    /// The target's current desired replicas.
     pub now: i32,
     /// Pods that are ready.
     pub ready: i32,
-    /// What became of the write of the replicas.
+    /// Result of the write of the replicas.
     pub written: Written,
-    /// Departed pods that balancers still have to leave alone, with when they were chosen.
+    /// Departed pods still reported as draining, with the start of their drain.
     pub leaving: BTreeMap<String, Timestamp>,
-    /// Pods that became ready while requests waited for the first one.
+    /// Pods that became ready while requests waited for the first replica.
     pub arrived: Vec<Arrival>,
-    /// Balancers that are ready; `None` if Plimsoll runs none.
+    /// Number of ready balancers; `None` if Plimsoll runs none.
     pub balancers: Option<i32>,
-    /// What was done about outliers; `None` without `spec.recovery`.
+    /// Handling of outliers; `None` without `spec.recovery`.
     pub recovery: Option<Recovery>,
 }
 
 impl Done {
-    /// The steps of the decision. The last one says what was made of it: only what the API server accepted is a change.
+    /// The steps of the decision. A last step that changes the replicas becomes `ScaleFailed` if the write failed.
     #[must_use]
     pub fn reasons(&self) -> Cow<'_, [DecisionStep]> {
         let reasons = &self.decided.decision.reasons;
@@ -129,30 +129,30 @@ impl Done {
     }
 }
 
-/// Whether a step says that the replicas were changed.
+/// Whether a step changes the replicas.
 #[must_use]
 pub fn is_a_change(step: DecisionCode) -> bool {
     matches!(step, DecisionCode::ScaledUp | DecisionCode::ScaledDown)
 }
 
-/// What became of the write of the replicas.
+/// Result of the write of the replicas.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Written {
-    /// There was nothing to write, or the change has been reported.
+    /// There was nothing to write, or the change was already reported.
     #[default]
     Nothing,
     /// The replicas were changed.
     Changed,
     /// This process does not lead.
     NotLeading,
-    /// Another client changed the target between the read and the write; in a sentence.
+    /// Another client changed the target between the read and the write; the text is a sentence.
     Conflict(String),
-    /// They should have been changed, but the write failed.
+    /// The write failed; the text is a sentence.
     Failed(String),
 }
 
 impl Written {
-    /// Why a change was not made.
+    /// Why a change was not written.
     #[must_use]
     pub fn why_not(&self) -> Option<&str> {
         match self {

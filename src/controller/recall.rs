@@ -1,4 +1,4 @@
-//! The past of scrape targets, for a process that looks at a KPI for the first time.
+//! The history of scrape targets, for the first evaluation of a KPI in this process.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use crate::kpi::Asker;
 use plimsoll_api::Validated;
 use plimsoll_engine::{Memory, Observation, RECALLED};
 
-/// Time between two numbers of the past: half of the minute that the engine goes by.
+/// Step of the history: half of the engine's unit of a minute.
 const STEP: Duration = Duration::from_secs(30);
 
-/// Asks how many scrape targets there were behind each KPI of which the memory does not know how many are normal. What can't
-/// be read is asked for again later.
+/// Queries the past number of scrape targets of each KPI whose normal number is not in the memory yet. A failed query is
+/// repeated later.
 pub async fn recall(
     spec: &Validated,
     seen: &Observation,

@@ -1,4 +1,4 @@
-//! One turn for one service: signals, a look if one is due, effects, report. The capabilities do what is theirs in each step.
+//! One turn of a service: signals, an evaluation if one is due, effects, report. Each step calls all capabilities.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -23,12 +23,12 @@ use crate::{
 };
 use plimsoll_api::ScalableService;
 
-/// Pause before the lease is checked again. A renewal just after the deadline begins no new term, so no event follows it.
+/// Pause before the lease is checked again. A renewal just after the deadline starts no new term, so it triggers no turn.
 const NOT_LEADING: Duration = Duration::from_secs(30);
-/// Pause before the watches are asked again whether they have listed everything.
+/// Pause before checking again whether all watches have completed their initial list.
 const UNLISTED: Duration = Duration::from_millis(100);
 
-/// Looks at one service if it is due, and brings its status up to date in any case.
+/// Evaluates one service if it is due, and updates its status in any case.
 pub async fn reconcile(
     object: Arc<DeserializeGuard<ScalableService>>,
     scope: Arc<Scope>,
@@ -47,16 +47,16 @@ pub async fn reconcile(
     let service = match &object.0 {
         Ok(service) => service,
         Err(invalid) => {
-            // The schema refuses such an object; one from before the schema waits until somebody mends it.
+            // The schema rejects such an object; one that is older than the schema is ignored until it is fixed.
             let (namespace, name) = (&key.namespace, &key.name);
-            tracing::warn!(namespace, name, "the object is not understood: {}", invalid.error);
-            // What the last look found would stay in the metrics as if it were still true.
+            tracing::warn!(namespace, name, "the ScalableService can't be parsed: {}", invalid.error);
+            // Otherwise the metrics would keep showing the last evaluation.
             scope.leave(&key);
             return Ok(Action::await_change());
         }
     };
     if !(context.shared.health.is_ready() && context.shared.services.listed()) {
-        // What is not listed yet would be taken for gone: the pods of a service that serves, the scaler that was first.
+        // Before the initial list, existing objects look deleted: the pods of a serving service, or an older scaler.
         return Ok(Action::requeue(UNLISTED));
     }
     let owner = Owner { uid: meta.uid.clone(), term };
@@ -68,7 +68,7 @@ pub async fn reconcile(
     Ok(Action::requeue(turn(service, &key, &mut state, context).await))
 }
 
-/// One turn; when the next one is due.
+/// Runs one turn. Returns the time until the next one.
 async fn turn(service: &ScalableService, key: &ServiceKey, state: &mut State, context: &Context) -> Duration {
     let State { core, capabilities } = state;
     if core.written.is_none() {
@@ -81,7 +81,7 @@ async fn turn(service: &ScalableService, key: &ServiceKey, state: &mut State, co
     let cause = signals.cause(&core.signals);
     core.signals = signals;
     if let Some(cause) = cause {
-        tracing::debug!(namespace = key.namespace, name = key.name, cause, "looked at before it is due");
+        tracing::debug!(namespace = key.namespace, name = key.name, cause, "evaluated before it is due");
     }
     if cause.is_some() || Instant::now() >= core.due {
         look(&mut view, core, capabilities).await;
@@ -98,7 +98,7 @@ async fn turn(service: &ScalableService, key: &ServiceKey, state: &mut State, co
     own.chain(again).fold(due, Duration::min)
 }
 
-/// Carries out the effects of a phase, one after the other: each sees what the ones before it wrote.
+/// Carries out the effects of a phase one after the other: each sees the writes of those before it.
 async fn carry_out(phase: Phase, view: &View<'_>, core: &mut Core, capabilities: &mut [Box<dyn Capability>]) {
     for capability in capabilities {
         let Some(effect) = capability.effect(phase, view, core) else { continue };
@@ -110,7 +110,7 @@ async fn carry_out(phase: Phase, view: &View<'_>, core: &mut Core, capabilities:
     }
 }
 
-/// Persists what has to be known before an effect is carried out: that its deletion has to put something back.
+/// Adds the finalizer before an effect that has to be undone when the service is deleted.
 async fn persisted(effect: &Effect, view: &View<'_>) -> Result<(), WriteError> {
     let meta = &view.service.metadata;
     if !effect.is_restored || has_finalizer(meta) {
@@ -120,14 +120,14 @@ async fn persisted(effect: &Effect, view: &View<'_>) -> Result<(), WriteError> {
     add_finalizer(&shared.client, meta, &shared.leader.permit(WRITE_TIMEOUT)).await
 }
 
-/// What several capabilities need to know.
+/// Collects the facts that several capabilities need.
 fn see(view: &mut View<'_>, capabilities: &[Box<dyn Capability>]) {
     let mut facts = SharedFacts::default();
     capabilities.iter().for_each(|capability| capability.facts(view, &mut facts));
     view.facts = facts;
 }
 
-/// What calls for a look before it is due.
+/// Collects the signals that may trigger an evaluation before it is due.
 fn signals(view: &View<'_>, core: &Core, capabilities: &[Box<dyn Capability>]) -> Signals {
     let mut signals = Signals::default();
     signals.note_if(core.last.is_some(), "the spec", view.service.metadata.generation);

@@ -1,5 +1,5 @@
-//! `plimsoll release`: what an operator that is uninstalled leaves behind. What it changed outside of its own objects is put
-//! back, and no ScalableService keeps a finalizer that nobody would remove.
+//! `plimsoll release`: cleanup after the operator is uninstalled. Restores what it changed on objects of other owners, and
+//! removes its finalizer from all ScalableServices.
 
 use std::time::Duration;
 
@@ -24,14 +24,14 @@ use crate::{
 };
 use plimsoll_api::ScalableService;
 
-/// An operator that ended without releasing its lease leaves it to run out; then this process leads.
+/// Time limit for acquiring the lease. If the operator ended without releasing it, it has to expire first.
 const LEADS_WITHIN: Duration = Duration::from_secs(60);
-/// How often it looks whether it leads.
+/// Interval for checking whether this process leads.
 const GLANCE: Duration = Duration::from_millis(200);
-/// Services in one answer.
+/// Page size of lists.
 const PAGE: u32 = 500;
 
-/// Which operator is uninstalled.
+/// The operator that was uninstalled.
 #[derive(Clone, Debug)]
 pub struct ReleaseOptions {
     /// The namespaces that it worked in; none means all.
@@ -48,27 +48,27 @@ pub enum ReleaseError {
     /// Neither a kubeconfig nor a service account was found.
     #[error("no cluster is configured: {0}")]
     NoCluster(#[from] kube::config::InferConfigError),
-    /// The API server refused, or did not answer.
+    /// The API server refused the list, or did not answer.
     #[error("ScalableServices can't be listed: {0}")]
     List(#[from] kube::Error),
     /// Another operator leads.
-    #[error("the lease plimsoll in namespace {0} is still held by an operator: end it first")]
+    #[error("the lease plimsoll in namespace {0} is still held by an operator: stop it first")]
     Led(String),
-    /// Some of them keep the finalizer.
+    /// Some services keep the finalizer.
     #[error("{0}")]
     Kept(String),
 }
 
-/// Releases all services that have the finalizer. Returns how many these were.
+/// Releases all services that have the finalizer. Returns their number.
 ///
 /// # Errors
-/// Another operator leads, or a service could not be released: then all others are.
+/// Another operator leads, or some services could not be released; all others are.
 pub async fn release(options: ReleaseOptions) -> Result<usize, ReleaseError> {
     let client = Client::try_from(kube::Config::infer().await?)?;
     release_with(client, options, Clock::system(), Random::system()).await
 }
 
-/// The same with the outside world given.
+/// The same with explicit dependencies.
 ///
 /// # Errors
 /// As [`release`].
@@ -108,17 +108,17 @@ pub async fn release_with(
         };
         match freed {
             Ok(()) => released += 1,
-            Err(error) => kept.push(format!("{key}: {}", error.said())),
+            Err(error) => kept.push(format!("{key}: {}", error.message())),
         }
     }
     drop(done);
-    // The lease is released.
+    // Wait until the lease is released.
     let _ = timeout(TURNS_END_WITHIN, election.join_next()).await;
     if kept.is_empty() { Ok(released) } else { Err(ReleaseError::Kept(kept.join("; "))) }
 }
 
-/// The metadata of the services that have the finalizer. Nothing else is read, so that a service whose spec this version
-/// does not understand is released like the others.
+/// The metadata of the services that have the finalizer. Nothing else is read, so that services with a spec that this version
+/// can't parse are released too.
 async fn services(client: &Client, namespaces: &[String]) -> Result<Vec<ObjectMeta>, kube::Error> {
     let apis: Vec<Api<ScalableService>> = match namespaces {
         [] => vec![Api::all(client.clone())],
@@ -130,7 +130,7 @@ async fn services(client: &Client, namespaces: &[String]) -> Result<Vec<ObjectMe
         loop {
             let list = match api.list_metadata(&page).await {
                 Ok(list) => list,
-                // The CRD was uninstalled as well.
+                // The CRD is deleted already.
                 Err(kube::Error::Api(status)) if status.code == 404 => break,
                 Err(error) => return Err(error),
             };

@@ -1,4 +1,4 @@
-//! The process: signals, the configuration, the connections to the outside world, and its end.
+//! The controller process: signals, configuration, connections, and shutdown.
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -21,12 +21,12 @@ use crate::{
     telemetry::{self, Health, Metrics},
 };
 
-/// How the process was started.
+/// The options of the process.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The configuration file.
     pub config: PathBuf,
-    /// Where to serve `/livez`, `/readyz` and `/metrics`.
+    /// Address of `/livez`, `/readyz` and `/metrics`.
     pub listen: SocketAddr,
     /// The namespaces to work in; none means all.
     pub namespaces: Vec<String>,
@@ -39,24 +39,24 @@ pub struct Options {
 /// Why the process can't start, or ended.
 #[derive(Debug, Error)]
 pub enum RunError {
-    /// The configuration can't be used.
+    /// The configuration is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A source can't be used.
+    /// A source is invalid.
     #[error("sources: {0}")]
     Sources(#[from] crate::kpi::ConfigError),
-    /// No way to the API server is known.
+    /// The client of the API server can't be created.
     #[error("the API server can't be reached: {0}")]
     Client(#[from] Box<kube::Error>),
     /// Neither a kubeconfig nor a service account was found.
     #[error("no cluster is configured: {0}")]
     NoCluster(#[from] kube::config::InferConfigError),
-    /// The port can't be served.
+    /// The address can't be served.
     #[error("--listen {address}: {error}")]
     Listen {
         /// The address as it was given.
         address: SocketAddr,
-        /// What the system says.
+        /// The system's error.
         error: std::io::Error,
     },
     /// Signals can't be received.

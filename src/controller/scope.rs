@@ -1,4 +1,4 @@
-//! One scope (the cluster, or one namespace): what a turn needs there, and the states of its services.
+//! One scope (the cluster, or one namespace): the context of its turns, and the states of its services.
 
 use std::sync::Arc;
 
@@ -6,28 +6,28 @@ use super::{context::Context, key::ServiceKey, state::States};
 
 /// One scope.
 pub struct Scope {
-    /// What a turn needs.
+    /// The context of its turns.
     pub context: Arc<Context>,
-    /// What is remembered of each service.
+    /// The states of its services.
     pub states: States,
 }
 
 impl Scope {
-    /// A scope without any state yet.
+    /// A scope without states.
     #[must_use]
     pub fn new(context: Context) -> Self {
         Self { context: Arc::new(context), states: States::default() }
     }
 
-    /// Forgets a service that is gone.
+    /// Discards everything about a deleted service.
     pub fn forget(&self, key: &ServiceKey) {
         self.states.forget(key);
         self.context.shared.waves.forget(key);
         self.leave(key);
     }
 
-    /// Takes a service off the board and out of the metrics, since this process does not lead. Its state is kept for the case
-    /// that this process leads again before any other.
+    /// Removes a service from the board and the metrics. Its state is kept, in case this process leads again before any
+    /// other does.
     pub fn leave(&self, key: &ServiceKey) {
         self.context.shared.board.forget(key);
         self.context.shared.metrics.forget(&key.namespace, &key.name);

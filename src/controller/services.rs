@@ -1,4 +1,4 @@
-//! The ScalableServices of all scopes, as the controllers' own watches know them.
+//! The ScalableServices of all scopes, from the controllers' own watches.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -23,18 +23,18 @@ impl Services {
         self.0.write().unwrap_or_else(PoisonError::into_inner).push(store);
     }
 
-    /// Whether every scope has listed its services.
+    /// Whether every scope has completed its initial list.
     pub fn listed(&self) -> bool {
         self.stores().iter().all(|store| store.wait_until_ready().now_or_never().is_some())
     }
 
-    /// One of them; also one that is not understood.
+    /// The service with this key, also if it can't be parsed.
     pub fn get(&self, ServiceKey { namespace, name }: &ServiceKey) -> Option<Arc<Object>> {
         let reference = ObjectRef::new(name).within(namespace);
         self.stores().iter().find_map(|store| store.get(&reference))
     }
 
-    /// All of them.
+    /// All services.
     pub fn all(&self) -> Vec<Arc<Object>> {
         self.stores().iter().flat_map(Store::state).collect()
     }

@@ -1,25 +1,25 @@
-//! What calls for a look before it is due: what the watches show now, compared with what they showed in the last turn.
+//! Triggers of an evaluation before it is due: changes of observed values since the last turn.
 
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 
-/// What the watches show of one service.
+/// The observed values of one service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Signals {
-    /// Each value as a hash, by what it is about. What shows nothing is left out.
+    /// Hash of each value, by its subject. Absent values are left out.
     values: Vec<(&'static str, u64)>,
-    /// What calls for a look whatever was shown before.
+    /// Subject that triggers an evaluation regardless of the last turn.
     called: Option<&'static str>,
-    /// Of which values a change calls for a look.
+    /// Subjects whose changes trigger an evaluation.
     compared: Vec<&'static str>,
 }
 
 impl Signals {
-    /// Notes a value, `None` for nothing, of which every change calls for a look.
+    /// Adds a value, `None` if absent, whose changes trigger an evaluation.
     pub fn note(&mut self, about: &'static str, value: Option<impl Hash>) {
         self.note_if(true, about, value);
     }
 
-    /// Notes a value of which a change calls for a look if `calls`, and is passed over otherwise.
+    /// Adds a value whose changes trigger an evaluation only if `calls`.
     pub fn note_if(&mut self, calls: bool, about: &'static str, value: Option<impl Hash>) {
         if calls {
             self.compared.push(about);
@@ -31,14 +31,14 @@ impl Signals {
         }
     }
 
-    /// Calls for a look if `calls`, since what the last look found is not so any more.
+    /// Triggers an evaluation if `calls`: the last one is outdated.
     pub fn call_if(&mut self, calls: bool, about: &'static str) {
         if calls {
             self.called.get_or_insert(about);
         }
     }
 
-    /// What calls for a look, if the signals of the last turn were `before`.
+    /// The subject that triggers an evaluation, if any; `before` has the signals of the last turn.
     #[must_use]
     pub fn cause(&self, before: &Self) -> Option<&'static str> {
         let changed = |about: &&&'static str| self.value(about) != before.value(about);
@@ -61,10 +61,10 @@ mod tests {
     }
 
     #[test]
-    fn a_change_calls_if_it_is_to_and_nothing_is_no_change() {
+    fn only_a_change_of_a_compared_value_triggers_an_evaluation() {
         let before = signals(&[("asked", Some("3"), true), ("drained", Some("a"), false)]);
         assert_eq!(before.cause(&before), None);
-        assert_eq!(signals(&[("asked", None, true)]).cause(&before), Some("asked"), "it went away");
+        assert_eq!(signals(&[("asked", None, true)]).cause(&before), Some("asked"), "the value is gone");
         let drained = |calls| signals(&[("asked", Some("3"), true), ("drained", Some("b"), calls)]);
         assert_eq!(drained(false).cause(&before), None);
         assert_eq!(drained(true).cause(&before), Some("drained"));
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_from_the_last_look_calls_also_where_the_last_turn_showed_it() {
+    fn an_explicit_trigger_does_not_depend_on_the_last_turn() {
         let mut signals = Signals::default();
         signals.call_if(false, "the pods");
         assert_eq!(signals.cause(&signals), None);

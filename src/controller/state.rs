@@ -13,11 +13,11 @@ use super::{capabilities, capability::Capability, core::Core, key::ServiceKey};
 #[cfg(doc)]
 use crate::lease::Leadership;
 
-/// Looks a second that a start is spread over, so that a thousand services do not ask at once.
+/// Maximum rate of first evaluations after a start, per second, so that a thousand services do not query at the same time.
 const FIRST_LOOKS_PER_SECOND: f64 = 200.0;
 
-/// What a state belongs to. Another object of the same name has a state of its own, and so has each term as the leader: what
-/// was known before another process led may be wrong by now.
+/// Owner of a state. A new object of the same name gets a new state, and so does each term as the leader: a state from before
+/// another process led may be outdated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
     /// UID of the ScalableService.
@@ -26,24 +26,24 @@ pub struct Owner {
     pub term: i32,
 }
 
-/// The past of one service in this process.
+/// The state of one service in this process.
 #[derive(Debug)]
 pub struct State {
-    /// What the turn remembers.
+    /// The state of the turn itself.
     pub core: Core,
-    /// The capabilities, each with what it remembers.
+    /// The capabilities with their own states.
     pub capabilities: Vec<Box<dyn Capability>>,
 }
 
-/// The state of one service; a turn holds it to its end.
+/// The state of one service, locked for the duration of a turn.
 pub type SharedState = Arc<tokio::sync::Mutex<State>>;
 
-/// All services of one scope.
+/// The states of all services of one scope.
 #[derive(Debug, Default)]
 pub struct States(Mutex<HashMap<ServiceKey, (Owner, SharedState)>>);
 
 impl States {
-    /// The state of a service (see [`Self::disown`]); a new one is due within `period`, spread over it with the others.
+    /// The state of a service (see [`Self::disown`]). First evaluations of new states are spread over `period` at most.
     pub fn of(&self, key: &ServiceKey, owner: Owner, period: Duration) -> SharedState {
         let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let others = f64::from(u32::try_from(states.len()).unwrap_or(u32::MAX));
@@ -56,7 +56,7 @@ impl States {
         Arc::clone(state)
     }
 
-    /// Forgets the state of this name if it belongs to another owner. Returns whether that was another object.
+    /// Discards the state of this name if it belongs to another owner. Returns whether that was another object.
     pub fn disown(&self, key: &ServiceKey, owner: &Owner) -> bool {
         let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((known, _)) = states.get(key).filter(|(known, _)| known != owner) else { return false };
@@ -65,19 +65,19 @@ impl States {
         another
     }
 
-    /// Forgets a service that was deleted.
+    /// Discards the state of a deleted service.
     pub fn forget(&self, key: &ServiceKey) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 
-    /// Forgets what was known in other terms.
+    /// Discards the states of other terms.
     pub fn keep_term(&self, term: i32) {
         let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         states.retain(|_, (owner, _)| owner.term == term);
     }
 }
 
-/// A number in 0..1 that is always the same for a service.
+/// A number from 0 to 1 that is constant for a service.
 fn fraction(key: &ServiceKey) -> f64 {
     let mut hasher = DefaultHasher::new();
     key.hash(&mut hasher);

@@ -1,4 +1,4 @@
-//! Step 1 of a turn (client): the spec, the target, and whether it is ours to scale.
+//! Step 1 of a turn (client): the validated spec, the target, and whether another scaler controls it.
 
 use kube::ResourceExt as _;
 
@@ -12,28 +12,28 @@ use super::{
 };
 use plimsoll_api::{ConditionCode, ReasonCode, ScalableService, Validated};
 
-/// What is to be scaled, by which rules.
+/// The target with its rules.
 pub struct Subject {
     /// The rules.
     pub spec: Validated,
-    /// What is to be scaled.
+    /// The workload to scale.
     pub target: Target,
 }
 
-/// Why it is not to be scaled, and what is known of it all the same.
+/// Why the target is not scaled, and what is known of it.
 pub struct Refused {
-    /// Why.
+    /// The reason.
     pub reason: ReasonCode,
-    /// In a sentence.
+    /// The reason as a sentence.
     pub message: String,
-    /// What it would be; `None` where nothing is known of it.
+    /// The target, as far as it is known.
     pub subject: Option<Subject>,
 }
 
 /// The subject of a turn.
 ///
 /// # Errors
-/// It is not to be scaled by us.
+/// The spec is invalid, the target is missing or can't be scaled, or another scaler controls it.
 pub async fn dereference(
     service: &ScalableService,
     key: &ServiceKey,
@@ -48,7 +48,7 @@ pub async fn dereference(
         Ok(target) => target,
         Err(error) => {
             let (reason, message) = (error.reason(), error.to_string());
-            // What is not there is as many replicas as its pods that are left; of what can't be read nothing is known.
+            // A missing target has its remaining pods as replicas; nothing is known of one that can't be read.
             let gone = (reason == ConditionCode::TargetNotFound.into()).then(|| missing(service));
             return Err(Refused { reason, message, subject: gone.map(|target| Subject { spec, target }) });
         }
@@ -63,8 +63,7 @@ pub async fn dereference(
     }
 }
 
-/// Whether the watches show something else than the last look found: the target has appeared or has gone, or another scaler
-/// has.
+/// Whether the watches differ from the last evaluation: the target or another scaler was created or deleted.
 #[must_use]
 pub fn is_another(
     service: &ScalableService,
@@ -88,7 +87,7 @@ pub fn is_another(
     }
 }
 
-/// Who scales the target instead, in a sentence.
+/// The sentence about the scaler that controls the target instead, if there is one.
 fn kept_by(service: &ScalableService, key: &ServiceKey, context: &Context) -> Option<String> {
     let workload = Workload::target(&key.namespace, &service.spec.scale_target_ref);
     let created = service.creation_timestamp().map_or(0, |time| time.0.as_second());
@@ -96,7 +95,7 @@ fn kept_by(service: &ScalableService, key: &ServiceKey, context: &Context) -> Op
     conflict::keeper(&me, &context.scalers_of(&me.workload)).map(conflict::message)
 }
 
-/// A target that is not there, of which so many replicas were expected: pods may outlive it.
+/// A placeholder for a missing target with the expected replicas and the selector of the status: pods may outlive it.
 fn missing(service: &ScalableService) -> Target {
     let status = service.status.as_ref();
     let replicas = status

@@ -1,4 +1,4 @@
-//! From `scaleTargetRef` to a workload: the watches know the built-in kinds, the scale subresource all others.
+//! Resolves `scaleTargetRef` to a workload: built-in kinds from the watches, all others by their scale subresource.
 
 use std::{
     collections::HashMap,
@@ -16,7 +16,7 @@ use thiserror::Error;
 use tokio::time::{Instant, timeout};
 
 use super::index::{Front, Owner, SharedIndex, Target, TargetIndex, Workload, read};
-use crate::actuate::{FoundScale, said};
+use crate::actuate::{FoundScale, message_of};
 use plimsoll_api::{ConditionCode, DecisionCode, ReasonCode, ScaleTargetRef};
 
 /// Why a target can't be scaled.
@@ -29,7 +29,7 @@ pub enum TargetError {
         kind: String,
         /// Its name.
         name: String,
-        /// Where it was looked for.
+        /// The namespace of the ScalableService.
         namespace: String,
     },
     /// The API server does not serve the kind.
@@ -39,12 +39,12 @@ pub enum TargetError {
         api_version: String,
         /// Kind, as it was written.
         kind: String,
-        /// What the API server said.
+        /// The error of the API server.
         error: String,
     },
     /// The kind has no namespace.
     #[error(
-        "scaleTargetRef is {kind}, which belongs to no namespace; a target is in the ScalableService's own"
+        "scaleTargetRef is {kind}, which is cluster-scoped; it must be in the ScalableService's namespace"
     )]
     NotNamespaced {
         /// Kind, as it was written.
@@ -65,13 +65,13 @@ pub enum TargetError {
         kind: String,
         /// Its name.
         name: String,
-        /// What the API server said.
+        /// The error of the API server.
         error: String,
     },
 }
 
 impl TargetError {
-    /// The reason that goes into conditions and metrics.
+    /// The reason for conditions and metrics.
     #[must_use]
     pub fn reason(&self) -> ReasonCode {
         match self {
@@ -91,16 +91,16 @@ pub struct BuiltIn {
     pub deployments: SharedIndex<TargetIndex>,
     /// StatefulSets.
     pub stateful_sets: SharedIndex<TargetIndex>,
-    /// ReplicaSets, which also tell a Deployment's current revision.
+    /// ReplicaSets, which also give a Deployment's current revision.
     pub replica_sets: SharedIndex<TargetIndex>,
 }
 
-/// How long what discovery said of a kind is believed.
+/// How long the discovery of a kind is cached.
 const DISCOVERED_FOR: Duration = Duration::from_secs(60);
-/// Longest wait for the scale of a target, discovery included. A look that waits longer says less than its failure.
+/// Time limit for reading the scale of a target, discovery included, after which the failure is reported.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Finds targets.
+/// Resolves targets.
 pub struct Targets {
     client: Client,
     built_in: BuiltIn,
@@ -108,13 +108,13 @@ pub struct Targets {
 }
 
 impl Targets {
-    /// Over the given watches.
+    /// A resolver over the given watches.
     #[must_use]
     pub fn new(client: Client, built_in: BuiltIn) -> Self {
         Self { client, built_in, discovered: Mutex::default() }
     }
 
-    /// What the target wants now, and whom it selects. Takes at most [`READ_TIMEOUT`].
+    /// The target with its replicas and selector. Takes at most [`READ_TIMEOUT`].
     pub async fn find(&self, namespace: &str, target: &ScaleTargetRef) -> Result<Target, TargetError> {
         if is_built_in(target) {
             self.watched(namespace, target).ok_or_else(|| not_found(namespace, target))
@@ -130,7 +130,7 @@ impl Targets {
         }
     }
 
-    /// The target as the watches know it; `None` if it does not exist or is not of a built-in kind.
+    /// The target from the watches; `None` if it does not exist or is not of a built-in kind.
     #[must_use]
     pub fn watched(&self, namespace: &str, target: &ScaleTargetRef) -> Option<Target> {
         let index = match (target.api_version.as_str(), target.kind.as_str()) {
@@ -142,13 +142,13 @@ impl Targets {
         read(index, |index| index.get(namespace, &target.name).cloned())
     }
 
-    /// Whether the watches know targets of this kind.
+    /// Whether targets of this kind are watched.
     #[must_use]
     pub fn knows(&self, target: &ScaleTargetRef) -> bool {
         is_built_in(target)
     }
 
-    /// Whether the watches know that the target does not exist.
+    /// Whether the target is of a watched kind and does not exist.
     #[must_use]
     pub fn is_missing(&self, namespace: &str, target: &ScaleTargetRef) -> bool {
         self.knows(target) && self.watched(namespace, target).is_none()
@@ -164,7 +164,7 @@ impl Targets {
         Ok(Api::namespaced_with(self.client.clone(), namespace, &resource))
     }
 
-    /// The balancers that `workload` runs, if it does.
+    /// The balancers' Deployment, if `workload` is one.
     #[must_use]
     pub fn front(&self, workload: &Workload) -> Option<Front> {
         let Workload { kind, namespace, name } = workload;
@@ -189,14 +189,14 @@ impl Targets {
         let scale = match api.get_scale(&name).await {
             Ok(scale) => scale,
             Err(kube::Error::Api(status)) if status.code == 404 => {
-                // Both a missing object and a missing subresource answer 404; the object itself tells which.
+                // The answer is 404 for a missing object and for a missing subresource; read the object to distinguish them.
                 return Err(match api.get_metadata_opt(&name).await {
                     Ok(Some(_)) => TargetError::NotScalable { kind, name },
                     Ok(None) => not_found(namespace, target),
-                    Err(error) => TargetError::Unreadable { kind, name, error: said(&error) },
+                    Err(error) => TargetError::Unreadable { kind, name, error: message_of(&error) },
                 });
             }
-            Err(error) => return Err(TargetError::Unreadable { kind, name, error: said(&error) }),
+            Err(error) => return Err(TargetError::Unreadable { kind, name, error: message_of(&error) }),
         };
         let FoundScale { uid, version, replicas } = FoundScale::from(&scale);
         let status = scale.status.unwrap_or_default();
@@ -232,11 +232,11 @@ fn is_built_in(target: &ScaleTargetRef) -> bool {
         && matches!(target.kind.as_str(), "Deployment" | "StatefulSet" | "ReplicaSet")
 }
 
-/// Why the kind of a target could not be discovered. Only an API server that answered knows that it does not serve it.
+/// Why the kind of a target could not be discovered. It counts as not served only if the API server answered so.
 fn undiscovered(target: &ScaleTargetRef, error: &kube::Error) -> TargetError {
     let ScaleTargetRef { api_version, kind, name } = target.clone();
     let missing = is_missing_kind(error);
-    let error = said(error);
+    let error = message_of(error);
     if missing {
         TargetError::NotServed { api_version, kind, error }
     } else {
@@ -244,7 +244,7 @@ fn undiscovered(target: &ScaleTargetRef, error: &kube::Error) -> TargetError {
     }
 }
 
-/// Whether the API server says that it does not serve a kind.
+/// Whether the API server answered that it does not serve a kind.
 pub(super) fn is_missing_kind(error: &kube::Error) -> bool {
     match error {
         kube::Error::Discovery(_) => true,
@@ -261,7 +261,7 @@ fn not_found(namespace: &str, target: &ScaleTargetRef) -> TargetError {
     }
 }
 
-/// Reads a selector as `/scale` writes it: `a=b,c in (d,e),!f`. `None` if it is not understood.
+/// Parses a selector in the format of `/scale`: `a=b,c in (d,e),!f`. `None` if it is invalid.
 pub(super) fn parse_selector(text: &str) -> Option<Selector> {
     let mut depth = 0;
     let terms = text.split(|c: char| {
@@ -304,7 +304,7 @@ mod tests {
     use super::parse_selector;
 
     #[test]
-    fn reads_selectors_as_the_scale_subresource_writes_them() {
+    fn selectors_in_the_format_of_the_scale_subresource_are_parsed() {
         let labels = |pairs: &[(&str, &str)]| {
             pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
         };

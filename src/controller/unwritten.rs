@@ -1,4 +1,4 @@
-//! A status that could not be written yet, and when to try again. Pure but for the time.
+//! Retries of the status write. Pure, except for the clock.
 
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use tokio::time::Instant;
 
 use plimsoll_api::ScalableServiceStatus;
 
-/// First pause after a write of the status that failed; it doubles with each failure in a row.
+/// First pause after a failed write of the status; it doubles with each failure in a row.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Longest pause while the API server does not answer, so that the status is soon right when it is back.
+/// Longest pause while the API server does not answer, so that the status is up to date soon after it recovers.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// Longest pause while it answers that it refuses the status, which seldom passes by itself.
+/// Longest pause while the API server rejects the status, which is rarely transient.
 const REFUSED_PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// A status that could not be written yet.
+/// Retry state of a status that could not be written yet.
 #[derive(Debug, Default)]
 pub struct Unwritten {
     /// Failures in a row.
@@ -31,7 +31,7 @@ impl Unwritten {
         Some(left).filter(|left| !left.is_zero())
     }
 
-    /// Notes a failure. Returns when to try again.
+    /// Records a failure. Returns the pause before the next attempt.
     pub fn failed(&mut self, refused: bool) -> Duration {
         let longest = if refused { REFUSED_PAUSE_MAX } else { PAUSE_MAX };
         let pause = (PAUSE * (1 << self.failures.min(6))).min(longest);

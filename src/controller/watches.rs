@@ -1,4 +1,4 @@
-//! The watches of one scope, each feeding its index.
+//! The watches of one scope; each feeds an index.
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,21 +31,21 @@ use super::{
 use crate::{balancer::gateway::route_resource, pauses::Pauses, random::Random, telemetry::Health};
 use plimsoll_api::ScalableService;
 
-/// How often is asked whether KEDA has come to the cluster.
+/// Interval for checking whether the cluster serves ScaledObjects (KEDA).
 const KEDA_PAUSE: Duration = Duration::from_secs(15);
-/// How often is asked whether the Gateway API has.
+/// Interval for checking whether the cluster serves HTTPRoutes (Gateway API).
 const GATEWAY_PAUSE: Duration = Duration::from_secs(15);
 
-/// How long one request of a watch lasts. A connection that is dead without being closed is noticed 5 s after that, where
-/// kube's default is 290 s. Each request goes on where the last one ended, so nothing is listed again.
+/// Duration of one watch request. A dead connection that was not closed is detected 5 s after that; kube's default is 290 s.
+/// Each request resumes where the last one ended, so nothing is listed again.
 const WATCH_SECONDS: u32 = 30;
 
-/// How everything is watched.
+/// The configuration of all watches.
 pub fn config() -> watcher::Config {
     watcher::Config::default().timeout(WATCH_SECONDS)
 }
 
-/// Starts every watch of `namespace` (`None`: of the cluster). `changed` is told which workloads changed.
+/// Starts all watches of `namespace` (`None`: of the cluster). Changed workloads are sent to `changed`.
 pub fn start(
     tasks: &mut JoinSet<()>,
     shared: &Shared,
@@ -114,7 +114,7 @@ impl Watches<'_> {
     }
 }
 
-/// Waits until HTTPRoutes are served, then watches them. A cluster without the Gateway API is no less ready.
+/// Waits until HTTPRoutes are served, then watches them. Readiness does not depend on the Gateway API.
 async fn routes(
     client: Client,
     pauses: Pauses,
@@ -125,7 +125,7 @@ async fn routes(
     let resource = route_resource();
     let kind = kube::api::GroupVersionKind::gvk(&resource.group, &resource.version, &resource.kind);
     while let Err(error) = pinned_kind(&client, &kind).await {
-        // Only an API server that answered knows that it serves none.
+        // They count as not served only if the API server answered so.
         if is_missing_kind(&error) {
             write(&routes.served, |served| *served = Served::No);
         }
@@ -140,14 +140,14 @@ async fn routes(
     follow(events, routes.index, Some(changed), listed, "httproutes").await;
 }
 
-/// Follows the nodes. They belong to no namespace, so a right on some namespaces does not reach them; and without them
-/// only zones are not known, so nobody waits for their list.
+/// Watches the nodes, in cluster scope only: permissions in single namespaces don't cover them. Readiness does not depend on
+/// their list, since without it only zones are unknown.
 async fn nodes(client: Client, pauses: Pauses, index: SharedIndex<NodeIndex>) {
     let events = watcher(Api::<Node>::all(client), config()).backoff(pauses);
     follow(events, index, None, || {}, "nodes").await;
 }
 
-/// Waits until ScaledObjects are served, then watches them. A cluster without KEDA is no less ready.
+/// Waits until ScaledObjects are served, then watches them. Readiness does not depend on KEDA.
 async fn keda(
     client: Client,
     pauses: Pauses,

@@ -1,8 +1,8 @@
-//! Rollouts of balancers after the operator, or its configuration, changed: a bounded number at a time, the least critical
-//! services first, each when one before it is complete.
+//! Rollouts of balancers after a change of the operator or its configuration: a bounded number at a time, the least critical
+//! services first, each when an earlier one is complete.
 //!
-//! Nothing is stored. A service whose balancers are of an earlier operator asks at each of its looks. The progress of a rollout is
-//! read from its Deployment, so a new leader continues it.
+//! Nothing is persisted. A service with balancers of an earlier operator version asks in each evaluation. The progress of a
+//! rollout is read from its Deployment, so a new leader continues it.
 
 use std::{
     cmp::Reverse,
@@ -16,37 +16,36 @@ use tokio::time::Instant;
 use super::{index::Rollout, key::ServiceKey, services::Services};
 use plimsoll_api::{Criticality, ScalableServiceSpec};
 
-/// So long after the first question all services may take to say how their balancers are; then the order is that of those
-/// that have. One whose target is refused may say nothing at all.
+/// Time after the first request in which all services can report the state of their balancers. After that, only those that
+/// have reported are ordered: a service with a refused target may never report.
 const GATHER: Duration = Duration::from_secs(30);
-/// A rollout without progress for this time is waited for no longer: the default of a Deployment's
-/// `progressDeadlineSeconds`.
+/// A rollout without progress for this time no longer blocks others: the default of a Deployment's `progressDeadlineSeconds`.
 const STUCK_AFTER: Duration = Duration::from_secs(600);
-/// A service that has not asked again after two periods and this time is no longer waiting.
+/// A service that has not asked again within two periods plus this time no longer counts as waiting.
 const LATE: Duration = Duration::from_secs(30);
 
-/// The rollouts that are due and those under way, in all scopes.
+/// The pending and running rollouts of all scopes.
 #[derive(Debug, Default)]
 pub struct Waves(Mutex<Plan>);
 
 #[derive(Debug, Default)]
 struct Plan {
-    /// The term as the leader that all of this belongs to.
+    /// The term of leadership that the plan belongs to.
     term: Option<i32>,
     /// When the first service asked.
     began: Option<Instant>,
     places: BTreeMap<ServiceKey, Place>,
 }
 
-/// Where a service is.
+/// The state of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    /// It asks, and will ask again before `until`.
+    /// It has asked, and is expected to ask again before `until`.
     Waiting {
         criticality: Criticality,
         until: Instant,
     },
-    /// Pods that are new and available, and since when there are no more.
+    /// Its numbers of updated and available pods, and since when they are unchanged.
     Rolling {
         progress: (i32, i32),
         since: Instant,
@@ -54,7 +53,7 @@ enum Place {
     Complete,
 }
 
-/// A service whose balancers are due.
+/// A service whose balancers are to be rolled out.
 #[derive(Clone, Debug)]
 pub struct Asker<'a> {
     key: &'a ServiceKey,
@@ -71,18 +70,18 @@ impl<'a> Asker<'a> {
 }
 
 impl Waves {
-    /// Whether the balancers of a service may be rolled out now, beside at most `limit` (1 at least) in all. Who was admitted
-    /// stays so until its rollout is told to be complete.
+    /// Whether the balancers of a service may be rolled out now, with at most `limit` (at least 1) rollouts at a time. An
+    /// admitted service stays admitted until its rollout is reported as complete.
     pub fn admit(&self, asker: &Asker<'_>, limit: usize, services: &Services, term: Option<i32>) -> bool {
         self.plan(term).admit(asker, limit, || balanced(services), Instant::now())
     }
 
-    /// How far the rollout of a service's balancers is; `None` while the watch has yet to show what was applied.
+    /// Reports the progress of a service's rollout; `None` while the watch does not show the applied Deployment yet.
     pub fn tell(&self, key: &ServiceKey, rollout: Option<Rollout>, term: Option<i32>) {
         self.plan(term).tell(key, rollout, Instant::now());
     }
 
-    /// The service has no balancers any more.
+    /// Removes a service that has no balancers any more.
     pub fn forget(&self, key: &ServiceKey) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).places.remove(key);
     }
@@ -154,7 +153,7 @@ impl Plan {
 }
 
 impl Place {
-    /// Whether it is waited for.
+    /// Whether it counts towards the limit.
     fn is_rolling(&self, now: Instant) -> bool {
         matches!(self, Self::Rolling { since, .. } if now < *since + STUCK_AFTER)
     }
@@ -190,7 +189,7 @@ mod tests {
             self.plan.admit(&asker, limit, || all, self.now)
         }
 
-        /// Those that are admitted of all that ask.
+        /// Lets all services ask. Returns the admitted ones.
         fn round(&mut self, limit: usize) -> Vec<String> {
             let names: Vec<String> = self.all.iter().map(|(key, _)| key.name.clone()).collect();
             names.into_iter().filter(|name| self.ask(name, limit)).collect()
@@ -210,11 +209,11 @@ mod tests {
             ("c", Criticality::Critical),
             ("d", Criticality::Sheddable),
         ]);
-        assert!(services.round(1).is_empty(), "only the last of them knows that all have asked");
+        assert!(services.round(1).is_empty(), "the first round is complete only with its last service");
         assert_eq!(services.round(1), ["b"]);
         assert_eq!(services.round(1), ["b"], "it may try again, the others wait");
         services.plan.tell(&key("b"), None, services.now);
-        assert_eq!(services.round(1), ["b"], "the watch has yet to show it");
+        assert_eq!(services.round(1), ["b"], "the watch does not show it yet");
         services.tell("b", 1, false);
         assert!(!services.ask("d", 1));
         services.tell("b", 2, true);
@@ -225,7 +224,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_does_not_ask_and_a_rollout_that_is_stuck_are_not_waited_for_for_ever() {
+    async fn a_service_that_stops_asking_and_a_stuck_rollout_do_not_block_others_forever() {
         let mut services = Services::new(&[
             ("a", Criticality::Critical),
             ("silent", Criticality::Sheddable),
@@ -239,7 +238,7 @@ mod tests {
         services.tell("a", 2, false);
         services.now += STUCK_AFTER - Duration::from_secs(1);
         services.tell("a", 2, false);
-        assert!(!services.ask("z", 1), "it went on in the meantime");
+        assert!(!services.ask("z", 1), "there was progress in the meantime");
         services.now += Duration::from_secs(1);
         assert!(services.ask("z", 1));
 
@@ -251,10 +250,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn another_leader_counts_what_is_rolled_out_already() {
+    async fn a_new_leader_counts_rollouts_in_progress() {
         let mut services = Services::new(&[("a", Criticality::Sheddable), ("b", Criticality::Critical)]);
         services.tell("a", 1, false);
-        assert!(!services.ask("b", 1), "the leader before began it");
+        assert!(!services.ask("b", 1), "started by the previous leader");
         services.tell("a", 2, true);
         assert!(services.ask("b", 1));
     }

@@ -7,7 +7,7 @@ use plimsoll_api::{
     text::{cause, counted, number, replicas, seconds},
 };
 
-/// A clause that follows `because`, for what bound the decision `steps`.
+/// The clause after `because`, for what bound the decision `steps`.
 #[must_use]
 pub fn because(bound: Bound<'_>, steps: &[DecisionStep]) -> String {
     match bound {
@@ -47,22 +47,22 @@ fn step_because(step: &DecisionStep, steps: &[DecisionStep]) -> String {
         }
         R::ObjectiveNear { kpi, value, at_most } => {
             let (value, most) = (number(*value), number(*at_most));
-            format!("{kpi} is {value}, too near its limit {most} to give any replica up")
+            format!("{kpi} is {value}, too near its limit {most} to remove a replica")
         }
         R::ScalingIneffective { kpi, value, at_most, .. } => {
             format!("{} but more replicas did not help", above_limit(kpi, *value, *at_most))
         }
         R::KpiNotFresh { kpi, why } => format!("{kpi} has no fresh sample{}", cause(why)),
-        R::NoReadyReplicas { kpi } => format!("no replica is ready, and {kpi} says nothing until one is"),
+        R::NoReadyReplicas { kpi } => format!("no replica is ready, and {kpi} has no meaning until one is"),
         R::ScheduleFloor { entry, .. } => format!("the schedule {entry} asks for at least {to}"),
         R::HeldWithoutEvidence { why } => {
-            let by_the_rest = format!("by what is known {from} would do");
-            format!("nothing is scaled down without fresh evidence{} ({by_the_rest})", cause(why))
+            let fresh = format!("the fresh samples ask for {from}");
+            format!("nothing is scaled down without fresh evidence{} ({fresh})", cause(why))
         }
         R::HeldOnFirstLook { .. } => {
-            format!("Plimsoll has only just begun to look and scales nothing down yet (here to {from})")
+            format!("Plimsoll has just started to observe and scales nothing down yet ({from} would do now)")
         }
-        R::HeldForBurst { .. } => format!("a burst is only just over ({from} would do now)"),
+        R::HeldForBurst { .. } => format!("a burst has just ended ({from} would do now)"),
         R::ScaleUpStabilized { window_seconds, limit, seconds_left } => {
             let age = seconds(window_seconds - seconds_left);
             let window = seconds(*window_seconds);
@@ -85,7 +85,7 @@ fn step_because(step: &DecisionStep, steps: &[DecisionStep]) -> String {
             format!("{} for a replica", counted(*held, "request waits", "requests wait"))
         }
         R::ZoneLost { zones, lost, left } => {
-            format!("{}, and those that are left carry the load", zones_lost(zones, *lost, *left))
+            format!("{}, and the remaining replicas carry the load", zones_lost(zones, *lost, *left))
         }
         R::Draining { draining: going, drained, timeout_seconds, seconds_left } => {
             draining(*to, *going, *drained, *timeout_seconds, *seconds_left)
@@ -113,12 +113,12 @@ fn rate_limited(step: &DecisionStep, limit: RateLimit, steps: &[DecisionStep], d
     }
 }
 
-/// What asked for what the limit changed: `, though throughput asks for 74`.
+/// The demand that the limit changed: `, though throughput asks for 74`.
 fn asked(bound: &DecisionStep, steps: &[DecisionStep], only: &str) -> String {
     match demand(steps) {
         Some(step) if step.to == bound.from => {
-            let who = step.reason.subject().unwrap_or("a KPI");
-            format!(", though {who} asks for {only}{}", step.to)
+            let subject = step.reason.subject().unwrap_or("a KPI");
+            format!(", though {subject} asks for {only}{}", step.to)
         }
         Some(_) => format!(", though {only}{} would be asked for", replicas(bound.from)),
         None if matches!(bound.reason, R::MinReplicas { .. }) => " and nothing asks for more".to_owned(),

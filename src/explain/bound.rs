@@ -1,4 +1,4 @@
-//! Which of the steps bound the outcome.
+//! The step or condition that bound a decision.
 
 use plimsoll_api::{ConditionCode, DecisionCode, DecisionReason, DecisionStep, ReasonCode, Role, StepRecord};
 
@@ -7,7 +7,7 @@ use plimsoll_api::{ConditionCode, DecisionCode, DecisionReason, DecisionStep, Re
 pub enum Bound<'a> {
     /// A step of the decision.
     Step(&'a DecisionStep),
-    /// What keeps the service from being Ready.
+    /// A condition that keeps the service from being Ready, with its message.
     Condition(ConditionCode, &'a str),
 }
 
@@ -21,7 +21,7 @@ impl<'a> Bound<'a> {
         }
     }
 
-    /// The KPI, schedule entry or zones that it is about.
+    /// The KPI, schedule entry or zones of the step.
     #[must_use]
     pub fn subject(self) -> Option<&'a str> {
         match self {
@@ -30,7 +30,7 @@ impl<'a> Bound<'a> {
         }
     }
 
-    /// What keeps Plimsoll from deciding, or from doing what was decided.
+    /// Why Plimsoll can't decide, or can't carry out the decision.
     #[must_use]
     pub fn trouble(self) -> Option<&'a str> {
         match self {
@@ -40,15 +40,15 @@ impl<'a> Bound<'a> {
         }
     }
 
-    /// Whether a KPI's proposal bound it.
+    /// Whether it is the proposal of a KPI.
     #[must_use]
     pub fn is_proposal(self) -> bool {
         matches!(self, Self::Step(step) if step.code().role() == Role::Proposal)
     }
 }
 
-/// What bound the outcome: Paused above all; then what keeps Plimsoll from working; then the last limit that moved the
-/// number; then the proposal that won; then what else keeps the service from being Ready; then whatever is left.
+/// What bound the outcome, in this order: Paused; a condition or a failure that stops Plimsoll; the last limit that moved
+/// the number; the winning proposal; another condition that keeps the service from being Ready; a note or the end.
 #[must_use]
 pub fn binding<'a>(
     steps: &'a [DecisionStep],
@@ -82,24 +82,24 @@ fn moved_or_asked(steps: &[DecisionStep]) -> Option<&DecisionStep> {
     limits(steps).last().or_else(|| winner(steps)).or_else(|| of(steps, Role::Limit))
 }
 
-/// The steps that moved the number after the proposals, in order. An Objective that keeps replicas from falling
-/// stands twice among them: as what it says, and then as the limit that it is.
+/// The steps that moved the number after the proposals, in order. An Objective that prevents a scale-down appears twice in
+/// `steps`: as a proposal, and then as a limit.
 fn limits(steps: &[DecisionStep]) -> impl Iterator<Item = &DecisionStep> {
-    let again = |index: usize, step: &DecisionStep| steps.iter().take(index).any(|old| same(old, step));
+    let repeated = |index: usize, step: &DecisionStep| steps.iter().take(index).any(|old| same(old, step));
     let limits = move |(index, step): &(usize, &DecisionStep)| {
-        step.from != step.to && (step.code().role() == Role::Limit || again(*index, step))
+        step.from != step.to && (step.code().role() == Role::Limit || repeated(*index, step))
     };
     steps.iter().enumerate().filter(limits).map(|(_, step)| step)
 }
 
-/// Whether two steps say the same of the same.
+/// Whether two steps have the same code and the same subject.
 #[must_use]
 pub fn same(one: &DecisionStep, other: &DecisionStep) -> bool {
     one.code() == other.code() && one.reason.subject() == other.reason.subject()
 }
 
-/// The proposal that won: the one that asks for what the limits then found, or for the most; as in the engine the
-/// last of equals.
+/// The winning proposal: the one with the number that the limits started from, else the highest. Of equal proposals the last
+/// one wins, as in the engine.
 fn winner(steps: &[DecisionStep]) -> Option<&DecisionStep> {
     let end = || of(steps, Role::End).map(|end| end.to);
     let proposed = limits(steps).next().map(|limit| limit.from).or_else(end);
@@ -110,14 +110,14 @@ fn winner(steps: &[DecisionStep]) -> Option<&DecisionStep> {
         .or_else(|| proposals().max_by_key(|step| step.to))
 }
 
-/// What lifted the replicas to where a limit found them: the schedule if it did, else the proposal that won.
+/// The step that set the number before the limits: the schedule if it raised the number, else the winning proposal.
 pub(super) fn demand(steps: &[DecisionStep]) -> Option<&DecisionStep> {
     let lifted = |step: &&DecisionStep| step.code() == DecisionCode::ScheduleFloor && step.to > step.from;
     steps.iter().rev().find(lifted).or_else(|| winner(steps))
 }
 
-/// Written steps as they stand `elapsed` seconds later: what is left of a wait has become less. Steps that this version
-/// can't read are left out.
+/// Recorded steps, aged by `elapsed` seconds: the remaining time of each wait is reduced. Steps that this version can't read
+/// are left out.
 #[must_use]
 pub fn aged(records: &[StepRecord], elapsed: f64) -> Vec<DecisionStep> {
     let aged = |record: &StepRecord| {
@@ -156,31 +156,31 @@ mod tests {
     }
 
     #[test]
-    fn of_equal_proposals_the_last_kpi_is_named() {
+    fn last_of_equal_proposals_binds() {
         let steps = [load("a", 5, 6), load("b", 5, 7), load("c", 5, 7)];
         assert_eq!(binding_step(&steps).and_then(|step| step.reason.subject()), Some("c"));
     }
 
     #[test]
-    fn paused_binds_above_all_and_nothing_binds_nothing() {
+    fn paused_precedes_limits_and_no_steps_have_no_bound() {
         let steps = [R::MaxReplicas { max_replicas: 5 }.step(9, 5), R::Paused.step(5, 5)];
         assert_eq!(bound(&steps), Some(C::Paused));
         assert_eq!(bound(&[]), None);
     }
 
     #[test]
-    fn a_condition_binds_where_no_proposal_or_limit_does_and_always_if_nothing_can_be_decided() {
+    fn condition_binds_without_a_proposal_or_limit_and_always_if_it_stops_deciding() {
         let code = |condition, steps: &[DecisionStep]| binding(steps, Some((condition, ""))).map(Bound::code);
         let (asks, end) = ([load("a", 5, 6)], [R::Steady.step(5, 5)]);
-        let gone = ConditionCode::TargetNotFound;
-        assert_eq!(code(gone, &asks), Some(gone.into()));
+        let not_found = ConditionCode::TargetNotFound;
+        assert_eq!(code(not_found, &asks), Some(not_found.into()));
         let blind = ConditionCode::MetricsUnavailable;
         assert_eq!(code(blind, &asks), Some(C::LoadProposal.into()));
         assert_eq!(code(blind, &end), Some(blind.into()));
     }
 
     #[test]
-    fn a_wait_gets_shorter_and_never_negative() {
+    fn aged_waits_shrink_to_zero_at_most() {
         let records = [StepRecord::from(&R::HeldOnFirstLook { seconds_left: 30.0 }.step(3, 5))];
         let left = |elapsed| aged(&records, elapsed).pop().map(|step| step.reason);
         let held = |seconds_left| Some(R::HeldOnFirstLook { seconds_left });

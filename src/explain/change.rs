@@ -1,4 +1,4 @@
-//! What bound a decision and what would have to change for another outcome.
+//! What would change the outcome of a decision.
 
 use super::bound::{Bound, binding, demand};
 use plimsoll_api::{
@@ -11,7 +11,7 @@ use plimsoll_api::{
 #[must_use]
 pub fn what_would_change(steps: &[DecisionStep], unready: Option<(C, &str)>) -> String {
     let Some(bound) = binding(steps, unready) else {
-        return "Nothing was decided yet: the next look does.".to_owned();
+        return "The first evaluation of the service will decide.".to_owned();
     };
     let observed = steps.iter().any(|step| step.reason == R::Observing && step.from != step.to);
     let is_mode = matches!(bound, Bound::Step(DecisionStep { reason: R::Observing, .. }));
@@ -26,15 +26,15 @@ pub fn what_would_change(steps: &[DecisionStep], unready: Option<(C, &str)>) -> 
 
 const TO_AUTO: &str = "Set spec.mode to Auto to let Plimsoll act.";
 const AFTER_START: &str =
-    "this hold follows a start or a change of leader, until there is evidence to shrink on";
-const NOTHING_BINDS: &str = "Nothing binds: it changes when a KPI or the spec does.";
+    "this hold follows a start or a change of leader, until the samples justify a scale-down";
+const NOTHING_BINDS: &str = "Nothing binds: the number changes with a KPI or the spec.";
 
 fn remedy(step: &DecisionStep, steps: &[DecisionStep]) -> String {
     let DecisionStep { reason, to, .. } = step;
     match reason {
         R::LoadProposal { kpi, per_replica, .. } => load(kpi, *per_replica, *to),
         R::BurstProposal { kpi, average, .. } => format!(
-            "{kpi} must come back towards its average of {}, which ends the burst; or give each replica more to carry (perReplica).",
+            "{kpi} must fall towards its average of {}, which ends the burst; or give each replica more to carry (perReplica).",
             number(*average)
         ),
         R::UtilizationProposal { kpi, target, .. } => format!(
@@ -46,7 +46,7 @@ fn remedy(step: &DecisionStep, steps: &[DecisionStep]) -> String {
             format!("{kpi} must leave {least} to {most} (the tolerances around its target).")
         }
         R::ObjectiveBreached { kpi, at_most, .. } => format!(
-            "{kpi} must come back to at most {}; until then more replicas are tried, as long as they help.",
+            "{kpi} must fall to at most {}; until then more replicas are tried while they help.",
             number(*at_most)
         ),
         R::ObjectiveSettling { kpi, seconds_left, .. } => {
@@ -55,27 +55,26 @@ fn remedy(step: &DecisionStep, steps: &[DecisionStep]) -> String {
             } else {
                 String::new()
             };
-            format!("Once the added replicas have had their time{left}, {kpi} is judged again.")
+            format!("Once the added replicas have had time to take effect{left}, {kpi} is evaluated again.")
         }
         R::ObjectiveNear { kpi, at_most, .. } => {
-            format!("{kpi} must fall well below its limit {} before a replica is given up.", number(*at_most))
+            format!("{kpi} must fall well below its limit {} before a replica is removed.", number(*at_most))
         }
         R::ScalingIneffective { kpi, at_most, .. } => format!(
-            "{kpi} must come back to at most {}, but not by replicas: look for what else is in the way (a dependency, a lock, an error \
-             that is not overload).",
+            "{kpi} must fall to at most {}, but replicas do not help: look for another cause (a dependency, a lock, an error that is \
+             not overload).",
             number(*at_most)
         ),
         R::KpiNotFresh { why, .. } | R::HeldWithoutEvidence { why } => evidence(why, steps),
         R::NoReadyReplicas { .. } => {
-            "A replica must become ready before the average says anything: look at the pods' events."
-                .to_owned()
+            "A replica must become ready before the average has a meaning: check the pods' events.".to_owned()
         }
         R::ScheduleFloor { entry, .. } => {
             format!("The schedule {entry} must end, or have a lower minReplicas.")
         }
         R::HeldOnFirstLook { seconds_left } => hold(*to, *seconds_left, AFTER_START),
         R::HeldForBurst { seconds_left } => {
-            hold(*to, *seconds_left, "a burst is only just over and may come back")
+            hold(*to, *seconds_left, "a burst has just ended and may come back")
         }
         R::ScaleUpStabilized { window_seconds, limit, seconds_left } => {
             let window = format!("scaleUp.stabilizationWindowSeconds {}", number(*window_seconds));
@@ -104,9 +103,9 @@ fn remedy(step: &DecisionStep, steps: &[DecisionStep]) -> String {
             asks(step, steps)
         ),
         R::MaxReplicas { max_replicas } => max_replicas_binds(step, *max_replicas, steps),
-        R::RequestsHeld { .. } => "Once the requests that wait are served, the KPIs decide again.".to_owned(),
+        R::RequestsHeld { .. } => "Once the held requests are served, the KPIs decide again.".to_owned(),
         R::ZoneLost { .. } => {
-            "Once the zone serves again, or its pods were replaced elsewhere, the KPIs decide again."
+            "Once the zone serves again, or its pods are replaced elsewhere, the KPIs decide again."
                 .to_owned()
         }
         R::Draining { seconds_left, .. } => {
@@ -116,27 +115,27 @@ fn remedy(step: &DecisionStep, steps: &[DecisionStep]) -> String {
                 String::new()
             };
             format!(
-                "They go once every balancer says that their last request is over{latest}; a raise takes it back."
+                "They are removed once every balancer reports them drained{latest}; a scale-up cancels the drain."
             )
         }
         R::DrainTimedOut { .. } => "A longer spec.traffic.drain.timeout gives requests more time.".to_owned(),
         R::StandbyFloor { .. } => {
-            "It ends when the other service has its requests back, and the scale-down window is over."
+            "It ends once the other service has its requests back and the scale-down window has passed."
                 .to_owned()
         }
-        R::ReturnFloor => "Once all requests are back, the KPIs decide again.".to_owned(),
+        R::ReturnFloor => "Once all requests have returned, the KPIs decide again.".to_owned(),
         R::Steady | R::ScaledUp | R::ScaledDown => NOTHING_BINDS.to_owned(),
         R::Observing => TO_AUTO.to_owned(),
         R::Paused => {
             "Set spec.mode to Auto to let Plimsoll act, or to Observe to see what it would do.".to_owned()
         }
         R::ScaleFailed { .. } => {
-            "Plimsoll tries again by itself; check the operator's rights on the scale.".to_owned()
+            "Plimsoll retries; check the operator's permissions on the scale.".to_owned()
         }
     }
 }
 
-/// What corrects a condition.
+/// The remedy for a condition.
 fn correction(code: C) -> &'static str {
     match code {
         C::InvalidSpec => "Correct the field that is named in the message.",
@@ -154,28 +153,26 @@ fn correction(code: C) -> &'static str {
         | C::RouteInSync
         | C::RouteChanged => NOTHING_BINDS,
         C::Progressing => "Wait for the replicas that are starting.",
-        C::BalancersStarting => "Wait for the balancers' pods; their events say what they wait for.",
-        C::BalancerOutOfSync => "The message says what is in the way; the balancer tries again by itself.",
+        C::BalancersStarting => "Wait for the balancers' pods; their events have the cause of a delay.",
+        C::BalancerOutOfSync => "Correct the cause in the message; the balancer retries.",
         C::BalancersSaturated => {
-            "Raise spec.traffic.replicas, or the resources of spec.traffic.container; or let an autoscaler have the replicas."
+            "Raise spec.traffic.replicas, or the resources of spec.traffic.container; or let an autoscaler set the replicas."
         }
         C::RouteProgressing => {
-            "Wait for the Gateway's controller; the status of the HTTPRoute says how far it is."
+            "Wait for the Gateway's controller; the status of the HTTPRoute has its progress."
         }
         C::RouteNotFound => "Create the HTTPRoute, or correct spec.traffic.gateway.httpRoute.",
         C::RouteRefused => "Correct the rule as the message says; Plimsoll adds and removes no backends.",
-        C::RouteNotAccepted => "Correct what the Gateway's controller says of the HTTPRoute.",
+        C::RouteNotAccepted => "Correct what the Gateway's controller reports on the HTTPRoute.",
         C::RouteNotServing => {
-            "Look at the Gateway: it does not do what its status says. Plimsoll asks again by itself."
+            "Check the Gateway: it does not behave as its status reports. Plimsoll tests it again."
         }
-        C::RouteFailed => "Plimsoll tries again by itself; check the operator's rights on httproutes.",
+        C::RouteFailed => "Plimsoll retries; check the operator's permissions on httproutes.",
         C::PolicyNotServed => {
             "Install Envoy Gateway's resource definitions, or leave out the fields that the message names."
         }
-        C::PolicyNotAccepted => "Correct what the Gateway's controller says of the BackendTrafficPolicy.",
-        C::BalancersFailed | C::PolicyFailed => {
-            "Correct what the message names; Plimsoll tries again by itself."
-        }
+        C::PolicyNotAccepted => "Correct what the Gateway's controller reports on the BackendTrafficPolicy.",
+        C::BalancersFailed | C::PolicyFailed => "Correct what the message names; Plimsoll retries.",
     }
 }
 
@@ -197,7 +194,7 @@ fn load(kpi: &str, per_replica: f64, to: i32) -> String {
     }
 }
 
-/// Names what has to be fresh again: the KPIs that were found not to be, else what the reason itself says.
+/// The samples that must become fresh: of the KPIs without fresh ones, else by the reason `why`.
 fn evidence(why: &str, steps: &[DecisionStep]) -> String {
     let names: Vec<&str> = steps
         .iter()
@@ -216,7 +213,7 @@ fn hold(to: i32, left: f64, why: &str) -> String {
     if left > 0.0 {
         format!("It stays at {to} for {} more: {why}.", seconds(left))
     } else {
-        format!("The hold is over by now ({why}): the next look decides again.")
+        format!("The hold has ended ({why}): the next evaluation decides again.")
     }
 }
 
@@ -225,9 +222,7 @@ fn stabilized(to: i32, held: &str, limit: i32, window: &str, age: f64, left: f64
         let (left, age) = (seconds(left), seconds(age));
         format!("It stays at {to} for {left} more: {held} was needed {age} ago ({window}).")
     } else {
-        format!(
-            "The proposal that held {limit} has left the window by now ({window}): the next look decides again."
-        )
+        format!("The proposal of {limit} has left the window ({window}): the next evaluation decides again.")
     }
 }
 
@@ -238,7 +233,7 @@ fn rate_limited(step: &DecisionStep, limit: &RateLimit, direction: &str) -> Stri
             "Set behavior.{direction}.selectPolicy to Max or Min: Disabled keeps it at {held} instead of {wanted}."
         ),
         RateRule::Policy(policy) => format!(
-            "It goes on to {wanted} by itself as the policy allows (at most {policy}); faster with larger behavior.{direction}.policies."
+            "It continues to {wanted} as the policy allows (at most {policy}); faster with larger behavior.{direction}.policies."
         ),
     }
 }

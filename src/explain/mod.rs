@@ -1,6 +1,6 @@
-//! Why there are so many replicas, and what would change it: the steps of a decision read as a whole.
+//! The reason for the number of replicas, and what would change it, from the steps of a decision.
 //!
-//! Pure text. Each step is a sentence by its own `Display`; here they become one answer.
+//! Pure text. Each step has a sentence of its own (`Display`); this module makes one answer of them.
 
 mod because;
 mod bound;

@@ -1,7 +1,7 @@
-//! What people write: YAML and JSON as a tree, its check against a schema, its way into a Rust type, and a plain sentence
-//! for each mistake.
+//! User input: YAML and JSON as a tree, its validation against a schema, its conversion into a Rust type, and a plain
+//! sentence for each mistake.
 //!
-//! The sentences name the field, what was found and what is allowed. No message of a parser or of serde reaches a user.
+//! The sentences name the field, what was found and what is allowed. Messages of the parsers and of serde are never shown.
 
 pub mod json;
 pub mod schema;

@@ -1,5 +1,5 @@
-//! A tree against a structural schema of Kubernetes, with the answer that the API server would give: fields that are not
-//! known, types, limits. CEL rules are not looked at, except that they tell which text is a duration.
+//! Validates a tree against a structural schema of Kubernetes, with the result that the API server would give: unknown
+//! fields, types, limits. CEL rules are not evaluated; they only mark the text fields that are durations.
 
 use std::sync::LazyLock;
 
@@ -11,18 +11,18 @@ use regex::Regex;
 use super::tree::Node;
 use plimsoll_api::words::{any_of, child, key, unknown_field};
 
-/// Something that the schema does not allow.
+/// A violation of the schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The field.
     pub path: String,
     /// The field, what was found, what is allowed.
     pub sentence: String,
-    /// Whether the Rust type can't have it, so that nothing more can be said of the object.
+    /// Whether the Rust type can't hold the value, so that the object can't be checked any further.
     pub fatal: bool,
 }
 
-/// No more than so many are looked for: nobody reads them all.
+/// Most problems that are reported.
 const PROBLEMS_MAX: usize = 100;
 
 /// A Go duration, as strict as `time.ParseDuration` is.
@@ -30,7 +30,7 @@ static DURATION: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r"^([+-]?0|[+-]?(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+)$").ok()
 });
 
-/// What the patterns of the schema mean. A test holds this list against the schema.
+/// Descriptions of the schema's patterns. A test compares this list with the schema.
 pub const PATTERNS: [(&str, &str); 14] = [
     (
         "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
@@ -57,7 +57,7 @@ pub const PATTERNS: [(&str, &str); 14] = [
     ("^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?$", "a name such as example.com/internal"),
 ];
 
-/// Adds what `schema` does not allow of `node`, which stands at `path`.
+/// Adds the violations of `schema` by `node`, whose path is `path`.
 pub fn check(node: &Node, schema: &Schema, path: &str, problems: &mut Vec<Problem>) {
     if problems.len() >= PROBLEMS_MAX {
         return;
@@ -83,7 +83,7 @@ fn problem(path: &str, sentence: String, fatal: bool, problems: &mut Vec<Problem
     problems.push(Problem { path: path.to_owned(), sentence, fatal });
 }
 
-/// A field that is null counts as one that is left out: the API server prunes it.
+/// A null field counts as absent: the API server prunes it.
 fn object(node: &Node, schema: &Schema, path: &str, problems: &mut Vec<Problem>) {
     let Node::Map(fields) = node else { return refuse(node, schema, path, problems) };
     let set = fields.iter().filter(|(_, value)| !value.is_null());
@@ -142,14 +142,14 @@ fn text(node: &Node, schema: &Schema, path: &str, problems: &mut Vec<Problem>) {
     };
     let names = names(schema);
     let length = found.chars().count();
-    let wrong = (!names.is_empty() && !names.contains(&found.as_str()))
+    let fatal = (!names.is_empty() && !names.contains(&found.as_str()))
         || !within(length, None, schema.max_length)
         || (is_duration(schema) && !matches(DURATION.as_ref(), found));
     let pattern = schema.pattern.as_ref().and_then(|pattern| Regex::new(pattern).ok());
-    let bent = !within(length, schema.min_length, None) || !matches(pattern.as_ref(), found);
-    if wrong || bent {
+    let malformed = !within(length, schema.min_length, None) || !matches(pattern.as_ref(), found);
+    if fatal || malformed {
         let sentence = format!("{path} is {node}; it must be {}", allowed(schema));
-        problem(path, sentence, wrong, problems);
+        problem(path, sentence, fatal, problems);
     }
 }
 
@@ -173,7 +173,7 @@ fn number(node: &Node, schema: &Schema, path: &str, problems: &mut Vec<Problem>)
     }
 }
 
-/// Kubernetes' int-or-string, which is always a quantity here.
+/// Kubernetes' int-or-string, which is always a quantity in this CRD.
 fn quantity(node: &Node, schema: &Schema, path: &str, problems: &mut Vec<Problem>) {
     let fits = match node {
         Node::Number(number) => number.as_i64().is_some(),
@@ -195,7 +195,7 @@ fn names(schema: &Schema) -> Vec<&str> {
     schema.enum_.iter().flatten().filter_map(|name| name.0.as_str()).collect()
 }
 
-/// The rule on its length tells a duration from other text.
+/// The CEL rule that distinguishes a duration from other text.
 fn duration_rule(schema: &Schema) -> Option<&str> {
     let rules = schema.x_kubernetes_validations.iter().flatten();
     rules.filter(|rule| rule.rule.contains("duration(self)")).find_map(|rule| rule.message.as_deref())
@@ -205,7 +205,7 @@ fn is_duration(schema: &Schema) -> bool {
     duration_rule(schema).is_some()
 }
 
-/// What a schema allows, for a sentence that ends with "it must be".
+/// The allowed values of a schema, as the end of a sentence with "it must be".
 #[must_use]
 pub fn allowed(schema: &Schema) -> String {
     if schema.x_kubernetes_int_or_string == Some(true) {

@@ -1,10 +1,10 @@
-//! Sentences of the readers by themselves; those of whole specs and lines are in `tests/it`.
+//! Sentences of the single readers; those of whole specs and lines are in `tests/it`.
 
 use super::{Node, json, typed, yaml};
 use plimsoll_api::words::{any_of, key, near, quoted};
 
 #[test]
-fn a_long_text_is_cut_and_its_length_told() {
+fn long_text_is_truncated_and_its_length_is_shown() {
     assert_eq!(quoted("as it is"), "\"as it is\"");
     let cut = quoted(&"ä\n".repeat(5_000_000));
     assert!(cut.starts_with("\"ä\\nä\\n") && cut.ends_with("…\" (10000000 characters)"), "{cut}");
@@ -13,9 +13,9 @@ fn a_long_text_is_cut_and_its_length_told() {
 }
 
 #[test]
-fn the_field_that_was_meant_differs_in_case_or_in_few_letters() {
+fn suggested_field_differs_in_case_or_in_few_letters() {
     let known = ["behavior", "maxReplicas", "minReplicas", "mode", "onEmpty"];
-    for (found, meant) in [
+    for (found, suggested) in [
         ("behaviour", Some("behavior")),
         ("maxReplica", Some("maxReplicas")),
         ("onempty", Some("onEmpty")),
@@ -23,13 +23,13 @@ fn the_field_that_was_meant_differs_in_case_or_in_few_letters() {
         ("colour", None),
         ("", None),
     ] {
-        assert_eq!(near(found, &known), meant, "{found}");
+        assert_eq!(near(found, &known), suggested, "{found}");
     }
     assert_eq!(any_of(&["a", "b", "c"]), "a, b or c");
 }
 
 #[test]
-fn numbers_are_read_as_kubectl_reads_them() {
+fn yaml_numbers_are_read_as_by_kubectl() {
     let document =
         yaml::document("{a: 1e1, b: 10.0, c: 0x0A, d: 012, e: 1_0, f: \"10\", g: .inf, h: 2.5, i: off}");
     let document = document.unwrap();
@@ -42,7 +42,7 @@ fn numbers_are_read_as_kubectl_reads_them() {
 }
 
 #[test]
-fn what_is_no_yaml_has_its_line_and_plain_words() {
+fn yaml_errors_have_a_line_and_a_plain_sentence() {
     for (text, sentence) in [
         ("a: [1, 2", "this is not YAML: a comma or ] is missing"),
         ("a: \"b", "this is not YAML: a quote is not closed"),
@@ -50,18 +50,18 @@ fn what_is_no_yaml_has_its_line_and_plain_words() {
         ("a: *b", "there is no anchor of this name"),
         ("a: !!int many", "the value does not fit its tag"),
     ] {
-        let said = yaml::documents(text).unwrap_err();
-        assert!(said.starts_with("line ") && said.contains(sentence), "{text:?}: {said}");
+        let error = yaml::documents(text).unwrap_err();
+        assert!(error.starts_with("line ") && error.contains(sentence), "{text:?}: {error}");
     }
     assert_eq!(yaml::documents("? [a]\n: b").unwrap_err(), "a key is a list of 1 entry; it must be text");
     let deep = format!("a: {}", "[".repeat(300));
-    let said = yaml::documents(&deep).unwrap_err();
-    assert!(said.contains("nested too deeply"), "{said}");
+    let error = yaml::documents(&deep).unwrap_err();
+    assert!(error.contains("nested too deeply"), "{error}");
     assert!(yaml::text(b"a\nb\xff").unwrap_err().starts_with("line 2 has the byte 0xff"));
 }
 
 #[test]
-fn documents_are_parted_as_yaml_parts_them() {
+fn documents_are_split_by_the_rules_of_yaml() {
     for text in [
         "a: 1\n--- {a: 2}\n",
         "---\t\na: 1\n---\na: 2",
@@ -74,23 +74,23 @@ fn documents_are_parted_as_yaml_parts_them() {
 }
 
 #[test]
-fn what_is_no_json_has_its_field_and_the_place() {
+fn json_errors_have_the_field_and_the_column() {
     for (line, start) in [
         ("{\"a\": {\"b\": NaN}}", "a.b is not JSON at \"NaN}}\" (column 13)"),
-        ("{\"a\": 1} {\"a\": 2}", "\"{\\\"a\\\": 2}\" (column 10) stands after the object"),
+        ("{\"a\": 1} {\"a\": 2}", "\"{\\\"a\\\": 2}\" (column 10) follows the object"),
         ("{\"a\": 1", "the line ends too early"),
         ("{\"a\": 1e400}", "a is too large at \"1e400}\" (column 7); a number must be below 1e308"),
         ("a: 1", "the line is not JSON at \"a: 1\" (column 1)"),
     ] {
-        let said = json::line(line).unwrap_err();
-        assert!(said.starts_with(start), "{line}: {said}");
+        let error = json::line(line).unwrap_err();
+        assert!(error.starts_with(start), "{line}: {error}");
     }
     assert!(json::line(&"[".repeat(100_000)).unwrap_err().contains("nested too deeply"));
-    assert_eq!(json::line("{\"a\": {\"b\": 1, \"b\": 2}}").unwrap().twice().as_deref(), Some("a.b"));
+    assert_eq!(json::line("{\"a\": {\"b\": 1, \"b\": 2}}").unwrap().duplicate_key().as_deref(), Some("a.b"));
 }
 
 #[test]
-fn a_type_says_what_it_allows() {
+fn type_errors_name_the_allowed_values() {
     #[derive(Debug, serde::Deserialize)]
     #[serde(deny_unknown_fields)]
     #[allow(dead_code)]
@@ -110,8 +110,8 @@ fn a_type_says_what_it_allows() {
         ),
         ("[1, 2]", "config is a list"),
     ] {
-        let said = read(text).unwrap_err();
-        assert!(said.starts_with(sentence), "{text}: {said}");
+        let error = read(text).unwrap_err();
+        assert!(error.starts_with(sentence), "{text}: {error}");
     }
     assert!(read("{port: 1, names: null}").is_ok());
 }

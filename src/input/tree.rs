@@ -1,5 +1,4 @@
-//! A YAML document or a line of JSON before it has a type. Keys keep their order, and one that is there twice is kept
-//! twice, so that it can be told.
+//! An untyped YAML document or line of JSON. Keys keep their order, and duplicate keys are kept so that they can be reported.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -11,17 +10,17 @@ use serde_json::Number;
 
 use plimsoll_api::words::{a_list, child, quoted};
 
-/// Every whole number up to here is a float too (2^53).
+/// A float represents every whole number up to this one (2^53).
 const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 
-/// A value of YAML or JSON. Its `Display` is what a sentence says was found.
+/// A value of YAML or JSON. Its `Display` is the found value in a sentence.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Node {
-    /// `null`, or nothing at all.
+    /// `null`, or no value.
     Null,
     /// `true` or `false`.
     Bool(bool),
-    /// A finite number. One without a fraction is an integer, however it was written: `1e1` and `10.0` are 10.
+    /// A finite number. A number without a fraction is an integer in any notation: `1e1` and `10.0` are 10.
     Number(Number),
     /// Text.
     Text(String),
@@ -32,14 +31,14 @@ pub enum Node {
 }
 
 impl Node {
-    /// The first value of a field; `None` where it is not there, or null.
+    /// The first value of a field; `None` if it is absent or null.
     #[must_use]
     pub fn get(&self, field: &str) -> Option<&Self> {
         let Self::Map(fields) = self else { return None };
         fields.iter().find(|(name, _)| name == field).map(|(_, value)| value).filter(|value| !value.is_null())
     }
 
-    /// The text, if it is one.
+    /// The text of a text node.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
         match self {
@@ -48,29 +47,29 @@ impl Node {
         }
     }
 
-    /// Whether it says nothing.
+    /// Whether it is null.
     #[must_use]
     pub fn is_null(&self) -> bool {
         matches!(self, Self::Null)
     }
 
-    /// The path of the first key that is there twice.
+    /// The path of the first duplicate key.
     #[must_use]
-    pub fn twice(&self) -> Option<String> {
-        self.twice_in("")
+    pub fn duplicate_key(&self) -> Option<String> {
+        self.duplicate_key_in("")
     }
 
-    fn twice_in(&self, path: &str) -> Option<String> {
+    fn duplicate_key_in(&self, path: &str) -> Option<String> {
         match self {
             Self::List(items) => {
                 let mut items = items.iter().enumerate();
-                items.find_map(|(index, item)| item.twice_in(&format!("{path}[{index}]")))
+                items.find_map(|(index, item)| item.duplicate_key_in(&format!("{path}[{index}]")))
             }
             Self::Map(fields) => {
                 let mut seen = BTreeSet::new();
                 fields.iter().find_map(|(name, value)| {
                     let path = child(path, name);
-                    if seen.insert(name) { value.twice_in(&path) } else { Some(path) }
+                    if seen.insert(name) { value.duplicate_key_in(&path) } else { Some(path) }
                 })
             }
             _ => None,
@@ -134,7 +133,7 @@ impl<'de> Visitor<'de> for NodeVisitor {
         if value.fract() == 0.0 && value.abs() < WHOLE_MAX {
             return Ok(Node::Number((value as i64).into()));
         }
-        // Both readers make text of what is not finite.
+        // Both readers turn numbers that are not finite into text.
         Ok(Number::from_f64(value).map_or_else(|| Node::Text(value.to_string()), Node::Number))
     }
 

@@ -1,4 +1,4 @@
-//! From a tree to a Rust type. What serde finds wrong becomes a sentence with the path of the field.
+//! Converts a tree into a Rust type. An error of serde becomes a sentence with the path of the field.
 
 use std::fmt::{self, Display};
 
@@ -14,7 +14,7 @@ use serde::{
 use super::tree::Node;
 use plimsoll_api::words::{any_of, child, quoted, unknown_field};
 
-/// Reads `node`, which stands at `path` of its document, as a `T`. A field that is null is one that is left out.
+/// Reads `node`, at `path` of its document, as a `T`. A null field counts as absent.
 ///
 /// # Errors
 /// One sentence: the field, what was found, what is allowed.
@@ -31,16 +31,16 @@ pub fn typed<'de, T: Deserialize<'de>>(node: &'de Node, path: &str) -> Result<T,
     })
 }
 
-/// What serde says of a value.
+/// An error of serde.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Mismatch {
-    /// It is something else than what is allowed.
+    /// The value is not allowed.
     Value { found: String, allowed: String },
-    /// The object that the path leads to lacks a field.
+    /// The object at the path lacks a field.
     Missing(&'static str),
-    /// The path leads to a field that does not exist.
+    /// The path ends with an unknown field.
     Unknown { field: String, known: &'static [&'static str] },
-    /// A sentence of the type's own.
+    /// An error message of the type itself.
     Own(String),
 }
 
@@ -51,7 +51,7 @@ impl Mismatch {
             Self::Value { found, allowed } => format!("{of} is {found}; it must be {allowed}"),
             Self::Missing(field) => format!("{} is missing", child(path, field)),
             Self::Unknown { field, known } => {
-                // The path ends with the field already.
+                // The path already ends with the field.
                 let parent = path.strip_suffix(field.as_str()).unwrap_or_default();
                 unknown_field(parent.trim_end_matches('.'), field, known)
             }
@@ -75,7 +75,7 @@ impl Mismatch {
     }
 }
 
-/// What serde's own words for what it expects mean to a user.
+/// Serde's description of the expected value, in terms of the input.
 fn plain(expected: &str) -> String {
     let whole = ["i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "usize", "isize"];
     match expected {
@@ -125,7 +125,7 @@ impl de::Error for Mismatch {
     }
 }
 
-/// A tree as serde reads it.
+/// A deserializer of a tree.
 #[derive(Clone, Copy)]
 struct Reader<'de>(&'de Node);
 
@@ -171,7 +171,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         visitor.visit_newtype_struct(self)
     }
 
-    // serde would take a list for a struct, field by field.
+    // serde would accept a list as the fields of a struct.
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,

@@ -1,4 +1,4 @@
-//! YAML text to trees, one for each document, read as kubectl reads it where YAML 1.1 and 1.2 differ in numbers.
+//! Parses YAML text into trees, one for each document. Where YAML 1.1 and 1.2 differ in numbers, it follows kubectl.
 
 use serde_saphyr::{
     DuplicateKeyPolicy, Error, ExternalMessageSource, NonFiniteFloatPolicy, Options,
@@ -7,16 +7,16 @@ use serde_saphyr::{
 
 use super::tree::Node;
 
-/// Copies that aliases may make. No object of Kubernetes needs more, and a bomb of them is over at once.
+/// Events that aliases may replay. No Kubernetes object needs more, and an alias bomb is refused early.
 const COPIES_MAX: usize = 10_000;
 
 fn options() -> Options {
     serde_saphyr::options! {
-        // The tree keeps both, so that the sentence has the path.
+        // The tree keeps both keys, so that the sentence has the path.
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
-        // Infinite is no number of JSON. As text it reaches the field, whose sentence says what is allowed.
+        // JSON has no infinite numbers. As text the value reaches its field, whose sentence names the allowed values.
         non_finite_float_policy: NonFiniteFloatPolicy::AsString,
-        // `off` and `n` are text, so that a sentence can repeat them.
+        // `off` and `n` are text, so that a sentence can quote them.
         strict_booleans: true,
         // 010 is 8 for kubectl.
         legacy_octal_numbers: true,
@@ -25,35 +25,35 @@ fn options() -> Options {
     }
 }
 
-/// The documents of a text; those that say nothing are left out.
+/// The documents of a text, without empty ones.
 ///
 /// # Errors
-/// One sentence with the line: why it is no YAML.
+/// One sentence with the line: why the text is not YAML.
 pub fn documents(text: &str) -> Result<Vec<Node>, String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     serde_saphyr::from_multiple_with_options(text, options()).map_err(|error| sentence(&error))
 }
 
-/// The one document of a text that has keys once each; an empty object if it says nothing.
+/// The only document of a text, without duplicate keys; an empty object if the text is empty.
 ///
 /// # Errors
-/// One sentence: why it is no YAML, which key is there twice, or that there is more than one document.
+/// One sentence: why the text is not YAML, the duplicate key, or the number of documents if there are several.
 pub fn document(text: &str) -> Result<Node, String> {
     let mut documents = documents(text)?;
     let document = match (documents.len(), documents.pop()) {
         (0 | 1, document) => document.unwrap_or_else(|| Node::Map(Vec::new())),
         (several, _) => return Err(format!("the file has {several} documents; it must have one")),
     };
-    match document.twice() {
-        Some(path) => Err(format!("{path} is there twice; it must be there once")),
+    match document.duplicate_key() {
+        Some(path) => Err(format!("{path} is set twice; it must be set once")),
         None => Ok(document),
     }
 }
 
-/// UTF-8 text.
+/// Reads bytes as UTF-8 text.
 ///
 /// # Errors
-/// One sentence with the line of the first byte that is none.
+/// One sentence with the line of the first invalid byte.
 pub fn text(bytes: &[u8]) -> Result<&str, String> {
     std::str::from_utf8(bytes).map_err(|error| {
         let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
@@ -86,7 +86,7 @@ fn problem(error: &Error) -> String {
         | Error::AliasExpansionLimitExceeded { .. }
         | Error::AliasReplayStackDepthExceeded { .. } => too_large(),
         Error::RecursiveReferencesRequireWeakTypes { .. } => {
-            "an anchor contains an alias of itself; it must end somewhere".to_owned()
+            "an anchor contains an alias of itself; it must not be recursive".to_owned()
         }
         Error::UnknownAnchor { .. } => {
             "there is no anchor of this name; it must come before its alias".to_owned()
@@ -104,7 +104,7 @@ fn too_large() -> String {
         .to_owned()
 }
 
-/// What is wrong with the text, in words that need no knowledge of YAML's grammar.
+/// The syntax error, in a sentence that needs no knowledge of YAML's grammar.
 fn syntax(kind: &Syntax) -> String {
     let words = match kind {
         Syntax::UnclosedQuotedScalar => "a quote is not closed",
@@ -116,9 +116,9 @@ fn syntax(kind: &Syntax) -> String {
         | Syntax::UnexpectedEofImplicitFlowMapping
         | Syntax::ExpectedFlowMappingSeparator => "a comma or } is missing",
         Syntax::MismatchedFlowCollectionEnd { open, close } => {
-            return format!("what {open} opens is closed by {close}");
+            return format!("{open} is closed by {close}");
         }
-        Syntax::MisplacedFlowCollectionEnd => "] or } closes nothing",
+        Syntax::MisplacedFlowCollectionEnd => "] or } has no opening bracket",
         Syntax::UnexpectedEof | Syntax::UnexpectedEofBlockMapping | Syntax::UnexpectedEofBlockSequence => {
             "the text ends too early"
         }
@@ -133,16 +133,16 @@ fn syntax(kind: &Syntax) -> String {
         | Syntax::MappingKeyNotAllowed
         | Syntax::MappingValueNotAllowed
         | Syntax::InvalidColonPlacement => {
-            "a key with a colon and a space after it is expected here, as deep as the keys beside it"
+            "a key, followed by a colon and a space, is expected here, indented like the other keys"
         }
         Syntax::InvalidIndentation
         | Syntax::ExpectedBlockSequenceEntry
         | Syntax::BlockSequenceEntryNotAllowed
         | Syntax::InvalidQuotedScalarIndent
         | Syntax::InvalidFlowScalarIndent
-        | Syntax::InvalidBlockScalarIndent => "the indentation is not that of the lines beside it",
+        | Syntax::InvalidBlockScalarIndent => "the indentation differs from the adjacent lines",
         Syntax::InvalidTrailingSingleQuotedScalar | Syntax::InvalidTrailingDoubleQuotedScalar => {
-            "there is more after the closing quote"
+            "there is text after the closing quote"
         }
         Syntax::UnknownQuotedScalarEscape
         | Syntax::InvalidQuotedScalarHexEscape
@@ -150,17 +150,17 @@ fn syntax(kind: &Syntax) -> String {
         | Syntax::InvalidLowSurrogate
         | Syntax::InvalidLowSurrogateHexEscape
         | Syntax::MissingLowSurrogate
-        | Syntax::UnpairedLowSurrogate => "there is no such escape; write \\\\ for a backslash",
-        Syntax::UnexpectedCharacter { character } => return format!("{character:?} can't stand here"),
+        | Syntax::UnpairedLowSurrogate => "the escape is invalid; write \\\\ for a backslash",
+        Syntax::UnexpectedCharacter { character } => return format!("{character:?} is not allowed here"),
         Syntax::RecursionLimitExceeded => "lists or objects are nested too deeply",
         Syntax::UnknownAnchor => "there is no anchor of this name before its alias",
-        Syntax::InvalidDocumentEnd => "there is more after the end of the document",
+        Syntax::InvalidDocumentEnd => "there is text after the end of the document",
         Syntax::BomInsideDocument => "there is a byte order mark within the text",
         Syntax::ExpectedDocumentStart
         | Syntax::MissingDocumentEndBeforeDirective
         | Syntax::UnsupportedYamlMajorVersion
         | Syntax::DuplicateVersionDirective => {
-            "a directive (%) must stand before the --- of its document, once"
+            "a directive (%) must come once, before the --- of its document"
         }
         _ => "the text can't be understood here",
     };

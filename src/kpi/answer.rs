@@ -1,4 +1,4 @@
-//! The bytes of an answer of Prometheus' HTTP API -> data, bounded. Pure.
+//! Parses answers of Prometheus' HTTP API, with limits on their size. Pure.
 //!
 //! <https://prometheus.io/docs/prometheus/latest/querying/api/>
 
@@ -10,22 +10,22 @@ use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 
 use super::failure::{Failure, one_line};
 
-/// Most bytes of a body that are read.
+/// Most bytes of a body.
 pub(super) const BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Most series of an answer.
 const SERIES_MAX: usize = 5000;
-/// What an annotation begins with that only informs, as "metric might not be a counter". Prometheus 2.48 to 2.53 put these
-/// among the warnings; later versions have a list `infos` beside them.
+/// Prefix of informational annotations such as "metric might not be a counter". Prometheus 2.48 to 2.53 put these among the
+/// warnings; later versions have a separate list `infos`.
 const INFO: &str = "PromQL info:";
 
-/// An answer that came through.
+/// A successful answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
-    /// What was answered.
+    /// Its data.
     pub(super) data: Data,
-    /// When the server evaluated the query, on its clock; an empty vector does not say.
+    /// When the server evaluated the query, on its clock; unknown for an empty vector.
     pub(super) time: Option<Timestamp>,
-    /// The first of the server's warnings: the answer may be incomplete. What only informs is no warning.
+    /// The first of the server's warnings: the answer may be incomplete. Informational annotations are left out.
     pub(super) warning: Option<String>,
 }
 
@@ -54,27 +54,27 @@ pub(super) struct Track {
     pub(super) points: Vec<(Timestamp, f64)>,
 }
 
-/// The labels that something is made of here; all others are dropped while reading, as there may be thousands.
+/// The labels that are used; all others are dropped while parsing, since there may be thousands.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 pub(super) struct Labels {
-    /// Which pod the series is about.
+    /// The pod of the series.
     pub(super) pod: Option<String>,
-    /// Which part of the evidence probe it is.
+    /// The part of the evidence probe.
     pub(super) plimsoll: Option<String>,
 }
 
-/// Seconds since the epoch as Prometheus writes them, to the millisecond.
+/// Converts seconds since the epoch, as in Prometheus' answers, to the millisecond.
 pub(super) fn timestamp(seconds: f64) -> Option<Timestamp> {
     let milliseconds = (seconds * 1000.0).round();
-    // A cast of a float saturates and the range check of jiff refuses what is no time.
+    // The cast saturates, and the range check of jiff refuses invalid times.
     milliseconds.is_finite().then(|| Timestamp::from_millisecond(milliseconds as i64).ok()).flatten()
 }
 
 impl Answer {
-    /// Reads what Prometheus' HTTP API answered: the HTTP status and the whole body.
+    /// Parses an answer of Prometheus' HTTP API: the HTTP status and the whole body.
     ///
     /// # Errors
-    /// The answer is a refusal, or not what the API promises.
+    /// The answer is an error, or does not follow the API.
     pub fn read(status: u16, body: &[u8]) -> Result<Self, Failure> {
         read(status, body)
     }
@@ -102,7 +102,7 @@ fn read(status: u16, body: &[u8]) -> Result<Answer, Failure> {
     }
 }
 
-/// Prometheus' own error; a status that proxies use too keeps its meaning.
+/// The failure for Prometheus' own error. Statuses that proxies use too keep their meaning.
 fn refusal(status: u16, kind: String, error: &str) -> Failure {
     let text = one_line(error);
     match status {
@@ -218,9 +218,9 @@ fn histogram() -> Failure {
     Failure::Refused { kind: "result".into(), text: HISTOGRAM.into() }
 }
 
-const TOO_MANY: &str = "more series than are read";
+const TOO_MANY: &str = "more series than allowed";
 
-/// A list that ends the reading when it gets too long.
+/// A list that fails to parse when it gets too long.
 struct Bounded<T>(Vec<T>);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Bounded<T> {
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn infos_among_the_warnings_are_none() {
+    fn informational_annotations_are_no_warnings() {
         let warning = |warnings: &str| {
             let body = format!(
                 r#"{{"status":"success","data":{{"resultType":"vector","result":[]}},"warnings":[{warnings}]}}"#
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_failure_has_its_sentence() {
+    fn each_kind_of_failure_has_its_own_sentence() {
         let bad = r#"{"status":"error","errorType":"bad_data","error":"1:5: parse error: unexpected )"}"#;
         for (status, body, expected) in [
             (400, bad, "refused the query (bad_data): 1:5: parse error: unexpected )"),
@@ -340,27 +340,19 @@ mod tests {
             ),
             (404, "404 page not found", "has no query API at its url (HTTP 404): 404 page not found"),
             (302, "", "has no query API at its url (HTTP 302): no text"),
-            (429, "slow down", "has too many queries (HTTP 429): slow down"),
+            (429, "slow down", "is rate limiting queries (HTTP 429): slow down"),
             (502, "<html>\nBad Gateway</html>", "failed with HTTP 502: <html> Bad Gateway</html>"),
-            (
-                200,
-                r#"{"status":"success"}"#,
-                "gave an answer that is not the query API's: it has neither data nor an error",
-            ),
+            (200, r#"{"status":"success"}"#, "returned an invalid answer: it has neither data nor an error"),
             (
                 200,
                 r#"{"status":"success","data":{"resultType":"scalar","result":[1,"fast"]}}"#,
-                "gave an answer that is not the query API's: a value is \"fast\"",
+                "returned an invalid answer: a value is \"fast\"",
             ),
         ] {
             assert_eq!(failure(status, body), expected);
         }
         let html = failure(200, "<html>Sign in</html>");
-        assert!(
-            html.starts_with("gave an answer that is not the query API's: ")
-                && html.contains("<html>Sign in"),
-            "{html}"
-        );
+        assert!(html.starts_with("returned an invalid answer: ") && html.contains("<html>Sign in"), "{html}");
         let cut = failure(200, r#"{"status":"success","data":{"resultType":"vec"#);
         assert!(cut.contains("EOF"), "{cut}");
         let histogram = failure(
@@ -371,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_series_are_not_kept() {
+    fn too_many_series_are_refused() {
         let body = |count: usize| {
             let series = vec![r#"{"metric":{},"value":[1,"1"]}"#; count].join(",");
             format!(r#"{{"status":"success","data":{{"resultType":"vector","result":[{series}]}}}}"#)

@@ -1,46 +1,46 @@
-//! A circuit breaker: a source that is down is left alone, and asked now and then whether it is back. Pure.
+//! A circuit breaker: a source that is down gets no queries except an occasional try. Pure.
 
 use std::time::Duration;
 
 use strum::IntoStaticStr;
 
-/// Failures in a row that open the breaker.
+/// Consecutive failures that open the breaker.
 const FAILURES_TO_OPEN: u32 = 5;
-/// First pause; it doubles with each failed try.
+/// First pause. It doubles with each failed try.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// Longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// What a breaker does with the next query.
+/// State of a breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
 pub enum BreakerState {
-    /// Queries pass.
+    /// Queries are sent.
     Closed,
-    /// No query passes until the pause is over.
+    /// No query is sent until the pause is over.
     Open,
-    /// One query is out to see whether the source is back; no other passes.
+    /// One query is running as a try; no other is sent.
     HalfOpen,
 }
 
-/// How a query that the breaker let pass went.
+/// The outcome of a permitted query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// The source answered, be it with a refusal of this one query.
+    /// The source answered, or refused only this query.
     Answered,
-    /// The source is not there, or broken.
+    /// The source is unavailable or broken.
     Failed,
-    /// No answer came in time, which may be the query's own fault: [`Breaker::checked`] tells.
+    /// No answer arrived in time. The cause may be the query itself, which [`Breaker::checked`] decides.
     Unanswered,
-    /// It says nothing of the source: the query was never sent, or the source answered others meanwhile.
+    /// It says nothing about the source: the query was not sent, or the source answered others meanwhile.
     Nothing,
 }
 
-/// The breaker of one source. Times are since any fixed moment, on a clock that never goes back.
+/// The breaker of one source. Times are since a fixed moment, on a monotonic clock.
 #[derive(Debug)]
 pub(super) struct Breaker {
     state: BreakerState,
     failures: u32,
-    /// Queries without an answer since the last answer; whether they are failures is not known yet.
+    /// Unanswered queries since the last answer; it is not known yet whether they are failures.
     unanswered: u32,
     pause: Duration,
     until: Duration,
@@ -67,13 +67,13 @@ impl Breaker {
         self.failures
     }
 
-    /// Whether it has to be checked if the source answers at all; the result goes to [`Self::checked`].
+    /// Whether a check is needed if the source answers at all; [`Self::checked`] takes its result.
     pub(super) fn in_doubt(&self) -> bool {
         self.unanswered > 0
     }
 
-    /// Whether a query may go out at `now`; if not, how long the pause still lasts (0 while the one try is out).
-    /// Who passes must call [`Self::record`].
+    /// Permits a query at `now`, or returns the rest of the pause (0 while the try is running). After a permitted query, the
+    /// caller must call [`Self::record`].
     pub(super) fn pass(&mut self, now: Duration) -> Result<(), Duration> {
         match self.state {
             BreakerState::Closed => Ok(()),
@@ -85,13 +85,13 @@ impl Breaker {
         }
     }
 
-    /// Records how a query went that had passed.
+    /// Records the outcome of a permitted query.
     pub(super) fn record(&mut self, outcome: Outcome, now: Duration) {
         self.count(outcome, 1, now);
     }
 
-    /// Records how a query went that any server answers at once. It tells what the queries without an answer were: if it is
-    /// not answered either, each of them was a failure of the source.
+    /// Records the outcome of a query that any server answers immediately. If it fails too, each unanswered query was a
+    /// failure of the source.
     pub(super) fn checked(&mut self, outcome: Outcome, now: Duration) {
         let unanswered = std::mem::take(&mut self.unanswered);
         match outcome {
@@ -103,7 +103,7 @@ impl Breaker {
     fn count(&mut self, outcome: Outcome, times: u32, now: Duration) {
         match (outcome, self.state) {
             (Outcome::Answered, _) => *self = Self::new(),
-            // The try is not over before the check is.
+            // The try is not over until the check is.
             (Outcome::Unanswered, BreakerState::Closed | BreakerState::HalfOpen) => self.unanswered += times,
             (Outcome::Failed, BreakerState::Closed) => {
                 self.failures += times;
@@ -115,9 +115,9 @@ impl Breaker {
                 self.failures += times;
                 self.open((self.pause * 2).min(PAUSE_MAX), now);
             }
-            // Sent before it opened: says nothing new.
+            // Sent before the breaker opened, so it is no new information.
             (Outcome::Failed | Outcome::Unanswered, BreakerState::Open) => {}
-            // The try was not made, so the next query may make it.
+            // The try did not take place, so the next query may be the try.
             (Outcome::Nothing, BreakerState::HalfOpen) => self.open(self.pause, now),
             (Outcome::Nothing, _) => {}
         }
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn opens_after_five_failures_in_a_row_only() {
+    fn opens_only_after_five_consecutive_failures() {
         let mut breaker = Breaker::new();
         for _ in 0..4 {
             breaker.record(Outcome::Failed, at(0.0));
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn after_the_pause_exactly_one_passes_and_an_answer_closes_it() {
+    fn after_the_pause_one_query_is_permitted_and_an_answer_closes_the_breaker() {
         let mut breaker = opened();
         assert_eq!(breaker.pass(at(0.4)), Err(at(0.6)));
         assert_eq!(breaker.pass(at(1.0)), Ok(()));
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_try_that_was_not_made_is_made_by_another_after_the_same_pause() {
+    fn a_try_that_was_not_sent_is_repeated_after_the_same_pause() {
         let mut breaker = opened();
         assert_eq!(breaker.pass(at(1.0)), Ok(()));
         breaker.record(Outcome::Nothing, at(1.0));
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn queries_without_an_answer_are_failures_only_if_nothing_else_is_answered_either() {
+    fn unanswered_queries_are_failures_only_if_the_check_fails_too() {
         let unanswered =
             |breaker: &mut Breaker| (0..8).for_each(|_| breaker.record(Outcome::Unanswered, at(5.0)));
         let mut slow_queries = Breaker::new();
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_query_as_the_try_closes_the_breaker_of_a_source_that_is_back() {
+    fn an_unanswered_try_waits_for_the_check_to_decide() {
         for (check, expected) in
             [(Outcome::Answered, BreakerState::Closed), (Outcome::Failed, BreakerState::Open)]
         {

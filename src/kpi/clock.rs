@@ -1,22 +1,22 @@
-//! Whether a server's time goes on: an answer out of a cache looks as fresh as the day it was made. Pure.
+//! Detects a server clock that stands still or jumps back, since a cached answer looks as fresh as when it was made. Pure.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// A step back up to this is the clock of another replica behind the same address.
+/// A step back of up to this is attributed to another replica behind the same address.
 const REPLICA_SKEW: Duration = Duration::from_secs(1);
-/// Local time that must pass before a server's time that stands still means anything.
+/// Local time that must pass before an unchanged server time counts as frozen.
 const STANDSTILL: Duration = Duration::from_secs(1);
 
-/// What the evaluation time of an answer says, compared with the previous answer to the same query.
+/// Comparison of an answer's evaluation time with that of the previous answer to the same query.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum ClockVerdict {
-    /// It went on, or there is nothing to compare with.
+    /// It advanced, or there is no previous answer.
     Sound,
-    /// It is the same as this long ago.
+    /// It is the same as this long before.
     Frozen(Duration),
-    /// It went back by this much; said once, then the new time is accepted.
+    /// It went back by this much. Reported once; then the new time is accepted.
     WentBack(Duration),
 }
 
@@ -28,7 +28,7 @@ pub(super) struct ClockMemory {
 
 impl ClockMemory {
     /// Judges an answer evaluated at `server` to a query that was sent at `sent` and answered at `received`
-    /// (local, monotonic). The evaluation lies between the two, so a slow answer is never taken for a frozen one.
+    /// (local, monotonic). The evaluation lies between the two, so a slow answer is never mistaken for a frozen one.
     pub(super) fn observe(&mut self, server: Timestamp, sent: Duration, received: Duration) -> ClockVerdict {
         let Some((before, first_seen)) = self.seen else {
             self.seen = Some((server, received));
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_goes_on_is_sound_at_any_offset() {
+    fn an_advancing_clock_is_sound_at_any_offset() {
         let mut memory = ClockMemory::default();
         for (at, here) in [(0.0, 0.0), (15.0, 15.0), (15.001, 15.2), (29.0, 30.0), (200.0, 45.0)] {
             assert_eq!(
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_time_a_second_later_is_frozen_until_it_goes_on() {
+    fn the_same_time_a_second_later_is_frozen_until_it_advances() {
         let mut memory = ClockMemory::default();
         memory.observe(server(0.0), local(0.0), local(0.1));
         assert_eq!(
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_jump_back_is_said_once() {
+    fn a_jump_back_is_reported_once() {
         let mut memory = ClockMemory::default();
         memory.observe(server(100.0), local(0.0), local(0.1));
         assert_eq!(

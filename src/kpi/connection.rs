@@ -1,5 +1,5 @@
-//! HTTP to one Prometheus: the client with its pool, credentials and trust, one request and its bounded answer.
-//! Deadlines, slots and breaker are the caller's.
+//! HTTP to one Prometheus: the client with its connection pool, credentials and CAs; requests with answers of limited size.
+//! The caller handles deadlines, slots and the breaker.
 
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,11 +19,11 @@ use super::failure::Failure;
 use super::source::SourceConfig;
 use super::transport::{Request, Transport};
 
-/// A connection that was idle for this long is closed by us: proxies close theirs after a minute, and a query that
-/// meets the closing would fail.
+/// Idle time after which we close a connection. Proxies close theirs after a minute, and a query sent at that moment would
+/// fail.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// The way to one source.
+/// The HTTP transport to one source.
 pub(super) struct Connection {
     url: String,
     headers: HeaderMap,
@@ -31,7 +31,7 @@ pub(super) struct Connection {
     authorities: Option<WatchedFile>,
     timeout: Duration,
     idle_max: usize,
-    /// With the authorities that it trusts.
+    /// The client, with the CAs that it trusts.
     client: Mutex<Option<(String, Client)>>,
 }
 
@@ -41,17 +41,17 @@ enum Auth {
     Basic(String, WatchedFile),
 }
 
-/// HTTP to the source that `config` describes. Its files are read once, so that mistakes show at the start.
+/// Opens HTTP to the source of `config`. Its files are read once, so that mistakes are found at startup.
 ///
 /// # Errors
-/// A sentence for each file that can't be used.
+/// A sentence for each unusable file.
 pub fn connect(config: &SourceConfig) -> Result<Arc<dyn Transport>, Vec<String>> {
     Ok(Arc::new(Connection::open(config)?))
 }
 
 impl Connection {
-    /// Prepares the way of a checked configuration, and reads its files once. The error has a sentence for each
-    /// that can't be used.
+    /// Opens the transport of a validated configuration, and reads its files once. The error has a sentence for each
+    /// unusable file.
     pub(super) fn open(config: &SourceConfig) -> Result<Self, Vec<String>> {
         let auth = match (&config.bearer_token_file, &config.basic_auth) {
             (Some(path), _) => Auth::Bearer(WatchedFile::new("bearerTokenFile", path)),
@@ -62,7 +62,7 @@ impl Connection {
             (None, None) => Auth::None,
         };
         let connection = Self {
-            // The client joins with a slash of its own.
+            // The client adds its own slash.
             url: config.url.trim_end_matches('/').to_owned(),
             headers: config.header_map()?,
             auth,
@@ -77,12 +77,12 @@ impl Connection {
         if wrong.is_empty() { Ok(connection) } else { Err(wrong) }
     }
 
-    /// Sends a query and reads the answer. No secret of ours is in the failure.
+    /// Sends a query and reads the answer. The failure contains none of our secrets.
     async fn post(&self, request: Request<'_>, limit: Duration) -> Result<Answer, Failure> {
         let client = self.client().map_err(Failure::Credentials)?;
         let auth = self.auth.header().map_err(Failure::Credentials)?;
         let mut response = match self.send(&client, request, limit, auth.as_ref()).await {
-            // The server closed an idle connection just as we used it; a query may be sent twice.
+            // The server closed an idle connection just as it was used. Sending a query twice is safe.
             Err(Unsent { closed: true, .. }) => self.send(&client, request, limit, auth.as_ref()).await,
             sent => sent,
         }
@@ -90,7 +90,7 @@ impl Connection {
         let status = response.status().as_u16();
         let body = bounded(&mut response).await?;
         Answer::read(status, &body).or_else(|failure| match auth {
-            Some(auth) if auth.is_told_by(&body) => Answer::read(status, auth.hidden(&body).as_bytes()),
+            Some(auth) if auth.is_in(&body) => Answer::read(status, auth.redacted(&body).as_bytes()),
             _ => Err(failure),
         })
     }
@@ -103,7 +103,7 @@ impl Connection {
         auth: Option<&Header>,
     ) -> Result<Response, Unsent> {
         let timeout = i64::try_from(limit.as_millis()).unwrap_or(i64::MAX).max(1);
-        // POST, since a query can be longer than a URL may be.
+        // POST, since a query can exceed the length limit of a URL.
         let sent = match request {
             Request::Instant(query) => {
                 let mut builder = client.query(query).timeout(timeout);
@@ -132,7 +132,7 @@ impl Connection {
         })
     }
 
-    /// The client; a new one if the authorities changed.
+    /// The client; a new one if the CAs have changed.
     fn client(&self) -> Result<Client, String> {
         let authorities = self.authorities.as_ref().map(WatchedFile::read).transpose()?.unwrap_or_default();
         let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
@@ -153,21 +153,22 @@ impl Connection {
             .connect_timeout(self.timeout)
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(self.idle_max)
-            // A redirect would turn POST into GET and take the credentials elsewhere.
+            // A redirect would turn POST into GET and send the credentials elsewhere.
             .redirect(redirect::Policy::none());
         if self.authorities.is_some() {
             let bundle = Certificate::from_pem_bundle(authorities.as_bytes())
                 .map_err(|error| format!("caFile has no usable PEM certificate: {}", root_cause(&error)))?;
             if bundle.is_empty() {
-                return Err("caFile has no PEM certificate in it".into());
+                return Err("caFile contains no PEM certificate".into());
             }
             builder = builder.tls_certs_only(bundle);
         } else if !self.url.starts_with("https:") {
-            // The system's authorities may be missing in a small image, and nobody asks for them here.
+            // The system's CAs may be missing in a small image, and are not needed here.
             builder = builder.tls_certs_only([]);
         }
-        let client =
-            builder.build().map_err(|error| format!("no HTTP client can be made: {}", root_cause(&error)))?;
+        let client = builder
+            .build()
+            .map_err(|error| format!("can't create an HTTP client: {}", root_cause(&error)))?;
         Client::from(client, &self.url).map_err(|error| format!("url can't be used: {}", root_cause(&error)))
     }
 }
@@ -183,19 +184,19 @@ struct Unsent {
     closed: bool,
 }
 
-/// The value of `Authorization`, and the secret in it.
+/// The value of `Authorization`, and the secrets in it.
 struct Header {
     value: HeaderValue,
     secrets: Vec<String>,
 }
 
 impl Header {
-    fn is_told_by(&self, body: &[u8]) -> bool {
+    fn is_in(&self, body: &[u8]) -> bool {
         let text = String::from_utf8_lossy(body);
         self.secrets.iter().any(|secret| text.contains(secret))
     }
 
-    fn hidden(&self, body: &[u8]) -> String {
+    fn redacted(&self, body: &[u8]) -> String {
         let text = String::from_utf8_lossy(body).into_owned();
         self.secrets.iter().fold(text, |text, secret| text.replace(secret, "***"))
     }
@@ -216,7 +217,7 @@ impl Auth {
             }
         };
         let mut value: HeaderValue =
-            text.parse().map_err(|_| "the token has characters that no HTTP header may have".to_owned())?;
+            text.parse().map_err(|_| "the token has characters not allowed in an HTTP header".to_owned())?;
         value.set_sensitive(true);
         Ok(Some(Header { value, secrets }))
     }
@@ -235,7 +236,7 @@ async fn bounded(response: &mut Response) -> Result<Vec<u8>, Failure> {
     Ok(body)
 }
 
-/// The innermost error: "connection refused" says more than the layers around it.
+/// The innermost error, which is the most specific, such as "connection refused".
 fn root_cause(error: &dyn Error) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {

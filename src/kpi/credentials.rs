@@ -1,13 +1,13 @@
-//! Files that others rotate under us (mounted Secrets, CA bundles), read again when they changed.
+//! Files that are rotated at runtime (mounted Secrets, CA bundles), read again when they change.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-/// Largest file that is read; a token or a CA bundle is far smaller.
+/// Largest allowed file; a token or a CA bundle is far smaller.
 const BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// A file whose content is needed often and changes rarely. A use costs one `stat`.
+/// A file whose content is needed often and changes rarely. A read of the unchanged file costs one `stat`.
 #[derive(Debug)]
 pub(super) struct WatchedFile {
     field: &'static str,
@@ -15,16 +15,16 @@ pub(super) struct WatchedFile {
     seen: Mutex<Option<(Stamp, String)>>,
 }
 
-/// What changes when a file is replaced: a Secret's update swaps a symlink, so the inode does too.
+/// Attributes that change when a file is replaced. An update of a Secret swaps a symlink, so the inode changes too.
 type Stamp = ((i64, i64), u64, u64);
 
 impl WatchedFile {
-    /// A file that the field `field` names.
+    /// The file in the field `field`.
     pub(super) fn new(field: &'static str, path: &Path) -> Self {
         Self { field, path: path.to_owned(), seen: Mutex::new(None) }
     }
 
-    /// The content as it is now, trimmed. The error is a sentence with the field and the path.
+    /// The current content, trimmed. The error is a sentence with the field and the path.
     pub(super) fn read(&self) -> Result<String, String> {
         let wrong = |what: String| format!("{} is {:?}, {what}", self.field, self.path.display().to_string());
         let unreadable = |error: std::io::Error| wrong(format!("which can't be read: {error}"));
@@ -66,7 +66,7 @@ mod tests {
         assert!(file.read().unwrap_err().contains("can't be read"));
         std::fs::write(&path, "one\n").unwrap();
         assert_eq!(file.read().as_deref(), Ok("one"));
-        // As the kubelet does it: a new file takes the name of the old.
+        // Like the kubelet: a new file takes the name of the old one.
         std::fs::write(directory.join("new"), "two\n").unwrap();
         std::fs::rename(directory.join("new"), &path).unwrap();
         assert_eq!(file.read().as_deref(), Ok("two"));

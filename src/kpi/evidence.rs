@@ -1,7 +1,7 @@
-//! What an answer is worth: (value, probe, clocks) -> a sample with its state. Pure.
+//! Assesses an answer: (value, probe, clocks) -> a sample with its state. Pure.
 //!
-//! Every age is a difference of two times of Prometheus' own clock, so that a wrong clock on either side makes
-//! nothing stale and nothing fresh. Nothing is `Fresh` without evidence, and empty stays empty.
+//! Each age is the difference of two times of Prometheus' own clock, so that a wrong clock on either side does not affect it.
+//! No sample is `Fresh` without evidence of its age, and an empty answer is never replaced by a number.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,47 +15,47 @@ use super::question::{Evidence, Question, read_probe};
 use plimsoll_api::{Goal, KpiState};
 use plimsoll_engine::{Sample, Value, Volume};
 
-/// A query's result, and what its evaluation time says.
+/// The result of a query, and the verdict on its evaluation time.
 #[derive(Clone, Debug)]
-pub(super) struct Heard {
+pub(super) struct Reply {
     pub(super) result: Result<Answer, Failure>,
     pub(super) clock: ClockVerdict,
 }
 
-/// What an answer is read as.
+/// How an answer is interpreted.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Form {
-    /// What a KPI of this goal needs.
+    /// As the value of a KPI with this goal.
     Kpi(Goal),
-    /// A number for each pod; one that is none is left out.
+    /// As a number for each pod. Pods without a finite number are left out.
     EachPod,
 }
 
-/// Everything that one sample is judged by.
-pub(super) struct Hearing<'a> {
+/// The inputs of a sample.
+pub(super) struct Assessment<'a> {
     /// Name of the source.
     pub(super) source: &'a str,
     /// Age above which a sample is stale.
     pub(super) stale_after: Duration,
     pub(super) form: Form,
     pub(super) question: &'a Question,
-    pub(super) value: &'a Heard,
-    /// `None` if the question needs none.
-    pub(super) probe: Option<&'a Heard>,
-    /// `None` if it was not asked.
-    pub(super) burst: Option<&'a Heard>,
+    pub(super) value: &'a Reply,
+    /// `None` if the query needs no probe.
+    pub(super) probe: Option<&'a Reply>,
+    /// `None` without a burst query.
+    pub(super) burst: Option<&'a Reply>,
 }
 
-impl Hearing<'_> {
+impl Assessment<'_> {
     /// The sample.
     pub(super) fn judge(&self) -> Sample {
         self.sample().unwrap_or_else(|message| Sample::unusable(KpiState::Error, message))
     }
 
     fn sample(&self) -> Result<Sample, String> {
-        let answer = self.value.result.as_ref().map_err(|failure| self.says(failure))?;
+        let answer = self.value.result.as_ref().map_err(|failure| self.failed(failure))?;
         let value = shape(&answer.data, self.form)?;
-        // Whatever its age: what is no number is of no use, and that says more than a probe that failed for the same reason.
+        // Checked first: the value is useless at any age, and this message is more specific than that of a failed probe.
         if let Some(message) = value.as_ref().and_then(not_a_number) {
             return Ok(Sample::unusable(KpiState::NaN, message));
         }
@@ -85,20 +85,20 @@ impl Hearing<'_> {
         })
     }
 
-    fn says(&self, failure: &Failure) -> String {
+    fn failed(&self, failure: &Failure) -> String {
         format!("source {:?} {failure}", self.source)
     }
 
     fn evidence(&self) -> Result<Option<Evidence>, String> {
-        let Some(heard) = self.probe else { return Ok(None) };
-        let found = match &heard.result {
+        let Some(reply) = self.probe else { return Ok(None) };
+        let found = match &reply.result {
             Ok(answer) => read_probe(answer).map_err(|error| format!("source {:?} {error}", self.source)),
-            Err(failure) => Err(self.says(failure)),
+            Err(failure) => Err(self.failed(failure)),
         };
         found.map(Some).map_err(|error| format!("the age of the answer is unknown: {error}"))
     }
 
-    /// Why the answer is not to be trusted, if so.
+    /// Why the answer can't be trusted, if so.
     fn doubt(
         &self,
         answer: &Answer,
@@ -107,7 +107,7 @@ impl Hearing<'_> {
         at: Option<Timestamp>,
     ) -> Option<(KpiState, String)> {
         let clocks = [Some(self.value), self.probe].into_iter().flatten();
-        if let Some(message) = clocks.filter_map(|heard| self.clock_doubt(heard.clock)).next() {
+        if let Some(message) = clocks.filter_map(|reply| self.clock_doubt(reply.clock)).next() {
             return Some((KpiState::Stale, message));
         }
         if has_value && at.is_none() {
@@ -125,7 +125,7 @@ impl Hearing<'_> {
                 return Some((KpiState::Stale, text));
             }
         }
-        let probe = self.probe.and_then(|heard| heard.result.as_ref().ok());
+        let probe = self.probe.and_then(|reply| reply.result.as_ref().ok());
         let warning = answer.warning.as_ref().or_else(|| probe?.warning.as_ref())?;
         Some((KpiState::Partial, format!("source {:?} warns: {warning}", self.source)))
     }
@@ -137,7 +137,7 @@ impl Hearing<'_> {
             ClockVerdict::Frozen(since) => {
                 let seconds = since.as_secs_f64();
                 Some(format!(
-                    "source {source:?} answers with the same time as {seconds:.0} s ago, as a cache would"
+                    "source {source:?} returned the same time as {seconds:.0} s ago, as a cache would"
                 ))
             }
             ClockVerdict::WentBack(by) => {
@@ -164,7 +164,7 @@ impl Hearing<'_> {
         }
     }
 
-    /// The burst twin's number: a help, so its failure is none.
+    /// The number of the burst query. It is optional, so its failure is ignored.
     fn newest(&self) -> Option<f64> {
         let answer = self.burst?.result.as_ref().ok()?;
         match shape(&answer.data, self.form) {
@@ -174,9 +174,9 @@ impl Hearing<'_> {
     }
 }
 
-/// The number of requests behind a sample: what is empty or no number is none.
-pub(super) fn volume(source: &str, heard: &Heard, form: Form) -> Volume {
-    let answer = match &heard.result {
+/// The number of requests behind a sample. An empty answer, or one that is not a number, counts as 0.
+pub(super) fn volume(source: &str, reply: &Reply, form: Form) -> Volume {
+    let answer = match &reply.result {
         Ok(answer) => answer,
         Err(failure) => return Volume::Unknown(format!("source {source:?} {failure}")),
     };
@@ -192,11 +192,11 @@ pub(super) fn volume(source: &str, heard: &Heard, form: Form) -> Volume {
             let counts = series.iter().map(|one| one.value).filter(|count| count.is_finite());
             Volume::Counted(Value::Single(counts.sum()))
         }
-        Data::Matrix(_) => Volume::Unknown("volumeQuery answers with a range of samples".to_owned()),
+        Data::Matrix(_) => Volume::Unknown("volumeQuery returns a range of samples".to_owned()),
     }
 }
 
-/// The value that can be used in this form; `None` for an empty answer.
+/// The value in this form; `None` for an empty answer.
 fn shape(data: &Data, form: Form) -> Result<Option<Value>, String> {
     let series = match data {
         Data::Scalar(number) if form != Form::EachPod => return Ok(Some(Value::Single(*number))),
@@ -205,7 +205,7 @@ fn shape(data: &Data, form: Form) -> Result<Option<Value>, String> {
         }
         Data::Vector(series) => series,
         Data::Matrix(_) => {
-            return Err("query answers with a range of samples; it must answer with numbers".into());
+            return Err("query returns a range of samples; it must return numbers".into());
         }
     };
     let goal = match form {
@@ -228,7 +228,7 @@ fn shape(data: &Data, form: Form) -> Result<Option<Value>, String> {
     }
 }
 
-/// A pod without requests has no share of errors (0/0), and that must not blind the rest.
+/// A pod without requests has no error ratio (0/0), which must not hide the values of other pods.
 fn each_pod(series: &[Series]) -> Result<Option<Value>, String> {
     if let Some(one) = series.iter().find(|one| one.labels.pod.as_ref().is_none_or(String::is_empty)) {
         let found = if one.value.is_nan() { "NaN".to_owned() } else { one.value.to_string() };
@@ -262,11 +262,12 @@ fn by_pod(series: &[Series]) -> Result<BTreeMap<String, f64>, String> {
 fn not_a_number(value: &Value) -> Option<String> {
     match value {
         Value::Single(number) => {
-            (!number.is_finite()).then(|| format!("the answer is {number}, which is no number to act on"))
+            (!number.is_finite()).then(|| format!("the answer is {number}, which can't be used"))
         }
-        Value::ByPod(by_pod) => by_pod.iter().find(|(_, number)| !number.is_finite()).map(|(pod, number)| {
-            format!("the answer for pod {pod:?} is {number}, which is no number to act on")
-        }),
+        Value::ByPod(by_pod) => by_pod
+            .iter()
+            .find(|(_, number)| !number.is_finite())
+            .map(|(pod, number)| format!("the answer for pod {pod:?} is {number}, which can't be used")),
     }
 }
 

@@ -1,92 +1,92 @@
-//! Why there is no usable answer: one closed set, with a sentence, a metric label and whose fault it is.
+//! Causes of a query without a usable answer, each with a sentence, a metric label, and its effect on the breaker.
 
 use thiserror::Error;
 
 use super::breaker::Outcome;
 
-/// Longest text of a server that is passed on, in characters.
+/// Most characters of a server's text in a message.
 const TEXT_MAX: usize = 300;
 
-/// Why a query brought no usable answer. Displayed, it completes a sentence that begins with the source's name.
+/// Why a query has no usable answer. The display text completes a sentence that begins with the source's name.
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum Failure {
-    /// No connection, or it broke.
+    /// The connection failed or broke.
     #[error("can't be reached: {0}")]
     Unreachable(String),
-    /// The deadline passed before the whole answer was there.
+    /// The deadline passed before the whole answer arrived.
     #[error("did not answer within {0} s")]
     TimedOut(f64),
     /// The deadline passed before the query could be sent.
     #[error("is busy: the query waited {seconds} s for one of {slots} slots (maxConcurrency)")]
     Queued {
-        /// How long it waited.
+        /// Time it waited.
         seconds: f64,
-        /// How many queries may be out at once.
+        /// Limit of concurrent queries.
         slots: usize,
     },
-    /// The deadline passed before the query could be sent, since other queries of the same service were out.
+    /// The deadline passed before the query could be sent, since other queries of the same service were running.
     #[error(
-        "is asked too much by this service: the query waited {seconds} s for one of the {slots} slots that a service may have (half of maxConcurrency)"
+        "gets too many queries from this service: the query waited {seconds} s for one of the {slots} slots per service (half of maxConcurrency)"
     )]
     Crowded {
-        /// How long it waited.
+        /// Time it waited.
         seconds: f64,
-        /// How many queries of one service may be out at once.
+        /// Limit of concurrent queries of one service.
         slots: usize,
     },
     /// The breaker is open.
-    #[error("is not asked for another {seconds:.1} s after {failures} failures in a row; the last: {last}")]
+    #[error("gets no queries for {seconds:.1} s after {failures} failures in a row; the last: {last}")]
     Resting {
-        /// What is left of the pause.
+        /// Rest of the pause.
         seconds: f64,
         /// Failures since the last answer.
         failures: u32,
-        /// The last of them.
+        /// The last failure.
         last: String,
     },
     /// A file with credentials can't be used.
-    #[error("can't be asked: {0}")]
+    #[error("can't be queried: {0}")]
     Credentials(String),
     /// HTTP 401 or 403.
     #[error("refused the credentials with HTTP {status}: {text}")]
     Unauthorized {
         /// 401 or 403.
         status: u16,
-        /// What the server said.
+        /// The server's text.
         text: String,
     },
-    /// HTTP 404, 405 or a redirect: something else lives at this URL.
+    /// HTTP 404, 405, 410 or a redirect: no Prometheus at this URL.
     #[error("has no query API at its url (HTTP {status}): {text}")]
     NotPrometheus {
         /// The status.
         status: u16,
-        /// What the server said.
+        /// The server's text.
         text: String,
     },
     /// HTTP 429.
-    #[error("has too many queries (HTTP 429): {0}")]
+    #[error("is rate limiting queries (HTTP 429): {0}")]
     Throttled(String),
-    /// HTTP 5xx, or another status that is no answer to a query.
+    /// HTTP 5xx, or another status without an answer to the query.
     #[error("failed with HTTP {status}: {text}")]
     Server {
         /// The status.
         status: u16,
-        /// What the server said.
+        /// The server's text.
         text: String,
     },
-    /// The server understood and refused or gave up this query.
+    /// The server understood the query and refused or aborted it.
     #[error("refused the query ({kind}): {text}")]
     Refused {
         /// Prometheus' `errorType`: bad_data, execution, timeout, canceled, …
         kind: String,
-        /// What the server said.
+        /// The server's text.
         text: String,
     },
-    /// The answer was larger than what is read.
-    #[error("gave an answer of more than {0}; aggregate it in the query, for example by sum()")]
+    /// The answer exceeds a size limit.
+    #[error("returned more than {0}; aggregate in the query, for example with sum()")]
     TooLarge(&'static str),
-    /// The answer is not what the API promises.
-    #[error("gave an answer that is not the query API's: {0}")]
+    /// The answer does not follow the API.
+    #[error("returned an invalid answer: {0}")]
     Malformed(String),
 }
 
@@ -110,10 +110,10 @@ impl Failure {
         }
     }
 
-    /// What it says of the source: one service's bad query must not close the source for all others.
+    /// Its effect on the breaker. A bad query of one service must not open the breaker for all others.
     pub(super) fn outcome(&self) -> Outcome {
         match self {
-            // 504 is the same, told by a proxy in front of the source.
+            // 504 means the same, from a proxy in front of the source.
             Self::TimedOut(_) | Self::Server { status: 504, .. } => Outcome::Unanswered,
             Self::Unreachable(_) | Self::Throttled(_) | Self::Server { .. } | Self::Malformed(_) => {
                 Outcome::Failed
@@ -129,7 +129,7 @@ impl Failure {
     }
 }
 
-/// A server's text, fit for one line of a message.
+/// A server's text as one line of a message, truncated.
 pub(super) fn one_line(text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     let line = words.join(" ");

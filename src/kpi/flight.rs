@@ -1,4 +1,4 @@
-//! One source at work: each distinct query is out at most once, and who asks the same meanwhile shares its answer.
+//! The queries of one source: each distinct query runs at most once at a time, and concurrent callers share its answer.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::answer::Answer;
 use super::breaker::Outcome;
 use super::clock::{ClockMemory, ClockVerdict};
-use super::evidence::Heard;
+use super::evidence::Reply;
 use super::failure::Failure;
 use super::health::{Health, SourceHealth};
 use super::parts::{QueryObserver, ReaderParts};
@@ -21,15 +21,15 @@ use super::source::SourceConfig;
 use super::transport::{Request, Transport};
 use crate::clock::Clock;
 
-/// Distinct queries of one source that are remembered: 20,000 KPIs with value, burst twin and probe.
+/// Most distinct queries of one source that are kept: 20,000 KPIs with value, burst query and probe.
 const QUERIES_MAX: usize = 65_536;
-/// Share of what is left until a query's deadline that the server may take: the rest is for the way. So the server gives an
-/// expensive query up, and says so, before we stop waiting.
+/// Part of the time left until a query's deadline that the server may use; the rest is for the network. So the server aborts
+/// an expensive query, and reports it, before we stop waiting.
 const SERVER_SHARE: f64 = 0.9;
-/// A query that costs a server nothing: whether it answers at all.
+/// A query without cost, to check whether a server answers at all.
 const CHECK: &str = "vector(1)";
 
-/// One source with everything that it needs to be asked.
+/// One source with everything needed to query it.
 pub(super) struct Source {
     name: String,
     timeout: Duration,
@@ -40,20 +40,20 @@ pub(super) struct Source {
     queries: Mutex<Recent<String, Query>>,
     observer: Arc<dyn QueryObserver>,
     clock: Clock,
-    /// What monotonic times are counted from.
+    /// Start of monotonic times.
     epoch: Instant,
 }
 
-/// What is known of one query.
+/// State of one query.
 #[derive(Default)]
 struct Query {
-    flight: Option<Shared<BoxFuture<'static, Arc<Heard>>>>,
-    last: Option<(Duration, Arc<Heard>)>,
+    flight: Option<Shared<BoxFuture<'static, Arc<Reply>>>>,
+    last: Option<(Duration, Arc<Reply>)>,
     clock: ClockMemory,
 }
 
 impl Source {
-    /// Opens a checked configuration; the error has a sentence for each file that can't be used.
+    /// Opens a validated configuration; the error has a sentence for each unusable file.
     pub(super) fn open(config: &SourceConfig, parts: &ReaderParts<'_>) -> Result<Self, Vec<String>> {
         Ok(Self {
             name: config.name.clone(),
@@ -78,25 +78,25 @@ impl Source {
     }
 
     pub(super) fn health(&self) -> SourceHealth {
-        lock(&self.health).told()
+        lock(&self.health).report()
     }
 
-    /// The server's clock minus ours in seconds; 0 as long as it is not known.
+    /// The server's clock minus ours in seconds; 0 while it is unknown.
     pub(super) fn skew(&self) -> f64 {
         lock(&self.health).skew.unwrap_or_default()
     }
 
-    /// The answer to an instant query, at most `max_age` old. A query that is sent counts as that of the first who asks.
-    pub(super) async fn ask(self: &Arc<Self>, asker: &Asker, promql: &str, max_age: Duration) -> Arc<Heard> {
+    /// The answer to an instant query, at most `max_age` old. A shared query counts for the service that asked first.
+    pub(super) async fn ask(self: &Arc<Self>, asker: &Asker, promql: &str, max_age: Duration) -> Arc<Reply> {
         let flight = {
             let mut queries = lock(&self.queries);
             let query = entry(&mut queries, promql);
-            if let Some((received, heard)) = &query.last
+            if let Some((received, reply)) = &query.last
                 && self.now().saturating_sub(*received) <= max_age
             {
-                return Arc::clone(heard);
+                return Arc::clone(reply);
             }
-            // A flight that has ended without landing was cut off.
+            // A flight that ended without a recorded result was aborted.
             match &query.flight {
                 Some(flight) if flight.peek().is_none() => flight.clone(),
                 _ => query.flight.insert(self.start(asker, promql)).clone(),
@@ -105,8 +105,8 @@ impl Source {
         flight.await
     }
 
-    /// In a task of its own: it ends by its own deadline, whoever stops waiting for it.
-    fn start(self: &Arc<Self>, asker: &Asker, promql: &str) -> Shared<BoxFuture<'static, Arc<Heard>>> {
+    /// Runs the query in its own task, so that it ends by its own deadline even if its callers stop waiting.
+    fn start(self: &Arc<Self>, asker: &Asker, promql: &str) -> Shared<BoxFuture<'static, Arc<Reply>>> {
         let (source, asker, promql) = (Arc::clone(self), asker.clone(), promql.to_owned());
         let task = tokio::spawn(async move {
             let (result, sent) = source.send(&asker, Request::Instant(&promql)).await;
@@ -114,15 +114,15 @@ impl Source {
         });
         task.map(|joined| {
             joined.unwrap_or_else(|_| {
-                let result = Err(Failure::Unreachable("the query was cut off".into()));
-                Arc::new(Heard { result, clock: ClockVerdict::Sound })
+                let result = Err(Failure::Unreachable("the query was aborted".into()));
+                Arc::new(Reply { result, clock: ClockVerdict::Sound })
             })
         })
         .boxed()
         .shared()
     }
 
-    fn land(&self, promql: &str, result: Result<Answer, Failure>, sent: Duration) -> Arc<Heard> {
+    fn land(&self, promql: &str, result: Result<Answer, Failure>, sent: Duration) -> Arc<Reply> {
         let received = self.now();
         let mut queries = lock(&self.queries);
         let query = entry(&mut queries, promql);
@@ -130,17 +130,17 @@ impl Source {
             Some(time) => query.clock.observe(time, sent, received),
             None => ClockVerdict::Sound,
         };
-        // Resting costs the source nothing, so it is not kept: the first question after the pause should go out.
+        // Not kept while the breaker is open, so that the first query after the pause is sent.
         let keep = !matches!(result, Err(Failure::Resting { .. }));
-        let heard = Arc::new(Heard { result, clock });
+        let reply = Arc::new(Reply { result, clock });
         query.flight = None;
         if keep {
-            query.last = Some((received, Arc::clone(&heard)));
+            query.last = Some((received, Arc::clone(&reply)));
         }
-        heard
+        reply
     }
 
-    /// Sends a query within the deadline, if the breaker lets it pass. Also returns when it went out.
+    /// Sends a query within the deadline, if the breaker permits. Also returns when it was sent.
     pub(super) async fn send(
         self: &Arc<Self>,
         asker: &Asker,
@@ -173,7 +173,7 @@ impl Source {
         let Ok(_slot) = timeout_at(deadline, self.slots.acquire(asker)).await else {
             return Err(self.no_slot(asker));
         };
-        // A slot that came free by the deadline of another is of no use at our own.
+        // A slot that becomes free exactly at our deadline is useless.
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(self.no_slot(asker));
@@ -198,21 +198,21 @@ impl Source {
         }
     }
 
-    /// What a query that was sent at `sent` says of the source.
+    /// The effect on the breaker of a query that was sent at `sent`.
     fn outcome(&self, result: &Result<Answer, Failure>, sent: Duration) -> Outcome {
         let outcome = outcome(result);
         if outcome != Outcome::Unanswered {
             return outcome;
         }
         let answered = lock(&self.health).answered.is_some_and(|answered| answered >= sent);
-        // It spent its time in the queue: that the rest was too short says nothing of the source.
+        // If most of the time was spent waiting for a slot, a timeout says nothing about the source.
         let late = matches!(result, Err(Failure::TimedOut(_)));
         let short = late && self.now().saturating_sub(sent) < self.timeout / 2;
         if answered || short { Outcome::Nothing } else { Outcome::Unanswered }
     }
 
-    /// Asks for a constant if queries had no answer, since they may have been too expensive: one service's queries must
-    /// not close the source for all others. Needs no slot, since only one is out at a time.
+    /// Sends a constant query if queries were not answered, since these may have been too expensive: the queries of one
+    /// service must not open the breaker for all others. Needs no slot, since only one runs at a time.
     fn check_if_in_doubt(self: &Arc<Self>) {
         {
             let mut health = lock(&self.health);
@@ -270,7 +270,7 @@ impl Source {
     }
 }
 
-/// A query that the breaker let pass. It is recorded even if who asked went away.
+/// A query permitted by the breaker. Its outcome is recorded even if its caller stops waiting.
 struct Pass<'a> {
     source: &'a Source,
     outcome: Outcome,
@@ -282,7 +282,7 @@ impl Drop for Pass<'_> {
     }
 }
 
-/// The query that tells whether the source answers at all. It is recorded however its task ends.
+/// The check whether the source answers at all. Its outcome is recorded however its task ends.
 struct Check<'a> {
     source: &'a Source,
     outcome: Outcome,
@@ -306,7 +306,7 @@ fn entry<'a>(queries: &'a mut Recent<String, Query>, promql: &str) -> &'a mut Qu
 }
 
 fn skew(server: Timestamp, sent: Timestamp, received: Timestamp) -> f64 {
-    // The evaluation was between the two, so what lies between them is no skew.
+    // The evaluation happened between the two, so a time between them is no skew.
     server.duration_since(server.clamp(sent, received.max(sent))).as_secs_f64()
 }
 

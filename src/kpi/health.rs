@@ -1,45 +1,45 @@
-//! How a source is.
+//! Health of a source.
 
 use std::time::Duration;
 
 use super::breaker::{Breaker, BreakerState};
 
-/// A difference between the clocks that is worth telling.
+/// Smallest clock difference that is reported, in seconds.
 const SKEW_REPORTED: f64 = 30.0;
 
-/// How a source is.
+/// Health of a source, as reported.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SourceHealth {
-    /// What happens to the next query.
+    /// State of the circuit breaker.
     pub breaker: BreakerState,
-    /// Failures of the source since its last answer; refused queries are none.
+    /// Failures of the source since its last answer, without refused queries.
     pub failures: u32,
-    /// What the last query that failed said, refused ones included; `None` once one succeeds.
+    /// Message of the last failed query, including refused ones; `None` once a query succeeds.
     pub last_error: Option<String>,
-    /// The source's clock minus ours, if they differ by more than 30 s. It makes nothing stale by itself.
+    /// The source's clock minus ours, if they differ by more than 30 s. It does not make samples stale.
     pub skew_seconds: Option<f64>,
 }
 
-/// What is known of a source.
+/// Internal state of a source's health.
 pub(super) struct Health {
     pub breaker: Breaker,
-    /// Whether the query is out that tells if the source answers at all.
+    /// Whether the check query is running, which shows if the source answers at all.
     pub checking: bool,
-    /// When the last answer came, a refusal of one query included.
+    /// Time of the last answer, including the refusal of a query.
     pub answered: Option<Duration>,
     pub last_error: Option<String>,
-    /// The server's clock minus ours, as far as the time of the round trip does not explain it.
+    /// The server's clock minus ours, beyond what the round trip time explains.
     pub skew: Option<f64>,
 }
 
 impl Health {
-    /// Of a source that nobody has asked yet.
+    /// Health before the first query.
     pub fn new() -> Self {
         Self { breaker: Breaker::new(), checking: false, answered: None, last_error: None, skew: None }
     }
 
-    /// As it is told.
-    pub fn told(&self) -> SourceHealth {
+    /// The health as reported.
+    pub fn report(&self) -> SourceHealth {
         SourceHealth {
             breaker: self.breaker.state(),
             failures: self.breaker.failures(),

@@ -1,4 +1,4 @@
-//! What a KPI was, to rebuild stabilisation windows after a start.
+//! Past values of a KPI, to rebuild stabilisation windows after a start.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,13 +11,13 @@ use super::slots::Asker;
 use super::transport::Request;
 use plimsoll_api::{Goal, KpiRule};
 
-/// Most points that are asked for; Prometheus refuses more than 11,000.
+/// Most points of a range query; Prometheus refuses more than 11,000.
 const POINTS_MAX: f64 = 1000.0;
 
 impl KpiReader {
-    /// The KPI's value over the last `window`, oldest first, at times of our own clock. `step` is raised to 1 s and
-    /// to what keeps it at 1,000 points. Times without a number are left out; of several pods it is the average.
-    /// The error is a sentence.
+    /// The KPI's values over the last `window`, oldest first, at times of our own clock. `step` is raised to at least 1 s,
+    /// and so far that there are at most 1,000 points. Times without a number are left out. The values of several pods are
+    /// averaged. The error is a sentence.
     pub async fn history(
         &self,
         asker: &Asker,
@@ -31,8 +31,8 @@ impl KpiReader {
         Ok(past.at_our_times(merged(&past.tracks, rule.goal)?))
     }
 
-    /// The number of scrape targets behind the KPI's value over the last `window`, as [`Self::history`] has the value.
-    /// Times without any are left out.
+    /// The number of scrape targets behind the KPI's value over the last `window`, like [`Self::history`]. Times without
+    /// targets are left out.
     pub async fn past_targets(
         &self,
         asker: &Asker,
@@ -45,7 +45,7 @@ impl KpiReader {
         let Some(targets) = question.targets() else { return Ok(Vec::new()) };
         let past = self.past(asker, (&rule.source, targets), window, step).await?;
         let counts = past.tracks.iter().flat_map(|track| &track.points);
-        // A cast of a float saturates, which is right for a count.
+        // The cast saturates, as intended for a count.
         let counts = counts.map(|(at, count)| (*at, *count as u32)).collect();
         Ok(past.at_our_times(counts))
     }
@@ -58,7 +58,7 @@ impl KpiReader {
         step: Duration,
     ) -> Result<Past, String> {
         let source = self.source(source)?;
-        // Prometheus reckons by its own clock, which `skew` knows from earlier answers.
+        // Prometheus uses its own clock; `skew` is its difference from ours in earlier answers.
         let skew = SignedDuration::try_from_secs_f64(source.skew()).unwrap_or_default();
         let end = self.clock.now().saturating_add(skew).unwrap_or(Timestamp::MAX).as_second();
         let start = end.saturating_sub(i64::try_from(window.as_secs()).unwrap_or(i64::MAX));
@@ -67,7 +67,7 @@ impl KpiReader {
         let answer = result.map_err(|failure| format!("source {:?} {failure}", source.name()))?;
         let Data::Matrix(tracks) = answer.data else {
             return Err(format!(
-                "source {:?} answered a range query with something else than a range",
+                "source {:?} answered a range query without a range of samples",
                 source.name()
             ));
         };
@@ -88,13 +88,13 @@ impl Past {
     }
 }
 
-/// One number for each time.
+/// Merges the series into one number per time.
 fn merged(tracks: &[Track], goal: Goal) -> Result<Vec<(Timestamp, f64)>, String> {
     if tracks.len() > 1
         && !(matches!(goal, Goal::Average(_)) && tracks.iter().all(|track| track.labels.pod.is_some()))
     {
         return Err(format!(
-            "query returned {} series; its past can only be read as one number",
+            "query returned {} series; its history can only be read from one series",
             tracks.len()
         ));
     }
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn pods_are_averaged_and_gaps_stay_gaps() {
+    fn values_of_pods_are_averaged_and_gaps_remain() {
         let values = |tracks: &[Track], goal| -> Vec<f64> {
             merged(tracks, goal).unwrap().iter().map(|p| p.1).collect()
         };

@@ -1,8 +1,8 @@
-//! PromQL questions -> samples: asking Prometheus once, and knowing what an answer is worth.
+//! KPI queries: PromQL in, samples out, each with a state that says how reliable it is.
 //!
-//! `question` understands a query without asking it, `source` says where to ask, `reader` asks through a `transport`,
-//! `answer` reads the bytes, `evidence` judges them. Everything but `connection`, `flight`, `history`, `reader`, `slots` and
-//! `transport` is pure. What the numbers mean for replicas is the engine's business.
+//! `question` analyzes a query without sending it, `source` has the configuration of a source, `reader` sends queries through
+//! a `transport`, `answer` parses the response, and `evidence` assesses it. Everything except `connection`, `flight`,
+//! `history`, `reader`, `slots` and `transport` is pure. The engine derives replicas from the samples.
 
 mod answer;
 mod breaker;

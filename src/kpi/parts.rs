@@ -1,30 +1,30 @@
-//! What a reader gets from outside.
+//! Dependencies of a reader.
 
 use std::sync::Arc;
 
 use super::transport::Connect;
 use crate::clock::Clock;
 
-/// What a reader works with.
+/// Dependencies of a reader.
 pub struct ReaderParts<'a> {
-    /// Opens the way to each source.
+    /// Opens the transport to each source.
     pub connect: &'a Connect<'a>,
-    /// Receives every query.
+    /// Observes every query.
     pub observer: Arc<dyn QueryObserver>,
-    /// The time of day, which samples are dated with.
+    /// Wall clock for the times of samples.
     pub clock: Clock,
 }
 
-/// Is told of every query, for metrics.
+/// Observes every query, for metrics.
 pub trait QueryObserver: Send + Sync {
-    /// A query to `source` ended. `result` is `success`, `partial` or [`super::Failure::label`]; `seconds` is what
-    /// it took, the wait for a slot included. Answers that were shared or kept are no query.
+    /// Called when a query to `source` ends. `result` is `success`, `partial` or [`super::Failure::label`]; `seconds` is its
+    /// duration, including the wait for a slot. Shared and cached answers do not count as queries.
     fn on_query(&self, source: &str, result: &'static str, seconds: f64);
 }
 
 /// The observer of a reader without metrics.
-pub(super) struct Nobody;
+pub(super) struct NoObserver;
 
-impl QueryObserver for Nobody {
+impl QueryObserver for NoObserver {
     fn on_query(&self, _: &str, _: &'static str, _: f64) {}
 }

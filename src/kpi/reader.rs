@@ -1,4 +1,4 @@
-//! The one door: rules in, samples out. It never fails; what goes wrong is a sample that says so.
+//! The entry point: KPI rules in, samples out. It never fails: an error is a sample with a state and a message.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,10 +8,10 @@ use futures::future::{OptionFuture, join_all, join4};
 use jiff::SignedDuration;
 
 use super::connection::connect;
-use super::evidence::{Form, Hearing, volume};
+use super::evidence::{Assessment, Form, volume};
 use super::flight::Source;
 use super::health::SourceHealth;
-use super::parts::{Nobody, QueryObserver, ReaderParts};
+use super::parts::{NoObserver, QueryObserver, ReaderParts};
 use super::question::{Question, QuestionError};
 use super::recent::Recent;
 use super::slots::Asker;
@@ -20,18 +20,18 @@ use crate::clock::Clock;
 use plimsoll_api::{Goal, KpiRule, KpiState, OutlierRules, VolumeRule};
 use plimsoll_engine::{Sample, Volume};
 
-/// Queries whose parse is remembered.
+/// Most parsed queries that are kept.
 const QUESTIONS_MAX: usize = 32_768;
 
-/// What is asked of whom.
+/// A query, its source, and the rule for the number of requests behind it.
 #[derive(Clone, Copy)]
-struct Asked<'a> {
+struct QuerySpec<'a> {
     source: &'a str,
     query: &'a str,
     volume: &'a VolumeRule,
 }
 
-/// Asks every configured source, each distinct question once.
+/// Queries the configured sources, and sends each distinct query only once at a time.
 pub struct KpiReader {
     sources: BTreeMap<String, Arc<Source>>,
     pub(super) clock: Clock,
@@ -39,12 +39,12 @@ pub struct KpiReader {
 }
 
 impl KpiReader {
-    /// A reader of these sources. The error has a sentence for each mistake, unreadable files included.
+    /// A reader of these sources. The error has a sentence for each invalid setting, including unreadable files.
     pub fn new(sources: Vec<SourceConfig>) -> Result<Self, ConfigError> {
-        Self::with_observer(sources, Arc::new(Nobody))
+        Self::with_observer(sources, Arc::new(NoObserver))
     }
 
-    /// The same, with somebody who is told of every query.
+    /// The same, with an observer of every query.
     pub fn with_observer(
         sources: impl IntoIterator<Item = SourceConfig>,
         observer: Arc<dyn QueryObserver>,
@@ -52,7 +52,7 @@ impl KpiReader {
         Self::with_parts(sources, &ReaderParts { connect: &connect, observer, clock: Clock::system() })
     }
 
-    /// A reader that works with `parts`.
+    /// A reader with the dependencies `parts`.
     pub fn with_parts(
         sources: impl IntoIterator<Item = SourceConfig>,
         parts: &ReaderParts<'_>,
@@ -74,22 +74,22 @@ impl KpiReader {
         Ok(Self { sources, clock: parts.clock.clone(), questions: Mutex::new(Recent::new(QUESTIONS_MAX)) })
     }
 
-    /// A sample for each rule, by the rule's name, none older than `max_age` since it was asked for. Takes at most
-    /// the longest timeout of the sources concerned. Times are those of our own clock. Needs a tokio runtime.
+    /// A sample for each rule, by the rule's name. Answers of at most the age `max_age` are reused. Takes at most the longest
+    /// timeout of the sources concerned. Times are those of our own clock. Needs a tokio runtime.
     pub async fn ask(&self, asker: &Asker, rules: &[KpiRule], max_age: Duration) -> BTreeMap<String, Sample> {
         let samples = join_all(rules.iter().map(|rule| async {
-            let to = Asked { source: &rule.source, query: &rule.query, volume: &rule.volume };
-            let sample = self.sample(asker, to, Form::Kpi(rule.goal), max_age).await;
+            let query = QuerySpec { source: &rule.source, query: &rule.query, volume: &rule.volume };
+            let sample = self.sample(asker, query, Form::Kpi(rule.goal), max_age).await;
             (rule.name.clone(), sample)
         }));
         samples.await.into_iter().collect()
     }
 
-    /// A number for each pod, as [`Self::ask`] asks: the answer has one series for each pod, with the label `pod`. Pods
-    /// whose number is none (0/0) are left out.
+    /// A number for each pod, like [`Self::ask`]: the answer has one series for each pod, with the label `pod`. Pods whose
+    /// value is not a number (0/0) are left out.
     pub async fn ask_by_pod(&self, asker: &Asker, rules: &OutlierRules, max_age: Duration) -> Sample {
-        let to = Asked { source: &rules.source, query: &rules.query, volume: &rules.volume };
-        self.sample(asker, to, Form::EachPod, max_age).await
+        let query = QuerySpec { source: &rules.source, query: &rules.query, volume: &rules.volume };
+        self.sample(asker, query, Form::EachPod, max_age).await
     }
 
     /// The health of a source, if it is configured.
@@ -103,30 +103,30 @@ impl KpiReader {
         self.sources.keys().map(String::as_str)
     }
 
-    async fn sample(&self, asker: &Asker, to: Asked<'_>, form: Form, max_age: Duration) -> Sample {
-        let sample = self.heard(asker, to, form, max_age).await;
+    async fn sample(&self, asker: &Asker, query: QuerySpec<'_>, form: Form, max_age: Duration) -> Sample {
+        let sample = self.try_sample(asker, query, form, max_age).await;
         sample.unwrap_or_else(|message| Sample::unusable(KpiState::Error, message))
     }
 
-    async fn heard(
+    async fn try_sample(
         &self,
         asker: &Asker,
-        to: Asked<'_>,
+        query: QuerySpec<'_>,
         form: Form,
         max_age: Duration,
     ) -> Result<Sample, String> {
-        let source = self.source(to.source)?;
-        let question = self.question(to.query);
+        let source = self.source(query.source)?;
+        let question = self.question(query.query);
         let question = question.as_ref().as_ref().map_err(ToString::to_string)?;
         let burst = question.burst().filter(|_| matches!(form, Form::Kpi(Goal::PerReplica(_))));
         let (value, probe, burst, volume) = join4(
             source.ask(asker, question.text(), max_age),
             OptionFuture::from(question.probe().map(|probe| source.ask(asker, probe, max_age))),
             OptionFuture::from(burst.map(|burst| source.ask(asker, burst, max_age))),
-            self.volume(asker, source, question, (to.volume, form), max_age),
+            self.volume(asker, source, question, (query.volume, form), max_age),
         )
         .await;
-        let hearing = Hearing {
+        let assessment = Assessment {
             source: source.name(),
             stale_after: source.stale_after(),
             form,
@@ -135,14 +135,14 @@ impl KpiReader {
             probe: probe.as_deref(),
             burst: burst.as_deref(),
         };
-        let sample = hearing.judge();
-        // A time that the engine and its user can compare with their own.
+        let sample = assessment.judge();
+        // Converted to our own clock, so that the engine and users can compare it with theirs.
         let skew = SignedDuration::try_from_secs_f64(source.skew()).unwrap_or_default();
         let at = sample.at.map(|at| at.saturating_sub(skew).unwrap_or(at));
         Ok(Sample { at, volume, ..sample })
     }
 
-    /// The number of requests behind the answer to `question`, if it is to be known and anything says it.
+    /// The number of requests behind the answer to `question`, if the rule wants it and a query returns it.
     async fn volume(
         &self,
         asker: &Asker,
@@ -178,7 +178,7 @@ impl KpiReader {
     pub(super) fn question(&self, query: &str) -> Arc<Result<Question, QuestionError>> {
         let known = self.questions.lock().unwrap_or_else(PoisonError::into_inner).get(query).cloned();
         known.unwrap_or_else(|| {
-            // Parsed without the lock: others need not wait, and twice is the same.
+            // Parsed without the lock, so that others need not wait. Parsing twice is harmless.
             let parsed = Arc::new(Question::parse(query));
             let mut questions = self.questions.lock().unwrap_or_else(PoisonError::into_inner);
             questions.put(query.to_owned(), Arc::clone(&parsed));

@@ -1,4 +1,4 @@
-//! A map that stays small: when it is full, what was not used for longest goes.
+//! A bounded map: when it is full, the least recently used entries are removed.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -18,7 +18,7 @@ impl<K: Eq + Hash, V> Recent<K, V> {
         Self { entries: HashMap::new(), capacity: capacity.max(1), uses: 0 }
     }
 
-    /// The entry, which is now the one used last.
+    /// The entry, which becomes the most recently used.
     pub(super) fn get<Q>(&mut self, key: &Q) -> Option<&mut V>
     where
         K: Borrow<Q>,
@@ -32,7 +32,7 @@ impl<K: Eq + Hash, V> Recent<K, V> {
         })
     }
 
-    /// The entry, made if there is none, which is now the one used last.
+    /// The entry, created by `make` if it is missing, which becomes the most recently used.
     pub(super) fn get_or_put(&mut self, key: K, make: impl FnOnce() -> V) -> &mut V {
         if self.entries.len() >= self.capacity && !self.entries.contains_key(&key) {
             self.make_room();
@@ -44,7 +44,7 @@ impl<K: Eq + Hash, V> Recent<K, V> {
         value
     }
 
-    /// Puts an entry, making room first if the map is full.
+    /// Inserts an entry; if the map is full, old entries are removed first.
     pub(super) fn put(&mut self, key: K, value: V) {
         if self.entries.len() >= self.capacity && !self.entries.contains_key(&key) {
             self.make_room();
@@ -53,7 +53,7 @@ impl<K: Eq + Hash, V> Recent<K, V> {
         self.entries.insert(key, (self.uses, value));
     }
 
-    /// Drops the eighth that was not used for longest: a sweep is dear, so it should last for a while.
+    /// Removes the least recently used eighth. A sweep is expensive, so it should not be needed often.
     fn make_room(&mut self) {
         let mut used: Vec<u64> = self.entries.values().map(|(used, _)| *used).collect();
         let last_to_go = (self.capacity / 8).min(used.len().saturating_sub(1));
@@ -68,7 +68,7 @@ mod tests {
     use super::Recent;
 
     #[test]
-    fn what_was_not_used_for_longest_goes() {
+    fn the_least_recently_used_entries_are_removed() {
         let mut recent = Recent::new(16);
         for key in 0..16 {
             recent.put(key, key);
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn never_holds_more_than_it_may() {
+    fn never_exceeds_its_capacity() {
         for capacity in [1, 2, 7, 8, 100] {
             let mut recent = Recent::new(capacity);
             for key in 0..1000 {

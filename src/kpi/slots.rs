@@ -1,4 +1,4 @@
-//! The slots of one source: how many queries may be out at once, and whose is the next.
+//! The slots of one source: the limit of concurrent queries, and the order of waiting queries.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use plimsoll_api::Criticality;
 
-/// The service that asks. Slots are shared among services.
+/// The service that sends queries. Slots are shared among services.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asker {
     service: Arc<str>,
@@ -24,9 +24,9 @@ impl Asker {
     }
 }
 
-/// A limit on queries that are out at once. A free slot goes to the most critical service that waits, then to the one that
-/// has the fewest slots, then to the query that came first. No service ever has more than half of the slots, so that slow
-/// queries of one service leave room for those of all others.
+/// A limit of concurrent queries. A free slot goes to the most critical waiting service, among those to the one with the
+/// fewest slots, and then to the oldest query. No service gets more than half of the slots, so that slow queries of one
+/// service do not block those of all others.
 #[derive(Debug)]
 pub(super) struct Slots {
     total: usize,
@@ -40,7 +40,7 @@ struct State {
     services: HashMap<Arc<str>, Service>,
 }
 
-/// A service that has slots, or waits for some.
+/// A service that has slots or waits for one.
 #[derive(Debug, Default)]
 struct Service {
     taken: usize,
@@ -48,7 +48,7 @@ struct Service {
 }
 
 impl Service {
-    fn is_gone(&self) -> bool {
+    fn is_idle(&self) -> bool {
         self.taken == 0 && self.waiting.is_empty()
     }
 }
@@ -60,7 +60,7 @@ struct Waiter {
     enter: oneshot::Sender<Slot>,
 }
 
-/// The right to have one query out, until it is dropped.
+/// The permission to run one query, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Slot {
     slots: Arc<Slots>,
@@ -68,7 +68,7 @@ pub(super) struct Slot {
 }
 
 impl Slots {
-    /// So many slots, at least one.
+    /// A limit of `total` slots, at least one.
     pub(super) fn new(total: usize) -> Arc<Self> {
         Arc::new(Self { total: total.max(1), state: Mutex::default() })
     }
@@ -77,17 +77,17 @@ impl Slots {
         self.total
     }
 
-    /// Slots that one service may have.
+    /// Most slots of one service.
     pub(super) fn share(&self) -> usize {
         self.total.div_ceil(2)
     }
 
-    /// Whether a service has as many slots as it may have.
+    /// Whether a service has all the slots it may have.
     pub(super) fn is_spent(&self, asker: &Asker) -> bool {
         self.state().services.get(&asker.service).is_some_and(|service| service.taken >= self.share())
     }
 
-    /// Waits for a slot. A cancelled wait loses only its place in the queue.
+    /// Waits for a slot. Cancel safe: a cancelled wait only loses its place in the queue.
     pub(super) async fn acquire(self: &Arc<Self>, asker: &Asker) -> Slot {
         let turn = {
             let mut state = self.state();
@@ -95,13 +95,13 @@ impl Slots {
             state.arrivals += 1;
             let arrival = state.arrivals;
             let service = state.services.entry(Arc::clone(&asker.service)).or_default();
-            // No other service may have this slot, or it would have it already: this is no overtaking.
+            // This overtakes no waiting query: if another service could use the slot, it would have it already.
             if !all_taken && service.taken < self.share() {
                 service.taken += 1;
                 state.taken += 1;
                 return Slot { slots: Arc::clone(self), service: Arc::clone(&asker.service) };
             }
-            // Cancelled waiters would accumulate while more critical services always go first.
+            // Otherwise cancelled waiters would accumulate while more critical services take precedence.
             service.waiting.retain(|waiter| !waiter.enter.is_closed());
             let (enter, turn) = oneshot::channel();
             service.waiting.push_back(Waiter { criticality: asker.criticality, arrival, enter });
@@ -109,7 +109,7 @@ impl Slots {
         };
         match turn.await {
             Ok(slot) => slot,
-            // A waiter is dropped only with its slots, which `self` keeps.
+            // A waiter is dropped only together with the slots, which `self` keeps alive.
             Err(_) => std::future::pending().await,
         }
     }
@@ -120,18 +120,18 @@ impl Slots {
             state.taken = state.taken.saturating_sub(1);
             if let Some(of) = state.services.get_mut(service) {
                 of.taken = of.taken.saturating_sub(1);
-                if of.is_gone() {
+                if of.is_idle() {
                     state.services.remove(service);
                 }
             }
         }
         while let Some((waiter, service)) = self.next() {
-            // A waiter that was cancelled a moment ago drops the slot, which wakes the next one.
+            // If the waiter was just cancelled, the slot is dropped, which wakes the next waiter.
             let _ = waiter.enter.send(Slot { slots: Arc::clone(self), service });
         }
     }
 
-    /// The next query that gets a free slot, which is taken for it.
+    /// Takes a free slot for the next waiting query.
     fn next(&self) -> Option<(Waiter, Arc<str>)> {
         let share = self.share();
         let mut state = self.state();
@@ -149,7 +149,7 @@ impl Slots {
                 state.taken += 1;
                 return Some((waiter, name));
             }
-            if service.is_gone() {
+            if service.is_idle() {
                 state.services.remove(&name);
             }
         }
@@ -182,29 +182,29 @@ mod tests {
         Asker::new("shop", name, criticality)
     }
 
-    /// Queries that wait, and tell when they got their slot.
+    /// Waiting queries, in the order in which they get their slots.
     struct Queue {
         slots: Arc<Slots>,
-        told: UnboundedSender<(String, Slot)>,
+        entered: UnboundedSender<(String, Slot)>,
         order: UnboundedReceiver<(String, Slot)>,
     }
 
     impl Queue {
         fn at(slots: &Arc<Slots>) -> Self {
-            let (told, order) = unbounded_channel();
-            Self { slots: Arc::clone(slots), told, order }
+            let (entered, order) = unbounded_channel();
+            Self { slots: Arc::clone(slots), entered, order }
         }
 
         async fn join(&self, asker: &Asker) {
-            let (slots, told, asker) = (Arc::clone(&self.slots), self.told.clone(), asker.clone());
+            let (slots, entered, asker) = (Arc::clone(&self.slots), self.entered.clone(), asker.clone());
             tokio::spawn(async move {
                 let slot = slots.acquire(&asker).await;
-                told.send((asker.service.to_string(), slot)).unwrap();
+                entered.send((asker.service.to_string(), slot)).unwrap();
             });
             sleep(Duration::from_millis(1)).await;
         }
 
-        /// The names of the next ones, each of which gives its slot back.
+        /// The services of the next queries, each of which releases its slot.
         async fn next(&mut self, count: usize) -> Vec<String> {
             let mut names = Vec::new();
             for _ in 0..count {
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_more_critical_go_first_and_who_gave_up_blocks_nobody() {
+    async fn critical_services_take_precedence_and_a_cancelled_wait_blocks_no_query() {
         let slots = Slots::new(1);
         let first = slots.acquire(&service("first", Criticality::Sheddable)).await;
         let mut queue = Queue::at(&slots);
@@ -228,7 +228,7 @@ mod tests {
         drop(first);
         assert_eq!(queue.next(3).await, ["shop/plus", "shop/critical", "shop/sheddable"]);
         timeout(Duration::from_secs(1), slots.acquire(&impatient)).await.unwrap();
-        assert!(slots.state().services.is_empty(), "nobody is remembered");
+        assert!(slots.state().services.is_empty(), "no service is left");
     }
 
     #[tokio::test(start_paused = true)]
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn services_take_turns_however_many_queries_each_has() {
+    async fn services_alternate_regardless_of_their_number_of_queries() {
         let slots = Slots::new(2);
         let (many, few) = (service("many", Criticality::Critical), service("few", Criticality::Critical));
         let other = service("other", Criticality::Critical);

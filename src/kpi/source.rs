@@ -1,4 +1,4 @@
-//! Where to ask: one Prometheus (or Thanos, Mimir, VictoriaMetrics) in the operator's configuration.
+//! Configuration of a source: one Prometheus (or Thanos, Mimir, VictoriaMetrics).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -9,30 +9,30 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use thiserror::Error;
 
-/// A source as the operator's configuration has it.
+/// A source in the operator's configuration.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SourceConfig {
-    /// What `spec.kpis[].source` says.
+    /// Name, for `spec.kpis[].source`.
     pub name: String,
-    /// Up to and without `/api/v1`: `http://prometheus.monitoring:9090`, `https://mimir/prometheus`.
+    /// URL up to, but without, `/api/v1`: `http://prometheus.monitoring:9090`, `https://mimir/prometheus`.
     pub url: String,
-    /// For one query, the wait for a free slot included: 100ms to 60s.
+    /// Timeout of one query, including the wait for a free slot: 100ms to 60s.
     #[serde(default = "timeout")]
     pub timeout: kube::core::Duration,
-    /// Age of the newest sample above which an answer is stale: 1s to 1h. Should be at least three scrape intervals.
+    /// Age of the newest sample above which an answer is stale: 1s to 1h. It should be at least three scrape intervals.
     #[serde(default = "stale_after")]
     pub stale_after: kube::core::Duration,
-    /// Queries that are out at once: 1 to 1000. One service has at most half of them.
+    /// Most concurrent queries: 1 to 1000. One service gets at most half of them.
     #[serde(default = "max_concurrency")]
     pub max_concurrency: usize,
-    /// A file with a bearer token; read again when it changes.
+    /// File with a bearer token; read again when it changes.
     pub bearer_token_file: Option<PathBuf>,
-    /// A user and a password.
+    /// User and password.
     pub basic_auth: Option<BasicAuth>,
-    /// A PEM bundle of the only authorities to trust, instead of the system's; read again when it changes.
+    /// PEM bundle of the trusted CAs, instead of the system's; read again when it changes.
     pub ca_file: Option<PathBuf>,
-    /// More headers for each query, such as `X-Scope-OrgID`.
+    /// Additional headers of each query, such as `X-Scope-OrgID`.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
 }
@@ -41,13 +41,13 @@ pub struct SourceConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BasicAuth {
-    /// Without a colon.
+    /// User name, without a colon.
     pub username: String,
-    /// A file with the password; read again when it changes.
+    /// File with the password; read again when it changes.
     pub password_file: PathBuf,
 }
 
-/// Everything that is wrong with the sources, a sentence each.
+/// The invalid settings of the sources, a sentence each.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{}", .0.join("; "))]
 pub struct ConfigError(pub Vec<String>);
@@ -65,7 +65,7 @@ fn max_concurrency() -> usize {
 }
 
 impl SourceConfig {
-    /// A source with every default.
+    /// A source with the defaults.
     #[must_use]
     pub fn new(name: &str, url: &str) -> Self {
         Self {
@@ -81,19 +81,19 @@ impl SourceConfig {
         }
     }
 
-    /// The headers, parsed. The error has a sentence for each wrong one.
+    /// The parsed headers. The error has a sentence for each invalid one.
     pub(super) fn header_map(&self) -> Result<HeaderMap, Vec<String>> {
         let mut wrong = Vec::new();
         let mut headers = HeaderMap::new();
         for (name, value) in &self.headers {
             let path = format!("source {:?}: headers", self.name);
             let Ok(header) = name.parse::<HeaderName>() else {
-                wrong.push(format!("{path} has the name {name:?}, which is no HTTP header name"));
+                wrong.push(format!("{path} has the name {name:?}, which is not a valid HTTP header name"));
                 continue;
             };
             if header == AUTHORIZATION {
                 wrong.push(format!(
-                    "{path} has {name}; use bearerTokenFile or basicAuth, so that no secret stands here"
+                    "{path} has {name}; use bearerTokenFile or basicAuth, which read secrets from files"
                 ));
             } else if header == CONTENT_TYPE || header == CONTENT_LENGTH {
                 wrong.push(format!("{path} has {name}, which each query sets itself"));
@@ -101,14 +101,14 @@ impl SourceConfig {
             match value.parse::<HeaderValue>() {
                 Ok(value) => drop(headers.insert(header, value)),
                 Err(_) => wrong
-                    .push(format!("{path}.{name} has a value with characters that no HTTP header may have")),
+                    .push(format!("{path}.{name} has a value with characters not allowed in an HTTP header")),
             }
         }
         if wrong.is_empty() { Ok(headers) } else { Err(wrong) }
     }
 }
 
-/// What is wrong with the sources as they are written; files are read when they are opened.
+/// The invalid settings of the sources, a sentence each. Files are read later, when the sources are opened.
 pub(super) fn check(sources: &[SourceConfig]) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut names = BTreeSet::new();
@@ -134,7 +134,7 @@ fn check_url(source: &SourceConfig, wrong: &mut Vec<String>) {
         wrong.push(format!("source {name:?}: url is {url:?}; it must be an http or https URL"));
         return;
     };
-    // The URL is not repeated here: it has a secret in it.
+    // The URL contains a secret, so the message does not repeat it.
     if !parsed.username().is_empty() || parsed.password().is_some() {
         wrong.push(format!("source {name:?}: url has a user or a password in it; use basicAuth"));
     }
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn the_least_configuration_has_the_documented_defaults() {
+    fn a_minimal_configuration_has_the_documented_defaults() {
         let source = parse("name: default\nurl: http://prometheus:9090").unwrap();
         assert_eq!(source, SourceConfig::new("default", "http://prometheus:9090"));
         assert_eq!((source.timeout.to_string(), source.stale_after.to_string()), ("5s".into(), "60s".into()));
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn each_mistake_has_a_sentence() {
+    fn each_invalid_setting_has_its_own_sentence() {
         for (yaml, expected) in [
             ("name: ''\nurl: http://a", "sources[0].name is empty; a source needs a name"),
             (
@@ -244,15 +244,15 @@ mod tests {
             ("name: a\nurl: http://a\ncaFile: /ca.pem", "source \"a\": caFile is set, but url is not https"),
             (
                 "name: a\nurl: http://a\nheaders: {'X Y': z}",
-                "source \"a\": headers has the name \"X Y\", which is no HTTP header name",
+                "source \"a\": headers has the name \"X Y\", which is not a valid HTTP header name",
             ),
             (
                 "name: a\nurl: http://a\nheaders: {Authorization: z}",
-                "source \"a\": headers has Authorization; use bearerTokenFile or basicAuth, so that no secret stands here",
+                "source \"a\": headers has Authorization; use bearerTokenFile or basicAuth, which read secrets from files",
             ),
             (
                 "name: a\nurl: http://a\nheaders: {X-Org: \"a\\nb\"}",
-                "source \"a\": headers.X-Org has a value with characters that no HTTP header may have",
+                "source \"a\": headers.X-Org has a value with characters not allowed in an HTTP header",
             ),
         ] {
             assert_eq!(check(&[parse(yaml).unwrap()]), [expected]);

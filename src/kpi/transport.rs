@@ -1,4 +1,4 @@
-//! The seam between a source and the network: one query goes out, one answer comes back.
+//! The interface between a source and the network: sends one query and returns its answer.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,9 +11,9 @@ use super::source::SourceConfig;
 /// One query.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Request<'a> {
-    /// At the server's own time.
+    /// At the server's current time.
     Instant(&'a str),
-    /// Over time.
+    /// Over a range of time.
     Range {
         /// The PromQL text.
         query: &'a str,
@@ -29,11 +29,10 @@ pub enum Request<'a> {
 /// A way to send queries to one source. Deadlines, the limit on concurrent queries and the circuit breaker are the
 /// caller's.
 pub trait Transport: Send + Sync {
-    /// Sends one query and reads its answer. The server is told to give up after `limit`, which is less than what is left
-    /// until the query's deadline, so that it does not work on what nobody waits for. The caller drops the future at the
-    /// deadline.
+    /// Sends one query and reads its answer. `limit` is the timeout for the server. It is less than the time left until the
+    /// query's deadline, so that the server does not work on abandoned queries. The caller drops the future at the deadline.
     fn ask<'a>(&'a self, request: Request<'a>, limit: Duration) -> BoxFuture<'a, Result<Answer, Failure>>;
 }
 
-/// Opens the way to a source, as [`super::connect`] does; the error has a sentence for each mistake.
+/// Opens the transport to a source, like [`super::connect`]; the error has a sentence for each invalid setting.
 pub type Connect<'a> = dyn Fn(&SourceConfig) -> Result<Arc<dyn Transport>, Vec<String>> + 'a;

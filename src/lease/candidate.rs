@@ -1,6 +1,6 @@
-//! One candidate as a state machine: which request to send next, and what its answer means.
+//! A candidate as a state machine: the next request to send, and the handling of its answer.
 //!
-//! It sends nothing itself. [`Elector`](super::Elector) does, and a simulation drives the same machine in the tests.
+//! The requests are sent by [`Elector`](super::Elector), or by a simulation in the tests.
 
 use std::time::Duration;
 
@@ -12,46 +12,46 @@ use super::{
     record::{acquired, released, renewed},
 };
 
-/// What to do next. Exactly one is under way at a time.
+/// The next step. Exactly one step is in progress at a time.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     /// Read the lease.
     Read,
-    /// Create it as given.
+    /// Create the lease as given.
     Create(Box<Lease>),
-    /// Replace it as given, if it still has the resourceVersion given.
+    /// Replace the lease as given, if its resourceVersion is unchanged.
     Replace(Box<Lease>),
-    /// Wait, but not longer than this.
+    /// Wait for at most this time.
     Wait(Duration),
-    /// Nothing is left to do.
+    /// The candidate has ended.
     Done,
 }
 
-/// How a step ended.
+/// The result of a step.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
     /// The wait is over.
     Waited,
-    /// What was read; `None` if there is no such lease.
+    /// The lease that was read; `None` if it does not exist.
     Read(Option<Box<Lease>>),
-    /// The write took place; the lease as it is now.
+    /// The write succeeded; the lease after it.
     Written(Box<Lease>),
-    /// The write did not take place: the lease is not what it was taken for.
+    /// The write was rejected: the lease has changed.
     Conflict,
-    /// No usable answer: a write may have taken place or may yet do so.
+    /// No usable answer: a write may have taken effect or may still do so.
     Failed,
 }
 
-/// The lease object as it was last read or written.
+/// The lease object after the last read or write.
 #[derive(Debug)]
 enum Object {
-    /// It has to be read before anything is written.
+    /// It has to be read before the next write.
     Unread,
     Absent,
     Present(Box<Lease>),
 }
 
-/// One process that wants to lead.
+/// A process that takes part in the election.
 #[derive(Debug)]
 pub struct Candidate {
     me: String,
@@ -59,20 +59,20 @@ pub struct Candidate {
     view: LeaseView,
     object: Object,
     since: Timestamp,
-    /// To wait before the next request.
+    /// Pause before the next request.
     pause: Option<Duration>,
-    /// Conflicts since the last write that took place.
+    /// Conflicts since the last successful write.
     conflicts: u32,
-    /// Whether a write had no answer.
+    /// Whether the result of a write is unknown.
     in_doubt: bool,
     done: bool,
 }
 
 impl Candidate {
-    /// Conflicts in a row after which a candidate pauses, or one that leaves gives up.
+    /// Conflicts in a row after which a candidate pauses, or a leaving one gives up.
     const CONFLICTS_MAX: u32 = 3;
 
-    /// A candidate that has seen nothing yet. `me` must be new in every process.
+    /// A candidate without any state. `me` must be unique for every process.
     #[must_use]
     pub fn new(me: impl Into<String>, params: LeaseParams) -> Self {
         Self {
@@ -88,7 +88,7 @@ impl Candidate {
         }
     }
 
-    /// The next step. `now` is the monotonic time since a start of one's own, `wall` is for people to read.
+    /// The next step. `now` is the monotonic time since the candidate's own start; `wall` is informational.
     pub fn step(&mut self, now: Duration, wall: Timestamp) -> Step {
         if self.done {
             return Step::Done;
@@ -119,7 +119,7 @@ impl Candidate {
         }
     }
 
-    /// Takes in how the step ended that was begun at `sent`, at `now`.
+    /// Handles at `now` the result of the step that was started at `sent`.
     pub fn answer(&mut self, answer: Answer, sent: Duration, now: Duration, wall: Timestamp) {
         match answer {
             Answer::Waited => {}
@@ -128,7 +128,7 @@ impl Candidate {
             Answer::Conflict => {
                 self.object = Object::Unread;
                 self.conflicts += 1;
-                // The first conflicts are looked into at once; somebody who writes all the time is not worth a storm.
+                // Retry the first conflicts immediately; later ones with a pause, in case another client writes all the time.
                 if self.conflicts >= Self::CONFLICTS_MAX {
                     self.pause = Some(self.params.retry_period());
                     self.done = self.view.leaving;
@@ -137,14 +137,14 @@ impl Candidate {
             Answer::Failed => {
                 self.in_doubt = true;
                 self.object = Object::Unread;
-                // A request that hung has used up its pause.
+                // The duration of the request counts towards the pause.
                 self.pause = Some(self.params.retry_period().saturating_sub(now.saturating_sub(sent)));
                 self.done = self.view.leaving;
             }
         }
     }
 
-    /// Stops leading, and from now on only releases what it may hold. A step under way counts as failed.
+    /// Stops leading, and from now on only releases the lease, if it may hold it. A step in progress counts as failed.
     pub fn leave(&mut self, underway: &Step) {
         self.view.leaving = true;
         self.view.renewed_at = None;
@@ -156,7 +156,7 @@ impl Candidate {
         self.done = !self.in_doubt && self.view.holder() != Some(self.me.as_str());
     }
 
-    /// Who leads at `now`.
+    /// The leadership at `now`.
     #[must_use]
     pub fn leadership(&self, now: Duration) -> Leadership {
         if self.view.leads(&self.params, now) {
@@ -168,7 +168,7 @@ impl Candidate {
         Leadership::Following { holder: holder.map(str::to_owned) }
     }
 
-    /// Until when this process leads if no further renewal succeeds.
+    /// Time until which this process leads if no further renewal succeeds.
     #[must_use]
     pub fn leads_until(&self) -> Option<Duration> {
         self.view.leads_until(&self.params)
@@ -194,7 +194,7 @@ impl Candidate {
             if !self.view.leads(&self.params, now) {
                 self.since = wall;
             }
-            // The time of sending, not that of the answer: the others' wait may have begun in between.
+            // The time of sending, not of the answer: the other candidates may have started to wait in between.
             self.view.renewed_at = Some(sent);
             self.pause = Some(self.params.retry_period());
         }
@@ -222,7 +222,7 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    /// A candidate that acquired the lease with a request sent at 10 s, and the lease.
+    /// A candidate that has acquired the lease by a request sent at 10 s, and the lease.
     fn leader() -> (Candidate, Box<Lease>) {
         let mut candidate = Candidate::new("me", LeaseParams::default());
         assert_eq!(candidate.step(seconds(0), WALL), Step::Read);
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn the_deadline_counts_from_the_sending_of_the_last_renewal() {
+    fn the_deadline_counts_from_the_time_of_sending_the_last_renewal() {
         let (candidate, _) = leader();
         assert_eq!(candidate.leads_until(), Some(seconds(20)));
         assert!(candidate.leadership(seconds(19)).is_leading());
@@ -241,11 +241,11 @@ mod tests {
     }
 
     #[test]
-    fn another_holder_in_the_record_ends_the_lead_at_once() {
+    fn another_holder_in_the_record_ends_the_leadership_immediately() {
         let (mut candidate, mut lease) = leader();
         lease.spec.as_mut().unwrap().holder_identity = Some("other".to_owned());
         candidate.answer(Answer::Conflict, seconds(16), seconds(16), WALL);
-        assert!(candidate.leadership(seconds(16)).is_leading(), "a conflict alone says nothing");
+        assert!(candidate.leadership(seconds(16)).is_leading(), "a conflict alone is no loss");
         candidate.answer(Answer::Read(Some(lease)), seconds(16), seconds(16), WALL);
         assert_eq!(
             candidate.leadership(seconds(16)),
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_renewal_is_tried_again_after_reading_what_became_of_it() {
+    fn a_failed_renewal_is_retried_after_reading_the_lease() {
         let (mut candidate, lease) = leader();
         assert_eq!(candidate.step(seconds(14), WALL), Step::Wait(seconds(2)));
         assert!(matches!(candidate.step(seconds(16), WALL), Step::Replace(_)));
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn somebody_who_changes_the_lease_all_the_time_does_not_make_a_storm() {
+    fn repeated_conflicts_are_retried_with_a_pause() {
         let (mut candidate, _) = leader();
         for _ in 0..Candidate::CONFLICTS_MAX {
             candidate.answer(Answer::Conflict, seconds(15), seconds(15), WALL);
@@ -277,13 +277,13 @@ mod tests {
     }
 
     #[test]
-    fn who_leaves_leads_no_more_and_releases_even_what_it_holds_without_knowing() {
+    fn a_leaving_candidate_releases_the_lease_even_after_a_renewal_without_an_answer() {
         let (mut candidate, lease) = leader();
         candidate.step(seconds(14), WALL);
         let underway = candidate.step(seconds(16), WALL);
         candidate.leave(&underway);
         assert_eq!(candidate.leadership(seconds(16)), Leadership::Following { holder: None });
-        assert_eq!(candidate.step(seconds(16), WALL), Step::Read, "the renewal may have taken place");
+        assert_eq!(candidate.step(seconds(16), WALL), Step::Read, "the renewal may have taken effect");
         candidate.answer(Answer::Read(Some(lease)), seconds(16), seconds(16), WALL);
         let Step::Replace(released) = candidate.step(seconds(16), WALL) else {
             panic!("it releases the lease")

@@ -1,7 +1,7 @@
-//! What a candidate should do with a lease as it last saw it.
+//! Decides what a candidate should do, given the lease as it last saw it.
 //!
-//! The rule is client-go's: the times that a record carries are never compared with this node's clock. A lease has
-//! run out when this process has not seen it change for as long as its holder asked for.
+//! The rule is client-go's: the times in a record are never compared with this node's clock. A lease has expired when
+//! this process has not seen it change for the duration in the record.
 
 use std::time::Duration;
 
@@ -9,42 +9,42 @@ use k8s_openapi::api::coordination::v1::LeaseSpec;
 
 use super::LeaseParams;
 
-/// A lease as one candidate saw it. Times are since a start of its own, by its monotonic clock.
+/// A lease as one candidate saw it. Times are since the candidate's own start, by its monotonic clock.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LeaseView {
-    /// The record as it was last read or written; it stays when the object is deleted, for its holder may not know.
+    /// The record as it was last read or written. It is kept when the object is deleted, since its holder may not know.
     pub record: Option<LeaseSpec>,
-    /// When this process first saw the record as it is.
+    /// When this process first saw the current record.
     pub changed_at: Duration,
-    /// When the last write that made or kept this process the leader was sent; `None` if it does not lead.
+    /// When the last successful acquisition or renewal was sent; `None` if this process does not lead.
     pub renewed_at: Option<Duration>,
     /// Whether this process is about to stop.
     pub leaving: bool,
 }
 
-/// What to do next.
+/// The next action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Write the lease in one's own name.
+    /// Write the lease with this process as the holder.
     Acquire {
-        /// `leaseTransitions` to write: one more than before if the holder changes.
+        /// `leaseTransitions` to write: incremented if the holder changes.
         transitions: i32,
     },
-    /// Write it again to keep it.
+    /// Renew it.
     Renew,
-    /// Leave it to its holder and look again.
+    /// Leave it to its holder and check again later.
     Follow {
-        /// Who holds it.
+        /// Its holder.
         holder: Option<String>,
-        /// When to look again; not beyond the moment at which it runs out.
+        /// Time until the next check; not beyond the expiry of the lease.
         recheck_in: Duration,
     },
-    /// Give it up, so that the next need not wait.
+    /// Release it, so that the next leader need not wait.
     Release,
 }
 
 impl LeaseView {
-    /// Takes in the record as it was read at `now`.
+    /// Updates the view with the record read at `now`.
     pub fn observe(&mut self, record: Option<LeaseSpec>, now: Duration) {
         if record.is_some() && self.record != record {
             self.record = record;
@@ -52,13 +52,13 @@ impl LeaseView {
         }
     }
 
-    /// Who holds it; a record without a holder was released.
+    /// The holder; a record without one was released.
     #[must_use]
     pub fn holder(&self) -> Option<&str> {
         self.record.as_ref()?.holder_identity.as_deref().filter(|holder| !holder.is_empty())
     }
 
-    /// Until when this process leads without another renewal.
+    /// Time until which this process leads without another renewal.
     #[must_use]
     pub fn leads_until(&self, params: &LeaseParams) -> Option<Duration> {
         self.renewed_at.map(|at| at + params.renew_deadline())
@@ -74,8 +74,8 @@ impl LeaseView {
         self.record.as_ref().and_then(|record| record.lease_transitions).unwrap_or(0)
     }
 
-    /// When the lease runs out, as far as this process can tell. The holder's own duration counts: it may be
-    /// configured otherwise than we are.
+    /// When the lease expires, as far as this process can tell. The duration in the record counts, since the holder may
+    /// be configured differently.
     fn runs_out_at(&self, params: &LeaseParams) -> Duration {
         let asked = self.record.as_ref().and_then(|record| record.lease_duration_seconds);
         let lasts = asked.and_then(|seconds| u64::try_from(seconds).ok()).filter(|seconds| *seconds > 0);
@@ -83,11 +83,11 @@ impl LeaseView {
     }
 }
 
-/// What the candidate `me` should do at `now` with the lease as it last saw it.
+/// Decides what the candidate `me` should do at `now` with the lease as it last saw it.
 ///
-/// A record in our own name is ours without waiting, also when we do not lead (any more): no other process has this
-/// identity, so there is nobody to wait for. That needs identities with a part that is new in every process, as
-/// [`identity`](super::identity) makes them.
+/// A record with our own identity can be acquired without waiting, also if this process does not lead (any more), since
+/// no other process has this identity. That requires identities with a part that is unique for every process, as from
+/// [`identity`](super::identity).
 #[must_use]
 pub fn evaluate(seen: &LeaseView, me: &str, params: &LeaseParams, now: Duration) -> Action {
     let follow = |recheck_in| Action::Follow { holder: seen.holder().map(str::to_owned), recheck_in };
@@ -144,13 +144,13 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_that_does_not_exist_or_was_released_is_acquired_at_once() {
+    fn a_missing_or_released_lease_is_acquired_immediately() {
         assert_eq!(next(&LeaseView::default(), 0), Action::Acquire { transitions: 0 });
         assert_eq!(next(&held_by("", Some(15)), 100), Action::Acquire { transitions: 5 });
     }
 
     #[test]
-    fn another_ones_lease_is_taken_when_it_was_not_seen_to_change_for_its_duration() {
+    fn another_holders_lease_is_acquired_after_no_change_for_its_duration() {
         let seen = held_by("other", Some(15));
         assert_eq!(next(&seen, 100), follow("other", 2));
         assert_eq!(next(&seen, 114), follow("other", 1));
@@ -165,26 +165,26 @@ mod tests {
     }
 
     #[test]
-    fn only_exactly_our_identity_is_ours() {
+    fn only_the_exact_identity_is_our_own() {
         assert_eq!(next(&held_by(ME, Some(15)), 100), Action::Acquire { transitions: 4 });
         assert_eq!(next(&held_by("plimsoll-0_b", Some(15)), 100), follow("plimsoll-0_b", 2));
         assert_eq!(next(&held_by("plimsoll-0", Some(15)), 100), follow("plimsoll-0", 2));
     }
 
     #[test]
-    fn a_leader_renews_until_its_deadline_and_starts_anew_after_it() {
+    fn a_leader_renews_until_its_deadline_and_acquires_again_after_it() {
         let seen = LeaseView { renewed_at: Some(seconds(99)), ..held_by(ME, Some(15)) };
         assert_eq!(next(&seen, 108), Action::Renew);
         assert_eq!(next(&seen, 109), Action::Acquire { transitions: 4 });
     }
 
     #[test]
-    fn who_leaves_releases_what_is_its_own_and_takes_nothing() {
+    fn a_leaving_candidate_releases_its_own_lease_and_acquires_none() {
         let leaving = |seen| LeaseView { leaving: true, ..seen };
         assert_eq!(next(&leaving(held_by(ME, Some(15))), 100), Action::Release);
         assert_eq!(next(&leaving(held_by("other", Some(15))), 500), follow("other", 2));
-        let nobody = Action::Follow { holder: None, recheck_in: seconds(2) };
-        assert_eq!(next(&leaving(LeaseView::default()), 0), nobody);
+        let no_holder = Action::Follow { holder: None, recheck_in: seconds(2) };
+        assert_eq!(next(&leaving(LeaseView::default()), 0), no_holder);
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! Leader election over a `coordination.k8s.io/v1` Lease.
 //!
-//! [`evaluate()`] says what a candidate should do, [`Candidate`] turns that into one request after another (both
-//! pure: time comes in as an argument), and [`Elector`] sends the requests. [`Leader`] says who leads, and gives a
+//! [`evaluate()`] decides what a candidate should do, [`Candidate`] turns that into a sequence of requests (both are
+//! pure: time is an argument), and [`Elector`] sends the requests. [`Leader`] reports the leadership and issues a
 //! [`Permit`] to each writer.
 //!
-//! It keeps two candidates from leading at the same time as long as their monotonic clocks run at about the same
-//! rate; what their wall clocks say does not matter. It is no fencing: a write that the old leader sent just before
-//! it lost the lease may still arrive, so whoever writes must use a resourceVersion too.
+//! Two candidates never lead at the same time if their monotonic clocks run at about the same rate; their wall clocks
+//! do not matter. This is not fencing: a write that the old leader sent just before it lost the lease may still arrive,
+//! so writers must use a resourceVersion too.
 
 mod candidate;
 mod evaluate;
@@ -23,19 +23,20 @@ pub use run::{Elector, LeaseConfig, elect, identity};
 
 use jiff::Timestamp;
 
-/// Who leads, as far as this process can tell.
+/// The leadership, as far as this process can tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Leadership {
     /// This process leads.
     Leading {
-        /// When it began to, by this node's wall clock.
+        /// Start of the leadership, by this node's wall clock.
         since: Timestamp,
-        /// How often the lease went from one holder to another so far.
+        /// How often the holder of the lease has changed so far.
         transitions: i32,
     },
     /// This process does not lead.
     Following {
-        /// Who held the lease when it was last read; `None` if that was nobody, this process, or never.
+        /// The holder of the lease when it was last read; `None` if there was no holder, it was this process, or the lease
+        /// was never read.
         holder: Option<String>,
     },
 }
@@ -47,8 +48,8 @@ impl Leadership {
         matches!(self, Self::Leading { .. })
     }
 
-    /// The term in which this process leads; `None` if it does not. It is the same as before as long as nobody else has led
-    /// in between, also if this process could not renew the lease for a while.
+    /// The term in which this process leads; `None` if it does not. It changes only if another process has led in between, not
+    /// if this process just could not renew the lease for a while.
     #[must_use]
     pub fn term(&self) -> Option<i32> {
         match self {

@@ -1,10 +1,10 @@
-//! How long a lease lasts and how often it is looked at.
+//! Durations of leader election.
 
 use std::time::Duration;
 
 /// The three times of leader election; the defaults are client-go's: 15 s, 10 s and 2 s.
 ///
-/// The ratio of `duration` to `renew_deadline` is how much faster one node's clock may run than another's.
+/// The ratio of `duration` to `renew_deadline` is the tolerated ratio of the clock rates of two nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseParams {
     duration: Duration,
@@ -12,7 +12,7 @@ pub struct LeaseParams {
     retry_period: Duration,
 }
 
-/// Times that can't work together.
+/// Inconsistent durations.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidLeaseParams {
     /// A Lease object holds whole seconds.
@@ -21,19 +21,19 @@ pub enum InvalidLeaseParams {
     /// The leader must have stopped before another one may start.
     #[error("the renew deadline is {deadline:?}; it must be shorter than the lease duration of {duration:?}")]
     RenewDeadline {
-        /// What was given.
+        /// The given deadline.
         deadline: Duration,
-        /// What it must stay below.
+        /// The lease duration, its exclusive maximum.
         duration: Duration,
     },
-    /// A failed renewal must be followed by another one in time.
+    /// There must be time for a second attempt after a failed renewal.
     #[error(
         "the retry period is {period:?}; it must be from 100 ms to half the renew deadline of {deadline:?}"
     )]
     RetryPeriod {
-        /// What was given.
+        /// The given period.
         period: Duration,
-        /// The deadline that it must fit into twice.
+        /// The renew deadline; at most half of it is allowed.
         deadline: Duration,
     },
 }
@@ -49,10 +49,10 @@ impl LeaseParams {
     const DURATION_MAX: Duration = Duration::from_secs(3600);
     const RETRY_PERIOD_MIN: Duration = Duration::from_millis(100);
 
-    /// Times of one's own.
+    /// Custom durations.
     ///
     /// # Errors
-    /// If they can't work together; the message says which one and what is allowed.
+    /// The durations are inconsistent; the message has the value and the allowed range.
     pub fn new(
         duration: Duration,
         renew_deadline: Duration,
@@ -70,25 +70,25 @@ impl LeaseParams {
         Ok(Self { duration, renew_deadline, retry_period })
     }
 
-    /// How long the others wait after the last change that they saw of the lease before they take it.
+    /// How long other candidates wait after the last observed change of the lease before they acquire it.
     #[must_use]
     pub fn duration(&self) -> Duration {
         self.duration
     }
 
-    /// How long a leader goes on leading after it sent its last successful renewal.
+    /// How long a leader keeps leading after sending its last successful renewal.
     #[must_use]
     pub fn renew_deadline(&self) -> Duration {
         self.renew_deadline
     }
 
-    /// Time between two looks, and between two renewals.
+    /// Time between two checks of a follower, and between two renewals.
     #[must_use]
     pub fn retry_period(&self) -> Duration {
         self.retry_period
     }
 
-    /// How long one request may take: half the renew deadline, so that one that hangs leaves time for another.
+    /// Time limit of one request: half the renew deadline, so that there is time for another attempt.
     #[must_use]
     pub fn request_timeout(&self) -> Duration {
         self.renew_deadline / 2
@@ -105,13 +105,13 @@ mod tests {
     }
 
     #[test]
-    fn defaults_are_those_of_client_go_and_allowed() {
+    fn the_defaults_are_those_of_client_go_and_valid() {
         assert_eq!(millis(15_000, 10_000, 2_000), Ok(LeaseParams::default()));
         assert_eq!(LeaseParams::default().request_timeout(), Duration::from_secs(5));
     }
 
     #[test]
-    fn times_that_cannot_work_together_are_refused_with_what_is_allowed() {
+    fn inconsistent_durations_are_refused_with_the_allowed_range() {
         for (params, message) in [
             (
                 millis(1_500, 1_000, 100),

@@ -1,4 +1,4 @@
-//! Who leads, and the right to write that it gives, which every writing request needs: it ends with the lease, and at the writer's own time limit.
+//! Leadership and write permits. Every write needs a permit, which ends with the lease or at the writer's own time limit.
 
 use std::{
     future::{Future, poll_fn},
@@ -15,7 +15,7 @@ use tokio::{
 
 use super::Leadership;
 
-/// What the rest of the process knows about the lease.
+/// The leadership, as seen by the rest of the process.
 #[derive(Clone, Debug)]
 pub struct Leader {
     pub(super) state: watch::Receiver<Leadership>,
@@ -23,7 +23,7 @@ pub struct Leader {
 }
 
 impl Leader {
-    /// One that leads without end.
+    /// A leader whose lease does not expire during a test.
     #[cfg(test)]
     pub(crate) fn for_good() -> Self {
         let leading = Leadership::Leading { since: jiff::Timestamp::UNIX_EPOCH, transitions: 0 };
@@ -31,14 +31,14 @@ impl Leader {
         Self { state: watch::channel(leading).1, until: watch::channel(Some(Instant::now() + year)).1 }
     }
 
-    /// Who leads; changes are signalled, also that the elector ended.
+    /// The leadership; changes are signalled, and so is the end of the elector.
     #[must_use]
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
         self.state.clone()
     }
 
-    /// Whether this process leads at this moment, by the clock and not by what was published: a process that was paused
-    /// learns of the loss late. A writer needs a [`Permit`], which checks this itself.
+    /// Whether this process leads at this moment, by the clock: after a pause of the process, the published state may be
+    /// outdated. Writers need a [`Permit`], which does this check itself.
     #[must_use]
     pub fn leads(&self) -> bool {
         self.leads_until().is_some()
@@ -51,8 +51,8 @@ impl Leader {
         self.state.borrow().term()
     }
 
-    /// The right to write as long as this process leads, for `limit` from now. It can be asked for at any time; the lease
-    /// is checked when a request is sent.
+    /// A permit to write while this process leads, for `limit` from now. It can be obtained at any time; the lease is checked
+    /// when a request is sent.
     #[must_use]
     pub fn permit(&self, limit: Duration) -> Permit {
         Permit::new(self.clone(), limit)
@@ -64,7 +64,7 @@ impl Leader {
         until.filter(|_| self.state.borrow().is_leading())
     }
 
-    /// Waits until the deadline of the lease changes. An elector that ends changes it for the last time.
+    /// Waits until the deadline of the lease changes. The last change is at the end of the elector.
     pub(super) async fn renewed(&mut self) {
         if self.until.changed().await.is_err() {
             std::future::pending().await
@@ -72,16 +72,16 @@ impl Leader {
     }
 }
 
-/// Why a write has no result.
+/// Why a write failed.
 #[derive(Debug, Error)]
 pub enum WriteError {
-    /// This process does not lead, so the request was not sent, or was aborted.
+    /// This process does not lead, so the request was not sent or was aborted.
     #[error("this process does not lead")]
     NotLeading,
-    /// The writer's time limit is over.
+    /// The writer's time limit has passed.
     #[error("no answer within {} s", .0.as_secs())]
     Timeout(Duration),
-    /// The API server refused, or did not answer.
+    /// The API server refused the request, or did not answer.
     #[error(transparent)]
     Api(#[from] Box<kube::Error>),
 }
@@ -92,9 +92,9 @@ impl From<kube::Error> for WriteError {
     }
 }
 
-/// The right of one writer to send its requests, which have one time limit together. Only [`Leader::permit`] makes one.
+/// A permit for the requests of one writer, with a common time limit. Only [`Leader::permit`] creates one.
 ///
-/// An aborted request may still take place: it may have been sent. So a writer must use a resource version too.
+/// An aborted request may still take effect if it was already sent. So writers must use a resource version too.
 #[derive(Debug)]
 pub struct Permit {
     leader: Leader,
@@ -108,13 +108,13 @@ impl Permit {
         Self { leader, limit, deadline: Instant::now() + limit }
     }
 
-    /// Sends `request`, which writes.
+    /// Sends a writing request.
     ///
-    /// The lease is compared with the clock before each poll, so the request is not sent after the lease's deadline. A
-    /// request under way is aborted at the deadline, unless the lease is renewed before.
+    /// The lease's deadline is checked before each poll, so the request is not sent after it. A request in progress is aborted
+    /// at the deadline, unless the lease is renewed before.
     ///
     /// # Errors
-    /// This process does not lead, the limit is over, or the request failed.
+    /// This process does not lead, the time limit has passed, or the request failed.
     pub async fn write<T>(
         &self,
         request: impl Future<Output = Result<T, kube::Error>>,
@@ -126,7 +126,7 @@ impl Permit {
             let until = leader.leads_until().ok_or(WriteError::NotLeading)?;
             tokio::select! {
                 biased;
-                // Both only wake: what the lease is worth now is compared with the clock.
+                // Both only wake this loop, which checks the lease again.
                 () = leader.renewed() => {}
                 () = sleep_until(until) => {}
                 () = &mut limit => return Err(WriteError::Timeout(self.limit)),
@@ -138,7 +138,7 @@ impl Permit {
     /// Waits for `read`, on which a write depends.
     ///
     /// # Errors
-    /// This process does not lead, the limit is over, or the request failed.
+    /// This process does not lead, the time limit has passed, or the request failed.
     pub async fn read<T>(&self, read: impl Future<Output = Result<T, kube::Error>>) -> Result<T, WriteError> {
         if !self.leader.leads() {
             return Err(WriteError::NotLeading);
@@ -149,18 +149,18 @@ impl Permit {
     /// Waits for `work` other than a write.
     ///
     /// # Errors
-    /// The limit is over; if this process does not lead any more, only that counts.
+    /// The time limit has passed; or `NotLeading` if this process does not lead any more.
     pub async fn within<T>(&self, work: impl Future<Output = T>) -> Result<T, WriteError> {
         timeout_at(self.deadline, work).await.map_err(|_| self.failed(WriteError::Timeout(self.limit)))
     }
 
-    /// What a failure means for the writer: without the lease there was nothing to fail at.
+    /// The error for the writer: `NotLeading` takes precedence.
     fn failed(&self, error: WriteError) -> WriteError {
         if self.leader.leads() { error } else { WriteError::NotLeading }
     }
 
-    /// Polls `request` only while this process leads and the limit lasts, both by the clock: after a pause of the process,
-    /// timers may fire later than the request is polled.
+    /// Polls `request` only while this process leads and within the limit. Both are checked by the clock, since after a pause
+    /// of the process the request may be polled before the timers fire.
     async fn while_leading<T>(
         &self,
         request: impl Future<Output = Result<T, kube::Error>>,

@@ -1,11 +1,11 @@
-//! The three records that a candidate writes. Fields that it does not know the meaning of stay as they are.
+//! The three records that a candidate writes. Unknown fields are kept.
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{api::coordination::v1::LeaseSpec, apimachinery::pkg::apis::meta::v1::MicroTime};
 
 use super::LeaseParams;
 
-/// The lease in the name of `me`. The time of acquisition stays if it was ours already.
+/// The record of a lease acquired by `me`. The acquire time is kept if `me` holds the lease already.
 pub(super) fn acquired(
     old: Option<&LeaseSpec>,
     me: &str,
@@ -25,12 +25,12 @@ pub(super) fn acquired(
     }
 }
 
-/// The lease kept for another time.
+/// The record of a renewed lease.
 pub(super) fn renewed(old: &LeaseSpec, me: &str, params: &LeaseParams, wall: Timestamp) -> LeaseSpec {
     acquired(Some(old), me, old.lease_transitions.unwrap_or(0), params, wall)
 }
 
-/// The lease given up: without a holder, and run out within a second for those who overlook that (client-go's
+/// The record of a released lease: no holder, and a duration of one second for candidates that ignore that (client-go's
 /// `ReleaseOnCancel` writes the same).
 pub(super) fn released(old: &LeaseSpec, wall: Timestamp) -> LeaseSpec {
     let now = renew_time(Some(old), wall);
@@ -43,8 +43,8 @@ pub(super) fn released(old: &LeaseSpec, wall: Timestamp) -> LeaseSpec {
     }
 }
 
-/// `wall` in microseconds, which is what a Lease holds, but always later than in a record of our own: the others see a
-/// renewal only if the record is unlike every one before, also when this node's clock stands or is set back.
+/// `wall` in microseconds, the precision of a Lease, but always later than in our own last record. Other candidates detect a
+/// renewal only by a changed record, also if this node's clock stands still or is set back.
 fn renew_time(ours: Option<&LeaseSpec>, wall: Timestamp) -> MicroTime {
     let now = Timestamp::from_microsecond(wall.as_microsecond()).unwrap_or(wall);
     let before = ours.and_then(|ours| ours.renew_time.as_ref());
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn every_renewal_is_unlike_all_before_even_if_the_wall_clock_stands_or_is_set_back() {
+    fn every_renewal_changes_the_record_even_if_the_wall_clock_stands_or_is_set_back() {
         let params = LeaseParams::default();
         let wall = at("2026-01-01T00:00:00.1234567Z");
         let mut records = vec![acquired(None, "me", 0, &params, wall)];
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_holder_finds_the_transitions_and_foreign_fields_in_a_released_record() {
+    fn a_released_record_keeps_the_transitions_and_unknown_fields() {
         let params = LeaseParams::default();
         let wall = at("2026-01-01T00:00:00Z");
         let foreign =

@@ -1,4 +1,4 @@
-//! Sends a candidate's requests to the API server and publishes who leads.
+//! Sends a candidate's requests to the API server and publishes the leadership.
 
 use std::{future::Future, pin::pin, time::Duration};
 
@@ -16,26 +16,26 @@ use tracing::{info, warn};
 use super::{Answer, Candidate, Leader, Leadership, LeaseParams, Step};
 use crate::{clock::Clock, random::Random};
 
-/// Which lease, and in whose name.
+/// The lease, and the identity of this process.
 #[derive(Clone, Debug)]
 pub struct LeaseConfig {
     /// Namespace of the Lease.
     pub namespace: String,
     /// Name of the Lease.
     pub name: String,
-    /// Name of this process in it; new in every process, as [`identity`] makes it.
+    /// Identity of this process as a holder; unique for every process, as from [`identity`].
     pub identity: String,
-    /// Its times.
+    /// Its durations.
     pub params: LeaseParams,
 }
 
-/// A name for this process that no other one has, also not this pod's container after a restart.
+/// A unique identity for this process. A restarted container of the same pod gets a different one.
 #[must_use]
 pub fn identity(pod_name: &str, random: &Random) -> String {
     format!("{pod_name}_{:016x}{:016x}", random.number(), random.number())
 }
 
-/// A candidate for `config`'s lease, and what it tells the rest of the process. Nothing is sent before
+/// An elector for `config`'s lease, and its leadership for the rest of the process. Nothing is sent before
 /// [`Elector::run`].
 #[must_use]
 pub fn elect(client: Client, config: LeaseConfig, clock: Clock, random: Random) -> (Elector, Leader) {
@@ -43,8 +43,8 @@ pub fn elect(client: Client, config: LeaseConfig, clock: Clock, random: Random) 
     let (until, seen_until) = watch::channel(None);
     let candidate = Candidate::new(config.identity.clone(), config.params.clone());
     let requests = Requests { api: Api::namespaced(client, &config.namespace), config, random };
-    let told = Told { state, until };
-    let elector = Elector { requests, candidate, clock, start: Instant::now(), told, trouble: None };
+    let published = Published { state, until };
+    let elector = Elector { requests, candidate, clock, start: Instant::now(), published, trouble: None };
     (elector, Leader { state: seen_state, until: seen_until })
 }
 
@@ -55,22 +55,22 @@ pub struct Elector {
     candidate: Candidate,
     clock: Clock,
     start: Instant,
-    told: Told,
-    /// The last failure that was logged, so that it is logged once.
+    published: Published,
+    /// The last logged failure, so that repetitions are not logged.
     trouble: Option<String>,
 }
 
 impl Elector {
-    /// Runs until `shutdown` and then releases the lease, for at most one request's time. Stop all work that only
-    /// the leader may do before `shutdown`: the next leader starts at once.
+    /// Runs until `shutdown` and then releases the lease, within the time limit of one request. All work that only the leader
+    /// may do must end before `shutdown`, since the next leader starts immediately.
     ///
-    /// Dropped before its end it publishes that it follows, and leaves the lease to run out.
+    /// If dropped before its end, it publishes that it follows, and the lease expires.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
         let mut shutdown = pin!(shutdown);
         loop {
             let sent = self.start.elapsed();
             let step = self.candidate.step(sent, self.clock.now());
-            self.told.tell(&self.candidate, self.start);
+            self.published.update(&self.candidate, self.start);
             let outcome = {
                 let mut outcome = pin!(self.requests.perform(&step));
                 loop {
@@ -78,7 +78,9 @@ impl Elector {
                         biased;
                         () = &mut shutdown => break None,
                         // A request that hangs must not keep this process leading.
-                        () = at(self.told.leads_until()) => self.told.tell(&self.candidate, self.start),
+                        () = at(self.published.leads_until()) => {
+                            self.published.update(&self.candidate, self.start);
+                        }
                         outcome = &mut outcome => break Some(outcome),
                     }
                 }
@@ -91,7 +93,7 @@ impl Elector {
                 }
             }
         }
-        self.told.tell(&self.candidate, self.start);
+        self.published.update(&self.candidate, self.start);
         self.release().await;
     }
 
@@ -112,7 +114,7 @@ impl Elector {
         if timeout(limit, releasing).await.is_err() {
             warn!(
                 lease = name,
-                "the lease could not be released within {limit:?}; the others wait until it runs out"
+                "the lease could not be released within {limit:?}; the next leader waits until it expires"
             );
         }
     }
@@ -141,7 +143,7 @@ impl Elector {
 /// Why a request had no usable answer.
 #[derive(Debug, thiserror::Error)]
 enum LeaseError {
-    #[error("the API server gave no answer about the lease {lease} within {after:?}")]
+    #[error("the API server did not answer a request for the lease {lease} within {after:?}")]
     Timeout { lease: String, after: Duration },
     #[error("the lease {lease} can't be read or written: {source}")]
     Api { lease: String, source: Box<kube::Error> },
@@ -186,7 +188,7 @@ impl Requests {
             Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => {
                 Ok(Answer::Conflict)
             }
-            // Deleted since it was read; a missing namespace shows when it is created.
+            // The lease was deleted since it was read. A missing namespace is reported by the next create.
             Err(kube::Error::Api(status)) if status.is_not_found() && matches!(step, Step::Replace(_)) => {
                 Ok(Answer::Conflict)
             }
@@ -195,27 +197,27 @@ impl Requests {
     }
 }
 
-/// The sending ends of what [`Leader`] sees.
+/// The sending ends of [`Leader`]'s channels.
 #[derive(Debug)]
-struct Told {
+struct Published {
     state: watch::Sender<Leadership>,
     until: watch::Sender<Option<Instant>>,
 }
 
-impl Told {
-    /// Publishes what the candidate knows now.
-    fn tell(&self, candidate: &Candidate, start: Instant) {
+impl Published {
+    /// Publishes the candidate's current leadership.
+    fn update(&self, candidate: &Candidate, start: Instant) {
         let state = candidate.leadership(start.elapsed());
         let until = candidate.leads_until().filter(|_| state.is_leading()).map(|until| start + until);
         self.until.send_replace(until);
-        self.state.send_if_modified(|told| {
-            let changed = *told != state;
+        self.state.send_if_modified(|last| {
+            let changed = *last != state;
             if changed {
                 match &state {
                     Leadership::Leading { transitions, .. } => info!(transitions, "this process leads"),
                     Leadership::Following { holder } => info!(holder, "this process follows"),
                 }
-                *told = state;
+                *last = state;
             }
             changed
         });
@@ -226,8 +228,8 @@ impl Told {
     }
 }
 
-impl Drop for Told {
-    /// Whoever still listens must not go on as the leader.
+impl Drop for Published {
+    /// Remaining receivers must not act as the leader any more.
     fn drop(&mut self) {
         self.until.send_replace(None);
         self.state.send_replace(Leadership::Following { holder: None });
@@ -241,7 +243,7 @@ async fn at(instant: Option<Instant>) {
     }
 }
 
-/// 80 to 100 % of `period`, so that the candidates do not ask in step.
+/// 80 to 100 % of `period`, so that the candidates' requests are not synchronized.
 fn jittered(period: Duration, random: &Random) -> Duration {
     let share = u32::try_from(random.number() % 201).unwrap_or(0);
     period * (800 + share) / 1000
@@ -254,7 +256,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn identities_are_new_each_time_and_say_which_pod() {
+    fn identities_are_unique_and_begin_with_the_pod_name() {
         let random = Random::system();
         let identities: BTreeSet<String> = (0..100).map(|_| identity("plimsoll-0", &random)).collect();
         assert_eq!(identities.len(), 100);
@@ -264,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn jitter_never_waits_longer_than_the_period() {
+    fn a_jittered_pause_is_never_longer_than_the_period() {
         let (period, random) = (Duration::from_secs(2), Random::system());
         let waits: BTreeSet<Duration> = (0..200).map(|_| jittered(period, &random)).collect();
         assert!(waits.iter().all(|wait| (period * 4 / 5..=period).contains(wait)), "{waits:?}");

@@ -1,8 +1,7 @@
-//! Candidates on a simulated network over one record: whatever happens, two of them never lead at the same time.
+//! Candidates for one lease on a simulated network: no two of them ever lead at the same time.
 //!
-//! Each candidate has a monotonic clock with a start and a rate of its own and a wall clock that may be anything.
-//! Requests and answers are delayed and lost, also after they took effect; processes crash, come back under another
-//! name, and leave in order.
+//! Each candidate has a monotonic clock with its own start and rate, and an arbitrary wall clock. Requests and answers
+//! are delayed and lost, also after they took effect. Processes crash, restart with another identity, and leave regularly.
 
 use std::{
     cmp::Reverse,
@@ -26,7 +25,7 @@ type Micros = u64;
 
 const SECOND: Micros = 1_000_000;
 
-/// When the network gets well and nothing crashes any more, to see that somebody leads in the end.
+/// Time from which the network works and nothing crashes, to verify that there is a leader in the end.
 const CALM: Micros = 600 * SECOND;
 
 /// A clock of one node.
@@ -55,7 +54,7 @@ impl Clocks {
     }
 }
 
-/// What goes wrong on the way: taken in turn, so that a failing case can shrink.
+/// The fate of one request, used in order so that a failing case can shrink.
 #[derive(Clone, Debug)]
 struct Fate {
     request_takes: Micros,
@@ -68,7 +67,7 @@ struct Fate {
 enum Incident {
     Crash,
     Leave,
-    /// Something that is no candidate changes the object's metadata.
+    /// Another client changes the object's metadata.
     Annotate,
 }
 
@@ -80,7 +79,7 @@ struct Scenario {
     incidents: Vec<(Micros, usize, Incident)>,
 }
 
-/// Nothing that this node sends in this time arrives; the answers to what it sent before may.
+/// No request that this node sends in this time arrives; answers to earlier ones may.
 #[derive(Clone, Debug)]
 struct Outage {
     node: usize,
@@ -99,7 +98,7 @@ enum Event {
 
 struct Node {
     candidate: Candidate,
-    /// Counts steps, so that what belongs to an abandoned one is ignored.
+    /// Number of the current step, so that events of abandoned steps are ignored.
     step: u64,
     sent: Micros,
     underway: Step,
@@ -107,7 +106,7 @@ struct Node {
     left: bool,
 }
 
-/// Whose event, of which step; a request that arrives late is still carried out.
+/// Time, sequence number, node, step and event. A request that arrives late is still carried out.
 type Queued = Reverse<(Micros, u64, usize, u64, Event)>;
 
 struct World {
@@ -118,7 +117,7 @@ struct World {
     version: u64,
     queue: BinaryHeap<Queued>,
     queued: u64,
-    /// Requests that are on their way, and answers that are.
+    /// Requests and answers in flight.
     requests: Vec<(usize, u64, Step, Fate)>,
     answers: Vec<(usize, u64, Answer)>,
     fates: VecDeque<Fate>,
@@ -166,7 +165,7 @@ impl World {
         self.queue.push(Reverse((self.now + delay, self.queued, node, step, event)));
     }
 
-    /// Runs to `end`; the error says who led at the same time.
+    /// Runs to `end`. The error names the candidates that led at the same time.
     fn run(&mut self, end: Micros) -> Result<(), String> {
         while self.queue.peek().is_some_and(|Reverse(next)| next.0 <= end) {
             let Some(Reverse((at, _, node, step, event))) = self.queue.pop() else { break };
@@ -248,7 +247,7 @@ impl World {
         self.begin(index);
     }
 
-    /// What the API server does with a request.
+    /// The API server handles a request.
     fn arrive(&mut self, index: usize, step: u64) {
         let place = self.requests.iter().position(|request| (request.0, request.1) == (index, step)).unwrap();
         let (_, _, request, fate) = self.requests.swap_remove(place);
@@ -350,13 +349,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1500))]
 
     #[test]
-    fn two_never_lead_and_somebody_does_in_the_end(scenario in scenario()) {
+    fn no_two_candidates_lead_at_once_and_there_is_a_leader_in_the_end(scenario in scenario()) {
         let mut world = World::new(scenario);
-        // Late requests of the bad times may still take the lease for nobody once; then somebody waits it out.
+        // A late request may acquire the lease once for a crashed process; then the others wait until it expires.
         let end = CALM + 120 * SECOND;
         world.run(end).map_err(TestCaseError::fail)?;
         let all_left = world.nodes.iter().all(|node| node.left);
-        prop_assert!(all_left || world.leaders().len() == 1, "nobody leads in the end");
+        prop_assert!(all_left || world.leaders().len() == 1, "no leader in the end");
     }
 }
 
@@ -371,7 +370,7 @@ fn calm(incidents: Vec<(Micros, usize, Incident)>) -> World {
 }
 
 #[test]
-fn a_crashed_leader_is_followed_within_the_lease_and_one_retry() {
+fn a_crashed_leader_is_replaced_within_the_lease_duration_and_one_retry() {
     let mut world = calm(Vec::new());
     world.run(100 * SECOND).unwrap();
     let (_, first) = world.led[0].clone();
@@ -384,7 +383,7 @@ fn a_crashed_leader_is_followed_within_the_lease_and_one_retry() {
 }
 
 #[test]
-fn a_released_lease_is_taken_within_one_retry_and_counted() {
+fn a_released_lease_is_acquired_within_one_retry_and_counted() {
     let mut world = calm(
         (0..CANDIDATES - 1).map(|node| ((100 + 100 * node as u64) * SECOND, node, Incident::Leave)).collect(),
     );
@@ -400,7 +399,7 @@ fn a_released_lease_is_taken_within_one_retry_and_counted() {
 }
 
 #[test]
-fn a_deleted_lease_is_made_anew_by_its_holder_and_by_nobody_else() {
+fn a_deleted_lease_is_created_again_only_by_its_holder() {
     let mut world = calm(Vec::new());
     world.run(100 * SECOND).unwrap();
     world.lease = None;

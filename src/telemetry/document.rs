@@ -1,4 +1,4 @@
-//! The documentation of the metrics, from their table.
+//! The documentation of the metrics, generated from their table.
 
 use std::fmt::Write as _;
 
@@ -20,7 +20,7 @@ pub(super) fn markdown() -> String {
     for Row { name, kind, labels, unit, help } in ALL {
         let kind: &'static str = kind.into();
         let labels = labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");
-        // Writing into a String can't fail.
+        // Writing to a String can't fail.
         let _ = writeln!(text, "| `{name}` | {kind} | {labels} | {unit} | {help}. |");
     }
     text

@@ -1,5 +1,5 @@
-//! Whether the process makes progress and has seen the cluster. The controller says so, the server and the metrics
-//! read it.
+//! Whether the process makes progress and its watches have synced. The controller sets it; the server and the metrics read
+//! it.
 
 use std::{
     collections::BTreeMap,
@@ -25,12 +25,12 @@ struct Inner {
     watches: RwLock<Vec<(&'static str, Arc<AtomicBool>)>>,
 }
 
-/// Says that one watch has synced. It can't be taken back: a watch that is lost later still has its last state.
+/// Marks that one watch has synced. It can't be reset: a watch that is lost later still has its last state.
 #[derive(Clone, Debug)]
 pub struct Latch(Arc<AtomicBool>);
 
 impl Latch {
-    /// The watch has listed everything there is.
+    /// Marks that the watch has completed its first list.
     pub fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -43,22 +43,22 @@ impl Default for Health {
 }
 
 impl Health {
-    /// How old the last heartbeat may be by default.
+    /// Default of the maximum age of the last heartbeat.
     pub const STALE_AFTER: Duration = Duration::from_secs(60);
 
-    /// Health with the first heartbeat now and another limit on its age.
+    /// Health with the first heartbeat now, and the maximum age `stale_after`.
     #[must_use]
     pub fn with_stale_after(stale_after: Duration) -> Self {
         let watches = RwLock::default();
         Self(Arc::new(Inner { start: Instant::now(), stale_after, beat: AtomicU64::new(0), watches }))
     }
 
-    /// The main loop made progress. Call it at least every few seconds, also when there is nothing to do.
+    /// Records progress of the main loop. Must be called at least every few seconds, even when idle.
     pub fn beat(&self) {
         self.0.beat.store(millis(self.0.start.elapsed()), Ordering::Relaxed);
     }
 
-    /// Names a watch that must sync before this process is ready; each scope has one of the same name.
+    /// Registers a watch that must sync before this process is ready. Each scope registers one with the same name.
     #[must_use]
     pub fn watch(&self, name: &'static str) -> Latch {
         let mut watches = self.0.watches.write().unwrap_or_else(PoisonError::into_inner);
@@ -85,10 +85,10 @@ impl Health {
         !watches.is_empty() && watches.iter().all(|(_, synced)| *synced)
     }
 
-    /// `Ok` while the last heartbeat is young enough.
+    /// `Ok` while the last heartbeat is recent enough.
     ///
     /// # Errors
-    /// A sentence with its age and what is allowed.
+    /// A sentence with its age and the maximum.
     pub fn alive(&self) -> Result<(), String> {
         let beat = Duration::from_millis(self.0.beat.load(Ordering::Relaxed));
         let age = self.0.start.elapsed().saturating_sub(beat);
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ready_means_that_every_watch_has_synced_and_there_is_one() {
+    fn ready_once_there_are_watches_and_all_have_synced() {
         let health = Health::default();
         assert!(!health.is_ready());
         let pods = health.watch("pods");
@@ -120,13 +120,13 @@ mod tests {
         services.set();
         assert!(health.is_ready());
         let elsewhere = health.watch("pods");
-        assert!(!health.is_ready(), "those of another scope have not");
+        assert!(!health.is_ready(), "not synced in another scope");
         elsewhere.set();
         assert!(health.is_ready());
     }
 
     #[test]
-    fn a_heartbeat_ages_and_a_new_one_helps() {
+    fn alive_again_after_a_new_heartbeat() {
         let health = Health::with_stale_after(Duration::from_millis(20));
         assert_eq!(health.alive(), Ok(()));
         std::thread::sleep(Duration::from_millis(150));

@@ -4,34 +4,34 @@ use std::io::{IsTerminal, stderr};
 
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
-/// How a line of the log looks.
+/// Format of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Text, for humans.
     #[default]
     Text,
-    /// One JSON object in each line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Logs can't be set up as asked.
+/// Logging can't be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// The filter is no list of directives.
-    #[error("the log filter {filter:?} is not understood ({why}); write it like info or info,plimsoll=debug")]
+    /// The filter is invalid.
+    #[error("the log filter {filter:?} is invalid ({why}); write it like info or info,plimsoll=debug")]
     Filter {
-        /// What was given.
+        /// The filter.
         filter: String,
-        /// What is wrong with it.
+        /// The cause.
         why: String,
     },
 }
 
-/// Starts logging what `filter` lets through, in the syntax of `RUST_LOG`: `info,plimsoll=debug`. Whether it did: a
-/// process logs in the way that was asked for first.
+/// Starts logging with `filter`, in the syntax of `RUST_LOG`: `info,plimsoll=debug`. Returns `false`, and changes nothing, if
+/// logging was started before.
 ///
 /// # Errors
-/// If the filter is not understood.
+/// The filter is invalid.
 pub fn init(format: LogFormat, filter: &str) -> Result<bool, LogError> {
     let filter = parse(filter)?;
     let color = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
@@ -55,12 +55,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_filter_is_understood_or_refused_with_an_example() {
+    fn an_invalid_filter_is_refused_with_an_example() {
         for filter in ["info", "", "warn,plimsoll=debug,kube=off"] {
             assert!(parse(filter).is_ok(), "{filter}");
         }
         let message = parse("plimsoll=loud").unwrap_err().to_string();
-        assert!(message.starts_with("the log filter \"plimsoll=loud\" is not understood ("), "{message}");
+        assert!(message.starts_with("the log filter \"plimsoll=loud\" is invalid ("), "{message}");
     }
 
     #[test]

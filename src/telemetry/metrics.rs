@@ -1,6 +1,6 @@
-//! Plimsoll's own metrics: what to call when something happened, and their text.
+//! Plimsoll's own metrics: methods to record events, and their OpenMetrics text.
 //!
-//! Names, labels and help stand in the table; the series of the ScalableServices are kept apart.
+//! Names, labels and help texts are in the table. The series of the ScalableServices are in `services`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,19 +23,19 @@ use super::{
 };
 use plimsoll_api::DecisionCode;
 
-/// How a write to the cluster ended.
+/// Result of a write to the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum WriteResult {
-    /// It took place.
+    /// It succeeded.
     Ok,
-    /// Somebody else wrote in between.
+    /// Another client wrote in between.
     Conflict,
-    /// Plimsoll may not.
+    /// Plimsoll lacks the permission.
     Forbidden,
-    /// What was to be written is gone.
+    /// The object does not exist.
     NotFound,
-    /// Too much is asked for, such as more evictions than a budget allows.
+    /// Too many requests, such as more evictions than a disruption budget allows.
     TooManyRequests,
     /// No answer in time.
     Timeout,
@@ -104,9 +104,9 @@ struct ResultLabels {
 }
 
 impl Metrics {
-    /// Metrics of `version` that also show `health`'s watches.
+    /// Metrics of a process of `version`, including the watches of `health`.
     ///
-    /// Counters with a closed set of labels start at 0, so that the first increase of each is seen as one.
+    /// Counters with a closed set of labels start at 0, so that `rate()` sees the first increase of each.
     #[must_use]
     pub fn new(version: &str, health: &Health) -> Self {
         let metrics = Self {
@@ -143,13 +143,13 @@ impl Metrics {
         markdown()
     }
 
-    /// Everything as OpenMetrics text. With ten thousand services this takes about a tenth of a second.
+    /// All metrics as OpenMetrics text. With ten thousand services this takes about a tenth of a second.
     #[must_use]
     pub fn encode(&self) -> String {
         open_metrics(&self.registry)
     }
 
-    /// Replaces all series of one service by what the last look at it found.
+    /// Replaces all series of one service with those of its last evaluation.
     pub fn observe(&self, look: &ServiceLook<'_>) {
         self.services.observe(look);
     }
@@ -159,29 +159,28 @@ impl Metrics {
         self.services.forget(namespace, name);
     }
 
-    /// Removes the series of all services: who does not lead does not look at them.
+    /// Removes the series of all services, since only the leader evaluates them.
     pub fn forget_all(&self) {
         self.services.forget_all();
     }
 
-    /// Whether this process leads.
+    /// Records whether this process is the leader.
     pub fn set_leader(&self, leads: bool) {
         self.leader.set(i64::from(leads));
     }
 
-    /// How many ScalableServices there are.
+    /// Records the number of ScalableServices.
     pub fn set_services(&self, count: usize) {
         self.known.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
-    /// A decision was made, and what bound it.
+    /// Records a decision, its binding reason and its duration.
     pub fn decided(&self, bound_by: DecisionCode, took: Duration) {
         self.decisions.get_or_create(&ReasonLabels::of(bound_by)).inc();
         self.evaluation.observe(took.as_secs_f64());
     }
 
-    /// A question to the source of this name in the configuration ended. `result` is one of a closed set, as
-    /// [`crate::kpi::QueryObserver`] gives it.
+    /// Records a query to a source. `result` is one of a closed set, see [`crate::kpi::QueryObserver`].
     pub fn queried(&self, source: &str, result: &'static str, took: Duration) {
         let labels = QueryLabels { source: source.to_owned(), result };
         self.queries.get_or_create(&labels).inc();
@@ -189,7 +188,7 @@ impl Metrics {
         self.query.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
-    /// A target's scale was to be written; `sample_age` is that of the newest sample behind the decision.
+    /// Records a write of a target's scale; `sample_age` is the age of the newest sample behind the decision.
     pub fn scale_written(&self, result: WriteResult, sample_age: Option<Duration>) {
         self.scale_writes.get_or_create(&ResultLabels { result: result.into() }).inc();
         if let (WriteResult::Ok, Some(age)) = (result, sample_age) {
@@ -197,12 +196,12 @@ impl Metrics {
         }
     }
 
-    /// A status was to be written.
+    /// Records a write of a status.
     pub fn status_written(&self, result: WriteResult) {
         self.status_writes.get_or_create(&ResultLabels { result: result.into() }).inc();
     }
 
-    /// A replica that stands out was to be evicted.
+    /// Records an eviction of an outlier.
     pub fn evicted(&self, result: WriteResult) {
         self.evictions.get_or_create(&ResultLabels { result: result.into() }).inc();
     }

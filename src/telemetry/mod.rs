@@ -1,4 +1,4 @@
-//! What Plimsoll says about itself: metrics, logs and health. It decides nothing and writes nothing to the cluster.
+//! Metrics, logs and health of Plimsoll itself. This module makes no decisions and writes nothing to the cluster.
 
 mod document;
 mod health;

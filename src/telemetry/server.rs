@@ -16,14 +16,14 @@ use super::{Health, Metrics};
 /// The media type of OpenMetrics text.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// How long connections may take to end after a shutdown began.
+/// How long connections may take to finish after a shutdown began.
 const DRAIN_MAX: Duration = Duration::from_secs(3);
 
-/// Serves `/livez`, `/readyz` and `/metrics` on `listener` until `shutdown`, then ends the requests under way, which
-/// takes at most 3 s.
+/// Serves `/livez`, `/readyz` and `/metrics` on `listener` until `shutdown`, then finishes requests in progress for at most
+/// 3 s.
 ///
 /// # Errors
-/// If the listener fails.
+/// The listener fails.
 pub async fn serve(
     listener: TcpListener,
     health: Health,
@@ -41,7 +41,7 @@ pub async fn serve(
         drop(stop);
     };
     let overdue = async move {
-        // Ends with an error when the signal is there, for then the sender is gone.
+        // Ends with an error on shutdown, since the sender is dropped then.
         while stopped.changed().await.is_ok() {}
         sleep(DRAIN_MAX).await;
     };
@@ -64,7 +64,7 @@ async fn livez(State(app): State<App>) -> Response {
     }
 }
 
-/// The list of checks if one fails or `?verbose` asks for it, as Kubernetes' own components show it.
+/// Lists the checks if one fails or with `?verbose`, like Kubernetes' own components.
 async fn readyz(State(app): State<App>, RawQuery(query): RawQuery) -> Response {
     let ready = app.health.is_ready();
     if ready && !query.is_some_and(|query| asks_for_all(&query)) {
@@ -80,7 +80,7 @@ async fn readyz(State(app): State<App>, RawQuery(query): RawQuery) -> Response {
         text.push_str("[-]watches not started\n");
     }
     let verdict = if ready { "passed" } else { "failed" };
-    // Writing into a String can't fail.
+    // Writing to a String can't fail.
     let _ = writeln!(text, "readyz check {verdict}");
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, text).into_response()
@@ -90,12 +90,12 @@ fn asks_for_all(query: &str) -> bool {
     query.split('&').any(|part| matches!(part, "verbose" | "verbose=" | "verbose=true" | "verbose=1"))
 }
 
-/// Written on a thread for blocking work: with ten thousand services it takes longer than a request should wait.
+/// Encodes on a thread for blocking work: with ten thousand services it takes too long for an async task.
 async fn metrics_text(State(app): State<App>) -> Response {
     match tokio::task::spawn_blocking(move || app.metrics.encode()).await {
         Ok(text) => ([(CONTENT_TYPE, OPENMETRICS)], text).into_response(),
         Err(error) => {
-            let complaint = format!("the metrics could not be written: {error}\n");
+            let complaint = format!("failed to encode the metrics: {error}\n");
             (StatusCode::INTERNAL_SERVER_ERROR, complaint).into_response()
         }
     }

@@ -1,4 +1,4 @@
-//! The series of the ScalableServices. One look replaces all series of its service, so nothing old stays behind.
+//! The series of the ScalableServices. Each evaluation replaces all series of its service, so no old series remain.
 
 use std::{
     collections::BTreeMap,
@@ -20,58 +20,58 @@ use super::{
 };
 use plimsoll_api::{ConditionType, KpiState, KpiStatus, Percent, Verdict};
 
-/// KPIs of one service that have series; more are left out, which a valid ScalableService never has.
+/// Most KPIs of one service that have series. A valid ScalableService never has more.
 const KPIS_MAX: usize = 16;
 
-/// What one look at a ScalableService found. What is not known has no series.
+/// Result of one evaluation of a ScalableService. Unknown values have no series.
 #[derive(Clone, Copy, Debug)]
 pub struct ServiceLook<'a> {
     /// Its namespace.
     pub namespace: &'a str,
     /// Its name.
     pub name: &'a str,
-    /// Replicas that Plimsoll wants.
+    /// Desired replicas.
     pub desired: Option<i32>,
     /// The target's `spec.replicas`.
     pub spec: Option<i32>,
-    /// Replicas that are ready.
+    /// Ready replicas.
     pub ready: Option<i32>,
-    /// The floor in force: minReplicas, or more while a schedule holds.
+    /// The lower bound in force: minReplicas, or that of an active schedule.
     pub min: Option<i32>,
-    /// The ceiling.
+    /// The upper bound: maxReplicas.
     pub max: Option<i32>,
     /// Its KPIs; at most 16.
     pub kpis: &'a [KpiStatus],
     /// Its load balancers, if it has any.
     pub traffic: Option<TrafficLook>,
-    /// Replicas that are ejected, if outliers are.
+    /// Ejected replicas; `None` without `spec.recovery`.
     pub ejected: Option<usize>,
-    /// Share of the requests that standbys get, if there are any.
+    /// Share of the requests that goes to standbys; `None` without `spec.failover`.
     pub away: Option<Percent>,
     /// Its conditions.
     pub conditions: &'a [Verdict],
-    /// When it was looked at.
+    /// Time of the evaluation.
     pub now: Timestamp,
 }
 
-/// What the load balancers of a service do.
+/// State of a service's load balancers.
 #[derive(Clone, Copy, Debug)]
 pub struct TrafficLook {
-    /// Replicas that finish their last requests.
+    /// Draining replicas.
     pub draining: usize,
-    /// Requests that wait for the first replica.
+    /// Held requests.
     pub held: i32,
-    /// Balancers that run what is wanted of them.
+    /// Balancers that run the wanted configuration.
     pub in_sync: usize,
 }
 
-/// Series that one ScalableService can have: those of its replicas, of each KPI and of each condition.
+/// Most series of one ScalableService: those of its replicas, balancers, KPIs and conditions.
 pub(super) fn series_per_service_max() -> usize {
-    // Each KPI has its state besides its numbers.
+    // Each KPI has a state in addition to its numbers.
     REPLICAS.len() + TRAFFIC.len() + KPIS_MAX * (KPI.len() + 1) + ConditionType::iter().count()
 }
 
-/// The last look at every service.
+/// The last evaluation of every service.
 #[derive(Debug, Default)]
 pub(super) struct Services(RwLock<BTreeMap<Object, Arc<Series>>>);
 
@@ -116,7 +116,7 @@ impl Services {
         self.0.write().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// The series as they are now: writing ten thousand of them out must not stop the deciding.
+    /// A copy of the current series, so that encoding ten thousand services does not block evaluations.
     fn snapshot(&self) -> Vec<(Object, Arc<Series>)> {
         let services = self.0.read().unwrap_or_else(PoisonError::into_inner);
         services.iter().map(|(object, series)| (object.clone(), Arc::clone(series))).collect()
@@ -148,16 +148,16 @@ impl KpiSeries {
         let age = kpi.sample_time.as_ref().map(|at| now.duration_since(at.0).as_secs_f64());
         Self {
             state: kpi.state,
-            // Status also keeps the last known value; in a graph it would look like a measurement.
+            // Status keeps the last known value, which would look like a measurement in a graph.
             value: kpi.value.filter(|_| kpi.state == KpiState::Fresh).filter(finite),
             target: Some(kpi.target).filter(finite),
-            // A source whose clock is ahead takes samples in our future.
+            // A source whose clock is ahead has samples in our future.
             sample_age: age.map(|age| age.max(0.0)),
         }
     }
 }
 
-/// As in `status.conditions[].status`.
+/// The label value, as in `status.conditions[].status`.
 fn status_label(status: Option<bool>) -> &'static str {
     match status {
         Some(true) => "True",
@@ -191,7 +191,7 @@ fn whole(count: usize) -> Option<f64> {
 const KPI: [(Row, Number<KpiSeries>); 3] =
     [(KPI_VALUE, |kpi| kpi.value), (KPI_TARGET, |kpi| kpi.target), (KPI_SAMPLE_AGE, |kpi| kpi.sample_age)];
 
-/// Writes the services and the watches whenever the metrics are read.
+/// Encodes the services and the watches when the metrics are read.
 #[derive(Debug)]
 pub(super) struct Reader {
     pub services: Arc<Services>,
@@ -235,7 +235,7 @@ impl Collector for Reader {
     }
 }
 
-/// Writes one gauge with the values of its labels in the table's order; nothing if it has no series.
+/// Encodes one gauge, with label values in the order of the table. Omits a gauge without series.
 fn gauge<'a, const N: usize>(
     encoder: &mut DescriptorEncoder<'_>,
     row: &Row,

@@ -1,4 +1,4 @@
-//! The one table of metrics: what is registered, what is exposed and what the documentation says come from it.
+//! The table of all metrics. Registration, exposition and documentation are derived from it.
 
 use prometheus_client::registry::Unit;
 
@@ -15,18 +15,18 @@ pub(super) enum Kind {
 /// One metric.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Row {
-    /// As it is exposed and queried.
+    /// Name as exposed and queried.
     pub name: &'static str,
     pub kind: Kind,
     pub labels: &'static [&'static str],
-    /// Shown in the documentation; `seconds` is also the suffix of the name.
+    /// Unit in the documentation; `seconds` is also the suffix of the name.
     pub unit: &'static str,
     /// A sentence without its full stop.
     pub help: &'static str,
 }
 
 impl Row {
-    /// The name without what `prometheus-client` appends by itself: the unit and the suffix of the type.
+    /// The name without the unit and the suffix of the type, which `prometheus-client` appends.
     pub fn stem(&self) -> &'static str {
         let suffix = match self.kind {
             Kind::Counter => "_total",
@@ -37,7 +37,7 @@ impl Row {
         self.name.strip_suffix(suffix).unwrap_or(self.name)
     }
 
-    /// The unit that belongs to the name.
+    /// The unit, if it is part of the name.
     pub fn name_unit(&self) -> Option<Unit> {
         (self.unit == "seconds").then_some(Unit::Seconds)
     }

@@ -1,4 +1,4 @@
-//! The metrics' text as Prometheus reads it, and the server on a real port.
+//! The metrics as OpenMetrics text, and the server on a real port.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -56,7 +56,7 @@ fn every_condition() -> Vec<Verdict> {
         .collect()
 }
 
-/// Metrics in which each has at least one series.
+/// Metrics with at least one series each.
 fn full() -> Metrics {
     let health = Health::default();
     health.watch("pods").set();
@@ -78,7 +78,7 @@ fn full() -> Metrics {
     metrics
 }
 
-/// The lines of samples without their values, and the values.
+/// The samples: values by series.
 fn samples(text: &str) -> BTreeMap<String, String> {
     let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
     let samples: BTreeMap<_, _> = lines
@@ -86,17 +86,17 @@ fn samples(text: &str) -> BTreeMap<String, String> {
         .filter_map(|line| line.rsplit_once(' '))
         .map(|(series, value)| (series.into(), value.into()))
         .collect();
-    assert_eq!(samples.len(), lines.len(), "a series stands there twice:\n{text}");
+    assert_eq!(samples.len(), lines.len(), "duplicate series:\n{text}");
     samples
 }
 
-/// The series of services: those with a label `namespace`.
+/// The series of services, which have the label `namespace`.
 fn of_services(text: &str) -> Vec<String> {
     samples(text).into_keys().filter(|series| series.contains("{namespace=")).collect()
 }
 
 #[test]
-fn the_text_has_the_numbers_that_were_given() {
+fn the_text_has_the_recorded_values() {
     let text = full().encode();
     assert!(text.ends_with("# EOF\n"));
     let samples = samples(&text);
@@ -133,7 +133,7 @@ fn the_text_has_the_numbers_that_were_given() {
         assert_eq!(samples.get(&series).map(String::as_str), Some(value), "{series} in\n{text}");
     }
     let stale = format!("plimsoll_kpi_value{}", of(",kpi=\"cpu\""));
-    assert_eq!(samples.get(&stale), None, "a stale value is no measurement");
+    assert_eq!(samples.get(&stale), None, "a stale value is not exposed");
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn a_service_with_the_most_kpis_has_86_series_and_none_when_forgotten() {
 }
 
 #[test]
-fn a_kpi_has_one_state_at_a_time_and_goes_with_its_spec() {
+fn a_kpi_has_one_state_at_a_time_and_no_series_after_its_removal() {
     let metrics = Metrics::new("0.1.0", &Health::default());
     for state in KpiState::iter() {
         metrics.observe(&look("checkout", &[kpi("cpu", state, 0.5, 1), kpi("rps", state, 1.0, 1)], &[]));
@@ -200,17 +200,17 @@ fn a_kpi_has_one_state_at_a_time_and_goes_with_its_spec() {
     assert_eq!(states(&text), 1);
     assert!(!text.contains("rps") && !text.contains("plimsoll_kpi_value"), "{text}");
     let age = "plimsoll_kpi_sample_age_seconds{namespace=\"shop\",name=\"checkout\",kpi=\"cpu\"} 0.0\n";
-    assert!(text.contains(age), "a sample from the future is not younger than 0 s:\n{text}");
+    assert!(text.contains(age), "the age of a sample from the future is 0 s:\n{text}");
 }
 
 #[test]
-fn no_text_of_an_error_or_a_message_becomes_a_label() {
+fn no_label_holds_an_error_or_a_message() {
     let text = full().encode();
     assert!(!text.contains("refused") && !text.contains("long message"), "{text}");
 }
 
 #[test]
-fn what_is_not_known_has_no_series() {
+fn an_unknown_value_has_no_series() {
     let metrics = Metrics::new("0.1.0", &Health::default());
     metrics.observe(&ServiceLook {
         ready: None,
@@ -227,14 +227,14 @@ fn what_is_not_known_has_no_series() {
 fn the_documentation_has_a_line_for_each_metric() {
     let text = Metrics::table();
     assert_eq!(text.lines().filter(|line| line.starts_with("| `plimsoll_")).count(), table::ALL.len());
-    let line = "| `plimsoll_kpi_state` | gauge | `namespace`, `name`, `kpi`, `state` |  | 1 for what the KPI's sample is \
-                worth now; the other states are absent. |\n";
+    let line = "| `plimsoll_kpi_state` | gauge | `namespace`, `name`, `kpi`, `state` |  | 1 for the current state of \
+                the KPI's sample; the other states are absent. |\n";
     assert!(text.contains(line), "{text}");
     assert!(text.contains("at most 86 series"), "{text}");
 }
 
 #[test]
-fn a_status_code_of_a_write_is_classed() {
+fn status_codes_of_writes_are_mapped_to_results() {
     for (code, result) in [
         (200, "ok"),
         (201, "ok"),
@@ -248,7 +248,7 @@ fn a_status_code_of_a_write_is_classed() {
     }
 }
 
-/// A server on a port of its own; it stops when the sender is used or dropped.
+/// A server on its own port. It stops when the sender is used or dropped.
 async fn server(
     health: Health,
 ) -> (String, oneshot::Sender<()>, tokio::task::JoinHandle<std::io::Result<()>>) {
@@ -324,5 +324,5 @@ async fn a_shutdown_ends_the_server_even_if_a_client_never_finishes_its_request(
     stop.send(()).unwrap();
     let ended = tokio::time::timeout(Duration::from_secs(6), task).await.expect("the server ends within 3 s");
     ended.unwrap().unwrap();
-    assert!(reqwest::get(format!("{url}/livez")).await.is_err(), "nobody listens any more");
+    assert!(reqwest::get(format!("{url}/livez")).await.is_err(), "the port is closed");
 }

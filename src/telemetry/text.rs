@@ -1,4 +1,4 @@
-//! A registry as OpenMetrics text.
+//! Encodes a registry as OpenMetrics text.
 
 use prometheus_client::{encoding::text::encode, registry::Registry};
 
@@ -7,7 +7,7 @@ use prometheus_client::{encoding::text::encode, registry::Registry};
 pub fn open_metrics(registry: &Registry) -> String {
     let mut text = String::new();
     if encode(&mut text, registry).is_err() {
-        // Writing into a String can't fail. If it did, a text without its end would be refused as it should be.
+        // Writing to a String can't fail. If it did, Prometheus would refuse the empty text, as intended.
         text.clear();
     }
     text

@@ -15,7 +15,7 @@ use crate::{
     support::{p256, self_signed, wait},
 };
 
-/// A Secret as the kubelet mounts it: files are links into `..data`, which is moved to a new folder at once.
+/// A Secret as the kubelet mounts it: files are links into `..data`, which is atomically switched to a new folder.
 fn mount(secret: &Path, version: &str, (crt, key): &(String, String)) {
     let folder = secret.join(version);
     fs::create_dir_all(&folder).unwrap();
@@ -25,7 +25,7 @@ fn mount(secret: &Path, version: &str, (crt, key): &(String, String)) {
     std::os::unix::fs::symlink(version, &beside).unwrap();
     fs::rename(beside, secret.join("..data")).unwrap();
     for name in ["tls.crt", "tls.key"] {
-        // They are there from the second time on.
+        // The links exist from the second time on.
         drop(std::os::unix::fs::symlink(format!("..data/{name}"), secret.join(name)));
     }
 }
@@ -39,16 +39,16 @@ async fn within_two_seconds(front: SocketAddr, name: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_secret_that_changes_is_served_within_two_seconds_and_a_wrong_one_is_told() {
+async fn a_changed_secret_is_served_within_two_seconds_and_an_invalid_one_is_reported() {
     let mut fixture = Fixture::new().await;
     let secret = fixture.balancer.folder.join("certificates/shop-tls");
     fs::create_dir_all(&secret).unwrap();
     let pairs: Vec<_> = ["one", "two", "three"].map(|name| self_signed(name, &[], &p256())).into();
     mount(&secret, "..1", &pairs[0]);
     let listeners = json!([{"port": fixture.front.port(), "tls": {"secretName": "shop-tls"}}]);
-    fixture.told(|known| known.endpoints = Some(plimsoll::balancer::Endpoints::default()));
-    fixture.tell(1, 1, &json!({"listeners": listeners}));
-    fixture.until("HAProxy is missed", |status| status.message.is_some()).await;
+    fixture.update(|known| known.endpoints = Some(plimsoll::balancer::Endpoints::default()));
+    fixture.set_spec(1, 1, &json!({"listeners": listeners}));
+    fixture.until("HAProxy is missing", |status| status.message.is_some()).await;
     let mode = std::os::unix::fs::PermissionsExt::mode(
         &fs::metadata(fixture.balancer.folder.join("shop-tls.pem")).unwrap().permissions(),
     );
@@ -60,17 +60,17 @@ async fn a_secret_that_changes_is_served_within_two_seconds_and_a_wrong_one_is_t
     mount(&secret, "..2", &pairs[1]);
     within_two_seconds(fixture.front, "two").await;
 
-    // A key that is another certificate's.
+    // The key of another certificate.
     mount(&secret, "..3", &(pairs[2].0.clone(), pairs[0].1.clone()));
-    let status = fixture.until("it is told", |status| status.message.is_some()).await;
+    let status = fixture.until("it is reported", |status| status.message.is_some()).await;
     assert!(status.message.unwrap().contains("shop-tls"), "by name");
     assert_eq!(served(fixture.front).0, "two");
     mount(&secret, "..4", &pairs[2]);
     fixture.until("it is in sync", |status| status.in_sync && status.message.is_none()).await;
     assert_eq!(served(fixture.front).0, "three");
 
-    // While a newer spec is refused, since its Secret is not there, the one that runs goes on to be followed.
-    fixture.tell(
+    // While a newer spec is refused because its Secret is missing, the Secret of the running spec is still followed.
+    fixture.set_spec(
         2,
         1,
         &json!({"listeners": [{"port": fixture.front.port(), "tls": {"secretName": "other-tls"}}]}),

@@ -1,4 +1,4 @@
-//! Failover as the agent sees it: shares from the status, the request at its gate, and whether standbys answer.
+//! Failover in the agent: shares from the status, requests at the gate, and probes of the standbys.
 
 use std::time::{Duration, Instant};
 
@@ -10,19 +10,19 @@ use crate::{
 };
 
 impl Fixture {
-    /// What the controller writes of one standby.
+    /// Sets the only standby and its share, as the controller does.
     fn shift(&self, standby: &Replica, weight: u8) {
         let standby = standby.standby(weight);
-        self.told(|known| known.service.as_mut().unwrap().standbys = vec![standby]);
+        self.update(|known| known.service.as_mut().unwrap().standbys = vec![standby]);
     }
 
-    /// A standby that is new.
+    /// Adds a new standby.
     async fn first(&mut self, standby: &Replica) {
         self.shift(standby, 0);
         self.has_first(&standby.name).await;
     }
 
-    /// Waits until the first standby answers, and HAProxy knows it, which takes a reload.
+    /// Waits until the first standby answers and HAProxy has its backend, which takes a reload.
     pub async fn has_first(&mut self, name: &str) {
         self.until("it answers", |status| status.answering == [name]).await;
         let reloaded = || async { (self.metric("plimsoll_balancer_reloads_total") == 1.0).then_some(()) };
@@ -60,17 +60,17 @@ async fn a_share_of_the_status_is_served_within_milliseconds() {
     fixture.shift(&east, 40);
     fixture.until("in sync", |status| status.in_sync).await;
     let share = "plimsoll_balancer_standby_share_ratio{standby=\"east\"}";
-    let told = async {
+    let reported = async {
         while fixture.metric(share) != 0.4 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(5), told).await.expect("the metric of the share");
+    tokio::time::timeout(Duration::from_secs(5), reported).await.expect("the metric of the share");
     assert_eq!(fixture.metric("plimsoll_balancer_standby_answering{standby=\"east\"}"), 1.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_waits_at_zero_is_served_by_the_standby_also_at_the_gate() {
+async fn held_requests_are_served_by_the_standby_also_those_at_the_gate() {
     let mut fixture = Fixture::running(0, &json!({})).await;
     let east = Replica::start("east", Duration::from_millis(1)).await;
     fixture.first(&east).await;
@@ -85,7 +85,7 @@ async fn who_waits_at_zero_is_served_by_the_standby_also_at_the_gate() {
     }
     assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
     fixture.until("nothing is held", |status| status.held == 0).await;
-    // Another balancer must not send them on once more, the one at the gate included.
+    // The marker keeps another balancer from forwarding these requests again, including those from the gate.
     let heads = east.heads.lock().unwrap().clone();
     let of_clients = heads.iter().filter(|head| head.to_lowercase().contains("host: shop.example\r\n"));
     let mut by_gate = 0;
@@ -95,11 +95,11 @@ async fn who_waits_at_zero_is_served_by_the_standby_also_at_the_gate() {
         assert!(marker.is_some_and(|marker| marker.starts_with('_')), "{head}");
         by_gate += usize::from(marker == Some("_gate"));
     }
-    assert!(by_gate > 0, "the gate itself carried the first one: {heads:?}");
+    assert!(by_gate > 0, "the gate must forward the first request: {heads:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_standby_that_answers_no_more_is_told_and_what_is_somewhere_else_is_asked_anew() {
+async fn a_standby_that_stops_answering_is_reported_and_a_new_address_is_probed_from_scratch() {
     let checks = json!({"healthCheck": {"path": "/", "interval": "100ms", "rise": 2, "fall": 3}});
     let mut fixture = Fixture::running(1, &checks).await;
     let east = Replica::start("east", Duration::ZERO).await;
@@ -111,7 +111,7 @@ async fn a_standby_that_answers_no_more_is_told_and_what_is_somewhere_else_is_as
     east.die();
     fixture.until("it does not answer", |status| status.answering.is_empty()).await;
     assert!(begin.elapsed() > Duration::from_millis(200), "three in a row: {:?}", begin.elapsed());
-    // Too slow is no answer either.
+    // A slow answer does not count either.
     let slow = Replica::start("east", Duration::from_secs(1)).await;
     fixture.shift(&slow, 0);
     tokio::time::sleep(Duration::from_millis(400)).await;
@@ -119,6 +119,6 @@ async fn a_standby_that_answers_no_more_is_told_and_what_is_somewhere_else_is_as
     let again = Replica::start("east", Duration::ZERO).await;
     fixture.shift(&again, 0);
     fixture.until("it answers again", |status| status.answering == ["east"]).await;
-    fixture.told(|known| known.service.as_mut().unwrap().standbys.clear());
+    fixture.update(|known| known.service.as_mut().unwrap().standbys.clear());
     fixture.until("there is none", |status| status.answering.is_empty()).await;
 }

@@ -1,4 +1,4 @@
-//! An agent, its HAProxy, and what the API server would say.
+//! An agent with its HAProxy; the test sets what the agent knows from the API server.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -30,17 +30,17 @@ pub struct Fixture {
     pub known: watch::Sender<Known>,
     pub status: watch::Receiver<BalancerStatus>,
     pub metrics: Arc<AgentMetrics>,
-    /// What the entry in status says beside `status`.
+    /// Saturation, which is in the entry in status beside `status`.
     pub saturation: watch::Receiver<Option<Percent>>,
-    /// Where clients connect.
+    /// Address of the balancer's listener.
     pub front: SocketAddr,
-    /// Port of every replica; each has an address of its own.
+    /// Port of every replica; each has its own IP address.
     pub port: u16,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Fixture {
-    /// An agent that knows nothing yet, and its HAProxy, which is started when it can be.
+    /// An agent without any data yet; the test starts its HAProxy.
     pub async fn new() -> Self {
         Self::of(Balancer::new()).await
     }
@@ -50,7 +50,7 @@ impl Fixture {
         let (held, waiting) = watch::channel(0);
         let (replicas, handed_to) =
             watch::channel(Replicas { addresses: Vec::new(), patience: Duration::from_secs(30) });
-        let (told, answers) = watch::channel(Answers::default());
+        let (probed, answers) = watch::channel(Answers::default());
         let authorities = Mounted::at(balancer.folder.join("authorities"));
         let (status, seen) = watch::channel(BalancerStatus::default());
         let gate =
@@ -76,10 +76,10 @@ impl Fixture {
             Links { known: known.clone(), waiting, carried: gate.carried(), replicas, answers, status },
         );
         let prober = Prober::new("shop", "checkout", authorities, Arc::clone(&metrics));
-        let probing = prober.run(known.subscribe(), told);
+        let probing = prober.run(known.subscribe(), probed);
         let (saturated, saturation) = watch::channel(None);
-        let (measured, told_of) = (Arc::clone(&driver), Arc::clone(&metrics));
-        let measuring = async move { measure_saturation(&measured, &told_of, saturated).await };
+        let (measured, shared_metrics) = (Arc::clone(&driver), Arc::clone(&metrics));
+        let measuring = async move { measure_saturation(&measured, &shared_metrics, saturated).await };
         let hand_over = async move { driver.hand_over().await };
         let tasks = vec![
             tokio::spawn(pilot.run()),
@@ -92,12 +92,12 @@ impl Fixture {
         Self { balancer, known, status: seen, metrics, saturation, front, port: free_port(), tasks }
     }
 
-    /// A service with HAProxy running, without replicas.
+    /// A service with a running HAProxy, without replicas.
     pub async fn running(minimum: i32, more: &Value) -> Self {
         let mut fixture = Self::new().await;
-        fixture.tell(1, minimum, more);
-        fixture.told(|known| known.endpoints = Some(plimsoll::balancer::Endpoints::default()));
-        fixture.until("HAProxy is missed", |status| status.message.is_some()).await;
+        fixture.set_spec(1, minimum, more);
+        fixture.update(|known| known.endpoints = Some(plimsoll::balancer::Endpoints::default()));
+        fixture.until("HAProxy is missing", |status| status.message.is_some()).await;
         fixture.balancer.spawn();
         fixture.until("it is in sync", |status| status.in_sync).await;
         fixture
@@ -109,25 +109,25 @@ impl Fixture {
         traffic(spec)
     }
 
-    /// What the watches would do.
-    pub fn told(&self, change: impl FnOnce(&mut Known)) {
+    /// Changes the agent's data, as its watches do.
+    pub fn update(&self, change: impl FnOnce(&mut Known)) {
         self.known.send_modify(|known| {
             change(known);
             known.touch();
         });
     }
 
-    /// A spec of that generation.
-    pub fn tell(&self, generation: i64, minimum: i32, more: &Value) {
+    /// Sets a spec of this generation.
+    pub fn set_spec(&self, generation: i64, minimum: i32, more: &Value) {
         let traffic = self.traffic(more);
         let draining = std::collections::BTreeMap::new();
         let standbys = Vec::new();
         let service =
             Service { generation, holds: minimum == 0, traffic, draining, balancers: None, standbys };
-        self.told(|known| known.service = Some(service));
+        self.update(|known| known.service = Some(service));
     }
 
-    /// A replica with the number as its address, known as an endpoint.
+    /// Starts a replica with this number in its address, and adds its endpoint.
     pub async fn replica(&self, number: u8, delay: Duration) -> Replica {
         let ip = Ipv4Addr::new(127, 0, 1, number);
         let name = format!("checkout-{number}");
@@ -139,15 +139,15 @@ impl Fixture {
     pub fn endpoint(&self, number: u8, ready: bool, terminating: bool) {
         let ip = IpAddr::from([127, 0, 1, number]);
         let endpoint = Endpoint { ip, ready, serving: true, terminating, zone: None };
-        self.told(|known| {
+        self.update(|known| {
             let mut all = known.endpoints.clone().unwrap_or_default();
             all.0.insert(format!("checkout-{number}"), endpoint);
             known.list(all);
         });
     }
 
-    pub fn gone(&self, number: u8) {
-        self.told(|known| {
+    pub fn remove(&self, number: u8) {
+        self.update(|known| {
             known.endpoints.get_or_insert_default().0.remove(&format!("checkout-{number}"));
         });
     }
@@ -155,12 +155,12 @@ impl Fixture {
     pub fn drain(&self, pods: &[&str]) {
         let now = Time(Timestamp::now());
         let pods = pods.iter().map(|pod| ((*pod).to_owned(), Some(now.clone()))).collect();
-        self.told(|known| known.service.as_mut().unwrap().draining = pods);
+        self.update(|known| known.service.as_mut().unwrap().draining = pods);
     }
 
     pub fn eject(&self, pods: &[&str]) {
         let pods = pods.iter().map(|pod| ((*pod).to_owned(), None)).collect();
-        self.told(|known| known.service.as_mut().unwrap().draining = pods);
+        self.update(|known| known.service.as_mut().unwrap().draining = pods);
     }
 
     /// Waits for a status.
@@ -170,7 +170,7 @@ impl Fixture {
             return status.unwrap().clone();
         }
         drop(reached);
-        panic!("not within 15 s: {what}; it is {:#?}", *self.status.borrow())
+        panic!("not within 15 s: {what}; the status is {:#?}", *self.status.borrow())
     }
 
     pub async fn programmed(&mut self, replicas: i32) {
@@ -184,7 +184,7 @@ impl Fixture {
         line.map_or(0.0, |value| value.parse().unwrap())
     }
 
-    /// Ends the agent as a crash would, and leaves HAProxy.
+    /// Ends the agent as a crash would; HAProxy keeps running.
     pub async fn crash(self) -> (Balancer, SocketAddr, u16) {
         let Self { balancer, tasks, front, port, .. } = self;
         for task in tasks {

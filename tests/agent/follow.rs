@@ -1,4 +1,4 @@
-//! Endpoints, drains, specs that are refused, and what somebody else does to HAProxy.
+//! Endpoints, drains, refused specs, and foreign changes of HAProxy.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ async fn endpoints_are_followed_under_load_without_a_reload() {
     fixture.programmed(1).await;
     let load = Load::start(fixture.front, 8, true, "/");
     for round in 0..5 {
-        // Addresses of their own: a port is not free at once when its replica ends.
+        // New addresses: a port is not free immediately after its replica has ended.
         let numbers = 2 + round * 10..12 + round * 10;
         let mut replicas = Vec::new();
         for number in numbers.clone() {
@@ -34,7 +34,7 @@ async fn endpoints_are_followed_under_load_without_a_reload() {
         }
         fixture.programmed(1).await;
         for number in numbers {
-            fixture.gone(number);
+            fixture.remove(number);
         }
         wait(100).await;
     }
@@ -58,7 +58,7 @@ async fn a_pod_is_drained_only_when_its_last_request_is_over() {
     let _b = fixture.replica(2, Duration::from_millis(1)).await;
     fixture.programmed(2).await;
     fixture.drain(&["checkout-1", "checkout-gone"]);
-    let status = fixture.until("what is gone is drained", |status| !status.drained.is_empty()).await;
+    let status = fixture.until("the departed pod is drained", |status| !status.drained.is_empty()).await;
     assert_eq!((status.drained, status.programmed), (vec!["checkout-gone".to_owned()], 1));
     assert_eq!(a.working(), 1);
     let status = fixture.until("both are drained", |status| status.drained.len() == 2).await;
@@ -78,19 +78,19 @@ async fn a_pod_is_drained_only_when_its_last_request_is_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_spec_is_told_and_the_endpoints_are_followed_all_the_same() {
+async fn a_refused_spec_is_reported_and_endpoints_are_still_followed() {
     let mut fixture = Fixture::running(1, &json!({})).await;
     let _a = fixture.replica(1, Duration::from_millis(1)).await;
     fixture.programmed(1).await;
-    // Its Secret is not there, so neither is the file.
+    // The Secret is missing, and so is its file.
     let listeners = json!([{"port": fixture.front.port(), "tls": {"secretName": "shop-tls"}}]);
-    fixture.tell(2, 1, &json!({"listeners": listeners}));
+    fixture.set_spec(2, 1, &json!({"listeners": listeners}));
     let status = fixture.until("it is refused", |status| status.message.is_some()).await;
     assert!(!status.in_sync && status.observed_generation == Some(1), "{status:?}");
     assert!(status.message.unwrap().contains("shop-tls"));
     let _b = fixture.replica(2, Duration::from_millis(1)).await;
     fixture.until("the new replica gets requests", |status| status.programmed == 2).await;
-    // An agent that starts anew meanwhile knows what runs.
+    // A restarted agent knows the running spec.
     let copy = fixture.balancer.folder.join("known.json");
     while !std::fs::read_to_string(&copy).unwrap_or_default().contains("shop-tls") {
         wait(20).await;
@@ -98,36 +98,36 @@ async fn a_refused_spec_is_told_and_the_endpoints_are_followed_all_the_same() {
     let (balancer, front, port) = fixture.crash().await;
     let mut fixture = Fixture::of(balancer).await;
     (fixture.front, fixture.port) = (front, port);
-    fixture.tell(2, 1, &json!({"listeners": listeners}));
+    fixture.set_spec(2, 1, &json!({"listeners": listeners}));
     fixture.endpoint(1, true, false);
     let _c = fixture.replica(3, Duration::from_millis(1)).await;
     let status = fixture.until("the endpoints are followed", |status| status.programmed == 2).await;
     assert!(!status.in_sync && status.message.is_some_and(|words| words.contains("shop-tls")));
-    fixture.tell(3, 1, &json!({"algorithm": "RoundRobin"}));
-    let status = fixture.until("a better spec is taken", |status| status.in_sync).await;
+    fixture.set_spec(3, 1, &json!({"algorithm": "RoundRobin"}));
+    let status = fixture.until("a valid spec is applied", |status| status.in_sync).await;
     assert_eq!((status.observed_generation, status.message), (Some(3), None));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_somebody_else_changed_is_mended() {
+async fn a_foreign_change_of_haproxy_is_repaired() {
     let mut fixture = Fixture::running(1, &json!({})).await;
     let _a = fixture.replica(1, Duration::from_millis(1)).await;
     fixture.programmed(1).await;
     fixture.balancer.ask("set server checkout/checkout-1 state maint").await;
     assert_eq!(Client::new(fixture.front).get("/", &[]).await.unwrap().status, 503);
-    let mended = async {
+    let repaired = async {
         while fixture.metric("plimsoll_balancer_drift_repairs_total") < 1.0 {
             wait(50).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(12), mended)
+    tokio::time::timeout(Duration::from_secs(12), repaired)
         .await
         .expect("within the 10 s between two comparisons");
     assert_eq!(Client::new(fixture.front).get("/", &[]).await.unwrap().status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replica_that_is_ready_and_fails_the_checks_is_told_within_seconds() {
+async fn a_ready_replica_that_fails_its_health_checks_is_reported_within_seconds() {
     let check = json!({"healthCheck": {"interval": "500ms", "rise": 1, "fall": 2}});
     let mut fixture = Fixture::running(1, &check).await;
     let _a = fixture.replica(1, Duration::from_millis(1)).await;
@@ -138,27 +138,27 @@ async fn a_replica_that_is_ready_and_fails_the_checks_is_told_within_seconds() {
     b.die();
     let status = fixture.until("it is found down", |status| !status.down.is_empty()).await;
     assert_eq!((status.down, status.programmed, status.in_sync), (vec!["checkout-2".to_owned()], 1, true));
-    println!("told after {:?}", begin.elapsed());
+    println!("reported after {:?}", begin.elapsed());
     assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
     let again = fixture.replica(2, Duration::from_millis(1)).await;
-    let status = fixture.until("it is fit again", |status| status.down.is_empty()).await;
+    let status = fixture.until("it is up again", |status| status.down.is_empty()).await;
     assert_eq!(status.programmed, 2);
-    // Who is to be drained gets nothing anyway.
+    // A draining replica is not reported: it gets no requests anyway.
     drop(again);
     fixture.until("it is down once more", |status| !status.down.is_empty()).await;
     fixture.drain(&["checkout-2"]);
-    fixture.until("it is not told of who is drained", |status| status.down.is_empty()).await;
+    fixture.until("the draining replica is not reported", |status| status.down.is_empty()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_balancer_that_is_left_gives_each_replica_its_whole_limit() {
+async fn the_last_ready_balancer_uses_the_whole_limit_of_each_replica() {
     let more = json!({"replicas": 2, "limits": {"connectionsPerReplica": 10}});
     let mut fixture = Fixture::running(1, &more).await;
     let _replica = fixture.replica(1, Duration::ZERO).await;
     fixture.programmed(1).await;
     for (ready, share) in [(None, 5), (Some(1), 10), (Some(3), 5), (Some(0), 10), (Some(2), 5)] {
-        fixture.told(|known| known.service.as_mut().unwrap().balancers = ready);
-        eventually("the share is as it should be", || async {
+        fixture.update(|known| known.service.as_mut().unwrap().balancers = ready);
+        eventually("the expected share of the limit", || async {
             let servers = fixture.balancer.driver.servers().await.unwrap();
             let seen = fixture.balancer.driver.observe().await.unwrap().servers;
             (servers.len() == 1 && seen["checkout-1"].maxconn == share).then_some(())
@@ -169,7 +169,7 @@ async fn the_balancer_that_is_left_gives_each_replica_its_whole_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn how_full_the_balancer_is_is_told_in_the_status_and_as_a_metric() {
+async fn saturation_is_in_the_status_and_a_metric() {
     let fixture = Fixture::running(1, &json!({})).await;
     let half = Resources::default().capacity().connections / 2;
     let _idle = slow::connections(fixture.front, half as usize, IDLE);
@@ -179,6 +179,6 @@ async fn how_full_the_balancer_is_is_told_in_the_status_and_as_a_metric() {
     };
     eventually("half of the connections are in use", saturation).await;
     // The status follows in steps of 10.
-    let told = *fixture.saturation.borrow();
-    assert!(told.is_some_and(|percent| (40..=60).contains(&u8::from(percent))), "{told:?}");
+    let reported = *fixture.saturation.borrow();
+    assert!(reported.is_some_and(|percent| (40..=60).contains(&u8::from(percent))), "{reported:?}");
 }

@@ -1,4 +1,4 @@
-//! HAProxy is killed: whoever connects until it is back waits, and is served.
+//! HAProxy is killed: new connections queue until it is back, and are served.
 
 use std::{
     io::ErrorKind::ConnectionRefused,
@@ -17,7 +17,7 @@ use crate::{
 
 const DELAY: Duration = Duration::from_millis(1);
 
-/// That many clients ask on connections of their own.
+/// Sends a request of each of this many clients, on new connections.
 fn ask(fixture: &Fixture, clients: usize) -> JoinSet<std::io::Result<String>> {
     let front = fixture.front;
     (0..clients)
@@ -26,7 +26,7 @@ fn ask(fixture: &Fixture, clients: usize) -> JoinSet<std::io::Result<String>> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_connects_before_it_is_back_is_served_then() {
+async fn new_connections_queue_until_haproxy_is_back() {
     let mut fixture = Fixture::running(1, &json!({})).await;
     let a = fixture.replica(1, DELAY).await;
     fixture.programmed(1).await;
@@ -34,14 +34,14 @@ async fn who_connects_before_it_is_back_is_served_then() {
         fixture.balancer.kill().await;
         let mut clients = ask(&fixture, 50);
         wait(700).await;
-        assert!(clients.try_join_next().is_none(), "somebody was refused");
+        assert!(clients.try_join_next().is_none(), "a client was refused");
         fixture.balancer.spawn();
         for body in clients.join_all().await {
             assert_eq!(body.unwrap(), a.name, "round {round}");
         }
         fixture.until("it is in sync", |status| status.in_sync).await;
-        // What took the sockets over passes them on, to a reload too.
-        fixture.tell(round + 1, 1, &json!({"slowStart": format!("{round}s")}));
+        // The new process hands the sockets over to a reload.
+        fixture.set_spec(round + 1, 1, &json!({"slowStart": format!("{round}s")}));
         fixture
             .until("it is reloaded", |status| status.observed_generation == Some(round + 1) && status.in_sync)
             .await;
@@ -49,7 +49,7 @@ async fn who_connects_before_it_is_back_is_served_then() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_waits_longer_than_for_a_start() {
+async fn queued_connections_are_closed_if_haproxy_does_not_start() {
     let mut fixture = Fixture::running(1, &json!({})).await;
     let _a = fixture.replica(1, DELAY).await;
     fixture.programmed(1).await;
@@ -57,23 +57,23 @@ async fn nobody_waits_longer_than_for_a_start() {
     let began = Instant::now();
     let clients = ask(&fixture, 10);
     let answers = clients.join_all().await;
-    assert!(answers.iter().all(Result::is_err), "HAProxy is not there");
+    assert!(answers.iter().all(Result::is_err), "HAProxy is not running");
     let waited = began.elapsed();
     assert!((4_900..7_000).contains(&waited.as_millis()), "{waited:?}");
     assert_eq!(Client::new(fixture.front).get("/", &[]).await.unwrap_err().kind(), ConnectionRefused);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_port_that_is_given_up_is_closed() {
+async fn a_removed_listener_port_is_closed() {
     let mut fixture = Fixture::running(1, &json!({})).await;
     let _a = fixture.replica(1, DELAY).await;
     fixture.programmed(1).await;
     let (before, port) = (fixture.front, free_port());
-    fixture.tell(2, 1, &json!({"listeners": [{"port": port}]}));
+    fixture.set_spec(2, 1, &json!({"listeners": [{"port": port}]}));
     fixture
         .until("on the other port", |status| status.observed_generation == Some(2) && status.in_sync)
         .await;
-    eventually("the port before is closed", || async {
+    eventually("the old port is closed", || async {
         (Client::new(before).get("/", &[]).await.err()?.kind() == ConnectionRefused).then_some(())
     })
     .await;
@@ -84,24 +84,24 @@ async fn a_port_that_is_given_up_is_closed() {
     assert!(clients.join_all().await.iter().all(Result::is_ok), "the new port was not kept");
 }
 
-/// It may have sockets of its own then, beside which copies would take half of the connections away.
+/// HAProxy may have opened its own sockets then; copies beside them would get half of the connections.
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_handover_that_fails_no_copies_are_left() {
+async fn a_failed_handover_leaves_no_copies_of_the_sockets() {
     let mut fixture = Fixture::running(1, &json!({})).await;
     let _a = fixture.replica(1, DELAY).await;
     fixture.programmed(1).await;
     fixture.balancer.kill().await;
     let mut starts = UnixStream::connect(&fixture.balancer.driver.paths().listening).await.unwrap();
     starts.write_all(b"_getsocks\n").await.unwrap();
-    let waits = ask(&fixture, 1);
-    eventually("it has asked", || async { starts.try_read(&mut [0; 4]).ok() }).await;
+    let queued = ask(&fixture, 1);
+    eventually("the sockets are requested", || async { starts.try_read(&mut [0; 4]).ok() }).await;
     drop(starts);
-    assert!(waits.join_all().await[0].is_err());
+    assert!(queued.join_all().await[0].is_err());
     assert_eq!(Client::new(fixture.front).get("/", &[]).await.unwrap_err().kind(), ConnectionRefused);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_an_agent_they_are_refused() {
+async fn without_an_agent_new_connections_are_refused() {
     let a = Replica::start("a", DELAY).await;
     let wanted = wanted(json!({})).with([a.server(ServerState::Ready)]);
     let mut balancer = Balancer::start(&wanted).await;
@@ -110,7 +110,7 @@ async fn without_an_agent_they_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_balancer_that_is_stopped_lets_its_ports_go() {
+async fn a_stopped_balancer_closes_its_ports_and_finishes_its_requests() {
     let mut fixture = Fixture::running(1, &json!({})).await;
     let a = fixture.replica(1, DELAY).await;
     fixture.programmed(1).await;
@@ -121,7 +121,7 @@ async fn a_balancer_that_is_stopped_lets_its_ports_go() {
     let stopping =
         tokio::spawn(async move { stop(Software::HAProxy, &folder, Duration::from_secs(20)).await });
     wait(8_000).await;
-    assert!(!stopping.is_finished() && !slow.is_finished(), "a request is finished");
+    assert!(!stopping.is_finished() && !slow.is_finished(), "the request must not be finished yet");
     assert_eq!(Client::new(front).get("/", &[]).await.unwrap_err().kind(), ConnectionRefused);
     assert_eq!(slow.await.unwrap().unwrap().status, 200);
     stopping.await.unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! The agent with a real HAProxy on loopback, fed without an API server. Needs `haproxy` and `openssl`.
+//! The agent with a real HAProxy on loopback, without an API server. Needs `haproxy` and `openssl`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod certificate;

@@ -1,4 +1,4 @@
-//! HAProxy, the agent or the API server is away.
+//! Outages of HAProxy, the agent or the API server.
 
 use std::time::{Duration, Instant};
 
@@ -10,16 +10,16 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_haproxy_that_was_killed_is_told_everything_again() {
+async fn a_killed_haproxy_is_fully_reconfigured() {
     let mut fixture = Fixture::running(1, &json!({"sessionPersistence": {"cookie": "SID"}})).await;
     let _a = fixture.replica(1, Duration::from_millis(1)).await;
     let _b = fixture.replica(2, Duration::from_millis(1)).await;
     fixture.programmed(2).await;
     fixture.balancer.kill().await;
-    fixture.until("it is missed", |status| !status.in_sync).await;
-    // What changes meanwhile is in the file that it starts with.
+    fixture.until("HAProxy is missing", |status| !status.in_sync).await;
+    // Changes in the meantime are in the file that it starts with.
     let _c = fixture.replica(3, Duration::from_millis(1)).await;
-    fixture.gone(1);
+    fixture.remove(1);
     wait(300).await;
     fixture.balancer.spawn();
     let began = Instant::now();
@@ -30,7 +30,7 @@ async fn a_haproxy_that_was_killed_is_told_everything_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_agent_that_starts_without_the_api_server_goes_on_with_its_copy() {
+async fn an_agent_that_starts_without_the_api_server_uses_its_saved_copy() {
     let mut fixture = Fixture::running(1, &json!({})).await;
     let _a = fixture.replica(1, Duration::from_millis(1)).await;
     fixture.programmed(1).await;
@@ -48,7 +48,7 @@ async fn an_agent_that_starts_without_the_api_server_goes_on_with_its_copy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_agent_that_knows_nothing_changes_nothing() {
+async fn an_agent_without_data_changes_nothing() {
     let mut fixture = Fixture::running(1, &json!({})).await;
     let _a = fixture.replica(1, Duration::from_millis(1)).await;
     fixture.programmed(1).await;
@@ -56,9 +56,9 @@ async fn an_agent_that_knows_nothing_changes_nothing() {
     std::fs::remove_file(balancer.folder.join("known.json")).unwrap();
     let config = std::fs::read(balancer.folder.join("haproxy.cfg")).unwrap();
     let again = Fixture::of(balancer).await;
-    // Longer than it waits for the API server.
+    // Longer than the agent waits for the API server.
     wait(4_000).await;
-    assert_eq!(again.status.borrow().pod, "", "nothing is told either");
+    assert_eq!(again.status.borrow().pod, "", "nothing is reported either");
     assert_eq!(std::fs::read(again.balancer.folder.join("haproxy.cfg")).unwrap(), config);
     assert_eq!(Client::new(front).get("/", &[]).await.unwrap().status, 200);
 }

@@ -1,4 +1,4 @@
-//! Clients that are bound to a replica which is to go.
+//! Clients with a session cookie of a replica that is drained or ejected.
 
 use std::time::{Duration, Instant};
 
@@ -7,9 +7,9 @@ use tokio::task::JoinHandle;
 
 use crate::{fixture::Fixture, support::Client};
 
-/// Clients that are bound to one replica and ask without a pause, until they are served by another one; and one whose request
-/// there takes `long`, so that it is never idle however the others meet.
-async fn bound_and_busy(
+/// Clients with a cookie of one replica that send requests without a pause until another replica answers; and one request to
+/// `long`, so that the replica is never idle.
+async fn sticky_and_busy(
     fixture: &Fixture,
     long: &'static str,
 ) -> (String, JoinHandle<u16>, Vec<JoinHandle<Instant>>) {
@@ -35,14 +35,14 @@ async fn bound_and_busy(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bound_clients_leave_a_drained_replica_before_its_time_is_over_and_an_ejected_one_at_once() {
+async fn sticky_clients_leave_a_draining_replica_before_its_timeout_and_an_ejected_one_immediately() {
     for (ejected, soonest, latest, long) in [(false, 3.0, 6.0, "/5000ms"), (true, 0.0, 2.0, "/3000ms")] {
         let spec = json!({"sessionPersistence": {"cookie": "SID"}, "drain": {"timeout": "6s"}});
         let mut fixture = Fixture::running(1, &spec).await;
         let delay = Duration::from_millis(20);
         let _both = [fixture.replica(1, delay).await, fixture.replica(2, delay).await];
         fixture.programmed(2).await;
-        let (name, slow, clients) = bound_and_busy(&fixture, long).await;
+        let (name, slow, clients) = sticky_and_busy(&fixture, long).await;
         let begin = Instant::now();
         if ejected {
             fixture.eject(&[&name])
@@ -50,7 +50,7 @@ async fn bound_clients_leave_a_drained_replica_before_its_time_is_over_and_an_ej
             fixture.drain(&[&name])
         }
         fixture.until("it is drained", |status| status.drained == [name.clone()]).await;
-        assert_eq!(slow.await.unwrap(), 200, "what it had is finished");
+        assert_eq!(slow.await.unwrap(), 200, "the request in flight is finished");
         for client in clients {
             let moved = (client.await.unwrap() - begin).as_secs_f64();
             assert!((soonest..latest).contains(&moved), "{moved} s, ejected: {ejected}");

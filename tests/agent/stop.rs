@@ -12,11 +12,11 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_connects_is_served_until_nobody_does_and_who_stays_is_told_to_leave() {
+async fn new_connections_are_served_while_the_hook_waits_and_kept_ones_are_closed() {
     let mut fixture = Fixture::running(1, &json!({})).await;
     let _a = fixture.replica(1, Duration::from_millis(1)).await;
     fixture.programmed(1).await;
-    // One that asks ten times a second on one connection, as long as it is let; it may connect elsewhere then.
+    // A client with ten requests a second on one connection, until the balancer closes it.
     let front = fixture.front;
     let keeps = tokio::spawn(async move {
         let mut client = Client::new(front);
@@ -38,17 +38,17 @@ async fn who_connects_is_served_until_nobody_does_and_who_stays_is_told_to_leave
         tokio::spawn(async move { stop(Software::HAProxy, &folder, Duration::from_secs(40)).await });
     // The Service takes this long to send new connections elsewhere.
     wait(5_000).await;
-    assert!(!stopping.is_finished(), "they still connect");
+    assert!(!stopping.is_finished(), "clients still connect");
     let account = connects.finish().await;
     assert!(account.ok > 100);
     assert_eq!(account.lost(), 0);
-    assert!(keeps.await.unwrap() >= 50, "it kept its connection all the time");
-    tokio::time::timeout(Duration::from_secs(10), stopping).await.expect("nobody is left").unwrap().unwrap();
+    assert!(keeps.await.unwrap() >= 50, "the connection must stay open for 5 s");
+    tokio::time::timeout(Duration::from_secs(10), stopping).await.expect("it ends").unwrap().unwrap();
     println!("stopped after {:?}", began.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_hook_ends_in_time_although_a_request_does_not_and_at_once_without_haproxy() {
+async fn the_hook_ends_in_time_despite_a_slow_request_and_immediately_without_haproxy() {
     let mut fixture = Fixture::running(1, &json!({})).await;
     let a = fixture.replica(1, Duration::from_millis(1)).await;
     fixture.programmed(1).await;

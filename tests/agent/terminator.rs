@@ -12,20 +12,20 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::support::{p256, self_signed};
 
-/// A certificate that vouches for itself, and its key, in PEM.
+/// A self-signed certificate and its key, in PEM.
 pub struct Certificate {
     pub pem: String,
     key: String,
 }
 
 impl Certificate {
-    /// For a DNS name.
+    /// A certificate for a DNS name.
     pub fn of(host: &str) -> Self {
         let (pem, key) = self_signed("standby", &[host], &p256());
         Self { pem, key }
     }
 
-    /// Ends TLS with it in front of `address`: where that is.
+    /// Terminates TLS with this certificate in front of `address`; returns the address of the TLS listener.
     pub async fn in_front_of(&self, address: SocketAddr) -> SocketAddr {
         let certificate = CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap();
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap();

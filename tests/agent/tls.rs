@@ -1,4 +1,4 @@
-//! A standby over TLS gets requests only while it proves who it is: those of clients, those that waited, and the checks.
+//! A standby over TLS gets client requests, held requests and checks only while its certificate is trusted.
 
 use std::{fs, net::SocketAddr, time::Duration};
 
@@ -21,7 +21,7 @@ impl Fixture {
         fs::write(folder.join("ca.crt"), certificates).unwrap();
     }
 
-    /// What the spec and the controller say of the standby at that address, which should be `hostname`.
+    /// Sets the standby at this address, whose certificate must be for `hostname`, and its share.
     fn shift_over_tls(&self, address: SocketAddr, hostname: &str, weight: u8) {
         let tls = StandbyTls { hostname: hostname.to_owned(), ca_secret_name: SECRET.to_owned() };
         let standby = Standby {
@@ -31,11 +31,11 @@ impl Fixture {
             replicas: 1,
             tls: Some(tls),
         };
-        self.told(|known| known.service.as_mut().unwrap().standbys = vec![standby]);
+        self.update(|known| known.service.as_mut().unwrap().standbys = vec![standby]);
     }
 
-    /// A standby that is trusted and known, with that share of the requests; and where TLS to it ends.
-    async fn proven_standby(&mut self, weight: u8) -> (Replica, SocketAddr) {
+    /// Adds a trusted standby with this share; returns it and the address of its TLS listener.
+    async fn trusted_standby(&mut self, weight: u8) -> (Replica, SocketAddr) {
         let east = Replica::start("east", Duration::ZERO).await;
         let certificate = Certificate::of("east.example");
         let address = certificate.in_front_of(east.address).await;
@@ -56,7 +56,7 @@ impl Fixture {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_standby_that_proves_who_it_is_gets_requests_and_no_other() {
+async fn only_a_standby_with_a_trusted_certificate_gets_requests() {
     let checks = json!({"healthCheck": {"path": "/", "interval": "200ms", "rise": 1, "fall": 1}});
     let mut fixture = Fixture::running(1, &checks).await;
     let _primary = fixture.replica(1, Duration::ZERO).await;
@@ -68,7 +68,7 @@ async fn a_standby_that_proves_who_it_is_gets_requests_and_no_other() {
 
     fixture.shift_over_tls(address, "east.example", 100);
     fixture.refused("Secret east-ca has no usable ca.crt: No such file").await;
-    assert_eq!(get(&fixture).get("/", &[]).await.unwrap().body, "checkout-1", "nothing can prove who it is");
+    assert_eq!(get(&fixture).get("/", &[]).await.unwrap().body, "checkout-1", "no certificate is trusted");
 
     fixture.trust(&certificate.pem);
     fixture.until("it answers", |status| status.answering == ["east"]).await;
@@ -83,18 +83,18 @@ async fn a_standby_that_proves_who_it_is_gets_requests_and_no_other() {
     fixture.shift_over_tls(address, "west.example", 100);
     fixture.refused("not valid for name").await;
     let none = || async { (Client::new(front).get("/", &[]).await.unwrap().status == 503).then_some(()) };
-    eventually("who is somebody else gets no request", none).await;
+    eventually("another hostname gets no requests", none).await;
     let served = east.served();
     assert_eq!(get(&fixture).get("/", &[]).await.unwrap().status, 503);
     assert_eq!(east.served(), served);
 
-    // Another authority: those that were trusted before are so no more.
+    // Another authority: the previous one is no longer trusted.
     let other = Certificate::of("east.example");
     fixture.shift_over_tls(address, "east.example", 100);
     fixture.until("it answers", |status| status.answering == ["east"]).await;
     fixture.trust(&other.pem);
     fixture.refused("invalid peer certificate").await;
-    eventually("HAProxy trusts it no more either", none).await;
+    eventually("HAProxy no longer trusts it either", none).await;
     fixture.trust(&format!("{}{}", other.pem, certificate.pem));
     fixture.until("it answers again", |status| status.answering == ["east"]).await;
     eventually("the standby serves again", || async {
@@ -104,9 +104,9 @@ async fn a_standby_that_proves_who_it_is_gets_requests_and_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_waits_at_zero_is_served_over_tls_too() {
+async fn held_requests_are_served_over_tls_too() {
     let mut fixture = Fixture::running(0, &json!({})).await;
-    let (east, address) = fixture.proven_standby(0).await;
+    let (east, address) = fixture.trusted_standby(0).await;
     let front = fixture.front;
     let waiting: Vec<_> =
         (0..20).map(|_| tokio::spawn(async move { Client::new(front).get("/", &[]).await })).collect();
@@ -119,20 +119,20 @@ async fn who_waits_at_zero_is_served_over_tls_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_spec_takes_no_authorities_from_the_one_that_runs() {
+async fn a_refused_spec_does_not_change_the_authorities_of_the_running_spec() {
     let mut fixture = Fixture::running(1, &json!({})).await;
-    let _east = fixture.proven_standby(100).await;
-    // Its listener's Secret is not there.
+    let _east = fixture.trusted_standby(100).await;
+    // The Secret of its listener is missing.
     let listeners = json!([{"port": fixture.front.port(), "tls": {"secretName": "shop-tls"}}]);
     let traffic = fixture.traffic(&json!({"listeners": listeners}));
-    fixture.told(|known| {
+    fixture.update(|known| {
         let service = known.service.as_mut().unwrap();
         (service.generation, service.traffic) = (2, traffic);
         service.standbys[0].tls.as_mut().unwrap().ca_secret_name = "west-ca".to_owned();
     });
     fixture.until("it is refused", |status| status.message.is_some()).await;
     let _primary = fixture.replica(1, Duration::ZERO).await;
-    fixture.until("what runs is followed", |status| status.programmed == 1).await;
+    fixture.until("the running spec is followed", |status| status.programmed == 1).await;
     assert_eq!(Client::new(fixture.front).get("/", &[]).await.unwrap().body, "east");
     assert_eq!(fixture.metric("plimsoll_balancer_reloads_total"), 1.0, "the first one");
 }

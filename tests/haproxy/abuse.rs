@@ -1,5 +1,5 @@
-//! Clients that mean harm: to the memory of the balancer, to the places of a replica, and around its rules. Each attack is
-//! also made on a HAProxy without what holds it off, and must succeed there.
+//! Malicious clients: they attack the balancer's memory, a replica's connection slots, and the forwarding rules. Each attack
+//! also runs against a HAProxy without the protection, and must succeed there.
 
 use std::{
     fs,
@@ -42,10 +42,10 @@ use crate::support::{
 };
 
 const MEMORY: u64 = 64 << 20;
-/// Of a balancer with that memory.
+/// Resources of a balancer with this memory.
 const SMALL: Resources = Resources { memory: MEMORY, cpus: NonZeroU32::MIN, descriptors: 65_536 };
 
-/// Runs it with another text than the driver's.
+/// Runs HAProxy with a changed configuration.
 async fn with(wanted: &Wanted, change: impl Fn(&str) -> String) -> Balancer {
     let mut balancer = Balancer::new();
     let text = Config::of(wanted, balancer.driver.paths()).unwrap().text;
@@ -55,7 +55,7 @@ async fn with(wanted: &Wanted, change: impl Fn(&str) -> String) -> Balancer {
     balancer
 }
 
-/// Whether the kubelet gets an answer in time.
+/// Whether the health check answers in time.
 async fn is_healthy(balancer: &Balancer) -> bool {
     let own = (Ipv4Addr::LOCALHOST, balancer.driver.paths().metrics).into();
     let mut client = Client::new(own);
@@ -63,7 +63,7 @@ async fn is_healthy(balancer: &Balancer) -> bool {
     answer.is_ok_and(|answer| answer.is_ok_and(|answer| answer.status == 200))
 }
 
-/// A file with a certificate for `shop.example` and its key, and the certificate.
+/// Writes a certificate for `shop.example` and its key; returns the file and the certificate.
 fn certificate(folder: &Path) -> (Listen, String) {
     let (pem, key) = self_signed("shop.example", &["shop.example"], &p256());
     let file = folder.join("shop-tls.pem");
@@ -71,7 +71,7 @@ fn certificate(folder: &Path) -> (Listen, String) {
     (Listen { port: free_port(), certificate: Some(file) }, pem)
 }
 
-/// So many connections over TLS, each with one request, until they are dropped.
+/// Opens this number of TLS connections, each with one request, until they are dropped.
 fn requests_over_tls(front: SocketAddr, trusted: &str, count: u32) -> JoinSet<()> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(trusted.as_bytes()).unwrap()).unwrap();
@@ -106,7 +106,7 @@ async fn verbose() -> (Replica, (String, Server)) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn abuse_streams_whose_answers_nobody_reads_fit_into_the_memory_and_leave_the_health_check_alone() {
+async fn abuse_unread_streams_fit_into_the_memory_and_the_health_check_still_answers() {
     let (_replica, server) = verbose().await;
     let wanted = Wanted { resources: SMALL, ..wanted(json!({})).with([server]) };
     let front = wanted.front();
@@ -121,7 +121,7 @@ async fn abuse_streams_whose_answers_nobody_reads_fit_into_the_memory_and_leave_
         attackers.push(attacker);
     }
     assert!(attackers.len() > 20, "{} connections were enough", attackers.len());
-    eventually("no more requests are taken", || async {
+    eventually("no more requests are accepted", || async {
         (Client::new(front).get("/", &[]).await.unwrap().status == 503).then_some(())
     })
     .await;
@@ -129,7 +129,7 @@ async fn abuse_streams_whose_answers_nobody_reads_fit_into_the_memory_and_leave_
     let usage = balancer.driver.usage().await.unwrap();
     assert!(
         usage.requests == Some(Percent::HUNDRED) && usage.connections < Percent::new(20),
-        "it tells that it is full: {usage:?}"
+        "the usage must show that it is full: {usage:?}"
     );
     let used = memory(balancer.driver.epoch().await.unwrap().pid);
     println!("{opened} streams of {} connections: {} KiB", attackers.len(), used >> 10);
@@ -159,7 +159,7 @@ async fn abuse_streams_whose_answers_nobody_reads_fit_into_the_memory_and_leave_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn abuse_requests_over_tls_that_wait_fit_into_the_memory() {
+async fn abuse_queued_requests_over_tls_fit_into_the_memory() {
     let hangs = Replica::start("checkout-0", Duration::from_secs(60)).await;
     let folder = tempfile::tempdir().unwrap();
     let (listen, pem) = certificate(folder.path());
@@ -170,14 +170,14 @@ async fn abuse_requests_over_tls_that_wait_fit_into_the_memory() {
 
     let balancer = Balancer::start(&wanted).await;
     let attackers = requests_over_tls(wanted.front(), &pem, most + 80);
-    eventually("all but one that is served wait", || async {
+    eventually("all but the served request are queued", || async {
         (balancer.driver.observe().await.unwrap().queued >= most - 1).then_some(())
     })
     .await;
     assert!(is_healthy(&balancer).await);
     let used = memory(balancer.driver.epoch().await.unwrap().pid);
-    println!("{most} requests over TLS that wait: {} KiB", used >> 10);
-    // HAProxy 3.2 with OpenSSL 3.5 takes more for each than 2.6 does.
+    println!("{most} queued requests over TLS: {} KiB", used >> 10);
+    // HAProxy 3.2 with OpenSSL 3.5 needs more for each request than 2.6.
     assert!(used < MEMORY / 4 * 3, "{used} bytes");
     drop((attackers, balancer));
 
@@ -194,12 +194,12 @@ async fn abuse_requests_over_tls_that_wait_fit_into_the_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn abuse_connections_that_never_finish_a_head_leave_the_health_check_alone() {
+async fn abuse_with_unfinished_request_heads_the_health_check_still_answers() {
     let folder = tempfile::tempdir().unwrap();
     let mut wanted = Wanted { resources: SMALL, ..wanted(json!({})) };
     wanted.listeners.push(certificate(folder.path()).0);
     let over_tls = (Ipv4Addr::LOCALHOST, wanted.listeners[1].port).into();
-    // More than all sockets of the process, those for health checks included.
+    // More than all sockets of the process, including those for health checks.
     let attack = || {
         [(wanted.front(), HALF_HEAD), (over_tls, HALF_HANDSHAKE)]
             .map(|(front, beginning)| slow::connections(front, 300, beginning))
@@ -207,7 +207,7 @@ async fn abuse_connections_that_never_finish_a_head_leave_the_health_check_alone
     let balancer = Balancer::start(&wanted).await;
     let attackers = attack();
     let most = u64::from(SMALL.capacity().connections);
-    eventually("clients have all that they may have", || async {
+    eventually("clients have all connections that the limit allows", || async {
         (balancer.driver.clients().await.unwrap().now == most).then_some(())
     })
     .await;
@@ -221,11 +221,11 @@ async fn abuse_connections_that_never_finish_a_head_leave_the_health_check_alone
         (balancer.driver.clients().await.unwrap().now == all).then_some(())
     })
     .await;
-    assert!(!is_healthy(&balancer).await, "without a limit of the frontend the kubelet gets no answer");
+    assert!(!is_healthy(&balancer).await, "without the frontend's limit the health check gets no answer");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn abuse_nothing_but_a_websocket_opens_a_tunnel() {
+async fn abuse_only_a_websocket_opens_a_tunnel() {
     let listener = TcpListener::bind(unused_address()).await.unwrap();
     let server = Server { address: listener.local_addr().unwrap(), state: Ready };
     tokio::spawn(upgrades_to_anything(listener));
@@ -237,7 +237,7 @@ async fn abuse_nothing_but_a_websocket_opens_a_tunnel() {
         let served = got.starts_with("http/1.1 200")
             && !got.contains("upgrade: ")
             && !got.contains("http2-settings: ");
-        // Since 3.0 HAProxy takes `h2c` out of a list itself, and a WebSocket is left.
+        // Since 3.0 HAProxy itself removes `h2c` from a list, and a WebSocket remains.
         let was_listed = head.contains("h2c") && head.contains("websocket");
         let of_websocket = was_listed && got.contains("\nupgrade: websocket\r\n");
         assert!(served || of_websocket || got.starts_with("http/1.1 400"), "{head}\n{got}");
@@ -252,13 +252,13 @@ async fn abuse_nothing_but_a_websocket_opens_a_tunnel() {
     drop((balancer, stream));
 
     let _balancer = with(&wanted, |text| without(text, "http-request del-header Upgrade")).await;
-    // Not h2c: HAProxy 3 opens no tunnel for that in any case.
+    // Not with h2c: HAProxy 3 never opens a tunnel for it.
     let (_stream, got) = answer(front, NO_WEBSOCKETS[1]).await;
     assert!(got.starts_with("http/1.1 101"), "without the rule a tunnel is open: {got}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn abuse_a_request_for_h2c_that_stalls_ends_by_the_timeout_of_a_request() {
+async fn abuse_a_stalled_request_for_h2c_ends_by_the_request_timeout() {
     let listener = TcpListener::bind(unused_address()).await.unwrap();
     let server = Server { address: listener.local_addr().unwrap(), state: Ready };
     tokio::spawn(stalls(listener));
@@ -269,8 +269,8 @@ async fn abuse_a_request_for_h2c_that_stalls_ends_by_the_timeout_of_a_request() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn abuse_bodies_that_do_not_come_take_no_place_of_a_replica() {
-    // It takes a head for a request, and has a place taken for as long as it works on it.
+async fn abuse_missing_bodies_use_no_connection_slot_of_a_replica() {
+    // It takes a head for a whole request, which uses a slot while the replica works on it.
     let replica = Replica::start("a", Duration::from_secs(5)).await;
     let limited = wanted(json!({"limits": {"connectionsPerReplica": 2}})).with([replica.server(Ready)]);
     let front = limited.front();
@@ -288,11 +288,11 @@ async fn abuse_bodies_that_do_not_come_take_no_place_of_a_replica() {
     let honest = || async { timeout(Duration::from_secs(1), Client::new(front).get("/1ms", &[])).await };
     let balancer = Balancer::start(&limited).await;
     let attackers = slow().await;
-    assert_eq!(honest().await.expect("it need not wait").unwrap().status, 200);
-    assert_eq!(replica.served(), 1, "of the others it knows nothing yet");
+    assert_eq!(honest().await.expect("an immediate answer").unwrap().status, 200);
+    assert_eq!(replica.served(), 1, "the other requests have not reached it");
     drop((balancer, attackers));
 
     let _balancer = with(&limited, |text| without(text, "option http-buffer-request")).await;
     let _attackers = slow().await;
-    assert!(honest().await.is_err(), "without the option the places are taken");
+    assert!(honest().await.is_err(), "without the option the slots are used");
 }

@@ -1,4 +1,4 @@
-//! The access log: lines of JSON, of the requests that the spec asks for.
+//! The access log: JSON lines of the requests that the spec selects.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::support::{
     eventually, p256, self_signed, wanted,
 };
 
-/// What is logged of a request to each of the paths, once a line of `last` is there.
+/// Sends a request to each of the paths; returns the log lines once there is one of `last`.
 async fn logged(which: &str, paths: &[&str], last: Option<&str>) -> Vec<Value> {
     let replica = Replica::start("checkout-0", Duration::ZERO).await;
     let wanted = wanted(json!({"accessLog": which})).with([replica.server(Ready)]);
@@ -28,7 +28,7 @@ async fn logged(which: &str, paths: &[&str], last: Option<&str>) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_request_is_a_line_of_json_without_the_query_whatever_its_path_is() {
+async fn each_request_is_a_json_line_without_the_query_for_any_path() {
     let lines = logged("All", &[STRANGE, "/503"], Some("/503")).await;
     assert_eq!(lines.len(), 2);
     let line = &lines[0];
@@ -44,11 +44,11 @@ async fn each_request_is_a_line_of_json_without_the_query_whatever_its_path_is()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_requests_that_went_well_none_or_one_in_a_hundred_is_logged() {
+async fn none_or_one_in_a_hundred_of_the_good_requests_is_logged() {
     let paths = [vec!["/"; 60], vec!["/503"]].concat();
     let errors = logged("Errors", &paths, Some("/503")).await;
     assert_eq!(errors.len(), 1, "{errors:?}");
-    // Ten on average, and the error.
+    // On average ten, and the error.
     let many = [vec!["/"; 1000], vec!["/503"]].concat();
     let sampled = logged("Sampled", &many, Some("/503")).await.len();
     assert!(1 < sampled && sampled < 40, "{sampled} lines");
@@ -56,7 +56,7 @@ async fn of_requests_that_went_well_none_or_one_in_a_hundred_is_logged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_handshake_of_tls_is_one_line_among_the_errors() {
+async fn a_failed_tls_handshake_is_logged_as_an_error() {
     let balancer = Balancer::new();
     let (pem, key) = self_signed("shop.example", &["shop.example"], &p256());
     let file = balancer.folder.join("shop-tls.pem");
@@ -76,7 +76,7 @@ async fn a_failed_handshake_of_tls_is_one_line_among_the_errors() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replica_that_refuses_connections_is_named_among_the_errors() {
+async fn a_replica_that_refuses_connections_is_named_in_the_errors() {
     let replica = Replica::start("checkout-0", Duration::ZERO).await;
     let check = json!({"interval": "100ms", "rise": 1, "fall": 1});
     let more = json!({"accessLog": "Errors", "healthCheck": check, "retries": {"attempts": 0}});
@@ -90,7 +90,7 @@ async fn a_replica_that_refuses_connections_is_named_among_the_errors() {
         let line = log.lines().find(|line| line.contains("Server checkout/checkout-0 is DOWN"))?;
         Some(line.to_owned())
     };
-    let line = eventually("HAProxy says that the replica is down", down).await;
+    let line = eventually("HAProxy reports the replica as down", down).await;
     assert!(line.contains("Connection refused"), "{line}");
     let failed =
         || async { json_lines(&balancer.log()).into_iter().find(|line| line["response_code"] == 503) };

@@ -1,4 +1,4 @@
-//! Certificates are swapped under load.
+//! Certificates are replaced under load.
 
 use std::{fs, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -15,12 +15,12 @@ use crate::support::{
     steps, takes_tls12, wanted,
 };
 
-/// A certificate for `shop.example` that signs itself, and its key.
+/// A self-signed certificate for `shop.example`, and its key.
 fn pair(key: &KeyPair) -> (String, String) {
     self_signed("shop.example", &["shop.example"], key)
 }
 
-/// One request on a connection of its own, by a client that trusts only this certificate.
+/// One request on a new connection, by a client that trusts only this certificate.
 fn get(front: SocketAddr, trusted: &str) -> std::io::Result<String> {
     use std::io::{Read as _, Write as _};
     let mut roots = rustls::RootCertStore::empty();
@@ -38,7 +38,7 @@ fn get(front: SocketAddr, trusted: &str) -> std::io::Result<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_certificate_is_served_at_once_and_a_wrong_one_never() {
+async fn a_new_certificate_is_served_immediately_and_an_invalid_one_never() {
     let replica = Replica::start("checkout-0", Duration::ZERO).await;
     let balancer = Balancer::new();
     let file = balancer.folder.join("shop-tls.pem");
@@ -46,7 +46,7 @@ async fn a_new_certificate_is_served_at_once_and_a_wrong_one_never() {
     wanted.listeners[0].certificate = Some(file.clone());
     let first = pair(&p256());
     let change = balancer.driver.set_certificate(&file, &first.0, &first.1).await.unwrap();
-    assert_eq!(change, CertificateChange::Written, "HAProxy does not run yet");
+    assert_eq!(change, CertificateChange::Written, "HAProxy is not running yet");
     let mut balancer = balancer;
     assert!(balancer.driver.sync(&wanted).await.unwrap_err().is_down());
     balancer.spawn();
@@ -64,12 +64,12 @@ async fn a_new_certificate_is_served_at_once_and_a_wrong_one_never() {
     let mut before = first.clone();
     for (round, key) in [p256(), rsa2048(), p256(), rsa4096()].into_iter().enumerate() {
         let next = pair(&key);
-        // With blank lines and words between the blocks, as people paste them.
+        // With blank lines and text between the blocks, as users paste them.
         let crt = format!("shop.example, round {round}\n\n{}\n\n", next.0);
         let change = balancer.driver.set_certificate(&file, &crt, &next.1).await.unwrap();
         assert_eq!(change, CertificateChange::Swapped);
         assert!(get(front, &next.0).unwrap().starts_with("HTTP/1.1 200"));
-        assert!(get(front, &before.0).is_err(), "the one before is gone");
+        assert!(get(front, &before.0).is_err(), "the previous one is not served");
         assert_eq!(
             balancer.driver.set_certificate(&file, &crt, &next.1).await.unwrap(),
             CertificateChange::None
@@ -78,7 +78,7 @@ async fn a_new_certificate_is_served_at_once_and_a_wrong_one_never() {
     }
     assert_eq!(balancer.driver.epoch().await.unwrap(), epoch, "no reload");
 
-    // A key of another certificate, and no PEM at all.
+    // The key of another certificate, and text that is not PEM.
     let kept = fs::read_to_string(&file).unwrap();
     let error = balancer.driver.set_certificate(&file, &before.0, &first.1).await.unwrap_err();
     assert!(matches!(error, DriverError::Certificate { .. }), "{error}");
@@ -91,7 +91,7 @@ async fn a_new_certificate_is_served_at_once_and_a_wrong_one_never() {
     assert_eq!(fs::read_to_string(&file).unwrap(), kept);
     assert!(get(front, &before.0).is_ok());
 
-    // A chain that is too long for a command.
+    // A chain that is too long for a runtime command.
     let long = before.0.repeat(20);
     let change = balancer.driver.set_certificate(&file, &long, &before.1).await.unwrap();
     assert_eq!(change, CertificateChange::Reloaded);
@@ -100,7 +100,7 @@ async fn a_new_certificate_is_served_at_once_and_a_wrong_one_never() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn plain_listeners_say_so_and_health_and_metrics_are_there() {
+async fn plain_listeners_set_x_forwarded_proto_and_health_and_metrics_are_served() {
     let replica = Replica::start("checkout-0", Duration::ZERO).await;
     let wanted = wanted(json!({})).with([replica.server(Ready)]);
     let balancer = Balancer::start(&wanted).await;
@@ -113,7 +113,7 @@ async fn plain_listeners_say_so_and_health_and_metrics_are_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn over_tls_cookies_are_secure_and_suites_without_forward_secrecy_are_refused() {
+async fn tls_cookies_are_secure_and_cipher_suites_without_forward_secrecy_are_refused() {
     let replica = Replica::start("checkout-0", Duration::ZERO).await;
     let balancer = Balancer::new();
     let file = balancer.folder.join("shop-tls.pem");

@@ -1,4 +1,4 @@
-//! Replicas come and go under load: nothing is lost, and nothing is reloaded.
+//! Replicas are added and removed under load: no request is lost, and there is no reload.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::support::{Balancer, Client, Load, Reached as _, Replica, all_served, 
 const DELAY: Duration = Duration::from_millis(2);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn replicas_come_and_go_under_load_and_nothing_is_lost() {
+async fn adding_and_removing_replicas_under_load_loses_no_request() {
     let replicas = Replica::several(30, DELAY).await;
     let empty = wanted(json!({"healthCheck": {"interval": "500ms"}}));
     let few = empty.with(replicas[..3].iter().map(|replica| replica.server(Ready)));
@@ -49,9 +49,9 @@ async fn replicas_come_and_go_under_load_and_nothing_is_lost() {
     assert_eq!(balancer.driver.epoch().await.unwrap(), epoch, "no reload");
 }
 
-/// If this shows no loss, the test above is blind.
+/// Control: without a loss here the test above proves nothing.
 #[tokio::test(flavor = "multi_thread")]
-async fn control_a_replica_that_is_not_drained_costs_requests() {
+async fn control_a_replica_that_is_not_drained_loses_requests() {
     let replicas = Replica::several(3, DELAY).await;
     let wanted = wanted(json!({})).with(replicas.iter().map(|replica| replica.server(Ready)));
     let _balancer = Balancer::start(&wanted).await;
@@ -63,14 +63,14 @@ async fn control_a_replica_that_is_not_drained_costs_requests() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_that_another_pod_has_now_is_taken_over() {
+async fn a_server_follows_its_pod_to_another_address() {
     let replicas = Replica::several(2, DELAY).await;
     let empty = wanted(json!({"healthCheck": {"interval": "100ms", "rise": 10, "fall": 1}}));
     let (name, mut server) = replicas[0].server(Ready);
     let before = empty.with([(name.clone(), server)]);
     let balancer = Balancer::start(&before).await;
     replicas[0].die();
-    eventually("the check finds it dead", || async {
+    eventually("the health check finds it down", || async {
         (balancer.driver.observe().await.unwrap().usable() == 0).then_some(())
     })
     .await;
@@ -78,12 +78,12 @@ async fn an_address_that_another_pod_has_now_is_taken_over() {
     server.address = replicas[1].address;
     let after = empty.with([(name, server)]);
     let report = balancer.sync(&after).await;
-    assert_eq!(report.programmed(&after), 1, "what was found at the old address does not count");
+    assert_eq!(report.programmed(&after), 1, "results for the old address do not count");
     assert_eq!(Client::new(after.front()).get("/", &[]).await.unwrap().body, "checkout-1");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_limit_of_connections_takes_no_reload() {
+async fn a_changed_connection_limit_needs_no_reload() {
     let replicas = Replica::several(2, DELAY).await;
     let mut wanted = wanted(json!({"limits": {"connectionsPerReplica": 9}}))
         .with(replicas.iter().map(|r| r.server(Ready)));
@@ -100,20 +100,20 @@ async fn another_limit_of_connections_takes_no_reload() {
     wanted.traffic.limits.connections_per_replica = None;
     let report = balancer.sync(&wanted).await;
     let any = if report.seen.version.starts_with("2.") { 0 } else { 100_000 };
-    // Bodies are waited for only where replicas have a limit.
+    // HAProxy waits for bodies only if replicas have a limit.
     assert_eq!((limits(&report), report.reloaded), (BTreeSet::from([any]), true));
-    assert_eq!(balancer.sync(&wanted).await.steps, [], "reached: nothing is left to do");
+    assert_eq!(balancer.sync(&wanted).await.steps, [], "in sync: no step is left");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_delete_that_is_refused_is_tried_again() {
+async fn a_refused_delete_of_a_server_is_retried() {
     let replicas = Replica::several(2, DELAY).await;
     let empty = wanted(json!({}));
     let both = empty.with(replicas.iter().map(|replica| replica.server(Ready)));
     let one = empty.with([replicas[0].server(Ready)]);
     let balancer = Balancer::start(&both).await;
     let front = both.front();
-    // One after the other: two at once may both find the same one idle.
+    // One after the other: two simultaneous requests may both find the same replica idle.
     let mut slow = Vec::new();
     for busy in 1..=2 {
         slow.push(tokio::spawn(async move { Client::new(front).get("/600ms", &[]).await }));
@@ -121,9 +121,9 @@ async fn a_delete_that_is_refused_is_tried_again() {
         eventually("another is busy", || async { (working() == busy).then_some(()) }).await;
     }
     let report = balancer.sync(&one).await;
-    assert!(report.seen.servers.contains_key("checkout-1"), "it is held by a request");
+    assert!(report.seen.servers.contains_key("checkout-1"), "a request uses it");
     for answer in slow {
-        assert_eq!(answer.await.unwrap().unwrap().status, 200, "what it has is finished");
+        assert_eq!(answer.await.unwrap().unwrap().status, 200, "its request is finished");
     }
     eventually("it is deleted", || async {
         let report = balancer.sync(&one).await;
@@ -133,7 +133,7 @@ async fn a_delete_that_is_refused_is_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_that_was_cut_short_is_finished_by_the_next() {
+async fn an_interrupted_batch_of_commands_is_completed_by_the_next() {
     let replicas = Replica::several(2, DELAY).await;
     let wanted = wanted(json!({"healthCheck": {}, "sessionPersistence": {"cookie": "SID"}}));
     let after = wanted.with(replicas.iter().map(|replica| replica.server(Ready)));
@@ -150,7 +150,7 @@ async fn a_batch_that_was_cut_short_is_finished_by_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_somebody_else_did_is_undone_or_told() {
+async fn foreign_changes_of_servers_are_reverted_or_reported() {
     let replicas = Replica::several(2, DELAY).await;
     let wanted = wanted(json!({})).with(replicas.iter().map(|replica| replica.server(Ready)));
     let balancer = Balancer::start(&wanted).await;

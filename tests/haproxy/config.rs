@@ -1,4 +1,4 @@
-//! Every configuration that the CRD allows passes HAProxy's own check.
+//! HAProxy's own check accepts every configuration that the CRD allows.
 
 use std::{net::SocketAddr, path::PathBuf, process::Command, time::Duration};
 
@@ -68,7 +68,7 @@ fn specs() -> impl Strategy<Value = Traffic> {
 }
 
 #[test]
-fn haproxy_takes_every_configuration_that_the_crd_allows() {
+fn haproxy_accepts_every_configuration_that_the_crd_allows() {
     let balancer = Balancer::new();
     let mut runner = TestRunner::deterministic();
     for round in 0..60 {
@@ -99,15 +99,15 @@ fn haproxy_takes_every_configuration_that_the_crd_allows() {
         let file = balancer.folder.join("fuzz.cfg");
         std::fs::write(&file, &config.text).unwrap();
         let checked = Command::new("haproxy").arg("-c").arg("-f").arg(&file).output().unwrap();
-        let said = String::from_utf8_lossy(&checked.stderr);
-        assert!(checked.status.success(), "{said}\n{}", config.text);
-        assert!(!said.contains("[WARNING]"), "{said}\n{}", config.text);
+        let stderr = String::from_utf8_lossy(&checked.stderr);
+        assert!(checked.status.success(), "{stderr}\n{}", config.text);
+        assert!(!stderr.contains("[WARNING]"), "{stderr}\n{}", config.text);
     }
 }
 
-/// Names come from the API server, which has its own rules; should it ever let another through, this is the last door.
+/// Names are from the API server, which has its own rules; this is the last defense if it ever accepts others.
 #[test]
-fn a_hostile_name_is_refused_or_taken_as_it_is() {
+fn a_hostile_name_is_refused_or_used_literally() {
     let balancer = Balancer::new();
     let mut runner = TestRunner::deterministic();
     let hostile = prop::sample::select(vec![
@@ -147,7 +147,7 @@ fn a_hostile_name_is_refused_or_taken_as_it_is() {
             }
             3 => standby.name.clone_from(&text),
             4 => wanted.traffic.session_persistence.as_mut().unwrap().cookie.clone_from(&text),
-            // There is no such file, so HAProxy may only say that of it.
+            // The file does not exist, which is the only allowed error of HAProxy.
             5 => {
                 let certificate = Some(folder.join(format!("{text}.pem")));
                 wanted.listeners.push(Listen { port: 10_443, certificate });
@@ -166,9 +166,9 @@ fn a_hostile_name_is_refused_or_taken_as_it_is() {
                 let file = balancer.folder.join("hostile.cfg");
                 std::fs::write(&file, &config.text).unwrap();
                 let checked = Command::new("haproxy").arg("-c").arg("-f").arg(&file).output().unwrap();
-                let said = String::from_utf8_lossy(&checked.stderr);
-                let missing = round % 7 >= 5 && said.contains(&format!("/nowhere/{text}.pem"));
-                assert!(checked.status.success() || missing, "{text:?}: {said}\n{}", config.text);
+                let stderr = String::from_utf8_lossy(&checked.stderr);
+                let missing = round % 7 >= 5 && stderr.contains(&format!("/nowhere/{text}.pem"));
+                assert!(checked.status.success() || missing, "{text:?}: {stderr}\n{}", config.text);
             }
             Err(error) => {
                 refused += 1;
@@ -177,10 +177,10 @@ fn a_hostile_name_is_refused_or_taken_as_it_is() {
             }
         }
     }
-    assert!(refused > 100 && taken > 60, "{refused} refused, {taken} taken");
+    assert!(refused > 100 && taken > 60, "{refused} refused, {taken} accepted");
 }
 
-/// The default of each field, so that the strategy above can't silently leave one out.
+/// The default of each field, so that the strategy above cannot silently omit one.
 #[test]
 fn defaults_are_those_of_the_crd() {
     let traffic = traffic(json!({}));

@@ -1,4 +1,4 @@
-//! What runs is finished: requests, and connections that were upgraded.
+//! Requests in flight and upgraded connections are finished.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::support::{Balancer, Client, Reached as _, Replica, eventually, unused_address, wanted};
 
-/// Upgrades one connection and echoes what comes on it.
+/// Upgrades one connection and echoes its data.
 async fn upgrades(listener: TcpListener) {
     let (mut stream, _) = listener.accept().await.unwrap();
     let mut head = vec![0; 4096];
@@ -32,7 +32,7 @@ async fn echo(stream: &mut TcpStream, text: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upgraded_connection_outlives_drain_and_reload_and_holds_its_replica() {
+async fn an_upgraded_connection_outlives_drain_and_reload_and_keeps_its_replica_undrained() {
     let listener = TcpListener::bind(unused_address()).await.unwrap();
     let other = Replica::start("checkout-1", Duration::ZERO).await;
     let address = listener.local_addr().unwrap();
@@ -59,7 +59,7 @@ async fn an_upgraded_connection_outlives_drain_and_reload_and_holds_its_replica(
     draining.traffic.slow_start = Duration::from_secs(1).into();
     assert!(balancer.sync(&draining).await.reloaded);
     echo(&mut stream, "three").await;
-    assert!(balancer.driver.drained(&draining, &pods).await.unwrap().is_empty(), "a process before has it");
+    assert!(balancer.driver.drained(&draining, &pods).await.unwrap().is_empty(), "the old process has it");
     drop(stream);
     replica.await.unwrap();
     eventually("it is drained", || async {
@@ -69,7 +69,7 @@ async fn an_upgraded_connection_outlives_drain_and_reload_and_holds_its_replica(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_is_drained_while_a_process_from_before_a_reload_may_still_send_to_it() {
+async fn a_replica_is_not_drained_while_an_old_process_may_still_send_to_it() {
     let both = [Replica::start("a", Duration::ZERO).await, Replica::start("b", Duration::ZERO).await];
     let [a, b] = &both;
     let empty = wanted(json!({"algorithm": "RoundRobin", "drain": {"timeout": "4s"}}));
@@ -85,18 +85,18 @@ async fn nobody_is_drained_while_a_process_from_before_a_reload_may_still_send_t
     assert!(balancer.sync(&draining).await.reloaded);
     let pods = ["a".to_owned()];
     let drained = || async { balancer.driver.drained(&draining, &pods).await.unwrap() };
-    assert!(drained().await.is_empty(), "the process before knows nothing of it");
+    assert!(drained().await.is_empty(), "the old process does not drain it");
     let before = a.served();
     let (early, late) = kept.split_at_mut(20);
     for client in early {
-        // Some are closed by now, since the process ends.
+        // Some are already closed, since the process ends.
         drop(client.get("/", &[]).await);
     }
-    assert!(a.served() > before, "the process before sent it nothing, so nothing was proven");
+    assert!(a.served() > before, "the old process sent it no request, so nothing is proven");
     eventually("it is drained", || async { (drained().await == pods).then_some(()) }).await;
     let before = a.served();
     for client in late {
         drop(client.get("/", &[]).await);
     }
-    assert_eq!(a.served(), before, "drained, and yet it got a request");
+    assert_eq!(a.served(), before, "it got a request after it was drained");
 }

@@ -1,4 +1,4 @@
-//! Standbys: shares are followed, flips lose nothing, and what waited for a dead primary is served.
+//! Standbys: shares are applied, switches lose no request, and requests queued for a dead primary are served.
 
 use std::{
     net::SocketAddr,
@@ -33,13 +33,13 @@ impl Fixture {
         Self { primary, east, west, only_primary }
     }
 
-    /// With shares for both standbys.
+    /// The wanted state with shares for both standbys.
     fn with(&self, east: u8, west: u8) -> Wanted {
         shared(&self.only_primary, [self.east.standby(east), self.west.standby(west)])
     }
 }
 
-/// Answers to `requests` by name.
+/// Sends `requests`; returns the number of answers by name.
 async fn names(front: SocketAddr, requests: usize) -> std::collections::BTreeMap<String, usize> {
     let mut client = Client::new(front);
     let mut names = std::collections::BTreeMap::new();
@@ -50,7 +50,7 @@ async fn names(front: SocketAddr, requests: usize) -> std::collections::BTreeMap
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn shares_are_followed_and_change_without_a_reload() {
+async fn shares_are_applied_and_change_without_a_reload() {
     let fixture = Fixture::new(json!({"healthCheck": {"interval": "500ms"}})).await;
     let balancer = Balancer::start(&fixture.with(0, 0)).await;
     let epoch = balancer.driver.epoch().await.unwrap();
@@ -61,11 +61,11 @@ async fn shares_are_followed_and_change_without_a_reload() {
         let names = names(wanted.front(), 2000).await;
         for (name, percent) in [("east", east), ("west", west), ("primary", 100 - east - west)] {
             let got = names.get(name).copied().unwrap_or(0) as f64 / 20.0;
-            // 4.5 standard deviations of 2,000 draws are 5 at most; who is to get nothing or all gets just that.
+            // 4.5 standard deviations of 2,000 draws are at most 5; shares of 0 and 100 must be exact.
             let off = if percent == 0 || percent == 100 { 0.0 } else { 5.0 };
             assert!((got - f64::from(percent)).abs() <= off, "{name} got {got} % of {percent} %: {names:?}");
         }
-        assert_eq!(balancer.sync(&wanted).await.steps, [], "reached: nothing is left to do");
+        assert_eq!(balancer.sync(&wanted).await.steps, [], "in sync: no step is left");
     }
     assert_eq!(balancer.driver.epoch().await.unwrap(), epoch, "the same process");
 }
@@ -94,12 +94,12 @@ async fn flips(keep_alive: bool) -> (usize, usize, Vec<Duration>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_flips_under_load_lose_nothing() {
+async fn a_hundred_switches_under_load_lose_no_request() {
     for keep_alive in [true, false] {
         let (lost, sent, mut first) = flips(keep_alive).await;
         first.sort();
         println!(
-            "keep-alive {keep_alive}: {lost} of {sent} lost; flip to first answer: median {:?}, p99 {:?}",
+            "keep-alive {keep_alive}: {lost} of {sent} lost; switch to first answer: median {:?}, p99 {:?}",
             first[50], first[98]
         );
         assert_eq!(lost, 0, "of {sent}, keep-alive {keep_alive}");
@@ -107,9 +107,9 @@ async fn a_hundred_flips_under_load_lose_nothing() {
     }
 }
 
-/// If this shows no loss, the test above is blind.
+/// Control: without a loss here the test above proves nothing.
 #[tokio::test(flavor = "multi_thread")]
-async fn control_a_standby_that_dies_under_load_costs_requests() {
+async fn control_a_standby_that_dies_under_load_loses_requests() {
     let fixture = Fixture::new(json!({"retries": {"attempts": 0}})).await;
     let _balancer = Balancer::start(&fixture.with(100, 0)).await;
     let load = Load::start(fixture.only_primary.front(), 8, true, "/20ms");
@@ -120,7 +120,7 @@ async fn control_a_standby_that_dies_under_load_costs_requests() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_haproxy_that_starts_anew_has_the_shares_before_it_is_told() {
+async fn a_restarted_haproxy_has_the_shares_before_the_first_sync() {
     let fixture = Fixture::new(json!({})).await;
     let mut balancer = Balancer::start(&fixture.with(0, 0)).await;
     let all = fixture.with(0, 100);
@@ -130,11 +130,11 @@ async fn a_haproxy_that_starts_anew_has_the_shares_before_it_is_told() {
     balancer.up().await;
     assert_eq!(names(all.front(), 50).await, [("west".to_owned(), 50)].into());
     let report = balancer.sync(&all).await;
-    assert_eq!((steps(&report), report.reloaded), (vec![], false), "the file said everything");
+    assert_eq!((steps(&report), report.reloaded), (vec![], false), "the file has everything");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_is_followed_and_one_that_is_not_known_gets_nothing() {
+async fn a_changed_standby_address_is_followed_and_an_unknown_one_gets_no_requests() {
     let fixture = Fixture::new(json!({"healthCheck": {"interval": "100ms", "rise": 10, "fall": 1}})).await;
     let unknown = Standby { addresses: Vec::new(), ..fixture.east.standby(100) };
     let balancer = Balancer::start(&shared(&fixture.only_primary, [unknown])).await;
@@ -143,9 +143,9 @@ async fn an_address_is_followed_and_one_that_is_not_known_gets_nothing() {
     assert_eq!(names(front, 50).await, [("primary".to_owned(), 50)].into());
     balancer.sync(&shared(&fixture.only_primary, [fixture.east.standby(100)])).await;
     assert_eq!(names(front, 50).await, [("east".to_owned(), 50)].into());
-    // It dies, and is elsewhere now: what the checks found at the old address does not count.
+    // It dies and moves: results of the health check for the old address do not count.
     fixture.east.die();
-    eventually("the check finds it dead", || async {
+    eventually("the health check finds it down", || async {
         let seen = balancer.driver.observe().await.unwrap();
         (!seen.standbys["_standby_east"].up).then_some(())
     })
@@ -157,7 +157,7 @@ async fn an_address_is_followed_and_one_that_is_not_known_gets_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_addresses_of_a_standby_are_used_and_a_dead_one_costs_nothing() {
+async fn all_addresses_of_a_standby_are_used_and_a_dead_one_loses_no_request() {
     let fixture = Fixture::new(json!({})).await;
     let at = |addresses: &[SocketAddr]| {
         let standby = Standby { addresses: addresses.to_vec(), ..fixture.east.standby(100) };
@@ -166,12 +166,12 @@ async fn all_addresses_of_a_standby_are_used_and_a_dead_one_costs_nothing() {
     let (east, west) = (fixture.east.address, fixture.west.address);
     let both = at(&[east, west]);
     let balancer = Balancer::start(&both).await;
-    assert_eq!(balancer.sync(&both).await.steps, [], "the file says everything");
+    assert_eq!(balancer.sync(&both).await.steps, [], "the file has everything");
     assert_eq!(names(both.front(), 50).await, [("east".to_owned(), 25), ("west".to_owned(), 25)].into());
     fixture.east.die();
     wait(200).await;
     assert_eq!(names(both.front(), 50).await, [("west".to_owned(), 50)].into());
-    // The name server tells others: who stays keeps its server, and no reload is needed.
+    // DNS returns other addresses: a remaining one keeps its server, and no reload is needed.
     let other = at(&[west, fixture.primary.address]);
     let report = balancer.sync(&other).await;
     assert!(!report.reloaded && balancer.sync(&other).await.steps.is_empty());
@@ -180,7 +180,7 @@ async fn all_addresses_of_a_standby_are_used_and_a_dead_one_costs_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_somebody_else_did_to_the_shares_is_undone() {
+async fn foreign_changes_of_the_shares_are_reverted() {
     let fixture = Fixture::new(json!({})).await;
     let balancer = Balancer::start(&fixture.with(100, 0)).await;
     let map = balancer.driver.paths().shares.display().to_string();
@@ -197,36 +197,36 @@ async fn what_somebody_else_did_to_the_shares_is_undone() {
     ] {
         balancer.ask(&tampering).await;
         // Since 3.0 a server has its new address a moment after the answer.
-        let undone = || async {
+        let reverted = || async {
             let report = balancer.sync(&wanted).await;
             (!report.steps.is_empty()).then_some(report)
         };
-        let report = eventually(&format!("`{tampering}` is undone"), undone).await;
+        let report = eventually(&format!("`{tampering}` is reverted"), reverted).await;
         assert!(!report.reloaded, "{tampering}: {report:#?}");
         assert_eq!(names(wanted.front(), 30).await, [("east".to_owned(), 30)].into(), "{tampering}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_primary_is_left_at_once_and_a_new_standby_takes_a_reload() {
+async fn a_dead_primary_is_left_immediately_and_a_new_standby_needs_a_reload() {
     let fixture = Fixture::new(json!({})).await;
     let balancer = Balancer::start(&fixture.only_primary).await;
     fixture.primary.die();
     let front = fixture.only_primary.front();
     assert!(Client::new(front).get("/", &[]).await.unwrap().status >= 500);
     let report = balancer.sync(&fixture.with(0, 0)).await;
-    assert!(report.reloaded, "another backend is another structure");
+    assert!(report.reloaded, "a new backend needs a reload");
     let status = Client::new(front).get("/", &[]).await.unwrap().status;
-    assert!(status >= 500, "{status}: nothing is switched here");
+    assert!(status >= 500, "{status}: there is no switch yet");
     let begin = Instant::now();
     assert!(!balancer.sync(&fixture.with(100, 0)).await.reloaded);
     assert_eq!(names(front, 50).await, [("east".to_owned(), 50)].into());
     assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
 }
 
-/// Requests that have the primary as their backend when it is given up: in its queue, since its replica is full.
+/// Requests in the primary's queue at the switch, because its replica is full.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_waits_for_the_primary_is_served_by_the_standby() {
+async fn requests_queued_for_the_primary_are_served_by_the_standby() {
     let fixture = Fixture::new(json!({"limits": {"connectionsPerReplica": 1, "queueTimeout": "20s"}})).await;
     let balancer = Balancer::start(&fixture.with(0, 0)).await;
     let front = fixture.only_primary.front();
@@ -234,28 +234,28 @@ async fn what_waits_for_the_primary_is_served_by_the_standby() {
     let stuck = ask("/15000ms");
     eventually("the replica is full", || async { (fixture.primary.working() == 1).then_some(()) }).await;
     let waiting: Vec<_> = (0..50).map(|_| ask("/")).collect();
-    eventually("they wait", || async {
+    eventually("all are queued", || async {
         (balancer.driver.observe().await.unwrap().queued == 50).then_some(())
     })
     .await;
     let begin = Instant::now();
-    // Its limit is one at a time.
+    // The limit is one request at a time.
     balancer.sync(&fixture.with(100, 0)).await;
     for answer in waiting {
         let answer = answer.await.unwrap().unwrap();
         assert_eq!((answer.status, answer.body.as_str()), (200, "east"));
     }
-    println!("50 that waited were served within {:?}", begin.elapsed());
+    println!("50 queued requests were served within {:?}", begin.elapsed());
     assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
-    assert!(!stuck.is_finished(), "what is under way is finished where it is");
+    assert!(!stuck.is_finished(), "a request in flight stays at the primary");
     stuck.abort();
     let report = balancer.sync(&fixture.with(0, 0)).await;
-    assert_eq!(report.seen.standbys["_instead_east"].admin, AdminState::Maint, "and no longer than that");
+    assert_eq!(report.seen.standbys["_instead_east"].admin, AdminState::Maint, "the redirection must end");
 }
 
-/// The same for the request at the gate, and those behind it, of a service at zero.
+/// The same for held requests of a service at zero: at the gate and behind it.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_waits_behind_the_gate_is_served_by_the_standby() {
+async fn requests_held_behind_the_gate_are_served_by_the_standby() {
     let gate = tokio::net::TcpListener::bind(unused_address()).await.unwrap();
     for algorithm in ["LeastConnections", "SourceHash"] {
         let fixture = Fixture::new(json!({"algorithm": algorithm})).await;
@@ -269,7 +269,7 @@ async fn what_waits_behind_the_gate_is_served_by_the_standby() {
         let (held, _) = gate.accept().await.unwrap();
         eventually("they wait", || async { (balancer.driver.held().await.unwrap() == 20).then_some(()) })
             .await;
-        // By a hash they waited for the gate itself, which passes them on.
+        // With a hash they are queued for the gate's own server, which forwards them.
         let east = fixture.east.address;
         let passes = async {
             loop {
@@ -294,7 +294,7 @@ async fn what_waits_behind_the_gate_is_served_by_the_standby() {
     }
 }
 
-/// A priority is one of the frontend, so it holds in a standby's queue too.
+/// The frontend sets the priority, so it also applies in a standby's queue.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_standby_has_the_limit_of_its_replicas_and_sheds_by_priority() {
     let fixture = Fixture::new(json!({
@@ -317,9 +317,9 @@ async fn a_standby_has_the_limit_of_its_replicas_and_sheds_by_priority() {
     for answer in optional {
         shed += usize::from(answer.await.unwrap() == 503);
     }
-    assert!(shed > 20, "{shed} of 80 at 100 ms each, two at a time, within a second");
+    assert!(shed > 20, "{shed} of 80 requests of 100 ms were shed: two at a time, within a second");
     assert_eq!(fixture.east.most.load(std::sync::atomic::Ordering::SeqCst), 2);
-    // Twice as many replicas take twice as many.
+    // With twice as many replicas the limit doubles.
     let mut wanted = fixture.with(100, 0);
     wanted.standbys[0].replicas = 2;
     let report = balancer.sync(&wanted).await;
@@ -327,10 +327,10 @@ async fn a_standby_has_the_limit_of_its_replicas_and_sheds_by_priority() {
     wanted.standbys[0].replicas = 0;
     let report = balancer.sync(&wanted).await;
     let any = if report.seen.version.starts_with("2.") { 0 } else { 100_000 };
-    assert_eq!(report.seen.standbys["_standby_east"].maxconn, any, "who knows how much it takes");
+    assert_eq!(report.seen.standbys["_standby_east"].maxconn, any, "no limit without known replicas");
 }
 
-/// The cookies of an answer, as a client sends them back.
+/// The cookies of an answer, as the client returns them.
 fn cookies(head: &str) -> String {
     let lines = head.lines().filter_map(|line| line.strip_prefix("set-cookie: ")?.split(';').next());
     lines.collect::<Vec<_>>().join("; ")
@@ -355,8 +355,8 @@ async fn a_client_with_a_cookie_moves_once_to_the_standby_and_once_back() {
         for (client, there) in clients.iter().zip(&mut before) {
             let first = Client::new(front).get("/", &[client]).await.unwrap().body == "east";
             let again = Client::new(front).get("/", &[client]).await.unwrap().body == "east";
-            assert_eq!(first, again, "a client stays where it is while shares do");
-            assert!(first == *there || first == rises, "nobody moves against the others");
+            assert_eq!(first, again, "a client does not move while shares are constant");
+            assert!(first == *there || first == rises, "clients move in one direction only");
             *there = first;
             moved += usize::from(first);
         }
@@ -364,8 +364,8 @@ async fn a_client_with_a_cookie_moves_once_to_the_standby_and_once_back() {
         assert!((percent - f64::from(weight)).abs() <= 16.0, "{percent} % of the clients for {weight} %");
     }
     let heads = fixture.east.heads.lock().unwrap().concat();
-    assert!(heads.contains("theme=dark") && !heads.contains("SID-draw"), "the draw is the balancer's");
-    // What is no draw is none.
+    assert!(heads.contains("theme=dark") && !heads.contains("SID-draw"), "the draw is not forwarded");
+    // An invalid draw is ignored.
     let answer = Client::new(front).get("/", &["cookie: SID-draw=1000"]).await.unwrap();
     assert!(cookies(&answer.head).contains("SID-draw="), "{}", answer.head);
 }

@@ -1,4 +1,4 @@
-//! Who the client is: what the balancer sees, and what only a trusted proxy may say.
+//! Headers on the client's identity: the balancer replaces them, unless they are from a trusted proxy.
 
 use std::{net::Ipv6Addr, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::support::{
     wanted,
 };
 
-/// The replica behind a balancer on all addresses, after one request with what a client may forge.
+/// The replica behind a balancer on all addresses, after one request with forged headers.
 async fn asked(more: Value) -> Replica {
     let replica = Replica::start("checkout-0", Duration::ZERO).await;
     let wanted = wanted(more).with([replica.server(Ready)]);
@@ -24,13 +24,13 @@ async fn asked(more: Value) -> Replica {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_clients_say_of_themselves_is_replaced_and_an_ipv4_address_is_written_as_one() {
+async fn forged_headers_are_replaced_and_an_ipv4_address_is_written_as_ipv4() {
     let replica = asked(json!({})).await;
     assert_replaced(&replica);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_trusted_proxy_says_of_its_client_is_passed_on() {
+async fn headers_of_a_trusted_proxy_are_passed_on() {
     let replica = asked(json!({"trustedProxies": ["127.0.0.0/8"]})).await;
     assert_eq!(values(&replica, "x-forwarded-for").join(", "), "10.9.8.7, 127.0.0.1");
     assert_eq!(values(&replica, "x-real-ip"), ["10.9.8.7"]);
@@ -42,7 +42,7 @@ async fn what_a_trusted_proxy_says_of_its_client_is_passed_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_proxy_protocol_names_the_client_if_a_trusted_proxy_speaks_it() {
+async fn the_proxy_protocol_of_a_trusted_proxy_sets_the_client_address() {
     let replica = Replica::start("checkout-0", Duration::ZERO).await;
     let more = json!({"trustedProxies": ["127.0.0.0/8"], "proxyProtocol": true});
     let wanted = wanted(more).with([replica.server(Ready)]);

@@ -1,4 +1,4 @@
-//! Services that are each other's standby, and a service that is its own: no request goes round.
+//! Services that are each other's standby, and a service that is its own standby: no request loops.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 
 use crate::support::{Balancer, Client, Reached as _, Replica, eventually, unused_address, wanted};
 
-/// With the front door of another service, or its own, as its standby.
+/// The wanted state with another service's balancer, or the service's own, as standby.
 fn with_standby(wanted: &Wanted, other: &Wanted, weight: u8) -> Wanted {
     let addresses = vec![other.front()];
     let weight = Percent::clamped(weight.into());
@@ -26,14 +26,14 @@ async fn services_that_are_each_others_standby_form_no_loop() {
     assert_eq!(Client::new(a.front()).get("/", &[]).await.unwrap().status, 508);
     assert_eq!(Client::new(b.front()).get("/", &[]).await.unwrap().status, 508);
 
-    // Of what comes from the other, a service that sends half of its own on serves all.
+    // A service that forwards half of its own requests serves all that are forwarded to it.
     second.sync(&with_standby(&b.with([replica.server(Ready)]), &a, 50)).await;
     for _ in 0..40 {
         assert_eq!(Client::new(a.front()).get("/", &[]).await.unwrap().body, "checkout-0");
     }
     assert_eq!(replica.served(), 40);
     let head = replica.heads.lock().unwrap()[0].to_lowercase();
-    assert!(head.contains("plimsoll-server: checkout-0\r\n"), "it says where it is now: {head}");
+    assert!(head.contains("plimsoll-server: checkout-0\r\n"), "the marker has the present server: {head}");
 
     // Its own address under another name.
     first.sync(&with_standby(&a, &a, 100)).await;
@@ -41,7 +41,7 @@ async fn services_that_are_each_others_standby_form_no_loop() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_that_waited_for_a_replica_says_too_that_it_was_sent_on() {
+async fn a_held_request_that_is_forwarded_has_the_marker_too() {
     let gate = TcpListener::bind(unused_address()).await.unwrap();
     let standby = Replica::start("other", Duration::ZERO).await;
     let mut service = wanted(json!({"algorithm": "RoundRobin"}));
@@ -52,17 +52,17 @@ async fn a_request_that_waited_for_a_replica_says_too_that_it_was_sent_on() {
     let requests: Vec<_> =
         (0..2).map(|_| tokio::spawn(async move { Client::new(front).get("/", &[]).await })).collect();
     let _first = gate.accept().await.unwrap();
-    eventually("both wait", || async { (balancer.driver.held().await.unwrap() == 2).then_some(()) }).await;
+    eventually("both held", || async { (balancer.driver.held().await.unwrap() == 2).then_some(()) }).await;
     balancer.sync(&place(100)).await;
-    eventually("one is served elsewhere", || async { (standby.served() > 0).then_some(()) }).await;
+    eventually("the standby serves one", || async { (standby.served() > 0).then_some(()) }).await;
     let head = standby.heads.lock().unwrap()[0].to_lowercase();
     assert!(head.contains("plimsoll-server: _instead_other\r\n"), "{head}");
     requests.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
-/// A replica that passes on what it gets, as a proxy does, is not taken for a balancer.
+/// Control: a replica that forwards the header, as a proxy does, is not taken for a balancer.
 #[tokio::test(flavor = "multi_thread")]
-async fn control_a_request_that_says_nothing_of_a_standby_is_sent_on() {
+async fn control_a_request_without_a_standby_marker_is_forwarded() {
     let standby = Replica::start("other", Duration::ZERO).await;
     let service = Wanted { standbys: vec![standby.standby(100)], ..wanted(json!({})) };
     let _balancer = Balancer::start(&service).await;

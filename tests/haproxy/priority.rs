@@ -1,4 +1,4 @@
-//! Which requests go first when requests wait; and texts of users mean themselves, whatever is in them.
+//! The order of queued requests; and users' texts are matched literally, whatever they contain.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 
 use crate::support::{Balancer, Client, Reached as _, Replica, eventually, wait, wanted};
 
-/// The order in which requests with these headers leave the queue of a replica that takes one at a time.
+/// The order in which requests with these headers leave the queue of a replica that serves one at a time.
 async fn order(empty: &Wanted, requests: &[(&'static str, Option<String>)]) -> Vec<usize> {
     let replica = Replica::start("checkout-0", Duration::from_millis(5)).await;
     let wanted = empty.with([replica.server(Ready)]);
@@ -31,7 +31,7 @@ async fn order(empty: &Wanted, requests: &[(&'static str, Option<String>)]) -> V
         wait(3).await;
     }
     let queued = balancer.driver.observe().await.unwrap().queued as usize;
-    assert_eq!(queued, requests.len(), "all of them wait");
+    assert_eq!(queued, requests.len(), "all are queued");
     blocker.await.unwrap().unwrap();
     for task in tasks {
         task.await.unwrap();
@@ -45,7 +45,7 @@ fn spec(priorities: &[Value]) -> Wanted {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_matters_most_leaves_the_queue_first() {
+async fn the_most_critical_requests_leave_the_queue_first() {
     let empty = spec(&[
         json!({"match": {"pathPrefix": "/pay", "header": {"name": "X-Tier", "value": "gold"}}, "criticality": "CriticalPlus"}),
         json!({"match": {"pathPrefix": "/pay"}, "criticality": "SheddablePlus"}),
@@ -60,11 +60,11 @@ async fn what_matters_most_leaves_the_queue_first() {
         ("/", tier("gold")),
         ("/pay/3", tier("gold")),
     ];
-    // The first that matches counts: /pay/2 is SheddablePlus although it is a bot's; gold counts only with /pay.
+    // The first match wins: /pay/2 is SheddablePlus although it is from a bot; gold counts only with /pay.
     assert_eq!(order(&empty, &requests).await, [5, 3, 4, 1, 2, 0]);
 }
 
-/// Values of headers that would mean something to HAProxy's parser if they were not quoted well.
+/// Header values with a meaning for HAProxy's parser, unless they are quoted correctly.
 fn hostile() -> impl Strategy<Value = String> {
     let sharp = prop::sample::select(vec![
         "'", "\"", "\\", "#", " ", "{", "}", "%[path]", "$HOME", "${X}", "-f", "--", "-m", ",", ";", "||",
@@ -72,14 +72,14 @@ fn hostile() -> impl Strategy<Value = String> {
     ]);
     let word = prop::collection::vec(sharp, 1..12).prop_map(|parts| parts.concat());
     let any = "[ -~]{1,60}";
-    // A header's value has no space around it.
+    // A header value has no surrounding spaces.
     prop_oneof![word, any.prop_map(String::from)]
         .prop_map(|text| text.trim().to_owned())
         .prop_filter("empty", |text| !text.is_empty())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn values_of_headers_mean_themselves() {
+async fn header_values_are_matched_literally() {
     let fixed = [
         "}",
         "{ always_true }",
@@ -98,7 +98,7 @@ async fn values_of_headers_mean_themselves() {
     let mut values: Vec<String> = fixed.map(String::from).into();
     while values.len() < 48 {
         let value = hostile().new_tree(&mut runner).unwrap().current();
-        // Each differs from each, and from each with one more character.
+        // All values differ, also from any value with one more character.
         if !values.iter().any(|other| other.starts_with(&value) || value.starts_with(other)) {
             values.push(value);
         }
@@ -106,7 +106,7 @@ async fn values_of_headers_mean_themselves() {
     for values in values.chunks(16) {
         let rule = |value: &String| json!({"match": {"header": {"name": "x-tier", "value": value}}, "criticality": "CriticalPlus"});
         let empty = spec(&values.iter().map(rule).collect::<Vec<_>>());
-        // First those that are nearly but not quite it, then those that are.
+        // First the near misses, then the exact values.
         let nearly = values.iter().map(|value| ("/", Some(format!("x-tier: {value}."))));
         let quite = values.iter().map(|value| ("/", Some(format!("x-tier: {value}"))));
         let requests: Vec<_> = nearly.chain(quite).collect();

@@ -1,4 +1,4 @@
-//! HAProxy dies, is reloaded, refuses: what is wanted holds.
+//! The wanted state holds when HAProxy dies, is reloaded, or refuses a configuration.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::support::{
 const DELAY: Duration = Duration::from_millis(2);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_process_has_the_servers_and_is_told_the_rest_at_once() {
+async fn a_new_process_has_the_servers_from_its_file_and_gets_the_rest_immediately() {
     let (first, second) = (Replica::start("a", DELAY).await, Replica::start("b", DELAY).await);
     let empty = wanted(json!({"sessionPersistence": {"cookie": "SID"}}));
     let mut balancer = Balancer::start(&empty).await;
@@ -31,21 +31,21 @@ async fn a_new_process_has_the_servers_and_is_told_the_rest_at_once() {
     assert!(balancer.driver.sync(&wanted).await.unwrap_err().is_down());
     balancer.spawn();
     balancer.up().await;
-    // Before anything is replayed: what the file says.
+    // Before the first sync: the state of the file.
     for _ in 0..5 {
         assert_eq!(Client::new(wanted.front()).get("/", &[]).await.unwrap().body, "a");
     }
     assert_ne!(balancer.driver.epoch().await.unwrap(), epoch);
     let report = balancer.sync(&wanted).await;
     assert_eq!(report.seen.servers["b"].admin, AdminState::Drain);
-    // And what was drained when it started gets a full share again.
+    // A server that was draining at the start gets a full share again.
     let report = balancer.sync(&empty.with([first.server(Drain), second.server(Ready)])).await;
     assert!(report.seen.servers["b"].usable() && !report.seen.servers["a"].usable());
     assert_eq!(Client::new(wanted.front()).get("/", &[]).await.unwrap().body, "b");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_haproxy_tells_how_much_of_its_connections_requests_and_cpu_time_is_in_use() {
+async fn usage_has_the_used_connections_requests_and_cpu_time() {
     let replica = Replica::start("a", Duration::from_secs(60)).await;
     let resources = Resources { memory: 64 << 20, ..Resources::default() };
     let limits = json!({"limits": {"connectionsPerReplica": 1}});
@@ -65,7 +65,7 @@ async fn a_haproxy_tells_how_much_of_its_connections_requests_and_cpu_time_is_in
         (about(usage.connections, 50) && usage.requests == Some(Percent::ZERO)).then_some(())
     })
     .await;
-    // All but one of them wait.
+    // All but one are queued.
     let _requests = slow::connections(wanted.front(), most / 4, REQUEST);
     eventually("a quarter of the requests are in use", || async {
         let usage = balancer.driver.usage().await.unwrap();
@@ -76,7 +76,7 @@ async fn a_haproxy_tells_how_much_of_its_connections_requests_and_cpu_time_is_in
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_structure_is_taken_over_and_what_runs_is_finished() {
+async fn a_reload_takes_over_and_requests_in_flight_are_finished() {
     let replica = Replica::start("a", DELAY).await;
     let mut wanted = wanted(json!({"drain": {"timeout": "8s"}})).with([replica.server(Ready)]);
     let balancer = Balancer::start(&wanted).await;
@@ -87,8 +87,8 @@ async fn a_new_structure_is_taken_over_and_what_runs_is_finished() {
     wanted.traffic.slow_start = Duration::from_secs(1).into();
     wanted.generation = 2;
     assert!(balancer.sync(&wanted).await.reloaded);
-    assert!(!balancer.sync(&wanted).await.reloaded, "once is enough");
-    // The process before still has a request for it, which the one that serves knows nothing of.
+    assert!(!balancer.sync(&wanted).await.reloaded, "one reload is enough");
+    // The old process still has a request of the replica, which the new process does not know.
     let draining = wanted.with([replica.server(Drain)]);
     wait(100).await;
     let account = load.finish().await;
@@ -99,9 +99,9 @@ async fn a_new_structure_is_taken_over_and_what_runs_is_finished() {
         (balancer.driver.drained(&draining, &pods).await.unwrap() == ["never-seen"]).then_some(())
     })
     .await;
-    assert!(!slow.is_finished(), "it was no reason to wait");
+    assert!(!slow.is_finished(), "the drain must not wait for it");
     assert_eq!(slow.await.unwrap().unwrap().status, 200);
-    eventually("nothing is left", || async {
+    eventually("no request is left", || async {
         (balancer.driver.drained(&draining, &pods).await.unwrap().len() == 2).then_some(())
     })
     .await;
@@ -127,12 +127,12 @@ async fn a_configuration_that_haproxy_refuses_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_configuration_that_does_not_come_up_is_taken_back() {
+async fn a_configuration_that_fails_to_start_is_rolled_back() {
     let replica = Replica::start("a", DELAY).await;
     let good = wanted(json!({})).with([replica.server(Ready)]);
     let balancer = Balancer::start(&good).await;
     let file = std::fs::read_to_string(&balancer.driver.paths().config).unwrap();
-    // The check can't see that somebody else listens there.
+    // The check cannot detect that another program listens on the port.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut bad = good.clone();
     bad.listeners[0].port = taken.local_addr().unwrap().port();
@@ -141,5 +141,5 @@ async fn a_configuration_that_does_not_come_up_is_taken_back() {
     assert_eq!(std::fs::read_to_string(&balancer.driver.paths().config).unwrap(), file);
     assert_eq!(Client::new(good.front()).get("/", &[]).await.unwrap().body, "a");
     drop(taken);
-    assert!(balancer.sync(&bad).await.reloaded, "and works once nothing is in its way");
+    assert!(balancer.sync(&bad).await.reloaded, "it is applied once the port is free");
 }

@@ -1,4 +1,4 @@
-//! What is sent again, and who is found out by its answers.
+//! Retries, passive health checks, source hash and slow start.
 
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::support::{Balancer, Client, Reached as _, Replica, eventually, wanted};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_replica_may_have_begun_is_sent_again_only_where_that_does_no_harm() {
+async fn a_request_that_a_replica_may_have_begun_is_retried_only_if_idempotent_and_without_a_body() {
     let both = [Replica::start("a", Duration::ZERO).await, Replica::start("b", Duration::ZERO).await];
     let all = json!({"retries": {"attempts": 2, "retryOn": ["ConnectFailure", "EmptyResponse", "Http503"]}});
     let default = json!({});
@@ -36,7 +36,7 @@ async fn what_a_replica_may_have_begun_is_sent_again_only_where_that_does_no_har
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replica_whose_answers_are_errors_is_taken_out_by_passive_checks() {
+async fn passive_checks_eject_a_replica_that_answers_errors() {
     let good = Replica::start("good", Duration::ZERO).await;
     let bad = Replica::start("bad", Duration::ZERO).await;
     bad.faulty.store(true, Ordering::SeqCst);
@@ -58,7 +58,7 @@ async fn a_replica_whose_answers_are_errors_is_taken_out_by_passive_checks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn by_a_hash_of_its_address_a_client_stays_where_it_is() {
+async fn with_source_hash_a_client_stays_on_its_replica() {
     let mut replicas = Vec::new();
     for number in 0..6 {
         replicas.push(Replica::start(&format!("checkout-{number}"), Duration::ZERO).await);
@@ -75,11 +75,11 @@ async fn by_a_hash_of_its_address_a_client_stays_where_it_is() {
     let its_own = replicas.iter().find(|replica| replica.name == its).unwrap();
     let four = empty.with(others.chain([its_own]).map(|replica| replica.server(Ready)));
     balancer.sync(&four).await;
-    assert_eq!(ask().await, its, "two others went");
+    assert_eq!(ask().await, its, "after two others were removed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replica_that_is_added_gets_its_share_little_by_little() {
+async fn a_new_replica_gets_its_share_gradually_with_slow_start() {
     let old = Replica::start("old", Duration::ZERO).await;
     let new = Replica::start("new", Duration::ZERO).await;
     for (slow, little) in [("60s", true), ("0s", false)] {

@@ -1,4 +1,4 @@
-//! Clients that a cookie binds to their replica.
+//! Session persistence by cookie.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use crate::support::{Balancer, Client, Reached as _, Replica, eventually, wanted
 
 const DELAY: Duration = Duration::ZERO;
 
-/// The client's own cookie from an answer, as it sends it back.
+/// The session cookie of an answer, as the client returns it.
 fn cookie(head: &str) -> Option<String> {
     let line = head.lines().find_map(|line| line.strip_prefix("set-cookie: "))?;
     line.split(';').next().map(|cookie| format!("cookie: theme=dark; {cookie}"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_stays_while_its_replica_lives_whenever_that_was_added() {
+async fn a_client_stays_on_its_replica_until_that_is_drained() {
     let mut replicas = Vec::new();
     for number in 0..20 {
         replicas.push(Replica::start(&format!("checkout-{number}"), DELAY).await);
@@ -42,11 +42,11 @@ async fn a_client_stays_while_its_replica_lives_whenever_that_was_added() {
     balancer.sync(&draining).await;
     for (cookie, name) in &clients {
         let answer = Client::new(empty.front()).get("/", &[cookie]).await.unwrap();
-        assert_eq!(answer.body, *name, "also while it is drained");
+        assert_eq!(answer.body, *name, "also while it is draining");
     }
     let going: Vec<String> = replicas[10..].iter().map(|replica| replica.name.clone()).collect();
     assert_eq!(balancer.driver.drained(&draining, &going).await.unwrap().len(), 10);
-    // Drained means that nobody returns, although no command removed it yet.
+    // No client returns to a drained replica, even before its server is removed.
     for (cookie, name) in &clients {
         let answer = Client::new(empty.front()).get("/", &[cookie]).await.unwrap();
         assert_eq!(answer.status, 200);
@@ -56,13 +56,13 @@ async fn a_client_stays_while_its_replica_lives_whenever_that_was_added() {
     for (cookie, name) in clients.iter().filter(|(_, name)| !going.contains(name)) {
         assert_eq!(Client::new(empty.front()).get("/", &[cookie]).await.unwrap().body, *name);
     }
-    // The cookie is the balancer's: replicas never see it.
+    // Replicas never get the balancer's cookie.
     let heads = replicas[0].heads.lock().unwrap().concat();
     assert!(heads.contains("theme=dark") && !heads.contains("SID="), "{heads}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bound_clients_that_never_pause_are_sent_elsewhere_and_lose_nothing() {
+async fn sticky_clients_that_never_pause_move_during_a_drain_and_lose_no_request() {
     let delay = Duration::from_millis(30);
     let both = [Replica::start("a", delay).await, Replica::start("b", delay).await];
     let empty = wanted(json!({"sessionPersistence": {"cookie": "SID"}}));
@@ -70,7 +70,7 @@ async fn bound_clients_that_never_pause_are_sent_elsewhere_and_lose_nothing() {
     let front = empty.front();
     let bound = Client::new(front).get("/", &[]).await.unwrap();
     let (cookie, name) = (cookie(&bound.head).unwrap(), bound.body);
-    // So that it is never idle, however the others meet.
+    // So that the replica is never idle.
     let slow = cookie.clone();
     let slow = tokio::spawn(async move { Client::new(front).get("/1500ms", &[&slow]).await });
     let its_own = both.iter().find(|replica| replica.name == name).unwrap();
@@ -103,7 +103,7 @@ async fn bound_clients_that_never_pause_are_sent_elsewhere_and_lose_nothing() {
         (balancer.driver.drained(&draining, &pods).await.unwrap() == pods).then_some(())
     })
     .await;
-    assert_eq!(slow.await.unwrap().unwrap().status, 200, "what it had is finished");
+    assert_eq!(slow.await.unwrap().unwrap().status, 200, "the request in flight is finished");
     assert!(balancer.sync(&draining).await.steps.is_empty(), "nothing opens it again");
     for client in clients {
         let names = client.await.unwrap();
@@ -113,7 +113,7 @@ async fn bound_clients_that_never_pause_are_sent_elsewhere_and_lose_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_is_bound_to_the_gate() {
+async fn no_client_is_bound_to_the_gate() {
     let gate = Replica::start("gate", DELAY).await;
     let replica = Replica::start("checkout-0", DELAY).await;
     let mut empty = wanted(json!({"sessionPersistence": {"cookie": "SID"}}));
@@ -125,6 +125,6 @@ async fn nobody_is_bound_to_the_gate() {
     balancer.sync(&empty.with([replica.server(Ready)])).await;
     let served = Client::new(empty.front()).get("/", &[&of_the_gate]).await.unwrap();
     assert_eq!(served.body, "checkout-0");
-    assert!(cookie(&served.head).is_some(), "and from now on it is bound to that");
-    assert!(replica.heads.lock().unwrap().concat().contains("theme=dark"), "other cookies are left alone");
+    assert!(cookie(&served.head).is_some(), "it is bound to the replica");
+    assert!(replica.heads.lock().unwrap().concat().contains("theme=dark"), "other cookies are passed on");
 }

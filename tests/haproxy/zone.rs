@@ -1,4 +1,4 @@
-//! A replica on a node that is gone: nobody refuses a connection, and nobody answers.
+//! A replica on a lost node: connections are neither refused nor answered.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::support::{Balancer, Load, Reached as _, Replica, unused_address, wait
 
 const DELAY: Duration = Duration::from_millis(2);
 
-/// An address at which connections are neither taken nor refused: its queue is full, and the kernel drops the rest.
+/// An address at which connections are neither accepted nor refused: its queue is full, and the kernel drops the rest.
 struct BlackHole {
     address: SocketAddr,
     _held: (tokio::net::TcpListener, Vec<tokio::net::TcpStream>),
@@ -33,7 +33,7 @@ impl BlackHole {
     }
 }
 
-/// What clients noticed, and when the black hole was found down.
+/// Results of the clients, and when the black hole was found down.
 struct Seen {
     sent: usize,
     lost: usize,
@@ -41,7 +41,7 @@ struct Seen {
     found: Option<Duration>,
 }
 
-/// Ten seconds of requests to a replica and a black hole.
+/// Sends requests to a replica and a black hole for ten seconds.
 async fn play(more: Value) -> Seen {
     let (replica, hole) = (Replica::start("a", DELAY).await, BlackHole::open().await);
     let wanted = wanted(more);
@@ -64,7 +64,7 @@ async fn play(more: Value) -> Seen {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replica_that_nobody_answers_for_is_found_down_and_costs_no_request() {
+async fn an_unreachable_replica_is_found_down_and_loses_no_request() {
     let seen = play(json!({"healthCheck": {}})).await;
     let found = seen.found.expect("it is never found down");
     let slowest = seen.latencies.iter().max().copied().unwrap();
@@ -75,7 +75,7 @@ async fn a_replica_that_nobody_answers_for_is_found_down_and_costs_no_request() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_checks_it_goes_on_costing_time() {
+async fn without_health_checks_an_unreachable_replica_keeps_delaying_requests() {
     let seen = play(json!({})).await;
     assert_eq!((seen.found, seen.lost), (None, 0));
     let late = seen.latencies.iter().filter(|took| **took > Duration::from_millis(900)).count();

@@ -1,4 +1,4 @@
-//! No text of a spec and no line of observations makes `plimsoll decide` panic or answer in more than a sentence.
+//! For any spec text and any observation lines, `plimsoll decide` does not panic, and each error is one sentence.
 
 use std::sync::LazyLock;
 
@@ -7,7 +7,7 @@ use plimsoll_api::Validated;
 use proptest::prelude::*;
 use serde_json::Value;
 
-/// A spec with every part that changes what `decide` does, and one that only balancers follow.
+/// A spec with every field that `decide` uses, and one that only balancers use.
 const SPEC: &str = r#"apiVersion: plimsoll.dev/v1alpha1
 kind: ScalableService
 metadata: {name: shop, namespace: a}
@@ -33,7 +33,7 @@ const LINE: &str = r#"{"time": 1774657800.5, "replicas": 4, "readyReplicas": 3, 
 
 static SERVICE: LazyLock<Validated> = LazyLock::new(|| service(SPEC.as_bytes()).unwrap());
 
-/// What stands where something else is expected.
+/// Unexpected values.
 static STRANGE: [&str; 40] = [
     "",
     "null",
@@ -77,7 +77,7 @@ static STRANGE: [&str; 40] = [
     "é\u{202e}𝕏",
 ];
 
-/// One change of a text: what is at a place is left out, or replaced by something strange, by text, or by another part.
+/// One change of a text: a part is removed, or replaced by an unexpected value, by random text, or by another part.
 fn change() -> impl Strategy<Value = (prop::sample::Index, usize, String)> {
     let instead = prop_oneof![
         3 => prop::sample::select(STRANGE.as_slice()).prop_map(str::to_owned),
@@ -102,7 +102,7 @@ fn changed(text: &str, changes: &[(prop::sample::Index, usize, String)]) -> Stri
     chars.into_iter().collect()
 }
 
-/// Some bytes: any, and those that end text, lines and characters early.
+/// Random bytes, with more of those that end texts, lines and characters early.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     let ends = prop::sample::select(b"\0\r\n\x1a\x7f\x80\xc3\xed\xa0\xf4\xfe\xff\"\\{}".as_slice());
     prop::collection::vec(prop_oneof![any::<u8>(), ends], 0..30)
@@ -119,7 +119,7 @@ fn with_bytes(text: &str, changes: &[(prop::sample::Index, usize, Vec<u8>)]) -> 
     text
 }
 
-/// Like [`changed`], at the values of keys: there most mistakes are made.
+/// Like [`changed`], at the values of keys, where most mistakes are made.
 fn with_values(text: &str, changes: &[(prop::sample::Index, usize, String)]) -> String {
     let mut text = text.to_owned();
     for (at, _, instead) in changes {
@@ -135,7 +135,7 @@ fn with_values(text: &str, changes: &[(prop::sample::Index, usize, String)]) -> 
     text
 }
 
-/// Words of libraries and of the program's source, which say nothing to a user.
+/// Terms of libraries and of the source, which mean nothing to a user.
 const JARGON: [&str; 8] = ["untagged", "serde", "EOF", "i32", "f64", "Options", "struct ", "invalid type"];
 
 /// The first word of [`JARGON`] in a sentence that does not quote it from the input.
@@ -148,11 +148,11 @@ pub fn jargon(sentence: &str, input: &[u8]) -> Option<&'static str> {
 fn is_short(sentence: &str, input: &[u8]) -> Result<(), TestCaseError> {
     prop_assert!(!sentence.is_empty() && sentence.len() <= 1000, "{} bytes: {sentence}", sentence.len());
     prop_assert_eq!(sentence.lines().count(), 1, "{}", sentence);
-    prop_assert_eq!(jargon(sentence, input), None, "not a word for a user: {}", sentence);
+    prop_assert_eq!(jargon(sentence, input), None, "internal term: {}", sentence);
     Ok(())
 }
 
-/// The service of a text, if it is one, answers the line; or there is a sentence.
+/// A text is either a service that answers the line, or an error of one sentence.
 fn decides(text: &[u8]) -> Result<(), TestCaseError> {
     match service(text) {
         Ok(spec) => answers(&spec, format!("{LINE}\n{LINE}").as_bytes()),
@@ -186,18 +186,18 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 20_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_spec_with_changes_is_decided_on_or_refused(changes in prop::collection::vec(change(), 1..4), values in any::<bool>()) {
+    fn a_changed_spec_is_accepted_or_refused(changes in prop::collection::vec(change(), 1..4), values in any::<bool>()) {
         decides(if values { with_values(SPEC, &changes) } else { changed(SPEC, &changes) }.as_bytes())?;
     }
 
     #[test]
-    fn any_bytes_are_decided_on_or_refused(text in "[ -~\n\t]{0,200}", bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+    fn any_bytes_are_accepted_or_refused(text in "[ -~\n\t]{0,200}", bytes in prop::collection::vec(any::<u8>(), 0..60)) {
         decides(text.as_bytes())?;
         decides(&bytes)?;
     }
 
     #[test]
-    fn lines_with_changes_are_answered_one_by_one(
+    fn changed_lines_are_answered_one_by_one(
         lines in prop::collection::vec((prop::collection::vec(change(), 0..3), any::<bool>()), 1..5)
     ) {
         let line = |(changes, values): &(Vec<_>, bool)| {
@@ -216,19 +216,19 @@ proptest! {
 }
 
 #[test]
-fn a_word_of_the_input_is_no_jargon() {
+fn a_term_quoted_from_the_input_is_not_jargon() {
     assert_eq!(jargon("it is not JSON at \"2147.inf648\"", b"2147.inf648"), None);
     assert_eq!(jargon("it is not an f64", b"2147"), Some("f64"));
 }
 
 #[test]
-fn a_line_that_is_no_utf8_is_refused_with_its_byte_and_the_next_one_is_answered() {
-    let mut said = Vec::new();
+fn a_line_that_is_not_utf8_is_refused_with_its_byte_and_the_next_one_is_answered() {
+    let mut output = Vec::new();
     let lines = [b"{\"time\": 0, \xff}\n\xc3\n".as_slice(), LINE.as_bytes()].concat();
-    assert_eq!(run(&SERVICE, lines.as_slice(), &mut said).unwrap(), 2);
-    let said: Vec<Value> =
-        said.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
-    assert_eq!(said[0]["error"], "the line has the byte 0xff in column 13; it must be JSON in UTF-8");
-    assert_eq!(said[1]["error"], "the line has the byte 0xc3 in column 1; it must be JSON in UTF-8");
-    assert!(said[2]["replicas"].is_number(), "{}", said[2]);
+    assert_eq!(run(&SERVICE, lines.as_slice(), &mut output).unwrap(), 2);
+    let output: Vec<Value> =
+        output.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
+    assert_eq!(output[0]["error"], "the line has the byte 0xff in column 13; it must be JSON in UTF-8");
+    assert_eq!(output[1]["error"], "the line has the byte 0xc3 in column 1; it must be JSON in UTF-8");
+    assert!(output[2]["replicas"].is_number(), "{}", output[2]);
 }

@@ -1,4 +1,4 @@
-//! The rules of the house that the compiler does not know.
+//! Rules for the sources that the compiler does not check.
 
 use std::{fs, path::Path};
 
@@ -19,7 +19,7 @@ fn sources(folder: &str) -> Vec<(String, String)> {
     found
 }
 
-/// Code without comments and without what stands below `#[cfg(test)]`.
+/// Code without comments and without everything below `#[cfg(test)]`.
 fn code(text: &str) -> String {
     let before_tests = text.split("#[cfg(test)]").next().unwrap_or_default();
     before_tests.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
@@ -49,8 +49,8 @@ fn std_instant_is_found_in_every_form_of_import() {
 }
 
 #[test]
-fn the_operator_gets_its_clock_and_its_randomness_from_outside() {
-    let rooms = ["src/controller", "src/kpi", "src/lease", "src/actuate", "src/telemetry"];
+fn the_operator_does_not_use_the_system_clock_or_randomness() {
+    let modules = ["src/controller", "src/kpi", "src/lease", "src/actuate", "src/telemetry"];
     let banned = [
         "Timestamp::now",
         "Zoned::now",
@@ -62,17 +62,17 @@ fn the_operator_gets_its_clock_and_its_randomness_from_outside() {
         "Clock::system",
         "Random::system",
     ];
-    // The processes, which hand the system's clock on; and the reader's constructor for its own tests.
-    let may_have_the_system_s = ["src/controller/run.rs", "src/controller/release.rs", "src/kpi/reader.rs"];
-    for (path, text) in rooms.into_iter().flat_map(sources) {
-        // A whole file of tests, which its parent declares below `#[cfg(test)]`.
+    // The entry points, which pass the system clock on, and the reader's constructor for its own tests.
+    let may_use_the_system = ["src/controller/run.rs", "src/controller/release.rs", "src/kpi/reader.rs"];
+    for (path, text) in modules.into_iter().flat_map(sources) {
+        // A file of tests, which its parent declares below `#[cfg(test)]`.
         if path.ends_with("/tests.rs") || path.ends_with("/simulation.rs") {
             continue;
         }
         let code = code(&text);
         for word in banned {
             let excepted =
-                word.ends_with("::system") && may_have_the_system_s.iter().any(|file| path.ends_with(file));
+                word.ends_with("::system") && may_use_the_system.iter().any(|file| path.ends_with(file));
             assert!(excepted || !code.contains(word), "{path} has {word}: Clock and Random are passed in");
         }
         assert!(!has_std_instant(&code), "{path} has std's Instant: only tokio's follows a test's time");
@@ -80,13 +80,13 @@ fn the_operator_gets_its_clock_and_its_randomness_from_outside() {
 }
 
 #[test]
-fn nothing_is_left_unfinished_and_files_stay_readable() {
+fn nothing_is_unfinished_and_files_stay_short() {
     let folders = ["src", "crates/plimsoll-api/src", "crates/plimsoll-engine/src"];
     for (path, text) in folders.into_iter().flat_map(sources) {
         for word in ["todo!(", "unimplemented!(", "#[ignore"] {
             assert!(!text.contains(word), "{path} has {word}");
         }
         assert!(text.lines().count() <= 450, "{path} has {} lines", text.lines().count());
-        assert!(text.contains("//!"), "{path} does not say what it is for");
+        assert!(text.contains("//!"), "{path} has no module doc");
     }
 }

@@ -1,4 +1,4 @@
-//! Differential test: a model of autoscaling/v2's published behaviour, written from its description and nothing of ours.
+//! Differential test: a model of autoscaling/v2's published behaviour, written from its description without Plimsoll's code.
 //!
 //! Sources: KEP-853 (behavior), the HPA algorithm page of kubernetes.io, `pkg/controller/podautoscaler` of Kubernetes.
 
@@ -113,7 +113,7 @@ fn rules() -> impl Strategy<Value = Rules> {
     let policy = (any::<bool>(), prop_oneof![Just(1i64), Just(4), Just(10), Just(50), Just(100)], 1..10i64)
         .prop_map(|(percent, value, period)| Policy { percent, value, period: period * 15 });
     let select = prop_oneof![4 => Just("Max"), 2 => Just("Min"), 1 => Just("Disabled")];
-    // Not one period: Plimsoll's windows have at least two looks in them, where autoscaling/v2's may have one.
+    // Not one period: Plimsoll's windows cover at least two turns, while autoscaling/v2's may cover one.
     let window = prop_oneof![Just(0), 2..20i64];
     (window, select, proptest::collection::vec(policy, 0..3)).prop_map(|(window, select, policies)| Rules {
         window: window * 15,
@@ -152,7 +152,7 @@ maxReplicas: {max}
 behavior: {{scaleUp: {}, scaleDown: {}}}
 kpis: [{{name: load, type: Load, query: a, perReplica: "10"}}]
 "#, yaml(&up), yaml(&down)), start as i32);
-        // The first look differs on purpose when no window is set: ours never scales down on it.
+        // The first turn differs on purpose without a window: Plimsoll never scales down on it.
         ours.look(0, &[("load", fresh(start as f64 * 10.0))]);
         let mut theirs = hpa.sync(0, start as f64 * 10.0, start);
         prop_assert_eq!(i64::from(ours.replicas), theirs);

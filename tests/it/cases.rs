@@ -27,7 +27,7 @@ fn decide(service: &Path) -> Command {
 /// One line of a closed loop.
 struct Played {
     time: f64,
-    /// What it says of the KPIs.
+    /// The KPIs of the input line.
     kpis: Value,
     replicas: i64,
     /// The whole answer.
@@ -40,7 +40,7 @@ impl Played {
     }
 }
 
-/// Plays each line of a case: where it names no replicas, there are those that were decided on the line before.
+/// Plays each line of a case. A line without replicas has those decided on the line before.
 fn play(service: &Path, input: &Path) -> Vec<Played> {
     let mut engine = decide(service).spawn().unwrap();
     let mut lines = engine.stdin.take().unwrap();
@@ -76,7 +76,7 @@ fn replicas(played: &[Played]) -> Vec<i64> {
     played.iter().map(|line| line.replicas).collect()
 }
 
-/// The tests below, by the folder that each plays.
+/// The folders that the tests below play.
 const CLOSED_LOOPS: [&str; 7] = [
     "01-negative-backlog",
     "02-load-overflows",
@@ -96,7 +96,7 @@ fn each_closed_loop_is_played() {
 }
 
 #[test]
-fn a_negative_backlog_takes_no_replica_and_is_shown() {
+fn a_negative_backlog_removes_no_replica_and_is_shown() {
     let played = case(CLOSED_LOOPS[0], "1194 on every line.");
     for line in &played {
         assert_eq!(line.replicas, 1194, "{}", line.answer);
@@ -107,28 +107,28 @@ fn a_negative_backlog_takes_no_replica_and_is_shown() {
 }
 
 #[test]
-fn a_load_beyond_all_replicas_keeps_all() {
+fn a_load_above_max_replicas_keeps_all_replicas() {
     let played = case(CLOSED_LOOPS[1], "every line answers 40 (maxReplicas)");
     assert_eq!(replicas(&played), [40; 15]);
 }
 
 #[test]
-fn nothing_goes_while_the_ready_half_is_above_its_target() {
+fn no_scale_down_while_the_ready_half_is_above_its_target() {
     let played = case(CLOSED_LOOPS[2], "Every line answers 10.");
     assert_eq!(replicas(&played), [10; 25]);
 }
 
 #[test]
-fn a_window_that_starts_in_the_gap_of_a_night_has_its_length() {
+fn a_schedule_that_starts_in_the_gap_of_daylight_saving_has_its_full_length() {
     let played = case(CLOSED_LOOPS[3], "On 29 March the floor of 8 holds for about its 4 hours");
-    // The lines are the ones of 28, 29 and 30 March, by the clock of Berlin.
+    // The lines are those of 28, 29 and 30 March, in Berlin time.
     let usual = [1, 8, 8, 8, 1];
     let days = [usual.as_slice(), &[1, 8, 8, 8, 8, 8, 1], &usual].concat();
     assert_eq!(replicas(&played), days);
 }
 
 #[test]
-fn the_end_of_each_month_has_its_floor() {
+fn the_last_day_of_each_month_has_its_minimum() {
     let played = case(CLOSED_LOOPS[4], "20 on every last day of a month, the last of December included");
     let expected = fs::read_to_string(folder().join(CLOSED_LOOPS[4]).join("expected.txt")).unwrap();
     let days = expected.lines().filter_map(|line| line.split_once(" noon: "));
@@ -137,47 +137,47 @@ fn the_end_of_each_month_has_its_floor() {
 }
 
 #[test]
-fn an_objective_is_heard_while_a_load_rises() {
+fn an_objective_takes_effect_while_a_load_rises() {
     let played = case(
         CLOSED_LOOPS[5],
         "The objective must have its say within a minute or two of being broken (more replicas than rps / 100, by t=240 s",
     );
     let more = |line: &&Played| line.replicas as f64 > (line.kpi("rps") / 100.0).ceil();
-    let heard = played.iter().find(more).map(|line| line.time);
-    assert!(heard.is_some_and(|time| (90.0..=240.0).contains(&time)), "heard at {heard:?}");
+    let acted = played.iter().find(more).map(|line| line.time);
+    assert!(acted.is_some_and(|time| (90.0..=240.0).contains(&time)), "acted at {acted:?}");
 }
 
 #[test]
-fn a_slow_database_gets_no_replicas_whatever_the_maximum() {
+fn a_slow_database_adds_no_replicas_at_any_max_replicas() {
     let sentence =
         "say ScalingIneffective (by t=600 s at the latest) and give back what was added (5 again by t=900 s)";
-    let told = |played: &[Played], max: &str| {
-        let says = |line: &&Played| line.answer.contains("ScalingIneffective");
-        let said = played.iter().find(says).map(|line| line.time);
-        assert!(said.is_some_and(|time| time <= 600.0), "maxReplicas {max}: said at {said:?}");
+    let check = |played: &[Played], max: &str| {
+        let reports = |line: &&Played| line.answer.contains("ScalingIneffective");
+        let reported = played.iter().find(reports).map(|line| line.time);
+        assert!(reported.is_some_and(|time| time <= 600.0), "maxReplicas {max}: reported at {reported:?}");
         let tried = played.iter().position(|line| line.replicas > 5).unwrap();
         let back = played[tried..].iter().find(|line| line.replicas == 5).map(|line| line.time);
-        assert!(back.is_some_and(|time| time <= 900.0), "maxReplicas {max}: given back at {back:?}");
+        assert!(back.is_some_and(|time| time <= 900.0), "maxReplicas {max}: removed at {back:?}");
     };
-    told(&case(CLOSED_LOOPS[6], sentence), "18");
+    check(&case(CLOSED_LOOPS[6], sentence), "18");
     let folder = folder().join(CLOSED_LOOPS[6]);
     let service = fs::read_to_string(folder.join("service.yaml")).unwrap();
     let changed = tempfile::tempdir().unwrap();
     let file = changed.path().join("service.yaml");
     for max in ["7", "10", "19", "40", "1000"] {
         fs::write(&file, service.replace("maxReplicas: 18", &format!("maxReplicas: {max}"))).unwrap();
-        told(&play(&file, &folder.join("input.jsonl")), max);
+        check(&play(&file, &folder.join("input.jsonl")), max);
     }
 }
 
-/// What is right for one input of `malformed`.
-struct Right {
+/// The expected result of one input of `malformed`.
+struct Expectation {
     name: String,
     /// The service of a line, if it is not the usual one.
     service: Option<String>,
-    /// The names of which a refusal has one; `None` if it must not be refused.
+    /// A refusal has one of these names; `None` if the input must not be refused.
     refused: Option<Vec<String>>,
-    /// The fewest and the most replicas, and what the answer shows; `None` if it must not be taken.
+    /// The fewest and the most replicas, and a text of the answer; `None` if the input must not be accepted.
     taken: Option<(i64, i64, Option<String>)>,
 }
 
@@ -187,53 +187,53 @@ fn quoted(text: &str) -> Vec<String> {
 }
 
 /// A line such as ``- `crlf` (with a.yaml): refused, naming `time`; or taken, and answered with 4 to 6 replicas.``
-fn right(line: &str) -> Option<Right> {
+fn expectation(line: &str) -> Option<Expectation> {
     let (head, verdict) = line.strip_prefix("- ")?.split_once(": ")?;
     let service = head.split_once("(with ").map(|(_, file)| file.trim_end_matches(')').to_owned());
-    let mut right =
-        Right { name: quoted(head).into_iter().next().unwrap(), service, refused: None, taken: None };
+    let mut expectation =
+        Expectation { name: quoted(head).into_iter().next().unwrap(), service, refused: None, taken: None };
     for way in verdict.trim_end_matches('.').split("; or ") {
         if way.starts_with("refused") {
-            right.refused = Some(quoted(way));
+            expectation.refused = Some(quoted(way));
         } else {
             let way = way.strip_prefix("taken, and answered with ").unwrap_or_else(|| panic!("{line}"));
             let numbers: Vec<i64> =
                 way.split('`').next().unwrap().split(' ').filter_map(|word| word.parse().ok()).collect();
-            right.taken = Some((numbers[0], *numbers.last().unwrap(), quoted(way).into_iter().next()));
+            expectation.taken = Some((numbers[0], *numbers.last().unwrap(), quoted(way).into_iter().next()));
         }
     }
-    Some(right)
+    Some(expectation)
 }
 
-/// What `right.md` says of `specs` or of `lines`, each of which is there.
-fn all_right(kind: &str, ending: &str) -> Vec<Right> {
+/// The expectations of `right.md` for `specs` or `lines`, one for each input.
+fn expectations(kind: &str, ending: &str) -> Vec<Expectation> {
     let folder = folder().join("malformed");
     let text = fs::read_to_string(folder.join("right.md")).unwrap();
     let part = text.split("# ").find(|part| part.starts_with(kind)).unwrap();
-    let all: Vec<Right> = part.lines().filter_map(right).collect();
+    let all: Vec<Expectation> = part.lines().filter_map(expectation).collect();
     let entries = fs::read_dir(folder.join(kind)).unwrap().map(|entry| entry.unwrap().path());
     let inputs = entries.filter(|path| path.extension().is_some_and(|found| found == ending));
     let inputs: BTreeSet<_> = inputs.map(|path| path.file_stem().unwrap().to_owned()).collect();
-    let named: BTreeSet<OsString> = all.iter().map(|right| right.name.clone().into()).collect();
+    let named: BTreeSet<OsString> = all.iter().map(|expectation| expectation.name.clone().into()).collect();
     assert_eq!(inputs, named, "{kind}");
     all
 }
 
-impl Right {
+impl Expectation {
     /// A refusal by one sentence that names the field.
     fn check_refusal(&self, sentence: &str, input: &[u8]) {
         let Self { name, refused, .. } = self;
         let fields = refused.as_ref().unwrap_or_else(|| panic!("{name} is refused: {sentence}"));
         let named = fields.is_empty() || fields.iter().any(|field| sentence.contains(field));
-        assert!(named, "{name}: no word of {fields:?}: {sentence}");
+        assert!(named, "{name}: none of {fields:?}: {sentence}");
         assert!(sentence.chars().count() <= 1000, "{name}: {} bytes: {sentence}", sentence.len());
         assert_eq!(sentence.trim_end().lines().count(), 1, "{name}: {sentence}");
-        assert_eq!(jargon(sentence, input), None, "{name}: not a word for a user: {sentence}");
+        assert_eq!(jargon(sentence, input), None, "{name}: internal term: {sentence}");
     }
 
     fn check_answer(&self, answer: &Value) {
         let Self { name, taken, .. } = self;
-        let (fewest, most, shown) = taken.as_ref().unwrap_or_else(|| panic!("{name} is taken: {answer}"));
+        let (fewest, most, shown) = taken.as_ref().unwrap_or_else(|| panic!("{name} is accepted: {answer}"));
         let replicas = answer["replicas"].as_i64().unwrap();
         assert!((*fewest..=*most).contains(&replicas), "{name}: {replicas} replicas: {answer}");
         let reasons = answer["reasons"].to_string();
@@ -241,37 +241,37 @@ impl Right {
     }
 }
 
-/// The exit code, the answers, and what is said on standard error.
+/// The exit code, the answers, and the text of standard error.
 fn answers(service: &Path, input: &[u8]) -> (Option<i32>, Vec<Value>, String) {
     let mut engine = decide(service).spawn().unwrap();
-    // A program that refuses the file does not read on.
+    // A program that refuses the file stops reading.
     let _ = engine.stdin.take().unwrap().write_all(input);
     let output = engine.wait_with_output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
     let answers = String::from_utf8(output.stdout).unwrap();
     let answers = answers.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    (output.status.code(), answers, said)
+    (output.status.code(), answers, errors)
 }
 
 #[test]
-fn each_spec_is_refused_with_its_field_or_decided_on() {
-    for right in all_right("specs", "yaml") {
-        let file = folder().join("malformed/specs").join(format!("{}.yaml", right.name));
+fn each_spec_is_refused_with_its_field_or_gets_a_decision() {
+    for expectation in expectations("specs", "yaml") {
+        let file = folder().join("malformed/specs").join(format!("{}.yaml", expectation.name));
         let line = br#"{"time":0,"replicas":4,"kpis":{"load":35}}"#;
-        let (code, answers, said) = answers(&file, line);
+        let (code, answers, errors) = answers(&file, line);
         match code {
             Some(0) => {
-                assert_eq!((answers.len(), said.as_str()), (1, ""), "{}", right.name);
-                right.check_answer(&answers[0]);
+                assert_eq!((answers.len(), errors.as_str()), (1, ""), "{}", expectation.name);
+                expectation.check_answer(&answers[0]);
             }
             Some(1) => {
-                assert!(answers.is_empty(), "{}: {answers:?}", right.name);
-                // The name of the file may have the name of the field.
+                assert!(answers.is_empty(), "{}: {answers:?}", expectation.name);
+                // The file name may contain the name of the field.
                 let prefix = format!("plimsoll: {}: ", file.display());
-                let sentence = said.strip_prefix(&prefix).unwrap_or_else(|| panic!("{said}"));
-                right.check_refusal(sentence, &fs::read(&file).unwrap());
+                let sentence = errors.strip_prefix(&prefix).unwrap_or_else(|| panic!("{errors}"));
+                expectation.check_refusal(sentence, &fs::read(&file).unwrap());
             }
-            other => panic!("{} ends with {other:?}: {said}", right.name),
+            other => panic!("{} ends with {other:?}: {errors}", expectation.name),
         }
     }
 }
@@ -279,23 +279,23 @@ fn each_spec_is_refused_with_its_field_or_decided_on() {
 #[test]
 fn each_line_is_refused_with_its_field_or_answered_and_so_is_the_next() {
     let good = br#"{"time":60,"replicas":4,"kpis":{"load":35,"lat":0.1,"cpu":0.4}}"#;
-    for right in all_right("lines", "jsonl") {
+    for expectation in expectations("lines", "jsonl") {
         let folder = folder().join("malformed/lines");
-        let service = folder.join(right.service.as_deref().unwrap_or("service.yaml"));
-        let mut input = fs::read(folder.join(format!("{}.jsonl", right.name))).unwrap();
+        let service = folder.join(expectation.service.as_deref().unwrap_or("service.yaml"));
+        let mut input = fs::read(folder.join(format!("{}.jsonl", expectation.name))).unwrap();
         if !input.ends_with(b"\n") {
             input.push(b'\n');
         }
         input.extend(good);
-        let (code, answers, said) = answers(&service, &input);
-        assert_eq!(said, "", "{}", right.name);
-        let [.., answer, next] = answers.as_slice() else { panic!("{}: {answers:?}", right.name) };
-        assert!(next["replicas"].is_number(), "{}: the next line gets {next}", right.name);
+        let (code, answers, errors) = answers(&service, &input);
+        assert_eq!(errors, "", "{}", expectation.name);
+        let [.., answer, next] = answers.as_slice() else { panic!("{}: {answers:?}", expectation.name) };
+        assert!(next["replicas"].is_number(), "{}: the next line gets {next}", expectation.name);
         match answer["error"].as_str() {
-            Some(sentence) => right.check_refusal(sentence, &input),
-            None => right.check_answer(answer),
+            Some(sentence) => expectation.check_refusal(sentence, &input),
+            None => expectation.check_answer(answer),
         }
         let refused = answers.iter().any(|answer| answer.get("error").is_some());
-        assert_eq!(code, Some(i32::from(refused)), "{}", right.name);
+        assert_eq!(code, Some(i32::from(refused)), "{}", expectation.name);
     }
 }

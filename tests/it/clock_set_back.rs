@@ -1,4 +1,4 @@
-//! A clock that is set back by a day: whatever waits for a time to pass ends no later than it would if it had begun now.
+//! A clock that is set back by a day: no waiting time ends later than if it had begun now.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use super::{
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
-/// A Load that follows a fall at once, and more below `spec`.
+/// A Load without a scale-down window, and `more` below `spec`.
 fn load(more: &str) -> String {
     format!(
         r#"
@@ -30,7 +30,7 @@ kpis:
 }
 
 impl Driven {
-    /// How many seconds of looks, `every` so many, it takes until there are `replicas`; `None` if it takes over two hours.
+    /// Seconds until there are `replicas`, with a turn every `every` seconds; `None` if it takes more than two hours.
     fn seconds_until(&mut self, replicas: i32, every: i64, samples: &[(&str, Sample)]) -> Option<i64> {
         let mut looks = (every..7200).step_by(usize::try_from(every).unwrap());
         looks.find(|_| self.look(every, samples).replicas == replicas)
@@ -38,7 +38,7 @@ impl Driven {
 }
 
 #[test]
-fn a_clock_that_is_set_back_freezes_nothing_and_lowers_nothing_at_once() {
+fn a_clock_set_back_neither_blocks_scaling_nor_scales_down_immediately() {
     let yaml = r#"
 scaleTargetRef: {kind: Deployment, name: shop}
 minReplicas: 2
@@ -56,12 +56,12 @@ kpis: [{name: load, type: Load, query: l, perReplica: "100"}]
         for _ in 0..9 {
             shop.look(15, &[("load", fresh(1800.0))]);
         }
-        assert_eq!(shop.replicas, 18, "raised after the window of 60 s, as without the change");
+        assert_eq!(shop.replicas, 18, "raised after the window of 60 s, as without a clock change");
         for _ in 0..19 {
             assert_eq!(
                 fallen.look(15, &[("load", fresh(200.0))]).replicas,
                 10,
-                "the window of 300 s begins anew"
+                "the window of 300 s restarts"
             );
         }
         fallen.look(15, &[("load", fresh(200.0))]);
@@ -70,30 +70,30 @@ kpis: [{name: load, type: Load, query: l, perReplica: "100"}]
 }
 
 #[test]
-fn the_hold_of_a_burst_lasts_a_minute() {
+fn a_burst_hold_lasts_a_minute() {
     let mut shop = Driven::new(&load(""), 2);
     shop.look(15, &[("load", fresh(200.0))]);
     let burst = Sample { newest: Some(900.0), ..fresh(300.0) };
     assert_eq!(shop.look(15, &[("load", burst)]).replicas, 9);
     shop.now -= DAY;
-    // The first look is the one that sees the new time.
+    // The first turn detects the new time.
     assert_eq!(shop.seconds_until(2, 15, &[("load", fresh(200.0))]), Some(15 + 60));
 }
 
 #[test]
-fn scrapes_from_ahead_of_the_clock_are_no_burst() {
+fn scrapes_later_than_the_clock_are_not_a_burst() {
     let mut shop = Driven::new(&load(""), 10);
     let newest = |newest, average| [("load", Sample { newest: Some(newest), ..fresh(average) })];
     for average in [1000.0, 1030.0, 1060.0, 1100.0] {
         shop.look(5, &newest(1500.0, average));
     }
-    assert_eq!(shop.replicas, 15, "three scrapes in a row");
+    assert_eq!(shop.replicas, 15, "three consecutive scrapes");
     shop.now -= DAY;
     assert_eq!(shop.seconds_until(10, 5, &newest(1000.0, 1000.0)), Some(5 + 60));
 }
 
 #[test]
-fn an_objective_that_was_given_up_is_tried_anew_after_a_quarter_of_an_hour() {
+fn a_given_up_objective_is_retried_after_a_quarter_of_an_hour() {
     let objective = "- {name: latency, type: Objective, query: q, atMost: \"0.25\"}";
     let mut shop = Driven::new(&load(objective), 5);
     let broken = [("load", fresh(500.0)), ("latency", fresh(2.0))];
@@ -101,13 +101,13 @@ fn an_objective_that_was_given_up_is_tried_anew_after_a_quarter_of_an_hour() {
     for _ in 0..40 {
         most = most.max(shop.look(15, &broken).replicas);
     }
-    assert_eq!((most, shop.replicas), (20, 5), "raised twice in vain, and given up");
+    assert_eq!((most, shop.replicas), (20, 5), "raised twice without effect, and given up");
     shop.now -= DAY;
     assert_eq!(shop.seconds_until(10, 15, &broken), Some(15 + 900));
 }
 
 #[test]
-fn targets_that_are_missing_are_accepted_after_an_hour() {
+fn missing_targets_are_accepted_after_an_hour() {
     let mut shop = Driven::new(&load(""), 10);
     let targets = |value, targets| [("load", Sample { targets: Some(targets), ..fresh(value) })];
     for _ in 0..8 {
@@ -120,9 +120,9 @@ fn targets_that_are_missing_are_accepted_after_an_hour() {
     assert_eq!(shop.seconds_until(5, 15, &targets(500.0, 5)), Some(15 + 3600));
 }
 
-/// As long as an average reaches back into a gap it is too low to tell a burst by, so that no burst holds the replicas.
+/// While the range of an average includes a gap, it is too low to detect a burst, so no burst holds the replicas.
 #[test]
-fn an_average_is_doubted_for_its_range() {
+fn an_average_after_a_gap_detects_no_burst_for_its_range() {
     let reach = SignedDuration::from_secs(5);
     let average = |average, newest| [("load", Sample { newest: Some(newest), reach, ..fresh(average) })];
     let mut shop = Driven::new(&load(""), 2);
@@ -133,7 +133,8 @@ fn an_average_is_doubted_for_its_range() {
         assert_eq!(shop.look(1, &average(200.0, 200.0)).replicas, 2);
     }
     assert_eq!(shop.look(1, &average(300.0, 900.0)).replicas, 9);
-    // The burst holds them. What was held counts as proposed, the last time a second before its end, for the range.
+    // The burst holds the replicas. Held replicas count as proposed for the range, the last time a second before the end of
+    // the hold.
     assert_eq!(shop.seconds_until(2, 1, &average(200.0, 200.0)), Some(59 + 5));
 }
 

@@ -36,7 +36,7 @@ fn decide(service: &str, lines: &str) -> (Vec<serde_json::Value>, String, Option
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // A program that refuses the file does not read on.
+    // A program that refuses the file stops reading.
     let _ = child.stdin.take().unwrap().write_all(lines.as_bytes());
     let output = child.wait_with_output().unwrap();
     std::fs::remove_file(file).unwrap();
@@ -46,7 +46,7 @@ fn decide(service: &str, lines: &str) -> (Vec<serde_json::Value>, String, Option
 }
 
 #[test]
-fn each_line_gets_its_answer_and_a_wrong_one_does_not_end_the_stream() {
+fn each_line_gets_an_answer_and_an_invalid_one_does_not_end_the_stream() {
     let (answers, errors, code) = decide(
         SERVICE,
         r#"{"time": 1234.0, "replicas": 7, "readyReplicas": 6, "kpis": {"throughput": 812.5, "latency": 0.21, "late": null}}
@@ -60,7 +60,7 @@ not json
 {"time": 1279.0, "replicas": 15, "kpis": {"throughput": null, "latency": 0.1}}"#,
     );
     assert_eq!(errors, "");
-    assert_eq!(code, Some(1), "some lines could not be used");
+    assert_eq!(code, Some(1), "some lines are invalid");
     let replicas: Vec<_> = answers.iter().map(|answer| answer["replicas"].as_i64()).collect();
     assert_eq!(replicas, [Some(7), Some(15), None, None, None, None, None, Some(15)]);
     assert_eq!(answers[0]["time"], 1234.0);
@@ -78,7 +78,7 @@ not json
 }
 
 #[test]
-fn a_file_that_can_not_be_used_is_refused_with_one_sentence() {
+fn an_invalid_file_is_refused_with_one_sentence() {
     for (service, sentence) in [
         (
             SERVICE.replace("perReplica: 120", "target: 70m"),

@@ -1,4 +1,4 @@
-//! A scale-down as a transaction with the load balancers: what holds for every course of events.
+//! Draining before a scale-down: properties of every sequence of events.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,16 +26,16 @@ pub fn member(index: i64, ready: bool) -> Member {
     }
 }
 
-/// A target whose ReplicaSet (or StatefulSet) and balancers act on what is decided, each in its own time.
+/// A target whose ReplicaSet (or StatefulSet) and balancers follow the decisions, each with its own delay.
 #[derive(Clone, Debug)]
 struct World {
     rotation: Rotation,
     replicas: i32,
     born: i64,
     second: i64,
-    /// Pods that were deleted, with whether they got requests or had requests left at that time.
+    /// Deleted pods, and whether they were drained by then.
     deleted: Vec<(String, bool)>,
-    /// When the last request of each pod is over once it gets no new ones, in seconds.
+    /// Seconds that each pod needs to finish its last request once it gets no new ones.
     busy: BTreeMap<String, i64>,
 }
 
@@ -51,7 +51,7 @@ impl World {
         Self { rotation, replicas, born: pods, second: 0, deleted: Vec::new(), busy: BTreeMap::new() }
     }
 
-    /// What is decided now for `wanted` replicas, and what the shell does with it.
+    /// The decision for `wanted` replicas, applied as the controller does.
     fn turn(&mut self, wanted: i32) -> Drain {
         let now = at(self.second);
         let next = drain(&self.rotation, wanted, self.replicas, TIMEOUT, now);
@@ -69,7 +69,7 @@ impl World {
         next
     }
 
-    /// The balancers say who is done.
+    /// The balancers report the drained replicas.
     fn report(&mut self) {
         let done: BTreeSet<String> = self
             .rotation
@@ -84,7 +84,7 @@ impl World {
         self.rotation.balancers.iter_mut().for_each(|drained| drained.clone_from(&done));
     }
 
-    /// The target's controller deletes and makes pods.
+    /// The target's controller deletes and creates pods.
     fn settle(&mut self) {
         while self.rotation.members.len() > usize::try_from(self.replicas).unwrap() {
             let ordered = self.rotation.ordered;
@@ -128,31 +128,31 @@ fn names(pods: &BTreeMap<String, Timestamp>) -> Vec<&str> {
 }
 
 #[test]
-fn drains_then_marks_then_lowers() {
+fn a_scale_down_drains_then_marks_then_lowers() {
     let mut world = World::new(4, false, 2);
     let begun = world.turn(2);
     assert_eq!((begun.replicas, begun.draining.len(), begun.go.len()), (4, 2, 0));
     world.second = 1;
     world.report();
-    assert_eq!(world.turn(2).replicas, 4, "a word this early may be of an earlier drain");
+    assert_eq!(world.turn(2).replicas, 4, "an early report may be of an earlier drain");
     world.second = 2;
     world.rotation.balancers[1].clear();
-    assert_eq!(world.turn(2).replicas, 4, "one balancer has yet to say so");
+    assert_eq!(world.turn(2).replicas, 4, "one balancer has not reported yet");
     world.report();
     let gone = world.turn(2);
     assert_eq!((gone.replicas, gone.go.len(), gone.timed_out), (2, 2, 0));
     let kept = world.turn(2);
-    assert_eq!(kept.draining, gone.draining, "until they are deleted they get nothing");
+    assert_eq!(kept.draining, gone.draining, "they drain until they are deleted");
     world.settle();
     assert!(world.deleted.iter().all(|(pod, finished)| *finished && gone.go.contains(pod)), "{world:?}");
     assert!(world.turn(2).draining.is_empty());
 }
 
 #[test]
-fn a_raise_takes_it_back_and_removes_the_marks() {
+fn a_scale_up_cancels_drains_and_removes_marks() {
     let mut world = World::new(4, false, 1);
     world.turn(1);
-    assert_eq!(world.turn(3).draining.len(), 1, "a smaller step keeps what it needs");
+    assert_eq!(world.turn(3).draining.len(), 1, "a smaller scale-down keeps one drain");
     let back = world.turn(4);
     assert_eq!((back.replicas, back.draining.len()), (4, 0));
     // Marked, but the write of the scale failed.
@@ -161,7 +161,7 @@ fn a_raise_takes_it_back_and_removes_the_marks() {
 }
 
 #[test]
-fn the_timeout_decides_where_nobody_speaks() {
+fn without_reports_the_timeout_completes_the_drain() {
     for balancers in [0, 2] {
         let mut world = World::new(4, false, balancers);
         world.turn(2);
@@ -174,7 +174,7 @@ fn the_timeout_decides_where_nobody_speaks() {
 }
 
 #[test]
-fn one_long_stream_keeps_one_replica_only() {
+fn one_long_stream_keeps_only_one_replica() {
     let mut world = World::new(10, false, 2);
     world.turn(5);
     let streaming = world.rotation.draining.keys().next().unwrap().clone();
@@ -182,7 +182,7 @@ fn one_long_stream_keeps_one_replica_only() {
     world.second = 3;
     world.report();
     let waits = world.turn(5);
-    assert_eq!((waits.replicas, waits.drained), (10, 4), "the others may follow in a moment");
+    assert_eq!((waits.replicas, waits.drained), (10, 4), "they wait a few seconds for the last one");
     world.second = 5;
     world.report();
     let some = world.turn(5);
@@ -195,12 +195,12 @@ fn one_long_stream_keeps_one_replica_only() {
 }
 
 #[test]
-fn nobody_goes_while_another_would_be_deleted_in_its_place() {
+fn no_replica_is_removed_while_another_would_be_deleted_in_its_place() {
     let mut world = World::new(4, false, 1);
     world.turn(2);
     world.second = 6;
     world.report();
-    // It is chosen now, for one that is done already: the ReplicaSet would delete it first.
+    // It is chosen now, in place of one that is drained: the ReplicaSet would delete it first.
     let other = world.rotation.members.iter().position(|m| !world.rotation.draining.contains_key(&m.name));
     world.rotation.members[other.unwrap()].ready = false;
     let next = world.turn(2);
@@ -209,14 +209,14 @@ fn nobody_goes_while_another_would_be_deleted_in_its_place() {
 }
 
 #[test]
-fn a_stateful_set_loses_its_highest_ordinals_in_order() {
+fn a_stateful_set_removes_its_highest_ordinals_in_order() {
     let mut world = World::new(12, true, 1);
     let next = world.turn(9);
     assert_eq!(names(&next.draining), ["web-10", "web-11", "web-9"]);
     world.busy.insert("web-11".into(), 20);
     world.second = 8;
     world.report();
-    assert_eq!(world.turn(9).replicas, 12, "web-11 is in the way");
+    assert_eq!(world.turn(9).replicas, 12, "web-11 is not drained");
     world.second = 20;
     world.report();
     assert_eq!(world.turn(9).replicas, 9);
@@ -226,7 +226,7 @@ fn a_stateful_set_loses_its_highest_ordinals_in_order() {
 }
 
 #[test]
-fn unready_first_then_the_crowded_zone_then_the_youngest() {
+fn removes_unready_then_the_largest_zone_then_the_youngest() {
     let mut rotation = World::new(6, false, 1).rotation;
     for (index, (zone, ready)) in
         [("a", true), ("a", true), ("a", true), ("b", true), ("b", false), ("b", true)].iter().enumerate()
@@ -240,12 +240,12 @@ fn unready_first_then_the_crowded_zone_then_the_youngest() {
         next.draining.into_keys().collect::<Vec<_>>()
     };
     assert_eq!(chosen(5), ["web-4"], "not ready");
-    assert_eq!(chosen(4), ["web-2", "web-4"], "of zone a, which has three, the youngest");
-    assert_eq!(chosen(3), ["web-2", "web-4", "web-5"], "now both zones have two");
+    assert_eq!(chosen(4), ["web-2", "web-4"], "the youngest of zone a, which has three");
+    assert_eq!(chosen(3), ["web-2", "web-4", "web-5"], "both zones have two");
 }
 
 #[test]
-fn surge_pods_of_a_rollout_are_not_counted_and_an_unlisted_target_waits() {
+fn surge_pods_are_not_counted_and_an_unlisted_target_waits() {
     let mut world = World::new(5, false, 1);
     world.replicas = 4;
     assert_eq!(world.turn(3).draining.len(), 1);
@@ -258,9 +258,9 @@ fn surge_pods_of_a_rollout_are_not_counted_and_an_unlisted_target_waits() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
-    /// Whatever is wanted when, and however long requests take and pods are unready.
+    /// Any sequence of wanted replicas, request durations and unready pods.
     #[test]
-    fn holds_in_every_course(
+    fn every_sequence_of_events_is_safe(
         pods in 1..12i64, ordered in any::<bool>(), balancers in 0..3usize,
         turns in proptest::collection::vec((0..6i64, 0..12i32, 0..12usize, 0..50i64, any::<(bool, bool, bool)>()), 1..30),
     ) {
@@ -276,7 +276,7 @@ proptest! {
             let before = world.clone();
             let current = world.replicas;
             let next = world.turn(wanted);
-            // Never fewer that serve than wanted, if there were as many; a StatefulSet's order is not ours.
+            // At least `wanted` serve, if there were as many before; a StatefulSet has its own order.
             let above = usize::try_from(i32::try_from(before.rotation.members.len()).unwrap() - current).unwrap_or(0);
             let going = before.rotation.members.iter()
                 .filter(|m| m.marked && before.rotation.draining.contains_key(&m.name) && m.ready).count().min(above);
@@ -284,26 +284,26 @@ proptest! {
             if !ordered {
                 prop_assert!(world.serving() >= wanted.min(i32::try_from(ready).unwrap()), "{next:?} {before:?}");
             }
-            // A raise cancels, but for those that are being deleted.
+            // A scale-up cancels all drains, except of pods that are being deleted.
             if wanted >= current {
                 prop_assert!(next.draining.len() <= above);
             }
-            // Nobody goes who is not drained, or whose time is not over; and nobody stays longer.
+            // A replica is removed only once it is drained or timed out, and no later.
             for pod in &next.go {
                 let chosen = since.get(pod).copied().unwrap_or(world.second);
-                let said = balancers > 0 && before.rotation.balancers.iter().all(|drained| drained.contains(pod));
-                prop_assert!(world.second - chosen >= 30 || (said && world.second - chosen >= 2), "{pod} {next:?}");
+                let reported = balancers > 0 && before.rotation.balancers.iter().all(|drained| drained.contains(pod));
+                prop_assert!(world.second - chosen >= 30 || (reported && world.second - chosen >= 2), "{pod} {next:?}");
             }
             since.retain(|pod, _| next.draining.contains_key(pod));
             for pod in next.draining.keys() {
                 since.entry(pod.clone()).or_insert(world.second);
             }
             if wanted < current && since.values().all(|chosen| world.second - chosen >= 30) && next.go.len() + above == since.len() {
-                prop_assert_eq!(next.replicas, wanted, "the timeout bounds it");
+                prop_assert_eq!(next.replicas, wanted, "the timeout limits the drain");
             }
             if settles { world.settle(); }
         }
-        // In the end it is as wanted, in time.
+        // In the end the wanted number is reached in time.
         for _ in 0..8 {
             world.settle();
             world.second += 30;
@@ -315,9 +315,9 @@ proptest! {
         prop_assert!(world.rotation.draining.is_empty(), "{:?}", world);
     }
 
-    /// No balancer is told to stop sending to more than have to go, and the same input gives the same choice.
+    /// Only as many replicas drain as must be removed, and the same input gives the same choice.
     #[test]
-    fn as_few_as_needed(pods in 0..30i64, wanted in 0..30i32, unready in proptest::collection::vec(any::<bool>(), 30)) {
+    fn drains_as_few_as_needed(pods in 0..30i64, wanted in 0..30i32, unready in proptest::collection::vec(any::<bool>(), 30)) {
         let mut rotation = World::new(pods, false, 1).rotation;
         for (member, unready) in rotation.members.iter_mut().zip(unready) {
             member.ready = !unready;
@@ -351,7 +351,7 @@ fn observed(load: f64, replicas: i32, ready: i32, held: i32, now: Timestamp) -> 
 }
 
 #[test]
-fn requests_that_wait_wake_a_service_and_the_next_zero_waits_for_the_window() {
+fn held_requests_scale_from_zero_and_the_next_zero_waits_for_the_window() {
     let (spec, mut memory) = (spec(SHOP), Memory::default());
     let mut look = |second, replicas, ready, held| {
         turn(&spec, &observed(0.0, replicas, ready, held, at(second)), &mut memory, at(second), &mut alone)
@@ -362,16 +362,16 @@ fn requests_that_wait_wake_a_service_and_the_next_zero_waits_for_the_window() {
     assert_eq!((woken.replicas, woken.bound_by), (1, DecisionCode::RequestsHeld));
     let reason = woken.reasons.iter().find(|reason| reason.code() == DecisionCode::RequestsHeld).unwrap();
     assert_eq!(reason.reason, DecisionReason::RequestsHeld { held: 1 });
-    assert_eq!(look(2, 1, 0, 101).replicas, 3, "50 at a time for each");
+    assert_eq!(look(2, 1, 0, 101).replicas, 3, "50 connections per replica");
     assert_eq!(look(3, 3, 0, 5_000).replicas, 20, "never above maxReplicas");
-    assert_eq!(look(4, 20, 1, 5_000).replicas, 20, "held requests keep what there is");
+    assert_eq!(look(4, 20, 1, 5_000).replicas, 20, "held requests keep the current replicas");
     assert_eq!(look(10, 20, 20, 0).replicas, 20, "the window");
     assert_eq!(look(63, 20, 20, 0).replicas, 20);
     assert_eq!(look(65, 20, 20, 0).replicas, 0);
 }
 
 #[test]
-fn a_decision_waits_for_the_drain_and_says_so() {
+fn a_scale_down_waits_for_the_drain_and_reports_it() {
     let (spec, mut memory) = (spec(SHOP), Memory::default());
     let mut world = World::new(10, false, 1);
     let mut look = |world: &World| {
@@ -407,7 +407,7 @@ fn a_decision_waits_for_the_drain_and_says_so() {
 }
 
 #[test]
-fn a_restart_goes_on_with_the_drain_that_it_finds() {
+fn a_restart_continues_the_drain() {
     let mut world = World::new(10, false, 1);
     world.turn(7);
     let begun = world.rotation.draining.clone();
@@ -425,5 +425,5 @@ fn a_restart_goes_on_with_the_drain_that_it_finds() {
     assert_eq!(held.drain.unwrap().draining, BTreeMap::new(), "the window of 60 s asks for ten");
     world.second = 73;
     world.rotation.draining = begun;
-    assert_eq!(look(&world).replicas, 7, "the time counts from the choice");
+    assert_eq!(look(&world).replicas, 7, "the timeout counts from the start of the drain");
 }

@@ -1,4 +1,4 @@
-//! Each rule of section 5 of the design, from a user's YAML to what the user would see.
+//! Each rule of section 5 of the design, from a user's YAML to the result that the user sees.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ fn codes(decision: &Decision) -> Vec<DecisionCode> {
 }
 
 #[test]
-fn a_step_is_followed_at_once_and_a_fall_after_the_window() {
+fn a_rise_is_followed_immediately_and_a_fall_after_the_window() {
     let mut shop = Driven::new(SHOP, 2);
     shop.look(0, &[("load", fresh(200.0)), ("latency", fresh(0.1))]);
     let up = shop.look(15, &[("load", fresh(1150.0)), ("latency", fresh(0.1))]);
@@ -42,7 +42,7 @@ fn a_step_is_followed_at_once_and_a_fall_after_the_window() {
 }
 
 #[test]
-fn no_evidence_no_scale_down_and_none_for_a_window_after() {
+fn without_fresh_samples_there_is_no_scale_down_until_a_window_later() {
     let mut shop = Driven::new(SHOP, 10);
     let calm = [("load", fresh(100.0)), ("latency", fresh(0.1))];
     for state in [KpiState::Stale, KpiState::Empty, KpiState::Partial, KpiState::NaN, KpiState::Error] {
@@ -53,7 +53,7 @@ fn no_evidence_no_scale_down_and_none_for_a_window_after() {
             assert_eq!((held.replicas, held.has(KpiNotFresh)), (10, true), "{state:?}");
         }
         let back = outage.look(15, &calm);
-        assert_eq!(back.replicas, 10, "the answers after an outage are not believed at once");
+        assert_eq!(back.replicas, 10, "samples after an outage have no immediate effect");
     }
     shop.spec.kpis[0].empty_is_zero = true;
     for _ in 0..30 {
@@ -67,7 +67,7 @@ fn shop_copy(shop: &Driven) -> Driven {
 }
 
 #[test]
-fn after_a_raise_the_next_look_is_sooner() {
+fn after_a_scale_up_the_next_turn_is_sooner() {
     let mut shop = Driven::new(SHOP, 5);
     let calm = shop.look(15, &[("load", fresh(500.0)), ("latency", fresh(0.1))]);
     assert_eq!(calm.next_look.as_secs_f64(), 15.0);
@@ -78,14 +78,14 @@ fn after_a_raise_the_next_look_is_sooner() {
 }
 
 #[test]
-fn a_partial_sample_may_raise() {
+fn a_partial_sample_can_scale_up() {
     let mut shop = Driven::new(SHOP, 5);
     let half = Sample { state: KpiState::Partial, ..fresh(900.0) };
     assert_eq!(shop.look(15, &[("load", half), ("latency", fresh(0.1))]).replicas, 9);
 }
 
 #[test]
-fn half_of_the_series_is_partial_even_if_prometheus_does_not_say_so() {
+fn a_sample_with_half_of_its_targets_is_partial() {
     let mut shop = Driven::new(SHOP, 10);
     let load = |value, targets| Sample { targets: Some(targets), ..fresh(value) };
     for _ in 0..6 {
@@ -99,7 +99,7 @@ fn half_of_the_series_is_partial_even_if_prometheus_does_not_say_so() {
 }
 
 #[test]
-fn a_few_targets_that_are_missing_carry_what_the_others_do() {
+fn a_few_missing_targets_count_with_the_load_of_the_others() {
     let mut shop = Driven::new(SHOP, 10);
     shop.spec.scale_down.window = jiff::SignedDuration::ZERO;
     let reach = jiff::SignedDuration::from_secs(10);
@@ -120,12 +120,12 @@ fn a_few_targets_that_are_missing_carry_what_the_others_do() {
         let held = look(850.0, 10);
         assert_eq!(held.replicas, 10, "after {second} s the gap is still in the range");
     }
-    assert_eq!(look(850.0, 10).replicas, 9, "by now it is what the load is");
-    assert_eq!(look(1500.0, 8).replicas, 15, "none is added for them");
+    assert_eq!(look(850.0, 10).replicas, 9, "the range is full again");
+    assert_eq!(look(1500.0, 8).replicas, 15, "no replica is added for missing targets");
 }
 
 #[test]
-fn a_rate_that_reaches_back_into_a_gap_is_too_low_to_act_on() {
+fn a_rate_whose_range_includes_a_gap_does_not_scale_down() {
     let mut shop = Driven::new(SHOP, 10);
     shop.spec.scale_down.window = jiff::SignedDuration::ZERO;
     let load = |value, targets| Sample {
@@ -138,7 +138,7 @@ fn a_rate_that_reaches_back_into_a_gap_is_too_low_to_act_on() {
     }
     shop.look(1, &[("load", load(500.0, 5)), ("latency", fresh(0.1))]);
     for second in 1..10 {
-        // All targets are back, but their range fills only second by second.
+        // All targets are back, but their range fills second by second.
         let value = 500.0 + 50.0 * f64::from(second);
         let held = shop.look(1, &[("load", load(value, 10)), ("latency", fresh(0.1))]);
         assert_eq!((held.replicas, held.kpis[0].state), (10, KpiState::Fresh), "after {second} s");
@@ -146,14 +146,14 @@ fn a_rate_that_reaches_back_into_a_gap_is_too_low_to_act_on() {
     for second in 1..10 {
         let held = shop.look(1, &[("load", load(700.0, 10)), ("latency", fresh(0.1))]);
         let held = (held.replicas, held.bound_by);
-        assert_eq!(held, (10, ScaleDownStabilized), "a fall of {second} s may be one of targets");
+        assert_eq!(held, (10, ScaleDownStabilized), "a fall of {second} s may be due to missing targets");
     }
     let fallen = shop.look(1, &[("load", load(700.0, 10)), ("latency", fresh(0.1))]);
     assert_eq!(fallen.replicas, 7, "a fall that fills the range is followed");
 }
 
 #[test]
-fn an_average_that_a_gap_makes_low_is_no_burst() {
+fn an_average_lowered_by_a_gap_is_not_a_burst() {
     let mut shop = Driven::new(SHOP, 10);
     shop.spec.scale_down.window = jiff::SignedDuration::ZERO;
     let reach = jiff::SignedDuration::from_secs(5);
@@ -161,32 +161,32 @@ fn an_average_that_a_gap_makes_low_is_no_burst() {
     shop.look(1, &[("load", load(1000.0, 1000.0)), ("latency", fresh(0.1))]);
     shop.look(1, &[("load", Sample::unusable(KpiState::Error, "down")), ("latency", fresh(0.1))]);
     let back = shop.look(1, &[("load", load(300.0, 1150.0)), ("latency", fresh(0.1))]);
-    assert_eq!((back.replicas, back.bound_by), (12, BurstProposal), "the newest scrape is right");
+    assert_eq!((back.replicas, back.bound_by), (12, BurstProposal), "the newest scrape counts");
     let fallen = shop.look(5, &[("load", load(500.0, 500.0)), ("latency", fresh(0.1))]);
-    assert_eq!(fallen.replicas, 5, "no burst keeps them for a minute: {fallen:?}");
+    assert_eq!(fallen.replicas, 5, "no burst hold: {fallen:?}");
 }
 
 #[test]
-fn a_restart_makes_no_scale_down_on_its_first_look_and_keeps_the_window() {
+fn after_a_restart_there_is_no_scale_down_for_a_window() {
     let mut shop = Driven::new(SHOP, 12);
     let calm = [("load", fresh(100.0)), ("latency", fresh(0.1))];
     let first = shop.look(0, &calm);
     assert_eq!((first.replicas, first.bound_by), (12, ScaleDownStabilized));
-    assert_eq!(shop.look(15, &calm).replicas, 12, "what happened before is not known");
+    assert_eq!(shop.look(15, &calm).replicas, 12, "the past is unknown");
     let mut memory = Memory::rebuilt(past(&shop, &["load"], |_| Some(100.0)), []);
     let held = replicas_after_a_restart(&shop, &mut memory, &calm);
     let window = [[12; 19].as_slice(), &[2]].concat();
-    assert_eq!(held, window, "the latency, of which no past is known, may have asked for them");
+    assert_eq!(held, window, "the latency has no known history and may have needed them");
 }
 
-/// What range queries know of the last 300 s: the value of each KPI so many seconds ago.
+/// The results of range queries over the last 300 s: the value of each KPI by its age in seconds.
 fn past(shop: &Driven, kpis: &[&str], value: impl Fn(i64) -> Option<f64>) -> Past {
     let at = |ago| Some((shop.now - jiff::SignedDuration::from_secs(ago), value(ago)?));
     let points = |name: &&str| ((*name).to_owned(), (0..=30).filter_map(|i| at(300 - i * 10)).collect());
     past_proposals(&shop.spec, &kpis.iter().map(points).collect::<Vec<_>>(), shop.now)
 }
 
-/// The replicas at each look of the 300 s after a restart, whose first look lowers nothing.
+/// The replicas at each turn in the 300 s after a restart. The first turn lowers nothing.
 fn replicas_after_a_restart(shop: &Driven, memory: &mut Memory, samples: &[(&str, Sample)]) -> Vec<i32> {
     let samples = samples.iter().map(|(name, sample)| ((*name).to_owned(), sample.clone()));
     let seen = Observation {
@@ -210,7 +210,7 @@ kpis:
 "#;
 
 #[test]
-fn after_a_restart_a_window_that_is_full_of_known_loads_ends_when_it_would_have_without() {
+fn with_a_complete_history_of_loads_a_restart_does_not_extend_the_window() {
     let worker = Driven::new(QUEUE, 12);
     let calm = [("jobs", fresh(100.0)), ("mails", fresh(100.0))];
     let fallen = past(&worker, &["jobs", "mails"], |ago| Some(if ago > 100 { 1200.0 } else { 100.0 }));
@@ -221,7 +221,7 @@ fn after_a_restart_a_window_that_is_full_of_known_loads_ends_when_it_would_have_
 }
 
 #[test]
-fn after_a_restart_replicas_that_the_recovered_loads_do_not_explain_are_kept_for_a_window() {
+fn after_a_restart_replicas_not_explained_by_the_history_are_kept_for_a_window() {
     let worker = Driven::new(QUEUE, 12);
     let calm = [("jobs", fresh(100.0)), ("mails", fresh(100.0))];
     let high = |ago: i64| Some(if ago > 200 { 1200.0 } else { 100.0 });
@@ -231,7 +231,7 @@ fn after_a_restart_replicas_that_the_recovered_loads_do_not_explain_are_kept_for
     let negative = |ago: i64| if ago == 120 { Some(-1.0) } else { high(ago) };
     let cases = [
         ("a gap in the history", past(&worker, &["jobs", "mails"], gap)),
-        ("a number that is no load", past(&worker, &["jobs", "mails"], negative)),
+        ("a number that is not a load", past(&worker, &["jobs", "mails"], negative)),
         ("a history that ends too early", past(&worker, &["jobs", "mails"], ends)),
         ("a history that begins too late", past(&worker, &["jobs", "mails"], begins)),
         ("a KPI without a history", past(&worker, &["jobs"], high)),
@@ -245,7 +245,7 @@ fn after_a_restart_replicas_that_the_recovered_loads_do_not_explain_are_kept_for
 }
 
 #[test]
-fn after_an_interruption_the_replicas_that_there_are_count_as_recommended() {
+fn after_an_interruption_the_current_replicas_count_as_recommended() {
     let mut worker = Driven::new(QUEUE, 12);
     let calm = [("jobs", fresh(100.0)), ("mails", fresh(100.0))];
     for _ in 0..3 {
@@ -259,7 +259,7 @@ fn after_an_interruption_the_replicas_that_there_are_count_as_recommended() {
 }
 
 #[test]
-fn a_changed_query_begins_anew_and_lowers_nothing_for_a_window() {
+fn after_a_change_of_query_there_is_no_scale_down_for_a_window() {
     let mut worker = Driven::new(QUEUE, 10);
     let load = |value, targets| Sample { targets: Some(targets), ..fresh(value) };
     let calm = [("jobs", load(1000.0, 10)), ("mails", load(1000.0, 10))];
@@ -268,7 +268,7 @@ fn a_changed_query_begins_anew_and_lowers_nothing_for_a_window() {
     }
     worker.spec.kpis[0].query = "other".to_owned();
     worker.spec.kpis[1].name = "letters".to_owned();
-    // Fewer exporters know the answers to the new questions: none is missing.
+    // Fewer exporters answer the new queries, but no target is missing.
     let changed = [("jobs", load(300.0, 2)), ("letters", load(300.0, 2))];
     for look in 0..20 {
         let held = worker.look(15, &changed);
@@ -280,7 +280,7 @@ fn a_changed_query_begins_anew_and_lowers_nothing_for_a_window() {
 }
 
 #[test]
-fn a_query_that_is_changed_while_the_old_one_asked_for_less_lowers_nothing_at_once() {
+fn a_change_of_query_does_not_release_a_blocked_scale_down_immediately() {
     let mut worker = Driven::new(QUEUE, 10);
     worker.spec.scale_down.select = SelectPolicy::Disabled;
     let calm = [("jobs", fresh(100.0)), ("mails", fresh(100.0))];
@@ -296,7 +296,7 @@ fn a_query_that_is_changed_while_the_old_one_asked_for_less_lowers_nothing_at_on
 }
 
 #[test]
-fn the_newest_scrape_counts_when_it_is_far_above_the_average() {
+fn the_newest_scrape_counts_if_it_is_far_above_the_average() {
     let mut shop = Driven::new(SHOP, 2);
     let burst = Sample { newest: Some(900.0), ..fresh(300.0) };
     let up = shop.look(15, &[("load", burst), ("latency", fresh(0.1))]);
@@ -311,7 +311,7 @@ fn the_newest_scrape_counts_when_it_is_far_above_the_average() {
 }
 
 #[test]
-fn a_burst_that_found_too_few_replicas_keeps_them_for_a_minute() {
+fn a_burst_above_the_capacity_keeps_the_replicas_for_a_minute() {
     let mut shop = Driven::new(SHOP, 2);
     shop.spec.scale_down.window = jiff::SignedDuration::ZERO;
     shop.look(15, &[("load", fresh(200.0)), ("latency", fresh(0.1))]);
@@ -324,11 +324,11 @@ fn a_burst_that_found_too_few_replicas_keeps_them_for_a_minute() {
     assert_eq!(shop.look(15, &[("load", fresh(200.0)), ("latency", fresh(0.1))]).replicas, 2);
     let harmless = Sample { newest: Some(150.0), ..fresh(50.0) };
     shop.look(15, &[("load", harmless), ("latency", fresh(0.1))]);
-    assert_eq!(shop.replicas, 2, "what the replicas carry anyway holds nothing");
+    assert_eq!(shop.replicas, 2, "a burst within the capacity has no hold");
 }
 
 #[test]
-fn a_rise_that_three_scrapes_confirm_counts_before_the_average_follows() {
+fn a_rise_confirmed_by_three_scrapes_counts_before_the_average_follows() {
     let mut shop = Driven::new(SHOP, 10);
     let mut replicas = Vec::new();
     for (average, newest) in [(1000.0, 1000.0), (1030.0, 1500.0), (1060.0, 1500.0), (1100.0, 1500.0)] {
@@ -339,21 +339,21 @@ fn a_rise_that_three_scrapes_confirm_counts_before_the_average_follows() {
 }
 
 #[test]
-fn an_objective_raises_while_it_helps() {
+fn an_objective_raises_replicas_while_that_helps() {
     let mut shop = Driven::new(SHOP, 4);
     let at = |latency| [("load", fresh(400.0)), ("latency", fresh(latency))];
     shop.look(0, &at(0.1));
     let raised = shop.look(15, &at(0.5));
     assert_eq!((raised.replicas, raised.bound_by), (8, ObjectiveBreached));
     shop.ready = 4;
-    assert!(shop.look_as_it_is(15, &at(0.5)).has(ObjectiveSettling), "what is starting is credited");
+    assert!(shop.look_as_it_is(15, &at(0.5)).has(ObjectiveSettling), "starting replicas get time");
     let settling = shop.look(15, &at(0.4));
     assert_eq!((settling.replicas, settling.bound_by), (8, ObjectiveSettling));
     let again = shop.look(60, &at(0.35));
     assert_eq!((again.replicas, again.bound_by), (12, ObjectiveBreached), "it helped, but not enough");
     shop.look(15, &at(0.24));
     for _ in 0..40 {
-        assert_eq!(shop.look(15, &at(0.24)).replicas, 12, "near the limit nothing is lowered");
+        assert_eq!(shop.look(15, &at(0.24)).replicas, 12, "no scale-down near the limit");
     }
     for _ in 0..22 {
         shop.look(15, &at(0.1));
@@ -362,7 +362,7 @@ fn an_objective_raises_while_it_helps() {
 }
 
 #[test]
-fn an_objective_that_replicas_do_not_help_stops_raising_and_says_so() {
+fn an_objective_stops_raising_without_effect_and_reports_it() {
     let mut shop = Driven::new(SHOP, 4);
     let broken = [("load", fresh(400.0)), ("latency", fresh(2.0))];
     let mut most = 0;
@@ -376,11 +376,11 @@ fn an_objective_that_replicas_do_not_help_stops_raising_and_says_so() {
     for _ in 0..12 {
         decision = shop.look(15, &broken);
     }
-    assert_eq!(decision.replicas, 4, "what was added in vain goes again, what was there stays");
+    assert_eq!(decision.replicas, 4, "replicas added without effect are removed, the others stay");
 }
 
 #[test]
-fn a_raise_that_the_maximum_holds_back_is_not_called_ineffective() {
+fn a_raise_blocked_by_max_replicas_is_not_ineffective() {
     let mut shop = Driven::new(SHOP, 20);
     for _ in 0..40 {
         let decision = shop.look(15, &[("load", fresh(2000.0)), ("latency", fresh(2.0))]);
@@ -390,7 +390,7 @@ fn a_raise_that_the_maximum_holds_back_is_not_called_ineffective() {
 }
 
 #[test]
-fn to_zero_and_back_in_one_write() {
+fn scales_to_zero_and_back_in_one_write() {
     let yaml = r#"
 scaleTargetRef: {kind: Deployment, name: worker}
 minReplicas: 0
@@ -404,17 +404,17 @@ kpis:
     for _ in 0..6 {
         worker.look(15, &[("jobs", fresh(0.0)), ("cpu", fresh(0.01))]);
     }
-    assert_eq!(worker.replicas, 0, "the little that an idle process uses does not keep it");
+    assert_eq!(worker.replicas, 0, "the usage of an idle process does not keep it");
     let empty = Sample::unusable(KpiState::Empty, "no replicas");
     let up = worker.look(15, &[("jobs", fresh(20.0)), ("cpu", empty.clone())]);
-    assert_eq!(up.replicas, 2, "twice of one, since a percentage of nothing is nothing");
+    assert_eq!(up.replicas, 2, "200 % of one replica, since a percentage of 0 is 0");
     worker.spec.scale_up.policies.clear();
     worker.replicas = 0;
     assert_eq!(worker.look(15, &[("jobs", fresh(333.0)), ("cpu", empty)]).replicas, 34);
 }
 
 #[test]
-fn a_schedule_lifts_the_floor_and_wakes_the_loop_at_its_start() {
+fn a_schedule_raises_the_minimum_and_triggers_a_turn_at_its_start() {
     let yaml = r#"
 scaleTargetRef: {kind: Deployment, name: shop}
 minReplicas: 1
@@ -431,22 +431,22 @@ schedule: [{name: sale, timeZone: Europe/Berlin, start: "0 8 * * 5", duration: 2
     shop.look(7199, &[]);
     assert_eq!(shop.replicas, 20);
     shop.look(1, &[]);
-    assert_eq!(shop.look(300, &[]).replicas, 1, "one window after its end");
+    assert_eq!(shop.look(300, &[]).replicas, 1, "a window after its end");
 }
 
 #[test]
-fn limits_hold_whatever_is_asked_for() {
+fn limits_apply_to_every_proposal() {
     let mut shop = Driven::new(SHOP, 2);
     let up = shop.look(15, &[("load", fresh(1e12)), ("latency", fresh(0.1))]);
     assert_eq!((up.replicas, up.bound_by, up.proposed), (20, MaxReplicas, i32::MAX));
     shop.replicas = 1;
     let raised =
         shop.look(15, &[("load", Sample::unusable(KpiState::Error, "down")), ("latency", fresh(0.1))]);
-    assert!(raised.replicas >= 2, "the minimum holds without any evidence");
+    assert!(raised.replicas >= 2, "minReplicas applies without fresh samples");
 }
 
 #[test]
-fn observe_and_paused_say_what_they_would_do_and_do_nothing() {
+fn modes_observe_and_paused_report_without_scaling() {
     for (mode, code) in [("Observe", Observing), ("Paused", Paused)] {
         let mut shop = Driven::new(&format!("mode: {mode}\n{SHOP}"), 2);
         let decision = shop.look(15, &[("load", fresh(900.0)), ("latency", fresh(0.1))]);
@@ -464,7 +464,7 @@ kpis: [{name: cpu, type: Utilization, query: q, target: "0.5"}]
 "#;
     let shop = Driven::new(yaml, 10);
     let pod = |index: i32, ready| Pod { name: format!("p{index}"), ready, starting: !ready };
-    // A rollout: ten old pods at their target, five new ones that burn a core each while they start.
+    // A rollout: ten old pods at their target, five new ones that use a core each while they start.
     let pods: Vec<_> = (0..10).map(|i| pod(i, true)).chain((10..15).map(|i| pod(i, false))).collect();
     let usage = (0..15).map(|i| (format!("p{i}"), if i < 10 { 0.5 } else { 1.0 })).collect();
     let cpu = Sample { value: Some(Value::ByPod(usage)), ..fresh(0.0) };

@@ -1,4 +1,4 @@
-//! Numbers and times at the edges of what there is: too large, too long, negative.
+//! Extreme numbers and times: too large, too long, negative.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::fixtures::{Driven, fresh};
 
-/// A service of one KPI that follows a fall at once.
+/// A service with one KPI and without a scale-down window.
 fn of(kpi: &str) -> String {
     format!(
         r#"
@@ -40,7 +40,7 @@ fn by_pod(numbers: &[f64]) -> Sample {
     Sample { value: Some(Value::ByPod(pods)), ..fresh(0.0) }
 }
 
-/// What the service has after its first look and this one.
+/// The replicas after a first turn without a sample and a turn with this one.
 fn after(yaml: &str, replicas: i32, name: &str, sample: Sample) -> i32 {
     let mut service = Driven::new(yaml, replicas);
     let calm = Sample { value: None, ..Sample::unusable(KpiState::Error, "not yet") };
@@ -49,7 +49,7 @@ fn after(yaml: &str, replicas: i32, name: &str, sample: Sample) -> i32 {
 }
 
 #[test]
-fn a_quotient_beyond_all_numbers_asks_for_more_replicas() {
+fn an_overflowing_quotient_asks_for_max_replicas() {
     for value in [2147483648.0, 1e12, 1e306, f64::MAX] {
         for per_replica in ["1m", "0.1", "1"] {
             assert_eq!(after(&load(per_replica), 50, "load", fresh(value)), 50, "{value} / {per_replica}");
@@ -62,7 +62,7 @@ fn a_quotient_beyond_all_numbers_asks_for_more_replicas() {
 }
 
 #[test]
-fn above_the_target_no_replica_goes_while_others_are_not_ready() {
+fn above_the_target_no_replica_is_removed_while_others_are_not_ready() {
     for (ready, cpu) in [(5, 0.9), (5, 0.7), (1, 6.0), (9, 0.65)] {
         for sample in [fresh(cpu), by_pod(&vec![cpu; usize::try_from(ready).unwrap()])] {
             let mut service = Driven::new(CPU, 10);
@@ -76,7 +76,7 @@ fn above_the_target_no_replica_goes_while_others_are_not_ready() {
 }
 
 #[test]
-fn a_negative_number_is_no_evidence_and_is_shown() {
+fn a_negative_number_is_an_error_and_is_shown() {
     for negative in [-4_500_000.0, -1.0, -0.5] {
         let mut service = Driven::new(&load("50"), 20);
         for _ in 0..60 {
@@ -93,18 +93,18 @@ fn a_negative_number_is_no_evidence_and_is_shown() {
     }
     let mut service = Driven::new(&load("50"), 20);
     service.look(15, &[("load", fresh(-1e-12))]);
-    assert_eq!(service.look(15, &[("load", fresh(-1e-12))]).replicas, 1, "a rounding error is zero");
+    assert_eq!(service.look(15, &[("load", fresh(-1e-12))]).replicas, 1, "a rounding error counts as zero");
 }
 
 #[test]
-fn a_pod_with_a_negative_share_counts_as_one_without() {
+fn a_pod_with_a_negative_value_counts_as_missing() {
     let mut service = Driven::new(CPU, 4);
     service.look(15, &[("cpu", by_pod(&[0.6, 0.6, 0.6, -1e6]))]);
     assert_eq!(service.look(15, &[("cpu", by_pod(&[0.6, 0.6, 0.6, -1e6]))]).replicas, 4);
 }
 
 #[test]
-fn what_one_look_sees_does_not_count_alone_whatever_the_period() {
+fn a_single_sample_has_no_effect_at_any_period() {
     for (period, window) in [("10m", 300), ("5m", 300), ("1m", 30), ("10m", 60)] {
         let yaml = format!(
             r#"
@@ -129,7 +129,7 @@ kpis: [{{name: load, type: Load, query: l, perReplica: "100"}}]
 }
 
 #[test]
-fn a_range_of_more_than_an_hour_is_not_cut() {
+fn a_range_of_more_than_an_hour_is_not_truncated() {
     let mut shop = Driven::new(&load("100"), 40);
     let with_range = |value| Sample { reach: SignedDuration::from_hours(3), ..fresh(value) };
     shop.look(60, &[("load", with_range(4000.0))]);
@@ -144,7 +144,7 @@ fn objective(limit: &str) -> String {
     of(&format!(r#"{{name: slow, type: Objective, query: q, atMost: "{limit}"}}"#))
 }
 
-/// What a Load asks for once one of its ten scrape targets is missing.
+/// The replicas for a Load with one of its ten scrape targets missing.
 fn with_nine_of_ten_targets(yaml: &str, replicas: i32, value: f64) -> i32 {
     let mut service = Driven::new(yaml, replicas);
     let load = |value, targets| Sample { targets: Some(targets), ..fresh(value) };
@@ -152,7 +152,7 @@ fn with_nine_of_ten_targets(yaml: &str, replicas: i32, value: f64) -> i32 {
     service.look(15, &[("load", load(value, 9))]).replicas
 }
 
-/// Any number, more often one at the edge of what there is, or one that asks for a few replicas of some goal.
+/// Any number, more often an extreme one, or one that needs a few replicas for some goal.
 fn number() -> impl Strategy<Value = f64> {
     let edges = [0.0, f64::MIN_POSITIVE, 1e-9, 1e290, 1e300, 1e307, f64::MAX / 2.0, f64::MAX];
     let goals = [1e-9, 1e-3, 0.6, 3.0, 1e18];
@@ -163,7 +163,7 @@ fn number() -> impl Strategy<Value = f64> {
     ]
 }
 
-/// The smallest and the largest quantity that a goal can be, and some between.
+/// The smallest and the largest quantity of a goal, and some in between.
 fn quantity() -> impl Strategy<Value = &'static str> {
     prop_oneof![Just("1n"), Just("1m"), Just("3"), Just("1E")]
 }
@@ -171,7 +171,7 @@ fn quantity() -> impl Strategy<Value = &'static str> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
-    /// More load never asks for fewer replicas, wherever in the range of an f64 it lies.
+    /// More load never asks for fewer replicas, anywhere in the range of an f64.
     #[test]
     fn monotone_over_all_numbers(low in number(), high in number(), per_replica in quantity(), start in 0..50i32) {
         let (low, high) = (low.abs().min(high.abs()), low.abs().max(high.abs()));
@@ -185,7 +185,7 @@ proptest! {
         prop_assert!(by_pods(low) <= by_pods(high));
         let nine_of_ten = |value| with_nine_of_ten_targets(&yaml, start, value);
         prop_assert!(nine_of_ten(low) <= nine_of_ten(high), "{} <= {}", nine_of_ten(low), nine_of_ten(high));
-        prop_assert!(after(&yaml, start, "load", fresh(low)) <= nine_of_ten(low), "a missing target takes no replica");
+        prop_assert!(after(&yaml, start, "load", fresh(low)) <= nine_of_ten(low), "a missing target removes no replica");
     }
 
     /// A worse value of an Objective never asks for fewer replicas, whatever its limit.
@@ -195,10 +195,10 @@ proptest! {
         let yaml = objective(limit);
         let replicas = |value| after(&yaml, start, "slow", fresh(value));
         prop_assert!(replicas(low.min(high)) <= replicas(low.max(high)));
-        prop_assert!(replicas(low) >= start, "a value alone takes no replica");
+        prop_assert!(replicas(low) >= start, "a value alone removes no replica");
     }
 
-    /// The newest scrape asks for more replicas or for none, whatever it is.
+    /// The newest scrape never lowers the proposal.
     #[test]
     fn a_burst_is_monotone_over_all_numbers(average in number(), low in prop_oneof![number(), prop::num::f64::ANY], high in number(),
                                             per_replica in quantity(), start in 0..50i32) {

@@ -14,7 +14,7 @@ pub fn parse(yaml: &str) -> ScalableServiceSpec {
     serde_saphyr::from_str(yaml).unwrap()
 }
 
-/// A service whose decisions are carried out at once.
+/// A service whose decisions are applied immediately.
 pub struct Driven {
     pub spec: Validated,
     pub memory: Memory,
@@ -24,19 +24,19 @@ pub struct Driven {
 }
 
 impl Driven {
-    /// With `replicas` ready replicas, past the first look.
+    /// With `replicas` ready replicas, before the first turn.
     pub fn new(yaml: &str, replicas: i32) -> Self {
         let now = Timestamp::from_second(1_800_000_000).unwrap();
         Self { spec: spec(yaml), memory: Memory::default(), replicas, ready: replicas, now }
     }
 
-    /// Looks after `seconds`; every replica is ready by then.
+    /// Evaluates after `seconds`; every replica is ready by then.
     pub fn look(&mut self, seconds: i64, samples: &[(&str, Sample)]) -> Decision {
         self.ready = self.replicas;
         self.look_as_it_is(seconds, samples)
     }
 
-    /// Looks after `seconds`, with only as many ready replicas as there were.
+    /// Evaluates after `seconds`, with `self.ready` ready replicas.
     pub fn look_as_it_is(&mut self, seconds: i64, samples: &[(&str, Sample)]) -> Decision {
         self.now += SignedDuration::from_secs(seconds);
         let stamp = |sample: &Sample| Sample { at: sample.at.map(|_| self.now), ..sample.clone() };

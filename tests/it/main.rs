@@ -1,4 +1,4 @@
-//! What needs neither root nor a cluster: the engine from a user's YAML, properties, the rules of the house.
+//! Tests that need neither root nor a cluster: the engine from a user's YAML, properties, and rules for the sources.
 
 // A test that can't go on has failed.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used)]

@@ -1,4 +1,4 @@
-//! Specs and observation lines that can't be used, and unusual ones that can, as a user of `plimsoll decide` writes them.
+//! Invalid specs and observation lines, and unusual valid ones, as a user of `plimsoll decide` writes them.
 
 use plimsoll::{
     cli::decide::{run, service},
@@ -7,7 +7,7 @@ use plimsoll::{
 use plimsoll_api::Validated;
 use serde_json::Value;
 
-/// A service by its fields below `spec`, one a line.
+/// A service by its fields below `spec`, one per line.
 fn yaml(spec: &str) -> String {
     let spec = spec.replace('\n', "\n  ");
     format!(
@@ -27,10 +27,10 @@ fn with_kpi(kpi: &str, more: &str) -> String {
 }
 
 fn refusal(text: impl AsRef<[u8]>) -> String {
-    let said = service(text.as_ref()).map(drop).unwrap_err().to_string();
-    assert!(said.len() < 900, "{} bytes: {said}", said.len());
-    assert_eq!(said.lines().count(), 1, "{said}");
-    said
+    let message = service(text.as_ref()).map(drop).unwrap_err().to_string();
+    assert!(message.len() < 900, "{} bytes: {message}", message.len());
+    assert_eq!(message.lines().count(), 1, "{message}");
+    message
 }
 
 fn accepted(text: &str) -> Validated {
@@ -38,7 +38,7 @@ fn accepted(text: &str) -> Validated {
 }
 
 #[test]
-fn a_field_that_does_not_exist_is_refused_wherever_it_is() {
+fn an_unknown_field_is_refused_at_every_level() {
     for (more, start) in [
         (
             "behaviour: {}",
@@ -69,23 +69,26 @@ fn a_field_that_does_not_exist_is_refused_wherever_it_is() {
         ("recovery: {outlier: {}}", "spec.recovery.outlier is not a known field (did you mean outliers?)"),
         ("\"a b\": 1", "spec.\"a b\" is not a known field"),
     ] {
-        let said = refusal(with(&format!("maxReplicas: 10\n{more}")));
-        assert!(said.starts_with(start), "{said}");
+        let message = refusal(with(&format!("maxReplicas: 10\n{more}")));
+        assert!(message.starts_with(start), "{message}");
     }
-    let said = refusal(with_kpi("perReplica: 1, onempty: Zero", "maxReplicas: 10"));
-    assert!(said.starts_with("spec.kpis[0].onempty is not a known field (did you mean onEmpty?)"), "{said}");
-    let said =
+    let message = refusal(with_kpi("perReplica: 1, onempty: Zero", "maxReplicas: 10"));
+    assert!(
+        message.starts_with("spec.kpis[0].onempty is not a known field (did you mean onEmpty?)"),
+        "{message}"
+    );
+    let message =
         refusal(with("maxReplicas: 10").replace("metadata: {name: s}", "metadata: {name: s, label: {}}"));
-    assert!(said.starts_with("metadata.label is not a known field (did you mean labels?)"), "{said}");
-    let said = refusal(with("maxReplicas: 10") + "sepc: {}\n");
+    assert!(message.starts_with("metadata.label is not a known field (did you mean labels?)"), "{message}");
+    let message = refusal(with("maxReplicas: 10") + "sepc: {}\n");
     assert_eq!(
-        said,
+        message,
         "sepc is not a known field (did you mean spec?); allowed are apiVersion, kind, metadata, spec and status"
     );
 }
 
 #[test]
-fn a_value_of_the_wrong_type_or_beyond_a_limit_is_refused_with_what_is_allowed() {
+fn a_value_of_the_wrong_type_or_out_of_range_is_refused_with_the_allowed_values() {
     for (more, sentence) in [
         ("maxReplicas: many", "spec.maxReplicas is \"many\"; it must be a whole number from 1 to 100000"),
         (
@@ -161,25 +164,26 @@ fn a_value_of_the_wrong_type_or_beyond_a_limit_is_refused_with_what_is_allowed()
             "spec.kpis[0].source is 5; it must be text of 1 to 63 characters, in quotes",
         ),
     ] {
-        let said = refusal(with_kpi(kpi, "maxReplicas: 9"));
-        assert!(said.starts_with(start), "{said}");
+        let message = refusal(with_kpi(kpi, "maxReplicas: 9"));
+        assert!(message.starts_with(start), "{message}");
     }
     let target = yaml("scaleTargetRef: {kind: '', name: ''}\nmaxReplicas: 3\nschedule: []\nkpis: []");
-    let said = refusal(target);
+    let message = refusal(target);
     assert!(
-        said.contains("spec.scaleTargetRef.kind is \"\"; it must be text of 1 to 63 characters: letters and"),
-        "{said}"
+        message
+            .contains("spec.scaleTargetRef.kind is \"\"; it must be text of 1 to 63 characters: letters and"),
+        "{message}"
     );
     let seventeen: String =
         (0..17).map(|n| format!("- {{name: k{n}, type: Load, query: y, perReplica: 1}}\n")).collect();
-    let said =
+    let message =
         refusal(yaml(&format!("scaleTargetRef: {{kind: A, name: s}}\nmaxReplicas: 3\nkpis:\n{seventeen}")));
-    assert_eq!(said, "spec.kpis is a list of 17 entries; it must be a list of at most 16 entries");
+    assert_eq!(message, "spec.kpis is a list of 17 entries; it must be a list of at most 16 entries");
 }
 
 #[test]
-fn an_object_that_is_no_scalable_service_is_refused() {
-    let right = with("maxReplicas: 9");
+fn an_object_of_another_kind_is_refused() {
+    let valid = with("maxReplicas: 9");
     for (found, instead, sentence) in [
         (
             "apiVersion: plimsoll.dev/v1alpha1",
@@ -211,16 +215,16 @@ fn an_object_that_is_no_scalable_service_is_refused() {
         ("{name: s}", "{}", "metadata.name is missing; it must be text of 1 to 253 characters"),
         ("{name: s}", "{name: S_1}", "metadata.name is \"S_1\"; it must be text of 1 to 253 characters"),
     ] {
-        let said = refusal(right.replacen(found, instead, 1));
-        assert!(said.starts_with(sentence), "{said}");
+        let message = refusal(valid.replacen(found, instead, 1));
+        assert!(message.starts_with(sentence), "{message}");
     }
-    let head = right.split("spec:").next().unwrap();
+    let head = valid.split("spec:").next().unwrap();
     assert_eq!(refusal(format!("{head}spec:\n")), "spec is missing; it must be an object");
     let none = "the file has 0 objects of kind ScalableService; it must have exactly one";
     assert_eq!(refusal(""), none);
     assert_eq!(refusal("# nothing\n---\n"), none);
     assert_eq!(refusal("apiVersion: apps/v1\nkind: Deployment\n"), none);
-    assert_eq!(refusal(format!("{right}---\n{right}")), none.replace('0', "2"));
+    assert_eq!(refusal(format!("{valid}---\n{valid}")), none.replace('0', "2"));
     let page = refusal("<html><body>404</body></html>");
     assert!(
         page.starts_with("a document is \"<html><body>404</body></html>\"; it must be an object"),
@@ -229,7 +233,7 @@ fn an_object_that_is_no_scalable_service_is_refused() {
 }
 
 #[test]
-fn a_key_that_is_there_twice_is_refused_with_its_path() {
+fn a_duplicate_key_is_refused_with_its_path() {
     for (text, path) in [
         (with("maxReplicas: 9\nmaxReplicas: 8"), "spec.maxReplicas"),
         (with_kpi("perReplica: 1, query: y", "maxReplicas: 9"), "spec.kpis[0].query"),
@@ -239,35 +243,35 @@ fn a_key_that_is_there_twice_is_refused_with_its_path() {
             "metadata.labels.a",
         ),
     ] {
-        assert_eq!(refusal(text), format!("{path} is there twice; it must be there once"));
+        assert_eq!(refusal(text), format!("{path} is set twice; it must be set once"));
     }
     let two = "{name: n, start: 0 8 * * *, duration: 1h, minReplicas: 1}";
-    let said = refusal(with(&format!("maxReplicas: 9\nschedule: [{two}, {two}]")));
-    assert_eq!(said, "spec.schedule has the name \"n\" twice; names must be unique");
+    let message = refusal(with(&format!("maxReplicas: 9\nschedule: [{two}, {two}]")));
+    assert_eq!(message, "spec.schedule has the name \"n\" twice; names must be unique");
 }
 
 #[test]
-fn text_that_is_no_yaml_is_refused_in_plain_words_with_its_line() {
+fn invalid_yaml_is_refused_in_plain_words_with_its_line() {
     for (text, start) in [
         (with("maxReplicas: [1"), "line 7, column 16: this is not YAML: a comma or ] is missing"),
         (with("maxReplicas: \"1"), "line "),
         (with(&format!("x: {}", "[".repeat(500))), "line 7, column "),
         ("a: &a [x, x]\nb: &b [*a, *a, *a]\nc: [*b, *b]\nd: *e\n".to_owned(), "line 4, column "),
     ] {
-        let said = refusal(&text);
-        assert!(said.starts_with(start), "{text}: {said}");
+        let message = refusal(&text);
+        assert!(message.starts_with(start), "{text}: {message}");
     }
     let bomb: String = (1..10)
         .map(|level| format!("a{level}: &a{level} [{}]\n", vec![format!("*a{}", level - 1); 10].join(",")))
         .collect();
-    let said = refusal(format!("a0: &a0 [x]\n{bomb}"));
-    assert!(said.contains("has too many values"), "{said}");
-    let said = refusal([with("maxReplicas: 9").as_bytes(), b"# \xff\n"].concat());
-    assert!(said.contains("has the byte 0xff; the text must be UTF-8"), "{said}");
+    let message = refusal(format!("a0: &a0 [x]\n{bomb}"));
+    assert!(message.contains("has too many values"), "{message}");
+    let message = refusal([with("maxReplicas: 9").as_bytes(), b"# \xff\n"].concat());
+    assert!(message.contains("has the byte 0xff; the text must be UTF-8"), "{message}");
 }
 
 #[test]
-fn a_value_of_megabytes_makes_a_short_sentence() {
+fn a_value_of_megabytes_produces_a_short_sentence() {
     let long = "x".repeat(10_000_000);
     for text in [
         with(&format!("maxReplicas: {long}")),
@@ -282,19 +286,19 @@ fn a_value_of_megabytes_makes_a_short_sentence() {
 }
 
 #[test]
-fn what_is_unusual_and_right_is_taken() {
-    let right = with("maxReplicas: 9");
+fn unusual_valid_specs_are_accepted() {
+    let valid = with("maxReplicas: 9");
     for text in [
-        format!("kind: Deployment\n---\t\n{right}"),
-        format!("\u{feff}---\n{right}"),
-        format!("%YAML 1.2\n---\n{right}...\n"),
-        right.replace('\n', "\r\n"),
-        right.replace("{name: s}", "{name: s, uid: a, generation: 2, creationTimestamp: null, managedFields: [{manager: m, fieldsV1: {f:spec: {}}}]}")
+        format!("kind: Deployment\n---\t\n{valid}"),
+        format!("\u{feff}---\n{valid}"),
+        format!("%YAML 1.2\n---\n{valid}...\n"),
+        valid.replace('\n', "\r\n"),
+        valid.replace("{name: s}", "{name: s, uid: a, generation: 2, creationTimestamp: null, managedFields: [{manager: m, fieldsV1: {f:spec: {}}}]}")
             + "status: {observedGeneration: 2, whatever: [1]}\n",
-        right.replace("{name: s}", "{generateName: s-}"),
+        valid.replace("{name: s}", "{generateName: s-}"),
         with("maxReplicas: 0x0A\nminReplicas: 1e0\nschedule: null"),
         with_kpi("perReplica: 1Ei", "maxReplicas: 9"),
-        format!("apiVersion: v1\nkind: List\nitems:\n- {}", right.replace('\n', "\n  ")),
+        format!("apiVersion: v1\nkind: List\nitems:\n- {}", valid.replace('\n', "\n  ")),
         "{\"apiVersion\": \"plimsoll.dev/v1alpha1\", \"kind\": \"ScalableService\", \"metadata\": {\"name\": \"s\"}, \
          \"spec\": {\"scaleTargetRef\": {\"kind\": \"A\", \"name\": \"s\"}, \"maxReplicas\": 10, \"kpis\": \
          [{\"name\": \"load\", \"type\": \"Load\", \"query\": \"x\", \"perReplica\": \"10\"}]}}"
@@ -308,7 +312,7 @@ fn what_is_unusual_and_right_is_taken() {
 }
 
 #[test]
-fn every_example_is_taken() {
+fn every_example_is_accepted() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -324,16 +328,16 @@ fn every_example_is_taken() {
 }
 
 #[test]
-fn every_pattern_of_the_schema_is_put_in_words() {
+fn every_pattern_of_the_schema_has_a_description() {
     let crd = plimsoll::cli::generate::crd_yaml().unwrap();
     let crd: Value = serde_saphyr::from_str(&crd).unwrap();
     let mut found = Vec::new();
     collect(&crd, &mut found);
     found.sort();
     found.dedup();
-    let mut worded: Vec<_> = PATTERNS.iter().map(|(pattern, _)| (*pattern).to_owned()).collect();
-    worded.sort();
-    assert_eq!(found, worded);
+    let mut described: Vec<_> = PATTERNS.iter().map(|(pattern, _)| (*pattern).to_owned()).collect();
+    described.sort();
+    assert_eq!(found, described);
 }
 
 fn collect(schema: &Value, patterns: &mut Vec<String>) {
@@ -362,20 +366,20 @@ fn error(line: &str) -> String {
     let good = r#"{"time": 9, "replicas": 4, "kpis": {"load": 35, "slow": 0.5}}"#;
     let answers = answers(&format!("{line}\n{good}"));
     assert_eq!(answers.len(), 2, "{line}");
-    assert_eq!(answers[1]["replicas"], 4, "the stream goes on");
-    let said = answers[0]["error"].as_str().unwrap_or_else(|| panic!("taken: {line}")).to_owned();
-    assert!(said.len() < 900, "{said}");
-    said
+    assert_eq!(answers[1]["replicas"], 4, "the stream continues");
+    let message = answers[0]["error"].as_str().unwrap_or_else(|| panic!("accepted: {line}")).to_owned();
+    assert!(message.len() < 900, "{message}");
+    message
 }
 
 #[test]
-fn a_line_that_can_not_be_used_is_told_with_its_field() {
+fn an_invalid_line_is_reported_with_its_field() {
     let count = "it must be a whole number from 0 to 2147483647";
     let seconds = "it must be a number of seconds from -62135596800 to 221845391999";
     let answer = "it must be a number, null, or an object such as {\"state\": \"Empty\"}";
     for (line, sentence) in [
         (r#"{"time": 0, "replicas": 4, "kpis": {}} and more"#,
-         r#""and more" (column 40) stands after the object; a line must be one object and nothing else"#.to_owned()),
+         r#""and more" (column 40) follows the object; a line must be one object and nothing else"#.to_owned()),
         (r#"[0, 4]"#, "the line is a list of 2 entries; it must be an object with time, replicas and kpis".to_owned()),
         ("5", "the line is 5; it must be an object with time, replicas and kpis".to_owned()),
         ("{}", format!("time is missing; {seconds}")),
@@ -393,8 +397,8 @@ fn a_line_that_can_not_be_used_is_told_with_its_field() {
         (r#"{"time": 0, "replicas": 4, "kpis": [35]}"#,
          "kpis is a list of 1 entry; it must be an object with a number for each KPI by its name".to_owned()),
         (r#"{"time": 0, "replicas": 4, "kpis": {"load": "35"}}"#, format!("kpis.load is \"35\"; {answer}")),
-        (r#"{"time": 0, "replicas": 4, "kpis": {"load": 1, "load": 2}}"#, "kpis.load is there twice; it must be there once".to_owned()),
-        (r#"{"time": 0, "time": 5, "replicas": 4, "kpis": {}}"#, "time is there twice; it must be there once".to_owned()),
+        (r#"{"time": 0, "replicas": 4, "kpis": {"load": 1, "load": 2}}"#, "kpis.load is set twice; it must be set once".to_owned()),
+        (r#"{"time": 0, "time": 5, "replicas": 4, "kpis": {}}"#, "time is set twice; it must be set once".to_owned()),
         (r#"{"time": 0, "replicas": 4, "kpis": {"load": {"State": "Empty"}}}"#,
          "kpis.load.State is not a known field (did you mean state?); allowed is state".to_owned()),
         (r#"{"time": 0, "replicas": 4, "kpis": {"load": {}}}"#,
@@ -414,8 +418,8 @@ fn a_line_that_can_not_be_used_is_told_with_its_field() {
         (r#"{"time": 0, "replicas": 4, "kpis": {"load": 3"#, "kpis"),
         ("time: 0", "the line is not JSON at"),
     ] {
-        let said = error(line);
-        assert!(said.starts_with(start), "{said}");
+        let message = error(line);
+        assert!(message.starts_with(start), "{message}");
     }
     let long = "x".repeat(10_000_000);
     error(&format!(r#"{{"time": 0, "replicas": 4, "kpis": {{"load": "{long}"}}}}"#));
@@ -423,9 +427,9 @@ fn a_line_that_can_not_be_used_is_told_with_its_field() {
     error(&long);
 }
 
-/// `onEmpty: Zero` is for a Load that Prometheus has no series of, and for nothing else.
+/// `onEmpty: Zero` applies only to a Load for which Prometheus has no series.
 #[test]
-fn a_line_can_say_why_there_is_no_number() {
+fn a_line_can_give_a_state_instead_of_a_number() {
     let line = |time: i32, state: &str| {
         format!(r#"{{"time": {time}, "replicas": 4, "kpis": {{"load": {state}, "slow": 0.5}}}}"#)
     };
@@ -446,7 +450,7 @@ fn a_line_can_say_why_there_is_no_number() {
 }
 
 #[test]
-fn a_line_that_is_unusual_and_right_is_answered() {
+fn unusual_valid_lines_are_answered() {
     for line in [
         "{\"time\":0,\"replicas\":4,\"kpis\":{\"lo\\u0061d\":95,\"slow\":0.1}}",
         "\u{feff}{\"time\":0,\"replicas\":4.0,\"kpis\":{\"load\":95,\"slow\":0.1}}\r",

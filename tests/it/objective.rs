@@ -1,4 +1,4 @@
-//! What an Objective does about a breach: when it raises, when it gives up, when it tries anew.
+//! Response of an Objective to a breach: when it raises, gives up, and tries again.
 
 use plimsoll_api::{DecisionCode::*, DecisionReason, DecisionStep, KpiState};
 use plimsoll_engine::{Decision, Sample};
@@ -18,7 +18,7 @@ kpis:
     )
 }
 
-/// Which raise for the Objective a step is.
+/// The number of the Objective's raise in a step.
 fn attempt(step: &DecisionStep) -> Option<u32> {
     match step.reason {
         DecisionReason::ObjectiveBreached { attempt, .. } => Some(attempt),
@@ -26,8 +26,8 @@ fn attempt(step: &DecisionStep) -> Option<u32> {
     }
 }
 
-/// Looks every 15 s for `seconds` at a load and a latency; the decisions with the seconds that have passed.
-fn looks(
+/// Evaluates a load and a latency every 15 s for `seconds`. Returns the decisions with the elapsed seconds.
+fn turns(
     service: &mut Driven,
     seconds: i64,
     load: impl Fn(i64) -> f64,
@@ -37,7 +37,7 @@ fn looks(
     (0..seconds).step_by(15).map(look).collect()
 }
 
-/// When a decision first fits.
+/// The time of the first decision that fits.
 fn when(decisions: &[(i64, Decision)], fits: impl Fn(&Decision) -> bool) -> Option<i64> {
     decisions.iter().find(|(_, decision)| fits(decision)).map(|(at, _)| *at)
 }
@@ -48,28 +48,28 @@ fn a_load_that_rises_steadily_does_not_silence_an_objective() {
     {
         let mut service = Driven::new(&shop(&format!("maxReplicas: 200\n{behavior}")), 4);
         let ramp = |at: i64| 400.0 + 100.0 * (at / every) as f64;
-        looks(&mut service, 300, ramp, 0.1);
-        let broken = looks(&mut service, 1200, |at| ramp(at + 300), 1.0);
+        turns(&mut service, 300, ramp, 0.1);
+        let broken = turns(&mut service, 1200, |at| ramp(at + 300), 1.0);
         let acted = when(&broken, |decision| decision.bound_by == ObjectiveBreached);
         assert!(acted.is_some_and(|at| at <= 120), "{every}: first raise after {acted:?} s");
     }
 }
 
 #[test]
-fn the_raise_of_another_kpi_gets_its_time_to_show_what_it_does() {
+fn a_raise_by_another_kpi_gets_time_to_take_effect() {
     let mut service = Driven::new(&shop("maxReplicas: 100"), 4);
-    looks(&mut service, 60, |_| 400.0, 0.1);
-    let step = looks(&mut service, 60, |_| 800.0, 0.5);
+    turns(&mut service, 60, |_| 400.0, 0.1);
+    let step = turns(&mut service, 60, |_| 800.0, 0.5);
     assert!(step.iter().all(|(_, decision)| decision.replicas == 8), "{step:?}");
-    assert_eq!(looks(&mut service, 30, |_| 800.0, 0.5)[0].1.bound_by, ObjectiveBreached);
+    assert_eq!(turns(&mut service, 30, |_| 800.0, 0.5)[0].1.bound_by, ObjectiveBreached);
 }
 
 #[test]
-fn replicas_that_start_are_waited_for_if_they_are_enough() {
+fn starting_replicas_are_waited_for_if_they_suffice() {
     let broken = [("load", fresh(800.0)), ("latency", fresh(0.5))];
     let bound_by = |serving: i32| {
         let mut service = Driven::new(&shop("maxReplicas: 100"), 4);
-        looks(&mut service, 60, |_| 400.0, 0.1);
+        turns(&mut service, 60, |_| 400.0, 0.1);
         service.look(15, &broken);
         assert_eq!(service.replicas, 8);
         service.ready = serving;
@@ -83,7 +83,7 @@ fn replicas_that_start_are_waited_for_if_they_are_enough() {
 }
 
 #[test]
-fn the_part_of_a_raise_that_a_limit_lets_through_is_judged() {
+fn the_applied_part_of_a_limited_raise_is_judged() {
     let capped = |max: i32| format!("maxReplicas: {max}");
     let by_policy =
         "maxReplicas: 100\nbehavior: {scaleUp: {policies: [{type: Pods, value: 4, periodSeconds: 120}]}}";
@@ -91,26 +91,26 @@ fn the_part_of_a_raise_that_a_limit_lets_through_is_judged() {
         [("6", capped(6)), ("9", capped(9)), ("18", capped(18)), ("policy", by_policy.to_owned())]
     {
         let mut service = Driven::new(&shop(&yaml), 5);
-        looks(&mut service, 60, |_| 500.0, 0.1);
-        let slow = looks(&mut service, 900, |_| 500.0, 2.0);
-        let said = when(&slow, |decision| decision.has(ScalingIneffective));
-        assert!(said.is_some_and(|at| at <= 600), "{name}: said after {said:?} s");
-        assert_eq!(service.replicas, 5, "{name}: what was added in vain went again");
+        turns(&mut service, 60, |_| 500.0, 0.1);
+        let slow = turns(&mut service, 900, |_| 500.0, 2.0);
+        let reported = when(&slow, |decision| decision.has(ScalingIneffective));
+        assert!(reported.is_some_and(|at| at <= 600), "{name}: reported after {reported:?} s");
+        assert_eq!(service.replicas, 5, "{name}: replicas added without effect are removed");
     }
 }
 
 #[test]
-fn a_raise_of_which_nothing_was_made_is_no_trial() {
+fn a_fully_blocked_raise_is_not_an_attempt() {
     let disabled = "maxReplicas: 100\nbehavior: {scaleUp: {selectPolicy: Disabled}}";
     let mut service = Driven::new(&shop(disabled), 5);
-    let slow = looks(&mut service, 1200, |_| 500.0, 2.0);
+    let slow = turns(&mut service, 1200, |_| 500.0, 2.0);
     assert_eq!(when(&slow, |decision| decision.has(ScalingIneffective)), None);
 }
 
 #[test]
-fn what_was_tried_in_vain_is_tried_anew_less_and_less_often() {
+fn a_given_up_objective_is_retried_less_and_less_often() {
     let mut service = Driven::new(&shop("maxReplicas: 100"), 5);
-    let day = looks(&mut service, 24 * 3600, |_| 500.0, 2.0);
+    let day = turns(&mut service, 24 * 3600, |_| 500.0, 2.0);
     let begins = |pair: &&[(i64, Decision)]| {
         let raises = |decision: &Decision| decision.bound_by == ObjectiveBreached;
         let first = |decision: &Decision| decision.reasons.iter().any(|step| attempt(step) == Some(1));
@@ -124,24 +124,24 @@ fn what_was_tried_in_vain_is_tried_anew_less_and_less_often() {
 }
 
 #[test]
-fn a_breach_after_a_good_quarter_of_an_hour_is_another_one() {
+fn a_breach_after_a_quarter_of_an_hour_without_one_is_new() {
     let mut service = Driven::new(&shop("maxReplicas: 100"), 5);
-    let given_up = looks(&mut service, 600, |_| 500.0, 2.0);
+    let given_up = turns(&mut service, 600, |_| 500.0, 2.0);
     assert!(when(&given_up, |decision| decision.has(ScalingIneffective)).is_some());
-    looks(&mut service, 120, |_| 500.0, 0.1);
-    let soon = looks(&mut service, 60, |_| 500.0, 2.0);
+    turns(&mut service, 120, |_| 500.0, 0.1);
+    let soon = turns(&mut service, 60, |_| 500.0, 2.0);
     assert!(when(&soon, |decision| decision.bound_by == ObjectiveBreached).is_none(), "the same breach");
-    looks(&mut service, 1200, |_| 500.0, 0.1);
-    let later = looks(&mut service, 60, |_| 500.0, 2.0);
+    turns(&mut service, 1200, |_| 500.0, 0.1);
+    let later = turns(&mut service, 60, |_| 500.0, 2.0);
     assert_eq!(when(&later, |decision| decision.bound_by == ObjectiveBreached), Some(0));
 }
 
 #[test]
-fn a_part_of_a_raise_is_judged_by_a_part_of_the_effect() {
+fn a_partial_raise_is_judged_by_a_partial_effect() {
     let by_ten =
         "maxReplicas: 400\nbehavior: {scaleUp: {policies: [{type: Pods, value: 10, periodSeconds: 60}]}}";
     let mut service = Driven::new(&shop(by_ten), 100);
-    looks(&mut service, 60, |_| 10_000.0, 0.1);
+    turns(&mut service, 60, |_| 10_000.0, 0.1);
     for _ in 0..120 {
         // An overload: latency falls with each replica.
         let latency = 50.0 / f64::from(service.replicas);
@@ -152,42 +152,42 @@ fn a_part_of_a_raise_is_judged_by_a_part_of_the_effect() {
 }
 
 #[test]
-fn a_breach_that_was_given_up_asks_for_no_more_than_what_was_well_since() {
+fn a_given_up_breach_lowers_its_floor_to_replicas_that_sufficed_since() {
     let mut service = Driven::new(&shop("maxReplicas: 100"), 40);
-    looks(&mut service, 60, |_| 4000.0, 0.1);
-    let given_up = looks(&mut service, 300, |_| 4000.0, 2.0);
+    turns(&mut service, 60, |_| 4000.0, 0.1);
+    let given_up = turns(&mut service, 300, |_| 4000.0, 2.0);
     assert!(when(&given_up, |decision| decision.has(ScalingIneffective)).is_some());
     for _ in 0..3 {
-        looks(&mut service, 600, |_| 500.0, 0.1);
+        turns(&mut service, 600, |_| 500.0, 0.1);
         assert_eq!(service.replicas, 5);
-        let slow = looks(&mut service, 15, |_| 500.0, 2.0);
-        assert!(slow[0].1.replicas <= 10, "one slow look: {:?}", slow[0].1);
-        looks(&mut service, 15, |_| 500.0, 0.1);
+        let slow = turns(&mut service, 15, |_| 500.0, 2.0);
+        assert!(slow[0].1.replicas <= 10, "one slow turn: {:?}", slow[0].1);
+        turns(&mut service, 15, |_| 500.0, 0.1);
     }
 }
 
 #[test]
-fn at_max_replicas_what_did_not_help_in_all_is_ineffective() {
+fn at_max_replicas_raises_without_total_effect_are_ineffective() {
     let mut service = Driven::new(&shop("maxReplicas: 18"), 9);
-    looks(&mut service, 60, |_| 900.0, 0.1);
-    looks(&mut service, 15, |_| 900.0, 2.0);
+    turns(&mut service, 60, |_| 900.0, 0.1);
+    turns(&mut service, 15, |_| 900.0, 2.0);
     assert_eq!(service.replicas, 18);
-    // Noise that looks like a tenth less, once.
-    looks(&mut service, 60, |_| 900.0, 1.75);
-    let slow = looks(&mut service, 120, |_| 900.0, 2.0);
+    // Noise that resembles an improvement of a tenth, once.
+    turns(&mut service, 60, |_| 900.0, 1.75);
+    let slow = turns(&mut service, 120, |_| 900.0, 2.0);
     assert!(when(&slow, |decision| decision.has(ScalingIneffective)).is_some(), "{slow:?}");
 }
 
 #[test]
 fn a_night_without_requests_ends_a_breach() {
     let mut service = Driven::new(&shop("maxReplicas: 100"), 4);
-    looks(&mut service, 60, |_| 400.0, 0.1);
-    looks(&mut service, 60, |_| 400.0, 2.0);
+    turns(&mut service, 60, |_| 400.0, 0.1);
+    turns(&mut service, 60, |_| 400.0, 2.0);
     let silent = Sample::unusable(KpiState::NaN, "no requests");
     for _ in 0..240 {
         service.look(15, &[("load", fresh(0.0)), ("latency", silent.clone())]);
     }
-    let morning = looks(&mut service, 15, |_| 400.0, 2.0);
+    let morning = turns(&mut service, 15, |_| 400.0, 2.0);
     let attempt = morning[0].1.reasons.iter().find_map(attempt);
     assert_eq!(attempt, Some(1), "{:?}", morning[0].1);
 }

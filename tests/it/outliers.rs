@@ -1,4 +1,4 @@
-//! Replicas that stand out: stories with numbers, and what holds for every course of events.
+//! Outlier detection: scenarios with numbers, and properties of every sequence of events.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,23 +34,23 @@ fn member(name: &str, ready: bool, born: i64) -> Member {
     Member { name: name.to_owned(), ready, created: at(born), node: None, zone: None, marked: false }
 }
 
-/// A target whose ReplicaSet, balancers and API server do at once what they are asked for.
+/// A target whose ReplicaSet, balancers and API server follow every request immediately.
 struct World {
     spec: Validated,
     memory: Memory,
     members: Vec<Member>,
     last_written: RecoveryStatus,
-    /// Pods that answer badly, with their share of errors.
+    /// Pods with errors, and their error ratio.
     bad: BTreeMap<String, f64>,
     second: i64,
     born: i64,
-    /// What the API server says to evictions.
+    /// The API server's refusal of evictions, if any.
     refuses: Option<&'static str>,
     evicted: Vec<String>,
     /// A new pod is ready after so many seconds.
     startup: i64,
     state: KpiState,
-    /// Whether the balancers say that requests are over.
+    /// Whether the balancers report ejected pods as drained.
     drains: bool,
     /// Requests of each pod within the range of the query, if they are counted; and that range.
     requests: Option<f64>,
@@ -83,10 +83,10 @@ impl World {
     }
 
     fn out(&self) -> BTreeSet<String> {
-        self.told.ejected_pods()
+        self.last_written.ejected_pods()
     }
 
-    /// A second passes, and the replicas are judged.
+    /// A turn after one second.
     fn turn(&mut self) -> Recovery {
         self.second += 1;
         let (now, replicas) = (at(self.second), 10);
@@ -115,7 +115,7 @@ impl World {
             reach: self.reach,
             ..fresh(0.0)
         };
-        let peers = Peers { sample, members: self.members.clone(), told: self.told.clone() };
+        let peers = Peers { sample, members: self.members.clone(), last_written: self.last_written.clone() };
         let drained = if self.drains { out.clone() } else { BTreeSet::new() };
         let rotation = self.spec.traffic.map(|_| Rotation {
             members: self.members.clone(),
@@ -135,7 +135,7 @@ impl World {
                 }
             }
         }
-        self.told = recovery.status.clone();
+        self.last_written = recovery.status.clone();
         recovery
     }
 
@@ -158,7 +158,7 @@ fn a_replica_with_too_few_requests_is_not_judged() {
     world.requests = Some(99.0);
     assert_eq!(first(&world.turns(30)), RecoveryCode::TooFewPeers);
     assert!(world.out().is_empty());
-    // With one more each it is.
+    // With one more request each it is judged.
     world.requests = Some(100.0);
     world.turns(3);
     assert_eq!(world.out(), BTreeSet::from(["web-4".to_owned()]));
@@ -170,11 +170,11 @@ fn a_replica_with_too_few_requests_is_not_judged() {
 }
 
 #[test]
-fn samples_in_a_row_are_of_ranges_that_do_not_overlap() {
+fn samples_with_overlapping_ranges_count_once() {
     let mut world = World::new(shop("", TRAFFIC), 10);
     world.reach = SignedDuration::from_secs(30);
     world.turns(10);
-    // One failed request is in the range of each look for half a minute.
+    // One failed request is in the range of each turn for half a minute.
     world.bad = BTreeMap::from([("web-4".to_owned(), 0.3)]);
     world.turns(30);
     world.bad.clear();
@@ -182,14 +182,14 @@ fn samples_in_a_row_are_of_ranges_that_do_not_overlap() {
     assert!(world.out().is_empty());
     world.bad = BTreeMap::from([("web-4".to_owned(), 0.3)]);
     world.turns(60);
-    assert!(world.out().is_empty(), "two of three");
+    assert!(world.out().is_empty(), "two samples of three");
     world.drains = false;
     world.turns(25);
     assert_eq!(world.out(), BTreeSet::from(["web-4".to_owned()]));
 }
 
 #[test]
-fn one_of_ten_is_ejected_at_the_third_sample_and_replaced_once_its_requests_are_over() {
+fn one_of_ten_is_ejected_at_the_third_sample_and_replaced_once_drained() {
     let mut world = World::new(shop("", TRAFFIC), 10).bad(&[4]);
     assert_eq!(first(&world.turns(2)), RecoveryCode::NoOutliers);
     let third = world.turn();
@@ -212,7 +212,7 @@ fn one_of_ten_is_ejected_at_the_third_sample_and_replaced_once_its_requests_are_
 }
 
 #[test]
-fn requests_that_never_end_have_their_time_and_no_more() {
+fn a_replica_that_never_drains_is_replaced_after_the_timeout() {
     let mut world = World::new(shop("", TRAFFIC), 10).bad(&[4]);
     world.drains = false;
     world.turns(3 + 9);
@@ -222,11 +222,11 @@ fn requests_that_never_end_have_their_time_and_no_more() {
 }
 
 #[test]
-fn with_five_of_ten_bad_the_budget_holds_and_all_are_replaced_one_at_a_time() {
+fn five_bad_of_ten_are_replaced_one_at_a_time_within_the_budget() {
     let mut world = World::new(shop("", TRAFFIC), 10).bad(&[0, 1, 2, 3, 4]);
-    let told = world.turns(3);
-    assert_eq!((first(&told), world.out().len()), (RecoveryCode::EjectionBudgetSpent, 2));
-    let spent = &told.reasons[0];
+    let recovery = world.turns(3);
+    assert_eq!((first(&recovery), world.out().len()), (RecoveryCode::EjectionBudgetSpent, 2));
+    let spent = &recovery.reasons[0];
     assert!(
         matches!(spent, RecoveryReason::EjectionBudgetSpent { outliers: 3, missing: 2, allowed: 2, .. }),
         "{spent:?}"
@@ -244,7 +244,7 @@ fn with_five_of_ten_bad_the_budget_holds_and_all_are_replaced_one_at_a_time() {
 }
 
 #[test]
-fn what_is_not_replaced_comes_back_after_a_time_that_doubles() {
+fn without_replacement_a_replica_returns_after_a_hold_that_doubles() {
     let outliers = ", replace: false, baseEjectionTime: 10s, samples: 1";
     let mut world = World::new(shop(outliers, TRAFFIC), 10).bad(&[7]);
     let mut holds = Vec::new();
@@ -265,17 +265,17 @@ fn what_is_not_replaced_comes_back_after_a_time_that_doubles() {
     let healed = world.turn();
     assert_eq!((first(&healed), healed.status.returned.len()), (RecoveryCode::NoOutliers, 1));
     world.turns(3601);
-    assert!(world.told.returned.is_empty(), "forgotten after an hour");
+    assert!(world.last_written.returned.is_empty(), "forgotten after an hour");
 }
 
 #[test]
-fn a_refused_eviction_is_told_and_tried_again_until_the_replica_comes_back() {
+fn a_refused_eviction_is_reported_and_retried() {
     let mut world = World::new(shop("", ""), 10).bad(&[4]);
     world.refuses = Some("Cannot evict pod as it would violate the pod's disruption budget.");
     world.turns(3);
-    let told = world.turn();
-    assert_eq!(first(&told), RecoveryCode::EvictionRefused, "told, then evicted: {told:?}");
-    assert!(told.reasons[0].to_string().contains("disruption budget"));
+    let recovery = world.turn();
+    assert_eq!(first(&recovery), RecoveryCode::EvictionRefused, "reported: {recovery:?}");
+    assert!(recovery.reasons[0].to_string().contains("disruption budget"));
     assert_eq!(first(&world.turns(5)), RecoveryCode::EvictionRefused, "until the next try");
     world.refuses = None;
     world.turns(5);
@@ -284,8 +284,8 @@ fn a_refused_eviction_is_told_and_tried_again_until_the_replica_comes_back() {
 }
 
 #[test]
-fn replacements_that_do_not_help_get_rarer() {
-    // Whatever is first by name is bad: a question that is wrong.
+fn replacements_without_effect_become_rarer() {
+    // The first pod by name is always bad: a wrong query.
     let mut world = World::new(shop(", samples: 1", ""), 10);
     let mut evictions = Vec::new();
     for _ in 0..3600 {
@@ -303,47 +303,47 @@ fn replacements_that_do_not_help_get_rarer() {
 }
 
 #[test]
-fn who_was_evicted_lingers_for_a_moment_and_never_comes_back() {
+fn an_evicted_replica_stays_ejected_for_seconds_and_never_returns() {
     let mut world = World::new(shop(", baseEjectionTime: 3s, samples: 1", ""), 10).bad(&[4]);
     world.startup = 0;
     while world.evicted.is_empty() {
         world.turn();
     }
     for _ in 0..4 {
-        let told = world.turn();
+        let recovery = world.turn();
         assert!(
-            told.status.ejected.iter().any(|out| out.evicted.is_some()),
+            recovery.status.ejected.iter().any(|out| out.evicted.is_some()),
             "its endpoint may still look ready"
         );
-        assert!(told.status.returned.is_empty(), "beyond its hold, but gone");
+        assert!(recovery.status.returned.is_empty(), "its hold is over, but it is deleted");
     }
     assert!(world.turns(3).status.ejected.is_empty());
-    assert!(world.told.returned.is_empty());
+    assert!(world.last_written.returned.is_empty());
 }
 
 #[test]
-fn modes_that_do_not_act_eject_nobody() {
+fn modes_observe_and_paused_eject_nothing() {
     let mut world = World::new(shop("", "mode: Observe"), 10).bad(&[4]);
-    let told = world.turns(4);
-    assert_eq!((first(&told), world.out().len(), world.evicted.len()), (RecoveryCode::Observing, 0, 0));
-    assert_eq!(told.reasons[0], RecoveryReason::Observing { pods: "web-4".to_owned() });
+    let recovery = world.turns(4);
+    assert_eq!((first(&recovery), world.out().len(), world.evicted.len()), (RecoveryCode::Observing, 0, 0));
+    assert_eq!(recovery.reasons[0], RecoveryReason::Observing { pods: "web-4".to_owned() });
     let mut world = World::new(shop("", &format!("mode: Paused, {TRAFFIC}")), 10).bad(&[4]);
-    let told = world.turns(4);
-    assert_eq!((first(&told), world.out().len(), world.evicted.len()), (RecoveryCode::Paused, 0, 0));
+    let recovery = world.turns(4);
+    assert_eq!((first(&recovery), world.out().len(), world.evicted.len()), (RecoveryCode::Paused, 0, 0));
     let mut world = World::new(shop("", TRAFFIC), 10).bad(&[4]);
     world.turns(3);
     world.spec = shop("", &format!("mode: Paused, {TRAFFIC}"));
     world.turns(100);
-    assert_eq!((world.out().len(), world.evicted.len()), (1, 0), "Paused puts nobody back either");
+    assert_eq!((world.out().len(), world.evicted.len()), (1, 0), "Paused returns no replica either");
 }
 
 #[test]
-fn evidence_that_is_not_fresh_breaks_the_row_and_replaces_nobody() {
+fn a_sample_that_is_not_fresh_resets_the_count_and_prevents_replacements() {
     let mut world = World::new(shop("", TRAFFIC), 10).bad(&[4]);
     world.turns(2);
     world.state = KpiState::Stale;
-    let told = world.turn();
-    assert_eq!(first(&told), RecoveryCode::OutliersUnknown);
+    let recovery = world.turn();
+    assert_eq!(first(&recovery), RecoveryCode::OutliersUnknown);
     world.state = KpiState::Fresh;
     world.turns(2);
     assert!(world.out().is_empty(), "three in a row were needed");
@@ -376,13 +376,13 @@ fn the_same_sample_counts_once() {
 }
 
 #[test]
-fn a_restart_knows_who_is_out_and_a_new_pod_of_the_same_name_is_not() {
+fn a_restart_keeps_ejections_and_a_new_pod_of_the_same_name_is_not_ejected() {
     let mut world = World::new(shop("", TRAFFIC), 10).bad(&[4]);
     world.drains = false;
     world.turns(4);
     world.memory = Memory::default();
-    let told = world.turn();
-    assert_eq!((world.out().len(), first(&told)), (1, RecoveryCode::OutlierEjected));
+    let recovery = world.turn();
+    assert_eq!((world.out().len(), first(&recovery)), (1, RecoveryCode::OutlierEjected));
     world.members.retain(|pod| pod.name != "web-4");
     world.members.push(member("web-4", true, world.second));
     world.bad.clear();
@@ -391,7 +391,7 @@ fn a_restart_knows_who_is_out_and_a_new_pod_of_the_same_name_is_not() {
 }
 
 #[test]
-fn a_scale_down_takes_the_ejected_first() {
+fn a_scale_down_removes_ejected_replicas_first() {
     let members: Vec<Member> =
         (0..10).map(|index| member(&format!("web-{index}"), true, index - 100)).collect();
     let ejected = BTreeSet::from(["web-2".to_owned()]);
@@ -438,8 +438,8 @@ fn looks() -> impl Strategy<Value = Vec<Look>> {
     proptest::collection::vec(look, 1..60)
 }
 
-/// A status that anybody may have written.
-fn told() -> impl Strategy<Value = RecoveryStatus> {
+/// An arbitrary status.
+fn any_status() -> impl Strategy<Value = RecoveryStatus> {
     let time = prop_oneof![-10_000..10_000i64, Just(i64::MIN), Just(i64::MAX)].prop_map(|second| {
         let second = second.clamp(-1_800_000_000 - 377_705_023_000, 253_402_207_000 - 1_800_000_000);
         Time(Timestamp::from_second(1_800_000_000 + second).unwrap())
@@ -466,17 +466,17 @@ fn told() -> impl Strategy<Value = RecoveryStatus> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1_500, ..ProptestConfig::default() })]
 
-    /// Whatever is seen and whatever status says: no panic, never beyond the budget, never on what is not fresh, never
-    /// with too few peers, never where all are equally bad, and whoever is out has an end to it.
+    /// For any observation and any status: no panic, no ejection beyond the budget, without a fresh sample, with too few
+    /// peers, or if all are equally bad, and an end to every ejection.
     #[test]
-    fn safe_whatever_is_seen(
-        looks in looks(), start in told(), percent in 1..=50i32, samples in 1..4i32, traffic in any::<bool>(),
+    fn every_observation_is_safe(
+        looks in looks(), start in any_status(), percent in 1..=50i32, samples in 1..4i32, traffic in any::<bool>(),
         replace in any::<bool>(),
     ) {
         let more = if traffic { TRAFFIC } else { "" };
         let outliers = format!(", maxEjectionPercent: {percent}, samples: {samples}, replace: {}", replace || !traffic);
         let spec = shop(&outliers, more);
-        let (mut memory, mut told, mut second) = (Memory::default(), start, 0);
+        let (mut memory, mut last_written, mut second) = (Memory::default(), start, 0);
         for look in looks {
             second += look.passed;
             let now = at(second);
@@ -486,8 +486,8 @@ proptest! {
                 .filter_map(|(index, value)| Some((format!("web-{index}"), if look.equal { 0.3 } else { (*value)? })))
                 .collect();
             let sample = Sample { state: look.state, value: Some(Value::ByPod(by_pod.clone())), at: Some(now), ..fresh(0.0) };
-            let before = told.ejected_pods();
-            let peers = Peers { sample, members: members.clone(), told };
+            let before = last_written.ejected_pods();
+            let peers = Peers { sample, members: members.clone(), last_written };
             let rotation = traffic.then(|| Rotation { members: members.clone(), ejected: before.clone(), ..Rotation::default() });
             let seen = Observation { replicas: look.replicas, rotation, peers: Some(peers), ..Observation::default() };
             let mut recovery = turn(&spec, &seen, &mut memory, now, &mut alone).recovery.unwrap();
@@ -509,7 +509,7 @@ proptest! {
             }
             for ejected in &recovery.status.ejected {
                 let left = ejected.until.0.duration_since(now);
-                prop_assert!(left <= SignedDuration::from_hours(2), "no way back for {left}");
+                prop_assert!(left <= SignedDuration::from_hours(2), "ejected for another {left}");
                 prop_assert!(ejected.evicted.is_some() || left.is_positive());
             }
             if let Some(pod) = recovery.evict.take() {
@@ -520,22 +520,22 @@ proptest! {
                 recovery.evicted(&mut memory, &pod, now);
             }
             prop_assert!(!recovery.reasons.is_empty());
-            told = recovery.status;
+            last_written = recovery.status;
         }
     }
 
-    /// A service whose pods do not change puts back everybody in the end.
+    /// A service whose pods do not change returns all ejected replicas in the end.
     #[test]
-    fn always_a_way_back(start in told()) {
+    fn every_ejected_replica_returns(start in any_status()) {
         let spec = shop(", replace: false", TRAFFIC);
         let members: Vec<Member> = (0..12).map(|index| member(&format!("web-{index}"), true, -20_000)).collect();
-        let (mut memory, mut told) = (Memory::default(), start);
+        let (mut memory, mut last_written) = (Memory::default(), start);
         for hour in 0..4 {
-            let sample = Sample::unusable(KpiState::Error, "nobody answers");
-            let peers = Peers { sample, members: members.clone(), told };
+            let sample = Sample::unusable(KpiState::Error, "no answer");
+            let peers = Peers { sample, members: members.clone(), last_written };
             let seen = Observation { replicas: 12, peers: Some(peers), ..Observation::default() };
-            told = turn(&spec, &seen, &mut memory, at(hour * 3600), &mut alone).recovery.unwrap().status;
+            last_written = turn(&spec, &seen, &mut memory, at(hour * 3600), &mut alone).recovery.unwrap().status;
         }
-        prop_assert!(told.ejected.is_empty(), "{told:?}");
+        prop_assert!(last_written.ejected.is_empty(), "{last_written:?}");
     }
 }

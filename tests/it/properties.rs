@@ -1,4 +1,4 @@
-//! What holds for every input.
+//! Properties that hold for every input.
 
 use proptest::prelude::*;
 
@@ -59,7 +59,7 @@ fn samples() -> impl Strategy<Value = Sample> {
         .prop_map(|(state, value, newest, targets)| Sample { state, value, newest, targets, ..fresh(0.0) })
 }
 
-fn looks() -> impl Strategy<Value = Vec<(i64, i32, [Sample; 3])>> {
+fn turns() -> impl Strategy<Value = Vec<(i64, i32, [Sample; 3])>> {
     proptest::collection::vec((0..400i64, 0..60i32, [samples(), samples(), samples()]), 1..25)
 }
 
@@ -70,12 +70,12 @@ fn named(samples: [Sample; 3]) -> Vec<(&'static str, Sample)> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
-    /// Never outside the limits, never a panic, never down without fresh evidence or on the first look.
+    /// Never outside the limits, never a panic, no scale-down without fresh samples or on the first turn.
     #[test]
-    fn safe_whatever_is_seen(yaml in specs(), start in 0..60i32, looks in looks()) {
+    fn every_observation_is_safe(yaml in specs(), start in 0..60i32, turns in turns()) {
         let mut service = Driven::new(&yaml, start);
         let mut first = true;
-        for (seconds, ready, samples) in looks {
+        for (seconds, ready, samples) in turns {
             let before = service.replicas;
             service.ready = ready;
             let blind = samples.iter().any(|sample| sample.state != KpiState::Fresh);
@@ -91,7 +91,7 @@ proptest! {
 
     /// More load never asks for fewer replicas.
     #[test]
-    fn monotone_in_load(yaml in specs(), start in 0..40i32, loads in proptest::collection::vec(0.0..500.0f64, 1..10),
+    fn the_replicas_are_monotone_in_the_load(yaml in specs(), start in 0..40i32, loads in proptest::collection::vec(0.0..500.0f64, 1..10),
                         low in 0.0..500.0f64, more in 0.0..500.0f64) {
         let mut service = Driven::new(&yaml, start);
         let others = [("cpu", fresh(0.3)), ("slow", fresh(0.1))];
@@ -106,9 +106,9 @@ proptest! {
         prop_assert!(replicas(low) <= replicas(low + more));
     }
 
-    /// At a constant load the replicas settle and stay.
+    /// At a constant load the replicas settle and stay constant.
     #[test]
-    fn still_at_constant_load(yaml in specs(), start in 1..40i32, load in 0.0..500.0f64) {
+    fn the_replicas_settle_at_a_constant_load(yaml in specs(), start in 1..40i32, load in 0.0..500.0f64) {
         let mut service = Driven::new(&yaml, start);
         service.spec.scale_down.select = plimsoll_api::SelectPolicy::Max;
         let samples = [("load", fresh(load)), ("cpu", fresh(0.0)), ("slow", fresh(0.1))];
@@ -123,7 +123,7 @@ proptest! {
         }
     }
 
-    /// Any spec is either refused with a sentence for each field or can be decided on.
+    /// Any spec is either refused with a sentence for each field or can be evaluated.
     #[test]
     fn any_spec_is_refused_or_works(min in any::<i32>(), max in any::<i32>(), number in "[0-9a-zA-Z.+-]{0,8}",
                                     window in any::<i32>(), value in any::<i32>(), start in "[0-9*/, a-z-]{0,20}") {

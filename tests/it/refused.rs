@@ -1,7 +1,7 @@
-//! Specs that no cluster accepts: one sample for each rule of the CRD, in `tests/refused`.
+//! Specs that every cluster refuses: one sample for each rule of the CRD, in `tests/refused`.
 //!
-//! The second line of a sample is the answer of `plimsoll decide`. The first is that of the real API server, which a test
-//! of `crates/harness` asks.
+//! The first line of a sample is the answer of the API server, which a test of `crates/harness` checks. The second line is
+//! the answer of `plimsoll decide`.
 
 use std::{
     fs,
@@ -31,11 +31,11 @@ fn decide_refuses_each_sample_with_one_sentence() {
         let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
         command.args(["decide", "-f"]).arg(&sample.path).stdin(Stdio::null());
         let output = command.output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
+        let message = String::from_utf8_lossy(&output.stderr);
         let shown = sample.path.display();
-        assert_eq!(output.status.code(), Some(1), "{shown}: {said}");
-        assert_eq!(said.trim().lines().count(), 1, "{shown}: {said}");
-        assert!(said.contains(&sample.sentence), "{shown}: {said}");
+        assert_eq!(output.status.code(), Some(1), "{shown}: {message}");
+        assert_eq!(message.trim().lines().count(), 1, "{shown}: {message}");
+        assert!(message.contains(&sample.sentence), "{shown}: {message}");
         assert!(output.stdout.is_empty(), "{shown}");
     }
 }

@@ -1,4 +1,4 @@
-//! The replicas of a standby: its own and those that others ask for.
+//! The replicas of a standby: its own and those that other services claim.
 
 use jiff::{SignedDuration, Timestamp};
 use plimsoll_engine::{Asked, Decision, Memory, Observation, Pods, alone, turn};
@@ -12,10 +12,10 @@ const SERVICE: &str = "{scaleTargetRef: {kind: Deployment, name: x}, maxReplicas
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
-    /// It gets what it needs itself and what others ask for, whether their requests are there or not; afterwards it falls
-    /// no sooner than any service does.
+    /// It gets its own need plus the claims of other services, whether their requests have arrived or not. Afterwards it
+    /// scales down no earlier than any other service.
     #[test]
-    fn others_come_on_top_of_its_own(own in 1..30i32, asked in 1..30i32, arrived in 0..100i32, restart in any::<bool>()) {
+    fn claims_are_added_to_its_own_need(own in 1..30i32, asked in 1..30i32, arrived in 0..100i32, restart in any::<bool>()) {
         let spec = spec(SERVICE);
         let (mut memory, mut replicas, mut now) = (Memory::default(), own, Timestamp::from_second(1_800_000_000).unwrap());
         let mut look = |memory: &mut Memory, asked: i32, arrived: i32| -> Decision {
@@ -39,7 +39,7 @@ proptest! {
         let most = (own + asked).min(40);
         let mut last = 0;
         for turn in 0..60 {
-            // Their requests arrive in the middle of it.
+            // The requests of others arrive during the failover.
             let others = if turn < 20 { 0 } else { asked * arrived / 100 };
             let decision = look(&mut memory, asked, others);
             prop_assert_eq!(decision.own, own);
@@ -47,22 +47,23 @@ proptest! {
             prop_assert!(turn < 10 || last == most, "{} of {} at turn {}", last, most, turn);
         }
         if restart {
-            // In the middle of it: what has not arrived yet is no less needed, and what has is not counted twice.
+            // A restart during the failover: requests that have not arrived are still needed, and those that have are not
+            // counted twice.
             memory = Memory::default();
             let decision = look(&mut memory, asked, asked * arrived / 100);
-            // What is within the tolerance of 10 % is not told apart.
+            // A difference within the tolerance of 10 % is not detected.
             prop_assert!((decision.own - own).abs() <= most / 10, "{} of {}", decision.own, own);
             prop_assert!((decision.replicas - most).abs() <= most / 10, "{} of {}", decision.replicas, most);
             last = decision.replicas;
         }
-        // 300 s of stabilisation, then down.
+        // 300 s of stabilization, then the scale-down.
         for _ in 0..19 {
             prop_assert_eq!(look(&mut memory, 0, 0).replicas, last);
         }
         for _ in 0..40 {
             last = look(&mut memory, 0, 0).replicas;
         }
-        // What is within the tolerance of 10 % stays.
+        // A difference within the tolerance of 10 % stays.
         prop_assert!((0..=last / 10).contains(&(last - own)), "{} of {}", last, own);
     }
 }

@@ -1,4 +1,4 @@
-//! A zone that is lost: what is left is raised for its share, and nothing else moves anything.
+//! Lost zones: the rest is scaled up for their share, and zones have no other effect.
 
 use std::collections::BTreeSet;
 
@@ -30,22 +30,22 @@ pub fn replica(number: usize, zone: &str, ready: bool, node_ready: Option<bool>)
     Placed { name: format!("web-{zone}-{number:03}"), zone: Some(zone.to_owned()), ready, node_ready }
 }
 
-/// `each` replicas in zone a and in zone b, and a balancer in each zone that finds nobody down.
+/// `each` replicas in zone a and in zone b, and a balancer in each zone that finds no replica down.
 pub fn even(each: usize) -> Topology {
     let zone = |zone: &'static str| (0..each).map(move |number| replica(number, zone, true, Some(true)));
     let balancer = |zone: &str| Witness { zone: Some(zone.to_owned()), ..Witness::default() };
     Topology { replicas: zone("a").chain(zone("b")).collect(), balancers: vec![balancer("a"), balancer("b")] }
 }
 
-/// The balancer of zone a finds all of zone b down; that of b has gone with it, and its last word stands.
+/// The balancer of zone a finds all of zone b down. The balancer of b is lost with its zone, so its last report stays.
 pub fn cut_off(mut topology: Topology) -> Topology {
     let down = topology.replicas.iter().filter(|replica| replica.zone.as_deref() == Some("b"));
     topology.balancers[0].down = down.map(|replica| replica.name.clone()).collect();
     topology
 }
 
-/// Kubernetes has given the node of zone b up.
-fn given_up(mut topology: Topology) -> Topology {
+/// Kubernetes has marked the node of zone b NotReady.
+fn node_not_ready(mut topology: Topology) -> Topology {
     for replica in topology.replicas.iter_mut().filter(|replica| replica.zone.as_deref() == Some("b")) {
         (replica.ready, replica.node_ready) = (false, Some(false));
     }
@@ -77,7 +77,7 @@ impl Driven {
     }
 }
 
-/// Looks for two minutes at a steady load, and then at the loss.
+/// A service after two minutes of steady load, before the loss.
 fn shop(yaml: &str, name: &'static str, value: f64) -> Driven {
     let mut shop = Driven::new(yaml, 10);
     for _ in 0..8 {
@@ -88,13 +88,13 @@ fn shop(yaml: &str, name: &'static str, value: f64) -> Driven {
 }
 
 #[test]
-fn a_lost_zone_raises_the_rest_at_once_and_the_raise_goes_through_the_window() {
+fn a_lost_zone_scales_up_the_rest_immediately_and_the_raise_ends_with_the_window() {
     let mut shop = shop(SHOP, "load", 1000.0);
     let up = shop.in_zones(7, &[("load", fresh(1000.0))], &cut_off(even(5)));
     assert_eq!((up.replicas, up.bound_by), (20, ZoneLost), "{up:?}");
     let reason = up.reasons.iter().find(|reason| reason.code() == ZoneLost).unwrap();
     assert_eq!(reason.reason, DecisionReason::ZoneLost { zones: "b".to_owned(), lost: 5, left: 5 });
-    // The new ones were spread over both zones; those of b can't start.
+    // The new replicas were spread over both zones; those of b can't start.
     let mut spread = cut_off(even(5));
     spread.replicas.extend((5..10).map(|number| replica(number, "a", true, Some(true))));
     spread.replicas.extend((5..10).map(|number| replica(number, "b", false, Some(true))));
@@ -114,21 +114,21 @@ fn a_lost_zone_raises_the_rest_at_once_and_the_raise_goes_through_the_window() {
 }
 
 #[test]
-fn a_proposal_that_is_relative_does_not_grow_with_each_raise() {
+fn a_relative_proposal_does_not_grow_with_each_raise() {
     let mut shop = shop(CPU, "cpu", 0.5);
-    // Half of the replicas do all the work, as an average over those that answer.
+    // Half of the replicas do all the work; the average covers only those that answer.
     for (second, cpu) in [(7, 0.5), (4, 0.5), (4, 0.5), (15, 0.5), (60, 0.5)] {
         shop.in_zones(second, &[("cpu", fresh(cpu))], &cut_off(even(5)));
         assert_eq!(shop.replicas, 20);
     }
-    // It serves again and is lost again: the same loss.
+    // The zone serves again and is lost again: the same loss.
     shop.in_zones(15, &[("cpu", fresh(0.5))], &even(10));
     let again = shop.in_zones(15, &[("cpu", fresh(0.5))], &cut_off(even(10)));
     assert_eq!(again.replicas, 20, "{again:?}");
 }
 
 #[test]
-fn without_a_fresh_sample_what_was_needed_before_counts() {
+fn without_a_fresh_sample_the_need_before_the_loss_counts() {
     let mut shop = shop(SHOP, "load", 1000.0);
     let dark = [("load", Sample::unusable(KpiState::Error, "Prometheus was in zone b"))];
     for _ in 0..30 {
@@ -138,11 +138,11 @@ fn without_a_fresh_sample_what_was_needed_before_counts() {
 }
 
 #[test]
-fn more_load_raises_further_and_max_replicas_and_policies_hold() {
+fn more_load_raises_further_within_max_replicas_and_policies() {
     let mut busy = shop(SHOP, "load", 1000.0);
     busy.in_zones(7, &[("load", fresh(1000.0))], &cut_off(even(5)));
     let more = busy.in_zones(15, &[("load", fresh(1500.0))], &cut_off(even(5)));
-    assert_eq!(more.replicas, 30, "15 must serve");
+    assert_eq!(more.replicas, 30, "15 are needed");
     let most = busy.in_zones(15, &[("load", fresh(3000.0))], &cut_off(even(5)));
     assert_eq!((most.replicas, most.bound_by), (40, MaxReplicas));
     let mut limited = shop(SHOP, "load", 1000.0);
@@ -155,7 +155,7 @@ fn more_load_raises_further_and_max_replicas_and_policies_hold() {
     assert_eq!((up.replicas, up.bound_by), (14, ScaleUpRateLimited));
 }
 
-/// The controller's leader was in the zone that is lost: who follows must not take the raise for what was needed.
+/// The leader was in the lost zone: its successor must not mistake the raise for the need.
 #[test]
 fn a_new_leader_does_not_raise_for_the_same_loss_again() {
     for (spec, name, value) in [(SHOP, "load", 1000.0), (CPU, "cpu", 0.5)] {
@@ -164,80 +164,80 @@ fn a_new_leader_does_not_raise_for_the_same_loss_again() {
         assert_eq!(shop.replicas, 20);
         let raise = Change { at: shop.now, from: 10, to: 20 };
         shop.memory = Memory::rebuilt(Past::default(), [raise]);
-        // Before its watches are complete it sees nothing.
+        // Before its watches are complete it sees no loss.
         shop.in_zones(2, &[(name, fresh(value))], &even(10));
         for _ in 0..20 {
-            let decision = shop.in_zones(4, &[(name, fresh(value))], &given_up(even(10)));
+            let decision = shop.in_zones(4, &[(name, fresh(value))], &node_not_ready(even(10)));
             assert_eq!(decision.replicas, 20, "{name}: {decision:?}");
         }
     }
 }
 
 #[test]
-fn a_new_leader_raises_for_a_loss_that_nobody_saw_before() {
+fn a_new_leader_raises_for_a_loss_before_its_first_turn() {
     for (spec, name, value) in [(SHOP, "load", 1000.0), (CPU, "cpu", 0.5)] {
         let mut shop = Driven::new(spec, 10);
-        let decision = shop.in_zones(4, &[(name, fresh(value))], &given_up(even(5)));
+        let decision = shop.in_zones(4, &[(name, fresh(value))], &node_not_ready(even(5)));
         assert_eq!((decision.replicas, decision.bound_by), (20, ZoneLost), "{name}");
     }
 }
 
 #[test]
-fn a_zone_is_lost_by_evidence_alone() {
+fn a_zone_is_lost_only_by_evidence() {
     assert!(lost(&even(5)).is_empty());
     assert_eq!(lost(&cut_off(even(5))), ["b"]);
-    assert_eq!(lost(&given_up(even(5))), ["b"]);
+    assert_eq!(lost(&node_not_ready(even(5))), ["b"]);
     let without = Topology { balancers: Vec::new(), ..even(5) };
-    assert_eq!(lost(&given_up(without)), ["b"], "the node alone is evidence");
+    assert_eq!(lost(&node_not_ready(without)), ["b"], "the node is sufficient evidence");
 
     let mut one_serves = cut_off(even(5));
     one_serves.balancers[0].down.remove("web-b-003");
     assert!(lost(&one_serves).is_empty());
 
-    let mut own_word = even(5);
-    own_word.balancers.remove(0);
-    own_word.balancers[0].down = cut_off(even(5)).balancers[0].down.clone();
-    assert!(lost(&own_word).is_empty(), "a balancer says nothing of its own zone");
+    let mut own_report = even(5);
+    own_report.balancers.remove(0);
+    own_report.balancers[0].down = cut_off(even(5)).balancers[0].down.clone();
+    assert!(lost(&own_report).is_empty(), "a balancer does not count for its own zone");
 
     let mut divided = even(5);
     divided.balancers = vec![Witness::default(), Witness::default()];
-    assert!(lost(&cut_off(divided.clone())).is_empty(), "one of two, and nobody knows where they are");
+    assert!(lost(&cut_off(divided.clone())).is_empty(), "one of two balancers with unknown zones");
     divided.balancers.push(cut_off(even(5)).balancers[0].clone());
-    assert_eq!(lost(&cut_off(divided)), ["b"], "two of three");
+    assert_eq!(lost(&cut_off(divided)), ["b"], "two balancers of three");
 
     let mut nothing_serves = cut_off(even(5));
     nothing_serves.balancers[1].down =
         nothing_serves.replicas.iter().map(|replica| replica.name.clone()).collect();
-    assert!(lost(&nothing_serves).is_empty(), "nobody is left to raise");
+    assert!(lost(&nothing_serves).is_empty(), "no zone is left");
 
     let no_zones = |mut topology: Topology| {
         topology.replicas.iter_mut().for_each(|replica| replica.zone = None);
         topology
     };
-    assert_eq!(no_zones(given_up(even(5))).zones(), None);
+    assert_eq!(no_zones(node_not_ready(even(5))).zones(), None);
 
     let mut one_zone = even(5);
     one_zone.replicas.retain(|replica| replica.zone.as_deref() == Some("b"));
-    assert!(lost(&given_up(one_zone)).is_empty(), "there is no other zone");
+    assert!(lost(&node_not_ready(one_zone)).is_empty(), "there is no other zone");
 }
 
 #[test]
-fn a_crash_or_a_rollout_is_no_loss() {
+fn a_crash_or_a_rollout_is_not_a_lost_zone() {
     let mut crashed = even(1);
     crashed.replicas[1].ready = false;
-    assert!(lost(&crashed).is_empty(), "the only replica of a zone ended");
+    assert!(lost(&crashed).is_empty(), "the only replica of a zone crashed");
     let hangs = cut_off(even(1));
-    assert!(lost(&hangs).is_empty(), "one replica is no zone");
-    assert_eq!(lost(&given_up(even(1))), ["b"], "but its node is");
+    assert!(lost(&hangs).is_empty(), "one down replica is not a lost zone");
+    assert_eq!(lost(&node_not_ready(even(1))), ["b"], "its node is NotReady");
     let mut rollout = even(3);
     for replica in rollout.replicas.iter_mut().filter(|replica| replica.zone.as_deref() == Some("b")) {
         replica.ready = false;
     }
-    assert!(lost(&rollout).is_empty(), "all of a zone are starting");
+    assert!(lost(&rollout).is_empty(), "all replicas of a zone are starting");
 }
 
 #[test]
-fn a_list_that_is_cut_says_nothing_of_those_after_it() {
+fn a_truncated_list_has_no_evidence_about_later_names() {
     let cut = |each: usize| {
         let mut topology = cut_off(even(each));
         let balancer = &mut topology.balancers[0];
@@ -248,7 +248,7 @@ fn a_list_that_is_cut_says_nothing_of_those_after_it() {
     assert_eq!(lost(&cut(250)), ["b"]);
     let mut other = cut(250);
     other.balancers[0].down.remove("web-b-050");
-    assert!(lost(&other).is_empty(), "that one serves");
+    assert!(lost(&other).is_empty(), "one replica serves");
 }
 
 fn topologies() -> impl Strategy<Value = Topology> {
@@ -285,7 +285,7 @@ fn look(service: &Driven, seconds: i64, samples: &[(&str, Sample)], topology: &T
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
-    /// Never above maxReplicas; never lower than without zones; the same as without them unless one is lost.
+    /// Never above maxReplicas; never fewer replicas than without zones; the same unless a zone is lost.
     #[test]
     fn zones_only_ever_raise(
         start in 2..20i32,
@@ -309,10 +309,10 @@ proptest! {
         }
     }
 
-    /// However long a loss lasts at a steady load, what is raised for it has an end: all of what is needed, in the zones
-    /// that are left, if those that are added are spread evenly.
+    /// However long a loss lasts at a steady load, the raise for it is limited: to all needed replicas in the remaining
+    /// zones, if new ones are spread evenly.
     #[test]
-    fn a_loss_that_lasts_raises_only_once(each in 2..8usize, value in prop_oneof![Just("load"), Just("cpu")]) {
+    fn a_lasting_loss_raises_only_once(each in 2..8usize, value in prop_oneof![Just("load"), Just("cpu")]) {
         let (spec, sample) = if value == "load" { (SHOP, 200.0 * each as f64) } else { (CPU, 0.5) };
         let mut service = Driven::new(spec, i32::try_from(2 * each).unwrap());
         for _ in 0..8 {
@@ -328,7 +328,7 @@ proptest! {
 }
 
 #[test]
-fn nothing_of_zones_is_said_where_none_is_known() {
+fn without_known_zones_none_are_reported() {
     let mut shop = Driven::new(SHOP, 10);
     let decision = shop.look(15, &[("load", fresh(1000.0))]);
     assert!(decision.zones.is_none() && !decision.has(ZoneLost));

@@ -1,4 +1,4 @@
-//! A real Prometheus behind a proxy that lies about the time.
+//! A real Prometheus behind a proxy that reports wrong times.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ async fn pause(milliseconds: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_a_clock_that_stands_or_jumps_makes_samples_stale() {
+async fn only_a_stopped_or_jumping_clock_makes_samples_stale() {
     let exporter = Exporter::start().await;
     let prometheus = Prometheus::start(&[&exporter]).await;
     let proxy = Proxy::start(&prometheus.url).await;
@@ -31,9 +31,9 @@ async fn only_a_clock_that_stands_or_jumps_makes_samples_stale() {
     proxy.lie(|lie| lie.shift = 600.0);
     pause(20).await;
     let sample = ask(&reader, LOAD, RATE).await;
-    assert_eq!(sample.state, KpiState::Fresh, "a wrong clock is no error by itself");
+    assert_eq!(sample.state, KpiState::Fresh, "an offset alone is not an error");
     let age = Timestamp::now().duration_since(sample.at.unwrap()).as_secs_f64();
-    assert!((-1.0..4.0).contains(&age), "told on our own clock: {age}");
+    assert!((-1.0..4.0).contains(&age), "the age is by the local clock: {age}");
     assert!((590.0..610.0).contains(&skew().unwrap()), "{:?}", skew());
 
     proxy.lie(|lie| lie.shift = -600.0);
@@ -41,7 +41,7 @@ async fn only_a_clock_that_stands_or_jumps_makes_samples_stale() {
     assert_eq!(state, KpiState::Stale);
     assert!(message.contains("clock of source \"default\" went back by 1"), "{message}");
     pause(20).await;
-    assert_eq!(look().await.0, KpiState::Fresh, "said once, then accepted");
+    assert_eq!(look().await.0, KpiState::Fresh, "reported once, then accepted");
     assert!((-610.0..-590.0).contains(&skew().unwrap()), "{:?}", skew());
 
     proxy.lie(|lie| lie.frozen = true);
@@ -49,7 +49,7 @@ async fn only_a_clock_that_stands_or_jumps_makes_samples_stale() {
     for _ in 0..2 {
         let (state, message) = look().await;
         assert_eq!(state, KpiState::Stale);
-        assert!(message.contains("answers with the same time as 1 s ago"), "{message}");
+        assert!(message.contains("returned the same time as 1 s ago"), "{message}");
     }
     proxy.lie(|lie| lie.frozen = false);
     assert_eq!(look().await.0, KpiState::Fresh);

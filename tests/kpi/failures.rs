@@ -19,7 +19,7 @@ fn error(sample: Sample) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_misbehaviour_has_its_sentence() {
+async fn each_failure_of_a_source_has_its_message() {
     let recorder = Recorder::start().await;
     let reader = reader(SourceConfig::new("default", &recorder.server.url()));
     let look = async |status: u16, text: String| {
@@ -29,25 +29,25 @@ async fn each_misbehaviour_has_its_sentence() {
     for (status, text, expected) in [
         (404, "nope", "source \"default\" has no query API at its url (HTTP 404): nope"),
         (403, "no tenant", "source \"default\" refused the credentials with HTTP 403: no tenant"),
-        (429, "slow down", "source \"default\" has too many queries (HTTP 429): slow down"),
+        (429, "slow down", "source \"default\" is rate limiting queries (HTTP 429): slow down"),
         (502, "<h1>Bad Gateway</h1>", "source \"default\" failed with HTTP 502: <h1>Bad Gateway</h1>"),
         (301, "", "source \"default\" has no query API at its url (HTTP 301): no text"),
     ] {
         assert_eq!(look(status, text.into()).await, expected);
     }
     let login = look(200, "<html>Sign in</html>".into()).await;
-    assert!(login.starts_with("source \"default\" gave an answer that is not the query API's: "), "{login}");
+    assert!(login.starts_with("source \"default\" returned an invalid answer: "), "{login}");
     let huge = look(200, "x".repeat(9 * 1024 * 1024)).await;
     assert_eq!(
         huge,
-        "source \"default\" gave an answer of more than 8 MiB; aggregate it in the query, for example by sum()"
+        "source \"default\" returned more than 8 MiB; aggregate in the query, for example with sum()"
     );
     recorder.behave(|behaviour| behaviour.instead = None);
     assert_eq!(ask(&reader, OBJECTIVE, "vector(1)").await.state, KpiState::Fresh);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_at_the_url_is_told_at_once() {
+async fn an_unreachable_source_is_reported_immediately() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let reader = reader(SourceConfig::new("default", &format!("http://{free}")));
     let message = error(ask(&reader, LOAD, "sum(x)").await);
@@ -55,7 +55,7 @@ async fn nobody_at_the_url_is_told_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_is_closed_without_an_answer_is_named() {
+async fn a_connection_closed_without_an_answer_is_reported() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let reader = reader(SourceConfig::new("default", &format!("http://{}", listener.local_addr().unwrap())));
     let closing = tokio::spawn(async move {
@@ -70,7 +70,7 @@ async fn a_connection_that_is_closed_without_an_answer_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_server_is_waited_for_no_longer_than_the_timeout() {
+async fn a_query_of_a_slow_server_ends_with_the_timeout() {
     let recorder = Recorder::start().await;
     recorder.behave(|behaviour| behaviour.delay = Duration::from_secs(30));
     let config = SourceConfig::new("default", &recorder.server.url());
@@ -80,22 +80,22 @@ async fn a_slow_server_is_waited_for_no_longer_than_the_timeout() {
     assert_eq!(message, "source \"default\" did not answer within 0.3 s");
     assert!((0.3..1.0).contains(&started.elapsed().as_secs_f64()), "{:?}", started.elapsed());
     let requests = recorder.requests();
-    let told = |body: &str| -> Option<u32> {
+    let timeout = |body: &str| -> Option<u32> {
         body.split('&').find_map(|pair| pair.strip_prefix("timeout=")?.strip_suffix("ms")?.parse().ok())
     };
-    // Sooner than we stop waiting, so that the server can say that it gave up.
+    // Before the client's own timeout, so that the server can report it.
     for request in &requests {
-        assert!(told(&request.body).is_some_and(|limit| (100..290).contains(&limit)), "{}", request.body);
+        assert!(timeout(&request.body).is_some_and(|limit| (100..290).contains(&limit)), "{}", request.body);
     }
     assert!(requests.iter().all(|request| request.path == "/api/v1/query"));
     assert!(
         requests.iter().all(|request| !request.body.contains("&time=")),
-        "the server's own time is asked for"
+        "queries have no time of the client"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn credentials_arrive_are_rotated_and_stay_secret() {
+async fn credentials_are_sent_rotated_and_kept_secret() {
     let directory = std::env::temp_dir().join(format!("plimsoll-kpi-auth-{}", std::process::id()));
     fs::create_dir_all(&directory).unwrap();
     let file = directory.join("secret");
@@ -132,8 +132,8 @@ async fn credentials_arrive_are_rotated_and_stay_secret() {
     fs::remove_file(&file).unwrap();
     let before = recorder.requests().len();
     let message = error(ask(&bearer, OBJECTIVE, "vector(1)").await);
-    assert!(message.starts_with("source \"default\" can't be asked: bearerTokenFile is "), "{message}");
-    assert_eq!(recorder.requests().len(), before, "never without credentials");
+    assert!(message.starts_with("source \"default\" can't be queried: bearerTokenFile is "), "{message}");
+    assert_eq!(recorder.requests().len(), before, "no query without credentials");
     let missing = SourceConfig { bearer_token_file: Some(file), ..config.clone() };
     let refused = KpiReader::new(vec![missing]).err().unwrap().to_string();
     assert!(
@@ -148,7 +148,7 @@ async fn credentials_arrive_are_rotated_and_stay_secret() {
         .err()
         .unwrap()
         .to_string();
-    assert_eq!(refused, "source \"default\": caFile has no PEM certificate in it");
+    assert_eq!(refused, "source \"default\": caFile contains no PEM certificate");
     fs::remove_dir_all(directory).unwrap();
 }
 
@@ -167,12 +167,12 @@ async fn the_breaker_opens_and_recovers() {
     assert_eq!((health().breaker, health().failures), (BreakerState::Open, 5));
     assert_eq!(health().last_error.as_deref(), Some("failed with HTTP 503: starting"));
     let message = error(ask(&reader, OBJECTIVE, "vector(1)").await);
-    assert!(message.starts_with("source \"default\" is not asked for another "), "{message}");
+    assert!(message.starts_with("source \"default\" gets no queries for "), "{message}");
     assert!(
         message.ends_with(" s after 5 failures in a row; the last: failed with HTTP 503: starting"),
         "{message}"
     );
-    assert_eq!(recorder.requests().len(), 5, "the source is left alone");
+    assert_eq!(recorder.requests().len(), 5, "the source is not queried");
 
     recorder.behave(|behaviour| behaviour.instead = None);
     tokio::time::sleep(Duration::from_millis(1050)).await;
@@ -181,7 +181,7 @@ async fn the_breaker_opens_and_recovers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_queries_of_one_service_do_not_close_the_source_for_others() {
+async fn bad_queries_of_one_service_do_not_open_the_breaker_for_others() {
     let recorder = Recorder::start().await;
     let reader = reader(SourceConfig::new("default", &recorder.server.url()));
     let refusal = r#"{"status":"error","errorType":"execution","error":"many-to-many"}"#;

@@ -1,4 +1,4 @@
-//! KPIs against a real Prometheus, and against servers that misbehave. Needs `prometheus` (a
+//! KPIs from a real Prometheus, and from failing servers. Needs `prometheus` (a
 //! Debian package).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 

@@ -1,4 +1,4 @@
-//! A real Prometheus, real scrapes.
+//! KPIs from a real Prometheus with real scrapes.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::support::{AVERAGE, Exporter, LOAD, OBJECTIVE, Prometheus, ask, asker,
 const RATE: &str = "sum(rate(app_requests_total[5s]))";
 
 fn reader(prometheus: &Prometheus, stale_after: Duration) -> KpiReader {
-    // The slash at the end is what people write.
+    // Users write a trailing slash.
     let config = SourceConfig::new("default", &format!("{}/", prometheus.url));
     KpiReader::new(vec![SourceConfig { stale_after: stale_after.into(), ..config }]).unwrap()
 }
@@ -25,7 +25,7 @@ fn single(value: Option<Value>) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_shape_of_answer_is_told_apart() {
+async fn every_shape_of_answer_is_recognized() {
     let (one, two) = (Exporter::start().await, Exporter::start().await);
     let prometheus = Prometheus::start(&[&one, &two]).await;
     let reader = reader(&prometheus, Duration::from_secs(10));
@@ -36,7 +36,7 @@ async fn every_shape_of_answer_is_told_apart() {
     assert!((150.0..250.0).contains(&load.newest.unwrap()), "{:?}", load.newest);
     let age = Timestamp::now().duration_since(load.at.unwrap()).as_secs_f64();
     assert!((0.0..3.0).contains(&age), "{age}");
-    assert_eq!(ask(&reader, OBJECTIVE, RATE).await.newest, None, "a burst is asked for loads only");
+    assert_eq!(ask(&reader, OBJECTIVE, RATE).await.newest, None, "only loads have a burst query");
 
     let cpu = ask(&reader, AVERAGE, "avg by (pod) (app_cpu)").await;
     assert_eq!(cpu.value, Some(Value::ByPod([("a".to_owned(), 0.25), ("b".to_owned(), 0.75)].into())));
@@ -73,7 +73,7 @@ async fn every_shape_of_answer_is_told_apart() {
             KpiState::Error,
             "source \"default\" refused the query (execution): ",
         ),
-        // Our parser knows more functions than this Prometheus.
+        // Our parser accepts functions that this Prometheus lacks.
         (
             LOAD,
             "sum(histogram_avg(app_queue))",
@@ -92,7 +92,7 @@ async fn every_shape_of_answer_is_told_apart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_requests_behind_an_answer_are_counted_where_they_are_needed() {
+async fn the_request_volume_behind_an_answer_is_counted_where_needed() {
     let one = Exporter::start().await;
     let prometheus = Prometheus::start(&[&one]).await;
     let reader = reader(&prometheus, Duration::from_secs(10));
@@ -113,7 +113,7 @@ async fn the_requests_behind_an_answer_are_counted_where_they_are_needed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn targets_that_go_away_are_missed_and_then_nothing_is_fresh() {
+async fn removed_targets_are_missing_and_then_no_sample_is_fresh() {
     let (one, two) = (Exporter::start().await, Exporter::start().await);
     let prometheus = Prometheus::start(&[&one, &two]).await;
     let reader = reader(&prometheus, Duration::from_secs(10));
@@ -125,22 +125,22 @@ async fn targets_that_go_away_are_missed_and_then_nothing_is_fresh() {
         Some(ask(&reader, LOAD, rate).await).filter(|sample| sample.targets == Some(1))
     })
     .await;
-    assert_eq!(half.state, KpiState::Fresh, "what a missing target means is the engine's to say");
+    assert_eq!(half.state, KpiState::Fresh, "the engine decides what a missing target means");
 
     drop(one);
-    let ended = eventually("nobody is left", Duration::from_secs(15), || async {
+    let ended = eventually("no target is left", Duration::from_secs(15), || async {
         Some(ask(&reader, LOAD, rate).await).filter(|sample| sample.targets == Some(0))
     })
     .await;
     assert_eq!(ended.state, KpiState::Stale, "{ended:?}");
-    assert!(single(ended.value) > 0.0, "the rate still has a value, which is the trap");
+    assert!(single(ended.value) > 0.0, "the rate still has a value: the case to detect");
     let gauge = ask(&reader, LOAD, "sum(app_queue)").await;
     assert_eq!((gauge.state, gauge.value), (KpiState::Empty, None));
 }
 
-/// As after a rollout: the first error is the first series with that status code, and it is of one replica.
+/// As after a rollout: the first error creates the first series with that status code, for one replica.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replica_without_an_error_is_no_missing_target_and_one_that_is_not_scraped_is() {
+async fn a_replica_without_errors_is_not_a_missing_target_but_an_unscraped_one_is() {
     let (one, two) = (Exporter::start().await, Exporter::start().await);
     let prometheus = Prometheus::start(&[&one, &two]).await;
     let reader = reader(&prometheus, Duration::from_secs(10));
@@ -148,7 +148,7 @@ async fn a_replica_without_an_error_is_no_missing_target_and_one_that_is_not_scr
     let share = format!(r#"{errors} / sum(rate(app_requests_total{{job="app"}}[5s]))"#);
     let no_success = r#"sum(rate(app_requests_total{job="app",code!~"2.."}[5s]))"#;
     let named = r#"sum(rate(app_requests_total{job="app",code="500"}[5s]))"#;
-    assert_eq!(ask(&reader, OBJECTIVE, errors).await.state, KpiState::Empty, "nobody has had an error");
+    assert_eq!(ask(&reader, OBJECTIVE, errors).await.state, KpiState::Empty, "no replica has had an error");
 
     one.fail();
     for query in [errors, share.as_str(), no_success, named] {
@@ -161,7 +161,7 @@ async fn a_replica_without_an_error_is_no_missing_target_and_one_that_is_not_scr
 
     drop(two);
     for query in [errors, share.as_str(), no_success, named] {
-        eventually("the target that is gone is missed", Duration::from_secs(15), || async {
+        eventually("the removed target is missing", Duration::from_secs(15), || async {
             Some(ask(&reader, OBJECTIVE, query).await).filter(|sample| sample.targets == Some(1))
         })
         .await;
@@ -169,7 +169,7 @@ async fn a_replica_without_an_error_is_no_missing_target_and_one_that_is_not_scr
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn samples_that_stop_coming_grow_old() {
+async fn samples_become_stale_when_scrapes_stop() {
     let exporter = Exporter::start().await;
     let prometheus = Prometheus::start(&[&exporter]).await;
     let reader = reader(&prometheus, Duration::from_secs(3));
@@ -187,7 +187,7 @@ async fn samples_that_stop_coming_grow_old() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_burst_shows_in_the_newest_before_the_average() {
+async fn a_burst_shows_in_the_newest_value_before_the_average() {
     let exporter = Exporter::start().await;
     let prometheus = Prometheus::start(&[&exporter]).await;
     let reader = reader(&prometheus, Duration::from_secs(10));
@@ -201,7 +201,7 @@ async fn a_burst_shows_in_the_newest_before_the_average() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_past_is_read_as_numbers_at_our_times() {
+async fn history_is_read_as_numbers_at_the_requested_times() {
     let exporter = Exporter::start().await;
     let prometheus = Prometheus::start(&[&exporter]).await;
     let reader = reader(&prometheus, Duration::from_secs(10));
@@ -221,12 +221,12 @@ async fn the_past_is_read_as_numbers_at_our_times() {
         "the points are bounded"
     );
     let error = reader.history(&asker(), &rule(LOAD, "app_cpu"), window, step).await.unwrap_err();
-    assert_eq!(error, "query returned 2 series; its past can only be read as one number");
+    assert_eq!(error, "query returned 2 series; its history can only be read from one series");
 }
 
-/// What we make of a query is still PromQL, and the canonical form answers what the original answers.
+/// Derived queries are valid PromQL, and the canonical form has the same answer as the original.
 #[tokio::test(flavor = "multi_thread")]
-async fn prometheus_understands_every_text_that_is_made_of_a_query() {
+async fn prometheus_accepts_every_text_that_is_derived_from_a_query() {
     let exporter = Exporter::start().await;
     let prometheus = Prometheus::start(&[&exporter]).await;
     let http = reqwest::Client::builder().no_proxy().build().unwrap();

@@ -1,4 +1,4 @@
-//! An unchanged question is asked once.
+//! Equal queries are sent once.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,7 +19,7 @@ impl QueryObserver for Log {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_hundred_who_ask_the_same_lead_to_one_request() {
+async fn two_hundred_equal_queries_lead_to_one_request() {
     let recorder = Recorder::start().await;
     recorder.behave(|behaviour| behaviour.delay = Duration::from_millis(100));
     let log = Arc::new(Log::default());
@@ -30,7 +30,7 @@ async fn two_hundred_who_ask_the_same_lead_to_one_request() {
     let askers: Vec<_> = (0..200)
         .map(|n| {
             let reader = Arc::clone(&reader);
-            // The same question in two spellings.
+            // The same query in two spellings.
             let query = if n % 2 == 0 {
                 "sum(rate(x{a='1',b='2'}[60s]))"
             } else {
@@ -55,7 +55,7 @@ async fn two_hundred_who_ask_the_same_lead_to_one_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_stops_waiting_does_not_take_the_answer_from_the_others() {
+async fn a_cancelled_caller_does_not_cancel_the_query_of_the_others() {
     let recorder = Recorder::start().await;
     recorder.behave(|behaviour| behaviour.delay = Duration::from_millis(300));
     let config = SourceConfig::new("default", &recorder.server.url());
@@ -68,11 +68,11 @@ async fn who_stops_waiting_does_not_take_the_answer_from_the_others() {
     impatient.abort();
     let samples = reader.ask(&asker(), &[rule(LOAD, "sum(x)")], Duration::ZERO).await;
     assert_eq!(samples["k"].state, KpiState::Fresh);
-    assert_eq!(recorder.requests().len(), 2, "the first one's value and evidence");
+    assert_eq!(recorder.requests().len(), 2, "value and evidence of the first caller");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_more_queries_are_out_than_allowed() {
+async fn concurrent_queries_are_limited() {
     let recorder = Recorder::start().await;
     recorder.behave(|behaviour| behaviour.delay = Duration::from_millis(200));
     let config = SourceConfig::new("default", &recorder.server.url());
@@ -86,5 +86,5 @@ async fn no_more_queries_are_out_than_allowed() {
     assert!((2..=3).contains(&fresh), "{fresh} of 200 ms each fit into 700 ms");
     let queued = "source \"default\" is busy: the query waited 0.7 s for one of 1 slots (maxConcurrency)";
     assert!(samples.values().any(|sample| sample.message.as_deref() == Some(queued)), "{samples:?}");
-    assert_eq!(reader.health("default").unwrap().failures, 0, "waiting is no failure of the source");
+    assert_eq!(reader.health("default").unwrap().failures, 0, "waiting is not a failure of the source");
 }

@@ -1,4 +1,4 @@
-//! Trust: only the authorities of `caFile`, and the new ones once the file changed.
+//! Only the authorities of `caFile` are trusted; a changed file is read again.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -17,14 +17,14 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use crate::pki::{p256, self_signed};
 use crate::support::{OBJECTIVE, ask};
 
-/// A certificate for 127.0.0.1 that signs itself: `NAME.pem` and `NAME.key`.
+/// Writes a self-signed certificate for 127.0.0.1: `NAME.pem` and `NAME.key`.
 fn certificate(directory: &Path, name: &str) {
     let (pem, key) = self_signed("plimsoll test", &["127.0.0.1"], &p256());
     fs::write(directory.join(format!("{name}.pem")), pem).unwrap();
     fs::write(directory.join(format!("{name}.key")), key).unwrap();
 }
 
-/// Answers every request with the number 1, taken now, one connection after the other.
+/// Answers every request with the number 1, sampled now, one connection after the other.
 fn serve(directory: &Path, name: &str) -> String {
     let chain = vec![CertificateDer::from_pem_file(directory.join(format!("{name}.pem"))).unwrap()];
     let key = PrivateKeyDer::from_pem_file(directory.join(format!("{name}.key"))).unwrap();
@@ -36,7 +36,7 @@ fn serve(directory: &Path, name: &str) -> String {
         for socket in listener.incoming() {
             let mut stream =
                 StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), socket.unwrap());
-            // A client that does not trust us ends here.
+            // The handshake fails here if the client does not trust the server.
             if stream.read(&mut [0; 4096]).is_ok() {
                 let now = Timestamp::now().as_millisecond() as f64 / 1000.0;
                 let body = format!(
@@ -54,7 +54,7 @@ fn serve(directory: &Path, name: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_authorities_of_the_file_are_trusted() {
+async fn only_the_authorities_of_the_ca_file_are_trusted() {
     let directory = std::env::temp_dir().join(format!("plimsoll-kpi-tls-{}", std::process::id()));
     fs::create_dir_all(&directory).unwrap();
     certificate(&directory, "old");

@@ -1,5 +1,5 @@
-//! Clients that mean harm: to the memory of the balancer, and around its rules. Each attack is also made on an NGINX without what
-//! holds it off, and must succeed there.
+//! Malicious clients: they attack the balancer's memory and the forwarding rules. Each attack also runs against an NGINX
+//! without the protection, and must succeed there.
 
 use std::{
     fs,
@@ -48,10 +48,10 @@ use crate::{
 };
 
 const MEMORY: u64 = 64 << 20;
-/// Of a balancer with that memory.
+/// Resources of a balancer with this memory.
 const SMALL: Resources = Resources { memory: MEMORY, cpus: NonZeroU32::MIN, descriptors: 65_536 };
 
-/// Runs it with another text than the driver's.
+/// Runs NGINX with a changed configuration.
 async fn with(wanted: &Wanted, proxy: Proxy, change: impl Fn(&str) -> String) -> Proxy {
     let mut proxy = proxy;
     let text = Config::of(wanted, &proxy.paths, "").unwrap().text;
@@ -61,7 +61,7 @@ async fn with(wanted: &Wanted, proxy: Proxy, change: impl Fn(&str) -> String) ->
     proxy
 }
 
-/// A file with a certificate for `shop.example` and its key, and the certificate.
+/// Writes a certificate for `shop.example` and its key; returns the file and the certificate.
 fn certificate(folder: &Path) -> (Listen, String) {
     let (pem, key) = self_signed("shop.example", &["shop.example"], &p256());
     let file = folder.join("shop-tls.pem");
@@ -69,7 +69,7 @@ fn certificate(folder: &Path) -> (Listen, String) {
     (Listen { port: free_port(), certificate: Some(file) }, pem)
 }
 
-/// A connection over TLS for HTTP/2, of a client that trusts only this certificate.
+/// A TLS connection for HTTP/2, of a client that trusts only this certificate.
 fn over_tls(front: SocketAddr, trusted: &str) -> StreamOwned<ClientConnection, std::net::TcpStream> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(trusted.as_bytes()).unwrap()).unwrap();
@@ -89,10 +89,10 @@ fn used(proxy: &Proxy) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn abuse_streams_whose_answers_nobody_reads_fit_into_the_memory_and_leave_the_health_check_alone() {
+async fn abuse_unread_streams_fit_into_the_memory_and_the_health_check_still_answers() {
     let replica = Replica::start(&"x".repeat(64 << 10), Duration::ZERO).await;
     let server = Server { address: replica.address, state: Ready };
-    // The folder of an NGINX goes with it.
+    // The folder is deleted with its NGINX.
     let folder = tempfile::tempdir().unwrap();
     let (listen, pem) = certificate(folder.path());
     let wanted = wanted(&json!({})).with([("checkout-0".to_owned(), server)]);
@@ -110,14 +110,14 @@ async fn abuse_streams_whose_answers_nobody_reads_fit_into_the_memory_and_leave_
     }
     assert!(attackers.len() > 20, "{} connections were enough", attackers.len());
     let open = || async { (replica.served() as u32 >= most).then_some(()) };
-    eventually("as many requests are taken as there may be", open).await;
+    eventually("requests are accepted up to the limit", open).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(replica.served() as u32 <= most, "{} of {opened}", replica.served());
-    assert!(proxy.driver.counters().await.is_some(), "the question of the health check is answered");
+    assert!(proxy.driver.counters().await.is_some(), "the query of the health check is answered");
     let usage = proxy.driver.usage().await.unwrap();
     assert!(
         usage.requests == Some(Percent::HUNDRED) && usage.connections < Percent::new(20),
-        "it tells that it is full: {usage:?}"
+        "the usage must show that it is full: {usage:?}"
     );
     println!("{opened} streams of {} connections: {} KiB", attackers.len(), used(&proxy) >> 10);
     assert!(used(&proxy) < MEMORY / 2, "{} bytes", used(&proxy));
@@ -138,12 +138,12 @@ async fn abuse_streams_whose_answers_nobody_reads_fit_into_the_memory_and_leave_
         attackers.push(attacker);
     }
     let taken = || async { (replica.served() - before > 4 * most as usize).then_some(()) };
-    eventually("without limits many more are taken", taken).await;
+    eventually("without limits many more are accepted", taken).await;
     eventually("and the memory is not enough", || async { (used(&control) > MEMORY).then_some(()) }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn abuse_connections_that_never_finish_a_head_leave_the_health_check_alone() {
+async fn abuse_with_unfinished_request_heads_the_health_check_still_answers() {
     let replicas = Replica::several(2, Duration::ZERO).await;
     let folder = tempfile::tempdir().unwrap();
     let mut wanted = Wanted { resources: SMALL, ..wanted(&json!({})).with([replicas[0].server(Ready)]) };
@@ -155,7 +155,7 @@ async fn abuse_connections_that_never_finish_a_head_leave_the_health_check_alone
     let _supervisor = Supervisor::start(&proxy);
     eventually("NGINX serves", || async { driver.sync(&wanted).await.ok() }).await;
     assert_eq!(health(&proxy).await, "HTTP/1.1 200 OK");
-    // More than the supervisor serves at a time.
+    // More connections than the supervisor serves at a time.
     let at_health = slow::connections((Ipv4Addr::LOCALHOST, proxy.paths.health).into(), 100, HALF_HEAD);
     for _ in 0..20 {
         wait(50).await;
@@ -166,7 +166,7 @@ async fn abuse_connections_that_never_finish_a_head_leave_the_health_check_alone
     // `worker_connections` is 596.
     let attackers = [(wanted.front(), HALF_HEAD), (over_tls, HALF_HANDSHAKE)]
         .map(|(front, beginning)| slow::connections(front, 400, beginning));
-    // The control: a health check that NGINX itself answers would fail.
+    // Control: a health check that NGINX itself answers would fail.
     let is_full = || async {
         for _ in 0..5 {
             if driver.counters().await.is_some() {
@@ -178,7 +178,7 @@ async fn abuse_connections_that_never_finish_a_head_leave_the_health_check_alone
     eventually("clients have every connection", is_full).await;
     assert_eq!(health(&proxy).await, "HTTP/1.1 200 OK");
     assert_eq!(driver.usage().await.unwrap().connections, Some(Percent::HUNDRED));
-    assert!(!driver.sync(&wanted).await.unwrap().reloaded, "what is served is known");
+    assert!(!driver.sync(&wanted).await.unwrap().reloaded, "the served configuration is known");
 
     let other = wanted.with([replicas[1].server(Ready)]);
     let outcome = driver.sync(&other).await.unwrap();
@@ -189,7 +189,7 @@ async fn abuse_connections_that_never_finish_a_head_leave_the_health_check_alone
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn abuse_nothing_but_a_websocket_opens_a_tunnel() {
+async fn abuse_only_a_websocket_opens_a_tunnel() {
     let listener = TcpListener::bind(unused_address()).await.unwrap();
     let server = Server { address: listener.local_addr().unwrap(), state: Ready };
     tokio::spawn(upgrades_to_anything(listener));
@@ -225,7 +225,7 @@ async fn abuse_nothing_but_a_websocket_opens_a_tunnel() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn abuse_a_request_for_h2c_that_stalls_ends_by_the_timeout_of_a_request() {
+async fn abuse_a_stalled_request_for_h2c_ends_by_the_request_timeout() {
     let listener = TcpListener::bind(unused_address()).await.unwrap();
     let server = Server { address: listener.local_addr().unwrap(), state: Ready };
     tokio::spawn(stalls(listener));
@@ -235,7 +235,7 @@ async fn abuse_a_request_for_h2c_that_stalls_ends_by_the_timeout_of_a_request() 
     assert_only_websockets_outlive(short.front(), Duration::from_secs(1)).await;
 }
 
-/// One that resets its streams (CVE-2023-44487) has to connect anew after so many.
+/// A client that resets its streams (CVE-2023-44487) has to reconnect after this number of requests.
 #[tokio::test(flavor = "multi_thread")]
 async fn abuse_a_connection_ends_after_a_thousand_requests() {
     let replica = Replica::start("checkout-0", Duration::ZERO).await;

@@ -1,4 +1,4 @@
-//! The agent with NGINX, fed without an API server.
+//! The agent with NGINX, without an API server.
 
 use std::{
     collections::BTreeMap,
@@ -57,7 +57,7 @@ impl Fixture {
             health: Health::default(),
             configured: Arc::default(),
         };
-        let (_told, answers) = watch::channel(Answers::default());
+        let (_probed, answers) = watch::channel(Answers::default());
         let links =
             Links { known: known.clone(), waiting, carried: Carried::default(), replicas, answers, status };
         tokio::spawn(Pilot::new(setup, links).run());
@@ -73,18 +73,18 @@ impl Fixture {
             balancers: None,
             standbys: Vec::new(),
         };
-        fixture.told(|known| {
+        fixture.edit(|known| {
             known.service = Some(service);
             known.endpoints = Some(Endpoints::default());
         });
-        fixture.until("NGINX is missed", |status| status.message.is_some()).await;
+        fixture.until("NGINX is missing", |status| status.message.is_some()).await;
         proxy.spawn();
         fixture.proxy = proxy;
         fixture.until("it is in sync", |status| status.in_sync).await;
         fixture
     }
 
-    fn told(&self, change: impl FnOnce(&mut Known)) {
+    fn edit(&self, change: impl FnOnce(&mut Known)) {
         self.known.send_modify(|known| {
             change(known);
             known.touch();
@@ -97,7 +97,7 @@ impl Fixture {
         let replica = Replica::start_at((ip, self.port).into(), &name, Duration::from_millis(1)).await;
         let endpoint =
             Endpoint { ip: IpAddr::V4(ip), ready: true, serving: true, terminating: false, zone: None };
-        self.told(|known| {
+        self.edit(|known| {
             known.endpoints.get_or_insert_default().0.insert(name, endpoint);
         });
         replica
@@ -109,7 +109,7 @@ impl Fixture {
             return status.unwrap().clone();
         }
         drop(reached);
-        panic!("not within 15 s: {what}; it is {:#?}", *self.status.borrow())
+        panic!("not within 15 s: {what}; the status is {:#?}", *self.status.borrow())
     }
 
     fn metric(&self, name: &str) -> f64 {
@@ -120,7 +120,7 @@ impl Fixture {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn changes_that_come_soon_after_one_another_are_made_by_one_reload() {
+async fn changes_in_quick_succession_share_one_reload() {
     let mut fixture = Fixture::running().await;
     let mut replicas = vec![fixture.replica(1).await];
     fixture.until("the first is programmed", |status| status.programmed == 1).await;
@@ -132,7 +132,7 @@ async fn changes_that_come_soon_after_one_another_are_made_by_one_reload() {
     }
     fixture.until("all are programmed", |status| status.in_sync && status.programmed == 11).await;
     let reloads = fixture.metric("plimsoll_balancer_reloads_total") - before;
-    // At most one each two seconds, however long a busy machine takes for the changes.
+    // At most one reload every two seconds, however long a busy machine takes for the changes.
     let most = 1.0 + begin.elapsed().as_secs_f64() / 2.0;
     assert!(reloads <= most && reloads < 10.0, "{reloads} reloads for 10 changes in {:?}", begin.elapsed());
     all_served(&replicas).await;
@@ -142,7 +142,7 @@ async fn changes_that_come_soon_after_one_another_are_made_by_one_reload() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pod_that_the_controller_drains_is_told_when_it_has_nothing_left() {
+async fn a_draining_pod_is_reported_as_drained_when_it_has_no_requests_left() {
     let mut fixture = Fixture::running().await;
     let replicas = [fixture.replica(1).await, fixture.replica(2).await];
     fixture.until("both are programmed", |status| status.programmed == 2).await;
@@ -152,8 +152,8 @@ async fn a_pod_that_the_controller_drains_is_told_when_it_has_nothing_left() {
     while replicas[0].working() == 0 || replicas[1].working() == 0 {
         wait(5).await;
     }
-    fixture.told(|known| known.service.as_mut().unwrap().draining = [("checkout-2".to_owned(), None)].into());
-    let status = fixture.until("it gets no more", |status| status.programmed == 1).await;
+    fixture.edit(|known| known.service.as_mut().unwrap().draining = [("checkout-2".to_owned(), None)].into());
+    let status = fixture.until("it gets no new requests", |status| status.programmed == 1).await;
     assert!(status.drained.is_empty() && replicas[1].working() > 0, "{status:?}");
     let status = fixture.until("it is drained", |status| !status.drained.is_empty()).await;
     assert_eq!(status.drained, ["checkout-2"]);
@@ -164,7 +164,7 @@ async fn a_pod_that_the_controller_drains_is_told_when_it_has_nothing_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_hook_waits_until_nobody_connects_and_clients_are_told_to_leave() {
+async fn the_hook_waits_until_no_client_connects_and_kept_connections_are_closed() {
     let mut fixture = Fixture::running().await;
     let _a = fixture.replica(1).await;
     fixture.until("it is programmed", |status| status.programmed == 1).await;
@@ -175,7 +175,7 @@ async fn the_hook_waits_until_nobody_connects_and_clients_are_told_to_leave() {
     let stopping = tokio::spawn(async move { stop(Software::NGINX, &folder, Duration::from_secs(40)).await });
     let connects = Load::start(front, 4, false, "/");
     wait(5_000).await;
-    assert!(!stopping.is_finished(), "they still connect");
+    assert!(!stopping.is_finished(), "clients still connect");
     let mut client = Client::new(front);
     let answer = client.get("/", &[]).await.unwrap();
     assert!(answer.head.to_lowercase().contains("connection: close"), "{}", answer.head);

@@ -1,4 +1,4 @@
-//! Certificates: a new one is a reload, a wrong one is none.
+//! Certificates: a new one causes a reload, an invalid one does not.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_certificate_is_served_after_a_reload_and_a_wrong_one_changes_nothing() {
+async fn a_new_certificate_is_served_after_a_reload_and_an_invalid_one_changes_nothing() {
     let a = Replica::start("a", std::time::Duration::ZERO).await;
     let mut proxy = Proxy::new();
     let [one, two] = ["one", "two"].map(|name| self_signed(name, &[], &p256()));
@@ -38,7 +38,7 @@ async fn a_new_certificate_is_served_after_a_reload_and_a_wrong_one_changes_noth
     };
     let error = set(&(two.0.clone(), one.1.clone())).await.unwrap_err();
     assert!(matches!(error, DriverError::Certificate { by: "NGINX", .. }), "{error}");
-    assert!(!proxy.sync(&wanted).await.reloaded, "the key is another's: nothing changed");
+    assert!(!proxy.sync(&wanted).await.reloaded, "the key does not match: nothing changed");
     let error = set(&("no PEM".to_owned(), String::new())).await.unwrap_err();
     assert!(matches!(error, DriverError::Pem(_)), "{error}");
 
@@ -50,7 +50,7 @@ async fn a_new_certificate_is_served_after_a_reload_and_a_wrong_one_changes_noth
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn suites_of_tls_12_without_forward_secrecy_are_refused() {
+async fn tls_12_suites_without_forward_secrecy_are_refused() {
     let a = Replica::start("a", std::time::Duration::ZERO).await;
     let proxy = Proxy::new();
     let (crt, key) = self_signed("one", &[], &rsa2048());

@@ -1,4 +1,4 @@
-//! Replicas come and go under load, by reloads, and nothing is lost: neither on fresh connections nor on kept ones.
+//! Replicas are added and removed under load, by reloads: no request is lost on fresh or on kept connections.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::{
 const DELAY: Duration = Duration::from_millis(2);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_changes_under_load_lose_nothing_on_fresh_and_on_kept_connections() {
+async fn ten_changes_under_load_lose_no_request_on_fresh_or_kept_connections() {
     let replicas = Replica::several(20, DELAY).await;
     let empty = wanted(&json!({"retries": {"attempts": 0}}));
     let few = empty.with(replicas[..3].iter().map(|replica| replica.server(Ready)));
@@ -41,11 +41,11 @@ async fn ten_changes_under_load_lose_nothing_on_fresh_and_on_kept_connections() 
         .await;
         let served: usize = replicas[3..].iter().map(Replica::served).sum();
         assert_eq!(replicas[3..].iter().map(Replica::working).sum::<usize>(), 0);
-        // Who is deleted when it is drained is in no configuration any more: nothing is left to do.
+        // A drained replica is in no configuration any more, so its deletion needs no reload.
         assert!(!proxy.sync(&few).await.reloaded);
         sleep(MOMENT).await;
         let after: usize = replicas[3..].iter().map(Replica::served).sum();
-        assert_eq!(after, served, "who is drained gets no request any more");
+        assert_eq!(after, served, "a drained replica gets no more requests");
     }
     assert_eq!(reloads, 10);
     for (kept, load) in [true, false].into_iter().zip(loads) {
@@ -57,9 +57,9 @@ async fn ten_changes_under_load_lose_nothing_on_fresh_and_on_kept_connections() 
     assert_eq!(proxy.driver.epoch().await.unwrap(), master);
 }
 
-/// If this shows no loss, the test above is blind.
+/// Control: without a loss here the test above proves nothing.
 #[tokio::test(flavor = "multi_thread")]
-async fn control_an_nginx_that_is_restarted_costs_requests() {
+async fn control_a_restart_of_nginx_loses_requests() {
     let replicas = Replica::several(3, DELAY).await;
     let wanted = wanted(&json!({})).with(replicas.iter().map(|replica| replica.server(Ready)));
     let mut proxy = Proxy::start(&wanted).await;
@@ -72,13 +72,13 @@ async fn control_an_nginx_that_is_restarted_costs_requests() {
     assert!(account.lost() > 0, "it was restarted while it was busy");
 }
 
-/// What a plain reload does to kept connections, and so what the announcement is for.
+/// Control: a plain reload loses requests on kept connections, which the announcement prevents.
 #[tokio::test(flavor = "multi_thread")]
-async fn control_a_reload_that_is_not_announced_costs_requests_on_kept_connections() {
+async fn control_a_reload_without_announcement_loses_requests_on_kept_connections() {
     let replicas = Replica::several(3, DELAY).await;
     let wanted = wanted(&json!({})).with(replicas.iter().map(|replica| replica.server(Ready)));
     let proxy = Proxy::start(&wanted).await;
-    // Each connection of each reload is lost or not by chance: there are 640 of them.
+    // Each connection of each reload is lost or not at random: there are 640 of them.
     let load = Load::start(wanted.front(), 64, true, "/");
     for _ in 0..10 {
         wait(200).await;
@@ -90,9 +90,9 @@ async fn control_a_reload_that_is_not_announced_costs_requests_on_kept_connectio
     assert!(account.lost() > 0);
 }
 
-/// And what a replica does that is stopped without having been drained.
+/// Control: a replica that is stopped without a drain.
 #[tokio::test(flavor = "multi_thread")]
-async fn control_a_replica_that_is_not_drained_costs_requests() {
+async fn control_a_replica_that_is_not_drained_loses_requests() {
     let replicas = Replica::several(3, DELAY).await;
     let wanted = wanted(&json!({"retries": {"attempts": 0}}))
         .with(replicas.iter().map(|replica| replica.server(Ready)));

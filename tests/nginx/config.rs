@@ -1,4 +1,4 @@
-//! Every configuration that the CRD allows passes NGINX's own check, and what is hostile is refused before it.
+//! NGINX's own check accepts every configuration that the CRD allows; hostile names are refused before it.
 
 use std::{fs, path::PathBuf, process::Command};
 
@@ -60,7 +60,7 @@ fn with_servers(wanted: &mut Wanted, count: usize) {
     }
 }
 
-/// What `nginx -t` says.
+/// Result and output of `nginx -t`.
 fn check(proxy: &Proxy, config: &Config) -> (bool, String) {
     let file = proxy.folder.join("fuzz.conf");
     fs::write(&file, &config.text).unwrap();
@@ -69,7 +69,7 @@ fn check(proxy: &Proxy, config: &Config) -> (bool, String) {
 }
 
 #[test]
-fn nginx_takes_every_configuration_that_the_crd_allows() {
+fn nginx_accepts_every_configuration_that_the_crd_allows() {
     let proxy = Proxy::new();
     let mut runner = TestRunner::deterministic();
     for round in 0..60 {
@@ -87,19 +87,19 @@ fn nginx_takes_every_configuration_that_the_crd_allows() {
             });
         }
         let config = Config::of(&wanted, &proxy.paths, "").unwrap();
-        let (taken, said) = check(&proxy, &config);
-        assert!(taken, "{said}\n{}", config.text);
-        assert!(!said.contains("[warn]"), "{said}\n{}", config.text);
+        let (taken, output) = check(&proxy, &config);
+        assert!(taken, "{output}\n{}", config.text);
+        assert!(!output.contains("[warn]"), "{output}\n{}", config.text);
     }
     let mut large = wanted(&json!({}));
     with_servers(&mut large, 1000);
-    let (taken, said) = check(&proxy, &Config::of(&large, &proxy.paths, "").unwrap());
-    assert!(taken, "{said}");
+    let (taken, output) = check(&proxy, &Config::of(&large, &proxy.paths, "").unwrap());
+    assert!(taken, "{output}");
 }
 
-/// Names come from the API server, which has its own rules; should it ever let another through, this is the last door.
+/// Names are from the API server, which has its own rules; this is the last defense if it ever accepts others.
 #[test]
-fn a_hostile_name_is_refused_or_taken_as_it_is() {
+fn a_hostile_name_is_refused_or_used_literally() {
     let proxy = Proxy::new();
     let mut runner = TestRunner::deterministic();
     let hostile = prop::sample::select(vec![
@@ -138,7 +138,7 @@ fn a_hostile_name_is_refused_or_taken_as_it_is() {
                 wanted.servers.insert(text.clone(), server);
             }
             3 => standby.name.clone_from(&text),
-            // There is no such file, so NGINX may only say that of it.
+            // The file does not exist, which is the only allowed error of NGINX.
             4 => {
                 let certificate = Some(folder.join(format!("{text}.pem")));
                 wanted.listeners.push(Listen { port: 10_443, certificate });
@@ -153,16 +153,16 @@ fn a_hostile_name_is_refused_or_taken_as_it_is() {
         match Config::of(&wanted, &proxy.paths, "") {
             Ok(config) => {
                 taken += 1;
-                let (good, said) = check(&proxy, &config);
+                let (good, output) = check(&proxy, &config);
                 let certificate = format!("cannot load certificate \"/nowhere/{text}.pem\"");
                 let authorities = format!("SSL_CTX_load_verify_locations(\"/nowhere/{text}.pem\") failed");
                 let missing = match round % 6 {
-                    4 => said.contains(&certificate),
+                    4 => output.contains(&certificate),
                     // NGINX 1.30 loads both with the same code.
-                    5 => said.contains(&certificate) || said.contains(&authorities),
+                    5 => output.contains(&certificate) || output.contains(&authorities),
                     _ => false,
                 };
-                assert!(good || missing, "{text:?}: {said}\n{}", config.text);
+                assert!(good || missing, "{text:?}: {output}\n{}", config.text);
             }
             Err(error) => {
                 refused += 1;
@@ -170,5 +170,5 @@ fn a_hostile_name_is_refused_or_taken_as_it_is() {
             }
         }
     }
-    assert!(refused > 50 && taken > 20, "{refused} refused, {taken} taken");
+    assert!(refused > 50 && taken > 20, "{refused} refused, {taken} accepted");
 }

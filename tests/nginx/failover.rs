@@ -1,4 +1,4 @@
-//! Standbys with NGINX: each new share is a reload that loses nothing.
+//! Standbys with NGINX: each new share is a reload that loses no request.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,7 +21,7 @@ fn with(wanted: &Wanted, standby: &Replica, weight: u8) -> Wanted {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn shares_are_followed_and_a_shift_and_its_return_lose_nothing() {
+async fn shares_are_applied_and_a_shift_and_its_return_lose_no_request() {
     let delay = Duration::from_millis(2);
     let (primary, east) = (Replica::start("primary", delay).await, Replica::start("east", delay).await);
     let only = wanted(&json!({"retries": {"attempts": 0}})).with([primary.server(Ready)]);
@@ -49,7 +49,7 @@ async fn shares_are_followed_and_a_shift_and_its_return_lose_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_addresses_of_a_standby_are_used_and_a_dead_one_costs_nothing() {
+async fn all_addresses_of_a_standby_are_used_and_a_dead_one_loses_no_request() {
     let (primary, east, west) = (
         Replica::start("primary", Duration::ZERO).await,
         Replica::start("east", Duration::ZERO).await,
@@ -74,7 +74,7 @@ async fn all_addresses_of_a_standby_are_used_and_a_dead_one_costs_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_primary_without_replicas_fails_its_own_share_only() {
+async fn a_primary_without_replicas_fails_only_its_own_share() {
     let east = Replica::start("east", Duration::ZERO).await;
     let none = wanted(&json!({}));
     let mut proxy = Proxy::start(&with(&none, &east, 50)).await;
@@ -86,15 +86,15 @@ async fn a_primary_without_replicas_fails_its_own_share_only() {
         failed
     };
     let failed = statuses(none.front()).await;
-    assert!((140..260).contains(&failed), "{failed} of 400: nothing is switched here");
+    assert!((140..260).contains(&failed), "{failed} of 400: there is no switch");
     proxy.sync(&with(&none, &east, 100)).await;
     assert_eq!(statuses(none.front()).await, 0);
     proxy.restart().await;
-    assert_eq!(statuses(none.front()).await, 0, "the file says what ran");
+    assert_eq!(statuses(none.front()).await, 0, "the file has the running configuration");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_standby_over_tls_gets_its_share_while_it_proves_who_it_is() {
+async fn a_standby_over_tls_gets_its_share_while_its_certificate_is_trusted() {
     let (primary, east) =
         (Replica::start("primary", Duration::ZERO).await, Replica::start("east", Duration::ZERO).await);
     let only = wanted(&json!({"retries": {"attempts": 0}})).with([primary.server(Ready)]);

@@ -1,4 +1,4 @@
-//! Services that are each other's standby, and a service that is its own: no request goes round.
+//! Services that are each other's standby, and a service that is its own standby: no request loops.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{
     support::{Client, Reached as _, Replica},
 };
 
-/// With the front door of another service, or its own, as its standby.
+/// The wanted state with another service's balancer, or the service's own, as standby.
 fn with_standby(wanted: &Wanted, other: &Wanted, weight: u8) -> Wanted {
     let addresses = vec![other.front()];
     let weight = Percent::clamped(weight.into());
@@ -28,23 +28,23 @@ async fn services_that_are_each_others_standby_form_no_loop() {
     assert_eq!(Client::new(a.front()).get("/", &[]).await.unwrap().status, 508);
     assert_eq!(Client::new(b.front()).get("/", &[]).await.unwrap().status, 508);
 
-    // Of what comes from the other, a service that sends half of its own on serves all.
+    // A service that forwards half of its own requests serves all that are forwarded to it.
     second.sync(&with_standby(&b.with([replica.server(Ready)]), &a, 50)).await;
     for _ in 0..40 {
         assert_eq!(Client::new(a.front()).get("/", &[]).await.unwrap().body, "checkout-0");
     }
     assert_eq!(replica.served(), 40);
     let head = replica.heads.lock().unwrap()[0].to_lowercase();
-    assert!(!head.contains("plimsoll-server"), "a replica hears nothing of it: {head}");
+    assert!(!head.contains("plimsoll-server"), "a replica does not get the marker: {head}");
 
     // Its own address under another name.
     first.sync(&with_standby(&a, &a, 100)).await;
     assert_eq!(Client::new(a.front()).get("/", &[]).await.unwrap().status, 508);
 }
 
-/// What passes through a replica that is a proxy is not taken for a balancer's.
+/// Control: requests through a replica that is a proxy are not taken for a balancer's.
 #[tokio::test(flavor = "multi_thread")]
-async fn control_a_request_that_says_nothing_of_a_standby_is_sent_on() {
+async fn control_a_request_without_a_standby_marker_is_forwarded() {
     let standby = Replica::start("other", Duration::ZERO).await;
     let service = Wanted { standbys: vec![standby.standby(100)], ..wanted(&json!({})) };
     let _proxy = Proxy::start(&service).await;

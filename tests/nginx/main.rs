@@ -1,4 +1,4 @@
-//! The NGINX driver, and the agent with it, against a real NGINX on loopback. Needs `nginx` and `openssl` (Debian
+//! The NGINX driver, and the agent with it, with a real NGINX on loopback. Needs `nginx` and `openssl` (Debian
 //! packages).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 

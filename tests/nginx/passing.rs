@@ -1,4 +1,4 @@
-//! What passes through: as the client sent it, also while clients are told to leave.
+//! Requests reach the replica unchanged, also while kept connections are being closed.
 
 use std::{fs, time::Duration};
 
@@ -15,7 +15,7 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_reaches_the_replica_as_it_was_also_while_clients_are_told_to_leave() {
+async fn a_request_reaches_the_replica_unchanged_also_while_kept_connections_are_closed() {
     let a = Replica::start("a", Duration::ZERO).await;
     let one = wanted(&json!({})).with([a.server(Ready)]);
     let proxy = Proxy::start(&one).await;
@@ -105,11 +105,11 @@ async fn bodies_and_websockets_pass_and_a_websocket_outlives_a_reload() {
     socket.write_all(b"still there?").await.unwrap();
     let read = socket.read(&mut buffer).await.unwrap();
     assert_eq!(&buffer[..read], b"still there?");
-    assert!(proxy.leaving().await > 0, "an old worker has it");
+    assert!(proxy.leaving().await > 0, "an old worker has the WebSocket");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_does_not_come_about_is_tried_elsewhere_unless_that_is_not_wanted() {
+async fn a_failed_connection_is_retried_on_another_replica_unless_retries_are_off() {
     let a = Replica::start("a", Duration::ZERO).await;
     let dead = Replica::start("dead", Duration::ZERO).await;
     let servers = [a.server(Ready), dead.server(Ready)];
@@ -127,7 +127,7 @@ async fn a_connection_that_does_not_come_about_is_tried_elsewhere_unless_that_is
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_replica_may_have_begun_is_sent_again_only_where_that_does_no_harm() {
+async fn a_request_that_a_replica_may_have_begun_is_retried_only_if_idempotent() {
     let both = [Replica::start("a", Duration::ZERO).await, Replica::start("b", Duration::ZERO).await];
     let on = json!({"retries": {"attempts": 1, "retryOn": ["ConnectFailure", "EmptyResponse", "Http503"]}});
     let wanted = wanted(&on).with(both.each_ref().map(|replica| replica.server(Ready)));

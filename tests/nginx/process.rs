@@ -1,4 +1,4 @@
-//! Configurations that are refused or not taken over, and processes that die.
+//! Configurations that are refused or not applied, and processes that die.
 
 use std::{fs, net::TcpListener, num::NonZeroU32, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::{
 const DELAY: Duration = Duration::from_millis(1);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_nginx_refuses_changes_nothing() {
+async fn a_configuration_that_nginx_refuses_changes_nothing() {
     let a = Replica::start("a", DELAY).await;
     let good = wanted(&json!({})).with([a.server(Ready)]);
     let proxy = Proxy::start(&good).await;
@@ -30,7 +30,7 @@ async fn what_nginx_refuses_changes_nothing() {
         "{error}"
     );
     assert!(
-        error.to_string().starts_with("NGINX refuses the configuration, the one before stays: "),
+        error.to_string().starts_with("NGINX refuses the configuration, the previous one stays: "),
         "{error}"
     );
     assert_eq!(fs::read_to_string(&proxy.paths.config).unwrap(), file);
@@ -38,9 +38,9 @@ async fn what_nginx_refuses_changes_nothing() {
     assert_eq!(Client::new(good.front()).get("/", &[]).await.unwrap().status, 200);
 }
 
-/// NGINX's check does not see that a port is another's; its master does, and goes on as it was.
+/// NGINX's check does not detect a port in use; its master does, and keeps the previous configuration.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_taken_over_is_undone() {
+async fn a_configuration_that_is_not_applied_is_rolled_back() {
     let a = Replica::start("a", DELAY).await;
     let good = wanted(&json!({})).with([a.server(Ready)]);
     let proxy = Proxy::start(&good).await;
@@ -51,28 +51,28 @@ async fn what_is_not_taken_over_is_undone() {
     let error = proxy.driver.sync(&bad).await.unwrap_err();
     assert!(matches!(error, DriverError::Reload { .. }), "{error}");
     let text = fs::read_to_string(&proxy.paths.config).unwrap();
-    assert!(!text.contains(&taken.local_addr().unwrap().to_string()), "the file before is back");
+    assert!(!text.contains(&taken.local_addr().unwrap().to_string()), "the previous file is restored");
     assert!(!proxy.sync(&good).await.reloaded);
     let leaving = fs::read_dir(&proxy.folder).unwrap().flatten();
     let leaving = leaving.filter(|entry| entry.file_name().to_string_lossy().starts_with("leaving-"));
-    assert_eq!(leaving.count(), 0, "nobody is told to leave any more");
+    assert_eq!(leaving.count(), 0, "kept connections are no longer closed");
     assert_eq!(load.finish().await.lost(), 0);
     drop(taken);
-    assert!(proxy.sync(&bad).await.reloaded, "it is taken when the port is free");
+    assert!(proxy.sync(&bad).await.reloaded, "it is applied once the port is free");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_nginx_that_died_starts_with_what_was_wanted_meanwhile() {
+async fn a_restarted_nginx_has_the_changes_of_the_meantime() {
     let [a, b] = [Replica::start("a", DELAY).await, Replica::start("b", DELAY).await];
     let empty = wanted(&json!({}));
     let one = empty.with([a.server(Ready)]);
     let mut proxy = Proxy::start(&one).await;
     let before = proxy.driver.epoch().await.unwrap();
     proxy.signal("-TERM");
-    eventually("it is missed", || async { proxy.driver.epoch().await.err() }).await;
+    eventually("NGINX is missing", || async { proxy.driver.epoch().await.err() }).await;
     let other = empty.with([b.server(Ready)]);
     assert!(proxy.driver.sync(&other).await.unwrap_err().is_down());
-    // A process that is something else by now must not be signalled.
+    // A reused process id must not be signalled.
     fs::write(&proxy.paths.pid, std::process::id().to_string()).unwrap();
     assert!(proxy.driver.sync(&other).await.unwrap_err().is_down());
     proxy.spawn();
@@ -83,11 +83,11 @@ async fn an_nginx_that_died_starts_with_what_was_wanted_meanwhile() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_generation_that_changes_nothing_is_no_reload_and_changes_gather() {
+async fn a_generation_without_changes_is_no_reload_and_changes_are_batched() {
     let a = Replica::start("a", DELAY).await;
     let mut wanted = wanted(&json!({})).with([a.server(Ready)]);
     let proxy = Proxy::start(&wanted).await;
-    assert_eq!(proxy.driver.not_before().await, None, "the first change is made at once");
+    assert_eq!(proxy.driver.not_before().await, None, "the first change is immediate");
     wanted.generation = 2;
     assert!(!proxy.sync(&wanted).await.reloaded);
     assert!(fs::read_to_string(&proxy.paths.config).unwrap().contains("# generation 2, "));
@@ -98,7 +98,7 @@ async fn a_generation_that_changes_nothing_is_no_reload_and_changes_gather() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_nginx_tells_how_much_of_its_connections_and_requests_is_in_use() {
+async fn usage_has_the_used_connections_and_requests() {
     let replica = Replica::start("a", Duration::from_secs(60)).await;
     let cpus = NonZeroU32::MIN;
     let resources = Resources { memory: 64 << 20, cpus, ..Resources::default() };
@@ -107,7 +107,7 @@ async fn an_nginx_tells_how_much_of_its_connections_and_requests_is_in_use() {
     let about = |percent: Option<Percent>, expected: u8| {
         percent.is_some_and(|found| u8::from(found).abs_diff(expected) <= 1)
     };
-    // A client has two connections of the 596 of NGINX, its own and its replica's.
+    // A client uses two of NGINX's 596 connections, its own and the one to the replica.
     let _idle = slow::connections(wanted.front(), 149, IDLE);
     eventually("half of the connections are in use", || async {
         let usage = proxy.driver.usage().await.unwrap();

@@ -1,4 +1,4 @@
-//! A real NGINX in a folder of its own.
+//! A real NGINX in its own folder.
 
 use std::{
     ffi::OsStr,
@@ -36,12 +36,12 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Nothing runs yet.
+    /// Does not start NGINX yet.
     pub fn new() -> Self {
         Self::on(Ipv4Addr::LOCALHOST.into())
     }
 
-    /// The same, to listen on that address.
+    /// The same, listening on this address.
     pub fn on(listen: IpAddr) -> Self {
         let program = Program::new("nginx");
         let folder = program.folder.clone();
@@ -55,17 +55,17 @@ impl Proxy {
         Self { driver, paths, folder, program }
     }
 
-    /// Another driver of the same NGINX, as an agent that starts anew has.
+    /// Another driver of the same NGINX, as in a restarted agent.
     pub fn again(&self) -> Driver {
         Driver::Nginx(Nginx::new(self.paths.clone()))
     }
 
-    /// Runs what is wanted.
+    /// Starts NGINX with the wanted state.
     pub async fn start(wanted: &Wanted) -> Self {
         Self::new().run(wanted).await
     }
 
-    /// The same, of one that does not run yet.
+    /// The same for an NGINX that is not running yet.
     pub async fn run(self, wanted: &Wanted) -> Self {
         let mut proxy = self;
         let error = proxy.driver.sync(wanted).await.unwrap_err();
@@ -81,19 +81,19 @@ impl Proxy {
         self.program.spawn(arguments.chain([self.paths.config.as_os_str()]));
     }
 
-    /// Until it serves what is wanted.
+    /// Waits until NGINX serves the wanted state.
     pub async fn up(&self, wanted: &Wanted) {
         eventually("NGINX serves", || async { self.driver.sync(wanted).await.ok() }).await;
     }
 
-    /// Brings it about; it must be in sync then.
+    /// Applies the wanted state; it must be in sync then.
     pub async fn sync(&self, wanted: &Wanted) -> Outcome {
         let outcome = self.driver.sync(wanted).await.unwrap();
         assert!(outcome.in_sync, "{outcome:#?}");
         outcome
     }
 
-    /// Workers that serve and those that finish what they have.
+    /// Number of old workers that finish their requests.
     pub async fn leaving(&self) -> u64 {
         self.driver.counters().await.unwrap().leaving
     }
@@ -106,7 +106,7 @@ impl Proxy {
         program::signal(signal, self.pid());
     }
 
-    /// Ends it at once, with all that it has, and starts it again.
+    /// Kills NGINX with its connections, and starts it again.
     pub async fn restart(&mut self) {
         self.signal("-TERM");
         self.program.wait();
@@ -115,7 +115,7 @@ impl Proxy {
         eventually("NGINX serves again", served).await;
     }
 
-    /// The processes of the workers.
+    /// Process ids of the workers.
     pub fn workers(&self) -> Vec<u32> {
         let pid = self.pid();
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
@@ -127,5 +127,5 @@ impl Proxy {
     }
 }
 
-/// Time for one who keeps a connection and one who doesn't.
+/// Time for some requests on kept and on fresh connections.
 pub const MOMENT: Duration = Duration::from_millis(300);

@@ -1,5 +1,5 @@
-//! NGINX in a container of its own: the driver knows its processes and reloads it through the supervisor alone, which also
-//! answers the kubelet.
+//! NGINX in its own container: the driver gets its processes and reloads it only through the supervisor, which also answers
+//! the health check.
 
 use std::{
     fs,
@@ -26,7 +26,7 @@ use crate::{
     support::{Reached as _, Replica, eventually, program::signal},
 };
 
-/// The supervisor with its NGINX; both end with it.
+/// The supervisor with its NGINX; both are stopped on drop.
 pub struct Supervisor(Child);
 
 impl Supervisor {
@@ -44,14 +44,14 @@ impl Supervisor {
         Self(child.unwrap())
     }
 
-    /// Sends a signal, and returns whether it then ended without a failure.
+    /// Sends a signal, and returns whether the supervisor then exited successfully.
     fn end(&mut self, signal: &str) -> bool {
         Command::new("kill").args([signal, &self.0.id().to_string()]).status().unwrap();
         self.0.wait().unwrap().success()
     }
 }
 
-/// The first line of the answer to the kubelet's question.
+/// The first line of the answer to the kubelet's health check.
 pub async fn health(proxy: &Proxy) -> String {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, proxy.paths.health)).await.unwrap();
     stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
@@ -79,19 +79,19 @@ async fn an_nginx_in_another_container_is_reloaded_and_drained_through_its_super
         let mut supervisor = Supervisor::start(&proxy);
         eventually("NGINX serves", || async { driver.sync(&ready).await.ok() }).await;
         let mode = fs::metadata(&proxy.paths.supervisor).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600, "who is another user can't ask");
+        assert_eq!(mode & 0o777, 0o600, "another user must not have access");
         let master = driver.epoch().await.unwrap();
         let usage = driver.usage().await.unwrap();
         assert_eq!(
             (usage.connections, usage.requests),
             (Some(Percent::ZERO), Some(Percent::ZERO)),
-            "it tells how full it is"
+            "the usage must be known"
         );
         let outcome = driver.sync(&drains).await.unwrap();
         assert!(outcome.in_sync && outcome.reloaded, "{outcome:#?}\n{}", proxy.log());
         assert_eq!(driver.epoch().await.unwrap(), master);
         let pods = [replica.name.clone()];
-        eventually("the worker before is gone", || async {
+        eventually("the old worker has exited", || async {
             (driver.drained(&drains, &pods).await.unwrap() == pods).then_some(())
         })
         .await;

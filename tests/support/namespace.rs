@@ -1,4 +1,4 @@
-//! A namespace of its own on the cluster of `KUBECONFIG`, for a test that deletes it at its end.
+//! Creates a namespace on the cluster of `KUBECONFIG`, which the test deletes at its end.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -8,28 +8,28 @@ use kube::{
     api::{DeleteParams, PostParams},
 };
 
-/// The configuration of a cluster for tests, whose name must have been given.
+/// Configuration of the test cluster; `KUBECONFIG` must be set.
 pub async fn config() -> Config {
     assert!(
         std::env::var_os("KUBECONFIG").is_some(),
-        "KUBECONFIG is not set; it must name the kubeconfig of a cluster for tests"
+        "KUBECONFIG is not set; it must be the kubeconfig of a test cluster"
     );
-    Config::infer().await.expect("KUBECONFIG names a cluster that can be used")
+    Config::infer().await.expect("KUBECONFIG is usable")
 }
 
-/// Makes a namespace that is named after the test; its name.
+/// Creates a namespace that is named after the test, and returns its name.
 pub async fn create(client: &Client, test: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let namespace = format!("plimsoll-{test}-{}-{count}", std::process::id());
     let mut object = Namespace::default();
     object.metadata.name = Some(namespace.clone());
-    Api::all(client.clone()).create(&PostParams::default(), &object).await.expect("a namespace can be made");
+    Api::all(client.clone()).create(&PostParams::default(), &object).await.expect("created namespace");
     namespace
 }
 
-/// Deletes it, with what is in it.
+/// Deletes the namespace and its content.
 pub async fn delete(client: &Client, namespace: &str) {
     let namespaces: Api<Namespace> = Api::all(client.clone());
-    namespaces.delete(namespace, &DeleteParams::default()).await.expect("the namespace can be deleted");
+    namespaces.delete(namespace, &DeleteParams::default()).await.expect("deleted namespace");
 }

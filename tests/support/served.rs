@@ -1,11 +1,11 @@
-//! What a front says over TLS.
+//! Reads the certificate that a balancer serves.
 
 use std::{
     net::SocketAddr,
     process::{Command, Stdio},
 };
 
-/// The name in the certificate that is served, and whether HTTP/2 was agreed on.
+/// Common name of the served certificate, and whether HTTP/2 was negotiated.
 pub fn served(front: SocketAddr) -> (String, bool) {
     let client = Command::new("openssl")
         .args(["s_client", "-alpn", "h2", "-connect", &front.to_string()])

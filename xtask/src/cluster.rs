@@ -6,23 +6,24 @@ use plimsoll_e2e::cluster::{Cluster, Image, Options};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// What to do with the cluster.
+/// Subcommands of `cargo xtask cluster`.
 #[derive(Subcommand)]
 pub enum Verb {
-    /// Make the cluster, or bring the running one in order (the first time builds Kubernetes: ten minutes)
+    /// Create the cluster, or repair the running one (the first run builds Kubernetes: ten minutes)
     Up(Up),
-    /// Remove the cluster and all that it left on this machine
+    /// Remove the cluster and everything that it left on this machine
     Down,
-    /// Put a program of this machine onto the nodes as an image, for pods with imagePullPolicy: Never
+    /// Load a program of this machine onto the nodes as an image, for pods with imagePullPolicy: Never
     Load(Load),
-    /// Show what runs, its memory, the nodes and the pods
+    /// Show the running programs with their memory, the nodes and the pods
     Status,
 }
 
-/// What the cluster is made of; what is not given stays as it is, or is one node and a second.
+/// Options of the cluster. An option that is not given keeps its present value; a new cluster has one node and a scrape
+/// interval of one second.
 #[derive(Args)]
 pub struct Up {
-    /// Number of nodes; the second has a zone of its own
+    /// Number of nodes; the second one is in another zone
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=2))]
     nodes: Option<u8>,
     /// How often Prometheus scrapes pods, in milliseconds
@@ -30,19 +31,19 @@ pub struct Up {
     scrape_interval: Option<u64>,
 }
 
-/// A program to be an image.
+/// The image to load.
 #[derive(Args)]
 pub struct Load {
-    /// Full name of the image, such as plimsoll.local/app:1
+    /// Full image name, such as plimsoll.local/app:1
     name: String,
-    /// The program; the shared libraries that it needs come along
+    /// The program; its shared libraries are added to the image
     program: PathBuf,
 }
 
-/// Does it.
+/// Runs a subcommand.
 ///
 /// # Errors
-/// Those of the cluster; for `status`, a program of it does not run.
+/// Errors of the cluster. `status` also fails if one of its programs is not running.
 pub fn run(verb: &Verb) -> Result<()> {
     match verb {
         Verb::Up(options) => up(options),
@@ -73,7 +74,7 @@ fn up(options: &Up) -> Result<()> {
 fn down() -> Result<()> {
     let start = Instant::now();
     Cluster::down()?;
-    eprintln!("nothing of the cluster is left, after {:.1} s", start.elapsed().as_secs_f64());
+    eprintln!("removed the cluster in {:.1} s", start.elapsed().as_secs_f64());
     Ok(())
 }
 
@@ -81,7 +82,7 @@ fn status() -> Result<()> {
     let status = Cluster::attach()?.status()?;
     print!("{status}");
     if !status.is_complete() {
-        bail!("a program of the cluster does not run; `cargo xtask cluster up` starts it again");
+        bail!("a program of the cluster is not running; `cargo xtask cluster up` restarts it");
     }
     Ok(())
 }

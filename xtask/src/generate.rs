@@ -1,4 +1,4 @@
-//! `cargo xtask generate`: writes what is generated from the code. The same test that checks it does the writing.
+//! `cargo xtask generate`: writes the files that are generated from the code. The test that checks them also writes them.
 
 use anyhow::{Result, bail};
 use std::process::Command;
@@ -9,7 +9,7 @@ pub fn run() -> Result<()> {
     let mut command = Command::new(cargo);
     command.args(["test", "--quiet", "--package=plimsoll", "--test=it", "generated::"]);
     if !command.env("PLIMSOLL_GENERATE", "1").status()?.success() {
-        bail!("the generated files could not be written");
+        bail!("failed to write the generated files");
     }
     Ok(())
 }

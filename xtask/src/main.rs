@@ -1,4 +1,4 @@
-//! The developer's verbs: `cargo xtask <verb>`. Parses arguments and hands over, nothing else.
+//! Developer commands: `cargo xtask <command>`. Only parses arguments and dispatches.
 
 mod chart;
 mod cluster;
@@ -11,7 +11,7 @@ use plimsoll_e2e::demo;
 use std::{path::PathBuf, process::ExitCode};
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "The developer's verbs of Plimsoll", disable_help_subcommand = true)]
+#[command(name = "cargo xtask", about = "Developer commands of Plimsoll", disable_help_subcommand = true)]
 struct CommandLine {
     #[command(subcommand)]
     verb: Verb,
@@ -19,43 +19,43 @@ struct CommandLine {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// A real Kubernetes on this machine: up, down, status
+    /// Manage a real Kubernetes cluster on this machine: up, down, load, status
     #[command(subcommand)]
     Cluster(cluster::Verb),
-    /// All tests, with everything that they need: ends with their counts
+    /// Run all tests, with everything that they need; the last line has the counts
     Test,
-    /// Writes the generated files: CRD, command help, metrics table, schemas
+    /// Write the generated files: CRD, command help, metrics table, schemas
     Generate,
-    /// What is proven on the real cluster: all cases, or those whose name begins with NAME
+    /// Run the end-to-end cases on the real cluster: all, or those whose name begins with NAME
     E2e {
-        /// Beginning of the cases' names
+        /// Prefix of the case names
         name: Option<String>,
     },
-    /// What Plimsoll costs and how fast it reacts: all benches but the long one, or those whose name begins with NAME
+    /// Measure what Plimsoll costs and how fast it reacts: all benches but the long one, or those whose name begins with NAME
     Bench {
-        /// Beginning of the benches' names: engine, traffic, traffic-agent, traffic-events, reaction-sample, reaction-load,
+        /// Prefix of the bench names: engine, traffic, traffic-agent, traffic-events, reaction-sample, reaction-load,
         /// reaction-many, loop, long-traffic (two hours)
         name: Option<String>,
-        /// KEDA with its HorizontalPodAutoscaler beside it, instead of one on CPU (builds KEDA once: eight minutes)
+        /// Compare with KEDA and its HorizontalPodAutoscaler instead of one on CPU (builds KEDA once: eight minutes)
         #[arg(long)]
         keda: bool,
     },
-    /// The main job on a real cluster, in about four minutes: a shop under load, kept within its objectives
+    /// Show Plimsoll on a real cluster, in about four minutes: it keeps a shop under load within its objectives
     Demo(Demo),
 }
 
 #[derive(Args)]
 struct Demo {
-    /// Nodes of this machine's cluster, 1 or 2
+    /// Number of nodes of the local cluster, 1 or 2
     #[arg(long, default_value_t = 1, conflicts_with = "context")]
     nodes: u8,
-    /// An existing cluster instead, in the namespace plimsoll-demo; prints the images that it needs
+    /// Use the existing cluster of this context, in the namespace plimsoll-demo; prints the images that it needs
     #[arg(long)]
     context: Option<String>,
-    /// File of that context
+    /// Kubeconfig file with that context
     #[arg(long, requires = "context")]
     kubeconfig: Option<PathBuf>,
-    /// Where you have pushed the images to (localhost:5000/plimsoll); without it they are on the nodes
+    /// Registry that has the images (localhost:5000/plimsoll); without it they must be on the nodes
     #[arg(long, requires = "context")]
     registry: Option<String>,
 }
@@ -88,7 +88,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // The causes in one paragraph: a developer needs what to do, not a backtrace.
+            // All causes on one line: a developer needs the fix, not a backtrace.
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }

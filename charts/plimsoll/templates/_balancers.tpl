@@ -1,6 +1,6 @@
 {{/*
-From `balancers` in the values to the controller's configuration. What is empty is left out, so that it is no setting of
-a pod.
+The part of the controller's configuration from `balancers` in the values. Empty values are omitted, so that they set nothing
+in a pod.
 */}}
 {{- define "plimsoll.balancers" -}}
 {{- $given := .Values.balancers -}}

@@ -13,7 +13,7 @@ args:
 {{ toYaml . }}
 {{- end }}
 env:
-# Who it is in the lease, and where the lease is.
+# Identity in the lease, and the namespace of the lease.
 - name: POD_NAME
   valueFrom:
     fieldRef:
@@ -53,13 +53,13 @@ volumeMounts:
   readOnly: true
 {{- end }}
 
-{{/* What a constraint of topologySpreadConstraints gets where it does not say it itself. */}}
+{{/* Defaults of each constraint in topologySpreadConstraints. */}}
 {{- define "plimsoll.spreadDefaults" -}}
 maxSkew: 1
 whenUnsatisfiable: ScheduleAnyway
 labelSelector:
   matchLabels:
     {{- include "plimsoll.selectorLabels" . | nindent 4 }}
-# Only pods of the same revision count, so that a rollout ends as well spread as an install.
+# Only pods of the same revision count, so that pods are spread after a rollout too.
 matchLabelKeys: [pod-template-hash]
 {{- end }}

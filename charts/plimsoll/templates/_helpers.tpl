@@ -4,7 +4,7 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{/* A release whose name has the chart's in it is not called plimsoll-plimsoll. */}}
+{{/* The release's name, with the chart's name appended unless it contains it already. */}}
 {{- define "plimsoll.fullname" -}}
 {{- $name := include "plimsoll.name" . -}}
 {{- if .Values.fullnameOverride -}}
@@ -24,14 +24,14 @@
 {{- end -}}
 {{- end }}
 
-{{/* What selects the controller's pods; never changes, since a Deployment's selector can't. */}}
+{{/* Selector of the controller's pods. It must never change, since a Deployment's selector is immutable. */}}
 {{- define "plimsoll.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "plimsoll.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: controller
 {{- end }}
 
-{{/* Labels without a version: what carries them changes only when its own content does. */}}
+{{/* Labels without a version, so that objects with them change only with their own content. */}}
 {{- define "plimsoll.stableLabels" -}}
 app.kubernetes.io/name: {{ include "plimsoll.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -45,13 +45,13 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{/* Ours win over podLabels of the same name: selectors depend on them. */}}
+{{/* They take precedence over podLabels, since selectors depend on them. */}}
 {{- define "plimsoll.podLabels" -}}
 {{ include "plimsoll.labels" . }}
 app.kubernetes.io/component: controller
 {{- end }}
 
-{{/* A digest wins over a tag: it can't be moved. */}}
+{{/* A digest takes precedence over a tag. */}}
 {{- define "plimsoll.image" -}}
 {{- $image := .Values.image -}}
 {{- $name := printf "%s:%s" $image.repository (default .Chart.AppVersion $image.tag) -}}
@@ -61,7 +61,7 @@ app.kubernetes.io/component: controller
 {{- include "plimsoll.registered" (dict "root" . "image" $name) -}}
 {{- end }}
 
-{{/* An image with global.imageRegistry in front of it, unless it names a registry: a host with a dot, a port, or localhost. */}}
+{{/* An image, prefixed with global.imageRegistry unless it names a registry: a host with a dot, a port, or localhost. */}}
 {{- define "plimsoll.registered" -}}
 {{- $registry := (.root.Values.global | default dict).imageRegistry -}}
 {{- $parts := splitList "/" .image -}}

@@ -1,17 +1,16 @@
 {{/*
-What the controller may do in the namespaces that it watches, and not one verb more: no
-Secrets and no exec; pod templates only for its own load balancers, and none without
-traffic.enabled. tests/cluster-rbac.yaml and tests/traffic-rbac.yaml hold the exact result.
+Permissions of the controller in the namespaces that it watches: no Secrets and no exec; pod templates only for its own load
+balancers with traffic.enabled. tests/cluster-rbac.yaml and tests/traffic-rbac.yaml have the exact result.
 */}}
 {{- define "plimsoll.watchedRules" -}}
-# What users declare, and what is reported back on it.
+# The resource and its status.
 - apiGroups: [plimsoll.dev]
   resources: [scalableservices]
   verbs: [get, list, watch]
 - apiGroups: [plimsoll.dev]
   resources: [scalableservices/status]
   verbs: [get, patch, update]
-# Replicas are written through /scale only, so nothing else of a workload can be changed.
+# Replicas are written only through /scale, so no other field of a workload can be changed.
 - apiGroups: [apps]
   resources: [deployments/scale, replicasets/scale, statefulsets/scale]
   verbs: [get, patch, update]
@@ -20,18 +19,18 @@ traffic.enabled. tests/cluster-rbac.yaml and tests/traffic-rbac.yaml hold the ex
   resources: [{{ .resource }}/scale]
   verbs: [get, patch, update]
 {{- end }}
-# Which pods are ready, and of which revision.
+# Readiness and revision of pods.
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch]
 - apiGroups: [apps]
   resources: [deployments, replicasets, statefulsets]
   verbs: [get, list, watch]
-# Replicas that stand out from their peers are replaced (spec.recovery): only where a PodDisruptionBudget allows it.
+# Outliers are replaced (spec.recovery), within PodDisruptionBudgets.
 - apiGroups: [""]
   resources: [pods/eviction]
   verbs: [create]
-# Who else scales the same target.
+# Other scalers of the same target.
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]
   verbs: [get, list, watch]
@@ -42,11 +41,11 @@ traffic.enabled. tests/cluster-rbac.yaml and tests/traffic-rbac.yaml hold the ex
   resources: [events]
   verbs: [create, patch]
 {{- if .Values.traffic.enabled }}
-# The finalizer of a service whose HTTPRoute was changed: its weights are put back before the service is gone.
+# The finalizer of a service whose HTTPRoute was changed: the weights are restored before the service is deleted.
 - apiGroups: [plimsoll.dev]
   resources: [scalableservices]
   verbs: [patch]
-# Routes whose weights follow failover (spec.traffic.provider Gateway), and the Gateways that are asked whether they answer.
+# Routes whose weights follow failover (spec.traffic.provider Gateway), and the Gateways that are probed.
 - apiGroups: [gateway.networking.k8s.io]
   resources: [httproutes]
   verbs: [get, list, patch, watch]
@@ -56,7 +55,7 @@ traffic.enabled. tests/cluster-rbac.yaml and tests/traffic-rbac.yaml hold the ex
 - apiGroups: [gateway.envoyproxy.io]
   resources: [backendtrafficpolicies]
   verbs: [create, delete, get, patch]
-# Load balancers in front of services (spec.traffic): their objects, in the namespaces of the services.
+# Objects of load balancers (spec.traffic), in the namespaces of the services.
 - apiGroups: [""]
   resources: [serviceaccounts, services]
   verbs: [create, delete, get, patch]
@@ -74,11 +73,11 @@ traffic.enabled. tests/cluster-rbac.yaml and tests/traffic-rbac.yaml hold the ex
   resources: [networkpolicies]
   verbs: [create, delete, get, patch]
 {{- end }}
-# Read by the agents; the API server lets an account grant only rights that it has.
+# Read by the agents; the API server lets an account grant only permissions that it has.
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
   verbs: [get, list, watch]
-# Pods that have finished their requests are marked as the next to be deleted.
+# Drained pods are marked as the next to be deleted.
 - apiGroups: [""]
   resources: [pods]
   verbs: [patch]

@@ -1,14 +1,13 @@
 {{/*
-From `sources` in the values to the controller's configuration and to the files that it
-names. Credentials never pass through the values: the values name a Secret, the Secret is
-mounted, and the configuration has the path.
+The controller's configuration from `sources` in the values, and the files that it refers to. Credentials are never values:
+the values name a Secret, which is mounted, and the configuration has the path.
 */}}
 
 {{- define "plimsoll.credentialsPath" -}}
 /etc/plimsoll/credentials
 {{- end }}
 
-{{/* Refuses what the schema can't: each mistake in one sentence. */}}
+{{/* Checks that the schema can't express; one sentence for each mistake. */}}
 {{- define "plimsoll.checkSources" -}}
 {{- $seen := dict -}}
 {{- range $index, $source := .Values.sources -}}
@@ -34,7 +33,7 @@ mounted, and the configuration has the path.
 {{- $files := printf "%s/%s" (include "plimsoll.credentialsPath" $) .name -}}
 {{- $source := pick . "name" "url" "timeout" "staleAfter" "maxConcurrency" "headers" -}}
 {{- if hasKey $source "maxConcurrency" -}}
-{{- /* Helm reads numbers as floats, and the controller wants an integer. */ -}}
+{{- /* Helm parses numbers as floats; the controller needs an integer. */ -}}
 {{- $_ := set $source "maxConcurrency" (int $source.maxConcurrency) -}}
 {{- end -}}
 {{- if .bearerTokenSecret -}}
@@ -55,7 +54,7 @@ mounted, and the configuration has the path.
 {{- toYaml $config -}}
 {{- end }}
 
-{{/* One volume for all of it: mounts within a mount depend on the order of things. */}}
+{{/* A single projected volume: nested mounts would depend on their order. */}}
 {{- define "plimsoll.configVolume" -}}
 - name: config
   projected:

@@ -10,7 +10,7 @@ use plimsoll::{
 
 use crate::apiserver::ApiServer;
 
-/// Leads by a Lease on `server` until the runtime ends.
+/// Holds a Lease on `server` until the runtime ends.
 ///
 /// # Panics
 /// If the election ends.

@@ -1,4 +1,4 @@
-//! What `kubectl plimsoll explain` says at the decisive moment of a story.
+//! The output of `kubectl plimsoll explain` at the decisive moment of a story.
 
 use std::time::Duration;
 
@@ -11,24 +11,23 @@ use crate::world::World;
 const WITHIN: Duration = Duration::from_secs(5);
 
 impl World {
-    /// Waits until `kubectl plimsoll explain` names the replicas that there are, and all of `words`. Returns what it
-    /// says.
+    /// Waits until `kubectl plimsoll explain` shows the current replicas and all of `words`. Returns its output.
     ///
     /// # Panics
-    /// If it does not within 5 s.
+    /// If that takes longer than 5 s.
     pub async fn explain(&self, namespace: &str, name: &str, words: &[&str]) -> String {
-        let mut said = String::new();
-        let what = format!("`kubectl plimsoll explain {name}` says {words:?}");
+        let mut output = String::new();
+        let what = format!("`kubectl plimsoll explain {name}` shows {words:?}");
         let explained = self.until(&what, WITHIN, || {
             let object = self.objects.get("scalableservices", namespace, name)?;
-            // A target that is refused has no replicas in the status.
+            // The status has no replicas for a refused target.
             let replicas = object.pointer("/status/replicas");
             let number =
                 replicas.map_or_else(String::new, |replicas| format!("{name} has {replicas} replica"));
             let object: DynamicObject = serde_json::from_value(object).expect("an object");
-            said = explain::render(&Listed::read(&object), self.clock.now(), &Style::default());
+            output = explain::render(&Listed::read(&object), self.clock.now(), &Style::default());
             let complete = std::iter::once(number.as_str()).chain(words.iter().copied());
-            complete.into_iter().all(|word| said.contains(word)).then(|| said.clone())
+            complete.into_iter().all(|word| output.contains(word)).then(|| output.clone())
         });
         explained.await.0
     }

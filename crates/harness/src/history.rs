@@ -1,4 +1,4 @@
-//! What becomes of one object: every version of it, so that nothing between two looks is missed.
+//! The history of one object: all its versions, so that changes between two polls are not missed.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use crate::world::{World, condition};
 
-/// An object whose versions a story follows.
+/// An object whose versions are followed by a story.
 pub struct History<'a> {
     world: &'a World,
     plural: &'static str,
@@ -65,28 +65,28 @@ impl History<'_> {
         self.world.objects.history(self.plural, self.namespace, &self.name).into_iter().map(Version).collect()
     }
 
-    /// The number of versions so far: a moment for [`Self::since`].
+    /// The number of versions so far: a mark for [`Self::since`].
     #[must_use]
     pub fn mark(&self) -> usize {
         self.all().len()
     }
 
-    /// The version that held at `mark`, and all later ones.
+    /// The version at `mark`, and all later ones.
     #[must_use]
     pub fn since(&self, mark: usize) -> Vec<Version> {
         self.all().into_iter().skip(mark.saturating_sub(1)).collect()
     }
 
-    /// The object as it is now.
+    /// The latest version of the object.
     ///
     /// # Panics
-    /// If it was never there.
+    /// If the object never existed.
     #[must_use]
     pub fn last(&self) -> Version {
         self.all().pop().expect("the object exists")
     }
 
-    /// The values of `spec.replicas`, one after the other.
+    /// The successive values of `spec.replicas`.
     #[must_use]
     pub fn replicas(&self) -> Vec<i64> {
         let mut replicas: Vec<i64> = self.all().iter().map(Version::replicas).collect();
@@ -100,7 +100,7 @@ impl History<'_> {
         self.since(mark).iter().map(Version::replicas).min().expect("the object exists")
     }
 
-    /// How often the status of a condition changed since `mark`.
+    /// The number of changes of a condition's status since `mark`.
     #[must_use]
     pub fn flaps(&self, mark: usize, type_: &str) -> usize {
         let statuses = self.since(mark).into_iter().map(|version| {
@@ -112,7 +112,7 @@ impl History<'_> {
         statuses.len().saturating_sub(1)
     }
 
-    /// Waits until the object is as it should be. Returns it, and how long that took.
+    /// Waits until the latest version fits. Returns it and the elapsed time.
     ///
     /// # Panics
     /// If it takes longer than `within`.
@@ -126,10 +126,10 @@ impl History<'_> {
         self.world.until(&what, within, || self.all().pop().filter(|version| fits(version))).await
     }
 
-    /// Lets time pass, in which every version of the object must be as it should be.
+    /// Lets time pass, during which every version of the object must fit.
     ///
     /// # Panics
-    /// If one is not.
+    /// If a version does not fit.
     pub async fn stays(&self, should: &str, duration: Duration, fits: impl Fn(&Version) -> bool) {
         let mark = self.mark();
         sleep(duration).await;

@@ -1,7 +1,7 @@
-//! A Prometheus that answers what the test says: values by query and time, and every way of not answering well.
+//! A scripted Prometheus: values by query and time, and all kinds of outages.
 //!
-//! It knows three questions of a query: its value, its burst twin and its evidence probe ([`Question`]). Answers are
-//! JSON that the reader parses, as those of a real one.
+//! For each scripted query it also answers its burst query, its evidence probe and its query of scrape targets
+//! ([`Question`]). Responses are JSON that the reader parses, as those of a real Prometheus.
 
 mod answer;
 mod outage;
@@ -31,22 +31,22 @@ impl From<f64> for Value {
     }
 }
 
-/// Time that an answer takes over the network.
+/// Network latency of a response.
 const ON_THE_WAY: Duration = Duration::from_millis(10);
-/// What Prometheus answers when the time limit of a query is over.
+/// The response of Prometheus to a query that exceeds its time limit.
 const GAVE_UP: &str =
     r#"{"status":"error","errorType":"timeout","error":"query timed out in expression evaluation"}"#;
 
 type Script = Arc<dyn Fn(Timestamp) -> Value + Send + Sync>;
 
-/// One query as it was scripted.
+/// One scripted query.
 struct Metric {
     question: Question,
-    /// What it answers from each time on.
+    /// Its scripts, each with the time from which it applies.
     since: Vec<(Timestamp, Script)>,
 }
 
-/// The scripted Prometheus; clones are the same one.
+/// The scripted Prometheus; clones share the same state.
 #[derive(Clone)]
 pub struct Prometheus(Arc<Inner>);
 
@@ -60,28 +60,28 @@ struct Inner {
 struct State {
     metrics: Vec<Metric>,
     outage: Option<Outage>,
-    /// What is wrong with single queries.
+    /// Outages of single queries.
     broken: Vec<(Question, Outage)>,
-    /// Answers that are repeated while they are stale.
+    /// Responses that are repeated during the outage Stale.
     kept: BTreeMap<String, Json>,
-    asked: u64,
+    queries: u64,
 }
 
 impl Prometheus {
-    /// One that scrapes at each full second of `clock`.
+    /// A Prometheus that scrapes at each full second of `clock`.
     #[must_use]
     pub fn new(clock: Clock) -> Self {
         let scrape_interval = SignedDuration::from_secs(1);
         Self(Arc::new(Inner { clock, scrape_interval, state: Mutex::default() }))
     }
 
-    /// From the next scrape on `query` answers with `value`. Before the first one it has no series.
+    /// From the next scrape on, `query` has the value `value`. Before its first scrape it has no series.
     pub fn set(&self, query: &str, value: impl Into<Value>) {
         let value = value.into();
         self.script(query, move |_| value.clone());
     }
 
-    /// From the next scrape on `query` answers with what `script` says of the time of a scrape.
+    /// From the next scrape on, `query` has the value that `script` returns for the time of the scrape.
     pub fn script(&self, query: &str, script: impl Fn(Timestamp) -> Value + Send + Sync + 'static) {
         let question = Question::parse(query).expect("PromQL");
         let now = self.0.clock.now();
@@ -93,28 +93,28 @@ impl Prometheus {
         }
     }
 
-    /// The outage begins.
+    /// Starts an outage.
     pub fn break_down(&self, outage: Outage) {
         let mut state = self.state();
         state.outage = Some(outage);
         state.kept.clear();
     }
 
-    /// From now on this is wrong with `query`, its burst twin and its evidence probe, whatever the others answer.
+    /// Starts an outage of `query` and the queries derived from it only.
     pub fn break_query(&self, query: &str, outage: Outage) {
         let question = Question::parse(query).expect("PromQL");
         self.state().broken.push((question, outage));
     }
 
-    /// The outage is over.
+    /// Ends the outage.
     pub fn heal(&self) {
         self.state().outage = None;
     }
 
-    /// How many queries have arrived.
+    /// The number of received queries.
     #[must_use]
-    pub fn asked(&self) -> u64 {
-        self.state().asked
+    pub fn queries(&self) -> u64 {
+        self.state().queries
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -128,16 +128,16 @@ impl Prometheus {
         i64::try_from(millis).ok().and_then(|millis| Timestamp::from_millisecond(millis).ok()).unwrap_or(at)
     }
 
-    /// The answer of a healthy server.
+    /// The response of a healthy server.
     fn healthy(&self, request: &Request<'_>) -> Json {
         let state = self.state();
         let now = self.0.clock.now();
         match request {
             Request::Instant(text) => {
                 let scrape = self.scrape(now);
-                let metric = state.metrics.iter().find(|metric| metric.asks(text));
+                let metric = state.metrics.iter().find(|metric| metric.covers(text));
                 let value = metric.map_or(Value::Nothing, |metric| metric.at(scrape));
-                // A query that no test has scripted has a probe all the same.
+                // An unscripted query has a probe too.
                 let is_probe = match metric {
                     Some(metric) => metric.question.probe() == Some(text),
                     None => text.starts_with("label_replace(vector(time())"),
@@ -145,7 +145,7 @@ impl Prometheus {
                 if is_probe { answer::probe(&value, now, scrape) } else { answer::vector(&value, now) }
             }
             Request::Range { query, start, end, step } => {
-                let metric = state.metrics.iter().find(|metric| metric.asks(query));
+                let metric = state.metrics.iter().find(|metric| metric.covers(query));
                 let steps = (*end - *start) as f64 / step;
                 let times = (0..=steps.floor() as i64).map(|number| *start + (number as f64 * step) as i64);
                 let times = times.filter_map(|second| Timestamp::from_second(second).ok());
@@ -165,8 +165,8 @@ impl Prometheus {
         let (Request::Instant(text) | Request::Range { query: text, .. }) = request;
         let outage = {
             let mut state = self.state();
-            state.asked += 1;
-            let broken = state.broken.iter().find(|(question, _)| asks(question, text));
+            state.queries += 1;
+            let broken = state.broken.iter().find(|(question, _)| covers(question, text));
             broken.map(|(_, outage)| outage.clone()).or_else(|| state.outage.clone())
         };
         match &outage {
@@ -205,8 +205,8 @@ impl Prometheus {
 }
 
 impl Metric {
-    fn asks(&self, text: &str) -> bool {
-        asks(&self.question, text)
+    fn covers(&self, text: &str) -> bool {
+        covers(&self.question, text)
     }
 
     fn at(&self, scrape: Timestamp) -> Value {
@@ -215,8 +215,8 @@ impl Metric {
     }
 }
 
-/// Whether `text` is a query that is made of the question.
-fn asks(question: &Question, text: &str) -> bool {
+/// Whether `text` is the query itself or is derived from it.
+fn covers(question: &Question, text: &str) -> bool {
     [Some(question.text()), question.burst(), question.probe(), question.targets()].contains(&Some(text))
 }
 

@@ -1,7 +1,7 @@
-//! The controllers of Kubernetes that matter to a scaler: Deployments get pods that become ready after a while, pods
-//! end after a while, and what belongs to a deleted object is deleted.
+//! A model of the Kubernetes controllers that matter to a scaler: Deployments get pods, pods become ready and terminate after
+//! a while, and dependents of a deleted object are garbage-collected.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
@@ -13,29 +13,34 @@ use crate::{
     pods::is_ready,
 };
 
-/// From the creation of a pod until it is ready.
+/// Time from the creation of a pod until it is ready.
 const READY_AFTER: Duration = Duration::from_millis(500);
-/// From the deletion of a pod until it is gone.
+/// Time from the deletion of a pod until its object is removed.
 const GONE_AFTER: Duration = Duration::from_secs(1);
 
-/// The controllers, at work on one server.
+/// The address before that of the first pod.
+const FIRST_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 0);
+
+/// The controllers of one server.
 pub(crate) struct Workloads {
     server: ApiServer,
     objects: Objects,
-    /// When each pod (namespace, name) becomes ready, or, if it is being deleted (`true`), is gone.
+    /// When each pod (namespace, name) becomes ready or, if it is being deleted (`true`), is removed.
     due: HashMap<(String, String, bool), Instant>,
     created: u64,
+    /// Addresses that pods have been given.
+    addresses: u32,
 }
 
-/// A label of a pod: it never becomes ready with this image in one of its containers.
+/// A label of a pod: the pod never becomes ready if one of its containers has this image.
 pub const NEVER_READY_WITH: &str = "harness.plimsoll.dev/never-ready-with";
 
 impl Workloads {
     pub(crate) fn new(server: ApiServer) -> Self {
-        Self { objects: server.objects(), server, due: HashMap::new(), created: 0 }
+        Self { objects: server.objects(), server, due: HashMap::new(), created: 0, addresses: 0 }
     }
 
-    /// Runs them until the returned future is dropped.
+    /// Runs the controllers until the returned future is dropped.
     pub(crate) async fn run(mut self) {
         let mut changes = self.server.changes();
         loop {
@@ -63,13 +68,13 @@ impl Workloads {
         self.collect_garbage(&all);
     }
 
-    /// A new pod becomes ready, one that is being deleted goes.
+    /// Makes a new pod ready, or removes a pod that is being deleted.
     fn pod(&mut self, pod: &Value) {
         let (namespace, name) = named(pod);
         let ends = pod.pointer("/metadata/deletionTimestamp").is_some();
         let key = (namespace.clone(), name.clone(), ends);
         if ends {
-            // It may have been deleted before it was ready.
+            // The pod may have been deleted before it was ready.
             self.due.remove(&(namespace.clone(), name.clone(), false));
         } else if is_ready(pod) {
             self.due.remove(&key);
@@ -86,12 +91,14 @@ impl Workloads {
         if ends {
             self.objects.remove("pods", &namespace, &name);
         } else {
-            let ready = json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}});
+            self.addresses += 1;
+            let ip = Ipv4Addr::from_bits(FIRST_ADDRESS.to_bits() + self.addresses);
+            let ready = json!({"status": {"conditions": [{"type": "Ready", "status": "True"}], "podIP": ip}});
             self.objects.patch_status("pods", &namespace, &name, ready);
         }
     }
 
-    /// Rolls out the newest template with a surge of one, so that no pod ends before another is ready in its place.
+    /// Rolls out the newest template with a surge of one, so that no pod is deleted before its replacement is ready.
     fn deployment(&mut self, deployment: &Value, all: &[&Value], replica_sets: &[&Value]) {
         let (namespace, name) = named(deployment);
         let current = format!("{name}-{}", hash(&deployment["spec"]["template"]));
@@ -99,7 +106,7 @@ impl Workloads {
             |one: &&Value| one["metadata"]["ownerReferences"][0]["uid"] == deployment["metadata"]["uid"];
         let own: Vec<&Value> = replica_sets.iter().copied().filter(belongs).collect();
         let Some(owner) = own.iter().copied().find(|one| named(one).1 == current) else {
-            // The next step makes its pods.
+            // The next step creates its pods.
             return self.create_replica_set(deployment, &current, own.len() + 1);
         };
         let of = |replica_set: &Value| replica_set["metadata"]["uid"].clone();
@@ -116,15 +123,15 @@ impl Workloads {
         for _ in 0..created {
             self.create_pod(deployment, owner);
         }
-        // The ReplicaSet controller's order: not ready, then the lowest deletion cost, then the youngest.
+        // The ReplicaSet controller's order of deletion: not ready, then the lowest deletion cost, then the youngest.
         pods.sort_by_key(|pod| (is_ready(pod), deletion_cost(pod), std::cmp::Reverse(named(pod).1)));
         let surplus = pods.len().saturating_sub(wanted);
-        let mut gone: Vec<&Value> = pods.drain(..surplus).collect();
+        let mut deleted: Vec<&Value> = pods.drain(..surplus).collect();
         before.sort_by_key(|pod| is_ready(pod));
         let ready = pods.iter().chain(&before).filter(|pod| is_ready(pod)).count();
         let unready = before.iter().filter(|pod| !is_ready(pod)).count();
-        gone.extend(before.drain(..(unready + ready.saturating_sub(wanted)).min(before.len())));
-        for pod in gone {
+        deleted.extend(before.drain(..(unready + ready.saturating_sub(wanted)).min(before.len())));
+        for pod in deleted {
             let (namespace, name) = named(pod);
             self.objects.delete("pods", &namespace, &name);
         }
@@ -181,14 +188,14 @@ impl Workloads {
         }));
     }
 
-    /// Deletes what belongs to an object that is gone.
+    /// Deletes the dependents of objects that no longer exist.
     fn collect_garbage(&self, all: &[Arc<Value>]) {
         for object in all {
             let owners = object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
             let Some(owner) = owners.and_then(|owners| owners.first()) else { continue };
-            let there = all.iter().any(|other| other["metadata"]["uid"] == owner["uid"]);
+            let has_owner = all.iter().any(|other| other["metadata"]["uid"] == owner["uid"]);
             let ends = object.pointer("/metadata/deletionTimestamp").is_some();
-            if !there && !ends {
+            if !has_owner && !ends {
                 let (namespace, name) = named(object);
                 self.objects.delete_object(object, &namespace, &name);
             }
@@ -225,7 +232,7 @@ fn never_becomes_ready(pod: &Value) -> bool {
     image.is_some_and(|image| all.any(|container| container["image"] == image))
 }
 
-/// Of a pod template (FNV-1a), as in the names of ReplicaSets.
+/// The hash of a pod template (FNV-1a), as in the names of ReplicaSets.
 fn hash(template: &Value) -> String {
     format!("{:010x}", fingerprint::hash(&template.to_string()) & 0xff_ffff_ffff)
 }

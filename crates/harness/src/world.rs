@@ -32,26 +32,26 @@ use crate::{
     workloads::Workloads,
 };
 
-/// Where operators have their lease.
+/// The namespace of the operators and their lease.
 pub const OPERATOR_NAMESPACE: &str = "plimsoll-system";
-/// When every world begins: a Monday morning, far from any change of daylight saving time.
+/// The start time of every world: a Monday morning, far from any change of daylight saving time.
 const BEGIN: &str = "2026-06-01T09:00:00Z";
-/// How often a waiting story looks.
-const GLANCE: Duration = Duration::from_millis(20);
+/// Poll interval of a waiting story.
+const POLL: Duration = Duration::from_millis(20);
 
-/// API server, Prometheus and workloads. Make it in a runtime whose time is paused.
+/// API server, Prometheus and workloads. Create it in a runtime with paused time.
 pub struct World {
     /// The API server.
     pub server: ApiServer,
-    /// Its objects, for the story's user.
+    /// Its objects, for a story that acts as a user.
     pub objects: Objects,
-    /// The Prometheus that every operator asks: the source `default`.
+    /// The source `default` of every operator.
     pub prometheus: Prometheus,
-    /// Another one that every operator asks: the source `second`.
+    /// The source `second` of every operator.
     pub second: Prometheus,
-    /// The time of day.
+    /// The wall clock.
     pub clock: Clock,
-    /// By how much the time of day was set, in milliseconds.
+    /// Offset of the wall clock, in milliseconds.
     shift: Arc<AtomicI64>,
     workloads: JoinHandle<()>,
 }
@@ -78,25 +78,25 @@ impl Default for World {
 }
 
 impl World {
-    /// Sets the time of day forward, or back.
+    /// Sets the wall clock forward or back.
     pub fn set_clock(&self, by: SignedDuration) {
         let millis = i64::try_from(by.as_millis()).expect("a length of time");
         self.shift.fetch_add(millis, Ordering::Relaxed);
     }
 
-    /// Starts an operator in the pod `name`, which is the name of its client too.
+    /// Starts an operator in the pod `name`, which is also the name of its client.
     #[must_use]
     pub fn operator(&self, name: &str) -> Operator {
         self.start(name, None)
     }
 
-    /// The same with images of balancers, so that it runs them.
+    /// Starts an operator that runs balancers.
     #[must_use]
     pub fn operator_with_balancers(&self, name: &str) -> Operator {
         self.operator_of(name, setup("plimsoll"))
     }
 
-    /// The same with balancers as they are configured: see [`setup`].
+    /// Starts an operator that runs balancers with this configuration; see [`setup`].
     #[must_use]
     pub fn operator_of(&self, name: &str, setup: Setup) -> Operator {
         self.start(name, Some(setup))
@@ -127,7 +127,7 @@ impl World {
             pod_namespace: OPERATOR_NAMESPACE.to_owned(),
             lease: LeaseParams::default(),
             clock: self.clock.clone(),
-            // The constants are those of the generator in Knuth's MMIX: any sequence will do that is the same each time.
+            // The constants of the generator in Knuth's MMIX; any reproducible sequence will do.
             random: Random::new(move || {
                 let next = |seed: u64| {
                     Some(seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407))
@@ -139,7 +139,7 @@ impl World {
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = async move {
-            // A story that drops the sender without a word has ended.
+            // A dropped sender means that the story has ended.
             let _ = stopped.await;
         };
         let task = tokio::spawn(operate(surroundings, stopped));
@@ -153,7 +153,7 @@ impl World {
         lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// Waits until `fits` returns something. Returns it, and how long that took.
+    /// Waits until `fits` returns a value. Returns the value and the elapsed time.
     ///
     /// # Panics
     /// If it takes longer than `within`.
@@ -169,16 +169,16 @@ impl World {
                 if let Some(found) = fits() {
                     return found;
                 }
-                sleep(GLANCE).await;
+                sleep(POLL).await;
             }
         };
         match timeout(within, waiting).await {
             Ok(found) => (found, begin.elapsed()),
-            Err(_) => panic!("not within {within:?}: {what}; there is\n{}", self.describe()),
+            Err(_) => panic!("not within {within:?}: {what}; the objects are\n{}", self.describe()),
         }
     }
 
-    /// All ScalableServices and Deployments in a few words, for the message of a story that fails.
+    /// A summary of all ScalableServices and Deployments, for the message of a failed story.
     fn describe(&self) -> String {
         let mut text = String::new();
         for object in self.objects.all() {
@@ -198,17 +198,17 @@ impl Drop for World {
         self.workloads.abort();
         let unknown = self.server.unknown_calls();
         if !std::thread::panicking() {
-            assert!(unknown.is_empty(), "the conformance test makes no such calls: {unknown:?}");
+            assert!(unknown.is_empty(), "the conformance test does not cover these calls: {unknown:?}");
         }
     }
 }
 
-/// A running operator; it ends with this value.
+/// A running operator; dropping it ends the operator.
 pub struct Operator {
     name: String,
     metrics: Arc<Metrics>,
     stop: Option<oneshot::Sender<()>>,
-    /// `None` once it has ended by order.
+    /// `None` after [`Self::kill`] or [`Self::terminate`].
     task: Option<JoinHandle<()>>,
 }
 
@@ -219,7 +219,7 @@ impl Operator {
         &self.name
     }
 
-    /// The value of one of its series, as `plimsoll_leader` or `plimsoll_replicas_min{namespace="shop",name="web"}`.
+    /// The value of a series, such as `plimsoll_leader` or `plimsoll_replicas_min{namespace="shop",name="web"}`.
     #[must_use]
     pub fn metric(&self, series: &str) -> Option<String> {
         let text = self.metrics.encode();
@@ -227,13 +227,13 @@ impl Operator {
         lines.find_map(|line| line.strip_prefix(series)?.strip_prefix(' ').map(str::to_owned))
     }
 
-    /// Whether it has not ended.
+    /// Whether the operator is still running.
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.task.as_ref().is_some_and(|task| !task.is_finished())
     }
 
-    /// Ends it as SIGKILL does: nothing more is sent, and the lease runs out.
+    /// Ends the operator as SIGKILL does: it sends nothing more, and the lease expires.
     pub async fn kill(mut self) {
         if let Some(task) = self.task.take() {
             task.abort();
@@ -242,7 +242,7 @@ impl Operator {
         }
     }
 
-    /// Ends it as SIGTERM does: it stops its work and releases the lease.
+    /// Ends the operator as SIGTERM does: it stops its work and releases the lease.
     pub async fn terminate(mut self) {
         self.stop.take();
         if let Some(task) = self.task.take() {
@@ -262,13 +262,13 @@ impl Drop for Operator {
     }
 }
 
-/// Balancers whose agents come from the image `agent`, with the defaults for everything else.
+/// Balancers with the agent image `agent` and defaults for everything else.
 #[must_use]
 pub fn setup(agent: &str) -> Setup {
     Setup::of(Images { agent: agent.to_owned(), haproxy: "haproxy".to_owned(), nginx: "nginx".to_owned() })
 }
 
-/// Another one for each pod, the same in each run.
+/// A seed that differs between pods but not between runs.
 fn seed(name: &str) -> u64 {
     name.bytes().fold(0, |seed: u64, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte)))
 }

@@ -1,6 +1,6 @@
-//! An eviction is meant for one pod, not for the next one of its name.
+//! An eviction applies to one pod, not to a successor of the same name.
 
-// A test that can't go on has failed.
+// A panic fails the test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::time::Duration;
@@ -16,9 +16,9 @@ use tokio::time::sleep;
 const POD: &str =
     "{apiVersion: v1, kind: Pod, metadata: {name: web-0, namespace: shop}, spec: {containers: []}}";
 
-/// The pod ends by itself before its eviction arrives, and a StatefulSet makes the next one of the same name.
+/// The pod terminates before its eviction arrives, and a StatefulSet creates a new pod of the same name.
 #[tokio::test(start_paused = true)]
-async fn a_pod_that_has_taken_the_name_of_the_evicted_one_stays() {
+async fn eviction_does_not_affect_a_new_pod_of_the_same_name() {
     let world = World::default();
     let leader = lead(&world.server, world.clock.clone()).await;
     let permit = leader.permit(Duration::from_secs(10));
@@ -33,10 +33,10 @@ async fn a_pod_that_has_taken_the_name_of_the_evicted_one_stays() {
         world.objects.apply(POD);
     };
     let (evicted, ()) = tokio::join!(evictor.evict("shop", "web-0", since, &permit), replaced);
-    assert!(evicted.is_ok(), "the pod that was meant is gone: {evicted:?}");
-    assert!(world.objects.get("pods", "shop", "web-0").is_some(), "the next pod was evicted");
+    assert!(evicted.is_ok(), "the old pod no longer exists: {evicted:?}");
+    assert!(world.objects.get("pods", "shop", "web-0").is_some(), "the new pod was evicted");
 
-    // The control: without a successor the same call evicts.
+    // Control: without a successor the same call evicts.
     late.end();
     let since = world.clock.now();
     evictor.evict("shop", "web-0", since, &permit).await.unwrap();

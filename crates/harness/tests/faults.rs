@@ -1,6 +1,6 @@
-//! What the switches of the in-memory API server do to kube's own client and watches.
+//! The effects of the in-memory API server's faults on kube's own client and watches.
 
-// A test that can't go on has failed.
+// A panic fails the test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::time::Duration;
@@ -38,7 +38,7 @@ fn lease(name: &str) -> Lease {
     Lease { metadata, spec: None }
 }
 
-/// Another Deployment for the watches to receive.
+/// Creates a Deployment for the watches to receive.
 fn deploy(world: &World, name: &str) {
     world.objects.apply(&format!(
         "{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: {name}, namespace: {NAMESPACE}}}, spec: {{replicas: 0, \
@@ -47,7 +47,7 @@ fn deploy(world: &World, name: &str) {
     ));
 }
 
-/// What a watch of Deployments receives: `+NAME` for an object, `init` for a list that begins.
+/// The events of a watch of Deployments: `+NAME` for an object, `init` for the start of a list.
 fn watch(client: &Client) -> mpsc::UnboundedReceiver<String> {
     let api: Api<Deployment> = Api::all(client.clone());
     let (sender, received) = mpsc::unbounded_channel();
@@ -70,7 +70,7 @@ fn watch(client: &Client) -> mpsc::UnboundedReceiver<String> {
     received
 }
 
-/// Waits until a watch has received `word`. Returns how long that took.
+/// Waits until a watch has received `word`. Returns the elapsed time.
 async fn receives(received: &mut mpsc::UnboundedReceiver<String>, word: &str) -> Duration {
     let begin = Instant::now();
     let waiting = async {
@@ -86,7 +86,7 @@ async fn receives(received: &mut mpsc::UnboundedReceiver<String>, word: &str) ->
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_is_late_arrives_also_if_its_sender_has_gone() {
+async fn delayed_request_arrives_after_its_sender_gave_up() {
     let world = World::default();
     let client = world.server.client("a");
     let _late = world.server.fault(Scope::all().verb("create"), Effect::Latency(seconds(3)));
@@ -100,7 +100,7 @@ async fn a_request_that_is_late_arrives_also_if_its_sender_has_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_whose_answer_is_lost_took_place() {
+async fn write_with_a_lost_response_takes_effect() {
     let world = World::default();
     let client = world.server.client("a");
     let lost = world.server.fault(Scope::all().verb("create"), Effect::LostAnswer);
@@ -112,8 +112,8 @@ async fn a_write_whose_answer_is_lost_took_place() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn kube_s_client_repeats_429_and_503_and_heeds_retry_after_but_not_500() {
-    for (code, retry_after, repeats) in [(429, Some(7), true), (503, None, true), (500, None, false)] {
+async fn kube_client_retries_429_and_503_with_retry_after_but_not_500() {
+    for (code, retry_after, retries) in [(429, Some(7), true), (503, None, true), (500, None, false)] {
         let world = World::default();
         let refused = world.server.fault(Scope::all().client("a"), Effect::Status { code, retry_after });
         let asking = tokio::spawn({
@@ -127,12 +127,12 @@ async fn kube_s_client_repeats_429_and_503_and_heeds_retry_after_but_not_500() {
         refused.end();
         let (answer, took) = asking.await.unwrap();
         match answer {
-            Ok(found) => assert!(repeats && found.is_none()),
-            Err(kube::Error::Api(status)) => assert!(!repeats && status.code == code),
+            Ok(found) => assert!(retries && found.is_none()),
+            Err(kube::Error::Api(status)) => assert!(!retries && status.code == code),
             Err(other) => panic!("{other}"),
         }
         let least = retry_after.map_or(Duration::ZERO, |after| seconds(after.into()));
-        assert!(took >= least, "{code} was repeated after {took:?}");
+        assert!(took >= least, "{code} was retried after {took:?}");
         let once = world.server.fault(Scope::all().client("b"), Effect::Status { code, retry_after });
         let answer = leases(&world.server.client_without_retries("b")).get_opt("none").await;
         assert!(matches!(answer, Err(kube::Error::Api(status)) if status.code == code));
@@ -151,7 +151,7 @@ async fn a_dropped_watch_resumes_at_its_resource_version() {
     assert!(receives(&mut received, "+after").await < seconds(5));
     sleep(seconds(60)).await;
     while let Ok(word) = received.try_recv() {
-        assert_ne!(word, "init", "nothing is listed again");
+        assert_ne!(word, "init", "the watch listed again");
     }
 }
 
@@ -163,13 +163,13 @@ async fn a_half_open_watch_receives_nothing_until_its_idle_timeout() {
     receives(&mut received, "+before").await;
     world.server.half_open_watches(&Scope::all().client("a"));
     deploy(&world, "after");
-    // kube's watcher gives a watch its 290 s and a margin.
+    // kube's watcher asks for a timeout of 290 s and waits for it with a margin.
     let took = receives(&mut received, "+after").await;
     assert!(took > seconds(280) && took < seconds(330), "received after {took:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_whose_version_is_compacted_is_answered_with_410_and_lists_again() {
+async fn compacted_watch_gets_410_and_lists_again() {
     let world = World::default();
     let mut received = watch(&world.server.client("a"));
     deploy(&world, "before");
@@ -183,7 +183,7 @@ async fn a_watch_whose_version_is_compacted_is_answered_with_410_and_lists_again
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stale_cache_answers_lists_and_feeds_watches_late() {
+async fn stale_cache_delays_lists_and_watches() {
     let world = World::default();
     let client = world.server.client("a");
     let _behind = world.server.fault(Scope::all().client("a"), Effect::Stale(seconds(8)));
@@ -201,7 +201,7 @@ async fn a_stale_cache_answers_lists_and_feeds_watches_late() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_partition_cuts_off_one_client_and_no_other() {
+async fn partition_affects_only_one_client() {
     let world = World::default();
     let (cut_off, other) = (world.server.client("a"), world.server.client("b"));
     let mut watched = watch(&cut_off);
@@ -217,13 +217,13 @@ async fn a_partition_cuts_off_one_client_and_no_other() {
     let before = watched.try_recv();
     assert!(!matches!(&before, Ok(word) if word.starts_with('+')), "{before:?}");
     partition.end();
-    assert!(lost.await.unwrap().is_err(), "a request that was lost fails when the connection is reset");
+    assert!(lost.await.unwrap().is_err(), "a lost request fails when the connection is reset");
     assert!(leases(&cut_off).get_opt("none").await.is_ok());
     assert!(receives(&mut watched, "+meanwhile").await < seconds(10));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_was_never_compared_with_the_real_server_is_refused() {
+async fn call_without_a_conformance_test_is_refused() {
     let server = ApiServer::new(jiff::Timestamp::now);
     let accounts: Api<ServiceAccount> = Api::namespaced(server.client("a"), NAMESPACE);
     let listed = accounts.list(&Default::default()).await;
@@ -231,7 +231,7 @@ async fn a_call_that_was_never_compared_with_the_real_server_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_time_of_day_can_be_set_back_while_durations_go_on() {
+async fn wall_clock_can_be_set_back_without_changing_durations() {
     let world = World::default();
     let (before, begin) = (world.clock.now(), Instant::now());
     world.set_clock(SignedDuration::from_secs(-300));

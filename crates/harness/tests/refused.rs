@@ -1,4 +1,4 @@
-//! Each rule of the CRD on the real API server: it refuses its sample in `tests/refused`, and no other rule does.
+//! The rules of the CRD on the real API server: each sample in `tests/refused` is refused by its rule only.
 //!
 //! The first line of a sample is the rule's message.
 
@@ -9,7 +9,7 @@ use std::{fs, path::Path, time::Duration};
 use plimsoll_e2e::cluster::BareApiServer;
 use serde_json::Value;
 
-/// The messages of all CEL rules, wherever they stand in the CRD as the API server has it.
+/// The messages of all CEL rules at any depth of the CRD that the API server returns.
 fn rules(crd: &Value) -> Vec<String> {
     let own = crd.get("x-kubernetes-validations").and_then(Value::as_array).into_iter().flatten();
     let own = own.filter_map(|rule| rule.get("message").and_then(Value::as_str)).map(str::to_owned);
@@ -22,7 +22,7 @@ fn rules(crd: &Value) -> Vec<String> {
 }
 
 #[test]
-fn each_rule_refuses_its_sample_and_no_other_does() {
+fn each_sample_is_refused_by_its_rule_only() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let folder = tempfile::tempdir().unwrap();
     let server = BareApiServer::start(folder.path()).unwrap();
@@ -47,14 +47,14 @@ fn each_rule_refuses_its_sample_and_no_other_does() {
     assert_eq!(messages.len(), rules.len());
 }
 
-/// The rules by which the API server refuses a file.
+/// The rules that the API server names in the refusal of a file.
 fn broken(server: &BareApiServer, path: &str, rules: &[String]) -> Vec<String> {
     let create = ["create", "--namespace=default", "--dry-run=server", "--filename", path];
     // The schema of a new resource is served a moment after it is established.
     for _ in 0..50 {
-        let said = server.kubectl(&create, "").expect_err("the API server accepts it").to_string();
-        if !said.contains("no matches for kind") {
-            return rules.iter().filter(|rule| said.contains(&format!(": {rule}"))).cloned().collect();
+        let refusal = server.kubectl(&create, "").expect_err("the API server accepts it").to_string();
+        if !refusal.contains("no matches for kind") {
+            return rules.iter().filter(|rule| refusal.contains(&format!(": {rule}"))).cloned().collect();
         }
         std::thread::sleep(Duration::from_millis(200));
     }

@@ -1,4 +1,4 @@
-//! `status.traffic`: what the balancers do, as they and the controller report it.
+//! `status.traffic`: the state of the balancers, reported by them and by the controller.
 
 use std::collections::BTreeSet;
 
@@ -9,24 +9,24 @@ use serde::{Deserialize, Serialize};
 
 use super::{NotAnswering, Percent};
 
-/// What the balancers do, as they and the controller report it.
+/// State of the balancers, reported by them and by the controller.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TrafficStatus {
-    /// Pods that get no new requests since they are to be removed, and for 30 s after they are on their way out, in which
-    /// EndpointSlices may still list them as ready (written by the controller).
+    /// Pods that get no new requests because they are to be removed. A pod stays here for 30 s after its deletion has begun,
+    /// since EndpointSlices may still list it as ready (written by the controller).
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["pod".to_string()]))]
     pub draining: Vec<Draining>,
-    /// Pods that became ready while requests waited for the first one, for 30 s, in which EndpointSlices may not list them yet
+    /// Pods that became ready while requests were held. A pod stays here for 30 s, since EndpointSlices may not list it yet
     /// (written by the controller).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["pod".to_string()]))]
     pub arrived: Vec<Arrival>,
-    /// Balancers that are ready, which share `limits` (written by the controller).
+    /// Number of ready balancers, which share `limits` (written by the controller).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_balancers: Option<i32>,
-    /// Each balancer, by its pod; each writes its own.
+    /// Balancers by pod; each writes its own entry.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["pod".to_string()]))]
     pub balancers: Vec<BalancerStatus>,
@@ -40,68 +40,68 @@ impl TrafficStatus {
     }
 }
 
-/// A pod that is to be removed once its last request is over.
+/// A pod that is removed once its last request is complete.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Draining {
-    /// Its name.
+    /// Name of the pod.
     pub pod: String,
-    /// When it was chosen; `drain.timeout` counts from here.
+    /// Start of the drain; `drain.timeout` counts from here.
     pub since: Time,
 }
 
-/// A pod that is ready.
+/// A pod that became ready while requests were held.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Arrival {
-    /// Its name.
+    /// Name of the pod.
     pub pod: String,
-    /// Its address.
+    /// Address of the pod.
     pub ip: String,
-    /// When the balancers were first told of it.
+    /// When it was first reported to the balancers.
     pub since: Time,
 }
 
-/// One balancer, as its agent sees it.
+/// State of one balancer, reported by its agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BalancerStatus {
-    /// Its pod.
+    /// Name of the pod.
     pub pod: String,
-    /// The ScalableService's generation that the running configuration is made from.
+    /// Generation of the ScalableService that the running configuration is based on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Whether what runs was read back and is what is wanted.
+    /// Whether the running configuration was read back and matches the wanted one.
     #[serde(default)]
     pub in_sync: bool,
-    /// Replicas that get requests; with NGINX, those in the configuration that it serves.
+    /// Number of replicas that get requests; with NGINX, those in its running configuration.
     #[serde(default)]
     pub programmed: i32,
-    /// Pods of `draining`, and of `recovery.ejected`, whose last request here is over (or never was), by name.
+    /// Names of pods in `draining` and `recovery.ejected` that have no requests left at this balancer.
     #[serde(default)]
     pub drained: Vec<String>,
-    /// Requests that wait here although no replica is there to serve them.
+    /// Number of held requests: those that wait because no replica is ready.
     #[serde(default)]
     pub held: i32,
-    /// Standbys of `spec.failover` that answered it when they were last asked, by name.
+    /// Names of the standbys of `spec.failover` that answered the last check of this balancer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answering: Vec<String>,
-    /// Those that did not, and what came of it.
+    /// Standbys that did not answer the last check, with the errors.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_answering: Vec<NotAnswering>,
-    /// Ready replicas that get no requests since they fail its checks: the first 100 by the names of their pods.
+    /// Ready replicas that get no requests because they fail its health checks: the first 100 pods by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub down: Vec<String>,
-    /// Percent in use of what it can take: connections or requests of its most, or CPU time over 30 s, whichever is more. It is
-    /// written again when it has moved by 10; with NGINX, without CPU time.
+    /// Utilization in percent: the largest of connections and requests, relative to their maximum, and CPU time over 30 s (not
+    /// available with NGINX). It is written again after a change by 10.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saturation: Option<Percent>,
-    /// What keeps it from being in sync.
+    /// Why it is not in sync.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
 
 impl BalancerStatus {
-    /// Most names in [`Self::down`].
+    /// Maximum number of names in [`Self::down`].
     pub const DOWN_MAX: usize = 100;
 }

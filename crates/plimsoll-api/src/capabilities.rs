@@ -1,10 +1,10 @@
-//! What each provider can do of `spec.traffic`. What it can't is refused: by the CRD's CEL rules, and in the same
-//! places by [`Validated`](super::Validated).
+//! Capabilities of each provider for `spec.traffic`. Unsupported fields are refused by the CRD's CEL rules, and equally by
+//! [`Validated`](super::Validated).
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Who balances.
+/// The kind of load balancer.
 #[derive(
     Clone,
     Copy,
@@ -19,18 +19,18 @@ use serde::{Deserialize, Serialize};
     strum::EnumString,
 )]
 pub enum Provider {
-    /// HAProxy 2.6 or newer, run by Plimsoll, driven through its runtime API without reloads.
+    /// HAProxy 2.6 or newer, run by Plimsoll and configured through its runtime API, without reloads.
     HAProxy,
-    /// NGINX 1.22 or newer, run by Plimsoll and reloaded for each change, at most every 2 s. It has no checks of its
-    /// own, no queue, no slow start and no cookies; long connections end `drain.timeout` after a change. A share of a
-    /// standby is a change too: it is served within 3 s.
+    /// NGINX 1.22 or newer, run by Plimsoll and reloaded for each change, at most every 2 s. It has no active health checks, no
+    /// queue, no slow start and no cookies; old connections end `drain.timeout` after a change. A changed share of a standby
+    /// needs a reload too: it applies within 3 s.
     NGINX,
-    /// A Gateway that somebody else runs: Plimsoll sets the weights of one rule of an HTTPRoute, and where fields of
-    /// `traffic` ask for it, a BackendTrafficPolicy of its own for that rule (Envoy Gateway).
+    /// A Gateway that Plimsoll does not run: Plimsoll sets the weights of one rule of an HTTPRoute, and creates a
+    /// BackendTrafficPolicy for that rule (Envoy Gateway) if fields of `traffic` need it.
     Gateway,
 }
 
-/// A provider that Plimsoll runs itself.
+/// The software of a provider that Plimsoll runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::IntoStaticStr, strum::EnumString)]
 pub enum Software {
     /// HAProxy.
@@ -40,7 +40,7 @@ pub enum Software {
 }
 
 impl Provider {
-    /// What Plimsoll runs for it; `None` if it only tells others what to do.
+    /// The software that Plimsoll runs; `None` for a Gateway.
     #[must_use]
     pub const fn software(self) -> Option<Software> {
         match self {
@@ -51,27 +51,27 @@ impl Provider {
     }
 }
 
-/// What software can do beyond balancing, draining, retrying and ending TLS, which each can.
+/// Capabilities beyond balancing, draining, retries and TLS termination, which all software has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
-    /// Endpoints, shares of standbys and certificates change in the running process; without it, by new processes that take over.
+    /// Endpoints, shares of standbys and certificates change in the running process; otherwise new processes replace the old.
     pub runtime_changes: bool,
-    /// Checks of its own, beside watching real requests.
+    /// Active health checks, in addition to passive ones.
     pub active_checks: bool,
     /// Binds a client to its replica by a cookie.
     pub cookies: bool,
-    /// Gives a new replica its share little by little.
+    /// Raises the share of a new replica gradually.
     pub slow_start: bool,
-    /// Lets requests wait: above a limit of connections, by priority, and for the first replica at zero.
+    /// Lets requests wait: at the limit of connections, by priority, and for the first replica when scaling from zero.
     pub queue: bool,
-    /// Each standby over TLS may have authorities of its own.
+    /// Each standby over TLS may have its own CA bundle.
     pub authorities_each: bool,
-    /// Tells a connection that did not come about from one that ended without an answer.
+    /// Distinguishes a failed connection from one that ended without a response.
     pub tells_connect_failure: bool,
 }
 
 impl Software {
-    /// What it can do, in its oldest version that is allowed.
+    /// Capabilities of the oldest supported version.
     #[must_use]
     pub const fn capabilities(self) -> Capabilities {
         match self {
@@ -84,7 +84,7 @@ impl Software {
                 authorities_each: true,
                 tells_connect_failure: true,
             },
-            // `sticky` is free software since 1.29.6; health_check, slow_start and queue are of the commercial edition.
+            // `sticky` is free software since 1.29.6; health_check, slow_start and queue need the commercial edition.
             Self::NGINX => Capabilities {
                 runtime_changes: false,
                 active_checks: false,

@@ -1,4 +1,4 @@
-//! Conditions by KEP-1623 and kstatus: `lastTransitionTime` moves only when the status does.
+//! Conditions as in KEP-1623 and kstatus: `lastTransitionTime` changes only with the status.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use strum::{EnumIter, IntoStaticStr};
@@ -8,47 +8,47 @@ use super::ReasonCode;
 /// The conditions of a ScalableService.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EnumIter, IntoStaticStr)]
 pub enum ConditionType {
-    /// Plimsoll works for this service: the summary (kstatus).
+    /// Plimsoll manages this service: the summary (kstatus).
     Ready,
-    /// Replicas are on their way (kstatus).
+    /// Replicas are being started or removed (kstatus).
     Reconciling,
-    /// Nothing moves until somebody changes something (kstatus).
+    /// No progress without a change by a user (kstatus).
     Stalled,
     /// Every KPI has a fresh sample.
     MetricsAvailable,
     /// Plimsoll can and may write the target's scale.
     ScalingActive,
-    /// A limit keeps the replicas from what the KPIs propose.
+    /// A limit prevents the replicas that the KPIs propose.
     ScalingLimited,
-    /// Every load balancer runs what is wanted of it; only there with `spec.traffic`.
+    /// Every balancer runs its wanted configuration; only with `spec.traffic`.
     TrafficSynced,
-    /// No load balancer is near the most that it can take; only there with `spec.traffic`.
+    /// No balancer is near its capacity; only with `spec.traffic`.
     TrafficHeadroom,
-    /// No replica stands out from its peers; only there with `spec.recovery`.
+    /// No replica is an outlier; only with `spec.recovery`.
     ReplicasHealthy,
-    /// A standby would take all requests now; only there with `spec.failover`.
+    /// A standby could take all requests now; only with `spec.failover`.
     FailoverReady,
-    /// The service itself gets all requests, and nobody has to move them; only there with `spec.failover`.
+    /// The service itself gets all requests, and they need not be moved; only with `spec.failover`.
     PrimaryActive,
-    /// No zone is lost with all of its replicas; only there where the replicas' zones are known.
+    /// No zone is lost with all of its replicas; only if the zones of the replicas are known.
     ZonesServing,
 }
 
-/// What is to be said of one condition.
+/// The wanted value of one condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// Which condition.
+    /// The type of the condition.
     pub type_: ConditionType,
-    /// True, False, or unknown.
+    /// `None` for Unknown.
     pub status: Option<bool>,
-    /// Why.
+    /// The reason.
     pub reason: ReasonCode,
-    /// In a sentence.
+    /// The message, one sentence.
     pub message: String,
 }
 
 impl Verdict {
-    /// A verdict that is known.
+    /// A verdict with a known status.
     #[must_use]
     pub fn new(
         type_: ConditionType,
@@ -70,7 +70,7 @@ impl Verdict {
     }
 }
 
-/// The conditions to write: those of `verdicts`, with the transition times of `old` where the status stands.
+/// The conditions to write: those of `verdicts`, with the transition times of `old` where the status is unchanged.
 #[must_use]
 pub fn merge_conditions(
     old: &[Condition],

@@ -1,4 +1,4 @@
-//! `spec.failover`: where requests go when this service can't serve them, and when they come back.
+//! `spec.failover`: standbys for requests that this service can't serve, and the conditions of a switch and a return.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{KubeSchema, core::Duration};
@@ -8,16 +8,16 @@ use strum::IntoStaticStr;
 
 use super::{Percent, Quantity, Standby, StandbyStatus};
 
-/// Name of the service itself among the backends.
+/// Name of the service itself as a backend.
 pub const PRIMARY: &str = "primary";
 
-/// Annotation that a person sets: the name of the backend that gets all requests. For a standby that holds until the
-/// annotation is taken away; for the primary until they are back.
+/// Annotation for a manual override: the name of the backend that gets all requests. For a standby it applies until the
+/// annotation is removed; for the primary, until the requests are back.
 pub const FAILOVER_TO_ANNOTATION: &str = "plimsoll.dev/failover-to";
-/// Annotation that a person sets: nothing is moved until it is taken away; its value says why.
+/// Annotation that freezes the failover until it is removed. Its value is the cause.
 pub const FREEZE_ANNOTATION: &str = "plimsoll.dev/failover-freeze";
 
-/// Standbys, and when requests move to them and back.
+/// Standbys, and the conditions of a switch and a return.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Failover {
@@ -28,14 +28,14 @@ pub struct Failover {
     /// When requests leave the primary.
     #[serde(default)]
     pub leave: Leave,
-    /// When they come back.
+    /// When they return to it.
     #[serde(default)]
     pub r#return: Return,
-    /// Most switches to a standby within an hour; then a primary that fails and yet serves keeps its requests until the
-    /// hour is over, or a person moves requests, which starts the count anew. One that serves nothing, or fails while
-    /// requests come back, is left in any case. A return is no switch and needs none: once the primary has been well
-    /// for `return.for`, doubled with each switch of the hour, it gets its requests back. A move to a standby without a ready replica while the primary
-    /// has none either is no switch.
+    /// Maximum number of switches to a standby within an hour. At the limit, a failing primary that still serves keeps its
+    /// requests until the hour is over, or until a manual override moves requests, which resets the count. The limit does not
+    /// apply to a primary that serves nothing, or that fails during a return. A return is not a switch: it needs a primary that
+    /// is healthy for `return.for`, doubled with each switch of the hour. Nor is a move from a primary without a ready replica
+    /// to a standby without one.
     #[serde(default = "max_switches")]
     #[schemars(range(min = 2, max = 60))]
     pub max_switches_per_hour: i32,
@@ -43,20 +43,23 @@ pub struct Failover {
 
 /// When requests leave the primary: any of the conditions, in `samples` of the last `of` samples.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[x_kube(validation = ("self.samples <= self.of", "failover.leave.samples must not be above of"))]
+#[x_kube(validation = (
+    "self.samples <= self.of",
+    "failover.leave.samples must not be above failover.leave.of"
+))]
 pub struct Leave {
-    /// Signs that the primary fails; by default less than half of its replicas ready. That none at all is ready is one in
-    /// any case.
+    /// Signs that the primary fails; by default, that less than half of its replicas are ready. No ready replica at all is
+    /// always a sign.
     #[serde(default = "leave_when")]
     #[schemars(length(min = 1, max = 8))]
     pub when: Vec<LeaveCondition>,
-    /// Bad samples of the last `of` that it takes. Readiness is sampled twice a second once it is bad, a KPI whenever it
-    /// has a new sample, but not before the range of its query is over: ranges of samples do not overlap, so that one failed
-    /// request is in one sample. With a range of 10s three samples take half a minute. What is unknown is no sample.
+    /// Required number of bad samples among the last `of`. Readiness is sampled twice per second while it is bad. A KPI is
+    /// sampled at each new value, but at most once per range of its query: the ranges of samples do not overlap, so one failed
+    /// request is in one sample only. With a range of 10s, three samples take half a minute. An unknown value is no sample.
     #[serde(default = "leave_samples")]
     #[schemars(range(min = 1, max = 20))]
     pub samples: i32,
-    /// Samples that are looked at.
+    /// Number of last samples that are evaluated.
     #[serde(default = "leave_of")]
     #[schemars(range(min = 1, max = 20))]
     pub of: i32,
@@ -88,30 +91,29 @@ impl Default for Leave {
     ),
     validation = (
         "!has(self.requestVolume) || has(self.kpi)",
-        "failover.leave.when.requestVolume needs a kpi: readiness is no matter of requests"
+        "failover.leave.when.requestVolume needs a kpi: readiness has no request volume"
     )
 )]
 pub struct LeaveCondition {
-    /// Fewer of the replicas that were ready before are ready now, as a share.
+    /// Ratio of ready replicas to those that were ready before, below which the primary fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_ratio_below: Option<Quantity>,
-    /// Name of a KPI of `spec.kpis`. If its query is answered with nothing, that is no sign: without requests there is no
-    /// share of errors.
+    /// Name of a KPI in `spec.kpis`. An empty result of its query is not a sign: without requests there is no error ratio.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub kpi: Option<String>,
-    /// The value of the KPI that is too much, in the unit of its query.
+    /// Value of the KPI above which the primary fails, in the unit of its query.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub above: Option<Quantity>,
-    /// Fewest requests within the range of the KPI's query for its value to count, 100 by default, as
-    /// `success_rate_request_volume` of Envoy; 0 for any number. With fewer the sign is unknown: neither bad nor good. Applies to
-    /// a KPI whose requests are known: see `volumeQuery`.
+    /// Minimum number of requests within the range of the KPI's query, 100 by default, as `success_rate_request_volume` of
+    /// Envoy; 0 for no minimum. With fewer requests the sign is unknown: neither bad nor good. Applies to a KPI with a known
+    /// number of requests: see `volumeQuery`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub request_volume: Option<i32>,
 }
 
-/// When requests come back to the primary.
+/// When requests return to the primary.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -128,11 +130,12 @@ pub struct LeaveCondition {
     )
 )]
 pub struct Return {
-    /// More of the replicas than this share are ready.
+    /// Ratio of ready replicas that must be exceeded for a return.
     #[serde(default = "ready_ratio_above")]
     pub ready_ratio_above: Quantity,
-    /// For so long, from 1s to 24h, without a sign of failure and while Prometheus answers; and not before so long after
-    /// they left, which doubles with each relapse within an hour, up to an hour.
+    /// Time for which the primary must be healthy before a return, from 1s to 24h: enough ready replicas, no sign of
+    /// failure, and answers from Prometheus. It is also the minimum time after the switch, which doubles with each relapse
+    /// within an hour, up to an hour.
     #[serde(default = "return_for")]
     #[x_kube(validation = (
         "duration(self) >= duration('1s') && duration(self) <= duration('24h')",
@@ -140,11 +143,11 @@ pub struct Return {
     ))]
     #[schemars(length(max = 16))]
     pub r#for: Duration,
-    /// Automatic, or Manual: not before a person says so.
+    /// Automatic, or Manual: only by a manual override.
     #[serde(default)]
     pub mode: ReturnMode,
-    /// Shares of the requests, in percent, that the primary gets step by step. Each stands for 30 s, or `for` where that
-    /// is shorter; a sign of failure takes all of it back.
+    /// Steps of a return: shares of the requests that the primary gets, in percent. Each step takes 30 s, or `for` if that is
+    /// shorter. A sign of failure moves all requests back to the standby.
     #[serde(default = "ramp")]
     #[schemars(length(min = 1, max = 10))]
     pub ramp: Vec<i32>,
@@ -161,63 +164,64 @@ impl Default for Return {
     }
 }
 
-/// Who says that requests come back.
+/// What triggers a return.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ReturnMode {
-    /// The evidence.
+    /// The state of the primary.
     #[default]
     Automatic,
-    /// A person, with `kubectl plimsoll failover NAME --to primary`.
+    /// A manual override: `kubectl plimsoll failover NAME --to primary`.
     Manual,
 }
 
-/// Where requests go, and what is known of the standbys.
+/// Where requests go, and the status of the standbys.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FailoverStatus {
-    /// Where the failover stands.
+    /// State of the failover.
     pub state: FailoverState,
-    /// Since when.
+    /// Start of this state.
     pub since: Time,
-    /// The backend that requests go to, or are on their way to.
+    /// Backend that gets the requests, or to which they move.
     pub active: String,
-    /// Replicas of the primary that were ready before it failed: what a share of ready ones is a share of.
+    /// Replicas of the primary that were ready before it failed: the base of the ratios of ready replicas.
     #[serde(default)]
     pub expected_replicas: i32,
-    /// Replicas that the primary wanted when requests left it: what the standby is asked for. 0 while they are there.
+    /// Wanted replicas of the primary at the time of the switch, which are requested from the standby; 0 while requests are at
+    /// the primary.
     #[serde(default)]
     pub needed_replicas: i32,
-    /// When requests began to move to a standby, within the last hour and since a person last moved them; the newest last.
+    /// Times of the switches to a standby, within the last hour and since the last manual override; the newest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "moments")]
     pub switches: Vec<Time>,
-    /// Before this moment they don't come back.
+    /// Earliest time of a return.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold_until: Option<Time>,
-    /// The annotation that sent requests back to the primary, once they are there: the evidence decides again.
+    /// Value of the annotation `plimsoll.dev/failover-to` that has returned the requests to the primary and no longer applies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledged_override: Option<String>,
-    /// Each standby, in the order of the spec.
+    /// Standbys, in the order of the spec.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_string()]))]
     pub backends: Vec<StandbyStatus>,
 }
 
 impl FailoverStatus {
-    /// What is known of a standby.
+    /// The status of a standby.
     #[must_use]
     pub fn standby(&self, name: &str) -> Option<&StandbyStatus> {
         self.backends.iter().find(|standby| standby.name == name)
     }
 
-    /// The share of the requests that standbys get together.
+    /// The share of the requests that all standbys get together.
     #[must_use]
     pub fn away(&self) -> Percent {
         self.backends.iter().map(|standby| standby.weight).sum()
     }
 }
 
-/// Where a failover stands.
+/// State of a failover.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, IntoStaticStr,
 )]
@@ -225,21 +229,21 @@ pub enum FailoverState {
     /// The service itself gets all requests.
     #[default]
     Primary,
-    /// So it does, but there are signs that it fails.
+    /// The service itself gets all requests, but shows signs of failure.
     Suspect,
-    /// Requests move to a standby, as fast as it can take them.
+    /// Requests move to a standby, as its capacity allows.
     Shifting,
     /// A standby gets all requests.
     Standby,
-    /// Requests come back, step by step.
+    /// Requests return to the primary in steps.
     Returning,
-    /// The primary fails and keeps its requests, since they were moved too often within the hour.
+    /// The primary fails but keeps its requests: the limit of switches within the hour is reached.
     Held,
-    /// Nothing is moved: the evidence is unknown, or a person said so.
+    /// No requests are moved: the evidence is unknown, or an annotation freezes the failover.
     Frozen,
 }
 
-/// Without the description that Go's type has.
+/// The schema without the description of Go's type.
 fn moments(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "array", "items": {"type": "string", "format": "date-time"}})
 }

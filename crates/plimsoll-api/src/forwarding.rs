@@ -1,9 +1,9 @@
-//! What of `spec.traffic` is about the clients of a balancer: whom it believes who they are, and what it logs of them.
+//! `spec.traffic.accessLog`, and the networks in `spec.traffic`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Which requests stand in the access log: a line of JSON on standard output, without the query of the path.
+/// Requests in the access log. Each is a line of JSON on standard output, without the query string.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, strum::IntoStaticStr,
 )]
@@ -11,7 +11,7 @@ pub enum AccessLog {
     /// None.
     #[default]
     Off,
-    /// Those answered 5xx or not at all.
+    /// Requests that are answered with 5xx or not at all.
     Errors,
     /// Errors, and one in a hundred of the others.
     Sampled,
@@ -19,7 +19,7 @@ pub enum AccessLog {
     All,
 }
 
-/// A network in CIDR notation as spec has it: an address without leading zeros, `/` and the bits of its prefix.
+/// Whether the text is a network in CIDR notation: an address, `/` and the length of the prefix, without leading zeros.
 #[must_use]
 pub fn is_network(text: &str) -> bool {
     let Some((address, prefix)) = text.split_once('/') else { return false };

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 #[x_kube(
     validation = (
         "self.type == 'LoadBalancer' || (!has(self.loadBalancerClass) && !has(self.loadBalancerSourceRanges))",
-        "traffic.service.loadBalancerClass and loadBalancerSourceRanges are possible with type LoadBalancer alone"
+        "traffic.service.loadBalancerClass and loadBalancerSourceRanges are possible only with type LoadBalancer"
     ),
     validation = (
         "self.type != 'ClusterIP' || !has(self.externalTrafficPolicy)",
@@ -23,23 +23,23 @@ pub struct FrontService {
     /// ClusterIP (the default), NodePort or LoadBalancer.
     #[serde(default, rename = "type")]
     pub type_: FrontServiceType,
-    /// Annotations, as a cloud's load balancer takes its settings.
+    /// Annotations, for example with the settings of a cloud load balancer.
     #[serde(default)]
     pub annotations: BTreeMap<String, String>,
-    /// Which implementation makes the load balancer, if not the cluster's default; with type LoadBalancer. Kubernetes lets
-    /// nobody change it later: the Service has to be deleted first.
+    /// Implementation of the load balancer, if not the cluster's default; only with type LoadBalancer. Kubernetes does not
+    /// allow a later change: the Service must be deleted first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 316), regex(pattern = "^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?$"))]
     pub load_balancer_class: Option<String>,
-    /// Addresses from which the cloud's load balancer can be reached, as CIDRs; with type LoadBalancer. Everybody without.
+    /// CIDRs of the clients that may use the cloud load balancer; only with type LoadBalancer. All clients by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 64),
         inner(length(max = 43), regex(pattern = "^[0-9A-Fa-f.:]+/[0-9]{1,3}$"))
     )]
     pub load_balancer_source_ranges: Option<Vec<String>>,
-    /// Local keeps the client's address and sends to balancers of the same node alone, so nodes without one must be out of
-    /// the cloud's load balancer; with types NodePort and LoadBalancer. Kubernetes' default is Cluster.
+    /// Local keeps the client's address and sends only to balancers on the same node, so the cloud load balancer must not use
+    /// nodes without one; only with types NodePort and LoadBalancer. Kubernetes' default is Cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_traffic_policy: Option<ExternalTrafficPolicy>,
     /// Address families of the Service. Kubernetes' default is SingleStack.
@@ -52,21 +52,21 @@ pub struct FrontService {
     Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, strum::IntoStaticStr,
 )]
 pub enum FrontServiceType {
-    /// Inside of the cluster.
+    /// Inside the cluster.
     #[default]
     ClusterIP,
     /// On a port of every node.
     NodePort,
-    /// A cloud's load balancer in front.
+    /// Behind a cloud load balancer.
     LoadBalancer,
 }
 
 /// `externalTrafficPolicy` of a Service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, strum::IntoStaticStr)]
 pub enum ExternalTrafficPolicy {
-    /// To balancers of all nodes.
+    /// To balancers on all nodes.
     Cluster,
-    /// To balancers of the node that was reached.
+    /// To balancers on the node that got the connection.
     Local,
 }
 
@@ -75,8 +75,8 @@ pub enum ExternalTrafficPolicy {
 pub enum IpFamilyPolicy {
     /// One family.
     SingleStack,
-    /// Both, where the cluster has both.
+    /// Both families, if the cluster has both.
     PreferDualStack,
-    /// Both, or no Service.
+    /// Both families; without both, the Service is not created.
     RequireDualStack,
 }

@@ -1,4 +1,4 @@
-//! `spec.kpis`: what is measured, and what it should be.
+//! `spec.kpis`: metrics and their targets.
 
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Quantity;
 
-/// One key performance indicator: a question to Prometheus and what its answer should be.
+/// One key performance indicator: a Prometheus query and the target of its result.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -40,53 +40,53 @@ use super::Quantity;
     )
 )]
 pub struct Kpi {
-    /// A name that is unique within the service; shown in status, events and metrics.
+    /// Unique name within the service; shown in status, events and metrics.
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
-    /// How the answer is read.
+    /// How the result of the query is interpreted.
     #[serde(rename = "type")]
     pub type_: KpiType,
-    /// PromQL whose answer is a scalar, one series, or (Utilization) one series for each pod with a label `pod`.
+    /// PromQL whose result is a scalar, one series, or (Utilization) one series per pod with a label `pod`.
     #[schemars(length(min = 1, max = 4096))]
     pub query: String,
     /// Name of a Prometheus source in the operator's configuration.
     #[serde(default = "default_source")]
     #[schemars(length(min = 1, max = 63))]
     pub source: String,
-    /// Load: what one replica carries, in the unit of the query.
+    /// Load: capacity of one replica, in the unit of the query.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_replica: Option<Quantity>,
-    /// Utilization: the average that each replica should have, above 0 and at most 1.
+    /// Utilization: target of the average over the replicas, above 0 and at most 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Quantity>,
-    /// Objective: the limit that must hold, in the unit of the query.
+    /// Objective: upper limit of the value, in the unit of the query.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_most: Option<Quantity>,
-    /// PromQL for the number of requests behind the answer; by default what the query divides by, or the observations of
-    /// its `histogram_quantile`. For `failover.leave.when[].requestVolume`.
+    /// PromQL for the number of requests behind the value, for `failover.leave.when[].requestVolume`; by default the divisor of
+    /// the query, or the observations of its `histogram_quantile`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub volume_query: Option<String>,
-    /// What an empty answer means: Hold (unknown, the default) or Zero.
+    /// Meaning of an empty result: Hold (unknown, the default) or Zero.
     #[serde(default)]
     pub on_empty: OnEmpty,
 }
 
-/// How the answer of a KPI is read.
+/// How the result of a KPI is interpreted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum KpiType {
     /// A total that grows with traffic: a rate, a queue length, a lag, a concurrency.
     Load,
     /// An average over the ready replicas, 0..1.
     Utilization,
-    /// A limit that must hold and that is not proportional to replicas.
+    /// A value with an upper limit that is not proportional to the replicas, such as a latency.
     Objective,
 }
 
-/// What an empty answer means.
+/// Meaning of an empty result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum OnEmpty {
-    /// Nothing is known: no scale-down on it.
+    /// Unknown: it prevents a scale-down.
     #[default]
     Hold,
     /// The value is 0.

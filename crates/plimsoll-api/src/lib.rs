@@ -1,6 +1,6 @@
 //! The `ScalableService` resource as Rust types: spec, status, reasons, validation.
 //!
-//! Data only: nothing in here knows a client, a clock or an environment.
+//! Data only: the crate uses no client, no clock and no environment.
 
 mod balancing;
 mod capabilities;
@@ -65,14 +65,14 @@ pub use validate::{
     VolumeRule,
 };
 
-/// The API group of every resource of ours.
+/// The API group of all resources of Plimsoll.
 pub const GROUP: &str = "plimsoll.dev";
-/// Label of every pod of a balancer and of its Deployment: the name of the ScalableService.
+/// Label of the pods and the Deployment of the balancers: the name of the ScalableService.
 pub const BALANCER_LABEL: &str = "plimsoll.dev/balancer";
-/// The one version that is served so far.
+/// The only served version.
 pub const VERSION: &str = "v1alpha1";
 
-/// Name of the balancer: of its Deployment, of the Service in front of it, and of all that is for its pods.
+/// Name of the Deployment of the balancers, of their Service, and of the other objects for their pods.
 #[must_use]
 pub fn balancer_name(service: &str) -> String {
     format!("{service}-lb")

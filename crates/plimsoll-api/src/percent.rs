@@ -5,15 +5,15 @@ use std::{borrow::Cow, fmt, iter::Sum};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// A share in percent, 0 to 100. In JSON it is a number.
+/// A percentage from 0 to 100. In JSON it is a number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Percent(u8);
 
 impl Percent {
-    /// Nothing.
+    /// 0 %.
     pub const ZERO: Self = Self(0);
-    /// Everything.
+    /// 100 %.
     pub const HUNDRED: Self = Self(100);
 
     /// `None` if the number is not from 0 to 100.
@@ -41,33 +41,33 @@ impl Percent {
         f64::from(self.0) / 100.0
     }
 
-    /// What is left of everything.
+    /// The difference to 100 %.
     #[must_use]
     pub const fn rest(self) -> Self {
         Self::HUNDRED.saturating_sub(self)
     }
 
-    /// Both together, at most everything.
+    /// The sum, at most 100 %.
     #[must_use]
     pub const fn saturating_add(self, other: Self) -> Self {
         Self::clamped(self.0 as i64 + other.0 as i64)
     }
 
-    /// What is left without `other`, at least nothing.
+    /// The difference, at least 0 %.
     #[must_use]
     pub const fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
 }
 
-/// All together, at most everything.
+/// The sum, at most 100 %.
 impl Sum for Percent {
     fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
         all.fold(Self::ZERO, Self::saturating_add)
     }
 }
 
-/// The number alone.
+/// The number without a unit.
 impl fmt::Display for Percent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -92,15 +92,15 @@ macro_rules! into_numbers {
 
 into_numbers!(i32, i64, u32, u64, usize, f64);
 
-/// A number outside of the range is taken for the nearest percentage: percentages are read from status, which anybody may have
-/// written, and an object must not become unreadable because of one. Those of a spec are validated instead.
+/// A number outside the range is clamped: percentages are read from a status that other clients may have written, and an
+/// invalid one must not make the object unreadable. Percentages of a spec are validated instead.
 impl<'de> Deserialize<'de> for Percent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         i64::deserialize(deserializer).map(Self::clamped)
     }
 }
 
-/// The schema of the number; its range is the field's to say.
+/// The schema of a number; the field sets its range.
 impl JsonSchema for Percent {
     fn inline_schema() -> bool {
         true
@@ -120,7 +120,7 @@ mod tests {
     use super::Percent;
 
     #[test]
-    fn no_percentage_is_outside_of_its_range() {
+    fn a_percentage_is_always_from_0_to_100() {
         assert_eq!([-1, 101, i64::MIN, i64::MAX].map(Percent::new), [None; 4]);
         assert_eq!(
             [0, 1, 100].map(|number| Percent::new(number).map(u8::from)),
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_written_as_a_number_and_what_is_read_is_brought_into_its_range() {
+    fn it_is_serialized_as_a_number_and_clamped_when_deserialized() {
         assert_eq!(serde_json::to_string(&Percent::clamped(30)).unwrap(), "30");
         let read = |text: &str| serde_json::from_str::<Percent>(text).ok().map(u8::from);
         assert_eq!(["30", "-1", "700"].map(read), [Some(30), Some(0), Some(100)]);

@@ -1,5 +1,5 @@
-//! `spec.traffic.pod` and `spec.traffic.container`: what the balancers' pods have beyond what Plimsoll needs. Names are
-//! those of core/v1 and of Envoy Gateway's EnvoyProxy.
+//! `spec.traffic.pod` and `spec.traffic.container`: settings of the balancers' pods. Names are those of core/v1 and of Envoy
+//! Gateway's EnvoyProxy.
 
 use std::collections::BTreeMap;
 
@@ -11,38 +11,38 @@ use serde_json::Value;
 
 use super::Quantity;
 
-/// Pods of the balancers. A field that is set here replaces that of the chart's `balancers.pod`; labels and annotations are
-/// added to the chart's.
+/// Pods of the balancers. A field that is set here replaces the one of the chart's `balancers.pod`; labels and annotations are
+/// added to those of the chart.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BalancerPod {
-    /// More labels; those that Plimsoll sets win.
+    /// Additional labels; those that Plimsoll sets take precedence.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// More annotations; they win over those that Plimsoll sets, such as `prometheus.io/scrape`.
+    /// Additional annotations; they override those that Plimsoll sets, such as `prometheus.io/scrape`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
-    /// Labels that a node must have.
+    /// Required labels of the nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_selector: Option<BTreeMap<String, String>>,
-    /// Taints that the pods tolerate.
+    /// Tolerated taints of the nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "tolerations")]
     pub tolerations: Option<Vec<Toleration>>,
-    /// Which nodes the pods need or prefer; they are spread over nodes and zones in any case.
+    /// Required or preferred nodes; the pods are always spread over nodes and zones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "brief::<Affinity>")]
     pub affinity: Option<Affinity>,
-    /// Default: that of the target's pod template, so that the balancers are not evicted before the service's own pods. A
-    /// target without one, or of a kind that is not built in, has the chart's.
+    /// Priority class of the pods. The default is that of the target's pod template, so that the balancers are not evicted
+    /// before the service's own pods; without one, or for a kind that is not built in, that of the chart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub priority_class_name: Option<String>,
-    /// Secrets of the service's namespace with which the images are pulled.
+    /// Secrets in the service's namespace for pulling the images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "pull_secrets")]
     pub image_pull_secrets: Option<Vec<LocalObjectReference>>,
-    /// Replaces the chart's as a whole. Without `runAsUser` and `fsGroup` the cluster must set them, as OpenShift does.
+    /// Replaces that of the chart as a whole. Without `runAsUser` and `fsGroup`, the cluster must set them, as OpenShift does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "brief::<PodSecurityContext>")]
     pub security_context: Option<PodSecurityContext>,
@@ -51,7 +51,7 @@ pub struct BalancerPod {
 /// The container of HAProxy or NGINX.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BalancerContainer {
-    /// Replaces the chart's `balancers.container.resources` as a whole. The agent beside it has its own.
+    /// Replaces the chart's `balancers.container.resources` as a whole. The agent's container has its own resources.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ContainerResources>,
 }
@@ -66,17 +66,17 @@ pub struct BalancerContainer {
     "traffic.container.resources must have requests and limits of at least 0, for example cpu: 500m or memory: 256Mi"
 ))]
 pub struct ContainerResources {
-    /// What the scheduler sets aside.
+    /// Resources that the scheduler reserves.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 8))]
     pub requests: BTreeMap<String, Quantity>,
-    /// What the container gets at most.
+    /// Maximum resources of the container.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 8))]
     pub limits: BTreeMap<String, Quantity>,
 }
 
-/// Kubernetes' own schema without its descriptions, which would be half of the CRD.
+/// The schema of Kubernetes without its descriptions, which would be half of the CRD.
 fn brief<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     let mut schema = T::json_schema(generator);
     if let Some(fields) = schema.as_object_mut() {
@@ -89,7 +89,7 @@ fn brief<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
 fn without_descriptions(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            // A field of that name is described by an object.
+            // A field named `description` has an object here.
             if fields.get("description").is_some_and(Value::is_string) {
                 fields.remove("description");
             }

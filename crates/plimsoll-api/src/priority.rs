@@ -1,20 +1,20 @@
-//! How much services and requests matter: `spec.criticality`, and `spec.traffic.priorities`.
+//! Criticality of services and requests: `spec.criticality` and `spec.traffic.priorities`.
 
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How much some requests matter.
+/// Criticality of matching requests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Priority {
-    /// Which requests.
+    /// Selects the requests.
     #[serde(rename = "match")]
     pub match_: RequestMatch,
-    /// How much they matter; requests that nothing matches are Critical.
+    /// Criticality of these requests; requests without a match are Critical.
     pub criticality: Criticality,
 }
 
-/// Which requests: all that is named must match.
+/// Selects requests: all fields that are set must match.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = (
@@ -22,7 +22,7 @@ pub struct Priority {
     "traffic.priorities.match needs a pathPrefix or a header"
 ))]
 pub struct RequestMatch {
-    /// Beginning of the path.
+    /// Prefix of the path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256), regex(pattern = "^/[A-Za-z0-9._~!$&()*+,;=:@%/-]*$"))]
     pub path_prefix: Option<String>,
@@ -34,10 +34,10 @@ pub struct RequestMatch {
 /// A header with exactly this value, as the Gateway API's `HTTPHeaderMatch` of type Exact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HeaderMatch {
-    /// Name, in any case.
+    /// Name, case-insensitive.
     #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9-]+$"))]
     pub name: String,
-    /// Value, as it is; printable ASCII.
+    /// Exact value; printable ASCII.
     #[schemars(length(min = 1, max = 256), regex(pattern = "^[ -~]+$"))]
     pub value: String,
 }
@@ -47,9 +47,9 @@ pub struct HeaderMatch {
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 pub enum Criticality {
-    /// Must never give way.
+    /// Must never be degraded.
     CriticalPlus,
-    /// What users notice at once.
+    /// Users notice a degradation immediately.
     #[default]
     Critical,
     /// May be degraded for minutes.

@@ -1,4 +1,4 @@
-//! A number as Kubernetes writes it: `"120"`, `"0.25"`, `"250m"`, `"2k"`, `"1Gi"`.
+//! A Kubernetes quantity: `"120"`, `"0.25"`, `"250m"`, `"2k"`, `"1Gi"`.
 
 use std::{borrow::Cow, fmt};
 
@@ -8,11 +8,11 @@ use serde::{
     de::{Error, Visitor},
 };
 
-/// A Kubernetes resource quantity (apimachinery `resource.Quantity`), kept as it was written.
+/// A Kubernetes resource quantity (apimachinery `resource.Quantity`), stored as text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Quantity(pub String);
 
-/// The suffixes of apimachinery's `resource.Quantity`. The longer ones come first, since `Ei` is no `E`.
+/// The suffixes of apimachinery's `resource.Quantity`. Longer suffixes come first, since `Ei` is not `E`.
 const SUFFIXES: [(&str, f64); 15] = [
     ("Ki", 1024.0),
     ("Mi", 1_048_576.0),
@@ -50,7 +50,7 @@ impl Quantity {
     }
 }
 
-/// YAML has `120` as well as `"120"`; both mean the same here, as in the API server's int-or-string.
+/// `120` and `"120"` are equal, as in the API server's int-or-string.
 impl<'de> Deserialize<'de> for Quantity {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(QuantityVisitor)
@@ -101,7 +101,7 @@ mod tests {
     use super::Quantity;
 
     #[test]
-    fn reads_what_kubernetes_writes() {
+    fn valid_quantities_are_parsed() {
         for (text, value) in [
             ("120", 120.0),
             ("0.25", 0.25),
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_number() {
+    fn text_that_is_not_a_quantity_has_no_value() {
         for text in [
             "", "fast", "inf", "NaN", "1.2.3", "12 req", "k", " 1", "1,5", "1e3k", "0x10", "٣", "1ei",
             "1e400",

@@ -1,5 +1,4 @@
-//! `spec.recovery`: replicas that answer badly are taken out of rotation and replaced. Names are those of Envoy's outlier
-//! detection wherever it has one.
+//! `spec.recovery`: ejection and replacement of outliers. Names are those of Envoy's outlier detection where it has one.
 
 use std::collections::BTreeSet;
 
@@ -10,34 +9,34 @@ use serde::{Deserialize, Serialize};
 
 use super::Quantity;
 
-/// `success_rate_request_volume` of Envoy's outlier detection, whose default this is too.
+/// The default of `success_rate_request_volume` in Envoy's outlier detection.
 pub(crate) const REQUEST_VOLUME: i32 = 100;
 
-/// What is done about replicas that are ready and yet do their work badly.
+/// Ejection and replacement of replicas that are ready but perform badly.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Recovery {
-    /// Replicas that stand out from their peers.
+    /// Detection of replicas that perform worse than their peers.
     pub outliers: Outliers,
 }
 
-/// Replicas that stand out from their peers (gray failure) are ejected: they get no new requests (with `traffic`) and are
+/// Replicas that perform worse than their peers (gray failure) are ejected: they get no new requests (with `traffic`) and are
 /// replaced.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Outliers {
-    /// What is compared between the replicas, and how much worse is too much.
+    /// The compared value, and its limits.
     pub kpi_by_pod: KpiByPod,
-    /// New samples in a row that a replica must stand out in. Their ranges do not overlap, so that one failed request is in
-    /// one of them: with a range of 1m three samples take three minutes.
+    /// Number of consecutive samples in which a replica must be an outlier. Their ranges do not overlap, so one failed request
+    /// is in one sample only: with a range of 1m, three samples take three minutes.
     #[serde(default = "samples")]
     #[schemars(range(min = 1, max = 100))]
     pub samples: i32,
-    /// Most replicas that may be missing because of it, in percent, rounded down, but at least one. Those that are not
-    /// ready count too, so that an ejection never comes on top of another trouble.
+    /// Maximum percentage of replicas that may be missing for an ejection, rounded down, but at least one replica. Replicas
+    /// that are not ready count as missing too, so an ejection does not aggravate another failure.
     #[serde(default = "max_ejection_percent")]
     #[schemars(range(min = 1, max = 50))]
     pub max_ejection_percent: i32,
-    /// How long a replica is out that is not replaced, from 1s to 1h; twice as long with each relapse, at most 1h.
+    /// Duration of an ejection without replacement, from 1s to 1h; it doubles with each relapse, up to 1h.
     #[serde(default = "base_ejection_time")]
     #[x_kube(validation = (
         "duration(self) >= duration('1s') && duration(self) <= duration('1h')",
@@ -45,13 +44,13 @@ pub struct Outliers {
     ))]
     #[schemars(length(max = 16))]
     pub base_ejection_time: Duration,
-    /// Whether ejected replicas are evicted once their requests are over, one at a time and while all others are ready.
-    /// PodDisruptionBudgets are respected.
+    /// Whether ejected replicas are evicted once their requests are complete, one at a time and only while all others are
+    /// ready. PodDisruptionBudgets are respected.
     #[serde(default = "replace")]
     pub replace: bool,
 }
 
-/// A question whose answer has a number for each replica, the higher the worse.
+/// A query with one value per replica; higher values are worse.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -65,45 +64,45 @@ pub struct Outliers {
     )
 )]
 pub struct KpiByPod {
-    /// PromQL whose answer has one series for each pod with a label `pod`: a share of errors, a latency. A pod without a
-    /// number (0/0 without requests) is not judged.
+    /// PromQL whose result has one series per pod with a label `pod`, such as an error ratio or a latency. A pod without a
+    /// value (0/0 without requests) is not evaluated.
     #[schemars(length(min = 1, max = 4096))]
     pub query: String,
     /// Name of a Prometheus source in the operator's configuration.
     #[serde(default = "default_source")]
     #[schemars(length(min = 1, max = 63))]
     pub source: String,
-    /// How many times the median of its peers a replica must exceed.
+    /// Factor by which an outlier exceeds the median of its peers.
     #[serde(default = "above")]
     pub above: Quantity,
-    /// What it must reach besides, in the unit of the query, so that noise among small numbers ejects nobody.
+    /// Minimum value of an outlier, in the unit of the query, so that noise of small values ejects no replica.
     pub at_least: Quantity,
-    /// Fewest requests of a replica within the range of the query for its number to count, as
-    /// `success_rate_request_volume` of Envoy, whose default this is; 0 for any number. Replicas with fewer are not
-    /// judged and are left out of the comparison. Applies to a query whose requests are known: see `volumeQuery`.
+    /// Minimum number of requests of a replica within the range of the query, 100 by default, as
+    /// `success_rate_request_volume` of Envoy; 0 for no minimum. Replicas with fewer requests are not evaluated and not part
+    /// of the comparison. Applies to a query with a known number of requests: see `volumeQuery`.
     #[serde(default = "request_volume")]
     #[schemars(range(min = 0))]
     pub request_volume: i32,
-    /// PromQL for the number of requests behind the answer, with one series for each pod too; by default what the query
-    /// divides by, or the observations of its `histogram_quantile`.
+    /// PromQL for the number of requests behind the values, also with one series per pod; by default the divisor of the query,
+    /// or the observations of its `histogram_quantile`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub volume_query: Option<String>,
 }
 
-/// What was done about outliers.
+/// Ejected, returned and replaced outliers.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RecoveryStatus {
-    /// Replicas that are out. With `traffic` they get no new requests; without it they do until they are evicted.
+    /// Ejected replicas. With `traffic` they get no new requests; without it, they do until they are evicted.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["pod".to_string()]))]
     pub ejected: Vec<Ejected>,
-    /// Replicas that came back, until their past is forgotten an hour later.
+    /// Replicas that returned within the last hour.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["pod".to_string()]))]
     pub returned: Vec<Returned>,
-    /// The last replacement, until it is forgotten an hour later.
+    /// The last replacement, if it was within the last hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaced: Option<Replaced>,
 }
@@ -116,32 +115,32 @@ impl RecoveryStatus {
     }
 }
 
-/// A replica that is out.
+/// An ejected replica.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Ejected {
-    /// Its name.
+    /// Name of the pod.
     pub pod: String,
-    /// When it was ejected.
+    /// Time of the ejection.
     pub since: Time,
-    /// When it returns, unless it was replaced by then.
+    /// Time of its return, unless it is replaced before.
     pub until: Time,
-    /// How often it was ejected, this time included.
+    /// Number of its ejections, including this one.
     pub ejections: i32,
-    /// When it was evicted, if it was.
+    /// Time of its eviction, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evicted: Option<Time>,
 }
 
-/// A replica that came back.
+/// A replica that returned to rotation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Returned {
-    /// Its name.
+    /// Name of the pod.
     pub pod: String,
-    /// When it came back.
+    /// Time of its return.
     pub since: Time,
-    /// How often it was ejected before.
+    /// Number of its ejections so far.
     pub ejections: i32,
 }
 
@@ -149,10 +148,10 @@ pub struct Returned {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Replaced {
-    /// When a replica was last evicted.
+    /// Time of the last eviction.
     pub at: Time,
-    /// Evictions with less than an hour between one and the next. The pause before another one is half of
-    /// `baseEjectionTime` after the first, and doubles with each.
+    /// Number of evictions with less than an hour between consecutive ones. The pause after the first is half of
+    /// `baseEjectionTime`, and doubles with each further one.
     pub count: i32,
 }
 

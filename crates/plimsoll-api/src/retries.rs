@@ -3,16 +3,16 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// When a request is sent again, to another replica.
+/// Retries of requests on another replica.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Retries {
-    /// How often; 0 for never.
+    /// Maximum number of retries; 0 for none.
     #[serde(default = "retry_attempts")]
     #[schemars(range(min = 0, max = 10))]
     pub attempts: i32,
-    /// After what; a request that may have been begun is only sent again on what is named here. Without it,
-    /// ConnectFailure, and with NGINX, which can't tell the two apart, EmptyResponse too.
-    // Not `on` as it is called here: YAML 1.1, which kubectl reads, takes that for `true`.
+    /// Failures after which a request is retried. A request that a replica may have started to process is retried only after
+    /// failures in this list. The default is ConnectFailure; with NGINX, which can't distinguish the two, also EmptyResponse.
+    // Not named `on` in YAML: kubectl reads YAML 1.1, where that is `true`.
     #[serde(default, rename = "retryOn", skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 3))]
     pub on: Option<Vec<RetryOn>>,
@@ -24,15 +24,15 @@ impl Default for Retries {
     }
 }
 
-/// What a request is sent again after.
+/// A failure after which a request is retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum RetryOn {
-    /// No connection came about: the replica saw nothing of the request.
+    /// The connection failed, so the replica got nothing of the request.
     ConnectFailure,
-    /// The connection ended without an answer; only for GET, HEAD, OPTIONS, PUT and DELETE (methods that may be repeated, RFC
-    /// 9110, 9.2.2), and with HAProxy only without a body.
+    /// The connection ended without a response; only for GET, HEAD, OPTIONS, PUT and DELETE (idempotent methods, RFC 9110,
+    /// 9.2.2), and with HAProxy only without a body.
     EmptyResponse,
-    /// The answer was 503; only for the same methods.
+    /// The response was 503; only for the same methods.
     Http503,
 }
 

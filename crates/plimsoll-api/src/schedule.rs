@@ -1,7 +1,7 @@
-//! When a schedule entry holds: a cron expression, read on the wall clock of a time zone.
+//! The times at which a schedule entry is active: a cron expression on the wall clock of a time zone.
 //!
-//! The expression is matched against wall-clock time, and what matches becomes a moment by the rules of the zone. So the
-//! library needs no time zones, and a start that the zone's clock skips or repeats is decided on here.
+//! The expression is matched against wall-clock time, and a match is converted to a timestamp by the rules of the zone. So the
+//! cron library needs no time zones, and starts that the zone's clock skips or repeats are handled here.
 
 mod cron;
 
@@ -15,16 +15,16 @@ use jiff::{
 
 use crate::words::quoted;
 
-/// One schedule entry, ready to be asked.
+/// One parsed schedule entry.
 #[derive(Clone, Debug)]
 pub struct Schedule {
-    /// Its name in the spec.
+    /// Name in the spec.
     pub name: String,
-    /// Fewest replicas while it holds.
+    /// Minimum number of replicas while it is active.
     pub min_replicas: i32,
     start: Cron,
-    /// Whether it starts again and again instead of at hours of its own: in an hour that the clock shows twice, it does so
-    /// twice as well (as with ISC cron).
+    /// Whether it starts at intervals instead of at fixed times. If the clock repeats an hour, such an entry starts in both, as
+    /// with ISC cron.
     repeats: bool,
     zone: TimeZone,
     duration: SignedDuration,
@@ -33,7 +33,7 @@ pub struct Schedule {
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
 
 impl Schedule {
-    /// Reads `start` (five cron fields) in the zone `time_zone` (IANA). The error says what is wrong with either.
+    /// Parses `start` (five cron fields) in the zone `time_zone` (IANA). The error names the invalid field.
     pub fn parse(
         name: &str,
         start: &str,
@@ -45,21 +45,21 @@ impl Schedule {
             let zone = quoted(time_zone);
             format!("timeZone is {zone}; it must be an IANA name such as Europe/Berlin")
         })?;
-        let wrong = |error| format!("start is {}{error}", quoted(start));
-        let cron = cron::read(start).map_err(wrong)?;
+        let message = |error| format!("start is {}{error}", quoted(start));
+        let cron = cron::read(start).map_err(message)?;
         let time = start.split_whitespace().take(cron::TIME);
         let repeats = time.flat_map(str::chars).any(|char| matches!(char, '*' | '-' | '/'));
         Ok(Self { name: name.to_owned(), min_replicas, start: cron, repeats, zone, duration })
     }
 
-    /// Whether the entry holds at `now`: some start lies in `(now - duration, now]`.
+    /// Whether the entry is active at `now`: it has a start in `(now - duration, now]`.
     #[must_use]
     pub fn holds(&self, now: Timestamp) -> bool {
         let earliest = now.checked_sub(self.duration).ok();
         earliest.and_then(|earliest| self.start_after(earliest)).is_some_and(|start| start <= now)
     }
 
-    /// When it next begins or ends after `now`, if the calendar has that.
+    /// The next start or end after `now`, if it is within the calendar.
     #[must_use]
     pub fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
         let begins = self.start_after(now);
@@ -77,14 +77,14 @@ impl Schedule {
             let (first, second) = self.moments(to_jiff(wall)?)?;
             let after = [Some(first), second].into_iter().flatten().filter(|moment| *moment > at);
             soonest = after.chain(soonest).min();
-            // What comes later on the wall clock is no sooner than its first moment.
+            // Later wall-clock times can't be before the first moment of this one.
             if first > at {
                 return soonest;
             }
         }
     }
 
-    /// The wall-clock time from which on a start may be one after `at`.
+    /// The wall-clock time from which a start may be after `at`.
     fn wall_before(&self, at: Timestamp) -> Option<NaiveDateTime> {
         let wall = self.zone.to_datetime(at);
         let offset = self.zone.to_ambiguous_timestamp(wall).offset();
@@ -96,12 +96,12 @@ impl Schedule {
         to_chrono(after.to_datetime(set_back).checked_sub(SECOND).ok()?)
     }
 
-    /// The moments at which the zone's clock shows `wall`: one, or two if it shows it twice and the start repeats. A start that
-    /// is skipped counts at the end of the gap, where the clock goes on (as with ISC cron).
+    /// The moments at which the zone's clock shows `wall`: one, or two if the clock repeats it and the entry starts at
+    /// intervals. A skipped start is at the end of the gap, as with ISC cron.
     fn moments(&self, wall: DateTime) -> Option<(Timestamp, Option<Timestamp>)> {
         let moment = self.zone.to_ambiguous_timestamp(wall);
         match moment.offset() {
-            // By the clock of before, the skipped time is one that follows the change.
+            // By the offset before the change, the skipped time is after the change.
             AmbiguousOffset::Gap { before, .. } => {
                 Some((self.change_before(before.to_timestamp(wall).ok()?)?, None))
             }
@@ -113,7 +113,7 @@ impl Schedule {
         }
     }
 
-    /// The last change of the zone's clock until `at`.
+    /// The last change of the zone's offset at or before `at`.
     fn change_before(&self, at: Timestamp) -> Option<Timestamp> {
         self.zone.preceding(at.checked_add(SECOND).ok()?).next().map(|change| change.timestamp())
     }
@@ -126,7 +126,7 @@ fn to_chrono(wall: DateTime) -> Option<NaiveDateTime> {
 }
 
 fn to_jiff(wall: NaiveDateTime) -> Option<DateTime> {
-    // Both count seconds as if the wall clock were that of UTC.
+    // Both count the seconds as if the wall clock were in UTC.
     let seconds = Timestamp::from_second(wall.and_utc().timestamp()).ok()?;
     Some(Offset::UTC.to_datetime(seconds))
 }
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_its_next_beginning_and_its_end() {
+    fn the_next_change_is_a_start_or_an_end() {
         for (at, next) in [
             ("2026-11-27T06:00:00Z", "2026-11-27T07:00:00Z"),
             ("2026-11-27T07:00:00Z", "2026-11-27T21:00:00Z"),
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_names_what_is_wrong() {
+    fn an_error_names_the_invalid_field() {
         let parse =
             |start, zone| Schedule::parse("x", start, zone, SignedDuration::from_hours(1), 1).unwrap_err();
         for zone in ["Mars/Olympus", "Etc/Unknown"] {
@@ -191,11 +191,11 @@ mod tests {
             ("0 8 * JANFEB *", "its month is \"JANFEB\""),
             ("0 8 15W5 * *", "its day of the month is \"15W5\""),
             ("0 8 * * fri-mon", "its day of the week is \"fri-mon\""),
-            ("0 0 30 2 *", "which no day of the calendar matches"),
-            ("0 0 31 4,6,9,11 *", "which no day of the calendar matches"),
+            ("0 0 30 2 *", "which matches no date"),
+            ("0 0 31 4,6,9,11 *", "which matches no date"),
         ] {
-            let said = parse(start, "UTC");
-            assert!(said.starts_with(&format!("start is {start:?}")) && said.contains(error), "{said}");
+            let found = parse(start, "UTC");
+            assert!(found.starts_with(&format!("start is {start:?}")) && found.contains(error), "{found}");
         }
     }
 
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_that_the_clock_skips_counts_at_the_end_of_the_gap() {
+    fn a_start_that_the_clock_skips_is_at_the_end_of_the_gap() {
         let night = |zone, start, day: &str| starts(start, zone, &format!("{day}T12:00:00Z"), 2);
         assert_eq!(
             night("Europe/Berlin", "30 2 * * *", "2026-03-28"),
@@ -233,12 +233,12 @@ mod tests {
         assert_eq!(
             starts("0 8 * * *", "Pacific/Apia", "2011-12-29T20:00:00Z", 2),
             ["2011-12-31 00:00", "2011-12-31 08:00"],
-            "a day was skipped"
+            "a whole day is skipped"
         );
     }
 
     #[test]
-    fn a_start_that_the_clock_shows_twice_counts_once() {
+    fn a_start_at_a_fixed_time_that_the_clock_repeats_counts_once() {
         assert_eq!(
             starts("30 2 * * *", "Europe/Berlin", "2026-10-24T12:00:00Z", 2),
             ["2026-10-25 02:30", "2026-10-26 02:30"]
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_that_repeats_does_so_in_an_hour_that_comes_twice() {
+    fn starts_at_intervals_count_in_both_of_two_repeated_hours() {
         let quarters =
             Schedule::parse("x", "*/15 * * * *", "Europe/Berlin", SignedDuration::from_mins(15), 1).unwrap();
         let mut at: Timestamp = "2026-10-24T23:00:00Z".parse().unwrap();
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_over_a_change_of_the_clock_has_its_length() {
+    fn a_clock_change_within_the_duration_does_not_change_its_length() {
         for (start, at, end) in [
             ("0 22 * * 6", "2026-03-28T21:00:00Z", "2026-03-29T07:00:00Z"),
             ("0 22 * * 6", "2026-10-24T20:00:00Z", "2026-10-25T06:00:00Z"),
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_day_and_the_last_friday_are_those_of_every_month() {
+    fn the_last_day_and_the_last_friday_apply_to_every_month() {
         assert_eq!(
             starts("0 6 L * *", "Europe/Berlin", "2026-10-31T12:00:00Z", 3),
             ["2026-11-30 06:00", "2026-12-31 06:00", "2027-01-31 06:00"]
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn both_days_must_match_only_if_one_of_them_begins_with_a_star() {
+    fn day_of_month_and_day_of_week_must_both_match_only_if_one_begins_with_a_star() {
         assert_eq!(
             starts("0 6 13 * 5", "UTC", "2026-11-01T00:00:00Z", 2),
             ["2026-11-06 06:00", "2026-11-13 06:00"]
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_calendar_is_no_panic() {
+    fn the_ends_of_the_calendar_do_not_panic() {
         for at in [Timestamp::MIN, Timestamp::MAX] {
             assert!(!friday().holds(at));
             let _ = friday().next_change(at);

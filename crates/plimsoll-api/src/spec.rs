@@ -1,4 +1,4 @@
-//! What a user declares. Field names are those of autoscaling/v2 wherever it has one.
+//! `spec` of a ScalableService. Field names are those of autoscaling/v2 where it has one.
 
 use kube::{CustomResource, KubeSchema, core::Duration};
 use schemars::JsonSchema;
@@ -9,7 +9,7 @@ use super::{
     Traffic,
 };
 
-/// Keeps one scalable workload within its objectives.
+/// Desired behavior of a ScalableService.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "plimsoll.dev",
@@ -26,8 +26,8 @@ use super::{
         "!has(self.spec.failover) || self.spec.failover.backends.all(b, !has(b.service) || has(b.service.namespace) || \
          !(b.service.name in [self.metadata.name, self.metadata.name + '-lb']))"
     )
-    .message("failover.backends.service must not be this service's own, nor that of its own balancers: it would be its own standby"),
-    doc = "ScalableService keeps one workload within its objectives: it asks Prometheus for KPIs and adjusts replicas.",
+    .message("failover.backends.service must not be this service's own Service or that of its balancers"),
+    doc = "ScalableService keeps one workload within its objectives: it queries KPIs from Prometheus and adjusts the replicas.",
     scale(
         spec_replicas_path = ".spec.minReplicas",
         status_replicas_path = ".status.replicas",
@@ -57,11 +57,11 @@ use super::{
     validation = ("self.minReplicas <= self.maxReplicas", "minReplicas must not be above maxReplicas"),
     validation = (
         "size(self.kpis) > 0 || size(self.schedule) > 0",
-        "kpis and schedule are both empty: name at least one KPI or one schedule to scale by"
+        "kpis and schedule are both empty: at least one KPI or schedule entry is required"
     ),
     validation = (
         "self.minReplicas > 0 || size(self.kpis) == 0 || self.kpis.exists(k, k.type == 'Load')",
-        "minReplicas 0 needs a KPI of type Load: only a load can be seen to come back while no replica runs"
+        "minReplicas 0 needs a KPI of type Load: only a load shows demand while no replica runs"
     ),
     validation = (
         "self.minReplicas > 0 || !has(self.traffic) || self.traffic.provider != 'NGINX'",
@@ -78,8 +78,7 @@ use super::{
     validation = (
         "!has(self.recovery) || (has(self.traffic) && self.traffic.provider != 'Gateway') || \
          self.recovery.outliers.replace",
-        "recovery.outliers.replace must be true without a balancer that Plimsoll runs: nothing else can be done about an \
-         outlier"
+        "recovery.outliers.replace must be true without a balancer that Plimsoll runs: replacement is then the only remedy"
     ),
     validation = (
         "!has(self.failover) || has(self.traffic)",
@@ -88,42 +87,43 @@ use super::{
     validation = (
         "!has(self.failover) || !has(self.traffic) || self.traffic.provider != 'Gateway' || \
          self.failover.backends.all(b, !has(b.address))",
-        "failover.backends must each have a service with traffic.provider Gateway: a rule of an HTTPRoute has no addresses"
+        "failover.backends must each have a service with traffic.provider Gateway: an HTTPRoute has no addresses"
     ),
     validation = (
         "!has(self.failover) || !has(self.traffic) || self.traffic.provider != 'Gateway' || \
          self.failover.backends.all(b, !has(b.tls))",
-        "failover.backends.tls is not possible with traffic.provider Gateway: a BackendTLSPolicy of the Gateway API is for that"
+        "failover.backends.tls is not possible with traffic.provider Gateway: use a BackendTLSPolicy of the Gateway API"
     ),
     validation = (
         "!has(self.failover) || !has(self.traffic) || self.traffic.provider != 'NGINX' || \
          self.failover.backends.all(b, !has(b.tls) || self.failover.backends.all(c, !has(c.tls) || \
          b.tls.caSecretName == c.tls.caSecretName))",
-        "failover.backends.tls.caSecretName must be the same everywhere with traffic.provider NGINX, which has one list of \
-         authorities"
+        "failover.backends.tls.caSecretName must be the same for all backends with traffic.provider NGINX, which has one CA \
+         bundle"
     ),
     validation = (
         "!has(self.failover) || self.failover.leave.when.all(w, !has(w.kpi) || self.kpis.exists(k, k.name == w.kpi))",
-        "failover.leave.when.kpi must be the name of one of kpis"
+        "failover.leave.when.kpi must be the name of a KPI in kpis"
     )
 )]
 pub struct ScalableServiceSpec {
-    /// Auto decides and acts; Observe decides and reports but writes nothing to the target; Paused holds.
+    /// Auto (the default) scales the target; Observe reports decisions and writes nothing to the target; Paused keeps the
+    /// replicas as they are.
     #[serde(default)]
     pub mode: Mode,
-    /// How much this service matters: when many services are due at once, the more critical go first.
+    /// Importance of this service: when many services are due at the same time, the more critical ones go first.
     #[serde(default)]
     pub criticality: Criticality,
-    /// The workload to scale: anything in the same namespace with a scale subresource.
+    /// The workload to scale: any resource in the same namespace with a scale subresource.
     pub scale_target_ref: ScaleTargetRef,
-    /// Fewest replicas; 0 lets the service scale to zero. `kubectl scale` on a ScalableService sets it.
+    /// Minimum number of replicas; 0 allows scaling to zero. `kubectl scale` on a ScalableService sets this field.
     #[serde(default = "one")]
     #[schemars(range(min = 0, max = 100_000))]
     pub min_replicas: i32,
-    /// Most replicas.
+    /// Maximum number of replicas.
     #[schemars(range(min = 1, max = 100_000))]
     pub max_replicas: i32,
-    /// Longest time between two looks at the KPIs, from 1s to 10m.
+    /// Maximum time between two evaluations of the KPIs, from 1s to 10m.
     #[serde(default = "default_period")]
     #[x_kube(validation = (
         "duration(self) >= duration('1s') && duration(self) <= duration('10m')",
@@ -131,29 +131,29 @@ pub struct ScalableServiceSpec {
     ))]
     #[schemars(length(max = 16))]
     pub period: Duration,
-    /// What is measured and what it should be; the largest proposal wins.
+    /// Metrics and their targets; the largest proposal wins.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_string()]))]
     #[schemars(length(max = 16))]
     pub kpis: Vec<Kpi>,
-    /// How fast to move in each direction, as in autoscaling/v2.
+    /// Rates of scale-up and scale-down, as in autoscaling/v2.
     #[serde(default)]
     pub behavior: Behavior,
-    /// Floors at known times.
+    /// Higher minimums at scheduled times.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_string()]))]
     #[schemars(length(max = 16))]
     pub schedule: Vec<ScheduleEntry>,
-    /// The load balancer in front of the service; without it, traffic is none of Plimsoll's business.
+    /// The load balancer in front of the service; without it, Plimsoll does not manage traffic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traffic: Option<Traffic>,
-    /// What is done about replicas that are ready and yet do their work badly; nothing without it.
+    /// Ejection and replacement of replicas that are ready but perform badly; without it, there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery: Option<Recovery>,
-    /// Where requests go when this service can't serve them; needs `traffic`.
+    /// Standbys for the requests that this service can't serve; needs `traffic`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failover: Option<Failover>,
-    /// Services of other namespaces whose standby this one may be: their failover may look up its Services and raise its
+    /// Services in other namespaces that may use this one as a standby: their failover may look up its Services and raise its
     /// replicas, up to maxReplicas.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
@@ -161,7 +161,7 @@ pub struct ScalableServiceSpec {
 }
 
 impl ScalableServiceSpec {
-    /// What carries the requests; `None` without `traffic`, or if a Gateway's rule is not named, which the CRD refuses.
+    /// What carries the requests; `None` without `traffic`, and for a Gateway without a rule, which the CRD refuses.
     #[must_use]
     pub fn carrier(&self) -> Option<Carrier<'_>> {
         let traffic = self.traffic.as_ref()?;
@@ -180,7 +180,7 @@ impl ScalableServiceSpec {
         }
     }
 
-    /// The rule that failover steers, if a Gateway carries the requests.
+    /// The rule whose weights failover sets, if a Gateway carries the requests.
     #[must_use]
     pub fn steered(&self) -> Option<&GatewayRule> {
         match self.carrier()? {
@@ -190,15 +190,15 @@ impl ScalableServiceSpec {
     }
 }
 
-/// What Plimsoll may do with the target.
+/// Whether Plimsoll may write to the target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Mode {
     /// Decide and act.
     #[default]
     Auto,
-    /// Decide and report; write nothing to the target.
+    /// Decide and report, but write nothing to the target.
     Observe,
-    /// Hold the replicas as they are.
+    /// Keep the replicas as they are.
     Paused,
 }
 
@@ -240,17 +240,17 @@ pub struct ScaleTargetRef {
     )
 )]
 pub struct Behavior {
-    /// Upward: by default at once and without a rate limit.
+    /// Scale-up: by default immediate and without a rate limit.
     #[serde(default = "scale_up_rules")]
     pub scale_up: ScalingRules,
-    /// Downward: by default the highest proposal of the last 300 s holds.
+    /// Scale-down: by default to the highest proposal of the last 300 s.
     #[serde(default = "scale_down_rules")]
     pub scale_down: ScalingRules,
 }
 
-/// No stabilisation upward: autoscaling/v2's default.
+/// No stabilization of a scale-up: autoscaling/v2's default.
 pub(super) const UP_WINDOW_S: i32 = 0;
-/// Five minutes downward: autoscaling/v2's default.
+/// Five minutes for a scale-down: autoscaling/v2's default.
 pub(super) const DOWN_WINDOW_S: i32 = 300;
 
 impl Default for Behavior {
@@ -271,25 +271,25 @@ fn scale_down_rules() -> ScalingRules {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ScalingRules {
-    /// Seconds (0..3600) over which the most cautious proposal holds; 0 upward and 300 downward by default. Downward it is
-    /// at least the longest range of the queries (`[1m]`), since a rate is true of its whole range only. One above 0 is at
-    /// least two periods.
+    /// Seconds (0..3600) over which the most cautious proposal counts; 0 by default for a scale-up, 300 for a scale-down. For a
+    /// scale-down it is at least the longest range of the queries (`[1m]`), since a rate describes its whole range. A value
+    /// above 0 is raised to at least two periods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 3600))]
     pub stabilization_window_seconds: Option<i32>,
-    /// Which policy counts when there are several: Max (default), Min, or Disabled for no move in this direction.
+    /// Which of several policies applies: Max (the default), Min, or Disabled for no change in this direction.
     #[serde(default)]
     pub select_policy: SelectPolicy,
-    /// Limits of the change within a period; none by default.
+    /// Limits of the change per period; none by default.
     #[serde(default)]
     #[schemars(length(max = 8))]
     pub policies: Vec<ScalingPolicy>,
-    /// Relative distance from the target (0..1) within which nothing moves; 0.1 by default (KEP-4951).
+    /// Relative distance from the target (0..1) within which the replicas stay; 0.1 by default (KEP-4951).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tolerance: Option<Quantity>,
 }
 
-/// Which of several policies counts.
+/// Which of several policies applies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum SelectPolicy {
     /// The one that allows the largest change.
@@ -308,7 +308,7 @@ pub struct ScalingPolicy {
     /// Pods (a number) or Percent (of the replicas at the start of the period).
     #[serde(rename = "type")]
     pub type_: PolicyType,
-    /// The largest change within the period.
+    /// Maximum change within the period.
     #[schemars(range(min = 1, max = 100_000))]
     pub value: i32,
     /// Length of the period in seconds, 1..1800.
@@ -325,30 +325,30 @@ pub enum PolicyType {
     Percent,
 }
 
-/// A floor that holds for a while after each point of a cron expression.
+/// A higher minimum that applies for some time after each start of a cron expression.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ScheduleEntry {
     /// A name that is unique within the service.
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
-    /// Zone of `start` by its IANA name.
+    /// IANA name of the time zone of `start`.
     #[serde(default = "utc")]
     #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9_+/-]+$"))]
     pub time_zone: String,
-    /// Beginning, as a cron expression of five fields (minute, hour, day of month, month, day of week), with names (MON, JAN),
-    /// L (`L * *` the last day of a month, `* * 5L` its last Friday), W and #. A beginning that the clock skips in spring
-    /// counts where the clock goes on; one that it shows twice in autumn counts once.
+    /// Start, as a cron expression of five fields (minute, hour, day of month, month, day of week), with names (MON, JAN), L
+    /// (`L * *` the last day of a month, `* * 5L` its last Friday), W and #. A start that daylight saving skips in spring is at
+    /// the end of the gap; one that occurs twice in autumn counts once.
     #[schemars(length(min = 9, max = 128), regex(pattern = r"^\S+ +\S+ +\S+ +\S+ +\S+$"))]
     pub start: String,
-    /// Length, from 1m to 168h.
+    /// Duration, from 1m to 168h.
     #[x_kube(validation = (
         "duration(self) >= duration('1m') && duration(self) <= duration('168h')",
         "schedule.duration must be a duration from 1m to 168h"
     ))]
     #[schemars(length(max = 16))]
     pub duration: Duration,
-    /// Fewest replicas meanwhile.
+    /// Minimum number of replicas during that time.
     #[schemars(range(min = 1, max = 100_000))]
     pub min_replicas: i32,
 }

@@ -1,4 +1,4 @@
-//! `spec.failover.backends`: the places that requests can go to instead, and what is known of each.
+//! `spec.failover.backends`: the standbys of a service, and the status of each.
 
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -6,42 +6,45 @@ use serde::{Deserialize, Serialize};
 
 use super::Percent;
 
-/// Somewhere else that can serve the same requests: a Service, or an address outside of the cluster.
+/// A backend that can serve the same requests: a Service, or an address outside the cluster.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[x_kube(
     validation = (
         "has(self.service) != has(self.address)",
         "failover.backends must each have either service or address"
     ),
-    validation = ("self.name != 'primary'", "failover.backends must not be named primary: that is the service itself")
+    validation = (
+        "self.name != 'primary'",
+        "failover.backends must not be named primary: that name is reserved for the service itself"
+    )
 )]
 pub struct Standby {
-    /// A name that is unique among the backends.
+    /// Unique name among the backends.
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
     /// A Service of this cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<StandbyService>,
-    /// An address outside of the cluster.
+    /// An address outside the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<StandbyAddress>,
-    /// Requests go to it over TLS; without this, over plain HTTP. Not with provider Gateway, whose Gateway API has
-    /// BackendTLSPolicy for it.
+    /// TLS for the requests; without it, they are sent over plain HTTP. Not with provider Gateway: use a BackendTLSPolicy of
+    /// the Gateway API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<StandbyTls>,
 }
 
-/// Where a standby is.
+/// The kind of a standby.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend<'a> {
     /// A Service of this cluster.
     Service(&'a StandbyService),
-    /// An address outside of the cluster.
+    /// An address outside the cluster.
     Address(&'a StandbyAddress),
 }
 
 impl Standby {
-    /// Where it is; `None` unless it says exactly one of both, as the CRD demands.
+    /// The Service or address; `None` unless exactly one is set, as the CRD requires.
     #[must_use]
     pub fn backend(&self) -> Option<Backend<'_>> {
         match (&self.service, &self.address) {
@@ -52,90 +55,89 @@ impl Standby {
     }
 }
 
-/// A Service, and the ScalableService behind it if there is one: of the same name, or the one whose balancers' Service
-/// (`NAME-lb`) it is. That one is scaled up before requests move. A Service of another namespace needs such a ScalableService,
-/// which must name this service in its `standbyFor`. One of type ExternalName can't be a standby behind a Gateway.
+/// A Service, and the ScalableService behind it, if any: the one with the same name, or the one whose balancers have this
+/// Service (`NAME-lb`). That ScalableService is scaled up before requests move. A Service in another namespace needs such a
+/// ScalableService, whose `standbyFor` must list this service. With provider Gateway, the type can't be ExternalName.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct StandbyService {
-    /// Namespace; that of this service by default.
+    /// Namespace; by default that of this service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub namespace: Option<String>,
     /// Name of the Service.
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
-    /// Its port.
+    /// Port.
     #[schemars(range(min = 1, max = 65_535))]
     pub port: i32,
 }
 
-/// An address outside of the cluster.
+/// An address outside the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct StandbyAddress {
-    /// An IP address, or a name that the operator resolves every 10 s. Requests are spread over all of its addresses, 8 at
-    /// most.
+    /// An IP address, or a host name that the operator resolves every 10 s. Requests are spread over all of its addresses, at
+    /// most 8.
     #[schemars(length(min = 1, max = 253), regex(pattern = "^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?$"))]
     pub host: String,
-    /// Its port.
+    /// Port.
     #[schemars(range(min = 1, max = 65_535))]
     pub port: i32,
 }
 
-/// TLS to a standby. Its certificate must be valid, for `hostname`, and of an authority of `caSecretName`; or it gets no
-/// request and counts as one that does not answer.
+/// TLS to a standby. The standby gets requests only if its certificate is valid for `hostname` and signed by a CA in
+/// `caSecretName`; otherwise it counts as not answering.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StandbyTls {
-    /// The DNS name that it is asked for (SNI) and that its certificate must have, as `hostname` of the Gateway API's
-    /// BackendTLSPolicy.
+    /// DNS name that is sent as SNI and that the certificate must have, as `hostname` in the Gateway API's BackendTLSPolicy.
     #[schemars(
         length(min = 1, max = 253),
         regex(pattern = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?\.)*[a-z]([-a-z0-9]*[a-z0-9])?$")
     )]
     pub hostname: String,
-    /// A Secret of this namespace whose `ca.crt` has the certificates of the authorities, in PEM, as cert-manager writes
-    /// it. A new one is taken without losing a request.
+    /// A Secret in this namespace whose `ca.crt` has the CA certificates in PEM, as cert-manager writes it. A change is applied
+    /// without losing requests.
     #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub ca_secret_name: String,
 }
 
-/// One standby. What the balancers need of it is all here and in the spec, so that they need nobody else.
+/// Status of one standby. Together with the spec it has everything that the balancers need, so they read no other objects.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StandbyStatus {
-    /// Its name in the spec.
+    /// Name in the spec.
     pub name: String,
-    /// Its share of the requests, in percent; the rest is the primary's.
+    /// Share of the requests, in percent; the rest goes to the primary.
     #[serde(default)]
     #[schemars(range(min = 0, max = 100))]
     pub weight: Percent,
-    /// Where it is, `IP:PORT`, once that is known: all addresses of a name, 8 at most.
+    /// Addresses, `IP:PORT`, once they are known: all addresses of a host name, at most 8.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub addresses: Vec<String>,
-    /// Whether it would take the requests now.
+    /// Whether it could take the requests now.
     #[serde(default)]
     pub ready: bool,
-    /// Replicas that are asked of its ScalableService, above those that it needs itself; 0 while it is not needed.
+    /// Replicas requested from its ScalableService, in addition to those for its own requests; 0 while it is not needed.
     #[serde(default)]
     pub replicas: i32,
-    /// What keeps it from being ready.
+    /// Why it is not ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
 
 impl StandbyStatus {
-    /// Most addresses of a standby: as many as are used at a time.
+    /// Maximum number of addresses of a standby.
     pub const ADDRESSES_MAX: usize = 8;
 }
 
-/// A service whose standby this one may be.
+/// A service that may use this one as a standby.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct StandbyFor {
-    /// Its namespace.
+    /// Namespace of the service.
     #[schemars(length(min = 1, max = 63))]
     pub namespace: String,
-    /// Name of its ScalableService.
+    /// Name of the ScalableService.
     #[schemars(length(min = 1, max = 63))]
     pub name: String,
 }
@@ -143,8 +145,8 @@ pub struct StandbyFor {
 /// A standby that does not answer a balancer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NotAnswering {
-    /// Its name in the spec.
+    /// Name in the spec.
     pub name: String,
-    /// What came of the last attempt.
+    /// Error of the last attempt.
     pub message: String,
 }

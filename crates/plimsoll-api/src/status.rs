@@ -1,4 +1,4 @@
-//! What a user reads.
+//! `status` of a ScalableService.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
@@ -12,41 +12,41 @@ use super::{FailoverStatus, KpiType, RecoveryStatus, StepRecord, TrafficStatus, 
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ScalableServiceStatus {
-    /// The generation of the spec that this status speaks of.
+    /// Generation of the spec that this status is based on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Replicas that the target wants now (its `spec.replicas`).
+    /// Current `spec.replicas` of the target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicas: Option<i32>,
-    /// Replicas that are ready.
+    /// Number of ready replicas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_replicas: Option<i32>,
-    /// Replicas that Plimsoll wants.
+    /// Number of replicas that Plimsoll wants.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desired_replicas: Option<i32>,
-    /// Selector of the target's pods, as text.
+    /// Label selector of the target's pods, as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
-    /// When the replicas were last changed by Plimsoll.
+    /// Time at which Plimsoll last changed the replicas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_scale_time: Option<Time>,
-    /// The printer columns.
+    /// Values of the printer columns.
     #[serde(default)]
     pub summary: Summary,
-    /// The last look at each KPI that changed what is shown.
+    /// Last reported state of each KPI.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_string()]))]
     pub kpis: Vec<KpiStatus>,
     /// The last decisions that changed something, the newest first; at most 8.
     #[serde(default)]
     pub decisions: Vec<DecisionRecord>,
-    /// What the load balancer in front of the service does.
+    /// State of the load balancer in front of the service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traffic: Option<TrafficStatus>,
-    /// What was done about replicas that stand out from their peers.
+    /// Ejected and replaced outliers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery: Option<RecoveryStatus>,
-    /// Where requests go (written by the controller; the balancers follow it).
+    /// Backends of the requests (written by the controller; the balancers follow it).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failover: Option<FailoverStatus>,
     /// `Ready`, `Reconciling`, `Stalled` (kstatus) and `MetricsAvailable`, `ScalingActive`, `ScalingLimited`,
@@ -57,61 +57,61 @@ pub struct ScalableServiceStatus {
 }
 
 impl ScalableServiceStatus {
-    /// Length of the ring of decisions, as the description of `decisions` has it.
+    /// Maximum number of `decisions`; their description has it too.
     pub const DECISIONS_MAX: usize = 8;
 }
 
-/// The printer columns, ready to print.
+/// Values of the printer columns.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Summary {
-    /// `deployment/checkout`.
+    /// Kind and name of the target: `deployment/checkout`.
     #[serde(default)]
     pub target: String,
     /// Ready and desired replicas: `6/7`.
     #[serde(default)]
     pub replicas: String,
-    /// Least and most replicas: `3-60`.
+    /// Minimum and maximum number of replicas: `3-60`.
     #[serde(default)]
     pub range: String,
-    /// The KPI nearest its limit, with value and target for all replicas: `throughput 812/960`.
+    /// The KPI closest to its limit, with value and target for all replicas: `throughput 812/960`.
     #[serde(default)]
     pub kpi: String,
-    /// What bound the last decision, in a word.
+    /// Reason that bound the last decision.
     #[serde(default)]
     pub why: String,
 }
 
-/// One KPI as it was last seen.
+/// Last reported state of one KPI.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KpiStatus {
-    /// Its name in the spec.
+    /// Name in the spec.
     pub name: String,
-    /// Its type in the spec.
+    /// Type in the spec.
     #[serde(rename = "type")]
     pub type_: KpiType,
-    /// What the sample is worth.
+    /// Quality of the sample.
     pub state: KpiState,
-    /// The value, in the unit of the query; the last known one when the sample is not fresh.
+    /// Value in the unit of the query; the last known one if the sample is not fresh.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
     /// perReplica, target or atMost, as a number.
     pub target: f64,
-    /// How much of what is allowed is used, 1 being the limit.
+    /// Value relative to its limit: 1 is the limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used: Option<f64>,
-    /// Replicas that it proposes, if it does.
+    /// Number of replicas that it proposes, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proposal: Option<i32>,
-    /// When Prometheus took the sample.
+    /// Time of the sample in Prometheus.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sample_time: Option<Time>,
-    /// What is wrong with it.
+    /// Why the sample is not fresh.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
 
-/// What a sample is worth. Only `Fresh` may lower anything.
+/// Quality of a sample. Only `Fresh` allows a scale-down.
 #[derive(
     Clone,
     Copy,
@@ -128,17 +128,17 @@ pub struct KpiStatus {
     IntoStaticStr,
 )]
 pub enum KpiState {
-    /// Taken recently, complete, a number.
+    /// A recent, complete number.
     Fresh,
     /// Older than its source allows.
     Stale,
-    /// Prometheus has no such series.
+    /// Prometheus returned no series.
     Empty,
-    /// Some series are missing, or Prometheus warned that its answer may be incomplete.
+    /// Some series are missing, or Prometheus warned that its result may be incomplete.
     Partial,
     /// Not a number, or infinite.
     NaN,
-    /// No usable answer: refused, too late, too large, not understood.
+    /// No usable response: refused, too late, too large or not parsable.
     Error,
 }
 
@@ -146,13 +146,13 @@ pub enum KpiState {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DecisionRecord {
-    /// When.
+    /// Time of the decision.
     pub time: Time,
-    /// Replicas before.
+    /// Replicas before the decision.
     pub from: i32,
-    /// Replicas after.
+    /// Replicas after the decision.
     pub to: i32,
-    /// Every step, in order.
+    /// All steps, in order.
     #[serde(default, deserialize_with = "known_steps")]
     pub reasons: Vec<StepRecord>,
 }

@@ -1,7 +1,7 @@
-//! Numbers, lengths of time and other phrases as a person reads them.
+//! Readable numbers, durations and other phrases.
 
 /// A number with at most four significant digits (whole numbers below a million are kept whole), without an
-/// exponent from 0.001 to a million. What is not finite reads `?`.
+/// exponent from 0.001 to a million. `?` if it is not finite.
 #[must_use]
 pub fn number(value: f64) -> String {
     let size = value.abs();
@@ -29,7 +29,7 @@ fn shortened(value: f64) -> String {
     if rounded.abs() <= 1e6 && rounded.abs() >= 1.0 { rounded.to_string() } else { format!("{rounded:e}") }
 }
 
-/// Seconds as `140 s`, `25 min`, `3 h`, `4 d`; below 0 counts as 0.
+/// Seconds as `140 s`, `25 min`, `3 h` or `4 d`; negative values as `0 s`.
 #[must_use]
 pub fn seconds(value: f64) -> String {
     let whole = value.max(0.0).round();
@@ -66,7 +66,7 @@ mod tests {
     use super::{number, seconds};
 
     #[test]
-    fn numbers_read_plainly() {
+    fn numbers_are_formatted_with_four_digits() {
         for (value, text) in [
             (0.0, "0"),
             (-0.0, "0"),
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn times_read_plainly() {
+    fn durations_are_formatted_with_one_unit() {
         for (value, text) in [
             (-3.0, "0 s"),
             (0.4, "0 s"),

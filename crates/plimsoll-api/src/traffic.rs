@@ -1,4 +1,4 @@
-//! `spec.traffic`: the load balancer in front of a service. Names are those of the Gateway API wherever it has one.
+//! `spec.traffic`: the load balancer in front of a service. Names are those of the Gateway API where it has one.
 
 use kube::{KubeSchema, core::Duration};
 use schemars::JsonSchema;
@@ -9,17 +9,17 @@ use super::{
     Provider, Retries, RetryOn,
 };
 
-/// The load balancer in front: one that Plimsoll runs, feeds and drains, or a rule of an HTTPRoute that it steers.
+/// The load balancer in front of a service: balancers that Plimsoll runs, or an HTTPRoute rule whose weights it sets.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = (
         "self.listeners.all(a, self.listeners.exists_one(b, a.port == b.port))",
-        "traffic.listeners must each have a port of their own"
+        "traffic.listeners must have unique ports"
     ),
     validation = (
         "self.algorithm != 'SourceHash' || !has(self.sessionPersistence)",
-        "traffic.sessionPersistence is not allowed with algorithm SourceHash: that binds clients already"
+        "traffic.sessionPersistence is not allowed with algorithm SourceHash, which already binds clients"
     ),
     validation = (
         "self.provider != 'NGINX' || !has(self.sessionPersistence)",
@@ -29,7 +29,7 @@ use super::{
         "self.provider != 'NGINX' || !has(self.healthCheck) || (has(self.healthCheck.passive) && \
          !has(self.healthCheck.path) && duration(self.healthCheck.interval) == duration('2s') && \
          self.healthCheck.rise == 2 && self.healthCheck.fall == 3)",
-        "traffic.healthCheck can have passive alone with provider NGINX, which makes no checks of its own"
+        "traffic.healthCheck can have only passive with provider NGINX, which has no active checks"
     ),
     validation = (
         "self.provider != 'NGINX' || duration(self.slowStart) == duration('0s')",
@@ -47,8 +47,8 @@ use super::{
     validation = (
         "self.provider != 'NGINX' || !has(self.retries.retryOn) || \
          (('ConnectFailure' in self.retries.retryOn) == ('EmptyResponse' in self.retries.retryOn))",
-        "traffic.retries.retryOn must have both or none of ConnectFailure and EmptyResponse with provider NGINX, which \
-         can't tell them apart"
+        "traffic.retries.retryOn must have both or neither of ConnectFailure and EmptyResponse with provider NGINX, which \
+         can't distinguish them"
     ),
     validation = (
         "(self.provider == 'Gateway') == has(self.gateway)",
@@ -71,7 +71,7 @@ use super::{
          !has(self.limits.connectionsPerReplica) && duration(self.limits.queueTimeout) == duration('30s') && \
          duration(self.timeouts.backendRequest) == duration('60s') && size(self.priorities) == 0 && \
          size(self.trustedProxies) == 0 && !self.proxyProtocol && self.accessLog == 'Off')",
-        "traffic can have gateway, algorithm, healthCheck, slowStart and retries with provider Gateway: listeners, \
+        "traffic can have only gateway, algorithm, healthCheck, slowStart and retries with provider Gateway: listeners, \
          targetPort, replicas, minReadySeconds, pod, container, service, sessionPersistence, drain, limits, timeouts, \
          priorities, trustedProxies, proxyProtocol and accessLog are for balancers that Plimsoll runs"
     ),
@@ -81,59 +81,60 @@ use super::{
     ),
     validation = (
         "self.provider != 'Gateway' || !has(self.retries.retryOn) || self.retries.retryOn.all(on, on == 'ConnectFailure')",
-        "traffic.retries.retryOn can have ConnectFailure alone with provider Gateway: Envoy sends again whatever the \
-         method is"
+        "traffic.retries.retryOn can have only ConnectFailure with provider Gateway: Envoy retries regardless of the method"
     )
 )]
 pub struct Traffic {
-    /// Who balances. HAProxy does all that is here. NGINX is reloaded for each change, at most every 2 s, and then cuts
-    /// what takes longer than `drain.timeout`; what it can't do is refused. With Gateway there are `gateway` and what a
-    /// BackendTrafficPolicy of Envoy Gateway can say: `algorithm`, `healthCheck`, `slowStart` and `retries`; of these a
-    /// field with its default leaves the Gateway as it is. The policy is for the one rule: it is merged into one for the
-    /// Gateway or a listener, but one for the whole HTTPRoute has no effect on that rule any more.
+    /// The load balancer. HAProxy supports all fields. NGINX is reloaded for each change, at most every 2 s; requests
+    /// that are still in progress `drain.timeout` after a reload are cut off, and fields that NGINX does not support are
+    /// refused. Gateway supports `gateway`, and `algorithm`, `healthCheck`, `slowStart` and `retries` through a
+    /// BackendTrafficPolicy of Envoy Gateway; fields with their default values leave the Gateway as it is. The policy applies
+    /// to the one rule: it is merged into a policy of the Gateway or a listener, but a policy of the whole HTTPRoute no longer
+    /// has an effect on that rule.
     pub provider: Provider,
-    /// The rule of an HTTPRoute whose weights follow `failover`; with provider Gateway alone.
+    /// The rule of an HTTPRoute whose weights follow `failover`; only with provider Gateway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<GatewayRule>,
-    /// Balancers, spread over nodes and zones; at least two, so that the loss of one is survived. Without it there are two at
-    /// first, and the number belongs to whoever scales the Deployment `NAME-lb`, such as a HorizontalPodAutoscaler.
+    /// Number of balancers, at least two, so that the service survives the loss of one. They are spread over nodes and zones.
+    /// Without this field there are initially two, and another client, such as a HorizontalPodAutoscaler, may scale the
+    /// Deployment `NAME-lb`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 2, max = 20))]
     pub replicas: Option<i32>,
-    /// Seconds that a new balancer must be ready until a rollout goes on. The default is 30 with a Service of type
-    /// LoadBalancer, in which a cloud registers it and finds it healthy, and 0 otherwise.
+    /// Seconds for which a new balancer must be ready before a rollout continues. The default is 30 with a Service of type
+    /// LoadBalancer, the time in which a cloud registers and checks a balancer, and 0 otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 300))]
     pub min_ready_seconds: Option<i32>,
-    /// Pods of the balancers: where they run, and what else they have.
+    /// Pods of the balancers: scheduling, metadata and security.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod: Option<BalancerPod>,
     /// The container of HAProxy or NGINX.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<BalancerContainer>,
-    /// Port of the service's pods that requests go to; required for a balancer that Plimsoll runs.
+    /// Port of the service's pods; required for a balancer that Plimsoll runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65_535))]
     pub target_port: Option<i32>,
-    /// Where the balancer listens; at least one for a balancer that Plimsoll runs.
+    /// Ports of the balancer; at least one is required for a balancer that Plimsoll runs.
     #[serde(default)]
     #[schemars(length(max = 8))]
     pub listeners: Vec<Listener>,
     /// The balancer's own Service, `NAME-lb`.
     #[serde(default)]
     pub service: FrontService,
-    /// How a replica is chosen.
+    /// How the replica for a request is selected.
     #[serde(default)]
     pub algorithm: Algorithm,
-    /// How a replica is found fit, beyond its readiness.
+    /// Health checks of the replicas, in addition to their readiness.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_check: Option<HealthCheck>,
     /// Binds a client to its replica by a cookie that the balancer sets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_persistence: Option<SessionPersistence>,
-    /// How long a new replica's share grows, from 0s (the default: at once) to 10m.
+    /// Time over which the share of a new replica rises to its full value, from 0s (the default: immediately) to 10m.
     #[serde(default = "zero")]
-    // The type's own text would be `0ns`, an unusual form.
+    // The type would write `0ns`, an unusual form.
     #[schemars(default = "zero_text")]
     #[x_kube(validation = (
         "duration(self) >= duration('0s') && duration(self) <= duration('10m')",
@@ -141,39 +142,39 @@ pub struct Traffic {
     ))]
     #[schemars(length(max = 16))]
     pub slow_start: Duration,
-    /// What happens before a replica is removed.
+    /// Draining of replicas before they are removed.
     #[serde(default)]
     pub drain: Drain,
-    /// When a request is sent again, to another replica.
+    /// Retries of requests on another replica.
     #[serde(default)]
     pub retries: Retries,
-    /// How much a replica gets at a time, and how long the rest waits.
+    /// Concurrent requests per replica, and how long further requests wait.
     #[serde(default)]
     pub limits: Limits,
-    /// How long an answer may take.
+    /// Timeouts of requests.
     #[serde(default)]
     pub timeouts: Timeouts,
-    /// Which requests go first when requests wait; the first that matches counts.
+    /// Priorities of waiting requests; the first match counts.
     #[serde(default)]
     #[schemars(length(max = 16))]
     pub priorities: Vec<Priority>,
-    /// Networks (CIDR) of proxies in front, such as a cloud's load balancer or a CDN. What their requests say in
-    /// X-Forwarded-For, X-Forwarded-Proto, X-Forwarded-Host, X-Real-IP, Forwarded and X-Request-Id is passed on; of all others
-    /// it is replaced by what the balancer sees.
+    /// Networks (CIDR) of trusted proxies, such as a cloud load balancer or a CDN. The headers X-Forwarded-For,
+    /// X-Forwarded-Proto, X-Forwarded-Host, X-Real-IP, Forwarded and X-Request-Id of their requests are passed on; those of
+    /// other clients are replaced or removed.
     #[serde(default)]
     #[schemars(length(max = 32), inner(length(max = 43), regex(pattern = "^[0-9A-Fa-f.:]+/[0-9]{1,3}$")))]
     pub trusted_proxies: Vec<String>,
-    /// Connections of `trustedProxies` begin with the client's address in the PROXY protocol, version 1 or 2. With HAProxy
-    /// others connect without it; with NGINX they must send it too, and what they say there counts for nothing.
+    /// Connections from `trustedProxies` begin with the client's address in the PROXY protocol, version 1 or 2. With HAProxy,
+    /// other clients connect without it. With NGINX, they must send it too, and their address in it is ignored.
     #[serde(default)]
     pub proxy_protocol: bool,
-    /// Which requests are logged: Off (the default), Errors, Sampled or All.
+    /// Requests in the access log: Off (the default), Errors, Sampled or All.
     #[serde(default)]
     pub access_log: AccessLog,
 }
 
 impl Traffic {
-    /// After what a request is sent again, if `retries.attempts` lets it.
+    /// The failures after which a request is retried, if `retries.attempts` allows it.
     #[must_use]
     pub fn retry_on(&self) -> &[RetryOn] {
         match (&self.retries.on, self.provider) {
@@ -183,13 +184,13 @@ impl Traffic {
         }
     }
 
-    /// Balancers at first, where the spec does not say how many.
+    /// Initial number of balancers without `replicas`.
     pub const REPLICAS: i32 = 2;
-    /// Seconds within which the common clouds register a target and find it healthy: two checks of 10 s (the default of
-    /// AWS' Network Load Balancer), and as long for the registration.
+    /// Seconds in which the common clouds register a target and find it healthy: two checks of 10 s (the default of AWS'
+    /// Network Load Balancer), and the time of the registration.
     const REGISTERED_WITHIN: i32 = 30;
 
-    /// Seconds that a balancer must be ready until a rollout goes on.
+    /// Seconds for which a balancer must be ready before a rollout continues.
     #[must_use]
     pub fn ready_for(&self) -> i32 {
         let registered = match self.service.type_ {
@@ -204,10 +205,10 @@ impl Traffic {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Listener {
-    /// Port, of the balancer's Service and of its pods (there above 1024: 10000 is added to lower ones).
+    /// Port of the balancer's Service and of its pods; for the pods, 10000 is added to ports below 1024.
     #[schemars(range(min = 1, max = 65_535))]
     pub port: i32,
-    /// TLS ends at the balancer; without it the listener speaks plain HTTP.
+    /// TLS termination; without it, the listener serves plain HTTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<ListenerTls>,
 }
@@ -216,30 +217,30 @@ pub struct Listener {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ListenerTls {
-    /// Name of a Secret of type `kubernetes.io/tls` in the same namespace; a new content is served within seconds.
+    /// Name of a Secret of type `kubernetes.io/tls` in the same namespace; a changed certificate is served within seconds.
     #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub secret_name: String,
 }
 
-/// How a replica is chosen.
+/// How the replica for a request is selected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Algorithm {
-    /// One after the other.
+    /// Each replica in turn.
     RoundRobin,
-    /// The one with the fewest requests.
+    /// The replica with the fewest requests.
     #[default]
     LeastConnections,
-    /// The better of two drawn at random: what many balancers beside each other should use.
+    /// The better of two random replicas; recommended with many balancers.
     RandomOfTwo,
-    /// By the client's address, consistently.
+    /// By a consistent hash of the client's address.
     SourceHash,
 }
 
-/// How a replica is found fit, beyond its readiness.
+/// Health checks of the replicas, in addition to their readiness.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HealthCheck {
-    /// Path that answers 2xx or 3xx when the replica is fit.
+    /// Path that a healthy replica answers with 2xx or 3xx.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256), regex(pattern = "^/[A-Za-z0-9._~!$&()*+,;=:@%/-]*$"))]
     pub path: Option<String>,
@@ -251,15 +252,15 @@ pub struct HealthCheck {
     ))]
     #[schemars(length(max = 16))]
     pub interval: Duration,
-    /// Good checks in a row until it is fit again.
+    /// Consecutive successful checks until a replica is healthy again.
     #[serde(default = "check_rise")]
     #[schemars(range(min = 1, max = 10))]
     pub rise: i32,
-    /// Bad checks in a row until it is not.
+    /// Consecutive failed checks until a replica is unhealthy.
     #[serde(default = "check_fall")]
     #[schemars(range(min = 1, max = 10))]
     pub fall: i32,
-    /// Watches the answers to real requests too.
+    /// Also checks the responses to real requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passive: Option<PassiveCheck>,
 }
@@ -270,17 +271,17 @@ impl Default for HealthCheck {
     }
 }
 
-/// Watches the answers to real requests.
+/// Checks of the responses to real requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PassiveCheck {
-    /// Answers 5xx, or none, in a row until the replica gets no more requests. NGINX counts within 10 s, and of the
-    /// answers only 503, if `retries.retryOn` names it; the replica is tried again 10 s later.
+    /// Consecutive 5xx or missing responses until the replica gets no more requests. NGINX counts failures within 10 s, and of
+    /// the responses only 503, if `retries.retryOn` has Http503; it tries the replica again after 10 s.
     #[schemars(range(min = 1, max = 1000))]
     pub consecutive_errors: i32,
 }
 
-/// Binds a client to its replica.
+/// Binds a client to its replica by a cookie.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionPersistence {
     /// Name of the cookie.
@@ -288,11 +289,11 @@ pub struct SessionPersistence {
     pub cookie: String,
 }
 
-/// What happens before a replica is removed.
+/// Draining of replicas before they are removed.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Drain {
-    /// Longest time that a replica which gets no new requests may take for those it has, from 0s to 1h. Sessions that are
-    /// bound to it move in its last third, or its last 10s.
+    /// Maximum time for a draining replica to finish its requests, from 0s to 1h. Sessions that are bound to it move in the
+    /// last third of that time, or in the last 10s if that is shorter.
     #[serde(default = "drain_timeout")]
     #[x_kube(validation = (
         "duration(self) >= duration('0s') && duration(self) <= duration('1h')",
@@ -308,15 +309,15 @@ impl Default for Drain {
     }
 }
 
-/// How much a replica gets at a time, and how long the rest waits.
+/// Concurrent requests per replica, and how long further requests wait.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
-    /// Requests that one replica gets at the same time, over all balancers; what is above waits in the balancer.
+    /// Maximum number of concurrent requests per replica, over all balancers; further requests wait in the balancer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100_000))]
     pub connections_per_replica: Option<i32>,
-    /// How long a request may wait, also for the first replica of a start from zero, from 1s to 10m.
+    /// Maximum time that a request waits, also for the first replica when scaling from zero; from 1s to 10m.
     #[serde(default = "queue_timeout")]
     #[x_kube(validation = (
         "duration(self) >= duration('1s') && duration(self) <= duration('10m')",
@@ -332,13 +333,13 @@ impl Default for Limits {
     }
 }
 
-/// How long an answer may take.
+/// Timeouts of requests.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Timeouts {
-    /// Longest silence of a replica within a request, from 1s to 1h; a WebSocket may be silent for an hour. A client has 10 s for
-    /// the head of a request and, with HAProxy, for its body or the first 16 KiB of it, before a replica gets it; with NGINX no
-    /// pause within a body may be longer.
+    /// Maximum inactivity of a replica during a request, from 1s to 1h; a WebSocket may be idle for an hour. A client has 10 s
+    /// to send the head of a request. With HAProxy, it also has 10 s for the body, or its first 16 KiB, before a replica gets
+    /// the request; with NGINX, no pause within a body may be longer than 10 s.
     #[serde(default = "backend_request")]
     #[x_kube(validation = (
         "duration(self) >= duration('1s') && duration(self) <= duration('1h')",

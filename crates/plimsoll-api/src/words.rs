@@ -1,13 +1,13 @@
-//! How a mistake is worded: what was found, cut to a length that fits a sentence, and what is allowed.
+//! Parts of error messages: the value that was found, shortened if necessary, and the allowed ones.
 
-/// Longest text that is repeated in full, in bytes.
+/// Maximum length of a text that is quoted in full, in bytes.
 const SHOWN_MAX: usize = 60;
-/// Characters that are shown of a longer one.
+/// Number of quoted characters of a longer text.
 const SHOWN: usize = 30;
-/// Longest name that another one is looked for; no field has a longer one.
+/// Maximum length of a name for which a similar one is searched; no field is longer.
 const NAME_MAX: usize = 64;
 
-/// Text in quotes, with control characters escaped. A long one is cut, and its length is told.
+/// Text in quotes, with control characters escaped. Long text is cut, and its length is added.
 #[must_use]
 pub fn quoted(text: &str) -> String {
     if text.len() <= SHOWN_MAX {
@@ -19,7 +19,7 @@ pub fn quoted(text: &str) -> String {
     format!("{start}…\" ({} characters)", text.chars().count())
 }
 
-/// A key as a part of a path: as it is if it is a plain word, in quotes otherwise.
+/// A key in a path: in quotes unless it is a plain word.
 #[must_use]
 pub fn key(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
@@ -30,7 +30,7 @@ pub fn key(text: &str) -> String {
     }
 }
 
-/// The path of a field of `path`, which is empty for the whole document.
+/// The path of `field` within `path`, which is empty for the whole document.
 #[must_use]
 pub fn child(path: &str, field: &str) -> String {
     let field = key(field);
@@ -57,7 +57,7 @@ fn joined(names: &[&str], last_by: &str) -> String {
     }
 }
 
-/// The sentence for a field that is not in `known`, with the one that was probably meant.
+/// The sentence for a field that is not in `known`, with the most similar name.
 #[must_use]
 pub fn unknown_field(path: &str, field: &str, known: &[&str]) -> String {
     let meant = near(field, known).map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
@@ -66,7 +66,7 @@ pub fn unknown_field(path: &str, field: &str, known: &[&str]) -> String {
     format!("{} is not a known field{meant}; allowed {verb} {allowed}", child(path, field))
 }
 
-/// The name that was probably meant: it differs in case only, or in few letters.
+/// The most similar name, if it differs only in case or in a few letters.
 #[must_use]
 pub fn near<'a>(found: &str, known: &[&'a str]) -> Option<&'a str> {
     if found.len() > NAME_MAX {
@@ -78,7 +78,7 @@ pub fn near<'a>(found: &str, known: &[&'a str]) -> Option<&'a str> {
     (nearest.0 <= (found.len() / 4).clamp(1, 3)).then_some(nearest.1)
 }
 
-/// A JSON or YAML value by its kind, for what is too large to be shown.
+/// Description of a JSON or YAML list, which is too large to be quoted.
 #[must_use]
 pub fn a_list(length: usize) -> String {
     if length == 1 { "a list of 1 entry".to_owned() } else { format!("a list of {length} entries") }

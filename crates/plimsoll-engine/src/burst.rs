@@ -10,9 +10,9 @@ use super::proposal::Seen;
 const AT_ONCE: f64 = 2.0;
 /// Three scrapes in a row above this multiple are a burst too: noise does not last.
 const SUSTAINED: f64 = 1.25;
-/// Scrapes in a row that make a smaller rise believable.
+/// Consecutive scrapes that confirm a smaller rise.
 const SUSTAINED_SCRAPES: usize = 3;
-/// How long a burst keeps the replicas from falling after it was last seen (Knative's stable window).
+/// How long a burst prevents a scale-down after it was last seen (Knative's stable window).
 const HOLD: SignedDuration = SignedDuration::from_secs(60);
 
 /// The newest values of the last scrapes of one KPI, the newest last.
@@ -20,7 +20,7 @@ const HOLD: SignedDuration = SignedDuration::from_secs(60);
 pub(super) struct Scrapes(VecDeque<(Timestamp, f64)>);
 
 impl Scrapes {
-    /// Takes the newest scrape; the load to act on at once, if the newest ones are far above the window's average.
+    /// Records the newest scrape. Returns the load to scale for if the newest scrapes are far above the window's average.
     pub fn burst(&mut self, seen: &Seen<'_>, average: f64) -> Option<f64> {
         let newest = seen.sample.newest.filter(|newest| newest.is_finite())?;
         let at = seen.sample.at.unwrap_or(seen.now);
@@ -37,28 +37,28 @@ impl Scrapes {
         (self.0.len() == SUSTAINED_SCRAPES && lowest > average * SUSTAINED).then_some(lowest)
     }
 
-    /// What was noted ahead of `now` is forgotten.
+    /// Drops scrapes later than `now`.
     pub fn clock_set_back(&mut self, now: Timestamp) {
         self.0.retain(|(at, _)| *at <= now);
     }
 }
 
-/// Until when a burst keeps the replicas from falling.
+/// The time until which a burst prevents a scale-down.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct BurstHold(Option<Timestamp>);
 
 impl BurstHold {
-    /// Notes that there is a burst.
+    /// Starts or renews the hold.
     pub fn begin(&mut self, now: Timestamp) {
         self.0 = now.checked_add(HOLD).ok();
     }
 
-    /// How long the replicas are still kept; `None` if they are not.
+    /// Remaining time of the hold; `None` if there is none.
     pub fn left(&self, now: Timestamp) -> Option<SignedDuration> {
         self.0.filter(|until| *until > now).map(|until| until.duration_since(now))
     }
 
-    /// What was noted ahead of `now` counts as noted now.
+    /// Limits the remaining time to [`HOLD`].
     pub fn clock_set_back(&mut self, now: Timestamp) {
         let latest = now.checked_add(HOLD).unwrap_or(Timestamp::MAX);
         self.0 = self.0.map(|until| until.min(latest));

@@ -1,4 +1,4 @@
-//! The changes of a target's replicas, for what depends on how they came about.
+//! Recent changes of a target's replicas.
 
 use std::collections::VecDeque;
 
@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 /// Longest period of a rate policy (autoscaling/v2: 1800 s): older changes are forgotten.
 const KEPT: SignedDuration = SignedDuration::from_secs(1800);
-/// More changes than this within [`KEPT`] do not happen: one look a second at most.
+/// There are at most this many changes within [`KEPT`]: one turn per second.
 const MAX: usize = 1800;
 
 /// A change of the target's replicas.
@@ -24,19 +24,19 @@ pub struct Change {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Changes {
     changes: VecDeque<Change>,
-    /// Since when the replicas are known from the changes; `None` for as long as these reach.
+    /// Before this time the replicas are unknown; `None` if the changes cover all of the past.
     pub known_since: Option<Timestamp>,
 }
 
 impl Changes {
-    /// Those of status, in any order.
+    /// The changes from the status, in any order.
     pub fn recorded(changes: impl IntoIterator<Item = Change>) -> Self {
         let mut changes: VecDeque<Change> = changes.into_iter().collect();
         changes.make_contiguous().sort_by_key(|change| change.at);
         Self { changes, known_since: None }
     }
 
-    /// Notes a change, and forgets those that are too old.
+    /// Adds a change and drops those that are too old.
     pub fn push(&mut self, change: Change) {
         self.changes.push_back(change);
         while self.changes.len() > MAX
@@ -46,27 +46,27 @@ impl Changes {
         }
     }
 
-    /// Each change, the newest last.
+    /// All changes, the newest last.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Change> {
         self.changes.iter()
     }
 
-    /// The raises, the newest last.
+    /// All scale-ups, the newest last.
     pub fn raises(&self) -> impl DoubleEndedIterator<Item = &Change> {
         self.iter().filter(|change| change.to > change.from)
     }
 
-    /// The replicas at a time, where there are `now` of them now.
+    /// The replicas at the time `at`, if there are `now` replicas now.
     pub fn replicas_at(&self, at: Timestamp, now: i32) -> i32 {
         self.iter().find(|change| change.at > at).map_or(now, |change| change.from)
     }
 
-    /// Whether the replicas at a time are known.
+    /// Whether the replicas at the time `at` are known.
     pub fn reach(&self, at: Timestamp) -> bool {
         self.known_since.is_none_or(|since| at >= since)
     }
 
-    /// What was noted ahead of `now` counts as noted now.
+    /// Limits all times to `now`.
     pub fn clock_set_back(&mut self, now: Timestamp) {
         self.changes.iter_mut().for_each(|change| change.at = change.at.min(now));
     }

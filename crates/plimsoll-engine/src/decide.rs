@@ -1,4 +1,4 @@
-//! How many replicas: the proposals of the KPIs, then every demand and every limit in order.
+//! The scaling decision: the proposals of the KPIs, then every demand and every limit in order.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -13,41 +13,41 @@ use super::{
 };
 use plimsoll_api::{DecisionCode, DecisionReason, DecisionStep, Goal, KpiState, Mode, Validated};
 
-/// The next look after a raise comes no sooner, since Prometheus scrapes no more often.
+/// Shortest time to the next turn after a scale-up; Prometheus does not scrape more often.
 const SOONEST: SignedDuration = SignedDuration::from_secs(1);
 
-/// What the stages decide on.
+/// Input of the stages.
 struct Facts<'a> {
     spec: &'a Validated,
     seen: &'a Observation,
     looks: &'a [Look],
-    /// Replicas that requests need which come back from a standby.
+    /// Replicas needed for requests that return from a standby.
     returning: i32,
     now: Timestamp,
 }
 
-/// A decision in the making.
+/// The decision so far.
 struct Draft {
     step: Step,
-    /// Replicas that requests held at the balancers need; 0 if none are held.
+    /// Replicas needed for held requests; 0 without any.
     woken: i32,
     /// Replicas that the service needs for its own requests.
     own: i32,
-    /// The first look with this memory.
+    /// Whether this is the first turn with this memory.
     first_look: bool,
     zones: Option<Zones>,
-    /// Replicas that a lost zone needs elsewhere; 0 without a loss.
+    /// Total replicas needed because of a lost zone; 0 without a loss.
     raised: i32,
     drain: Option<Drain>,
 }
 
-/// One stage: changes the replicas, and leaves its reason if it does.
+/// A stage changes the replicas and then adds its reason.
 type Stage = fn(&Facts<'_>, &mut Draft, &mut Memory);
 
-/// What raises the largest proposal, in order. What comes of it is `Decision::proposed`.
+/// Stages that raise the largest proposal, in order. `Decision::proposed` is their result, with held requests.
 const DEMANDS: &[Stage] = &[schedule, failover];
 
-/// What limits the demand, in order.
+/// Stages that limit the demand, in order.
 const LIMITS: &[Stage] = &[
     evidence,
     burst,
@@ -61,8 +61,8 @@ const LIMITS: &[Stage] = &[
     drain,
 ];
 
-/// Decides how many replicas the service should have at `now`: the largest proposal of the KPIs, then [`DEMANDS`], then
-/// [`LIMITS`], then the mode. Same input, same decision.
+/// Decides the number of replicas at `now`: the largest proposal of the KPIs, then [`DEMANDS`], then [`LIMITS`], then the
+/// mode. Deterministic.
 pub(super) fn decide(
     spec: &Validated,
     seen: &Observation,
@@ -104,7 +104,7 @@ pub(super) fn decide(
     }
 }
 
-/// Replicas that a lost zone needs elsewhere.
+/// Total replicas needed because of a lost zone.
 fn raised(facts: &Facts<'_>, lost: Option<&Zones>, memory: &mut Memory) -> i32 {
     let Facts { spec, seen, looks, now, .. } = *facts;
     let Memory { zones, recommendations, changes, .. } = memory;
@@ -122,12 +122,12 @@ fn schedule(facts: &Facts<'_>, draft: &mut Draft, _: &mut Memory) {
     }
 }
 
-/// Raises a standby for the requests of others, and a primary for those that come back to it.
+/// Scales up a standby for the requests of other services, and a primary for its returning requests.
 fn failover(facts: &Facts<'_>, draft: &mut Draft, memory: &mut Memory) {
     draft.own = standby::raise(&mut draft.step, facts.seen.asked, facts.returning, &mut memory.standby_own);
 }
 
-/// The largest proposal; without any, what there is, or the minimum for a service that only has a schedule.
+/// The largest proposal. Without any, the current replicas, or `minReplicas` for a service without KPIs.
 fn largest(looks: &[Look], current: i32, min_replicas: i32) -> Step {
     let reasons: Vec<DecisionStep> = looks.iter().flat_map(|look| look.reasons.clone()).collect();
     let mut step = Step { replicas: current, reasons, bound_by: DecisionCode::WithinTolerance };
@@ -151,7 +151,7 @@ fn largest(looks: &[Look], current: i32, min_replicas: i32) -> Step {
     step
 }
 
-/// Every Load says zero and nothing else asks for more than the one replica that any use above zero asks for.
+/// Whether every Load proposes zero and no other KPI more than the one replica that any use above zero needs.
 fn idle(looks: &[Look]) -> bool {
     let mut loads = looks.iter().filter(|look| matches!(look.goal, Goal::PerReplica(_))).peekable();
     loads.peek().is_some()
@@ -165,12 +165,12 @@ fn reach(looks: &[Look]) -> SignedDuration {
     proposing.map(|look| look.reach).max().unwrap_or_default()
 }
 
-/// No scale-down without fresh evidence from every KPI, nor while an objective is near its limit.
+/// Prevents a scale-down without a fresh sample of every KPI, or while an objective is near or above its limit.
 fn evidence(facts: &Facts<'_>, Draft { step, .. }: &mut Draft, _: &mut Memory) {
     let (looks, current) = (facts.looks, facts.seen.replicas);
     let doubt = |look: &Look| match (look.holds?, look.state) {
         (Hold::Objective, _) => None,
-        (Hold::NotFresh, KpiState::Fresh) => Some(format!("{} is unmeasured", look.name)),
+        (Hold::NotFresh, KpiState::Fresh) => Some(format!("{} has no sample of a ready replica", look.name)),
         (Hold::NotFresh, state) => {
             let state: &'static str = state.into();
             Some(format!("{} is {state}", look.name))
@@ -182,13 +182,13 @@ fn evidence(facts: &Facts<'_>, Draft { step, .. }: &mut Draft, _: &mut Memory) {
     }
     let tight = looks.iter().find(|look| look.holds == Some(Hold::Objective));
     if let Some(look) = tight
-        && let Some(said) = look.reasons.last()
+        && let Some(last) = look.reasons.last()
     {
-        step.at_least(current, || said.reason.clone());
+        step.at_least(current, || last.reason.clone());
     }
 }
 
-/// No scale-down while a burst lasts.
+/// Prevents a scale-down during a burst.
 fn burst(facts: &Facts<'_>, draft: &mut Draft, memory: &mut Memory) {
     let now = facts.now;
     if facts.looks.iter().any(|look| look.burst) {
@@ -200,22 +200,21 @@ fn burst(facts: &Facts<'_>, draft: &mut Draft, memory: &mut Memory) {
     }
 }
 
-/// The windows of autoscaling/v2 over what is needed, lost zones and held requests included.
+/// Applies the stabilization windows of autoscaling/v2, with the replicas for lost zones and held requests.
 fn stabilisation(facts: &Facts<'_>, draft: &mut Draft, memory: &mut Memory) {
     let Facts { spec, seen, looks, now, .. } = *facts;
     let windows = stabilize::Windows::of(spec, reach(looks));
     if draft.first_look && !memory.explains(seen.replicas, windows.down, now) {
-        // As in autoscaling/v2: what happened before is not known, so what there is counts as recommended.
+        // As in autoscaling/v2: the past is unknown, so the current replicas count as recommended.
         memory.recommendations.record(now, seen.replicas, windows.longest());
     }
-    // What woke a service counts as recommended, so that the KPIs' next zero has to wait for the window; and so does
-    // what is raised for a zone, until it has served again for as long.
+    // Replicas for held requests or a lost zone count as recommended, so that the next scale-down waits for the window.
     let recommended = draft.step.replicas.max(draft.woken).max(draft.raised.min(spec.max_replicas));
     memory.recommendations.record(now, recommended, windows.longest());
     stabilize::stabilize(&mut draft.step, seen.replicas, &memory.recommendations, &windows, now);
 }
 
-/// No scale-down on the first look after a start or a change of leader.
+/// Prevents a scale-down on the first turn after a start or a change of leader.
 fn first_look(facts: &Facts<'_>, draft: &mut Draft, _: &mut Memory) {
     if draft.first_look {
         let seconds_left = facts.spec.period.as_secs_f64();
@@ -245,7 +244,7 @@ fn max_replicas(facts: &Facts<'_>, draft: &mut Draft, _: &mut Memory) {
     draft.step.at_most(max_replicas, DecisionReason::MaxReplicas { max_replicas });
 }
 
-/// Replicas that are to go finish their requests first.
+/// Lets replicas finish their requests before they are removed.
 fn drain(facts: &Facts<'_>, draft: &mut Draft, _: &mut Memory) {
     let Facts { spec, seen, now, .. } = *facts;
     draft.drain = traffic::drain_first(&mut draft.step, spec, seen, now, draft.first_look);
@@ -263,7 +262,7 @@ fn conclude(step: &mut Step, current: i32, mode: Mode) {
     step.reasons.push(end.step(from, to));
 }
 
-/// When to look again. A rise is seldom over when it is first seen, so after a raise it is sooner.
+/// Time until the next turn. It is shorter after a scale-up, since a load that rises usually keeps rising.
 fn next_look(spec: &Validated, raised: bool, drain: Option<&Drain>, now: Timestamp) -> SignedDuration {
     let soon = (spec.period / 4).max(SOONEST).min(spec.period);
     let usual = if raised { soon } else { spec.period };

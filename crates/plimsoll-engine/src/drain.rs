@@ -1,7 +1,7 @@
-//! A scale-down as a transaction with the load balancer: the replicas that are to go get no new requests, finish those
-//! that they have, and only then is the number lowered.
+//! Scale-down in step with the load balancer: the replicas to be removed get no new requests and finish those that they have.
+//! Only then is the number of replicas lowered.
 //!
-//! Its memory is what status says is being drained, so it survives a restart of whoever calls it.
+//! Its state is the list of draining replicas in the status, so it survives a restart.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -9,48 +9,48 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Member, Rotation};
 
-/// Replicas that are done wait this long for the others, so that most scale-downs are one write.
+/// Drained replicas wait this long for the others, so that most scale-downs are one write.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(5);
-/// How often to look while something drains or goes, in case nobody speaks up.
+/// Time between turns while replicas drain, in case no event triggers one.
 const PAUSE: SignedDuration = SignedDuration::from_secs(1);
 
-/// What to do now.
+/// The next step of a scale-down.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Drain {
-    /// Who gets no new requests, since when.
+    /// Draining replicas, with start times.
     pub draining: BTreeMap<String, Timestamp>,
-    /// Replicas that the target may have now.
+    /// Replicas that the target should have for now.
     pub replicas: i32,
-    /// Those of `draining` that go with the next write; to be marked before it.
+    /// Replicas of `draining` that the next write removes; they are marked before it.
     pub go: BTreeSet<String>,
-    /// Pods that bear a mark and are to stay.
+    /// Marked pods that stay; their mark is removed.
     pub stay: Vec<String>,
-    /// Those that are done, but wait for others.
+    /// Number of drained replicas that wait for others.
     pub drained: i32,
-    /// Those of `go` whose time was over before they were done.
+    /// Number of replicas in `go` that timed out before they were drained.
     pub timed_out: i32,
-    /// When the first of those that stay for now was chosen.
+    /// Earliest start time of the replicas that keep draining.
     pub since: Option<Timestamp>,
 }
 
 impl Drain {
-    /// When to look again.
+    /// Time until the next turn; `None` if nothing drains.
     #[must_use]
     pub fn next_look(&self) -> Option<SignedDuration> {
         (!self.draining.is_empty()).then_some(PAUSE)
     }
 }
 
-/// The next step on the way from `current` to `wanted` replicas, where each replica may take `timeout` to finish.
+/// The next step from `current` to `wanted` replicas, where each replica may take `timeout` to finish.
 ///
-/// - Whoever is not ready goes first, as the ReplicaSet controller has it, too; then who is ejected; then who is being
-///   drained already; then those that leave the rest evenly spread over zones and nodes; then the youngest. Of a StatefulSet the
-///   highest ordinals go.
-/// - There are never fewer ready replicas that get requests than `wanted`, if there were as many before.
-/// - A raise takes back what is not needed any more.
-/// - Replicas that are done for some seconds go although others are not: one long stream keeps one replica, not all of
-///   them. But none goes as long as another would be deleted in its place.
-/// - Nobody's word is nobody's consent: without a live balancer, the timeout decides.
+/// - Order of removal: replicas that are not ready (as in the ReplicaSet controller), then ejected ones, then draining ones,
+///   then those that leave the rest evenly spread over zones and nodes, then the youngest. A StatefulSet loses its highest
+///   ordinals.
+/// - At least `wanted` ready replicas keep getting requests, if there were as many before.
+/// - A scale-up cancels the drains that are no longer needed.
+/// - Drained replicas are removed after a few seconds even if others are not drained, so that one long stream keeps one
+///   replica, not all of them. But none is removed while another pod would be deleted in its place.
+/// - Without a live balancer, only the timeout completes a drain.
 #[must_use]
 pub fn drain(
     rotation: &Rotation,
@@ -61,7 +61,7 @@ pub fn drain(
 ) -> Drain {
     let members = count(rotation.members.len());
     let excess = (current - wanted).max(0);
-    // Those that were let go with the last write and are not deleted yet.
+    // Replicas that the last write removed and that are not deleted yet.
     let going: BTreeSet<&str> = going(rotation, current);
     let needed = excess.min(members - count(going.len()) - wanted).max(0);
     let victims = victims(rotation, &going, going.len() + usize::try_from(needed).unwrap_or_default());
@@ -91,7 +91,7 @@ pub fn drain(
     let go: BTreeSet<&str> = if all {
         fresh.iter().map(|victim| victim.name.as_str()).collect()
     } else if fresh.iter().any(|victim| age(&victim.name) >= PATIENCE) {
-        some(rotation, &fresh, &going, done)
+        removable(rotation, &fresh, &going, done)
     } else {
         BTreeSet::new()
     };
@@ -105,7 +105,7 @@ pub fn drain(
     next
 }
 
-/// What was being drained stays as it is: nothing is known yet that would end it or take it back.
+/// Keeps the current drains: there is no evidence yet to complete or cancel them.
 #[must_use]
 pub fn hold(rotation: &Rotation, current: i32) -> Drain {
     let there = |pod: &str| rotation.members.iter().any(|member| member.name == pod);
@@ -114,7 +114,7 @@ pub fn hold(rotation: &Rotation, current: i32) -> Drain {
     Drain { draining, replicas: current, ..Drain::default() }
 }
 
-/// Pods above `current` whose deletion was asked for and is under way. A surge pod of a rollout is none of them.
+/// Pods in excess of `current` whose deletion was requested. Surge pods of a rollout are not among them.
 fn going(rotation: &Rotation, current: i32) -> BTreeSet<&str> {
     let above = usize::try_from(count(rotation.members.len()) - current).unwrap_or_default();
     let mut asked: Vec<&Member> = rotation
@@ -128,7 +128,7 @@ fn going(rotation: &Rotation, current: i32) -> BTreeSet<&str> {
     asked.into_iter().take(above).map(|member| member.name.as_str()).collect()
 }
 
-/// The `wanted` replicas to remove, the first to go first; all that are `going` are among them.
+/// The `wanted` replicas to remove, in order of removal; all that are `going` are among them.
 fn victims<'a>(rotation: &'a Rotation, going: &BTreeSet<&str>, wanted: usize) -> Vec<&'a Member> {
     let mut left: Vec<&Member> = rotation.members.iter().collect();
     if rotation.ordered {
@@ -136,7 +136,7 @@ fn victims<'a>(rotation: &'a Rotation, going: &BTreeSet<&str>, wanted: usize) ->
         left.truncate(wanted);
         return left;
     }
-    // By name, so that the order of a hash map decides nothing.
+    // Sorted by name, so that the order of a hash map has no effect.
     left.sort_by(|a, b| a.name.cmp(&b.name));
     let (mut zones, mut nodes) = (HashMap::new(), HashMap::new());
     for member in &left {
@@ -166,8 +166,8 @@ fn victims<'a>(rotation: &'a Rotation, going: &BTreeSet<&str>, wanted: usize) ->
     chosen
 }
 
-/// Those of `fresh` that may go before the others: none that would make another one be deleted in its place.
-fn some<'a>(
+/// The replicas of `fresh` to remove before the others; none if another pod would be deleted in their place.
+fn removable<'a>(
     rotation: &Rotation,
     fresh: &[&'a Member],
     going: &BTreeSet<&str>,
@@ -177,19 +177,19 @@ fn some<'a>(
     if rotation.ordered {
         return first.take_while(|pod| done(pod)).collect();
     }
-    // A ReplicaSet deletes pods that are not ready before any that is marked.
-    let goes = |member: &Member| {
+    // A ReplicaSet deletes unready pods before marked ones.
+    let is_removed = |member: &Member| {
         going.contains(member.name.as_str())
             || (fresh.iter().any(|victim| victim.name == member.name) && done(&member.name))
     };
-    let in_the_way = |member: &Member| !member.ready && !goes(member);
+    let in_the_way = |member: &Member| !member.ready && !is_removed(member);
     if rotation.members.iter().any(in_the_way) {
         return BTreeSet::new();
     }
     first.filter(|pod| done(pod)).collect()
 }
 
-/// The number at the end of a StatefulSet's pod.
+/// The ordinal of a StatefulSet's pod.
 fn ordinal(pod: &str) -> u32 {
     pod.rsplit_once('-').and_then(|(_, ordinal)| ordinal.parse().ok()).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! What a sample is worth in the light of the ones before it.
+//! Grades a sample by the samples before it.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -9,42 +9,42 @@ use super::{
 };
 use plimsoll_api::{Goal, KpiRule, KpiState};
 
-/// Part of a KPI's goal below which a number is nothing.
+/// A negative number above this share of the KPI's goal is a rounding error.
 const NOTHING: f64 = 1e-6;
 
-/// What a sample is worth.
+/// A graded sample.
 pub(super) struct Graded {
-    /// The sample as the decision may use it: an empty answer that means zero is one, a halved one is partial.
+    /// The sample with its final state: an empty answer may count as zero, one with missing targets as partial.
     pub sample: Sample,
-    /// Share of the expected targets that answered, above 0 and at most 1.
+    /// Share of the expected scrape targets that answered, above 0 and at most 1.
     pub share: f64,
-    /// It is fresh, but reaches back into a time in which it was not.
+    /// Whether it is fresh, but its range includes a time without fresh samples.
     pub gap: bool,
 }
 
-/// What the sample of each KPI of the spec is worth, in the order of the spec.
+/// The graded sample of each KPI, in the order of the spec.
 pub(super) type Evidence = Vec<Graded>;
 
-/// What is remembered of the samples of one KPI.
+/// Memory for grading the samples of one KPI.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct EvidenceMemory {
-    /// Scrape targets that are behind a complete answer.
+    /// The normal number of scrape targets.
     pub targets: Option<TargetsSeen>,
-    /// Whether it is known how many there were before this memory.
+    /// State of the query for the scrape targets of the past.
     pub recall: Recall,
-    /// When its sample was last not fresh.
+    /// When the sample was last not fresh.
     doubted: Option<Timestamp>,
 }
 
 impl EvidenceMemory {
-    /// What was noted ahead of `now` counts as noted now.
+    /// Limits all times to `now`.
     pub fn clock_set_back(&mut self, now: Timestamp) {
         self.doubted = self.doubted.map(|at| at.min(now));
         self.targets.iter_mut().for_each(|targets| targets.clock_set_back(now));
     }
 }
 
-/// Judges the sample of `rule` by what is remembered of the ones before it.
+/// Grades the sample of `rule` by the samples before it.
 pub(super) fn grade(
     rule: &KpiRule,
     sample: Option<&Sample>,
@@ -66,8 +66,7 @@ pub(super) fn grade(
             share = f64::from(targets) / expected;
             if share < COMPLETE_SHARE {
                 sample.state = KpiState::Partial;
-                sample.message =
-                    Some(format!("{targets} scrape targets answered, where {expected:.0} did before"));
+                sample.message = Some(format!("{targets} of {expected:.0} expected scrape targets answered"));
             }
         }
     }
@@ -81,7 +80,7 @@ pub(super) fn grade(
 
 fn state_of(rule: &KpiRule, sample: Option<&Sample>) -> Sample {
     let mut sample = match sample {
-        None => return Sample::unusable(KpiState::Error, "no answer was observed"),
+        None => return Sample::unusable(KpiState::Error, "there is no sample"),
         Some(sample) => sample.clone(),
     };
     if sample.state == KpiState::Empty && rule.empty_is_zero {
@@ -105,19 +104,19 @@ fn state_of(rule: &KpiRule, sample: Option<&Sample>) -> Sample {
     }
 }
 
-/// Whether a number says how large a load is.
+/// Whether a number is a valid load.
 pub(super) fn can_be_a_load(number: f64, per_replica: f64) -> bool {
     number.is_finite() && !is_negative(number, per_replica)
 }
 
-/// Below zero by more than a difference of large sums may be off by; `goal` says how large a number of this KPI is.
+/// Whether a number is below zero by more than a rounding error of large sums; `goal` is the KPI's order of magnitude.
 fn is_negative(number: f64, goal: f64) -> bool {
     number < -NOTHING * goal
 }
 
-/// A load and a share of use can't be negative: such a number is a fault of what measured it, and no sign of idleness.
+/// Rejects negative loads and utilizations: they are measurement errors, not idleness.
 ///
-/// Of a value by pod, the pods whose number is negative have none. The number itself stays, to be shown.
+/// From a value by pod, pods with a negative number are removed. A rejected single number stays in the sample for display.
 fn without_negative(goal: Goal, mut sample: Sample) -> Sample {
     let what = match goal {
         Goal::PerReplica(_) => "a load",

@@ -1,8 +1,7 @@
-//! Failover: requests move to a standby when the primary fails, as fast as the standby can take them, and come back step
-//! by step.
+//! Failover: requests move to a standby when the primary fails, as fast as the standby can take them, and return step by step.
 //!
-//! The history is read from the status, so it survives a restart. Only the last samples of each sign, and the time since which
-//! all is well, are kept in memory and begin anew.
+//! The history is read from the status, so it survives a restart. Only the last samples of each sign and the start of the
+//! current healthy period are kept in memory; they start from scratch.
 
 mod decision;
 mod departure;
@@ -25,17 +24,17 @@ pub(super) use signs::SignMemory;
 
 /// Decides at `now` where requests go; `None` without `spec.failover`.
 ///
-/// - The primary is left on `samples` bad ones of the last `of` samples of one sign. What is unknown is no sample: it
-///   neither moves requests away nor back.
-/// - The standby is asked for the replicas first. While the primary still serves some requests, no more move than the
-///   standby has replicas ready for; once it serves none, all of them do.
-/// - They come back after `return.for` without a sign of failure, by the steps of `return.ramp`, each once the primary has
-///   the replicas for it. A sign of failure takes them away again.
-/// - A primary that has never been ready is not left. One that serves is not left more than `maxSwitchesPerHour` times within
-///   an hour, unless it fails while requests come back; one that serves nothing is left in any case. A return is no
-///   switch and never limited. An annotation is always followed, and starts the count anew.
-/// - The other services may veto a departure: because of a KPI that too many services leave by, or of a standby that would send the
-///   requests in a circle. Then it is decided anew with what the veto says.
+/// - The primary is left after `samples` bad ones of the last `of` samples of one sign. An unknown value is not a sample: it
+///   moves requests neither away nor back.
+/// - The standby is asked for the replicas first. While the primary serves some requests, only as many move as the standby
+///   has ready replicas for. Once the primary serves none, all of them move.
+/// - Requests return after `return.for` without a sign of failure, by the steps of `return.ramp`, each once the primary has
+///   the replicas for it. A sign of failure moves them away again.
+/// - A primary that has never been ready is not left. One that serves is left at most `maxSwitchesPerHour` times within an
+///   hour, unless it fails during a return; one that serves nothing is always left. A return is not a switch and is never
+///   limited. An annotation is always followed, and resets the count.
+/// - The other services may veto a departure: because too many services leave by the same KPI, or because the standby would
+///   send the requests in a circle. The decision is then repeated with the veto applied.
 pub(super) fn decide(
     spec: &Validated,
     seen: &Observation,
@@ -53,7 +52,7 @@ pub(super) fn decide(
         .filter(|name| input.manual_override == Some(ManualOverride::To(name.clone())));
     routing.expect(seen.pods.ready(), seen.replicas);
     let signs = memory.look(spec, rules, seen, graded, routing.expected, now);
-    // Each veto takes away a standby, or the right to leave because of a KPI.
+    // Each veto rules out a standby, or a departure because of a KPI.
     for _ in 0..=rules.standbys.len() {
         let mut tried = memory.clone();
         let turn = Turn { spec, rules, seen, input: &input, signs: &signs, memory: &mut tried, now };
@@ -70,7 +69,7 @@ pub(super) fn decide(
     Some(turn.decide(routing))
 }
 
-/// The veto against a departure from the primary; `None` if there is no departure, or if it is granted.
+/// The veto against a departure from the primary; `None` if there is no departure, or if it is allowed.
 fn vetoed(
     input: &FailoverInput,
     decision: &FailoverDecision,
@@ -84,7 +83,7 @@ fn vetoed(
     consent(Departure { to: &decision.status.active, sources: &decision.sources, at }).err()
 }
 
-/// Takes over what a veto against a departure to the standby `to` says.
+/// Applies a veto against a departure to the standby `to`.
 fn follow(input: &mut FailoverInput, Veto { correlated_failures, trouble }: Veto, to: &str) {
     input.correlated_failures = correlated_failures;
     if trouble.is_some() {

@@ -1,4 +1,4 @@
-//! What the KPIs would have proposed in the past, for the memory of a process that has just started.
+//! Past proposals of the KPIs, computed for the memory of a process that has just started.
 
 use std::collections::BTreeMap;
 
@@ -7,21 +7,21 @@ use jiff::Timestamp;
 use super::{evidence::can_be_a_load, proposal::replicas_for};
 use plimsoll_api::{Goal, Validated};
 
-/// What is known of the proposals of the past, for [`super::Memory::rebuilt`].
+/// Known proposals of the past, for [`super::Memory::rebuilt`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Past {
     /// Proposals by time, oldest first.
     pub proposals: Vec<(Timestamp, i32)>,
-    /// Whether they are all that the KPIs proposed: every KPI is a Load, and its history has no gaps.
+    /// Whether no proposal is missing: every KPI is a Load, and its history has no gaps.
     pub complete: bool,
 }
 
 /// The values of one KPI at the steps of a range query, oldest first, with the KPI's name.
 pub type History = (String, Vec<(Timestamp, f64)>);
 
-/// The proposals of the past, for [`super::Memory::rebuilt`]: what Load KPIs would have proposed at each time until `now`.
+/// What the Load KPIs would have proposed at each time until `now`, for [`super::Memory::rebuilt`].
 ///
-/// A Load says how many replicas it needs whatever there were; a Utilization does not, and is left out.
+/// Only a Load proposes independently of the replicas at that time; a Utilization does not, and is left out.
 #[must_use]
 pub fn past_proposals(spec: &Validated, history: &[History], now: Timestamp) -> Past {
     let mut proposals = BTreeMap::<Timestamp, i32>::new();
@@ -37,7 +37,7 @@ pub fn past_proposals(spec: &Validated, history: &[History], now: Timestamp) -> 
     Past { complete: is_complete(spec, history, now), proposals: proposals.into_iter().collect() }
 }
 
-/// Whether every KPI is a Load whose values are known from the oldest point of all until `now`.
+/// Whether every KPI is a Load whose values are known from the oldest point of all KPIs until `now`.
 fn is_complete(spec: &Validated, history: &[History], now: Timestamp) -> bool {
     let points = |name: &str| history.iter().find(|(known, _)| known == name).map(|(_, points)| points);
     let Some(oldest) = history.iter().filter_map(|(_, points)| Some(points.first()?.0)).min() else {

@@ -1,4 +1,4 @@
-//! What each KPI of the spec asks for.
+//! The proposals of all KPIs.
 
 use jiff::Timestamp;
 
@@ -11,7 +11,7 @@ use super::{
 };
 use plimsoll_api::{DecisionReason, DecisionStep, Goal, KpiRule, KpiState, KpiStatus, Validated};
 
-/// Looks at every KPI of the spec, in its order.
+/// Evaluates every KPI, in the order of the spec.
 pub(super) fn look_at_kpis(
     spec: &Validated,
     seen: &Observation,
@@ -57,7 +57,7 @@ fn look_at(
         proposal.holds = Some(Hold::NotFresh);
         proposal.reasons.insert(0, not_fresh(rule, sample, seen.replicas));
     } else if *gap {
-        // The average is too low yet to tell a burst by; until its range is full nothing falls anyway.
+        // The average is still too low to detect a burst. Until its range is full there is no scale-down anyway.
         proposal.burst = false;
     }
     let status = KpiStatus {

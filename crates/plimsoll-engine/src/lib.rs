@@ -1,7 +1,7 @@
-//! The pure core: [`turn`]`(spec, observation, memory, now)`.
+//! The pure decision core: [`turn`]`(spec, observation, memory, now)`.
 //!
-//! No client, no runtime, no clock, no randomness, no logging, no environment: time comes in as an argument. The crate depends
-//! on none of them, and its `clippy.toml` forbids those of the standard library.
+//! It has no client, runtime, clock, randomness, logging or environment; time is an argument. The crate depends on no library
+//! for them, and its `clippy.toml` forbids those of the standard library.
 
 mod burst;
 mod changes;

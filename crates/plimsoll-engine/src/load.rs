@@ -1,4 +1,4 @@
-//! Load: a total, divided by what one replica carries (autoscaling/v2 `AverageValue`).
+//! Load: a total, divided by the capacity of one replica (autoscaling/v2 `AverageValue`).
 
 use super::{
     burst::Scrapes,
@@ -15,24 +15,24 @@ pub(super) fn propose(seen: &Seen<'_>, per_replica: f64, scrapes: &mut Scrapes) 
         used: (current > 0).then(|| value / capacity).or((value > 0.0).then_some(f64::MAX)).or(Some(0.0)),
         ..Proposal::default()
     };
-    // The replicas that a load asks for, and whether these are what there is by tolerance.
-    let asks = |load: f64| {
+    // Whether a load is within tolerance of the current replicas, and the replicas that it needs.
+    let needs = |load: f64| {
         let tolerated = current > 0 && is_tolerated(load / capacity, seen.spec);
         (tolerated, if tolerated { current } else { replicas_for(load / per_replica) })
     };
-    let (mut tolerated, mut wanted) = asks(value);
-    // Targets that are missing are a reason to keep replicas, and none to add some.
+    let (mut tolerated, mut wanted) = needs(value);
+    // Missing scrape targets can keep replicas, but never add any.
     let estimate = (seen.share < 1.0 && wanted < current).then(|| value / seen.share);
-    if let Some((estimated, needed)) = estimate.map(asks) {
+    if let Some((estimated, needed)) = estimate.map(needs) {
         (tolerated, wanted) = (estimated, needed.min(current));
     }
     let kpi = seen.rule.name.clone();
-    let newest = scrapes.burst(seen, value).map(|newest| (newest, asks(newest).1));
+    let newest = scrapes.burst(seen, value).map(|newest| (newest, needs(newest).1));
     if let Some((newest, needed)) = newest.filter(|(_, needed)| *needed > wanted) {
         let reason = DecisionReason::BurstProposal { kpi, value: newest, average: value, per_replica };
         proposal.reasons.push(reason.step(current, needed));
         proposal.replicas = Some(needed);
-        // Only a burst that there are not enough replicas for is a reason to keep them all for a while.
+        // Only a burst that exceeds the current replicas prevents a scale-down for a while.
         proposal.burst = needed > current;
         return proposal;
     }

@@ -1,4 +1,4 @@
-//! What a decision needs to know of the past: an explicit value, rebuilt on start and never assumed.
+//! The engine's state between turns: an explicit value that is rebuilt on start, never assumed.
 
 mod kpi;
 
@@ -19,35 +19,35 @@ use super::{
 };
 use plimsoll_api::{KpiRule, KpiState};
 
-/// The past of one service.
+/// The state of one service between turns.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Memory {
     /// Whether a decision was made with this memory; the first one never scales down.
     pub(super) looked: bool,
-    /// Unstabilised proposals, for the stabilisation windows.
+    /// Unstabilized proposals, for the stabilization windows.
     pub(super) recommendations: Recommendations,
-    /// Whether the recommendations that were recovered are all that was proposed.
+    /// Whether the rebuilt recommendations include all past proposals.
     complete: bool,
-    /// Changes that were made, for the rate policies.
+    /// Applied changes, for the rate policies.
     pub(super) changes: Changes,
-    /// No scale-down while it lasts: a burst was seen.
+    /// The hold of a burst; no scale-down while it lasts.
     pub(super) burst: BurstHold,
-    /// What is remembered of each KPI.
+    /// Memory of each KPI.
     pub(super) kpis: BTreeMap<String, KpiMemory>,
-    /// What is remembered of replicas that stand out.
+    /// Memory of outlier detection.
     pub(super) outliers: OutlierMemory,
-    /// What is remembered of the signs of failure.
+    /// Memory of the signs of failure.
     pub(super) failover: SignMemory,
-    /// What this service needed itself when others first asked it to be their standby.
+    /// The service's own need when it was first claimed as a standby.
     pub(super) standby_own: Option<i32>,
-    /// What is remembered of zones that were lost.
+    /// Memory of lost zones.
     pub(super) zones: ZoneMemory,
 }
 
 impl Memory {
-    /// A memory for a service that was scaled before this process looked at it.
+    /// The memory of a service that was scaled before this process started.
     ///
-    /// `past` are the proposals of the past (see [`super::past_proposals`]); `changes` those of status.
+    /// `past` are its earlier proposals (see [`super::past_proposals`]), `changes` those of the status.
     #[must_use]
     pub fn rebuilt(past: Past, changes: impl IntoIterator<Item = Change>) -> Self {
         let mut memory =
@@ -58,14 +58,14 @@ impl Memory {
         memory
     }
 
-    /// Notes that the service was not looked at for a while. What happened meanwhile is not known, so the next look is like a
-    /// first one: the replicas that there are count as recommended.
+    /// Records that the service was not evaluated for a while. The next turn then is like a first one: the current replicas
+    /// count as recommended.
     pub fn interrupted(&mut self) {
         (self.looked, self.complete) = (false, false);
     }
 
-    /// Whether all proposals of `window` are known, and one of them asked for `replicas`. If not, something else may have
-    /// justified them: a KPI that is no Load, a schedule, a lost zone, requests that waited.
+    /// Whether all proposals of `window` are known, and one of them asked for at least `replicas`. If not, something else may
+    /// have caused them: a KPI other than a Load, a schedule, a lost zone, held requests.
     pub(super) fn explains(&self, replicas: i32, window: SignedDuration, now: Timestamp) -> bool {
         let highest = self.recommendations.highest(window, now);
         self.complete
@@ -73,20 +73,19 @@ impl Memory {
             && highest.is_some_and(|highest| highest >= replicas)
     }
 
-    /// Says since when the target's replicas are known from the changes.
+    /// Sets the time before which the target's replicas are unknown.
     #[must_use]
     pub fn known_since(mut self, at: Timestamp) -> Self {
         self.changes.known_since = Some(at);
         self
     }
 
-    /// Notes that the target's replicas were changed; the shell calls it after a successful write.
+    /// Records a change of the target's replicas. The caller does so after each successful write.
     pub fn changed(&mut self, change: Change) {
         self.changes.push(change);
     }
 
-    /// What was noted ahead of `now` counts as noted now: a clock that was set back must not keep anything waiting until
-    /// it has caught up.
+    /// Limits all times to `now`: after a clock is set back, nothing may wait until it has caught up.
     pub(super) fn clock_set_back(&mut self, now: Timestamp) {
         self.recommendations.clock_set_back(now);
         self.changes.clock_set_back(now);
@@ -95,29 +94,29 @@ impl Memory {
         self.zones.clock_set_back(now);
     }
 
-    /// Forgets KPIs that the spec no longer has, and those that ask something else by now.
+    /// Drops the memory of KPIs that were removed from the spec or whose query changed.
     pub(super) fn keep_only(&mut self, rules: &[KpiRule]) {
         self.kpis.retain(|kept, _| rules.iter().any(|rule| rule.name == *kept));
-        let mut asked_anew = false;
+        let mut query_changed = false;
         for rule in rules {
             let kept = self.kpis.entry(rule.name.clone()).or_default();
             if !kept.question.as_ref().is_some_and(|question| question.is_of(rule)) {
-                // One without a question was recalled just now, for this one.
+                // A memory without a query was just filled by `recall` for this one.
                 if kept.question.is_some() {
                     *kept = KpiMemory::default();
                 }
                 kept.question = Some(Question::of(rule));
-                asked_anew = true;
+                query_changed = true;
             }
         }
-        if asked_anew && self.looked {
-            // What the new question would have proposed until now is not known.
+        if query_changed && self.looked {
+            // The past proposals of the new query are not known.
             self.interrupted();
         }
     }
 
-    /// The rules whose sample says how many scrape targets it is of, while it is not known how many are normal. What
-    /// Prometheus knows of the past [`super::RECALLED`] has to be asked, and told by [`Self::recall`] before the next decision.
+    /// The KPIs whose samples count scrape targets while the normal number is not known. Their history of [`super::RECALLED`]
+    /// must be queried and passed to [`Self::recall`] before the next decision.
     #[must_use]
     pub fn unrecalled<'a>(
         &self,
@@ -134,8 +133,8 @@ impl Memory {
         rules.iter().filter(counted).filter(open).collect()
     }
 
-    /// Takes how many scrape targets the KPI `name` had, oldest first, or why that can't be read. `replicas` are those that
-    /// the target wants now.
+    /// Takes the past numbers of scrape targets of the KPI `name`, oldest first, or the error of the query. `replicas` is the
+    /// target's current `spec.replicas`.
     pub fn recall(
         &mut self,
         name: &str,
@@ -160,12 +159,12 @@ impl Memory {
 }
 
 impl Recovery {
-    /// Notes that the replica was evicted.
+    /// Records the eviction of a replica.
     pub fn evicted(&mut self, memory: &mut Memory, pod: &str, now: Timestamp) {
         self.was_evicted(&mut memory.outliers, pod, now);
     }
 
-    /// Notes that the replica was not evicted: a budget `refused` it, or it failed.
+    /// Records a failed eviction. `refused` means that a disruption budget refused it.
     pub fn not_evicted(
         &mut self,
         memory: &mut Memory,

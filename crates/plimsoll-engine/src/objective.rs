@@ -1,4 +1,4 @@
-//! Objective: a limit that must hold. Replicas are raised while that helps, and no longer.
+//! Objective: a limit that must hold. Replicas are added only while that helps.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -8,46 +8,46 @@ use super::{
 };
 use plimsoll_api::{DecisionReason, DecisionStep};
 
-/// From this share of the limit on, replicas do not fall.
+/// Above this share of the limit there is no scale-down.
 const NEAR: f64 = 0.9;
-/// A raise helped if it took at least this share off the value.
+/// A raise helped if it reduced the value by at least this share.
 const HELPED: f64 = 0.1;
-/// Smallest and largest factor of one raise: the objective tells that it is broken, not by how many replicas.
+/// Smallest and largest factor of one raise: a breach does not show how many replicas are missing.
 const RAISE: (f64, f64) = (1.1, 2.0);
-/// Raises in a row that may fail to help.
+/// After this many raises in a row without effect, the objective is given up.
 const TRIES: u32 = 2;
-/// Time that a raise gets to show its effect once its replicas are ready; two looks if these are longer.
+/// Time for a raise to take effect once its replicas are ready; two periods if these are longer.
 const SETTLE: SignedDuration = SignedDuration::from_secs(60);
-/// Time that replicas get to become ready before the raise is judged without them.
+/// Time for replicas to become ready before the raise is judged without them.
 const START: SignedDuration = SignedDuration::from_mins(5);
-/// For how long replicas that are starting are waited for while others raise them again and again.
+/// How long to wait for starting replicas while other KPIs keep raising them.
 const ON_A_RAMP: SignedDuration = SignedDuration::from_secs(90);
-/// After this time without effect it is tried anew: whatever was broken may be mended. Each time in vain doubles it.
+/// Time from giving up until raises are tried again: the cause may have been fixed. It doubles with each failed attempt.
 const RETRY: SignedDuration = SignedDuration::from_mins(15);
-/// The longest time until it is tried anew.
+/// Upper limit of the doubled time.
 const RETRY_MAX: SignedDuration = SignedDuration::from_hours(4);
 
-/// One breach, from the first value beyond the limit until the objective has held for a while.
+/// One breach, from the first value above the limit until the objective has held for a while.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Breach {
-    /// When it began, or when it is tried anew after it was given up.
+    /// When it began, or when raises were tried again after it was given up.
     since: Timestamp,
-    /// Since when the objective holds again.
+    /// Since when the objective holds again; `None` while it does not.
     held_since: Option<Timestamp>,
-    /// Replicas when it began: not fewer than these while it lasts.
+    /// Replicas when it began; the minimum while it lasts.
     floor: i32,
     /// Value when it began.
     first: f64,
-    /// How often it was given up.
+    /// Number of times that it was given up.
     given_up: u32,
-    /// What was done about it; `None` as long as that is nothing.
+    /// The response to it; `None` if there is none yet.
     done: Option<Done>,
 }
 
-/// What was done about a breach.
+/// The response to a breach.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Done {
-    /// Replicas were raised for it.
+    /// The replicas were raised.
     Raised(Raise),
     /// More replicas did not help.
     GivenUp { at: Timestamp, last: Raise },
@@ -64,9 +64,9 @@ struct Raise {
     to: i32,
     /// Value before it.
     before: f64,
-    /// Raises so far, itself included.
+    /// Number of raises so far, including this one.
     attempt: u32,
-    /// Raises in a row before it that did not help.
+    /// Number of consecutive earlier raises that did not help.
     in_vain: u32,
 }
 
@@ -88,19 +88,19 @@ pub(super) fn propose(seen: &Seen<'_>, limit: f64, kept: &mut Option<Breach>, ch
         return proposal;
     }
     let breach = kept.unwrap_or_else(|| Breach::begun(seen, value));
-    let breach = Breach { held_since: None, ..breach }.tried_anew(seen, value);
+    let breach = Breach { held_since: None, ..breach }.retried(seen, value);
     let (breach, step) = breach.answer(seen, value, limit, changes);
     proposal.replicas = Some(step.to);
     proposal.reasons.push(step);
     if matches!(breach.done, Some(Done::GivenUp { .. })) {
-        // The replicas that were added in vain may go again; those from before may not.
+        // Replicas added without effect may be removed again, down to the floor.
         proposal.holds = None;
     }
     *kept = Some(breach);
     proposal
 }
 
-/// Without requests nothing is broken: what there is counts as if the objective held.
+/// Without requests there is no breach, so this counts as if the objective held.
 pub(super) fn without_value(seen: &Seen<'_>, kept: &mut Option<Breach>) {
     *kept = kept.and_then(|breach| breach.held(seen));
 }
@@ -111,26 +111,26 @@ impl Breach {
         Self { since: seen.now, held_since: None, floor, first: value, given_up: 0, done: None }
     }
 
-    /// The same while the objective holds; `None` once it has held for long enough to be another one when it breaks again.
+    /// The breach while the objective holds; `None` once it has held for so long that the next breach is a new one.
     ///
-    /// A breach that was given up takes longer for that: a dependency that is slow now and then would have replicas raised
-    /// in vain each time.
+    /// This takes longer after giving up: otherwise a dependency that is slow now and then would cause useless raises each
+    /// time.
     fn held(self, seen: &Seen<'_>) -> Option<Self> {
         let since = self.held_since.unwrap_or(seen.now);
         let patience = if self.given_up > 0 { RETRY } else { settle(seen) };
-        // It holds with what there is now, so that no more is needed when it breaks again.
+        // The objective holds with the current replicas, so no more are needed as a floor.
         let floor = self.floor.min(seen.observation.replicas);
         let lasts = seen.now.duration_since(since) < patience;
         lasts.then_some(Self { held_since: Some(since), floor, ..self })
     }
 
-    /// Begins again if it was given up for long enough.
-    fn tried_anew(self, seen: &Seen<'_>, value: f64) -> Self {
+    /// Restarts a breach that was given up long enough ago.
+    fn retried(self, seen: &Seen<'_>, value: f64) -> Self {
         let doublings = self.given_up.saturating_sub(1).min(16);
         let pause = RETRY.saturating_mul(1 << doublings).min(RETRY_MAX);
         match self.done {
             Some(Done::GivenUp { at, .. }) if seen.now.duration_since(at) >= pause => {
-                // What was added in vain may still be there.
+                // Replicas added without effect may still exist.
                 let floor = self.floor.min(seen.observation.replicas);
                 Self { floor, given_up: self.given_up, ..Self::begun(seen, value) }
             }
@@ -138,7 +138,7 @@ impl Breach {
         }
     }
 
-    /// What is done about it now: the step to the replicas that there should be.
+    /// Responds to the breach: the step to the wanted replicas.
     fn answer(mut self, seen: &Seen<'_>, value: f64, limit: f64, changes: &Changes) -> (Self, DecisionStep) {
         let current = seen.observation.replicas;
         let last = match self.done {
@@ -180,10 +180,10 @@ impl Breach {
         (self, reason.step(seen.observation.replicas, self.floor))
     }
 
-    /// Time left for the added replicas to show their effect; replicas that are starting are credited.
+    /// Remaining time for added replicas to take effect; `None` if it is over. Starting replicas get more time.
     ///
-    /// Only the objective's own raise is waited for without end. Before it, the raise of another KPI gets as long as one
-    /// raise needs, since the breach began: while a load grows steadily, there is one that has just been made at any time.
+    /// Before the objective's own first raise, raises by other KPIs are waited for, but only for the time of one raise since
+    /// the breach began: while a load grows steadily, there is always a recent raise.
     fn settling(
         &self,
         last: Option<Raise>,
@@ -201,11 +201,11 @@ impl Breach {
                 let serving = current.saturating_sub(starting).max(1);
                 let enough = starting > 0 && current >= raised(serving, ratio);
                 let time = if enough { START } else { settle(seen) };
-                // Replicas of a steady ramp are starting at any time.
+                // On a steady ramp some replicas are always starting.
                 let longest = if last > self.since { ON_A_RAMP } else { START };
                 left(last, time).min(left(self.since, time.min(longest)))
             }
-            // Another limit held all of it back: there is nothing to wait for.
+            // Another limit blocked all of it, so there is nothing to wait for.
             Some(raise) if current <= raise.from => return None,
             Some(raise) => {
                 let made = raises().find(|at| *at >= raise.at).unwrap_or(raise.at);
@@ -216,7 +216,7 @@ impl Breach {
         left.is_positive().then_some(left)
     }
 
-    /// Judges as much of the last raise as was made, and makes the next one or gives up.
+    /// Judges the part of the last raise that was applied, then raises again or gives up.
     fn next(&self, last: Option<Raise>, seen: &Seen<'_>, value: f64, limit: f64) -> Done {
         let current = seen.observation.replicas;
         let raise = |attempt: u32, in_vain: u32| {
@@ -226,7 +226,7 @@ impl Breach {
         let Some(last) = last else { return raise(1, 0) };
         let given_up = |in_vain| Done::GivenUp { at: seen.now, last: Raise { to: current, in_vain, ..last } };
         if current <= last.from {
-            // Another limit holds all of it back. What was made before may have been in vain, if it is maxReplicas.
+            // Another limit blocks all of it. If that is maxReplicas, the earlier raises may have been without effect.
             let no_more = current >= seen.spec.max_replicas && current > self.floor;
             let in_vain = no_more && value > self.first * (1.0 - HELPED);
             return if in_vain {
@@ -235,14 +235,14 @@ impl Breach {
                 Done::Raised(Raise { from: current, ..last })
             };
         }
-        // Of a part of a raise a part of its effect is expected.
+        // A partial raise is expected to have a proportional effect.
         let part = f64::from(current - last.from) / f64::from((last.to - last.from).max(1));
         let helped = value <= last.before * (1.0 - HELPED * part.min(1.0));
         let in_vain = if helped { 0 } else { last.in_vain + 1 };
         if in_vain >= TRIES { given_up(in_vain) } else { raise(last.attempt.saturating_add(1), in_vain) }
     }
 
-    /// What was noted ahead of `now` counts as noted now.
+    /// Limits all times to `now`.
     pub fn clock_set_back(&mut self, now: Timestamp) {
         let done = self.done.as_mut().map(|done| match done {
             Done::Raised(raise) => &mut raise.at,

@@ -1,4 +1,4 @@
-//! What was seen: replicas, pods and samples, each with what it is worth.
+//! The observation of a turn: replicas, pods, samples and their quality.
 
 mod failover;
 mod peers;
@@ -17,25 +17,25 @@ pub use sample::{SAME_SAMPLE, Sample, Value, Volume};
 pub(super) use sample::{average, is_apart};
 pub use topology::{Placed, Topology, Witness, Zones};
 
-/// Everything that one decision is made from.
+/// The input of one turn.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observation {
-    /// Replicas that the target wants now (`spec.replicas`); surge pods of a rollout are not in it.
+    /// The target's current `spec.replicas`, without surge pods of a rollout.
     pub replicas: i32,
     /// The target's pods.
     pub pods: Pods,
-    /// Samples by the KPI's name; a KPI without one counts as `Error`.
+    /// Samples by KPI name; a KPI without a sample counts as `Error`.
     pub samples: BTreeMap<String, Sample>,
-    /// Requests that wait at the load balancers because no replica is there to serve them.
+    /// Requests held at the load balancers because no replica is ready.
     pub held: i32,
-    /// The replicas as the load balancers have them; `None` without a balancer, or without a list of pods.
+    /// The replicas as the load balancers see them; `None` without a balancer, or without a list of pods.
     pub rotation: Option<Rotation>,
-    /// The replicas side by side; `None` without `spec.recovery`, or without a list of pods.
+    /// The replicas with their outlier sample; `None` without `spec.recovery`, or without a list of pods.
     pub peers: Option<Peers>,
-    /// What is seen around a failover; `None` without `spec.failover`.
-    pub standing: Option<FailoverInput>,
-    /// What the services ask whose standby this one is.
+    /// Failover input; `None` without `spec.failover`.
+    pub failover: Option<FailoverInput>,
+    /// Claims of the services that use this one as their standby.
     pub asked: Asked,
-    /// Where the replicas are; `None` without a list of pods.
+    /// Locations of the replicas; `None` without a list of pods.
     pub topology: Option<Topology>,
 }

@@ -1,8 +1,8 @@
-//! Outlier detection (gray failure): replicas that are ready and yet do worse than their peers are ejected, come back or
-//! are replaced, within a budget.
+//! Outlier detection (gray failures): ready replicas that do worse than their peers are ejected, then returned or replaced,
+//! within a budget.
 //!
-//! The history is read from the status, so it survives a restart. Only the number of times in a row that a replica stood out is
-//! kept in memory and begins anew.
+//! The history is read from the status, so it survives a restart. The counts of consecutive outlier samples are kept in
+//! memory only and start from scratch.
 
 mod memory;
 mod past;
@@ -17,21 +17,21 @@ use self::{memory::Refused, past::Past, turn::Turn};
 use super::Observation;
 use plimsoll_api::{Mode, RecoveryReason, RecoveryStatus, Validated};
 
-/// What to do now.
+/// The recovery decision of a turn.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Recovery {
-    /// Who is out, who came back.
+    /// Ejected and returned replicas.
     pub status: RecoveryStatus,
     /// The replica to evict now.
     pub evict: Option<String>,
-    /// What is to be said, the most important first; never empty.
+    /// Reasons, the most important first; never empty.
     pub reasons: Vec<RecoveryReason>,
-    /// When to look again because of it.
+    /// Time until the next turn, if recovery needs one.
     pub next_look: Option<SignedDuration>,
 }
 
 impl Recovery {
-    /// Notes that the replica was evicted.
+    /// Records the eviction of a replica.
     pub(super) fn was_evicted(&mut self, memory: &mut OutlierMemory, pod: &str, now: Timestamp) {
         memory.refused = None;
         self.forget_eviction();
@@ -46,7 +46,7 @@ impl Recovery {
         self.reasons.retain(|other| !matches!(other, EvictionRefused { .. } | EvictionFailed { .. }));
     }
 
-    /// Notes that the replica was not evicted: a budget `refused` it, or it failed.
+    /// Records a failed eviction. `refused` means that a disruption budget refused it.
     pub(super) fn was_not_evicted(
         &mut self,
         memory: &mut OutlierMemory,
@@ -69,11 +69,12 @@ impl Recovery {
 
 /// Judges the replicas at `now`; `None` without `spec.recovery`.
 ///
-/// - A replica is ejected once it stood out in `samples` new samples in a row, each of them fresh.
-/// - Never so many that more than the budget are missing, for whatever reason; the worst go first.
-/// - Who is ejected comes back after a time that doubles with each relapse, unless it was replaced by then.
-/// - One is replaced at a time: when its requests are over, all others are ready, and the evidence is fresh. The pause
-///   before the next replacement doubles too, so that a question that is wrong can't churn through a service.
+/// - A replica is ejected once it was an outlier in `samples` consecutive new samples, each of them fresh.
+/// - An ejection never makes more replicas missing, for whatever reason, than the budget allows; the worst outliers are
+///   ejected first.
+/// - An ejected replica returns after a time that doubles with each relapse, unless it was replaced by then.
+/// - Replicas are replaced one at a time: once the replica is drained, all others are ready, and the sample is fresh. The
+///   pause before the next replacement doubles too, so that a wrong query can't replace all pods of a service.
 pub(super) fn judge(
     spec: &Validated,
     seen: &Observation,
@@ -82,7 +83,7 @@ pub(super) fn judge(
 ) -> Option<Recovery> {
     let rules = spec.outliers.as_ref()?;
     let Some(peers) = &seen.peers else {
-        let why = "the target does not say how it selects its pods".to_owned();
+        let why = "the target's pods can't be listed".to_owned();
         let reasons = vec![RecoveryReason::OutliersUnknown { why }];
         return Some(Recovery { reasons, ..Recovery::default() });
     };

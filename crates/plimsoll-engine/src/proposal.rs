@@ -1,28 +1,28 @@
-//! What one KPI asks for.
+//! The proposal of one KPI.
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Observation, Sample};
 use plimsoll_api::{DecisionStep, Goal, KpiRule, KpiState, KpiStatus, Validated};
 
-/// One KPI, seen and judged.
+/// An evaluated KPI.
 pub(super) struct Look {
     pub name: String,
     pub goal: Goal,
     pub state: KpiState,
-    /// Replicas that it asks for; `None` if it can't tell or does not mind.
+    /// Proposed replicas; `None` without a proposal.
     pub proposal: Option<i32>,
-    /// Why replicas must not fall because of it.
+    /// Why it forbids a scale-down; `None` if it does not.
     pub holds: Option<Hold>,
-    /// A burst was seen.
+    /// Whether there is a burst.
     pub burst: bool,
-    /// How far back the samples behind it lie.
+    /// How far back the data behind its value reaches.
     pub reach: SignedDuration,
     pub reasons: Vec<DecisionStep>,
     pub status: KpiStatus,
 }
 
-/// Why a KPI keeps the replicas from falling.
+/// Why a KPI forbids a scale-down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hold {
     /// Its sample is not fresh.
@@ -31,12 +31,12 @@ pub(super) enum Hold {
     Objective,
 }
 
-/// What a proposal is made from.
+/// Input of a proposal.
 pub(super) struct Seen<'a> {
     pub spec: &'a Validated,
     pub rule: &'a KpiRule,
     pub sample: &'a Sample,
-    /// Share of the expected targets that answered, at most 1.
+    /// Share of the expected scrape targets that answered, at most 1.
     pub share: f64,
     pub observation: &'a Observation,
     pub now: Timestamp,
@@ -49,9 +49,9 @@ pub(super) struct Proposal {
     pub holds: Option<Hold>,
     pub burst: bool,
     pub reasons: Vec<DecisionStep>,
-    /// The number that the limit is compared with.
+    /// The value that is compared with the goal.
     pub value: Option<f64>,
-    /// How much of what is allowed is used, 1 being the limit.
+    /// The value as a ratio of its goal; 1 is the limit.
     pub used: Option<f64>,
 }
 
@@ -62,11 +62,11 @@ pub(super) fn is_tolerated(ratio: f64, spec: &Validated) -> bool {
 
 /// The tolerances around a target.
 pub(super) struct Tolerances {
-    /// The one on the side of the value, as a share of the target.
+    /// The tolerance on the side of the value, as a share of the target.
     pub nearest: f64,
-    /// The least value within them.
+    /// The lowest value within tolerance.
     pub least: f64,
-    /// The greatest value within them.
+    /// The highest value within tolerance.
     pub most: f64,
 }
 
@@ -81,16 +81,16 @@ impl Tolerances {
     }
 }
 
-/// `ceil(ratio)` as replicas; a rounding error of the division is not a replica.
+/// `ceil(ratio)` as replicas, without an extra replica for a rounding error of the division.
 ///
-/// More than an `i32` holds is as many as it holds. So is what is not a number: it comes of finite numbers whose product
-/// or quotient left the range of an `f64`, and too many replicas are cut by `maxReplicas`, while too few are an outage.
+/// Saturates at `i32::MAX`. NaN does too: it results from finite numbers whose product or quotient overflowed an `f64`. Too
+/// many replicas are cut by `maxReplicas`, while too few are an outage.
 pub(super) fn replicas_for(ratio: f64) -> i32 {
     if ratio.is_nan() || ratio >= f64::from(i32::MAX) {
         return i32::MAX;
     }
     let whole = (ratio - ratio.abs() * 1e-9).ceil();
-    // It lies between 0 and i32::MAX, so nothing is cut.
+    // It is between 0 and i32::MAX, so nothing is truncated.
     #[allow(clippy::cast_possible_truncation)]
     let replicas = whole.clamp(0.0, f64::from(i32::MAX)) as i32;
     replicas

@@ -28,7 +28,7 @@ pub(super) fn limit(step: &mut Step, current: i32, changes: &Changes, spec: &Val
     }
 }
 
-/// The policy that counts, with its limit; larger limits allow more. `None` means no limit at all.
+/// The policy that applies, with its limit; larger limits allow more. `None` means no limit at all.
 fn bound(
     rules: &MoveRules,
     current: i32,
@@ -43,7 +43,7 @@ fn bound(
     .map(|(limit, policy)| (limit, Some(policy)))
 }
 
-/// Replicas at the start of the policy's period: `current` without what was changed since, and never fewer than none.
+/// Replicas at the start of the policy's period: `current` minus the changes since then, at least 0.
 fn start(changes: &Changes, policy: &ScalingPolicy, current: i32, now: Timestamp) -> i32 {
     let period = SignedDuration::from_secs(i64::from(policy.period_seconds));
     let since = changes.iter().filter(|change| now.duration_since(change.at) < period);
@@ -54,7 +54,7 @@ fn start(changes: &Changes, policy: &ScalingPolicy, current: i32, now: Timestamp
 fn ceiling(policy: &ScalingPolicy, start: i32) -> i32 {
     match policy.type_ {
         PolicyType::Pods => start.saturating_add(policy.value),
-        // A percentage of nothing would never leave zero.
+        // A percentage of 0 replicas would never leave zero.
         PolicyType::Percent => share(start.max(1), 100 + i64::from(policy.value), true),
     }
 }

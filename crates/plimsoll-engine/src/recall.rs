@@ -1,46 +1,45 @@
-//! How many scrape targets are normal, for a process that did not see it itself: what a new process sees first may be what is
-//! left of them.
+//! The normal number of scrape targets for a new process, whose first observation may already lack some of them.
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::targets::{FEWER_ACCEPTED_AFTER, LASTED, TargetsSeen, missing_targets};
 
-/// How far back numbers of scrape targets are needed: for as long as fewer of them are missed, and the minute that shows how
-/// many there were before.
+/// How far back numbers of scrape targets are queried: the time for which fewer of them count as missing, plus the minute
+/// that shows the number before.
 pub const RECALLED: SignedDuration =
     SignedDuration::from_secs(FEWER_ACCEPTED_AFTER.as_secs() + LASTED.as_secs());
-/// Part of that time in which a number of targets for each pod must have been reached to be normal. The surge of a rollout
-/// is shorter, and so is the time in which pods that are gone are still scraped.
+/// A number of targets per pod is normal if it was reached for 1/`NORMAL_PART` of that time. The surge of a rollout is
+/// shorter, and so is the time for which deleted pods are still scraped.
 const NORMAL_PART: usize = 4;
-/// Pause between two questions for the past, so that a source that has just recovered is not overloaded.
+/// Pause between two attempts, so that a source that has just recovered is not overloaded.
 pub(super) const RETRY: SignedDuration = SignedDuration::from_secs(10);
-/// After this many failed questions, which take 5 minutes at least, the current number of targets counts as normal.
+/// After this many failed attempts, which take at least 5 minutes, the current number of targets counts as normal.
 pub(super) const GIVEN_UP_AFTER: u32 = 30;
 
-/// What became of the question how many scrape targets a KPI had.
+/// State of the query for a KPI's past numbers of scrape targets.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) enum Recall {
-    /// It was not asked.
+    /// It was not sent yet.
     #[default]
     Open,
-    /// It was asked `times` times without an answer, most recently at `at`; `why` is the last error.
+    /// It failed `times` times, most recently at `at`; `why` is the last error.
     Failed { times: u32, at: Timestamp, why: String },
-    /// It is answered, or given up.
+    /// It was answered or given up.
     Done,
 }
 
 impl Recall {
-    /// Why it is not known how many targets are normal, if an answer is still expected.
+    /// Why the normal number of targets is not known, while an answer is still expected.
     pub(super) fn doubt(&self) -> Option<String> {
         match self {
             Self::Failed { why, .. } => {
-                Some(format!("how many scrape targets are normal is not known yet: {why}"))
+                Some(format!("the normal number of scrape targets is not known yet: {why}"))
             }
             Self::Open | Self::Done => None,
         }
     }
 
-    /// Whether it is to be asked now.
+    /// Whether to send the query now.
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
         match self {
             Self::Open => true,
@@ -58,7 +57,7 @@ impl Recall {
     }
 }
 
-/// What is normal by numbers of targets and pods at times in order; `None` if they are too few to tell.
+/// The normal number by past times, targets and pods, in order; `None` if they span too short a time.
 pub(super) fn normal(past: &[(Timestamp, f64, f64)]) -> Option<TargetsSeen> {
     let ((first, ..), (last, ..)) = (past.first()?, past.last()?);
     if last.duration_since(*first) < LASTED {
@@ -68,7 +67,7 @@ pub(super) fn normal(past: &[(Timestamp, f64, f64)]) -> Option<TargetsSeen> {
     let mut reached: Vec<f64> = past.iter().map(per_pod).collect();
     reached.sort_by(|a, b| b.total_cmp(a));
     let normal = *reached.get(reached.len() / NORMAL_PART)?;
-    // From the last time at which all were there, it goes on as if this process had looked.
+    // From the last complete point on, the history is replayed as if this process had observed it.
     let complete = past.iter().rposition(|point| per_pod(point) >= normal)?;
     let (_, _, pods) = past.get(complete)?;
     let seen = TargetsSeen { per_pod: normal, pods: *pods, ..TargetsSeen::default() };

@@ -1,4 +1,4 @@
-//! Stabilisation windows of autoscaling/v2: the most cautious proposal of the window holds.
+//! Stabilization windows of autoscaling/v2: the most cautious proposal of the window applies.
 
 use std::collections::VecDeque;
 
@@ -7,20 +7,20 @@ use jiff::{SignedDuration, Timestamp};
 use super::step::Step;
 use plimsoll_api::{DecisionReason, Validated};
 
-/// For how long proposals are kept at least: the longest window (autoscaling/v2: 3600 s).
+/// Proposals are kept for at least this long: the longest window (autoscaling/v2: 3600 s).
 const KEPT: SignedDuration = SignedDuration::from_secs(3600);
 
 /// Proposals by time, the newest last; equal neighbours are kept once, with the time of the last.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Recommendations {
     proposals: VecDeque<(Timestamp, i32)>,
-    /// When the first of all was made.
+    /// Time of the first proposal.
     since: Option<Timestamp>,
 }
 
 impl Recommendations {
-    /// Notes a proposal. What is out of order is dropped, and so is what is older than both `window` and the longest
-    /// window that a spec may name.
+    /// Records a proposal. Proposals out of order are dropped, and so are those older than both `window` and the longest
+    /// window of a spec.
     pub fn record(&mut self, at: Timestamp, replicas: i32, window: SignedDuration) {
         self.since.get_or_insert(at);
         match self.proposals.back_mut() {
@@ -34,8 +34,7 @@ impl Recommendations {
         }
     }
 
-    /// Proposals that lie ahead of `now` count as made now, the highest of them alone: they hold replicas for one more
-    /// window, and hold nothing back for longer than that.
+    /// Replaces proposals later than `now` with the highest of them, at `now`. They count for one more window, but no longer.
     pub fn clock_set_back(&mut self, now: Timestamp) {
         let ahead = self.proposals.split_off(self.proposals.partition_point(|(at, _)| *at <= now));
         if let Some(highest) = ahead.into_iter().map(|(_, replicas)| replicas).max() {
@@ -68,16 +67,16 @@ pub(super) struct Windows {
     pub down: SignedDuration,
     /// The longest range behind a proposal.
     ///
-    /// A fall is believed once it fills the range: until Prometheus says that a target is gone (after two scrapes
-    /// that did not happen), its share is missing from a rate and from nothing else.
+    /// A fall counts once it fills the range: until Prometheus reports a target as gone (after two missed scrapes), its share
+    /// is missing from the rate, and nothing else shows it.
     range: SignedDuration,
 }
 
 impl Windows {
-    /// Those of the spec, with proposals that reach back for `range`.
+    /// The windows of the spec, for proposals that reach back for `range`.
     ///
-    /// The window of a service with KPIs is at least two periods, or what is seen once would count at once. autoscaling/v2
-    /// looks every 15 s, and its windows are longer; here the period is the user's.
+    /// A non-zero window of a service with KPIs is at least two periods, so that no single sample takes effect immediately.
+    /// autoscaling/v2 evaluates every 15 s, and its windows are longer; here the period is configurable.
     pub fn of(spec: &Validated, range: SignedDuration) -> Self {
         let least = if spec.kpis.is_empty() { SignedDuration::ZERO } else { spec.period * 2 };
         let window = |length: SignedDuration| if length.is_zero() { length } else { length.max(least) };
@@ -85,13 +84,13 @@ impl Windows {
         Self { up, down: down.max(range), range }
     }
 
-    /// The longer of both.
+    /// The longer of the two windows.
     pub fn longest(&self) -> SignedDuration {
         self.up.max(self.down)
     }
 }
 
-/// Holds `step` to the lowest proposal of the upward and the highest of the downward window.
+/// Limits `step` by the lowest proposal of the upward window and the highest of the downward window.
 pub(super) fn stabilize(
     step: &mut Step,
     current: i32,

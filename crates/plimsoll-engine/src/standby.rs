@@ -1,12 +1,12 @@
-//! What failover means for the replicas: a standby is raised for the requests of others, and the primary for those that
-//! come back to it.
+//! Replicas for failover: a standby is scaled up for the requests of other services, a primary for its returning requests.
 
 use super::{Asked, step::Step};
 use plimsoll_api::DecisionReason;
 
-/// Raises to what failover needs; returns what the service needs for its own requests.
+/// Raises the replicas to what failover needs. Returns the replicas that the service needs for its own requests.
 ///
-/// Once requests of others arrive, the KPIs count them too: what they ask for is added to what was needed before.
+/// Once requests of other services arrive, the KPIs include them. Their claim is therefore added to the service's own need
+/// from before.
 pub(super) fn raise(
     step: &mut Step,
     Asked { replicas: asked, arrived }: Asked,
@@ -15,7 +15,7 @@ pub(super) fn raise(
 ) -> i32 {
     let mut own = step.replicas;
     if asked > 0 {
-        // Who begins in the middle of it, after a restart, finds those that have arrived in its first proposal.
+        // After a restart during a failover, the first proposal includes the requests that have arrived.
         own = *own_before.get_or_insert((own - arrived).max(0));
         step.at_least(own.saturating_add(asked), || DecisionReason::StandbyFloor { asked });
     } else {

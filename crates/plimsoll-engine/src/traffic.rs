@@ -1,4 +1,4 @@
-//! What the load balancers mean for the replicas: requests that wait raise them, requests that run keep them.
+//! Effect of the load balancers on the replicas: held requests raise them, running requests delay a scale-down.
 
 use jiff::Timestamp;
 
@@ -9,12 +9,12 @@ use super::{
 };
 use plimsoll_api::{DecisionReason, Mode, Validated};
 
-/// Replicas that the requests held at the balancers need at least; 0 if none are held.
+/// Minimum number of replicas for held requests; 0 if none are held.
 pub(super) fn woken(spec: &Validated, seen: &Observation) -> i32 {
     if seen.held <= 0 {
         return 0;
     }
-    // Whom the balancers are to stop sending to is not to go while requests wait.
+    // No replica is removed while requests are held.
     let needed = if seen.pods.ready() > 0 { 1 } else { replicas_for(spec, seen.held) };
     needed.max(seen.replicas).min(spec.max_replicas)
 }
@@ -24,12 +24,12 @@ fn replicas_for(spec: &Validated, held: i32) -> i32 {
     each.map_or(1, |each| held / each.max(1) + i32::from(held % each.max(1) > 0))
 }
 
-/// Raises a service that requests wait for. Stabilisation does not hold it: somebody waits.
+/// Raises the replicas for held requests, without stabilization: clients are waiting.
 pub(super) fn wake(step: &mut Step, seen: &Observation, woken: i32) {
     step.at_least(woken, || DecisionReason::RequestsHeld { held: seen.held });
 }
 
-/// Holds a scale-down until the replicas that are to go have finished.
+/// Delays a scale-down until the replicas to be removed are drained.
 pub(super) fn drain_first(
     step: &mut Step,
     spec: &Validated,
@@ -39,11 +39,11 @@ pub(super) fn drain_first(
 ) -> Option<Drain> {
     let (traffic, rotation) = (spec.traffic?, seen.rotation.as_ref()?);
     let current = seen.replicas;
-    // The first look lowers nothing, but it must not forget what its predecessor was about either.
+    // The first turn lowers nothing, but must not cancel the drains of the previous process either.
     if first_look && spec.mode == Mode::Auto && step.replicas == current {
         return Some(hold(rotation, current));
     }
-    // A mode that writes nothing to the target drains nothing, and takes back what was begun.
+    // A mode that does not write to the target drains nothing, and cancels drains in progress.
     let wanted = if spec.mode == Mode::Auto { step.replicas } else { current };
     let plan = drain(rotation, wanted, current, traffic.drain_timeout, now);
     if spec.mode == Mode::Auto && step.replicas < current {

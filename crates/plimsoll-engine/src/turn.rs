@@ -1,4 +1,4 @@
-//! One turn of one service: from what is observed to everything that is decided.
+//! One turn of one service: from the observation to all of its decisions.
 
 use jiff::Timestamp;
 
@@ -14,7 +14,7 @@ use plimsoll_api::Validated;
 /// Everything that one turn decides.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Turn {
-    /// How many replicas there should be.
+    /// The number of replicas.
     pub decision: Decision,
     /// Where requests go; `None` without `spec.failover`.
     pub failover: Option<FailoverDecision>,
@@ -22,8 +22,7 @@ pub struct Turn {
     pub recovery: Option<Recovery>,
 }
 
-/// Decides everything for one service at `now`. Each sample is graded once; recovery, failover and replicas all decide
-/// on that grade.
+/// Decides everything for one service at `now`. Each sample is graded once; failover and scaling decide on the same grade.
 #[must_use]
 pub fn turn(
     spec: &Validated,
@@ -40,7 +39,7 @@ pub fn turn(
     Turn { decision, failover, recovery }
 }
 
-/// The turn of a service whose target is not ours to scale: only where its requests go is decided.
+/// The turn of a service whose target Plimsoll does not scale: only failover is decided.
 #[must_use]
 pub fn turn_unscaled(
     spec: &Validated,
@@ -53,7 +52,7 @@ pub fn turn_unscaled(
     failover::decide(spec, seen, &graded, &mut memory.failover, now, consent)
 }
 
-/// Grades the samples of all KPIs, once in a turn: each grade is remembered for the ones after it.
+/// Grades the samples of all KPIs. Called once per turn, since each grade depends on the earlier ones.
 fn graded(spec: &Validated, seen: &Observation, memory: &mut Memory, now: Timestamp) -> Evidence {
     memory.clock_set_back(now);
     memory.keep_only(&spec.kpis);

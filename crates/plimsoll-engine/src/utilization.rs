@@ -8,9 +8,9 @@ use plimsoll_api::{DecisionReason, Validated, reason};
 
 /// The pods behind an average.
 struct Measured {
-    /// What the ready pods with a sample use on average.
+    /// Average usage of the ready pods with a sample.
     average: f64,
-    /// How many these are.
+    /// Number of these pods.
     pods: f64,
     /// Ready pods without a sample.
     missing: f64,
@@ -77,7 +77,7 @@ fn measure(seen: &Seen<'_>) -> Option<Measured> {
         }
         (Value::ByPod(by_pod), Pods::Listed(listed)) => {
             let (mut used, mut missing, mut unready) = (Vec::new(), 0.0, 0.0);
-            // A replica that gets no requests says nothing about how busy the others are.
+            // An ejected replica gets no requests, so its usage shows nothing about the others.
             for pod in listed.iter().filter(|pod| !ejected(&pod.name)) {
                 match by_pod.get(&pod.name) {
                     _ if !pod.ready => unready += 1.0,
@@ -92,10 +92,10 @@ fn measure(seen: &Seen<'_>) -> Option<Measured> {
     }
 }
 
-/// Replicas to have, or `None` to keep what there is.
+/// Wanted replicas, or `None` to keep the current ones.
 ///
-/// Missing pods count against the change: as fully used before a scale-down, as idle before a scale-up; so do unready
-/// ones before a scale-up. A change that this turns around or makes smaller than the tolerance does not happen.
+/// Missing pods count against the change: as fully used before a scale-down, as idle before a scale-up. Unready pods count as
+/// idle before a scale-up. If this reverses the change or brings it within the tolerance, nothing changes.
 fn wanted(measured: &Measured, target: f64, current: i32, spec: &Validated) -> Option<i32> {
     let within = |ratio: f64| is_tolerated(ratio, spec);
     let Measured { average, pods, missing, unready } = *measured;
@@ -104,7 +104,7 @@ fn wanted(measured: &Measured, target: f64, current: i32, spec: &Validated) -> O
     if missing == 0.0 && !dampened_up {
         return (!within(ratio)).then(|| replicas_for(ratio * pods));
     }
-    // Shares of pods before products with their numbers: these may leave the range of an f64, and those can't.
+    // Divide before multiplying: a product with the number of pods may overflow an f64, a share of them can't.
     let (counted, others) = if ratio < 1.0 {
         (pods + missing, missing * (target.max(1.0) / target))
     } else {

@@ -1,8 +1,8 @@
-//! A zone whose replicas are lost: the others are raised for its share at once.
+//! Lost zones: the service is scaled up immediately, so that the remaining zones have the needed replicas.
 //!
-//! Kubernetes gives up a node after most of a minute and its pods after another five, and until then the scheduler
-//! still spreads new pods over the dead zone. If the living zones have half of the replicas, they get half of the new
-//! ones, too: so what is needed, divided by the share of the living zones, gives these what is needed.
+//! Kubernetes marks a node NotReady after most of a minute and evicts its pods after another five. Until then the scheduler
+//! still spreads new pods over the lost zone: if the remaining zones have half of the replicas, they get half of the new
+//! ones, too. The needed replicas are therefore divided by the share of the remaining zones.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -15,22 +15,22 @@ use super::{
 };
 use plimsoll_api::{DecisionReason, Goal, Validated};
 
-/// The proposals within this time before a loss count as what was needed: in the first seconds of a loss the metrics of an
-/// unknown part of the replicas are missing.
+/// Proposals within this time before a loss count as the need: in the first seconds of a loss, metrics of an unknown part of
+/// the replicas are missing.
 const BEFORE: SignedDuration = SignedDuration::from_secs(30);
-/// A process that looks for less than this can't tell what there was before from what was raised for a loss.
+/// A process that has run for less than this can't distinguish the replicas before a loss from those added for it.
 const YOUNG: SignedDuration = SignedDuration::from_secs(60);
-/// Raises that are younger may have been for a loss that a process before this one saw.
+/// Younger raises may have been made for a loss by an earlier process.
 const RECENT: SignedDuration = SignedDuration::from_secs(600);
-/// A loss is remembered for so much longer than what was raised for it may be held: one that flaps is one.
+/// A loss is remembered for the scale-down window and this time, so that a flapping zone counts as one loss.
 const REMEMBERED: SignedDuration = SignedDuration::from_secs(300);
-/// Kubernetes evicts the pods of a node that is gone after five minutes (DefaultTolerationSeconds).
+/// Kubernetes evicts the pods of an unreachable node after five minutes (DefaultTolerationSeconds).
 const EVICTION: SignedDuration = SignedDuration::from_secs(300);
 
-/// What is remembered of losses.
+/// Memory of zone losses.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct ZoneMemory {
-    /// The first look of this process.
+    /// The first turn of this process.
     since: Option<Timestamp>,
     loss: Option<Loss>,
 }
@@ -47,18 +47,18 @@ struct Loss {
 }
 
 impl ZoneMemory {
-    /// What was noted ahead of `now` counts as noted now.
+    /// Limits all times to `now`.
     pub fn clock_set_back(&mut self, now: Timestamp) {
         let loss = self.loss.as_mut().into_iter().flat_map(|loss| [&mut loss.since, &mut loss.last]);
         self.since.as_mut().into_iter().chain(loss).for_each(|at| *at = now.min(*at));
     }
 }
 
-/// What a loss is judged by.
+/// Input for the response to a loss.
 pub(super) struct Situation<'a> {
     pub spec: &'a Validated,
     pub looks: &'a [Look],
-    /// Replicas that the target wants now.
+    /// The target's current `spec.replicas`.
     pub replicas: i32,
     pub recommendations: &'a Recommendations,
     pub changes: &'a Changes,
@@ -66,10 +66,10 @@ pub(super) struct Situation<'a> {
 }
 
 impl Situation<'_> {
-    /// Replicas that there must be for a loss, so that those which are needed serve; 0 without one.
+    /// Total replicas during a loss that let the needed ones serve; 0 without a loss.
     ///
-    /// What is needed is what a Load says now, or what was proposed before the loss: a proposal that is relative to the
-    /// replicas there are would grow with each raise.
+    /// The need is what a Load proposes now, or what was proposed before the loss. Proposals relative to the current replicas
+    /// would grow with each raise.
     pub fn raised(&self, zones: Option<&Zones>, memory: &mut ZoneMemory) -> i32 {
         let now = self.now;
         let since = *memory.since.get_or_insert(now);
@@ -88,12 +88,12 @@ impl Situation<'_> {
         let needed = loads.filter_map(|look| look.proposal).fold(loss.needed, i32::max);
         let (lost, left) = (f64::from(zones.replicas_lost), f64::from(zones.replicas_left));
         let raised = replicas_for(f64::from(needed) * (lost + left) / left);
-        // Meanwhile none goes: a scale-down might take those that serve, and Kubernetes is about to change who is where.
+        // No scale-down until the eviction: it might remove serving replicas, and Kubernetes is about to move pods.
         let is_new = now.duration_since(loss.since) < EVICTION;
         if is_new { raised.max(self.replicas) } else { raised }
     }
 
-    /// Replicas that were needed before a loss that is seen for the first time.
+    /// Replicas that were needed before a newly detected loss.
     fn needed_before(&self, young: bool) -> i32 {
         let window = BEFORE.max(self.spec.period * 2);
         let proposed = self.recommendations.highest(window, self.now).unwrap_or(self.replicas);
@@ -105,7 +105,7 @@ impl Situation<'_> {
     }
 }
 
-/// Raises for a loss. Stabilisation does not hold it: what is left carries all of the load.
+/// Raises the replicas for a loss, without stabilization: the remaining replicas carry the whole load.
 pub(super) fn raise(step: &mut Step, zones: Option<&Zones>, raised: i32) {
     let Some(zones) = zones else { return };
     step.at_least(raised, || DecisionReason::ZoneLost {

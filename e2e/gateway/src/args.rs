@@ -7,16 +7,16 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(version, about)]
 pub struct Args {
-    /// Address that Gateways get.
+    /// Address of every Gateway.
     #[arg(long)]
     pub address: IpAddr,
-    /// `gatewayClassName` of those that it serves.
+    /// `gatewayClassName` of the Gateways to serve.
     #[arg(long, default_value = "stand-in")]
     pub class: String,
     /// Folder for HAProxy's configuration.
     #[arg(long)]
     pub folder: PathBuf,
-    /// Endpoints at 192.0.2.N are at 127.0.0.N: an API server takes no loopback addresses for endpoints.
+    /// Map endpoints at 192.0.2.N to 127.0.0.N: an API server refuses loopback addresses of endpoints.
     #[arg(long)]
     pub loopback: bool,
 }

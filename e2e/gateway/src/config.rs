@@ -1,4 +1,4 @@
-//! HAProxy's configuration for the routes.
+//! Renders HAProxy's configuration for the routes.
 
 use std::{
     collections::BTreeMap,
@@ -8,10 +8,10 @@ use std::{
 
 use crate::world::{Route, Rule, World};
 
-/// One rule with its place, which names its parts in the configuration.
+/// A rule with its place, which names its variables and backends in the configuration.
 type Placed<'a> = (String, &'a Route, &'a Rule);
 
-/// The configuration, which is always the same for the same world.
+/// Renders the configuration; the same world always gives the same text.
 pub fn render(world: &World, address: IpAddr) -> String {
     let mut text = String::new();
     // Writing into a String can't fail.
@@ -42,7 +42,7 @@ fn write(text: &mut String, world: &World, address: IpAddr) -> Result<(), Error>
         }
     }
     for (port, mut rules) in ports {
-        // The longest path that fits counts.
+        // The longest matching path wins.
         let longest = |rule: &Rule| rule.paths.iter().map(String::len).max().unwrap_or_default();
         rules.sort_by_key(|(_, _, rule)| std::cmp::Reverse(longest(rule)));
         writeln!(text, "frontend port{port}\n  bind {address}:{port}")?;
@@ -52,7 +52,7 @@ fn write(text: &mut String, world: &World, address: IpAddr) -> Result<(), Error>
         for (place, _, rule) in &rules {
             choose(text, place, rule, world.lies().empty)?;
         }
-        writeln!(text, "  default_backend nobody")?;
+        writeln!(text, "  default_backend unmatched")?;
     }
     for (place, _, rule) in &placed {
         for (at, (_, endpoints)) in rule.backends.iter().enumerate() {
@@ -62,10 +62,10 @@ fn write(text: &mut String, world: &World, address: IpAddr) -> Result<(), Error>
             }
         }
     }
-    writeln!(text, "backend empty\nbackend nobody\n  http-request return status 404")
+    writeln!(text, "backend empty\nbackend unmatched\n  http-request return status 404")
 }
 
-/// Sets which of the rules a request meets, and a number that decides on its backend.
+/// Sets the rule that a request matches, and a random number that selects its backend.
 fn front(text: &mut String, place: &str, route: &Route, rule: &Rule, empty: bool) -> Result<(), Error> {
     let paths = rule.paths.join(" ");
     let host = match route.hostnames.as_slice() {

@@ -1,5 +1,5 @@
-//! HAProxy as a child: each configuration is a process of its own, which takes over from the one before, with its listening
-//! sockets, so that no connection is lost to that.
+//! HAProxy as a child process: each configuration runs in a process of its own, which takes over the listening sockets of its
+//! predecessor, so that no connection is lost.
 
 use std::{
     path::{Path, PathBuf},
@@ -13,21 +13,21 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// Time until a new process listens, and the one before does not any more.
+/// Time until a new process listens and its predecessor has stopped listening.
 const TAKES_OVER: Duration = Duration::from_millis(150);
 
-/// The process that serves.
+/// The running process and its predecessors.
 pub struct HaProxy {
     file: PathBuf,
-    /// Where a process hands over its sockets.
+    /// Unix socket over which a process hands over its listening sockets.
     socket: PathBuf,
     running: Option<(String, Child)>,
-    /// Those that finish their last requests.
+    /// Predecessors that finish their last requests.
     leaving: Vec<Child>,
 }
 
 impl HaProxy {
-    /// None runs yet.
+    /// No process runs yet.
     pub fn new(folder: &Path) -> Self {
         let (file, socket) = (folder.join("gateway.cfg"), folder.join("gateway.sock"));
         Self { file, socket, running: None, leaving: Vec::new() }
@@ -39,7 +39,7 @@ impl HaProxy {
         if self.running.as_ref().is_some_and(|(runs, _)| runs == config) {
             return Ok(());
         }
-        // Without a Gateway there is nothing to listen on, which HAProxy calls an error.
+        // Without a Gateway there is no listener, which HAProxy refuses as an error.
         if !config.contains("frontend ") {
             return Ok(());
         }
@@ -51,8 +51,8 @@ impl HaProxy {
         if let Some(pid) = self.running.as_ref().and_then(|(_, child)| child.id()) {
             command.arg("-x").arg(&self.socket).arg("-sf").arg(pid.to_string());
         }
-        let mut child = command.spawn().context("haproxy can't be started")?;
-        // One that refuses its configuration ends at once, and the one before goes on.
+        let mut child = command.spawn().context("cannot start haproxy")?;
+        // A process that refuses its configuration exits immediately, and its predecessor keeps serving.
         match timeout(TAKES_OVER, child.wait()).await {
             Ok(ended) => eprintln!("haproxy ended: {:?}; its configuration:\n{config}", ended?),
             Err(_) => {

@@ -1,14 +1,14 @@
-//! A stand-in for an implementation of the Gateway API, for tests alone: it programs a real HAProxy from Gateways,
-//! HTTPRoutes and EndpointSlices, so that real requests follow the weights of a route.
+//! A stand-in for an implementation of the Gateway API, only for tests: it configures a real HAProxy from Gateways, HTTPRoutes
+//! and EndpointSlices, so that real requests follow the weights of a route.
 //!
-//! It knows hostnames, path prefixes and weights, plain HTTP, and Services as backends; all else of a route it does not
-//! see, and it asks for no ReferenceGrant. It can be told to lie as implementations do ([`world::Lies`]).
+//! It supports hostnames, path prefixes and weights, plain HTTP, and Services as backends. It ignores all other fields of a
+//! route and requires no ReferenceGrant. An annotation makes it lie as real implementations do ([`world::Lies`]).
 
 mod args;
 mod config;
 mod haproxy;
-mod said;
 mod world;
+mod written;
 
 use std::time::Duration;
 
@@ -26,26 +26,26 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::{args::Args, haproxy::HaProxy, said::Said, world::World};
+use crate::{args::Args, haproxy::HaProxy, world::World, written::WrittenStatuses};
 
-/// Time between two looks at what the watches know.
+/// Time between two evaluations of the watched objects.
 const BEAT: Duration = Duration::from_millis(50);
-/// With the lie `early`, HAProxy is that much behind.
+/// With the lie `early`, HAProxy's configuration lags by this time.
 const LATE: Duration = Duration::from_secs(4);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    // The only error is that a provider is there already, which does as well.
+    // The only error is that a provider is already installed, which is fine.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let args = Args::parse();
-    let client = Client::try_default().await.context("no cluster is configured")?;
+    let client = Client::try_default().await.context("no cluster configured")?;
     tokio::select! {
         ended = run(&args, &client) => ended,
         () = orphaned() => Ok(()),
     }
 }
 
-/// Whoever started us holds our standard input, and is gone when that ends.
+/// Waits until the parent process has ended: it holds our standard input open.
 async fn orphaned() {
     let mut sink = Vec::new();
     let _ = tokio::io::stdin().read_to_end(&mut sink).await;
@@ -61,7 +61,7 @@ async fn run(args: &Args, client: &Client) -> Result<()> {
     }
     let mut haproxy = HaProxy::new(&args.folder);
     let mut wanted: Option<(String, Instant)> = None;
-    let mut said = Said::default();
+    let mut written = WrittenStatuses::default();
     loop {
         let world = World::of(args, &gateways.state(), &routes.state(), &slices.state(), &services.state());
         let config = config::render(&world, args.address);
@@ -74,16 +74,16 @@ async fn run(args: &Args, client: &Client) -> Result<()> {
         if !late {
             haproxy.run(&config).await?;
         }
-        for (object, status) in said.news(&world, args.address) {
+        for (object, status) in written.changed(&world, args.address) {
             if !write_status(client, &object, &status).await {
-                said.forget(&object);
+                written.forget(&object);
             }
         }
         sleep(BEAT).await;
     }
 }
 
-/// A watch that goes on for ever.
+/// Starts a watch that never ends.
 fn follow(client: &Client, group: &str, kind: &str) -> reflector::Store<DynamicObject> {
     let version = "v1";
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
@@ -95,7 +95,7 @@ fn follow(client: &Client, group: &str, kind: &str) -> reflector::Store<DynamicO
     store
 }
 
-/// Whether it was written; what can't be written now is tried at the next beat.
+/// Returns whether the status was written; a failed write is retried at the next beat.
 async fn write_status(client: &Client, object: &world::Key, status: &serde_json::Value) -> bool {
     let gvk = GroupVersionKind::gvk("gateway.networking.k8s.io", "v1", object.kind);
     let api: Api<DynamicObject> =

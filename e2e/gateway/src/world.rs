@@ -1,4 +1,4 @@
-//! What there is: Gateways of our class, and the rules of the routes that want to be there.
+//! The watched objects: Gateways of our class, and the rules of the routes that are attached to them.
 
 use std::{
     collections::BTreeMap,
@@ -11,68 +11,68 @@ use serde_json::{Value, json};
 
 use crate::args::Args;
 
-/// Annotation of a Gateway that makes it lie.
+/// Annotation of a Gateway with its lies.
 const LIES: &str = "plimsoll.dev/lies";
 
-/// How implementations of the Gateway API lie, as words in the annotation.
+/// How implementations of the Gateway API lie; the annotation lists the names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lies {
-    /// `early`: status says that a change is there seconds before it is.
+    /// `early`: status reports a change seconds before it is in force.
     pub early: bool,
-    /// `stale`: status is not written any more, and so speaks of an older generation.
+    /// `stale`: status is no longer written, so it is of an older generation.
     pub stale: bool,
-    /// `empty-503`: a share of the requests goes to a backend without endpoints, and is answered 503 (as the
-    /// specification wants it); without it, backends that have some share it.
+    /// `empty-503`: the share of a backend without endpoints is answered with 503 (as the specification requires); otherwise
+    /// the other backends get it.
     pub empty: bool,
-    /// `sections`: status speaks of each listener, where the route speaks of the Gateway, and never of a port.
+    /// `sections`: status has a parentRef for each listener, though the route refers to the Gateway, and never a port.
     pub sections: bool,
 }
 
-/// Which object.
+/// Identifies an object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
-    /// Its kind.
+    /// Kind of the object.
     pub kind: &'static str,
-    /// Its namespace.
+    /// Namespace of the object.
     pub namespace: String,
-    /// Its name.
+    /// Name of the object.
     pub name: String,
 }
 
 /// A Gateway of our class.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gateway {
-    /// Which.
+    /// Kind, namespace and name.
     pub key: Key,
-    /// Of its spec.
+    /// `metadata.generation`.
     pub generation: i64,
-    /// Of its HTTP listeners.
+    /// Ports of the HTTP listeners.
     pub ports: Vec<u16>,
-    /// Their names.
+    /// Names of the HTTP listeners.
     pub sections: Vec<String>,
     lies: Lies,
 }
 
-/// A route with a parent of ours.
+/// A route that is attached to a Gateway of our class.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
-    /// Which.
+    /// Kind, namespace and name.
     pub key: Key,
-    /// Of its spec.
+    /// `metadata.generation`.
     pub generation: i64,
-    /// `parentRefs` that are Gateways of ours, as status has them.
+    /// `parentRefs` to Gateways of our class, as they are written to status.
     pub parents: Vec<Value>,
     /// Ports of those Gateways.
     pub ports: Vec<u16>,
-    /// All, if there are none.
+    /// Hostnames; an empty list matches every host.
     pub hostnames: Vec<String>,
-    /// In their order.
+    /// Rules in the order of the spec.
     pub rules: Vec<Rule>,
-    /// A backend that does not exist.
+    /// A referenced Service that does not exist.
     pub missing: Option<String>,
 }
 
-/// Where the requests of a path go.
+/// A rule of a route: paths and backends.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
     /// Path prefixes.
@@ -81,19 +81,19 @@ pub struct Rule {
     pub backends: Vec<(i64, Vec<(IpAddr, u16)>)>,
 }
 
-/// All of it.
+/// All Gateways and routes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct World {
     /// Gateways of our class.
     pub gateways: Vec<Gateway>,
-    /// Their routes.
+    /// Routes that are attached to these Gateways.
     pub routes: Vec<Route>,
 }
 
 type Objects = [Arc<DynamicObject>];
 
 impl World {
-    /// From what the watches know.
+    /// Builds the world from the watched objects.
     pub fn of(
         args: &Args,
         gateways: &Objects,
@@ -116,7 +116,7 @@ impl World {
         Self { gateways, routes }
     }
 
-    /// What any of the Gateways was told to lie about.
+    /// Union of the lies of all Gateways.
     pub fn lies(&self) -> Lies {
         self.gateways.iter().fold(Lies::default(), |all, gateway| Lies {
             early: all.early || gateway.lies.early,
@@ -151,8 +151,8 @@ impl Gateway {
         })
     }
 
-    /// `parent` of a route, as its status has it.
-    fn spoken_of(&self, parent: &Value) -> Vec<Value> {
+    /// `parentRef` entries of a route's status for this `parent`.
+    fn status_refs(&self, parent: &Value) -> Vec<Value> {
         if !self.lies.sections {
             return vec![parent.clone()];
         }
@@ -205,12 +205,12 @@ impl Route {
         ports.dedup();
         let hostnames = list(data, "/spec/hostnames").filter_map(Value::as_str).map(str::to_owned).collect();
         let generation = object.metadata.generation.unwrap_or_default();
-        let parents = parents.into_iter().flat_map(|(parent, gateway)| gateway.spoken_of(parent)).collect();
+        let parents = parents.into_iter().flat_map(|(parent, gateway)| gateway.status_refs(parent)).collect();
         Some(Self { key, generation, parents, ports, hostnames, rules, missing })
     }
 }
 
-/// Those that are ready, by namespace and Service.
+/// Ready endpoints by namespace and Service.
 fn endpoints(slices: &Objects, loopback: bool) -> Endpoints {
     let mut all = Endpoints::new();
     for slice in slices {

@@ -1,6 +1,6 @@
-//! Plimsoll steers an HTTPRoute: a real API server with the Gateway API's own definitions, the stand-in with a real
-//! HAProxy, and Plimsoll's controller in this process.
-// Clippy knows the test functions, but not what they share.
+//! Plimsoll steers an HTTPRoute: with a real API server and the Gateway API's own definitions, the stand-in with a real
+//! HAProxy, and Plimsoll's controller in a child process.
+// Clippy recognizes the test functions, but not their helpers.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 #[path = "support/fixture.rs"]
@@ -27,7 +27,7 @@ fn weights(route: &Value, rule: usize) -> Vec<i64> {
     backends.into_iter().flatten().filter_map(|backend| backend.get("weight")?.as_i64()).collect()
 }
 
-/// What Plimsoll must not touch: the spec without the weights of the rule that it steers.
+/// The part that Plimsoll must not touch: the spec without the weights of the steered rule.
 fn others(route: &Value) -> Value {
     let mut spec = route.get("spec").cloned().unwrap_or_default();
     for backend in
@@ -39,12 +39,12 @@ fn others(route: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn plimsoll_itself() {
-    fixture::itself().await;
+async fn plimsoll_child_process() {
+    fixture::run_child_process().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rule_follows_failover_and_no_lie_of_its_gateway_is_believed() {
+async fn a_rule_follows_failover_and_lies_in_the_gateways_status_are_not_trusted() {
     let mut fixture = Fixture::set().await;
 
     // A cluster without the Gateway API.
@@ -52,26 +52,26 @@ async fn a_rule_follows_failover_and_no_lie_of_its_gateway_is_believed() {
     fixture.wait_for("False RouteNotFound", Duration::from_secs(20)).await;
     assert!(fixture.message().await.contains("does not serve HTTPRoute"), "{}", fixture.message().await);
 
-    // It comes while Plimsoll runs.
+    // The Gateway API is installed while Plimsoll runs.
     fixture.install_gateway_api();
     fixture
-        .wait_until("the definitions to be noticed", Duration::from_secs(60), |said| {
-            said.contains("HTTPRoute shop does not exist")
+        .wait_until("the CRDs are noticed", Duration::from_secs(60), |text| {
+            text.contains("HTTPRoute shop does not exist")
         })
         .await;
 
-    // The first programming: status says yes seconds before HAProxy knows the route.
+    // The first programming: status accepts the route seconds before HAProxy serves it.
     fixture.lie("early").await;
     fixture.stand_in();
     fixture.route();
     let claimed = fixture.accepted_at(1, Duration::from_secs(20)).await;
     let served = fixture.wait_for_true(Duration::from_secs(30)).await;
     let late = served.duration_since(claimed);
-    assert!(late >= Duration::from_secs(3), "believed {late:?} after the claim, and served only after 4 s");
-    assert_eq!(fixture.answers(20).await, ["web"; 20], "True, and yet it does not answer");
+    assert!(late >= Duration::from_secs(3), "True {late:?} after the claim, though served only after 4 s");
+    assert_eq!(fixture.answers(20).await, ["web"; 20], "True, but web does not answer");
     fixture.lie("").await;
 
-    // A standby takes over: the weights of the one rule, and nothing else.
+    // A standby takes over: only the weights of the one rule change.
     let before = fixture.get("httproute", "shop").await;
     assert_eq!(weights(&before, 1), [100, 0]);
     fixture.plimsoll(Some(100)).await;
@@ -86,23 +86,23 @@ async fn a_rule_follows_failover_and_no_lie_of_its_gateway_is_believed() {
     fixture.wait_for_weights("web 70, web-b 30").await;
     let answers = fixture.answers(400).await;
     let standby = answers.iter().filter(|answer| *answer == "web-b").count();
-    assert!((80..=160).contains(&standby), "{standby} of 400 at the standby, which has 30 %");
+    assert!((80..=160).contains(&standby), "{standby} of 400 went to the standby, whose share is 30 %");
 
-    // Status speaks of an older generation for ever: right weights and right answers are not enough.
+    // Status stays at an older generation: correct weights and answers are not enough.
     fixture.lie("stale").await;
     fixture.plimsoll(Some(100)).await;
     fixture
-        .wait_until("the stale status to be seen", Duration::from_secs(20), |said| {
-            said.starts_with("Unknown RouteProgressing") && said.contains("yet to take over")
+        .wait_until("the stale status is noticed", Duration::from_secs(20), |text| {
+            text.starts_with("Unknown RouteProgressing") && text.contains("not yet")
         })
         .await;
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(weights(&fixture.get("httproute", "shop").await, 1), [0, 100]);
-    assert!(fixture.said().await.starts_with("Unknown RouteProgressing"), "{}", fixture.said().await);
+    assert!(fixture.status().await.starts_with("Unknown RouteProgressing"), "{}", fixture.status().await);
     fixture.lie("").await;
     fixture.wait_for_true(Duration::from_secs(20)).await;
 
-    // Status speaks of each listener, where the route speaks of the Gateway.
+    // Status has a parentRef for each listener, though the route refers to the Gateway.
     fixture.lie("sections").await;
     fixture.plimsoll(Some(90)).await;
     fixture.wait_for_weights("web 10, web-b 90").await;
@@ -110,21 +110,21 @@ async fn a_rule_follows_failover_and_no_lie_of_its_gateway_is_believed() {
     assert_eq!(status.pointer("/status/parents/0/parentRef/sectionName"), Some(&json!("http")), "{status}");
     fixture.lie("").await;
 
-    // Back to a primary without endpoints, which keeps its weight: its whole share is 503.
+    // Back to a primary without endpoints, which keeps its weight: its whole share is answered with 503.
     fixture.lie("empty-503").await;
     fixture.endpoints("web", false).await;
     fixture.plimsoll(Some(60)).await;
     fixture.wait_for("False RouteNotServing", Duration::from_secs(30)).await;
     assert!(fixture.message().await.contains("answers 503"), "{}", fixture.message().await);
 
-    // The standby takes all, and the Gateway says so before it does.
+    // The standby gets all requests, and status reports it too early.
     fixture.lie("early,empty-503").await;
     fixture.plimsoll(Some(100)).await;
     let serves = fixture.wait_for_true(Duration::from_secs(40)).await;
-    assert_eq!(fixture.answers(40).await, ["web-b"; 40], "True, and yet some are not answered");
+    assert_eq!(fixture.answers(40).await, ["web-b"; 40], "True, but the standby does not answer all");
     assert!(serves.elapsed() < Duration::from_secs(10));
 
-    // What is wrong with the route is said, and nothing is changed.
+    // An invalid route is reported and not changed.
     fixture.lie("").await;
     let spec = json!([{"op": "remove", "path": "/spec/rules/1/backendRefs/1"}]).to_string();
     fixture.kubectl(&["patch", "httproute", "shop", "--type=json", "--patch", &spec]);
@@ -134,7 +134,7 @@ async fn a_rule_follows_failover_and_no_lie_of_its_gateway_is_believed() {
     a_concurrent_edit_is_never_lost(&fixture).await;
 }
 
-/// Leads by a lease of its own until the election is dropped.
+/// Holds a lease of its own until the election is dropped.
 async fn lead(client: Client) -> (Leader, JoinSet<()>) {
     let random = Random::system();
     let config = LeaseConfig {
@@ -150,7 +150,7 @@ async fn lead(client: Client) -> (Leader, JoinSet<()>) {
     (leader, election)
 }
 
-/// Somebody edits between the look and the write: the write fails as a whole, and the next one keeps the edit.
+/// An edit between the read and the write: the write fails as a whole, and the next one keeps the edit.
 async fn a_concurrent_edit_is_never_lost(fixture: &Fixture) {
     fixture.stop().await;
     fixture.route();
@@ -169,7 +169,7 @@ async fn a_concurrent_edit_is_never_lost(fixture: &Fixture) {
     let Plan::Change(change) = plan(&Route::of(&seen).unwrap(), "main", &shares(40), &[], "shop") else {
         panic!("there is something to change")
     };
-    // The rules swap places: an index alone would hit the wrong rule.
+    // The rules swap places: an index alone would select the invalid rule.
     let swap = json!([{"op": "move", "from": "/spec/rules/1", "path": "/spec/rules/0"}]).to_string();
     fixture.kubectl(&["patch", "httproute", "shop", "--type=json", "--patch", &swap]);
     let edited = fixture.get("httproute", "shop").await;
@@ -179,7 +179,7 @@ async fn a_concurrent_edit_is_never_lost(fixture: &Fixture) {
     let error = actuate::patch_route(&client, "default", "shop", change.patch, &permit()).await.unwrap_err();
     assert!(actuate::is_stale(&error), "{error:?}");
     assert_eq!(fixture.get("httproute", "shop").await.get("spec"), edited.get("spec"));
-    // On what there is now, it works, and hits the right rule.
+    // On the present route the write succeeds, and changes the right rule.
     let seen = fixture.route_object().await;
     let Plan::Change(change) = plan(&Route::of(&seen).unwrap(), "main", &shares(40), &[], "shop") else {
         panic!("there is something to change")
@@ -188,14 +188,14 @@ async fn a_concurrent_edit_is_never_lost(fixture: &Fixture) {
     assert_eq!(plan(&Route::of(&object).unwrap(), "main", &shares(40), &[], "shop"), Plan::InSync);
     let now = fixture.get("httproute", "shop").await;
     assert_eq!((weights(&now, 0), weights(&now, 1)), (vec![40, 60], vec![7, 3]));
-    // A weight that the schema refuses is no conflict.
-    let wrong = vec![json!({"op": "add", "path": "/spec/rules/0/backendRefs/0/weight", "value": -1})];
-    let error = actuate::patch_route(&client, "default", "shop", wrong, &permit()).await.unwrap_err();
+    // A weight that the schema refuses is not a conflict.
+    let invalid = vec![json!({"op": "add", "path": "/spec/rules/0/backendRefs/0/weight", "value": -1})];
+    let error = actuate::patch_route(&client, "default", "shop", invalid, &permit()).await.unwrap_err();
     assert!(!actuate::is_stale(&error), "{error:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_route_cannot_say_is_a_policy_which_counts_once_it_is_accepted() {
+async fn fields_without_a_route_equivalent_become_a_policy_which_must_be_accepted() {
     let mut fixture = Fixture::set().await;
     fixture.install_gateway_api();
     fixture.stand_in();
@@ -203,15 +203,15 @@ async fn what_a_route_cannot_say_is_a_policy_which_counts_once_it_is_accepted() 
     fixture.traffic(&json!({"algorithm": "RoundRobin", "retries": {"attempts": 1}}));
     fixture.plimsoll(None).await;
 
-    // A cluster without Envoy Gateway: the weights are right, and yet not all that was asked for is there.
+    // A cluster without Envoy Gateway: the weights are right, but other fields of spec.traffic are not in force.
     fixture.wait_for("False PolicyNotServed", Duration::from_secs(40)).await;
     assert!(fixture.message().await.contains("which algorithm, retries of spec.traffic needs"));
     assert_eq!(weights(&fixture.get("httproute", "shop").await, 1), [100, 0]);
 
-    // It comes while Plimsoll runs.
+    // Envoy Gateway is installed while Plimsoll runs.
     fixture.install_envoy_gateway();
-    let nobody = "Unknown RouteProgressing: nobody has said yet that it takes BackendTrafficPolicy web";
-    fixture.wait_for(nobody, Duration::from_secs(40)).await;
+    let pending = "Unknown RouteProgressing: no controller has accepted BackendTrafficPolicy web yet";
+    fixture.wait_for(pending, Duration::from_secs(40)).await;
     let written = fixture.get("backendtrafficpolicy", "web").await;
     let at = |path: &str| written.pointer(path).cloned().unwrap_or_default();
     assert_eq!(at("/spec/loadBalancer/type"), "RoundRobin");
@@ -222,35 +222,31 @@ async fn what_a_route_cannot_say_is_a_policy_which_counts_once_it_is_accepted() 
     );
     assert_eq!(at("/metadata/ownerReferences/0/kind"), "ScalableService");
 
-    // What is said of no generation, or of an older one, is nothing.
+    // A condition without a generation, or of an older one, does not count.
     fixture.policy_is("True", "Accepted", 0);
     tokio::time::sleep(Duration::from_secs(4)).await;
-    assert!(fixture.said().await.starts_with("Unknown RouteProgressing"), "{}", fixture.said().await);
+    assert!(fixture.status().await.starts_with("Unknown RouteProgressing"), "{}", fixture.status().await);
     fixture.policy_is("True", "Accepted", 1);
     fixture.wait_for_true(Duration::from_secs(20)).await;
     assert!(fixture.message().await.ends_with("BackendTrafficPolicy web (algorithm, retries) is accepted"));
 
-    // Somebody edits it: put right, and what was accepted before counts no more.
+    // A foreign edit is reverted, and the earlier acceptance no longer counts.
     let edit = json!({"spec": {"retry": {"numRetries": 9}}}).to_string();
     fixture.kubectl(&["patch", "backendtrafficpolicy", "web", "--type=merge", "--patch", &edit]);
     fixture.wait_for("Unknown RouteProgressing", Duration::from_secs(30)).await;
     let now = fixture.get("backendtrafficpolicy", "web").await;
     assert_eq!(now.pointer("/spec"), written.pointer("/spec"));
-    assert_eq!(now.pointer("/metadata/generation"), Some(&json!(3)), "written, edited, put right");
+    assert_eq!(now.pointer("/metadata/generation"), Some(&json!(3)), "written, edited, reverted");
     fixture.policy_is("False", "Conflicted", 3);
     fixture.wait_for("False PolicyNotAccepted", Duration::from_secs(30)).await;
-    assert!(
-        fixture.message().await.contains("(Conflicted): as the test says"),
-        "{}",
-        fixture.message().await
-    );
+    assert!(fixture.message().await.contains("(Conflicted): set by the test"), "{}", fixture.message().await);
 
-    // Nothing asks for it any more.
+    // The policy is deleted once no field needs it.
     fixture.traffic(&json!({"algorithm": null, "retries": null}));
     fixture.wait_for_true(Duration::from_secs(20)).await;
     assert_eq!(fixture.kubectl(&["get", "backendtrafficpolicies", "--output=name"]), "");
 
-    // Somebody has one of this name.
+    // A foreign policy has the same name.
     let target = json!({"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "shop"});
     let mut foreign = json!({"apiVersion": "gateway.envoyproxy.io/v1alpha1", "kind": "BackendTrafficPolicy",
         "metadata": {"name": "web", "namespace": "default"}, "spec": {"targetRefs": [target]}});
@@ -261,7 +257,7 @@ async fn what_a_route_cannot_say_is_a_policy_which_counts_once_it_is_accepted() 
     let left = fixture.get("backendtrafficpolicy", "web").await;
     assert_eq!(left.pointer("/spec"), foreign.pointer("/spec"));
 
-    // Whatever a user may set, Envoy Gateway's own definition takes it, with every field of it known.
+    // Envoy Gateway's own definition accepts every value that a user may set, and knows every field.
     for traffic in EVERY_FIELD {
         let mut fields: Value = serde_json::from_str(traffic).unwrap();
         fields["provider"] = json!("Gateway");

@@ -1,4 +1,4 @@
-// CoreDNS with the plugins of e2e/manifests/coredns.yaml alone: those of cloud providers take minutes to build.
+// CoreDNS with only the plugins of e2e/manifests/coredns.yaml: those of cloud providers take minutes to build.
 package main
 
 import (

@@ -1,4 +1,4 @@
-/* PID 1 of every pod: holds its namespaces, reaps orphans, and goes at SIGTERM. */
+/* PID 1 of every pod: holds its namespaces, reaps orphans, and exits on SIGTERM. */
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>

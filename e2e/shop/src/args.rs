@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::duration::{parse as duration, parse_positive as positive};
 use crate::http::{parse_target, parse_url};
 
-/// A service, a queue, its workers, a load generator and a switchable proxy before Prometheus.
+/// A service, a queue, its workers, a load generator and a fault proxy for Prometheus.
 #[derive(Parser)]
 #[command(version, about)]
 pub struct Cli {
@@ -28,7 +28,7 @@ pub enum Role {
     Work(WorkArgs),
     /// An open-loop load generator that accounts for every request.
     Load(LoadArgs),
-    /// A proxy before a Prometheus that closes connections without an answer on demand.
+    /// A proxy for Prometheus that closes connections without an answer on demand.
     Proxy(ProxyArgs),
 }
 
@@ -36,7 +36,7 @@ pub enum Role {
 pub struct ServeArgs {
     #[arg(long, env = "SHOP_LISTEN", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
-    /// Requests that are worked on at the same time.
+    /// Requests that are served at the same time.
     #[arg(long, env = "SHOP_WORKERS", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub workers: u32,
     /// How long one request occupies a worker, on average.
@@ -48,24 +48,24 @@ pub struct ServeArgs {
     /// Makes jitter and injected errors repeatable.
     #[arg(long, env = "SHOP_SEED")]
     pub seed: Option<u64>,
-    /// Requests that may wait for a worker; one more is answered 503 at once.
+    /// Requests that may wait for a worker; one more is immediately answered with 503.
     #[arg(long, env = "SHOP_QUEUE_LIMIT", default_value_t = 100)]
     pub queue_limit: usize,
-    /// Not ready for this long after the start: requests are answered 503.
+    /// Not ready for this time after the start: requests are answered with 503.
     #[arg(long, env = "SHOP_STARTUP", default_value = "0s", value_parser = duration)]
     pub startup: Duration,
     /// Share of the service time that is burnt as CPU time.
     #[arg(long, env = "SHOP_CPU_SHARE", default_value = "0", value_parser = share)]
     pub cpu_share: f64,
-    /// Called during the work; its failure (or 5xx) is answered 500.
+    /// Called during the work; if it fails (or answers 5xx), the request is answered with 500.
     #[arg(long, env = "SHOP_DOWNSTREAM", value_parser = parse_url)]
     pub downstream: Option<Uri>,
     #[arg(long, env = "SHOP_DOWNSTREAM_TIMEOUT", default_value = "2s", value_parser = positive)]
     pub downstream_timeout: Duration,
-    /// After SIGTERM: unready, but serving, for this long.
+    /// How long the service stays unready, but serves, after SIGTERM.
     #[arg(long, env = "SHOP_DRAIN_DELAY", default_value = "5s", value_parser = duration)]
     pub drain_delay: Duration,
-    /// After the drain delay: at most this long for what is in flight.
+    /// Longest time for requests in flight after the drain delay.
     #[arg(long, env = "SHOP_SHUTDOWN_GRACE", default_value = "20s", value_parser = duration)]
     pub shutdown_grace: Duration,
 }
@@ -87,7 +87,7 @@ pub struct WorkArgs {
     /// How long one job takes.
     #[arg(long, env = "SHOP_JOB_TIME", default_value = "200ms", value_parser = duration)]
     pub job_time: Duration,
-    /// Pause before asking an empty or failing queue again.
+    /// Pause before an empty or failing queue is polled again.
     #[arg(long, env = "SHOP_POLL_INTERVAL", default_value = "100ms", value_parser = positive)]
     pub poll_interval: Duration,
     #[arg(long, env = "SHOP_LISTEN", default_value = "0.0.0.0:8080")]
@@ -106,13 +106,13 @@ pub enum Spacing {
 #[derive(Args)]
 #[command(args_override_self = true)]
 pub struct LoadArgs {
-    /// Where requests go; several are taken in turn.
+    /// URL to send requests to; several are used in turn.
     #[arg(long = "target", required = true, value_parser = parse_target)]
     pub targets: Vec<Uri>,
-    /// For https: the authority that a certificate must be from, as a file of PEM.
+    /// For https: PEM file of the certificate authority to trust.
     #[arg(long)]
     pub ca: Option<PathBuf>,
-    /// For https: the name that a certificate must be for, instead of the target's host.
+    /// For https: the expected name in the certificate, instead of the target's host.
     #[arg(long, requires = "ca")]
     pub server_name: Option<String>,
     /// Rates in requests/s with durations: `20@30s,20..400@60s,400@20s`.
@@ -124,7 +124,7 @@ pub struct LoadArgs {
     /// Seconds of the trace that are replayed in one second.
     #[arg(long, default_value = "1", value_parser = above_zero, requires = "trace")]
     pub speedup: f64,
-    /// Rate in requests/s to which the highest value of the replayed part is scaled.
+    /// Rate in requests/s for the highest value of the replayed part.
     #[arg(long, value_parser = above_zero, requires = "trace")]
     pub peak: Option<f64>,
     /// Where in the trace to begin, in its own time.
@@ -143,15 +143,15 @@ pub struct LoadArgs {
     /// A request that takes longer, or fails, is late.
     #[arg(long, default_value = "0.25s", value_parser = positive)]
     pub objective: Duration,
-    /// Then a fresh connection, so that new pods behind a Service get load.
+    /// Requests on a connection; a new one then lets new pods behind a Service get load.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     pub requests_per_connection: u32,
-    /// Requests in flight; one more is not started but accounted as the error `client_limit`.
+    /// Most requests in flight; one more is not started and counts as the error `client_limit`.
     #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub max_in_flight: u32,
     #[arg(long, default_value = "GET")]
     pub method: Method,
-    /// Sent with every request, as `NAME: VALUE`; repeatable (for example `Host`).
+    /// Header of every request, as `NAME: VALUE`; repeatable (for example `Host`).
     #[arg(long = "header", value_parser = header)]
     pub headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -160,7 +160,7 @@ pub struct LoadArgs {
 pub struct ProxyArgs {
     #[arg(long, env = "SHOP_LISTEN", default_value = "0.0.0.0:9090")]
     pub listen: SocketAddr,
-    /// Address of the switch, /-/fault: {"mode": "down"} or {"mode": "none"}.
+    /// Address of the control endpoint, /-/fault: {"mode": "down"} or {"mode": "none"}.
     #[arg(long, env = "SHOP_CONTROL_LISTEN", default_value = "0.0.0.0:9091")]
     pub control_listen: SocketAddr,
     /// The real Prometheus.
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_flags_say_what_is_allowed() {
+    fn the_error_of_a_bad_flag_has_the_allowed_values() {
         for (flags, wanted) in [
             (vec!["serve", "--service-jitter", "2"], "from 0 to 1"),
             (vec!["serve", "--workers", "0"], "1..=100000"),

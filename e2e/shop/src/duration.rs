@@ -1,4 +1,4 @@
-//! Durations as people write them: `250ms`, `1.5s`, `1m30s`, `2d`.
+//! Durations with units: `250ms`, `1.5s`, `1m30s`, `2d`.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
             "{text:?} is not a duration: write numbers with a unit of us, ms, s, m, h or d, as in 250ms or 1m30s"
         )
     };
-    // A space inside is more likely to be a mistake of quoting.
+    // An inner space is more likely a quoting mistake.
     if text.trim().contains(char::is_whitespace) {
         return Err(fail());
     }
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_says_what_is_allowed() {
+    fn the_error_of_other_text_has_the_allowed_form() {
         for text in ["", "5", "s", "1x", "-1s", "1s2", "1..5s", "1e3s", "1 s"] {
             let error = parse(text).expect_err(text);
             assert!(error.contains("250ms") && error.contains(&format!("{text:?}")), "{error}");

@@ -10,7 +10,7 @@ use rustix::time::{ClockId, clock_gettime};
 /// OpenMetrics text, and its content type.
 pub type Page = ([(HeaderName, &'static str); 1], String);
 
-/// What is in `registry`, with CPU time and memory of this process under their usual names.
+/// The metrics of `registry`, with CPU time and memory of this process under their usual names.
 pub fn page(mut registry: Registry) -> Page {
     let help = "User and system CPU time of the process in seconds";
     registry.register("process_cpu_seconds", help, ConstCounter::new(cpu_seconds()));

@@ -1,4 +1,4 @@
-//! What every HTTP role shares: a listener, answers, numbers in a query, a plain client.
+//! Shared by every HTTP role: a listener, answers, numbers in a query, a plain client.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::signal::Stop;
 /// A pooled client for plain HTTP.
 pub type HttpClient = Client<HttpConnector, Body>;
 
-/// Longest body of an answer that [`call`] reads: 1 MiB.
+/// Longest response body that [`call`] reads: 1 MiB.
 const LONGEST_ANSWER: usize = 1 << 20;
 
 pub fn client() -> HttpClient {
@@ -53,10 +53,9 @@ pub async fn call(
     }
 }
 
-/// Listens, and says where: with port 0 the kernel chooses one.
+/// Listens, and prints the address: for port 0 the kernel chooses a port.
 pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let listener =
-        TcpListener::bind(address).await.with_context(|| format!("{address} cannot be listened on"))?;
+    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     eprintln!("listening on {}", listener.local_addr()?);
     Ok(listener)
 }
@@ -64,7 +63,7 @@ pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
 /// Serves until the stop is requested, then finishes the requests in flight.
 pub async fn serve(listener: TcpListener, router: Router, stop: Stop) -> anyhow::Result<()> {
     let listener = listener.tap_io(|stream| {
-        // Answers are small and complete: waiting for more to send only adds latency.
+        // Answers are small and complete: waiting for more data only adds latency.
         let _ = stream.set_nodelay(true);
     });
     let stopped = async move { stop.requested().await };
@@ -86,7 +85,7 @@ pub fn json(value: &impl Serialize) -> Response {
     }
 }
 
-/// The whole number `name` of a query, or `default` if it is not there.
+/// The whole number `name` of a query, or `default` if it is missing.
 pub fn number_in(uri: &Uri, name: &str, default: u64, most: u64) -> Result<u64, String> {
     let pairs = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
     let Some((_, text)) = pairs.into_iter().find(|(key, _)| key == name) else {
@@ -98,7 +97,7 @@ pub fn number_in(uri: &Uri, name: &str, default: u64, most: u64) -> Result<u64, 
     }
 }
 
-/// Checks a URL of the command line: plain HTTP, with a host. Suits clap's `value_parser`.
+/// Checks a URL of the command line: plain HTTP, with a host. For clap's `value_parser`.
 pub fn parse_url(text: &str) -> Result<Uri, String> {
     let fail = || format!("{text:?} is not a URL of the form http://HOST[:PORT][/PATH]");
     let uri: Uri = text.parse().map_err(|_| fail())?;
@@ -130,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_plain_urls_with_a_host_are_taken() {
+    fn only_plain_urls_with_a_host_are_accepted() {
         assert!(parse_url("http://127.0.0.1:80/a?b=c").is_ok());
         assert!(parse_url("http://shop.default").is_ok());
         for text in ["", "127.0.0.1:80", "https://a/", "http://", "/a"] {

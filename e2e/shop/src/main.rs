@@ -1,6 +1,6 @@
-//! The sample shop of the end-to-end proofs: a service whose physics are known, a job
-//! queue with its workers, an open-loop load generator, and a proxy that makes a
-//! Prometheus unreachable on demand. Argument parsing and hand-over, nothing else.
+//! The sample shop of the end-to-end cases: a service with a known capacity, a job
+//! queue with its workers, an open-loop load generator, and a proxy that makes
+//! Prometheus unreachable on demand. This file only parses arguments and dispatches.
 
 mod args;
 mod duration;
@@ -30,8 +30,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// One thread runs the whole role: dozens of these processes share one machine, and what is
-/// measured must not depend on how many cores it has. CPU is burnt on threads beside it.
+/// One thread runs the whole role: dozens of these processes share one machine, and the results
+/// must not depend on its number of cores. CPU time is burnt on separate threads.
 fn run(role: Role) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(async {
@@ -44,7 +44,7 @@ fn run(role: Role) -> anyhow::Result<()> {
             Role::Proxy(args) => proxy::run(args, stop).await,
         }
     });
-    // A thread that still burns CPU for a client that has gone must not hold the exit back.
+    // A thread that burns CPU for a closed connection must not delay the exit.
     runtime.shutdown_background();
     result
 }

@@ -1,5 +1,5 @@
 //! `queue`: jobs in memory, delivered at least once. A job that is taken and not done in
-//! time goes back to the queue, so a worker that dies loses none.
+//! time returns to the queue, so a crashed worker loses none.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,7 +27,7 @@ const MOST_JOBS: u64 = 10_000_000;
 /// Most jobs that one call adds or takes.
 const MOST_AT_ONCE: u64 = 1_000_000;
 
-/// Jobs by their numbers: the answer to a take, and the body of a done.
+/// Jobs by number: the answer to a take, and the body of a done.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Batch {
@@ -60,7 +60,7 @@ struct Queue {
 #[derive(Default)]
 struct Jobs {
     waiting: VecDeque<u64>,
-    /// Taken and not done, with the moment at which each returns.
+    /// Taken and not done, with the time at which each returns.
     taken: BTreeMap<u64, Instant>,
     added: u64,
     done: u64,
@@ -68,7 +68,7 @@ struct Jobs {
 }
 
 impl Queue {
-    /// The jobs as they are now: those whose time is over are back in the queue.
+    /// The present jobs; expired ones are back in the queue.
     fn now(&self) -> MutexGuard<'_, Jobs> {
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         jobs.give_back(Instant::now());
@@ -99,7 +99,7 @@ impl Jobs {
         jobs
     }
 
-    /// Returns how many of them were taken, and are done now.
+    /// Marks taken jobs as done, and returns their number.
     fn finish(&mut self, jobs: &[u64]) -> u64 {
         let done = jobs.iter().filter(|job| self.taken.remove(job).is_some()).count() as u64;
         self.done += done;
@@ -139,7 +139,7 @@ async fn take(State(queue): State<Arc<Queue>>, uri: Uri) -> Response {
     }
 }
 
-/// A job that is not taken (any more) is not done: someone else will do it again.
+/// A job that is not taken (any more) does not count as done: another worker will do it.
 async fn done(State(queue): State<Arc<Queue>>, body: Bytes) -> Response {
     match serde_json::from_slice::<Batch>(&body) {
         Ok(batch) => {
@@ -168,7 +168,7 @@ async fn metrics(State(queue): State<Arc<Queue>>) -> Page {
     shown.register("shop_queue_taken", "Jobs that are taken and not done", taken);
     shown.register("shop_queue_added", "Jobs that were added", ConstCounter::new(jobs.added));
     shown.register("shop_queue_done", "Jobs that are done", ConstCounter::new(jobs.done));
-    let help = "Jobs that were taken, not done in time, and went back";
+    let help = "Jobs that were taken, not done in time, and returned to the queue";
     shown.register("shop_queue_returned", help, ConstCounter::new(jobs.returned));
     exposition::page(shown)
 }
@@ -191,7 +191,7 @@ mod tests {
         queue.now().add(5).expect("room");
         assert_eq!(take(&queue, 2), [1, 2]);
         assert_eq!(queue.now().open(), 5, "taken jobs are not done");
-        assert_eq!(queue.now().finish(&[1, 2, 2, 9]), 2, "each once, and none that nobody took");
+        assert_eq!(queue.now().finish(&[1, 2, 2, 9]), 2, "each once, and only taken ones");
         assert_eq!(queue.now().open(), 3);
         assert_eq!(take(&queue, 9), [3, 4, 5]);
         assert!(take(&queue, 1).is_empty());

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-/// Whether the process was asked to end. Cheap to clone; all clones see the same.
+/// Whether a stop was requested. Cheap to clone; all clones share the state.
 #[derive(Clone)]
 pub struct Stop(watch::Receiver<bool>);
 
@@ -28,10 +28,10 @@ impl Stop {
         Ok(Self(receiver))
     }
 
-    /// Waits until the process is asked to end; returns at once if it was already.
+    /// Waits until a stop is requested; returns immediately if it already was.
     pub async fn requested(&self) {
         let mut receiver = self.0.clone();
-        // The sender is gone only when the runtime ends, which is a reason to stop too.
+        // The sender is dropped only when the runtime ends, which is a reason to stop too.
         let _ = receiver.wait_for(|stop| *stop).await;
     }
 

@@ -1,4 +1,4 @@
-//! `work`: takes jobs from the queue, one at a time. A stop ends it between two jobs.
+//! `work`: takes jobs from the queue, one at a time. It stops only between two jobs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,12 +18,12 @@ use crate::http::{self, HttpClient};
 use crate::queue::Batch;
 use crate::signal::Stop;
 
-/// For one call of the queue.
+/// Timeout of one call of the queue.
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often a done job is reported before it is left to be done again.
+/// How often the report of a done job is tried before the job is left to be repeated.
 const REPORTS: u32 = 10;
 
-/// Works until the stop, finishes the job at hand, and returns.
+/// Works until stopped, finishes the current job, and returns.
 pub async fn run(args: WorkArgs, stop: Stop) -> anyhow::Result<()> {
     let listener = http::listen(args.listen).await?;
     let worker = Arc::new(Worker {
@@ -71,7 +71,7 @@ fn router(worker: Arc<Worker>, stop: Stop) -> Router {
 impl Worker {
     async fn work(&self, stop: &Stop) {
         while !stop.is_requested() {
-            // Not cut short by the stop: a take on its way may already own a job.
+            // Not interrupted by a stop: a take in flight may already own a job.
             let jobs = match self.call(&self.take, Body::empty()).await.and_then(|body| batch(&body)) {
                 Ok(batch) => batch.jobs,
                 Err(error) => {
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stop_finishes_the_job_at_hand_and_takes_no_other() {
+    async fn a_stop_finishes_the_current_job_and_takes_no_other() {
         let queue = serve(queue::router(Duration::from_secs(30))).await;
         text(&queue, "/jobs?n=100", "POST").await;
         let (stop, stopped) = Stop::by_hand();
@@ -175,7 +175,7 @@ mod tests {
         worker.await.expect("no panic").expect("a clean end");
         let left = text(&queue, "/", "GET").await;
         let wanted = r#"{"added":100,"done":4,"returned":0,"taken":0,"waiting":96}"#;
-        assert_eq!(left.trim(), wanted, "the job at hand is done");
+        assert_eq!(left.trim(), wanted, "the current job is done");
         assert!(text(&queue, "/metrics", "GET").await.contains("\nshop_queue_jobs 96\n"));
     }
 }

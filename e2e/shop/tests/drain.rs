@@ -1,6 +1,6 @@
-//! The binary as a process: what a SIGTERM does to the requests in flight.
+//! Requests in flight at a SIGTERM, with the binary as a process.
 
-// Clippy's leave for tests covers only the functions that carry #[test], not their helpers.
+// Clippy recognizes the test functions, but not their helpers.
 #![allow(clippy::expect_used, clippy::indexing_slicing)]
 
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use tokio::process::{Child, ChildStderr, Command};
 struct Shop {
     child: Child,
     address: SocketAddr,
-    // Kept, or the process would write to a closed pipe.
+    // Kept open: otherwise the process would write to a closed pipe.
     _log: BufReader<ChildStderr>,
 }
 
@@ -41,7 +41,7 @@ impl Shop {
     }
 }
 
-/// Requests on one connection, until the server says that it is the last: their status codes.
+/// Sends requests on one connection until the server closes it; returns their status codes.
 async fn requests(address: SocketAddr, most: usize) -> Vec<u16> {
     let mut stream = TcpStream::connect(address).await.expect("a connection");
     let mut codes = Vec::new();
@@ -67,7 +67,7 @@ async fn sigterm_loses_no_request_and_ends_with_success() {
     let clients: Vec<_> = (0..16).map(|_| tokio::spawn(requests(address, usize::MAX))).collect();
     tokio::time::sleep(Duration::from_millis(300)).await;
     shop.terminate();
-    // New connections still come until everyone has seen that it is unready.
+    // New connections arrive until all clients have noticed that it is unready.
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(requests(address, 5).await, [200]);
     for client in clients {
@@ -76,7 +76,7 @@ async fn sigterm_loses_no_request_and_ends_with_success() {
     }
     let end = tokio::time::timeout(Duration::from_secs(5), shop.child.wait()).await.expect("it ends");
     assert_eq!(end.expect("a status").code(), Some(0));
-    assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+    assert!(TcpStream::connect(address).await.is_err(), "the listener must be closed");
 }
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn a_request_longer_than_the_drain_delay_is_finished() {
 }
 
 #[tokio::test]
-async fn a_queue_ends_at_once() {
+async fn a_queue_exits_immediately() {
     let mut queue = start(&["queue"]).await;
     queue.terminate();
     let end = tokio::time::timeout(Duration::from_secs(5), queue.child.wait()).await.expect("it ends");

@@ -1,4 +1,4 @@
-//! What the agent beside a balancer takes: memory and CPU with 500 endpoints, idle and with 50 changes a second.
+//! Memory and CPU of the agent beside a balancer with 500 endpoints, idle and with 50 changes a second.
 //!
 //! The agent is the real process with a real HAProxy on this machine; the endpoints are EndpointSlices that the bench
 //! writes to the cluster's API server. No operator is needed.
@@ -21,14 +21,14 @@ const ENDPOINTS_OF_SLICE: usize = 100;
 const CHANGES_PER_SECOND: u32 = 50;
 const MEASURED: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The agent's port; none that a program of the cluster has.
+/// The agent's port; no program of the cluster uses it.
 const PORT: u16 = 29_102;
 
 pub fn run() -> Result<Value> {
     let built = Built::make(Profile::Image)?;
     let program = release(&built.workspace)?;
     let cluster = Cluster::up(&Options::of_running_cluster().unwrap_or_default())?;
-    // A chart takes over no definition that is not its own: what was not there is gone again at the end.
+    // A chart does not adopt a foreign CRD, so a CRD that the bench has created is deleted at the end.
     let defined = cluster.kubectl(&["get", "crd", CRD]).is_ok();
     if !defined {
         cluster.apply(&run_program(&built.plimsoll, &["crds"])?)?;
@@ -78,8 +78,8 @@ fn measure(cluster: &Cluster, program: &Path, folder: &Path) -> Result<Value> {
         "endpoints": SLICES * ENDPOINTS_OF_SLICE,
         "changesPerSecond": CHANGES_PER_SECOND,
         "measured_s": MEASURED.as_secs(),
-        "caveats": "each change is one endpoint's readiness, in a slice of 100 that comes whole; resident memory has the \
-                    pages of the program that are in use; API server, HAProxy and bench share the machine's cores",
+        "caveats": "each change is one endpoint's readiness, sent as a whole slice of 100; resident memory includes the \
+                    program's pages in use; API server, HAProxy and bench share the machine's cores",
     });
     let (idle, ()) = agent.used(|| {
         sleep(MEASURED);
@@ -88,7 +88,7 @@ fn measure(cluster: &Cluster, program: &Path, folder: &Path) -> Result<Value> {
     put(&mut figures, "idle", idle);
     let before = page("/metrics")?;
     let (mut changing, changes) = agent.used(|| change(&http, &proxy))?;
-    // The last ones are on their way, and status is written at most once a second.
+    // The last changes may be in flight, and status is written at most once a second.
     sleep(Duration::from_secs(3));
     let after = page("/metrics")?;
     put(&mut changing, "changes", json!(changes));
@@ -99,11 +99,11 @@ fn measure(cluster: &Cluster, program: &Path, folder: &Path) -> Result<Value> {
     put(&mut changing, "p99AtMost_ms", json!(applied_within(&before, &after, 0.99)));
     put(&mut figures, "changing", changing);
     let service = cluster.get(NAMESPACE, "scalableservice", "shop")?;
-    let told = service.pointer("/status/traffic/balancers/0").unwrap_or(&Value::Null);
-    let (in_sync, all) = (told.get("inSync") == Some(&json!(true)), SLICES * ENDPOINTS_OF_SLICE);
+    let entry = service.pointer("/status/traffic/balancers/0").unwrap_or(&Value::Null);
+    let (in_sync, all) = (entry.get("inSync") == Some(&json!(true)), SLICES * ENDPOINTS_OF_SLICE);
     ensure!(
-        in_sync && told.get("programmed") == Some(&json!(all)),
-        "at the end the agent should be in sync with every endpoint, but its entry in status is {told}"
+        in_sync && entry.get("programmed") == Some(&json!(all)),
+        "at the end the agent must be in sync with every endpoint, but its entry in status is {entry}"
     );
     Ok(figures)
 }
@@ -114,7 +114,7 @@ fn change(http: &ureq::Agent, proxy: &Proxy) -> Result<u32> {
     let total = CHANGES_PER_SECOND * u32::try_from(MEASURED.as_secs())?;
     for number in 0..total {
         sleep((begin + pause * number).saturating_duration_since(Instant::now()));
-        // One goes and comes back, then the next: nearly all are there all the time.
+        // One endpoint becomes unready and ready again, then the next: nearly all are ready all the time.
         let (turn, ready) = (number as usize / 2, number % 2 == 1);
         let (slice, place) = (turn % SLICES, turn / SLICES % ENDPOINTS_OF_SLICE);
         let patch = json!([{"op": "replace", "path": format!("/endpoints/{place}/conditions/ready"), "value": ready}]);
@@ -128,7 +128,7 @@ fn change(http: &ureq::Agent, proxy: &Proxy) -> Result<u32> {
     Ok(total)
 }
 
-/// A ScalableService whose target does not exist, so that an operator leaves it alone, and the slices.
+/// A ScalableService whose target does not exist, so that an operator does not act on it, and the slices.
 fn manifest() -> String {
     let mut text = format!(
         "apiVersion: v1
@@ -177,7 +177,7 @@ struct Running(Child);
 
 impl Running {
     fn start(command: &mut Command) -> Result<Self> {
-        let shown = format!("{:?} can't be started", command.get_program());
+        let shown = format!("cannot start {:?}", command.get_program());
         Ok(Self(command.stdin(Stdio::null()).spawn().context(shown)?))
     }
 
@@ -185,7 +185,7 @@ impl Running {
         let (before, begin) = (cpu_seconds(self.0.id())?, Instant::now());
         let done = work()?;
         let cores = (cpu_seconds(self.0.id())? - before) / begin.elapsed().as_secs_f64();
-        let status = process_of(self.0.id()).context("the agent has gone")?.status()?;
+        let status = process_of(self.0.id()).context("the agent has exited")?.status()?;
         let mebibytes =
             |kibibytes: Option<u64>| kibibytes.map(|number| (number as f64 / 1024.0 * 10.0).round() / 10.0);
         let figures = json!({
@@ -205,7 +205,7 @@ impl Drop for Running {
     }
 }
 
-/// The API server on the loopback without TLS.
+/// A proxy to the API server, on the loopback without TLS.
 struct Proxy {
     url: String,
     _process: Running,
@@ -219,7 +219,7 @@ impl Proxy {
         let mut line = String::new();
         BufReader::new(output).read_line(&mut line)?;
         let address = line.trim().rsplit(' ').next().filter(|address| address.contains(':'));
-        let address = address.with_context(|| format!("kubectl proxy says {line:?}"))?;
+        let address = address.with_context(|| format!("kubectl proxy printed no address: {line:?}"))?;
         Ok(Self { url: format!("http://{address}"), _process: process })
     }
 }

@@ -1,5 +1,4 @@
-//! The root package's own benches, started and read: microseconds for one decision, and what a change behind HAProxy
-//! costs.
+//! Runs the root package's own benches: microseconds for one decision, and the cost of a change behind HAProxy.
 
 use crate::{
     prelude::*,
@@ -13,14 +12,16 @@ pub fn run() -> Result<Value> {
 
 pub fn traffic() -> Result<Value> {
     let built = Built::make(Profile::Image)?;
-    root_bench("traffic", &[built.shop.to_str().context("the path of the shop is no text")?])
+    root_bench("traffic", &[built.shop.to_str().context("the path of the shop is not UTF-8")?])
 }
 
 fn root_bench(name: &str, arguments: &[&str]) -> Result<Value> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace")?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.current_dir(workspace).args(["bench", "--quiet", "--package=plimsoll", "--bench", name, "--"]);
+    // The profile of the measured images: their dependencies are built already.
+    command.current_dir(workspace).args(["bench", "--quiet", "--profile=image", "--package=plimsoll"]);
+    command.args(["--bench", name, "--"]);
     command.args(arguments);
     let output = finish(command, "")?;
     let line = output.lines().last().with_context(|| format!("the bench {name} printed nothing"))?;

@@ -1,5 +1,5 @@
-//! What becomes of requests when something happens on the cluster: the cases of traffic, failover and recovery, each
-//! played five times, with what they measured.
+//! Requests lost to events on the cluster: runs the cases of traffic, failover and recovery five times each, with their
+//! figures.
 
 use crate::{
     cases::{Repeated, repeat},
@@ -7,7 +7,7 @@ use crate::{
 };
 
 const RUNS: usize = 5;
-/// Those that lose requests where Plimsoll does not, so that a loss would be seen; with a control in each.
+/// Cases with a control that loses requests, so that a loss would be detected.
 const EVENTS: &[&str] = &[
     "traffic-drain",
     "traffic-zero",
@@ -27,7 +27,7 @@ const EVENTS: &[&str] = &[
     "recovery-zone",
 ];
 
-/// Those that take their time: two hours for all five runs.
+/// The long cases: two hours for all five runs.
 const LONG: &[&str] = &["long-endpoints", "long-api", "long-flap", "long-blind"];
 
 pub fn run() -> Result<Value> {

@@ -1,4 +1,4 @@
-//! Numbers of a bench: their spread, and the machine that they were measured on.
+//! Figures of a bench: their spread, and the machine.
 
 use super::system::System;
 use crate::prelude::*;
@@ -11,7 +11,7 @@ impl Spread {
         self.0.push(measured);
     }
 
-    /// The middle one; the higher of two.
+    /// The median; the higher of two.
     pub fn median(&self) -> Option<Duration> {
         let mut sorted = self.0.clone();
         sorted.sort();
@@ -29,7 +29,7 @@ impl Spread {
     }
 }
 
-/// The medians' ratio `ours / theirs` of each of our systems and each peer.
+/// Ratio of the medians, `ours / theirs`, of each of our systems and each peer.
 pub fn ratios<T>(all: &[(System, T)], spread: impl Fn(&T) -> &Spread) -> Value {
     let mut ratios = json!({});
     for (ours, our_times) in all.iter().filter(|(system, _)| system.is_ours()) {
@@ -51,7 +51,7 @@ pub fn put(figures: &mut Value, name: &str, figure: Value) {
     }
 }
 
-/// To a thousandth: what is behind that is noise.
+/// Rounds to a thousandth: further digits are noise.
 fn round(number: f64) -> f64 {
     (number * 1e3).round() / 1e3
 }
@@ -73,7 +73,7 @@ impl Machine {
             "machine".to_owned(),
             json!({
                 "cores": std::thread::available_parallelism()?.get(),
-                // Of the last minute: what else ran is in it, and at the end the bench itself.
+                // Of the last minute: it includes other programs, and at the end the bench itself.
                 "loadAverage": {"begin": self.load_average, "end": load_average()?},
                 "seconds": self.began.elapsed().as_secs(),
             }),
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn the_median_is_in_the_middle_whatever_the_order() {
+    fn the_median_does_not_depend_on_the_order() {
         let seconds = spread(&[900, 100, 500]).seconds();
         assert_eq!(seconds, json!({"n": 3, "min": 0.1, "median": 0.5, "max": 0.9}));
         assert_eq!(Spread::default().seconds(), json!({"n": 0, "min": null, "median": null, "max": null}));

@@ -1,4 +1,4 @@
-//! A gauge that steps when it is told to, and when Prometheus knows of it.
+//! A gauge that steps on demand, and the time when Prometheus has the new value.
 
 use super::system::{Rule, System, unschedulable};
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
 use std::cell::Cell;
 
 const POLL: Duration = Duration::from_millis(20);
-/// A sample takes one scrape interval at the most; this is patience with a busy machine.
+/// A sample takes at most one scrape interval; this leaves time for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub struct Gauge {
@@ -27,7 +27,7 @@ impl Gauge {
         Ok(gauge)
     }
 
-    /// PromQL for its value; another `number` is another question about the same.
+    /// PromQL for the gauge's value; each `number` gives another query with the same result.
     pub fn query(&self, number: usize) -> String {
         format!(r#"max(shop_queue_jobs{{namespace="{}", app="dial", pod!="{number}"}})"#, self.namespace)
     }
@@ -51,21 +51,21 @@ impl Gauge {
 
     /// Waits until Prometheus answers with the present value.
     ///
-    /// Returns when it was last asked in vain: the sample became visible at most one poll later, so that times
-    /// that count from here are never too short.
+    /// Returns the time of the last query without it: the sample became visible at most one poll later, so that times
+    /// measured from here are never too short.
     pub fn visible(&self) -> Result<Instant> {
         let begin = Instant::now();
-        let mut in_vain = begin;
+        let mut last_miss = begin;
         loop {
             let asked = Instant::now();
             if self.sample()? == Some(self.value() as f64) {
-                return Ok(in_vain);
+                return Ok(last_miss);
             }
-            in_vain = asked;
+            last_miss = asked;
             let left = PATIENCE.checked_sub(begin.elapsed());
             ensure!(
                 left.is_some(),
-                "Prometheus does not know after {PATIENCE:?} that the gauge is {}",
+                "after {PATIENCE:?} Prometheus does not return the gauge's value {}",
                 self.value()
             );
             sleep(POLL.saturating_sub(asked.elapsed()));

@@ -1,4 +1,4 @@
-//! From a step of load to enough replicas wanted: a real shop, 20 requests a second and then 400.
+//! Time from a step of load until enough replicas are wanted: a real shop, 20 requests a second and then 400.
 //!
 //! Every system sees the same step at the same moment. Three shops step one after the other, so that the systems are
 //! in their steady state at each.
@@ -17,21 +17,21 @@ use crate::{
 
 const NAME: &str = "shop";
 const SHOPS: usize = 3;
-/// Deployments of each system for each shop, each with a question of its own.
+/// Deployments of each system for each shop, each with its own query.
 const DEPLOYMENTS: usize = 3;
-/// The HorizontalPodAutoscaler looks every 15 s: its Deployments begin at as many different moments of that.
+/// The HorizontalPodAutoscaler evaluates every 15 s: its Deployments begin at different moments of that period.
 const APART: Duration = Duration::from_secs(5);
 const BEFORE: u32 = 20;
 const AFTER: u32 = 400;
 const PER_REPLICA: u32 = 10;
-/// Two replicas carry the load before the step; what a pod uses without requests may make them three on CPU.
+/// Two replicas serve the load before the step; the CPU use of an idle pod may make them three on CPU.
 const MOST_BEFORE: i64 = 3;
 /// 90 % of the 40 replicas that the load needs.
 const ENOUGH: i64 = 36;
-/// Longer than the query's window, so that the old load is all that it shows.
+/// Longer than the query's window, so that the window has only the old load.
 const QUIET: Duration = Duration::from_secs(18);
 const PATIENCE: Duration = Duration::from_secs(120);
-/// After enough are wanted: whether more are wanted than the load needs.
+/// How long to watch for overshoot after enough replicas are wanted.
 const OVERSHOOT: Duration = Duration::from_secs(8);
 const LONG: &str = "3600s";
 
@@ -43,35 +43,35 @@ struct Times {
     highest: i64,
 }
 
-/// A shop under its load before the step, and the Deployments that are to follow it.
-struct Scene {
+/// A shop under its load before the step, and the Deployments that follow it.
+struct LoadTest {
     namespace: String,
     url: String,
     _load: Load,
 }
 
 pub fn run(stage: &Stage, systems: &[System]) -> Result<Value> {
-    let scenes = (0..SHOPS).map(|number| Scene::open(stage, number)).collect::<Result<Vec<_>>>()?;
-    let first = scenes.first().context("there is a shop")?;
+    let tests = (0..SHOPS).map(|number| LoadTest::open(stage, number)).collect::<Result<Vec<_>>>()?;
+    let first = tests.first().context("there is a shop")?;
     let on_cpu = systems.contains(&System::Cpu);
     let per_replica_cpu = if on_cpu { Some(cpu_of_requests(stage, first)?) } else { None };
     for number in 0..DEPLOYMENTS {
-        for (index, scene) in scenes.iter().enumerate() {
+        for (index, test) in tests.iter().enumerate() {
             for system in systems {
-                scene.add(stage, *system, (index, number), per_replica_cpu.as_deref())?;
+                test.add(stage, *system, (index, number), per_replica_cpu.as_deref())?;
             }
         }
         sleep(APART);
     }
-    for scene in &scenes {
-        systems.iter().try_for_each(|system| system.wait(stage, &scene.namespace))?;
+    for test in &tests {
+        systems.iter().try_for_each(|system| system.wait(stage, &test.namespace))?;
     }
     sleep(QUIET);
     let mut all: Vec<_> = systems.iter().map(|system| (*system, Times::default())).collect();
-    for (number, scene) in scenes.into_iter().enumerate() {
+    for (number, test) in tests.into_iter().enumerate() {
         sleep(SCRAPE_INTERVAL.mul_f64(number as f64 / SHOPS as f64));
         eprintln!("  step {} of {SHOPS}", number + 1);
-        scene.step(stage, &mut all)?;
+        test.step(stage, &mut all)?;
     }
     let mut figures = figures(&all);
     if let Some(cpu) = per_replica_cpu {
@@ -89,7 +89,7 @@ fn figures(all: &[(System, Times)]) -> Value {
         "enough": ENOUGH,
         "steps": SHOPS,
         "deployments": DEPLOYMENTS,
-        "caveats": "too long by the load generator's start, some 10 ms; wanted (spec.replicas), not ready; all systems in \
+        "caveats": "too long by the load generator's start, about 10 ms; wanted (spec.replicas), not ready; all systems in \
                     the same steps; two pods serve the load and the Deployments that are scaled have Pending pods, but \
                     hpaCpu scales the shop itself and is given 10 requests/s as CPU, measured in the same run (it reads \
                     the kubelets every 15 s); plimsoll has period 1s, plimsollDefaults 15 s, KEDA and HPA their defaults \
@@ -112,7 +112,7 @@ fn figures(all: &[(System, Times)]) -> Value {
     figures
 }
 
-/// Requests/s of a shop; another `number` is another question about the same.
+/// PromQL for the requests/s of a shop; each `number` gives another query with the same result.
 fn query(namespace: &str, number: usize) -> String {
     format!(
         r#"sum(rate(http_requests_total{{namespace="{namespace}", app="{NAME}", pod!="{number}"}}[15s]))"#
@@ -126,31 +126,31 @@ fn names(system: System) -> Vec<String> {
     }
 }
 
-/// The CPU of the requests that one replica is to carry, as a quantity: it is what their rate is in the CPU's words.
-fn cpu_of_requests(stage: &Stage, scene: &Scene) -> Result<String> {
+/// CPU of the requests per replica, as a quantity: the target on CPU that corresponds to the target on requests/s.
+fn cpu_of_requests(stage: &Stage, test: &LoadTest) -> Result<String> {
     const MORE: u32 = 180;
-    let pods = stage.cluster.list(&scene.namespace, "pods --selector=app=shop")?;
+    let pods = stage.cluster.list(&test.namespace, "pods --selector=app=shop")?;
     let pids = pods.iter().map(|pod| process::of_pod(pod, "plimsoll-shop").context("a pod has no process"));
     let pids = pids.collect::<Result<Vec<_>>>()?;
     let used = || pids.iter().map(|pid| process::cpu_seconds(*pid)).sum::<Result<f64>>();
-    let load = start(stage, &scene.url, MORE)?;
+    let load = start(stage, &test.url, MORE)?;
     sleep(Duration::from_secs(2));
     let (before, begin) = (used()?, Instant::now());
     sleep(Duration::from_secs(10));
     let cores = (used()? - before) / begin.elapsed().as_secs_f64();
     load.finish(true)?;
-    // Whoever asks from now on shall not see it.
+    // Until the load is no longer within the query's window.
     sleep(QUIET);
     let microcores = cores / f64::from(BEFORE + MORE) * f64::from(PER_REPLICA) * 1e6;
     Ok(format!("{microcores:.0}u"))
 }
 
-impl Scene {
+impl LoadTest {
     fn open(stage: &Stage, number: usize) -> Result<Self> {
         let namespace = format!("bench-load-{number}");
         stage.fresh_namespace(&namespace)?;
-        // Two pods could serve it all: what is measured does not depend on how fast replicas start.
-        // Each takes a millisecond of CPU.
+        // Two pods could serve the whole load: the result does not depend on how fast replicas start.
+        // Each request takes a millisecond of CPU.
         let more = &["--queue-limit=1000", "--cpu-share=0.05"];
         let url = Shop { workers: 64, more, ..Shop::of(&namespace, NAME, 2) }.serve(stage)?;
         let load = start(stage, &url, BEFORE)?;
@@ -167,7 +167,7 @@ impl Scene {
         let query = query(&self.namespace, number * 10 + usize::from(system == System::Defaults));
         let requests = PER_REPLICA.to_string();
         let (name, per_replica) = match system {
-            // One for each shop, at different moments too.
+            // One for each shop, also at different moments.
             System::Cpu if shop != number => return Ok(()),
             System::Cpu => (NAME.to_owned(), cpu.context("the CPU of a request was not measured")?),
             _ => (format!("{}-{number}", system.prefix()), requests.as_str()),
@@ -181,12 +181,12 @@ impl Scene {
         stage.cluster.apply(&(deployment + &system.manifest(&rule))).map(drop)
     }
 
-    /// Steps, waits until every system wants enough, and removes the scene.
+    /// Steps the load, waits until every system wants enough replicas, and deletes the namespace.
     fn step(self, stage: &Stage, all: &mut [(System, Times)]) -> Result<()> {
         let deployments: Vec<String> = all.iter().flat_map(|(system, _)| names(*system)).collect();
         let watch = Watch::begin(stage, &self.namespace, deployments.len())?;
         for name in &deployments {
-            let before = watch.wanted(name).with_context(|| format!("the watch does not know {name}"))?;
+            let before = watch.wanted(name).with_context(|| format!("{name} is not in the watch"))?;
             ensure!(before <= MOST_BEFORE, "{name} wants {before} replicas before the step; 2 are enough");
         }
         let load = start(stage, &self.url, AFTER - BEFORE)?;

@@ -1,4 +1,4 @@
-//! Two hundred services that step at once: from the sample to the first write and to the last.
+//! Two hundred services that step at the same time: time from the sample to the first write and to the last.
 
 use super::{
     SCRAPE_INTERVAL,
@@ -13,7 +13,7 @@ const NAMESPACE: &str = "bench-many";
 const SERVICES: usize = 200;
 const REPETITIONS: i64 = 3;
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Between two steps: the pods of the one are made before the other.
+/// Pause between two steps: the pods of one step are created before the next.
 const PAUSE: Duration = Duration::from_secs(8);
 
 #[derive(Default)]
@@ -28,16 +28,16 @@ pub fn run(stage: &Stage, systems: &[System]) -> Result<Value> {
         "scrapeInterval_s": SCRAPE_INTERVAL.as_secs(),
         "services": SERVICES,
         "repetitions": REPETITIONS,
-        "caveats": "never too short, by up to 20 ms and a query; each service has a question of its own about one gauge; \
-                    pods stay Pending, and making them takes part of the same two cores; each system in its own \
+        "caveats": "never too short, by up to 20 ms and a query; each service has its own query of one gauge; \
+                    pods stay Pending, and their creation takes part of the same two cores; each system in its own \
                     repetitions; plimsoll has period 1s, plimsollDefaults 15 s, KEDA and HPA \
                     their defaults (HPA syncs every 15 s)",
     });
     let mut all = Vec::new();
     for system in systems {
         let times = measure(stage, *system)?;
-        let told = json!({"firstRaise_s": times.first.seconds(), "lastRaise_s": times.last.seconds()});
-        put(&mut figures, system.name(), told);
+        let part = json!({"firstRaise_s": times.first.seconds(), "lastRaise_s": times.last.seconds()});
+        put(&mut figures, system.name(), part);
         all.push((*system, times));
     }
     let (first, last) = (ratios(&all, |times| &times.first), ratios(&all, |times| &times.last));
@@ -56,7 +56,7 @@ fn measure(stage: &Stage, system: System) -> Result<Times> {
     let watch = Watch::begin(stage, NAMESPACE, SERVICES + 1)?;
     let mut times = Times::default();
     for repetition in 1..=REPETITIONS {
-        // What the one before left to do is over.
+        // Until the work of the previous repetition is done.
         sleep(PAUSE + SCRAPE_INTERVAL.mul_f64(repetition as f64 / (REPETITIONS + 1) as f64));
         let value = gauge.value() + 1;
         gauge.raise_to(value)?;

@@ -1,8 +1,8 @@
-//! What Plimsoll costs and how fast it reacts, measured; no verdict on times, but on what may not be lost. Each bench ends
-//! with one line of JSON.
+//! Measures what Plimsoll costs and how fast it reacts. Only the figures in `verdict.rs` have limits. Each bench ends with one
+//! line of JSON.
 //!
-//! The peers' figures come from the same run on the same cluster. With `--keda` it is KEDA 2.21 with the cluster's own
-//! HorizontalPodAutoscaler, both with their defaults; without, under load, that autoscaler alone, on CPU.
+//! The peers' figures are from the same run on the same cluster. With `--keda` the peer is KEDA 2.21 with the cluster's own
+//! HorizontalPodAutoscaler, both with their defaults; otherwise, under load, that autoscaler alone, on CPU.
 
 mod agent;
 mod engine;
@@ -26,7 +26,7 @@ use crate::{
     stage::{Install, Profile, Stage},
 };
 
-/// How often Prometheus scrapes in every bench: what the peers' own figures are given for.
+/// Scrape interval of Prometheus in every bench: the one for which the peers publish their figures.
 const SCRAPE_INTERVAL: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy)]
@@ -42,7 +42,7 @@ const ALL: [(&str, Place); 9] = [
     ("traffic", Place::Machine(engine::traffic)),
     // Needs a cluster, but no operator on it.
     ("traffic-agent", Place::Machine(agent::run)),
-    // Sets its cluster up as the cases need it.
+    // Sets up the cluster for the cases.
     ("traffic-events", Place::Machine(events::run)),
     ("reaction-sample", Place::Cluster(sample::run)),
     ("reaction-load", Place::Load(load::run)),
@@ -52,17 +52,17 @@ const ALL: [(&str, Place); 9] = [
     ("long-traffic", Place::Machine(events::run_long)),
 ];
 
-/// Runs the benches whose name begins with `wanted` (without one, all but `long-*`); with `keda` the same for KEDA beside it.
+/// Runs the benches whose name begins with `wanted` (without it, all but `long-*`); with `keda`, KEDA is the peer.
 pub fn run(wanted: Option<&str>, keda: bool) -> Result<()> {
     let long = |name: &str| wanted.is_none() && name.starts_with("long-");
     let wanted = wanted.unwrap_or_default();
     let named = ALL.into_iter().filter(|(name, _)| name.starts_with(wanted));
     let benches: Vec<_> = named.filter(|(name, _)| !long(name)).collect();
     let names = ALL.map(|(name, _)| name).join(", ");
-    ensure!(!benches.is_empty(), "no bench is named {wanted:?}; there are {names}");
+    ensure!(!benches.is_empty(), "no bench name begins with {wanted:?}; known are {names}");
     let on_cluster = benches.iter().any(|(_, place)| !matches!(place, Place::Machine(_)));
     let under_load = benches.iter().any(|(_, place)| matches!(place, Place::Load(_)));
-    // Built before anything is measured: the builds take both cores for minutes.
+    // Built before any measurement: the builds take both cores for minutes.
     let peer = match (on_cluster, keda, under_load) {
         (true, true, _) => Some(Peer::keda()?),
         (true, false, true) => Some(Peer::metrics_server()?),
@@ -94,7 +94,7 @@ fn systems(place: Place, keda: bool) -> &'static [System] {
     }
 }
 
-/// The cluster as it is, but with scrapes every five seconds and an operator that reads Prometheus directly.
+/// The running cluster, but with scrapes every five seconds and an operator that queries Prometheus directly.
 fn open() -> Result<Stage> {
     let nodes = Options::of_running_cluster().unwrap_or_default().nodes;
     Stage::set(&Options { nodes, scrape_interval: SCRAPE_INTERVAL }, &Install::default(), Profile::Image)

@@ -1,5 +1,5 @@
-//! What the figures are compared with: KEDA, or metrics-server, from which the cluster's own HorizontalPodAutoscaler reads
-//! the CPU of pods. Both are built here.
+//! The peers: KEDA, or metrics-server, from which the cluster's own HorizontalPodAutoscaler reads the CPU of pods. Both are
+//! built here.
 
 use super::system::wait_for_api;
 use crate::{
@@ -35,7 +35,7 @@ impl Peer {
         Ok(Self::MetricsServer { bin: METRICS_SERVER.ensure()? })
     }
 
-    /// Installs it, and waits until the API server can ask it for metrics.
+    /// Installs the peer, and waits until the API server can query its metrics.
     pub fn install<'a>(&self, stage: &'a Stage) -> Result<Installed<'a>> {
         let cluster = &stage.cluster;
         let load = |image: &str, program: PathBuf| cluster.load_image(image, &Image::of_program(&program));
@@ -44,8 +44,8 @@ impl Peer {
                 load("plimsoll.local/keda-operator:2.21.0", bin.join("keda-operator"))?;
                 load("plimsoll.local/keda-adapter:2.21.0", bin.join("keda-adapter"))?;
                 let crds = format!("--filename={}", crds.display());
-                // KEDA takes its finalizers off while it still runs; without it their namespaces would never go. Then the
-                // API that nobody serves any more: it would hinder the removal of every namespace.
+                // The ScaledObjects first, while KEDA can remove their finalizers: otherwise their namespaces would never be
+                // deleted. Then the APIService, which would block the deletion of every namespace once KEDA is gone.
                 let removed = [
                     "scaledobjects --all --all-namespaces --timeout=60s".to_owned(),
                     format!("apiservice {KEDA_API}"),
@@ -57,7 +57,7 @@ impl Peer {
                 let installed = Installed { stage, removed: removed.to_vec() };
                 cluster.kubectl(&["apply", "--server-side", "--force-conflicts", &crds])?;
                 cluster.apply(KEDA_MANIFEST)?;
-                // The operator makes the certificates first; the kubelet shows them to it within two minutes.
+                // The operator creates the certificates first; the kubelet mounts them within two minutes.
                 for name in ["keda-operator", "keda-metrics-apiserver"] {
                     cluster.rolled_out("keda", name, Duration::from_secs(240))?;
                 }
@@ -83,7 +83,7 @@ impl Peer {
     }
 }
 
-/// A peer in the cluster; it goes when this value is dropped.
+/// An installed peer; it is uninstalled when this value is dropped.
 pub struct Installed<'a> {
     stage: &'a Stage,
     removed: Vec<String>,
@@ -94,7 +94,7 @@ impl Drop for Installed<'_> {
         for words in &self.removed {
             let words = format!("delete --ignore-not-found {words}");
             if let Err(error) = self.stage.cluster.kubectl_in("kube-system", &words) {
-                eprintln!("something of the peer stays: {error:#}");
+                eprintln!("failed to uninstall the peer: {error:#}");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Processes of pods, as the host sees them.
+//! Processes of pods on the host.
 
 use crate::{
     prelude::*,
@@ -6,7 +6,7 @@ use crate::{
 };
 
 pub fn of_pod(pod: &Value, program: &str) -> Option<u32> {
-    // The kubelet names a pod's cgroup by its uid.
+    // The kubelet puts the pod's UID into the name of its cgroup.
     let cgroup = format!("pod{}", pod.text("/metadata/uid"));
     let mut inside = processes().filter(|process| is_in_cgroup(process, &cgroup));
     let found = inside.find(|process| process.stat().is_ok_and(|stat| stat.comm == program));
@@ -14,6 +14,6 @@ pub fn of_pod(pod: &Value, program: &str) -> Option<u32> {
 }
 
 pub fn cpu_seconds(pid: u32) -> Result<f64> {
-    let stat = process_of(pid).with_context(|| format!("the process {pid} has gone"))?.stat()?;
+    let stat = process_of(pid).with_context(|| format!("the process {pid} has exited"))?.stat()?;
     Ok((stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64)
 }

@@ -1,4 +1,4 @@
-//! From a sample that Prometheus can be asked for to a changed `spec.replicas`.
+//! Time from a sample that Prometheus returns to a changed `spec.replicas`.
 
 use super::{
     SCRAPE_INTERVAL,
@@ -12,8 +12,8 @@ use crate::{prelude::*, stage::Stage};
 const NAMESPACE: &str = "bench-sample";
 const STEPS: usize = 20;
 const DEPLOYMENTS: usize = 4;
-/// The HorizontalPodAutoscaler looks every 15 s, a whole number of scrapes: its Deployments begin at four different
-/// moments of its period, or all would be measured at one.
+/// The HorizontalPodAutoscaler evaluates every 15 s, a whole number of scrapes: its Deployments begin at four different
+/// moments of its period; otherwise all would be measured at the same phase.
 const APART: Duration = Duration::from_millis(3_750);
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -65,8 +65,8 @@ pub fn run(stage: &Stage, systems: &[System]) -> Result<Value> {
     Ok(figures)
 }
 
-/// Each step is more than the tolerance of 10 % that all systems have. It does not wait for the slower systems: what
-/// counts for a step is the first write that is at least as high.
+/// Each step exceeds the tolerance of 10 % that all systems have. It does not wait for the slower systems: the first write
+/// that is at least as high counts for a step.
 fn climb(gauge: &Gauge, watch: &Watch) -> Result<Vec<Step>> {
     let mut steps = Vec::with_capacity(STEPS);
     for number in 0..STEPS {
@@ -76,7 +76,7 @@ fn climb(gauge: &Gauge, watch: &Watch) -> Result<Vec<Step>> {
         watch.wait(&System::Plimsoll.names(DEPLOYMENTS), value, visible, Duration::from_secs(10));
         steps.push(Step { value, visible });
         eprintln!("  step {} of {STEPS}: {value}", number + 1);
-        // The golden ratio's multiples spread evenly: the next step comes at another moment between two scrapes.
+        // Multiples of the golden ratio spread evenly: each step is at another moment between two scrapes.
         sleep(SCRAPE_INTERVAL.mul_f64((number as f64 * 0.618_034).fract()));
     }
     Ok(steps)

@@ -1,4 +1,4 @@
-//! What a thousand services cost while nothing changes: CPU and memory of the leader, its queries, its writes.
+//! The cost of a thousand services while nothing changes: CPU, memory, queries and writes of the leader.
 
 use super::{
     SCRAPE_INTERVAL,
@@ -16,39 +16,39 @@ use crate::{
 
 const NAMESPACE: &str = "bench-steady";
 const SERVICES: usize = 1_000;
-/// How many different questions the services ask, in each part.
-const QUESTIONS: [usize; 2] = [SERVICES, 10];
-/// Longer than the pause after which a status is written for small changes.
+/// Number of different queries of all services, in each part.
+const QUERIES: [usize; 2] = [SERVICES, 10];
+/// Longer than the interval at which a status is written for small changes.
 const SETTLE: Duration = Duration::from_secs(75);
 const MEASURED: Duration = Duration::from_secs(60);
 
 pub fn run(stage: &Stage, _systems: &[System]) -> Result<Value> {
     stage.fresh_namespace(NAMESPACE)?;
-    // Nothing in the queue and none wanted, so that a thousand Deployments have no pod.
+    // An empty queue wants no replicas, so that a thousand Deployments have no pods.
     let gauge = Gauge::deploy(stage, NAMESPACE, 0)?;
     let mut figures = json!({
-        "what": "the operator's leader with services that nothing happens to",
+        "what": "the operator's leader with services that do not change",
         "services": SERVICES,
         "period_s": 15,
         "scrapeInterval_s": SCRAPE_INTERVAL.as_secs(),
         "measured_s": MEASURED.as_secs(),
         "caveats": "one KPI each; no pods, so watches of pods cost nothing; memory is resident, after the start of a \
-                    thousand services; queries as the operator counts them, with those that tell a sample's age",
+                    thousand services; queries as the operator counts them, including those for the age of a sample",
     });
-    for questions in QUESTIONS {
-        let part = measure(stage, &gauge, questions)?;
-        put(&mut figures, &format!("{questions}Questions"), part);
+    for queries in QUERIES {
+        let part = measure(stage, &gauge, queries)?;
+        put(&mut figures, &format!("{queries}Questions"), part);
     }
     stage.cluster.kubectl(&["delete", "namespace", NAMESPACE, "--wait=false"])?;
     Ok(figures)
 }
 
-fn measure(stage: &Stage, gauge: &Gauge, questions: usize) -> Result<Value> {
+fn measure(stage: &Stage, gauge: &Gauge, queries: usize) -> Result<Value> {
     let manifest: String =
-        (0..SERVICES).map(|number| service(number, &gauge.query(number % questions))).collect();
+        (0..SERVICES).map(|number| service(number, &gauge.query(number % queries))).collect();
     stage.cluster.apply(&manifest)?;
     System::Plimsoll.wait(stage, NAMESPACE)?;
-    eprintln!("  {SERVICES} services with {questions} questions");
+    eprintln!("  {SERVICES} services with {queries} queries");
     sleep(SETTLE);
     let leader = Leader::find(stage)?;
     let (before, begin) = (leader.counts()?, Instant::now());
@@ -60,13 +60,13 @@ fn measure(stage: &Stage, gauge: &Gauge, questions: usize) -> Result<Value> {
         "residentMiB": resident_bytes(leader.pid) >> 20,
         "decisionsPerSecond": rate(|counts| counts.decisions),
         "queriesPerSecond": rate(|counts| counts.queries),
-        "queriesPerQuestionAndPeriod": rate(|counts| counts.queries) * 15.0 / questions as f64,
+        "queriesPerQuestionAndPeriod": rate(|counts| counts.queries) * 15.0 / queries as f64,
         "scaleWrites": after.scale_writes - before.scale_writes,
         "statusWrites": after.status_writes - before.status_writes,
     }))
 }
 
-/// A Deployment of no replicas, and the ScalableService that finds that right.
+/// A Deployment without replicas, and a ScalableService that does not change it.
 fn service(number: usize, query: &str) -> String {
     let name = format!("idle-{number}");
     let deployment = unschedulable(NAMESPACE, &name, 0);

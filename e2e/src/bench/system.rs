@@ -1,4 +1,4 @@
-//! The systems that are compared, and one rule in the words of each.
+//! The compared systems, and how each expresses a scaling rule.
 
 use crate::{
     prelude::*,
@@ -7,13 +7,13 @@ use crate::{
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum System {
-    /// Plimsoll with `period: 1s`, the shortest that it allows; all else by default.
+    /// Plimsoll with `period: 1s`, the minimum; otherwise with its defaults.
     Plimsoll,
-    /// Plimsoll with everything by default, the period of 15 s too.
+    /// Plimsoll with its defaults, including the period of 15 s.
     Defaults,
-    /// KEDA with a trigger of type prometheus, and the HorizontalPodAutoscaler that it makes; all by default.
+    /// KEDA with a trigger of type prometheus, and the HorizontalPodAutoscaler that it creates; with their defaults.
     Keda,
-    /// The cluster's own HorizontalPodAutoscaler on its pods' CPU, by default; it can't read Prometheus.
+    /// The cluster's own HorizontalPodAutoscaler on the pods' CPU, with its defaults; it can't query Prometheus.
     Cpu,
 }
 
@@ -21,7 +21,7 @@ pub enum System {
 pub struct Rule<'a> {
     pub namespace: &'a str,
     pub name: &'a str,
-    /// PromQL of a total. The total of `Cpu` is its pods' CPU.
+    /// PromQL of a total. `Cpu` uses the CPU of its pods instead.
     pub query: &'a str,
     pub per_replica: &'a str,
     pub min: u32,
@@ -125,7 +125,7 @@ spec:
     }
 }
 
-/// Waits until the API server can ask a server of metrics. The last thing that it says of it is in the error.
+/// Waits until the API server can query a metrics API. The error has the last condition of its APIService.
 pub fn wait_for_api(stage: &Stage, name: &str) -> Result<()> {
     wait_for(&format!("the API {name}"), Duration::from_secs(240), || {
         let api = stage.cluster.get("default", "apiservice", name)?;
@@ -134,8 +134,8 @@ pub fn wait_for_api(stage: &Stage, name: &str) -> Result<()> {
     })
 }
 
-/// A Deployment that no node takes: its pods stay Pending and cost no memory, and nothing but the
-/// scaling is measured.
+/// A Deployment that fits no node: its pods stay Pending and cost no memory, so that only the scaling
+/// is measured.
 pub fn unschedulable(namespace: &str, name: &str, replicas: u32) -> String {
     idle_deployment(namespace, name, replicas, "{plimsoll.dev/bench: nowhere}")
 }

@@ -1,8 +1,8 @@
-//! What a bench's figures say of what is promised: nothing lost but by the controls, every case held, limits kept.
+//! Checks a bench's figures: only controls lose requests, every case passes, and limits are kept.
 
 use crate::prelude::*;
 
-/// Figures by their names, the part of one that counts, and what it may be at most.
+/// Names of figures with a limit, the part that counts, and its maximum.
 const AT_MOST: &[(&str, &str, f64)] = &[
     ("lost", "max", 0.0),
     ("reloads", "max", 0.0),
@@ -13,19 +13,19 @@ const AT_MOST: &[(&str, &str, f64)] = &[
 
 pub fn broken(figures: &Value) -> Vec<String> {
     let mut broken = Vec::new();
-    look(figures, "", &mut broken);
+    check(figures, "", &mut broken);
     broken
 }
 
-fn look(figures: &Value, place: &str, broken: &mut Vec<String>) {
+fn check(figures: &Value, place: &str, broken: &mut Vec<String>) {
     let Some(fields) = figures.as_object() else { return };
     let number = |name: &str| fields.get(name).and_then(Value::as_u64);
     if let (Some(runs), Some(held)) = (number("runs"), number("held"))
         && held < runs
     {
-        broken.push(format!("{place} held in {held} of {runs} runs"));
+        broken.push(format!("{place} passed in {held} of {runs} runs"));
     }
-    // One that was measured once is a number by itself.
+    // A figure that was measured once is a plain number.
     let part = |figure: &Value, part: &str| figure.get(part).unwrap_or(figure).as_f64();
     for (name, which, most) in AT_MOST {
         let value = fields.get(*name).and_then(|figure| part(figure, which));
@@ -37,9 +37,9 @@ fn look(figures: &Value, place: &str, broken: &mut Vec<String>) {
         let is_control =
             name == "lost by the control" || name.starts_with("control") && name.ends_with("_lost");
         if is_control && part(value, "min") == Some(0.0) {
-            broken.push(format!("{place} {name}: nothing in a run, so loss is not seen"));
+            broken.push(format!("{place} {name}: none in a run, so nothing is proven"));
         }
-        look(value, format!("{place} {name}").trim_start(), broken);
+        check(value, format!("{place} {name}").trim_start(), broken);
     }
 }
 
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_hold_is_found_wherever_it_stands() {
+    fn exceeded_limits_and_failed_cases_are_found_at_any_depth() {
         let good = json!({
             "runs": 5,
             "drain": {"runs": 5, "held": 5, "figures": {"lost": {"max": 0.0}, "lost by the control": {"min": 9}}},
@@ -67,15 +67,15 @@ mod tests {
             },
             "endpoints": {"fresh": {"lost": {"max": 1}, "controlKilledUndrained_lost": {"min": 0, "max": 30}}},
         });
-        let told = [
+        let expected = [
             "changing reloads 1, at most 0",
             "changing residentMostMiB 20.5, at most 20",
-            "drain held in 4 of 5 runs",
+            "drain passed in 4 of 5 runs",
             "drain figures lost 2, at most 0",
-            "drain figures lost by the control: nothing in a run, so loss is not seen",
+            "drain figures lost by the control: none in a run, so nothing is proven",
             "endpoints fresh lost 1, at most 0",
-            "endpoints fresh controlKilledUndrained_lost: nothing in a run, so loss is not seen",
+            "endpoints fresh controlKilledUndrained_lost: none in a run, so nothing is proven",
         ];
-        assert_eq!(broken(&bad), told);
+        assert_eq!(broken(&bad), expected);
     }
 }

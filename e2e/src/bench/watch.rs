@@ -1,4 +1,4 @@
-//! When `spec.replicas` of a namespace's Deployments changed, by our clock: the lines of `kubectl get --watch`.
+//! Records when `spec.replicas` of a namespace's Deployments changed, by the local clock, from `kubectl get --watch`.
 
 use crate::{prelude::*, stage::Stage};
 use std::{
@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-/// Name and `spec.replicas` of each Deployment, on a line each time that it changes.
+/// Name and `spec.replicas` of a Deployment, a line for each change.
 const LINE: &str = r#"jsonpath={.metadata.name} {.spec.replicas}{"\n"}"#;
 
 type Seen = BTreeMap<String, Vec<(Instant, i64)>>;
@@ -44,7 +44,7 @@ impl Watch {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// When a Deployment first wanted at least `replicas`, not before `from`.
+    /// When a Deployment first wanted at least `replicas`, at or after `from`.
     pub fn reached(&self, name: &str, replicas: i64, from: Instant) -> Option<Instant> {
         let seen = self.seen();
         let changes = seen.get(name)?;
@@ -60,7 +60,7 @@ impl Watch {
         seen.get(name)?.iter().take_while(|(at, _)| *at <= moment).last().map(|(_, wanted)| *wanted)
     }
 
-    /// Waits until all of `names` have wanted at least `replicas` since `from`. Returns whether they do in time.
+    /// Waits until all of `names` have wanted at least `replicas` since `from`. Returns whether they did in time.
     pub fn wait(&self, names: &[String], replicas: i64, from: Instant, within: Duration) -> bool {
         let end = Instant::now() + within;
         loop {

@@ -1,9 +1,9 @@
-//! Parts of the cluster that are away for a while.
+//! Temporary outages of cluster components.
 
 use super::prelude::*;
 use crate::cluster::{Cluster, Component};
 
-/// Something that is away until [`Broken::heal`], or until this value is dropped: a case that fails must not leave it so.
+/// A component that is down until [`Broken::heal`] or until this value is dropped: a failed case must not leave it down.
 pub struct Broken<'a> {
     cluster: &'a Cluster,
     heal: Option<fn(&Cluster) -> Result<()>>,
@@ -20,18 +20,18 @@ impl<'a> Broken<'a> {
         Ok(broken)
     }
 
-    /// The API server, which is killed.
+    /// Kills the API server.
     pub fn api_server(cluster: &'a Cluster) -> Result<Self> {
         Self::by(cluster, |cluster| cluster.kill9(Component::ApiServer), start_api_server)
     }
 
-    /// The kubelet of node 2, which is stopped.
+    /// Stops the kubelet of node 2.
     pub fn kubelet_2(cluster: &'a Cluster) -> Result<Self> {
         const KUBELET: Component = Component::Kubelet(2);
         Self::by(cluster, |cluster| cluster.stop(KUBELET), |cluster| cluster.start(KUBELET))
     }
 
-    /// Node 2, which loses its power.
+    /// Cuts the power of node 2.
     pub fn node_2(cluster: &'a Cluster) -> Result<Self> {
         Self::by(cluster, |cluster| cluster.stop_node(2), start_node_2)
     }
@@ -44,13 +44,13 @@ impl<'a> Broken<'a> {
 impl Drop for Broken<'_> {
     fn drop(&mut self) {
         if let Some(Err(error)) = self.heal.take().map(|heal| heal(self.cluster)) {
-            eprintln!("the cluster is not as it was: {error:#}");
+            eprintln!("failed to restore the cluster: {error:#}");
         }
     }
 }
 
-/// kube-proxy is started anew: one that lost the API server asks again after up to a minute (client-go's back-off), and
-/// sends what comes next to pods that are no more.
+/// Also restarts kube-proxy: after losing the API server it reconnects only after up to a minute (client-go's back-off), and
+/// until then routes new connections to deleted pods.
 fn start_api_server(cluster: &Cluster) -> Result<()> {
     cluster.start(Component::ApiServer)?;
     for proxy in cluster.node_numbers().map(Component::KubeProxy) {
@@ -60,7 +60,7 @@ fn start_api_server(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// The node is ready, and so is all that ran on it: later cases count on both.
+/// Waits until the node and all Deployments are ready again: later cases rely on both.
 fn start_node_2(cluster: &Cluster) -> Result<()> {
     cluster.start_node(2)?;
     cluster.wait_for_nodes()?;

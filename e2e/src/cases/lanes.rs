@@ -1,22 +1,22 @@
-//! Which cases run at the same time.
+//! Lanes decide which cases run at the same time.
 
 use std::{panic::resume_unwind, thread::scope};
 
 use super::{Case, Ended, Fixture, perform};
 
-/// What may run beside a case. Two cores start few pods at a time: with two busy cases at once, or with a third one beside
-/// them, latencies would be those of this machine.
+/// What may run in parallel with a case. Two cores start only few pods at a time: with two busy cases in parallel, or with a
+/// third case, the machine itself would dominate the latencies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lane {
-    /// Quiet cases: it starts many pods, or measures latencies.
+    /// Runs in parallel with quiet cases: it starts many pods, or measures latencies.
     Busy,
-    /// A busy case: it mostly waits.
+    /// Runs in parallel with a busy case: it mostly waits.
     Quiet,
-    /// Nothing: it takes away what all cases need (an operator, a node, the API server), or goes on loading the machine.
+    /// Runs alone: it stops what all cases need (an operator, a node, the API server), or keeps the machine under load.
     Alone,
 }
 
-/// Plays the cases: those of the busy lane and of the quiet one side by side, then the rest. The results have the order of `cases`.
+/// Runs the cases: the busy and the quiet lane in parallel, then the rest. The results are in the order of `cases`.
 pub fn play(cases: &[&'static Case], fixture: &Fixture) -> Vec<Ended> {
     let of = |lane: Lane| {
         let cases = cases.iter().copied().enumerate().filter(move |(_, case)| case.lane == lane);

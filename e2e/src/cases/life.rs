@@ -1,4 +1,4 @@
-//! The life of the objects and of the release: applied, uninstalled.
+//! Applying objects, and uninstalling the release.
 
 mod examples;
 mod reinstall;
@@ -8,7 +8,7 @@ use super::{Case, Lane};
 pub const CASES: &[Case] = &[
     Case {
         name: "life-reinstall",
-        must: "uninstalling keeps objects and replicas; the return neither scales down nor forgets the window",
+        must: "uninstalling keeps objects and replicas; a reinstall does not scale down before the end of the window",
         lane: Lane::Alone,
         run: reinstall::run,
     },

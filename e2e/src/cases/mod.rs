@@ -1,4 +1,4 @@
-//! What is proven on the real cluster, case by case. Each case says what must be, and what was seen.
+//! End-to-end cases on the real cluster. Each case states what must hold, and reports what was observed.
 
 mod broken;
 mod failover;
@@ -28,28 +28,28 @@ pub use lanes::Lane;
 pub use repeat::{Repeated, repeat};
 
 pub struct Case {
-    /// Name for `cargo xtask e2e NAME`: a group and a word, as in `outage-empty`.
+    /// Name for `cargo xtask e2e NAME`: a group and a word, as in `outage-scrape`.
     pub name: &'static str,
     pub must: &'static str,
     pub lane: Lane,
-    /// Proves it; says in a few words what was seen.
+    /// Runs the case and returns a short summary of what was observed.
     pub run: fn(&Fixture) -> Result<String>,
 }
 
 pub struct Fixture {
     pub stage: Stage,
-    /// What stands between Plimsoll's source [`FaultProxy::SOURCE`] and Prometheus.
+    /// Proxy between Plimsoll's source [`FaultProxy::SOURCE`] and Prometheus.
     pub prometheus: FaultProxy,
-    /// What the cases `outage-*` share, once one of them has set it up.
+    /// Shared by the cases `outage-*`; the first one sets it up.
     outage: Mutex<Option<outage::Outage>>,
 }
 
 thread_local! {
-    /// What `kubectl plimsoll explain` said in the case that this thread runs.
+    /// Output of `kubectl plimsoll explain` in the case that this thread runs.
     static EXPLAINED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Every case, in the order of its lane; `long-*` run only by their names.
+/// Every case, in the order of its lane; `long-*` run only by name.
 fn all() -> Vec<&'static Case> {
     let groups: &[&[Case]] = &[
         scaling::CASES,
@@ -76,24 +76,24 @@ struct Ended {
 pub struct Counts {
     pub passed: usize,
     pub failed: usize,
-    /// Those of the former that held only at their second try.
+    /// Passed cases that needed the second try.
     pub flaky: Vec<&'static str>,
 }
 
 /// Status follows the replicas within this time.
 const EXPLAINED_WITHIN: Duration = Duration::from_secs(5);
 
-/// Runs the cases whose name begins with `wanted` (without one, all but the long ones), and prints their table.
+/// Runs the cases whose name begins with `wanted` (without it, all but the long ones), and prints a table of results.
 ///
-/// In a run of all, what failed is played once more at its end: on a busy machine a deadline may pass that is none of
-/// Plimsoll's. What holds then counts, and both are told.
+/// A full run repeats the failed cases at its end: on a busy machine a case may miss a deadline through no fault of
+/// Plimsoll. A case that passes then counts as passed; both results are printed.
 pub fn run(wanted: Option<&str>) -> Result<Counts> {
     let named = |case: &&Case| case.name.starts_with(wanted.unwrap_or_default());
     let long = |case: &&Case| wanted.is_none() && case.name.starts_with("long-");
     let cases: Vec<_> = all().into_iter().filter(named).filter(|case| !long(case)).collect();
     if cases.is_empty() {
         let names: Vec<_> = all().iter().map(|case| case.name).collect();
-        bail!("no case is named {:?}; there are {}", wanted.unwrap_or_default(), names.join(", "));
+        bail!("no case name begins with {:?}; known are {}", wanted.unwrap_or_default(), names.join(", "));
     }
     let fixture = Fixture::open(Profile::Suite)?;
     let mut ended: Vec<_> = lanes::play(&cases, &fixture);
@@ -102,7 +102,7 @@ pub fn run(wanted: Option<&str>) -> Result<Counts> {
     }
     println!();
     println!("{:<26} {:>6}  {:<6} seen", "case", "time", "");
-    ended.iter().for_each(Ended::tell);
+    ended.iter().for_each(Ended::print);
     let names = |is: fn(&Ended) -> bool| -> Vec<_> {
         ended.iter().filter(|end| is(end)).map(|end| end.case.name).collect()
     };
@@ -124,8 +124,8 @@ impl Ended {
         self.first = first.seen.err();
     }
 
-    fn tell(&self) {
-        let tell = |verdict: &str, seen: &str| {
+    fn print(&self) {
+        let print_line = |verdict: &str, seen: &str| {
             println!("{:<41} {verdict}: {}", "", seen.replace('\n', " "));
         };
         let (verdict, seen) = match &self.seen {
@@ -139,9 +139,9 @@ impl Ended {
             self.took.as_secs_f64(),
             self.case.must
         );
-        tell(" seen", &seen);
+        print_line(" seen", &seen);
         if let Some(first) = &self.first {
-            tell("first", &format!("{first:#}"));
+            print_line("first", &format!("{first:#}"));
         }
     }
 }
@@ -150,19 +150,19 @@ fn perform(case: &'static Case, fixture: &Fixture) -> Ended {
     println!("{} …", case.name);
     let begin = Instant::now();
     let seen = catch_unwind(AssertUnwindSafe(|| {
-        // The case before it may have taken a node or the API server away.
+        // The previous case may have stopped a node or the API server.
         if case.lane == Lane::Alone {
             fixture.stage.cluster.wait_for_nodes()?;
         }
         (case.run)(fixture)
     }))
-    .unwrap_or_else(|_| Err(anyhow!("it panicked")));
+    .unwrap_or_else(|_| Err(anyhow!("the case panicked")));
     let explained = EXPLAINED.take();
     explained.iter().flat_map(|text| text.lines()).for_each(|line| println!("    | {line}"));
     let silent = explained.is_empty();
     let figures = repeat::take();
     let seen = seen.and_then(|seen| {
-        ensure!(!silent, "the case does not ask `kubectl plimsoll explain` for its decisive moment");
+        ensure!(!silent, "the case does not call `kubectl plimsoll explain` at its decisive moment");
         Ok(std::iter::once(seen).chain(figures.iter().map(repeat::told)).collect::<Vec<_>>().join("; "))
     });
     let end = Ended { case, took: begin.elapsed(), seen, first: None, figures };
@@ -173,8 +173,8 @@ fn perform(case: &'static Case, fixture: &Fixture) -> Ended {
     end
 }
 
-/// What Plimsoll is installed with: samples that grow stale after 5 s, and beside Prometheus itself a source that can be
-/// made unreachable. Cases that change the release go back to it.
+/// The installed release: samples are stale after 5 s, and a second source of the same Prometheus can be made unreachable.
+/// Cases that change the release restore it.
 fn install() -> Install {
     let mut install = Install { stale_after: 5, ..Install::default() };
     install.sources.push((FaultProxy::SOURCE, FaultProxy::URL));
@@ -189,8 +189,8 @@ impl Fixture {
         Ok(Self { stage, prometheus, outage: Mutex::new(None) })
     }
 
-    /// What `kubectl plimsoll explain` says of a service at the decisive moment of a case, for the reader of the run.
-    /// It must say how many replicas there are, and all of `words`: the KPI, the limit, what is missing.
+    /// Records the output of `kubectl plimsoll explain` at the decisive moment of a case, for the reader of the run. It must
+    /// have the number of replicas and all of `words`, such as the KPI, the limit, what is missing.
     pub fn explain(&self, namespace: &str, name: &str, words: &[&str]) -> Result<()> {
         let mut text = String::new();
         wait_for(&format!("`kubectl plimsoll explain {name}`"), EXPLAINED_WITHIN, || {
@@ -200,7 +200,7 @@ impl Fixture {
                 replicas.map(|replicas| format!("{name} has {replicas} replica")).unwrap_or_default();
             text = self.stage.plugin(namespace, &["explain", name])?;
             let missing = [number.as_str()].iter().chain(words).find(|word| !text.contains(**word)).copied();
-            ensure!(missing.is_none(), "it does not say {missing:?}: {text}");
+            ensure!(missing.is_none(), "{missing:?} is missing in the output: {text}");
             Ok(true)
         })?;
         EXPLAINED.with_borrow_mut(|explained| explained.push(text));

@@ -1,4 +1,4 @@
-//! Pods of a case, and the switches that make those of a shop fail.
+//! Pods of a case, and the fault switches of the shop.
 
 use super::test_namespace::TestNamespace;
 use crate::{
@@ -10,31 +10,28 @@ use rustix::process::Signal;
 #[derive(Debug, Clone)]
 pub struct Pod {
     pub name: String,
-    /// Part of the paths of its volumes and cgroups.
+    /// The UID is part of the paths of the pod's volumes and cgroups.
     pub uid: String,
     pub ip: String,
     pub node: String,
     pub ready: bool,
 }
 
-/// The pods with this label `app` that are not being deleted, by name.
-pub fn pods(test_namespace: &TestNamespace<'_>, app: &str) -> Result<Vec<Pod>> {
-    Pod::all(test_namespace, &format!("app={app}"))
+/// Pods with this label `app` that are not being deleted, sorted by name.
+pub fn pods(test: &TestNamespace<'_>, app: &str) -> Result<Vec<Pod>> {
+    Pod::all(test, &format!("app={app}"))
 }
 
-/// Sets the switches of all of them, for example `{"errors": 0.3}`; `{}` takes all back.
-pub fn fault(test_namespace: &TestNamespace<'_>, app: &str, switches: &str) -> Result<SystemTime> {
-    pods(test_namespace, app)?.iter().try_for_each(|pod| pod.fault(switches).map(drop))?;
+/// Sets the fault switches of all these pods, for example `{"errors": 0.3}`; `{}` clears them.
+pub fn fault(test: &TestNamespace<'_>, app: &str, switches: &str) -> Result<SystemTime> {
+    pods(test, app)?.iter().try_for_each(|pod| pod.fault(switches).map(drop))?;
     Ok(SystemTime::now())
 }
 
 impl Pod {
-    /// Those with this label that are not being deleted, by name.
-    pub fn all(test_namespace: &TestNamespace<'_>, label: &str) -> Result<Vec<Self>> {
-        let list = test_namespace
-            .stage
-            .cluster
-            .list(test_namespace.namespace, &format!("pods --selector={label}"))?;
+    /// Pods with this label that are not being deleted, sorted by name.
+    pub fn all(test: &TestNamespace<'_>, label: &str) -> Result<Vec<Self>> {
+        let list = test.stage.cluster.list(test.namespace, &format!("pods --selector={label}"))?;
         let mut pods: Vec<Self> = list.iter().filter(|pod| !pod.is_going()).map(Self::of).collect();
         pods.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(pods)
@@ -58,7 +55,7 @@ impl Pod {
     }
 }
 
-/// Kills, as a crash would, the processes of a pod on this host whose arguments contain `word`. There must be one.
+/// Kills the processes of a pod on this host whose arguments contain `word`, as a crash would. Fails if there is none.
 pub fn kill(uid: &str, word: &str) -> Result<()> {
     let of_pod = processes().filter(|process| is_in_cgroup(process, uid));
     let found: Vec<_> = of_pod.filter(|process| arguments_of(process).contains(word)).collect();

@@ -1,4 +1,4 @@
-//! What nearly every case uses.
+//! Imports of nearly every case.
 
 pub use super::{
     Case, Fixture, Lane,

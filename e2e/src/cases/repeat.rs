@@ -1,4 +1,4 @@
-//! Cases played several times, and the figures that each run tells beside its verdict.
+//! Repeated cases, and the figures that each run reports with its result.
 
 use super::{Case, Ended, Fixture, all, perform};
 use crate::{prelude::*, stage::Profile};
@@ -8,7 +8,7 @@ thread_local! {
     static FIGURES: RefCell<Vec<(&'static str, f64)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Notes something that the running case measured, under a name that says its unit.
+/// Records a measurement of the running case; the name ends with its unit.
 pub fn figure(name: &'static str, value: f64) {
     FIGURES.with_borrow_mut(|figures| figures.push((name, value)));
 }
@@ -17,7 +17,7 @@ pub fn count(name: &'static str, count: impl TryInto<u32>) {
     figure(name, f64::from(count.try_into().unwrap_or(u32::MAX)));
 }
 
-/// Notes the requests of a case, those of them that were lost, and those that its control lost.
+/// Records the requests of a case, the lost ones, and those that its control lost.
 pub fn requests(sent: u64, lost: u64, control_lost: u64) {
     count("requests", sent);
     count("lost", lost);
@@ -28,7 +28,7 @@ pub fn take() -> Vec<(&'static str, f64)> {
     FIGURES.take()
 }
 
-/// A figure for people: `first answer 0.2 s`.
+/// A figure as text, such as `first answer 0.2 s`.
 pub fn told((name, value): &(&'static str, f64)) -> String {
     let (name, unit) = name.rsplit_once(", ").unwrap_or((name, ""));
     format!("{name} {} {unit}", text(*value)).trim_end().to_owned()
@@ -41,8 +41,8 @@ pub struct Repeated {
     figures: BTreeMap<&'static str, Vec<f64>>,
 }
 
-/// Plays the cases one after the other, `runs` times, on a cluster that is set up once; after each round, tells a table of
-/// what was seen so far.
+/// Runs the cases one after the other, `runs` times, on a cluster that is set up once; prints a table of the results so far
+/// after each round.
 pub fn repeat(names: &[&str], runs: usize) -> Result<Vec<Repeated>> {
     let known = all();
     let unknown: Vec<_> = names.iter().filter(|name| !known.iter().any(|case| case.name == **name)).collect();
@@ -53,7 +53,7 @@ pub fn repeat(names: &[&str], runs: usize) -> Result<Vec<Repeated>> {
     for _ in 0..runs {
         all.iter_mut().for_each(|repeated| repeated.play(&fixture));
         println!("\n{:<22}   {:<44} {:>9} {:>9} {:>9}", "case", "figure", "min", "median", "max");
-        all.iter().for_each(Repeated::tell);
+        all.iter().for_each(Repeated::print);
     }
     Ok(all)
 }
@@ -66,21 +66,21 @@ impl Repeated {
     fn play(&mut self, fixture: &Fixture) {
         let Ended { seen, figures, .. } = perform(self.case, fixture);
         self.runs += 1;
-        // Also of a run that did not hold: what was too much is to be seen.
+        // Also of a failed run: the figures show by how much.
         for (name, value) in figures {
             self.figures.entry(name).or_default().push(value);
         }
         self.failures.extend(seen.err().map(|error| format!("{error:#}")));
     }
 
-    fn tell(&self) {
+    fn print(&self) {
         let held = self.runs - self.failures.len();
-        println!("{:<22} held {held} of {}: {}", self.case.name, self.runs, self.case.must);
+        println!("{:<22} passed {held} of {}: {}", self.case.name, self.runs, self.case.must);
         for (name, values) in &self.figures {
             let [min, median, max] = spread(values).map(text);
             println!("{:<22}   {name:<44} {min:>9} {median:>9} {max:>9}", "");
         }
-        self.failures.iter().for_each(|why| println!("{:<22}   did not hold: {why}", ""));
+        self.failures.iter().for_each(|why| println!("{:<22}   failed: {why}", ""));
     }
 
     pub fn json(&self) -> (String, Value) {
@@ -94,7 +94,7 @@ impl Repeated {
     }
 }
 
-/// Least, middle (the higher of two) and greatest, to a thousandth.
+/// Minimum, median (the higher of two) and maximum, rounded to a thousandth.
 fn spread(values: &[f64]) -> [f64; 3] {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_are_told_as_short_as_they_can_be() {
+    fn figures_are_printed_without_needless_digits() {
         assert_eq!(spread(&[3.0, 1.0, 2.0, 4.000_4]), [1.0, 3.0, 4.0]);
         assert_eq!([0.0, 0.256, 12.6, 5.0].map(text), ["0", "0.26", "13", "5"]);
     }

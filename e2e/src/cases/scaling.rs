@@ -1,4 +1,4 @@
-//! That replicas follow what is asked for, on every kind of target, and by `kubectl`.
+//! Replicas follow the load, on every kind of target, and `kubectl scale`.
 
 mod checkout;
 mod rollout;
@@ -11,19 +11,19 @@ use super::{Case, Lane};
 pub const CASES: &[Case] = &[
     Case {
         name: "scale-steps",
-        must: "replicas follow steps, a spike and a fall; the objective holds after 12 s; no request is lost; kubectl tells the truth",
+        must: "replicas follow steps, a spike and a fall; objective met 12 s after each rise; none lost; kubectl shows it all",
         lane: Lane::Busy,
         run: steps::run,
     },
     Case {
         name: "scale-zero",
-        must: "workers go to zero and back, from 0 to all of them with one write, and every job is done",
+        must: "workers scale to zero and back, from 0 to all of them in one write, and every job is done",
         lane: Lane::Quiet,
         run: zero::run,
     },
     Case {
         name: "scale-rollout",
-        must: "a rollout under full load neither inflates the replicas by its surge nor loses a request",
+        must: "a rollout under full load loses no request, and its surge pods do not raise the replicas",
         lane: Lane::Busy,
         run: rollout::run,
     },
@@ -35,13 +35,13 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "scale-custom",
-        must: "any resource with /scale follows, once the chart allows it; before, status says what is missing",
+        must: "any resource with /scale is scaled once the chart allows it; before that, status reports what is missing",
         lane: Lane::Quiet,
         run: targets::custom,
     },
     Case {
         name: "scale-kubectl",
-        must: "`kubectl scale` sets the floor, and /status and /scale are subresources of their own",
+        must: "`kubectl scale` sets minReplicas, and /status and /scale are separate subresources",
         lane: Lane::Quiet,
         run: targets::kubectl_scale,
     },

@@ -1,4 +1,4 @@
-//! A namespace for one case: workloads that cost nothing, a dial that is the load, and the trail of an object.
+//! A namespace for one case: idle workloads, a dial for the load, and a log of an object's versions.
 
 mod watch_log;
 
@@ -10,7 +10,7 @@ use crate::{
 
 pub use watch_log::{Snapshot, WatchLog};
 
-/// A namespace that is made anew and deleted, without waiting, when the case is over.
+/// A new namespace, deleted without waiting when the case is over.
 pub struct TestNamespace<'a> {
     fixture: &'a Fixture,
     pub stage: &'a Stage,
@@ -46,7 +46,7 @@ impl<'a> TestNamespace<'a> {
         self.stage.cluster.apply(yaml).map(drop)
     }
 
-    /// A HorizontalPodAutoscaler `NAME-hpa` on a Deployment. It never acts: there are no metrics of resources here.
+    /// A HorizontalPodAutoscaler `NAME-hpa` on a Deployment. It never acts: the cluster serves no resource metrics.
     pub fn autoscale(&self, deployment: &str) -> Result<()> {
         let namespace = self.namespace;
         self.apply(&format!(
@@ -81,19 +81,19 @@ spec:
         self.fixture.explain(self.namespace, name, words)
     }
 
-    /// `kubectl plimsoll` in this namespace, found by kubectl as a user's is.
+    /// `kubectl plimsoll` in this namespace, found by kubectl in the PATH as a user's is.
     pub fn plugin(&self, arguments: &[&str]) -> Result<String> {
         self.stage.plugin(self.namespace, arguments)
     }
 
-    /// Waits until a ScalableService says Ready=True for its newest spec.
+    /// Waits until a ScalableService has Ready=True for its newest spec.
     pub fn wait_ready(&self, name: &str, within: Duration) -> Result<()> {
         let timeout = within.as_secs();
         self.kubectl(&format!("wait --for=condition=Ready scalableservice/{name} --timeout={timeout}s"))?;
         Ok(())
     }
 
-    /// A Deployment of programs that do nothing, which are ready at once.
+    /// A Deployment of idle programs, which are ready immediately.
     pub fn idle_deployment(&self, name: &str, replicas: u32) -> Result<()> {
         self.apply(&idle_deployment(self.namespace, name, replicas, "{}"))?;
         self.rolled_out(name, Duration::from_secs(60))
@@ -104,33 +104,33 @@ impl Drop for TestNamespace<'_> {
     fn drop(&mut self) {
         let arguments = ["delete", "namespace", self.namespace, "--ignore-not-found", "--wait=false"];
         if let Err(error) = self.stage.cluster.kubectl(&arguments) {
-            eprintln!("namespace {} stays: {error:#}", self.namespace);
+            eprintln!("failed to delete namespace {}: {error:#}", self.namespace);
         }
     }
 }
 
-/// A ScalableService on the namespace's dial: one replica for each 10 of it, a look every second.
+/// A ScalableService on the namespace's dial: one replica for each 10 of it, an evaluation every second.
 pub struct DialService<'a> {
     pub name: &'a str,
-    /// apiVersion, kind and name of what it scales.
+    /// apiVersion, kind and name of the target.
     pub target: (&'a str, &'a str, &'a str),
     pub window: u32,
 }
 
 impl<'a> DialService<'a> {
-    /// On a Deployment of the same name: from 1 to 10 replicas, downward at once.
+    /// On a Deployment of the same name: from 1 to 10 replicas, with immediate scale-down.
     pub fn on(name: &'a str) -> Self {
         Self { name, target: ("apps/v1", "Deployment", name), window: 0 }
     }
 
-    pub fn apply(&self, test_namespace: &TestNamespace<'_>) -> Result<()> {
-        let (namespace, (version, kind, target)) = (test_namespace.namespace, self.target);
+    pub fn apply(&self, test: &TestNamespace<'_>) -> Result<()> {
+        let (namespace, (version, kind, target)) = (test.namespace, self.target);
         let target = format!("{{apiVersion: {version}, kind: {kind}, name: {target}}}");
         let (query, window) = (Dial::query(namespace), self.window);
         let spec = format!(
             "kpis: [{{name: dial, type: Load, query: '{query}', perReplica: \"10\"}}]\n\
              behavior: {{scaleDown: {{stabilizationWindowSeconds: {window}}}}}"
         );
-        test_namespace.apply(&scalable_service((namespace, self.name), &target, 1..=10, &spec))
+        test.apply(&scalable_service((namespace, self.name), &target, 1..=10, &spec))
     }
 }

@@ -1,4 +1,4 @@
-//! What runs inside of every cluster: CoreDNS, and Prometheus that scrapes annotated pods.
+//! Add-ons of every cluster: CoreDNS, and a Prometheus that scrapes annotated pods.
 
 use super::{Cluster, image::Image, node::PAUSE_IMAGE, state::cache_folder};
 use crate::{prelude::*, process::run};
@@ -32,8 +32,8 @@ fn manifests(scrape_interval: Duration) -> String {
     format!("{COREDNS}---\n{PROMETHEUS}").replace("SCRAPE_INTERVAL", &interval)
 }
 
-/// The manifest of a Prometheus for another cluster: as here, but in this namespace, with rights under its name, on
-/// any node.
+/// The Prometheus manifest for another cluster: the same, but in this namespace, with RBAC objects of its name, and on any
+/// node.
 pub fn prometheus_for(namespace: &str, image: &str, pull_policy: &str) -> String {
     let here = ["topology.kubernetes.io/zone", "priorityClassName"];
     let lines = PROMETHEUS.lines().filter(|line| !here.iter().any(|word| line.contains(word)));

@@ -1,4 +1,4 @@
-//! An API server alone with its etcd, on loopback: for tests that need real schemas and watches, but no nodes.
+//! An API server and its etcd on loopback, for tests that need real schemas and watches, but no nodes.
 
 use super::{pki::create_service_account_key, programs::Programs};
 use crate::{prelude::*, process::finish};
@@ -41,7 +41,7 @@ impl BareApiServer {
                 format!("--etcd-servers=http://127.0.0.1:{etcd}"),
                 format!("--secure-port={api}"),
                 "--bind-address=127.0.0.1".to_owned(),
-                // Nobody is told of it, and an address of loopback is refused.
+                // No client uses this address, and a loopback address is refused.
                 "--advertise-address=192.0.2.1".to_owned(),
                 "--endpoint-reconciler-type=none".to_owned(),
                 "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
@@ -56,7 +56,7 @@ impl BareApiServer {
         )?;
         wait_for("readiness of kube-apiserver", READY_DEADLINE, || {
             server.all_run()?;
-            Ok(server.kubectl(&["get", "--raw", "/readyz"], "").is_ok_and(|said| said == "ok"))
+            Ok(server.kubectl(&["get", "--raw", "/readyz"], "").is_ok_and(|text| text == "ok"))
         })?;
         Ok(server)
     }
@@ -76,7 +76,7 @@ impl BareApiServer {
         let mut command = Command::new(program);
         command.args(arguments).current_dir(&self.folder).stdin(Stdio::null());
         command.stdout(log.try_clone()?).stderr(log);
-        self.children.push(command.spawn().with_context(|| format!("{name} can't be started"))?);
+        self.children.push(command.spawn().with_context(|| format!("cannot start {name}"))?);
         Ok(())
     }
 
@@ -95,7 +95,7 @@ impl BareApiServer {
 
 impl Drop for BareApiServer {
     fn drop(&mut self) {
-        // The API server first: without its store it would only complain.
+        // The API server first: without etcd it would only log errors.
         for child in self.children.iter_mut().rev() {
             let _ = child.kill();
             let _ = child.wait();
@@ -104,7 +104,7 @@ impl Drop for BareApiServer {
 }
 
 fn free_ports<const N: usize>() -> Result<[u16; N]> {
-    // All at once, so that they are not the same.
+    // All are bound at the same time, so that they differ.
     let held: Vec<TcpListener> =
         (0..N).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
     let mut ports = [0; N];

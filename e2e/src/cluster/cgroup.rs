@@ -5,9 +5,9 @@ use rustix::process::Signal;
 
 #[derive(Debug, PartialEq, Eq)]
 pub struct Trees {
-    /// Where controllers are, so where a node's groups must be made.
+    /// Trees with controllers, in which a node's groups must be created.
     with_controllers: Vec<PathBuf>,
-    /// All, also the tree without controllers in which runc makes groups beside those of version 1.
+    /// All trees, including the one without controllers in which runc creates groups beside those of version 1.
     all: Vec<PathBuf>,
 }
 
@@ -82,7 +82,7 @@ fn below(tree: &Path, group: &str) -> PathBuf {
     tree.join(group.trim_start_matches('/'))
 }
 
-/// Version 2: a child has only the controllers that its parent hands down.
+/// Version 2: a child has only the controllers that its parent delegates.
 fn enable_controllers(folder: &Path) -> Result<()> {
     let Ok(controllers) = fs::read_to_string(folder.join("cgroup.controllers")) else {
         return Ok(());
@@ -94,7 +94,7 @@ fn enable_controllers(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Version 1: a new cpuset is empty, and nothing runs in an empty one.
+/// Version 1: a new cpuset is empty, and no process can run in an empty one.
 fn inherit_cpuset(parent: &Path, child: &Path) -> Result<()> {
     for file in ["cpuset.cpus", "cpuset.mems"] {
         // In version 2 an empty set means "as the parent" and may stay.
@@ -108,11 +108,11 @@ fn inherit_cpuset(parent: &Path, child: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Version 1: pods get their part of the CPU against what runs beside them.
+/// Version 1: pods get their share of the CPU beside other programs.
 ///
-/// The kubelet gives all pods of a node 1024 for each core, and what else runs on a real node has 1024 together. Here
-/// each daemon of the nodes and of the control plane weighs that much alone, and pods that start would take the CPU
-/// from those that serve.
+/// The kubelet gives all pods of a node 1024 shares for each core, and the other programs of a real node have 1024 together.
+/// Here each daemon of the nodes and of the control plane alone has that many, and starting pods would take the CPU
+/// from serving pods.
 fn weigh(group: &Path) -> Result<()> {
     /// Daemons that are busy at the same time while pods start.
     const BUSY: usize = 4;
@@ -136,7 +136,7 @@ fn remove_tree(folder: &Path) {
     for child in child_folders(folder) {
         remove_tree(&child);
     }
-    // Busy for a moment after its last process ended: the caller tries again.
+    // The group is busy for a moment after its last process has ended; the caller retries.
     let _busy = fs::remove_dir(folder);
 }
 

@@ -9,9 +9,9 @@ use crate::{
 pub struct Client {
     kubectl: PathBuf,
     helm: PathBuf,
-    /// Without one, kubectl's own rules: `KUBECONFIG`, then `~/.kube/config`.
+    /// Without it, kubectl's default applies: `KUBECONFIG`, then `~/.kube/config`.
     kubeconfig: Option<PathBuf>,
-    /// Without one, the kubeconfig's current context.
+    /// Without it, the kubeconfig's current context applies.
     context: Option<String>,
 }
 
@@ -20,7 +20,7 @@ impl Client {
         Self { kubectl, helm, kubeconfig: Some(kubeconfig), context: None }
     }
 
-    /// Any cluster, by its context, with the kubectl and helm that are installed.
+    /// Any cluster, by its context, with the installed kubectl and helm.
     pub fn of_context(context: &str, kubeconfig: Option<&Path>) -> Result<Self> {
         let installed = |name: &str| {
             find_program(name).with_context(|| format!("{name} is missing: install it, and have it in PATH"))
@@ -45,7 +45,7 @@ impl Client {
         finish(self.kubectl_command(args), input)
     }
 
-    /// Applies manifests in YAML, on the server's side, and returns what kubectl said.
+    /// Applies YAML manifests by server-side apply, and returns kubectl's output.
     pub fn apply(&self, yaml: &str) -> Result<String> {
         self.kubectl_with_input(&["apply", "--server-side", "--force-conflicts", "--filename=-"], yaml)
     }
@@ -97,7 +97,7 @@ impl Client {
         command
     }
 
-    /// The flags and variables with which a user's kubectl speaks to the same cluster.
+    /// The flags and variables for a user's kubectl on the same cluster.
     pub fn shown(&self) -> (Option<&Path>, Option<&str>) {
         (self.kubeconfig.as_deref(), self.context.as_deref())
     }

@@ -12,7 +12,7 @@ use crate::{
     process::{Daemon, run},
 };
 
-/// Ports of our own, so that another etcd on the machine is no hindrance.
+/// Non-default ports, so that another etcd can run on the machine.
 const ETCD: &str = "127.0.0.1:12379";
 const ETCD_PEERS: &str = "127.0.0.1:12380";
 const READY_DEADLINE: Duration = Duration::from_secs(60);
@@ -54,7 +54,7 @@ pub fn api_server(state: &State, programs: &Programs) -> Result<Daemon> {
             "--requestheader-extra-headers-prefix=X-Remote-Extra-",
             "--requestheader-group-headers=X-Remote-Group",
             "--requestheader-username-headers=X-Remote-User",
-            // Requests to extension API servers go to the Service, as kube-proxy on this host can do it.
+            // Requests to extension API servers go to the Service: kube-proxy runs on this host.
             "--enable-aggregator-routing=false",
         ]
         .map(String::from),
@@ -84,9 +84,9 @@ pub fn controller_manager(state: &State, programs: &Programs) -> Result<Daemon> 
         // The CNI configuration of each node fixes its pods' range.
         "--allocate-node-cidrs=false".to_owned(),
         "--use-service-account-credentials=true".to_owned(),
-        // A dead node is seen in 20 s instead of 50 s; the kubelets renew their leases every 5 s.
+        // A dead node is detected within 20 s instead of 50 s; the kubelets renew their leases every 5 s.
         "--node-monitor-grace-period=20s".to_owned(),
-        // Its default is a folder of the system, which it would make.
+        // The default is a system folder, which the program would create.
         format!("--flex-volume-plugin-dir={}", state.text("volume-plugins")),
         format!("--root-ca-file={}", pki("ca.crt")),
         format!("--service-account-private-key-file={}", pki("sa.key")),
@@ -121,7 +121,7 @@ fn client_args(state: &State, name: &str) -> Vec<String> {
         format!("--authentication-kubeconfig={kubeconfig}"),
         format!("--authorization-kubeconfig={kubeconfig}"),
         format!("--bind-address={API_SERVER_ADDRESS}"),
-        // There is one of each: an election would only delay the start.
+        // Each program runs once: an election would only delay the start.
         "--leader-elect=false".to_owned(),
     ]
 }

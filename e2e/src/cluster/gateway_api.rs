@@ -1,5 +1,5 @@
-//! Resource definitions from Go modules, of which nothing is built: those of the Gateway API (the oldest release whose
-//! standard channel names rules) and of Envoy Gateway.
+//! CRDs from Go modules, which are downloaded but not built: those of the Gateway API (the oldest release whose standard
+//! channel has rule names) and of Envoy Gateway.
 
 use super::state::cache_folder;
 use crate::{prelude::*, process::finish};
@@ -14,12 +14,12 @@ macro_rules! folder {
     };
 }
 
-/// The folder with the Gateway API's definitions of the standard channel, a file each; downloaded once.
+/// The folder with the Gateway API's CRDs of the standard channel, one per file; downloaded once.
 pub fn definitions() -> Result<PathBuf> {
     Ok(folder!("gateway-api", "sigs.k8s.io/gateway-api")?.join("config/crd/standard"))
 }
 
-/// The file with Envoy Gateway's definition of BackendTrafficPolicy; downloaded once.
+/// The file with Envoy Gateway's CRD BackendTrafficPolicy; downloaded once.
 pub fn backend_traffic_policy() -> Result<PathBuf> {
     let generated = "charts/gateway-helm/charts/crds/crds/generated";
     let file = "gateway.envoyproxy.io_backendtrafficpolicies.yaml";
@@ -32,6 +32,6 @@ fn folder((name, module): (&str, &str), go_mod: &str, go_sum: &str) -> Result<Pa
     fs::write(folder.join("go.sum"), go_sum)?;
     let mut command = Command::new("go");
     command.args(["mod", "download", "-json", module]).current_dir(&folder).env("GOWORK", "off");
-    let said: Value = serde_json::from_str(&finish(command, "")?).context("what go says is not JSON")?;
-    Ok(PathBuf::from(said.get("Dir").and_then(Value::as_str).context("go names no folder")?))
+    let module: Value = serde_json::from_str(&finish(command, "")?).context("go printed no JSON")?;
+    Ok(PathBuf::from(module.get("Dir").and_then(Value::as_str).context("go reports no folder")?))
 }

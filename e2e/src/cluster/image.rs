@@ -1,6 +1,6 @@
-//! Container images without a registry: an OCI archive written from files, kept in the cache by its content.
+//! Container images without a registry: OCI archives, built from files and cached by content.
 //!
-//! A program's shared libraries come along, as `ldd` names them.
+//! A program's shared libraries are added, as listed by `ldd`.
 
 use super::{
     oci::{Contents, architecture, digest, write_archive, write_layer},
@@ -14,12 +14,12 @@ use crate::{
 use sha2::{Digest, Sha256};
 use std::os::unix::fs::MetadataExt;
 
-/// User and group of every container; nobody on the host.
+/// User and group of every container; an unprivileged user on the host.
 const USER: &str = "65532:65532";
-/// A file in every image, so that programs that ask for the user's name get an answer.
+/// A file in every image, so that programs can look up the user's name.
 const PASSWD: &str = "root:x:0:0:root:/:/bin/false\nnonroot:x:65532:65532:nonroot:/:/bin/false\n";
 
-/// What an image is made of. The image has one layer, with an empty `/tmp` that all may write to.
+/// The content of an image. It has one layer, with an empty world-writable `/tmp`.
 #[derive(Debug, Clone)]
 pub struct Image {
     entrypoint: String,
@@ -36,23 +36,23 @@ enum Source {
 pub struct Archive {
     pub name: String,
     pub path: PathBuf,
-    /// Digest of the manifest, as containerd shows it: `sha256:…`.
+    /// Digest of the manifest, as in containerd: `sha256:…`.
     pub digest: String,
 }
 
 impl Image {
-    /// An image that starts a program of the host, which is put at `/bin/<its name>`.
+    /// An image that starts a program of the host, which is copied to `/bin/<its name>`.
     pub fn of_program(program: &Path) -> Self {
         Self::starting("/bin", program)
     }
 
-    /// Debian's HAProxy, as `/usr/sbin/haproxy`; it must be installed, as [`Cluster::up`](super::Cluster::up) sees to.
+    /// Debian's HAProxy, as `/usr/sbin/haproxy`; [`Cluster::up`](super::Cluster::up) installs it.
     pub fn of_haproxy() -> Result<Self> {
         Self::of_daemon("haproxy")
     }
 
-    /// Debian's NGINX, as `/usr/sbin/nginx`, with the libraries of the `agent` that runs in its image too; it must be
-    /// installed, as [`Cluster::up`](super::Cluster::up) sees to.
+    /// Debian's NGINX, as `/usr/sbin/nginx`, with the libraries of the `agent` that runs in this image too;
+    /// [`Cluster::up`](super::Cluster::up) installs it.
     pub fn of_nginx(agent: &Path) -> Result<Self> {
         let libraries = libraries(agent).into_iter();
         Ok(libraries.fold(Self::of_daemon("nginx")?, |image, file| image.with_file(&file, Path::new(&file))))
@@ -60,7 +60,7 @@ impl Image {
 
     fn of_daemon(name: &str) -> Result<Self> {
         let program = find_program(name).with_context(|| format!("{name} is not installed"))?;
-        // OpenSSL looks for it at its start, through this path of Debian's.
+        // OpenSSL reads it at its start, from this path of Debian.
         let configuration = Path::new("/etc/ssl/openssl.cnf");
         Ok(Self::starting("/usr/sbin", &program).with_file("/usr/lib/ssl/openssl.cnf", configuration))
     }
@@ -72,15 +72,15 @@ impl Image {
         Self { entrypoint: entrypoint.clone(), files }.with_file(&entrypoint, program)
     }
 
-    /// Adds a file of the host; of a program the shared libraries come along.
+    /// Adds a file of the host; for a program also its shared libraries.
     pub fn with_file(mut self, target: &str, source: &Path) -> Self {
         self.files.insert(target.to_owned(), Source::File(source.to_owned()));
         self
     }
 
-    /// Writes the archive into the cache, unless it is there for exactly these files.
+    /// Writes the archive into the cache, unless it is there with exactly these files.
     pub fn build(&self, name: &str) -> Result<Archive> {
-        // Another would be looked up at Docker's registry.
+        // containerd would look up a short name at Docker's registry.
         let is_full =
             name.split_once('/').is_some_and(|(host, rest)| host.contains('.') && rest.contains(':'));
         ensure!(is_full, "the image name {name:?} must be full, like plimsoll.local/app:1");
@@ -93,7 +93,7 @@ impl Image {
         if let Some(archive) = known {
             return Ok(archive);
         }
-        // Only the newest of a name is kept.
+        // Only the newest archive of a name is kept.
         remove_folder(&folder)?;
         fs::create_dir_all(&folder)?;
         let path = folder.join(format!("{key}.tar"));
@@ -105,7 +105,7 @@ impl Image {
         Ok(archive)
     }
 
-    /// Changes with any input, by size and time of the files as `make` does: hashing a program takes too long.
+    /// Key that changes with any input, by size and time of the files as in `make`: hashing a program takes too long.
     fn key(&self, name: &str) -> Result<String> {
         let mut hash = Sha256::new();
         hash.update(format!("{name} {}", self.entrypoint));

@@ -1,4 +1,4 @@
-//! The steps of `up`: from nothing to a ready cluster, and from one cluster to another.
+//! The steps of `up`: create a cluster, or change the running one.
 
 use super::{
     Archive, Cluster, Component, Options, Record, addons, network, node::Node, pki, preflight,
@@ -17,7 +17,7 @@ impl Cluster {
         step("network", || network::create(&self.state))?;
         preflight::check_ports()?;
         step("etcd", || self.start(Component::Etcd))?;
-        // It boots while the images are unpacked.
+        // It starts while the images are unpacked.
         self.api_server.start()?;
         step("container runtimes", || self.nodes.iter().try_for_each(prepare_and_start_runtime))?;
         step("images", || addons::load_images(self))?;
@@ -35,7 +35,7 @@ impl Cluster {
             step(&format!("removal of node {number}"), || self.remove_node(number))?;
         }
         for number in before.nodes + 1..=options.nodes {
-            // What an addition that was cut short left would be in the way.
+            // Remains of an interrupted addition would be in the way.
             teardown::node(&self.state, number)?;
             step(&format!("runtime of node {number}"), || self.add_node(number))?;
         }
@@ -58,7 +58,7 @@ impl Cluster {
         prepare_and_start_runtime(node)?;
         for record in fs::read_dir(self.images_folder()?)? {
             let archive: Archive = serde_json::from_str(&fs::read_to_string(record?.path())?)?;
-            // An image that was built anew since is loaded by whoever built it.
+            // An image that was rebuilt since is loaded by the run that built it.
             if archive.path.is_file() {
                 import(node, &archive)?;
             }
@@ -80,7 +80,7 @@ fn prepare_and_start_runtime(node: &Node) -> Result<()> {
     node.start_containerd()
 }
 
-/// Imports an archive into a node's runtime, unless an image of this name and content is there.
+/// Imports an archive into a node's runtime, unless it has the image with this name and content.
 pub(super) fn import(node: &Node, archive: &Archive) -> Result<()> {
     let listed = node.ctr(&["images", "list", &format!("name=={}", archive.name)])?;
     if !listed.contains(&archive.digest) {

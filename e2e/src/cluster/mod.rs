@@ -1,6 +1,6 @@
-//! A real Kubernetes on one machine: up, down, status, and the faults that tests put into it.
+//! A real Kubernetes cluster on one machine: up, down, status, and fault injection for tests.
 //!
-//! Node 1 is the host itself, node 2 a network namespace with a zone of its own. Everything
+//! Node 1 is the host itself, node 2 a network namespace in another zone. All traffic
 //! stays on the machine: loopback, a bridge of our own, and the pods.
 
 mod addons;
@@ -32,7 +32,7 @@ pub use client::Client;
 pub use image::{Archive, Image};
 pub use network::node_address;
 pub use node::PAUSE_IMAGE;
-pub use programs::{KEDA, KUBECONFORM, METRICS_SERVER, Module, Programs};
+pub use programs::{KEDA, METRICS_SERVER, Module, Programs};
 pub use state::{Record, cache_folder};
 pub use status::Status;
 
@@ -43,10 +43,10 @@ use node::Node;
 use state::State;
 use std::ops::Deref;
 
-/// Only one run at a time changes the cluster. Outside of the state folder, which comes and goes.
+/// Lock file: only one run at a time changes the cluster. It is outside of the state folder, which `down` removes.
 const LOCK: &str = "/run/lock/plimsoll-dev.lock";
 const NODE_DEADLINE: Duration = Duration::from_secs(60);
-/// What a program of the control plane gets to end gracefully. The API server would wait for open watches for a minute.
+/// Time for a control plane program to exit gracefully. The API server would wait a minute for open watches.
 const STOP_GRACE: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Clone, Copy)]
@@ -77,7 +77,7 @@ pub enum Component {
     KubeProxy(u8),
 }
 
-/// A cluster on this machine. It goes on when this value is dropped.
+/// A cluster on this machine. It keeps running when this value is dropped.
 #[derive(Debug)]
 pub struct Cluster {
     state: State,
@@ -91,7 +91,7 @@ pub struct Cluster {
     nodes: Vec<Node>,
 }
 
-/// Its administrator's kubectl and helm.
+/// The administrator's kubectl and helm.
 impl Deref for Cluster {
     type Target = Client;
 
@@ -107,16 +107,16 @@ impl Cluster {
         Programs::ensure()
     }
 
-    /// Makes a cluster, or makes the running one match the options: what has died is started, nodes come or go.
+    /// Creates a cluster, or makes the running one match the options: restarts dead programs, adds or removes nodes.
     ///
     /// The first call on a machine builds Kubernetes, which takes about ten minutes on two cores.
     pub fn up(options: &Options) -> Result<Self> {
         let Options { nodes, scrape_interval } = *options;
-        ensure!((1..=network::NODE_COUNT).contains(&nodes), "nodes is {nodes}; allowed are 1 and 2");
+        ensure!((1..=network::NODE_COUNT).contains(&nodes), "nodes is {nodes}; it must be 1 or 2");
         let shortest = Duration::from_millis(100);
         ensure!(
             scrape_interval >= shortest,
-            "scrape_interval is {scrape_interval:?}, and {shortest:?} the least"
+            "scrape_interval is {scrape_interval:?}; it must be at least {shortest:?}"
         );
         let programs = Self::prepare()?;
         let _one_change_at_a_time = lock()?;
@@ -124,12 +124,12 @@ impl Cluster {
         let cluster = Self::describe(state, programs, nodes)?;
         let record = cluster.state.record().filter(|_| cluster.etcd.is_running());
         match record {
-            Some(record) => cluster.adjust(&record, options).context(
-                "cannot bring the running cluster in order; `cargo xtask cluster down` removes it",
-            )?,
+            Some(record) => cluster
+                .adjust(&record, options)
+                .context("cannot repair the running cluster; `cargo xtask cluster down` removes it")?,
             None => cluster.create(options).with_context(|| {
                 let logs = cluster.state.text("logs");
-                format!("no cluster (logs are in {logs}; `cargo xtask cluster down` removes what was made)")
+                format!("no cluster (logs are in {logs}; `cargo xtask cluster down` removes the remains)")
             })?,
         }
         cluster.state.write_record(&record_of(options))?;
@@ -139,7 +139,7 @@ impl Cluster {
     pub fn attach() -> Result<Self> {
         preflight::require_root()?;
         let state = State::default();
-        let up = "`cargo xtask cluster up` makes one";
+        let up = "`cargo xtask cluster up` creates one";
         let record = state.record().with_context(|| format!("no cluster runs on this machine; {up}"))?;
         let cluster = Self::describe(state, Programs::find()?, record.nodes)?;
         let is_alive = cluster.control_plane().iter().any(|daemon| daemon.is_running());
@@ -147,7 +147,7 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Removes the cluster and all that it left on the machine; without a cluster nothing happens.
+    /// Removes the cluster and everything that it left on the machine; does nothing without a cluster.
     pub fn down() -> Result<()> {
         preflight::require_root()?;
         let _one_change_at_a_time = lock()?;
@@ -175,7 +175,7 @@ impl Cluster {
         self.programs.path(name)
     }
 
-    /// Puts an image onto every node under a full name (`plimsoll.local/app:1`), unless it is there with this content.
+    /// Loads an image onto every node under a full name (`plimsoll.local/app:1`), unless it is there with this content.
     ///
     /// Pods use it with `imagePullPolicy: Never`.
     pub fn load_image(&self, name: &str, image: &Image) -> Result<()> {
@@ -185,7 +185,7 @@ impl Cluster {
         Ok(fs::write(&record, serde_json::to_string(&archive)?)?)
     }
 
-    /// Ends a program gracefully; what it looks after goes on.
+    /// Stops a program gracefully; the containers and programs that it manages keep running.
     pub fn stop(&self, component: Component) -> Result<()> {
         self.daemon(component)?.stop(STOP_GRACE)
     }
@@ -194,7 +194,7 @@ impl Cluster {
         self.daemon(component)?.kill9()
     }
 
-    /// Starts a program again; waits until etcd or the API server answers.
+    /// Restarts a program; waits until etcd or the API server answers.
     pub fn start(&self, component: Component) -> Result<()> {
         let daemon = self.daemon(component)?;
         daemon.start()?;
@@ -214,12 +214,12 @@ impl Cluster {
         self.node(number)?.kill()
     }
 
-    /// Starts a node again; it is ready some seconds later.
+    /// Restarts a node; it is ready some seconds later.
     pub fn start_node(&self, number: u8) -> Result<()> {
         self.node(number)?.start()
     }
 
-    /// Waits until every node is ready and takes pods: the taint of one that was not ready goes a moment later.
+    /// Waits until every node is ready and accepts pods: the NotReady taint is removed a moment later.
     pub fn wait_for_nodes(&self) -> Result<()> {
         self.nodes.iter().try_for_each(|node| {
             let name = node.name();

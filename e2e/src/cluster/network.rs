@@ -11,7 +11,7 @@ use ipnet::Ipv4Net;
 use std::net::Ipv4Addr;
 
 pub const NODE_COUNT: u8 = 2;
-/// Node 1 is the host itself, by an address on our bridge.
+/// Node 1 is the host itself, with an address on our bridge.
 pub const API_SERVER_ADDRESS: &str = "10.250.0.1";
 pub const API_SERVER_PORT: u16 = 6443;
 pub const POD_RANGE: &str = "10.244.0.0/16";
@@ -20,7 +20,7 @@ pub const CNI_PLUGINS: &str = "/usr/lib/cni";
 const OUR_PREFIX: &str = "plimsoll";
 const BRIDGE: &str = "plimsoll0";
 const NODE_RANGE: &str = "10.250.0.0/24";
-/// Marks our own iptables rules, so that they are found again without the state folder.
+/// Comment of our own iptables rules, so that they are found without the state folder.
 const RULE_MARK: &str = "plimsoll-dev";
 
 const KUBERNETES_MARKS: [&str; 2] = ["KUBE-", "CNI-"];
@@ -77,10 +77,10 @@ pub fn connect_node(state: &State, number: u8) -> Result<()> {
     Ok(fs::write(folder.join("10-pods.conflist"), serde_json::to_string_pretty(&configuration)?)?)
 }
 
-/// Takes a node's links away; what is not there is fine.
+/// Removes a node's links, if they exist.
 pub fn disconnect_node(number: u8) -> Result<()> {
     if let Some(namespace) = node_namespace(number) {
-        // The route goes over the common bridge, so it does not go with the link.
+        // The route is on the common bridge, so it is not deleted with the link.
         ip(&format!("route flush {}", pod_range(number)))?;
         remove_link(&format!("{OUR_PREFIX}-n{number}"))?;
         if Path::new("/var/run/netns").join(&namespace).exists() {
@@ -90,7 +90,7 @@ pub fn disconnect_node(number: u8) -> Result<()> {
     remove_link(&network_name(number))
 }
 
-/// Takes the bridge and all Kubernetes rules away; what is not there is fine.
+/// Removes the bridge and all Kubernetes rules, if they exist.
 pub fn remove() -> Result<()> {
     remove_link(BRIDGE)?;
     for family in ["iptables", "ip6tables"] {
@@ -108,7 +108,7 @@ pub fn exists() -> Result<bool> {
     Ok(bridge || saved_rules("iptables")?.contains(RULE_MARK))
 }
 
-/// Refuses to work beside another Kubernetes, whose rules ours would destroy.
+/// Refuses to work beside another Kubernetes, because our clean-up would delete its rules.
 pub fn refuse_foreign_rules() -> Result<()> {
     if !exists()? && saved_rules("iptables")?.contains(":KUBE-SERVICES") {
         bail!(
@@ -119,7 +119,7 @@ pub fn refuse_foreign_rules() -> Result<()> {
     Ok(())
 }
 
-/// All rules of a family; none where its tools are not installed, since nobody can have made any of ours.
+/// All rules of a family; empty if its tools are not installed, since then there are no rules of ours.
 fn saved_rules(family: &str) -> Result<String> {
     let program = format!("{family}-save");
     if find_program(&program).is_none() {
@@ -171,17 +171,16 @@ fn without_our_rules(saved: &str) -> String {
     saved.lines().filter(|line| !ours(line)).map(|line| format!("{line}\n")).collect()
 }
 
-/// Fails when a route of the machine that is not ours lies in one of our ranges.
+/// Fails if a foreign route of the machine overlaps one of our ranges.
 fn check_ranges(routes: &str) -> Result<()> {
-    let routes: Vec<Value> =
-        serde_json::from_str(routes).context("cannot read the routes that `ip` answered")?;
+    let routes: Vec<Value> = serde_json::from_str(routes).context("cannot parse the routes of `ip`")?;
     for route in &routes {
         let (target, device) =
             (route["dst"].as_str().unwrap_or_default(), route["dev"].as_str().unwrap_or_default());
         let taken = [NODE_RANGE, POD_RANGE, SERVICE_RANGE].into_iter().find(|range| overlap(range, target));
         if let Some(range) = taken.filter(|_| !device.starts_with(OUR_PREFIX)) {
             bail!(
-                "the address range {range} is taken: this machine has a route to {target} over {device:?}; \
+                "the address range {range} is in use: this machine has a route to {target} over {device:?}; \
                  remove that interface (`ip link delete {device}` for the bridge of another CNI)"
             );
         }
@@ -189,7 +188,7 @@ fn check_ranges(routes: &str) -> Result<()> {
     Ok(())
 }
 
-/// Whether two IPv4 ranges share an address; a route to everything (`default`) shares none.
+/// Whether two IPv4 ranges overlap; the default route does not count.
 fn overlap(left: &str, right: &str) -> bool {
     let range = |text: &str| text.parse().or_else(|_| text.parse::<Ipv4Addr>().map(Ipv4Net::from)).ok();
     let (left, right): (Option<Ipv4Net>, Option<Ipv4Net>) = (range(left), range(right));

@@ -1,4 +1,4 @@
-//! One node: containerd, kubelet and kube-proxy, with a folder, a cgroup and (from the second on) a network of its own.
+//! One node: containerd, kubelet and kube-proxy, with its own folder, cgroup and (from the second on) network.
 
 use super::{
     cgroup,
@@ -14,11 +14,11 @@ use crate::{
 };
 use rustix::process::Signal;
 
-/// Name of the image that holds a pod's namespaces; a full name, or containerd would look for it at Docker's.
+/// Name of the image that holds a pod's namespaces; containerd would look up a short name at Docker's registry.
 pub const PAUSE_IMAGE: &str = "plimsoll.local/pause:1";
 const READY_DEADLINE: Duration = Duration::from_secs(30);
 
-/// A node by its number: 1 is the host, 2 is a network namespace with a zone of its own.
+/// A node by its number: 1 is the host, 2 is a network namespace in another zone.
 #[derive(Debug, Clone)]
 pub struct Node {
     pub number: u8,
@@ -63,7 +63,7 @@ impl Node {
         self.state.path(&self.name())
     }
 
-    /// Writes the configuration and makes the network and the cgroup: all that must be there before a start.
+    /// Prepares a start: writes the configuration and creates the network and the cgroup.
     pub fn prepare(&self) -> Result<()> {
         fs::create_dir_all(self.folder().join("logs"))?;
         network::connect_node(&self.state, self.number)?;
@@ -102,9 +102,9 @@ impl Node {
         run("ctr", &[&["--address", &socket, "--namespace", "k8s.io"], args].concat())
     }
 
-    /// Kills the node as a power cut would: its programs and every container, at once. Its disk stays.
+    /// Kills the node's programs and all its containers at the same time, as a power cut would. Its disk stays.
     pub fn kill(&self) -> Result<()> {
-        // The kubelet first, or it would start again what ends.
+        // The kubelet first: otherwise it would restart the containers.
         for daemon in [&self.kubelet, &self.kube_proxy, &self.containerd] {
             daemon.kill9()?;
         }
@@ -122,7 +122,7 @@ pub fn cgroup_of(number: u8) -> String {
 
 pub const CGROUP_ROOT: &str = "/plimsoll-dev";
 
-/// Kills the containers of a node and the shims that watch them; needs no running program.
+/// Kills the containers of a node and their shims; works without a running containerd.
 pub fn kill_containers(state: &State, number: u8) -> Result<()> {
     shims(state, number).into_iter().for_each(|pid| signal_process(pid, Signal::KILL));
     cgroup::kill(&cgroup_of(number))

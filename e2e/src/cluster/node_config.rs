@@ -8,7 +8,7 @@ use super::{
 };
 use crate::prelude::*;
 
-/// The kubelet's command line: what its configuration file has no field for.
+/// The kubelet's command line: options without a field in its configuration file.
 pub fn kubelet_args(state: &State, number: u8) -> Vec<String> {
     let name = node_name(number);
     vec![
@@ -85,16 +85,16 @@ pub fn kubelet_configuration(state: &State, number: u8) -> Value {
         "oomScoreAdj": 0,
         "clusterDNS": ["10.96.0.10"],
         "clusterDomain": "cluster.local",
-        // No name of the outside world is looked up.
+        // External names are not resolved.
         "resolvConf": "",
         "podLogsDir": format!("{folder}/logs"),
         "volumePluginDir": format!("{folder}/volume-plugins"),
         "maxPods": 250,
-        // The lease tells that the node lives, every quarter of this; the status itself is written rarely.
+        // The kubelet renews the node's lease every quarter of this time; it writes the status itself rarely.
         "nodeLeaseDurationSeconds": 20,
         "nodeStatusUpdateFrequency": "10s",
         "nodeStatusReportFrequency": "5m",
-        // There is no registry to fetch a collected image from again, and a developer's disk is often nearly full.
+        // No registry could provide a garbage-collected image again, and a developer's disk is often nearly full.
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
         "evictionHard": {
@@ -120,9 +120,9 @@ pub fn kube_proxy_configuration(kubeconfig: &str, number: u8, name: &str) -> Val
         "detectLocalMode": "ClusterCIDR",
         "clusterCIDR": POD_RANGE,
         "oomScoreAdj": 0,
-        // Zero leaves the host's connection tracking as it is.
+        // Zero keeps the host's settings of connection tracking.
         "conntrack": { "maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s" },
-        // An endpoint that has gone must be gone from the rules at once: tests measure that.
+        // A removed endpoint must leave the rules immediately: tests measure that.
         "iptables": { "minSyncPeriod": "100ms" }
     })
 }

@@ -1,4 +1,4 @@
-//! Debian packages that the cluster needs; only what is missing is installed.
+//! Debian packages that the cluster needs; only missing ones are installed.
 
 use super::progress::note;
 use crate::{
@@ -7,8 +7,8 @@ use crate::{
 };
 use fs_err::os::unix::fs::OpenOptionsExt;
 
-/// A package, and a file or program that shows that it is there. HAProxy, NGINX, patchelf and Prometheus are for tests
-/// beside the cluster; the Prometheus inside of it is built, since Debian's cannot discover pods.
+/// A package, and a file or program by which it is detected. HAProxy, NGINX, patchelf and Prometheus are for tests
+/// outside of the cluster; the Prometheus of the cluster is built, since Debian's cannot discover pods.
 const PACKAGES: &[(&str, &str)] = &[
     ("conntrack", "conntrack"),
     ("containerd", "containerd"),
@@ -27,7 +27,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("util-linux", "nsenter"),
 ];
 
-/// Debian's own hook: while it answers 101, installing a package starts no service.
+/// Debian's hook: while it exits with 101, installing a package starts no service.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 pub fn ensure() -> Result<()> {
@@ -38,10 +38,10 @@ pub fn ensure() -> Result<()> {
     }
     let names = missing.join(" ");
     let apt_get = find_program("apt-get");
-    ensure!(apt_get.is_some(), "there is no apt-get: install the like of these Debian packages: {names}");
+    ensure!(apt_get.is_some(), "apt-get is missing: install equivalents of these Debian packages: {names}");
     note(&format!("installing Debian packages: {names}"));
     let _no_service_starts = ServicesStayOff::new()?;
-    apt(&["update"]).context("apt-get cannot read its lists; is there a network or a mirror?")?;
+    apt(&["update"]).context("apt-get update failed; is the network or a mirror reachable?")?;
     let install = [&["install", "--yes", "--no-install-recommends"], missing.as_slice()].concat();
     apt(&install)?;
     Ok(())
@@ -57,7 +57,7 @@ fn apt(args: &[&str]) -> Result<String> {
     finish(command, "")
 }
 
-/// Keeps services from starting while it lives; a policy that is there already is left alone.
+/// Prevents services from starting while this value exists; an existing policy is not changed.
 struct ServicesStayOff {
     ours: bool,
 }

@@ -1,4 +1,4 @@
-//! Who may talk to whom: certificates, tokens, and the kubeconfigs that hold them.
+//! Credentials: certificates, tokens, and the kubeconfigs that hold them.
 
 use super::{
     network::{API_SERVER_ADDRESS, API_SERVER_PORT, NODE_COUNT, node_name},
@@ -34,7 +34,7 @@ pub fn create(state: &State) -> Result<()> {
     write("ca", &authority.own())?;
     write("apiserver", &authority.server(&API_SERVER_NAMES)?)?;
     write("apiserver-kubelet-client", &authority.client("kube-apiserver", "system:masters")?)?;
-    // The aggregator trusts whom this authority signs to name any user, so it must be one of its own.
+    // A client with a certificate of this authority may impersonate any user, so it must be a separate authority.
     let front_proxy = Authority::new("plimsoll-dev-front-proxy-ca")?;
     write("front-proxy-ca", &front_proxy.own())?;
     write("front-proxy-client", &front_proxy.client("front-proxy-client", CLUSTER_NAME)?)?;
@@ -42,7 +42,7 @@ pub fn create(state: &State) -> Result<()> {
     create_kubeconfigs(state)
 }
 
-/// Writes `sa.key` and `sa.pub`, by which an API server signs tokens of service accounts and knows them again.
+/// Writes `sa.key` and `sa.pub`, with which an API server signs and verifies tokens of service accounts.
 pub fn create_service_account_key(folder: &Path) -> Result<()> {
     let key = KeyPair::generate()?;
     write_private(&folder.join("sa.key"), &key.serialize_pem())?;
@@ -53,7 +53,7 @@ pub fn kubeconfig(state: &State, name: &str) -> String {
     state.text(&format!("kubeconfigs/{name}"))
 }
 
-/// Those who have a token: the file's name, the user's name, and the group, if any.
+/// Holders of a token: file name, user name, and group, if any.
 fn identities() -> Vec<(String, String, &'static str)> {
     let programs = ["kube-controller-manager", "kube-scheduler", "kube-proxy"].into_iter();
     let nodes = (1..=NODE_COUNT).map(node_name);

@@ -1,4 +1,4 @@
-//! What a machine must have before anything on it is changed.
+//! Checks of the machine before anything on it is changed.
 
 use super::{
     cgroup,
@@ -7,10 +7,10 @@ use super::{
 use crate::prelude::*;
 use std::net::TcpListener;
 
-/// Free disk space that a cluster takes, in bytes: images, their unpacked layers, logs, etcd.
+/// Disk space that a cluster needs, in bytes: images, their unpacked layers, logs, etcd.
 const CLUSTER_SPACE: u64 = 3 << 30;
 
-/// Ports that the cluster's programs listen on, and whose they are.
+/// Ports that the cluster's programs listen on, with the program.
 const PORTS: [(&str, u16, &str); 9] = [
     ("127.0.0.1", 12379, "etcd"),
     ("127.0.0.1", 12380, "etcd's peers"),
@@ -29,26 +29,26 @@ pub fn check() -> Result<()> {
     check_space(Path::new("/var/lib"), CLUSTER_SPACE, "run a cluster")
 }
 
-/// Checks that the ports are free; our bridge must be there, and nothing of ours may run.
+/// Checks that the ports are free; the bridge must exist, and no program of the cluster may run.
 pub fn check_ports() -> Result<()> {
     for (address, port, owner) in PORTS {
         TcpListener::bind((address, port)).with_context(|| {
-            format!("{address}:{port} is needed for {owner} and is taken; `ss -ltnp 'sport = :{port}'` shows by whom")
+            format!("{address}:{port} is needed for {owner}, but is in use; see `ss -ltnp 'sport = :{port}'`")
         })?;
     }
     Ok(())
 }
 
 pub fn require_root() -> Result<()> {
-    ensure!(rustix::process::geteuid().is_root(), "a cluster needs root: run it as root or by sudo");
+    ensure!(rustix::process::geteuid().is_root(), "a cluster needs root: run it as root or with sudo");
     Ok(())
 }
 
 pub fn check_space(path: &Path, needed: u64, purpose: &str) -> Result<()> {
     let disk = rustix::fs::statvfs(path)
-        .with_context(|| format!("cannot ask for the disk of {}", path.display()))?;
+        .with_context(|| format!("cannot get the free disk space of {}", path.display()))?;
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);
     let (path, free_mib, needed_mib) = (path.display(), free >> 20, needed >> 20);
-    ensure!(free >= needed, "{path} has {free_mib} MiB free, and {needed_mib} are needed to {purpose}");
+    ensure!(free >= needed, "{path} has {free_mib} MiB free; {needed_mib} MiB are needed to {purpose}");
     Ok(())
 }

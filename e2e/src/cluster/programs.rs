@@ -1,4 +1,4 @@
-//! The programs that are built from their Go modules, once for each version, and kept in the user's cache.
+//! Programs that are built from their Go modules once for each version, and kept in the user's cache.
 //!
 //! `e2e/programs/<module>` holds the pinned `go.mod` and `go.sum` of each.
 
@@ -10,7 +10,7 @@ use crate::{
 use fs_err::File;
 use sha2::{Digest, Sha256};
 
-/// Free disk space that a first build takes, in bytes: module and build caches of Go, and the programs.
+/// Disk space that a first build needs, in bytes: module and build caches of Go, and the programs.
 const BUILD_SPACE: u64 = 8 << 30;
 
 #[derive(Debug)]
@@ -19,12 +19,12 @@ pub struct Module {
     version: &'static str,
     go_mod: &'static str,
     go_sum: &'static str,
-    /// A main package of ours, if the module's own is not what is needed.
+    /// A main package of ours, if the module's own does not fit.
     main_go: Option<&'static str>,
     linker_flags: &'static str,
     /// Build tags, separated by commas.
     tags: &'static str,
-    /// Name of a program, and the package that it is.
+    /// Names of the programs and their packages.
     programs: &'static [(&'static str, &'static str)],
 }
 
@@ -75,16 +75,7 @@ static CLUSTER_MODULES: &[Module] = &[
     ),
 ];
 
-/// Checks manifests against Kubernetes' schemas; built when asked for.
-pub static KUBECONFORM: Module = module!(
-    "kubeconform",
-    "v0.8.0",
-    "-s -w",
-    "",
-    &[("kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform")]
-);
-
-/// The peer of the benches; built when asked for, in eight minutes on two cores.
+/// The peer of the benches; built on demand, in eight minutes on two cores.
 pub static KEDA: Module = module!(
     "keda",
     "v2.21.0",
@@ -96,7 +87,7 @@ pub static KEDA: Module = module!(
     ]
 );
 
-/// What the HorizontalPodAutoscaler of the benches reads CPU from; built when asked for, in two minutes on two cores.
+/// Source of the CPU metrics for the HorizontalPodAutoscaler of the benches; built on demand, in two minutes on two cores.
 pub static METRICS_SERVER: Module = module!(
     "metrics-server",
     "v0.9.0",
@@ -111,17 +102,17 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Builds what the cache does not have yet: about ten minutes on two cores the first time.
+    /// Builds the programs that are not in the cache: about ten minutes on two cores the first time.
     pub fn ensure() -> Result<Self> {
         let folders = CLUSTER_MODULES.iter().map(Module::ensure).collect::<Result<_>>()?;
         Ok(Self { folders })
     }
 
-    /// Builds the one program of this name alone, unless the cache has it, and returns its path.
+    /// Builds only the program of this name, unless the cache has it, and returns its path.
     pub fn ensure_one(name: &str) -> Result<PathBuf> {
         let has = |module: &&Module| module.programs.iter().any(|(program, _)| *program == name);
         let module = CLUSTER_MODULES.iter().find(has);
-        Ok(module.with_context(|| format!("no module gives a program {name:?}"))?.ensure()?.join(name))
+        Ok(module.with_context(|| format!("no module has a program {name:?}"))?.ensure()?.join(name))
     }
 
     pub fn find() -> Result<Self> {
@@ -136,7 +127,7 @@ impl Programs {
 
     pub fn path(&self, name: &str) -> Result<PathBuf> {
         let found = self.folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file());
-        found.with_context(|| format!("no built program is called {name:?}"))
+        found.with_context(|| format!("no built program is named {name:?}"))
     }
 
     pub fn folders(&self) -> &[PathBuf] {
@@ -167,7 +158,7 @@ impl Module {
         Ok(cache_folder("programs")?.join(format!("{}-{}-{}", self.name, self.version, self.fingerprint())))
     }
 
-    /// Changes with everything that goes into the build, except Go itself.
+    /// Key that changes with every input of the build, except Go itself.
     fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();
         let parts = [self.go_mod, self.go_sum, self.linker_flags, self.tags];
@@ -207,7 +198,7 @@ impl Module {
     }
 }
 
-/// The name that `go build` gives a package's program: the last part of its path that is no major version.
+/// The program name that `go build` derives from a package: the last part of its path that is not a major version.
 fn go_output_name(package: &str) -> &str {
     let is_version = |part: &&str| part.strip_prefix('v').is_some_and(|rest| rest.parse::<u32>().is_ok());
     package.rsplit('/').find(|part| !is_version(part)).unwrap_or(package)
@@ -220,7 +211,7 @@ fn check_tools(cache: &Path) -> Result<()> {
     super::preflight::check_space(cache, BUILD_SPACE, "build Kubernetes")
 }
 
-/// Holds the lock file until the answer is dropped; tells when it has to wait.
+/// Locks the file until the returned value is dropped; prints a line if it has to wait.
 pub(super) fn lock(path: &Path) -> Result<File> {
     let file = File::create(path)?;
     if file.try_lock().is_err() {
@@ -230,7 +221,7 @@ pub(super) fn lock(path: &Path) -> Result<File> {
     Ok(file)
 }
 
-/// Removes a folder with all in it; one that is not there is fine.
+/// Removes a folder and its content, if it exists.
 pub(super) fn remove_folder(path: &Path) -> Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
@@ -250,7 +241,7 @@ mod tests {
 
     #[test]
     fn the_version_in_the_table_is_the_one_in_go_mod() {
-        for module in CLUSTER_MODULES.iter().chain([&KUBECONFORM, &KEDA, &METRICS_SERVER]) {
+        for module in CLUSTER_MODULES.iter().chain([&KEDA, &METRICS_SERVER]) {
             let pinned =
                 module.go_mod.lines().any(|line| line.split_whitespace().any(|word| word == module.version));
             assert!(pinned, "{} is not at {} in its go.mod", module.name, module.version);

@@ -1,4 +1,4 @@
-//! What a person sees while the cluster is made: one line for each step, on standard error.
+//! Progress of the cluster's creation: one line for each step, on standard error.
 
 use crate::prelude::*;
 

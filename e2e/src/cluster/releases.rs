@@ -1,4 +1,4 @@
-//! HAProxy and NGINX of the next releases of Debian, beside the system's own: Plimsoll has to work with all of them.
+//! HAProxy and NGINX of later releases of Debian, beside the installed ones: Plimsoll has to work with all of them.
 
 use super::{progress::note, state::cache_folder};
 use crate::{
@@ -10,7 +10,7 @@ use std::os::unix::fs::symlink;
 const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const PROGRAMS: [&str; 2] = ["haproxy", "nginx"];
 
-/// A release after Debian 12, which has HAProxy 2.6 and NGINX 1.22.
+/// A release after Debian 12 (which has HAProxy 2.6 and NGINX 1.22).
 #[derive(Clone, Copy, Debug)]
 pub enum Release {
     /// Debian 13: HAProxy 3.0 and NGINX 1.26.
@@ -22,21 +22,21 @@ pub enum Release {
 impl Release {
     pub const ALL: [Self; 2] = [Self::Trixie, Self::Forky];
 
-    /// The folder with the programs `haproxy` and `nginx`, for the front of a PATH. They are fetched once, with every
-    /// library that they need down to the C library, and nothing of the system is changed.
+    /// The folder with the programs `haproxy` and `nginx`, to be prepended to PATH. They are fetched once, with all their
+    /// libraries including the C library, and the system is not changed.
     pub fn programs(self) -> Result<PathBuf> {
         let folder = cache_folder(&format!("debian-{}", self.name()))?;
         let bin = folder.join("bin");
-        // A machine that was stopped while it wrote leaves empty files.
+        // A machine that stopped during a write leaves empty files.
         if versions(&bin).is_err() {
             note(&format!("fetching HAProxy and NGINX of Debian {}", self.name()));
-            self.fetch(&folder).context("the packages cannot be fetched")?;
+            self.fetch(&folder).context("cannot fetch the packages")?;
             link(&folder)?;
         }
         Ok(bin)
     }
 
-    /// Its name.
+    /// Debian's name of the release.
     pub fn name(self) -> &'static str {
         match self {
             Self::Trixie => "trixie",
@@ -64,25 +64,25 @@ impl Release {
     }
 }
 
-/// What `haproxy` and `nginx` in this folder say of themselves, or those in the PATH for an empty one; an error if one does
-/// not start.
+/// Version lines of `haproxy` and `nginx` in this folder, or in the PATH if it is empty; an error if one does not
+/// start.
 pub fn versions(bin: &Path) -> Result<Vec<String>> {
     let version = |name: &&str| {
         let mut command = Command::new(bin.join(name));
         command.arg("-v");
         // NGINX writes it to its standard error.
-        let output = command.output().with_context(|| format!("{name} cannot be started"))?;
+        let output = command.output().with_context(|| format!("cannot start {name}"))?;
         let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
         let first = text.lines().next().filter(|_| output.status.success());
-        Ok(first.with_context(|| format!("{name} says {text:?}"))?.to_owned())
+        Ok(first.with_context(|| format!("{name} printed {text:?}"))?.to_owned())
     };
     PROGRAMS.iter().map(version).collect()
 }
 
 fn mirror() -> Result<String> {
     let targets = ["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Component: main"];
-    let said = run("apt-get", &targets)?;
-    said.lines().next().map(str::to_owned).context("apt-get has no source with the component main")
+    let output = run("apt-get", &targets)?;
+    output.lines().next().map(str::to_owned).context("apt-get has no source with the component main")
 }
 
 fn apt(folder: &Path, arguments: &[&str]) -> Result<String> {
@@ -101,8 +101,8 @@ fn apt(folder: &Path, arguments: &[&str]) -> Result<String> {
     finish(command, "")
 }
 
-/// Lets the programs run with the loader and the libraries of their own release. They are changed themselves, and not
-/// started by that loader: NGINX tells the state of a worker in its command line, which would be the loader's.
+/// Lets the programs run with the loader and the libraries of their own release. The files are patched instead of started
+/// through that loader: NGINX puts the state of a worker into its command line, which would be the loader's.
 fn link(folder: &Path) -> Result<()> {
     let libraries = folder.join(format!("root/usr/lib/{}-linux-gnu", std::env::consts::ARCH));
     let is_loader = |path: &PathBuf| {
@@ -115,7 +115,7 @@ fn link(folder: &Path) -> Result<()> {
     fs::create_dir_all(&bin)?;
     for name in PROGRAMS {
         let program = folder.join("root/usr/sbin").join(name);
-        // A plain RPATH holds for the libraries of libraries, too.
+        // A plain RPATH also applies to indirect libraries.
         let [interpreter, force, rpath] =
             ["--set-interpreter", "--force-rpath", "--set-rpath"].map(Path::new);
         run("patchelf", &[interpreter, &loader, force, rpath, &libraries, &program])?;

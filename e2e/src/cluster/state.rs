@@ -1,15 +1,15 @@
-//! Where the cluster keeps what belongs to it: one folder, removed as a whole by `down`.
+//! The state folder of the cluster; `down` removes it as a whole.
 //!
 //! Programs and images that outlive a cluster are in the user's cache instead.
 
 use crate::{prelude::*, process::write_private};
 use serde::{Deserialize, Serialize};
 
-/// One cluster on a machine, so one fixed folder. Sockets in it must stay below 108 bytes.
+/// A fixed folder: there is one cluster on a machine. Paths of sockets in it must be shorter than 108 bytes.
 const ROOT: &str = "/var/lib/plimsoll-dev";
 const RECORD: &str = "cluster.json";
 
-/// What a complete cluster was started with; its file is written last and removed first.
+/// Options of a complete cluster; the file is written last and removed first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     pub nodes: u8,
@@ -60,7 +60,7 @@ impl State {
         Ok(fs::set_permissions(&self.root, std::fs::Permissions::from_mode(0o700))?)
     }
 
-    /// What the running cluster was started with; none when there is no complete cluster.
+    /// Options of the running cluster; `None` without a complete cluster.
     pub fn record(&self) -> Option<Record> {
         serde_json::from_str(&fs::read_to_string(self.path(RECORD)).ok()?).ok()
     }
@@ -69,7 +69,7 @@ impl State {
         write_private(&self.path(RECORD), &serde_json::to_string(record)?)
     }
 
-    /// From now on the cluster is not complete any more.
+    /// Marks the cluster as incomplete.
     pub fn remove_record(&self) -> Result<()> {
         match fs::remove_file(self.path(RECORD)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
@@ -78,7 +78,7 @@ impl State {
     }
 }
 
-/// A folder below the user's cache (`$XDG_CACHE_HOME/plimsoll`, otherwise `~/.cache/plimsoll`), made when missing.
+/// A folder below the user's cache (`$XDG_CACHE_HOME/plimsoll`, otherwise `~/.cache/plimsoll`), created if missing.
 pub fn cache_folder(name: &str) -> Result<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));

@@ -1,4 +1,4 @@
-//! What runs, and how much memory it takes; for people.
+//! Running programs and their memory, as text.
 
 use super::{Cluster, cgroup, node};
 use crate::{prelude::*, process::resident_bytes};
@@ -11,7 +11,7 @@ pub struct Status {
 }
 
 impl Cluster {
-    /// Looks at the programs and their memory, and asks the API server for nodes and pods.
+    /// Reads the programs and their memory, and gets nodes and pods from the API server.
     pub fn status(&self) -> Result<Status> {
         let daemons = self.control_plane().into_iter().chain(self.nodes.iter().flat_map(node::Node::daemons));
         let daemons: Vec<_> = daemons.collect();

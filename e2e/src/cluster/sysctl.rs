@@ -1,4 +1,4 @@
-//! Kernel settings that the cluster changes: remembered before, put back after.
+//! Kernel settings that the cluster changes: saved before, restored after.
 
 use super::state::State;
 use crate::{
@@ -6,12 +6,12 @@ use crate::{
     process::{find_program, run, write_private},
 };
 
-/// Lets the rules of kube-proxy see traffic between pods on one bridge.
+/// Applies kube-proxy's rules to traffic between pods on one bridge.
 const BRIDGE_CALLS: &str = "net/bridge/bridge-nf-call-iptables";
 
 const NEEDED: [(&str, &str); 2] = [("net/ipv4/ip_forward", "1"), (BRIDGE_CALLS, "1")];
 
-/// What kubelet and kube-proxy set by themselves.
+/// Settings that kubelet and kube-proxy change.
 const CHANGED_BY_KUBERNETES: [&str; 7] = [
     "kernel/keys/root_maxbytes",
     "kernel/keys/root_maxkeys",
@@ -22,12 +22,11 @@ const CHANGED_BY_KUBERNETES: [&str; 7] = [
     "vm/panic_on_oom",
 ];
 
-/// Remembers all that the cluster changes and sets what it needs.
+/// Saves all settings that the cluster changes, and sets those that it needs.
 pub fn prepare(state: &State) -> Result<()> {
     if read(BRIDGE_CALLS).is_none() && find_program("modprobe").is_some() {
-        run("modprobe", &["br_netfilter"]).context(
-            "the kernel module br_netfilter is missing; without it Services are not reached from pods",
-        )?;
+        run("modprobe", &["br_netfilter"])
+            .context("the kernel module br_netfilter is missing; without it pods cannot reach Services")?;
     }
     let names = NEEDED.iter().map(|(name, _)| *name).chain(CHANGED_BY_KUBERNETES);
     let before: BTreeMap<&str, String> = names.filter_map(|name| Some((name, read(name)?))).collect();
@@ -35,7 +34,7 @@ pub fn prepare(state: &State) -> Result<()> {
     NEEDED.iter().try_for_each(|(name, value)| write(name, value))
 }
 
-/// Sets what a node in a network namespace of its own needs.
+/// Sets the needed settings in a node's network namespace.
 pub fn prepare_namespace(namespace: &str) -> Result<()> {
     let script: Vec<String> =
         NEEDED.iter().map(|(name, value)| format!("echo {value} > /proc/sys/{name}")).collect();

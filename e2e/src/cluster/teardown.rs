@@ -1,4 +1,4 @@
-//! Takes away all that a cluster leaves on the machine, also after a crash and without a state folder.
+//! Removes everything that a cluster leaves on the machine, also after a crash and without a state folder.
 //!
 //! Stopping kubelet and containerd leaves containers, mounts, rules, cgroups and namespaces behind.
 
@@ -16,7 +16,7 @@ use crate::{
 };
 use rustix::process::Signal;
 
-/// Programs of a cluster; each has a path of the state folder among its arguments.
+/// Programs of a cluster; each has a path in the state folder among its arguments.
 const PROGRAMS: [&str; 8] = [
     "kubelet",
     "kube-proxy",
@@ -28,7 +28,7 @@ const PROGRAMS: [&str; 8] = [
     "kube-scheduler",
 ];
 
-/// Folders that Kubernetes makes outside of ours; each goes when nothing is left in it.
+/// Folders that Kubernetes creates outside of the state folder; each is removed when it is empty.
 const SHARED_FOLDERS: [&str; 12] = [
     "/run/containerd/s",
     "/run/containerd/fifo",
@@ -48,7 +48,7 @@ pub fn is_needed(state: &State) -> Result<bool> {
     Ok(state.root().exists() || network::exists()? || !our_processes(state.root()).is_empty())
 }
 
-/// Removes a whole cluster; running it again, or without a cluster, is fine.
+/// Removes a whole cluster; does nothing without one.
 pub fn all(state: &State) -> Result<()> {
     state.remove_record()?;
     kill_programs(state.root())?;
@@ -78,7 +78,7 @@ pub fn node(state: &State, number: u8) -> Result<()> {
     remove_unmounted(&folder)
 }
 
-/// Kills the programs that work on a folder, those that would start others first.
+/// Kills the programs that use a folder, those that start others first.
 fn kill_programs(folder: &Path) -> Result<()> {
     let what = format!("end of the programs that use {}", folder.display());
     wait_for(&what, Duration::from_secs(10), || {
@@ -96,7 +96,7 @@ fn our_processes(folder: &Path) -> Vec<u32> {
     found.into_iter().map(|(_, pid)| pid).collect()
 }
 
-/// The program's place in [`PROGRAMS`], if it is one and works on the folder; an editor on a log is none.
+/// The program's index in [`PROGRAMS`], if it is one of them and uses the folder (an editor of a log is not).
 fn program_rank(arguments: &str, folder: &Path) -> Option<usize> {
     let inside = format!("{}/", folder.display());
     let program = arguments.split(' ').next()?.rsplit('/').next()?;
@@ -122,10 +122,10 @@ fn mounts_below(mountinfo: &str, folder: &Path) -> Vec<PathBuf> {
     below
 }
 
-/// Removes a folder, but never through a mount into somebody else's files.
+/// Removes a folder, but never through a mount into other files.
 fn remove_unmounted(folder: &Path) -> Result<()> {
     let mounts = mounts_below(&fs::read_to_string("/proc/self/mountinfo")?, folder);
-    ensure!(mounts.is_empty(), "{mounts:?} are still mounted, so {} is kept", folder.display());
+    ensure!(mounts.is_empty(), "{mounts:?} are still mounted, so {} is not removed", folder.display());
     remove_folder(folder)
 }
 

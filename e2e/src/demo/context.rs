@@ -1,4 +1,4 @@
-//! An existing cluster for the demo: all of it in one namespace, beside what else runs there.
+//! The demo on an existing cluster: everything in one namespace, beside other workloads.
 
 use super::place::{Generator, Place};
 use crate::{
@@ -7,17 +7,17 @@ use crate::{
     stage::{Built, Profile},
 };
 
-/// Everything of the demo but the CRD and the ClusterRole of its Prometheus.
+/// Namespace of the whole demo, except the CRD and the ClusterRole of its Prometheus.
 const NAMESPACE: &str = "plimsoll-demo";
 const CRD: &str = "scalableservices.plimsoll.dev";
-/// Reasons of a container that waits for an image which it will not get.
+/// Waiting reasons of a container whose image is missing.
 const NO_IMAGE: [&str; 4] = ["ErrImageNeverPull", "ErrImagePull", "ImagePullBackOff", "InvalidImageName"];
 
 #[derive(Debug, Clone)]
 pub struct Target {
     pub context: String,
     pub kubeconfig: Option<PathBuf>,
-    /// Where the images were pushed to, as in `localhost:5000/plimsoll`. Without one, they are on the nodes.
+    /// Registry with the images, such as `localhost:5000/plimsoll`. Without it, they must be on the nodes.
     pub registry: Option<String>,
 }
 
@@ -30,7 +30,7 @@ impl Place {
     /// Installs Prometheus and Plimsoll on a cluster, for this namespace alone.
     pub fn context(target: &Target) -> Result<Self> {
         let client = Client::of_context(&target.context, target.kubeconfig.as_deref())?;
-        refuse_what_is_there(&client, &target.context)?;
+        refuse_other_release(&client, &target.context)?;
         let built = Built::make(Profile::Image)?;
         let prometheus = Programs::ensure_one("prometheus")?;
         let images = Images {
@@ -68,9 +68,9 @@ impl Place {
     fn install(&self, images: &Images, built: &Built) -> Result<()> {
         let policy = self.pull_policy;
         self.client.apply(&prometheus_for(NAMESPACE, &images.name(2), policy))?;
-        // What an earlier demo left.
+        // Objects of an earlier demo.
         self.kubectl("delete pod/load deployment/checkout --ignore-not-found")?;
-        // Also pods that waited for an image: they would go on to say that it is missing when it is there by now.
+        // Also pods that waited for an image: they would still report it as missing after it was loaded.
         self.kubectl("delete pods --field-selector=status.phase=Pending --ignore-not-found")?;
         let name = images.name(0);
         let (repository, tag) = name.rsplit_once(':').context("an image without a tag")?;
@@ -91,9 +91,9 @@ impl Place {
         self.wait_for_pods(images)
     }
 
-    /// Waits until all pods are ready; an image that is not there ends it at once.
+    /// Waits until all pods are ready; fails immediately if an image is missing.
     fn wait_for_pods(&self, images: &Images) -> Result<()> {
-        // The controllers have made the pods by then.
+        // The controllers have created the pods by then.
         sleep(Duration::from_secs(2));
         let mut missing = None;
         wait_for("Prometheus and Plimsoll", Duration::from_secs(120), || {
@@ -108,8 +108,8 @@ impl Place {
     }
 }
 
-/// The demo brings a Plimsoll of its own, and neither changes another nor stands beside it.
-fn refuse_what_is_there(client: &Client, context: &str) -> Result<()> {
+/// The demo installs its own Plimsoll; it must not change another release or run beside it.
+fn refuse_other_release(client: &Client, context: &str) -> Result<()> {
     let release = r"jsonpath={.metadata.annotations.meta\.helm\.sh/release-namespace}";
     let found = client.kubectl(&["get", "crd", CRD, "--ignore-not-found", "--output=name"])?;
     if found.is_empty() {
@@ -118,13 +118,13 @@ fn refuse_what_is_there(client: &Client, context: &str) -> Result<()> {
     match client.kubectl(&["get", "crd", CRD, "--output", release])?.as_str() {
         NAMESPACE => Ok(()),
         other => bail!(
-            "context {context:?} has Plimsoll's CRD already (release namespace {other:?}); the demo brings its own and \
-             leaves others alone: take another cluster, or remove that release and the CRD"
+            "context {context:?} already has Plimsoll's CRD (release namespace {other:?}); the demo installs its own release: \
+             use another cluster, or uninstall that release and delete the CRD"
         ),
     }
 }
 
-/// The image that a container of the pod waits for in vain.
+/// The missing image for which a container of the pod waits.
 fn without_image(pod: &Value) -> Option<String> {
     let waits = |container: &&Value| NO_IMAGE.contains(&container.text("/state/waiting/reason"));
     Some(pod.list("/status/containerStatuses").iter().find(waits)?.text("/image").to_owned())
@@ -139,12 +139,12 @@ impl Images {
         }
     }
 
-    /// An image that is on the nodes is never looked for elsewhere, so that a missing one is told at once.
+    /// Without a registry the images are never pulled, so that a missing one is reported immediately.
     fn pull_policy(&self) -> &'static str {
         if self.registry.is_some() { "IfNotPresent" } else { "Never" }
     }
 
-    /// What the cluster must have, with the commands that give it to it.
+    /// The images that the cluster needs, with the commands that load them.
     fn needed(&self, context: &str) -> String {
         let mut text =
             format!("The cluster needs these images, for nodes of architecture {}.", std::env::consts::ARCH);
@@ -163,8 +163,8 @@ impl Images {
 
     fn how(&self) -> &'static str {
         match self.registry {
-            Some(_) => "push it with the command above, or check what --registry says",
-            None => "put it there with the command above, or push it and say where with --registry",
+            Some(_) => "push it with the command above, or check --registry",
+            None => "load it with the command above, or push it to a registry and set --registry",
         }
     }
 }
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_cluster_gets_its_command() {
+    fn each_kind_of_cluster_has_its_load_command() {
         let text = images(None).needed("kind-dev");
         assert!(text.contains("kind load image-archive /cache/shop.tar --name dev"), "{text}");
         let text = images(None).needed("k3d-a-b");
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_that_waits_for_its_image_names_it() {
+    fn the_missing_image_of_a_waiting_pod_is_found() {
         let waits = |reason: &str| {
             serde_json::json!({"status": {"containerStatuses": [
                 {"image": "plimsoll.local/shop:1", "state": {"waiting": {"reason": reason}}}

@@ -1,4 +1,4 @@
-//! The main job, shown: a shop under a load that rises, jumps and falls, kept within its objectives.
+//! The demo: Plimsoll keeps a shop within its objectives while the load rises, jumps and falls.
 
 mod context;
 mod place;
@@ -13,15 +13,15 @@ use std::io::Write;
 pub use self::context::Target;
 
 const NAME: &str = "checkout";
-/// A pod has 4 workers of 50 ms: 80 requests a second at the most, of which 50 are wanted.
+/// A pod has 4 workers of 50 ms: it serves at most 80 requests a second; the target is 50.
 const SHAPE: &str = "40@15s,40..300@45s,300@20s,650@25s,300@15s,300..40@20s,40@40s";
 const OBJECTIVE_S: f64 = 0.25;
-/// Seconds after the jump in which late answers are told apart: pods need time to start.
+/// Seconds after the jump in which late answers do not count: pods need time to start.
 const REACTION_S: f64 = 12.0;
 const JUMP_S: f64 = 80.0;
 
 const SPEC: &str = r#"kpis:
-- name: demand # what is served, and what waits: an overloaded service serves less than it is asked for
+- name: demand # requests served and queued: an overloaded service serves less than the demand
   type: Load
   query: sum(rate(http_requests_total{namespace="NAMESPACE", app="checkout"}[15s])) + sum(http_queue_length{namespace="NAMESPACE", app="checkout"})
   perReplica: "50"
@@ -29,13 +29,13 @@ const SPEC: &str = r#"kpis:
   type: Objective
   query: histogram_quantile(0.99, sum by (le) (rate(http_request_duration_seconds_bucket{namespace="NAMESPACE", app="checkout"}[15s]))) >= 0
   atMost: "0.25"
-  onEmpty: Zero # without requests there is no percentile, and nothing that is too slow
+  onEmpty: Zero # without requests there is no percentile, and no slow answer
 behavior:
   scaleDown: {stabilizationWindowSeconds: 30}"#;
 
 #[derive(Debug)]
 pub enum On {
-    /// On a cluster of this machine, made with this number of nodes unless it runs already.
+    /// On the local cluster, created with this number of nodes unless it is running.
     Machine(u8),
     Context(Target),
 }
@@ -61,7 +61,7 @@ pub fn run(on: &On) -> Result<()> {
     place.kubectl("wait --for=condition=Ready ssvc/checkout --timeout=60s")?;
     say(begin, "three minutes of load: a rise, a jump to more than twice as much, a fall");
     let objective = format!("--objective={OBJECTIVE_S}s");
-    // A Service balances connections, not requests: one that lives long would keep its load on an old pod.
+    // A Service balances connections, not requests: a long-lived connection would keep its load on an old pod.
     let flags = [&objective, "--timeout=5s", "--requests-per-connection=1"];
     let load = place.load(NAME, SHAPE, &flags)?;
     let (account, seconds, peak) = watch(&place, load)?;
@@ -70,7 +70,7 @@ pub fn run(on: &On) -> Result<()> {
     conclude(&place, &account, &seconds, peak)
 }
 
-/// Prints a line every few seconds until the load ends. Returns its account, and the most replicas that were ready.
+/// Prints a line every few seconds until the load ends. Returns its account, and the most ready replicas.
 fn watch(place: &Place, mut load: Load) -> Result<(Summary, Vec<Second>, i64)> {
     println!();
     println!("{:>6} {:>9} {:>9} {:>8} {:>9} {:>6}  why", "time", "req/s", "wanted", "ready", "p99", "lost");
@@ -112,13 +112,13 @@ fn conclude(place: &Place, account: &Summary, seconds: &[Second], peak: i64) -> 
     println!("p99 of all        {:.0} ms", account.p99.unwrap_or_default() * 1e3);
     println!("replicas          2 -> {peak} -> {}", replicas(place)?.0);
     println!();
-    println!("All of it stays up. Look around with:");
+    println!("Everything keeps running. Explore it with:");
     place.exports.iter().for_each(|line| println!("  {line}"));
     let (kubectl, namespace) = (&place.kubectl, place.namespace);
     println!("  {kubectl} -n {namespace} get ssvc -w");
     println!("  {kubectl} plimsoll -n {namespace} explain {NAME}");
     println!("  {kubectl} -n {namespace} describe ssvc {NAME}");
-    println!("and take it down with");
+    println!("and remove it with");
     place.removal.iter().for_each(|line| println!("  {line}"));
     let is_kept = in_time >= 99.0 && lost == 0;
     ensure!(is_kept, "the shop was not kept within its objectives: {in_time:.2} % in time, {lost} lost");

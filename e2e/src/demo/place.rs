@@ -1,10 +1,13 @@
-//! A cluster with Plimsoll and Prometheus in it, and how a load reaches its shop.
+//! A cluster with Plimsoll and Prometheus, and how the load reaches its shop.
 
 use crate::{
-    cluster::{Client, Options},
+    cluster::{Client, Image, Options},
     prelude::*,
     stage::{Install, Load, Profile, Shop, Stage},
 };
+
+/// The name of the shop's image in `examples/`.
+const EXAMPLES_IMAGE: &str = "plimsoll.local/shop:dev";
 
 pub struct Place {
     pub client: Client,
@@ -14,15 +17,15 @@ pub struct Place {
     pub generator: Generator,
     /// Commands that set up a shell for the next ones.
     pub exports: Vec<String>,
-    /// kubectl as the user is to type it.
+    /// The kubectl command that the user types.
     pub kubectl: String,
     pub removal: Vec<String>,
 }
 
 pub enum Generator {
-    /// On this machine, which reaches Services by kube-proxy's rules.
+    /// A program on this machine, which reaches Services by kube-proxy's rules.
     Program(PathBuf),
-    /// A pod beside the shop; its log is its output.
+    /// A pod in the shop's namespace; its log is its output.
     Pod,
 }
 
@@ -31,6 +34,7 @@ impl Place {
         let stage =
             Stage::set(&Options { nodes, ..Options::default() }, &Install::default(), Profile::Image)?;
         stage.fresh_namespace("shop")?;
+        stage.cluster.load_image(EXAMPLES_IMAGE, &Image::of_program(&stage.built.shop))?;
         let folder = stage.built.plugin.parent().unwrap_or(&stage.built.plugin);
         let exports = [
             format!("export KUBECONFIG={}", stage.cluster.kubeconfig().display()),

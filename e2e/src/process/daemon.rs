@@ -1,4 +1,4 @@
-//! A program that goes on when we end, found again by its pid file.
+//! A program that outlives this process and is found again by its pid file.
 
 use super::{SEARCH_PATH, process_of, resident_bytes, signal_process};
 use crate::prelude::*;
@@ -9,13 +9,13 @@ use rustix::process::Signal;
 const END_DEADLINE: Duration = Duration::from_secs(5);
 const LOG_TAIL_LINES: usize = 12;
 
-/// A program with its own session, a log file, a pid file.
+/// A program with its own session, a log file and a pid file.
 #[derive(Debug, Clone)]
 pub struct Daemon {
     pub name: String,
     pub program: PathBuf,
     pub args: Vec<String>,
-    /// Name of the network namespace that it runs in, as `ip netns` knows it; otherwise the host's.
+    /// Name of its network namespace in `ip netns`; without one it runs in the host's.
     pub netns: Option<String>,
     pub log: PathBuf,
     /// Holds the process id and the time of its start, so that a reused id is not mistaken for ours.
@@ -27,8 +27,8 @@ impl Daemon {
         if self.is_running() {
             return Ok(());
         }
-        // A killed program holds its ports until its last thread has gone.
-        wait_for(&format!("end of the former {}", self.name), END_DEADLINE, || Ok(!self.is_ending()))?;
+        // A killed program keeps its ports until its last thread has exited.
+        wait_for(&format!("end of the previous {}", self.name), END_DEADLINE, || Ok(!self.is_ending()))?;
         let log = OpenOptions::new().create(true).append(true).open(&self.log)?.into_file();
         let mut child = self
             .command()
@@ -38,7 +38,7 @@ impl Daemon {
             .spawn()
             .with_context(|| format!("cannot start {}", self.name))?;
         let pid = child.id();
-        // Somebody must collect the exit status, or a program that died would look alive as a zombie.
+        // The exit status must be collected: otherwise a dead program would stay as a zombie and look alive.
         std::thread::spawn(move || child.wait());
         let started = stat_of(pid).map_or(0, |stat| stat.starttime);
         Ok(fs::write(&self.pid_file, format!("{pid} {started}\n"))?)
@@ -73,7 +73,7 @@ impl Daemon {
         (!is_zombie(&stat)).then_some(pid)
     }
 
-    /// Whether the process is dead already, but threads of it are still on their way out.
+    /// Whether the process is dead, but some of its threads have not exited yet.
     fn is_ending(&self) -> bool {
         self.stat().is_some_and(|(_, stat)| is_zombie(&stat) && stat.num_threads > 1)
     }
@@ -153,7 +153,7 @@ mod tests {
         Daemon {
             name: "sleeper".into(),
             program: "/bin/sh".into(),
-            // Without `exec` the sleep would outlive the shell that is killed.
+            // Without `exec` the sleep would outlive the killed shell.
             args: vec!["-c".into(), "echo started; exec sleep 600".into()],
             netns: None,
             log: folder.join("log"),
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_daemon_is_started_once_and_its_end_is_seen() {
+    fn a_daemon_is_started_once_and_its_end_is_detected() {
         let folder = tempfile::tempdir().unwrap();
         let daemon = sleeper(folder.path());
         daemon.start().unwrap();

@@ -1,4 +1,4 @@
-//! The programs of this workspace, built once for all images, and named by what is in them.
+//! Builds the programs of this workspace once for all images; image tags are digests of the content.
 
 use crate::{
     prelude::*,
@@ -8,9 +8,9 @@ use sha2::{Digest, Sha256};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
-    /// That of the tests: their build gives the programs as well.
+    /// The profile of the tests: their build includes the programs.
     Suite,
-    /// Optimised, for the demo and for what is measured.
+    /// Optimized, for the demo and the benches.
     Image,
 }
 
@@ -22,11 +22,11 @@ impl Profile {
         }
     }
 
-    /// Environment variables of every call of cargo with it.
+    /// Environment variables of every call of cargo with this profile.
     ///
-    /// The suite compiles the workspace by Clippy's driver, which is rustc with its lints: `cargo clippy` would check all
-    /// dependencies once more, which takes minutes on two cores. The second variable is how `cargo clippy -- --deny=warnings`
-    /// hands its arguments to the driver.
+    /// The suite compiles the workspace with Clippy's driver, which is rustc with its lints: `cargo clippy` would check all
+    /// dependencies again, which takes minutes on two cores. `cargo clippy -- --deny=warnings` passes its arguments to the
+    /// driver in the second variable.
     pub fn environment(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Suite => &[
@@ -39,7 +39,7 @@ impl Profile {
 
     fn arguments(self) -> &'static [&'static str] {
         match self {
-            // Without the tests, cargo would choose other features of the dependencies, and build these anew.
+            // Without the tests, cargo would select other features of the dependencies and rebuild them.
             Self::Suite => &["test", "--no-run", "--workspace", "--features=real"],
             Self::Image => {
                 &["build", "--package=plimsoll", "--package=plimsoll-shop", "--package=plimsoll-gateway"]
@@ -54,10 +54,10 @@ pub struct Built {
     pub plugin: PathBuf,
     pub shop: PathBuf,
     pub gateway: PathBuf,
-    /// Image of the operator; its tag changes with its content, so that an upgrade rolls it out.
+    /// Image of the operator; the tag changes with the content, so that an upgrade rolls it out.
     pub plimsoll_image: String,
     pub shop_image: String,
-    /// Image of Debian's HAProxy; its tag is that of its program's content, as of the others.
+    /// Image of Debian's HAProxy; as in the other images, the tag is a digest of the program.
     pub haproxy_image: String,
     pub nginx_image: String,
 }
@@ -68,7 +68,7 @@ impl Built {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace")?.to_owned();
         let mut command = cargo(&workspace, profile.arguments());
         command.args(["--quiet", "--profile", profile.name()]).envs(profile.environment().iter().copied());
-        finish(command, "").context("the images can't be made without the programs")?;
+        finish(command, "").context("failed to build the programs of the images")?;
         let folder = target_folder(&workspace)?.join(profile.name());
         let program = |name: &str| folder.join(name);
         let haproxy = find_program("haproxy").context("haproxy is not installed")?;
@@ -87,10 +87,10 @@ impl Built {
     }
 }
 
-/// The operator's program as it is released, for figures of what it takes: a larger one takes more memory.
+/// Builds the operator with the release profile, for figures of memory: a larger program takes more.
 pub fn release(workspace: &Path) -> Result<PathBuf> {
     let arguments = ["build", "--quiet", "--release", "--package=plimsoll", "--bin=plimsoll"];
-    finish(cargo(workspace, &arguments), "").context("the release can't be built")?;
+    finish(cargo(workspace, &arguments), "").context("failed to build the release")?;
     Ok(target_folder(workspace)?.join("release/plimsoll"))
 }
 

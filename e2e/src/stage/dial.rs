@@ -1,9 +1,9 @@
-//! A load that is set by hand.
+//! A load that the test sets.
 
 use super::{Stage, queue, service_url};
 use crate::prelude::*;
 
-/// A load that is what it is set to: a queue whose length is set, scraped as any other.
+/// A load with a fixed value: a queue whose length the test sets, scraped like any other.
 pub struct Dial {
     url: String,
 }
@@ -17,14 +17,14 @@ impl Dial {
         stage.cluster.apply(&queue(namespace, "dial", &stage.built.shop_image))?;
         stage.cluster.rolled_out(namespace, "dial", Duration::from_secs(60))?;
         let dial = Self { url: service_url(stage, namespace, "dial", 8080)? };
-        // kube-proxy hears of a Service by a watch of its own, and its address may have been another's before.
+        // kube-proxy learns of a Service by its own watch, and another Service may have had this address before.
         wait_for("the dial", Duration::from_secs(10), || dial.call("GET", "/", "").map(|_| true))?;
         Ok(dial)
     }
 
     pub fn set(&self, jobs: u64) -> Result<()> {
         let waiting = self.call("GET", "/", "")?;
-        let now = waiting.get("waiting").and_then(Value::as_u64).context("the dial does not say its load")?;
+        let now = waiting.get("waiting").and_then(Value::as_u64).context("the dial reports no load")?;
         if jobs > now {
             self.call("POST", &format!("/jobs?n={}", jobs - now), "")?;
         } else if jobs < now {

@@ -1,4 +1,4 @@
-//! The Gateway API on the cluster: its own definitions, and the stand-in for an implementation, on the host.
+//! The Gateway API on the cluster: its CRDs, and the stand-in for an implementation, which runs on the host.
 
 use super::Stage;
 use crate::{
@@ -6,13 +6,13 @@ use crate::{
     prelude::*,
 };
 
-/// The stand-in; it ends when it is dropped.
+/// The running stand-in; it is stopped when this value is dropped.
 pub struct GatewayStandIn {
     child: Child,
 }
 
 impl GatewayStandIn {
-    /// Installs the definitions and starts it for Gateways of `class`, at an address of the host that pods reach.
+    /// Installs the CRDs and starts the stand-in for Gateways of `class`, at an address of the host that pods can reach.
     pub fn start(stage: &Stage, class: &str) -> Result<Self> {
         let definitions = gateway_api::definitions()?.display().to_string();
         stage.cluster.kubectl(&["apply", "--server-side", "--filename", &definitions])?;
@@ -24,7 +24,7 @@ impl GatewayStandIn {
             .env("KUBECONFIG", stage.cluster.kubeconfig())
             .stdin(Stdio::piped())
             .spawn()
-            .context("the stand-in can't be started")?;
+            .context("cannot start the stand-in")?;
         Ok(Self { child })
     }
 
@@ -35,7 +35,7 @@ impl GatewayStandIn {
 
 impl Drop for GatewayStandIn {
     fn drop(&mut self) {
-        // The end of its input is its sign to end, with its HAProxy.
+        // It exits, with its HAProxy, when its standard input ends.
         drop(self.child.stdin.take());
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! The load generator as a process beside the test: its seconds as they come, its account at the end.
+//! The load generator as a child process: it reports each second, and a summary at the end.
 
 use super::Stage;
 use crate::prelude::*;
@@ -9,7 +9,7 @@ use std::{
     thread::JoinHandle,
 };
 
-/// A second of a run. As in [`Summary`], times are in seconds.
+/// Results of one second. As in [`Summary`], times are in seconds.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Second {
@@ -18,9 +18,9 @@ pub struct Second {
     pub sent: u64,
     pub http_errors: u64,
     pub transport_errors: u64,
-    /// Slower than the objective, or not answered well.
+    /// Requests slower than the objective, or without a good answer.
     pub late: u64,
-    /// When the first good answer of this second was complete, since 1970.
+    /// Unix time of the end of this second's first good answer.
     pub first_ok: Option<f64>,
     pub p99: Option<f64>,
 }
@@ -35,28 +35,28 @@ impl Second {
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
     pub codes: BTreeMap<u16, u64>,
-    /// Requests without an answer, by the reason.
+    /// Number of requests without an answer, by reason.
     pub failures: BTreeMap<String, u64>,
-    /// When the first good answer was complete, since 1970.
+    /// Unix time of the end of the first good answer.
     pub first_ok: Option<f64>,
-    /// When the last request that got none ended, since 1970.
+    /// Unix time of the end of the last request without a good answer.
     pub last_bad: Option<f64>,
     pub connections: u64,
     pub sent: u64,
     pub ok: u64,
     pub http_errors: u64,
     pub transport_errors: u64,
-    /// Slower than the objective, or not answered well.
+    /// Requests slower than the objective, or without a good answer.
     pub late: u64,
     pub p99: Option<f64>,
     pub max: Option<f64>,
-    /// Longest delay between the moment a request was due and its start: this machine's own lateness, which is part of
-    /// every latency.
+    /// Longest delay between the due time of a request and its start: the lag of this machine, which is part of every
+    /// latency.
     pub max_lag_seconds: f64,
 }
 
 impl Summary {
-    /// Of several runs at once: their sums, and what was worst.
+    /// Combines parallel runs: sums, and the worst times.
     pub fn of(runs: &[&Self]) -> Self {
         let mut all = Self::default();
         for run in runs {
@@ -106,7 +106,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// Sends what `shape` asks for to `url`; `more` are further flags of `plimsoll-shop load`.
+    /// Sends requests to `url` at the rates of `shape`; `more` are further flags of `plimsoll-shop load`.
     pub fn start(stage: &Stage, url: &str, shape: &str, more: &[&str]) -> Result<Self> {
         let mut command = Command::new(&stage.built.shop);
         command.args(["load", "--target", url, "--shape", shape]).args(more);
@@ -126,7 +126,7 @@ impl Load {
                     summary = Some(last.summary);
                 } else {
                     let second =
-                        serde_json::from_str(&line).with_context(|| format!("not a second: {line}"))?;
+                        serde_json::from_str(&line).with_context(|| format!("not a report line: {line}"))?;
                     seen.lock().unwrap_or_else(PoisonError::into_inner).push(second);
                 }
             }
@@ -143,12 +143,12 @@ impl Load {
         Ok(self.child.try_wait()?.is_none())
     }
 
-    /// Asks it to end early: what is in flight is still waited for.
+    /// Ends the load early; requests in flight are still awaited.
     pub fn end(&self) {
         crate::process::signal_process(self.child.id(), rustix::process::Signal::TERM);
     }
 
-    /// Ends it early, or waits for its end, and returns its account. Nothing may be missing from it.
+    /// Ends the load early or waits for its end, and returns its summary. Every request must be accounted for.
     pub fn finish(self, early: bool) -> Result<Summary> {
         self.finish_by_second(early).map(|(summary, _)| summary)
     }
@@ -158,9 +158,9 @@ impl Load {
             self.end();
         }
         self.child.wait()?;
-        let reader = self.reader.take().context("the load generator was read to its end before")?;
+        let reader = self.reader.take().context("the load generator's output was already read")?;
         let summary = reader.join().map_err(|_| anyhow!("reading the load generator's output failed"))??;
-        let summary = summary.context("the load generator ended without an account")?;
+        let summary = summary.context("the load generator ended without a summary")?;
         let Summary { sent, ok, http_errors, transport_errors, .. } = summary;
         let all = ok + http_errors + transport_errors;
         ensure!(
@@ -174,8 +174,8 @@ impl Load {
 
 impl Drop for Load {
     fn drop(&mut self) {
-        // A test that failed half-way must not leave its load running.
-        let _gone_is_fine = self.child.kill();
-        let _gone_is_fine = self.child.wait();
+        // A failed test must not leave its load running.
+        let _may_have_ended = self.child.kill();
+        let _may_have_ended = self.child.wait();
     }
 }

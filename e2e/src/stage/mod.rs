@@ -1,4 +1,4 @@
-//! Where the play takes place: a cluster with Plimsoll installed by its chart, and the sample shop at hand.
+//! The environment of the cases: a cluster with Plimsoll, installed by its chart, and the sample shop.
 
 mod build;
 mod dial;
@@ -36,7 +36,7 @@ pub struct Stage {
 #[derive(Debug, Clone)]
 pub struct Install {
     pub sources: Vec<(&'static str, &'static str)>,
-    /// Age in seconds above which a sample of theirs is stale.
+    /// Age in seconds above which a sample of these sources is stale.
     pub stale_after: u32,
     pub replicas: u8,
     pub settings: Vec<String>,
@@ -54,7 +54,7 @@ impl Default for Install {
 }
 
 impl Stage {
-    /// Makes the cluster if need be, builds the images, and installs or upgrades the chart.
+    /// Creates the cluster if necessary, builds the images, and installs or upgrades the chart.
     pub fn set(options: &Options, install: &Install, profile: Profile) -> Result<Self> {
         let cluster = Cluster::up(options)?;
         let built = Built::make(profile)?;
@@ -113,7 +113,7 @@ impl Stage {
         finish(command, "")
     }
 
-    /// Makes a namespace anew: what an earlier run left in it is gone.
+    /// Deletes a namespace, with everything from an earlier run, and creates it again.
     pub fn fresh_namespace(&self, name: &str) -> Result<()> {
         self.cluster.kubectl(&["delete", "namespace", name, "--ignore-not-found", "--timeout=90s"])?;
         self.cluster.kubectl(&["create", "namespace", name]).map(drop)
@@ -123,7 +123,7 @@ impl Stage {
         let lease = self.cluster.get(OPERATOR_NAMESPACE, "lease", "plimsoll")?;
         match lease.text("/spec/holderIdentity").split_once('_') {
             Some((pod, _)) => Ok(pod.to_owned()),
-            None => bail!("nobody holds the lease {OPERATOR_NAMESPACE}/plimsoll"),
+            None => bail!("the lease {OPERATOR_NAMESPACE}/plimsoll has no holder"),
         }
     }
 }

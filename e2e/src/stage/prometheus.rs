@@ -1,11 +1,11 @@
-//! Prometheus, and between it and the operator a proxy that makes it unreachable on demand.
+//! Prometheus, and a proxy between it and the operator that makes it unreachable on demand.
 
 use super::{Stage, shop::service_url};
 use crate::prelude::*;
 
 const NAMESPACE: &str = "monitoring";
 const NAME: &str = "prometheus-faults";
-/// Within this time a Service leads to a pod that is ready.
+/// Time until a Service routes to a ready pod.
 const REACHABLE: Duration = Duration::from_secs(20);
 
 pub struct Prometheus {
@@ -22,7 +22,7 @@ impl Prometheus {
     /// The first value of the answer; `None` if it is empty.
     pub fn ask(&self, query: &str) -> Result<Option<f64>> {
         let answer = self.agent.get(&self.url).query("query", query).call();
-        let text = answer.context("Prometheus can't be asked")?.body_mut().read_to_string()?;
+        let text = answer.context("cannot query Prometheus")?.body_mut().read_to_string()?;
         let answer: Value = serde_json::from_str(&text)?;
         let value = answer.pointer("/data/result/0/value/1").and_then(Value::as_str);
         Ok(value.and_then(|value| value.parse().ok()))
@@ -37,8 +37,8 @@ impl FaultProxy {
     pub const SOURCE: &str = "unsteady";
     pub const URL: &str = "http://prometheus-faults.monitoring:9090";
 
-    /// Deploys it in the first zone, where Prometheus is (the failure of node 2 is not to be one of Prometheus), and
-    /// waits until it is ready.
+    /// Deploys the proxy in the first zone, where Prometheus is (a failure of node 2 must not affect Prometheus), and waits
+    /// until it is ready.
     pub fn deploy(stage: &Stage) -> Result<Self> {
         let image = &stage.built.shop_image;
         stage.cluster.apply(&format!(
@@ -70,7 +70,7 @@ spec:
         ))?;
         stage.cluster.rolled_out(NAMESPACE, NAME, Duration::from_secs(60))?;
         let proxy = Self { control: service_url(stage, NAMESPACE, NAME, 9091)? };
-        // Ready is not yet reachable: kube-proxy learns of a new pod a moment later, and a busy machine takes its time.
+        // A ready pod is not yet reachable: kube-proxy learns of it a moment later, on a busy machine even later.
         wait_for("the fault proxy's control port", REACHABLE, || proxy.heal().map(|()| true))?;
         Ok(proxy)
     }

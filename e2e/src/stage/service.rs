@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-/// One that looks every second. `target` is its scaleTargetRef; `spec` has its further fields.
+/// A ScalableService with a period of 1 s. `target` is its scaleTargetRef; `spec` has further fields.
 pub fn scalable_service(
     (namespace, name): (&str, &str),
     target: &str,

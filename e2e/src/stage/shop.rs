@@ -3,7 +3,7 @@
 use super::Stage;
 use crate::{cluster::PAUSE_IMAGE, prelude::*};
 
-/// Until all of its pods are ready: images are there, and two cores start about ten pods in as many seconds.
+/// Time until all pods are ready: the images are on the nodes, and two cores start about ten pods in ten seconds.
 const READY_WITHIN: Duration = Duration::from_secs(90);
 
 #[derive(Debug, Clone)]
@@ -18,7 +18,7 @@ pub struct Shop<'a> {
 }
 
 impl<'a> Shop<'a> {
-    /// One that serves a request in 20 ms and is ready at once.
+    /// A shop that serves a request in 20 ms and is ready immediately.
     pub const fn of(namespace: &'a str, name: &'a str, replicas: u32) -> Self {
         Self { namespace, name, replicas, workers: 4, service_time: "20ms", startup: "0s", more: &[] }
     }
@@ -47,7 +47,7 @@ impl<'a> Shop<'a> {
     }
 }
 
-/// A queue and its workers: `NAME` is the queue, `NAME-worker` works it off.
+/// A queue `NAME` and its workers `NAME-worker`.
 #[derive(Debug, Clone)]
 pub struct Queue<'a> {
     pub namespace: &'a str,
@@ -71,18 +71,18 @@ impl Queue<'_> {
     }
 }
 
-/// Deployment and Service of a queue: jobs only come, until somebody takes them.
+/// Deployment and Service of a queue without workers: jobs stay in it until a client takes them.
 pub fn queue(namespace: &str, name: &str, image: &str) -> String {
     deployment(namespace, name, 1, image, r#"["queue"]"#) + &service(namespace, name, 8080)
 }
 
-/// URL of a Service, from the host: kube-proxy's rules hold there too.
+/// URL of a Service for clients on the host, where kube-proxy's rules apply too.
 pub fn service_url(stage: &Stage, namespace: &str, name: &str, port: u16) -> Result<String> {
     let service = stage.cluster.get(namespace, "service", name)?;
     Ok(format!("http://{}:{port}", service.text("/spec/clusterIP")))
 }
 
-/// A Deployment of programs that do nothing, on the nodes of a nodeSelector.
+/// A Deployment of idle programs, on the nodes of a nodeSelector.
 pub fn idle_deployment(namespace: &str, name: &str, replicas: u32, nodes: &str) -> String {
     let pods = idle_pods(name, nodes);
     format!(
@@ -91,7 +91,7 @@ pub fn idle_deployment(namespace: &str, name: &str, replicas: u32, nodes: &str) 
     )
 }
 
-/// Selector and template of pods that do nothing, for a workload's spec.
+/// Selector and template of idle pods, for a workload's spec.
 pub fn idle_pods(name: &str, nodes: &str) -> String {
     format!(
         r"  selector: {{matchLabels: {{app: {name}}}}}

@@ -1,4 +1,4 @@
-//! Clients that come again and again with the cookie they were given, and note which pod answered.
+//! Clients that send requests with their session cookie and record which pod answered.
 
 use crate::prelude::*;
 use std::{
@@ -26,7 +26,7 @@ pub struct StickyClients {
 }
 
 impl StickyClients {
-    /// So many clients at `url`; half of them connect anew for each request. Without `cookies` they forget theirs.
+    /// Starts clients of `url`; half of them open a connection for each request. Without `cookies` they drop their cookie.
     pub fn start(url: &str, clients: usize, cookies: bool) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let start = |number: usize| {
@@ -69,9 +69,9 @@ fn visit(url: &str, cookies: bool, fresh: bool, over: &AtomicBool) -> Client {
                 if let Some(given) = given {
                     cookie = given.split(';').next().map(str::to_owned);
                 }
-                // Read to its end, the connection can be used again.
+                // Only after the whole body the connection can be reused.
                 let read = answer.body_mut().read_to_string().map_err(|error| error.to_string());
-                read.and_then(|_| pod.ok_or_else(|| "the answer names no pod".to_owned()))
+                read.and_then(|_| pod.ok_or_else(|| "the answer has no x-shop-pod".to_owned()))
             }
             Err(error) => Err(error.to_string()),
         };
@@ -89,7 +89,7 @@ mod tests {
         net::TcpListener,
     };
 
-    /// Answers with the cookie that came, or gives one; each tenth connection is closed without an answer.
+    /// Answers with the request's cookie, or sets one; each tenth connection is closed without an answer.
     fn server() -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_with_a_cookie_return_it_and_losses_are_seen() {
+    fn clients_return_their_cookie_and_record_lost_requests() {
         let clients = StickyClients::start(&server(), 2, true);
         sleep(Duration::from_millis(1_500));
         let clients = clients.finish().unwrap();
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_without_a_cookie_are_not_bound() {
+    fn clients_without_a_cookie_are_not_sticky() {
         let clients = StickyClients::start(&server(), 1, false);
         sleep(Duration::from_millis(800));
         let clients = clients.finish().unwrap();

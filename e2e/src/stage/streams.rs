@@ -1,4 +1,4 @@
-//! Clients that each read one long answer of the shop, and note which pod sent it and how it ended.
+//! Clients that each read one long answer of the shop, and record which pod sent it and how it ended.
 
 use crate::prelude::*;
 use std::{
@@ -8,7 +8,7 @@ use std::{
     thread::Builder,
 };
 
-/// A stream without a line for this long has stalled: one is due every 250 ms.
+/// A stream without a line for this time has stalled: the shop sends one every 250 ms.
 const STALLED: Duration = Duration::from_secs(5);
 const STACK: usize = 128 << 10;
 
@@ -16,7 +16,7 @@ const STACK: usize = 128 << 10;
 pub struct Stream {
     pub opened: SystemTime,
     pub pod: Option<String>,
-    /// When it ended, and whether it was complete.
+    /// When the stream ended, and whether it was complete.
     pub ended: Option<(SystemTime, bool)>,
 }
 
@@ -26,7 +26,7 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// Opens so many streams of `seconds` each at `http://HOST:PORT`, over a second.
+    /// Opens this number of streams of `seconds` each at `http://HOST:PORT`, over a second.
     pub fn open(url: &str, streams: usize, seconds: u64) -> Result<Self> {
         let address = url.strip_prefix("http://").context("streams are plain HTTP")?;
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -49,7 +49,7 @@ impl Streams {
     pub fn wait(&self, within: Duration) -> Result<()> {
         wait_for("a line on every stream", within, || {
             let silent = self.all().iter().filter(|stream| stream.pod.is_none()).count();
-            ensure!(silent == 0, "{silent} of {} have none", self.sockets.len());
+            ensure!(silent == 0, "{silent} of {} streams have none", self.sockets.len());
             Ok(true)
         })
     }
@@ -62,12 +62,12 @@ impl Streams {
 impl Drop for Streams {
     fn drop(&mut self) {
         for socket in &self.sockets {
-            let _gone_is_fine = socket.shutdown(Shutdown::Both);
+            let _may_be_closed = socket.shutdown(Shutdown::Both);
         }
     }
 }
 
-/// Reads a chunked answer: between its head and the chunk of length 0 come lengths, and lines with the pod's name.
+/// Reads a chunked answer: head, then chunk lengths and lines with the pod's name, then the chunk of length 0.
 fn read(socket: TcpStream, number: usize, seen: &Mutex<Vec<Stream>>) {
     let mut body = false;
     let mut complete = false;
@@ -79,7 +79,7 @@ fn read(socket: TcpStream, number: usize, seen: &Mutex<Vec<Stream>>) {
                 complete = true;
                 break;
             }
-            // Lengths have no hyphen, names of pods have one.
+            // A pod name has a hyphen, a chunk length has none.
             pod if body && pod.contains('-') => {
                 if let Some(stream) = lock(seen).get_mut(number) {
                     stream.pod.get_or_insert_with(|| pod.to_owned());
@@ -103,7 +103,7 @@ mod tests {
     use std::{io::Read, net::TcpListener, thread};
 
     #[test]
-    fn a_stream_that_is_cut_is_told_from_a_complete_one_and_from_one_that_goes_on() {
+    fn complete_cut_and_open_streams_are_distinguished() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! Why there can't be a balancer.
+//! Errors of the balancer's objects.
 
 use thiserror::Error;
 
@@ -7,51 +7,52 @@ use crate::lease::WriteError;
 /// The longest name of a ScalableService with `spec.traffic`: `NAME-endpoints` is the name of a Service.
 pub(super) const NAME_MAX: usize = 63 - "-endpoints".len();
 
-/// Why there can't be a balancer.
+/// Why a balancer's objects can't be made or written.
 #[derive(Debug, Error)]
 pub enum BalancerError {
-    /// No `spec.traffic`, or none that Plimsoll runs balancers for.
+    /// There is no `spec.traffic`, or Plimsoll runs no balancers for it.
     #[error("there is no spec.traffic with a targetPort and a provider that Plimsoll runs")]
     NoTraffic,
-    /// A Service can't be named after it.
+    /// The name is not valid for a Service.
     #[error(
-        "metadata.name {0:?} can't have a spec.traffic: its Services are named after it, so it must begin with a letter \
-         and have at most {NAME_MAX} letters, digits and -"
+        "metadata.name is {0:?}; with spec.traffic it must begin with a letter and have at most {NAME_MAX} \
+         lower-case letters, digits and -, since Services are named after it"
     )]
     Name(String),
-    /// Nothing would be selected, or everything.
+    /// The selector has no labels.
     #[error("the target's selector has no label with a value, which traffic needs to find the pods")]
     NoSelector,
-    /// A port of the balancer's pod has another use.
+    /// A port of the balancer's pod is not available.
     #[error(
-        "spec.traffic.listeners has port {port}, which is not possible: port {inside} of the balancer's pods has another use \
-         (ports below 1024 listen 10000 higher there, and 9101 to 9104 are their own); take another"
+        "spec.traffic.listeners has port {port}, which needs port {inside} of the balancer's pods; \
+         that one is not available (ports below 1024 become port + 10000 there, and 9101 to 9104 are \
+         reserved); use another port"
     )]
     Port {
-        /// As in the spec.
+        /// The port in the spec.
         port: i32,
-        /// The pod's.
+        /// The port of the pod.
         inside: i32,
     },
-    /// A name is taken.
-    #[error("the {kind} {name} is there and does not belong to this ScalableService; rename one of them")]
+    /// An object of this name exists already.
+    #[error("{kind} {name} already exists and does not belong to this ScalableService; rename one of them")]
     Taken {
         /// The kind of the object.
         kind: String,
         /// Its name.
         name: String,
     },
-    /// The write has no result.
-    #[error("the {kind} {name} can't be written: {}", .error.said())]
+    /// The write failed.
+    #[error("{kind} {name} can't be written: {}", .error.message())]
     Write {
         /// The kind of the object.
         kind: String,
         /// Its name.
         name: String,
-        /// Why not.
+        /// The cause.
         error: WriteError,
     },
-    /// An object is no JSON, which can't be.
-    #[error("an object of the balancer can't be written down: {0}")]
+    /// An object can't be serialized, which should not happen.
+    #[error("an object of the balancer can't be serialized: {0}")]
     Json(#[from] serde_json::Error),
 }

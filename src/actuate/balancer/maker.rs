@@ -1,4 +1,4 @@
-//! Each object of a balancer. Pure.
+//! Makes the objects of a balancer. Pure.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -29,12 +29,12 @@ use plimsoll_api::{
 pub const AGENT_PORT: u16 = 9102;
 /// Port of the gate, on the loopback of the pod.
 pub const GATE_PORT: u16 = 9103;
-/// What balancers take from the target that they stand in front of.
+/// Properties of the target behind the balancers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Backend {
     /// The labels of its pods.
     pub selector: BTreeMap<String, String>,
-    /// The priority class of its pods, if its template names one.
+    /// The priority class of its pods, if its pod template has one.
     pub priority_class: Option<String>,
 }
 
@@ -44,13 +44,13 @@ pub(super) struct Maker<'a> {
     pub(super) traffic: &'a Traffic,
     /// The operator's configuration.
     pub(super) setup: &'a Setup,
-    /// What it stands in front of.
+    /// The target behind the balancer.
     pub(super) backend: &'a Backend,
-    /// What balances.
+    /// The load balancer software.
     pub(super) software: Software,
     /// `traffic.targetPort`.
     target_port: i32,
-    /// Of the balancer.
+    /// Name of the balancer's objects.
     pub(super) name: String,
 }
 
@@ -103,7 +103,7 @@ impl<'a> Maker<'a> {
         ])
     }
 
-    /// The program that balances, and its container.
+    /// The name of the load balancer program and of its container.
     pub(super) fn program(&self) -> &'static str {
         match self.software {
             Software::HAProxy => "haproxy",
@@ -111,7 +111,7 @@ impl<'a> Maker<'a> {
         }
     }
 
-    /// What the balancer's pods are selected by.
+    /// The selector of the balancer's pods.
     pub(super) fn selector(&self) -> BTreeMap<String, String> {
         BTreeMap::from([(BALANCER_LABEL.to_owned(), self.service.name_any())])
     }
@@ -123,7 +123,7 @@ impl<'a> Maker<'a> {
             name: self.service.name_any(),
             uid: self.service.metadata.uid.clone().unwrap_or_default(),
             controller: Some(true),
-            // With it the operator would need the right to write finalizers, for nothing.
+            // It would require the permission to write finalizers, without any benefit.
             block_owner_deletion: None,
         };
         ObjectMeta {
@@ -192,7 +192,7 @@ impl<'a> Maker<'a> {
     pub fn account(&self) -> ServiceAccount {
         ServiceAccount {
             metadata: self.metadata(&self.name),
-            // The agent alone gets a token, by its own volume.
+            // Only the agent gets a token, by its own volume.
             automount_service_account_token: Some(false),
             ..ServiceAccount::default()
         }
@@ -238,7 +238,7 @@ impl<'a> Maker<'a> {
             metadata: self.metadata(&self.name),
             spec: Some(PodDisruptionBudgetSpec {
                 max_unavailable: Some(IntOrString::Int(1)),
-                // One that is not ready protects nobody, and must not block the drain of its node.
+                // A balancer that is not ready must not block the drain of its node.
                 unhealthy_pod_eviction_policy: Some("AlwaysAllow".to_owned()),
                 selector: Some(LabelSelector {
                     match_labels: Some(self.selector()),
@@ -272,13 +272,13 @@ impl<'a> Maker<'a> {
         }
     }
 
-    /// How long a balancer may take to end: until nobody connects any more, then as long as a replica may be drained.
+    /// Time limit for the shutdown of a balancer: 20 s until no new connections arrive, plus the drain timeout.
     pub(super) fn stops_within(&self) -> Duration {
         Duration::from(self.traffic.drain.timeout) + Duration::from_secs(20)
     }
 }
 
-/// The port of the pod for a listener: none below 1024, which would take a right.
+/// The pod's port for a listener: none below 1024, since those need a capability.
 pub(super) fn inside(port: i32) -> i32 {
     if port < 1024 { port + i32::from(LOW_PORTS_UP) } else { port }
 }

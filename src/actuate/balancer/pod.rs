@@ -1,7 +1,7 @@
-//! The pod of a balancer: an init container that brings the program, the agent as a native sidecar, HAProxy or NGINX.
+//! The pod of a balancer: an init container that copies the program, the agent as a native sidecar, HAProxy or NGINX.
 //!
-//! Restricted Pod Security: no root, no capability, a read-only root. Both programs run from the image of what balances,
-//! the agent from the copy, for it asks `haproxy -c` or `nginx -t` about each configuration.
+//! Restricted Pod Security: no root, no capabilities, a read-only root filesystem. Agent and load balancer run in the same
+//! image, the agent from the copied program, since it validates each configuration by `haproxy -c` or `nginx -t`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,13 +29,14 @@ use super::{
 use crate::balancer::HEALTH_PORT;
 use plimsoll_api::Software;
 
-/// Where the copy of the program is.
+/// Path of the copied program.
 const PROGRAM: &str = "/plimsoll/plimsoll";
-/// What agent and balancer share: configuration, certificates, sockets. In memory, for it has private keys.
+/// Directory shared by agent and load balancer: configuration, certificates, sockets. It is in memory, since it has private
+/// keys.
 const FOLDER: &str = "/run/plimsoll";
-/// The mounted Secrets.
+/// Directory of the mounted Secrets.
 const SECRETS: &str = "/etc/plimsoll";
-/// Where every client looks for its token.
+/// The standard directory of a client's token.
 const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 impl Maker<'_> {
@@ -43,14 +44,14 @@ impl Maker<'_> {
         let images = &self.setup.images;
         let own_metrics = match self.software {
             Software::HAProxy => HEALTH_PORT,
-            // NGINX has no metrics, so the agent tells what is known.
+            // NGINX has no metrics; the agent exports them.
             Software::NGINX => AGENT_PORT,
         };
         let annotations = [
             ("prometheus.io/scrape", "true".to_owned()),
             ("prometheus.io/port", own_metrics.to_string()),
             ("prometheus.io/path", "/metrics".to_owned()),
-            // `kubectl logs` and `exec` mean what balances.
+            // `kubectl logs` and `exec` use the load balancer's container.
             ("kubectl.kubernetes.io/default-container", self.program().to_owned()),
         ];
         let annotations = annotations.map(|(key, value)| (key.to_owned(), value));
@@ -91,7 +92,7 @@ impl Maker<'_> {
                 match_labels: Some(self.selector()),
                 ..LabelSelector::default()
             }),
-            // Without it the pods of the last rollout count, and the new ones end up on one node.
+            // Otherwise the pods of the last rollout count too, and the new ones may end up on one node.
             match_label_keys: Some(vec!["pod-template-hash".to_owned()]),
             ..TopologySpreadConstraint::default()
         }
@@ -130,10 +131,10 @@ impl Maker<'_> {
                 self.limit("BALANCER_MEMORY", "limits.memory"),
                 self.limit("BALANCER_CPUS", "limits.cpu"),
             ]),
-            // A native sidecar: what balances starts when its configuration is there, and the agent ends after it.
+            // A native sidecar: the load balancer starts after its configuration is written, and ends before the agent.
             restart_policy: Some("Always".to_owned()),
             ports: Some(vec![port("agent-metrics", i32::from(AGENT_PORT))]),
-            // It can't be there before the API server answers, however long that takes.
+            // The configuration needs an answer of the API server, however long that takes.
             startup_probe: Some(probe("/startz", AGENT_PORT, 1, 600)),
             liveness_probe: Some(probe("/healthz", AGENT_PORT, 10, 3)),
             resources: Some(resources("20m", "32Mi", "96Mi")),
@@ -143,7 +144,7 @@ impl Maker<'_> {
         }
     }
 
-    /// A limit of what balances: in bytes, or in CPUs rounded up; what the node has where there is none.
+    /// A resource limit of the load balancer's container: in bytes, or in CPUs rounded up; the node's capacity without a limit.
     fn limit(&self, name: &str, resource: &str) -> EnvVar {
         let resource_field_ref = ResourceFieldSelector {
             container_name: Some(self.program().to_owned()),
@@ -160,7 +161,7 @@ impl Maker<'_> {
         }
     }
 
-    /// As in the spec.
+    /// The provider as in the spec.
     fn provider(&self) -> &'static str {
         self.software.into()
     }
@@ -254,14 +255,14 @@ impl Maker<'_> {
         };
         let certificates = self.certificates().into_iter();
         volumes.extend(certificates.map(|named| secret(named, &["tls.crt", "tls.key"], None)));
-        // A standby that can't be proven must not keep the service itself from being balanced.
+        // A missing CA certificate of a standby must not block the balancer itself.
         let authorities = self.authorities().into_iter();
         volumes.extend(authorities.map(|named| secret(named, &["ca.crt"], Some(true))));
         volumes
     }
 }
 
-/// Names of volumes, which have no dot, with those of the Secrets in them; each Secret once.
+/// Names of volumes, which must not have a dot, with the names of their Secrets; each Secret once.
 fn volumes<'a>(kind: &str, secrets: impl Iterator<Item = &'a String>) -> Vec<(String, String)> {
     let once: BTreeSet<&String> = secrets.collect();
     let numbered = once.into_iter().enumerate();
@@ -280,7 +281,7 @@ fn install(images: &Images) -> Container {
     }
 }
 
-/// What is mounted into every pod that asks for a token, here for one container alone.
+/// The same projected volume as for an automounted token, but mounted into one container only.
 fn token() -> ProjectedVolumeSource {
     let token = VolumeProjection {
         service_account_token: Some(ServiceAccountTokenProjection {

@@ -1,4 +1,4 @@
-//! The NetworkPolicy of a balancer's pods, which only the operator's configuration asks for. Pure.
+//! The NetworkPolicy of a balancer's pods, if the operator's configuration has one. Pure.
 
 use k8s_openapi::{
     api::networking::v1::{
@@ -41,7 +41,7 @@ fn ingress(ports: impl Iterator<Item = i32>, from: &[NetworkPolicyPeer]) -> Netw
     };
     NetworkPolicyIngressRule {
         ports: Some(ports.map(port).collect()),
-        // An empty list would be no peer at all in other places of the API.
+        // No list means all peers; in other parts of the API an empty list means none.
         from: Some(from.to_vec()).filter(|from| !from.is_empty()),
     }
 }

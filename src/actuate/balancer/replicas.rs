@@ -1,4 +1,4 @@
-//! Who owns `spec.replicas` of a balancer's Deployment: the spec, or without `traffic.replicas` whoever scales it.
+//! Ownership of `spec.replicas` of a balancer's Deployment: ours with `traffic.replicas`, otherwise that of any scaler.
 
 use std::borrow::Cow;
 
@@ -15,8 +15,8 @@ use crate::{
 };
 use plimsoll_api::Traffic;
 
-/// What to apply of `object`, which is not owned by another. A new Deployment gets its first replicas; one whose replicas
-/// are ours and not in the spec any more has them handed over first, as they are.
+/// The object to apply. A new Deployment gets its initial replicas. If the replicas are ours but no longer in the spec, they
+/// are handed over unchanged first. `object` must not have another owner.
 ///
 /// # Errors
 /// The replicas can't be read or handed over.
@@ -47,7 +47,7 @@ pub(super) async fn settle<'a>(
     }
 }
 
-/// Whether an earlier apply set them, and nobody has changed them since.
+/// Whether an earlier apply of ours set the replicas, and no other client has changed them since.
 fn are_ours(metadata: &ObjectMeta) -> bool {
     let mut entries = metadata.managed_fields.iter().flatten();
     entries.any(|entry| {
@@ -59,7 +59,7 @@ fn are_ours(metadata: &ObjectMeta) -> bool {
     })
 }
 
-/// Who scales in the moment between the two requests is overruled once.
+/// Transfers the replicas to another field manager. A change by a scaler between the two requests is overwritten once.
 async fn hand_over(
     api: &Api<DynamicObject>,
     object: &DynamicObject,
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn replicas_are_ours_as_long_as_nobody_else_has_changed_them() {
+    fn replicas_are_ours_until_another_client_changes_them() {
         let metadata = |manager: &str, operation: &str, spec: serde_json::Value| -> ObjectMeta {
             serde_json::from_value(json!({"managedFields": [
                 {"manager": manager, "operation": operation, "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": spec}},

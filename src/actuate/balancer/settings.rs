@@ -1,4 +1,4 @@
-//! What `spec.traffic.pod` and `spec.traffic.container` say of a balancer's pod, over the operator's defaults. Pure.
+//! Settings of a balancer's pod from `spec.traffic.pod` and `spec.traffic.container`, over the operator's defaults. Pure.
 
 use std::collections::BTreeMap;
 
@@ -12,25 +12,25 @@ use k8s_openapi::{
 use super::{maker::Maker, pod::resources};
 use plimsoll_api::{BalancerPod, ContainerResources};
 
-/// A user that no image has by name; files and sockets of the pod are this user's alone.
+/// A user ID without a name in any image; it is the only user of the pod's files and sockets.
 const USER: i64 = 65_532;
 
 type Text = BTreeMap<String, String>;
 
 impl Maker<'_> {
-    /// A field of the spec, or of the operator's configuration.
+    /// A field of the spec, or else of the operator's configuration.
     fn given<T: Clone>(&self, field: impl Fn(&BalancerPod) -> &Option<T>) -> Option<T> {
         let own = self.traffic.pod.as_ref().and_then(|pod| field(pod).as_ref());
         own.or(field(&self.setup.pod).as_ref()).cloned()
     }
 
-    /// The configuration's entries, then those of the spec, which win.
+    /// The configuration's entries, overridden by those of the spec.
     fn merged(&self, field: impl Fn(&BalancerPod) -> &Text) -> Text {
         let own = self.traffic.pod.iter().flat_map(|pod| field(pod).clone());
         field(&self.setup.pod).clone().into_iter().chain(own).collect()
     }
 
-    /// Those that select the pods can't be replaced.
+    /// Labels that select the pods can't be overridden.
     pub(super) fn pod_labels(&self) -> Text {
         let mut labels = self.merged(|pod| &pod.labels);
         labels.extend(self.labels());
@@ -57,15 +57,15 @@ impl Maker<'_> {
         self.given(|pod| &pod.image_pull_secrets)
     }
 
-    /// The target's class comes before the configuration's: a balancer that is evicted before the pods behind it takes the
-    /// whole service along.
+    /// The target's class takes precedence over the configuration's: if the balancers are evicted before the pods behind them,
+    /// the whole service is down.
     pub(super) fn priority_class(&self) -> Option<String> {
         let own = self.traffic.pod.as_ref().and_then(|pod| pod.priority_class_name.as_ref());
         let class = own.or(self.backend.priority_class.as_ref());
         class.or(self.setup.pod.priority_class_name.as_ref()).cloned()
     }
 
-    /// Restricted Pod Security with a user of our own, unless the cluster has its own ranges (OpenShift).
+    /// Restricted Pod Security with our own user ID, unless configured otherwise (OpenShift has its own ranges).
     pub(super) fn pod_security(&self) -> PodSecurityContext {
         self.given(|pod| &pod.security_context).unwrap_or_else(|| PodSecurityContext {
             run_as_non_root: Some(true),
@@ -80,7 +80,7 @@ impl Maker<'_> {
         })
     }
 
-    /// Of the container that balances.
+    /// Resources of the load balancer's container.
     pub(super) fn resources(&self) -> ResourceRequirements {
         let own = self.traffic.container.as_ref().and_then(|container| container.resources.as_ref());
         own.or(self.setup.container.resources.as_ref())

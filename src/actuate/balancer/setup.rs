@@ -1,11 +1,11 @@
-//! What the balancers of all services are made of: the operator's configuration.
+//! The operator's configuration of all balancers.
 
 use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
 use serde::Deserialize;
 
 use plimsoll_api::{BalancerContainer, BalancerPod, Software};
 
-/// What the balancers of all services are made of, unless a spec says otherwise.
+/// The configuration of all balancers; specs may override some of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Setup {
     /// Images of the containers.
@@ -14,22 +14,23 @@ pub struct Setup {
     pub pod: BalancerPod,
     /// Defaults of `spec.traffic.container`.
     pub container: BalancerContainer,
-    /// Who may reach the balancers; without it there is no NetworkPolicy.
+    /// Allowed clients of the balancers; without it there is no NetworkPolicy.
     pub network_policy: Option<NetworkRules>,
-    /// Services, at least 1, whose balancers are rolled at the same time after the operator or its configuration changed.
+    /// Maximum number of services, at least 1, whose balancers are rolled out at the same time after a change of the operator
+    /// or its configuration.
     pub concurrent_rollouts: usize,
 }
 
-/// Who may reach the balancers. What they may reach is not limited: the replicas' and the API server's addresses are not
-/// known beforehand.
+/// Allowed clients of the balancers. Egress is not restricted, since the addresses of the replicas and the API server are not
+/// known in advance.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NetworkRules {
-    /// Who may reach the listeners; everybody if it is empty.
+    /// Allowed clients of the listeners; all if empty.
     #[serde(default)]
     pub from: Vec<NetworkPolicyPeer>,
-    /// Who may reach the metrics; everybody if it is empty. The kubelet's probes come from the pod's own node, which
-    /// Kubernetes lets through.
+    /// Allowed clients of the metrics; all if empty. The kubelet's probes come from the pod's own node, which Kubernetes
+    /// always allows.
     #[serde(default)]
     pub metrics_from: Vec<NetworkPolicyPeer>,
 }
@@ -37,16 +38,16 @@ pub struct NetworkRules {
 /// Images of a balancer's pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Images {
-    /// Has the static program `plimsoll` as its entry point.
+    /// Image with the static program `plimsoll` as its entry point.
     pub agent: String,
-    /// Has `haproxy` in its PATH.
+    /// Image with `haproxy` in its PATH.
     pub haproxy: String,
-    /// Has `nginx` in its PATH.
+    /// Image with `nginx` in its PATH.
     pub nginx: String,
 }
 
 impl Images {
-    /// The one with what balances.
+    /// The image of the load balancer.
     #[must_use]
     pub fn of(&self, software: Software) -> &str {
         match software {
@@ -60,7 +61,7 @@ impl Setup {
     /// Default of [`Self::concurrent_rollouts`].
     pub const CONCURRENT_ROLLOUTS: usize = 2;
 
-    /// With the defaults for everything but the images.
+    /// The configuration with these images and defaults for everything else.
     #[must_use]
     pub fn of(images: Images) -> Self {
         Self {

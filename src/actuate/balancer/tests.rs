@@ -1,11 +1,11 @@
-//! The objects as YAML, what they depend on, and who can't have any.
+//! The objects as YAML, their inputs, and refusals.
 
 use std::collections::BTreeMap;
 
 use super::*;
 use plimsoll_api::BALANCER_LABEL;
 
-/// A service with `spec.traffic`; `more` replaces parts of that.
+/// A service with `spec.traffic`; `more` overrides parts of it.
 fn service(name: &str, more: &serde_json::Value) -> ScalableService {
     let mut traffic = serde_json::json!({
         "provider": "HAProxy", "targetPort": 8080,
@@ -72,7 +72,7 @@ fn an_object_is_applied_again_only_when_something_changed() {
     let first = made(&serde_json::json!({}));
     assert!(first.are_applied(&deployment(&first)));
     assert_eq!(made(&serde_json::json!({})).hash(), first.hash());
-    // How it balances is the agents' matter, who read the spec themselves.
+    // The agents read these fields from the spec themselves.
     let other = made(&serde_json::json!({"algorithm": "RoundRobin", "slowStart": "10s"}));
     assert_eq!(other.hash(), first.hash());
     for more in [
@@ -91,7 +91,7 @@ fn an_object_is_applied_again_only_when_something_changed() {
     let mut newer = service("checkout", &serde_json::json!({}));
     newer.metadata.generation = Some(5);
     let newer = objects(&newer, &setup(), &backend()).unwrap();
-    assert_eq!(newer.hash(), first.hash(), "most changes of a spec are none of the objects");
+    assert_eq!(newer.hash(), first.hash(), "most changes of a spec do not concern the objects");
     assert_eq!(deployment(&newer).annotations().get(GENERATION).map(String::as_str), Some("5"));
 }
 
@@ -108,7 +108,7 @@ fn a_cloud_s_load_balancer_is_the_service_with_its_type_and_annotations() {
     assert_eq!(front.pointer("/metadata/annotations"), Some(&annotations));
     let others =
         made.iter().filter(|object| object.annotations().keys().any(|key| key.starts_with("cloud.example/")));
-    assert_eq!(others.count(), 1, "nobody else is given to the cloud");
+    assert_eq!(others.count(), 1, "no other object has the annotations");
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn one_certificate_for_two_listeners_is_mounted_once() {
 }
 
 #[test]
-fn what_can_not_be_is_refused_in_a_sentence() {
+fn invalid_input_is_refused_in_one_sentence() {
     let refused = |name: &str, more: serde_json::Value, selector: &BTreeMap<String, String>| {
         objects(
             &service(name, &more),
@@ -151,8 +151,8 @@ fn what_can_not_be_is_refused_in_a_sentence() {
         assert_eq!(
             refused(name, none.clone(), &backend().selector),
             format!(
-                "metadata.name {name:?} can't have a spec.traffic: its Services are named after it, so it must begin with a \
-                 letter and have at most 53 letters, digits and -"
+                "metadata.name is {name:?}; with spec.traffic it must begin with a letter and have at most \
+                 53 lower-case letters, digits and -, since Services are named after it"
             )
         );
     }
@@ -167,8 +167,9 @@ fn what_can_not_be_is_refused_in_a_sentence() {
         assert_eq!(
             refused("checkout", listeners, &backend().selector),
             format!(
-                "spec.traffic.listeners has port {port}, which is not possible: port {inside} of the balancer's pods has \
-                 another use (ports below 1024 listen 10000 higher there, and 9101 to 9104 are their own); take another"
+                "spec.traffic.listeners has port {port}, which needs port {inside} of the balancer's pods; \
+                 that one is not available (ports below 1024 become port + 10000 there, and 9101 to 9104 \
+                 are reserved); use another port"
             )
         );
     }
@@ -193,7 +194,7 @@ fn the_pod_of_an_nginx() {
 }
 
 #[test]
-fn the_pod_has_what_the_spec_says_over_the_operator_s_defaults() {
+fn the_pod_has_the_settings_of_the_spec_over_the_operator_s_defaults() {
     let mut setup = setup();
     setup.pod = serde_json::from_value(serde_json::json!({
         "labels": {"team": "edge", "cost": "shared", BALANCER_LABEL: "other"},
@@ -202,7 +203,7 @@ fn the_pod_has_what_the_spec_says_over_the_operator_s_defaults() {
         "tolerations": [{"key": "edge", "operator": "Exists"}],
         "priorityClassName": "edge",
         "imagePullSecrets": [{"name": "mirror"}],
-        // OpenShift's restricted-v2 gives the user, the group and the group of volumes itself.
+        // OpenShift's restricted-v2 assigns the user, the group and the group of volumes.
         "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
     }))
     .unwrap();
@@ -210,7 +211,7 @@ fn the_pod_has_what_the_spec_says_over_the_operator_s_defaults() {
     let plain = pod(serde_json::json!({}));
     let labels = plain.metadata.as_ref().unwrap().labels.clone().unwrap();
     assert_eq!((labels["team"].as_str(), labels["cost"].as_str()), ("edge", "shared"));
-    assert_eq!(labels[BALANCER_LABEL], "checkout", "what selects the pods can't be replaced");
+    assert_eq!(labels[BALANCER_LABEL], "checkout", "labels that select the pods can't be overridden");
     let annotations = plain.metadata.unwrap().annotations.unwrap();
     assert_eq!(annotations["prometheus.io/scrape"], "false");
     let spec = plain.spec.unwrap();
@@ -250,7 +251,7 @@ fn the_pod_has_what_the_spec_says_over_the_operator_s_defaults() {
 }
 
 #[test]
-fn without_a_word_in_the_spec_the_priority_is_that_of_the_service_s_own_pods() {
+fn without_a_priority_class_in_the_spec_the_target_s_one_is_used() {
     let mut setup = setup();
     setup.pod.priority_class_name = Some("edge".to_owned());
     let class = |class: Option<&str>, more: serde_json::Value| {
@@ -265,7 +266,7 @@ fn without_a_word_in_the_spec_the_priority_is_that_of_the_service_s_own_pods() {
 }
 
 #[test]
-fn the_service_and_the_rollout_have_what_a_cloud_s_load_balancer_needs() {
+fn the_service_and_the_rollout_support_a_cloud_s_load_balancer() {
     let more = serde_json::json!({"service": {
         "type": "LoadBalancer", "loadBalancerClass": "example.com/internal", "externalTrafficPolicy": "Local",
         "loadBalancerSourceRanges": ["192.0.2.0/24"], "ipFamilyPolicy": "PreferDualStack",
@@ -289,7 +290,7 @@ fn a_balancer_that_is_not_ready_does_not_block_the_drain_of_its_node() {
 }
 
 #[test]
-fn a_network_policy_is_there_only_where_the_operator_is_configured_for_it() {
+fn there_is_a_network_policy_only_if_the_operator_is_configured_for_it() {
     let kinds = |objects: &Objects| -> Vec<String> {
         objects.iter().filter_map(|object| Some(object.types.as_ref()?.kind.clone())).collect()
     };
@@ -315,7 +316,7 @@ fn a_network_policy_is_there_only_where_the_operator_is_configured_for_it() {
 }
 
 #[test]
-fn the_agent_s_token_is_in_reach_of_the_agent_alone() {
+fn only_the_agent_s_container_mounts_the_token() {
     for provider in ["HAProxy", "NGINX"] {
         let made = made(&serde_json::json!({"provider": provider}));
         let pod = deployment(&made).spec.unwrap().template.spec.unwrap();
@@ -329,7 +330,7 @@ fn the_agent_s_token_is_in_reach_of_the_agent_alone() {
 }
 
 #[test]
-fn replicas_that_the_spec_does_not_name_are_not_applied() {
+fn replicas_are_applied_only_if_the_spec_has_them() {
     let replicas = |more: serde_json::Value| deployment(&made(&more)).spec.unwrap().replicas;
     assert_eq!(replicas(serde_json::json!({})), None);
     assert_eq!(replicas(serde_json::json!({"replicas": 3})), Some(3));

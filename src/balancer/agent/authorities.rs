@@ -1,5 +1,5 @@
-//! The authorities of standbys over TLS: from mounted Secrets to files that the balancer reads, and to connections of the
-//! agent's own.
+//! Certificate authorities of standbys over TLS: copied from mounted Secrets to files for the balancer, and used for
+//! the agent's own connections.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,9 +25,9 @@ use tokio_rustls::TlsConnector;
 use crate::{balancer::Standby, fingerprint::fingerprint};
 use plimsoll_api::StandbyTls;
 
-/// Key of the Secret, as cert-manager and `kubernetes.io/tls` have it.
+/// Key in the Secret, as cert-manager and Secrets of type `kubernetes.io/tls` name it.
 const KEY: &str = "ca.crt";
-/// Of the names of the files with their contents.
+/// Prefix of the names of the copied files.
 const PREFIX: &str = "authorities-";
 
 /// A connection to a standby, over TLS or not.
@@ -35,19 +35,20 @@ pub trait Connection: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Connection for T {}
 
-/// The mounted Secrets, and the folder with a file for each content of one.
+/// The mounted Secrets, and the folder with one file for each content.
 #[derive(Debug)]
 pub struct Authorities {
     mounted: Mounted,
     folder: PathBuf,
-    /// The last usable content of each Secret. It stays in use when the Secret goes: requests may go there already.
+    /// The file with the last usable content of each Secret. It stays in use when the Secret is deleted, since the
+    /// standby may already get requests.
     files: BTreeMap<String, PathBuf>,
     /// Why one could not be copied.
     complaint: Option<String>,
 }
 
 impl Authorities {
-    /// Nothing is looked at yet.
+    /// No Secret is read yet.
     #[must_use]
     pub fn new(mounted: Mounted, folder: &Path) -> Self {
         Self { mounted, folder: folder.to_owned(), files: BTreeMap::new(), complaint: None }
@@ -59,10 +60,10 @@ impl Authorities {
         &self.files
     }
 
-    /// Copies what is new in the Secrets of the standbys. Whether anything was.
+    /// Copies new contents of the standbys' Secrets. Returns whether there were any.
     ///
-    /// Each content has a name of its own, so that the balancer's configuration changes with it. Of a Secret that is not
-    /// there, or unusable, whoever asks the standby tells.
+    /// Each file is named after its content, so that the balancer's configuration changes with it. A missing or
+    /// unusable Secret is reported by the probes of the standby.
     pub fn follow<'a>(&mut self, standbys: impl IntoIterator<Item = &'a Standby>) -> bool {
         let name = |standby: &'a Standby| Some(&standby.tls.as_ref()?.ca_secret_name);
         let named: BTreeSet<&String> = standbys.into_iter().filter_map(name).collect();
@@ -77,7 +78,7 @@ impl Authorities {
             }
             match copy(&text, &file) {
                 Ok(()) => {
-                    tracing::info!(secret = name, "new authorities of a standby");
+                    tracing::info!(secret = name, "new certificate authorities of a standby");
                     self.files.insert(name.clone(), file);
                     changed = true;
                 }
@@ -87,7 +88,7 @@ impl Authorities {
         changed
     }
 
-    /// Deletes the files of contents that are not in use any more, once new processes have taken over: the folder is in memory.
+    /// Deletes files that are not in use any more, once new processes have taken over: the folder is in memory.
     pub fn forget_old(&self) {
         let files = fs::read_dir(&self.folder).into_iter().flatten().flatten().map(|entry| entry.path());
         let is_ours = |path: &PathBuf| {
@@ -95,7 +96,7 @@ impl Authorities {
             name.starts_with(PREFIX)
         };
         let used: BTreeSet<&PathBuf> = self.files.values().collect();
-        // One that stays only takes room, and is tried again.
+        // A file that can't be deleted only takes space, and is tried again.
         files
             .filter(is_ours)
             .filter(|path| !used.contains(path))
@@ -120,16 +121,16 @@ fn copy(text: &str, file: &Path) -> io::Result<()> {
 pub struct Mounted(PathBuf);
 
 impl Mounted {
-    /// In that folder.
+    /// The Secrets in `folder`.
     #[must_use]
     pub fn at(folder: PathBuf) -> Self {
         Self(folder)
     }
 
-    /// Connects, and over TLS only to who proves to be the standby.
+    /// Connects; over TLS only if the standby has a valid certificate.
     ///
     /// # Errors
-    /// It takes no connection, does not prove who it is, or there is nothing to prove it by.
+    /// The connection fails, the certificate is not valid, or there are no usable authorities.
     pub async fn connect(
         &self,
         address: SocketAddr,
@@ -162,7 +163,7 @@ impl Mounted {
     }
 }
 
-/// The certificates in such a text, of which there must be one at least.
+/// The certificates in a text, at least one.
 fn roots(secret: &str, text: &str) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(text.as_bytes()) {
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn each_content_has_a_file_and_what_is_no_certificate_costs_nobody_the_last_one_that_was() {
+    fn each_content_has_its_own_file_and_the_last_valid_one_stays_when_a_new_one_is_invalid() {
         let folder = tempfile::tempdir().unwrap();
         let secret = folder.path().join("secrets/east-ca");
         fs::create_dir_all(&secret).unwrap();
@@ -197,8 +198,8 @@ mod tests {
         let mut authorities = Authorities::new(mounted.clone(), folder.path());
         assert!(!authorities.follow(&[standby()]));
         let unusable = |why: &str| {
-            let told = mounted.read("east-ca").and_then(|text| roots("east-ca", &text)).unwrap_err();
-            assert!(told.starts_with(&format!("Secret east-ca has no usable ca.crt: {why}")), "{told}");
+            let message = mounted.read("east-ca").and_then(|text| roots("east-ca", &text)).unwrap_err();
+            assert!(message.starts_with(&format!("Secret east-ca has no usable ca.crt: {why}")), "{message}");
         };
         unusable("No such file");
 

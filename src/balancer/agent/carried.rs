@@ -1,4 +1,4 @@
-//! Connections that the gate carries: the balancer counts them as the gate's, whoever answers them.
+//! Connections that the gate carries: the balancer counts them for the gate, not for the replica that serves them.
 
 use std::{
     collections::BTreeMap,
@@ -6,11 +6,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// How many connections there are to each address.
+/// Number of connections to each address.
 #[derive(Clone, Debug, Default)]
 pub struct Carried(Arc<Mutex<BTreeMap<IpAddr, usize>>>);
 
-/// One connection, until it is dropped.
+/// A counted connection, until it is dropped.
 #[derive(Debug)]
 pub struct Connection {
     carried: Carried,

@@ -1,4 +1,4 @@
-//! Certificates: from mounted Secrets to the files that are served.
+//! Certificates of listeners: from mounted Secrets to the files that are served.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,7 +11,7 @@ use std::{
 use crate::balancer::{CertificateChange, Driver};
 use plimsoll_api::Listener;
 
-/// How soon a content that was not taken is tried again.
+/// How soon a refused content is tried again.
 const AGAIN: Duration = Duration::from_secs(30);
 
 /// The mounted Secrets, and the folder with a PEM file for each.
@@ -21,11 +21,11 @@ pub struct Certificates {
     mounted: PathBuf,
     /// Has `SECRET.pem` for each.
     folder: PathBuf,
-    /// What was last tried of each.
+    /// The last attempt with each.
     tried: BTreeMap<String, Tried>,
 }
 
-/// One content of a Secret.
+/// An attempt with one content of a Secret.
 #[derive(Debug)]
 struct Tried {
     mark: u64,
@@ -39,13 +39,13 @@ impl Tried {
         Self { mark, complaint, at: Instant::now() }
     }
 
-    fn stands_for(&self, mark: u64) -> bool {
+    fn covers(&self, mark: u64) -> bool {
         self.mark == mark && (self.complaint.is_none() || self.at.elapsed() < AGAIN)
     }
 }
 
 impl Certificates {
-    /// Nothing is looked at yet.
+    /// No Secret is read yet.
     #[must_use]
     pub fn new(mounted: &Path, folder: &Path) -> Self {
         Self { mounted: mounted.to_owned(), folder: folder.to_owned(), tried: BTreeMap::new() }
@@ -57,9 +57,10 @@ impl Certificates {
         &self.folder
     }
 
-    /// Hands on what is new in the Secrets of the listeners. Whether anything was.
+    /// Passes new contents of the listeners' Secrets to the driver. Returns whether there were any.
     ///
-    /// What is not used is tried again when the Secret changes, and after a while: what was in the way may be gone.
+    /// A content that is not used is tried again when the Secret changes, and after a while, since the cause may be
+    /// gone.
     pub async fn follow<'a>(
         &mut self,
         driver: &Driver,
@@ -78,21 +79,21 @@ impl Certificates {
                 }
             };
             let mark = mark(&pair);
-            if self.tried.get(name).is_some_and(|tried| tried.stands_for(mark)) {
+            if self.tried.get(name).is_some_and(|tried| tried.covers(mark)) {
                 continue;
             }
             let file = self.folder.join(format!("{name}.pem"));
             let complaint = match driver.set_certificate(&file, &pair.0, &pair.1).await {
                 Ok(CertificateChange::None) => None,
                 Ok(how) => {
-                    tracing::info!(secret = name, ?how, "a new certificate");
+                    tracing::info!(secret = name, ?how, "new certificate");
                     changed = true;
                     None
                 }
-                // It may be up in a moment, and the file is not in place yet.
+                // The balancer may be up in a moment, and the file is not in place yet.
                 Err(error) if error.is_down() => continue,
                 Err(error) => {
-                    tracing::warn!(secret = name, %error, "a certificate is not used");
+                    tracing::warn!(secret = name, %error, "failed to use a certificate");
                     Some(error.to_string())
                 }
             };
@@ -101,24 +102,24 @@ impl Certificates {
         changed
     }
 
-    /// What is wrong with one of them, in a sentence.
+    /// Why one of them is not used, in a sentence.
     #[must_use]
     pub fn complaint(&self) -> Option<String> {
         self.tried.values().find_map(|tried| tried.complaint.clone())
     }
 }
 
-/// Certificate and key of one moment: the kubelet replaces both at once by moving the link `..data`.
+/// Reads certificate and key consistently: the kubelet replaces both atomically by moving the link `..data`.
 fn read(secret: &Path) -> Result<(String, String), String> {
-    let at_once = fs::canonicalize(secret.join("..data")).unwrap_or_else(|_| secret.to_owned());
+    let snapshot = fs::canonicalize(secret.join("..data")).unwrap_or_else(|_| secret.to_owned());
     let text = |key: &str| {
-        fs::read_to_string(at_once.join(key))
+        fs::read_to_string(snapshot.join(key))
             .map_err(|error| format!("the Secret at {} has no usable {key}: {error}", secret.display()))
     };
     Ok((text("tls.crt")?, text("tls.key")?))
 }
 
-/// Tells one content from another without keeping a key in memory.
+/// Hash of a content, so that no key is kept in memory.
 fn mark(pair: &(String, String)) -> u64 {
     let mut hasher = DefaultHasher::new();
     pair.hash(&mut hasher);

@@ -1,4 +1,4 @@
-//! The EndpointSlices of one Service, merged into the endpoints that a balancer is made of.
+//! Merges the EndpointSlices of one Service into the endpoints of a balancer.
 
 use std::{collections::HashMap, net::IpAddr};
 
@@ -6,26 +6,26 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 
 use crate::balancer::{Endpoint, Endpoints};
 
-/// The slices as they were last seen, by name.
+/// The last known slices, by name.
 #[derive(Debug, Default)]
 pub struct SliceIndex {
     slices: HashMap<String, Vec<(String, Endpoint)>>,
 }
 
 impl SliceIndex {
-    /// The slice is there, new or changed.
+    /// Adds or replaces a slice.
     pub fn apply(&mut self, slice: EndpointSlice) {
         let name = slice.metadata.name.clone().unwrap_or_default();
         self.slices.insert(name, read(slice));
     }
 
-    /// The slice is gone.
+    /// Removes a slice.
     pub fn delete(&mut self, slice: &EndpointSlice) {
         self.slices.remove(slice.metadata.name.as_deref().unwrap_or_default());
     }
 
-    /// Each pod once. One that is in two slices (while it moves from one to the other, or with an address of each
-    /// family) counts by its IPv4 address, then by the slice that thinks better of it.
+    /// Each pod once. For a pod in two slices (while it moves from one to the other, or with an address of each family)
+    /// its IPv4 address wins, then the better conditions.
     #[must_use]
     pub fn merged(&self) -> Endpoints {
         let mut merged = Endpoints::default();
@@ -47,10 +47,10 @@ fn rank(endpoint: &Endpoint) -> (bool, bool, bool, IpAddr) {
     (endpoint.ip.is_ipv4(), endpoint.ready, endpoint.serving, endpoint.ip)
 }
 
-/// What stands in a slice. Conditions that are not given mean the best (discovery/v1): ready, serving, not terminating.
+/// The endpoints in a slice. Missing conditions mean ready, serving and not terminating (discovery/v1).
 fn read(slice: EndpointSlice) -> Vec<(String, Endpoint)> {
     let endpoints = slice.endpoints.into_iter().filter_map(|endpoint| {
-        // Only the first address is ever used, by kube-proxy too.
+        // Only the first address is ever used, as in kube-proxy.
         let ip: IpAddr = endpoint.addresses.first()?.parse().ok()?;
         let pod = endpoint.target_ref.filter(|target| target.kind.as_deref() == Some("Pod"));
         let conditions = endpoint.conditions.unwrap_or_default();
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn slices_are_merged_and_what_is_not_said_is_good() {
+    fn slices_are_merged_and_missing_conditions_mean_ready() {
         let none = serde_json::json!({});
         let mut index = SliceIndex::default();
         index.apply(slice(

@@ -1,7 +1,7 @@
-//! The gate: where HAProxy sends one request when no replica can take it. The gate holds that connection until a
-//! replica is there, then hands it on byte by byte; everything else waits meanwhile in HAProxy's own queue.
+//! The gate: HAProxy sends it one request when no replica can take it. The gate holds that connection until a replica
+//! is ready, then forwards it byte by byte; all other requests wait in HAProxy's own queue.
 //!
-//! That one request is the wake-up call of a service at zero replicas. Nothing of HTTP is looked at.
+//! That one request wakes a service at zero replicas. HTTP is not parsed.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -18,22 +18,22 @@ use super::{
 };
 use plimsoll_api::StandbyTls;
 
-/// Connections that are held at a time. One HAProxy process sends one; those before a reload may each have one too.
+/// Most connections held at a time. Each HAProxy process sends one, also those from before a reload.
 const HELD_MAX: usize = 64;
-/// Bytes of a request that are read before a replica is there; the rest waits in the socket.
+/// Bytes of a request that are read before a replica is ready; the rest waits in the socket.
 const READ_AHEAD: usize = 16 << 10;
-/// The longest attempt to connect to a replica.
+/// Timeout of an attempt to connect to a replica.
 const CONNECT: Duration = Duration::from_secs(1);
 /// Pause after all replicas refused.
 const PAUSE: Duration = Duration::from_millis(20);
-/// What a client gets whose time is over.
+/// The response to a client whose time is over.
 const LATE: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
-/// The replicas that HAProxy serves, or the standbys that get all requests; and how long a request may wait for one.
+/// The replicas in rotation, or the standbys that get all requests; and how long a request may wait for one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replicas {
-    /// Where they listen, and how those are reached that are standbys over TLS.
+    /// Their addresses, with the TLS settings of standbys.
     pub addresses: Vec<(SocketAddr, Option<StandbyTls>)>,
     /// `limits.queueTimeout`.
     pub patience: Duration,
@@ -50,9 +50,9 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Listens on `address`, which should be of the loopback: who reaches it reaches the replicas.
+    /// Listens on `address`, which should be a loopback address: whoever can connect to it reaches the replicas.
     ///
-    /// `held` is how many connections wait, told at once.
+    /// `held` is the number of waiting connections, updated immediately.
     ///
     /// # Errors
     /// The address can't be bound.
@@ -75,7 +75,7 @@ impl Gate {
     /// Where it listens.
     ///
     /// # Errors
-    /// The system does not say.
+    /// The system refuses to report it.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
@@ -87,19 +87,19 @@ impl Gate {
             let (stream, _) = match self.listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    // Out of descriptors, for example: it passes, or everything else says so.
+                    // Out of file descriptors, for example: it is temporary, or everything else reports it.
                     tracing::warn!(%error, "the gate can't accept a connection");
                     tokio::time::sleep(PAUSE).await;
                     continue;
                 }
             };
-            // One above the limit is closed at once: HAProxy tries again or answers 503.
+            // A connection above the limit is closed immediately: HAProxy tries again or answers 503.
             let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
             let (replicas, held) = (self.replicas.clone(), self.held.clone());
             let (authorities, carried) = (self.authorities.clone(), self.carried.clone());
             tokio::spawn(async move {
                 if let Err(error) = serve(stream, replicas, &authorities, held, &carried).await {
-                    tracing::debug!(%error, "a connection at the gate ended");
+                    tracing::debug!(%error, "a connection at the gate failed");
                 }
                 drop(place);
             });
@@ -150,8 +150,8 @@ async fn serve(
     Ok(())
 }
 
-/// Connects to a replica as soon as there is one that takes it, and counts the connection before it is made: a drain must
-/// not end in between.
+/// Connects to the first replica that accepts. Counts the connection before it is made: a drain must not complete in
+/// between.
 async fn reach(
     replicas: &mut watch::Receiver<Replicas>,
     authorities: &Mounted,
@@ -166,7 +166,7 @@ async fn reach(
             }
         }
         if addresses.is_empty() {
-            // Without a sender nothing will ever come; the deadline ends the wait.
+            // Without a sender no replica will ever come; the deadline ends the wait.
             if replicas.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
@@ -176,7 +176,7 @@ async fn reach(
     }
 }
 
-/// Reads ahead, and returns when the client went away. One that sent more than is read ahead is not noticed to go.
+/// Reads ahead, and returns when the client has disconnected. This is not detected once the read-ahead is full.
 async fn gone(client: &mut TcpStream, request: &mut Vec<u8>) {
     while request.len() < READ_AHEAD {
         let room = READ_AHEAD - request.len();
@@ -205,7 +205,7 @@ mod tests {
         (address, replicas, count)
     }
 
-    /// A replica that answers with what it was sent, once it was sent `length` bytes.
+    /// A replica that echoes `length` bytes once it has received them.
     async fn echo(length: usize) -> SocketAddr {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_request_longer_than_what_is_read_ahead_reaches_the_first_replica_whole() {
+    async fn a_request_longer_than_the_read_ahead_reaches_the_first_replica_complete() {
         let (address, replicas, mut count) = gate(Duration::from_secs(30)).await;
         let sent: Vec<u8> = (0..300_000_u32).map(|number| number.to_le_bytes()[0]).collect();
         let (mut reader, mut writer) = TcpStream::connect(address).await.unwrap().into_split();
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_waits_too_long_gets_a_503_and_whoever_leaves_is_not_counted() {
+    async fn a_client_that_waits_too_long_gets_a_503_and_one_that_disconnects_is_not_counted() {
         let (address, _replicas, mut count) = gate(Duration::from_millis(300)).await;
         let mut patient = TcpStream::connect(address).await.unwrap();
         patient.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_more_are_held_than_there_are_places() {
+    async fn connections_above_the_limit_are_closed() {
         let (address, _replicas, mut count) = gate(Duration::from_secs(30)).await;
         let mut held = Vec::new();
         for _ in 0..HELD_MAX {

@@ -16,7 +16,7 @@ pub struct InstallError {
     error: io::Error,
 }
 
-/// Copies the running program to `path`, executable by all, all at once.
+/// Copies the running program atomically to `path`, executable by all.
 ///
 /// # Errors
 /// A file can't be read or written.

@@ -1,4 +1,4 @@
-//! What the API server last said, and its copy beside the balancer for a start without it.
+//! The last known state from the API server, and its copy beside the balancer for a start without the API server.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,49 +17,49 @@ use super::arrived::Arrived;
 use crate::balancer::{Endpoints, Standby};
 use plimsoll_api::{Percent, Traffic};
 
-/// Who is bound to a replica by a cookie is sent elsewhere so long before its time to drain is over: what it has then is
-/// finished within it. At most a third of that time.
+/// Clients bound to a replica by a cookie go to other replicas this long before the drain timeout, so that requests in
+/// progress finish in time. At most a third of the timeout.
 const UNBOUND_BEFORE: SignedDuration = SignedDuration::from_secs(10);
-/// How often the copy is written at most.
+/// Shortest time between two writes of the copy.
 const COPY: Duration = Duration::from_secs(1);
 
-/// Everything that a balancer is made of, as far as it is known.
+/// The input of a balancer's configuration, as far as it is known.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
     /// The ScalableService; `None` until it was seen.
     pub service: Option<Service>,
     /// Its endpoints; `None` until they were seen.
     pub endpoints: Option<Endpoints>,
-    /// Pods that are ready, and that the endpoints may not have yet.
+    /// Ready pods that the endpoints may not list yet.
     pub arrived: Arrived,
-    /// When the first change came that is not applied yet.
+    /// When the first change arrived that is not applied yet.
     pub changed: Option<Instant>,
 }
 
-/// What of the ScalableService concerns its balancers.
+/// The part of a ScalableService that concerns its balancers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Service {
-    /// Of the spec.
+    /// Generation of the spec.
     pub generation: i64,
-    /// Whether requests that find no replica at all wait: `minReplicas` is 0, or a standby is about to get them.
+    /// Whether requests are held while no replica is ready: `minReplicas` is 0, or there is `spec.failover`.
     pub holds: bool,
     /// `spec.traffic`.
     pub traffic: Traffic,
-    /// Pods that get no new requests: those of `status.traffic.draining`, since when they are drained; and those of
-    /// `status.recovery.ejected`, which not even sessions may reach that are bound to them.
+    /// Pods that get no new requests: those of `status.traffic.draining` with the start of their drain, and those of
+    /// `status.recovery.ejected` without, which must not get requests of bound sessions either.
     pub draining: BTreeMap<String, Option<Time>>,
-    /// Balancers that share `limits`: those that are ready; `None` where the controller does not say.
+    /// Number of ready balancers, which share `limits`; `None` if the controller does not report it.
     #[serde(default)]
     pub balancers: Option<i32>,
-    /// Standbys of `spec.failover`, with what `status.failover` says of them.
+    /// Standbys of `spec.failover`, with their state from `status.failover`.
     #[serde(default)]
     pub standbys: Vec<Standby>,
 }
 
 impl Service {
-    /// Its standbys, of which `now` knows the addresses and shares: as this spec has them while `now` is a newer one that
-    /// is refused. One that the newer has no more gets no requests.
+    /// The standbys of this spec, with addresses and shares from `now`: `now` may be a newer spec that is refused. A
+    /// standby that the newer spec does not have gets no requests.
     #[must_use]
     pub fn standbys_as_of(&self, now: &Self) -> Vec<Standby> {
         let known = |standby: &Standby| {
@@ -71,8 +71,8 @@ impl Service {
         self.standbys.iter().map(known).collect()
     }
 
-    /// How many balancers share the limits of `traffic`: those that are ready, and no more than `traffic.replicas`, since a
-    /// rollout has one more for a while.
+    /// Number of balancers that share the limits of `traffic`: the ready ones, but at most `traffic.replicas`, since
+    /// there is one more during a rollout.
     #[must_use]
     pub fn sharing(&self, traffic: &Traffic) -> i32 {
         let most = traffic.replicas.unwrap_or(i32::MAX).max(1);
@@ -80,7 +80,7 @@ impl Service {
         ready.clamp(1, most)
     }
 
-    /// The pods of `draining` that get no requests of bound sessions any more either.
+    /// The pods of `draining` that must not get requests of bound sessions any more.
     #[must_use]
     pub fn unbound(&self, now: Timestamp) -> BTreeSet<String> {
         let timeout = SignedDuration::try_from(Duration::from(self.traffic.drain.timeout));
@@ -91,7 +91,7 @@ impl Service {
         self.draining.iter().filter(|(_, since)| over(since)).map(|(pod, _)| pod.clone()).collect()
     }
 
-    /// Whether both are of the same structure.
+    /// Whether both lead to the same structure of the configuration.
     #[must_use]
     pub fn is_built_as(&self, other: &Self) -> bool {
         let standbys = |service: &Self| -> Vec<_> {
@@ -102,12 +102,12 @@ impl Service {
 }
 
 impl Known {
-    /// Notes that something changed.
+    /// Records a change.
     pub fn touch(&mut self) {
         self.changed.get_or_insert_with(Instant::now);
     }
 
-    /// EndpointSlices list these now. Whether that is news.
+    /// Sets the listed endpoints. Returns whether they changed.
     pub fn list(&mut self, endpoints: Endpoints) -> bool {
         if self.endpoints.as_ref() == Some(&endpoints) {
             return false;
@@ -125,19 +125,19 @@ impl Known {
     }
 }
 
-/// What the copy holds.
+/// Content of the copy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Copied {
     /// The newest spec.
     pub service: Service,
     /// Its endpoints.
     pub endpoints: Endpoints,
-    /// The spec that runs; another one while the newest is refused, and none before one was taken.
+    /// The running spec: an older one while the newest is refused; `None` before the first was accepted.
     #[serde(default)]
     pub accepted: Option<Service>,
 }
 
-/// The copy of what is known, in a file.
+/// The copy of the known state, in a file.
 #[derive(Debug)]
 pub struct KnownCopy {
     path: PathBuf,
@@ -146,25 +146,25 @@ pub struct KnownCopy {
 }
 
 impl KnownCopy {
-    /// The copy in that file, if there is one.
+    /// The copy at `path`, which may not exist yet.
     #[must_use]
     pub fn at(path: PathBuf) -> Self {
         Self { path, stale: false, written: None }
     }
 
-    /// What it says; `None` if there is none that is understood.
+    /// Its content; `None` if it is missing or invalid.
     #[must_use]
     pub fn read(&self) -> Option<Copied> {
         serde_json::from_slice(&fs::read(&self.path).ok()?).ok()
     }
 
-    /// Something else is known.
+    /// Marks the copy as stale.
     pub fn touch(&mut self) {
         self.stale = true;
     }
 
-    /// Writes it if it is stale and not just written. Without it a balancer only starts later, so that a failure is told
-    /// and no more.
+    /// Writes the copy if it is stale and was not just written. A failure is only logged: without the copy a balancer
+    /// starts later.
     pub fn keep(&mut self, known: &Known, accepted: Option<&Service>) {
         if !self.stale || self.written.is_some_and(|at| at.elapsed() < COPY) {
             return;
@@ -173,7 +173,7 @@ impl KnownCopy {
         let copied =
             Copied { service: service.clone(), endpoints: endpoints.clone(), accepted: accepted.cloned() };
         if let Err(error) = self.write(&copied) {
-            tracing::warn!(%error, "the copy of what is known can't be written");
+            tracing::warn!(%error, "failed to write the copy of the known state");
         }
         (self.stale, self.written) = (false, Some(Instant::now()));
     }
@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_spec_that_runs_while_a_newer_one_is_refused_has_its_own_standbys_with_the_newest_shares() {
+    fn while_a_newer_spec_is_refused_the_running_one_keeps_its_standbys_with_the_newest_shares() {
         let traffic =
             serde_json::json!({"provider": "HAProxy", "targetPort": 8080, "listeners": [{"port": 80}]});
         let of = |standbys: &[(&str, u8)]| {
@@ -216,11 +216,11 @@ mod tests {
         let runs = of(&[("east", 100), ("north", 0)]).standbys_as_of(&of(&[("north", 40), ("west", 60)]));
         let shares: Vec<_> =
             runs.iter().map(|standby| (standby.name.as_str(), u8::from(standby.weight))).collect();
-        assert_eq!(shares, [("east", 0), ("north", 40)], "who was taken out of the spec gets nothing");
+        assert_eq!(shares, [("east", 0), ("north", 40)], "a standby removed from the spec gets nothing");
     }
 
     #[test]
-    fn limits_are_shared_by_the_balancers_that_are_ready_and_by_no_more_than_the_spec_says() {
+    fn limits_are_shared_by_the_ready_balancers_up_to_the_replicas_of_the_spec() {
         let sharing = |replicas: Option<i32>, ready: Option<i32>| {
             let traffic = serde_json::json!({"provider": "HAProxy", "replicas": replicas});
             let traffic: Traffic = serde_json::from_value(traffic).unwrap();
@@ -232,12 +232,12 @@ mod tests {
         assert_eq!(sharing(Some(3), Some(2)), 2);
         assert_eq!(sharing(Some(3), Some(4)), 3, "a rollout has one more");
         assert_eq!((sharing(Some(3), None), sharing(Some(3), Some(0))), (3, 1));
-        assert_eq!(sharing(None, Some(7)), 7, "somebody else scales them");
+        assert_eq!(sharing(None, Some(7)), 7, "another autoscaler scales them");
         assert_eq!(sharing(None, None), 2);
     }
 
     #[test]
-    fn bound_sessions_go_elsewhere_in_the_last_third_of_a_drain_and_at_once_from_who_is_ejected() {
+    fn bound_sessions_leave_before_the_end_of_a_drain_and_leave_ejected_pods_immediately() {
         let begin: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
         let unbound = |timeout: &str, seconds| -> Vec<String> {
             let traffic = serde_json::json!({"provider": "HAProxy", "targetPort": 8080, "listeners": [{"port": 80}],
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn the_copy_comes_back_as_it_was_and_half_a_copy_is_none() {
+    fn the_copy_is_read_back_unchanged_and_half_a_copy_is_ignored() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("known.json");
         let mut copy = KnownCopy::at(path.clone());

@@ -67,7 +67,7 @@ struct StandbyLabels {
 }
 
 impl AgentMetrics {
-    /// Those that there are with `software`.
+    /// The metrics of an agent with `software`.
     #[must_use]
     pub fn of(software: Software) -> Self {
         let mut metrics = Self {
@@ -110,7 +110,7 @@ impl AgentMetrics {
         registry.register("plimsoll_balancer_standby_share_ratio", SHARE, metrics.shares.clone());
         registry.register("plimsoll_balancer_standby_answering", ANSWERING, metrics.answering.clone());
         if software == Software::NGINX {
-            // HAProxy has better ones of its own.
+            // HAProxy exposes better ones itself.
             let nginx = registry.sub_registry_with_prefix("plimsoll_balancer_nginx");
             nginx.register("connections", CONNECTIONS, metrics.connections.clone());
             nginx.register("accepted", ACCEPTED, metrics.accepted.clone());
@@ -125,27 +125,27 @@ impl AgentMetrics {
         self.applied.observe(after.as_secs_f64());
     }
 
-    /// A synchronisation ended: `ok`, `difference`, or the word of its error.
+    /// A synchronisation ended with `ok`, `difference`, or the label of its error.
     pub fn synced(&self, result: &'static str) {
         self.syncs.get_or_create_owned(&ResultLabels { result }).inc();
     }
 
-    /// New processes took over.
+    /// The balancer was reloaded.
     pub fn reloaded(&self) {
         self.reloads.inc();
     }
 
-    /// So many differences were mended.
+    /// Differences from the wanted state were repaired.
     pub fn repaired(&self, differences: usize) {
         self.repairs.inc_by(differences as u64);
     }
 
-    /// The entry in status was written, or not.
+    /// A write of the entry in status ended with this result.
     pub fn reported(&self, result: &'static str) {
         self.reports.get_or_create_owned(&ResultLabels { result }).inc();
     }
 
-    /// What the balancer does now.
+    /// Sets the gauges of the balancer's status.
     pub fn observe(&self, status: &BalancerStatus) {
         self.programmed.set(status.programmed.into());
         self.drained.set(i64::try_from(status.drained.len()).unwrap_or(i64::MAX));
@@ -153,12 +153,12 @@ impl AgentMetrics {
         self.in_sync.set(status.in_sync.into());
     }
 
-    /// So much of what the balancer can take is in use.
+    /// Sets the utilization of the balancer.
     pub fn saturated(&self, percent: Percent) {
         self.saturation.set(percent.ratio());
     }
 
-    /// What standbys get, of which there are these.
+    /// Sets the shares of all standbys.
     pub fn shares(&self, shares: impl Iterator<Item = (String, Percent)>) {
         self.shares.clear();
         for (standby, share) in shares {
@@ -166,7 +166,7 @@ impl AgentMetrics {
         }
     }
 
-    /// Which standbys answer, of those that are asked.
+    /// Sets whether each probed standby answers.
     pub fn answering(&self, answers: impl Iterator<Item = (String, bool)>) {
         self.answering.clear();
         for (standby, answers) in answers {
@@ -174,7 +174,7 @@ impl AgentMetrics {
         }
     }
 
-    /// What NGINX counted so far, since its start.
+    /// Sets the counters of NGINX since its start.
     pub fn counted(&self, counters: &Counters) {
         let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         self.connections.set(gauge(counters.active));
@@ -194,8 +194,8 @@ impl AgentMetrics {
 #[must_use]
 pub fn table() -> String {
     let mut text = "\n## Of the agent beside each balancer\n\n\
-         On port 9102 of a balancer's pod; HAProxy's own metrics are on port 9101. Those with `nginx` in their names are there with \
-         provider NGINX only.\n\n\
+         On port 9102 of a balancer's pod; HAProxy's own metrics are on port 9101. Those with `nginx` in their names exist only \
+         with provider NGINX.\n\n\
          | name | type | labels | unit | meaning |\n|---|---|---|---|---|\n"
         .to_owned();
     for (name, kind, labels, unit, help) in [
@@ -227,7 +227,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everything_that_is_documented_is_exposed_and_nothing_else() {
+    fn the_documented_metrics_are_the_exposed_ones() {
         let metrics = AgentMetrics::of(Software::NGINX);
         metrics.counted(&Counters { active: 2, accepted: 7, requests: 9, leaving: 1, ..Counters::default() });
         metrics.synced("ok");

@@ -1,8 +1,8 @@
-//! The agent beside each balancer: watches one ScalableService and its endpoints, brings HAProxy or NGINX to what they
-//! ask for, reads back, and reports.
+//! The agent beside each balancer: watches one ScalableService and its endpoints, configures HAProxy or NGINX for them,
+//! reads the running state back, and reports it.
 //!
-//! It needs nobody: without the controller it goes on following the endpoints, without the API server it holds what
-//! it knows, and a balancer or an agent that starts anew finds everything in the shared folder.
+//! It works on its own: without the controller it goes on following the endpoints, without the API server it keeps the
+//! last known state, and a restarted balancer or agent finds everything in the shared folder.
 
 mod arrived;
 mod authorities;

@@ -1,18 +1,18 @@
-//! When a balancer's entry in status is written: on a change, at most once a second, and at once when somebody waits
-//! for what it says. Pure.
+//! When a balancer's entry in status is written: on a change, at most once a second, but immediately if something waits
+//! for its content. Pure.
 
 use std::time::{Duration, Instant};
 
 use plimsoll_api::BalancerStatus;
 
-/// Between two writes that nobody waits for.
+/// Time between two writes that nothing waits for.
 const APART: Duration = Duration::from_secs(1);
-/// The first pause after a write that failed; each further one doubles it.
+/// Pause after the first failed write; each further failure doubles it.
 const RETRY: Duration = Duration::from_millis(250);
 /// The longest such pause.
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
-/// What was written, when, and how it went.
+/// The last write and its result.
 #[derive(Debug, Default)]
 pub struct Pace {
     written: Option<BalancerStatus>,
@@ -21,7 +21,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// When `wanted` is to be written, which may be over already; `None` if it stands there.
+    /// When `wanted` is due to be written, which may be in the past; `None` if it is already written.
     #[must_use]
     pub fn due(&self, wanted: &BalancerStatus) -> Option<Instant> {
         if self.written.as_ref() == Some(wanted) {
@@ -49,13 +49,13 @@ impl Pace {
         self.failures = self.failures.saturating_add(1);
     }
 
-    /// Somebody else took it away.
+    /// Another writer removed it.
     pub fn lost(&mut self) {
         self.written = None;
     }
 }
 
-/// Whether a scale-down, a start from zero or a failover waits for what is new.
+/// Whether a scale-down, a start from zero or a failover waits for the change.
 fn is_awaited(before: &BalancerStatus, after: &BalancerStatus) -> bool {
     let wakes = before.held == 0 && after.held > 0;
     wakes || before.drained != after.drained || before.answering != after.answering
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_are_a_second_apart_but_wake_ups_and_drained_pods_are_told_at_once() {
+    fn changes_are_written_a_second_apart_but_wake_ups_and_drained_pods_immediately() {
         let mut pace = Pace::default();
         let now = Instant::now();
         assert!(pace.due(&status(1, 0, &[])).is_some_and(|due| due <= Instant::now()), "the first one");
@@ -85,13 +85,13 @@ mod tests {
         assert_eq!(pace.due(&standby), Some(now), "a standby that answers");
         pace.wrote(status(1, 1, &["a"]), now);
         assert_eq!(pace.due(&status(1, 900, &["a"])), Some(now + APART), "more of the same");
-        assert_eq!(pace.due(&status(1, 1, &[])), Some(now), "a cancelled drain: the word may not outlive it");
+        assert_eq!(pace.due(&status(1, 1, &[])), Some(now), "a cancelled drain: it must be taken back");
         pace.lost();
-        assert_eq!(pace.due(&status(1, 1, &["a"])), Some(now + APART), "who takes it away is not raced");
+        assert_eq!(pace.due(&status(1, 1, &["a"])), Some(now + APART), "a removed entry is not urgent");
     }
 
     #[test]
-    fn an_api_server_that_is_away_is_asked_ever_less_often() {
+    fn failed_writes_are_retried_with_a_growing_pause() {
         let mut pace = Pace::default();
         let now = Instant::now();
         pace.wrote(status(1, 0, &[]), now);

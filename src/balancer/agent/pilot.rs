@@ -1,4 +1,4 @@
-//! The loop of the agent: what is known, brought about, read back, told.
+//! The main loop of the agent: applies the known state to the balancer, reads it back, and reports it.
 
 use std::{
     collections::BTreeSet,
@@ -24,24 +24,24 @@ use super::{
 use crate::balancer::{DriverError, Endpoints, Epoch, Look, Outcome, Standby, Wanted, wanted};
 use plimsoll_api::BalancerStatus;
 
-/// A change waits this long for the next one…
+/// How long a change waits for further changes…
 const SETTLES: Duration = Duration::from_millis(20);
 /// … but no longer than this.
 const SETTLES_MAX: Duration = Duration::from_millis(50);
-/// How long a start waits for the API server before it takes the copy.
+/// How long the start waits for the API server before it uses the copy.
 const START: Duration = Duration::from_secs(3);
-/// How often is looked whether the process is still the same, and whether certificates changed.
+/// Interval of checking whether the process is still the same, and whether certificates changed.
 const BEAT: Duration = Duration::from_millis(500);
-/// The same while something is awaited: the process itself, the end of a drain, a first replica.
+/// The same while something is pending: a start of the process, the end of a drain, a first replica.
 const BEAT_AWAITED: Duration = Duration::from_millis(100);
-/// How often everything is read back and compared.
+/// Interval of reading everything back and comparing it.
 const DRIFT: Duration = Duration::from_secs(10);
-/// How often is asked which replicas fail the checks.
+/// Interval of reading which replicas fail the health checks.
 const CHECKS: Duration = Duration::from_secs(1);
-/// How often servers are collected that could not be deleted yet.
+/// Interval of deleting servers that could not be deleted before.
 const COLLECT: Duration = Duration::from_secs(1);
 
-/// The loop.
+/// The main loop.
 #[derive(Debug)]
 pub struct Pilot {
     setup: Setup,
@@ -50,30 +50,30 @@ pub struct Pilot {
     authorities: Authorities,
     copy: KnownCopy,
     specs: Specs,
-    /// What was last brought about.
+    /// The last applied state.
     wanted: Option<Wanted>,
     epoch: Option<Epoch>,
     /// When to synchronise again although nothing changed.
     again: Option<Instant>,
     compared: Instant,
-    /// When was last asked which replicas fail the checks.
+    /// When the failing replicas were last read.
     checked: Instant,
     status: BalancerStatus,
 }
 
-/// Why it is synchronised.
+/// Why a synchronisation runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {
-    /// Something that is wanted changed.
+    /// The wanted state changed.
     Change,
-    /// Another process runs, or the last time was not the end of it.
+    /// Another process runs, or the last synchronisation left something to do.
     Again,
-    /// It is time to compare.
+    /// The periodic comparison.
     Drift,
 }
 
 impl Pilot {
-    /// Does nothing yet.
+    /// The loop, which [`Self::run`] starts.
     #[must_use]
     pub fn new(setup: Setup, links: Links) -> Self {
         let certificates = Certificates::new(&setup.secrets, &setup.folder);
@@ -96,7 +96,7 @@ impl Pilot {
         }
     }
 
-    /// Runs until nobody tells it of changes any more.
+    /// Runs until the channel of changes is closed.
     pub async fn run(mut self) {
         let mut known = self.links.known.subscribe();
         let mut waiting = self.links.waiting.clone();
@@ -109,7 +109,7 @@ impl Pilot {
                     if changed.is_err() {
                         return;
                     }
-                    // Whoever waits for a first replica, or to be served elsewhere, has waited enough.
+                    // No delay while requests wait for a first replica or for a move to or from a standby.
                     if self.status.held == 0 && !self.must_shift() {
                         settle(&mut known).await;
                     }
@@ -122,7 +122,7 @@ impl Pilot {
                 Ok(()) = answers.changed() => {
                     let Answers { answering, not_answering } = answers.borrow_and_update().clone();
                     (self.status.answering, self.status.not_answering) = (answering, not_answering);
-                    self.tell();
+                    self.publish();
                 }
                 () = sleep_until(beat.into()) => {
                     self.beat().await;
@@ -133,10 +133,10 @@ impl Pilot {
         }
     }
 
-    /// Waits for what the API server says, and if that takes too long, takes what it said before.
+    /// Waits for the API server, and if that takes too long, uses the copy of the last known state.
     async fn start(&mut self, known: &mut watch::Receiver<Known>) {
         let copied = self.copy.read();
-        // The newest spec may be refused still.
+        // The newest spec may still be refused.
         copied.iter().filter_map(|copied| copied.accepted.clone()).for_each(|spec| self.specs.remember(spec));
         let complete = known.wait_for(|known| known.complete().is_some());
         if timeout(START, complete).await.is_ok() {
@@ -144,11 +144,11 @@ impl Pilot {
         }
         let Some(Copied { service, endpoints, .. }) = copied else {
             tracing::warn!(
-                "the API server does not answer, and this balancer has no copy of what it said before"
+                "the API server does not answer, and this balancer has no copy of the last known state"
             );
             return;
         };
-        tracing::warn!("the API server does not answer; the balancer starts with what it said before");
+        tracing::warn!("the API server does not answer; the balancer starts with the last known state");
         self.links.known.send_modify(|known| {
             known.service.get_or_insert(service);
             known.endpoints.get_or_insert(endpoints);
@@ -159,10 +159,10 @@ impl Pilot {
         self.again.is_some_and(|again| again <= Instant::now() + BEAT_AWAITED) || self.must_look()
     }
 
-    /// Whether counts are of interest between two synchronisations.
+    /// Whether the counts must be read between two synchronisations.
     fn must_look(&self) -> bool {
         let Some(wanted) = &self.wanted else { return false };
-        // Who is drained is closed for good, and is named for a while longer.
+        // A drained pod is in maintenance already, and stays in the list for a while longer.
         let drains = self.draining().iter().any(|pod| !self.status.drained.contains(pod));
         let without = wanted.gate.is_some() && self.status.programmed == 0;
         drains || without || self.status.held > 0
@@ -175,13 +175,13 @@ impl Pilot {
         self.wanted.as_ref().map(|wanted| &wanted.standbys) != standbys
     }
 
-    /// Pods that the controller wants to have drained.
+    /// Pods that must get no new requests: draining or ejected.
     fn draining(&self) -> Vec<String> {
         let known = self.links.known.borrow();
         known.service.as_ref().map(|service| service.draining.keys().cloned().collect()).unwrap_or_default()
     }
 
-    /// Those of them that nobody may be bound to any more.
+    /// Those of them that must not get requests of bound sessions either.
     fn unbound(&self) -> BTreeSet<String> {
         let known = self.links.known.borrow();
         known.service.as_ref().map(|service| service.unbound(Timestamp::now())).unwrap_or_default()
@@ -209,7 +209,7 @@ impl Pilot {
         }
     }
 
-    /// Reads which replicas fail the checks: nothing else tells when one is found down, or fit again.
+    /// Reads which replicas fail the health checks: no event reports that one goes down or comes up again.
     async fn check(&mut self) {
         self.checked = Instant::now();
         let Some(wanted) = self.wanted.take() else { return };
@@ -217,17 +217,17 @@ impl Pilot {
             && let Ok(Some(down)) = self.setup.driver.down(&wanted).await
             && self.status.down != first(&down)
         {
-            // Who is down is not served: the counts change with it.
+            // A replica that is down gets no requests: the counts change too.
             match self.setup.driver.look(&wanted).await {
-                Ok(look) => self.saw(&wanted, &look),
+                Ok(look) => self.observed(&wanted, &look),
                 Err(_) => self.again = Some(Instant::now()),
             }
-            self.tell();
+            self.publish();
         }
         self.wanted = Some(wanted);
     }
 
-    /// Something that is wanted changed: brought about now, or with what comes until it may be.
+    /// Applies a change now, or later together with further changes if the driver requires a pause.
     async fn change(&mut self) {
         match self.setup.driver.not_before().await {
             Some(due) if due > tokio::time::Instant::now() => self.again = Some(due.into_std()),
@@ -235,9 +235,9 @@ impl Pilot {
         }
     }
 
-    /// Whether a Secret has something new.
+    /// Applies new contents of the Secrets. Returns whether there were any.
     async fn follow_secrets(&mut self, service: &Service) -> bool {
-        // Those of the spec that runs are needed for as long as a newer one is refused.
+        // The Secrets of the running spec are needed while a newer one is refused.
         let both: Vec<&Service> = std::iter::once(service).chain(self.specs.accepted()).collect();
         let listeners = both.iter().flat_map(|service| &service.traffic.listeners);
         let certificates = self.certificates.follow(&self.setup.driver, listeners).await;
@@ -248,49 +248,49 @@ impl Pilot {
         match (self.epoch, self.setup.driver.epoch().await) {
             (Some(before), Ok(now)) => before != now,
             (Some(_), Err(_)) => true,
-            (None, _) => false, // it was down at the last look, which is taken again anyway
+            (None, _) => false, // it was down before, and is synchronised again anyway
         }
     }
 
-    /// The gate holds `held` requests.
+    /// The number of requests that the gate holds has changed.
     async fn woken(&mut self, held: u32) {
         if held > 0 && self.status.held == 0 && self.status.programmed == 0 {
-            // Told before it is asked how many more wait: this is the wake-up call.
+            // Reported before the number of queued requests is read: this wakes the service.
             self.status.held = i32::try_from(held).unwrap_or(i32::MAX);
-            self.tell();
+            self.publish();
         }
         self.look().await;
     }
 
-    /// Reads the counts that somebody waits for.
+    /// Reads and reports the counts of held requests and the drained pods.
     async fn look(&mut self) {
         let Some(wanted) = self.wanted.take() else { return };
         let draining = self.draining();
         if wanted.traffic.session_persistence.is_some()
             && let Err(error) = self.setup.driver.unbind(&wanted, &self.unbound()).await
         {
-            tracing::warn!(%error, "bound sessions stay for now");
+            tracing::warn!(%error, "bound sessions can't be moved yet");
         }
         if let Ok(mut drained) = self.setup.driver.drained(&wanted, &draining).await {
             drained.retain(|pod| !self.is_carried(pod));
             self.status.drained = drained;
         }
         match self.setup.driver.look(&wanted).await {
-            Ok(look) => self.saw(&wanted, &look),
+            Ok(look) => self.observed(&wanted, &look),
             Err(_) => self.again = Some(Instant::now()),
         }
         self.wanted = Some(wanted);
-        self.tell();
+        self.publish();
     }
 
-    /// Whether a connection by way of the gate goes to the pod: the balancer does not count it there.
+    /// Whether the gate carries a connection to the pod: the balancer does not count it there.
     fn is_carried(&self, pod: &str) -> bool {
         let known = self.links.known.borrow();
         let endpoint = known.endpoints.as_ref().and_then(|endpoints| endpoints.0.get(pod));
         endpoint.is_some_and(|endpoint| self.links.carried.any_to(endpoint.ip))
     }
 
-    /// Brings about what is wanted, and tells what came of it.
+    /// Applies the wanted state, and reports the result.
     async fn sync(&mut self, cause: Cause) {
         let mut changed = None;
         self.links.known.send_if_modified(|known| {
@@ -310,7 +310,7 @@ impl Pilot {
         self.compared = Instant::now();
         match result {
             Ok((wanted, outcome)) => {
-                self.took(cause, &wanted, outcome);
+                self.synced(cause, &wanted, outcome);
                 let shares = wanted.shares().map(|(standby, share)| (standby.name.clone(), share));
                 self.setup.metrics.shares(shares);
                 if let (Some(changed), true) = (changed, self.status.in_sync) {
@@ -324,7 +324,7 @@ impl Pilot {
             }
             Err(error) => self.failed(&error),
         }
-        self.tell();
+        self.publish();
     }
 
     fn wanted_of(&self, spec: &Service, now: &Service, endpoints: &Endpoints) -> Wanted {
@@ -342,7 +342,7 @@ impl Pilot {
         wanted.and_standbys(spec.standbys_as_of(now), self.authorities.files().clone())
     }
 
-    fn took(&mut self, cause: Cause, wanted: &Wanted, outcome: Outcome) {
+    fn synced(&mut self, cause: Cause, wanted: &Wanted, outcome: Outcome) {
         let Outcome { look, in_sync, changes, reloaded, pending, message } = outcome;
         self.setup.metrics.synced(if in_sync { "ok" } else { "difference" });
         if reloaded {
@@ -351,11 +351,11 @@ impl Pilot {
         }
         let balancer = self.setup.driver.name();
         if cause == Cause::Drift && changes > 0 {
-            tracing::warn!(balancer, changes, "it differed from what is wanted, and was mended");
+            tracing::warn!(balancer, changes, "repaired differences from the wanted state");
             self.setup.metrics.repaired(changes);
         }
         if self.epoch.is_some_and(|before| before != look.epoch) && !reloaded {
-            tracing::warn!(balancer, pid = look.epoch.pid, changes, "another process was told everything");
+            tracing::warn!(balancer, pid = look.epoch.pid, changes, "configured a new balancer process");
         }
         self.epoch = Some(look.epoch);
         self.setup.configured.store(true, Ordering::Relaxed);
@@ -369,20 +369,20 @@ impl Pilot {
         } else if pending {
             self.again = Some(Instant::now() + COLLECT);
         }
-        self.saw(wanted, &look);
+        self.observed(wanted, &look);
     }
 
     fn failed(&mut self, error: &DriverError) {
         self.setup.metrics.synced(error.label());
         let balancer = self.setup.driver.name();
         if error.is_down() {
-            // The first start is no news.
+            // No warning before the first start.
             if self.epoch.take().is_some() {
-                tracing::warn!(balancer, %error, "it does not run; it will be told everything when it does");
+                tracing::warn!(balancer, %error, "the balancer is down; it is configured when it starts");
             }
             self.setup.configured.store(true, Ordering::Relaxed);
         } else {
-            tracing::warn!(balancer, %error, "it is not synchronised");
+            tracing::warn!(balancer, %error, "failed to synchronise the balancer");
         }
         self.again = Some(Instant::now() + if error.is_down() { BEAT_AWAITED } else { BEAT });
         self.status.in_sync = false;
@@ -391,16 +391,16 @@ impl Pilot {
         self.status.message = Some(error.to_string());
     }
 
-    fn saw(&mut self, wanted: &Wanted, look: &Look) {
+    fn observed(&mut self, wanted: &Wanted, look: &Look) {
         let addresses = look.addresses(wanted);
         self.status.programmed = i32::try_from(addresses.len()).unwrap_or(i32::MAX);
-        // Who waits in a process of before a reload is known to the gate only.
+        // Only the gate knows of requests that are held in a process from before a reload.
         let held = look.held.max(*self.links.waiting.borrow());
         self.status.held = i32::try_from(held).unwrap_or(i32::MAX);
         self.status.down = first(&look.down);
         self.checked = Instant::now();
         let patience = wanted.traffic.limits.queue_timeout.into();
-        // Who is held goes where everybody goes.
+        // Held requests go to standbys too once these get all requests.
         let instead = wanted.instead();
         let addresses = if instead.is_empty() {
             addresses.into_iter().map(|address| (address, None)).collect()
@@ -415,7 +415,7 @@ impl Pilot {
         });
     }
 
-    fn tell(&self) {
+    fn publish(&self) {
         self.setup.metrics.observe(&self.status);
         self.links.status.send_if_modified(|before| {
             let changed = *before != self.status;
@@ -427,7 +427,7 @@ impl Pilot {
     }
 }
 
-/// As many names as status has room for.
+/// As many names as the status may contain.
 fn first(names: &BTreeSet<String>) -> Vec<String> {
     names.iter().take(BalancerStatus::DOWN_MAX).cloned().collect()
 }

@@ -1,9 +1,10 @@
-//! Whether standbys answer: each of their addresses is asked every `healthCheck.interval` on a connection of its own, the path of the check
-//! by HTTP, or where there is none, for a connection; over TLS its certificate must be valid in any case.
+//! Health checks of standbys. Each of their addresses is probed every `healthCheck.interval` on a separate connection:
+//! with an HTTP request for the path of the check, or without a path by connecting. Over TLS the certificate must be
+//! valid in either case.
 //!
-//! A standby answers as long as one of its addresses does.
+//! A standby answers while one of its addresses does.
 //!
-//! The agent asks, and not the controller, since it stands where the requests would come from.
+//! The agent probes, and not the controller, since the requests would come from the agent's pod.
 
 use std::{
     collections::BTreeMap,
@@ -28,43 +29,43 @@ use super::{
 };
 use plimsoll_api::{HealthCheck, NotAnswering, StandbyTls};
 
-/// Bytes of an answer that are read: its first line is all that counts.
+/// Bytes of a response that are read: only its first line counts.
 const LONGEST: u64 = 1024;
 
-/// What the standbys of a service said, by name.
+/// Results of the probes of standbys, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answers {
-    /// Those that answer.
+    /// Standbys that answer.
     pub answering: Vec<String>,
-    /// Those that were asked and don't.
+    /// Standbys that were probed and do not answer.
     pub not_answering: Vec<NotAnswering>,
 }
 
-/// Asks the standbys of one service.
+/// Probes the standbys of one service.
 #[derive(Debug)]
 pub struct Prober {
-    /// What the service's own checks send.
+    /// The `Host` header: the same as in the service's own health checks.
     host: String,
     authorities: Mounted,
     metrics: Arc<AgentMetrics>,
     standbys: BTreeMap<String, Vec<Record>>,
 }
 
-/// What is known of one address of a standby.
+/// State of one address of a standby.
 #[derive(Clone, Debug)]
 struct Record {
     address: SocketAddr,
     tls: Option<StandbyTls>,
-    /// `None` before the first answer, which counts at once.
+    /// `None` before the first result, which counts immediately.
     answers: Option<bool>,
-    /// Answers in a row that say otherwise.
+    /// Consecutive results that contradict `answers`.
     otherwise: i32,
-    /// What last went wrong.
+    /// The last error.
     trouble: String,
 }
 
 impl Record {
-    /// It was asked once more.
+    /// Records the result of a probe.
     fn note(&mut self, answer: Result<(), String>, check: &HealthCheck) {
         let good = answer.is_ok();
         if let Err(trouble) = answer {
@@ -86,7 +87,7 @@ impl Prober {
         Self { host: format!("{service}.{namespace}"), authorities, metrics, standbys: BTreeMap::new() }
     }
 
-    /// Asks until nobody tells it of standbys any more, and tells what they answer when that changes.
+    /// Probes until the channel of the known state is closed, and publishes the results when they change.
     pub async fn run(mut self, mut known: watch::Receiver<Known>, answers: watch::Sender<Answers>) {
         let mut due = Instant::now();
         loop {
@@ -99,7 +100,7 @@ impl Prober {
                     due = Instant::now() + Duration::from(check.interval);
                     self.ask(&check).await;
                 }
-                self.tell(&answers);
+                self.publish(&answers);
                 next = (!self.standbys.is_empty()).then_some(due);
             }
             let wait = async {
@@ -115,7 +116,7 @@ impl Prober {
         }
     }
 
-    /// Those that are to be asked; whether one is new, or somewhere else now.
+    /// Updates the addresses to probe. Returns whether one is new.
     fn follow(&mut self, service: &Service) -> bool {
         let mut before = std::mem::take(&mut self.standbys);
         let mut is_new = false;
@@ -143,7 +144,7 @@ impl Prober {
         is_new
     }
 
-    /// All at the same time; an answer may take as long as until the next time.
+    /// Probes all addresses at the same time; the timeout is the interval.
     async fn ask(&mut self, check: &HealthCheck) {
         let (patience, host, path) = (Duration::from(check.interval), &self.host, check.path.as_deref());
         let authorities = &self.authorities;
@@ -162,7 +163,7 @@ impl Prober {
         }
     }
 
-    fn tell(&self, answers: &watch::Sender<Answers>) {
+    fn publish(&self, answers: &watch::Sender<Answers>) {
         let answer = |records: &[Record]| together(records).is_some_and(|answer| answer.is_ok());
         self.metrics.answering(self.standbys.iter().map(|(name, records)| (name.clone(), answer(records))));
         let mut now = Answers::default();
@@ -183,7 +184,7 @@ impl Prober {
     }
 }
 
-/// Whether one of the addresses answers, or what is wrong with the first; `None` before all of them were asked.
+/// Success if one of the addresses answers, otherwise the error of the first; `None` before all of them were probed.
 fn together(records: &[Record]) -> Option<Result<(), &str>> {
     if records.iter().any(|record| record.answers == Some(true)) {
         return Some(Ok(()));
@@ -192,7 +193,7 @@ fn together(records: &[Record]) -> Option<Result<(), &str>> {
     records.first().filter(|_| all_asked).map(|record| Err(record.trouble.as_str()))
 }
 
-/// Good if it takes the connection, and where there is a path, answers 2xx or 3xx.
+/// Succeeds if the connection is accepted and, if there is a path, the response is 2xx or 3xx.
 async fn probe(
     authorities: &Mounted,
     address: SocketAddr,
@@ -219,7 +220,7 @@ async fn probe(
     }
 }
 
-/// What went wrong, in words that are the same as long as that is: rustls counts the seconds since a certificate expired.
+/// The error in words that stay the same while the cause does: rustls includes the seconds since a certificate expired.
 fn words(error: &io::Error) -> String {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
     match cause {
@@ -233,7 +234,7 @@ fn words(error: &io::Error) -> String {
     }
 }
 
-/// What stands in the first line of an answer, cut short; whoever sent it.
+/// The first line of a response, quoted and cut short, since the sender is not trusted.
 fn first_line(answer: &str) -> String {
     let line = answer.lines().next().unwrap_or_default();
     format!("{:?}", line.chars().take(64).collect::<String>())
@@ -251,19 +252,19 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_out_of_its_time_is_told_in_the_same_words_all_the_time() {
+    fn the_message_about_a_certificate_out_of_its_validity_does_not_change() {
         let at = |second| UnixTime::since_unix_epoch(Duration::from_secs(second));
-        let said = |error| words(&io::Error::other(rustls::Error::InvalidCertificate(error)));
+        let message = |error| words(&io::Error::other(rustls::Error::InvalidCertificate(error)));
         let expired = |second| ExpiredContext { time: at(second), not_after: at(100) };
-        assert_eq!(said(expired(101)), "its certificate has expired");
-        assert_eq!(said(expired(102)), said(expired(101)));
+        assert_eq!(message(expired(101)), "its certificate has expired");
+        assert_eq!(message(expired(102)), message(expired(101)));
         let early = |second| NotValidYetContext { time: at(second), not_before: at(100) };
-        assert_eq!(said(early(98)), "its certificate is not valid yet");
-        assert_eq!(said(early(99)), said(early(98)));
+        assert_eq!(message(early(98)), "its certificate is not valid yet");
+        assert_eq!(message(early(99)), message(early(98)));
     }
 
     #[test]
-    fn a_standby_answers_as_long_as_one_of_its_addresses_does() {
+    fn a_standby_answers_while_one_of_its_addresses_does() {
         let of = |answers: &[Option<bool>]| {
             let records: Vec<Record> = answers.iter().map(|answers| record(*answers)).collect();
             together(&records).map(|answer| answer.is_ok())
@@ -271,11 +272,11 @@ mod tests {
         assert_eq!(of(&[Some(false), Some(true), Some(false)]), Some(true));
         assert_eq!(of(&[None, Some(true)]), Some(true));
         assert_eq!(of(&[Some(false), Some(false)]), Some(false));
-        assert_eq!(of(&[Some(false), None]), None, "the other one may");
+        assert_eq!(of(&[Some(false), None]), None, "the other one was not probed yet");
     }
 
     #[test]
-    fn the_first_answer_counts_at_once_and_later_ones_in_a_row() {
+    fn the_first_result_counts_immediately_and_later_ones_only_in_a_row() {
         let check = HealthCheck { rise: 2, fall: 3, ..HealthCheck::default() };
         let after = |mut record: Record, answers: &[bool]| {
             let answer = |good: bool| if good { Ok(()) } else { Err("closed".to_owned()) };

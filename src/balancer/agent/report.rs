@@ -1,4 +1,4 @@
-//! A balancer's own entry in `status.traffic.balancers`, by server-side apply with a field manager of its own.
+//! A balancer's own entry in `status.traffic.balancers`, written by server-side apply with its own field manager.
 
 use std::time::{Duration, Instant};
 
@@ -14,12 +14,12 @@ use tokio::{
 
 use super::{metrics::AgentMetrics, pace::Pace};
 use crate::{
-    api_error::{result_of, said},
+    api_error::{message_of, result_of},
     field_managers,
 };
 use plimsoll_api::{BalancerStatus, Percent, ScalableService};
 
-/// The longest write.
+/// Timeout of a write.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Writes the entry of one balancer.
@@ -43,7 +43,7 @@ impl Reporter {
         }
     }
 
-    /// Keeps the entry as `wanted` and `saturation` say, and writes it again when `present` says that it is gone.
+    /// Keeps the entry up to date with `wanted` and `saturation`, and writes it again when `present` becomes false.
     pub async fn run(
         self,
         mut wanted: watch::Receiver<BalancerStatus>,
@@ -55,7 +55,7 @@ impl Reporter {
         loop {
             let saturation_now = *saturation.borrow_and_update();
             let status = BalancerStatus { saturation: saturation_now, ..wanted.borrow_and_update().clone() };
-            // Nothing is said before the pilot has said something: an entry without a name would be nobody's.
+            // Nothing is written before the pilot's first status: an entry needs the name of its pod.
             let due = if status.pod.is_empty() { None } else { pace.due(&status) };
             let wait = async {
                 match due {
@@ -88,7 +88,7 @@ impl Reporter {
                 }
                 Ok(Err(error)) => {
                     metrics.reported(result_of(&error).into());
-                    tracing::debug!(error = said(&error), "the entry in status is not written");
+                    tracing::debug!(error = message_of(&error), "failed to write the entry in status");
                     pace.failed(Instant::now());
                 }
                 Err(_) => {
@@ -99,10 +99,10 @@ impl Reporter {
         }
     }
 
-    /// Takes the entry away: this balancer ends.
+    /// Removes the entry: this balancer ends.
     pub async fn withdraw(&self) {
         if !matches!(timeout(PATIENCE, self.write(&[])).await, Ok(Ok(()))) {
-            tracing::debug!("the entry in status is left to the controller");
+            tracing::debug!("failed to remove the entry in status; the controller removes it");
         }
     }
 

@@ -1,4 +1,4 @@
-//! The agent as a process: its parts, their start and their end.
+//! The agent process: its tasks, their start and their end.
 
 use std::{
     io,
@@ -31,10 +31,10 @@ use crate::{
 };
 use plimsoll_api::{BalancerStatus, Software};
 
-/// How an agent is started.
+/// Options of an agent.
 #[derive(Clone, Debug)]
 pub struct AgentOptions {
-    /// What balances in this pod.
+    /// The balancer in this pod.
     pub software: Software,
     /// Namespace of the ScalableService and of this pod.
     pub namespace: String,
@@ -42,23 +42,23 @@ pub struct AgentOptions {
     pub service: String,
     /// Name of this pod.
     pub pod: String,
-    /// The folder that is shared with what balances.
+    /// The folder shared with the balancer.
     pub folder: PathBuf,
-    /// The mounted Secrets: those with certificates of listeners in `certificates`, those with authorities of standbys in
-    /// `authorities`.
+    /// The mounted Secrets: in `certificates` those of listeners, in `authorities` those with the authorities of
+    /// standbys.
     pub secrets: PathBuf,
     /// Port of `/healthz`, `/startz` and `/metrics`.
     pub port: u16,
     /// Port of the gate, on the loopback.
     pub gate_port: u16,
-    /// What the container of the balancer has.
+    /// Resources of the balancer's container.
     pub resources: Resources,
 }
 
-/// Why an agent can't start, or ended.
+/// An agent can't start, or ended with an error.
 #[derive(Debug, Error)]
 pub enum AgentError {
-    /// No way to the API server is known.
+    /// A client of the API server can't be created.
     #[error("the API server can't be reached: {0}")]
     Client(#[from] Box<kube::Error>),
     /// No service account was found.
@@ -69,7 +69,7 @@ pub enum AgentError {
     Port {
         /// The port.
         port: u16,
-        /// What the system says.
+        /// The error of the system.
         error: io::Error,
     },
     /// Signals can't be received.
@@ -93,13 +93,13 @@ pub async fn run(options: AgentOptions) -> Result<(), AgentError> {
     let none = Replicas { addresses: Vec::new(), patience: std::time::Duration::from_secs(30) };
     let (replicas, handed_to) = watch::channel(none);
     let (status, wanted_status) = watch::channel(BalancerStatus::default());
-    let (told, answers) = watch::channel(Answers::default());
+    let (results, answers) = watch::channel(Answers::default());
     let authorities = Mounted::at(options.secrets.join("authorities"));
     let (present, is_present) = watch::channel(true);
     let (saturated, saturation) = watch::channel(None);
 
     let gate_at = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), options.gate_port);
-    // Without a queue behind it a gate would be of no use.
+    // The gate needs a queue in the balancer.
     let gate = match options.software.capabilities().queue {
         true => Some(
             Gate::bind(gate_at, handed_to, authorities.clone(), held)
@@ -110,7 +110,7 @@ pub async fn run(options: AgentOptions) -> Result<(), AgentError> {
     };
     let carried = gate.as_ref().map(Gate::carried).unwrap_or_default();
     let driver = Arc::new(Driver::of(options.software, &options.folder, any));
-    // An agent that starts anew, perhaps with nobody to ask, takes a pod that balances out of no Service.
+    // A restarted agent, perhaps without the API server, must not take a working balancer out of its Service.
     let balances = driver.epoch().await.is_ok();
     let served = Served {
         health: Health::default(),
@@ -140,10 +140,10 @@ pub async fn run(options: AgentOptions) -> Result<(), AgentError> {
     let (namespace, service) = (options.namespace, options.service);
     tokio::select! {
         () = stop => {}
-        () = hold(gate) => {}
+        () = run_gate(gate) => {}
         () = driver.hand_over() => {}
         () = pilot.run() => {}
-        () = prober.run(known.subscribe(), told) => {}
+        () = prober.run(known.subscribe(), results) => {}
         () = report.run(wanted_status, saturation, is_present, &metrics) => {}
         () = measure_saturation(&driver, &metrics, saturated) => {}
         () = watches::service(client.clone(), namespace.clone(), service.clone(), options.pod, known.clone(), present) => {}
@@ -155,7 +155,7 @@ pub async fn run(options: AgentOptions) -> Result<(), AgentError> {
     Ok(())
 }
 
-async fn hold(gate: Option<Gate>) {
+async fn run_gate(gate: Option<Gate>) {
     match gate {
         Some(gate) => gate.run().await,
         None => std::future::pending().await,

@@ -1,4 +1,4 @@
-//! How saturated the balancer is, for its entry in status and its metrics.
+//! Utilization of the balancer, for its entry in status and its metrics.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -8,22 +8,22 @@ use super::metrics::AgentMetrics;
 use crate::balancer::{Driver, Usage};
 use plimsoll_api::Percent;
 
-/// How often is looked.
+/// Interval of the measurements.
 const EVERY: Duration = Duration::from_secs(5);
-/// Looks over which CPU time is averaged, 30 s in all: a burst of a second costs nobody a request.
+/// Measurements over which CPU time is averaged, 30 s in all: a burst of a second costs no request.
 const AVERAGED: usize = 6;
-/// What is told moves in steps of at least so many points, since each is a write to the API server.
+/// Smallest reported change in percentage points, since each report is a write to the API server.
 const STEP: u8 = 10;
 
-/// The last looks, and what was told of them.
+/// The last measurements, and the last reported value.
 #[derive(Debug, Default)]
 struct Saturation {
     cpu: VecDeque<Percent>,
-    told: Option<Percent>,
+    reported: Option<Percent>,
 }
 
 impl Saturation {
-    /// What is in use: the largest of connections, requests and CPU time. `None` if nothing is known.
+    /// The utilization: the largest of connections, requests and CPU time. `None` if nothing is known.
     fn now(&mut self, usage: Usage) -> Option<Percent> {
         match usage.cpu {
             Some(cpu) => self.cpu.push_back(cpu),
@@ -37,30 +37,31 @@ impl Saturation {
         usage.connections.max(usage.requests).max(cpu)
     }
 
-    /// What to tell: the last word as long as it is about right.
-    fn tell(&mut self, now: Option<Percent>) -> Option<Percent> {
-        let apart = |told: Percent, now: Percent| u8::from(told).abs_diff(now.into());
-        let about = matches!((self.told, now), (Some(told), Some(now)) if apart(told, now) < STEP);
+    /// The value to report: the last reported one while it is about right.
+    fn report(&mut self, now: Option<Percent>) -> Option<Percent> {
+        let apart = |last: Percent, now: Percent| u8::from(last).abs_diff(now.into());
+        let about = matches!((self.reported, now), (Some(last), Some(now)) if apart(last, now) < STEP);
         if !about {
-            self.told = now;
+            self.reported = now;
         }
-        self.told
+        self.reported
     }
 }
 
-/// Looks until nobody listens any more. A balancer that does not run is not saturated.
+/// Measures until the receiver is dropped. The utilization of a balancer that does not run is unknown, and 0 in the
+/// metric.
 pub async fn measure_saturation(
     driver: &Driver,
     metrics: &AgentMetrics,
-    told: watch::Sender<Option<Percent>>,
+    reported: watch::Sender<Option<Percent>>,
 ) {
     let mut saturation = Saturation::default();
-    while !told.is_closed() {
+    while !reported.is_closed() {
         let usage = driver.usage().await.unwrap_or_default();
         let now = saturation.now(usage);
         metrics.saturated(now.unwrap_or_default());
-        let tells = saturation.tell(now);
-        told.send_if_modified(|before| std::mem::replace(before, tells) != tells);
+        let value = saturation.report(now);
+        reported.send_if_modified(|before| std::mem::replace(before, value) != value);
         sleep(EVERY).await;
     }
 }
@@ -74,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_and_requests_count_at_once_and_cpu_time_on_average() {
+    fn connections_and_requests_count_immediately_and_cpu_time_on_average() {
         let mut saturation = Saturation::default();
         let mut now = |usage| saturation.now(usage).map(u8::from);
         assert_eq!(now(Usage::default()), None);
@@ -92,12 +93,12 @@ mod tests {
     }
 
     #[test]
-    fn what_moves_a_little_is_not_told_again() {
+    fn small_changes_are_not_reported() {
         let mut saturation = Saturation::default();
-        let told: Vec<_> = [None, Some(40), Some(49), Some(50), Some(42), Some(40), None]
+        let reported: Vec<_> = [None, Some(40), Some(49), Some(50), Some(42), Some(40), None]
             .into_iter()
-            .map(|now| saturation.tell(now.and_then(Percent::new)).map(u8::from))
+            .map(|now| saturation.report(now.and_then(Percent::new)).map(u8::from))
             .collect();
-        assert_eq!(told, [None, Some(40), Some(40), Some(50), Some(50), Some(40), None]);
+        assert_eq!(reported, [None, Some(40), Some(40), Some(50), Some(50), Some(40), None]);
     }
 }

@@ -17,16 +17,16 @@ use tokio::net::TcpListener;
 use super::metrics::AgentMetrics;
 use crate::{balancer::Driver, telemetry::Health};
 
-/// What is served.
+/// The state that is served.
 #[derive(Clone)]
 pub struct Served {
     /// Whether the loop makes progress.
     pub health: Health,
-    /// Whether a configuration is there, so that what balances can be started.
+    /// Whether a configuration exists, so that the balancer can be started.
     pub configured: Arc<AtomicBool>,
     /// The metrics.
     pub metrics: Arc<AgentMetrics>,
-    /// What balances, for what it counts.
+    /// The driver, for its counters.
     pub driver: Arc<Driver>,
 }
 

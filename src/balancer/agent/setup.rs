@@ -1,4 +1,4 @@
-//! What the agent's loop is given, and how the agent's parts hear of each other.
+//! Input of the agent's main loop, and the channels between the agent's tasks.
 
 use std::{
     net::SocketAddr,
@@ -18,16 +18,16 @@ use crate::{
 };
 use plimsoll_api::BalancerStatus;
 
-/// What an agent is given.
+/// Input of the main loop.
 #[derive(Debug)]
 pub struct Setup {
-    /// What balances; shared with who tells its counters.
+    /// The driver; shared with the server of metrics.
     pub driver: Arc<Driver>,
     /// Namespace and name of the ScalableService.
     pub service: (String, String),
     /// The pod that this runs in.
     pub pod: String,
-    /// What the container of the balancer has.
+    /// Resources of the balancer's container.
     pub resources: Resources,
     /// Where the gate listens.
     pub gate: SocketAddr,
@@ -35,7 +35,7 @@ pub struct Setup {
     pub secrets: PathBuf,
     /// The Secrets with authorities of standbys.
     pub authorities: Mounted,
-    /// Where PEM files and the copy of what is known are kept.
+    /// Folder of the PEM files and of the copy of the known state.
     pub folder: PathBuf,
     /// The metrics.
     pub metrics: Arc<AgentMetrics>,
@@ -45,19 +45,19 @@ pub struct Setup {
     pub configured: Arc<AtomicBool>,
 }
 
-/// How an agent's parts hear of each other.
+/// Channels between the agent's tasks.
 #[derive(Debug)]
 pub struct Links {
-    /// What the watches know.
+    /// State from the watches.
     pub known: watch::Sender<Known>,
-    /// Requests that the gate holds.
+    /// Number of requests that the gate holds.
     pub waiting: watch::Receiver<u32>,
     /// Connections that the gate carries.
     pub carried: Carried,
-    /// Where the gate may hand them on to.
+    /// Replicas that the gate may forward to.
     pub replicas: watch::Sender<Replicas>,
-    /// What standbys answer.
+    /// Results of the probes of standbys.
     pub answers: watch::Receiver<Answers>,
-    /// What is to stand in status.
+    /// The status to write.
     pub status: watch::Sender<BalancerStatus>,
 }

@@ -1,17 +1,17 @@
-//! The spec that runs: the newest, or while that is refused, the last that was not.
+//! The running spec: the newest, or while that is refused, the last accepted one.
 
 use std::time::{Duration, Instant};
 
 use super::known::Service;
 use crate::balancer::{Driver, DriverError, Outcome, Wanted};
 
-/// How soon a spec that was refused is tried again, though nothing changed.
+/// How soon a refused spec is tried again without a change.
 const AGAIN: Duration = Duration::from_secs(30);
 
 /// The specs of one service.
 #[derive(Debug, Default)]
 pub struct Specs {
-    /// The last one that was taken: endpoints go on being fed with it while a newer one is refused.
+    /// The last accepted spec: changes of endpoints are applied with it while a newer one is refused.
     accepted: Option<Service>,
     refused: Option<Refused>,
 }
@@ -24,45 +24,45 @@ struct Refused {
 }
 
 impl Refused {
-    fn stands_for(&self, service: &Service) -> bool {
+    fn covers(&self, service: &Service) -> bool {
         self.at.elapsed() < AGAIN && self.service.is_built_as(service)
     }
 }
 
 impl Specs {
-    /// Why the newest one does not run, if it does not.
+    /// Why the newest spec does not run; `None` if it does.
     #[must_use]
     pub fn refused(&self) -> Option<String> {
         self.refused.as_ref().map(|refused| refused.words.clone())
     }
 
-    /// The one that runs, once one was taken.
+    /// The running spec; `None` before the first was accepted.
     #[must_use]
     pub fn accepted(&self) -> Option<&Service> {
         self.accepted.as_ref()
     }
 
-    /// What an agent before this one knows of the last one that was taken: HAProxy runs with it still.
+    /// Restores the last accepted spec of a previous agent: HAProxy still runs with it.
     pub fn remember(&mut self, accepted: Service) {
         self.accepted.get_or_insert(accepted);
     }
 
-    /// Something else changed that it may have been refused for.
+    /// Tries a refused spec again, since something else changed that may be the cause of the refusal.
     pub fn try_again(&mut self) {
         self.refused = None;
     }
 
-    /// Brings about what `wanted` makes of the newest spec, or of the last one that was taken.
+    /// Applies the newest spec, or the last accepted one, as `wanted` computes it.
     ///
     /// # Errors
-    /// Nothing runs; or none was taken yet.
+    /// The balancer does not run, or no spec was accepted yet.
     pub async fn reconcile(
         &mut self,
         driver: &Driver,
         newest: &Service,
         wanted: impl Fn(&Service) -> Wanted,
     ) -> Result<(Wanted, Outcome), DriverError> {
-        if !self.refused.as_ref().is_some_and(|refused| refused.stands_for(newest)) {
+        if !self.refused.as_ref().is_some_and(|refused| refused.covers(newest)) {
             let whole = wanted(newest);
             let error = match driver.sync(&whole).await {
                 Ok(report) => {
@@ -71,14 +71,14 @@ impl Specs {
                 }
                 Err(error) => error,
             };
-            // The file was checked and is in place even when nothing runs.
+            // The file was checked and is in place even when the balancer does not run.
             if error.is_down() {
                 *self = Self { accepted: Some(newest.clone()), refused: None };
             }
             if !is_refusal(&error) {
                 return Err(error);
             }
-            tracing::warn!(%error, generation = newest.generation, "a spec is not taken");
+            tracing::warn!(%error, generation = newest.generation, "a spec is refused");
             let words = error.to_string();
             self.refused = Some(Refused { service: newest.clone(), words, at: Instant::now() });
         }
@@ -92,7 +92,7 @@ impl Specs {
     }
 }
 
-/// Whether it is the spec that is not taken.
+/// Whether the error is a refusal of the spec.
 fn is_refusal(error: &DriverError) -> bool {
     matches!(error, DriverError::Refused { .. } | DriverError::Config(_) | DriverError::Reload { .. })
 }

@@ -1,8 +1,8 @@
-//! `lb-agent stop`: what a balancer does before it is ended, as its `preStop` hook. It serves on until nobody
-//! connects any more, tells its clients to connect elsewhere with the next answer, and waits for the last one.
+//! `lb-agent stop`: drains the balancer, as its `preStop` hook. The balancer goes on serving until no new clients
+//! connect, then tells each client with the next response to close its connection, and waits for the last one.
 //!
-//! A soft stop of its own (SIGUSR1, SIGQUIT) comes last, if at all: it closes idle connections under clients that may just be
-//! sending, and ends the container while this hook runs, which the kubelet would report as a failure.
+//! The balancer's own soft stop (SIGUSR1, SIGQUIT) comes last, if at all: it closes idle connections on which clients
+//! may just be sending, and ends the container while this hook runs, which the kubelet would report as a failure.
 
 use std::{path::Path, time::Duration};
 
@@ -16,28 +16,28 @@ use crate::balancer::{
 };
 use plimsoll_api::Software;
 
-/// How often is looked.
+/// Interval of reading the number of clients.
 const POLL: Duration = Duration::from_millis(200);
-/// Nobody has connected for so long: the Service sends its clients elsewhere by now.
+/// Time without new connections after which the Service is assumed to send its clients elsewhere.
 const QUIET: Duration = Duration::from_secs(2);
-/// Every node hears of it within this time, even if nobody connected anyway.
+/// Time within which every node learns that the pod is terminating; the shortest wait, even without new connections.
 const HEARD: Duration = Duration::from_secs(4);
-/// Clients that connect after this time don't come by the Service, or there is no other balancer.
+/// Longest wait: clients that still connect do not use the Service, or there is no other balancer.
 const QUIET_MAX: Duration = Duration::from_secs(15);
 
 /// The hook failed.
 #[derive(Debug, Error)]
 pub enum StopError {
-    /// It could not be told.
-    #[error("the balancer does not let go of its clients: {0}")]
+    /// The balancer could not be stopped.
+    #[error("the balancer does not release its clients: {0}")]
     Listening(DriverError),
 }
 
-/// What is about to end.
+/// The balancer that is to be stopped.
 enum Ending {
-    /// Tells its clients when it stops to listen.
+    /// Tells its clients when it stops listening.
     HaProxy(HaProxy),
-    /// Tells its clients at once, and listens to its end.
+    /// Tells its clients immediately, and listens until it ends.
     Nginx(Nginx, Connected),
 }
 
@@ -49,7 +49,7 @@ impl Ending {
         }
     }
 
-    /// Clients that are connected, and all that ever were.
+    /// Connected clients, and all connections so far.
     async fn clients(&mut self) -> Result<(u64, u64), DriverError> {
         match self {
             Self::HaProxy(driver) => driver.clients().await.map(|clients| (clients.now, clients.ever)),
@@ -72,11 +72,11 @@ impl Ending {
     }
 }
 
-/// Returns when what balances in `folder` has no client any more, at the latest after `within`; at once if it does not
-/// run.
+/// Returns when the balancer in `folder` has no client any more, at the latest after `within`; immediately if it does
+/// not run.
 ///
 /// # Errors
-/// It does not obey.
+/// The balancer refuses a command.
 pub async fn stop(software: Software, folder: &Path, within: Duration) -> Result<(), StopError> {
     let mut ending = Ending::of(software, folder);
     let begin = Instant::now();

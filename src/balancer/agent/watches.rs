@@ -1,4 +1,4 @@
-//! The two watches: the one ScalableService, and the EndpointSlices of its pods.
+//! The two watches: of one ScalableService, and of the EndpointSlices of its pods.
 
 use std::{collections::BTreeMap, fmt::Debug, net::SocketAddr};
 
@@ -23,7 +23,7 @@ use plimsoll_api::{
     endpoints_name,
 };
 
-/// Of a ScalableService only what is used: the rest may be of a newer version, and costs no memory.
+/// Only the used part of a ScalableService: the rest may be of a newer version, and is not kept in memory.
 type Watched = Object<Spec, Status>;
 
 #[derive(Clone, Debug, Deserialize)]
@@ -59,7 +59,8 @@ struct Status {
 }
 
 impl Status {
-    /// Pods that get no new requests: a scale-down takes them since then, or they stand out from their peers.
+    /// Pods that get no new requests: those that drain for a scale-down, with the start of the drain, and ejected
+    /// replicas.
     fn out_of_rotation(&self) -> BTreeMap<String, Option<Time>> {
         let draining = self.traffic.iter().flat_map(|traffic| &traffic.draining);
         let draining = draining.map(|draining| (draining.pod.clone(), Some(draining.since.clone())));
@@ -68,8 +69,8 @@ impl Status {
     }
 }
 
-/// Standbys in the spec's order with what the controller says of them. Who it says nothing of, or something that is no
-/// address or share, gets no requests.
+/// Standbys in the order of the spec, with their state from the status. A standby without a state or a valid address
+/// gets no requests.
 fn standbys(spec: Option<Failover>, status: Option<&FailoverStatus>) -> Vec<Standby> {
     let standby = |Named { name, tls }: Named| {
         let known = status.and_then(|status| status.backends.iter().find(|known| known.name == name));
@@ -84,13 +85,13 @@ fn standbys(spec: Option<Failover>, status: Option<&FailoverStatus>) -> Vec<Stan
     spec.into_iter().flat_map(|spec| spec.backends).map(standby).collect()
 }
 
-/// As many addresses as are used at a time, however many there are.
+/// The valid addresses, up to the number that is used at a time.
 fn addresses(known: &StandbyStatus) -> Vec<SocketAddr> {
     let addresses = known.addresses.iter().filter_map(|address| address.parse().ok());
     addresses.take(StandbyStatus::ADDRESSES_MAX).collect()
 }
 
-/// Follows the ScalableService for ever; `present` tells whether the entry of `pod` stands in its status.
+/// Follows the ScalableService forever; `present` is whether its status has the entry of `pod`.
 pub async fn service(
     client: Client,
     namespace: String,
@@ -102,8 +103,8 @@ pub async fn service(
     let resource = ScalableService::api_resource();
     let api: Api<Watched> = Api::namespaced_with(client, &namespace, &resource);
     let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    // A spec.traffic that is gone, or is for a Gateway, takes the balancers along; until then they go on with what they know, and so do
-    // they when the ScalableService is deleted.
+    // When spec.traffic is removed or switched to a Gateway, or the ScalableService is deleted, the balancers are
+    // deleted too. Until then they keep the last known state.
     follow(api, config, "the ScalableService", |event| {
         let (watcher::Event::Apply(seen) | watcher::Event::InitApply(seen)) = event else { return };
         let status = seen.status.unwrap_or_default();
@@ -124,8 +125,8 @@ pub async fn service(
             standbys,
         };
         known.send_if_modified(|known| {
-            let news = known.arrived.tell(status.arrived, known.endpoints.as_ref(), Timestamp::now());
-            let changed = news || known.service.as_ref() != Some(&service);
+            let is_new = known.arrived.tell(status.arrived, known.endpoints.as_ref(), Timestamp::now());
+            let changed = is_new || known.service.as_ref() != Some(&service);
             if changed {
                 known.service = Some(service);
                 known.touch();
@@ -136,7 +137,7 @@ pub async fn service(
     .await;
 }
 
-/// Follows the endpoints for ever.
+/// Follows the endpoints forever.
 pub async fn endpoints(client: Client, namespace: String, name: String, known: watch::Sender<Known>) {
     let api: Api<EndpointSlice> = Api::namespaced(client, &namespace);
     let label = format!("kubernetes.io/service-name={}", endpoints_name(&name));
@@ -147,7 +148,7 @@ pub async fn endpoints(client: Client, namespace: String, name: String, known: w
         match event {
             watcher::Event::Init => return listed = SliceIndex::default(),
             watcher::Event::InitApply(slice) => return listed.apply(slice),
-            // What a list has no more is gone, but not before the list is complete.
+            // Slices that a list does not contain are deleted, but not before the list is complete.
             watcher::Event::InitDone => index = std::mem::take(&mut listed),
             watcher::Event::Apply(slice) => index.apply(slice),
             watcher::Event::Delete(slice) => index.delete(&slice),
@@ -171,7 +172,7 @@ async fn follow<K>(
         match event {
             Ok(event) => take(event),
             Err(error) => {
-                tracing::warn!(%error, "the watch of {what} is interrupted; it goes on with a growing pause")
+                tracing::warn!(%error, "the watch of {what} failed; it is retried with back-off")
             }
         }
     }
@@ -182,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_is_drained_or_ejected_gets_no_requests() {
+    fn draining_and_ejected_pods_get_no_new_requests() {
         let out = |status: &str| -> Vec<String> {
             let status: Status = serde_json::from_str(status).unwrap();
             let out = status.out_of_rotation().into_iter();
@@ -198,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn standbys_are_those_of_the_spec_with_what_the_status_says() {
+    fn standbys_are_those_of_the_spec_with_their_state_from_the_status() {
         let spec: Failover = serde_json::from_str(
             r#"{"backends": [{"name": "west"}, {"name": "new"},
                 {"name": "east", "tls": {"hostname": "east.example", "caSecretName": "east-ca"}}]}"#,

@@ -1,4 +1,4 @@
-//! What controllers say of a route, and whether it is about the route as it is now.
+//! The status that controllers report for a route, as far as it is of the current generation.
 
 use std::collections::BTreeSet;
 
@@ -6,19 +6,19 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::route::{ParentRef, ParentStatus, Route};
 
-/// What the controllers of all parents say together.
+/// The combined status of all controllers at all parents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Acceptance {
-    /// Everywhere `Accepted` and `ResolvedRefs`, at the route's generation.
+    /// `Accepted` and `ResolvedRefs` are True everywhere, at the current generation.
     Yes,
-    /// Somebody has yet to say something of this generation: who, in a sentence.
+    /// A status of this generation is missing. The sentence names the controller.
     Waiting(String),
-    /// Somebody says no: who and why, in a sentence.
+    /// A controller reports False. The sentence has its name and its reason.
     No(String),
 }
 
 impl Acceptance {
-    /// What both say together: one no is a no.
+    /// Combines two statuses; the worse one wins.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         match (self, other) {
@@ -28,7 +28,7 @@ impl Acceptance {
         }
     }
 
-    /// The better of two words.
+    /// The better of two statuses.
     fn or(self, other: Self) -> Self {
         match (self, other) {
             (Self::Yes, _) | (_, Self::Yes) => Self::Yes,
@@ -38,17 +38,17 @@ impl Acceptance {
     }
 }
 
-/// What conditions have of one type.
+/// Result of looking for a condition.
 pub(super) enum Found<'a> {
-    /// Nothing.
+    /// There is none.
     None,
-    /// One that speaks of an older generation, or of none, and so says nothing.
+    /// It is of an older generation, or has none, and is ignored.
     Older(Option<i64>),
-    /// One that speaks of the object as it is now.
+    /// It is of the current generation.
     Current(&'a Condition),
 }
 
-/// Looks for the condition of `type_`, for an object that is at `generation`.
+/// Finds the condition of `type_` for an object at `generation`.
 pub(super) fn find<'a>(conditions: &'a [Condition], type_: &str, generation: i64) -> Found<'a> {
     match conditions.iter().find(|condition| condition.type_ == type_) {
         None => Found::None,
@@ -57,7 +57,7 @@ pub(super) fn find<'a>(conditions: &'a [Condition], type_: &str, generation: i64
     }
 }
 
-/// What they say of `route` as it is now; what was said of an older generation is nothing.
+/// The status that all controllers report for the current generation of `route`.
 #[must_use]
 pub fn accepted(route: &Route) -> Acceptance {
     if route.parents.is_empty() {
@@ -66,44 +66,42 @@ pub fn accepted(route: &Route) -> Acceptance {
             route.name
         ));
     }
-    route.parents.iter().map(|parent| taken(route, parent)).fold(Acceptance::Yes, Acceptance::and)
+    route.parents.iter().map(|parent| accepted_at(route, parent)).fold(Acceptance::Yes, Acceptance::and)
 }
 
-/// Whether every controller that speaks of `parent` takes the route there.
-fn taken(route: &Route, parent: &ParentRef) -> Acceptance {
-    let said: Vec<&ParentStatus> = parent.meant_by(&route.said);
-    if said.is_empty() {
+/// Whether every controller that reports on `parent` accepts the route there.
+fn accepted_at(route: &Route, parent: &ParentRef) -> Acceptance {
+    let statuses: Vec<&ParentStatus> = parent.meant_by(&route.statuses);
+    if statuses.is_empty() {
         let (parent, name) = (named(parent), &route.name);
-        return Acceptance::Waiting(format!("nobody has said yet that {parent} takes HTTPRoute {name}"));
+        return Acceptance::Waiting(format!("no controller of {parent} has accepted HTTPRoute {name} yet"));
     }
-    let who: BTreeSet<&str> = said.iter().map(|said| said.controller_name.as_str()).collect();
-    let of = |who: &str| {
-        let his = said.iter().filter(|said| said.controller_name == who);
-        let words = his.map(|said| {
+    let controllers: BTreeSet<&str> = statuses.iter().map(|status| status.controller_name.as_str()).collect();
+    let of = |controller: &str| {
+        let own = statuses.iter().filter(|status| status.controller_name == controller);
+        let acceptances = own.map(|status| {
             ["Accepted", "ResolvedRefs"]
-                .map(|type_| condition(route, parent, said, type_))
+                .map(|type_| condition(route, parent, status, type_))
                 .into_iter()
                 .fold(Acceptance::Yes, Acceptance::and)
         });
-        // Who speaks of each listener may refuse some: a Gateway takes a route that one of them takes (`Accepted` of
-        // RouteParentStatus in the API reference).
-        words.reduce(Acceptance::or).unwrap_or(Acceptance::Yes)
+        // A controller may report on each listener and refuse some: a Gateway accepts a route that one listener accepts
+        // (`Accepted` of RouteParentStatus in the API reference).
+        acceptances.reduce(Acceptance::or).unwrap_or(Acceptance::Yes)
     };
-    who.into_iter().map(of).fold(Acceptance::Yes, Acceptance::and)
+    controllers.into_iter().map(of).fold(Acceptance::Yes, Acceptance::and)
 }
 
-fn condition(route: &Route, parent: &ParentRef, said: &ParentStatus, type_: &str) -> Acceptance {
-    let (parent, who, generation) = (named(parent), &said.controller_name, route.generation);
-    let Condition { status, reason, message, .. } = match find(&said.conditions, type_, generation) {
+fn condition(route: &Route, parent: &ParentRef, reported: &ParentStatus, type_: &str) -> Acceptance {
+    let (parent, controller, generation) = (named(parent), &reported.controller_name, route.generation);
+    let Condition { status, reason, message, .. } = match find(&reported.conditions, type_, generation) {
         Found::None => {
-            return Acceptance::Waiting(format!(
-                "{who} has not said yet whether {type_} is True at {parent}"
-            ));
+            return Acceptance::Waiting(format!("{controller} has not reported {type_} at {parent} yet"));
         }
         Found::Older(of) => {
             let of = of.map_or_else(|| "none".to_owned(), |of| of.to_string());
             return Acceptance::Waiting(format!(
-                "{who} speaks of generation {of} of HTTPRoute {} at {parent}, and has yet to take over {generation}",
+                "{controller} reports generation {of} of HTTPRoute {} at {parent}, not yet {generation}",
                 route.name
             ));
         }
@@ -112,10 +110,10 @@ fn condition(route: &Route, parent: &ParentRef, said: &ParentStatus, type_: &str
     match status.as_str() {
         "True" => Acceptance::Yes,
         "False" => {
-            Acceptance::No(format!("{who} says at {parent} that {type_} is False ({reason}): {message}"))
+            Acceptance::No(format!("{controller} reports {type_}=False at {parent} ({reason}): {message}"))
         }
         _ => Acceptance::Waiting(format!(
-            "{who} does not know at {parent} whether {type_} is True ({reason}): {message}"
+            "{controller} reports {type_}={status} at {parent} ({reason}): {message}"
         )),
     }
 }

@@ -1,4 +1,4 @@
-//! A change of a route.
+//! Changes of an HTTPRoute.
 
 use serde_json::{Value, json};
 
@@ -7,13 +7,13 @@ use super::route::Route;
 /// A change of weights.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
-    /// A JSON patch (RFC 6902) that fails unless the route is as it was seen.
+    /// A JSON patch (RFC 6902) that fails if the route has changed since it was read.
     pub patch: Vec<Value>,
-    /// What changes: `shop 100 -> 0, shop-b 0 -> 100`.
+    /// Summary: `shop 100 -> 0, shop-b 0 -> 100`.
     pub what: String,
 }
 
-/// The tests that the route is as it was seen.
+/// Test operations that fail if the route has changed since it was read.
 pub(super) fn unchanged(route: &Route) -> Vec<Value> {
     vec![
         json!({"op": "test", "path": "/metadata/uid", "value": route.uid}),
@@ -21,8 +21,8 @@ pub(super) fn unchanged(route: &Route) -> Vec<Value> {
     ]
 }
 
-/// Sets the weight of a backendRef, by its place and that of its rule.
+/// Sets the weight of a backendRef, by its index and the index of its rule.
 pub(super) fn set_weight(rule: usize, place: usize, weight: i32) -> Value {
-    // `add` replaces what is there.
+    // `add` replaces an existing value.
     json!({"op": "add", "path": format!("/spec/rules/{rule}/backendRefs/{place}/weight"), "value": weight})
 }

@@ -1,9 +1,9 @@
-//! A Gateway that somebody else runs: which weights one rule of an HTTPRoute should have, what its controllers say of
-//! it, and whether it answers. What an HTTPRoute can't say is a policy beside it.
+//! A Gateway run by another controller: the weights that a rule of an HTTPRoute should have, the status that controllers
+//! report for the route, and whether the Gateway answers. A policy object has the settings that an HTTPRoute lacks.
 //!
-//! All of it is pure but for [`probe`]. Whoever runs the Gateway may say too early that it is done, or say it of an
-//! older generation, or of nothing at all; so their word counts only for the generation that was written, and only
-//! together with answers.
+//! Everything except [`probe`] is pure. A Gateway controller may report success too early, for an older generation, or
+//! without a generation. So its status counts only for the generation that was written, and only together with answers of
+//! the Gateway.
 
 mod accepted;
 mod change;

@@ -1,5 +1,5 @@
-//! The weights that a rule had before Plimsoll changed them: recorded on the route in the patch that changes them, and put
-//! back when the service that changed them is gone.
+//! The weights that a rule had before Plimsoll changed them. They are recorded on the route in the patch that changes them,
+//! and restored when the service that changed them is deleted.
 
 use std::collections::BTreeMap;
 
@@ -11,18 +11,20 @@ use super::{
     route::{BackendRef, Route, Rule},
 };
 
-/// The annotation ([`super::ORIGINALS_ANNOTATION`]) as a part of a JSON pointer.
+/// The annotation ([`super::ORIGINALS_ANNOTATION`]) as a JSON pointer.
 const POINTER: &str = "/metadata/annotations/plimsoll.dev~1original-weights";
 
-/// The rules whose weights were changed, by their names.
+/// The changed rules, by name.
 type Originals = BTreeMap<String, Original>;
 
-/// The weights of one rule before they were changed, and those that it was given.
+/// The weights of one rule before the first change and after the last one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Original {
     /// Name of the ScalableService that changed them.
     by: String,
+    /// The original weights.
     before: Vec<Weight>,
+    /// The weights that Plimsoll set last.
     given: Vec<Weight>,
 }
 
@@ -48,12 +50,12 @@ impl Weight {
     }
 }
 
-/// What the route's annotation says: users may write it, so what is not understood counts as nothing.
+/// The route's annotation. Users can write it, so an invalid one counts as empty.
 fn read(route: &Route) -> Originals {
     route.originals.as_ref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
 }
 
-/// The operations that record what the rule `name` had before the service `by` gives its backends the weights of `given`.
+/// Operations that record the weights of the rule `name` before the service `by` sets those of `given`.
 pub(super) fn record(route: &Route, name: &str, by: &str, given: &[(&BackendRef, i32)]) -> Vec<Value> {
     let mut originals = read(route);
     let known = originals.remove(name).filter(|original| original.by == by);
@@ -74,15 +76,15 @@ fn write(route: &Route, originals: &Originals) -> Vec<Value> {
     if originals.is_empty() {
         return vec![json!({"op": "remove", "path": POINTER})];
     }
-    // A map of strings has a JSON form.
+    // Serializing a map with string keys can't fail.
     let value = serde_json::to_string(originals).unwrap_or_default();
     let none =
         (!route.is_annotated).then(|| json!({"op": "add", "path": "/metadata/annotations", "value": {}}));
     none.into_iter().chain([json!({"op": "add", "path": POINTER, "value": value})]).collect()
 }
 
-/// The change that puts back what the service `by` changed on a route; `None` if it changed nothing. Weights that somebody
-/// else has changed since are left as they are; [`Change::what`] says so.
+/// The change that restores the weights changed by the service `by`; `None` if it changed nothing. Rules that another client
+/// has changed since are left as they are, which [`Change::what`] mentions.
 #[must_use]
 pub fn put_back(route: &Route, by: &str) -> Option<Change> {
     let (own, left): (Originals, Originals) =
@@ -102,21 +104,21 @@ pub fn put_back(route: &Route, by: &str) -> Option<Change> {
                     what.push(format!("{} {} -> {weight}", backend.name, backend.weight()));
                 }
             }
-            None => what.push(format!("rule {name} was changed by somebody else since and stays as it is")),
+            None => what.push(format!("rule {name} was changed by another client since and stays as it is")),
         }
     }
     patch.extend(write(route, &left));
     Some(Change { patch, what: what.join(", ") })
 }
 
-/// The backends of a rule with the weights that they had before; `None` if they no longer have those that they were given.
+/// The backends of a rule with their original weights; `None` if their current weights are not those that Plimsoll set.
 fn restored<'a>(rule: &'a Rule, original: &Original) -> Option<Vec<(usize, &'a BackendRef, i32)>> {
     let find = |weight: &Weight| {
         let mut backends = rule.backend_refs.iter().enumerate();
         backends.find(|(_, backend)| weight.is_of(backend))
     };
-    let stands = |given: &Weight| find(given).is_some_and(|(_, backend)| backend.weight() == given.weight);
-    if !original.given.iter().all(stands) {
+    let is_set = |given: &Weight| find(given).is_some_and(|(_, backend)| backend.weight() == given.weight);
+    if !original.given.iter().all(is_set) {
         return None;
     }
     original
@@ -124,7 +126,7 @@ fn restored<'a>(rule: &'a Rule, original: &Original) -> Option<Vec<(usize, &'a B
         .iter()
         .map(|before| {
             let (place, backend) = find(before)?;
-            // What users wrote into the annotation must be a weight of the Gateway API.
+            // Users can write the annotation, so the weight must be checked against the range of the Gateway API.
             (0..=1_000_000).contains(&before.weight).then_some((place, backend, before.weight))
         })
         .collect()

@@ -1,4 +1,4 @@
-//! Which weights a rule should have, and the change that gives it those.
+//! The weights that a rule should have, and the change that sets them.
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ use super::{
 };
 use plimsoll_api::{FailoverStatus, GatewayRule, PRIMARY, Percent, ScalableServiceSpec};
 
-/// A Service's part of the requests.
+/// Share of a Service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Share {
     /// `primary`, or the standby's name.
@@ -18,25 +18,24 @@ pub struct Share {
     pub namespace: String,
     /// The Service's name.
     pub service: String,
-    /// The Service's port; whichever the rule names for the primary.
+    /// The Service's port. `None` for the primary: any port in the rule matches.
     pub port: Option<i32>,
-    /// Its weight: they are 100 together, so that a weight reads as a percentage.
+    /// Its weight. All weights add up to 100, so that a weight is a percentage.
     pub weight: Percent,
 }
 
-/// What is to be done.
+/// The planned action.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Plan {
-    /// The rule is as it should be.
+    /// The rule has the wanted weights.
     InSync,
-    /// Weights are to be changed.
+    /// Weights must be changed.
     Change(Change),
-    /// Plimsoll can't tell what to change, or must not: why, in a sentence.
+    /// Plimsoll can't or must not change the rule. The sentence says why.
     Refused(String),
 }
 
-/// The share of the service and of each of its standbys: what `status.failover` gives to a standby, and the rest to the
-/// primary.
+/// The shares of the service and of its standbys: each standby gets its share of `status.failover`, the primary the rest.
 #[must_use]
 pub fn shares(
     (namespace, name): (&str, &str),
@@ -48,8 +47,8 @@ pub fn shares(
     let mut standbys = Vec::new();
     for standby in spec.failover.iter().flat_map(|failover| &failover.backends) {
         let Some(service) = &standby.service else { continue };
-        let said = status.and_then(|status| status.standby(&standby.name));
-        let weight = said.map_or(Percent::ZERO, |said| said.weight).min(left);
+        let known = status.and_then(|status| status.standby(&standby.name));
+        let weight = known.map_or(Percent::ZERO, |known| known.weight).min(left);
         left = left.saturating_sub(weight);
         standbys.push(Share {
             backend: standby.name.clone(),
@@ -69,12 +68,12 @@ pub fn shares(
     std::iter::once(primary).chain(standbys).collect()
 }
 
-/// The next change of the rule called `name`, if there is one to make.
+/// The next change of the rule `name`.
 ///
-/// Nothing is ever added: which Services a rule has, with which filters, is its owner's to say. A backend that is
-/// nobody's share would get requests that failover knows nothing of, so it must have the weight 0; it gets that where it
-/// was one of the `former` shares, such as of a standby that the spec has no more. The weights before are recorded as those
-/// that the service `by` changed.
+/// Backends are never added: the Services and filters of a rule belong to its owner. A backend without a share would get
+/// requests outside the control of failover, so it must have weight 0. It is set to 0 if it had one of the `former` shares,
+/// for example that of a standby that was removed from the spec. The original weights are recorded as changed by the
+/// service `by`.
 #[must_use]
 pub fn plan(route: &Route, name: &str, shares: &[Share], former: &[Share], by: &str) -> Plan {
     let (index, rule) = match find(route, name) {
@@ -126,16 +125,14 @@ fn find<'a>(route: &'a Route, name: &str) -> Result<(usize, &'a Rule), String> {
     let mut found = route.rules.iter().enumerate().filter(named);
     match (found.next(), found.next()) {
         (Some(one), None) => Ok(one),
-        // The CRD's schema does not see to it.
+        // The CRD's schema does not enforce unique names.
         (Some(_), Some(_)) => {
             Err(format!("HTTPRoute {} has more than one rule named {name}; names must be unique", route.name))
         }
         (None, _) => {
             let names: Vec<&str> = route.rules.iter().filter_map(|rule| rule.name.as_deref()).collect();
             let has = match names.as_slice() {
-                [] => {
-                    "none of its rules has a name (which Gateway API 1.4 or newer lets them have)".to_owned()
-                }
+                [] => "none of its rules has a name (rule names need Gateway API 1.4 or newer)".to_owned(),
                 names => format!("it has {}", names.join(", ")),
             };
             Err(format!("HTTPRoute {} has no rule named {name}; {has}", route.name))
@@ -173,8 +170,8 @@ fn place<'a>(route: &Route, rule: &'a Rule, share: &Share) -> Result<(usize, &'a
     }
 }
 
-/// With a test of everything that the change relies on: one object's resource version stands for all of it, and the
-/// names say in the API server's log and to a reader of this code what it is about.
+/// The patch starts with tests of everything that it relies on. The resource version covers all of it; the names make the
+/// patch readable in the API server's log.
 fn change(route: &Route, index: usize, name: &str, changes: &[(usize, &BackendRef, i32)]) -> Change {
     let mut patch = unchanged(route);
     patch.push(json!({"op": "test", "path": format!("/spec/rules/{index}/name"), "value": name}));

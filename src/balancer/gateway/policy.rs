@@ -1,8 +1,8 @@
-//! What an HTTPRoute can't say, as Envoy Gateway's BackendTrafficPolicy (`gateway.envoyproxy.io/v1alpha1`) says it: how
-//! a replica is chosen and found fit, and when a request is sent again.
+//! Settings that an HTTPRoute lacks, as Envoy Gateway's BackendTrafficPolicy (`gateway.envoyproxy.io/v1alpha1`): load
+//! balancing, health checks and retries.
 //!
-//! What the policy can't say as `spec.traffic` means it is refused with provider Gateway: a limit of connections is one
-//! of each Envoy there, and refuses instead of letting wait.
+//! Fields of `spec.traffic` without an equivalent in the policy are refused with provider Gateway. For example, a connection
+//! limit there applies to each Envoy, and rejects requests instead of queueing them.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
@@ -16,17 +16,17 @@ use super::{
 };
 use plimsoll_api::{Algorithm, GatewayRule, HealthCheck, Retries, Traffic};
 
-/// Answers of a check that are good: 2xx and 3xx, as `healthCheck.path` promises; Envoy Gateway's default is 200 alone.
+/// Status codes of a passed health check: 2xx and 3xx, as documented for `healthCheck.path`; Envoy Gateway's default is 200.
 const GOOD: [u16; 19] =
     [200, 201, 202, 203, 204, 205, 206, 207, 208, 226, 300, 301, 302, 303, 304, 305, 306, 307, 308];
 
-/// The kind, as the API server knows it.
+/// The resource BackendTrafficPolicy.
 #[must_use]
 pub fn policy_resource() -> ApiResource {
     ApiResource::from_gvk(&GroupVersionKind::gvk("gateway.envoyproxy.io", "v1alpha1", "BackendTrafficPolicy"))
 }
 
-/// The fields of `spec.traffic` that need a policy. One with its default is left to the Gateway.
+/// The fields of `spec.traffic` that need a policy. Fields with their default are left to the Gateway.
 #[must_use]
 pub fn policy_fields(traffic: &Traffic) -> Vec<&'static str> {
     let fields = [
@@ -40,7 +40,7 @@ pub fn policy_fields(traffic: &Traffic) -> Vec<&'static str> {
 
 /// `spec` of the policy for a rule; `None` if no field needs one.
 ///
-/// It is merged into a policy for the whole Gateway, which would be without effect here otherwise (`mergeType` in Envoy
+/// It is merged with a policy for the whole Gateway, which would have no effect on the rule otherwise (`mergeType` in Envoy
 /// Gateway's API reference).
 #[must_use]
 pub fn policy(traffic: &Traffic, rule: &GatewayRule) -> Option<Value> {
@@ -63,7 +63,7 @@ pub fn policy(traffic: &Traffic, rule: &GatewayRule) -> Option<Value> {
     Some(with(spec, "retry", fields.contains(&"retries").then(|| retry(traffic))))
 }
 
-/// The object with one more field, if there is a value for it: a null would be one too.
+/// Adds a field to the object if it has a value; a null would be a value too.
 fn with(mut object: Value, field: &str, value: Option<Value>) -> Value {
     if let (Some(fields), Some(value)) = (object.as_object_mut(), value) {
         fields.insert(field.to_owned(), value);
@@ -71,7 +71,7 @@ fn with(mut object: Value, field: &str, value: Option<Value>) -> Value {
     object
 }
 
-/// Envoy's LeastRequest draws two replicas and takes the better one, which is as near as it comes to either.
+/// Envoy's LeastRequest picks the better of two random replicas, the closest to both LeastConnections and RandomOfTwo.
 fn load_balancer(traffic: &Traffic) -> Value {
     let balancer = match traffic.algorithm {
         Algorithm::RoundRobin => json!({"type": "RoundRobin"}),
@@ -93,15 +93,14 @@ fn health_check(check: &HealthCheck) -> Value {
         "healthyThreshold": check.rise,
         "unhealthyThreshold": check.fall,
     });
-    // Of few replicas a tenth is none, which would make the check one in name only.
+    // The default limit of a tenth rounds down to no replica if there are few, so that the check would have no effect.
     let passive = check.passive.map(
         |passive| json!({"consecutive5XxErrors": passive.consecutive_errors, "alwaysEjectOneEndpoint": true}),
     );
     with(json!({"active": with(active, field, Some(how))}), "passive", passive)
 }
 
-/// After a connection that did not come about, and nothing else: Envoy sends again whatever the method is, also what
-/// must not be done twice.
+/// Retries only after a failed connection, since Envoy retries requests of any method, even those that must not be repeated.
 fn retry(traffic: &Traffic) -> Value {
     json!({"numRetries": traffic.retries.attempts, "retryOn": {"triggers": ["connect-failure"]}})
 }
@@ -110,7 +109,7 @@ fn length(duration: kube::core::Duration) -> std::time::Duration {
     duration.into()
 }
 
-/// As the Gateway API writes a duration: at most five digits before each unit (GEP-2257).
+/// A duration in the format of the Gateway API: at most five digits before each unit (GEP-2257).
 fn gep_2257(length: std::time::Duration) -> String {
     match (length.as_secs(), length.subsec_millis()) {
         (seconds, 0) => format!("{seconds}s"),
@@ -134,7 +133,7 @@ struct Ancestor {
     conditions: Vec<Condition>,
 }
 
-/// What the controllers of all Gateways say of the policy as it is now; what was said of an older generation is nothing.
+/// The status that the controllers of all Gateways report for the current generation of the policy.
 #[must_use]
 pub fn policy_accepted(policy: &DynamicObject) -> Acceptance {
     let name = policy.metadata.name.as_deref().unwrap_or_default();
@@ -142,38 +141,38 @@ pub fn policy_accepted(policy: &DynamicObject) -> Acceptance {
     let status = policy.data.get("status").cloned().unwrap_or_default();
     let status: Status = serde_json::from_value(status).unwrap_or_default();
     if status.ancestors.is_empty() {
-        return Acceptance::Waiting(format!("nobody has said yet that it takes BackendTrafficPolicy {name}"));
+        return Acceptance::Waiting(format!("no controller has accepted BackendTrafficPolicy {name} yet"));
     }
     let ancestors = &status.ancestors;
-    let words =
+    let acceptances =
         ancestors.iter().filter_map(|ancestor| match find(&ancestor.conditions, "Accepted", generation) {
-            // Envoy Gateway says of a listener that the policy was merged into another one, and whether it is accepted of the
+            // Envoy Gateway reports for a listener that the policy was merged into another one, and its acceptance for the
             // whole Gateway.
-            Found::None if ancestors.iter().any(|other| other.says_more_than(ancestor)) => None,
-            found => Some(ancestor.word(name, generation, &found)),
+            Found::None if ancestors.iter().any(|other| other.has_acceptance_for(ancestor)) => None,
+            found => Some(ancestor.acceptance(name, generation, &found)),
         });
-    words.fold(Acceptance::Yes, Acceptance::and)
+    acceptances.fold(Acceptance::Yes, Acceptance::and)
 }
 
 impl Ancestor {
-    /// Whether it is the same controller's word on the same Gateway, and says whether the policy is accepted.
-    fn says_more_than(&self, other: &Self) -> bool {
+    /// Whether it is the status of the same controller for the same Gateway, and has the condition `Accepted`.
+    fn has_acceptance_for(&self, other: &Self) -> bool {
         self.controller_name == other.controller_name
             && self.ancestor_ref.is_same_object(&other.ancestor_ref)
             && self.conditions.iter().any(|condition| condition.type_ == "Accepted")
     }
 
-    fn word(&self, policy: &str, generation: i64, found: &Found<'_>) -> Acceptance {
-        let (who, at) = (&self.controller_name, &self.ancestor_ref.name);
+    fn acceptance(&self, policy: &str, generation: i64, found: &Found<'_>) -> Acceptance {
+        let (controller, at) = (&self.controller_name, &self.ancestor_ref.name);
         match found {
             Found::Current(Condition { status, .. }) if status == "True" => Acceptance::Yes,
             Found::Current(Condition { status, reason, message, .. }) if status == "False" => {
                 Acceptance::No(format!(
-                    "{who} says at {at} that BackendTrafficPolicy {policy} is not accepted ({reason}): {message}"
+                    "{controller} does not accept BackendTrafficPolicy {policy} at {at} ({reason}): {message}"
                 ))
             }
             _ => Acceptance::Waiting(format!(
-                "{who} has yet to say at {at} whether it accepts generation {generation} of BackendTrafficPolicy {policy}"
+                "{controller} has not accepted generation {generation} of BackendTrafficPolicy {policy} at {at} yet"
             )),
         }
     }
@@ -196,13 +195,13 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_set_is_left_to_the_gateway() {
+    fn fields_with_their_default_need_no_policy() {
         assert_eq!(made(""), None);
         assert_eq!(made(", algorithm: LeastConnections, slowStart: 0s, retries: {attempts: 2}"), None);
     }
 
     #[test]
-    fn each_field_says_what_it_means() {
+    fn each_field_has_its_equivalent_in_the_policy() {
         let least = |more: Value| json!({"loadBalancer": more});
         for (traffic, expected) in [
             (", algorithm: RoundRobin", least(json!({"type": "RoundRobin"}))),
@@ -242,33 +241,35 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_said_of_this_generation_counts() {
-        let word = |ancestors: Value| {
+    fn only_the_status_of_the_current_generation_counts() {
+        let acceptance = |ancestors: Value| {
             let policy = json!({"apiVersion": "gateway.envoyproxy.io/v1alpha1", "kind": "BackendTrafficPolicy",
                 "metadata": {"name": "web", "generation": 2}, "status": {"ancestors": ancestors}});
             policy_accepted(&serde_json::from_value(policy).unwrap())
         };
-        let said = |status: &str, generation: i64| {
+        let ancestor = |status: &str, generation: i64| {
             json!({"ancestorRef": {"name": "front"}, "controllerName": "example.com/envoy", "conditions": [{
                 "type": "Accepted", "status": status, "reason": "Conflicted", "message": "there is another",
                 "observedGeneration": generation, "lastTransitionTime": "2026-01-01T00:00:00Z"}]})
         };
-        assert!(matches!(word(json!([])), Acceptance::Waiting(_)));
-        assert!(matches!(word(json!([said("True", 1)])), Acceptance::Waiting(_)));
-        assert!(matches!(word(json!([said("False", 1)])), Acceptance::Waiting(_)));
-        assert_eq!(word(json!([said("True", 2), said("True", 2)])), Acceptance::Yes);
-        assert!(matches!(word(json!([said("True", 2), said("Unknown", 2)])), Acceptance::Waiting(_)));
-        // It was merged into a policy of the whole Gateway, which is said of the listener alone.
+        assert!(matches!(acceptance(json!([])), Acceptance::Waiting(_)));
+        assert!(matches!(acceptance(json!([ancestor("True", 1)])), Acceptance::Waiting(_)));
+        assert!(matches!(acceptance(json!([ancestor("False", 1)])), Acceptance::Waiting(_)));
+        assert_eq!(acceptance(json!([ancestor("True", 2), ancestor("True", 2)])), Acceptance::Yes);
+        let unknown = acceptance(json!([ancestor("True", 2), ancestor("Unknown", 2)]));
+        assert!(matches!(unknown, Acceptance::Waiting(_)));
+        // It was merged into a policy of the whole Gateway, which is reported only for the listener.
         let merged = json!({"ancestorRef": {"name": "front", "sectionName": "web"}, "controllerName": "example.com/envoy",
             "conditions": [{"type": "Merged", "status": "True", "reason": "Merged", "message": "",
                 "observedGeneration": 2, "lastTransitionTime": "2026-01-01T00:00:00Z"}]});
-        assert_eq!(word(json!([merged, said("True", 2)])), Acceptance::Yes);
-        assert!(matches!(word(json!([merged, said("True", 1)])), Acceptance::Waiting(_)));
-        assert!(matches!(word(json!([merged])), Acceptance::Waiting(_)));
-        let Acceptance::No(sentence) = word(json!([said("True", 2), said("False", 2)])) else { panic!() };
+        assert_eq!(acceptance(json!([merged, ancestor("True", 2)])), Acceptance::Yes);
+        assert!(matches!(acceptance(json!([merged, ancestor("True", 1)])), Acceptance::Waiting(_)));
+        assert!(matches!(acceptance(json!([merged])), Acceptance::Waiting(_)));
+        let refused = acceptance(json!([ancestor("True", 2), ancestor("False", 2)]));
+        let Acceptance::No(sentence) = refused else { panic!() };
         assert_eq!(
             sentence,
-            "example.com/envoy says at front that BackendTrafficPolicy web is not accepted (Conflicted): there is another"
+            "example.com/envoy does not accept BackendTrafficPolicy web at front (Conflicted): there is another"
         );
     }
 }

@@ -1,8 +1,8 @@
-//! Asks a Gateway whether it answers, each time on a connection of its own.
+//! Probes a Gateway with requests, each on a new connection.
 //!
-//! What this proves: that a Gateway which says it is done serves the rule at all (not 404), and that no share of the
-//! requests goes where nobody answers (not 5xx). A share of `s` is overlooked by `n` requests with a probability of
-//! `(1 - s)^n`. What it can't prove is which backend answered: that is a promise of the Gateway's status alone.
+//! This proves that the Gateway serves the rule at all (not 404), and that no share of the requests goes to an unavailable
+//! backend (not 5xx). `n` requests miss a share of `s` with a probability of `(1 - s)^n`. It can't prove which backend
+//! answered; for that, only the Gateway's status is available.
 
 use std::{
     error::Error,
@@ -17,20 +17,20 @@ use tokio::time::timeout;
 use super::Question;
 use crate::names;
 
-/// A connection with its answer takes no longer.
+/// Timeout of one request, including its connection.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Why a Gateway is not believed.
+/// Why the reported status of a Gateway is doubted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Doubt {
-    /// It can't be asked, which says nothing about what it does for others.
+    /// It can't be reached from here, which does not mean that clients can't reach it.
     Unreachable(String),
-    /// It gave an answer that the service behind it does not give.
+    /// Its answer differs from that of the service behind it.
     Answer(String),
 }
 
 impl Doubt {
-    /// In a sentence.
+    /// The cause, as a sentence.
     #[must_use]
     pub fn sentence(&self) -> &str {
         match self {
@@ -39,16 +39,16 @@ impl Doubt {
     }
 }
 
-/// Asks `times` times in a row, and stops at the first answer that is none.
+/// Sends `times` requests one after the other, and stops at the first failure.
 ///
-/// 404 and 5xx are what a Gateway says of its own when it knows no such rule, or has nobody for a share of the requests.
-/// They count as answers only if `service`, asked directly, gives the same.
+/// A Gateway itself answers 404 if it does not have the rule, and 5xx if a share of the requests has no available backend.
+/// These count as success only if `service`, requested directly, answers the same.
 ///
 /// # Errors
-/// Why it is not believed.
+/// Why the status is doubted.
 pub async fn ask(question: &Question, times: u32, service: Option<SocketAddr>) -> Result<(), Doubt> {
     let Question { gateway, address, port, host, path, .. } = question;
-    let place = format!("Gateway {gateway} at {address} port {port}, asked for {host}{path},");
+    let place = format!("Gateway {gateway} at {address} port {port} (request for {host}{path})");
     let unreachable = |error: String| Doubt::Unreachable(format!("{place} can't be reached: {error}"));
     let target = look_up(address, *port).await.map_err(unreachable)?;
     let client = client(host, target).map_err(unreachable)?;
@@ -66,7 +66,7 @@ pub async fn ask(question: &Question, times: u32, service: Option<SocketAddr>) -
         if own != Some(status) {
             let code = status.as_u16();
             let also = match own {
-                Some(own) => format!(", where the service itself says {}", own.as_u16()),
+                Some(own) => format!(", while the service itself answers {}", own.as_u16()),
                 None => String::new(),
             };
             return Err(Doubt::Answer(format!("{place} answers {code} to request {time} of {times}{also}")));
@@ -79,7 +79,7 @@ fn is_gateways_own(status: StatusCode) -> bool {
     status == StatusCode::NOT_FOUND || status.is_server_error()
 }
 
-/// What the service says without the Gateway; `None` if it says nothing.
+/// The status code of the service without the Gateway; `None` if it does not answer.
 async fn direct(question: &Question, service: SocketAddr) -> Option<StatusCode> {
     let question = Question { tls: false, ..question.clone() };
     status(&client(&question.host, service).ok()?, &question, service).await.ok()
@@ -89,7 +89,7 @@ async fn look_up(address: &str, port: u16) -> Result<SocketAddr, String> {
     match timeout(ANSWER_TIMEOUT, names::look_up(address, port)).await {
         Ok(Ok(found)) => found.first().copied().ok_or_else(|| format!("{address} has no address")),
         Ok(Err(error)) => Err(error),
-        Err(_) => Err(format!("{address} was not looked up within {} s", ANSWER_TIMEOUT.as_secs())),
+        Err(_) => Err(format!("the lookup of {address} took more than {} s", ANSWER_TIMEOUT.as_secs())),
     }
 }
 
@@ -100,7 +100,7 @@ fn client(host: &str, target: SocketAddr) -> Result<Client, String> {
         .redirect(redirect::Policy::none())
         .pool_max_idle_per_host(0)
         .timeout(ANSWER_TIMEOUT)
-        // Whose certificate it is, is for its clients to judge; nothing secret is sent.
+        // The certificate is for clients to verify; the probe sends nothing secret.
         .tls_danger_accept_invalid_certs(true)
         .resolve(host, target);
     builder.build().map_err(|error| error.to_string())
@@ -108,11 +108,11 @@ fn client(host: &str, target: SocketAddr) -> Result<Client, String> {
 
 async fn status(client: &Client, question: &Question, target: SocketAddr) -> Result<StatusCode, String> {
     let scheme = if question.tls { "https" } else { "http" };
-    // A name is looked up as `client` was told; an address is what it is.
+    // `client` resolves the host name to `target`; an IP address must be that of `target` itself.
     let is_address = question.host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
     let place = if is_address { target.to_string() } else { format!("{}:{}", question.host, target.port()) };
     let mut url = Url::parse(&format!("{scheme}://{place}/"))
-        .map_err(|error| format!("{:?} is no name to ask for: {error}", question.host))?;
+        .map_err(|error| format!("{:?} is not a valid host name: {error}", question.host))?;
     url.set_path(&question.path);
     let mut request =
         client.get(url).header(header::HOST, &question.host).header(header::CONNECTION, "close");

@@ -1,4 +1,4 @@
-//! What can be asked of a Gateway from outside so that a rule has to answer. Pure.
+//! The requests that probe a rule of a Gateway from outside. Pure.
 
 use std::net::IpAddr;
 
@@ -7,12 +7,12 @@ use serde::Deserialize;
 
 use super::route::{Match, ParentRef, Route, Rule, Value};
 
-/// Addresses and listeners that are asked; more would prove little.
+/// Most probed pairs of address and listener; more would prove little.
 const QUESTIONS_MAX: usize = 8;
-/// Stands for what a wildcard of a hostname leaves open.
+/// Replaces the wildcard of a hostname.
 const ANY_LABEL: &str = "plimsoll";
 
-/// One request that the rule should answer.
+/// One probe request that the rule should serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     /// The Gateway, for messages.
@@ -21,17 +21,17 @@ pub struct Question {
     pub address: String,
     /// Port of the listener.
     pub port: u16,
-    /// Whether the listener ends TLS.
+    /// Whether the listener terminates TLS.
     pub tls: bool,
-    /// Name that is asked for.
+    /// Host name of the request.
     pub host: String,
     /// Path.
     pub path: String,
-    /// Headers that the rule wants.
+    /// Headers that the rule matches on.
     pub headers: Vec<(String, String)>,
 }
 
-/// A Gateway, as far as it can be asked.
+/// The parts of a Gateway that probes need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gateway {
     /// Its namespace.
@@ -53,7 +53,7 @@ struct Listener {
     allowed_routes: AllowedRoutes,
 }
 
-/// Which routes a listener takes.
+/// The routes that a listener accepts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 struct AllowedRoutes {
     #[serde(default)]
@@ -82,7 +82,7 @@ struct Address {
 }
 
 impl Gateway {
-    /// What is read of `object`; `None` if it is not understood, which the CRD's schema does not let happen.
+    /// Parses `object`; `None` if it is invalid, which the CRD's schema rules out.
     #[must_use]
     pub fn of(object: &DynamicObject) -> Option<Self> {
         let listeners = object.data.pointer("/spec/listeners").map(Vec::deserialize)?.ok()?;
@@ -94,18 +94,17 @@ impl Gateway {
     }
 }
 
-/// The requests that `rule` of `route` should answer at `parent`, which is `gateway`: one for each of its addresses and
-/// listeners.
+/// The probe requests for `rule` of `route` at `parent`, which is `gateway`: one for each address and listener.
 ///
 /// # Errors
-/// A sentence on what is missing at the Gateway.
+/// A sentence that says what the Gateway lacks.
 pub fn questions(
     route: &Route,
     rule: &Rule,
     parent: &ParentRef,
     gateway: &Gateway,
 ) -> Result<Vec<Question>, String> {
-    // A rule that a simple request can't meet can't be asked.
+    // A rule that no simple request matches can't be probed.
     let Some((path, headers)) = request(rule) else { return Ok(Vec::new()) };
     let Gateway { namespace, name, listeners, addresses } = gateway;
     let usable =
@@ -134,7 +133,9 @@ pub fn questions(
     questions.truncate(QUESTIONS_MAX);
     if questions.is_empty() {
         let route = &route.name;
-        return Err(format!("no listener of Gateway {namespace}/{name} is known to take HTTPRoute {route}"));
+        return Err(format!(
+            "no listener of Gateway {namespace}/{name} is known to accept HTTPRoute {route}"
+        ));
     }
     Ok(questions)
 }
@@ -145,8 +146,8 @@ fn meant(listener: &Listener, parent: &ParentRef) -> bool {
         && parent.port.is_none_or(|port| port == i32::from(listener.port))
 }
 
-/// Whether it is sure to take the route, which is of the `same` namespace as the Gateway or not. Namespaces that a selector
-/// selects are not known here.
+/// Whether the listener certainly accepts a route that is in the `same` namespace as the Gateway, or not. The namespaces of a
+/// selector are unknown here.
 fn admits(listener: &Listener, same: bool) -> bool {
     let AllowedRoutes { namespaces, kinds } = &listener.allowed_routes;
     let namespace = match namespaces.from.as_deref() {
@@ -156,7 +157,7 @@ fn admits(listener: &Listener, same: bool) -> bool {
     namespace && (kinds.is_empty() || kinds.iter().any(|allowed| allowed.kind == "HTTPRoute"))
 }
 
-/// Path and headers of a GET that meets one of the rule's matches.
+/// Path and headers of a GET request that meets one of the rule's matches.
 fn request(rule: &Rule) -> Option<(String, Vec<(String, String)>)> {
     if rule.matches.is_empty() {
         return Some(("/".to_owned(), Vec::new()));
@@ -172,13 +173,13 @@ fn request(rule: &Rule) -> Option<(String, Vec<(String, String)>)> {
     })
 }
 
-/// A value that is to be met as it stands, or that something may follow.
+/// The value of an exact or a prefix match.
 fn plain(value: &Value) -> Option<String> {
     let is_plain = matches!(value.type_.as_deref(), None | Some("Exact" | "PathPrefix"));
     value.value.clone().filter(|_| is_plain)
 }
 
-/// A name that both the route and the listener are for.
+/// A host name that matches both the route and the listener.
 fn host(route: &[String], listener: Option<&str>, address: &str) -> Option<String> {
     let known = |pattern: &str| pattern.replacen('*', ANY_LABEL, 1);
     let fits = |pattern: &str, name: &str| match pattern.strip_prefix('*') {
@@ -188,13 +189,13 @@ fn host(route: &[String], listener: Option<&str>, address: &str) -> Option<Strin
     match (route, listener) {
         ([], Some(listener)) => Some(known(listener)),
         ([], None) => {
-            // A name that nobody has is as good as any; a Gateway's own name or address is the least surprise.
+            // Any name matches. The Gateway's own name or address is the most natural one.
             let bracketed = address.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv6());
             Some(if bracketed { format!("[{address}]") } else { known(address) })
         }
         (names, None) => names.first().map(|name| known(name)),
         (names, Some(listener)) => names.iter().find_map(|name| match name.strip_prefix('*') {
-            // The narrower of two wildcards is the one that meets both.
+            // The narrower of two wildcards matches both.
             Some(_) => fits(name, &known(listener)).then(|| known(listener)).or_else(|| {
                 let name = known(name);
                 fits(listener, &name).then_some(name)

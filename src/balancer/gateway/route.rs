@@ -1,4 +1,4 @@
-//! What is read of an HTTPRoute (`gateway.networking.k8s.io/v1`): the rest is none of Plimsoll's business.
+//! The parts of an HTTPRoute (`gateway.networking.k8s.io/v1`) that Plimsoll reads.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{
@@ -7,20 +7,20 @@ use kube::{
 };
 use serde::Deserialize;
 
-/// Of the Gateway API.
+/// API group of the Gateway API.
 pub(super) const GROUP: &str = "gateway.networking.k8s.io";
 /// The annotation of an HTTPRoute with the weights that its rules had before Plimsoll changed them, as JSON.
 pub const ORIGINALS_ANNOTATION: &str = "plimsoll.dev/original-weights";
 /// Group and version of HTTPRoute and Gateway.
 pub const API_VERSION: &str = "gateway.networking.k8s.io/v1";
 
-/// HTTPRoute, which may or may not be served.
+/// The resource HTTPRoute; a cluster may lack it.
 #[must_use]
 pub fn route_resource() -> ApiResource {
     ApiResource::from_gvk(&GroupVersionKind::gvk(GROUP, "v1", "HTTPRoute"))
 }
 
-/// Gateway.
+/// The resource Gateway.
 #[must_use]
 pub fn gateway_resource() -> ApiResource {
     ApiResource::from_gvk(&GroupVersionKind::gvk(GROUP, "v1", "Gateway"))
@@ -33,27 +33,27 @@ pub struct Route {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// Which of all that ever had this name.
+    /// Its UID.
     pub uid: String,
-    /// What a change is made on.
+    /// Its resource version, which a change must match.
     pub resource_version: String,
-    /// Counts the changes of its spec.
+    /// Its generation.
     pub generation: i64,
-    /// Where it wants to be.
+    /// Its parentRefs.
     pub parents: Vec<ParentRef>,
-    /// Whose requests it is for; all if there are none.
+    /// Its hostnames; empty for all.
     pub hostnames: Vec<String>,
-    /// In their order.
+    /// Its rules, in order.
     pub rules: Vec<Rule>,
-    /// What controllers say of it.
-    pub said: Vec<ParentStatus>,
+    /// The status that controllers report.
+    pub statuses: Vec<ParentStatus>,
     /// Whether it has any annotation.
     pub(super) is_annotated: bool,
     /// The value of [`ORIGINALS_ANNOTATION`].
     pub(super) originals: Option<String>,
 }
 
-/// Where a route wants to be.
+/// A parent that a route attaches to.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ParentRef {
@@ -68,16 +68,16 @@ pub struct ParentRef {
     pub namespace: Option<String>,
     /// Its name.
     pub name: String,
-    /// One of its listeners.
+    /// Name of one of its listeners.
     #[serde(default)]
     pub section_name: Option<String>,
-    /// Its listeners of this port.
+    /// Port of its listeners.
     #[serde(default)]
     pub port: Option<i32>,
 }
 
 impl ParentRef {
-    /// Whether it is a Gateway, as it is if nothing is said.
+    /// Whether it is a Gateway, the default.
     #[must_use]
     pub fn is_gateway(&self) -> bool {
         self.group() == GROUP && self.kind() == "Gateway"
@@ -93,25 +93,25 @@ impl ParentRef {
         self.kind.as_deref().unwrap_or("Gateway")
     }
 
-    /// What of `said` is about this parent of the route: where it is named as it stands there or, if it is nowhere, about
-    /// parts of it. Implementations leave out what is the default, add it, or speak of each listener.
-    pub(super) fn meant_by<'a>(&self, said: &'a [ParentStatus]) -> Vec<&'a ParentStatus> {
-        let part = |said: &&ParentStatus| {
-            let Self { section_name, port, .. } = &said.parent_ref;
-            self.is_same_object(&said.parent_ref)
+    /// The statuses for this parent of the route: those with the same listener and port or, if there are none, those that do
+    /// not contradict them. Implementations may omit defaults, add them, or report on each listener.
+    pub(super) fn meant_by<'a>(&self, statuses: &'a [ParentStatus]) -> Vec<&'a ParentStatus> {
+        let part = |status: &&ParentStatus| {
+            let Self { section_name, port, .. } = &status.parent_ref;
+            self.is_same_object(&status.parent_ref)
                 && agree(self.section_name.as_ref(), section_name.as_ref())
                 && agree(self.port.as_ref(), port.as_ref())
         };
-        let whole = |said: &&ParentStatus| {
-            let Self { section_name, port, .. } = &said.parent_ref;
+        let whole = |status: &&ParentStatus| {
+            let Self { section_name, port, .. } = &status.parent_ref;
             *section_name == self.section_name && *port == self.port
         };
-        let parts: Vec<_> = said.iter().filter(part).collect();
+        let parts: Vec<_> = statuses.iter().filter(part).collect();
         let wholes: Vec<_> = parts.iter().copied().filter(whole).collect();
         if wholes.is_empty() { parts } else { wholes }
     }
 
-    /// Whether both name the same object, whichever of its listeners they mean.
+    /// Whether both refer to the same object, regardless of the listener.
     pub(super) fn is_same_object(&self, other: &Self) -> bool {
         self.group() == other.group()
             && self.kind() == other.kind()
@@ -120,7 +120,7 @@ impl ParentRef {
     }
 }
 
-/// What is left out on either side says nothing against the other.
+/// Whether two optional values are equal; an absent value matches any.
 fn agree<T: PartialEq>(one: Option<&T>, other: Option<&T>) -> bool {
     one.zip(other).is_none_or(|(one, other)| one == other)
 }
@@ -129,36 +129,36 @@ fn agree<T: PartialEq>(one: Option<&T>, other: Option<&T>) -> bool {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rule {
-    /// Its name, which not every rule has.
+    /// Its name; optional.
     #[serde(default)]
     pub name: Option<String>,
-    /// Which requests it is for.
+    /// The requests it matches.
     #[serde(default)]
     pub matches: Vec<Match>,
-    /// Where they go.
+    /// Its backends.
     #[serde(default)]
     pub backend_refs: Vec<BackendRef>,
 }
 
-/// Which requests a rule is for.
+/// A match of a rule.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Match {
-    /// By path.
+    /// Path.
     #[serde(default)]
     pub path: Option<Value>,
-    /// By method.
+    /// Method.
     #[serde(default)]
     pub method: Option<String>,
-    /// By headers.
+    /// Headers.
     #[serde(default)]
     pub headers: Vec<NamedValue>,
-    /// By parameters.
+    /// Query parameters.
     #[serde(default)]
     pub query_params: Vec<NamedValue>,
 }
 
-/// A value, and how it is compared.
+/// A value and its type of comparison.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct Value {
     /// `Exact`, `PathPrefix` or `RegularExpression`.
@@ -174,12 +174,12 @@ pub struct Value {
 pub struct NamedValue {
     /// Its name.
     pub name: String,
-    /// Its value, and how it is compared.
+    /// Its value and type of comparison.
     #[serde(flatten)]
     pub value: Value,
 }
 
-/// Where requests go.
+/// A backend of a rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct BackendRef {
     /// API group; a Service's is empty.
@@ -196,13 +196,13 @@ pub struct BackendRef {
     /// Its port.
     #[serde(default)]
     pub port: Option<i32>,
-    /// Its part of the sum of all weights; 1 by default.
+    /// Its weight, relative to the sum of all weights; 1 by default.
     #[serde(default)]
     pub weight: Option<i32>,
 }
 
 impl BackendRef {
-    /// Its part of the sum of all weights.
+    /// Its weight, relative to the sum of all weights.
     #[must_use]
     pub fn weight(&self) -> i32 {
         self.weight.unwrap_or(1)
@@ -216,16 +216,16 @@ impl BackendRef {
     }
 }
 
-/// What one controller says of the route at one parent.
+/// The status that one controller reports for the route at one parent.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ParentStatus {
-    /// Where.
+    /// The parent.
     pub parent_ref: ParentRef,
-    /// Who.
+    /// The controller.
     #[serde(default)]
     pub controller_name: String,
-    /// What.
+    /// Its conditions.
     #[serde(default)]
     pub conditions: Vec<Condition>,
 }
@@ -255,7 +255,7 @@ struct Status {
 }
 
 impl Route {
-    /// What is read of `object`; `None` if it is not understood, which the CRD's schema does not let happen.
+    /// Parses `object`; `None` if it is invalid, which the CRD's schema rules out.
     #[must_use]
     pub fn of(object: &DynamicObject) -> Option<Self> {
         let Body { spec, status } = Body::deserialize(&object.data).ok()?;
@@ -268,7 +268,7 @@ impl Route {
             parents: spec.parent_refs,
             hostnames: spec.hostnames,
             rules: spec.rules,
-            said: status.parents,
+            statuses: status.parents,
             is_annotated: object.metadata.annotations.is_some(),
             originals: object.annotations().get(ORIGINALS_ANNOTATION).cloned(),
         })

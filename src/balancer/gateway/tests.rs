@@ -1,4 +1,4 @@
-//! Plans, words and questions, from objects as an API server has them.
+//! Plans, acceptance and probe requests, from objects as the API server returns them.
 
 use std::slice::from_ref;
 
@@ -43,7 +43,7 @@ fn shares(primary: i64) -> [Share; 2] {
 }
 
 #[test]
-fn only_wrong_weights_of_the_named_rule_are_changed_and_everything_is_tested() {
+fn only_differing_weights_of_the_named_rule_are_patched_with_tests() {
     let backends =
         json!([{"name": "web", "port": 80}, {"name": "web", "namespace": "z", "port": 80, "weight": 0}]);
     let Plan::Change(change) = plan(&main_rule(&backends), "main", &shares(100), &[], "shop") else {
@@ -68,13 +68,13 @@ fn only_wrong_weights_of_the_named_rule_are_changed_and_everything_is_tested() {
     let (before, given) =
         ([weight(None, 1), weight(Some("z"), 0)], [weight(None, 100), weight(Some("z"), 0)]);
     assert_eq!(original, json!({"main": {"by": "shop", "before": before, "given": given}}));
-    let right = json!([{"name": "web", "weight": 40}, {"name": "web", "namespace": "z", "port": 80, "weight": 60},
+    let wanted = json!([{"name": "web", "weight": 40}, {"name": "web", "namespace": "z", "port": 80, "weight": 60},
                        {"name": "old", "port": 80, "weight": 0}]);
-    assert_eq!(plan(&main_rule(&right), "main", &shares(40), &[], "shop"), Plan::InSync);
+    assert_eq!(plan(&main_rule(&wanted), "main", &shares(40), &[], "shop"), Plan::InSync);
 }
 
 #[test]
-fn a_standby_that_was_one_gives_its_weight_back() {
+fn a_removed_standby_gets_weight_0() {
     let backends =
         json!([{"name": "web", "weight": 0}, {"name": "web", "namespace": "z", "port": 80, "weight": 100}]);
     let [primary, standby] = shares(100);
@@ -84,16 +84,16 @@ fn a_standby_that_was_one_gives_its_weight_back() {
         panic!("a change")
     };
     assert_eq!(change.what, "web 0 -> 100, web 100 -> 0");
-    let gone = json!([{"name": "web", "weight": 100}]);
+    let removed = json!([{"name": "web", "weight": 100}]);
     assert_eq!(
-        plan(&main_rule(&gone), "main", &[primary], &[standby], "shop"),
+        plan(&main_rule(&removed), "main", &[primary], &[standby], "shop"),
         Plan::InSync,
-        "it needs no place any more"
+        "it may be missing from the rule"
     );
 }
 
 #[test]
-fn what_cant_be_steered_is_said() {
+fn a_rule_that_cant_be_changed_is_refused_with_the_reason() {
     let both = json!([{"name": "web"}, {"name": "web", "namespace": "z", "port": 80}]);
     let twice = route(&json!([{"name": "main"}, {"name": "main"}]), &json!([]));
     let unnamed = route(&json!([{"backendRefs": both}]), &json!([]));
@@ -121,13 +121,13 @@ fn two_shares_of_one_service_are_refused() {
     let same = Share { namespace: "a".into(), ..standby };
     let backends = json!([{"name": "web", "port": 80, "weight": 100}]);
     let Plan::Refused(sentence) = plan(&main_rule(&backends), "main", &[primary, same], &[], "shop") else {
-        panic!("it would go to 0 and 100 in turn")
+        panic!("its weight would alternate between 0 and 100")
     };
     assert!(sentence.contains("one backendRef web for both b and another backend"), "{sentence}");
 }
 
 #[test]
-fn only_the_word_of_everybody_on_this_generation_counts() {
+fn acceptance_needs_every_condition_at_the_current_generation() {
     let parent = |accepted: (&str, i64), resolved: (&str, i64)| {
         let condition = |type_: &str, (status, of): (&str, i64)| {
             json!({"type": type_, "status": status, "reason": "R", "message": "m", "observedGeneration": of,
@@ -136,24 +136,24 @@ fn only_the_word_of_everybody_on_this_generation_counts() {
         json!([{"parentRef": {"name": "front", "namespace": "a"}, "controllerName": "c",
                 "conditions": [condition("Accepted", accepted), condition("ResolvedRefs", resolved)]}])
     };
-    let said = |parents: Value| accepted(&route(&json!([]), &parents));
-    assert_eq!(said(parent(("True", 3), ("True", 3))), Acceptance::Yes);
-    assert!(matches!(said(json!([])), Acceptance::Waiting(_)), "nobody");
+    let acceptance = |parents: Value| accepted(&route(&json!([]), &parents));
+    assert_eq!(acceptance(parent(("True", 3), ("True", 3))), Acceptance::Yes);
+    assert!(matches!(acceptance(json!([])), Acceptance::Waiting(_)), "no status");
     assert!(
-        matches!(said(parent(("True", 3), ("True", 2))), Acceptance::Waiting(_)),
-        "of an older generation"
+        matches!(acceptance(parent(("True", 3), ("True", 2))), Acceptance::Waiting(_)),
+        "older generation"
     );
-    assert!(matches!(said(parent(("True", 3), ("Unknown", 3))), Acceptance::Waiting(_)));
-    assert!(matches!(said(parent(("True", 3), ("False", 3))), Acceptance::No(_)));
+    assert!(matches!(acceptance(parent(("True", 3), ("Unknown", 3))), Acceptance::Waiting(_)));
+    assert!(matches!(acceptance(parent(("True", 3), ("False", 3))), Acceptance::No(_)));
     assert!(
-        matches!(said(parent(("False", 2), ("True", 3))), Acceptance::Waiting(_)),
-        "an old no is none either"
+        matches!(acceptance(parent(("False", 2), ("True", 3))), Acceptance::Waiting(_)),
+        "False of an older generation is ignored too"
     );
 }
 
-/// As NGINX Gateway Fabric does: of each listener, and never of a port.
+/// NGINX Gateway Fabric reports on each listener, and never on a port.
 #[test]
-fn who_speaks_of_each_listener_is_understood() {
+fn statuses_of_single_listeners_count_for_the_parent() {
     let status = |section: &str, accepted: &str, of: i64| {
         let condition = |type_: &str, status: &str| {
             json!({"type": type_, "status": status, "reason": "R", "message": "m", "observedGeneration": of,
@@ -162,35 +162,36 @@ fn who_speaks_of_each_listener_is_understood() {
         json!({"parentRef": {"name": "front", "namespace": "a", "sectionName": section}, "controllerName": "c",
                "conditions": [condition("Accepted", accepted), condition("ResolvedRefs", "True")]})
     };
-    let said = |parents: &Value, said: Value| {
+    let acceptance = |parents: &Value, statuses: Value| {
         let spec = json!({"parentRefs": parents, "rules": []});
         accepted(
-            &Route::of(&object("HTTPRoute", json!({"spec": spec, "status": {"parents": said}}))).unwrap(),
+            &Route::of(&object("HTTPRoute", json!({"spec": spec, "status": {"parents": statuses}}))).unwrap(),
         )
     };
     let (all, web) =
         (json!([{"name": "front", "port": 80}]), json!([{"name": "front", "sectionName": "web"}]));
-    assert_eq!(said(&all, json!([status("web", "True", 3)])), Acceptance::Yes);
-    assert_eq!(said(&all, json!([status("other", "False", 3), status("web", "True", 3)])), Acceptance::Yes);
-    assert!(matches!(said(&all, json!([status("web", "False", 3)])), Acceptance::No(_)));
+    assert_eq!(acceptance(&all, json!([status("web", "True", 3)])), Acceptance::Yes);
+    let one = json!([status("other", "False", 3), status("web", "True", 3)]);
+    assert_eq!(acceptance(&all, one), Acceptance::Yes);
+    assert!(matches!(acceptance(&all, json!([status("web", "False", 3)])), Acceptance::No(_)));
     assert!(matches!(
-        said(&all, json!([status("web", "False", 3), status("other", "True", 2)])),
+        acceptance(&all, json!([status("web", "False", 3), status("other", "True", 2)])),
         Acceptance::Waiting(_)
     ));
-    assert!(matches!(said(&web, json!([status("other", "True", 3)])), Acceptance::Waiting(_)));
+    assert!(matches!(acceptance(&web, json!([status("other", "True", 3)])), Acceptance::Waiting(_)));
     assert!(matches!(
-        said(&web, json!([status("other", "True", 3), status("web", "False", 3)])),
+        acceptance(&web, json!([status("other", "True", 3), status("web", "False", 3)])),
         Acceptance::No(_)
     ));
-    // What is said of the whole counts before what is said of a part.
+    // A status for the whole parent takes precedence over one for a listener.
     let both = json!([{"name": "front"}, {"name": "front", "sectionName": "web"}]);
     let mut whole = status("", "False", 3);
     whole["parentRef"] = json!({"name": "front"});
-    assert!(matches!(said(&both, json!([whole, status("web", "True", 3)])), Acceptance::No(_)));
+    assert!(matches!(acceptance(&both, json!([whole, status("web", "True", 3)])), Acceptance::No(_)));
 }
 
 #[test]
-fn a_gateway_is_asked_for_what_the_rule_is_for() {
+fn a_probe_request_meets_a_match_of_the_rule() {
     let gateway = |status: Value| {
         let listeners = json!([{"name": "web", "port": 80, "protocol": "HTTP", "hostname": "shop.example.com"},
                                {"name": "tcp", "port": 90, "protocol": "TCP"}]);
@@ -212,7 +213,7 @@ fn a_gateway_is_asked_for_what_the_rule_is_for() {
 }
 
 #[test]
-fn only_listeners_that_take_the_route_are_asked() {
+fn only_listeners_that_accept_the_route_are_probed() {
     let listener = |name: &str, port: u16, allowed: Value| {
         let mut listener = json!({"name": name, "port": port, "protocol": "HTTP"});
         listener["allowedRoutes"] = allowed;
@@ -240,8 +241,8 @@ fn only_listeners_that_take_the_route_are_asked() {
     assert_eq!(ports(&gateway), [3, 6], "in another one");
 }
 
-/// A route with these weights of its two backends, and what is recorded on it.
-fn steered(weights: [i32; 2], record: &Value) -> Route {
+/// A route with these weights of its two backends and this annotation.
+fn annotated(weights: [i32; 2], record: &Value) -> Route {
     let [web, standby] = weights;
     let backends = json!([{"name": "web", "weight": web}, {"name": "web", "namespace": "z", "port": 80, "weight": standby}]);
     let spec = json!({"rules": [{"name": "main", "backendRefs": backends}]});
@@ -250,7 +251,7 @@ fn steered(weights: [i32; 2], record: &Value) -> Route {
     Route::of(&object("HTTPRoute", json!({"metadata": metadata, "spec": spec}))).unwrap()
 }
 
-/// What a service records when it gives a rule with the weights 3 and 1 its own.
+/// The annotation after a service has changed the weights of a rule from 3 and 1.
 fn record(by: &str) -> Value {
     let backends =
         json!([{"name": "web", "weight": 3}, {"name": "web", "namespace": "z", "port": 80, "weight": 1}]);
@@ -261,28 +262,28 @@ fn record(by: &str) -> Value {
 }
 
 #[test]
-fn weights_are_put_back_as_they_were_before_the_first_change() {
+fn put_back_restores_the_weights_before_the_first_change() {
     // 3 and 1 became 100 and 0, and then 40 and 60.
-    let Plan::Change(second) = plan(&steered([100, 0], &record("shop")), "main", &shares(40), &[], "shop")
+    let Plan::Change(second) = plan(&annotated([100, 0], &record("shop")), "main", &shares(40), &[], "shop")
     else {
         panic!("a change")
     };
     let recorded = serde_json::from_str(second.patch.last().unwrap()["value"].as_str().unwrap()).unwrap();
-    let change = put_back(&steered([40, 60], &recorded), "shop").unwrap();
+    let change = put_back(&annotated([40, 60], &recorded), "shop").unwrap();
     assert_eq!(change.what, "web 40 -> 3, web 60 -> 1");
     let remove = json!({"op": "remove", "path": "/metadata/annotations/plimsoll.dev~1original-weights"});
     assert_eq!(change.patch.last().unwrap(), &remove);
 }
 
 #[test]
-fn what_somebody_else_changed_since_or_recorded_is_left_alone() {
-    let change = put_back(&steered([90, 10], &record("shop")), "shop").unwrap();
-    assert_eq!(change.what, "rule main was changed by somebody else since and stays as it is");
+fn put_back_skips_rules_changed_by_another_client_or_service() {
+    let change = put_back(&annotated([90, 10], &record("shop")), "shop").unwrap();
+    assert_eq!(change.what, "rule main was changed by another client since and stays as it is");
     assert!(change.patch.iter().all(|operation| !operation["path"].as_str().unwrap().ends_with("/weight")));
-    assert_eq!(put_back(&steered([100, 0], &record("another")), "shop"), None);
+    assert_eq!(put_back(&annotated([100, 0], &record("another")), "shop"), None);
     let mut forged = record("shop");
     forged["main"]["before"][0]["weight"] = json!(-1);
-    let change = put_back(&steered([100, 0], &forged), "shop").unwrap();
-    assert!(change.what.contains("stays as it is"), "no weight of the Gateway API: {}", change.what);
-    assert_eq!(put_back(&steered([100, 0], &json!("no record")), "shop"), None);
+    let change = put_back(&annotated([100, 0], &forged), "shop").unwrap();
+    assert!(change.what.contains("stays as it is"), "invalid weight: {}", change.what);
+    assert_eq!(put_back(&annotated([100, 0], &json!("no record")), "shop"), None);
 }

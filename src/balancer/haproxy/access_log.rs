@@ -1,14 +1,15 @@
-//! The access log: a line of JSON on standard output for each request, with Envoy's names where it has one. What HAProxy has to
-//! say of its servers is on standard error in any case.
+//! The access log: one line of JSON on standard output for each request, with Envoy's field names where they exist.
+//! HAProxy's messages about its servers go to standard error in any case.
 
 use plimsoll_api::{AccessLog, Traffic};
 
-/// Texts of clients are escaped; the rest is numbers, addresses and names of servers.
+/// Text from clients is escaped; the rest is numbers, addresses and names of servers.
 const LINE: &str = r#"{"time":"%[date,utime(%Y-%m-%dT%H:%M:%SZ)]","x_request_id":"%[var(txn.id),json(utf8s)]","downstream_remote_address":"%ci","method":"%[var(txn.method),json(utf8s)]","authority":"%[var(txn.authority),json(utf8s)]","path":"%[var(txn.path),json(utf8s)]","response_code":%ST,"response_flags":"%ts","bytes_received":%U,"bytes_sent":%B,"queued_ms":%Tw,"duration_ms":%Ta,"upstream_cluster":"%b","upstream_host":"%s"}"#;
-/// Of a connection that had no request, such as a failed handshake of TLS.
+/// For a connection without a request, such as a failed TLS handshake.
 const ERROR_LINE: &str = r#"{"time":"%[date,utime(%Y-%m-%dT%H:%M:%SZ)]","downstream_remote_address":"%ci","error":"%[fc_err_str,json(utf8s)]","tls_error":"%[ssl_fc_err_str,json(utf8s)]"}"#;
 
-/// Rules of the frontend, after those that give a request its ID. The query of a path is left out, since it may have secrets.
+/// Rules of the frontend, placed after those that set the request ID. The query of a path is left out, since it may
+/// contain secrets.
 pub(super) fn rules(traffic: &Traffic) -> String {
     let which = match traffic.access_log {
         AccessLog::Off => return String::new(),

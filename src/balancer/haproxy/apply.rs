@@ -1,4 +1,4 @@
-//! Steps carried out: one batch, each answer checked, and what came of each told.
+//! Applies steps in one batch, and checks and reports each answer.
 
 use std::{
     collections::BTreeSet,
@@ -15,29 +15,29 @@ use super::{
 };
 use crate::balancer::{DriverError, Epoch, Wanted};
 
-/// So long after a reload the process before may still take requests: until the last connection of an idle client is closed,
-/// and what was on its way then; a process tells its start in whole seconds.
+/// Time after a reload in which the previous process may still get requests: until the last idle connection of a client
+/// is closed, and requests in flight have arrived. A process reports its start in whole seconds.
 const LEAVES: Duration = CLOSING_MAX.saturating_add(Duration::from_secs(2));
 
-/// What a synchronisation did, and what it found at its end.
+/// Result of a synchronisation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// Whether new processes had to take over.
+    /// Whether HAProxy was reloaded.
     pub reloaded: bool,
-    /// Steps that were taken, with what came of them.
+    /// Applied steps with their results.
     pub steps: Vec<Done>,
-    /// What was read back at the end.
+    /// The state that was read back at the end.
     pub seen: Seen,
-    /// Whether that is what is wanted, but for servers that are still to be deleted.
+    /// Whether that is the wanted state, apart from servers that are still to be deleted.
     pub in_sync: bool,
-    /// Servers that are to be deleted as soon as nothing holds them.
+    /// Servers that will be deleted once they are idle.
     pub pending: Vec<String>,
-    /// What keeps it from being in sync, in a sentence.
+    /// The difference from the wanted state, or the servers that are not Plimsoll's, in a sentence.
     pub message: Option<String>,
 }
 
 impl Report {
-    /// Replicas of `wanted` that new requests go to.
+    /// Number of wanted replicas that get new requests.
     #[must_use]
     pub fn programmed(&self, wanted: &Wanted) -> usize {
         wanted
@@ -47,17 +47,17 @@ impl Report {
     }
 }
 
-/// A step and what came of it.
+/// A step and its result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Done {
     /// The step.
     pub step: Step,
-    /// What HAProxy said.
+    /// HAProxy's answer.
     pub answer: Answer,
 }
 
 impl HaProxy {
-    /// Sends all steps at once. A connection that breaks leaves out the rest: the next plan has it.
+    /// Sends all steps in one batch. If the connection breaks, the next plan contains the rest.
     pub(super) async fn apply(&self, wanted: &Wanted, steps: Vec<Step>) -> Result<Vec<Done>, DriverError> {
         let commands: Vec<Command> =
             steps.iter().map(|step| step.command(wanted, &self.paths)).collect::<Result<_, _>>()?;
@@ -67,11 +67,13 @@ impl HaProxy {
         Ok(steps.into_iter().zip(answers).map(|(step, answer)| Done { step, answer }).collect())
     }
 
-    /// Which of `pods` have no request here and will get none: those of which the balancer knows nothing, and those
-    /// that are drained and idle, which are closed for good first, or a session that is bound to one could return.
+    /// Which of `pods` have no request here and will get none: those unknown to the balancer, and those that are
+    /// draining and idle. The latter are put into maintenance first, since a session bound to one could return
+    /// otherwise.
     ///
-    /// Counts what processes before a reload still do; and while these still close the connections of idle clients, nobody
-    /// is drained: a client may send one more request, and HAProxy tells a process that ends nothing ("Proxy is disabled").
+    /// Requests in processes from before a reload count too. While these still close the connections of idle clients,
+    /// no pod counts as drained: a client may send one more request, and HAProxy refuses commands to a process that is
+    /// ending ("Proxy is disabled").
     ///
     /// # Errors
     /// HAProxy does not answer.
@@ -108,7 +110,8 @@ impl HaProxy {
         Ok(pods.iter().filter(over).cloned().collect())
     }
 
-    /// Sends whoever is bound to one of `pods` by a cookie elsewhere: those that are drained get no requests at all any more.
+    /// Puts those of `pods` that are draining into maintenance, so that clients bound to them by a cookie go to other
+    /// replicas.
     ///
     /// # Errors
     /// HAProxy does not answer.
@@ -126,7 +129,7 @@ impl HaProxy {
         Ok(())
     }
 
-    /// The answers to `stat` of the processes that finish what they have since a reload.
+    /// The answers to `stat` of the processes from before a reload that still finish their requests.
     pub(super) async fn before_reload(&self, stat: &Command) -> Result<Vec<String>, DriverError> {
         let workers = self.old_workers().await?;
         self.ask_there(&workers, stat).await
@@ -137,7 +140,7 @@ impl HaProxy {
         for pid in workers {
             let command = Command::ToWorker(*pid, Box::new(stat.clone()));
             let answer = socket::ask_master(&self.paths.master, &command).await?;
-            // One that has just ended has no answer, and nothing to finish.
+            // A process that has just ended has no answer and no requests.
             if answer.starts_with("# pxname") {
                 stats.push(answer);
             }
@@ -154,7 +157,7 @@ impl HaProxy {
     }
 }
 
-/// How long a process runs, by this machine's clock.
+/// How long a process has been running, by this machine's clock.
 fn age(process: Epoch) -> Duration {
     let since = UNIX_EPOCH + Duration::from_secs(process.start);
     SystemTime::now().duration_since(since).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! What the backends of the service and of its standbys have in common: names, checks, and what is sent again.
+//! Common parts of the backends of the service and of its standbys: names, health checks and retries.
 
 use std::fmt::Write as _;
 
@@ -6,29 +6,29 @@ use super::quote::quoted;
 use crate::balancer::{ConfigError, Wanted};
 use plimsoll_api::{RetryOn, Traffic};
 
-/// Name of the gate server: one that no pod can have.
+/// Name of the gate server, which no pod can have.
 pub const GATE: &str = "_gate";
-/// Cookie of clients that the gate served, or a standby in the place of a replica: it binds to nothing.
+/// Cookie value of the gate, and of standbys that serve in place of replicas. It binds a client to nothing.
 pub(super) const GATE_COOKIE: &str = "gate";
 
-/// The backend: it has the service's name, by which its metrics are found.
+/// Name of the backend: the service's name, by which its metrics are found.
 #[must_use]
 pub fn backend(wanted: &Wanted) -> &str {
     &wanted.service.1
 }
 
-/// From which the cookies of servers are made: the same on every balancer of the service.
+/// Key from which the servers' cookies are derived: the same on every balancer of the service.
 #[must_use]
 pub fn cookie_key(wanted: &Wanted) -> String {
     format!("{}:{}", wanted.service.0, wanted.service.1)
 }
 
-/// How often a request is tried again.
+/// Number of retries of a request.
 pub(super) fn attempts(traffic: &Traffic) -> i32 {
     if traffic.retry_on().is_empty() { 0 } else { traffic.retries.attempts }
 }
 
-/// How the servers of a backend are checked, where they are.
+/// The HTTP health check of a backend's servers; empty without a path.
 pub(super) fn checks(wanted: &Wanted) -> Result<String, ConfigError> {
     let check = wanted.traffic.health_check.as_ref();
     let Some(path) = check.and_then(|check| check.path.as_ref()) else { return Ok(String::new()) };
@@ -42,7 +42,7 @@ pub(super) fn checks(wanted: &Wanted) -> Result<String, ConfigError> {
     ))
 }
 
-/// After what, and how often, a backend sends a request again.
+/// When, and how often, a backend retries a request.
 pub(super) fn retries(traffic: &Traffic) -> String {
     let on = |wanted: RetryOn| traffic.retry_on().contains(&wanted);
     let mut events = Vec::new();
@@ -65,7 +65,7 @@ pub(super) fn retries(traffic: &Traffic) -> String {
         let _ = writeln!(text, "    retry-on {}", events.join(" "));
     }
     if attempts > 0 && (on(RetryOn::EmptyResponse) || on(RetryOn::Http503)) {
-        text += "    # What a replica may have begun is repeated only where that does no harm.
+        text += "    # What a replica may have started is retried only if idempotent and without a body.
     acl may_be_repeated method GET HEAD OPTIONS PUT DELETE
     acl has_body req.hdr_val(content-length) gt 0
     acl has_body req.hdr(transfer-encoding) -m found

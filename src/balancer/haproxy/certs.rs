@@ -1,4 +1,4 @@
-//! Certificates: swapped in the running process, so that no connection notices.
+//! Replaces certificates in the running process, without interrupting connections.
 
 use std::path::Path;
 
@@ -15,15 +15,15 @@ use crate::balancer::{
     files,
 };
 
-/// The longest PEM that fits into a command: HAProxy's buffer (`tune.bufsize`, 16 KiB unless it is set) less the command's own
-/// line. A larger buffer would cost each request of a client twice as much.
+/// The longest PEM that fits into a command: HAProxy's buffer (`tune.bufsize`, 16 KiB by default) minus the command's
+/// own line. A larger buffer would double the cost of each request of a client.
 const LONGEST: usize = 16_384 - 1_536;
 
 impl HaProxy {
-    /// Puts the certificate and key of a Secret of type `kubernetes.io/tls` into `file`, and has HAProxy serve it.
+    /// Writes the certificate and key of a Secret of type `kubernetes.io/tls` to `file`, and makes HAProxy serve them.
     ///
     /// # Errors
-    /// They are no PEM, or HAProxy refuses them (the key may be another certificate's): then all stays as it was.
+    /// They are not PEM, or HAProxy refuses them (for example because the key does not match): then nothing changes.
     pub async fn set_certificate(
         &self,
         file: &Path,
@@ -41,7 +41,7 @@ impl HaProxy {
                 Ok(seen) => {
                     let taken = self.take_over(seen.structure.as_deref().unwrap_or_default(), &seen).await;
                     if let (Err(_), Some(before)) = (&taken, offer.before) {
-                        // The file says what is served, or nobody would ever try again.
+                        // The file must match what is served, or the new content would never be tried again.
                         files::replace(file, &before).await?;
                     }
                     taken.map(|_| CertificateChange::Reloaded)
@@ -55,7 +55,7 @@ impl HaProxy {
         Ok(swapped)
     }
 
-    /// A configuration with nothing but the pair `pem`, for HAProxy's own check.
+    /// A configuration with only the pair `pem`, for HAProxy's own check.
     fn with_pair_alone(&self, pem: &str) -> Result<String, ConfigError> {
         let pem = quoted("the path of a certificate", pem)?;
         Ok(format!(

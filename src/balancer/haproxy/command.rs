@@ -1,36 +1,36 @@
-//! Commands of the runtime API as types. What reaches a command line is of one alphabet, so that nothing can be
-//! smuggled into one.
+//! Commands of the runtime API as types. Names and paths are restricted to a small alphabet, so that a value can't
+//! inject another command.
 
 use std::{fmt, net::SocketAddr};
 
 use super::keywords::Keywords;
 use crate::balancer::Pem;
 
-/// Longest name that is put into a command.
+/// Longest name in a command.
 const LONGEST: usize = 253;
 
-/// A name or path holds a character that has no place in a command.
+/// A name or path is empty, too long, or contains a character that is not allowed in a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not allowed in a command of HAProxy: 1 to 253 letters, digits and {allowed} are")]
 pub struct BadWord {
-    /// What was given, as far as 64 characters.
+    /// The value that was found, cut to 64 characters.
     pub text: String,
     /// The punctuation that is allowed.
     pub allowed: &'static str,
 }
 
-/// A name without space, `;`, `<`, `\`, newline or anything else that means something to HAProxy's command line.
+/// A name without space, `;`, `<`, `\`, newline or anything else that is special on HAProxy's command line.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Word(String);
 
 impl Word {
     /// # Errors
-    /// Something else than 1 to 253 of `[A-Za-z0-9_.:-]`.
+    /// The text is not 1 to 253 of `[A-Za-z0-9_.:-]`.
     pub fn new(text: &str) -> Result<Self, BadWord> {
         checked(text, "_.:-").map(Self)
     }
 
-    /// As it was given.
+    /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -43,13 +43,13 @@ impl fmt::Display for Word {
     }
 }
 
-/// The path of a file, of the same alphabet and `/`.
+/// The path of a file: the same alphabet and `/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileWord(String);
 
 impl FileWord {
     /// # Errors
-    /// Something else than 1 to 253 of `[A-Za-z0-9_.:/-]`.
+    /// The text is not 1 to 253 of `[A-Za-z0-9_.:/-]`.
     pub fn new(text: &str) -> Result<Self, BadWord> {
         checked(text, "_.:-/").map(Self)
     }
@@ -85,14 +85,14 @@ impl fmt::Display for ServerName {
     }
 }
 
-/// Whether a server gets requests.
+/// Administrative state of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AdminState {
-    /// It does.
+    /// Gets requests.
     Ready,
-    /// None but those that are bound to it.
+    /// Gets only requests of sessions that are bound to it.
     Drain,
-    /// None; those that it has are finished. The only state in which a server can be deleted.
+    /// Gets no requests; those in progress finish. Only in this state can a server be deleted.
     Maint,
 }
 
@@ -106,10 +106,10 @@ impl fmt::Display for AdminState {
     }
 }
 
-/// One command, as doc/management.txt of HAProxy 2.6 has it (section 9.3).
+/// One command, from doc/management.txt of HAProxy 2.6 (section 9.3).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    /// The process.
+    /// Information about the process.
     ShowInfo,
     /// Servers with their administrative states.
     ShowServersState,
@@ -119,57 +119,57 @@ pub enum Command {
     ShowFrontends,
     /// Frontends and backends with their counts, without servers.
     ShowTotals,
-    /// Takes no new connection, and is told to its clients with their next answers.
+    /// Stops a frontend: it accepts no new connection, and tells its clients with the next response to close theirs.
     ShutdownFrontend(Word),
-    /// No new connections are taken, and those who try are refused.
+    /// Disables a frontend: new connections are refused.
     DisableFrontend(Word),
-    /// A new server, in maintenance and with its check off.
+    /// Adds a server, in maintenance and with its health check off.
     AddServer {
         /// Its name.
         name: ServerName,
-        /// Where it listens.
+        /// Its address.
         address: SocketAddr,
-        /// What `default-server` says in the file, which this command ignores.
+        /// The keywords of `default-server` in the file, which this command ignores.
         keywords: Keywords,
     },
-    /// Begins its checks.
+    /// Starts the health checks.
     EnableHealth(ServerName),
-    /// Its checks begin anew from good.
+    /// Resets the result of the health checks to up.
     SetHealthUp(ServerName),
-    /// Whether it gets requests.
+    /// Sets the administrative state.
     SetState(ServerName, AdminState),
-    /// Its share, 0 to 256.
+    /// Sets the weight, 0 to 256.
     SetWeight(ServerName, u16),
-    /// Requests at a time; 0 for any number.
+    /// Limits concurrent requests; 0 for no limit.
     SetMaxconn(ServerName, u32),
-    /// Where it listens.
+    /// Sets the address.
     SetAddress(ServerName, SocketAddr),
-    /// Makes the cookies of all servers anew: on 2.6 those that were added have none.
+    /// Derives the cookies of all servers again: on 2.6, servers added at runtime have none.
     SetCookieKey {
         /// The backend.
         backend: Word,
         /// The key.
         key: Word,
     },
-    /// Removes it, if nothing holds it.
+    /// Deletes a server that is not in use.
     DeleteServer(ServerName),
-    /// The entries of a map.
+    /// Lists the entries of a map.
     ShowMap(FileWord),
-    /// Another value for a key of a map.
+    /// Changes the value of a key in a map.
     SetMap(FileWord, Word, u8),
-    /// A new key of a map.
+    /// Adds a key to a map.
     AddMap(FileWord, Word, u8),
-    /// A new content for a certificate's file, not yet served.
+    /// Uploads a new content for a certificate's file, without serving it yet.
     SetCertificate(FileWord, Pem),
-    /// Serves it.
+    /// Serves the uploaded certificate.
     CommitCertificate(FileWord),
-    /// Forgets it.
+    /// Discards the uploaded certificate.
     AbortCertificate(FileWord),
-    /// Of the master: starts new workers with the file as it is now.
+    /// To the master: starts new workers with the current file.
     Reload,
-    /// Of the master: its workers.
+    /// To the master: lists its workers.
     ShowProc,
-    /// Of the master: another command, for the worker with this process id.
+    /// To the master: runs another command in the worker with this process id.
     ToWorker(u32, Box<Self>),
 }
 
@@ -213,19 +213,19 @@ impl fmt::Display for Command {
     }
 }
 
-/// What an answer means.
+/// The meaning of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// It was done.
+    /// The command was executed.
     Done,
-    /// Not now: something still holds the server.
+    /// Not possible now: the server is still in use.
     Busy,
-    /// It was not done, and why.
+    /// The command was refused, with the reason.
     Refused(String),
 }
 
 impl Command {
-    /// What `text` means as the answer to this command. The words are those of HAProxy 2.4 to 3.4.
+    /// Interprets `text` as the answer to this command. The texts are those of HAProxy 2.4 to 3.4.
     #[must_use]
     pub fn answered(&self, text: &str) -> Answer {
         let text = text.trim();
@@ -255,7 +255,7 @@ impl Command {
         if done {
             Answer::Done
         } else {
-            // Enough to understand it, and bounded.
+            // Bounded, but long enough to understand the reason.
             Answer::Refused(text.lines().next().unwrap_or("no answer").chars().take(200).collect())
         }
     }

@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use crate::balancer::{ConfigError, SERVER_HEADER, text::path};
 use plimsoll_api::Traffic;
 
-/// The proxies that are trusted, and whether they begin a connection with the PROXY protocol. It is the sender of packets that
-/// is asked for; in later rules `src` is whom the PROXY protocol names.
+/// Rules for trusted proxies, which may begin a connection with the PROXY protocol. At this point `src` is the peer of
+/// the connection; in later rules it is the client that the PROXY protocol names.
 pub(super) fn proxies(traffic: &Traffic) -> Result<String, ConfigError> {
     let mut text = String::new();
-    // A line has room for 64 words.
+    // One ACL per network, since a line is limited to 64 words.
     for network in &traffic.trusted_proxies {
         let _ = writeln!(text, "    acl trusted_proxy src {}", path("traffic.trustedProxies", network)?);
     }
@@ -19,11 +19,11 @@ pub(super) fn proxies(traffic: &Traffic) -> Result<String, ConfigError> {
     Ok(text)
 }
 
-/// The headers that say who the client is, and the request's ID.
+/// The headers that identify the client, and the request ID.
 pub(super) fn headers(traffic: &Traffic) -> String {
     let trusted = !traffic.trusted_proxies.is_empty();
     let unless = if trusted { " unless trusted_proxy" } else { "" };
-    let mut text = String::from("    # Who the client is says the balancer, or a trusted proxy.\n");
+    let mut text = String::from("    # Only the balancer or a trusted proxy identifies the client.\n");
     for header in ["Forwarded", "X-Real-IP", "X-Forwarded- -m beg"] {
         let _ = writeln!(text, "    http-request del-header {header}{unless}");
     }
@@ -47,7 +47,7 @@ pub(super) fn headers(traffic: &Traffic) -> String {
     http-request set-header X-Forwarded-Host %[req.fhdr(host)] unless {{ req.hdr(x-forwarded-host) -m found }}
     http-request set-header X-Real-IP %[src] unless {{ req.hdr(x-real-ip) -m found }}
     http-request set-header X-Request-Id %[uuid()] unless {{ req.hdr(x-request-id) -m found }}
-    # A request that another balancer sent to a standby is not sent on once more.
+    # A request that another balancer sent to a standby is not sent to a standby again.
     http-request set-var(txn.sent_on) bool(true) if {{ req.fhdr({SERVER_HEADER}) -m beg _ }}
     http-request del-header {SERVER_HEADER}
 "

@@ -1,5 +1,4 @@
-//! The frontend that clients connect to: where it listens, how much it takes at a time, and what it does with a request
-//! before a backend gets it.
+//! The frontend for clients: its ports, its limits, and the rules for a request before a backend gets it.
 
 use std::{
     fmt::Write as _,
@@ -10,10 +9,10 @@ use super::{access_log, backend::backend, forwarded, paths::Paths, quote::quoted
 use crate::balancer::{ConfigError, Wanted, text::name};
 use plimsoll_api::{Criticality, RequestMatch, Traffic};
 
-/// Its name.
+/// Name of the frontend.
 pub(super) const LISTENERS: &str = "listeners";
 
-/// Of HTTP/2, extended CONNECT is the request of a WebSocket (RFC 8441): HAProxy makes a GET of it, and a key later.
+/// In HTTP/2 an extended CONNECT requests a WebSocket (RFC 8441). HAProxy turns it into a GET and adds the key later.
 const UPGRADES: &str = "    # Only a WebSocket (RFC 6455) may become a tunnel: rules and limits do not apply inside one, and it delays draining.
     http-request return status 405 if { method CONNECT }
     acl has_websocket_key req.fhdr(sec-websocket-key) -m reg ^[A-Za-z0-9+/]{22}==$
@@ -58,7 +57,7 @@ fn binds(wanted: &Wanted, paths: &Paths) -> Result<String, ConfigError> {
     Ok(text)
 }
 
-/// An unspecified IPv6 address stands for IPv4 too, on a socket of its own: on one for both, an IPv4 client's address is
+/// An unspecified IPv6 address includes IPv4, on a separate socket: on a dual-stack socket an IPv4 client's address is
 /// written as `::ffff:192.0.2.1`.
 pub(super) fn addresses(address: IpAddr, port: u16) -> Vec<String> {
     match address {
@@ -69,13 +68,13 @@ pub(super) fn addresses(address: IpAddr, port: u16) -> Vec<String> {
     }
 }
 
-/// How much clients may take: connections, and as many requests, of which an HTTP/2 connection has several.
+/// Limits of clients: connections, and the same number of requests, since an HTTP/2 connection carries several.
 fn capacity(wanted: &Wanted) -> Result<String, ConfigError> {
     let most = wanted.resources.capacity().connections;
     let service = name("the service", backend(wanted))?;
     let mut text = format!(
         "    maxconn {most}
-    # As many requests, so that streams of HTTP/2 take no more memory than connections.
+    # The same limit for requests, so that HTTP/2 streams take no more memory than connections.
     http-request set-var(txn.requests) be_conn({service})
 "
     );
@@ -93,7 +92,7 @@ fn capacity(wanted: &Wanted) -> Result<String, ConfigError> {
     Ok(text)
 }
 
-/// Cookies of the balancer's own that are set over TLS are not sent without.
+/// Marks the balancer's own cookies as `Secure` if they are set over TLS.
 fn secure_cookies(wanted: &Wanted) -> Result<String, ConfigError> {
     let Some(persistence) = &wanted.traffic.session_persistence else { return Ok(String::new()) };
     if wanted.listeners.iter().all(|listen| listen.certificate.is_none()) {
@@ -115,19 +114,19 @@ fn priorities(traffic: &Traffic) -> Result<String, ConfigError> {
     for (number, priority) in traffic.priorities.iter().enumerate() {
         let mut conditions = String::new();
         for (acl, test) in tests(number, &priority.match_)? {
-            // A named ACL: in an anonymous one a value of `}` would end it.
+            // Named, because a value of `}` would end an anonymous ACL.
             let _ = writeln!(text, "    acl {acl} {test}");
             let _ = write!(conditions, " {acl}");
         }
         let class = class(priority.criticality);
         rules.push(format!("    http-request set-priority-class int({class}) if{conditions}\n"));
     }
-    text += "    # The last rule that matches counts, so the spec's first stands last.\n";
+    text += "    # The last matching rule wins, so the order of the spec is reversed.\n";
     rules.reverse();
     Ok(text + &rules.concat())
 }
 
-/// ACLs that must all hold, with their names.
+/// ACLs that must all match, with their names.
 fn tests(number: usize, request: &RequestMatch) -> Result<Vec<(String, String)>, ConfigError> {
     let field = format!("traffic.priorities[{number}].match");
     let mut tests = Vec::new();
@@ -143,7 +142,7 @@ fn tests(number: usize, request: &RequestMatch) -> Result<Vec<(String, String)>,
     Ok(tests)
 }
 
-/// What nothing matches is Critical, of HAProxy's own class 0.
+/// A request that matches no rule is Critical, which is HAProxy's default class 0.
 fn class(criticality: Criticality) -> i32 {
     match criticality {
         Criticality::CriticalPlus => -1,

@@ -1,6 +1,6 @@
-//! Listening sockets on their way from one process to another, as HAProxy does it for a reload without a gap (`expose-fd listeners`
-//! and `-x` in its manual): the line `_getsocks` is answered by how many there are, then by a message that has them along,
-//! which is confirmed.
+//! Passes listening sockets from one process to another, with HAProxy's protocol for a seamless reload (`expose-fd
+//! listeners` and `-x` in its manual): the request is the line `_getsocks`; the answer is the number of sockets and
+//! then a message that carries them, which is confirmed.
 
 use std::{
     io::{self, IoSlice, IoSliceMut},
@@ -25,21 +25,21 @@ use tokio::{
 
 use super::socket::{PATIENCE, SocketError, connect};
 
-/// The question.
+/// The request.
 pub(super) const ASK: &str = "_getsocks";
-/// As many sockets go along with one message (SCM_MAX_FD of the kernel); no configuration of ours has as many.
+/// Most sockets in one message (SCM_MAX_FD of the kernel); no configuration of ours has as many.
 const MOST: usize = 253;
-/// What is said of each: no network namespace, no interface, and four bytes that have no meaning any more.
+/// Metadata of each socket: no network namespace, no interface, and four bytes that have no meaning any more.
 const EACH: [u8; 6] = [0; 6];
-/// What a message has to be read into: names of namespaces and interfaces, which ours have not.
+/// Size of the buffer for the metadata in a message: names of namespaces and interfaces, which our sockets do not have.
 const WORDS: usize = 16 << 10;
-/// What confirms a message.
+/// Confirmation of a message.
 const CONFIRMED: [u8; 4] = [0; 4];
 
 /// All listening sockets of the HAProxy whose runtime API is at `admin`.
 ///
 /// # Errors
-/// It does not hand them out.
+/// HAProxy does not hand them over.
 pub(super) async fn take(admin: &Path) -> Result<Vec<OwnedFd>, SocketError> {
     let exchange = async {
         let mut stream = connect(admin).await?;
@@ -47,13 +47,13 @@ pub(super) async fn take(admin: &Path) -> Result<Vec<OwnedFd>, SocketError> {
             stream.write_all(format!("{ASK}\n").as_bytes()).await?;
             let mut count = [0; 4];
             stream.read_exact(&mut count).await?;
-            // Words in the place of a number are a very large one.
+            // An error message instead of the number reads as a very large number.
             let count = usize::try_from(i32::from_ne_bytes(count)).ok().filter(|count| *count <= MOST);
             let count = count.ok_or(io::ErrorKind::InvalidData)?;
             let mut sockets = Vec::with_capacity(count);
             while sockets.len() < count {
                 stream.async_io(Interest::READABLE, || receive(&stream, &mut sockets)).await?;
-                // HAProxy waits for no confirmation of the last message, and is gone.
+                // HAProxy does not wait for the confirmation of the last message, and may have closed the connection.
                 drop(stream.write_all(&CONFIRMED).await);
             }
             Ok(sockets)
@@ -79,10 +79,10 @@ fn receive(stream: &UnixStream, sockets: &mut Vec<OwnedFd>) -> io::Result<()> {
     Ok(())
 }
 
-/// Answers a HAProxy that has asked, and waits until it has them.
+/// Sends the sockets to a HAProxy that has requested them, and waits for its confirmation.
 ///
 /// # Errors
-/// It went away before.
+/// The connection ended before that.
 pub(super) async fn give(mut stream: UnixStream, sockets: &[TcpListener]) -> io::Result<()> {
     let sockets = sockets.get(..MOST).unwrap_or(sockets);
     let count = i32::try_from(sockets.len()).unwrap_or_default();

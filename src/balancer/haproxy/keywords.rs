@@ -1,16 +1,16 @@
-//! What a server is told beyond its address: the same words in the file and in `add server`, which ignores the file's
+//! Keywords of a server besides its address: the same in the file and in `add server`, which ignores the file's
 //! `default-server`.
 
 use std::{fmt, time::Duration};
 
 use plimsoll_api::Traffic;
 
-/// Idle connections to a replica are closed after about a second: one that a replica closes just when a request is
-/// put on it costs that request, and on HAProxy 2.6 idle connections keep a server from being deleted.
+/// Idle connections to a replica are closed after about a second. If a replica closes one just as it is used, the
+/// request on it fails; and on HAProxy 2.6 idle connections prevent the deletion of a server.
 const POOL_PURGE_DELAY: &str = "1s";
 
-/// Requests that find no way to a replica bring its end nearer: after three in a row the next check that fails is the
-/// last. On a dead node each check takes its whole time, and requests notice first.
+/// Failed connections speed up detection: after three in a row, the next failed health check takes the replica down. On
+/// a dead node each check takes its full timeout, so requests notice first.
 const CONNECT_FAILURES: &str = "observe layer4 error-limit 3 on-error sudden-death";
 
 /// Keywords of a server.
@@ -30,7 +30,7 @@ struct Check {
 }
 
 impl Keywords {
-    /// Those of every replica of a service, but for its share of the limit of connections.
+    /// Keywords of every replica of a service, without its share of the limit of connections.
     #[must_use]
     pub fn of(traffic: &Traffic) -> Self {
         let check = traffic.health_check.as_ref().map(|check| Check {
@@ -42,8 +42,8 @@ impl Keywords {
         Self { check, slow_start: traffic.slow_start.into(), maxconn: None }
     }
 
-    /// Those of a standby: one server that may itself be a balancer, which errors of single requests must not take out
-    /// and which has no share to be given little by little.
+    /// Keywords of a standby. It may itself be a balancer, so errors of single requests must not take it out of
+    /// rotation, and it needs no slow start.
     #[must_use]
     pub fn of_standby(traffic: &Traffic) -> Self {
         let Self { check, .. } = Self::of(traffic);
@@ -51,13 +51,13 @@ impl Keywords {
         Self { check, slow_start: Duration::ZERO, maxconn: None }
     }
 
-    /// With so many requests at a time; `None` for any number.
+    /// With a limit of concurrent requests; `None` for no limit.
     #[must_use]
     pub fn with_maxconn(self, maxconn: Option<u32>) -> Self {
         Self { maxconn, ..self }
     }
 
-    /// Whether it is checked.
+    /// Whether there are health checks.
     #[must_use]
     pub fn checks(&self) -> bool {
         self.check.is_some()
@@ -65,7 +65,7 @@ impl Keywords {
 }
 
 impl fmt::Display for Keywords {
-    /// Each with a space before it.
+    /// Each keyword with a space before it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(Check { interval, rise, fall, consecutive_errors }) = &self.check {
             write!(f, " check inter {}ms rise {rise} fall {fall}", interval.as_millis())?;

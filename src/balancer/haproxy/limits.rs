@@ -1,31 +1,31 @@
-//! How many requests a server gets at a time.
+//! Limits of concurrent requests per server.
 
 use super::seen::Seen;
 use crate::balancer::{Standby, Wanted};
 
-/// Any number, for HAProxy 3.0 and newer: there a server without `maxconn` that comes up takes nothing out of the queue
-/// of its backend.
+/// No limit in effect, for HAProxy 3.0 and newer: there a server without `maxconn` takes nothing from the queue of its
+/// backend when it comes up.
 const ANY: u32 = 100_000;
-/// The same for older ones.
+/// No limit, for older versions.
 const UNLIMITED: u32 = 0;
-/// Requests that pass the gate at a time once somebody serves; the agent's gate holds twice as many.
+/// Concurrent requests through the gate once a server is available; the agent's gate holds twice as many.
 const PASSING: u32 = 32;
 
-/// Of one replica.
+/// Limit of one replica.
 pub(super) fn of_replica(wanted: &Wanted, seen: &Seen) -> u32 {
     wanted.connections_per_server().unwrap_or_else(|| any(seen))
 }
 
-/// Of a standby.
+/// Limit of one server of a standby.
 pub(super) fn of_standby(wanted: &Wanted, standby: &Standby, seen: &Seen) -> u32 {
     wanted.connections_to(standby).unwrap_or_else(|| any(seen))
 }
 
-/// Of the gate: one that wakes the service, and as many as a replica takes for those that have waited for the gate
-/// itself, as by a hash.
+/// Limit of the gate: one request, which wakes the service. Requests that were queued for the gate itself, for example
+/// by a hash, then pass as many at a time as one replica takes.
 ///
-/// To close the gate for a moment would send these on to who serves with HAProxy 2.6, and all at once to the gate
-/// with 3.0.
+/// Closing the gate for a moment is no alternative: HAProxy 2.6 would send these requests to the available servers, but
+/// 3.0 all at the same time to the gate.
 pub(super) fn of_gate(wanted: &Wanted, passes: bool) -> u32 {
     if passes { wanted.connections_per_server().unwrap_or(PASSING).min(PASSING) } else { 1 }
 }

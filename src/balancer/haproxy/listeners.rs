@@ -1,4 +1,4 @@
-//! The clients of a HAProxy, and how it lets go of them.
+//! Counts the connections of clients, and closes the listeners of a HAProxy.
 
 use super::{
     HaProxy, NAME,
@@ -9,17 +9,17 @@ use super::{
 };
 use crate::balancer::DriverError;
 
-/// Connections of clients, metrics and health checks left out.
+/// Connections of clients, without those for metrics and health checks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Clients {
-    /// Open ones, idle or not, also those of processes before a reload.
+    /// Open connections, idle or not, including those of processes from before a reload.
     pub now: u64,
-    /// All that the present process ever had.
+    /// All connections since the start of the current process.
     pub ever: u64,
 }
 
 impl Clients {
-    /// From `show stat` of frontends.
+    /// Parses `show stat` of frontends.
     fn read(stat: &str) -> Result<Self, Unreadable> {
         let stat = Stat::read(stat)?;
         let proxy = stat.place("pxname")?;
@@ -30,7 +30,7 @@ impl Clients {
 }
 
 impl HaProxy {
-    /// Its clients now.
+    /// Reads the connections of clients.
     ///
     /// # Errors
     /// HAProxy does not answer.
@@ -43,12 +43,13 @@ impl HaProxy {
         Ok(clients)
     }
 
-    /// Takes no new connection any more, and tells each client with its next answer to close its own.
+    /// Stops accepting connections, and tells each client with the next response to close its connection.
     ///
     /// # Errors
     /// HAProxy does not answer, or refuses.
     pub async fn close_listeners(&self) -> Result<(), DriverError> {
-        // Shut down alone, it keeps its ports open for a process that could take them over, and who connects waits for nobody.
+        // A shutdown alone keeps the ports open for a process that could take them over, so that new connections would
+        // wait in vain.
         let mut refused = None;
         for command in [Command::DisableFrontend, Command::ShutdownFrontend] {
             let command = command(Word::new(LISTENERS)?);

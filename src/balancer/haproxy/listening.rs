@@ -1,5 +1,5 @@
-//! Copies of HAProxy's listening sockets, kept by the agent: whoever connects between HAProxy's death and its next start
-//! waits in the kernel's queue, where otherwise they would be refused.
+//! Copies of HAProxy's listening sockets, kept by the agent: after HAProxy has died, new connections wait in the
+//! kernel's queue for its next start instead of being refused.
 
 use std::{
     collections::BTreeSet,
@@ -21,15 +21,15 @@ use tokio::{
 use super::{handover, socket::SocketError};
 use crate::balancer::Epoch;
 
-/// How long HAProxy waits for each part of a handover, and we for all of it.
+/// HAProxy's timeout for each part of a handover, and ours for all of it.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// So long a HAProxy that died is waited for: the kubelet starts a container anew within a second or two, but after a
-/// second death only after 10 s (its back-off), in which clients do better to try another balancer.
+/// How long the copies are kept after HAProxy has died. The kubelet restarts a container within a second or two, but
+/// after a second crash only after 10 s (its back-off), when clients do better to try another balancer.
 const KEPT: Duration = Duration::from_secs(5);
-/// How long to wait when no connection can be accepted.
+/// Pause after a connection could not be accepted.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The copies, and the socket at which a HAProxy that starts gets them.
+/// The copies, and the socket from which a starting HAProxy gets them.
 #[derive(Debug)]
 pub struct Listening {
     path: PathBuf,
@@ -38,18 +38,18 @@ pub struct Listening {
 
 #[derive(Debug, Default)]
 struct Copies {
-    /// Whether somebody hands them out: a HAProxy that starts without them has sockets of its own, beside which copies would
-    /// only take connections away.
+    /// Whether [`Listening::serve`] hands them out. A HAProxy that starts without them opens its own sockets, and
+    /// copies would take connections away from those.
     handed_out: bool,
     sockets: Vec<TcpListener>,
     /// The process that all of them were taken from.
     of: Option<Epoch>,
-    /// Since when none runs.
+    /// Since when no HAProxy runs.
     missing: Option<Instant>,
 }
 
 impl Copies {
-    /// Whoever waits in them is refused.
+    /// Closes the copies: connections that wait in them are refused.
     fn close(&mut self) {
         self.sockets.clear();
         self.of = None;
@@ -61,10 +61,11 @@ impl Listening {
         Self { path, copies: Mutex::default() }
     }
 
-    /// Takes copies of the clients' ports of the HAProxy at the socket `admin`, unless it is the process that they are from.
+    /// Copies the sockets of the clients' ports from the HAProxy at the socket `admin`, unless the copies are already
+    /// from that process.
     ///
     /// # Errors
-    /// It does not hand them out.
+    /// HAProxy does not hand them over.
     pub(super) async fn follow(
         &self,
         admin: &Path,
@@ -77,12 +78,12 @@ impl Listening {
             if !copies.handed_out || copies.of == Some(process) {
                 return Ok(());
             }
-            // It has taken them over by now, or has its own.
+            // The process has taken them over by now, or has its own.
             copies.close();
         }
         let taken = handover::take(admin).await?.into_iter().map(TcpListener::from);
         let port = |socket: &TcpListener| Some(socket.local_addr().ok()?.port());
-        // HAProxy's own metrics and sockets have to be found closed when it does not run.
+        // The port for metrics and the unix sockets must be closed while HAProxy does not run.
         let sockets: Vec<_> =
             taken.filter(|socket| port(socket).is_some_and(|port| ports.contains(&port))).collect();
         let complete = sockets.iter().filter_map(port).collect::<BTreeSet<_>>() == *ports;
@@ -91,7 +92,7 @@ impl Listening {
         Ok(())
     }
 
-    /// No HAProxy runs: after 5 s whoever waits for one is refused, and everybody after.
+    /// Records that no HAProxy runs. After 5 s the copies are closed: waiting and new connections are refused.
     pub(super) fn missed(&self) {
         let mut copies = self.copies();
         if copies.missing.get_or_insert_with(Instant::now).elapsed() >= KEPT {
@@ -99,12 +100,13 @@ impl Listening {
         }
     }
 
-    /// Hands the copies to each HAProxy that starts, until it is dropped. Without the socket for that there are no copies.
+    /// Hands the copies to each starting HAProxy, until it is dropped. If the socket for that can't be bound, no copies
+    /// are kept.
     pub async fn serve(&self) {
         let listener = match self.bind() {
             Ok(listener) => listener,
             Err(error) => {
-                tracing::warn!(%error, "no copies of HAProxy's listening sockets: when it dies, clients are refused");
+                tracing::warn!(%error, "can't keep listening sockets: if HAProxy dies, clients are refused");
                 return pending().await;
             }
         };
@@ -113,20 +115,20 @@ impl Listening {
             let given = match listener.accept().await {
                 Ok((stream, _)) => timeout(PATIENCE, self.answer(stream)).await,
                 Err(error) => {
-                    tracing::warn!(%error, "a HAProxy that starts can't connect");
+                    tracing::warn!(%error, "a starting HAProxy can't connect for its listening sockets");
                     sleep(PAUSE).await;
                     continue;
                 }
             };
             if let Err(error) = given.unwrap_or(Err(io::ErrorKind::TimedOut.into())) {
-                tracing::warn!(%error, "a HAProxy that starts did not take its listening sockets");
+                tracing::warn!(%error, "a starting HAProxy did not take over its listening sockets");
                 self.copies().close();
             }
         }
     }
 
     fn bind(&self) -> io::Result<UnixListener> {
-        // An agent that was killed left its own behind.
+        // A killed agent leaves its socket behind.
         match fs::remove_file(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             Ok(()) | Err(_) => UnixListener::bind(&self.path),

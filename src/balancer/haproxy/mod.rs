@@ -1,7 +1,8 @@
-//! HAProxy 2.6 or newer, driven through its runtime API on a unix socket; reloaded only when its structure changes.
+//! HAProxy 2.6 or newer, driven through its runtime API on a unix socket and reloaded only when its structure changes.
 //!
-//! The file always says what runs, so that a process that starts finds its servers; what runs is changed by commands
-//! and read back. Everything is planned from what was read back, so whatever was cut short is simply planned again.
+//! The file always describes the wanted state, so that a restarted process finds its servers. The running process is
+//! changed by runtime commands and read back. Each plan starts from the state that was read back, so an interrupted
+//! change is planned again.
 
 mod access_log;
 mod apply;
@@ -49,31 +50,32 @@ use tokio::sync::Mutex;
 use self::command::{Command, FileWord};
 use super::{DriverError, Epoch, Usage, Wanted};
 
-/// As it is called in messages.
+/// Name in messages.
 const NAME: &str = "HAProxy";
-/// Rounds of plan, apply and read back until what is left is called a difference.
+/// Rounds of plan, apply and read back before the remaining steps are reported as a difference.
 const ROUNDS: usize = 3;
-/// A difference that commands can't mend is mended by a reload, at most so often.
-const MEND_EVERY: Duration = Duration::from_secs(60);
+/// Shortest time between two reloads for differences that commands could not repair.
+const REPAIR_EVERY: Duration = Duration::from_secs(60);
 
 /// One HAProxy on this machine.
 #[derive(Debug)]
 pub struct HaProxy {
     paths: Paths,
     listening: Listening,
-    /// When it was last reloaded for a difference; held while synchronising, which is done by one at a time.
-    mended: Mutex<Option<Instant>>,
+    /// When it was last reloaded for a difference. The lock is held during a synchronisation, so that only one runs at
+    /// a time.
+    repaired: Mutex<Option<Instant>>,
 }
 
 impl HaProxy {
-    /// The one at `paths`, running or not.
+    /// A HAProxy at `paths`, running or not.
     #[must_use]
     pub fn new(paths: Paths) -> Self {
         let listening = Listening::at(paths.listening.clone());
-        Self { paths, listening, mended: Mutex::new(None) }
+        Self { paths, listening, repaired: Mutex::new(None) }
     }
 
-    /// Where it is.
+    /// Its files, sockets and ports.
     #[must_use]
     pub fn paths(&self) -> &Paths {
         &self.paths
@@ -85,10 +87,10 @@ impl HaProxy {
         &self.listening
     }
 
-    /// What runs.
+    /// Reads the running state.
     ///
     /// # Errors
-    /// HAProxy does not answer, or not as the manual says.
+    /// HAProxy does not answer, or its answer lacks a documented field.
     pub async fn observe(&self) -> Result<Seen, DriverError> {
         let map = Command::ShowMap(FileWord::new(&self.paths.shares.display().to_string())?);
         let commands = [Command::ShowInfo, Command::ShowServersState, Command::ShowStat, map];
@@ -100,7 +102,7 @@ impl HaProxy {
         }
     }
 
-    /// Its servers by the names of pods, without what only `show stat` counts (it has 600 bytes for each, this 100).
+    /// The servers by pod name, without the counts of `show stat` (which has 600 bytes for each server; this has 100).
     ///
     /// # Errors
     /// As [`Self::observe`].
@@ -108,7 +110,7 @@ impl HaProxy {
         Ok(seen::servers(&socket::ask(&self.paths.admin, &Command::ShowServersState).await?)?)
     }
 
-    /// Which process runs: when it is another one, what was told to the one before is to be told again.
+    /// Identity of the running process. When it changes, everything sent to the previous process must be sent again.
     ///
     /// # Errors
     /// As [`Self::observe`].
@@ -117,7 +119,7 @@ impl HaProxy {
         Ok(Epoch::read(&info)?)
     }
 
-    /// How much of what it can take is in use.
+    /// Utilization of the capacity.
     ///
     /// # Errors
     /// As [`Self::observe`].
@@ -131,7 +133,7 @@ impl HaProxy {
         }
     }
 
-    /// Requests that wait although no replica is there to serve them.
+    /// Held requests: those that wait because no replica can take them.
     ///
     /// # Errors
     /// As [`Self::observe`].
@@ -139,13 +141,14 @@ impl HaProxy {
         Ok(self.observe().await?.held())
     }
 
-    /// Brings `wanted` about and reads it back: the file, the structure by a reload, the servers by commands.
+    /// Applies `wanted` and reads it back: writes the file, reloads for a new structure, and changes servers by
+    /// commands.
     ///
     /// # Errors
-    /// HAProxy refuses the configuration or does not answer. The file is in place even when it does not run, so
+    /// HAProxy refuses the configuration or does not answer. The file is written even when HAProxy does not run, so
     /// that it starts with it ([`DriverError::is_down`]).
     pub async fn sync(&self, wanted: &Wanted) -> Result<Report, DriverError> {
-        let mut mended = self.mended.lock().await;
+        let mut repaired = self.repaired.lock().await;
         let config = Config::of(wanted, &self.paths)?;
         let mut seen = match self.observe().await {
             Ok(seen) => seen,
@@ -165,9 +168,9 @@ impl HaProxy {
         }
         self.listen_on(wanted, &seen).await;
         let (mut steps, mut left) = self.rounds(wanted, &mut seen).await?;
-        let due = mended.is_none_or(|at| at.elapsed() >= MEND_EVERY);
+        let due = repaired.is_none_or(|at| at.elapsed() >= REPAIR_EVERY);
         if due && !reloaded && left.iter().any(|step| !is_collection(step)) {
-            *mended = Some(Instant::now());
+            *repaired = Some(Instant::now());
             seen = self.take_over(&config.structure, &seen).await?;
             reloaded = true;
             self.listen_on(wanted, &seen).await;
@@ -178,15 +181,16 @@ impl HaProxy {
         Ok(report(reloaded, steps, left, seen))
     }
 
-    /// Has the copies of the listening sockets be those of the process that runs.
+    /// Keeps copies of the listening sockets of the running process.
     async fn listen_on(&self, wanted: &Wanted, seen: &Seen) {
         let ports = wanted.listeners.iter().map(|listen| listen.port).collect();
         if let Err(error) = self.listening.follow(&self.paths.admin, seen.epoch, &ports).await {
-            tracing::warn!(%error, "no copies of HAProxy's listening sockets: if it dies now, clients are refused");
+            tracing::warn!(%error, "can't copy HAProxy's listening sockets: if it dies, clients are refused");
         }
     }
 
-    /// Plans, applies and reads back until nothing is left but what has to wait; what was done, and what is left.
+    /// Plans, applies and reads back until only deletions of busy servers are left. Returns the applied and the
+    /// remaining steps.
     async fn rounds(&self, wanted: &Wanted, seen: &mut Seen) -> Result<(Vec<Done>, Vec<Step>), DriverError> {
         let mut done = Vec::new();
         let mut left = plan(wanted, seen);
@@ -202,7 +206,7 @@ impl HaProxy {
     }
 }
 
-/// Whether it waits for what a server still holds, and is no difference that a request would notice.
+/// Whether the step deletes a server. It may have to wait until the server is idle, without effect on requests.
 fn is_collection(step: &Step) -> bool {
     matches!(step, Step::Delete(_))
 }
@@ -213,7 +217,7 @@ fn report(reloaded: bool, steps: Vec<Done>, left: Vec<Step>, seen: Seen) -> Repo
         let refused = steps.iter().rev().find(|done| done.step == *step);
         match refused.map(|done| &done.answer) {
             Some(Answer::Refused(words)) => format!("HAProxy refuses {step:?}: {words}"),
-            _ => format!("HAProxy took {step:?} but does not show it"),
+            _ => format!("HAProxy accepted {step:?}, but its state does not show it"),
         }
     });
     let message = message.or_else(|| {

@@ -1,4 +1,4 @@
-//! Where a HAProxy's files, sockets and ports are.
+//! Files, sockets and ports of a HAProxy.
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -7,7 +7,7 @@ use std::{
 
 use crate::balancer::HEALTH_PORT;
 
-/// Where a HAProxy's files, sockets and ports are. It is to be started by
+/// Files, sockets and ports of a HAProxy. It must be started by
 /// `haproxy -W -db -f CONFIG -S MASTER -x LISTENING`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Paths {
@@ -21,16 +21,16 @@ pub struct Paths {
     pub admin: PathBuf,
     /// Socket of the master process.
     pub master: PathBuf,
-    /// Socket at which a HAProxy that starts gets the listening sockets of the one before it.
+    /// Socket from which a starting HAProxy gets the listening sockets of the previous one.
     pub listening: PathBuf,
-    /// Address that all ports are bound to; an unspecified IPv6 address takes IPv4 too.
+    /// Address that all ports are bound to; an unspecified IPv6 address includes IPv4.
     pub listen: IpAddr,
     /// Port of metrics and of `/healthz`.
     pub metrics: u16,
 }
 
 impl Paths {
-    /// The usual names in a folder of its own.
+    /// The default names in `folder`.
     #[must_use]
     pub fn in_folder(folder: &Path) -> Self {
         Self {

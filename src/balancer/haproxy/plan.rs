@@ -1,8 +1,8 @@
-//! From what runs to what is wanted, as steps. Pure.
+//! Plans the steps from the running state to the wanted one. Pure.
 //!
-//! What adds capacity stands before what takes it: at no moment are fewer servers usable than before or than after,
-//! whichever are fewer; and at no moment has the service, or a standby, a greater share than before or than after. The
-//! plan of a state that was reached is empty, so a plan that was cut short is made anew.
+//! Steps that add capacity come before those that remove it: at no time are fewer servers usable than before or after,
+//! whichever is less. At no time is the share of the service or of a standby larger than before or after, whichever is
+//! more. The plan for a reached state is empty, so an interrupted plan is simply made again.
 
 mod failover;
 
@@ -22,36 +22,36 @@ use crate::balancer::{Server, ServerState, Wanted};
 /// One change of a running HAProxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// A new server, in maintenance; where there is a limit, of one request at a time.
+    /// Adds a server in maintenance. If there is a limit, it starts with one concurrent request.
     Add(String, SocketAddr),
-    /// Cookies for servers that were added.
+    /// Derives cookies for servers that were added.
     Cookies,
-    /// Another address under the same name.
+    /// Changes the address of a server.
     Move(String, SocketAddr),
-    /// Requests at a time; 0 for any number.
+    /// Limits concurrent requests; 0 for no limit.
     Limit(String, u32),
-    /// Its checks begin.
+    /// Starts the health checks.
     Check(String),
-    /// What the checks found at the address before does not count.
+    /// Discards the result of the health checks at the previous address.
     Forget(String),
-    /// A full share.
+    /// Sets the full weight.
     Share(String),
-    /// It gets requests.
+    /// The server gets requests.
     Ready(String),
-    /// It gets no new requests but those that are bound to it.
+    /// The server gets only requests of sessions bound to it.
     Drain(String),
-    /// It gets no requests at all; those that it has are finished.
+    /// The server gets no requests at all; those in progress finish.
     Close(String),
-    /// The draw below which a standby gets requests, in the map of shares.
+    /// Changes the bound of a standby in the map of shares.
     Bound(String, u8),
-    /// The same for one that the map has not.
+    /// Adds the bound of a standby to the map of shares.
     NewBound(String, u8),
-    /// It is removed. Refused while anything holds it: the next plan has it again.
+    /// Deletes a server. Refused while it is in use; the next plan contains it again.
     Delete(String),
 }
 
 impl Step {
-    /// The server that it is about, if it is one.
+    /// The server that the step concerns, if any.
     #[must_use]
     pub fn server(&self) -> Option<&str> {
         match self {
@@ -67,10 +67,10 @@ impl Step {
         }
     }
 
-    /// The command for it.
+    /// The command for the step.
     ///
     /// # Errors
-    /// A name has no place in a command.
+    /// A name is not allowed in a command.
     pub fn command(&self, wanted: &Wanted, paths: &Paths) -> Result<Command, BadWord> {
         let name = |server: &str| {
             let backend = Word::new(&backend_of(wanted, server))?;
@@ -79,8 +79,9 @@ impl Step {
         let map = || FileWord::new(&paths.shares.display().to_string());
         Ok(match self {
             Self::Add(server, address) => {
-                // A server that becomes ready takes as many requests from the queue as its limit allows, before any of
-                // them counts (2.6): up to twice the limit. With the limit set when it is ready, it holds.
+                // On 2.6 a server that becomes ready takes as many requests from the queue as its limit allows, before
+                // any of them is counted: up to twice the limit. A limit that is set after the server is ready is
+                // respected.
                 let maxconn = wanted.connections_per_server().map(|_| 1);
                 let keywords = Keywords::of(&wanted.traffic).with_maxconn(maxconn);
                 Command::AddServer { name: name(server)?, address: *address, keywords }
@@ -104,9 +105,9 @@ impl Step {
     }
 }
 
-/// Steps from `seen` to `wanted`; none when it is reached.
+/// Steps from `seen` to `wanted`; empty when it is reached.
 ///
-/// `seen` must run the structure that is wanted: what differs there takes a reload.
+/// `seen` must have the wanted structure: a difference there needs a reload.
 #[must_use]
 pub fn plan(wanted: &Wanted, seen: &Seen) -> Vec<Step> {
     let checks = Keywords::of(&wanted.traffic).checks();
@@ -140,7 +141,7 @@ pub fn plan(wanted: &Wanted, seen: &Seen) -> Vec<Step> {
     plan.in_order()
 }
 
-/// Steps by the order in which they are taken.
+/// Steps in the order of execution.
 #[derive(Default)]
 struct Phases {
     add: Vec<Step>,
@@ -191,7 +192,7 @@ impl Phases {
                 }
             }
             (ServerState::Drain, AdminState::Ready) => self.take.push(Step::Drain(pod.to_owned())),
-            // In maintenance is what was drained and is idle: nothing may come back to it.
+            // A drained and idle server is in maintenance and stays there, so that no session returns to it.
             (ServerState::Drain, AdminState::Drain | AdminState::Maint) => {}
         }
     }

@@ -1,4 +1,4 @@
-//! A new structure: written, checked, taken over by new processes, and undone if it is not.
+//! Reloads for a new structure: writes and checks the file, starts new processes, and restores the file if they fail.
 
 use std::time::{Duration, Instant};
 
@@ -14,21 +14,21 @@ use super::{
 };
 use crate::balancer::{DriverError, files};
 
-/// How long new processes may take to serve: with 1,000 servers and certificates a second or two.
+/// How long new processes may take to serve. With 1,000 servers and certificates they take a second or two.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// How often it is looked for them.
+/// Interval of looking for them.
 const POLL: Duration = Duration::from_millis(20);
 
 impl HaProxy {
-    /// Puts the file in place; a new structure only after HAProxy's own check. Whether it was another one.
+    /// Writes the file; a new structure only after HAProxy's own check. Returns whether the file changed.
     ///
-    /// To be called before HAProxy is started, which needs the file.
+    /// Must be called before HAProxy is started, which needs the file.
     ///
     /// # Errors
-    /// The file can't be written, or HAProxy refuses it: then the one before stays.
+    /// The file can't be written, or HAProxy refuses it: then the previous file stays.
     pub async fn write(&self, config: &Config) -> Result<bool, DriverError> {
-        // First, since a configuration with standbys is refused without it. Whatever it says of a standby that another
-        // configuration has not is not read.
+        // First, since a configuration with standbys is refused without the map. Entries of standbys that a
+        // configuration does not have are never read.
         let shares = &self.paths.shares;
         if !config.shares.is_empty() && files::read(shares).await?.as_deref() != Some(&config.shares) {
             files::replace(shares, &config.shares).await?;
@@ -39,7 +39,7 @@ impl HaProxy {
         }
         let same = before.as_deref().and_then(structure_of) == Some(&config.structure);
         let beside = files::write_beside(&self.paths.config, &config.text).await?;
-        // Servers' lines are names and addresses, which can't be refused.
+        // Lines of servers have only names and addresses, which can't be refused.
         if !same && let Some(words) = check(&self.paths.program, &beside).await? {
             return Err(DriverError::Refused { by: NAME, words });
         }
@@ -47,10 +47,10 @@ impl HaProxy {
         Ok(true)
     }
 
-    /// Has new processes take over with the file as `config` says; what the old ones do is finished by them.
+    /// Writes `config` and starts new processes with it; the old ones finish their requests.
     ///
     /// # Errors
-    /// As [`Self::write`]; or no new process serves within 15 s: then the file before is put back.
+    /// As [`Self::write`]; or no new process serves within 15 s: then the previous file is restored.
     pub(super) async fn reload(&self, config: &Config, before: &Seen) -> Result<Seen, DriverError> {
         let file = files::read(&self.paths.config).await?;
         self.write(config).await?;
@@ -61,14 +61,14 @@ impl HaProxy {
         taken_over
     }
 
-    /// Has new processes take over with the file as it is, and waits for one that serves `structure`.
+    /// Starts new processes with the current file, and waits for one that serves `structure`.
     ///
     /// # Errors
     /// No new process serves it within 15 s.
     pub(super) async fn take_over(&self, structure: &str, before: &Seen) -> Result<Seen, DriverError> {
         let answer = socket::ask_master(&self.paths.master, &Command::Reload).await?;
         if let Answer::Refused(_) = Command::Reload.answered(&answer) {
-            // From 2.7 on the answer comes when it is over, with what new processes say.
+            // From 2.7 on the answer arrives after the reload, with the messages of the new processes.
             let words: String =
                 answer.lines().skip(1).collect::<Vec<_>>().join(" ").chars().take(300).collect();
             return Err(DriverError::Reload { by: NAME, words });
@@ -80,7 +80,7 @@ impl HaProxy {
                 Ok(seen) if seen.epoch != before.epoch && seen.structure.as_deref() == Some(structure) => {
                     return Ok(seen);
                 }
-                Ok(seen) => last = format!("after 15 s the process {} still serves", seen.epoch.pid),
+                Ok(seen) => last = format!("the process {} still serves after 15 s", seen.epoch.pid),
                 Err(error) => last = error.to_string(),
             }
             sleep(POLL).await;

@@ -1,4 +1,4 @@
-//! What a running HAProxy says of itself: `show info`, `show servers state`, `show stat`.
+//! The state of a running HAProxy: `show info`, `show servers state`, `show stat` and `show map`.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -12,34 +12,34 @@ use super::{
 };
 use crate::balancer::Epoch;
 
-/// One process and what it does.
+/// State of one process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// Which process; another one knows nothing of what was told to the one before.
+    /// Identity of the process. Another process has not received the commands sent to this one.
     pub epoch: Epoch,
-    /// Its version, as `2.6.12`.
+    /// Version, for example `2.6.12`.
     pub version: String,
     /// The structure of the configuration that it was started with; `None` for a file that is not ours.
     pub structure: Option<String>,
-    /// Servers that pods could be the names of.
+    /// Servers whose names are valid pod names.
     pub servers: BTreeMap<String, SeenServer>,
     /// The gate.
     pub gate: Option<SeenServer>,
     /// Servers of standbys, by their names in the configuration.
     pub standbys: BTreeMap<String, SeenServer>,
-    /// The map of shares: what it says for each standby, and `None` where that is no number or not one.
+    /// The map of shares: the bound of each standby, or `None` if it is not exactly one number.
     pub shares: BTreeMap<String, Option<u8>>,
-    /// Servers that no pod can be the name of, and that are not ours.
+    /// Servers that are not Plimsoll's: their names can't be pod names.
     pub foreign: Vec<String>,
-    /// Requests that wait for any server but a standby's own.
+    /// Queued requests, without those in the standbys' own backends.
     pub queued: u32,
 }
 
 impl Epoch {
-    /// From the answer to `show info`.
+    /// Parses the answer to `show info`.
     ///
     /// # Errors
-    /// It lacks something.
+    /// A field is missing.
     pub fn read(info: &str) -> Result<Self, Unreadable> {
         let number = |name| -> Result<u64, Unreadable> {
             field(info, name)?.parse().map_err(|_| Unreadable { command: "show info", missing: name })
@@ -57,55 +57,55 @@ pub(super) fn field<'a>(info: &'a str, name: &'static str) -> Result<&'a str, Un
 /// One server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SeenServer {
-    /// Where it listens.
+    /// Its address.
     pub address: SocketAddr,
-    /// What it was told.
+    /// Administrative state.
     pub admin: AdminState,
-    /// Whether its checks find it fit (or it has none).
+    /// Whether its health checks pass, or it has none.
     pub up: bool,
-    /// Its share; 0 is as good as drained.
+    /// Weight; 0 has the same effect as draining.
     pub weight: u16,
-    /// Requests at a time; 0 for any number.
+    /// Limit of concurrent requests; 0 for no limit.
     pub maxconn: u32,
-    /// Whether its checks are on.
+    /// Whether its health checks are on.
     pub checked: bool,
     /// Whether it has a cookie.
     pub cookie: bool,
-    /// Requests that it works on.
+    /// Requests in progress.
     pub active: u32,
-    /// Requests that wait for it alone.
+    /// Requests queued for this server.
     pub queued: u32,
 }
 
 impl SeenServer {
-    /// Whether new requests go there.
+    /// Whether it gets new requests.
     #[must_use]
     pub fn usable(&self) -> bool {
         self.admin == AdminState::Ready && self.weight > 0 && self.up
     }
 
-    /// Whether no request is there, nor waits for it.
+    /// Whether it has no request, in progress or queued.
     #[must_use]
     pub fn idle(&self) -> bool {
         self.active == 0 && self.queued == 0
     }
 }
 
-/// An answer that is not what the manual says.
+/// An answer that lacks a documented field.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("HAProxy's answer to `{command}` has no {missing}")]
 pub struct Unreadable {
-    /// What was asked.
+    /// The command.
     pub command: &'static str,
-    /// What is not there.
+    /// The missing field.
     pub missing: &'static str,
 }
 
 impl Seen {
-    /// From the answers; `map` is one of words where there is no map.
+    /// Parses the answers. `map` is an error message if there is no map.
     ///
     /// # Errors
-    /// One of them lacks something.
+    /// A field is missing in one of them.
     pub fn read(info: &str, state: &str, stat: &str, map: &str) -> Result<Self, Unreadable> {
         let field = |name| field(info, name);
         let counts = Counts::read(stat)?;
@@ -139,13 +139,13 @@ impl Seen {
         Ok(seen)
     }
 
-    /// Replicas that new requests go to.
+    /// Number of replicas that get new requests.
     #[must_use]
     pub fn usable(&self) -> usize {
         self.servers.values().filter(|server| server.usable()).count()
     }
 
-    /// Requests that wait although no replica is there to serve them.
+    /// Held requests: those that wait because no replica can take them.
     #[must_use]
     pub fn held(&self) -> u32 {
         match &self.gate {
@@ -155,15 +155,15 @@ impl Seen {
     }
 }
 
-/// Servers that pods could be the names of, from the answer to `show servers state` alone.
+/// Servers whose names are valid pod names, from the answer to `show servers state` alone.
 ///
 /// # Errors
-/// It lacks something.
+/// A field is missing.
 pub(super) fn servers(state: &str) -> Result<BTreeMap<String, SeenServer>, Unreadable> {
     states(state)?.filter(|server| server.as_ref().map_or(true, |(name, _)| is_pod_name(name))).collect()
 }
 
-/// Lines as `0x557421654fe0 east 30`.
+/// Parses lines such as `0x557421654fe0 east 30`.
 fn shares(map: &str) -> BTreeMap<String, Option<u8>> {
     let mut shares = BTreeMap::new();
     for line in map.lines().filter(|line| line.starts_with("0x")) {
@@ -178,22 +178,22 @@ fn shares(map: &str) -> BTreeMap<String, Option<u8>> {
     shares
 }
 
-/// As Kubernetes names pods: a DNS subdomain.
+/// Whether it is a valid pod name: a DNS subdomain.
 fn is_pod_name(name: &str) -> bool {
     let fits = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || ".-".contains(char);
     name.starts_with(|char: char| char != '-' && char != '.') && name.chars().all(fits)
 }
 
-/// The columns of a table by the words of its first line that begins with `#`.
+/// Column indexes by name, from a header that begins with `#`.
 fn columns(header: &str, separator: char) -> HashMap<&str, usize> {
     let header = header.trim_start_matches('#').trim_start();
     header.split(separator).enumerate().map(|(place, name)| (name, place)).collect()
 }
 
-/// Administrative states in `srv_admin_state` (management.txt of 2.6, 9.3): forced, inherited, by configuration, by
-/// name resolution.
+/// Maintenance bits of `srv_admin_state` (management.txt of 2.6, 9.3): forced, inherited, by configuration, by name
+/// resolution.
 const MAINT: u32 = 0x01 | 0x02 | 0x20 | 0x40;
-/// Forced and inherited.
+/// Drain bits: forced and inherited.
 const DRAIN: u32 = 0x08 | 0x10;
 /// `srv_check_state`: the check is on.
 const CHECK_ENABLED: u32 = 0x04;
@@ -239,7 +239,7 @@ fn states(text: &str) -> Result<impl Iterator<Item = Result<Named, Unreadable>>,
     }))
 }
 
-/// What `show stat` adds.
+/// Counts from `show stat`.
 pub(super) struct Counts<'a> {
     servers: HashMap<&'a str, Count>,
     queued: u32,
@@ -254,7 +254,7 @@ struct Count {
 }
 
 impl<'a> Counts<'a> {
-    /// Rows of backends and servers.
+    /// Parses the rows of backends and servers.
     pub(super) fn read(text: &'a str) -> Result<Self, Unreadable> {
         let stat = Stat::read(text)?;
         let (backend, name) = (stat.place("pxname")?, stat.place("svname")?);
@@ -281,7 +281,7 @@ impl<'a> Counts<'a> {
         Ok(counts)
     }
 
-    /// Whether this server has no request, also when it is not there.
+    /// Whether the server has no request; true for an unknown server.
     pub(super) fn idle(&self, server: &str) -> bool {
         self.servers.get(server).is_none_or(|count| count.active == 0 && count.queued == 0)
     }
@@ -300,7 +300,7 @@ pub(super) struct Stat<'a> {
 
 impl<'a> Stat<'a> {
     /// # Errors
-    /// There is no header.
+    /// The header is missing.
     pub(super) fn read(text: &'a str) -> Result<Self, Unreadable> {
         let header = text.lines().find(|line| line.starts_with('#')).ok_or(Self::missing("header"))?;
         Ok(Self { columns: columns(header, ','), text })
@@ -310,7 +310,7 @@ impl<'a> Stat<'a> {
         Unreadable { command: "show stat", missing }
     }
 
-    /// The place of a column among the fields of a row.
+    /// Index of a column among the fields of a row.
     pub(super) fn place(&self, column: &'static str) -> Result<usize, Unreadable> {
         self.columns.get(column).copied().ok_or(Self::missing(column))
     }
@@ -321,13 +321,14 @@ impl<'a> Stat<'a> {
         field.and_then(|field| field.parse().ok()).ok_or(Self::missing(column))
     }
 
-    /// The fields of each row. Texts of checks stand behind all columns that are read, so a comma in one does no harm.
+    /// The fields of each row. Messages of health checks come after all columns that are read, so a comma in one does
+    /// no harm.
     pub(super) fn rows(&self) -> impl Iterator<Item = Vec<&'a str>> {
         self.text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()).map(split)
     }
 }
 
-/// Fields of a line of CSV; those in double quotes may hold commas.
+/// Fields of a line of CSV; a quoted field may contain commas.
 fn split(line: &str) -> Vec<&str> {
     let mut inside = false;
     line.split(move |char| {

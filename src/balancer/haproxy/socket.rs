@@ -1,4 +1,4 @@
-//! HAProxy's unix sockets: one connection for a batch of commands, and every answer is told from the next.
+//! HAProxy's unix sockets: one connection for a batch of commands, whose answers are told apart by the prompt.
 
 use std::{
     io,
@@ -14,22 +14,21 @@ use tokio::{
 
 use super::command::Command;
 
-/// The longest exchange.
+/// Timeout of one exchange.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
-/// The longest time in which a master executes itself anew: it reads the configuration in it.
+/// Longest time for which a master does not listen while it re-executes itself and reads the configuration.
 const REEXECUTION: Duration = Duration::from_secs(2);
-/// How often a master is tried within that.
+/// Interval between attempts to connect to a master within that time.
 const POLL: Duration = Duration::from_millis(20);
 /// The longest answer: `show stat` of 10,000 servers has 5 MiB.
 const LONGEST: usize = 32 << 20;
-/// What ends each answer of a socket in interactive mode. Without that mode it is a blank line, which an answer of
-/// several lines may have too.
+/// End of each answer in interactive mode. Otherwise it is a blank line, which may also be part of an answer.
 const PROMPT: &[u8] = b"\n> ";
 
 /// A socket does not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
-    /// HAProxy does not run, or not here.
+    /// The connection failed: HAProxy does not run, or uses another path.
     #[error("cannot connect to HAProxy's socket {path}: {source}")]
     Connect {
         /// The socket.
@@ -38,7 +37,7 @@ pub enum SocketError {
         source: io::Error,
     },
     /// The connection broke.
-    #[error("HAProxy's socket broke after {answered} of {commands} answers: {source}")]
+    #[error("the connection to HAProxy's socket broke after {answered} of {commands} answers: {source}")]
     Broken {
         /// Answers before that.
         answered: usize,
@@ -47,8 +46,8 @@ pub enum SocketError {
         /// Why.
         source: io::Error,
     },
-    /// It takes too long.
-    #[error("HAProxy's socket gave {answered} of {commands} answers within 5 s")]
+    /// The answers did not arrive in time.
+    #[error("HAProxy sent only {answered} of {commands} answers within 5 s")]
     Slow {
         /// Answers in that time.
         answered: usize,
@@ -61,7 +60,7 @@ pub enum SocketError {
 }
 
 impl SocketError {
-    /// A bounded word for metrics.
+    /// Label value for metrics, from a fixed set.
     #[must_use]
     pub fn label(&self) -> &'static str {
         match self {
@@ -73,7 +72,8 @@ impl SocketError {
     }
 }
 
-/// Asks one command and takes everything until the connection is closed, which the master only does after our end.
+/// Sends one command and reads the answer until the connection is closed. The master closes it only after our end is
+/// shut down.
 ///
 /// # Errors
 /// The socket does not answer.
@@ -99,7 +99,7 @@ pub async fn ask(path: &Path, command: &Command) -> Result<String, SocketError> 
     timeout(PATIENCE, exchange).await.unwrap_or(Err(SocketError::Slow { answered: 0, commands: 1 }))
 }
 
-/// As [`ask`], of the master, which does not listen for the moments in which it executes itself anew.
+/// As [`ask`], for the master, which does not listen for a moment while it re-executes itself.
 ///
 /// # Errors
 /// The socket does not answer for two seconds.
@@ -113,11 +113,11 @@ pub async fn ask_master(path: &Path, command: &Command) -> Result<String, Socket
     }
 }
 
-/// Sends commands of one line each, one after the other without waiting, and gives each to `take` with its answer as
-/// soon as that is there.
+/// Sends single-line commands without waiting in between, and passes each to `take` with its answer as soon as that
+/// arrives.
 ///
 /// # Errors
-/// The socket does not answer all of them; those that were given to `take` were executed, of the others it is unknown.
+/// Not all commands were answered. Those passed to `take` were executed; for the others it is unknown.
 pub async fn batch(
     path: &Path,
     commands: &[Command],
@@ -131,7 +131,7 @@ pub async fn batch(
             lines += &format!("{command}\n");
         }
         lines += "quit\n";
-        // Answers are read while commands are written: HAProxy reads no further while it can't answer.
+        // Answers are read while commands are written: HAProxy stops reading while it can't answer.
         let write = async move {
             let written = writer.write_all(lines.as_bytes()).await;
             written.map(|()| writer) // kept open until the last answer
@@ -153,7 +153,7 @@ pub async fn batch(
                     from = end + PROMPT.len();
                 }
                 buffer.drain(..from);
-                // The prompt may come in two pieces.
+                // The prompt may arrive in two pieces.
                 searched = buffer.len().saturating_sub(PROMPT.len());
                 if answered == commands.len() && !first {
                     return Ok(());
@@ -171,7 +171,7 @@ pub async fn batch(
                 }
             }
         };
-        // If writing fails, the answers end, and that says how far it came.
+        // If writing fails, reading ends too, and its error has the number of answers.
         let (_written, read) = tokio::join!(write, read);
         read
     };

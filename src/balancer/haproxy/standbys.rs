@@ -1,20 +1,21 @@
 //! Standbys of `spec.failover` in haproxy.cfg, and the map with their shares.
 //!
-//! Each standby has a backend of its own, with the same limits, priorities, checks, retries and timeouts as the
-//! service's. A number from 0 to 99 is drawn for each request, and the map says below which one a standby gets it; so a
-//! share is changed by one command. With a session cookie the draw is kept in a second one, so that a client moves once
-//! to a standby and once back, and not with each request of a slow return; whoever is bound to a replica leaves it when
-//! it is its turn, since a failing primary may well answer.
+//! Each standby has its own backend, with the same limits, priorities, checks, retries and timeouts as the service's. A
+//! number from 0 to 99 is drawn for each request, and the map has an upper bound for each standby: the first standby
+//! whose bound is above the number gets the request. So a share is changed by one command. With a session cookie the
+//! number is kept in a second cookie, so that a client moves once to a standby and once back, and not with each request
+//! of a slow return. A client bound to a replica moves too when its number demands it, since a failing primary may
+//! still answer.
 //!
-//! A request has its backend once it is drawn for. What then waits for the service itself, in its queue or at the gate,
-//! or is sent again since its replica is gone, would never reach a standby; so each standby is a server of the
-//! service's backend too, which gets requests only while no share at all is left to the service.
+//! The draw fixes a request's backend. A request that then waits for the service itself, in its queue or at the gate,
+//! or is retried because its replica has terminated, would never reach a standby. So each standby is also a server of
+//! the service's backend, which gets requests only while the service has no share at all.
 //!
-//! A standby has a server for each of its addresses, in either backend. Their number is a power of two, so that addresses
-//! come and go by commands, and few changes take a reload; servers without an address are disabled.
+//! A standby has a server for each of its addresses, in both backends. The number of servers is a power of two, so that
+//! addresses are changed by commands, and few changes need a reload. Servers without an address are disabled.
 //!
-//! Nothing is switched here: while the service has a share, its requests fail if no replica is left. The controller
-//! decides, since only it knows how often was switched within the hour.
+//! Nothing here decides on a switch: while the service has a share, its requests fail if no replica is left. The
+//! controller decides, since only it knows the number of switches within the hour.
 
 use std::{fmt::Write as _, net::SocketAddr};
 
@@ -29,40 +30,40 @@ use crate::balancer::{
 };
 use plimsoll_api::Percent;
 
-/// Stands before a standby's name in the name of the server in its own backend. No pod can be called so, and a balancer knows by
-/// the `_` that another one sent a request to a standby ([`SERVER_HEADER`]).
+/// Prefix of a standby's server in its own backend. No pod can have such a name, and another balancer recognizes by the
+/// `_` that the request was sent to a standby ([`SERVER_HEADER`]).
 const OWN: &str = "_standby_";
-/// The same in the service's backend.
+/// Prefix of a standby's server in the service's backend.
 const INSTEAD: &str = "_instead_";
-/// Of a server whose address is not known, and that is never used.
+/// Address of a disabled server without a known address.
 const NOWHERE: &str = "127.0.0.1:1";
 
-/// Servers that a standby has in each backend.
+/// Number of servers of a standby in each backend.
 pub(super) fn slots(standby: &Standby) -> usize {
     standby.addresses.len().max(1).next_power_of_two()
 }
 
-/// A server of a standby in its own backend.
+/// Name of a server of a standby in its own backend.
 pub(super) fn own(standby: &str, slot: usize) -> String {
     numbered(OWN, standby, slot)
 }
 
-/// A server of a standby in the service's backend.
+/// Name of a server of a standby in the service's backend.
 pub(super) fn instead(standby: &str, slot: usize) -> String {
     numbered(INSTEAD, standby, slot)
 }
 
-/// A standby's name has no `_`.
+/// The name of a standby contains no `_`.
 fn numbered(prefix: &str, standby: &str, slot: usize) -> String {
     if slot == 0 { format!("{prefix}{standby}") } else { format!("{prefix}{standby}_{}", slot + 1) }
 }
 
-/// Whether a server is a standby's.
+/// Whether a server belongs to a standby.
 pub(super) fn is_standby(server: &str) -> bool {
     server.starts_with(OWN) || server.starts_with(INSTEAD)
 }
 
-/// The backend that a server of `wanted` is in.
+/// The backend of a server of `wanted`.
 pub(super) fn backend_of(wanted: &Wanted, server: &str) -> String {
     match server.strip_prefix(OWN) {
         Some(standby) => {
@@ -73,12 +74,13 @@ pub(super) fn backend_of(wanted: &Wanted, server: &str) -> String {
     }
 }
 
-/// Whether a backend is a standby's: no service can be called so.
+/// Whether a backend belongs to a standby: the name of a service contains no `_`.
 pub(super) fn is_standby_backend(backend: &str) -> bool {
     backend.contains('_')
 }
 
-/// Below which draw each standby gets a request, unless one before it does.
+/// The bound of each standby: it gets a request if the drawn number is below it and no earlier standby gets the
+/// request.
 pub(super) fn bounds(wanted: &Wanted) -> impl Iterator<Item = (&str, u8)> {
     wanted.shares().scan(0_u8, |below, (standby, share)| {
         *below += u8::from(share);
@@ -86,13 +88,13 @@ pub(super) fn bounds(wanted: &Wanted) -> impl Iterator<Item = (&str, u8)> {
     })
 }
 
-/// The map's file; empty without standbys.
+/// Content of the map file; empty without standbys.
 pub(super) fn map(wanted: &Wanted) -> Result<String, ConfigError> {
     if wanted.standbys.is_empty() {
         return Ok(String::new());
     }
     let mut text = String::from(
-        "# A number from 0 to 99 is drawn for each request: the first standby whose number is above gets it.\n",
+        "# A number from 0 to 99 is drawn for each request. The first standby with a greater number gets it.\n",
     );
     for (standby, below) in bounds(wanted) {
         let _ = writeln!(text, "{} {below}", name("the name of a standby", standby)?);
@@ -100,7 +102,7 @@ pub(super) fn map(wanted: &Wanted) -> Result<String, ConfigError> {
     Ok(text)
 }
 
-/// Of a backend: each request says which server it was given to. Only HAProxy itself knows that of one that has waited.
+/// Rule of a backend that adds the chosen server's name to each request. Only HAProxy knows it for a queued request.
 pub(super) fn marker(wanted: &Wanted) -> String {
     if wanted.standbys.is_empty() {
         return String::new();
@@ -108,16 +110,15 @@ pub(super) fn marker(wanted: &Wanted) -> String {
     format!("    http-send-name-header {SERVER_HEADER}\n")
 }
 
-/// Of the frontend: the draw, and who gets what. A request that comes from another balancer of a service that failed over is
-/// served here, or by nobody.
+/// Frontend rules: the draw and the choice of a backend. A request from another balancer whose service failed over is
+/// served by this service or refused.
 pub(super) fn split(wanted: &Wanted, paths: &Paths) -> Result<String, ConfigError> {
     if wanted.standbys.is_empty() {
         return Ok(String::new());
     }
     let map = paths.shares.display().to_string();
     let map = path("the path of the map of shares", &map)?;
-    let mut text =
-        format!("    # Standbys get requests by the numbers in {map}, which change at any time.\n");
+    let mut text = format!("    # The shares of the standbys are in {map}, and change at runtime.\n");
     text += &draw(wanted)?;
     text += "    acl was_sent_on var(txn.sent_on) -m bool\n";
     if let Some(last) = wanted.standbys.last() {
@@ -144,7 +145,7 @@ fn draw(wanted: &Wanted) -> Result<String, ConfigError> {
     };
     let cookie = name("traffic.sessionPersistence.cookie", &persistence.cookie)?;
     Ok(format!(
-        "    # A client keeps its draw, so that it moves once to a standby and once back.
+        "    # A client keeps its number, so that it moves once to a standby and once back.
     acl has_draw req.cook({cookie}-draw) -m reg ^[0-9]{{1,2}}$
     http-request set-var(txn.draw) req.cook({cookie}-draw),add(0) if has_draw
     http-request set-var(txn.draw) rand(100) if !has_draw
@@ -155,7 +156,7 @@ fn draw(wanted: &Wanted) -> Result<String, ConfigError> {
     ))
 }
 
-/// The backends of all standbys; without `servers` for what does not change at runtime.
+/// The backends of all standbys; without servers for the fingerprint of the structure.
 pub(super) fn backends(wanted: &Wanted, with_servers: bool) -> Result<Vec<String>, ConfigError> {
     let backend = |standby: &Standby| -> Result<String, ConfigError> {
         let service = name("the service", backend(wanted))?;
@@ -171,7 +172,8 @@ pub(super) fn backends(wanted: &Wanted, with_servers: bool) -> Result<Vec<String
             tls(wanted, standby)?
         );
         if !with_servers {
-            // Of the structure their number alone: one that is not there can't be moved.
+            // Only the number of servers belongs to the structure: a server that does not exist can't be given an
+            // address.
             if slots(standby) > 1 {
                 let _ = writeln!(text, "    # {} servers", slots(standby));
             }
@@ -188,12 +190,12 @@ pub(super) fn backends(wanted: &Wanted, with_servers: bool) -> Result<Vec<String
     wanted.standbys.iter().map(backend).collect()
 }
 
-/// Of the service's backend: the standbys that get what waits there once all requests are theirs.
+/// Servers of standbys in the service's backend: they take the waiting requests once standbys get all requests.
 pub(super) fn waiting(wanted: &Wanted, with_servers: bool) -> Result<String, ConfigError> {
     if wanted.standbys.is_empty() || !with_servers {
         return Ok(String::new());
     }
-    let mut text = String::from("    # Once standbys get all requests, they get those too that wait here.\n");
+    let mut text = String::from("    # Once standbys get all requests, they also get those waiting here.\n");
     let all = wanted.primary_share() == Percent::ZERO;
     let cookie = if wanted.traffic.session_persistence.is_some() {
         format!(" cookie {GATE_COOKIE}")
@@ -214,8 +216,8 @@ pub(super) fn waiting(wanted: &Wanted, with_servers: bool) -> Result<String, Con
     Ok(text)
 }
 
-/// Only who proves by its certificate to be the standby gets a request, or passes a check. The authorities' file has
-/// another name when they change, and so is the structure another one.
+/// Requests and health checks need a valid certificate of the standby. The file of authorities is named after its
+/// content, so that a new content changes the structure.
 fn tls(wanted: &Wanted, standby: &Standby) -> Result<String, ConfigError> {
     let Some((hostname, authorities)) = wanted.proof(standby) else { return Ok(String::new()) };
     let host = name("the hostname of a standby", hostname)?;

@@ -1,7 +1,8 @@
-//! How much of what a HAProxy can take is in use, from `show info` and `show stat`.
+//! Utilization of a HAProxy, from `show info` and `show stat`.
 //!
-//! A request has a backend from its first moment to its last, also while it waits for a replica, and the frontend refuses what is
-//! above its limit by the same count (`be_conn`). So the queue is a part of the requests, and needs no figure of its own.
+//! A request counts in its backend from its start to its end, also while it is queued, and the frontend refuses
+//! requests above its limit by the same count (`be_conn`). So the queue is a part of the requests, and needs no figure
+//! of its own.
 
 use super::{
     frontend::LISTENERS,
@@ -10,10 +11,10 @@ use super::{
 use crate::balancer::Usage;
 
 impl Usage {
-    /// From the answers to `show info`, and to `show stat` of frontends and backends.
+    /// Parses the answers to `show info`, and to `show stat` of frontends and backends.
     ///
     /// # Errors
-    /// They lack something.
+    /// A field is missing.
     pub(super) fn read(info: &str, stat: &str) -> Result<Self, Unreadable> {
         let idle: u64 = field(info, "Idle_pct")?
             .parse()
@@ -55,14 +56,14 @@ checkout_east,BACKEND,0,0,13,20,43,0,
 ";
 
     #[test]
-    fn connections_and_requests_are_of_the_limit_of_the_frontend() {
+    fn connections_and_requests_are_percentages_of_the_limit_of_the_frontend() {
         let usage = Usage::read(INFO, STAT).unwrap();
         let [connections, requests, cpu] = [1, 50, 9].map(Percent::new);
         assert_eq!(usage, Usage { connections, requests, cpu });
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn an_error_names_the_missing_field() {
         let words = |info: &str, stat: &str| Usage::read(info, stat).unwrap_err().to_string();
         assert_eq!(words("Pid: 1\n", STAT), "HAProxy's answer to `show info` has no Idle_pct");
         assert_eq!(

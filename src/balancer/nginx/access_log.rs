@@ -1,13 +1,13 @@
-//! The access log: a line of JSON on standard output for each request, with Envoy's names where it has one.
+//! The access log: a line of JSON on standard output for each request, with Envoy's field names where they exist.
 
 use plimsoll_api::{AccessLog, Traffic};
 
-/// Texts of clients are escaped by `escape=json`. The query of a path is left out, since it may have secrets.
+/// `escape=json` escapes text from clients. The query of a path is left out, since it may contain secrets.
 const FORMAT: &str = r#"
     map $request_uri $path_of_request {
         "~^(?<path_without_query>[^?]*)" $path_without_query;
     }
-    # As a number of JSON: a request that was not answered has status 000.
+    # As a valid JSON number: a request without a response has status 000.
     map $status $response_code {
         ~^0 0;
         default $status;
@@ -18,7 +18,7 @@ const FORMAT: &str = r#"
         '"bytes_sent":$bytes_sent,"duration_seconds":$request_time,"upstream_host":"$upstream_addr"}';
 "#;
 
-/// The format, and which requests are logged.
+/// The log format and the selection of logged requests.
 pub(super) fn format(traffic: &Traffic) -> String {
     let which = match traffic.access_log {
         AccessLog::Off => return "    access_log off;\n".to_owned(),

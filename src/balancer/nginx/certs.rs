@@ -1,4 +1,4 @@
-//! Certificates: checked as a pair, put into their files, and served after the next reload.
+//! Certificates: checked together with their keys, written to their files, and served after the next reload.
 
 use std::path::Path;
 
@@ -6,10 +6,10 @@ use super::{NAME, Nginx, program::complaint};
 use crate::balancer::{CertificateChange, ConfigError, DriverError, certificate::Offer, files, text};
 
 impl Nginx {
-    /// Puts the certificate and key of a Secret of type `kubernetes.io/tls` into `file`, for the next [`Self::sync`].
+    /// Writes the certificate and key of a Secret of type `kubernetes.io/tls` to `file`, for the next [`Self::sync`].
     ///
     /// # Errors
-    /// They are no PEM, or NGINX refuses them (the key may be another certificate's): then the file stays as it was.
+    /// They are not PEM, or NGINX refuses them (for example because the key does not match): then nothing changes.
     pub async fn set_certificate(
         &self,
         file: &Path,
@@ -25,7 +25,7 @@ impl Nginx {
         Ok(CertificateChange::Written)
     }
 
-    /// A configuration with nothing but the pair `pem`, for NGINX's own check.
+    /// A configuration with only the pair `pem`, for NGINX's own check.
     fn with_pair_alone(&self, pem: &str) -> Result<String, ConfigError> {
         let (pem, folder) = (text::path("the path of a certificate", pem)?, self.paths.folder.display());
         let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]

@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use crate::balancer::{ConfigError, text::path};
 use plimsoll_api::Traffic;
 
-/// Not empty in a request that may turn its connection into a tunnel.
+/// Variable that is set for a request that may turn its connection into a tunnel.
 pub(super) const UPGRADE: &str = "$upgrade_to";
 
 /// Headers that only a trusted proxy may send.
-/// NGINX cannot remove all headers with a prefix, so this list has those that servers and frameworks read.
+/// NGINX can't remove all headers with a prefix, so this list has those that servers and frameworks read.
 const OF_PROXIES: [&str; 14] = [
     "Forwarded",
     "X-Forwarded-By",
@@ -52,7 +52,7 @@ pub(super) fn of(traffic: &Traffic) -> Result<String, ConfigError> {
         default upgrade;
         '' close;
     }}
-    # Who the client is says the balancer, or a trusted proxy.
+    # Only the balancer or a trusted proxy identifies the client.
     geo $trusted_proxy {{
 {networks}    }}
     map $trusted_proxy $forwarded_for {{

@@ -1,19 +1,19 @@
-//! `/healthz` of an NGINX, answered by its supervisor.
+//! `/healthz` of NGINX, answered by its supervisor.
 //!
 //! NGINX has one pool of connections for all its ports (`worker_connections`), and `limit_conn` counts only requests whose head
-//! was read. Clients that send half a head or half a TLS handshake may therefore take the whole pool. A `/healthz` of NGINX's own
-//! would then fail, and the kubelet would take all balancers of the service out of it at the same time.
+//! was read. Clients that send incomplete heads or TLS handshakes may therefore use up the whole pool. A `/healthz` served by
+//! NGINX itself would then fail, and all balancers of the service would become unready at the same time.
 //!
-//! No limit of NGINX prevents this: every worker takes connections of every port, `backlog` counts connections that are not yet
-//! accepted, and after a shorter `client_header_timeout` a client connects anew. The supervisor is the first process of the same
-//! container. It needs no connection of the pool for its clients, and it ends with NGINX.
+//! No limit of NGINX prevents this: every worker accepts connections of every port, `backlog` counts connections that are not
+//! yet accepted, and after a shorter `client_header_timeout` a client reconnects. The supervisor is the first process of the
+//! same container. It needs no connection of the pool for its clients, and it exits with NGINX.
 //!
 //! NGINX is alive if it answers, and also if it closes a connection without an answer: a worker without a free connection
-//! does so at once. It is not alive if its port refuses the connection, if the answer takes too long, or if its workers end
-//! instead of answering.
+//! does so immediately. It is not alive if its port refuses the connection, if the answer takes too long, or if its workers
+//! exit instead of answering.
 //!
-//! Every client that reaches the pod can connect to this port. When all places are taken, the oldest connection is closed, so
-//! that the kubelet's probe, which takes milliseconds, is always served.
+//! Every client that reaches the pod can connect to this port. At the limit of connections, the oldest one is closed, so that
+//! the kubelet's probe, which takes milliseconds, is always served.
 
 use std::{collections::VecDeque, convert::Infallible, time::Duration};
 
@@ -26,18 +26,18 @@ use tokio::{
 
 use super::{config::STRUCTURE, paths::Paths, probe, process::Processes};
 
-/// The longest exchange with NGINX: less than the two seconds that the kubelet waits.
+/// Timeout of the exchange with NGINX: less than the 2 s that the kubelet waits.
 const PATIENCE: Duration = Duration::from_millis(1500);
-/// The longest connection of a client.
+/// Longest duration of a client's connection.
 const LONGEST: Duration = Duration::from_secs(3);
-/// The most clients at a time.
+/// Most concurrent clients.
 const CLIENTS_MAX: usize = 64;
-/// The longest head of a request in bytes: the kubelet's has some 150.
+/// Most bytes of a request's head; the kubelet's has about 150.
 const HEAD_MAX: u64 = 1 << 10;
-/// Pause after a connection that could not be accepted.
+/// Pause after a failed accept.
 const UNACCEPTED: Duration = Duration::from_millis(100);
 
-/// Answers for the NGINX of `paths`.
+/// Serves the health checks of the NGINX of `paths`.
 pub(super) async fn serve(listener: TcpListener, paths: &Paths) -> Infallible {
     let mut clients: VecDeque<AbortHandle> = VecDeque::with_capacity(CLIENTS_MAX);
     loop {
@@ -69,7 +69,7 @@ async fn answer(mut stream: TcpStream, paths: &Paths) -> io::Result<()> {
     stream.shutdown().await
 }
 
-/// The path of a `GET` request, whose head is read to its end.
+/// The path of a `GET` request, after reading its whole head.
 async fn path(stream: &mut TcpStream) -> io::Result<Option<String>> {
     let mut reader = stream.take(HEAD_MAX);
     let mut head = Vec::new();

@@ -1,4 +1,4 @@
-//! The servers that clients connect to in nginx.conf.
+//! The servers for clients in nginx.conf.
 
 use std::{
     fmt::Write as _,
@@ -8,7 +8,7 @@ use std::{
 use super::{
     headers::UPGRADE,
     paths::Paths,
-    standbys::{BACKEND, LOOP, NOBODY, proven, shifts},
+    standbys::{BACKEND, LOOP, NO_REPLICA, shifts, verified},
 };
 use crate::balancer::{
     ConfigError, Listen, Wanted,
@@ -16,7 +16,7 @@ use crate::balancer::{
 };
 use plimsoll_api::Percent;
 
-/// A server for the requests that come to one port.
+/// A server for one port.
 pub(super) fn listener(
     wanted: &Wanted,
     paths: &Paths,
@@ -38,21 +38,21 @@ pub(super) fn listener(
     }
     let (service, folder) = (name("the service", &wanted.service.1)?, paths.folder_text()?);
     let to = if shifts(wanted) { BACKEND } else { service };
-    let scheme = if proven(wanted).is_empty() { "http" } else { "$backend_scheme" };
-    let nobody = if wanted.primary_share() == Percent::ZERO {
+    let scheme = if verified(wanted).is_empty() { "http" } else { "$backend_scheme" };
+    let refusal = if wanted.primary_share() == Percent::ZERO {
         format!("            if ({BACKEND} = {LOOP}) {{ return 508; }}\n")
     } else if wanted.ready().next().is_none() {
-        format!("            if ({BACKEND} = {NOBODY}) {{ return 503; }}\n")
+        format!("            if ({BACKEND} = {NO_REPLICA}) {{ return 503; }}\n")
     } else {
         String::new()
     };
     let _ = write!(
         text,
         "        location / {{
-            # Before these workers end, their clients are told with each answer to connect anew.
+            # Before these workers exit, each response asks the client to reconnect.
             error_page 418 = @leaving;
             error_page 419 = @upgraded;
-{nobody}            if ({UPGRADE}) {{ return 419; }}
+{refusal}            if ({UPGRADE}) {{ return 419; }}
             if (-f {folder}/leaving-{structure}) {{ return 418; }}
             if (-f {folder}/stopping) {{ return 418; }}
             proxy_pass {scheme}://{to};
@@ -72,8 +72,8 @@ pub(super) fn listener(
     Ok(text)
 }
 
-/// Directives that listen on a port. An unspecified IPv6 address stands for IPv4 too, on a socket of its own: on one for both, an
-/// IPv4 client's address is written as `::ffff:192.0.2.1`.
+/// The `listen` directives of a port. The unspecified IPv6 address includes IPv4, on a separate socket: on a shared one, the
+/// address of an IPv4 client would be written as `::ffff:192.0.2.1`.
 fn binds(address: IpAddr, port: u16, parameters: &str) -> String {
     match address {
         IpAddr::V6(address) if address.is_unspecified() => format!(

@@ -1,11 +1,12 @@
-//! NGINX 1.22 or newer, driven by reloads: the new file is checked (`nginx -t`), put in place, taken over by new workers
-//! (`SIGHUP`), read back from them, and undone if they don't come.
+//! NGINX 1.22 or newer, controlled by reloads: a new file is checked (`nginx -t`), moved into place, loaded by new workers
+//! (`SIGHUP`) and read back from them. The previous file is restored if they fail.
 //!
-//! Clients may take every connection that NGINX has (`health.rs`). Its agent then gets no answer either. The configuration that
-//! was served last counts as served, and changes are still made, since new workers have connections of their own.
+//! Clients may use up all connections of NGINX (`health.rs`), and then the agent gets no answer either. In that case the
+//! configuration that was served last counts as served, and changes are still applied, since new workers have their own
+//! connections.
 //!
-//! Old workers finish what they have. Which workers may still send something to a replica is remembered, so that it
-//! is told as drained only when the last of them is gone.
+//! Old workers finish their requests. The driver records which workers may still send requests to a replica, and reports it
+//! as drained only after the last of them has exited.
 
 mod access_log;
 mod certs;
@@ -39,56 +40,56 @@ use self::{process::Processes, workers::Knowledge};
 use super::{DriverError, Epoch, Look, Outcome, Usage, Wanted, certificate, files};
 use plimsoll_api::Percent;
 
-/// As it is called in messages.
+/// Name in messages.
 const NAME: &str = "NGINX";
-/// Time between two reloads, in which changes gather: each leaves workers behind that have to finish.
+/// Shortest time between two reloads. Changes are batched, since each reload leaves old workers that have to finish.
 const APART: Duration = Duration::from_secs(2);
 
 /// One NGINX on this machine.
 #[derive(Debug)]
 pub struct Nginx {
     paths: Paths,
-    /// Whether it is in another container, and reached through its supervisor there.
+    /// Whether it runs in another container, behind its supervisor.
     supervised: bool,
-    /// Held while synchronising, which is done by one at a time.
+    /// The lock is held during a synchronisation, so that only one runs at a time.
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// The master at the last look.
+    /// The master when it was last read.
     master: Option<Epoch>,
-    /// The structure that the workers of that master served when they last answered.
+    /// The structure that the workers of this master served when they last answered.
     served: Option<String>,
-    /// When new workers last had to take over.
+    /// Time of the last reload.
     reloaded: Option<Instant>,
-    /// Which pods each worker may send requests to.
+    /// The pods that each worker may send requests to.
     knowledge: Knowledge,
 }
 
 impl Nginx {
-    /// The one at `paths` in this container, running or not.
+    /// An NGINX at `paths` in this container, running or not.
     #[must_use]
     pub fn new(paths: Paths) -> Self {
         Self { paths, supervised: false, state: Mutex::default() }
     }
 
-    /// The one at `paths` in another container, where [`supervise`] runs it.
+    /// An NGINX at `paths` in another container, where [`supervise`] runs it.
     #[must_use]
     pub fn supervised(paths: Paths) -> Self {
         Self { supervised: true, ..Self::new(paths) }
     }
 
-    /// Where it is.
+    /// Its files and ports.
     #[must_use]
     pub fn paths(&self) -> &Paths {
         &self.paths
     }
 
-    /// Which master runs.
+    /// Identity of the running master.
     ///
     /// # Errors
-    /// None does.
+    /// No master runs.
     pub async fn epoch(&self) -> Result<Epoch, DriverError> {
         Ok(self.processes().await?.master)
     }
@@ -100,19 +101,19 @@ impl Nginx {
             Processes::here(&self.paths.pid)
         };
         let file = self.paths.pid.display();
-        found.ok_or_else(|| DriverError::Down(format!("{file} names no master process of NGINX")))
+        found.ok_or_else(|| DriverError::Down(format!("{file} names no running NGINX master")))
     }
 
-    /// Until when a change has to wait for those after it; `None` if none was made yet.
+    /// Earliest time of the next change, so that changes are batched; `None` before the first reload.
     pub async fn not_before(&self) -> Option<Instant> {
         Some(self.state.lock().await.reloaded? + APART)
     }
 
-    /// Brings `wanted` about by at most one reload, and reads it back.
+    /// Applies `wanted` with at most one reload, and reads it back.
     ///
     /// # Errors
-    /// NGINX refuses the configuration, does not take it over, or does not run. The file is in place even when it does
-    /// not run, so that it starts with it ([`DriverError::is_down`]).
+    /// NGINX refuses the configuration, does not load it, or does not run. The file is written even when NGINX does not
+    /// run, so that it starts with it ([`DriverError::is_down`]).
     pub async fn sync(&self, wanted: &Wanted) -> Result<Outcome, DriverError> {
         let mut state = self.state.lock().await;
         let config = Config::of(wanted, &self.paths, &certificate::marks(wanted).await)?;
@@ -126,12 +127,12 @@ impl Nginx {
         let found = self.processes().await?;
         let master = found.master;
         if state.master != Some(master) {
-            self.greet(&mut state, &found, served.is_some()).await;
+            self.adopt(&mut state, &found, served.is_some()).await;
         }
         let served = match served.or_else(|| state.served.take()) {
             Some(served) => served,
-            // Of a full NGINX that never answered its file is all that is known. Should it serve another one, it is
-            // reloaded when it answers again.
+            // NGINX has no free connection and has never answered, so only its file is known. If it serves a different
+            // one, it is reloaded once it answers.
             None => {
                 let file = files::read(&self.paths.config).await?.unwrap_or_default();
                 config::structure_of(&file).map(str::to_owned).unwrap_or_default()
@@ -155,8 +156,8 @@ impl Nginx {
         })
     }
 
-    /// What runs: the replicas are those of the configuration that is served. Which of them are avoided for their
-    /// failures is known to NGINX alone.
+    /// Reads the running state: the replicas of the served configuration. NGINX does not report which of them it avoids
+    /// because of failures.
     ///
     /// # Errors
     /// NGINX does not run or does not answer.
@@ -167,12 +168,13 @@ impl Nginx {
             Some(structure) if served.as_deref().is_none_or(|served| served == structure) => {
                 config::pods_of(&file)
             }
-            _ => return Err(DriverError::Down("it serves another configuration than its file".to_owned())),
+            _ => return Err(DriverError::Down("it does not serve the configuration in its file".to_owned())),
         };
         Ok(Look { epoch, serving, down: BTreeSet::new(), held: 0 })
     }
 
-    /// Which of `pods` no worker knows any more: those of configurations before are gone, with all their requests.
+    /// Those of `pods` that no worker sends requests to any more: old workers with these pods have exited, and all their
+    /// requests are finished.
     ///
     /// # Errors
     /// As [`Self::look`].
@@ -186,20 +188,20 @@ impl Nginx {
         Ok(pods.iter().filter(|pod| !state.knowledge.knows(pod)).cloned().collect())
     }
 
-    /// What it counts; `None` if it has no connection left for the question.
+    /// Its counters; `None` if it has no free connection for the query.
     ///
     /// # Errors
     /// NGINX does not run or does not answer.
     pub async fn counters(&self) -> Result<Option<Counters>, DriverError> {
         let Some(text) = self.ask(config::COUNTERS).await? else { return Ok(None) };
-        let error = || DriverError::Down("its counters are not as its manual says".to_owned());
+        let error = || DriverError::Down("its counters are not in the documented format".to_owned());
         let mut counters = Counters::read(&text).ok_or_else(error)?;
         let workers = self.processes().await?.workers;
         counters.leaving = workers.iter().filter(|worker| worker.leaving).count() as u64;
         Ok(Some(counters))
     }
 
-    /// How much of what it can take is in use; it does not say how busy it is.
+    /// Utilization of the capacity. The CPU time is unknown.
     ///
     /// # Errors
     /// NGINX does not run or does not answer.
@@ -216,31 +218,31 @@ impl Nginx {
         })
     }
 
-    /// The structure that new connections are served by; `None` if NGINX has no connection left for the question.
+    /// The structure that serves new connections; `None` if NGINX has no free connection for the query.
     async fn served(&self) -> Result<Option<String>, DriverError> {
         self.ask(config::STRUCTURE).await
     }
 
-    /// What NGINX tells at `path`; `None` if it has no connection left for the question.
+    /// NGINX's answer at `path`; `None` if it has no free connection for the query.
     ///
     /// # Errors
-    /// NGINX does not run or does not answer, or its workers end when they are asked.
+    /// NGINX does not run or does not answer, or its workers exit when they are queried.
     async fn ask(&self, path: &str) -> Result<Option<String>, DriverError> {
         if let Some(answer) = probe::get(self.paths.own, path).await? {
             return Ok(Some(answer));
         }
-        // Once more, between two looks at its processes, which are too much for each question.
+        // Queried again, and compared with the processes before and after. That is too expensive for every query.
         let before = self.processes().await?;
         let answer = probe::get(self.paths.own, path).await?;
         if answer.is_none() && !self.processes().await?.are_those_of(&before) {
-            return Err(DriverError::Down("its workers end instead of answering".to_owned()));
+            return Err(DriverError::Down("its workers exit instead of answering".to_owned()));
         }
         Ok(answer)
     }
 
-    /// A master that was not seen before, also at the agent's own start. What its workers serve is known only if NGINX has
+    /// Records a new master, also when the agent starts. The configuration of its workers is known only if NGINX has
     /// `answered`.
-    async fn greet(&self, state: &mut State, found: &Processes, answered: bool) {
+    async fn adopt(&self, state: &mut State, found: &Processes, answered: bool) {
         let _gone_is_fine = tokio::fs::remove_file(self.paths.stopping()).await;
         let look = if answered { self.look().await.ok() } else { None };
         let pods = look.map(|look| look.serving);

@@ -1,4 +1,4 @@
-//! Where an NGINX's files and ports are.
+//! Files and ports of an NGINX.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -7,32 +7,32 @@ use std::{
 
 use crate::balancer::{ConfigError, HEALTH_PORT, text::path};
 
-/// Port on the loopback where NGINX tells its agent and its supervisor what it serves.
+/// Loopback port on which NGINX reports its state to the agent and the supervisor.
 pub const OWN_PORT: u16 = 9104;
 
-/// Where an NGINX's files and ports are. It is to be started by `nginx -e stderr -c CONFIG`.
+/// Files and ports of an NGINX, which is started by `nginx -e stderr -c CONFIG`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Paths {
-    /// The program, for checking a configuration and signalling the master.
+    /// The program, to check a configuration and to signal the master.
     pub program: PathBuf,
     /// The folder of all files.
     pub folder: PathBuf,
     /// The configuration.
     pub config: PathBuf,
-    /// Where the master writes its process id.
+    /// PID file of the master.
     pub pid: PathBuf,
     /// Socket of the supervisor in NGINX's container.
     pub supervisor: PathBuf,
-    /// Address that the ports for others are bound to; an unspecified IPv6 address takes IPv4 too.
+    /// Address of the ports for clients and `/healthz`; the unspecified IPv6 address includes IPv4.
     pub listen: IpAddr,
     /// Port of `/healthz`, which the supervisor answers.
     pub health: u16,
-    /// Where it tells its agent and its supervisor what it serves.
+    /// Address on which it reports its state to the agent and the supervisor.
     pub own: SocketAddr,
 }
 
 impl Paths {
-    /// The usual names in a folder of its own.
+    /// The default names in a folder.
     #[must_use]
     pub fn in_folder(folder: &Path) -> Self {
         Self {
@@ -47,19 +47,19 @@ impl Paths {
         }
     }
 
-    /// The folder as a word of the configuration.
+    /// The folder, as a value in the configuration.
     pub(super) fn folder_text(&self) -> Result<String, ConfigError> {
         let folder = self.folder.display().to_string();
         path("the folder", &folder).map(ToOwned::to_owned)
     }
 
-    /// While it is there, workers of `structure` tell each client with its answer to close the connection.
+    /// While this file exists, workers of `structure` close each client's connection after the response.
     #[must_use]
     pub fn leaving(&self, structure: &str) -> PathBuf {
         self.folder.join(format!("leaving-{structure}"))
     }
 
-    /// The same for all workers: this balancer ends.
+    /// While this file exists, all workers do so: the balancer is shutting down.
     #[must_use]
     pub fn stopping(&self) -> PathBuf {
         self.folder.join("stopping")

@@ -1,4 +1,4 @@
-//! What NGINX tells its agent, each time on a fresh connection, so that it is what new clients get too.
+//! Reads NGINX's state, each time on a new connection, so that it is that of new clients.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -10,28 +10,28 @@ use tokio::{
 
 use crate::balancer::DriverError;
 
-/// The longest answer in time.
+/// Timeout of an answer.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The longest answer in bytes.
+/// Most bytes of an answer.
 const LONGEST: u64 = 16 << 10;
 
-/// What NGINX counts (`stub_status`), over all its workers since its master's start.
+/// NGINX's counters (`stub_status`), over all workers since the start of the master.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Open connections, those of the agent and the kubelet included.
+    /// Open connections, including those of the agent and the supervisor.
     pub active: u64,
-    /// Connections ever.
+    /// Accepted connections in total.
     pub accepted: u64,
-    /// Requests ever.
+    /// Requests in total.
     pub requests: u64,
-    /// Requests now, the one that asks for the counters included.
+    /// Current requests, including the one for the counters.
     pub working: u64,
-    /// Workers of configurations before that still finish what they have.
+    /// Workers of earlier configurations that still finish their requests.
     pub leaving: u64,
 }
 
 impl Counters {
-    /// From lines as `Active connections: 2`, `server accepts handled requests`, ` 5 5 9`, `Reading: 0 Writing: 1 Waiting: 1`.
+    /// Parses `Active connections: 2`, `server accepts handled requests`, ` 5 5 9`, `Reading: 0 Writing: 1 Waiting: 1`.
     pub(super) fn read(text: &str) -> Option<Self> {
         let mut lines = text.lines();
         let active = lines.next()?.split(':').nth(1)?.trim().parse().ok()?;
@@ -42,24 +42,24 @@ impl Counters {
     }
 }
 
-/// Clients that a configuration has room for: each takes a second connection, to its replica. 0 if it does not say.
+/// Number of clients that a configuration allows: each uses a second connection, to its replica. 0 if unknown.
 pub(super) fn clients_of(config: &str) -> u64 {
     let workers = number(config, "worker_processes ");
     workers.saturating_mul(number(config, "worker_connections ")) / 2
 }
 
-/// Requests at a time that a configuration allows. 0 if it does not say.
+/// Number of concurrent requests that a configuration allows. 0 if unknown.
 pub(super) fn requests_of(config: &str) -> u64 {
     number(config, "limit_conn requests ")
 }
 
-/// The number behind `name`.
+/// The number after `name`.
 fn number(config: &str, name: &str) -> u64 {
     let value = config.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_suffix(';'));
     value.and_then(|value| value.trim().parse().ok()).unwrap_or_default()
 }
 
-/// The body of the answer to a request for `path`; `None` if NGINX has no connection left for the question.
+/// The body of the answer to a request for `path`; `None` if NGINX has no free connection for it.
 pub(super) async fn get(address: SocketAddr, path: &str) -> Result<Option<String>, DriverError> {
     let answer = match timeout(PATIENCE, exchange(address, path)).await {
         Ok(answer) => answer.map_err(|error| down(&error.to_string()))?,
@@ -68,11 +68,11 @@ pub(super) async fn get(address: SocketAddr, path: &str) -> Result<Option<String
     match answer.split_once("\r\n\r\n") {
         Some((head, body)) if head.starts_with("HTTP/1.1 200") => Ok(Some(body.trim_end().to_owned())),
         None if answer.is_empty() => Ok(None),
-        _ => Err(down(&format!("{address} is served by something else"))),
+        _ => Err(down(&format!("{address} is served by another program"))),
     }
 }
 
-/// The whole answer; an empty one if the connection was closed without an answer, as by a worker that has no connection left.
+/// The whole answer. It is empty if the connection was closed without one, as by a worker that has no free connection.
 ///
 /// # Errors
 /// `address` refuses the connection.
@@ -91,13 +91,13 @@ pub(super) async fn exchange(address: SocketAddr, path: &str) -> io::Result<Stri
     }
 }
 
-/// Whether the other side closed a connection, perhaps before it read everything.
+/// Whether the peer closed the connection, possibly before reading everything.
 fn is_closed(kind: io::ErrorKind) -> bool {
     matches!(kind, io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }
 
-fn down(words: &str) -> DriverError {
-    DriverError::Down(words.to_owned())
+fn down(cause: &str) -> DriverError {
+    DriverError::Down(cause.to_owned())
 }
 
 #[cfg(test)]
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counters_are_read_as_nginx_writes_them() {
+    fn counters_are_parsed_from_stub_status() {
         let text = "Active connections: 3 \nserver accepts handled requests\n 15 15 39 \nReading: 0 Writing: 1 Waiting: 2 \n";
         assert_eq!(
             Counters::read(text),
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn the_room_for_clients_is_that_of_the_configuration() {
+    fn the_capacity_for_clients_is_read_from_the_configuration() {
         let config =
             "worker_processes 2;\nevents {\n    worker_connections 8192;\n}\nlimit_conn requests 3356;\n";
         assert_eq!((clients_of(config), requests_of(config)), (8192, 3356));

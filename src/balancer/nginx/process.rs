@@ -1,5 +1,5 @@
-//! NGINX's processes and connections, as the kernel tells: `proc(5)`. The processes are seen in NGINX's container alone, the
-//! connections in its whole pod.
+//! NGINX's processes and connections, read from `proc(5)`. The processes are visible only in NGINX's container, the connections
+//! in the whole pod.
 
 use std::{
     collections::BTreeSet,
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::balancer::Epoch;
 
-/// A master and its workers, those of configurations before included.
+/// A master and its workers, including those of earlier configurations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Processes {
     /// The master.
@@ -22,14 +22,14 @@ pub struct Processes {
 }
 
 impl Processes {
-    /// Those of this container whose master stands in the file; `None` if there is none, or the id is another's by now.
+    /// The processes in this container, by the PID file of the master; `None` if it does not run or its PID was reused.
     #[must_use]
     pub fn here(pid_file: &Path) -> Option<Self> {
         let master = master(pid_file)?;
         Some(Self { master, workers: workers(master.pid) })
     }
 
-    /// Whether every worker that took connections `before` is still there.
+    /// Whether every worker that accepted connections `before` still runs.
     #[must_use]
     pub fn are_those_of(&self, before: &Self) -> bool {
         let here = |worker: &Worker| self.workers.iter().any(|found| found.epoch == worker.epoch);
@@ -40,9 +40,9 @@ impl Processes {
 /// A worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Worker {
-    /// Which process.
+    /// Its identity.
     pub epoch: Epoch,
-    /// Whether it takes no connection any more, and ends when it has finished what it has.
+    /// Whether it is shutting down: it accepts no connections, and exits once it has finished its requests.
     pub leaving: bool,
 }
 
@@ -58,7 +58,7 @@ fn workers(master: u32) -> Vec<Worker> {
     let worker = |pid: u32| {
         let stat = Stat::of(pid).filter(|stat| stat.parent == master && stat.state != 'Z')?;
         let title = title(pid);
-        // Right after its start a worker still has its master's title.
+        // Right after its start, a worker still has the title of its master.
         let leaving = title.starts_with("nginx: worker process is shutting down");
         Some(Worker { epoch: Epoch { pid, start: stat.start }, leaving })
     };
@@ -73,7 +73,7 @@ fn title(pid: u32) -> String {
 struct Stat {
     state: char,
     parent: u32,
-    /// Ticks since the machine's start.
+    /// Start time in ticks since boot.
     start: u64,
 }
 
@@ -82,7 +82,7 @@ impl Stat {
         Self::read(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
     }
 
-    /// The second field is the program's name in brackets, and may hold anything.
+    /// The second field is the program's name in parentheses, and may contain any characters.
     fn read(text: &str) -> Option<Self> {
         let (_, rest) = text.rsplit_once(") ")?;
         let fields: Vec<&str> = rest.split(' ').collect();
@@ -94,22 +94,22 @@ impl Stat {
     }
 }
 
-/// Connections of clients.
+/// Client connections.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Clients {
-    /// Those that are open.
+    /// Open connections.
     pub open: BTreeSet<SocketAddr>,
-    /// Those, and those that this side closed within the last minute.
+    /// Open connections, and those that this side closed within the last minute.
     pub recent: BTreeSet<SocketAddr>,
 }
 
-/// Who is connected to one of `ports`.
+/// The clients connected to one of `ports`.
 pub fn clients(ports: &BTreeSet<u16>) -> Clients {
     let mut clients = Clients::default();
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
         let text = fs::read_to_string(table).unwrap_or_default();
         for (local, remote, state) in text.lines().filter_map(connection) {
-            // 0A is a listener; 06 is TIME_WAIT, which is left to who closed first.
+            // 0A is LISTEN; 06 is TIME_WAIT, on the side that closed first.
             if !ports.contains(&local) || state == "0A" {
                 continue;
             }
@@ -132,7 +132,7 @@ fn connection(line: &str) -> Option<(u16, SocketAddr, &str)> {
     Some((port(local)?, SocketAddr::new(ip(address)?, port(remote)?), state))
 }
 
-/// Words of 32 bits, each in the machine's own order of bytes.
+/// Words of 32 bits, each in native byte order.
 fn ip(text: &str) -> Option<IpAddr> {
     let word = |at: usize| Some(u32::from_str_radix(text.get(at..at + 8)?, 16).ok()?.to_ne_bytes());
     match text.len() {
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_of_stat_is_read_whatever_the_program_is_called() {
+    fn a_line_of_stat_is_parsed_with_any_program_name() {
         let own = Stat::of(std::process::id()).unwrap();
         assert!(own.start > 0 && own.parent > 0);
         let text = "7 (a) S 1 (b) c) R 42 7 7 0 -1 4194304 1 0 0 0 1 0 0 0 20 0 1 0 12345 0 0";
@@ -161,19 +161,19 @@ mod tests {
     }
 
     #[test]
-    fn workers_that_ended_are_missed_unless_they_were_leaving() {
+    fn an_exited_worker_is_missed_unless_it_was_shutting_down() {
         let worker = |pid, leaving| Worker { epoch: Epoch { pid, start: 1 }, leaving };
         let of =
             |workers: &[Worker]| Processes { master: Epoch { pid: 1, start: 1 }, workers: workers.to_vec() };
         let before = of(&[worker(2, false), worker(3, true)]);
         assert!(of(&[worker(2, true), worker(4, false)]).are_those_of(&before), "a reload");
-        assert!(!of(&[worker(3, true), worker(4, false)]).are_those_of(&before), "2 ended");
+        assert!(!of(&[worker(3, true), worker(4, false)]).are_those_of(&before), "2 exited");
         let again = Processes { master: Epoch { pid: 1, start: 9 }, ..before.clone() };
-        assert!(!again.are_those_of(&before), "another master of the same id");
+        assert!(!again.are_those_of(&before), "another master with the same ID");
     }
 
     #[test]
-    fn connections_are_those_that_the_kernel_has() {
+    fn connections_are_read_from_the_kernel() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let ports = BTreeSet::from([port]);
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_is_no_nginx_is_no_master() {
+    fn a_process_other_than_nginx_is_no_master() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("nginx.pid");
         assert_eq!(master(&file), None);

@@ -5,25 +5,25 @@ use std::{ffi::OsStr, path::Path};
 use super::paths::Paths;
 use crate::balancer::{DriverError, files};
 
-/// Has the master of this container do what `nginx -s` knows: whether it took the signal, and what was said.
+/// Sends the signal `how` of `nginx -s` to the master in this container. Returns whether it was delivered, and the output.
 pub(super) async fn signal(paths: &Paths, how: &str) -> Result<(bool, String), DriverError> {
     let arguments = ["-s", how, "-e", "stderr", "-c"].map(OsStr::new);
     let arguments: Vec<&OsStr> = arguments.into_iter().chain([paths.config.as_os_str()]).collect();
     files::run(&paths.program, &arguments).await
 }
 
-/// What NGINX's own check says against a configuration; `None` if it takes it.
+/// The message of NGINX's own check if it refuses a configuration; `None` if it accepts it.
 pub(super) async fn complaint(program: &Path, config: &Path) -> Result<Option<String>, DriverError> {
     let arguments = ["-t", "-q", "-e", "stderr", "-c"].map(OsStr::new);
     let arguments: Vec<&OsStr> = arguments.into_iter().chain([config.as_os_str()]).collect();
-    let (content, said) = files::run(program, &arguments).await?;
-    Ok((!content).then(|| first(&said)))
+    let (accepted, output) = files::run(program, &arguments).await?;
+    Ok((!accepted).then(|| first(&output)))
 }
 
-/// The first line that says what is wrong: as in `nginx: [emerg] unknown directive "x" in FILE:7`.
-pub(super) fn first(said: &str) -> String {
-    let line = said.lines().find(|line| line.contains("[emerg]")).or_else(|| said.lines().next());
-    let line = line.unwrap_or("without a word");
+/// The first error in the output, such as `nginx: [emerg] unknown directive "x" in FILE:7`.
+pub(super) fn first(output: &str) -> String {
+    let line = output.lines().find(|line| line.contains("[emerg]")).or_else(|| output.lines().next());
+    let line = line.unwrap_or("no message");
     let words = line.split_once("[emerg] ").map_or(line, |(_, words)| words);
     words.trim().chars().take(300).collect()
 }

@@ -1,4 +1,4 @@
-//! A new configuration: written, checked, announced to clients, taken over by new workers, and undone if they don't come.
+//! Reloads: a new configuration is written, checked, announced to clients and loaded by new workers, or undone if they fail.
 
 use std::time::{Duration, Instant};
 
@@ -15,18 +15,18 @@ use crate::balancer::{DriverError, Wanted, files};
 
 /// How long new workers may take to serve.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// How often it is looked for them.
+/// Interval of looking for them.
 const POLL: Duration = Duration::from_millis(20);
-/// For so long clients are told to connect anew before old workers close the connections that they keep. Who asks more
-/// often than this on a connection loses no request.
+/// How long each response asks the client to reconnect before old workers close idle connections. A client that sends
+/// requests more often than this on a connection loses none.
 const ANNOUNCED: Duration = Duration::from_secs(1);
 
 impl Nginx {
-    /// Puts the file in place; another structure only after NGINX's own check. To be called before NGINX is started,
-    /// which needs the file.
+    /// Writes the file; a new structure only after NGINX's own check. Must be called before NGINX is started, which needs
+    /// the file.
     ///
     /// # Errors
-    /// The file can't be written, or NGINX refuses it: then the one before stays.
+    /// The file can't be written, or NGINX refuses it: then the previous file stays.
     pub async fn write(&self, config: &Config) -> Result<(), DriverError> {
         let before = files::read(&self.paths.config).await?;
         if before.as_deref() == Some(&config.text) {
@@ -45,10 +45,10 @@ impl Nginx {
         Ok(())
     }
 
-    /// Has new workers take over from those that serve `served`.
+    /// Replaces the workers that serve `served` by new ones with `config`.
     ///
     /// # Errors
-    /// As [`Self::write`]; or no new workers serve within 15 s: then the file before is put back.
+    /// As [`Self::write`]; or no new workers serve within 15 s: then the previous file is restored.
     pub(super) async fn reload(
         &self,
         state: &mut State,
@@ -71,7 +71,7 @@ impl Nginx {
             if let Some(before) = before {
                 files::replace(&self.paths.config, &before).await?;
             }
-            // Whichever workers there are now, it is not known what they have.
+            // The configuration of the current workers is unknown.
             let found = self.processes().await.map(|found| found.workers);
             state.knowledge.learn(&found.unwrap_or_default(), None);
         }
@@ -84,17 +84,17 @@ impl Nginx {
         !process::clients(&ports).open.is_empty()
     }
 
-    /// Signals the master, and waits until no worker from before takes connections.
+    /// Signals the master, and waits until no old worker accepts connections.
     async fn take_over(&self, structure: &str) -> Result<(), DriverError> {
         let old: Vec<_> = self.processes().await?.workers.iter().map(|worker| worker.epoch).collect();
         let failed = |words: String| DriverError::Reload { by: NAME, words };
-        let (sent, said) = if self.supervised {
+        let (sent, output) = if self.supervised {
             supervisor::reload(&self.paths.supervisor).await?
         } else {
             signal(&self.paths, "reload").await?
         };
         if !sent {
-            return Err(failed(first(&said)));
+            return Err(failed(first(&output)));
         }
         let begin = Instant::now();
         let mut last = String::new();
@@ -102,13 +102,13 @@ impl Nginx {
             let workers = self.processes().await?.workers;
             let is_old = |worker: &process::Worker| old.contains(&worker.epoch);
             if workers.iter().any(|worker| is_old(worker) && !worker.leaving) {
-                "after 15 s the workers before still take connections".clone_into(&mut last);
+                "the previous workers still accept connections after 15 s".clone_into(&mut last);
             } else {
                 match self.served().await {
                     Ok(Some(served)) if served == structure => return Ok(()),
-                    // Clients took all connections of the new workers at once; old workers take none any more.
+                    // Clients immediately used up all connections of the new workers; old workers accept none.
                     Ok(None) if !workers.iter().all(is_old) => return Ok(()),
-                    Ok(_) => "after 15 s the configuration before is still served".clone_into(&mut last),
+                    Ok(_) => "the previous configuration is still served after 15 s".clone_into(&mut last),
                     Err(error) => last = error.to_string(),
                 }
             }

@@ -1,4 +1,4 @@
-//! Standbys of `spec.failover` in nginx.conf: who gets which request.
+//! Standbys of `spec.failover` in nginx.conf, and the choice of a backend for each request.
 
 use std::{fmt::Write as _, path::Path};
 
@@ -8,29 +8,29 @@ use crate::balancer::{
 };
 use plimsoll_api::Percent;
 
-/// The variable that names who gets a request, where standbys get some.
+/// Variable with the backend of a request; defined only if standbys have a share.
 pub(super) const BACKEND: &str = "$backend";
-/// Its value where the request is the service's own and no replica is there.
-pub(super) const NOBODY: &str = "nobody";
+/// Its value if the service itself should get the request but has no ready replica.
+pub(super) const NO_REPLICA: &str = "none";
 
-/// Its value where another balancer sent the request to a standby, and this service sends all of its own to one.
+/// Its value if another balancer sent the request to a standby, and this service sends all of its own requests to standbys.
 pub(super) const LOOP: &str = "_loop";
 
 pub(super) fn shifts(wanted: &Wanted) -> bool {
     wanted.primary_share() < Percent::HUNDRED
 }
 
-/// Standbys that get requests, and who gets which. A share of nothing is not there, so that nothing is reloaded for it.
+/// The upstreams of standbys and the choice of a backend. A standby without a share is left out, so that it causes no reload.
 pub(super) fn standbys(wanted: &Wanted) -> Result<String, ConfigError> {
     if !shifts(wanted) {
         return Ok(format!("    proxy_set_header {SERVER_HEADER} '';\n"));
     }
     let service = name("the service", &wanted.service.1)?;
-    let mut rest = if wanted.ready().next().is_none() { NOBODY.to_owned() } else { service.to_owned() };
+    let mut rest = if wanted.ready().next().is_none() { NO_REPLICA.to_owned() } else { service.to_owned() };
     let own = if wanted.primary_share() == Percent::ZERO { LOOP.to_owned() } else { rest.clone() };
     let (mut upstreams, mut parts, mut names) = (String::new(), Vec::new(), String::new());
     for (standby, share) in wanted.shares().filter(|(_, share)| *share > Percent::ZERO) {
-        // A single one stays in whatever fails: nobody would be left.
+        // A single address is never taken out of rotation, since no other is left.
         let fails = if standby.addresses.len() > 1 { "max_fails=1 fail_timeout=5s" } else { "max_fails=0" };
         let servers: String =
             standby.addresses.iter().map(|address| format!("        server {address} {fails};\n")).collect();
@@ -54,11 +54,11 @@ pub(super) fn standbys(wanted: &Wanted) -> Result<String, ConfigError> {
     }
     let text = format!(
         "{upstreams}
-    # Of a hundred requests, drawn at random, standbys get so many.
+    # Percentage of requests that each standby gets, at random.
     split_clients $request_id $drawn {{
 {}        * {rest};
     }}
-    # A request that another balancer sent to a standby is not sent on once more.
+    # A request that another balancer sent to a standby is not sent to a standby again.
     map $http_plimsoll_server {BACKEND} {{
         ~^_ {own};
         default $drawn;
@@ -70,24 +70,24 @@ pub(super) fn standbys(wanted: &Wanted) -> Result<String, ConfigError> {
 ",
         parts.concat()
     );
-    Ok(text + &proofs(wanted)?)
+    Ok(text + &verification(wanted)?)
 }
 
-/// The standbys that get requests and have to prove who they are, with what they are asked to prove it by.
-pub(super) fn proven(wanted: &Wanted) -> Vec<(&Standby, &str, &Path)> {
+/// The standbys with a share whose certificate is verified, each with its hostname and CA file.
+pub(super) fn verified(wanted: &Wanted) -> Vec<(&Standby, &str, &Path)> {
     let shares = wanted.shares().filter(|(_, share)| *share > Percent::ZERO);
     shares
         .filter_map(|(standby, _)| wanted.proof(standby).map(|(host, file)| (standby, host, file)))
         .collect()
 }
 
-/// How standbys over TLS prove who they are. There is one list of authorities for all of them, as the spec's rules say.
-fn proofs(wanted: &Wanted) -> Result<String, ConfigError> {
-    let proven = proven(wanted);
-    let Some((_, _, authorities)) = proven.first() else { return Ok(String::new()) };
+/// Verification of the certificates of standbys over TLS. They all share one CA file, which the spec's rules ensure.
+fn verification(wanted: &Wanted) -> Result<String, ConfigError> {
+    let verified = verified(wanted);
+    let Some((_, _, authorities)) = verified.first() else { return Ok(String::new()) };
     let service = name("the service", &wanted.service.1)?;
     let (mut schemes, mut names) = (String::new(), String::new());
-    for (standby, hostname, _) in &proven {
+    for (standby, hostname, _) in &verified {
         let standby = name("the name of a standby", &standby.name)?;
         let _ = writeln!(schemes, "        {service}_{standby} https;");
         let _ =
@@ -96,7 +96,7 @@ fn proofs(wanted: &Wanted) -> Result<String, ConfigError> {
     let file = authorities.display().to_string();
     Ok(format!(
         "
-    # Over TLS, and only to who proves by its certificate to be the standby.
+    # Over TLS, and only to a server whose certificate is valid for the standby.
     map {BACKEND} $backend_scheme {{
 {schemes}        default http;
     }}

@@ -1,4 +1,4 @@
-//! The clients of an NGINX, and how it lets go of them.
+//! The clients of an NGINX, and how their connections are closed before a stop.
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
@@ -7,15 +7,15 @@ use tokio::fs;
 use super::{Nginx, config::ports_of, process};
 use crate::balancer::{DriverError, files};
 
-/// Who is connected, and who ever was since this counts.
+/// Counts the clients that are connected, and all since the count began.
 #[derive(Debug, Default)]
 pub struct Connected {
     ever: BTreeSet<SocketAddr>,
 }
 
 impl Connected {
-    /// Clients now, and all so far. Once [`Nginx::let_go`] has been called none is missed: NGINX closes each
-    /// connection first, and the kernel remembers it for a minute.
+    /// The number of connected clients, and of all so far. After [`Nginx::let_go`] none is missed: NGINX closes each
+    /// connection first, so the kernel keeps it for a minute.
     ///
     /// # Errors
     /// NGINX does not run.
@@ -29,10 +29,10 @@ impl Connected {
 }
 
 impl Nginx {
-    /// Tells each client with its next answer to close its connection. New ones are served all the same.
+    /// Closes each client's connection after its next response. New connections are still served.
     ///
     /// # Errors
-    /// The file that says so can't be written.
+    /// The marker file can't be written.
     pub async fn let_go(&self) -> Result<(), DriverError> {
         let file = self.paths.stopping();
         fs::write(&file, "").await.map_err(DriverError::file("write", &file))

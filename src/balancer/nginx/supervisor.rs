@@ -1,6 +1,6 @@
-//! `lb-agent supervise`: runs NGINX as the first process of its container. It tells the agent, which is in another
-//! container, of NGINX's processes and has NGINX reload, over a socket in the shared folder. The two containers need no
-//! common process namespace, in which NGINX could read the agent's token.
+//! `lb-agent supervise`: runs NGINX as the first process of its container. Over a socket in the shared folder, it reports
+//! NGINX's processes to the agent in another container, and reloads NGINX for it. So the containers need no shared process
+//! namespace, in which NGINX could read the agent's token.
 
 use std::{
     fs, io,
@@ -23,19 +23,19 @@ use tokio::{
 use super::{health, paths::Paths, process::Processes, program};
 use crate::balancer::DriverError;
 
-/// The longest answer in time: longer than NGINX takes to hand a signal on.
+/// Timeout of an answer: longer than NGINX takes to deliver a signal.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The longest answer in bytes; a worker takes about 60.
+/// Most bytes of an answer; a worker takes about 60.
 const LONGEST: u64 = 256 << 10;
-/// Pause after a connection that could not be accepted.
+/// Pause after a failed accept.
 const UNACCEPTED: Duration = Duration::from_millis(100);
 
-/// What the agent asks; one question on each connection, as a line of JSON.
+/// A request of the agent, as a line of JSON; one per connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Question {
-    /// Which processes there are: answered by an `Option<Processes>`.
+enum Request {
+    /// List the processes: answered by an `Option<Processes>`.
     Processes,
-    /// Have new workers take the configuration over: answered as [`program::signal`] is.
+    /// Reload the configuration: answered by the result of [`program::signal`].
     Reload,
 }
 
@@ -43,34 +43,34 @@ enum Question {
 #[derive(Debug, Error)]
 pub enum SuperviseError {
     /// It can't be started.
-    #[error("NGINX can't be started: {0}")]
+    #[error("can't start NGINX: {0}")]
     Start(io::Error),
-    /// The agent could not ask.
+    /// The socket for the agent can't be opened.
     #[error("{path}: {error}")]
     Socket {
-        /// Of the socket.
+        /// Path of the socket.
         path: String,
-        /// What the system says.
+        /// The error of the operating system.
         error: io::Error,
     },
-    /// The kubelet could not ask.
-    #[error("port {port} can't be served: {error}")]
+    /// The port for the kubelet can't be opened.
+    #[error("can't listen on port {port}: {error}")]
     Port {
         /// The port.
         port: u16,
-        /// What the system says.
+        /// The error of the operating system.
         error: io::Error,
     },
     /// Signals can't be received.
-    #[error("signals can't be received: {0}")]
+    #[error("can't receive signals: {0}")]
     Signals(io::Error),
 }
 
-/// Runs NGINX with the configuration of `paths` until it ends, and returns its exit code. SIGTERM and SIGINT stop it at
-/// once, SIGQUIT when it has finished its requests, as they do with NGINX itself.
+/// Runs NGINX with the configuration of `paths` until it exits, and returns its exit code. As with NGINX itself, SIGTERM and
+/// SIGINT stop it immediately, and SIGQUIT after it has finished its requests.
 ///
 /// # Errors
-/// NGINX can't be started, or agent and kubelet could not ask of it.
+/// NGINX can't be started, or the endpoints for the agent and the kubelet can't be opened.
 pub async fn supervise(paths: &Paths) -> Result<ExitCode, SuperviseError> {
     let port = paths.health;
     let health = TcpListener::bind((paths.listen, port)).await;
@@ -112,7 +112,7 @@ async fn run(paths: &Paths) -> Result<ExitCode, SuperviseError> {
     }
 }
 
-/// A socket for this user alone, in the place of one that a container before has left.
+/// A socket for this user only. It replaces a socket left by a previous container.
 fn listen(socket: &Path) -> io::Result<UnixListener> {
     match fs::remove_file(socket) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -123,15 +123,15 @@ fn listen(socket: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// One that has no process id yet takes no signal.
+/// Signals NGINX, or kills it if it can't be signaled, for example because it has no PID file yet.
 async fn end(nginx: &mut Child, paths: &Paths, how: &str) {
     if !matches!(program::signal(paths, how).await, Ok((true, _))) {
-        // It is gone already if that fails.
+        // Fails only if NGINX has already exited.
         let _gone = nginx.start_kill();
     }
 }
 
-/// Who asks and goes away gets no answer.
+/// Answers one request. Errors of the connection are ignored, since the agent has gone away.
 async fn answer(stream: UnixStream, paths: Paths) {
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
@@ -140,8 +140,8 @@ async fn answer(stream: UnixStream, paths: Paths) {
         return;
     }
     let text = match serde_json::from_str(&line) {
-        Ok(Question::Processes) => serde_json::to_string(&Processes::here(&paths.pid)),
-        Ok(Question::Reload) => {
+        Ok(Request::Processes) => serde_json::to_string(&Processes::here(&paths.pid)),
+        Ok(Request::Reload) => {
             let done = program::signal(&paths, "reload").await;
             serde_json::to_string(&done.unwrap_or_else(|error| (false, error.to_string())))
         }
@@ -155,22 +155,22 @@ async fn answer(stream: UnixStream, paths: Paths) {
 /// # Errors
 /// Its supervisor does not answer.
 pub(super) async fn processes(socket: &Path) -> Result<Option<Processes>, DriverError> {
-    ask(socket, Question::Processes).await
+    ask(socket, Request::Processes).await
 }
 
-/// Has an NGINX in another container reload: whether it took the signal, and what was said.
+/// Reloads an NGINX in another container. Returns whether the signal was delivered, and the output.
 ///
 /// # Errors
 /// Its supervisor does not answer.
 pub(super) async fn reload(socket: &Path) -> Result<(bool, String), DriverError> {
-    ask(socket, Question::Reload).await
+    ask(socket, Request::Reload).await
 }
 
-async fn ask<T: DeserializeOwned>(socket: &Path, question: Question) -> Result<T, DriverError> {
-    let down = |words: &str| DriverError::Down(format!("NGINX's container does not answer: {words}"));
+async fn ask<T: DeserializeOwned>(socket: &Path, request: Request) -> Result<T, DriverError> {
+    let down = |cause: &str| DriverError::Down(format!("its supervisor does not answer: {cause}"));
     let exchange = async {
         let mut stream = UnixStream::connect(socket).await?;
-        let line = serde_json::to_string(&question).unwrap_or_default() + "\n";
+        let line = serde_json::to_string(&request).unwrap_or_default() + "\n";
         stream.write_all(line.as_bytes()).await?;
         let mut text = String::new();
         stream.take(LONGEST).read_to_string(&mut text).await?;
@@ -178,7 +178,7 @@ async fn ask<T: DeserializeOwned>(socket: &Path, question: Question) -> Result<T
     };
     let text = match timeout(PATIENCE, exchange).await {
         Ok(text) => text.map_err(|error| down(&error.to_string()))?,
-        Err(_) => return Err(down("nothing within 5 s")),
+        Err(_) => return Err(down("no answer within 5 s")),
     };
     serde_json::from_str(&text).map_err(|error| down(&error.to_string()))
 }

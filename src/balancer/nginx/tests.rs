@@ -1,4 +1,4 @@
-//! What a user reads in nginx.conf.
+//! The rendered nginx.conf.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -60,7 +60,7 @@ fn everything_at_once() {
 }
 
 #[test]
-fn the_structure_is_what_a_reload_is_needed_for() {
+fn only_a_change_that_needs_a_reload_changes_the_structure() {
     let mut wanted = wanted(&json!({}));
     wanted.servers.insert("checkout-0".to_owned(), server("10.0.0.1:8080", Ready));
     wanted.servers.insert("checkout-1".to_owned(), server("10.0.0.2:8080", Drain));
@@ -68,7 +68,7 @@ fn the_structure_is_what_a_reload_is_needed_for() {
     assert_eq!(structure_of(&before.text), Some(before.structure.as_str()));
     wanted.generation = 8;
     wanted.balancers = 5;
-    // Who is drained may go at any time.
+    // A draining replica may disappear at any time.
     wanted.servers.remove("checkout-1");
     let same = config(&wanted);
     assert_eq!(same.structure, before.structure);
@@ -80,7 +80,7 @@ fn the_structure_is_what_a_reload_is_needed_for() {
 }
 
 #[test]
-fn without_a_replica_nothing_is_asked_and_an_ipv6_cluster_is_listened_to() {
+fn without_replicas_requests_get_503_and_ipv6_is_listened_on() {
     let mut wanted = wanted(&json!({}));
     wanted.servers.insert("checkout-0".to_owned(), server("10.0.0.1:8080", Drain));
     let paths = Paths { listen: "::".parse().unwrap(), ..paths() };
@@ -105,7 +105,7 @@ fn standby(name: &str, address: &str, weight: u8) -> Standby {
 }
 
 #[test]
-fn standbys_get_their_shares_and_cost_nothing_without_one() {
+fn standbys_get_their_shares_and_are_left_out_without_one() {
     let mut wanted = wanted(&json!({}));
     wanted.servers.insert("checkout-0".to_owned(), server("10.0.0.1:8080", Ready));
     let before = config(&wanted);
@@ -123,12 +123,12 @@ fn standbys_get_their_shares_and_cost_nothing_without_one() {
         server 10.1.0.1:80 max_fails=0;
     }
 
-    # Of a hundred requests, drawn at random, standbys get so many.
+    # Percentage of requests that each standby gets, at random.
     split_clients $request_id $drawn {
         30% checkout_east;
         * checkout;
     }
-    # A request that another balancer sent to a standby is not sent on once more.
+    # A request that another balancer sent to a standby is not sent to a standby again.
     map $http_plimsoll_server $backend {
         ~^_ checkout;
         default $drawn;
@@ -150,7 +150,7 @@ fn standbys_get_their_shares_and_cost_nothing_without_one() {
     wanted.standbys[1].weight = Percent::clamped(50);
     let rest = config(&wanted).text;
     assert!(
-        rest.contains("        * nobody;\n") && rest.contains("if ($backend = nobody) { return 503; }"),
+        rest.contains("        * none;\n") && rest.contains("if ($backend = none) { return 503; }"),
         "{rest}"
     );
     wanted.standbys[0].name = "a b".to_owned();
@@ -158,7 +158,7 @@ fn standbys_get_their_shares_and_cost_nothing_without_one() {
 }
 
 #[test]
-fn a_standby_over_tls_has_to_prove_who_it_is_and_the_service_has_not() {
+fn the_certificate_is_verified_only_for_a_standby_over_tls() {
     let mut wanted = wanted(&json!({}));
     wanted.servers.insert("checkout-0".to_owned(), server("10.0.0.1:8080", Ready));
     let tls = StandbyTls { hostname: "east.example".to_owned(), ca_secret_name: "east-ca".to_owned() };
@@ -167,7 +167,7 @@ fn a_standby_over_tls_has_to_prove_who_it_is_and_the_service_has_not() {
     let text = config(&wanted.and_standbys(vec![east, standby("west", "10.1.0.2:80", 20)], files)).text;
     let from = text.find("    # Over TLS").unwrap();
     insta::assert_snapshot!(text[from..text.find("\n    server {").unwrap()], @r"
-    # Over TLS, and only to who proves by its certificate to be the standby.
+    # Over TLS, and only to a server whose certificate is valid for the standby.
     map $backend $backend_scheme {
         checkout_east https;
         default http;
@@ -187,7 +187,7 @@ fn a_standby_over_tls_has_to_prove_who_it_is_and_the_service_has_not() {
 }
 
 #[test]
-fn no_retries_means_none() {
+fn retries_follow_attempts_and_retry_on() {
     let text = config(&wanted(&json!({"retries": {"attempts": 0}}))).text;
     assert!(text.contains("proxy_next_upstream off;"), "{text}");
     let text = config(&wanted(&json!({"retries": {"attempts": 2, "retryOn": ["Http503"]}}))).text;
@@ -195,7 +195,7 @@ fn no_retries_means_none() {
 }
 
 #[test]
-fn two_listeners_with_one_port_are_refused() {
+fn two_listeners_with_the_same_port_are_refused() {
     for port in [10_080, 9101, 9104] {
         let mut twice = wanted(&json!({}));
         twice.listeners.push(Listen { port, certificate: None });

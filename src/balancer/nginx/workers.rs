@@ -1,4 +1,4 @@
-//! Which pods each worker may still send requests to.
+//! Records the pods that each worker may still send requests to.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,17 +8,17 @@ use std::{
 use super::process::Worker;
 use crate::balancer::Epoch;
 
-/// What each living worker was started with; `None` where that is not known: it may know every pod.
+/// The pods that each running worker was started with; `None` if unknown: it may send requests to any pod.
 #[derive(Debug, Default)]
 pub(super) struct Knowledge(BTreeMap<Epoch, Option<Arc<BTreeSet<String>>>>);
 
 impl Knowledge {
-    /// Of all `workers` there are, those that are new have `pods`; those that are gone are forgotten.
+    /// Records `pods` for the new ones among all running `workers`, and forgets workers that have exited.
     pub fn learn(&mut self, workers: &[Worker], pods: Option<&BTreeSet<String>>) {
         let pods = pods.map(|pods| Arc::new(pods.clone()));
         self.0.retain(|epoch, _| workers.iter().any(|worker| worker.epoch == *epoch));
         for worker in workers {
-            // One that leaves already was started with something before.
+            // A worker that is already shutting down was started with an earlier configuration.
             let with = if worker.leaving { None } else { pods.clone() };
             self.0.entry(worker.epoch).or_insert(with);
         }
@@ -39,7 +39,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_is_known_until_the_last_worker_that_had_it_is_gone() {
+    fn a_pod_is_known_until_the_last_worker_that_has_it_exits() {
         let (both, one) = (["a", "b"], ["a"]);
         let [both, one] =
             [&both[..], &one[..]].map(|pods| pods.iter().map(|pod| (*pod).to_owned()).collect());
@@ -49,13 +49,13 @@ mod tests {
         knowledge.learn(&[worker(1, true), worker(2, true), worker(3, false)], Some(&one));
         assert!(knowledge.knows("b"), "old workers finish");
         knowledge.learn(&[worker(2, true), worker(3, false)], Some(&one));
-        assert!(knowledge.knows("b"), "one of them still does");
+        assert!(knowledge.knows("b"), "one of them still runs");
         knowledge.learn(&[worker(3, false)], Some(&one));
         assert!(!knowledge.knows("b") && knowledge.knows("a"));
     }
 
     #[test]
-    fn what_a_worker_of_an_unknown_past_knows_is_everything() {
+    fn a_worker_with_unknown_pods_may_know_every_pod() {
         let mut knowledge = Knowledge::default();
         let pods = BTreeSet::from(["a".to_owned()]);
         knowledge.learn(&[worker(1, true), worker(2, false)], Some(&pods));
@@ -64,6 +64,6 @@ mod tests {
         assert!(!knowledge.knows("never-heard-of"));
         let again = Worker { epoch: Epoch { pid: 2, start: 9 }, leaving: false };
         knowledge.learn(&[again], None);
-        assert!(knowledge.knows("never-heard-of"), "an id that returned is another worker");
+        assert!(knowledge.knows("never-heard-of"), "a reused ID is another worker");
     }
 }

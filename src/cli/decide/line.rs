@@ -1,4 +1,4 @@
-//! One line of observations.
+//! The input lines of `plimsoll decide`.
 
 use std::collections::BTreeMap;
 
@@ -9,32 +9,32 @@ use crate::input::{Node, json};
 use plimsoll_api::KpiState;
 use plimsoll_api::words::{any_of, child, unknown_field};
 
-/// The first moment that `time` may have, in Unix time: the begin of the year 1.
+/// The earliest `time`, in Unix time: the start of the year 1.
 const FIRST: f64 = -62_135_596_800.0;
-/// The last one: the end of the year 8999. Calendars end with the year 9999.
+/// The latest `time`: the end of the year 8999. Calendars end with the year 9999.
 const LAST: f64 = 221_845_391_999.0;
 
-/// One observation, as it comes in.
+/// One observation, as it is read.
 #[derive(Clone, Debug, PartialEq, JsonSchema)]
 #[schemars(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ObservationLine {
-    /// Seconds, never before the line above: Unix time if the spec has a schedule, from any start if it has none.
+    /// Seconds, not before the previous line: Unix time if the spec has a schedule, else from any start.
     #[schemars(range(min = -62_135_596_800_i64, max = 221_845_391_999_i64))]
     pub time: f64,
-    /// Replicas wanted now.
+    /// The target's current number of desired replicas.
     #[schemars(range(min = 0))]
     pub replicas: i32,
-    /// Replicas that are ready; as many as wanted if it is left out.
+    /// Ready replicas; by default all of `replicas`.
     #[schemars(range(min = 0))]
     pub ready_replicas: Option<i32>,
-    /// The answer for each KPI of the spec, by its name. Others are ignored.
+    /// The answer for each KPI of the spec, by its name. Unknown names are ignored.
     pub kpis: BTreeMap<String, KpiAnswer>,
-    /// Requests that wait at a load balancer because no replica is ready; 0 if it is left out.
+    /// Requests that wait at a load balancer because no replica is ready; 0 by default.
     #[schemars(default, range(min = 0))]
     pub held: i32,
 }
 
-/// What Prometheus answered for a KPI.
+/// The answer of Prometheus for a KPI.
 #[derive(Clone, Copy, Debug, PartialEq, JsonSchema)]
 #[schemars(untagged)]
 pub enum KpiAnswer {
@@ -42,7 +42,7 @@ pub enum KpiAnswer {
     Number(f64),
     /// There is no fresh sample.
     NoSample(()),
-    /// There is no number, and why.
+    /// Why there is no number.
     State(NoNumber),
 }
 
@@ -50,16 +50,16 @@ pub enum KpiAnswer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct NoNumber {
-    /// What the answer is worth.
+    /// The state of the answer.
     pub state: Unusable,
 }
 
-/// What an answer without a usable number is worth, in the words of `status.kpis`.
+/// The state of an answer without a usable number, as in `status.kpis`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, EnumString, IntoStaticStr, JsonSchema)]
 pub enum Unusable {
     /// Older than its source allows.
     Stale,
-    /// Prometheus has no such series: what `onEmpty` is for.
+    /// Prometheus has no such series; `onEmpty` applies.
     Empty,
     /// Some series are missing.
     Partial,
@@ -97,8 +97,8 @@ pub fn read(bytes: &[u8]) -> Result<ObservationLine, String> {
     let Node::Map(fields) = &line else {
         return Err(format!("the line is {line}; it must be an object with time, replicas and kpis"));
     };
-    if let Some(path) = line.twice() {
-        return Err(format!("{path} is there twice; it must be there once"));
+    if let Some(path) = line.duplicate_key() {
+        return Err(format!("{path} is set twice; it must be set once"));
     }
     if let Some((unknown, _)) = fields.iter().find(|(name, _)| !FIELDS.contains(&name.as_str())) {
         return Err(unknown_field("", unknown, &FIELDS));
@@ -118,7 +118,7 @@ fn required<T>(value: Option<T>, field: &str, allowed: &str) -> Result<T, String
     value.ok_or_else(|| format!("{field} is missing; it must be {allowed}"))
 }
 
-/// A number of replicas or requests; none where it is left out or null.
+/// A number of replicas or requests; `None` if it is absent or null.
 fn count(line: &Node, field: &str) -> Result<Option<i32>, String> {
     let Some(found) = line.get(field) else { return Ok(None) };
     let number = match found {

@@ -1,5 +1,5 @@
-//! The ScalableService of a file, checked as the API server does: the schema of the CRD with fields that are not known, then
-//! what its CEL rules say, by their Rust twins in [`Validated`].
+//! The ScalableService of a file, checked as by the API server: the schema of the CRD, with unknown fields refused, then its
+//! CEL rules by their Rust counterparts in [`Validated`].
 
 use std::sync::LazyLock;
 
@@ -26,8 +26,8 @@ const KIND: &str = "ScalableService";
 /// A sentence for each mistake.
 pub fn service(bytes: &[u8]) -> Result<Validated, Invalid> {
     let documents = yaml::text(bytes).and_then(yaml::documents).map_err(one)?;
-    if let Some(path) = documents.iter().find_map(Node::twice) {
-        return Err(one(format!("{path} is there twice; it must be there once")));
+    if let Some(path) = documents.iter().find_map(Node::duplicate_key) {
+        return Err(one(format!("{path} is set twice; it must be set once")));
     }
     let object = only(&documents).map_err(one)?;
     let schema = SCHEMA.as_ref().map_err(|error| one(error.clone()))?;
@@ -38,7 +38,7 @@ fn one(sentence: String) -> Invalid {
     Invalid(vec![sentence])
 }
 
-/// The one ScalableService; other objects are passed over.
+/// The only ScalableService; other objects are ignored.
 fn only(documents: &[Node]) -> Result<&Node, String> {
     let mut services = Vec::new();
     for document in documents {
@@ -74,7 +74,7 @@ fn add<'a>(document: &'a Node, services: &mut Vec<&'a Node>) -> Result<(), Strin
     Ok(())
 }
 
-/// Whether it is of Plimsoll's API group.
+/// Whether the object belongs to Plimsoll's API group.
 fn is_ours(object: &Node) -> bool {
     let version = object.get("apiVersion").and_then(Node::text);
     version.is_some_and(|version| version.split('/').next() == Some(GROUP))
@@ -92,14 +92,14 @@ fn valid(object: &Node, schema: &Schema) -> Result<Validated, Invalid> {
     match Validated::of(&service) {
         Ok(valid) if problems.is_empty() => Ok(valid),
         others => {
-            // Where both say something of a field, the rule of the field itself is the plainer one.
-            let mut told = others.err().map(|invalid| invalid.0).unwrap_or_default();
+            // If both refuse a field, the sentence of the Rust rule is the clearer one.
+            let mut refusals = others.err().map(|invalid| invalid.0).unwrap_or_default();
             let more = problems
                 .into_iter()
-                .filter(|problem| !told.iter().any(|said| said.starts_with(&problem.path)));
+                .filter(|problem| !refusals.iter().any(|refusal| refusal.starts_with(&problem.path)));
             let more: Vec<_> = sentences(more.collect()).collect();
-            told.extend(more);
-            Err(Invalid(told))
+            refusals.extend(more);
+            Err(Invalid(refusals))
         }
     }
 }
@@ -121,7 +121,7 @@ fn problems(object: &Node, schema: &Schema) -> Vec<Problem> {
     problems
 }
 
-/// The schema of the CRD with what the API server adds to it.
+/// The schema of the CRD with the fields that the API server adds: apiVersion, kind and metadata.
 static SCHEMA: LazyLock<Result<Schema, String>> = LazyLock::new(|| {
     let crd = ScalableService::crd();
     let version = crd.spec.versions.into_iter().next();
@@ -135,7 +135,7 @@ static SCHEMA: LazyLock<Result<Schema, String>> = LazyLock::new(|| {
     fields.insert("apiVersion".to_owned(), only(format!("{GROUP}/{VERSION}")));
     fields.insert("kind".to_owned(), only(KIND.to_owned()));
     fields.insert("metadata".to_owned(), metadata()?);
-    // Only the operator writes the status. The API server drops it from what a user applies.
+    // Only the operator writes the status; the API server drops a status that a user applies.
     fields.insert("status".to_owned(), Schema::default());
     schema.required = Some(["apiVersion", "kind", "metadata", "spec"].map(str::to_owned).into());
     Ok(schema)

@@ -6,13 +6,13 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::cli::style::Style;
 
-/// Why a service has as many replicas as it has, and what would change that.
+/// Inspect ScalableServices and override their failover.
 #[derive(Debug, Parser)]
 #[command(name = "kubectl-plimsoll", bin_name = "kubectl plimsoll", version, propagate_version = false)]
 pub struct Args {
     #[command(subcommand)]
     pub command: Command,
-    /// Namespace; the context's by default
+    /// Namespace; that of the context by default
     #[arg(short, long, global = true, value_name = "NS")]
     pub namespace: Option<String>,
     /// Context of the kubeconfig
@@ -21,45 +21,45 @@ pub struct Args {
     /// Kubeconfig file; $KUBECONFIG or ~/.kube/config by default
     #[arg(long, global = true, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
-    /// Colours: auto is on a terminal, unless $NO_COLOR is set
+    /// When to use colours; auto uses them on a terminal unless $NO_COLOR is set
     #[arg(long, global = true, value_enum, default_value_t)]
     pub color: Color,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Every ScalableService in a line, or one in full
+    /// List ScalableServices, or show one in detail
     Status(Status),
-    /// Why this many replicas, and what would change it
+    /// Explain the number of replicas of a service and what would change it
     Explain(Explain),
-    /// Send the requests of a service to one of its backends
+    /// Send all requests of a service to one of its backends
     Failover(MoveTo),
-    /// Leave the requests of a service where they are, whatever happens
+    /// Stop all switches between the backends of a service
     Freeze(Freeze),
-    /// Let the evidence decide again where requests go
+    /// Return a service to automatic failover
     Unfreeze(Unfreeze),
-    /// Version of this plugin
+    /// Print the version of this plugin
     Version,
 }
 
 #[derive(Debug, clap::Args)]
 pub struct Status {
-    /// One service, as NAME or ssvc/NAME; all of the namespace by default
+    /// One service, as NAME or ssvc/NAME; all services of the namespace by default
     #[arg(value_parser = service_name, conflicts_with = "all_namespaces")]
     pub name: Option<String>,
-    /// Those of every namespace
+    /// List the services of all namespaces
     #[arg(short = 'A', long)]
     pub all_namespaces: bool,
-    /// Form of the output
+    /// Output format
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
-    /// Go on and show every change
+    /// Watch for changes and show each
     #[arg(short, long)]
     pub watch: bool,
 }
 
 impl Status {
-    /// How to show it.
+    /// The style of the output.
     pub fn style(&self, color: bool) -> Style {
         Style { color, wide: self.output == Output::Wide, all_namespaces: self.all_namespaces }
     }
@@ -77,7 +77,7 @@ pub struct MoveTo {
     /// The service, as NAME or ssvc/NAME
     #[arg(value_parser = service_name)]
     pub name: String,
-    /// primary, or the name of one of spec.failover.backends
+    /// primary, or the name of a backend in spec.failover.backends
     #[arg(long, value_name = "BACKEND")]
     pub to: String,
 }
@@ -87,7 +87,7 @@ pub struct Freeze {
     /// The service, as NAME or ssvc/NAME
     #[arg(value_parser = service_name)]
     pub name: String,
-    /// The reason, which status and `explain` show
+    /// The reason, shown by status and explain
     #[arg(long, value_name = "TEXT", default_value = "kubectl plimsoll freeze")]
     pub reason: String,
 }
@@ -108,7 +108,7 @@ pub enum Color {
     Never,
 }
 
-/// Form of the output.
+/// The output format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     #[default]
@@ -120,7 +120,7 @@ pub enum Output {
 
 const KINDS: [&str; 4] = ["ssvc", "scalableservice", "scalableservices", "scalableservices.plimsoll.dev"];
 
-/// `checkout`, `ssvc/checkout`: the name, if it is that of a ScalableService.
+/// The name in `checkout` or `ssvc/checkout`.
 fn service_name(text: &str) -> Result<String, String> {
     let name = match text.split_once('/') {
         None => text,
@@ -141,7 +141,7 @@ mod tests {
     use super::{Args, Command, Output, service_name};
 
     #[test]
-    fn the_arguments_are_sound() {
+    fn arguments_are_valid_for_clap() {
         Args::command().debug_assert();
     }
 
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_stand_where_a_kubectl_user_puts_them() {
+    fn flags_are_accepted_before_and_after_the_subcommand() {
         for line in ["-n shop status -o wide", "status -n shop -o wide", "status -owide --namespace=shop"] {
             let args = Args::try_parse_from(["kubectl-plimsoll"].into_iter().chain(line.split(' '))).unwrap();
             assert_eq!(args.namespace.as_deref(), Some("shop"), "{line}");

@@ -1,4 +1,4 @@
-//! The cluster as far as the plugin knows it: get, list and watch ScalableServices, with errors a person can act on.
+//! Access to the cluster: get, list, watch and annotate ScalableServices, with actionable errors.
 
 use std::{future::Future, time::Duration};
 
@@ -19,15 +19,15 @@ use super::{
 use crate::field_managers;
 use plimsoll_api::ScalableService;
 
-/// Longest time for a connection, and for one answer: a person waits for it.
+/// Timeouts of a connection and of a response; the plugin is interactive.
 const CONNECT: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(30);
-/// Objects in one page of a list, as kubectl's.
+/// Objects in one page of a list, as in kubectl.
 const PAGE: u32 = 500;
 
-/// Where to ask.
+/// The API server and the namespace of the requests.
 pub struct Cluster {
-    /// The ScalableServices of the namespace or of all.
+    /// The ScalableServices of the namespace, or of all namespaces.
     pub api: Api<DynamicObject>,
     resource: ApiResource,
     url: String,
@@ -35,11 +35,11 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Reads the kubeconfig; asks nothing yet.
+    /// Reads the kubeconfig; sends no request.
     pub async fn connect(args: &Args, all_namespaces: bool) -> Result<Self, Failure> {
         let mut config = config(args).await?;
         config.connect_timeout = Some(CONNECT);
-        // A person sees an overloaded server sooner than a retry helps.
+        // An interactive user wants to see an overloaded server, not to wait for retries.
         config.default_retry = false;
         let mut url = config.cluster_url.to_string().trim_end_matches('/').to_owned();
         if let Some(proxy) = &config.proxy_url {
@@ -61,7 +61,7 @@ impl Cluster {
         self.answer("get", Some(name), self.api.get(name)).await.map(|object| self.complete(object))
     }
 
-    /// Sets the annotations of one, and takes away those that are null.
+    /// Sets annotations of the ScalableService of this name, and removes those that are null.
     pub async fn annotate(&self, name: &str, annotations: Value) -> Result<(), Failure> {
         let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
         let params =
@@ -70,7 +70,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// All of them, by namespace and name.
+    /// All ScalableServices, sorted by namespace and name.
     pub async fn list(&self) -> Result<Vec<DynamicObject>, Failure> {
         let mut objects = Vec::new();
         let mut page = ListParams::default().limit(PAGE);
@@ -88,7 +88,7 @@ impl Cluster {
         Ok(objects)
     }
 
-    /// The object as kubectl prints it: with its kind, without managedFields.
+    /// The object as printed by kubectl: with its kind, without managedFields.
     pub fn complete(&self, mut object: DynamicObject) -> DynamicObject {
         let types =
             || TypeMeta { api_version: self.resource.api_version.clone(), kind: self.resource.kind.clone() };
@@ -97,21 +97,21 @@ impl Cluster {
         object
     }
 
-    /// `in namespace shop`, `in any namespace`: where there is something, or nothing.
+    /// `in namespace shop` or `in any namespace`, for a sentence that says that nothing was found.
     pub fn place(&self) -> String {
         self.namespace
             .as_ref()
             .map_or_else(|| "in any namespace".to_owned(), |name| format!("in namespace {name}"))
     }
 
-    /// `in namespace shop`, `in all namespaces`: what a request is about.
+    /// `in namespace shop` or `in all namespaces`: the scope of a request.
     pub fn scope(&self) -> String {
         self.namespace
             .as_ref()
             .map_or_else(|| "in all namespaces".to_owned(), |name| format!("in namespace {name}"))
     }
 
-    /// What went wrong with a request, in a sentence.
+    /// The failure of a request.
     pub fn failure(&self, verb: &'static str, name: Option<&str>, error: &kube::Error) -> Failure {
         Failure::of(error, verb, name, &self.scope(), &self.url)
     }
@@ -153,14 +153,14 @@ async fn config(args: &Args) -> Result<Config, Failure> {
         }
         Err(error) => {
             let asked_for = args.kubeconfig.is_some() || args.context.is_some();
-            // In a pod there is no kubeconfig, but a service account; its error would only confuse anybody else.
+            // A pod has a service account instead of a kubeconfig. Elsewhere the error of the kubeconfig is the useful one.
             let in_pod = if asked_for { None } else { Config::incluster().ok() };
             in_pod.ok_or_else(|| Failure::of_config(&error))
         }
     }
 }
 
-/// Takes `proxy-url` of the context's cluster out of the file, so that it is not judged by kube.
+/// Removes `proxy-url` of the context's cluster from the file, so that kube does not apply it.
 fn take_proxy(file: &mut Kubeconfig, context: Option<&String>) -> Option<String> {
     let name = context.or(file.current_context.as_ref())?;
     let context = file.contexts.iter().find(|named| named.name == *name)?.context.as_ref()?;

@@ -1,20 +1,20 @@
-//! What can go wrong, in one sentence each that says what to do.
+//! The failures of the plugin, each with a sentence that names the remedy.
 
 use std::error::Error;
 
 use kube::config::KubeconfigError;
 use thiserror::Error;
 
-/// Why the plugin can't show what was asked for.
+/// A failure of the plugin.
 #[derive(Debug, Error)]
 pub enum Failure {
     /// There is no kubeconfig, or it can't be used.
     #[error("there is no usable kubeconfig: {0}; set KUBECONFIG, --kubeconfig or --context")]
     NoConfig(String),
-    /// The proxy that is set can't be used.
+    /// The configured proxy can't be used.
     #[error("{0}")]
     Proxy(String),
-    /// Nobody answers.
+    /// The API server does not respond.
     #[error("can't reach the cluster at {url}: {why}")]
     Unreachable {
         /// The API server, and the proxy if there is one.
@@ -32,10 +32,10 @@ pub enum Failure {
     },
     /// 403.
     #[error(
-        "you lack the right to {verb} scalableservices.plimsoll.dev {place}: ask for a role with that verb on it"
+        "you lack permission to {verb} scalableservices.plimsoll.dev {place}: ask for a role with that verb"
     )]
     Forbidden {
-        /// The verb of the missing right.
+        /// The verb of the missing permission.
         verb: &'static str,
         /// In which namespace.
         place: String,
@@ -56,34 +56,34 @@ pub enum Failure {
         /// In which namespace.
         place: String,
     },
-    /// Anything else that the API server refused, or an answer that is not understood.
+    /// Another refusal by the API server, or an unreadable response.
     #[error("can't {verb} scalableservices {place}: {why}")]
     Refused {
-        /// What was asked.
+        /// The verb of the request.
         verb: &'static str,
         /// In which namespace.
         place: String,
         /// The server's message.
         why: String,
     },
-    /// What was said of a failover can't be done.
+    /// A manual override of a failover can't be set.
     #[error("{0}")]
-    Order(String),
+    ManualOverride(String),
     /// The objects could not be written as YAML or JSON.
     #[error("can't write the objects as {form}: {why}")]
     Form {
         /// YAML or JSON.
         form: &'static str,
-        /// What is wrong.
+        /// The error.
         why: String,
     },
-    /// Standard output.
+    /// Standard output can't be written.
     #[error("can't write to standard output: {0}")]
     Output(#[from] std::io::Error),
 }
 
 impl Failure {
-    /// The kubeconfig, or what the environment adds to it, can't be used.
+    /// The kubeconfig or the proxy variables of the environment can't be used.
     pub fn of_config(error: &KubeconfigError) -> Self {
         match error {
             KubeconfigError::ParseNoProxy(why) => Self::Proxy(format!(
@@ -98,12 +98,12 @@ impl Failure {
 
     /// The kubeconfig can't be used.
     pub fn no_config(error: &dyn Error) -> Self {
-        // The outer message names the file; further lines only quote it.
+        // The first line names the file; the following lines only quote it.
         let text = error.to_string();
         Self::NoConfig(text.lines().next().unwrap_or_default().to_owned())
     }
 
-    /// The sentence for an error of the client.
+    /// The failure for an error of the client.
     pub fn of(error: &kube::Error, verb: &'static str, name: Option<&str>, place: &str, url: &str) -> Self {
         let (url, place) = (url.to_owned(), place.to_owned());
         match error {
@@ -118,20 +118,20 @@ impl Failure {
                 }
             }
             kube::Error::SerdeError(_) => {
-                let why = format!("what {url} answers is no list or object of Kubernetes; is it a proxy?");
+                let why = format!("the response of {url} is not a Kubernetes object; is it a proxy?");
                 Self::Refused { verb, place, why }
             }
             _ => Self::Unreachable { url, why: innermost(error) },
         }
     }
 
-    /// Whether asking again may help.
+    /// Whether a retry may help.
     pub fn may_pass(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Refused { .. })
     }
 }
 
-/// The message of the cause of the cause: what a person can act on.
+/// The message of the innermost cause, which is the actionable one.
 fn innermost(error: &(dyn Error + 'static)) -> String {
     let mut error = error;
     while let Some(source) = error.source() {
@@ -146,28 +146,28 @@ mod tests {
 
     use super::Failure;
 
-    fn said(code: u16, details: Option<StatusDetails>, name: Option<&str>) -> String {
+    fn message(code: u16, details: Option<StatusDetails>, name: Option<&str>) -> String {
         let status = Status { code, message: "no".into(), details, ..Status::default() };
         let error = kube::Error::Api(Box::new(status));
         Failure::of(&error, "get", name, "in namespace shop", "https://10.0.0.1:6443").to_string()
     }
 
     #[test]
-    fn a_missing_object_and_a_missing_crd_are_different() {
+    fn missing_object_and_missing_crd_have_different_messages() {
         let details: StatusDetails =
             serde_json::from_str(r#"{"name":"checkout","group":"plimsoll.dev","kind":"scalableservices"}"#)
                 .unwrap();
         assert_eq!(
-            said(404, Some(details), Some("checkout")),
+            message(404, Some(details), Some("checkout")),
             "there is no ScalableService checkout in namespace shop"
         );
-        assert!(said(404, None, Some("checkout")).contains("install Plimsoll's CRD"));
+        assert!(message(404, None, Some("checkout")).contains("install Plimsoll's CRD"));
     }
 
     #[test]
-    fn a_missing_right_is_named() {
-        assert!(said(403, None, None).contains("to get scalableservices.plimsoll.dev in namespace shop"));
-        assert!(said(401, None, None).contains("credentials"));
-        assert!(said(500, None, None).ends_with("in namespace shop: no"));
+    fn missing_permission_is_named() {
+        assert!(message(403, None, None).contains("to get scalableservices.plimsoll.dev in namespace shop"));
+        assert!(message(401, None, None).contains("credentials"));
+        assert!(message(500, None, None).ends_with("in namespace shop: no"));
     }
 }

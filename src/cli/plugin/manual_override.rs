@@ -1,4 +1,4 @@
-//! What a person says of a failover: annotations of the ScalableService, which the controller follows.
+//! Manual overrides of a failover: annotations of the ScalableService that the controller follows.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use super::{
 use crate::cli::read::Listed;
 use plimsoll_api::{FAILOVER_TO_ANNOTATION, FREEZE_ANNOTATION, Mode, PRIMARY, ScalableService};
 
-/// The controller notices that an order is withdrawn within this time, if it runs.
-const WITHDRAWN: Duration = Duration::from_secs(5);
+/// A running controller notices within this time that an override was removed.
+const REMOVAL_TIMEOUT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// All requests go to a backend.
+/// Sends all requests to a backend.
 pub async fn move_to(cluster: &Cluster, wanted: &MoveTo) -> Result<String, Failure> {
     let (name, to) = (&wanted.name, &wanted.to);
     let service = with_failover(cluster, name).await?;
@@ -30,17 +30,17 @@ pub async fn move_to(cluster: &Cluster, wanted: &MoveTo) -> Result<String, Failu
     }
     if service.spec.mode != Mode::Auto {
         let mode = service.spec.mode;
-        let why = format!("spec.mode of {name} is {mode:?}, in which nothing is moved; it has to be Auto");
+        let why = format!("spec.mode of {name} is {mode:?}; it must be Auto for a failover");
         return Err(Failure::ManualOverride(why));
     }
     if acknowledged_override(&service) == Some(to) {
-        // An order that was carried out is a new one only once the controller has seen it withdrawn.
+        // The same override takes effect again only after the controller has noticed its removal.
         cluster.annotate(name, json!({FAILOVER_TO_ANNOTATION: null})).await?;
-        forgotten(cluster, name).await?;
+        await_removal(cluster, name).await?;
     }
     cluster.annotate(name, json!({FAILOVER_TO_ANNOTATION: to, FREEZE_ANNOTATION: null})).await?;
     let then = if to == PRIMARY {
-        "once they are there, the evidence decides again".to_owned()
+        "once they are there, failover is automatic again".to_owned()
     } else {
         format!(
             "they stay there until `kubectl plimsoll failover {name} --to {PRIMARY}` or `kubectl plimsoll unfreeze {name}`"
@@ -49,7 +49,7 @@ pub async fn move_to(cluster: &Cluster, wanted: &MoveTo) -> Result<String, Failu
     Ok(format!("{name}: requests move to {to} as fast as it can take them; {then}\n"))
 }
 
-/// Nothing is moved any more.
+/// Stops all switches.
 pub async fn freeze(cluster: &Cluster, wanted: &Freeze) -> Result<String, Failure> {
     let name = &wanted.name;
     with_failover(cluster, name).await?;
@@ -57,32 +57,30 @@ pub async fn freeze(cluster: &Cluster, wanted: &Freeze) -> Result<String, Failur
     Ok(format!("{name}: requests stay where they are until `kubectl plimsoll unfreeze {name}`\n"))
 }
 
-/// The evidence decides again.
+/// Removes the freeze and the override.
 pub async fn unfreeze(cluster: &Cluster, wanted: &Unfreeze) -> Result<String, Failure> {
     let name = &wanted.name;
     with_failover(cluster, name).await?;
     let none: Value = json!({FREEZE_ANNOTATION: null, FAILOVER_TO_ANNOTATION: null});
     cluster.annotate(name, none).await?;
-    Ok(format!("{name}: the evidence decides where requests go\n"))
+    Ok(format!("{name}: failover is automatic again\n"))
 }
 
 async fn with_failover(cluster: &Cluster, name: &str) -> Result<ScalableService, Failure> {
     let service = read(&cluster.get(name).await?)?;
     match service.spec.failover {
         Some(_) => Ok(service),
-        None => {
-            Err(Failure::ManualOverride(format!("{name} has no spec.failover, so there is nothing to move")))
-        }
+        None => Err(Failure::ManualOverride(format!("{name} has no spec.failover, so it has no standby"))),
     }
 }
 
-async fn forgotten(cluster: &Cluster, name: &str) -> Result<(), Failure> {
-    let until = tokio::time::Instant::now() + WITHDRAWN;
+async fn await_removal(cluster: &Cluster, name: &str) -> Result<(), Failure> {
+    let until = tokio::time::Instant::now() + REMOVAL_TIMEOUT;
     while acknowledged_override(&read(&cluster.get(name).await?)?).is_some() {
         if tokio::time::Instant::now() > until {
             let why = format!(
-                "{name}: the controller did not answer within {} s; see whether it runs",
-                WITHDRAWN.as_secs()
+                "{name}: the controller did not respond within {} s; check that it runs",
+                REMOVAL_TIMEOUT.as_secs()
             );
             return Err(Failure::ManualOverride(why));
         }
@@ -99,7 +97,7 @@ fn read(object: &DynamicObject) -> Result<ScalableService, Failure> {
     match Listed::read(object) {
         Listed::Service { service, .. } => Ok(*service),
         Listed::Unreadable { name, why, .. } => {
-            Err(Failure::ManualOverride(format!("{name} is not understood: {why}")))
+            Err(Failure::ManualOverride(format!("{name} can't be read: {why}")))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Objects in the form that was asked for.
+//! Objects in the requested output format.
 
 use jiff::Timestamp;
 use kube::core::DynamicObject;
@@ -8,17 +8,17 @@ use serde_json::json;
 use super::{args::Output, failure::Failure};
 use crate::cli::{read::Listed, status, style::Style};
 
-/// The form of the output.
+/// The output format.
 #[derive(Clone, Copy, Debug)]
 pub struct Form {
     /// Table, JSON or YAML.
     pub output: Output,
-    /// One object by its name, in full.
+    /// One object, requested by its name, in detail.
     pub single: bool,
 }
 
 impl Form {
-    /// Whether it is for people.
+    /// Whether the output is a table.
     pub fn is_table(self) -> bool {
         matches!(self.output, Output::Table | Output::Wide)
     }

@@ -1,7 +1,7 @@
-//! The proxy on the way to the API server, chosen as kubectl does: `proxy-url` of the kubeconfig, else the environment's.
+//! The proxy to the API server, chosen as by kubectl: `proxy-url` of the kubeconfig, else that of the environment.
 //!
-//! kube compares `NO_PROXY` with the proxy's own address instead of the server's, and applies it to `proxy-url` too; so the
-//! choice is made here.
+//! The choice is made here because kube compares `NO_PROXY` with the address of the proxy instead of the server, and applies
+//! it to `proxy-url` too.
 
 use std::net::IpAddr;
 
@@ -11,19 +11,19 @@ use hyper_util::client::proxy::matcher::Matcher;
 /// Schemes that kube has a connector for.
 const SCHEMES: [&str; 3] = ["http", "https", "socks5"];
 
-/// What the environment says of proxies; empty where it says nothing.
+/// The proxy variables of the environment; empty if unset.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
-    /// `HTTPS_PROXY`: for servers by https.
+    /// `HTTPS_PROXY`: for https servers.
     pub https: String,
-    /// `HTTP_PROXY`: for servers by http.
+    /// `HTTP_PROXY`: for http servers.
     pub http: String,
-    /// `NO_PROXY`: servers that are asked directly.
+    /// `NO_PROXY`: servers to connect to directly.
     pub no: String,
 }
 
 impl Environment {
-    /// Reads it; each name may also be in lower case.
+    /// Reads the variables; each name may also be in lower case.
     pub fn read() -> Self {
         let value = |name: &str| {
             let names = [name.to_owned(), name.to_lowercase()];
@@ -33,20 +33,20 @@ impl Environment {
         Self { https: value("HTTPS_PROXY"), http: value("HTTP_PROXY"), no: value("NO_PROXY") }
     }
 
-    /// The variable that names a proxy for `server`, and its value. Never for the loopback, as in Go's `net/http`.
+    /// The variable with the proxy for `server`, and its value. The loopback has no proxy, as in Go's `net/http`.
     fn proxy_for(&self, server: &Uri) -> Option<(&'static str, &str)> {
         let is_https = server.scheme_str() == Some("https");
         let (name, value) = if is_https { ("HTTPS_PROXY", &self.https) } else { ("HTTP_PROXY", &self.http) };
         let host = server.host()?.trim_matches(['[', ']']);
         let loopback = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
         let port = server.port_u16().unwrap_or(if is_https { 443 } else { 80 });
-        // The address does not matter: what is asked is whether NO_PROXY names the server.
+        // The address does not matter; the matcher only checks whether NO_PROXY names the server.
         let matcher = Matcher::builder().all("http://proxy.invalid").no(exceptions(&self.no, port)).build();
         (!value.is_empty() && !loopback && matcher.intercept(server).is_some()).then_some((name, value))
     }
 }
 
-/// The entries of `NO_PROXY` that are about this port, without it, and with `.example` for `*.example`.
+/// The entries of `NO_PROXY` that apply to this port, without the port, and with `.example` for `*.example`.
 fn exceptions(no_proxy: &str, port: u16) -> String {
     let entries = no_proxy.split(',').map(str::trim).filter_map(|entry| {
         let entry = entry.strip_prefix('*').filter(|rest| rest.starts_with('.')).unwrap_or(entry);
@@ -60,7 +60,7 @@ fn exceptions(no_proxy: &str, port: u16) -> String {
     entries.map(|entry| entry.trim_matches(['[', ']'])).collect::<Vec<_>>().join(",")
 }
 
-/// The proxy for `server`, if it is asked by one. `own` is `proxy-url` of the kubeconfig. The error is a sentence.
+/// The proxy for `server`, if there is one. `own` is `proxy-url` of the kubeconfig. The error is a sentence.
 pub fn choose(own: Option<&str>, server: &Uri, environment: &Environment) -> Result<Option<Uri>, String> {
     match own.filter(|own| !own.is_empty()) {
         Some(own) => parse("proxy-url of the kubeconfig", own).map(Some),
@@ -69,7 +69,7 @@ pub fn choose(own: Option<&str>, server: &Uri, environment: &Environment) -> Res
 }
 
 fn parse(origin: &str, text: &str) -> Result<Uri, String> {
-    // `proxy:3128`, as people write it.
+    // The scheme may be missing, as in `proxy:3128`.
     let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     let uri = url.parse::<Uri>().ok().filter(|uri| uri.host().is_some_and(|host| !host.is_empty()));
     uri.filter(|uri| uri.scheme_str().is_some_and(|scheme| SCHEMES.contains(&scheme))).ok_or_else(|| {
@@ -77,7 +77,7 @@ fn parse(origin: &str, text: &str) -> Result<Uri, String> {
     })
 }
 
-/// The proxy for a message: without user and password.
+/// The URL of a proxy for a message, without user and password.
 pub fn without_password(text: &str) -> String {
     let (scheme, rest) = text.split_once("://").map_or(("", text), |(scheme, rest)| (scheme, rest));
     let rest = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kubeconfig_comes_first_and_the_environment_is_for_the_servers_scheme() {
+    fn kubeconfig_proxy_precedes_the_environment_proxy_of_the_servers_scheme() {
         let set = environment("corp:3128", "proxy.corp,10.0.0.1");
         let server = "https://10.0.0.1:6443";
         let own = Some("socks5://proxy.corp:1080");
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn no_proxy_names_servers() {
+    fn no_proxy_matches_the_server() {
         let server = "https://api.shop.example:6443";
         for no in ["api.shop.example", ".shop.example", "*.shop.example", "a, api.shop.example:6443,", "*"] {
             assert_eq!(chosen(None, server, &environment("http://corp:3128", no)), None, "{no}");
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_proxy_is_named_without_its_password() {
+    fn invalid_proxy_is_reported_without_its_password() {
         let server = "https://10.0.0.1".parse().unwrap();
         let own = choose(Some("ftp://me:secret@proxy:21"), &server, &Environment::default());
         let expected =

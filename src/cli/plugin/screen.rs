@@ -1,4 +1,4 @@
-//! Standard output: a terminal that can be drawn again, or a stream that can only be added to.
+//! Standard output: a terminal that can be redrawn, or a stream that only takes appended text.
 
 use std::io::{IsTerminal, Write};
 
@@ -12,7 +12,7 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// Looks at standard output and the environment.
+    /// Inspects standard output and the environment.
     pub fn new(choice: Color) -> Self {
         let terminal = std::io::stdout().is_terminal();
         let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
@@ -25,32 +25,32 @@ impl Screen {
         self.color
     }
 
-    /// Only the colours of a style.
+    /// A style with the colour setting only.
     pub fn style(&self) -> Style {
         Style { color: self.color, ..Style::default() }
     }
 
-    /// Whether [`Self::redraw`] replaces what was there.
+    /// Whether [`Self::redraw`] can replace the shown text.
     pub fn redraws(&self) -> bool {
         self.redraws
     }
 
-    /// Adds text.
+    /// Appends text.
     pub fn append(&mut self, text: &str) -> Result<(), Failure> {
         let mut out = std::io::stdout().lock();
         out.write_all(text.as_bytes())?;
         Ok(out.flush()?)
     }
 
-    /// Shows text instead of what was there.
+    /// Replaces the shown text.
     pub fn redraw(&mut self, text: &str) -> Result<(), Failure> {
-        // Home, then each line with the rest of the old one erased, then what is below: no flicker.
+        // Cursor home, overwrite each line and erase its rest, then erase below: this avoids flicker.
         let lines: String = text.lines().map(|line| format!("{line}\u{1b}[K\n")).collect();
         self.append(&format!("\u{1b}[H{lines}\u{1b}[J"))
     }
 }
 
-/// By no-color.org: NO_COLOR counts unless the user asked for colours on the command line.
+/// By no-color.org: NO_COLOR applies unless the command line asks for colours.
 fn color(choice: Color, terminal: bool, dumb: bool, no_color: bool) -> bool {
     match choice {
         Color::Always => true,
@@ -64,7 +64,7 @@ mod tests {
     use super::{Color, color};
 
     #[test]
-    fn colours_only_where_they_are_seen_and_wanted() {
+    fn auto_uses_colours_only_on_a_capable_terminal_without_no_color() {
         assert!(color(Color::Auto, true, false, false));
         assert!(!color(Color::Auto, false, false, false));
         assert!(!color(Color::Auto, true, true, false));

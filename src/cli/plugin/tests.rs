@@ -1,4 +1,4 @@
-//! The client's side against answers of an API server, word for word, over real HTTP.
+//! The plugin's client against literal responses of an API server over real HTTP.
 
 use std::{
     net::SocketAddr,
@@ -38,7 +38,7 @@ fn refusal(code: u16, reason: &str, name: &str) -> (StatusCode, String) {
     (StatusCode::from_u16(code).unwrap(), status.to_string())
 }
 
-/// Each namespace is a cluster in another state.
+/// Each namespace stands for a cluster in a different state.
 async fn answer(uri: Uri) -> (StatusCode, String) {
     let second = uri.query().is_some_and(|query| query.contains("continue=next"));
     let list = |items: Value, next: &str| {
@@ -60,7 +60,7 @@ async fn answer(uri: Uri) -> (StatusCode, String) {
     }
 }
 
-/// Serves the answers above. Returns the address.
+/// Serves the responses above. Returns the address.
 async fn serve() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -68,7 +68,7 @@ async fn serve() -> SocketAddr {
     address
 }
 
-/// A cluster of the server above, as the plugin's arguments name it.
+/// A [`Cluster`] of the server above, connected by the plugin's arguments.
 async fn cluster(namespace: &str) -> Cluster {
     connect(&format!("http://{}", serve().await), namespace).await
 }
@@ -77,7 +77,7 @@ async fn connect(server: &str, namespace: &str) -> Cluster {
     connect_by(json!({"server": server}), namespace).await.unwrap()
 }
 
-/// With this entry of `clusters` in the kubeconfig.
+/// Connects with this entry of `clusters` in the kubeconfig.
 async fn connect_by(cluster: Value, namespace: &str) -> Result<Cluster, Failure> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let kubeconfig = json!({
@@ -86,7 +86,7 @@ async fn connect_by(cluster: Value, namespace: &str) -> Result<Cluster, Failure>
         "users": [{"name": "test", "user": {}}],
         "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test", "namespace": namespace}}],
     });
-    // Tests that run at once do not share a file.
+    // Concurrent tests must not share a file.
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let file = std::env::temp_dir().join(format!("plimsoll-{}-{number}.kubeconfig", std::process::id()));
     std::fs::write(&file, kubeconfig.to_string()).unwrap();
@@ -97,28 +97,28 @@ async fn connect_by(cluster: Value, namespace: &str) -> Result<Cluster, Failure>
     cluster
 }
 
-/// A proxy that leads each CONNECT to `server`, wherever it was to go. Returns its address, and what it was asked for.
+/// A proxy that leads each CONNECT to `server`, whatever its target. Returns its address and the requests.
 async fn proxy_to(server: SocketAddr) -> (SocketAddr, mpsc::UnboundedReceiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let (tell, told) = mpsc::unbounded_channel();
+    let (sender, requests) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         while let Ok((mut client, _)) = listener.accept().await {
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
                 head.push(client.read_u8().await.unwrap());
             }
-            tell.send(String::from_utf8(head).unwrap()).unwrap();
+            sender.send(String::from_utf8(head).unwrap()).unwrap();
             client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
             let mut server = TcpStream::connect(server).await.unwrap();
             tokio::spawn(async move { copy_bidirectional(&mut client, &mut server).await });
         }
     });
-    (address, told)
+    (address, requests)
 }
 
 #[tokio::test]
-async fn a_list_of_several_pages_is_whole_and_an_odd_object_hides_no_other() {
+async fn paged_list_is_complete_and_an_unreadable_object_hides_no_other() {
     let objects = cluster("shop").await.list().await.unwrap();
     let table =
         Form { output: Output::Table, single: false }.render(&objects, Timestamp::now(), &Style::default());
@@ -129,7 +129,7 @@ async fn a_list_of_several_pages_is_whole_and_an_odd_object_hides_no_other() {
 }
 
 #[tokio::test]
-async fn yaml_and_json_say_the_same_and_hide_managed_fields() {
+async fn yaml_and_json_are_equal_and_omit_managed_fields() {
     let objects = [cluster("shop").await.get("checkout").await.unwrap()];
     let render = |output| {
         let form = Form { output, single: true };
@@ -143,7 +143,7 @@ async fn yaml_and_json_say_the_same_and_hide_managed_fields() {
 }
 
 #[tokio::test]
-async fn every_refusal_is_told_apart() {
+async fn each_refusal_has_its_own_failure() {
     let nope = cluster("shop").await.get("nope").await.unwrap_err();
     assert!(matches!(&nope, Failure::NotFound { name, .. } if name == "nope"), "{nope}");
     let locked = cluster("locked").await.list().await.unwrap_err();
@@ -154,24 +154,24 @@ async fn every_refusal_is_told_apart() {
     }
     let strange = cluster("strange").await.list().await.unwrap_err();
     assert!(matches!(strange, Failure::Refused { .. }), "{strange}");
-    let said = strange.to_string();
-    assert!(said.contains("no list or object of Kubernetes") && !said.contains("column"), "{said}");
+    let message = strange.to_string();
+    assert!(message.contains("is not a Kubernetes object") && !message.contains("column"), "{message}");
 }
 
 #[tokio::test]
-async fn the_proxy_of_the_kubeconfig_leads_to_the_cluster() {
-    let (proxy, mut told) = proxy_to(serve().await).await;
+async fn kubeconfig_proxy_connects_to_the_cluster() {
+    let (proxy, mut requests) = proxy_to(serve().await).await;
     let cluster =
         json!({"server": "http://cluster.invalid:6443", "proxy-url": format!("http://me:secret@{proxy}")});
     let objects = connect_by(cluster, "shop").await.unwrap().list().await.unwrap();
     assert_eq!(objects.len(), 3);
-    let asked = told.recv().await.unwrap();
-    assert!(asked.starts_with("CONNECT cluster.invalid:6443 HTTP/1.1\r\n"), "{asked}");
-    assert!(asked.to_lowercase().contains("proxy-authorization: basic "), "{asked}");
+    let request = requests.recv().await.unwrap();
+    assert!(request.starts_with("CONNECT cluster.invalid:6443 HTTP/1.1\r\n"), "{request}");
+    assert!(request.to_lowercase().contains("proxy-authorization: basic "), "{request}");
 }
 
 #[tokio::test]
-async fn a_proxy_that_does_not_work_is_blamed_and_not_the_kubeconfig() {
+async fn proxy_failure_names_the_proxy_and_not_the_kubeconfig() {
     let server = "https://cluster.invalid:6443";
     let unknown =
         connect_by(json!({"server": server, "proxy-url": "ftp://proxy:21"}), "shop").await.err().unwrap();
@@ -187,7 +187,7 @@ async fn a_proxy_that_does_not_work_is_blamed_and_not_the_kubeconfig() {
 }
 
 #[tokio::test]
-async fn a_cluster_that_is_not_there_is_named() {
+async fn unreachable_cluster_is_named() {
     // Bound and dropped: a port without a listener.
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let failure = connect(&format!("http://{free}"), "gone").await.list().await.unwrap_err();

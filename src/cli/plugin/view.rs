@@ -1,4 +1,4 @@
-//! What a watch has seen so far, and what of it is to be shown: everything anew, or only what changed.
+//! The objects of a watch, rendered as a whole or only where they changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,29 +14,29 @@ use crate::cli::style::{Paint, Style};
 /// Namespace and name.
 pub type Key = (String, String);
 
-/// etcd has forgotten the version that the watch stood at: the watcher lists again by itself.
+/// etcd has compacted the resourceVersion of the watch; the watcher lists again on its own.
 const GONE: u16 = 410;
 
-/// What was seen.
+/// The state of a watch.
 pub struct View<'a> {
     form: Form,
     style: Style,
     name: Option<&'a str>,
     objects: BTreeMap<Key, DynamicObject>,
-    /// Seen so far of the list that a watch begins with.
+    /// The objects received so far of the list that starts a watch.
     listed: BTreeSet<Key>,
     started: bool,
-    /// The header of the table was shown.
+    /// Whether the header of the table was shown.
     headed: bool,
     /// Why the watch is interrupted, if it is.
     trouble: Option<String>,
-    /// A terminal that is drawn again shows the trouble; elsewhere it goes to standard error.
+    /// Whether the terminal is redrawn and shows `trouble`; a stream gets it on standard error.
     redraws: bool,
     dirty: bool,
 }
 
 impl<'a> View<'a> {
-    /// Nothing seen yet.
+    /// An empty view.
     pub fn new(form: Form, style: Style, name: Option<&'a str>, redraws: bool) -> Self {
         Self {
             form,
@@ -62,7 +62,7 @@ impl<'a> View<'a> {
         self.dirty
     }
 
-    /// Takes an event in; returns which objects are to be shown anew.
+    /// Applies an event; returns the keys of the changed objects.
     pub fn take(
         &mut self,
         cluster: &Cluster,
@@ -72,7 +72,7 @@ impl<'a> View<'a> {
             Ok(event) => event,
             Err(error) => return self.interrupted(cluster, &error),
         };
-        // Init only says that a list is about to be asked for; that may fail again.
+        // Init only announces a list, which may fail again.
         if !matches!(event, Event::Init) {
             self.dirty |= self.trouble.take().is_some();
         }
@@ -88,11 +88,11 @@ impl<'a> View<'a> {
                 if changed && self.started { vec![key] } else { Vec::new() }
             }
             Event::InitDone => {
-                let gone: Vec<Key> =
+                let deleted: Vec<Key> =
                     self.objects.keys().filter(|key| !self.listed.contains(key)).cloned().collect();
-                gone.iter().for_each(|key| drop(self.objects.remove(key)));
+                deleted.iter().for_each(|key| drop(self.objects.remove(key)));
                 let first = !std::mem::replace(&mut self.started, true);
-                if first { self.objects.keys().cloned().collect() } else { gone }
+                if first { self.objects.keys().cloned().collect() } else { deleted }
             }
             Event::Apply(object) => {
                 let key = key(&object);
@@ -108,7 +108,7 @@ impl<'a> View<'a> {
         Ok(changed)
     }
 
-    /// Whether the object differs from the one that was there.
+    /// Stores the object; returns whether it differs from the stored one.
     fn put(&mut self, key: Key, object: DynamicObject) -> bool {
         self.objects.get(&key) != Some(&object) && {
             self.objects.insert(key, object);
@@ -116,7 +116,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Goes on if the watch may come back; the first look and a lost right end it.
+    /// Continues if the watch may recover. A failure of the first list or a lost permission ends it.
     fn interrupted(&mut self, cluster: &Cluster, error: &watcher::Error) -> Result<Vec<Key>, Failure> {
         let failure = match error {
             watcher::Error::WatchError(status) if status.code == GONE => return Ok(Vec::new()),
@@ -133,12 +133,12 @@ impl<'a> View<'a> {
         }
         self.dirty = true;
         if self.trouble.replace(failure.to_string()).is_none() && !self.redraws {
-            eprintln!("warning: {failure}; trying again");
+            eprintln!("warning: {failure}; retrying");
         }
         Ok(Vec::new())
     }
 
-    /// Everything, for a terminal.
+    /// All objects, for a terminal.
     pub fn whole(&mut self, place: &str) -> Result<String, Failure> {
         self.dirty = false;
         let objects: Vec<DynamicObject> = self.objects.values().cloned().collect();
@@ -148,7 +148,7 @@ impl<'a> View<'a> {
             (false, _) => self.form.render(&objects, Timestamp::now(), &self.style)?,
         };
         if let Some(trouble) = &self.trouble {
-            text += &self.style.paint(Paint::Warn, &format!("\n⚠ {trouble}; trying again\n"));
+            text += &self.style.paint(Paint::Warn, &format!("\n⚠ {trouble}; retrying\n"));
         }
         Ok(text)
     }
@@ -176,7 +176,7 @@ impl<'a> View<'a> {
         Ok(())
     }
 
-    /// The rows of the changed objects as they stand in the whole table, below its header the first time.
+    /// The rows of the changed objects with the column widths of the whole table, below its header the first time.
     fn rows(&mut self, changed: &[Key]) -> Result<String, Failure> {
         let objects: Vec<DynamicObject> = self.objects.values().cloned().collect();
         let whole = self.form.render(&objects, Timestamp::now(), &self.style)?;

@@ -1,4 +1,4 @@
-//! `--watch`: drawn again on a terminal, added line by line elsewhere.
+//! `--watch`: redraws a terminal, appends changes to any other output.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use tokio::time::MissedTickBehavior;
 use super::{connect::Cluster, failure::Failure, output::Form, screen::Screen, view::View};
 use crate::cli::style::Style;
 
-/// Many changes at once are drawn once.
+/// Changes within this time share a redraw.
 const FRAME: Duration = Duration::from_millis(200);
-/// Ages go on even when nothing changes.
+/// Frames without a change until a redraw that updates the ages.
 const FRAMES_OF_REST: u32 = 25;
 
-/// Shows the service of that name, or all, until the reader goes away.
+/// Shows the service of that name, or all services, until the output is closed.
 pub async fn watch(
     cluster: &Cluster,
     name: Option<&str>,

@@ -1,4 +1,4 @@
-//! What a user sees, for each case of `cases.yaml`.
+//! The output for each case of `cases.yaml`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -71,7 +71,7 @@ fn key(item: &Value) -> Option<&Value> {
 }
 
 #[test]
-fn explain_answers_in_every_case() {
+fn explain_output_of_every_case() {
     let text: String = cases()
         .iter()
         .map(|(name, listed)| {
@@ -82,7 +82,7 @@ fn explain_answers_in_every_case() {
 }
 
 #[test]
-fn status_has_a_line_for_every_case() {
+fn status_line_of_every_case() {
     let style = Style { wide: true, all_namespaces: true, color: false };
     let listed: Vec<Listed> = cases().into_values().collect();
     let table = status::render(&listed, now(), &style);
@@ -93,7 +93,7 @@ fn status_has_a_line_for_every_case() {
 }
 
 #[test]
-fn status_of_one_service_in_full() {
+fn status_of_one_service_in_detail() {
     let cases = cases();
     let text: String = [
         "scaled-up",
@@ -112,7 +112,7 @@ fn status_of_one_service_in_full() {
 }
 
 #[test]
-fn colours_mark_what_is_wrong() {
+fn colours_mark_health() {
     let cases = cases();
     let listed = [cases["steady"].clone(), cases["conflict"].clone()];
     let text = status::render(&listed, now(), &Style { color: true, ..Style::default() });
@@ -121,7 +121,7 @@ fn colours_mark_what_is_wrong() {
     assert!(!explain::render(&cases["conflict"], now(), &Style::default()).contains('\u{1b}'));
 }
 
-/// A step of every code, with names and numbers that can stand in it.
+/// A step of every code, with possible names and numbers.
 fn every_step(number: f64, count: i32) -> Vec<DecisionStep> {
     use DecisionReason as R;
     let kpi = || "throughput".to_owned();
@@ -203,7 +203,7 @@ fn assert_reads_well(text: &str, of: &dyn std::fmt::Debug) {
 }
 
 #[test]
-fn every_step_reads_well_and_is_read_back_as_it_was_written() {
+fn every_step_reads_well_and_round_trips() {
     let steps: Vec<DecisionStep> = [(0.0, 0), (1.0, 1), (3.5, 3), (1e300, 100_000)]
         .into_iter()
         .flat_map(|(number, count)| every_step(number, count))
@@ -235,10 +235,10 @@ fn every_condition_reads_well() {
 }
 
 proptest! {
-    /// The words find by themselves, from what stands in a status, the step that the engine says was binding.
+    /// The step that binds by the recorded steps alone is the one that the engine reports as binding.
     #[test]
-    fn what_binds_is_what_the_engine_says(
-        looks in proptest::collection::vec((0..30i32, 0.0..400.0f64, 0.0..1.0f64, 0.0..1.0f64, 0..6u32, -8..3i32), 1..12),
+    fn binding_step_agrees_with_the_engine(
+        turns in proptest::collection::vec((0..30i32, 0.0..400.0f64, 0.0..1.0f64, 0.0..1.0f64, 0..6u32, -8..3i32), 1..12),
         (min, scheduled) in (0..4i32, proptest::bool::ANY),
     ) {
         let schedule = if scheduled { r#"[{name: all-day, start: "0 0 * * *", duration: 24h, minReplicas: 6}]"# } else { "[]" };
@@ -257,7 +257,7 @@ kpis:
         );
         let spec = Validated::new(&serde_saphyr::from_str(&spec).unwrap()).unwrap();
         let (mut memory, mut at) = (Memory::default(), now());
-        for (replicas, load, cpu, slow, stale, held) in looks {
+        for (replicas, load, cpu, slow, stale, held) in turns {
             at += jiff::SignedDuration::from_secs(60);
             let mut samples: BTreeMap<String, Sample> = [("load", load), ("cpu", cpu), ("slow", slow)]
                 .map(|(name, value)| (name.to_owned(), Sample::fresh(value, at)))
@@ -275,7 +275,7 @@ kpis:
 }
 
 #[test]
-fn sentences_of_the_design() {
+fn sentences_match_the_design() {
     let load = |value| DecisionReason::LoadProposal {
         kpi: "throughput".to_owned(),
         value,

@@ -1,4 +1,4 @@
-//! What services ask of their standbys: a ledger that is found from either side.
+//! Claims of services on their standbys, indexed from both sides.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -6,57 +6,56 @@ use super::super::key::ServiceKey;
 use plimsoll_api::Percent;
 use plimsoll_engine::Asked;
 
-/// What a service asks of a standby.
+/// The claim of a service on a standby.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ask {
     /// Replicas for all of its requests.
     pub replicas: i32,
-    /// Its share of the requests that the standby gets by now.
+    /// The share of its requests that the standby currently gets.
     pub share: Percent,
 }
 
 impl Ask {
-    /// Replicas that are busy with it by now.
+    /// Replicas that are already used by it.
     fn arrived(self) -> i32 {
         i32::try_from(i64::from(self.replicas) * i64::from(self.share) / 100).unwrap_or(i32::MAX)
     }
 }
 
-/// What one service asks, by the standby.
+/// The claims of one service, by standby.
 pub type Asks = BTreeMap<ServiceKey, Ask>;
 
 /// The claims of all services that have a failover.
 #[derive(Debug, Default)]
 pub struct Claims {
     by: HashMap<ServiceKey, Asks>,
-    /// The same by the standby: what each service asks of it.
+    /// The same claims by standby.
     on: HashMap<ServiceKey, BTreeMap<ServiceKey, Ask>>,
-    /// Services that have a failover, by their namespace.
+    /// Number of services with a failover, by namespace.
     claimants: HashMap<String, usize>,
 }
 
 impl Claims {
-    /// What a service asks of its standbys; `None` if it has no failover.
+    /// The claims of a service on its standbys; `None` if it has no failover.
     pub fn of(&self, key: &ServiceKey) -> Option<&Asks> {
         self.by.get(key)
     }
 
-    /// What is asked of a standby by all services but one.
-    pub fn on(&self, standby: &ServiceKey, but: Option<&ServiceKey>) -> Asked {
-        let claims = self.on.get(standby).into_iter().flatten().filter(|(by, _)| Some(*by) != but);
+    /// The sum of all claims on a standby, except those of one service.
+    pub fn on(&self, standby: &ServiceKey, except: Option<&ServiceKey>) -> Asked {
+        let claims = self.on.get(standby).into_iter().flatten().filter(|(by, _)| Some(*by) != except);
         claims.fold(Asked::default(), |sum, (_, ask)| Asked {
             replicas: sum.replicas.saturating_add(ask.replicas),
             arrived: sum.arrived.saturating_add(ask.arrived()),
         })
     }
 
-    /// How many services have a failover, and how many of them are in this namespace.
+    /// The number of services with a failover, and the number of those in this namespace.
     pub fn claimants(&self, namespace: &str) -> (usize, usize) {
         (self.by.len(), self.claimants.get(namespace).copied().unwrap_or_default())
     }
 
-    /// Replaces what a service asks; `None` if it has no failover. Returns the standbys of which it asks another number of
-    /// replicas than before.
+    /// Replaces the claims of a service; `None` if it has no failover. Returns the standbys whose claimed replicas changed.
     pub fn replace(&mut self, key: &ServiceKey, asks: Option<Asks>) -> Vec<ServiceKey> {
         let before = self.remove(key);
         let replicas = |asks: Option<&Asks>, standby: &ServiceKey| {
@@ -79,7 +78,7 @@ impl Claims {
         changed
     }
 
-    /// Removes the claims of all services that `kept` refuses.
+    /// Removes the claims of all services for which `kept` is false.
     pub fn retain(&mut self, kept: impl Fn(&ServiceKey) -> bool) {
         let gone: Vec<_> = self.by.keys().filter(|key| !kept(key)).cloned().collect();
         for key in gone {

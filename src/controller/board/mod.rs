@@ -1,4 +1,4 @@
-//! What services offer each other as standbys and ask of each other, over all scopes of this process.
+//! The board: the ledger of capacities and claims between services, over all scopes of this process.
 
 mod claims;
 mod departures;
@@ -18,22 +18,22 @@ use plimsoll_engine::{Asked, Capacity};
 pub use claims::{Ask, Asks};
 pub use departures::Left;
 
-/// Services that wait to be looked at; one that misses it is looked at when it is due.
+/// Capacity of the queue of changed services; a service that is dropped from it is evaluated when it is due.
 const WAITING_MAX: usize = 1024;
 
-/// What one service says of itself.
+/// The entry of one service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entry {
     /// Its replicas.
     pub capacity: Option<Capacity>,
-    /// What it asks of its standbys; `None` for a service without a failover.
+    /// Its claims on its standbys; `None` for a service without a failover.
     pub asks: Option<Asks>,
-    /// Whether some of its own requests are elsewhere.
+    /// Whether some of its own requests go to a standby.
     pub away: bool,
 }
 
-/// The board. Nothing of it is kept: who leads anew reads it from the status of all, and each service says anew what it
-/// has and what it needs.
+/// The board. It is not persisted: a new leader fills it from the statuses of all services, and each service then updates its
+/// own entry.
 #[derive(Debug)]
 pub struct Board {
     notes: Mutex<Notes>,
@@ -42,18 +42,18 @@ pub struct Board {
 
 #[derive(Debug, Default)]
 struct Notes {
-    /// Whether it was read from the status of all.
+    /// Whether it was filled from the statuses.
     begun: bool,
     offers: HashMap<ServiceKey, Offer>,
     claims: Claims,
     departures: Departures,
 }
 
-/// What a service has.
+/// What a service can offer as a standby.
 #[derive(Debug, Default)]
 struct Offer {
     capacity: Option<Capacity>,
-    /// Whether some of its own requests are elsewhere.
+    /// Whether some of its own requests go to a standby.
     away: bool,
 }
 
@@ -64,7 +64,7 @@ impl Default for Board {
 }
 
 impl Board {
-    /// What all services said before this process led, unless that was read already. Who has spoken since knows better.
+    /// Fills the board with entries from before this process led, unless that is done already. Newer entries are kept.
     pub fn begin(&self, entries: impl FnOnce() -> Vec<(ServiceKey, Entry, Option<Left>)>) {
         self.notes(|notes| {
             if std::mem::replace(&mut notes.begun, true) {
@@ -83,13 +83,13 @@ impl Board {
         });
     }
 
-    /// A service says how it is now.
+    /// Updates the entry of a service.
     pub fn say(&self, key: &ServiceKey, entry: Entry) {
         let changed = self.notes(|notes| notes.say(key, entry));
         self.tell(changed);
     }
 
-    /// What a service asks, and of others still what it asked before: its requests may not have left them yet.
+    /// New claims, plus the previous claims on other standbys: the service's requests may not have left those yet.
     pub fn and_still(&self, key: &ServiceKey, mut asks: Asks) -> Asks {
         let before = self.notes(|notes| notes.claims.of(key).cloned());
         for (standby, ask) in before.into_iter().flatten() {
@@ -98,7 +98,7 @@ impl Board {
         asks
     }
 
-    /// So many of its replicas are ready by now.
+    /// Updates the number of ready replicas of a service.
     pub fn ready(&self, key: &ServiceKey, ready: i32) {
         self.notes(|notes| {
             if let Some(capacity) = notes.offers.get_mut(key).and_then(|offer| offer.capacity.as_mut()) {
@@ -107,7 +107,7 @@ impl Board {
         });
     }
 
-    /// Nobody scales it for now: it has what it has.
+    /// Records that a service is currently not scaled, so that it offers only its ready replicas.
     pub fn unscaled(&self, key: &ServiceKey) {
         self.notes(|notes| {
             if let Some(capacity) = notes.offers.get_mut(key).and_then(|offer| offer.capacity.as_mut()) {
@@ -116,7 +116,7 @@ impl Board {
         });
     }
 
-    /// What a service has for `asker`, if that is known: what others ask of it is not free.
+    /// The capacity of a standby for `asker`, if known. Claims of other services are not available to it.
     pub fn capacity_for(&self, asker: &ServiceKey, standby: &ServiceKey) -> Option<Capacity> {
         self.notes(|notes| {
             let capacity = notes.offers.get(standby)?.capacity?;
@@ -125,30 +125,30 @@ impl Board {
         })
     }
 
-    /// Whether some of a service's own requests are elsewhere, so that it must not get those of others: they might
-    /// come back to where they came from.
+    /// Whether some of a service's own requests go to a standby. Then it must not be a standby itself, since requests could
+    /// loop back.
     pub fn is_away(&self, key: &ServiceKey) -> bool {
         self.notes(|notes| notes.is_away(key))
     }
 
-    /// What others ask of this service, together.
+    /// The sum of the claims on this service.
     pub fn asked(&self, key: &ServiceKey) -> Asked {
         self.notes(|notes| notes.claims.on(key, None))
     }
 
-    /// The services of which something else is asked than before.
+    /// The services on which the claims changed.
     pub fn changes(&self) -> broadcast::Receiver<ServiceKey> {
         self.asked.subscribe()
     }
 
-    /// The sources by whose KPIs so many other services left their primaries within a minute that one of these may be
-    /// wrong, or so many of this namespace that it has had its share.
+    /// The sources whose KPIs moved so many other services within a minute that the source may be wrong, or that this
+    /// namespace has used up its share.
     pub fn correlated_failures(&self, key: &ServiceKey, now: Timestamp) -> BTreeSet<String> {
         self.notes(|notes| notes.correlated_failures(key, now))
     }
 
-    /// A service is about to leave its primary for `to`, by KPIs of these `sources`, or for another reason if there are
-    /// none. Whether it may is asked and noted at once, since others decide at the same moment.
+    /// Asks to leave the primary for `to`, by KPIs of these `sources`, or for another reason if there are none. Returns whether
+    /// it is granted. Check and record are one step, since other services decide concurrently.
     pub fn leave(
         &self,
         key: &ServiceKey,
@@ -169,7 +169,7 @@ impl Board {
         })
     }
 
-    /// A service is gone.
+    /// Removes a service.
     pub fn forget(&self, key: &ServiceKey) {
         let changed = self.notes(|notes| {
             notes.offers.remove(key);
@@ -178,7 +178,7 @@ impl Board {
         self.tell(changed);
     }
 
-    /// Whoever leads anew must not act on what the services of its scope said before somebody else led.
+    /// Removes all services of a scope, since the entries may be outdated after another process has led.
     pub fn forget_all(&self, namespace: Option<&str>) {
         self.notes(|notes| {
             let other = |key: &ServiceKey| namespace.is_some_and(|namespace| key.namespace != namespace);
@@ -191,7 +191,7 @@ impl Board {
 
     fn tell(&self, changed: Vec<ServiceKey>) {
         for standby in changed {
-            // Without a listener there is nobody to look at it either.
+            // Without a receiver, no service is evaluated anyway.
             let _ = self.asked.send(standby);
         }
     }
@@ -202,7 +202,7 @@ impl Board {
 }
 
 impl Notes {
-    /// Takes over what a service says. Returns the standbys of which it asks another number of replicas than before.
+    /// Replaces the entry of a service. Returns the standbys whose claimed replicas changed.
     fn say(&mut self, key: &ServiceKey, Entry { capacity, asks, away }: Entry) -> Vec<ServiceKey> {
         self.offers.insert(key.clone(), Offer { capacity, away });
         self.claims.replace(key, asks)

@@ -1,4 +1,4 @@
-//! What services offer and ask, and who may leave.
+//! Capacities, claims and departures.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ fn now() -> Timestamp {
 }
 
 #[test]
-fn what_is_asked_adds_up_and_is_taken_back() {
+fn claims_add_up_and_can_be_withdrawn() {
     let board = Board::default();
     let mut changes = board.changes();
     board.say(&key("a"), asking("spare", 4, 50));
@@ -34,12 +34,12 @@ fn what_is_asked_adds_up_and_is_taken_back() {
     assert_eq!(board.asked(&key("spare")), Asked { replicas: 3, arrived: 3 });
     board.forget(&key("b"));
     assert_eq!(board.asked(&key("spare")), Asked::default());
-    let told = std::iter::from_fn(|| changes.try_recv().ok()).count();
-    assert_eq!(told, 4, "an unchanged wish wakes nobody");
+    let changed = std::iter::from_fn(|| changes.try_recv().ok()).count();
+    assert_eq!(changed, 4, "unchanged claims are not signalled");
 }
 
 #[test]
-fn a_standby_is_asked_until_its_requests_have_left_it() {
+fn a_claim_stays_until_the_requests_have_left_the_standby() {
     let board = Board::default();
     let (a, spare) = (key("a"), key("spare"));
     board.say(&a, asking("spare", 4, 10));
@@ -54,7 +54,7 @@ fn a_standby_is_asked_until_its_requests_have_left_it() {
 }
 
 #[test]
-fn what_others_ask_is_not_free() {
+fn claims_of_others_are_not_available() {
     let board = Board::default();
     let capacity = Capacity { ready: 10, own: 2, most: 20 };
     board.say(&key("spare"), Entry { capacity: Some(capacity), ..Entry::default() });
@@ -67,7 +67,7 @@ fn what_others_ask_is_not_free() {
     assert_eq!(board.capacity_for(&key("c"), &key("nobody")), None);
 }
 
-/// Of a namespace of its own.
+/// A key in the given namespace.
 fn in_namespace(namespace: &str, name: &str) -> ServiceKey {
     ServiceKey::new(namespace, name)
 }
@@ -84,9 +84,9 @@ fn two_or_a_fifth_of_the_services_may_leave_within_a_minute() {
         assert!(board.leave(&key(name), None, &kpi, now()));
     }
     assert_eq!(board.correlated_failures(&key("c"), now()), correlated_failures);
-    assert_eq!(board.correlated_failures(&key("a"), now()), BTreeSet::new(), "itself does not count");
-    assert!(!board.leave(&key("c"), None, &kpi, now()), "who decided at the same moment comes too late");
-    assert!(board.leave(&key("dead"), None, &of(&[]), now()), "who serves nothing leaves in any case");
+    assert_eq!(board.correlated_failures(&key("a"), now()), BTreeSet::new(), "its own one does not count");
+    assert!(!board.leave(&key("c"), None, &kpi, now()), "the limit is used up");
+    assert!(board.leave(&key("dead"), None, &of(&[]), now()), "a dead primary may always be left");
     assert_eq!(board.correlated_failures(&key("c"), now() + MINUTE), BTreeSet::new());
     for index in 0..20 {
         board.say(&key(&format!("s{index}")), asking("spare", 0, 0));
@@ -100,7 +100,7 @@ fn two_or_a_fifth_of_the_services_may_leave_within_a_minute() {
 }
 
 #[test]
-fn dead_primaries_and_orders_take_nobody_elses_place() {
+fn dead_primaries_and_manual_overrides_do_not_count_towards_the_limit() {
     let board = Board::default();
     for index in 0..9 {
         assert!(board.leave(&in_namespace("loud", &format!("s{index}")), None, &of(&[]), now()));
@@ -129,22 +129,22 @@ fn a_namespace_never_uses_the_share_of_the_others() {
     board.say(&key("quiet"), asking("spare", 0, 0));
     let left =
         (0..30).filter(|index| board.leave(&in_namespace("loud", &format!("s{index}")), None, &kpi, now()));
-    assert_eq!(left.count(), 5, "six may leave, and one of them is another's");
+    assert_eq!(left.count(), 5, "six may leave, and one place is reserved for the other namespace");
     assert!(board.leave(&key("quiet"), None, &kpi, now()));
 }
 
 #[test]
-fn of_two_that_are_each_others_standby_one_leaves() {
+fn of_two_services_that_are_each_others_standby_only_one_may_leave() {
     let board = Board::default();
     assert!(board.leave(&key("a"), Some(&key("b")), &of(&[]), now()));
     assert!(board.is_away(&key("a")));
-    assert!(!board.leave(&key("b"), Some(&key("a")), &of(&[]), now()), "its requests would come back to it");
+    assert!(!board.leave(&key("b"), Some(&key("a")), &of(&[]), now()), "its requests would loop back");
     board.say(&key("a"), asking("b", 0, 0));
     assert!(board.leave(&key("b"), Some(&key("a")), &of(&[]), now()));
 }
 
 #[test]
-fn who_leads_anew_begins_with_the_status_of_all() {
+fn a_new_leader_fills_the_board_from_the_statuses() {
     let board = Board::default();
     let capacity = Some(Capacity { ready: 4, own: 2, most: 9 });
     let before = || {
@@ -156,13 +156,13 @@ fn who_leads_anew_begins_with_the_status_of_all() {
     };
     board.say(&key("b"), asking("spare", 0, 0));
     board.begin(before);
-    assert_eq!(board.asked(&key("spare")), Asked { replicas: 4, arrived: 2 }, "b has spoken since");
+    assert_eq!(board.asked(&key("spare")), Asked { replicas: 4, arrived: 2 }, "b has a newer entry");
     assert_eq!(board.capacity_for(&key("a"), &key("spare")), capacity);
     assert!(board.leave(&key("c"), None, &of(&["default"]), now()));
     assert_eq!(board.correlated_failures(&key("d"), now()), of(&["default"]));
-    board.begin(|| panic!("it was read already"));
+    board.begin(|| panic!("the board is filled already"));
     board.forget_all(Some("elsewhere"));
-    assert_eq!(board.asked(&key("spare")).replicas, 4, "another scope is not forgotten");
+    assert_eq!(board.asked(&key("spare")).replicas, 4, "another scope is kept");
     board.forget_all(None);
     assert_eq!(board.asked(&key("spare")), Asked::default());
 }

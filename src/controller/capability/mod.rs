@@ -1,5 +1,5 @@
-//! A capability of the operator: what it observes for the engine, what it writes, and what it reports. A turn goes through
-//! all of them and knows none by name.
+//! A capability of the operator: its part of the observation, its writes, and its reports. A turn calls all capabilities
+//! through the same trait.
 
 mod effect;
 mod view;
@@ -20,47 +20,46 @@ use plimsoll_engine::{Departure, Observation, Veto};
 pub use effect::{Effect, Phase};
 pub use view::{Look, SharedFacts, View};
 
-/// A part of an observation, to be put into it. It is made when all answers are there, so that what it reads from the watches
-/// is of that moment.
+/// Adds a part to an observation. It is called after all queries have completed, so that its reads of the watches are current.
 pub type Part<'a> = Box<dyn FnOnce(&mut Observation) + Send + 'a>;
 
-/// What one capability does for one service. It remembers what it needs between two turns.
+/// One capability for one service. It keeps its own state between turns.
 pub trait Capability: Debug + Send + Sync {
-    /// Says what other capabilities need as well. It is asked at the beginning of a turn, and again after the writes.
+    /// Provides facts that other capabilities need too. Called at the beginning of a turn, and again after the writes.
     fn facts(&self, _view: &View<'_>, _sight: &mut SharedFacts) {}
 
-    /// Notes what calls for a look before it is due.
+    /// Adds signals that may trigger an evaluation before it is due.
     fn signals(&self, _view: &View<'_>, _core: &Core, _signals: &mut Signals) {}
 
-    /// Whether a slow Prometheus is not to be waited for.
+    /// Whether the evaluation must not wait for a slow Prometheus.
     fn hurries(&self, _look: &Look<'_>) -> bool {
         false
     }
 
-    /// Observes its part for a look. Those of all capabilities are observed at the same time.
+    /// Observes its part for an evaluation. All capabilities observe concurrently.
     fn observe<'a>(&'a mut self, _look: Look<'a>) -> BoxFuture<'a, Part<'a>> {
         let nothing: Part<'a> = Box::new(|_| {});
         ready(nothing).boxed()
     }
 
-    /// Whether a departure from the primary is allowed, as far as this capability knows. They are asked in reverse order: the
-    /// last one to be asked, failover, notes a departure that all allow.
+    /// Whether this capability allows a departure from the primary. Called in reverse order: the last one, failover, records a
+    /// departure that all others have allowed.
     ///
     /// # Errors
-    /// It is not.
+    /// The departure is not allowed.
     fn consent(&self, _view: &View<'_>, _departure: Departure<'_>) -> Result<(), Veto> {
         Ok(())
     }
 
-    /// Takes note of what a look decided, before anything is written.
+    /// Called with the outcome of an evaluation, before anything is written.
     fn decided(&mut self, _view: &View<'_>, _core: &mut Core) {}
 
-    /// What is to be written in this phase.
+    /// The effect to carry out in this phase.
     fn effect(&mut self, _phase: Phase, _view: &View<'_>, _core: &Core) -> Option<Effect> {
         None
     }
 
-    /// Carries out the effect that it declared for this phase, and notes what came of it.
+    /// Carries out the effect declared for this phase, and records the result.
     fn execute<'a>(
         &'a mut self,
         _phase: Phase,
@@ -70,13 +69,13 @@ pub trait Capability: Debug + Send + Sync {
         ready(()).boxed()
     }
 
-    /// Takes note that an effect was not carried out, since what has to be persisted before it could not be.
+    /// Called instead of [`Self::execute`] if the finalizer that the effect needs could not be written.
     fn stopped(&mut self, _effect: &Effect, _why: &WriteError) {}
 
-    /// Brings the outcome of the last look up to date.
+    /// Updates the outcome of the last evaluation.
     fn follow(&mut self, _view: &View<'_>, _core: &mut Core) {}
 
-    /// The condition `TrafficSynced`, if this is what carries the service's requests.
+    /// The condition `TrafficSynced`, if this capability handles the service's traffic.
     fn synced(&self, _view: &View<'_>) -> Option<Verdict> {
         None
     }
@@ -91,13 +90,13 @@ pub trait Capability: Debug + Send + Sync {
         Vec::new()
     }
 
-    /// When the next turn is due for this capability; `None` where a watch or the next look calls for it.
+    /// Time until this capability needs another turn; `None` if a watch or the next evaluation triggers it.
     fn next_turn(&self) -> Option<Duration> {
         None
     }
 
-    /// Puts back what it changed for a service that is being deleted, or released by an operator that is uninstalled.
-    /// Returns what was put back, a sentence for each object.
+    /// Restores what it changed for a service that is being deleted, or released on uninstallation of the operator. Returns a
+    /// sentence for each restored object.
     fn restore<'a>(
         &'a self,
         _key: &'a ServiceKey,
@@ -108,13 +107,13 @@ pub trait Capability: Debug + Send + Sync {
     }
 }
 
-/// Two statuses, and the outcome that is between them.
+/// Two successive statuses, and the outcome that led to the new one.
 #[derive(Clone, Copy, Debug)]
 pub struct Reported<'a> {
-    /// The last one.
+    /// The old status.
     pub old: &'a ScalableServiceStatus,
-    /// The new one.
+    /// The new status.
     pub new: &'a ScalableServiceStatus,
-    /// What led to the new one.
+    /// The outcome.
     pub outcome: &'a Outcome,
 }

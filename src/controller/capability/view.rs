@@ -1,4 +1,4 @@
-//! What a turn looks at.
+//! The input of a turn.
 
 use std::time::Duration;
 
@@ -20,24 +20,24 @@ pub struct View<'a> {
     pub service: &'a ScalableService,
     /// Its name.
     pub key: &'a ServiceKey,
-    /// What the turn works with.
+    /// The context of the turn.
     pub context: &'a Context,
-    /// What several capabilities need to know.
+    /// Facts that several capabilities need.
     pub facts: SharedFacts,
-    /// What is scaled; `None` in a turn that does not look, or where nothing is known of the target.
+    /// The target with its rules; `None` in a turn without an evaluation, or if nothing is known of the target.
     pub subject: Option<Subject>,
-    /// What was observed; `None` in a turn that does not look.
+    /// The observation; `None` in a turn without one.
     pub seen: Option<Observation>,
 }
 
-/// What several capabilities need to know.
+/// Facts that several capabilities need.
 #[derive(Clone, Debug)]
 pub struct SharedFacts {
     /// The balancers; `None` if Plimsoll runs none for the service.
     pub fleet: Option<Fleet>,
-    /// Why no standby can get a request; `None` if nothing is known against it.
+    /// Why no standby can get requests; `None` if there is no known reason.
     pub refusal: Option<String>,
-    /// Whether the shares of before are in force.
+    /// Whether the last shares are in force.
     pub settled: bool,
 }
 
@@ -48,7 +48,7 @@ impl Default for SharedFacts {
 }
 
 impl View<'_> {
-    /// The target as the watches show it; `None` if they do not, or if its kind is not watched.
+    /// The target from the watches; `None` if it is missing, or if its kind is not watched.
     #[must_use]
     pub fn watched_target(&self) -> Option<Target> {
         self.context.targets.watched(&self.key.namespace, &self.service.spec.scale_target_ref)
@@ -61,24 +61,24 @@ impl View<'_> {
         read(&self.context.pods, |index| index.balancers(&key.namespace, &key.name, now))
     }
 
-    /// As whose the service's queries count.
+    /// The service as the originator of queries.
     #[must_use]
     pub fn asker(&self) -> Asker {
         Asker::new(&self.key.namespace, &self.key.name, self.service.spec.criticality)
     }
 }
 
-/// One look at the KPIs.
+/// One evaluation.
 #[derive(Clone, Copy)]
 pub struct Look<'a> {
     /// The service.
     pub view: &'a View<'a>,
-    /// What is remembered of it.
+    /// Its state.
     pub core: &'a Core,
-    /// What is scaled.
+    /// The target with its rules.
     pub subject: &'a Subject,
-    /// An answer of Prometheus may be this old.
+    /// Maximum age of query results.
     pub age: Duration,
-    /// An answer of Prometheus is waited for no longer.
+    /// Time limit of queries.
     pub patience: Duration,
 }

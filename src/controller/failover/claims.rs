@@ -1,4 +1,4 @@
-//! What a service has, and what it asks of its standbys, as it stands on the board.
+//! A service's entry on the board: its capacity, and its claims on its standbys.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -17,7 +17,7 @@ use plimsoll_api::{
 };
 use plimsoll_engine::{Capacity, Departure, ManualOverride, Observation, Veto};
 
-/// What an annotation orders.
+/// The manual override by annotation, if there is one.
 #[must_use]
 pub(super) fn manual_override(service: &ScalableService) -> Option<ManualOverride> {
     let annotations = service.annotations();
@@ -33,11 +33,11 @@ pub(super) fn shares(status: &FailoverStatus) -> Vec<(&str, Percent)> {
     status.backends.iter().map(|standby| (standby.name.as_str(), standby.weight)).collect()
 }
 
-/// Whether the other services allow a departure of this one. One that is allowed is noted before anything waits, so that
-/// what others decide at the same moment counts.
+/// Whether the board allows this service to leave its primary. An allowed departure is recorded immediately, so that
+/// concurrent decisions of other services take it into account.
 ///
 /// # Errors
-/// They do not.
+/// The departure is not allowed.
 pub(super) fn consent(
     service: &ScalableService,
     key: &ServiceKey,
@@ -54,9 +54,9 @@ pub(super) fn consent(
     Err(Veto { correlated_failures: board.correlated_failures(key, departure.at), trouble })
 }
 
-/// Tells the board what this service has and needs now. `settled`: the shares of before are in force, so that a standby
-/// without one has no requests any more.
-pub(super) fn tell(
+/// Updates the service's entry on the board. `settled`: the last shares are in force, so a standby without a share has no
+/// requests any more.
+pub(super) fn update(
     service: &ScalableService,
     key: &ServiceKey,
     outcome: &Outcome,
@@ -67,19 +67,19 @@ pub(super) fn tell(
     let ready = seen.pods.ready();
     let capacity = match outcome {
         Outcome::Done(done) => capacity(service, ready, done.decided.decision.own),
-        // A service that is not scaled for now has what it has.
+        // A service that is currently not scaled can't get more replicas.
         Outcome::Refused(_) => Capacity { ready, own: 0, most: ready },
     };
     let status = outcome.failover().map(|failover| &failover.status);
     let mut entry = entry(service, key, Some(capacity), status, services);
-    let before = seen.failover.as_ref().and_then(|standing| standing.last_written.as_ref());
+    let before = seen.failover.as_ref().and_then(|input| input.last_written.as_ref());
     if !settled || before.map(shares) != status.map(shares) {
         entry.asks = entry.asks.map(|asks| board.and_still(key, asks));
     }
     board.say(key, entry);
 }
 
-/// Reads the board from the status of all services, unless that was done since this process leads.
+/// Fills the board from the status of all services, once per term.
 pub(super) fn begin(context: &Context) {
     let services = &context.shared.services;
     context.shared.board.begin(|| {
@@ -95,7 +95,7 @@ fn before(
     services: &Services,
 ) -> (ServiceKey, Entry, Option<Left>) {
     let key = ServiceKey::of(service);
-    // What it needs itself is not told: that what it has is needed is the careful guess.
+    // The replicas that it needs itself are unknown; the safe assumption is all of them.
     let of = |ready| capacity(service, ready, status.replicas.unwrap_or(ready));
     let capacity = status.ready_replicas.map(of);
     let failover = status.failover.as_ref();
@@ -106,9 +106,10 @@ fn before(
     (key, entry, left)
 }
 
-/// The sources by whose KPIs a service may have left its primary. Status does not tell; what has no replica left for that.
+/// The sources whose KPIs may have moved a service from its primary: status does not record the cause. None for a service
+/// without ready replicas or with a manual override, which is then the cause.
 fn sources(service: &ScalableService, status: &ScalableServiceStatus) -> BTreeSet<String> {
-    if status.ready_replicas.is_none_or(|ready| ready == 0) || order(service).is_some() {
+    if status.ready_replicas.is_none_or(|ready| ready == 0) || manual_override(service).is_some() {
         return BTreeSet::new();
     }
     let signs = service.spec.failover.iter().flat_map(|failover| &failover.leave.when);
@@ -117,7 +118,7 @@ fn sources(service: &ScalableService, status: &ScalableServiceStatus) -> BTreeSe
     kpis.map(|kpi| kpi.source.clone()).collect()
 }
 
-/// What a service has, and can get: no more than it has where nothing is written.
+/// The capacity of a service. Where the target is not written, it can't get more than it has.
 fn capacity(service: &ScalableService, ready: i32, own: i32) -> Capacity {
     let most = if service.spec.mode == Mode::Auto { service.spec.max_replicas } else { ready };
     Capacity { ready, own, most }
@@ -138,7 +139,7 @@ fn entry(
 fn asks(failover: &Failover, key: &ServiceKey, status: Option<&FailoverStatus>, services: &Services) -> Asks {
     let asks = failover.backends.iter().filter_map(|spec| {
         let last_written = status?.standby(&spec.name).filter(|last_written| last_written.replicas > 0)?;
-        // Status is anybody's who may write it: what is asked of another namespace is so only with its consent.
+        // Users may write the status, so a claim on another namespace counts only with its consent.
         let (standby, _) =
             behind(spec.service.as_ref()?, key, services).filter(|_| consents(spec, key, services))?;
         Some((standby, Ask { replicas: last_written.replicas, share: last_written.weight }))
@@ -146,7 +147,7 @@ fn asks(failover: &Failover, key: &ServiceKey, status: Option<&FailoverStatus>, 
     asks.collect()
 }
 
-/// The ScalableService behind a Service: of the same name, or the one whose balancers it leads to.
+/// The ScalableService behind a Service: the one of the same name, or the one whose balancers the Service selects.
 pub(super) fn behind(
     to: &StandbyService,
     key: &ServiceKey,
@@ -160,8 +161,8 @@ pub(super) fn behind(
     candidates.filter_map(|candidate| services.get(&candidate).map(|object| (candidate, object))).next()
 }
 
-/// Whether a standby may be looked at and asked for replicas: one of this namespace, or whose ScalableService names this
-/// service. Without that nothing about another namespace is told, not even whether there is such a Service.
+/// Whether a standby may be examined and asked for replicas: it is in this namespace, or its ScalableService lists this
+/// service in `spec.standbyFor`. Otherwise nothing about the other namespace is disclosed, not even whether the Service exists.
 pub(super) fn consents(spec: &Standby, key: &ServiceKey, services: &Services) -> bool {
     let Some(to) = &spec.service else { return true };
     if to.namespace.as_ref().is_none_or(|namespace| *namespace == key.namespace) {
@@ -174,7 +175,7 @@ pub(super) fn consents(spec: &Standby, key: &ServiceKey, services: &Services) ->
 }
 
 pub(super) fn circular(standby: &ServiceKey) -> String {
-    format!("{standby} sends its own requests elsewhere now, so they might come back")
+    format!("{standby} currently sends its own requests elsewhere, so requests could loop back")
 }
 
 #[cfg(test)]

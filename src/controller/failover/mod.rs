@@ -1,4 +1,4 @@
-//! Failover: what is known of the standbys, what an annotation orders, and what is asked of whom.
+//! Failover: the state of the standbys, manual overrides, and claims on other services.
 
 mod claims;
 mod report;
@@ -25,11 +25,11 @@ use plimsoll_api::{
 };
 use plimsoll_engine::{Capacity, Departure, FailoverInput, StandbySeen, Veto};
 
-/// Follows the standbys, and sends requests to them and back.
+/// Follows the standbys and moves requests to them and back.
 #[derive(Debug, Default)]
 pub struct Failing {
     standbys: KnownStandbys,
-    /// The status with new shares that is to be written at once.
+    /// A status with new shares, to be written immediately.
     announced: Option<ScalableServiceStatus>,
 }
 
@@ -37,11 +37,11 @@ impl Capability for Failing {
     fn signals(&self, view: &View<'_>, core: &Core, signals: &mut Signals) {
         claims::begin(view.context);
         let asked = view.context.shared.board.asked(view.key).replicas;
-        signals.note("what others ask", Some(asked).filter(|asked| *asked != 0));
-        signals.note("the annotations of failover", manual_override(view.service));
+        signals.note("requested standby replicas", Some(asked).filter(|asked| *asked != 0));
+        signals.note("failover annotations", manual_override(view.service));
         if view.service.spec.failover.is_some() {
             let fleet = view.facts.fleet.as_ref();
-            signals.note("the standbys that answer", fleet.map(Fleet::answering_all));
+            signals.note("answering standbys", fleet.map(Fleet::answering_all));
             signals.call_if(has_lost_replicas(view, core), "fewer ready replicas");
         }
     }
@@ -61,7 +61,7 @@ impl Capability for Failing {
 
     fn decided(&mut self, view: &View<'_>, core: &mut Core) {
         if let (Some(seen), Some(outcome)) = (&view.seen, &core.last) {
-            claims::tell(view.service, view.key, outcome, seen, view.facts.settled, view.context.others());
+            claims::update(view.service, view.key, outcome, seen, view.facts.settled, view.context.others());
         }
     }
 
@@ -76,7 +76,7 @@ impl Capability for Failing {
             let Some(status) = self.announced.take() else { return };
             let permit = view.context.shared.leader.permit(WRITE_TIMEOUT);
             let (client, key) = (&view.context.shared.client, view.key);
-            // One that fails is written again with the rest.
+            // If it fails, the shares are written with the rest of the status.
             let _ = actuate::write_status(client, &key.namespace, &key.name, &status, &permit).await;
         }
         .boxed()
@@ -91,8 +91,8 @@ impl Capability for Failing {
     }
 }
 
-/// The status with new shares, which balancers have to follow at once: they must not wait for replicas to be written, least
-/// of all while the API server is slow. The rest of the status follows.
+/// The last written status with new shares. It is written first, so that balancers don't wait for the write of the replicas,
+/// in particular while the API server is slow. The rest of the status follows.
 fn announced(core: &Core) -> Option<ScalableServiceStatus> {
     let (last_written, failover) = (core.last_written()?, core.last.as_ref()?.failover()?);
     let moved =
@@ -100,13 +100,13 @@ fn announced(core: &Core) -> Option<ScalableServiceStatus> {
     moved.then(|| ScalableServiceStatus { failover: Some(failover.status.clone()), ..last_written.clone() })
 }
 
-/// Whether fewer replicas are ready than the last look found.
+/// Whether fewer replicas are ready than at the last evaluation.
 fn has_lost_replicas(view: &View<'_>, core: &Core) -> bool {
     let (Some(done), Some(target)) = (core.done(), view.watched_target()) else { return false };
     view.context.pods_of(&target, view.key).ready() < done.progress.ready
 }
 
-/// What is seen around a failover, and what others ask of this service.
+/// The failover part of an observation, and the claims of other services on this one.
 async fn failover_input<'a>(standbys: &'a mut KnownStandbys, look: Look<'a>) -> Part<'a> {
     let Look { view, core, .. } = look;
     let View { service, key, context, facts, .. } = view;
@@ -129,21 +129,25 @@ async fn failover_input<'a>(standbys: &'a mut KnownStandbys, look: Look<'a>) -> 
         let standbys = failover.backends.iter().zip(known).map(|(spec, known)| {
             let ready = before(&spec.name).is_some_and(|before| before.ready);
             let mut seen = seen(spec, known, ready, view);
-            // A standby that has requests keeps them: there is no way to take them back either.
+            // A refused route can't move requests either way, so a standby with requests keeps them.
             if before(&spec.name).is_none_or(|before| before.weight == Percent::ZERO) {
                 seen.trouble = seen.trouble.or_else(|| facts.refusal.clone());
             }
             seen
         });
-        let (standbys, order) = (standbys.collect(), manual_override(service));
+        let (standbys, manual_override) = (standbys.collect(), manual_override(service));
         let correlated_failures = shared.board.correlated_failures(key, shared.clock.now());
         observation.asked = asked();
-        observation.failover =
-            Some(FailoverInput { last_written: last_written.cloned(), standbys, order, correlated_failures });
+        observation.failover = Some(FailoverInput {
+            last_written: last_written.cloned(),
+            standbys,
+            manual_override,
+            correlated_failures,
+        });
     })
 }
 
-/// Whether the next sample of readiness must not wait for a slow Prometheus: requests move, or may have to.
+/// Whether the evaluation must not wait for a slow Prometheus: requests are being moved, or may have to be.
 fn in_doubt(service: &ScalableService, target: &Target) -> bool {
     let last_written = service.status.as_ref().and_then(|status| status.failover.as_ref());
     last_written.is_some_and(|last_written| match last_written.state {
@@ -174,11 +178,11 @@ fn seen(spec: &Standby, known: &KnownStandby, before: bool, view: &View<'_>) -> 
                     |why| format!("it does not answer: {why}"),
                 ))
             }
-            // What is not known is as it was.
+            // Without a probe result, the last state counts.
             (None, None) if before => None,
-            (None, None) => Some("no balancer has asked it yet".to_owned()),
+            (None, None) => Some("no balancer has probed it yet".to_owned()),
         };
-    // One that has yet to say what it has gets nothing before it is needed.
+    // A standby of unknown capacity gets no requests before it is needed.
     let unmeasured = Capacity { ready: 0, own: 0, most: i32::MAX };
     let measured = |standby: &ServiceKey| board.capacity_for(key, standby).unwrap_or(unmeasured);
     let capacity = behind.as_ref().map(|(standby, _)| measured(standby));

@@ -1,4 +1,4 @@
-//! What is said of failover: the conditions `FailoverReady` and `PrimaryActive`, and their events.
+//! The conditions `FailoverReady` and `PrimaryActive`, and the events of failover.
 
 use crate::{actuate::Note, controller::outcome::Outcome};
 use plimsoll_api::{
@@ -15,14 +15,14 @@ pub fn verdicts(failover: &FailoverDecision) -> [Verdict; 2] {
     [Verdict::new(ConditionType::FailoverReady, can, ready.code(), ready.to_string()), active(failover)]
 }
 
-/// Whether the primary gets all requests, and should.
+/// `PrimaryActive`: whether the primary gets all requests, and should.
 fn active(failover: &FailoverDecision) -> Verdict {
     let status = &failover.status;
     let here = status.active == PRIMARY && status.away() == Percent::ZERO;
     Verdict::new(ConditionType::PrimaryActive, here, failover.reason.code(), failover.reason.to_string())
 }
 
-/// The events between two statuses: where requests go, why they stay, and whether a standby would take them.
+/// The events between two statuses: switches, reasons against a switch, and readiness of the standbys.
 #[must_use]
 pub fn notes(old: &ScalableServiceStatus, new: &ScalableServiceStatus, outcome: &Outcome) -> Vec<Note> {
     let (Some(failover), Some(now)) = (outcome.failover(), &new.failover) else { return Vec::new() };
@@ -51,7 +51,7 @@ pub fn notes(old: &ScalableServiceStatus, new: &ScalableServiceStatus, outcome: 
     notes
 }
 
-/// Signs that come and go are no event, and neither is a primary that serves from the start.
+/// A passing suspicion is not an event, and neither is a primary that serves from the start.
 fn worth_an_event(before: Option<FailoverState>, now: FailoverState) -> bool {
     let calm = matches!(
         (before, now),

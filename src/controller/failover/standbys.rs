@@ -1,5 +1,5 @@
-//! Where the standbys of a service are, and whether they take connections where no balancer says so. Both are found out
-//! beside the turns: no turn waits for a name server or for an API server that is slow.
+//! The addresses of a service's standbys, and whether they accept connections if no balancer probes them. Both are determined
+//! in the background, so that no turn waits for a slow name server or API server.
 
 use std::{
     collections::HashMap,
@@ -16,57 +16,57 @@ use tokio::{
 };
 
 use super::super::key::ServiceKey;
-use crate::{actuate::said, names};
+use crate::{actuate::message_of, names};
 use plimsoll_api::{Backend, Standby, StandbyAddress, StandbyService, StandbyStatus};
 
-/// An address is believed for so long before it is asked for again.
+/// Time after which an address is resolved again.
 const ADDRESS_AGE_MAX: Duration = Duration::from_secs(10);
-/// A standby that no balancer asks is asked this often, and so is one that is not found.
+/// Interval for standbys without an address, and for those that no balancer probes.
 const ASKED_EVERY: Duration = Duration::from_secs(2);
-/// Connections in a row that have to fail: one may be lost for itself.
+/// Failed connections in a row after which a standby counts as down: a single one may fail by chance.
 const FALL: u32 = 2;
-/// Longest time for an address, and for a connection.
+/// Time limit for resolving an address, and for a connection.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What may be asked about standbys.
+/// How standbys may be examined.
 pub struct Asked<'a> {
-    /// Whether a standby may be looked at: what is in another namespace only with its consent.
+    /// Whether a standby may be examined: one in another namespace only with its consent.
     pub consents: &'a (dyn Fn(&Standby) -> bool + Sync),
-    /// Whether connections are to be tried, since no balancer does.
+    /// Whether to probe by connections, since no balancer does.
     pub connect: bool,
 }
 
-/// What is known of the standbys of one service, by their names.
+/// The known state of the standbys of one service, by name.
 #[derive(Debug, Default)]
 pub struct KnownStandbys(HashMap<String, KnownStandby>);
 
-/// What is known of one standby.
+/// The known state of one standby.
 #[derive(Debug)]
 pub struct KnownStandby {
     spec: Standby,
-    /// Whether it may be looked at.
+    /// Whether it may be examined.
     consents: bool,
-    /// The addresses that were found last, sorted.
+    /// The last resolved addresses, sorted.
     pub addresses: Vec<SocketAddr>,
     /// Why there is no address.
     pub trouble: Option<String>,
-    /// Connections in a row that failed; `None` if none was tried.
+    /// Failed connections in a row; `None` if none was tried.
     failed: Option<u32>,
     looked: Option<Instant>,
-    /// A look that is under way.
+    /// A lookup in progress.
     look: JoinSet<Found>,
 }
 
-/// What a look found: the addresses, and whether one took a connection, if that was to be tried.
+/// The result of a lookup: the addresses, and whether the first one accepted a connection, if that was tried.
 type Found = (Result<Vec<SocketAddr>, String>, Option<bool>);
 
 impl KnownStandbys {
-    /// What is known of each of `specs`, in their order. `told` are the addresses that status tells, for a process that has
-    /// just begun. Only the first look of all is waited for.
+    /// The state of each of `specs`, in their order. `last_written` has the addresses of the status, for a process that has
+    /// just started. Only the very first lookup is awaited.
     pub async fn look(
         &mut self,
         specs: &[Standby],
-        told: impl Fn(&str) -> Vec<SocketAddr>,
+        last_written: impl Fn(&str) -> Vec<SocketAddr>,
         asked: &Asked<'_>,
         key: &ServiceKey,
         client: &Client,
@@ -75,10 +75,10 @@ impl KnownStandbys {
         let looks = specs.iter().map(|spec| {
             let consents = (asked.consents)(spec);
             let known = before.remove(&spec.name).filter(|known| known.consents == consents);
-            let told = if known.is_none() { told(&spec.name) } else { Vec::new() };
+            let addresses = if known.is_none() { last_written(&spec.name) } else { Vec::new() };
             let known = known.filter(|known| known.spec == *spec);
             let known = known.unwrap_or_else(|| {
-                if consents { KnownStandby::new(spec, told) } else { KnownStandby::refused(spec, key) }
+                if consents { KnownStandby::new(spec, addresses) } else { KnownStandby::refused(spec, key) }
             });
             async move {
                 if known.consents { known.look(asked.connect, &key.namespace, client).await } else { known }
@@ -96,15 +96,16 @@ impl KnownStandby {
         Self { spec, consents: true, addresses, trouble: None, failed: None, looked: None, look }
     }
 
-    /// One that may not be looked at. The sentence is the same whatever there is.
+    /// A standby that may not be examined. The sentence does not depend on whether the Service exists.
     fn refused(spec: &Standby, ServiceKey { namespace, name }: &ServiceKey) -> Self {
         let trouble = format!(
-            "it is in another namespace, where the ScalableService behind it has to name {namespace}/{name} in spec.standbyFor"
+            "it is in another namespace; the ScalableService behind it must list {namespace}/{name} in \
+             spec.standbyFor"
         );
         Self { consents: false, trouble: Some(trouble), ..Self::new(spec, Vec::new()) }
     }
 
-    /// Whether it takes connections, if any was tried.
+    /// Whether it accepts connections, if any was tried.
     pub fn answers(&self) -> Option<bool> {
         self.failed.map(|failed| failed < FALL)
     }
@@ -132,12 +133,12 @@ impl KnownStandby {
         self.looked = Some(Instant::now());
         match addresses {
             Ok(addresses) => (self.addresses, self.trouble) = (addresses, None),
-            // Those that were right a moment ago are better than none.
+            // Keep the last addresses rather than have none.
             Err(trouble) => self.trouble = self.addresses.is_empty().then_some(trouble),
         }
         match connected {
             Some(true) => self.failed = Some(0),
-            // The first one tells: nothing is known of any before.
+            // The first result counts alone, since there is none before it.
             Some(false) => self.failed = Some(self.failed.map_or(FALL, |failed| failed.saturating_add(1))),
             None => {}
         }
@@ -151,7 +152,7 @@ async fn find(
     namespace: String,
     client: Client,
 ) -> Found {
-    let late = |_| Err(format!("its address was not told within {} s", PATIENCE.as_secs()));
+    let late = |_| Err(format!("its address was not resolved within {} s", PATIENCE.as_secs()));
     let places = addresses(&spec, &last, &namespace, &client, connect);
     let addresses = timeout(PATIENCE, places).await.unwrap_or_else(late);
     let connected = match addresses.as_ref().ok().and_then(|found| found.first()).filter(|_| connect) {
@@ -161,8 +162,8 @@ async fn find(
     (addresses, connected)
 }
 
-/// Where a standby is. Where connections are to be tried, only the address of a Service's own is one: a name would let
-/// whoever writes it send the operator anywhere.
+/// The addresses of a standby. If the operator itself connects, only a Service's cluster IP is allowed: with a host name, its
+/// author could make the operator connect anywhere.
 async fn addresses(
     spec: &Standby,
     last: &[SocketAddr],
@@ -173,7 +174,7 @@ async fn addresses(
     match spec.backend() {
         Some(Backend::Service(service)) => of_service(service, last, namespace, client, connect).await,
         Some(Backend::Address(_)) if connect => {
-            Err("without a balancer of ours it must be a service".to_owned())
+            Err("it is an address; without a balancer run by Plimsoll it must be a service".to_owned())
         }
         Some(Backend::Address(StandbyAddress { host, port })) => of_host(host, *port, last).await,
         None => Err("it must have either service or address".to_owned()),
@@ -190,38 +191,39 @@ async fn of_service(
     let namespace = to.namespace.as_deref().unwrap_or(namespace);
     let name = format!("Service {namespace}/{}", to.name);
     let api: Api<Service> = Api::namespaced(client.clone(), namespace);
-    let found =
-        api.get_opt(&to.name).await.map_err(|error| format!("{name} can't be read: {}", said(&error)))?;
+    let found = api
+        .get_opt(&to.name)
+        .await
+        .map_err(|error| format!("{name} can't be read: {}", message_of(&error)))?;
     let spec = found.and_then(|service| service.spec).ok_or_else(|| format!("{name} does not exist"))?;
     if let Some(host) = spec.external_name.filter(|_| spec.type_.as_deref() == Some("ExternalName")) {
         if connect {
             return Err(format!(
-                "{name} is of type ExternalName; without a balancer of ours a standby needs an address of its own (clusterIP)"
+                "{name} has type ExternalName; without a balancer run by Plimsoll a standby needs a clusterIP"
             ));
         }
         return of_host(&host, to.port, last).await;
     }
     let ports: Vec<i32> = spec.ports.iter().flatten().map(|port| port.port).collect();
     if !ports.contains(&to.port) {
-        return Err(format!("{name} has no port {}, but {ports:?}", to.port));
+        return Err(format!("{name} has no port {}; its ports are {ports:?}", to.port));
     }
     let ip = spec.cluster_ip.as_deref().and_then(|ip| ip.parse::<IpAddr>().ok());
-    let ip =
-        ip.ok_or_else(|| format!("{name} is headless; a standby needs an address of its own (clusterIP)"))?;
+    let ip = ip.ok_or_else(|| format!("{name} is headless; a standby needs a clusterIP"))?;
     Ok(vec![SocketAddr::new(ip, u16::try_from(to.port).unwrap_or_default())])
 }
 
 async fn of_host(host: &str, port: i32, last: &[SocketAddr]) -> Result<Vec<SocketAddr>, String> {
-    let port = u16::try_from(port).map_err(|_| format!("{port} is no port"))?;
+    let port = u16::try_from(port).map_err(|_| format!("{port} is not a valid port"))?;
     let found = names::look_up(host, port).await;
     let found = found.map_err(|error| format!("{host} can't be resolved: {error}"))?;
     if found.is_empty() { Err(format!("{host} has no address")) } else { Ok(chosen(&found, last)) }
 }
 
-/// Of many addresses those that can be used at a time: the ones of before that are still listed, then the first others. A
-/// name server that tells another part of many each time moves as few requests as can be.
+/// Limits the addresses to the maximum: the last ones that are still listed, then the first others. So a name server that
+/// returns a different subset each time moves as few requests as possible.
 ///
-/// IPv6 addresses are used only where there is no IPv4 address: a cluster with IPv4 alone has no route to them.
+/// IPv6 addresses are used only if there is no IPv4 address: an IPv4-only cluster has no route to them.
 fn chosen(found: &[SocketAddr], last: &[SocketAddr]) -> Vec<SocketAddr> {
     let has_ipv4 = found.iter().any(SocketAddr::is_ipv4);
     let found = found.iter().filter(|one| one.is_ipv4() || !has_ipv4);
@@ -244,12 +246,12 @@ mod tests {
 
     use super::*;
 
-    /// An API server with one Service, and how often it was asked.
+    /// An API server with one Service, and its number of requests.
     fn serving(service: Value) -> (Client, Arc<AtomicUsize>) {
         serving_in_turn(vec![service])
     }
 
-    /// The same with a Service that changes after each request, until it is the last one.
+    /// The same with a Service that changes with each request up to the last version.
     fn serving_in_turn(versions: Vec<Value>) -> (Client, Arc<AtomicUsize>) {
         let asked = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&asked);
@@ -265,7 +267,7 @@ mod tests {
         json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "spare"}, "spec": spec})
     }
 
-    /// What is known of a Service in another namespace after one look.
+    /// The state of a standby in another namespace after one lookup.
     async fn look(
         client: &Client,
         port: u16,
@@ -282,25 +284,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_service_of_another_namespace_is_not_even_looked_for_without_its_consent() {
+    async fn a_service_of_another_namespace_is_not_read_without_its_consent() {
         let there = service(&json!({"clusterIP": "192.0.2.1", "ports": [{"port": 80}]}));
         let gone = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "spare"}});
-        let mut said = Vec::new();
+        let mut results = Vec::new();
         for answer in [there.clone(), gone] {
             let (client, asked) = serving(answer);
-            said.push(look(&client, 80, false, false).await);
+            results.push(look(&client, 80, false, false).await);
             assert_eq!(asked.load(Ordering::SeqCst), 0);
         }
-        assert_eq!(said[0], said[1], "whatever there is, the same is said");
-        assert_eq!(said[0].0, []);
-        assert!(said[0].1.as_ref().unwrap().contains("name shop/checkout in spec.standbyFor"), "{said:?}");
+        assert_eq!(results[0], results[1], "the result does not depend on whether it exists");
+        assert_eq!(results[0].0, []);
+        let trouble = results[0].1.as_ref().unwrap();
+        assert!(trouble.contains("list shop/checkout in spec.standbyFor"), "{trouble}");
         let (client, asked) = serving(there);
         assert_eq!(look(&client, 80, true, false).await.0, ["192.0.2.1:80".parse().unwrap()]);
         assert_eq!(asked.load(Ordering::SeqCst), 1);
     }
 
     #[tokio::test]
-    async fn connections_are_tried_to_the_address_of_a_service_and_never_to_an_external_name() {
+    async fn the_operator_connects_to_a_cluster_ip_and_never_to_an_external_name() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let ports = json!([{"port": port}]);
@@ -310,15 +313,15 @@ mod tests {
         assert_eq!((address, answers), (vec![], None));
         assert!(trouble.unwrap().contains("ExternalName"));
         let short = Duration::from_millis(100);
-        assert!(timeout(short, listener.accept()).await.is_err(), "nobody came");
+        assert!(timeout(short, listener.accept()).await.is_err(), "no connection");
         let (client, _) = serving(service(&json!({"clusterIP": "127.0.0.1", "ports": ports})));
         assert_eq!(look(&client, port, true, true).await.2, Some(true));
         assert!(timeout(short, listener.accept()).await.is_ok());
     }
 
-    /// An address is found anew by the same look, whether an API server or a name server tells it.
+    /// The lookup is the same for an address from the API server and from a name server.
     #[tokio::test(start_paused = true)]
-    async fn an_address_that_changes_is_followed_once_it_is_old() {
+    async fn an_address_is_resolved_again_after_its_maximum_age() {
         let of = |ip: &str| service(&json!({"clusterIP": ip, "ports": [{"port": 80}]}));
         let (client, requests) = serving_in_turn(vec![of("192.0.2.1"), of("192.0.2.2")]);
         let spec: Standby = serde_saphyr::from_str("{name: far, service: {name: spare, port: 80}}").unwrap();
@@ -337,7 +340,7 @@ mod tests {
             let specs = [spec.clone()];
             let found = known.look(&specs, |_| Vec::new(), &asked, &key, &client).await;
             assert_eq!((&found[0].addresses, &found[0].trouble), (&at(&[addresses]), &None));
-            // What was begun in this look has its answer before the next one.
+            // Let the lookup that was started now complete before the next call.
             tokio::time::sleep(Duration::from_millis(1)).await;
             assert_eq!(requests.load(Ordering::SeqCst), requested);
         }
@@ -353,30 +356,30 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_host_is_an_address_or_a_name_with_all_its_addresses() {
+    async fn a_host_is_an_address_or_a_name_that_resolves_to_all_its_addresses() {
         assert_eq!(of_host("127.0.0.1", 8080, &[]).await, Ok(at(&["127.0.0.1:8080"])));
         assert_eq!(of_host("::1", 8080, &[]).await, Ok(at(&["[::1]:8080"])));
         let found = of_host("localhost", 8080, &at(&["192.0.2.1:8080"])).await.unwrap();
         assert!(!found.is_empty() && found.iter().all(|address| address.ip().is_loopback()), "{found:?}");
         let error = of_host("no-such-host.invalid", 80, &[]).await.unwrap_err();
         assert!(error.starts_with("no-such-host.invalid can't be resolved: "), "{error}");
-        assert_eq!(of_host("localhost", 70_000, &[]).await, Err("70000 is no port".to_owned()));
+        assert_eq!(of_host("localhost", 70_000, &[]).await, Err("70000 is not a valid port".to_owned()));
     }
 
     #[test]
-    fn of_many_addresses_those_of_before_stay_while_they_are_listed() {
+    fn of_many_addresses_the_last_ones_are_kept_while_they_are_listed() {
         let all: Vec<SocketAddr> = (1..=20).map(|last| SocketAddr::from(([192, 0, 2, last], 80))).collect();
         assert_eq!(chosen(&all, &[]), all[..8]);
-        assert_eq!(chosen(&all, &all[12..]), all[12..], "though others come before them");
+        assert_eq!(chosen(&all, &all[12..]), all[12..], "although others sort before them");
         assert_eq!(chosen(&all[5..], &all[3..11]), all[5..13]);
-        assert_eq!(chosen(&all[..2], &all[5..]), all[..2], "what is listed no more goes");
+        assert_eq!(chosen(&all[..2], &all[5..]), all[..2], "addresses that are no longer listed are dropped");
         let both = at(&["192.0.2.1:80", "[2001:db8::1]:80"]);
         assert_eq!(chosen(&both, &both[1..]), both[..1], "IPv6 only where there is no IPv4");
         assert_eq!(chosen(&both[1..], &[]), both[1..]);
     }
 
     #[test]
-    fn addresses_that_were_right_are_better_than_none() {
+    fn the_last_addresses_are_kept_when_resolution_fails() {
         let mut standby = known(Some("192.0.2.1:80"));
         standby.take((Err("shop.example can't be resolved".to_owned()), None));
         assert_eq!((standby.addresses, standby.trouble), (at(&["192.0.2.1:80"]), None));
@@ -388,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_connection_counts_at_once_and_later_ones_in_a_row() {
+    fn the_first_connection_counts_alone_and_later_failures_count_in_a_row() {
         let answers = |connections: &[bool]| {
             let mut standby = known(None);
             connections.iter().for_each(|good| standby.take((Ok(at(&["192.0.2.1:80"])), Some(*good))));
@@ -397,7 +400,7 @@ mod tests {
         assert_eq!(answers(&[]), None);
         assert_eq!(answers(&[false]), Some(false));
         assert_eq!(answers(&[true]), Some(true));
-        assert_eq!(answers(&[true, false]), Some(true), "one may be lost for itself");
+        assert_eq!(answers(&[true, false]), Some(true), "a single one may fail by chance");
         assert_eq!(answers(&[true, false, true, false]), Some(true));
         assert_eq!(answers(&[true, false, false]), Some(false));
         assert_eq!(answers(&[false, true]), Some(true));

@@ -1,4 +1,4 @@
-//! Where the service behind a rule answers without the Gateway: the proof asks it whether a 404 or 5xx is its own.
+//! The direct address of the Service behind a rule: the probe asks it whether a 404 or 5xx comes from the Service itself.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,7 +10,7 @@ use kube::{Api, Client, api::ListParams};
 
 use crate::balancer::gateway::{Route, Rule};
 
-/// Where the Service with the largest weight answers; `None` if nobody does, or nobody may know it.
+/// The address of the Service with the largest weight; `None` if there is none, or it can't be read.
 pub(super) async fn heaviest(client: &Client, route: &Route, rule: &Rule) -> Option<SocketAddr> {
     let services = rule.backend_refs.iter().filter(|backend| backend.is_service());
     let backend = services.max_by_key(|backend| backend.weight())?;
@@ -32,8 +32,8 @@ fn of_its_own(spec: &ServiceSpec, port: i32) -> Option<SocketAddr> {
     Some(SocketAddr::new(address, u16::try_from(port).ok()?))
 }
 
-/// A ready pod of a headless Service, at the port that the Service's port of this number leads to. Ports of a slice have
-/// the names of the Service's ports, and none where there is only one without a name (discovery/v1).
+/// A ready pod of a headless Service, at the target port of this Service port. Ports of a slice have the names of the
+/// Service's ports, and no name if there is only one port without a name (discovery/v1).
 fn of_a_pod(spec: &ServiceSpec, port: i32, slices: &[EndpointSlice]) -> Option<SocketAddr> {
     let name = spec.ports.iter().flatten().find(|one| one.port == port)?.name.clone().unwrap_or_default();
     slices.iter().find_map(|slice| {
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_is_asked_at_its_address_and_a_headless_one_at_a_ready_pod() {
+    fn a_service_has_its_cluster_ip_and_a_headless_one_the_address_of_a_ready_pod() {
         assert_eq!(of_its_own(&spec("10.96.0.7"), 80), "10.96.0.7:80".parse().ok());
         assert_eq!(of_its_own(&spec("None"), 80), None);
 
@@ -73,8 +73,8 @@ mod tests {
             {"addresses": ["10.0.0.1"], "conditions": {"ready": false}},
             {"addresses": ["10.0.0.2"], "conditions": {"ready": true}},
         ]);
-        let nobody = slice(&ports, &json!([{"addresses": ["10.0.0.9"], "conditions": {"ready": false}}]));
-        let slices = [nobody, slice(&ports, &endpoints)];
+        let none_ready = slice(&ports, &json!([{"addresses": ["10.0.0.9"], "conditions": {"ready": false}}]));
+        let slices = [none_ready, slice(&ports, &endpoints)];
         assert_eq!(of_a_pod(&spec("None"), 80, &slices), "10.0.0.2:8080".parse().ok());
         assert_eq!(of_a_pod(&spec("None"), 81, &slices), "10.0.0.2:9081".parse().ok());
         assert_eq!(of_a_pod(&spec("None"), 82, &slices), None);
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn one_port_needs_no_name_and_what_is_not_said_is_ready() {
+    fn a_single_port_needs_no_name_and_an_endpoint_without_conditions_is_ready() {
         let spec = serde_json::from_value(json!({"clusterIP": "None", "ports": [{"port": 80}]})).unwrap();
         let unnamed = slice(&json!([{"name": "", "port": 8080}]), &json!([{"addresses": ["10.0.0.3"]}]));
         assert_eq!(of_a_pod(&spec, 80, &[unnamed]), "10.0.0.3:8080".parse().ok());

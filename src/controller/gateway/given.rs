@@ -1,4 +1,4 @@
-//! Weights that somebody else takes back: an edit is put right at once, and nobody is raced.
+//! Weights that another client reverts: a single edit is corrected immediately, repeated ones with a growing pause.
 
 use std::time::Duration;
 
@@ -6,29 +6,29 @@ use tokio::time::Instant;
 
 use crate::balancer::gateway::Share;
 
-/// Weights that are taken back within this time are fought over.
+/// Weights that are reverted within this time are contested.
 pub(super) const UNDONE_WITHIN: Duration = Duration::from_secs(60);
-/// Pause before they are given for the third time; it doubles.
+/// Pause before they are set for the third time; it doubles.
 const AFTER_UNDONE: Duration = Duration::from_secs(2);
 
-/// Weights that were given, and how often somebody else took them back.
+/// The last weights set, and how often another client reverted them.
 #[derive(Debug, Default)]
 pub(super) struct Given {
     pub(super) shares: Vec<Share>,
     at: Option<Instant>,
-    /// How often the same weights were taken back, each time within [`UNDONE_WITHIN`].
+    /// How often the same weights were reverted, each time within [`UNDONE_WITHIN`].
     pub(super) undone: u32,
 }
 
 impl Given {
-    /// The same weights were given again, or others for the first time.
+    /// Records that the same weights were set again, or others for the first time.
     pub(super) fn again(&mut self, shares: &[Share]) {
         let soon = self.at.is_some_and(|at| at.elapsed() < UNDONE_WITHIN);
         self.undone = if soon && self.shares == shares { self.undone.saturating_add(1) } else { 0 };
         (self.shares, self.at) = (shares.to_vec(), Some(Instant::now()));
     }
 
-    /// How long not to give the same weights again: an edit is put right at once, but nobody is raced.
+    /// Pause before the same weights are set again: none after the first revert.
     pub(super) fn pause(&self, shares: &[Share]) -> Option<Duration> {
         let pause = (AFTER_UNDONE * (1 << self.undone.saturating_sub(1).min(4))).min(UNDONE_WITHIN / 2);
         let left =
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_edit_is_put_right_at_once_and_a_fight_is_not_kept_up() {
+    fn an_edit_is_corrected_at_once_and_contested_weights_after_growing_pauses() {
         let share = |weight| Share {
             backend: "primary".into(),
             namespace: "shop".into(),
@@ -61,7 +61,7 @@ mod tests {
         assert!(first > Duration::from_secs(1) && first <= Duration::from_secs(2), "{first:?}");
         given.again(&all);
         assert!(given.pause(&all).unwrap() > first);
-        assert_eq!(given.pause(&none), None, "other weights wait for nothing");
+        assert_eq!(given.pause(&none), None, "other weights are set without a pause");
         (0..40).for_each(|_| given.again(&all));
         assert!(given.pause(&all).unwrap() <= UNDONE_WITHIN / 2);
         given.again(&none);

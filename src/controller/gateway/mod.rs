@@ -1,7 +1,7 @@
-//! A rule of somebody's HTTPRoute that follows failover: its weights, what its controllers say, and whether it answers.
+//! Steers a rule of a user's HTTPRoute for failover: sets its weights, checks its status, and probes its Gateways.
 //!
-//! Every turn, also one that is not due, comes by here; what takes time (requests through the Gateway) runs beside the
-//! turns and calls for one when it is done.
+//! This runs in every turn, also without an evaluation. Slow work (requests through the Gateway) runs in the background and
+//! triggers a turn when it is done.
 
 mod direct;
 mod given;
@@ -35,35 +35,35 @@ use policy::KnownPolicy;
 use proof::Proof;
 use turn::{AFTER_FAILURE, AGAIN, ConditionUpdate, Turn};
 
-/// Pause before weights are planned anew when the route changed under them.
+/// Pause before weights are planned again after a write conflict on the route.
 const AFTER_CONFLICT: Duration = Duration::from_millis(200);
 
-/// What is remembered of the rule that a service steers.
+/// The known state of the rule that a service steers.
 #[derive(Debug, Default)]
 struct KnownRoute {
-    /// What is to be said of `TrafficSynced`.
+    /// The condition `TrafficSynced`.
     verdict: Option<ConditionUpdate>,
-    /// The route as the last write left it, until the watch shows it.
+    /// The route after the last write, until the watch shows it.
     written: Option<Route>,
-    /// What was seen of the Gateways.
+    /// Probes of the Gateways.
     proof: Proof,
     /// No write before this moment.
     not_before: Option<Instant>,
-    /// The weights that this process gave last.
+    /// The last weights set by this process.
     given: Given,
-    /// What stands beside the rule.
+    /// The BackendTrafficPolicy of the rule.
     policy: KnownPolicy,
 }
 
-/// What a turn is to do about the weights of the rule. It is planned once: whether the service needs its finalizer and what is
-/// written are of the same moment.
+/// What a turn does about the weights of the rule. It is planned once per turn, so that the decision on the finalizer and the
+/// write are based on the same state.
 #[derive(Debug)]
 enum Step {
-    /// Nothing, and what is to be said instead; when to look again.
+    /// Nothing; with the condition, and the time until the next turn.
     Wait(ConditionUpdate, Option<Duration>),
-    /// Find out whether weights that are right are in force.
+    /// The weights are as wanted: check whether they are in force.
     Believe(Route),
-    /// Change weights; `what` is a sentence for it.
+    /// Change weights; `what` describes the change.
     Write { route: Route, patch: Vec<Value>, what: String },
 }
 
@@ -71,9 +71,9 @@ enum Step {
 #[derive(Debug, Default)]
 pub struct Steering {
     known: KnownRoute,
-    /// What this turn is to do.
+    /// The step of this turn.
     step: Option<Step>,
-    /// When to look again, where no watch will call for it.
+    /// Time until the next turn, if no watch will trigger it.
     again: Option<Duration>,
 }
 
@@ -123,10 +123,8 @@ impl Capability for Steering {
     }
 
     fn stopped(&mut self, _: &Effect, why: &WriteError) {
-        let sentence = format!(
-            "the weights wait for the finalizer of the service, which can't be written: {}",
-            why.said()
-        );
+        let error = why.message();
+        let sentence = format!("the weights are not changed, since the finalizer can't be written: {error}");
         let stale = actuate::is_stale(why);
         let (status, reason) = if stale {
             (None, ConditionCode::RouteProgressing.into())
@@ -157,23 +155,23 @@ impl Capability for Steering {
     }
 }
 
-/// Gives the rule its weights and finds out whether they are in force. Returns when to look again, where no watch will call
-/// for it.
+/// Sets the weights of the rule, or checks whether they are in force. Returns the time until the next turn, if no watch will
+/// trigger it.
 async fn steer(known: &mut KnownRoute, step: Step, turn: &Turn<'_>) -> Option<Duration> {
     let key = turn.key;
     let before = known.verdict.as_ref().map(|(_, reason, _)| *reason);
     let (weights, again) = turn.take(step, known).await;
     let (policy, later) = turn.policy(turn.keeper().is_none(), &mut known.policy).await;
-    let said = together(weights, policy);
-    if before != Some(said.1) {
-        let (reason, message) = (said.1.name(), &said.2);
+    let verdict = together(weights, policy);
+    if before != Some(verdict.1) {
+        let (reason, message) = (verdict.1.name(), &verdict.2);
         tracing::info!(namespace = key.namespace, name = key.name, reason, "{message}");
     }
-    known.verdict = Some(said);
+    known.verdict = Some(verdict);
     again.into_iter().chain(later).min()
 }
 
-/// What is said of both: the trouble, of the weights first.
+/// The condition for both: the worse one, that of the weights first.
 fn together(weights: ConditionUpdate, policy: Option<ConditionUpdate>) -> ConditionUpdate {
     match (weights, policy) {
         ((Some(true), reason, weights), Some((Some(true), _, policy))) => {
@@ -187,22 +185,22 @@ fn together(weights: ConditionUpdate, policy: Option<ConditionUpdate>) -> Condit
 }
 
 impl Turn<'_> {
-    /// The next step.
+    /// Plans the step of this turn.
     fn plan(&self, known: &mut KnownRoute) -> Step {
         if let Some(keeper) = self.keeper() {
             let sentence = format!(
-                "rule {} of HTTPRoute {} is steered by the ScalableService {keeper}, which is older: give this one a rule of its \
-                 own, or delete one of the two",
+                "rule {} of HTTPRoute {} is already steered by the older ScalableService {keeper}: \
+                 use another rule for this one, or delete one of the two",
                 self.rule.rule, self.rule.http_route
             );
             return Step::Wait((Some(false), ConditionCode::RouteRefused.into(), sentence), None);
         }
         let route = match self.route(known) {
             Ok(route) => route,
-            Err(said) => {
-                // That the list is there is no change of any route, so that nothing would call for a turn.
-                let again = (said.1 == ConditionCode::RouteProgressing.into()).then_some(AGAIN);
-                return Step::Wait(said, again);
+            Err(verdict) => {
+                // The end of the initial list changes no route, so it triggers no turn.
+                let again = (verdict.1 == ConditionCode::RouteProgressing.into()).then_some(AGAIN);
+                return Step::Wait(verdict, again);
             }
         };
         match plan(&route, &self.rule.rule, &self.shares, &known.given.shares, &self.key.name) {
@@ -218,18 +216,18 @@ impl Turn<'_> {
                     Mode::Paused => (DecisionCode::Paused.into(), "Paused"),
                 };
                 let (reason, mode) = why;
-                let sentence = format!("mode is {mode}: weights stay as they are; due is {what}");
+                let sentence = format!("mode is {mode}: the weights are not changed; pending: {what}");
                 Step::Wait((None, reason, sentence), None)
             }
         }
     }
 
-    /// Takes a step; what is to be said of the weights then, and when to look again.
+    /// Takes a step. Returns the condition of the weights, and the time until the next turn.
     async fn take(&self, step: Step, known: &mut KnownRoute) -> (ConditionUpdate, Option<Duration>) {
         match step {
-            Step::Wait(said, again) => (said, again),
+            Step::Wait(verdict, again) => (verdict, again),
             Step::Believe(route) => {
-                // What is right without us is ours to take back as well.
+                // Weights that were correct without a write count as ours too.
                 known.given.shares.clone_from(&self.shares);
                 self.believe(&route, &mut known.proof)
             }
@@ -237,7 +235,7 @@ impl Turn<'_> {
         }
     }
 
-    /// The route, as the watch or our own last write knows it.
+    /// The newest known route: from the watch, or from our own last write.
     fn route(&self, known: &mut KnownRoute) -> Result<Route, ConditionUpdate> {
         let routes = &self.context.routes;
         let (namespace, name) = (&self.key.namespace, &self.rule.http_route);
@@ -245,8 +243,8 @@ impl Turn<'_> {
             Served::Yes => {}
             Served::Off => {
                 let sentence =
-                    "this operator runs without traffic and has no right to HTTPRoutes; the chart's value \
-                                traffic.enabled has to be true"
+                    "this operator is installed without traffic and has no permission for HTTPRoutes; \
+                     set the chart value traffic.enabled to true"
                         .to_owned();
                 return Err((Some(false), ConditionCode::RouteNotFound.into(), sentence));
             }
@@ -255,8 +253,8 @@ impl Turn<'_> {
                 return Err((None, ConditionCode::RouteProgressing.into(), sentence));
             }
             Served::No => {
-                let sentence = "this cluster does not serve HTTPRoute of gateway.networking.k8s.io/v1; the Gateway API's \
-                                resource definitions have to be installed"
+                let sentence = "this cluster does not serve HTTPRoute of gateway.networking.k8s.io/v1; \
+                                install the CRDs of the Gateway API"
                     .to_owned();
                 return Err((Some(false), ConditionCode::RouteNotFound.into(), sentence));
             }
@@ -285,12 +283,13 @@ impl Turn<'_> {
     ) -> (ConditionUpdate, Option<Duration>) {
         let shared = &self.context.shared;
         let waiting = known.not_before.map(|at| at.saturating_duration_since(Instant::now()));
-        if let (Some(wait), Some(said)) = (waiting.filter(|wait| !wait.is_zero()), &known.verdict) {
-            return (said.clone(), Some(wait));
+        if let (Some(wait), Some(verdict)) = (waiting.filter(|wait| !wait.is_zero()), &known.verdict) {
+            return (verdict.clone(), Some(wait));
         }
         if let Some(wait) = known.given.pause(&self.shares) {
             let sentence = format!(
-                "somebody else has taken the weights back {} times, each within {} s: let Plimsoll alone set them; due is {what}",
+                "another client has reverted the weights {} times, each within {} s; \
+                 only Plimsoll may set them; pending: {what}",
                 known.given.undone,
                 UNDONE_WITHIN.as_secs()
             );
@@ -310,25 +309,25 @@ impl Turn<'_> {
                     message: what.clone(),
                 };
                 shared.events.push(note, about);
-                let said = (
+                let verdict = (
                     None,
                     ConditionCode::RouteProgressing.into(),
-                    format!("{what}, which its Gateways have yet to take over"),
+                    format!("{what}; its Gateways have not accepted it yet"),
                 );
-                // What the write's answer already says of the Gateways is of the generation before.
-                return (said, Some(AGAIN));
+                // The Gateways' status in the answer belongs to the previous generation.
+                return (verdict, Some(AGAIN));
             }
             Err(error) if actuate::is_stale(&error) => {
-                let sentence = format!("somebody else changed it meanwhile; due is {what}");
+                let sentence = format!("another client changed the route in the meantime; pending: {what}");
                 known.not_before = Some(Instant::now() + AFTER_CONFLICT);
                 return ((None, ConditionCode::RouteProgressing.into(), sentence), Some(AFTER_CONFLICT));
             }
             Err(WriteError::NotLeading) => {
-                let sentence = format!("another instance leads; due is {what}");
+                let sentence = format!("another instance leads; pending: {what}");
                 return ((None, ConditionCode::RouteProgressing.into(), sentence), None);
             }
             Err(WriteError::Timeout(limit)) => format!("not written within {} s", limit.as_secs()),
-            Err(error) => error.said(),
+            Err(error) => error.message(),
         };
         known.not_before = Some(Instant::now() + AFTER_FAILURE);
         ((Some(false), ConditionCode::RouteFailed.into(), format!("{what}: {error}")), Some(AFTER_FAILURE))

@@ -1,8 +1,8 @@
-//! The BackendTrafficPolicy beside the rule: written where fields ask for it, believed only when its Gateways accept it,
-//! deleted when nothing asks for it any more.
+//! The BackendTrafficPolicy of the rule: written if fields of the spec need it, in sync once its Gateways accept it, deleted
+//! when no field needs it any more.
 //!
-//! It is looked at from time to time instead of watched: most clusters do not serve the kind, and an apply that changes
-//! nothing costs the API server little.
+//! It is polled instead of watched: most clusters do not serve the kind, and an apply without changes is cheap for the API
+//! server.
 
 use std::time::Duration;
 
@@ -19,32 +19,32 @@ use crate::{
 };
 use plimsoll_api::{ConditionCode, Mode, ScalableService};
 
-/// Time between two looks while its Gateways have yet to accept it.
+/// Polling interval while its Gateways have not accepted it yet.
 const AGAIN: Duration = Duration::from_secs(1);
-/// So long after a change that is expected; after it, it may be that nobody is there to accept it.
+/// How long to use that interval after a change; later, there may be no controller that accepts it.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Time between two looks otherwise.
+/// Polling interval otherwise.
 const LATER: Duration = Duration::from_secs(15);
 
-/// What is remembered of the policy of a service.
+/// The known state of the policy of a service.
 #[derive(Debug, Default)]
 pub(super) struct KnownPolicy {
-    /// What the last look was for, a `spec` or that there should be none, and since when.
+    /// The wanted `spec` at the last poll (`None`: no policy), and since when.
     wanted: Option<(Option<Value>, Instant)>,
-    /// What the last look found.
+    /// The result of the last poll.
     found: Option<ConditionUpdate>,
-    /// No look before this moment; `None` once there is nothing to be looked for.
+    /// Time of the next poll; `None` once none is needed.
     next: Option<Instant>,
 }
 
 impl KnownPolicy {
-    /// Whether this process has looked for a policy.
+    /// Whether this process has polled the policy.
     pub(super) fn was_looked_for(&self) -> bool {
         self.wanted.is_some()
     }
 }
 
-/// Deletes the policy of a service that steers no rule any more; when to try again.
+/// Deletes the policy of a service that steers no rule any more. Returns the time until the next attempt, if one is needed.
 pub(super) async fn leave(
     service: &ScalableService,
     known: &mut KnownPolicy,
@@ -58,14 +58,14 @@ pub(super) async fn leave(
     again
 }
 
-/// Deletes the policy of a service, if there is one of its own; when to try again.
+/// Deletes the policy of a service, if it owns one. Returns the time until the next attempt, if one is needed.
 async fn delete(service: &ScalableService, context: &Context, permit: &Permit) -> Option<Duration> {
     let client = &context.shared.client;
     let deleted = match permit.read(actuate::find_policy(client, service)).await {
         Ok(FoundPolicy::Own(_)) if service.spec.mode != Mode::Auto => return Some(LATER),
         Ok(FoundPolicy::Own(left)) => actuate::delete_policy(client, service, &left, permit).await,
         Ok(FoundPolicy::None | FoundPolicy::Foreign) => Ok(()),
-        // Who may not even read it has not written it.
+        // Without the permission to read policies, this operator has not written one.
         Err(error) if error.code() == Some(403) => return None,
         Err(error) => Err(error),
     };
@@ -77,8 +77,8 @@ async fn delete(service: &ScalableService, context: &Context, permit: &Permit) -
 }
 
 impl Turn<'_> {
-    /// What is to be said of the policy, `None` if there is to be none; and when to look again. Only who keeps the rule
-    /// may have one.
+    /// The condition of the policy, `None` if there should be none; and the time until the next turn. Only the service that
+    /// steers the rule (`keeps`) may have a policy.
     pub(super) async fn policy(
         &self,
         keeps: bool,
@@ -98,30 +98,31 @@ impl Turn<'_> {
         (known.found.clone(), again)
     }
 
-    /// Brings it about; when to look again.
+    /// Reconciles the policy. Returns the time until the next poll.
     async fn look_at_policy(
         &self,
         wanted: Option<&Value>,
-        said: &mut Option<ConditionUpdate>,
+        verdict: &mut Option<ConditionUpdate>,
     ) -> Option<Duration> {
         let permit = self.context.shared.leader.permit(WRITE_TIMEOUT);
         let Some(spec) = wanted else {
-            *said = None;
+            *verdict = None;
             return delete(self.service, self.context, &permit).await;
         };
         let found = match permit.read(actuate::find_policy(&self.context.shared.client, self.service)).await {
             Ok(found) => found,
-            // No failure of the policy: another instance looks at it.
+            // Not a failure of the policy: another instance reconciles it.
             Err(WriteError::NotLeading) => return Some(LATER),
             Err(error) => {
-                *said = Some(self.failed(&error.said()));
+                *verdict = Some(self.failed(&error.message()));
                 return Some(AFTER_FAILURE);
             }
         };
         let (found, pause) = match found {
             FoundPolicy::Foreign => {
                 let sentence = format!(
-                    "BackendTrafficPolicy {} is there and does not belong to this ScalableService; rename one of them",
+                    "BackendTrafficPolicy {} already exists and does not belong to this ScalableService; \
+                     rename one of them",
                     self.key.name
                 );
                 ((Some(false), ConditionCode::PolicyFailed.into(), sentence), LATER)
@@ -129,11 +130,11 @@ impl Turn<'_> {
             FoundPolicy::None => self.written(spec, None, &permit).await,
             FoundPolicy::Own(there) => self.written(spec, Some(&there), &permit).await,
         };
-        *said = Some(found);
+        *verdict = Some(found);
         Some(pause)
     }
 
-    /// Writes it, if it may be written; `before` is what was there until now.
+    /// Writes the policy, if it may be written; `before` is the existing one.
     async fn written(
         &self,
         spec: &Value,
@@ -154,7 +155,7 @@ impl Turn<'_> {
                 self.believed(&policy)
             }
             Err(WriteError::NotLeading) => self.unwritten(before),
-            // Only the kind can be missing: an apply makes the object.
+            // Only the kind can be missing: an apply creates the object.
             Err(error) if error.code() == Some(404) => {
                 let sentence = format!(
                     "this cluster does not serve BackendTrafficPolicy of gateway.envoyproxy.io/v1alpha1, which {} of \
@@ -163,14 +164,14 @@ impl Turn<'_> {
                 );
                 ((Some(false), ConditionCode::PolicyNotServed.into(), sentence), LATER)
             }
-            Err(error) => (self.failed(&error.said()), AFTER_FAILURE),
+            Err(error) => (self.failed(&error.message()), AFTER_FAILURE),
         }
     }
 
-    /// The verdict on a policy that is not written now; `there` is what the cluster has.
+    /// The condition of a policy that is not written in this turn; `there` is the existing one.
     fn unwritten(&self, there: Option<&DynamicObject>) -> (ConditionUpdate, Duration) {
         let Some(there) = there else {
-            let sentence = format!("{} is due and not written now", self.named());
+            let sentence = format!("{} is not written yet", self.named());
             return ((None, ConditionCode::RouteProgressing.into(), sentence), LATER);
         };
         self.believed(there)

@@ -1,4 +1,4 @@
-//! Whether weights that are as they should be are in force: what the Gateways say, and whether they answer.
+//! Checks whether the wanted weights are in force: by the Gateways' status and by probes.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::{
     turn::{AGAIN, ConditionUpdate, Turn},
 };
 use crate::{
-    actuate::said,
+    actuate::message_of,
     balancer::gateway::{
         Acceptance, Gateway, ParentRef, Question, Route, Rule, accepted, gateway_resource,
         probe::{self, Doubt},
@@ -25,40 +25,40 @@ use crate::{
 };
 use plimsoll_api::ConditionCode;
 
-/// Requests in a row that have to be answered before a change counts as done: a tenth of the requests that goes
-/// nowhere is overlooked by one of eight looks.
+/// Requests in a row that have to be answered before a change counts as done. If a tenth of all requests fails, one of eight
+/// probes misses it.
 const PROBES: u32 = 20;
 /// Requests in a row later on.
 const PROBES_LATER: u32 = 5;
-/// Time between two looks at a Gateway that answered.
+/// Time between two probes of a Gateway that answered.
 const LATER: Duration = Duration::from_secs(30);
-/// The same, at most; it doubles.
+/// Maximum time between two probes of one that did not; it doubles up to this.
 const AGAIN_MAX: Duration = Duration::from_secs(15);
-/// A Gateway may take so long for a change, from when its status says that it has it, before that is called a failure.
+/// Time that a Gateway has to apply a change after its status reports it; later, a failed probe is a failure.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// One look at all Gateways takes no longer.
+/// Time limit for one probe of all Gateways.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(30);
-/// Gateways of one route that are asked; a route may have 32.
+/// Maximum number of probed Gateways per route; a route may have 32.
 const GATEWAYS_MAX: usize = 4;
 
-/// Whether the Gateways answer.
+/// The state of the probes.
 #[derive(Debug, Default)]
 pub(super) struct Proof {
-    /// The route that it is about: uid, generation.
+    /// The probed route: UID, generation.
     of: Option<(String, i64)>,
-    /// Since when the Gateways say that they have it.
+    /// Since when the Gateways' status reports it as accepted.
     since: Option<Instant>,
-    /// A look that is under way.
+    /// A probe in progress.
     look: Option<Look>,
-    /// What the last one found: requests that were answered.
+    /// The result of the last one: the number of answered requests.
     found: Option<Result<u32, Doubt>>,
-    /// Looks in a row that found a doubt.
+    /// Failed probes in a row.
     doubts: u32,
-    /// When to look again.
+    /// Time of the next probe.
     next: Option<Instant>,
 }
 
-/// A look at the Gateways; it ends when it is dropped.
+/// A probe of the Gateways; it is aborted when dropped.
 #[derive(Debug)]
 struct Look {
     found: oneshot::Receiver<Result<u32, Doubt>>,
@@ -66,7 +66,7 @@ struct Look {
 }
 
 impl Turn<'_> {
-    /// Whether weights that are right are in force: only if everybody says so of this generation, and it answers.
+    /// Whether the wanted weights are in force: every controller must have accepted this generation, and the probe must pass.
     pub(super) fn believe(&self, route: &Route, proof: &mut Proof) -> (ConditionUpdate, Option<Duration>) {
         let of = Some((route.uid.clone(), route.generation));
         if proof.of != of {
@@ -91,7 +91,7 @@ impl Turn<'_> {
             let pause = if found.is_ok() { LATER } else { AGAIN_MAX.min(AGAIN * (1 << proof.doubts.min(6))) };
             proof.next = Some(now + pause);
             if found.is_err() && matches!(proof.found, Some(Ok(_))) {
-                // It has answered until now: what it may take for a change counts anew.
+                // It has answered until now, so its time for a change starts again.
                 proof.since = Some(now);
             }
             proof.found = Some(found);
@@ -99,13 +99,13 @@ impl Turn<'_> {
         if proof.look.is_none() && proof.next.is_none_or(|next| next <= now) {
             proof.look = Some(self.look(route, matches!(proof.found, Some(Ok(_)))));
         }
-        // A look calls for a turn when it is done.
+        // A probe triggers a turn when it is done.
         let again =
             proof.next.map(|next| next.saturating_duration_since(now)).filter(|_| proof.look.is_none());
-        (self.said(route, since, proof.found.as_ref()), again)
+        (self.verdict(route, since, proof.found.as_ref()), again)
     }
 
-    fn said(&self, route: &Route, since: Instant, found: Option<&Result<u32, Doubt>>) -> ConditionUpdate {
+    fn verdict(&self, route: &Route, since: Instant, found: Option<&Result<u32, Doubt>>) -> ConditionUpdate {
         let weights: Vec<String> =
             self.shares.iter().map(|share| format!("{} {}", share.service, share.weight)).collect();
         let rule = format!("rule {} of HTTPRoute {}", self.rule.rule, route.name);
@@ -114,8 +114,8 @@ impl Turn<'_> {
         match found {
             Some(Ok(0)) => {
                 let sentence = format!(
-                    "{weights}, accepted at generation {generation}; whether it answers was not asked, since no GET can meet the \
-                     rule, or none of its parents is a Gateway"
+                    "{weights}, accepted at generation {generation}; not probed, since no GET request can \
+                     match the rule, or none of its parents is a Gateway"
                 );
                 (Some(true), ConditionCode::RouteInSync.into(), sentence)
             }
@@ -127,19 +127,19 @@ impl Turn<'_> {
             None => (
                 None,
                 ConditionCode::RouteProgressing.into(),
-                format!("{weights}; whether it answers is being asked"),
+                format!("{weights}; the first probe is in progress"),
             ),
             Some(Err(doubt @ Doubt::Answer(_))) if since.elapsed() >= PATIENCE => (
                 Some(false),
                 ConditionCode::RouteNotServing.into(),
                 format!("{weights}, but {}", doubt.sentence()),
             ),
-            // It is nothing against the Gateway's word: it may be for another network, or for clients with a certificate.
+            // The status counts if the Gateway can't be probed: it may be for another network, or need a client certificate.
             Some(Err(doubt @ Doubt::Unreachable(_))) if since.elapsed() >= PATIENCE => (
                 Some(true),
                 ConditionCode::RouteInSync.into(),
                 format!(
-                    "{weights}, accepted at generation {generation}; whether it answers is not known: {}",
+                    "{weights}, accepted at generation {generation}; could not be probed: {}",
                     doubt.sentence()
                 ),
             ),
@@ -149,7 +149,7 @@ impl Turn<'_> {
         }
     }
 
-    /// Looks at all Gateways beside the turns, and calls for a turn at the end.
+    /// Probes all Gateways in the background, and triggers a turn at the end.
     fn look(&self, route: &Route, later: bool) -> Look {
         let client = self.context.shared.client.clone();
         let (route, name, changed) = (route.clone(), self.rule.rule.clone(), self.context.changed.clone());
@@ -160,22 +160,22 @@ impl Turn<'_> {
             let Some(rule) = rule else { return Ok(0) };
             look_at_all(&client, &route, rule, times).await
         };
-        let (tell, found) = oneshot::channel();
+        let (sender, found) = oneshot::channel();
         let mut task = JoinSet::new();
         task.spawn(async move {
             let seconds = LOOK_TIMEOUT.as_secs();
             let late = |_| Err(Doubt::Unreachable(format!("its Gateways did not answer within {seconds} s")));
-            let _ = tell.send(timeout(LOOK_TIMEOUT, look).await.unwrap_or_else(late));
+            let _ = sender.send(timeout(LOOK_TIMEOUT, look).await.unwrap_or_else(late));
             let _ = changed.send(concerned).await;
         });
         Look { found, _task: task }
     }
 }
 
-/// Asks every Gateway of the route; how many requests were answered.
+/// Probes every Gateway of the route. Returns the number of answered requests.
 async fn look_at_all(client: &Client, route: &Route, rule: &Rule, times: u32) -> Result<u32, Doubt> {
     let gateways = route.parents.iter().filter(|parent| parent.is_gateway()).take(GATEWAYS_MAX);
-    // Looked for once, and only if there is something to ask.
+    // Resolved once, and only if there is something to probe.
     let service = &OnceCell::new();
     let looks = gateways.map(|parent| async move {
         let asked = questions_at(client, route, rule, parent).await?;
@@ -184,14 +184,14 @@ async fn look_at_all(client: &Client, route: &Route, rule: &Rule, times: u32) ->
         }
         let service = *service.get_or_init(|| direct::heaviest(client, route, rule)).await;
         let answers = asked.iter().map(|question| probe::ask(question, times, service));
-        // One address or listener that can be asked is enough: others may be for other networks, or want a certificate.
+        // One reachable address or listener is enough: others may be for other networks, or need a client certificate.
         together(join_all(answers).await.into_iter().map(|answer| answer.map(|()| times)), true)
     });
     together(join_all(looks).await.into_iter(), false)
 }
 
-/// Requests that were answered. An answer that is none counts first, then what can't be asked, unless `one_is_enough` and
-/// there is one.
+/// The number of answered requests. A wrong answer is an error; so is an unreachable Gateway, unless `one_is_enough` and
+/// another one answered.
 fn together(found: impl Iterator<Item = Result<u32, Doubt>>, one_is_enough: bool) -> Result<u32, Doubt> {
     let (mut answered, mut silent) = (0_u32, None);
     for found in found {
@@ -214,10 +214,10 @@ async fn questions_at(
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &gateway_resource());
     let place = format!("Gateway {namespace}/{}", parent.name);
     let found = api.get_opt(&parent.name).await;
-    let found =
-        found.map_err(|error| Doubt::Unreachable(format!("{place} can't be read: {}", said(&error))))?;
+    let found = found
+        .map_err(|error| Doubt::Unreachable(format!("{place} can't be read: {}", message_of(&error))))?;
     let found = found.ok_or_else(|| Doubt::Unreachable(format!("{place} does not exist")))?;
     let gateway = Gateway::of(&found);
-    let gateway = gateway.ok_or_else(|| Doubt::Unreachable(format!("{place} is not understood")))?;
+    let gateway = gateway.ok_or_else(|| Doubt::Unreachable(format!("{place} can't be parsed")))?;
     questions(route, rule, parent, &gateway).map_err(Doubt::Unreachable)
 }

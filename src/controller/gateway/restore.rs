@@ -1,4 +1,4 @@
-//! The weights of rules as they were before a service changed them.
+//! Restores the original weights of the rules that a service changed.
 
 use kube::Client;
 
@@ -9,10 +9,10 @@ use crate::{
     lease::{Permit, WriteError},
 };
 
-/// Puts back the weights of all rules that a service changed. Returns what was put back, a sentence for each route.
+/// Restores the weights of all rules that a service changed. Returns a sentence for each restored route.
 ///
 /// # Errors
-/// Routes could not be listed, or one could not be written: then others may be put back already.
+/// Routes could not be listed, or one could not be written; others may already be restored.
 pub async fn weights(key: &ServiceKey, client: &Client, permit: &Permit) -> Result<Vec<String>, WriteError> {
     let mut restored = Vec::new();
     for object in permit.read(actuate::routes_of(client, &key.namespace)).await? {

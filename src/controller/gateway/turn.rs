@@ -1,4 +1,4 @@
-//! One turn of a rule: what it is about, for the weights, their proof and the policy alike.
+//! The input of one turn of a rule, for the weights, their probes and the policy.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use crate::{
 };
 use plimsoll_api::{GatewayRule, ReasonCode, ScalableService};
 
-/// Time between two looks at one that has yet to answer, at first.
+/// First pause between two checks of a Gateway that does not answer yet.
 pub(super) const AGAIN: Duration = Duration::from_millis(500);
-/// Pause after a write that did not come about.
+/// Pause after a failed write.
 pub(super) const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
-/// What is to be said of `TrafficSynced`.
+/// Status, reason and message of `TrafficSynced`.
 pub(super) type ConditionUpdate = (Option<bool>, ReasonCode, String);
 
-/// A rule that a service steers, and the shares that its backends are to have.
+/// A rule that a service steers, and the wanted shares of its backends.
 pub(super) struct Turn<'a> {
     pub service: &'a ScalableService,
     pub key: &'a ServiceKey,
@@ -33,7 +33,7 @@ impl<'a> Turn<'a> {
         Self { service, key, rule, shares, context }
     }
 
-    /// Another service that the rule belongs to.
+    /// The other service that steers the rule, if there is one.
     pub fn keeper(&self) -> Option<String> {
         let keeper = self.context.keeper_of(&self.key.namespace, self.rule);
         keeper.filter(|keeper| *keeper != self.key.name)

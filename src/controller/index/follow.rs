@@ -1,4 +1,4 @@
-//! How a watch fills an index, and how an index is shared.
+//! Feeds an index from a watch, and shares it.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -9,13 +9,13 @@ use tokio::sync::mpsc;
 
 /// An index that one watch of `K` feeds.
 pub trait Follow<K>: Default {
-    /// The object is there, new or changed. Returns the `(namespace, name)` of the workload that it concerns, if any.
+    /// Adds or updates an object. Returns the workload that it concerns, if any.
     fn apply(&mut self, object: K) -> Option<Workload>;
-    /// The object is gone.
+    /// Removes a deleted object. Returns the workload that it concerns, if any.
     fn delete(&mut self, object: &K) -> Option<Workload>;
 }
 
-/// A workload whose services may want to look: kind, namespace, name.
+/// A workload whose changes trigger turns of its services.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Workload {
     /// Kind, for example `Deployment`.
@@ -38,7 +38,7 @@ impl Workload {
 /// A shared index.
 pub type SharedIndex<I> = Arc<RwLock<I>>;
 
-/// Reads an index; a writer that panicked left it as it was.
+/// Reads an index. A poisoned lock is ignored.
 pub fn read<I: ?Sized, T>(index: &SharedIndex<I>, look: impl FnOnce(&I) -> T) -> T {
     look(&index.read().unwrap_or_else(PoisonError::into_inner))
 }
@@ -71,18 +71,18 @@ pub async fn follow<K, I: Follow<K>>(
             Ok(watcher::Event::Apply(object)) => write(&index, |index| index.apply(object)),
             Ok(watcher::Event::Delete(object)) => write(&index, |index| index.delete(&object)),
             Err(error) => {
-                tracing::warn!(%error, "watch of {what} interrupted; it goes on with a growing pause");
+                tracing::warn!(%error, "watch of {what} interrupted; retrying with backoff");
                 None
             }
         };
         if let (Some(workload), Some(changed)) = (concerned, &changed) {
-            // A full queue means that plenty of looks are coming anyway.
+            // If the queue is full, the change is dropped: the service is evaluated when it is due.
             let _ = changed.try_send(workload);
         }
     }
 }
 
-/// Changes an index.
+/// Changes an index. A poisoned lock is ignored.
 pub fn write<I, T>(index: &SharedIndex<I>, change: impl FnOnce(&mut I) -> T) -> T {
     change(&mut index.write().unwrap_or_else(PoisonError::into_inner))
 }

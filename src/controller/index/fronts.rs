@@ -1,42 +1,42 @@
-//! Deployments of balancers: what they were applied from, and how far their rollout is.
+//! Deployments of balancers: the source of their last apply, and the progress of their rollout.
 
 use k8s_openapi::api::apps::v1::Deployment;
 
 use crate::actuate::balancer;
 use plimsoll_api::BALANCER_LABEL;
 
-/// A Deployment of balancers, as it was last seen.
+/// A Deployment of balancers, from the watch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Front {
     /// The ScalableService that it belongs to.
     pub service: String,
-    /// What its objects were applied from.
+    /// Hash of the applied objects.
     pub hash: Option<String>,
     /// The generation of the ScalableService that its objects were applied from.
     pub applied_generation: Option<i64>,
-    /// Changes whenever somebody changes its spec.
+    /// Its generation, which increases with each change of its spec.
     pub generation: i64,
     /// `spec.replicas`.
     pub replicas: i32,
     /// The priority class of its pods.
     pub priority_class: Option<String>,
-    /// How far it is.
+    /// Progress of its rollout.
     pub rollout: Rollout,
 }
 
-/// How far a Deployment has brought its newest revision.
+/// The progress of a Deployment's rollout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rollout {
     /// Pods of the newest revision.
     pub updated: i32,
     /// Pods that have been ready for `minReadySeconds`.
     pub available: i32,
-    /// Whether all pods are of the newest revision and available, as `kubectl rollout status` has it.
+    /// Whether all pods are of the newest revision and available, as for `kubectl rollout status`.
     pub is_complete: bool,
 }
 
 impl Front {
-    /// `None` for a Deployment of something else.
+    /// `None` if the Deployment does not run balancers.
     #[must_use]
     pub fn of(deployment: &Deployment) -> Option<Self> {
         let meta = &deployment.metadata;
@@ -87,7 +87,7 @@ mod tests {
             Front::of(&deployment).unwrap().rollout.is_complete
         };
         assert!(complete(7, 2, 2, 2));
-        assert!(!complete(6, 2, 2, 2), "the controller has yet to see the change");
+        assert!(!complete(6, 2, 2, 2), "the controller has not observed the change yet");
         assert!(!complete(7, 3, 1, 2), "one is new");
         assert!(!complete(7, 3, 2, 3), "an old one is left");
         assert!(!complete(7, 2, 2, 1), "one is not available");

@@ -1,6 +1,6 @@
-//! What the watches know, in as few bytes as the decisions need: pods, nodes, scale targets, other scalers, routes.
+//! Indexes of the watched objects, reduced to what decisions need: pods, nodes, scale targets, other scalers, routes.
 //!
-//! Each index is the only reader of its watch; a relist fills a fresh index and takes its place at once.
+//! Each index is the only reader of its watch. A relist fills a new index, which then replaces the old one atomically.
 
 mod follow;
 mod fronts;

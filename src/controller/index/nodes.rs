@@ -1,4 +1,4 @@
-//! Nodes: their zone, and whether they are ready.
+//! Nodes: zone and readiness.
 
 use std::collections::HashMap;
 
@@ -7,10 +7,10 @@ use kube::ResourceExt;
 
 use super::follow::{Follow, Workload};
 
-/// Where a node, or a pod since Kubernetes 1.33 (PodTopologyLabelsAdmission), says its zone.
+/// Label with the zone of a node, and of a pod since Kubernetes 1.33 (PodTopologyLabelsAdmission).
 pub const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 
-/// All nodes; none where the operator works in some namespaces only, and may not read them.
+/// All nodes; empty if the operator is restricted to some namespaces, since it has no permission for nodes then.
 #[derive(Debug, Default)]
 pub struct NodeIndex {
     nodes: HashMap<String, NodeState>,
@@ -22,7 +22,7 @@ pub struct NodeIndex {
 pub struct NodeState {
     /// Its zone.
     pub zone: Option<Box<str>>,
-    /// Its condition Ready: false is also one that nobody has heard of for long (Unknown); `None` before its first word.
+    /// Its condition Ready; false also if Unknown (no heartbeat), `None` before its first report.
     pub ready: Option<bool>,
 }
 
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_is_not_heard_of_is_not_ready() {
+    fn a_node_of_unknown_state_is_not_ready() {
         let mut index = NodeIndex::default();
         for (status, ready) in [("True", true), ("False", false), ("Unknown", false)] {
             index.apply(node(status));

@@ -1,4 +1,4 @@
-//! Which pods belong to a target. Labels alone do not tell, since pods of other workloads may have the same ones.
+//! Ownership of pods. Labels are not sufficient, since pods of other workloads may have the same ones.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use kube::core::Selector;
 
 use super::follow::{SharedIndex, read};
 
-/// The controller of an object, by its owner reference.
+/// The controller of an object, from its owner references.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnedBy {
     kind: Box<str>,
@@ -15,7 +15,7 @@ pub struct OwnedBy {
 }
 
 impl OwnedBy {
-    /// The controller that the object names.
+    /// The controller in the object's owner references, if there is one.
     pub fn of(meta: &ObjectMeta) -> Option<Self> {
         let mut owners = meta.owner_references.iter().flatten();
         let owner = owners.find(|owner| owner.controller == Some(true))?;
@@ -23,16 +23,16 @@ impl OwnedBy {
     }
 }
 
-/// Which Deployments the ReplicaSets belong to.
+/// Maps ReplicaSets to Deployments.
 pub trait ReplicaSets: fmt::Debug + Send + Sync {
-    /// The Deployment (UID) that the ReplicaSet with this UID belongs to, if to one; `None` if there is no such ReplicaSet.
+    /// The UID of the Deployment that owns the ReplicaSet with this UID, if any; `None` if the ReplicaSet is unknown.
     fn deployment_of(&self, replica_set: &str) -> Option<Option<&str>>;
 }
 
-/// The object to which a pod must belong to be a target's pod.
+/// The required owner of a target's pods.
 #[derive(Clone, Debug)]
 pub enum Owner {
-    /// Any object or none: how a custom resource owns its pods is not known, and pods may outlive a target.
+    /// Any object or none: ownership of pods is unknown for custom resources, and pods may outlive a target.
     Any,
     /// The StatefulSet or ReplicaSet with this UID.
     Itself(String),
@@ -46,7 +46,7 @@ pub enum Owner {
 }
 
 impl Owner {
-    /// Whether a pod with this controller is the target's. A ReplicaSet that the watch has yet to show is taken for the
+    /// Whether a pod with this controller belongs to the target. A ReplicaSet that the watch does not show yet counts as the
     /// Deployment's: a rollout must not look like a loss of replicas.
     pub fn owns(&self, pod: Option<&OwnedBy>) -> bool {
         match (self, pod) {
@@ -63,11 +63,11 @@ impl Owner {
     }
 }
 
-/// The pods of a target: those that its selector selects and that belong to it.
+/// The pods of a target: selected by its selector, and owned by it.
 #[derive(Clone, Copy, Debug)]
 pub struct Selected<'a> {
     /// Its selector.
     pub selector: &'a Selector,
-    /// The object to which they must belong.
+    /// Their required owner.
     pub owner: &'a Owner,
 }

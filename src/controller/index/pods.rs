@@ -1,4 +1,4 @@
-//! Pods by namespace and label: readiness, revision, and what a choice among them needs.
+//! Pods by namespace and label: readiness, revision, and the criteria for choosing pods to drain.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -20,11 +20,11 @@ use super::{
 use crate::actuate::COST_BEFORE;
 use plimsoll_api::BALANCER_LABEL;
 
-/// All pods that are watched.
+/// All watched pods.
 #[derive(Debug, Default)]
 pub struct PodIndex {
     namespaces: HashMap<String, Namespace>,
-    /// Workloads that want a call when a pod of theirs is ready.
+    /// Workloads to return when one of their pods becomes ready.
     calls: HashMap<Workload, Selector>,
 }
 
@@ -40,15 +40,15 @@ struct Entry {
     owned_by: Option<OwnedBy>,
     ready: bool,
     ip: Option<IpAddr>,
-    /// Succeeded, failed or being deleted: neither capacity nor capacity to come.
+    /// Succeeded, failed or being deleted: neither current nor future capacity.
     gone: bool,
-    /// Being deleted: when its time to end is over.
+    /// The end of its grace period, if it is being deleted.
     ends: Option<Timestamp>,
     /// Since when it is not ready.
     unready: Option<Timestamp>,
     created: Timestamp,
     node: Option<Box<str>>,
-    /// Marked by us as the next to be deleted.
+    /// Marked by us for deletion first.
     marked: bool,
 }
 
@@ -57,23 +57,24 @@ struct Entry {
 pub struct BalancerPod {
     /// Its name.
     pub name: String,
-    /// It takes requests.
+    /// It accepts requests.
     pub ready: bool,
-    /// It is being deleted, and finishes the requests that it has.
+    /// It is being deleted, and finishes its requests.
     pub ending: bool,
     /// It was ready until a moment ago, and may still have requests.
     pub fading: bool,
 }
 
-/// A pod whose time to end is over by so much was killed, unless its node is dead: then nobody will ever say so.
+/// Time after the end of its grace period from which a pod counts as terminated. On a dead node, the pod object remains.
 const ENDS_LATE: SignedDuration = SignedDuration::from_secs(10);
-/// A balancer that is ready no more gets no new connections. Whether it lives is not known: its kubelet may be dead alone.
+/// Time for which a balancer that is no longer ready may still have requests. It gets no new connections, but it may be alive:
+/// possibly only its kubelet is dead.
 const FADES: SignedDuration = SignedDuration::from_secs(30);
 
 impl PodIndex {
-    /// The pods of `namespace` that are `selected` and there to stay.
+    /// The `selected` pods of `namespace`, without terminated and terminating ones.
     ///
-    /// `revision` is the label with its value that the target's current revision has, if that is known.
+    /// `revision` is the label and value of the target's current revision, if known.
     #[must_use]
     pub fn select(
         &self,
@@ -92,7 +93,7 @@ impl PodIndex {
             .collect()
     }
 
-    /// The same pods, with what a choice among them needs.
+    /// The same pods, with the criteria for choosing among them.
     #[must_use]
     pub fn members(&self, namespace: &str, selected: Selected<'_>) -> Vec<plimsoll_engine::Member> {
         self.staying(namespace, selected)
@@ -107,21 +108,20 @@ impl PodIndex {
             .collect()
     }
 
-    /// Those of them that are ready, with their addresses.
+    /// The ready pods among them, with their addresses.
     #[must_use]
     pub fn ready(&self, namespace: &str, selected: Selected<'_>) -> BTreeMap<String, IpAddr> {
         let ready = self.staying(namespace, selected).filter(|(_, entry)| entry.ready);
         ready.filter_map(|(name, entry)| Some((name.clone(), entry.ip?))).collect()
     }
 
-    /// Whether a workload is told when a pod of its is ready.
+    /// Whether a ready pod of this workload triggers a turn.
     #[must_use]
     pub fn calls(&self, workload: &Workload) -> bool {
         self.calls.contains_key(workload)
     }
 
-    /// Has a workload told when a pod that `selector` selects is ready; or no more, without one. A list that begins anew
-    /// forgets it.
+    /// Lets ready pods with this `selector` trigger turns of a workload's services; `None` ends that. A relist discards it.
     pub fn call(&mut self, workload: Workload, selector: Option<Selector>) {
         match selector {
             Some(selector) => self.calls.insert(workload, selector),
@@ -135,14 +135,14 @@ impl PodIndex {
         found.filter(|_| entry.ready && !entry.gone).map(|(workload, _)| workload.clone())
     }
 
-    /// Whether a pod is seen to be marked as the next to be deleted, or is gone.
+    /// Whether the watch shows a pod as marked for deletion first, as terminating, or not at all.
     #[must_use]
     pub fn goes_first(&self, namespace: &str, pod: &str) -> bool {
         let found = self.namespaces.get(namespace).and_then(|namespace| namespace.pods.get(pod));
         found.is_none_or(|entry| entry.gone || entry.marked)
     }
 
-    /// Namespace and name of the pods that are marked as the next to be deleted and are there to stay.
+    /// Namespace and name of the pods that are marked for deletion first and not terminating.
     pub fn marked(&self) -> impl Iterator<Item = (String, String)> {
         let pods = |(name, namespace): (&String, &Namespace)| {
             let marked = namespace.pods.iter().filter(|(_, entry)| entry.marked && !entry.gone);
@@ -151,7 +151,7 @@ impl PodIndex {
         self.namespaces.iter().flat_map(pods)
     }
 
-    /// The node of a pod, and its zone where the pod tells.
+    /// The node of a pod, and its zone if the pod has the label.
     #[must_use]
     pub fn place(&self, namespace: &str, pod: &str) -> (Option<String>, Option<String>) {
         let Some(entry) = self.namespaces.get(namespace).and_then(|namespace| namespace.pods.get(pod)) else {
@@ -160,7 +160,7 @@ impl PodIndex {
         (entry.node.as_deref().map(str::to_owned), entry.labels.get(ZONE_LABEL).cloned())
     }
 
-    /// The pods that run the balancers of a ScalableService, those that are being deleted included.
+    /// The pods that run the balancers of a ScalableService, including those that are being deleted.
     #[must_use]
     pub fn balancers(&self, namespace: &str, service: &str, now: Timestamp) -> Vec<BalancerPod> {
         let since = |at: Option<Timestamp>, limit| at.is_some_and(|at| now.duration_since(at) < limit);
@@ -197,7 +197,7 @@ impl PodIndex {
     }
 }
 
-/// A label that all selected pods have, to look them up by.
+/// A label that all selected pods have, for the lookup.
 fn narrowest(selector: &Selector) -> Option<(String, String)> {
     selector.clone().into_iter().find_map(|expression| match expression {
         Expression::Equal(key, value) => Some((key, value)),
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn only_pods_that_stay_count_and_only_those_of_the_current_revision_are_starting() {
+    fn terminating_pods_do_not_count_and_only_those_of_the_current_revision_are_starting() {
         let mut index = PodIndex::default();
         for pod in [
             pod("a", "old", "True", "Running", false),
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn pods_with_the_same_labels_that_belong_to_others_are_not_the_target_s() {
+    fn pods_of_other_owners_with_the_same_labels_do_not_belong_to_the_target() {
         let mut index = PodIndex::default();
         let owned = |name: &str, kind: &str, uid: &str| {
             let mut pod = pod(name, "x", "True", "Running", false);
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_for_a_first_replica_is_called_when_one_is_ready_and_no_more() {
+    fn a_ready_pod_triggers_a_turn_only_while_a_first_replica_is_awaited() {
         let mut index = PodIndex::default();
         let selector: Selector = [("app", "checkout")].into_iter().collect();
         let workload = |namespace: &str| Workload {
@@ -377,7 +377,7 @@ mod tests {
         assert_eq!(index.apply(pod("a", "x", "True", "Running", false)), None);
         index.call(workload("shop"), Some(selector.clone()));
         assert_eq!(index.apply(pod("b", "x", "False", "Running", false)), None);
-        assert_eq!(index.apply(pod("c", "x", "True", "Running", true)), None, "it goes");
+        assert_eq!(index.apply(pod("c", "x", "True", "Running", true)), None, "terminating");
         assert_eq!(index.apply(pod("b", "x", "True", "Running", false)), Some(workload("shop")));
         let selected = Selected { selector: &selector, owner: &Owner::Any };
         let ready: Vec<String> = index.ready("shop", selected).into_keys().collect();
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_goes_first_once_its_mark_is_seen_or_when_it_is_gone() {
+    fn a_pod_goes_first_once_its_mark_is_seen_or_when_it_is_deleted() {
         let mut index = PodIndex::default();
         let unmarked = pod("a", "x", "True", "Running", false);
         index.apply(unmarked.clone());
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn a_balancer_that_is_being_deleted_still_finishes_requests_and_takes_none() {
+    fn a_terminating_balancer_finishes_its_requests_and_accepts_no_others() {
         let mut index = PodIndex::default();
         for (name, ready, phase, deleting) in [
             ("a", "True", "Running", false),
@@ -423,7 +423,7 @@ mod tests {
             (c.clone(), false, true, false),
         ];
         assert_eq!(seen("2026-01-01T00:00:05Z"), soon);
-        // One on a dead node stays for ever, and has nothing to say.
+        // A pod on a dead node is never removed, and no longer counts.
         let late = [(a, true, false, false), (b, false, false, false), (c, false, false, false)];
         assert_eq!(seen("2026-01-01T00:01:00Z"), late);
         assert!(index.balancers("shop", "cart", Timestamp::UNIX_EPOCH).is_empty());

@@ -1,4 +1,4 @@
-//! HTTPRoutes, if they are served.
+//! HTTPRoutes, if the cluster serves them.
 
 use std::collections::HashMap;
 
@@ -7,23 +7,23 @@ use kube::{ResourceExt as _, api::DynamicObject};
 use super::follow::{Follow, Workload};
 use crate::balancer::gateway::Route;
 
-/// What is known of HTTPRoutes.
+/// All watched HTTPRoutes.
 #[derive(Debug, Default)]
 pub struct RouteIndex {
     routes: HashMap<(String, String), Route>,
 }
 
-/// Whether HTTPRoutes can be known at all.
+/// Whether the cluster serves HTTPRoutes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Served {
-    /// Nobody has asked yet, or they are not listed yet.
+    /// Discovery or the initial list is not complete yet.
     #[default]
     Unknown,
-    /// The operator has no right to them: the chart was installed without traffic.
+    /// The operator has no permission for them: the chart was installed without traffic.
     Off,
     /// The cluster does not serve them.
     No,
-    /// They were listed.
+    /// The cluster serves them, and they are listed.
     Yes,
 }
 
@@ -35,7 +35,7 @@ impl RouteIndex {
     }
 }
 
-/// The place of a route among what services want to hear of.
+/// A route as a workload whose changes trigger turns.
 #[must_use]
 pub fn route_workload(namespace: &str, name: &str) -> Workload {
     Workload { kind: "HTTPRoute".to_owned(), namespace: namespace.to_owned(), name: name.to_owned() }

@@ -1,4 +1,4 @@
-//! Who else scales something: HorizontalPodAutoscalers, KEDA's ScaledObjects, our own objects.
+//! Scalers by workload: HorizontalPodAutoscalers, KEDA's ScaledObjects, ScalableServices.
 
 use std::collections::HashMap;
 
@@ -19,9 +19,9 @@ pub struct Scaler {
     pub kind: &'static str,
     /// Its name.
     pub name: String,
-    /// When it was created, in seconds; the older one of two ScalableServices keeps the target.
+    /// Creation time in seconds; the older one of two ScalableServices keeps the target.
     pub created: i64,
-    /// What it scales.
+    /// The workload that it scales.
     pub workload: Workload,
 }
 
@@ -30,18 +30,18 @@ pub struct Scaler {
 pub struct ScalerIndex {
     by_workload: HashMap<Workload, Vec<Scaler>>,
     by_name: HashMap<(String, String), Workload>,
-    /// Our own objects only: the rule that each steers, if it does, and when it was created.
+    /// ScalableServices only: the rule that each steers, if any, and its creation time.
     rules: HashMap<(String, String), (GatewayRule, i64)>,
 }
 
 impl ScalerIndex {
-    /// Those that scale `workload`.
+    /// The scalers of `workload`.
     #[must_use]
     pub fn of(&self, workload: &Workload) -> &[Scaler] {
         self.by_workload.get(workload).map_or(&[], Vec::as_slice)
     }
 
-    /// Names of those in `namespace` that steer the HTTPRoute `route`.
+    /// Names of the services in `namespace` that steer the HTTPRoute `route`.
     #[must_use]
     pub fn steering(&self, namespace: &str, route: &str) -> Vec<String> {
         let steers =
@@ -49,8 +49,8 @@ impl ScalerIndex {
         steers.map(|((_, name), _)| name.clone()).collect()
     }
 
-    /// Who steers a rule: the oldest of those in `namespace` that want to, and of two of the same age the one whose name
-    /// sorts first.
+    /// The service that steers a rule: the oldest one in `namespace` that names it, and of two of the same age the one whose
+    /// name sorts first.
     #[must_use]
     pub fn keeper(&self, namespace: &str, rule: &GatewayRule) -> Option<&str> {
         let same = |known: &GatewayRule| known.http_route == rule.http_route && known.rule == rule.rule;
@@ -98,7 +98,7 @@ impl Follow<HorizontalPodAutoscaler> for ScalerIndex {
     }
 }
 
-/// KEDA's ScaledObject, which may or may not be served.
+/// The resource of KEDA's ScaledObject, which the cluster may not serve.
 #[must_use]
 pub fn scaled_object_resource() -> ApiResource {
     ApiResource::from_gvk(&GroupVersionKind::gvk("keda.sh", "v1alpha1", "ScaledObject"))
@@ -124,7 +124,7 @@ impl Follow<DynamicObject> for ScalerIndex {
 impl Follow<DeserializeGuard<ScalableService>> for ScalerIndex {
     fn apply(&mut self, object: DeserializeGuard<ScalableService>) -> Option<Workload> {
         let Ok(service) = object.0 else {
-            // What it once said of its target is no claim any more.
+            // A service that can't be parsed keeps no target.
             return self.remove(&object.namespace().unwrap_or_default(), &object.name_any());
         };
         let target = &service.spec.scale_target_ref;
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_service_keeps_a_rule_until_it_is_gone() {
+    fn the_oldest_service_keeps_a_rule_until_it_is_deleted() {
         let mut index = ScalerIndex::default();
         let rule = |rule: &str| GatewayRule { http_route: "front".into(), rule: rule.into(), service: None };
         for (name, created, rule) in [("b", "10", "main"), ("a", "20", "main"), ("c", "05", "images")] {

@@ -1,4 +1,4 @@
-//! Deployments, StatefulSets and ReplicaSets: what they want, whom they select, which revision is current.
+//! Deployments, StatefulSets and ReplicaSets: replicas, selector and current revision.
 
 use std::collections::HashMap;
 
@@ -20,21 +20,21 @@ use super::{
 /// A workload with a scale.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// UID of the object; `None` for one that is not there.
+    /// UID of the object; `None` if it is missing.
     pub uid: Option<String>,
-    /// Resource version of the object as it was seen.
+    /// Resource version of the object.
     pub version: Option<String>,
-    /// Replicas that it wants (`spec.replicas`).
+    /// Desired replicas (`spec.replicas`).
     pub replicas: i32,
-    /// Replicas that it says are ready, for targets whose pods can't be selected.
+    /// Ready replicas by its status, for targets whose pods can't be selected.
     pub ready: i32,
-    /// Its pods, together with `owner`; `None` if the scale subresource names no selector.
+    /// Selector of its pods, in addition to `owner`; `None` if the scale subresource has none.
     pub selector: Option<Selector>,
-    /// The object to which its pods belong.
+    /// The required owner of its pods.
     pub owner: Owner,
-    /// The label and its value that pods of the current revision have, where that is known.
+    /// Label and value of pods of the current revision, if known.
     pub revision: Option<(String, String)>,
-    /// The priority class that its pod template names, where there is a template to see.
+    /// The priority class in its pod template, if there is one.
     pub priority_class: Option<String>,
 }
 
@@ -50,11 +50,11 @@ impl Target {
 #[derive(Debug, Default)]
 pub struct TargetIndex {
     targets: HashMap<(String, String), Target>,
-    /// ReplicaSets only: the newest of each Deployment, by the Deployment's namespace and name.
+    /// ReplicaSets only: revision and hash of the newest one, by the Deployment's namespace and name.
     newest: HashMap<(String, String), (i64, String)>,
-    /// ReplicaSets only: by the UID of each, the UID of the Deployment that it belongs to, if it does.
+    /// ReplicaSets only: the UID of the owning Deployment, if any, by the ReplicaSet's UID.
     deployments: HashMap<String, Option<String>>,
-    /// Deployments of balancers only: how each was last seen.
+    /// Deployments of balancers only.
     fronts: HashMap<(String, String), Front>,
 }
 
@@ -71,7 +71,7 @@ impl TargetIndex {
         self.newest.get(&(namespace.to_owned(), deployment.to_owned())).map(|(_, hash)| hash.as_str())
     }
 
-    /// The balancers of that name, if that is what the Deployment runs.
+    /// The balancers' Deployment of that name, if it is one.
     #[must_use]
     pub fn front(&self, namespace: &str, deployment: &str) -> Option<&Front> {
         self.fronts.get(&(namespace.to_owned(), deployment.to_owned()))
@@ -104,7 +104,7 @@ fn workload(kind: &str, (namespace, name): (String, String)) -> Workload {
     Workload { kind: kind.to_owned(), namespace, name }
 }
 
-/// A target by what the built-in kinds say alike; what they leave out has Kubernetes' defaults.
+/// A target from the common fields of the built-in kinds, with Kubernetes' defaults.
 fn target(
     meta: &ObjectMeta,
     (replicas, ready): (Option<i32>, Option<i32>),

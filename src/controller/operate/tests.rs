@@ -1,4 +1,4 @@
-//! The life of an operator against an API server without objects, in virtual time.
+//! The life cycle of an operator against an API server without objects, in virtual time.
 
 use std::{
     collections::BTreeMap,
@@ -105,9 +105,9 @@ async fn a_stopped_operator_releases_its_lease_and_returns() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_of_a_dropped_operator_goes_on_and_the_next_leads_once_its_lease_has_run_out() {
+async fn a_dropped_operator_stops_all_work_and_the_next_leads_after_the_lease_expires() {
     let server = Server::default();
-    // The clients have tasks of their own, which end with the last of their clones.
+    // The clients' own tasks end with the last of their clones.
     let first = server.surroundings("first");
     let (_client, _evictions) = (first.client.clone(), first.evictions.clone());
     sleep(Duration::from_millis(1)).await;
@@ -120,14 +120,14 @@ async fn nothing_of_a_dropped_operator_goes_on_and_the_next_leads_once_its_lease
 
     let second = tokio::spawn(operate(server.surroundings("second"), pending()));
     sleep(Duration::from_secs(10)).await;
-    assert!(server.holder().is_some_and(|holder| holder.starts_with("first_")), "it has not run out yet");
+    assert!(server.holder().is_some_and(|holder| holder.starts_with("first_")), "not expired yet");
     sleep(Duration::from_secs(10)).await;
     assert!(server.holder().is_some_and(|holder| holder.starts_with("second_")), "{:?}", server.holder());
     second.abort();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_namespace_that_is_named_twice_is_watched_once() {
+async fn a_namespace_that_is_given_twice_is_watched_once() {
     let mut requests = Vec::new();
     for namespaces in [vec!["shop"], vec!["shop", "shop"], vec!["shop", "bank"]] {
         let server = Server::default();

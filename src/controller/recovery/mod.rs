@@ -1,4 +1,4 @@
-//! Replicas that stand out from their peers: what is asked about them, and the eviction of one.
+//! Outliers: the query for a comparison of the replicas, and the eviction of one.
 
 mod report;
 
@@ -18,10 +18,10 @@ use crate::{
 use plimsoll_api::{KpiState, Verdict};
 use plimsoll_engine::{Peers, Sample};
 
-/// Asks for the replicas side by side, and evicts the one that is to be replaced.
+/// Queries the KPI by replica, and evicts outliers.
 #[derive(Debug, Default)]
 pub struct Recovering {
-    /// The replica that is to be evicted.
+    /// The replica to evict in this turn.
     evict: Option<String>,
 }
 
@@ -54,7 +54,7 @@ impl Capability for Recovering {
     }
 }
 
-/// The replicas side by side; nothing without `spec.recovery`, or if the target's pods can't be listed.
+/// Observes the KPI by replica; nothing without `spec.recovery`, or if the target's pods can't be listed.
 async fn peers(look: Look<'_>) -> Part<'_> {
     let Look { view, core, subject, age, patience } = look;
     let (Some(rules), Some(selected)) = (subject.spec.outliers.as_ref(), subject.target.selected()) else {
@@ -62,7 +62,7 @@ async fn peers(look: Look<'_>) -> Part<'_> {
     };
     let asker = view.asker();
     let ask = view.context.shared.kpis.ask_by_pod(&asker, rules, age);
-    let late = |_| Sample::unusable(KpiState::Error, "not waited for, since requests wait for a replica");
+    let late = |_| Sample::unusable(KpiState::Error, "query cut short, since requests wait for a replica");
     let sample = timeout(patience, ask).await.unwrap_or_else(late);
     Box::new(move |seen| {
         let members = read(&view.context.pods, |index| index.members(&view.key.namespace, selected));
@@ -71,7 +71,7 @@ async fn peers(look: Look<'_>) -> Part<'_> {
     })
 }
 
-/// The replica to evict, unless a scale-down takes it anyway.
+/// The replica to evict, unless a scale-down removes it anyway.
 fn due(core: &Core) -> Option<String> {
     let done = core.done()?;
     let pod = done.progress.recovery.as_ref()?.evict.clone()?;
@@ -79,7 +79,7 @@ fn due(core: &Core) -> Option<String> {
     (!drain.is_some_and(|drain| drain.draining.contains_key(&pod))).then_some(pod)
 }
 
-/// Evicts a replica, and notes what came of it.
+/// Evicts a replica, and records the result.
 async fn evict(pod: &str, view: &View<'_>, core: &mut Core) {
     let Core { last, memory, .. } = core;
     let done = last.as_mut().and_then(Outcome::done_mut);
@@ -91,17 +91,17 @@ async fn evict(pod: &str, view: &View<'_>, core: &mut Core) {
     let (result, error) = match shared.evictor.evict(namespace, pod, since, &permit).await {
         Ok(()) => (WriteResult::Ok, String::new()),
         Err(error) => match error.result() {
-            Some(result) => (result, error.said()),
-            // The new leader decides anew.
+            Some(result) => (result, error.message()),
+            // The new leader decides again.
             None => return,
         },
     };
     shared.metrics.evicted(result);
     let now = shared.clock.now();
     if result == WriteResult::Ok {
-        tracing::info!(namespace, name, pod, "a replica that stood out was evicted");
+        tracing::info!(namespace, name, pod, "evicted an outlier");
         return recovery.evicted(memory, pod, now);
     }
-    tracing::warn!(namespace, name, pod, error, "a replica that stands out was not evicted");
+    tracing::warn!(namespace, name, pod, error, "failed to evict an outlier");
     recovery.not_evicted(memory, pod, result == WriteResult::TooManyRequests, &error, now);
 }

@@ -1,4 +1,4 @@
-//! What is said of replicas that stand out: the condition `ReplicasHealthy` and its events.
+//! The condition `ReplicasHealthy`, and the events of outliers.
 
 use crate::{actuate::Note, controller::outcome::Outcome};
 use plimsoll_api::{
@@ -6,10 +6,10 @@ use plimsoll_api::{
 };
 use plimsoll_engine::Recovery;
 
-/// Sentences in a condition; the rest is counted.
+/// Maximum number of sentences in a condition; further ones are only counted.
 const SENTENCES_MAX: usize = 3;
 
-/// The condition: False while a replica is out or should be, Unknown while nobody can be judged.
+/// The condition: False while a replica is ejected or should be, Unknown while outliers can't be detected.
 #[must_use]
 pub fn verdict(recovery: &Recovery) -> Verdict {
     let code = recovery.reasons.first().map_or(RecoveryCode::NoOutliers, RecoveryReason::code);
@@ -18,18 +18,18 @@ pub fn verdict(recovery: &Recovery) -> Verdict {
         RecoveryCode::Paused | RecoveryCode::OutliersUnknown | RecoveryCode::TooFewPeers => None,
         _ => Some(false),
     };
-    let message = said(&recovery.reasons);
+    let message = message(&recovery.reasons);
     Verdict { type_: ConditionType::ReplicasHealthy, status, reason: code.into(), message }
 }
 
-fn said(reasons: &[RecoveryReason]) -> String {
+fn message(reasons: &[RecoveryReason]) -> String {
     let shown: Vec<String> = reasons.iter().take(SENTENCES_MAX).map(ToString::to_string).collect();
     let more = reasons.len().saturating_sub(SENTENCES_MAX);
     let rest = if more > 0 { format!("; and {more} more") } else { String::new() };
     shown.join("; ") + &rest
 }
 
-/// The events between two statuses: who was ejected, evicted, put back; and when the reason became one to look at.
+/// The events between two statuses: replicas that were ejected, evicted or returned, and new problems.
 #[must_use]
 pub fn notes(old: &ScalableServiceStatus, new: &ScalableServiceStatus, outcome: &Outcome) -> Vec<Note> {
     let (Outcome::Done(done), Some(now)) = (outcome, &new.recovery) else { return Vec::new() };
@@ -40,9 +40,9 @@ pub fn notes(old: &ScalableServiceStatus, new: &ScalableServiceStatus, outcome: 
         let condition = status.conditions.iter().find(|condition| condition.type_ == "ReplicasHealthy");
         condition.map(|condition| condition.reason.clone())
     };
-    let told =
+    let problems =
         [RecoveryCode::EjectionBudgetSpent, RecoveryCode::EvictionRefused, RecoveryCode::EvictionFailed];
-    if let Some(first) = reasons.first().filter(|first| told.contains(&first.code()))
+    if let Some(first) = reasons.first().filter(|first| problems.contains(&first.code()))
         && reason(old) != reason(new)
     {
         notes.push(note(true, first));

@@ -1,4 +1,4 @@
-//! What is worth a write, and what is worth an event.
+//! Which changes are worth a write of the status, and which an event.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -14,27 +14,27 @@ use plimsoll_api::{
     Summary, TrafficStatus,
 };
 
-/// Changes that nobody waits for (a KPI that moved a little) are written at most this often.
+/// Minimum time between writes of minor changes (a KPI moved a little).
 pub const SOFT_PAUSE: Duration = Duration::from_secs(30);
-/// All others at most this often: pods that become ready one after the other are one story.
+/// Minimum time between writes of other changes: it batches pods that become ready one after the other.
 pub const HARD_PAUSE: Duration = Duration::from_secs(1);
-/// Share of a KPI's limit by which it has to move to be worth a write.
+/// Fraction of its limit by which a KPI has to move to be worth a write.
 const MOVED: f64 = 0.05;
 
-/// Whether a new status is worth a write.
+/// The worth of writing a new status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Worth {
-    /// It says the same.
+    /// Nothing relevant changed.
     Nothing,
-    /// Numbers moved.
+    /// Only numbers or sentences changed.
     Soft,
-    /// Something changed.
+    /// A state changed.
     Hard,
-    /// The balancers wait for it.
+    /// The balancers depend on it; written immediately.
     Urgent,
 }
 
-/// Whether `new` is worth a write after `old`.
+/// The worth of writing `new` after `old`.
 #[must_use]
 pub fn worth(old: &ScalableServiceStatus, new: &ScalableServiceStatus) -> Worth {
     if draining(old) != draining(new)
@@ -51,7 +51,7 @@ pub fn worth(old: &ScalableServiceStatus, new: &ScalableServiceStatus) -> Worth 
         let newest = status.decisions.first();
         newest.map(|record| record.reasons.iter().map(|reason| reason.code).collect()).unwrap_or_default()
     };
-    // What is in the way of traffic can change while its reason stays.
+    // The obstacle to traffic can change while the reason stays the same.
     let sentence = |status: &ScalableServiceStatus| -> Option<String> {
         let found = status.conditions.iter().find(|condition| condition.type_ == "TrafficSynced");
         found.map(|condition| condition.message.clone())
@@ -67,22 +67,22 @@ pub fn worth(old: &ScalableServiceStatus, new: &ScalableServiceStatus) -> Worth 
     }
 }
 
-/// Who is being drained.
+/// Draining pods.
 fn draining(status: &ScalableServiceStatus) -> BTreeSet<String> {
     status.traffic.as_ref().map(TrafficStatus::draining_pods).unwrap_or_default()
 }
 
-/// Who arrived.
+/// Arrived pods.
 fn arrived(status: &ScalableServiceStatus) -> &[Arrival] {
     status.traffic.as_ref().map_or(&[], |traffic| &traffic.arrived)
 }
 
-/// Who is ejected.
+/// Ejected pods.
 fn ejected(status: &ScalableServiceStatus) -> BTreeSet<String> {
     status.recovery.as_ref().map(RecoveryStatus::ejected_pods).unwrap_or_default()
 }
 
-/// What each backend gets, which balancers have to follow at once.
+/// The share of each backend.
 fn shares(status: &ScalableServiceStatus) -> impl PartialEq {
     let failover = status.failover.as_ref();
     let backend = |standby: &StandbyStatus| (standby.name.clone(), standby.weight, standby.addresses.clone());
@@ -92,7 +92,7 @@ fn shares(status: &ScalableServiceStatus) -> impl PartialEq {
     })
 }
 
-/// What has to be right at once.
+/// The parts of a status whose change is [`Worth::Hard`].
 fn hard(status: &ScalableServiceStatus) -> impl PartialEq {
     let conditions: Vec<_> = status
         .conditions
@@ -130,7 +130,7 @@ pub fn scaled(change: &Reported<'_>) -> Vec<Note> {
     notes
 }
 
-/// Reasons of the condition Ready that are events of their own.
+/// Reasons of the condition Ready that are also published as events.
 const READY_EVENTS: &[ReasonCode] = &[
     ReasonCode::Condition(ConditionCode::ScalerConflict),
     ReasonCode::Condition(ConditionCode::TargetNotFound),
@@ -153,7 +153,7 @@ const READY_EVENTS: &[ReasonCode] = &[
     ReasonCode::Condition(ConditionCode::PolicyFailed),
 ];
 
-/// The event of the condition Ready: a reason to look at, or that all is well again.
+/// The event of the condition Ready: a new problem, or the recovery.
 #[must_use]
 pub fn ready(change: &Reported<'_>) -> Option<Note> {
     let ready = |status: &ScalableServiceStatus| -> Option<Condition> {
@@ -169,6 +169,6 @@ pub fn ready(change: &Reported<'_>) -> Option<Note> {
     is_well.then(|| Note {
         warning: false,
         reason: DecisionCode::Steady.into(),
-        message: "works again".into(),
+        message: "ready again".into(),
     })
 }

@@ -1,4 +1,4 @@
-//! What each condition says, by KEP-1623 and kstatus.
+//! Status, reason and message of each condition, by KEP-1623 and kstatus.
 
 use crate::{
     controller::outcome::{Done, Outcome, Refusal, Written},
@@ -8,7 +8,7 @@ use plimsoll_api::{
     ConditionCode, ConditionType, DecisionCode, KpiState, KpiStatus, KpiType, Mode, ReasonCode, Verdict,
 };
 
-/// The conditions of every service; `traffic` is the one of its traffic, on which Ready depends as well.
+/// The conditions of every service. `traffic` is `TrafficSynced`, on which Ready depends too.
 #[must_use]
 pub fn conditions(mode: Mode, outcome: &Outcome, traffic: Option<&Verdict>) -> Vec<Verdict> {
     let mut verdicts = match outcome {
@@ -60,12 +60,7 @@ fn decided(mode: Mode, done: &Done, traffic: Option<&Verdict>) -> Vec<Verdict> {
     vec![
         ready,
         Verdict::new(ConditionType::Reconciling, reconciling, progress_code(reconciling), progress),
-        Verdict::new(
-            ConditionType::Stalled,
-            false,
-            DecisionCode::Steady,
-            "nothing has to be changed by hand",
-        ),
+        Verdict::new(ConditionType::Stalled, false, DecisionCode::Steady, "no manual change is needed"),
         metrics,
         active,
         limited,
@@ -77,7 +72,7 @@ fn progress_code(reconciling: bool) -> ReasonCode {
 }
 
 fn metrics(done: &Done) -> Verdict {
-    // A service at zero has no replicas that could report anything but its load.
+    // A service at zero has no replicas that could report anything except its load.
     let expected = |kpi: &&KpiStatus| {
         done.decided.seen > 0 || kpi.type_ == KpiType::Load || kpi.state != KpiState::Empty
     };
@@ -103,9 +98,11 @@ fn active(mode: Mode, done: &Done) -> Verdict {
     let (status, reason, message) = match (mode, &done.progress.written) {
         (_, Written::Failed(error)) => (false, DecisionCode::ScaleFailed, error.clone()),
         (Mode::Observe, _) => {
-            (false, DecisionCode::Observing, "mode is Observe: nothing is written to the target".into())
+            (false, DecisionCode::Observing, "mode is Observe: the target is not changed".into())
         }
-        (Mode::Paused, _) => (false, DecisionCode::Paused, "mode is Paused: the replicas are held".into()),
+        (Mode::Paused, _) => {
+            (false, DecisionCode::Paused, "mode is Paused: the replicas stay as they are".into())
+        }
         (Mode::Auto, _) => (true, DecisionCode::Steady, "the target's scale follows the decisions".into()),
     };
     Verdict::new(ConditionType::ScalingActive, status, reason, message)
@@ -125,12 +122,12 @@ fn limited(done: &Done) -> Verdict {
         limits.into_iter().find(|limit| decision.bound_by == *limit)
     };
     match reason {
-        Some(reason) => Verdict::new(ConditionType::ScalingLimited, true, reason, said(done, reason)),
+        Some(reason) => Verdict::new(ConditionType::ScalingLimited, true, reason, sentence(done, reason)),
         None => Verdict::new(
             ConditionType::ScalingLimited,
             false,
             ConditionCode::WithinLimits,
-            "no limit keeps the replicas from what is asked for",
+            "no limit restricts the requested replicas",
         ),
     }
 }
@@ -140,7 +137,8 @@ pub(super) fn bound(done: &Done) -> String {
     explain::binding_step(&done.reasons()).map_or_else(String::new, ToString::to_string)
 }
 
-fn said(done: &Done, code: DecisionCode) -> String {
+/// The sentence of the last step with this code.
+fn sentence(done: &Done, code: DecisionCode) -> String {
     let steps = done.reasons();
     let step = steps.iter().rev().find(|step| step.code() == code);
     step.map_or_else(String::new, ToString::to_string)

@@ -1,4 +1,4 @@
-//! From an outcome to what a user sees: status, conditions, events. Pure, but for [`report`], which writes them.
+//! From an outcome to status, conditions and events. Pure, except for [`report`], which writes them.
 
 mod changes;
 mod conditions;
@@ -29,7 +29,7 @@ fn conditions(
     conditions::conditions(mode, outcome, traffic).into_iter().chain(own).collect()
 }
 
-/// All events between two statuses.
+/// All events for the change from one status to the next.
 fn notes(capabilities: &[Box<dyn Capability>], change: &Reported<'_>) -> Vec<Note> {
     let own = capabilities.iter().flat_map(|capability| capability.notes(change));
     changes::scaled(change).into_iter().chain(own).chain(changes::ready(change)).collect()

@@ -43,7 +43,7 @@ pub fn status(
                 (Some(recovery), true) => recovery.clone(),
                 _ => RecoveryStatus::default(),
             }),
-            // Where requests go is left as it is where nobody knows enough to decide on it.
+            // Without a decision on failover, keep the current backends.
             failover: refusal
                 .failover
                 .as_ref()
@@ -85,7 +85,7 @@ pub fn status(
     }
 }
 
-/// The status of a service as it was found, without decisions that were made for an earlier object of the same name.
+/// The status of a service without the decisions of an earlier object of the same name.
 #[must_use]
 pub fn own_status(service: &ScalableService) -> ScalableServiceStatus {
     let mut status = service.status.clone().unwrap_or_default();
@@ -94,7 +94,7 @@ pub fn own_status(service: &ScalableService) -> ScalableServiceStatus {
     status
 }
 
-/// The decisions of a status; none if they were made for another target than that of `spec`.
+/// The decisions of a status; none if they were made for a target other than that of `spec`.
 #[must_use]
 pub fn decisions_of<'a>(
     spec: &ScalableServiceSpec,
@@ -103,18 +103,18 @@ pub fn decisions_of<'a>(
     if status.summary.target == target(spec) { &status.decisions } else { &[] }
 }
 
-/// The target, as the printer column has it.
+/// The target, as in the printer column.
 fn target(spec: &ScalableServiceSpec) -> String {
     format!("{}/{}", spec.scale_target_ref.kind.to_lowercase(), spec.scale_target_ref.name)
 }
 
-/// Nobody drains, or is told of, what nobody decides on, unless that passes: then it goes on as it was.
+/// Clears draining when the target is refused; keeps it on transient API errors.
 fn left(refusal: &Refusal, old: Option<&TrafficStatus>) -> TrafficStatus {
     let old = old.filter(|_| refusal.passes());
     old.map_or_else(TrafficStatus::default, |old| TrafficStatus { balancers: Vec::new(), ..old.clone() })
 }
 
-/// Who is being drained, or was and is on its way out, and who arrived; what the balancers say of themselves is theirs to write.
+/// Draining, departed and arrived replicas. The balancers' entries are written by their agents.
 fn traffic(done: &Done) -> TrafficStatus {
     let chosen = done.decided.decision.drain.iter().flat_map(|drain| &drain.draining);
     let all: BTreeMap<_, _> = done.progress.leaving.iter().chain(chosen).collect();
@@ -127,7 +127,7 @@ fn traffic(done: &Done) -> TrafficStatus {
     }
 }
 
-/// The KPI that is nearest its limit, with its value and its limit for all replicas.
+/// The KPI nearest its limit, with its value and its limit for all replicas.
 fn nearest(kpis: &[KpiStatus], replicas: i32) -> String {
     let usable = kpis
         .iter()
@@ -146,7 +146,7 @@ fn nearest(kpis: &[KpiStatus], replicas: i32) -> String {
     )
 }
 
-/// The decisions that changed the replicas, the newest first, after the last one if that changed nothing.
+/// The last decision, followed by the earlier ones that changed the replicas, newest first.
 fn ring(old: &[DecisionRecord], done: &Done) -> Vec<DecisionRecord> {
     let record = DecisionRecord {
         time: Time(done.decided.at),
@@ -159,7 +159,7 @@ fn ring(old: &[DecisionRecord], done: &Done) -> Vec<DecisionRecord> {
     std::iter::once(record).chain(changes).take(ScalableServiceStatus::DECISIONS_MAX).collect()
 }
 
-/// Whether a record is of a decision that changed the replicas.
+/// Whether a recorded decision changed the replicas.
 pub fn changed(record: &DecisionRecord) -> bool {
     record.reasons.last().is_some_and(|last| is_a_change(last.code))
 }

@@ -1,4 +1,4 @@
-//! From a user's YAML and what was seen to what the user reads.
+//! From a spec and observations to status, conditions and events.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ kpis:
 - {name: latency, type: Objective, query: q, atMost: "0.25"}
 "#;
 
-/// A service that is looked at again and again.
+/// A service that is evaluated repeatedly.
 struct Story {
     spec: ScalableServiceSpec,
     memory: Memory,
@@ -42,7 +42,7 @@ struct Story {
     status: ScalableServiceStatus,
     traffic: Option<Verdict>,
     recovery: Option<Recovery>,
-    /// What is seen of the standbys.
+    /// The observed standbys.
     standbys: Option<Vec<StandbySeen>>,
     topology: Option<Topology>,
 }
@@ -65,7 +65,7 @@ impl Story {
         }
     }
 
-    /// One turn: what it was worth, and the events.
+    /// One turn. Returns how urgent the write is, and the events.
     fn turn(&mut self, load: Sample, latency: Sample, ready: i32) -> (Worth, Vec<(bool, ReasonCode)>) {
         self.now += SignedDuration::from_secs(15);
         let seen = Observation {
@@ -73,7 +73,7 @@ impl Story {
             pods: Pods::Counted { ready },
             samples: BTreeMap::from([("load".into(), load), ("latency".into(), latency)]),
             topology: self.topology.clone(),
-            standing: self.standing(),
+            failover: self.failover_input(),
             ..Observation::default()
         };
         let spec = Validated::new(&self.spec).unwrap();
@@ -95,7 +95,7 @@ impl Story {
             ..Progress::default()
         };
         self.replicas = progress.now;
-        self.tell(&Outcome::Done(Box::new(Done { decided, progress })))
+        self.report(&Outcome::Done(Box::new(Done { decided, progress })))
     }
 
     fn failover_input(&self) -> Option<FailoverInput> {
@@ -103,7 +103,7 @@ impl Story {
         Some(FailoverInput { last_written, standbys: self.standbys.clone()?, ..FailoverInput::default() })
     }
 
-    fn tell(&mut self, outcome: &Outcome) -> (Worth, Vec<(bool, ReasonCode)>) {
+    fn report(&mut self, outcome: &Outcome) -> (Worth, Vec<(bool, ReasonCode)>) {
         let capabilities = capabilities::all();
         let (mode, traffic) = (self.spec.mode, self.traffic.as_ref());
         let conditions = conditions(&capabilities, mode, traffic, &SharedFacts::default(), outcome);
@@ -115,7 +115,7 @@ impl Story {
         (worth, events)
     }
 
-    /// `Ready=True Steady` and the like.
+    /// Status and reason of a condition, such as `True Steady`.
     fn condition(&self, type_: &str) -> String {
         let condition = self.status.conditions.iter().find(|condition| condition.type_ == type_).unwrap();
         format!("{} {}", condition.status, condition.reason)
@@ -127,7 +127,7 @@ fn fresh(value: f64) -> Sample {
 }
 
 #[test]
-fn unchanged_means_no_write_and_no_event() {
+fn an_unchanged_status_causes_no_write_and_no_event() {
     let mut story = Story::new(Mode::Auto);
     assert_eq!(story.turn(fresh(400.0), fresh(0.1), 4).0, Worth::Hard, "the first status");
     for load in [400.0, 401.0, 395.0, 400.0] {
@@ -139,7 +139,7 @@ fn unchanged_means_no_write_and_no_event() {
 }
 
 #[test]
-fn a_change_is_told_once_and_kept_in_the_ring() {
+fn a_change_is_one_event_and_is_kept_in_the_ring() {
     let mut story = Story::new(Mode::Auto);
     story.turn(fresh(400.0), fresh(0.1), 4);
     assert_eq!(
@@ -160,7 +160,7 @@ fn a_change_is_told_once_and_kept_in_the_ring() {
 }
 
 #[test]
-fn the_sentence_is_of_the_kpi_that_asked_and_not_of_another_of_its_type() {
+fn ready_names_the_kpi_that_determines_the_replicas() {
     let mut story = Story::new(Mode::Auto);
     story.spec =
         serde_saphyr::from_str(&SHOP.replace("Objective, query: q, atMost", "Load, query: q, perReplica"))
@@ -171,7 +171,7 @@ fn the_sentence_is_of_the_kpi_that_asked_and_not_of_another_of_its_type() {
 }
 
 #[test]
-fn missing_evidence_is_not_ready_and_says_which() {
+fn a_missing_kpi_is_not_ready_and_is_named() {
     let mut story = Story::new(Mode::Auto);
     story.turn(fresh(400.0), fresh(0.1), 4);
     let stale = || Sample::unusable(KpiState::Stale, "45 s old, allowed 30 s");
@@ -183,7 +183,7 @@ fn missing_evidence_is_not_ready_and_says_which() {
     assert_eq!(
         story.turn(fresh(400.0), fresh(0.1), 4).1,
         vec![(false, DecisionCode::Steady.into())],
-        "works again"
+        "ready again"
     );
 }
 
@@ -198,24 +198,24 @@ fn limits_modes_and_refusals_have_their_reasons() {
         story.turn(fresh(900.0), fresh(0.1), 4);
         assert_eq!(story.condition("Ready"), format!("True {reason}"));
         assert_eq!(story.condition("ScalingActive"), format!("False {reason}"));
-        assert_eq!(story.status.summary.replicas, "4/9", "what would be done is said");
+        assert_eq!(story.status.summary.replicas, "4/9", "the status shows the proposed replicas");
     }
     let refusal = Refusal {
         reason: ConditionCode::ScalerConflict.into(),
         message: "an HPA has it".into(),
         failover: None,
     };
-    let told = story.tell(&Outcome::Refused(Box::new(refusal)));
-    assert_eq!(told, (Worth::Hard, vec![(true, ConditionCode::ScalerConflict.into())]));
+    let reported = story.report(&Outcome::Refused(Box::new(refusal)));
+    assert_eq!(reported, (Worth::Hard, vec![(true, ConditionCode::ScalerConflict.into())]));
     assert_eq!(
         (story.condition("Stalled"), story.condition("MetricsAvailable")),
         ("True ScalerConflict".into(), "Unknown ScalerConflict".into())
     );
-    assert!(!story.status.decisions.is_empty(), "what was done stays on record");
+    assert!(!story.status.decisions.is_empty(), "earlier decisions are kept");
 }
 
 #[test]
-fn a_transition_time_moves_with_the_status_only() {
+fn a_transition_time_changes_only_with_the_status() {
     let mut story = Story::new(Mode::Auto);
     story.turn(fresh(400.0), fresh(0.1), 4);
     let since = story.status.conditions[0].last_transition_time.clone();
@@ -262,19 +262,19 @@ fn ready_follows_the_balancers_and_a_drain_is_urgent() {
     assert_eq!(worth(&story.status, &arrived), Worth::Urgent, "requests wait for it");
     let mut alone = story.status.clone();
     alone.traffic.get_or_insert_default().ready_balancers = Some(1);
-    assert_eq!(worth(&story.status, &alone), Worth::Hard, "its limits are another's too");
-    // An answer that fails once ends no drain; that somebody else scales does.
+    assert_eq!(worth(&story.status, &alone), Worth::Hard, "the limits per balancer depend on it");
+    // A transient API error does not end a drain; another scaler does.
     story.status = drained;
     let refused =
         |reason| Outcome::Refused(Box::new(Refusal { reason, message: "it is so".into(), failover: None }));
-    assert_eq!(story.tell(&refused(DecisionCode::ScaleFailed.into())).0, Worth::Hard);
+    assert_eq!(story.report(&refused(DecisionCode::ScaleFailed.into())).0, Worth::Hard);
     assert_eq!(story.status.traffic.as_ref().unwrap().draining.len(), 1);
-    assert_eq!(story.tell(&refused(ConditionCode::ScalerConflict.into())).0, Worth::Urgent);
+    assert_eq!(story.report(&refused(ConditionCode::ScalerConflict.into())).0, Worth::Urgent);
     assert_eq!(story.status.traffic, Some(TrafficStatus::default()));
 }
 
 #[test]
-fn ejections_are_told_once_and_are_urgent() {
+fn an_ejection_is_one_event_and_is_urgent() {
     let mut story = Story::new(Mode::Auto);
     let time = |story: &Story| k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(story.now);
     let healthy = Recovery { reasons: vec![RecoveryReason::NoOutliers], ..Recovery::default() };
@@ -288,15 +288,12 @@ fn ejections_are_told_once_and_are_urgent() {
     let about = RecoveryReason::OutlierEjected { pod: "web-1".into(), judged: Some((0.3, 0.0)) };
     let status = RecoveryStatus { ejected: vec![out], ..RecoveryStatus::default() };
     story.recovery = Some(Recovery { status, reasons: vec![about], ..Recovery::default() });
-    let told = story.turn(fresh(400.0), fresh(0.1), 4);
-    assert_eq!(told, (Worth::Urgent, vec![(true, RecoveryCode::OutlierEjected.into())]));
+    let turn = story.turn(fresh(400.0), fresh(0.1), 4);
+    assert_eq!(turn, (Worth::Urgent, vec![(true, RecoveryCode::OutlierEjected.into())]));
     assert_eq!(story.condition("ReplicasHealthy"), "False OutlierEjected");
-    assert_eq!(story.condition("Ready"), "True Steady", "the rest serves");
+    assert_eq!(story.condition("Ready"), "True Steady", "the other replicas serve");
     let message = &story.status.conditions.last().unwrap().message;
-    assert_eq!(
-        message,
-        "web-1 stands out from its peers and is out: 0.3, where the median of its peers is 0"
-    );
+    assert_eq!(message, "web-1 is ejected as an outlier: 0.3, where the median of its peers is 0");
     assert_eq!(story.turn(fresh(400.0), fresh(0.1), 4), (Worth::Nothing, vec![]));
 
     let mut recovery = story.recovery.clone().unwrap();
@@ -317,12 +314,12 @@ fn ejections_are_told_once_and_are_urgent() {
     let back = Returned { pod: "web-1".into(), since: time(&story), ejections: 1 };
     let status = RecoveryStatus { returned: vec![back], ..RecoveryStatus::default() };
     story.recovery = Some(Recovery { status, ..healthy });
-    let told = story.turn(fresh(400.0), fresh(0.1), 4);
-    assert_eq!(told, (Worth::Urgent, vec![(false, RecoveryCode::OutlierReturned.into())]));
+    let turn = story.turn(fresh(400.0), fresh(0.1), 4);
+    assert_eq!(turn, (Worth::Urgent, vec![(false, RecoveryCode::OutlierReturned.into())]));
 }
 
 #[test]
-fn a_failover_is_told_by_two_conditions_and_an_event_for_each_state() {
+fn a_failover_has_two_conditions_and_an_event_for_each_state() {
     let mut story = Story::new(Mode::Auto);
     story.spec.traffic =
         Some(serde_saphyr::from_str("{provider: HAProxy, targetPort: 80, listeners: [{port: 80}]}").unwrap());
@@ -360,7 +357,7 @@ fn a_failover_is_told_by_two_conditions_and_an_event_for_each_state() {
 }
 
 #[test]
-fn a_lost_zone_is_told_once_and_again_when_it_serves() {
+fn a_lost_zone_is_one_event_and_its_recovery_another() {
     let mut story = Story::new(Mode::Auto);
     let replica = |zone: &str, number: u32, ready: bool| Placed {
         name: format!("web-{zone}-{number}"),
@@ -377,9 +374,9 @@ fn a_lost_zone_is_told_once_and_again_when_it_serves() {
     assert_eq!(story.condition("ZonesServing"), "True ZonesServing");
     assert_eq!(story.turn(fresh(400.0), fresh(0.1), 4), (Worth::Nothing, vec![]));
     story.topology = of(false);
-    let told = story.turn(fresh(400.0), fresh(0.1), 2);
+    let turn = story.turn(fresh(400.0), fresh(0.1), 2);
     assert_eq!(
-        told,
+        turn,
         (Worth::Hard, vec![(false, DecisionCode::ScaledUp.into()), (true, DecisionCode::ZoneLost.into())])
     );
     assert_eq!((story.replicas, story.status.summary.why.as_str()), (8, "ZoneLost"));
@@ -389,7 +386,7 @@ fn a_lost_zone_is_told_once_and_again_when_it_serves() {
     let ready = story.status.conditions.iter().find(|condition| condition.type_ == "Ready").unwrap();
     assert_eq!(
         ready.message,
-        "zone b is lost with 2 of 4 replicas; so that those that are left carry the load, 8 replicas are asked for"
+        "zone b is lost with 2 of 4 replicas; to carry the load without them, the service needs 8 replicas"
     );
     story.topology = of(true);
     assert_eq!(story.turn(fresh(400.0), fresh(0.1), 8).1, [(false, ConditionCode::ZonesServing.into())]);
@@ -397,7 +394,7 @@ fn a_lost_zone_is_told_once_and_again_when_it_serves() {
         (story.condition("ZonesServing").as_str(), message(&story).as_str()),
         ("True ZonesServing", "replicas serve in 2 zones")
     );
-    // Where its pods were evicted there is no zone left that could be lost.
+    // Once its pods are evicted, the zone no longer counts as lost.
     story.topology = of(false);
     story.turn(fresh(400.0), fresh(0.1), 2);
     story.topology = None;

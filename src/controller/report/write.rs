@@ -26,16 +26,16 @@ use crate::{
 };
 use plimsoll_api::{FailoverStatus, ScalableServiceStatus, Verdict};
 
-/// The watch shows a write of ours within this time.
+/// Maximum delay until the watch shows one of our writes.
 const SEEN_WITHIN: Duration = Duration::from_secs(5);
-/// How a write of the status failed.
+/// A failed write of the status.
 struct Failure {
     result: WriteResult,
-    /// The API server answered that it does not take the status.
+    /// The API server rejected the status.
     refused: bool,
 }
 
-/// Reports what came of the last look. Returns when to try again if it is too early for a write.
+/// Reports the outcome of the last evaluation. Returns when to try again if it is too early for a write, or the write failed.
 pub async fn report(
     view: &View<'_>,
     core: &mut Core,
@@ -48,11 +48,11 @@ pub async fn report(
         (&context.shared, service.metadata.generation, context.shared.clock.now());
     let traffic = capabilities.iter().find_map(|capability| capability.synced(view));
     let conditions = conditions(capabilities, service.spec.mode, traffic.as_ref(), facts, outcome);
-    // What was decided since the last status that was written stands in the last one that was tried.
+    // Decisions since the last written status are in the last one that was announced.
     let last = core.unwritten.announced.as_ref().unwrap_or(&old);
     let new = status(&service.spec, generation, last, outcome, &conditions, now);
     shared.metrics.observe(&measured(view, outcome, &new, &conditions, now));
-    // Balancers follow what stands there, also what somebody else made of it; the watch shows our own write by then.
+    // Balancers follow the status in the API server. Rewrite it at once if another client changed their part of it.
     let seen = service.status.clone().unwrap_or_default();
     let lost = at.is_some_and(|at| at.elapsed() >= SEEN_WITHIN) && worth(&seen, &new) == Worth::Urgent;
     let pause = match if lost { Worth::Urgent } else { worth(&old, &new) } {
@@ -68,7 +68,7 @@ pub async fn report(
     if !is_there(view) {
         return None;
     }
-    // Each event is published once, however often the write of the status has to be repeated.
+    // Publish each event once, even if the write of the status has to be repeated.
     let announced = core.unwritten.announced.replace(new.clone());
     let change = Reported { old: announced.as_ref().unwrap_or(&old), new: &new, outcome };
     for note in notes(capabilities, &change) {
@@ -87,7 +87,7 @@ pub async fn report(
     None
 }
 
-/// What the operator's own metrics say of the service.
+/// The service's values for the operator's metrics.
 fn measured<'a>(
     view: &'a View<'_>,
     outcome: &Outcome,
@@ -120,7 +120,7 @@ fn measured<'a>(
     }
 }
 
-/// Writes the status; how that ended, or `None` if this process does not lead.
+/// Writes the status. Returns the result, or `None` if this process does not lead.
 async fn write_status(
     new: &ScalableServiceStatus,
     key: &ServiceKey,
@@ -134,7 +134,7 @@ async fn write_status(
     };
     let result = error.result()?;
     if matches!(error, WriteError::Api(_)) {
-        let (namespace, name, error) = (&key.namespace, &key.name, error.said());
+        let (namespace, name, error) = (&key.namespace, &key.name, error.message());
         tracing::warn!(namespace, name, error, "the status was not written");
     }
     let passes = matches!(result, WriteResult::Conflict | WriteResult::TooManyRequests);
@@ -142,13 +142,13 @@ async fn write_status(
     Some(Err(Failure { result, refused }))
 }
 
-/// Whether the service is still there: another one that has its name by now must not get its status.
+/// Whether the service still exists: a new object of the same name must not get its status.
 fn is_there(view: &View<'_>) -> bool {
     let found = view.context.shared.services.get(view.key);
     found.is_some_and(|object| object.meta().uid == view.service.metadata.uid)
 }
 
-/// Whether there is a change of the replicas to tell.
+/// Whether there is a change of the replicas to report.
 fn changed(outcome: &Outcome) -> bool {
     outcome.done().is_some_and(|done| done.progress.written == Written::Changed)
 }

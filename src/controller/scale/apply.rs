@@ -1,4 +1,4 @@
-//! Step 4 of a turn (client): the replicas, and before them the marks of those that are to go.
+//! Step 4 of a turn (client): the write of the replicas, after the marks on the pods to delete.
 
 use std::time::Duration;
 
@@ -14,17 +14,17 @@ use crate::{
 use plimsoll_api::DecisionCode;
 use plimsoll_engine::{Decision, Observation};
 
-/// The ReplicaSet controller hears of marks and of replicas by watches of their own, and deletes whom it likes where it
-/// hears of the replicas first. So it gets this long after our own watch has shown the marks.
+/// Delay between the moment our own watch shows the marks and the write of the replicas. The ReplicaSet controller receives
+/// marks and replicas through separate watches; if it sees the replicas first, it deletes other pods.
 const HEEDED: Duration = Duration::from_secs(1);
-/// How often to look whether it has.
+/// Interval for checking whether our watch shows the marks.
 const GLANCE: Duration = Duration::from_millis(20);
 
-/// What became of a write of the replicas.
+/// The result of a write of the replicas.
 pub struct Applied {
-    /// How it ended.
+    /// The result.
     pub written: Written,
-    /// The scale as it was found or is since, if that is known.
+    /// The scale after the write, or as it was found, if known.
     pub found: Option<FoundScale>,
 }
 
@@ -63,7 +63,7 @@ async fn write(
     let View { service, key, context, .. } = view;
     let (client, namespace) = (&context.shared.client, &key.namespace);
     let unmarked = |pod: &str, error: WriteError| {
-        let sentence = format!("pod {pod} can't be marked as the next to be deleted: {}", error.said());
+        let sentence = format!("pod {pod} can't be marked for deletion first: {}", error.message());
         Applied::from(unwritten(&error, context).unwrap_or(Written::Failed(sentence)))
     };
     for pod in decision.drain.iter().flat_map(|drain| &drain.stay) {
@@ -88,14 +88,15 @@ async fn write(
     written.map(changed).map_err(|error| refused(error, context))
 }
 
-/// Waits until the marks of those that `go` are heeded; some of them may be `new`.
+/// Waits until the ReplicaSet controller can be expected to know the marks of the pods that `go`. The extra delay is needed
+/// only if some marks are `new`.
 async fn heeded<'a>(
     key: &ServiceKey,
     go: impl Iterator<Item = &'a String> + Clone,
     new: bool,
     context: &Context,
 ) {
-    // The next look tells by its mark who was let go: without it, one that is about to be deleted would get requests.
+    // The next evaluation recognizes departing pods by their marks. Without them, a pod about to be deleted would get requests.
     while !read(&context.pods, |pods| go.clone().all(|pod| pods.goes_first(&key.namespace, pod))) {
         sleep(GLANCE).await;
     }
@@ -104,7 +105,7 @@ async fn heeded<'a>(
     }
 }
 
-/// What becomes of a decision if this process does not lead, or if its time is over; `None` for another failure.
+/// The result if this process does not lead, or on a timeout; `None` for another failure.
 fn unwritten(error: &WriteError, context: &Context) -> Option<Written> {
     match error {
         WriteError::NotLeading => Some(Written::NotLeading),
@@ -116,7 +117,7 @@ fn unwritten(error: &WriteError, context: &Context) -> Option<Written> {
     }
 }
 
-/// What becomes of a decision whose scale could not be written.
+/// The result if the scale could not be written.
 fn refused(error: ScaleError, context: &Context) -> Applied {
     let result = match &error {
         ScaleError::Changed { .. } => WriteResult::Conflict,

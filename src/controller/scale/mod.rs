@@ -1,4 +1,4 @@
-//! The replicas: which pods there are, and the scale that is written.
+//! The replicas: the target's pods, and the write of its scale.
 
 mod apply;
 
@@ -20,7 +20,7 @@ pub struct Scaling;
 impl Capability for Scaling {
     fn signals(&self, view: &View<'_>, core: &Core, signals: &mut Signals) {
         let another = subject::is_another(view.service, view.key, core.last.as_ref(), view.context);
-        signals.call_if(another, "the target, or who scales it");
+        signals.call_if(another, "the target or its scaler");
     }
 
     fn observe<'a>(&'a mut self, look: Look<'a>) -> BoxFuture<'a, Part<'a>> {
@@ -48,7 +48,7 @@ impl Capability for Scaling {
     }
 }
 
-/// Between two looks: what the watches know by now of replicas and pods.
+/// Updates the progress from the watches, in a turn without an observation.
 fn refresh(view: &View<'_>, core: &mut Core) {
     let View { key, context, .. } = view;
     let Some(mut target) = view.watched_target() else { return };
@@ -58,7 +58,7 @@ fn refresh(view: &View<'_>, core: &mut Core) {
     progress.ready = context.pods_of(&target, key).ready();
     progress.now = target.replicas;
     if progress.written == Written::Changed {
-        // The change has been reported; from here on it is how things are.
+        // The change has been reported.
         progress.written = Written::Nothing;
     }
     context.shared.board.ready(key, progress.ready);

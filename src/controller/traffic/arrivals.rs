@@ -1,5 +1,5 @@
-//! Replicas that become ready while requests wait for the first one. An EndpointSlice may list them a second late: its
-//! controller waits that long where it has not seen its own last write yet. So balancers are told of them by the status.
+//! Replicas that become ready while requests wait for the first one. An EndpointSlice may list them a second late, since its
+//! controller waits that long if it has not seen its own last write yet. So the status reports them to the balancers.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -17,13 +17,13 @@ use super::{
 };
 use plimsoll_api::Arrival;
 
-/// So long they are told of.
+/// How long the status reports them.
 const CAUGHT_UP: SignedDuration = SignedDuration::from_secs(leaving::CAUGHT_UP.as_secs().cast_signed());
-/// As many as serve until EndpointSlices list the others.
+/// Maximum number of reported replicas; EndpointSlices list the others later.
 const MOST: usize = 10;
 
-/// The replicas that balancers are to be told of; while balancers wait for a first replica, the watch of pods calls when
-/// one is ready. `None` if nobody waits and nobody was told of, or if the target's pods are not known.
+/// The arrived replicas to report. While balancers wait for a first replica, a pod that becomes ready triggers a turn. `None`
+/// if no balancer waits and none is reported, or if the target's pods are unknown.
 pub fn arrived(view: &View<'_>, core: &Core) -> Option<Vec<Arrival>> {
     let View { service, key, context, facts, .. } = view;
     let awaited = facts.fleet.as_ref().is_some_and(Fleet::awaits_first);
@@ -41,24 +41,25 @@ pub fn arrived(view: &View<'_>, core: &Core) -> Option<Vec<Arrival>> {
         write(&context.pods, |pods| pods.call(workload, awaited.then(|| selected.selector.clone())));
     }
     let ready = read(&context.pods, |pods| pods.ready(&key.namespace, selected));
-    // Whole seconds, as the API server keeps them: what was written is what is read back.
+    // Whole seconds, as the API server stores them, so that the status reads back unchanged.
     let at = context.shared.clock.now();
     Some(now(&ready, awaited, last_written, Timestamp::from_second(at.as_second()).unwrap_or(at)))
 }
 
-/// Those of `ready` that arrived within the last 30 s: that the status tells of already, or, while one is `awaited`, all.
+/// The `ready` pods that arrived within the last 30 s: those that the status already reports, and, while a first replica is
+/// `awaited`, all others too.
 fn now(
     ready: &BTreeMap<String, IpAddr>,
     awaited: bool,
     last_written: &[Arrival],
     now: Timestamp,
 ) -> Vec<Arrival> {
-    let stands = |arrival: &&Arrival| {
+    let current = |arrival: &&Arrival| {
         now.duration_since(arrival.since.0) < CAUGHT_UP
             && ready.get(&arrival.pod).is_some_and(|ip| ip.to_string() == arrival.ip)
     };
     let mut arrived: BTreeMap<&str, Arrival> =
-        last_written.iter().filter(stands).map(|arrival| (arrival.pod.as_str(), arrival.clone())).collect();
+        last_written.iter().filter(current).map(|arrival| (arrival.pod.as_str(), arrival.clone())).collect();
     for (pod, ip) in ready.iter().filter(|_| awaited) {
         if arrived.len() < MOST {
             let fresh = || Arrival { pod: pod.clone(), ip: ip.to_string(), since: Time(now) };
@@ -82,20 +83,20 @@ mod tests {
     }
 
     #[test]
-    fn who_is_ready_while_one_is_awaited_is_told_of_until_slices_have_caught_up() {
+    fn replicas_that_arrive_while_requests_wait_are_reported_until_slices_list_them() {
         let begin: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
         let after = |seconds| begin + SignedDuration::from_secs(seconds);
-        assert!(now(&ready(&["a"]), false, &[], begin).is_empty(), "nobody waits");
+        assert!(now(&ready(&["a"]), false, &[], begin).is_empty(), "no request waits");
         let first = now(&ready(&["a"]), true, &[], begin);
         assert_eq!((names(&first), first[0].ip.as_str()), (vec!["a"], "10.0.0.0"));
         let second = now(&ready(&["a", "b"]), true, &first, after(1));
         assert_eq!(names(&second), ["a", "b"]);
-        assert_eq!((second[0].since.0, second[1].since.0), (begin, after(1)), "each from its own begin");
-        // They serve: no more are told of, but these stay until EndpointSlices surely list them.
+        assert_eq!((second[0].since.0, second[1].since.0), (begin, after(1)), "each with its own start");
+        // They serve: no others are reported, but these are until EndpointSlices list them with certainty.
         let served = now(&ready(&["a", "b", "c"]), false, &second, after(29));
         assert_eq!(names(&served), ["a", "b"]);
         assert_eq!(names(&now(&ready(&["a", "b", "c"]), false, &served, after(30))), ["b"]);
-        assert!(now(&ready(&[]), true, &second, after(2)).is_empty(), "who is ready no more");
+        assert!(now(&ready(&[]), true, &second, after(2)).is_empty(), "no longer ready");
         let moved = BTreeMap::from([("a".to_owned(), IpAddr::from([10, 0, 0, 9]))]);
         assert!(now(&moved, false, &first, after(2)).is_empty(), "another pod of the same name");
         let many: Vec<String> = (0..20).map(|number| format!("pod-{number}")).collect();

@@ -1,5 +1,5 @@
-//! Replicas that were let go. EndpointSlices list them as ready until their controller has got to them, and balancers
-//! that were told no more of them would send them requests just before they end. Pure.
+//! Departed replicas. EndpointSlices list them as ready until their controller has processed the deletion, so balancers would
+//! send them requests if the status stopped reporting them as draining too early. Pure.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,17 +12,17 @@ use tokio::time::Instant;
 use plimsoll_api::ScalableServiceStatus;
 use plimsoll_engine::Rotation;
 
-/// So long after a replica is on its way out the balancers are still told to leave it alone: more than the controller
-/// of EndpointSlices takes on a busy cluster, or to be led anew (15 s).
+/// How long a departed replica is still reported as draining: longer than the EndpointSlice controller takes on a busy
+/// cluster, or for a change of its leader (15 s).
 pub const CAUGHT_UP: Duration = Duration::from_secs(30);
 
-/// What is remembered of them: since when each got no requests, and since when it is on its way out.
+/// Departed pods, each with the time since which it gets no requests, and the time of its departure.
 #[derive(Debug, Default)]
 pub struct Leaving(BTreeMap<String, (Timestamp, Instant)>);
 
 impl Leaving {
-    /// Who is to be told of beside those that are chosen now, since when: whoever got no requests by the `told` status
-    /// and is no member any more.
+    /// Departed pods still reported as draining, with start times: pods that got no requests according to the
+    /// `last_written` status and are no longer members.
     pub fn now(
         &mut self,
         rotation: Option<&Rotation>,
@@ -35,7 +35,7 @@ impl Leaving {
             .flat_map(|rotation| &rotation.members)
             .map(|member| member.name.as_str())
             .collect();
-        // One that is told of beyond its time is one whose status could not be written yet: it does not begin anew.
+        // If the last written status still has an expired pod, it could not be written since: don't restart its time.
         self.0.retain(|pod, (_, left)| {
             let late = now.duration_since(*left) >= CAUGHT_UP;
             !stays.contains(pod.as_str()) && (!late || last_written.contains_key(pod))
@@ -51,7 +51,7 @@ impl Leaving {
     }
 }
 
-/// Who got no requests by a status, since when.
+/// The pods that get no requests according to a status, with start times.
 fn out(status: &ScalableServiceStatus) -> BTreeMap<String, Timestamp> {
     let draining = status.traffic.iter().flat_map(|traffic| &traffic.draining);
     let draining = draining.map(|draining| (draining.pod.clone(), draining.since.0));
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_let_go_gets_no_requests_until_endpoint_slices_have_caught_up() {
+    fn a_departed_replica_gets_no_requests_until_endpoint_slices_have_caught_up() {
         let (mut leaving, begin) = (Leaving::default(), Instant::now());
         let after = |seconds| begin + Duration::from_secs(seconds);
         let status = last_written(&["a", "b"], &["c"]);
@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(names(left), ["b"]);
         // The status of 31 s could not be written.
         let left = leaving.now(Some(&rotation(&["d"])), Some(&status), after(40));
-        assert_eq!(names(left), ["b"], "it does not begin anew");
+        assert_eq!(names(left), ["b"], "its time does not restart");
         let left = leaving.now(Some(&rotation(&["d"])), Some(&last_written(&["b"], &[])), after(50));
         assert!(left.is_empty());
         assert!(leaving.now(Some(&rotation(&["d"])), Some(&last_written(&[], &[])), after(51)).is_empty());
@@ -115,11 +115,11 @@ mod tests {
     }
 
     #[test]
-    fn a_stateful_replica_that_is_back_under_its_name_gets_requests() {
+    fn a_stateful_replica_that_returns_under_its_name_gets_requests() {
         let (mut leaving, now) = (Leaving::default(), Instant::now());
         let status = last_written(&["web-1"], &[]);
         assert_eq!(names(leaving.now(Some(&rotation(&["web-0"])), Some(&status), now)), ["web-1"]);
         assert!(leaving.now(Some(&rotation(&["web-0", "web-1"])), Some(&status), now).is_empty());
-        assert!(leaving.now(None, Some(&status), now).is_empty(), "without balancers nobody is last_written");
+        assert!(leaving.now(None, Some(&status), now).is_empty(), "without balancers none is reported");
     }
 }

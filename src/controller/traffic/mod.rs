@@ -1,4 +1,4 @@
-//! The balancers of a service: their objects, what they report, and which replicas they serve or leave alone.
+//! The balancers of a service: their objects, their reports, and the replicas in and out of rotation.
 
 mod arrivals;
 mod leaving;
@@ -27,12 +27,12 @@ use crate::{
 use plimsoll_api::{RecoveryStatus, Traffic, Verdict};
 use plimsoll_engine::{Pods, Rotation};
 
-/// Runs the balancers, and follows what they report.
+/// Runs the balancers and evaluates their reports.
 #[derive(Debug, Default)]
 pub struct Balancing {
     objects: KnownObjects,
     leaving: Leaving,
-    /// Balancers that are gone and still have an entry in the status.
+    /// Deleted balancers that still have an entry in the status.
     departed: Vec<String>,
 }
 
@@ -49,13 +49,14 @@ impl Capability for Balancing {
 
     fn signals(&self, view: &View<'_>, core: &Core, signals: &mut Signals) {
         let Some(fleet) = &view.facts.fleet else { return };
-        let nobody = core.done().is_none_or(|done| done.progress.ready == 0);
+        let none_ready = core.done().is_none_or(|done| done.progress.ready == 0);
         let held = fleet.held();
         let drains = core.last_written().is_some_and(|status| {
             status.traffic.as_ref().is_some_and(|traffic| !traffic.draining.is_empty())
                 || status.recovery.as_ref().is_some_and(|recovery| !recovery.ejected.is_empty())
         });
-        signals.note_if(drains || (held > 0 && nobody), "held requests", Some(held).filter(|held| *held > 0));
+        let relevant = drains || (held > 0 && none_ready);
+        signals.note_if(relevant, "held requests", Some(held).filter(|held| *held > 0));
         signals.note_if(drains, "drained replicas", Some(fleet.drained_all()));
     }
 
@@ -126,8 +127,7 @@ impl Capability for Balancing {
     }
 }
 
-/// Removes the replicas that are there again from those that are leaving: of a StatefulSet one comes back under its name,
-/// and that is another one.
+/// Removes replicas that exist again from the departed ones: a new pod of a StatefulSet has the name of the old one.
 fn stay(leaving: &mut BTreeMap<String, Timestamp>, view: &View<'_>) {
     if leaving.is_empty() {
         return;
@@ -138,7 +138,7 @@ fn stay(leaving: &mut BTreeMap<String, Timestamp>, view: &View<'_>) {
     }
 }
 
-/// Balancers that are gone and still have an entry in the status.
+/// Deleted balancers that still have an entry in the status.
 fn departed(view: &View<'_>) -> Vec<String> {
     let traffic = view.service.spec.balanced();
     let wanted = traffic.map_or(0, |traffic| traffic.replicas.unwrap_or(Traffic::REPLICAS));
@@ -152,12 +152,14 @@ async fn forget(departed: Vec<String>, view: &View<'_>) {
         let permit = shared.leader.permit(WRITE_TIMEOUT);
         let forgotten = actuate::forget_balancer(&shared.client, namespace, name, &pod, &permit).await;
         if let Err(error @ WriteError::Api(_)) = forgotten {
-            tracing::debug!(namespace, name, pod, error = error.said(), "an entry of status stays");
+            let error = error.message();
+            tracing::debug!(namespace, name, pod, error, "failed to remove the status of a balancer");
         }
     }
 }
 
-/// The replicas as the balancers have them; `None` without balancers, or if the target's pods can't be listed.
+/// The replicas in rotation, from the watches and the last written status; `None` without balancers, or if the target's pods
+/// can't be listed.
 fn rotation(view: &View<'_>, target: &Target, core: &Core) -> Option<Rotation> {
     let View { service, key, context, facts, .. } = view;
     context.shared.balancers.as_ref()?;

@@ -1,4 +1,4 @@
-//! The objects of a service's balancers: applied, put right and removed.
+//! Applies, corrects and removes the objects of a service's balancers.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -18,25 +18,25 @@ use crate::{
 };
 use plimsoll_api::{ScalableService, balancer_name};
 
-/// What nobody watches (Services, roles, budgets) is put right after this time at the latest.
+/// Interval at which all objects are applied again: not all of them are watched (Services, roles, budgets).
 const AGAIN_AFTER: Duration = Duration::from_secs(600);
-/// Time within which a watch shows what was written.
+/// Maximum delay until the watch shows a write.
 const WATCH_LAG: Duration = Duration::from_secs(5);
-/// Applying, or removing, all of them takes no longer.
+/// Time limit for applying or removing all of them.
 const OBJECTS_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What is remembered of the objects of a service's balancers.
+/// The known state of the objects of a service's balancers.
 #[derive(Debug, Default)]
 pub struct KnownObjects {
-    /// What was applied last.
+    /// The last apply.
     applied: Option<Applied>,
-    /// The generation of the spec when this process first looked.
+    /// The generation of the spec at the first turn of this process.
     found: Option<i64>,
-    /// They are those of an earlier operator, and wait for their turn.
+    /// They were applied by an earlier operator version, and their rollout is queued.
     pub pending: bool,
-    /// Some of them may be there without the Deployment: they were applied in part, or a removal did not end.
+    /// Some of them may exist without the Deployment: an apply or a removal was incomplete.
     leftover: bool,
-    /// Why they could not be applied, or removed.
+    /// Why they could not be applied or removed.
     pub trouble: Option<String>,
 }
 
@@ -44,14 +44,14 @@ pub struct KnownObjects {
 struct Applied {
     /// What they were made from.
     from: Origin,
-    /// Stands for all of them.
+    /// Hash of all of them.
     hash: String,
-    /// The Deployment's generation since: a later one means that somebody changed it.
+    /// The Deployment's generation after the apply: a later one means that another client changed it.
     generation: i64,
     at: Instant,
 }
 
-/// What objects are made from, beside the operator's configuration.
+/// The inputs of the objects, apart from the operator's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Origin {
     generation: Option<i64>,
@@ -59,14 +59,14 @@ struct Origin {
 }
 
 impl Applied {
-    /// Whether nothing has to be done, as far as the watch of the Deployment knows.
-    fn stands(&self, from: &Origin, front: Option<&Front>) -> bool {
+    /// Whether the objects are up to date, according to the watch of the Deployment.
+    fn is_current(&self, from: &Origin, front: Option<&Front>) -> bool {
         let age = self.at.elapsed();
         let there = match front {
             Some(front) if front.generation >= self.generation => {
                 front.generation == self.generation && front.hash.as_ref() == Some(&self.hash)
             }
-            // The watch has yet to show it.
+            // The watch does not show it yet.
             _ => age < WATCH_LAG,
         };
         there && self.from == *from && age < AGAIN_AFTER
@@ -74,8 +74,8 @@ impl Applied {
 }
 
 impl KnownObjects {
-    /// Whether what runs differs from `objects` since the operator or its configuration changed. What this process applied
-    /// differs since somebody changed the service or its target; so does what is of another generation of the spec.
+    /// Whether the running objects differ from `objects` because the operator or its configuration changed. If this process
+    /// applied them, or if they are from another generation of the spec, the cause is a change of the service or its target.
     fn are_of_another_operator(
         &mut self,
         objects: &Objects,
@@ -88,29 +88,29 @@ impl KnownObjects {
         differs && generation == Some(front.applied_generation.unwrap_or(found))
     }
 
-    /// Tells whose turn is next how far this rollout is.
-    fn tell(&self, key: &ServiceKey, front: Option<&Front>, context: &Context) {
+    /// Reports the progress of this rollout to the queue of rollouts.
+    fn report_rollout(&self, key: &ServiceKey, front: Option<&Front>, context: &Context) {
         let Some(applied) = &self.applied else { return };
         let rollout = front.filter(|front| front.hash.as_ref() == Some(&applied.hash));
         context.shared.waves.tell(key, rollout.map(|front| front.rollout), context.shared.leader.term());
     }
 }
 
-/// The Deployment of the service's balancers, as the watch shows it.
+/// The Deployment of the service's balancers, from the watch.
 pub fn front(key: &ServiceKey, context: &Context) -> Option<Front> {
     let (namespace, name) = (key.namespace.clone(), balancer_name(&key.name));
     let front = Workload { kind: "Deployment".to_owned(), namespace, name };
     context.targets.front(&front).filter(|front| front.service == key.name)
 }
 
-/// Applies the objects of the balancers where they are not as they should be, and removes them where there should be
-/// none. The balancers serve in every mode: they are ours, the target is not.
+/// Applies the balancers' objects if they differ from the wanted state, and removes them if there should be none. This happens
+/// in every mode, since the mode concerns the target only.
 pub async fn reconcile(view: &View<'_>, target: &Target, objects: &mut KnownObjects) {
     let View { service, key, context, .. } = view;
     let front = front(key, context);
     let changed = if service.spec.balanced().is_some() {
         let changed = apply(service, target, key, objects, front.as_ref(), context).await;
-        objects.tell(key, front.as_ref(), context);
+        objects.report_rollout(key, front.as_ref(), context);
         changed
     } else if objects.leftover || front.is_some() {
         context.shared.waves.forget(key);
@@ -135,7 +135,7 @@ async fn apply(
 ) -> Result<(), String> {
     let setup = context.shared.balancers.as_ref().ok_or(NOT_HERE)?;
     let from = Origin { generation: service.metadata.generation, backend: backend(target, front)? };
-    if known.applied.as_ref().is_some_and(|applied| applied.stands(&from, front)) {
+    if known.applied.as_ref().is_some_and(|applied| applied.is_current(&from, front)) {
         return Ok(());
     }
     let objects = balancer::objects(service, setup, &from.backend).map_err(|error| error.to_string())?;
@@ -149,10 +149,10 @@ async fn apply(
         tracing::info!(
             namespace = key.namespace,
             name = key.name,
-            "the balancers are rolled out to this operator's"
+            "rolling out the balancers after a change of the operator"
         );
     }
-    // Objects before one that cannot be applied are there all the same, and have to go with `spec.traffic`.
+    // If an apply fails midway, the earlier objects exist and have to be removed with `spec.traffic`.
     (known.applied, known.pending, known.leftover) = (None, false, true);
     let permit = context.shared.leader.permit(OBJECTS_TIMEOUT);
     let applied = balancer::apply(&context.shared.client, &objects, &permit).await;
@@ -163,13 +163,13 @@ async fn apply(
     Ok(())
 }
 
-/// What the balancers take from the target. One that is gone says nothing of its pods' priority, and is no reason for a
-/// rollout.
+/// The settings that balancers take from the target. The priority class of a missing target is unknown; the current one is
+/// kept, since that is no reason for a rollout.
 fn backend(target: &Target, front: Option<&Front>) -> Result<Backend, String> {
     let selector = target.selector.as_ref().ok_or(NO_SELECTOR)?;
     let selector = equalities(selector).ok_or_else(|| {
         format!(
-            "the target selects its pods by `{selector}`; a balancer needs labels that are equal to a value"
+            "the target selects its pods by `{selector}`; a balancer needs a selector of label=value terms"
         )
     })?;
     let there = target.uid.is_some();
@@ -191,8 +191,7 @@ async fn remove(
     Ok(())
 }
 
-/// What came of writing all objects; `None` if this process does not lead. The error says what is wrong with them, `done`
-/// what should have been done.
+/// The result of writing all objects; `None` if this process does not lead. `done` is the participle for the error message.
 fn written<T>(result: Result<T, BalancerError>, done: &str) -> Result<Option<T>, String> {
     match result {
         Ok(written) => Ok(Some(written)),
@@ -204,13 +203,13 @@ fn written<T>(result: Result<T, BalancerError>, done: &str) -> Result<Option<T>,
     }
 }
 
-/// Said where the operator's configuration has no images.
+/// The operator's configuration has no images.
 const NOT_HERE: &str =
-    "this Plimsoll runs no balancers: its configuration has no `balancers` (chart value traffic.enabled)";
-/// Said of a target whose scale subresource names no selector.
-const NO_SELECTOR: &str = "the target does not say how it selects its pods (status.selector of its scale), so there is nothing to balance";
+    "this operator runs no balancers: its configuration has no `balancers` (chart value traffic.enabled)";
+/// The target's scale subresource names no selector.
+const NO_SELECTOR: &str = "the target's scale has no status.selector, so the balancer can't find its pods";
 
-/// The labels that a Service can select by; `None` if the selector says more than that labels are equal.
+/// The labels that a Service can select by; `None` if the selector has more than equalities.
 fn equalities(selector: &Selector) -> Option<BTreeMap<String, String>> {
     let equal = |expression| match expression {
         Expression::Equal(key, value) => Some((key, value)),
@@ -229,25 +228,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn objects_are_applied_again_on_a_new_spec_on_drift_and_now_and_then() {
+    async fn objects_are_applied_again_on_a_new_spec_on_drift_and_periodically() {
         let selector = [("app".to_owned(), "web".to_owned())].into();
         let backend = Backend { selector, priority_class: None };
         let from = Origin { generation: Some(1), backend };
         let applied = || Applied { from: from.clone(), hash: "a".into(), generation: 3, at: Instant::now() };
         let fresh = applied();
         assert!(
-            fresh.stands(&from, None) && fresh.stands(&from, Some(&front("b", 2))),
+            fresh.is_current(&from, None) && fresh.is_current(&from, Some(&front("b", 2))),
             "the watch is behind"
         );
-        assert!(fresh.stands(&from, Some(&front("a", 3))));
-        assert!(!fresh.stands(&from, Some(&front("a", 4))), "somebody changed the Deployment");
-        assert!(!fresh.stands(&Origin { generation: Some(2), ..from.clone() }, Some(&front("a", 3))));
+        assert!(fresh.is_current(&from, Some(&front("a", 3))));
+        assert!(!fresh.is_current(&from, Some(&front("a", 4))), "another client changed the Deployment");
+        assert!(!fresh.is_current(&Origin { generation: Some(2), ..from.clone() }, Some(&front("a", 3))));
         let old = applied();
         tokio::time::advance(WATCH_LAG).await;
-        assert!(!old.stands(&from, None) && !old.stands(&from, Some(&front("b", 3))), "gone, or not ours");
-        assert!(old.stands(&from, Some(&front("a", 3))));
+        assert!(!old.is_current(&from, None), "deleted");
+        assert!(!old.is_current(&from, Some(&front("b", 3))), "not ours");
+        assert!(old.is_current(&from, Some(&front("a", 3))));
         tokio::time::advance(AGAIN_AFTER).await;
-        assert!(!old.stands(&from, Some(&front("a", 3))), "what is not watched");
+        assert!(!old.is_current(&from, Some(&front("a", 3))), "periodic, for unwatched objects");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Where a service's replicas are, from the watches, and what its balancers say of them.
+//! The zones of a service's replicas, from the watches and the balancers' reports.
 
 mod report;
 
@@ -17,7 +17,7 @@ use crate::actuate::Note;
 use plimsoll_api::Verdict;
 use plimsoll_engine::{Member, Placed, Topology, Witness};
 
-/// Observes in which zones the replicas are, and which zones are lost.
+/// Observes the zones of the replicas, and which of them are lost.
 #[derive(Debug, Default)]
 pub struct Placing;
 
@@ -30,12 +30,12 @@ impl Capability for Placing {
             return;
         }
         let Some(lost) = lost(view) else { return };
-        let others = before.map_or(!lost.is_empty(), |before| *before != lost);
-        if others {
+        let changed = before.map_or(!lost.is_empty(), |before| *before != lost);
+        if changed {
             let (namespace, name) = (&view.key.namespace, &view.key.name);
-            tracing::info!(namespace, name, ?lost, "other zones are lost than before");
+            tracing::info!(namespace, name, ?lost, "the set of lost zones changed");
         }
-        signals.call_if(others, "the lost zones");
+        signals.call_if(changed, "lost zones");
     }
 
     fn observe<'a>(&'a mut self, look: Look<'a>) -> BoxFuture<'a, Part<'a>> {
@@ -78,10 +78,10 @@ fn lost(view: &View<'_>) -> Option<BTreeSet<String>> {
     Some(zones.map(|zones| zones.lost).unwrap_or_default())
 }
 
-/// Whether anything says that some replica might be lost: cheap, since every change of an object asks for it.
+/// Whether there is any sign of a lost replica. It is cheap, since it runs in every turn.
 fn is_suspected(view: &View<'_>) -> bool {
     let traffic = view.service.status.as_ref().and_then(|status| status.traffic.as_ref());
-    let down = traffic.is_some_and(|traffic| traffic.balancers.iter().any(|said| !said.down.is_empty()));
+    let down = traffic.is_some_and(|traffic| traffic.balancers.iter().any(|entry| !entry.down.is_empty()));
     down || !read(&view.context.nodes, NodeIndex::all_ready)
 }
 

@@ -1,4 +1,4 @@
-//! What is said of the zones that the replicas are in: the condition `ZonesServing` and its events.
+//! The condition `ZonesServing` and its events.
 
 use crate::actuate::Note;
 use plimsoll_api::{
@@ -18,7 +18,7 @@ pub fn verdict(zones: &Zones) -> Verdict {
     Verdict::new(type_, false, DecisionCode::ZoneLost, message)
 }
 
-/// The events between two statuses: a zone was lost, and none is any more.
+/// The event between two statuses: a zone was lost, or no zone is lost any more.
 #[must_use]
 pub fn notes(old: &ScalableServiceStatus, new: &ScalableServiceStatus) -> Option<Note> {
     let lost = |status: &ScalableServiceStatus| {

@@ -1,11 +1,11 @@
-//! What samples are worth, answer by answer.
+//! Samples and their states for each kind of answer.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use super::{Form, Heard, Hearing};
+use super::{Assessment, Form, Reply};
 use crate::kpi::answer::{Answer, Data, Labels, Series, timestamp};
 use crate::kpi::clock::ClockVerdict;
 use crate::kpi::{Failure, Question};
@@ -16,8 +16,8 @@ const NOW: f64 = 1_800_000_000.0;
 const LOAD: Goal = Goal::PerReplica(1.0);
 const AVERAGE: Goal = Goal::Average(0.5);
 
-fn heard(result: Result<Answer, Failure>) -> Heard {
-    Heard { result, clock: ClockVerdict::Sound }
+fn reply(result: Result<Answer, Failure>) -> Reply {
+    Reply { result, clock: ClockVerdict::Sound }
 }
 
 fn vector(series: Vec<Series>) -> Answer {
@@ -46,23 +46,23 @@ fn probe(age: Option<f64>) -> Answer {
     vector(series)
 }
 
-fn judge(goal: Goal, value: &Heard, probe: &Heard, burst: Option<&Heard>) -> Sample {
+fn judge(goal: Goal, value: &Reply, probe: &Reply, burst: Option<&Reply>) -> Sample {
     judge_as(Form::Kpi(goal), value, probe, burst)
 }
 
-fn judge_as(form: Form, value: &Heard, probe: &Heard, burst: Option<&Heard>) -> Sample {
+fn judge_as(form: Form, value: &Reply, probe: &Reply, burst: Option<&Reply>) -> Sample {
     let question = Question::parse("sum(rate(x[1m]))").unwrap();
     let stale_after = Duration::from_secs(60);
-    Hearing { source: "default", stale_after, form, question: &question, value, probe: Some(probe), burst }
+    Assessment { source: "default", stale_after, form, question: &question, value, probe: Some(probe), burst }
         .judge()
 }
 
 fn simple(value: Answer, age: Option<f64>) -> Sample {
-    judge(LOAD, &heard(Ok(value)), &heard(Ok(probe(age))), None)
+    judge(LOAD, &reply(Ok(value)), &reply(Ok(probe(age))), None)
 }
 
 #[test]
-fn a_recent_number_is_fresh_and_says_when_and_from_whom() {
+fn a_recent_number_is_fresh_with_its_time_and_targets() {
     let sample = simple(number(7.0), Some(3.0));
     assert_eq!(
         (sample.state, sample.value, sample.message),
@@ -80,7 +80,7 @@ fn age_decides_between_fresh_and_stale() {
         stale.message.as_deref(),
         Some("the newest sample is 61 s old; source \"default\" allows 60 s")
     );
-    // Between the two queries a scrape came in: not from the future, but new.
+    // A scrape arrived between the two queries: the sample is new, and not from the future.
     assert_eq!(simple(number(7.0), Some(-0.2)).state, KpiState::Fresh);
 }
 
@@ -100,7 +100,7 @@ fn series_that_ended_are_stale_and_no_series_are_empty() {
     assert_eq!(simple(vector(vec![]), None).state, KpiState::Empty);
     let filtered = simple(vector(vec![]), Some(1.0));
     assert_eq!((filtered.state, filtered.value), (KpiState::Empty, None));
-    assert_eq!(simple(vector(vec![]), Some(90.0)).state, KpiState::Stale, "empty, but nobody looked lately");
+    assert_eq!(simple(vector(vec![]), Some(90.0)).state, KpiState::Stale, "empty, but not scraped lately");
 }
 
 #[test]
@@ -112,21 +112,18 @@ fn a_warning_makes_it_partial_even_when_empty() {
         assert_eq!(sample.message.as_deref(), Some("source \"default\" warns: store is down"));
     }
     let warned = Answer { warning: Some("w".into()), ..probe(Some(1.0)) };
-    assert_eq!(judge(LOAD, &heard(Ok(number(1.0))), &heard(Ok(warned)), None).state, KpiState::Partial);
+    assert_eq!(judge(LOAD, &reply(Ok(number(1.0))), &reply(Ok(warned)), None).state, KpiState::Partial);
 }
 
 #[test]
-fn what_is_no_number_is_nan_without_a_value() {
+fn a_number_that_is_not_finite_is_nan_without_a_value() {
     for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         let sample = simple(number(value), Some(1.0));
         assert_eq!((sample.state, sample.value), (KpiState::NaN, None));
     }
     let one_pod = vector(vec![pod("a", 0.5), pod("b", f64::NAN)]);
-    let sample = judge(AVERAGE, &heard(Ok(one_pod)), &heard(Ok(probe(Some(1.0)))), None);
-    assert_eq!(
-        sample.message.as_deref(),
-        Some("the answer for pod \"b\" is NaN, which is no number to act on")
-    );
+    let sample = judge(AVERAGE, &reply(Ok(one_pod)), &reply(Ok(probe(Some(1.0)))), None);
+    assert_eq!(sample.message.as_deref(), Some("the answer for pod \"b\" is NaN, which can't be used"));
 }
 
 #[test]
@@ -137,7 +134,7 @@ fn several_series_are_pods_or_an_error() {
             "same" => vector(vec![pod("a", 0.1), pod("a", 0.3)]),
             _ => vector(vec![Series { labels: Labels::default(), value: 0.1 }; 3]),
         };
-        judge(goal, &heard(Ok(answer)), &heard(Ok(probe(Some(1.0)))), None)
+        judge(goal, &reply(Ok(answer)), &reply(Ok(probe(Some(1.0)))), None)
     };
     let pods = BTreeMap::from([("a".into(), 0.1), ("b".into(), 0.3), ("c".into(), 0.5)]);
     assert_eq!(by(AVERAGE, "pod").value, Some(Value::ByPod(pods)));
@@ -163,49 +160,45 @@ fn several_series_are_pods_or_an_error() {
         assert_eq!((sample.state, sample.message.as_deref()), (KpiState::Error, Some(expected)));
     }
     let one = vector(vec![pod("a", 0.1)]);
-    let one = |goal| judge(goal, &heard(Ok(one.clone())), &heard(Ok(probe(Some(1.0)))), None).value;
-    assert_eq!(
-        one(AVERAGE),
-        Some(Value::ByPod(BTreeMap::from([("a".into(), 0.1)]))),
-        "the last pod is a pod"
-    );
+    let one = |goal| judge(goal, &reply(Ok(one.clone())), &reply(Ok(probe(Some(1.0)))), None).value;
+    assert_eq!(one(AVERAGE), Some(Value::ByPod(BTreeMap::from([("a".into(), 0.1)]))), "a single pod");
     assert_eq!(one(LOAD), Some(Value::Single(0.1)));
 }
 
 #[test]
-fn nothing_is_fresh_when_the_probe_fails_but_the_burst_may() {
-    let down = heard(Err(Failure::TimedOut(5.0)));
-    let sample = judge(LOAD, &heard(Ok(number(1.0))), &down, None);
+fn a_sample_is_not_fresh_if_the_probe_fails_but_may_be_if_the_burst_fails() {
+    let down = reply(Err(Failure::TimedOut(5.0)));
+    let sample = judge(LOAD, &reply(Ok(number(1.0))), &down, None);
     let expected = "the age of the answer is unknown: source \"default\" did not answer within 5 s";
     assert_eq!(
         (sample.state, sample.value, sample.message.as_deref()),
         (KpiState::Error, None, Some(expected))
     );
 
-    let good = heard(Ok(probe(Some(1.0))));
-    let burst = judge(LOAD, &heard(Ok(number(1.0))), &good, Some(&heard(Ok(number(9.0)))));
+    let good = reply(Ok(probe(Some(1.0))));
+    let burst = judge(LOAD, &reply(Ok(number(1.0))), &good, Some(&reply(Ok(number(9.0)))));
     assert_eq!((burst.state, burst.newest), (KpiState::Fresh, Some(9.0)));
     for useless in [Err(Failure::TimedOut(5.0)), Ok(number(f64::NAN)), Ok(vector(vec![]))] {
-        let sample = judge(LOAD, &heard(Ok(number(1.0))), &good, Some(&heard(useless)));
+        let sample = judge(LOAD, &reply(Ok(number(1.0))), &good, Some(&reply(useless)));
         assert_eq!((sample.state, sample.newest), (KpiState::Fresh, None));
     }
 }
 
 #[test]
-fn a_clock_that_stands_or_jumps_makes_it_stale() {
+fn a_frozen_or_jumping_clock_makes_a_sample_stale() {
     for (clock, expected) in [
         (
             ClockVerdict::Frozen(Duration::from_secs(45)),
-            "source \"default\" answers with the same time as 45 s ago, as a cache would",
+            "source \"default\" returned the same time as 45 s ago, as a cache would",
         ),
         (
             ClockVerdict::WentBack(Duration::from_secs(60)),
             "the clock of source \"default\" went back by 60.0 s",
         ),
     ] {
-        let odd = |answer| Heard { result: Ok(answer), clock };
-        let by_value = judge(LOAD, &odd(number(1.0)), &heard(Ok(probe(Some(1.0)))), None);
-        let by_probe = judge(LOAD, &heard(Ok(vector(vec![]))), &odd(probe(None)), None);
+        let odd = |answer| Reply { result: Ok(answer), clock };
+        let by_value = judge(LOAD, &odd(number(1.0)), &reply(Ok(probe(Some(1.0)))), None);
+        let by_probe = judge(LOAD, &reply(Ok(vector(vec![]))), &odd(probe(None)), None);
         for sample in [by_value, by_probe] {
             assert_eq!((sample.state, sample.message.as_deref()), (KpiState::Stale, Some(expected)));
         }
@@ -213,11 +206,11 @@ fn a_clock_that_stands_or_jumps_makes_it_stale() {
 }
 
 #[test]
-fn a_question_without_series_was_taken_when_it_was_evaluated() {
+fn a_query_without_series_has_the_time_of_its_evaluation() {
     let question = Question::parse("vector(1)").unwrap();
-    let value = heard(Ok(number(1.0)));
+    let value = reply(Ok(number(1.0)));
     let stale_after = Duration::from_secs(60);
-    let hearing = Hearing {
+    let assessment = Assessment {
         source: "s",
         stale_after,
         form: Form::Kpi(LOAD),
@@ -226,14 +219,14 @@ fn a_question_without_series_was_taken_when_it_was_evaluated() {
         probe: None,
         burst: None,
     };
-    assert_eq!(hearing.judge(), Sample::fresh(1.0, timestamp(NOW).unwrap()));
+    assert_eq!(assessment.judge(), Sample::fresh(1.0, timestamp(NOW).unwrap()));
 }
 
-/// Samples of a failover's sign whose ranges overlap are one sample.
+/// Overlapping ranges of a failover's sign count as one sample.
 #[test]
 fn a_sample_reaches_back_as_far_as_the_range_of_its_query() {
-    let value = heard(Ok(number(1.0)));
-    let probe = heard(Ok(probe(Some(1.0))));
+    let value = reply(Ok(number(1.0)));
+    let probe = reply(Ok(probe(Some(1.0))));
     for (query, seconds) in [
         ("sum(rate(e[30s])) / sum(rate(r[30s]))", 30),
         ("sum(rate(e[30s])) / sum(rate(r[5m]))", 300),
@@ -241,7 +234,7 @@ fn a_sample_reaches_back_as_far_as_the_range_of_its_query() {
     ] {
         for form in [Form::Kpi(Goal::AtMost(1.0)), Form::Kpi(LOAD)] {
             let question = Question::parse(query).unwrap();
-            let hearing = Hearing {
+            let assessment = Assessment {
                 source: "default",
                 stale_after: Duration::from_secs(60),
                 form,
@@ -250,18 +243,18 @@ fn a_sample_reaches_back_as_far_as_the_range_of_its_query() {
                 probe: Some(&probe),
                 burst: None,
             };
-            assert_eq!(hearing.judge().reach, SignedDuration::from_secs(seconds), "{query}");
+            assert_eq!(assessment.judge().reach, SignedDuration::from_secs(seconds), "{query}");
         }
     }
 }
 
 #[test]
-fn a_default_in_the_query_is_no_evidence() {
+fn a_default_in_the_query_is_not_evidence() {
     let question = Question::parse("sum(rate(x[1m])) or vector(0)").unwrap();
-    let (value, none) = (heard(Ok(number(0.0))), heard(Ok(probe(None))));
+    let (value, none) = (reply(Ok(number(0.0))), reply(Ok(probe(None))));
     let stale_after = Duration::from_secs(60);
     let probe = Some(&none);
-    let hearing = Hearing {
+    let assessment = Assessment {
         source: "s",
         stale_after,
         form: Form::Kpi(LOAD),
@@ -270,20 +263,20 @@ fn a_default_in_the_query_is_no_evidence() {
         probe,
         burst: None,
     };
-    let sample = hearing.judge();
+    let sample = assessment.judge();
     assert_eq!(sample.state, KpiState::Stale);
     assert!(sample.message.unwrap().ends_with("set onEmpty: Zero instead of a default in the query"));
 }
 
 #[test]
-fn a_number_for_each_pod_leaves_those_out_that_have_none() {
+fn pods_without_a_number_are_left_out() {
     let ask = |series: Vec<Series>| {
-        judge_as(Form::EachPod, &heard(Ok(vector(series))), &heard(Ok(probe(Some(1.0)))), None)
+        judge_as(Form::EachPod, &reply(Ok(vector(series))), &reply(Ok(probe(Some(1.0)))), None)
     };
     let sample = ask(vec![pod("a", 0.3), pod("b", f64::NAN), pod("c", 0.0)]);
     let numbers = BTreeMap::from([("a".to_owned(), 0.3), ("c".to_owned(), 0.0)]);
     assert_eq!((sample.state, sample.value), (KpiState::Fresh, Some(Value::ByPod(numbers))));
-    assert_eq!(ask(vec![pod("a", 0.3)]).state, KpiState::Fresh, "one pod is one for each");
+    assert_eq!(ask(vec![pod("a", 0.3)]).state, KpiState::Fresh, "a single pod");
     assert_eq!(ask(vec![pod("a", f64::NAN)]).state, KpiState::Empty);
     assert_eq!(ask(vec![]).state, KpiState::Empty);
     let unlabelled = ask(vec![Series { labels: Labels::default(), value: 0.5 }]);

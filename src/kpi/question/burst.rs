@@ -1,4 +1,4 @@
-//! The burst twin: the same question over the newest two samples, to see a surge before the window's average does.
+//! The burst query: the same query over the newest two samples, to see a surge before the window's average shows it.
 
 use std::convert::Infallible;
 
@@ -6,9 +6,9 @@ use promql_parser::parser::{self, Call, Expr, Function, MatrixSelector};
 use promql_parser::util::visitor::{ExprVisitorMut, walk_expr_mut};
 
 /// The expression with `irate(x[d])` for `rate(x[d])` and `(irate(x[d]) * seconds)` for `increase(x[d])`.
-/// `None` if nothing was rewritten, or if the result would not be the newest value of the same thing: within a
-/// subquery (its past would be rewritten too) and over one (it has no scrapes). A window of the past
-/// (`offset`, `@`) stays as it is, since a surge is now.
+/// `None` if nothing was rewritten, or if the result would not be the newest value of the same quantity: within a subquery
+/// (its past values would be rewritten too) and over one (it has no scrapes). A window of the past (`offset`, `@`) is kept,
+/// since a surge is in the present.
 pub(super) fn twin(expr: &Expr) -> Option<Expr> {
     let mut twin = expr.clone();
     let mut rewrite = Rewrite { rewritten: 0, unsound: false };
@@ -25,7 +25,7 @@ impl ExprVisitorMut for Rewrite {
     type Error = Infallible;
 
     fn pre_visit(&mut self, expr: &mut Expr) -> Result<bool, Infallible> {
-        // A subquery is walked after this, so that a rate within it makes the whole unsound there.
+        // Checked before the subquery is walked: a rate within it makes the rewrite unsound.
         if let Expr::Subquery(subquery) = expr {
             self.unsound |= has_average(&subquery.expr);
         }
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_ask_something_else_has_no_twin() {
+    fn a_query_whose_meaning_would_change_has_no_twin() {
         for query in [
             "sum(queue)",
             "irate(x[1m])",

@@ -1,5 +1,4 @@
-//! A PromQL query understood without asking it: one form for equal questions, its burst twin, its evidence probe.
-//! Pure.
+//! Analyzes a PromQL query without sending it: the normalized form, the burst query and the evidence probe. Pure.
 
 mod burst;
 mod outline;
@@ -18,7 +17,7 @@ use thiserror::Error;
 use probe::Probe;
 pub(super) use probe::{Evidence, read as read_probe};
 
-/// A query, parsed once.
+/// A parsed query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     text: String,
@@ -29,14 +28,14 @@ pub struct Question {
     volume: Option<String>,
 }
 
-/// What is wrong with a query, in a sentence that follows `query`.
+/// Why a query is invalid. The text follows the word `query`.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("query {0}")]
 pub struct QuestionError(String);
 
 impl Question {
-    /// Parses PromQL. Refused: what is no PromQL, what answers with a range or a string, and what is too long,
-    /// too deep or reads too many metrics to be asked every few seconds.
+    /// Parses PromQL. Refused are invalid queries, queries that return a range or a string, and queries that are too long, too
+    /// deep or read too many metrics to be sent every few seconds.
     pub fn parse(query: &str) -> Result<Self, QuestionError> {
         outline::check(query).map_err(QuestionError)?;
         let mut expr = parser::parse(query)
@@ -46,11 +45,11 @@ impl Question {
             ValueType::Matrix => {
                 let wrap = "wrap it in rate(), max_over_time() or the like";
                 return Err(QuestionError(format!(
-                    "answers with a range of samples; it must answer with numbers: {wrap}"
+                    "returns a range of samples; it must return numbers: {wrap}"
                 )));
             }
             ValueType::String => {
-                return Err(QuestionError("answers with a string; it must answer with numbers".into()));
+                return Err(QuestionError("returns a string; it must return numbers".into()));
             }
         }
         let _ = walk_expr_mut(&mut Normalise, &mut expr);
@@ -65,58 +64,58 @@ impl Question {
         })
     }
 
-    /// The query in the form that all equal queries share.
+    /// The normalized query, the same for all equal queries.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The same question over the newest two samples: `irate` for `rate` and `increase`. `None` if there is nothing
-    /// to rewrite, or if the rewritten query would ask something else.
+    /// The burst query: the same query over the newest two samples, with `irate` for `rate` and `increase`. `None` if there is
+    /// nothing to rewrite, or if the rewritten query would have another meaning.
     #[must_use]
     pub fn burst(&self) -> Option<&str> {
         self.burst.as_deref()
     }
 
-    /// One query for the time of the newest sample behind the answer and the number of scrape targets. `None` if no
-    /// sample is behind it, as in `vector(1)`.
+    /// Query for the time of the newest sample behind the answer and the number of scrape targets. `None` if the query reads
+    /// no samples, as in `vector(1)`.
     #[must_use]
     pub fn probe(&self) -> Option<&str> {
         self.probe.as_ref().map(|probe| probe.text.as_str())
     }
 
-    /// One query for the number of scrape targets alone, to be asked over time. `None` as for [`Self::probe`].
+    /// Query for only the number of scrape targets, to be sent as a range query. `None` as for [`Self::probe`].
     #[must_use]
     pub fn targets(&self) -> Option<&str> {
         self.probe.as_ref().map(|probe| probe.targets.as_str())
     }
 
-    /// How far back from its time the query reads samples: its longest range, subqueries added up; 0 without a range.
+    /// How far back from its time the query reads: its longest range, with the ranges of subqueries added; 0 without one.
     #[must_use]
     pub fn reach(&self) -> Duration {
         self.reach
     }
 
-    /// One query for the number of requests behind a share, an average or a quantile. `None` if the query does not say.
+    /// Query for the number of requests behind a ratio, an average or a quantile. `None` if it can't be derived.
     #[must_use]
     pub fn volume(&self) -> Option<&str> {
         self.volume.as_deref()
     }
 
-    /// Whether the query itself puts a number where Prometheus has none: `… or vector(0)`.
+    /// Whether the query has a default for a missing value: `… or vector(0)`.
     #[must_use]
     pub fn default_is_written(&self) -> bool {
         self.default_is_written
     }
 }
 
-/// The text of an expression, if it parses back to the same: what the printer can't print is asked as it was written.
+/// The text of an expression, if it parses back to the same expression. Otherwise the query is sent as it was written.
 fn faithful(expr: &Expr) -> Option<String> {
     let text = expr.to_string();
     (parser::parse(&text).ok().as_ref() == Some(expr)).then_some(text)
 }
 
-/// Sorts matchers, and writes metric names that are no identifiers in the form that every Prometheus reads.
+/// Sorts matchers, and writes metric names that are not identifiers in the form that every Prometheus version accepts.
 struct Normalise;
 
 impl ExprVisitorMut for Normalise {
@@ -160,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_questions_have_one_text() {
+    fn equal_queries_have_the_same_text() {
         let one = r#"sum by (pod) (rate(http_requests_total{app="a",code=~"5.."}[90s]))"#;
         for other in [
             r#"sum(rate(http_requests_total{code=~"5..", app='a'}[1m30s])) by (pod)"#,
@@ -173,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_still_asks_the_same() {
+    fn the_normalized_text_keeps_the_meaning() {
         for (query, expected) in [
             ("(a + b) * 2", "(a + b) * 2"),
             ("-(a)^2", "-(a) ^ 2"),
@@ -190,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_asked_is_refused_with_the_reason() {
+    fn an_invalid_query_is_refused_with_the_reason() {
         for (query, expected) in [
             ("sum(rate(x[1m])", "query has a \"(\" at character 4 that is never closed"),
             ("sum(x))", "query has a \")\" at character 7 that closes nothing"),
@@ -198,9 +197,9 @@ mod tests {
             ("sumrate(x[1m])", "query is not PromQL: unknown function with name 'sumrate'"),
             (
                 "x[5m]",
-                "query answers with a range of samples; it must answer with numbers: wrap it in rate(), max_over_time() or the like",
+                "query returns a range of samples; it must return numbers: wrap it in rate(), max_over_time() or the like",
             ),
-            ("\"text\"", "query answers with a string; it must answer with numbers"),
+            ("\"text\"", "query returns a string; it must return numbers"),
             ("", "query is empty; it must be PromQL"),
         ] {
             assert_eq!(Question::parse(query).unwrap_err().to_string(), expected, "{query}");
@@ -210,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_a_user_writes_does_not_overflow_the_stack() {
+    fn no_query_overflows_the_stack() {
         for query in [
             "1+".repeat(499) + "1",
             "-".repeat(499) + "x",
@@ -219,10 +218,10 @@ mod tests {
             "abs(".repeat(499) + "x" + &")".repeat(499),
             "x or ".repeat(499) + "x",
         ] {
-            // Refused or not: it must come back.
+            // Refused or not, it must return.
             let _ = Question::parse(&query);
         }
         let error = Question::parse(&"x or ".repeat(1100)).unwrap_err().to_string();
-        assert_eq!(error, "query has more than 500 operators and brackets; that is too many");
+        assert_eq!(error, "query has more than 500 operators and brackets, which is the limit");
     }
 }

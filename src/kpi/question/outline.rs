@@ -1,9 +1,9 @@
-//! What can be said of a query before it is parsed: its size, and brackets and quotes that do not match. The parser
-//! would say only that such a query is invalid, and its trees are recursive, so their depth is bounded here.
+//! Checks of a query before it is parsed: its size, and matching brackets and quotes. For those the parser would only report
+//! an invalid query. The parser's trees are recursive, so their depth is limited here.
 
-/// Longest query in bytes.
+/// Most bytes of a query.
 const BYTES_MAX: usize = 8192;
-/// Most operators and opening brackets: the depth of the tree is at most that.
+/// Most operators and opening brackets, which limits the depth of the tree.
 const NODES_MAX: usize = 500;
 
 /// Checks the outline of a query. The error completes a sentence that begins with "query".
@@ -41,7 +41,7 @@ pub(super) fn check(query: &str) -> Result<(), String> {
         return Err(format!("has a \"{c}\" at character {at} that is never closed"));
     }
     if nodes > NODES_MAX {
-        return Err(format!("has more than {NODES_MAX} operators and brackets; that is too many"));
+        return Err(format!("has more than {NODES_MAX} operators and brackets, which is the limit"));
     }
     Ok(())
 }
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn brackets_that_cross_are_named_with_their_places() {
+    fn mismatched_brackets_are_reported_with_their_positions() {
         let error = check("sum(x[5m)]").unwrap_err();
         assert_eq!(error, "has a \"[\" at character 6 that is closed by \")\" at character 9");
     }

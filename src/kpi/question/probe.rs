@@ -1,7 +1,7 @@
-//! The evidence probe: how new the samples behind an answer are, and from how many scrape targets they come.
+//! The evidence probe: the age of the samples behind an answer, and the number of their scrape targets.
 //!
-//! An answer alone can't tell: `rate(x[5m])` goes on for minutes after the last scrape, and its timestamp is the
-//! time of the evaluation.
+//! The answer itself does not show them: `rate(x[5m])` has values for minutes after the last scrape, and its timestamp is
+//! that of the evaluation.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -13,33 +13,33 @@ use promql_parser::util::{ExprVisitor, walk_expr};
 use super::targets;
 use crate::kpi::answer::{Answer, Data, timestamp};
 
-/// The label that tells the parts of the answer apart: [`crate::kpi::answer::Labels::plimsoll`].
+/// The label that distinguishes the parts of the answer: [`crate::kpi::answer::Labels::plimsoll`].
 const PART: &str = "plimsoll";
 /// Most distinct selectors of a query.
 const SELECTORS_MAX: usize = 32;
 
-/// What a probe found.
+/// The result of a probe.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::kpi) struct Evidence {
     /// When the server evaluated it, on its clock.
     pub(in crate::kpi) server: Timestamp,
-    /// The newest sample of the selector whose newest is the oldest; `None` if no selector has a sample.
+    /// The minimum over all selectors of the time of their newest sample; `None` if no selector has a sample.
     pub(in crate::kpi) newest: Option<Timestamp>,
-    /// Scrape targets behind the answer, each counted once: see [`targets::count`].
+    /// Number of distinct scrape targets behind the answer: see [`targets::count`].
     pub(in crate::kpi) targets: u32,
 }
 
-/// What is asked beside a query.
+/// The additional queries for a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Probe {
     /// The time of the newest sample and the number of scrape targets.
     pub(super) text: String,
-    /// The number of scrape targets alone.
+    /// Only the number of scrape targets.
     pub(super) targets: String,
 }
 
-/// The probe of an expression; `None` if it reads no series. `offset` is left out of it, for it asks whether the
-/// targets are scraped now; selectors at a fixed time (`@ 1700000000`) are, since their samples never change.
+/// The probe of an expression; `None` if it reads no series. An `offset` is dropped, since the probe is about whether the
+/// targets are scraped now. Selectors at a fixed time (`@ 1700000000`) are left out, since their samples never change.
 /// Works on Prometheus 2 and 3, Thanos, Mimir and VictoriaMetrics.
 pub(super) fn of(expr: &Expr) -> Result<Option<Probe>, String> {
     let selectors = selectors(expr);
@@ -48,7 +48,7 @@ pub(super) fn of(expr: &Expr) -> Result<Option<Probe>, String> {
     }
     if selectors.len() > SELECTORS_MAX {
         return Err(format!(
-            "reads {} different selectors; it must be at most {SELECTORS_MAX}",
+            "reads {} different selectors; at most {SELECTORS_MAX} are allowed",
             selectors.len()
         ));
     }
@@ -63,10 +63,10 @@ pub(super) fn of(expr: &Expr) -> Result<Option<Probe>, String> {
     Ok(Some(Probe { text: parts.join(" or "), targets }))
 }
 
-/// Reads the answer to a probe; the error completes a sentence that begins with the source's name.
+/// Parses the answer to a probe; the error completes a sentence that begins with the source's name.
 pub(in crate::kpi) fn read(answer: &Answer) -> Result<Evidence, String> {
     let Data::Vector(series) = &answer.data else {
-        return Err("answered the evidence query with something else than a vector".into());
+        return Err("answered the evidence query without a vector".into());
     };
     let mut server = None;
     let mut newest: Option<Timestamp> = None;
@@ -76,20 +76,19 @@ pub(in crate::kpi) fn read(answer: &Answer) -> Result<Evidence, String> {
         match name.split('/').next().unwrap_or_default() {
             "server" => server = timestamp(one.value),
             "newest" => {
-                let found =
-                    timestamp(one.value).ok_or("answered the evidence query with a time that is none")?;
+                let found = timestamp(one.value).ok_or("answered the evidence query with an invalid time")?;
                 newest = Some(newest.map_or(found, |before| before.min(found)));
             }
             "targets" => targets = one.value,
             _ => {}
         }
     }
-    let server = server.ok_or("answered the evidence query without its own time")?;
-    // A cast of a float saturates, which is right for a count.
+    let server = server.ok_or("answered the evidence query without its evaluation time")?;
+    // The cast saturates, as intended for a count.
     Ok(Evidence { server, newest, targets: targets as u32 })
 }
 
-/// Whether some `or` has a number on its right: the query never is empty then.
+/// Whether an `or` has a number on its right, so that the query is never empty.
 pub(super) fn has_written_default(expr: &Expr) -> bool {
     struct Find(bool);
     impl ExprVisitor for Find {
@@ -142,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn asks_for_the_time_of_each_selector_once_and_for_the_targets_of_all() {
+    fn the_probe_has_the_time_of_each_selector_and_the_targets_of_all() {
         assert_eq!(
             probe(r#"sum(rate(x{app="a"}[1m] offset 1h)) / sum(x{app="a"})"#).unwrap(),
             concat!(
@@ -157,26 +156,26 @@ mod tests {
                 .unwrap()
                 .contains("timestamp(inner)")
         );
-        // The probe is PromQL itself.
+        // The probe is valid PromQL.
         Question::parse(&probe("a + b").unwrap()).unwrap();
     }
 
     #[test]
-    fn what_reads_no_series_needs_no_probe() {
+    fn a_query_that_reads_no_series_needs_no_probe() {
         for query in ["vector(1)", "time()", "1", "x @ 1700000000"] {
             assert_eq!(probe(query), None, "{query}");
         }
     }
 
     #[test]
-    fn reads_too_many_selectors() {
+    fn too_many_selectors_are_refused() {
         let query: Vec<String> = (0..33).map(|n| format!("m{n}")).collect();
         let error = Question::parse(&query.join(" + ")).unwrap_err().to_string();
-        assert_eq!(error, "query reads 33 different selectors; it must be at most 32");
+        assert_eq!(error, "query reads 33 different selectors; at most 32 are allowed");
     }
 
     #[test]
-    fn knows_a_default_that_the_user_wrote() {
+    fn a_default_in_the_query_is_detected() {
         let written = |query| Question::parse(query).unwrap().default_is_written();
         assert!(written("sum(rate(x[1m])) or vector(0)"));
         assert!(written("(sum(a) or on() vector(0)) / sum(b)"));
@@ -184,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_of_the_newest_and_the_number_of_targets_count() {
+    fn the_evidence_has_the_least_recent_newest_sample_and_the_targets() {
         let labels = |name: &str| Labels { pod: None, plimsoll: Some(name.into()) };
         let series = |name: &str, value| Series { labels: labels(name), value };
         let data = Data::Vector(vec![
@@ -201,6 +200,6 @@ mod tests {
         };
         assert_eq!(evidence, expected);
         let nothing = Answer { data: Data::Vector(Vec::new()), time: None, warning: None };
-        assert!(read(&nothing).is_err(), "a server that leaves out its time is not believed");
+        assert!(read(&nothing).is_err(), "an answer without the server's time is refused");
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use promql_parser::parser::Expr;
 use promql_parser::util::{ExprVisitor, walk_expr};
 
-/// The longest way from the query's time back to the begin of a range; the ranges of nested subqueries add up.
-/// Offsets are left out: a gap of today is not in the range of a day last week.
+/// The longest distance from the query's time back to the start of a range; ranges of nested subqueries are added.
+/// Offsets are ignored: a gap of today is not within the range of a day last week.
 pub(super) fn of(expr: &Expr) -> Duration {
     let mut longest = Longest { within: Duration::ZERO, found: Duration::ZERO };
     let _ = walk_expr(&mut longest, expr);
@@ -15,7 +15,7 @@ pub(super) fn of(expr: &Expr) -> Duration {
 }
 
 struct Longest {
-    /// Ranges of the subqueries around this place.
+    /// Sum of the ranges of the enclosing subqueries.
     within: Duration,
     found: Duration,
 }

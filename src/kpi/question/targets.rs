@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use promql_parser::label::{MatchOp, Matcher};
 use promql_parser::parser::VectorSelector;
 
-/// Labels that say what happened in a request, by the names that client libraries and the semantic conventions of
-/// OpenTelemetry give them. A target has a series with such a value only after that has happened.
+/// Labels for the outcome of a request, by the names in client libraries and in the semantic conventions of OpenTelemetry. A
+/// target has a series with such a value only after that outcome has occurred.
 const OUTCOMES: [&str; 14] = [
     "code",
     "error",
@@ -27,8 +27,8 @@ const OUTCOMES: [&str; 14] = [
 /// PromQL for the number of distinct scrape targets (pairs of the labels `instance` and `job`) behind these selectors, by
 /// their text. A target counts once, however many selectors read it, and in these cases:
 ///
-/// - It has a series of one of the selectors. So a target without errors counts in `errors / requests`.
-/// - It is scraped, and could have a series of a selector that is narrowed by what happens: see [`could_have`].
+/// - It has a series of one of the selectors, so that a target without errors counts in `errors / requests`.
+/// - It is scraped, and could have a series of a selector that an outcome narrows: see [`could_have`].
 pub(super) fn count(selectors: &BTreeMap<String, VectorSelector>) -> String {
     let by_target = |series: &str| format!("count by (instance, job) ({series})");
     let own = selectors.keys().map(|text| by_target(text));
@@ -38,16 +38,16 @@ pub(super) fn count(selectors: &BTreeMap<String, VectorSelector>) -> String {
     format!("count({})", targets.join(" or "))
 }
 
-/// The targets that are scraped and that the selector does not rule out; `None` if it is not narrowed.
+/// The scraped targets that the selector does not rule out; `None` if no matcher narrows it.
 ///
 /// `code=~"5.."` selects the targets that have had an error since they started. After a rollout there are none, and then
-/// one after the other: no target is missing. A matcher other than `=` may be of that kind, and so is `=` on a label of
-/// [`OUTCOMES`]. Prometheus writes `up` for each
-/// target with the labels of its discovery alone (`namespace`, `pod`, …) and without those of its series (`code`, `path`, …).
-/// So a target whose `up` lacks one of the labels could have the series. If `up` has all of them, the matchers choose targets.
+/// they appear one after the other, although no target is missing. Any matcher other than `=` may be of that kind, and so is
+/// `=` on a label of [`OUTCOMES`]. Prometheus writes `up` for each target with only the labels of its discovery (`namespace`,
+/// `pod`, …), without those of its series (`code`, `path`, …). So a target whose `up` lacks one of the labels could have the
+/// series. If `up` has all of them, the matchers select targets.
 ///
-/// Only jobs that have the series now are counted, and no other `=` is loosened: other workloads must not be mixed in,
-/// since their targets would hide those that are missing here.
+/// Only jobs that currently have the series are counted, and no other `=` is relaxed: targets of other workloads would hide
+/// missing ones of this workload.
 fn could_have(text: &str, selector: &VectorSelector) -> Option<String> {
     if !selector.matchers.or_matchers.is_empty() {
         return None;
@@ -69,10 +69,10 @@ fn is_outcome(matcher: &Matcher) -> bool {
     OUTCOMES.contains(&matcher.name.as_str())
 }
 
-/// The matcher, so that it is met without the label, too; `None` if nothing is left of it.
+/// The matcher, relaxed to match series without the label too; `None` if it then matches everything.
 fn loosened(matcher: &Matcher) -> Option<Matcher> {
     match &matcher.op {
-        // The regular expression is printed from the value: the compiled one is only compared.
+        // Only the value is printed; the compiled regular expression is only used for comparison.
         MatchOp::Re(_) => Some(Matcher { value: format!("(?:{})|", matcher.value), ..matcher.clone() }),
         MatchOp::NotEqual if matcher.value.is_empty() => None,
         MatchOp::Equal if is_outcome(matcher) => Some(Matcher::new(MatchOp::Equal, &matcher.name, "")),
@@ -114,21 +114,21 @@ mod tests {
     }
 
     #[test]
-    fn a_status_that_is_named_narrows_as_a_pattern_does() {
+    fn an_exact_status_code_is_treated_like_a_pattern() {
         assert!(targets(r#"sum(x{app="a",code="500"})"#).ends_with(
             r#"((up{app="a",code=""} == 1 unless up{code!=""}) and on (job) x{app="a",code="500"}))"#
         ));
     }
 
     #[test]
-    fn what_selects_by_equality_alone_is_counted_by_its_series() {
+    fn selectors_with_only_equality_count_their_series() {
         for query in [r#"sum(x{app="a",version="2"})"#, "sum(x)", r#"sum({__name__=~"x|y",app="a"})"#] {
             assert!(!targets(query).contains("up{"), "{query}");
         }
     }
 
     #[test]
-    fn the_count_is_promql_whatever_the_matchers() {
+    fn the_count_is_valid_promql_for_any_matchers() {
         for query in
             [r#"sum(x{a=~"5..|\\d+",b!~"\"q\"",c!=""})"#, r#"sum(x{a!=""})"#, r#"sum({"a.b",c=~"d"})"#]
         {

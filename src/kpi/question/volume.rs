@@ -1,4 +1,4 @@
-//! The number of requests behind a share or an average, read from the query itself: what its divisor counts.
+//! The number of requests behind a ratio or an average, derived from the divisor of the query.
 
 use std::convert::Infallible;
 
@@ -6,14 +6,14 @@ use promql_parser::parser::{self, AggregateExpr, BinaryExpr, Call, Expr, LabelMo
 use promql_parser::util::visitor::{ExprVisitorMut, walk_expr_mut};
 use promql_parser::util::{ExprVisitor, walk_expr};
 
-/// PromQL for the number of events behind the answer, over the range of the query. `None` if the query does not say.
+/// PromQL for the number of events behind the answer, over the range of the query. `None` if it can't be derived.
 ///
 /// - `rate(errors[1m]) / rate(requests[1m])`: the divisor, with `increase` for `rate`. A divisor without a rate is a
-///   capacity or a limit and no number of events.
+///   capacity or a limit, not a number of events.
 /// - `histogram_quantile(0.99, …)`: the observations in the histogram.
-/// - An aggregation of such answers: the smallest of their numbers, since the answer may be any of them.
+/// - An aggregation of such answers: the smallest of their numbers, since the answer may come from any of them.
 ///
-/// Nothing is read from a subquery: its answer is one of several moments, and the divisor would be that of now.
+/// Nothing is derived from a subquery: its answer may be of an earlier moment, but the divisor would be current.
 pub(super) fn of(expr: &Expr) -> Option<Expr> {
     match expr {
         Expr::Paren(paren) => of(&paren.expr),
@@ -40,7 +40,7 @@ fn smallest(aggregate: &AggregateExpr) -> Option<Expr> {
     Some(Expr::Aggregate(AggregateExpr { expr: Box::new(inner), modifier, ..min }))
 }
 
-/// Buckets are cumulative, so the largest has all observations. A native histogram says their number itself.
+/// Buckets are cumulative, so the largest has all observations. A native histogram has their number.
 fn observations(call: &Call) -> Option<Expr> {
     let histogram = counted(call.args.args.get(1)?)?;
     let text = if has_buckets(&histogram) {
@@ -73,7 +73,7 @@ fn has_buckets(expr: &Expr) -> bool {
     find.0
 }
 
-/// The expression with the number of events for each rate. `None` without a rate, and if the result would be another
+/// The expression with each rate replaced by the number of events. `None` without a rate, or if the result would not be that
 /// number: with a factor, or over a subquery.
 fn counted(expr: &Expr) -> Option<Expr> {
     let mut counted = expr.clone();
@@ -82,7 +82,7 @@ fn counted(expr: &Expr) -> Option<Expr> {
     (count.counters > 0 && !count.unsound).then_some(counted)
 }
 
-/// Whether a counter adds up seconds or bytes, by the names that Prometheus and OpenMetrics ask for.
+/// Whether a counter sums seconds or bytes, by the naming conventions of Prometheus and OpenMetrics.
 fn measures_a_quantity(name: &str) -> bool {
     let measured = name.strip_suffix("_total").or_else(|| name.strip_suffix("_sum"));
     measured.is_some_and(|name| ["_seconds", "_bytes"].iter().any(|unit| name.ends_with(unit)))
@@ -108,7 +108,7 @@ impl ExprVisitorMut for Count {
             Expr::Call(call) => match call.func.name {
                 "increase" => self.counters += 1,
                 "rate" => self.replace(call, "increase(x[1m])"),
-                // Only the newest two samples: their difference.
+                // The difference of the newest two samples.
                 "irate" => self.replace(call, "idelta(x[1m])"),
                 _ => {}
             },
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn the_divisor_of_a_share_counts_its_requests() {
+    fn the_divisor_of_a_ratio_counts_its_requests() {
         for (query, expected) in [
             ("sum(rate(e[30s])) / sum(rate(r[30s]))", "sum(increase(r[30s]))"),
             ("sum(rate(e[5s])) / (sum(rate(r[5s])) > 0) or vector(0)", "(sum(increase(r[5s])) > 0)"),
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_divides_by_no_number_of_events_says_none() {
+    fn a_query_that_does_not_divide_by_events_has_no_volume() {
         for query in [
             "sum(queue)",
             "sum(rate(r[1m]))",

@@ -20,7 +20,7 @@ struct Lease {
 }
 
 impl Lease {
-    /// A lease that runs out in `left`, and its leader.
+    /// A lease that expires in `left`, and its leader.
     fn held(left: Duration) -> (Self, Leader) {
         let leading = Leadership::Leading { since: Timestamp::UNIX_EPOCH, transitions: 0 };
         let (state, seen_state) = watch::channel(leading);
@@ -38,7 +38,7 @@ impl Lease {
     }
 }
 
-/// A request that takes `time` and counts how often it was sent, and answered.
+/// A request that takes `time` and counts how often it was sent and answered.
 async fn request(time: Duration, sent: &Cell<u32>, answered: &Cell<u32>) -> Result<u32, kube::Error> {
     sent.set(sent.get() + 1);
     sleep(time).await;
@@ -68,12 +68,12 @@ async fn a_request_is_not_sent_after_the_deadline_of_the_lease() {
     assert!(matches!(written, Err(WriteError::NotLeading)), "{written:?}");
     assert_eq!(sent.get(), 1);
     let read = permit.read(request(Duration::ZERO, &sent, &answered)).await;
-    assert!(matches!(read, Err(WriteError::NotLeading)), "nothing is to be written: {read:?}");
+    assert!(matches!(read, Err(WriteError::NotLeading)), "without the lease nothing is read: {read:?}");
     assert_eq!(sent.get(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_under_way_is_aborted_at_the_deadline_of_the_lease() {
+async fn a_request_in_progress_is_aborted_at_the_deadline_of_the_lease() {
     let (_lease, leader) = Lease::held(seconds(5));
     let (sent, answered) = (Cell::new(0), Cell::new(0));
     let begin = Instant::now();
@@ -83,7 +83,7 @@ async fn a_request_under_way_is_aborted_at_the_deadline_of_the_lease() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_renewal_in_time_extends_a_request_under_way() {
+async fn a_renewal_in_time_extends_a_request_in_progress() {
     let (lease, leader) = Lease::held(seconds(5));
     let (sent, answered) = (Cell::new(0), Cell::new(0));
     let permit = leader.permit(LIMIT);
@@ -101,7 +101,7 @@ async fn a_renewal_in_time_extends_a_request_under_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_that_another_one_takes_or_that_is_given_up_aborts_at_once() {
+async fn losing_or_dropping_the_lease_aborts_a_request_immediately() {
     for dropped in [false, true] {
         let (lease, leader) = Lease::held(seconds(10));
         let (sent, answered) = (Cell::new(0), Cell::new(0));
@@ -122,7 +122,7 @@ async fn a_lease_that_another_one_takes_or_that_is_given_up_aborts_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_limit_counts_from_the_permit_over_all_requests() {
+async fn the_time_limit_is_shared_by_all_requests_of_a_permit() {
     let (_lease, leader) = Lease::held(seconds(60));
     let (sent, answered) = (Cell::new(0), Cell::new(0));
     let (permit, begin) = (leader.permit(LIMIT), Instant::now());

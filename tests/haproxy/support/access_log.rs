@@ -4,16 +4,16 @@ use serde_json::{Value, json};
 
 use super::{Replica, eventually};
 
-/// A path that would break a line of JSON if it were not escaped.
+/// A path that needs escaping in JSON.
 pub const STRANGE: &str = "/a\"b\\c]?token=secret";
 
-/// The lines of JSON in `log`.
+/// The JSON lines of `log`.
 pub fn json_lines(log: &str) -> Vec<Value> {
     let lines = log.lines().filter(|line| line.starts_with('{'));
     lines.map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// The lines of JSON in `log`, once there is one of the path `last`. Each has the ID of a request that the replica got.
+/// The JSON lines of `log`, once there is one of the path `last`. Each must have the ID of a request that the replica got.
 pub async fn lines(log: impl Fn() -> String, replica: &Replica, last: Option<&str>) -> Vec<Value> {
     let lines = || json_lines(&log());
     let is_complete = || last.is_none_or(|last| lines().iter().any(|line| line["path"] == last));

@@ -1,4 +1,4 @@
-//! A real HAProxy in a folder of its own.
+//! A real HAProxy in its own folder.
 
 use std::{
     collections::BTreeMap,
@@ -23,10 +23,10 @@ use super::{
     program::{Program, signal},
 };
 
-/// `spec.traffic` with the defaults and what `more` says.
+/// `spec.traffic` with the defaults and the fields of `more`.
 pub fn traffic(more: Value) -> Traffic {
     let mut spec = json!({"provider": "HAProxy", "targetPort": 8080, "listeners": [{"port": 80}]});
-    let Value::Object(more) = more else { panic!("{more} is no object") };
+    let Value::Object(more) = more else { panic!("{more} is not an object") };
     spec.as_object_mut().unwrap().extend(more);
     serde_json::from_value(spec).unwrap()
 }
@@ -48,7 +48,7 @@ pub fn wanted(more: Value) -> Wanted {
 }
 
 /// A port without a listener, below the kernel's ephemeral range, and never the same twice. Two processes must not choose the
-/// same port between the check and the use, so each has 1,200 ports of its own: it listens on a port that stands for them.
+/// same port between the check and the use, so each claims 1,200 ports by listening on one port.
 pub fn free_port() -> u16 {
     static OWN: LazyLock<(TcpListener, AtomicU16)> = LazyLock::new(|| {
         let claimed = |part: u16| {
@@ -68,12 +68,12 @@ pub struct Balancer {
 }
 
 impl Balancer {
-    /// Nothing runs yet.
+    /// Does not start HAProxy yet.
     pub fn new() -> Self {
         Self::on(Ipv4Addr::LOCALHOST.into())
     }
 
-    /// The same, to listen on that address.
+    /// The same, listening on this address.
     pub fn on(listen: IpAddr) -> Self {
         let program = Program::new("haproxy");
         let folder = program.folder.clone();
@@ -81,12 +81,12 @@ impl Balancer {
         Self { driver: HaProxy::new(paths), folder, program }
     }
 
-    /// Runs what is wanted.
+    /// Starts HAProxy with the wanted state.
     pub async fn start(wanted: &Wanted) -> Self {
         Self::new().run(wanted).await
     }
 
-    /// The same, of one that does not run yet.
+    /// The same for a balancer that is not running yet.
     pub async fn run(self, wanted: &Wanted) -> Self {
         let mut balancer = self;
         let error = balancer.driver.sync(wanted).await.unwrap_err();
@@ -106,24 +106,24 @@ impl Balancer {
         self.program.spawn(arguments.chain([OsStr::new("-x"), paths.listening.as_os_str()]));
     }
 
-    /// What it wrote to standard output and standard error.
+    /// Standard output and standard error so far.
     pub fn log(&self) -> String {
         self.program.log()
     }
 
-    /// Until it answers.
+    /// Waits until HAProxy answers.
     pub async fn up(&self) {
         eventually("HAProxy answers", || async { self.driver.observe().await.ok() }).await;
     }
 
-    /// Brings it about; it must be in sync then.
+    /// Applies the wanted state; it must be in sync then.
     pub async fn sync(&self, wanted: &Wanted) -> Report {
         let report = self.driver.sync(wanted).await.unwrap();
         assert!(report.in_sync, "{report:#?}");
         report
     }
 
-    /// What it says, for a command that the driver has no word for.
+    /// The answer to a runtime command that the driver does not use.
     pub async fn ask(&self, command: &str) -> String {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         let mut stream = tokio::net::UnixStream::connect(&self.driver.paths().admin).await.unwrap();
@@ -133,7 +133,7 @@ impl Balancer {
         answer
     }
 
-    /// Kills the process that serves; the master then ends too, as a container does.
+    /// Kills the worker process; the master then exits too, like a container.
     pub async fn kill(&mut self) {
         let pid = self.driver.observe().await.unwrap().epoch.pid;
         signal("-KILL", pid);
@@ -141,7 +141,7 @@ impl Balancer {
     }
 }
 
-/// Where clients reach it.
+/// Address for clients, and a copy with servers.
 pub trait Reached {
     fn front(&self) -> SocketAddr;
     fn with(&self, servers: impl IntoIterator<Item = (String, Server)>) -> Wanted;

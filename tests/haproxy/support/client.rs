@@ -1,4 +1,4 @@
-//! Clients: one request at a time on a connection, nothing retried, every request accounted.
+//! Clients: one request at a time on a connection, no retries, every request accounted for.
 
 use std::{
     net::SocketAddr,
@@ -15,7 +15,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// What a request ended in.
+/// The answer to a request.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,
@@ -23,7 +23,7 @@ pub struct Answer {
     pub body: String,
 }
 
-/// A connection that is kept.
+/// A client with a kept connection.
 pub struct Client {
     address: SocketAddr,
     stream: Option<TcpStream>,
@@ -91,7 +91,7 @@ async fn read_answer(stream: &mut TcpStream) -> std::io::Result<Answer> {
     }
 }
 
-/// What became of many requests.
+/// Counts of many requests by result.
 #[derive(Clone, Debug, Default)]
 pub struct Account {
     pub sent: usize,
@@ -106,13 +106,13 @@ impl Account {
         assert_eq!(
             self.sent,
             self.ok + self.http_errors + self.transport_errors,
-            "every request is accounted"
+            "every request is accounted for"
         );
         self.http_errors + self.transport_errors
     }
 }
 
-/// Clients that ask until they are stopped.
+/// Clients that send requests until they are stopped.
 pub struct Load {
     stop: Arc<AtomicBool>,
     account: Arc<Mutex<Account>>,
@@ -131,8 +131,8 @@ impl Load {
                     if !keep_alive {
                         client = Client::new(address);
                     }
-                    // Tens of thousands of connections that just closed, which those to replicas are too, make the kernel slow
-                    // for the test beside this one.
+                    // Tens of thousands of recently closed connections, including those to replicas, would make the
+                    // kernel slow for a parallel test.
                     tokio::time::sleep(Duration::from_millis(10)).await;
                     account.lock().unwrap().sent += 1;
                     let begin = Instant::now();
@@ -153,7 +153,7 @@ impl Load {
         Self { clients: (0..clients).map(client).collect(), stop, account }
     }
 
-    /// Lets what is under way end.
+    /// Stops the clients after their requests in flight.
     pub async fn finish(self) -> Account {
         self.stop.store(true, Ordering::SeqCst);
         for client in self.clients {

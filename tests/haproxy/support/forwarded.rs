@@ -1,4 +1,4 @@
-//! Clients that say who they are, and what a replica hears of it.
+//! Clients with forged headers, and the headers that a replica gets.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use tokio::{
 
 use super::Replica;
 
-/// Fields of `spec.traffic` on proxies in front and on logs.
+/// Fields of `spec.traffic` for proxies in front and for logs.
 pub fn fields() -> impl Strategy<Value = Value> {
     let networks =
         prop::sample::subsequence(vec!["10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32", "::/0"], 0..=4);
@@ -22,7 +22,7 @@ pub fn fields() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Headers of a client that takes itself for a proxy.
+/// Headers of a client that pretends to be a proxy.
 pub const FORGED: [&str; 11] = [
     "x-forwarded-for: 10.9.8.7",
     "x-real-ip: 10.9.8.7",
@@ -55,7 +55,7 @@ pub async fn through_proxy(port: u16, address: IpAddr) -> String {
     answer.lines().next().unwrap_or_default().to_owned()
 }
 
-/// Checks that an IPv4 client on this machine sent [`FORGED`], and that nothing of it counts.
+/// Checks the replica's headers after an IPv4 client on this machine has sent [`FORGED`]: all are replaced.
 pub fn assert_replaced(replica: &Replica) {
     assert_eq!(values(replica, "x-forwarded-for"), ["127.0.0.1"]);
     assert_eq!(values(replica, "x-real-ip"), ["127.0.0.1"]);

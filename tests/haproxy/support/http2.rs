@@ -1,4 +1,4 @@
-//! A client of HTTP/2 (RFC 9113) that asks for much and reads nothing: it says that no answer may be sent to it.
+//! A client of HTTP/2 (RFC 9113) that sends many requests and reads nothing: its window does not allow any body.
 
 use std::{
     io::{Read, Result, Write},
@@ -16,7 +16,7 @@ const WHOLE: u8 = 5;
 /// `:method GET`, `:scheme https`, `:path /` of the static table, and `:authority` (RFC 7541, 6.2.2).
 const GET: &[u8] = b"\x82\x87\x84\x01\x0cshop.example";
 
-/// Opens as many streams as the server allows, at most `most`: how many.
+/// Opens as many streams as the server allows, at most `most`; returns the number.
 pub fn flood(stream: &mut (impl Read + Write), most: u32) -> Result<u32> {
     let mut opening = PREFACE.to_vec();
     opening.extend(frame(SETTINGS, 0, 0, &NO_WINDOW));
@@ -30,7 +30,7 @@ pub fn flood(stream: &mut (impl Read + Write), most: u32) -> Result<u32> {
     Ok(count)
 }
 
-/// A connection without TLS, on which HTTP/2 is begun with the preface.
+/// A connection without TLS that begins with the HTTP/2 preface.
 pub fn plain(front: SocketAddr) -> Result<TcpStream> {
     let stream = TcpStream::connect(front)?;
     stream.set_nodelay(true)?;
@@ -51,7 +51,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 fn allowed(stream: &mut impl Read) -> Result<Option<u32>> {
     let mut head = [0; 9];
     stream.read_exact(&mut head)?;
-    assert_eq!(head[3], SETTINGS, "a connection begins with the settings");
+    assert_eq!(head[3], SETTINGS, "the first frame must be SETTINGS");
     let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
     let mut payload = vec![0; length as usize];
     stream.read_exact(&mut payload)?;

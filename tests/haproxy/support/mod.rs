@@ -1,4 +1,4 @@
-//! What the tests share: a HAProxy of their own, replicas that answer, clients that count.
+//! Shared by the tests: a HAProxy, replicas, and clients that count their requests.
 
 pub mod access_log;
 pub mod balancer;
@@ -29,7 +29,7 @@ use std::{
 use plimsoll::balancer::haproxy::{Report, Step};
 
 /// An unused loopback address, with port 0 for any free port. Each call returns another address: a balancer of another
-/// test may still check the health of a replica that ended, and the kernel may assign the port of that replica anew.
+/// test may still check the health of a replica that ended, and the kernel may assign the port of that replica again.
 pub fn unused_address() -> SocketAddr {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let number = (std::process::id() & 0x3ff) << 12 | (COUNT.fetch_add(1, Ordering::Relaxed) & 0xfff);
@@ -37,21 +37,21 @@ pub fn unused_address() -> SocketAddr {
     (Ipv4Addr::from(network + number), 0).into()
 }
 
-/// The most memory that a process ever had, in bytes.
+/// Peak memory of a process, in bytes.
 pub fn memory(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
 }
 
-/// The configuration without the lines that contain `part`, of which there must be one.
+/// The configuration without the lines that contain `part`; there must be at least one.
 pub fn without(text: &str, part: &str) -> String {
     assert!(text.contains(part), "{part}: {text}");
     let kept: Vec<&str> = text.lines().filter(|line| !line.contains(part)).collect();
     kept.join("\n") + "\n"
 }
 
-/// Asks until there is something.
+/// Polls until `ask` returns a value; panics with `what` after 15 s.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, ask: impl Fn() -> F) -> T {
     let begin = Instant::now();
     while begin.elapsed() < Duration::from_secs(15) {
@@ -67,7 +67,7 @@ pub async fn wait(milliseconds: u64) {
     tokio::time::sleep(Duration::from_millis(milliseconds)).await;
 }
 
-/// The steps that were needed, but for the limits of any number that HAProxy 3.0 is told after each start.
+/// The steps of a sync, except the unlimited connection limits that HAProxy 3.0 needs after each start.
 pub fn steps(report: &Report) -> Vec<&Step> {
     let steps = report.steps.iter().map(|done| &done.step);
     steps.filter(|step| !matches!(step, Step::Limit(_, 100_000))).collect()

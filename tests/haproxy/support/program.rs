@@ -1,4 +1,4 @@
-//! A program that balances, in a folder of its own.
+//! A balancer program in its own folder.
 
 use std::{
     ffi::OsStr,
@@ -15,12 +15,12 @@ pub struct Program {
 }
 
 impl Program {
-    /// Nothing runs yet.
+    /// Does not start the program yet.
     pub fn new(name: &'static str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("plimsoll-{name}-{}-{number}", std::process::id()));
-        // A run that was killed may have had the same process id.
+        // A killed run may have had the same process id.
         drop(fs::remove_dir_all(&folder));
         fs::create_dir_all(&folder).unwrap();
         Self { name, folder, process: None }
@@ -28,7 +28,7 @@ impl Program {
 
     /// Starts it, as the container would.
     pub fn spawn<'a>(&mut self, arguments: impl IntoIterator<Item = &'a OsStr>) {
-        // NGINX opens its standard output anew for its access log.
+        // NGINX reopens its standard output for its access log.
         let log = self.folder.join("log");
         let log = fs::File::options().create(true).append(true).open(log).unwrap();
         let child = Command::new(self.name)
@@ -42,12 +42,12 @@ impl Program {
             Some(child.unwrap_or_else(|error| panic!("these tests need the program `{name}`: {error}")));
     }
 
-    /// What it wrote to standard output and standard error.
+    /// Standard output and standard error so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
 
-    /// Waits for its end.
+    /// Waits for the program's exit.
     pub fn wait(&mut self) {
         self.process.take().unwrap().wait().unwrap();
     }

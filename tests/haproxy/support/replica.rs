@@ -1,4 +1,4 @@
-//! A replica: answers every request with its own name after a while, and can die as a process does.
+//! A replica that answers every request with its name after a delay, and can die like a process.
 
 use std::{
     net::SocketAddr,
@@ -20,25 +20,25 @@ use tokio::{
 pub struct Replica {
     pub name: String,
     pub address: SocketAddr,
-    /// Request heads in the order in which they came.
+    /// Request heads in order of arrival.
     pub heads: Arc<Mutex<Vec<String>>>,
-    /// Requests that it works on.
+    /// Requests in progress.
     pub active: Arc<AtomicUsize>,
-    /// The most that it ever worked on at a time.
+    /// Maximum of concurrent requests so far.
     pub most: Arc<AtomicUsize>,
-    /// Whether it answers 500 to everything.
+    /// Whether it answers every request with 500.
     pub faulty: Arc<AtomicBool>,
     task: JoinHandle<()>,
 }
 
 impl Replica {
-    /// Works on each request for `delay`; on one whose path says so (`/1500ms`) for that long. `/503` is answered so, and
-    /// `/hangup` not at all.
+    /// Starts a replica that takes `delay` for each request, or the time in its path (`/1500ms`). It answers `/503` with
+    /// that status and `/hangup` not at all.
     pub async fn start(name: &str, delay: Duration) -> Self {
         Self::start_at(super::unused_address(), name, delay).await
     }
 
-    /// `checkout-0` and those after it.
+    /// Starts `checkout-0`, `checkout-1` and so on.
     pub async fn several(count: usize, delay: Duration) -> Vec<Self> {
         let mut replicas = Vec::new();
         for number in 0..count {
@@ -47,7 +47,7 @@ impl Replica {
         replicas
     }
 
-    /// The same at a certain address.
+    /// The same at a given address.
     pub async fn start_at(address: SocketAddr, name: &str, delay: Duration) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -72,7 +72,7 @@ impl Replica {
         (self.name.clone(), Server { address: self.address, state })
     }
 
-    /// It as a standby.
+    /// The replica as a standby.
     pub fn standby(&self, weight: u8) -> Standby {
         let weight = Percent::clamped(weight.into());
         Standby { name: self.name.clone(), addresses: vec![self.address], weight, replicas: 1, tls: None }
@@ -86,7 +86,7 @@ impl Replica {
         self.active.load(Ordering::SeqCst)
     }
 
-    /// Cuts every connection at once.
+    /// Cuts every connection immediately, as a crash does.
     pub fn die(&self) {
         self.task.abort();
     }
@@ -135,9 +135,9 @@ async fn serve(
     }
 }
 
-/// Waits until each of them has got a request: how long that takes is up to the load, and to how busy the machine is.
+/// Waits until each replica has got a request; how long that takes depends on the load and the machine.
 pub async fn all_served(replicas: &[Replica]) {
-    super::eventually("each of them gets requests", || async {
+    super::eventually("each replica gets requests", || async {
         replicas.iter().all(|replica| replica.served() > 0).then_some(())
     })
     .await;

@@ -1,4 +1,4 @@
-//! Clients that begin something and never finish it.
+//! Clients that begin a request and never finish it.
 
 use std::net::SocketAddr;
 
@@ -12,16 +12,16 @@ use super::wait;
 
 /// A head without its end.
 pub const HALF_HEAD: &[u8] = b"GET / HTTP/1.1\r\nhost: shop.example\r\n";
-/// The header of a record of a TLS handshake (RFC 8446, 5.1) without its content.
+/// The header of a TLS handshake record (RFC 8446, 5.1) without its content.
 pub const HALF_HANDSHAKE: &[u8] = &[22, 3, 1, 0, 200];
 /// A whole request.
 pub const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: shop.example\r\n\r\n";
 /// Nothing: a connection without a request.
 pub const IDLE: &[u8] = b"";
 
-/// So many clients that each connect, send `beginning` and nothing else until they are dropped, and connect anew when they are
-/// closed. Those that a full balancer does not take wait in the kernel. They end by a reset, so that none stays in TIME_WAIT: the
-/// port of a listener of another test could be among theirs.
+/// Starts clients that each connect, send only `beginning` until they are dropped, and reconnect when they are closed.
+/// Connections that a full balancer does not accept wait in the kernel. All end by a reset, so that none stays in TIME_WAIT:
+/// one of their ports could be the listener port of another test.
 pub fn connections(front: SocketAddr, count: usize, beginning: &'static [u8]) -> JoinSet<()> {
     let mut clients = JoinSet::new();
     for _ in 0..count {

@@ -1,11 +1,11 @@
-//! Suites of TLS 1.2, asked for by `openssl s_client`: rustls knows none without forward secrecy.
+//! Cipher suites of TLS 1.2, offered by `openssl s_client`: rustls has none without forward secrecy.
 
 use std::{
     net::SocketAddr,
     process::{Command, Stdio},
 };
 
-/// Suites of TLS 1.2 for a certificate with an RSA key, and whether they have forward secrecy and authenticated encryption.
+/// TLS 1.2 suites for a certificate with an RSA key, and whether they have forward secrecy and authenticated encryption.
 pub const TLS12: [(&str, bool); 4] = [
     ("ECDHE-RSA-AES128-GCM-SHA256", true),
     ("ECDHE-RSA-CHACHA20-POLY1305", true),
@@ -13,13 +13,13 @@ pub const TLS12: [(&str, bool); 4] = [
     ("ECDHE-RSA-AES128-SHA", false),
 ];
 
-/// Whether TLS 1.2 with that suite comes about.
+/// Whether a TLS 1.2 handshake with this suite succeeds.
 pub fn takes_tls12(front: SocketAddr, suite: &str) -> bool {
-    let said = Command::new("openssl")
+    let output = Command::new("openssl")
         .args(["s_client", "-brief", "-tls1_2", "-cipher", &format!("{suite}:@SECLEVEL=0"), "-connect"])
         .arg(front.to_string())
         .stdin(Stdio::null())
         .output()
         .expect("this test needs the program `openssl`");
-    said.status.success()
+    output.status.success()
 }

@@ -1,4 +1,4 @@
-//! Requests that ask for another protocol, and a replica that agrees to every one.
+//! Upgrade requests, and a replica that accepts every upgrade.
 
 use std::{
     net::SocketAddr,
@@ -11,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-/// Upgrades a connection to whatever it is asked for, and echoes what comes on it; answers 200 to other requests.
+/// Upgrades a connection to any requested protocol and echoes its data; answers 200 to other requests.
 pub async fn upgrades_to_anything(listener: TcpListener) {
     while let Ok((mut stream, _)) = listener.accept().await {
         tokio::spawn(async move {
@@ -28,7 +28,7 @@ pub async fn upgrades_to_anything(listener: TcpListener) {
     }
 }
 
-/// Upgrades a connection to whatever it is asked for, and then is silent; does not answer other requests.
+/// Upgrades a connection to any requested protocol and is silent then; does not answer other requests.
 pub async fn stalls(listener: TcpListener) {
     while let Ok((mut stream, _)) = listener.accept().await {
         tokio::spawn(async move {
@@ -56,7 +56,7 @@ fn protocol(head: &str) -> Option<&str> {
 }
 
 async fn switch(stream: &mut TcpStream, to: &str) {
-    // Of the key of RFC 6455, 1.3.
+    // For the key of RFC 6455, 1.3.
     let answer = format!(
         "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: {to}\r\n\
          sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
@@ -64,8 +64,8 @@ async fn switch(stream: &mut TcpStream, to: &str) {
     stream.write_all(answer.as_bytes()).await.unwrap();
 }
 
-/// Checks that a balancer before a replica that [`stalls`] ends requests that look like an upgrade after `limit`, and lets a
-/// WebSocket be silent for longer.
+/// Checks that a balancer in front of a replica that [`stalls`] ends requests that look like an upgrade after `limit`, and
+/// allows a silent WebSocket for longer.
 pub async fn assert_only_websockets_outlive(front: SocketAddr, limit: Duration) {
     for head in &NO_WEBSOCKETS[..2] {
         let begin = Instant::now();
@@ -79,7 +79,7 @@ pub async fn assert_only_websockets_outlive(front: SocketAddr, limit: Duration) 
     assert!(ended.is_err(), "a WebSocket may be silent: {ended:?}");
 }
 
-/// What comes first in answer to `head`.
+/// The first part of the answer to `head`.
 pub async fn answer(front: SocketAddr, head: &str) -> (TcpStream, String) {
     let mut stream = TcpStream::connect(front).await.unwrap();
     stream.write_all(head.as_bytes()).await.unwrap();
@@ -88,7 +88,7 @@ pub async fn answer(front: SocketAddr, head: &str) -> (TcpStream, String) {
     (stream, String::from_utf8_lossy(&answer[..read]).to_lowercase())
 }
 
-/// Requests that look like an upgrade, or nearly like one to a WebSocket: they may be served, but open no tunnel.
+/// Requests that look like an upgrade, or almost like a WebSocket: they may be served, but must not open a tunnel.
 pub const NO_WEBSOCKETS: [&str; 7] = [
     "GET / HTTP/1.1\r\nhost: x\r\nconnection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n\r\n",
     "GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: tls/1.0\r\n\r\n",
@@ -104,5 +104,5 @@ pub const NO_WEBSOCKETS: [&str; 7] = [
 /// A request of RFC 6455.
 pub const WEBSOCKET: &str = "GET / HTTP/1.1\r\nhost: x\r\nconnection: keep-alive, Upgrade\r\nupgrade: WebSocket\r\n\
                              sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-/// Of the kind that RFC 9110 (9.3.6) has for proxies.
+/// A CONNECT request for a proxy (RFC 9110, 9.3.6).
 pub const CONNECT: &str = "CONNECT example.com:443 HTTP/1.1\r\nhost: example.com:443\r\n\r\n";

@@ -1,4 +1,4 @@
-//! What a KPI is worth as a sign: unknown, empty, old, by pod.
+//! KPIs as signs: unknown, empty, old, by pod.
 
 use jiff::SignedDuration;
 use plimsoll_api::{FailoverCode, FailoverReason, FailoverState as State, KpiState};
@@ -36,7 +36,7 @@ fn without_prometheus_nothing_moves() {
 }
 
 #[test]
-fn of_a_tenth_of_the_pods_nobody_leaves_or_returns() {
+fn a_sample_of_a_tenth_of_the_pods_moves_nothing() {
     let mut world = World::new(quick());
     world.targets = Some(10);
     world.run(120_000);
@@ -49,11 +49,11 @@ fn of_a_tenth_of_the_pods_nobody_leaves_or_returns() {
     (world.errors.1, world.targets) = (0.0, Some(1));
     world.run(60_000);
     assert_eq!(world.state(), State::Frozen);
-    assert!(world.weight("b") > 0, "who is bad may be among those that are not seen");
+    assert!(world.weight("b") > 0, "the failing pods may be among the missing ones");
 }
 
 #[test]
-fn what_was_bad_long_ago_does_not_count_with_what_is_bad_now() {
+fn old_bad_samples_do_not_count() {
     let mut world = World::new(quick());
     for _ in 0..2 {
         world.errors = (KpiState::Fresh, 0.3);
@@ -85,7 +85,7 @@ fn a_utilization_by_pod_is_its_average() {
 }
 
 #[test]
-fn a_kpi_without_requests_does_not_keep_them_away() {
+fn a_kpi_without_a_value_does_not_prevent_a_return() {
     for state in [KpiState::Empty, KpiState::NaN] {
         let mut world = away(quick());
         world.errors = (state, 0.0);
@@ -95,7 +95,7 @@ fn a_kpi_without_requests_does_not_keep_them_away() {
 }
 
 #[test]
-fn one_bad_scrape_is_one_sample_however_its_time_is_reckoned() {
+fn one_bad_scrape_is_one_sample_despite_jitter_of_its_time() {
     let mut world = World::new(quick());
     world.scrapes = (15_000, 80);
     world.run(60_000);
@@ -113,7 +113,7 @@ fn one_bad_scrape_is_one_sample_however_its_time_is_reckoned() {
 }
 
 #[test]
-fn a_clock_that_is_set_back_delays_nothing() {
+fn a_clock_set_back_delays_nothing() {
     let mut world = World::new(quick());
     world.millis -= 3_600_000;
     world.due = world.millis;
@@ -122,7 +122,7 @@ fn a_clock_that_is_set_back_delays_nothing() {
     assert!(left <= 2_000, "{left} ms");
 }
 
-/// A quiet service, a range of 30 s, a look every second: one failed request is the whole share for half a minute.
+/// A quiet service with a range of 30 s: one failed request is an error ratio of 1 for half a minute.
 fn one_failed_request(volume: Volume) -> World {
     let mut world = World::new(quick());
     world.reach = SignedDuration::from_secs(30);
@@ -139,23 +139,23 @@ fn one_failed_request(volume: Volume) -> World {
 fn one_failed_request_moves_nothing() {
     let world = one_failed_request(Volume::Counted(Value::Single(1.0)));
     assert_eq!((world.moves.len(), world.state()), (0, State::Primary), "{:?}", world.last);
-    // Also where nothing counts the requests: the same event is in one sample.
+    // The same without a count of requests: the event is in only one sample.
     let world = one_failed_request(Volume::Uncounted);
     assert_eq!((world.moves.len(), world.state()), (0, State::Primary), "{:?}", world.last);
 }
 
 #[test]
-fn samples_of_a_sign_are_of_ranges_that_do_not_overlap() {
+fn samples_with_overlapping_ranges_count_once() {
     let mut world = World::new(quick());
     world.reach = SignedDuration::from_secs(30);
     world.run(60_000);
     world.errors = (KpiState::Fresh, 0.3);
     let left = world.until(State::Shifting, 200_000);
-    assert!((60_000..=120_000).contains(&left), "three ranges of 30 s, and not {left} ms");
+    assert!((60_000..=120_000).contains(&left), "three ranges of 30 s, but left after {left} ms");
 }
 
 #[test]
-fn a_share_of_too_few_requests_is_neither_bad_nor_good() {
+fn an_error_ratio_of_too_few_requests_is_neither_bad_nor_good() {
     let few = Volume::Counted(Value::Single(99.0));
     let mut world = World::new(quick());
     (world.errors, world.volume) = ((KpiState::Fresh, 0.9), few.clone());
@@ -164,10 +164,10 @@ fn a_share_of_too_few_requests_is_neither_bad_nor_good() {
     let too_few = "errors is 0.9, above 0.2, but of 99 requests, below requestVolume 100";
     let reason = &world.last.as_ref().unwrap().reason;
     assert_eq!(*reason, FailoverReason::PrimaryServes { few: too_few.to_owned() });
-    // With one more it is.
+    // With one more request it counts.
     world.volume = Volume::Counted(Value::Single(100.0));
     world.until(State::Shifting, 20_000);
-    // It is not well either: a bad share of few requests brings none back, and ends a ramp at its step.
+    // It is not healthy either: a bad ratio of few requests starts no return, and stops a ramp at its step.
     (world.errors, world.volume) = ((KpiState::Fresh, 0.9), few);
     world.run(60_000);
     world.stands(State::Standby, FailoverCode::StandbyServes, 100);
@@ -178,7 +178,7 @@ fn a_share_of_too_few_requests_is_neither_bad_nor_good() {
     assert_eq!(world.last_written.as_ref().unwrap().state, State::Returning);
     world.errors = (KpiState::Fresh, 0.0);
     world.until(State::Primary, 60_000);
-    // What can't be counted is unknown, and moves nothing.
+    // A failed count is unknown evidence and moves nothing.
     world.volume = Volume::Unknown("source \"default\" did not answer".to_owned());
     world.run(60_000);
     world.stands(State::Frozen, FailoverCode::EvidenceUnknown, 0);

@@ -1,4 +1,4 @@
-//! Failover, from a user's YAML to where requests go.
+//! Failover, from a user's YAML to the routing of requests.
 
 mod evidence;
 mod properties;

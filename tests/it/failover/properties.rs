@@ -1,4 +1,4 @@
-//! What holds for every course of events.
+//! Properties of every sequence of events.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -18,7 +18,7 @@ enum Event {
     ManualOverride(Option<ManualOverride>),
     Restart,
     CorrelatedFailures(bool),
-    /// A standby loses all of its replicas, though its balancers answer.
+    /// A standby loses all of its replicas, but its balancers answer.
     Empty(usize),
 }
 
@@ -27,7 +27,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         3 => Just(KpiState::Fresh),
         1 => prop_oneof![Just(KpiState::Stale), Just(KpiState::Empty), Just(KpiState::NaN), Just(KpiState::Error)],
     ];
-    let order = prop_oneof![
+    let manual_override = prop_oneof![
         3 => Just(None),
         1 => prop_oneof![
             Just(Some(ManualOverride::Freeze(String::new()))),
@@ -42,7 +42,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         1 => (0..30i32).prop_map(Event::Replicas),
         2 => (state, prop_oneof![Just(0.0), Just(0.9)]).prop_map(|(state, value)| Event::Errors(state, value)),
         2 => (0..3usize, any::<bool>()).prop_map(|(far, lost)| Event::Trouble(far, lost)),
-        1 => order.prop_map(Event::ManualOverride),
+        1 => manual_override.prop_map(Event::ManualOverride),
         1 => Just(Event::Restart),
         1 => any::<bool>().prop_map(Event::CorrelatedFailures),
         1 => (0..3usize).prop_map(Event::Empty),
@@ -50,7 +50,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     proptest::collection::vec(event, 1..25)
 }
 
-/// A status that anybody may have written.
+/// An arbitrary status.
 fn last_written() -> impl Strategy<Value = FailoverStatus> {
     let time = prop_oneof![-8_000..8_000i64, Just(i64::MIN), Just(i64::MAX)].prop_map(|second| {
         let second = second.clamp(-377_705_023_000 - 1_800_000_000, 253_402_207_000 - 1_800_000_000);
@@ -99,13 +99,13 @@ fn some_spec(standbys: usize, most: usize, lasting: i64, scaled: bool) -> World 
     world
 }
 
-/// What a look must keep to, whatever there was before.
+/// Checks the invariants of each turn.
 #[derive(Default)]
 struct Judge {
     switches: Vec<i64>,
-    /// When the primary was last left without an order.
+    /// When the primary was last left without a manual override.
     left: Option<i64>,
-    /// Looks with a bad sign since the last return or order.
+    /// Turns with a bad sign since the last return or manual override.
     bad: usize,
 }
 
@@ -172,11 +172,11 @@ impl Judge {
                 self.left = Some(world.millis);
             }
             self.bad = if after.active == "primary" { 0 } else { self.bad };
-            // A return is no switch, nor is a move between two sides that serve nothing.
+            // A return is not a switch, and neither is a move between two sides that serve nothing.
             let neither = before.active == "primary" && world.ready == 0 && empty(&after.active);
             self.switches.extend((after.active != "primary" && !neither).then_some(world.millis));
             self.switches.retain(|at| world.millis - at < 3_600_000);
-            // From where nothing is served one may always go, and from one that fails while requests come back.
+            // Leaving a backend that serves nothing is always allowed, and so is leaving one that fails during a return.
             let nothing = lost || (before.active == "primary" && world.ready == 0);
             let comes_back = before.active == "primary" && before.away() > Percent::ZERO;
             prop_assert!(self.switches.len() <= most || nothing || comes_back, "{:?}", self.switches);
@@ -212,10 +212,10 @@ fn all_is_well(world: &mut World) -> Result<(), TestCaseError> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
-    /// Whatever happens: shares that add up, no more switches than allowed, nothing by what is unknown, nobody sent to
-    /// a standby in trouble, no return within the hold, no relapse by old samples, and always a way back.
+    /// After any events: consistent shares, no more switches than allowed, no move by unknown evidence or to a standby in
+    /// trouble, no return within the hold, no relapse by old samples, and always a return in the end.
     #[test]
-    fn safe_whatever_happens(
+    fn every_sequence_of_events_is_safe(
         events in events(), standbys in 1..4usize, most in 2..6usize, lasting in 1..20i64, scaled in any::<bool>(),
     ) {
         let mut world = some_spec(standbys, most, lasting, scaled);
@@ -223,7 +223,7 @@ proptest! {
         for event in events {
             match event {
                 Event::Pass(millis) => {
-                    // Ten looks at most, however long it is.
+                    // At most ten turns, for any duration.
                     let pause = (millis / 10 / 500 * 500).max(500);
                     for _ in 0..(millis / pause) {
                         world.due = i64::MAX;
@@ -248,9 +248,9 @@ proptest! {
         all_is_well(&mut world)?;
     }
 
-    /// Whatever status says: no panic, shares that add up, and a way back.
+    /// From any status: no panic, consistent shares, and a return in the end.
     #[test]
-    fn a_way_back_from_any_status(last_written in last_written(), standbys in 1..4usize, ready in 0..11i32, replicas in 0..70i32) {
+    fn requests_return_from_any_status(last_written in last_written(), standbys in 1..4usize, ready in 0..11i32, replicas in 0..70i32) {
         let mut world = some_spec(standbys, 3, 5, true);
         (world.last_written, world.ready, world.replicas) = (Some(last_written), ready, replicas);
         for _ in 0..10 {

@@ -1,4 +1,4 @@
-//! Stories with numbers.
+//! Scenarios with numbers.
 
 use jiff::SignedDuration;
 use plimsoll_api::{FailoverCode, FailoverReason, FailoverState as State, KpiState, SignRule};
@@ -23,12 +23,12 @@ fn a_dead_primary_is_left_within_two_seconds() {
 }
 
 #[test]
-fn one_that_degrades_is_left_as_the_standby_gets_ready_and_no_faster() {
+fn a_degraded_primary_is_left_at_the_pace_of_the_standby() {
     let mut world = World::new(quick());
     world.errors = (KpiState::Fresh, 0.3);
     world.until(State::Shifting, 15_000 + 4000);
     world.stands(State::Shifting, FailoverCode::MovingToStandby, 0);
-    assert_eq!(world.last_written.as_ref().unwrap().backends[0].replicas, 10, "asked first");
+    assert_eq!(world.last_written.as_ref().unwrap().backends[0].replicas, 10, "replicas are asked for first");
     let mut before = 0;
     while world.state() == State::Shifting {
         let share = (world.fars[0].seen.capacity.unwrap().ready - 2) * 10;
@@ -41,7 +41,7 @@ fn one_that_degrades_is_left_as_the_standby_gets_ready_and_no_faster() {
 }
 
 #[test]
-fn replicas_that_start_stop_or_are_replaced_are_no_failure() {
+fn starting_stopping_or_replaced_replicas_are_not_a_failure() {
     let mut world = World::new(quick());
     for (replicas, ready) in
         [(4, 10), (4, 4), (40, 4), (40, 20), (40, 40), (40, 30), (40, 40), (4, 40), (4, 4)]
@@ -61,17 +61,17 @@ fn replicas_that_start_stop_or_are_replaced_are_no_failure() {
 }
 
 #[test]
-fn they_come_back_by_the_ramp_once_the_primary_has_the_replicas() {
+fn requests_return_by_the_ramp_once_the_primary_has_the_replicas() {
     let mut world = away(shop(B, "return: {for: 60s}"));
     world.run(120_000);
-    // Without requests it was scaled down meanwhile.
+    // The primary was scaled down without requests.
     (world.replicas, world.ready) = (1, 1);
     let took = world.until(State::Returning, 70_000);
     assert!(took >= 60_000, "after {took} ms");
     assert_eq!(
         (world.weight("b"), world.last.as_ref().unwrap().floor),
         (90, 5),
-        "one replica is there for 10 %"
+        "one replica is enough for 10 %"
     );
     world.run(120_000);
     world.stands(State::Returning, FailoverCode::MovingToPrimary, 90);
@@ -81,7 +81,7 @@ fn they_come_back_by_the_ramp_once_the_primary_has_the_replicas() {
     assert_eq!((world.weight("b"), world.last.as_ref().unwrap().floor), (50, 10));
     (world.replicas, world.ready) = (10, 10);
     world.run(28_000);
-    assert_eq!(world.weight("b"), 50, "each step stands for 30 s");
+    assert_eq!(world.weight("b"), 50, "each step lasts 30 s");
     world.run(2500);
     world.stands(State::Primary, FailoverCode::PrimaryServes, 0);
     let last_written = world.last_written.clone().unwrap();
@@ -92,7 +92,7 @@ fn they_come_back_by_the_ramp_once_the_primary_has_the_replicas() {
 }
 
 #[test]
-fn a_relapse_within_the_ramp_takes_all_back_and_doubles_the_hold() {
+fn a_relapse_during_the_ramp_moves_all_requests_away_and_doubles_the_hold() {
     let mut world = away(shop(B, "return: {for: 60s}, maxSwitchesPerHour: 6"));
     world.ready(10);
     world.until(State::Returning, 80_000);
@@ -115,7 +115,7 @@ fn after_a_return_only_new_samples_count() {
     world.ready(10);
     world.until(State::Returning, 10_000);
     world.ready(3);
-    assert_eq!(world.state(), State::Returning, "one bad sample; those before are forgotten");
+    assert_eq!(world.state(), State::Returning, "one bad sample; earlier ones are dropped");
     assert!((1000..=2000).contains(&world.until(State::Standby, 2000)));
 }
 
@@ -133,7 +133,7 @@ fn a_lost_standby_is_left_for_the_next_or_for_the_primary() {
     world.stands(State::Standby, FailoverCode::StandbyServes, 100);
     world.ready(3);
     world.run(5000);
-    assert_eq!(world.weight("b"), 0, "three that serve are better than none");
+    assert_eq!(world.weight("b"), 0, "three serving replicas are better than none");
     world.stands(State::Suspect, FailoverCode::NoStandbyReady, 0);
     let mut world = away(shop(B, "return: {for: 60s}"));
     world.ready(10);
@@ -141,18 +141,18 @@ fn a_lost_standby_is_left_for_the_next_or_for_the_primary() {
     world.trouble(0, Some("its checks fail"));
     world.run(3000);
     world.stands(State::Primary, FailoverCode::PrimaryServes, 0);
-    assert_eq!(world.last_written.unwrap().switches.len(), 1, "a return is no switch");
+    assert_eq!(world.last_written.unwrap().switches.len(), 1, "a return is not a switch");
 }
 
 #[test]
-fn who_has_the_requests_gives_them_back_though_they_were_to_go_elsewhere() {
+fn requests_return_from_the_standby_that_has_them_despite_an_override() {
     let mut world = World::new(shop(&format!("{B}, {C}"), "return: {for: 5s}"));
     world.trouble(0, Some("its checks fail"));
     world.ready(0);
     world.run(4000);
     world.manual_override = Some(ManualOverride::To("b".to_owned()));
     world.run(4000);
-    assert_eq!((world.weight("b"), world.weight("c")), (0, 100), "b takes none");
+    assert_eq!((world.weight("b"), world.weight("c")), (0, 100), "b can't take any");
     world.ready(10);
     world.run(60_000);
     world.manual_override = None;
@@ -164,7 +164,7 @@ fn who_has_the_requests_gives_them_back_though_they_were_to_go_elsewhere() {
 }
 
 #[test]
-fn without_a_standby_requests_stay() {
+fn without_a_usable_standby_requests_stay() {
     let mut world = World::new(quick());
     world.trouble(0, Some("its checks fail"));
     world.ready(0);
@@ -184,7 +184,7 @@ fn without_a_standby_requests_stay() {
 }
 
 #[test]
-fn the_dead_are_left_also_where_only_a_kpi_is_looked_at() {
+fn a_dead_primary_is_left_even_if_only_a_kpi_is_configured() {
     let mut spec = shop(B, "return: {for: 60s}");
     spec.failover.as_mut().unwrap().signs.retain(|sign| matches!(sign, SignRule::KpiAbove { .. }));
     let mut world = World::new(spec);
@@ -196,7 +196,7 @@ fn the_dead_are_left_also_where_only_a_kpi_is_looked_at() {
 }
 
 #[test]
-fn one_kpi_does_not_move_the_fleet_but_the_dead_are_left() {
+fn correlated_failures_hold_requests_but_a_dead_primary_is_left() {
     let mut world = World::new(quick());
     world.correlated_failures = true;
     world.errors = (KpiState::Fresh, 0.9);
@@ -207,7 +207,7 @@ fn one_kpi_does_not_move_the_fleet_but_the_dead_are_left() {
 }
 
 #[test]
-fn a_person_moves_freezes_and_starts_the_count_anew() {
+fn manual_overrides_move_freeze_and_reset_the_count() {
     let mut world = World::new(quick());
     world.manual_override = Some(ManualOverride::To("b".to_owned()));
     world.run(60_000);
@@ -216,7 +216,7 @@ fn a_person_moves_freezes_and_starts_the_count_anew() {
     world.run(60_000);
     world.stands(State::Frozen, FailoverCode::FrozenByAnnotation, 100);
     assert!(world.last.as_ref().unwrap().reason.to_string().ends_with(": audit"));
-    world.manual_override = Some(ManualOverride::To("nobody".to_owned()));
+    world.manual_override = Some(ManualOverride::To("unknown".to_owned()));
     world.run(60_000);
     world.stands(State::Frozen, FailoverCode::FrozenByAnnotation, 100);
     assert!(world.last.as_ref().unwrap().reason.to_string().contains("primary, b"));
@@ -240,7 +240,7 @@ fn a_person_moves_freezes_and_starts_the_count_anew() {
 }
 
 #[test]
-fn by_hand_from_one_standby_to_the_next_nothing_is_dropped() {
+fn a_manual_override_between_standbys_drops_no_requests() {
     let both = format!("{B}, {C}");
     let mut world = away(shop(&both, "return: {for: 60s}"));
     world.run(20_000);
@@ -255,7 +255,7 @@ fn by_hand_from_one_standby_to_the_next_nothing_is_dropped() {
 }
 
 #[test]
-fn by_hand_they_come_back_only_by_hand() {
+fn in_return_mode_manual_requests_return_only_by_override() {
     let mut world = away(shop(B, "return: {for: 5s, mode: Manual}"));
     world.ready(10);
     world.run(600_000);
@@ -268,7 +268,7 @@ fn by_hand_they_come_back_only_by_hand() {
 }
 
 #[test]
-fn modes_that_do_not_act_move_nothing() {
+fn modes_observe_and_paused_move_nothing() {
     let mut world = World::new(shop_in("Observe", B, "return: {for: 5s}"));
     world.ready(0);
     world.run(10_000);
@@ -285,7 +285,7 @@ fn modes_that_do_not_act_move_nothing() {
 }
 
 #[test]
-fn standbys_that_are_reordered_removed_or_renamed() {
+fn standbys_can_be_reordered_and_removed() {
     let mut world = away(shop(&format!("{B}, {C}"), "return: {for: 60s}"));
     world.spec = shop(&format!("{C}, {B}"), "return: {for: 60s}");
     world.run(4000);
@@ -296,7 +296,7 @@ fn standbys_that_are_reordered_removed_or_renamed() {
 }
 
 #[test]
-fn a_restart_goes_on_where_it_was() {
+fn a_restart_continues_in_every_state() {
     let mut world = World::new(quick());
     world.ready(0);
     world.restart();
@@ -326,14 +326,14 @@ fn a_restart_goes_on_where_it_was() {
 }
 
 #[test]
-fn a_standby_that_is_too_small_is_named_and_gets_what_fits() {
+fn a_standby_that_is_too_small_is_reported_and_gets_what_fits() {
     let mut world = World::new(quick());
     world.fars[0].seen.capacity = Some(Capacity { ready: 2, own: 2, most: 8 });
     world.errors = (KpiState::Fresh, 0.3);
     let decision = world.run(60_000);
     world.stands(State::Shifting, FailoverCode::MovingToStandby, 60);
     assert_eq!(decision.ready.code(), FailoverCode::StandbyNotReady);
-    let why = "b: it can get 6 replicas for this, where 10 are needed".to_owned();
+    let why = "b: it can add 6 replicas, but 10 are needed".to_owned();
     assert_eq!(decision.ready, FailoverReason::StandbyNotReady { why });
     world.ready(0);
     world.run(500);
@@ -341,7 +341,7 @@ fn a_standby_that_is_too_small_is_named_and_gets_what_fits() {
 }
 
 #[test]
-fn in_observe_a_gateway_keeps_what_it_has() {
+fn in_mode_observe_a_gateway_keeps_its_weights() {
     let mut world = away(shop_at_gateway("Auto", "return: {for: 5s}"));
     world.spec = shop_at_gateway("Observe", "return: {for: 5s}");
     world.ready(10);
@@ -350,7 +350,7 @@ fn in_observe_a_gateway_keeps_what_it_has() {
 }
 
 #[test]
-fn of_two_standbys_the_one_with_room_for_all_is_taken() {
+fn of_two_standbys_the_one_with_capacity_for_all_requests_is_chosen() {
     let mut world = World::new(shop(&format!("{B}, {C}"), "return: {for: 60s}"));
     world.has(0, 2, 8);
     let ready = world.look().ready;
@@ -364,28 +364,28 @@ fn of_two_standbys_the_one_with_room_for_all_is_taken() {
     assert_eq!(world.look().ready.code(), FailoverCode::StandbyNotReady);
     world.ready(0);
     world.run(5000);
-    assert_eq!((world.weight("b"), world.weight("c")), (0, 100), "where none has it, the larger one");
+    assert_eq!((world.weight("b"), world.weight("c")), (0, 100), "without one, the larger standby");
 }
 
 #[test]
-fn a_standby_whose_balancers_answer_for_nobody_is_left() {
+fn a_standby_whose_balancers_have_no_replicas_is_left() {
     let mut world = away(shop(&format!("{B}, {C}"), "return: {for: 60s}"));
     world.run(10_000);
     world.has(0, 0, 0);
     world.run(1000);
-    assert_eq!(world.weight("b"), 100, "not for a moment");
+    assert_eq!(world.weight("b"), 100, "not immediately");
     world.run(5000);
     assert_eq!((world.weight("b"), world.weight("c")), (0, 100));
     world.has(1, 0, 0);
     world.run(10_000);
-    assert_eq!(world.weight("c"), 100, "nowhere is anybody");
+    assert_eq!(world.weight("c"), 100, "no backend has a replica");
     world.ready(1);
     world.run(3000);
-    assert_eq!(world.last_written.as_ref().unwrap().active, "primary", "one that serves is better than none");
+    assert_eq!(world.last_written.as_ref().unwrap().active, "primary", "a serving replica is better");
 }
 
 #[test]
-fn a_sign_that_is_added_begins_without_the_samples_of_another() {
+fn an_added_sign_starts_without_samples() {
     let mut world = World::new(quick());
     world.errors = (KpiState::Fresh, 0.3);
     world.run(1000);

@@ -1,11 +1,11 @@
-//! What counts as a switch, and how often requests may move: at the start, at a primary that flaps, after the limit.
+//! Counting and limiting switches: at the start, with a flapping primary, and after the limit.
 
 use plimsoll_api::{FailoverCode, FailoverReason, FailoverState as State, KpiState};
 use plimsoll_engine::{Capacity, ManualOverride};
 
 use super::world::{B, World, away, quick, shop};
 
-/// Both sides are being rolled out: so many replicas of each are ready, half a second after the other.
+/// Rolls out both sides: the ready replicas of primary and standby at each half second.
 fn roll_out(world: &mut World, ready: &[(i32, i32)]) {
     for (primary, standby) in ready {
         world.ready = *primary;
@@ -16,19 +16,19 @@ fn roll_out(world: &mut World, ready: &[(i32, i32)]) {
 }
 
 #[test]
-fn a_primary_that_was_never_ready_is_not_left_for_errors() {
+fn a_primary_that_has_never_been_ready_is_not_left_for_errors() {
     let mut world = World::young(quick());
     (world.ready, world.errors) = (0, (KpiState::Fresh, 1.0));
     world.run(60_000);
     world.stands(State::Suspect, FailoverCode::PrimaryFailing, 0);
     assert!(world.last.as_ref().unwrap().reason.to_string().contains("ready yet"));
-    // Once one of them has been ready, the same errors are reason enough.
+    // Once a replica has been ready, the same errors suffice.
     world.ready = 1;
     world.until(State::Shifting, 20_000);
 }
 
 #[test]
-fn a_start_of_both_sides_spends_no_switch_and_ends_on_the_primary() {
+fn a_start_of_both_sides_counts_no_switch_and_ends_at_the_primary() {
     let mut world = World::young(quick());
     world.fars.truncate(1);
     world.fars[0].pace = i64::MAX;
@@ -36,17 +36,13 @@ fn a_start_of_both_sides_spends_no_switch_and_ends_on_the_primary() {
         &mut world,
         &[(0, 0), (1, 0), (0, 0), (0, 0), (0, 0), (0, 0), (0, 0), (0, 0), (0, 0), (0, 0), (0, 0)],
     );
-    assert_eq!(
-        world.last_written.as_ref().unwrap().active,
-        "b",
-        "the one replica that was ready is not any more"
-    );
+    assert_eq!(world.last_written.as_ref().unwrap().active, "b", "the only ready replica is lost");
     roll_out(&mut world, &[(1, 0); 20]);
     roll_out(&mut world, &[(0, 0), (0, 0), (0, 0), (0, 0), (1, 0), (2, 1), (3, 1), (5, 1), (8, 1), (10, 1)]);
     assert_eq!(
         world.last_written.as_ref().unwrap().switches.len(),
         0,
-        "nobody served anything: {:?}",
+        "neither side served anything: {:?}",
         world.moves
     );
     world.until(State::Primary, 20_000);
@@ -54,7 +50,7 @@ fn a_start_of_both_sides_spends_no_switch_and_ends_on_the_primary() {
 }
 
 #[test]
-fn replicas_that_were_wanted_and_never_ready_are_no_failure_after_a_return() {
+fn replicas_that_were_never_ready_are_not_expected_after_a_return() {
     let mut world = World::young(quick());
     world.ready = 1;
     world.run(20_000);
@@ -65,11 +61,11 @@ fn replicas_that_were_wanted_and_never_ready_are_no_failure_after_a_return() {
     world.ready = 1;
     world.run(20_000);
     world.stands(State::Primary, FailoverCode::PrimaryServes, 0);
-    assert_eq!(world.moves.len(), 2, "one of ten is what was ready before: {:?}", world.moves);
+    assert_eq!(world.moves.len(), 2, "only one of ten was ready before: {:?}", world.moves);
 }
 
 #[test]
-fn whatever_was_spent_a_primary_that_is_well_gets_its_requests_back() {
+fn a_healthy_primary_gets_its_requests_back_after_any_number_of_switches() {
     let mut world = World::new(shop(B, "return: {for: 5s}, maxSwitchesPerHour: 2"));
     for count in 1..=2 {
         world.errors = (KpiState::Fresh, 0.3);
@@ -79,7 +75,7 @@ fn whatever_was_spent_a_primary_that_is_well_gets_its_requests_back() {
         world.until(State::Primary, 40_000);
         assert_eq!(world.last_written.as_ref().unwrap().switches.len(), count);
     }
-    // Then one that fails in part keeps them, as the limit says; one that serves nothing does not.
+    // After the limit, a primary that fails in part keeps the requests; one that serves nothing does not.
     world.errors = (KpiState::Fresh, 0.3);
     world.until(State::Held, 20_000);
     world.run(60_000);
@@ -91,7 +87,7 @@ fn whatever_was_spent_a_primary_that_is_well_gets_its_requests_back() {
 }
 
 #[test]
-fn who_fails_while_requests_come_back_is_left_whatever_was_spent() {
+fn a_primary_that_fails_during_a_return_is_left_despite_the_limit() {
     let mut world = World::new(shop(B, "return: {for: 5s}, maxSwitchesPerHour: 2"));
     for _ in 0..4 {
         world.errors = (KpiState::Fresh, 0.3);
@@ -103,7 +99,7 @@ fn who_fails_while_requests_come_back_is_left_whatever_was_spent() {
 }
 
 #[test]
-fn one_that_flaps_stays_at_the_standby_twice_as_long_each_time() {
+fn the_hold_of_a_flapping_primary_doubles_each_time() {
     let mut world = World::new(quick());
     for _ in 0..45 {
         world.ready(0);
@@ -112,14 +108,15 @@ fn one_that_flaps_stays_at_the_standby_twice_as_long_each_time() {
         world.run(20_000);
     }
     let left: Vec<i64> = world.moves.iter().filter(|(_, to)| to == "b").map(|(at, _)| *at).collect();
-    // At least 5 s, 10 s, … 1280 s: the ninth stay is longer than half an hour. Without that there would be 45.
+    // The holds are at least 5 s, 10 s, … 1280 s: the ninth is longer than half of the test. Without holds there would be 45
+    // switches.
     assert!((4..=9).contains(&left.len()), "{:?}", world.moves);
     world.run(3_600_000);
     world.stands(State::Primary, FailoverCode::PrimaryServes, 0);
 }
 
 #[test]
-fn orders_start_the_count_anew() {
+fn a_manual_override_resets_the_count() {
     let mut world = away(quick());
     world.ready(10);
     world.manual_override = Some(ManualOverride::To("primary".to_owned()));

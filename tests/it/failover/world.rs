@@ -1,4 +1,4 @@
-//! A primary of ten replicas and its standbys, half a second after the other.
+//! A simulation of a primary of ten replicas and its standbys, in steps of half a second.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +23,7 @@ pub fn shop_in(mode: &str, backends: &str, more: &str) -> Validated {
     service(mode, "{provider: HAProxy, targetPort: 80, listeners: [{port: 80}]}", backends, more)
 }
 
-/// The same with the weights of somebody's Gateway.
+/// The same with the weights of a Gateway.
 pub fn shop_at_gateway(mode: &str, more: &str) -> Validated {
     service(mode, "{provider: Gateway, gateway: {httpRoute: shop, rule: main}}", B, more)
 }
@@ -37,7 +37,7 @@ fn service(mode: &str, traffic: &str, backends: &str, more: &str) -> Validated {
     ))
 }
 
-/// With returns after 5 s.
+/// A service with returns after 5 s.
 pub fn quick() -> Validated {
     shop(B, "return: {for: 5s}")
 }
@@ -46,10 +46,10 @@ pub fn at(millis: i64) -> Timestamp {
     Timestamp::from_millisecond(1_800_000_000_000 + millis).unwrap()
 }
 
-/// A standby whose ScalableService does what it is asked for, a replica after the other.
+/// A standby whose ScalableService follows its claims, one replica after the other.
 pub struct Far {
     pub seen: StandbySeen,
-    /// A replica is ready every so many milliseconds.
+    /// Milliseconds until the next replica is ready.
     pub pace: i64,
     pub since: i64,
 }
@@ -60,7 +60,7 @@ pub fn far(name: &str, most: i32, pace: i64) -> Far {
     Far { seen: StandbySeen { name: name.to_owned(), addresses, trouble: None, capacity }, pace, since: 0 }
 }
 
-/// A primary of ten replicas and its standbys, half a second after the other.
+/// A primary of ten replicas and its standbys, in steps of half a second.
 pub struct World {
     pub spec: Validated,
     pub memory: Memory,
@@ -69,19 +69,19 @@ pub struct World {
     pub replicas: i32,
     pub ready: i32,
     pub errors: (KpiState, f64),
-    /// Requests behind that number, and the range of its query.
+    /// Requests behind the errors, and the range of the query.
     pub volume: Volume,
     pub reach: SignedDuration,
-    /// Scrape targets behind that number.
+    /// Scrape targets behind the errors.
     pub targets: Option<u32>,
-    /// Milliseconds between two scrapes, and by which the time of one differs from look to look.
+    /// Milliseconds between two scrapes, and the jitter of a scrape's time between turns.
     pub scrapes: (i64, i64),
     pub fars: Vec<Far>,
     pub manual_override: Option<ManualOverride>,
     pub correlated_failures: bool,
     pub due: i64,
     pub last: Option<FailoverDecision>,
-    /// Where requests went, whenever that changed.
+    /// The active backend after each change, with its time.
     pub moves: Vec<(i64, String)>,
 }
 
@@ -92,7 +92,7 @@ impl World {
         world
     }
 
-    /// The same before the first look.
+    /// The same before the first turn.
     pub fn young(spec: Validated) -> Self {
         Self {
             spec,
@@ -168,7 +168,7 @@ impl World {
         decision
     }
 
-    /// Half a second passes: standbys and the primary come as asked, and who is due looks.
+    /// Half a second passes: the standbys follow their claims, and a turn takes place if it is due.
     pub fn step(&mut self) {
         self.millis += 500;
         for far in &mut self.fars {
@@ -197,7 +197,7 @@ impl World {
         self.last.clone().unwrap()
     }
 
-    /// The primary has so many ready replicas; the shell looks at once when they fall.
+    /// Sets the ready replicas of the primary. If they decrease, a turn takes place immediately, as in the controller.
     pub fn ready(&mut self, ready: i32) {
         let falls = ready < self.ready;
         self.ready = ready;
@@ -229,7 +229,7 @@ impl World {
         assert_eq!(found, (state, code, weight), "{:?}", self.last);
     }
 
-    /// Runs until it stands so; the milliseconds that took.
+    /// Runs until the state is reached. Returns the elapsed milliseconds.
     pub fn until(&mut self, state: State, limit: i64) -> i64 {
         let begin = self.millis;
         while self.state() != state {
@@ -239,7 +239,7 @@ impl World {
         self.millis - begin
     }
 
-    /// A standby has so many ready replicas and needs none itself.
+    /// Sets the ready replicas and maxReplicas of a standby that needs none itself.
     pub fn has(&mut self, far: usize, ready: i32, most: i32) {
         self.fars[far].seen.capacity = Some(Capacity { ready, own: 0, most });
     }
@@ -249,7 +249,7 @@ impl World {
     }
 }
 
-/// Requests are all at `b`, since the primary is dead.
+/// A service with all requests at `b`, because the primary is down.
 pub fn away(spec: Validated) -> World {
     let mut world = World::new(spec);
     world.ready(0);

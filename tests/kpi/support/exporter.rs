@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::Server;
 
-/// A scrape target: a counter that grows steadily, a gauge, two pods' utilisation, and a gauge with its own times.
+/// A scrape target: a steadily growing counter, a gauge, the utilisation of two pods, and a gauge with its own timestamps.
 pub struct Exporter {
     pub server: Server,
     per_second: Arc<AtomicU64>,
@@ -47,17 +47,17 @@ impl Exporter {
         }
     }
 
-    /// It has had an error: the series of that status code is there from now on.
+    /// Adds an error: the series of that status code exists from now on.
     pub fn fail(&self) {
         self.failed.store(true, Ordering::Relaxed);
     }
 
-    /// The gauge with its own times stays where it is. Prometheus does not mark the end of such a series.
+    /// Stops the gauge with its own timestamps. Prometheus does not mark such a series as stale.
     pub fn stop_pushing(&self) {
         self.stopped_at.store(Timestamp::now().as_millisecond(), Ordering::Relaxed);
     }
 
-    /// Requests in each second since it started; raising it makes the counter jump.
+    /// Sets the requests a second since the start; a higher rate makes the counter jump.
     pub fn set_per_second(&self, rate: u64) {
         self.per_second.store(rate, Ordering::Relaxed);
     }

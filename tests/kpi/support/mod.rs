@@ -1,4 +1,4 @@
-//! What the tests are made of: an exporter, a real Prometheus, a proxy that lies about time, a server that records.
+//! Shared by the tests: an exporter, a real Prometheus, a proxy that reports wrong times, a server that records requests.
 
 mod exporter;
 mod prometheus;
@@ -25,7 +25,7 @@ pub const LOAD: Goal = Goal::PerReplica(100.0);
 pub const AVERAGE: Goal = Goal::Average(0.5);
 pub const OBJECTIVE: Goal = Goal::AtMost(0.25);
 
-/// A server on a free port of the loopback; ends when it is dropped.
+/// A server on a free loopback port; it is stopped on drop.
 pub struct Server {
     pub address: String,
     _stop: oneshot::Sender<()>,
@@ -36,7 +36,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (stop, stopped) = oneshot::channel::<()>();
-        // Gracefully, since a connection that is kept alive would outlive its listener.
+        // Gracefully, since a kept connection would outlive its listener.
         let serve = axum::serve(listener, router).with_graceful_shutdown(async { drop(stopped.await) });
         tokio::spawn(async { serve.await.unwrap() });
         Self { address, _stop: stop }
@@ -58,19 +58,19 @@ pub fn rule(goal: Goal, query: &str) -> KpiRule {
     }
 }
 
-/// One and the same service.
+/// The service of all queries.
 pub fn asker() -> Asker {
     Asker::new("shop", "checkout", Criticality::Critical)
 }
 
-/// Asks anew, whatever is known.
+/// Queries again, without cached answers.
 pub async fn ask(reader: &KpiReader, goal: Goal, query: &str) -> Sample {
     let mut samples: BTreeMap<String, Sample> =
         reader.ask(&asker(), &[rule(goal, query)], Duration::ZERO).await;
     samples.remove("k").expect("each rule has a sample")
 }
 
-/// Waits until `look` has something; fails with `what` after `limit`.
+/// Waits until `look` returns a value; fails with `what` after `limit`.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(
     what: &str,
     limit: Duration,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Exporter, eventually};
 
-/// A real Prometheus that scrapes the exporters every second, behind the path `/prometheus` as many are.
+/// A real Prometheus that scrapes the exporters every second, under the path `/prometheus` as in many installations.
 pub struct Prometheus {
     pub url: String,
     process: Child,
@@ -40,7 +40,7 @@ impl Prometheus {
         started
     }
 
-    /// Until each target was scraped often enough to fill a window of five seconds.
+    /// Waits until each target was scraped often enough to fill a window of five seconds.
     async fn wait_for_scrapes(&self, targets: usize) {
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let url = format!("{}/api/v1/query?query=count(count_over_time(app_queue[1m])>=7)", self.url);

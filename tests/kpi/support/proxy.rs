@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::Server;
 
-/// Stands before a Prometheus and lies: about the time, or by repeating old answers, or by adding warnings.
+/// A proxy in front of Prometheus that changes times, repeats old answers, or adds warnings.
 pub struct Proxy {
     pub server: Server,
     lie: Arc<Mutex<Lie>>,
@@ -17,7 +17,7 @@ pub struct Proxy {
 
 #[derive(Clone, Default)]
 pub struct Lie {
-    /// Added to every time that Prometheus gives.
+    /// Added to every time in Prometheus' answers.
     pub shift: f64,
     /// Repeat the last answer to each query.
     pub frozen: bool,
@@ -60,7 +60,7 @@ impl Proxy {
     }
 }
 
-/// Moves the evaluation's time, and the times that are values in the evidence probe.
+/// Shifts the evaluation time, and the times that are values of the evidence query.
 fn shift(series: &mut Value, by: f64) {
     series["value"][0] = json!(series["value"][0].as_f64().unwrap() + by);
     let part = series["metric"]["plimsoll"].as_str().unwrap_or_default();

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::Server;
 
-/// Answers every query with the number 1, taken now from one target, and keeps the requests.
+/// Answers every query with the number 1, sampled now from one target, and records the requests.
 pub struct Recorder {
     pub server: Server,
     shared: Arc<Shared>,
@@ -31,9 +31,9 @@ pub struct Request {
 
 #[derive(Clone, Default)]
 pub struct Behaviour {
-    /// Before it answers.
+    /// Delay before the answer.
     pub delay: Duration,
-    /// Instead of the answer.
+    /// Status and body instead of the answer.
     pub instead: Option<(u16, String)>,
 }
 

@@ -25,7 +25,7 @@ pub fn cargo(arguments: &[&str]) -> Result<Counts> {
     counted(command(arguments))
 }
 
-/// Tests of the whole workspace, always with the same profile and features: otherwise cargo builds the dependencies anew.
+/// Tests of the whole workspace, always with the same profile and features: otherwise cargo rebuilds the dependencies.
 pub fn tests(which: &[&str]) -> Command {
     let profile = ["test", "--profile", Profile::Suite.name()];
     let mut command = command(&[&profile[..], &["--workspace", "--features=real"]].concat());
@@ -40,24 +40,24 @@ pub fn tests_with(variable: &str, value: &OsStr, which: &[&str]) -> Command {
     command
 }
 
-/// Tests of real programs at a time: they wait for these most of their time, also on two cores.
+/// Number of concurrent tests of real programs: they spend most of their time waiting, so two cores can run more than two.
 const AT_A_TIME: &str = "4";
 
-/// Runs tests of real programs. What failed is run once more, one after the other: on a busy machine a deadline may pass
-/// that is none of Plimsoll's. What holds then counts, and is reported as flaky, as in e2e.
+/// Runs tests of real programs, and the failed ones a second time, one after the other: on a busy machine a test may miss a
+/// deadline through no fault of Plimsoll. A test that passes then counts as passed, and is reported as flaky, as in e2e.
 pub fn twice(tests: impl Fn() -> Command) -> Result<Counts> {
     let mut first = tests();
     first.arg("--no-fail-fast").env(THREADS, AT_A_TIME);
-    let (counts, wrong) = watched(first)?;
-    if wrong.is_empty() {
+    let (counts, failed_names) = watched(first)?;
+    if failed_names.is_empty() {
         return Ok(counts);
     }
-    println!("once more: {}", wrong.join(", "));
+    println!("second try: {}", failed_names.join(", "));
     let mut second = tests();
-    second.args(["--no-fail-fast", "--", "--exact"]).args(&wrong).env(THREADS, "1");
-    let (again, still) = watched(second)?;
-    let flaky = wrong.into_iter().filter(|name| !still.contains(name)).collect();
-    // A crash has no name to be run again by.
+    second.args(["--no-fail-fast", "--", "--exact"]).args(&failed_names).env(THREADS, "1");
+    let (again, failed_again) = watched(second)?;
+    let flaky = failed_names.into_iter().filter(|name| !failed_again.contains(name)).collect();
+    // A crashed program reports no test name, so it cannot be run again.
     let (passed, failed) = (counts.passed + again.passed, counts.crashed + again.failed);
     Ok(Counts { passed, failed, flaky, ..Counts::default() })
 }
@@ -67,12 +67,12 @@ pub fn counted(command: Command) -> Result<Counts> {
     Ok(watched(command)?.0)
 }
 
-/// Runs `cargo`, shows what it prints, and counts the tests that it ran; one that runs none counts as one. Beside the
-/// counts the names of those that failed.
+/// Runs `cargo`, shows its output, and counts its tests; a command without tests counts as one. Also returns the names of
+/// the failed tests.
 fn watched(mut command: Command) -> Result<(Counts, Vec<String>)> {
     let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
     let output = child.stdout.take().context("cargo has no output")?;
-    let (mut counts, mut wrong) = (Counts::default(), Vec::new());
+    let (mut counts, mut failed_names) = (Counts::default(), Vec::new());
     let (mut begun, mut ended) = (0, 0);
     for line in BufReader::new(output).lines() {
         let line = line?;
@@ -82,13 +82,13 @@ fn watched(mut command: Command) -> Result<(Counts, Vec<String>)> {
             counts.passed += passed;
             counts.failed += failed;
         }
-        wrong.extend(failed_test(&line));
+        failed_names.extend(failed_test(&line));
         if !line.starts_with("test ") || !line.ends_with("... ok") {
             println!("{line}");
         }
     }
     let success = child.wait()?.success();
-    // A program that crashed names no test and has no result.
+    // A crashed program prints no test name and no result.
     counts.crashed = begun - ended.min(begun);
     if !success && counts.failed + counts.crashed == 0 {
         counts.crashed = 1;
@@ -97,10 +97,10 @@ fn watched(mut command: Command) -> Result<(Counts, Vec<String>)> {
     if success && begun == 0 {
         counts.passed = 1;
     }
-    Ok((counts, wrong))
+    Ok((counts, failed_names))
 }
 
-/// Whether a line such as `running 3 tests` begins the output of a program.
+/// Whether this line, such as `running 3 tests`, begins the output of a test program.
 fn begins(line: &str) -> bool {
     let count = line.strip_prefix("running ").and_then(|rest| rest.split_once(' '));
     count.is_some_and(|(count, tests)| count.parse::<usize>().is_ok() && tests.starts_with("test"))

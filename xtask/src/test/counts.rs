@@ -1,22 +1,22 @@
-//! What was counted, and how long each step took.
+//! Counts of passed and failed tests, and the duration of each step.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use plimsoll_e2e::cases;
 
-/// What was counted.
+/// Counts of passed and failed tests.
 #[derive(Debug, Default)]
 pub struct Counts {
-    /// Tests that held.
+    /// Passed tests.
     pub passed: usize,
-    /// Tests that did not.
+    /// Failed tests.
     pub failed: usize,
-    /// Programs among the latter that ended without a result.
+    /// Test programs that ended without a result; they are also counted as failed.
     pub crashed: usize,
-    /// Tests that held only at their second try.
+    /// Tests that passed only on the second try.
     pub flaky: Vec<String>,
-    /// Each step and the time that it took.
+    /// Each step and its duration.
     pub steps: Vec<(String, Duration)>,
 }
 
@@ -28,12 +28,12 @@ impl From<cases::Counts> for Counts {
 }
 
 impl Counts {
-    /// So many that held.
-    pub fn right(passed: usize) -> Self {
+    /// Counts of passed tests only.
+    pub fn passed(passed: usize) -> Self {
         Self { passed, ..Self::default() }
     }
 
-    /// Adds what others counted, as part of the same step.
+    /// Adds other counts, as part of the same step.
     pub fn add(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed += other.failed;
@@ -41,7 +41,7 @@ impl Counts {
         self.flaky.extend(other.flaky);
     }
 
-    /// Runs one step and adds what it counted; a step that can't run has failed.
+    /// Runs one step and adds its counts; a step that returns an error counts as one failure.
     pub fn step(&mut self, name: &str, run: impl FnOnce() -> Result<Self>) {
         println!("==> {name}");
         let begin = Instant::now();
@@ -51,7 +51,7 @@ impl Counts {
         });
         let took = begin.elapsed();
         let Self { passed, failed, .. } = counts;
-        println!("<== {name}: {passed} right, {failed} wrong, {:.0} s", took.as_secs_f64());
+        println!("<== {name}: {passed} passed, {failed} failed, {:.0} s", took.as_secs_f64());
         self.add(counts);
         self.steps.push((name.to_owned(), took));
     }

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: everything, in the order in which a mistake is found soonest. Ends with the counts of all.
+//! `cargo xtask test`: runs all tests, the fastest to find a mistake first. The last line has the total counts.
 
 mod cargo;
 mod counts;
@@ -25,54 +25,54 @@ use self::{
 };
 use crate::{chart, series};
 
-/// What needs no program but those of this workspace.
+/// Tests that need only the programs of this workspace.
 const UNIT: &[&str] =
     &["--lib", "--bins", "--test=it", "--test=drain", "--test=stories", "--test=faults", "--test=eviction"];
-/// What needs an API server, but no nodes.
+/// Tests that need an API server, but no nodes.
 const API_SERVER: &[&str] = &["--test=conformance", "--test=refused", "--test=real"];
-/// More tests than this that hold only when they are tried again fail the run: it would prove little.
+/// The run fails with more flaky tests than this: it would prove little.
 const FLAKY_MAX: usize = 2;
 
-/// Runs every step, also after one that failed.
+/// Runs every step, even after a failed one.
 pub fn run() -> Result<()> {
     let begin = Instant::now();
     let mut counts = Counts::default();
-    // Beside cargo's own steps: neither keeps two cores busy by itself.
+    // In parallel with cargo's steps: neither alone keeps two cores busy.
     let programs = Beside::start(move || {
         Cluster::prepare()?;
-        println!("the programs of the cluster are there after {:.0} s", begin.elapsed().as_secs_f64());
-        Ok(Counts::right(1))
+        println!("the programs of the cluster are built after {:.0} s", begin.elapsed().as_secs_f64());
+        Ok(Counts::passed(1))
     });
     counts.step("format", || cargo(&["fmt", "--all", "--check"]));
-    // All at once: those of one step leave a core idle.
+    // One build of all tests: building those of one step leaves a core idle.
     counts.step("Clippy and build of all tests", || counted(tests(&["--no-run", "--all-targets"])));
     counts.step("unit, property, stories and generated files", || counted(tests(UNIT)));
     counts.step("doc tests", || counted(tests(&["--doc"])));
     counts.step("programs", || programs.join());
-    counts.step("build of the images", || Built::make(Profile::Suite).map(|_| Counts::right(1)));
+    counts.step("build of the images", || Built::make(Profile::Suite).map(|_| Counts::passed(1)));
     real_programs(&mut counts);
-    counts.step("chart", || chart::check(&Cluster::attach()?).map(Counts::right));
+    counts.step("chart", || chart::check(&Cluster::attach()?).map(Counts::passed));
     counts.step("e2e", || cases::run(None).map(Counts::from));
     counts.print_times();
-    println!("all of it took {:.0} s", begin.elapsed().as_secs_f64());
+    println!("the whole run took {:.0} s", begin.elapsed().as_secs_f64());
     judge(&mut counts)
 }
 
-/// Tests of real programs, and the start of the cluster. They mostly wait, so some run beside the others.
+/// Runs the tests of real programs and starts the cluster. They mostly wait, so some of them run in parallel.
 fn real_programs(counts: &mut Counts) {
     let cluster =
-        Beside::start(|| Cluster::up(&Options { nodes: 2, ..Options::default() }).map(|_| Counts::right(1)));
+        Beside::start(|| Cluster::up(&Options { nodes: 2, ..Options::default() }).map(|_| Counts::passed(1)));
     let api_server = Beside::start(|| twice(|| tests(API_SERVER)));
     counts.step("versions of HAProxy and NGINX", || {
-        println!("the balancers of this system are {}", versions(Path::new(""))?.join(" and "));
-        Ok(Counts::right(1))
+        println!("the installed balancers are {}", versions(Path::new(""))?.join(" and "));
+        Ok(Counts::passed(1))
     });
     for (name, with) in
         [("kpi", "Prometheus"), ("haproxy", "HAProxy"), ("nginx", "NGINX"), ("agent", "HAProxy")]
     {
         counts.step(&format!("real {with}: {name}"), || twice(|| tests(&[&format!("--test={name}")])));
     }
-    // After those of this system: with more at the same time two cores are too slow for the deadlines of the tests.
+    // After the tests of the installed balancers: with more in parallel, two cores are too slow for the tests' deadlines.
     for release in Release::ALL {
         counts
             .step(&format!("real HAProxy and NGINX of Debian {}", release.name()), || balancers_of(release));
@@ -88,14 +88,14 @@ fn real_programs(counts: &mut Counts) {
     }
 }
 
-/// The tests of the balancers with those of another release.
+/// Runs the balancer tests with the programs of another release.
 fn balancers_of(release: Release) -> Result<Counts> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let programs = release.programs()?;
     let versions = versions(&programs)?;
     println!("the balancers of Debian {} are {}", release.name(), versions.join(" and "));
     if let Some(moved) = series::moved(release, &versions)? {
-        // No fault of the change under test: the packages of a testing release change at any time.
+        // Not a failure of the change under test: the packages of a testing release change at any time.
         println!("note: {moved}");
     }
     let paths = std::iter::once(programs).chain(std::env::split_paths(&path));
@@ -103,7 +103,7 @@ fn balancers_of(release: Release) -> Result<Counts> {
     twice(|| tests_with("PATH", &path, &["--test=haproxy", "--test=agent", "--test=nginx"]))
 }
 
-/// A step that runs beside others until it is joined.
+/// A step that runs in parallel with others until it is joined.
 struct Beside(JoinHandle<Result<Counts>>);
 
 impl Beside {
@@ -112,15 +112,15 @@ impl Beside {
     }
 
     fn join(self) -> Result<Counts> {
-        self.0.join().map_err(|_| anyhow!("it panicked"))?
+        self.0.join().map_err(|_| anyhow!("the step panicked"))?
     }
 }
 
-/// Prints the closing line, and fails if something did.
+/// Prints the last line, and fails if a test failed.
 fn judge(counts: &mut Counts) -> Result<()> {
     let flaky = &counts.flaky;
     if !flaky.is_empty() {
-        println!("flaky, right at the second try only: {}", flaky.join(", "));
+        println!("flaky, passed on the second try only: {}", flaky.join(", "));
     }
     if flaky.len() > FLAKY_MAX {
         println!("{} tests are flaky; at most {FLAKY_MAX} are allowed", flaky.len());

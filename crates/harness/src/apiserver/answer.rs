@@ -1,4 +1,4 @@
-//! The answer to a request that has arrived.
+//! The response to a request that has arrived.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use super::{
     watch,
 };
 
-/// What an object is answered as of which only metadata is wanted; a list of such objects has `List` behind the kind.
+/// The kind of a response with metadata only; for a list `List` is appended to the kind.
 const METADATA_KIND: &str = "PartialObjectMetadata";
 const METADATA_VERSION: &str = "meta.k8s.io/v1";
 
@@ -34,7 +34,7 @@ impl ApiServer {
         parts: &http::request::Parts,
         body: &Bytes,
     ) -> Response<AnswerBody> {
-        let kinds = self.look(|state| state.kinds.clone());
+        let kinds = self.read(|state| state.kinds.clone());
         let (call, result) = match Route::of(parts, body, &kinds) {
             Ok(Route::Discovery(group)) => {
                 (Call::new(client, "discover", &group), discovery(&kinds, &group).map(Some))
@@ -61,7 +61,7 @@ impl ApiServer {
         response(code, &value, retry_after)
     }
 
-    /// `None` if it is a watch.
+    /// Carries out the call; `None` for a watch.
     fn carry_out(&self, client: &str, request: &Request) -> Result<Option<(u16, Value)>, Failure> {
         let now = self.now();
         let answer = self.write(|state| {
@@ -79,11 +79,11 @@ impl ApiServer {
     }
 
     fn list(&self, client: &str, request: &Request) -> Value {
-        self.look(|state| {
+        self.read(|state| {
             let behind = state.faults.staleness(&request.target(client));
             let (resource, namespace) = (request.kind.resource(), request.namespace.as_deref());
             let number = |text: &str| text.parse::<usize>().ok();
-            // All pages are of the version of the first one; the token has it, and the number of sent items.
+            // All pages are of the version of the first page; the token has that version and the number of sent items.
             let token = request.query.get("continue").and_then(|token| token.split_once('.'));
             let (version, first) = match token {
                 Some((version, first)) => (version.parse().unwrap_or_default(), number(first).unwrap_or(0)),

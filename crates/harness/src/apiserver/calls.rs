@@ -1,12 +1,12 @@
-//! What clients have asked for.
+//! The calls of the clients.
 
 use jiff::Timestamp;
 
 use super::{failure::Failure, request::Request};
 
-/// Every kind of call on resources that the controller makes; beside them there is discovery. The conformance test makes
-/// all of them on this server and on the real one, and compares the answers. A custom resource as a target is called as the
-/// ScalableService is.
+/// All kinds of calls on resources that the controller makes, besides discovery. The conformance test makes all of them on
+/// this server and on the real one, and compares the responses. A custom resource as a target has the calls of the
+/// ScalableService.
 pub const CALLS: &[&str] = &[
     "create events",
     "create leases",
@@ -74,18 +74,18 @@ pub const CALLS: &[&str] = &[
     "watch statefulsets",
 ];
 
-/// One call and its answer.
+/// One call and its result.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
     /// When it was answered.
     pub at: Timestamp,
-    /// Whose it was.
+    /// The client.
     pub client: String,
-    /// What kind of call: one of [`CALLS`], or `discover GROUP/VERSION`.
+    /// The kind of call: one of [`CALLS`], or `discover GROUP/VERSION`.
     pub shape: String,
     /// Namespace and name of the object.
     pub object: (String, String),
-    /// HTTP status of the answer.
+    /// HTTP status of the response.
     pub code: u16,
 }
 
@@ -105,13 +105,13 @@ impl Call {
         Self { shape: request.shape(), object, ..Self::new(client, "", "") }
     }
 
-    /// Whether the conformance test knows calls like this.
+    /// Checks that the conformance test covers calls of this kind.
     pub(super) fn check(&self) -> Result<(), Failure> {
         let known = CALLS.contains(&self.shape.as_str());
         if known { Ok(()) } else { Err(Failure::not_implemented(&self.shape)) }
     }
 
-    /// Whether it asks for a change.
+    /// Whether it is a write.
     #[must_use]
     pub fn is_write(&self) -> bool {
         ["create", "update", "patch", "delete"].iter().any(|verb| self.shape.starts_with(verb))

@@ -1,4 +1,4 @@
-//! A client's connection to the server: the `tower` service, and the faults that its requests meet.
+//! A client's connection to the server: the `tower` service, and the faults that apply to its requests.
 
 use std::{
     sync::Arc,
@@ -22,7 +22,7 @@ use super::{
     server::ApiServer,
 };
 
-/// One client's way to the server.
+/// The connection of one client to the server.
 #[derive(Clone)]
 pub(super) struct Connection {
     server: ApiServer,
@@ -66,7 +66,7 @@ impl tower::Service<http::Request<Body>> for Connection {
                     Effect::Stale(_) => {}
                 }
             }
-            // A request that was sent arrives, whether or not its sender goes on waiting.
+            // A sent request arrives even if its sender stops waiting.
             let arrival = tokio::spawn(async move {
                 sleep(latency).await;
                 let answer = server.answer(&client, &parts, &body);
@@ -81,7 +81,7 @@ impl tower::Service<http::Request<Body>> for Connection {
 }
 
 impl ApiServer {
-    /// A client named `name` with the retries that kube's own has (429, 503 and 504, up to 15 times).
+    /// A client named `name` with the retries of kube's default client (429, 503 and 504, up to 15 times).
     #[must_use]
     pub fn client(&self, name: &str) -> Client {
         let service = ServiceBuilder::new()
@@ -90,7 +90,7 @@ impl ApiServer {
         Client::new(service, "default")
     }
 
-    /// A client named `name` that asks once.
+    /// A client named `name` without retries.
     #[must_use]
     pub fn client_without_retries(&self, name: &str) -> Client {
         Client::new(self.connection(name), "default")
@@ -100,8 +100,7 @@ impl ApiServer {
         Connection::new(self.clone(), name)
     }
 
-    /// Waits until a fault that swallows requests or answers is over. What the client then sees is a connection that is
-    /// reset.
+    /// Waits until a fault that drops requests or responses ends. The client then gets a connection reset.
     async fn reset_after(
         &self,
         client: &str,
@@ -119,13 +118,13 @@ impl ApiServer {
     }
 
     fn effects(&self, client: &str, parts: &http::request::Parts, body: &Bytes) -> Vec<Effect> {
-        let kinds = self.look(|state| state.kinds.clone());
+        let kinds = self.read(|state| state.kinds.clone());
         let route = Route::of(parts, body, &kinds);
         let target = match &route {
             Ok(Route::Resource(request)) => request.target(client),
             _ => Target { client, verb: "discover", resource: "", subresource: None },
         };
-        self.look(|state| state.faults.on(&target))
+        self.read(|state| state.faults.on(&target))
     }
 
     fn refuse(

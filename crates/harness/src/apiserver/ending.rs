@@ -1,4 +1,4 @@
-//! The end of an object: at once, or after its finalizers and its grace period.
+//! Deletion of an object: immediate, or after its finalizers and its grace period.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -8,8 +8,8 @@ use super::{
     times::seconds,
 };
 
-/// Ends an object: at once, or by a mark if finalizers or, of a pod on a node, its grace period come first. Returns it if
-/// it is still there.
+/// Deletes an object, or sets its deletionTimestamp if it has finalizers or, for a pod on a node, a grace period. Returns
+/// the object if it still exists.
 pub(crate) fn end(store: &mut Store, key: &Key, now: Timestamp) -> Option<Value> {
     let object = store.get(key)?;
     let finalizers = object.pointer("/metadata/finalizers").and_then(Value::as_array);
@@ -38,7 +38,7 @@ pub(crate) fn end(store: &mut Store, key: &Key, now: Timestamp) -> Option<Value>
     None
 }
 
-/// Seconds that a pod has to end; none if nothing of it runs.
+/// Grace period of a pod in seconds; 0 if none of its containers can run.
 fn grace_period(pod: &Value) -> i64 {
     let ended = matches!(pod.pointer("/status/phase").and_then(Value::as_str), Some("Succeeded" | "Failed"));
     if pod.pointer("/spec/nodeName").is_none() || ended {

@@ -1,4 +1,4 @@
-//! The subresource eviction of pods, and the PodDisruptionBudgets that it keeps to (policy/v1).
+//! The subresource eviction of pods, and the PodDisruptionBudgets that it respects (policy/v1).
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::pods::is_ready;
 
-/// Checks that the budget of `pod` allows its eviction, and takes note of the eviction in the status of the budget.
+/// Checks that the budget of `pod` allows its eviction, and records the eviction in the status of the budget.
 pub(crate) fn take_from_budget(store: &mut Store, pod: &Value, now: Timestamp) -> Result<(), Failure> {
     if !counts(pod) {
         return Ok(());
@@ -51,7 +51,7 @@ pub(crate) fn take_from_budget(store: &mut Store, pod: &Value, now: Timestamp) -
     Ok(())
 }
 
-/// Whether budgets count the pod; one without a phase is pending.
+/// Whether budgets count the pod; a pod without a phase is pending.
 fn counts(pod: &Value) -> bool {
     let phase = pod.pointer("/status/phase").and_then(Value::as_str).unwrap_or("Pending");
     phase == "Running" && pod.pointer("/metadata/deletionTimestamp").is_none()

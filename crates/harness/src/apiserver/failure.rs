@@ -1,4 +1,4 @@
-//! Answers that are no success, as the API server words them (`metav1.Status`).
+//! Error responses in the API server's wording (`metav1.Status`).
 
 use serde_json::{Value, json};
 
@@ -34,12 +34,12 @@ impl Failure {
         Self::new(404, "NotFound", format!("{} {name:?} not found", kind.resource())).about(kind, name)
     }
 
-    /// The path leads nowhere. The real server answers this with plain text instead of a Status.
+    /// The path does not exist. The real server responds with plain text instead of a Status.
     pub(crate) fn no_such_path() -> Self {
         Self::new(404, "", "404 page not found\n".to_owned())
     }
 
-    /// The kind, or its version, is not served. Only groups that are built in answer this with a Status.
+    /// The kind or its version is not served. Only built-in groups respond with a Status.
     pub(crate) fn not_served(group: &str, kinds: &[Kind]) -> Self {
         if kinds.iter().any(|kind| kind.is_built_in() && kind.group == group) {
             let message = "the server could not find the requested resource".to_owned();
@@ -54,13 +54,13 @@ impl Failure {
         Self::new(409, "AlreadyExists", message).about(kind, name)
     }
 
-    /// The object was changed since it was read, or is another one.
+    /// The object has changed since it was read, or was recreated.
     pub(crate) fn conflict(kind: &Kind, name: &str, why: &str) -> Self {
         let message = format!("Operation cannot be fulfilled on {} {name:?}: {why}", kind.resource());
         Self::new(409, "Conflict", message).about(kind, name)
     }
 
-    /// A deletion is meant for another object of the same name. Its answer names the kind instead of the resource.
+    /// The UID of a deletion's precondition is another object's. The response names the kind instead of the resource.
     pub(crate) fn another_uid(kind: &Kind, name: &str, why: &str) -> Self {
         Self::conflict(&Kind { plural: kind.kind, ..kind.clone() }, name, why)
     }
@@ -71,7 +71,7 @@ impl Failure {
         Self { details: json!({}), ..Self::new(422, "Invalid", message) }
     }
 
-    /// The request itself is not understood.
+    /// The request is malformed.
     pub(crate) fn bad_request(message: String) -> Self {
         Self::new(400, "BadRequest", message)
     }
@@ -83,18 +83,18 @@ impl Failure {
         Self { details, ..Self::new(429, "TooManyRequests", message) }
     }
 
-    /// Tells the client when to ask again.
+    /// Sets the time after which the client may retry.
     pub(crate) fn retry_after(mut self, seconds: u32) -> Self {
         self.details["retryAfterSeconds"] = json!(seconds);
         Self { retry_after: Some(seconds), ..self }
     }
 
-    /// The events after a resource version are not kept any more.
+    /// The events after a resource version were compacted.
     pub(crate) fn expired(from: u64, oldest: u64) -> Self {
         Self::new(410, "Expired", format!("too old resource version: {from} ({oldest})"))
     }
 
-    /// An answer that a test has injected.
+    /// A response injected by a test.
     pub(crate) fn injected(code: u16, retry_after: Option<u32>) -> Self {
         let reason = match code {
             429 => "TooManyRequests",
@@ -111,7 +111,7 @@ impl Failure {
         Self::new(501, "NotImplemented", message)
     }
 
-    /// As the body of an answer or of an ERROR event; plain text if it is a string.
+    /// The body of a response or of an ERROR event; plain text if it is a string.
     pub(crate) fn status(&self) -> Value {
         if self.reason.is_empty() {
             return json!(self.message);

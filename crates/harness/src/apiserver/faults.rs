@@ -1,8 +1,8 @@
-//! What goes wrong between a client and the server: switches that a test sets and takes back.
+//! Faults between a client and the server, which a test switches on and off.
 
 use std::time::Duration;
 
-/// Which requests a fault concerns; what is not given concerns all.
+/// The requests that a fault applies to; an unset field matches all.
 #[derive(Clone, Debug, Default)]
 pub struct Scope {
     client: Option<String>,
@@ -18,7 +18,7 @@ impl Scope {
         Self::default()
     }
 
-    /// Those of one client.
+    /// The requests of one client.
     #[must_use]
     pub fn client(self, client: &str) -> Self {
         Self { client: Some(client.to_owned()), ..self }
@@ -52,7 +52,7 @@ impl Scope {
     }
 }
 
-/// What a scope is compared with.
+/// The properties of a request that a scope is compared with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Target<'a> {
     pub(crate) client: &'a str,
@@ -61,29 +61,29 @@ pub(crate) struct Target<'a> {
     pub(crate) subresource: Option<&'a str>,
 }
 
-/// What happens to a request.
+/// The effect of a fault on a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// It arrives, and is carried out, so much later; also if the client has stopped waiting.
+    /// It arrives and is carried out after this delay, even if the client has stopped waiting.
     Latency(Duration),
-    /// It is answered with this status instead.
+    /// It gets this status as the response and is not carried out.
     Status {
         /// For example 503.
         code: u16,
         /// Seconds in `Retry-After`.
         retry_after: Option<u32>,
     },
-    /// It is carried out, but the answer never arrives. The client sees a reset connection when the fault is over.
+    /// It is carried out, but the response is lost. The client gets a connection reset when the fault ends.
     LostAnswer,
-    /// It never arrives. The client sees a reset connection when the fault is over.
+    /// It is lost. The client gets a connection reset when the fault ends.
     Lost,
     /// The connection is refused.
     Refused,
-    /// A read is answered, and a watch fed, from a cache that is so much behind.
+    /// Reads and watches are served from a cache with this delay.
     Stale(Duration),
 }
 
-/// The switches of one server.
+/// The active faults of one server.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     next: u64,
@@ -103,11 +103,11 @@ impl Faults {
 
     /// The effects on a request, in the order in which they were added.
     pub(crate) fn on(&self, request: &Target<'_>) -> Vec<Effect> {
-        let concerned = self.active.iter().filter(|(_, scope, _)| scope.has(request));
-        concerned.map(|(_, _, effect)| effect.clone()).collect()
+        let matching = self.active.iter().filter(|(_, scope, _)| scope.has(request));
+        matching.map(|(_, _, effect)| effect.clone()).collect()
     }
 
-    /// How far behind the cache is that answers `request`.
+    /// The delay of the cache that serves `request`.
     pub(crate) fn staleness(&self, request: &Target<'_>) -> Duration {
         let delay = |effect: Effect| match effect {
             Effect::Stale(delay) => delay,

@@ -1,4 +1,4 @@
-//! Sets of fields (`fieldsV1`), and the parts of objects that they name: the basis of server-side apply (KEP-555).
+//! Field sets (`fieldsV1`) and the parts of objects that they name: the basis of server-side apply (KEP-555).
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::kinds::{Kind, ListType};
 
-/// One step from an object to a part of it.
+/// One element of a path from an object to one of its parts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Step {
     /// `f:NAME`, a field of an object.
@@ -36,7 +36,7 @@ impl FieldSet {
         self.0.range(path.to_vec()..).next().is_some_and(|next| next.starts_with(path))
     }
 
-    /// As `fieldsV1` has it.
+    /// The set in the format `fieldsV1`.
     pub(crate) fn to_json(&self) -> Value {
         let mut root = json!({});
         for path in &self.0 {
@@ -48,7 +48,7 @@ impl FieldSet {
                 }
             }
         }
-        // What is in the set by itself and has something below it is marked.
+        // A path that is in the set and also has members below it gets the marker `.`.
         for path in &self.0 {
             let node = path.iter().try_fold(&mut root, |at, step| at.get_mut(step.to_string()));
             if let Some(Value::Object(below)) = node
@@ -104,7 +104,7 @@ fn read(fields: &Value, path: &mut Path, paths: &mut BTreeSet<Path>) {
     }
 }
 
-/// Names of the fields on the way, which a list's type depends on.
+/// The names of the fields on the path, which determine the type of a list.
 fn names(path: &[Step]) -> Vec<&str> {
     let field = |step: &'_ Step| matches!(step, Step::Field(_));
     path.iter()
@@ -115,7 +115,7 @@ fn names(path: &[Step]) -> Vec<&str> {
         .collect()
 }
 
-/// Fields of metadata that belong to the system, and those that no manager owns.
+/// Whether the field is maintained by the server and has no manager.
 pub(crate) fn is_system(path: &[Step]) -> bool {
     let system_fields = [
         "name",
@@ -195,7 +195,7 @@ fn is_atomic_map(path: &[Step], kind: &Kind) -> bool {
     }
 }
 
-/// An item of a list by its keys; a key that is not set has its default, which only `protocol` has here.
+/// An item of a list by its keys; an unset key has its default, which exists only for `protocol` here.
 fn item_step(item: &Value, keys: &[String]) -> Step {
     let value = |key: &String| match (item.get(key), key.as_str()) {
         (Some(value), _) => value.clone(),
@@ -261,14 +261,14 @@ pub(crate) fn remove(object: &mut Value, path: &[Step]) {
     }
 }
 
-/// Puts what `config` sets into `object`.
+/// Merges the fields of `config` into `object`.
 pub(crate) fn merge(object: &mut Value, config: &Value, path: &mut Path, kind: &Kind) {
     match (object, config) {
         (Value::Object(object), Value::Object(config)) if !is_atomic_map(path, kind) => {
             for (name, value) in config {
                 path.push(Step::Field(name.clone()));
                 match object.get_mut(name) {
-                    Some(there) => merge(there, value, path, kind),
+                    Some(existing) => merge(existing, value, path, kind),
                     None => drop(object.insert(name.clone(), value.clone())),
                 }
                 path.pop();
@@ -282,10 +282,10 @@ pub(crate) fn merge(object: &mut Value, config: &Value, path: &mut Path, kind: &
             ListType::Map(keys) => {
                 for item in config {
                     let step = item_step(item, &keys);
-                    match items.iter_mut().find(|there| item_step(there, &keys) == step) {
-                        Some(there) => {
+                    match items.iter_mut().find(|existing| item_step(existing, &keys) == step) {
+                        Some(existing) => {
                             path.push(step);
-                            merge(there, item, path, kind);
+                            merge(existing, item, path, kind);
                             path.pop();
                         }
                         None => items.push(item.clone()),

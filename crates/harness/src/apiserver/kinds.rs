@@ -1,4 +1,4 @@
-//! The kinds that the server serves, and what it has to know of each: subresources, generations, list types.
+//! The kinds that the server serves, with their subresources, generations and list types.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub struct Kind {
     pub kind: &'static str,
     /// For example `deployments`.
     pub plural: &'static str,
-    /// Whether its objects are in namespaces.
+    /// Whether its objects are namespaced.
     pub namespaced: bool,
     /// `status`, `scale`, `eviction`.
     pub subresources: &'static [&'static str],
@@ -23,7 +23,7 @@ pub struct Kind {
     pub generation: bool,
     /// How lists are merged by server-side apply.
     pub(crate) lists: Lists,
-    /// Where the scale subresource has its numbers.
+    /// The paths of the scale subresource.
     pub(crate) scale: ScalePaths,
 }
 
@@ -36,7 +36,7 @@ pub(crate) struct ScalePaths {
     pub(crate) selector: Option<&'static str>,
 }
 
-/// Where list types come from.
+/// The origin of the list types.
 #[derive(Clone, Debug)]
 pub(crate) enum Lists {
     /// The built-in kinds, by the name of the field.
@@ -48,11 +48,11 @@ pub(crate) enum Lists {
 /// How a list is merged (KEP-555, `x-kubernetes-list-type`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ListType {
-    /// As a whole.
+    /// The list is replaced as a whole.
     Atomic,
-    /// Of scalars, each an item of its own.
+    /// A set of scalars.
     Set,
-    /// Of objects that are identified by these fields.
+    /// Objects, identified by these fields.
     Map(Vec<String>),
 }
 
@@ -80,7 +80,7 @@ impl Kind {
         Self { namespaced: false, ..self }
     }
 
-    /// A namespaced custom resource with a status and, where `schema` has none, atomic lists.
+    /// A namespaced custom resource with a status. Lists without a type in `schema` are atomic.
     #[must_use]
     pub fn custom(
         group: &'static str,
@@ -100,13 +100,13 @@ impl Kind {
         Self { subresources: &["status", "scale"], scale, ..self }
     }
 
-    /// Its name in [`super::CALLS`]: there the ScalableService stands for every custom resource with a scale.
+    /// Its name in [`super::CALLS`], where the ScalableService represents all custom resources with a scale.
     pub(crate) fn called(&self) -> &'static str {
         let scaled = !self.is_built_in() && self.subresources.contains(&"scale");
         if scaled { "scalableservices" } else { self.plural }
     }
 
-    /// The ScalableService, by the CRD that Plimsoll generates.
+    /// The ScalableService with the generated CRD.
     #[must_use]
     pub fn scalable_service() -> Self {
         use kube::CustomResourceExt as _;
@@ -121,7 +121,7 @@ impl Kind {
         Self { subresources: &["status", "scale"], scale, ..kind }
     }
 
-    /// As `apiVersion` has it.
+    /// The `apiVersion` of its objects.
     #[must_use]
     pub fn api_version(&self) -> String {
         if self.group.is_empty() {
@@ -131,18 +131,18 @@ impl Kind {
         }
     }
 
-    /// As error messages have it: `deployments.apps`, `pods`.
+    /// The resource as in error messages: `deployments.apps`, `pods`.
     #[must_use]
     pub fn resource(&self) -> String {
         if self.group.is_empty() { self.plural.to_owned() } else { format!("{}.{}", self.plural, self.group) }
     }
 
-    /// Whether it is part of Kubernetes, and no custom resource.
+    /// Whether it is built into Kubernetes, not a custom resource.
     pub(crate) fn is_built_in(&self) -> bool {
         matches!(self.lists, Lists::BuiltIn)
     }
 
-    /// An object as an item of a list. Only custom resources have their type there.
+    /// An object as an item of a list. Only items of custom resources have apiVersion and kind.
     pub(crate) fn as_item(&self, object: &Value) -> Value {
         let mut item = object.clone();
         if let (true, Some(fields)) = (self.is_built_in(), item.as_object_mut()) {
@@ -151,7 +151,7 @@ impl Kind {
         item
     }
 
-    /// How the list at `path` (names of fields; items are left out) is merged.
+    /// The type of the list at `path` (names of fields, without items).
     pub(crate) fn list_type(&self, path: &[&str]) -> ListType {
         match &self.lists {
             Lists::BuiltIn => built_in_list(path),
@@ -162,7 +162,7 @@ impl Kind {
         }
     }
 
-    /// Its entry in the discovery of its group, and those of its subresources.
+    /// The entries of the kind and its subresources in the discovery of its group.
     pub(crate) fn discovery(&self) -> Vec<Value> {
         let verbs = ["create", "delete", "get", "list", "patch", "update", "watch"];
         let own = json!({

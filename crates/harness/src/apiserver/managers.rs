@@ -1,4 +1,4 @@
-//! Who owns which fields: `metadata.managedFields`, kept by updates and by server-side apply (KEP-555).
+//! Ownership of fields: `metadata.managedFields`, maintained by updates and by server-side apply (KEP-555).
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::{
     kinds::Kind,
 };
 
-/// In whose name something is written.
+/// The field manager of a write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Manager {
     pub(crate) name: String,
@@ -67,36 +67,36 @@ fn write(object: &mut Value, entries: &[Entry], kind: &Kind) {
     object["metadata"]["managedFields"] = owned.map(entry).collect();
 }
 
-/// Takes note of an update: its manager owns what changed, the others own it no more.
+/// Records an update: its manager becomes the only owner of the changed fields.
 pub(crate) fn updated(old: &Value, new: &mut Value, manager: &Manager, kind: &Kind, time: &str) {
     let (before, after) = (FieldSet::of(old, kind), FieldSet::of(new, kind));
-    // Of a built-in kind, which is a struct in the real server.
+    // A built-in kind is a struct in the real server, so its spec and status always exist.
     let is_always = |path: &[Step]| {
         kind.is_built_in() && matches!(path, [Step::Field(name)] if name == "spec" || name == "status")
     };
-    // An item stands for itself: what changes below it has a path of its own.
+    // The path of an item covers the item only; changes below it have paths of their own.
     let is_item = |path: &Path| matches!(path.last(), Some(Step::Item(_)));
     let differs = |path: &Path| !is_item(path) && part(old, path) != part(new, path);
     let mut written = BTreeSet::new();
     for path in after.0.iter().filter(|path| !before.0.contains(*path) || differs(path)) {
-        // What contains it is new as well, if it was not there.
+        // Containers of the field that did not exist are new as well.
         let containers = (1..path.len()).filter_map(|length| path.get(..length));
         let added = containers.filter(|container| part(old, container).is_none() && !is_always(container));
         written.extend(added.map(<[Step]>::to_vec));
         written.insert(path.clone());
     }
-    let gone = |path: &Path| part(old, path).is_some() && part(new, path).is_none();
+    let removed = |path: &Path| part(old, path).is_some() && part(new, path).is_none();
     let mut entries = entries(old);
     for entry in &mut entries {
         let own = entry.is_of(manager);
-        entry.fields.0.retain(|path| !gone(path) && (own || !written.contains(path)));
+        entry.fields.0.retain(|path| !removed(path) && (own || !written.contains(path)));
     }
     own(&mut entries, manager, time, |fields| fields.0.extend(written));
     write(new, &entries, kind);
 }
 
-/// Applies `config` to `old` with force: sets its fields, removes those that the manager set before and sets no more,
-/// unless others own them.
+/// Applies `config` to `old` with force: sets its fields, and removes fields that the manager no longer sets unless another
+/// manager owns them.
 pub(crate) fn applied(old: &Value, config: &Value, manager: &Manager, kind: &Kind, time: &str) -> Value {
     let config_fields = FieldSet::of(config, kind);
     let mut new = old.clone();
@@ -110,11 +110,11 @@ pub(crate) fn applied(old: &Value, config: &Value, manager: &Manager, kind: &Kin
     let others = entries.iter().filter(|entry| !entry.is_of(manager));
     let owned: Vec<&FieldSet> = others.map(|entry| &entry.fields).chain([&config_fields]).collect();
     for path in before.unwrap_or_default().0 {
-        // What contains a field goes with it, unless another manager owns something in it.
+        // Containers of a field are removed with it, unless another manager owns a field in them.
         let parts = (1..=path.len()).filter_map(|length| path.get(..length));
         let mut parts = parts.filter(|part| !matches!(part, [Step::Field(name)] if name == "metadata"));
         let given_up = parts.find(|at| {
-            // A list that is applied without items is in no set of fields, and yet it stays.
+            // A list that is applied without items is in no field set, but it stays.
             part(config, at).is_none() && !owned.iter().any(|fields| fields.covers(at))
         });
         if let Some(given_up) = given_up {

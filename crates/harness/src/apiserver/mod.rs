@@ -1,9 +1,9 @@
-//! An API server in memory: a `tower` service, so that kube's own client and watches talk to it.
+//! An API server in memory: a `tower` service for kube's client and watches.
 //!
-//! It has what the controller uses: list and watch with resource versions and bookmarks, get, create, update, patch
+//! It implements what the controller uses: list and watch with resource versions and bookmarks, get, create, update, patch
 //! (merge, JSON, server-side apply with field managers), delete with preconditions and finalizers, and the
-//! subresources status, scale and eviction. It validates no schema and fills in no default. A call that the
-//! conformance test has not compared with the real kube-apiserver ([`CALLS`]) is refused, which ends a story.
+//! subresources status, scale and eviction. It does not validate schemas or set defaults. A call that the conformance
+//! test does not compare with the real kube-apiserver ([`CALLS`]) is refused and fails the story.
 
 mod answer;
 mod calls;

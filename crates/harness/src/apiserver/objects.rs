@@ -1,4 +1,5 @@
-//! The objects without HTTP, for a test that plays a user and for the controllers of Kubernetes that the harness plays.
+//! Direct access to the objects, without HTTP, for tests that act as a user and for the harness's model of Kubernetes'
+//! controllers.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -20,7 +21,7 @@ pub struct Objects {
 }
 
 impl ApiServer {
-    /// The objects without HTTP, for a user or a controller of Kubernetes that a test acts for.
+    /// Direct access to the objects, without HTTP, for a test that acts as a user or as a controller of Kubernetes.
     #[must_use]
     pub fn objects(&self) -> Objects {
         Objects { server: self.clone() }
@@ -32,10 +33,10 @@ impl Objects {
     #[must_use]
     pub fn get(&self, plural: &str, namespace: &str, name: &str) -> Option<Value> {
         let key = self.key(plural, namespace, name);
-        self.server.look(|state| state.store.get(&key).map(|object| Value::clone(object)))
+        self.server.read(|state| state.store.get(&key).map(|object| Value::clone(object)))
     }
 
-    /// All objects of a kind and a namespace.
+    /// All objects of a kind in a namespace.
     #[must_use]
     pub fn list(&self, plural: &str, namespace: &str) -> Vec<Value> {
         let resource = self.kind(|kind| kind.plural == plural).resource();
@@ -44,25 +45,25 @@ impl Objects {
                 state.store.list(&resource, Some(namespace)).map(|(_, object)| Value::clone(object));
             objects.collect()
         };
-        self.server.look(listed)
+        self.server.read(listed)
     }
 
     /// All objects.
     pub(crate) fn all(&self) -> Vec<Arc<Value>> {
-        self.server.look(|state| state.store.all().map(|(_, object)| Arc::clone(object)).collect())
+        self.server.read(|state| state.store.all().map(|(_, object)| Arc::clone(object)).collect())
     }
 
     /// Every version of an object so far, oldest first.
     #[must_use]
     pub fn history(&self, plural: &str, namespace: &str, name: &str) -> Vec<Value> {
         let key = self.key(plural, namespace, name);
-        self.server.look(|state| {
+        self.server.read(|state| {
             let changes = state.store.changes_after(0).iter().filter(|change| change.key == key);
             changes.map(|change| Value::clone(&change.object)).collect()
         })
     }
 
-    /// `kubectl apply --server-side`: manifests, one or several, in YAML.
+    /// `kubectl apply --server-side` of one or more manifests in YAML.
     pub fn apply(&self, yaml: &str) {
         let documents: Vec<Value> = serde_saphyr::from_multiple(yaml).expect("manifests in YAML");
         for object in documents {
@@ -80,12 +81,12 @@ impl Objects {
         self.merge(plural, namespace, name, None, patch);
     }
 
-    /// The same of a subresource.
+    /// The same for the subresource status.
     pub fn patch_status(&self, plural: &str, namespace: &str, name: &str, patch: Value) {
         self.merge(plural, namespace, name, Some("status"), patch);
     }
 
-    /// `kubectl delete`; nothing if there is no such object.
+    /// `kubectl delete`; does nothing if the object does not exist.
     pub fn delete(&self, plural: &str, namespace: &str, name: &str) {
         if self.get(plural, namespace, name).is_some() {
             let kind = self.kind(|kind| kind.plural == plural);
@@ -100,7 +101,7 @@ impl Objects {
         self.delete(kind.plural, namespace, name);
     }
 
-    /// Creates an object as a controller of Kubernetes does, with its status.
+    /// Creates an object with its status, as a controller of Kubernetes does.
     pub(crate) fn create(&self, object: Value) {
         let kind = self.kind(|kind| object["kind"] == kind.kind);
         let namespace = object["metadata"]["namespace"].as_str().map(str::to_owned);
@@ -112,7 +113,7 @@ impl Objects {
         }
     }
 
-    /// Removes an object at once, as the kubelet does with a pod whose containers have ended.
+    /// Removes an object immediately, as the kubelet does with a pod whose containers have terminated.
     pub(crate) fn remove(&self, plural: &str, namespace: &str, name: &str) {
         let key = self.key(plural, namespace, name);
         self.server.write(|state| state.store.remove(&key));
@@ -154,7 +155,7 @@ impl Objects {
     }
 
     fn kind(&self, is: impl Fn(&Kind) -> bool) -> Kind {
-        let found = self.server.look(|state| state.kinds.iter().find(|kind| is(kind)).cloned());
+        let found = self.server.read(|state| state.kinds.iter().find(|kind| is(kind)).cloned());
         found.expect("the kind is served")
     }
 }

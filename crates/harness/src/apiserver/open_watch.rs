@@ -1,12 +1,12 @@
-//! A watch as the server knows it.
+//! The server's record of an open watch.
 
-/// What becomes of an open watch.
+/// The state of an open watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     Open,
     /// The connection broke.
     Dropped,
-    /// Nothing arrives any more, and neither side notices.
+    /// No more events arrive, and neither side notices.
     HalfOpen,
 }
 

@@ -1,4 +1,4 @@
-//! From an HTTP request to a call of the API.
+//! Parses an HTTP request into an API call.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{failure::Failure, faults::Target, kinds::Kind};
 
-/// How a patch is to be understood.
+/// The type of a patch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PatchType {
     Apply,
@@ -16,7 +16,7 @@ pub(crate) enum PatchType {
     Merge,
 }
 
-/// What is asked for.
+/// The verb of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verb {
     Get,
@@ -29,7 +29,7 @@ pub(crate) enum Verb {
 }
 
 impl Verb {
-    /// As RBAC names it.
+    /// The verb's name in RBAC.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Get => "get",
@@ -57,7 +57,7 @@ pub(crate) struct Request {
     pub(crate) metadata_only: bool,
 }
 
-/// What a path leads to.
+/// The route of a path.
 pub(crate) enum Route {
     /// Discovery of a group and version, as `apps/v1` or `v1`.
     Discovery(String),
@@ -138,7 +138,7 @@ fn query(text: &str) -> BTreeMap<String, String> {
     pairs.map(|(name, value)| (name.to_owned(), decoded(value))).collect()
 }
 
-/// Percent-decodes a value; what the controller sends has no `+`.
+/// Percent-decodes a value; the controller sends no `+`.
 fn decoded(value: &str) -> String {
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.bytes();
@@ -166,7 +166,7 @@ impl Request {
         }
     }
 
-    /// What kind of call it is, without names and contents: `patch(apply) scalableservices/status`.
+    /// The kind of call, without names and contents: `patch(apply) scalableservices/status`.
     pub(crate) fn shape(&self) -> String {
         let verb = match self.verb {
             Verb::Patch(PatchType::Apply) => "patch(apply)",

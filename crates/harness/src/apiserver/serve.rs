@@ -1,4 +1,4 @@
-//! Carries out the calls on resources, as the API server does, but without schemas, defaults and admission.
+//! Carries out the calls on resources as the API server does, but without schemas, defaults and admission.
 
 use std::sync::Arc;
 
@@ -17,12 +17,12 @@ use super::{
     times::seconds,
 };
 
-/// What a call is answered with.
+/// The result of a call.
 #[derive(Debug)]
 pub(crate) enum Answer {
     /// A status code and an object.
     Object(u16, Value),
-    /// The caller makes the list, or begins the watch: it knows what the client may see.
+    /// The caller makes the list or begins the watch, since these depend on the client's faults.
     Read,
 }
 
@@ -83,14 +83,14 @@ impl Call<'_> {
         }
         let body = self.request.body.clone();
         let manager = self.manager("Update");
-        let mut object = self.begun(&key, body);
+        let mut object = self.initialized(&key, body);
         tidy(&mut object);
         managers::updated(&json!({}), &mut object, &manager, &self.request.kind, &self.now.to_string());
         Ok(Value::clone(&self.store.put(key, object)))
     }
 
-    /// A new object with what the server gives it.
-    fn begun(&mut self, key: &Key, mut object: Value) -> Value {
+    /// A new object with the fields that the server sets.
+    fn initialized(&mut self, key: &Key, mut object: Value) -> Value {
         let kind = &self.request.kind;
         *self.uids += 1;
         object["apiVersion"] = json!(kind.api_version());
@@ -114,10 +114,10 @@ impl Call<'_> {
     }
 
     fn update(&mut self) -> Result<Value, Failure> {
-        let there = self.store.get(&self.key()).cloned();
-        // A missing Lease would be created by a replacement without a UID, which no client sends.
-        if there.is_some() || self.request.kind.plural == "leases" {
-            self.check_replaced(there.as_deref(), &self.request.body)?;
+        let existing = self.store.get(&self.key()).cloned();
+        // The real server would create a missing Lease from a replacement without a UID; no client sends one.
+        if existing.is_some() || self.request.kind.plural == "leases" {
+            self.check_replaced(existing.as_deref(), &self.request.body)?;
         }
         let old = self.found()?;
         self.check_version(&old, &self.request.body)?;
@@ -138,9 +138,9 @@ impl Call<'_> {
     }
 
     fn patch(&mut self, type_: PatchType) -> Result<Answer, Failure> {
-        let there = self.store.get(&self.key()).cloned();
+        let existing = self.store.get(&self.key()).cloned();
         if type_ == PatchType::Apply {
-            return self.apply(there);
+            return self.apply(existing);
         }
         let old = self.found()?;
         let mut new = Value::clone(&old);
@@ -156,7 +156,7 @@ impl Call<'_> {
         self.write(&old, new, Some(&manager)).map(|object| Answer::Object(200, object))
     }
 
-    fn apply(&mut self, there: Option<Arc<Value>>) -> Result<Answer, Failure> {
+    fn apply(&mut self, existing: Option<Arc<Value>>) -> Result<Answer, Failure> {
         if self.request.query.get("force").is_none_or(|force| force != "true") {
             return Err(Failure::not_implemented("server-side apply without force"));
         }
@@ -164,12 +164,12 @@ impl Call<'_> {
         let (kind, time) = (self.request.kind.clone(), self.now.to_string());
         let manager = self.manager("Apply");
         let config = self.restricted(&self.request.body);
-        let Some(old) = there else {
+        let Some(old) = existing else {
             if self.request.subresource.is_some() {
                 return Err(Failure::not_found(&kind, &key.name));
             }
-            let begun = self.begun(&key, json!({"metadata": {}}));
-            let mut object = managers::applied(&begun, &config, &manager, &kind, &time);
+            let empty = self.initialized(&key, json!({"metadata": {}}));
+            let mut object = managers::applied(&empty, &config, &manager, &kind, &time);
             tidy(&mut object);
             return Ok(Answer::Object(201, Value::clone(&self.store.put(key, object))));
         };
@@ -177,7 +177,7 @@ impl Call<'_> {
         self.write(&old, new, None).map(|object| Answer::Object(200, object))
     }
 
-    /// What of an applied configuration counts here: of a subresource only its own part.
+    /// The part of an applied configuration that this endpoint may change: for a subresource only its own part.
     fn restricted(&self, config: &Value) -> Value {
         let mut config = config.clone();
         if let (Some(part), Some(fields)) = (self.request.subresource.as_deref(), config.as_object_mut()) {
@@ -190,7 +190,7 @@ impl Call<'_> {
         config
     }
 
-    /// Writes what a client made of `old`: of it only what this endpoint may change.
+    /// Writes `new` over `old`, but only the part that this endpoint may change.
     fn write(&mut self, old: &Value, new: Value, manager: Option<&Manager>) -> Result<Value, Failure> {
         let has_status = self.request.kind.subresources.contains(&"status");
         let mut made = match self.request.subresource.as_deref() {
@@ -216,7 +216,7 @@ impl Call<'_> {
         self.replace(old, made, manager)
     }
 
-    /// Keeps `new` in the place of `old`, unless they are the same.
+    /// Stores `new` instead of `old`, unless they are equal.
     fn replace(&mut self, old: &Value, mut new: Value, manager: Option<&Manager>) -> Result<Value, Failure> {
         let kind = self.request.kind.clone();
         tidy(&mut new);
@@ -263,7 +263,7 @@ impl Call<'_> {
 
     fn evict(&mut self) -> Result<Answer, Failure> {
         let pod = self.found()?;
-        // The real server takes from the budget before it looks at the precondition, too.
+        // The real server also takes from the budget before it checks the precondition.
         take_from_budget(self.store, &pod, self.now)?;
         if let Some(options) = self.request.body.get("deleteOptions") {
             self.check_uid(&pod, options)?;
@@ -284,7 +284,7 @@ impl Call<'_> {
         Ok(())
     }
 
-    /// Checks the precondition in the options of a deletion.
+    /// Checks the UID precondition in the options of a deletion.
     fn check_uid(&self, old: &Value, options: &Value) -> Result<(), Failure> {
         let wanted = options.pointer("/preconditions/uid").and_then(Value::as_str);
         let uid = old.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default();
@@ -300,7 +300,7 @@ impl Call<'_> {
         }
     }
 
-    /// Checks that a replacement is meant for the object that there is, if there is any.
+    /// Checks that the UID of a replacement, if set, is that of the existing object.
     fn check_replaced(&self, old: Option<&Value>, new: &Value) -> Result<(), Failure> {
         let Some(wanted) = new.pointer("/metadata/uid").and_then(Value::as_str) else { return Ok(()) };
         let uid = old.and_then(|old| old.pointer("/metadata/uid")?.as_str()).unwrap_or_default();
@@ -318,7 +318,7 @@ impl Call<'_> {
     }
 }
 
-/// Kinds whose deletion is answered with the object instead of a Status.
+/// Kinds whose deletion returns the object instead of a Status.
 const RETURNED: [&str; 3] = ["pods", "serviceaccounts", "services"];
 
 fn set(object: &mut Value, pointer: &str, value: Value) {
@@ -329,7 +329,7 @@ fn set(object: &mut Value, pointer: &str, value: Value) {
     *at = value;
 }
 
-/// Makes a field of `object` the same as that of `from`.
+/// Copies a field of `from` to `object`, or removes it if `from` has none.
 fn copy(object: &mut Value, from: &Value, field: &str) {
     match from.get(field) {
         Some(value) => object[field] = value.clone(),
@@ -341,7 +341,7 @@ fn keep(object: &mut Value, old: &Value, field: &str) {
     copy(&mut object["metadata"], &old["metadata"], field);
 }
 
-/// Removes what the server does not keep if it is empty.
+/// Removes empty fields of metadata, which the server does not store.
 fn tidy(object: &mut Value) {
     let is_empty = |value: &Value| match value {
         Value::Object(fields) => fields.is_empty(),
@@ -353,8 +353,8 @@ fn tidy(object: &mut Value) {
     }
 }
 
-/// Whether what `metadata.generation` counts differs: more than metadata and status. Deployments count annotations too,
-/// which their ReplicaSets get.
+/// Whether the change raises `metadata.generation`: it is outside of metadata and status. A Deployment's annotations count
+/// too, since its ReplicaSets get them.
 fn differ(kind: &Kind, old: &Value, new: &Value) -> bool {
     if kind.kind == "Deployment" && old["metadata"].get("annotations") != new["metadata"].get("annotations") {
         return true;
@@ -369,7 +369,7 @@ fn differ(kind: &Kind, old: &Value, new: &Value) -> bool {
     rest(old) != rest(new)
 }
 
-/// An object without the times of `managedFields`, which alone are no change.
+/// An object without the times of `managedFields`, which do not count as a change.
 fn without_times(object: &Value) -> Value {
     let mut object = object.clone();
     let managed = object.pointer_mut("/metadata/managedFields").and_then(Value::as_array_mut);

@@ -13,39 +13,39 @@ use super::{
     store::Store,
 };
 
-/// An API server; clones are the same one.
+/// An API server; clones share the same state.
 #[derive(Clone)]
 pub struct ApiServer(Arc<Inner>);
 
 struct Inner {
     state: Mutex<State>,
-    /// Counts changes of anything that a watch waits for.
+    /// Counts the changes that watches wait for.
     changed: Sender<u64>,
     now: Box<dyn Fn() -> Timestamp + Send + Sync>,
 }
 
-/// Everything that a server has.
+/// The state of a server.
 pub(super) struct State {
     pub(super) kinds: Vec<Kind>,
     pub(super) store: Store,
     pub(super) faults: Faults,
     pub(super) watches: Vec<OpenWatch>,
     calls: Vec<Call>,
-    /// Objects and watches so far, for their identities.
+    /// The number of objects and watches so far, for their identities.
     pub(super) uids: u64,
 }
 
-/// A fault that is switched on, until it is dropped.
-#[must_use = "a fault that is dropped is over"]
+/// An active fault; dropping it ends the fault.
+#[must_use = "a dropped fault ends immediately"]
 pub struct Fault {
     server: ApiServer,
     id: u64,
-    /// Watches that receive again when it is over.
+    /// Watches that receive events again when the fault ends.
     half_open: Option<Scope>,
 }
 
 impl Fault {
-    /// Ends it.
+    /// Ends the fault.
     pub fn end(self) {
         drop(self);
     }
@@ -61,7 +61,7 @@ impl Drop for Fault {
 }
 
 impl ApiServer {
-    /// A server with the built-in kinds and the ScalableService, whose clock is `now`.
+    /// A server with the clock `now`, the built-in kinds and the ScalableService.
     #[must_use]
     pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         let mut kinds = kinds::built_in();
@@ -77,7 +77,7 @@ impl ApiServer {
         Self(Arc::new(Inner { state: Mutex::new(state), changed: channel(0).0, now: Box::new(now) }))
     }
 
-    /// Serves another kind from now on, as an installed CustomResourceDefinition does.
+    /// Serves another kind from now on, as after the installation of a CustomResourceDefinition.
     pub fn serve(&self, kind: Kind) {
         self.change(|state| state.kinds.push(kind));
     }
@@ -88,8 +88,8 @@ impl ApiServer {
         Fault { server: self.clone(), id, half_open: None }
     }
 
-    /// Cuts a client off: its requests wait, and its watches receive nothing. When the partition is over, the requests
-    /// fail, as on a connection that is reset, and the watches receive what they missed, as TCP sends it again.
+    /// Partitions a client from the server: its requests hang, and its watches receive nothing. When the partition ends, the
+    /// requests fail with a connection reset, and the watches receive the missed events, as after a TCP retransmission.
     pub fn partition(&self, client: &str) -> Fault {
         let scope = Scope::all().client(client);
         self.half_open_watches(&scope);
@@ -98,41 +98,41 @@ impl ApiServer {
         fault
     }
 
-    /// The server is gone: connections are refused, watches end.
+    /// The server is down: connections are refused, watches end.
     pub fn outage(&self) -> Fault {
         self.drop_watches(&Scope::all());
         self.fault(Scope::all(), Effect::Refused)
     }
 
-    /// Breaks the connections of the watches that are open.
+    /// Breaks the connections of the open watches.
     pub fn drop_watches(&self, scope: &Scope) {
         self.set_mode(scope, Mode::Dropped);
     }
 
-    /// Makes the open watches receive nothing more, while their connections seem to stand.
+    /// Stops the events of the open watches while their connections appear intact.
     pub fn half_open_watches(&self, scope: &Scope) {
         self.set_mode(scope, Mode::HalfOpen);
     }
 
-    /// Forgets what watches would need to begin in the past: they are answered with 410 Gone.
+    /// Compacts the history: watches from a past version get 410 Gone.
     pub fn compact(&self) {
         self.change(|state| state.store.compact());
     }
 
-    /// Calls that were refused since the conformance test does not make them.
+    /// Calls that were refused because the conformance test does not cover them.
     #[must_use]
     pub fn unknown_calls(&self) -> Vec<String> {
         let unknown = |call: &&Call| call.check().is_err() && call.code == 501;
-        self.look(|state| state.calls.iter().filter(unknown).map(|call| call.shape.clone()).collect())
+        self.read(|state| state.calls.iter().filter(unknown).map(|call| call.shape.clone()).collect())
     }
 
     /// Every call so far.
     #[must_use]
     pub fn calls(&self) -> Vec<Call> {
-        self.look(|state| state.calls.clone())
+        self.read(|state| state.calls.clone())
     }
 
-    /// Is signalled at every change.
+    /// A receiver that is signalled at every change.
     #[must_use]
     pub fn changes(&self) -> Receiver<u64> {
         self.0.changed.subscribe()
@@ -164,7 +164,7 @@ impl ApiServer {
     }
 
     pub(super) fn mode(&self, id: u64) -> Mode {
-        self.look(|state| {
+        self.read(|state| {
             let open = state.watches.iter().find(|watch| watch.id == id);
             open.map_or(Mode::Dropped, |watch| watch.mode)
         })
@@ -178,8 +178,8 @@ impl ApiServer {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn look<T>(&self, look: impl FnOnce(&State) -> T) -> T {
-        look(&self.state())
+    pub(super) fn read<T>(&self, read: impl FnOnce(&State) -> T) -> T {
+        read(&self.state())
     }
 
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
@@ -188,7 +188,7 @@ impl ApiServer {
         changed
     }
 
-    /// Changes objects; signalled only if one really changed, so that a controller does not wake itself.
+    /// Changes objects; signals only an actual change, so that a controller does not wake itself.
     pub(super) fn write<T>(&self, write: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state();
         let before = state.store.version();

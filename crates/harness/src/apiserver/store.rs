@@ -1,11 +1,11 @@
-//! The objects, and every change of them: what lists and watches are answered from.
+//! The objects and the history of their changes, from which lists and watches are served.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-/// Which object: its resource (`deployments.apps`), namespace and name.
+/// The identity of an object: its resource (`deployments.apps`), namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
     pub(crate) resource: String,
@@ -28,7 +28,7 @@ pub(crate) struct Change {
     pub(crate) at: Instant,
     pub(crate) type_: ChangeType,
     pub(crate) key: Key,
-    /// The object after it; before it if it was deleted.
+    /// The object after the change; for a deletion, the deleted object.
     pub(crate) object: Arc<Value>,
 }
 
@@ -36,7 +36,7 @@ pub(crate) struct Change {
 #[derive(Debug)]
 pub(crate) struct Store {
     version: u64,
-    /// Changes up to this version are not kept for watches any more.
+    /// Changes up to this version are no longer available to watches.
     oldest: u64,
     objects: BTreeMap<Key, Arc<Value>>,
     changes: Vec<Change>,
@@ -44,7 +44,7 @@ pub(crate) struct Store {
 
 impl Default for Store {
     fn default() -> Self {
-        // A list of nothing has a version too, and a watch from 0 has another meaning.
+        // An empty list has a version too, and a watch from 0 has a different meaning.
         Self { version: 1, oldest: 0, objects: BTreeMap::new(), changes: Vec::new() }
     }
 }
@@ -54,12 +54,12 @@ impl Store {
         self.version
     }
 
-    /// The version up to which watches are answered with 410 Gone.
+    /// The version before which watches get 410 Gone.
     pub(crate) fn oldest(&self) -> u64 {
         self.oldest
     }
 
-    /// Forgets the changes so far, so that no watch can begin before now.
+    /// Compacts the changes so far, so that no watch can begin before the current version.
     pub(crate) fn compact(&mut self) {
         self.oldest = self.version;
     }
@@ -68,7 +68,7 @@ impl Store {
         self.objects.get(key)
     }
 
-    /// All objects, or those of a resource and a namespace.
+    /// The objects of a resource, in a namespace or in all.
     pub(crate) fn list<'a>(
         &'a self,
         resource: &'a str,
@@ -81,13 +81,13 @@ impl Store {
         self.objects.iter()
     }
 
-    /// The version that was the last one at `at`; the first one if `at` is before all changes.
+    /// The latest version at the time `at`; the first version if `at` is before all changes.
     pub(crate) fn version_at(&self, at: Option<Instant>) -> u64 {
         let before = self.changes.iter().take_while(|change| at.is_some_and(|at| change.at <= at));
         before.last().map_or(1, |change| change.version)
     }
 
-    /// As [`Self::list`], but as it was at `version`.
+    /// [`Self::list`] as of `version`.
     pub(crate) fn list_at(&self, resource: &str, namespace: Option<&str>, version: u64) -> Vec<Arc<Value>> {
         let mut objects = BTreeMap::new();
         let changes = self.changes.iter().take_while(|change| change.version <= version);
@@ -108,7 +108,7 @@ impl Store {
         self.changes.get(first..).unwrap_or_default()
     }
 
-    /// Keeps `object` under `key` with a new resource version.
+    /// Stores `object` under `key` with a new resource version.
     pub(crate) fn put(&mut self, key: Key, mut object: Value) -> Arc<Value> {
         let type_ = if self.objects.contains_key(&key) { ChangeType::Modified } else { ChangeType::Added };
         self.version += 1;

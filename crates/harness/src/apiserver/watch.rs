@@ -1,4 +1,4 @@
-//! The body of a watch: one line for each event, until its time is over, it is cut, or the client goes.
+//! The body of a watch: one line for each event, until its timeout, a broken connection or the client's disconnect.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -22,7 +22,7 @@ use super::{
 
 /// Time between two bookmarks; the real server takes a minute.
 const BOOKMARK: Duration = Duration::from_secs(60);
-/// Longest time without a `timeoutSeconds`.
+/// Default of `timeoutSeconds`.
 const LONGEST: u64 = 1800;
 
 struct Watching {
@@ -31,11 +31,11 @@ struct Watching {
     id: u64,
     client: String,
     request: Request,
-    /// The version up to which the client knows everything.
+    /// The version up to which the client has all changes.
     cursor: u64,
     ends: Instant,
     bookmark: Option<Instant>,
-    /// Lines that were not sent yet.
+    /// Lines to send.
     lines: VecDeque<Value>,
     over: bool,
 }
@@ -80,7 +80,7 @@ impl Watching {
             }
             match self.server.mode(self.id) {
                 Mode::HalfOpen => {
-                    // Until a partition is over; a connection that is dead stays so.
+                    // Until the partition ends; a dead connection never recovers.
                     let _ = self.changed.changed().await;
                     continue;
                 }
@@ -98,10 +98,10 @@ impl Watching {
         }
     }
 
-    /// Takes the changes that this client may see by now. Returns when it may see the next one that there is.
+    /// Takes the changes that are visible to this client now. Returns the time at which the next change becomes visible.
     fn take(&mut self) -> Option<Instant> {
         let server = self.server.clone();
-        server.look(|state| self.take_from(state))
+        server.read(|state| self.take_from(state))
     }
 
     fn take_from(&mut self, state: &State) -> Option<Instant> {

@@ -1,4 +1,4 @@
-//! Answers of Prometheus' HTTP API as JSON.
+//! Responses of Prometheus' HTTP API as JSON.
 
 use jiff::Timestamp;
 use plimsoll::kpi::{Answer, Failure};
@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 
 use super::value::Value;
 
-/// Seconds since the epoch, as Prometheus writes them.
+/// Seconds since the epoch, in Prometheus' format.
 fn time(at: Timestamp) -> f64 {
     at.as_millisecond() as f64 / 1e3
 }
@@ -76,7 +76,7 @@ pub(super) fn matrix(values: impl Iterator<Item = (Timestamp, Value)>) -> Json {
     success("matrix", &series)
 }
 
-/// Reads it, as the HTTP transport does.
+/// Parses a response as the HTTP transport does.
 pub(super) fn read(status: u16, body: &Json) -> Result<Answer, Failure> {
     Answer::read(status, body.to_string().as_bytes())
 }

@@ -1,26 +1,26 @@
-//! The ways in which Prometheus answers badly, or not at all.
+//! The outages of Prometheus: bad responses, or none.
 
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
-/// A value this close to its sample's time is a time itself, in seconds.
+/// A value within this many seconds of its sample's time is itself a time.
 const NEAR: f64 = 86_400.0;
 
-/// What is wrong.
+/// The kind of outage.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outage {
     /// Every connection is closed.
     Down,
-    /// Answers come so much later, whatever time limit the query has, as over a bad network.
+    /// Responses are delayed by this time whatever the query's time limit, as by a bad network.
     Slow(Duration),
     /// A query takes this long to evaluate. The server cancels it at its own time limit and returns an error that says so.
     Expensive(Duration),
-    /// This status with this text.
+    /// A response with this status and this text.
     Status(u16, &'static str),
-    /// 200 with a text that is no JSON.
+    /// A response with the status 200 and a text that is not JSON.
     Garbage(&'static str),
-    /// More than is read.
+    /// A response that exceeds the size limit.
     Huge,
     /// No series at all.
     Empty,
@@ -28,16 +28,16 @@ pub enum Outage {
     NaN,
     /// Every second series is missing.
     Half,
-    /// A warning beside a complete answer.
+    /// A warning in addition to a complete response.
     Partial(&'static str),
-    /// Answers are those of the first time that they were asked for, as of a cache.
+    /// Each query repeats its first response, as from a cache.
     Stale,
-    /// The server's clock differs by so many seconds.
+    /// The server's clock is off by this many seconds.
     Skew(f64),
 }
 
 impl Outage {
-    /// Changes an answer, where the outage is one of contents.
+    /// Changes a response, if the outage affects its contents.
     pub(super) fn change(&self, answer: &mut Json) {
         if let Self::Partial(warning) = self {
             answer["warnings"] = json!([warning]);

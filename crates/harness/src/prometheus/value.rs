@@ -1,8 +1,8 @@
-//! What a query answers.
+//! The value of a query.
 
 use std::collections::BTreeMap;
 
-/// What a query answers at a time.
+/// The value of a query at a time.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// No series.
@@ -11,11 +11,11 @@ pub enum Value {
     Number(f64),
     /// One series for each pod.
     Pods(BTreeMap<String, f64>),
-    /// One series, made of those of so many scrape targets.
+    /// One series, aggregated from several scrape targets.
     Total {
         /// Its value.
         value: f64,
-        /// Scrape targets behind it.
+        /// The number of scrape targets.
         targets: u32,
     },
 }

@@ -1,4 +1,4 @@
-//! The controller as the writers see it: its client, and the lease that permits writes.
+//! The controller for the writers: its client, and the lease that permits writes.
 
 use std::{ops::Deref, time::Duration};
 
@@ -10,7 +10,7 @@ use plimsoll::{
 };
 use plimsoll_harness::{apiserver::ApiServer, election::lead};
 
-/// A client of the server that is tested, in the name of a leader.
+/// A client of the server under test, on behalf of a leader.
 #[derive(Clone)]
 pub struct Controller {
     client: Client,
@@ -18,7 +18,7 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// Leads by a lease on a server of its own, so that the requests for the lease are not among the compared ones.
+    /// Holds a lease on a separate server, so that the requests for the lease are not compared.
     pub async fn lead(client: Client) -> Self {
         let leases = ApiServer::new(Timestamp::now);
         let leader = lead(&leases, Clock::system()).await;

@@ -1,8 +1,8 @@
-//! The in-memory API server answers every call of the controller like the real kube-apiserver does.
+//! The in-memory API server responds to every call of the controller like the real kube-apiserver.
 //!
-//! One script of steps plays on both servers through kube's client; `real` compares the two transcripts. It needs the
-//! programs that `cargo xtask test` builds.
-// Clippy knows the test functions, but not what they share.
+//! The same steps run on both servers through kube's client; `real` compares the two transcripts. It needs the programs
+//! built by `cargo xtask test`.
+// Clippy exempts test functions, but not their helpers.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 mod controller;
@@ -21,7 +21,7 @@ use controller::Controller;
 use play::{Play, Transcript};
 use stage::Stage;
 
-/// Plays all steps on a new in-memory server, in paused time.
+/// Runs all steps on a new in-memory server, in paused time.
 fn play_in_memory() -> (ApiServer, Transcript) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
     runtime.unwrap().block_on(async {

@@ -1,4 +1,4 @@
-//! The transcript: what the server answered to each step, without what can't be the same on two servers.
+//! The transcript: the server's response to each step, without the parts that always differ between two servers.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,12 @@ use crate::{
     stage::Stage,
 };
 
-/// Steps by name, with normalised answers.
+/// Steps by name, with normalised responses.
 #[derive(Debug, Default)]
 pub struct Transcript(Vec<(String, Value)>);
 
 impl Transcript {
-    /// The steps whose answers differ, line by line.
+    /// The steps with different responses, line by line.
     #[cfg(feature = "real")]
     pub fn differences(&self, other: &Self) -> String {
         let mut text = String::new();
@@ -24,7 +24,7 @@ impl Transcript {
             let (one, two) = (self.0.get(step), other.0.get(step));
             if one != two {
                 let name = one.or(two).map(|(name, _)| name.as_str()).unwrap_or_default();
-                text += &format!("\n# {name}\n{}", lines_that_differ(&yaml(one), &yaml(two)));
+                text += &format!("\n# {name}\n{}", diff(&yaml(one), &yaml(two)));
             }
         }
         text
@@ -38,7 +38,7 @@ fn yaml(step: Option<&(String, Value)>) -> String {
 
 /// A plain diff: longest common subsequence.
 #[cfg(feature = "real")]
-fn lines_that_differ(one: &str, two: &str) -> String {
+fn diff(one: &str, two: &str) -> String {
     let (one, two): (Vec<&str>, Vec<&str>) = (one.lines().collect(), two.lines().collect());
     let mut common = vec![vec![0; two.len() + 1]; one.len() + 1];
     for i in (0..one.len()).rev() {
@@ -66,17 +66,17 @@ fn lines_that_differ(one: &str, two: &str) -> String {
     text
 }
 
-/// The play of the steps on one server.
+/// A run of the steps on one server.
 pub struct Play {
     /// The client of the controller.
     pub client: Controller,
     stage: Stage,
     transcript: Transcript,
-    /// The fields that were set so far, by object.
+    /// The fields set so far, by object.
     masks: BTreeMap<String, Value>,
-    /// The last seen resourceVersion of each object.
+    /// The last observed resourceVersion of each object.
     versions: BTreeMap<String, String>,
-    /// Texts that differ between servers, such as UIDs, with the names that stand for them.
+    /// Texts that differ between servers, such as UIDs, with their placeholders.
     names: Vec<(String, String)>,
 }
 
@@ -100,7 +100,7 @@ impl Play {
         self.transcript
     }
 
-    /// Records an answer.
+    /// Records a response.
     pub fn record(&mut self, step: &str, answer: &Value) {
         let mut text = answer.to_string();
         for (random, name) in &self.names {
@@ -109,12 +109,12 @@ impl Play {
         self.transcript.0.push((step.to_owned(), serde_json::from_str(&text).unwrap()));
     }
 
-    /// Records an error, or that there was none.
+    /// Records an error or a success.
     pub fn record_result<T>(&mut self, step: &str, result: Result<T, kube::Error>) {
         self.record_answer(step, result.map(|_| "ok"));
     }
 
-    /// Records an error, or the answer.
+    /// Records an error or the response.
     pub fn record_answer<T: Serialize>(&mut self, step: &str, result: Result<T, kube::Error>) {
         let answer = match result {
             Ok(answer) => json!({"ok": answer}),
@@ -123,7 +123,7 @@ impl Play {
         self.record(step, &answer);
     }
 
-    /// Records an error, or the object as [`Self::normal`] has it.
+    /// Records an error or the object, normalised by [`Self::normal`].
     pub fn record_object<T: Serialize>(&mut self, step: &str, plural: &str, result: Result<T, kube::Error>) {
         let normal = result.map(|object| {
             let object = serde_json::to_value(object).unwrap();
@@ -132,7 +132,7 @@ impl Play {
         self.record_answer(step, normal);
     }
 
-    /// The Status of the server, or what kube says instead.
+    /// The Status of the server, or the message of another error.
     pub fn error(&self, error: &kube::Error) -> Value {
         match error {
             kube::Error::Api(status) => {
@@ -144,31 +144,31 @@ impl Play {
         }
     }
 
-    /// Records an object as it is stored.
+    /// Records the stored object.
     pub async fn observe(&mut self, step: &str, plural: &str, name: &str) {
         let object = self.stage.get(plural, name).await;
         let answer = object.map_or(json!("missing"), |object| self.normal(plural, &object));
         self.record(&format!("{step}: {plural}/{name}"), &answer);
     }
 
-    /// What the user applies (`kubectl apply --server-side`).
+    /// Applies an object as a user (`kubectl apply --server-side`).
     pub async fn apply(&mut self, plural: &str, object: Value) {
         self.sets(plural, object["metadata"]["name"].as_str().unwrap(), &object);
         self.stage.apply(plural, object).await;
     }
 
-    /// What the user patches (`kubectl patch --type=merge`), at the object or at a subresource.
+    /// Patches an object or a subresource as a user (`kubectl patch --type=merge`).
     pub async fn patch(&mut self, plural: &str, name: &str, subresource: Option<&str>, patch: Value) {
         self.sets(plural, name, &patch);
         self.stage.patch(plural, name, subresource, patch).await;
     }
 
-    /// Takes note that the test sets these fields of an object.
+    /// Records that the test sets these fields of an object.
     pub fn sets(&mut self, plural: &str, name: &str, object: &Value) {
         widen(self.masks.entry(format!("{plural}/{name}")).or_default(), object);
     }
 
-    /// Records `name` in the place of a text that is another one on each server.
+    /// Replaces a text that differs between the servers by `name`.
     pub fn rename(&mut self, text: &str, name: &str) {
         self.names.push((text.to_owned(), name.to_owned()));
     }
@@ -210,7 +210,7 @@ impl Play {
     }
 }
 
-/// Removes numbers that are 0, which a new status of a built-in kind has, and an object that has nothing else.
+/// Removes the zeros of a new status of a built-in kind, and the field itself if nothing else is left.
 fn without_zeros(object: &mut Value, field: &str) {
     if let Some(fields) = object[field].as_object_mut() {
         fields.retain(|_, value| *value != 0);
@@ -224,7 +224,7 @@ fn without_zeros(object: &mut Value, field: &str) {
     }
 }
 
-/// The field managers with their fields. Those of updates of a status are left out where the real server adds defaults.
+/// The field managers with their fields. The fields of a status update are left out where the real server adds defaults.
 fn managers(plural: &str, metadata: &Value) -> Value {
     let entries = metadata["managedFields"].as_array().cloned().unwrap_or_default();
     let entry = |entry: &Value| {

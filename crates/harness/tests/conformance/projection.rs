@@ -1,4 +1,4 @@
-//! Projection of objects onto the fields that the test has set: everything else is a default of the real server.
+//! Projection of objects onto the fields set by the test; all other fields are defaults of the real server.
 
 use serde_json::{Map, Value, json};
 

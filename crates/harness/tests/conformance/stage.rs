@@ -1,4 +1,4 @@
-//! The two servers, and what a user does on them.
+//! The two servers, and a user's actions on them.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 /// The namespace of all objects.
 pub const NAMESPACE: &str = "conformance";
 
-/// Which server plays.
+/// The server under test.
 pub enum Stage {
     Memory(ApiServer),
     /// With the administrator's client.
@@ -20,7 +20,7 @@ pub enum Stage {
     Real(Client),
 }
 
-/// A custom resource that is not served from the beginning.
+/// A custom resource that is not served from the start.
 pub struct Definition {
     pub group: &'static str,
     pub version: &'static str,
@@ -50,12 +50,12 @@ pub fn resource(plural: &str) -> ApiResource {
         "httproutes" => ("gateway.networking.k8s.io", "v1", "HTTPRoute"),
         "backendtrafficpolicies" => ("gateway.envoyproxy.io", "v1alpha1", "BackendTrafficPolicy"),
         "scaledobjects" => ("keda.sh", "v1alpha1", "ScaledObject"),
-        other => panic!("no step knows {other}"),
+        other => panic!("unknown resource {other}"),
     };
     ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
 }
 
-/// The objects of a kind, in the namespace of the test or in the cluster.
+/// The API of a kind, in the namespace of the test or for the cluster.
 pub fn api(client: &Client, plural: &str) -> Api<DynamicObject> {
     let resource = resource(plural);
     match plural {
@@ -136,8 +136,8 @@ impl Stage {
         }
     }
 
-    /// Lets no watch begin at the first resourceVersions. The real server keeps no changes from before its start.
-    pub fn forget_history(&self) {
+    /// Makes the first resourceVersions unavailable to watches. The real server has no changes from before its start.
+    pub fn compact(&self) {
         if let Self::Memory(server) = self {
             server.compact();
         }
@@ -155,7 +155,7 @@ impl Stage {
         let definition = json!({
             "apiVersion": "apiextensions.k8s.io/v1", "kind": definitions.kind, "metadata": {
                 "name": name,
-                // A group of k8s.io is refused without it.
+                // Required for a group of k8s.io.
                 "annotations": {"api-approved.kubernetes.io": "unapproved, a test"},
             },
             "spec": {
@@ -173,7 +173,7 @@ impl Stage {
     }
 }
 
-/// Waits until the real server serves a kind: a moment after its definition is there.
+/// Waits until the real server serves a kind, which is a moment after its definition is created.
 pub async fn served(client: &Client, plural: &str) {
     let resource = resource(plural);
     let gvk = GroupVersionKind::gvk(&resource.group, &resource.version, &resource.kind);

@@ -1,4 +1,4 @@
-//! The controller's own functions that write, each in one place.
+//! Wrappers for the controller's own write functions.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 
 use crate::{controller::Controller, stage::NAMESPACE};
 
-/// The answer of the server to a write. The lease stands for the whole test, and the limit is long.
+/// The server's response to a write. The lease is held for the whole test, and the time limit is long.
 fn answered<T>(result: Result<T, WriteError>) -> Result<T, Error> {
     result.map_err(|error| match error {
         WriteError::Api(error) => *error,
@@ -31,7 +31,7 @@ fn answered<T>(result: Result<T, WriteError>) -> Result<T, Error> {
     })
 }
 
-/// Whether the controller takes the error for a route that was changed meanwhile.
+/// Whether the controller interprets the error as a concurrent change of the route.
 pub fn is_stale(error: Error) -> bool {
     actuate::is_stale(&error.into())
 }
@@ -54,7 +54,7 @@ pub async fn unmark(client: &Controller, pod: &str) -> Result<(), Error> {
     answered(actuate::unmark(client, NAMESPACE, pod, &client.permit()).await)
 }
 
-/// The calls of `actuate::Evictor`, which hides the answers 404 and 409 and needs the time since when the pod has been there.
+/// The calls of `actuate::Evictor`, which itself hides the responses 404 and 409 and needs the time since the pod exists.
 pub async fn evict(client: &Client, pod: &str, uid: Option<&str>) -> Result<Status, Error> {
     let api: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
     let uid = match uid {
@@ -82,7 +82,7 @@ pub async fn forget_balancer(client: &Controller, name: &str, pod: &str) -> Resu
     answered(actuate::forget_balancer(client, NAMESPACE, name, pod, &client.permit()).await)
 }
 
-/// The write of a balancer's agent (`balancer::agent::report`); no entry withdraws it.
+/// The write of a balancer's agent (`balancer::agent::report`); `None` removes the entry.
 pub async fn report(
     client: &Client,
     name: &str,
@@ -101,7 +101,7 @@ pub async fn report(
     api.patch_status(name, &params, &Patch::Apply(patch)).await.map(drop)
 }
 
-/// With every object that there can be.
+/// A setup with all optional objects.
 fn setup() -> Setup {
     let images =
         Images { agent: "plimsoll:1".into(), haproxy: "haproxy:2.8".into(), nginx: "nginx:1.28".into() };
@@ -122,7 +122,7 @@ pub async fn remove_balancer(client: &Controller, service: &ScalableService) -> 
 }
 
 pub async fn patch_route(client: &Controller, name: &str, patch: Value) -> Result<DynamicObject, Error> {
-    let Value::Array(patch) = patch else { panic!("{patch} is no JSON patch") };
+    let Value::Array(patch) = patch else { panic!("{patch} is not a JSON patch") };
     answered(actuate::patch_route(client, NAMESPACE, name, patch, &client.permit()).await)
 }
 

@@ -1,4 +1,4 @@
-//! The API server is away, or out of reach for one of two operators.
+//! Outages of the API server, and a partition of one of two operators from it.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::outage::{NAMESPACE, RECOVERY, SHOP, Shop};
 const RISEN: i64 = 19;
 
 #[tokio::test(start_paused = true)]
-async fn a_load_that_doubles_while_the_api_server_is_away_is_followed_when_it_is_back() {
+async fn load_doubled_during_an_api_server_outage_is_followed_after_it() {
     let shop = Shop::open().await;
     let operators = [shop.world.operator("plimsoll-0"), shop.world.operator("plimsoll-1")];
     let before = shop.calm().await;
@@ -25,14 +25,14 @@ async fn a_load_that_doubles_while_the_api_server_is_away_is_followed_when_it_is
     away.end();
     let risen = |target: &Version| target.replicas() >= RISEN;
     shop.target().wait("19 replicas", Duration::from_secs(30), risen).await;
-    shop.ready_says("True", RECOVERY).await;
+    shop.wait_for_ready("True", RECOVERY).await;
     let replicas: Vec<i64> = shop.target().since(mark).iter().map(Version::replicas).collect();
     assert!(replicas.is_sorted(), "the load only rose, but the replicas were {replicas:?}");
     assert!(operators.iter().all(plimsoll_harness::world::Operator::is_running));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_that_is_cut_off_is_replaced_and_follows_when_it_is_back() {
+async fn partitioned_leader_is_replaced_and_returns_as_follower() {
     let shop = Shop::open().await;
     let first = shop.world.operator("plimsoll-0");
     let before = shop.calm().await;

@@ -1,4 +1,4 @@
-//! The objects of balancers: who owns their replicas, and what becomes of a removal that is interrupted.
+//! The objects of balancers: ownership of their replicas, missing permissions, interrupted removal.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::manifests::{DialService, deployment, dial};
 const NAMESPACE: &str = "balancers";
 const SOON: Duration = Duration::from_secs(30);
 
-/// A service `web` with balancers; `more` is added to its `spec.traffic`.
+/// A service `web` with balancers; `more` is merged into its `spec.traffic`.
 fn serve(world: &World, more: &Value) {
     deployment(world, NAMESPACE, "web", 2);
     world.prometheus.set(&dial(NAMESPACE), 15.0);
@@ -49,7 +49,7 @@ async fn until_replicas(world: &World, wanted: i64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn balancers_that_somebody_else_scales_stay_as_they_are_when_the_spec_changes() {
+async fn externally_scaled_balancers_keep_their_replicas_when_the_spec_changes() {
     let world = World::default();
     let _operator = world.operator_of("plimsoll-0", setup("plimsoll"));
     serve(&world, &json!({}));
@@ -68,7 +68,7 @@ async fn balancers_that_somebody_else_scales_stay_as_they_are_when_the_spec_chan
 }
 
 #[tokio::test(start_paused = true)]
-async fn balancers_whose_number_leaves_the_spec_stay_as_many_as_they_are() {
+async fn balancers_keep_their_replicas_when_the_spec_no_longer_sets_them() {
     let world = World::default();
     let _operator = world.operator_of("plimsoll-0", setup("plimsoll"));
     serve(&world, &json!({"replicas": 3}));
@@ -81,7 +81,7 @@ async fn balancers_whose_number_leaves_the_spec_stay_as_many_as_they_are() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn balancers_have_the_priority_of_the_service_s_own_pods_and_keep_it_when_the_target_is_gone() {
+async fn balancers_use_the_targets_priority_class_and_keep_it_after_its_deletion() {
     let world = World::default();
     let mut setup = setup("plimsoll");
     setup.pod.priority_class_name = Some("edge".to_owned());
@@ -101,7 +101,7 @@ async fn balancers_have_the_priority_of_the_service_s_own_pods_and_keep_it_when_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_balancer_that_is_nearly_full_is_told_in_a_condition() {
+async fn nearly_full_balancer_is_reported_in_a_condition() {
     let world = World::default();
     let _operator = world.operator_of("plimsoll-0", setup("plimsoll"));
     serve(&world, &json!({}));
@@ -117,12 +117,12 @@ async fn a_balancer_that_is_nearly_full_is_told_in_a_condition() {
         let entry = json!({"pod": pod["metadata"]["name"], "inSync": true, "saturation": percent});
         let status = json!({"status": {"traffic": {"balancers": [entry]}}});
         world.objects.patch_status("scalableservices", NAMESPACE, "web", status);
-        let told = |version: &Version| version.condition("TrafficHeadroom").starts_with(begins);
-        service.wait(begins, Duration::from_secs(60), told).await;
+        let reported = |version: &Version| version.condition("TrafficHeadroom").starts_with(begins);
+        service.wait(begins, Duration::from_secs(60), reported).await;
     }
 }
 
-/// The objects of the balancers that are there, as `PLURAL/NAME`.
+/// The existing objects of the balancers, as `PLURAL/NAME`.
 fn left(world: &World) -> Vec<String> {
     let kinds =
         ["services", "serviceaccounts", "roles", "rolebindings", "poddisruptionbudgets", "deployments"];
@@ -135,33 +135,33 @@ fn left(world: &World) -> Vec<String> {
     kinds.iter().flat_map(|plural| named(plural)).collect()
 }
 
-/// Without `traffic.enabled` the chart gives the operator neither images nor rights for balancers.
+/// Without `traffic.enabled` the chart gives the operator neither images nor permissions for balancers.
 #[tokio::test(start_paused = true)]
-async fn an_operator_that_runs_no_balancers_makes_no_object_and_names_the_value_of_the_chart() {
+async fn operator_without_balancers_creates_no_objects_and_names_the_chart_value() {
     let world = World::default();
     let operator = world.operator("plimsoll-0");
     serve(&world, &json!({}));
     let service = world.follow("scalableservices", NAMESPACE, "web");
-    let told = |version: &Version| {
+    let disabled = |version: &Version| {
         let synced = version.condition("TrafficSynced");
         synced.starts_with("False") && synced.contains("traffic.enabled")
     };
-    service.wait("told what to enable", SOON, told).await;
-    service.stays("told what to enable", Duration::from_secs(60), told).await;
+    service.wait("naming traffic.enabled", SOON, disabled).await;
+    service.stays("naming traffic.enabled", Duration::from_secs(60), disabled).await;
     let applies = |shape: &str| shape.starts_with("patch(apply)") && !shape.contains("scalableservices");
     let applied = world.server.calls().into_iter().filter(|call| applies(&call.shape));
-    assert_eq!(applied.count(), 0, "nothing is even tried");
+    assert_eq!(applied.count(), 0, "nothing is applied");
     assert_eq!(left(&world), Vec::<String>::new());
-    // Control: an operator that runs balancers makes them for the same service.
+    // Control: an operator with balancers creates them for the same service.
     operator.terminate().await;
     let _operator = world.operator_with_balancers("plimsoll-1");
     let all = || (left(&world).len() == 7).then_some(());
     world.until("all objects of the balancers", SOON, all).await;
-    service.wait("no longer told so", SOON, |version| !told(version)).await;
+    service.wait("no longer naming traffic.enabled", SOON, |version| !disabled(version)).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_removal_that_is_interrupted_is_finished_by_the_next_operator() {
+async fn interrupted_removal_is_finished_by_the_next_operator() {
     let world = World::default();
     let first = world.operator_of("plimsoll-0", setup("plimsoll"));
     serve(&world, &json!({}));
@@ -178,15 +178,15 @@ async fn a_removal_that_is_interrupted_is_finished_by_the_next_operator() {
     sleep(Duration::from_secs(5)).await;
     first.kill().await;
     refused.end();
-    assert!(!left(&world).is_empty(), "it was interrupted");
+    assert!(!left(&world).is_empty(), "the removal was not interrupted");
     let _second = world.operator_of("plimsoll-0", setup("plimsoll"));
     let removed = || left(&world).is_empty().then_some(());
     world.until("everything is removed", Duration::from_secs(60), removed).await;
 }
 
-/// The applied generation is read from the response to the apply: another client may change the object before the next look.
+/// The applied generation is read from the response to the apply: another client may change the object before the next turn.
 #[tokio::test(start_paused = true)]
-async fn a_change_of_the_balancers_right_after_they_were_applied_is_put_right_at_the_next_look() {
+async fn balancers_changed_right_after_the_apply_are_repaired_in_the_next_turn() {
     let world = World::default();
     let _operator = world.operator_with_balancers("plimsoll-0");
     deployment(&world, NAMESPACE, "web", 2);
@@ -196,10 +196,10 @@ async fn a_change_of_the_balancers_right_after_they_were_applied_is_put_right_at
         json!({"provider": "HAProxy", "targetPort": 8080, "listeners": [{"port": 80}], "replicas": 2});
     world.objects.patch("scalableservices", NAMESPACE, "web", json!({"spec": {"traffic": traffic}}));
     let balancers = || world.objects.get("deployments", NAMESPACE, "web-lb");
-    world.until("they are applied", Duration::from_secs(30), balancers).await;
+    world.until("the balancers are applied", Duration::from_secs(30), balancers).await;
     world.objects.patch("deployments", NAMESPACE, "web-lb", json!({"spec": {"replicas": 7}}));
     let replicas = || balancers().and_then(|balancers| balancers["spec"]["replicas"].as_i64());
     assert_eq!(replicas(), Some(7));
-    let put_right = || (replicas() == Some(2)).then_some(());
-    world.until("they are as they were applied", Duration::from_secs(30), put_right).await;
+    let repaired = || (replicas() == Some(2)).then_some(());
+    world.until("the balancers are repaired", Duration::from_secs(30), repaired).await;
 }

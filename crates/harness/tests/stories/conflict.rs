@@ -1,4 +1,4 @@
-//! Two scalers on one target: the older one, or the one that is no ScalableService, keeps it.
+//! Two scalers with one target: the older ScalableService, or a scaler of another kind, keeps it.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::manifests::{DialService, autoscaler, deployment, dial};
 
 const NAMESPACE: &str = "life-conflict";
 const SOON: Duration = Duration::from_secs(10);
-/// The operator looks for KEDA every 15 s, and what it then watches is listed at once.
+/// The operator checks for KEDA every 15 s, and then lists its objects immediately.
 const KEDA_FOUND: Duration = Duration::from_secs(40);
 
 const SCALED_OBJECT: &str = r#"
@@ -25,7 +25,7 @@ spec: {scaleTargetRef: {name: web}, triggers: [{type: cpu, metricType: Utilizati
 "#;
 
 #[tokio::test(start_paused = true)]
-async fn an_hpa_an_older_service_or_a_scaled_object_keeps_its_target_until_it_is_gone() {
+async fn hpa_older_service_or_scaled_object_keeps_its_target_until_deleted() {
     let world = World::default();
     let _operator = world.operator("plimsoll-0");
     deployment(&world, NAMESPACE, "web", 3);
@@ -58,7 +58,7 @@ async fn an_hpa_an_older_service_or_a_scaled_object_keeps_its_target_until_it_is
     assert_eq!(target.replicas(), [3, 6, 5, 9, 5, 3]);
 }
 
-/// The service says who keeps the target, and leaves it alone.
+/// The service reports the scaler that keeps the target, and does not touch the target.
 async fn kept_by(
     world: &World,
     name: &str,
@@ -83,17 +83,17 @@ async fn kept_by(
     world.explain(NAMESPACE, name, &[keeper]).await;
 }
 
-/// Without help, once the other is gone.
+/// The service recovers after the other scaler is deleted.
 async fn works(service: &History<'_>, target: &History<'_>, replicas: i64) {
     target.wait(&format!("at {replicas}"), SOON, |version| version.replicas() == replicas).await;
     service.wait("ready", SOON, |version| version.condition("Ready").starts_with("True")).await;
 }
 
-/// A period that is longer than a story, so that only an event makes the controller look again.
+/// A period that is longer than a story, so that only an event triggers a turn.
 const SELDOM: &str = "10m";
 
 #[tokio::test(start_paused = true)]
-async fn a_service_whose_target_comes_late_scales_it_as_soon_as_it_is_there() {
+async fn late_target_is_scaled_as_soon_as_it_exists() {
     let world = World::default();
     let _operator = world.operator("plimsoll-0");
     world.prometheus.set(&dial(NAMESPACE), 55.0);
@@ -110,7 +110,7 @@ async fn a_service_whose_target_comes_late_scales_it_as_soon_as_it_is_there() {
     service.wait("without a target", Duration::from_secs(2), missing).await;
 }
 
-/// Who else may scale a target.
+/// Another scaler of a target.
 #[derive(Clone, Copy, Debug)]
 enum Other {
     Autoscaler,
@@ -119,7 +119,7 @@ enum Other {
 }
 
 impl Other {
-    fn come(self, world: &World) {
+    fn create(self, world: &World) {
         match self {
             Self::Autoscaler => autoscaler(world, NAMESPACE, "web"),
             Self::OlderService => {
@@ -130,7 +130,7 @@ impl Other {
         }
     }
 
-    fn go(self, world: &World) {
+    fn delete(self, world: &World) {
         let (plural, name) = match self {
             Self::Autoscaler => ("horizontalpodautoscalers", "web-hpa"),
             Self::OlderService => ("scalableservices", "older"),
@@ -141,15 +141,15 @@ impl Other {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_in_conflict_scales_as_soon_as_the_other_scaler_is_gone() {
+async fn service_in_conflict_scales_as_soon_as_the_other_scaler_is_deleted() {
     for other in [Other::Autoscaler, Other::OlderService, Other::ScaledObject] {
         let world = World::default();
         world.server.serve(Kind::custom("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects", json!({})));
         let _operator = world.operator("plimsoll-0");
         world.prometheus.set(&dial(NAMESPACE), 25.0);
         deployment(&world, NAMESPACE, "web", 3);
-        other.come(&world);
-        // Of two services the older one keeps the target, and their ages are compared in seconds.
+        other.create(&world);
+        // The older of two services keeps the target, and their ages are compared in seconds.
         sleep(Duration::from_secs(2)).await;
         DialService { period: SELDOM, min: 6, ..DialService::on(NAMESPACE, "web") }.apply(&world);
         let service = world.follow("scalableservices", NAMESPACE, "web");
@@ -158,15 +158,15 @@ async fn a_service_in_conflict_scales_as_soon_as_the_other_scaler_is_gone() {
         sleep(Duration::from_secs(60)).await;
         let target = world.follow("deployments", NAMESPACE, "web");
         assert_eq!(target.last().replicas(), 3, "{other:?} keeps the target");
-        other.go(&world);
-        let gone = format!("at 6 once {other:?} is gone");
-        target.wait(&gone, Duration::from_secs(2), |version| version.replicas() == 6).await;
+        other.delete(&world);
+        let should = format!("at 6 once {other:?} is deleted");
+        target.wait(&should, Duration::from_secs(2), |version| version.replicas() == 6).await;
         sleep(Duration::from_secs(60)).await;
         if matches!(other, Other::OlderService) {
-            // One that comes now is the younger one.
+            // A service that is created now is the younger one.
             continue;
         }
-        other.come(&world);
+        other.create(&world);
         service.wait(&format!("in conflict with {other:?} again"), Duration::from_secs(3), conflict).await;
     }
 }

@@ -1,4 +1,4 @@
-//! An API server that takes no events, or takes them late.
+//! An API server that accepts no events, or accepts them late.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ fn events() -> Scope {
     Scope::all().verb("create").resource("events")
 }
 
-/// A service with one replica that carries its load.
+/// Creates a service whose single replica carries its load.
 async fn calm(world: &World) {
     deployment(world, NAMESPACE, "web", 1);
     world.prometheus.set(&dial(NAMESPACE), 5.0);
@@ -31,8 +31,8 @@ async fn calm(world: &World) {
         .await;
 }
 
-/// The notes of the events about raises.
-fn told(world: &World) -> Vec<String> {
+/// The notes of the events about scale-ups.
+fn notes(world: &World) -> Vec<String> {
     let mut notes: Vec<String> = world
         .objects
         .list("events", NAMESPACE)
@@ -44,9 +44,9 @@ fn told(world: &World) -> Vec<String> {
     notes
 }
 
-/// Each raise has an event. The next raise must not wait for that event.
+/// Each scale-up has an event. The next scale-up must not wait for that event.
 #[tokio::test(start_paused = true)]
-async fn events_that_are_taken_late_or_not_at_all_hold_up_no_scaling() {
+async fn delayed_or_lost_events_do_not_delay_scaling() {
     let too_many = Effect::Status { code: 429, retry_after: Some(60) };
     for effect in [Effect::Latency(Duration::from_secs(9)), too_many, Effect::Lost] {
         let world = World::default();
@@ -59,16 +59,16 @@ async fn events_that_are_taken_late_or_not_at_all_hold_up_no_scaling() {
             target.wait("raised", SOON, |target| target.replicas() == replicas).await;
         }
         slow.end();
-        // The events that wait are published now. One whose time limit was over before was dropped.
-        let all = || told(&world).contains(&"5 -> 7 replicas".to_owned()).then_some(());
-        world.until("the last event is there", Duration::from_secs(40), all).await;
-        assert!(told(&world).len() <= 3, "{effect:?}: {:?}", told(&world));
+        // Pending events are published now. An event whose time limit had passed was dropped.
+        let all = || notes(&world).contains(&"5 -> 7 replicas".to_owned()).then_some(());
+        world.until("the last event is published", Duration::from_secs(40), all).await;
+        assert!(notes(&world).len() <= 3, "{effect:?}: {:?}", notes(&world));
     }
 }
 
-/// Events that wait are published before the lease is released.
+/// Pending events are published before the lease is released.
 #[tokio::test(start_paused = true)]
-async fn an_operator_that_is_stopped_publishes_the_events_that_wait() {
+async fn stopped_operator_publishes_pending_events() {
     let world = World::default();
     let operator = world.operator("plimsoll-0");
     calm(&world).await;
@@ -77,13 +77,13 @@ async fn an_operator_that_is_stopped_publishes_the_events_that_wait() {
     let target = world.follow("deployments", NAMESPACE, "web");
     target.wait("at 3", SOON, |target| target.replicas() == 3).await;
     operator.terminate().await;
-    assert_eq!(told(&world), ["1 -> 3 replicas"]);
+    assert_eq!(notes(&world), ["1 -> 3 replicas"]);
     assert_eq!(world.leader(), "");
 }
 
-/// The limits of all requests of a turn together are longer than the grace period: scale, objects of balancers, status.
+/// The time limits of all requests of a turn (scale, objects of balancers, status) add up to more than the grace period.
 #[tokio::test(start_paused = true)]
-async fn an_operator_that_is_stopped_ends_within_its_grace_period_whatever_is_not_answered() {
+async fn stopped_operator_exits_within_its_grace_period_despite_lost_requests() {
     let traffic = json!({"provider": "HAProxy", "targetPort": 8080, "listeners": [{"port": 80}]});
     for scope in [events(), Scope::all()] {
         let world = World::default();

@@ -1,4 +1,4 @@
-//! Failover: one failed request of a quiet service, and requests to the API server about a standby in another namespace.
+//! Failover: one failed request of a quiet service, and API calls about a standby in another namespace.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ const EXAMPLE: &str = include_str!("../../../../examples/failover.yaml");
 /// The namespaces of the example.
 const PRIMARY: &str = "example-failover-a";
 const STANDBY: &str = "example-failover-b";
-/// How long the failed request is in the answers: the range of the example's query.
+/// The time for which the failed request affects the samples: the range of the example's query.
 const SEEN_FOR: SignedDuration = SignedDuration::from_secs(30);
 const SOON: Duration = Duration::from_secs(30);
 
-/// How the KPI `errors` and the sign on it differ from those of the example.
+/// The differences of the KPI `errors` and its sign from the example.
 struct Sign {
     /// `query` and `volumeQuery`, without a range.
     instant: Option<[&'static str; 2]>,
@@ -51,7 +51,7 @@ impl Sign {
         (all, [share, requests])
     }
 
-    /// Whether requests leave the primary after it was quiet for 40 s and its only request is answered 500.
+    /// Whether requests leave the primary after it was quiet for 40 s and its only request gets a 500.
     async fn moves_requests(&self) -> bool {
         let world = World::default();
         let _operator = world.operator_with_balancers("plimsoll-0");
@@ -64,7 +64,7 @@ impl Sign {
                 world.prometheus.set(object["spec"]["kpis"][0]["query"].as_str().unwrap(), 0.0);
             }
         }
-        // The server in memory has neither the default of a Deployment nor addresses for Services.
+        // The in-memory server has neither defaults for Deployments nor addresses for Services.
         for namespace in [PRIMARY, STANDBY] {
             world.objects.patch("deployments", namespace, "checkout", json!({"spec": {"replicas": 2}}));
         }
@@ -74,13 +74,13 @@ impl Sign {
         let service = world.follow("scalableservices", PRIMARY, "checkout");
         let ready = |version: &Version| version.number("/status/traffic/readyBalancers") == 2;
         service.wait("with balancers", SOON, ready).await;
-        say_that_the_standby_answers(&world);
+        report_the_standby_as_answering(&world);
         let ready = |version: &Version| version.condition("FailoverReady").starts_with("True");
-        // The address is found beside the turns, of which there are few while nothing happens.
+        // The address is resolved outside of the turns, and an idle service has few turns.
         service.wait("ready to fail over", Duration::from_secs(120), ready).await;
         service.stays("served by the primary", Duration::from_secs(40), stays_at_primary).await;
         let failed = world.clock.now();
-        // It is the only request, so that the share of errors and the number of requests are the same.
+        // It is the only request, so the share of errors and the number of requests are equal.
         let seen = move |at: Timestamp| {
             let is_seen = at.duration_since(failed) < SEEN_FOR;
             prometheus::Value::Number(if is_seen { 1.0 } else { 0.0 })
@@ -98,8 +98,8 @@ fn stays_at_primary(version: &Version) -> bool {
         && version.number("/status/failover/backends/0/weight") == 0
 }
 
-/// Plays the agent of a balancer, which asks the standby.
-fn say_that_the_standby_answers(world: &World) {
+/// Acts as the agent of a balancer, which checks the standby.
+fn report_the_standby_as_answering(world: &World) {
     let pods = world.objects.list("pods", PRIMARY);
     let ours = |pod: &&Value| pod["metadata"]["labels"]["plimsoll.dev/balancer"] == "checkout";
     let pod = pods.iter().find(ours).unwrap();
@@ -109,15 +109,15 @@ fn say_that_the_standby_answers(world: &World) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_failed_request_of_a_quiet_service_moves_no_requests() {
-    let of_the_example = Sign { instant: None, request_volume: None };
-    assert!(!of_the_example.moves_requests().await);
+async fn one_failed_request_of_a_quiet_service_causes_no_failover() {
+    let example = Sign { instant: None, request_volume: None };
+    assert!(!example.moves_requests().await);
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_failed_request_is_no_three_bad_samples_since_their_ranges_do_not_overlap() {
-    let of_any_number = Sign { instant: None, request_volume: Some(0) };
-    assert!(!of_any_number.moves_requests().await);
+async fn one_failed_request_is_in_only_one_of_three_disjoint_ranges() {
+    let any_volume = Sign { instant: None, request_volume: Some(0) };
+    assert!(!any_volume.moves_requests().await);
 }
 
 #[tokio::test(start_paused = true)]
@@ -126,9 +126,9 @@ async fn one_failed_request_is_below_the_request_volume_of_a_query_without_a_ran
     assert!(!recorded.moves_requests().await);
 }
 
-/// The control of the stories before.
+/// The control of the preceding stories.
 #[tokio::test(start_paused = true)]
-async fn one_failed_request_moves_requests_where_any_number_of_them_counts_in_every_sample() {
+async fn one_failed_request_causes_a_failover_if_any_volume_counts_in_every_sample() {
     let unprotected = Sign { instant: Some(RECORDED), request_volume: Some(0) };
     assert!(unprotected.moves_requests().await);
 }
@@ -136,8 +136,8 @@ async fn one_failed_request_moves_requests_where_any_number_of_them_counts_in_ev
 const OWN: &str = "failover-own";
 const FOREIGN: &str = "failover-foreign";
 
-/// Calls about Services of the other namespace.
-fn looks_at_foreign_services(world: &World) -> usize {
+/// The number of calls about Services of the other namespace.
+fn foreign_service_calls(world: &World) -> usize {
     let about_services = |shape: &str| shape.split(' ').nth(1) == Some("services");
     let calls = world.server.calls().into_iter();
     calls
@@ -146,7 +146,7 @@ fn looks_at_foreign_services(world: &World) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_standby_of_another_namespace_is_looked_at_only_once_it_names_the_service() {
+async fn standby_in_another_namespace_is_read_only_with_its_consent() {
     let world = World::default();
     let _operator = world.operator_with_balancers("plimsoll-0");
     for (namespace, name) in [(OWN, "web"), (FOREIGN, "spare")] {
@@ -159,25 +159,25 @@ async fn a_standby_of_another_namespace_is_looked_at_only_once_it_names_the_serv
     let spec = json!({"spec": {"traffic": traffic, "failover": {"backends": [standby]}}});
     world.objects.patch("scalableservices", OWN, "web", spec);
     let service = world.follow("scalableservices", OWN, "web");
-    let neutral = |version: &Version| version.condition("FailoverReady").contains("spec.standbyFor");
-    service.wait("told whose consent is missing", SOON, neutral).await;
-    let told = service.last().condition("FailoverReady");
-    let same = |version: &Version| version.condition("FailoverReady") == told;
+    let no_consent = |version: &Version| version.condition("FailoverReady").contains("spec.standbyFor");
+    service.wait("naming the missing consent", SOON, no_consent).await;
+    let reported = service.last().condition("FailoverReady");
+    let same = |version: &Version| version.condition("FailoverReady") == reported;
     let a_while = Duration::from_secs(60);
-    service.stays("told the same without any Service", a_while, same).await;
+    service.stays("unchanged without a Service", a_while, same).await;
     world.objects.apply(&format!(
         "{{apiVersion: v1, kind: Service, metadata: {{name: spare, namespace: {FOREIGN}}}, \
          spec: {{clusterIP: 10.96.0.9, ports: [{{port: 80}}]}}}}"
     ));
-    service.stays("told the same with a Service", a_while, same).await;
+    service.stays("unchanged with a Service", a_while, same).await;
     DialService::on(FOREIGN, "spare").apply(&world);
-    service.stays("told the same with a ScalableService", a_while, same).await;
+    service.stays("unchanged with a ScalableService", a_while, same).await;
     let addresses = |version: &Version| version.text("/status/failover/backends/0/addresses/0").to_owned();
-    assert_eq!((looks_at_foreign_services(&world), addresses(&service.last()).as_str()), (0, ""));
-    // Control: with the consent of the standby it is looked at.
+    assert_eq!((foreign_service_calls(&world), addresses(&service.last()).as_str()), (0, ""));
+    // Control: with the consent of the standby its Service is read.
     let consent = json!({"spec": {"standbyFor": [{"namespace": OWN, "name": "web"}]}});
     world.objects.patch("scalableservices", FOREIGN, "spare", consent);
     service.wait("with its address", SOON, |version| addresses(version) == "10.96.0.9:80").await;
-    service.wait("told something else", SOON, |version| !neutral(version)).await;
-    assert!(looks_at_foreign_services(&world) > 0);
+    service.wait("no longer naming the consent", SOON, |version| !no_consent(version)).await;
+    assert!(foreign_service_calls(&world) > 0);
 }

@@ -1,4 +1,4 @@
-//! Two operators, of which one leads: it dies, hands over, or loses the lease without noticing.
+//! A leader and a follower: the leader is killed, hands over, or loses the lease without noticing.
 
 use std::time::Duration;
 
@@ -17,24 +17,24 @@ use crate::{
     outage::{LOAD, NAMESPACE, RECOVERY, SHOP, Shop},
 };
 
-/// Length of the lease (15 s), a follower's pause (2 s) and some time to ask.
+/// Duration of the lease (15 s), a follower's poll interval (2 s) and some time for the requests.
 const TAKE_OVER: Duration = Duration::from_secs(20);
-/// A released lease is taken at a follower's next look, 2 s later at the most.
+/// A released lease is acquired at a follower's next poll, after 2 s at most.
 const HAND_OVER: Duration = Duration::from_secs(4);
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_that_is_killed_is_followed_by_the_other_within_the_lease_and_nothing_is_lowered() {
+async fn killed_leader_is_replaced_within_the_lease_without_a_scale_down() {
     let (shop, leader, _follower) = two_operators().await;
     change_of_leader(&shop, TAKE_OVER, leader.kill()).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_that_is_drained_hands_over_within_seconds_and_nothing_is_lowered() {
+async fn terminated_leader_hands_over_within_seconds_without_a_scale_down() {
     let (shop, leader, _follower) = two_operators().await;
     change_of_leader(&shop, HAND_OVER, leader.terminate()).await;
 }
 
-/// The shop with two operators: the one that leads, and the other.
+/// The shop with two operators: the leader and the follower.
 async fn two_operators() -> (Shop, Operator, Operator) {
     let shop = Shop::open().await;
     let leader = shop.world.operator("plimsoll-0");
@@ -50,26 +50,26 @@ async fn change_of_leader(shop: &Shop, within: Duration, removal: impl Future<Ou
     let (target, service) = (shop.target(), shop.service());
     let (mark, service_mark) = (target.mark(), service.mark());
     removal.await;
-    // The first answer that the new leader gets is too low: its first look is where a wrong scale-down would come.
+    // The first sample of the new leader is too low: a wrong scale-down would happen in its first turn.
     shop.load(|_| 90.0);
     let taken = || shop.world.leader().starts_with("plimsoll-1_").then_some(());
     shop.world.until("the other leads", within, taken).await;
-    shop.after_a_look().await;
+    shop.after_a_turn().await;
     shop.load(|_| LOAD);
     sleep(Duration::from_secs(3)).await;
     let lowest = target.fewest(mark);
     assert!(lowest >= before, "{before} replicas fell to {lowest}: {}", service.last().0["status"]);
     assert_eq!(service.flaps(service_mark, "Ready"), 0, "Ready changed");
     shop.world.explain(NAMESPACE, SHOP, &["throughput"]).await;
-    // The new leader works: a higher floor is carried out.
+    // The new leader works: it applies a higher floor.
     shop.world.objects.patch("scalableservices", NAMESPACE, SHOP, json!({"spec": {"minReplicas": 15}}));
     target.wait("15 replicas", RECOVERY, |target| target.replicas() >= 15).await;
 }
 
-/// A load that fell before the leader died: the window counts from the fall, not from the new leader's first look, and
-/// nothing is lowered before it is over.
+/// The load falls before the leader is killed: the window counts from the fall, not from the new leader's first turn, and
+/// there is no scale-down before its end.
 #[tokio::test(start_paused = true)]
-async fn a_change_of_leader_forgets_no_stabilisation_window() {
+async fn change_of_leader_keeps_the_stabilisation_window() {
     const WINDOW: u64 = 120;
     let world = World::default();
     let leader = world.operator("plimsoll-0");
@@ -79,7 +79,7 @@ async fn a_change_of_leader_forgets_no_stabilisation_window() {
     world.prometheus.set(&dial("window"), 95.0);
     DialService { window: WINDOW as u32, ..DialService::on("window", "web") }.apply(&world);
     let target = world.follow("deployments", "window", "web");
-    // Longer than the window, so that the load has filled it.
+    // Longer than the window, so that the load fills it.
     target.stays("at 10", Duration::from_secs(WINDOW + 10), |target| target.replicas() == 10).await;
     world.prometheus.set(&dial("window"), 15.0);
     let fell = Instant::now();
@@ -91,10 +91,10 @@ async fn a_change_of_leader_forgets_no_stabilisation_window() {
     assert!(world.leader().starts_with("plimsoll-1_"));
 }
 
-/// Its renewals do not arrive any more, and the answers to reads come only after its deadline: what it decided before must
-/// not be written, neither replicas nor status, events and the objects of balancers.
+/// The leader's renewals are lost, and the responses to its reads arrive after its deadline: its earlier decisions must not be
+/// written, whether replicas, status, events or objects of balancers.
 #[tokio::test(start_paused = true)]
-async fn a_leader_whose_deadline_passes_while_it_waits_for_an_answer_writes_nothing_more() {
+async fn leader_past_its_deadline_writes_nothing_after_a_late_response() {
     let shop = Shop::open().await;
     let leader = shop.world.operator_with_balancers("plimsoll-0");
     deployment(&shop.world, NAMESPACE, "front", 2);
@@ -114,23 +114,23 @@ async fn a_leader_whose_deadline_passes_while_it_waits_for_an_answer_writes_noth
     sleep(2 * TAKE_OVER).await;
 
     assert_eq!(shop.target().last().replicas(), before);
-    // The last renewal that arrived was sent at most 2 s before the cut, and is good for 10 s.
+    // The last renewal that arrived was sent at most 2 s before the cut, and is valid for 10 s.
     let deadline = cut + SignedDuration::from_secs(10);
     let calls = shop.world.server.calls();
     let late: Vec<_> = calls.iter().filter(|call| call.at > deadline).collect();
     let writes: Vec<_> = late.iter().filter(|call| call.is_write()).collect();
     assert!(writes.is_empty(), "it wrote after its deadline: {writes:#?}");
-    // The control: what it had begun was answered after the deadline, and would have been followed by writes.
+    // Control: reads that precede writes got their responses after the deadline.
     for read in ["get deployments/scale", "get services (metadata)"] {
-        assert!(late.iter().any(|call| call.shape == read), "no {read} was answered late: {late:#?}");
+        assert!(late.iter().any(|call| call.shape == read), "no late response to {read}: {late:#?}");
     }
     assert!(leader.is_running());
 }
 
-/// Half of the replicas have not been scraped for longer than the window and the range of the query, and who leads anew has
-/// never seen the others: what it sees first must not be taken for all that there is.
+/// Half of the replicas have not been scraped for longer than the window and the range of the query. The new leader has never
+/// seen their samples, and must not take the remaining scrape targets for all of them.
 #[tokio::test(start_paused = true)]
-async fn a_change_of_leader_forgets_no_scrape_target_that_is_missing() {
+async fn change_of_leader_still_detects_missing_scrape_targets() {
     let world = World::default();
     let leader = world.operator("plimsoll-0");
     sleep(Duration::from_secs(1)).await;
@@ -149,8 +149,8 @@ async fn a_change_of_leader_forgets_no_scrape_target_that_is_missing() {
     world.until("the other leads", TAKE_OVER, taken).await;
     target.stays("at 10", Duration::from_secs(600), at_10).await;
     let ready = service.last().condition("Ready");
-    assert!(ready.contains("5 scrape targets answered, where 10 did before"), "Ready is {ready}");
-    // The control: if all targets say so, it is the load.
+    assert!(ready.contains("5 of 10 expected scrape targets answered"), "Ready is {ready}");
+    // Control: if all scrape targets have samples, it is the load that fell.
     world.prometheus.set(&dial("half"), Value::Total { value: 47.5, targets: 10 });
     target.wait("at 5", Duration::from_secs(60), |target| target.replicas() == 5).await;
 }

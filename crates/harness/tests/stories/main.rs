@@ -1,7 +1,7 @@
-//! What users see of the controller when time passes and things fail: the whole operator in one process and in virtual
-//! time, over an API server in memory and a scripted Prometheus.
+//! The controller's behavior over time and under faults: the whole operator in one process and in virtual time, with an
+//! API server in memory and a scripted Prometheus.
 
-// A story that can't go on has failed.
+// A panic fails the story.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod api_server;
@@ -24,3 +24,4 @@ mod takeover;
 mod unreadable;
 mod waves;
 mod writes;
+mod zero;

@@ -1,4 +1,4 @@
-//! What the user of a story applies.
+//! The manifests of the stories.
 
 use plimsoll_harness::world::World;
 
@@ -54,20 +54,20 @@ pub struct DialService<'a> {
     pub mode: &'a str,
     /// scaleDown.stabilizationWindowSeconds.
     pub window: u32,
-    /// The longest time between two looks.
+    /// The longest time between two turns.
     pub period: &'a str,
     /// scaleUp.
     pub up: &'a str,
 }
 
 impl<'a> DialService<'a> {
-    /// On a Deployment of the same name: from 1 to 10 replicas, both ways at once.
+    /// For a Deployment of the same name: from 1 to 10 replicas, without delay in both directions.
     pub fn on(namespace: &'a str, name: &'a str) -> Self {
         let (target, mode, period, up) = (name, "Auto", "1s", "{}");
         Self { namespace, name, target, min: 1, mode, window: 0, period, up }
     }
 
-    /// Applies it.
+    /// Applies the ScalableService.
     pub fn apply(&self, world: &World) {
         let Self { namespace, name, target, min, mode, window, period, up } = self;
         let query = dial(namespace);

@@ -1,4 +1,4 @@
-//! Marks on pods that are to be deleted first (`pod-deletion-cost`), and what becomes of them.
+//! Marks on the pods to be deleted first (`pod-deletion-cost`), and their removal.
 
 use std::time::Duration;
 
@@ -14,16 +14,16 @@ use crate::manifests::{DialService, deployment, dial};
 const NAMESPACE: &str = "marks";
 const COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
-/// Deletion costs of the pods, where they have one.
+/// The deletion costs of the marked pods.
 fn costs(world: &World) -> Vec<String> {
     let pods = world.objects.list("pods", NAMESPACE);
     let cost = |pod: &Value| pod["metadata"]["annotations"][COST].as_str().map(str::to_owned);
     pods.iter().filter_map(cost).collect()
 }
 
-/// The pods are drained and marked, but the scale can't be written. Then the service is deleted, or loses `spec.traffic`.
+/// Pods are drained and marked, but the scale can't be written. Then the service is deleted, or loses `spec.traffic`.
 #[tokio::test(start_paused = true)]
-async fn pods_that_nobody_is_about_to_delete_any_more_lose_their_mark() {
+async fn pods_no_longer_due_for_deletion_lose_their_mark() {
     for deleted in [true, false] {
         let world = World::default();
         let _operator = world.operator_with_balancers("plimsoll-0");

@@ -1,4 +1,4 @@
-//! What is remembered of a service, and what makes it worthless.
+//! The engine's memory of a service, and the events that invalidate it.
 
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ const WINDOW: u64 = 120;
 const ORDERS: &str = r#"sum(orders{namespace="memory"})"#;
 const CPU: &str = r#"avg(cpu_used{namespace="memory"})"#;
 
-/// A service at 10 replicas, which its cpu justifies; its load alone would need 3. The cpu has just fallen so far that it
-/// needs 4.
+/// A service at 10 replicas, which its KPI `cpu` justifies; its load alone needs 3. The cpu has just fallen so that it needs
+/// 4.
 struct Fallen {
     fell: Instant,
 }
@@ -51,7 +51,7 @@ spec:
         Self { fell }
     }
 
-    /// The replicas stay until the window is over. Then they follow the cpu `within` a time.
+    /// The replicas stay until the end of the window. Then they follow the cpu `within` a time.
     async fn is_followed_after_the_window(&self, target: &History<'_>, within: Duration) {
         let left = Duration::from_secs(WINDOW - 1).saturating_sub(self.fell.elapsed());
         target.stays("at 10 for the window", left, |target| target.replicas() == 10).await;
@@ -62,9 +62,9 @@ spec:
 
 const DEPLOYMENT: &str = "kind: Deployment";
 
-/// A new leader recovers the history of the load alone: what a Utilization proposed in the past can't be known.
+/// A new leader recovers only the history of the load: past proposals of a Utilization can't be recovered.
 #[tokio::test(start_paused = true)]
-async fn replicas_that_a_utilization_justified_are_kept_for_a_window_after_a_change_of_leader() {
+async fn replicas_justified_by_a_utilization_are_kept_for_a_window_after_a_change_of_leader() {
     let world = World::default();
     let leader = world.operator("plimsoll-0");
     deployment(&world, NAMESPACE, "web", 10);
@@ -75,24 +75,24 @@ async fn replicas_that_a_utilization_justified_are_kept_for_a_window_after_a_cha
     fallen.is_followed_after_the_window(&target, Duration::from_secs(60)).await;
 }
 
-/// No other process has led meanwhile, so the memory is kept and the window ends when it would have ended anyway.
+/// There was no other leader meanwhile, so the memory is kept and the end of the window does not change.
 #[tokio::test(start_paused = true)]
-async fn an_outage_of_the_api_server_that_costs_the_lease_forgets_nothing() {
+async fn api_server_outage_with_a_lost_lease_keeps_the_memory() {
     let world = World::default();
     let _operator = world.operator("plimsoll-0");
     deployment(&world, NAMESPACE, "web", 10);
     let target = world.follow("deployments", NAMESPACE, "web");
     let fallen = Fallen::begin(&world, DEPLOYMENT, &target).await;
-    // The lease lasts for 10 s without a renewal.
+    // The leader keeps the lease for 10 s without a renewal.
     let away = world.server.outage();
     sleep(Duration::from_secs(20)).await;
     away.end();
     fallen.is_followed_after_the_window(&target, Duration::from_secs(5)).await;
 }
 
-/// The load of those minutes is not known, so the replicas are kept for a window from the first look after the outage.
+/// The load during the outage is unknown, so the replicas are kept for a window from the first turn after the outage.
 #[tokio::test(start_paused = true)]
-async fn after_an_outage_of_the_api_server_of_minutes_the_replicas_are_kept_for_a_window() {
+async fn replicas_are_kept_for_a_window_after_a_long_api_server_outage() {
     let world = World::default();
     let _operator = world.operator("plimsoll-0");
     deployment(&world, NAMESPACE, "web", 10);
@@ -109,7 +109,7 @@ async fn after_an_outage_of_the_api_server_of_minutes_the_replicas_are_kept_for_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_scale_of_a_custom_resource_that_can_t_be_read_once_forgets_nothing() {
+async fn failed_read_of_a_custom_resources_scale_keeps_the_memory() {
     let world = World::default();
     let workers = Kind::custom("example.com", "v1", "Worker", "workers", json!({}));
     world.server.serve(workers.with_scale());
@@ -123,7 +123,7 @@ async fn a_scale_of_a_custom_resource_that_can_t_be_read_once_forgets_nothing() 
     for scope in [Scope::all().verb("get").resource("workers"), Scope::all().verb("discover")] {
         let failed = world.server.fault(scope, Effect::Status { code: 500, retry_after: None });
         let service = world.follow("scalableservices", NAMESPACE, "web");
-        // Discovery is asked again after a minute at the latest.
+        // Discovery is repeated after a minute at the latest.
         let refused = Duration::from_secs(70);
         service.wait("refused", refused, |version| version.condition("Ready").contains("ScaleFailed")).await;
         failed.end();
@@ -134,9 +134,9 @@ async fn a_scale_of_a_custom_resource_that_can_t_be_read_once_forgets_nothing() 
     fallen.is_followed_after_the_window(&target, Duration::from_secs(5)).await;
 }
 
-/// The second object follows the first one at once, under the same name.
+/// The second object immediately follows the first one, under the same name.
 #[tokio::test(start_paused = true)]
-async fn a_service_that_is_deleted_and_created_anew_keeps_nothing_of_the_one_before() {
+async fn recreated_service_has_no_memory_of_its_predecessor() {
     let world = World::default();
     let _operator = world.operator("plimsoll-0");
     deployment(&world, NAMESPACE, "web", 4);
@@ -145,22 +145,22 @@ async fn a_service_that_is_deleted_and_created_anew_keeps_nothing_of_the_one_bef
     service.apply(&world);
     let target = world.follow("deployments", NAMESPACE, "web");
     target.wait("at 2", Duration::from_secs(40), |target| target.replicas() == 2).await;
-    // Longer than the window, so that the first object's whole history says that 2 are enough.
+    // Longer than the window, so that 2 are enough by the first object's whole history.
     target.stays("at 2", Duration::from_secs(30), |target| target.replicas() == 2).await;
     world.objects.delete("scalableservices", NAMESPACE, "web");
     world.objects.patch("deployments", NAMESPACE, "web", json!({"spec": {"replicas": 7}}));
     service.apply(&world);
     target.stays("at 7 for its window", Duration::from_secs(19), |target| target.replicas() == 7).await;
     target.wait("at 2 after it", Duration::from_secs(10), |target| target.replicas() == 2).await;
-    let told = world.follow("scalableservices", NAMESPACE, "web");
+    let service = world.follow("scalableservices", NAMESPACE, "web");
     let scaled = |version: &Version| version.number("/status/replicas") == 2;
-    let (version, _) = told.wait("at 2", Duration::from_secs(5), scaled).await;
+    let (version, _) = service.wait("at 2", Duration::from_secs(5), scaled).await;
     let first = version.0["status"]["decisions"].as_array().unwrap().last().unwrap().clone();
     assert_eq!((first["from"].as_i64(), first["to"].as_i64()), (Some(7), Some(2)), "{version:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_changed_target_keeps_its_replicas_for_a_window_whatever_the_one_before_needed() {
+async fn changed_target_keeps_its_replicas_for_a_window() {
     let world = World::default();
     let _operator = world.operator("plimsoll-0");
     deployment(&world, NAMESPACE, "web", 4);
@@ -175,7 +175,7 @@ async fn a_changed_target_keeps_its_replicas_for_a_window_whatever_the_one_befor
     other.stays("at 9 for its window", Duration::from_secs(19), |target| target.replicas() == 9).await;
     other.wait("at 2 after it", Duration::from_secs(10), |target| target.replicas() == 2).await;
 
-    // The same holds for another Deployment of the same name.
+    // The same applies to another Deployment of the same name.
     other.stays("at 2", Duration::from_secs(30), |target| target.replicas() == 2).await;
     world.objects.delete("deployments", NAMESPACE, "other");
     deployment(&world, NAMESPACE, "other", 8);

@@ -1,4 +1,4 @@
-//! Modes that write nothing.
+//! The modes without writes.
 
 use std::time::Duration;
 
@@ -8,20 +8,20 @@ use serde_json::json;
 use crate::manifests::{DialService, deployment, dial};
 
 const SOON: Duration = Duration::from_secs(10);
-/// Longer than several looks.
+/// Longer than several turns.
 const A_WHILE: Duration = Duration::from_secs(6);
 
 #[tokio::test(start_paused = true)]
-async fn observe_decides_and_reports_and_writes_nothing_until_the_mode_is_auto() {
+async fn observe_reports_decisions_and_writes_nothing_until_the_mode_is_auto() {
     held("life-observe", "Observe", "Observing").await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn paused_holds_the_replicas_and_writes_nothing_until_the_mode_is_auto() {
+async fn paused_keeps_the_replicas_and_writes_nothing_until_the_mode_is_auto() {
     held("life-paused", "Paused", "Paused").await;
 }
 
-/// Upward and downward: three replicas, a load for six, then one for two, then the mode Auto.
+/// Three replicas; the load needs six, then two; then the mode becomes Auto.
 async fn held(namespace: &'static str, mode: &str, reason: &str) {
     let world = World::default();
     let _operator = world.operator("plimsoll-0");

@@ -1,5 +1,5 @@
-//! A shop under a steady load, kept by a ScalableService that would carry out any scale-down at once, and what every
-//! outage must show: replicas hold, the status says what is wrong, and all heals without help.
+//! A shop under a steady load, with a ScalableService that applies any scale-down immediately, and the requirements for every
+//! outage: the replicas stay, the status reports the fault, and the service recovers without help.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -17,15 +17,15 @@ use crate::manifests::deployment;
 pub const NAMESPACE: &str = "outages";
 /// Deployment and ScalableService.
 pub const SHOP: &str = "shop";
-/// Requests a second: 10 replicas at 30 each, from which nothing moves up to 13.
+/// Requests per second: 10 replicas at 30 each; by the tolerance up to 13 replicas stay unchanged.
 pub const LOAD: f64 = 315.0;
-/// Time that a fault lasts: more than twice the age at which a sample is stale (5 s).
+/// Duration of a fault: more than twice the age at which a sample is stale (5 s).
 pub const LASTS: Duration = Duration::from_secs(12);
-/// Time within which all is well again after a fault, without help.
+/// The service must recover without help within this time after a fault.
 pub const RECOVERY: Duration = Duration::from_secs(15);
-/// What is watched after a recovery: the first look at new evidence is where a wrong scale-down would come.
+/// Time of observation after a recovery: a wrong scale-down would happen in the first turn with new evidence.
 const AFTERMATH: Duration = Duration::from_secs(1);
-/// The status must report an outage within this time: the source's timeout of 5 s and a look.
+/// The status must report an outage within this time: the source's timeout of 5 s and a turn.
 pub const REPORTED: Duration = Duration::from_secs(8);
 
 const THROUGHPUT: &str = r#"sum(rate(http_requests_total{namespace="outages", app="shop"}[10s]))"#;
@@ -40,7 +40,7 @@ pub struct Shop {
 }
 
 impl Shop {
-    /// Ten replicas under the steady load, before anybody scales them.
+    /// Ten replicas under the steady load, before an operator runs.
     pub async fn open() -> Self {
         let world = World::default();
         deployment(&world, NAMESPACE, SHOP, 10);
@@ -55,7 +55,7 @@ impl Shop {
         world.prometheus.set(BACKLOG, 0.0);
         let shop = Self { world };
         shop.load(|_| LOAD);
-        // The first answers are about a window that is full of load.
+        // The ranges of the first samples are full of load.
         sleep(LASTS).await;
         shop.world.objects.apply(&format!(
             r#"
@@ -78,12 +78,12 @@ spec:
         shop
     }
 
-    /// The requests per second from now on.
+    /// Sets the requests per second from now on.
     pub fn load(&self, at: impl Fn(Timestamp) -> f64 + Send + Sync + 'static) {
         self.world.prometheus.script(THROUGHPUT, move |now| Value::Number(at(now)));
     }
 
-    /// A load that rises by the steady one within `seconds` from now.
+    /// Doubles the steady load within `seconds` from now.
     pub fn rise(&self, seconds: f64) {
         let begin = self.world.clock.now();
         self.load(move |now| {
@@ -99,7 +99,7 @@ spec:
         self.world.follow("scalableservices", NAMESPACE, SHOP)
     }
 
-    /// Waits until the replicas are steady and ready, in the status, too. Returns their number.
+    /// Waits until the replicas are steady and ready, also in the status. Returns their number.
     pub async fn calm(&self) -> i64 {
         let calm = |service: &Version| {
             let target = self.target().last();
@@ -114,16 +114,16 @@ spec:
     }
 
     /// Waits until the condition Ready has this status.
-    pub async fn ready_says(&self, status: &str, within: Duration) -> Duration {
+    pub async fn wait_for_ready(&self, status: &str, within: Duration) -> Duration {
         let should = format!("Ready={status}");
         self.service().wait(&should, within, |service| service.condition("Ready").starts_with(status)).await.1
     }
 
-    /// Waits until Prometheus was asked again, which the next look does.
-    pub async fn after_a_look(&self) {
-        let asked = self.world.prometheus.asked();
-        let looked = || (self.world.prometheus.asked() > asked).then_some(());
-        self.world.until("Prometheus is asked", Duration::from_secs(60), looked).await;
+    /// Waits until the next turn queries Prometheus.
+    pub async fn after_a_turn(&self) {
+        let before = self.world.prometheus.queries();
+        let queried = || (self.world.prometheus.queries() > before).then_some(());
+        self.world.until("Prometheus is queried", Duration::from_secs(60), queried).await;
     }
 
     /// The versions of the service since `mark` in which Ready is not True.
@@ -133,16 +133,16 @@ spec:
     }
 }
 
-/// A fault of Prometheus, and what the status has to say of it.
+/// A fault of Prometheus, and its expected status.
 pub struct Fault {
     pub outage: Outage,
     /// States that KPIs may have, other than Fresh.
     pub states: &'static [&'static str],
-    /// What a message of the condition Ready must name.
+    /// A part of the message of the condition Ready.
     pub names: &'static str,
 }
 
-/// Lets a fault happen, and checks what the user sees.
+/// Injects a fault, and checks the replicas and the status.
 pub async fn endure(fault: Fault) {
     let shop = Shop::open().await;
     let operator = shop.world.operator("plimsoll-0");
@@ -150,9 +150,9 @@ pub async fn endure(fault: Fault) {
     let (service, target) = (shop.service(), shop.target());
     let (mark, target_mark, began) = (service.mark(), target.mark(), Instant::now());
     shop.world.prometheus.break_down(fault.outage);
-    shop.ready_says("False", REPORTED).await;
+    shop.wait_for_ready("False", REPORTED).await;
     sleep(LASTS.saturating_sub(began.elapsed())).await;
-    // At its end both conditions still report the outage.
+    // At the end of the outage both conditions still report it.
     let last = service.last();
     for type_ in ["Ready", "MetricsAvailable"] {
         let condition = last.condition(type_);
@@ -162,7 +162,7 @@ pub async fn endure(fault: Fault) {
     assert!(ready.starts_with("False MetricsUnavailable"), "Ready is {ready}");
     shop.world.explain(NAMESPACE, SHOP, &["throughput"]).await;
     shop.world.prometheus.heal();
-    shop.ready_says("True", RECOVERY).await;
+    shop.wait_for_ready("True", RECOVERY).await;
     sleep(AFTERMATH).await;
 
     let lowest = target.fewest(target_mark);
@@ -188,9 +188,9 @@ fn states(versions: &[Version]) -> BTreeSet<String> {
     states.filter(|state| state != "Fresh").collect()
 }
 
-/// The control of every outage: what is no fault but a fall of the load lowers the replicas, and would have been seen.
+/// The control of every outage: without a fault, a fall of the load lowers the replicas.
 #[tokio::test(start_paused = true)]
-async fn a_load_that_really_falls_lowers_the_replicas() {
+async fn real_fall_of_the_load_lowers_the_replicas() {
     let shop = Shop::open().await;
     let _operator = shop.world.operator("plimsoll-0");
     shop.calm().await;
@@ -201,13 +201,13 @@ async fn a_load_that_really_falls_lowers_the_replicas() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_load_that_doubles_while_prometheus_is_down_is_followed_at_once_when_it_is_back() {
+async fn load_doubled_during_a_prometheus_outage_is_followed_right_after_it() {
     let shop = Shop::open().await;
     let _operator = shop.world.operator("plimsoll-0");
     let before = shop.calm().await;
     let mark = shop.target().mark();
     shop.world.prometheus.break_down(Outage::Down);
-    shop.ready_says("False", REPORTED).await;
+    shop.wait_for_ready("False", REPORTED).await;
     shop.load(|_| 2.0 * LOAD);
     sleep(LASTS).await;
     assert_eq!(shop.target().last().replicas(), before, "nothing is raised without evidence");
@@ -216,11 +216,11 @@ async fn a_load_that_doubles_while_prometheus_is_down_is_followed_at_once_when_i
     let risen = |target: &Version| target.replicas() >= 19;
     let target = shop.target();
     let (followed, ready) =
-        tokio::join!(target.wait("19 replicas", RECOVERY, risen), shop.ready_says("True", RECOVERY));
-    // The look that makes the change reports it, too.
+        tokio::join!(target.wait("19 replicas", RECOVERY, risen), shop.wait_for_ready("True", RECOVERY));
+    // The turn that scales up also reports it.
     assert!(
         followed.1 <= ready + Duration::from_secs(1),
-        "the first fresh look did not raise: {:?}",
+        "the first turn with fresh samples did not scale up: {:?}",
         followed.1
     );
     assert!(shop.target().fewest(mark) >= before);

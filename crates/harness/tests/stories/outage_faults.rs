@@ -1,4 +1,4 @@
-//! Every way in which Prometheus answers badly, or not at all.
+//! Every kind of outage of Prometheus: bad responses, or none.
 
 use std::time::Duration;
 
@@ -16,53 +16,43 @@ macro_rules! outage {
     };
 }
 
-outage!(a_prometheus_that_is_down_holds_the_replicas, Outage::Down, ["Error"], "can't be reached");
+outage!(prometheus_down_keeps_the_replicas, Outage::Down, ["Error"], "can't be reached");
 outage!(
-    a_prometheus_that_answers_after_30_s_holds_the_replicas,
+    prometheus_with_30_s_latency_keeps_the_replicas,
     Outage::Slow(Duration::from_secs(30)),
     ["Error"],
     "did not answer within 5 s"
 );
 outage!(
-    a_status_500_holds_the_replicas_and_is_named_with_its_text,
+    http_500_keeps_the_replicas_and_is_reported_with_its_text,
     Outage::Status(500, "injected"),
     ["Error"],
     "HTTP 500: injected"
 );
 outage!(
-    what_is_no_prometheus_holds_the_replicas_and_is_quoted,
+    garbage_response_keeps_the_replicas_and_is_quoted,
     Outage::Garbage("<<< this is not JSON"),
     ["Error"],
     "<<< this is not JSON"
 );
-outage!(answers_that_are_too_large_hold_the_replicas, Outage::Huge, ["Error"], "gave an answer of more than");
+outage!(oversized_responses_keep_the_replicas, Outage::Huge, ["Error"], "returned more than");
+outage!(empty_responses_keep_the_replicas, Outage::Empty, ["Error", "Empty"], "without its evaluation time");
+outage!(nan_values_keep_the_replicas, Outage::NaN, ["Error", "NaN"], "NaN");
 outage!(
-    empty_answers_hold_the_replicas_since_empty_is_not_zero,
-    Outage::Empty,
-    ["Error", "Empty"],
-    "without its own time"
-);
-outage!(numbers_that_are_nan_hold_the_replicas, Outage::NaN, ["Error", "NaN"], "NaN");
-outage!(
-    answers_without_every_second_series_hold_the_replicas,
+    responses_with_half_of_the_series_keep_the_replicas,
     Outage::Half,
     ["Stale", "Partial", "Error"],
     "none has a current sample"
 );
 outage!(
-    answers_with_a_warning_hold_the_replicas_and_pass_it_on,
+    responses_with_a_warning_keep_the_replicas_and_report_it,
     Outage::Partial("some stores could not be reached; the result may be incomplete"),
     ["Partial"],
     "some stores could not be reached"
 );
-outage!(
-    answers_out_of_a_cache_hold_the_replicas_and_say_since_when,
-    Outage::Stale,
-    ["Stale"],
-    "as a cache would"
-);
+outage!(cached_responses_keep_the_replicas_and_are_reported, Outage::Stale, ["Stale"], "as a cache would");
 
-/// Prometheus 2.48 to 2.53 put them there for every `rate` of a metric whose name does not end in `_total`.
+/// Prometheus 2.48 to 2.53 add an info to the warnings for every `rate` of a metric whose name does not end in `_total`.
 #[tokio::test(start_paused = true)]
 async fn infos_among_the_warnings_leave_the_kpis_fresh() {
     let shop = Shop::open().await;
@@ -82,7 +72,7 @@ async fn infos_among_the_warnings_leave_the_kpis_fresh() {
 const JUMP: Duration = Duration::from_secs(3);
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_of_prometheus_that_is_300_s_wrong_changes_no_decision() {
+async fn prometheus_clock_skew_of_300_s_changes_no_decision() {
     let shop = Shop::open().await;
     let _operator = shop.world.operator("plimsoll-0");
     let before = shop.calm().await;
@@ -90,7 +80,7 @@ async fn a_clock_of_prometheus_that_is_300_s_wrong_changes_no_decision() {
     shop.load(|_| LOAD + 200.0);
     let rose = Instant::now();
     let behind = skew(&shop, -300.0).await;
-    // It works on: more load is followed while the clock is wrong. 515 / 30 is 17.2; within the tolerance from 16 on.
+    // More load is followed while the clock is wrong. 515 / 30 is 17.2; within the tolerance from 16 on.
     let left = Duration::from_secs(30).saturating_sub(rose.elapsed());
     shop.target().wait("16 replicas", left, |target| target.replicas() >= 16).await;
     shop.world.explain(NAMESPACE, SHOP, &["throughput"]).await;
@@ -98,29 +88,29 @@ async fn a_clock_of_prometheus_that_is_300_s_wrong_changes_no_decision() {
     let healed = shop.service().mark();
     shop.world.prometheus.heal();
     sleep(JUMP).await;
-    shop.ready_says("True", RECOVERY).await;
+    shop.wait_for_ready("True", RECOVERY).await;
     let back = shop.service().flaps(healed, "Ready");
     let lowest = shop.target().fewest(mark);
     assert!(lowest >= before, "{before} replicas fell to {lowest}");
     assert!(behind <= 2 && ahead <= 2 && back <= 2, "Ready changed {behind}, {ahead} and {back} times");
 }
 
-/// Shifts the clock for a while. Returns how often Ready changed at the jump; later it must not.
+/// Shifts the clock for a while. Returns the number of changes of Ready at the jump; later it must not change.
 async fn skew(shop: &Shop, seconds: f64) -> usize {
     let (began, mark) = (Instant::now(), shop.service().mark());
     shop.world.prometheus.break_down(Outage::Skew(seconds));
     sleep(JUMP).await;
     let (jumped, settled) = (shop.service().flaps(mark, "Ready"), shop.service().mark());
-    shop.ready_says("True", Duration::from_secs(1)).await;
+    shop.wait_for_ready("True", Duration::from_secs(1)).await;
     sleep(LASTS.saturating_sub(began.elapsed())).await;
     let steady = shop.service().flaps(settled, "Ready");
     assert_eq!(steady, 0, "Ready changed while the clock was constantly wrong");
     jumped
 }
 
-/// The control of the empty answers: where the user says that empty means zero, they lower the replicas.
+/// The control of the empty responses: with `onEmpty: Zero` they lower the replicas.
 #[tokio::test(start_paused = true)]
-async fn empty_answers_lower_the_replicas_of_a_user_who_says_that_empty_is_zero() {
+async fn empty_responses_lower_the_replicas_with_on_empty_zero() {
     let shop = Shop::open().await;
     let _operator = shop.world.operator("plimsoll-0");
     shop.calm().await;

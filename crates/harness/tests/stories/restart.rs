@@ -1,4 +1,4 @@
-//! Operators that are killed in the middle of a write.
+//! Operators that are killed during a write.
 
 use std::time::Duration;
 
@@ -17,9 +17,9 @@ use crate::{
 /// Replicas for twice the load, within the tolerance.
 const RISEN: i64 = 19;
 
-/// Right after the scale was written, and before the status that records it.
+/// The kill comes after the write of the scale and before the status that records it.
 #[tokio::test(start_paused = true)]
-async fn operators_that_are_killed_between_the_scale_and_its_status_lower_nothing_when_they_are_back() {
+async fn operators_killed_before_the_status_write_do_not_scale_down_after_a_restart() {
     let shop = Shop::open().await;
     let first = [shop.world.operator("plimsoll-0"), shop.world.operator("plimsoll-1")];
     let before = shop.calm().await;
@@ -36,9 +36,9 @@ async fn operators_that_are_killed_between_the_scale_and_its_status_lower_nothin
     follow(&shop, mark).await;
 }
 
-/// Before the answer to the write of the scale, so that no process knows whether it took place.
+/// The kill comes before the response to the write of the scale, so that its result is unknown.
 #[tokio::test(start_paused = true)]
-async fn operators_that_are_killed_before_the_answer_to_a_scale_lower_nothing_when_they_are_back() {
+async fn operators_killed_before_the_response_to_a_scale_do_not_scale_down_after_a_restart() {
     let shop = Shop::open().await;
     let first = [shop.world.operator("plimsoll-0"), shop.world.operator("plimsoll-1")];
     let before = shop.calm().await;
@@ -55,9 +55,9 @@ async fn operators_that_are_killed_before_the_answer_to_a_scale_lower_nothing_wh
     follow(&shop, mark).await;
 }
 
-/// The first answer that a new process gets is too low, as while pods are scraped for the first time: it is no evidence.
+/// The first sample of a new process is too low, as before all pods are scraped; it must not count as evidence.
 #[tokio::test(start_paused = true)]
-async fn the_first_look_of_a_new_process_lowers_nothing() {
+async fn first_turn_of_a_new_process_does_not_scale_down() {
     let world = World::default();
     let first = world.operator("plimsoll-0");
     deployment(&world, "first-look", "web", 10);
@@ -73,19 +73,19 @@ async fn the_first_look_of_a_new_process_lowers_nothing() {
     sleep(Duration::from_millis(900)).await;
     world.prometheus.set(&load, 95.0);
     target.stays("at 10", Duration::from_secs(10), |target| target.replicas() == 10).await;
-    // The control: what lasts for two looks is carried out.
+    // Control: a fall that lasts for two turns is followed.
     world.prometheus.set(&load, 15.0);
     target.wait("at 2", Duration::from_secs(10), |target| target.replicas() == 2).await;
     assert!(second.is_running());
 }
 
-/// The kubelet starts them anew, under new identities. The first answer that they get is too low, then the load has
-/// doubled; the replicas only rise.
+/// The kubelet restarts the operators, with new identities. Their first sample is too low, then the load has doubled; the
+/// replicas only rise.
 async fn follow(shop: &Shop, mark: usize) {
     shop.load(|_| 90.0);
     sleep(Duration::from_secs(2)).await;
     let _second = [shop.world.operator("plimsoll-0"), shop.world.operator("plimsoll-1")];
-    shop.after_a_look().await;
+    shop.after_a_turn().await;
     shop.load(|_| 2.0 * LOAD);
     let risen = |target: &Version| target.replicas() >= RISEN;
     shop.target().wait("19 replicas", Duration::from_secs(45), risen).await;

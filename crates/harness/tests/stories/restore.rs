@@ -1,4 +1,4 @@
-//! What the operator changes outside of its own objects: recorded with the change, and put back when its service is gone.
+//! Changes outside of the operator's own objects: recorded with the change, and restored when the service is deleted.
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use plimsoll::{
 };
 use plimsoll_harness::{
     apiserver::{Effect, Kind, Scope},
+    history::Version,
     world::{Operator, World},
 };
 use serde_json::{Value, json};
@@ -21,7 +22,7 @@ const ORIGINALS: &str = "plimsoll.dev/original-weights";
 /// Longer than a turn takes.
 const SOON: Duration = Duration::from_secs(20);
 
-/// An HTTPRoute with the weights 3 and 1, and a service that is to steer it: all requests go to the service itself.
+/// An HTTPRoute with the weights 3 and 1, and a service that steers it and sends all requests to its primary.
 fn steered() -> World {
     let world = World::default();
     world.server.serve(Kind::custom("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes", json!({})));
@@ -49,7 +50,7 @@ spec:
 
 async fn operator(world: &World) -> Operator {
     let operator = world.operator_with_balancers("plimsoll-0");
-    world.until("it steers the rule", SOON, || (weights(world) == [100, 0]).then_some(())).await;
+    world.until("the operator steers the rule", SOON, || (weights(world) == [100, 0]).then_some(())).await;
     operator
 }
 
@@ -71,12 +72,12 @@ fn service(world: &World) -> Option<Value> {
 async fn deleted(world: &World, within: Duration) -> Duration {
     let begin = Instant::now();
     world.objects.delete("scalableservices", NAMESPACE, "web");
-    world.until("it is gone", within, || service(world).is_none().then_some(())).await;
+    world.until("the service is deleted", within, || service(world).is_none().then_some(())).await;
     begin.elapsed()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deleted_service_leaves_a_rule_with_the_weights_that_it_had() {
+async fn deletion_of_a_service_restores_the_original_weights() {
     let world = steered();
     let _operator = operator(&world).await;
     assert_eq!(service(&world).unwrap()["metadata"]["finalizers"], json!([FINALIZER]));
@@ -84,33 +85,32 @@ async fn a_deleted_service_leaves_a_rule_with_the_weights_that_it_had() {
         let mut calls = world.server.calls().into_iter().map(|call| call.shape);
         calls.position(|shape| shape.starts_with(&format!("patch(json) {resource}"))).unwrap()
     };
-    assert!(place("scalableservices") < place("httproutes"), "what has to be put back is known before");
+    assert!(place("scalableservices") < place("httproutes"), "the finalizer comes before the change");
     assert!(annotations(&world)[ORIGINALS].is_string());
     deleted(&world, SOON).await;
     assert_eq!(weights(&world), [3, 1]);
-    assert_eq!(annotations(&world), json!({"team": "shop"}), "and nothing of ours is left");
+    assert_eq!(annotations(&world), json!({"team": "shop"}), "an annotation of the operator is left");
 }
 
-/// Otherwise a service that is deleted right after the change would leave the route with the changed weights.
+/// Otherwise the deletion of a service right after the change would leave the changed weights in the route.
 #[tokio::test(start_paused = true)]
-async fn a_finalizer_that_cannot_be_written_stops_the_change() {
+async fn weights_do_not_change_without_the_finalizer() {
     let world = steered();
     let patches = Scope::all().verb("patch").resource("scalableservices").subresource("");
     let refused = world.server.fault(patches, Effect::Status { code: 403, retry_after: None });
     let _operator = world.operator_with_balancers("plimsoll-0");
     let follow = world.follow("scalableservices", NAMESPACE, "web");
-    let waits = "False RouteFailed the weights wait for the finalizer";
-    let says_so =
-        follow.wait("it says so", SOON, |version| version.condition("TrafficSynced").starts_with(waits));
-    says_so.await;
+    let waits = "False RouteFailed the weights are not changed, since the finalizer";
+    let reports = |version: &Version| version.condition("TrafficSynced").starts_with(waits);
+    follow.wait("waiting for the finalizer", SOON, reports).await;
     sleep(Duration::from_secs(60)).await;
     assert_eq!(weights(&world), [3, 1]);
     drop(refused);
-    world.until("it steers the rule", SOON, || (weights(&world) == [100, 0]).then_some(())).await;
+    world.until("the operator steers the rule", SOON, || (weights(&world) == [100, 0]).then_some(())).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn weights_that_somebody_else_has_changed_since_stay_as_they_are() {
+async fn weights_changed_by_another_writer_are_not_restored() {
     let world = steered();
     let operator = operator(&world).await;
     world.objects.patch("scalableservices", NAMESPACE, "web", json!({"spec": {"mode": "Paused"}}));
@@ -126,13 +126,13 @@ async fn weights_that_somebody_else_has_changed_since_stay_as_they_are() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deletion_waits_for_a_minute_at_most_and_not_at_all_for_a_route_that_is_gone() {
+async fn deletion_waits_a_minute_at_most_and_not_for_a_missing_route() {
     let world = steered();
     let _operator = operator(&world).await;
     let patches = Scope::all().verb("patch").resource("httproutes");
     let _refused = world.server.fault(patches, Effect::Status { code: 403, retry_after: None });
     let waited = deleted(&world, Duration::from_secs(90)).await;
-    assert!(waited > Duration::from_secs(50), "it is tried again: {waited:?}");
+    assert!(waited > Duration::from_secs(50), "the restoration was not retried: {waited:?}");
     assert_eq!(weights(&world), [100, 0]);
 
     let world = steered();
@@ -143,18 +143,19 @@ async fn a_deletion_waits_for_a_minute_at_most_and_not_at_all_for_a_route_that_i
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_that_is_deleted_while_no_operator_runs_is_put_back_by_the_next_one() {
+async fn next_operator_restores_a_service_deleted_while_none_was_running() {
     let world = steered();
     operator(&world).await.kill().await;
     world.objects.delete("scalableservices", NAMESPACE, "web");
     sleep(SOON).await;
-    assert!(service(&world).is_some(), "it waits");
+    assert!(service(&world).is_some(), "the finalizer did not block the deletion");
     let _next = world.operator_with_balancers("plimsoll-1");
-    world.until("it is gone", Duration::from_secs(60), || service(&world).is_none().then_some(())).await;
+    let deleted = || service(&world).is_none().then_some(());
+    world.until("the service is deleted", Duration::from_secs(60), deleted).await;
     assert_eq!(weights(&world), [3, 1]);
 }
 
-/// What the hook of an uninstalled chart runs. Returns how many services were released.
+/// Runs the release, as the chart's uninstall hook does. Returns the number of released services.
 async fn release(world: &World) -> usize {
     let options = ReleaseOptions {
         namespaces: Vec::new(),
@@ -166,7 +167,7 @@ async fn release(world: &World) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_operator_that_is_uninstalled_leaves_no_finalizer_and_no_weight_of_its_own() {
+async fn release_removes_the_finalizer_and_restores_the_weights() {
     let world = steered();
     operator(&world).await.terminate().await;
     assert_eq!(release(&world).await, 1);
@@ -177,7 +178,7 @@ async fn an_operator_that_is_uninstalled_leaves_no_finalizer_and_no_weight_of_it
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_that_cannot_be_read_is_released_like_any_other() {
+async fn unreadable_service_is_released_too() {
     let world = steered();
     operator(&world).await.terminate().await;
     world.objects.patch("scalableservices", NAMESPACE, "web", json!({"spec": {"maxReplicas": "many"}}));

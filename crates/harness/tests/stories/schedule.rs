@@ -1,4 +1,4 @@
-//! Floors by the calendar.
+//! Floors of a schedule.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use plimsoll_harness::{history::History, world::World};
 use crate::manifests::deployment;
 
 const NAMESPACE: &str = "scale-schedule";
-/// A zone whose hours *and minutes* differ from UTC's: 5 h 45 min ahead, all year.
+/// A zone that differs from UTC in hours *and minutes*: 5 h 45 min ahead, all year.
 const ZONE: &str = "Asia/Kathmandu";
 
-/// Two windows of one minute that meet at a full minute: the one begins where the other ends. A third has the digits
-/// of the first in another zone, and must not be taken for it. A world begins at 09:00 UTC, which is 14:45 there.
+/// Two windows of one minute that meet at a full minute: one begins when the other ends. A third window has the same times
+/// as the first in another zone, and must not open with it. A world begins at 09:00 UTC, which is 14:45 in the zone.
 #[tokio::test(start_paused = true)]
-async fn a_schedule_lifts_the_floor_for_its_minute_in_its_own_zone() {
+async fn schedule_raises_the_floor_for_its_window_in_its_own_zone() {
     let world = World::default();
     let operator = world.operator("plimsoll-0");
     let floor = |name: &str| {
@@ -29,7 +29,7 @@ async fn a_schedule_lifts_the_floor_for_its_minute_in_its_own_zone() {
     let boundary: Timestamp = "2026-06-01T09:01:00Z".parse().unwrap();
     let [opens, closes, elsewhere] =
         ["opens", "closes", "elsewhere"].map(|name| world.follow("deployments", NAMESPACE, name));
-    closes.wait("lifted within its window", Duration::from_secs(8), |version| version.replicas() == 3).await;
+    closes.wait("raised within its window", Duration::from_secs(8), |version| version.replicas() == 3).await;
     assert!(world.clock.now() < boundary);
     assert_eq!(floor("closes").as_deref(), Some("3.0"), "the metric has the floor of the schedule");
     assert_eq!(floor("opens").as_deref(), Some("1.0"), "and minReplicas outside of its windows");
@@ -37,7 +37,7 @@ async fn a_schedule_lifts_the_floor_for_its_minute_in_its_own_zone() {
     let (opened, closed) = tokio::join!(at(&world, &opens, 4), at(&world, &closes, 1));
     let after = |at: Timestamp| at.duration_since(boundary).as_secs_f64();
     let (opened, closed) = (after(opened), after(closed));
-    assert!((0.0..2.0).contains(&opened), "lifted {opened:.2} s after the window's begin");
+    assert!((0.0..2.0).contains(&opened), "raised {opened:.2} s after the window's start");
     assert!(
         (0.0..6.0).contains(&closed),
         "lowered {closed:.2} s after the window's end; a period of 5 s is allowed"
@@ -60,7 +60,7 @@ async fn a_schedule_lifts_the_floor_for_its_minute_in_its_own_zone() {
     at(&world, &opens, 1).await;
 }
 
-/// Waits until a Deployment has so many replicas, and returns when that was.
+/// Waits until a Deployment has this number of replicas, and returns the time.
 async fn at(world: &World, target: &History<'_>, replicas: i64) -> Timestamp {
     let within = Duration::from_secs(75);
     target.wait(&format!("at {replicas}"), within, |version| version.replicas() == replicas).await;

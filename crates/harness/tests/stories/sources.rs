@@ -1,4 +1,4 @@
-//! Services that share a source, and sources that share an operator: a slow one delays no other.
+//! Services that share a source, and sources that share an operator: a slow source or service does not delay the others.
 
 use std::{
     sync::{
@@ -19,7 +19,7 @@ use tokio::time::sleep;
 use crate::manifests::{DialService, deployment, dial};
 
 const NAMESPACE: &str = "sources";
-/// An answer that never comes within the timeout of a source (5 s).
+/// A delay beyond the timeout of a source (5 s).
 const NEVER: Duration = Duration::from_secs(3600);
 const SOON: Duration = Duration::from_secs(10);
 
@@ -27,24 +27,24 @@ fn is_ready(service: &Version) -> bool {
     service.condition("Ready").starts_with("True")
 }
 
-/// The service `web`, which looks every second, does so however long others wait, and its replicas follow its load.
-async fn looks_go_on(world: &World) {
-    let asked = Arc::new(AtomicU32::new(0));
-    let count = Arc::clone(&asked);
+/// The service `web` has a turn every second, however long other services wait, and its replicas follow its load.
+async fn turns_go_on(world: &World) {
+    let queries = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&queries);
     world.prometheus.script(&dial(NAMESPACE), move |_| {
         count.fetch_add(1, Ordering::Relaxed);
         Value::Number(15.0)
     });
     sleep(Duration::from_secs(60)).await;
-    // Each look asks for the value and for its evidence.
-    let looks = asked.load(Ordering::Relaxed) / 2;
-    assert!(looks >= 45, "there were {looks} looks within a minute");
+    // Each turn queries the value and its evidence.
+    let turns = queries.load(Ordering::Relaxed) / 2;
+    assert!(turns >= 45, "there were {turns} turns within a minute");
     world.prometheus.set(&dial(NAMESPACE), 35.0);
     let target = world.follow("deployments", NAMESPACE, "web");
-    target.wait("raised at its next look", Duration::from_secs(3), |target| target.replicas() == 4).await;
+    target.wait("raised in its next turn", Duration::from_secs(3), |target| target.replicas() == 4).await;
 }
 
-/// The service `web` with this period and 2 replicas, which are right for its load. Its object, once it is ready.
+/// The service `web` with this period and the 2 replicas that its load needs. Returns its history once it is ready.
 async fn web<'a>(world: &'a World, period: &str) -> History<'a> {
     deployment(world, NAMESPACE, "web", 2);
     world.prometheus.set(&dial(NAMESPACE), 15.0);
@@ -59,7 +59,7 @@ fn costly(number: usize) -> String {
     format!("max(costly_{number})")
 }
 
-/// A service with so many objectives, each of which has a query of its own with this fault, and a look every second.
+/// A service with this number of objectives, each with a query of its own that has this fault, and a turn every second.
 fn greedy(world: &World, objectives: usize, fault: &Outage) {
     deployment(world, NAMESPACE, "greedy", 2);
     let kpi = |number| {
@@ -85,7 +85,7 @@ spec:
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_whose_queries_all_time_out_leaves_the_source_to_the_others() {
+async fn service_with_timed_out_queries_does_not_block_its_source() {
     let world = World::default();
     let _operator = world.operator("plimsoll-0");
     let period = Duration::from_secs(10);
@@ -94,75 +94,73 @@ async fn a_service_whose_queries_all_time_out_leaves_the_source_to_the_others() 
     greedy(&world, 12, &Outage::Slow(NEVER));
     service.stays("ready", Duration::from_secs(120), is_ready).await;
     world.prometheus.set(&dial(NAMESPACE), 35.0);
-    target.wait("at 4 after a look", period + Duration::from_secs(2), |target| target.replicas() == 4).await;
-    // The control: those queries did time out, and their service says so.
+    target.wait("at 4 after a turn", period + Duration::from_secs(2), |target| target.replicas() == 4).await;
+    // Control: the queries of `greedy` did time out, and its status reports that.
     let greedy = world.follow("scalableservices", NAMESPACE, "greedy").last().condition("Ready");
     assert!(greedy.starts_with("False MetricsUnavailable"), "greedy is {greedy}");
     assert!(greedy.contains("did not answer within 5 s"), "greedy is {greedy}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_whose_queries_all_time_out_delays_no_look_of_the_others() {
+async fn service_with_timed_out_queries_does_not_delay_other_services() {
     let world = World::default();
     let _operator = world.operator("plimsoll-0");
     web(&world, "1s").await;
     greedy(&world, 12, &Outage::Slow(NEVER));
     sleep(SOON).await;
-    looks_go_on(&world).await;
+    turns_go_on(&world).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_query_that_is_too_expensive_is_given_up_by_prometheus_which_says_so() {
+async fn expensive_query_is_reported_as_timed_out_by_prometheus() {
     let world = World::default();
     let _operator = world.operator("plimsoll-0");
     greedy(&world, 1, &Outage::Expensive(NEVER));
     let service = world.follow("scalableservices", NAMESPACE, "greedy");
-    let told = "refused the query (timeout): query timed out in expression evaluation";
-    service.wait("told why", SOON, |service| service.condition("Ready").contains(told)).await;
-    let silent = "did not answer";
-    service
-        .stays("told why", Duration::from_secs(60), |service| !service.condition("Ready").contains(silent))
-        .await;
+    let cause = "refused the query (timeout): query timed out in expression evaluation";
+    service.wait("with the cause", SOON, |service| service.condition("Ready").contains(cause)).await;
+    let timed_out = |service: &Version| service.condition("Ready").contains("did not answer");
+    service.stays("with the cause", Duration::from_secs(60), |service| !timed_out(service)).await;
 }
 
-/// One query that times out may be its own fault. That nothing is answered, not even a constant, is the source's.
+/// A single query that times out may be at fault itself. If even a constant gets no response, the source is at fault.
 #[tokio::test(start_paused = true)]
-async fn a_source_that_answers_nothing_at_all_is_left_alone_until_it_is_back() {
+async fn unresponsive_source_is_queried_rarely_until_it_recovers() {
     let world = World::default();
     let _operator = world.operator("plimsoll-0");
     let service = web(&world, "1s").await;
     world.prometheus.break_down(Outage::Slow(NEVER));
     sleep(Duration::from_secs(30)).await;
-    let asked = world.prometheus.asked();
+    let before = world.prometheus.queries();
     sleep(Duration::from_secs(120)).await;
-    // Looks that wait for it would have asked twice every 5 s.
-    let asked = world.prometheus.asked() - asked;
-    assert!((2..20).contains(&asked), "it was asked {asked} times within 2 minutes");
+    // Without the breaker there would be two queries every 5 s.
+    let queries = world.prometheus.queries() - before;
+    assert!((2..20).contains(&queries), "it got {queries} queries within 2 minutes");
     world.prometheus.heal();
-    // The longest pause of the breaker is 30 s; a query and the check after it may still be out, for 5 s each.
+    // The longest pause of the breaker is 30 s; a query and the check after it may still be pending, for 5 s each.
     service.wait("ready", Duration::from_secs(60), is_ready).await;
 }
 
-/// Twice as many services as were once looked at together; each look takes the whole timeout of their source.
+/// Twice the number of services that used to be evaluated concurrently; each turn takes the whole timeout of their source.
 const CROWD: usize = 280;
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_source_holds_up_no_service_of_another_source() {
+async fn slow_source_does_not_delay_services_of_another_source() {
     let world = World::default();
     let _operator = world.operator("plimsoll-0");
     web(&world, "1s").await;
-    // Answers come within the timeout of 5 s, so that the source is not taken for dead.
+    // Responses arrive within the timeout of 5 s, so that the breaker does not open.
     world.second.break_down(Outage::Slow(Duration::from_millis(4_900)));
     for number in 0..CROWD {
         crowded(&world, number);
     }
     sleep(SOON).await;
-    looks_go_on(&world).await;
-    // The control: the slow source was asked all the time.
-    assert!(world.second.asked() > 50, "it was asked {} times", world.second.asked());
+    turns_go_on(&world).await;
+    // Control: the slow source was queried all the time.
+    assert!(world.second.queries() > 50, "it got {} queries", world.second.queries());
 }
 
-/// A service on the other source, for a StatefulSet without pods.
+/// A service with the other source, for a StatefulSet without pods.
 fn crowded(world: &World, number: usize) {
     world.objects.apply(&format!(
         r#"
@@ -193,9 +191,9 @@ spec:
     ));
 }
 
-/// The kind of a custom resource is looked up, and its scale is read, at each look.
+/// Every turn discovers the kind of a custom resource and reads its scale.
 #[tokio::test(start_paused = true)]
-async fn a_custom_resource_that_the_api_server_is_silent_about_is_told_after_five_seconds() {
+async fn lost_discovery_of_a_custom_resource_is_reported_after_five_seconds() {
     let world = World::default();
     let _operator = world.operator("plimsoll-0");
     world.objects.apply(&format!(
@@ -216,11 +214,11 @@ spec:
     let unserved = |service: &Version| service.condition("Ready").starts_with("False TargetNotScalable");
     service.wait("without a target", SOON, unserved).await;
     let silent = world.server.fault(Scope::all().verb("discover"), Effect::Lost);
-    let told = |service: &Version| {
+    let reported = |service: &Version| {
         let ready = service.condition("Ready");
         ready.starts_with("False ScaleFailed") && ready.contains("can't be read: no answer within 5 s")
     };
-    service.wait("told", Duration::from_secs(8), told).await;
+    service.wait("reporting the timeout", Duration::from_secs(8), reported).await;
     silent.end();
     service.wait("without a target", SOON, unserved).await;
 }

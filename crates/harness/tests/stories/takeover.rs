@@ -1,4 +1,4 @@
-//! Taking over a target, and giving it up.
+//! Taking over a target, and releasing it.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use crate::manifests::{DialService, deployment, dial};
 
 const NAMESPACE: &str = "life-takeover";
 const SOON: Duration = Duration::from_secs(10);
-/// Of the takeover, in seconds: longer than Prometheus has known the load.
+/// The scale-down window, in seconds: longer than Prometheus has had the load.
 const WINDOW: u64 = 25;
 
 #[tokio::test(start_paused = true)]
-async fn a_takeover_keeps_the_replicas_for_the_window_and_a_deletion_leaves_them_as_they_are() {
+async fn takeover_keeps_the_replicas_for_the_window_and_deletion_does_not_change_them() {
     let world = World::default();
     let _operator = world.operator("plimsoll-0");
     deployment(&world, NAMESPACE, "web", 7);
@@ -23,7 +23,7 @@ async fn a_takeover_keeps_the_replicas_for_the_window_and_a_deletion_leaves_them
     let created = Instant::now();
     let service = world.follow("scalableservices", NAMESPACE, "web");
     service
-        .wait("holding what it found", SOON, |version| version.number("/status/desiredReplicas") == 7)
+        .wait("keeping the replicas", SOON, |version| version.number("/status/desiredReplicas") == 7)
         .await;
     let window = format!("scale-down window of {WINDOW} s");
     world.explain(NAMESPACE, "web", &["has 7 replicas", &window, "dial"]).await;
@@ -38,7 +38,7 @@ async fn a_takeover_keeps_the_replicas_for_the_window_and_a_deletion_leaves_them
     let generation = target.last().generation();
     world.prometheus.set(&dial(NAMESPACE), 90.0);
     target
-        .stays("as it was left", Duration::from_secs(6), |version| {
+        .stays("unchanged", Duration::from_secs(6), |version| {
             version.generation() == generation && version.replicas() == 4
         })
         .await;

@@ -1,4 +1,4 @@
-//! Objects that the operator can't read, since they are from before a schema or around it.
+//! Objects that the operator can't read, since they predate a schema or bypassed it.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ const NAMESPACE: &str = "life-unreadable";
 const SOON: Duration = Duration::from_secs(10);
 
 #[tokio::test(start_paused = true)]
-async fn a_service_that_became_unreadable_claims_no_target_and_is_ready_in_no_metric() {
+async fn unreadable_service_claims_no_target_and_has_no_ready_metric() {
     let world = World::default();
     let operator = world.operator("plimsoll-0");
     deployment(&world, NAMESPACE, "web", 3);

@@ -1,4 +1,4 @@
-//! An upgrade of the operator: the balancers of all services are rolled out in waves.
+//! An upgrade of the operator rolls out the balancers of all services in waves.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::manifests::{DialService, deployment, dial};
 const NAMESPACE: &str = "waves";
 const OLD: &str = "plimsoll:1";
 const NEW: &str = "plimsoll:2";
-/// Services, the least critical last.
+/// Services, the most critical first.
 const SERVICES: [(&str, &str); 6] = [
     ("checkout", "CriticalPlus"),
     ("search", "Critical"),
@@ -24,16 +24,16 @@ const SERVICES: [(&str, &str); 6] = [
     ("ads", "Sheddable"),
     ("trends", "Sheddable"),
 ];
-/// Between two looks of a story: far less than a rollout takes.
+/// Poll interval of a story: far less than a rollout takes.
 const A_MOMENT: Duration = Duration::from_millis(200);
-/// More than a rollout without progress is waited for.
+/// More than the time after which a rollout without progress no longer delays the others.
 const STUCK: Duration = Duration::from_secs(660);
 
 fn upgraded(at_once: usize) -> Setup {
     Setup { concurrent_rollouts: at_once, ..setup(NEW) }
 }
 
-/// Six services, whose balancers an operator of the old version runs.
+/// Six services with balancers of an operator of the old version.
 async fn six_services() -> (World, Operator) {
     let world = World::default();
     let operator = world.operator_of("plimsoll-0", setup(OLD));
@@ -50,8 +50,9 @@ async fn six_services() -> (World, Operator) {
     (world, operator)
 }
 
-/// The same services and the new operator, of whose version the balancers of `ads`, which are due first, never become ready.
-async fn an_upgrade_that_is_stuck() -> (World, Operator) {
+/// The same services with an operator of the new version. The balancers of `ads`, which are due first, never become ready
+/// with it.
+async fn stuck_upgrade() -> (World, Operator) {
     let (world, old) = six_services().await;
     let labels = json!({"spec": {"traffic": {"pod": {"labels": {NEVER_READY_WITH: NEW}}}}});
     world.objects.patch("scalableservices", NAMESPACE, "ads", labels);
@@ -82,18 +83,18 @@ impl Balancers {
         Self { image, complete, available: number("/status/availableReplicas").unwrap_or_default() }
     }
 
-    /// Whether all of them are of that version.
+    /// Whether all of them have this image.
     fn is_of(&self, image: &str) -> bool {
         self.complete && self.image == image
     }
 }
 
-/// What was seen of an upgrade.
+/// The observed course of an upgrade.
 #[derive(Default)]
 struct Upgrade {
-    /// In the order in which their rollouts began.
+    /// The services in the order in which their rollouts began.
     order: Vec<&'static str>,
-    /// Most rollouts at the same time.
+    /// The highest number of concurrent rollouts.
     most: usize,
 }
 
@@ -103,17 +104,17 @@ impl Upgrade {
         let end = Instant::now() + within;
         let complete = |name: &str| without.contains(&name) || Balancers::of(world, name).is_of(NEW);
         while !SERVICES.iter().all(|(name, _)| complete(name)) {
-            assert!(Instant::now() < end, "not within {within:?}; begun are {:?}", self.order);
-            self.look(world);
+            assert!(Instant::now() < end, "not within {within:?}; rollouts begun: {:?}", self.order);
+            self.poll(world);
             sleep(A_MOMENT).await;
         }
     }
 
-    fn look(&mut self, world: &World) {
+    fn poll(&mut self, world: &World) {
         let mut rolling = 0;
         for (name, _) in SERVICES {
             let balancers = Balancers::of(world, name);
-            assert!(balancers.available >= 2, "{name} has {} balancers that serve", balancers.available);
+            assert!(balancers.available >= 2, "{name} has {} available balancers", balancers.available);
             rolling += usize::from(!balancers.complete);
             if balancers.image == NEW && !self.order.contains(&name) {
                 self.order.push(name);
@@ -126,7 +127,7 @@ impl Upgrade {
 const IN_ORDER: [&str; 6] = ["ads", "trends", "reviews", "cart", "search", "checkout"];
 
 #[tokio::test(start_paused = true)]
-async fn an_upgrade_rolls_a_bounded_number_of_services_at_a_time_and_the_least_critical_first() {
+async fn upgrade_rolls_out_a_bounded_number_of_services_at_a_time_least_critical_first() {
     for (at_once, bounded) in [(1, true), (2, true), (6, false)] {
         let (world, old) = six_services().await;
         old.terminate().await;
@@ -136,7 +137,7 @@ async fn an_upgrade_rolls_a_bounded_number_of_services_at_a_time_and_the_least_c
         if bounded {
             assert_eq!(upgrade.most, at_once, "{:?}", upgrade.order);
         } else {
-            // The control.
+            // Control without a bound.
             assert!(upgrade.most > 2, "{} at a time", upgrade.most);
         }
         if at_once == 1 {
@@ -146,13 +147,13 @@ async fn an_upgrade_rolls_a_bounded_number_of_services_at_a_time_and_the_least_c
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_operator_that_is_killed_during_an_upgrade_is_followed_by_one_that_goes_on_in_waves() {
+async fn upgrade_continues_in_waves_after_the_operator_is_killed() {
     let (world, old) = six_services().await;
     old.terminate().await;
     let killed = world.operator_of("plimsoll-0", upgraded(1));
     let mut upgrade = Upgrade::default();
     while upgrade.order.len() < 2 {
-        upgrade.look(&world);
+        upgrade.poll(&world);
         sleep(A_MOMENT).await;
     }
     killed.kill().await;
@@ -162,27 +163,27 @@ async fn an_operator_that_is_killed_during_an_upgrade_is_followed_by_one_that_go
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rollout_that_is_stuck_holds_up_the_others_for_a_while_only_and_its_old_balancers_serve_on() {
-    let (world, _new) = an_upgrade_that_is_stuck().await;
+async fn stuck_rollout_delays_the_others_for_a_limited_time_and_its_old_balancers_keep_serving() {
+    let (world, _new) = stuck_upgrade().await;
     let mut upgrade = Upgrade::default();
     let begin = Instant::now();
     while begin.elapsed() < Duration::from_secs(500) {
-        upgrade.look(&world);
+        upgrade.poll(&world);
         sleep(Duration::from_secs(1)).await;
     }
-    assert_eq!(upgrade.order, ["ads"], "the others wait for it");
+    assert_eq!(upgrade.order, ["ads"], "the others did not wait");
     upgrade.watch(&world, &["ads"], STUCK).await;
     assert!(!Balancers::of(&world, "ads").complete);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_of_a_service_s_own_spec_does_not_wait_for_its_turn() {
-    let (world, _new) = an_upgrade_that_is_stuck().await;
+async fn change_of_a_services_own_spec_does_not_wait_for_the_upgrade() {
+    let (world, _new) = stuck_upgrade().await;
     sleep(Duration::from_secs(60)).await;
-    assert_eq!(Balancers::of(&world, "checkout").image, OLD, "it waits for its turn");
+    assert_eq!(Balancers::of(&world, "checkout").image, OLD, "it did not wait for its wave");
     let drain = json!({"spec": {"traffic": {"drain": {"timeout": "45s"}}}});
     world.objects.patch("scalableservices", NAMESPACE, "checkout", drain);
     let changed = || Balancers::of(&world, "checkout").is_of(NEW).then_some(());
     world.until("its own change is applied", Duration::from_secs(15), changed).await;
-    assert_eq!(Balancers::of(&world, "search").image, OLD, "the others still wait");
+    assert_eq!(Balancers::of(&world, "search").image, OLD, "the others did not wait");
 }

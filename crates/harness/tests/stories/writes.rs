@@ -1,4 +1,4 @@
-//! Writes of the scale that are refused, decided on an old number, or race another writer.
+//! Writes of the scale that are refused, are based on an old number, or race with another writer.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ fn count(world: &World, shape: &str) -> usize {
     world.server.calls().iter().filter(|call| call.shape == shape).count()
 }
 
-/// From and to of each decision in the status that changed the replicas, the newest first.
+/// The numbers before and after each decision in the status that changed the replicas, newest first.
 fn changes(world: &World) -> Vec<(i64, i64)> {
     let service = world.follow("scalableservices", NAMESPACE, "web").last();
     let records = service.0["status"]["decisions"].as_array().cloned().unwrap_or_default();
@@ -49,9 +49,9 @@ fn changes(world: &World) -> Vec<(i64, i64)> {
     records.iter().filter(|record| scaled(record)).map(numbers).collect()
 }
 
-/// Nothing arrives on the watch of Deployments any more, and neither side notices.
+/// The watch of Deployments is half-open: no events arrive, and neither side notices.
 #[tokio::test(start_paused = true)]
-async fn a_target_whose_watch_is_dead_is_scaled_by_what_was_last_read_and_written() {
+async fn target_with_a_dead_watch_is_scaled_from_the_last_read_or_write() {
     let world = World::default();
     let operator = world.operator("plimsoll-0");
     let target = calm(&world, DialService::on(NAMESPACE, "web")).await;
@@ -60,7 +60,7 @@ async fn a_target_whose_watch_is_dead_is_scaled_by_what_was_last_read_and_writte
     target.wait("at 6", SOON, |target| target.replicas() == 6).await;
     world.prometheus.set(&dial(NAMESPACE), 75.0);
     target.wait("at 8", SOON, |target| target.replicas() == 8).await;
-    // Another writer changes the replicas, which the watch does not show either.
+    // Another writer changes the replicas; the watch does not report that either.
     world.objects.patch("deployments", NAMESPACE, "web", json!({"spec": {"replicas": 5}}));
     world.prometheus.set(&dial(NAMESPACE), 95.0);
     target.wait("at 10", SOON, |target| target.replicas() == 10).await;
@@ -71,9 +71,9 @@ async fn a_target_whose_watch_is_dead_is_scaled_by_what_was_last_read_and_writte
     assert_eq!(changes(&world), [(5, 10), (6, 8), (3, 6)]);
 }
 
-/// No decision needs a write, so the scale is not read: only the watch can show the change.
+/// No decision needs a write, so the scale is not read: only the watch can report the change.
 #[tokio::test(start_paused = true)]
-async fn a_dead_watch_is_noticed_within_forty_seconds() {
+async fn dead_watch_is_detected_within_forty_seconds() {
     let world = World::default();
     let operator = world.operator("plimsoll-0");
     let target = calm(&world, DialService::on(NAMESPACE, "web")).await;
@@ -83,7 +83,7 @@ async fn a_dead_watch_is_noticed_within_forty_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn conflicts_in_a_row_are_tried_again_later_and_later_and_are_no_changes() {
+async fn repeated_conflicts_are_retried_with_backoff_and_not_recorded_as_changes() {
     let world = World::default();
     let _operator = world.operator("plimsoll-0");
     let target = calm(&world, DialService::on(NAMESPACE, "web")).await;
@@ -101,16 +101,16 @@ async fn conflicts_in_a_row_are_tried_again_later_and_later_and_are_no_changes()
     assert_eq!(changes(&world), [(3, 6)]);
 }
 
-/// Calls that write a subresource, also those that a fault answered, which are noted by method and path.
+/// The number of calls that write a subresource, including those answered by a fault, which are recorded by method and path.
 fn writes_of(world: &World, subresource: &str) -> usize {
     let calls = world.server.calls();
     let reads = |shape: &str| shape.to_lowercase().starts_with("get");
     calls.iter().filter(|call| call.shape.ends_with(subresource) && !reads(&call.shape)).count()
 }
 
-/// A rate policy counts changes: three replicas more within ten minutes are allowed.
+/// The rate policy allows three replicas more within ten minutes.
 #[tokio::test(start_paused = true)]
-async fn writes_that_failed_count_for_no_rate_policy_also_after_a_restart() {
+async fn failed_writes_do_not_count_for_rate_policies_even_after_a_restart() {
     let world = World::default();
     let first = world.operator("plimsoll-0");
     let up = "{policies: [{type: Pods, value: 3, periodSeconds: 600}]}";
@@ -118,8 +118,8 @@ async fn writes_that_failed_count_for_no_rate_policy_also_after_a_restart() {
     let failing = world.server.fault(scale_writes(), Effect::Status { code: 500, retry_after: None });
     world.prometheus.set(&dial(NAMESPACE), 55.0);
     let service = world.follow("scalableservices", NAMESPACE, "web");
-    let said = |version: &Version| version.condition("Ready").starts_with("False ScaleFailed");
-    service.wait("not written", Duration::from_secs(10), said).await;
+    let failed = |version: &Version| version.condition("Ready").starts_with("False ScaleFailed");
+    service.wait("reporting ScaleFailed", Duration::from_secs(10), failed).await;
     world.explain(NAMESPACE, "web", &["ScaleFailed"]).await;
     sleep(Duration::from_secs(20)).await;
     assert_eq!(changes(&world), []);
@@ -131,9 +131,9 @@ async fn writes_that_failed_count_for_no_rate_policy_also_after_a_restart() {
     assert_eq!(changes(&world), [(3, 6)]);
 }
 
-/// The write took place, and used up what the policy allows within ten minutes.
+/// The write took effect, and used up the policy's allowance for ten minutes.
 #[tokio::test(start_paused = true)]
-async fn a_write_whose_answer_was_lost_counts_for_the_rate_policies() {
+async fn write_with_a_lost_response_counts_for_rate_policies() {
     let world = World::default();
     let _operator = world.operator("plimsoll-0");
     let up = "{policies: [{type: Pods, value: 3, periodSeconds: 600}]}";
@@ -148,9 +148,9 @@ async fn a_write_whose_answer_was_lost_counts_for_the_rate_policies() {
 }
 
 /// The scale is changed between the operator's read and its write. The write carries the resource version that was read, so
-/// the API server refuses it, and the operator decides anew.
+/// the API server refuses it, and the operator decides again.
 #[tokio::test(start_paused = true)]
-async fn a_write_of_the_scale_never_undoes_that_of_another_writer_that_came_in_between() {
+async fn scale_write_never_overwrites_a_concurrent_write() {
     let world = World::default();
     let _operator = world.operator("plimsoll-0");
     let target = calm(&world, DialService::on(NAMESPACE, "web")).await;
@@ -164,14 +164,14 @@ async fn a_write_of_the_scale_never_undoes_that_of_another_writer_that_came_in_b
     world.prometheus.set(&dial(NAMESPACE), 95.0);
     late.end();
     target.wait("at 10", Duration::from_secs(6), |target| target.replicas() == 10).await;
-    assert_eq!(target.replicas(), [3, 8, 10], "6 was decided on before the 8");
+    assert_eq!(target.replicas(), [3, 8, 10], "6 was decided before the 8");
     sleep(SOON).await;
     assert_eq!(changes(&world), [(8, 10)]);
 }
 
 /// The API server refuses the status and accepts all other writes, for example after the CustomResourceDefinition changed.
 #[tokio::test(start_paused = true)]
-async fn a_status_that_is_refused_is_tried_again_later_and_later_and_its_events_are_published_once() {
+async fn refused_status_is_retried_with_backoff_and_its_events_are_published_once() {
     let world = World::default();
     let _operator = world.operator("plimsoll-0");
     let target = calm(&world, DialService::on(NAMESPACE, "web")).await;
@@ -188,8 +188,8 @@ async fn a_status_that_is_refused_is_tried_again_later_and_later_and_its_events_
     assert_eq!(raised.len(), 1);
     assert!(raised[0]["series"].is_null(), "it was published again: {}", raised[0]);
     refused.end();
-    let told = |version: &Version| version.number("/status/replicas") == 6;
+    let written = |version: &Version| version.number("/status/replicas") == 6;
     let service = world.follow("scalableservices", NAMESPACE, "web");
-    service.wait("told", Duration::from_secs(60), told).await;
+    service.wait("with the new status", Duration::from_secs(60), written).await;
     assert_eq!(changes(&world), [(3, 6)]);
 }

@@ -1,4 +1,4 @@
-//! The steps of a decision on replicas: what the KPIs propose, what limits the largest proposal, and how it ends.
+//! The steps of a decision on replicas: the proposals of the KPIs, the limits of the largest one, and the result.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,18 +9,18 @@ use super::record::{One, beyond, flag};
 /// A step of a decision.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DecisionStep {
-    /// What the step is, with its numbers.
+    /// The kind of the step, with its numbers.
     pub reason: DecisionReason,
-    /// Replicas before the step (for a KPI's proposal: the replicas wanted now).
+    /// Replicas before the step (for a KPI's proposal: the current number).
     pub from: i32,
-    /// Replicas after it.
+    /// Replicas after the step.
     pub to: i32,
 }
 
-/// What a step of a decision is. Times are in seconds.
+/// The kind of a step of a decision. Times are in seconds.
 ///
-/// Its serde form is flat and only for [`StepRecord`](super::StepRecord), which sorts the fields: `name` and `detail` are
-/// text, all others are numbers.
+/// The serde format is flat and only for [`StepRecord`](super::StepRecord): `name` and `detail` are text, all other fields are
+/// numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, EnumDiscriminants)]
 #[serde(tag = "code", rename_all_fields = "camelCase")]
 #[strum_discriminants(
@@ -29,7 +29,7 @@ pub struct DecisionStep {
     derive(PartialOrd, Ord, Hash, EnumIter, IntoStaticStr, Serialize, Deserialize, JsonSchema)
 )]
 pub enum DecisionReason {
-    // What the KPIs propose.
+    // Proposals of the KPIs.
     /// A Load KPI proposes total / perReplica.
     LoadProposal {
         /// The KPI.
@@ -37,13 +37,13 @@ pub enum DecisionReason {
         kpi: String,
         /// The total.
         value: f64,
-        /// What one replica carries.
+        /// The capacity of one replica.
         per_replica: f64,
-        /// The total with the scrape targets that are missing, where some are.
+        /// The estimated total including missing scrape targets, if any.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         estimate: Option<f64>,
     },
-    /// The newest scrape is far above the window's average and is used instead.
+    /// The newest scrape is far above the window's average, and is used instead of it.
     BurstProposal {
         /// The KPI.
         #[serde(rename = "name")]
@@ -52,51 +52,51 @@ pub enum DecisionReason {
         value: f64,
         /// The window's average.
         average: f64,
-        /// What one replica carries.
+        /// The capacity of one replica.
         per_replica: f64,
     },
-    /// A Utilization KPI proposes by autoscaling/v2's arithmetic.
+    /// A Utilization KPI proposes replicas by the formula of autoscaling/v2.
     UtilizationProposal {
         /// The KPI.
         #[serde(rename = "name")]
         kpi: String,
         /// The pods' average.
         value: f64,
-        /// The average to have.
+        /// The target of the average.
         target: f64,
-        /// Which pods these are.
+        /// The pods behind the average.
         #[serde(flatten)]
         pods: Measured,
     },
-    /// A KPI is so close to its target that it proposes what there is.
+    /// A KPI is so close to its target that it proposes no change.
     WithinTolerance {
         /// The KPI.
         #[serde(rename = "name")]
         kpi: String,
         /// Its value.
         value: f64,
-        /// A Load's total with the scrape targets that are missing, where some are.
+        /// For a Load, the estimated total including missing scrape targets, if any.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         estimate: Option<f64>,
-        /// The value to have: a Load's is what the replicas carry.
+        /// The target; for a Load, the capacity of the replicas.
         #[serde(default = "beyond")]
         target: f64,
-        /// The tolerance on the side of the value, as a share of the target.
+        /// The tolerance on the side of the value, as a ratio of the target.
         tolerance: f64,
-        /// The least value within the tolerances.
+        /// The lowest value within the tolerances.
         #[serde(default = "beyond")]
         least: f64,
-        /// The greatest value within the tolerances.
+        /// The highest value within the tolerances.
         #[serde(default = "beyond")]
         most: f64,
-        /// What one replica carries; of a Load.
+        /// For a Load, the capacity of one replica.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         per_replica: Option<f64>,
-        /// The pods behind a Utilization.
+        /// For a Utilization, the pods behind the average.
         #[serde(flatten)]
         pods: Option<Measured>,
     },
-    /// An Objective is broken and more replicas are tried.
+    /// An Objective is violated, and more replicas are tried.
     ObjectiveBreached {
         /// The KPI.
         #[serde(rename = "name")]
@@ -105,10 +105,10 @@ pub enum DecisionReason {
         value: f64,
         /// Its limit.
         at_most: f64,
-        /// Raises for it so far, this one included.
+        /// Number of raises for it, including this one.
         attempt: u32,
     },
-    /// An Objective is broken; the replicas added for it are still starting or settling.
+    /// An Objective is violated; the replicas added for it are still starting or taking effect.
     ObjectiveSettling {
         /// The KPI.
         #[serde(rename = "name")]
@@ -117,7 +117,7 @@ pub enum DecisionReason {
         value: f64,
         /// Its limit.
         at_most: f64,
-        /// Time that is left to these replicas.
+        /// Remaining time for these replicas to take effect.
         seconds_left: f64,
     },
     /// An Objective is near its limit: no scale-down.
@@ -130,7 +130,7 @@ pub enum DecisionReason {
         /// Its limit.
         at_most: f64,
     },
-    /// More replicas did not bring an Objective back: no further raise for it.
+    /// More replicas did not help an Objective: no further raise for it.
     ScalingIneffective {
         /// The KPI.
         #[serde(rename = "name")]
@@ -151,75 +151,75 @@ pub enum DecisionReason {
         /// The KPI.
         #[serde(rename = "name")]
         kpi: String,
-        /// The state of the sample, and why.
+        /// The state of the sample, and its cause.
         #[serde(rename = "detail")]
         why: String,
     },
-    /// A replica average says nothing while no replica is ready.
+    /// No replica is ready, so there is no average.
     NoReadyReplicas {
         /// The KPI.
         #[serde(rename = "name")]
         kpi: String,
     },
-    /// Requests wait at the load balancer and no replica is there to serve them.
+    /// Requests wait at the load balancer because no replica is ready.
     RequestsHeld {
-        /// Requests that wait.
+        /// Number of waiting requests.
         held: i32,
     },
-    /// All replicas of a zone are lost: the others are raised for its share.
+    /// All replicas of a zone are lost: the others are scaled up for its share.
     ZoneLost {
         /// The zones, separated by commas.
         #[serde(rename = "name")]
         zones: String,
-        /// Replicas that are lost with them.
+        /// Replicas that are lost with the zones.
         lost: i32,
         /// Replicas in other zones.
         left: i32,
     },
 
-    // What happens to the largest proposal, in order.
-    /// A schedule lifts the floor.
+    // Limits of the largest proposal, in order.
+    /// A schedule entry raises the minimum.
     ScheduleFloor {
-        /// The entry of the schedule.
+        /// Name of the schedule entry.
         #[serde(rename = "name")]
         entry: String,
-        /// Its floor.
+        /// Its minimum.
         min_replicas: i32,
     },
     /// No scale-down: a KPI that would vote for it has no fresh sample.
     HeldWithoutEvidence {
-        /// Which KPIs, and the states of their samples.
+        /// The KPIs, and the states of their samples.
         #[serde(rename = "detail")]
         why: String,
     },
-    /// No scale-down: this is the first look after a start or a change of leader.
+    /// No scale-down: this is the first turn after a start or a change of leader.
     HeldOnFirstLook {
-        /// Time until the next look.
+        /// Maximum time until the next turn.
         seconds_left: f64,
     },
     /// No scale-down while a burst lasts.
     HeldForBurst {
-        /// Time until it is over.
+        /// Remaining time of the hold.
         seconds_left: f64,
     },
-    /// The lowest proposal of the scale-up window holds.
+    /// The lowest proposal within the scale-up window applies.
     ScaleUpStabilized {
         /// `scaleUp.stabilizationWindowSeconds`.
         window_seconds: f64,
-        /// The proposal that holds.
+        /// The proposal that applies.
         limit: i32,
         /// Time until it leaves the window.
         seconds_left: f64,
     },
-    /// The highest proposal of the scale-down window holds.
+    /// The highest proposal within the scale-down window applies.
     ScaleDownStabilized {
-        /// `scaleDown.stabilizationWindowSeconds`, or the range of the query where that is longer.
+        /// `scaleDown.stabilizationWindowSeconds`, or the range of the query if that is longer.
         window_seconds: f64,
-        /// The proposal that holds.
+        /// The proposal that applies.
         limit: i32,
         /// Time until it leaves the window.
         seconds_left: f64,
-        /// The range of the query, where it is the window.
+        /// The range of the query, if it is the window.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         range_seconds: Option<f64>,
     },
@@ -227,12 +227,12 @@ pub enum DecisionReason {
     ScaleUpRateLimited(RateLimit),
     /// A scale-down policy limits the change.
     ScaleDownRateLimited(RateLimit),
-    /// Raised for the requests of another service, whose standby this one is.
+    /// Raised as the standby of another service.
     StandbyFloor {
-        /// Replicas that they ask for.
+        /// Replicas for the requests of the other service.
         asked: i32,
     },
-    /// Raised for requests that come back from a standby.
+    /// Raised for requests that return from a standby.
     ReturnFloor,
     /// Raised to minReplicas.
     MinReplicas {
@@ -244,39 +244,39 @@ pub enum DecisionReason {
         /// `maxReplicas`.
         max_replicas: i32,
     },
-    /// Replicas that are to go finish their requests first.
+    /// Replicas finish their requests before they are removed.
     Draining {
-        /// Replicas that are to go.
+        /// Number of draining replicas.
         draining: i32,
-        /// How many of them have finished.
+        /// Number of those that have finished.
         drained: i32,
         /// `drain.timeout`.
         timeout_seconds: f64,
-        /// What is left of it.
+        /// Remaining time.
         seconds_left: f64,
     },
-    /// Replicas went although requests were left: `drain.timeout` was over.
+    /// Replicas were removed with requests left: `drain.timeout` was over.
     DrainTimedOut {
-        /// Replicas that went.
+        /// Number of removed replicas.
         draining: i32,
         /// `drain.timeout`.
         timeout_seconds: f64,
     },
 
-    // How it ends.
-    /// The replicas are what they should be.
+    // Results.
+    /// The replicas stay.
     Steady,
     /// Replicas were raised.
     ScaledUp,
     /// Replicas were lowered.
     ScaledDown,
-    /// mode: Observe: decided and reported, nothing written.
+    /// Mode Observe: the decision is reported, and nothing is written.
     Observing,
-    /// mode: Paused: held as it is.
+    /// Mode Paused: the replicas stay as they are.
     Paused,
     /// The scale could not be read or written.
     ScaleFailed {
-        /// Why not.
+        /// The error.
         #[serde(rename = "detail")]
         why: String,
     },
@@ -293,17 +293,17 @@ pub struct Measured {
     pub unready: f64,
 }
 
-/// How far a rate policy lets the replicas go.
+/// Limit of a rate policy.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RateLimit {
-    /// Replicas that it allows.
+    /// Number of replicas that it allows.
     pub limit: i32,
-    /// What allows no more.
+    /// The rule that sets the limit.
     #[serde(flatten)]
     pub by: RateRule,
 }
 
-/// What limits the rate of a change.
+/// The rule that limits the rate of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum RateRule {
@@ -311,7 +311,7 @@ pub enum RateRule {
     Policy(RatePolicy),
     /// `selectPolicy` is Disabled.
     Disabled {
-        /// Written as 1.
+        /// Serialized as 1.
         disabled: One,
     },
 }
@@ -330,7 +330,7 @@ pub struct RatePolicy {
 }
 
 impl DecisionReason {
-    /// Its name.
+    /// The name of the reason.
     #[must_use]
     pub fn code(&self) -> DecisionCode {
         self.into()

@@ -1,4 +1,4 @@
-//! Why requests go where they go.
+//! Reasons for the routing of requests by failover.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use strum::{EnumDiscriminants, EnumIter, IntoStaticStr};
 
 use crate::{Percent, text::cause};
 
-/// A reason of failover. What a list of signs says is a text of its own; it is empty where no sign says anything.
+/// A reason of failover. Lists of signs are text, which is empty without a sign.
 #[derive(Clone, Debug, PartialEq, Eq, EnumDiscriminants)]
 #[strum_discriminants(
     name(FailoverCode),
@@ -17,94 +17,94 @@ use crate::{Percent, text::cause};
 pub enum FailoverReason {
     /// The service itself gets all requests.
     PrimaryServes {
-        /// Signs that have too few requests to say anything.
+        /// Signs with too few requests to be evaluated.
         few: String,
     },
-    /// There are signs that the service itself fails.
+    /// The service itself shows signs of failure.
     PrimaryFailing {
-        /// Which.
+        /// The signs.
         signs: String,
     },
-    /// It fails, and no standby would take its requests.
+    /// The service itself fails, and no standby could take its requests.
     NoStandbyReady {
-        /// The signs, and what keeps each standby from it.
+        /// The signs, and why each standby is not ready.
         signs: String,
     },
-    /// It fails by a KPI, and so many other services are being switched that the KPI is not believed yet.
+    /// The service fails by a KPI, but so do many other services at the same time: the KPI is not trusted yet.
     FleetLimit {
         /// The signs.
         signs: String,
     },
     /// Requests move to a standby.
     MovingToStandby {
-        /// Its name.
+        /// Name of the standby.
         standby: String,
         /// Share of the requests that are not at the primary.
         away: Percent,
-        /// Why.
+        /// The cause.
         why: String,
     },
     /// A standby gets all requests.
     StandbyServes {
-        /// Its name.
+        /// Name of the standby.
         standby: String,
-        /// Why.
+        /// The cause.
         why: String,
     },
-    /// Requests come back to the service itself, step by step.
+    /// Requests return to the service itself in steps.
     MovingToPrimary {
-        /// Where they come from.
+        /// Standby from which they return.
         standby: String,
         /// Share of the requests that are not at the primary.
         away: Percent,
-        /// What the next step waits for.
+        /// Condition of the next step.
         waits: String,
     },
-    /// The service itself fails in part and keeps its requests: `maxSwitchesPerHour` is used up.
+    /// The service itself fails partially but keeps its requests: `maxSwitchesPerHour` is reached.
     SwitchLimit {
-        /// The backend that has the requests.
+        /// The backend that gets the requests.
         backend: String,
-        /// Switches within the last hour.
+        /// Number of switches within the last hour.
         switches: usize,
         /// `maxSwitchesPerHour`.
         most: usize,
     },
-    /// Nothing is moved: what would have to be known for it is not.
+    /// No requests are moved, since the evidence is unknown.
     EvidenceUnknown {
-        /// Signs that are unknown.
+        /// The unknown signs.
         unknown: String,
     },
-    /// Nothing is moved: an annotation said so.
+    /// No requests are moved: the failover is frozen by annotation.
     FrozenByAnnotation {
-        /// The annotation's text, or what is wrong with it.
+        /// The value of the annotation, or why it is invalid.
         why: String,
     },
-    /// Requests go where an annotation said.
+    /// Requests go to a standby by a manual override.
     MovedByAnnotation {
-        /// The backend.
+        /// Name of the standby.
         standby: String,
     },
-    /// A standby would take the requests now.
+    /// A standby could take all requests now.
     StandbyReady {
-        /// Its name.
+        /// Name of the standby.
         standby: String,
     },
-    /// No standby would take all the requests now.
+    /// No standby could take all requests now.
     StandbyNotReady {
-        /// What keeps each from it.
+        /// Why each standby is not ready.
         why: String,
     },
-    /// mode: Observe: nothing is moved.
+    /// Mode Observe: no requests are moved.
     Observing {
         /// The signs of failure.
         signs: String,
     },
-    /// mode: Paused: held as it is.
+    /// Mode Paused: no requests are moved.
     Paused,
 }
 
 impl FailoverReason {
-    /// Its name.
+    /// The name of the reason.
     #[must_use]
     pub fn code(&self) -> FailoverCode {
         self.into()
@@ -116,14 +116,14 @@ impl fmt::Display for FailoverReason {
         match self {
             Self::PrimaryServes { few } => write!(f, "the service itself gets all requests{}", cause(few)),
             Self::PrimaryFailing { signs } => {
-                write!(f, "there are signs that the service fails{}", cause(signs))
+                write!(f, "the service shows signs of failure{}", cause(signs))
             }
             Self::NoStandbyReady { signs } => {
-                write!(f, "the service fails, and no standby would take its requests{}", cause(signs))
+                write!(f, "the service fails, and no standby could take its requests{}", cause(signs))
             }
             Self::FleetLimit { signs } => write!(
                 f,
-                "a KPI says that the service fails, as it does of many others: it is not believed yet{}",
+                "the service fails by a KPI, but so do many others at the same time: the KPI is not trusted yet{}",
                 cause(signs)
             ),
             Self::MovingToStandby { standby, away, why } => {
@@ -133,26 +133,24 @@ impl fmt::Display for FailoverReason {
                 write!(f, "all requests go to {standby}{}", cause(why))
             }
             Self::MovingToPrimary { standby, away, waits } => {
-                write!(f, "requests come back from {standby} ({away} % are still there){}", cause(waits))
+                write!(f, "requests return from {standby} ({away} % are still there){}", cause(waits))
             }
             Self::SwitchLimit { backend, switches, most } => write!(
                 f,
                 "requests stay with {backend}: {switches} switches within the hour, where maxSwitchesPerHour is {most}"
             ),
-            Self::EvidenceUnknown { unknown } => write!(
-                f,
-                "requests stay where they are, since what would move them is not known{}",
-                cause(unknown)
-            ),
+            Self::EvidenceUnknown { unknown } => {
+                write!(f, "requests stay where they are, since the evidence is unknown{}", cause(unknown))
+            }
             Self::FrozenByAnnotation { why } => {
-                write!(f, "requests stay where they are, as a person said{}", cause(why))
+                write!(f, "requests stay where they are, frozen by annotation{}", cause(why))
             }
             Self::MovedByAnnotation { standby } => {
-                write!(f, "all requests go to {standby}, as a person said")
+                write!(f, "all requests go to {standby} by manual override")
             }
-            Self::StandbyReady { standby } => write!(f, "{standby} would take all requests now"),
+            Self::StandbyReady { standby } => write!(f, "{standby} could take all requests now"),
             Self::StandbyNotReady { why } => {
-                write!(f, "no standby would take all requests now{}", cause(why))
+                write!(f, "no standby could take all requests now{}", cause(why))
             }
             Self::Observing { signs } => {
                 write!(f, "mode Observe: requests stay where they are{}", cause(signs))

@@ -1,12 +1,12 @@
-//! Why something was decided, limited or refused: four closed sets of reasons, one for each part of Plimsoll.
+//! Reasons of decisions, limits and refusals: four closed sets, one for each part of Plimsoll.
 //!
 //! - [`DecisionReason`]: a step of a decision on replicas, with its numbers. Written to `status.decisions`.
-//! - [`FailoverReason`]: why requests go where they go.
-//! - [`RecoveryReason`]: why replicas are ejected, replaced or put back.
-//! - [`ConditionCode`]: what else a condition or an event may give as its reason.
+//! - [`FailoverReason`]: the routing of requests by failover.
+//! - [`RecoveryReason`]: ejection, replacement and return of outliers.
+//! - [`ConditionCode`]: other reasons of conditions and events.
 //!
-//! A reason of the first three has typed fields and is a sentence by its `Display`. Its code is its name without the
-//! fields; [`ReasonCode`] is any of these names, for conditions and events.
+//! Reasons of the first three have typed fields, and their `Display` is a sentence. The code of a reason is its name without
+//! the fields; [`ReasonCode`] is any of these names, for conditions and events.
 
 mod condition;
 mod decision;
@@ -32,12 +32,12 @@ pub use recovery::{RecoveryCode, RecoveryReason};
 pub use role::Role;
 pub use sentence::{draining, moment, zones_lost};
 
-/// The name of a reason, as it stands in conditions, events and metrics.
+/// The name of a reason in conditions, events and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ReasonCode {
     /// Of a decision on replicas.
     Decision(DecisionCode),
-    /// Of a condition or an event alone.
+    /// Only of a condition or an event.
     Condition(ConditionCode),
     /// Of recovery.
     Recovery(RecoveryCode),
@@ -46,7 +46,7 @@ pub enum ReasonCode {
 }
 
 impl ReasonCode {
-    /// The name itself.
+    /// The name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -57,7 +57,7 @@ impl ReasonCode {
         }
     }
 
-    /// Every code. Names that two sets have in common (`Observing`, `Paused`) stand there twice, a decision's first.
+    /// All codes. Names that several sets have (`Observing`, `Paused`) are repeated, the decision's first.
     pub fn all() -> impl Iterator<Item = Self> {
         let decision = DecisionCode::iter().map(Self::Decision);
         let condition = ConditionCode::iter().map(Self::Condition);
@@ -66,14 +66,14 @@ impl ReasonCode {
         decision.chain(condition).chain(recovery).chain(failover)
     }
 
-    /// The code of this name; `None` for a name that this version does not know.
+    /// The code with this name; `None` for a name that is unknown to this version.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::all().find(|code| code.name() == name)
     }
 }
 
-/// The names of all sets in one list, as v1alpha1 has them.
+/// The names of all sets in one list, as in v1alpha1.
 impl JsonSchema for ReasonCode {
     fn schema_name() -> Cow<'static, str> {
         "ReasonCode".into()
@@ -125,7 +125,7 @@ mod tests {
     use super::{ConditionCode, DecisionCode, ReasonCode};
 
     #[test]
-    fn a_conditions_reason_is_found_by_its_name() {
+    fn a_reason_code_is_found_by_its_name() {
         assert_eq!(ReasonCode::named("ScalerConflict"), Some(ConditionCode::ScalerConflict.into()));
         assert_eq!(ReasonCode::named("Paused"), Some(DecisionCode::Paused.into()));
         assert_eq!(ReasonCode::named("SomethingNewer"), None);

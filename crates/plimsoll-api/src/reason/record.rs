@@ -1,4 +1,4 @@
-//! The written form of a step: its numbers by their names, so that a reader of another version can still show them.
+//! The serialized form of a step: numbers by name, so that a reader of another version can still show them.
 
 use std::collections::BTreeMap;
 
@@ -8,36 +8,36 @@ use serde_json::{Map, Number, Value};
 
 use super::{DecisionCode, DecisionReason, DecisionStep, ReasonCode};
 
-/// One step of a decision with the numbers that it was made from.
+/// One step of a decision, with its numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Reason")]
 #[serde(rename_all = "camelCase")]
 pub struct StepRecord {
-    /// Which step.
+    /// Name of the step.
     #[schemars(with = "ReasonCode")]
     pub code: DecisionCode,
-    /// The KPI or schedule entry that it is about.
+    /// Name of the KPI or schedule entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Replicas before the step (for a KPI's proposal: the replicas wanted now).
+    /// Replicas before the step (for a KPI's proposal: the current number).
     pub from: i32,
-    /// Replicas after it.
+    /// Replicas after the step.
     pub to: i32,
-    /// The numbers, by name: `value`, `target`, `perReplica`, `windowSeconds`, …
+    /// Numbers by name: `value`, `target`, `perReplica`, `windowSeconds`, …
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub numbers: BTreeMap<String, f64>,
-    /// What the numbers can't say: the state of a sample, the error of a source.
+    /// Further information as text, such as the state of a sample or the error of a source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
 
-/// A written step does not have what its code needs.
+/// A serialized step does not have the fields of its code.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the step {} can't be read: {why}", ReasonCode::from(*.code).name())]
 pub struct UnknownStep {
-    /// Its code.
+    /// The code of the step.
     pub code: DecisionCode,
-    /// What is missing or wrong.
+    /// The missing or invalid field.
     pub why: String,
 }
 
@@ -58,7 +58,7 @@ impl From<&DecisionStep> for StepRecord {
                 ("code", _) => {}
                 ("name", Value::String(name)) => record.name = Some(name.clone()),
                 ("detail", Value::String(detail)) => record.detail = Some(detail.clone()),
-                // What is not finite is null in JSON, and left out.
+                // A number that is not finite is null in JSON, and omitted.
                 (_, field) => {
                     record.numbers.extend(field.as_f64().map(|number| (key.clone(), significant(number))));
                 }
@@ -85,19 +85,19 @@ impl TryFrom<&StepRecord> for DecisionStep {
     }
 }
 
-/// Deserializes a list of steps and leaves out those that this version can't read. One step of another version must not make
-/// the whole object unreadable.
+/// Deserializes a list of steps and omits those that are unknown to this version. A step of another version must not make the
+/// whole object unreadable.
 pub(crate) fn known_steps<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<StepRecord>, D::Error> {
     let steps = Vec::<Value>::deserialize(from)?;
     Ok(steps.into_iter().filter_map(|step| serde_json::from_value(step).ok()).collect())
 }
 
-/// Six significant digits, so that it reads well.
+/// Six significant digits, for readability.
 fn significant(value: f64) -> f64 {
     format!("{value:.5e}").parse().unwrap_or(value)
 }
 
-/// A whole number as one, so that it can be a count.
+/// A whole number as a JSON integer, so that it can be deserialized as a count.
 fn json_number(value: f64) -> Option<Value> {
     #[expect(clippy::cast_possible_truncation, reason = "whole numbers within an i32 fit an i64")]
     let number = if value.fract() == 0.0 && value.abs() <= f64::from(i32::MAX) {
@@ -108,7 +108,7 @@ fn json_number(value: f64) -> Option<Value> {
     number.map(Value::Number)
 }
 
-/// For a number that left the range of an f64 and was left out.
+/// The value of an omitted number, which was beyond the range of an f64.
 pub(super) fn beyond() -> f64 {
     f64::INFINITY
 }
@@ -151,7 +151,7 @@ mod tests {
     use crate::DecisionRecord;
 
     #[test]
-    fn a_step_that_can_not_be_read_leaves_the_others() {
+    fn steps_that_can_not_be_read_are_omitted() {
         let record: DecisionRecord = serde_json::from_str(
             r#"{"time": "2026-03-01T12:00:00Z", "from": 1, "to": 2, "reasons": [
                 {"code": "SomethingNewer", "from": 1, "to": 1}, 7, {"code": "ScaledUp", "from": 1, "to": 2}]}"#,

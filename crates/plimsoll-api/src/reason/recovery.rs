@@ -1,4 +1,4 @@
-//! Why replicas that stand out from their peers are ejected, replaced or put back.
+//! Reasons for the ejection, replacement and return of outliers.
 
 use std::fmt;
 
@@ -15,73 +15,73 @@ use crate::text::{cause, number};
     derive(PartialOrd, Ord, Hash, EnumIter, IntoStaticStr, JsonSchema)
 )]
 pub enum RecoveryReason {
-    /// No replica stands out from its peers.
+    /// No replica is an outlier.
     NoOutliers,
-    /// The question about outliers has no fresh answer: no replica is judged.
+    /// The outlier query has no fresh sample: no replica is evaluated.
     OutliersUnknown {
-        /// Why not.
+        /// The cause.
         why: String,
     },
-    /// Fewer replicas have a sample than it takes to compare one with the others: no replica is judged.
+    /// Too few replicas have a sample for a comparison: no replica is evaluated.
     TooFewPeers {
-        /// Replicas that have one.
+        /// Number of replicas with a sample.
         replicas: usize,
     },
-    /// A replica stood out from its peers often enough and is out.
+    /// A replica was an outlier in enough samples and is ejected.
     OutlierEjected {
-        /// Its name.
+        /// Name of the pod.
         pod: String,
-        /// Its value and the median of its peers; `None` after a restart.
+        /// The value of the replica and the median of its peers; `None` after a restart.
         judged: Option<(f64, f64)>,
     },
-    /// Replicas stand out from their peers and are not ejected: as many are missing as may be.
+    /// Outliers are not ejected, since the maximum number of replicas is already missing.
     EjectionBudgetSpent {
-        /// Replicas that stand out.
+        /// Number of outliers that are not ejected.
         outliers: usize,
-        /// Replicas that are missing, for whatever reason.
+        /// Number of missing replicas, for any reason.
         missing: usize,
-        /// Replicas that may be missing.
+        /// Maximum number of missing replicas.
         allowed: usize,
-        /// Replicas that the target wants.
+        /// Number of replicas of the target.
         replicas: i32,
-        /// Names of those that stand out.
+        /// Names of these outliers.
         pods: String,
     },
-    /// A replica that was out came back.
+    /// An ejected replica returned to rotation.
     OutlierReturned {
-        /// Its name.
+        /// Name of the pod.
         pod: String,
     },
-    /// A replica that was out was evicted, for another one in its place.
+    /// An ejected replica was evicted, to be replaced.
     OutlierReplaced {
-        /// Its name.
+        /// Name of the pod.
         pod: String,
     },
-    /// A replica that is out was not evicted: a PodDisruptionBudget does not allow it now.
+    /// An ejected replica was not evicted: a PodDisruptionBudget does not allow it now.
     EvictionRefused {
-        /// Its name.
+        /// Name of the pod.
         pod: String,
-        /// The API server's words.
+        /// The message of the API server.
         why: String,
     },
-    /// A replica that is out could not be evicted.
+    /// The eviction of an ejected replica failed.
     EvictionFailed {
-        /// Its name.
+        /// Name of the pod.
         pod: String,
         /// The error.
         why: String,
     },
-    /// mode: Observe: nothing is ejected.
+    /// Mode Observe: no replica is ejected.
     Observing {
-        /// Names of those that would be.
+        /// Names of the outliers.
         pods: String,
     },
-    /// mode: Paused: held as it is.
+    /// Mode Paused: no replica is ejected, replaced or returned.
     Paused,
 }
 
 impl RecoveryReason {
-    /// Its name.
+    /// The name of the reason.
     #[must_use]
     pub fn code(&self) -> RecoveryCode {
         self.into()
@@ -91,40 +91,40 @@ impl RecoveryReason {
 impl fmt::Display for RecoveryReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoOutliers => f.write_str("no replica stands out from its peers"),
+            Self::NoOutliers => f.write_str("no replica is an outlier"),
             Self::OutliersUnknown { why } => {
-                write!(f, "no replica is judged without fresh evidence{}", cause(why))
+                write!(f, "no replica is evaluated without a fresh sample{}", cause(why))
             }
             Self::TooFewPeers { replicas } => {
-                write!(f, "{replicas} of at least 4 replicas have a number to be compared by")
+                write!(f, "too few replicas have a sample for a comparison: {replicas} of at least 4")
             }
             Self::OutlierEjected { pod, judged: Some((value, median)) } => {
                 let (value, median) = (number(*value), number(*median));
                 write!(
                     f,
-                    "{pod} stands out from its peers and is out: {value}, where the median of its peers is {median}"
+                    "{pod} is ejected as an outlier: {value}, where the median of its peers is {median}"
                 )
             }
             Self::OutlierEjected { pod, judged: None } => {
-                write!(f, "{pod} stands out from its peers and is out")
+                write!(f, "{pod} is ejected as an outlier")
             }
             Self::EjectionBudgetSpent { outliers, missing, allowed, replicas, pods } => {
-                let more = if *outliers == 1 { "replica stands" } else { "replicas stand" };
+                let more = if *outliers == 1 { "outlier is" } else { "outliers are" };
                 let are = if *missing == 1 { "is" } else { "are" };
                 write!(
                     f,
-                    "{outliers} more {more} out, but {missing} of {replicas} {are} missing, where {allowed} may be{}",
+                    "{outliers} more {more} not ejected, since {missing} of {replicas} {are} missing and {allowed} may be{}",
                     cause(pods)
                 )
             }
-            Self::OutlierReturned { pod } => write!(f, "{pod} is back"),
-            Self::OutlierReplaced { pod } => write!(f, "{pod} was evicted, for another one in its place"),
+            Self::OutlierReturned { pod } => write!(f, "{pod} is back in rotation"),
+            Self::OutlierReplaced { pod } => write!(f, "{pod} was evicted to be replaced"),
             Self::EvictionRefused { pod, why } => {
                 write!(f, "{pod} is not replaced, a PodDisruptionBudget does not allow it now{}", cause(why))
             }
             Self::EvictionFailed { pod, why } => write!(f, "{pod} could not be evicted{}", cause(why)),
             Self::Observing { pods } => write!(f, "mode is Observe: would be ejected: {pods}"),
-            Self::Paused => f.write_str("mode is Paused: no replica is ejected, replaced or put back"),
+            Self::Paused => f.write_str("mode is Paused: no replica is ejected, replaced or returned"),
         }
     }
 }

@@ -1,24 +1,24 @@
-//! The part that a step plays in a decision.
+//! The role of a step in a decision.
 
 use super::{DecisionCode, DecisionReason};
 
-/// The part that a step plays in a decision.
+/// The role of a step in a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// A KPI asks for replicas.
+    /// A KPI proposes replicas.
     Proposal,
-    /// Something worth knowing that asks for nothing.
+    /// Information without a proposal.
     Note,
-    /// The largest proposal is lifted, held or lowered.
+    /// The largest proposal is raised, held or lowered.
     Limit,
-    /// How the decision ended.
+    /// The result of the decision.
     End,
-    /// What was decided could not be done.
+    /// The decision could not be applied.
     Trouble,
 }
 
 impl DecisionCode {
-    /// The part that a step with this code plays.
+    /// The role of a step with this code.
     #[must_use]
     pub fn role(self) -> Role {
         match self {
@@ -57,7 +57,7 @@ impl DecisionCode {
     pub fn binds(self) -> bool {
         match self.role() {
             Role::Proposal | Role::Limit => true,
-            // Without any proposal the last thing that a KPI says binds.
+            // Without a proposal, the last note of a KPI binds.
             Role::Note => self != Self::DrainTimedOut,
             Role::End | Role::Trouble => false,
         }
@@ -65,7 +65,7 @@ impl DecisionCode {
 }
 
 impl DecisionReason {
-    /// The KPI, schedule entry or zones that it is about.
+    /// The KPI, schedule entry or zones of the step.
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
         match self {

@@ -60,7 +60,7 @@ impl fmt::Display for DecisionStep {
                 write!(f, "{kpi}: no fresh sample ({why}), so nothing is scaled down on it")
             }
             R::NoReadyReplicas { kpi } => {
-                write!(f, "{kpi}: no replica is ready, so an average says nothing")
+                write!(f, "{kpi}: no replica is ready, so there is no average")
             }
             R::RequestsHeld { held } => {
                 let held = counted(*held, "request waits", "requests wait");
@@ -71,7 +71,7 @@ impl fmt::Display for DecisionStep {
                 if from == to {
                     return Ok(());
                 }
-                write!(f, "; so that those that are left carry the load, {ask} are asked for")
+                write!(f, "; to carry the load without them, the service needs {ask}")
             }
             R::ScheduleFloor { entry, .. } => write!(f, "schedule {entry} asks for at least {ask}"),
             R::HeldWithoutEvidence { why } => {
@@ -79,11 +79,11 @@ impl fmt::Display for DecisionStep {
             }
             R::HeldOnFirstLook { seconds_left } => {
                 let left = for_more(*seconds_left);
-                write!(f, "no scale-down to {from}{left}: Plimsoll has only just begun to look")
+                write!(f, "no scale-down to {from}{left}: Plimsoll has just started to observe")
             }
             R::HeldForBurst { seconds_left } => {
                 let left = for_more(*seconds_left);
-                write!(f, "no scale-down to {from}{left}: a burst is only just over")
+                write!(f, "no scale-down to {from}{left}: a burst has just ended")
             }
             R::ScaleUpStabilized { window_seconds, limit, seconds_left } => {
                 f.write_str(&self.stabilized("lowest", *window_seconds, *limit, *seconds_left))
@@ -93,12 +93,11 @@ impl fmt::Display for DecisionStep {
             }
             R::ScaleUpRateLimited(limit) => f.write_str(&self.rate_limited("up", limit)),
             R::ScaleDownRateLimited(limit) => f.write_str(&self.rate_limited("down", limit)),
-            R::StandbyFloor { asked } => write!(
-                f,
-                "another service asks for {ask} ({asked} more than it needs itself), as its standby is this one"
-            ),
-            R::ReturnFloor => write!(f, "requests that come back from a standby need {ask}"),
-            // Where no KPI asks for anything, minReplicas is where the number starts from.
+            R::StandbyFloor { asked } => {
+                write!(f, "the standby of another service needs {ask} ({asked} of them for that service)")
+            }
+            R::ReturnFloor => write!(f, "requests that return from a standby need {ask}"),
+            // Without a proposal, the decision starts from minReplicas.
             R::MinReplicas { min_replicas } if from >= to => {
                 write!(f, "nothing asks for more than minReplicas {min_replicas}")
             }
@@ -110,8 +109,8 @@ impl fmt::Display for DecisionStep {
                 f.write_str(&draining(*to, *going, *drained, *timeout_seconds, *seconds_left))
             }
             R::DrainTimedOut { draining, timeout_seconds } => {
-                let who = counted(*draining, "replica goes", "replicas go");
-                write!(f, "{who} with requests left after {} (drain.timeout)", seconds(*timeout_seconds))
+                let removed = counted(*draining, "replica is removed", "replicas are removed");
+                write!(f, "{removed} with requests left after {} (drain.timeout)", seconds(*timeout_seconds))
             }
             R::Steady => write!(f, "stays at {ask}"),
             R::ScaledUp => write!(f, "scaled up from {from} to {ask}"),
@@ -132,7 +131,7 @@ impl DecisionStep {
         let Self { from, to, .. } = self;
         let (window, age) = (seconds(window), seconds(window - left));
         format!(
-            "{from} is asked for, {to} for now: the {which} proposal of the last {window} is {limit}, asked for {age} ago"
+            "{to} instead of {from} for now: the {which} proposal of the last {window} is {limit}, from {age} ago"
         )
     }
 
@@ -162,7 +161,7 @@ impl fmt::Display for RatePolicy {
 }
 
 impl Measured {
-    /// Pods that the average had to do without, since they explain a number that looks wrong.
+    /// The pods that are not in the average, since they explain an unexpected number.
     fn absent(self) -> String {
         let absent: Vec<String> = [(self.missing, "without a sample"), (self.unready, "not ready")]
             .into_iter()
@@ -177,10 +176,10 @@ impl Measured {
     }
 }
 
-/// What a value would be with the scrape targets that are missing, where some are.
+/// The estimated value including missing scrape targets, if any.
 fn with_missing(estimate: Option<f64>) -> String {
     estimate.map_or_else(String::new, |estimate| {
-        format!(" ({} with the scrape targets that are missing)", number(estimate))
+        format!(" ({} with the missing scrape targets)", number(estimate))
     })
 }
 
@@ -189,7 +188,7 @@ fn above_limit(kpi: &str, value: f64, at_most: f64) -> String {
     format!("{kpi}: {} is above its limit {}", number(value), number(at_most))
 }
 
-/// What is left of a wait: `12 s more`, or `a moment` once it is over.
+/// The rest of a wait: `12 s more`, or `a moment` once it is over.
 #[must_use]
 pub fn moment(seconds_left: f64) -> String {
     if seconds_left > 0.0 { format!("{} more", seconds(seconds_left)) } else { "a moment".to_owned() }
@@ -213,9 +212,10 @@ pub fn draining(of: i32, going: i32, drained: i32, timeout: f64, left: f64) -> S
     )
 }
 
-/// What is lost, and how much: `zone b is lost with 5 of 10 replicas`.
+/// The lost zones and replicas: `zone b is lost with 5 of 10 replicas`.
 #[must_use]
 pub fn zones_lost(zones: &str, lost: i32, left: i32) -> String {
-    let who = if zones.contains(", ") { format!("zones {zones} are") } else { format!("zone {zones} is") };
-    format!("{who} lost with {lost} of {} replicas", lost.saturating_add(left))
+    let lost_zones =
+        if zones.contains(", ") { format!("zones {zones} are") } else { format!("zone {zones} is") };
+    format!("{lost_zones} lost with {lost} of {} replicas", lost.saturating_add(left))
 }

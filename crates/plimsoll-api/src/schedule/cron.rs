@@ -1,4 +1,4 @@
-//! Reads a cron expression field by field, so that an error can say which one is wrong and what is allowed.
+//! Parses a cron expression field by field, so that an error can name the invalid field and its allowed values.
 
 use chrono::NaiveDate;
 use croner::{
@@ -8,7 +8,7 @@ use croner::{
 
 use crate::words::quoted;
 
-/// The fields of a cron expression: what each is called, which letters it may have, and what is allowed.
+/// The fields of a cron expression, with their names, letters and allowed values.
 const FIELDS: [Field; 5] = [
     Field { name: "minute", names: &[], letters: "", allowed: "0 to 59" },
     Field { name: "hour", names: &[], letters: "", allowed: "0 to 23" },
@@ -30,25 +30,25 @@ const FIELDS: [Field; 5] = [
 const MONTHS: [&str; 12] =
     ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
 const DAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
-/// Place of the day of the month among the fields.
+/// Index of the day of the month among the fields.
 const DAY_OF_MONTH: usize = 2;
-/// Place of the day of the week among the fields.
+/// Index of the day of the week among the fields.
 const DAY_OF_WEEK: usize = 4;
 
-/// Fields of the time of day, which are the first ones.
+/// Number of the fields for the time of day, which come first.
 pub(super) const TIME: usize = 2;
 
 struct Field {
     name: &'static str,
-    /// Names that stand for its numbers.
+    /// Names of its numbers.
     names: &'static [&'static str],
-    /// Letters with a meaning of their own.
+    /// Letters with a special meaning.
     letters: &'static str,
-    /// Its values, in words.
+    /// Allowed values, as text.
     allowed: &'static str,
 }
 
-/// Reads a cron expression. The error goes on after the text that was found.
+/// Parses a cron expression. The error continues a sentence that ends with the expression.
 pub(super) fn read(text: &str) -> Result<Cron, String> {
     let fields: Vec<&str> = text.split_whitespace().collect();
     let count = fields.len();
@@ -58,25 +58,25 @@ pub(super) fn read(text: &str) -> Result<Cron, String> {
     }
     let named = || FIELDS.iter().zip(&fields).enumerate();
     let values = named().map(|(place, (field, found))| {
-        field.numbers(place, &found.to_uppercase()).ok_or_else(|| field.wrong(found))
+        field.numbers(place, &found.to_uppercase()).ok_or_else(|| field.error(found))
     });
     let values: Vec<String> = values.collect::<Result<_, _>>()?;
-    // As in Vixie's cron, `*/2` is a star: with it, the days of the month and of the week must both match.
+    // As in Vixie cron, `*/2` is a star: with it, the days of the month and of the week must both match.
     let star = [DAY_OF_MONTH, DAY_OF_WEEK]
         .iter()
         .any(|day| values.get(*day).is_some_and(|day| day.starts_with('*')));
     let cron = parse(&values.join(" "), star).map_err(|error| {
-        // Each field by itself, to name the one that is wrong.
-        let wrong = named().zip(&values).find(|((place, _), value)| !is_right(*place, value));
-        wrong.map_or_else(
-            || format!(", which is no cron expression: {error}"),
-            |((_, (field, found)), _)| field.wrong(found),
+        // Each field is parsed separately, to find the invalid one.
+        let invalid = named().zip(&values).find(|((place, _), value)| !is_valid(*place, value));
+        invalid.map_or_else(
+            || format!(", which is not a cron expression: {error}"),
+            |((_, (field, found)), _)| field.error(found),
         )
     })?;
     let first = NaiveDate::from_ymd_opt(2000, 1, 1).and_then(|day| day.and_hms_opt(0, 0, 0));
     match first.map(|first| cron.find_next_occurrence(&first.and_utc(), true)) {
         Some(Ok(_)) => Ok(cron),
-        _ => Err(", which no day of the calendar matches".into()),
+        _ => Err(", which matches no date".into()),
     }
 }
 
@@ -85,14 +85,14 @@ fn parse(expression: &str, star: bool) -> Result<Cron, croner::errors::CronError
     parser.dom_and_dow(star).build().parse(expression)
 }
 
-/// Whether a field is one, beside others that match always.
-fn is_right(place: usize, value: &str) -> bool {
+/// Whether a field is valid if all others are `*`.
+fn is_valid(place: usize, value: &str) -> bool {
     let alone = (0..FIELDS.len()).map(|other| if other == place { value } else { "*" });
     parse(&alone.collect::<Vec<_>>().join(" "), false).is_ok()
 }
 
 impl Field {
-    fn wrong(&self, found: &str) -> String {
+    fn error(&self, found: &str) -> String {
         format!(
             "; its {} is {}, and must be {}; or *, or a list or steps of these",
             self.name,
@@ -101,14 +101,14 @@ impl Field {
         )
     }
 
-    /// The field with its names as numbers. The library would take the names of any field in any other, and leaves out empty
-    /// parts of a list.
+    /// The field with numbers for names. The library accepts the names of one field in another, and ignores empty parts of a
+    /// list; here they are refused.
     fn numbers(&self, place: usize, found: &str) -> Option<String> {
         let parts = found.split(',').map(|part| self.part(place, part)).collect::<Option<Vec<_>>>()?;
         Some(parts.join(","))
     }
 
-    /// One part of a list with its names as numbers; `None` for what the library would read as something else.
+    /// One part of a list with numbers for names; `None` if the library would misinterpret it.
     fn part(&self, place: usize, part: &str) -> Option<String> {
         let known = |word: &str| {
             let letters = word.len() == 1 && self.letters.contains(word);
@@ -120,7 +120,7 @@ impl Field {
             return None;
         }
         let first = usize::from(place != DAY_OF_WEEK);
-        // Sunday is 7 only as the end of a range.
+        // Sunday is 7 only at the end of a range.
         let mut part = if place == DAY_OF_WEEK { part.replace("-SUN", "-7") } else { part.to_owned() };
         for (number, name) in self.names.iter().enumerate() {
             part = part.replace(name, &(number + first).to_string());
@@ -128,11 +128,11 @@ impl Field {
         if place != DAY_OF_WEEK {
             return Some(part);
         }
-        // Steps from a day go up to Saturday, not to the other number of Sunday.
+        // Steps end at Saturday (6), since 7 is Sunday again.
         if let Some((day, step)) = part.split_once('/').filter(|(day, _)| day.parse::<u8>().is_ok()) {
             part = format!("{day}-6/{step}");
         }
-        // Of these, the library makes an expression that never matches.
+        // With these, the library creates an expression that never matches.
         (part != "L").then(|| part.replace("7L", "0L").replace("7#L", "0#L"))
     }
 }

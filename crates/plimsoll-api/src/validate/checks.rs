@@ -1,4 +1,4 @@
-//! Checks that several parts of a spec need, and the numbers and words that go with them.
+//! Checks that several parts of the validation share.
 
 use std::ops::RangeInclusive;
 
@@ -6,8 +6,8 @@ use jiff::SignedDuration;
 
 use crate::{Quantity, words::quoted};
 
-/// Whether it can be the name of an object: 1 to 253 lower-case letters, digits, `-` and `.`, with a letter or a digit at
-/// both ends.
+/// Whether the text is a valid object name: 1 to 253 lower-case letters, digits, `-` and `.`, with a letter or a digit at both
+/// ends.
 pub fn is_object_name(text: &str) -> bool {
     let edge = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit();
     text.len() <= 253
@@ -16,11 +16,11 @@ pub fn is_object_name(text: &str) -> bool {
         && text.ends_with(edge)
 }
 
-pub fn unique<'a>(path: &str, names: impl Iterator<Item = &'a str>, wrong: &mut Vec<String>) {
+pub fn unique<'a>(path: &str, names: impl Iterator<Item = &'a str>, errors: &mut Vec<String>) {
     let mut seen = std::collections::BTreeSet::new();
     for name in names {
         if !seen.insert(name) {
-            wrong.push(format!("{path} has the name {} twice; names must be unique", quoted(name)));
+            errors.push(format!("{path} has the name {} twice; names must be unique", quoted(name)));
         }
     }
 }
@@ -30,11 +30,11 @@ pub fn above_zero(
     quantity: &Quantity,
     most: f64,
     allowed: &str,
-    wrong: &mut Vec<String>,
+    errors: &mut Vec<String>,
 ) -> Option<f64> {
     let value = quantity.value().filter(|value| *value > 0.0 && *value <= most);
     if value.is_none() {
-        wrong.push(format!("{path} is {}; it must be {allowed}", quoted(&quantity.0)));
+        errors.push(format!("{path} is {}; it must be {allowed}", quoted(&quantity.0)));
     }
     value
 }
@@ -45,7 +45,7 @@ pub fn duration(duration: &kube::core::Duration) -> SignedDuration {
     if duration.is_negative() { -length } else { length }
 }
 
-/// As jiff writes it: `169h`, `1m 30s`, `500ms`; with a sign where it is negative, which jiff would write as `5s ago`.
+/// In the format of jiff: `169h`, `1m 30s`, `500ms`; but a negative duration has a sign, where jiff writes `5s ago`.
 pub fn text(length: &kube::core::Duration) -> String {
     let length = duration(length);
     let sign = if length.is_negative() { "-" } else { "" };
@@ -58,16 +58,16 @@ pub fn chars(
     most: usize,
     allowed: impl Fn(char) -> bool,
     what: &str,
-    wrong: &mut Vec<String>,
+    errors: &mut Vec<String>,
 ) {
     if !(1..=most).contains(&found.len()) || !found.chars().all(allowed) {
-        wrong.push(format!("{path} is {}; it must be 1 to {most} {what}", quoted(found)));
+        errors.push(format!("{path} is {}; it must be 1 to {most} {what}", quoted(found)));
     }
 }
 
-pub fn number(path: &str, found: i32, allowed: RangeInclusive<i32>, wrong: &mut Vec<String>) {
+pub fn number(path: &str, found: i32, allowed: RangeInclusive<i32>, errors: &mut Vec<String>) {
     if !allowed.contains(&found) {
         let (least, most) = (allowed.start(), allowed.end());
-        wrong.push(format!("{path} is {found}; it must be from {least} to {most}"));
+        errors.push(format!("{path} is {found}; it must be from {least} to {most}"));
     }
 }

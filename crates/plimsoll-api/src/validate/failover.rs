@@ -1,4 +1,4 @@
-//! `spec.failover`: everything that the schema and its CEL rules refuse, a sentence each.
+//! Validation of `spec.failover`: the same rules as those of the schema and its CEL rules.
 
 use jiff::SignedDuration;
 
@@ -14,55 +14,55 @@ use crate::{
     Standby, StandbyService, StandbyTls, balancer_name,
 };
 
-/// `spec.failover` with its numbers parsed.
+/// `spec.failover` with parsed numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FailoverRules {
     /// The standbys in order of preference.
     pub standbys: Vec<Standby>,
-    /// Signs that the primary fails; at least one.
+    /// Signs of failure of the primary; at least one.
     pub signs: Vec<SignRule>,
-    /// Bad samples of the last `of` that it takes.
+    /// Required number of bad samples among the last `of`.
     pub samples: usize,
-    /// Samples that are looked at.
+    /// Number of last samples that are evaluated.
     pub of: usize,
-    /// Share of the replicas that must be ready for a return, above 0 and below 1.
+    /// Ratio of ready replicas that must be exceeded for a return, above 0 and below 1.
     pub return_above: f64,
-    /// For how long, 1 s to 24 h.
+    /// Time for which the primary must be healthy before a return, 1 s to 24 h.
     pub return_for: SignedDuration,
-    /// Whether requests come back without a person.
+    /// Whether requests return without a manual override.
     pub automatic: bool,
-    /// Rising shares of the requests; the last is everything.
+    /// Rising shares of the requests; the last is 100 %.
     pub ramp: Vec<Percent>,
-    /// Switches within an hour, at least 2.
+    /// Maximum number of switches within an hour, at least 2.
     pub max_switches: usize,
 }
 
 impl FailoverRules {
-    /// The longest that requests are held at a standby.
+    /// Maximum time that requests stay at a standby before a return.
     #[must_use]
     pub fn longest_hold(&self) -> SignedDuration {
         self.return_for.max(SignedDuration::from_hours(1))
     }
 }
 
-/// One sign that the primary fails.
+/// One sign of failure of the primary.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SignRule {
-    /// A smaller share of its replicas is ready, above 0 and at most 1.
+    /// The ratio of ready replicas is below this value, above 0 and at most 1.
     ReadyBelow(f64),
-    /// A KPI has a larger value.
+    /// A KPI is above a value.
     KpiAbove {
-        /// Its name.
+        /// Name of the KPI.
         kpi: String,
         /// The value.
         above: f64,
-        /// Fewest requests behind it, at least 0.
+        /// Minimum number of requests behind the value, at least 0.
         volume: f64,
     },
 }
 
 impl SignRule {
-    /// Has the requests counted that are behind the sign's KPI, if it needs them.
+    /// Sets up the count of requests behind the sign's KPI, if the sign needs it.
     pub(super) fn count_requests(&self, spec: &ScalableServiceSpec, kpis: &mut [KpiRule]) {
         let Self::KpiAbove { kpi, volume, .. } = self else { return };
         let query =
@@ -77,26 +77,26 @@ impl SignRule {
 pub(super) fn rules(
     failover: &Failover,
     spec: &ScalableServiceSpec,
-    wrong: &mut Vec<String>,
+    errors: &mut Vec<String>,
 ) -> FailoverRules {
     if spec.traffic.is_none() {
-        wrong.push(
+        errors.push(
             "spec.failover needs spec.traffic: only a load balancer can send requests elsewhere".into(),
         );
     }
-    standbys(&failover.backends, wrong);
+    standbys(&failover.backends, errors);
     let leave = &failover.leave;
     let path = "spec.failover.leave";
     if leave.when.is_empty() {
-        wrong.push(format!("{path}.when is empty; it must have at least one condition"));
+        errors.push(format!("{path}.when is empty; it must have at least one condition"));
     }
     let signs = leave.when.iter().enumerate();
-    let signs = signs.filter_map(|(index, when)| sign(&format!("{path}.when[{index}]"), when, spec, wrong));
+    let signs = signs.filter_map(|(index, when)| sign(&format!("{path}.when[{index}]"), when, spec, errors));
     let signs = signs.collect();
     let (samples, of) = (leave.samples, leave.of);
     if !(1..=20).contains(&of) || !(1..=of).contains(&samples) {
-        wrong.push(format!(
-            "{path}.samples is {samples} of {of}; both must be from 1 to 20, and samples not above of"
+        errors.push(format!(
+            "{path}.samples is {samples} and of is {of}; both must be from 1 to 20, and samples not above of"
         ));
     }
     let back = &failover.r#return;
@@ -104,24 +104,24 @@ pub(super) fn rules(
     let above = share(&back.ready_ratio_above).filter(|above| *above < 1.0);
     if above.is_none() {
         let found = quoted(&back.ready_ratio_above.0);
-        wrong.push(format!(
+        errors.push(format!(
             "{path}.readyRatioAbove is {found}; it must be above 0 and below 1, such as \"0.8\""
         ));
     }
     let lasting = duration(&back.r#for);
     if !(SignedDuration::from_secs(1)..=SignedDuration::from_hours(24)).contains(&lasting) {
-        wrong.push(format!("{path}.for is {}; it must be from 1s to 24h", text(&back.r#for)));
+        errors.push(format!("{path}.for is {}; it must be from 1s to 24h", text(&back.r#for)));
     }
     let rising = back.ramp.windows(2).all(|pair| matches!(pair, [a, b] if a < b));
     if !rising || back.ramp.last() != Some(&100) || back.ramp.iter().any(|percent| *percent < 1) {
         let found = &back.ramp;
-        wrong.push(format!(
+        errors.push(format!(
             "{path}.ramp is {found:?}; it must be rising percentages from 1 that end with 100, such as [10, 50, 100]"
         ));
     }
     let most = failover.max_switches_per_hour;
     if !(2..=60).contains(&most) {
-        wrong.push(format!("spec.failover.maxSwitchesPerHour is {most}; it must be from 2 to 60"));
+        errors.push(format!("spec.failover.maxSwitchesPerHour is {most}; it must be from 2 to 60"));
     }
     FailoverRules {
         standbys: failover.backends.clone(),
@@ -136,81 +136,83 @@ pub(super) fn rules(
     }
 }
 
-/// Standbys that are no other service: the service itself, by way of its balancers too, or one that is there twice.
-pub(super) fn no_others(service: &ScalableService) -> Vec<String> {
+/// Sentences for standbys that lead to the service itself, also through its balancers, and for duplicates.
+pub(super) fn invalid_standbys(service: &ScalableService) -> Vec<String> {
     let own = service.metadata.namespace.as_deref();
     let own_names = own_names(service);
     let mut known = Vec::new();
-    let mut wrong = Vec::new();
+    let mut errors = Vec::new();
     let backends = service.spec.failover.iter().flat_map(|failover| failover.backends.iter().enumerate());
     for (index, standby) in backends {
         let Some(StandbyService { namespace, name, port }) = &standby.service else { continue };
         let namespace = namespace.as_deref().filter(|namespace| Some(*namespace) != own);
-        let what = if namespace.is_none() && own_names.contains(name) {
-            "that is this service itself, or leads to it: it must be another one's"
+        let rule = if namespace.is_none() && own_names.contains(name) {
+            "it must not be this service's own Service or that of its balancers"
         } else if known.contains(&(namespace, name, port)) {
-            "that is another standby's already: each must have one of its own"
+            "it must not be the Service of another standby"
         } else {
             known.push((namespace, name, port));
             continue;
         };
-        wrong.push(format!("spec.failover.backends[{index}].service.name is {}; {what}", key(name)));
+        errors.push(format!("spec.failover.backends[{index}].service.name is {}; {rule}", key(name)));
     }
-    wrong
+    errors
 }
 
-/// The Services in its namespace that lead to the service.
+/// The Services in the namespace of the service that lead to it.
 fn own_names(service: &ScalableService) -> Vec<String> {
     let names = service.metadata.name.iter().flat_map(|name| [name.clone(), balancer_name(name)]);
     let rule = service.spec.traffic.as_ref().and_then(|traffic| traffic.gateway.as_ref());
     names.chain(rule.and_then(|rule| rule.service.clone())).collect()
 }
 
-fn standbys(standbys: &[Standby], wrong: &mut Vec<String>) {
+fn standbys(standbys: &[Standby], errors: &mut Vec<String>) {
     let path = "spec.failover.backends";
     if standbys.is_empty() {
-        wrong.push(format!("{path} is empty; it must have at least one standby"));
+        errors.push(format!("{path} is empty; it must have at least one standby"));
     }
-    unique(path, standbys.iter().map(|standby| standby.name.as_str()), wrong);
+    unique(path, standbys.iter().map(|standby| standby.name.as_str()), errors);
     for (index, standby) in standbys.iter().enumerate() {
         if let Some(tls) = &standby.tls {
-            proof(&format!("{path}[{index}].tls"), tls, wrong);
+            check_tls(&format!("{path}[{index}].tls"), tls, errors);
         }
         if standby.name == PRIMARY {
-            wrong.push(format!(
-                "{path}[{index}].name is {PRIMARY}; that is the service itself, a standby needs another name"
+            errors.push(format!(
+                "{path}[{index}].name is {PRIMARY}; that name is reserved for the service itself"
             ));
         }
         if standby.backend().is_none() {
-            let found = if standby.service.is_some() { "both" } else { "none" };
-            wrong.push(format!(
-                "{path}[{index}] has {found} of service and address; it must have one of them"
-            ));
+            let found = if standby.service.is_some() {
+                "both service and address"
+            } else {
+                "neither service nor address"
+            };
+            errors.push(format!("{path}[{index}] has {found}; it must have one of them"));
         }
         let service = standby.service.as_ref().map(|to| ("service", to.port));
         let address = standby.address.as_ref().map(|to| ("address", to.port));
         for (field, port) in service.into_iter().chain(address) {
             if !(1..=65_535).contains(&port) {
-                wrong.push(format!("{path}[{index}].{field}.port is {port}; it must be from 1 to 65535"));
+                errors.push(format!("{path}[{index}].{field}.port is {port}; it must be from 1 to 65535"));
             }
         }
     }
 }
 
-/// What a standby has to prove who it is by.
-fn proof(path: &str, tls: &StandbyTls, wrong: &mut Vec<String>) {
+/// Checks the TLS settings of a standby.
+fn check_tls(path: &str, tls: &StandbyTls, errors: &mut Vec<String>) {
     let StandbyTls { hostname, ca_secret_name: secret } = tls;
     let last = hostname.rsplit('.').next().unwrap_or_default();
     let is_address = !last.starts_with(|char: char| char.is_ascii_lowercase());
     if is_address || !is_object_name(hostname) || !hostname.split('.').all(is_object_name) {
-        wrong.push(format!(
+        errors.push(format!(
             "{path}.hostname is {}; it must be the DNS name in the certificate, in lower case, such as \
              east.example.com",
             quoted(hostname)
         ));
     }
     if !is_object_name(secret) {
-        wrong.push(format!(
+        errors.push(format!(
             "{path}.caSecretName is {}; it must be the name of a Secret, such as east-ca",
             quoted(secret)
         ));
@@ -221,17 +223,17 @@ fn sign(
     path: &str,
     when: &LeaveCondition,
     spec: &ScalableServiceSpec,
-    wrong: &mut Vec<String>,
+    errors: &mut Vec<String>,
 ) -> Option<SignRule> {
     if when.request_volume.is_some() && when.kpi.is_none() {
-        wrong.push(format!("{path}.requestVolume is set without kpi; readiness is no matter of requests"));
+        errors.push(format!("{path}.requestVolume is set without kpi; readiness has no request volume"));
     }
     match (&when.ready_ratio_below, &when.kpi, &when.above) {
         (Some(ratio), None, None) => {
             let below = share(ratio);
             if below.is_none() {
                 let found = quoted(&ratio.0);
-                wrong.push(format!(
+                errors.push(format!(
                     "{path}.readyRatioBelow is {found}; it must be above 0 and at most 1, such as \"0.5\""
                 ));
             }
@@ -240,15 +242,15 @@ fn sign(
         (None, Some(kpi), Some(above)) => {
             if !spec.kpis.iter().any(|known| known.name == *kpi) {
                 let found = quoted(kpi);
-                wrong.push(format!("{path}.kpi is {found}; it must be the name of one of spec.kpis"));
+                errors.push(format!("{path}.kpi is {found}; it must be the name of a KPI in spec.kpis"));
             }
             let number = above.value();
             if number.is_none() {
                 let found = quoted(&above.0);
-                wrong.push(format!("{path}.above is {found}; it must be a number, such as \"0.2\""));
+                errors.push(format!("{path}.above is {found}; it must be a number, such as \"0.2\""));
             }
             let least = when.request_volume.unwrap_or(REQUEST_VOLUME);
-            volume::least(path, least, wrong);
+            volume::least(path, least, errors);
             Some(SignRule::KpiAbove { kpi: kpi.clone(), above: number?, volume: f64::from(least.max(0)) })
         }
         _ => {
@@ -259,7 +261,8 @@ fn sign(
             ];
             let found: Vec<_> = fields.iter().filter(|(_, set)| *set).map(|(name, _)| *name).collect();
             let found = if found.is_empty() { "none of its fields".to_owned() } else { found.join(", ") };
-            wrong.push(format!("{path} has {found}; it must have either readyRatioBelow, or kpi with above"));
+            errors
+                .push(format!("{path} has {found}; it must have either readyRatioBelow, or kpi with above"));
             None
         }
     }
@@ -274,7 +277,7 @@ fn share(quantity: &Quantity) -> Option<f64> {
 mod tests {
     use crate::{ScalableService, SignRule, Validated, VolumeRule};
 
-    fn wrong(traffic: &str, services: &[&str]) -> Vec<String> {
+    fn errors(traffic: &str, services: &[&str]) -> Vec<String> {
         let backends = services.iter().enumerate();
         let backends = backends.map(|(index, to)| format!("{{name: b{index}, service: {{{to}, port: 80}}}}"));
         let backends = backends.collect::<Vec<_>>().join(", ");
@@ -288,42 +291,42 @@ mod tests {
     }
 
     #[test]
-    fn a_standby_is_another_service_and_each_another_one() {
+    fn a_standby_is_neither_the_service_itself_nor_another_standby() {
         let haproxy = "provider: HAProxy, targetPort: 8080, listeners: [{port: 80}]";
         let gateway = "provider: Gateway, gateway: {httpRoute: shop, rule: main, service: web}";
         let elsewhere = ["name: shop, namespace: b", "name: shop, namespace: c", "name: shop-b"];
-        assert_eq!(wrong(haproxy, &elsewhere), Vec::<String>::new());
+        assert_eq!(errors(haproxy, &elsewhere), Vec::<String>::new());
         for (traffic, services, sentence) in [
             (
                 haproxy,
                 ["name: shop-b", "name: shop"],
-                "[1].service.name is shop; that is this service itself",
+                "[1].service.name is shop; it must not be this service's own",
             ),
             (
                 haproxy,
                 ["name: shop-lb", "name: b"],
-                "[0].service.name is shop-lb; that is this service itself",
+                "[0].service.name is shop-lb; it must not be this service's own",
             ),
             (
                 haproxy,
                 ["name: b", "name: shop, namespace: a"],
-                "[1].service.name is shop; that is this service",
+                "[1].service.name is shop; it must not be this service's own",
             ),
-            (gateway, ["name: web", "name: b"], "[0].service.name is web; that is this service itself"),
+            (gateway, ["name: web", "name: b"], "[0].service.name is web; it must not be this service's own"),
             (
                 haproxy,
                 ["name: b", "name: b, namespace: a"],
-                "[1].service.name is b; that is another standby's",
+                "[1].service.name is b; it must not be the Service of another standby",
             ),
         ] {
-            let found = wrong(traffic, &services);
+            let found = errors(traffic, &services);
             assert_eq!(found.len(), 1, "{found:?}");
             assert!(found[0].starts_with(&format!("spec.failover.backends{sentence}")), "{found:?}");
         }
     }
 
-    /// Where the requests behind the KPI of a sign are counted, and how many it takes. `kpi` is added to the KPI, `sign` to
-    /// the condition.
+    /// The source of the number of requests behind the KPI of a sign, and their minimum. `kpi` is appended to the KPI, `sign`
+    /// to the condition.
     fn volume(kpi: &str, sign: &str) -> (VolumeRule, f64) {
         let yaml = format!(
             "{{apiVersion: plimsoll.dev/v1alpha1, kind: ScalableService, metadata: {{name: shop, namespace: a}}, spec: {{scaleTargetRef: {{kind: Deployment, name: x}}, \
@@ -332,7 +335,7 @@ mod tests {
              failover: {{backends: [{{name: b, service: {{name: shop-b, port: 80}}}}], leave: {{when: [{{kpi: errors, above: '0.2'{sign}}}]}}}}}}}}"
         );
         let valid = Validated::of(&serde_saphyr::from_str(&yaml).unwrap()).unwrap();
-        assert_eq!(valid.kpis[0].volume, VolumeRule::Unused, "no sign is about it");
+        assert_eq!(valid.kpis[0].volume, VolumeRule::Unused, "no sign uses it");
         let Some([SignRule::KpiAbove { volume, .. }]) = valid.failover.as_ref().map(|rules| &rules.signs[..])
         else {
             panic!("{:?}", valid.failover)

@@ -1,4 +1,4 @@
-//! `spec.traffic` with provider Gateway: everything that the schema and its CEL rules refuse, a sentence each.
+//! Validation of provider Gateway: the same rules as those of the schema and its CEL rules.
 
 use super::checks::{duration, is_object_name, text};
 use crate::words::{key, quoted};
@@ -7,17 +7,17 @@ use crate::{
     Timeouts, Traffic,
 };
 
-/// Checks what has to do with a Gateway.
-pub(super) fn check(spec: &ScalableServiceSpec, wrong: &mut Vec<String>) {
+/// Checks all fields that depend on the provider Gateway.
+pub(super) fn check(spec: &ScalableServiceSpec, errors: &mut Vec<String>) {
     let Some(traffic) = &spec.traffic else { return };
     let provider: &str = traffic.provider.into();
     match (&traffic.gateway, traffic.provider) {
-        (Some(gateway), Provider::Gateway) => names(gateway, wrong),
-        (None, Provider::Gateway) => wrong.push(
-            "spec.traffic.gateway is missing; with provider Gateway it must name an HTTPRoute and a rule of it".into(),
+        (Some(gateway), Provider::Gateway) => names(gateway, errors),
+        (None, Provider::Gateway) => errors.push(
+            "spec.traffic.gateway is missing; with provider Gateway it must name an HTTPRoute and one of its rules".into(),
         ),
         (Some(_), _) => {
-            wrong.push(format!("spec.traffic.gateway is set; it is not possible with provider {provider}"));
+            errors.push(format!("spec.traffic.gateway is set; it is not possible with provider {provider}"));
         }
         (None, _) => {}
     }
@@ -25,25 +25,25 @@ pub(super) fn check(spec: &ScalableServiceSpec, wrong: &mut Vec<String>) {
         return;
     }
     for (field, found) in set(traffic) {
-        wrong.push(format!(
+        errors.push(format!(
             "spec.traffic.{field} is {found}; with provider Gateway it must be left out, since Plimsoll runs no balancer"
         ));
     }
     if traffic.algorithm == Algorithm::SourceHash && !duration(&traffic.slow_start).is_zero() {
-        wrong.push(format!(
+        errors.push(format!(
             "spec.traffic.slowStart is {}; with provider Gateway it is not possible with algorithm SourceHash",
             text(&traffic.slow_start)
         ));
     }
     let on = traffic.retries.on.as_deref().unwrap_or_default();
     if on.iter().any(|on| *on != RetryOn::ConnectFailure) {
-        wrong.push(format!(
-            "spec.traffic.retries.retryOn is {on:?}; with provider Gateway it can have ConnectFailure alone, since Envoy sends \
-             again whatever the method is"
+        errors.push(format!(
+            "spec.traffic.retries.retryOn is {on:?}; with provider Gateway it can have only ConnectFailure, since Envoy retries \
+             regardless of the method"
         ));
     }
     if spec.min_replicas == 0 {
-        wrong.push(
+        errors.push(
             "spec.minReplicas is 0; with provider Gateway it must be at least 1, since no request can wait for the first \
              replica"
                 .into(),
@@ -52,27 +52,27 @@ pub(super) fn check(spec: &ScalableServiceSpec, wrong: &mut Vec<String>) {
     let backends = spec.failover.iter().flat_map(|failover| failover.backends.iter().enumerate());
     for (index, backend) in backends {
         if backend.tls.is_some() {
-            wrong.push(format!(
-                "spec.failover.backends[{index}].tls is set; with provider Gateway it must be left out: a BackendTLSPolicy of \
-                 the Gateway API is for that"
+            errors.push(format!(
+                "spec.failover.backends[{index}].tls is set; with provider Gateway it must be left out: use a \
+                 BackendTLSPolicy of the Gateway API"
             ));
         }
         if let Some(address) = &backend.address {
             let host = key(&address.host);
-            wrong.push(format!(
-                "spec.failover.backends[{index}].address is {host}; with provider Gateway it must be a service, since a rule \
-                 of an HTTPRoute has no addresses"
+            errors.push(format!(
+                "spec.failover.backends[{index}].address is {host}; with provider Gateway it must be a service, since an \
+                 HTTPRoute has no addresses"
             ));
         }
     }
 }
 
-fn names(gateway: &GatewayRule, wrong: &mut Vec<String>) {
+fn names(gateway: &GatewayRule, errors: &mut Vec<String>) {
     let path = "spec.traffic.gateway";
     let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     for (field, found) in [("httpRoute", &gateway.http_route), ("rule", &gateway.rule)] {
         if !is_object_name(found) {
-            wrong.push(format!(
+            errors.push(format!(
                 "{path}.{field} is {}; it must be 1 to 253 lower-case letters, digits, - and ., with a letter or a \
                  digit at both ends",
                 quoted(found)
@@ -85,15 +85,15 @@ fn names(gateway: &GatewayRule, wrong: &mut Vec<String>) {
             && found.starts_with(|c: char| c.is_ascii_lowercase())
             && found.ends_with(edge);
         if !fits {
-            wrong.push(format!(
-                "{path}.service is {}; it must be 1 to 63 lower-case letters, digits and -, a letter first",
+            errors.push(format!(
+                "{path}.service is {}; it must be 1 to 63 lower-case letters, digits and -, with a letter first",
                 quoted(found)
             ));
         }
     }
 }
 
-/// The fields that say something which only a balancer of ours could do, with what they say.
+/// The set fields that only a balancer of Plimsoll supports, with their values.
 fn set(traffic: &Traffic) -> Vec<(&'static str, String)> {
     let limits = &traffic.limits;
     let mut found = Vec::new();
@@ -106,7 +106,7 @@ fn set(traffic: &Traffic) -> Vec<(&'static str, String)> {
     let port = traffic.target_port.unwrap_or_default();
     is("targetPort", traffic.target_port.is_some(), &|| port.to_string());
     is("listeners", !traffic.listeners.is_empty(), &something);
-    // Objects from before it had no default have the default of that time.
+    // Objects that were created when the field had a default may have that value.
     let replicas = traffic.replicas.filter(|replicas| *replicas != Traffic::REPLICAS);
     is("replicas", replicas.is_some(), &|| replicas.unwrap_or_default().to_string());
     is("minReadySeconds", traffic.min_ready_seconds.is_some(), &something);
@@ -129,7 +129,7 @@ fn set(traffic: &Traffic) -> Vec<(&'static str, String)> {
 mod tests {
     use crate::{ScalableServiceSpec, Validated};
 
-    fn wrong(traffic: &str, more: &str) -> Vec<String> {
+    fn errors(traffic: &str, more: &str) -> Vec<String> {
         let yaml = format!(
             "{{scaleTargetRef: {{kind: Deployment, name: x}}, maxReplicas: 4, \
              kpis: [{{name: load, type: Load, query: up, perReplica: '1'}}], traffic: {{{traffic}}}{more}}}"
@@ -137,24 +137,24 @@ mod tests {
         let spec: ScalableServiceSpec = serde_saphyr::from_str(&yaml).unwrap();
         match Validated::new(&spec) {
             Ok(valid) => {
-                assert_eq!(valid.traffic, None, "no balancer drains or holds anything");
+                assert_eq!(valid.traffic, None, "there are no balancers");
                 Vec::new()
             }
             Err(invalid) => invalid.0,
         }
     }
 
-    const RIGHT: &str = "provider: Gateway, gateway: {httpRoute: shop, rule: main}";
+    const VALID: &str = "provider: Gateway, gateway: {httpRoute: shop, rule: main}";
 
     #[test]
     fn each_field_of_a_balancer_is_refused_by_name() {
-        assert_eq!(wrong(RIGHT, ""), Vec::<String>::new());
+        assert_eq!(errors(VALID, ""), Vec::<String>::new());
         let standby = ", failover: {backends: [{name: b, service: {name: shop-b, port: 80}}]}";
-        assert_eq!(wrong(&format!("{RIGHT}, drain: {{timeout: 30s}}"), standby), Vec::<String>::new());
-        // As the API server filled it in when it had a default.
-        assert_eq!(wrong(&format!("{RIGHT}, replicas: 2"), ""), Vec::<String>::new());
+        assert_eq!(errors(&format!("{VALID}, drain: {{timeout: 30s}}"), standby), Vec::<String>::new());
+        // The API server set it when the field had a default.
+        assert_eq!(errors(&format!("{VALID}, replicas: 2"), ""), Vec::<String>::new());
         let policy = "algorithm: RoundRobin, healthCheck: {path: /}, slowStart: 5s, retries: {attempts: 0}";
-        assert_eq!(wrong(&format!("{RIGHT}, {policy}"), ""), Vec::<String>::new());
+        assert_eq!(errors(&format!("{VALID}, {policy}"), ""), Vec::<String>::new());
         for (field, set) in [
             ("targetPort is 8080", "targetPort: 8080"),
             ("listeners is set", "listeners: [{port: 80}]"),
@@ -172,7 +172,7 @@ mod tests {
             ("timeouts is set", "timeouts: {backendRequest: 5s}"),
             ("priorities is set", "priorities: [{match: {pathPrefix: /a}, criticality: Critical}]"),
         ] {
-            let sentences = wrong(&format!("{RIGHT}, {set}"), "");
+            let sentences = errors(&format!("{VALID}, {set}"), "");
             assert_eq!(sentences.len(), 1, "{set}: {sentences:?}");
             assert!(
                 sentences[0].starts_with(&format!("spec.traffic.{field}; with provider Gateway")),
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn gateway_and_its_provider_need_each_other() {
+    fn gateway_is_set_exactly_with_provider_gateway() {
         for (start, traffic, more) in [
             ("spec.traffic.gateway is missing", "provider: Gateway", ""),
             (
@@ -202,15 +202,15 @@ mod tests {
                 "provider: Gateway, gateway: {httpRoute: a, rule: b}, retries: {retryOn: [EmptyResponse]}",
                 "",
             ),
-            ("spec.minReplicas is 0; with provider Gateway", RIGHT, ", minReplicas: 0"),
+            ("spec.minReplicas is 0; with provider Gateway", VALID, ", minReplicas: 0"),
             (
                 "spec.failover.backends[0].tls is set",
-                RIGHT,
+                VALID,
                 ", failover: {backends: [{name: a, service: {name: a, port: 80}, tls: {hostname: a.example, caSecretName: a}}]}",
             ),
             (
                 "spec.failover.backends[1].address is b.example.com",
-                RIGHT,
+                VALID,
                 ", failover: {backends: [{name: a, service: {name: a, port: 80}}, \
                  {name: b, address: {host: b.example.com, port: 80}}]}",
             ),
@@ -225,7 +225,7 @@ mod tests {
                 "",
             ),
         ] {
-            let sentences = wrong(traffic, more);
+            let sentences = errors(traffic, more);
             assert_eq!(sentences.len(), 1, "{sentences:?}");
             assert!(sentences[0].starts_with(start), "{sentences:?}");
         }

@@ -1,4 +1,4 @@
-//! A KPI whose numbers are sound.
+//! Validation of a KPI.
 
 use super::{
     checks::above_zero,
@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{Kpi, KpiType, OnEmpty, Quantity};
 
-/// A KPI with its numbers parsed.
+/// A KPI with parsed numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KpiRule {
     /// Unique within the service.
@@ -15,18 +15,18 @@ pub struct KpiRule {
     pub query: String,
     /// Name of the Prometheus source.
     pub source: String,
-    /// What the answer should be.
+    /// The target of the value.
     pub goal: Goal,
-    /// Whether an empty answer is 0.
+    /// Whether an empty result means 0.
     pub empty_is_zero: bool,
-    /// Where the number of requests behind it is read.
+    /// Source of the number of requests behind the value.
     pub volume: VolumeRule,
 }
 
-/// What a KPI's answer should be. Every number is finite and above 0.
+/// The target of a KPI. Every number is finite and above 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Goal {
-    /// What one replica carries.
+    /// The capacity of one replica.
     PerReplica(f64),
     /// The average over the ready replicas, at most 1.
     Average(f64),
@@ -35,7 +35,7 @@ pub enum Goal {
 }
 
 impl Goal {
-    /// The number itself.
+    /// The number.
     #[must_use]
     pub fn number(self) -> f64 {
         match self {
@@ -43,7 +43,7 @@ impl Goal {
         }
     }
 
-    /// The type that the user wrote.
+    /// The type of the KPI.
     #[must_use]
     pub fn kpi_type(self) -> KpiType {
         match self {
@@ -54,13 +54,13 @@ impl Goal {
     }
 }
 
-pub(super) fn kpi_rule(index: usize, kpi: &Kpi, wrong: &mut Vec<String>) -> Option<KpiRule> {
+pub(super) fn kpi_rule(index: usize, kpi: &Kpi, errors: &mut Vec<String>) -> Option<KpiRule> {
     let path = format!("spec.kpis[{index}]");
     if kpi.name.is_empty() {
-        wrong.push(format!("{path}.name is empty; a KPI needs a name"));
+        errors.push(format!("{path}.name is empty; a KPI needs a name"));
     }
     if kpi.query.trim().is_empty() {
-        wrong.push(format!("{path}.query is empty; it must be PromQL"));
+        errors.push(format!("{path}.query is empty; it must be PromQL"));
     }
     let fields = [("perReplica", &kpi.per_replica), ("target", &kpi.target), ("atMost", &kpi.at_most)];
     let wanted = match kpi.type_ {
@@ -68,14 +68,14 @@ pub(super) fn kpi_rule(index: usize, kpi: &Kpi, wrong: &mut Vec<String>) -> Opti
         KpiType::Utilization => "target",
         KpiType::Objective => "atMost",
     };
-    volume::query(&path, kpi.volume_query.as_ref(), wrong);
+    volume::query(&path, kpi.volume_query.as_ref(), errors);
     let mut number = None;
     for (field, value) in fields {
         match (field == wanted, value) {
-            (true, Some(value)) => number = goal(&format!("{path}.{field}"), value, kpi.type_, wrong),
-            (true, None) => wrong.push(format!("{path}.{field} is missing; type {:?} needs it", kpi.type_)),
+            (true, Some(value)) => number = goal(&format!("{path}.{field}"), value, kpi.type_, errors),
+            (true, None) => errors.push(format!("{path}.{field} is missing; type {:?} needs it", kpi.type_)),
             (false, Some(_)) => {
-                wrong.push(format!("{path}.{field} is set; type {:?} takes {wanted} only", kpi.type_))
+                errors.push(format!("{path}.{field} is set; type {:?} takes {wanted} only", kpi.type_))
             }
             (false, None) => {}
         }
@@ -87,7 +87,7 @@ pub(super) fn kpi_rule(index: usize, kpi: &Kpi, wrong: &mut Vec<String>) -> Opti
     };
     let empty_is_zero = kpi.on_empty == OnEmpty::Zero;
     if empty_is_zero && kpi.type_ == KpiType::Utilization {
-        wrong.push(format!("{path}.onEmpty is Zero; for type Utilization it must be Hold"));
+        errors.push(format!("{path}.onEmpty is Zero; for type Utilization it must be Hold"));
     }
     Some(KpiRule {
         name: kpi.name.clone(),
@@ -99,11 +99,11 @@ pub(super) fn kpi_rule(index: usize, kpi: &Kpi, wrong: &mut Vec<String>) -> Opti
     })
 }
 
-fn goal(path: &str, quantity: &Quantity, type_: KpiType, wrong: &mut Vec<String>) -> Option<f64> {
+fn goal(path: &str, quantity: &Quantity, type_: KpiType, errors: &mut Vec<String>) -> Option<f64> {
     let (most, allowed) = match type_ {
         KpiType::Load => (f64::MAX, "a number above 0, such as \"120\", \"0.25\" or \"250m\""),
         KpiType::Utilization => (1.0, "a number above 0 and at most 1, such as \"0.7\""),
         KpiType::Objective => (f64::MAX, "a number above 0, such as \"0.25\" or \"250m\""),
     };
-    above_zero(path, quantity, most, allowed, wrong)
+    above_zero(path, quantity, most, allowed, errors)
 }

@@ -1,18 +1,18 @@
-//! What a provider can't do of `spec.traffic`, a sentence each: the same that the CRD's CEL rules refuse.
+//! Refuses the fields that a provider does not support: the same rules as the CRD's CEL rules.
 
 use std::collections::BTreeSet;
 
 use super::checks::{duration, text};
 use crate::{HealthCheck, Limits, RetryOn, ScalableServiceSpec, Traffic};
 
-/// Checks the spec against what its provider can do.
-pub(super) fn check(spec: &ScalableServiceSpec, wrong: &mut Vec<String>) {
+/// Checks the spec against the capabilities of its provider.
+pub(super) fn check(spec: &ScalableServiceSpec, errors: &mut Vec<String>) {
     let Some(traffic) = &spec.traffic else { return };
     let Some(software) = traffic.provider.software() else { return };
     let name: &str = software.into();
     let can = software.capabilities();
     let mut not = |field: &str, found: &str, allowed: &str| {
-        wrong.push(format!("spec.{field} is {found}; with provider {name} {allowed}"));
+        errors.push(format!("spec.{field} is {found}; with provider {name} {allowed}"));
     };
     if !can.queue && spec.min_replicas == 0 {
         not("minReplicas", "0", "it must be at least 1, since no request can wait for the first replica");
@@ -21,7 +21,7 @@ pub(super) fn check(spec: &ScalableServiceSpec, wrong: &mut Vec<String>) {
         not("traffic.sessionPersistence", "set", "clients are bound by algorithm SourceHash only");
     }
     if !can.active_checks && traffic.health_check.as_ref().is_some_and(is_active) {
-        not("traffic.healthCheck", "set", "it can have passive alone, since there are no checks of its own");
+        not("traffic.healthCheck", "set", "it can have only passive, since there are no active checks");
     }
     if !can.slow_start && !duration(&traffic.slow_start).is_zero() {
         not("traffic.slowStart", &text(&traffic.slow_start), "it must be 0s");
@@ -31,7 +31,7 @@ pub(super) fn check(spec: &ScalableServiceSpec, wrong: &mut Vec<String>) {
         let secrets: BTreeSet<_> =
             standbys.filter_map(|standby| Some(&standby.tls.as_ref()?.ca_secret_name)).collect();
         if secrets.len() > 1 {
-            let allowed = "it must be one for all of them, since there is one list of authorities";
+            let allowed = "it must be the same for all of them, since there is one CA bundle";
             let found = format!("one of {} different Secrets", secrets.len());
             not("failover.backends.tls.caSecretName", &found, allowed);
         }
@@ -39,10 +39,10 @@ pub(super) fn check(spec: &ScalableServiceSpec, wrong: &mut Vec<String>) {
     if !can.queue {
         no_queue(traffic, &mut not);
     }
-    if !can.tells_connect_failure && traffic.retries.on.as_ref().is_some_and(|on| parts(on)) {
+    if !can.tells_connect_failure && traffic.retries.on.as_ref().is_some_and(|on| has_one_of_both(on)) {
         let found = format!("{:?}", traffic.retries.on.as_deref().unwrap_or_default());
         let allowed =
-            "it must have both or none of ConnectFailure and EmptyResponse, which can't be told apart";
+            "it must have both or neither of ConnectFailure and EmptyResponse, which can't be distinguished";
         not("traffic.retries.retryOn", &found, allowed);
     }
 }
@@ -61,12 +61,12 @@ fn no_queue(traffic: &Traffic, not: &mut impl FnMut(&str, &str, &str)) {
     }
 }
 
-/// Whether it asks for more than to watch real requests.
+/// Whether it has more than passive checks.
 fn is_active(check: &HealthCheck) -> bool {
     *check != HealthCheck { passive: check.passive, ..HealthCheck::default() } || check.passive.is_none()
 }
 
-fn parts(on: &[RetryOn]) -> bool {
+fn has_one_of_both(on: &[RetryOn]) -> bool {
     on.contains(&RetryOn::ConnectFailure) != on.contains(&RetryOn::EmptyResponse)
 }
 
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
     use crate::{Provider, Validated};
 
-    fn wrong(provider: &str, minimum: i32, more: &str) -> Vec<String> {
+    fn errors(provider: &str, minimum: i32, more: &str) -> Vec<String> {
         let yaml = format!(
             "{{scaleTargetRef: {{kind: Deployment, name: x}}, minReplicas: {minimum}, maxReplicas: 4, \
              kpis: [{{name: load, type: Load, query: up, perReplica: '1'}}], \
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn nginx_is_refused_what_it_cant_do_and_haproxy_is_not() {
+    fn fields_that_nginx_does_not_support_are_refused_only_with_nginx() {
         for (field, minimum, more) in [
             ("minReplicas is 0", 0, ""),
             ("traffic.sessionPersistence is set", 1, ", sessionPersistence: {cookie: SID}"),
@@ -102,18 +102,18 @@ mod tests {
             ),
             ("traffic.retries.retryOn is [ConnectFailure]", 1, ", retries: {retryOn: [ConnectFailure]}"),
         ] {
-            let sentences = wrong("NGINX", minimum, more);
+            let sentences = errors("NGINX", minimum, more);
             assert_eq!(sentences.len(), 1, "{more}: {sentences:?}");
             assert!(
                 sentences[0].starts_with(&format!("spec.{field}; with provider NGINX ")),
                 "{sentences:?}"
             );
-            assert_eq!(wrong("HAProxy", minimum, more), Vec::<String>::new());
+            assert_eq!(errors("HAProxy", minimum, more), Vec::<String>::new());
         }
     }
 
     #[test]
-    fn nginx_is_allowed_what_it_can_do() {
+    fn fields_that_nginx_supports_are_accepted() {
         for more in [
             "",
             ", algorithm: SourceHash, drain: {timeout: 0s}, timeouts: {backendRequest: 5m}",
@@ -122,7 +122,7 @@ mod tests {
             ", retries: {retryOn: [Http503, EmptyResponse, ConnectFailure]}",
             ", retries: {retryOn: [Http503]}",
         ] {
-            assert_eq!(wrong("NGINX", 1, more), Vec::<String>::new(), "{more}");
+            assert_eq!(errors("NGINX", 1, more), Vec::<String>::new(), "{more}");
         }
         assert_eq!(Provider::NGINX, "NGINX".parse().unwrap());
     }

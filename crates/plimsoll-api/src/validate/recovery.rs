@@ -1,4 +1,4 @@
-//! `spec.recovery`: everything that the schema and its CEL rules refuse, a sentence each.
+//! Validation of `spec.recovery`: the same rules as those of the schema and its CEL rules.
 
 use jiff::SignedDuration;
 
@@ -9,64 +9,64 @@ use super::{
 use crate::words::quoted;
 use crate::{Percent, Recovery};
 
-/// `spec.recovery.outliers` with its numbers parsed.
+/// `spec.recovery.outliers` with parsed numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OutlierRules {
     /// PromQL, as the user wrote it.
     pub query: String,
     /// Name of the Prometheus source.
     pub source: String,
-    /// Times the median of the peers, above 1.
+    /// Factor by which an outlier exceeds the median of its peers, above 1.
     pub above: f64,
-    /// What must be reached besides, above 0.
+    /// Minimum value of an outlier, above 0.
     pub at_least: f64,
-    /// Where the number of requests of each replica is read.
+    /// Source of the number of requests of each replica.
     pub volume: VolumeRule,
-    /// Fewest requests of a replica for its number to count, at least 0.
+    /// Minimum number of requests of a replica, at least 0.
     pub request_volume: f64,
-    /// New samples in a row, at least 1.
+    /// Number of consecutive samples, at least 1.
     pub samples: i32,
-    /// Share of the replicas that may be missing, 1 to 50.
+    /// Maximum percentage of replicas that may be missing, 1 to 50.
     pub max_ejection_percent: Percent,
-    /// The first hold, 1 s to 1 h.
+    /// Duration of the first ejection, 1 s to 1 h.
     pub base_ejection_time: SignedDuration,
     /// Whether ejected replicas are evicted.
     pub replace: bool,
 }
 
-/// Checks `recovery`; `traffic` tells whether the service has balancers of ours.
-pub(super) fn rules(recovery: &Recovery, traffic: bool, wrong: &mut Vec<String>) -> Option<OutlierRules> {
+/// Checks `recovery`; `traffic` is whether Plimsoll runs balancers for the service.
+pub(super) fn rules(recovery: &Recovery, traffic: bool, errors: &mut Vec<String>) -> Option<OutlierRules> {
     let outliers = &recovery.outliers;
     let kpi = &outliers.kpi_by_pod;
     let path = "spec.recovery.outliers";
     if kpi.query.trim().is_empty() {
-        wrong.push(format!("{path}.kpiByPod.query is empty; it must be PromQL"));
+        errors.push(format!("{path}.kpiByPod.query is empty; it must be PromQL"));
     }
     let above = kpi.above.value().filter(|above| *above > 1.0);
     if above.is_none() {
         let found = quoted(&kpi.above.0);
-        wrong.push(format!("{path}.kpiByPod.above is {found}; it must be a number above 1, such as \"3\""));
+        errors.push(format!("{path}.kpiByPod.above is {found}; it must be a number above 1, such as \"3\""));
     }
     let field = format!("{path}.kpiByPod.atLeast");
     let allowed = "a number above 0, such as \"0.05\" or \"50m\"";
-    let at_least = above_zero(&field, &kpi.at_least, f64::MAX, allowed, wrong);
-    volume::least(&format!("{path}.kpiByPod"), kpi.request_volume, wrong);
-    volume::query(&format!("{path}.kpiByPod"), kpi.volume_query.as_ref(), wrong);
+    let at_least = above_zero(&field, &kpi.at_least, f64::MAX, allowed, errors);
+    volume::least(&format!("{path}.kpiByPod"), kpi.request_volume, errors);
+    volume::query(&format!("{path}.kpiByPod"), kpi.volume_query.as_ref(), errors);
     if !(1..=100).contains(&outliers.samples) {
-        wrong.push(format!("{path}.samples is {}; it must be from 1 to 100", outliers.samples));
+        errors.push(format!("{path}.samples is {}; it must be from 1 to 100", outliers.samples));
     }
     let percent = outliers.max_ejection_percent;
     if !(1..=50).contains(&percent) {
-        wrong.push(format!("{path}.maxEjectionPercent is {percent}; it must be from 1 to 50"));
+        errors.push(format!("{path}.maxEjectionPercent is {percent}; it must be from 1 to 50"));
     }
     let base = duration(&outliers.base_ejection_time);
     if !(SignedDuration::from_secs(1)..=SignedDuration::from_hours(1)).contains(&base) {
         let found = text(&outliers.base_ejection_time);
-        wrong.push(format!("{path}.baseEjectionTime is {found}; it must be from 1s to 1h"));
+        errors.push(format!("{path}.baseEjectionTime is {found}; it must be from 1s to 1h"));
     }
     if !traffic && !outliers.replace {
-        wrong.push(format!(
-            "{path}.replace is false; without a balancer that Plimsoll runs it must be true, as nothing else can be done about an outlier"
+        errors.push(format!(
+            "{path}.replace is false; without a balancer that Plimsoll runs it must be true, since replacement is then the only remedy"
         ));
     }
     Some(OutlierRules {
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_are_those_of_the_documentation() {
+    fn the_defaults_match_the_documentation() {
         let rules = validated("{kpiByPod: {query: errors, atLeast: 50m}}", "").unwrap().outliers.unwrap();
         assert_eq!((rules.above, rules.at_least, rules.samples), (3.0, 0.05, 3));
         assert_eq!((i32::from(rules.max_ejection_percent), rules.base_ejection_time.as_secs()), (20, 30));
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn each_mistake_has_a_sentence_with_its_field() {
+    fn each_invalid_field_has_a_sentence_with_its_path() {
         let kpi = "kpiByPod: {query: errors, atLeast: '0.05'}";
         for (field, outliers) in [
             ("kpiByPod.query is empty", "kpiByPod: {query: ' ', atLeast: '0.05'}".to_owned()),

@@ -1,8 +1,8 @@
-//! What is refused, in a sentence with the field.
+//! Sentences of refusals.
 
 use jiff::Timestamp;
 
-use super::{Invalid, TOLD_MAX, Validated};
+use super::{Invalid, TEXT_MAX, Validated};
 use crate::ScalableServiceSpec;
 
 fn validated(more: &str) -> Result<Validated, Invalid> {
@@ -13,13 +13,13 @@ fn validated(more: &str) -> Result<Validated, Invalid> {
 const LOAD: &str = "kpis: [{name: load, type: Load, query: up, perReplica: '1'}]";
 
 #[test]
-fn a_negative_length_has_its_sign() {
+fn a_negative_duration_is_shown_with_its_sign() {
     let sentence = validated(&format!("{LOAD}, period: -5s")).unwrap_err().to_string();
     assert_eq!(sentence, "spec.period is -5s; it must be from 1s to 10m");
 }
 
 #[test]
-fn each_type_of_kpi_is_told_what_it_allows() {
+fn the_sentence_for_a_kpi_has_the_allowed_values_of_its_type() {
     for (kpi, sentence) in [
         (
             "type: Utilization, target: 70%",
@@ -42,25 +42,25 @@ fn each_type_of_kpi_is_told_what_it_allows() {
 }
 
 #[test]
-fn a_quantity_that_is_none_is_told_without_the_words_of_a_parser() {
+fn the_error_for_an_invalid_quantity_has_no_parser_terms() {
     let yaml = "{scaleTargetRef: {kind: Deployment, name: x}, maxReplicas: 9, kpis: [{name: a, type: Load, query: up, perReplica: [1]}]}";
-    let said = serde_saphyr::from_str::<ScalableServiceSpec>(yaml).unwrap_err().to_string();
-    assert!(said.contains("a number, or a quantity in quotes") && !said.contains("untagged"), "{said}");
+    let error = serde_saphyr::from_str::<ScalableServiceSpec>(yaml).unwrap_err().to_string();
+    assert!(error.contains("a number, or a quantity in quotes") && !error.contains("untagged"), "{error}");
 }
 
 #[test]
-fn many_mistakes_are_told_as_far_as_they_can_be_read() {
+fn the_text_of_many_errors_is_cut_and_counts_the_rest() {
     let sentences: Vec<String> =
         (0..100).map(|index| format!("spec.a[{index}] is wrong; it must be right")).collect();
     let text = Invalid(sentences).to_string();
     assert!(text.starts_with("spec.a[0] is wrong; it must be right; spec.a[1] is wrong"), "{text}");
-    assert!(text.ends_with(" more") && text.len() < TOLD_MAX + 20, "{text}");
-    let long = "x".repeat(TOLD_MAX * 2);
+    assert!(text.ends_with(" more") && text.len() < TEXT_MAX + 20, "{text}");
+    let long = "x".repeat(TEXT_MAX * 2);
     assert_eq!(Invalid(vec![long.clone(), "second".into()]).to_string(), format!("{long}; and 1 more"));
 }
 
 #[test]
-fn the_floor_is_that_of_the_highest_window_that_is_open() {
+fn the_minimum_is_the_highest_of_the_active_schedule_entries() {
     let entry = |name: &str, start: &str, floor: i32| {
         format!("{{name: {name}, start: '{start} * * *', duration: 2h, minReplicas: {floor}}}")
     };

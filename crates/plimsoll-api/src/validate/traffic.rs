@@ -1,4 +1,4 @@
-//! `spec.traffic`: everything that the schema and its CEL rules refuse, a sentence each.
+//! Validation of `spec.traffic`: the same rules as those of the schema and its CEL rules.
 
 mod objects;
 
@@ -10,30 +10,30 @@ use super::checks::{chars, duration, number, text};
 use crate::words::quoted;
 use crate::{Algorithm, HealthCheck, Listener, Priority, RequestMatch, Traffic, is_network};
 
-/// What of `spec.traffic` decides on replicas; the rest is the balancers' own.
+/// The part of `spec.traffic` that affects the replicas; the rest is only for the balancers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrafficRules {
-    /// Longest time that a replica may take for its last requests, 0 s to 1 h.
+    /// Maximum time for a draining replica to finish its requests, 0 s to 1 h.
     pub drain_timeout: SignedDuration,
-    /// Requests that one replica gets at the same time, at least 1; no limit without.
+    /// Maximum number of concurrent requests per replica, at least 1; `None` for no limit.
     pub connections_per_replica: Option<i32>,
 }
 
-/// Checks `traffic`, and returns what decides on replicas.
-pub(super) fn rules(traffic: &Traffic, wrong: &mut Vec<String>) -> TrafficRules {
+/// Checks `traffic`, and returns the part that affects the replicas.
+pub(super) fn rules(traffic: &Traffic, errors: &mut Vec<String>) -> TrafficRules {
     let path = "spec.traffic";
     let provider: &str = traffic.provider.into();
     if let Some(replicas) = traffic.replicas {
-        number(&format!("{path}.replicas"), replicas, 2..=20, wrong);
+        number(&format!("{path}.replicas"), replicas, 2..=20, errors);
     }
-    objects::check(traffic, wrong);
+    objects::check(traffic, errors);
     match traffic.target_port {
-        Some(port) => number(&format!("{path}.targetPort"), port, 1..=65_535, wrong),
-        None => wrong.push(format!("{path}.targetPort is missing; it is required with provider {provider}")),
+        Some(port) => number(&format!("{path}.targetPort"), port, 1..=65_535, errors),
+        None => errors.push(format!("{path}.targetPort is missing; it is required with provider {provider}")),
     }
-    listeners(&traffic.listeners, wrong);
+    listeners(&traffic.listeners, errors);
     if let Some(check) = &traffic.health_check {
-        health_check(check, wrong);
+        health_check(check, errors);
     }
     if let Some(persistence) = &traffic.session_persistence {
         let field = format!("{path}.sessionPersistence");
@@ -44,30 +44,30 @@ pub(super) fn rules(traffic: &Traffic, wrong: &mut Vec<String>) -> TrafficRules 
             64,
             allowed,
             "letters, digits, _ and -",
-            wrong,
+            errors,
         );
         if traffic.algorithm == Algorithm::SourceHash {
-            wrong.push(format!("{field} is set; algorithm SourceHash binds clients already"));
+            errors.push(format!("{field} is set; algorithm SourceHash already binds clients"));
         }
     }
-    length(&format!("{path}.slowStart"), traffic.slow_start, ZERO..=minutes(10), "0s to 10m", wrong);
+    length(&format!("{path}.slowStart"), traffic.slow_start, ZERO..=minutes(10), "0s to 10m", errors);
     let drain_timeout = length(
         &format!("{path}.drain.timeout"),
         traffic.drain.timeout,
         ZERO..=minutes(60),
         "0s to 1h",
-        wrong,
+        errors,
     );
-    number(&format!("{path}.retries.attempts"), traffic.retries.attempts, 0..=10, wrong);
+    number(&format!("{path}.retries.attempts"), traffic.retries.attempts, 0..=10, errors);
     if let Some(on) = &traffic.retries.on
         && !(1..=3).contains(&on.len())
     {
         let found = on.len();
-        wrong.push(format!("{path}.retries.retryOn has {found} entries; it must have 1 to 3"));
+        errors.push(format!("{path}.retries.retryOn has {found} entries; it must have 1 to 3"));
     }
     let limits = &traffic.limits;
     if let Some(connections) = limits.connections_per_replica {
-        number(&format!("{path}.limits.connectionsPerReplica"), connections, 1..=100_000, wrong);
+        number(&format!("{path}.limits.connectionsPerReplica"), connections, 1..=100_000, errors);
     }
     let second = SignedDuration::from_secs(1);
     length(
@@ -75,12 +75,12 @@ pub(super) fn rules(traffic: &Traffic, wrong: &mut Vec<String>) -> TrafficRules 
         limits.queue_timeout,
         second..=minutes(10),
         "1s to 10m",
-        wrong,
+        errors,
     );
     let answer = traffic.timeouts.backend_request;
-    length(&format!("{path}.timeouts.backendRequest"), answer, second..=minutes(60), "1s to 1h", wrong);
-    priorities(&traffic.priorities, wrong);
-    proxies(traffic, wrong);
+    length(&format!("{path}.timeouts.backendRequest"), answer, second..=minutes(60), "1s to 1h", errors);
+    priorities(&traffic.priorities, errors);
+    proxies(traffic, errors);
     TrafficRules { drain_timeout, connections_per_replica: limits.connections_per_replica }
 }
 
@@ -90,99 +90,100 @@ fn minutes(minutes: i64) -> SignedDuration {
     SignedDuration::from_mins(minutes)
 }
 
-fn listeners(listeners: &[Listener], wrong: &mut Vec<String>) {
+fn listeners(listeners: &[Listener], errors: &mut Vec<String>) {
     if !(1..=8).contains(&listeners.len()) {
         let found = listeners.len();
-        wrong.push(format!("spec.traffic.listeners has {found} entries; it must have 1 to 8"));
+        errors.push(format!("spec.traffic.listeners has {found} entries; it must have 1 to 8"));
     }
     let mut ports = BTreeSet::new();
     for (index, listener) in listeners.iter().enumerate() {
         let path = format!("spec.traffic.listeners[{index}]");
-        number(&format!("{path}.port"), listener.port, 1..=65_535, wrong);
+        number(&format!("{path}.port"), listener.port, 1..=65_535, errors);
         if !ports.insert(listener.port) {
             let port = listener.port;
-            wrong.push(format!("{path}.port is {port}, as that of another listener; ports must be unique"));
+            errors
+                .push(format!("{path}.port is {port}, like that of another listener; ports must be unique"));
         }
         if let Some(tls) = &listener.tls {
             let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
             let field = format!("{path}.tls.secretName");
-            chars(&field, &tls.secret_name, 253, allowed, "lower-case letters, digits, - and .", wrong);
+            chars(&field, &tls.secret_name, 253, allowed, "lower-case letters, digits, - and .", errors);
             let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
             let name = &tls.secret_name;
-            let whole = name.is_empty() || (name.starts_with(edge) && name.ends_with(edge));
-            if !whole {
+            let valid = name.is_empty() || (name.starts_with(edge) && name.ends_with(edge));
+            if !valid {
                 let found = quoted(name);
-                wrong.push(format!("{field} is {found}; it must begin and end with a letter or a digit"));
+                errors.push(format!("{field} is {found}; it must begin and end with a letter or a digit"));
             }
         }
     }
 }
 
-fn health_check(check: &HealthCheck, wrong: &mut Vec<String>) {
+fn health_check(check: &HealthCheck, errors: &mut Vec<String>) {
     let path = "spec.traffic.healthCheck";
     if let Some(request) = &check.path {
-        request_path(&format!("{path}.path"), request, wrong);
+        request_path(&format!("{path}.path"), request, errors);
     }
     let least = SignedDuration::from_millis(100);
-    length(&format!("{path}.interval"), check.interval, least..=minutes(1), "100ms to 1m", wrong);
-    number(&format!("{path}.rise"), check.rise, 1..=10, wrong);
-    number(&format!("{path}.fall"), check.fall, 1..=10, wrong);
+    length(&format!("{path}.interval"), check.interval, least..=minutes(1), "100ms to 1m", errors);
+    number(&format!("{path}.rise"), check.rise, 1..=10, errors);
+    number(&format!("{path}.fall"), check.fall, 1..=10, errors);
     if let Some(passive) = check.passive {
-        number(&format!("{path}.passive.consecutiveErrors"), passive.consecutive_errors, 1..=1000, wrong);
+        number(&format!("{path}.passive.consecutiveErrors"), passive.consecutive_errors, 1..=1000, errors);
     }
 }
 
-fn priorities(priorities: &[Priority], wrong: &mut Vec<String>) {
+fn priorities(priorities: &[Priority], errors: &mut Vec<String>) {
     if priorities.len() > 16 {
         let found = priorities.len();
-        wrong.push(format!("spec.traffic.priorities has {found} entries; it must have at most 16"));
+        errors.push(format!("spec.traffic.priorities has {found} entries; it must have at most 16"));
     }
     for (index, priority) in priorities.iter().enumerate() {
         let path = format!("spec.traffic.priorities[{index}].match");
         let RequestMatch { path_prefix, header } = &priority.match_;
         if path_prefix.is_none() && header.is_none() {
-            wrong.push(format!("{path} is empty; it needs a pathPrefix or a header"));
+            errors.push(format!("{path} is empty; it needs a pathPrefix or a header"));
         }
         if let Some(prefix) = path_prefix {
-            request_path(&format!("{path}.pathPrefix"), prefix, wrong);
+            request_path(&format!("{path}.pathPrefix"), prefix, errors);
         }
         if let Some(header) = header {
             let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-';
-            chars(&format!("{path}.header.name"), &header.name, 64, allowed, "letters, digits and -", wrong);
+            chars(&format!("{path}.header.name"), &header.name, 64, allowed, "letters, digits and -", errors);
             let printable = |c: char| (' '..='~').contains(&c);
             let field = format!("{path}.header.value");
-            chars(&field, &header.value, 256, printable, "printable ASCII characters", wrong);
+            chars(&field, &header.value, 256, printable, "printable ASCII characters", errors);
         }
     }
 }
 
-fn proxies(traffic: &Traffic, wrong: &mut Vec<String>) {
+fn proxies(traffic: &Traffic, errors: &mut Vec<String>) {
     let path = "spec.traffic.trustedProxies";
     if traffic.trusted_proxies.len() > 32 {
         let found = traffic.trusted_proxies.len();
-        wrong.push(format!("{path} has {found} entries; it must have at most 32"));
+        errors.push(format!("{path} has {found} entries; it must have at most 32"));
     }
     for (index, network) in traffic.trusted_proxies.iter().enumerate() {
         if !is_network(network) {
             let found = quoted(network);
-            wrong.push(format!(
+            errors.push(format!(
                 "{path}[{index}] is {found}; it must be a network such as 10.0.0.0/8 or 2001:db8::/32"
             ));
         }
     }
     if traffic.proxy_protocol && traffic.trusted_proxies.is_empty() {
-        wrong.push(
-            "spec.traffic.proxyProtocol is true; it needs trustedProxies, since anybody else could say to be any client"
+        errors.push(
+            "spec.traffic.proxyProtocol is true; it needs trustedProxies, since otherwise any client could claim any address"
                 .to_owned(),
         );
     }
 }
 
-fn request_path(path: &str, found: &str, wrong: &mut Vec<String>) {
+fn request_path(path: &str, found: &str, errors: &mut Vec<String>) {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._~!$&()*+,;=:@%/-".contains(c);
-    chars(path, found, 256, allowed, "characters that a path has unquoted", wrong);
+    chars(path, found, 256, allowed, "characters that a URL path can have unescaped", errors);
     if !found.is_empty() && !found.starts_with('/') {
-        wrong.push(format!("{path} is {}; it must begin with /", quoted(found)));
+        errors.push(format!("{path} is {}; it must begin with /", quoted(found)));
     }
 }
 
@@ -191,11 +192,11 @@ fn length(
     found: kube::core::Duration,
     allowed: RangeInclusive<SignedDuration>,
     range: &str,
-    wrong: &mut Vec<String>,
+    errors: &mut Vec<String>,
 ) -> SignedDuration {
     let length = duration(&found);
     if !allowed.contains(&length) {
-        wrong.push(format!("{path} is {}; it must be from {range}", text(&found)));
+        errors.push(format!("{path} is {}; it must be from {range}", text(&found)));
     }
     length
 }
@@ -204,7 +205,7 @@ fn length(
 mod tests {
     use crate::{ScalableServiceSpec, Validated};
 
-    fn wrong(traffic: &str) -> Vec<String> {
+    fn errors(traffic: &str) -> Vec<String> {
         let yaml = format!(
             "{{scaleTargetRef: {{kind: Deployment, name: x}}, maxReplicas: 4, \
              kpis: [{{name: load, type: Load, query: up, perReplica: '1'}}], traffic: {{provider: HAProxy, {traffic}}}}}"
@@ -214,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_schema_allows_is_right() {
+    fn what_the_schema_allows_is_valid() {
         let all = "replicas: 2, targetPort: 8080, listeners: [{port: 80}, {port: 443, tls: {secretName: shop.tls-1}}], \
                    algorithm: RoundRobin, sessionPersistence: {cookie: SID}, slowStart: 10s, drain: {timeout: 0s}, \
                    healthCheck: {path: /healthz?, interval: 100ms, passive: {consecutiveErrors: 5}}, \
@@ -227,15 +228,15 @@ mod tests {
                    minReadySeconds: 0, container: {resources: {requests: {cpu: 1, memory: 64Mi}}}, \
                    pod: {nodeSelector: {pool: edge}, tolerations: [{key: edge, operator: Exists}], priorityClassName: edge, \
                    imagePullSecrets: [{name: mirror}], securityContext: {runAsNonRoot: true}}";
-        assert_eq!(wrong(&all.replace("healthz?", "healthz")), Vec::<String>::new());
+        assert_eq!(errors(&all.replace("healthz?", "healthz")), Vec::<String>::new());
         assert!(
-            wrong(all).first().is_some_and(|sentence| sentence.contains("healthCheck.path")),
-            "? begins a query"
+            errors(all).first().is_some_and(|sentence| sentence.contains("healthCheck.path")),
+            "? starts a query string"
         );
     }
 
     #[test]
-    fn each_mistake_has_a_sentence_with_its_field() {
+    fn each_invalid_field_has_a_sentence_with_its_path() {
         let base = "targetPort: 8080, listeners: [{port: 80}]";
         for (field, change) in [
             ("replicas", "replicas: 1"),
@@ -278,7 +279,7 @@ mod tests {
                 "priorities: [{match: {header: {name: 'A b', value: c}}, criticality: Critical}]",
             ),
         ] {
-            let sentences = wrong(&format!("{base}, {change}"));
+            let sentences = errors(&format!("{base}, {change}"));
             assert_eq!(sentences.len(), 1, "{change}: {sentences:?}");
             assert!(
                 sentences[0].starts_with(&format!("spec.traffic.{field}")) || sentences[0].contains(field),
@@ -294,7 +295,7 @@ mod tests {
                 "targetPort: 80, listeners: [{port: 80, tls: {secretName: '../x'}}]",
             ),
         ] {
-            let sentences = wrong(traffic);
+            let sentences = errors(traffic);
             assert!(
                 sentences.iter().all(|sentence| sentence.starts_with(&format!("spec.traffic.{field}")))
                     && !sentences.is_empty(),

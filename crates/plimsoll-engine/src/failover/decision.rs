@@ -1,4 +1,4 @@
-//! Where the requests go now.
+//! The failover decision of a turn.
 
 use std::collections::BTreeSet;
 
@@ -6,19 +6,19 @@ use jiff::SignedDuration;
 
 use plimsoll_api::{FailoverReason, FailoverStatus};
 
-/// Where the requests go now.
+/// The failover decision of a turn.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FailoverDecision {
-    /// State, weights, what is asked of the standbys.
+    /// State, weights, and claims on the standbys.
     pub status: FailoverStatus,
-    /// Why it stands where it stands.
+    /// Why it is in this state.
     pub reason: FailoverReason,
-    /// Whether a standby would take all requests now, and which, or why not.
+    /// Whether a standby can take all requests now, and which one, or why not.
     pub ready: FailoverReason,
-    /// Sources whose KPIs alone say that the primary fails; empty if its pods or a person say so.
+    /// Sources whose KPIs are the only evidence of a failure; empty if the pods fail or an annotation moves the requests.
     pub sources: BTreeSet<String>,
-    /// Replicas that the service itself needs for requests that come back.
+    /// Minimum number of replicas of the primary for requests that return.
     pub floor: i32,
-    /// When to look again because of it.
+    /// Time until the next turn, if failover needs one.
     pub next_look: Option<SignedDuration>,
 }

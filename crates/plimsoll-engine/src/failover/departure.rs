@@ -1,4 +1,4 @@
-//! Whether a service may leave its primary: what the other services are asked, and what they answer.
+//! Consent of the other services to a departure from the primary.
 
 use std::collections::BTreeSet;
 
@@ -7,24 +7,24 @@ use jiff::Timestamp;
 /// A service that is about to leave its primary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Departure<'a> {
-    /// Name of the standby that is to get the requests.
+    /// Name of the standby that the requests go to.
     pub to: &'a str,
-    /// Sources of the KPIs that alone say that the primary fails; empty if its pods or an annotation say so.
+    /// Sources whose KPIs are the only evidence of a failure; empty if the pods fail or an annotation moves the requests.
     pub sources: &'a BTreeSet<String>,
-    /// When.
+    /// Time of the departure.
     pub at: Timestamp,
 }
 
 /// Why a service may not leave its primary now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Veto {
-    /// Sources by whose KPIs too many services have left by now.
+    /// Sources whose KPIs have already made too many services leave.
     pub correlated_failures: BTreeSet<String>,
-    /// Why the standby can't take the requests, in a sentence, if that is the reason.
+    /// Why the standby can't take the requests, as a sentence, if that is the cause.
     pub trouble: Option<String>,
 }
 
-/// The answer of the other services to a departure from the primary. It may be asked several times in a turn, and grants
+/// Asks the other services for consent to a departure from the primary. It may be called several times in a turn, and allows
 /// at most one departure.
 pub type Consent<'a> = dyn FnMut(Departure<'_>) -> Result<(), Veto> + 'a;
 

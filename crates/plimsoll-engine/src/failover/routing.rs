@@ -1,4 +1,4 @@
-//! Where requests go and went: what status tells, as something to work on.
+//! Where requests go and went: a working copy of the status.
 
 use std::net::SocketAddr;
 
@@ -8,34 +8,34 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use crate::FailoverInput;
 use plimsoll_api::{FailoverRules, FailoverState, FailoverStatus, PRIMARY, Percent, StandbyStatus};
 
-/// Switches are counted for so long.
+/// Switches are counted over this period.
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
-/// So many are kept: as many as `maxSwitchesPerHour` can be.
+/// Number of switches that are kept: the largest `maxSwitchesPerHour`.
 const SWITCHES_MAX: usize = 60;
 
-/// Where requests go, and how they got there.
+/// Where requests go, and the switches that led there.
 #[derive(Clone, Debug)]
 pub(super) struct RoutingState {
-    /// The standby that they go to or are on their way to, by its place in the spec; `None` for the primary.
+    /// The standby that requests go or move to, by its index in the spec; `None` for the primary.
     pub active: Option<usize>,
     /// The share of each standby.
     pub weights: Vec<Percent>,
     /// Replicas of the primary that were ready before it failed.
     pub expected: i32,
-    /// Replicas that it wanted when requests left it.
+    /// Replicas that the primary wanted when requests left it.
     pub needed: i32,
     /// Switches to a standby within the last hour, the newest last.
     pub switches: Vec<Timestamp>,
-    /// No return before.
+    /// No return before this time.
     pub hold_until: Option<Timestamp>,
-    /// The order back to the primary that was carried out.
+    /// The manual override back to the primary that was carried out.
     pub acknowledged_override: Option<String>,
     last_written: Option<FailoverStatus>,
     names: Vec<String>,
 }
 
 impl RoutingState {
-    /// As status tells. A standby that the spec has no more gets nothing.
+    /// Reads the last written status. A standby that is no longer in the spec gets no share.
     pub fn of(rules: &FailoverRules, input: &FailoverInput, now: Timestamp) -> Self {
         let names: Vec<String> = rules.standbys.iter().map(|standby| standby.name.clone()).collect();
         let last_written = input.last_written.clone();
@@ -50,7 +50,7 @@ impl RoutingState {
         let active = last_written
             .as_ref()
             .and_then(|last_written| names.iter().position(|name| *name == last_written.active));
-        // Who takes the active one out of the spec moves requests, as an order does: the count begins anew.
+        // Removing the active standby from the spec moves requests like a manual override, so it resets the count.
         let removed = active.is_none()
             && last_written.as_ref().is_some_and(|last_written| last_written.active != PRIMARY);
         let times = last_written
@@ -58,7 +58,7 @@ impl RoutingState {
             .filter(|_| !removed)
             .flat_map(|last_written| &last_written.switches)
             .map(|time| time.0);
-        // Clocks may differ a little: what is ahead was now. What is far ahead is no time of a switch.
+        // Clocks may differ a little: a time slightly ahead counts as now. A time far ahead is invalid.
         let recent = times.filter(|at| now.duration_since(*at).abs() < HOUR);
         let switches = recent.map(|at| at.min(now)).collect();
         let expected = last_written.as_ref().map_or(0, |last_written| last_written.expected_replicas.max(0));
@@ -88,26 +88,26 @@ impl RoutingState {
         self.weights.iter().copied().sum()
     }
 
-    /// Whether a standby gets requests, or is to get them.
+    /// Whether a standby gets requests, or will get them.
     pub fn is_away(&self) -> bool {
         self.active.is_some() || self.away() > Percent::ZERO
     }
 
-    /// The standby that has requests although they are on their way back.
+    /// The standby that still has requests during a return.
     pub fn coming_from(&self) -> Option<usize> {
         let has = |weight: &Percent| *weight > Percent::ZERO;
         (self.active.is_none()).then(|| self.weights.iter().position(has)).flatten()
     }
 
-    /// Learns how many replicas there are when all is well. Those that start are not expected before they were ready
-    /// once, and while requests are away what was expected before is, unless that is nothing.
+    /// Learns the ready replicas of a healthy primary. Starting replicas are not expected until they have been ready once.
+    /// While requests are away, the number stays, unless it is 0.
     pub fn expect(&mut self, ready: i32, replicas: i32) {
         if !self.is_away() || self.expected == 0 {
             self.expected = self.expected.max(ready).min(replicas).max(0);
         }
     }
 
-    /// Requests are on their way to the standby `to` from now on, and that counts.
+    /// Makes `to` the active standby and counts a switch.
     pub fn switch(&mut self, to: usize, now: Timestamp) {
         self.active = Some(to);
         self.switches.push(now);
@@ -115,7 +115,7 @@ impl RoutingState {
         self.switches.drain(..extra);
     }
 
-    /// Gives `standby` this share; the others give way to it.
+    /// Gives `standby` this share, and cuts the others to what is left.
     pub fn give(&mut self, standby: usize, share: Percent) {
         let mut left = share.rest();
         for (index, weight) in self.weights.iter_mut().enumerate() {
@@ -134,14 +134,14 @@ impl RoutingState {
         self.give(standby, share);
     }
 
-    /// Takes away the share of every standby that is not kept.
+    /// Removes the share of every standby that is not kept.
     pub fn keep(&mut self, kept: impl Fn(usize) -> bool) {
         for (index, weight) in self.weights.iter_mut().enumerate() {
             *weight = if kept(index) { *weight } else { Percent::ZERO };
         }
     }
 
-    /// The standby with the largest share but for one.
+    /// The standby with the largest share, except `but`.
     pub fn other(&self, but: usize) -> Option<usize> {
         let others = self.weights.iter().enumerate();
         let others = others.filter(|(index, weight)| *index != but && **weight > Percent::ZERO);
@@ -158,13 +158,13 @@ impl RoutingState {
         backend.and_then(|standby| self.names.get(standby)).map_or(PRIMARY, String::as_str)
     }
 
-    /// Where a standby was: what is not known moves nobody.
+    /// The last written addresses of a standby. They stay while the current ones are unknown, so that no requests move.
     fn last_written_addresses(&self, name: &str) -> Vec<String> {
         let last_written = self.last_written.as_ref().and_then(|last_written| last_written.standby(name));
         last_written.map_or_else(Vec::new, |last_written| last_written.addresses.clone())
     }
 
-    /// What to write.
+    /// The status to write.
     pub fn status(self, input: &FailoverInput, state: FailoverState, now: Timestamp) -> FailoverStatus {
         let since = self
             .last_written

@@ -1,4 +1,4 @@
-//! Whether the primary fails, by samples of each sign.
+//! Whether the primary fails, by the samples of each sign.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -7,23 +7,23 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{Observation, Sample, Volume, evidence::Evidence, observation::is_apart};
 use plimsoll_api::{FailoverRules, KpiState, SignRule, Validated};
 
-/// What has no time of its own is no new sample sooner than this.
+/// Minimum time between two samples of a sign that has no sample times.
 const PAUSE: SignedDuration = SignedDuration::from_millis(450);
-/// Samples that are older say nothing about now, unless the service is looked at so seldom.
+/// Older samples don't count, unless the service is evaluated that seldom.
 const OLD: SignedDuration = SignedDuration::from_mins(10);
 
-/// What is remembered besides what status tells.
+/// Failover state besides the status.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SignMemory {
     /// The last samples of each sign.
     rings: Vec<(SignRule, Ring)>,
-    /// Whether no replica at all was ready, whatever the signs are.
+    /// Samples of whether no replica was ready, independent of the configured signs.
     dead: Ring,
-    /// Since when all is well.
+    /// Since when there is no sign of failure.
     pub(super) well_since: Option<Timestamp>,
     /// When the last step of a return was taken.
     pub(super) stepped: Option<Timestamp>,
-    /// Since when the standby that requests go to would take none.
+    /// Since when the active standby can't take requests.
     pub(super) standby_lost: Option<Timestamp>,
 }
 
@@ -34,38 +34,38 @@ struct Ring {
     bad: VecDeque<(Timestamp, bool)>,
 }
 
-/// What the signs say together.
+/// The combined result of all signs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Signs {
-    /// One of them is bad often enough.
+    /// Whether a sign has enough bad samples.
     pub fails: bool,
-    /// The sources of the KPIs that are, if readiness is not: one wrong query can say it of many services at once.
+    /// The sources of the failing KPIs if no pod sign fails: one wrong query can affect many services at the same time.
     pub sources: BTreeSet<String>,
-    /// None of its replicas is ready: it serves nothing.
+    /// Whether no replica of the primary is ready: it serves nothing.
     pub dead: bool,
-    /// Those that are bad now, in words.
+    /// Descriptions of the bad signs.
     pub bad: Vec<String>,
-    /// Those that would have to be known and are not, in words.
+    /// Descriptions of the signs whose value is unknown.
     pub unknown: Vec<String>,
-    /// Those that would be bad and have too few requests, in words.
+    /// Descriptions of the signs that would be bad, but have too few requests.
     pub few: Vec<String>,
-    /// Enough replicas are ready for a return.
+    /// Whether enough replicas are ready for a return.
     pub ready: bool,
 }
 
 impl Signs {
-    /// Nothing is bad, nothing unknown, and enough is ready.
+    /// Whether no sign is bad or unknown, and enough replicas are ready.
     pub fn well(&self) -> bool {
         self.ready && self.bad.is_empty() && self.few.is_empty() && self.unknown.is_empty()
     }
 }
 
-/// One sign at one time.
+/// The value of one sign.
 enum Sign {
     Good,
     Bad(String),
-    /// There is nothing to measure: no replica is expected, or there are too few requests; how many, if that hides
-    /// something bad.
+    /// There is nothing to measure: no replica is expected, or there are too few requests. The text describes a bad value of
+    /// too few requests.
     Nothing(Option<String>),
     Unknown(String),
 }
@@ -82,7 +82,7 @@ impl SignMemory {
         now: Timestamp,
     ) -> Signs {
         self.follow(&rules.signs);
-        let looks = i32::try_from(rules.of).unwrap_or(i32::MAX);
+        let count = i32::try_from(rules.of).unwrap_or(i32::MAX);
         let ready = seen.pods.ready();
         let of = expected.min(seen.replicas);
         let ratio = (of > 0).then(|| f64::from(ready) / f64::from(of));
@@ -112,7 +112,7 @@ impl SignMemory {
                 }
             };
             let pause = spec.period.saturating_add(reach);
-            ring.age(pause.checked_mul(looks).unwrap_or(SignedDuration::MAX).max(OLD), now);
+            ring.age(pause.checked_mul(count).unwrap_or(SignedDuration::MAX).max(OLD), now);
             let new = ring.fresh(at, reach, now);
             match sign {
                 Sign::Good => ring.take(false, new, rules.of),
@@ -132,7 +132,7 @@ impl SignMemory {
                 Sign::Unknown(words) => signs.unknown.push(words),
             }
         }
-        // A primary that serves nothing fails, also where only a KPI is looked at: without requests that has no value.
+        // A primary that serves nothing fails, even if only KPIs are configured: without requests these have no value.
         let new = self.dead.fresh(None, SignedDuration::ZERO, now);
         self.dead.take(signs.dead, new, rules.of);
         if signs.dead {
@@ -141,7 +141,7 @@ impl SignMemory {
                 signs.bad.push(format!("none of {of} replicas is ready"));
             }
         }
-        // Who has never been ready can't have failed: it is being rolled out.
+        // A primary that has never been ready can't have failed: it is being rolled out.
         signs.fails = expected > 0 && (by_pods || !signs.sources.is_empty());
         if by_pods {
             signs.sources.clear();
@@ -161,7 +161,7 @@ impl SignMemory {
         self.rings = signs.iter().map(|rule| (rule.clone(), ring(rule).unwrap_or_default())).collect();
     }
 
-    /// What was bad before does not count any more.
+    /// Drops all samples.
     pub(super) fn forget(&mut self) {
         self.rings.iter_mut().for_each(|(_, ring)| ring.bad.clear());
         self.dead.bad.clear();
@@ -177,12 +177,12 @@ impl Ring {
         self.bad.retain(|(at, _)| now.duration_since(*at) < old);
     }
 
-    /// The time of a sample that was taken `at`, or is of now, if that is a new one whose range begins after that of the
-    /// last one.
+    /// The time of a sample that was taken `at`, or now if it has no time, if it is new and its range does not overlap that
+    /// of the last one.
     fn fresh(&self, at: Option<Timestamp>, reach: SignedDuration, now: Timestamp) -> Option<Timestamp> {
         match (at, self.at) {
             (Some(at), before) => Some(at).filter(|at| is_apart(*at, before, reach)),
-            // One that lies ahead is of a clock that was set back since.
+            // A last sample in the future means that the clock was set back.
             (None, Some(before)) if (SignedDuration::ZERO..PAUSE).contains(&now.duration_since(before)) => {
                 None
             }
@@ -200,19 +200,19 @@ impl Ring {
     }
 }
 
-/// A sign that is a KPI, of at least `least` requests.
+/// The value of a KPI sign that needs at least `least` requests.
 fn by_kpi(sample: Option<&Sample>, kpi: &str, above: f64, least: f64) -> Sign {
-    let Some(sample) = sample else { return Sign::Unknown(format!("{kpi} is unmeasured")) };
+    let Some(sample) = sample else { return Sign::Unknown(format!("{kpi} has no sample")) };
     let state: &'static str = sample.state.into();
     let value = match (sample.state, sample.number()) {
         (KpiState::Fresh, Some(value)) => value,
-        // Without requests there is no share of errors and no latency.
+        // Without requests there is no error ratio and no latency.
         (KpiState::Empty | KpiState::NaN, _) => return Sign::Nothing(None),
         _ => return Sign::Unknown(format!("{kpi} is {state}")),
     };
     let bad = (value > above).then(|| format!("{kpi} is {}, above {above}", (value * 1e3).round() / 1e3));
     match (&sample.volume, sample.volume.total()) {
-        (Volume::Unknown(why), _) => Sign::Unknown(format!("the number of requests behind {kpi}: {why}")),
+        (Volume::Unknown(why), _) => Sign::Unknown(format!("number of requests behind {kpi}: {why}")),
         (_, Some(count)) if count < least => Sign::Nothing(
             bad.map(|bad| format!("{bad}, but of {} requests, below requestVolume {least}", count.round())),
         ),

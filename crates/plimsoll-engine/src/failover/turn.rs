@@ -1,4 +1,4 @@
-//! One turn: from what is seen to where requests go.
+//! One turn of failover: from the observation to the routing of requests.
 
 use std::collections::BTreeSet;
 
@@ -14,11 +14,11 @@ use plimsoll_api::{
     FailoverReason as Reason, FailoverRules, FailoverState as State, Mode, PRIMARY, Percent, Validated,
 };
 
-/// How often to look while requests move, or may have to.
+/// Time between turns while requests move, or may have to.
 const HURRY: SignedDuration = SignedDuration::from_millis(500);
-/// How often to look while requests are away.
+/// Time between turns while requests are away.
 const AWAY: SignedDuration = SignedDuration::from_secs(2);
-/// A step of a return stands for so long, or for `return.for` where that is shorter.
+/// Duration of one step of a return; `return.for` if that is shorter.
 const STEP: SignedDuration = SignedDuration::from_secs(30);
 
 pub(super) struct Turn<'a> {
@@ -31,10 +31,10 @@ pub(super) struct Turn<'a> {
     pub now: Timestamp,
 }
 
-type Stand = (State, Reason);
+type Outcome = (State, Reason);
 
 impl Turn<'_> {
-    /// Where the requests of `course` go from here.
+    /// Decides where requests go, starting from `routing`.
     pub fn decide(mut self, mut routing: RoutingState) -> FailoverDecision {
         let input = self.input;
         let ready = self.readiness(&routing);
@@ -62,8 +62,8 @@ impl Turn<'_> {
         FailoverDecision { status, reason, ready, sources, floor, next_look }
     }
 
-    /// Without a person.
-    fn automatic(&mut self, routing: &mut RoutingState) -> Stand {
+    /// Decides by evidence, without a manual override.
+    fn automatic(&mut self, routing: &mut RoutingState) -> Outcome {
         match (routing.active, routing.coming_from()) {
             (None, None) => self.at_primary(routing),
             (Some(to), _) => self.away(routing, to),
@@ -71,8 +71,8 @@ impl Turn<'_> {
         }
     }
 
-    /// As a person said: capacity counts, evidence does not, and the switches are counted anew.
-    fn ordered(&mut self, routing: &mut RoutingState, name: &str) -> Stand {
+    /// Follows a manual override: it respects capacity, ignores evidence, and resets the count of switches.
+    fn ordered(&mut self, routing: &mut RoutingState, name: &str) -> Outcome {
         let index = self.rules.standbys.iter().position(|standby| standby.name == name);
         match index {
             None if name == PRIMARY => {
@@ -88,7 +88,7 @@ impl Turn<'_> {
             }
             None => {
                 let known = std::iter::once(PRIMARY).chain(self.names()).collect::<Vec<_>>().join(", ");
-                let why = format!("there is no backend {name}; there are {known}");
+                let why = format!("{name} is not a backend; the backends are {known}");
                 (State::Frozen, Reason::FrozenByAnnotation { why })
             }
             Some(to) => {
@@ -109,8 +109,8 @@ impl Turn<'_> {
         }
     }
 
-    /// Nothing is moved, neither away nor back: the primary that requests left may be dead.
-    fn observe(&self, routing: &RoutingState) -> Stand {
+    /// Moves nothing, neither away nor back: a primary that was left may be down.
+    fn observe(&self, routing: &RoutingState) -> Outcome {
         if routing.is_away() {
             return (State::Frozen, Reason::Observing { signs: String::new() });
         }
@@ -120,7 +120,7 @@ impl Turn<'_> {
         self.calm(routing)
     }
 
-    /// Replicas of the primary that are needed for the next step of a return, or to show that it is well again.
+    /// Replicas of the primary that are needed for the next step of a return, or to show that it has recovered.
     fn floor(&self, routing: &RoutingState) -> i32 {
         match routing.coming_from() {
             Some(_) => self.needed_at(routing, self.next_share(routing)),
@@ -129,7 +129,7 @@ impl Turn<'_> {
         }
     }
 
-    fn at_primary(&mut self, routing: &mut RoutingState) -> Stand {
+    fn at_primary(&mut self, routing: &mut RoutingState) -> Outcome {
         if !self.signs.fails {
             return self.calm(routing);
         }
@@ -141,7 +141,7 @@ impl Turn<'_> {
             };
             return (State::Suspect, Reason::NoStandbyReady { signs: format!("{signs}; {why}") });
         };
-        // Who serves nothing is left in any case: worse it can't get.
+        // A primary that serves nothing is always left: it can't get worse.
         if routing.switches.len() >= self.rules.max_switches && !self.signs.dead {
             return (State::Held, self.limited(routing));
         }
@@ -153,8 +153,8 @@ impl Turn<'_> {
         self.away(routing, to)
     }
 
-    /// The primary serves, and it is not known to fail.
-    fn calm(&self, routing: &RoutingState) -> Stand {
+    /// The primary has the requests, and it is not known to fail.
+    fn calm(&self, routing: &RoutingState) -> Outcome {
         if !self.signs.bad.is_empty() {
             let mut signs = self.signs.bad.join(", ");
             if routing.expected == 0 {
@@ -168,19 +168,19 @@ impl Turn<'_> {
         (State::Primary, Reason::PrimaryServes { few: self.signs.few.join(", ") })
     }
 
-    /// Requests are at the standby `to`, or on their way there.
-    fn away(&mut self, routing: &mut RoutingState, to: usize) -> Stand {
-        if let Some(stand) = self.standby_lost(routing, to) {
-            return stand;
+    /// Requests are at the standby `to`, or move there.
+    fn away(&mut self, routing: &mut RoutingState, to: usize) -> Outcome {
+        if let Some(outcome) = self.standby_lost(routing, to) {
+            return outcome;
         }
-        // What is unknown moves nothing, also not the rest of what is on its way.
+        // Unknown evidence moves nothing, not even the rest of a move in progress.
         if !self.signs.unknown.is_empty() && self.signs.bad.is_empty() && !self.signs.dead {
             return (State::Frozen, self.unknown());
         }
         self.grow(routing, to);
         let state = if routing.weight(to) == Percent::HUNDRED { State::Standby } else { State::Shifting };
         if self.rules.automatic && self.well_long_enough() && self.held(routing).is_none() {
-            // They may never have come to where they were to go: who has them gives them back.
+            // The requests may never have reached `to`. They return from the standby that has them.
             let has = |standby: &usize| routing.weight(*standby) > Percent::ZERO && self.takes(*standby);
             let from = Some(to).filter(has).or_else(|| routing.other(to).filter(has)).unwrap_or(to);
             self.come_back(routing);
@@ -194,17 +194,17 @@ impl Turn<'_> {
         (state, reason)
     }
 
-    /// Requests come back from the standby `from`; `careful` for a sign of failure to take them away again.
-    fn returning(&mut self, routing: &mut RoutingState, from: usize, careful: bool) -> Stand {
+    /// Requests return from the standby `from`. If `careful`, a sign of failure moves them away again.
+    fn returning(&mut self, routing: &mut RoutingState, from: usize, careful: bool) -> Outcome {
         let usable = if self.takes(from) { Some(from) } else { self.usable(routing) };
         if let Some(to) = usable.filter(|_| careful && self.signs.fails) {
-            // Whatever was spent before: who has just come back was not well after all.
+            // Not limited by maxSwitchesPerHour: the primary had not recovered after all.
             self.leave(routing, to);
             routing.keep(|standby| standby == to || self.takes(standby));
             return self.away(routing, to);
         }
         if self.is_lost(routing, from) {
-            // It serves none of them, and they were on their way to the primary anyway.
+            // The standby serves none of them, and they were returning to the primary anyway.
             routing.weights.fill(Percent::ZERO);
             (self.memory.stepped, self.memory.standby_lost) = (None, None);
             return if careful { self.at_primary(routing) } else { self.calm(routing) };
@@ -217,12 +217,12 @@ impl Turn<'_> {
         let first = routing.away() == Percent::HUNDRED;
         let stepped = self.memory.stepped.unwrap_or(self.now).min(self.now);
         self.memory.stepped = Some(stepped);
-        let stood = first || self.now.duration_since(stepped) >= dwell;
+        let dwelt = first || self.now.duration_since(stepped) >= dwell;
         let needed = self.needed_at(routing, share);
         let ready = self.seen.pods.ready();
-        // Of few requests a bad share takes none away, and brings no more.
+        // A bad share of too few requests neither moves requests away nor continues the return.
         let looks_bad = !self.signs.bad.is_empty() || !self.signs.few.is_empty();
-        if stood && ready >= needed && (!looks_bad || !careful) {
+        if dwelt && ready >= needed && (!looks_bad || !careful) {
             routing.give_only(from, share.rest());
             self.memory.stepped = Some(self.now);
         }
@@ -239,21 +239,21 @@ impl Turn<'_> {
         (State::Returning, Reason::MovingToPrimary { standby, away: routing.away(), waits })
     }
 
-    /// The standby that requests go to takes none any more: another one, or the primary if it can.
-    fn standby_lost(&mut self, routing: &mut RoutingState, to: usize) -> Option<Stand> {
+    /// If the active standby is lost, moves requests to the primary or to another standby.
+    fn standby_lost(&mut self, routing: &mut RoutingState, to: usize) -> Option<Outcome> {
         if !self.is_lost(routing, to) {
             return None;
         }
         let other = self.serving(routing, to);
         let well = self.signs.ready && self.signs.bad.is_empty();
-        // A primary that serves a few is better than a standby that serves nobody.
+        // A primary with a few ready replicas is better than a standby with none.
         let back = well || (other.is_none() && !self.signs.dead && self.seen.pods.ready() > 0);
         if other.is_none() && !back {
             return None;
         }
-        // Not limited: to stay where nothing is served would be an outage for an hour.
+        // Not limited by maxSwitchesPerHour: to stay where nothing is served would be an outage of an hour.
         self.memory.standby_lost = None;
-        // In the order of preference the primary comes first.
+        // The primary is preferred.
         if back {
             self.memory.forget();
             routing.active = None;
@@ -267,19 +267,19 @@ impl Turn<'_> {
         Some(self.away(routing, other))
     }
 
-    /// Requests are on their way to the standby `to`. Where neither side serves anything that is no switch: nothing is
-    /// gained or lost by it, and the primary need not be well for longer because of it.
+    /// Starts the move of requests to the standby `to`. If neither side serves anything, this is not a switch: nothing is
+    /// gained or lost, and the primary need not be healthy for longer because of it.
     fn leave(&mut self, routing: &mut RoutingState, to: usize) {
         if routing.away() == Percent::ZERO {
-            // What was wanted is needed elsewhere, also if some of it had yet to become ready.
+            // The standby needs the wanted replicas, even if some of them were not ready yet.
             routing.needed = self.seen.replicas;
         }
-        // While they go from one standby to another, there are no more than these two.
+        // While requests move from one standby to another, only these two have shares.
         let from = routing.other(to);
         routing.keep(|standby| standby == to || Some(standby) == from);
         if self.seen.pods.ready() > 0 || self.serves(to) {
             let (lasting, longest) = (self.rules.return_for, self.rules.longest_hold());
-            // Each switch within the hour before this one was followed by a relapse.
+            // Each earlier switch within the hour was followed by a relapse.
             let relapses = u32::try_from(routing.switches.len()).unwrap_or(u32::MAX).min(16);
             let hold = lasting.checked_mul(1 << relapses).unwrap_or(longest).min(longest);
             routing.hold_until = self.now.checked_add(hold).ok();
@@ -292,15 +292,15 @@ impl Turn<'_> {
 
     fn come_back(&mut self, routing: &mut RoutingState) {
         routing.active = None;
-        // What was bad before it was well again does not count against it.
+        // Bad samples from before the recovery no longer count.
         self.memory.forget();
         self.memory.stepped = None;
     }
 
-    /// Moves what the standby can take, and never less than it has.
+    /// Raises the share of the standby to what it can take; never lowers it.
     fn grow(&self, routing: &mut RoutingState, to: usize) {
         let need = self.need(routing);
-        // One that takes nothing gets nothing more, so that what others still serve is not lost.
+        // A standby that can't take requests gets no more of them, so that what others serve is not lost.
         if !self.takes(to) {
             return;
         }
@@ -309,11 +309,11 @@ impl Turn<'_> {
                 let ready = has.ready.saturating_sub(has.own).max(0);
                 Percent::clamped(i64::from(ready) * 100 / i64::from(need))
             }
-            // Nothing tells how much it can take.
+            // Its capacity is unknown.
             None => Percent::HUNDRED,
         };
         if self.signs.dead {
-            // The primary serves nothing anyway; another standby may.
+            // The primary serves nothing, but another standby may.
             let elsewhere = routing.away().saturating_sub(routing.weight(to));
             share = share.max(elsewhere.rest());
         }
@@ -327,13 +327,13 @@ impl Turn<'_> {
         since.is_some_and(|since| self.now.duration_since(since) >= self.rules.return_for)
     }
 
-    /// How long no return is allowed yet.
+    /// Remaining time until a return is allowed.
     fn held(&self, routing: &RoutingState) -> Option<SignedDuration> {
         let until = routing.hold_until.filter(|until| *until > self.now)?;
         Some(until.duration_since(self.now))
     }
 
-    /// The share that the primary gets next.
+    /// The share of the primary after the next step of a return.
     fn next_share(&self, routing: &RoutingState) -> Percent {
         let has = routing.away().rest();
         self.rules.ramp.iter().copied().find(|share| *share > has).unwrap_or(Percent::HUNDRED)
@@ -344,7 +344,7 @@ impl Turn<'_> {
         i32::try_from(needed).unwrap_or(i32::MAX).clamp(1, self.spec.max_replicas.max(1))
     }
 
-    /// Why requests are where they are, and until when.
+    /// Why requests are at the standby, and until when.
     fn why_there(&self, routing: &RoutingState) -> String {
         let mut parts = self.signs.bad.clone();
         if let Some(left) = self.held(routing).filter(|_| self.signs.bad.is_empty()) {

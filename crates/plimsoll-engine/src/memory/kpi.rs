@@ -1,16 +1,16 @@
-//! What is remembered of one KPI.
+//! Memory of one KPI.
 
 use jiff::Timestamp;
 
 use crate::{burst::Scrapes, evidence::EvidenceMemory, objective::Breach};
 use plimsoll_api::{KpiRule, KpiType};
 
-/// The past of one KPI.
+/// Memory of one KPI.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct KpiMemory {
-    /// What it belongs to; `None` if nothing is remembered yet.
+    /// The query that it belongs to; `None` until a turn sets it.
     pub question: Option<Question>,
-    /// What its samples are judged by.
+    /// Memory for grading its samples.
     pub evidence: EvidenceMemory,
     /// The last scrapes of a Load.
     pub scrapes: Scrapes,
@@ -26,7 +26,7 @@ impl KpiMemory {
     }
 }
 
-/// What a KPI asks, and how the answer is read. What is remembered of another question says nothing.
+/// Identity of a KPI's query: its source, text and type. The memory of one query does not apply to another.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Question {
     source: String,

@@ -1,19 +1,19 @@
-//! What is seen around a failover.
+//! Failover input of a turn.
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
 use plimsoll_api::FailoverStatus;
 
-/// What is seen around a failover, besides the service itself.
+/// Failover input of a turn, besides the service's own pods and samples.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FailoverInput {
-    /// What was done before, as status tells.
+    /// The last written status.
     pub last_written: Option<FailoverStatus>,
-    /// The standbys in the order of the spec; one that is not here is not known.
+    /// The standbys in the order of the spec. The state of a missing one is not known yet.
     pub standbys: Vec<StandbySeen>,
-    /// What a person said.
-    pub order: Option<ManualOverride>,
-    /// Sources by whose KPIs so many services left their primaries within a minute that one of them may be wrong.
+    /// The manual override, if any.
+    pub manual_override: Option<ManualOverride>,
+    /// Sources whose KPIs made so many services leave their primaries within a minute that the source may be wrong.
     pub correlated_failures: BTreeSet<String>,
 }
 
@@ -22,39 +22,39 @@ pub struct FailoverInput {
 pub struct StandbySeen {
     /// Its name in the spec.
     pub name: String,
-    /// Its addresses; empty as long as they are not known.
+    /// Its addresses; empty until they are known.
     pub addresses: Vec<SocketAddr>,
-    /// Why it would take no request, in a sentence.
+    /// Why it can't take requests, as a sentence; `None` if it can.
     pub trouble: Option<String>,
-    /// What its ScalableService has; `None` if nothing scales it.
+    /// Replicas of its ScalableService; `None` if no ScalableService scales it.
     pub capacity: Option<Capacity>,
 }
 
 /// The replicas of a standby.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capacity {
-    /// Those that are ready.
+    /// Ready replicas.
     pub ready: i32,
-    /// Those that it needs for its own requests.
+    /// Replicas that it needs for its own requests.
     pub own: i32,
     /// Its maxReplicas.
     pub most: i32,
 }
 
-/// What an annotation orders.
+/// A manual override by annotation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ManualOverride {
-    /// Nothing is moved; why.
+    /// Nothing is moved; the value is the reason from the annotation.
     Freeze(String),
     /// All requests go to this backend.
     To(String),
 }
 
-/// What other services ask of this one as their standby, together.
+/// Sum of the claims of other services on this one as their standby.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
-    /// Replicas.
+    /// Claimed replicas.
     pub replicas: i32,
-    /// Those of them whose requests it gets by now.
+    /// Claimed replicas whose requests already arrive here.
     pub arrived: i32,
 }

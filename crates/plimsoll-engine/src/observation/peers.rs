@@ -1,15 +1,15 @@
-//! The replicas side by side.
+//! The replicas with their outlier sample.
 
 use super::{rotation::Member, sample::Sample};
 use plimsoll_api::RecoveryStatus;
 
-/// The replicas side by side.
+/// The replicas with their outlier sample.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Peers {
-    /// A number for each pod.
+    /// The sample, with a value for each pod.
     pub sample: Sample,
-    /// The target's pods that are there to stay.
+    /// The target's pods that are not being deleted.
     pub members: Vec<Member>,
-    /// What was done before, as status tells.
+    /// The last written status.
     pub last_written: RecoveryStatus,
 }

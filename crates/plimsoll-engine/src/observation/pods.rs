@@ -18,14 +18,14 @@ impl Default for Pods {
     }
 }
 
-/// One pod that is not being deleted and did not end.
+/// A pod that is not being deleted and has not terminated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pod {
     /// Its name, as in the label `pod` of its series.
     pub name: String,
     /// Its condition Ready.
     pub ready: bool,
-    /// Not ready and of the target's current revision: capacity to come.
+    /// Not ready and of the target's current revision: future capacity.
     pub starting: bool,
 }
 
@@ -39,7 +39,7 @@ impl Pods {
         }
     }
 
-    /// Pods at all, ready or not; where only counts are known, those that are ready.
+    /// All pods, ready or not; if only counts are known, the ready ones.
     #[must_use]
     pub fn all(&self) -> i32 {
         match self {
@@ -48,7 +48,7 @@ impl Pods {
         }
     }
 
-    /// Pods that are not ready, for `replicas` wanted: where only counts are known, those that are missing.
+    /// Pods that are not ready; if only counts are known, `replicas` minus the ready ones.
     #[must_use]
     pub fn unready(&self, replicas: i32) -> i32 {
         match self {
@@ -57,7 +57,7 @@ impl Pods {
         }
     }
 
-    /// Pods of the current revision that are not ready yet; for `replicas` wanted, those that are missing.
+    /// Pods of the current revision that are not ready yet, at least as many as are missing from `replicas`.
     #[must_use]
     pub fn starting(&self, replicas: i32) -> i32 {
         match self {

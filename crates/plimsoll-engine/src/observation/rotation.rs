@@ -4,24 +4,24 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-/// A balancer's word counts from this long after a replica was chosen: one that is left over from an earlier drain of
-/// the same replica has been taken back by then (agents write at most once a second).
+/// A balancer's report counts only this long after a replica began to drain. By then a stale report from an earlier drain of
+/// the same replica has been withdrawn (agents write at most once a second).
 const SETTLE: SignedDuration = SignedDuration::from_secs(2);
 
-/// The replicas behind a load balancer, and what the balancers say of those that are being drained.
+/// The replicas behind a load balancer, with the balancers' reports on draining ones.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rotation {
-    /// Only the highest ordinals can go (StatefulSet).
+    /// Only the highest ordinals can be removed (StatefulSet).
     pub ordered: bool,
-    /// The target's pods that are there to stay; one that is being deleted is gone.
+    /// The target's pods that are not being deleted.
     pub members: Vec<Member>,
-    /// Pods that the target itself says are ready: with none of them in `members`, the watch has yet to list them.
+    /// Ready pods by the target's own status. If there are some and `members` is empty, the watch has not listed the pods yet.
     pub ready: i32,
-    /// What was being drained at the last look, since when.
+    /// Replicas that were draining after the last turn, with start times.
     pub draining: BTreeMap<String, Timestamp>,
-    /// Pods that get no new requests because they stand out from their peers; the first to go in a scale-down.
+    /// Ejected replicas: outliers that get no new requests. A scale-down prefers to remove them.
     pub ejected: BTreeSet<String>,
-    /// For each live balancer, the pods whose last request there is over.
+    /// For each live balancer, the pods that it reports as drained.
     pub balancers: Vec<BTreeSet<String>>,
 }
 
@@ -34,21 +34,21 @@ pub struct Member {
     pub ready: bool,
     /// When it was created.
     pub created: Timestamp,
-    /// Its node, once it has one.
+    /// Its node, once it is scheduled.
     pub node: Option<String>,
-    /// Its zone, where the pod tells.
+    /// Its zone, if the pod names it.
     pub zone: Option<String>,
-    /// It was marked as the next to be deleted.
+    /// Whether it is marked to be deleted next (pod deletion cost).
     pub marked: bool,
 }
 
 impl Rotation {
-    /// Whether a pod that gets no new requests since then has none left. A word that is too young may be an old one.
+    /// Whether a pod that drains since `since` is drained. A report within [`SETTLE`] may be stale and does not count.
     pub(crate) fn finished(&self, pod: &str, since: Timestamp, now: Timestamp) -> bool {
         self.drained(pod) && now.duration_since(since) >= SETTLE
     }
 
-    /// Whether every live balancer says that the pod's last request is over.
+    /// Whether every live balancer reports the pod as drained; false without a live balancer.
     fn drained(&self, pod: &str) -> bool {
         !self.balancers.is_empty() && self.balancers.iter().all(|drained| drained.contains(pod))
     }

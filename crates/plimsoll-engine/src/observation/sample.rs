@@ -1,4 +1,4 @@
-//! One KPI's answer, and what it is worth.
+//! A sample of a KPI and its quality.
 
 use std::collections::BTreeMap;
 
@@ -6,41 +6,41 @@ use jiff::{SignedDuration, Timestamp};
 
 use plimsoll_api::KpiState;
 
-/// One KPI's answer.
+/// A sample of a KPI.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
-    /// What it is worth.
+    /// Its quality.
     pub state: KpiState,
-    /// The answer, if it has one.
+    /// The value, if there is one.
     pub value: Option<Value>,
-    /// The same question over the newest two scrapes (`irate` for `rate`), where it can be asked.
+    /// The value of the same query over the newest two scrapes (`irate` for `rate`), if the query has such a form.
     pub newest: Option<f64>,
-    /// When Prometheus took the newest sample behind the answer.
+    /// When Prometheus scraped the newest data behind the value.
     pub at: Option<Timestamp>,
-    /// How far back the samples behind the answer lie: the longest range of the query, 0 if it has none.
+    /// How far back the data behind the value reaches: the longest range of the query, 0 if it has none.
     pub reach: SignedDuration,
-    /// Scrape targets behind the answer, to notice when some go missing.
+    /// Scrape targets behind the value, to detect missing ones.
     pub targets: Option<u32>,
-    /// Requests behind the answer.
+    /// Requests behind the value.
     pub volume: Volume,
-    /// What is wrong with it, in a sentence.
+    /// An explanation of its state, as a sentence.
     pub message: Option<String>,
 }
 
-/// Requests behind an answer, over the range of its query.
+/// Number of requests behind a value, over the range of its query.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Volume {
-    /// Nothing counts them, so that the answer stands for itself.
+    /// They are not counted, so the value is used as it is.
     #[default]
     Uncounted,
-    /// So many.
+    /// Their number.
     Counted(Value),
-    /// They are to be counted and could not be: why.
+    /// They could not be counted, with the reason.
     Unknown(String),
 }
 
 impl Volume {
-    /// The requests of all series together.
+    /// The sum of the requests of all series.
     #[must_use]
     pub fn total(&self) -> Option<f64> {
         match self {
@@ -51,21 +51,21 @@ impl Volume {
     }
 }
 
-/// What the time of one and the same sample may differ by from one look to the next: it is reckoned by a skew between two
-/// clocks that is measured anew with each answer. Scrapes are further apart.
+/// Times of the same sample may differ by this much between turns: they are corrected by a clock skew that is measured again
+/// with each answer. Scrapes are further apart.
 pub const SAME_SAMPLE: SignedDuration = SignedDuration::from_millis(200);
-/// A sample that is older than the one before it comes from another Prometheus of a pair, unless it is as old as this: then
+/// A sample that is older than the previous one comes from the other Prometheus of a pair. If it is older by more than this,
 /// a clock was set back.
 const SET_BACK: SignedDuration = SignedDuration::from_mins(1);
 
-/// Whether a sample taken `at` is another one than that of `before`, and a newer one.
+/// Whether a sample taken `at` is newer than the one of `before`, or a clock was set back in between.
 fn is_new_sample(at: Timestamp, before: Option<Timestamp>) -> bool {
     let later = before.map(|before| at.duration_since(before));
     later.is_none_or(|later| later > SAME_SAMPLE || later < -SET_BACK)
 }
 
-/// Whether the range of a sample taken `at` begins where the one `before` ended, or later: else the same event may be in
-/// both, and would count twice. `reach` is the length of the range.
+/// Whether a sample taken `at` is new and its range of length `reach` does not overlap that of the sample `before`. An event
+/// in both ranges would count twice.
 pub(crate) fn is_apart(at: Timestamp, before: Option<Timestamp>, reach: SignedDuration) -> bool {
     let overlaps = |before| {
         let later = at.duration_since(before);
@@ -74,12 +74,12 @@ pub(crate) fn is_apart(at: Timestamp, before: Option<Timestamp>, reach: SignedDu
     is_new_sample(at, before) && !before.is_some_and(overlaps)
 }
 
-/// The answer to a question.
+/// The value of a sample.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// A scalar or a single series.
     Single(f64),
-    /// One number for each pod, by name.
+    /// One number per pod, by name.
     ByPod(BTreeMap<String, f64>),
 }
 
@@ -99,7 +99,7 @@ impl Sample {
         }
     }
 
-    /// A sample that can't be used, and why.
+    /// A sample that can't be used, with the reason.
     #[must_use]
     pub fn unusable(state: KpiState, message: impl Into<String>) -> Self {
         Self {
@@ -114,7 +114,7 @@ impl Sample {
         }
     }
 
-    /// The answer as one number: itself, or the average over the pods, as of every Utilization.
+    /// The value as one number. A value by pod is averaged, as for every Utilization.
     #[must_use]
     pub fn number(&self) -> Option<f64> {
         match self.value.as_ref()? {
@@ -128,7 +128,7 @@ impl Sample {
 pub(crate) fn average(numbers: impl Iterator<Item = f64> + Clone) -> Option<f64> {
     let count = u32::try_from(numbers.clone().count()).ok().filter(|count| *count > 0).map(f64::from)?;
     let sum: f64 = numbers.clone().sum();
-    // A sum may leave the range of an f64 where the average does not.
+    // The sum may overflow an f64 where the average does not.
     Some(if sum.is_finite() {
         sum / count
     } else {

@@ -1,53 +1,53 @@
-//! Where the replicas are: which zones serve, and which are lost.
+//! Locations of the replicas: which zones serve, and which are lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// One replica that the balancers find down is a replica that is down, and not a zone.
+/// A single down replica is a failed replica, not a lost zone.
 const REPLICAS_LEAST: usize = 2;
 
-/// Where the replicas are, and what the load balancers say of them.
+/// Locations of the replicas, with the health checks of the load balancers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Topology {
-    /// The target's pods that are there to stay.
+    /// The target's pods that are not being deleted.
     pub replicas: Vec<Placed>,
     /// Each load balancer that is ready and in sync.
     pub balancers: Vec<Witness>,
 }
 
-/// One replica with its place.
+/// A replica with its location.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placed {
     /// Name of its pod.
     pub name: String,
-    /// Its zone, if that is known; a pod without a node has none.
+    /// Its zone, if known; an unscheduled pod has none.
     pub zone: Option<String>,
     /// Its condition Ready.
     pub ready: bool,
-    /// Whether its node is ready, if that is known.
+    /// Whether its node is ready, if known.
     pub node_ready: Option<bool>,
 }
 
-/// What one load balancer says.
+/// Health checks of one load balancer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Witness {
-    /// Its own zone, if that is known.
+    /// Its own zone, if known.
     pub zone: Option<String>,
     /// Ready replicas that fail its checks.
     pub down: BTreeSet<String>,
-    /// `down` is cut short: it says nothing of who comes after its last name.
+    /// Whether `down` is truncated: the state of replicas after its last name is unknown.
     pub cut: bool,
 }
 
 /// The zones that have replicas.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Zones {
-    /// Zones with a replica that serves.
+    /// Zones with a serving replica.
     pub serving: BTreeSet<String>,
-    /// Zones all of whose replicas are lost; empty unless another one serves.
+    /// Lost zones; empty unless another zone serves.
     pub lost: BTreeSet<String>,
     /// Replicas in lost zones.
     pub replicas_lost: i32,
-    /// Replicas in all other zones, those that are starting included.
+    /// Replicas in all other zones, including starting ones.
     pub replicas_left: i32,
 }
 
@@ -59,22 +59,22 @@ impl Zones {
     }
 }
 
-/// What can be said of one replica.
+/// State of one replica, as far as it is known.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Serves,
     Unknown,
-    /// The balancers find it down.
+    /// More balancers report it down than up.
     Down,
-    /// Its node is gone.
-    NodeGone,
+    /// Its node is NotReady.
+    NodeNotReady,
 }
 
 impl Topology {
     /// Which zones serve, and which are lost; `None` if no replica's zone is known.
     ///
-    /// A zone is lost if none of its replicas serves, and its node is gone or at least two of its replicas are down,
-    /// while another zone serves. Starting replicas are not counted.
+    /// A zone is lost if none of its replicas serves while another zone does, and a node of it is NotReady or at least two of
+    /// its replicas are down. Starting replicas are not counted.
     #[must_use]
     pub fn zones(&self) -> Option<Zones> {
         let mut by_zone = BTreeMap::<&str, Vec<Fate>>::new();
@@ -89,7 +89,7 @@ impl Topology {
         let serves = |fates: &[Fate]| fates.contains(&Fate::Serves);
         let is_lost = |fates: &[Fate]| {
             let down = fates.iter().filter(|fate| **fate == Fate::Down).count();
-            !serves(fates) && (fates.contains(&Fate::NodeGone) || down >= REPLICAS_LEAST)
+            !serves(fates) && (fates.contains(&Fate::NodeNotReady) || down >= REPLICAS_LEAST)
         };
         let named = |wanted: &dyn Fn(&[Fate]) -> bool| -> BTreeSet<String> {
             by_zone.iter().filter(|(_, fates)| wanted(fates)).map(|(zone, _)| (*zone).to_owned()).collect()
@@ -107,13 +107,13 @@ impl Topology {
 
     fn fate(&self, replica: &Placed, zone: &str) -> Fate {
         if !replica.ready {
-            return if replica.node_ready == Some(false) { Fate::NodeGone } else { Fate::Unknown };
+            return if replica.node_ready == Some(false) { Fate::NodeNotReady } else { Fate::Unknown };
         }
-        // The last word of a balancer that may be lost with the zone says nothing of it.
+        // A balancer in the same zone may be lost too, so its last report does not count.
         let others = || self.balancers.iter().filter(|balancer| balancer.zone.as_deref() != Some(zone));
         let (mut up, mut down) = (0_usize, 0_usize);
-        for said in others().filter_map(|balancer| balancer.says_down(&replica.name)) {
-            *(if said { &mut down } else { &mut up }) += 1;
+        for is_down in others().filter_map(|balancer| balancer.reports_down(&replica.name)) {
+            *(if is_down { &mut down } else { &mut up }) += 1;
         }
         match (up, down) {
             (0, 0) if others().next().is_some() => Fate::Unknown,
@@ -124,7 +124,7 @@ impl Topology {
 }
 
 impl Witness {
-    fn says_down(&self, pod: &str) -> Option<bool> {
+    fn reports_down(&self, pod: &str) -> Option<bool> {
         let beyond = self.cut && self.down.last().is_none_or(|last| pod > last.as_str());
         (!beyond).then(|| self.down.contains(pod))
     }

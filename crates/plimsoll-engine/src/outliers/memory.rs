@@ -1,4 +1,4 @@
-//! What is remembered of replicas that stand out.
+//! Memory of outlier detection.
 
 use std::collections::BTreeMap;
 
@@ -7,20 +7,20 @@ use jiff::Timestamp;
 use super::past::Past;
 use plimsoll_api::RecoveryReason;
 
-/// What is remembered of the replicas besides what status tells.
+/// State of outlier detection besides the status.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OutlierMemory {
-    /// When the sample was taken that was counted last.
+    /// Time of the last sample that was counted.
     pub at: Option<Timestamp>,
-    /// Samples in a row in which a replica stood out.
+    /// Consecutive samples in which a replica was an outlier.
     pub strikes: BTreeMap<String, i32>,
-    /// What replicas were ejected for: their number, and the median of their peers.
+    /// The value that a replica was ejected for, and the median of its peers.
     pub ejected_for: BTreeMap<String, (f64, f64)>,
-    /// The eviction that did not take place.
+    /// The last failed eviction.
     pub refused: Option<Refused>,
 }
 
-/// An eviction that did not take place.
+/// A refused or failed eviction.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refused {
     pub pod: String,
@@ -29,7 +29,7 @@ pub struct Refused {
 }
 
 impl OutlierMemory {
-    /// Forgets what belongs to replicas that are not out any more.
+    /// Drops the state of replicas that are no longer ejected.
     pub(super) fn keep_only(&mut self, past: &Past) {
         self.ejected_for.retain(|pod, _| past.is_out(pod));
         self.refused = self.refused.take().filter(|refused| past.is_out(&refused.pod));

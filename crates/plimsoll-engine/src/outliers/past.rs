@@ -1,4 +1,4 @@
-//! Who is out and who came back: the part of the past that status keeps.
+//! Ejected, returned and replaced replicas: the history that the status keeps.
 
 use std::collections::BTreeMap;
 
@@ -8,15 +8,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use crate::{Member, Peers};
 use plimsoll_api::{Ejected, RecoveryStatus, Replaced, Returned};
 
-/// No hold, and no pause between two replacements, is longer.
+/// Longest hold, and longest pause between two replacements.
 const HOLD_MAX: SignedDuration = SignedDuration::from_hours(1);
-/// Who did well for this time after a return has no past, and neither have replacements.
+/// Returns and replacements are forgotten after this time.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(1);
-/// Who was evicted stays in the list for so long after the watch lost sight of it: its endpoint may still look ready, and
-/// it must not get requests in its last moments.
+/// An evicted replica that the watch no longer lists stays ejected for this long after its eviction: its endpoint may still
+/// look ready, and it must not get requests while it terminates.
 const LINGER: SignedDuration = SignedDuration::from_secs(5);
 
-/// Who is out and who came back.
+/// Ejected and returned replicas, and the last replacement.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Past {
     ejected: BTreeMap<String, Ejected>,
@@ -25,13 +25,13 @@ pub(super) struct Past {
 }
 
 impl Past {
-    /// What status tells, without what is over: pods that are gone, and times that lie too far back or ahead.
+    /// Reads the last written status, without deleted pods and without times too far in the past or the future.
     pub fn of(peers: &Peers, now: Timestamp) -> Self {
         let last_written = &peers.last_written;
-        // Before the watch has listed any pod, none of them is known to be gone.
+        // Before the watch has listed any pod, none of them counts as deleted.
         let unlisted = peers.members.is_empty();
         let member = |pod: &str| peers.members.iter().find(|member| member.name == pod);
-        // A StatefulSet gives the name of a pod to the next one.
+        // A StatefulSet reuses the names of its pods.
         let same = |member: &Member, since: &Time| member.created <= since.0;
         let lingers = |ejected: &Ejected| {
             ejected.evicted.as_ref().is_some_and(|at| now.duration_since(at.0).abs() < LINGER)
@@ -44,7 +44,7 @@ impl Past {
             let since = ejected.since.0.min(now);
             let latest = after(now, HOLD_MAX + HOLD_MAX);
             let (since, until) = (Time(since), Time(ejected.until.0.min(latest)));
-            // An eviction that the pod outlives did not take place.
+            // An eviction that the pod survives did not take place.
             let evicted = ejected.evicted.clone().filter(|_| lingers(ejected));
             let (pod, ejections) = (ejected.pod.clone(), ejected.ejections.max(1));
             (pod.clone(), Ejected { pod, since, until, ejections, evicted })
@@ -64,7 +64,7 @@ impl Past {
         Self { ejected: ejected.collect(), returned: returned.collect(), replaced }
     }
 
-    /// Lets those come back whose hold is over, and the newest of those that are more than `allowed`.
+    /// Returns the replicas whose hold is over, and the most recently ejected ones if there are more than `allowed`.
     pub fn give_back(&mut self, now: Timestamp, allowed: usize) {
         let over = |out: &&Ejected| out.evicted.is_none() && out.until.0 <= now;
         let over: Vec<String> = self.ejected.values().filter(over).map(|out| out.pod.clone()).collect();
@@ -83,7 +83,7 @@ impl Past {
         self.returned.insert(pod.to_owned(), returned);
     }
 
-    /// Takes a replica out; `drain` is how long its requests may take before it is replaced.
+    /// Ejects a replica; `drain` is how long its requests may take before it is replaced.
     pub fn eject(&mut self, pod: &str, base: SignedDuration, drain: SignedDuration, now: Timestamp) {
         let before = self.returned.remove(pod).map_or(0, |returned| returned.ejections.max(0));
         let hold = doubled(base, before) + drain;
@@ -97,30 +97,30 @@ impl Past {
         self.ejected.insert(pod.to_owned(), ejected);
     }
 
-    /// Whether a replacement is under way, or the pause after the last one.
+    /// Whether a replacement is in progress, or the pause after the last one.
     pub fn replaces(&self, base: SignedDuration, now: Timestamp) -> bool {
-        // Half of the hold at first: who waits for its turn does not come back meanwhile.
+        // It starts at half of the hold, so that replicas that wait for their replacement don't return meanwhile.
         let pauses =
             |last: &Replaced| now.duration_since(last.at.0) < doubled(base / 2, last.count.max(1) - 1);
         self.ejected.values().any(|out| out.evicted.is_some()) || self.replaced.as_ref().is_some_and(pauses)
     }
 
-    /// Whether a replica is out.
+    /// Whether a replica is ejected.
     pub fn is_out(&self, pod: &str) -> bool {
         self.ejected.contains_key(pod)
     }
 
-    /// Replicas that are out and not evicted.
+    /// Number of ejected replicas that are not evicted.
     pub fn out(&self) -> usize {
         self.ejected.values().filter(|out| out.evicted.is_none()).count()
     }
 
-    /// Those that are out.
+    /// The ejected replicas.
     pub fn ejected(&self) -> impl Iterator<Item = &Ejected> {
         self.ejected.values()
     }
 
-    /// As status tells it.
+    /// The status to write.
     pub fn status(self) -> RecoveryStatus {
         RecoveryStatus {
             ejected: self.ejected.into_values().collect(),
@@ -130,13 +130,13 @@ impl Past {
     }
 }
 
-/// Notes a replacement.
+/// Records a replacement.
 pub(super) fn replaced(status: &mut RecoveryStatus, now: Timestamp) {
     let count = status.replaced.as_ref().map_or(0, |last| last.count.max(0)).saturating_add(1);
     status.replaced = Some(Replaced { at: Time(now), count });
 }
 
-/// `base`, twice as long for each time before, at most an hour.
+/// `base`, doubled `times` times, at most an hour.
 fn doubled(base: SignedDuration, times: i32) -> SignedDuration {
     let factor = 1_i32.checked_shl(u32::try_from(times.clamp(0, 30)).unwrap_or_default()).unwrap_or(i32::MAX);
     base.checked_mul(factor).unwrap_or(HOLD_MAX).min(HOLD_MAX)

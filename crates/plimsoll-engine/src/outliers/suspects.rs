@@ -1,13 +1,13 @@
-//! Who stands out from the peers: each replica's number against the median of all others.
+//! Outliers: each replica's value against the median of all others.
 
 use std::collections::BTreeMap;
 
 use plimsoll_api::OutlierRules;
 
-/// Peers that must have a number before anybody is judged by them.
+/// Minimum number of peers with a value for a replica to be judged.
 pub(super) const PEERS_MIN: usize = 3;
 
-/// A replica that stands out.
+/// An outlier.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Suspect {
     pub pod: String,
@@ -16,10 +16,10 @@ pub(super) struct Suspect {
     pub median: f64,
 }
 
-/// Those of `values` that stand out, the worst first; `None` if somebody has too few peers.
+/// The outliers of `values`, the worst first; `None` with too few peers.
 ///
-/// Each is compared with the median of the others, so that a majority that is bad makes nobody an outlier: then it is
-/// not the replicas.
+/// Each value is compared with the median of the others, so a bad majority produces no outliers: then the cause is not single
+/// replicas.
 pub(super) fn suspects(values: &BTreeMap<&str, f64>, rules: &OutlierRules) -> Option<Vec<Suspect>> {
     if values.len() <= PEERS_MIN {
         return None;
@@ -66,7 +66,7 @@ mod tests {
         }
     }
 
-    fn stand_out(values: &[f64]) -> Option<Vec<(String, f64)>> {
+    fn outliers(values: &[f64]) -> Option<Vec<(String, f64)>> {
         let names: Vec<String> = (0..values.len()).map(|index| format!("p{index}")).collect();
         let values = names.iter().map(String::as_str).zip(values.iter().copied()).collect();
         let suspects = suspects(&values, &rules())?;
@@ -75,20 +75,20 @@ mod tests {
 
     #[test]
     fn the_median_of_the_others_decides() {
-        assert_eq!(stand_out(&[0.3, 0.1, 0.08, 0.02]), Some(vec![("p0".into(), 0.08)]));
-        assert_eq!(stand_out(&[0.3, 0.1, 0.12, 0.02, 0.1]), Some(vec![]), "0.3 is not above 3 times 0.1");
-        assert_eq!(stand_out(&[0.31, 0.1, 0.12, 0.02, 0.1]), Some(vec![("p0".into(), 0.1)]));
-        let worst_first = stand_out(&[0.2, 0.0, 0.3, 0.0, 0.0, 0.0]).unwrap();
+        assert_eq!(outliers(&[0.3, 0.1, 0.08, 0.02]), Some(vec![("p0".into(), 0.08)]));
+        assert_eq!(outliers(&[0.3, 0.1, 0.12, 0.02, 0.1]), Some(vec![]), "0.3 is not above 3 times 0.1");
+        assert_eq!(outliers(&[0.31, 0.1, 0.12, 0.02, 0.1]), Some(vec![("p0".into(), 0.1)]));
+        let worst_first = outliers(&[0.2, 0.0, 0.3, 0.0, 0.0, 0.0]).unwrap();
         assert_eq!(worst_first, [("p2".into(), 0.0), ("p0".into(), 0.0)]);
     }
 
     #[test]
-    fn noise_a_bad_majority_and_too_few_peers_make_nobody_an_outlier() {
-        assert_eq!(stand_out(&[0.04, 0.0, 0.0, 0.0, 0.001]), Some(vec![]), "below atLeast");
-        assert_eq!(stand_out(&[0.3, 0.3, 0.3, 0.3]), Some(vec![]));
-        assert_eq!(stand_out(&[0.3, 0.3, 0.3, 0.0, 0.0]), Some(vec![]), "three of five");
-        assert_eq!(stand_out(&[0.3, 0.0, 0.0]), None, "two peers");
-        assert_eq!(stand_out(&[f64::MAX, f64::MAX, f64::MAX, f64::MAX]), Some(vec![]));
-        assert_eq!(stand_out(&[-1.0, -2.0, -3.0, -100.0]), Some(vec![]));
+    fn noise_a_bad_majority_and_too_few_peers_produce_no_outliers() {
+        assert_eq!(outliers(&[0.04, 0.0, 0.0, 0.0, 0.001]), Some(vec![]), "below atLeast");
+        assert_eq!(outliers(&[0.3, 0.3, 0.3, 0.3]), Some(vec![]));
+        assert_eq!(outliers(&[0.3, 0.3, 0.3, 0.0, 0.0]), Some(vec![]), "three of five");
+        assert_eq!(outliers(&[0.3, 0.0, 0.0]), None, "two peers");
+        assert_eq!(outliers(&[f64::MAX, f64::MAX, f64::MAX, f64::MAX]), Some(vec![]));
+        assert_eq!(outliers(&[-1.0, -2.0, -3.0, -100.0]), Some(vec![]));
     }
 }

@@ -1,4 +1,4 @@
-//! One look at the replicas: what the samples say, who may go, what is to be said.
+//! One turn of outlier detection: the verdict on the sample, ejections, replacement and reasons.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,22 +12,22 @@ use super::{
 use crate::{Member, Observation, Peers, Value, Volume, observation::is_apart};
 use plimsoll_api::{Ejected, KpiState, OutlierRules, RecoveryReason, Validated};
 
-/// How often to look while a replica waits for its replacement.
+/// Time between turns while a replica waits for its replacement.
 const PAUSE: SignedDuration = SignedDuration::from_secs(1);
-/// An eviction that was refused is tried again after this time.
+/// A refused eviction is tried again after this time.
 const RETRY: SignedDuration = SignedDuration::from_secs(10);
 
-/// What the samples say.
+/// The verdict on a sample.
 pub(super) enum Verdict {
-    /// Nothing that could be used: why.
+    /// The sample can't be used, with the reason.
     Unknown(String),
-    /// Too few replicas have a number: how many.
+    /// Too few replicas have a value; their number.
     TooFew(usize),
-    /// Those that stand out.
+    /// The outliers.
     Seen(Vec<Suspect>),
 }
 
-/// What one look is made of.
+/// Input of one turn.
 pub(super) struct Turn<'a> {
     pub spec: &'a Validated,
     pub rules: &'a OutlierRules,
@@ -37,14 +37,14 @@ pub(super) struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    /// Replicas that may be missing.
+    /// Number of replicas that may be missing.
     pub fn allowed(&self) -> usize {
         let replicas = usize::try_from(self.seen.replicas).unwrap_or_default();
         let percent = usize::from(self.rules.max_ejection_percent);
         (replicas.saturating_mul(percent) / 100).max(1)
     }
 
-    /// Replicas that may be ejected besides those that are missing.
+    /// Number of replicas that may be ejected besides the missing ones.
     pub fn room(&self, past: &Past) -> usize {
         let serving = self.peers.members.iter().filter(|member| self.serves(member, past)).count();
         let missing = usize::try_from(self.seen.replicas).unwrap_or_default().saturating_sub(serving);
@@ -52,11 +52,11 @@ impl Turn<'_> {
     }
 
     fn serves(&self, member: &Member, past: &Past) -> bool {
-        member.ready && !past.is_out(&member.name) && !self.goes(&member.name)
+        member.ready && !past.is_out(&member.name) && !self.is_draining(&member.name)
     }
 
-    /// Whether a scale-down takes the replica anyway.
-    fn goes(&self, pod: &str) -> bool {
+    /// Whether a scale-down removes the replica anyway.
+    fn is_draining(&self, pod: &str) -> bool {
         self.seen.rotation.as_ref().is_some_and(|rotation| rotation.draining.contains_key(pod))
     }
 
@@ -65,16 +65,16 @@ impl Turn<'_> {
         let sample = &self.peers.sample;
         let (by_pod, at) = match (sample.state, &sample.value, sample.at) {
             (KpiState::Fresh, Some(Value::ByPod(by_pod)), Some(at)) => (by_pod, at),
-            // Nobody got requests, as it seems.
+            // Probably no replica got requests.
             (KpiState::Empty, ..) => {
                 memory.strikes.clear();
                 return Verdict::TooFew(0);
             }
             (state, ..) => {
-                // What is not known neither clears nor confirms: it breaks the row.
+                // An unknown value ends the row of consecutive samples.
                 memory.strikes.clear();
                 let name: &'static str = state.into();
-                let why = sample.message.as_deref().unwrap_or("the answer has no numbers by pod");
+                let why = sample.message.as_deref().unwrap_or("the answer has no value for each pod");
                 return Verdict::Unknown(format!("{name}: {why}"));
             }
         };
@@ -95,7 +95,7 @@ impl Turn<'_> {
             memory.strikes.clear();
             return Verdict::TooFew(values.len());
         };
-        // Looks in between are at the same events: they neither clear nor confirm.
+        // A sample that overlaps the last one has the same events, so it does not count.
         if is_apart(at, memory.at, sample.reach) {
             let names: BTreeSet<&str> = suspects.iter().map(|suspect| suspect.pod.as_str()).collect();
             memory.at = Some(at);
@@ -108,7 +108,7 @@ impl Turn<'_> {
         Verdict::Seen(suspects)
     }
 
-    /// Whether a replica had requests enough for its number to say something.
+    /// Whether a replica had enough requests for its value to be meaningful.
     fn has_requests(&self, pod: &str) -> bool {
         match &self.peers.sample.volume {
             Volume::Counted(Value::ByPod(by_pod)) => {
@@ -119,7 +119,7 @@ impl Turn<'_> {
         }
     }
 
-    /// Those that stood out often enough, the worst first.
+    /// The outliers with enough consecutive samples, the worst first.
     pub fn due(&self, verdict: &Verdict, memory: &OutlierMemory) -> Vec<Suspect> {
         let Verdict::Seen(suspects) = verdict else { return Vec::new() };
         let often = |pod: &str| memory.strikes.get(pod).is_some_and(|strikes| *strikes >= self.rules.samples);
@@ -149,17 +149,20 @@ impl Turn<'_> {
         let here = |pod: &str| self.peers.members.iter().any(|member| member.name == pod);
         let ready = |ejected: &&Ejected| {
             let pod = &ejected.pod;
-            last_written.contains(pod) && here(pod) && !self.goes(pod) && self.finished(pod, ejected.since.0)
+            last_written.contains(pod)
+                && here(pod)
+                && !self.is_draining(pod)
+                && self.finished(pod, ejected.since.0)
         };
         past.ejected().filter(ready).min_by_key(|ejected| ejected.since.0).map(|ejected| ejected.pod.clone())
     }
 
-    /// Whether the requests of a replica are over, or had their time.
+    /// Whether a replica is drained or its drain has timed out.
     fn finished(&self, pod: &str, since: Timestamp) -> bool {
         let Some(traffic) = self.spec.traffic else { return true };
-        let said =
+        let drained =
             self.seen.rotation.as_ref().is_some_and(|rotation| rotation.finished(pod, since, self.now));
-        said || self.now.duration_since(since) >= traffic.drain_timeout
+        drained || self.now.duration_since(since) >= traffic.drain_timeout
     }
 
     pub fn next_look(&self, past: &Past) -> Option<SignedDuration> {
@@ -203,7 +206,7 @@ impl Turn<'_> {
 }
 
 impl Verdict {
-    /// What is to be said while no replica is out.
+    /// The reason while no replica is ejected.
     fn calm(&self) -> RecoveryReason {
         match self {
             Self::Unknown(why) => RecoveryReason::OutliersUnknown { why: why.clone() },
@@ -212,7 +215,7 @@ impl Verdict {
         }
     }
 
-    /// What would be done in mode Auto.
+    /// The reasons in mode Observe: what mode Auto would do.
     pub fn would(&self, out: &[Suspect]) -> Vec<RecoveryReason> {
         if out.is_empty() {
             return vec![self.calm()];
@@ -221,7 +224,7 @@ impl Verdict {
     }
 }
 
-/// At most five names: a status is no list of pods.
+/// At most five names, to keep the status short.
 fn listed(suspects: &[Suspect]) -> String {
     let shown: Vec<&str> = suspects.iter().take(5).map(|suspect| suspect.pod.as_str()).collect();
     let more = suspects.len().saturating_sub(shown.len());

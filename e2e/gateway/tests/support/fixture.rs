@@ -1,4 +1,4 @@
-//! The API server, the replicas, the stand-in and Plimsoll.
+//! Starts the API server, the replicas, the stand-in and Plimsoll.
 
 use std::{
     path::{Path, PathBuf},
@@ -21,7 +21,7 @@ use tokio::{
     time::sleep,
 };
 
-/// Names the configuration of Plimsoll as a process.
+/// Environment variable with the configuration file of Plimsoll's child process.
 const CONFIG: &str = "PLIMSOLL_CONFIG_OF_TEST";
 const HOST: &str = "shop.example.com";
 
@@ -100,7 +100,7 @@ impl Fixture {
     /// Applies resource definitions, of a file or of all files of a folder, and waits until they are served.
     fn define(&self, path: &Path) {
         self.kubectl(&["apply", "--server-side", "--filename", &path.display().to_string()]);
-        // A definition has no conditions in its first moment, on which `kubectl wait` fails at once.
+        // A new definition has no conditions at first, on which `kubectl wait` fails immediately.
         let established = ["wait", "--for=condition=Established", "crd", "--all", "--timeout=20s"];
         for _ in 0..20 {
             if self.server.kubectl(&established, "").is_ok() {
@@ -117,28 +117,28 @@ impl Fixture {
         self.kubectl(&["patch", "scalableservice", "web", "--type=merge", "--patch", &patch]);
     }
 
-    /// What Envoy Gateway's controller would say of the policy at this generation.
+    /// Writes the policy's status for this generation, as Envoy Gateway's controller would.
     pub fn policy_is(&self, accepted: &str, reason: &str, generation: i64) {
-        let said = json!({"status": {"ancestors": [{
+        let status = json!({"status": {"ancestors": [{
             "ancestorRef": {"name": "front"}, "controllerName": "gateway.envoyproxy.io/gatewayclass-controller",
             "conditions": [{
-                "type": "Accepted", "status": accepted, "reason": reason, "message": "as the test says",
+                "type": "Accepted", "status": accepted, "reason": reason, "message": "set by the test",
                 "observedGeneration": generation, "lastTransitionTime": "2026-01-01T00:00:00Z",
             }],
         }]}});
-        let patch = said.to_string();
+        let patch = status.to_string();
         let kind =
             ["patch", "backendtrafficpolicy", "web", "--subresource=status", "--type=merge", "--patch"];
         self.kubectl(&[kind.as_slice(), &[&patch]].concat());
     }
 
-    /// Whether the API server takes an object as it is, every field of it known.
+    /// Whether the API server accepts an object and knows every field of it.
     pub fn takes(&self, object: &Value) -> Result<String, String> {
         let arguments = ["apply", "--server-side", "--dry-run=server", "--validate=strict", "--filename=-"];
         self.server.kubectl(&arguments, &object.to_string()).map_err(|error| format!("{error:#}"))
     }
 
-    /// Sets the route as a user writes it; a weight that Plimsoll set goes back.
+    /// Replaces the route with the user's version, without weights that Plimsoll set.
     pub fn route(&self) {
         self.kubectl(&["delete", "httproute", "shop", "--ignore-not-found"]);
         self.apply(ROUTE);
@@ -161,7 +161,7 @@ impl Fixture {
         self.stand_in = Some(child);
     }
 
-    /// Whether the Service has its one replica.
+    /// Writes the Service's EndpointSlice: its one replica if `ready`, otherwise none.
     pub async fn endpoints(&self, service: &str, ready: bool) {
         let (address, port) = match service {
             "web" => ("192.0.2.2", self.replicas[0]),
@@ -181,7 +181,7 @@ impl Fixture {
         );
     }
 
-    /// Starts Plimsoll anew, with the standby's weight in the status that it finds.
+    /// Restarts Plimsoll, with this weight of the standby in the last written status.
     pub async fn plimsoll(&self, standby: Option<i64>) {
         self.stop().await;
         if let Some(weight) = standby {
@@ -193,7 +193,7 @@ impl Fixture {
             api.patch_status("web", &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
         }
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["plimsoll_itself", "--exact", "--nocapture"])
+            .args(["plimsoll_child_process", "--exact", "--nocapture"])
             .env("KUBECONFIG", self.server.kubeconfig())
             .env(CONFIG, self.folder.path().join("plimsoll.yaml"))
             .spawn()
@@ -208,27 +208,27 @@ impl Fixture {
         }
     }
 
-    /// What TrafficSynced says.
-    pub async fn said(&self) -> String {
+    /// Status, reason and message of TrafficSynced.
+    pub async fn status(&self) -> String {
         condition(&self.get("scalableservice", "web").await, "TrafficSynced")
     }
 
     pub async fn message(&self) -> String {
-        self.said().await
+        self.status().await
     }
 
     pub async fn wait_for(&self, start: &str, within: Duration) -> Instant {
-        self.wait_until(start, within, |said| said.starts_with(start)).await
+        self.wait_until(start, within, |text| text.starts_with(start)).await
     }
 
     pub async fn wait_for_true(&self, within: Duration) -> Instant {
         self.wait_for("True RouteInSync", within).await
     }
 
-    /// Waits until these weights are said to be in force.
+    /// Waits until the condition reports these weights as in force.
     pub async fn wait_for_weights(&self, weights: &str) {
-        self.wait_until(weights, Duration::from_secs(20), |said| {
-            said.starts_with("True") && said.contains(weights)
+        self.wait_until(weights, Duration::from_secs(20), |text| {
+            text.starts_with("True") && text.contains(weights)
         })
         .await;
     }
@@ -236,32 +236,32 @@ impl Fixture {
     pub async fn wait_until(&self, what: &str, within: Duration, fits: impl Fn(&str) -> bool) -> Instant {
         let begin = Instant::now();
         loop {
-            let said = self.said().await;
-            if fits(&said) {
-                eprintln!("{:>5.1} s until {what}: {said}", begin.elapsed().as_secs_f64());
+            let text = self.status().await;
+            if fits(&text) {
+                eprintln!("{:>5.1} s until {what}: {text}", begin.elapsed().as_secs_f64());
                 return Instant::now();
             }
-            assert!(begin.elapsed() < within, "no {what} within {within:?}: {said}");
+            assert!(begin.elapsed() < within, "no {what} within {within:?}: {text}");
             sleep(Duration::from_millis(100)).await;
         }
     }
 
-    /// When status says that the route's generation is accepted.
+    /// Waits until status accepts this generation of the route, and returns when.
     pub async fn accepted_at(&self, generation: i64, within: Duration) -> Instant {
         let begin = Instant::now();
         loop {
             let route = self.get("httproute", "shop").await;
-            let said =
+            let observed =
                 route.pointer("/status/parents/0/conditions/0/observedGeneration").and_then(Value::as_i64);
-            if said >= Some(generation) {
+            if observed >= Some(generation) {
                 return Instant::now();
             }
-            assert!(begin.elapsed() < within, "nobody accepts the route: {route}");
+            assert!(begin.elapsed() < within, "the route is not accepted: {route}");
             sleep(Duration::from_millis(50)).await;
         }
     }
 
-    /// Who answers so many requests, each on a connection of its own; a status where that is not 200.
+    /// Names of the replicas that answer so many requests, each on a new connection; the status instead if it is not 200.
     pub async fn answers(&self, times: usize) -> Vec<String> {
         let mut answers = Vec::new();
         for _ in 0..times {
@@ -278,15 +278,15 @@ impl Fixture {
     }
 }
 
-/// Lets it end by itself, so that it lets go of its lease.
+/// Ends Plimsoll with SIGTERM, so that it releases its lease.
 fn end(mut child: Child) {
     let pid = rustix::process::Pid::from_raw(child.id().try_into().unwrap()).unwrap();
     let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
     let _ = child.wait();
 }
 
-/// Plimsoll, as a process of its own: this test program once more. Without its variable there is nothing to do.
-pub async fn itself() {
+/// Runs Plimsoll in a child process, which is this test program again. Without the variable it does nothing.
+pub async fn run_child_process() {
     let Some(config) = std::env::var_os(CONFIG) else { return };
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let options = controller::Options {
@@ -305,14 +305,14 @@ impl Drop for Fixture {
             end(child);
         }
         if let Some(mut child) = self.stand_in.take() {
-            // The end of its input is its sign to end, with its HAProxy.
+            // It exits, with its HAProxy, when its standard input ends.
             drop(child.stdin.take());
             let _ = child.wait();
         }
     }
 }
 
-/// Answers every request with its name; its port.
+/// Starts a replica that answers every request with its name; returns its port.
 async fn replica(address: &str, name: &'static str) -> u16 {
     let listener = TcpListener::bind((address, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -355,7 +355,7 @@ spec: {ports: [{port: 80}]}
 ---
 apiVersion: plimsoll.dev/v1alpha1
 kind: ScalableService
-# Frozen: the shares are those that the test puts into its status.
+# Frozen: the shares are those that the test writes to the status.
 metadata: {name: web, namespace: default, annotations: {plimsoll.dev/failover-freeze: the test}}
 spec:
   scaleTargetRef: {kind: Deployment, name: web}

@@ -1,4 +1,4 @@
-//! One HTTP exchange on a connection that is counted out: no retries, no hidden queue.
+//! HTTP exchanges on connections with a fixed number of requests: no retries, no hidden queue.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,12 +20,12 @@ use super::failure::{failure_of, failure_of_io};
 use super::report::Failure;
 use super::tls::Tls;
 
-/// An idle connection is closed after this time, before a server's own limit is likely to.
+/// An idle connection is closed after this time, which is shorter than most servers' own limit.
 const IDLE: Duration = Duration::from_secs(45);
-/// How long the addresses of a name are used.
+/// How long resolved addresses are used.
 const ADDRESSES: Duration = Duration::from_secs(1);
 
-/// Where requests go, with its idle connections.
+/// A target of requests, with its idle connections.
 pub struct Target {
     name: String,
     port: u16,
@@ -82,8 +82,8 @@ impl Target {
         })
     }
 
-    /// One request and its whole answer. On a connection that can carry more, the caller hands
-    /// that back with [`Self::keep`] when the request is accounted for.
+    /// One request and its whole answer. If the connection can carry more, the caller returns it
+    /// with [`Self::keep`] when the request is accounted for.
     pub async fn exchange(&self) -> Result<(u16, Option<Connection>), Failure> {
         let mut connection = match self.idle_connection() {
             Some(connection) => connection,
@@ -95,7 +95,7 @@ impl Target {
         *request.uri_mut() = self.request.uri().clone();
         *request.headers_mut() = self.request.headers().clone();
         if connection.left == 0 {
-            // The server closes first, so that no port of ours waits out TIME_WAIT.
+            // The server closes first, so that no local port stays in TIME_WAIT.
             request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let response = connection.sender.send_request(request).await.map_err(|error| failure_of(&error))?;
@@ -115,7 +115,7 @@ impl Target {
         }
     }
 
-    /// Connections that were opened so far.
+    /// Number of connections opened so far.
     pub fn opened(&self) -> u64 {
         self.opened.load(Ordering::Relaxed)
     }
@@ -176,7 +176,7 @@ async fn speak(
 ) -> Result<SendRequest<Empty<Bytes>>, Failure> {
     let (sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| failure_of(&error))?;
-    // Its end reaches the request that is on it; there is nothing more to report here.
+    // An error of the connection is reported by its request.
     tokio::spawn(connection);
     Ok(sender)
 }

@@ -1,4 +1,4 @@
-//! What an error of a connection counts as in the report.
+//! Maps connection errors to the failures of the report.
 
 use std::error::Error as _;
 use std::io::{Error as IoError, ErrorKind};

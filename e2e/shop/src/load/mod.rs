@@ -1,5 +1,5 @@
-//! `load`: an open-loop load generator. Requests start when the plan says, whatever became of
-//! the ones before; latency counts from that moment; nothing is retried or left out.
+//! `load`: an open-loop load generator. Requests start at the planned moments, independent of the
+//! results of earlier ones; latency counts from that moment; nothing is retried or omitted.
 
 mod client;
 mod failure;
@@ -28,10 +28,10 @@ use self::shape::Plan;
 use self::tls::Tls;
 use self::trace::Replay;
 
-/// Requests are started in bursts of at most this many, so that answers are read in between.
+/// Requests start in bursts of at most this size, so that answers are read in between.
 const BURST: u32 = 64;
 
-/// Runs the plan to its end or the stop, writes a line each second and the summary.
+/// Runs the plan to its end or until stopped; writes a line each second and the summary.
 pub async fn run(args: LoadArgs, stop: Stop) -> anyhow::Result<()> {
     let plan = plan(&args)?;
     allow_files(u64::from(args.max_in_flight) * 2 + 64);
@@ -55,7 +55,7 @@ fn plan(args: &LoadArgs) -> anyhow::Result<Plan> {
     }
 }
 
-/// What the tasks of one run share.
+/// Shared by the tasks of a run.
 struct Run {
     targets: Vec<Target>,
     report: Mutex<Report>,
@@ -67,7 +67,7 @@ impl Run {
         self.report.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One request that is due at `due`, on the target whose turn it is.
+    /// Sends a request that is due at `due`, to the targets in turn.
     async fn request(self: Arc<Self>, turn: usize, due: Instant) {
         let Some(target) = self.targets.get(turn % self.targets.len()) else { return };
         let (outcome, connection) = match timeout_at(due + self.timeout, target.exchange()).await {
@@ -168,7 +168,7 @@ fn write_line(value: &impl Serialize) -> anyhow::Result<()> {
     let mut output = std::io::stdout().lock();
     serde_json::to_writer(&mut output, value)?;
     writeln!(output)?;
-    output.flush().context("the report cannot be written")
+    output.flush().context("cannot write the report")
 }
 
 /// Raises the soft limit of open files as far as needed and allowed.
@@ -176,7 +176,7 @@ fn allow_files(needed: u64) {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let wanted = maximum.map_or(needed, |maximum| needed.min(maximum));
     if current.is_some_and(|current| current < wanted) {
-        // If this fails, requests that find no descriptor are accounted as `client_resources`.
+        // If this fails, requests without a free descriptor count as `client_resources`.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
     }
 }

@@ -1,4 +1,4 @@
-//! The account of a run: every request that was due ends in exactly one place.
+//! The report of a run: every due request counts in exactly one outcome.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,9 +12,9 @@ use serde::Serialize;
 pub enum Failure {
     /// No whole answer in time.
     Timeout,
-    /// Nobody listens.
+    /// The connection was refused.
     Refused,
-    /// No route, or the network said no.
+    /// No route, or the network rejected it.
     Unreachable,
     /// The peer reset the connection.
     Reset,
@@ -22,9 +22,9 @@ pub enum Failure {
     Closed,
     /// The answer is not HTTP.
     Malformed,
-    /// The server's certificate is not one to trust, or it does not speak TLS.
+    /// The server's certificate is not trusted, or the server does not speak TLS.
     Tls,
-    /// The name of the target was not found.
+    /// The target's name was not resolved.
     Dns,
     /// Not started: too many requests were in flight.
     ClientLimit,
@@ -33,7 +33,7 @@ pub enum Failure {
     Other,
 }
 
-/// How a request ended.
+/// Result of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Answered(u16),
@@ -48,7 +48,7 @@ struct Counts {
     transport_errors: u64,
     late: u64,
     first_ok: Option<SystemTime>,
-    /// Microseconds of good answers and of timeouts. Other errors are fast for a bad reason.
+    /// Microseconds of good answers and of timeouts. The latency of other errors has no meaning.
     latencies: Histogram<u64>,
 }
 
@@ -92,7 +92,7 @@ impl Counts {
 pub struct Line {
     /// Seconds since the start, at the end of this second.
     pub t: u64,
-    /// Requests that the plan has in this second.
+    /// Requests planned in this second.
     pub offered: f64,
     /// Requests that became due in this second.
     pub sent: u64,
@@ -100,7 +100,7 @@ pub struct Line {
     pub http_errors: u64,
     pub transport_errors: u64,
     pub late: u64,
-    /// When the first good answer of this second was complete, in seconds since 1970.
+    /// Unix time of the end of this second's first good answer.
     pub first_ok: Option<f64>,
     /// Seconds.
     pub p50: Option<f64>,
@@ -113,7 +113,7 @@ pub struct Line {
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
     pub duration_seconds: f64,
-    /// Requests that the plan has up to the end.
+    /// Requests planned up to the end.
     pub offered: f64,
     /// Connections that were opened.
     pub connections: u64,
@@ -124,9 +124,9 @@ pub struct Summary {
     pub transport_errors: u64,
     pub codes: BTreeMap<u16, u64>,
     pub failures: BTreeMap<Failure, u64>,
-    /// When the first good answer was complete, in seconds since 1970.
+    /// Unix time of the end of the first good answer.
     pub first_ok: Option<f64>,
-    /// When the last request that got none ended, in seconds since 1970.
+    /// Unix time of the end of the last request without a good answer.
     pub last_bad: Option<f64>,
     pub late: u64,
     pub late_share: f64,
@@ -136,8 +136,8 @@ pub struct Summary {
     pub p99: Option<f64>,
     pub p999: Option<f64>,
     pub max: Option<f64>,
-    /// Longest delay between the moment a request was due and its start: the generator's own
-    /// lateness, which is part of the latencies. Large values mean that this machine is short.
+    /// Longest delay between the due time of a request and its start: the generator's own lag,
+    /// which is part of the latencies. Large values mean that this machine is overloaded.
     pub max_lag_seconds: f64,
 }
 
@@ -194,7 +194,7 @@ impl Report {
         self.in_flight
     }
 
-    /// The line of the second that ends now; the next one begins.
+    /// The line of the second that ends now; begins the next one.
     pub fn line(&mut self, t: u64, offered: f64) -> Line {
         let second = &self.second;
         let line = Line {
@@ -249,7 +249,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_request_ends_in_one_place() {
+    fn every_request_has_exactly_one_outcome() {
         let mut report = Report::new(Duration::from_millis(250)).expect("bounds");
         let millis = Duration::from_millis;
         let ended = [
@@ -277,7 +277,7 @@ mod tests {
         assert_eq!(summary.codes, BTreeMap::from([(200, 2), (204, 1), (503, 1)]));
         assert_eq!(summary.failures, BTreeMap::from([(Failure::Timeout, 1), (Failure::Refused, 1)]));
         assert_eq!((summary.late, summary.max_lag_seconds), (4, 0.003));
-        assert!(summary.first_ok.expect("some") < first, "of this second, not of the whole");
+        assert!(summary.first_ok.expect("some") < first, "of this second, not of the whole run");
         assert!(summary.first_ok.expect("some") <= summary.last_bad.expect("some"), "{summary:?}");
         // Fast errors are not among 20, 30, 251 and 2000 ms.
         assert!((summary.p50.expect("some") - 0.030).abs() < 1e-4, "{:?}", summary.p50);
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_has_no_percentile() {
+    fn without_requests_there_is_no_percentile() {
         let summary = Report::new(Duration::from_millis(1)).expect("bounds").summary(Duration::ZERO, 0.0, 0);
         assert_eq!((summary.p50, summary.max, summary.late_share), (None, None, 0.0));
     }

@@ -1,4 +1,4 @@
-//! The planned rate over time, and the moments at which requests start.
+//! The planned rate over time, and the start times of requests.
 //!
 //! Arrivals follow the integral of the rate exactly, for any ramp: the k-th request starts
 //! where the integral reaches k (uniform), or a sum of k exponential gaps (a Poisson process
@@ -13,7 +13,7 @@ use crate::duration;
 /// Highest rate that is accepted, in requests/s.
 const HIGHEST_RATE: f64 = 1e6;
 
-/// A time in which the rate goes evenly from one value to another.
+/// A period in which the rate changes linearly from one value to another.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Segment {
     /// Requests/s at its begin.
@@ -28,13 +28,13 @@ impl Segment {
         (self.from + self.to) / 2.0 * self.seconds
     }
 
-    /// Requests within the first `seconds` of it.
+    /// Requests within the first `seconds` of the segment.
     fn requests_until(&self, seconds: f64) -> f64 {
         let at = self.from + (self.to - self.from) * seconds / self.seconds;
         (self.from + at) / 2.0 * seconds
     }
 
-    /// When so many requests have started; the inverse of [`Self::requests_until`].
+    /// Seconds until this number of requests have started; the inverse of [`Self::requests_until`].
     fn seconds_until(&self, requests: f64) -> f64 {
         let slope = (self.to - self.from) / self.seconds;
         let root = (self.from * self.from + 2.0 * slope * requests).max(0.0).sqrt();
@@ -58,7 +58,7 @@ impl Plan {
         self.0.iter().map(|segment| segment.seconds).sum()
     }
 
-    /// Requests planned until so many seconds after the start.
+    /// Requests planned until this time after the start, in seconds.
     pub fn requests_until(&self, seconds: f64) -> f64 {
         let mut begin = 0.0;
         let mut requests = 0.0;
@@ -72,7 +72,7 @@ impl Plan {
         requests
     }
 
-    /// The moments at which requests start, in seconds after the start.
+    /// Start times of the requests, in seconds after the start of the run.
     pub fn arrivals(&self, spacing: Spacing, seed: u64) -> Arrivals {
         Arrivals {
             segments: self.0.clone().into_iter(),
@@ -102,11 +102,11 @@ fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
-/// The moments at which requests start, in ascending order.
+/// Start times of the requests, in ascending order.
 pub struct Arrivals {
     segments: std::vec::IntoIter<Segment>,
     current: Option<Segment>,
-    /// Of the current segment, in seconds after the start.
+    /// Begin of the current segment, in seconds after the start.
     begin: f64,
     /// Requests planned before the current segment.
     before: f64,
@@ -130,7 +130,7 @@ impl Iterator for Arrivals {
                 None => *self.current.insert(self.segments.next()?),
             };
             let within = self.next - self.before;
-            // A hair of tolerance, or rounding would drop the last request of a uniform plan.
+            // With some tolerance: otherwise rounding would drop the last request of a uniform plan.
             if within <= segment.requests() + 1e-9 {
                 return Some(self.begin + segment.seconds_until(within.max(0.0)));
             }
@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shape_is_read() {
+    fn a_shape_is_parsed() {
         let plan = Plan::parse("20@30s, 20..400@1m,400@20s,0@500ms").expect("valid");
         let wanted = [(20.0, 20.0, 30.0), (20.0, 400.0, 60.0), (400.0, 400.0, 20.0), (0.0, 0.0, 0.5)];
         let wanted: Vec<_> =
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_shape_says_which_part_and_what_is_allowed() {
+    fn the_error_of_a_bad_shape_has_the_part_and_the_allowed_form() {
         for (text, wanted) in [
             ("", "RATE@DURATION"),
             ("20", "\"20\" has no duration"),

@@ -30,7 +30,7 @@ async fn run_quietly(flags: &str, stop: &Stop) -> (Summary, Vec<report::Line>) {
     (summary, lines)
 }
 
-/// A server that treats the n-th connection (from 1) as `answer` does. Returns its URL and the
+/// Starts a server that handles the n-th connection (from 1) by `answer`. Returns its URL and the
 /// number of connections.
 async fn server<F>(answer: impl Fn(u64, TcpStream) -> F + Send + 'static) -> (String, Arc<AtomicU64>)
 where
@@ -82,7 +82,7 @@ fn assert_complete(summary: &Summary, lines: &[report::Line]) {
 async fn requests_on_reset_connections_are_accounted() {
     let (url, connections) = server(|number, mut stream| async move {
         if number.is_multiple_of(3) {
-            // The request must have come as a whole: a reset before is a refused connection, or a broken pipe.
+            // Only after the whole request: an earlier reset is a refused connection, or a broken pipe.
             let mut buffer = [0; 4096];
             let _ = stream.read(&mut buffer).await;
             stream.set_zero_linger().expect("linger");
@@ -100,22 +100,22 @@ async fn requests_on_reset_connections_are_accounted() {
 }
 
 #[tokio::test]
-async fn connections_are_used_as_often_as_told() {
+async fn connections_carry_the_configured_number_of_requests() {
     let (url, connections) = server(|_, stream| answer_all(stream, Duration::ZERO, OK)).await;
     let flags = format!("--target {url} --shape 100@2s --arrivals uniform --requests-per-connection 50");
     let (summary, lines) = run_quietly(&flags, &Stop::by_hand().1).await;
     assert_complete(&summary, &lines);
     assert_eq!((summary.sent, summary.ok), (200, 200));
     assert_eq!(summary.connections, connections.load(Ordering::Relaxed));
-    // Four, and a few more if this machine is so busy that answers overlap.
+    // Four, and a few more if answers overlap on a busy machine.
     let connections = connections.load(Ordering::Relaxed);
     assert!((4..=12).contains(&connections), "{connections}");
     assert_eq!(lines.iter().map(|line| line.offered).collect::<Vec<_>>()[..2], [100.0, 100.0]);
 }
 
 #[tokio::test]
-async fn a_stalled_server_makes_the_requests_behind_it_late_too() {
-    // One connection's time is all it has: 10 requests of 100 ms each are due within 100 ms.
+async fn a_stalled_server_also_delays_the_requests_behind_it() {
+    // It serves one connection at a time: 10 requests of 100 ms each are due within 100 ms.
     let free = Arc::new(tokio::sync::Mutex::new(()));
     let (url, _) = server(move |_, stream| {
         let free = Arc::clone(&free);
@@ -136,7 +136,7 @@ async fn a_stalled_server_makes_the_requests_behind_it_late_too() {
 }
 
 #[tokio::test]
-async fn every_kind_of_end_has_its_name() {
+async fn every_kind_of_failure_is_reported() {
     let (hung, _) = server(|_, stream| answer_all(stream, Duration::from_secs(60), OK)).await;
     let (closing, _) = server(|_, mut stream| async move {
         let _ = stream.read(&mut [0; 1_024]).await;
@@ -162,14 +162,14 @@ async fn every_kind_of_end_has_its_name() {
     assert_eq!(failures[&Failure::Refused], 10, "{failures:?}");
     assert_eq!(failures[&Failure::Malformed], 10, "{failures:?}");
     assert_eq!(failures[&Failure::Closed], 20, "{failures:?}");
-    // Without a resolver a name takes its time: then its requests time out.
+    // Without a resolver the lookup may take so long that the request times out.
     let dns = failures.get(&Failure::Dns).copied().unwrap_or(0);
     assert_eq!(failures[&Failure::Timeout] + dns, 20, "{failures:?}");
     assert_eq!(summary.late, 70);
 }
 
 #[tokio::test]
-async fn what_is_beyond_the_limit_is_an_error_and_a_stop_ends_early() {
+async fn requests_beyond_the_limit_are_errors_and_a_stop_ends_the_run_early() {
     let (hung, _) = server(|_, stream| answer_all(stream, Duration::from_secs(60), OK)).await;
     let (stop, stopped) = Stop::by_hand();
     tokio::spawn(async move {

@@ -1,5 +1,5 @@
-//! TLS of the load generator: one authority is trusted, and no session is resumed, so that each connection sees the
-//! certificate that is served now.
+//! TLS of the load generator: one authority is trusted, and sessions are not resumed, so that each connection gets the
+//! present certificate.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use super::failure::failure_of_io;
 use super::report::Failure;
 
-/// Makes a connection secure.
+/// TLS client settings.
 #[derive(Clone)]
 pub struct Tls {
     connector: TlsConnector,
@@ -24,11 +24,11 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Trusts the authority in the PEM file; `server_name` is asked for instead of the target's host.
+    /// Trusts the authority in the PEM file; expects `server_name` instead of the target's host.
     pub fn new(ca: &Path, server_name: Option<&str>) -> anyhow::Result<Self> {
         let mut roots = RootCertStore::empty();
         for certificate in
-            CertificateDer::pem_file_iter(ca).with_context(|| format!("{} cannot be read", ca.display()))?
+            CertificateDer::pem_file_iter(ca).with_context(|| format!("cannot read {}", ca.display()))?
         {
             roots.add(certificate?)?;
         }
@@ -39,7 +39,7 @@ impl Tls {
         Ok(Self { connector, server_name: server_name.map(str::to_owned) })
     }
 
-    /// The handshake, with a certificate for the wanted name, or for `host`.
+    /// Does the handshake; the certificate must be for the expected name, or for `host`.
     pub async fn handshake(&self, host: &str, stream: TcpStream) -> Result<TlsStream<TcpStream>, Failure> {
         let name = self.server_name.as_deref().unwrap_or(host).to_owned();
         let name = ServerName::try_from(name).map_err(|_| Failure::Tls)?;

@@ -12,16 +12,16 @@ use super::shape::{Plan, Segment};
 pub struct Replay {
     /// Seconds of the trace in one second.
     pub speedup: f64,
-    /// Requests/s to which the highest value of the replayed part is scaled.
+    /// Requests/s for the highest value of the replayed part.
     pub peak: f64,
-    /// Where to begin, in the trace's time after its first sample.
+    /// Begin of the replayed part, in the trace's time after its first sample.
     pub start: Duration,
-    /// How much of it, in the trace's time; to the end if `None`.
+    /// Length of the replayed part, in the trace's time; to the end if `None`.
     pub duration: Option<Duration>,
 }
 
-/// Reads a file into a plan. Each value holds until the next sample; the last one as long as
-/// the one before it.
+/// Reads a file into a plan. Each value is valid until the next sample; the last one for as long
+/// as the one before it.
 pub fn load(path: &Path, replay: Replay) -> anyhow::Result<Plan> {
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path).with_context(|| format!("{name} cannot be read"))?;
@@ -101,19 +101,19 @@ mod tests {
     }
 
     #[test]
-    fn values_hold_until_the_next_and_scale_to_the_peak() {
+    fn values_are_valid_until_the_next_and_scale_to_the_peak() {
         let plan = plan("t.csv", TRACE, replay(0, None)).expect("valid");
         assert_eq!(rates(&plan), [(100.0, 1.0), (400.0, 1.0), (200.0, 1.0), (50.0, 1.0)]);
     }
 
     #[test]
-    fn a_part_of_it_begins_and_ends_within_samples() {
+    fn a_part_may_begin_and_end_between_samples() {
         let plan = plan("t.csv", TRACE, replay(90, Some(60))).expect("valid");
         assert_eq!(rates(&plan), [(400.0, 0.5), (200.0, 0.5)]);
     }
 
     #[test]
-    fn bad_lines_are_named() {
+    fn errors_have_the_bad_line() {
         for (text, wanted) in [
             ("time_s,value\n0,1\n1;2\n", "t.csv, line 3: found \"1;2\""),
             ("0,1\nx,2\n", "line 2: found \"x,2\""),

@@ -1,5 +1,5 @@
-//! `proxy`: stands before a Prometheus and makes it unreachable on demand. Otherwise it passes
-//! requests and answers on as they are (uncompressed).
+//! `proxy`: makes a Prometheus behind it unreachable on demand. Otherwise it forwards requests
+//! and answers unchanged (uncompressed).
 
 #[cfg(test)]
 mod tests;
@@ -31,7 +31,7 @@ use crate::args::ProxyArgs;
 use crate::http::{self, HttpClient};
 use crate::signal::Stop;
 
-/// Longest body of a request: Prometheus itself takes 10 MiB of form.
+/// Longest body of a request: Prometheus itself accepts forms of 10 MiB.
 const LONGEST_REQUEST: usize = 16 << 20;
 
 pub async fn run(args: ProxyArgs, stop: Stop) -> anyhow::Result<()> {
@@ -50,7 +50,7 @@ struct Proxy {
     fault: watch::Sender<Fault>,
 }
 
-/// The document of the switch.
+/// The JSON document of the control endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Fault {
@@ -60,14 +60,14 @@ struct Fault {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Mode {
-    /// Every request is passed on.
+    /// Every request is forwarded.
     #[default]
     None,
     /// The connection is closed without an answer.
     Down,
 }
 
-/// The connection is to be closed without an answer.
+/// Closes the connection without an answer.
 #[derive(Debug)]
 struct Unanswered;
 
@@ -84,8 +84,8 @@ async fn accept(listener: TcpListener, proxy: Arc<Proxy>) -> anyhow::Result<()> 
         match listener.accept().await {
             Ok((stream, _)) => drop(tokio::spawn(connection(stream, Arc::clone(&proxy)))),
             Err(error) => {
-                // Out of descriptors, most likely: others are about to be closed.
-                eprintln!("a connection was not accepted: {error}");
+                // Most likely out of descriptors: others will be closed soon.
+                eprintln!("cannot accept a connection: {error}");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
@@ -98,7 +98,7 @@ async fn connection(stream: TcpStream, proxy: Arc<Proxy>) {
         let proxy = Arc::clone(&proxy);
         async move { proxy.handle(request).await }
     });
-    // It ends with an error when the client is gone or the fault says so: nothing to report.
+    // An error is expected: the client has closed the connection, or the fault does.
     let _ =
         http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await;
 }
@@ -129,7 +129,7 @@ impl Proxy {
 
     async fn handle(&self, request: Request<Incoming>) -> Result<Response, Unanswered> {
         let (parts, body) = request.into_parts();
-        // Read even if no answer follows: a close with bytes unread would reset the connection.
+        // Read even if no answer follows: a close with unread bytes would reset the connection.
         let body = Limited::new(body, LONGEST_REQUEST).collect().await;
         if self.fault().mode == Mode::Down {
             return Err(Unanswered);
@@ -161,7 +161,7 @@ impl Proxy {
     }
 }
 
-/// The headers that are meant for the other end, and not for this hop.
+/// The end-to-end headers, without the hop-by-hop ones.
 fn end_to_end(headers: &HeaderMap) -> HeaderMap {
     let mut headers = headers.clone();
     for name in [CONNECTION, TRANSFER_ENCODING, UPGRADE] {

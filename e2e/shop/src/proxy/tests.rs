@@ -8,8 +8,8 @@ use super::*;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// A server that answers every request with what arrived of it. The status and the headers are
-/// ones that the proxy would not make up itself.
+/// A server that answers every request with its content, and with a status and headers that the
+/// proxy itself does not use.
 async fn upstream() -> Uri {
     let echo = |method: Method, uri: Uri, headers: HeaderMap, body: String| async move {
         let arrived: Vec<_> = headers
@@ -68,7 +68,7 @@ impl Running {
         self.send(Request::post(http::join(&self.url, path)?).header(CONTENT_TYPE, FORM), form).await
     }
 
-    /// The status and the body that the switch answers.
+    /// Status and body of the control endpoint's answer.
     async fn switch(&self, method: &str, body: &str) -> (StatusCode, String) {
         let uri = http::join(&self.control, "/-/fault").expect("url");
         let answer = self.send(Request::builder().method(method).uri(uri), body).await.expect("an answer");
@@ -81,7 +81,7 @@ fn arrived(answer: &Response<Bytes>) -> Value {
 }
 
 #[tokio::test]
-async fn without_a_fault_requests_and_answers_pass_as_they_are() {
+async fn without_a_fault_requests_and_answers_are_forwarded_unchanged() {
     let proxy = start(upstream().await).await;
     let host = proxy.upstream.authority().expect("an authority").as_str();
 
@@ -96,7 +96,7 @@ async fn without_a_fault_requests_and_answers_pass_as_they_are() {
     assert_eq!(arrived(&answer), wanted);
     assert_eq!(answer.status(), StatusCode::IM_A_TEAPOT);
     assert_eq!(answer.headers().get("x-upstream"), Some(&HeaderValue::from_static("kept")));
-    assert_eq!(answer.headers().get("keep-alive"), None, "a header of the hop behind the proxy");
+    assert_eq!(answer.headers().get("keep-alive"), None, "a hop-by-hop header");
 
     let form = "query=sum(up)&time=42";
     let answer = proxy.post("/api/v1/query", form).await.expect("an answer");
@@ -109,7 +109,7 @@ async fn without_a_fault_requests_and_answers_pass_as_they_are() {
 #[tokio::test]
 async fn down_closes_the_connection_without_an_answer() {
     let proxy = start(upstream().await).await;
-    // The connection from before the fault is closed as a fresh one is.
+    // A connection from before the fault is closed like a fresh one.
     proxy.get("/api/v1/query?query=up").await.expect("an answer");
     assert_eq!(proxy.switch("POST", r#"{"mode": "down"}"#).await.0, StatusCode::OK);
     for result in [
@@ -126,7 +126,7 @@ async fn down_closes_the_connection_without_an_answer() {
 }
 
 #[tokio::test]
-async fn the_switch_shows_its_document_and_refuses_a_wrong_one() {
+async fn the_control_endpoint_shows_its_document_and_refuses_an_invalid_one() {
     let proxy = start(upstream().await).await;
     let shown = |mode: &str| (StatusCode::OK, format!("{{\"mode\":\"{mode}\"}}"));
     assert_eq!(proxy.switch("GET", "").await, shown("none"));
@@ -146,7 +146,7 @@ async fn the_switch_shows_its_document_and_refuses_a_wrong_one() {
 }
 
 #[tokio::test]
-async fn a_prometheus_that_is_not_there_is_told() {
+async fn an_unreachable_prometheus_is_reported() {
     let proxy = start("http://127.0.0.1:1".parse().expect("url")).await;
     let answer = proxy.get("/").await.expect("an answer");
     assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);

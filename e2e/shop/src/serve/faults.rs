@@ -1,4 +1,4 @@
-//! The switches that make the service fail on purpose.
+//! Fault injection: switches that make the service fail.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,22 +11,22 @@ const MOST_MEMORY_MIB: u32 = 16_384;
 /// Longest life of a fault, in seconds: a day.
 const LONGEST_TTL: f64 = 86_400.0;
 
-/// What is wrong with the service. The default is nothing.
+/// Injected faults. The default is none.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Fault {
     /// Factor on the service time, above 0 and at most 1000.
     pub slow: f64,
-    /// Share of the requests that fail with 500 after their work, 0 to 1.
+    /// Share of the requests that are answered with 500 after their work, 0 to 1.
     pub errors: f64,
-    /// Memory that is held besides, in MiB.
+    /// Additional memory, in MiB.
     #[serde(rename = "memoryMiB")]
     pub memory_mib: u32,
-    /// Requests keep their worker and are not answered while this holds. Probes still are.
+    /// Requests keep their worker and are not answered. Probes still are.
     pub hang: bool,
     /// `/readyz` answers 503; requests are served.
     pub unready: bool,
-    /// After so many seconds all switches are off again; without it they stay.
+    /// Seconds after which all switches are off again; without it they stay on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl_seconds: Option<f64>,
 }
@@ -38,7 +38,7 @@ impl Default for Fault {
 }
 
 impl Fault {
-    /// Reads and checks a JSON document. Fields that are not given are off.
+    /// Reads and checks a JSON document. Missing fields are off.
     pub fn parse(json: &[u8]) -> Result<Self, String> {
         let fault: Self =
             serde_json::from_slice(json).map_err(|error| format!("the fault is not valid: {error}"))?;
@@ -60,7 +60,7 @@ impl Fault {
     }
 }
 
-/// The fault that holds now.
+/// The present fault.
 pub struct Faults {
     current: watch::Sender<Fault>,
     ballast: Mutex<Vec<u8>>,
@@ -75,9 +75,9 @@ impl Faults {
         self.current.borrow().clone()
     }
 
-    /// Replaces all switches, and takes them back after the fault's time to live.
+    /// Replaces all switches, and resets them after the fault's time to live.
     pub fn set(self: &Arc<Self>, fault: Fault) {
-        // Written to, so that the memory is resident and not only promised.
+        // Written to, so that the memory is resident and not only reserved.
         let ballast = vec![0x5a_u8; fault.memory_mib as usize * (1 << 20)];
         *self.ballast.lock().unwrap_or_else(PoisonError::into_inner) = ballast;
         let ttl = fault.ttl_seconds.map(Duration::from_secs_f64);
@@ -92,7 +92,7 @@ impl Faults {
         });
     }
 
-    /// Returns when the service does not hang (any more).
+    /// Waits until the service does not hang.
     pub async fn released(&self) {
         // The sender lives as long as `self`, so this cannot fail.
         let _ = self.current.subscribe().wait_for(|fault| !fault.hang).await;
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_document_is_read_and_checked() {
+    fn a_document_is_parsed_and_checked() {
         let text = br#"{"slow": 3.0, "errors": 0.2, "memoryMiB": 50, "hang": false, "unready": true, "ttlSeconds": 60}"#;
         let fault = Fault::parse(text).expect("valid");
         assert_eq!((fault.slow, fault.errors, fault.memory_mib), (3.0, 0.2, 50));
@@ -127,7 +127,7 @@ mod tests {
     async fn a_fault_ends_with_its_time_to_live() {
         let faults = Faults::new();
         faults.set(Fault { hang: true, ttl_seconds: Some(10.0), ..Fault::default() });
-        // A later fault is not ended by the time to live of the one before.
+        // The time to live of an earlier fault does not end a later one.
         tokio::time::sleep(Duration::from_secs(5)).await;
         faults.set(Fault { hang: true, ttl_seconds: Some(10.0), ..Fault::default() });
         tokio::time::sleep(Duration::from_secs(9)).await;
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn memory_is_held_and_given_back() {
+    async fn memory_is_allocated_and_freed() {
         let faults = Faults::new();
         faults.set(Fault { memory_mib: 3, ..Fault::default() });
         assert_eq!(faults.ballast.lock().expect("lock").len(), 3 << 20);

@@ -1,5 +1,5 @@
-//! What the service says about itself. Every series exists from the first scrape on, so
-//! that a rate of errors is 0, and not empty, while there are none.
+//! Metrics of the service. Every series exists from the first scrape on, so that an error
+//! rate is 0 instead of empty while there are no errors.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,11 +14,11 @@ use crate::exposition::{self, Page};
 
 use super::physics::Physics;
 
-/// How a request ended: the closed set of the label `code`.
+/// Result of a request: the closed set of values of the label `code`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
     Served = 200,
-    /// A header that makes no sense.
+    /// An invalid header.
     Refused = 400,
     /// The client closed the connection before there was an answer.
     Abandoned = 499,
@@ -35,7 +35,7 @@ pub struct Metrics {
     ended: By<u16, Counter>,
     durations: Histogram,
     in_flight: Gauge,
-    /// When the first request came, in seconds since 1970, 0 before: straight, and through a balancer.
+    /// Unix time of the first request, 0 before: direct, and through a balancer.
     first: By<bool, Gauge<f64, AtomicU64>>,
 }
 
@@ -55,17 +55,17 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Counts a request in; the result must be told how it ended.
+    /// Begins a request; the caller ends the result with its outcome.
     pub fn begin(self: &Arc<Self>) -> InFlight {
         self.in_flight.inc();
         InFlight { metrics: Arc::clone(self), begun: Instant::now(), ended: Ended::Abandoned }
     }
 
-    /// Notes when a request came, if it is the first of its way.
-    pub fn came(&self, forwarded: bool) {
+    /// Records the time of a request, if it is the first of its kind: direct or forwarded.
+    pub fn record_first(&self, forwarded: bool) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let first = self.first.get_or_create(&[("forwarded", forwarded)]);
-        // Only the first one takes the place of 0, whose bits are 0 too.
+        // Only the first one replaces 0, whose bits are 0 too.
         let _ = first.inner().compare_exchange(0, now.to_bits(), Ordering::Relaxed, Ordering::Relaxed);
     }
 
@@ -75,23 +75,23 @@ impl Metrics {
 
     pub fn page(&self, physics: &Physics) -> Page {
         let mut shown = Registry::default();
-        let help = "Requests by the code of their answer (499: client gone)";
+        let help = "Requests by status code (499: closed by the client)";
         shown.register("http_requests", help, self.ended.clone());
-        let help = "Time from request to answer, of all requests but those that were turned away (400, 503)";
+        let help = "Time from request to answer, except of rejected requests (400, 503)";
         shown.register("http_request_duration_seconds", help, self.durations.clone());
-        let help = "Requests that wait for a worker or are worked on";
+        let help = "Requests that wait for a worker or are being served";
         shown.register("http_requests_in_flight", help, self.in_flight.clone());
         let help = "Requests that wait for a worker";
         shown.register("http_queue_length", help, ConstGauge::new(physics.waiting()));
-        let help = "Requests that can be worked on at once";
+        let help = "Requests that can be served at the same time";
         shown.register("shop_workers", help, ConstGauge::new(physics.workers()));
-        let help = "When the first request came, since 1970; 0 before. Forwarded: by a balancer";
+        let help = "Unix time of the first request; 0 before. Forwarded: by a balancer";
         shown.register("shop_first_request_timestamp_seconds", help, self.first.clone());
         exposition::page(shown)
     }
 }
 
-/// A request that is being served. Dropped without an end, its client has gone.
+/// A request that is being served. If it is dropped without an end, the client has closed the connection.
 pub struct InFlight {
     metrics: Arc<Metrics>,
     begun: Instant,
@@ -108,8 +108,8 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.metrics.in_flight.dec();
         self.metrics.ended.get_or_create(&[("code", self.ended as u16)]).inc();
-        // An answer that costs no work is fast: timed, it would make an overloaded service look
-        // healthy. One whose client gave up is timed, or the slowest would be missing.
+        // Rejections are fast: their times would make an overloaded service look healthy. Requests
+        // that the client aborted are observed, because otherwise the slowest would be missing.
         if !matches!(self.ended, Ended::Refused | Ended::Rejected) {
             self.metrics.durations.observe(self.begun.elapsed().as_secs_f64());
         }
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn every_code_is_there_before_the_first_request() {
+    async fn every_code_is_exported_before_the_first_request() {
         let (_, page) = Metrics::default().page(&physics());
         for code in [200, 400, 499, 500, 503] {
             let wanted = format!("http_requests_total{{code=\"{code}\"}} 0\n");
@@ -142,9 +142,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn requests_are_counted_and_timed_once() {
         let metrics = Arc::new(Metrics::default());
-        metrics.came(true);
+        metrics.record_first(true);
         let (_, first) = metrics.page(&physics());
-        metrics.came(true);
+        metrics.record_first(true);
         let (served, abandoned, rejected) = (metrics.begin(), metrics.begin(), metrics.begin());
         assert_eq!(metrics.in_flight(), 3);
         rejected.end(Ended::Rejected);

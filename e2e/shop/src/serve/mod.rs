@@ -1,4 +1,4 @@
-//! `serve`: an HTTP service with honest physics, probes, metrics and fault switches.
+//! `serve`: an HTTP service with a known capacity, probes, metrics and fault switches.
 
 mod faults;
 mod metrics;
@@ -34,7 +34,7 @@ const COST_HEADER: &str = "x-shop-cost";
 /// Names the pod that answers.
 const POD_HEADER: &str = "x-shop-pod";
 
-/// Serves until the stop, drains, and returns when nothing is in flight.
+/// Serves until stopped, drains, and returns when no request is in flight.
 pub async fn run(args: ServeArgs, stop: Stop) -> anyhow::Result<()> {
     let listener = http::listen(args.listen).await?;
     run_on(listener, args, stop).await
@@ -47,7 +47,7 @@ struct Shop {
     ready_at: Instant,
     draining: AtomicBool,
     downstream: Option<Downstream>,
-    /// As the kubelet names the host of a pod.
+    /// Name of the pod, which is the host name in its containers.
     pod: String,
 }
 
@@ -125,7 +125,7 @@ async fn set_fault(State(shop): State<Arc<Shop>>, body: Bytes) -> Response {
 
 async fn work(State(shop): State<Arc<Shop>>, headers: HeaderMap) -> Response {
     let request = shop.metrics.begin();
-    shop.metrics.came(headers.contains_key("x-forwarded-for"));
+    shop.metrics.record_first(headers.contains_key("x-forwarded-for"));
     let (ended, text) = shop.answer(&headers).await;
     request.end(ended);
     let status = StatusCode::from_u16(ended as u16).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -134,7 +134,7 @@ async fn work(State(shop): State<Arc<Shop>>, headers: HeaderMap) -> Response {
         response.headers_mut().insert(POD_HEADER, pod);
     }
     if shop.draining.load(Ordering::Relaxed) {
-        // A client that reuses connections learns before the end that this one has no future.
+        // Lets a client that reuses connections open another one before this one is closed.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
@@ -190,7 +190,7 @@ impl Shop {
             Ok(worker) => worker,
             Err(QueueFull) => return (Ended::Rejected, "the queue is full".to_owned()),
         };
-        // On a task of its own: a worker that has begun finishes, even if its client goes away.
+        // In a separate task: a worker finishes its request even if the client closes the connection.
         match tokio::spawn(Arc::clone(self).perform(worker, cost)).await {
             Ok(answer) => answer,
             Err(error) => (Ended::Failed, error.to_string()),

@@ -1,5 +1,5 @@
-//! How a request is served: a fixed number of workers, a bounded first-come-first-served
-//! queue, and a service time. Nothing here knows HTTP.
+//! The model of the service: a fixed number of workers, a bounded first-come-first-served
+//! queue, and a service time, independent of HTTP.
 //!
 //! With N workers and a mean service time s the capacity is N/s requests a second, whatever
 //! the resolution of timers: a worker that finds a request waiting starts it at the moment
@@ -16,11 +16,11 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-/// What the service is made of.
+/// Parameters of the service.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
     pub workers: u32,
-    /// Requests that may wait; one more is refused.
+    /// Most waiting requests; one more is refused.
     pub queue_limit: usize,
     /// Mean time that a request of cost 1 occupies a worker.
     pub service_time: Duration,
@@ -138,7 +138,7 @@ impl Worker {
         }
     }
 
-    /// To be called after waiting for something outside, which used this worker's time too.
+    /// Call this after waiting for an external event, which used this worker's time too.
     pub fn waited(&mut self) {
         self.clock = self.clock.max(Instant::now());
     }
@@ -196,8 +196,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn timers_of_a_millisecond_do_not_cost_capacity() {
-        // 3.3 ms is served in 4 ms of Tokio's timer, which would lose a sixth.
+    async fn timer_resolution_does_not_reduce_capacity() {
+        // Tokio's timer rounds 3.3 ms up to 4 ms, which would lose a sixth.
         let service_time = Duration::from_micros(3_300);
         let shape =
             Shape { workers: 2, queue_limit: 5_000, service_time, jitter: 0.0, cpu_share: 0.0, seed: 1 };
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn more_than_workers_and_queue_is_refused_at_once() {
+    async fn requests_beyond_workers_and_queue_are_refused_immediately() {
         let physics = physics(2, 3, 20, 0.0);
         let begun = Instant::now();
         let all: Vec<_> = (0..9).map(|_| tokio::spawn(serve(Arc::clone(&physics)))).collect();
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn leaving_the_queue_frees_the_place() {
+    async fn leaving_the_queue_frees_its_place() {
         let physics = physics(1, 1, 20, 0.0);
         let worker = physics.enter().await.expect("free");
         let gone = tokio::time::timeout(Duration::from_millis(5), physics.enter()).await;
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_idle_worker_saves_no_time_up() {
+    async fn an_idle_worker_does_not_accumulate_time() {
         let physics = physics(1, 1, 20, 0.0);
         serve(Arc::clone(&physics)).await.expect("free");
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_share_of_cpu_is_really_used() {
+    async fn the_cpu_share_is_used() {
         let service_time = Duration::from_millis(60);
         let shape = Shape { workers: 1, queue_limit: 1, service_time, jitter: 0.0, cpu_share: 0.5, seed: 1 };
         let physics = Arc::new(Physics::new(shape));

@@ -1,4 +1,4 @@
-//! An answer that goes on for as long as it was asked to: a line with this pod's name four times a second.
+//! An answer of a requested duration: a line with this pod's name four times a second.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -17,7 +17,7 @@ use crate::http;
 
 use super::metrics::{Ended, InFlight, Metrics};
 
-/// Between two lines.
+/// Time between two lines.
 const PERIOD: Duration = Duration::from_millis(250);
 /// Longest stream in seconds, an hour.
 const LONGEST: u64 = 3_600;
@@ -43,7 +43,7 @@ struct Lines {
     line: Bytes,
     left: u64,
     period: Interval,
-    /// Dropped without an end, the client has gone.
+    /// If it is dropped without an end, the client has closed the connection.
     request: Option<InFlight>,
 }
 

@@ -56,7 +56,7 @@ async fn a_slow_start_is_unready_and_then_serves() {
 }
 
 #[tokio::test]
-async fn cost_multiplies_the_time_and_nonsense_is_refused() {
+async fn cost_multiplies_the_time_and_an_invalid_cost_is_refused() {
     let shop = start("--service-time 20ms --service-jitter 0").await;
     let costly = |cost: &str| Request::get(shop.url.clone()).header(COST_HEADER, cost);
     let begun = Instant::now();
@@ -69,7 +69,7 @@ async fn cost_multiplies_the_time_and_nonsense_is_refused() {
 }
 
 #[tokio::test]
-async fn faults_do_what_they_say() {
+async fn each_fault_has_its_effect() {
     let shop = start("--service-time 10ms --service-jitter 0 --workers 8 --seed 1").await;
     let (code, text) = shop.post("/fault", "{\"errors\": 2}").await;
     assert!(code == 400 && text.contains("from 0 to 1"), "{text}");
@@ -92,7 +92,7 @@ async fn faults_do_what_they_say() {
 }
 
 #[tokio::test]
-async fn a_failing_downstream_fails_the_request_and_a_slow_one_holds_the_worker() {
+async fn a_failing_downstream_fails_the_request_and_a_slow_one_occupies_the_worker() {
     let back = start("--service-time 50ms --service-jitter 0").await;
     let flags = format!("--service-time 10ms --service-jitter 0 --workers 1 --downstream {}", back.url);
     let front = start(&flags).await;
@@ -106,7 +106,7 @@ async fn a_failing_downstream_fails_the_request_and_a_slow_one_holds_the_worker(
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_is_counted_and_its_worker_finishes() {
+async fn an_aborted_request_is_counted_and_its_worker_finishes() {
     let shop = start("--service-time 500ms --service-jitter 0 --workers 1").await;
     let request = Request::get(shop.url.clone()).body(Body::empty()).expect("request");
     let gone = http::call(&http::client(), request, Duration::from_millis(50)).await;
@@ -120,7 +120,7 @@ async fn a_client_that_leaves_is_counted_and_its_worker_finishes() {
 }
 
 #[tokio::test]
-async fn draining_serves_until_the_delay_is_over_and_loses_nothing() {
+async fn draining_serves_until_the_end_of_the_delay_and_loses_no_request() {
     let shop = start("--service-time 800ms --service-jitter 0 --drain-delay 500ms").await;
     let slow = Request::get(shop.url.clone()).body(Body::empty()).expect("request");
     let in_flight =
@@ -130,14 +130,14 @@ async fn draining_serves_until_the_delay_is_over_and_loses_nothing() {
     tokio::time::sleep(Duration::from_millis(20)).await;
     assert_eq!(shop.ask("/readyz").await, (503, "draining\n".to_owned()));
     assert_eq!(shop.ask("/healthz").await.0, 200);
-    // Begins while draining, ends after the listener is closed.
+    // It begins during the drain and ends after the listener is closed.
     assert_eq!(shop.ask("/").await.0, 200);
     assert_eq!(in_flight.await.expect("no panic").expect("answer").0, StatusCode::OK);
     shop.end.await.expect("no panic").expect("a clean end");
 }
 
 #[tokio::test]
-async fn a_stream_goes_on_as_long_as_asked() {
+async fn a_stream_has_the_requested_duration() {
     let shop = start("--service-time 10ms").await;
     let begun = Instant::now();
     let (code, lines) = shop.ask("/stream?seconds=1").await;
@@ -149,7 +149,7 @@ async fn a_stream_goes_on_as_long_as_asked() {
 }
 
 #[tokio::test]
-async fn what_is_not_done_in_the_grace_is_told() {
+async fn requests_in_flight_after_the_grace_period_are_reported() {
     let shop = start("--service-time 10ms --drain-delay 0s --shutdown-grace 100ms").await;
     shop.post("/fault", "{\"hang\": true}").await;
     let hung = Request::get(shop.url.clone()).body(Body::empty()).expect("request");

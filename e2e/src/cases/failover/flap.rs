@@ -1,4 +1,4 @@
-//! A primary that is ready for ten seconds and not ready for ten.
+//! A primary that alternates between ten seconds ready and ten seconds not ready.
 
 use super::{spare, standby_ready, switches};
 use crate::cases::prelude::*;
@@ -10,10 +10,10 @@ const SETUP: Setup = Setup {
     ..Setup::of("failover-flap", 4)
 };
 const HALF: Duration = Duration::from_secs(10);
-/// Periods, and most switches in them: the stays at the standby are at least 6 s, 12 s and 24 s, and the last one is longer
-/// than a period.
+/// Periods, and the most switches in them: the stays at the standby are at least 6 s, 12 s and 24 s, and the last one is
+/// longer than a period.
 const FEW: (u32, usize) = (4, 3);
-/// The same of ten minutes: after seven stays the next one is of 384 s.
+/// The same for ten minutes: after seven stays the next one lasts 384 s.
 const MANY: (u32, usize) = (30, 8);
 const RATE: u32 = 20;
 
@@ -28,15 +28,15 @@ pub fn ten_minutes(fixture: &Fixture) -> Result<String> {
 fn flap(fixture: &Fixture, (periods, allowed): (u32, usize)) -> Result<String> {
     let other = TestNamespace::open(fixture, "flap-spare")?;
     let front = Front::set(fixture, &SETUP, |_| Ok(()))?;
-    spare(&other, front.test_namespace.namespace)?;
+    spare(&other, front.test.namespace)?;
     standby_ready(&front.service)?;
-    let plain = control(&front.test_namespace, &Setup { replicas: 1, ..SETUP })?;
+    let plain = control(&front.test, &Setup { replicas: 1, ..SETUP })?;
     let longest = (periods + 2) * 20;
-    let flow = Flow::start(front.test_namespace.stage, &front.url, RATE, longest, &[])?;
-    let beside = Flow::start(front.test_namespace.stage, &plain, RATE / 4, longest, &[])?;
+    let flow = Flow::start(front.test.stage, &front.url, RATE, longest, &[])?;
+    let beside = Flow::start(front.test.stage, &plain, RATE / 4, longest, &[])?;
     let both = |switches: &str| -> Result<()> {
-        fault(&front.test_namespace, SHOP, switches)?;
-        fault(&front.test_namespace, CONTROL, switches).map(drop)
+        fault(&front.test, SHOP, switches)?;
+        fault(&front.test, CONTROL, switches).map(drop)
     };
     for _ in 0..periods {
         let begun = Instant::now();
@@ -49,11 +49,11 @@ fn flap(fixture: &Fixture, (periods, allowed): (u32, usize)) -> Result<String> {
     let snapshots = front.service.all();
     let most = snapshots.iter().map(switches).max().unwrap_or_default();
     ensure!((1..=allowed).contains(&most), "{most} switches in {periods} periods, not 1 to {allowed}");
-    front.test_namespace.explain(SHOP, &["of 3 switches"])?;
+    front.test.explain(SHOP, &["of 3 switches"])?;
     let (account, without) = (flow.finish(true)?, beside.finish(true)?);
     requests(account.sent, account.lost(), without.lost());
     account.none_lost("it flapped, though every replica still served")?;
-    without.some_lost("control, a plain Service that flaps beside it")?;
+    without.some_lost("control, a plain Service that flaps in the same way")?;
     count("switches", most);
     Ok(format!("{periods} times not ready for {HALF:?}"))
 }

@@ -12,7 +12,7 @@ pub fn run(fixture: &Fixture) -> Result<String> {
     let cluster = &fixture.stage.cluster;
     let delete = format!("delete namespace --ignore-not-found --timeout=90s {}", namespaces.join(" "));
     cluster.kubectl_in("default", &delete)?;
-    // One of the files has a Gateway, which somebody has to serve.
+    // One of the files has a Gateway, which needs an implementation.
     let stand_in = GatewayStandIn::start(&fixture.stage, "example")?;
     let seen = apply(fixture, &examples, &namespaces);
     drop(stand_in);
@@ -35,7 +35,7 @@ fn apply(fixture: &Fixture, examples: &BTreeMap<String, String>, namespaces: &[&
             return Err(error.context(cluster.kubectl_in(namespace, "get scalableservices --output=yaml")?));
         }
     }
-    // Not only ready, but with all of their replicas.
+    // Ready alone is not enough: all replicas must be there.
     for namespace in namespaces {
         let settled = "wait --for=condition=Reconciling=False scalableservices --all --timeout=30s";
         cluster.kubectl_in(namespace, settled)?;
@@ -63,7 +63,7 @@ fn read(fixture: &Fixture) -> Result<BTreeMap<String, String>> {
     Ok(examples)
 }
 
-/// The name in a line of the `metadata` of a Namespace: that of an example begins with `example-`.
+/// The name in a line of a Namespace's `metadata`; names in the examples begin with `example-`.
 fn namespace(line: &str) -> Option<&str> {
     line.strip_prefix("  name: ").filter(|name| name.starts_with("example-"))
 }

@@ -1,4 +1,4 @@
-//! The API server that the operators write to is killed.
+//! The API server is killed.
 
 use super::state::{LASTS, NAMESPACE, RECOVERY, play};
 use crate::{
@@ -6,16 +6,16 @@ use crate::{
     stage::OPERATOR_NAMESPACE,
 };
 
-/// 105 requests a second more within 8 s: 21 replicas.
+/// Within 8 s the load rises by 105 requests a second: 21 replicas.
 const RISE: &str = "0..105@8s,105@90s";
-/// Replicas for 210 requests a second, within the tolerance.
+/// Fewest replicas for 210 requests a second, within the tolerance.
 const RISEN: i64 = 19;
-/// Length of the lease (15 s), a follower's pause (2 s) and some time to ask.
+/// Duration of the lease (15 s), a follower's retry period (2 s) and some slack.
 const TAKE_OVER: Duration = Duration::from_secs(20);
 
 pub const API_SERVER: Case = Case {
     name: "outage-apiserver",
-    must: "the API server is killed while the load doubles: replicas hold, and follow once it is back",
+    must: "API server killed while the load doubles: replicas stay, and follow the load once it is back",
     lane: Lane::Alone,
     run: |fixture| {
         play(fixture, |outage| {
@@ -40,11 +40,10 @@ pub const API_SERVER: Case = Case {
             sleep(Duration::from_secs(3));
             let told = outage.service.last()?.says("Ready");
             let (_, line) = outage.outcome(stage, (before, began), &told, followed)?;
-            let replicas: Vec<_> =
-                outage.target.since(began).iter().map(|snapshot| snapshot.wanted()).collect();
-            ensure!(replicas.is_sorted(), "the load only rose, but the replicas were {replicas:?}");
+            let replicas: Vec<_> = outage.target.since(began).iter().map(|seen| seen.wanted()).collect();
+            ensure!(replicas.is_sorted(), "the load only rose, but the replicas fell: {replicas:?}");
             more.finish(true)?;
-            Ok(format!("{line}; a leader {led:.1} s after its start"))
+            Ok(format!("{line}; lease renewed {led:.1} s after the restart"))
         })
     },
 };

@@ -1,14 +1,14 @@
-//! A node's agent stops: its pods run on, but nobody can tell.
+//! A kubelet stops: its pods keep running, but count as unready.
 
 use super::state::{NAMESPACE, play};
 use crate::cases::{broken::Broken, prelude::*};
 
-/// The grace period of a node (20 s), its last lease (5 s), and a look.
+/// The grace period of a node (20 s), its lease interval (5 s), and an evaluation.
 const UNREADY: Duration = Duration::from_secs(45);
 
 pub const KUBELET: Case = Case {
     name: "outage-kubelet",
-    must: "the kubelet of node 2 stops and its pods count as unready: replicas hold, the status counts what is ready",
+    must: "kubelet of node 2 stops and its pods count as unready: replicas stay, status has the number of ready ones",
     lane: Lane::Alone,
     run: |fixture| {
         play(fixture, |outage| {
@@ -21,7 +21,7 @@ pub const KUBELET: Case = Case {
             let told = outage.service.wait_since("with fewer ready", began, UNREADY, |service| {
                 service.number("/status/readyReplicas") < before && service.is("Reconciling")
             })?;
-            // It has lasted for longer than any other fault by now; a look at what comes of unready pods.
+            // The outage is already longer than any other; leave time for an evaluation of the unready pods.
             sleep(Duration::from_secs(5));
             let progress = outage.service.last()?.says("Reconciling");
             ensure!(progress.starts_with("True"), "Reconciling is {progress} while pods are unready");

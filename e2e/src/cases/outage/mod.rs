@@ -1,8 +1,8 @@
-//! Outages that only a cluster can show: none may lower the replicas, each must show in the status, and each must heal
-//! without help. Prometheus that answers badly and operators that die are stories of `crates/harness`.
+//! Outages that need a real cluster: none may lower the replicas, each must show in the status, and the service must recover
+//! from each without help. Bad answers of Prometheus and crashed operators are covered by `crates/harness`.
 //!
-//! A shop stands under a steady load of 105 requests a second, with 10 replicas and no stabilisation window, so that
-//! a wrong decision would show at once. A watch records every state of its Deployment.
+//! A shop has a steady load of 105 requests a second, 10 replicas and no stabilization window, so that a wrong decision
+//! would show immediately. A watch records every state of its Deployment.
 
 mod apiserver;
 mod kubelet;
@@ -14,6 +14,6 @@ use super::Case;
 
 pub use state::Outage;
 
-/// The group, in the order in which it runs; the last one of a lane takes the scene down.
+/// The group, in its order; the last case deletes the namespace.
 pub const CASES: &[Case] =
     &[scrapes::HALF, scrapes::ALL, apiserver::API_SERVER, kubelet::KUBELET, over::OVER];

@@ -1,11 +1,11 @@
-//! What comes after: a load that really falls is followed.
+//! After the outages: the replicas follow a real fall of the load.
 
 use super::state::{NAMESPACE, play, strike};
 use crate::cases::prelude::*;
 
 pub const OVER: Case = Case {
     name: "outage-over",
-    must: "after all that, a fall of the load that is real lowers the replicas: nothing is stuck",
+    must: "after the outages a real fall of the load lowers the replicas: nothing is stuck",
     lane: Lane::Alone,
     run: |fixture| {
         let fell = play(fixture, |outage| {

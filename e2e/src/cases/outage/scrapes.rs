@@ -1,18 +1,18 @@
-//! Prometheus answers well, but does not see the pods any more.
+//! Prometheus answers queries, but no longer scrapes the pods.
 
 use super::state::{NAMESPACE, Outage, RANGE, RECOVERY, TWIN, lowest, play};
 use crate::{cases::prelude::*, stage::Stage};
 
 pub const HALF: Case = Case {
     name: "outage-half-scraped",
-    must: "half of the pods are not scraped, and Prometheus says success: replicas hold, the status counts targets",
+    must: "half of the pods not scraped, queries succeed: replicas stay, status counts the scrape targets",
     lane: Lane::Alone,
     run: |fixture| {
         play(fixture, |outage| {
             let (began, line) = unscraped(fixture, outage, 2, |_, _, _| Ok(()))?;
-            let complaints: Vec<_> = outage.complaints(began).iter().map(|said| said.says("Ready")).collect();
-            let counted = complaints.iter().any(|said| said.contains("scrape targets answered, where"));
-            ensure!(counted, "no message counts the targets: {complaints:?}");
+            let complaints: Vec<_> = outage.complaints(began).iter().map(|last| last.says("Ready")).collect();
+            let counted = complaints.iter().any(|text| text.contains("expected scrape targets answered"));
+            ensure!(counted, "no message has the number of targets: {complaints:?}");
             Ok(line)
         })
     },
@@ -20,13 +20,13 @@ pub const HALF: Case = Case {
 
 pub const ALL: Case = Case {
     name: "outage-scrape",
-    must: "no pod is scraped: replicas hold; those of a twin with onEmpty: Zero fall, as its user asked for",
+    must: "no pod scraped: replicas stay; those of a twin with onEmpty: Zero fall, as configured",
     lane: Lane::Alone,
     run: |fixture| {
         play(fixture, |outage| {
             let twin = outage.twin.last()?.wanted();
             ensure!(twin == 3, "the twin has {twin} replicas, not 3");
-            // The negative control: the same watch, load and fault show a scale-down where there is one.
+            // Negative control: the same watch, load and fault show a scale-down of the twin.
             let (began, line) = unscraped(fixture, outage, 1, |outage, hidden, began| {
                 twin_falls(fixture, outage, hidden, began)
             })?;
@@ -36,17 +36,17 @@ pub const ALL: Case = Case {
     },
 };
 
-/// Prometheus hands on what it discovers every 5 s, and takes it up every 5 s.
+/// Prometheus' discovery publishes targets every 5 s, and the scrape manager reloads them every 5 s.
 const DISCOVERED: Duration = Duration::from_secs(10);
-/// Time within which it shows that pods are not scraped, also one that was started meanwhile: until the last scrape is
-/// behind the range, and some looks.
+/// Time until the status reports missing scrapes, also of a pod that started meanwhile: the last scrape leaves the range of
+/// the query, and some evaluations.
 const UNSEEN: Duration = Duration::from_secs(60);
-/// Time within which no answer means no load to the twin: the same, and the minute for which a burst of the case before
-/// keeps replicas.
+/// Time until the twin takes the empty answer for zero load: the same, and the minute for which a burst of the previous case
+/// keeps the replicas.
 const FALLS: Duration = Duration::from_secs(120);
 
-/// Takes the annotation from every `each`th pod, and puts it back once `seen` is, too. Returns when that began, and what
-/// came of it.
+/// Removes the annotation from every `each`th pod, runs `seen`, and restores it. Returns the begin of the outage and a
+/// summary.
 fn unscraped(
     fixture: &Fixture,
     outage: &Outage,
@@ -59,7 +59,7 @@ fn unscraped(
     let began = SystemTime::now();
     let mut hidden = Hidden::from_prometheus(stage, pods)?;
     let told = outage.ready_says("False", began, UNSEEN)?;
-    // Until the range of the queries has none of their samples any more, and a bit.
+    // Until none of their samples is within the range of the queries, with a margin.
     sleep(RANGE + Duration::from_secs(3));
     seen(outage, &mut hidden, began)?;
     let available = outage.service.last()?.says("MetricsAvailable");
@@ -71,22 +71,22 @@ fn unscraped(
     // While the range fills again, a rate is too low.
     sleep(RANGE + Duration::from_secs(2));
     let complaints = outage.complaints(began);
-    let reason = complaints.last().map(|said| said.condition("Ready").text("/reason")).unwrap_or_default();
+    let reason = complaints.last().map(|state| state.condition("Ready").text("/reason")).unwrap_or_default();
     let told = format!("{reason} after {told:.1} s");
     let (lowest, line) = outage.outcome(stage, (before, began), &told, recovered)?;
     ensure!(lowest >= before, "{before} replicas fell to {lowest}: {}", outage.decisions());
     // The backlog is scraped from other pods.
-    ensure!(reason == "MetricsIncomplete", "Ready says {reason}");
+    ensure!(reason == "MetricsIncomplete", "the reason of Ready is {reason}");
     Ok((began, line))
 }
 
-/// Waits until no answer means no load to the twin, and keeps a pod of the shop that is started meanwhile from answering.
+/// Waits until the twin takes the empty answer for zero load; pods of the shop that start meanwhile are hidden too.
 fn twin_falls(fixture: &Fixture, outage: &Outage, hidden: &mut Hidden<'_>, began: SystemTime) -> Result<()> {
     while began.elapsed()? < FALLS {
         if outage.twin.last()?.wanted() == 1 {
             return fixture.explain(NAMESPACE, TWIN, &["throughput asks for only 0", "minReplicas is 1"]);
         }
-        hidden.those_that_came()?;
+        hidden.hide_new()?;
         sleep(Duration::from_millis(500));
     }
     let service = fixture.stage.cluster.get(NAMESPACE, "scalableservice", TWIN)?;
@@ -106,7 +106,7 @@ impl<'a> Hidden<'a> {
         Ok(hidden)
     }
 
-    fn those_that_came(&mut self) -> Result<()> {
+    fn hide_new(&mut self) -> Result<()> {
         let new: Vec<_> = shop_pods(self.stage)?.into_iter().filter(|pod| !self.pods.contains(pod)).collect();
         if !new.is_empty() {
             annotate(self.stage, &new, "prometheus.io/scrape-")?;
@@ -118,7 +118,7 @@ impl<'a> Hidden<'a> {
 
 impl Drop for Hidden<'_> {
     fn drop(&mut self) {
-        // A failure shows: the service does not recover.
+        // A failure fails the case: the service does not recover.
         let _ = annotate(self.stage, &self.pods, "prometheus.io/scrape=true");
     }
 }
@@ -130,6 +130,6 @@ fn annotate(stage: &Stage, pods: &[String], annotation: &str) -> Result<()> {
 
 fn shop_pods(stage: &Stage) -> Result<Vec<String>> {
     let pods = stage.cluster.list(NAMESPACE, "pods --selector=app=shop")?;
-    // One that is on its way out may be gone before it is annotated.
+    // A terminating pod may be deleted before it is annotated.
     Ok(pods.iter().filter(|pod| !pod.is_going()).map(|pod| pod.text("/metadata/name").to_owned()).collect())
 }

@@ -1,4 +1,4 @@
-//! A shop under a steady load, kept by a ScalableService that would carry out any scale-down at once.
+//! A shop under a steady load, with a ScalableService that would scale down immediately.
 
 use crate::{
     cases::prelude::*,
@@ -7,22 +7,22 @@ use crate::{
 use std::{ops::RangeInclusive, sync::PoisonError};
 
 pub const NAMESPACE: &str = "outages";
-/// Another Deployment, scaled by the same load, whose user said that no answer means no load.
+/// Another Deployment, scaled by the same load, with `onEmpty: Zero`.
 pub const TWIN: &str = "twin";
-/// A Deployment that stays as it is, for a KPI that is measured elsewhere.
+/// An unscaled Deployment, the source of a KPI that the outages do not affect.
 const ELSEWHERE: &str = "elsewhere";
-/// Time that a fault lasts: more than twice the age at which a sample is stale (5 s).
+/// Duration of a fault: more than twice the age at which a sample is stale (5 s).
 pub const LASTS: Duration = Duration::from_secs(12);
-/// Time within which all is well again after a fault, without help.
+/// Time within which the service recovers after a fault, without help.
 pub const RECOVERY: Duration = Duration::from_secs(15);
 /// Longest range of the queries.
 pub const RANGE: Duration = Duration::from_secs(10);
-/// Replicas at which the steady load lies within the tolerance, so that nothing moves.
+/// Replicas at which the steady load is within the tolerance, so that nothing changes.
 const STEADY: RangeInclusive<i64> = 10..=13;
 
-/// 105 requests a second, 10 for each replica: 10 replicas, which fall to what is needed only from 14 on,
-/// so that no jitter of a scrape looks like an unsafe scale-down. No window: one would happen at once.
-/// The backlog is measured elsewhere and asks for nothing: while it alone is known, it votes for the minimum.
+/// 105 requests a second, 10 for each replica: 10 replicas; a scale-down happens only from 14 replicas on,
+/// so that no jitter of a scrape looks like an unsafe scale-down. Without a window it would be immediate.
+/// The backlog is measured on other pods and is zero: when it alone is known, it votes for the minimum.
 const SPEC: &str = r#"behavior: {scaleDown: {stabilizationWindowSeconds: 0, tolerance: "0.22"}}
 kpis:
 - name: throughput
@@ -61,13 +61,13 @@ pub struct Outage {
     pub twin: WatchLog,
 }
 
-/// Plays a case in the scene, which the first one sets up, once all is calm.
+/// Runs a case on the shared shop once it is steady; the first case sets it up.
 pub fn play<T>(fixture: &Fixture, act: impl FnOnce(&mut Outage) -> Result<T>) -> Result<T> {
     let mut kept = fixture.outage.lock().unwrap_or_else(PoisonError::into_inner);
     if kept.is_none() {
         *kept = Some(Outage::set(&fixture.stage)?);
     }
-    let outage = kept.as_mut().context("the outage was not set")?;
+    let outage = kept.as_mut().context("the shop is not set up")?;
     outage.calm().context("before the case")?;
     act(outage).map_err(|error| {
         report(fixture);
@@ -75,7 +75,7 @@ pub fn play<T>(fixture: &Fixture, act: impl FnOnce(&mut Outage) -> Result<T>) ->
     })
 }
 
-/// Prints what the operators wrote last, for the reader of a run in which a case failed.
+/// Prints the last log lines of the operators, for the reader of a failed run.
 fn report(fixture: &Fixture) {
     let newest = "logs --selector=app.kubernetes.io/name=plimsoll --prefix --tail=40";
     match fixture.stage.cluster.kubectl_in(OPERATOR_NAMESPACE, newest) {
@@ -100,7 +100,7 @@ impl Outage {
         }
         let url = shop(SHOP, 10).url(stage)?;
         let load = load(stage, &url, "105@900s")?;
-        // The first answers shall be about a window that is full of load.
+        // The range of the first queries must be full of load.
         sleep(RANGE + Duration::from_secs(2));
         let service = scalable_service((NAMESPACE, SHOP), "{kind: Deployment, name: shop}", 2..=10, SPEC);
         let twin = scalable_service((NAMESPACE, TWIN), "{kind: Deployment, name: twin}", 1..=3, TWIN_SPEC);
@@ -110,14 +110,14 @@ impl Outage {
         Ok(Self { url, load, target, service, twin: follow("deployment", TWIN)? })
     }
 
-    /// Waits until nothing of an earlier case is left: steady replicas, all of them ready, and a status that says so.
+    /// Waits until the previous case has no effect any more: steady replicas, all ready, also in the status.
     fn calm(&mut self) -> Result<()> {
         ensure!(self.load.runs()?, "the load generator has ended");
         let is_calm = || -> Result<bool> {
             let (target, service) = (self.target.last()?, self.service.last()?);
             let (replicas, ready) = (target.wanted(), target.number("/status/readyReplicas"));
-            let told = service.number("/status/readyReplicas");
-            Ok(STEADY.contains(&replicas) && (ready, told) == (replicas, replicas) && service.is("Ready"))
+            let reported = service.number("/status/readyReplicas");
+            Ok(STEADY.contains(&replicas) && (ready, reported) == (replicas, replicas) && service.is("Ready"))
         };
         let calm = wait_for("calm", CALM_WITHIN, is_calm);
         calm.with_context(|| {
@@ -131,8 +131,8 @@ impl Outage {
         Ok(self.target.last()?.wanted())
     }
 
-    /// Sets `maxReplicas`. It is ten until the load rises, so that a burst of this machine raises nothing that would fall
-    /// again.
+    /// Sets `maxReplicas`. It is ten until the load rises, so that a burst of this machine causes no rise that is followed by
+    /// a fall.
     pub fn limit(&self, stage: &Stage, replicas: u32) -> Result<()> {
         let spec = json!({"spec": {"maxReplicas": replicas}});
         stage.cluster.patch(NAMESPACE, "scalableservice shop", &spec)
@@ -165,18 +165,18 @@ impl Outage {
         service.list("/status/decisions").iter().take(4).map(decision).collect::<Vec<_>>().join("; ")
     }
 
-    /// The states of the service since `from` in which Ready is not True.
+    /// States of the service since `from` in which Ready is not True.
     pub fn complaints(&self, from: SystemTime) -> Vec<Snapshot> {
         self.service.since(from).into_iter().filter(|service| !service.is("Ready")).collect()
     }
 
-    /// What was seen of an outage: fewest replicas since `began`, and a line with what was `told` of it, and how long it
-    /// took until all was well again.
+    /// Summary of an outage: the fewest replicas since `began`, and a line with `symptom` and the seconds until the
+    /// recovery.
     pub fn outcome(
         &self,
         stage: &Stage,
         (before, began): (i64, SystemTime),
-        told: &str,
+        symptom: &str,
         recovered: f64,
     ) -> Result<(i64, String)> {
         let lowest = lowest(stage, &self.target, SHOP, began)?;
@@ -185,13 +185,13 @@ impl Outage {
         let states: BTreeSet<&str> =
             kpis.map(|kpi| kpi.text("/state")).filter(|state| *state != "Fresh").collect();
         let line = format!(
-            "KPIs {states:?}: {told}, replicas {before} -> at least {lowest}, well again after {recovered:.1} s"
+            "KPIs {states:?}: {symptom}, replicas {before} -> {lowest} or more, recovered in {recovered:.1} s"
         );
         Ok((lowest, line))
     }
 }
 
-/// Fewest replicas of a Deployment since `from`; fails if its trail misses a change.
+/// Fewest replicas of a Deployment since `from`; fails if the watch missed a change.
 pub fn lowest(stage: &Stage, watch_log: &WatchLog, name: &str, from: SystemTime) -> Result<i64> {
     let generation = stage.cluster.get(NAMESPACE, "deployment", name)?.generation();
     watch_log
@@ -199,7 +199,7 @@ pub fn lowest(stage: &Stage, watch_log: &WatchLog, name: &str, from: SystemTime)
     let snapshots = watch_log.since(from);
     let generations: Vec<_> = snapshots.iter().map(|snapshot| snapshot.generation()).collect();
     if let Some([before, after]) = generations.windows(2).find(|pair| matches!(pair, [a, b] if b - a > 1)) {
-        bail!("{name} jumps from generation {before} to {after}: what was between is not known");
+        bail!("{name} jumps from generation {before} to {after}: the watch missed a change");
     }
     snapshots.iter().map(|snapshot| snapshot.wanted()).min().with_context(|| format!("{name} was not seen"))
 }

@@ -14,32 +14,32 @@ const SETUP: Setup = setup(
       requestVolume: 20
       atLeast: "0.05""#,
 );
-/// Requests a second on kept and on fresh connections: twenty for each replica.
+/// Requests a second on kept and, as many, on fresh connections: together twenty for each replica.
 const RATE: u32 = 100;
-/// Until the balancers have it from the status that a replica is out, and its last requests are answered.
-const TOLD: f64 = 2.0;
+/// Seconds until the balancers have applied the ejection from the status, and the replica's last requests are answered.
+const APPLIED_WITHIN: f64 = 2.0;
 
 pub fn run(fixture: &Fixture) -> Result<String> {
     let front = Front::set(fixture, &SETUP, |_| Ok(()))?;
-    let (test_namespace, stage) = (&front.test_namespace, front.test_namespace.stage);
-    let plain = control(test_namespace, &Setup { replicas: 5, ..SETUP })?;
-    let first = |app| pods(test_namespace, app)?.into_iter().next().context("there is no pod");
-    let (sick, sister) = (first(SHOP)?, first(CONTROL)?);
+    let (test, stage) = (&front.test, front.test.stage);
+    let plain = control(test, &Setup { replicas: 5, ..SETUP })?;
+    let first = |app| pods(test, app)?.into_iter().next().context("there is no pod");
+    let (sick, sick_control) = (first(SHOP)?, first(CONTROL)?);
     let flow = Flow::start(stage, &front.url, RATE, 60, &[])?;
     let beside = Flow::start(stage, &plain, RATE / 4, 60, &[])?;
-    // So that every replica has a share of errors: none.
+    // Until every replica has an error share: zero.
     sleep(Duration::from_secs(5));
     let broke = sick.fault(ERRORS)?;
-    sister.fault(ERRORS)?;
-    let out = front.service.wait("with the bad replica ejected", EJECTED_WITHIN, |snapshot| {
-        ejected(snapshot, true).contains(&sick.name)
+    sick_control.fault(ERRORS)?;
+    let out = front.service.wait("with the bad replica ejected", EJECTED_WITHIN, |seen| {
+        ejected(seen, true).contains(&sick.name)
     })?;
-    test_namespace.explain(SHOP, &["Ejected: 1 of 10", &sick.name, "OutlierEjected"])?;
-    front.service.wait("with the bad replica evicted", Duration::from_secs(15), |snapshot| {
-        ejected(snapshot, true).contains(&sick.name) && ejected(snapshot, false).is_empty()
+    test.explain(SHOP, &["Ejected: 1 of 10", &sick.name, "OutlierEjected"])?;
+    front.service.wait("with the bad replica evicted", Duration::from_secs(15), |seen| {
+        ejected(seen, true).contains(&sick.name) && ejected(seen, false).is_empty()
     })?;
     wait_for("another replica in its place", Duration::from_secs(15), || {
-        let pods = pods(test_namespace, SHOP)?;
+        let pods = pods(test, SHOP)?;
         Ok(pods.len() == 10 && pods.iter().all(|pod| pod.ready && pod.name != sick.name))
     })?;
     let replaced = SystemTime::now();
@@ -55,13 +55,12 @@ pub fn run(fixture: &Fixture) -> Result<String> {
     let refused = account.transport_errors;
     ensure!(refused == 0, "the ejection itself lost {refused} requests: {}", account.why());
     let last = account.last_bad.unwrap_or_default() - unix(out.at);
-    ensure!(last <= TOLD, "errors went on for {last:.1} s after the ejection: {}", account.why());
+    ensure!(last <= APPLIED_WITHIN, "errors went on for {last:.1} s after the ejection: {}", account.why());
     let all = front.service.all();
-    let others =
-        all.iter().flat_map(|snapshot| ejected(snapshot, true)).filter(|pod| *pod != sick.name).count();
+    let others = all.iter().flat_map(|seen| ejected(seen, true)).filter(|pod| *pod != sick.name).count();
     ensure!(others == 0, "replicas that answered well were ejected too");
-    let goes_on = without.last_bad.context("the control has no error, so none would be seen")? - unix(ended);
+    let goes_on = without.last_bad.context("the control has no error: nothing is proven")? - unix(ended);
     ensure!(goes_on > -2.0, "the control's errors ended {:.1} s before its end", -goes_on);
     figure("ejected until the last error, s", last);
-    Ok("the errors ended with the ejection, and went on in the control".to_owned())
+    Ok("the errors ended with the ejection, and continued in the control".to_owned())
 }

@@ -1,4 +1,4 @@
-//! To zero and back.
+//! Workers of a queue scale to zero and back.
 
 use crate::{
     cases::prelude::*,
@@ -15,47 +15,47 @@ const SPEC: &str = r#"kpis:
 behavior: {scaleDown: {stabilizationWindowSeconds: 5}}"#;
 
 pub fn run(fixture: &Fixture) -> Result<String> {
-    let test_namespace = TestNamespace::open(fixture, NAMESPACE)?;
+    let test = TestNamespace::open(fixture, NAMESPACE)?;
     let queue = Queue { namespace: NAMESPACE, name: "orders", job_time: "200ms" };
-    queue.deploy(test_namespace.stage)?;
-    let url = queue.url(test_namespace.stage)?;
-    let workers = test_namespace.follow("deployment", "orders-worker")?;
-    test_namespace.apply(&scalable_service(
+    queue.deploy(test.stage)?;
+    let url = queue.url(test.stage)?;
+    let workers = test.follow("deployment", "orders-worker")?;
+    test.apply(&scalable_service(
         (NAMESPACE, "worker"),
         "{kind: Deployment, name: orders-worker}",
         0..=8,
         SPEC,
     ))?;
-    let idle = workers.wait("at zero", Duration::from_secs(30), |snapshot| snapshot.wanted() == 0)?;
-    test_namespace.wait_ready("worker", Duration::from_secs(10))?;
+    let idle = workers.wait("at zero", Duration::from_secs(30), |seen| seen.wanted() == 0)?;
+    test.wait_ready("worker", Duration::from_secs(10))?;
     ureq::post(&format!("{url}/jobs?n={JOBS}")).send_empty()?;
-    let woken = workers.wait("woken", Duration::from_secs(10), |snapshot| snapshot.wanted() > 0)?;
+    let woken = workers.wait("woken", Duration::from_secs(10), |seen| seen.wanted() > 0)?;
     let (wanted, writes) = (woken.wanted(), woken.generation() - idle.generation());
     ensure!((wanted, writes) == (4, 1), "0 -> {wanted} replicas took {writes} writes, not 0 -> 4 one");
-    recorded(&test_namespace)?;
-    test_namespace.explain("worker", &["backlog", "50 a replica"])?;
+    recorded(&test)?;
+    test.explain("worker", &["backlog", "50 a replica"])?;
     wait_for("every job to be done", Duration::from_secs(30), || Ok(count(&url, "done")? == JOBS))?;
-    workers.wait("back at zero", Duration::from_secs(30), |snapshot| snapshot.wanted() == 0)?;
-    test_namespace.explain("worker", &["has 0 replicas", "backlog"])?;
+    workers.wait("back at zero", Duration::from_secs(30), |seen| seen.wanted() == 0)?;
+    test.explain("worker", &["has 0 replicas", "backlog"])?;
     let (done, returned) = (count(&url, "done")?, count(&url, "returned")?);
     ensure!((done, returned) == (JOBS, 0), "{done} of {JOBS} jobs were done, {returned} done again");
     Ok(format!("replicas {:?}; one write 0 -> 4; {done} of {JOBS} jobs done, none twice", workers.wanted()))
 }
 
-/// The decision is on record as one step, and nobody else has a claim on the replicas.
-fn recorded(test_namespace: &TestNamespace<'_>) -> Result<()> {
-    let service = test_namespace.follow("scalableservice", "worker")?;
-    service.wait("telling of 0 -> 4", Duration::from_secs(5), |snapshot| {
-        let decisions = snapshot.list("/status/decisions").iter();
+/// Checks that the decision is recorded as one step, and that Plimsoll is the only manager of the replicas.
+fn recorded(test: &TestNamespace<'_>) -> Result<()> {
+    let service = test.follow("scalableservice", "worker")?;
+    service.wait("with the decision 0 -> 4", Duration::from_secs(5), |seen| {
+        let decisions = seen.list("/status/decisions").iter();
         decisions.into_iter().any(|record| record["from"] == json!(0) && record["to"] == json!(4))
     })?;
-    let object = test_namespace.get("deployment", "orders-worker --show-managed-fields")?;
+    let object = test.get("deployment", "orders-worker --show-managed-fields")?;
     let owns = |entry: &&Value| entry.pointer("/fieldsV1/f:spec/f:replicas").is_some();
     let owners = object.list("/metadata/managedFields").iter().filter(owns);
     let owners: Vec<_> = owners.map(|entry| entry.text("/manager")).collect();
-    // Kubernetes forgets the owner for good once a scale was 0, which its Scale leaves out.
+    // Kubernetes drops the manager once a scale was 0, because Scale omits a zero.
     let alone = owners.iter().all(|owner| *owner == "plimsoll-replicas");
-    ensure!(alone, "spec.replicas belongs to {owners:?}; plimsoll-replicas alone may be there");
+    ensure!(alone, "spec.replicas belongs to {owners:?}; only plimsoll-replicas is allowed");
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! What becomes of one object: a watch that is read along, without a gap as long as there is an API server.
+//! A log of all versions of an object, from a watch, without a gap while the API server is up.
 
 use crate::{cluster::Cluster, prelude::*};
 use serde_json::Deserializer;
@@ -10,9 +10,9 @@ use std::{
     thread::spawn,
 };
 
-/// Pause before a watch that ended begins anew.
+/// Pause before an ended watch is restarted.
 const AGAIN: Duration = Duration::from_millis(200);
-/// A watch that nobody ends, because this process was killed, ends by itself.
+/// Timeout of a watch, which ends it if this process was killed.
 const LONGEST: &str = "--request-timeout=10m";
 const POLL: Duration = Duration::from_millis(20);
 
@@ -30,7 +30,7 @@ impl Deref for Snapshot {
     }
 }
 
-/// All that was seen of one object, or of all with a label, since the trail began.
+/// All versions of one object, or of all objects with a label, since the watch began.
 pub struct WatchLog {
     what: String,
     seen: Arc<Mutex<Vec<Snapshot>>>,
@@ -64,7 +64,7 @@ impl WatchLog {
         let (into, watched) = (Arc::clone(&seen), Arc::clone(&watch));
         spawn(move || {
             loop {
-                // One that ended because the API server went away begins again with the object as it is.
+                // After the API server was down, the watch begins again with the present object.
                 let output = lock(&watched).begin(&mut command);
                 let Some(output) = output else { return };
                 let objects = Deserializer::from_reader(BufReader::new(output)).into_iter();
@@ -81,7 +81,7 @@ impl WatchLog {
         lock(&self.seen).clone()
     }
 
-    /// The state that held at a moment, and all later ones.
+    /// The version at a moment, and all later ones.
     pub fn since(&self, from: SystemTime) -> Vec<Snapshot> {
         let seen = lock(&self.seen);
         let first = seen.iter().rposition(|snapshot| snapshot.at <= from).unwrap_or(0);
@@ -98,13 +98,13 @@ impl WatchLog {
         wanted
     }
 
-    /// Waits until the object is as it should be, and returns it.
+    /// Waits until the object fits, and returns it.
     pub fn wait(&self, should: &str, within: Duration, fits: impl Fn(&Snapshot) -> bool) -> Result<Snapshot> {
         self.find(should, SystemTime::now(), within, |watch_log| watch_log.last().ok().filter(&fits))
     }
 
-    /// Waits until the object was as it should be within this time from a moment on, if only for a short while. Returns
-    /// how many seconds after it.
+    /// Waits until a version of the object fits, within this time from a moment on, even if a later one does not. Returns the
+    /// seconds after that moment.
     pub fn wait_since(
         &self,
         should: &str,
@@ -136,7 +136,7 @@ impl WatchLog {
         }
     }
 
-    /// Sees to it that the object stays as it should be, in every version, for a time.
+    /// Checks for this time that every version of the object fits.
     pub fn stays(&self, should: &str, duration: Duration, fits: impl Fn(&Snapshot) -> bool) -> Result<()> {
         let before = SystemTime::now();
         sleep(duration);
@@ -150,7 +150,7 @@ impl WatchLog {
 impl Watch {
     fn begin(&mut self, command: &mut Command) -> Option<ChildStdout> {
         if let Some(mut ended) = self.process.take() {
-            let _how_it_ended = ended.wait();
+            let _ignored = ended.wait();
         }
         if self.is_over {
             return None;
@@ -165,7 +165,7 @@ impl Drop for WatchLog {
         let mut watch = lock(&self.watch);
         watch.is_over = true;
         if let Some(process) = &mut watch.process {
-            let _gone_is_fine = process.kill();
+            let _may_have_ended = process.kill();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The certificate is replaced under load on TLS, several times.
+//! The certificate is replaced several times under TLS load.
 
 use super::front::{HOST, serve_with};
 use crate::{authority::Authority, cases::prelude::*, process::run as execute, stage::service_url};
@@ -12,7 +12,7 @@ const POD_PORT: u16 = 10_443;
 const RATE: u32 = 40;
 const TIMES: usize = 20;
 const LONGEST: u32 = 180;
-/// From the change of the file in the pod until the new certificate is served.
+/// Time from the change of the file in the pod until the new certificate is served.
 const SERVED_WITHIN: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(20);
 
@@ -20,10 +20,8 @@ pub fn run(fixture: &Fixture) -> Result<String> {
     let authority = Authority::new("plimsoll-e2e")?;
     let trusted = std::env::temp_dir().join("plimsoll-traffic-certificate.crt");
     fs::write(&trusted, authority.own().certificate)?;
-    let front = Front::set(fixture, &SETUP, |test_namespace| {
-        serve_with(test_namespace, &authority.server(&[HOST])?)
-    })?;
-    let stage = front.test_namespace.stage;
+    let front = Front::set(fixture, &SETUP, |test| serve_with(test, &authority.server(&[HOST])?))?;
+    let stage = front.test.stage;
     let url = service_url(stage, NAMESPACE, &format!("{SHOP}-lb"), 443)?.replace("http://", "https://");
     let ca = format!("--ca={}", trusted.display());
     let flags = [ca.as_str(), "--server-name=shop.example"];
@@ -32,7 +30,7 @@ pub fn run(fixture: &Fixture) -> Result<String> {
     for number in 1..=TIMES {
         sleep(Duration::from_millis(500));
         let next = authority.server(&[HOST])?;
-        serve_with(&front.test_namespace, &next)?;
+        serve_with(&front.test, &next)?;
         took.extend(replaced(fixture, &front, number, &next.certificate)?);
     }
     sleep(Duration::from_secs(1));
@@ -42,22 +40,22 @@ pub fn run(fixture: &Fixture) -> Result<String> {
     figure("served after the file's change, least, ms", shortest.as_secs_f64() * 1e3);
     figure("served after the file's change, greatest, ms", longest.as_secs_f64() * 1e3);
 
-    // The other way to take a certificate.
+    // Control: a restart of HAProxy loads the certificate too.
     let flow = Flow::start(stage, &url, RATE, 4, &flags)?;
     sleep(Duration::from_secs(1));
     let balancer = front.balancers()?.into_iter().next().context("no balancer")?;
-    // Or its agent would keep the port open meanwhile.
+    // The agent first, because it would keep the port open meanwhile.
     kill(&balancer.uid, "lb-agent run")?;
     kill(&balancer.uid, "haproxy")?;
     let control = flow.finish(false)?;
     requests(account.sent, account.lost(), control.lost());
-    control.some_lost("control, HAProxy started anew")?;
+    control.some_lost("control, HAProxy restarted")?;
     account.none_lost("certificate replaced")?;
     ensure!(*longest <= SERVED_WITHIN, "a certificate was served only {longest:?} after its file's change");
-    Ok(format!("{TIMES} times on both balancers; control, HAProxy started anew, lost {}", control.why()))
+    Ok(format!("{TIMES} times on both balancers; control, HAProxy restarted, lost {}", control.why()))
 }
 
-/// Waits for the new certificate on each balancer. Returns how long after its file's change it was served.
+/// Waits until each balancer serves the new certificate. Returns the times since the change of its file.
 fn replaced(fixture: &Fixture, front: &Front<'_>, number: usize, certificate: &str) -> Result<Vec<Duration>> {
     let mut waiting: Vec<(Pod, Option<Instant>)> =
         front.balancers()?.into_iter().map(|balancer| (balancer, None)).collect();
@@ -86,7 +84,7 @@ fn replaced(fixture: &Fixture, front: &Front<'_>, number: usize, certificate: &s
     Ok(took)
 }
 
-/// The certificate's file in the pod, as it is on the host.
+/// Content of the certificate file in the pod, read on the host.
 fn file(fixture: &Fixture, balancer: &Pod) -> Result<String> {
     let pod = format!("{}/kubelet/pods/{}/volumes/kubernetes.io~secret", balancer.node, balancer.uid);
     let folder = fixture.stage.cluster.state_folder().join(pod);

@@ -1,4 +1,4 @@
-//! The KPIs that `examples/README.md` has of a balancer, asked of Prometheus as they stand there.
+//! Runs the balancer KPIs of `examples/README.md` on Prometheus, as they are documented.
 
 use super::front::SHOP;
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
 
 const DOCUMENT: &str = include_str!("../../../../examples/README.md");
 
-/// Asks them all of a service under overload: none may be empty or zero. How many there are.
+/// Runs all of them for an overloaded service: none may be empty or zero. Returns their number.
 pub fn tell(stage: &Stage, namespace: &str) -> Result<usize> {
     let prometheus = Prometheus::of(stage)?;
     let queries = queries(namespace);
@@ -18,7 +18,7 @@ pub fn tell(stage: &Stage, namespace: &str) -> Result<usize> {
     }
     let strange = queries.first().map(|query| query.replace("haproxy_backend", "haproxy_front"));
     let value = prometheus.ask(&strange.unwrap_or_default())?;
-    ensure!(value.is_none(), "control: a metric that there is not is {value:?}");
+    ensure!(value.is_none(), "control: an unknown metric is {value:?}");
     Ok(queries.len())
 }
 

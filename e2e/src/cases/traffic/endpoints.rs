@@ -1,20 +1,20 @@
-//! Replicas come and go under load, again and again.
+//! Replicas are added and removed repeatedly under load.
 
 use crate::{
     cases::prelude::*,
     metrics::{applied_within, fetch, sample},
 };
 
-/// With room for what waits while pods start on the same two cores: a shop that turns requests away by itself would be
-/// told from a balancer that loses them by nothing.
+/// The queue has room for the requests that wait while pods start on the same two cores: a request that the shop refuses
+/// looks like one that the balancer loses.
 const SETUP: Setup = Setup { more: PATIENT, ..Setup::of("traffic-endpoints", 4) };
 /// As [`CARELESS`](super::front::CARELESS), with a longer queue.
 const PATIENT: &[&str] =
     &["--drain-delay=0s", "--shutdown-grace=0s", "--service-jitter=0", "--queue-limit=2000"];
-/// Requests a second on kept and on fresh connections, as many again beside them on the plain Service.
+/// Requests a second on kept and, as many, on fresh connections; the same again on the plain Service.
 const RATE: u32 = 100;
 
-/// From the watch event until HAProxy serves a replica, 99 of 100 times, in milliseconds.
+/// 99th percentile of the time from the watch event until HAProxy uses a replica, in milliseconds.
 const APPLIED_WITHIN: f64 = 100.0;
 
 struct Course {
@@ -37,7 +37,7 @@ fn course(fixture: &Fixture, course: &Course) -> Result<String> {
     let Course { setup, many, times, within } = course;
     let few = setup.replicas;
     let front = Front::set(fixture, setup, |_| Ok(()))?;
-    let stage = front.test_namespace.stage;
+    let stage = front.test.stage;
     let slices = |service: String| {
         let label = format!("kubernetes.io/service-name={service}");
         WatchLog::of_all(&stage.cluster, setup.namespace, "endpointslices", &label)
@@ -62,12 +62,12 @@ fn course(fixture: &Fixture, course: &Course) -> Result<String> {
     sleep(Duration::from_millis(500));
     let account = flow.finish(true)?;
     let after = (front.starts()?, front.agents()?);
-    let lost = lowered_at_once(&front, setup)?;
+    let lost = scale_down_undrained(&front, setup)?;
     requests(account.sent, account.lost(), lost.lost());
     account.none_lost(&format!("{few} -> {many} -> {few}"))?;
-    ensure!(before.0 == after.0, "HAProxy was started anew or reloaded: {:?} became {:?}", before.0, after.0);
+    ensure!(before.0 == after.0, "HAProxy was restarted or reloaded: {:?} became {:?}", before.0, after.0);
     let applied = applied_within(&before.1, &after.1, 0.99).context("no agent applied 99 of 100 changes")?;
-    ensure!(applied <= APPLIED_WITHIN, "99 of 100 changes were applied within {applied:.0} ms only");
+    ensure!(applied <= APPLIED_WITHIN, "99 of 100 changes were applied within only {applied:.0} ms");
     let ((median, p99), (their_median, their_p99)) = (spread_of(&mut through)?, spread_of(&mut beside)?);
     figure("watch event until applied, p99 at most, ms", applied);
     figure("ready until first request, median, ms", median);
@@ -75,19 +75,16 @@ fn course(fixture: &Fixture, course: &Course) -> Result<String> {
     figure("the same of kube-proxy, median, ms", their_median);
     figure("the same of kube-proxy, p99, ms", their_p99);
     Ok(format!(
-        "{times} times {few} -> {many} -> {few}; control, a plain Service lowered from 8 to 4 at once, lost {}",
+        "{times} times {few} -> {many} -> {few}; control, a plain Service scaled from 8 to 4, lost {}",
         lost.why()
     ))
 }
 
-/// Goes back to few; whoever goes must have been drained.
+/// Scales back to few; every removed pod must have been drained.
 fn go_back(front: &Front<'_>, few: u32, within: Duration) -> Result<()> {
     let pods = || -> Result<BTreeSet<String>> {
-        let list = front
-            .test_namespace
-            .stage
-            .cluster
-            .list(front.test_namespace.namespace, "pods --selector=app=shop")?;
+        let test = &front.test;
+        let list = test.stage.cluster.list(test.namespace, "pods --selector=app=shop")?;
         Ok(list.iter().map(|pod| pod.text("/metadata/name").to_owned()).collect())
     };
     let (before, asked) = (pods()?, SystemTime::now());
@@ -97,27 +94,27 @@ fn go_back(front: &Front<'_>, few: u32, within: Duration) -> Result<()> {
     let after = pods()?;
     let undrained: Vec<_> =
         before.iter().filter(|pod| !after.contains(*pod) && !drained.contains(*pod)).collect();
-    ensure!(undrained.is_empty(), "{undrained:?} were deleted without having been drained");
+    ensure!(undrained.is_empty(), "{undrained:?} were deleted undrained");
     Ok(())
 }
 
-fn lowered_at_once(front: &Front<'_>, setup: &Setup) -> Result<Account> {
-    // Each replica has ten requests in hand, so that it can't be luck that none is lost.
+fn scale_down_undrained(front: &Front<'_>, setup: &Setup) -> Result<Account> {
+    // Each replica has ten requests in flight, so that some are certainly lost without draining.
     let slow = Setup { replicas: 8, workers: 50, service_time: "300ms", ..*setup };
-    let plain = control(&front.test_namespace, &slow)?;
-    let flow = Flow::start(front.test_namespace.stage, &plain, RATE, 4, &[])?;
+    let plain = control(&front.test, &slow)?;
+    let flow = Flow::start(front.test.stage, &plain, RATE, 4, &[])?;
     sleep(Duration::from_secs(1));
-    front.test_namespace.kubectl(&format!("scale deployment {CONTROL} --replicas=4"))?;
+    front.test.kubectl(&format!("scale deployment {CONTROL} --replicas=4"))?;
     let account = flow.finish(false)?;
     account.some_lost("control")?;
     Ok(account)
 }
 
-/// When the first request came to each pod, through a balancer or directly, in seconds since 1970.
+/// Time of the first request of each pod, through a balancer or directly, in seconds since 1970.
 fn first_requests(front: &Front<'_>, forwarded: bool) -> Result<BTreeMap<String, f64>> {
     let name = format!("shop_first_request_timestamp_seconds{{forwarded=\"{forwarded}\"}}");
     let mut first = BTreeMap::new();
-    for pod in pods(&front.test_namespace, SHOP)? {
+    for pod in pods(&front.test, SHOP)? {
         let at = sample(&fetch(&format!("http://{}:8080/metrics", pod.ip))?, &name).unwrap_or(0.0);
         if at > 0.0 {
             first.insert(pod.name, at);
@@ -126,17 +123,17 @@ fn first_requests(front: &Front<'_>, forwarded: bool) -> Result<BTreeMap<String,
     Ok(first)
 }
 
-/// From the first sight of each pod as ready in an EndpointSlice until its first request, in milliseconds.
+/// Time from the first EndpointSlice with the pod as ready until its first request, in milliseconds.
 fn delays(slices: &WatchLog, first: &BTreeMap<String, f64>) -> Vec<f64> {
     let mut ready: BTreeMap<String, SystemTime> = BTreeMap::new();
-    for snapshot in slices.all() {
+    for seen in slices.all() {
         let is_ready = |endpoint: &&Value| endpoint.pointer("/conditions/ready") == Some(&json!(true));
-        for endpoint in snapshot.list("/endpoints").iter().filter(is_ready) {
-            ready.entry(endpoint.text("/targetRef/name").to_owned()).or_insert(snapshot.at);
+        for endpoint in seen.list("/endpoints").iter().filter(is_ready) {
+            ready.entry(endpoint.text("/targetRef/name").to_owned()).or_insert(seen.at);
         }
     }
-    // The replicas of the beginning were ready before the trail began.
-    let begun = slices.all().first().map_or(0.0, |snapshot| unix(snapshot.at));
+    // The initial replicas were ready before the watch began.
+    let begun = slices.all().first().map_or(0.0, |seen| unix(seen.at));
     let delay = |(pod, at): (&String, &f64)| {
         let ready = unix(*ready.get(pod)?);
         (ready > begun).then_some((at - ready) * 1e3)

@@ -1,4 +1,4 @@
-//! Open-loop load in both ways that clients connect, every request of it accounted.
+//! Open-loop load on kept and on fresh connections; every request is accounted for.
 
 use crate::{
     prelude::*,
@@ -11,10 +11,10 @@ pub struct Flow {
     fresh: Load,
 }
 
-/// What came of a flow, also of each kind of connection.
+/// Results of a flow, in total and for each kind of connection.
 pub struct Account {
     all: Summary,
-    /// On connections that carry up to 1,000 requests.
+    /// Results on connections that carry up to 1,000 requests.
     pub kept: Summary,
     pub fresh: Summary,
 }
@@ -28,7 +28,7 @@ impl Deref for Account {
 }
 
 impl Flow {
-    /// `rate` requests a second of each kind, for `seconds`; `more` are further flags of the load generator.
+    /// Sends `rate` requests a second of each kind, for `seconds`; `more` are further flags of the load generator.
     pub fn start(stage: &Stage, url: &str, rate: u32, seconds: u32, more: &[&str]) -> Result<Self> {
         let shape = format!("{rate}@{seconds}s");
         let load = |each: &'static str| {
@@ -41,7 +41,7 @@ impl Flow {
         })
     }
 
-    /// The seconds so far in which a request was late or lost, counted from the begin.
+    /// The seconds so far with a late or lost request, counted from the begin.
     pub fn late(&self) -> Vec<f64> {
         let seconds = self.kept.seconds().into_iter().chain(self.fresh.seconds());
         seconds.filter(|second| second.late > 0).map(|second| second.t).collect()
@@ -63,9 +63,9 @@ impl Account {
         Ok(())
     }
 
-    /// Something must be lost, or the harness is blind.
+    /// A control must lose requests; otherwise "none lost" proves nothing.
     pub fn some_lost(&self, when: &str) -> Result<()> {
-        ensure!(self.lost() > 0, "{when}: none of {} requests was lost, so loss is not seen", self.sent);
+        ensure!(self.lost() > 0, "{when}: none of {} requests was lost, so nothing is proven", self.sent);
         Ok(())
     }
 

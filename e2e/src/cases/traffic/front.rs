@@ -1,5 +1,5 @@
-//! A shop behind two balancers, with as many replicas as a dial asks for; and beside it, behind a plain Service, its
-//! sister, to which happens the same without Plimsoll.
+//! A shop behind two balancers, with as many replicas as a dial asks for; and a control behind a plain Service, which sees
+//! the same changes without Plimsoll.
 
 use crate::{
     authority::Signed,
@@ -12,7 +12,7 @@ use std::time::UNIX_EPOCH;
 /// Deployment and ScalableService behind the balancers.
 pub const SHOP: &str = "shop";
 pub const CONTROL: &str = "control";
-/// What makes a shop end at once when it is told to, whatever it has begun.
+/// Flags of a shop that exits immediately on SIGTERM, with requests in flight.
 pub const CARELESS: &[&str] = &["--drain-delay=0s", "--shutdown-grace=0s", "--service-jitter=0"];
 
 pub struct Setup {
@@ -32,7 +32,7 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// A shop that serves a request in 20 ms and drains itself as shops should, on port 80.
+    /// A shop on port 80 that serves a request in 20 ms and drains itself before it exits.
     pub const fn of(namespace: &'static str, replicas: u32) -> Self {
         Self {
             namespace,
@@ -56,7 +56,7 @@ impl Setup {
 }
 
 pub struct Front<'a> {
-    pub test_namespace: TestNamespace<'a>,
+    pub test: TestNamespace<'a>,
     dial: Dial,
     pub url: String,
     pub target: WatchLog,
@@ -64,30 +64,30 @@ pub struct Front<'a> {
 }
 
 impl<'a> Front<'a> {
-    /// Sets all up, `prepare`d by what the balancers need; returns when both balance.
+    /// Sets everything up, after `prepare` has made what the balancers need; returns when both balancers are ready.
     pub fn set(
         fixture: &'a Fixture,
         setup: &Setup,
         prepare: impl FnOnce(&TestNamespace<'a>) -> Result<()>,
     ) -> Result<Self> {
-        let test_namespace = TestNamespace::open(fixture, setup.namespace)?;
-        prepare(&test_namespace)?;
+        let test = TestNamespace::open(fixture, setup.namespace)?;
+        prepare(&test)?;
         // Both start while the dial does.
-        test_namespace.apply(&setup.shop(SHOP).manifest(&test_namespace.stage.built.shop_image))?;
-        let dial = test_namespace.dial()?;
+        test.apply(&setup.shop(SHOP).manifest(&test.stage.built.shop_image))?;
+        let dial = test.dial()?;
         dial.set(u64::from(setup.replicas) * 10)?;
-        setup.shop(SHOP).deploy(test_namespace.stage)?;
-        test_namespace.apply(&service(setup))?;
-        let follow = |kind| test_namespace.follow(kind, SHOP);
+        setup.shop(SHOP).deploy(test.stage)?;
+        test.apply(&service(setup))?;
+        let follow = |kind| test.follow(kind, SHOP);
         let (target, service) = (follow("deployment")?, follow("scalableservice")?);
-        service.wait("TrafficSynced and Ready", Duration::from_secs(40), |snapshot| {
-            ["TrafficSynced", "Ready"].iter().all(|type_| snapshot.is(type_))
-                && snapshot.number("/status/observedGeneration") == snapshot.generation()
+        service.wait("TrafficSynced and Ready", Duration::from_secs(40), |seen| {
+            ["TrafficSynced", "Ready"].iter().all(|type_| seen.is(type_))
+                && seen.number("/status/observedGeneration") == seen.generation()
         })?;
-        let url = service_url(test_namespace.stage, setup.namespace, &format!("{SHOP}-lb"), 80)?;
-        let front = Self { test_namespace, dial, url, target, service };
+        let url = service_url(test.stage, setup.namespace, &format!("{SHOP}-lb"), 80)?;
+        let front = Self { test, dial, url, target, service };
         front.both_ready(Duration::from_secs(20))?;
-        front.test_namespace.explain(SHOP, &["2/2 in sync"])?;
+        front.test.explain(SHOP, &["2/2 in sync"])?;
         Ok(front)
     }
 
@@ -97,18 +97,18 @@ impl<'a> Front<'a> {
 
     pub fn wait_for(&self, replicas: u32, within: Duration) -> Result<Snapshot> {
         let wanted = i64::from(replicas);
-        self.target.wait(&format!("at {replicas}"), within, |snapshot| {
-            snapshot.wanted() == wanted
-                && snapshot.number("/status/replicas") == wanted
-                && snapshot.number("/status/readyReplicas") == wanted
+        self.target.wait(&format!("at {replicas}"), within, |seen| {
+            seen.wanted() == wanted
+                && seen.number("/status/replicas") == wanted
+                && seen.number("/status/readyReplicas") == wanted
         })
     }
 
     pub fn balancers(&self) -> Result<Vec<Pod>> {
-        Pod::all(&self.test_namespace, &format!("plimsoll.dev/balancer={SHOP}"))
+        Pod::all(&self.test, &format!("plimsoll.dev/balancer={SHOP}"))
     }
 
-    /// When each HAProxy process began to serve, as it tells itself, in seconds since 1970; a reload is a new process.
+    /// Start time of each HAProxy process by its own metric, in seconds since 1970; a reload is a new process.
     pub fn starts(&self) -> Result<Vec<f64>> {
         let of = |balancer: &Pod| {
             let text = fetch(&format!("http://{}:9101/metrics", balancer.ip))?;
@@ -128,57 +128,56 @@ impl<'a> Front<'a> {
         })
     }
 
-    /// Has the kubelet look at a balancer's Secrets now: it does when the pod changes, else once a minute.
+    /// Makes the kubelet update a balancer's Secrets now: it does so when the pod changes, otherwise once a minute.
     pub fn touch(&self, balancer: &Pod, mark: usize) -> Result<()> {
         let words = format!("annotate pod {} --overwrite touched={mark}", balancer.name);
-        self.test_namespace.kubectl(&words).map(drop)
+        self.test.kubectl(&words).map(drop)
     }
 
-    /// Pods of the status' `draining`, when it first named any, and when that was.
+    /// Waits until the status has `draining` pods; returns when that was, and the pods.
     pub fn draining(&self, since: SystemTime, within: Duration) -> Result<(SystemTime, Vec<String>)> {
-        let snapshot = self
-            .service
-            .wait("draining", within, |snapshot| snapshot.at >= since && !victims(snapshot).is_empty())?;
-        Ok((snapshot.at, victims(&snapshot)))
+        let seen =
+            self.service.wait("draining", within, |seen| seen.at >= since && !victims(seen).is_empty())?;
+        Ok((seen.at, victims(&seen)))
     }
 
-    /// Every pod that the status' `draining` named since then.
+    /// Every pod that was in the status' `draining` since then.
     pub fn drained(&self, since: SystemTime) -> BTreeSet<String> {
-        self.service.all().iter().filter(|snapshot| snapshot.at >= since).flat_map(victims).collect()
+        self.service.all().iter().filter(|seen| seen.at >= since).flat_map(victims).collect()
     }
 
-    /// Changes fields of `spec.traffic`, and waits until the balancers have it.
+    /// Changes fields of `spec.traffic`, and waits until the balancers have applied them.
     pub fn change(&self, traffic: &Value, within: Duration) -> Result<()> {
         self.set_traffic(traffic)?;
-        let generation = self.test_namespace.get("scalableservice", SHOP)?.generation();
+        let generation = self.test.get("scalableservice", SHOP)?.generation();
         let new = |balancer: &Value| {
             balancer.number("/observedGeneration") == generation && balancer["inSync"] == json!(true)
         };
-        self.service.wait("in sync with its new spec", within, |snapshot| {
-            let balancers = snapshot.list("/status/traffic/balancers");
+        self.service.wait("in sync with its new spec", within, |seen| {
+            let balancers = seen.list("/status/traffic/balancers");
             balancers.len() >= 2 && balancers.iter().all(new)
         })?;
         Ok(())
     }
 
-    /// Changes fields of `spec.traffic`; null takes all of it away.
+    /// Changes fields of `spec.traffic`; null removes it.
     pub fn set_traffic(&self, traffic: &Value) -> Result<()> {
-        self.test_namespace.patch(&format!("scalableservice {SHOP}"), &json!({"spec": {"traffic": traffic}}))
+        self.test.patch(&format!("scalableservice {SHOP}"), &json!({"spec": {"traffic": traffic}}))
     }
 }
 
-fn victims(snapshot: &Snapshot) -> Vec<String> {
-    snapshot.list("/status/traffic/draining").iter().map(|entry| entry.text("/pod").to_owned()).collect()
+fn victims(seen: &Snapshot) -> Vec<String> {
+    seen.list("/status/traffic/draining").iter().map(|entry| entry.text("/pod").to_owned()).collect()
 }
 
 pub const HOST: &str = "shop.example";
 
-pub fn serve_with(test_namespace: &TestNamespace<'_>, Signed { certificate, key }: &Signed) -> Result<()> {
-    test_namespace.secret("shop-tls", "kubernetes.io/tls", &json!({"tls.crt": certificate, "tls.key": key}))
+pub fn serve_with(test: &TestNamespace<'_>, Signed { certificate, key }: &Signed) -> Result<()> {
+    test.secret("shop-tls", "kubernetes.io/tls", &json!({"tls.crt": certificate, "tls.key": key}))
 }
 
-pub fn control(test_namespace: &TestNamespace<'_>, setup: &Setup) -> Result<String> {
-    setup.shop(CONTROL).serve(test_namespace.stage)
+pub fn control(test: &TestNamespace<'_>, setup: &Setup) -> Result<String> {
+    setup.shop(CONTROL).serve(test.stage)
 }
 
 pub fn seconds(from: SystemTime, to: SystemTime) -> f64 {

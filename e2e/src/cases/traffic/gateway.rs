@@ -1,4 +1,4 @@
-//! A rule of an HTTPRoute follows failover: real requests through a Gateway, which lies as implementations do.
+//! A rule of an HTTPRoute follows failover: real requests through a Gateway whose status lies as implementations do.
 
 use crate::{
     cases::prelude::*,
@@ -10,137 +10,137 @@ const PORT: u16 = 18_090;
 const HOST: &str = "shop.example.com";
 const HOST_HEADER: &str = "--header=host: shop.example.com";
 const RATE: u32 = 30;
-/// Requests that are looked at, each on a connection of its own.
+/// Requests of a check, each on a new connection.
 const LOOKS: usize = 40;
 const FIGHT: Duration = Duration::from_secs(12);
 
 pub fn run(fixture: &Fixture) -> Result<String> {
-    let test_namespace = TestNamespace::open(fixture, NAMESPACE)?;
-    let dial = test_namespace.dial()?;
+    let test = TestNamespace::open(fixture, NAMESPACE)?;
+    let dial = test.dial()?;
     for name in ["shop", "standby"] {
-        Setup::of(NAMESPACE, 2).shop(name).deploy(test_namespace.stage)?;
+        Setup::of(NAMESPACE, 2).shop(name).deploy(test.stage)?;
     }
     dial.set(20)?;
-    let _stand_in = GatewayStandIn::start(test_namespace.stage, "stand-in")?;
-    // Its 500 are its own, and no doubt about the Gateway: a headless service is asked too.
-    fault(&test_namespace, "shop", r#"{"errors": 1.0}"#)?;
-    test_namespace.apply(&objects())?;
-    let service = test_namespace.follow("scalableservice", "shop")?;
+    let _stand_in = GatewayStandIn::start(test.stage, "stand-in")?;
+    // A 500 of the pods is no evidence against the Gateway: the probe also asks a pod, by the headless Service.
+    fault(&test, "shop", r#"{"errors": 1.0}"#)?;
+    test.apply(&objects())?;
+    let service = test.follow("scalableservice", "shop")?;
     says(&service, "True", "shop-pods 100, standby 0")?;
-    fault(&test_namespace, "shop", "{}")?;
-    let before = test_namespace.get("httproute", "shop")?;
+    fault(&test, "shop", "{}")?;
+    let before = test.get("httproute", "shop")?;
     only(&answers()?, "shop")?;
 
-    let flow = Flow::start(test_namespace.stage, &GatewayStandIn::url(PORT), RATE, 240, &[HOST_HEADER])?;
-    // Somebody edits another rule while Plimsoll changes this one.
+    let flow = Flow::start(test.stage, &GatewayStandIn::url(PORT), RATE, 240, &[HOST_HEADER])?;
+    // A concurrent edit of another rule.
     let edit = json!([{"op": "replace", "path": "/spec/rules/0/backendRefs/0/weight", "value": 9}]);
-    test_namespace.kubectl("annotate scalableservice shop plimsoll.dev/failover-to=standby")?;
-    test_namespace.patch("httproute shop", &edit)?;
+    test.kubectl("annotate scalableservice shop plimsoll.dev/failover-to=standby")?;
+    test.patch("httproute shop", &edit)?;
     says(&service, "True", "shop-pods 0, standby 100")?;
     only(&answers()?, "standby")?;
-    let after = test_namespace.get("httproute", "shop")?;
+    let after = test.get("httproute", "shop")?;
     ensure!(weights(&after, 0) == [9, 3], "the edit is lost: {after}");
-    ensure!(rest(&after) == rest(&before), "more than weights was changed: {after}");
-    test_namespace.explain("shop", &["standby"])?;
+    ensure!(rest(&after) == rest(&before), "fields other than weights were changed: {after}");
+    test.explain("shop", &["standby"])?;
 
-    // Status that speaks of an older generation is not believed, though all the rest is right.
-    lie(&test_namespace, "stale")?;
-    test_namespace.kubectl("annotate scalableservice shop --overwrite plimsoll.dev/failover-to=primary")?;
-    let doubt = service.wait("in doubt", Duration::from_secs(60), |snapshot| {
-        snapshot.says("TrafficSynced").contains("RouteProgressing")
+    // Status of an older generation is not trusted, even if everything else is right.
+    lie(&test, "stale")?;
+    test.kubectl("annotate scalableservice shop --overwrite plimsoll.dev/failover-to=primary")?;
+    let doubted = service.wait("in doubted", Duration::from_secs(60), |seen| {
+        seen.says("TrafficSynced").contains("RouteProgressing")
     })?;
     sleep(Duration::from_secs(5));
-    let still = service.all().into_iter().filter(|snapshot| snapshot.at > doubt.at);
-    let believed = still.into_iter().find(|snapshot| snapshot.is("TrafficSynced"));
-    ensure!(believed.is_none(), "a status of an older generation was believed");
-    lie(&test_namespace, "")?;
+    let still = service.all().into_iter().filter(|seen| seen.at > doubted.at);
+    let believed = still.into_iter().find(|seen| seen.is("TrafficSynced"));
+    ensure!(believed.is_none(), "a status of an older generation was trusted");
+    lie(&test, "")?;
     says(&service, "True", "shop-pods 100, standby 0")?;
     only(&answers()?, "shop")?;
     let through = flow.finish(true)?;
-    let control = killed(&test_namespace, &service)?;
+    let control = killed(&test, &service)?;
     requests(through.sent, through.lost(), control.lost());
     through.none_lost("through the switch to the standby and back")?;
     control.some_lost("control, the primary's pods killed")?;
-    let writes = fight(&test_namespace, &service)?;
-    claim(&test_namespace)?;
-    unnamed(&test_namespace, &service)?;
-    taken_out(&test_namespace, &service)?;
+    let writes = fight(&test, &service)?;
+    claim(&test)?;
+    unnamed(&test, &service)?;
+    taken_out(&test, &service)?;
     Ok(format!(
-        "weights 100/0 -> 0/100 -> 100/0, {LOOKS} requests each where they should be; control, pods killed, lost {}; \
-         somebody who takes weights back for {FIGHT:?} is written against {writes} times, and told",
+        "weights 100/0 -> 0/100 -> 100/0, {LOOKS} requests each at the right backend; control, pods killed, lost {}; \
+         another client reverted the weights for {FIGHT:?}: {writes} writes against it, and reported",
         control.why()
     ))
 }
 
-/// The pods that have all requests die at once, and nobody moves these.
-fn killed(test_namespace: &TestNamespace<'_>, service: &WatchLog) -> Result<Account> {
+/// Control: all serving pods are killed at the same time, while failover is frozen.
+fn killed(test: &TestNamespace<'_>, service: &WatchLog) -> Result<Account> {
     let freeze = |value: &str| {
         let annotation = format!("plimsoll.dev/failover-freeze{value}");
-        test_namespace.kubectl(&format!("annotate scalableservice shop --overwrite {annotation}")).map(drop)
+        test.kubectl(&format!("annotate scalableservice shop --overwrite {annotation}")).map(drop)
     };
     let state = |words: &'static str, is: bool| {
-        service.wait(words, Duration::from_secs(20), |snapshot| {
-            let state = snapshot.text("/status/failover/state");
+        service.wait(words, Duration::from_secs(20), |seen| {
+            let state = seen.text("/status/failover/state");
             !state.is_empty() && (state == "Frozen") == is
         })
     };
     freeze("=control")?;
     state("frozen", true)?;
-    let flow = Flow::start(test_namespace.stage, &GatewayStandIn::url(PORT), RATE, 3, &[HOST_HEADER])?;
+    let flow = Flow::start(test.stage, &GatewayStandIn::url(PORT), RATE, 3, &[HOST_HEADER])?;
     sleep(Duration::from_secs(1));
-    test_namespace.kubectl("delete pods --selector=app=shop --grace-period=0 --force --wait=false")?;
+    test.kubectl("delete pods --selector=app=shop --grace-period=0 --force --wait=false")?;
     let account = flow.finish(false)?;
-    test_namespace.rolled_out("shop", Duration::from_secs(60))?;
+    test.rolled_out("shop", Duration::from_secs(60))?;
     freeze("-")?;
-    state("frozen no more", false)?;
+    state("no longer frozen", false)?;
     Ok(account)
 }
 
-/// Somebody else takes the weights back whenever they are right; how often Plimsoll set them.
-fn fight(test_namespace: &TestNamespace<'_>, service: &WatchLog) -> Result<usize> {
+/// Another client reverts the weights whenever they are right; returns how often Plimsoll set them.
+fn fight(test: &TestNamespace<'_>, service: &WatchLog) -> Result<usize> {
     let back = json!([{"op": "replace", "path": "/spec/rules/1/backendRefs/0/weight", "value": 60},
                       {"op": "replace", "path": "/spec/rules/1/backendRefs/1/weight", "value": 40}]);
     let begun = Instant::now();
     let mut times = 0;
     while begun.elapsed() < FIGHT {
-        if weights(&test_namespace.get("httproute", "shop")?, 1) == [100, 0] {
-            test_namespace.patch("httproute shop", &back)?;
+        if weights(&test.get("httproute", "shop")?, 1) == [100, 0] {
+            test.patch("httproute shop", &back)?;
             times += 1;
         }
         sleep(Duration::from_millis(100));
     }
-    // At once, after 2 s and after 4 s more.
-    ensure!((2..=5).contains(&times), "the weights were taken back and set anew {times} times");
-    says(service, "False", "somebody else has taken the weights back")?;
+    // Immediately, after 2 s and after 4 s more.
+    ensure!((2..=5).contains(&times), "the weights were reverted and set again {times} times");
+    says(service, "False", "another client has reverted the weights")?;
     says(service, "True", "shop-pods 100, standby 0")?;
     Ok(times)
 }
 
-fn claim(test_namespace: &TestNamespace<'_>) -> Result<()> {
-    test_namespace.apply(&service("claimant", "standby"))?;
-    let claimant = test_namespace.follow("scalableservice", "claimant")?;
-    says(&claimant, "False", "is steered by the ScalableService shop, which is older")?;
+fn claim(test: &TestNamespace<'_>) -> Result<()> {
+    test.apply(&service("claimant", "standby"))?;
+    let claimant = test.follow("scalableservice", "claimant")?;
+    says(&claimant, "False", "is already steered by the older ScalableService shop")?;
     only(&answers()?, "shop")?;
-    test_namespace.kubectl("delete scalableservice claimant").map(drop)
+    test.kubectl("delete scalableservice claimant").map(drop)
 }
 
-fn unnamed(test_namespace: &TestNamespace<'_>, service: &WatchLog) -> Result<()> {
+fn unnamed(test: &TestNamespace<'_>, service: &WatchLog) -> Result<()> {
     condition(service, "FailoverReady", "True", "")?;
     let backends = "/spec/rules/1/backendRefs";
     let remove = json!([{"op": "remove", "path": format!("{backends}/1")}]);
-    test_namespace.patch("httproute shop", &remove)?;
+    test.patch("httproute shop", &remove)?;
     condition(service, "FailoverReady", "False", "has no backendRef for Service traffic-gateway/standby")?;
     let backend = json!({"name": "standby", "port": 8080, "weight": 0});
     let add = json!([{"op": "add", "path": format!("{backends}/-"), "value": backend}]);
-    test_namespace.patch("httproute shop", &add)?;
+    test.patch("httproute shop", &add)?;
     condition(service, "FailoverReady", "True", "")
 }
 
-/// The standby has all requests, and the spec has it no more.
-fn taken_out(test_namespace: &TestNamespace<'_>, service: &WatchLog) -> Result<()> {
-    test_namespace.kubectl("annotate scalableservice shop --overwrite plimsoll.dev/failover-to=standby")?;
+/// Failover is removed from the spec while the standby has all requests.
+fn taken_out(test: &TestNamespace<'_>, service: &WatchLog) -> Result<()> {
+    test.kubectl("annotate scalableservice shop --overwrite plimsoll.dev/failover-to=standby")?;
     says(service, "True", "shop-pods 0, standby 100")?;
-    test_namespace.patch("scalableservice shop", &json!([{"op": "remove", "path": "/spec/failover"}]))?;
+    test.patch("scalableservice shop", &json!([{"op": "remove", "path": "/spec/failover"}]))?;
     says(service, "True", "has the weights shop-pods 100,")?;
     only(&answers()?, "shop")
 }
@@ -151,16 +151,16 @@ fn says(service: &WatchLog, status: &str, words: &str) -> Result<()> {
 
 fn condition(service: &WatchLog, type_: &str, status: &str, words: &str) -> Result<()> {
     let should = format!("{type_}={status} with {words:?}");
-    service.wait(&should, Duration::from_secs(90), |snapshot| {
-        let condition = snapshot.condition(type_);
+    service.wait(&should, Duration::from_secs(90), |seen| {
+        let condition = seen.condition(type_);
         condition.text("/status") == status && condition.text("/message").contains(words)
     })?;
     Ok(())
 }
 
-fn lie(test_namespace: &TestNamespace<'_>, words: &str) -> Result<()> {
+fn lie(test: &TestNamespace<'_>, words: &str) -> Result<()> {
     let annotation = format!("plimsoll.dev/lies={words}");
-    test_namespace.kubectl(&format!("annotate gateway front --overwrite {annotation}"))?;
+    test.kubectl(&format!("annotate gateway front --overwrite {annotation}"))?;
     sleep(Duration::from_secs(1));
     Ok(())
 }
@@ -178,7 +178,7 @@ fn answers() -> Result<Vec<String>> {
 
 fn only(pods: &[String], name: &str) -> Result<()> {
     let other = pods.iter().find(|pod| !pod.starts_with(&format!("{name}-")));
-    ensure!(other.is_none(), "{other:?} answers, where only {name} should");
+    ensure!(other.is_none(), "{other:?} answers; only {name} should");
     Ok(())
 }
 

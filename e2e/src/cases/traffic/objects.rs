@@ -1,4 +1,4 @@
-//! The balancers' objects go with `spec.traffic`, and what is somebody else's stays.
+//! The balancers' objects are deleted with `spec.traffic`; foreign objects stay.
 
 use crate::cases::prelude::*;
 
@@ -15,39 +15,36 @@ const WITHIN: Duration = Duration::from_secs(40);
 
 pub fn run(fixture: &Fixture) -> Result<String> {
     let front = Front::set(fixture, &SETUP, |_| Ok(()))?;
-    let test_namespace = &front.test_namespace;
-    let there = objects(test_namespace)?;
+    let test = &front.test;
+    let there = objects(test)?;
     ensure!(there.len() == OBJECTS, "the balancers have {there:?}");
-    let service = test_namespace.get("scalableservice", SHOP)?;
+    let service = test.get("scalableservice", SHOP)?;
     let traffic = service.pointer("/spec/traffic").context("there is no spec.traffic")?;
 
     let asked = Instant::now();
     front.set_traffic(&Value::Null)?;
-    wait_for("the balancers' objects to be gone", WITHIN, || Ok(objects(test_namespace)?.is_empty()))?;
+    wait_for("the balancers' objects to be deleted", WITHIN, || Ok(objects(test)?.is_empty()))?;
     let gone = asked.elapsed().as_secs_f64();
     front.wait_for(SETUP.replicas, Duration::from_secs(5))?;
 
-    test_namespace.apply(FOREIGN)?;
+    test.apply(FOREIGN)?;
     front.set_traffic(traffic)?;
-    let told = front.service.wait("told of the Service in the way", WITHIN, |snapshot| {
-        snapshot
-            .says("TrafficSynced")
-            .contains("shop-lb is there and does not belong to this ScalableService")
+    let blocked = front.service.wait("blocked by the foreign Service", WITHIN, |seen| {
+        seen.says("TrafficSynced")
+            .contains("shop-lb already exists and does not belong to this ScalableService")
     })?;
-    let foreign = test_namespace.get("service", "shop-lb")?;
+    let foreign = test.get("service", "shop-lb")?;
     let is_as_before = foreign.pointer("/spec/selector") == Some(&json!({"app": "somebody"}));
-    ensure!(is_as_before, "somebody's Service was changed: {foreign}");
-    test_namespace.kubectl("delete service shop-lb")?;
-    front
-        .service
-        .wait("in sync again", WITHIN, |snapshot| snapshot.at > told.at && snapshot.is("TrafficSynced"))?;
-    test_namespace.explain(SHOP, &["2/2 in sync"])?;
-    Ok(format!("all {OBJECTS} gone {gone:.1} s after spec.traffic, and back after somebody's Service was"))
+    ensure!(is_as_before, "the foreign Service was changed: {foreign}");
+    test.kubectl("delete service shop-lb")?;
+    front.service.wait("in sync again", WITHIN, |seen| seen.at > blocked.at && seen.is("TrafficSynced"))?;
+    test.explain(SHOP, &["2/2 in sync"])?;
+    Ok(format!("all {OBJECTS} deleted {gone:.1} s after spec.traffic; recreated without the foreign Service"))
 }
 
-fn objects(test_namespace: &TestNamespace<'_>) -> Result<Vec<String>> {
+fn objects(test: &TestNamespace<'_>) -> Result<Vec<String>> {
     let kinds = "deployments,services,serviceaccounts,roles,rolebindings,poddisruptionbudgets";
-    let names = test_namespace.kubectl(&format!("get {kinds} --output=name"))?;
+    let names = test.kubectl(&format!("get {kinds} --output=name"))?;
     let ours = |name: &&str| name.ends_with("/shop-lb") || name.ends_with("/shop-endpoints");
     Ok(names.lines().filter(ours).map(str::to_owned).collect())
 }

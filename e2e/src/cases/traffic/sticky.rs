@@ -1,4 +1,4 @@
-//! Clients that are bound to a replica by a cookie, while replicas come and go.
+//! Clients with a session cookie, while replicas are added and removed.
 
 use crate::{
     cases::prelude::*,
@@ -19,7 +19,7 @@ pub fn run(fixture: &Fixture) -> Result<String> {
     sleep(Duration::from_secs(2));
     front.ask(20)?;
     front.wait_for(20, Duration::from_secs(40))?;
-    // Clients that come now find twenty.
+    // These clients start with twenty replicas.
     let later = StickyClients::start(&front.url, CLIENTS, true);
     sleep(Duration::from_secs(2));
     let asked = SystemTime::now();
@@ -35,16 +35,16 @@ pub fn run(fixture: &Fixture) -> Result<String> {
         moved += usize::from(moves(client, &victims, asked)?);
     }
     let wanderers = forgetful.iter().filter(|client| pods(client).len() > 1).count();
-    ensure!(wanderers == forgetful.len(), "control: only {wanderers} clients without a cookie wandered");
-    ensure!(moved > 0, "no client was on a replica that went, so nothing was proven");
+    ensure!(wanderers == forgetful.len(), "control: only {wanderers} clients without a cookie moved");
+    ensure!(moved > 0, "no client was on a removed replica, so nothing is proven");
     let visits: usize = all.iter().map(Vec::len).sum();
     count("requests, none lost", visits);
-    count("clients that left a replica that went", moved);
-    count("wandering clients of the control, of 10", wanderers);
+    count("clients moved from a removed replica", moved);
+    count("clients of the control that moved, of 10", wanderers);
     Ok(format!("{} clients through 10 -> 20 -> 10", all.len()))
 }
 
-/// Checks that a client was never lost and left its replica only if that was being removed, and then but once.
+/// Checks that no request was lost, and that a client changed its replica at most once and only if that was being removed.
 fn moves<'a>(client: &'a Client, victims: &BTreeSet<String>, asked: SystemTime) -> Result<bool> {
     let lost = client.iter().find(|visit| visit.pod.is_err());
     ensure!(lost.is_none(), "a request was lost: {lost:?}");
@@ -55,9 +55,9 @@ fn moves<'a>(client: &'a Client, victims: &BTreeSet<String>, asked: SystemTime) 
     let changes: Vec<_> = client.windows(2).filter_map(change).collect();
     for (before, after) in &changes {
         let left = before.pod.as_ref().ok().context("checked above")?;
-        ensure!(victims.contains(left), "a client left {left}, which stayed, for {:?}", after.pod);
+        ensure!(victims.contains(left), "a client left {left}, which was not removed, for {:?}", after.pod);
         let early = seconds(after.at, asked);
-        ensure!(after.at >= asked, "a client left {left} {early:.1} s before fewer replicas were asked for");
+        ensure!(after.at >= asked, "a client left {left} {early:.1} s before the scale-down");
     }
     ensure!(changes.len() <= 1, "a client moved {} times", changes.len());
     Ok(!changes.is_empty())

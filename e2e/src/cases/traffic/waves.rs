@@ -1,4 +1,4 @@
-//! An upgrade of the operator changes the balancers of every service: they are rolled out in waves.
+//! An upgrade of the operator changes the balancers of every service; they are rolled out in waves.
 
 use crate::{
     cases::{install, prelude::*},
@@ -7,7 +7,7 @@ use crate::{
 use std::fmt::Write as _;
 
 const NAMESPACE: &str = "traffic-waves";
-/// The services and their criticality, in the order in which their balancers are due.
+/// The services and their criticality, in the order of the rollout.
 const SERVICES: [(&str, &str); 6] = [
     ("ads", "Sheddable"),
     ("trends", "Sheddable"),
@@ -23,32 +23,32 @@ const SECONDS: u32 = 300;
 const ROLLED_WITHIN: Duration = Duration::from_secs(150);
 
 pub fn run(fixture: &Fixture) -> Result<String> {
-    let test_namespace = TestNamespace::open(fixture, NAMESPACE)?;
-    let seen = upgrades(&test_namespace);
-    // Or the release that the next cases find would begin by rolling out these balancers, too.
-    drop(test_namespace);
+    let test = TestNamespace::open(fixture, NAMESPACE)?;
+    let seen = upgrades(&test);
+    // Deleted first: otherwise reinstalling the release would roll out these balancers again.
+    drop(test);
     fixture.stage.install(&install())?;
     seen
 }
 
-fn upgrades(test_namespace: &TestNamespace<'_>) -> Result<String> {
-    let urls = serve(test_namespace)?;
+fn upgrades(test: &TestNamespace<'_>) -> Result<String> {
+    let urls = serve(test)?;
     let (first, others) = urls.split_first().context("there is no service")?;
     let others: Vec<_> = others.iter().map(|url| format!("--target={url}")).collect();
     let others: Vec<_> = others.iter().map(String::as_str).collect();
-    let follow = |(name, _)| Ok((name, test_namespace.follow("deployment", &format!("{name}-lb"))?));
+    let follow = |(name, _)| Ok((name, test.follow("deployment", &format!("{name}-lb"))?));
     let fronts: Vec<_> = SERVICES.into_iter().map(follow).collect::<Result<_>>()?;
 
-    let flow = Flow::start(test_namespace.stage, first, RATE, SECONDS, &others)?;
-    let (most, took, order) = upgrade(test_namespace, &fronts, "waves", AT_ONCE)?;
+    let flow = Flow::start(test.stage, first, RATE, SECONDS, &others)?;
+    let (most, took, order) = upgrade(test, &fronts, "waves", AT_ONCE)?;
     let account = flow.finish(true)?;
-    test_namespace.explain("checkout", &["2/2 in sync"])?;
-    let (unlimited, at_once, _) = upgrade(test_namespace, &fronts, "control", SERVICES.len())?;
+    test.explain("checkout", &["2/2 in sync"])?;
+    let (unlimited, at_once, _) = upgrade(test, &fronts, "control", SERVICES.len())?;
 
     ensure!(most <= AT_ONCE, "{most} services were rolled out at the same time");
-    ensure!(unlimited > AT_ONCE, "control: {unlimited} at the same time, so waves are not seen");
+    ensure!(unlimited > AT_ONCE, "control: only {unlimited} at the same time, so nothing is proven");
     let due = SERVICES.map(|(name, _)| name);
-    // Two begin at the same time, and either may be seen first.
+    // Two begin at the same time; either may be observed first.
     let first = |order: &[&'static str]| order.iter().take(AT_ONCE).copied().collect::<BTreeSet<_>>();
     ensure!(first(&order) == first(&due) && order.last() == due.last(), "the order was {order:?}");
     account.none_lost("an upgrade in waves")?;
@@ -59,11 +59,11 @@ fn upgrades(test_namespace: &TestNamespace<'_>) -> Result<String> {
     ))
 }
 
-fn serve(test_namespace: &TestNamespace<'_>) -> Result<Vec<String>> {
+fn serve(test: &TestNamespace<'_>) -> Result<Vec<String>> {
     let mut manifest = String::new();
     for (name, criticality) in SERVICES {
         let shop = Shop { workers: 16, service_time: "5ms", ..Shop::of(NAMESPACE, name, 1) };
-        manifest += &shop.manifest(&test_namespace.stage.built.shop_image);
+        manifest += &shop.manifest(&test.stage.built.shop_image);
         let _ = write!(
             manifest,
             "---
@@ -86,23 +86,20 @@ spec:
 "
         );
     }
-    test_namespace.apply(&manifest)?;
+    test.apply(&manifest)?;
     for (name, _) in SERVICES {
-        let watch_log = test_namespace.follow("scalableservice", name)?;
+        let watch_log = test.follow("scalableservice", name)?;
         watch_log.wait("with two balancers in sync", Duration::from_secs(90), |snapshot| {
             snapshot.is("TrafficSynced") && snapshot.number("/status/traffic/readyBalancers") == 2
         })?;
     }
-    SERVICES
-        .iter()
-        .map(|(name, _)| service_url(test_namespace.stage, NAMESPACE, &format!("{name}-lb"), 80))
-        .collect()
+    SERVICES.iter().map(|(name, _)| service_url(test.stage, NAMESPACE, &format!("{name}-lb"), 80)).collect()
 }
 
-/// Upgrades the release so that every balancer's pods change. Returns most services that were rolled out at the same time,
-/// the seconds to the end of the last rollout, and the services in the order in which they began.
+/// Upgrades the release so that all balancer pods change. Returns the most services that were rolled out at the same time,
+/// the seconds to the end of the last rollout, and the services in the order of their begin.
 fn upgrade(
-    test_namespace: &TestNamespace<'_>,
+    test: &TestNamespace<'_>,
     fronts: &[(&'static str, WatchLog)],
     mark: &str,
     at_once: usize,
@@ -112,7 +109,7 @@ fn upgrade(
         format!("balancers.pod.annotations.upgrade={mark}"),
         format!("balancers.maxConcurrentRollouts={at_once}"),
     ];
-    test_namespace.stage.install(&Install { settings, ..install() })?;
+    test.stage.install(&Install { settings, ..install() })?;
     let complete = |watch_log: &WatchLog| {
         watch_log.last().is_ok_and(|snapshot| snapshot.text(ANNOTATION) == mark && !is_rolling(&snapshot))
     };
@@ -139,7 +136,7 @@ fn upgrade(
 
 const ANNOTATION: &str = "/spec/template/metadata/annotations/upgrade";
 
-/// Whether some of the Deployment's pods are old, or some of the new ones not available.
+/// Whether the Deployment has old pods, or new pods that are not available.
 fn is_rolling(snapshot: &Snapshot) -> bool {
     let wanted = snapshot.wanted();
     let all = ["/status/updatedReplicas", "/status/availableReplicas", "/status/replicas"];

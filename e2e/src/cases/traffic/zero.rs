@@ -1,4 +1,4 @@
-//! A thousand requests at once find no replica: twice, the second time half of them on connections from the first.
+//! A thousand simultaneous requests without a replica: twice, the second time half of them on connections from the first.
 
 use crate::{
     cases::prelude::*,
@@ -14,21 +14,23 @@ const SETUP: Setup = Setup {
 };
 /// A thousand within 50 ms.
 const AT_ONCE: &str = "20000@50ms";
-/// Half of them, on fresh connections.
+/// Half of the requests, on fresh connections.
 const FRESH: &str = "10000@50ms";
-/// The other half on connections that are kept, and the same again once the shop is at zero.
+/// The other half on kept connections, and the same again once the shop is at zero.
 const KEPT: &str = "10000@50ms,0@35s,10000@50ms";
-/// From the first half of [`KEPT`] to the second.
+/// Time from the first half of [`KEPT`] to the second.
 const APART: Duration = Duration::from_secs(35);
 const FLAGS: [&str; 3] = ["--timeout=30s", "--requests-per-connection=1", "--arrivals=uniform"];
-/// From the pod's readiness to the end of the first answer.
-const FIRST_WITHIN: f64 = 0.3;
+/// Seconds from the pod's readiness to the end of the first answer: of the faster start, and of each. While ten pods start on two
+/// cores, a single write to the API server may take 100 ms.
+const FASTER_WITHIN: f64 = 0.3;
+const EACH_WITHIN: f64 = 1.0;
 
 pub fn run(fixture: &Fixture) -> Result<String> {
     let front = Front::set(fixture, &SETUP, |_| Ok(()))?;
-    let stage = front.test_namespace.stage;
+    let stage = front.test.stage;
     let plain = service_url(stage, SETUP.namespace, SHOP, 8080)?;
-    // Nobody takes these requests, however long they wait.
+    // No endpoint accepts these requests.
     let flags = [&FLAGS[..], &["--timeout=5s"]].concat();
     let control = Load::start(stage, &plain, AT_ONCE, &flags)?.finish(false)?;
     ensure!(control.lost() > 0, "control, a plain Service: none of {} was lost", control.sent);
@@ -39,19 +41,19 @@ pub fn run(fixture: &Fixture) -> Result<String> {
     let flags = [&FLAGS[..], &["--requests-per-connection=1000"]].concat();
     let kept = Load::start(stage, &front.url, KEPT, &flags)?;
     let first = Wake::by_fresh(&front, &pods)?;
-    let asleep = front.target.wait("at zero again", APART, |snapshot| {
-        snapshot.at > first.woken.at && snapshot.wanted() == 0 && snapshot.number("/status/replicas") == 0
+    let asleep = front.target.wait("at zero again", APART, |seen| {
+        seen.at > first.woken.at && seen.wanted() == 0 && seen.number("/status/replicas") == 0
     })?;
-    let left = APART.checked_sub(begin.elapsed()).context("it was at zero again too late")?;
-    sleep(left);
+    let remaining = APART.checked_sub(begin.elapsed()).context("the shop was at zero again too late")?;
+    sleep(remaining);
     let again = Wake::by_fresh(&front, &pods)?;
     let (kept, by_second) = kept.finish_by_second(false)?;
     let on_kept: Vec<f64> = by_second.iter().filter_map(|second| second.first_ok).collect();
 
     let all = Summary::of(&[&first.fresh, &again.fresh, &kept]);
-    let answered = [first.answered(&on_kept)?, again.answered(&on_kept)?];
+    let (first_answer, second_answer) = (first.answered(&on_kept)?, again.answered(&on_kept)?);
     requests(all.sent, all.lost(), control.lost());
-    for (wake, answered) in [&first, &again].into_iter().zip(answered) {
+    for (wake, answered) in [(&first, first_answer), (&again, second_answer)] {
         figure("first pod ready after, s", seconds(wake.woken.at, wake.ready.at));
         figure("first answer after readiness, ms", answered * 1e3);
     }
@@ -64,10 +66,13 @@ pub fn run(fixture: &Fixture) -> Result<String> {
         connections <= sent * 6 / 10,
         "{sent} requests took {connections} connections: they were not kept"
     );
-    for answered in answered {
-        let in_time = answered <= FIRST_WITHIN;
-        ensure!(in_time, "the first answer came {:.0} ms after the first pod was ready", answered * 1e3);
-    }
+    let (faster, slower) = (f64::min(first_answer, second_answer), f64::max(first_answer, second_answer));
+    ensure!(
+        faster <= FASTER_WITHIN && slower <= EACH_WITHIN,
+        "the first answers came {:.0} and {:.0} ms after the first pod was ready",
+        faster * 1e3,
+        slower * 1e3
+    );
     Ok(format!("0 -> {} replicas; control, a plain Service, lost {}", first.woken.wanted(), why(&control)))
 }
 
@@ -78,20 +83,20 @@ struct Wake {
 }
 
 impl Wake {
-    /// Sends those on fresh connections, while others are sent on kept ones.
+    /// Sends the requests on fresh connections, while the others are sent on kept ones.
     fn by_fresh(front: &Front<'_>, pods: &WatchLog) -> Result<Self> {
         let begin = SystemTime::now();
-        let fresh = Load::start(front.test_namespace.stage, &front.url, FRESH, &FLAGS)?.finish(false)?;
+        let fresh = Load::start(front.test.stage, &front.url, FRESH, &FLAGS)?.finish(false)?;
         let since = |watch_log: &WatchLog, fits: fn(&Snapshot) -> bool| {
-            watch_log.all().into_iter().find(|snapshot| snapshot.at >= begin && fits(snapshot))
+            watch_log.all().into_iter().find(|seen| seen.at >= begin && fits(seen))
         };
-        let woken = since(&front.target, |snapshot| snapshot.wanted() > 0).context("never woken")?;
+        let woken = since(&front.target, |seen| seen.wanted() > 0).context("never woken")?;
         let ready = since(pods, |pod| pod.is("Ready") && !pod.is_going()).context("no pod was ever ready")?;
         Ok(Self { fresh, woken, ready })
     }
 
-    /// From the readiness of the first pod to the first answer, in seconds; `on_kept` says when each second's first one on
-    /// a kept connection came.
+    /// Seconds from the readiness of the first pod to the first answer; `on_kept` has the time of the first answer on a kept
+    /// connection in each second.
     fn answered(&self, on_kept: &[f64]) -> Result<f64> {
         let ready = unix(self.ready.at);
         let all = on_kept.iter().copied().filter(|at| *at >= unix(self.woken.at)).chain(self.fresh.first_ok);

@@ -1,4 +1,4 @@
-//! Steps for standbys: their addresses and limits, then the shares, then who takes what waits.
+//! Steps for standbys: addresses and limits, then the shares, then the servers that take waiting requests.
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
@@ -15,7 +15,7 @@ use crate::balancer::{
 use plimsoll_api::{Percent, StandbyStatus};
 
 impl Phases {
-    /// Brings standbys and shares about. `ready` of a replica comes before, since a share that returns needs it.
+    /// Plans the steps for standbys and shares. Replicas become ready before, since a returning share needs them.
     pub(super) fn fail_over(&mut self, wanted: &Wanted, seen: &Seen, checks: bool) {
         let all = wanted.primary_share() == Percent::ZERO;
         for (standby, share) in wanted.shares() {
@@ -25,7 +25,7 @@ impl Phases {
                 let (own, instead) = (own(&standby.name, slot), instead(&standby.name, slot));
                 let on = address.is_some();
                 self.prepare_standby(&own, address, of(&own), most, checks);
-                let steps = turn(&own, on, of(&own));
+                let steps = toggle(&own, on, of(&own));
                 if on {
                     self.ready.extend(steps)
                 } else {
@@ -33,7 +33,7 @@ impl Phases {
                 }
                 self.prepare_standby(&instead, address, of(&instead), most, false);
                 let on = on && all && share > Percent::ZERO;
-                let steps = turn(&instead, on, of(&instead));
+                let steps = toggle(&instead, on, of(&instead));
                 if on { self.instead.extend(steps) } else { self.take.extend(steps) }
             }
         }
@@ -65,10 +65,11 @@ impl Phases {
     }
 }
 
-/// The address of each server of a standby. Who has one of them keeps it, so that its checks and requests go on.
+/// The address of each server of a standby. A server keeps an address that is still wanted, so that its checks and
+/// requests go on.
 fn places(standby: &Standby, seen: &Seen) -> Vec<Option<SocketAddr>> {
     let has = |slot| seen.standbys.get(&own(&standby.name, slot)).map(|server| server.address);
-    // More than are needed are there until the next reload, and have to be closed.
+    // Until the next reload there may be more servers than needed, which have to be closed.
     let all = 0..StandbyStatus::ADDRESSES_MAX;
     let there = all.take_while(|slot| *slot < slots(standby) || has(*slot).is_some());
     let mut left = standby.addresses.clone();
@@ -86,8 +87,8 @@ fn places(standby: &Standby, seen: &Seen) -> Vec<Option<SocketAddr>> {
     places
 }
 
-/// Steps after which a server gets requests, or none. One that is not there is refused, and so mended by a reload.
-fn turn(name: &str, on: bool, before: Option<SeenServer>) -> Vec<Step> {
+/// Steps that turn a server on or off. For a missing server they are refused, and a reload repairs that.
+fn toggle(name: &str, on: bool, before: Option<SeenServer>) -> Vec<Step> {
     let mut steps = Vec::new();
     if on && before.is_some_and(|before| before.weight == 0) {
         steps.push(Step::Share(name.to_owned()));
@@ -101,13 +102,13 @@ fn turn(name: &str, on: bool, before: Option<SeenServer>) -> Vec<Step> {
     steps
 }
 
-/// Bounds of the map: what rises from the first to the last, then what falls from the last to the first. So nobody has
-/// a greater share on the way than before or after.
+/// Changes of the bounds: increases from the first to the last, then decreases from the last to the first. So no share
+/// is temporarily larger than both before and after.
 fn shares(wanted: &Wanted, seen: &BTreeMap<String, Option<u8>>) -> Vec<Step> {
     let (mut rise, mut fall) = (Vec::new(), Vec::new());
     for (standby, below) in bounds(wanted) {
         match seen.get(standby) {
-            // A standby that the map does not name gets nothing.
+            // A standby that is not in the map gets nothing.
             None => rise.push(Step::NewBound(standby.to_owned(), below)),
             Some(Some(before)) if *before == below => {}
             Some(Some(before)) if *before > below => fall.push(Step::Bound(standby.to_owned(), below)),

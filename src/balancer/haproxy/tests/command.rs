@@ -1,4 +1,4 @@
-//! Nothing but what is meant reaches a command line, and every answer is understood.
+//! No value can inject a command, and every answer is understood.
 
 use proptest::prelude::*;
 
@@ -16,7 +16,7 @@ fn name() -> ServerName {
 }
 
 #[test]
-fn commands_are_those_of_the_manual() {
+fn commands_follow_the_manual() {
     let keywords = Keywords::of(
         &super::wanted(&serde_json::json!({
             "healthCheck": {"path": "/healthz", "passive": {"consecutiveErrors": 5}}, "slowStart": "10s",
@@ -53,11 +53,11 @@ fn commands_are_those_of_the_manual() {
 }
 
 #[test]
-fn answers_are_told_apart() {
+fn answers_are_classified() {
     let refused = |words: &str| Answer::Refused(words.to_owned());
     let state = Command::SetState(name(), AdminState::Ready);
     let file = FileWord::new("/run/plimsoll/shop.pem").unwrap();
-    for (command, text, meant) in [
+    for (command, text, expected) in [
         (Command::DeleteServer(name()), "Server deleted.", Answer::Done),
         (Command::DeleteServer(name()), "No such server.", Answer::Done),
         (
@@ -81,7 +81,7 @@ fn answers_are_told_apart() {
         (Command::Reload, "", Answer::Done),
         (Command::Reload, "Success=0\n--\n[ALERT] no", refused("Success=0")),
     ] {
-        assert_eq!(command.answered(text), meant, "{command}: {text}");
+        assert_eq!(command.answered(text), expected, "{command}: {text}");
     }
 }
 
@@ -94,7 +94,7 @@ fn a_pem_is_blocks_without_blank_lines() {
         "-----BEGIN CERTIFICATE-----\nMIIB+/=\n-----END CERTIFICATE-----\n\
          -----BEGIN EC PRIVATE KEY-----\nabc\n-----END EC PRIVATE KEY-----\n"
     );
-    assert_eq!(format!("{pem:?}"), "Pem(126 bytes)", "a log has no key");
+    assert_eq!(format!("{pem:?}"), "Pem(126 bytes)", "no key in logs");
     for (text, line) in [
         ("", 0),
         ("no blocks", 1),
@@ -109,7 +109,7 @@ fn a_pem_is_blocks_without_blank_lines() {
 
 proptest! {
     #[test]
-    fn no_word_holds_anything_but_its_alphabet(text in any::<String>()) {
+    fn words_contain_only_the_allowed_characters(text in any::<String>()) {
         if let Ok(word) = Word::new(&text) {
             let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte);
             prop_assert!(word.to_string().bytes().all(fits));
@@ -120,7 +120,7 @@ proptest! {
     }
 
     #[test]
-    fn a_pem_has_one_payload(crt in "(-----BEGIN X-----\n)?[ -~\n\r\t]{0,80}(-----END X-----)?") {
+    fn a_pem_is_a_single_payload(crt in "(-----BEGIN X-----\n)?[ -~\n\r\t]{0,80}(-----END X-----)?") {
         if let Ok(pem) = Pem::of(&crt, "") {
             prop_assert!(!pem.as_str().contains("\n\n") && !pem.as_str().contains([';', '<', '\\', '\r']));
         }

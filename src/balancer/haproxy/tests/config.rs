@@ -1,4 +1,4 @@
-//! What a user reads in haproxy.cfg.
+//! The content of haproxy.cfg.
 
 use std::collections::BTreeMap;
 
@@ -52,7 +52,7 @@ fn everything_at_once() {
 }
 
 #[test]
-fn what_clients_may_take_follows_the_resources_of_the_pod() {
+fn limits_of_clients_follow_the_resources_of_the_pod() {
     let mut wanted = wanted(&json!({}));
     wanted.standbys = vec![standby("east", None, 0)];
     let text = config(&wanted).text;
@@ -70,7 +70,7 @@ fn what_clients_may_take_follows_the_resources_of_the_pod() {
 }
 
 #[test]
-fn only_trusted_proxies_may_speak_the_proxy_protocol_and_a_network_is_a_network() {
+fn only_trusted_proxies_may_use_the_proxy_protocol_and_a_bad_network_is_refused() {
     let more = json!({"trustedProxies": ["10.0.0.0/8", "2001:db8::/32"], "proxyProtocol": true});
     let text = config(&wanted(&more)).text;
     let rules = "    acl trusted_proxy src 10.0.0.0/8
@@ -93,7 +93,7 @@ fn standbys_and_their_shares() {
     ];
     insta::assert_snapshot!(config(&wanted).text);
     insta::assert_snapshot!(config(&wanted).shares, @r"
-    # A number from 0 to 99 is drawn for each request: the first standby whose number is above gets it.
+    # A number from 0 to 99 is drawn for each request. The first standby with a greater number gets it.
     east 30
     west 50
     north 50
@@ -112,7 +112,7 @@ fn standbys_and_their_shares() {
 }
 
 #[test]
-fn a_standby_has_a_server_for_each_address_and_a_new_address_rarely_takes_a_reload() {
+fn a_standby_has_a_server_for_each_address_and_a_new_address_rarely_needs_a_reload() {
     let mut wanted = wanted(&json!({"limits": {"connectionsPerReplica": 10}}));
     let mut of = |count: u8| {
         let addresses = (1..=count).map(|last| ([10, 1, 0, last], 80).into()).collect();
@@ -141,7 +141,7 @@ fn a_standby_has_a_server_for_each_address_and_a_new_address_rarely_takes_a_relo
 }
 
 #[test]
-fn a_standby_over_tls_has_to_prove_who_it_is_wherever_it_is_a_server() {
+fn every_server_of_a_standby_over_tls_verifies_its_certificate() {
     let tls = StandbyTls { hostname: "east.example".to_owned(), ca_secret_name: "east-ca".to_owned() };
     let east = Standby { tls: Some(tls), ..standby("east", Some("10.1.0.1:443"), 100) };
     let trusting = |file: &str| {
@@ -155,7 +155,7 @@ fn a_standby_over_tls_has_to_prove_who_it_is_wherever_it_is_a_server() {
     let words = |line: &&str| line.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
     let of: Vec<String> = proven.iter().map(words).collect();
     assert_eq!(of, ["server _instead_east", "default-server pool-purge-delay"], "{}", before.text);
-    assert_ne!(trusting("/run/plimsoll/authorities-2.pem").structure, before.structure, "it takes a reload");
+    assert_ne!(trusting("/run/plimsoll/authorities-2.pem").structure, before.structure, "it needs a reload");
     let unproven = config(&wanted(&json!({})).and_standbys(vec![east.clone()], BTreeMap::new()));
     assert!(unproven.text.contains("server _standby_east 127.0.0.1:1 disabled"), "{}", unproven.text);
     for bad in ["a b", "a)", "a\n", ""] {
@@ -184,7 +184,7 @@ fn the_structure_is_everything_but_the_servers() {
 }
 
 #[test]
-fn ipv4_and_ipv6_are_listened_to_on_sockets_of_their_own() {
+fn ipv4_and_ipv6_have_separate_sockets() {
     let paths = Paths { listen: "::".parse().unwrap(), ..paths() };
     let text = Config::of(&wanted(&json!({})), &paths).unwrap().text;
     for port in [10_080, 9101] {
@@ -194,7 +194,7 @@ fn ipv4_and_ipv6_are_listened_to_on_sockets_of_their_own() {
 }
 
 #[test]
-fn what_can_not_be_written_is_refused_with_its_field() {
+fn invalid_text_is_refused_with_its_field() {
     let mut twice = wanted(&json!({}));
     twice.listeners.push(Listen { port: 10_080, certificate: None });
     assert_eq!(Config::of(&twice, &paths()), Err(ConfigError::SamePort(10_080)));
@@ -215,7 +215,7 @@ fn what_can_not_be_written_is_refused_with_its_field() {
 }
 
 #[test]
-fn shares_of_the_limit_are_never_less_than_it() {
+fn the_shares_of_a_limit_are_never_less_than_the_limit() {
     for (limit, balancers, share) in [(64, 2, 32), (65, 2, 33), (1, 20, 1), (100, 3, 34)] {
         let mut wanted = wanted(&json!({"limits": {"connectionsPerReplica": limit}}));
         wanted.balancers = balancers;

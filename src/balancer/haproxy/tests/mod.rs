@@ -1,4 +1,4 @@
-//! The pure parts.
+//! Tests of the pure parts.
 
 mod command;
 mod config;

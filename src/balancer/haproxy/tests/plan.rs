@@ -1,4 +1,4 @@
-//! A plan reaches what is wanted, from anything and through any interruption, and costs no capacity on its way.
+//! A plan reaches the wanted state from any state and after any interruption, without losing capacity on the way.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,10 +21,10 @@ use super::{
 };
 use crate::balancer::{Server, ServerState, Standby, Wanted};
 
-/// Those of the properties: in this order.
+/// Standbys of the property tests, in order.
 const STANDBYS: [&str; 3] = ["x", "y", "z"];
 
-/// What HAProxy does with a step.
+/// Simulates what HAProxy does with a step.
 fn take(seen: &mut Seen, step: &Step, wanted: &Wanted) -> Answer {
     let refused = || Answer::Refused(format!("{step:?}"));
     if matches!(step, Step::Cookies) {
@@ -83,7 +83,7 @@ fn usable(seen: &Seen) -> usize {
     seen.servers.values().filter(|server| server.admin == AdminState::Ready && server.weight > 0).count()
 }
 
-/// The share of each standby and, last, of the service, as HAProxy draws.
+/// The share of each standby and, last, of the service, as HAProxy computes it.
 fn shares(seen: &Seen) -> Vec<u8> {
     let mut above = 0;
     let mut shares = Vec::new();
@@ -96,8 +96,8 @@ fn shares(seen: &Seen) -> Vec<u8> {
     shares
 }
 
-/// Takes at most `most` steps of a plan, none of which may be refused, cost capacity, or give anybody a greater share
-/// than before and after.
+/// Executes at most `most` steps of a plan. No step may be refused, lose capacity, or make a share larger than both
+/// before and after.
 fn carry_out(seen: &mut Seen, wanted: &Wanted, most: usize) {
     let steps = plan(wanted, seen);
     let before = usable(seen);
@@ -199,7 +199,7 @@ fn wanteds() -> impl Strategy<Value = Wanted> {
     })
 }
 
-/// What a plan can reach: the same servers, in the states that are wanted.
+/// Whether the plan has reached its goal: the same servers, in the wanted states.
 fn reached(seen: &Seen, wanted: &Wanted) -> bool {
     let state = |server: &SeenServer| match server.admin {
         AdminState::Ready => server.weight > 0,
@@ -233,13 +233,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn a_plan_reaches_what_is_wanted(mut seen in seen(), wanted in wanteds(), cut in 0..20usize) {
-        // Cut short anywhere, as by an agent that dies; then done whole.
+    fn a_plan_reaches_the_wanted_state(mut seen in seen(), wanted in wanteds(), cut in 0..20usize) {
+        // Interrupted anywhere, for example by the death of the agent; then executed completely.
         carry_out(&mut seen, &wanted, cut);
         carry_out(&mut seen, &wanted, usize::MAX);
         let left = plan(&wanted, &seen);
         prop_assert!(left.iter().all(|step| matches!(step, Step::Delete(_))), "{left:?}");
-        // What was busy ends some time.
+        // Busy servers become idle at some time.
         for server in seen.servers.values_mut() {
             (server.active, server.queued) = (0, 0);
         }
@@ -249,7 +249,7 @@ proptest! {
     }
 
     #[test]
-    fn every_step_is_one_line(seen in seen(), wanted in wanteds()) {
+    fn every_command_is_one_line(seen in seen(), wanted in wanteds()) {
         for step in plan(&wanted, &seen) {
             let line = step.command(&wanted, &paths()).unwrap().to_string();
             prop_assert!(!line.contains(['\n', ';', '<', '\\']) && line.len() < 1_024, "{line}");
@@ -258,7 +258,7 @@ proptest! {
 }
 
 #[test]
-fn adding_comes_first_and_cookies_before_requests() {
+fn servers_are_added_first_and_get_cookies_before_requests() {
     let mut wanted = wanted(&json!({"sessionPersistence": {"cookie": "SID"}, "healthCheck": {}}));
     let mut seen = Seen {
         epoch: Epoch::default(),

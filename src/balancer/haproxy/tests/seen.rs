@@ -1,4 +1,4 @@
-//! Answers of HAProxy 2.6.12, as they were.
+//! Recorded answers of HAProxy 2.6.12.
 
 use super::super::{command::AdminState, seen::Seen};
 use crate::balancer::Epoch;
@@ -58,13 +58,13 @@ fn a_process_and_its_servers_are_read() {
 }
 
 #[test]
-fn nothing_is_held_while_a_replica_serves() {
+fn no_request_is_held_while_a_replica_serves() {
     let state = STATE.replace("pod-b 10.0.0.2 2 8", "pod-b 10.0.0.2 2 0");
     assert_eq!(Seen::read(INFO, &state, STAT, MAP).unwrap().held(), 0);
 }
 
 #[test]
-fn what_is_missing_is_named() {
+fn an_error_names_the_missing_field() {
     let error = Seen::read("Pid: x", STATE, STAT, MAP).unwrap_err();
     assert_eq!(error.to_string(), "HAProxy's answer to `show info` has no Pid");
     let error = Seen::read(INFO, "Permission denied", STAT, MAP).unwrap_err();

@@ -1,4 +1,4 @@
-//! What services may have of each other, and those that fail at the same moment: one KPI that all of them ask may be wrong.
+//! Claims between services, and the limit on simultaneous departures: a KPI that they share may be wrong.
 
 use std::collections::BTreeMap;
 
@@ -54,7 +54,7 @@ impl Shop {
             replicas: 4,
             pods: Pods::Counted { ready },
             samples: BTreeMap::from([("errors".to_owned(), Sample::fresh(errors, now))]),
-            standing: Some(standing),
+            failover: Some(input),
             ..Observation::default()
         };
         let spec = Validated::new(&self.service.spec).unwrap();
@@ -69,7 +69,7 @@ impl Shop {
 }
 
 #[test]
-fn two_of_those_that_one_kpi_would_move_go_at_once_and_the_next_after_a_minute() {
+fn two_services_leave_at_once_by_one_kpi_and_the_next_after_a_minute() {
     let (board, mut now) = (Board::default(), Timestamp::from_second(1_800_000_000).unwrap());
     let mut shops: Vec<Shop> = ["a", "b", "c", "d", "e"].map(Shop::named).into();
     let mut look = |shops: &mut [Shop], errors: f64, ready: i32| {
@@ -83,17 +83,17 @@ fn two_of_those_that_one_kpi_would_move_go_at_once_and_the_next_after_a_minute()
     let seen: Vec<_> = (0..3).map(|_| look(&mut shops[..4], 0.9, 4)).last().unwrap();
     assert_eq!(away(&seen), [true, true, false, false]);
     assert_eq!([&seen[2], &seen[3]].map(|failover| failover.reason.code()), [FailoverCode::FleetLimit; 2]);
-    // They wait for the others' switches to be a minute old, not longer.
+    // They wait until the others' switches are a minute old, not longer.
     for second in 1..60 {
         assert_eq!(away(&look(&mut shops[..4], 0.9, 4)), [true, true, false, false], "after {second} s");
     }
     assert_eq!(away(&look(&mut shops[..4], 0.9, 4)), [true; 4], "after a minute");
-    // Who serves nothing is no victim of a wrong KPI, whoever else went.
+    // A service without ready replicas leaves in any case: the cause is not a wrong KPI.
     let alone = (0..4).map(|_| look(&mut shops[4..], 0.0, 0)).last().unwrap();
     assert_eq!(away(&alone), [true]);
 }
 
-/// Where a Gateway sends requests is not what status says until it has confirmed that.
+/// A Gateway may send requests to the old backends until it has confirmed the new weights.
 #[test]
 fn a_standby_keeps_its_replicas_until_no_request_can_reach_it() {
     let (board, services, mut shop) = (Board::default(), Services::default(), Shop::named("shop"));
@@ -106,7 +106,7 @@ fn a_standby_keeps_its_replicas_until_no_request_can_reach_it() {
     let mut asked = |replicas, weight, settled: bool| {
         let last_written = Some(failover.status.clone());
         let input = FailoverInput { last_written, ..FailoverInput::default() };
-        let seen = Observation { standing: Some(standing), ..Observation::default() };
+        let seen = Observation { failover: Some(input), ..Observation::default() };
         for standby in &mut failover.status.backends {
             (standby.replicas, standby.weight) = (replicas, Percent::clamped(weight));
         }
@@ -116,7 +116,7 @@ fn a_standby_keeps_its_replicas_until_no_request_can_reach_it() {
             failover: Some(failover.clone()),
         };
         let outcome = Outcome::Refused(Box::new(refusal));
-        tell(
+        update(
             &shop.service,
             &shop.key,
             &outcome,
@@ -133,7 +133,7 @@ fn a_standby_keeps_its_replicas_until_no_request_can_reach_it() {
 }
 
 #[test]
-fn who_is_not_scaled_can_get_no_more_than_it_has() {
+fn a_service_that_is_not_scaled_offers_only_its_ready_replicas() {
     for (mode, most) in [("Auto", 20), ("Observe", 3), ("Paused", 3)] {
         let spec =
             format!("{{mode: {mode}, scaleTargetRef: {{kind: Deployment, name: spare}}, maxReplicas: 20}}");
@@ -143,7 +143,7 @@ fn who_is_not_scaled_can_get_no_more_than_it_has() {
 }
 
 #[test]
-fn a_status_asks_nobody_of_another_namespace_who_does_not_consent() {
+fn a_status_claims_nothing_in_another_namespace_without_consent() {
     let mut shop = Shop::named("shop");
     let far = SHOP
         .replace("service: {name: spare", "service: {namespace: other, name: spare")
@@ -160,7 +160,7 @@ fn a_status_asks_nobody_of_another_namespace_who_does_not_consent() {
         let (services, (known, mut writer)) = (Services::default(), reflector::store());
         writer.apply_watcher_event(&watcher::Event::Apply(DeserializeGuard(Ok(spare))));
         services.add(known);
-        // As who leads anew reads it.
+        // As a new leader reads it.
         let (_, entry, _) = before(&shop.service, &status, &services);
         entry.asks.unwrap().into_values().map(|ask| ask.replicas).sum::<i32>()
     };

@@ -1,4 +1,4 @@
-//! What is left of fields that were applied and are applied no more.
+//! Fields that were applied before and are no longer applied.
 
 use serde_json::{Value, json};
 

@@ -42,9 +42,9 @@ pub async fn all(play: &mut Play) {
     apply(play, "applied after edits of a user").await;
     shop["spec"]["traffic"].as_object_mut().unwrap().remove("replicas");
     play.apply("scalableservices", shop).await;
-    apply(play, "applied with replicas that are anybody's").await;
+    apply(play, "applied without replicas").await;
     play.patch("deployments", "shop-lb", None, json!({"spec": {"replicas": 5}})).await;
-    apply(play, "applied after somebody scaled").await;
+    apply(play, "applied after a user scaled").await;
     read_standby(play).await;
     remove(play).await;
 }
@@ -57,7 +57,7 @@ async fn apply(play: &mut Play, step: &str) {
         let plural = OBJECTS.iter().find(|(plural, _)| resource(plural).kind == kind).unwrap().0;
         play.sets(plural, &object.name_any(), &serde_json::to_value(object).unwrap());
     }
-    // The hash has the UID of the owner in it.
+    // The hash includes the UID of the owner.
     play.rename(objects.hash(), &format!("hash of {step}"));
     let applied = apply_balancer(&play.client, &objects).await;
     play.record(step, &outcome(play, applied));
@@ -84,7 +84,7 @@ async fn remove(play: &mut Play) {
     let taken = apply_balancer(&play.client, &balancer_objects(&foreign)).await;
     play.record("the names are taken", &outcome(play, taken));
     let kept = remove_balancer(&play.client, &other).await;
-    play.record("remove those of another service", &outcome(play, kept));
+    play.record("remove the objects of another service", &outcome(play, kept));
     for step in ["removed", "removed again"] {
         let removed = remove_balancer(&play.client, &owner).await;
         play.record(step, &outcome(play, removed));

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::{play::Play, stage::Definition};
 
-/// Custom resources of others that the controller uses, with the fields that the steps set.
+/// Third-party custom resources that the controller uses, with the fields that the steps set.
 pub fn definitions() -> [Definition; 3] {
     let text = json!({"type": "string"});
     let number = json!({"type": "integer"});

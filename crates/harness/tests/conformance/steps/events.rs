@@ -1,4 +1,4 @@
-//! Events, created and counted.
+//! Events: creation, and the counting of repetitions.
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
@@ -23,22 +23,22 @@ pub async fn all(play: &mut Play) {
         ..ObjectReference::default()
     };
     let events = Events::new(Client::clone(&play.client), "plimsoll-0".to_owned(), Clock::system());
-    for step in ["an event", "the same words", "the same words again"] {
+    for step in ["an event", "the same note", "the same note again"] {
         publish(&play.client, &events, "2 -> 8", &about).await;
         list(play, step).await;
     }
     publish(&play.client, &events, "8 -> 9", &about).await;
-    list(play, "other words").await;
+    list(play, "another note").await;
     clear(play).await;
     publish(&play.client, &events, "8 -> 9", &about).await;
-    list(play, "the same words, but the event is gone").await;
+    list(play, "the same note, but the event was deleted").await;
     publish(&play.client, &events, "8 -> 9", &about).await;
     list(play, "and once more").await;
     clear(play).await;
     raw(play).await;
 }
 
-/// Compares these fields of an event, all but the times.
+/// Selects the compared fields of an event: all but the times.
 fn set(play: &mut Play, name: &str) {
     let fields = json!({
         "reason": null, "note": null, "type": null, "action": null, "series": {"count": null},
@@ -47,7 +47,7 @@ fn set(play: &mut Play, name: &str) {
     play.sets("events", name, &fields);
 }
 
-/// The events, without their names, which have the time in them.
+/// Records the events, without their names, which include the time.
 async fn list(play: &mut Play, step: &str) {
     let mut events = Vec::new();
     for object in play.stage().list("events").await {

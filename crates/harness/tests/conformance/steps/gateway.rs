@@ -33,25 +33,25 @@ pub async fn served(play: &mut Play) {
     finalizer(play).await;
 }
 
-/// The finalizer of a service: it holds a deletion up until it is removed.
+/// The finalizer of a service, which blocks a deletion until it is removed.
 async fn finalizer(play: &mut Play) {
     let client = play.client.clone();
     let before = service(play, "gate").await.metadata;
     let removed = remove_finalizer(&client, &before).await;
-    play.record_result("remove a finalizer that is not there", removed);
+    play.record_result("remove a missing finalizer", removed);
     let added = add_finalizer(&client, &before).await;
     play.record_result("add the finalizer", added);
     play.observe("with a finalizer", "scalableservices", "gate").await;
     let error = add_finalizer(&client, &before).await.expect_err("it has changed since");
-    play.record("add it to what has changed", &json!({"error": play.error(&error)}));
-    play.record("that is stale", &json!(is_stale(error)));
+    play.record("add it to a changed object", &json!({"error": play.error(&error)}));
+    play.record("add it to a changed object: stale", &json!(is_stale(error)));
     play.stage().delete("scalableservices", "gate").await;
     play.observe("deleted with a finalizer", "scalableservices", "gate").await;
     let ending = service(play, "gate").await.metadata;
     let removed = remove_finalizer(&client, &ending).await;
     play.record_result("remove the finalizer", removed);
-    let gone = add_finalizer(&client, &ending).await;
-    play.record_result("add a finalizer to what is gone", gone);
+    let deleted = add_finalizer(&client, &ending).await;
+    play.record_result("add a finalizer to a deleted object", deleted);
 }
 
 fn weights(first: i64, second: i64) -> Value {
@@ -76,10 +76,10 @@ async fn routes(play: &mut Play) {
     refused(play, "a test fails", wrong).await;
     let mut wrong = weights(10, 90);
     wrong[2]["path"] = json!("/spec/rules/7/backendRefs/1/name");
-    refused(play, "a test of what is not there", wrong).await;
+    refused(play, "a test of a missing path", wrong).await;
     refused(
         play,
-        "a value of what is not there",
+        "a value at a missing path",
         json!([
             {"op": "add", "path": "/spec/rules/7/backendRefs/1/weight", "value": 1},
         ]),
@@ -131,11 +131,11 @@ async fn policies(play: &mut Play) {
     play.record_object("apply over the edit", "backendtrafficpolicies", applied);
 
     let found = find_policy(&client, &service).await.unwrap();
-    let FoundPolicy::Own(mut policy) = found else { panic!("the policy of the service is there") };
+    let FoundPolicy::Own(mut policy) = found else { panic!("the policy of the service does not exist") };
     play.record("find it", &json!("own"));
     let uid = policy.metadata.uid.clone();
     policy.metadata.uid = Some("11111111-1111-4111-8111-111111111111".to_owned());
-    play.record_result("delete another one of that name", delete_policy(&client, &service, &policy).await);
+    play.record_result("delete with another UID", delete_policy(&client, &service, &policy).await);
     play.observe("not deleted", "backendtrafficpolicies", "gate").await;
     policy.metadata.uid = uid;
     for step in ["delete it", "delete it again"] {
@@ -144,7 +144,7 @@ async fn policies(play: &mut Play) {
     }
     play.apply("backendtrafficpolicies", json!({"metadata": {"name": "gate"}, "spec": spec(1)})).await;
     let found = find_policy(&client, &service).await;
-    play.record("find one of another owner", &shown(play, found));
+    play.record("find a policy of another owner", &shown(play, found));
     play.stage().delete("backendtrafficpolicies", "gate").await;
 }
 

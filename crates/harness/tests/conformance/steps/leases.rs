@@ -1,4 +1,4 @@
-//! The Lease, as the election reads and writes it.
+//! The Lease, read and written as by the election.
 
 use kube::api::{DynamicObject, PostParams};
 use serde_json::{Value, json};

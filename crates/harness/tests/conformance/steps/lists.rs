@@ -1,4 +1,4 @@
-//! Lists with pages.
+//! Paged lists.
 
 use k8s_openapi::serde::Serialize;
 use kube::{
@@ -38,7 +38,7 @@ pub async fn all(play: &mut Play) {
     }
 }
 
-/// Lists of metadata, as of services that are released.
+/// Lists of metadata, as in the release of services.
 pub async fn metadata(play: &mut Play) {
     let api = api(&play.client, "scalableservices");
     let empty = api.list_metadata(&ListParams::default()).await.unwrap();

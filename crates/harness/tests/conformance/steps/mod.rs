@@ -16,7 +16,7 @@ mod watches;
 
 use crate::play::{Play, Transcript};
 
-/// Plays all steps in order.
+/// Runs all steps in order.
 pub async fn all(mut play: Play) -> Transcript {
     discovery::unserved(&mut play).await;
     gateway::unserved(&mut play).await;

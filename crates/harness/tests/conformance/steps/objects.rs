@@ -49,7 +49,7 @@ pub fn object(plural: &str, name: &str) -> Value {
     json!({"metadata": {"name": name, "labels": labels}, "spec": spec})
 }
 
-/// The ScalableService as the controller knows it.
+/// The ScalableService as the controller reads it.
 pub async fn service(play: &Play, name: &str) -> ScalableService {
     let object = play.stage().get("scalableservices", name).await;
     let object = object.unwrap_or_else(|| json!({"metadata": {"name": name, "namespace": NAMESPACE}}));

@@ -46,7 +46,7 @@ async fn marks(play: &mut Play) {
     play.patch("pods", "plain", None, json!({"metadata": {"annotations": {COST: "3"}}})).await;
     play.observe("marked, then patched by a user", "pods", "plain").await;
     unmark(&client, "plain").await.unwrap();
-    play.observe("unmarked, what the user set stays", "pods", "plain").await;
+    play.observe("unmarked, the user's value stays", "pods", "plain").await;
     let patch = kube::api::Patch::Merge(json!({"metadata": {"annotations": {COST: null}}}));
     let missing = api(&client, "pods").patch_metadata("missing", &Default::default(), &patch).await;
     play.record_result("patch metadata of missing", missing);
@@ -80,7 +80,7 @@ async fn evictions(play: &mut Play) {
     running["spec"]["nodeName"] = json!("nowhere");
     play.apply("pods", running).await;
     play.patch("pods", "running", Some("status"), json!({"status": {"phase": "Running"}})).await;
-    play.record_answer("evict one that runs", evict(&client, "running", None).await);
+    play.record_answer("evict a running pod", evict(&client, "running", None).await);
     play.observe("evicted from a node", "pods", "running").await;
     play.record_answer("evict it again", evict(&client, "running", None).await);
     play.observe("evicted again", "pods", "running").await;
@@ -132,22 +132,16 @@ async fn budgets(play: &mut Play) {
     );
     let unready = json!({"status": {"conditions": [{"type": "Ready", "status": "False"}]}});
     play.patch("pods", "app-3", Some("status"), unready).await;
-    play.record_answer(
-        "evict one that is not ready, enough are healthy",
-        evict(&client, "app-3", None).await,
-    );
+    play.record_answer("evict an unready pod, enough are healthy", evict(&client, "app-3", None).await);
     let short = json!({"status": {"currentHealthy": 1}});
     play.patch("poddisruptionbudgets", "app", Some("status"), short).await;
     let mut unready_pod = object("pods", "app-5");
     unready_pod["metadata"]["labels"] = json!({"app": "app"});
     play.apply("pods", unready_pod).await;
     play.patch("pods", "app-5", Some("status"), json!({"status": {"phase": "Running"}})).await;
-    play.record_answer(
-        "evict one that is not ready, too few are healthy",
-        evict(&client, "app-5", None).await,
-    );
-    play.record_answer("evict a pending one above the budget", evict(&client, "app-4", None).await);
-    play.observe("evicted, for it is pending", "pods", "app-4").await;
+    play.record_answer("evict an unready pod, too few are healthy", evict(&client, "app-5", None).await);
+    play.record_answer("evict a pending pod above the budget", evict(&client, "app-4", None).await);
+    play.observe("evicted since it is pending", "pods", "app-4").await;
     play.patch("poddisruptionbudgets", "app", None, json!({"spec": {"maxUnavailable": 2}})).await;
     play.record_answer("evict before the new budget has a status", evict(&client, "app-2", None).await);
     play.stage().delete("poddisruptionbudgets", "app").await;

@@ -1,4 +1,4 @@
-//! The scale subresource, and what raises `metadata.generation`.
+//! The scale subresource, and the changes that raise `metadata.generation`.
 
 use kube::api::PostParams;
 use plimsoll::{actuate::ScaleError, lease::WriteError};
@@ -16,10 +16,10 @@ pub async fn all(play: &mut Play) {
     }
     for plural in ["deployments", "scalableservices"] {
         let missing = api(&play.client, plural).get_metadata_opt("missing").await;
-        play.record_answer(&format!("metadata of a missing one of {plural}"), missing);
+        play.record_answer(&format!("metadata of a missing object of {plural}"), missing);
         play.apply(plural, object(plural, "there")).await;
         let there = api(&play.client, plural).get_metadata_opt("there").await;
-        play.record_object(&format!("metadata of one of {plural}"), plural, there);
+        play.record_object(&format!("metadata of an object of {plural}"), plural, there);
         play.stage().delete(plural, "there").await;
     }
 }
@@ -38,7 +38,7 @@ async fn scale(play: &mut Play, plural: &str) {
     let written = write_scale(&play.client, &api, "scaled", 2, 6).await;
     play.record(&step("write from an old number"), &outcome(play, written));
     let written = write_scale(&play.client, &api, "missing", 2, 6).await;
-    play.record(&step("write of a missing one"), &outcome(play, written));
+    play.record(&step("write of a missing object"), &outcome(play, written));
 
     let mut stale = scale.unwrap();
     stale.spec.get_or_insert_default().replicas = Some(7);
@@ -85,11 +85,11 @@ async fn generation(play: &mut Play, plural: &str) {
     play.observe("generation after a change of metadata", plural, "scaled").await;
     let both = json!({"metadata": {"annotations": {"note": null}}, "status": {"replicas": 9}});
     play.patch(plural, "scaled", None, both).await;
-    play.observe("a status through the main endpoint, an annotation goes", plural, "scaled").await;
+    play.observe("a status through the main endpoint, an annotation removed", plural, "scaled").await;
     let none = json!({"metadata": {"labels": {"more": null}}, "spec": {}});
     play.patch(plural, "scaled", None, none).await;
-    play.observe("a label goes", plural, "scaled").await;
-    // The user takes the field over from the one that applied it.
+    play.observe("a label removed", plural, "scaled").await;
+    // The user takes over the field from the manager that applied it.
     play.apply(plural, object(plural, "scaled")).await;
     play.observe("applied again", plural, "scaled").await;
 }

@@ -1,4 +1,4 @@
-//! The status of a ScalableService by server-side apply: the controller's part, and the entries of the agents.
+//! The status of a ScalableService by server-side apply: the controller's fields, and the entries of the agents.
 
 use plimsoll_api::{BalancerStatus, ScalableServiceStatus};
 use serde_json::{Value, json};
@@ -47,14 +47,14 @@ pub async fn all(play: &mut Play) {
     second["traffic"]["draining"] = json!([{"pod": "b", "since": TIME}]);
     second["conditions"] = json!([condition("Ready", "False")]);
     second.as_object_mut().unwrap().remove("readyReplicas");
-    write(play, "second status, one drains and one condition stays", &second).await;
+    write(play, "second status, with one draining pod and one condition", &second).await;
     second["traffic"]["draining"] = json!([]);
-    write(play, "nothing drains", &second).await;
-    write(play, "nothing drains, again", &second).await;
+    write(play, "no draining pod", &second).await;
+    write(play, "no draining pod, again", &second).await;
     take_over(play, &second).await;
     second.as_object_mut().unwrap().remove("traffic");
     write(play, "no traffic, the entries stay", &second).await;
-    endings(play, &second).await;
+    withdrawals(play, &second).await;
     missing(play, &second).await;
     play.stage().delete("scalableservices", "status").await;
 }
@@ -67,7 +67,7 @@ async fn write(play: &mut Play, step: &str, status: &Value) {
     play.observe(step, "scalableservices", "status").await;
 }
 
-async fn say(play: &mut Play, step: &str, pod: &str, entry: Option<&BalancerStatus>) {
+async fn write_entry(play: &mut Play, step: &str, pod: &str, entry: Option<&BalancerStatus>) {
     if let Some(entry) = entry {
         play.sets("scalableservices", "status", &json!({"status": {"traffic": {"balancers": [entry]}}}));
     }
@@ -77,16 +77,16 @@ async fn say(play: &mut Play, step: &str, pod: &str, entry: Option<&BalancerStat
 }
 
 async fn agents(play: &mut Play) {
-    say(play, "the first agent", "lb-0", Some(&entry("lb-0", &["a"]))).await;
-    say(play, "the second agent", "lb-1", Some(&entry("lb-1", &[]))).await;
-    say(play, "the second agent, again", "lb-1", Some(&entry("lb-1", &[]))).await;
-    say(play, "the first agent, with other words", "lb-0", Some(&entry("lb-0", &["a", "b"]))).await;
+    write_entry(play, "the first agent", "lb-0", Some(&entry("lb-0", &["a"]))).await;
+    write_entry(play, "the second agent", "lb-1", Some(&entry("lb-1", &[]))).await;
+    write_entry(play, "the second agent, again", "lb-1", Some(&entry("lb-1", &[]))).await;
+    write_entry(play, "the first agent, with other pods", "lb-0", Some(&entry("lb-0", &["a", "b"]))).await;
     let message =
         BalancerStatus { message: Some("odd".into()), observed_generation: None, ..entry("lb-0", &[]) };
-    say(play, "the first agent, with a message", "lb-0", Some(&message)).await;
+    write_entry(play, "the first agent, with a message", "lb-0", Some(&message)).await;
 }
 
-/// A user changes fields that others applied.
+/// A user changes fields of other managers.
 async fn take_over(play: &mut Play, status: &Value) {
     let patch = json!({"status": {"replicas": 99, "summary": {"kpi": "mine"}, "readyReplicas": 98}});
     play.patch("scalableservices", "status", Some("status"), patch).await;
@@ -98,19 +98,19 @@ async fn take_over(play: &mut Play, status: &Value) {
     write(play, "the controller sets them again", status).await;
 }
 
-async fn endings(play: &mut Play, status: &Value) {
+async fn withdrawals(play: &mut Play, status: &Value) {
     for step in ["forget an agent", "forget it again"] {
-        let forgotten = forget_balancer(&play.client, "status", "lb-0").await;
-        play.record_result(step, forgotten);
+        let removed = forget_balancer(&play.client, "status", "lb-0").await;
+        play.record_result(step, removed);
         play.observe(step, "scalableservices", "status").await;
     }
-    say(play, "the last agent withdraws", "lb-1", None).await;
-    say(play, "the last agent withdraws again", "lb-1", None).await;
-    say(play, "an agent is back", "lb-2", Some(&entry("lb-2", &[]))).await;
+    write_entry(play, "the last agent withdraws", "lb-1", None).await;
+    write_entry(play, "the last agent withdraws again", "lb-1", None).await;
+    write_entry(play, "an agent is back", "lb-2", Some(&entry("lb-2", &[]))).await;
     let mut traffic = status.clone();
     traffic["traffic"] = json!({"draining": [], "readyBalancers": 1});
     write(play, "traffic again", &traffic).await;
-    say(play, "it withdraws, the controller's traffic stays", "lb-2", None).await;
+    write_entry(play, "it withdraws, the controller's traffic stays", "lb-2", None).await;
     let patch = json!({"status": {"traffic": null}});
     play.patch("scalableservices", "status", Some("status"), patch).await;
     play.observe("a user removes traffic", "scalableservices", "status").await;
@@ -122,10 +122,10 @@ async fn endings(play: &mut Play, status: &Value) {
 async fn missing(play: &mut Play, status: &Value) {
     let status: ScalableServiceStatus = serde_json::from_value(status.clone()).unwrap();
     let client = play.client.clone();
-    play.record_result("status of a missing one", write_status(&client, "missing", &status).await);
-    play.record_result("forget at a missing one", forget_balancer(&client, "missing", "lb-0").await);
+    play.record_result("status of a missing service", write_status(&client, "missing", &status).await);
+    play.record_result("forget at a missing service", forget_balancer(&client, "missing", "lb-0").await);
     play.record_result(
-        "an entry of a missing one",
+        "an entry of a missing service",
         report(&client, "missing", "lb-0", Some(&entry("lb-0", &[]))).await,
     );
 }

@@ -1,4 +1,4 @@
-//! Watches: raw ones, and kube_runtime's `watcher` of every kind that the controller follows.
+//! Watches: raw ones, and kube_runtime's `watcher` of every kind that the controller watches.
 
 use std::{pin::pin, time::Duration};
 
@@ -34,7 +34,7 @@ pub async fn all(play: &mut Play) {
     expired(play).await;
 }
 
-/// The next event; one that never comes ends the test.
+/// The next event; its absence fails the test.
 async fn next<T>(events: &mut (impl Stream<Item = T> + Unpin)) -> T {
     let next = tokio::time::timeout(Duration::from_secs(10), events.next()).await;
     next.expect("an event in time").expect("an open watch")
@@ -47,7 +47,7 @@ async fn raw(play: &mut Play) {
     play.apply("deployments", object("deployments", name)).await;
     let events = api.watch(&WatchParams::default(), &version).await.unwrap();
     let mut events = pin!(events);
-    // Neither write changes anything.
+    // These two writes change nothing.
     play.apply("deployments", object("deployments", name)).await;
     play.patch("deployments", name, None, json!({"metadata": {"labels": {"app": name}}})).await;
     play.patch("deployments", name, None, json!({"metadata": {"labels": {"more": "one"}}})).await;
@@ -113,7 +113,7 @@ fn event(event: Result<watcher::Event<DynamicObject>, watcher::Error>) -> Value 
     json!({"event": type_, "name": object.map(|object| object.name_any()), "labels": labels})
 }
 
-/// A watch is over after the time that its client asked for; a bookmark may come before.
+/// A watch ends after the timeout that its client set; a bookmark may come before.
 async fn ended(play: &mut Play) {
     let api = api(&play.client, "deployments");
     let version = api.list(&ListParams::default()).await.unwrap().metadata.resource_version.unwrap();
@@ -124,10 +124,10 @@ async fn ended(play: &mut Play) {
     play.record("watch: over in time", &json!(seen.is_empty()));
 }
 
-/// A watch from a version whose changes are not kept any more. The real server has some for a custom resource, of which it
-/// keeps changes only since the resource is served; of built-in kinds it keeps the changes since its own start.
+/// A watch from a compacted version. On the real server these exist for a custom resource, whose changes are kept only from
+/// the time at which it is served; for built-in kinds all changes since the server's start are kept.
 async fn expired(play: &mut Play) {
-    play.stage().forget_history();
+    play.stage().compact();
     for plural in ["httproutes", "scalableservices"] {
         let api = api(&play.client, plural);
         let events = api.watch(&WatchParams::default(), "1").await;
@@ -138,7 +138,7 @@ async fn expired(play: &mut Play) {
             },
             Err(error) => play.error(&error),
         };
-        // The versions in the message are those of the server.
+        // The versions in the message differ between the servers.
         if let Some(message) = answer["message"].as_str() {
             answer["message"] = json!(message.replace(|char: char| char.is_ascii_digit(), ""));
         }

@@ -1,4 +1,4 @@
-//! What is said in status, and when there is something new to say.
+//! The statuses that the stand-in writes, and whether they have changed.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -6,23 +6,23 @@ use serde_json::{Value, json};
 
 use crate::world::{Key, Route, World};
 
-/// As it stands in `controllerName`.
+/// `controllerName` of the stand-in.
 const CONTROLLER: &str = "plimsoll.dev/stand-in";
-/// Nobody looks at these times.
+/// Transition time of all conditions; no test reads it.
 const TIME: &str = "2026-01-01T00:00:00Z";
 
-/// What was said last of each object.
+/// The last written status of each object.
 #[derive(Default)]
-pub struct Said(BTreeMap<Key, Value>);
+pub struct WrittenStatuses(BTreeMap<Key, Value>);
 
-impl Said {
-    /// What was told of `key` did not get there.
+impl WrittenStatuses {
+    /// Forgets the status of `key` after a failed write.
     pub fn forget(&mut self, key: &Key) {
         self.0.remove(key);
     }
 
-    /// Statuses that are to be written, each told once.
-    pub fn news(&mut self, world: &World, address: IpAddr) -> Vec<(Key, Value)> {
+    /// Statuses that differ from the last written ones; they are recorded as written.
+    pub fn changed(&mut self, world: &World, address: IpAddr) -> Vec<(Key, Value)> {
         let mut all: Vec<(Key, Value)> = Vec::new();
         for gateway in &world.gateways {
             let generation = gateway.generation;
@@ -54,13 +54,13 @@ fn of_route(route: &Route) -> Value {
     json!({ "parents": parents })
 }
 
-fn condition(type_: &str, wrong: Option<&str>, generation: i64) -> Value {
-    let (status, reason) = match (wrong, type_) {
+fn condition(type_: &str, error: Option<&str>, generation: i64) -> Value {
+    let (status, reason) = match (error, type_) {
         (Some(_), _) => ("False", "BackendNotFound"),
         (None, type_) => ("True", type_),
     };
     json!({
-        "type": type_, "status": status, "reason": reason, "message": wrong.unwrap_or_default(),
+        "type": type_, "status": status, "reason": reason, "message": error.unwrap_or_default(),
         "observedGeneration": generation, "lastTransitionTime": TIME,
     })
 }
