@@ -114,7 +114,7 @@ impl Figures {
     }
 }
 
-/// Sends as much as is answered; the number of good answers. None may fail.
+/// Sends requests as fast as they are answered; returns the number of successful responses. None may fail.
 async fn saturate(front: SocketAddr) -> u64 {
     let ready = Arc::new(Barrier::new(CONNECTIONS));
     let mut clients = JoinSet::new();

@@ -112,7 +112,7 @@ impl Summary {
         self.http_errors + self.transport_errors
     }
 
-    /// Of good answers, in milliseconds.
+    /// Latencies of successful responses, in milliseconds.
     pub fn p99_ms(&self) -> f64 {
         crate::figures::milliseconds(Duration::from_secs_f64(self.p99.unwrap_or_default()))
     }

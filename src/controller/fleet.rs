@@ -192,9 +192,10 @@ impl Fleet {
                 None => format!("balancer {pod} has not reported yet"),
                 Some(report) if report.observed_generation < generation => {
                     let has = report.observed_generation;
-                    let has = has.map_or_else(|| "no".to_owned(), |has| has.to_string());
+                    let has =
+                        has.map_or_else(|| "no generation".to_owned(), |has| format!("generation {has}"));
                     let needs = generation.unwrap_or_default();
-                    format!("balancer {pod} runs generation {has}; generation {needs} is not applied yet")
+                    format!("balancer {pod} runs {has}; generation {needs} is not applied yet")
                 }
                 Some(BalancerStatus { in_sync: false, message: Some(message), .. }) => {
                     let message = format!("balancer {pod}: {message}");

@@ -4,7 +4,11 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use futures::{FutureExt, StreamExt, future::BoxFuture, future::SharedIndex, stream};
+use futures::{
+    FutureExt, StreamExt,
+    future::{self, BoxFuture},
+    stream,
+};
 use kube::{
     Api, Client,
     core::DeserializeGuard,
@@ -77,7 +81,7 @@ pub struct Surroundings {
     pub metrics: Arc<Metrics>,
 }
 
-type Stop = SharedIndex<BoxFuture<'static, ()>>;
+type Stop = future::Shared<BoxFuture<'static, ()>>;
 
 /// Takes part in the election and runs the controllers until `stop`, then releases the lease.
 ///

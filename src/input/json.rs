@@ -42,7 +42,7 @@ fn sentence(path: &str, error: &serde_json::Error, text: &str) -> String {
     }
     let rest = rest(text, error);
     if message.starts_with("number out of range") {
-        return format!("{subject} is too large at {rest}; a number must be below 1e308");
+        return format!("{subject} has a number out of range at {rest}; it must be below 1e308");
     }
     format!(
         "{subject} is not JSON at {rest}; text and keys must be in double quotes, and NaN and Infinity are not numbers"

@@ -137,7 +137,7 @@ impl Assessment<'_> {
             ClockVerdict::Frozen(since) => {
                 let seconds = since.as_secs_f64();
                 Some(format!(
-                    "source {source:?} returned the same time as {seconds:.0} s ago, as a cache would"
+                    "source {source:?} returned the same evaluation time as {seconds:.0} s ago, as if from a cache"
                 ))
             }
             ClockVerdict::WentBack(by) => {

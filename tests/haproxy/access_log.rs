@@ -15,7 +15,8 @@ use crate::support::{
     eventually, p256, self_signed, wanted,
 };
 
-/// Sends a request to each of the paths; returns the log lines once there is one of `last`.
+/// Sends a request to each path with `accessLog: which`. Returns the log lines once there is one for the path `last`;
+/// without `last`, immediately.
 async fn logged(which: &str, paths: &[&str], last: Option<&str>) -> Vec<Value> {
     let replica = Replica::start("checkout-0", Duration::ZERO).await;
     let wanted = wanted(json!({"accessLog": which})).with([replica.server(Ready)]);

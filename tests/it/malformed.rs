@@ -414,7 +414,7 @@ fn an_invalid_line_is_reported_with_its_field() {
             "\"{\\\"time\\\"",
         ),
         (r#"{"time": 0, "replicas": 4, "kpis": {"load": NaN}}"#, "kpis.load is not JSON at"),
-        (r#"{"time": 1e400, "replicas": 4, "kpis": {}}"#, "time is too large at"),
+        (r#"{"time": 1e400, "replicas": 4, "kpis": {}}"#, "time has a number out of range at"),
         (r#"{"time": 0, "replicas": 4, "kpis": {"load": 3"#, "kpis"),
         ("time: 0", "the line is not JSON at"),
     ] {

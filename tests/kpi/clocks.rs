@@ -49,7 +49,7 @@ async fn only_a_stopped_or_jumping_clock_makes_samples_stale() {
     for _ in 0..2 {
         let (state, message) = look().await;
         assert_eq!(state, KpiState::Stale);
-        assert!(message.contains("returned the same time as 1 s ago"), "{message}");
+        assert!(message.contains("returned the same evaluation time as 1 s ago"), "{message}");
     }
     proxy.lie(|lie| lie.frozen = false);
     assert_eq!(look().await.0, KpiState::Fresh);

@@ -1,7 +1,7 @@
 //! A model of the Kubernetes controllers that matter to a scaler: Deployments get pods, pods become ready and terminate after
 //! a while, and dependents of a deleted object are garbage-collected.
 
-use std::{collections::HashMap, net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
@@ -18,9 +18,6 @@ const READY_AFTER: Duration = Duration::from_millis(500);
 /// Time from the deletion of a pod until its object is removed.
 const GONE_AFTER: Duration = Duration::from_secs(1);
 
-/// The address before that of the first pod.
-const FIRST_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 0);
-
 /// The controllers of one server.
 pub(crate) struct Workloads {
     server: ApiServer,
@@ -28,8 +25,6 @@ pub(crate) struct Workloads {
     /// When each pod (namespace, name) becomes ready or, if it is being deleted (`true`), is removed.
     due: HashMap<(String, String, bool), Instant>,
     created: u64,
-    /// Addresses that pods have been given.
-    addresses: u32,
 }
 
 /// A label of a pod: the pod never becomes ready if one of its containers has this image.
@@ -37,7 +32,7 @@ pub const NEVER_READY_WITH: &str = "harness.plimsoll.dev/never-ready-with";
 
 impl Workloads {
     pub(crate) fn new(server: ApiServer) -> Self {
-        Self { objects: server.objects(), server, due: HashMap::new(), created: 0, addresses: 0 }
+        Self { objects: server.objects(), server, due: HashMap::new(), created: 0 }
     }
 
     /// Runs the controllers until the returned future is dropped.
@@ -91,9 +86,7 @@ impl Workloads {
         if ends {
             self.objects.remove("pods", &namespace, &name);
         } else {
-            self.addresses += 1;
-            let ip = Ipv4Addr::from_bits(FIRST_ADDRESS.to_bits() + self.addresses);
-            let ready = json!({"status": {"conditions": [{"type": "Ready", "status": "True"}], "podIP": ip}});
+            let ready = json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}});
             self.objects.patch_status("pods", &namespace, &name, ready);
         }
     }

@@ -26,7 +26,7 @@ pub struct TrafficStatus {
     /// Number of ready balancers, which share `limits` (written by the controller).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_balancers: Option<i32>,
-    /// Balancers by pod; each writes its own entry.
+    /// One entry for each balancer pod, written by that pod.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["pod".to_string()]))]
     pub balancers: Vec<BalancerStatus>,

@@ -30,7 +30,7 @@ pub enum Provider {
     Gateway,
 }
 
-/// The software of a provider that Plimsoll runs.
+/// The load balancer software that Plimsoll runs for a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::IntoStaticStr, strum::EnumString)]
 pub enum Software {
     /// HAProxy.

@@ -122,7 +122,7 @@ fn schedule(facts: &Facts<'_>, draft: &mut Draft, _: &mut Memory) {
     }
 }
 
-/// Scales up a standby for the requests of other services, and a primary for its returning requests.
+/// Scales up a standby for the requests of other services, and a primary for the requests that move back to it.
 fn failover(facts: &Facts<'_>, draft: &mut Draft, memory: &mut Memory) {
     draft.own = standby::raise(&mut draft.step, facts.seen.asked, facts.returning, &mut memory.standby_own);
 }

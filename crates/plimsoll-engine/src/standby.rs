@@ -1,4 +1,5 @@
-//! Replicas for failover: a standby is scaled up for the requests of other services, a primary for its returning requests.
+//! Replicas for failover: a standby is scaled up for the requests of other services, a primary for the requests
+//! that move back to it.
 
 use super::{Asked, step::Step};
 use plimsoll_api::DecisionReason;

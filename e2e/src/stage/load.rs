@@ -18,9 +18,9 @@ pub struct Second {
     pub sent: u64,
     pub http_errors: u64,
     pub transport_errors: u64,
-    /// Requests slower than the objective, or without a good answer.
+    /// Requests slower than the objective, or without a successful response.
     pub late: u64,
-    /// Unix time of the end of this second's first good answer.
+    /// Unix time of the end of this second's first successful response.
     pub first_ok: Option<f64>,
     pub p99: Option<f64>,
 }
@@ -37,16 +37,16 @@ pub struct Summary {
     pub codes: BTreeMap<u16, u64>,
     /// Number of requests without an answer, by reason.
     pub failures: BTreeMap<String, u64>,
-    /// Unix time of the end of the first good answer.
+    /// Unix time of the end of the first successful response.
     pub first_ok: Option<f64>,
-    /// Unix time of the end of the last request without a good answer.
+    /// Unix time of the end of the last request without a successful response.
     pub last_bad: Option<f64>,
     pub connections: u64,
     pub sent: u64,
     pub ok: u64,
     pub http_errors: u64,
     pub transport_errors: u64,
-    /// Requests slower than the objective, or without a good answer.
+    /// Requests slower than the objective, or without a successful response.
     pub late: u64,
     pub p99: Option<f64>,
     pub max: Option<f64>,

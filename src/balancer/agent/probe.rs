@@ -56,7 +56,8 @@ pub struct Prober {
 struct Record {
     address: SocketAddr,
     tls: Option<StandbyTls>,
-    /// `None` before the first result, which counts immediately.
+    /// `None` before the first result. The first result applies immediately; a later change needs `rise` or `fall` results in
+    /// a row.
     answers: Option<bool>,
     /// Consecutive results that contradict `answers`.
     otherwise: i32,

@@ -99,9 +99,9 @@ fn condition(route: &Route, parent: &ParentRef, reported: &ParentStatus, type_: 
             return Acceptance::Waiting(format!("{controller} has not reported {type_} at {parent} yet"));
         }
         Found::Older(of) => {
-            let of = of.map_or_else(|| "none".to_owned(), |of| of.to_string());
+            let of = of.map_or_else(|| "no generation".to_owned(), |of| format!("generation {of}"));
             return Acceptance::Waiting(format!(
-                "{controller} reports generation {of} of HTTPRoute {} at {parent}, not yet {generation}",
+                "{controller} reports {of} of HTTPRoute {} at {parent}, not yet {generation}",
                 route.name
             ));
         }

@@ -64,7 +64,7 @@ impl HaProxy {
     /// Starts new processes with the current file, and waits for one that serves `structure`.
     ///
     /// # Errors
-    /// No new process serves it within 15 s.
+    /// HAProxy can't be reached or refuses the reload, or no new process serves `structure` within 15 s.
     pub(super) async fn take_over(&self, structure: &str, before: &Seen) -> Result<Seen, DriverError> {
         let answer = socket::ask_master(&self.paths.master, &Command::Reload).await?;
         if let Answer::Refused(_) = Command::Reload.answered(&answer) {

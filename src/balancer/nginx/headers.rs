@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::balancer::{ConfigError, text::path};
 use plimsoll_api::Traffic;
 
-/// Variable that is set for a request that may turn its connection into a tunnel.
+/// Variable that is set for a WebSocket handshake, the only request that may turn its connection into a tunnel.
 pub(super) const UPGRADE: &str = "$upgrade_to";
 
 /// Headers that only a trusted proxy may send.

@@ -386,7 +386,7 @@ fn a_lost_zone_is_one_event_and_its_recovery_another() {
     let ready = story.status.conditions.iter().find(|condition| condition.type_ == "Ready").unwrap();
     assert_eq!(
         ready.message,
-        "zone b is lost with 2 of 4 replicas; to carry the load without them, the service needs 8 replicas"
+        "zone b is lost with 2 of 4 replicas; to carry the load without the lost replicas, the service needs 8 replicas"
     );
     story.topology = of(true);
     assert_eq!(story.turn(fresh(400.0), fresh(0.1), 8).1, [(false, ConditionCode::ZonesServing.into())]);

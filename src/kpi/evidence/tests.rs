@@ -189,7 +189,7 @@ fn a_frozen_or_jumping_clock_makes_a_sample_stale() {
     for (clock, expected) in [
         (
             ClockVerdict::Frozen(Duration::from_secs(45)),
-            "source \"default\" returned the same time as 45 s ago, as a cache would",
+            "source \"default\" returned the same evaluation time as 45 s ago, as if from a cache",
         ),
         (
             ClockVerdict::WentBack(Duration::from_secs(60)),

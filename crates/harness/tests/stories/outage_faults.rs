@@ -50,7 +50,7 @@ outage!(
     ["Partial"],
     "some stores could not be reached"
 );
-outage!(cached_responses_keep_the_replicas_and_are_reported, Outage::Stale, ["Stale"], "as a cache would");
+outage!(cached_responses_keep_the_replicas_and_are_reported, Outage::Stale, ["Stale"], "as if from a cache");
 
 /// Prometheus 2.48 to 2.53 add an info to the warnings for every `rate` of a metric whose name does not end in `_total`.
 #[tokio::test(start_paused = true)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use plimsoll_harness::{
     history::{History, Version},
-    world::{Operator, World, setup},
+    world::{Operator, World, condition, setup},
 };
 use serde_json::json;
 
@@ -34,11 +34,11 @@ async fn first_replica(world: &World) -> String {
     let ready = || {
         let pods = world.objects.list("pods", NAMESPACE);
         let is_ready = |pod: &&serde_json::Value| {
-            pod["metadata"]["labels"]["app"] == "web" && pod["status"]["podIP"].is_string()
+            pod["metadata"]["labels"]["app"] == "web" && condition(pod, "Ready").starts_with("True")
         };
         Some(pods.iter().find(is_ready)?["metadata"]["name"].as_str()?.to_owned())
     };
-    world.until("a replica is ready", SOON, ready).await
+    world.until("a replica is ready", SOON, ready).await.0
 }
 
 #[tokio::test(start_paused = true)]

@@ -39,7 +39,8 @@ pub enum DecisionReason {
         value: f64,
         /// The capacity of one replica.
         per_replica: f64,
-        /// The estimated total including missing scrape targets, if any.
+        /// The estimated total including missing scrape targets; only if some are missing and the measured value alone would
+        /// scale down.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         estimate: Option<f64>,
     },
@@ -75,7 +76,8 @@ pub enum DecisionReason {
         kpi: String,
         /// Its value.
         value: f64,
-        /// For a Load, the estimated total including missing scrape targets, if any.
+        /// For a Load, the estimated total including missing scrape targets; only if some are missing and the measured value
+        /// alone would scale down.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         estimate: Option<f64>,
         /// The target; for a Load, the capacity of the replicas.

@@ -119,7 +119,7 @@ impl fmt::Display for FailoverReason {
                 write!(f, "the service shows signs of failure{}", cause(signs))
             }
             Self::NoStandbyReady { signs } => {
-                write!(f, "the service fails, and no standby could take its requests{}", cause(signs))
+                write!(f, "the service is failing, and no standby can take its requests{}", cause(signs))
             }
             Self::FleetLimit { signs } => write!(
                 f,

@@ -71,7 +71,7 @@ impl fmt::Display for DecisionStep {
                 if from == to {
                     return Ok(());
                 }
-                write!(f, "; to carry the load without them, the service needs {ask}")
+                write!(f, "; to carry the load without the lost replicas, the service needs {ask}")
             }
             R::ScheduleFloor { entry, .. } => write!(f, "schedule {entry} asks for at least {ask}"),
             R::HeldWithoutEvidence { why } => {

@@ -48,7 +48,7 @@ struct Counts {
     transport_errors: u64,
     late: u64,
     first_ok: Option<SystemTime>,
-    /// Microseconds of good answers and of timeouts. The latency of other errors has no meaning.
+    /// Microseconds of successful responses and of timeouts. The latency of other errors has no meaning.
     latencies: Histogram<u64>,
 }
 
@@ -100,7 +100,7 @@ pub struct Line {
     pub http_errors: u64,
     pub transport_errors: u64,
     pub late: u64,
-    /// Unix time of the end of this second's first good answer.
+    /// Unix time of the end of this second's first successful response.
     pub first_ok: Option<f64>,
     /// Seconds.
     pub p50: Option<f64>,
@@ -124,9 +124,9 @@ pub struct Summary {
     pub transport_errors: u64,
     pub codes: BTreeMap<u16, u64>,
     pub failures: BTreeMap<Failure, u64>,
-    /// Unix time of the end of the first good answer.
+    /// Unix time of the end of the first successful response.
     pub first_ok: Option<f64>,
-    /// Unix time of the end of the last request without a good answer.
+    /// Unix time of the end of the last request without a successful response.
     pub last_bad: Option<f64>,
     pub late: u64,
     pub late_share: f64,

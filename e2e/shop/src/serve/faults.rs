@@ -38,7 +38,7 @@ impl Default for Fault {
 }
 
 impl Fault {
-    /// Reads and checks a JSON document. Missing fields are off.
+    /// Parses and validates a JSON document. Omitted faults are off; without `ttlSeconds` the others stay on.
     pub fn parse(json: &[u8]) -> Result<Self, String> {
         let fault: Self =
             serde_json::from_slice(json).map_err(|error| format!("the fault is not valid: {error}"))?;

@@ -37,7 +37,7 @@ pub fn run(fixture: &Fixture) -> Result<String> {
 
     test.plugin(&["failover", SHOP, "--to", SPARE])?;
     front.service.wait("sent to the standby", Duration::from_secs(15), |seen| weight(seen) == 100)?;
-    // From here on every good answer is from the standby.
+    // From here on every successful response is from the standby.
     fault(test, SHOP, r#"{"errors": 1.0}"#)?;
     sleep(Duration::from_millis(500));
     let account = Flow::start(stage, &front.url, RATE, 5, &[])?.finish(false)?;

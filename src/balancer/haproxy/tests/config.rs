@@ -207,7 +207,7 @@ fn invalid_text_is_refused_with_its_field() {
     assert_eq!(
         error.to_string(),
         "traffic.priorities[0].match.header.value is \"a\\n    server evil 6.6.6.6:80\", which can't be written into a \
-         configuration: printable ASCII of at most 512 bytes can"
+         configuration: only printable ASCII of at most 512 bytes can"
     );
     let mut pod = wanted(&json!({}));
     pod.servers.insert("a b".to_owned(), server("10.0.0.1:8080", Ready));
