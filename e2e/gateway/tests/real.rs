@@ -93,7 +93,7 @@ async fn a_rule_follows_failover_and_lies_in_the_gateways_status_are_not_trusted
     fixture.plimsoll(Some(100)).await;
     fixture
         .wait_until("the stale status is noticed", Duration::from_secs(20), |text| {
-            text.starts_with("Unknown RouteProgressing") && text.contains("not yet")
+            text.starts_with("Unknown RouteProgressing") && text.contains("have not accepted it yet")
         })
         .await;
     tokio::time::sleep(Duration::from_secs(5)).await;
