@@ -2,15 +2,13 @@
 # The image of the controller: `docker build -t plimsoll .`, or for several platforms
 # `docker buildx build --platform linux/amd64,linux/arm64 .`
 
-# The image has the program, the libraries that it is linked to, and the authorities that it trusts; no shell, no
-# package manager.
+# The image has only the program, its shared libraries and the CA certificates; no shell, no package manager.
 ARG RUST_IMAGE=rust:1.95-bookworm
 
 FROM ${RUST_IMAGE} AS build
 WORKDIR /src
 COPY . .
-# The caches outlive a changed source; sharing=locked keeps two builds from writing them at once, and
-# the id keeps platforms apart.
+# The caches are kept when the source changes. sharing=locked prevents concurrent writes, and the id separates platforms.
 ARG TARGETPLATFORM
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,id=plimsoll-target-${TARGETPLATFORM},sharing=locked \
@@ -37,7 +35,7 @@ ENTRYPOINT ["/plimsoll-shop"]
 
 FROM scratch
 LABEL org.opencontainers.image.title="plimsoll" \
-      org.opencontainers.image.description="A Kubernetes operator that keeps every service above its load line" \
+      org.opencontainers.image.description="A Kubernetes operator for autoscaling by PromQL KPIs and for load balancing" \
       org.opencontainers.image.source="https://github.com/plimsoll-dev/plimsoll" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /out /

@@ -13,7 +13,7 @@ use plimsoll_api::{Goal, ScalableServiceSpec, Validated};
 use plimsoll_engine::{Change, Memory, Observation, Pod, Pods, Sample, Value, alone, turn};
 use serde_json::{Value as Json, json};
 
-/// Batches of which the fastest, the median and the slowest are told.
+/// Number of batches; the fastest, the median and the slowest are reported.
 const BATCHES: usize = 40;
 /// Decisions that warm caches and fill the memory's windows before the first batch.
 const WARM_UP: usize = 2_000;
@@ -22,7 +22,7 @@ const DECISIONS: usize = 1_000;
 /// Ready replicas, each with its own series in KPIs of type Utilization.
 const PODS: usize = 40;
 
-/// What the examples have: a load that drives and an objective that must hold.
+/// Like the examples: a Load and an Objective.
 const SHOP: &str = r#"
 scaleTargetRef: {kind: Deployment, name: shop}
 minReplicas: 2
@@ -98,7 +98,7 @@ struct Life<'a> {
 }
 
 impl Life<'_> {
-    /// Time that `decisions` decisions take; what they are made from is prepared before.
+    /// Time of `decisions` decisions; their inputs are prepared before.
     fn batch(&mut self, decisions: usize) -> Duration {
         let mut moments: Vec<_> = (0..decisions).map(|_| self.moment()).collect();
         let begin = Instant::now();
@@ -115,7 +115,7 @@ impl Life<'_> {
         begin.elapsed()
     }
 
-    /// What is seen five seconds later: waves of an hour with a ripple, so that windows fill and replicas move.
+    /// The observation five seconds later: hourly waves with a ripple, so that windows fill and replicas change.
     fn moment(&mut self) -> (Timestamp, Observation) {
         self.looks += 1;
         self.now += SignedDuration::from_secs(5);

@@ -1,4 +1,4 @@
-//! Plimsoll keeps every service of a cluster above its load line. ARCHITECTURE.md gives an overview.
+//! Plimsoll: a Kubernetes operator for autoscaling by PromQL KPIs and for load balancing. ARCHITECTURE.md gives an overview.
 #![deny(missing_docs)]
 
 pub mod actuate;

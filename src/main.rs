@@ -17,7 +17,7 @@ use plimsoll::{
 };
 use plimsoll_api::Software;
 
-/// Keeps every service of a Kubernetes cluster above its load line.
+/// A Kubernetes operator for autoscaling by PromQL KPIs and for load balancing.
 #[derive(Parser)]
 #[command(name = "plimsoll", version, propagate_version = true)]
 struct Arguments {

@@ -25,7 +25,7 @@ use crate::{
 
 const RATE: u32 = 200;
 const CHANGES: usize = 20;
-/// Requests that a connection carries, by the name of the figures: new handshakes are what could be lost.
+/// Requests per connection, by the name of the figures: a change could lose new handshakes.
 const CONNECTIONS: [(&str, u32); 2] = [("tenRequestsAConnection", 10), ("fresh", 1)];
 
 pub async fn measure(shop: &Path) -> Value {
@@ -43,7 +43,7 @@ pub async fn measure(shop: &Path) -> Value {
             let run = run(shop, &authority, &pairs, per_connection, &pairs[0]).await;
             lost.push(run.0);
             served.extend(run.1);
-            // A certificate of nobody that the clients trust: they must notice.
+            // Control: a certificate of an untrusted authority; the clients must reject it.
             let strange = Authority::new(&folder.join("strange")).pair();
             control.push(self::run(shop, &authority, &pairs[..1], per_connection, &strange).await.0);
         }
@@ -57,7 +57,7 @@ pub async fn measure(shop: &Path) -> Value {
     figures
 }
 
-/// Certificate and key, and who it is from.
+/// Certificate and key, and the authority.
 struct Pair {
     certificate: String,
     key: String,
@@ -91,14 +91,14 @@ async fn run(
         let begin = Instant::now();
         let change = balancer.driver.set_certificate(&file, &pair.certificate, &pair.key).await.unwrap();
         assert_eq!(change, CertificateChange::Swapped);
-        // It blocks a thread of the runtime for a moment; the load is a process of its own.
+        // Blocks a thread of the runtime briefly; the load is a separate process.
         while !serves(front, pair) {
             assert!(begin.elapsed() < Duration::from_secs(10), "the new certificate is not served");
         }
         served.push(begin.elapsed());
         wait(100).await;
     }
-    // Long enough that connections end and others begin.
+    // Long enough for connections to end and new ones to begin.
     wait(700).await;
     (load.finish().await.lost(), served)
 }
@@ -112,7 +112,7 @@ fn serves(front: SocketAddr, pair: &Pair) -> bool {
     let mut connection = ClientConnection::new(Arc::new(config), name).unwrap();
     let mut socket = std::net::TcpStream::connect(front).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    // One of another authority is refused here.
+    // A certificate of another authority is rejected here.
     drop(connection.complete_io(&mut socket));
     let wanted = CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap();
     connection.peer_certificates().is_some_and(|chain| chain.first() == Some(&wanted))

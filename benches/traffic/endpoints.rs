@@ -1,4 +1,4 @@
-//! 10 -> 100 -> 10 replicas ten times under load; those that go are killed as soon as they are drained.
+//! 10 -> 100 -> 10 replicas ten times under load; removed replicas are killed as soon as they are drained.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ use crate::{
 
 const RATE: u32 = 600;
 const CHANGES: usize = 10;
-/// How long 100 replicas serve before 90 of them go.
+/// How long 100 replicas serve before 90 are removed.
 const PAUSE_MS: u64 = 200;
 
 pub async fn measure(shop: &Path) -> Value {
@@ -84,7 +84,7 @@ async fn run(shop: &Path, per_connection: u32, changes: usize, drain: bool) -> R
     Run { load: load.finish().await, reloads }
 }
 
-/// The same load for as long, and nothing changes.
+/// The same load for the same time, without a change.
 async fn run_still(shop: &Path, per_connection: u32) -> Summary {
     let stay = Replicas::start(shop, "stay", 0, 10).await;
     let few = wanted(json!({})).with(stay.servers(Ready));

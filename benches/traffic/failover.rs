@@ -16,7 +16,7 @@ use crate::{
 };
 
 const RATE: u32 = 600;
-/// Half of them to the standby, half back.
+/// Half of them move requests to the standby, half back.
 const FLIPS: usize = 100;
 
 pub async fn measure(shop: &Path) -> Value {
@@ -80,7 +80,7 @@ async fn run(shop: &Path, per_connection: u32) -> Run {
     Run { lost: load.lost(), sent: load.sent, first }
 }
 
-/// The primary ends before anybody is told.
+/// Control: the primary is killed before the switch.
 async fn killed_before_the_flip(shop: &Path, per_connection: u32) -> u64 {
     let mut primary = Replicas::start(shop, "primary", 3, 4).await;
     let east = Replica::start("east", Duration::ZERO).await;

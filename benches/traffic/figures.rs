@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// Least, middle and greatest.
+/// Minimum, median and maximum.
 pub fn spread<T: Copy + PartialOrd + serde::Serialize>(of: &[T]) -> Value {
     let mut sorted = of.to_vec();
     sorted.sort_by(|one, other| one.partial_cmp(other).unwrap());
@@ -22,7 +22,7 @@ pub fn percentiles(of: &[Duration]) -> Value {
     json!({"n": sorted.len(), "p50": at(0.5), "p99": at(0.99), "max": at(1.0)})
 }
 
-/// To a hundredth.
+/// Rounds to a hundredth.
 pub fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e5).round() / 1e2
 }

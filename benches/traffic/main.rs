@@ -1,8 +1,8 @@
 //! What a change behind a real HAProxy or NGINX costs: `cargo xtask bench traffic`, or
 //! `cargo bench -p plimsoll --bench traffic -- PATH_OF_PLIMSOLL_SHOP`.
 //!
-//! The balancer, the load generator, the replicas and the driver share this machine. Every request is accounted, none is
-//! sent again by the client, and each kind of change has a control that must lose. Prints one line of JSON.
+//! The balancer, the load generator, the replicas and the driver share this machine. Every request is accounted for, clients do
+//! not retry, and each kind of change has a control that must lose requests. Prints one line of JSON.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a failure is the result
 
 mod certificates;
@@ -24,7 +24,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-/// Runs of each kind, of which the least, the middle and the greatest are told.
+/// Runs of each kind; minimum, median and maximum are reported.
 const RUNS: usize = 5;
 
 #[tokio::main]

@@ -14,9 +14,9 @@ use crate::{
 };
 
 const RATE: u32 = 600;
-/// Each is one way: 10 -> 100 or back.
+/// Changes, each in one direction: 10 -> 100 or back.
 const CHANGES: usize = 10;
-/// Between two changes; NGINX's own announcement comes on top.
+/// Pause between two changes, in addition to the driver's announcement to clients.
 const PAUSE_MS: u64 = 300;
 
 pub async fn measure(shop: &Path) -> Value {
@@ -79,7 +79,7 @@ async fn run(shop: &Path, per_connection: u32, times: usize, drain: bool) -> (cr
     (load.finish().await, reloads)
 }
 
-/// What NGINX's own reload costs when nobody tells its clients.
+/// The cost of NGINX's own reload without an announcement to clients.
 async fn unannounced_reloads(shop: &Path, per_connection: u32) -> u64 {
     let stay = Replicas::start(shop, "stay", 0, 10).await;
     let few = wanted(&json!({"retries": {"attempts": 0}})).with(stay.servers(Ready));

@@ -1,6 +1,6 @@
-//! What the generated configuration costs over one that a person would write by hand for the same replicas: throughput,
-//! CPU time of a request, and the time that it adds to a request. Both run in turn in one run, so their ratio holds on
-//! any machine.
+//! The cost of the generated configuration compared with a minimal hand-written one for the same replicas: throughput, CPU
+//! time per request, and added latency. Both alternate in one run, so their ratio does not depend on the speed of the
+//! machine.
 
 use std::{
     fs,
@@ -151,7 +151,7 @@ fn cpu_seconds(pid: u32) -> f64 {
     ticks.sum::<f64>() / TICKS
 }
 
-/// HAProxy with a configuration that does no more than balance.
+/// HAProxy with a minimal configuration.
 struct Plain {
     front: SocketAddr,
     process: Child,

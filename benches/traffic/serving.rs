@@ -1,4 +1,4 @@
-//! From an endpoint's change to HAProxy serving by it.
+//! Time from a change of an endpoint until HAProxy applies it.
 
 use std::{
     path::Path,
@@ -22,7 +22,7 @@ const CHANGES: usize = 100;
 
 /// The figures, and HAProxy's version.
 pub async fn measure(shop: &Path) -> (Value, String) {
-    // They are there to be planned with, read back and left alone.
+    // They only have to be planned and read back.
     let others = Replicas::start(shop, "other", 2, 100).await;
     let pair = [Replica::start("one", Duration::ZERO).await, Replica::start("two", Duration::ZERO).await];
     let empty = wanted(json!({}));

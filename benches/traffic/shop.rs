@@ -31,7 +31,7 @@ impl Replicas {
         Self::start_with(program, name, net, count, SERVICE_TIME).await
     }
 
-    /// The same with another time that a request takes.
+    /// The same with another service time.
     pub async fn start_with(
         program: &Path,
         name: &'static str,
@@ -63,7 +63,7 @@ impl Replicas {
             .await;
     }
 
-    /// Ends the process at once, whatever it does.
+    /// Kills the process.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill().unwrap();
@@ -91,7 +91,7 @@ impl Drop for Replicas {
     }
 }
 
-/// The account of a run.
+/// The report of a run.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
@@ -118,7 +118,7 @@ impl Summary {
     }
 }
 
-/// Requests that a connection carries, by the name of the figures.
+/// Requests per connection, by the name of the figures.
 pub const CONNECTIONS: [(&str, u32); 2] = [("keepAlive", 1_000_000), ("fresh", 1)];
 
 /// The load generator.
@@ -134,7 +134,7 @@ impl Load {
         Self(command.spawn().unwrap())
     }
 
-    /// Lets what is under way end.
+    /// Stops, and waits for requests in progress.
     pub async fn finish(self) -> Summary {
         #[derive(Deserialize)]
         struct Last {

@@ -1,6 +1,6 @@
-//! Whatever a file and standard input have, `plimsoll decide` answers each line, or says in a sentence why it can't.
+//! For any file and any input, `plimsoll decide` answers each line or reports an error in one sentence.
 //!
-//! The first NUL parts the spec from the lines. An input without one is a spec, and lines for a fixed service.
+//! The first NUL separates the spec from the lines. An input without a NUL is used as a spec, and as lines for a fixed service.
 
 #![no_main]
 

@@ -142,7 +142,7 @@ impl Driver {
     }
 
     /// Writes the certificate and key of a Secret of type `kubernetes.io/tls` to `file`, and makes the balancer serve them;
-    /// NGINX does so with the next synchronisation.
+    /// NGINX does so with the next synchronization.
     ///
     /// # Errors
     /// They are not PEM, or the balancer refuses them (for example because the key does not match): then nothing changes.

@@ -13,7 +13,7 @@ pub enum DriverError {
     /// The wanted state can't be rendered into a configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A name is not allowed in a command.
+    /// A name is not valid in a command of HAProxy.
     #[error(transparent)]
     Word(#[from] BadWord),
     /// The balancer's own check refused the configuration; the previous one stays.

@@ -28,7 +28,7 @@ pub struct Look {
     pub held: u32,
 }
 
-/// Result of a synchronisation.
+/// Result of a synchronization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// The state that was read back.

@@ -48,7 +48,7 @@ pub struct Standby {
     pub weight: Percent,
     /// Its number of replicas; 0 if unknown.
     pub replicas: u32,
-    /// TLS settings, if it is reached over TLS.
+    /// TLS settings, if the standby is reached over TLS.
     #[serde(default)]
     pub tls: Option<StandbyTls>,
 }

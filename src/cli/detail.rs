@@ -117,7 +117,7 @@ fn kpis(kpis: &[KpiStatus], now: Timestamp) -> Option<Table> {
 fn target(kpi: &KpiStatus) -> String {
     let target = number(kpi.target);
     match kpi.type_ {
-        KpiType::Load => format!("{target} a replica"),
+        KpiType::Load => format!("{target} per replica"),
         KpiType::Utilization => target,
         KpiType::Objective => format!("at most {target}"),
     }

@@ -77,8 +77,8 @@ impl Waves {
     }
 
     /// Reports the progress of a service's rollout; `None` while the watch does not show the applied Deployment yet.
-    pub fn tell(&self, key: &ServiceKey, rollout: Option<Rollout>, term: Option<i32>) {
-        self.plan(term).tell(key, rollout, Instant::now());
+    pub fn report(&self, key: &ServiceKey, rollout: Option<Rollout>, term: Option<i32>) {
+        self.plan(term).report(key, rollout, Instant::now());
     }
 
     /// Removes a service that has no balancers any more.
@@ -136,7 +136,7 @@ impl Plan {
         admitted
     }
 
-    fn tell(&mut self, key: &ServiceKey, rollout: Option<Rollout>, now: Instant) {
+    fn report(&mut self, key: &ServiceKey, rollout: Option<Rollout>, now: Instant) {
         let place = match rollout {
             Some(rollout) if rollout.is_complete => Place::Complete,
             Some(Rollout { updated, available, .. }) => {
@@ -195,9 +195,9 @@ mod tests {
             names.into_iter().filter(|name| self.ask(name, limit)).collect()
         }
 
-        fn tell(&mut self, name: &str, updated: i32, is_complete: bool) {
+        fn report(&mut self, name: &str, updated: i32, is_complete: bool) {
             let rollout = Rollout { updated, available: 2, is_complete };
-            self.plan.tell(&key(name), Some(rollout), self.now);
+            self.plan.report(&key(name), Some(rollout), self.now);
         }
     }
 
@@ -212,14 +212,14 @@ mod tests {
         assert!(services.round(1).is_empty(), "the first round is complete only with its last service");
         assert_eq!(services.round(1), ["b"]);
         assert_eq!(services.round(1), ["b"], "it may try again, the others wait");
-        services.plan.tell(&key("b"), None, services.now);
+        services.plan.report(&key("b"), None, services.now);
         assert_eq!(services.round(1), ["b"], "the watch does not show it yet");
-        services.tell("b", 1, false);
+        services.report("b", 1, false);
         assert!(!services.ask("d", 1));
-        services.tell("b", 2, true);
+        services.report("b", 2, true);
         assert!(!services.ask("c", 1), "d goes before it");
         assert!(services.ask("d", 1));
-        services.tell("d", 2, true);
+        services.report("d", 2, true);
         assert!(services.ask("c", 2) && services.ask("a", 2), "two at a time");
     }
 
@@ -233,11 +233,11 @@ mod tests {
         assert!(!services.ask("a", 1), "silent may be due before it");
         services.now += GATHER;
         assert!(services.ask("a", 1));
-        services.tell("a", 1, false);
+        services.report("a", 1, false);
         services.now += STUCK_AFTER - Duration::from_secs(1);
-        services.tell("a", 2, false);
+        services.report("a", 2, false);
         services.now += STUCK_AFTER - Duration::from_secs(1);
-        services.tell("a", 2, false);
+        services.report("a", 2, false);
         assert!(!services.ask("z", 1), "there was progress in the meantime");
         services.now += Duration::from_secs(1);
         assert!(services.ask("z", 1));
@@ -252,9 +252,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_new_leader_counts_rollouts_in_progress() {
         let mut services = Services::new(&[("a", Criticality::Sheddable), ("b", Criticality::Critical)]);
-        services.tell("a", 1, false);
+        services.report("a", 1, false);
         assert!(!services.ask("b", 1), "started by the previous leader");
-        services.tell("a", 2, true);
+        services.report("a", 2, true);
         assert!(services.ask("b", 1));
     }
 }

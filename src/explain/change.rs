@@ -27,7 +27,8 @@ pub fn what_would_change(steps: &[DecisionStep], unready: Option<(C, &str)>) -> 
 const TO_AUTO: &str = "Set spec.mode to Auto to let Plimsoll act.";
 const AFTER_START: &str =
     "this hold follows a start or a change of leader, until the samples justify a scale-down";
-const NOTHING_BINDS: &str = "Nothing binds: the number changes with a KPI or the spec.";
+const NOTHING_BINDS: &str =
+    "No limit applies: the number of replicas changes when a KPI or the spec changes.";
 
 fn remedy(step: &DecisionStep, steps: &[DecisionStep]) -> String {
     let DecisionStep { reason, to, .. } = step;

@@ -178,7 +178,9 @@ impl Point {
 
     fn value(&self) -> Result<f64, Failure> {
         // Prometheus writes NaN, +Inf and -Inf, which Rust reads too.
-        self.1.parse().map_err(|_| Failure::Malformed(format!("a value is {:?}", one_line(&self.1))))
+        self.1
+            .parse()
+            .map_err(|_| Failure::Malformed(format!("a value is {:?}, not a number", one_line(&self.1))))
     }
 }
 
@@ -346,7 +348,7 @@ mod tests {
             (
                 200,
                 r#"{"status":"success","data":{"resultType":"scalar","result":[1,"fast"]}}"#,
-                "returned an invalid answer: a value is \"fast\"",
+                "returned an invalid answer: a value is \"fast\", not a number",
             ),
         ] {
             assert_eq!(failure(status, body), expected);

@@ -28,7 +28,7 @@ pub enum Failure {
     #[error(
         "gets too many queries from this service: the query waited {seconds} s for one of the {slots} slots per service (half of maxConcurrency)"
     )]
-    Crowded {
+    ServiceLimit {
         /// Time it waited.
         seconds: f64,
         /// Limit of concurrent queries of one service.
@@ -97,7 +97,7 @@ impl Failure {
         match self {
             Self::Unreachable(_) => "unreachable",
             Self::TimedOut(_) => "timeout",
-            Self::Queued { .. } | Self::Crowded { .. } => "queued",
+            Self::Queued { .. } | Self::ServiceLimit { .. } => "queued",
             Self::Resting { .. } => "resting",
             Self::Credentials(_) => "credentials",
             Self::Unauthorized { .. } => "unauthorized",
@@ -118,7 +118,7 @@ impl Failure {
             Self::Unreachable(_) | Self::Throttled(_) | Self::Server { .. } | Self::Malformed(_) => {
                 Outcome::Failed
             }
-            Self::Queued { .. } | Self::Crowded { .. } | Self::Resting { .. } | Self::Credentials(_) => {
+            Self::Queued { .. } | Self::ServiceLimit { .. } | Self::Resting { .. } | Self::Credentials(_) => {
                 Outcome::Nothing
             }
             Self::Unauthorized { .. }

@@ -192,7 +192,7 @@ impl Source {
     fn no_slot(&self, asker: &Asker) -> Failure {
         let seconds = self.timeout.as_secs_f64();
         if self.slots.is_spent(asker) && self.slots.share() < self.slots.total() {
-            Failure::Crowded { seconds, slots: self.slots.share() }
+            Failure::ServiceLimit { seconds, slots: self.slots.share() }
         } else {
             Failure::Queued { seconds, slots: self.slots.total() }
         }

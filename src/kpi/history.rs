@@ -1,4 +1,4 @@
-//! Past values of a KPI, to rebuild stabilisation windows after a start.
+//! Past values of a KPI, to rebuild stabilization windows after a start.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

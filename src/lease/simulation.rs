@@ -1,7 +1,8 @@
 //! Candidates for one lease on a simulated network: no two of them ever lead at the same time.
 //!
 //! Each candidate has a monotonic clock with its own start and rate, and an arbitrary wall clock. Requests and answers
-//! are delayed and lost, also after they took effect. Processes crash, restart with another identity, and leave regularly.
+//! are delayed and lost, also after they took effect. Processes crash, restart with another
+//! identity, and end in an orderly way, releasing the lease.
 
 use std::{
     cmp::Reverse,

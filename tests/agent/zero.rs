@@ -69,7 +69,7 @@ async fn a_first_replica_serves_before_its_endpoint_slice_lists_it_as_ready() {
     let now = Timestamp::now();
     let arrival = json!([{"pod": "checkout-1", "ip": "127.0.1.1", "since": now.to_string()}]);
     let arrived: Vec<Arrival> = serde_json::from_value(arrival).unwrap();
-    fixture.update(|known| assert!(known.arrived.tell(arrived, None, now)));
+    fixture.update(|known| assert!(known.arrived.update(arrived, None, now)));
     assert_eq!(held_too.await.unwrap().unwrap().status, 200);
     fixture.endpoint(1, false, false);
     fixture.programmed(1).await;

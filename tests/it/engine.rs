@@ -1,4 +1,4 @@
-//! Each rule of section 5 of the design, from a user's YAML to the result that the user sees.
+//! The rules of the engine, from a user's YAML to the result that the user sees.
 
 use std::collections::BTreeMap;
 

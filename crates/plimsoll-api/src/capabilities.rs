@@ -67,7 +67,7 @@ pub struct Capabilities {
     /// Each standby over TLS may have its own CA bundle.
     pub authorities_each: bool,
     /// Distinguishes a failed connection from one that ended without a response.
-    pub tells_connect_failure: bool,
+    pub distinguishes_connect_failure: bool,
 }
 
 impl Software {
@@ -82,7 +82,7 @@ impl Software {
                 slow_start: true,
                 queue: true,
                 authorities_each: true,
-                tells_connect_failure: true,
+                distinguishes_connect_failure: true,
             },
             // `sticky` is free software since 1.29.6; health_check, slow_start and queue need the commercial edition.
             Self::NGINX => Capabilities {
@@ -92,7 +92,7 @@ impl Software {
                 slow_start: false,
                 queue: false,
                 authorities_each: false,
-                tells_connect_failure: false,
+                distinguishes_connect_failure: false,
             },
         }
     }

@@ -28,7 +28,7 @@ pub struct Failover {
     /// When requests leave the primary.
     #[serde(default)]
     pub leave: Leave,
-    /// When they return to it.
+    /// When and how requests return to the primary.
     #[serde(default)]
     pub r#return: Return,
     /// Maximum number of switches to a standby within an hour. At the limit, a failing primary that still serves keeps its

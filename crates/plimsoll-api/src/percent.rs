@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt, iter::Sum};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// A percentage from 0 to 100. In JSON it is a number.
+/// A percentage from 0 to 100, in JSON a whole number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Percent(u8);

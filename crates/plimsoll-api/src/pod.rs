@@ -63,7 +63,7 @@ pub struct BalancerContainer {
      !quantity(string(self.requests[name])).isLessThan(quantity('0')))) && \
      (!has(self.limits) || self.limits.all(name, isQuantity(string(self.limits[name])) && \
      !quantity(string(self.limits[name])).isLessThan(quantity('0'))))",
-    "traffic.container.resources must have requests and limits of at least 0, for example cpu: 500m or memory: 256Mi"
+    "requests and limits in traffic.container.resources must be quantities of at least 0, for example cpu: 500m or memory: 256Mi"
 ))]
 pub struct ContainerResources {
     /// Resources that the scheduler reserves.

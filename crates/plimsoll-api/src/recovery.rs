@@ -31,8 +31,8 @@ pub struct Outliers {
     #[serde(default = "samples")]
     #[schemars(range(min = 1, max = 100))]
     pub samples: i32,
-    /// Maximum percentage of replicas that may be missing for an ejection, rounded down, but at least one replica. Replicas
-    /// that are not ready count as missing too, so an ejection does not aggravate another failure.
+    /// Maximum percentage of the replicas that may be missing, including the one to be ejected; rounded down, but at least one
+    /// replica. Replicas that are not ready count as missing too, so an ejection does not aggravate another failure.
     #[serde(default = "max_ejection_percent")]
     #[schemars(range(min = 1, max = 50))]
     pub max_ejection_percent: i32,

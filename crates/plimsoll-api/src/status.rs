@@ -76,7 +76,7 @@ pub struct Summary {
     /// The KPI closest to its limit, with value and target for all replicas: `throughput 812/960`.
     #[serde(default)]
     pub kpi: String,
-    /// Reason that bound the last decision.
+    /// Reason that determined the last decision.
     #[serde(default)]
     pub why: String,
 }

@@ -51,7 +51,7 @@ const DEMANDS: &[Stage] = &[schedule, failover];
 const LIMITS: &[Stage] = &[
     evidence,
     burst,
-    stabilisation,
+    stabilization,
     first_look,
     held_requests,
     lost_zones,
@@ -201,7 +201,7 @@ fn burst(facts: &Facts<'_>, draft: &mut Draft, memory: &mut Memory) {
 }
 
 /// Applies the stabilization windows of autoscaling/v2, with the replicas for lost zones and held requests.
-fn stabilisation(facts: &Facts<'_>, draft: &mut Draft, memory: &mut Memory) {
+fn stabilization(facts: &Facts<'_>, draft: &mut Draft, memory: &mut Memory) {
     let Facts { spec, seen, looks, now, .. } = *facts;
     let windows = stabilize::Windows::of(spec, reach(looks));
     if draft.first_look && !memory.explains(seen.replicas, windows.down, now) {

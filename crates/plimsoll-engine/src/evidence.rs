@@ -9,7 +9,7 @@ use super::{
 };
 use plimsoll_api::{Goal, KpiRule, KpiState};
 
-/// A negative number above this share of the KPI's goal is a rounding error.
+/// A negative number is a rounding error if its magnitude is at most this share of the KPI's goal.
 const NOTHING: f64 = 1e-6;
 
 /// A graded sample.

@@ -85,7 +85,7 @@ impl Memory {
         self.changes.push(change);
     }
 
-    /// Limits all times to `now`: after a clock is set back, nothing may wait until it has caught up.
+    /// Adjusts everything that is later than `now`: after a clock is set back, nothing may wait until it has caught up.
     pub(super) fn clock_set_back(&mut self, now: Timestamp) {
         self.recommendations.clock_set_back(now);
         self.changes.clock_set_back(now);

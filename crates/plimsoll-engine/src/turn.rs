@@ -34,7 +34,7 @@ pub fn turn(
     let graded = graded(spec, seen, memory, now);
     let recovery = judge(spec, seen, &mut memory.outliers, now);
     let failover = failover::decide(spec, seen, &graded, &mut memory.failover, now, consent);
-    let returning = failover.as_ref().map_or(0, |shift| shift.floor);
+    let returning = failover.as_ref().map_or(0, |decision| decision.floor);
     let decision = decide(spec, seen, &graded, returning, memory, now);
     Turn { decision, failover, recovery }
 }

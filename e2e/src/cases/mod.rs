@@ -163,7 +163,10 @@ fn perform(case: &'static Case, fixture: &Fixture) -> Ended {
     let figures = repeat::take();
     let seen = seen.and_then(|seen| {
         ensure!(!silent, "the case does not call `kubectl plimsoll explain` at its decisive moment");
-        Ok(std::iter::once(seen).chain(figures.iter().map(repeat::told)).collect::<Vec<_>>().join("; "))
+        Ok(std::iter::once(seen)
+            .chain(figures.iter().map(repeat::figure_text))
+            .collect::<Vec<_>>()
+            .join("; "))
     });
     let end = Ended { case, took: begin.elapsed(), seen, first: None, figures };
     match &end.seen {

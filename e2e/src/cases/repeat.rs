@@ -29,7 +29,7 @@ pub fn take() -> Vec<(&'static str, f64)> {
 }
 
 /// A figure as text, such as `first answer 0.2 s`.
-pub fn told((name, value): &(&'static str, f64)) -> String {
+pub fn figure_text((name, value): &(&'static str, f64)) -> String {
     let (name, unit) = name.rsplit_once(", ").unwrap_or((name, ""));
     format!("{name} {} {unit}", text(*value)).trim_end().to_owned()
 }

@@ -90,7 +90,7 @@ pub fn kubelet_configuration(state: &State, number: u8) -> Value {
         "podLogsDir": format!("{folder}/logs"),
         "volumePluginDir": format!("{folder}/volume-plugins"),
         "maxPods": 250,
-        // The kubelet renews the node's lease every quarter of this time; it writes the status itself rarely.
+        // The kubelet renews the node's Lease every quarter of this time, and reports the node's status only rarely.
         "nodeLeaseDurationSeconds": 20,
         "nodeStatusUpdateFrequency": "10s",
         "nodeStatusReportFrequency": "5m",

@@ -27,7 +27,7 @@ pub struct Arrived {
 
 impl Arrived {
     /// Sets the arrivals in the status, as of `now`. Returns whether they changed.
-    pub fn tell(&mut self, arrivals: Vec<Arrival>, listed: Option<&Endpoints>, now: Timestamp) -> bool {
+    pub fn update(&mut self, arrivals: Vec<Arrival>, listed: Option<&Endpoints>, now: Timestamp) -> bool {
         if self.reported == arrivals {
             return false;
         }
@@ -101,8 +101,8 @@ mod tests {
     fn an_arrived_pod_is_ready_until_its_endpointslice_is_authoritative() {
         let (none, mut arrived) = (listed(&[]), Arrived::default());
         let first = || vec![arrival("a", "10.0.0.7", 1), arrival("b", "no address", 1)];
-        assert!(arrived.tell(first(), None, at(1)));
-        assert!(!arrived.tell(first(), None, at(2)));
+        assert!(arrived.update(first(), None, at(1)));
+        assert!(!arrived.update(first(), None, at(2)));
         assert_eq!(ready(&arrived, &none), ["a 10.0.0.7"]);
         let starting = listed(&[("a", "10.0.0.7", false, false)]);
         arrived.list(&starting);
@@ -110,14 +110,14 @@ mod tests {
         arrived.list(&listed(&[("a", "10.0.0.7", true, false)]));
         assert!(ready(&arrived, &starting).is_empty(), "it was listed as ready before");
         // A repeated entry changes nothing; a new start does.
-        assert!(arrived.tell(vec![arrival("a", "10.0.0.7", 1)], Some(&none), at(3)));
+        assert!(arrived.update(vec![arrival("a", "10.0.0.7", 1)], Some(&none), at(3)));
         assert!(ready(&arrived, &none).is_empty());
-        assert!(arrived.tell(vec![arrival("a", "10.0.0.8", 9)], Some(&none), at(9)));
+        assert!(arrived.update(vec![arrival("a", "10.0.0.8", 9)], Some(&none), at(9)));
         assert_eq!(ready(&arrived, &none), ["a 10.0.0.8"]);
-        assert!(arrived.tell(Vec::new(), Some(&none), at(10)), "the controller removes the entry");
+        assert!(arrived.update(Vec::new(), Some(&none), at(10)), "the controller removes the entry");
         assert!(ready(&arrived, &none).is_empty());
         let ending = listed(&[("a", "10.0.0.8", false, true)]);
-        assert!(arrived.tell(vec![arrival("a", "10.0.0.8", 20)], Some(&ending), at(20)));
+        assert!(arrived.update(vec![arrival("a", "10.0.0.8", 20)], Some(&ending), at(20)));
         assert!(ready(&arrived, &none).is_empty(), "it is terminating");
     }
 
@@ -125,7 +125,7 @@ mod tests {
     fn an_endpoint_of_an_earlier_pod_of_the_same_name_is_ignored() {
         let mut arrived = Arrived::default();
         let before = listed(&[("web-0", "10.0.0.1", true, true)]);
-        arrived.tell(vec![arrival("web-0", "10.0.0.2", 1)], Some(&before), at(1));
+        arrived.update(vec![arrival("web-0", "10.0.0.2", 1)], Some(&before), at(1));
         assert_eq!(ready(&arrived, &before), ["web-0 10.0.0.2"]);
         let other_family = listed(&[("web-0", "fd00::2", true, false)]);
         arrived.list(&other_family);
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn a_starting_agent_ignores_old_arrivals() {
         let mut arrived = Arrived::default();
-        arrived.tell(vec![arrival("a", "10.0.0.7", 1)], None, at(61));
+        arrived.update(vec![arrival("a", "10.0.0.7", 1)], None, at(61));
         assert!(ready(&arrived, &listed(&[])).is_empty());
     }
 }

@@ -17,7 +17,7 @@ use plimsoll_api::{BalancerStatus, Percent, Software};
 
 const APPLIED: &str =
     "Time from a watch event that changes endpoints until the change was read back from the balancer";
-const SYNCS: &str = "Synchronisations of the balancer by result";
+const SYNCS: &str = "Synchronizations of the balancer by result";
 const RELOADS: &str = "Reloads of the balancer";
 const REPAIRS: &str =
     "Differences from the wanted state that were repaired and that no change of the wanted state explains";
@@ -27,9 +27,12 @@ const DRAINED: &str = "Pods awaiting removal that have no request left at this b
 const HELD: &str = "Requests that wait while no replica is ready";
 const SHARE: &str = "Share of the requests by standby of spec.failover; the rest goes to the service itself";
 const ANSWERING: &str = "1 if the standby answered the last health check";
-const CONNECTIONS: &str = "Open connections of NGINX, those of its agent and of the kubelet included";
-const ACCEPTED: &str = "Connections accepted by NGINX, those of its agent and of the kubelet included";
-const REQUESTS: &str = "Requests received by NGINX, those of its agent and of the kubelet included";
+const CONNECTIONS: &str =
+    "Open connections of NGINX, including those of its agent and of its supervisor's health checks";
+const ACCEPTED: &str =
+    "Connections accepted by NGINX, including those of its agent and of its supervisor's health checks";
+const REQUESTS: &str =
+    "Requests received by NGINX, including those of its agent and of its supervisor's health checks";
 const LEAVING: &str = "Workers of earlier NGINX configurations that still have requests to finish";
 const SATURATION: &str = "Utilization of the balancer: the largest of connections and requests (each of its limit) and CPU time over 30 s";
 const IN_SYNC: &str = "1 if the running configuration was read back and is the wanted one";
@@ -67,7 +70,7 @@ struct StandbyLabels {
 }
 
 impl AgentMetrics {
-    /// The metrics of an agent with `software`.
+    /// The metrics of an agent that drives `software`; for NGINX, also those that HAProxy exposes itself.
     #[must_use]
     pub fn of(software: Software) -> Self {
         let mut metrics = Self {
@@ -125,7 +128,7 @@ impl AgentMetrics {
         self.applied.observe(after.as_secs_f64());
     }
 
-    /// A synchronisation ended with `ok`, `difference`, or the label of its error.
+    /// A synchronization ended with `ok`, `difference`, or the label of its error.
     pub fn synced(&self, result: &'static str) {
         self.syncs.get_or_create_owned(&ResultLabels { result }).inc();
     }
@@ -200,7 +203,7 @@ pub fn table() -> String {
         .to_owned();
     for (name, kind, labels, unit, help) in [
         ("endpoint_applied_seconds", "histogram", "", "seconds", APPLIED),
-        ("syncs_total", "counter", "`result`", "synchronisations", SYNCS),
+        ("syncs_total", "counter", "`result`", "synchronizations", SYNCS),
         ("reloads_total", "counter", "", "reloads", RELOADS),
         ("drift_repairs_total", "counter", "", "differences", REPAIRS),
         ("status_writes_total", "counter", "`result`", "writes", REPORTS),

@@ -61,12 +61,12 @@ pub struct Pilot {
     status: BalancerStatus,
 }
 
-/// Why a synchronisation runs.
+/// Why a synchronization runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {
     /// The wanted state changed.
     Change,
-    /// Another process runs, or the last synchronisation left something to do.
+    /// Another process runs, or the last synchronization left something to do.
     Again,
     /// The periodic comparison.
     Drift,
@@ -159,7 +159,7 @@ impl Pilot {
         self.again.is_some_and(|again| again <= Instant::now() + BEAT_AWAITED) || self.must_look()
     }
 
-    /// Whether the counts must be read between two synchronisations.
+    /// Whether the counts must be read between two synchronizations.
     fn must_look(&self) -> bool {
         let Some(wanted) = &self.wanted else { return false };
         // A drained pod is in maintenance already, and stays in the list for a while longer.

@@ -125,7 +125,7 @@ pub async fn service(
             standbys,
         };
         known.send_if_modified(|known| {
-            let is_new = known.arrived.tell(status.arrived, known.endpoints.as_ref(), Timestamp::now());
+            let is_new = known.arrived.update(status.arrived, known.endpoints.as_ref(), Timestamp::now());
             let changed = is_new || known.service.as_ref() != Some(&service);
             if changed {
                 known.service = Some(service);

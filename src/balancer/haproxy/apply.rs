@@ -19,7 +19,7 @@ use crate::balancer::{DriverError, Epoch, Wanted};
 /// is closed, and requests in flight have arrived. A process reports its start in whole seconds.
 const LEAVES: Duration = CLOSING_MAX.saturating_add(Duration::from_secs(2));
 
-/// Result of a synchronisation.
+/// Result of a synchronization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// Whether HAProxy was reloaded.

@@ -1,5 +1,8 @@
 //! Keywords of a server besides its address: the same in the file and in `add server`, which ignores the file's
 //! `default-server`.
+//!
+//! Unacknowledged requests to a dead node wait for `timeouts.backendRequest`: HAProxy refuses `tcp-ut` for servers that are added
+//! at run time.
 
 use std::{fmt, time::Duration};
 

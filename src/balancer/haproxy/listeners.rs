@@ -49,7 +49,7 @@ impl HaProxy {
     /// HAProxy does not answer, or refuses.
     pub async fn close_listeners(&self) -> Result<(), DriverError> {
         // A shutdown alone keeps the ports open for a process that could take them over, so that new connections would
-        // wait in vain.
+        // wait until they time out.
         let mut refused = None;
         for command in [Command::DisableFrontend, Command::ShutdownFrontend] {
             let command = command(Word::new(LISTENERS)?);

@@ -1,6 +1,6 @@
 //! HAProxy 2.6 or newer, driven through its runtime API on a unix socket and reloaded only when its structure changes.
 //!
-//! The file always describes the wanted state, so that a restarted process finds its servers. The running process is
+//! The file describes the last accepted wanted state, so that a restarted process finds its servers. The running process is
 //! changed by runtime commands and read back. Each plan starts from the state that was read back, so an interrupted
 //! change is planned again.
 
@@ -62,7 +62,7 @@ const REPAIR_EVERY: Duration = Duration::from_secs(60);
 pub struct HaProxy {
     paths: Paths,
     listening: Listening,
-    /// When it was last reloaded for a difference. The lock is held during a synchronisation, so that only one runs at
+    /// When it was last reloaded for a difference. The lock is held during a synchronization, so that only one runs at
     /// a time.
     repaired: Mutex<Option<Instant>>,
 }

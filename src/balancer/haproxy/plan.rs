@@ -70,7 +70,7 @@ impl Step {
     /// The command for the step.
     ///
     /// # Errors
-    /// A name is not allowed in a command.
+    /// A name is not valid in a command of HAProxy.
     pub fn command(&self, wanted: &Wanted, paths: &Paths) -> Result<Command, BadWord> {
         let name = |server: &str| {
             let backend = Word::new(&backend_of(wanted, server))?;

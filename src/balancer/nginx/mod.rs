@@ -51,7 +51,7 @@ pub struct Nginx {
     paths: Paths,
     /// Whether it runs in another container, behind its supervisor.
     supervised: bool,
-    /// The lock is held during a synchronisation, so that only one runs at a time.
+    /// The lock is held during a synchronization, so that only one runs at a time.
     state: Mutex<State>,
 }
 

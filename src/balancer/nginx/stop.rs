@@ -14,8 +14,8 @@ pub struct Connected {
 }
 
 impl Connected {
-    /// The number of connected clients, and of all so far. After [`Nginx::let_go`] none is missed: NGINX closes each
-    /// connection first, so the kernel keeps it for a minute.
+    /// The number of connected clients, and of all that were seen since the first call. After [`Nginx::let_go`], calls less than
+    /// a minute apart miss none: NGINX closes each connection first, so the kernel keeps it in TIME_WAIT for a minute.
     ///
     /// # Errors
     /// NGINX does not run.

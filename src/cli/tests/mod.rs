@@ -283,7 +283,7 @@ fn sentences_match_the_design() {
         estimate: None,
     };
     let seven = load(812.5).step(6, 7);
-    assert_eq!(seven.to_string(), "throughput: 812.5 at 120 a replica asks for 7 replicas");
+    assert_eq!(seven.to_string(), "throughput: 812.5 at 120 per replica asks for 7 replicas");
     let max = DecisionReason::MaxReplicas { max_replicas: 60 }.step(74, 60);
     assert_eq!(
         what_would_change(&[load(8880.0).step(6, 74), max], None),

@@ -86,7 +86,7 @@ impl Board {
     /// Updates the entry of a service.
     pub fn say(&self, key: &ServiceKey, entry: Entry) {
         let changed = self.notes(|notes| notes.say(key, entry));
-        self.tell(changed);
+        self.signal(changed);
     }
 
     /// New claims, plus the previous claims on other standbys: the service's requests may not have left those yet.
@@ -175,7 +175,7 @@ impl Board {
             notes.offers.remove(key);
             notes.claims.replace(key, None)
         });
-        self.tell(changed);
+        self.signal(changed);
     }
 
     /// Removes all services of a scope, since the entries may be outdated after another process has led.
@@ -189,7 +189,7 @@ impl Board {
         });
     }
 
-    fn tell(&self, changed: Vec<ServiceKey>) {
+    fn signal(&self, changed: Vec<ServiceKey>) {
         for standby in changed {
             // Without a receiver, no service is evaluated anyway.
             let _ = self.asked.send(standby);

@@ -167,7 +167,7 @@ fn ready_names_the_kpi_that_determines_the_replicas() {
             .unwrap();
     story.turn(fresh(900.0), fresh(0.0), 4);
     let ready = story.status.conditions.iter().find(|condition| condition.type_ == "Ready").unwrap();
-    assert_eq!(ready.message, "load: 900 at 100 a replica asks for 9 replicas");
+    assert_eq!(ready.message, "load: 900 at 100 per replica asks for 9 replicas");
 }
 
 #[test]

@@ -92,7 +92,7 @@ impl KnownObjects {
     fn report_rollout(&self, key: &ServiceKey, front: Option<&Front>, context: &Context) {
         let Some(applied) = &self.applied else { return };
         let rollout = front.filter(|front| front.hash.as_ref() == Some(&applied.hash));
-        context.shared.waves.tell(key, rollout.map(|front| front.rollout), context.shared.leader.term());
+        context.shared.waves.report(key, rollout.map(|front| front.rollout), context.shared.leader.term());
     }
 }
 

@@ -37,7 +37,7 @@ fn part(name: &str, value: f64) -> Series {
     Series { labels: Labels { pod: None, plimsoll: Some(name.into()) }, value }
 }
 
-/// A probe evaluated now whose newest sample has the given age.
+/// The answer to an evidence query that is evaluated now: its newest sample has the given age, or there is no sample.
 fn probe(age: Option<f64>) -> Answer {
     let mut series = vec![part("server", NOW)];
     if let Some(age) = age {

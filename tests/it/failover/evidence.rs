@@ -12,12 +12,12 @@ fn without_prometheus_nothing_moves() {
         let mut world = World::new(quick());
         world.errors = (state, 0.9);
         world.run(300_000);
-        world.stands(State::Frozen, FailoverCode::EvidenceUnknown, 0);
+        world.assert_state(State::Frozen, FailoverCode::EvidenceUnknown, 0);
         let mut world = away(quick());
         world.errors = (state, 0.0);
         world.ready(10);
         world.run(300_000);
-        world.stands(State::Frozen, FailoverCode::EvidenceUnknown, 100);
+        world.assert_state(State::Frozen, FailoverCode::EvidenceUnknown, 100);
         let mut world = World::new(quick());
         world.errors = (KpiState::Fresh, 0.3);
         while world.weight("b") != 40 {
@@ -25,7 +25,7 @@ fn without_prometheus_nothing_moves() {
         }
         world.errors = (state, 0.0);
         world.run(300_000);
-        world.stands(State::Frozen, FailoverCode::EvidenceUnknown, 40);
+        world.assert_state(State::Frozen, FailoverCode::EvidenceUnknown, 40);
         world.errors = (KpiState::Fresh, 0.0);
         assert!(world.until(State::Primary, 60_000) > 5000);
     }
@@ -42,7 +42,7 @@ fn a_sample_of_a_tenth_of_the_pods_moves_nothing() {
     world.run(120_000);
     (world.errors.1, world.targets) = (0.3, Some(1));
     world.run(60_000);
-    world.stands(State::Frozen, FailoverCode::EvidenceUnknown, 0);
+    world.assert_state(State::Frozen, FailoverCode::EvidenceUnknown, 0);
     world.targets = Some(10);
     world.until(State::Shifting, 60_000);
     world.run(3000);
@@ -59,10 +59,10 @@ fn old_bad_samples_do_not_count() {
         world.errors = (KpiState::Fresh, 0.3);
         world.until(State::Suspect, 20_000);
         world.run(1000);
-        world.stands(State::Suspect, FailoverCode::PrimaryFailing, 0);
+        world.assert_state(State::Suspect, FailoverCode::PrimaryFailing, 0);
         world.errors = (KpiState::Empty, 0.0);
         world.run(900_000);
-        world.stands(State::Primary, FailoverCode::PrimaryServes, 0);
+        world.assert_state(State::Primary, FailoverCode::PrimaryServes, 0);
     }
 }
 
@@ -102,7 +102,7 @@ fn one_bad_scrape_is_one_sample_despite_jitter_of_its_time() {
     world.millis = (world.millis / 15_000 + 1) * 15_000;
     world.errors = (KpiState::Fresh, 0.9);
     world.run(14_000);
-    world.stands(State::Suspect, FailoverCode::PrimaryFailing, 0);
+    world.assert_state(State::Suspect, FailoverCode::PrimaryFailing, 0);
     world.errors = (KpiState::Fresh, 0.0);
     world.run(60_000);
     assert_eq!((world.state(), world.moves.len()), (State::Primary, 0), "{:?}", world.last);
@@ -160,7 +160,7 @@ fn an_error_ratio_of_too_few_requests_is_neither_bad_nor_good() {
     let mut world = World::new(quick());
     (world.errors, world.volume) = ((KpiState::Fresh, 0.9), few.clone());
     world.run(120_000);
-    world.stands(State::Primary, FailoverCode::PrimaryServes, 0);
+    world.assert_state(State::Primary, FailoverCode::PrimaryServes, 0);
     let too_few = "errors is 0.9, above 0.2, but of 99 requests, below requestVolume 100";
     let reason = &world.last.as_ref().unwrap().reason;
     assert_eq!(*reason, FailoverReason::PrimaryServes { few: too_few.to_owned() });
@@ -170,7 +170,7 @@ fn an_error_ratio_of_too_few_requests_is_neither_bad_nor_good() {
     // It is not healthy either: a bad ratio of few requests starts no return, and stops a ramp at its step.
     (world.errors, world.volume) = ((KpiState::Fresh, 0.9), few);
     world.run(60_000);
-    world.stands(State::Standby, FailoverCode::StandbyServes, 100);
+    world.assert_state(State::Standby, FailoverCode::StandbyServes, 100);
     world.errors = (KpiState::Fresh, 0.0);
     world.until(State::Returning, 60_000);
     world.errors = (KpiState::Fresh, 0.9);
@@ -181,5 +181,5 @@ fn an_error_ratio_of_too_few_requests_is_neither_bad_nor_good() {
     // A failed count is unknown evidence and moves nothing.
     world.volume = Volume::Unknown("source \"default\" did not answer".to_owned());
     world.run(60_000);
-    world.stands(State::Frozen, FailoverCode::EvidenceUnknown, 0);
+    world.assert_state(State::Frozen, FailoverCode::EvidenceUnknown, 0);
 }

@@ -9,11 +9,11 @@ use super::world::{B, C, World, away, quick, shop, shop_at_gateway, shop_in};
 #[test]
 fn a_dead_primary_is_left_within_two_seconds() {
     let mut world = World::new(quick());
-    world.stands(State::Primary, FailoverCode::PrimaryServes, 0);
+    world.assert_state(State::Primary, FailoverCode::PrimaryServes, 0);
     world.ready(0);
-    world.stands(State::Suspect, FailoverCode::PrimaryFailing, 0);
+    world.assert_state(State::Suspect, FailoverCode::PrimaryFailing, 0);
     assert!(world.until(State::Standby, 2000) >= 1000, "three samples");
-    world.stands(State::Standby, FailoverCode::StandbyServes, 100);
+    world.assert_state(State::Standby, FailoverCode::StandbyServes, 100);
     let last_written = world.last_written.clone().unwrap();
     assert_eq!(
         (last_written.active.as_str(), last_written.backends[0].replicas, last_written.switches.len()),
@@ -27,7 +27,7 @@ fn a_degraded_primary_is_left_at_the_pace_of_the_standby() {
     let mut world = World::new(quick());
     world.errors = (KpiState::Fresh, 0.3);
     world.until(State::Shifting, 15_000 + 4000);
-    world.stands(State::Shifting, FailoverCode::MovingToStandby, 0);
+    world.assert_state(State::Shifting, FailoverCode::MovingToStandby, 0);
     assert_eq!(world.last_written.as_ref().unwrap().backends[0].replicas, 10, "replicas are asked for first");
     let mut before = 0;
     while world.state() == State::Shifting {
@@ -37,7 +37,7 @@ fn a_degraded_primary_is_left_at_the_pace_of_the_standby() {
         before = weight;
         world.step();
     }
-    world.stands(State::Standby, FailoverCode::StandbyServes, 100);
+    world.assert_state(State::Standby, FailoverCode::StandbyServes, 100);
 }
 
 #[test]
@@ -49,13 +49,13 @@ fn starting_stopping_or_replaced_replicas_are_not_a_failure() {
         (world.replicas, world.ready) = (replicas, ready);
         world.look();
         world.run(20_000);
-        world.stands(State::Primary, FailoverCode::PrimaryServes, 0);
+        world.assert_state(State::Primary, FailoverCode::PrimaryServes, 0);
     }
     for (replicas, ready) in [(0, 4), (0, 0), (5, 0), (5, 1), (5, 5)] {
         (world.replicas, world.ready) = (replicas, ready);
         world.look();
         world.run(20_000);
-        world.stands(State::Primary, FailoverCode::PrimaryServes, 0);
+        world.assert_state(State::Primary, FailoverCode::PrimaryServes, 0);
     }
     assert!(world.moves.is_empty());
 }
@@ -74,7 +74,7 @@ fn requests_return_by_the_ramp_once_the_primary_has_the_replicas() {
         "one replica is enough for 10 %"
     );
     world.run(120_000);
-    world.stands(State::Returning, FailoverCode::MovingToPrimary, 90);
+    world.assert_state(State::Returning, FailoverCode::MovingToPrimary, 90);
     assert!(world.last.as_ref().unwrap().reason.to_string().contains("1 of 5"));
     (world.replicas, world.ready) = (5, 5);
     world.run(1000);
@@ -83,7 +83,7 @@ fn requests_return_by_the_ramp_once_the_primary_has_the_replicas() {
     world.run(28_000);
     assert_eq!(world.weight("b"), 50, "each step lasts 30 s");
     world.run(2500);
-    world.stands(State::Primary, FailoverCode::PrimaryServes, 0);
+    world.assert_state(State::Primary, FailoverCode::PrimaryServes, 0);
     let last_written = world.last_written.clone().unwrap();
     assert_eq!(
         (last_written.switches.len(), last_written.hold_until, last_written.backends[0].replicas),
@@ -98,13 +98,13 @@ fn a_relapse_during_the_ramp_moves_all_requests_away_and_doubles_the_hold() {
     world.until(State::Returning, 80_000);
     world.ready(3);
     assert!(world.until(State::Standby, 2000) <= 2000);
-    world.stands(State::Standby, FailoverCode::StandbyServes, 100);
+    world.assert_state(State::Standby, FailoverCode::StandbyServes, 100);
     let last_written = world.last_written.clone().unwrap();
     let hold = last_written.hold_until.unwrap().0.duration_since(last_written.switches.last().unwrap().0);
     assert_eq!(hold, SignedDuration::from_secs(120));
     world.ready(10);
     world.run(110_000);
-    world.stands(State::Standby, FailoverCode::StandbyServes, 100);
+    world.assert_state(State::Standby, FailoverCode::StandbyServes, 100);
     world.until(State::Returning, 15_000);
 }
 
@@ -130,17 +130,17 @@ fn a_lost_standby_is_left_for_the_next_or_for_the_primary() {
     let mut world = away(quick());
     world.trouble(0, Some("its checks fail"));
     world.run(10_000);
-    world.stands(State::Standby, FailoverCode::StandbyServes, 100);
+    world.assert_state(State::Standby, FailoverCode::StandbyServes, 100);
     world.ready(3);
     world.run(5000);
     assert_eq!(world.weight("b"), 0, "three serving replicas are better than none");
-    world.stands(State::Suspect, FailoverCode::NoStandbyReady, 0);
+    world.assert_state(State::Suspect, FailoverCode::NoStandbyReady, 0);
     let mut world = away(shop(B, "return: {for: 60s}"));
     world.ready(10);
     world.until(State::Returning, 70_000);
     world.trouble(0, Some("its checks fail"));
     world.run(3000);
-    world.stands(State::Primary, FailoverCode::PrimaryServes, 0);
+    world.assert_state(State::Primary, FailoverCode::PrimaryServes, 0);
     assert_eq!(world.last_written.unwrap().switches.len(), 1, "a return is not a switch");
 }
 
@@ -169,18 +169,18 @@ fn without_a_usable_standby_requests_stay() {
     world.trouble(0, Some("its checks fail"));
     world.ready(0);
     world.run(10_000);
-    world.stands(State::Suspect, FailoverCode::NoStandbyReady, 0);
+    world.assert_state(State::Suspect, FailoverCode::NoStandbyReady, 0);
     let decision = world.last.clone().unwrap();
     assert!(decision.reason.to_string().contains("its checks fail"));
     assert_eq!(decision.ready.code(), FailoverCode::StandbyNotReady);
     world.trouble(0, None);
     world.fars[0].seen.addresses.clear();
     world.run(1000);
-    world.stands(State::Suspect, FailoverCode::NoStandbyReady, 0);
+    world.assert_state(State::Suspect, FailoverCode::NoStandbyReady, 0);
     assert!(world.last.as_ref().unwrap().ready.to_string().contains("address"));
     world.fars[0].seen.addresses = vec!["192.0.2.1:80".parse().unwrap()];
     world.run(1000);
-    world.stands(State::Standby, FailoverCode::StandbyServes, 100);
+    world.assert_state(State::Standby, FailoverCode::StandbyServes, 100);
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn a_dead_primary_is_left_even_if_only_a_kpi_is_configured() {
     let mut world = World::new(spec);
     world.errors = (KpiState::Empty, 0.0);
     world.run(10_000);
-    world.stands(State::Primary, FailoverCode::PrimaryServes, 0);
+    world.assert_state(State::Primary, FailoverCode::PrimaryServes, 0);
     world.ready(0);
     world.until(State::Standby, 2000);
 }
@@ -201,7 +201,7 @@ fn correlated_failures_hold_requests_but_a_dead_primary_is_left() {
     world.correlated_failures = true;
     world.errors = (KpiState::Fresh, 0.9);
     world.run(30_000);
-    world.stands(State::Suspect, FailoverCode::FleetLimit, 0);
+    world.assert_state(State::Suspect, FailoverCode::FleetLimit, 0);
     world.ready(0);
     world.until(State::Standby, 2000);
 }
@@ -211,18 +211,18 @@ fn manual_overrides_move_freeze_and_reset_the_count() {
     let mut world = World::new(quick());
     world.manual_override = Some(ManualOverride::To("b".to_owned()));
     world.run(60_000);
-    world.stands(State::Standby, FailoverCode::MovedByAnnotation, 100);
+    world.assert_state(State::Standby, FailoverCode::MovedByAnnotation, 100);
     world.manual_override = Some(ManualOverride::Freeze("audit".to_owned()));
     world.run(60_000);
-    world.stands(State::Frozen, FailoverCode::FrozenByAnnotation, 100);
+    world.assert_state(State::Frozen, FailoverCode::FrozenByAnnotation, 100);
     assert!(world.last.as_ref().unwrap().reason.to_string().ends_with(": audit"));
     world.manual_override = Some(ManualOverride::To("unknown".to_owned()));
     world.run(60_000);
-    world.stands(State::Frozen, FailoverCode::FrozenByAnnotation, 100);
+    world.assert_state(State::Frozen, FailoverCode::FrozenByAnnotation, 100);
     assert!(world.last.as_ref().unwrap().reason.to_string().contains("primary, b"));
     world.manual_override = Some(ManualOverride::To("primary".to_owned()));
     world.run(120_000);
-    world.stands(State::Primary, FailoverCode::PrimaryServes, 0);
+    world.assert_state(State::Primary, FailoverCode::PrimaryServes, 0);
     assert_eq!(
         world.last_written.as_ref().unwrap().acknowledged_override.as_deref(),
         Some("primary"),
@@ -259,12 +259,12 @@ fn in_return_mode_manual_requests_return_only_by_override() {
     let mut world = away(shop(B, "return: {for: 5s, mode: Manual}"));
     world.ready(10);
     world.run(600_000);
-    world.stands(State::Standby, FailoverCode::StandbyServes, 100);
+    world.assert_state(State::Standby, FailoverCode::StandbyServes, 100);
     world.manual_override = Some(ManualOverride::To("primary".to_owned()));
     world.run(60_000);
     world.manual_override = None;
     world.run(60_000);
-    world.stands(State::Primary, FailoverCode::PrimaryServes, 0);
+    world.assert_state(State::Primary, FailoverCode::PrimaryServes, 0);
 }
 
 #[test]
@@ -272,15 +272,15 @@ fn modes_observe_and_paused_move_nothing() {
     let mut world = World::new(shop_in("Observe", B, "return: {for: 5s}"));
     world.ready(0);
     world.run(10_000);
-    world.stands(State::Suspect, FailoverCode::Observing, 0);
+    world.assert_state(State::Suspect, FailoverCode::Observing, 0);
     for (mode, reason) in [("Observe", FailoverCode::Observing), ("Paused", FailoverCode::Paused)] {
         let mut world = away(quick());
         world.spec = shop_in(mode, B, "return: {for: 5s}");
         world.run(60_000);
-        world.stands(State::Frozen, reason, 100);
+        world.assert_state(State::Frozen, reason, 100);
         world.ready(10);
         world.run(600_000);
-        world.stands(State::Frozen, reason, 100);
+        world.assert_state(State::Frozen, reason, 100);
     }
 }
 
@@ -289,7 +289,7 @@ fn standbys_can_be_reordered_and_removed() {
     let mut world = away(shop(&format!("{B}, {C}"), "return: {for: 60s}"));
     world.spec = shop(&format!("{C}, {B}"), "return: {for: 60s}");
     world.run(4000);
-    world.stands(State::Standby, FailoverCode::StandbyServes, 100);
+    world.assert_state(State::Standby, FailoverCode::StandbyServes, 100);
     world.spec = shop(C, "return: {for: 60s}");
     world.run(6000);
     assert_eq!((world.weight("c"), world.state()), (100, State::Standby), "the primary is dead");
@@ -303,13 +303,13 @@ fn a_restart_continues_in_every_state() {
     world.until(State::Standby, 2000);
     world.restart();
     world.run(2000);
-    world.stands(State::Standby, FailoverCode::StandbyServes, 100);
+    world.assert_state(State::Standby, FailoverCode::StandbyServes, 100);
     world.ready(10);
     world.restart();
     world.until(State::Returning, 10_000);
     world.restart();
     world.run(500);
-    world.stands(State::Returning, FailoverCode::MovingToPrimary, 90);
+    world.assert_state(State::Returning, FailoverCode::MovingToPrimary, 90);
     world.until(State::Primary, 20_000);
     world.errors = (KpiState::Fresh, 0.3);
     while world.weight("b") != 40 {
@@ -321,7 +321,7 @@ fn a_restart_continues_in_every_state() {
     world.errors = (KpiState::Fresh, 0.0);
     world.restart();
     world.run(60_000);
-    world.stands(State::Primary, FailoverCode::PrimaryServes, 0);
+    world.assert_state(State::Primary, FailoverCode::PrimaryServes, 0);
     assert_eq!((world.moves.len(), world.last_written.unwrap().switches.len()), (4, 2));
 }
 
@@ -331,13 +331,13 @@ fn a_standby_that_is_too_small_is_reported_and_gets_what_fits() {
     world.fars[0].seen.capacity = Some(Capacity { ready: 2, own: 2, most: 8 });
     world.errors = (KpiState::Fresh, 0.3);
     let decision = world.run(60_000);
-    world.stands(State::Shifting, FailoverCode::MovingToStandby, 60);
+    world.assert_state(State::Shifting, FailoverCode::MovingToStandby, 60);
     assert_eq!(decision.ready.code(), FailoverCode::StandbyNotReady);
-    let why = "b: it can add 6 replicas, but 10 are needed".to_owned();
+    let why = "b: it can provide 6 replicas for this, but 10 are needed".to_owned();
     assert_eq!(decision.ready, FailoverReason::StandbyNotReady { why });
     world.ready(0);
     world.run(500);
-    world.stands(State::Standby, FailoverCode::StandbyServes, 100);
+    world.assert_state(State::Standby, FailoverCode::StandbyServes, 100);
 }
 
 #[test]
@@ -346,7 +346,7 @@ fn in_mode_observe_a_gateway_keeps_its_weights() {
     world.spec = shop_at_gateway("Observe", "return: {for: 5s}");
     world.ready(10);
     world.run(60_000);
-    world.stands(State::Frozen, FailoverCode::Observing, 100);
+    world.assert_state(State::Frozen, FailoverCode::Observing, 100);
 }
 
 #[test]
@@ -389,13 +389,13 @@ fn an_added_sign_starts_without_samples() {
     let mut world = World::new(quick());
     world.errors = (KpiState::Fresh, 0.3);
     world.run(1000);
-    world.stands(State::Suspect, FailoverCode::PrimaryFailing, 0);
+    world.assert_state(State::Suspect, FailoverCode::PrimaryFailing, 0);
     let mut spec = quick();
     spec.failover.as_mut().unwrap().signs =
         vec![SignRule::KpiAbove { kpi: "errors".to_owned(), above: 0.25, volume: 100.0 }];
     world.spec = spec;
     world.run(1000);
-    world.stands(State::Suspect, FailoverCode::PrimaryFailing, 0);
+    world.assert_state(State::Suspect, FailoverCode::PrimaryFailing, 0);
     world.run(3000);
     assert_ne!(world.last_written.as_ref().unwrap().active, "primary");
 }

@@ -20,7 +20,7 @@ fn a_primary_that_has_never_been_ready_is_not_left_for_errors() {
     let mut world = World::young(quick());
     (world.ready, world.errors) = (0, (KpiState::Fresh, 1.0));
     world.run(60_000);
-    world.stands(State::Suspect, FailoverCode::PrimaryFailing, 0);
+    world.assert_state(State::Suspect, FailoverCode::PrimaryFailing, 0);
     assert!(world.last.as_ref().unwrap().reason.to_string().contains("ready yet"));
     // Once a replica has been ready, the same errors suffice.
     world.ready = 1;
@@ -60,7 +60,7 @@ fn replicas_that_were_never_ready_are_not_expected_after_a_return() {
     world.trouble(0, Some("its checks fail"));
     world.ready = 1;
     world.run(20_000);
-    world.stands(State::Primary, FailoverCode::PrimaryServes, 0);
+    world.assert_state(State::Primary, FailoverCode::PrimaryServes, 0);
     assert_eq!(world.moves.len(), 2, "only one of ten was ready before: {:?}", world.moves);
 }
 
@@ -79,7 +79,7 @@ fn a_healthy_primary_gets_its_requests_back_after_any_number_of_switches() {
     world.errors = (KpiState::Fresh, 0.3);
     world.until(State::Held, 20_000);
     world.run(60_000);
-    world.stands(State::Held, FailoverCode::SwitchLimit, 0);
+    world.assert_state(State::Held, FailoverCode::SwitchLimit, 0);
     let reason = &world.last.as_ref().unwrap().reason;
     assert!(matches!(reason, FailoverReason::SwitchLimit { switches: 2, most: 2, .. }), "{reason:?}");
     world.ready(0);
@@ -112,7 +112,7 @@ fn the_hold_of_a_flapping_primary_doubles_each_time() {
     // switches.
     assert!((4..=9).contains(&left.len()), "{:?}", world.moves);
     world.run(3_600_000);
-    world.stands(State::Primary, FailoverCode::PrimaryServes, 0);
+    world.assert_state(State::Primary, FailoverCode::PrimaryServes, 0);
 }
 
 #[test]

@@ -224,7 +224,7 @@ impl World {
         last_written.backends.iter().find(|known| known.name == name).unwrap().weight.into()
     }
 
-    pub fn stands(&self, state: State, code: FailoverCode, weight: i32) {
+    pub fn assert_state(&self, state: State, code: FailoverCode, weight: i32) {
         let found = (self.state(), self.code(), self.weight("b"));
         assert_eq!(found, (state, code, weight), "{:?}", self.last);
     }

@@ -188,7 +188,7 @@ impl ApiServer {
         changed
     }
 
-    /// Changes objects; signals only an actual change, so that a controller does not wake itself.
+    /// Changes objects. Notifies watches only if an object has changed, so that a write without effect does not wake its author.
     pub(super) fn write<T>(&self, write: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state();
         let before = state.store.version();

@@ -69,7 +69,7 @@ async fn change_of_leader(shop: &Shop, within: Duration, removal: impl Future<Ou
 /// The load falls before the leader is killed: the window counts from the fall, not from the new leader's first turn, and
 /// there is no scale-down before its end.
 #[tokio::test(start_paused = true)]
-async fn change_of_leader_keeps_the_stabilisation_window() {
+async fn change_of_leader_keeps_the_stabilization_window() {
     const WINDOW: u64 = 120;
     let world = World::default();
     let leader = world.operator("plimsoll-0");

@@ -152,7 +152,7 @@ async fn slow_source_does_not_delay_services_of_another_source() {
     // Responses arrive within the timeout of 5 s, so that the breaker does not open.
     world.second.break_down(Outage::Slow(Duration::from_millis(4_900)));
     for number in 0..CROWD {
-        crowded(&world, number);
+        queues_fully(&world, number);
     }
     sleep(SOON).await;
     turns_go_on(&world).await;
@@ -161,7 +161,7 @@ async fn slow_source_does_not_delay_services_of_another_source() {
 }
 
 /// A service with the other source, for a StatefulSet without pods.
-fn crowded(world: &World, number: usize) {
+fn queues_fully(world: &World, number: usize) {
     world.objects.apply(&format!(
         r#"
 apiVersion: apps/v1

@@ -229,9 +229,9 @@ pub enum DecisionReason {
     ScaleUpRateLimited(RateLimit),
     /// A scale-down policy limits the change.
     ScaleDownRateLimited(RateLimit),
-    /// Raised as the standby of another service.
+    /// Raised because this service is the standby of other services.
     StandbyFloor {
-        /// Replicas for the requests of the other service.
+        /// Replicas for the requests of other services.
         asked: i32,
     },
     /// Raised for requests that return from a standby.

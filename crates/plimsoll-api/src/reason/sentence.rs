@@ -1,5 +1,5 @@
 //! A step of a decision as a sentence without a full stop, such as
-//! `throughput: 812.5 at 120 a replica asks for 7 replicas`.
+//! `throughput: 812.5 at 120 per replica asks for 7 replicas`.
 
 use std::fmt;
 
@@ -16,11 +16,11 @@ impl fmt::Display for DecisionStep {
         match reason {
             R::LoadProposal { kpi, value, per_replica, estimate } => {
                 let (value, per, estimate) = (number(*value), number(*per_replica), with_missing(*estimate));
-                write!(f, "{kpi}: {value}{estimate} at {per} a replica asks for {ask}")
+                write!(f, "{kpi}: {value}{estimate} at {per} per replica asks for {ask}")
             }
             R::BurstProposal { kpi, value, average, per_replica } => {
                 let (value, average, per) = (number(*value), number(*average), number(*per_replica));
-                write!(f, "{kpi}: a burst to {value} (average {average}) at {per} a replica asks for {ask}")
+                write!(f, "{kpi}: a burst to {value} (average {average}) at {per} per replica asks for {ask}")
             }
             R::UtilizationProposal { kpi, value, target, pods } => {
                 let (value, target, absent) = (number(*value), number(*target), pods.absent());
@@ -94,7 +94,7 @@ impl fmt::Display for DecisionStep {
             R::ScaleUpRateLimited(limit) => f.write_str(&self.rate_limited("up", limit)),
             R::ScaleDownRateLimited(limit) => f.write_str(&self.rate_limited("down", limit)),
             R::StandbyFloor { asked } => {
-                write!(f, "the standby of another service needs {ask} ({asked} of them for that service)")
+                write!(f, "this service is a standby and needs {ask} ({asked} of them for other services)")
             }
             R::ReturnFloor => write!(f, "requests that return from a standby need {ask}"),
             // Without a proposal, the decision starts from minReplicas.

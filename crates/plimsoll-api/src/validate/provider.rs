@@ -39,7 +39,8 @@ pub(super) fn check(spec: &ScalableServiceSpec, errors: &mut Vec<String>) {
     if !can.queue {
         no_queue(traffic, &mut not);
     }
-    if !can.tells_connect_failure && traffic.retries.on.as_ref().is_some_and(|on| has_one_of_both(on)) {
+    if !can.distinguishes_connect_failure && traffic.retries.on.as_ref().is_some_and(|on| has_one_of_both(on))
+    {
         let found = format!("{:?}", traffic.retries.on.as_deref().unwrap_or_default());
         let allowed =
             "it must have both or neither of ConnectFailure and EmptyResponse, which can't be distinguished";

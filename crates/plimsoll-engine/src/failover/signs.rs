@@ -19,7 +19,7 @@ pub struct SignMemory {
     rings: Vec<(SignRule, Ring)>,
     /// Samples of whether no replica was ready, independent of the configured signs.
     dead: Ring,
-    /// Since when there is no sign of failure.
+    /// Since when the primary is healthy: no sign is bad or unknown, and enough replicas are ready ([`Signs::well`]).
     pub(super) well_since: Option<Timestamp>,
     /// When the last step of a return was taken.
     pub(super) stepped: Option<Timestamp>,

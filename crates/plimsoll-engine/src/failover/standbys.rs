@@ -22,7 +22,7 @@ impl Turn<'_> {
                 Some(seen) if seen.addresses.is_empty() => Some("its address is not known yet".to_owned()),
                 Some(StandbySeen { capacity: Some(has), .. }) if has.most.saturating_sub(has.own) < need => {
                     let free = has.most.saturating_sub(has.own).max(0);
-                    Some(format!("it can add {free} replicas, but {need} are needed"))
+                    Some(format!("it can provide {free} replicas for this, but {need} are needed"))
                 }
                 Some(_) => None,
             };
@@ -34,7 +34,7 @@ impl Turn<'_> {
         FailoverReason::StandbyNotReady { why: troubles.join("; ") }
     }
 
-    /// The first standby that can take requests and add the replicas for all of them; else the one that can add most.
+    /// The first standby that can take requests and provide the replicas for all of them; else the one that can provide most.
     pub fn usable(&self, routing: &RoutingState) -> Option<usize> {
         self.roomiest(routing, |_| true)
     }
@@ -78,7 +78,7 @@ impl Turn<'_> {
         capacity.is_none_or(|has| has.ready > 0)
     }
 
-    /// Replicas that it can add for other services.
+    /// Replicas that it can provide to other services.
     fn room(&self, standby: usize) -> i32 {
         let capacity = self.seen_of(standby).and_then(|seen| seen.capacity);
         capacity.map_or(i32::MAX, |has| has.most.saturating_sub(has.own).max(0))

@@ -64,7 +64,8 @@ impl Past {
         Self { ejected: ejected.collect(), returned: returned.collect(), replaced }
     }
 
-    /// Returns the replicas whose hold is over, and the most recently ejected ones if there are more than `allowed`.
+    /// Puts the replicas whose hold is over back into rotation, and the most recently ejected ones if there are more than
+    /// `allowed`.
     pub fn give_back(&mut self, now: Timestamp, allowed: usize) {
         let over = |out: &&Ejected| out.evicted.is_none() && out.until.0 <= now;
         let over: Vec<String> = self.ejected.values().filter(over).map(|out| out.pod.clone()).collect();

@@ -47,14 +47,15 @@ pub fn run(fixture: &Fixture) -> Result<String> {
     for balancer in front.balancers()? {
         front.touch(&balancer, 1)?;
     }
-    let told = front.service.wait("with a standby that is not ready", Duration::from_secs(20), |seen| {
-        seen.says("FailoverReady").contains("invalid peer certificate")
-    })?;
+    let reported =
+        front.service.wait("with a standby that is not ready", Duration::from_secs(20), |seen| {
+            seen.says("FailoverReady").contains("invalid peer certificate")
+        })?;
     test.explain(SHOP, &["spare", "invalid peer certificate"])?;
     // The manual override keeps the requests at the standby, and an untrusted server must not get them.
     let control = Flow::start(stage, &front.url, RATE, 3, &[])?.finish(false)?;
     let answered = control.sent - control.lost();
     ensure!(answered == 0, "{answered} requests were answered by an untrusted server");
     requests(account.sent, account.lost(), control.lost());
-    Ok(format!("with another authority trusted: {}", told.says("FailoverReady")))
+    Ok(format!("with another authority trusted: {}", reported.says("FailoverReady")))
 }

@@ -38,8 +38,8 @@ pub const API_SERVER: Case = Case {
             outage.ready_says("True", back, RECOVERY)?;
             fixture.explain(NAMESPACE, SHOP, &["throughput"])?;
             sleep(Duration::from_secs(3));
-            let told = outage.service.last()?.says("Ready");
-            let (_, line) = outage.outcome(stage, (before, began), &told, followed)?;
+            let reported = outage.service.last()?.says("Ready");
+            let (_, line) = outage.outcome(stage, (before, began), &reported, followed)?;
             let replicas: Vec<_> = outage.target.since(began).iter().map(|seen| seen.wanted()).collect();
             ensure!(replicas.is_sorted(), "the load only rose, but the replicas fell: {replicas:?}");
             more.finish(true)?;

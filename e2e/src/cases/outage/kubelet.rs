@@ -18,7 +18,7 @@ pub const KUBELET: Case = Case {
             ensure!(there > 0, "no pod of the shop is on node 2");
             let (before, began) = (outage.replicas()?, SystemTime::now());
             let stopped = Broken::kubelet_2(cluster)?;
-            let told = outage.service.wait_since("with fewer ready", began, UNREADY, |service| {
+            let reported = outage.service.wait_since("with fewer ready", began, UNREADY, |service| {
                 service.number("/status/readyReplicas") < before && service.is("Reconciling")
             })?;
             // The outage is already longer than any other; leave time for an evaluation of the unready pods.
@@ -32,8 +32,8 @@ pub const KUBELET: Case = Case {
             let recovered = outage.service.wait_since("all ready again", healed, within, |service| {
                 service.number("/status/readyReplicas") >= before && service.is("Ready")
             })?;
-            let told = format!("Reconciling {progress} after {told:.1} s");
-            let (lowest, line) = outage.outcome(stage, (before, began), &told, recovered)?;
+            let reported = format!("Reconciling {progress} after {reported:.1} s");
+            let (lowest, line) = outage.outcome(stage, (before, began), &reported, recovered)?;
             ensure!(lowest >= before, "{before} replicas fell to {lowest}: {}", outage.decisions());
             Ok(format!("{there} pods on node 2; {line}"))
         })

@@ -58,7 +58,7 @@ fn unscraped(
     let pods: Vec<String> = shop_pods(stage)?.into_iter().step_by(each).collect();
     let began = SystemTime::now();
     let mut hidden = Hidden::from_prometheus(stage, pods)?;
-    let told = outage.ready_says("False", began, UNSEEN)?;
+    let reported = outage.ready_says("False", began, UNSEEN)?;
     // Until none of their samples is within the range of the queries, with a margin.
     sleep(RANGE + Duration::from_secs(3));
     seen(outage, &mut hidden, began)?;
@@ -72,8 +72,8 @@ fn unscraped(
     sleep(RANGE + Duration::from_secs(2));
     let complaints = outage.complaints(began);
     let reason = complaints.last().map(|state| state.condition("Ready").text("/reason")).unwrap_or_default();
-    let told = format!("{reason} after {told:.1} s");
-    let (lowest, line) = outage.outcome(stage, (before, began), &told, recovered)?;
+    let reported = format!("{reason} after {reported:.1} s");
+    let (lowest, line) = outage.outcome(stage, (before, began), &reported, recovered)?;
     ensure!(lowest >= before, "{before} replicas fell to {lowest}: {}", outage.decisions());
     // The backlog is scraped from other pods.
     ensure!(reason == "MetricsIncomplete", "the reason of Ready is {reason}");

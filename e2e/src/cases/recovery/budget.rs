@@ -32,7 +32,7 @@ pub fn run(fixture: &Fixture) -> Result<String> {
     for pod in pods(test, SHOP)?.iter().take(BAD) {
         broke = pod.fault(ERRORS)?;
     }
-    let told = front.service.wait("with its budget spent", EJECTED_WITHIN, |seen| {
+    let reported = front.service.wait("with its budget spent", EJECTED_WITHIN, |seen| {
         seen.says("ReplicasHealthy").starts_with("False EjectionBudgetSpent")
     })?;
     test.explain(SHOP, &["EjectionBudgetSpent", "not ejected", "and 2 may be"])?;
@@ -61,9 +61,9 @@ pub fn run(fixture: &Fixture) -> Result<String> {
     })?;
     let account = flow.finish(true)?;
     account.some_lost("five of ten answer errors")?;
-    figure("first error until the condition, s", seconds(broke, told.at));
+    figure("first error until the condition, s", seconds(broke, reported.at));
     count("most replicas ejected at a time", most);
     count("replaced", replaced.len());
     count("fewest ready", ready.unsigned_abs());
-    Ok(told.says("ReplicasHealthy"))
+    Ok(reported.says("ReplicasHealthy"))
 }

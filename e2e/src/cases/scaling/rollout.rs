@@ -4,7 +4,7 @@ use super::checkout;
 use crate::cases::prelude::*;
 
 const NAMESPACE: &str = "scale-rollout";
-/// At 50 a replica: 3 replicas (the minimum is 4), then 6, until the rollout is over.
+/// At 50 per replica: 3 replicas (the minimum is 4), then 6, until the rollout is over.
 const SHAPE: &str = "140@6s,290@120s";
 
 /// A Load and a Utilization, because the latter is an average over pods, which a surge dilutes. It is the share of a pod's

@@ -33,7 +33,7 @@ pub fn run(fixture: &Fixture) -> Result<String> {
     let (wanted, writes) = (woken.wanted(), woken.generation() - idle.generation());
     ensure!((wanted, writes) == (4, 1), "0 -> {wanted} replicas took {writes} writes, not 0 -> 4 one");
     recorded(&test)?;
-    test.explain("worker", &["backlog", "50 a replica"])?;
+    test.explain("worker", &["backlog", "50 per replica"])?;
     wait_for("every job to be done", Duration::from_secs(30), || Ok(count(&url, "done")? == JOBS))?;
     workers.wait("back at zero", Duration::from_secs(30), |seen| seen.wanted() == 0)?;
     test.explain("worker", &["has 0 replicas", "backlog"])?;

@@ -9,7 +9,7 @@ use crate::{
 const DOCUMENT: &str = include_str!("../../../../examples/README.md");
 
 /// Runs all of them for an overloaded service: none may be empty or zero. Returns their number.
-pub fn tell(stage: &Stage, namespace: &str) -> Result<usize> {
+pub fn run_queries(stage: &Stage, namespace: &str) -> Result<usize> {
     let prometheus = Prometheus::of(stage)?;
     let queries = queries(namespace);
     for query in &queries {

@@ -17,7 +17,7 @@ const RATE: u32 = 100;
 /// 99th percentile of the time from the watch event until HAProxy uses a replica, in milliseconds.
 const APPLIED_WITHIN: f64 = 100.0;
 
-struct Course {
+struct Steps {
     setup: Setup,
     many: u32,
     times: usize,
@@ -25,16 +25,16 @@ struct Course {
 }
 
 pub fn run(fixture: &Fixture) -> Result<String> {
-    course(fixture, &Course { setup: SETUP, many: 20, times: 2, within: Duration::from_secs(20) })
+    run_steps(fixture, &Steps { setup: SETUP, many: 20, times: 2, within: Duration::from_secs(20) })
 }
 
 pub fn a_hundred(fixture: &Fixture) -> Result<String> {
     let setup = Setup { namespace: "long-endpoints", replicas: 10, most: 100, ..SETUP };
-    course(fixture, &Course { setup, many: 100, times: 2, within: Duration::from_secs(180) })
+    run_steps(fixture, &Steps { setup, many: 100, times: 2, within: Duration::from_secs(180) })
 }
 
-fn course(fixture: &Fixture, course: &Course) -> Result<String> {
-    let Course { setup, many, times, within } = course;
+fn run_steps(fixture: &Fixture, steps: &Steps) -> Result<String> {
+    let Steps { setup, many, times, within } = steps;
     let few = setup.replicas;
     let front = Front::set(fixture, setup, |_| Ok(()))?;
     let stage = front.test.stage;

@@ -22,7 +22,7 @@ pub fn run(fixture: &Fixture) -> Result<String> {
     let stage = front.test.stage;
     let mut kpis = 0;
     let (essential, optional) = overload(stage, &front.url, || {
-        kpis = documented::tell(stage, SETUP.namespace)?;
+        kpis = documented::run_queries(stage, SETUP.namespace)?;
         Ok(())
     })?;
     front.change(&json!({"priorities": []}), Duration::from_secs(15))?;

@@ -12,7 +12,7 @@ use crate::{
 const TIME: &str = "2026-01-01T00:00:00Z";
 
 fn condition(type_: &str, status: &str) -> Value {
-    json!({"type": type_, "status": status, "reason": "Said", "message": "as the test says",
+    json!({"type": type_, "status": status, "reason": "Test", "message": "set by the test",
         "lastTransitionTime": TIME})
 }
 
