@@ -3,6 +3,11 @@
 //! The file describes the last accepted wanted state, so that a restarted process finds its servers. The running process is
 //! changed by runtime commands and read back. Each plan starts from the state that was read back, so an interrupted
 //! change is planned again.
+//!
+//! The commands are the same for all versions. `wait srv-removable` of HAProxy 3 would delay the changes behind it, so the
+//! deletion of a busy server is part of the next plan. Cookies are dynamic, which 2.6 supports. HAProxy 3 closes the idle
+//! connections of a deleted server, so its plan completes sooner. Since 2.7, the response to `reload` has the error of a process
+//! that does not start, which `TrafficSynced` shows.
 
 mod access_log;
 mod apply;

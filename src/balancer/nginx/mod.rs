@@ -7,6 +7,9 @@
 //!
 //! Old workers finish their requests. The driver records which workers may still send requests to a replica, and reports it
 //! as drained only after the last of them has exited.
+//!
+//! `programmed` is the content of the served configuration: which replicas NGINX avoids because of failures is not visible. NGINX
+//! keeps no connection to a replica, so that none is closed under a request.
 
 mod access_log;
 mod certs;

@@ -1,4 +1,9 @@
 //! Reloads: a new configuration is written, checked, announced to clients and loaded by new workers, or undone if they fail.
+//!
+//! A reload is complete when all old workers are shutting down and a new connection reports the new structure; otherwise the
+//! previous file is restored. The announcement: for a second, old workers answer with `Connection: close`, since exiting workers
+//! close kept connections under their clients. A client with less than one request per second per connection may still be
+//! affected; HTTP/2 has GOAWAY for it.
 
 use std::time::{Duration, Instant};
 

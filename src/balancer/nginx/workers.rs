@@ -1,4 +1,8 @@
 //! Records the pods that each worker may still send requests to.
+//!
+//! A pod is drained if no living worker was started with it, according to `proc(5)`. A long request keeps its worker, so one
+//! stream delays all drained replicas until `drain.timeout` (`worker_shutdown_timeout`), when it is closed. A restarted agent does
+//! not know the pods of old workers, and waits for them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
