@@ -165,10 +165,14 @@ async fn a_concurrent_edit_is_never_lost(fixture: &Fixture) {
             },
         )
     };
-    let seen = fixture.route_object().await;
-    let Plan::Change(change) = plan(&Route::of(&seen).unwrap(), "main", &shares(40), &[], "shop") else {
-        panic!("there is something to change")
+    let patch = || async {
+        let seen = fixture.route_object().await;
+        match plan(&Route::of(&seen).unwrap(), "main", &shares(40), &[], "shop") {
+            Plan::Change(change) => change.patch,
+            _ => panic!("there is something to change"),
+        }
     };
+    let stale = patch().await;
     // The rules swap places: an index alone would select the invalid rule.
     let swap = json!([{"op": "move", "from": "/spec/rules/1", "path": "/spec/rules/0"}]).to_string();
     fixture.kubectl(&["patch", "httproute", "shop", "--type=json", "--patch", &swap]);
@@ -176,17 +180,11 @@ async fn a_concurrent_edit_is_never_lost(fixture: &Fixture) {
     let client = fixture.client.clone();
     let (leader, _election) = lead(client.clone()).await;
     let permit = || leader.permit(Duration::from_secs(10));
-    let error = actuate::patch_route(&client, "default", "shop", change.patch, &permit()).await.unwrap_err();
+    let error = actuate::patch_route(&client, "default", "shop", stale, &permit()).await.unwrap_err();
     assert!(actuate::is_stale(&error), "{error:?}");
     assert_eq!(fixture.get("httproute", "shop").await.get("spec"), edited.get("spec"));
     // On the present route the write succeeds, and changes the right rule.
-    let write = || async {
-        let seen = fixture.route_object().await;
-        let Plan::Change(change) = plan(&Route::of(&seen).unwrap(), "main", &shares(40), &[], "shop") else {
-            panic!("there is something to change")
-        };
-        actuate::patch_route(&client, "default", "shop", change.patch, &permit()).await
-    };
+    let write = || async { actuate::patch_route(&client, "default", "shop", patch().await, &permit()).await };
     let mut written = write().await;
     // The stand-in writes its status for the edited route at any time, which makes what was read stale.
     for _ in 0..5 {

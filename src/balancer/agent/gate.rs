@@ -50,7 +50,7 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Listens on `address`, which should be a loopback address: whoever can connect to it reaches the replicas.
+    /// Listens on `address`, which should be a loopback address: a client that can connect to it reaches the replicas.
     ///
     /// `held` is the number of waiting connections, updated immediately.
     ///

@@ -1,4 +1,4 @@
-//! HAProxy's unix sockets: one connection for a batch of commands, whose answers are told apart by the prompt.
+//! HAProxy's unix sockets: one connection for a batch of commands; the prompt separates their answers.
 
 use std::{
     io,

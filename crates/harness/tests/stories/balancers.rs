@@ -10,7 +10,7 @@ use plimsoll_harness::{
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::manifests::{DialService, deployment, dial};
+use crate::manifests::{DialService, deployment, dial, traffic};
 
 const NAMESPACE: &str = "balancers";
 const SOON: Duration = Duration::from_secs(30);
@@ -20,8 +20,7 @@ fn serve(world: &World, more: &Value) {
     deployment(world, NAMESPACE, "web", 2);
     world.prometheus.set(&dial(NAMESPACE), 15.0);
     DialService::on(NAMESPACE, "web").apply(world);
-    let mut traffic = json!({"provider": "HAProxy", "targetPort": 8080, "listeners": [{"port": 80}]});
-    json_patch::merge(&mut traffic, more);
+    let traffic = traffic(more);
     world.objects.patch("scalableservices", NAMESPACE, "web", json!({"spec": {"traffic": traffic}}));
 }
 
@@ -192,8 +191,7 @@ async fn balancers_changed_right_after_the_apply_are_repaired_in_the_next_turn()
     deployment(&world, NAMESPACE, "web", 2);
     world.prometheus.set(&dial(NAMESPACE), 15.0);
     DialService { period: "15s", ..DialService::on(NAMESPACE, "web") }.apply(&world);
-    let traffic =
-        json!({"provider": "HAProxy", "targetPort": 8080, "listeners": [{"port": 80}], "replicas": 2});
+    let traffic = traffic(&json!({"replicas": 2}));
     world.objects.patch("scalableservices", NAMESPACE, "web", json!({"spec": {"traffic": traffic}}));
     let balancers = || world.objects.get("deployments", NAMESPACE, "web-lb");
     world.until("the balancers are applied", Duration::from_secs(30), balancers).await;

@@ -9,7 +9,7 @@ use plimsoll_harness::{
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use crate::manifests::{DialService, deployment, dial};
+use crate::manifests::{DialService, deployment, dial, traffic};
 
 const NAMESPACE: &str = "events";
 const SOON: Duration = Duration::from_secs(3);
@@ -84,7 +84,7 @@ async fn stopped_operator_publishes_pending_events() {
 /// The time limits of all requests of a turn (scale, objects of balancers, status) add up to more than the grace period.
 #[tokio::test(start_paused = true)]
 async fn stopped_operator_exits_within_its_grace_period_despite_lost_requests() {
-    let traffic = json!({"provider": "HAProxy", "targetPort": 8080, "listeners": [{"port": 80}]});
+    let traffic = traffic(&json!({}));
     for scope in [events(), Scope::all()] {
         let world = World::default();
         let operator = world.operator_with_balancers("plimsoll-0");

@@ -8,7 +8,7 @@ use plimsoll_harness::{history::Version, prometheus, world::World};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::manifests::{DialService, deployment, dial};
+use crate::manifests::{DialService, deployment, dial, traffic};
 
 const EXAMPLE: &str = include_str!("../../../../examples/failover.yaml");
 /// The namespaces of the example.
@@ -154,7 +154,7 @@ async fn standby_in_another_namespace_is_read_only_with_its_consent() {
         deployment(&world, namespace, name, 2);
     }
     DialService::on(OWN, "web").apply(&world);
-    let traffic = json!({"provider": "HAProxy", "targetPort": 8080, "listeners": [{"port": 80}]});
+    let traffic = traffic(&json!({}));
     let standby = json!({"name": "spare", "service": {"namespace": FOREIGN, "name": "spare", "port": 80}});
     let spec = json!({"spec": {"traffic": traffic, "failover": {"backends": [standby]}}});
     world.objects.patch("scalableservices", OWN, "web", spec);

@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    manifests::{DialService, deployment, dial},
+    manifests::{DialService, deployment, dial, traffic},
     outage::{LOAD, NAMESPACE, RECOVERY, SHOP, Shop},
 };
 
@@ -109,7 +109,7 @@ async fn leader_past_its_deadline_writes_nothing_after_a_late_response() {
     sleep(Duration::from_secs(5)).await;
     let before = shop.target().last().replicas();
     shop.load(|_| 630.0);
-    let traffic = json!({"spec": {"traffic": {"provider": "HAProxy", "targetPort": 8080, "listeners": [{"port": 80}]}}});
+    let traffic = json!({"spec": {"traffic": traffic(&json!({}))}});
     shop.world.objects.patch("scalableservices", NAMESPACE, "front", traffic);
     sleep(2 * TAKE_OVER).await;
 

@@ -1,6 +1,7 @@
 //! The manifests of the stories.
 
 use plimsoll_harness::world::World;
+use serde_json::{Value, json};
 
 /// A Deployment of `replicas` pods.
 pub fn deployment(world: &World, namespace: &str, name: &str, replicas: u32) {
@@ -33,6 +34,13 @@ spec:
   metrics: [{{type: Resource, resource: {{name: cpu, target: {{type: Utilization, averageUtilization: 50}}}}}}]
 "
     ));
+}
+
+/// A `spec.traffic` with HAProxy and one listener; `more` is merged into it.
+pub fn traffic(more: &Value) -> Value {
+    let mut traffic = json!({"provider": "HAProxy", "targetPort": 8080, "listeners": [{"port": 80}]});
+    json_patch::merge(&mut traffic, more);
+    traffic
 }
 
 /// The load that [`DialService`] follows, as PromQL.

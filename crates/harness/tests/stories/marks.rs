@@ -9,7 +9,7 @@ use plimsoll_harness::{
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::manifests::{DialService, deployment, dial};
+use crate::manifests::{DialService, deployment, dial, traffic};
 
 const NAMESPACE: &str = "marks";
 const COST: &str = "controller.kubernetes.io/pod-deletion-cost";
@@ -30,7 +30,7 @@ async fn pods_no_longer_due_for_deletion_lose_their_mark() {
         deployment(&world, NAMESPACE, "web", 4);
         world.prometheus.set(&dial(NAMESPACE), 35.0);
         DialService::on(NAMESPACE, "web").apply(&world);
-        let traffic = json!({"provider": "HAProxy", "targetPort": 8080, "listeners": [{"port": 80}], "drain": {"timeout": "5s"}});
+        let traffic = traffic(&json!({"drain": {"timeout": "5s"}}));
         world.objects.patch("scalableservices", NAMESPACE, "web", json!({"spec": {"traffic": traffic}}));
         let service = world.follow("scalableservices", NAMESPACE, "web");
         let balanced = Duration::from_secs(20);

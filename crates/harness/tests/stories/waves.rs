@@ -10,7 +10,7 @@ use plimsoll_harness::{
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use crate::manifests::{DialService, deployment, dial};
+use crate::manifests::{DialService, deployment, dial, traffic};
 
 const NAMESPACE: &str = "waves";
 const OLD: &str = "plimsoll:1";
@@ -41,7 +41,7 @@ async fn six_services() -> (World, Operator) {
     for (name, criticality) in SERVICES {
         deployment(&world, NAMESPACE, name, 2);
         DialService::on(NAMESPACE, name).apply(&world);
-        let traffic = json!({"provider": "HAProxy", "targetPort": 8080, "listeners": [{"port": 80}]});
+        let traffic = traffic(&json!({}));
         let spec = json!({"spec": {"criticality": criticality, "traffic": traffic}});
         world.objects.patch("scalableservices", NAMESPACE, name, spec);
     }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use plimsoll_harness::{
     history::{History, Version},
-    world::{Operator, World, condition, setup},
+    world::{Operator, World, condition},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::manifests::{DialService, deployment, dial};
+use crate::manifests::{DialService, deployment, dial, traffic};
 
 const NAMESPACE: &str = "zero";
 const SOON: Duration = Duration::from_secs(30);
@@ -17,11 +17,11 @@ const IMMEDIATELY: Duration = Duration::from_millis(100);
 
 /// A service `web` at zero replicas, behind two ready balancers.
 async fn at_zero(world: &World) -> (Operator, History<'_>) {
-    let operator = world.operator_of("plimsoll-0", setup("plimsoll"));
+    let operator = world.operator_with_balancers("plimsoll-0");
     deployment(world, NAMESPACE, "web", 0);
     world.prometheus.set(&dial(NAMESPACE), 0.0);
     DialService { min: 0, period: "15s", ..DialService::on(NAMESPACE, "web") }.apply(world);
-    let traffic = json!({"provider": "HAProxy", "targetPort": 8080, "listeners": [{"port": 80}]});
+    let traffic = traffic(&json!({}));
     world.objects.patch("scalableservices", NAMESPACE, "web", json!({"spec": {"traffic": traffic}}));
     let service = world.follow("scalableservices", NAMESPACE, "web");
     let two = |version: &Version| version.number("/status/traffic/readyBalancers") == 2;
@@ -33,7 +33,7 @@ async fn at_zero(world: &World) -> (Operator, History<'_>) {
 async fn first_replica(world: &World) -> String {
     let ready = || {
         let pods = world.objects.list("pods", NAMESPACE);
-        let is_ready = |pod: &&serde_json::Value| {
+        let is_ready = |pod: &&Value| {
             pod["metadata"]["labels"]["app"] == "web" && condition(pod, "Ready").starts_with("True")
         };
         Some(pods.iter().find(is_ready)?["metadata"]["name"].as_str()?.to_owned())
