@@ -27,14 +27,14 @@ pub fn run(fixture: &Fixture) -> Result<String> {
     let agent = during(&front, 5, || kill(&one.uid, "lb-agent run"))?;
     let controller = during(&front, 5, || operators(stage))?;
     let api = without_api_server(&front, &other.uid, AWAY)?;
-    front.both_ready(READY_WITHIN)?;
+    serving(&front)?;
 
     let mut killed = SystemTime::now();
     let haproxy = during(&front, 7, || {
         killed = SystemTime::now();
         kill(&one.uid, "haproxy")
     })?;
-    front.both_ready(READY_WITHIN)?;
+    serving(&front)?;
     // Without the agent nothing holds copies of HAProxy's listening sockets.
     let control = during(&front, 7, || {
         kill(&other.uid, "lb-agent run")?;
@@ -94,6 +94,16 @@ fn without_api_server(front: &Front<'_>, agent: &str, away: u32) -> Result<Accou
         kill(agent, "lb-agent run")?;
         sleep(Duration::from_secs(u64::from(away) - 2));
         api_server.heal()
+    })
+}
+
+/// Waits until both balancers are ready and the Service sends requests to them: kube-proxy reconnects to the API server later
+/// than Plimsoll.
+fn serving(front: &Front<'_>) -> Result<()> {
+    front.both_ready(READY_WITHIN)?;
+    wait_for("answers through the Service", READY_WITHIN, || {
+        let second = Flow::start(front.test.stage, &front.url, RATE, 1, &[])?;
+        Ok(second.finish(false)?.lost() == 0)
     })
 }
 
