@@ -11,7 +11,7 @@ use std::{
 use clap::{Parser, Subcommand};
 use plimsoll::{
     balancer::{HEALTH_PORT, Resources, agent, any_address, nginx},
-    cli::{decide, generate},
+    cli::{decide, generate, plan},
     controller,
     telemetry::{LogFormat, init_log},
 };
@@ -65,6 +65,27 @@ enum Verb {
     /// Example of a line: {"time": 1774657800, "replicas": 4, "kpis": {"throughput": 812.5, "latency": {"state": "Stale"}}}
     Decide {
         /// A YAML file with one ScalableService.
+        #[arg(short, long)]
+        file: PathBuf,
+    },
+    /// Distribute finite capacity without a cluster: what the CapacityBudgets grant to each ScalableService.
+    ///
+    /// Reads ScalableServices and CapacityBudgets, and beside them Namespaces (their labels select consumers) and workloads
+    /// (their pods' requests consume budgets of cpu, memory and pods). Standard input has one JSON object per line with what is
+    /// known at a moment; `time` is in seconds and must not decrease. `services` has, by NAMESPACE/NAME, the replicas that a
+    /// service has (`replicas`) and asks for (`wanted`; as many as it has by default), its `pods` if these are more, how many
+    /// of them are `ready`, and how many are on which of the `nodes`. `budgets` has the measured `limit` and `used` of budgets with a query or a quota. `nodes` has what is
+    /// allocatable on each node, and what pods of `others` request.
+    ///
+    /// Each input line yields one output line: for each service the replicas that it is granted and those that are achievable,
+    /// with reasons, and the state of each budget; or `error` with the reason why the line is invalid. All budgets count as
+    /// enforced. The exit code is 1 if a file or a line is invalid. The files are validated as by the API server.
+    ///
+    /// Example of a line: {"time": 0, "services": {"shop/checkout": {"wanted": 12, "replicas": 4}}, "budgets": {"orders-db":
+    /// {"limit": 60, "used": 40}}}
+    Plan {
+        /// A file, or a directory with files that end with .yaml, .yml or .json. Directories below it are read too; hidden files
+        /// and directories are not.
         #[arg(short, long)]
         file: PathBuf,
     },
@@ -199,6 +220,11 @@ fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
                 })?;
             Ok(if unusable == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
+        Verb::Plan { file } => {
+            let files = plan::Files::read(&file)?;
+            let unusable = plan::run(&files, io::stdin().lock(), io::stdout().lock())?;
+            Ok(if unusable == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
         Verb::Release { namespaces, pod_name, pod_namespace } => {
             init_log(LogFormat::Text, "info")?;
             // The only error is that a provider is installed already, which is fine.
@@ -209,7 +235,9 @@ fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
             Ok(ExitCode::SUCCESS)
         }
         Verb::Crds => {
-            print!("{}", generate::crd_yaml()?);
+            for (_, crd) in generate::crds()? {
+                print!("---\n{crd}");
+            }
             Ok(ExitCode::SUCCESS)
         }
         Verb::LbAgent(verb) => lb_agent(verb),

@@ -9,11 +9,12 @@ use std::{
     path::Path,
 };
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 use thiserror::Error;
 
+use super::filter::{self, ErrorLine};
 pub use line::{KpiAnswer, NoNumber, ObservationLine, Unusable};
 pub use service::service;
 
@@ -39,15 +40,6 @@ pub struct DecisionLine {
     pub replicas: i32,
     /// The steps of the decision, in order.
     pub reasons: Vec<StepRecord>,
-}
-
-/// A line that could not be used.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
-pub struct ErrorLine {
-    /// Line number, from 1.
-    pub line: usize,
-    /// The error, with the field.
-    pub error: String,
 }
 
 /// Why `decide` can't start or continue.
@@ -82,26 +74,9 @@ pub fn read_service(path: &Path) -> Result<Validated, DecideError> {
 }
 
 /// Answers every line of `input` on `output`. Returns the number of lines that could not be used.
-pub fn run(spec: &Validated, input: impl BufRead, mut output: impl Write) -> Result<usize, DecideError> {
+pub fn run(spec: &Validated, input: impl BufRead, output: impl Write) -> Result<usize, DecideError> {
     let mut filter = Filter { spec, memory: Memory::default(), last: None };
-    let mut unusable = 0;
-    for (index, bytes) in input.split(b'\n').enumerate() {
-        let bytes = bytes?;
-        if bytes.iter().all(u8::is_ascii_whitespace) {
-            continue;
-        }
-        let answer = match filter.answer(&bytes) {
-            Ok(decision) => AnswerLine::Decision(decision),
-            Err(error) => {
-                unusable += 1;
-                AnswerLine::Error(ErrorLine { line: index + 1, error })
-            }
-        };
-        serde_json::to_writer(&mut output, &answer).map_err(io::Error::from)?;
-        output.write_all(b"\n")?;
-        output.flush()?;
-    }
-    Ok(unusable)
+    Ok(filter::run(input, output, |bytes| filter.answer(bytes))?)
 }
 
 struct Filter<'a> {
@@ -120,15 +95,9 @@ struct Last {
 impl Filter<'_> {
     fn answer(&mut self, bytes: &[u8]) -> Result<DecisionLine, String> {
         let line = line::read(bytes)?;
-        let now = timestamp(line.time);
+        let now = filter::timestamp(line.time);
         if let Some(last) = &self.last {
-            if now < last.time {
-                let before = last.time.as_duration().as_secs_f64();
-                return Err(format!(
-                    "time is {}; it must not be before the time of the previous line, {before}",
-                    line.time
-                ));
-            }
+            filter::in_order(line.time, last.time.as_duration().as_secs_f64())?;
             if line.replicas != last.replicas {
                 // Our own change took effect when it was decided; a foreign change is dated by its observation.
                 let at = if line.replicas == last.decided { last.time } else { now };
@@ -159,10 +128,4 @@ impl Filter<'_> {
         };
         self.spec.kpis.iter().map(|rule| (rule.name.clone(), sample(&rule.name))).collect()
     }
-}
-
-/// The timestamp of a `time` within its range.
-fn timestamp(seconds: f64) -> Timestamp {
-    let since = SignedDuration::try_from_secs_f64(seconds).unwrap_or_default();
-    Timestamp::from_duration(since).unwrap_or_default()
 }

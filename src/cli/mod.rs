@@ -3,7 +3,10 @@
 pub mod age;
 pub mod decide;
 pub mod explain;
+pub mod filter;
 pub mod generate;
+pub mod manifest;
+pub mod plan;
 pub mod plugin;
 pub mod read;
 mod recovery;

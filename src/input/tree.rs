@@ -38,6 +38,12 @@ impl Node {
         fields.iter().find(|(name, _)| name == field).map(|(_, value)| value).filter(|value| !value.is_null())
     }
 
+    /// The fields of an object, in their order; nothing for another value.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &Self)> {
+        let fields = if let Self::Map(fields) = self { fields.as_slice() } else { &[] };
+        fields.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
     /// The text of a text node.
     #[must_use]
     pub fn text(&self) -> Option<&str> {

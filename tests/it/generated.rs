@@ -6,17 +6,15 @@ use plimsoll::{balancer::agent, cli::generate, telemetry::Metrics};
 use plimsoll_api::{ConditionType, ScalableServiceStatus};
 
 /// Every generated file, by its path in the repository.
-fn files() -> Vec<(&'static str, String)> {
-    let crd = generate::crd_yaml().unwrap();
-    let [(_, observation), (_, answer)] = generate::decide_schemas().unwrap();
-    vec![
-        ("crds/scalableservices.plimsoll.dev.yaml", crd.clone()),
-        ("charts/plimsoll/crd-files/scalableservices.plimsoll.dev.yaml", crd),
-        ("docs/metrics.md", metrics()),
-        ("docs/commands.md", commands()),
-        ("docs/schemas/decide-observation.schema.json", observation),
-        ("docs/schemas/decide-answer.schema.json", answer),
-    ]
+fn files() -> Vec<(String, String)> {
+    let crds = generate::crds().unwrap();
+    let crds = crds.into_iter().flat_map(|(name, yaml)| {
+        [(format!("crds/{name}"), yaml.clone()), (format!("charts/plimsoll/crd-files/{name}"), yaml)]
+    });
+    let schemas = generate::line_schemas().unwrap();
+    let schemas = schemas.into_iter().map(|(name, json)| (format!("docs/schemas/{name}"), json));
+    let pages = [("docs/metrics.md".to_owned(), metrics()), ("docs/commands.md".to_owned(), commands())];
+    crds.chain(pages).chain(schemas).collect()
 }
 
 fn metrics() -> String {
@@ -26,7 +24,11 @@ fn metrics() -> String {
 
 /// Each program with the name that users call, and its commands in the order of its help.
 const PROGRAMS: [(&str, &str, &[&str]); 2] = [
-    (env!("CARGO_BIN_EXE_plimsoll"), "plimsoll", &["controller", "decide", "release", "crds", "lb-agent"]),
+    (
+        env!("CARGO_BIN_EXE_plimsoll"),
+        "plimsoll",
+        &["controller", "decide", "plan", "release", "crds", "lb-agent"],
+    ),
     (
         env!("CARGO_BIN_EXE_kubectl-plimsoll"),
         "kubectl plimsoll",
@@ -59,7 +61,7 @@ fn generated_files_match_the_code() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let write = std::env::var_os("PLIMSOLL_GENERATE").is_some();
     for (path, wanted) in files() {
-        let file = root.join(path);
+        let file = root.join(&path);
         if write {
             fs::create_dir_all(file.parent().unwrap()).unwrap();
             fs::write(&file, &wanted).unwrap();
@@ -84,12 +86,15 @@ fn the_documented_commands_are_those_that_the_help_lists() {
 
 /// The output of `kubectl explain` is for users who know no Rust and no Go.
 #[test]
-fn descriptions_of_the_crd_have_no_rust_or_go_terms_and_name_every_condition() {
-    let crd = generate::crd_yaml().unwrap();
-    for word in ["Self::", "[`", "`]", "0ns", "time.Time", "marshaling", "::"] {
-        assert!(!crd.contains(word), "{word}");
+fn descriptions_of_the_crds_have_no_rust_or_go_terms_and_name_every_condition() {
+    let crds = generate::crds().unwrap();
+    for (name, crd) in &crds {
+        for word in ["Self::", "[`", "`]", "0ns", "time.Time", "marshaling", "::"] {
+            assert!(!crd.contains(word), "{name}: {word}");
+        }
     }
-    let crd: serde_json::Value = serde_saphyr::from_str(&crd).unwrap();
+    let [(_, services), _] = crds;
+    let crd: serde_json::Value = serde_saphyr::from_str(&services).unwrap();
     let status = "/spec/versions/0/schema/openAPIV3Schema/properties/status/properties";
     let conditions = crd.pointer(&format!("{status}/conditions/description")).unwrap().as_str().unwrap();
     for condition in <ConditionType as strum::IntoEnumIterator>::iter() {

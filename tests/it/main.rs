@@ -18,6 +18,7 @@ mod generated;
 mod malformed;
 mod objective;
 mod outliers;
+mod plan;
 mod plugin_proxy;
 mod properties;
 mod refused;

@@ -1,7 +1,10 @@
 //! Invalid specs and observation lines, and unusual valid ones, as a user of `plimsoll decide` writes them.
 
 use plimsoll::{
-    cli::decide::{run, service},
+    cli::{
+        decide::{run, service},
+        manifest,
+    },
     input::schema::PATTERNS,
 };
 use plimsoll_api::Validated;
@@ -42,7 +45,7 @@ fn an_unknown_field_is_refused_at_every_level() {
     for (more, start) in [
         (
             "behaviour: {}",
-            "spec.behaviour is not a known field (did you mean behavior?); allowed are behavior, criticality,",
+            "spec.behaviour is not a known field (did you mean behavior?); allowed are behavior, consumes, criticality,",
         ),
         (
             "behavior: {scaleDown: {stabilisationWindowSeconds: 0}}",
@@ -290,6 +293,7 @@ fn unusual_valid_specs_are_accepted() {
     let valid = with("maxReplicas: 9");
     for text in [
         format!("kind: Deployment\n---\t\n{valid}"),
+        format!("apiVersion: plimsoll.dev/v1alpha1\nkind: CapacityBudget\n---\n{valid}"),
         format!("\u{feff}---\n{valid}"),
         format!("%YAML 1.2\n---\n{valid}...\n"),
         valid.replace('\n', "\r\n"),
@@ -317,22 +321,25 @@ fn every_example_is_accepted() {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|ending| ending == "yaml") {
-            let text = std::fs::read_to_string(&path).unwrap();
-            let services = text.matches("kind: ScalableService").count();
-            match service(text.as_bytes()) {
-                Err(invalid) if services == 1 => panic!("{}: {invalid}", path.display()),
-                _ => {}
+            let objects = manifest::objects(&std::fs::read(&path).unwrap()).unwrap();
+            for object in &objects {
+                let invalid = match manifest::kind(object) {
+                    manifest::SERVICE => manifest::service(object).err(),
+                    manifest::BUDGET => manifest::budget(object).err(),
+                    _ => None,
+                };
+                assert_eq!(invalid, None, "{}", path.display());
             }
         }
     }
 }
 
 #[test]
-fn every_pattern_of_the_schema_has_a_description() {
-    let crd = plimsoll::cli::generate::crd_yaml().unwrap();
-    let crd: Value = serde_saphyr::from_str(&crd).unwrap();
+fn every_pattern_of_the_schemas_has_a_description() {
     let mut found = Vec::new();
-    collect(&crd, &mut found);
+    for (_, crd) in plimsoll::cli::generate::crds().unwrap() {
+        collect(&serde_saphyr::from_str(&crd).unwrap(), &mut found);
+    }
     found.sort();
     found.dedup();
     let mut described: Vec<_> = PATTERNS.iter().map(|(pattern, _)| (*pattern).to_owned()).collect();

@@ -24,7 +24,7 @@ enum Verb {
     Cluster(cluster::Verb),
     /// Run all tests, with everything that they need; the last line has the counts
     Test,
-    /// Write the generated files: CRD, command help, metrics table, schemas
+    /// Write the generated files: CRDs, command help, metrics table, schemas
     Generate,
     /// Run the end-to-end cases on the real cluster: all, or those whose name begins with NAME
     E2e {

@@ -1,6 +1,7 @@
-//! The rules of the CRD on the real API server: each sample in `tests/refused` is refused by its rule only.
+//! The rules of the CRDs on the real API server: each sample in `tests/refused` is refused by its rule only.
 //!
-//! The first line of a sample is the rule's message.
+//! The first line of a sample is the rule's message. A sample with a file of the same name in `tests/refused/before` is an update
+//! of that object.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -26,18 +27,32 @@ fn each_sample_is_refused_by_its_rule_only() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let folder = tempfile::tempdir().unwrap();
     let server = BareApiServer::start(folder.path()).unwrap();
-    let crd = root.join("crds/scalableservices.plimsoll.dev.yaml");
-    server.kubectl(&["create", "--filename", crd.to_str().unwrap()], "").unwrap();
-    let name = "crd/scalableservices.plimsoll.dev";
-    let rules =
-        rules(&serde_json::from_str(&server.kubectl(&["get", name, "--output=json"], "").unwrap()).unwrap());
+    let mut rules = Vec::new();
+    for name in ["scalableservices.plimsoll.dev", "capacitybudgets.plimsoll.dev"] {
+        let crd = root.join(format!("crds/{name}.yaml"));
+        server.kubectl(&["create", "--filename", crd.to_str().unwrap()], "").unwrap();
+        let crd = server.kubectl(&["get", "crd", name, "--output=json"], "").unwrap();
+        rules.extend(self::rules(&serde_json::from_str(&crd).unwrap()));
+    }
+    let samples = root.join("tests/refused");
     let mut messages = Vec::new();
-    for entry in fs::read_dir(root.join("tests/refused")).unwrap() {
+    for entry in fs::read_dir(&samples).unwrap() {
         let path = entry.unwrap().path();
+        if path.is_dir() {
+            continue;
+        }
         let text = fs::read_to_string(&path).unwrap();
         let message = text.lines().next().and_then(|line| line.strip_prefix("# ")).expect("a comment");
-        let broken = broken(&server, path.to_str().unwrap(), &rules);
-        assert_eq!(broken, [message], "{}", path.display());
+        let before = samples.join("before").join(path.file_name().unwrap());
+        let verb = if before.exists() {
+            kubectl(&server, &["create"], &before).unwrap();
+            "replace"
+        } else {
+            "create"
+        };
+        let refusal = kubectl(&server, &[verb, "--dry-run=server"], &path).expect_err("it is accepted");
+        let broken: Vec<_> = rules.iter().filter(|rule| refusal.contains(&format!(": {rule}"))).collect();
+        assert_eq!(broken, [message], "{}: {refusal}", path.display());
         messages.push(message.to_owned());
     }
     for rule in &rules {
@@ -47,14 +62,14 @@ fn each_sample_is_refused_by_its_rule_only() {
     assert_eq!(messages.len(), rules.len());
 }
 
-/// The rules that the API server names in the refusal of a file.
-fn broken(server: &BareApiServer, path: &str, rules: &[String]) -> Vec<String> {
-    let create = ["create", "--namespace=default", "--dry-run=server", "--filename", path];
+/// Runs `kubectl` with a file; the error is the refusal.
+fn kubectl(server: &BareApiServer, arguments: &[&str], file: &Path) -> Result<String, String> {
+    let file = ["--namespace=default", "--filename", file.to_str().unwrap()];
     // The schema of a new resource is served a moment after it is established.
     for _ in 0..50 {
-        let refusal = server.kubectl(&create, "").expect_err("the API server accepts it").to_string();
-        if !refusal.contains("no matches for kind") {
-            return rules.iter().filter(|rule| refusal.contains(&format!(": {rule}"))).cloned().collect();
+        match server.kubectl(&[arguments, &file].concat(), "") {
+            Err(refusal) if refusal.to_string().contains("no matches for kind") => {}
+            result => return result.map_err(|refusal| refusal.to_string()),
         }
         std::thread::sleep(Duration::from_millis(200));
     }

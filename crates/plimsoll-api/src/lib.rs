@@ -1,9 +1,11 @@
-//! The `ScalableService` resource as Rust types: spec, status, reasons, validation.
+//! The resources `ScalableService` and `CapacityBudget` as Rust types: spec, status, reasons, validation.
 //!
 //! Data only: the crate uses no client, no clock and no environment.
 
 mod balancing;
+mod budget;
 mod capabilities;
+mod capacity;
 mod conditions;
 mod failover;
 mod forwarding;
@@ -18,6 +20,7 @@ pub mod reason;
 mod recovery;
 mod retries;
 mod schedule;
+mod selector;
 mod spec;
 mod standby;
 mod status;
@@ -27,7 +30,12 @@ mod validate;
 pub mod words;
 
 pub use balancing::{Arrival, BalancerStatus, Draining, TrafficStatus};
+pub use budget::{
+    BudgetLimit, BudgetMode, BudgetQuery, BudgetUsage, CapacityBudget, CapacityBudgetSpec,
+    CapacityBudgetStatus, Consumer, ConsumerStatus, LimitType, NodeSet, QuotaRef, ReclaimPolicy, UsageScope,
+};
 pub use capabilities::{Capabilities, Provider, Software};
+pub use capacity::{Consumes, Dependency};
 pub use conditions::{ConditionType, Verdict, merge_conditions};
 pub use failover::{
     FAILOVER_TO_ANNOTATION, FREEZE_ANNOTATION, Failover, FailoverState, FailoverStatus, Leave,
@@ -42,8 +50,9 @@ pub use pod::{BalancerContainer, BalancerPod, ContainerResources};
 pub use priority::{Criticality, HeaderMatch, Priority, RequestMatch};
 pub use quantity::Quantity;
 pub use reason::{
-    ConditionCode, DecisionCode, DecisionReason, DecisionStep, FailoverCode, FailoverReason, RateLimit,
-    ReasonCode, RecoveryCode, RecoveryReason, Role, StepRecord, UnknownStep,
+    BudgetCode, BudgetReason, ConditionCode, DecisionCode, DecisionReason, DecisionStep, FailoverCode,
+    FailoverReason, GrantCode, GrantReason, Holder, RateLimit, ReasonCode, RecoveryCode, RecoveryReason,
+    Role, StepRecord, UnknownStep,
 };
 pub use recovery::{Ejected, KpiByPod, Outliers, Recovery, RecoveryStatus, Replaced, Returned};
 pub use retries::{Retries, RetryOn};
@@ -61,8 +70,8 @@ pub use traffic::{
     Timeouts, Traffic,
 };
 pub use validate::{
-    FailoverRules, Goal, Invalid, KpiRule, MoveRules, OutlierRules, SignRule, TrafficRules, Validated,
-    VolumeRule,
+    ConsumerRule, ConsumesRule, FailoverRules, Goal, Invalid, KpiRule, Limit, MoveRules, OutlierRules,
+    SignRule, TrafficRules, ValidBudget, Validated, VolumeRule,
 };
 
 /// The API group of all resources of Plimsoll.

@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Carrier, Criticality, Failover, GatewayRule, Kpi, Quantity, Recovery, ScalableServiceStatus, StandbyFor,
-    Traffic,
+    Carrier, Consumes, Criticality, Dependency, Failover, GatewayRule, Kpi, Quantity, Recovery,
+    ScalableServiceStatus, StandbyFor, Traffic,
 };
 
 /// Desired behavior of a ScalableService.
@@ -27,6 +27,8 @@ use super::{
          !(b.service.name in [self.metadata.name, self.metadata.name + '-lb']))"
     )
     .message("failover.backends.service must not be this service's own Service or that of its balancers"),
+    validation = Rule::new("!has(self.spec.dependsOn) || self.spec.dependsOn.all(d, d.name != self.metadata.name)")
+        .message("dependsOn must not have this service itself"),
     doc = "ScalableService keeps one workload within its objectives: it queries KPIs from Prometheus and adjusts the replicas.",
     scale(
         spec_replicas_path = ".spec.minReplicas",
@@ -111,9 +113,14 @@ pub struct ScalableServiceSpec {
     /// replicas as they are.
     #[serde(default)]
     pub mode: Mode,
-    /// Importance of this service: when many services are due at the same time, the more critical ones go first.
+    /// Importance of this service. When many services are due at the same time, the more critical ones go first; when capacity is
+    /// scarce, they get it first.
     #[serde(default)]
     pub criticality: Criticality,
+    /// Share of scarce capacity, relative to services of the same criticality.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub weight: i32,
     /// The workload to scale: any resource in the same namespace with a scale subresource.
     pub scale_target_ref: ScaleTargetRef,
     /// Minimum number of replicas; 0 allows scaling to zero. `kubectl scale` on a ScalableService sets this field.
@@ -158,6 +165,17 @@ pub struct ScalableServiceSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub standby_for: Vec<StandbyFor>,
+    /// Services of the same namespace that this one needs. When capacity is scarce, what is kept for this service is kept for
+    /// them, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_string()]))]
+    #[schemars(length(max = 16))]
+    pub depends_on: Vec<Dependency>,
+    /// What each replica uses of capacity that services share. The CapacityBudgets decide who may consume them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["budgetName".to_string()]))]
+    #[schemars(length(max = 16))]
+    pub consumes: Vec<Consumes>,
 }
 
 impl ScalableServiceSpec {

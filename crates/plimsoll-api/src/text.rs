@@ -29,6 +29,18 @@ fn shortened(value: f64) -> String {
     if rounded.abs() <= 1e6 && rounded.abs() >= 1.0 { rounded.to_string() } else { format!("{rounded:e}") }
 }
 
+/// An amount of a resource as a Kubernetes quantity: as [`number`], and from a gibi on with a binary suffix, `1.5Gi`. Counts are
+/// smaller than that.
+#[must_use]
+pub fn amount(value: f64) -> String {
+    let units = [("Ei", 60), ("Pi", 50), ("Ti", 40), ("Gi", 30)];
+    let unit = units.into_iter().map(|(suffix, bits)| (suffix, 2f64.powi(bits)));
+    match unit.into_iter().find(|(_, size)| value.is_finite() && value >= *size) {
+        Some((suffix, size)) => format!("{}{suffix}", rounded(value / size)),
+        None => number(value),
+    }
+}
+
 /// Seconds as `140 s`, `25 min`, `3 h` or `4 d`; negative values as `0 s`.
 #[must_use]
 pub fn seconds(value: f64) -> String {

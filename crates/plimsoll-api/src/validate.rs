@@ -3,15 +3,20 @@
 //! The API server refuses most invalid specs by the CRD's CEL rules. This validation is for `decide`, which reads files, and
 //! for cron expressions, which CEL can't check.
 
+mod budget;
+mod capacity;
 mod checks;
 mod failover;
 mod gateway;
 mod kpi;
 mod provider;
 mod recovery;
+mod selector;
 mod traffic;
 mod volume;
 
+pub use budget::{ConsumerRule, Limit, ValidBudget};
+pub use capacity::ConsumesRule;
 pub use failover::{FailoverRules, SignRule};
 use jiff::{SignedDuration, Timestamp};
 pub use kpi::{Goal, KpiRule};
@@ -65,6 +70,8 @@ pub struct Validated {
     pub mode: Mode,
     /// Importance of the service.
     pub criticality: Criticality,
+    /// Share of scarce capacity relative to services of the same criticality, 1 to 1000.
+    pub weight: i32,
     /// At least 0 and at most `max_replicas`.
     pub min_replicas: i32,
     /// At least 1.
@@ -85,6 +92,10 @@ pub struct Validated {
     pub outliers: Option<OutlierRules>,
     /// Conditions of a switch and a return; `None` without `spec.failover`.
     pub failover: Option<FailoverRules>,
+    /// Names of the services of the same namespace that this one needs; unique, and without this service.
+    pub depends_on: Vec<String>,
+    /// What each replica uses of shared capacity; one entry per budget.
+    pub consumes: Vec<ConsumesRule>,
 }
 
 /// Rules of a scale-up or scale-down.
@@ -103,16 +114,18 @@ pub struct MoveRules {
 impl Validated {
     /// Parses and validates a service; the error has a sentence per invalid field.
     pub fn of(service: &ScalableService) -> Result<Self, Invalid> {
-        let standbys = failover::invalid_standbys(service);
+        let mut by_name = failover::invalid_standbys(service);
+        by_name.extend(capacity::invalid_dependencies(service));
         let valid = Self::new(&service.spec);
-        if standbys.is_empty() {
+        if by_name.is_empty() {
             return valid;
         }
         let others = valid.err().map(|invalid| invalid.0).unwrap_or_default();
-        Err(Invalid(others.into_iter().chain(standbys).collect()))
+        Err(Invalid(others.into_iter().chain(by_name).collect()))
     }
 
-    /// Parses and validates a spec; the error has a sentence per invalid field.
+    /// Parses and validates a spec, except for the rules that need the name of the service; the error has a sentence per invalid
+    /// field.
     pub fn new(spec: &ScalableServiceSpec) -> Result<Self, Invalid> {
         let mut errors = Vec::new();
         check_replicas(spec, &mut errors);
@@ -142,12 +155,14 @@ impl Validated {
         for sign in failover.iter().flat_map(|rules| &rules.signs) {
             sign.count_requests(spec, &mut kpis);
         }
+        let consumes = capacity::rules(spec, &mut errors);
         provider::check(spec, &mut errors);
         gateway::check(spec, &mut errors);
         if errors.is_empty() {
             Ok(Self {
                 mode: spec.mode,
                 criticality: spec.criticality,
+                weight: spec.weight,
                 min_replicas: spec.min_replicas,
                 max_replicas: spec.max_replicas,
                 period,
@@ -158,6 +173,8 @@ impl Validated {
                 traffic,
                 outliers,
                 failover,
+                depends_on: spec.depends_on.iter().map(|needed| needed.name.clone()).collect(),
+                consumes,
             })
         } else {
             Err(Invalid(errors))

@@ -3,7 +3,9 @@
 //! It has no client, runtime, clock, randomness, logging or environment; time is an argument. The crate depends on no library
 //! for them, and its `clippy.toml` forbids those of the standard library.
 
+pub mod arbiter;
 mod burst;
+pub mod capacity;
 mod changes;
 mod decide;
 mod decision;

@@ -15,7 +15,7 @@ use rustix::process::Signal;
 use std::io::{BufRead as _, BufReader};
 
 const NAMESPACE: &str = "bench-agent";
-const CRD: &str = "scalableservices.plimsoll.dev";
+const CRDS: [&str; 2] = ["scalableservices.plimsoll.dev", "capacitybudgets.plimsoll.dev"];
 const SLICES: usize = 5;
 const ENDPOINTS_OF_SLICE: usize = 100;
 const CHANGES_PER_SECOND: u32 = 50;
@@ -28,8 +28,9 @@ pub fn run() -> Result<Value> {
     let built = Built::make(Profile::Image)?;
     let program = release(&built.workspace)?;
     let cluster = Cluster::up(&Options::of_running_cluster().unwrap_or_default())?;
-    // A chart does not adopt a foreign CRD, so a CRD that the bench has created is deleted at the end.
-    let defined = cluster.kubectl(&["get", "crd", CRD]).is_ok();
+    // A chart does not adopt foreign CRDs, so those that the bench has created are deleted at the end.
+    let [services, budgets] = CRDS;
+    let defined = cluster.kubectl(&["get", "crd", services]).is_ok();
     if !defined {
         cluster.apply(&run_program(&built.plimsoll, &["crds"])?)?;
     }
@@ -40,7 +41,7 @@ pub fn run() -> Result<Value> {
     let measured = measure(&cluster, &program, &folder);
     cluster.kubectl(&["delete", "namespace", NAMESPACE, "--wait=false"])?;
     if !defined {
-        cluster.kubectl(&["delete", "crd", CRD])?;
+        cluster.kubectl(&["delete", "crd", services, budgets])?;
     }
     fs::remove_dir_all(&folder)?;
     measured

@@ -1,4 +1,4 @@
-//! Runs the root package's own benches: microseconds for one decision, and the cost of a change behind HAProxy.
+//! Runs the root package's own benches: the time of a decision and of an arbitration, and the cost of a change behind HAProxy.
 
 use crate::{
     prelude::*,
@@ -8,6 +8,10 @@ use crate::{
 
 pub fn run() -> Result<Value> {
     root_bench("engine", &[])
+}
+
+pub fn arbiter() -> Result<Value> {
+    root_bench("arbiter", &[])
 }
 
 pub fn traffic() -> Result<Value> {

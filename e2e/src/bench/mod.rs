@@ -37,8 +37,9 @@ enum Place {
     Load(fn(&Stage, &[System]) -> Result<Value>),
 }
 
-const ALL: [(&str, Place); 9] = [
+const ALL: [(&str, Place); 10] = [
     ("engine", Place::Machine(engine::run)),
+    ("arbiter", Place::Machine(engine::arbiter)),
     ("traffic", Place::Machine(engine::traffic)),
     // Needs a cluster, but no operator on it.
     ("traffic-agent", Place::Machine(agent::run)),

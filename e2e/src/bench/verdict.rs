@@ -9,6 +9,7 @@ const AT_MOST: &[(&str, &str, f64)] = &[
     ("eventToFirstAnswer_ms", "p99", 100.0),
     ("fileToServed_ms", "max", 2_000.0),
     ("residentMostMiB", "max", 20.0),
+    ("arbitration_ms", "median", 50.0),
 ];
 
 pub fn broken(figures: &Value) -> Vec<String> {

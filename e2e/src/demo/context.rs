@@ -7,7 +7,7 @@ use crate::{
     stage::{Built, Profile},
 };
 
-/// Namespace of the whole demo, except the CRD and the ClusterRole of its Prometheus.
+/// Namespace of the whole demo, except the CRDs and the ClusterRole of its Prometheus.
 const NAMESPACE: &str = "plimsoll-demo";
 const CRD: &str = "scalableservices.plimsoll.dev";
 /// Waiting reasons of a container whose image is missing.
@@ -55,7 +55,7 @@ impl Place {
             exports: kubeconfig.chain([format!("export PATH={folder}:$PATH")]).collect(),
             removal: vec![
                 format!("{helm} -n {NAMESPACE} uninstall plimsoll"),
-                format!("{kubectl} delete namespace/{NAMESPACE} crd/{CRD}"),
+                format!("{kubectl} delete namespace/{NAMESPACE} crd/{CRD} crd/capacitybudgets.plimsoll.dev"),
                 format!("{kubectl} delete clusterrole,clusterrolebinding {NAMESPACE}:prometheus"),
             ],
             kubectl,

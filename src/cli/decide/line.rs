@@ -5,14 +5,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use strum::{EnumIter, EnumString, IntoEnumIterator as _, IntoStaticStr};
 
-use crate::input::{Node, json};
+use crate::{cli::filter, input::Node};
 use plimsoll_api::KpiState;
 use plimsoll_api::words::{any_of, child, unknown_field};
-
-/// The earliest `time`, in Unix time: the start of the year 1.
-const FIRST: f64 = -62_135_596_800.0;
-/// The latest `time`: the end of the year 8999. Calendars end with the year 9999.
-const LAST: f64 = 221_845_391_999.0;
 
 /// One observation, as it is read.
 #[derive(Clone, Debug, PartialEq, JsonSchema)]
@@ -88,23 +83,12 @@ const FIELDS: [&str; 5] = ["time", "replicas", "readyReplicas", "kpis", "held"];
 /// # Errors
 /// One sentence: the field, what was found, what is allowed.
 pub fn read(bytes: &[u8]) -> Result<ObservationLine, String> {
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let byte = bytes.get(error.valid_up_to()).copied().unwrap_or_default();
-        let column = error.valid_up_to() + 1;
-        format!("the line has the byte 0x{byte:02x} in column {column}; it must be JSON in UTF-8")
-    })?;
-    let line = json::line(text.strip_prefix('\u{feff}').unwrap_or(text))?;
-    let Node::Map(fields) = &line else {
-        return Err(format!("the line is {line}; it must be an object with time, replicas and kpis"));
-    };
-    if let Some(path) = line.duplicate_key() {
-        return Err(format!("{path} is set twice; it must be set once"));
-    }
-    if let Some((unknown, _)) = fields.iter().find(|(name, _)| !FIELDS.contains(&name.as_str())) {
+    let line = filter::object(bytes, "time, replicas and kpis")?;
+    if let Some((unknown, _)) = line.fields().find(|(name, _)| !FIELDS.contains(name)) {
         return Err(unknown_field("", unknown, &FIELDS));
     }
     Ok(ObservationLine {
-        time: time(&line)?,
+        time: filter::time(&line)?,
         replicas: required(count(&line, "replicas")?, "replicas", COUNT)?,
         ready_replicas: count(&line, "readyReplicas")?,
         kpis: kpis(&line)?,
@@ -127,16 +111,6 @@ fn count(line: &Node, field: &str) -> Result<Option<i32>, String> {
     };
     let number = number.filter(|number| *number >= 0);
     number.map(Some).ok_or_else(|| format!("{field} is {found}; it must be {COUNT}"))
-}
-
-fn time(line: &Node) -> Result<f64, String> {
-    let allowed = format!("a number of seconds from {FIRST} to {LAST}");
-    let found = required(line.get("time"), "time", &allowed)?;
-    let seconds = match found {
-        Node::Number(number) => number.as_f64().filter(|seconds| (FIRST..=LAST).contains(seconds)),
-        _ => None,
-    };
-    seconds.ok_or_else(|| format!("time is {found}; it must be {allowed}"))
 }
 
 fn kpis(line: &Node) -> Result<BTreeMap<String, KpiAnswer>, String> {

@@ -1,16 +1,19 @@
-//! Reasons of decisions, limits and refusals: four closed sets, one for each part of Plimsoll.
+//! Reasons of decisions, limits and refusals: closed sets, one for each part of Plimsoll.
 //!
 //! - [`DecisionReason`]: a step of a decision on replicas, with its numbers. Written to `status.decisions`.
 //! - [`FailoverReason`]: the routing of requests by failover.
 //! - [`RecoveryReason`]: ejection, replacement and return of outliers.
+//! - [`GrantReason`] and [`BudgetReason`]: what the budgets grant to a service, and the state of a budget.
 //! - [`ConditionCode`]: other reasons of conditions and events.
 //!
-//! Reasons of the first three have typed fields, and their `Display` is a sentence. The code of a reason is its name without
+//! Reasons of all sets but the last have typed fields, and their `Display` is a sentence. The code of a reason is its name without
 //! the fields; [`ReasonCode`] is any of these names, for conditions and events.
 
+mod budget;
 mod condition;
 mod decision;
 mod failover;
+mod grant;
 mod record;
 mod recovery;
 mod role;
@@ -22,11 +25,13 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 use strum::IntoEnumIterator;
 
+pub use budget::{BudgetCode, BudgetReason};
 pub use condition::ConditionCode;
 pub use decision::{DecisionCode, DecisionReason, DecisionStep, Measured, RateLimit, RatePolicy, RateRule};
 pub(crate) use record::known_steps;
 
 pub use failover::{FailoverCode, FailoverReason};
+pub use grant::{GrantCode, GrantReason, Holder};
 pub use record::{One, StepRecord, UnknownStep};
 pub use recovery::{RecoveryCode, RecoveryReason};
 pub use role::Role;

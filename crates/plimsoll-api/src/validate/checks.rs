@@ -39,6 +39,21 @@ pub fn above_zero(
     value
 }
 
+/// The number of a quantity of at least 0. `example` is the quantity in the sentence for any other.
+pub fn at_least_zero(
+    path: &str,
+    quantity: &Quantity,
+    example: &str,
+    errors: &mut Vec<String>,
+) -> Option<f64> {
+    let value = quantity.value().filter(|value| *value >= 0.0);
+    if value.is_none() {
+        let found = quoted(&quantity.0);
+        errors.push(format!("{path} is {found}; it must be a quantity of at least 0, such as \"{example}\""));
+    }
+    value
+}
+
 pub fn duration(duration: &kube::core::Duration) -> SignedDuration {
     let length =
         SignedDuration::try_from(std::time::Duration::from(*duration)).unwrap_or(SignedDuration::MAX);
