@@ -14,22 +14,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use thiserror::Error;
 
-use super::filter::{self, ErrorLine};
+use super::filter;
 pub use line::{KpiAnswer, NoNumber, ObservationLine, Unusable};
 pub use service::service;
 
 use plimsoll_api::{Invalid, KpiState, StepRecord, Validated};
 use plimsoll_engine::{Change, Memory, Observation, Pods, Sample, alone, turn};
-
-/// The answer to one line.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
-#[serde(untagged)]
-pub enum AnswerLine {
-    /// The decision.
-    Decision(DecisionLine),
-    /// Why the line could not be used; the following lines are still read.
-    Error(ErrorLine),
-}
 
 /// A decision, as it is written.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]

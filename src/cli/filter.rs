@@ -13,6 +13,16 @@ const FIRST: f64 = -62_135_596_800.0;
 /// The latest `time`: the end of the year 8999. Calendars end with the year 9999.
 const LAST: f64 = 221_845_391_999.0;
 
+/// An output line.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum AnswerLine<T> {
+    /// The answer to an input line.
+    Answer(T),
+    /// Why the input line could not be used; the following lines are still read.
+    Error(ErrorLine),
+}
+
 /// A line that could not be used.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct ErrorLine {
@@ -37,14 +47,14 @@ pub fn run<T: Serialize>(
         if bytes.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        match answer(&bytes) {
-            Ok(answer) => serde_json::to_writer(&mut output, &answer),
+        let line = match answer(&bytes) {
+            Ok(answer) => AnswerLine::Answer(answer),
             Err(error) => {
                 unusable += 1;
-                serde_json::to_writer(&mut output, &ErrorLine { line: index + 1, error })
+                AnswerLine::Error(ErrorLine { line: index + 1, error })
             }
-        }
-        .map_err(io::Error::from)?;
+        };
+        serde_json::to_writer(&mut output, &line).map_err(io::Error::from)?;
         output.write_all(b"\n")?;
         output.flush()?;
     }

@@ -4,8 +4,9 @@ use kube::CustomResourceExt;
 use schemars::generate::SchemaSettings;
 
 use super::{
-    decide::{AnswerLine, ObservationLine},
-    plan::{PlanAnswer, PlanLine},
+    decide::{DecisionLine, ObservationLine},
+    filter::AnswerLine,
+    plan::{GrantsLine, PlanLine},
 };
 use plimsoll_api::{CapacityBudget, ScalableService};
 
@@ -29,8 +30,8 @@ pub fn line_schemas() -> Result<[(&'static str, String); 4], serde_json::Error> 
     let text = |schema| serde_json::to_string_pretty(&schema).map(|text| text + "\n");
     Ok([
         ("decide-observation.schema.json", text(generator().into_root_schema_for::<ObservationLine>())?),
-        ("decide-answer.schema.json", text(generator().into_root_schema_for::<AnswerLine>())?),
+        ("decide-answer.schema.json", text(generator().into_root_schema_for::<AnswerLine<DecisionLine>>())?),
         ("plan-input.schema.json", text(generator().into_root_schema_for::<PlanLine>())?),
-        ("plan-answer.schema.json", text(generator().into_root_schema_for::<PlanAnswer>())?),
+        ("plan-answer.schema.json", text(generator().into_root_schema_for::<AnswerLine<GrantsLine>>())?),
     ])
 }

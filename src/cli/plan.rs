@@ -8,7 +8,7 @@ mod line;
 use std::io::{self, BufRead, Write};
 
 pub use self::{
-    answer::{BudgetAnswer, ConsumerAnswer, GrantsLine, PlanAnswer, ReasonLine, ServiceAnswer},
+    answer::{BudgetAnswer, ConsumerAnswer, GrantsLine, ReasonLine, ServiceAnswer},
     files::{Files, PlanError},
     line::{BudgetLine, NodeLine, PlanLine, ResourcesLine, ServiceLine},
 };

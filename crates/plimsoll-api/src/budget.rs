@@ -1,4 +1,4 @@
-//! The `CapacityBudget` resource: a limit that many services share, and who may use how much of it.
+//! The `CapacityBudget` resource: a limit that many services share, and the namespaces that may consume it.
 
 mod consumer;
 mod limit;

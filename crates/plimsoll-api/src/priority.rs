@@ -3,6 +3,7 @@
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::EnumIter;
 
 /// Criticality of matching requests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -42,9 +43,21 @@ pub struct HeaderMatch {
     pub value: String,
 }
 
-/// Criticality of a service, from Google's load-shedding classes (SRE book, chapter 21).
+/// Criticality of a service, from Google's load-shedding classes (SRE book, chapter 21). In this order, the most critical first.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    EnumIter,
 )]
 pub enum Criticality {
     /// Must never be degraded.

@@ -171,7 +171,7 @@ pub struct ScalableServiceSpec {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_string()]))]
     #[schemars(length(max = 16))]
     pub depends_on: Vec<Dependency>,
-    /// What each replica uses of capacity that services share. The CapacityBudgets decide who may consume them.
+    /// What each replica uses of capacity that services share. A CapacityBudget lists the namespaces that may consume it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["budgetName".to_string()]))]
     #[schemars(length(max = 16))]

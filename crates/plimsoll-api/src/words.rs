@@ -60,10 +60,16 @@ fn joined(names: &[&str], last_by: &str) -> String {
 /// The sentence for a field that is not in `known`, with the most similar name.
 #[must_use]
 pub fn unknown_field(path: &str, field: &str, known: &[&str]) -> String {
-    let meant = near(field, known).map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
+    let meant = did_you_mean(field, known);
     let allowed = all_of(known);
     let verb = if known.len() == 1 { "is" } else { "are" };
     format!("{} is not a known field{meant}; allowed {verb} {allowed}", child(path, field))
+}
+
+/// The most similar name as a question in parentheses after a space; nothing if no name is similar.
+#[must_use]
+pub fn did_you_mean(found: &str, known: &[&str]) -> String {
+    near(found, known).map(|near| format!(" (did you mean {near}?)")).unwrap_or_default()
 }
 
 /// The most similar name, if it differs only in case or in a few letters.

@@ -15,6 +15,7 @@
 //!
 //! The result depends only on the input: equal services are ordered by their position.
 
+mod account;
 mod amount;
 mod fill;
 mod groups;
@@ -27,6 +28,7 @@ mod situation;
 mod unit;
 
 use plimsoll_api::Criticality;
+use strum::IntoEnumIterator as _;
 
 use self::ledger::Ledger;
 
@@ -34,19 +36,15 @@ pub use amount::Amount;
 pub use outcome::{BudgetTotals, Cause, Grant, Obstacle, Outcome, Totals};
 pub use situation::{Budget, Consumption, Demand, Node, Placement, Resources, Situation, Surge};
 
-/// All criticalities, the most critical first.
-const MOST_CRITICAL_FIRST: [Criticality; 4] =
-    [Criticality::CriticalPlus, Criticality::Critical, Criticality::SheddablePlus, Criticality::Sheddable];
-
 /// Distributes the capacity of all budgets among all services.
 #[must_use]
 pub fn arbitrate(situation: &Situation) -> Outcome {
     let ranks = rank::ranks(&situation.demands);
     let mut ledger = Ledger::new(situation);
-    for criticality in MOST_CRITICAL_FIRST {
+    for criticality in Criticality::iter() {
         minimums::grant(&mut ledger, &rank::class(&ranks, criticality));
     }
-    for criticality in MOST_CRITICAL_FIRST {
+    for criticality in Criticality::iter() {
         fill::grant(&mut ledger, &rank::class(&ranks, criticality), |demand| demand.wanted);
     }
     outcome::of(&ledger, &ranks)

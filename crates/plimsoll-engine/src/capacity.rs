@@ -5,6 +5,7 @@ mod answer;
 mod cycle;
 mod facts;
 mod limit;
+mod pools;
 mod requests;
 mod situation;
 
@@ -14,11 +15,10 @@ use jiff::Timestamp;
 use plimsoll_api::{BudgetReason, Criticality, GrantReason};
 
 use self::limit::LimitHistory;
-use super::arbiter::arbitrate;
+use super::arbiter::{Totals, arbitrate};
 
 pub use cycle::cycle;
 pub use facts::{BudgetFacts, Facts, NodeFacts, Requests, ServiceFacts, Workload};
-pub use limit::LASTS;
 
 /// What the next pass needs to know of the earlier ones: the limits of the budgets, by name.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -60,24 +60,13 @@ pub struct BudgetState {
     /// Amount in use by everybody, as far as it is measured; `None` if it is unknown.
     pub used: Option<f64>,
     /// Of all consumers.
-    pub total: Sums,
+    pub total: Totals,
     /// Of each entry of `consumers`, in their order.
-    pub consumers: Vec<Sums>,
+    pub consumers: Vec<Totals>,
     /// Whether it allows no more to a service that asks for more.
     pub exhausted: bool,
     /// What is unknown, and what does not fit.
     pub reasons: Vec<BudgetReason>,
-}
-
-/// Sums over services.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Sums {
-    /// Number of services.
-    pub services: usize,
-    /// Amount for the replicas that they ask for.
-    pub requested: f64,
-    /// Amount for the replicas that they are granted.
-    pub granted: f64,
 }
 
 /// Distributes the capacity of all budgets at `now`.

@@ -5,19 +5,11 @@ use std::{collections::BTreeMap, fmt::Display};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::cli::filter::ErrorLine;
 use plimsoll_api::{BudgetMode, Criticality};
-use plimsoll_engine::capacity::{BudgetFacts, BudgetState, Facts, Grants, ServiceGrant, Sums};
-
-/// The answer to one line.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
-#[serde(untagged)]
-pub enum PlanAnswer {
-    /// The grants.
-    Grants(GrantsLine),
-    /// Why the line could not be used; the following lines are still read.
-    Error(ErrorLine),
-}
+use plimsoll_engine::{
+    arbiter::Totals,
+    capacity::{BudgetFacts, BudgetState, Facts, Grants, ServiceGrant},
+};
 
 /// What the budgets grant, as if all of them were enforced.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
@@ -130,6 +122,7 @@ fn budget(facts: &BudgetFacts<'_>, state: &BudgetState) -> BudgetAnswer {
     }
 }
 
-fn sums(sums: &Sums) -> ConsumerAnswer {
-    ConsumerAnswer { services: sums.services, requested: sums.requested, granted: sums.granted }
+fn sums(totals: &Totals) -> ConsumerAnswer {
+    let Totals { services, requested, granted } = *totals;
+    ConsumerAnswer { services, requested: requested.units(), granted: granted.units() }
 }

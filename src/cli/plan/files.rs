@@ -95,49 +95,34 @@ impl Files {
     fn add_object(&mut self, object: &Node, mistakes: &mut Vec<String>) {
         let name = manifest::metadata(object, "name").unwrap_or_default().to_owned();
         let namespace = manifest::metadata(object, "namespace").unwrap_or(DEFAULT_NAMESPACE).to_owned();
-        let twice = |kind: &str, key: &str| format!("{kind} {key} is defined twice; it must be defined once");
-        match manifest::kind(object) {
-            SERVICE => match manifest::service(object) {
-                Ok((spec, valid)) => {
+        let kind = manifest::kind(object);
+        let shown = match kind {
+            BUDGET | "Namespace" => format!("{kind} {name}"),
+            _ => format!("{kind} {namespace}/{name}"),
+        };
+        let is_new = match kind {
+            SERVICE => {
+                manifest::service(object).map_err(|invalid| invalid.to_string()).map(|(spec, valid)| {
                     let service = Service { valid, target: spec.scale_target_ref };
-                    if self.services.insert((namespace.clone(), name.clone()), service).is_some() {
-                        mistakes.push(twice(SERVICE, &format!("{namespace}/{name}")));
-                    }
-                }
-                Err(invalid) => mistakes.push(format!("{SERVICE} {namespace}/{name}: {invalid}")),
-            },
-            BUDGET => match manifest::budget(object) {
-                Ok(valid) => {
-                    if self.budgets.insert(name.clone(), valid).is_some() {
-                        mistakes.push(twice(BUDGET, &name));
-                    }
-                }
-                Err(invalid) => mistakes.push(format!("{BUDGET} {name}: {invalid}")),
-            },
-            // The API server would generate a name, which no service can refer to.
-            _ if name.is_empty() => {}
-            "Namespace" => {
-                let labels = object.get("metadata").and_then(|metadata| metadata.get("labels"));
-                match labels.map(|labels| typed(labels, "metadata.labels")).transpose() {
-                    Ok(labels) => {
-                        let known = Namespace { labels: labels.unwrap_or_default(), has_object: true };
-                        if self.namespaces.insert(name.clone(), known).is_some() {
-                            mistakes.push(twice("Namespace", &name));
-                        }
-                    }
-                    Err(mistake) => mistakes.push(format!("Namespace {name}: {mistake}")),
-                }
+                    self.services.insert((namespace, name), service).is_none()
+                })
             }
-            kind => match workload(object, kind) {
-                Ok(Some(workload)) => {
-                    let key = (namespace.clone(), kind.to_owned(), name.clone());
-                    if self.workloads.insert(key, workload).is_some() {
-                        mistakes.push(twice(kind, &format!("{namespace}/{name}")));
-                    }
-                }
-                Ok(None) => {}
-                Err(mistake) => mistakes.push(format!("{kind} {namespace}/{name}: {mistake}")),
-            },
+            BUDGET => manifest::budget(object)
+                .map_err(|invalid| invalid.to_string())
+                .map(|valid| self.budgets.insert(name, valid).is_none()),
+            // The API server would generate a name, which no service can refer to.
+            _ if name.is_empty() => Ok(true),
+            "Namespace" => labels(object)
+                .map(|labels| self.namespaces.insert(name, Namespace { labels, has_object: true }).is_none()),
+            kind => workload(object, kind).map(|workload| {
+                let key = (namespace, kind.to_owned(), name);
+                workload.is_none_or(|workload| self.workloads.insert(key, workload).is_none())
+            }),
+        };
+        match is_new {
+            Ok(true) => {}
+            Ok(false) => mistakes.push(format!("{shown} is defined twice; it must be defined once")),
+            Err(mistake) => mistakes.push(format!("{shown}: {mistake}")),
         }
     }
 
@@ -186,6 +171,12 @@ impl Files {
     pub(super) fn workload(&self, namespace: &str, target: &ScaleTargetRef) -> Option<&Workload> {
         self.workloads.get(&(namespace.to_owned(), target.kind.clone(), target.name.clone()))
     }
+}
+
+/// The labels of a Namespace.
+fn labels(object: &Node) -> Result<BTreeMap<String, String>, String> {
+    let labels = object.get("metadata").and_then(|metadata| metadata.get("labels"));
+    labels.map(|labels| typed(labels, "metadata.labels")).transpose().map(Option::unwrap_or_default)
 }
 
 /// The pods of a workload: of any object with a pod template.

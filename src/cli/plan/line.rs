@@ -12,7 +12,7 @@ use super::files::Files;
 use crate::{cli::filter, input::typed};
 use plimsoll_api::{
     Limit, Quantity, ValidBudget,
-    words::{child, near},
+    words::{child, did_you_mean},
 };
 use plimsoll_engine::capacity::{BudgetFacts, Facts, NodeFacts, Requests, ServiceFacts};
 
@@ -190,7 +190,7 @@ pub(super) fn read(bytes: &[u8], files: &Files) -> Result<PlanLine, String> {
 fn unknown(path: &str, name: &str, known: impl Iterator<Item = String>, place: &str) -> String {
     let known: Vec<String> = known.collect();
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
-    let meant = near(name, &known).map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
+    let meant = did_you_mean(name, &known);
     format!("{} is unknown{meant}; it must be {place}", child(path, name))
 }
 

@@ -55,7 +55,7 @@ fn messages(answer: &Value) -> Vec<&str> {
 
 #[test]
 fn the_more_critical_service_comes_first_and_the_other_is_told_who_has_the_rest() {
-    // 10 of the 40 connections belong to others: 60 - 4 reserved - 10 are left for the two.
+    // 10 of the 42 connections belong to others: 60 - 4 reserved - 10 are left for the two.
     let line = json!({
         "time": 0,
         "services": {"shop/checkout": {"wanted": 4, "replicas": 3}, "shop/reports": {"wanted": 9, "replicas": 2}},

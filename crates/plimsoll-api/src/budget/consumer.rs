@@ -1,4 +1,4 @@
-//! `spec.consumers` of a CapacityBudget: who may use it, and with which rights.
+//! `spec.consumers` of a CapacityBudget: the namespaces that may consume it, and their rights.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::KubeSchema;

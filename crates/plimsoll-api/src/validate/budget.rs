@@ -32,7 +32,7 @@ pub struct ValidBudget {
     pub usage: Option<BudgetUsage>,
     /// Whether a service may lose what it has been granted.
     pub reclaim_policy: ReclaimPolicy,
-    /// In the order of the spec; names are unique. Nobody may consume if empty.
+    /// In the order of the spec; names are unique. If empty, no service may consume the budget.
     pub consumers: Vec<ConsumerRule>,
 }
 

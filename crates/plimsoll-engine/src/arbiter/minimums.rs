@@ -89,7 +89,7 @@ fn exchange(ledger: &mut Ledger<'_>, granted: &mut [Granted], refused: &mut [Vec
             inside.before.iter().for_each(|(position, replicas)| tried.lower(*position, *replicas));
             let before = before(&tried, outside);
             let fits = tried.raise_all(&minimums(&tried, outside)).is_ok();
-            ledger.decide(tried, fits);
+            ledger.adopt_if(fits, tried);
             if fits {
                 inside.before = before;
                 std::mem::swap(outside, &mut inside.members);

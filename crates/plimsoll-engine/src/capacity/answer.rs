@@ -2,8 +2,11 @@
 
 use plimsoll_api::{BudgetReason, GrantReason, Holder, UsageScope};
 
-use super::{BudgetState, Facts, Grants, ServiceGrant, Sums, situation::Situation};
-use crate::arbiter::{Cause, Demand, Grant, Obstacle, Outcome, Totals};
+use super::{
+    BudgetState, Facts, Grants, ServiceGrant,
+    situation::{Amounts, Situation},
+};
+use crate::arbiter::{Cause, Demand, Grant, Obstacle, Outcome};
 
 pub(super) fn grants(
     facts: &Facts<'_>,
@@ -11,8 +14,7 @@ pub(super) fn grants(
     situation: &Situation,
     outcome: &Outcome,
 ) -> Grants {
-    let holders = Holders::of(facts, situation, outcome);
-    let answer = Answer { facts, situation, outcome, holders: &holders };
+    let answer = Answer { facts, situation, outcome, holders: Holders::of(facts, situation, outcome) };
     let services = situation.arbiter.demands.iter().zip(&outcome.grants).enumerate();
     let services = services.map(|(at, (demand, grant))| answer.service(at, demand, grant)).collect();
     let budgets =
@@ -24,7 +26,7 @@ struct Answer<'a> {
     facts: &'a Facts<'a>,
     situation: &'a Situation,
     outcome: &'a Outcome,
-    holders: &'a Holders,
+    holders: Holders,
 }
 
 impl Answer<'_> {
@@ -58,14 +60,17 @@ impl Answer<'_> {
         let (demand, grant) = (self.situation.arbiter.demands.get(of)?, self.outcome.grants.get(of)?);
         let (asked, granted, kept) = (demand.wanted, grant.replicas, grant.replicas);
         let reason = match obstacle.cause {
-            Cause::Budget { budget } => GrantReason::LimitedByBudget {
-                budget: self.name(budget),
-                asked,
-                granted,
-                available: self.situation.available.get(budget).copied().flatten().unwrap_or_default(),
-                others: self.situation.others.get(budget).copied().flatten().unwrap_or_default(),
-                holder: self.holders.largest_but(budget, of),
-            },
+            Cause::Budget { budget } => {
+                let amounts = self.situation.budgets.get(budget)?;
+                GrantReason::LimitedByBudget {
+                    budget: self.name(budget),
+                    asked,
+                    granted,
+                    available: amounts.available.unwrap_or_default(),
+                    others: amounts.others.unwrap_or_default(),
+                    holder: self.holders.largest_but(budget, of),
+                }
+            }
             Cause::Guaranteed { budget } => {
                 GrantReason::LimitedByGuarantees { budget: self.name(budget), asked, granted }
             }
@@ -82,38 +87,33 @@ impl Answer<'_> {
 
     fn budget(&self, at: usize, limit: &Result<f64, BudgetReason>) -> Option<BudgetState> {
         let (facts, totals) = (self.facts.budgets.get(at)?, self.outcome.budgets.get(at)?);
-        let others = self.situation.others.get(at).copied().flatten();
-        let own = self.situation.arbiter.demands.iter().flat_map(|demand| &demand.consumes);
-        let own: f64 = own.filter(|one| one.budget == at).map(|one| one.in_use.units()).sum();
-        let total = sums(&totals.all);
+        let Amounts { available, others, in_use } = *self.situation.budgets.get(at)?;
+        let total = totals.all;
         let measures_all = facts.spec.usage.as_ref().is_some_and(|usage| usage.includes == UsageScope::All);
         let guaranteed: f64 = facts.spec.consumers.iter().map(|consumer| consumer.guaranteed).sum();
         let mut reasons: Vec<BudgetReason> = limit.as_ref().err().cloned().into_iter().collect();
         if others.is_none() && !(facts.is_of_nodes() && limit.is_err()) {
             reasons.push(BudgetReason::UsageUnknown);
         }
-        if let (Some(available), Some(others)) = (self.situation.available.get(at).copied().flatten(), others)
+        if let (Some(available), Some(others)) = (available, others)
             && guaranteed > available - others
         {
             let available = (available - others).max(0.0);
             reasons.push(BudgetReason::GuaranteesExceedLimit { guaranteed, available });
         }
         if totals.exhausted {
-            reasons.push(BudgetReason::Exhausted { requested: total.requested, granted: total.granted });
+            let (requested, granted) = (total.requested.units(), total.granted.units());
+            reasons.push(BudgetReason::Exhausted { requested, granted });
         }
         Some(BudgetState {
             limit: limit.as_ref().ok().copied(),
-            used: if measures_all { facts.used } else { others.map(|others| others + own) },
+            used: if measures_all { facts.used } else { others.map(|others| others + in_use) },
             total,
-            consumers: totals.entries.iter().map(sums).collect(),
+            consumers: totals.entries.clone(),
             exhausted: totals.exhausted,
             reasons,
         })
     }
-}
-
-fn sums(totals: &Totals) -> Sums {
-    Sums { services: totals.services, requested: totals.requested.units(), granted: totals.granted.units() }
 }
 
 /// The two largest holders of each budget, so that one is another service than the one that is limited.

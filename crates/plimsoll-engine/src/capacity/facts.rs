@@ -77,6 +77,9 @@ pub struct Requests {
 }
 
 impl Requests {
+    /// A pod with unknown requests: they count as zero.
+    pub(super) const UNKNOWN: Self = Self { cpu: 0.0, memory: 0.0, pods: 1.0 };
+
     /// The amount of a resource by its name; `None` for another resource.
     #[must_use]
     pub fn of(&self, resource: &str) -> Option<f64> {

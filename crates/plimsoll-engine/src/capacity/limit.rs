@@ -8,7 +8,7 @@ use plimsoll_api::{BudgetReason, Limit};
 use super::{BudgetFacts, Facts, NodeFacts};
 
 /// How long a limit must stay after a fall by more than `maxDecreasePercent` before it counts.
-pub const LASTS: SignedDuration = SignedDuration::from_mins(5);
+const LASTS: SignedDuration = SignedDuration::from_mins(5);
 
 /// The limit of one budget over time.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -60,7 +60,7 @@ pub(super) fn trusted(
         let seen = match &budget.spec.limit {
             Limit::Value(value) => Some(*value),
             Limit::Prometheus(_) | Limit::ResourceQuota(_) => budget.limit,
-            // Nodes that are lost are lost: nobody typed their number.
+            // A sum of nodes is observed, so a fall of it is no typo.
             Limit::Nodes(_) => return sum_of_nodes(facts, budget).ok_or(BudgetReason::LimitUnknown),
         };
         let history = histories.entry(budget.name.to_owned()).or_default();

@@ -5,20 +5,31 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use plimsoll_api::{BudgetReason, Criticality, GrantReason, Limit, UsageScope};
 
-use super::{BudgetFacts, Facts, NodeFacts, Requests, ServiceFacts, limit::nodes_of};
-use crate::arbiter::{
-    Amount, Budget, Consumption, Demand, Node, Placement, Resources, Situation as Arbiter, Surge,
+use super::{
+    BudgetFacts, Facts, NodeFacts, Requests, ServiceFacts,
+    limit::nodes_of,
+    pools::{Pool, Pools},
 };
+use crate::arbiter::{Amount, Budget, Consumption, Demand, Node, Resources, Situation as Arbiter, Surge};
 
 /// The input of the arbiter, with what was found on the way.
 pub(super) struct Situation {
     pub arbiter: Arbiter,
-    /// Use of each budget by others than its consumers, in its unit; `None` if it is unknown.
-    pub others: Vec<Option<f64>>,
-    /// Amount that each budget has for its consumers and others, in its unit; `None` if it is unknown.
-    pub available: Vec<Option<f64>>,
+    /// Of each budget.
+    pub budgets: Vec<Amounts>,
     /// Reasons of each service that do not depend on the outcome.
     pub reasons: Vec<Vec<GrantReason>>,
+}
+
+/// What is known of one budget, in its unit.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Amounts {
+    /// What it has for its consumers and others; `None` if it is unknown.
+    pub available: Option<f64>,
+    /// Use by others than its consumers; `None` if it is unknown.
+    pub others: Option<f64>,
+    /// Use by all pods of its consumers.
+    pub in_use: f64,
 }
 
 pub(super) fn of(facts: &Facts<'_>, limits: &[Result<f64, BudgetReason>], now: Timestamp) -> Situation {
@@ -29,13 +40,12 @@ pub(super) fn of(facts: &Facts<'_>, limits: &[Result<f64, BudgetReason>], now: T
     let mut reasons = Vec::with_capacity(facts.services.len());
     for service in &facts.services {
         let mut of_service = Vec::new();
-        let pool = pools.pool(service);
-        let consumes = consumptions(facts, service, pool.as_ref(), &mut of_service);
+        let consumes = consumptions(facts, service, pools.pool(service), &mut of_service);
         let depends_on = dependencies(&positions, service, &mut of_service);
         let most_critical = cap(facts, service, &consumes, &mut of_service);
         let max = service.spec.max_replicas;
         let min = service.spec.floor(now).min(max);
-        let placement = pools.placement(facts, service, pool.as_ref(), &consumes);
+        let placement = pools.placement(service, &consumes);
         demands.push(Demand {
             criticality: service.spec.criticality,
             most_critical,
@@ -50,45 +60,52 @@ pub(super) fn of(facts: &Facts<'_>, limits: &[Result<f64, BudgetReason>], now: T
         });
         reasons.push(of_service);
     }
-    let available: Vec<Option<f64>> = facts
-        .budgets
-        .iter()
-        .zip(limits)
-        .map(|(budget, limit)| limit.as_ref().ok().map(|limit| (limit - budget.spec.reserved).max(0.0)))
-        .collect();
     let strangers = strangers(facts, &demands);
-    let others: Vec<Option<f64>> = facts
-        .budgets
-        .iter()
-        .enumerate()
-        .map(|(at, budget)| others(facts, budget, &strangers, own(facts, &demands, at)))
-        .collect();
-    let budgets = facts.budgets.iter().zip(available.iter().zip(&others));
-    let budgets = budgets.map(|(budget, (available, others))| arbiter_budget(budget, *available, *others));
+    let in_use = sums(facts, &demands, |_, consumption| consumption.in_use);
+    // What a measurement includes: a starting pod has no connections yet.
+    let measured = sums(facts, &demands, |service, consumption| consumption.per_replica.times(service.ready));
+    let amounts = facts.budgets.iter().zip(limits).zip(in_use.iter().zip(&measured));
+    let amounts = amounts.map(|((budget, limit), (in_use, measured))| Amounts {
+        available: limit.as_ref().ok().map(|limit| (limit - budget.spec.reserved).max(0.0)),
+        others: others(facts, budget, &strangers, measured.units()),
+        in_use: in_use.units(),
+    });
+    let amounts: Vec<Amounts> = amounts.collect();
+    let budgets = facts.budgets.iter().zip(&amounts);
+    let budgets = budgets.map(|(budget, amounts)| arbiter_budget(budget, *amounts)).collect();
     let nodes =
         facts.nodes.iter().flatten().map(|node| Node { free: free(facts, node, &strangers) }).collect();
-    let arbiter = Arbiter { budgets: budgets.collect(), nodes, pools: pools.nodes, demands };
-    Situation { arbiter, others, available, reasons }
+    let arbiter = Arbiter { budgets, nodes, pools: pools.nodes, demands };
+    Situation { arbiter, budgets: amounts, reasons }
 }
 
-fn arbiter_budget(facts: &BudgetFacts<'_>, available: Option<f64>, others: Option<f64>) -> Budget {
+fn arbiter_budget(facts: &BudgetFacts<'_>, amounts: Amounts) -> Budget {
     Budget {
-        limit: available.map(Amount::of),
-        others: others.map(Amount::of),
+        limit: amounts.available.map(Amount::of),
+        others: amounts.others.map(Amount::of),
         guaranteed: facts.spec.consumers.iter().map(|consumer| Amount::of(consumer.guaranteed)).collect(),
         of_nodes: facts.is_of_nodes(),
     }
 }
 
-/// Use of a budget by its consumers that a measurement includes: that of ready pods, since a starting pod has no connections yet.
-fn own(facts: &Facts<'_>, demands: &[Demand], budget: usize) -> f64 {
-    let pairs = facts.services.iter().zip(demands);
-    let own = pairs.flat_map(|(service, demand)| demand.consumes.iter().map(move |one| (service, one)));
-    let own = own.filter(|(_, one)| one.budget == budget);
-    own.map(|(service, one)| one.per_replica.times(service.ready)).sum::<Amount>().units()
+/// The sum of an amount over all consumptions of each budget.
+fn sums(
+    facts: &Facts<'_>,
+    demands: &[Demand],
+    amount: impl Fn(&ServiceFacts<'_>, &Consumption) -> Amount,
+) -> Vec<Amount> {
+    let mut sums = vec![Amount::ZERO; facts.budgets.len()];
+    for (service, demand) in facts.services.iter().zip(demands) {
+        for consumption in &demand.consumes {
+            if let Some(sum) = sums.get_mut(consumption.budget) {
+                *sum += amount(service, consumption);
+            }
+        }
+    }
+    sums
 }
 
-/// Use of a budget by others than its consumers. `own` is the measured use by its consumers.
+/// Use of a budget by others than its consumers. `own` is the part of the measured use that is theirs.
 fn others(
     facts: &Facts<'_>,
     budget: &BudgetFacts<'_>,
@@ -119,7 +136,8 @@ fn strangers<'a>(facts: &'a Facts<'_>, demands: &[Demand]) -> BTreeMap<&'a str, 
     let mut strangers: BTreeMap<&str, Requests> = BTreeMap::new();
     let services = facts.services.iter().zip(demands).filter(|(_, demand)| demand.placement.is_none());
     for (service, _) in services {
-        let requests = service.workload.as_ref().map(|workload| workload.requests).unwrap_or(ONE_POD);
+        let requests =
+            service.workload.as_ref().map(|workload| workload.requests).unwrap_or(Requests::UNKNOWN);
         for (node, count) in &service.on_nodes {
             let on_node = strangers.entry(node).or_default();
             *on_node = on_node.plus(requests.times(*count));
@@ -127,9 +145,6 @@ fn strangers<'a>(facts: &'a Facts<'_>, demands: &[Demand]) -> BTreeMap<&'a str, 
     }
     strangers
 }
-
-/// A pod with unknown requests.
-const ONE_POD: Requests = Requests { cpu: 0.0, memory: 0.0, pods: 1.0 };
 
 fn known(amount: Option<f64>) -> Option<f64> {
     amount.filter(|amount| amount.is_finite() && *amount >= 0.0)
@@ -157,7 +172,7 @@ fn dependencies(
 fn consumptions(
     facts: &Facts<'_>,
     service: &ServiceFacts<'_>,
-    pool: Option<&Pool>,
+    pool: &Pool,
     reasons: &mut Vec<GrantReason>,
 ) -> Vec<Consumption> {
     for named in &service.spec.consumes {
@@ -178,7 +193,8 @@ fn consumptions(
             }
             (None, resource @ ("cpu" | "memory" | "pods")) if implied() => {
                 unknown_requests |= service.workload.is_none();
-                let requests = service.workload.as_ref().map_or(ONE_POD, |workload| workload.requests);
+                let requests =
+                    service.workload.as_ref().map_or(Requests::UNKNOWN, |workload| workload.requests);
                 // Kubernetes itself admits these pods: a pod of a rollout that does not fit waits.
                 (requests.of(resource).unwrap_or_default(), Surge::None)
             }
@@ -198,23 +214,10 @@ fn consumptions(
 }
 
 /// Whether the pods of a service consume a budget of cpu, memory or pods.
-fn matches(
-    budget: &BudgetFacts<'_>,
-    position: usize,
-    service: &ServiceFacts<'_>,
-    pool: Option<&Pool>,
-) -> bool {
+fn matches(budget: &BudgetFacts<'_>, position: usize, service: &ServiceFacts<'_>, pool: &Pool) -> bool {
     match &budget.spec.limit {
         Limit::ResourceQuota(quota) => quota.namespace == service.namespace,
-        Limit::Nodes(_) => match pool {
-            // Its pods can run only on nodes of the budget.
-            Some(pool) => pool.budgets.contains(&position),
-            // Without a node for them, their node selector must say so.
-            None => {
-                let selector = service.workload.as_ref().map(|workload| &workload.node_selector);
-                budget.spec.limit.includes_node(selector.unwrap_or(&BTreeMap::new()))
-            }
-        },
+        Limit::Nodes(_) => pool.consumes(position),
         Limit::Value(_) | Limit::Prometheus(_) => true,
     }
 }
@@ -238,92 +241,6 @@ fn cap(
         reasons.push(GrantReason::CriticalityCapped { budget, declared, counts_as: most });
     }
     Some(most)
-}
-
-/// The nodes on which pods with one node selector may run.
-#[derive(Clone)]
-struct Pool {
-    /// Its position in the input of the arbiter.
-    position: usize,
-    /// Positions of the budgets that include all of these nodes.
-    budgets: Vec<usize>,
-}
-
-/// Pools by node selector: few, but for many services.
-struct Pools<'a> {
-    facts: &'a Facts<'a>,
-    nodes: Vec<Vec<usize>>,
-    by_selector: BTreeMap<BTreeMap<String, String>, Option<Pool>>,
-    by_name: BTreeMap<&'a str, usize>,
-}
-
-impl<'a> Pools<'a> {
-    fn of(facts: &'a Facts<'_>) -> Self {
-        let by_name = facts.nodes.iter().flatten().enumerate().map(|(at, node)| (node.name.as_str(), at));
-        Self { facts, nodes: Vec::new(), by_selector: BTreeMap::new(), by_name: by_name.collect() }
-    }
-
-    /// The pool of a service; `None` if no node takes its pods, or the nodes are unknown.
-    fn pool(&mut self, service: &ServiceFacts<'_>) -> Option<Pool> {
-        let selector = service.workload.as_ref().map(|workload| workload.node_selector.clone());
-        let selector = selector.unwrap_or_default();
-        if let Some(pool) = self.by_selector.get(&selector) {
-            return pool.clone();
-        }
-        let nodes = self.facts.nodes.as_deref().unwrap_or_default();
-        let takes =
-            |node: &NodeFacts| selector.iter().all(|(key, value)| node.labels.get(key) == Some(value));
-        let members: Vec<usize> =
-            nodes.iter().enumerate().filter(|(_, node)| takes(node)).map(|(at, _)| at).collect();
-        let includes_all = |budget: &BudgetFacts<'_>| {
-            let mut members = members.iter().filter_map(|member| nodes.get(*member));
-            budget.is_of_nodes() && members.all(|node| budget.spec.limit.includes_node(&node.labels))
-        };
-        let budgets = self.facts.budgets.iter().enumerate().filter(|(_, budget)| includes_all(budget));
-        let budgets = budgets.map(|(position, _)| position).collect();
-        let pool = (!members.is_empty()).then(|| {
-            self.nodes.push(members);
-            Pool { position: self.nodes.len() - 1, budgets }
-        });
-        self.by_selector.insert(selector, pool.clone());
-        pool
-    }
-
-    /// Where the pods of a service can run; `None` if it consumes no budget of nodes.
-    fn placement(
-        &mut self,
-        facts: &Facts<'_>,
-        service: &ServiceFacts<'_>,
-        pool: Option<&Pool>,
-        consumes: &[Consumption],
-    ) -> Option<Placement> {
-        facts.nodes.as_ref()?;
-        let is_of_nodes =
-            |one: &Consumption| facts.budgets.get(one.budget).is_some_and(BudgetFacts::is_of_nodes);
-        if !consumes.iter().any(is_of_nodes) {
-            return None;
-        }
-        let pool = pool.map_or_else(
-            || {
-                self.nodes.push(Vec::new());
-                self.nodes.len() - 1
-            },
-            |pool| pool.position,
-        );
-        let requests = service.workload.as_ref().map_or(ONE_POD, |workload| workload.requests);
-        let shape = Resources {
-            cpu: Amount::of(requests.cpu),
-            memory: Amount::of(requests.memory),
-            pods: Amount::of(1.0),
-        };
-        let mut pods = Vec::new();
-        for (name, count) in &service.on_nodes {
-            let count = usize::try_from(*count).unwrap_or_default();
-            let node = self.by_name.get(name.as_str()).into_iter();
-            pods.extend(node.flat_map(|node| std::iter::repeat_n(*node, count)));
-        }
-        Some(Placement { pool, shape, pods })
-    }
 }
 
 /// What a node has for the services that consume a budget of nodes.

@@ -1,12 +1,10 @@
 //! The arbiter beside a solver that tries every distribution.
 
-use plimsoll_api::Criticality::{self, Critical, CriticalPlus, Sheddable, SheddablePlus};
+use plimsoll_api::Criticality::{self, Critical};
 use plimsoll_engine::arbiter::{Amount, Consumption, Demand, Situation};
 use proptest::prelude::*;
 
-use super::world::{DemandExt as _, amount, budget, each, grants, wants, with};
-
-const CLASSES: [Criticality; 4] = [CriticalPlus, Critical, SheddablePlus, Sheddable];
+use super::world::{CLASSES, DemandExt as _, amount, budget, each, grants, wants, with};
 
 /// All distributions between the minimums and the demands that fit.
 fn feasible(situation: &Situation) -> Vec<Vec<i32>> {

@@ -1,4 +1,4 @@
-//! The arbiter: who gets what of a finite resource.
+//! The arbiter: how finite resources are distributed among services.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 

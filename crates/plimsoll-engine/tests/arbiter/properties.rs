@@ -1,15 +1,12 @@
 //! What holds for every situation.
 
-use plimsoll_api::Criticality::{self, Critical, CriticalPlus, Sheddable, SheddablePlus};
 use plimsoll_engine::arbiter::{
     Amount, Budget, Cause, Consumption, Demand, Grant, Node, Outcome, Placement, Resources, Situation, Surge,
     arbitrate,
 };
 use proptest::{collection::vec, option, prelude::*};
 
-use super::world::{amount, grants, replicas};
-
-const CLASSES: [Criticality; 4] = [CriticalPlus, Critical, SheddablePlus, Sheddable];
+use super::world::{CLASSES, amount, grants, replicas};
 
 fn budgets() -> impl Strategy<Value = Vec<Budget>> {
     let limit = prop_oneof![6 => (0..40i32).prop_map(|limit| Some(amount(limit))), 1 => Just(None)];

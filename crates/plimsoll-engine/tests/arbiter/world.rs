@@ -5,6 +5,10 @@ use plimsoll_engine::arbiter::{
     Amount, Budget, Consumption, Demand, Node, Outcome, Placement, Resources, Situation, arbitrate,
 };
 
+/// The most critical first.
+pub const CLASSES: [Criticality; 4] =
+    [Criticality::CriticalPlus, Criticality::Critical, Criticality::SheddablePlus, Criticality::Sheddable];
+
 pub fn amount(units: i32) -> Amount {
     Amount::of(f64::from(units))
 }
